@@ -1,0 +1,1 @@
+"""One module per outside thing: a chain, a hub, a sandbox, a database."""

@@ -1,0 +1,1 @@
+"""Types, errors and ports: the standard library and NumPy only."""

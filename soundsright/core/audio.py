@@ -1,0 +1,114 @@
+"""Signals are float32, shape `(n,)`, full scale ±1; times in seconds, levels in dB.
+
+A `Clip` is one item of a set: the clean reference, the degraded input, and the recipe that made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+SAMPLE_RATES_HZ = (16_000, 48_000)
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """A mono signal.
+
+    Raises:
+        ValueError: if samples are not float32 of shape `(n,)`, or the rate is not positive.
+    """
+
+    samples: Samples
+    sample_rate_hz: int
+
+    def __post_init__(self) -> None:
+        if self.samples.ndim != 1 or self.samples.dtype != np.float32:
+            raise ValueError(f"samples are {self.samples.dtype} {self.samples.shape}, not float32 (n,)")
+        if self.sample_rate_hz <= 0:
+            raise ValueError(f"sample rate {self.sample_rate_hz} Hz is not positive")
+
+    def __len__(self) -> int:
+        return int(self.samples.shape[0])
+
+    @property
+    def duration_s(self) -> float:
+        return len(self) / self.sample_rate_hz
+
+
+def pcm16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
+    """The samples on the 16-bit grid, clipped to full scale: what a 16-bit WAV holds.
+
+    >>> pcm16(np.array([0.5, -1.5], dtype=np.float32)).tolist()
+    [16384, -32768]
+    """
+    grid: NDArray[np.int16] = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    return grid
+
+
+def on_pcm16_grid(samples: NDArray[np.floating]) -> Samples:
+    """The samples as a 16-bit WAV returns them, so that memory and disk hold the same signal.
+
+    >>> on_pcm16_grid(np.array([0.50001])).tolist()
+    [0.5]
+    """
+    return pcm16(samples).astype(np.float32) / np.float32(32768.0)
+
+
+@dataclass(frozen=True)
+class ClipRecipe:
+    """How a clip was made: enough to make it again from the same sources.
+
+    `speech`, `noise` and `rir` name sources of the corpus; what a task does not use is None.
+    """
+
+    speech: str
+    speaker: str
+    speech_offset_s: float
+    noise: str | None = None
+    noise_offset_s: float | None = None
+    snr_db: float | None = None
+    rir: str | None = None
+    rt60_s: float | None = None
+    extra: dict[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One item of a set. `clean` and `degraded` have the same rate and length and lie on the 16-bit grid.
+
+    Raises:
+        ValueError: if they differ in rate or length.
+    """
+
+    id: str
+    clean: Audio
+    degraded: Audio
+    recipe: ClipRecipe
+
+    def __post_init__(self) -> None:
+        if (len(self.clean), self.clean.sample_rate_hz) != (len(self.degraded), self.degraded.sample_rate_hz):
+            raise ValueError(f"clip {self.id}: clean and degraded differ in rate or length")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the identity, the rate and the 16-bit samples of both signals."""
+        h = hashlib.sha256(f"{self.id}:{self.clean.sample_rate_hz}:{len(self.clean)}:".encode())
+        for audio in (self.clean, self.degraded):
+            h.update(pcm16(audio.samples).astype("<i2").tobytes())
+        return h.hexdigest()
+
+
+def digest_of_digests(digests: dict[str, str]) -> str:
+    """One SHA-256 for a set: over `id:digest` lines in the order of the ids.
+
+    >>> digest_of_digests({"b": "2", "a": "1"}) == digest_of_digests({"a": "1", "b": "2"})
+    True
+    """
+    lines = "".join(f"{clip_id}:{digests[clip_id]}\n" for clip_id in sorted(digests))
+    return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,0 +1,122 @@
+"""Every error that this package raises on purpose.
+
+    SoundsRightError
+    ├── UsageError               bad input: names the value and the remedy; exit code 2
+    │   └── AudioFileError           a file that cannot be used as audio
+    ├── ModelFault               the model is to blame: becomes a clip's failure, scored at the floor
+    │   ├── ModelCrashed
+    │   ├── ModelTimeout
+    │   ├── ProtocolViolation        an answer that the protocol does not allow
+    │   └── AudioRejected            an enhanced clip of the wrong rate, shape, length or content
+    ├── EntryRefused             the entry breaks a rule: code, sentence, evidence
+    └── InfrastructureFault      the harness's own surroundings: retried, never charged to a miner
+        ├── EngineUnavailable
+        ├── HubUnavailable
+        ├── ChainUnavailable
+        └── StateUnavailable
+
+A caller decides by the branch: `UsageError` ends a command, `ModelFault` becomes a result, `EntryRefused` a line
+under the leaderboard, `InfrastructureFault` a retry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class SoundsRightError(Exception):
+    """Root of the tree."""
+
+
+class UsageError(SoundsRightError):
+    """Bad input. `problem` names the value, `remedy` says what to do."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem.rstrip('.')}. {remedy}")
+        self.problem = problem
+        self.remedy = remedy
+
+
+class AudioFileError(UsageError):
+    """A file that should hold audio and cannot be used. `path` names it."""
+
+    def __init__(self, path: object, problem: str, remedy: str = "Replace or remove the file.") -> None:
+        super().__init__(f"{path}: {problem}", remedy)
+        self.path = str(path)
+
+
+class ModelFault(SoundsRightError):
+    """The model is to blame. `code` is stable, the message is for people."""
+
+    code = "model_fault"
+
+
+class ModelCrashed(ModelFault):
+    """The model's process ended, with its exit status where that is known."""
+
+    code = "crashed"
+
+    def __init__(self, detail: str, exit_status: int | None = None) -> None:
+        super().__init__(detail if exit_status is None else f"{detail} (exit status {exit_status})")
+        self.exit_status = exit_status
+
+
+class ModelTimeout(ModelFault):
+    """A step of the protocol took longer than allowed."""
+
+    code = "timeout"
+
+    def __init__(self, step: str, limit_s: float) -> None:
+        super().__init__(f"{step} took longer than {limit_s:g} s")
+        self.step = step
+        self.limit_s = limit_s
+
+
+class ProtocolViolation(ModelFault):
+    """An answer of the wrong form: status, JSON, size, archive."""
+
+    code = "protocol"
+
+
+class AudioRejected(ModelFault):
+    """An enhanced clip that cannot be scored. `code` is one of missing, rate, shape, length, not_finite, format."""
+
+    def __init__(self, clip_id: str, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.clip_id = clip_id
+        self.code = code
+
+
+class EntryRefused(SoundsRightError):
+    """An entry that breaks a rule of entry: a stable `code`, one sentence, and the evidence."""
+
+    def __init__(self, code: str, sentence: str, evidence: Mapping[str, str] | None = None) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+        self.evidence = dict(evidence or {})
+
+
+class InfrastructureFault(SoundsRightError):
+    """Something around the harness failed. `remedy` is for the operator."""
+
+    def __init__(self, problem: str, remedy: str = "Try again.") -> None:
+        super().__init__(f"{problem.rstrip('.')}. {remedy}")
+        self.problem = problem
+        self.remedy = remedy
+
+
+class EngineUnavailable(InfrastructureFault):
+    """The container engine or the sandbox program cannot be used."""
+
+
+class HubUnavailable(InfrastructureFault):
+    """The model hub does not answer."""
+
+
+class ChainUnavailable(InfrastructureFault):
+    """The chain does not answer."""
+
+
+class StateUnavailable(InfrastructureFault):
+    """The database does not answer, is locked, or its disk is full."""

@@ -1,0 +1,145 @@
+"""What a model reached: per clip, per entry, per competition, and the weights that follow.
+
+Scores are keyed by the names of the metric registry; shares are percent of a round's emission.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from soundsright.core.competition import Competition
+from soundsright.core.submission import Submission
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a clip has no enhanced audio: a stable code and a sentence."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """One clip of one entry: scores, or the named failure, never both and never neither.
+
+    Raises:
+        ValueError: if both or neither are given, or a score is not finite.
+    """
+
+    clip_id: str
+    scores: Mapping[str, float] | None = None
+    failure: Failure | None = None
+
+    def __post_init__(self) -> None:
+        if (self.scores is None) == (self.failure is None):
+            raise ValueError(f"clip {self.clip_id}: exactly one of scores and failure must be given")
+        for name, value in (self.scores or {}).items():
+            if not math.isfinite(value):
+                raise ValueError(f"clip {self.clip_id}: {name} is {value}")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Measured by the host: seconds of work, seconds of audio, bytes."""
+
+    load_s: float = 0.0
+    enhance_s: float = 0.0
+    audio_s: float = 0.0
+    peak_memory_bytes: int = 0
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Seconds of enhancement per second of audio; None where nothing was enhanced."""
+        return self.enhance_s / self.audio_s if self.audio_s > 0 else None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All clips of one entry in one round: `len(clips)` is the size of the set, whatever the model did."""
+
+    submission: Submission
+    round_id: str
+    clips: tuple[ClipResult, ...]
+    timing: Timing = field(default_factory=Timing)
+
+    @property
+    def failed(self) -> int:
+        return sum(clip.failure is not None for clip in self.clips)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with the ends of its 95 % confidence interval over `n` clips."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One entry under one metric: its estimate and its share of the prize."""
+
+    submission: Submission
+    metric: str
+    estimate: Estimate
+    share: float
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An entry that took no part in the ranking, and why."""
+
+    hotkey: str
+    uid: int | None
+    label: str
+    competition_id: str | None
+    code: str
+    sentence: str
+    evidence: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Who takes one metric's prize, with the evidence: numbers and sentences by name."""
+
+    metric: str
+    winner: Submission | None
+    sentence: str
+    evidence: Mapping[str, float | str | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """One competition's result. `standings` hold every entry under every metric, best total share first."""
+
+    competition: Competition
+    round_id: str
+    standings: tuple[Standing, ...]
+    decisions: tuple[Decision, ...]
+    refusals: tuple[Refusal, ...] = ()
+
+    def share_of(self, submission: Submission) -> float:
+        return math.fsum(s.share for s in self.standings if s.submission == submission)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a round pays: finite, non-negative, summing to one, or empty where nothing is paid.
+
+    Raises:
+        ValueError: otherwise.
+    """
+
+    by_uid: Mapping[int, float]
+
+    def __post_init__(self) -> None:
+        values = list(self.by_uid.values())
+        if any(not math.isfinite(v) or v < 0 for v in values):
+            raise ValueError("weights must be finite and not negative")
+        if values and not math.isclose(math.fsum(values), 1.0, abs_tol=1e-9):
+            raise ValueError(f"weights sum to {math.fsum(values)!r}, not 1")

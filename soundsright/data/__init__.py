@@ -1,0 +1,1 @@
+"""Utterances, noise, rooms and the sets drawn from them."""

@@ -1,0 +1,1 @@
+"""Measures of enhanced speech: pure functions of audio."""

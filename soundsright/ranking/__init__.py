@@ -1,0 +1,1 @@
+"""Who wins, by how much, and what it pays: pure functions of results."""

@@ -1,0 +1,1 @@
+"""What runs: screening, evaluation, a round."""
