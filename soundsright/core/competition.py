@@ -45,6 +45,16 @@ class Competition:
         if self.max_score < 0 or self.remainder < 0:
             raise ValueError(f"{self.id}: rewards must not be negative")
 
+    def __reduce__(self) -> tuple[type[Competition], tuple[object, ...]]:
+        # A read-only mapping cannot be pickled; workers get a competition made anew from its fields.
+        return Competition, (
+            self.task,
+            self.sample_rate_hz,
+            dict(self.metric_weights),
+            self.max_score,
+            self.remainder,
+        )
+
     @property
     def id(self) -> str:
         return f"{self.task}_{self.sample_rate_hz}HZ"

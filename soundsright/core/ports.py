@@ -159,6 +159,10 @@ class Sandbox(Protocol):
         """
         ...
 
+    def stop(self) -> None:
+        """End every model that this sandbox runs, from any thread; who waits for one gets a `ModelFault`."""
+        ...
+
 
 class SpeechSource(Protocol):
     """Clean utterances, addressed by number. The same number gives the same samples, on any machine."""

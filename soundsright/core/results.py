@@ -82,12 +82,19 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Standing:
-    """One entry under one metric: its estimate and its share of the prize."""
+    """One entry under one metric: its estimate and its share of the prize.
+
+    `rank` counts from 1 by the mean; `needed` is the mean that would have taken the prize, None where no mean
+    would have; `reason` says in one sentence why the share is what it is.
+    """
 
     submission: Submission
     metric: str
     estimate: Estimate
     share: float
+    rank: int = 0
+    needed: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,13 +122,17 @@ class Decision:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """One competition's result. `standings` hold every entry under every metric, best total share first."""
+    """One competition's result. `standings` hold every entry under every metric, best total share first.
+
+    `unprocessed` holds the degraded input's own rows: what every entry must beat, and what nobody is paid for.
+    """
 
     competition: Competition
     round_id: str
     standings: tuple[Standing, ...]
     decisions: tuple[Decision, ...]
     refusals: tuple[Refusal, ...] = ()
+    unprocessed: tuple[Standing, ...] = ()
 
     def share_of(self, submission: Submission) -> float:
         return math.fsum(s.share for s in self.standings if s.submission == submission)

@@ -1,13 +1,22 @@
-"""Rounds: when entries close, which block fixes the seed, and the seed itself.
+"""Rounds: when they start, when entries close, which block fixes the seed, and the seed itself.
 
-Blocks are counted; a block's hash is a hex string. Entries count up to and including `entries_close_block`;
-the seed comes from the hash of `seed_block`, which lies after it, so that nobody can know the set in time.
+Times are in seconds since the epoch, UTC; blocks are counted; a block's hash is a hex string. Entries count up to
+and including `entries_close_block`; the seed comes from the hash of `seed_block`, which lies after it, so that
+nobody can know the set in time. Results are final at `final_block`.
+
+Which block a round closes at is read from the chain's own timestamps, of finalised blocks only. A validator's clock
+decides nothing that another validator must agree to: where it is wrong, or jumps, or blocks come late, the answer
+is "not yet".
 """
 
 from __future__ import annotations
 
+import datetime
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+
+DAY_S = 86_400
 
 
 @dataclass(frozen=True)
@@ -15,18 +24,21 @@ class Round:
     """One round of all competitions.
 
     Raises:
-        ValueError: if the seed's block does not lie after the close of entries.
+        ValueError: if the seed's block does not lie after the close of entries, or results are final before it.
     """
 
     id: str
     entries_close_block: int
     seed_block: int
+    final_block: int | None = None
 
     def __post_init__(self) -> None:
         if self.seed_block <= self.entries_close_block:
             raise ValueError(
                 f"seed block {self.seed_block} does not lie after the close {self.entries_close_block}"
             )
+        if self.final_block is not None and self.final_block <= self.seed_block:
+            raise ValueError(f"final block {self.final_block} does not lie after the seed block {self.seed_block}")
 
 
 def seed_of_round(block_hash: str, competition_id: str) -> int:
@@ -37,3 +49,88 @@ def seed_of_round(block_hash: str, competition_id: str) -> int:
     """
     digest = hashlib.sha256(f"{block_hash}:{competition_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Rounds at a fixed time of day, UTC, every `every_days` days from `first_day` (counted from 1970-01-01) on.
+
+    Days have 86 400 s, as the time since the epoch has: there is no summer time, and no leap second, in it.
+
+    Raises:
+        ValueError: if a number is out of its range, or the last day lies before the first.
+    """
+
+    time_of_day_s: int
+    every_days: int
+    first_day: int = 0
+    last_day: int | None = None
+    seed_delay_blocks: int = 10
+    final_after_blocks: int = 7_200
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.time_of_day_s < DAY_S:
+            raise ValueError(f"{self.time_of_day_s} s is no time of day")
+        if self.every_days < 1 or self.seed_delay_blocks < 1 or self.final_after_blocks < 1:
+            raise ValueError("every_days, seed_delay_blocks and final_after_blocks are at least 1")
+        if self.first_day < 0 or (self.last_day is not None and self.last_day < self.first_day):
+            raise ValueError(f"days {self.first_day} to {self.last_day} hold no round")
+
+    def start_s(self, number: int) -> int:
+        """When round `number` starts; the first is 0.
+
+        >>> Schedule(time_of_day_s=9 * 3600, every_days=2).start_s(1)
+        205200
+        """
+        return (self.first_day + number * self.every_days) * DAY_S + self.time_of_day_s
+
+    def id_of(self, number: int) -> str:
+        """The round's name: the day of its start.
+
+        >>> Schedule(time_of_day_s=0, every_days=7, first_day=20_000).id_of(0)
+        '2024-10-04'
+        """
+        day = self.first_day + number * self.every_days
+        return (datetime.date(1970, 1, 1) + datetime.timedelta(days=day)).isoformat()
+
+    def last_started(self, time_s: float) -> int | None:
+        """The latest round that has started at that time; None before the first."""
+        number = int((time_s - self.start_s(0)) // (self.every_days * DAY_S))
+        if self.last_day is not None:
+            number = min(number, (self.last_day - self.first_day) // self.every_days)
+        return number if number >= 0 else None
+
+    def due(self, chain_time_s: float, *, last_done: int | None) -> int | None:
+        """The round to run now, or None where the latest one is done or none has started.
+
+        Of several missed starts only the latest is due: the entries of a round that nobody ran are judged in the
+        next one. `chain_time_s` is the time of the latest finalised block.
+        """
+        number = self.last_started(chain_time_s)
+        if number is None or (last_done is not None and number <= last_done):
+            return None
+        return number
+
+    def plan(self, number: int, *, finalized: int, timestamp_s: Callable[[int], float]) -> Round | None:
+        """The blocks of round `number`, or None while no finalised block lies at or past its start.
+
+        Entries close with the last block before the start. `timestamp_s` gives the time of a finalised block; it
+        is asked for a number of blocks that grows with the logarithm of the chain's length.
+        """
+        start_s = self.start_s(number)
+        if finalized < 1 or timestamp_s(finalized) < start_s:
+            return None
+        low, high = 0, finalized  # The answer's block is before the start, or 0; `high` is not before it.
+        while high - low > 1:
+            middle = (low + high) // 2
+            if timestamp_s(middle) < start_s:
+                low = middle
+            else:
+                high = middle
+        seed_block = low + self.seed_delay_blocks
+        return Round(self.id_of(number), low, seed_block, seed_block + self.final_after_blocks)
+
+
+def fixed_hash(number: int, *, finalized: int, block_hash: Callable[[int], str]) -> str | None:
+    """The hash of a block once it is finalised, else None: what a reorganisation could change fixes nothing."""
+    return block_hash(number) if number <= finalized else None

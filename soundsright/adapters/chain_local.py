@@ -1,0 +1,179 @@
+"""A private competition's chain in one SQLite file: blocks, registrations, commitments, weights.
+
+Blocks are counted from 0 and hashed over their parent, number and entropy; a write lands in the block after the
+head. One process advances the chain; any number may read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from soundsright.core.errors import ChainUnavailable
+from soundsright.core.ports import BlockRef, Neuron, TxResult
+from soundsright.core.submission import Commitment
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS blocks (number INTEGER PRIMARY KEY, hash TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS neurons (
+    uid INTEGER PRIMARY KEY, hotkey TEXT NOT NULL UNIQUE, registered_at INTEGER NOT NULL,
+    stake REAL NOT NULL, permit INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS commitments (
+    hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey), digest TEXT NOT NULL, block INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS weights (
+    validator TEXT NOT NULL, uid INTEGER NOT NULL, weight REAL NOT NULL, block INTEGER NOT NULL,
+    PRIMARY KEY (validator, uid)) STRICT;
+"""
+
+MAX_COMMITMENT_CHARS = 128
+
+
+def _system_entropy(_number: int) -> bytes:
+    return secrets.token_bytes(32)
+
+
+def seeded_entropy(seed: int) -> Callable[[int], bytes]:
+    """Entropy that makes two chains of one seed have the same block hashes: for trials, never for prizes.
+
+    >>> seeded_entropy(1)(5) == seeded_entropy(1)(5) != seeded_entropy(2)(5)
+    True
+    """
+    return lambda number: hashlib.sha256(f"{seed}:{number}".encode()).digest()
+
+
+class LocalChain:
+    """The `Chain` port over one file, and the registrar's side: `register` and `advance`.
+
+    `entropy` gives the unpredictable part of each block's hash.
+
+    Raises:
+        ChainUnavailable: if the file cannot be opened, read or written.
+    """
+
+    def __init__(self, path: Path, *, entropy: Callable[[int], bytes] = _system_entropy) -> None:
+        self._path = path
+        self._entropy = entropy
+        with self._transaction() as db:
+            db.executescript(_SCHEMA)
+            if db.execute("SELECT count(*) FROM blocks").fetchone()[0] == 0:
+                self._append_block(db)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        # A connection per transaction: any thread may call, and a killed process leaves no lock behind.
+        try:
+            with closing(sqlite3.connect(self._path, timeout=10, isolation_level=None)) as db:
+                db.execute("PRAGMA foreign_keys = ON")
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield db
+                except BaseException:
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+                    raise
+                if db.in_transaction:
+                    db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise ChainUnavailable(
+                f"The local chain {self._path} cannot be used ({error})",
+                "Check that the file is a chain of this program, its folder writable and the disk not full.",
+            ) from error
+
+    def _append_block(self, db: sqlite3.Connection) -> BlockRef:
+        row = db.execute("SELECT number, hash FROM blocks ORDER BY number DESC LIMIT 1").fetchone()
+        number, parent = (row[0] + 1, row[1]) if row else (0, "0x" + "0" * 64)
+        digest = hashlib.sha256(f"{parent}:{number}:".encode() + self._entropy(number)).hexdigest()
+        db.execute("INSERT INTO blocks VALUES (?, ?)", (number, "0x" + digest))
+        return BlockRef(number, "0x" + digest)
+
+    def advance(self, blocks: int = 1) -> BlockRef:
+        """Append `blocks` blocks and return the new head."""
+        with self._transaction() as db:
+            for _ in range(blocks):
+                self._append_block(db)
+        return self.head()
+
+    def head(self) -> BlockRef:
+        with self._transaction() as db:
+            return BlockRef(*db.execute("SELECT number, hash FROM blocks ORDER BY number DESC LIMIT 1").fetchone())
+
+    def finalized(self) -> BlockRef:
+        """The head: a chain with one author does not reorganise."""
+        return self.head()
+
+    def block_hash(self, number: int) -> str:
+        with self._transaction() as db:
+            row = db.execute("SELECT hash FROM blocks WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            raise ChainUnavailable(f"The local chain has no block {number} yet", "Wait for it.")
+        return str(row[0])
+
+    def register(self, hotkey: str, *, stake: float = 0.0, permit: bool = False) -> int:
+        """The uid of the hotkey, registering it in the next block if it is new. `permit`: may set weights."""
+        with self._transaction() as db:
+            row = db.execute("SELECT uid FROM neurons WHERE hotkey = ?", (hotkey,)).fetchone()
+            if row is not None:
+                return int(row[0])
+            block = self._append_block(db).number
+            uid = db.execute("SELECT coalesce(max(uid) + 1, 0) FROM neurons").fetchone()[0]
+            db.execute("INSERT INTO neurons VALUES (?, ?, ?, ?, ?)", (uid, hotkey, block, stake, int(permit)))
+            return int(uid)
+
+    def neurons(self) -> tuple[Neuron, ...]:
+        with self._transaction() as db:
+            rows = db.execute(
+                "SELECT uid, hotkey, registered_at, stake, permit FROM neurons ORDER BY uid"
+            ).fetchall()
+        return tuple(Neuron(uid, hotkey, at, stake, bool(permit)) for uid, hotkey, at, stake, permit in rows)
+
+    def commitments(self) -> tuple[Commitment, ...]:
+        with self._transaction() as db:
+            rows = db.execute("SELECT hotkey, digest, block FROM commitments ORDER BY block, hotkey").fetchall()
+        return tuple(Commitment(*row) for row in rows)
+
+    def publish(self, hotkey: str, digest: str) -> TxResult:
+        """Commit the digest under the hotkey, in a new block. The last commitment stands."""
+        if len(digest) > MAX_COMMITMENT_CHARS:
+            return TxResult(False, "too_long", f"a commitment holds {MAX_COMMITMENT_CHARS} characters")
+        with self._transaction() as db:
+            if db.execute("SELECT 1 FROM neurons WHERE hotkey = ?", (hotkey,)).fetchone() is None:
+                return TxResult(False, "not_registered", f"{hotkey} is not registered")
+            block = self._append_block(db).number
+            db.execute("INSERT OR REPLACE INTO commitments VALUES (?, ?, ?)", (hotkey, digest, block))
+        return TxResult(True, block=block)
+
+    def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult:
+        """Replace the validator's weights, in a new block. Hotkeys become uids here, at submission."""
+        if not by_hotkey or any(not math.isfinite(w) or w < 0 for w in by_hotkey.values()):
+            return TxResult(False, "bad_weights", "weights must be given, finite and not negative")
+        with self._transaction() as db:
+            permit = db.execute("SELECT permit FROM neurons WHERE hotkey = ?", (hotkey,)).fetchone()
+            if permit is None:
+                return TxResult(False, "not_registered", f"{hotkey} is not registered")
+            if not permit[0]:
+                return TxResult(False, "no_permit", f"{hotkey} has no validator permit")
+            uids = dict(db.execute("SELECT hotkey, uid FROM neurons").fetchall())
+            missing = sorted(set(by_hotkey) - set(uids))
+            if missing:
+                return TxResult(False, "unknown_hotkey", f"not registered: {', '.join(missing)}")
+            block = self._append_block(db).number
+            db.execute("DELETE FROM weights WHERE validator = ?", (hotkey,))
+            db.executemany(
+                "INSERT INTO weights VALUES (?, ?, ?, ?)",
+                [(hotkey, uids[hk], weight, block) for hk, weight in by_hotkey.items()],
+            )
+        return TxResult(True, block=block)
+
+    def weights(self, validator: str) -> dict[int, float]:
+        """What the validator set last: weight by uid."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT uid, weight FROM weights WHERE validator = ? ORDER BY uid", (validator,))
+            return {int(uid): float(weight) for uid, weight in rows}
+
+    def close(self) -> None:
+        """Nothing stays open between calls."""

@@ -1,0 +1,102 @@
+"""When rounds start, and which blocks they hang on: with late, missed and reorganised blocks, and wrong clocks."""
+
+import pytest
+
+from soundsright.core.schedule import DAY_S, Round, Schedule, fixed_hash
+
+NINE = 9 * 3600
+DAILY = Schedule(time_of_day_s=NINE, every_days=1, first_day=20_000, seed_delay_blocks=10, final_after_blocks=100)
+START_S = 20_000 * DAY_S + NINE
+
+
+def steady(number):
+    """A block every 12 s; block 1000 comes 6 s before the first round starts."""
+    return START_S - 6 + 12 * (number - 1000)
+
+
+class TestStarts:
+    def test_are_at_the_same_time_every_n_days(self):
+        every_third = Schedule(time_of_day_s=NINE, every_days=3, first_day=20_000)
+        assert [every_third.start_s(n) - START_S for n in range(3)] == [0, 3 * DAY_S, 6 * DAY_S]
+        assert every_third.id_of(1) == "2024-10-07"
+
+    def test_no_round_before_the_first(self):
+        assert DAILY.last_started(START_S - 0.001) is None
+        assert DAILY.last_started(START_S) == 0
+
+    def test_a_summer_time_change_moves_nothing(self):
+        # 2025-03-30 and 2025-10-26 are days of change in Europe: starts stay 24 h apart in UTC.
+        for day in (20_177, 20_387):
+            schedule = Schedule(time_of_day_s=NINE, every_days=1, first_day=day - 1)
+            assert schedule.start_s(2) - schedule.start_s(1) == DAY_S
+            assert schedule.start_s(1) % DAY_S == NINE
+
+    def test_of_missed_starts_only_the_latest_is_due(self):
+        assert DAILY.due(START_S + 5 * DAY_S + 60, last_done=1) == 5
+        assert DAILY.due(START_S + 5 * DAY_S + 60, last_done=5) is None
+
+    def test_a_clock_that_jumps_back_repeats_no_round(self):
+        assert DAILY.due(START_S + 2 * DAY_S, last_done=4) is None
+
+    def test_nothing_starts_after_the_last_day(self):
+        ending = Schedule(time_of_day_s=NINE, every_days=2, first_day=20_000, last_day=20_005)
+        assert ending.last_started(START_S + 100 * DAY_S) == 2
+
+    @pytest.mark.parametrize(
+        "numbers",
+        [{"every_days": 0}, {"time_of_day_s": DAY_S}, {"last_day": 19_999}, {"seed_delay_blocks": 0}],
+    )
+    def test_a_schedule_without_rounds_cannot_be_built(self, numbers):
+        with pytest.raises(ValueError, match=r"\d"):
+            Schedule(**{"time_of_day_s": NINE, "every_days": 1, "first_day": 20_000, **numbers})
+
+
+class TestPlan:
+    def test_closes_with_the_last_block_before_the_start(self):
+        assert DAILY.plan(0, finalized=5_000, timestamp_s=steady) == Round("2024-10-04", 1000, 1010, 1110)
+
+    def test_a_block_at_the_very_start_is_too_late(self):
+        plan = DAILY.plan(0, finalized=5_000, timestamp_s=lambda n: START_S + 12 * (n - 1000))
+        assert plan.entries_close_block == 999
+
+    def test_waits_for_a_finalised_block_past_the_start(self):
+        assert DAILY.plan(0, finalized=1000, timestamp_s=steady) is None
+        assert DAILY.plan(0, finalized=1001, timestamp_s=steady) is not None
+
+    def test_is_the_same_whenever_it_is_asked(self):
+        plans = {DAILY.plan(0, finalized=finalized, timestamp_s=steady) for finalized in range(1001, 3000, 97)}
+        assert len(plans) == 1
+
+    def test_follows_late_blocks(self):
+        def stalled(number):
+            """The chain stood still for an hour across the start."""
+            return steady(number) + (3600 if number > 990 else 0)
+
+        assert DAILY.plan(0, finalized=5_000, timestamp_s=stalled).entries_close_block == 990
+
+    def test_on_a_chain_younger_than_the_schedule_closes_at_its_first_block(self):
+        assert DAILY.plan(0, finalized=50, timestamp_s=lambda n: START_S + DAY_S + 12 * n).entries_close_block == 0
+
+    def test_reads_few_blocks_of_a_long_chain(self):
+        asked = []
+
+        def counted(number):
+            asked.append(number)
+            return steady(number)
+
+        DAILY.plan(0, finalized=10_000_000, timestamp_s=counted)
+        assert len(asked) < 40
+
+
+def test_a_reorganised_block_cannot_fix_the_seed():
+    hashes = {1010: "0xorphan"}
+    assert fixed_hash(1010, finalized=1009, block_hash=hashes.__getitem__) is None
+    hashes[1010] = "0xcanonical"
+    assert fixed_hash(1010, finalized=1010, block_hash=hashes.__getitem__) == "0xcanonical"
+
+
+def test_results_cannot_be_final_before_the_seed():
+    with pytest.raises(ValueError, match="final block 10"):
+        Round("r", 1, 10, final_block=10)
+    with pytest.raises(ValueError, match="seed block 5"):
+        Round("r", 5, 5)
