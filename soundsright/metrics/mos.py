@@ -1,0 +1,165 @@
+"""DNSMOS: ratings predicted from the enhanced signal alone. Signals are float32, shape `(n,)`, at 16 kHz.
+
+P.835 rates speech (SIG), background (BAK) and overall quality (OVRL), P.808 overall quality; all on 1 to 5. The
+networks come with the `speechmos` package and are only run here. Its procedure: a signal under 9.01 s is
+doubled until it is long enough, and windows of 9.01 s are rated at a hop of 1 s and averaged. A doubled signal
+of whole seconds repeats itself, so equal windows are rated once. Samples beyond full scale are clipped, as a
+16-bit file would.
+
+Sources: Reddy, Gopal, Cutler, "DNSMOS P.835", ICASSP 2022; Reddy, Gopal, Cutler, "DNSMOS: A Non-Intrusive
+Perceptual Objective Speech Quality Metric to Evaluate Noise Suppressors", ICASSP 2021.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundsright.core.audio import Samples
+from soundsright.core.errors import UsageError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+RATE_HZ = 16_000
+WINDOW = int(9.01 * RATE_HZ)
+
+_MEL_FRAME = 321
+_MEL_HOP = 160
+_MEL_BANDS = 120
+_MEL_RANGE_DB = 80.0
+# From a network's raw output to the rating: coefficients published with the models, highest power first.
+_SIG = (-0.08397278, 1.22083953, 0.0052439)
+_BAK = (-0.13166888, 1.60915514, -0.39604546)
+_OVRL = (-0.06766283, 1.11546468, 0.04602535)
+
+
+@dataclass(frozen=True)
+class Dnsmos:
+    sig: float
+    bak: float
+    ovrl: float
+    p808: float
+
+
+def dnsmos(enhanced: Samples, *, p835: bool = True, p808: bool = True) -> Dnsmos | None:
+    """The four ratings; those not asked for are NaN. None for an empty signal.
+
+    Raises:
+        UsageError: if onnxruntime or speechmos is not installed.
+    """
+    if len(enhanced) == 0:
+        return None
+    signal = np.clip(enhanced, -1.0, 1.0)
+    period = len(signal)
+    while len(signal) < WINDOW:
+        signal = np.concatenate([signal, signal])
+    hops = int(len(signal) // RATE_HZ - 9.01) + 1
+    rated: dict[int, tuple[float, float, float, float]] = {}
+    ratings = []
+    for hop in range(hops):
+        start = hop * RATE_HZ
+        window = signal[start : start + WINDOW]
+        if len(window) < WINDOW:
+            break
+        if start % period not in rated:
+            rated[start % period] = _ratings(window, p835=p835, p808=p808)
+        ratings.append(rated[start % period])
+    sig, bak, ovrl, overall = (math.fsum(column) / len(ratings) for column in zip(*ratings, strict=True))
+    return Dnsmos(sig, bak, ovrl, overall)
+
+
+def _ratings(window: Samples, *, p835: bool, p808: bool) -> tuple[float, float, float, float]:
+    sig = bak = ovrl = overall = math.nan
+    if p835:
+        raw = _session("sig_bak_ovr.onnx").run(None, {"input_1": window[np.newaxis]})[0][0]
+        sig, bak, ovrl = (
+            _polynomial(coefficients, float(x)) for coefficients, x in zip((_SIG, _BAK, _OVRL), raw, strict=True)
+        )
+    if p808:
+        features = log_mel(window[:-_MEL_HOP])[np.newaxis]
+        overall = float(_session("model_v8.onnx").run(None, {"input_1": features})[0][0][0])
+    return sig, bak, ovrl, overall
+
+
+def _polynomial(coefficients: tuple[float, ...], x: float) -> float:
+    value = 0.0
+    for coefficient in coefficients:
+        value = value * x + coefficient
+    return value
+
+
+def log_mel(signal: Samples) -> NDArray[np.float32]:
+    """What the P.808 network sees: shape (frames, 120), dB under the loudest over 80 dB, mapped to -1 … 1."""
+    from scipy import fft
+
+    half = _MEL_FRAME // 2
+    padded = np.pad(signal, half)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _MEL_FRAME)[::_MEL_HOP]
+    spectra = fft.rfft(frames * _mel_window(), axis=1)
+    power = spectra.real**2 + spectra.imag**2
+    mel = np.maximum(power @ _mel_filters().T, 1e-10)
+    level_db = 10.0 * np.log10(mel)
+    level_db -= level_db.max()
+    features: NDArray[np.float32] = ((np.maximum(level_db, -_MEL_RANGE_DB) + 40.0) / 40.0).astype(np.float32)
+    return features
+
+
+@cache
+def _mel_window() -> NDArray[np.float32]:
+    """A periodic Hann window."""
+    phase = 2 * np.pi * np.arange(_MEL_FRAME) / _MEL_FRAME
+    return (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+
+
+@cache
+def _mel_filters() -> NDArray[np.float32]:
+    """Triangles of unit area on Slaney's mel scale (linear to 1 kHz, then logarithmic), shape (120, 161)."""
+    top = 15.0 + 27.0 * math.log(RATE_HZ / 2 / 1000.0) / math.log(6.4)
+    edges = [_slaney_hz(top * i / (_MEL_BANDS + 1)) for i in range(_MEL_BANDS + 2)]
+    bins_hz = np.arange(_MEL_FRAME // 2 + 1) * RATE_HZ / _MEL_FRAME
+    filters = np.zeros((_MEL_BANDS, len(bins_hz)))
+    for band in range(_MEL_BANDS):
+        low, centre, high = edges[band : band + 3]
+        rising, falling = (bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre)
+        filters[band] = np.maximum(0.0, np.minimum(rising, falling)) * 2.0 / (high - low)
+    return filters.astype(np.float32)
+
+
+def _slaney_hz(mel: float) -> float:
+    return mel * 200.0 / 3.0 if mel < 15.0 else 1000.0 * 6.4 ** ((mel - 15.0) / 27.0)
+
+
+@cache
+def _session(model: str) -> onnxruntime.InferenceSession:
+    """One session per model and process, on one thread: workers share the cores among themselves."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise _missing("onnxruntime") from error
+    options: Any = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        str(_models_folder() / model), sess_options=options, providers=["CPUExecutionProvider"]
+    )
+
+
+def _models_folder() -> Path:
+    spec = find_spec("speechmos")
+    if spec is None or not spec.submodule_search_locations:
+        raise _missing("speechmos")
+    return Path(next(iter(spec.submodule_search_locations))) / "dnsmos_models"
+
+
+def _missing(package: str) -> UsageError:
+    return UsageError(
+        f"DNSMOS needs {package}, which is not installed", "Run pip install 'soundsright[validator]'."
+    )

@@ -1,0 +1,317 @@
+"""The tensors of a file of weights, whatever it is wrapped in. Nothing of the file is executed, and its sizes bind.
+
+Read are safetensors, NumPy's npy and npz, PyTorch's zip, plain pickles of arrays, and ONNX. What a file is follows
+from its bytes, not from its name. Only floating-point tensors come back, flat, as float32; of a file that is none
+of these, or is damaged, what can be read comes back, perhaps nothing.
+
+Formats: safetensors README; NEP 1 (npy); PEP 307 and 3154 (pickle); onnx.proto3 (ModelProto, GraphProto,
+TensorProto).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickletools
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensor = NDArray[np.float32]
+
+MAX_TENSORS = 100_000
+MAX_HEADER_BYTES = 64_000_000
+MAX_UNPACKED_BYTES = 4_000_000_000
+MAX_PICKLE_OPS = 5_000_000
+
+_DTYPES: Mapping[str, str] = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "bf16"}
+_TORCH_DTYPES: Mapping[str, str] = {
+    "DoubleStorage": "<f8",
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "BFloat16Storage": "bf16",
+}
+_ONNX_DTYPES: Mapping[int, str] = {1: "<f4", 10: "<f2", 11: "<f8", 16: "bf16"}
+
+
+def tensors_of(content: bytes) -> Iterator[Tensor]:
+    """Every floating-point tensor in a file's bytes, at most `MAX_TENSORS`."""
+    readers = {
+        b"PK\x03\x04": _zip_tensors,
+        b"\x93NUM": lambda data: iter([t for t in [_npy(data)] if t is not None]),
+    }
+    reader = readers.get(content[:4])
+    if reader is None:
+        if content[:1] == b"\x80" and content[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+            reader = _pickled_arrays
+        elif content[8:9] == b"{":
+            reader = _safetensors
+        else:
+            reader = _onnx_tensors
+    for count, tensor in enumerate(reader(content)):
+        if count >= MAX_TENSORS:
+            return
+        yield tensor
+
+
+def _as_floats(raw: bytes | memoryview, dtype: str) -> Tensor:
+    if dtype == "bf16":
+        wide = np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)
+        return wide.view(np.float32)
+    with np.errstate(over="ignore"):
+        return np.frombuffer(raw, dtype).astype(np.float32)
+
+
+def _width(dtype: str) -> int:
+    return 2 if dtype == "bf16" else np.dtype(dtype).itemsize
+
+
+def _safetensors(content: bytes) -> Iterator[Tensor]:
+    size = int.from_bytes(content[:8], "little")
+    if size > min(MAX_HEADER_BYTES, len(content) - 8):
+        return
+    try:
+        header = json.loads(content[8 : 8 + size])
+    except (ValueError, RecursionError):
+        return
+    data = memoryview(content)[8 + size :]
+    for facts in header.values() if isinstance(header, dict) else ():
+        dtype = _DTYPES.get(str(facts.get("dtype"))) if isinstance(facts, dict) else None
+        offsets = facts.get("data_offsets") if dtype else None
+        if not (isinstance(offsets, list) and len(offsets) == 2 and all(isinstance(o, int) for o in offsets)):
+            continue
+        begin, end = offsets
+        if dtype and 0 <= begin <= end <= len(data) and (end - begin) % _width(dtype) == 0:
+            yield _as_floats(data[begin:end], dtype)
+
+
+def _npy(content: bytes) -> Tensor | None:
+    try:
+        array = np.load(io.BytesIO(content), allow_pickle=False, max_header_size=100_000)
+    except (ValueError, EOFError, OSError, TypeError, MemoryError, SyntaxError):
+        return None
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+        return None
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32).ravel()
+
+
+def _zip_tensors(content: bytes) -> Iterator[Tensor]:
+    """npz: one npy per member. PyTorch: `data.pkl` names the type of each storage `data/0`, `data/1`, ..."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
+                return
+            dtypes: dict[str, str] = {}
+            for member in members:
+                if member.filename.endswith("data.pkl") and member.file_size <= MAX_HEADER_BYTES:
+                    folder = member.filename.removesuffix("data.pkl")
+                    for key, dtype in _torch_storages(archive.read(member)).items():
+                        dtypes[f"{folder}data/{key}"] = dtype
+            for member in members:
+                if member.filename.endswith(".npy"):
+                    tensor = _npy(archive.read(member))
+                    if tensor is not None:
+                        yield tensor
+                elif member.filename in dtypes:
+                    raw = archive.read(member)
+                    if len(raw) % _width(dtypes[member.filename]) == 0:
+                        yield _as_floats(raw, dtypes[member.filename])
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
+        # What zipfile raises for damage, for a compression that it lacks, and for encryption.
+        return
+
+
+class _Global(str):
+    """`module name` of a pickled global; never looked up."""
+
+    __slots__ = ()
+
+
+class _Mark:
+    """Where a tuple or a list begins on the stack."""
+
+    __slots__ = ()
+
+
+_MEMO_OPS = ("BINPUT", "LONG_BINPUT", "PUT", "BINGET", "LONG_BINGET", "GET")
+
+
+def _pickle_values(content: bytes) -> Iterator[tuple[str, Any]]:
+    """Run a pickle on symbols: yields `persid` and `bytes` with what they hold. No object is built, none imported.
+
+    Tuples of constants, globals and memo references are followed; the result of anything else is None.
+    """
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        if count >= MAX_PICKLE_OPS:
+            return
+        name = opcode.name
+        slot = int(argument) if isinstance(argument, int | str) and name in _MEMO_OPS else 0
+        if name in ("BINPUT", "LONG_BINPUT", "PUT"):
+            memo[slot] = stack[-1]
+        elif name == "MEMOIZE":
+            memo[len(memo)] = stack[-1]
+        elif name in ("BINGET", "LONG_BINGET", "GET"):
+            stack.append(memo.get(slot))
+        elif name == "MARK":
+            stack.append(_Mark())
+        elif name == "GLOBAL":
+            stack.append(_Global(argument))
+        elif name == "STACK_GLOBAL":
+            attribute, module = stack.pop(), stack.pop()
+            stack.append(_Global(f"{module} {attribute}"))
+        elif name == "REDUCE":
+            arguments, function = stack.pop(), stack.pop()
+            stack.append(_called(function, arguments))
+        elif name == "BINPERSID":
+            yield "persid", stack.pop()
+            stack.append(None)
+        else:
+            popped = _popped(stack, opcode)
+            if name == "BUILD" and isinstance(popped[-1], tuple):
+                yield "state", popped[-1]
+            stack.extend(_pushed(name, argument, popped, len(opcode.stack_after)))
+
+
+def _called(function: Any, arguments: Any) -> Any:
+    """Of calls only two are followed: an array's type, and the text in which protocol 2 keeps its bytes."""
+    if not isinstance(arguments, tuple) or not arguments:
+        return None
+    if function == "numpy dtype":
+        return "dtype", arguments[0]
+    if function == "_codecs encode" and isinstance(arguments[0], str) and arguments[1:] == ("latin1",):
+        try:
+            return arguments[0].encode("latin1")
+        except UnicodeEncodeError:
+            return None
+    return None
+
+
+def _popped(stack: list[Any], opcode: pickletools.OpcodeInfo) -> list[Any]:
+    before = opcode.stack_before
+    if pickletools.markobject in before:
+        items: list[Any] = []
+        while not isinstance(top := stack.pop(), _Mark):
+            items.append(top)
+        fixed = before.index(pickletools.markobject)
+        below = [stack.pop() for _ in range(fixed)]
+        return below[::-1] + items[::-1]
+    return [stack.pop() for _ in before][::-1]
+
+
+def _pushed(name: str, argument: Any, popped: Sequence[Any], count: int) -> list[Any]:
+    if name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_TUPLE"):
+        return [tuple(popped)]
+    if not popped and count == 1 and isinstance(argument, str | int | bytes | bytearray):
+        return [argument]
+    if name in ("BUILD", "APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS"):
+        return [popped[0]]
+    return [None] * count
+
+
+def _torch_storages(content: bytes) -> dict[str, str]:
+    """The type of each storage that `data.pkl` refers to as ('storage', torch.FloatStorage, '0', 'cpu', count)."""
+    found: dict[str, str] = {}
+    try:
+        for kind, value in _pickle_values(content):
+            if kind == "persid" and isinstance(value, tuple) and len(value) >= 3 and isinstance(value[2], str):
+                dtype = _TORCH_DTYPES.get(str(value[1]).rpartition(" ")[2])
+                if dtype is not None:
+                    found[value[2]] = dtype
+    except (ValueError, IndexError, TypeError, KeyError):
+        pass  # A damaged pickle names no further storage; those named so far stand.
+    return found
+
+
+def _pickled_arrays(content: bytes) -> Iterator[Tensor]:
+    """NumPy arrays of a pickle: each is built from (version, shape, type, order, bytes)."""
+    try:
+        for kind, value in _pickle_values(content):
+            if kind != "state" or len(value) != 5 or not isinstance(value[4], bytes | bytearray):
+                continue
+            code = value[2][1] if isinstance(value[2], tuple) and value[2][:1] == ("dtype",) else None
+            if code in ("f2", "f4", "f8") and len(value[4]) % int(code[1]) == 0:
+                yield _as_floats(bytes(value[4]), f"<{code}")
+    except (ValueError, IndexError, TypeError, KeyError):
+        return
+
+
+def _onnx_tensors(content: bytes) -> Iterator[Tensor]:
+    """Initialisers of the graph, and the tensors of Constant nodes."""
+    try:
+        for graph in _fields(memoryview(content), 7):
+            for tensor in _fields(graph, 5):
+                yield from _onnx_tensor(tensor)
+            for node in _fields(graph, 1):
+                for attribute in _fields(node, 5):
+                    for tensor in _fields(attribute, 5):
+                        yield from _onnx_tensor(tensor)
+    except ValueError:
+        return
+
+
+def _onnx_tensor(message: memoryview) -> Iterator[Tensor]:
+    kind, raw, floats = 0, None, []
+    for number, value in _message(message):
+        if number == 2 and isinstance(value, int):
+            kind = value
+        elif number == 9 and isinstance(value, memoryview):
+            raw = value
+        elif number == 4 and isinstance(value, memoryview):
+            floats.append(bytes(value))
+    dtype = _ONNX_DTYPES.get(kind)
+    if dtype is None:
+        return
+    if raw is not None and len(raw) % _width(dtype) == 0:
+        yield _as_floats(raw, dtype)
+    elif kind == 1 and floats and sum(map(len, floats)) % 4 == 0:
+        yield _as_floats(b"".join(floats), dtype)
+
+
+def _fields(message: memoryview, wanted: int) -> Iterator[memoryview]:
+    return (value for number, value in _message(message) if number == wanted and isinstance(value, memoryview))
+
+
+def _message(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """The fields of a protobuf message: varints as int, the rest as bytes.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    position = 0
+    while position < len(data):
+        key, position = _varint(data, position)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, position = _varint(data, position)
+            yield number, value
+            continue
+        if wire == 2:
+            length, position = _varint(data, position)
+        elif wire in (1, 5):
+            length = 8 if wire == 1 else 4
+        else:
+            raise ValueError(f"wire type {wire}")
+        if number == 0 or length > len(data) - position:
+            raise ValueError("a field ends past its message")
+        yield number, data[position : position + length]
+        position += length
+
+
+def _varint(data: memoryview, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(data):
+            break
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise ValueError("a number ends past its message")

@@ -1,0 +1,358 @@
+"""One competition's leaderboard: who takes each metric, what everybody is paid, and the evidence.
+
+Scores are in the metric's unit, higher is better; shares are percent of a round's emission; ages in blocks. Nothing
+here draws a random number or reads a clock: the same evaluations give the same leaderboard on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from soundsright.core.competition import Competition
+from soundsright.core.results import Decision, Estimate, Evaluation, Leaderboard, Refusal, Standing
+from soundsright.core.submission import ModelRef, Submission
+from soundsright.ranking.award import Award, Contender, Title, award
+from soundsright.ranking.rulesets import Ruleset
+from soundsright.ranking.scores import Scores, ScoreTable, score_table, superiority_p_values
+from soundsright.ranking.statistics import holm, mean_estimate
+
+
+@dataclass(frozen=True)
+class Champion:
+    """Who holds a metric's title: the entry, its mean when last ranked, and the block of the round that gave it."""
+
+    submission: Submission
+    mean: float
+    since_block: int
+
+    def facts(self) -> dict[str, Any]:
+        """As plain values, for a row of the state."""
+        entry = self.submission
+        return {
+            "uid": entry.uid,
+            "hotkey": entry.hotkey,
+            "block": entry.block,
+            "model": [entry.model.namespace, entry.model.name, entry.model.revision],
+            "mean": self.mean,
+            "since_block": self.since_block,
+        }
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any], competition: Competition) -> Champion:
+        """What `facts` left."""
+        model = ModelRef(*facts["model"])
+        entry = Submission(facts["uid"], facts["hotkey"], competition, model, facts["block"])
+        return cls(entry, facts["mean"], facts["since_block"])
+
+
+def decide(
+    competition: Competition,
+    round_id: str,
+    evaluations: Sequence[Evaluation],
+    champions: Mapping[str, Champion],
+    ruleset: Ruleset,
+    baseline: Evaluation | None,
+    *,
+    floors: Mapping[str, float],
+    at_block: int,
+    copies: Mapping[str, int] | None = None,
+    refusals: Sequence[Refusal] = (),
+) -> Leaderboard:
+    """Apply a ruleset to a round's evaluations.
+
+    `champions` are by metric, and only those whose hotkey is still registered; a champion defends with today's
+    evaluation, which must be among `evaluations`. `baseline` is the evaluation of the unprocessed input over the
+    same clips; without it nothing must beat the unprocessed input, and gains are counted from the metric's floor.
+    `floors` are what a failed clip scores. `at_block` is the round's block, `copies` the number of entries by
+    hotkey that were found to copy it.
+
+    Raises:
+        ValueError: if the evaluations differ in their clips, a hotkey appears twice, or a floor is missing.
+    """
+    entries = [e for e in evaluations if baseline is None or e.submission != baseline.submission]
+    hotkeys = [evaluation.submission.hotkey for evaluation in entries]
+    if len(set(hotkeys)) != len(hotkeys):
+        raise ValueError(f"{competition.id}: a hotkey has more than one evaluation")
+    metrics = tuple(competition.metric_weights)
+    stand_ins = {
+        gate.by
+        for gate in ruleset.gates
+        if gate.metric in metrics and gate.by in floors and _measured(baseline, gate.by)
+    }
+    rows = [*entries, baseline] if baseline is not None else entries
+    table = score_table(rows, (*metrics, *sorted(stand_ins.difference(metrics))), floors)
+    context = _Context(competition, tuple(entries), baseline, table, ruleset, floors, at_block, copies or {})
+    results = [_metric_result(context, metric, champions.get(metric)) for metric in metrics]
+    return Leaderboard(
+        competition=competition,
+        round_id=round_id,
+        standings=_sorted_standings(competition, results),
+        decisions=tuple(result.decision for result in results),
+        refusals=tuple(refusals),
+        unprocessed=tuple(r.unprocessed for r in results if r.unprocessed is not None),
+    )
+
+
+def champions_after(
+    leaderboard: Leaderboard, champions: Mapping[str, Champion], *, at_block: int
+) -> dict[str, Champion]:
+    """Who holds each title after the round. A champion that could not take part keeps a title that nobody took."""
+    means = {(s.submission.hotkey, s.metric): s.estimate.mean for s in leaderboard.standings}
+    after: dict[str, Champion] = {}
+    for decision in leaderboard.decisions:
+        before = champions.get(decision.metric)
+        if decision.winner is None:
+            if before is not None and not decision.evidence["champion_took_part"]:
+                after[decision.metric] = before
+            continue
+        held = before is not None and before.submission.hotkey == decision.winner.hotkey
+        same = held and before is not None and before.submission.model == decision.winner.model
+        since_block = before.since_block if same and before is not None else at_block
+        mean = means[decision.winner.hotkey, decision.metric]
+        after[decision.metric] = Champion(decision.winner, mean, since_block)
+    return after
+
+
+@dataclass(frozen=True)
+class _Context:
+    competition: Competition
+    entries: tuple[Evaluation, ...]
+    baseline: Evaluation | None
+    table: ScoreTable
+    ruleset: Ruleset
+    floors: Mapping[str, float]
+    at_block: int
+    copies: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class _MetricResult:
+    decision: Decision
+    standings: tuple[Standing, ...]
+    unprocessed: Standing | None
+
+
+def _metric_result(context: _Context, metric: str, champion: Champion | None) -> _MetricResult:
+    competition, ruleset = context.competition, context.ruleset
+    count = len(context.entries)
+    scores = context.table.by_metric[metric]
+    estimates = [mean_estimate(row.tolist()) for row in scores]
+    means = [estimate.mean for estimate in estimates]
+    champion_row = _champion_row(context, champion)
+    contenders = _contenders(context, metric, means[:count], champion_row)
+    title = _title(context, champion, champion_row, means)
+    weight = competition.metric_weights[metric]
+    result = award(
+        ruleset,
+        metric,
+        contenders,
+        title,
+        prize=competition.max_score * weight,
+        remainder=competition.remainder * weight,
+        at_block=context.at_block,
+    )
+    rank = {row: place for place, row in enumerate(_by_mean(contenders), start=1)}
+    standings = tuple(
+        Standing(
+            evaluation.submission,
+            metric,
+            estimates[row],
+            result.shares.get(evaluation.submission.hotkey, 0.0),
+            rank=rank[row],
+            needed=result.needed.get(evaluation.submission.hotkey),
+            reason=_reason(ruleset, contenders[row], result, failed=evaluation.failed),
+        )
+        for row, evaluation in enumerate(context.entries)
+    )
+    winner = next((e.submission for e in context.entries if e.submission.hotkey == result.winner), None)
+    if winner is None and result.winner is not None and champion is not None:
+        winner = champion.submission  # Paid without an entry, as the published rules have it.
+        estimate = Estimate(champion.mean, champion.mean, champion.mean, 0)
+        standings = (Standing(winner, metric, estimate, result.shares[winner.hotkey], 1, None, result.sentence),)
+    decision = Decision(
+        metric, winner, result.sentence, _evidence(context, metric, result, contenders, title, champion_row, means)
+    )
+    unprocessed = None
+    if context.baseline is not None:
+        unprocessed = Standing(context.baseline.submission, metric, estimates[-1], 0.0)
+    return _MetricResult(decision, standings, unprocessed)
+
+
+def _measured(evaluation: Evaluation | None, metric: str) -> bool:
+    return evaluation is not None and any(metric in (clip.scores or {}) for clip in evaluation.clips)
+
+
+def _champion_row(context: _Context, champion: Champion | None) -> int | None:
+    """The champion's row among today's entries, or None where it does not defend."""
+    if champion is None:
+        return None
+    for row, evaluation in enumerate(context.entries):
+        entry = evaluation.submission
+        if entry.hotkey == champion.submission.hotkey:
+            same = entry.model == champion.submission.model
+            return row if same or context.ruleset.champion_keeps_title_with_new_model else None
+    return None
+
+
+def _contenders(
+    context: _Context, metric: str, means: Sequence[float], champion_row: int | None
+) -> list[Contender]:
+    """Every entry as the rules see it, with its gain and its tests; one per row."""
+    ruleset, count = context.ruleset, len(context.entries)
+    gate = ruleset.gate_of(metric)
+    gains = [mean - context.floors[metric] for mean in means]
+    beats = [True] * count
+    if context.baseline is not None and count:
+        by = gate.by if gate is not None and gate.by in context.table.by_metric else metric
+        scores = context.table.by_metric[by]
+        differences = scores[:count] - scores[-1]
+        gains = [math.fsum(row) / len(row) for row in differences.tolist()]
+        least = gate.fraction * max(gains) if gate is not None and by != metric else 0.0
+        beats = [gain > 0 and gain >= least for gain in gains]
+        if ruleset.alpha is not None:
+            # Not adjusted over the entries: this is no contest, and how many enter must not decide who is paid.
+            alone = superiority_p_values(differences).tolist()
+            beats = [beat and p_value <= ruleset.alpha for beat, p_value in zip(beats, alone, strict=True)]
+    p_values: list[float | None] = [None] * count
+    if champion_row is not None and ruleset.alpha is not None:
+        scores = context.table.by_metric[metric][:count]
+        rivals = [row for row in range(count) if row != champion_row]
+        for row, p_value in zip(rivals, _adjusted_p_values(scores[rivals] - scores[champion_row]), strict=True):
+            p_values[row] = p_value
+    return [
+        Contender(
+            hotkey=evaluation.submission.hotkey,
+            uid=evaluation.submission.uid,
+            block=evaluation.submission.block,
+            mean=means[row],
+            gain=gains[row],
+            beats_unprocessed=beats[row],
+            p_value=p_values[row],
+        )
+        for row, evaluation in enumerate(context.entries)
+    ]
+
+
+def _adjusted_p_values(differences: Scores) -> list[float]:
+    """One-sided p-values of each row, adjusted over the rows."""
+    named = {str(row): float(p) for row, p in enumerate(superiority_p_values(differences))}
+    return list(holm(named).values())
+
+
+def _title(
+    context: _Context, champion: Champion | None, champion_row: int | None, means: Sequence[float]
+) -> Title | None:
+    if champion is None:
+        return None
+    hotkey = champion.submission.hotkey
+    return Title(
+        hotkey=hotkey,
+        mean=champion.mean if champion_row is None else means[champion_row],
+        block=champion.submission.block,
+        since_block=champion.since_block,
+        took_part=champion_row is not None,
+        copies=context.copies.get(hotkey, 0),
+    )
+
+
+def _by_mean(contenders: Sequence[Contender]) -> list[int]:
+    def key(row: int) -> tuple[float, int, int]:
+        contender = contenders[row]
+        return -(contender.mean if contender.mean is not None else -math.inf), contender.block, contender.uid
+
+    return sorted(range(len(contenders)), key=key)
+
+
+def _reason(ruleset: Ruleset, contender: Contender, result: Award, *, failed: int) -> str:
+    """Why an entry is paid what it is paid, in one sentence."""
+    clips = f" {failed} of its clips failed and scored the floor." if failed else ""
+    if contender.hotkey == result.winner:
+        part = (
+            "" if result.emission_fraction == 1 else f" ({result.emission_fraction:.0%} of it, by the title's age)"
+        )
+        return f"Takes the prize{part}.{clips}"
+    if contender.mean is None:
+        return "Has no clips to be ranked by."
+    if ruleset.must_beat_unprocessed and not contender.beats_unprocessed:
+        return f"Is not paid: it does not beat the unprocessed input.{clips}"
+    needed = result.needed.get(contender.hotkey)
+    share = "Shares in the remainder" if result.shares.get(contender.hotkey, 0.0) > 0 else "Has no share"
+    if needed is None:
+        return f"{share}.{clips}"
+    if contender.mean < needed:
+        return f"{share}: the prize needed {needed:.4f}, {needed - contender.mean:.4f} more than it reached.{clips}"
+    if contender.p_value is not None and ruleset.alpha is not None and contender.p_value > ruleset.alpha:
+        return (
+            f"{share}: it reached the margin, but over these clips the lead could be chance"
+            f" (p = {contender.p_value:.2g}, needed at most {ruleset.alpha:g}).{clips}"
+        )
+    return f"{share}: another entry reached more, or as much and earlier.{clips}"
+
+
+def _evidence(
+    context: _Context,
+    metric: str,
+    result: Award,
+    contenders: Sequence[Contender],
+    title: Title | None,
+    champion_row: int | None,
+    means: Sequence[float],
+) -> dict[str, float | str | bool]:
+    """What the decision rests on, by name."""
+    evidence: dict[str, float | str | bool] = {
+        "ruleset": context.ruleset.name,
+        "ruleset_digest": context.ruleset.digest,
+        "clips": float(len(context.table.clip_ids)),
+        "entries": float(len(contenders)),
+        "dethroned": result.dethroned,
+        "emission_fraction": result.emission_fraction,
+        "champion_took_part": champion_row is not None,
+    }
+    if context.baseline is not None:
+        evidence["unprocessed_mean"] = means[-1]
+    if title is not None:
+        evidence |= {
+            "champion": title.hotkey,
+            "champion_mean": title.mean,
+            "champion_block": float(title.block),
+            "champion_since_block": float(title.since_block),
+            "champion_copies": float(title.copies),
+        }
+    rows = {contender.hotkey: row for row, contender in enumerate(contenders)}
+    rival = result.winner if result.dethroned else result.challenger
+    if rival is None:
+        return evidence
+    row = rows[rival]
+    evidence |= {"challenger": rival, "challenger_mean": means[row]}
+    if rival in result.needed:
+        evidence["needed"] = result.needed[rival]
+    if champion_row is not None:
+        scores = context.table.by_metric[metric]
+        difference = mean_estimate((scores[row] - scores[champion_row]).tolist())
+        evidence |= {
+            "difference": difference.mean,
+            "difference_low": difference.low,
+            "difference_high": difference.high,
+        }
+        p_value = contenders[row].p_value
+        if p_value is not None:
+            evidence["p_value_holm"] = p_value
+    return evidence
+
+
+def _sorted_standings(competition: Competition, results: Sequence[_MetricResult]) -> tuple[Standing, ...]:
+    """Entry by entry: the largest total share first, then the better weighted rank, then the older entry."""
+    by_hotkey: dict[str, list[Standing]] = {}
+    for result in results:
+        for standing in result.standings:
+            by_hotkey.setdefault(standing.submission.hotkey, []).append(standing)
+
+    def key(hotkey: str) -> tuple[float, float, int, int]:
+        own = by_hotkey[hotkey]
+        weighted_rank = sum(competition.metric_weights[s.metric] * s.rank for s in own)
+        return -sum(s.share for s in own), weighted_rank, own[0].submission.block, own[0].submission.uid
+
+    return tuple(standing for hotkey in sorted(by_hotkey, key=key) for standing in by_hotkey[hotkey])

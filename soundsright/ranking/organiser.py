@@ -1,0 +1,231 @@
+"""What an organiser decides, in one TOML file: competitions, metrics, rewards, the rules and the schedule.
+
+Times are UTC; rewards are percent of a round's emission. Everything is checked before anything is used, and the
+first mistake is named with its place in the file. `soundsright/rulesets/published.toml` is such a file.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import math
+import tomllib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from soundsright.core.competition import Competition, Task
+from soundsright.core.errors import UsageError
+from soundsright.core.schedule import DAY_S, Schedule
+from soundsright.ranking.rulesets import Age, Gate, Margin, Remainder, Ruleset, ruleset_by_name
+
+T = TypeVar("T")
+
+MAX_FILE_CHARS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Organiser:
+    """One organiser's decisions. `schedule` is None where the file leaves the start of rounds to somebody."""
+
+    competitions: tuple[Competition, ...]
+    ruleset: Ruleset
+    schedule: Schedule | None
+
+
+def organiser_of_toml(
+    text: str,
+    *,
+    source: str,
+    now_s: float,
+    begun: bool = False,
+    known_metrics: Collection[str] | None = None,
+) -> Organiser:
+    """The decisions of a file; `source` names it in messages.
+
+    `begun` says that the competition is under way, so that a first day in the past is right. `known_metrics` are
+    the names that can be measured; None accepts every name.
+
+    Raises:
+        UsageError: for the first mistake: no TOML, an unknown or missing key, a value of the wrong kind or range,
+            metrics that do not sum to 1, rewards above 100, two competitions of one name, a schedule in the past.
+    """
+    place = _Place(source)
+    if len(text) > MAX_FILE_CHARS:
+        raise place.wrong(f"{len(text)} characters are no file of rules", "Keep it below a million.")
+    try:
+        loaded = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise place.wrong(f"not TOML: {error}", "Compare it with soundsright/rulesets/published.toml.") from error
+    table = place.table(loaded, {"ruleset", "schedule", "competition"})
+    competitions = _competitions(place, table.get("competition"), known_metrics)
+    ruleset = _ruleset(place.under("ruleset"), table.get("ruleset", {"base": "soundsright-v3"}))
+    schedule = None
+    if "schedule" in table:
+        schedule = _schedule(place.under("schedule"), table["schedule"], now_s, begun)
+    return Organiser(competitions, ruleset, schedule)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in the file we are, to say so."""
+
+    source: str
+    path: str = ""
+
+    def under(self, key: str) -> _Place:
+        return replace(self, path=f"{self.path}.{key}" if self.path else key)
+
+    def wrong(self, problem: str, remedy: str) -> UsageError:
+        where = f"{self.source}, {self.path}" if self.path else self.source
+        return UsageError(f"{where}: {problem}", remedy)
+
+    def table(self, value: object, known: Collection[str]) -> dict[str, Any]:
+        """The value as a table in which every key is known."""
+        if not isinstance(value, dict):
+            raise self.wrong(f"{value!r} is no table", "Write it as [table] or { key = value }.")
+        for key in value:
+            if key not in known:
+                close = difflib.get_close_matches(key, known, n=1)
+                hint = f"Did you mean {close[0]!r}?" if close else f"Choose from {', '.join(sorted(known))}."
+                raise self.wrong(f"unknown key {key!r}", hint)
+        return value
+
+    def number(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise self.wrong(f"{value!r} is no number", "Give a finite number.")
+        return float(value)
+
+    def whole(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.wrong(f"{value!r} is no whole number", "Give a whole number.")
+        return value
+
+    def required(self, table: Mapping[str, Any], key: str) -> Any:
+        if key not in table:
+            raise self.wrong(f"{key!r} is missing", "Add it.")
+        return table[key]
+
+    def built(self, build: Callable[[], T]) -> T:
+        """What a checked type makes of its values, its objection told as the file's."""
+        try:
+            return build()
+        except (ValueError, TypeError) as error:
+            raise self.wrong(str(error), "Correct it.") from error
+
+
+def _competitions(place: _Place, tables: object, known_metrics: Collection[str] | None) -> tuple[Competition, ...]:
+    if not isinstance(tables, list) or not tables:
+        raise place.wrong("no [[competition]] is defined", "Add at least one.")
+    found: list[Competition] = []
+    for number, value in enumerate(tables, start=1):
+        here = place.under(f"competition {number}")
+        table = here.table(value, {"task", "sample_rate_hz", "max_score", "remainder", "metrics"})
+        metrics_here = here.under("metrics")
+        metrics = here.required(table, "metrics")
+        weights = {
+            name: metrics_here.under(name).number(weight)
+            for name, weight in metrics_here.table(
+                metrics, known_metrics if known_metrics is not None else list(metrics)
+            ).items()
+        }
+        task = here.required(table, "task")
+        if task not in list(Task):
+            raise here.under("task").wrong(f"unknown task {task!r}", f"Choose {' or '.join(Task)}.")
+        rate_hz = here.under("sample_rate_hz").whole(here.required(table, "sample_rate_hz"))
+        max_score = here.under("max_score").number(here.required(table, "max_score"))
+        remainder = here.under("remainder").number(here.required(table, "remainder"))
+        competition = here.built(lambda: Competition(Task(task), rate_hz, weights, max_score, remainder))  # noqa: B023
+        if competition.id in (other.id for other in found):
+            raise here.wrong(f"{competition.id} is defined twice", "Keep one of them.")
+        found.append(competition)
+    total = math.fsum(c.max_score + c.remainder for c in found)
+    if total > 100.0 + 1e-9:
+        raise place.wrong(f"the rewards sum to {total:g} percent", "Lower them to at most 100.")
+    return tuple(found)
+
+
+_RULESET_FIELDS = {field.name: field.type for field in fields(Ruleset)}
+
+
+def _ruleset(place: _Place, value: object) -> Ruleset:
+    table = dict(place.table(value, {"base", *_RULESET_FIELDS}))
+    name = table.pop("base", "soundsright-v3")
+    if not isinstance(name, str):
+        raise place.under("base").wrong(f"{name!r} is no name of a ruleset", "Write it in quotes.")
+    base = ruleset_by_name(name)
+    if not table:
+        return base
+    if not isinstance(table.get("name"), str) or table["name"] == base.name:
+        raise place.wrong("changed rules need a name of their own", 'Add `name = "..."`.')
+    changes = {key: _ruleset_value(place.under(key), key, change) for key, change in table.items()}
+    changes.setdefault("summary", f"{base.name} with changes by the organiser.")
+    return place.built(lambda: replace(base, **changes))
+
+
+def _ruleset_value(place: _Place, key: str, value: Any) -> Any:
+    kind = str(_RULESET_FIELDS[key])
+    if kind.startswith("Margin"):
+        table = place.table(value, {"start", "end", "over_blocks"})
+        start, end = (place.under(k).number(place.required(table, k)) for k in ("start", "end"))
+        over_blocks = place.under("over_blocks").whole(place.required(table, "over_blocks"))
+        return place.built(lambda: Margin(start, end, over_blocks))
+    if kind == "Age":
+        return place.built(lambda: Age(value))
+    if kind == "Remainder":
+        return place.built(lambda: Remainder(value))
+    if kind == "bool":
+        if not isinstance(value, bool):
+            raise place.wrong(f"{value!r} is neither true nor false", "Write true or false.")
+        return value
+    if kind == "str":
+        if not isinstance(value, str):
+            raise place.wrong(f"{value!r} is no text", "Write it in quotes.")
+        return value
+    if key == "gates":
+        if not isinstance(value, list):
+            raise place.wrong(f"{value!r} is no list of tables", "Write [{ metric, by, fraction }].")
+        return tuple(_gate(place.under(f"{n}"), gate) for n, gate in enumerate(value, start=1))
+    if kind.startswith("tuple"):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise place.wrong(f"{value!r} is no list of names", 'Write ["A", "B"].')
+        return tuple(value)
+    return place.whole(value) if kind == "int" else place.number(value)
+
+
+def _gate(place: _Place, value: object) -> Gate:
+    table = place.table(value, {"metric", "by", "fraction"})
+    metric, by = (str(place.required(table, key)) for key in ("metric", "by"))
+    return Gate(metric, by, place.under("fraction").number(place.required(table, "fraction")))
+
+
+def _schedule(place: _Place, value: object, now_s: float, begun: bool) -> Schedule:
+    known = {"time_utc", "every_days", "first_day", "last_day", "seed_delay_blocks", "final_after_blocks"}
+    table = place.table(value, known)
+    time = place.required(table, "time_utc")
+    if not isinstance(time, datetime.time):
+        raise place.under("time_utc").wrong(f"{time!r} is no time of day", "Write 09:00:00, without quotes.")
+    days = {key: _day(place.under(key), table[key]) for key in ("first_day", "last_day") if key in table}
+    numbers = {
+        key: place.under(key).whole(table[key])
+        for key in ("every_days", "seed_delay_blocks", "final_after_blocks")
+        if key in table
+    }
+    place.required(table, "every_days")
+    time_of_day_s = time.hour * 3600 + time.minute * 60 + time.second
+    schedule = place.built(lambda: Schedule(time_of_day_s, **numbers, **days))
+    if "first_day" in days and not begun and schedule.start_s(0) < now_s:
+        raise place.under("first_day").wrong(
+            f"the first round, {table['first_day']} {time} UTC, lies in the past", "Give a day to come."
+        )
+    if "last_day" in days and schedule.last_day is not None and (schedule.last_day + 1) * DAY_S <= now_s:
+        raise place.under("last_day").wrong(
+            f"the last day, {table['last_day']}, lies in the past", "Give a day to come, or leave it out."
+        )
+    return schedule
+
+
+def _day(place: _Place, value: object) -> int:
+    if not isinstance(value, datetime.date) or isinstance(value, datetime.datetime):
+        raise place.wrong(f"{value!r} is no day", "Write 2030-01-07, without quotes.")
+    return (value - datetime.date(1970, 1, 1)).days

@@ -1,0 +1,199 @@
+"""The rules of payment: data, and small pure functions of it.
+
+Means are in the metric's own unit, higher is better; margins are relative, or in dB where a rule says so; ages are
+in blocks of 12 s; shares are percent of a round's emission.
+
+A `Ruleset` holds every number that a payment depends on, so that its digest names the rules on the chain: two
+validators with the same digest, the same set and the same scores pay the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+from soundsright.core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Margin:
+    """By how much a challenger must beat a champion: from `start` at age 0 linearly to `end` at `over_blocks`.
+
+    Raises:
+        ValueError: if a number is negative or not finite, or the margin grows with age.
+    """
+
+    start: float
+    end: float
+    over_blocks: int
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(v) and v >= 0 for v in (self.start, self.end)) or self.start < self.end:
+            raise ValueError(f"a margin falls from start to end, both at least 0: {self.start}, {self.end}")
+        if self.over_blocks < 1:
+            raise ValueError(f"a margin falls over at least one block, not {self.over_blocks}")
+
+    def at(self, age_blocks: int) -> float:
+        """The margin at that age.
+
+        >>> Margin(0.0035, 0.0015, 50_400).at(25_200)
+        0.0025
+        """
+        fraction = min(max(age_blocks, 0), self.over_blocks) / self.over_blocks
+        return self.start - (self.start - self.end) * fraction
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A metric that the unprocessed input maximises by doing nothing, and the metric that stands in for it.
+
+    The gain over the unprocessed input is taken on `by`, and an entry must reach `fraction` of the best gain there.
+    """
+
+    metric: str
+    by: str
+    fraction: float
+
+
+class Age(StrEnum):
+    """What a champion's age is counted from."""
+
+    COMMITMENT = "commitment"
+    """Blocks between the champion's commitment and the challenger's."""
+    TITLE = "title"
+    """Blocks from the round in which the champion took the title to this one."""
+
+
+class Remainder(StrEnum):
+    """What the shares of the remainder are in proportion to."""
+
+    MEAN = "mean"
+    GAIN = "gain"
+    """The mean gain over the unprocessed input, clip by clip."""
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """Every number of the rules. `alpha` None: no test; `additive_db` None: all margins are relative.
+
+    Raises:
+        ValueError: if a number is out of its range.
+    """
+
+    name: str
+    margin: Margin
+    age: Age
+    remainder: Remainder
+    additive_db: Margin | None = None
+    additive_metrics: tuple[str, ...] = ()
+    copy_tightening: float = 0.0
+    copy_tightening_limit: float = 1.0
+    alpha: float | None = None
+    must_beat_unprocessed: bool = False
+    gates: tuple[Gate, ...] = ()
+    remainder_cap: float = 1.0
+    emission_hold_blocks: int = 0
+    emission_decay_blocks: int = 1
+    emission_floor: float = 1.0
+    absent_champion_is_paid: bool = False
+    champion_keeps_title_with_new_model: bool = False
+    summary: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if self.alpha is not None and not 0 < self.alpha < 1:
+            raise ValueError(f"alpha {self.alpha} does not lie between 0 and 1")
+        for name in ("remainder_cap", "emission_floor"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)} does not lie between 0 and 1")
+        if self.copy_tightening < 0 or self.copy_tightening_limit < 1:
+            raise ValueError("copies tighten a margin: copy_tightening >= 0 and copy_tightening_limit >= 1")
+        if self.emission_hold_blocks < 0 or self.emission_decay_blocks < 1:
+            raise ValueError("emission_hold_blocks is at least 0 and emission_decay_blocks at least 1")
+
+    @property
+    def canonical_json(self) -> str:
+        """The rules as JSON with sorted keys and no spaces; the summary is prose and stays out."""
+        facts = asdict(self)
+        del facts["summary"]
+        return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `canonical_json`: the name of these rules on the chain."""
+        return hashlib.sha256(self.canonical_json.encode()).hexdigest()
+
+    def gate_of(self, metric: str) -> Gate | None:
+        return next((gate for gate in self.gates if gate.metric == metric), None)
+
+    def margin_over(self, metric: str, champion_mean: float, age_blocks: int, copies: int = 0) -> float:
+        """By how much a mean must exceed `champion_mean`, in the metric's unit.
+
+        >>> SOUNDSRIGHT_V2.margin_over("PESQ", 2.0, age_blocks=0)
+        0.007
+        >>> SOUNDSRIGHT_V3.margin_over("SI_SDR", -3.0, age_blocks=0)
+        0.1
+        """
+        tightened = min(1.0 + self.copy_tightening * max(copies, 0), self.copy_tightening_limit)
+        if self.additive_db is not None and metric in self.additive_metrics:
+            return self.additive_db.at(age_blocks) * tightened
+        return abs(champion_mean) * self.margin.at(age_blocks) * tightened
+
+    def emission_fraction(self, title_age_blocks: int) -> float:
+        """The part of a prize that a holder of that age is paid; the rest burns.
+
+        >>> SOUNDSRIGHT_V2.emission_fraction(10**6), SOUNDSRIGHT_V3.emission_fraction(0)
+        (1.0, 1.0)
+        """
+        past = max(title_age_blocks - self.emission_hold_blocks, 0)
+        return 1.0 - (1.0 - self.emission_floor) * min(past / self.emission_decay_blocks, 1.0)
+
+
+SOUNDSRIGHT_V2 = Ruleset(
+    name="soundsright-v2",
+    margin=Margin(0.0035, 0.0015, 50_400),
+    age=Age.COMMITMENT,
+    remainder=Remainder.MEAN,
+    absent_champion_is_paid=True,
+    champion_keeps_title_with_new_model=True,
+    summary="The published rules, version 2.1: means decide, and a relative margin protects the champion.",
+)
+
+SOUNDSRIGHT_V3 = Ruleset(
+    name="soundsright-v3",
+    margin=Margin(0.0035, 0.0015, 50_400),
+    age=Age.TITLE,
+    remainder=Remainder.GAIN,
+    additive_db=Margin(0.1, 0.04, 50_400),
+    additive_metrics=("SI_SDR", "SI_SIR", "SI_SAR"),
+    copy_tightening=0.25,
+    copy_tightening_limit=2.0,
+    alpha=0.05,
+    must_beat_unprocessed=True,
+    gates=(Gate("SI_SAR", by="SI_SDR", fraction=0.5),),
+    remainder_cap=0.5,
+    emission_hold_blocks=50_400,
+    emission_decay_blocks=151_200,
+    emission_floor=0.5,
+    summary="The default: margin and paired test decide, nobody is paid for what the unprocessed input reaches.",
+)
+
+RULESETS = (SOUNDSRIGHT_V3, SOUNDSRIGHT_V2)
+"""The rulesets that ship, the default first."""
+
+
+def ruleset_by_name(name: str) -> Ruleset:
+    """The ruleset that ships under that name.
+
+    Raises:
+        UsageError: if there is none.
+
+    >>> ruleset_by_name("soundsright-v2") is SOUNDSRIGHT_V2
+    True
+    """
+    for ruleset in RULESETS:
+        if ruleset.name == name:
+            return ruleset
+    raise UsageError(f"Unknown ruleset {name!r}", f"Choose one of {', '.join(r.name for r in RULESETS)}.")

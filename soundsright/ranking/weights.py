@@ -1,0 +1,45 @@
+"""From leaderboards to the weights that a validator sets.
+
+Shares are percent of a round's emission; weights are fractions and sum to one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from soundsright.core.results import Leaderboard, Weights
+
+
+def weights_of(leaderboards: Sequence[Leaderboard], *, burn_uid: int | None = None) -> Weights:
+    """One weight per uid: its shares over all the leaderboards, against what these leaderboards could pay.
+
+    What is not paid (a prize that nobody earned, a champion's decayed prize, the capped part of a remainder) goes
+    to `burn_uid`. Without one there is nowhere to burn, and what was paid is scaled to one.
+
+    Where nothing is paid, everything burns; without `burn_uid`, or without a leaderboard, the weights are empty:
+    never uniform.
+
+    Raises:
+        ValueError: if a share is negative or not finite, or `burn_uid` is negative.
+    """
+    if burn_uid is not None and burn_uid < 0:
+        raise ValueError(f"burn uid {burn_uid} is negative")
+    paid: defaultdict[int, list[float]] = defaultdict(list)
+    for board in leaderboards:
+        for standing in board.standings:
+            if not math.isfinite(standing.share) or standing.share < 0:
+                raise ValueError(f"{standing.submission.entry_id}, {standing.metric}: share {standing.share}")
+            if standing.share > 0:
+                paid[standing.submission.uid].append(standing.share)
+    by_uid = {uid: math.fsum(shares) for uid, shares in paid.items()}
+    if burn_uid is not None:
+        payable = math.fsum(b.competition.max_score + b.competition.remainder for b in leaderboards)
+        unpaid = payable - math.fsum(by_uid.values())
+        if unpaid > 1e-9 * payable:
+            by_uid[burn_uid] = math.fsum((by_uid.get(burn_uid, 0.0), unpaid))
+    total = math.fsum(by_uid.values())
+    if total <= 0:
+        return Weights({})
+    return Weights({uid: by_uid[uid] / total for uid in sorted(by_uid)})

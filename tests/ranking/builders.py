@@ -1,0 +1,40 @@
+"""Entries and evaluations with chosen scores."""
+
+import numpy as np
+
+from soundsright.core.competition import Competition, Task
+from soundsright.core.results import ClipResult, Evaluation, Failure
+from soundsright.core.submission import ModelRef, Submission
+
+ONE_METRIC = Competition(Task.DENOISING, 16_000, {"PESQ_WB": 1.0}, 10.0, 4.0)
+IN_DB = Competition(Task.DENOISING, 48_000, {"SI_SDR": 1.0}, 10.0, 4.0)
+WITH_ARTEFACTS = Competition(Task.DENOISING, 48_000, {"SI_SDR": 0.5, "SI_SAR": 0.5}, 10.0, 4.0)
+FLOORS = {"PESQ_WB": 1.0, "ESTOI": -1.0, "SI_SDR": -40.0, "SI_SIR": -40.0, "SI_SAR": -40.0}
+
+
+def entry(uid, competition=ONE_METRIC, *, block=None, name=None):
+    return Submission(
+        uid=uid,
+        hotkey=f"hk{uid:03d}",
+        competition=competition,
+        model=ModelRef("ns", name or f"model{uid}", f"{uid % 16:x}" * 40),
+        block=100 + uid if block is None else block,
+    )
+
+
+def evaluation(submission, scores, *, failing=()):
+    """`scores` by metric: one value per clip."""
+    count = len(next(iter(scores.values())))
+    clips = tuple(
+        ClipResult(f"clip{i:04d}", failure=Failure("crashed", "ended"))
+        if i in failing
+        else ClipResult(f"clip{i:04d}", scores={metric: float(values[i]) for metric, values in scores.items()})
+        for i in range(count)
+    )
+    return Evaluation(submission, "round", clips)
+
+
+def spread(mean, *, clips=40, seed=0, sd=0.3):
+    """Values with exactly that mean, each clip hard or easy in the same way for everybody with that seed."""
+    values = np.random.default_rng(seed).normal(0.0, sd, clips)
+    return values - values.mean() + mean

@@ -1,0 +1,93 @@
+"""Copies fall to the earliest commitment."""
+
+import dataclasses
+from pathlib import Path
+
+from soundsright.core.submission import FetchedModel
+from soundsright.ranking.duplicates import DuplicateRule, Likeness, without_duplicates
+from tests.ranking.builders import IN_DB, entry
+
+
+def model(uid, *, block, content=None, checkpoints=(), name=None, competition=None):
+    submission = entry(uid, block=block, name=name) if competition is None else entry(uid, competition, block=block)
+    return FetchedModel(submission, Path("/models"), content or f"content{uid}", tuple(checkpoints))
+
+
+def outcome(models, **options):
+    unique = without_duplicates(models, **options)
+    kept = [m.submission.uid for m in unique.kept]
+    return kept, [(d.duplicate.uid, d.original.uid, d.rule) for d in unique.duplicates]
+
+
+def test_the_earliest_of_equal_contents_stays():
+    assert outcome([model(1, block=20, content="c"), model(2, block=10, content="c")]) == (
+        [2],
+        [(1, 2, DuplicateRule.SAME_CONTENT)],
+    )
+
+
+def test_in_the_same_block_the_lowest_uid_stays():
+    assert outcome([model(2, block=10, content="c"), model(1, block=10, content="c")])[0] == [1]
+
+
+def test_one_shared_checkpoint_is_enough():
+    models = [model(1, block=1, checkpoints=("a", "b")), model(2, block=2, checkpoints=("c", "b"))]
+    assert outcome(models) == ([1], [(2, 1, DuplicateRule.SHARED_CHECKPOINT)])
+
+
+def test_the_same_reference_is_found_before_anything_else():
+    first = model(1, block=1, content="c")
+    second = dataclasses.replace(
+        first, submission=dataclasses.replace(first.submission, uid=2, hotkey="hk002", block=2)
+    )
+    assert outcome([second, first])[1] == [(2, 1, DuplicateRule.SAME_REFERENCE)]
+
+
+def test_a_copy_of_a_copy_counts_against_the_original_only():
+    models = [
+        model(1, block=1, checkpoints=("a",)),
+        model(2, block=2, checkpoints=("a", "b")),
+        model(3, block=3, checkpoints=("b",)),
+    ]
+    assert outcome(models)[0] == [1, 3]
+
+
+def likeness(a, b, rule):
+    return Likeness(a.submission.entry_id, b.submission.entry_id, rule, {"shown": "by this"})
+
+
+def test_a_likeness_drops_the_later_of_the_pair():
+    models = [model(1, block=1), model(2, block=2), model(3, block=3)]
+    alike = [likeness(models[1], models[0], DuplicateRule.SAME_TENSORS)]
+    assert outcome(models, likenesses=alike) == ([1, 3], [(2, 1, DuplicateRule.SAME_TENSORS)])
+
+
+def test_what_is_only_like_a_dropped_copy_stays():
+    models = [model(1, block=1), model(2, block=2), model(3, block=3)]
+    alike = [
+        likeness(models[0], models[1], DuplicateRule.NEAR_COPY),
+        likeness(models[1], models[2], DuplicateRule.NEAR_COPY),
+    ]
+    assert outcome(models, likenesses=alike)[0] == [1, 3]
+
+
+def test_a_near_copy_may_be_reported_without_being_excluded():
+    models = [model(1, block=1), model(2, block=2)]
+    alike = [likeness(models[0], models[1], DuplicateRule.NEAR_COPY)]
+    unique = without_duplicates(models, likenesses=alike, reported_only=[DuplicateRule.NEAR_COPY])
+    assert [m.submission.uid for m in unique.kept] == [1, 2]
+    assert [(d.duplicate.uid, d.evidence["shown"]) for d in unique.suspected] == [(2, "by this")]
+
+
+def test_one_model_may_enter_two_competitions():
+    models = [model(1, block=1, content="c"), model(2, block=2, content="c", competition=IN_DB)]
+    assert outcome(models)[0] == [1, 2]
+
+
+def test_the_refusal_names_the_original():
+    unique = without_duplicates([model(1, block=1, content="c"), model(2, block=2, content="c")])
+    refusal = unique.duplicates[0].refusal()
+    assert refusal.code == "same_content_hash"
+    assert "ns/model1 (uid 1, block 1)" in refusal.sentence
+    assert refusal.evidence["original_hotkey"] == "hk001"
+    assert unique.copies_of(unique.kept[0].submission) == 1

@@ -1,0 +1,253 @@
+"""Who takes a prize, and why."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from soundsright.ranking.leaderboard import Champion, champions_after, decide
+from soundsright.ranking.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
+from tests.ranking.builders import FLOORS, IN_DB, ONE_METRIC, WITH_ARTEFACTS, entry, evaluation, spread
+
+
+def board(evaluations, champions=None, *, ruleset=SOUNDSRIGHT_V3, competition=ONE_METRIC, baseline=1.2, **options):
+    """A round; `baseline` is the unprocessed input's mean, or its evaluation, or None."""
+    if isinstance(baseline, float):
+        metric = next(iter(competition.metric_weights))
+        unprocessed = dataclasses.replace(entry(999, competition), uid=-1, hotkey="unprocessed")
+        baseline = evaluation(unprocessed, {metric: spread(baseline, clips=len(evaluations[0].clips))})
+    return decide(
+        competition,
+        "round",
+        evaluations,
+        champions or {},
+        ruleset,
+        baseline,
+        floors=FLOORS,
+        at_block=options.pop("at_block", 10_000),
+        **options,
+    )
+
+
+def shares(leaderboard):
+    return {s.submission.uid: s.share for s in leaderboard.standings}
+
+
+def pesq(uid, mean, **options):
+    return evaluation(entry(uid, **options), {"PESQ_WB": spread(mean)})
+
+
+def noisy_pesq(uid, mean):
+    """As good on average, but good and bad on other clips than everybody else."""
+    return evaluation(entry(uid), {"PESQ_WB": spread(mean, seed=uid)})
+
+
+def champion(uid, mean, *, since_block=9_000, competition=ONE_METRIC):
+    return Champion(entry(uid, competition), mean, since_block)
+
+
+def test_the_best_mean_takes_an_open_title():
+    result = board([pesq(1, 2.0), pesq(2, 2.4), pesq(3, 1.8)])
+    assert result.decisions[0].winner == entry(2)
+    assert shares(result)[2] == 10.0
+    assert [s.submission.uid for s in result.standings] == [2, 1, 3]
+    assert [s.rank for s in result.standings] == [1, 2, 3]
+
+
+def test_of_equal_means_the_earlier_commitment_wins_then_the_lower_uid():
+    assert board([pesq(1, 2.0, block=300), pesq(2, 2.0, block=200)]).decisions[0].winner.uid == 2
+    assert board([pesq(5, 2.0, block=200), pesq(4, 2.0, block=200)]).decisions[0].winner.uid == 4
+
+
+def test_a_failed_clip_scores_the_floor_and_is_not_skipped():
+    scores = spread(2.0)
+    whole = board([evaluation(entry(1), {"PESQ_WB": scores})]).standings[0].estimate
+    hard = int(np.argmin(scores))
+    failing = board([evaluation(entry(1), {"PESQ_WB": scores}, failing={hard})]).standings[0].estimate
+    assert failing.n == whole.n == 40
+    assert failing.mean == pytest.approx((scores.sum() - scores[hard] + 1.0) / 40)
+    assert failing.mean < whole.mean
+
+
+def test_failing_every_clip_earns_nothing():
+    dead = evaluation(entry(1), {"PESQ_WB": spread(2.0)}, failing=set(range(40)))
+    assert shares(board([dead, pesq(2, 2.0)])) == {1: 0.0, 2: 10.0}
+
+
+class TestChampion:
+    def test_keeps_the_title_within_the_margin(self):
+        result = board([pesq(1, 2.0), pesq(2, 2.005)], {"PESQ_WB": champion(1, 2.0)})
+        assert result.decisions[0].winner == entry(1)
+        assert "needed" in result.decisions[0].sentence
+        rival = next(s for s in result.standings if s.submission.uid == 2)
+        assert 2.005 < rival.needed < 2.008
+        assert "more than it reached" in rival.reason
+
+    def test_loses_it_to_a_clear_and_certain_lead(self):
+        result = board([pesq(1, 2.0), pesq(2, 2.02)], {"PESQ_WB": champion(1, 2.0)})
+        decision = result.decisions[0]
+        assert decision.winner == entry(2)
+        assert decision.evidence["dethroned"] is True
+        assert decision.evidence["difference"] == pytest.approx(0.02)
+        assert decision.evidence["p_value_holm"] <= SOUNDSRIGHT_V3.alpha
+
+    def test_keeps_it_where_the_lead_could_be_chance(self):
+        result = board([pesq(1, 2.0), noisy_pesq(2, 2.02)], {"PESQ_WB": champion(1, 2.0)})
+        assert result.decisions[0].winner == entry(1)
+        assert "paired test" in result.decisions[0].sentence
+        rival = next(s for s in result.standings if s.submission.uid == 2)
+        assert "chance" in rival.reason
+        # The published rules hold no test: there the same lead wins.
+        published = board(
+            [pesq(1, 2.0), noisy_pesq(2, 2.02)], {"PESQ_WB": champion(1, 2.0)}, ruleset=SOUNDSRIGHT_V2
+        )
+        assert published.decisions[0].winner == entry(2)
+
+    def test_a_second_challenger_may_win_where_the_best_could_be_chance(self):
+        result = board([pesq(1, 2.0), noisy_pesq(2, 2.05), pesq(3, 2.04)], {"PESQ_WB": champion(1, 2.0)})
+        assert result.decisions[0].winner == entry(3)
+
+    def test_defends_with_todays_mean(self):
+        result = board([pesq(1, 1.9), pesq(2, 2.0)], {"PESQ_WB": champion(1, 2.5)})
+        assert result.decisions[0].winner == entry(2)
+
+    def test_that_did_not_take_part_leaves_the_title_open(self):
+        result = board([pesq(2, 1.5)], {"PESQ_WB": champion(1, 2.5)})
+        assert result.decisions[0].winner == entry(2)
+
+    def test_with_a_new_model_has_no_title_to_defend_under_v3(self):
+        swapped = evaluation(entry(1, name="other"), {"PESQ_WB": spread(2.0)})
+        contest = [swapped, pesq(2, 2.001)]
+        assert board(contest, {"PESQ_WB": champion(1, 2.0)}).decisions[0].winner.uid == 2
+        assert board(contest, {"PESQ_WB": champion(1, 2.0)}, ruleset=SOUNDSRIGHT_V2).decisions[0].winner.uid == 1
+
+    def test_that_falls_to_the_unprocessed_input_loses_title_and_pay(self):
+        result = board([pesq(1, 1.1), pesq(2, 1.5)], {"PESQ_WB": champion(1, 2.0)}, baseline=1.2)
+        assert result.decisions[0].winner == entry(2)
+        assert shares(result)[1] == 0.0
+
+    def test_defence_relaxes_with_the_age_of_the_title(self):
+        contest = [pesq(1, 2.0), pesq(2, 2.005)]
+        old = {"PESQ_WB": champion(1, 2.0, since_block=0)}
+        assert board(contest, old, at_block=100).decisions[0].winner.uid == 1
+        assert board(contest, old, at_block=60_000).decisions[0].winner.uid == 2
+
+    def test_defence_tightens_with_copies(self):
+        contest = [pesq(1, 2.0), pesq(2, 2.01)]
+        title = {"PESQ_WB": champion(1, 2.0)}
+        assert board(contest, title).decisions[0].winner.uid == 2
+        assert board(contest, title, copies={"hk001": 4}).decisions[0].winner.uid == 1
+
+    def test_pay_decays_to_the_floor_and_the_rest_is_not_paid(self):
+        title = {"PESQ_WB": champion(1, 2.0, since_block=0)}
+        young = board([pesq(1, 2.0)], title, at_block=50_400)
+        old = board([pesq(1, 2.0)], title, at_block=10**7)
+        assert shares(young)[1] == 10.0
+        assert shares(old)[1] == 5.0
+        assert "50%" in old.standings[0].reason
+
+
+class TestUnprocessedInput:
+    def test_must_be_beaten_to_be_paid(self):
+        result = board([pesq(1, 1.15), pesq(2, 1.5)], baseline=1.2)
+        assert shares(result) == {1: 0.0, 2: 10.0}
+        assert "unprocessed" in next(s.reason for s in result.standings if s.submission.uid == 1)
+
+    def test_pays_nobody_where_nobody_beats_it(self):
+        result = board([pesq(1, 1.1), pesq(2, 1.15)], baseline=1.2)
+        assert result.decisions[0].winner is None
+        assert set(shares(result).values()) == {0.0}
+
+    def test_handed_in_as_an_entry_earns_nothing(self):
+        copy = evaluation(entry(7), {"PESQ_WB": spread(1.2)})
+        assert shares(board([copy], baseline=1.2)) == {7: 0.0}
+
+    def test_has_its_own_row_and_no_share(self):
+        (row,) = board([pesq(1, 2.0)], baseline=1.2).unprocessed
+        assert row.estimate.mean == pytest.approx(1.2)
+        assert row.share == 0.0
+
+    def test_maximises_the_artefact_ratio_so_that_another_metric_stands_in(self):
+        def both(uid, si_sdr, si_sar):
+            return evaluation(
+                entry(uid, WITH_ARTEFACTS), {"SI_SDR": spread(si_sdr), "SI_SAR": spread(si_sar, seed=1)}
+            )
+
+        unprocessed = both(900, 5.0, 60.0)
+        idle, enhancer = both(1, 5.2, 50.0), both(2, 12.0, 14.0)
+        result = board([idle, enhancer], competition=WITH_ARTEFACTS, baseline=unprocessed)
+        winners = {d.metric: d.winner.uid for d in result.decisions}
+        assert winners == {"SI_SDR": 2, "SI_SAR": 2}
+
+
+class TestRemainder:
+    def test_is_shared_by_gain_and_no_entry_takes_more_than_half(self):
+        paid = shares(board([pesq(1, 3.0), pesq(2, 2.2), pesq(3, 1.7)], baseline=1.2))
+        assert paid[1] == 10.0
+        assert paid[2] == 2.0
+        assert paid[3] == pytest.approx(2.0)
+        assert shares(board([pesq(1, 3.0), pesq(2, 2.2)], baseline=1.2))[2] == 2.0
+
+    def test_cannot_go_negative_in_db(self):
+        def si_sdr(uid, mean):
+            return evaluation(entry(uid, IN_DB), {"SI_SDR": spread(mean)})
+
+        contest = [si_sdr(1, 0.5), si_sdr(2, 0.01), si_sdr(3, -8.0)]
+        for ruleset in (SOUNDSRIGHT_V2, SOUNDSRIGHT_V3):
+            paid = shares(board(contest, competition=IN_DB, baseline=-5.0, ruleset=ruleset))
+            assert all(math.isfinite(share) and share >= 0 for share in paid.values())
+            assert sum(paid.values()) <= 14.0 + 1e-9
+            assert paid[1] == 10.0
+
+
+def test_margins_in_db_are_added():
+    def si_sdr(uid, mean):
+        return evaluation(entry(uid, IN_DB), {"SI_SDR": spread(mean)})
+
+    title = {"SI_SDR": champion(1, 0.0, competition=IN_DB)}
+    close = board([si_sdr(1, 0.0), si_sdr(2, 0.05)], title, competition=IN_DB, baseline=-5.0)
+    clear = board([si_sdr(1, 0.0), si_sdr(2, 0.15)], title, competition=IN_DB, baseline=-5.0)
+    assert (close.decisions[0].winner.uid, clear.decisions[0].winner.uid) == (1, 2)
+
+
+def test_the_order_of_evaluations_changes_nothing():
+    contest = [pesq(1, 2.0), pesq(2, 2.4), noisy_pesq(3, 2.41), pesq(4, 1.8)]
+    title = {"PESQ_WB": champion(1, 2.0)}
+    assert board(contest, title) == board(contest[::-1], title)
+
+
+def test_titles_pass_on_from_round_to_round():
+    first = board([pesq(1, 2.0)], at_block=500)
+    titles = champions_after(first, {}, at_block=500)
+    assert titles["PESQ_WB"].since_block == 500
+    second = champions_after(board([pesq(1, 2.1), pesq(2, 2.1)], titles, at_block=900), titles, at_block=900)
+    assert second["PESQ_WB"].since_block == 500
+    assert second["PESQ_WB"].mean == pytest.approx(2.1)
+    third = champions_after(board([pesq(1, 2.0), pesq(2, 2.2)], second, at_block=950), second, at_block=950)
+    assert third["PESQ_WB"] == Champion(entry(2), pytest.approx(2.2), 950)
+    assert Champion.from_facts(third["PESQ_WB"].facts(), ONE_METRIC) == third["PESQ_WB"]
+
+
+def test_a_title_nobody_took_stays_with_its_absent_holder():
+    titles = {"PESQ_WB": champion(1, 2.0)}
+    nobody = board([pesq(2, 1.1)], titles, baseline=1.2)
+    assert champions_after(nobody, titles, at_block=1) == titles
+
+
+def test_published_rules_pay_a_champion_where_there_is_no_entry():
+    result = board([], {"PESQ_WB": champion(1, 2.0)}, ruleset=SOUNDSRIGHT_V2, baseline=None)
+    assert shares(result) == {1: 10.0}
+    assert board([], {"PESQ_WB": champion(1, 2.0)}, baseline=None).standings == ()
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "message"),
+    [
+        ([pesq(1, 2.0), pesq(1, 2.0)], "more than one"),
+        ([pesq(1, 2.0), evaluation(entry(2), {"PESQ_WB": spread(2.0, clips=39)})], "39 clips"),
+    ],
+)
+def test_evaluations_that_do_not_fit_are_refused(evaluations, message):
+    with pytest.raises(ValueError, match=message):
+        board(evaluations, baseline=None)

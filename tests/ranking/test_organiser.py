@@ -1,0 +1,82 @@
+"""An organiser's file: what ships is right, and a mistake is named with its place."""
+
+import datetime
+from importlib.resources import files
+
+import pytest
+
+from soundsright.core.competition import PUBLISHED
+from soundsright.core.errors import UsageError
+from soundsright.ranking.organiser import organiser_of_toml
+from soundsright.ranking.rulesets import SOUNDSRIGHT_V3, Margin
+
+NOW_S = datetime.datetime(2029, 1, 1, tzinfo=datetime.UTC).timestamp()
+SHIPPED = files("soundsright").joinpath("rulesets/published.toml").read_text()
+
+
+def read(text, **options):
+    return organiser_of_toml(text, source="rules.toml", now_s=NOW_S, **options)
+
+
+def test_the_shipped_file_is_the_catalogue_of_competitions():
+    organiser = read(SHIPPED, known_metrics=["PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR"])
+    assert organiser.competitions == PUBLISHED
+    assert organiser.ruleset is SOUNDSRIGHT_V3
+    assert organiser.schedule.start_s(1) - organiser.schedule.start_s(0) == 86_400
+
+
+def test_changed_numbers_make_other_rules_with_another_digest():
+    text = SHIPPED.replace(
+        'base = "soundsright-v3"',
+        'base = "soundsright-v3"\nname = "mine"\nalpha = 0.01\n'
+        "margin = { start = 0.005, end = 0.002, over_blocks = 100 }\n"
+        'gates = [{ metric = "SI_SIR", by = "SI_SDR", fraction = 0.1 }]',
+    )
+    ruleset = read(text).ruleset
+    assert (ruleset.name, ruleset.alpha, ruleset.margin) == ("mine", 0.01, Margin(0.005, 0.002, 100))
+    assert ruleset.gate_of("SI_SIR").by == "SI_SDR"
+    assert ruleset.remainder_cap == SOUNDSRIGHT_V3.remainder_cap
+    assert ruleset.digest != SOUNDSRIGHT_V3.digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("max_score = 10.0", "max_scor = 10.0", r"competition 1: unknown key 'max_scor'\. Did you mean"),
+        ("[schedule]", "[timetable]", "unknown key 'timetable'"),
+        ("PESQ_WB = 0.6", "PESQ_WB = 0.7", r"competition 1.*sum to 1\.1, not 1"),
+        ("PESQ_WB", "PSEQ_WB", r"competition 1\.metrics: unknown key 'PSEQ_WB'\. Did you mean 'PESQ_WB'"),
+        ("max_score = 45.0", "max_score = 46.0", "rewards sum to 101 percent"),
+        ("max_score = 45.0", "max_score = -1.0", "must not be negative"),
+        ("max_score = 45.0", "max_score = nan", r"competition 3\.max_score: nan is no number"),
+        ("max_score = 45.0", 'max_score = "45"', "'45' is no number"),
+        ("sample_rate_hz = 16_000", "sample_rate_hz = 44_100", "44100 Hz"),
+        ('task = "DENOISING"', 'task = "DENOISE"', "unknown task 'DENOISE'"),
+        ('task = "DEREVERBERATION"', 'task = "DENOISING"', "DENOISING_16000HZ is defined twice"),
+        ("# first_day = 2030-01-07", "first_day = 2028-01-07", "schedule.first_day.*lies in the past"),
+        ("# last_day = 2030-12-30", "last_day = 2028-12-30", "schedule.last_day.*lies in the past"),
+        ("every_days = 1 ", "every_days = 0 ", "at least 1"),
+        ("every_days = 1 ", "# ", "'every_days' is missing"),
+        ("time_utc = 09:00:00", 'time_utc = "nine"', "'nine' is no time of day"),
+        ('base = "soundsright-v3"', 'base = "soundsright-v9"', "Unknown ruleset 'soundsright-v9'"),
+        ('base = "soundsright-v3"', 'base = "soundsright-v3"\nalpha = 0.01', "a name of their own"),
+        ("# name = \"my-rules\"\n# alpha = 0.01", 'name = "x"\nalpha = 2.0', r"alpha 2\.0"),
+        ("# name = \"my-rules\"\n# alpha = 0.01", 'name = "x"\nage = "birth"', "'birth' is not a valid Age"),
+        ("[ruleset]", "[ruleset", "not TOML"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_place(old, new, message):
+    assert old in SHIPPED
+    with pytest.raises(UsageError, match=message):
+        read(SHIPPED.replace(old, new, 1), known_metrics=["PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR"])
+
+
+def test_a_first_day_in_the_past_is_right_once_the_competition_has_begun():
+    text = SHIPPED.replace("# first_day = 2030-01-07", "first_day = 2028-01-07")
+    assert read(text, begun=True).schedule.first_day == (datetime.date(2028, 1, 7) - datetime.date(1970, 1, 1)).days
+
+
+@pytest.mark.parametrize("text", ["", "competition = 3", "[[competition]]", "competition = []", "[" * 5000])
+def test_a_file_without_competitions_is_refused(text):
+    with pytest.raises(UsageError):
+        read(text)

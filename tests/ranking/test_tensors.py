@@ -1,0 +1,210 @@
+"""The same weights in another container, another format or under other names; and files that would do harm."""
+
+import io
+import json
+import pickle
+import sys
+import types
+import zipfile
+
+import numpy as np
+import pytest
+
+from soundsright.ranking import containers
+from soundsright.ranking.containers import tensors_of
+from soundsright.ranking.tensors import same_tensors, shared_fraction, tensor_summaries
+
+SIZES = ((64, 128), (128,), (3, 5, 64), (1000,), (256, 4))
+
+
+def weights(seed):
+    rng = np.random.default_rng(seed)
+    return {f"layer{i}": (rng.standard_normal(s) * 10.0**-i).astype(np.float32) for i, s in enumerate(SIZES)}
+
+
+def bfloat16(array):
+    """Rounded to nearest even, as bytes."""
+    bits = array.astype(np.float32).view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2").tobytes()
+
+
+def as_safetensors(tensors, dtype="F32"):
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, tensor in tensors.items():
+        raw = bfloat16(tensor) if dtype == "BF16" else tensor.astype({"F32": "<f4", "F16": "<f2"}[dtype]).tobytes()
+        header[name] = {
+            "dtype": dtype,
+            "shape": list(tensor.shape),
+            "data_offsets": [len(data), len(data) + len(raw)],
+        }
+        data += raw
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def as_npz(tensors, dtype=np.float32):
+    file = io.BytesIO()
+    np.savez_compressed(file, **{name: tensor.astype(dtype) for name, tensor in tensors.items()})
+    return file.getvalue()
+
+
+def as_torch(tensors, protocol=2):
+    """A zip as torch.save writes it, without torch: storages by persistent id, tensors by a rebuilding call."""
+    torch = types.ModuleType("torch")
+    storage_type = type("FloatStorage", (), {"__module__": "torch"})
+    torch.FloatStorage = storage_type
+
+    def rebuild(*_parts):
+        return None
+
+    rebuild.__module__, rebuild.__qualname__, rebuild.__name__ = "torch._utils", "_rebuild", "_rebuild"
+    utils = types.ModuleType("torch._utils")
+    utils._rebuild = rebuild
+
+    class Tensor:
+        def __init__(self, key, array):
+            self.key, self.array = key, array
+
+        def __reduce__(self):
+            return rebuild, (Storage(self.key, self.array.size), 0, self.array.shape, (1,), False, {})
+
+    class Storage:
+        def __init__(self, key, count):
+            self.key, self.count = key, count
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value):
+            if isinstance(value, Storage):
+                return ("storage", storage_type, value.key, "cpu", value.count)
+            return None
+
+    modules = {"torch": torch, "torch._utils": utils}
+    sys.modules.update(modules)
+    try:
+        stream = io.BytesIO()
+        state = {name: Tensor(str(i), array) for i, (name, array) in enumerate(tensors.items())}
+        Pickler(stream, protocol=protocol).dump({"state_dict": state, "epoch": 7})
+    finally:
+        for name in modules:
+            del sys.modules[name]
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("model/data.pkl", stream.getvalue())
+        for i, array in enumerate(tensors.values()):
+            archive.writestr(f"model/data/{i}", array.astype("<f4").tobytes())
+    return file.getvalue()
+
+
+def field(number, value):
+    def varint(n):
+        out = b""
+        while n > 0x7F:
+            out += bytes([n & 0x7F | 0x80])
+            n >>= 7
+        return out + bytes([n])
+
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def as_onnx(tensors, raw=True):
+    """ModelProto with half of the tensors as initialisers, half as Constant nodes."""
+    graph = b""
+    for i, (name, tensor) in enumerate(tensors.items()):
+        payload = field(9 if raw else 4, tensor.astype("<f4").tobytes())
+        proto = b"".join(field(1, d) for d in tensor.shape) + field(2, 1) + field(8, name.encode()) + payload
+        graph += field(5, proto) if i % 2 else field(1, field(4, b"Constant") + field(5, field(5, proto)))
+    return field(1, 8) + field(7, graph)
+
+
+CONTAINERS = {
+    "safetensors": as_safetensors,
+    "safetensors in float16": lambda t: as_safetensors(t, "F16"),
+    "safetensors in bfloat16": lambda t: as_safetensors(t, "BF16"),
+    "npz": as_npz,
+    "npz in float64": lambda t: as_npz(t, np.float64),
+    "npz in float16": lambda t: as_npz(t, np.float16),
+    "torch": as_torch,
+    "torch, protocol 4": lambda t: as_torch(t, 4),
+    "pickle": lambda t: pickle.dumps(t, protocol=4),
+    "pickle, protocol 2": lambda t: pickle.dumps(t, protocol=2),
+    "onnx": as_onnx,
+    "onnx with float fields": lambda t: as_onnx(t, raw=False),
+}
+
+
+def summaries(content):
+    return tensor_summaries(tensors_of(content))
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_the_same_tensors_are_recognised_in_every_container(container):
+    original = weights(1)
+    renamed = {f"other.{name}": tensor for name, tensor in reversed(original.items())}
+    found = summaries(CONTAINERS[container](renamed))
+    assert len(found) == len(SIZES)
+    (pair,) = same_tensors({"a": summaries(as_safetensors(original)), "b": found})
+    assert (pair.first, pair.second, pair.evidence) == ("a", "b", {"shared_tensors": "100.0%"})
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_other_weights_of_the_same_shapes_are_others(container):
+    assert shared_fraction(summaries(as_safetensors(weights(1))), summaries(CONTAINERS[container](weights(2)))) == 0
+
+
+def test_transposed_weights_are_the_same():
+    turned = {name: np.ascontiguousarray(tensor.T) for name, tensor in weights(1).items()}
+    assert shared_fraction(summaries(as_npz(weights(1))), summaries(as_npz(turned))) == 1.0
+
+
+def test_padding_a_copy_with_tensors_of_its_own_does_not_hide_it():
+    padded = weights(1) | {f"own{i}": tensor for i, tensor in enumerate(weights(2).values())}
+    assert same_tensors({"a": summaries(as_npz(weights(1))), "b": summaries(as_npz(padded))})
+
+
+def test_fine_tuned_weights_are_their_own():
+    rng = np.random.default_rng(3)
+    tuned = {n: (t * (1 + 0.05 * rng.standard_normal(t.shape))).astype(np.float32) for n, t in weights(1).items()}
+    assert same_tensors({"a": summaries(as_npz(weights(1))), "b": summaries(as_npz(tuned))}) == []
+
+
+def test_equal_window_functions_make_no_copy():
+    """What many models share by construction, a window and a table of zeros, is far from nearly all they hold."""
+    shared = {"window": np.hanning(512).astype(np.float32), "zeros": np.zeros(512, np.float32)}
+    a, b = weights(1) | shared, weights(2) | shared
+    assert same_tensors({"a": summaries(as_npz(a)), "b": summaries(as_npz(b))}) == []
+
+
+class Malicious:
+    def __reduce__(self):
+        return exec, ("import builtins; builtins.pwned = True",)
+
+
+def test_a_pickle_is_read_without_being_executed():
+    import builtins
+
+    content = pickle.dumps([Malicious(), weights(1)], protocol=4)
+    assert len(summaries(content)) == len(SIZES)
+    assert not hasattr(builtins, "pwned")
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_damage_in_any_place_is_survived(container):
+    whole = CONTAINERS[container]({"layer": np.linspace(0, 1, 200, dtype=np.float32)})
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        damaged = bytearray(whole[: rng.integers(0, len(whole) + 1)])
+        for position in rng.integers(0, len(damaged), 3) if damaged else ():
+            damaged[position] = rng.integers(0, 256)
+        list(tensors_of(bytes(damaged)))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80", b"PK\x03\x04", b"hello world, this is prose", b"\x00" * 100])
+def test_files_that_hold_no_tensors_give_none(content):
+    assert list(tensors_of(content)) == []
+
+
+def test_an_archive_that_claims_too_much_is_not_unpacked(monkeypatch):
+    monkeypatch.setattr(containers, "MAX_UNPACKED_BYTES", 1_000)
+    assert list(tensors_of(as_npz(weights(1)))) == []

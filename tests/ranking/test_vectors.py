@@ -1,0 +1,71 @@
+"""The published rules against the worked examples of tests/golden."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from soundsright.core.errors import UsageError
+from soundsright.ranking.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
+from soundsright.ranking.vectors import check_vectors
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "published_rules.json"
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    return json.loads(GOLDEN.read_text())
+
+
+def test_v2_reproduces_every_published_example(vectors):
+    checks = check_vectors(SOUNDSRIGHT_V2, vectors)
+    assert [c for c in checks if not c.passed] == []
+    # 200 margins; 60 x 3 rules; 60 rounds x (4 competitions x (winners, scores) + overall).
+    assert len(checks) == 200 + 180 + 60 * 9
+
+
+def test_v3_pays_differently(vectors):
+    failed = [c for c in check_vectors(SOUNDSRIGHT_V3, vectors) if not c.passed]
+    assert failed
+    assert all(c.title.startswith("scoring") for c in failed)
+
+
+def test_a_wrong_example_is_reported_with_both_values(vectors):
+    wrong = {"margin": [{**vectors["margin"][0], "expected_beats": not vectors["margin"][0]["expected_beats"]}]}
+    (check,) = check_vectors(SOUNDSRIGHT_V2, wrong)
+    assert not check.passed
+    assert check.expected != check.got
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, -1.0])
+@pytest.mark.parametrize("ruleset", [SOUNDSRIGHT_V2, SOUNDSRIGHT_V3])
+def test_one_unusable_mean_hurts_nobody_else(ruleset, value):
+    """The published rules give NaN for everybody, or a negative share, where one value is unusable."""
+
+    def entry(hotkey, block, average):
+        return {"hotkey": hotkey, "block": block, "metrics": {"PESQ": {"average": average}}}
+
+    example = {
+        "hotkeys": ["a", "b", "c"],
+        "competitions": {
+            "X": {
+                "max_score": 10,
+                "remainder": 2,
+                "metric_proportions": {"PESQ": 1.0},
+                "entries": [entry("a", 1, value), entry("b", 2, 2.0), entry("c", 3, 1.5)],
+                "previous_winners": [],
+            }
+        },
+        "expected": {
+            "scores": {"X": [0.0, 10.0, 2.0 if ruleset is SOUNDSRIGHT_V2 else 1.0]},
+            "winners": {"X": [["PESQ", "b"]]},
+            "overall": [0.0, 10.0, 2.0 if ruleset is SOUNDSRIGHT_V2 else 1.0],
+        },
+    }
+    assert all(check.passed for check in check_vectors(ruleset, {"scoring": [example]}))
+
+
+@pytest.mark.parametrize("vectors", [[], {}, {"margin": "no"}, {"margin": [{}]}, {"scoring": [3]}])
+def test_a_file_of_another_form_is_named(vectors):
+    with pytest.raises(UsageError):
+        check_vectors(SOUNDSRIGHT_V2, vectors)
