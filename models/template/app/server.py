@@ -1,0 +1,139 @@
+"""The model's web server: the six endpoints of the model protocol around `enhance` in `enhance.py`.
+
+    GET  /status/             {"container_running": true}    the server is up
+    POST /prepare/            {"preparations": true}         the model is loaded
+    POST /upload-audio/       {"uploaded_files": [...], "status": true}    degraded WAV files in the field `files`
+    POST /enhance/            {"status": true}               every uploaded file is enhanced
+    GET  /download-enhanced/  a ZIP archive                  the enhanced WAV files under the names they came with
+    POST /reset/              {"status": true}               uploads and results are forgotten
+
+It listens on the Unix socket named by SOUNDSRIGHT_SOCKET or, without one, on TCP port 6500.  Audio stays in memory:
+the only writable folder of a sandbox is memory as well, and a process that is killed leaves nothing behind.
+"""
+
+import io
+import os
+import re
+import threading
+import zipfile
+
+import uvicorn
+from fastapi import FastAPI, HTTPException, Response, UploadFile
+
+from . import runtime
+
+PLAIN_WAV_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.wav")
+
+
+def create_app() -> FastAPI:
+    """The six endpoints over one set of uploads and results."""
+    app = FastAPI(title="Speech enhancement model", docs_url=None, redoc_url=None)
+    uploaded: dict[str, bytes] = {}
+    enhanced: dict[str, bytes] = {}
+    lock = threading.Lock()  # The endpoints run in a pool of threads; /status/ answers while /enhance/ works.
+
+    @app.get("/status/")
+    def status() -> dict[str, bool]:
+        return {"container_running": True}
+
+    @app.post("/prepare/")
+    def prepare() -> dict[str, bool]:
+        with lock:
+            load_model()
+        return {"preparations": True}
+
+    @app.post("/upload-audio/")
+    def upload_audio(files: list[UploadFile]) -> dict[str, list[str] | bool]:
+        names = [file.filename or "" for file in files]
+        for name in names:
+            if not PLAIN_WAV_NAME.fullmatch(name):
+                raise HTTPException(400, f"{name!r} is not the plain name of a WAV file, such as 000017.wav")
+        with lock:
+            for name, file in zip(names, files, strict=True):
+                uploaded[name] = file.file.read()
+                enhanced.pop(name, None)
+        return {"uploaded_files": names, "status": True}
+
+    @app.post("/enhance/")
+    def enhance() -> dict[str, bool]:
+        with lock:
+            waiting = {name: data for name, data in uploaded.items() if name not in enhanced}
+            enhanced.update(enhance_files(waiting))
+        return {"status": True}
+
+    @app.get("/download-enhanced/")
+    def download_enhanced() -> Response:
+        archive = io.BytesIO()
+        with lock, zipfile.ZipFile(archive, "w") as bundle:
+            for name, data in sorted(enhanced.items()):
+                bundle.writestr(zipfile.ZipInfo(name), data)
+        return Response(archive.getvalue(), media_type="application/zip")
+
+    @app.post("/reset/")
+    def reset() -> dict[str, bool]:
+        with lock:
+            uploaded.clear()
+            enhanced.clear()
+        return {"status": True}
+
+    return app
+
+
+def load_model() -> None:
+    """Let the model load its weights, if it has a `load`."""
+    from . import enhance as model
+
+    if hasattr(model, "load"):
+        model.load()
+
+
+def enhance_files(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Enhanced WAV files for degraded ones.  A model with an `enhance_batch` gets all clips of one rate at once."""
+    from . import enhance as model
+
+    load_model()
+    clips = {name: read_wav(data) for name, data in files.items()}
+    if not hasattr(model, "enhance_batch"):
+        return {name: write_wav(model.enhance(audio, rate), rate) for name, (audio, rate) in clips.items()}
+    results = {}
+    for rate in sorted({rate for _, rate in clips.values()}):
+        names = [name for name in clips if clips[name][1] == rate]
+        for name, audio in zip(names, model.enhance_batch([clips[name][0] for name in names], rate), strict=True):
+            results[name] = write_wav(audio, rate)
+    return results
+
+
+def read_wav(data: bytes):
+    """Samples, float32 `(n,)`, full scale ±1, and their rate in Hz."""
+    import soundfile
+
+    return soundfile.read(io.BytesIO(data), dtype="float32")
+
+
+def write_wav(audio, sample_rate: int) -> bytes:
+    """A 16-bit WAV file, rounded so that samples read from one come out unchanged.
+
+    What is not finite cannot be written in 16 bits and goes out as floating point: the harness then turns down this
+    clip by its name, and the others of the set keep their scores.
+    """
+    import numpy as np
+    import soundfile
+
+    file = io.BytesIO()
+    if np.isfinite(audio).all():
+        audio = np.clip(np.rint(np.asarray(audio) * 32768.0), -32768, 32767).astype(np.int16)
+        soundfile.write(file, audio, sample_rate, format="WAV", subtype="PCM_16")
+    else:
+        soundfile.write(file, audio, sample_rate, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+def main() -> None:
+    runtime.limit_threads()
+    socket = os.environ.get("SOUNDSRIGHT_SOCKET")
+    address = {"uds": socket} if socket else {"host": "0.0.0.0", "port": 6500}
+    uvicorn.run(create_app(), **address, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+../../spectral-gate/app/enhance.py

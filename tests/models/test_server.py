@@ -1,0 +1,195 @@
+"""The template's server, met over its socket as the harness meets it."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import zipfile
+from collections.abc import Mapping
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from soundsright.core.audio import on_pcm16_grid, pcm16
+
+Samples = NDArray[np.float32]
+
+
+def noise(seconds: float, sample_rate_hz: int, seed: int) -> Samples:
+    rng = np.random.default_rng(seed)
+    return on_pcm16_grid(0.1 * rng.standard_normal(int(seconds * sample_rate_hz)))
+
+
+def wav(samples: Samples, sample_rate_hz: int = 16_000) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, pcm16(samples), sample_rate_hz, format="WAV")
+    return file.getvalue()
+
+
+def upload(client: httpx.Client, files: Mapping[str, bytes]) -> httpx.Response:
+    return client.post("/upload-audio/", files=[("files", (n, data, "audio/wav")) for n, data in files.items()])
+
+
+def download(client: httpx.Client) -> dict[str, tuple[Samples, int, str]]:
+    """Samples, rate and subtype of each enhanced file."""
+    answer = client.get("/download-enhanced/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/zip"
+    enhanced = {}
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        for name in archive.namelist():
+            with soundfile.SoundFile(io.BytesIO(archive.read(name))) as file:
+                enhanced[name] = (file.read(dtype="float32"), file.samplerate, file.subtype)
+    return enhanced
+
+
+def enhance(client: httpx.Client, clips: Mapping[str, Samples], rate_hz: int = 16_000) -> dict[str, Samples]:
+    """The whole protocol for one batch."""
+    assert client.post("/prepare/").json() == {"preparations": True}
+    answer = upload(client, {name: wav(samples, rate_hz) for name, samples in clips.items()})
+    assert answer.json() == {"uploaded_files": list(clips), "status": True}
+    assert client.post("/enhance/").json() == {"status": True}
+    return {name: samples for name, (samples, _, _) in download(client).items()}
+
+
+def test_the_protocol_brings_every_clip_back_under_its_name_rate_and_length(serve):
+    clips = {"000017.wav": noise(1.0, 48_000, seed=1), "000018.wav": noise(0.3, 48_000, seed=2)}
+    with serve("template") as client:
+        enhance(client, clips, 48_000)
+        enhanced = download(client)
+    assert enhanced.keys() == clips.keys()
+    for name, (samples, rate_hz, subtype) in enhanced.items():
+        assert (rate_hz, subtype) == (48_000, "PCM_16")
+        np.testing.assert_array_equal(samples, clips[name])
+
+
+def test_a_published_style_client_finds_it_on_tcp_port_6500(serve):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", 6500))
+        except OSError:
+            pytest.skip("another program listens on port 6500")
+    clips = {"000001.wav": noise(0.2, 16_000, seed=3)}
+    with serve("template", unix_socket=False) as client:
+        np.testing.assert_array_equal(enhance(client, clips)["000001.wav"], clips["000001.wav"])
+
+
+def test_after_a_reset_only_the_second_batch_comes_back(serve):
+    first, second = noise(0.2, 16_000, seed=4), noise(0.2, 16_000, seed=5)
+    with serve("template") as client:
+        enhance(client, {"000001.wav": first, "000002.wav": first})
+        assert client.post("/reset/").json() == {"status": True}
+        assert download(client) == {}
+        enhanced = enhance(client, {"000002.wav": second})
+    assert list(enhanced) == ["000002.wav"]
+    np.testing.assert_array_equal(enhanced["000002.wav"], second)
+
+
+def test_a_file_sent_again_replaces_the_first(serve):
+    first, second = noise(0.2, 16_000, seed=6), noise(0.2, 16_000, seed=7)
+    with serve("template") as client:
+        enhance(client, {"000001.wav": first})
+        np.testing.assert_array_equal(enhance(client, {"000001.wav": second})["000001.wav"], second)
+
+
+def test_a_name_that_is_more_than_a_plain_wav_name_is_refused_with_the_whole_upload(serve):
+    with serve("template") as client:
+        for name in (
+            "../a.wav",
+            "/etc/a.wav",
+            "a/b.wav",
+            "a\\b.wav",
+            "..",
+            ".a.wav",
+            "a.wav\0",
+            "a.txt",
+            "a" * 200 + ".wav",
+        ):
+            answer = upload(client, {"000001.wav": wav(noise(0.1, 16_000, seed=8)), name: b"RIFF"})
+            assert answer.status_code == 400, name
+            assert "is not the plain name of a WAV file" in answer.json()["detail"]
+        assert client.post("/enhance/").json() == {"status": True}
+        assert download(client) == {}
+
+
+def test_a_real_model_answers_through_the_server_as_it_does_in_python(serve, import_model):
+    clip = noise(1.0, 16_000, seed=9)
+    model = import_model("dtln")
+    with serve("dtln") as client:
+        enhanced = enhance(client, {"000001.wav": clip})["000001.wav"]
+    np.testing.assert_array_equal(enhanced, on_pcm16_grid(model.enhance(clip, 16_000)))
+
+
+def test_the_degraded_entry_returns_its_input_to_the_bit(serve):
+    clip = noise(0.5, 16_000, seed=10)
+    with serve("degraded") as client:
+        np.testing.assert_array_equal(enhance(client, {"a.wav": clip})["a.wav"], clip)
+
+
+def test_the_truncator_returns_half_a_second_too_little(serve):
+    clip = noise(2.0, 16_000, seed=11)
+    with serve("truncator") as client:
+        assert len(enhance(client, {"a.wav": clip})["a.wav"]) == len(clip) - 8_000
+
+
+def test_the_nan_maker_returns_nan_in_every_clip_and_the_harness_can_see_it(serve):
+    with serve("nan-maker") as client:
+        enhance(client, {"a.wav": noise(0.5, 16_000, seed=12)})
+        samples, _, subtype = download(client)["a.wav"]
+    assert subtype == "FLOAT"
+    assert np.isnan(samples).sum() == 1
+
+
+def test_the_crasher_is_gone_after_the_first_clip(serve):
+    clip = wav(noise(0.2, 16_000, seed=13))
+    with serve("crasher") as client:
+        upload(client, {"a.wav": clip})
+        assert client.post("/enhance/").json() == {"status": True}
+        upload(client, {"b.wav": clip})
+        with pytest.raises(httpx.TransportError):
+            client.post("/enhance/")
+
+
+def test_a_model_with_a_batch_function_gets_all_clips_of_one_rate_at_once(import_model, monkeypatch):
+    server, model = import_model("template", "server"), import_model("template")
+    calls = []
+
+    def enhance_batch(clips, sample_rate):
+        calls.append((len(clips), sample_rate))
+        return [-clip for clip in clips]
+
+    monkeypatch.setattr(model, "enhance_batch", enhance_batch, raising=False)
+    clips = {f"{i}.wav": (noise(0.1, rate, seed=i), rate) for i, rate in enumerate((16_000, 48_000, 16_000))}
+    enhanced = server.enhance_files({name: wav(*clip) for name, clip in clips.items()})
+    assert calls == [(2, 16_000), (1, 48_000)]
+    for name, (samples, rate_hz) in clips.items():
+        np.testing.assert_array_equal(server.read_wav(enhanced[name])[0], -samples)
+        assert server.read_wav(enhanced[name])[1] == rate_hz
+
+
+def test_samples_beyond_full_scale_are_clipped_and_do_not_wrap_round(import_model):
+    server = import_model("template", "server")
+    samples, _ = server.read_wav(server.write_wav(np.array([1.5, -1.5, 0.25], np.float32), 16_000))
+    assert samples.tolist() == [32767 / 32768, -1.0, 0.25]
+
+
+def test_a_missing_package_is_named_with_the_remedy(import_model):
+    runtime = import_model("template", "runtime")
+    with pytest.raises(ModuleNotFoundError, match=r"needs the package no_such_package: pip install"):
+        runtime.package_file("no_such_package", "weights.bin")
+
+
+def test_the_granted_threads_reach_numerical_libraries_unless_set_already(import_model, monkeypatch):
+    runtime = import_model("template", "runtime")
+    monkeypatch.setenv("SOUNDSRIGHT_CPUS", "2")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    runtime.limit_threads()
+    assert runtime.cpus() == 2
+    assert (os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"]) == ("1", "2")
