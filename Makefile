@@ -1,0 +1,43 @@
+# Two commands do everything, set-up included: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+OUT ?= runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format clean
+
+help: ## List the targets.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+$(STAMP): pyproject.toml requirements/models.txt requirements/models-nodeps.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "Python 3.11 to 3.13 is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Run: make PYTHON=python3.12 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[validator,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/models.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements/models-nodeps.txt
+	@touch $(STAMP)
+
+install: $(STAMP) ## Make .venv and install everything in it.
+
+demo: $(STAMP) ## Run a whole competition on this machine; ends with tables and runs/demo/report.html.
+	$(BIN)/soundsright compete --out $(OUT) --force
+
+test: $(STAMP) ## Run all tests and doctests.
+	$(BIN)/pytest -n 2 --dist loadfile
+
+check: $(STAMP) ## Lint, format, types, then the tests: before each commit.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+format: $(STAMP) ## Format the source.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove the environment and the caches; runs/ stays.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build

@@ -1,0 +1,89 @@
+"""`soundsright`: the commands, each loaded when it is called, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from soundsright import __version__
+from soundsright.core.errors import InfrastructureFault, SoundsRightError, UsageError
+
+# name -> (module, help). The help stands here so that listing the commands imports none of them.
+COMMANDS = {
+    "compete": ("soundsright.cli.compete", "Run a whole competition on this machine."),
+    "generate": ("soundsright.cli.generate", "Make a set of clean and noisy or reverberant utterances."),
+    "datasets": ("soundsright.cli.datasets", "List, fetch and verify corpora."),
+    "score": ("soundsright.cli.score", "Score a folder of enhanced audio against clean references."),
+    "compare": ("soundsright.cli.compare", "Compare two scored systems clip by clip."),
+    "metrics": ("soundsright.cli.metrics", "List the metrics: range, direction, unit, floor, source."),
+    "verify": ("soundsright.cli.verify", "Run a model as a validator will, and say what to mend."),
+    "init-model": ("soundsright.cli.init_model", "Write a model template that passes `verify`."),
+    "rules": ("soundsright.cli.rules", "Show, simulate and check the rules of payment."),
+    "simulate": ("soundsright.cli.simulate", "Simulate whole rounds with faults and check their invariants."),
+    "db": ("soundsright.cli.db", "Check, back up and upgrade a validator's database."),
+}
+
+EXIT_FAILED = 1
+EXIT_MISUSE = 2
+EXIT_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="soundsright")
+def cli() -> None:
+    """The open competition harness for speech enhancement."""
+
+
+def main() -> None:
+    """Run a command. Exit codes: 0 done, 1 failed, 2 misuse, 130 stopped by Ctrl-C."""
+    sys.exit(run(cli))
+
+
+def run(command: click.Command, arguments: list[str] | None = None) -> int:
+    """The exit code of a command; errors become one line on stderr."""
+    try:
+        result = command.main(arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.exceptions.Abort:
+        return _say("Stopped.", EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        return EXIT_MISUSE
+    except KeyboardInterrupt:
+        return _say("Stopped.", EXIT_INTERRUPTED)
+    except UsageError as error:
+        return _say(f"Error: {error}", EXIT_MISUSE)
+    except (InfrastructureFault, SoundsRightError) as error:
+        return _say(f"Failed: {error}", EXIT_FAILED)
+    except BrokenPipeError:
+        # The reader of our output is gone, as with `| head`; nothing is left to say, and to nobody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+def _say(line: str, code: int) -> int:
+    click.echo(" ".join(line.split()), err=True)
+    return code

@@ -1,0 +1,105 @@
+"""A round as it runs, in the terminal: stages, one bar per model, scored clips and time left."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from soundsright.services.round import Event
+
+_STAGES = {
+    "seed": "Seed from the chain",
+    "screen": "Screen the entries",
+    "fetch": "Fetch models",
+    "generate": "Generate sets",
+    "evaluate": "Run and score models",
+    "decide": "Decide",
+    "weights": "Set weights",
+    "done": "Done",
+}
+
+
+class RoundDisplay:
+    """A context whose `observe` takes the round's events, from any thread.
+
+    On a terminal: a live display. Elsewhere: one line per stage and per finished model.
+    """
+
+    def __init__(self, console: Console, *, entries: int, clips: int) -> None:
+        self._console = console
+        self._clips = clips
+        self._lock = threading.Lock()
+        self._stage = ""
+        self._started = time.monotonic()
+        self._tasks: dict[str, TaskID] = {}
+        self._finished = 0
+        self._entries = entries
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", table_column=None),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("clips"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._all = self._progress.add_task("All models", total=entries * clips)
+
+    def __enter__(self) -> RoundDisplay:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def observe(self, event: Event) -> None:
+        with self._lock:
+            if event.stage in _STAGES and event.stage != self._stage and event.stage not in ("done", "evaluate"):
+                self._stage = event.stage
+                self._say(Text(_STAGES[event.stage], style="bold"))
+            if event.entry is None:
+                return
+            key = event.entry.entry_id
+            name = f"{event.entry.model.repository}  {event.entry.competition.title}"
+            if event.stage == "evaluate":
+                self._tasks[key] = self._progress.add_task(Text(name).plain, total=event.total)
+            elif event.stage == "progress" and event.progress is not None:
+                progress = event.progress
+                if progress.note:
+                    self._say(Text.assemble("  ", (name, "yellow"), ": ", progress.note))
+                if progress.clips and key in self._tasks:
+                    done = self._progress.tasks[self._index(key)].completed
+                    self._progress.update(self._tasks[key], completed=progress.clips_done)
+                    self._progress.advance(self._all, progress.clips_done - done)
+            elif event.stage == "evaluated":
+                self._finished += 1
+                if key in self._tasks:
+                    self._progress.remove_task(self._tasks.pop(key))
+                at_s = time.monotonic() - self._started
+                self._say(Text(f"  {at_s:5.0f} s  {self._finished:2d}/{self._entries}  {name}"))
+
+    def _index(self, key: str) -> int:
+        return next(i for i, task in enumerate(self._progress.tasks) if task.id == self._tasks[key])
+
+    def _say(self, text: Text) -> None:
+        self._progress.console.print(text)

@@ -1,0 +1,104 @@
+"""A round as tables: what the terminal, the report, results.json and the feedback all show.
+
+Scores in their metric's unit; shares in percent of the emission; times in seconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from soundsright.core.competition import Competition
+from soundsright.core.results import Decision, Estimate, Evaluation, Leaderboard, Refusal
+from soundsright.core.submission import Submission
+from soundsright.ranking.statistics import mean_estimate
+from soundsright.services.round import RoundOutcome
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entry of a table. `rank` is None for the unprocessed input. `failures` count clips by code."""
+
+    rank: int | None
+    submission: Submission
+    estimates: Mapping[str, Estimate]
+    share: float
+    clips: int
+    failures: Mapping[str, int]
+    real_time_factor: float | None
+    peak_memory_bytes: int
+    load_s: float
+    reasons: Mapping[str, str]
+    needed: Mapping[str, float]
+
+    @property
+    def label(self) -> str:
+        return self.submission.model.repository if self.rank is not None else "unprocessed input"
+
+    @property
+    def failure_note(self) -> str:
+        """What went wrong, in words: empty where nothing did.
+
+        One line for a table; the sentences are in the per-clip results.
+        """
+        return ", ".join(f"{count} of {self.clips} clips: {code}" for code, count in self.failures.items())
+
+
+@dataclass(frozen=True)
+class Table:
+    """One competition's result, best entry first, the unprocessed input in `unprocessed`."""
+
+    competition: Competition
+    seed: int
+    set_digest: str
+    rows: tuple[Row, ...]
+    unprocessed: Row
+    decisions: tuple[Decision, ...]
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def best(self) -> Row | None:
+        """The first row that is paid."""
+        return next((row for row in self.rows if row.share > 0), None)
+
+
+def clip_values(evaluation: Evaluation, metric: str, floor: float) -> list[float]:
+    """One value per clip, the floor for a failed one: the denominator is always the set."""
+    return [floor if clip.scores is None else clip.scores[metric] for clip in evaluation.clips]
+
+
+def tables(outcome: RoundOutcome) -> tuple[Table, ...]:
+    """One table per competition, in the order of the plan."""
+    return tuple(_table(outcome, board) for board in outcome.leaderboards)
+
+
+def _table(outcome: RoundOutcome, board: Leaderboard) -> Table:
+    competition = board.competition
+    clips = outcome.sets[competition.id]
+    by_entry = {e.submission.entry_id: e for e in outcome.evaluations[competition.id]}
+    order = list(dict.fromkeys(s.submission.entry_id for s in board.standings))
+    rows = tuple(
+        _row(outcome, board, by_entry[entry], rank) for rank, entry in enumerate(order, 1) if entry in by_entry
+    )
+    unprocessed = _row(outcome, board, outcome.unprocessed[competition.id], None)
+    refusals = tuple(sorted(board.refusals, key=lambda r: (r.competition_id is None, r.uid or 0)))
+    return Table(competition, clips.seed, clips.digest, rows, unprocessed, board.decisions, refusals)
+
+
+def _row(outcome: RoundOutcome, board: Leaderboard, evaluation: Evaluation, rank: int | None) -> Row:
+    own = [s for s in board.standings if s.submission == evaluation.submission]
+    floors = outcome.plan.floors
+    return Row(
+        rank=rank,
+        submission=evaluation.submission,
+        estimates={m: mean_estimate(clip_values(evaluation, m, floors[m])) for m in outcome.plan.metrics},
+        share=board.share_of(evaluation.submission),
+        clips=len(evaluation.clips),
+        failures=dict(Counter(clip.failure.code for clip in evaluation.clips if clip.failure is not None)),
+        real_time_factor=evaluation.timing.real_time_factor,
+        peak_memory_bytes=evaluation.timing.peak_memory_bytes,
+        load_s=evaluation.timing.load_s,
+        reasons={s.metric: s.reason for s in own},
+        needed={s.metric: s.needed for s in own if s.needed is not None},
+    )

@@ -1,0 +1,119 @@
+"""A competition staged on one machine: miners are registered, their models published, committed and revealed.
+
+Everything after that is a validator's own round: nothing here scores or ranks. Blocks are counted.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from soundsright.core.competition import Competition, competition_by_id
+from soundsright.core.errors import InfrastructureFault, UsageError
+from soundsright.core.ports import BlockRef, Chain, Publisher
+from soundsright.core.schedule import Round
+from soundsright.core.submission import Reveal, commitment_digest
+
+VALIDATOR = "validator"
+SEED_BLOCKS = 500
+"""The seed's block is the next multiple: with seeded blocks, a trial of fewer entries draws the same clips."""
+MAX_ENTRIES = 256
+_KEYS = {"miner", "model", "competition", "incumbent"}
+
+
+class StagedChain(Chain, Protocol):
+    """A chain of one's own: its registrar and its author are here."""
+
+    def register(self, hotkey: str, *, stake: float = 0.0, permit: bool = False) -> int: ...
+    def advance(self, blocks: int = 1) -> BlockRef: ...
+
+
+@dataclass(frozen=True)
+class TrialEntry:
+    """One miner of a trial: its hotkey, its model's folder, its competition."""
+
+    miner: str
+    folder: Path
+    competition: Competition
+    incumbent: bool = False
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What the round needs to know: its blocks, and what the miners revealed, by hotkey."""
+
+    round: Round
+    reveals: dict[str, Reveal]
+
+
+def read_entries(path: Path, competitions: Sequence[Competition]) -> tuple[TrialEntry, ...]:
+    """The entries of a file in the form of `models/demo.toml`, of the given competitions only.
+
+    Raises:
+        UsageError: for the first mistake in the file, or where no entry is left.
+    """
+    try:
+        with path.open("rb") as stream:
+            table = tomllib.load(stream)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read ({error.strerror})", "Give a file like models/demo.toml."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML ({error})", "Compare it with models/demo.toml.") from error
+    rows = table.get("entry")
+    if not isinstance(rows, list) or not rows or len(rows) > MAX_ENTRIES:
+        raise UsageError(
+            f"{path} holds no [[entry]], or more than {MAX_ENTRIES}", "Compare it with models/demo.toml."
+        )
+    entries = [_entry(path, number, row) for number, row in enumerate(rows, 1)]
+    miners = [entry.miner for entry in entries]
+    twice = next((miner for miner in miners if miners.count(miner) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{path}: miner {twice!r} enters twice", "A hotkey has one entry: name another miner.")
+    wanted = tuple(entry for entry in entries if entry.competition in competitions)
+    if not wanted:
+        names = ", ".join(c.id for c in competitions)
+        raise UsageError(f"{path} has no entry for {names}", "Add one, or choose another competition.")
+    return wanted
+
+
+def _entry(path: Path, number: int, row: Any) -> TrialEntry:
+    place = f"{path}, entry {number}"
+    if not isinstance(row, dict) or not {"miner", "model", "competition"} <= set(row) <= _KEYS:
+        raise UsageError(f"{place} needs miner, model and competition, and may have incumbent", "Correct it.")
+    if not all(isinstance(row[key], str) for key in ("miner", "model", "competition")):
+        raise UsageError(f"{place} has a value that is no text", "Put miner, model and competition in quotes.")
+    if not isinstance(row.get("incumbent", False), bool):
+        raise UsageError(f"{place}: incumbent is true or false", "Correct it.")
+    folder = path.parent / row["model"]
+    if not (folder / "Dockerfile").is_file():
+        raise UsageError(
+            f"{place}: {folder} holds no model (no Dockerfile)", "Name a folder laid out as models/template."
+        )
+    return TrialEntry(row["miner"], folder, competition_by_id(row["competition"]), row.get("incumbent", False))
+
+
+def stage(entries: Sequence[TrialEntry], *, chain: StagedChain, hub: Publisher, round_id: str) -> Staged:
+    """Register, publish, commit and reveal, one miner after the other; then let the seed's block come.
+
+    Raises:
+        EntryRefused: a miner's or folder's name is no name of a hub.
+        InfrastructureFault: the chain refused a commitment.
+    """
+    chain.register(VALIDATOR, stake=1_000.0, permit=True)
+    for entry in entries:
+        chain.register(entry.miner)
+    reveals: dict[str, Reveal] = {}
+    for entry in entries:
+        model = hub.publish(entry.miner, entry.folder.name, entry.folder)
+        result = chain.publish(entry.miner, commitment_digest(model, entry.miner, entry.competition.id))
+        if not result.ok:
+            raise InfrastructureFault(f"The chain refused {entry.miner}'s commitment: {result.message}")
+        reveals[entry.miner] = Reveal(model, entry.competition.id)
+    close = chain.head().number
+    seed_block = chain.advance(SEED_BLOCKS - close % SEED_BLOCKS).number
+    return Staged(Round(round_id, close, seed_block), reveals)
