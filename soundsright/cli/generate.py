@@ -1,0 +1,379 @@
+"""`soundsright generate`, and `python -m soundsright.data.generate`: makes a set to train or to test on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from soundsright.core.errors import SoundsRightError, UsageError
+
+if TYPE_CHECKING:
+    from soundsright.adapters.speech_synthesis import SynthesisedSpeech
+    from soundsright.core.ports import SpeechSource
+    from soundsright.data.corpora import Corpus
+    from soundsright.data.recipe import SetRecipe, SetTask
+    from soundsright.data.sources import NoiseSource, RoomSource
+
+SYNTHESISERS = ("openai", "flite", "espeak-ng")
+
+_RANGE = (float, float)
+_DIRECTORY = click.Path(path_type=Path, file_okay=False)
+_SHARE = click.FloatRange(0.0, 1.0)
+
+
+def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
+    settings.setdefault("show_envvar", "envvar" in settings)
+    settings.setdefault("show_default", settings.get("default") not in (None, False))
+    return click.option(*names, **settings)
+
+
+@click.command("generate", context_settings={"show_default": True})
+@_option(
+    "--task", type=click.Choice(["denoising", "dereverberation", "both"]), default="denoising", help="What for."
+)
+@_option(
+    "--sample-rate",
+    "--sample_rate",
+    "sample_rate_hz",
+    type=click.Choice(["16000", "48000"]),
+    default="16000",
+    help="Of the set, in Hz.",
+)
+@_option("--n", "count", type=int, required=True, help="Number of items.")
+@_option("--out", type=_DIRECTORY, help="Where the set goes: an empty or new directory, or one to --resume.")
+@_option("--seed", type=int, default=0, envvar="GENERATE_SEED", help="The same seed gives the same set.")
+@_option(
+    "--speech",
+    default="shipped",
+    envvar="GENERATE_SPEECH",
+    help=f"shipped, a directory of recordings, or a synthesiser: {', '.join(SYNTHESISERS)}.",
+)
+@_option(
+    "--noise",
+    "--noise_data_dir",
+    "noise",
+    default="shipped",
+    envvar="GENERATE_NOISE",
+    help="shipped, a directory, or kinds with commas between: white, pink, brown, blue, hum, clicks, babble; "
+    "they may be mixed.",
+)
+@_option(
+    "--rooms",
+    "--reverb_data_dir",
+    "rooms",
+    default="shipped",
+    envvar="GENERATE_ROOMS",
+    help="shipped (simulated rooms and a few measured ones), simulated, or a directory of impulse responses.",
+)
+@_option("--corpus", type=_DIRECTORY, envvar="SOUNDSRIGHT_CORPUS", help="The shipped recordings, if elsewhere.")
+@_option(
+    "--format", "fmt", type=click.Choice(["wav", "flac", "webdataset", "parquet"]), default="wav", help="Files."
+)
+@_option("--float", "float_samples", is_flag=True, help="32-bit float WAV instead of 16-bit.")
+@_option("--shards", type=click.IntRange(1), help="Folders or archives to spread the items over.")
+@_option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    envvar="GENERATE_WORKERS",
+    help="Processes. The set does not depend on it.",
+)
+@_option("--only", help="Make only these items: numbers and ranges, such as 17 or 3,10-20.")
+@_option("--resume", is_flag=True, help="Complete a set that was interrupted.")
+@_option("--allow-upsampled", is_flag=True, help="Take speech and noise that do not fill the set's band.")
+@_option(
+    "--snr", "snr_db", type=_RANGE, default=(-2.5, 17.5), help="Signal-to-noise ratio, lowest and highest, dB."
+)
+@_option("--rt60", "rt60_s", type=_RANGE, default=(0.2, 2.0), help="Reverberation time, shortest and longest, s.")
+@_option("--duration", "duration_s", type=_RANGE, default=(3.0, 6.0), help="Longer utterances are cut to this, s.")
+@_option("--measured-rirs", type=_SHARE, help="Share of measured rooms.  [default: 0.25; 1 for a directory]")
+@_option(
+    "--early", "early_s", type=float, default=0.0, help="Target holds this much early reflections, s; 0 is dry."
+)
+@_option(
+    "--noise-in-room", is_flag=True, help="For both: noise on the reverberant speech instead of the clean one."
+)
+@_option("--band-limit", type=_SHARE, default=0.0, help="Share of items with a limited band.")
+@_option("--clipping", type=_SHARE, default=0.0, help="Share of items that are clipped.")
+@_option("--codec", type=_SHARE, default=0.0, help="Share of items through a codec (G.711, G.722, MP3, Opus).")
+@_option("--packet-loss", type=_SHARE, default=0.0, help="Share of items with lost packets.")
+@_option("--voices", help="Voices of the synthesiser, with commas between.")
+@_option("--tts-model", default="gpt-4o-mini-tts", envvar="OPENAI_TTS_MODEL", help="Model of --speech openai.")
+@_option("--tts-rate", type=float, default=5.0, envvar="OPENAI_TTS_RATE", help="Requests a second, at most.")
+@_option("--yes", is_flag=True, help="Do not ask before a paid job.")
+@_option("--clean_dir", type=_DIRECTORY, help="As published: the folder of clean files; --out is its parent.")
+@_option("--noise_dir", type=_DIRECTORY, help="As published: the folder of noisy files, beside --clean_dir.")
+@_option("--reverb_dir", type=_DIRECTORY, help="As published: the folder of reverberant files.")
+@_option("--output_format", "tts_format", default="wav", help="As published: the format asked of a speech service.")
+def command(**options: Any) -> None:
+    """Make a set: clean speech and its noisy or reverberant versions, with a manifest.
+
+    \b
+    soundsright generate --n 1000 --out sets/train
+    soundsright generate --task both --speech LibriSpeech/train-clean-100 --noise wham_noise --n 5000 --out sets/ls
+    soundsright generate --speech openai --n 200 --out sets/spoken
+    """
+    from soundsright.data.encoding import SetFormat, Subtype
+    from soundsright.data.generate import SetJob, generate
+    from soundsright.data.recipe import SetTask
+
+    out, renamed = _output(options)
+    task, rate = SetTask(options["task"]), int(options["sample_rate_hz"])
+    recipe = _recipe(options)
+    sources, provenance, to_speak = _sources(options, task, rate, recipe)
+    job = SetJob(
+        out=out,
+        task=task,
+        sample_rate_hz=rate,
+        count=options["count"],
+        seed=options["seed"],
+        sources=sources,
+        recipe=recipe,
+        format=SetFormat(options["fmt"]),
+        subtype=Subtype.FLOAT if options["float_samples"] else Subtype.PCM16,
+        shards=options["shards"],
+        only=_numbers(options["only"]),
+        folders=renamed,
+        provenance=provenance,
+    )
+    if to_speak is not None:
+        _speak(to_speak, job.only or range(job.count), options)
+    with _Progress() as progress:
+        report = generate(job, workers=options["workers"], resume=options["resume"], progress=progress)
+    click.echo(f"{report.items} items in {report.out}, {report.made_now} made now; digest {report.digest[:16]}")
+    if report.skipped:
+        path, reason = next(iter(report.skipped.items()))
+        click.echo(f"{len(report.skipped)} recordings were skipped, such as {path}: {reason}; set.json lists them.")
+
+
+def _output(options: dict[str, Any]) -> tuple[Path, dict[str, str]]:
+    """Where the set goes, and the names of its folders where the published flags choose them."""
+    given = {
+        role: options[flag]
+        for role, flag in (("clean", "clean_dir"), ("noisy", "noise_dir"), ("reverberant", "reverb_dir"))
+        if options[flag] is not None
+    }
+    if options["out"] is not None and not given:
+        return options["out"], {}
+    if not given:
+        raise UsageError("No place for the set was given", "Give --out DIR.")
+    parents = {path.absolute().parent for path in given.values()}
+    if options["out"] is not None or len(parents) != 1 or len({p.name for p in given.values()}) != len(given):
+        raise UsageError(
+            "--clean_dir, --noise_dir and --reverb_dir are not different folders side by side",
+            "Put them into one parent directory, or give --out DIR instead.",
+        )
+    return parents.pop(), {role: path.name for role, path in given.items()}
+
+
+def _recipe(options: dict[str, Any]) -> SetRecipe:
+    from soundsright.data.recipe import SetRecipe
+
+    measured = options["measured_rirs"]
+    if measured is None:
+        measured = {"shipped": 0.25, "simulated": 0.0}.get(options["rooms"], 1.0)
+    return SetRecipe(
+        snr_db=options["snr_db"],
+        rt60_s=options["rt60_s"],
+        duration_s=options["duration_s"],
+        measured_rirs=measured,
+        noise_in_room=options["noise_in_room"],
+        early_reflections_s=options["early_s"],
+        band_limit=options["band_limit"],
+        clipping=options["clipping"],
+        codec=options["codec"],
+        packet_loss=options["packet_loss"],
+    )
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    """The items that `--only` names."""
+    if not text:
+        return ()
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdigit() or (last and not last.isdigit()) or int(last or first) - int(first) > 1_000_000:
+            raise UsageError(f"--only {text!r} is no list of items", "Write numbers and ranges, such as 3,10-20.")
+        found.update(range(int(first), int(last or first) + 1))
+    return tuple(sorted(found))
+
+
+class _SourceBuilder:
+    """Turns the words of the command line into sources, and notes where each came from and what was skipped."""
+
+    def __init__(self, options: dict[str, Any], rate: int) -> None:
+        self.options = options
+        self.rate = rate
+        self.provenance: dict[str, Any] = {}
+        self.skipped: dict[str, str] = {}
+        self._corpus: Corpus | None = None
+
+    @property
+    def corpus(self) -> Corpus:
+        from soundsright.data.corpora import Corpus
+
+        if self._corpus is None:
+            self._corpus = Corpus.open(self.options["corpus"])
+        return self._corpus
+
+    def note(self, role: str, **facts: Any) -> None:
+        self.provenance.setdefault(role, []).append(facts)
+
+    def speech(self) -> tuple[SpeechSource, SynthesisedSpeech | None]:
+        from soundsright.data.directories import speech_listing
+
+        name = self.options["speech"]
+        if name == "shipped":
+            source = self.corpus.speech_for(self.rate)
+            self.note("speech", name="shipped", recordings=len(source), digest=self.corpus.digest)
+            return source, None
+        if name in SYNTHESISERS:
+            spoken = self._synthesised(name)
+            self.note("speech", **spoken.facts)
+            return spoken, spoken
+        return self._directory("speech", name, speech_listing), None
+
+    def noise(self, speech: SpeechSource) -> NoiseSource:
+        from soundsright.data.directories import noise_listing
+        from soundsright.data.noise_kinds import BABBLE, KINDS, Babble, FormulaNoise, NoiseMenu
+        from soundsright.data.sources import RecordedNoise
+
+        parts: list[NoiseSource] = []
+        for name in self.options["noise"].split(","):
+            if name == "shipped":
+                recordings = self.corpus.noise_for(self.rate)
+                self.note("noise", name="shipped", recordings=len(recordings), digest=self.corpus.digest)
+                parts.append(RecordedNoise(recordings))
+            elif name == BABBLE:
+                self.note("noise", name=BABBLE)
+                parts.append(Babble(speech))
+            elif name in KINDS or not Path(name).is_dir():
+                parts.append(FormulaNoise(name))
+                self.note("noise", name=name)
+            else:
+                parts.append(RecordedNoise(self._directory("noise", name, noise_listing)))
+        return parts[0] if len(parts) == 1 else NoiseMenu(tuple(parts))
+
+    def rooms(self, recipe: SetRecipe) -> RoomSource:
+        from soundsright.data.directories import rir_listing
+        from soundsright.data.recordings import RecordingSet
+        from soundsright.data.sources import Rooms
+
+        name = self.options["rooms"]
+        if name == "simulated":
+            measured = RecordingSet(())
+            self.note("rooms", name="simulated")
+        elif name == "shipped":
+            measured = self.corpus.rirs_for(self.rate)
+            self.note("rooms", name="shipped", recordings=len(measured), digest=self.corpus.digest)
+        else:
+            measured = self._directory("rooms", name, rir_listing)
+        return Rooms(measured, recipe.measured_rirs, recipe.rt60_s)
+
+    def _directory(self, role: str, name: str, listing_of: Callable[..., Any]) -> Any:
+        from soundsright.data.recordings import RecordingSet
+
+        listing = listing_of(Path(name), self.rate, allow_upsampled=self.options["allow_upsampled"])
+        self.skipped |= listing.skipped
+        self.note(
+            role,
+            name=name,
+            layout=listing.layout,
+            recordings=len(listing.recordings),
+            speakers=len({r.speaker for r in listing.recordings}) if role == "speech" else None,
+            digest=listing.digest,
+        )
+        return RecordingSet(listing.recordings)
+
+    def _synthesised(self, name: str) -> SynthesisedSpeech:
+        from soundsright.adapters.speech_programs import synthesiser_of
+        from soundsright.adapters.speech_synthesis import SynthesisedSpeech, cache_directory
+
+        options = self.options
+        voices = tuple(v.strip() for v in (options["voices"] or "").split(",") if v.strip())
+        if name == "openai":
+            from soundsright.adapters.speech_openai import OpenAISynthesiser
+
+            engine: Any = OpenAISynthesiser.from_environment(
+                model=options["tts_model"],
+                voices=voices,
+                requests_per_s=options["tts_rate"],
+                response_format="mp3" if options["tts_format"].startswith("mp3") else "wav",
+            )
+        else:
+            engine = synthesiser_of(name, voices)
+        if engine.sample_rate_hz < 0.9 * self.rate and not options["allow_upsampled"]:
+            raise UsageError(
+                f"{name} speaks at {engine.sample_rate_hz} Hz: nothing above {engine.sample_rate_hz // 2} Hz",
+                f"A set at {self.rate} Hz needs recordings, or --allow-upsampled.",
+            )
+        return SynthesisedSpeech(engine, seed=options["seed"], count=options["count"], cache=cache_directory())
+
+
+def _sources(options: dict[str, Any], task: SetTask, rate: int, recipe: SetRecipe) -> tuple[Any, Any, Any]:
+    from soundsright.data.sources import Sources
+
+    builder = _SourceBuilder(options, rate)
+    speech, to_speak = builder.speech()
+    sources = Sources(
+        speech=speech,
+        noise=builder.noise(speech) if task.has_noise else None,
+        rooms=builder.rooms(recipe) if task.has_room else None,
+        in_order=to_speak is not None,
+    )
+    return sources, {**builder.provenance, "skipped": builder.skipped}, to_speak
+
+
+def _speak(speech: SynthesisedSpeech, wanted: Any, options: dict[str, Any]) -> None:
+    """Fill the cache before the workers start, after the price was shown."""
+    missing = speech.missing(wanted)
+    price = speech.engine.price_usd([speech.text(i) or "" for i in missing])
+    if missing and price > 0.0:
+        click.echo(f"{len(missing)} utterances to be spoken, {len(wanted) - len(missing)} in the cache.")
+        click.echo(f"About {price:.2f} USD by {speech.engine.name}'s list price; your account decides.")
+        if price > 1.0 and not options["yes"]:
+            click.confirm("Go on?", abort=True)
+    with _Progress("speaking") as progress:
+        speech.fill(missing, progress)
+
+
+class _Progress:
+    """A line on a terminal; nothing where the output goes to a file."""
+
+    def __init__(self, verb: str = "made") -> None:
+        self.verb = verb
+        self.shown = sys.stderr.isatty()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.shown:
+            click.echo("", err=True)
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.shown:
+            click.echo(f"\r{self.verb} {done} of {total}", nl=False, err=True)
+
+
+def main() -> None:
+    """The command on its own, with errors as one line and exit code 2."""
+    try:
+        command.main(prog_name="python -m soundsright.data.generate", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except SoundsRightError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

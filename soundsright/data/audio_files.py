@@ -1,0 +1,181 @@
+"""Signals are float32, shape `(n,)`, full scale ±1; times in seconds.
+
+Reads what libsndfile reads (WAV, FLAC, Ogg, MP3 …) and, through PyAV, what it does not (G.722, WebM, M4A …).
+Of a recording with several channels the first is taken: an average of microphones is a comb filter.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soundsright.core.audio import Audio, Samples
+from soundsright.core.errors import AudioFileError
+
+SUFFIXES = frozenset(
+    {".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".g722", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg"}
+    | {".opus", ".rf64", ".w64", ".wav", ".webm", ".wma"}
+)
+"""What is taken for audio in a directory."""
+
+MAX_FILE_S = 4 * 3600.0
+"""Longer files are refused: no corpus holds them, and one must not fill the memory."""
+
+# G.722 is a bare bit stream: nothing in the file says what it is.
+_PYAV_FORMATS = {".g722": "g722"}
+_ONLY_PYAV = frozenset((*_PYAV_FORMATS, ".m4a", ".mp4", ".aac", ".webm", ".mka", ".wma"))
+
+
+@dataclass(frozen=True)
+class AudioFacts:
+    """What a file's header says. `frames` is None where the container does not tell."""
+
+    sample_rate_hz: int
+    frames: int | None
+    channels: int
+
+    @property
+    def duration_s(self) -> float | None:
+        return None if self.frames is None else self.frames / self.sample_rate_hz
+
+
+def facts_of(path: Path) -> AudioFacts:
+    """Rate, length and channels from the header; no samples are decoded.
+
+    Raises:
+        AudioFileError: the file is missing, empty, truncated, too long, or no audio.
+    """
+    _check_size(path)
+    if path.suffix.lower() not in _ONLY_PYAV:
+        import soundfile
+
+        try:
+            info = soundfile.info(str(path))
+        except soundfile.LibsndfileError as error:
+            if path.suffix.lower() in (".wav", ".flac"):
+                raise AudioFileError(path, f"is no readable audio file ({error})") from error
+        else:
+            return _checked(path, AudioFacts(int(info.samplerate), int(info.frames), int(info.channels)))
+    with _open_pyav(path) as container:
+        stream = _audio_stream(container, path)
+        rate = int(stream.rate or 0)
+        length = stream.duration * stream.time_base * rate if stream.duration and stream.time_base else None
+        frames = None if length is None else int(length)
+        return _checked(path, AudioFacts(rate, frames, int(stream.codec_context.channels)))
+
+
+def read_file(path: Path, *, start_s: float = 0.0, duration_s: float | None = None) -> Audio:
+    """The first channel from `start_s` on, `duration_s` long or to the end, at the file's own rate.
+
+    Raises:
+        AudioFileError: the file is missing, empty, truncated, no audio, or holds NaN or infinite samples.
+    """
+    facts = facts_of(path)
+    start = round(start_s * facts.sample_rate_hz)
+    count = -1 if duration_s is None else round(duration_s * facts.sample_rate_hz)
+    samples = _read_soundfile(path, start, count) if path.suffix.lower() not in _ONLY_PYAV else None
+    if samples is None:
+        samples = _read_pyav(path)
+        samples = samples[start:] if count < 0 else samples[start : start + count]
+    if samples.size == 0:
+        raise AudioFileError(path, "holds no samples")
+    if not np.isfinite(samples).all():
+        raise AudioFileError(path, "holds NaN or infinite samples")
+    return Audio(samples, facts.sample_rate_hz)
+
+
+def resampled(samples: Samples, from_hz: int, to_hz: int) -> Samples:
+    """The signal at another rate (soxr, high quality, no delay); its length is `ceil(n * to / from)`."""
+    if from_hz == to_hz:
+        return samples
+    import soxr
+
+    out: Samples = np.ascontiguousarray(soxr.resample(samples, from_hz, to_hz, quality="HQ"), dtype=np.float32)
+    return out
+
+
+def _check_size(path: Path) -> None:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise AudioFileError(path, f"cannot be read ({error.strerror})") from error
+    if size == 0:
+        raise AudioFileError(path, "is empty (0 bytes)")
+    if path.suffix.lower() == ".wav":
+        with path.open("rb") as stream:
+            head = stream.read(12)
+        # libsndfile reads a cut WAV as a shorter one, without a word. Streams say 0 or 4 GiB and are let through.
+        if head[:4] == b"RIFF" and len(head) == 12:
+            declared = struct.unpack_from("<I", head, 4)[0]
+            if 0 < declared < 0xFFFF_F000 and declared + 8 > size + 1:
+                raise AudioFileError(path, f"is truncated: {size} bytes of {declared + 8}")
+
+
+def _checked(path: Path, facts: AudioFacts) -> AudioFacts:
+    if facts.sample_rate_hz <= 0 or facts.channels <= 0:
+        raise AudioFileError(path, "has no sample rate or no channel")
+    if facts.duration_s is not None and facts.duration_s > MAX_FILE_S:
+        raise AudioFileError(
+            path, f"is {facts.duration_s:.0f} s long; the limit is {MAX_FILE_S:.0f} s", "Split the file."
+        )
+    return facts
+
+
+def _read_soundfile(path: Path, start: int, count: int) -> Samples | None:
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(str(path)) as stream:
+            if start:
+                stream.seek(min(start, stream.frames))
+            read: Samples = stream.read(count, dtype="float32", always_2d=True)[:, 0]
+    except soundfile.LibsndfileError as error:
+        if path.suffix.lower() in (".wav", ".flac"):
+            raise AudioFileError(path, f"cannot be decoded ({error})") from error
+        return None
+    return np.ascontiguousarray(read)
+
+
+def _open_pyav(path: Path) -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise AudioFileError(
+            path,
+            "is of a format that libsndfile does not read",
+            "Run `pip install soundsright[validator]` for PyAV.",
+        ) from error
+    try:
+        return av.open(str(path), format=_PYAV_FORMATS.get(path.suffix.lower()))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise AudioFileError(path, f"is no readable audio file ({error})") from error
+
+
+def _audio_stream(container: Any, path: Path) -> Any:
+    if not container.streams.audio:
+        raise AudioFileError(path, "holds no audio stream")
+    return container.streams.audio[0]
+
+
+def _read_pyav(path: Path) -> Samples:
+    import av
+
+    parts: list[Samples] = []
+    total = 0
+    with _open_pyav(path) as container:
+        stream = _audio_stream(container, path)
+        try:
+            resampler = av.AudioResampler(format="fltp")
+            for frame in container.decode(stream):
+                for piece in resampler.resample(frame):
+                    parts.append(piece.to_ndarray()[0])
+                    total += parts[-1].shape[0]
+                if total > MAX_FILE_S * 192_000:
+                    raise AudioFileError(path, "decodes to more than the limit", "Split the file.")
+        except av.FFmpegError as error:
+            raise AudioFileError(path, f"cannot be decoded ({error})") from error
+    return np.concatenate(parts).astype(np.float32) if parts else np.zeros(0, np.float32)

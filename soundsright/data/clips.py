@@ -1,0 +1,78 @@
+"""Clips are drawn by number: signals float32 `(n,)` on the 16-bit grid, times in seconds, levels in dB.
+
+Every clip has its own generator, seeded by (seed, index): clip 17 is the same whether made alone, in order, or on
+eight machines. The published competitions use the defaults of `SetRecipe`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from soundsright.core.audio import Clip
+from soundsright.core.competition import Competition
+from soundsright.core.errors import UsageError
+from soundsright.data.corpora import Corpus
+from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
+from soundsright.data.render import clip_id, clip_rng, render
+from soundsright.data.sources import RecordedNoise, Rooms, Sources
+
+__all__ = [
+    "MAX_CLIPS",
+    "PUBLISHED_RECIPE",
+    "SetRecipe",
+    "checked_clip_count",
+    "clip_id",
+    "clip_rng",
+    "draw_clip",
+    "draw_clips",
+]
+
+MAX_CLIPS = 100_000
+
+
+def checked_clip_count(count: int) -> int:
+    """The count itself.
+
+    Raises:
+        UsageError: if it is not between 1 and `MAX_CLIPS`.
+    """
+    if not 1 <= count <= MAX_CLIPS:
+        raise UsageError(f"{count} clips are no set", f"Ask for 1 to {MAX_CLIPS} clips.")
+    return count
+
+
+def corpus_sources(corpus: Corpus, sample_rate_hz: int, recipe: SetRecipe) -> Sources:
+    """The corpus's own speech, noise and rooms at that rate."""
+    return Sources(
+        speech=corpus.speech_for(sample_rate_hz),
+        noise=RecordedNoise(corpus.noise_for(sample_rate_hz)),
+        rooms=Rooms(corpus.rirs_for(sample_rate_hz), recipe.measured_rirs, recipe.rt60_s),
+    )
+
+
+def draw_clip(
+    competition: Competition, seed: int, index: int, *, corpus: Corpus, recipe: SetRecipe = PUBLISHED_RECIPE
+) -> Clip:
+    """Clip `index` of the set that `seed` gives, the same wherever and whenever it is drawn.
+
+    Raises:
+        UsageError: the corpus has nothing for that rate, or seed or index is negative.
+        AudioFileError: a recording cannot be used.
+    """
+    rate = competition.sample_rate_hz
+    sources = corpus_sources(corpus, rate, recipe)
+    return render(SetTask.of(competition.task), rate, seed, index, sources=sources, recipe=recipe).as_clip()
+
+
+def draw_clips(
+    competition: Competition, seed: int, count: int, *, corpus: Corpus, recipe: SetRecipe = PUBLISHED_RECIPE
+) -> Iterator[Clip]:
+    """Clips 0 to `count` - 1, one at a time.
+
+    Raises:
+        UsageError: the count is out of bounds, or as `draw_clip`.
+        AudioFileError: as `draw_clip`.
+    """
+    checked_clip_count(count)
+    for index in range(count):
+        yield draw_clip(competition, seed, index, corpus=corpus, recipe=recipe)

@@ -1,0 +1,156 @@
+"""Times in seconds, rates and bandwidths in Hz.
+
+A corpus is a folder with `manifest.jsonl`: one line for each recording of speech or noise and each impulse
+response, with its source, licence and SHA-256. The one that ships with the project is `datasets/` of a checkout.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from soundsright.core.content import sha256_of_file
+from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.data.audio_files import facts_of
+from soundsright.data.recordings import Recording, RecordingSet
+
+FULL_BAND_HZ = 12_000.0
+"""What a recording must hold to serve a 48 kHz set: an upsampled one would ask models to invent the upper band."""
+
+_KINDS = ("speech", "noise", "rir")
+_MAX_MANIFEST_BYTES = 50_000_000
+
+
+def default_root() -> Path:
+    """`datasets/` beside the package, as it lies in a checkout."""
+    return Path(__file__).resolve().parents[2] / "datasets"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Speech, noise and impulse responses, by the rates that they can serve."""
+
+    root: Path
+    speech: tuple[Recording, ...]
+    noise: tuple[Recording, ...]
+    rirs: tuple[Recording, ...]
+    # What was decoded is kept with the corpus that it belongs to.
+    _sets: dict[tuple[str, int], RecordingSet] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @classmethod
+    def open(cls, root: Path | None = None) -> Corpus:
+        """Read the manifest and the header of each file.
+
+        Raises:
+            UsageError: there is no corpus, or its manifest cannot be read.
+            AudioFileError: a file is missing or cannot be used as audio.
+        """
+        root = default_root() if root is None else Path(root)
+        manifest = root / "manifest.jsonl"
+        found: dict[str, list[Recording]] = {kind: [] for kind in _KINDS}
+        for number, entry in enumerate(_entries(root, manifest), 1):
+            kind, recording = _recording(root, manifest, number, entry)
+            found[kind].append(recording)
+        return cls(root, tuple(found["speech"]), tuple(found["noise"]), tuple(found["rir"]))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, which holds the hash of every file."""
+        return sha256_of_file(self.root / "manifest.jsonl")
+
+    def verify(self) -> None:
+        """Hash every file and hold it against the manifest.
+
+        Raises:
+            AudioFileError: a file differs from what the manifest says.
+        """
+        for recording in (*self.speech, *self.noise, *self.rirs):
+            if recording.sha256 and sha256_of_file(recording.path) != recording.sha256:
+                raise AudioFileError(
+                    recording.path, "differs from its SHA-256 in manifest.jsonl", "Restore it from its source."
+                )
+
+    def speech_for(self, sample_rate_hz: int) -> RecordingSet:
+        """Speech that fills the band of a set at that rate. Sentences recorded at 16 kHz serve 16 kHz first.
+
+        Raises:
+            UsageError: there is none.
+        """
+        fitting = _full_band(self.speech, sample_rate_hz)
+        own = [r for r in fitting if r.sample_rate_hz <= 24_000] if sample_rate_hz <= 16_000 else fitting
+        return self._kept("speech", sample_rate_hz, own or fitting)
+
+    def noise_for(self, sample_rate_hz: int) -> RecordingSet:
+        """Noise that fills the band of a set at that rate.
+
+        Raises:
+            UsageError: there is none.
+        """
+        return self._kept("noise", sample_rate_hz, _full_band(self.noise, sample_rate_hz))
+
+    def rirs_for(self, sample_rate_hz: int) -> RecordingSet:
+        """Measured impulse responses that fill the band of a set at that rate; there may be none."""
+        return self._kept("rir", sample_rate_hz, _full_band(self.rirs, sample_rate_hz))
+
+    def _kept(self, kind: str, sample_rate_hz: int, recordings: list[Recording]) -> RecordingSet:
+        if not recordings and kind != "rir":
+            raise UsageError(
+                f"{self.root} holds no {kind} for a set at {sample_rate_hz} Hz",
+                f"Add recordings with content up to {min(FULL_BAND_HZ, 0.4 * sample_rate_hz):.0f} Hz.",
+            )
+        return self._sets.setdefault((kind, sample_rate_hz), RecordingSet(recordings))
+
+
+def _entries(root: Path, manifest: Path) -> list[dict[str, Any]]:
+    remedy = "Give the folder of a corpus, or restore datasets/ from the repository."
+    if not root.is_dir():
+        raise UsageError(f"There is no corpus at {root}", remedy)
+    if not manifest.is_file():
+        raise UsageError(f"{root} holds no manifest.jsonl", remedy)
+    if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
+        raise UsageError(f"{manifest} is larger than {_MAX_MANIFEST_BYTES} bytes", remedy)
+    entries: list[dict[str, Any]] = []
+    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{manifest}, line {number}, is not JSON ({error.msg})", remedy) from error
+        if not isinstance(entry, dict):
+            raise UsageError(f"{manifest}, line {number}, is not an object", remedy)
+        entries.append(entry)
+    return entries
+
+
+def _recording(root: Path, manifest: Path, number: int, entry: dict[str, Any]) -> tuple[str, Recording]:
+    try:
+        kind, file = str(entry["kind"]), str(entry["file"])
+        recording_id = str(entry["id"])
+    except KeyError as error:
+        raise UsageError(f"{manifest}, line {number}, has no {error}", "Add the field.") from error
+    path = root / file
+    if kind not in _KINDS or not path.resolve().is_relative_to(root.resolve()):
+        raise UsageError(
+            f"{manifest}, line {number}: kind {kind!r} or file {file!r} is not allowed",
+            f"Kinds are {', '.join(_KINDS)}; files lie below the corpus.",
+        )
+    facts = facts_of(path)
+    bandwidth = entry.get("bandwidth_hz")
+    return kind, Recording(
+        id=recording_id,
+        path=path,
+        sample_rate_hz=facts.sample_rate_hz,
+        duration_s=facts.duration_s if facts.duration_s is not None else float(entry.get("duration_s", 0.0)),
+        speaker=str(entry.get("speaker") or ""),
+        language=entry.get("language"),
+        text=entry.get("text"),
+        licence=entry.get("licence"),
+        bandwidth_hz=None if bandwidth is None else float(bandwidth),
+        sha256=entry.get("sha256"),
+    )
+
+
+def _full_band(recordings: tuple[Recording, ...], sample_rate_hz: int) -> list[Recording]:
+    needed = min(FULL_BAND_HZ, 0.4 * sample_rate_hz)
+    return [r for r in recordings if (r.sample_rate_hz / 2 if r.bandwidth_hz is None else r.bandwidth_hz) >= needed]

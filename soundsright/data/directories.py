@@ -1,0 +1,226 @@
+"""Directories of recordings: times in seconds, rates and bandwidths in Hz.
+
+The layouts of well-known corpora are told by their paths; any other directory is taken as it is. What cannot serve
+a set is skipped, and every skip has a path and a reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from soundsright.core.content import content_hash, files_below
+from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.data.audio_files import SUFFIXES, read_file
+from soundsright.data.recordings import Recording, recording_of
+from soundsright.data.spectrum import bandwidth_hz
+
+MIN_SPEECH_S = 0.5
+MIN_NOISE_S = 0.05
+
+_PROBED = 12
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a directory offers: usable recordings, skipped files with the reason, the layout, and a digest of the
+    names and sizes of all of them."""
+
+    root: Path
+    layout: str
+    recordings: tuple[Recording, ...]
+    skipped: dict[str, str]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A corpus known by its paths. `speaker` finds the speaker in a file's path; `keep` says which files count."""
+
+    name: str
+    sign: re.Pattern[str]
+    speaker: Callable[[PurePosixPath], str]
+    keep: re.Pattern[str] | None = None
+
+
+def _match(pattern: str) -> Callable[[PurePosixPath], str]:
+    compiled = re.compile(pattern)
+
+    def speaker(path: PurePosixPath) -> str:
+        found = compiled.search(path.as_posix())
+        return found.group(1) if found else _parent(path)
+
+    return speaker
+
+
+def _parent(path: PurePosixPath) -> str:
+    return path.parent.name or path.stem
+
+
+SPEECH_LAYOUTS = (
+    # LibriSpeech: <set>/<speaker>/<chapter>/<speaker>-<chapter>-<utterance>.flac
+    Layout("librispeech", re.compile(r"(^|/)\d+/\d+/\d+-\d+-\d{4}\.(flac|wav)$"), _match(r"(\d+)-\d+-\d{4}\.")),
+    # VCTK 0.92: wav48_silence_trimmed/p225/p225_001_mic1.flac: two microphones, the first is kept.
+    Layout(
+        "vctk",
+        re.compile(r"(^|/)[ps]\d+/[ps]\d+_\d+(_mic\d)?\.(flac|wav)$"),
+        _match(r"/?([ps]\d+)_\d+"),
+        re.compile(r"_\d+(_mic1)?\.(flac|wav)$"),
+    ),
+    # EARS: p001/emo_anger_sentences.wav; what is neither sentences nor reading is no clean speech.
+    Layout(
+        "ears",
+        re.compile(
+            r"(^|/)p\d{3}/(emo|rainbow|sentences|freeform|interjection|melodic|nonverbal|vegetative)_.*\.wav$"
+        ),
+        _match(r"(p\d{3})/"),
+        re.compile(r"/(emo|rainbow|sentences|freeform)_[^/]*\.wav$"),
+    ),
+    # DNS challenge: ..._reader_01234_...wav under read_speech, otherwise the folder.
+    Layout("dns", re.compile(r"_reader_\d+_.*\.wav$"), _match(r"_reader_(\d+)_")),
+)
+
+NOISE_LAYOUTS = (
+    # DEMAND: <scene>/ch01.wav to ch16.wav: one recording by sixteen microphones, the first is kept.
+    Layout("demand", re.compile(r"(^|/)ch\d\d\.wav$"), _parent, re.compile(r"(^|/)ch01\.wav$")),
+    # MUSAN holds music and speech too; speech is no noise to be removed, music is left to those who ask for it.
+    Layout("musan", re.compile(r"(^|/)noise/[^/]+/noise-[a-z-]+-\d+\.wav$"), _parent, re.compile(r"(^|/)noise/")),
+    Layout("wham", re.compile(r"(^|/)(tr|cv|tt)/[^/]+\.wav$"), _parent),
+)
+
+RIR_LAYOUTS = (
+    # OpenSLR 28 mixes responses with noises recorded in the same rooms.
+    Layout(
+        "openslr28",
+        re.compile(r"(^|/)(real_rirs_isotropic_noises|simulated_rirs)/"),
+        _parent,
+        re.compile(r"(^|/)(simulated_rirs/.*|real_rirs_isotropic_noises/(?!.*noise_)[^/]*)\.wav$"),
+    ),
+    # BUT ReverbDB: .../RIR/IR_sweep_*.wav beside silence and retransmitted speech.
+    Layout("but", re.compile(r"(^|/)RIR/[^/]*\.wav$"), _parent, re.compile(r"(^|/)RIR/")),
+    Layout("arni", re.compile(r"(^|/)IR_numClosed_\d+"), _parent),
+)
+
+
+def speech_listing(root: Path, sample_rate_hz: int, *, allow_upsampled: bool = False) -> Listing:
+    """Recordings of speech that fill the band of a set at that rate.
+
+    Raises:
+        UsageError: the directory is missing, or nothing in it can be used.
+    """
+    return _listing(root, "speech", SPEECH_LAYOUTS, sample_rate_hz, MIN_SPEECH_S, allow_upsampled)
+
+
+def noise_listing(root: Path, sample_rate_hz: int, *, allow_upsampled: bool = False) -> Listing:
+    """Recordings of noise, as `speech_listing`."""
+    return _listing(root, "noise", NOISE_LAYOUTS, sample_rate_hz, MIN_NOISE_S, allow_upsampled)
+
+
+def rir_listing(root: Path, sample_rate_hz: int, *, allow_upsampled: bool = False) -> Listing:
+    """Impulse responses, as `speech_listing`."""
+    return _listing(root, "impulse responses", RIR_LAYOUTS, sample_rate_hz, 0.0, allow_upsampled)
+
+
+def _listing(
+    root: Path,
+    what: str,
+    layouts: tuple[Layout, ...],
+    sample_rate_hz: int,
+    min_s: float,
+    allow_upsampled: bool,
+) -> Listing:
+    if not root.is_dir():
+        raise UsageError(f"There is no directory {root}", f"Give a directory of {what}.")
+    paths = [p for p in files_below(root) if p.suffix.lower() in SUFFIXES]
+    if not paths:
+        raise UsageError(
+            f"{root} holds no audio files", f"Give a directory of {what} (WAV, FLAC, Ogg, MP3, M4A …)."
+        )
+    names = [PurePosixPath(p.relative_to(root).as_posix()) for p in paths]
+    layout = _layout_of(names, layouts)
+    skipped: dict[str, str] = {}
+    kept: list[tuple[Path, PurePosixPath]] = []
+    for path, name in zip(paths, names, strict=True):
+        if layout is not None and layout.keep is not None and not layout.keep.search(name.as_posix()):
+            continue
+        kept.append((path, name))
+    speaker = layout.speaker if layout is not None else _parent
+    usable: list[Recording] = []
+    for recording in _probed(kept, speaker, skipped):
+        reason = _unfit(recording, sample_rate_hz, min_s, allow_upsampled)
+        if reason:
+            skipped[str(recording.path)] = reason
+        else:
+            usable.append(recording)
+    if not usable:
+        first, reason = next(iter(skipped.items()), (str(root), "has no file that its layout counts"))
+        remedy = "Give other recordings" + (", or --allow-upsampled." if "Hz" in reason else ".")
+        raise UsageError(f"No file of {root} can be used as {what}: {first} {reason}", remedy)
+    _refuse_upsampled(root, usable, sample_rate_hz, allow_upsampled)
+    sizes = {name.as_posix(): str(path.stat().st_size) for path, name in kept}
+    return Listing(root, layout.name if layout else "files", tuple(usable), skipped, content_hash(sizes))
+
+
+def _layout_of(names: list[PurePosixPath], layouts: tuple[Layout, ...]) -> Layout | None:
+    """The layout that most of the files follow, where at least every tenth does."""
+    votes = [(sum(bool(layout.sign.search(n.as_posix())) for n in names), layout) for layout in layouts]
+    count, best = max(votes, key=lambda vote: vote[0])
+    return best if count * 10 >= len(names) else None
+
+
+def _probed(
+    kept: list[tuple[Path, PurePosixPath]],
+    speaker: Callable[[PurePosixPath], str],
+    skipped: dict[str, str],
+) -> Iterator[Recording]:
+    def probe(item: tuple[Path, PurePosixPath]) -> Recording | AudioFileError:
+        path, name = item
+        try:
+            return recording_of(path, name.as_posix(), speaker=speaker(name))
+        except AudioFileError as error:
+            return error
+
+    # Headers wait for the disk, not for the processor.
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(probe, kept):
+            if isinstance(found, AudioFileError):
+                skipped[found.path] = found.problem.removeprefix(f"{found.path}: ")
+            else:
+                yield found
+
+
+def _unfit(recording: Recording, sample_rate_hz: int, min_s: float, allow_upsampled: bool) -> str | None:
+    if recording.duration_s < min_s:
+        return f"is {recording.duration_s:.2f} s long; {min_s:g} s are needed"
+    needed_hz = sample_rate_hz * 0.9
+    if recording.sample_rate_hz < needed_hz and not allow_upsampled:
+        return f"is sampled at {recording.sample_rate_hz} Hz; a set at {sample_rate_hz} Hz needs that rate"
+    return None
+
+
+def _refuse_upsampled(root: Path, usable: list[Recording], sample_rate_hz: int, allow_upsampled: bool) -> None:
+    """A header can lie: look at the spectra of a few files, spread over the directory.
+
+    Raises:
+        UsageError: none of them holds what its rate promises.
+    """
+    if allow_upsampled or sample_rate_hz <= 16_000:
+        return
+    widest = 0.0
+    for index in range(0, len(usable), max(1, len(usable) // _PROBED)):
+        recording = usable[index]
+        try:
+            audio = read_file(recording.path, duration_s=min(10.0, recording.duration_s))
+        except AudioFileError:
+            continue  # Found again, and counted, when it is drawn.
+        found = bandwidth_hz(audio.samples, audio.sample_rate_hz)
+        usable[index] = replace(recording, bandwidth_hz=found)
+        widest = max(widest, found)
+    if widest < 0.2 * sample_rate_hz:
+        raise UsageError(
+            f"{root} holds nothing above {widest:.0f} Hz, whatever its files' rate says",
+            f"A set at {sample_rate_hz} Hz needs full-band recordings, or --allow-upsampled.",
+        )

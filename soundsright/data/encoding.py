@@ -1,0 +1,147 @@
+"""Signals are float32 `(n,)`, full scale ±1; files are bytes before they are files, and hashed as they are written.
+
+Formats: a folder of WAV or FLAC files, WebDataset shards (tar), or Parquet shards for the `datasets` library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import tarfile
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from soundsright.core.audio import Samples, pcm16
+from soundsright.core.errors import UsageError
+
+
+class SetFormat(StrEnum):
+    WAV = "wav"
+    FLAC = "flac"
+    WEBDATASET = "webdataset"
+    PARQUET = "parquet"
+
+    @property
+    def in_shards(self) -> bool:
+        """Whether many items share one file."""
+        return self in (SetFormat.WEBDATASET, SetFormat.PARQUET)
+
+    @property
+    def suffix(self) -> str:
+        """Of one signal, inside a shard or on its own: shards hold FLAC."""
+        return ".wav" if self is SetFormat.WAV else ".flac"
+
+
+class Subtype(StrEnum):
+    PCM16 = "pcm16"
+    FLOAT = "float"
+
+
+@dataclass(frozen=True)
+class EncodedItem:
+    """One item as bytes by role, with the line of the manifest that describes it."""
+
+    id: str
+    files: dict[str, bytes]
+    line: dict[str, Any]
+
+
+def encoded(samples: Samples, sample_rate_hz: int, fmt: SetFormat, subtype: Subtype) -> bytes:
+    """The signal as a file of that format. FLAC is always 16-bit."""
+    if fmt is SetFormat.WAV:
+        return wav_bytes(samples, sample_rate_hz, subtype)
+    import soundfile
+
+    out = io.BytesIO()
+    soundfile.write(out, pcm16(samples), sample_rate_hz, format="FLAC", subtype="PCM_16")
+    return out.getvalue()
+
+
+def wav_bytes(samples: Samples, sample_rate_hz: int, subtype: Subtype) -> bytes:
+    """A canonical mono WAV: 16-bit PCM, or 32-bit float with its fact chunk. No library's version is in it.
+
+    >>> len(wav_bytes(np.zeros(8, dtype=np.float32), 16_000, Subtype.PCM16))
+    60
+    """
+    if subtype is Subtype.PCM16:
+        code, width, data = 1, 2, pcm16(samples).astype("<i2").tobytes()
+        extra, fact = b"", b""
+    else:
+        code, width, data = 3, 4, samples.astype("<f4").tobytes()
+        extra, fact = struct.pack("<H", 0), b"fact" + struct.pack("<II", 4, samples.shape[0])
+    form = struct.pack("<HHIIHH", code, 1, sample_rate_hz, sample_rate_hz * width, width, 8 * width) + extra
+    chunks = b"fmt " + struct.pack("<I", len(form)) + form + fact + b"data" + struct.pack("<I", len(data))
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks) + len(data)) + b"WAVE" + chunks + data
+
+
+def sha256_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def webdataset_bytes(items: list[EncodedItem], suffix: str) -> bytes:
+    """A tar of `ID.ROLE.flac` and `ID.json`, the same bytes for the same items: no times, no owners."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for item in items:
+            members = [(f"{item.id}.{role}{suffix}", data) for role, data in item.files.items()]
+            members.append((f"{item.id}.json", json.dumps(item.line, ensure_ascii=False).encode()))
+            for name, data in members:
+                entry = tarfile.TarInfo(name)
+                entry.size = len(data)
+                entry.mode = 0o644
+                tar.addfile(entry, io.BytesIO(data))
+    return out.getvalue()
+
+
+_COLUMNS = ("text", "speaker", "speech", "noise", "snr_db", "rir", "rt60_s", "digest")
+
+
+def parquet_bytes(items: list[EncodedItem], suffix: str, sample_rate_hz: int) -> bytes:
+    """A Parquet file whose audio columns the `datasets` library decodes by itself.
+
+    Raises:
+        UsageError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise UsageError("Parquet needs pyarrow", "Run `pip install pyarrow`.") from error
+    audio_type = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    text_columns = [c for c in _COLUMNS if not c.endswith(("_db", "_s"))]
+    columns: dict[str, Any] = {"id": pa.array([item.id for item in items], pa.string())}
+    features: dict[str, Any] = {"id": {"dtype": "string", "_type": "Value"}}
+    for role in items[0].files:
+        cells = [{"bytes": item.files[role], "path": f"{item.id}.{role}{suffix}"} for item in items]
+        columns[role] = pa.array(cells, audio_type)
+        features[role] = {"sampling_rate": sample_rate_hz, "_type": "Audio"}
+    for name in _COLUMNS:
+        kind = pa.string() if name in text_columns else pa.float64()
+        columns[name] = pa.array([item.line.get(name) for item in items], kind)
+        features[name] = {"dtype": "string" if name in text_columns else "float64", "_type": "Value"}
+    table = pa.table(columns).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    out = io.BytesIO()
+    pq.write_table(table, out, compression="none")
+    return out.getvalue()
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what decides a set's samples."""
+    import scipy
+    import soundfile
+    import soxr
+
+    import soundsright
+
+    return {
+        "soundsright": soundsright.__version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "soxr": soxr.__version__,
+        "libsndfile": soundfile.__libsndfile_version__,
+    }

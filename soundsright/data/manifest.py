@@ -1,0 +1,53 @@
+"""How a clip was made, as JSON: the line of a set's manifest and the fields that a reader of it relies on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from soundsright.core.audio import Clip, ClipRecipe
+from soundsright.data.render import Rendered
+
+
+def recipe_fields(recipe: ClipRecipe) -> dict[str, Any]:
+    """The recipe as JSON-able values; `extra` is kept as an object of its own.
+
+    >>> recipe_fields(ClipRecipe("utterance-1", "anna", 0.0, noise="rain", noise_offset_s=1.5, snr_db=3.0))["noise"]
+    'rain'
+    """
+    return asdict(recipe)
+
+
+def recipe_of(fields: dict[str, Any]) -> ClipRecipe:
+    """The recipe back from `recipe_fields`.
+
+    Raises:
+        TypeError: if fields are missing or unknown.
+    """
+    return ClipRecipe(**fields)
+
+
+def clip_line(clip: Clip) -> dict[str, Any]:
+    """One line of a manifest: the clip's name, rate, length, digest and recipe."""
+    return {
+        "id": clip.id,
+        "sample_rate_hz": clip.clean.sample_rate_hz,
+        "samples": len(clip.clean),
+        "digest": clip.digest,
+        **recipe_fields(clip.recipe),
+    }
+
+
+def item_line(item: Rendered, files: dict[str, str], sha256: dict[str, str]) -> dict[str, Any]:
+    """One line of a set on disk: as `clip_line`, with the text, the role that is degraded, and each file's hash."""
+    return {
+        "id": item.id,
+        "sample_rate_hz": item.sample_rate_hz,
+        "samples": int(item.signals["clean"].shape[0]),
+        "digest": item.digest,
+        **recipe_fields(item.recipe),
+        "text": item.text,
+        "degraded": item.degraded,
+        "files": files,
+        "sha256": sha256,
+    }

@@ -1,0 +1,152 @@
+"""Noise made by formula: signals float32 `(n,)` of about -20 dB, frequencies in Hz, times in seconds.
+
+The mixing sets the level; here only the character is drawn: the colour of a hiss, the hum of a mains, clicks, and
+babble from other speakers of the set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundsright.core.audio import Samples
+from soundsright.core.errors import UsageError
+from soundsright.core.ports import SpeechSource
+from soundsright.data.levels import SILENT_DB, gain_to, power_db
+from soundsright.data.mixing import looped
+from soundsright.data.sources import NoiseSegment, NoiseSource
+
+LEVEL_DB = -20.0
+
+# Power falls by 3 dB per octave and unit of the exponent.
+COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0, "blue": -1.0}
+
+_TRIES = 8
+
+
+def coloured(rng: np.random.Generator, count: int, sample_rate_hz: int, *, exponent: float) -> Samples:
+    """Gaussian noise whose power density goes as `1 / f ** exponent` above 20 Hz."""
+    from scipy.fft import irfft, next_fast_len, rfft
+
+    size = next_fast_len(count, real=True)
+    spectrum = rfft(rng.standard_normal(size))
+    frequency = np.fft.rfftfreq(size, 1.0 / sample_rate_hz)
+    spectrum *= np.maximum(frequency, 20.0) ** (-exponent / 2.0)
+    return _levelled(irfft(spectrum, size)[:count])
+
+
+def hum(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples:
+    """Mains hum: 50 or 60 Hz with harmonics that fall off, slightly off pitch, over a trace of hiss."""
+    mains_hz = float(rng.choice((50.0, 60.0))) * float(rng.uniform(0.998, 1.002))
+    time_s = np.arange(count) / sample_rate_hz
+    harmonics = int(rng.integers(6, 24))
+    out = 1e-3 * rng.standard_normal(count)
+    for harmonic in range(1, harmonics + 1):
+        if harmonic * mains_hz < 0.45 * sample_rate_hz:
+            amplitude = rng.uniform(0.2, 1.0) / harmonic
+            out += amplitude * np.sin(2 * np.pi * harmonic * mains_hz * time_s + rng.uniform(0, 2 * np.pi))
+    return _levelled(out)
+
+
+def clicks(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples:
+    """Clicks of 0.1 to 3 ms at 5 to 40 a second, over a trace of hiss."""
+    per_second = float(rng.uniform(5.0, 40.0))
+    out = 1e-3 * rng.standard_normal(count)
+    number = max(1, int(rng.poisson(per_second * count / sample_rate_hz)))
+    for start in rng.integers(0, count, number).tolist():
+        length = int(rng.uniform(0.0001, 0.003) * sample_rate_hz) + 1
+        stop = min(count, start + length)
+        decay = np.exp(-4.0 * np.arange(stop - start) / length)
+        out[start:stop] += rng.uniform(0.2, 1.0) * rng.standard_normal(stop - start) * decay
+    return _levelled(out)
+
+
+def _levelled(samples: NDArray[np.float64]) -> Samples:
+    return (samples * gain_to(power_db(samples), LEVEL_DB)).astype(np.float32)
+
+
+def _colour(name: str) -> Callable[[np.random.Generator, int, int], Samples]:
+    def make(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples:
+        return coloured(rng, count, sample_rate_hz, exponent=COLOURS[name])
+
+    return make
+
+
+KINDS: dict[str, Callable[[np.random.Generator, int, int], Samples]] = {
+    **{name: _colour(name) for name in COLOURS},
+    "hum": hum,
+    "clicks": clicks,
+}
+"""The kinds that need no other source, by name."""
+
+BABBLE = "babble"
+
+
+@dataclass(frozen=True)
+class FormulaNoise:
+    """One of `KINDS`.
+
+    Raises:
+        UsageError: if the kind is unknown.
+    """
+
+    kind: str
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UsageError(
+                f"Unknown kind of noise {self.kind!r}", f"Choose from {', '.join((*KINDS, BABBLE))} or give a path."
+            )
+
+    def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
+        return NoiseSegment(self.kind, KINDS[self.kind](rng, count, sample_rate_hz), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Babble:
+    """Several voices at equal level, none of them that of the clip where there are enough others.
+
+    Voices are taken from `speech`; its utterances are looped and started anywhere.
+    """
+
+    speech: SpeechSource
+    voices: tuple[int, int] = (3, 8)
+
+    def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
+        total = np.zeros(count, dtype=np.float64)
+        names = []
+        for _ in range(int(rng.integers(self.voices[0], self.voices[1] + 1))):
+            index = self._other(rng, avoid)
+            samples = self.speech.read(index, sample_rate_hz).samples
+            level = power_db(samples)
+            if level <= SILENT_DB:
+                continue
+            start = int(rng.integers(samples.shape[0]))
+            voice = looped(np.roll(samples, -start), count, sample_rate_hz)
+            total += voice.astype(np.float64) * gain_to(level, LEVEL_DB)
+            names.append(self.speech.utterance_id(index))
+        if not names:
+            return FormulaNoise("pink").draw(rng, count, sample_rate_hz)
+        return NoiseSegment(f"babble:{'+'.join(names)}", total.astype(np.float32), 0.0)
+
+    def _other(self, rng: np.random.Generator, avoid: str) -> int:
+        index = int(rng.integers(len(self.speech)))
+        for _ in range(_TRIES):
+            if not avoid or self.speech.speaker(index) != avoid:
+                break
+            index = int(rng.integers(len(self.speech)))
+        return index
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseMenu:
+    """One of several noise sources for each clip, all equally likely."""
+
+    sources: tuple[NoiseSource, ...]
+
+    def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
+        chosen = self.sources[int(rng.integers(len(self.sources)))]
+        return chosen.draw(rng, count, sample_rate_hz, avoid=avoid)

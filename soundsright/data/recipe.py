@@ -1,0 +1,84 @@
+"""The ranges that a set is drawn from: levels and ratios in dB, times in seconds, shares between 0 and 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from soundsright.core.competition import Task
+from soundsright.core.errors import UsageError
+
+
+class SetTask(StrEnum):
+    """What a set asks a model to undo. `both` has a noisy and a reverberant version of each utterance."""
+
+    DENOISING = "denoising"
+    DEREVERBERATION = "dereverberation"
+    BOTH = "both"
+
+    @classmethod
+    def of(cls, task: Task) -> SetTask:
+        return cls(task.value.lower())
+
+    @property
+    def has_noise(self) -> bool:
+        return self is not SetTask.DEREVERBERATION
+
+    @property
+    def has_room(self) -> bool:
+        return self is not SetTask.DENOISING
+
+
+_RANGES = {
+    "snr_db": (-60.0, 100.0),
+    "rt60_s": (0.1, 5.0),
+    "duration_s": (0.5, 60.0),
+    "speech_level_db": (-60.0, -3.0),
+}
+_SHARES = ("measured_rirs", "band_limit", "clipping", "codec", "packet_loss")
+
+
+@dataclass(frozen=True)
+class SetRecipe:
+    """Ranges are drawn from uniformly; the defaults are those of the published competitions.
+
+    `speech_level_db` is the active level of the clean signal. `measured_rirs` is the share of clips whose room is a
+    measured one, where there are any. `early_reflections_s` > 0 makes the target of dereverberation the speech with
+    the room's first reflections instead of the dry speech. With `noise_in_room` the noisy version of a set for both
+    tasks is the reverberant speech with noise, instead of the clean speech with noise. `band_limit`, `clipping`,
+    `codec` and `packet_loss` are the shares of clips that are degraded so as well.
+
+    Raises:
+        UsageError: if a range is empty or out of bounds.
+    """
+
+    snr_db: tuple[float, float] = (-2.5, 17.5)
+    rt60_s: tuple[float, float] = (0.2, 2.0)
+    duration_s: tuple[float, float] = (3.0, 6.0)
+    speech_level_db: tuple[float, float] = (-30.0, -20.0)
+    measured_rirs: float = 0.25
+    noise_in_room: bool = False
+    early_reflections_s: float = 0.0
+    band_limit: float = 0.0
+    clipping: float = 0.0
+    codec: float = 0.0
+    packet_loss: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, (lowest, highest) in _RANGES.items():
+            low, high = getattr(self, name)
+            if not lowest <= low <= high <= highest:
+                raise UsageError(
+                    f"{name} from {low:g} to {high:g} is no range", f"Choose between {lowest:g} and {highest:g}."
+                )
+        for name in _SHARES:
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise UsageError(f"{name} {getattr(self, name):g} is no share", "Choose between 0 and 1.")
+        if not 0.0 <= self.early_reflections_s <= 0.2:
+            raise UsageError(
+                f"early_reflections_s {self.early_reflections_s:g} is out of bounds", "Choose between 0 and 0.2."
+            )
+
+
+PUBLISHED_RECIPE = SetRecipe()
+"""The ranges of the published competitions."""

@@ -1,0 +1,147 @@
+"""Signals are float32, shape `(n,)`, full scale ±1; times in seconds.
+
+A set of recordings, addressed by number and read at any rate. It implements the `SpeechSource` port, and serves
+noise and impulse responses in the same way. Short files are decoded and resampled once and kept; of long ones only
+the part that is asked for is read.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soundsright.core.audio import Audio, Samples
+from soundsright.core.errors import AudioFileError
+from soundsright.data.audio_files import facts_of, read_file, resampled
+from soundsright.data.levels import SILENT_DB, power_db
+from soundsright.data.reverb import Room
+
+CACHE_BYTES = 96_000_000
+LONG_FILE_S = 60.0
+MAX_ROOMS = 64
+
+# Read around a part of a long file, so that the resampler's edges fall outside it.
+_GUARD_S = 0.05
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One file of a corpus and what is known of it. `bandwidth_hz` is None where it was not measured."""
+
+    id: str
+    path: Path
+    sample_rate_hz: int
+    duration_s: float
+    speaker: str = ""
+    language: str | None = None
+    text: str | None = None
+    licence: str | None = None
+    bandwidth_hz: float | None = None
+    sha256: str | None = None
+
+
+class RecordingSet:
+    """Recordings with a bounded cache of what was read. A copy in another process starts with an empty one."""
+
+    def __init__(self, recordings: Sequence[Recording], *, cache_bytes: int = CACHE_BYTES) -> None:
+        self.recordings = tuple(recordings)
+        self.cache_bytes = cache_bytes
+        self._cache: OrderedDict[tuple[int, int], Samples] = OrderedDict()
+        self._cached_bytes = 0
+        self._rooms: dict[tuple[int, int], Room] = {}
+
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"recordings": self.recordings, "cache_bytes": self.cache_bytes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["recordings"], cache_bytes=state["cache_bytes"])  # type: ignore[misc]
+
+    def utterance_id(self, index: int) -> str:
+        return self.recordings[index].id
+
+    def speaker(self, index: int) -> str:
+        return self.recordings[index].speaker
+
+    def text(self, index: int) -> str | None:
+        return self.recordings[index].text
+
+    def duration_s(self, index: int) -> float:
+        return self.recordings[index].duration_s
+
+    def read(self, index: int, sample_rate_hz: int) -> Audio:
+        """The whole recording at that rate.
+
+        Raises:
+            AudioFileError: the file cannot be used.
+        """
+        return Audio(self.samples(index, sample_rate_hz), sample_rate_hz)
+
+    def samples(self, index: int, sample_rate_hz: int) -> Samples:
+        """As `read`, the cached array itself: not to be written to."""
+        key = (index, sample_rate_hz)
+        cached = self._cache.get(key)
+        if cached is None:
+            audio = read_file(self.recordings[index].path)
+            if power_db(audio.samples) <= SILENT_DB - 20.0:
+                raise AudioFileError(self.recordings[index].path, "is silent")
+            cached = resampled(audio.samples, audio.sample_rate_hz, sample_rate_hz)
+            cached.flags.writeable = False
+            self._cache[key] = cached
+            self._cached_bytes += cached.nbytes
+            while self._cached_bytes > self.cache_bytes and len(self._cache) > 1:
+                _, dropped = self._cache.popitem(last=False)
+                self._cached_bytes -= dropped.nbytes
+        else:
+            self._cache.move_to_end(key)
+        return cached
+
+    def part(self, index: int, sample_rate_hz: int, *, start: int, count: int) -> Samples:
+        """`count` samples from sample `start` on, both at `sample_rate_hz`; fewer at the recording's end."""
+        recording = self.recordings[index]
+        if recording.duration_s <= LONG_FILE_S:
+            return self.samples(index, sample_rate_hz)[start : start + count]
+        native = recording.sample_rate_hz
+        # Whole seconds are whole samples at every rate, so that a part is the same wherever the reading began.
+        first_s = max(0, int(start / sample_rate_hz - _GUARD_S))
+        until_s = int(np.ceil((start + count) / sample_rate_hz + _GUARD_S))
+        audio = read_file(recording.path, start_s=first_s, duration_s=until_s - first_s)
+        samples = resampled(audio.samples, native, sample_rate_hz)
+        offset = start - first_s * sample_rate_hz
+        return samples[offset : offset + count]
+
+    def room(self, index: int, sample_rate_hz: int) -> Room:
+        """The recording as an impulse response, analysed once.
+
+        Raises:
+            AudioFileError: the file cannot be used.
+        """
+        key = (index, sample_rate_hz)
+        room = self._rooms.get(key)
+        if room is None:
+            if len(self._rooms) >= MAX_ROOMS:
+                self._rooms.clear()
+            room = Room.of(self.recordings[index].id, self.samples(index, sample_rate_hz), sample_rate_hz)
+            self._rooms[key] = room
+        return room
+
+
+def recording_of(path: Path, recording_id: str, *, speaker: str = "") -> Recording:
+    """What the file's header says, as a `Recording`.
+
+    Raises:
+        AudioFileError: the file cannot be used.
+    """
+    facts = facts_of(path)
+    duration = facts.duration_s
+    if duration is None:
+        audio = read_file(path)
+        duration = audio.duration_s
+    return Recording(recording_id, path, facts.sample_rate_hz, duration, speaker)

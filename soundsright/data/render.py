@@ -1,0 +1,208 @@
+"""One item of a set from its sources: signals are float32 `(n,)`, full scale ±1; levels in dB.
+
+Everything random comes from the generator of (seed, index).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundsright.core.audio import Audio, Clip, ClipRecipe, Samples, on_pcm16_grid, pcm16
+from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.data.degradations import degraded_further
+from soundsright.data.levels import SILENT_DB, active_level, gain_to
+from soundsright.data.mixing import noise_gain, room_below_full_scale
+from soundsright.data.recipe import SetRecipe, SetTask
+from soundsright.data.reverb import reverberant
+from soundsright.data.sources import Sources
+
+_TRIES = 8
+
+Signal = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """One item: `signals` by role (`clean`, and `noisy`, `reverberant` or both), equally long; `degraded` is the
+    role that a model is given."""
+
+    id: str
+    sample_rate_hz: int
+    signals: dict[str, Samples]
+    degraded: str
+    recipe: ClipRecipe
+    text: str | None
+
+    def as_clip(self) -> Clip:
+        """Clean and degraded as a clip on the 16-bit grid."""
+        clean, degraded = (
+            Audio(on_pcm16_grid(self.signals[role]), self.sample_rate_hz) for role in ("clean", self.degraded)
+        )
+        return Clip(self.id, clean, degraded, self.recipe)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over identity, rate and 16-bit samples: that of the clip, where there are two signals."""
+        n = self.signals["clean"].shape[0]
+        h = hashlib.sha256(f"{self.id}:{self.sample_rate_hz}:{n}:".encode())
+        for role in ("clean", "reverberant", "noisy"):
+            if role in self.signals:
+                h.update(pcm16(self.signals[role]).astype("<i2").tobytes())
+        return h.hexdigest()
+
+
+def clip_rng(seed: int, index: int) -> np.random.Generator:
+    """The generator of one clip.
+
+    >>> int(clip_rng(7, 17).integers(1_000)) == int(clip_rng(7, 17).integers(1_000))
+    True
+    """
+    if seed < 0 or index < 0:
+        raise UsageError(f"Seed {seed} or index {index} is negative", "Choose numbers from 0.")
+    return np.random.default_rng(np.random.SeedSequence((seed, index)))
+
+
+def clip_id(index: int) -> str:
+    """The name of a clip in its set: six digits, so that names sort as numbers do.
+
+    >>> clip_id(17)
+    '000017'
+    """
+    return f"{index:06d}"
+
+
+def render(
+    task: SetTask,
+    sample_rate_hz: int,
+    seed: int,
+    index: int,
+    *,
+    sources: Sources,
+    recipe: SetRecipe,
+    skipped: dict[str, str] | None = None,
+) -> Rendered:
+    """Item `index` of the set that `seed` gives.
+
+    A recording that turns out unusable is an error, unless `skipped` is given: then it is noted there, by path,
+    and another one is drawn.
+
+    Raises:
+        UsageError: a source that the task needs is missing, or seed or index is negative.
+        AudioFileError: a recording cannot be used.
+    """
+    rng = clip_rng(seed, index)
+    for attempt in range(_TRIES):
+        try:
+            return _rendered(rng, task, sample_rate_hz, index, sources, recipe, attempt)
+        except AudioFileError as error:
+            if skipped is None:
+                raise
+            skipped[error.path] = error.problem
+    raise UsageError(
+        f"Item {index}: {_TRIES} recordings in a row cannot be used, such as {next(iter(skipped or {'?': ''}))}",
+        "Check the directories with `soundsright datasets verify`.",
+    )
+
+
+def _rendered(
+    rng: np.random.Generator,
+    task: SetTask,
+    rate: int,
+    index: int,
+    sources: Sources,
+    recipe: SetRecipe,
+    attempt: int,
+) -> Rendered:
+    chosen = (index + attempt) % len(sources.speech) if sources.in_order else None
+    clean, number, facts = _speech(rng, sources, rate, recipe, chosen)
+    signals: dict[str, Signal] = {"clean": clean}
+    extra: dict[str, float | str] = {}
+    role = "clean"
+    if task.has_room:
+        signals["clean"], signals["reverberant"], more, extra = _in_room(rng, clean, sources, rate, recipe)
+        facts |= more
+        role = "reverberant"
+    if task.has_noise:
+        base = signals["reverberant" if task.has_room and recipe.noise_in_room else "clean"]
+        signals["noisy"], more, extra["noise_gain"] = _with_noise(
+            rng, base, sources, rate, recipe, str(facts["speaker"])
+        )
+        facts |= more
+        role = "noisy"
+    signals[role], notes = degraded_further(rng, signals[role], rate, recipe)
+    gain = room_below_full_scale(*signals.values())
+    # What lowers one signal lowers all that belong to it: ratios and levels between them stay.
+    extra = {key: value * gain if isinstance(value, float) else value for key, value in extra.items()}
+    return Rendered(
+        id=clip_id(index),
+        sample_rate_hz=rate,
+        signals={name: (signal * gain).astype(np.float32) for name, signal in signals.items()},
+        degraded=role,
+        recipe=ClipRecipe(**facts, extra={"speech_gain": gain, **extra, **notes}),
+        text=sources.speech.text(number),
+    )
+
+
+def _speech(
+    rng: np.random.Generator, sources: Sources, rate: int, recipe: SetRecipe, chosen: int | None
+) -> tuple[Signal, int, dict[str, Any]]:
+    """Speech at a drawn active level, cut to a drawn length where the utterance is longer."""
+    source = sources.speech
+    index = int(rng.integers(len(source))) if chosen is None else chosen
+    samples = source.read(index, rate).samples
+    wanted = round(float(rng.uniform(*recipe.duration_s)) * rate)
+    offset = 0
+    if samples.shape[0] > round(recipe.duration_s[1] * rate):
+        offset = int(rng.integers(samples.shape[0] - wanted + 1))
+        samples = samples[offset : offset + wanted]
+    level = active_level(samples, rate).level_db
+    if level <= SILENT_DB:
+        raise AudioFileError(
+            source.utterance_id(index), f"is silent from {offset / rate:.2f} s on (active level {level:.0f} dB)"
+        )
+    target = float(rng.uniform(*recipe.speech_level_db))
+    facts = {
+        "speech": source.utterance_id(index),
+        "speaker": source.speaker(index),
+        "speech_offset_s": offset / rate,
+    }
+    return samples.astype(np.float64) * gain_to(level, target), index, facts
+
+
+def _with_noise(
+    rng: np.random.Generator, speech: Signal, sources: Sources, rate: int, recipe: SetRecipe, speaker: str
+) -> tuple[Signal, dict[str, Any], float]:
+    """The noisy speech, what was drawn, and the gain of the noise."""
+    if sources.noise is None:
+        raise UsageError("This task needs noise and none was given", "Give a noise directory or a kind of noise.")
+    snr_db = float(rng.uniform(*recipe.snr_db))
+    noise = sources.noise.draw(rng, speech.shape[0], rate, avoid=speaker)
+    gain = noise_gain(speech, noise.samples, snr_db=snr_db, sample_rate_hz=rate)
+    facts = {"noise": noise.id, "noise_offset_s": noise.offset_s, "snr_db": snr_db}
+    return speech + noise.samples * gain, facts, gain
+
+
+def _in_room(
+    rng: np.random.Generator, speech: Signal, sources: Sources, rate: int, recipe: SetRecipe
+) -> tuple[Signal, Signal, dict[str, Any], dict[str, float | str]]:
+    """The target, the reverberant speech at the level of the dry one, and what was drawn."""
+    if sources.rooms is None:
+        raise UsageError("This task needs rooms and none were given", "Give impulse responses or simulated rooms.")
+    room = sources.rooms.draw(rng, rate)
+    wet = reverberant(speech, room.taps, room.direct)
+    dry_db, wet_db = active_level(speech, rate).level_db, active_level(wet, rate).level_db
+    if wet_db <= SILENT_DB:
+        raise AudioFileError(room.id, "lets no speech through", "Remove this impulse response.")
+    gain = gain_to(wet_db, dry_db)
+    target = speech
+    if recipe.early_reflections_s > 0.0:
+        # The same gain as the reverberant signal: what is to be removed is then exactly their difference.
+        target = reverberant(speech, room.early(recipe.early_reflections_s), room.direct) * gain
+    facts = {"rir": room.id, "rt60_s": room.rt60_s}
+    kind = "early" if recipe.early_reflections_s > 0.0 else "dry"
+    return target, wet * gain, facts, {"reverb_gain": gain, "target": kind}

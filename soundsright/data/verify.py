@@ -1,0 +1,99 @@
+"""Whether a directory still holds what it should: a corpus, a set, fetched archives, or any recordings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from soundsright.core.audio import digest_of_digests
+from soundsright.core.content import files_below, sha256_of_file
+from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.data.audio_files import SUFFIXES, read_file
+
+RECEIPT = ".soundsright-fetch.json"
+"""What `fetch` leaves beside the archives: the SHA-256 of each."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What kind of directory it is, how many files were looked at, and what is wrong, by path."""
+
+    kind: str
+    checked: int
+    problems: dict[str, str]
+
+
+def verified(root: Path) -> Verdict:
+    """Read every file of the directory and hold it against what its manifest says, where it has one.
+
+    Raises:
+        UsageError: the directory is missing or holds no audio.
+    """
+    if not root.is_dir():
+        raise UsageError(f"There is no directory {root}", "Give a directory.")
+    if (root / "set.json").is_file():
+        return _set(root)
+    if (root / "manifest.jsonl").is_file():
+        return _hashed("corpus", root, ((e["file"], e["sha256"]) for e in _lines(root / "manifest.jsonl")))
+    if (root / RECEIPT).is_file():
+        receipt = json.loads((root / RECEIPT).read_text(encoding="utf-8"))
+        return _hashed("archives", root, receipt.items())
+    return _recordings(root)
+
+
+def _set(root: Path) -> Verdict:
+    expected: dict[str, str] = {}
+    digests: dict[str, str] = {}
+    for line in _lines(root / "manifest.jsonl"):
+        digests[line["id"]] = line["digest"]
+        if "shard" in line:
+            expected[line["shard"]] = line["shard_sha256"]
+        else:
+            expected |= {file: line["sha256"][role] for role, file in line["files"].items()}
+    verdict = _hashed("set", root, expected.items())
+    stated = json.loads((root / "set.json").read_text(encoding="utf-8")).get("digest")
+    if stated != digest_of_digests(digests):
+        verdict.problems[str(root / "set.json")] = "does not have the digest of its manifest"
+    return verdict
+
+
+def _lines(manifest: Path) -> Iterator[dict[str, Any]]:
+    with manifest.open(encoding="utf-8") as stream:
+        for number, raw in enumerate(stream, 1):
+            try:
+                yield json.loads(raw)
+            except json.JSONDecodeError as error:
+                raise UsageError(f"{manifest}, line {number}, is not JSON ({error.msg})", "Restore it.") from error
+
+
+def _hashed(kind: str, root: Path, expected: Any) -> Verdict:
+    def check(item: tuple[str, str]) -> tuple[str, str | None]:
+        path = root / item[0]
+        if not path.is_file():
+            return str(path), "is missing"
+        return str(path), None if sha256_of_file(path) == item[1] else "differs from its SHA-256"
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(check, expected))
+    return Verdict(kind, len(found), {path: problem for path, problem in found if problem})
+
+
+def _recordings(root: Path) -> Verdict:
+    paths = [p for p in files_below(root) if p.suffix.lower() in SUFFIXES]
+    if not paths:
+        raise UsageError(f"{root} holds no audio files", "Give a directory of recordings, a corpus or a set.")
+
+    def check(path: Path) -> tuple[str, str | None]:
+        try:
+            read_file(path)
+        except AudioFileError as error:
+            return str(path), error.problem.removeprefix(f"{path}: ")
+        return str(path), None
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(check, paths))
+    return Verdict("recordings", len(found), {path: problem for path, problem in found if problem})

@@ -1,0 +1,131 @@
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+
+from soundsright.core.audio import digest_of_digests, on_pcm16_grid
+from soundsright.core.competition import PUBLISHED, Task
+from soundsright.core.errors import UsageError
+from soundsright.data.clips import SetRecipe, checked_clip_count, draw_clip, draw_clips
+from soundsright.data.corpora import Corpus
+from soundsright.data.levels import active_level, power_db
+from soundsright.data.manifest import clip_line, recipe_of
+
+by_id = pytest.mark.parametrize("competition", PUBLISHED, ids=lambda c: c.id)
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return Corpus.open()
+
+
+@by_id
+def test_a_clip_is_the_same_alone_in_any_order_and_from_another_copy(competition, corpus):
+    in_order = [clip.digest for clip in draw_clips(competition, 11, 6, corpus=corpus)]
+    alone = [draw_clip(competition, 11, i, corpus=Corpus.open()).digest for i in (5, 2, 0)]
+    assert alone == [in_order[5], in_order[2], in_order[0]]
+    assert len(set(in_order)) == 6
+
+
+def test_a_clip_is_the_same_in_other_processes(corpus):
+    competition = PUBLISHED[0]
+    here = [draw_clip(competition, 11, i, corpus=corpus).digest for i in range(4)]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(draw_clip, competition, 11, i, corpus=corpus) for i in range(4)]
+        there = [job.result().digest for job in jobs]
+    assert there == here
+
+
+@by_id
+def test_another_seed_gives_another_set(competition, corpus):
+    sets = [{c.id: c.digest for c in draw_clips(competition, seed, 3, corpus=corpus)} for seed in (1, 2, 2**63)]
+    assert len({digest_of_digests(s) for s in sets}) == 3
+
+
+@by_id
+def test_both_signals_lie_on_the_16_bit_grid_below_full_scale(competition, corpus):
+    for clip in draw_clips(competition, 5, 8, corpus=corpus):
+        for audio in (clip.clean, clip.degraded):
+            assert np.array_equal(audio.samples, on_pcm16_grid(audio.samples))
+            assert np.abs(audio.samples).max() <= 0.99 + 1 / 32768
+        assert 2.5 <= clip.clean.duration_s <= 6.0
+        assert clip.clean.sample_rate_hz == competition.sample_rate_hz
+
+
+@pytest.mark.parametrize("competition", [c for c in PUBLISHED if c.task is Task.DENOISING], ids=lambda c: c.id)
+def test_noisy_clips_have_the_ratio_that_their_recipe_states(competition, corpus):
+    ratios = []
+    for clip in draw_clips(competition, 9, 12, corpus=corpus):
+        clean, noisy = (a.samples.astype(np.float64) for a in (clip.clean, clip.degraded))
+        measured = active_level(clean, competition.sample_rate_hz).level_db - power_db(noisy - clean)
+        assert measured == pytest.approx(clip.recipe.snr_db, abs=0.5)
+        ratios.append(clip.recipe.snr_db)
+    assert -2.5 <= min(ratios) < 5.0 < max(ratios) <= 17.5
+
+
+@pytest.mark.parametrize(
+    "competition", [c for c in PUBLISHED if c.task is Task.DEREVERBERATION], ids=lambda c: c.id
+)
+def test_reverberant_clips_keep_the_level_and_stay_in_step(competition, corpus):
+    rate = competition.sample_rate_hz
+    for clip in draw_clips(competition, 4, 10, corpus=corpus, recipe=SetRecipe(measured_rirs=0.0)):
+        clean, wet = clip.clean.samples.astype(np.float64), clip.degraded.samples.astype(np.float64)
+        assert active_level(wet, rate).level_db == pytest.approx(active_level(clean, rate).level_db, abs=0.6)
+        assert 0.1 < clip.recipe.rt60_s <= 2.2
+        # Dividing by the speech leaves the room: its direct sound stands at lag 0.
+        dry = np.fft.rfft(clean, 2 * clean.size)
+        power = np.abs(dry) ** 2
+        lags = np.fft.irfft(np.fft.rfft(wet, 2 * clean.size) * np.conj(dry) / (power + 1e-5 * power.max()))
+        assert np.argmax(lags[: rate // 100]) == 0
+        assert lags[0] > np.abs(lags[-rate // 100 :]).max()
+
+
+def test_the_target_with_early_reflections_is_part_of_the_reverberant_signal(corpus):
+    competition = PUBLISHED[1]
+    dry = draw_clip(competition, 4, 1, corpus=corpus)
+    early = draw_clip(competition, 4, 1, corpus=corpus, recipe=SetRecipe(early_reflections_s=0.05))
+    assert dry.recipe.extra["target"] == "dry"
+    assert early.recipe.extra["target"] == "early"
+    late = early.degraded.samples - early.clean.samples
+    assert power_db(late) < power_db(early.degraded.samples)
+    assert power_db(dry.degraded.samples - dry.clean.samples) > power_db(late)
+
+
+def test_48_khz_sets_use_speech_and_noise_that_fill_the_band(corpus):
+    for recording in (*corpus.speech_for(48_000).recordings, *corpus.noise_for(48_000).recordings):
+        assert recording.sample_rate_hz >= 44_100
+        assert recording.bandwidth_hz >= 12_000
+
+
+def test_a_recipe_survives_json(corpus):
+    import json
+
+    clip = draw_clip(PUBLISHED[0], 1, 3, corpus=corpus)
+    line = json.loads(json.dumps(clip_line(clip)))
+    fields = {k: v for k, v in line.items() if k not in ("id", "sample_rate_hz", "samples", "digest")}
+    assert recipe_of(fields) == clip.recipe
+    assert line["samples"] == len(clip.clean)
+
+
+def test_a_corpus_travels_without_its_decoded_recordings(corpus):
+    draw_clip(PUBLISHED[2], 1, 0, corpus=corpus)
+    assert len(pickle.dumps(corpus)) < 200_000
+
+
+@pytest.mark.parametrize("count", [0, -1, 100_001])
+def test_a_count_that_is_no_set_is_refused(count):
+    with pytest.raises(UsageError, match="Ask for 1 to 100000"):
+        checked_clip_count(count)
+
+
+def test_negative_seeds_are_refused(corpus):
+    with pytest.raises(UsageError, match="negative"):
+        draw_clip(PUBLISHED[0], -1, 0, corpus=corpus)
+
+
+@pytest.mark.parametrize("change", [{"snr_db": (5.0, 1.0)}, {"rt60_s": (0.0, 1.0)}, {"measured_rirs": 2.0}])
+def test_an_impossible_recipe_is_refused(change):
+    with pytest.raises(UsageError):
+        SetRecipe(**change)
