@@ -1,0 +1,62 @@
+#!/bin/bash
+# A container base image made from this machine's own Python: no registry is asked for it.
+#
+#   scripts/base_image.sh TAG [pip requirement…]
+#
+# What it holds: the interpreter and its standard library, the shared libraries that they load, busybox, and the named
+# packages, compiled. Needs a running engine (DOCKER_HOST or its default socket), a `docker` or `podman` client (or the
+# one that CLIENT names), busybox-static, and tar. Takes some 30 s; the caller keeps the tag as its cache.
+set -euo pipefail
+
+tag=${1:?usage: base_image.sh TAG [pip requirement…]}
+shift
+client=${CLIENT:-docker}
+python=${PYTHON:-python3}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+root=$work/root
+
+prefix=$("$python" -c 'import sys; print(sys.base_prefix)')
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+busybox=$(command -v busybox) || { echo "busybox is missing: apt-get install busybox-static" >&2; exit 2; }
+libraries=$(dirname "$(ldd "$prefix/bin/python$version" | awk '/libc\.so/ {print $3}')")
+loader=$(ldd "$prefix/bin/python$version" | awk '/ld-linux/ {print $1}')
+
+mkdir -p "$root"/{bin,etc,tmp,proc,sys,dev,run,usr/local} "$root$libraries" "$root$(dirname "$loader")"
+chmod 1777 "$root/tmp"
+tar -C "$prefix" --exclude='lib/python*/site-packages/*' --exclude='lib/python*/test' --exclude=__pycache__ \
+  --exclude='lib/python*/config-*' --exclude='*.a' -c bin/python3 "bin/python$version" "lib/python$version" \
+  $(cd "$prefix" && ls -d lib/libpython*.so* 2>/dev/null) | tar -C "$root/usr/local" -x
+ln -sf python3 "$root/usr/local/bin/python"
+
+"$python" -m pip install -q --no-compile --target "$root/usr/local/lib/python$version/site-packages" pip "$@"
+cat >"$root/usr/local/bin/pip" <<'PIP'
+#!/bin/sh
+exec python3 -m pip "$@"
+PIP
+chmod 755 "$root/usr/local/bin/pip"
+
+# Every library that the interpreter, its extensions or a wheel asks of the system, and those that libc loads by name.
+{ find "$root/usr/local" -type f -name '*.so*'; echo "$prefix/bin/python$version"; } | xargs ldd 2>/dev/null |
+  awk '/=> \// {print $3}' | grep -v "^$prefix\|^$root" | sort -u | xargs -I{} cp -L --parents {} "$root"
+for name in libpthread.so.0 librt.so.1 libdl.so.2 libutil.so.1 libresolv.so.2 libnss_files.so.2 libnss_dns.so.2 \
+  libgcc_s.so.1 libstdc++.so.6; do
+  for place in "$libraries" "/usr$libraries"; do
+    if [ -e "$place/$name" ]; then cp -L "$place/$name" "$root$libraries/"; break; fi
+  done
+done
+cp -L "$loader" "$root$loader"
+
+cp "$busybox" "$root/bin/busybox"
+for name in sh ls cat id sleep chmod mkdir cp mv rm touch echo env true false; do ln -sf busybox "$root/bin/$name"; done
+echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
+echo 'root:x:0:' >"$root/etc/group"
+echo /usr/local/lib >"$root/etc/ld.so.conf"
+ldconfig -r "$root"
+
+# Compiled here, since a container with a read-only root would compile on every start and keep nothing.
+"$prefix/bin/python$version" -m compileall -q -j0 --invalidation-mode unchecked-hash -s "$root" -x 'lib2to3/tests' \
+  "$root/usr/local/lib/python$version" || true
+tar -C "$root" --owner=0 --group=0 --numeric-owner -c . |
+  "$client" import -c 'ENV PATH=/usr/local/bin:/bin' - "$tag" >/dev/null
+echo "$tag"

@@ -1,0 +1,174 @@
+"""A container engine behind its API socket (Docker Engine or Podman): reached, asked, and its errors named.
+
+Whatever the harness makes carries its labels, and only what carries them is ever removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from soundsright.core.errors import EngineUnavailable, InfrastructureFault
+
+if TYPE_CHECKING:
+    import docker
+
+LABEL = "soundsright"
+"""On every container and image of the harness."""
+OWNER_LABEL = "soundsright.owner"
+"""The process that made a container; once it is gone, the container is nobody's."""
+ROUND_LABEL, ENTRY_LABEL, CONTENT_LABEL = "soundsright.round", "soundsright.entry", "soundsright.content"
+
+_TIMEOUT_S = 120
+_START = "Start it (`systemctl start docker`), or name another by DOCKER_HOST."
+_REMEDIES = (
+    (r"no space left on device", "The engine's disk is full", "Free space there, such as by `docker image prune`."),
+    (
+        r"could not select device driver|cdi|nvidia",
+        "The engine cannot give out GPUs",
+        "Install the vendor's container toolkit, or use --gpus none.",
+    ),
+    (
+        r"unknown or invalid runtime|runtime .* not found|unknown runtime",
+        "The engine has no such runtime",
+        "Install it, or leave --runtime out.",
+    ),
+)
+
+
+class Engine:
+    """One engine. `url` is its socket; without it, DOCKER_HOST or the default socket."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = url
+        self._lock = threading.Lock()
+        self._client: docker.DockerClient | None = None
+        self._version: dict[str, Any] = {}
+
+    @property
+    def client(self) -> docker.DockerClient:
+        """The connected client.
+
+        Raises:
+            EngineUnavailable: if no engine answers, or the `docker` package is missing.
+        """
+        with self._lock:
+            if self._client is None:
+                try:
+                    import docker
+                except ImportError as e:
+                    raise EngineUnavailable(
+                        "The docker sandbox needs the `docker` package", "pip install soundsright[validator]"
+                    ) from e
+                with engine_faults():
+                    client = (
+                        docker.DockerClient(self.url, timeout=_TIMEOUT_S)
+                        if self.url
+                        else docker.from_env(timeout=_TIMEOUT_S)
+                    )
+                    self._version = client.version()
+                self._client = client
+            return self._client
+
+    def available(self) -> str | None:
+        """None if the engine answers, else the reason in one line."""
+        try:
+            client = self.client
+            with engine_faults():
+                client.ping()
+        except InfrastructureFault as e:
+            return e.problem
+        return None
+
+    @property
+    def is_podman(self) -> bool:
+        _ = self.client
+        return any(part.get("Name") == "Podman Engine" for part in self._version.get("Components", ()))
+
+    def forget(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def sweep(self) -> int:
+        """Remove containers that a harness of this machine made and did not live to remove; says how many."""
+        removed = 0
+        with engine_faults():
+            for container in self.client.containers.list(
+                all=True, filters={"label": OWNER_LABEL}, ignore_removed=True
+            ):
+                if not _alive(container.labels.get(OWNER_LABEL, "")):
+                    with contextlib.suppress(*_gone()):
+                        container.remove(force=True, v=True)
+                        removed += 1
+        return removed
+
+
+@contextlib.contextmanager
+def engine_faults() -> Iterator[None]:
+    """What the engine's client raises, as faults with a remedy for the operator."""
+    import docker.errors
+    import requests
+
+    try:
+        yield
+    except docker.errors.APIError as e:
+        text = str(e.explanation or e)
+        for pattern, problem, remedy in _REMEDIES:
+            if re.search(pattern, text, re.IGNORECASE):
+                raise EngineUnavailable(f"{problem}: {text[:300]}", remedy) from e
+        raise EngineUnavailable(f"The container engine refused: {text[:300]}", "See the engine's log.") from e
+    except (docker.errors.DockerException, requests.RequestException, OSError) as e:
+        raise EngineUnavailable(f"No container engine answers ({_reason(e)})", _START) from e
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause: the client wraps it five times."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return str(error)[:200] or type(error).__name__
+
+
+def _gone() -> tuple[type[Exception], ...]:
+    import docker.errors
+
+    return (docker.errors.NotFound,)
+
+
+def owner() -> str:
+    """This process, so named that no other is taken for it: host, PID namespace, boot, number, start."""
+    return "/".join((*_place(), _boot(), str(os.getpid()), _started(os.getpid())))
+
+
+def _alive(name: str) -> bool:
+    """Whether an owner still runs. One of another host or another container cannot be seen from here: it may."""
+    host, space, boot, pid, started = (name.split("/") + [""] * 5)[:5]
+    if (host, space) != _place():
+        return True
+    return boot == _boot() and pid.isdecimal() and started != "" and _started(int(pid)) == started
+
+
+def _place() -> tuple[str, str]:
+    with contextlib.suppress(OSError):
+        return socket.gethostname(), Path("/proc/self/ns/pid").readlink().name
+    return socket.gethostname(), ""
+
+
+def _boot() -> str:
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
+
+
+def _started(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return ""

@@ -1,0 +1,167 @@
+"""A Dockerfile, read without an engine: its instructions, and the command that the image runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundsright.core.errors import ProtocolViolation
+
+MAX_BYTES = 262_144
+_HEREDOC = re.compile(r"<<-?\s*(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\1")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction: the line that it begins on (from 1), its name in capitals, its flags and the rest."""
+
+    line: int
+    name: str
+    flags: tuple[str, ...]
+    value: str
+
+    @property
+    def exec_form(self) -> tuple[str, ...] | None:
+        """The words of a JSON array, or None where the value is none."""
+        try:
+            words = json.loads(self.value)
+        except (ValueError, RecursionError):
+            return None
+        if isinstance(words, list) and words and all(isinstance(word, str) for word in words):
+            return tuple(words)
+        return None
+
+
+def read_dockerfile(folder: Path) -> tuple[Instruction, ...]:
+    """The instructions of `folder/Dockerfile`.
+
+    Raises:
+        ProtocolViolation: if there is no such file, or it is not a text of reasonable size.
+    """
+    path = folder / "Dockerfile"
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
+            raise ProtocolViolation(f"the model has no Dockerfile of at most {MAX_BYTES} bytes")
+        return parse_dockerfile(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, OSError) as e:
+        raise ProtocolViolation(f"the model's Dockerfile cannot be read: {e}") from e
+
+
+def parse_dockerfile(text: str) -> tuple[Instruction, ...]:
+    r"""The instructions of a Dockerfile: comments and continuations resolved, here-documents skipped.
+
+    >>> [i.name for i in parse_dockerfile("FROM base\n# note\nRUN a \\\n  b\nCMD [\"python\", \"app.py\"]")]
+    ['FROM', 'RUN', 'CMD']
+    """
+    return tuple(_instructions(text.lstrip("\ufeff")))
+
+
+def _instructions(text: str) -> Iterator[Instruction]:
+    lines = text.splitlines()
+    escape = _escape_of(lines)
+    number = 0
+    while number < len(lines):
+        start, joined = number + 1, ""
+        while number < len(lines):
+            line = lines[number]
+            number += 1
+            if line.lstrip().startswith("#") or (joined and not line.strip()):
+                continue
+            stripped = line.rstrip()
+            if not stripped.endswith(escape):
+                joined += line
+                break
+            joined += stripped[:-1]
+        if not joined.strip():
+            continue
+        name, _, rest = joined.strip().partition(" ")
+        flags, rest = _split_flags(rest.strip())
+        if name.upper() in ("RUN", "COPY", "ADD"):
+            for _, delimiter in _HEREDOC.findall(rest):
+                while number < len(lines) and lines[number].strip() != delimiter:
+                    number += 1
+                number += 1
+        yield Instruction(_first_line_of(lines, start), name.upper(), flags, rest)
+
+
+def _first_line_of(lines: list[str], start: int) -> int:
+    while start < len(lines) and (not lines[start - 1].strip() or lines[start - 1].lstrip().startswith("#")):
+        start += 1
+    return start
+
+
+def _escape_of(lines: list[str]) -> str:
+    for line in lines:
+        directive = re.fullmatch(r"#\s*([A-Za-z]+)\s*=\s*(\S+)\s*", line)
+        if directive is None:
+            break
+        if directive[1].lower() == "escape" and directive[2] in ("\\", "`"):
+            return directive[2]
+    return "\\"
+
+
+def _split_flags(value: str) -> tuple[tuple[str, ...], str]:
+    flags = []
+    while value.startswith("--"):
+        flag, _, value = value.partition(" ")
+        flags.append(flag)
+        value = value.lstrip()
+    return tuple(flags), value
+
+
+def command_of(instructions: tuple[Instruction, ...]) -> tuple[str, ...]:
+    """What the last stage runs: its ENTRYPOINT and CMD, through a shell where they are written for one.
+
+    Raises:
+        ProtocolViolation: if there is neither.
+
+    >>> command_of(parse_dockerfile('FROM base\\nENTRYPOINT ["python"]\\nCMD ["app.py"]'))
+    ('python', 'app.py')
+    >>> command_of(parse_dockerfile("FROM base\\nCMD python app.py"))
+    ('/bin/sh', '-c', 'python app.py')
+    """
+    words: dict[str, tuple[str, ...]] = {}
+    for instruction in instructions:
+        if instruction.name == "FROM":
+            words = {}
+        elif instruction.name in ("ENTRYPOINT", "CMD"):
+            words[instruction.name] = instruction.exec_form or ("/bin/sh", "-c", instruction.value)
+    command = words.get("ENTRYPOINT", ()) + words.get("CMD", ())
+    if not command:
+        raise ProtocolViolation('the Dockerfile has no CMD; write one, such as CMD ["python", "app.py"]')
+    return command
+
+
+PROTOCOL_LABEL = "soundsright.protocol"
+PROTOCOLS = ("http", "files")
+
+
+def protocol_of(instructions: tuple[Instruction, ...]) -> str:
+    """Which protocol the model speaks, by its label `soundsright.protocol`; `http` without one.
+
+    Raises:
+        ProtocolViolation: if it is neither `http` nor `files`.
+
+    >>> protocol_of(parse_dockerfile('FROM base\\nLABEL soundsright.protocol="files"'))
+    'files'
+    """
+    found = "http"
+    for instruction in instructions:
+        if instruction.name == "LABEL":
+            match = re.search(rf"{re.escape(PROTOCOL_LABEL)}\s*=\s*[\"']?([^\s\"']*)", instruction.value)
+            found = match[1] if match else found
+    return known_protocol(found)
+
+
+def known_protocol(name: str) -> str:
+    """The name, if there is such a protocol.
+
+    Raises:
+        ProtocolViolation: if not.
+    """
+    if name not in PROTOCOLS:
+        raise ProtocolViolation(f"the label {PROTOCOL_LABEL} is {name[:40]!r}, none of {', '.join(PROTOCOLS)}")
+    return name

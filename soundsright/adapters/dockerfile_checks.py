@@ -1,0 +1,106 @@
+"""What a Dockerfile may not ask for, each refusal with its line.
+
+These checks are for people: they say early and clearly what would not work or would not be allowed. What holds a
+model is the sandbox, which grants none of these things whatever the Dockerfile says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from soundsright.adapters.dockerfile import Instruction
+from soundsright.core.errors import EntryRefused
+
+_SYNTAX = re.compile(r"#\s*syntax\s*=", re.IGNORECASE)
+_REMOTE = re.compile(r"(?:^|[\s\"\[,])(?:(?:https?|ftp|git|ssh)://|git@)", re.IGNORECASE)
+_WALLET = re.compile(r"\.bittensor|\bwallets?\b|\bcold-?keys?\b|\bhot-?keys?\b|\bmnemonic\b", re.IGNORECASE)
+_ENGINE = re.compile(r"docker\.sock|podman\.sock|containerd\.sock|/var/run/docker|/var/lib/docker", re.IGNORECASE)
+_PRIVILEGE = re.compile(
+    r"--privileged\b|--cap-add\b|\bsetcap\b|\bnsenter\b|\bsudo\b|--security=insecure"
+    r"|\bchmod\s+(?:-\S+\s+)*(?:[ugoa]*[ug]\+\S*s|[4267][0-7]{3})\b",
+    re.IGNORECASE,
+)
+_ROOT = re.compile(r"(?:root|0+)(?::.*)?")
+
+
+@dataclass(frozen=True)
+class DockerfileRefusal:
+    """One reason: the line (from 1), a stable code, and a sentence with the remedy."""
+
+    line: int
+    code: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"Dockerfile line {self.line}: {self.sentence}"
+
+
+def dockerfile_refusals(text: str, instructions: tuple[Instruction, ...]) -> tuple[DockerfileRefusal, ...]:
+    """Everything in a Dockerfile that is refused, in the order of its lines.
+
+    >>> from soundsright.adapters.dockerfile import parse_dockerfile
+    >>> text = "FROM base\\nADD https://example.org/x /x"
+    >>> [str(r) for r in dockerfile_refusals(text, parse_dockerfile(text))]
+    ['Dockerfile line 2: ADD from an address; put the file into the repository and COPY it']
+    """
+    found = [*_of_syntax(text), *(r for i in instructions for r in _of(i)), *_of_user(instructions)]
+    return tuple(sorted(found, key=lambda refusal: refusal.line))
+
+
+def check_dockerfile(text: str, instructions: tuple[Instruction, ...]) -> None:
+    """Raises:
+    EntryRefused: `dockerfile`, with every refusal in the evidence.
+    """
+    refusals = dockerfile_refusals(text, instructions)
+    if refusals:
+        evidence = {f"line {r.line}": r.sentence for r in refusals}
+        raise EntryRefused("dockerfile", "; ".join(map(str, refusals)), evidence)
+
+
+def _of_syntax(text: str) -> Iterator[DockerfileRefusal]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.startswith("#"):
+            return
+        if _SYNTAX.match(line):
+            yield DockerfileRefusal(
+                number, "syntax", "a syntax directive loads a program to read it; remove the line"
+            )
+
+
+def _of(instruction: Instruction) -> Iterator[DockerfileRefusal]:
+    line, name, value = instruction.line, instruction.name, instruction.value
+    whole = " ".join((*instruction.flags, value))
+    if name == "ADD" and _REMOTE.search(value):
+        yield DockerfileRefusal(
+            line, "add_url", "ADD from an address; put the file into the repository and COPY it"
+        )
+    if name == "VOLUME":
+        yield DockerfileRefusal(line, "volume", "VOLUME makes a writable disk; write to /tmp instead")
+    if name == "ONBUILD":
+        yield DockerfileRefusal(line, "onbuild", "ONBUILD acts in other builds; remove it")
+    for flag in instruction.flags:
+        if flag.startswith("--mount="):
+            yield DockerfileRefusal(line, "mount", f"{flag} mounts something of the host; COPY what is needed")
+        elif flag.startswith(("--security=", "--network=", "--device=")):
+            yield DockerfileRefusal(line, "privilege", f"{flag} is not granted; remove it")
+    if _ENGINE.search(whole):
+        yield DockerfileRefusal(line, "engine", "names the container engine's socket or files; remove it")
+    if name != "LABEL" and _WALLET.search(whole):
+        yield DockerfileRefusal(line, "wallet", "names a wallet or a key; a model has no use for one")
+    if name in ("RUN", "CMD", "ENTRYPOINT") and (match := _PRIVILEGE.search(whole)):
+        yield DockerfileRefusal(line, "privilege", f"{match[0]} asks for a privilege that no model gets; remove it")
+
+
+def _of_user(instructions: tuple[Instruction, ...]) -> Iterator[DockerfileRefusal]:
+    last: Instruction | None = None
+    for instruction in instructions:
+        if instruction.name == "FROM":
+            last = None
+        elif instruction.name == "USER":
+            last = instruction
+    if last is not None and _ROOT.fullmatch(last.value.strip()):
+        yield DockerfileRefusal(
+            last.line, "root", "the model would run as root; end with a number, such as USER 10001"
+        )

@@ -1,0 +1,128 @@
+"""A model that has loaded: batches go in, answers come out, and the host measures.
+
+Times in seconds, sizes in bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from soundsright.adapters.dockerfile import Instruction, command_of
+from soundsright.core.ports import Answer, DegradedClip, SandboxLimits
+from soundsright.core.results import Timing
+
+FOLDER = PurePosixPath("/run/soundsright")
+SOCKET = FOLDER / "model.sock"
+INPUT, OUTPUT = PurePosixPath("/input"), PurePosixPath("/output")
+"""What a model finds in an isolated sandbox."""
+
+SHM_BYTES = 67_108_864
+RUN_BYTES = 1_048_576
+"""Sizes of `/dev/shm` and of the socket's folder."""
+
+FIRST_UID, UIDS = 2_000_000, 1_000_000
+"""User numbers that no account has; each model gets one by chance, so that none can signal or count another's."""
+
+
+class Client(Protocol):
+    """One side of a protocol: by HTTP or by files."""
+
+    def wait_until_ready(self, deadline: float) -> None: ...
+    def reset(self) -> None: ...
+    def enhance(self, batch: Sequence[DegradedClip]) -> tuple[tuple[Answer, ...], float]: ...
+
+
+class Session:
+    """A `RunningModel` over a client. `peak_memory_bytes` and `log` ask the sandbox."""
+
+    def __init__(
+        self, client: Client, *, load_s: float, peak_memory_bytes: Callable[[], int], log: Callable[[], str]
+    ) -> None:
+        self._client = client
+        self._load_s = load_s
+        self._peak_memory_bytes = peak_memory_bytes
+        self._enhance_s = 0.0
+        self._audio_s = 0.0
+        self._fed = False
+        self.log = log
+
+    def enhance(self, batch: Sequence[DegradedClip]) -> tuple[Answer, ...]:
+        """One answer per clip, in the order of the batch; the model is reset before every batch but the first.
+
+        Raises:
+            ModelFault: the batch as a whole got no answer.
+        """
+        if not batch:
+            return ()
+        if self._fed:
+            self._client.reset()
+        self._fed = True
+        answers, enhance_s = self._client.enhance(batch)
+        self._enhance_s += enhance_s
+        self._audio_s += sum(clip.audio.duration_s for clip in batch)
+        return answers
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(self._load_s, self._enhance_s, self._audio_s, self._peak_memory_bytes())
+
+
+def loaded(
+    client: Client,
+    *,
+    started: float,
+    load_timeout_s: float,
+    peak_memory_bytes: Callable[[], int],
+    log: Callable[[], str],
+) -> Session:
+    """The session, once the model is ready; `started` is the monotonic time of its start.
+
+    Raises:
+        ModelFault: it did not become ready.
+    """
+    client.wait_until_ready(started + load_timeout_s)
+    return Session(client, load_s=time.monotonic() - started, peak_memory_bytes=peak_memory_bytes, log=log)
+
+
+def python_command(instructions: tuple[Instruction, ...], python: Path) -> tuple[str, ...]:
+    """The command of a model's Dockerfile, with `python` in place of the image's own.
+
+    Raises:
+        ProtocolViolation: if the Dockerfile names none.
+    """
+    first, *rest = command_of(instructions)
+    name = first.rpartition("/")[2]
+    return (str(python) if name.startswith("python") else first, *rest)
+
+
+def model_environment(
+    limits: SandboxLimits,
+    *,
+    path: str,
+    socket: str = str(SOCKET),
+    home: str = "/tmp",
+    input_folder: str = str(INPUT),
+    output_folder: str = str(OUTPUT),
+) -> dict[str, str]:
+    """All that a model finds in its environment."""
+    threads = str(max(1, math.ceil(limits.cpus)))
+    return {
+        "PATH": path,
+        "LANG": "C.UTF-8",
+        "HOME": home,
+        "TMPDIR": home,
+        "SOUNDSRIGHT_SOCKET": socket,
+        "SOUNDSRIGHT_INPUT": input_folder,
+        "SOUNDSRIGHT_OUTPUT": output_folder,
+        "SOUNDSRIGHT_CPUS": threads,
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "NUMBA_NUM_THREADS": threads,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+    }

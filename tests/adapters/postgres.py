@@ -1,0 +1,71 @@
+"""A PostgreSQL server of the tests' own: a private directory, a socket in it, no TCP port, ended with the tests.
+
+PostgreSQL refuses to run as root; there the server runs as the user `postgres` or `nobody`.
+"""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+START_TIMEOUT_S = 60
+
+
+def programs() -> Path | None:
+    """The folder of `initdb` and `pg_ctl`, or None where PostgreSQL is not installed."""
+    candidates = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+    found = shutil.which("initdb")
+    if found:
+        candidates.insert(0, Path(found).resolve().parent)
+    return next((c for c in candidates if (c / "initdb").exists() and (c / "pg_ctl").exists()), None)
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Start a server; yields the URL of its empty database `postgres`, to which others can be added."""
+    bin_folder = programs()
+    assert bin_folder is not None
+    # The path of a socket is at most 107 bytes, so not under pytest's own folder.
+    folder = Path(tempfile.mkdtemp(prefix="sr-pg-"))
+    owner = _unprivileged_owner()
+    if owner is not None:
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+    data, log = folder / "data", folder / "log"
+
+    def run(*command: str | Path) -> None:
+        as_owner = {} if owner is None else {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        done = subprocess.run(
+            [str(part) for part in command],
+            capture_output=True,
+            text=True,
+            timeout=START_TIMEOUT_S,
+            cwd=folder,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(folder)},
+            **as_owner,
+        )
+        if done.returncode:
+            server_log = log.read_text() if log.exists() else ""
+            raise RuntimeError(f"{command[0]} failed: {done.stdout}{done.stderr}{server_log}")
+
+    try:
+        run(bin_folder / "initdb", "-D", data, "-U", "sr", "-A", "trust", "-E", "UTF8", "--no-sync")
+        # pg_ctl hands its output pipes to the server, which would keep them open: hence the log file.
+        options = f"-c listen_addresses='' -k {folder} -c fsync=off"
+        run(bin_folder / "pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start")
+        try:
+            yield f"postgresql+pg8000://sr@/postgres?unix_sock={folder}/.s.PGSQL.5432"
+        finally:
+            run(bin_folder / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+def _unprivileged_owner() -> pwd.struct_passwd | None:
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return pwd.getpwnam("postgres" if "postgres" in names else "nobody")

@@ -1,0 +1,244 @@
+"""What belongs to the SQL state alone: opening, versions, damage, locks, upgrades and copies."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+
+import pytest
+from sqlalchemy import text
+
+from soundsright.adapters import state_database
+from soundsright.adapters.state import SqlState
+from soundsright.adapters.state_schema import HEAD_REVISION, METADATA
+from soundsright.core.errors import StateUnavailable, UsageError
+from soundsright.core.results import ClipResult
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state.db"
+
+
+@pytest.fixture
+def filled(path):
+    state = SqlState(path)
+    state.begin_round("r1", {"seed": 1})
+    state.finish_step("r1", "seed", {"block": 7})
+    state.add_clip_results("r1", "e", [ClipResult(f"c{i}", scores={"ESTOI": i / 9}) for i in range(200)])
+    state.close()
+    return path
+
+
+def contents(path):
+    with sqlite3.connect(path) as db:
+        return list(db.iterdump())
+
+
+def set_version(path, version):
+    db = sqlite3.connect(path)
+    db.execute("UPDATE alembic_version SET version_num = ?", (version,))
+    db.commit()
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+
+
+class TestOpening:
+    def test_uses_write_ahead_logging(self, filled):
+        with sqlite3.connect(filled) as db:
+            assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+    def test_creates_what_the_migrations_create(self, path, tmp_path):
+        """The short way of a fresh database and the long way of the migrations end in the same tables."""
+        from alembic.autogenerate import compare_metadata
+        from alembic.migration import MigrationContext
+
+        SqlState(path).close()
+        migrated = tmp_path / "migrated.db"
+        engine = state_database.open_engine(migrated)
+        assert state_database.upgrade(engine) == (None, HEAD_REVISION)
+        with engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+        engine.dispose()
+
+        def columns(file):
+            with sqlite3.connect(file) as db:
+                names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+                return {
+                    name: db.execute(f"PRAGMA table_info({name})").fetchall()
+                    for name in names
+                    if name[:7] != "sqlite_"
+                }
+
+        assert columns(path) == columns(migrated)
+        SqlState(migrated).close()
+
+    def test_two_at_once_both_find_the_tables(self, path):
+        opened, failures = [], []
+
+        def open_one():
+            try:
+                opened.append(SqlState(path))
+            except (StateUnavailable, UsageError) as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=open_one) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for state in opened:
+            state.close()
+        assert (len(opened), failures) == (4, [])
+
+    @pytest.mark.parametrize(
+        "url", ["mysql://host/name", "sqlite://", "sqlite:///:memory:", "://", "/nowhere/at/all/state.db"]
+    )
+    def test_names_an_address_that_cannot_be_used(self, url):
+        with pytest.raises(UsageError):
+            SqlState(url)
+
+    def test_does_not_load_sqlalchemy_until_it_is_used(self):
+        code = "import sys, soundsright.adapters.state; sys.exit('sqlalchemy' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+class TestOtherDatabases:
+    def test_a_newer_version_is_named_and_left_alone(self, filled):
+        set_version(filled, "9999")
+        before = filled.read_bytes()
+        with pytest.raises(UsageError, match=r"newer version .*9999.* Update soundsright"):
+            SqlState(filled)
+        engine = state_database.open_engine(filled)
+        with pytest.raises(UsageError, match="newer"):
+            state_database.upgrade(engine)
+        engine.dispose()
+        assert filled.read_bytes() == before
+
+    def test_an_older_version_asks_for_an_upgrade(self, filled, monkeypatch):
+        monkeypatch.setattr(state_database, "known_revisions", lambda: ("0000", HEAD_REVISION))
+        set_version(filled, "0000")
+        with pytest.raises(UsageError, match="soundsright db upgrade"):
+            SqlState(filled)
+
+    def test_another_programs_database_is_left_alone(self, path):
+        with sqlite3.connect(path) as db:
+            db.execute("CREATE TABLE notes (text)")
+        with pytest.raises(UsageError, match="another program's tables"):
+            SqlState(path)
+        assert any("notes" in line for line in contents(path))
+
+    def test_a_file_that_is_no_database_is_left_alone(self, path):
+        path.write_bytes(b"once upon a time" * 100)
+        with pytest.raises(UsageError, match="not a SQLite database"):
+            SqlState(path)
+        assert path.read_bytes() == b"once upon a time" * 100
+
+    def test_a_damaged_database_is_found(self, filled):
+        whole = filled.read_bytes()
+        page = 4096
+        filled.write_bytes(whole[: 5 * page] + os.urandom(3 * page) + whole[8 * page :])
+        engine = state_database.open_engine(filled)
+        with pytest.raises(UsageError, match="backup"):
+            state_database.check(engine)
+        engine.dispose()
+
+
+class TestFaults:
+    def test_a_locked_database_is_an_infrastructure_fault(self, filled, monkeypatch):
+        monkeypatch.setattr(state_database, "BUSY_TIMEOUT_S", 0.05)
+        state = SqlState(filled)
+        blocker = sqlite3.connect(filled, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StateUnavailable, match="locked"):
+            state.finish_step("r1", "fetched", {})
+        assert state.step_done("r1", "seed") == {"block": 7}  # Readers do not wait.
+        blocker.execute("ROLLBACK")
+        state.finish_step("r1", "fetched", {"n": 1})
+        assert state.step_done("r1", "fetched") == {"n": 1}
+        blocker.close()
+        state.close()
+
+    def test_a_full_disk_loses_nothing_that_was_done(self, filled):
+        state = SqlState(filled)
+        with state._engine.connect() as connection:
+            pages = connection.execute(text("PRAGMA page_count")).scalar_one()
+
+        def fill(dbapi_connection, _record):
+            dbapi_connection.execute(f"PRAGMA max_page_count = {pages}")
+
+        state._engine.dispose()
+        from sqlalchemy import event
+
+        event.listen(state._engine, "connect", fill)
+        many = [ClipResult(f"d{i:05d}", scores={"ESTOI": 0.5}) for i in range(5_000)]
+        with pytest.raises(StateUnavailable, match="full"):
+            state.add_clip_results("r1", "e", many)
+        assert len(state.clip_results("r1", "e")) == 200  # All or none.
+        state.close()
+        again = SqlState(filled)
+        again.add_clip_results("r1", "e", many)
+        assert len(again.clip_results("r1", "e")) == 5_200
+        again.close()
+
+    def test_a_killed_writer_leaves_whole_transactions(self, path):
+        """A child is killed in mid-write; what it had reported as done is there, and nothing is half-written."""
+        code = (
+            "import sys; from soundsright.adapters.state import SqlState\n"
+            "from soundsright.core.results import ClipResult\n"
+            "state = SqlState(sys.argv[1]); state.begin_round('r', {})\n"
+            "for i in range(100000):\n"
+            "    clips = [ClipResult(f'c{j}', scores={'ESTOI': j}) for j in range(10)]\n"
+            "    state.add_clip_results('r', f'e{i}', clips)\n"
+            "    print(i, flush=True)\n"
+        )
+        child = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+        done = [int(child.stdout.readline()) for _ in range(20)]
+        child.kill()
+        rest = child.communicate()[0].split()
+        state = SqlState(path)
+        entries = state.entries_with_results("r")
+        assert len(entries) >= len(done) + len(rest)
+        assert {len(state.clip_results("r", entry)) for entry in entries} == {10}
+        state.close()
+
+
+class TestMaintenance:
+    def test_check_counts_rows(self, filled):
+        engine = state_database.open_engine(filled)
+        assert state_database.check(engine) == {
+            "clip_results": 200,
+            "first_seen": 0,
+            "leases": 0,
+            "rounds": 1,
+            "steps": 1,
+        }
+        engine.dispose()
+
+    def test_backup_is_the_same_state(self, filled, tmp_path):
+        engine = state_database.open_engine(filled)
+        copy = tmp_path / "copy.db"
+        assert state_database.backup(engine, copy) == copy.stat().st_size
+        engine.dispose()
+        assert contents(copy) == contents(filled)
+        state = SqlState(copy)
+        assert state.step_done("r1", "seed") == {"block": 7}
+        state.close()
+
+    def test_backup_overwrites_nothing(self, filled, tmp_path):
+        (tmp_path / "copy.db").write_text("precious")
+        engine = state_database.open_engine(filled)
+        with pytest.raises(UsageError, match="exists"):
+            state_database.backup(engine, tmp_path / "copy.db")
+        with pytest.raises(UsageError, match="cannot be written"):
+            state_database.backup(engine, tmp_path / "nowhere" / "copy.db")
+        engine.dispose()
+        assert (tmp_path / "copy.db").read_text() == "precious"
+
+    def test_upgrade_of_a_current_database_changes_nothing(self, filled):
+        before = contents(filled)
+        engine = state_database.open_engine(filled)
+        assert state_database.upgrade(engine) == (HEAD_REVISION, HEAD_REVISION)
+        engine.dispose()
+        assert contents(filled) == before

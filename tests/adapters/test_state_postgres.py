@@ -1,0 +1,95 @@
+"""What belongs to PostgreSQL alone: a server that goes away and comes back, and validators that write at once."""
+
+import threading
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from soundsright.adapters import state_database
+from soundsright.adapters.state import SqlState
+from soundsright.core.errors import StateUnavailable, UsageError
+from soundsright.core.results import ClipResult
+from tests.adapters import postgres
+
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.skipif(postgres.programs() is None, reason="PostgreSQL is not installed (Debian: postgresql)"),
+]
+
+
+@pytest.fixture(scope="module")
+def url():
+    with postgres.server() as address:
+        yield address
+
+
+@pytest.fixture
+def state(url):
+    opened = SqlState(url)
+    yield opened
+    opened.close()
+
+
+def test_a_lost_connection_is_an_infrastructure_fault_and_heals(state, url):
+    state.begin_round("lost", {"n": 1})
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("ALTER DATABASE postgres CONNECTION LIMIT 0"))
+        connection.execute(text("ALTER ROLE sr NOSUPERUSER"))
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = 'sr'"
+            )
+        )
+        with pytest.raises(StateUnavailable, match="failed"):
+            state.finish_step("lost", "step", {})
+        connection.execute(text("ALTER DATABASE postgres CONNECTION LIMIT -1"))
+    engine.dispose()
+    state.finish_step("lost", "step", {"n": 2})
+    assert state.step_done("lost", "step") == {"n": 2}
+
+
+def test_two_writers_at_once_record_each_clip_once(state, url):
+    state.begin_round("race", {})
+    other = SqlState(url)
+    clips = [ClipResult(f"clip{i:03d}", scores={"ESTOI": i / 100}) for i in range(200)]
+    threads = [
+        threading.Thread(
+            target=lambda s=s: [s.add_clip_results("race", "e", clips[i : i + 20]) for i in range(0, 200, 20)]
+        )
+        for s in (state, other)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert state.clip_results("race", "e") == tuple(clips)
+    other.close()
+
+
+def test_the_migrations_lead_to_the_same_tables(url):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from soundsright.adapters.state_schema import METADATA
+
+    with create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("CREATE DATABASE migrated"))
+    engine = state_database.open_engine(url.replace("/postgres?", "/migrated?"))
+    assert state_database.upgrade(engine)[1] == state_database.HEAD_REVISION
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    assert set(state_database.check(engine)) == {"rounds", "steps", "clip_results", "first_seen", "leases"}
+    engine.dispose()
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(StateUnavailable):
+        SqlState(f"postgresql://sr@/state?unix_sock={tmp_path}/.s.PGSQL.5432")
+
+
+def test_its_own_tool_makes_backups(url, tmp_path):
+    engine = state_database.open_engine(url)
+    with pytest.raises(UsageError, match="pg_dump"):
+        state_database.backup(engine, tmp_path / "copy")
+    engine.dispose()

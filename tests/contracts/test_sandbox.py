@@ -1,0 +1,314 @@
+"""What every sandbox owes its callers, the fast and the isolated ones alike."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from soundsright.core.errors import EngineUnavailable, ModelCrashed, ModelTimeout, ProtocolViolation
+from soundsright.core.ports import DegradedClip, Sandbox, SandboxLimits
+from soundsright.core.submission import FetchedModel
+from tests.conftest import DOCKERFILE
+
+LIMITS = SandboxLimits(
+    memory_bytes=400_000_000,
+    pids=32,
+    load_timeout_s=20.0,
+    step_timeout_s=5.0,
+    enhance_fixed_s=3.0,
+    enhance_factor=0.5,
+)
+MakeModel = Callable[..., FetchedModel]
+Clips = tuple[DegradedClip, ...]
+
+
+def test_an_honest_model_answers_every_clip_in_order(sandbox: Sandbox, make_model: MakeModel, clips: Clips) -> None:
+    with sandbox.run(make_model(), limits=LIMITS) as running:
+        answers = running.enhance(clips)
+    assert [a.clip_id for a in answers] == [c.clip_id for c in clips]
+    for answer, clip in zip(answers, clips, strict=True):
+        assert answer.audio is not None, answer.failure
+        np.testing.assert_array_equal(answer.audio.samples, clip.audio.samples)
+
+
+def test_a_warm_model_takes_batch_after_batch_and_is_reset_between(
+    sandbox: Sandbox, make_model: MakeModel, clips: Clips
+) -> None:
+    with sandbox.run(make_model(), limits=LIMITS) as running:
+        first = running.enhance(clips[:2])
+        second = running.enhance(clips[2:])
+        assert running.enhance(()) == ()
+    assert [a.failure for a in (*first, *second)] == [None, None, None]
+
+
+def test_the_host_measures_load_enhancement_audio_and_memory(
+    sandbox: Sandbox, make_model: MakeModel, clips: Clips
+) -> None:
+    app = """
+    import time
+    class Slow(Model):
+        def upload(self, request):
+            time.sleep(0.3)
+            super().upload(request)
+        def enhance(self, request):
+            self.held = b"x" * 60_000_000
+            time.sleep(0.4)
+            super().enhance(request)
+    serve(Slow())
+    """
+    with sandbox.run(make_model(textwrap.dedent(app)), limits=LIMITS) as running:
+        assert running.timing.load_s > 0
+        assert running.timing.real_time_factor is None
+        running.enhance(clips)
+        timing = running.timing
+    assert timing.audio_s == pytest.approx(sum(c.audio.duration_s for c in clips))
+    assert 0.4 <= timing.enhance_s < 0.65, "only the enhancement itself counts, not the upload"
+    assert timing.peak_memory_bytes > 60_000_000
+
+
+def test_one_bad_answer_fails_one_clip_and_spares_the_others(
+    sandbox: Sandbox, make_model: MakeModel, clips: Clips
+) -> None:
+    app = """
+    class Forgetful(Model):
+        def enhanced(self):
+            return {n: d for n, d in self.files.items() if n != "clip-1.wav"}
+    serve(Forgetful())
+    """
+    with sandbox.run(make_model(textwrap.dedent(app)), limits=LIMITS) as running:
+        answers = running.enhance(clips)
+    assert [a.failure and a.failure.code for a in answers] == [None, "missing", None]
+
+
+def test_a_model_that_ends_at_once_crashed_with_its_last_word(sandbox: Sandbox, make_model: MakeModel) -> None:
+    model = make_model("raise SystemExit('no weights found')")
+    with pytest.raises(ModelCrashed, match="no weights found") as caught, sandbox.run(model, limits=LIMITS):
+        pass
+    assert caught.value.exit_status == 1
+
+
+def test_a_model_that_dies_in_the_middle_crashed(sandbox: Sandbox, make_model: MakeModel, clips: Clips) -> None:
+    app = """
+    class Dying(Model):
+        def enhance(self, request):
+            os._exit(3)
+    serve(Dying())
+    """
+    with sandbox.run(make_model(textwrap.dedent(app)), limits=LIMITS) as running:
+        with pytest.raises(ModelCrashed) as caught:
+            running.enhance(clips)
+        assert caught.value.exit_status == 3
+        with pytest.raises(ModelCrashed):
+            running.enhance(clips)
+
+
+def test_a_model_that_never_listens_times_out(sandbox: Sandbox, make_model: MakeModel) -> None:
+    model = make_model("import time; time.sleep(600)")
+    with (
+        pytest.raises(ModelTimeout, match="loading took longer than 1 s"),
+        sandbox.run(model, limits=replace(LIMITS, load_timeout_s=1.0)),
+    ):
+        pass
+
+
+def test_the_deadline_of_a_batch_grows_with_its_audio(
+    sandbox: Sandbox, make_model: MakeModel, clips: Clips
+) -> None:
+    app = """
+    import time
+    class Slow(Model):
+        def enhance(self, request):
+            time.sleep(1.0)
+            super().enhance(request)
+    serve(Slow())
+    """
+    tight = replace(LIMITS, enhance_fixed_s=0.2, enhance_factor=0.01)
+    with (
+        sandbox.run(make_model(textwrap.dedent(app), name="tight"), limits=tight) as running,
+        pytest.raises(ModelTimeout, match="enhance"),
+    ):
+        running.enhance(clips)
+    audio_s = sum(c.audio.duration_s for c in clips)
+    ample = replace(tight, enhance_factor=3.0 / audio_s)
+    with sandbox.run(make_model(textwrap.dedent(app), name="ample"), limits=ample) as running:
+        assert all(a.failure is None for a in running.enhance(clips))
+
+
+def test_a_command_written_for_a_shell_runs(sandbox: Sandbox, make_model: MakeModel, clips: Clips) -> None:
+    model = make_model(dockerfile=DOCKERFILE.partition("CMD")[0] + "CMD python app.py\n")
+    with sandbox.run(model, limits=LIMITS) as running:
+        assert all(a.failure is None for a in running.enhance(clips))
+
+
+def test_a_dockerfile_that_names_no_command_is_the_models_fault(sandbox: Sandbox, make_model: MakeModel) -> None:
+    model = make_model(dockerfile=DOCKERFILE.partition("CMD")[0])
+    with pytest.raises(ProtocolViolation, match="no CMD"), sandbox.run(model, limits=LIMITS):
+        pass
+
+
+def test_the_environment_holds_nothing_of_the_harness(
+    sandbox: Sandbox, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WALLET_PASSWORD", "correct horse")
+    model = make_model("raise SystemExit(' '.join(sorted(os.environ)) + os.environ.get('WALLET_PASSWORD', ''))")
+    with pytest.raises(ModelCrashed) as caught, sandbox.run(model, limits=LIMITS):
+        pass
+    assert "WALLET" not in str(caught.value)
+    assert "correct horse" not in str(caught.value)
+    assert "SOUNDSRIGHT_CPUS" in str(caught.value)
+
+
+def test_too_much_memory_is_held_back_and_named(sandbox: Sandbox, make_model: MakeModel, clips: Clips) -> None:
+    app = """
+    import time
+    class Hog(Model):
+        def enhance(self, request):
+            self.held = [bytearray(50_000_000) for _ in range(40) if not time.sleep(0.05)]
+            super().enhance(request)
+    serve(Hog())
+    """
+    with sandbox.run(make_model(textwrap.dedent(app)), limits=replace(LIMITS, enhance_fixed_s=20.0)) as running:
+        with pytest.raises(ModelCrashed, match="memory"):
+            running.enhance(clips)
+        assert running.timing.peak_memory_bytes < 2 * LIMITS.memory_bytes
+
+
+def test_a_flood_of_log_is_cut_and_its_end_kept(sandbox: Sandbox, make_model: MakeModel) -> None:
+    model = make_model("print('x' * 20_000_000); print('the last word'); raise SystemExit(1)")
+    with (
+        pytest.raises(ModelCrashed, match="the last word"),
+        sandbox.run(model, limits=replace(LIMITS, log_bytes=100_000)),
+    ):
+        pass
+
+
+def test_nothing_is_left_behind_even_of_processes_that_hide(
+    sandbox: Sandbox, make_model: MakeModel, left_behind: Callable[[], list[str]]
+) -> None:
+    app = """
+    import signal, time
+    for _ in range(3):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                time.sleep(600)
+            os._exit(0)
+    serve(Model())
+    """
+    with sandbox.run(make_model(textwrap.dedent(app)), limits=LIMITS):
+        assert left_behind(), "what a running model has must be seen, or this test proves nothing"
+    assert not left_behind()
+
+
+def test_an_error_of_the_caller_ends_the_model(
+    sandbox: Sandbox, make_model: MakeModel, left_behind: Callable[[], list[str]]
+) -> None:
+    with pytest.raises(KeyboardInterrupt), sandbox.run(make_model(), limits=LIMITS):
+        raise KeyboardInterrupt
+    assert not left_behind()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_harness_leaves_nothing(
+    sandbox: Sandbox,
+    make_model: MakeModel,
+    left_behind: Callable[[], list[str]],
+    number: signal.Signals,
+) -> None:
+    if sandbox.name == "docker":
+        pytest.skip("an engine outlives the harness; its next start removes what has the harness's labels")
+    folder, kind = make_model().path, type(sandbox)
+    script = f"""
+    import time
+    from pathlib import Path
+    from {kind.__module__} import {kind.__name__}
+    from soundsright.core.competition import PUBLISHED
+    from soundsright.core.ports import SandboxLimits
+    from soundsright.core.submission import FetchedModel, ModelRef, Submission
+    submission = Submission(1, "hotkey", PUBLISHED[0], ModelRef("ns", "model", "0" * 40), 1)
+    model = FetchedModel(submission, Path({str(folder)!r}), "0" * 64, ())
+    with {kind.__name__}().run(model, limits=SandboxLimits()):
+        print("ready", flush=True)
+        time.sleep(600)
+    """
+    harness = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE)
+    assert harness.stdout is not None
+    with harness, harness.stdout:
+        assert harness.stdout.readline() == b"ready\n"
+        assert left_behind()
+        os.kill(harness.pid, number)
+        harness.wait(10)
+    until = time.monotonic() + 10
+    while left_behind() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not left_behind()
+
+
+def test_two_models_run_side_by_side(sandbox: Sandbox, make_model: MakeModel, clips: Clips) -> None:
+    with (
+        sandbox.run(make_model(name="a"), limits=LIMITS) as a,
+        sandbox.run(make_model(name="b"), limits=LIMITS) as b,
+    ):
+        assert [x.failure for x in (*a.enhance(clips), *b.enhance(clips))] == [None] * 6
+
+
+def test_a_published_model_that_listens_on_tcp_is_reached_where_nothing_else_can_reach_it(
+    sandbox: Sandbox, make_model: MakeModel, clips: Clips
+) -> None:
+    if not sandbox.isolated:
+        pytest.skip("a plain process shares the host's ports: test_sandbox_process.py")
+    model = make_model("os.environ['PUBLISHED'] = '1'; serve(Model())")
+    with sandbox.run(model, limits=LIMITS) as running:
+        assert [a.failure for a in running.enhance(clips)] == [None] * 3
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", 6500), timeout=1.0)
+
+
+def test_a_model_without_a_web_server_speaks_by_files(
+    sandbox: Sandbox, make_model: MakeModel, clips: Clips
+) -> None:
+    app = """
+    import time
+    from pathlib import Path
+    waiting, answers = Path(os.environ["SOUNDSRIGHT_INPUT"]), Path(os.environ["SOUNDSRIGHT_OUTPUT"])
+    (answers / "ready").touch()
+    done = set()
+    while True:
+        for batch in waiting.glob("batch-*[0-9]"):
+            if batch.name not in done:
+                done.add(batch.name)
+                out = answers / (batch.name + ".tmp")
+                out.mkdir()
+                for file in batch.iterdir():
+                    (out / file.name).write_bytes(file.read_bytes())
+                out.rename(answers / batch.name)
+        time.sleep(0.01)
+    """
+    dockerfile = DOCKERFILE + 'LABEL soundsright.protocol="files"\n'
+    with sandbox.run(make_model(textwrap.dedent(app), dockerfile=dockerfile), limits=LIMITS) as running:
+        first, second = running.enhance(clips), running.enhance(clips[:1])
+        assert running.timing.enhance_s > 0
+    for answer, clip in zip((*first, *second), (*clips, clips[0]), strict=True):
+        assert answer.audio is not None, answer.failure
+        np.testing.assert_array_equal(answer.audio.samples, clip.audio.samples)
+
+
+def test_a_sandbox_that_cannot_be_used_says_why(monkeypatch: pytest.MonkeyPatch, make_model: MakeModel) -> None:
+    from soundsright.adapters.sandbox_bubblewrap import BubblewrapSandbox
+
+    monkeypatch.setenv("PATH", "/nonexistent")
+    sandbox = BubblewrapSandbox()
+    assert sandbox.available() == "bwrap is not installed"
+    with pytest.raises(EngineUnavailable, match="bwrap is not installed"), sandbox.run(make_model(), limits=LIMITS):
+        pass

@@ -1,0 +1,192 @@
+"""One suite over every `StateStore`: SQLite, PostgreSQL and the fake."""
+
+import itertools
+
+import pytest
+
+from soundsright.core.results import ClipResult, Failure
+from tests.adapters import postgres
+
+SCORED = ClipResult("clip1", scores={"PESQ_WB": 1.0 / 3.0, "ESTOI": -0.25})
+FAILED = ClipResult("clip0", failure=Failure("crashed", "The process ended (exit status 139) – naïvely"))
+
+
+@pytest.fixture(scope="module")
+def postgres_server():
+    if postgres.programs() is None:
+        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    with postgres.server() as url:
+        yield url, itertools.count()
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """An empty database per test."""
+    from sqlalchemy import create_engine, text
+
+    url, numbers = postgres_server
+    name = f"state{next(numbers)}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return url.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def reopen(request, tmp_path):
+    """A function that opens the same state again, as a restarted validator does."""
+    opened = []
+    if request.param == "memory":
+        from soundsright.testing import MemoryState
+
+        state = MemoryState()
+        yield lambda: state
+        return
+    from soundsright.adapters.state import SqlState
+
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'state.db'}"
+    else:
+        url = request.getfixturevalue("postgres_url")
+
+    def open_state():
+        opened.append(SqlState(url))
+        return opened[-1]
+
+    yield open_state
+    for state in opened:
+        state.close()
+
+
+@pytest.fixture
+def state(reopen):
+    return reopen()
+
+
+def test_a_round_keeps_the_facts_of_its_first_beginning(state, reopen):
+    assert state.begin_round("r1", {"seed": 7, "competitions": ["A", "B"]}) == {
+        "seed": 7,
+        "competitions": ["A", "B"],
+    }
+    assert state.begin_round("r1", {"seed": 8}) == {"seed": 7, "competitions": ["A", "B"]}
+    assert reopen().round_facts("r1") == {"seed": 7, "competitions": ["A", "B"]}
+    assert state.round_facts("r2") is None
+
+
+def test_rounds_come_in_the_order_of_their_beginning(state, reopen):
+    for name in ("r2", "r10", "r1"):
+        state.begin_round(name, {})
+    state.begin_round("r2", {})
+    assert reopen().rounds() == ("r2", "r10", "r1")
+
+
+def test_a_step_is_done_once(state, reopen):
+    state.begin_round("r1", {})
+    assert state.step_done("r1", "fetched:5") is None
+    state.finish_step("r1", "fetched:5", {"hash": "abc", "bytes": 12})
+    state.finish_step("r1", "fetched:5", {"hash": "other"})
+    assert reopen().step_done("r1", "fetched:5") == {"hash": "abc", "bytes": 12}
+
+
+def test_an_empty_step_differs_from_a_missing_one(state):
+    state.begin_round("r1", {})
+    state.finish_step("r1", "done", {})
+    assert state.step_done("r1", "done") == {}
+
+
+def test_steps_belong_to_their_round(state):
+    state.begin_round("r1", {})
+    state.begin_round("r2", {})
+    state.finish_step("r1", "b", {"n": 1})
+    state.finish_step("r1", "a", {"n": 2})
+    assert state.step_done("r2", "a") is None
+    assert list(state.steps("r1").items()) == [("a", {"n": 2}), ("b", {"n": 1})]
+    assert state.steps("r2") == {}
+
+
+def test_clip_results_come_back_exactly_and_in_order(state, reopen):
+    state.begin_round("r1", {})
+    state.add_clip_results("r1", "5-hk", [SCORED, FAILED])
+    assert reopen().clip_results("r1", "5-hk") == (FAILED, SCORED)
+    assert state.clip_results("r1", "6-hk") == ()
+    assert state.entries_with_results("r1") == ("5-hk",)
+
+
+def test_a_clip_that_is_recorded_again_keeps_its_first_result(state):
+    state.begin_round("r1", {})
+    state.add_clip_results("r1", "e", [SCORED])
+    state.add_clip_results("r1", "e", [ClipResult("clip1", scores={"PESQ_WB": 4.0}), FAILED])
+    assert state.clip_results("r1", "e") == (FAILED, SCORED)
+
+
+def test_no_clips_are_recorded_without_complaint(state):
+    state.begin_round("r1", {})
+    state.add_clip_results("r1", "e", [])
+    assert state.clip_results("r1", "e") == ()
+
+
+def test_many_clips_fit_in_one_call(state):
+    state.begin_round("r1", {})
+    many = [ClipResult(f"clip{i:05d}", scores={"ESTOI": i / 7}) for i in range(3_000)]
+    state.add_clip_results("r1", "e", reversed(many))
+    assert state.clip_results("r1", "e") == tuple(many)
+
+
+def test_steps_and_clips_need_a_begun_round(state):
+    with pytest.raises(ValueError, match="not begun"):
+        state.finish_step("nowhere", "step", {})
+    with pytest.raises(ValueError, match="not begun"):
+        state.add_clip_results("nowhere", "e", [SCORED])
+
+
+def test_facts_that_are_not_finite_are_refused(state):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        state.begin_round("r1", {"mean": float("nan")})
+    assert state.rounds() == ()
+
+
+def test_a_commitment_keeps_the_block_in_which_it_was_first_seen(state, reopen):
+    assert state.first_seen_block("hk", "digest", 50) == 50
+    assert state.first_seen_block("hk", "digest", 70) == 50
+    assert reopen().first_seen_block("hk", "digest", 60) == 50
+    assert state.first_seen_block("hk", "other", 70) == 70
+
+
+def test_a_lease_is_held_by_one(state, reopen):
+    other = reopen()
+    assert state.take_lease("validator", "a", now_s=100.0, duration_s=60.0)
+    assert not other.take_lease("validator", "b", now_s=159.0, duration_s=60.0)
+    assert other.lease_holder("validator", now_s=159.0) == "a"
+    assert state.take_lease("validator", "a", now_s=150.0, duration_s=60.0)
+    assert not other.take_lease("validator", "b", now_s=209.0, duration_s=60.0)
+
+
+def test_a_lease_that_ran_out_is_taken_over(state, reopen):
+    other = reopen()
+    assert state.take_lease("validator", "a", now_s=100.0, duration_s=60.0)
+    assert other.take_lease("validator", "b", now_s=160.0, duration_s=60.0)
+    assert not state.take_lease("validator", "a", now_s=161.0, duration_s=60.0)
+    assert state.lease_holder("validator", now_s=221.0) is None
+
+
+def test_only_its_holder_gives_a_lease_back(state):
+    assert state.take_lease("validator", "a", now_s=100.0, duration_s=60.0)
+    state.release_lease("validator", "b")
+    assert state.lease_holder("validator", now_s=101.0) == "a"
+    state.release_lease("validator", "a")
+    assert state.take_lease("validator", "b", now_s=101.0, duration_s=60.0)
+
+
+def test_old_rounds_are_forgotten_with_all_that_belongs_to_them(state):
+    for name in ("r1", "r2", "r3"):
+        state.begin_round(name, {})
+        state.finish_step(name, "step", {})
+        state.add_clip_results(name, "e", [SCORED])
+    assert state.forget_rounds(keep=1) == ("r1", "r2")
+    assert state.rounds() == ("r3",)
+    assert state.clip_results("r2", "e") == ()
+    assert state.clip_results("r3", "e") == (SCORED,)
+    assert state.forget_rounds(keep=1) == ()
+    with pytest.raises(ValueError, match="at least one"):
+        state.forget_rounds(keep=0)

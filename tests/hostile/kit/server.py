@@ -1,0 +1,219 @@
+"""A model of the standard library alone: the six endpoints, and hooks that a hostile model overrides.
+
+It copies each degraded clip to its answer. Copied beside a test's `app.py`, which calls `serve(Model())`.
+"""
+
+import io
+import json
+import os
+import socket
+import socketserver
+import zipfile
+from http.server import BaseHTTPRequestHandler
+
+
+class Model:
+    """An honest model. Each hook may be replaced."""
+
+    def __init__(self):
+        self.files = {}
+
+    def status(self, request):
+        request.json({"container_running": True})
+
+    def prepare(self, request):
+        request.json({"preparations": True})
+
+    def upload(self, request):
+        self.files.update(request.multipart())
+        request.json({"uploaded_files": sorted(self.files), "status": True})
+
+    def enhance(self, request):
+        request.json({"status": True})
+
+    def enhanced(self):
+        """Name to bytes: what goes into the archive."""
+        return dict(self.files)
+
+    def archive(self):
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in self.enhanced().items():
+                archive.writestr(name, data)
+        return out.getvalue()
+
+    def download(self, request):
+        request.answer(200, self.archive(), "application/zip")
+
+    def reset(self, request):
+        self.files.clear()
+        request.json({"status": True})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def json(self, value, status=200):
+        self.answer(status, json.dumps(value).encode(), "application/json")
+
+    def answer(self, status, body, kind, headers=()):
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def multipart(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        boundary = self.headers["Content-Type"].partition("boundary=")[2].encode()
+        files = {}
+        for part in body.split(b"--" + boundary)[1:-1]:
+            head, _, data = part.partition(b"\r\n\r\n")
+            name = head.partition(b'filename="')[2].partition(b'"')[0].decode()
+            files[name] = data[:-2]
+        return files
+
+    def route(self):
+        model = self.server.model
+        routes = {
+            ("GET", "/status/"): model.status,
+            ("POST", "/prepare/"): model.prepare,
+            ("POST", "/upload-audio/"): model.upload,
+            ("POST", "/enhance/"): model.enhance,
+            ("GET", "/download-enhanced/"): model.download,
+            ("POST", "/reset/"): model.reset,
+        }
+        hook = routes.get((self.command, self.path))
+        if hook is None:
+            self.json({"detail": "Not Found"}, 404)
+        else:
+            hook(self)
+
+    do_GET = do_POST = route
+
+    def address_string(self):
+        return "harness"
+
+    def log_message(self, *_):
+        pass
+
+
+class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+class _TcpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+def serve(model):
+    """Listen on the socket that the environment names, or, as published models do, on TCP 6500."""
+    path = os.environ.get("SOUNDSRIGHT_SOCKET")
+    if path and not os.environ.get("PUBLISHED"):
+        server = _UnixServer(path, _Handler)
+    else:
+        server = _TcpServer(("0.0.0.0", 6500), _Handler)
+    server.model = model
+    server.serve_forever()
+
+
+def connect(kind, address, timeout=3.0):
+    with socket.socket(*kind) as s:
+        s.settimeout(timeout)
+        s.connect(address)
+
+
+def attempt(what, act):
+    """Try something forbidden and say on the log how it went; an act that returns None has failed."""
+    try:
+        result = act()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever it is, the attempt has failed
+        print(f"held {what}: {type(error).__name__} {error}"[:300], flush=True)
+        return
+    print(f"held {what}: nothing there" if result is None else f"ESCAPED {what}: {result!r}"[:300], flush=True)
+
+
+def syscall(name, *arguments):
+    """A system call by name, past the C library's wrappers; raises OSError as they do."""
+    import ctypes
+    import platform
+
+    numbers = {
+        "x86_64": {
+            "ptrace": 101,
+            "mount": 165,
+            "unshare": 272,
+            "setns": 308,
+            "add_key": 248,
+            "keyctl": 250,
+            "bpf": 321,
+            "perf_event_open": 298,
+            "userfaultfd": 323,
+            "io_uring_setup": 425,
+            "init_module": 175,
+            "reboot": 169,
+            "settimeofday": 164,
+            "chroot": 161,
+            "clone3": 435,
+            "process_vm_readv": 310,
+            "open_by_handle_at": 304,
+            "kexec_load": 246,
+            "swapon": 167,
+            "sethostname": 170,
+            "iopl": 172,
+        },
+        "aarch64": {
+            "ptrace": 117,
+            "mount": 40,
+            "unshare": 97,
+            "setns": 268,
+            "add_key": 217,
+            "keyctl": 219,
+            "bpf": 280,
+            "perf_event_open": 241,
+            "userfaultfd": 282,
+            "io_uring_setup": 425,
+            "init_module": 105,
+            "reboot": 142,
+            "settimeofday": 170,
+            "chroot": 51,
+            "clone3": 435,
+            "process_vm_readv": 270,
+            "open_by_handle_at": 265,
+            "kexec_load": 104,
+            "swapon": 224,
+            "sethostname": 161,
+            "iopl": -1,
+        },
+    }[platform.machine()]
+    libc = ctypes.CDLL(None, use_errno=True)
+    result = libc.syscall(numbers[name], *arguments)
+    if result == -1:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def wav(samples, rate=16000, channels=1, coding=1, bits=16, claim=None):
+    """A WAV of raw sample bytes; `claim` is what its header says of their number."""
+    import struct
+
+    block = channels * bits // 8
+    size = len(samples) if claim is None else claim
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH",
+        b"RIFF",
+        36 + size,
+        b"WAVE",
+        b"fmt ",
+        16,
+        coding,
+        channels,
+        rate,
+        rate * block,
+        block,
+        bits,
+    )
+    return head + struct.pack("<4sI", b"data", size) + samples
