@@ -27,7 +27,7 @@ demo: $(STAMP) ## Run a whole competition on this machine; ends with tables and 
 	$(BIN)/soundsright compete --out $(OUT) --force
 
 test: $(STAMP) ## Run all tests and doctests.
-	$(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 check: $(STAMP) ## Lint, format, types, then the tests: before each commit.
 	$(BIN)/ruff check .

@@ -38,7 +38,8 @@ def box_plot(boxes: Sequence[Box], *, title: str, unit: str) -> str:
     high = max(max(box.values) for box in boxes)
     span = (high - low) or 1.0
     low, high = low - 0.03 * span, high + 0.03 * span
-    height = len(boxes) * _ROW_PX + _AXIS_PX
+    top = _ROW_PX
+    height = top + len(boxes) * _ROW_PX + _AXIS_PX
 
     def x(value: float) -> str:
         return f"{_LEFT_PX + (value - low) / (high - low) * _WIDTH_PX:.1f}"
@@ -48,10 +49,10 @@ def box_plot(boxes: Sequence[Box], *, title: str, unit: str) -> str:
         f' aria-label="{escape(title)}">'
     ]
     for tick in _ticks(low, high):
-        parts.append(f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" y1="0" y2="{height - _AXIS_PX}"/>')
+        parts.append(f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" y1="{top}" y2="{height - _AXIS_PX}"/>')
         parts.append(f'<text class="tick" x="{x(tick)}" y="{height - 8}" text-anchor="middle">{tick:g}</text>')
     for row, box in enumerate(boxes):
-        middle = row * _ROW_PX + _ROW_PX / 2
+        middle = top + row * _ROW_PX + _ROW_PX / 2
         values = np.asarray(box.values, dtype=np.float64)
         first, median, third = (float(q) for q in np.percentile(values, (25, 50, 75)))
         reach = 1.5 * (third - first)
@@ -74,10 +75,7 @@ def box_plot(boxes: Sequence[Box], *, title: str, unit: str) -> str:
             f'<circle class="outlier" cx="{x(float(v))}" cy="{middle}" r="1.8"/>'
             for v in values[(values < first - reach) | (values > third + reach)]
         )
-    parts.append(
-        f'<text class="tick" x="{_LEFT_PX - 8}" y="{height - 8}" text-anchor="end">{escape(title)}'
-        f"{', ' + escape(unit) if unit else ''}</text></svg>"
-    )
+    parts.append(f'<text class="title" x="8" y="15">{escape(f"{title}, {unit}" if unit else title)}</text></svg>')
     return "".join(parts)
 
 

@@ -31,10 +31,10 @@ def gate(power: np.ndarray) -> np.ndarray:
     speech = np.zeros_like(noise)
     gains = np.empty_like(power)
     for frame, gain in zip(power, gains, strict=True):
-        likelihood_of_absence = (1 + SNR_WHEN_PRESENT) * np.exp(
+        odds_of_absence = (1 + SNR_WHEN_PRESENT) * np.exp(
             -frame / noise * SNR_WHEN_PRESENT / (1 + SNR_WHEN_PRESENT)
         )
-        presence = 1 / (1 + likelihood_of_absence)
+        presence = 1 / (1 + odds_of_absence)
         presence_mean += (1 - SMOOTHING_PRESENCE) * (presence - presence_mean)
         presence = np.where(presence_mean > 0.99, np.minimum(presence, 0.99), presence)
         noise = SMOOTHING_NOISE * noise + (1 - SMOOTHING_NOISE) * (presence * noise + (1 - presence) * frame)

@@ -1,0 +1,211 @@
+"""`soundsright compare`: two systems on one set, clip by clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from soundsright.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from soundsright.core.results import ClipResult
+    from soundsright.ranking.statistics import PairedComparison
+
+_REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command("compare")
+@click.argument("a", type=_REPORT)
+@click.argument("b", type=_REPORT)
+@click.option("--metrics", help="Names with commas between.  [default: all that both reports have]")
+@click.option(
+    "--manifest", type=_REPORT, help="The set's manifest (JSON lines): clips of one speaker count as one."
+)
+@click.option("--cluster-by", default="speaker", show_default=True, help="The manifest's field that clips share.")
+@click.option(
+    "--resamples",
+    default=10_000,
+    show_default=True,
+    type=click.IntRange(100, 1_000_000),
+    help="Draws of the bootstrap and of the permutation test.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the resampling.")
+@click.option(
+    "--json",
+    "report",
+    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
+    help="Write the numbers; - for stdout.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw the differences: .png, .svg or .pdf.",
+)
+def command(
+    *,
+    a: Path,
+    b: Path,
+    metrics: str | None,
+    manifest: Path | None,
+    cluster_by: str,
+    resamples: int,
+    seed: int,
+    report: Path | None,
+    plot: Path | None,
+) -> None:
+    """Compare two reports of `soundsright score` on the same set: A minus B, per metric.
+
+    Shows the mean difference with its 95 % interval (BCa bootstrap), the p-value of a paired permutation test,
+    the same after Holm's correction over the metrics, and the effect size (Cohen's d of the paired
+    differences).
+    """
+    import json
+
+    import numpy as np
+
+    from soundsright.ranking.statistics import holm, paired_comparison
+    from soundsright.services.score_report import clusters_of, read_report, values_of
+
+    first, second = _paired(a, read_report(a), b, read_report(b))
+    names = _common_metrics(metrics, first, second)
+    clusters = None if manifest is None else clusters_of(manifest, [c.clip_id for c in first], cluster_by)
+    found = {
+        name: paired_comparison(
+            values_of(first, name),
+            values_of(second, name),
+            rng=np.random.default_rng([seed, index]),
+            clusters=clusters,
+            resamples=resamples,
+        )
+        for index, name in enumerate(names)
+    }
+    adjusted = holm({name: comparison.p_value for name, comparison in found.items()})
+    if report is not None:
+        text = json.dumps(_fields(found, adjusted), indent=2, allow_nan=False) + "\n"
+        if str(report) == "-":
+            click.echo(text, nl=False)
+        else:
+            report.write_text(text, encoding="utf-8")
+    if report is None or str(report) != "-":
+        _print_table(found, adjusted, a, b)
+    if plot is not None:
+        differences = {
+            name: [x - y for x, y in zip(values_of(first, name), values_of(second, name), strict=True)]
+            for name in names
+        }
+        _draw(plot, differences, found, f"{a.stem} minus {b.stem}")
+
+
+def _paired(
+    a: Path, first: Sequence[ClipResult], b: Path, second: Sequence[ClipResult]
+) -> tuple[list[ClipResult], list[ClipResult]]:
+    """Both in the order of the clips' names."""
+    by_id = {clip.clip_id: clip for clip in second}
+    if differing := sorted({clip.clip_id for clip in first} ^ by_id.keys()):
+        raise UsageError(
+            f"{a} and {b} differ in {len(differing)} clips, {differing[0]} first", "Compare reports of one set."
+        )
+    ordered = sorted(first, key=lambda clip: clip.clip_id)
+    return ordered, [by_id[clip.clip_id] for clip in ordered]
+
+
+def _common_metrics(asked: str | None, *sides: Sequence[ClipResult]) -> list[str]:
+    from soundsright.metrics.registry import metric
+
+    measured = [
+        list(dict.fromkeys(name for clip in side if clip.scores is not None for name in clip.scores))
+        for side in sides
+    ]
+    common = [name for name in measured[0] if name in measured[1]]
+    if asked is None:
+        if not common:
+            raise UsageError("The reports have no metric in common", "Score both with the same --metrics.")
+        return [metric(name).name for name in common]
+    names = [metric(name).name for name in asked.split(",") if name.strip()]
+    if lacking := [name for name in names if name not in common]:
+        raise UsageError(f"The reports do not both hold {', '.join(lacking)}", "Score both with it first.")
+    return names
+
+
+def _fields(found: Mapping[str, PairedComparison], adjusted: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "metrics": {
+            name: {
+                "difference": comparison.difference.mean,
+                "low": comparison.difference.low,
+                "high": comparison.difference.high,
+                "n": comparison.difference.n,
+                "p_value": comparison.p_value,
+                "p_value_holm": adjusted[name],
+                "effect_size": comparison.effect_size,
+            }
+            for name, comparison in found.items()
+        }
+    }
+
+
+def _print_table(found: Mapping[str, PairedComparison], adjusted: Mapping[str, float], a: Path, b: Path) -> None:
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    from soundsright.metrics.registry import metric
+
+    table = Table(box=SIMPLE, pad_edge=False)
+    for heading in ("Metric", "A - B", "95 % interval", "p", "p (Holm)", "Effect", "Better"):
+        table.add_column(heading, justify="left" if heading in ("Metric", "Better") else "right", no_wrap=True)
+    for name, comparison in found.items():
+        difference = comparison.difference
+        surely = difference.low > 0 or difference.high < 0
+        a_is_better = metric(name).at_least_as_good(difference.mean, 0.0)
+        table.add_row(
+            name,
+            f"{difference.mean:+.4f}",
+            f"{difference.low:+.4f} … {difference.high:+.4f}",
+            f"{comparison.p_value:.4f}",
+            f"{adjusted[name]:.4f}",
+            f"{comparison.effect_size:+.2f}",
+            ("A" if a_is_better else "B") if surely and adjusted[name] <= 0.05 else "open",
+        )
+    clips = next(iter(found.values())).difference.n
+    console = Console(highlight=False)
+    console.print(f"A is {a.name}, B is {b.name}; {clips} clips", markup=False)
+    console.print(table)
+
+
+def _draw(
+    path: Path, differences: Mapping[str, Sequence[float]], found: Mapping[str, PairedComparison], title: str
+) -> None:
+    """One row per metric: every clip's difference as a dot, the mean and its interval over them, and zero."""
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise UsageError(f"--plot {path} is neither .png, .svg nor .pdf", "Name the file so.")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError(
+            "A plot needs matplotlib, which is not installed", "Run pip install 'soundsright[validator]'."
+        ) from error
+    import numpy as np
+
+    from soundsright.metrics.registry import metric
+
+    figure = Figure(figsize=(8.0, 0.9 + 0.8 * len(differences)), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    axes = figure.subplots(len(differences), 1, squeeze=False)[:, 0]
+    for axis, (name, values) in zip(axes, differences.items(), strict=True):
+        estimate = found[name].difference
+        heights = np.random.default_rng(0).uniform(-0.35, 0.35, len(values))
+        axis.axvline(0.0, color="0.6", linewidth=1)
+        axis.plot(values, heights, ".", color="tab:blue", alpha=0.35, markersize=4)
+        axis.plot([estimate.low, estimate.high], [0, 0], color="black", linewidth=3, solid_capstyle="butt")
+        axis.plot([estimate.mean], [0], "o", color="black", markersize=6)
+        axis.set_yticks([0], [f"{name}\n({metric(name).unit})"], fontsize=8)
+        axis.tick_params(axis="x", labelsize=8)
+        axis.set_ylim(-0.6, 0.6)
+        for side in ("top", "right", "left"):
+            axis.spines[side].set_visible(False)
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,123 @@
+"""`soundsright rules`: show a ruleset, try it, and hold it against worked examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from soundsright.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from soundsright.ranking.organiser import Organiser
+
+MAX_VECTORS_BYTES = 64_000_000
+
+
+@click.group("rules")
+def command() -> None:
+    """The rules of payment: show them, try them, check them."""
+
+
+_RULES = click.argument("rules", default="soundsright-v3")
+
+
+@command.command("show")
+@_RULES
+@click.option("--json", "as_json", is_flag=True, help="Only the canonical JSON that the digest is taken over.")
+@click.option("--begun", is_flag=True, help="The competition is under way: its first day may have passed.")
+def show(rules: str, as_json: bool, begun: bool) -> None:
+    """Explain rules, number by number, with their digest.
+
+    RULES is soundsright-v3 (the default), soundsright-v2, or an organiser's TOML file, which is checked on the way.
+    """
+    from soundsright.ranking.explain import competitions_text, explained
+
+    organiser = _organiser(rules, begun=begun)
+    if as_json:
+        click.echo(organiser.ruleset.canonical_json)
+        return
+    click.echo(explained(organiser.ruleset))
+    click.echo()
+    click.echo(competitions_text(organiser.competitions, organiser.schedule))
+
+
+@command.command("simulate")
+@_RULES
+@click.option("--entries", default=6, show_default=True, type=click.IntRange(1, 256), help="Entries of the round.")
+@click.option("--clips", default=100, show_default=True, type=click.IntRange(2, 5_000), help="Clips of the set.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the drawn scores.")
+def simulate(rules: str, entries: int, clips: int, seed: int) -> None:
+    """Try rules on one round of drawn scores: each decision with its evidence, and what everybody is paid.
+
+    RULES is soundsright-v3 (the default), soundsright-v2, or an organiser's TOML file.
+    """
+    from soundsright.ranking.explain import leaderboard_text
+    from soundsright.ranking.trial import trial_round
+
+    organiser = _organiser(rules, begun=True)
+    for competition in organiser.competitions:
+        board = trial_round(competition, organiser.ruleset, entries=entries, clips=clips, seed=seed)
+        click.echo(leaderboard_text(board))
+        click.echo()
+
+
+@command.command("check")
+@click.argument("vectors", type=click.Path(path_type=Path))
+@click.option(
+    "--rules", default="soundsright-v2", show_default=True, help="A ruleset, or an organiser's TOML file."
+)
+@click.pass_context
+def check(context: click.Context, vectors: Path, rules: str) -> None:
+    """Hold rules against a file of worked examples; exit code 1 where one differs.
+
+    VECTORS is a JSON file of the form of tests/golden/published_rules.json.
+    """
+    import json
+
+    from soundsright.ranking.vectors import check_vectors
+
+    text = _text_of(vectors, MAX_VECTORS_BYTES)
+    try:
+        examples = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{vectors} is not JSON: {error}", "Name a JSON file of worked examples.") from error
+    checks = check_vectors(_organiser(rules, begun=True).ruleset, examples)
+    failed = [one for one in checks if not one.passed]
+    for one in failed:
+        click.echo(f"{one.title}: expected {one.expected}, got {one.got}")
+    click.echo(f"{len(checks) - len(failed)} passed, {len(failed)} failed")
+    if failed:
+        context.exit(1)
+
+
+def _organiser(rules: str, *, begun: bool) -> Organiser:
+    """Rules that ship, with the published competitions, or an organiser's own file."""
+    import time
+
+    from soundsright.core.competition import PUBLISHED
+    from soundsright.metrics.registry import Direction, known_metrics
+    from soundsright.ranking.organiser import MAX_FILE_CHARS, Organiser, organiser_of_toml
+    from soundsright.ranking.rulesets import ruleset_by_name
+
+    if not rules.endswith(".toml"):
+        return Organiser(PUBLISHED, ruleset_by_name(rules), None)
+    # The rules take the larger mean for the better one, so only such metrics can pay.
+    payable = [name for name, one in known_metrics().items() if one.direction is Direction.HIGHER_IS_BETTER]
+    return organiser_of_toml(
+        _text_of(Path(rules), MAX_FILE_CHARS), source=rules, now_s=time.time(), begun=begun, known_metrics=payable
+    )
+
+
+def _text_of(path: Path, max_bytes: int) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            raise UsageError(f"{path} is larger than {max_bytes} bytes", "Name a smaller file.")
+        return content.decode()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "Name a file that can.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text: {error}", "Name a text file.") from error

@@ -1,0 +1,223 @@
+"""`soundsright score`: measure a folder of enhanced recordings against their clean ones."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from soundsright.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from soundsright.core.ports import Pool
+    from soundsright.core.results import ClipResult
+    from soundsright.services.scoring import ClipFiles, ScoredClip, ScoreOptions
+
+_SIDE = click.Path(exists=True, path_type=Path)
+_MEASURED_AT_16_KHZ = ("PESQ_", "CSIG", "CBAK", "COVL", "DNSMOS_")  # how their names begin
+
+
+@click.command("score")
+@click.option("--clean", required=True, type=_SIDE, help="Clean recordings: a folder, or a Kaldi list (.scp).")
+@click.option("--enhanced", required=True, type=_SIDE, help="Enhanced recordings of the same names.")
+@click.option("--noisy", type=_SIDE, help="The degraded inputs of the same names; SI_SIR and SI_SAR need them.")
+@click.option(
+    "--metrics",
+    help="Names with commas between; `soundsright metrics` lists them.  [default: PESQ, ESTOI, STOI, SI_SDR and, "
+    "with --noisy, SI_SIR and SI_SAR]",
+)
+@click.option(
+    "--json",
+    "report",
+    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
+    help="Write the report; - for stdout.",
+)
+@click.option(
+    "--clips",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write one row per clip: JSON Lines (.jsonl), as it goes, or Parquet (.parquet).",
+)
+@click.option("--resume", is_flag=True, help="Keep what --clips (.jsonl) holds, where no file has changed.")
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    envvar="SCORE_WORKERS",
+    show_envvar=True,
+    help="Worker processes. The scores do not depend on it.",
+)
+@click.option("--align", is_flag=True, help="Mend delay and length, up to 0.5 s; no competition does.")
+@click.option(
+    "--other-rates",
+    type=click.Choice(["resample", "refuse"]),
+    default="resample",
+    show_default=True,
+    help="PESQ, composite and DNSMOS are defined at 16 kHz: resample other clips to it, or refuse.",
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    *,
+    clean: Path,
+    enhanced: Path,
+    noisy: Path | None,
+    metrics: str | None,
+    report: Path | None,
+    clips: Path | None,
+    resume: bool,
+    workers: int,
+    align: bool,
+    other_rates: str,
+) -> None:
+    """Measure enhanced recordings against the clean ones of the same names.
+
+    Every clip of the clean side counts: one that is missing or unusable scores each metric's floor. Exit status
+    1 says that some clips failed; the report is complete all the same.
+    """
+    from soundsright.services.score_report import report_json, write_parquet
+    from soundsright.services.scoring import ScoreOptions, chosen_metrics, score_files, score_set
+
+    found = score_set(clean, enhanced, noisy)
+    asked = [name for name in metrics.split(",") if name.strip()] if metrics is not None else []
+    names = chosen_metrics(asked, sample_rate_hz=found.sample_rate_hz, has_noisy=noisy is not None)
+    for note in _rate_notes(names, found.sample_rate_hz, other_rates):
+        click.echo(note, err=True)
+    if found.extra:
+        click.echo(
+            f"{len(found.extra)} enhanced files have no clean one and do not count: {found.extra[0]} …", err=True
+        )
+    options = ScoreOptions(names, align=align)
+    done = _done(clips, resume=resume)
+    with _pool(workers) as pool, _line_writer(clips, options) as write:
+        advance = _Progress(len(found.clips))
+
+        def on_clip(files: ClipFiles, result: ClipResult) -> None:
+            write(files, result)
+            advance()
+
+        results = score_files(found, options, pool=pool, done=done, on_clip=on_clip)
+    if clips is not None and clips.suffix == ".parquet":
+        write_parquet(clips, results, names)
+    if report is not None and str(report) == "-":
+        click.echo(report_json(results, names), nl=False)
+    else:
+        _print_table(results, names)
+        if report is not None:
+            report.write_text(report_json(results, names), encoding="utf-8")
+    if any(result.failure is not None for result in results):
+        context.exit(1)
+
+
+def _rate_notes(names: Sequence[str], sample_rate_hz: int, other_rates: str) -> Iterator[str]:
+    moved = [name for name in names if name.startswith(_MEASURED_AT_16_KHZ) and sample_rate_hz != 16_000]
+    if sample_rate_hz == 8_000:
+        moved = []  # PESQ_NB is defined there, the others are refused by their rates
+    if moved and other_rates == "refuse":
+        raise UsageError(
+            f"{', '.join(moved)} are defined at 16 kHz, the clips have {sample_rate_hz} Hz",
+            "Leave them out, or allow --other-rates resample.",
+        )
+    if moved:
+        yield f"{', '.join(moved)}: measured at 16 kHz, after resampling from {sample_rate_hz} Hz (soxr, HQ)."
+
+
+def _done(clips: Path | None, *, resume: bool) -> dict[str, ScoredClip] | None:
+    from soundsright.services.score_report import read_clip_lines
+
+    if clips is not None and clips.suffix not in (".jsonl", ".parquet"):
+        raise UsageError(f"--clips {clips} is neither .jsonl nor .parquet", "Name the file so.")
+    if not resume:
+        return None
+    if clips is None or clips.suffix != ".jsonl":
+        raise UsageError("--resume has nothing to go on from", "Add --clips FILE.jsonl of the earlier run.")
+    return read_clip_lines(clips) if clips.exists() else None
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[Pool | None]:
+    if workers == 1:
+        yield None
+        return
+    from soundsright.adapters.pool import ProcessPool
+    from soundsright.metrics.suite import warm_up
+
+    pool = ProcessPool(workers, warm_up=warm_up)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+class _LineWriter:
+    """Writes each clip's line as soon as it is known, so that a killed run loses only what was under way."""
+
+    def __init__(self, stream: TextIO | None, options: ScoreOptions) -> None:
+        self._stream = stream
+        self._options = options
+
+    def __call__(self, files: ClipFiles, result: ClipResult) -> None:
+        if self._stream is None:
+            return
+        from soundsright.services.score_report import clip_line
+        from soundsright.services.scoring import ScoredClip, digest_of_inputs
+
+        self._stream.write(clip_line(ScoredClip(result, digest_of_inputs(files, self._options))))
+        self._stream.flush()
+
+
+@contextlib.contextmanager
+def _line_writer(clips: Path | None, options: ScoreOptions) -> Iterator[_LineWriter]:
+    if clips is None or clips.suffix != ".jsonl":
+        yield _LineWriter(None, options)
+        return
+    with clips.open("w", encoding="utf-8") as stream:
+        yield _LineWriter(stream, options)
+
+
+class _Progress:
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._count = 0
+        self._shown = sys.stderr.isatty()
+
+    def __call__(self) -> None:
+        self._count += 1
+        if self._shown:
+            click.echo(f"\r{self._count} of {self._total} clips", nl=self._count == self._total, err=True)
+
+
+def _print_table(results: Sequence[ClipResult], names: Sequence[str]) -> None:
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    from soundsright.metrics.registry import Direction, metric
+    from soundsright.services.score_report import summaries
+
+    table = Table(box=SIMPLE, pad_edge=False)
+    for heading in ("Metric", "Mean", "95 % interval", "Median", "Failed", "Unit"):
+        table.add_column(heading, justify="left" if heading in ("Metric", "Unit") else "right", no_wrap=True)
+    for name, summary in summaries(results, names).items():
+        lower = metric(name).direction is Direction.LOWER_IS_BETTER
+        table.add_row(
+            name,
+            f"{summary.mean:.4f}",
+            f"{summary.low:.4f} … {summary.high:.4f}",
+            f"{summary.median:.4f}",
+            f"{summary.failed} of {summary.n}",
+            metric(name).unit + (", lower is better" if lower else ""),
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    codes: dict[str, list[str]] = {}
+    for result in results:
+        if result.failure is not None:
+            codes.setdefault(result.failure.code, []).append(f"{result.clip_id} ({result.failure.detail})")
+    for code, clips in codes.items():
+        more = f" and {len(clips) - 3} more" if len(clips) > 3 else ""
+        console.print(f"{len(clips)} failed, {code}: {', '.join(clips[:3])}{more}", markup=False)

@@ -1,0 +1,279 @@
+"""A whole competition, as its user runs it: real recordings, real processes, a local chain."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundsright.cli.main import cli, run
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+ENTRIES = f"""
+[[entry]]
+miner = "gate"
+model = "{MODELS}/spectral-gate"
+competition = "DENOISING_16000HZ"
+incumbent = true
+
+[[entry]]
+miner = "same"
+model = "{MODELS}/degraded"
+competition = "DENOISING_16000HZ"
+
+[[entry]]
+miner = "copycat"
+model = "{MODELS}/spectral-gate"
+competition = "DENOISING_16000HZ"
+
+[[entry]]
+miner = "crash"
+model = "{MODELS}/crasher"
+competition = "DENOISING_16000HZ"
+
+[[entry]]
+miner = "short"
+model = "{MODELS}/truncator"
+competition = "DENOISING_16000HZ"
+
+[[entry]]
+miner = "nan"
+model = "{MODELS}/nan-maker"
+competition = "DENOISING_16000HZ"
+"""
+CLIPS = 6
+
+
+def arguments(folder: Path, out: str, *more: str) -> list[str]:
+    entries = folder / "entries.toml"
+    entries.write_text(ENTRIES)
+    return [
+        "compete", "--entries", str(entries), "--out", str(folder / out), "--clips", str(CLIPS), "--seed", "5",
+        "--competition", "DENOISING_16000HZ", "--sandbox", "process", *more,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compete")
+    assert run(cli, arguments(folder, "run")) == 0
+    return folder / "run"
+
+
+def results(out: Path) -> dict[str, Any]:
+    loaded = json.loads((out / "results.json").read_text())
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def entry(out: Path, name: str) -> dict[str, Any]:
+    (found,) = [e for e in results(out)["competitions"][0]["entries"] if e["hotkey"] == name]
+    assert isinstance(found, dict)
+    return found
+
+
+def scores(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
+
+
+def test_every_clip_of_every_entry_has_a_result(finished: Path) -> None:
+    lines = scores(finished)
+    assert len(lines) == CLIPS * (1 + 5)  # the unprocessed input and every entry but the copy
+    assert all((line["scores"] is None) != (line["failure"] is None) for line in lines)
+
+
+def test_returning_the_input_scores_as_the_unprocessed_input_does(finished: Path) -> None:
+    assert entry(finished, "same")["metrics"] == results(finished)["competitions"][0]["unprocessed"]["metrics"]
+
+
+@pytest.mark.parametrize(("name", "code"), [("crash", "crashed"), ("short", "length"), ("nan", "not_finite")])
+def test_a_failed_clip_scores_the_floor_and_stays_in_the_mean(finished: Path, name: str, code: str) -> None:
+    failed = entry(finished, name)
+    assert failed["failures"] == {code: CLIPS}
+    for metric, estimate in failed["metrics"].items():
+        assert estimate["mean"] == results(finished)["metrics"][metric]["floor"]
+        assert estimate["n"] == CLIPS
+    assert failed["share"] == 0
+
+
+def test_the_later_copy_is_refused_and_names_the_original(finished: Path) -> None:
+    (refused,) = results(finished)["competitions"][0]["refused"]
+    assert (refused["hotkey"], refused["code"]) == ("copycat", "same_content_hash")
+    assert refused["evidence"]["original_hotkey"] == "gate"
+
+
+def test_the_weights_on_the_chain_are_those_of_the_results(finished: Path) -> None:
+    weights = results(finished)["weights"]
+    with sqlite3.connect(finished / "chain.db") as db:
+        on_chain = dict(db.execute("SELECT uid, weight FROM weights").fetchall())
+    assert on_chain == {int(uid): weight for uid, weight in weights.items()}
+    assert not weights or sum(weights.values()) == pytest.approx(1.0)
+
+
+def test_every_miner_gets_a_feedback_file(finished: Path) -> None:
+    documents = [json.loads(p.read_text()) for p in (finished / "feedback").iterdir()]
+    assert {d["hotkey"] for d in documents} == {"gate", "same", "copycat", "crash", "short", "nan"}
+    by_hotkey = {d["hotkey"]: d for d in documents}
+    assert len(by_hotkey["gate"]["clips"]) == CLIPS
+    assert by_hotkey["copycat"]["refusal"]["code"] == "same_content_hash"
+    assert len({d["set_digest"] for d in documents}) == 1
+
+
+def test_the_seed_comes_from_a_block_after_the_close_of_entries(finished: Path) -> None:
+    facts = results(finished)["round"]
+    assert facts["seed_block"] > facts["entries_close_block"]
+    with sqlite3.connect(finished / "chain.db") as db:
+        (last,) = db.execute("SELECT max(block) FROM commitments").fetchone()
+        (hash_,) = db.execute("SELECT hash FROM blocks WHERE number = ?", (facts["seed_block"],)).fetchone()
+    assert last <= facts["entries_close_block"]
+    assert hash_ == facts["seed_block_hash"]
+
+
+def test_the_report_stands_alone(finished: Path) -> None:
+    page = (finished / "report.html").read_text()
+    assert "gate/spectral-gate" in page
+    assert page.count("<audio") == 9 or page.count("<audio") == 6  # 3 clips: clean, degraded and the paid best
+    assert "http://" not in page
+    assert "https://" not in page
+    assert 'src="data:audio/flac' in page
+
+
+def comparable(document: dict[str, Any]) -> dict[str, Any]:
+    """The results without what is measured by a clock."""
+    kept = {k: v for k, v in document.items() if k not in ("cost",)}
+    for competition in kept["competitions"]:
+        for row in [*competition["entries"], competition["unprocessed"]]:
+            del row["timing"]
+    return kept
+
+
+def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = tmp_path / "tmp"
+    private.mkdir()
+    environment = os.environ | {"TMPDIR": str(private)}
+    command = [sys.executable, "-m", "soundsright", *arguments(tmp_path, "run", "--slots", "1", "--workers", "1")]
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if " 2/6 " in line:
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, "".join(seen) + rest
+    assert "Traceback" not in rest
+    assert rest.strip().endswith("Stopped.")
+    # Nothing is left: no process of its session, no temporary directory, no results.
+    deadline = time.monotonic() + 10
+    while subprocess.run(["pgrep", "-s", str(process.pid)], capture_output=True).stdout:
+        assert time.monotonic() < deadline, "a child process is left"
+        time.sleep(0.1)
+    assert list(private.iterdir()) == []
+    assert not (tmp_path / "run" / "results.json").exists()
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert run(cli, arguments(tmp_path, "run")) == 0
+    first, second = comparable(results(finished)), comparable(results(tmp_path / "run"))
+    assert first == second
+    assert scores(finished) == scores(tmp_path / "run")
+
+
+def test_a_finished_run_is_not_replaced_unless_asked(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (finished / "results.json").read_bytes()
+    assert run(cli, arguments(finished.parent, "run")) == 2
+    assert "--force" in capsys.readouterr().err
+    assert (finished / "results.json").read_bytes() == before
+
+
+def broken_corpus(folder: Path) -> str:
+    corpus = folder / "corpus"
+    corpus.mkdir()
+    (corpus / "bad.wav").write_bytes(b"RIFF no wave")
+    line = {
+        "id": "bad", "kind": "speech", "file": "bad.wav", "sample_rate_hz": 16000, "duration_s": 3.0,
+        "speaker": "x", "language": "en", "licence": "CC0-1.0", "bandwidth_hz": 8000, "sha256": "0" * 64,
+        "text": None, "rt60_s": None, "source": "x",
+    }  # fmt: skip
+    (corpus / "manifest.jsonl").write_text(json.dumps(line) + "\n")
+    return str(corpus)
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (["--competition", "SINGING_8000HZ"], "SINGING_8000HZ"),
+        (["--clips", "0"], "0 clips"),
+        (["--clips", "-3"], "-3 clips"),
+        (["--seed", "-1"], "--seed -1"),
+        (["--corpus", "/no/such/corpus"], "/no/such/corpus"),
+        (["--entries", "/no/such/file.toml"], "/no/such/file.toml"),
+        (["--ruleset", "mine"], "'mine'"),
+        (["--python", "/no/python"], "/no/python"),
+        (["--out", "/proc/no/such"], "/proc/no/such"),
+        (["--corpus", "BROKEN"], "bad.wav"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_the_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], named: str
+) -> None:
+    more = [broken_corpus(tmp_path) if word == "BROKEN" else word for word in more]
+    assert run(cli, arguments(tmp_path, "new", *more)) == 2
+    printed = capsys.readouterr()
+    assert named in printed.err
+    assert len(printed.err.strip().splitlines()) == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_of_someone_elses_files_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    assert run(cli, arguments(tmp_path, "mine", "--force")) == 2
+    assert "not a run" in capsys.readouterr().err
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("x = [", "not TOML"),
+        ("x = 1", "[[entry]]"),
+        ("[[entry]]\nminer = 'a'", "entry 1"),
+        ("[[entry]]\nminer = 'a'\nmodel = 'nowhere'\ncompetition = 'DENOISING_16000HZ'", "nowhere"),
+        ("[[entry]]\nminer = 'a'\nmodel = 'x'\ncompetition = 'DENOISING_16000HZ'\nprize = 3", "entry 1"),
+    ],
+)
+def test_a_mistake_in_the_entries_is_named_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, named: str
+) -> None:
+    (tmp_path / "e.toml").write_text(text)
+    assert run(cli, ["compete", "--entries", str(tmp_path / "e.toml"), "--out", str(tmp_path / "o")]) == 2
+    assert named in capsys.readouterr().err
+
+
+def test_help_and_version_answer_without_the_heavy_libraries() -> None:
+    heavy = ("numpy", "scipy", "numba", "rich", "sqlalchemy", "matplotlib", "torch", "soundfile")
+    code = (
+        "import sys; from soundsright.cli.main import cli, run; run(cli, ['--help']);"
+        f"sys.exit(','.join(m for m in {heavy!r} if m in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, f"imported for --help: {done.stderr}"
+    assert "compete" in done.stdout

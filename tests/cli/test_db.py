@@ -1,0 +1,54 @@
+"""`soundsright db`."""
+
+import pytest
+from click.testing import CliRunner
+
+from soundsright.adapters.state import SqlState
+from soundsright.cli.main import cli
+from soundsright.core.errors import UsageError
+
+
+@pytest.fixture
+def url(tmp_path):
+    state = SqlState(tmp_path / "state.db")
+    state.begin_round("r1", {})
+    state.close()
+    return str(tmp_path / "state.db")
+
+
+def db(*arguments):
+    return CliRunner().invoke(cli, ["db", *map(str, arguments)])
+
+
+def test_check_counts_rows(url):
+    output = db("check", "--state", url).output
+    assert "rounds                   1" in output
+    assert "sound" in output
+
+
+def test_backup_writes_a_copy_that_passes_the_check(url, tmp_path):
+    assert db("backup", "--state", url, tmp_path / "copy.db").exit_code == 0
+    assert db("check", "--state", tmp_path / "copy.db").exit_code == 0
+
+
+def test_upgrade_of_a_current_database_says_so(url):
+    assert "nothing to do" in db("upgrade", "--state", url).output
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["upgrade"], ["backup", "copy.db"]])
+def test_a_missing_database_is_not_created(tmp_path, arguments):
+    missing = tmp_path / "missing.db"
+    error = db(*arguments, "--state", missing).exception
+    assert isinstance(error, UsageError)
+    assert str(missing) in str(error)
+    assert not missing.exists()
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but long enough")
+    for arguments in (["check"], ["upgrade"], ["backup", tmp_path / "copy.db"]):
+        error = db(*arguments, "--state", path).exception
+        assert isinstance(error, UsageError)
+        assert "not a SQLite database" in str(error)
+    assert path.read_text() == "not a database, but long enough"

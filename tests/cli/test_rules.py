@@ -1,0 +1,90 @@
+"""`soundsright rules`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from soundsright.cli.main import cli
+from soundsright.core.errors import UsageError
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "published_rules.json"
+
+
+def rules(*arguments):
+    return CliRunner().invoke(cli, ["rules", *map(str, arguments)])
+
+
+def test_check_ends_with_the_count():
+    result = rules("check", GOLDEN)
+    assert result.exit_code == 0
+    assert result.output.splitlines()[-1] == "920 passed, 0 failed"
+
+
+def test_check_prints_each_mismatch_and_fails(tmp_path):
+    vectors = json.loads(GOLDEN.read_text())
+    wrong = {"margin": vectors["margin"][:5], "scoring": vectors["scoring"][:1]}
+    wrong["margin"][2]["expected_beats"] = not wrong["margin"][2]["expected_beats"]
+    wrong["scoring"][0]["expected"]["overall"][0] += 0.001
+    path = tmp_path / "wrong.json"
+    path.write_text(json.dumps(wrong))
+    result = rules("check", path)
+    lines = result.output.splitlines()
+    assert result.exit_code == 1
+    assert lines[-1] == "12 passed, 2 failed"
+    assert [line.split(":")[0] for line in lines[:-1]] == ["margin 2", "scoring 0, overall"]
+
+
+def test_show_explains_every_rule_and_names_the_digest():
+    result = rules("show")
+    assert result.output.startswith("soundsright-v3  ")
+    for word in ("Margin in dB", "Holm", "Remainder", "Emission floor", "Copies", "Unprocessed"):
+        assert word in result.output
+    assert "45 to the winner, 5 to the others" in result.output
+    assert "Holm" not in rules("show", "soundsright-v2").output
+
+
+def test_show_json_is_what_the_digest_is_taken_over():
+    import hashlib
+
+    text = rules("show", "soundsright-v2", "--json").output.strip()
+    assert hashlib.sha256(text.encode()).hexdigest() in rules("show", "soundsright-v2").output
+
+
+def test_simulate_shows_decisions_and_shares():
+    result = rules("simulate", "--entries", "4", "--clips", "60")
+    assert result.exit_code == 0
+    assert "unprocessed" in result.output
+    assert "champion_mean" in result.output
+    assert result.output == rules("simulate", "--entries", "4", "--clips", "60").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "soundsright-v9"], "Unknown ruleset 'soundsright-v9'"),
+        (["show", "missing.toml"], "missing.toml cannot be read"),
+        (["check", "missing.json"], "missing.json cannot be read"),
+    ],
+)
+def test_bad_input_is_named(arguments, message):
+    error = rules(*arguments).exception
+    assert isinstance(error, UsageError)
+    assert message in str(error)
+
+
+@pytest.mark.parametrize("text", ["not json", "[1]", "{}", "[" * 100_000])
+def test_a_file_that_holds_no_examples_is_named(tmp_path, text):
+    path = tmp_path / "vectors.json"
+    path.write_text(text)
+    assert isinstance(rules("check", path).exception, UsageError)
+
+
+def test_an_organisers_mistake_is_one_message(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[[competition]]\ntask = "DENOISING"\nsample_rate = 16000\n')
+    error = rules("show", path).exception
+    assert str(error).startswith(
+        f"{path}, competition 1: unknown key 'sample_rate'. Did you mean 'sample_rate_hz'?"
+    )

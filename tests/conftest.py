@@ -1,0 +1,175 @@
+"""Fixtures that tests of several layers share: clips, models made of a few lines, the sandboxes of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundsright.adapters.docker_build import BuildLimits
+from soundsright.adapters.docker_engine import OWNER_LABEL, Engine, owner
+from soundsright.adapters.sandbox_bubblewrap import BubblewrapSandbox
+from soundsright.adapters.sandbox_docker import DockerSandbox, DockerSettings
+from soundsright.adapters.sandbox_process import ProcessSandbox
+from soundsright.core.audio import Audio, on_pcm16_grid
+from soundsright.core.competition import PUBLISHED
+from soundsright.core.content import content_hash, files_below, sha256_of_file
+from soundsright.core.ports import DegradedClip, Sandbox
+from soundsright.core.submission import FetchedModel, ModelRef, Submission
+from tests.engines import BASE, NoEngine, container_engine
+
+MakeModel = Callable[..., FetchedModel]
+KIT = Path(__file__).parent / "hostile" / "kit" / "server.py"
+DOCKERFILE = f'FROM {BASE}\nWORKDIR /app\nCOPY . .\nCMD ["python", "app.py"]\n'
+
+
+def noise_clip(clip_id: str, seed: int = 0, samples: int = 8_000, rate_hz: int = 16_000) -> DegradedClip:
+    rng = np.random.default_rng(seed)
+    return DegradedClip(clip_id, Audio(on_pcm16_grid(0.1 * rng.standard_normal(samples)), rate_hz))
+
+
+@pytest.fixture
+def clips() -> tuple[DegradedClip, ...]:
+    """Three clips of half a second and less, each of its own length."""
+    return tuple(noise_clip(f"clip-{i}", seed=i, samples=8_000 - 100 * i) for i in range(3))
+
+
+@pytest.fixture
+def make_model(tmp_path: Path) -> MakeModel:
+    """Writes a model: the body of its `app.py`, which may subclass `Model`, and its Dockerfile."""
+
+    def make(app: str = "serve(Model())", *, name: str = "model", dockerfile: str = DOCKERFILE) -> FetchedModel:
+        folder = tmp_path / name
+        folder.mkdir()
+        folder.chmod(0o755)
+        (folder / "app.py").write_text(f"from server import *\n\n{app}\n")
+        (folder / "Dockerfile").write_text(dockerfile)
+        shutil.copy(KIT, folder / "server.py")
+        return fetched(folder)
+
+    return make
+
+
+def fetched(folder: Path) -> FetchedModel:
+    """A folder as a hub would hand it over."""
+    submission = Submission(
+        uid=1,
+        hotkey=f"hk-{folder.name}",
+        competition=PUBLISHED[0],
+        model=ModelRef("ns", "model", "0" * 40),
+        block=1,
+    )
+    hashes = {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files_below(folder)}
+    return FetchedModel(submission, folder, content_hash=content_hash(hashes), checkpoint_hashes=())
+
+
+@pytest.fixture(
+    params=[
+        "process",
+        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
+        pytest.param("docker", marks=pytest.mark.docker),
+    ]
+)
+def sandbox(request: pytest.FixtureRequest) -> Sandbox:
+    """Each sandbox of this machine in turn; skips with the reason where one cannot be used."""
+    if request.param == "docker":
+        return docker_sandbox(request.getfixturevalue("engine"))
+    chosen = ProcessSandbox() if request.param == "process" else _bubblewrap()
+    if (obstacle := chosen.available()) is not None:
+        pytest.skip(f"{chosen.name}: {obstacle}")
+    return chosen
+
+
+def docker_sandbox(engine: Engine) -> DockerSandbox:
+    return DockerSandbox(engine, settings=DockerSettings(build=BuildLimits(network="none"), round_id="round-1"))
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """A container engine with the tests' base image."""
+    try:
+        with container_engine() as found:
+            yield found
+    except NoEngine as e:
+        pytest.skip(f"no container engine: {e}")
+
+
+@functools.cache
+def _bubblewrap() -> BubblewrapSandbox:
+    return BubblewrapSandbox()
+
+
+@pytest.fixture
+def left_behind(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], list[str]]]:
+    """What models of this test have on the machine now: processes, private directories, control groups, containers.
+
+    What was seen once is looked for again, wherever it may have gone. Others' models on the machine do not count.
+    """
+    engine = request.getfixturevalue("engine") if "docker" in request.node.nodeid else None
+    with tempfile.TemporaryDirectory(prefix="t-") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        seen: set[str] = set()
+
+        def look() -> list[str]:
+            processes = _descendants(os.getpid())
+            if engine is not None:
+                ours = {"label": f"{OWNER_LABEL}={owner()}"}
+                for container in engine.client.containers.list(all=True, filters=ours):
+                    seen.add(f"container {container.id}")
+                    for pid in (int(row[1]) for row in container.top()["Processes"]):
+                        processes |= {pid} | _descendants(pid)
+            seen.update(f"/proc/{pid} {_start_of(pid)}" for pid in processes)
+            seen.update(group for pid in processes for group in _control_groups(pid))
+            seen.update(str(path) for path in Path(folder).glob("sr-*"))
+            return sorted(trace for trace in seen if _exists(trace, engine))
+
+        yield look
+
+
+def _exists(trace: str, engine: Engine | None) -> bool:
+    name, _, detail = trace.partition(" ")
+    if name == "container":
+        assert engine is not None
+        return bool(engine.client.containers.list(all=True, filters={"id": detail}))
+    return Path(name).exists() and (not detail or _start_of(int(name.rpartition("/")[2])) == detail)
+
+
+def _start_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return ""
+
+
+def _descendants(root: int) -> set[int]:
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    below: set[int] = set()
+    while more := {pid for pid, parent in parents.items() if parent in below | {root}} - below:
+        below |= more
+    return {pid for pid in below if "dockerd" not in _command_of(pid) and "containerd" not in _command_of(pid)}
+
+
+def _command_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text()
+    return ""
+
+
+def _control_groups(pid: int) -> Iterator[str]:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if "/soundsright-" in path:
+                yield f"/sys/fs/cgroup/{controllers}{path}"
