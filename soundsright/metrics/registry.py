@@ -177,7 +177,7 @@ _BUILT_IN = (
         "dB",
         -60.0,
         100.0,
-        "the difference to the clean signal is the noise; hears level and sign",
+        "The difference to the clean signal counts as noise, so level and sign are heard",
     ),
     _higher(
         "SSNR",

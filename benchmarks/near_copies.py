@@ -1,0 +1,97 @@
+"""How alike the outputs of independently made enhancers are, and those of copies of one: what sets the threshold.
+
+    python benchmarks/near_copies.py [--clips 24] [--seed 1] [--competition DENOISING_16000HZ]
+
+Prints the median agreement in dB (`ranking.near_copies`) of each pair of models under models/, then of one model
+against disguised copies of itself: quieter, rounded to 12 bits, with noise 40 dB below the speech, mixed with a
+tenth of the input, and low-passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+from enhancers import ENTRIES, available
+
+from soundsright.core.audio import Samples
+from soundsright.core.competition import PUBLISHED, Competition, competition_by_id
+from soundsright.data.clips import draw_clip
+from soundsright.data.corpora import Corpus
+from soundsright.ranking.near_copies import NEAR_COPY_DB, median_agreement_db
+
+
+def smoothed(output: Samples, _noisy: Samples) -> Samples:
+    return np.convolve(output, np.float32([0.05, 0.9, 0.05]), mode="same").astype(np.float32)
+
+
+def with_noise(output: Samples, _noisy: Samples) -> Samples:
+    rng = np.random.default_rng(0)
+    level = np.sqrt(np.mean(output**2)) * 10 ** (-40 / 20)
+    return (output + level * rng.standard_normal(len(output))).astype(np.float32)
+
+
+DISGUISES: dict[str, Callable[[Samples, Samples], Samples]] = {
+    "6 dB quieter": lambda output, _noisy: output * np.float32(0.5),
+    "12 bits": lambda output, _noisy: (np.rint(output * 2048) / 2048).astype(np.float32),
+    "noise at -40 dB": with_noise,
+    "a tenth of the input": lambda output, noisy: np.float32(0.9) * output + np.float32(0.1) * noisy,
+    "low-passed": smoothed,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--competition", help="one of the four; all of them, if not given")
+    options = parser.parse_args()
+    models = dict(available(ENTRIES))
+    corpus = Corpus.open()
+    independent: list[float] = []
+    disguised: dict[str, list[float]] = {name: [] for name in DISGUISES}
+    for competition in [competition_by_id(options.competition)] if options.competition else PUBLISHED:
+        apart, alike = agreements(competition, models, corpus, options.clips, options.seed)
+        independent += apart
+        for name, values in alike.items():
+            disguised[name] += values
+    above = sum(value >= NEAR_COPY_DB for value in independent)
+    bound = 1 - 0.05 ** (1 / len(independent))
+    print(f"\nindependent pairs: {len(independent)}, the most alike {max(independent):.1f} dB")
+    print(f"above the threshold of {NEAR_COPY_DB:g} dB: {above}; with none, the rate of false alarms per pair is")
+    print(f"below {bound:.1%} with 95 % confidence")
+    for name, values in disguised.items():
+        found = sum(value >= NEAR_COPY_DB for value in values)
+        print(f"copies, {name}: {found} of {len(values)} found, {min(values):.1f} to {max(values):.1f} dB")
+
+
+def agreements(
+    competition: Competition, models: dict, corpus: Corpus, count: int, seed: int
+) -> tuple[list[float], dict[str, list[float]]]:
+    clips = [draw_clip(competition, seed, i, corpus=corpus) for i in range(count)]
+    clean, noisy = [c.clean.samples for c in clips], [c.degraded.samples for c in clips]
+    outputs = {
+        name: [np.asarray(m.enhance(x, competition.sample_rate_hz), dtype=np.float32) for x in noisy]
+        for name, m in models.items()
+    }
+    print(f"\n{competition.title}, {count} clips")
+    apart = []
+    for one, other in itertools.combinations(outputs, 2):
+        value = median_agreement_db(clean, outputs[one], outputs[other])
+        if value is not None:
+            apart.append(value)
+            print(f"  {one:<16}{other:<16}{value:>7.1f} dB")
+    alike: dict[str, list[float]] = {name: [] for name in DISGUISES}
+    for output in outputs.values():
+        for name, disguise in DISGUISES.items():
+            copy = [disguise(y, x) for y, x in zip(output, noisy, strict=True)]
+            value = median_agreement_db(clean, output, copy)
+            if value is not None:
+                alike[name].append(value)
+    return apart, alike
+
+
+if __name__ == "__main__":
+    main()

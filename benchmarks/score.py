@@ -1,0 +1,276 @@
+"""What scoring costs, beside the naive way and other packages, with the agreement of their values, all in one run.
+
+    python benchmarks/score.py [--clips 100] [--seconds 4] [--rates 16000 48000] [--dnsmos 2] [--workers 1 2]
+
+Clips are shipped recordings in noise, brought to one length, and an enhanced version with the noise 8 dB lower,
+written as 16-bit WAV. The naive way loops over `pesq`, `pystoi` and NumPy and reads its files once per metric.
+Times are milliseconds of processor time per clip on one thread; the ratios of one run compare, the milliseconds
+do not. Packages of `benchmarks/requirements-score.txt` that are not installed are named and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# Read when NumPy and torch are first imported, which the next lines do.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from soundsright.adapters.pool import ProcessPool
+from soundsright.core.audio import Audio, on_pcm16_grid
+from soundsright.core.competition import PUBLISHED
+from soundsright.data.clips import draw_clip
+from soundsright.data.corpora import Corpus
+from soundsright.metrics.suite import score_clip, warm_up
+from soundsright.services.scoring import ScoreOptions, score_files, score_set
+
+Signal = NDArray[np.floating]
+Measure = Callable[[Signal, Signal, Signal, int], float]
+
+SUITE = ("PESQ_WB", "STOI", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR", "SNR")
+OTHERS = ("PESQ_NB", "SSNR", "LSD", "COVL")
+
+
+def write_clips(folder: Path, rate: int, count: int, seconds: float) -> list[str]:
+    """`clean`, `noisy` and `enhanced` WAVs of one length."""
+    competition = next(c for c in PUBLISHED if c.sample_rate_hz == rate)
+    corpus = Corpus.open()
+    names = []
+    for side in ("clean", "noisy", "enhanced"):
+        (folder / side).mkdir(parents=True)
+    for index in range(count):
+        clip = draw_clip(competition, 1, index, corpus=corpus)
+        clean, noisy = (np.resize(a.samples, round(seconds * rate)) for a in (clip.clean, clip.degraded))
+        for side, signal in (("clean", clean), ("noisy", noisy), ("enhanced", clean + 0.4 * (noisy - clean))):
+            soundfile.write(folder / side / f"{clip.id}.wav", on_pcm16_grid(signal), rate, subtype="PCM_16")
+        names.append(clip.id)
+    return names
+
+
+def naive_measures() -> dict[str, Measure]:
+    """The usual loop: each measure by its package or a line of NumPy."""
+    import pystoi
+    import soxr
+    from pesq import pesq
+
+    def si_sdr(s: Signal, e: Signal, y: Signal, rate: int) -> float:
+        a = np.dot(e, s) / np.dot(s, s)
+        return float(10 * np.log10(np.sum((a * s) ** 2) / np.sum((e - a * s) ** 2)))
+
+    def si_sir(s: Signal, e: Signal, y: Signal, rate: int) -> float:
+        n = y - s
+        a, b = np.dot(e, s) / np.dot(s, s), np.dot(e, n) / np.dot(n, n)
+        return float(10 * np.log10(np.sum((a * s) ** 2) / np.sum((b * n) ** 2)))
+
+    def si_sar(s: Signal, e: Signal, y: Signal, rate: int) -> float:
+        n = y - s
+        a, b = np.dot(e, s) / np.dot(s, s), np.dot(e, n) / np.dot(n, n)
+        return float(10 * np.log10(np.sum((a * s) ** 2) / np.sum((e - a * s - b * n) ** 2)))
+
+    def pesq_wb(s: Signal, e: Signal, y: Signal, rate: int) -> float:
+        if rate != 16_000:
+            s, e = (soxr.resample(x.astype(np.float32), rate, 16_000, quality="HQ") for x in (s, e))
+        return float(pesq(16_000, s.astype(np.float32), e.astype(np.float32), "wb"))
+
+    return {
+        "PESQ_WB": pesq_wb,
+        "STOI": lambda s, e, y, rate: float(pystoi.stoi(s, e, rate)),
+        "ESTOI": lambda s, e, y, rate: float(pystoi.stoi(s, e, rate, extended=True)),
+        "SI_SDR": si_sdr,
+        "SI_SIR": si_sir,
+        "SI_SAR": si_sar,
+        "SNR": lambda s, e, y, rate: float(10 * np.log10(np.sum(s**2) / np.sum((s - e) ** 2))),
+    }
+
+
+def package_measures() -> Iterator[tuple[str, str, Measure]]:
+    """Package, our metric, and the package's measure of it; a package that is missing is named."""
+    try:
+        import torch
+        from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio, signal_noise_ratio
+        from torchmetrics.functional.audio.pesq import perceptual_evaluation_speech_quality
+        from torchmetrics.functional.audio.stoi import short_time_objective_intelligibility
+
+        torch.set_num_threads(1)
+        t = torch.from_numpy
+        yield (
+            "torchmetrics",
+            "SI_SDR",
+            lambda s, e, y, r: float(scale_invariant_signal_distortion_ratio(t(e), t(s))),
+        )
+        yield "torchmetrics", "SNR", lambda s, e, y, r: float(signal_noise_ratio(t(e), t(s)))
+        yield "torchmetrics", "STOI", lambda s, e, y, r: float(short_time_objective_intelligibility(t(e), t(s), r))
+        yield (
+            "torchmetrics",
+            "ESTOI",
+            lambda s, e, y, r: float(short_time_objective_intelligibility(t(e), t(s), r, extended=True)),
+        )
+        yield (
+            "torchmetrics",
+            "PESQ_WB",
+            lambda s, e, y, r: (
+                float(perceptual_evaluation_speech_quality(t(e), t(s), r, "wb")) if r == 16_000 else np.nan
+            ),
+        )
+    except ImportError as missing:
+        print(f"torchmetrics is left out: {missing}")
+    try:
+        import torch
+        from torch_stoi import NegSTOILoss
+
+        losses: dict[tuple[int, bool], Callable[..., object]] = {}
+
+        def torch_stoi(s: Signal, e: Signal, rate: int, extended: bool) -> float:
+            loss = losses.setdefault((rate, extended), NegSTOILoss(rate, extended=extended))
+            return -float(loss(torch.from_numpy(e.astype(np.float32)), torch.from_numpy(s.astype(np.float32))))  # type: ignore[arg-type]
+
+        yield "torch-stoi", "STOI", lambda s, e, y, r: torch_stoi(s, e, r, False)
+        yield "torch-stoi", "ESTOI", lambda s, e, y, r: torch_stoi(s, e, r, True)
+    except (ImportError, OSError) as missing:  # it needs torchaudio, which has no build for machines without a GPU
+        print(f"torch-stoi is left out: {missing}")
+    try:
+        import fast_bss_eval
+
+        yield "fast_bss_eval", "SI_SDR", lambda s, e, y, r: float(fast_bss_eval.si_sdr(s[None], e[None])[0])
+    except ImportError as missing:
+        print(f"fast_bss_eval is left out: {missing}")
+
+
+def measure_rate(rate: int, count: int, seconds: float, workers: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ids = write_clips(folder, rate, count, seconds)
+        milliseconds: dict[tuple[str, str], float] = defaultdict(float)
+        differences: dict[tuple[str, str], float] = defaultdict(float)
+        naive, packages = naive_measures(), list(package_measures())
+
+        def timed(key: tuple[str, str], work: Callable[[], float]) -> float:
+            start = time.process_time()
+            value = work()
+            milliseconds[key] += (time.process_time() - start) * 1e3 / count
+            return value
+
+        def read(clip: str, side: str, dtype: str = "float64") -> Signal:
+            samples: Signal = soundfile.read(folder / side / f"{clip}.wav", dtype=dtype)[0]
+            return samples
+
+        def naive_way(clip: str, measure: Measure) -> float:
+            return measure(read(clip, "clean"), read(clip, "enhanced"), read(clip, "noisy"), rate)
+
+        for clip in ids:
+            scores: dict[str, float] = {}
+
+            def our_way(clip: str = clip, scores: dict[str, float] = scores) -> float:
+                sides = [Audio(read(clip, side, "float32"), rate) for side in ("clean", "enhanced", "noisy")]
+                scores.update(score_clip(*sides, SUITE))
+                return 0.0
+
+            timed(("ours", "suite"), our_way)
+            sides = [Audio(read(clip, side, "float32"), rate) for side in ("clean", "enhanced", "noisy")]
+            for group in ((m,) for m in (*SUITE, *OTHERS)):
+                timed(("ours", group[0]), lambda g=group, s=sides: score_clip(*s, g)[g[0]])  # type: ignore[misc]
+            timed(("ours", "STOI and ESTOI"), lambda s=sides: score_clip(*s, ("STOI", "ESTOI"))["STOI"])  # type: ignore[misc]
+            for metric, measure in naive.items():
+                value = timed(("naive", metric), lambda c=clip, m=measure: naive_way(c, m))  # type: ignore[misc]
+                key = ("naive", metric)
+                differences[key] = max(differences[key], abs(value - scores[metric]))
+            arrays = [read(clip, side) for side in ("clean", "enhanced", "noisy")]
+            for package, metric, measure in packages:
+                key = (package, metric)
+                value = timed(key, lambda m=measure, a=arrays: m(*a, rate))  # type: ignore[misc]
+                differences[key] = max(differences[key], abs(value - scores[metric]))
+        milliseconds["naive", "suite"] = sum(milliseconds["naive", metric] for metric in SUITE)
+        milliseconds["naive", "STOI and ESTOI"] = milliseconds["naive", "STOI"] + milliseconds["naive", "ESTOI"]
+        print(f"\n### {count} clips of {seconds:g} s at {rate} Hz, ms per clip and core\n")
+        columns = ["ours", "naive", *dict.fromkeys(package for package, _, _ in packages)]
+        print("| | " + " | ".join(columns) + " | naive by ours |")
+        print("| --- |" + " ---: |" * (len(columns) + 1))
+        for row in (*SUITE, "STOI and ESTOI", "suite", *OTHERS):
+            cells = [f"{milliseconds[c, row]:.2f}" if (c, row) in milliseconds else "" for c in columns]
+            both = ("naive", row) in milliseconds
+            ratio = f"{milliseconds['naive', row] / milliseconds['ours', row]:.1f}" if both else ""
+            print(f"| {row} | " + " | ".join(cells) + f" | {ratio} |")
+        print("\nLargest difference of a clip's score from ours\n")
+        print("| | " + " | ".join(columns[1:]) + " |\n| --- |" + " ---: |" * (len(columns) - 1))
+        for row in SUITE:
+            cells = [f"{differences[c, row]:.1e}" if (c, row) in differences else "" for c in columns[1:]]
+            print(f"| {row} | " + " | ".join(cells) + " |")
+        print(f"\nWall-clock of the suite over all clips by workers ({os.cpu_count()} cores)\n")
+        print("| workers | s | speed-up |\n| ---: | ---: | ---: |")
+        base = 0.0
+        clips = score_set(folder / "clean", folder / "enhanced", folder / "noisy")
+        for number in workers:
+            pool = ProcessPool(number, warm_up=warm_up)
+            score_files(clips, ScoreOptions(SUITE), pool=pool)
+            start = time.perf_counter()
+            score_files(clips, ScoreOptions(SUITE), pool=pool)
+            elapsed = time.perf_counter() - start
+            base = base or elapsed * number
+            pool.close()
+            print(f"| {number} | {elapsed:.2f} | {base / elapsed:.2f} |")
+
+
+def measure_dnsmos(count: int, seconds: float) -> None:
+    """DNSMOS as packaged and as run here, wall-clock, since the package takes all cores."""
+    from soundsright.metrics.mos import dnsmos
+
+    corpus = Corpus.open()
+    clips = [
+        np.resize(draw_clip(PUBLISHED[0], 1, i, corpus=corpus).degraded.samples, round(seconds * 16_000))
+        for i in range(count)
+    ]
+    try:
+        from speechmos import dnsmos as package
+    except ImportError as missing:
+        print(f"speechmos as packaged is left out: {missing}")
+        return
+    package.run(clips[0], 16_000)
+    dnsmos(clips[0])
+    wall: dict[str, float] = defaultdict(float)
+    processor: dict[str, float] = defaultdict(float)
+    largest = 0.0
+    for clip in clips:
+        values = {}
+        for way, work in (("speechmos", lambda c=clip: package.run(c, 16_000)), ("ours", lambda c=clip: dnsmos(c))):
+            start, used = time.perf_counter(), time.process_time()
+            values[way] = work()
+            wall[way] += (time.perf_counter() - start) / count
+            processor[way] += (time.process_time() - used) / count
+        theirs, ours = values["speechmos"], values["ours"]
+        pairs = [(theirs["sig_mos"], ours.sig), (theirs["bak_mos"], ours.bak), (theirs["ovrl_mos"], ours.ovrl)]
+        largest = max(largest, *(abs(a - b) for a, b in [*pairs, (theirs["p808_mos"], ours.p808)]))
+    print(f"\n### DNSMOS, {count} clips of {seconds:g} s, s per clip\n")
+    print("| | wall-clock | processor |\n| --- | ---: | ---: |")
+    for way in ("speechmos", "ours"):
+        print(f"| {way} | {wall[way]:.2f} | {processor[way]:.2f} |")
+    print(f"\nLargest difference: {largest:.1e}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--rates", type=int, nargs="+", default=[16_000, 48_000], choices=[16_000, 48_000])
+    parser.add_argument("--dnsmos", type=int, default=2, help="clips for DNSMOS; 0 leaves it out")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")  # other packages' deprecations
+    warm_up()
+    for rate in arguments.rates:
+        measure_rate(rate, arguments.clips, arguments.seconds, arguments.workers)
+    if arguments.dnsmos:
+        measure_dnsmos(arguments.dnsmos, arguments.seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""How many state operations a second the database takes, and whether it slows with the number of rounds.
+
+    python benchmarks/state.py [--url postgresql://...]
+
+Every write is committed to the disk before the next. "clip results" come in batches of 25, as an entry's clips do;
+"single" is one clip in one transaction.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+from soundsright.adapters.state import SqlState
+from soundsright.core.results import ClipResult
+
+SCORES = {"PESQ_WB": 2.345678901234567, "ESTOI": 0.7654321, "SI_SDR": 12.34567, "SI_SIR": 20.1, "SI_SAR": 13.37}
+
+
+def clips(start: int, count: int) -> list[ClipResult]:
+    return [ClipResult(f"clip-{start + i:06d}", scores=SCORES) for i in range(count)]
+
+
+def rate(count: int, work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--url", help="another database; a temporary SQLite file otherwise")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        state = SqlState(options.url or Path(folder) / "state.db")
+        print(f"opened and created in {time.perf_counter() - started:.3f} s")
+        state.begin_round("warm", {})
+        print(f"{'rounds held':>12}{'clip results/s':>16}{'single/s':>10}{'steps/s':>9}{'read/s':>9}{'peak MB':>9}")
+        for number in range(1, 41):
+            name = f"round-{number}"
+            state.begin_round(name, {})
+            tracemalloc.start() if number in (1, 10, 40) else None
+
+            def write_batches(name: str = name) -> None:
+                for batch in range(80):
+                    state.add_clip_results(name, "entry", clips(batch * 25, 25))
+
+            batched = rate(2_000, write_batches)
+            if number not in (1, 10, 40):
+                continue
+            single = rate(
+                200, lambda name=name: [state.add_clip_results(name, "one", clips(i, 1)) for i in range(200)]
+            )
+            steps = rate(200, lambda name=name: [state.finish_step(name, f"s{i}", {"n": i}) for i in range(200)])
+            read = rate(2_000, lambda name=name: state.clip_results(name, "entry"))
+            peak_mb = tracemalloc.get_traced_memory()[1] / 1e6
+            tracemalloc.stop()
+            print(f"{number:>12}{batched:>16.0f}{single:>10.0f}{steps:>9.0f}{read:>9.0f}{peak_mb:>9.1f}")
+        state.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Copies that no hash shows, found in files."""
+
+import numpy as np
+
+from soundsright.core.audio import Audio
+from soundsright.core.submission import FetchedModel
+from soundsright.ranking.duplicates import DuplicateRule, without_duplicates
+from soundsright.services.clipset import ClipSet, write_wav
+from soundsright.services.fingerprints import near_copy_pairs, same_tensor_pairs
+from tests.ranking.builders import ONE_METRIC, entry
+
+
+def tensors(seed):
+    rng = np.random.default_rng(seed)
+    return {f"t{i}": rng.standard_normal(300).astype(np.float32) for i in range(6)}
+
+
+def test_the_same_weights_in_another_format_are_refused_with_evidence(tmp_path):
+    models = []
+    for uid, (seed, dtype) in enumerate([(1, np.float32), (1, np.float16), (2, np.float32)]):
+        folder = tmp_path / str(uid)
+        folder.mkdir()
+        np.savez(folder / "weights.npz", **{name: t.astype(dtype) for name, t in tensors(seed).items()})
+        (folder / "app.py").write_text("print('no weights')\n" * 100)
+        models.append(FetchedModel(entry(uid), folder, f"content{uid}", (f"hash{uid}",)))
+    unique = without_duplicates(models, likenesses=same_tensor_pairs(models))
+    assert [m.submission.uid for m in unique.kept] == [0, 2]
+    refusal = unique.duplicates[0].refusal()
+    assert refusal.code == "same_tensors"
+    assert refusal.evidence["shared_tensors"] == "100.0%"
+
+
+def test_models_that_answer_as_one_are_paired(tmp_path):
+    rng = np.random.default_rng(0)
+    ids = [f"clip-{i}" for i in range(4)]
+    entries = [entry(uid) for uid in range(3)]
+    for kind in ("clean", *(f"enhanced/{e.entry_id}" for e in entries)):
+        (tmp_path / kind).mkdir(parents=True)
+    for clip_id in ids:
+        clean = (0.1 * rng.standard_normal(3_000)).astype(np.float32)
+        error, other = (0.01 * rng.standard_normal((2, 3_000))).astype(np.float32)
+        write_wav(tmp_path / "clean" / f"{clip_id}.wav", Audio(clean, 16_000))
+        for one, output in zip(
+            entries, (clean + error, np.float32(0.7) * (clean + error), clean + other), strict=True
+        ):
+            if clip_id != "clip-3":
+                path = tmp_path / "enhanced" / one.entry_id / f"{clip_id}.wav"
+                write_wav(path, Audio(output, 16_000))
+    clips = ClipSet(ONE_METRIC, 1, tmp_path, dict.fromkeys(ids, ""), {}, {})
+    (pair,) = near_copy_pairs(clips, tmp_path / "enhanced", entries)
+    assert (pair.first, pair.second) == (entries[0].entry_id, entries[1].entry_id)
+    assert pair.rule is DuplicateRule.NEAR_COPY

@@ -1,0 +1,282 @@
+"""Folders of recordings: what is paired, what fails, what is refused, and that every clip of the set counts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from soundsright.adapters.pool import ProcessPool
+from soundsright.core.errors import UsageError
+from soundsright.core.results import ClipResult, Failure
+from soundsright.metrics.registry import METRICS, floors
+from soundsright.metrics.suite import warm_up
+from soundsright.services.score_report import (
+    clip_line,
+    clusters_of,
+    read_clip_lines,
+    read_report,
+    report_json,
+    summaries,
+    write_parquet,
+)
+from soundsright.services.scoring import (
+    ScoredClip,
+    ScoreOptions,
+    chosen_metrics,
+    digest_of_inputs,
+    listed_files,
+    score_files,
+    score_set,
+)
+
+OPTIONS = ScoreOptions(("STOI", "SI_SDR", "SI_SIR"))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Three clips of one second: clean, enhanced, noisy."""
+    paths = tuple(tmp_path / side for side in ("clean", "enhanced", "noisy"))
+    for path in paths:
+        (path / "sub").mkdir(parents=True)
+    for index, name in enumerate(("a", "b", "sub/c")):
+        rng = np.random.default_rng(index)
+        clean = rng.standard_normal(16_000) * np.abs(np.sin(np.arange(16_000) / 900)) * 0.1
+        noise = 0.03 * rng.standard_normal(16_000)
+        for path, signal in zip(paths, (clean, clean + 0.3 * noise, clean + noise), strict=True):
+            soundfile.write(path / f"{name}.wav", signal, 16_000)
+    return paths  # type: ignore[return-value]
+
+
+def scored(folders: tuple[Path, Path, Path], options: ScoreOptions = OPTIONS) -> dict[str, ClipResult]:
+    return {clip.clip_id: clip for clip in score_files(score_set(*folders), options)}
+
+
+def test_files_are_paired_by_their_path_below_the_folder(folders: tuple[Path, Path, Path]) -> None:
+    results = scored(folders)
+    assert list(results) == ["a", "b", "sub/c"]
+    assert all(clip.scores is not None and clip.scores["SI_SDR"] > 15 for clip in results.values())
+
+
+def _write(path: Path, samples: np.ndarray, rate: int = 16_000) -> None:
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (Path.unlink, "missing"),
+        (lambda path: path.write_bytes(b"RIFF no audio at all"), "format"),
+        (lambda path: path.write_bytes(b""), "format"),
+        (lambda path: _write(path, np.ones(15_999)), "length"),
+        (lambda path: _write(path, np.ones(16_000), 8_000), "rate"),
+        (lambda path: _write(path, np.ones((16_000, 2))), "shape"),
+        (lambda path: _write(path, np.full(16_000, np.nan)), "not_finite"),
+        (lambda path: _write(path, np.full(16_000, np.inf)), "not_finite"),
+    ],
+)
+def test_each_fault_of_one_output_is_named_and_costs_that_clip_alone(folders, spoil, code) -> None:  # type: ignore[no-untyped-def]
+    before = scored(folders)
+    spoil(folders[1] / "b.wav")
+    after = scored(folders)
+    assert after["b"].failure is not None
+    assert after["b"].failure.code == code
+    assert {name: clip for name, clip in after.items() if name != "b"} == {
+        name: clip for name, clip in before.items() if name != "b"
+    }
+    summary = summaries(list(after.values()), OPTIONS.metrics)["SI_SDR"]
+    assert (summary.n, summary.failed) == (3, 1)
+
+
+def test_no_fault_ever_raises_the_mean(folders: tuple[Path, Path, Path]) -> None:
+    honest = summaries(list(scored(folders).values()), OPTIONS.metrics)
+    (folders[1] / "a.wav").unlink()
+    spoiled = summaries(list(scored(folders).values()), OPTIONS.metrics)
+    for name in OPTIONS.metrics:
+        assert METRICS[name].at_least_as_good(honest[name].mean, spoiled[name].mean)
+        assert honest[name].mean != spoiled[name].mean
+
+
+def test_silence_is_an_answer_and_scores_the_floor(folders: tuple[Path, Path, Path]) -> None:
+    _write(folders[1] / "a.wav", np.zeros(16_000))
+    assert scored(folders)["a"].scores == floors(OPTIONS.metrics)
+
+
+def test_alignment_mends_a_delay_that_a_competition_would_not(folders: tuple[Path, Path, Path]) -> None:
+    samples, _ = soundfile.read(folders[1] / "a.wav")
+    _write(folders[1] / "a.wav", np.concatenate([np.zeros(300), samples]))
+    assert scored(folders)["a"].failure is not None
+    mended = scored(folders, ScoreOptions(OPTIONS.metrics, align=True))["a"]
+    assert mended.scores is not None
+    assert mended.scores["SI_SDR"] > 15
+
+
+def test_results_do_not_depend_on_the_number_of_workers(folders: tuple[Path, Path, Path]) -> None:
+    clips, options = score_set(*folders), ScoreOptions(("PESQ_WB", "ESTOI", "SI_SAR"))
+    here = score_files(clips, options)
+    pool = ProcessPool(2, warm_up=warm_up)
+    try:
+        assert score_files(clips, options, pool=pool) == here
+    finally:
+        pool.close()
+
+
+def test_a_resumed_run_keeps_what_has_not_changed(folders: tuple[Path, Path, Path]) -> None:
+    clips = score_set(*folders)
+    planted = ClipResult("a", scores={"STOI": 0.123, "SI_SDR": 1.0, "SI_SIR": 1.0})
+    done = {
+        clip.id: ScoredClip(planted if clip.id == "a" else ClipResult(clip.id, scores={}), digest)
+        for clip in clips.clips
+        if (digest := digest_of_inputs(clip, OPTIONS)) and clip.id != "b"
+    }
+    _write(folders[1] / "sub" / "c.wav", np.random.default_rng(9).standard_normal(16_000))
+    results = score_files(clips, OPTIONS, done=done)
+    assert results[0] == planted
+    assert all(result.scores for result in results)
+
+
+def test_folders_that_share_no_names_are_refused_with_examples(folders: tuple[Path, Path, Path]) -> None:
+    for path in list(folders[1].rglob("*.wav")):
+        path.rename(path.with_name(f"enhanced_{path.name}"))
+    with pytest.raises(UsageError, match=r"share no names .*a, b, sub/c.*enhanced_a"):
+        score_set(*folders)
+
+
+def test_an_unreadable_clean_file_is_refused_by_name(folders: tuple[Path, Path, Path]) -> None:
+    (folders[0] / "b.wav").write_bytes(b"not audio")
+    with pytest.raises(UsageError, match=r"b\.wav"):
+        score_set(*folders)
+
+
+def test_a_clean_file_with_nan_is_refused_by_name(folders: tuple[Path, Path, Path]) -> None:
+    _write(folders[0] / "b.wav", np.full(16_000, np.nan))
+    with pytest.raises(UsageError, match=r"b\.wav.*NaN"):
+        scored(folders)
+
+
+def test_two_rates_of_the_clean_side_are_refused_with_examples(folders: tuple[Path, Path, Path]) -> None:
+    _write(folders[0] / "b.wav", np.ones(16_000), 48_000)
+    with pytest.raises(UsageError, match=r"2 sample rates \(16000 Hz: a, sub/c; 48000 Hz: b\)"):
+        score_set(*folders)
+
+
+def test_a_noisy_side_that_lacks_a_clip_or_differs_is_refused(folders: tuple[Path, Path, Path]) -> None:
+    _write(folders[2] / "b.wav", np.ones(10))
+    with pytest.raises(UsageError, match=r"b\.wav: 10 samples"):
+        scored(folders)
+    (folders[2] / "b.wav").unlink()
+    with pytest.raises(UsageError, match="lacks b"):
+        score_set(*folders)
+
+
+def test_extra_outputs_are_named_and_do_not_count(folders: tuple[Path, Path, Path]) -> None:
+    shutil.copy(folders[1] / "a.wav", folders[1] / "z.wav")
+    found = score_set(*folders)
+    assert found.extra == ("z",)
+    assert len(found.clips) == 3
+
+
+def test_one_name_may_not_stand_for_two_files(folders: tuple[Path, Path, Path]) -> None:
+    shutil.copy(folders[1] / "a.wav", folders[1] / "a.flac")
+    with pytest.raises(UsageError, match="a stand for two files"):
+        score_set(*folders)
+
+
+def test_kaldi_lists_are_read_and_never_run(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    lists = []
+    for side in folders:
+        lists.append(tmp_path / f"{side.name}.scp")
+        lists[-1].write_text(f"utt-1 {side / 'a.wav'}\nutt-2 {side / 'b.wav'}\n\n")
+    assert [clip.id for clip in score_set(*lists).clips] == ["utt-1", "utt-2"]
+    lists[0].write_text("utt-1 touch /tmp/owned |\n")
+    with pytest.raises(UsageError, match="line 1"):
+        listed_files(lists[0])
+
+
+def test_a_folder_without_audio_and_a_file_that_is_no_list_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no audio"):
+        listed_files(tmp_path)
+    (tmp_path / "x.txt").write_text("x")
+    with pytest.raises(UsageError, match="neither a folder nor"):
+        listed_files(tmp_path / "x.txt")
+
+
+def test_metrics_are_chosen_once_each_and_checked_before_any_work() -> None:
+    assert chosen_metrics(["stoi", "STOI"], sample_rate_hz=16_000, has_noisy=False) == ("STOI",)
+    with pytest.raises(UsageError, match="SI_SIR needs the noisy"):
+        chosen_metrics(["SI_SIR"], sample_rate_hz=16_000, has_noisy=False)
+    with pytest.raises(UsageError, match="PESQ_WB is not defined at 8000"):
+        chosen_metrics(["PESQ_WB"], sample_rate_hz=8_000, has_noisy=False)
+
+
+RESULTS = (
+    ClipResult("a", scores={"STOI": 0.9}),
+    ClipResult("b", failure=Failure("missing", "no enhanced file")),
+)
+
+
+def test_the_report_has_its_documented_form() -> None:
+    report = json.loads(report_json(RESULTS, ["STOI"]))
+    assert set(report) == {"metrics", "clips"}
+    assert set(report["metrics"]["STOI"]) == {"mean", "low", "high", "median", "n", "failed"}
+    assert report["clips"] == [
+        {"id": "a", "scores": {"STOI": 0.9}, "failure": None},
+        {"id": "b", "scores": None, "failure": {"code": "missing", "detail": "no enhanced file"}},
+    ]
+
+
+def test_an_interval_stays_inside_the_metrics_range() -> None:
+    summary = summaries([ClipResult(str(i), scores={"STOI": v}) for i, v in enumerate((1.0, 0.2))], ["STOI"])[
+        "STOI"
+    ]
+    assert -1.0 <= summary.low <= summary.high <= 1.0
+
+
+def test_a_report_and_its_lines_are_read_back(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text(report_json(RESULTS, ["STOI"]))
+    assert read_report(tmp_path / "r.json") == RESULTS
+    (tmp_path / "r.jsonl").write_text("".join(clip_line(ScoredClip(clip, "00")) for clip in RESULTS))
+    assert read_report(tmp_path / "r.jsonl") == RESULTS
+
+
+def test_a_line_cut_by_a_crash_is_left_out(tmp_path: Path) -> None:
+    lines = "".join(clip_line(ScoredClip(clip, "00")) for clip in RESULTS)
+    (tmp_path / "r.jsonl").write_text(lines[:-20])
+    assert list(read_clip_lines(tmp_path / "r.jsonl")) == ["a"]
+    (tmp_path / "r.jsonl").write_text("x\n" + lines)
+    with pytest.raises(UsageError, match="line 1"):
+        read_clip_lines(tmp_path / "r.jsonl")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"clips": []}', '{"clips": [{"id": 1}]}', '{"clips": [{"id": "a", "scores": {"STOI": NaN}}]}',
+     '{"clips": [{"id": "a", "scores": {"STOI": 1}}, {"id": "a", "scores": {"STOI": 1}}]}', "\x00", "[" * 100_000],
+)  # fmt: skip
+def test_what_is_no_report_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(UsageError, match=r"r\.json"):
+        read_report(tmp_path / "r.json")
+
+
+def test_parquet_holds_a_row_per_clip(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    write_parquet(tmp_path / "r.parquet", RESULTS, ["STOI"])
+    assert parquet.read_table(tmp_path / "r.parquet").to_pylist() == [
+        {"id": "a", "STOI": 0.9, "failure_code": None, "failure_detail": None},
+        {"id": "b", "STOI": None, "failure_code": "missing", "failure_detail": "no enhanced file"},
+    ]
+
+
+def test_clusters_come_from_the_manifest(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text('{"id": "a", "speaker": "anna"}\n{"id": "b", "speaker": "ben"}\n')
+    assert clusters_of(manifest, ["b", "a"], "speaker") == ["ben", "anna"]
+    with pytest.raises(UsageError, match="no id and noise"):
+        clusters_of(manifest, ["a"], "noise")
+    with pytest.raises(UsageError, match="lacks 1 clips, c"):
+        clusters_of(manifest, ["a", "c"], "speaker")

@@ -1,0 +1,95 @@
+"""Whole rounds with faults: the invariants hold, a broken rule is noticed, and a seed replays."""
+
+import dataclasses
+
+import pytest
+
+from soundsright.ranking.rulesets import SOUNDSRIGHT_V2
+from soundsright.services import evaluation
+from soundsright.services import round as round_service
+from soundsright.services.invariants import Violation
+from soundsright.services.simulator import BackwardsChain, simulate
+
+SEEDS = 50
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, 10))
+def test_invariants_hold(first):
+    results = [simulate(seed, rounds=1) for seed in range(first, first + 10)]
+    assert sum(result.rounds for result in results) == 10
+    assert sum(result.restarts for result in results) > 10
+    assert all(result.checks == 30 for result in results)
+
+
+def test_invariants_hold_over_many_rounds_and_under_the_published_rules():
+    assert simulate(1_000, rounds=6).rounds == 6
+    assert simulate(1_001, rounds=3, ruleset=SOUNDSRIGHT_V2).rounds == 3
+
+
+def test_a_seed_replays_exactly():
+    assert simulate(7, rounds=2) == simulate(7, rounds=2)
+    assert simulate(7, rounds=2).digest != simulate(8, rounds=2).digest
+
+
+class TestBrokenRulesAreNoticed:
+    """A copy-protection, a count, a payment and a memory, each broken on purpose."""
+
+    def violated(self, **options):
+        with pytest.raises(Violation) as caught:
+            play_some(**options)
+        return caught.value.invariant
+
+    def test_copies_that_win_over_originals(self):
+        assert "earliest" in self.violated(chain_view=BackwardsChain)
+
+    def test_copies_that_stay(self, monkeypatch):
+        keep_all = lambda models, **_options: round_service.Unique(tuple(models), ())  # noqa: E731
+        monkeypatch.setattr(round_service, "without_duplicates", keep_all)
+        assert "earliest" in self.violated()
+
+    def test_failed_clips_that_are_skipped(self, monkeypatch):
+        def without_failures(self, model, clips):
+            whole = recorded(self, model, clips)
+            scored = tuple(clip for clip in whole.clips if clip.failure is None)
+            return dataclasses.replace(whole, clips=scored or whole.clips)
+
+        recorded = evaluation.Evaluator._recorded
+        monkeypatch.setattr(evaluation.Evaluator, "_recorded", without_failures)
+        with pytest.raises((Violation, ValueError), match="clips"):
+            play_some()
+
+    def test_refused_entries_that_are_paid(self, monkeypatch):
+        honest = round_service.weights_of
+
+        def generous(boards, **options):
+            weights = honest(boards, **options)
+            refused = [r.uid for board in boards for r in board.refusals if r.uid is not None]
+            if not refused:
+                return weights
+            shared = {uid: weight / 2 for uid, weight in weights.by_uid.items()}
+            return round_service.Weights({**shared, refused[0]: shared.get(refused[0], 0.0) + 0.5})
+
+        monkeypatch.setattr(round_service, "weights_of", generous)
+        assert "refused" in self.violated()
+
+    def test_a_validator_that_does_everything_again(self, monkeypatch):
+        monkeypatch.setattr(
+            evaluation.Evaluator,
+            "evaluate",
+            lambda self, *args: (evaluate(self, *args), forget(self), evaluate(self, *args))[0],
+        )
+        assert "asks for each clip once" in self.violated()
+
+
+def play_some(**options):
+    for seed in range(12):
+        simulate(seed, rounds=2, **options)
+
+
+evaluate = evaluation.Evaluator.evaluate
+
+
+def forget(evaluator):
+    """Run the batches as if nothing had been recorded of them."""
+    state = evaluator.state
+    state._port._steps = {k: v for k, v in state._port._steps.items() if not k[1].startswith("enhanced:")}
