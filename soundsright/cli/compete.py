@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from soundsright.services.summary import Table
     from soundsright.services.trial import Staged, TrialEntry
 
-DEFAULT_CLIPS = 24
+DEFAULT_CLIPS = 20
 _FILE_COLUMNS = 140
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 ROUND_ID = "trial"

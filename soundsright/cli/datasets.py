@@ -55,7 +55,7 @@ def list_corpora() -> None:
 @click.option("--mirror", envvar="DATASETS_MIRROR", show_envvar=True, help="Take the archives from this address.")
 @click.option("--no-unpack", is_flag=True, help="Leave the archives packed.")
 @click.option("--yes", is_flag=True, help="Agree to the licence without being asked.")
-def fetch(name: str, out: Path, parts: tuple[str, ...], mirror: str | None, no_unpack: bool, yes: bool) -> None:  # fmt: skip
+def fetch(name: str, out: Path, parts: tuple[str, ...], mirror: str | None, no_unpack: bool, yes: bool) -> None:
     """Fetch the corpus NAME, or go on where a fetch stopped. The licence is shown first."""
     from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Corpora that users own the rights to and fetch themselves: where they are, and under which licence. Sizes in bytes.
+"""Corpora that users own the rights to and fetch themselves: where they are, under which licence; sizes in bytes.
 
 Checksums are those that the publisher or a widely used loader states; where there are none, the first fetch records
 its own.
@@ -38,7 +38,7 @@ class CorpusEntry:
 
     @property
     def non_commercial(self) -> bool:
-        return "NC" in self.licence.split("-") or "BY-NC" in self.licence
+        return "NC" in self.licence.split("-")
 
     def chosen(self, parts: tuple[str, ...]) -> tuple[RemoteFile, ...]:
         """The archives of those parts (file names without their ending), or of the default ones, or all.
@@ -70,10 +70,10 @@ def part_of(file_name: str) -> str:
 
 _OPENSLR = "https://www.openslr.org/resources"
 _DEMAND_SCENES = (
-    "DKITCHEN DLIVING DWASHING NFIELD NPARK NRIVER OHALLWAY OMEETING OOFFICE PCAFETER PRESTO PSTATION SPSQUARE "
-    "STRAFFIC TBUS TCAR TMETRO"
-).split()
-_ARNI_RANGES = "0-5 6-15 16-25 26-35 36-45 46-55".split()
+    "DKITCHEN", "DLIVING", "DWASHING", "NFIELD", "NPARK", "NRIVER", "OHALLWAY", "OMEETING", "OOFFICE",
+    "PCAFETER", "PRESTO", "PSTATION", "SCAFE", "SPSQUARE", "STRAFFIC", "TBUS", "TCAR", "TMETRO",
+)  # fmt: skip
+_ARNI_RANGES = ("0-5", "6-15", "16-25", "26-35", "36-45", "46-55")
 _LIBRISPEECH = {
     "dev-clean": ("76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3", 337_926_286),
     "test-clean": ("39fde525e59672dc6d1551919b1478f724438a95aa55f874b576be21967e6c23", 346_663_984),

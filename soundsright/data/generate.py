@@ -167,7 +167,11 @@ def generate(
 def _generate(job: SetJob, journal: Journal, workers: int, progress: Callable[[int, int], None]) -> SetReport:
     wanted = sorted(set(job.only)) or range(job.count)
     total = len(wanted)
-    units = [u for u in _units(job, wanted) if not all(index in journal for index in u.indices)]
+    if job.format.in_shards:
+        # A shard is one file: made as a whole or not at all.
+        units = [u for u in _units(job, wanted) if not all(index in journal for index in u.indices)]
+    else:
+        units = list(_units(job, [index for index in wanted if index not in journal]))
     made_now = 0
     progress(total - sum(len(u.indices) for u in units), total)
     with _Workers(job, workers) as pool:

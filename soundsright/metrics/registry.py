@@ -21,6 +21,9 @@ from soundsright.core.errors import UsageError
 
 ENTRY_POINT_GROUP = "soundsright.metrics"
 
+SCORE_DECIMALS = 10
+"""Scores are rounded so before anything is made of them: what mathematics libraries differ by lies 1e5 times lower."""
+
 ANY_RATE_HZ = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 WIDE_BAND_RATES_HZ = tuple(rate for rate in ANY_RATE_HZ if rate >= 16_000)
 
@@ -61,12 +64,12 @@ class Metric:
             raise ValueError(f"{self.name}: the floor {self.floor} is not the worst score {worst}")
 
     def bounded(self, value: float) -> float:
-        """The value inside the range; the floor where it is not a number.
+        """The value inside the range, to `SCORE_DECIMALS`; the floor where it is not a number.
 
         >>> metric("STOI").bounded(1.0000000000000002), metric("STOI").bounded(float("nan"))
         (1.0, -1.0)
         """
-        return self.floor if math.isnan(value) else min(max(value, self.low), self.high)
+        return self.floor if math.isnan(value) else min(max(round(value, SCORE_DECIMALS), self.low), self.high)
 
     def at_least_as_good(self, value: float, other: float) -> bool:
         """Whether `value` is as good as `other` or better, by the metric's direction."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from soundsright.core.audio import Samples
 from soundsright.metrics.compiled import compiled
+from soundsright.metrics.frames import sin_pi
 
 STOI_RATE_HZ = 10_000
 
@@ -49,17 +50,16 @@ def _polyphase_table(from_hz: int) -> tuple[int, int, NDArray[np.float64], int]:
     """Up and down factors, one row of reversed taps per output phase, and half the filter's length.
 
     A Kaiser-windowed sinc with 60 dB rejection and a transition of a tenth of the stop band (Kaiser's formulas).
-    Python's scalar `math` computes the taps: NumPy's vector routines differ in the last bit between processors.
     """
     divisor = math.gcd(STOI_RATE_HZ, from_hz)
     up, down = STOI_RATE_HZ // divisor, from_hz // divisor
-    stop_band = 1.0 / (2 * max(up, down))
+    steps = max(up, down)
+    stop_band = 1.0 / (2 * steps)
     half = math.ceil((_STOP_BAND_DB - 8) / (28.714 * stop_band / 10))
     beta = 0.1102 * (_STOP_BAND_DB - 8.7)
     taps = np.empty(2 * half + 1)
     for i in range(-half, half + 1):
-        angle = math.pi * 2 * stop_band * i
-        sinc = math.sin(angle) / angle if i else 1.0
+        sinc = sin_pi(i, steps) / (math.pi * i / steps) if i else 1.0
         window = _bessel_i0(beta * math.sqrt(1.0 - (i / half) ** 2)) / _bessel_i0(beta)
         taps[i + half] = 2 * up * stop_band * sinc * window
     taps *= up / math.fsum(taps)
