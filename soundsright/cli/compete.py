@@ -428,7 +428,10 @@ def _print_summary(
     sets = "  ".join(f"{c} {s.digest[:12]}" for c, s in outcome.sets.items())
     console.print()
     console.print("* pays a prize. ± is half the 95 % interval over the clips; a failed clip scores the floor.")
-    console.print(f"Weights set in block {outcome.weights_block} (uid: weight)  {weights}", soft_wrap=True)
+    if weights:
+        console.print(f"Weights    set in block {outcome.weights_block} (uid: weight)  {weights}", soft_wrap=True)
+    else:
+        console.print("Weights    none: nobody is paid. More clips make a smaller lead significant (--clips).")
     console.print(f"Sets       {sets}", soft_wrap=True)
     console.print(f"Work       {spent}  (summed over processes)", soft_wrap=True)
     console.print(f"Took       {wall_s:.0f} s, at most {peak_bytes / 1e9:.2f} GB of memory in all processes")

@@ -13,7 +13,8 @@
         ├── EngineUnavailable
         ├── HubUnavailable
         ├── ChainUnavailable
-        └── StateUnavailable
+        ├── StateUnavailable
+        └── WorkerDied               a job that ends its own process, even alone
 
 A caller decides by the branch: `UsageError` ends a command, `ModelFault` becomes a result, `EntryRefused` a line
 under the leaderboard, `InfrastructureFault` a retry.
@@ -120,3 +121,7 @@ class ChainUnavailable(InfrastructureFault):
 
 class StateUnavailable(InfrastructureFault):
     """The database does not answer, is locked, or its disk is full."""
+
+
+class WorkerDied(InfrastructureFault):
+    """A worker process ended in the middle of a job, and did so again when it had nothing else to do."""

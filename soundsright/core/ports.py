@@ -195,7 +195,10 @@ class StateStore(Protocol):
 class Pool(Protocol):
     """Workers for pure functions of picklable arguments."""
 
-    def submit(self, function: Callable[..., T], /, *args: Any) -> Future[T]: ...
+    def submit(self, function: Callable[..., T], /, *args: Any) -> Future[T]:
+        """The job's future. Its error is the job's own, or `WorkerDied` where the job ends its process."""
+        ...
+
     def close(self) -> None: ...
 
 

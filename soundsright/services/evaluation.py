@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soundsright.core.audio import Audio, on_pcm16_grid
-from soundsright.core.errors import InfrastructureFault, ModelFault, SoundsRightError
+from soundsright.core.errors import InfrastructureFault, ModelFault, SoundsRightError, WorkerDied
 from soundsright.core.ports import Answer, Clock, Pool, RunningModel, Sandbox, SandboxLimits, StateStore
 from soundsright.core.results import ClipResult, Evaluation, Failure, Timing
 from soundsright.core.submission import FetchedModel
@@ -196,7 +196,12 @@ class Evaluator:
             if isinstance(job, Failure):
                 results.append(ClipResult(clip_id, failure=job))
             else:
-                scored = job.result()
+                try:
+                    scored = job.result()
+                except WorkerDied as error:
+                    # It had a process to itself, so this answer did it: the clip fails, and nobody else's.
+                    results.append(ClipResult(clip_id, failure=Failure("unscorable", str(error))))
+                    continue
                 busy_s += scored.busy_s
                 results.append(ClipResult(clip_id, scores=scored.scores))
         self.state.add_clip_results(self.round_id, entry, results)
