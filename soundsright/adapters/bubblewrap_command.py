@@ -26,6 +26,9 @@ from soundsright.core.ports import SandboxLimits
 
 _ASK_TIMEOUT_S = 20.0
 _MAX_LINKS = 16
+_BIN = "/run/bin"
+_PROCESSORS = Path("/sys/devices/system/cpu")
+"""How many there are; numerical libraries read it."""
 
 
 def bubblewrap_arguments(
@@ -49,8 +52,18 @@ def bubblewrap_arguments(
     words += ["--seccomp", str(filter_fd), "--json-status-fd", str(status_fd)]
     words += ["--clearenv"]
     paths = [str(path / "bin") for path in mounts]
-    for name, value in model_environment(limits, path=os.pathsep.join([*paths, os.defpath])).items():
+    for name, value in model_environment(limits, path=os.pathsep.join([_BIN, *paths, os.defpath])).items():
         words += ["--setenv", name, value]
+    made: set[Path] = set()
+
+    def parents_of(path: Path) -> list[str]:
+        """Named one by one, since bubblewrap makes parents that only their owner may enter."""
+        missing = [parent for parent in reversed(path.parents[:-1]) if parent not in made]
+        made.update(missing)
+        return [word for parent in missing for word in ("--perms", "0755", "--dir", str(parent))]
+
+    for path in (Path("/etc/passwd"), Path(FOLDER), _PROCESSORS):
+        words += parents_of(path)
     words += ["--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         path = Path("/", name)
@@ -60,19 +73,13 @@ def bubblewrap_arguments(
             words += ["--ro-bind", str(path), str(path)]
     for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime"):
         words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    words += ["--ro-bind", str(private / "passwd"), "/etc/passwd"]
+    words += ["--ro-bind", str(private / "passwd"), "/etc/passwd", "--ro-bind", str(private / "bin"), _BIN]
     # Before the interpreter, which may lie below it.
     words += ["--perms", "1777", "--size", str(limits.tmpfs_bytes), "--tmpfs", "/tmp"]
-    made: set[Path] = set()
     for path in mounts:
-        # Named one by one, since bubblewrap makes parents that only their owner may enter.
-        for parent in reversed(path.parents[:-1]):
-            if parent not in made:
-                words += ["--perms", "0755", "--dir", str(parent)]
-                made.add(parent)
-        words += ["--ro-bind", str(path), str(path)]
+        words += [*parents_of(path), "--ro-bind", str(path), str(path)]
     words += ["--ro-bind", str(model), "/model", "--chdir", "/model"]
-    words += ["--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
+    words += ["--ro-bind-try", str(_PROCESSORS), str(_PROCESSORS)]
     words += ["--proc", "/proc", "--dev", "/dev"]
     words += ["--perms", "1777", "--size", str(SHM_BYTES), "--tmpfs", "/dev/shm"]
     words += ["--perms", "1777", "--size", str(RUN_BYTES), "--tmpfs", str(FOLDER)]

@@ -1,7 +1,8 @@
 """A private competition's chain in one SQLite file: blocks, registrations, commitments, weights.
 
 Blocks are counted from 0 and hashed over their parent, number and entropy; a write lands in the block after the
-head. One process advances the chain; any number may read it.
+head. One process advances the chain; any number may read it. Times are in seconds since the epoch. What was
+committed is kept with its block, so that the chain can be read as of any block.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import hashlib
 import math
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from soundsright.core.errors import ChainUnavailable
-from soundsright.core.ports import BlockRef, Neuron, TxResult
+from soundsright.core.errors import ChainUnavailable, UsageError
+from soundsright.core.ports import BlockRef, Neuron, Snapshot, TxResult
 from soundsright.core.submission import Commitment
 
 _SCHEMA = """
@@ -28,9 +30,16 @@ CREATE TABLE IF NOT EXISTS commitments (
 CREATE TABLE IF NOT EXISTS weights (
     validator TEXT NOT NULL, uid INTEGER NOT NULL, weight REAL NOT NULL, block INTEGER NOT NULL,
     PRIMARY KEY (validator, uid)) STRICT;
+CREATE TABLE IF NOT EXISTS block_times (number INTEGER PRIMARY KEY, made_at_s REAL NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS commitment_log (
+    hotkey TEXT NOT NULL, digest TEXT NOT NULL, block INTEGER PRIMARY KEY) STRICT;
+CREATE TABLE IF NOT EXISTS endpoints (
+    hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey), endpoint TEXT NOT NULL) STRICT;
 """
 
 MAX_COMMITMENT_CHARS = 128
+MAX_NEURONS = 4_096
+MAX_ENDPOINT_CHARS = 300
 
 
 def _system_entropy(_number: int) -> bytes:
@@ -49,15 +58,25 @@ def seeded_entropy(seed: int) -> Callable[[int], bytes]:
 class LocalChain:
     """The `Chain` port over one file, and the registrar's side: `register` and `advance`.
 
-    `entropy` gives the unpredictable part of each block's hash.
+    `entropy` gives the unpredictable part of each block's hash. A block is made at the time of the clock, or, where
+    `block_s` is given, that many seconds after the one before: a chain whose time runs as fast as it is advanced.
 
     Raises:
         ChainUnavailable: if the file cannot be opened, read or written.
     """
 
-    def __init__(self, path: Path, *, entropy: Callable[[int], bytes] = _system_entropy) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        entropy: Callable[[int], bytes] = _system_entropy,
+        block_s: float | None = None,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self._path = path
         self._entropy = entropy
+        self._block_s = block_s
+        self._now_s = now_s
         with self._transaction() as db:
             db.executescript(_SCHEMA)
             if db.execute("SELECT count(*) FROM blocks").fetchone()[0] == 0:
@@ -89,6 +108,11 @@ class LocalChain:
         number, parent = (row[0] + 1, row[1]) if row else (0, "0x" + "0" * 64)
         digest = hashlib.sha256(f"{parent}:{number}:".encode() + self._entropy(number)).hexdigest()
         db.execute("INSERT INTO blocks VALUES (?, ?)", (number, "0x" + digest))
+        before = db.execute("SELECT max(made_at_s) FROM block_times").fetchone()[0]
+        made_at_s = self._now_s() if before is None or self._block_s is None else before + self._block_s
+        # Never backwards, whatever the clock does: rounds are found by halving.
+        made_at_s = made_at_s if before is None else max(made_at_s, before)
+        db.execute("INSERT INTO block_times VALUES (?, ?)", (number, made_at_s))
         return BlockRef(number, "0x" + digest)
 
     def advance(self, blocks: int = 1) -> BlockRef:
@@ -113,28 +137,56 @@ class LocalChain:
             raise ChainUnavailable(f"The local chain has no block {number} yet", "Wait for it.")
         return str(row[0])
 
+    def timestamp_s(self, number: int) -> float:
+        with self._transaction() as db:
+            row = db.execute("SELECT made_at_s FROM block_times WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            raise ChainUnavailable(f"The local chain knows no time of block {number}", "Wait for the block.")
+        return float(row[0])
+
     def register(self, hotkey: str, *, stake: float = 0.0, permit: bool = False) -> int:
         """The uid of the hotkey, registering it in the next block if it is new. `permit`: may set weights."""
         with self._transaction() as db:
             row = db.execute("SELECT uid FROM neurons WHERE hotkey = ?", (hotkey,)).fetchone()
             if row is not None:
                 return int(row[0])
-            block = self._append_block(db).number
             uid = db.execute("SELECT coalesce(max(uid) + 1, 0) FROM neurons").fetchone()[0]
+            if uid >= MAX_NEURONS:
+                raise UsageError(f"The chain has {MAX_NEURONS} hotkeys", "Start another chain.")
+            block = self._append_block(db).number
             db.execute("INSERT INTO neurons VALUES (?, ?, ?, ?, ?)", (uid, hotkey, block, stake, int(permit)))
             return int(uid)
 
     def neurons(self) -> tuple[Neuron, ...]:
-        with self._transaction() as db:
-            rows = db.execute(
-                "SELECT uid, hotkey, registered_at, stake, permit FROM neurons ORDER BY uid"
-            ).fetchall()
-        return tuple(Neuron(uid, hotkey, at, stake, bool(permit)) for uid, hotkey, at, stake, permit in rows)
+        return self.snapshot().neurons
 
     def commitments(self) -> tuple[Commitment, ...]:
+        return self.snapshot().commitments
+
+    def snapshot(self, number: int | None = None) -> Snapshot:
+        """The chain as of that block; None: the head. Stakes, permits and endpoints are the present ones."""
         with self._transaction() as db:
-            rows = db.execute("SELECT hotkey, digest, block FROM commitments ORDER BY block, hotkey").fetchall()
-        return tuple(Commitment(*row) for row in rows)
+            query = "SELECT number, hash FROM blocks WHERE number <= ? ORDER BY number DESC LIMIT 1"
+            block = BlockRef(*db.execute(query, (2**62 if number is None else number,)).fetchone())
+            if number is not None and block.number != number:
+                raise ChainUnavailable(f"The local chain has no block {number} yet", "Wait for it.")
+            neurons = db.execute(
+                "SELECT uid, n.hotkey, registered_at, stake, permit, endpoint FROM neurons n "
+                "LEFT JOIN endpoints e ON e.hotkey = n.hotkey WHERE registered_at <= ? ORDER BY uid",
+                (block.number,),
+            ).fetchall()
+            # Of a file from before the log there is only the last commitment.
+            commitments = db.execute(
+                "SELECT hotkey, digest, max(block) FROM "
+                "(SELECT * FROM commitment_log UNION SELECT * FROM commitments) "
+                "WHERE block <= ? GROUP BY hotkey ORDER BY 3, hotkey",
+                (block.number,),
+            ).fetchall()
+        return Snapshot(
+            block,
+            tuple(Neuron(uid, hk, at, stake, bool(permit), ep) for uid, hk, at, stake, permit, ep in neurons),
+            tuple(Commitment(*row) for row in commitments),
+        )
 
     def publish(self, hotkey: str, digest: str) -> TxResult:
         """Commit the digest under the hotkey, in a new block. The last commitment stands."""
@@ -145,6 +197,18 @@ class LocalChain:
                 return TxResult(False, "not_registered", f"{hotkey} is not registered")
             block = self._append_block(db).number
             db.execute("INSERT OR REPLACE INTO commitments VALUES (?, ?, ?)", (hotkey, digest, block))
+            db.execute("INSERT INTO commitment_log VALUES (?, ?, ?)", (hotkey, digest, block))
+        return TxResult(True, block=block)
+
+    def publish_endpoint(self, hotkey: str, endpoint: str) -> TxResult:
+        """Say at which `host:port` the hotkey serves requests, in a new block."""
+        if len(endpoint) > MAX_ENDPOINT_CHARS:
+            return TxResult(False, "too_long", f"an endpoint holds {MAX_ENDPOINT_CHARS} characters")
+        with self._transaction() as db:
+            if db.execute("SELECT 1 FROM neurons WHERE hotkey = ?", (hotkey,)).fetchone() is None:
+                return TxResult(False, "not_registered", f"{hotkey} is not registered")
+            block = self._append_block(db).number
+            db.execute("INSERT OR REPLACE INTO endpoints VALUES (?, ?)", (hotkey, endpoint))
         return TxResult(True, block=block)
 
     def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult:

@@ -21,7 +21,6 @@ from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.data.catalogue import RemoteFile
 from soundsright.data.verify import RECEIPT
 
-_CHUNK_BYTES = 1 << 20
 _TRIES = 5
 _TIMEOUT_S = 60.0
 _MAX_ARCHIVE_BYTES = 200_000_000_000
@@ -69,7 +68,7 @@ def _receipt(folder: Path) -> dict[str, str]:
 
 def _download(file: RemoteFile, part: Path, progress: Progress) -> None:
     have = part.stat().st_size if part.is_file() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
     with (
         httpx.Client(follow_redirects=True, timeout=_TIMEOUT_S) as client,
         client.stream("GET", file.url, headers=headers) as answer,
@@ -87,7 +86,8 @@ def _download(file: RemoteFile, part: Path, progress: Progress) -> None:
         length = answer.headers.get("content-length")
         total = have + int(length) if length and length.isdigit() else file.size_bytes
         with part.open("ab" if resumed else "wb") as out:
-            for chunk in answer.iter_bytes(_CHUNK_BYTES):
+            # As the bytes arrive: what a larger chunk still gathers is lost when the connection breaks.
+            for chunk in answer.iter_bytes():
                 out.write(chunk)
                 have += len(chunk)
                 if have > _MAX_ARCHIVE_BYTES:

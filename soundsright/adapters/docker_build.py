@@ -187,20 +187,22 @@ class _Build:
         )
 
     def _read(self, stream: Iterator[dict[str, Any]]) -> str:
-        image_id = ""
+        """Read the stream to its end, whatever it says: one that is dropped half-way leaves its connection open."""
+        image_id, error = "", ""
         for event in stream:
             text = str(event.get("stream", event.get("status", "")))
             if (running := _RUNNING_IN.search(text)) is not None:
                 self._step = running[1]
             self._log = (self._log + text)[-self._limits.log_bytes :]
-            if "aux" in event and isinstance(event["aux"], dict):
+            if isinstance(event.get("aux"), dict):
                 image_id = str(event["aux"].get("ID", image_id))
-            if "error" in event:
-                raise self._stopped or self._fault(str(event["error"]))
-            if self._stopped is not None:
-                raise self._stopped
+            error = str(event.get("error", error))
+        if self._stopped is not None:
+            raise self._stopped
+        if error:
+            raise self._fault(error)
         if not image_id:
-            raise self._stopped or EngineUnavailable("The engine ended the build without an image", "Try again.")
+            raise EngineUnavailable("The engine ended the build without an image", "Try again.")
         return image_id
 
     def _fault(self, text: str) -> Exception:

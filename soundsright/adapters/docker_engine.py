@@ -67,6 +67,7 @@ class Engine:
                         "The docker sandbox needs the `docker` package", "pip install soundsright[validator]"
                     ) from e
                 with engine_faults():
+                    _knock(self.url or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
                     client = (
                         docker.DockerClient(self.url, timeout=_TIMEOUT_S)
                         if self.url
@@ -96,7 +97,7 @@ class Engine:
         with self._lock:
             if self._client is not None:
                 self._client.close()
-                self._client = None
+            self._client = None
 
     def sweep(self) -> int:
         """Remove containers that a harness of this machine made and did not live to remove; says how many."""
@@ -110,6 +111,18 @@ class Engine:
                         container.remove(force=True, v=True)
                         removed += 1
         return removed
+
+
+def _knock(url: str) -> None:
+    """See whether anything listens at a socket's path; the client library leaves a socket open where nothing does.
+
+    Raises:
+        OSError: if nothing does.
+    """
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.settimeout(_TIMEOUT_S)
+            knocking.connect(url.removeprefix("unix://"))
 
 
 @contextlib.contextmanager

@@ -40,16 +40,19 @@ def container_settings(
     seccomp: str,
     by_files: bool = False,
     shared: Path | None = None,
+    closed: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The body of the engine's `POST /containers/create`. `config` is what the image says of itself.
 
     `shared` is a host folder that holds the folders of the protocol; without it they are memory of the container.
+    `closed` are folders that this engine leaves writable under a read-only root.
     """
     tmpfs = {
         "/tmp": f"rw,nosuid,nodev,size={limits.tmpfs_bytes},mode=1777",
         # Whatever an image declares as a volume would be a disk of the host without a bound.
         **dict.fromkeys(config.get("Volumes") or {}, f"rw,nosuid,nodev,size={RUN_BYTES}"),
     }
+    tmpfs.update(dict.fromkeys(closed, "ro,nosuid,nodev,noexec,size=4096"))
     mounts = []
     talk = {FOLDER: RUN_BYTES, **(dict.fromkeys((INPUT, OUTPUT), limits.tmpfs_bytes) if by_files else {})}
     for folder, size in talk.items():

@@ -41,6 +41,7 @@ from soundsright.adapters.sandbox_session import (
     Session,
     loaded,
     python_command,
+    write_interpreter,
 )
 from soundsright.adapters.sandbox_supervised import Running, Spec, Supervised, private_directory
 from soundsright.adapters.seccomp import bpf_program
@@ -151,6 +152,7 @@ class BubblewrapSandbox:
             # World-readable on purpose: inside, the model's user must read its own name.
             private.chmod(0o755)
             (private / "passwd").write_text("root:x:0:0::/:/bin/false\nmodel:x:1000:1000::/tmp:/bin/false\n")
+            write_interpreter(private / "bin", self._python)
             status_out, status_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
             stack.callback(os.close, status_out)
             given_away.callback(os.close, status_in)

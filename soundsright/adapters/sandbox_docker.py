@@ -35,7 +35,7 @@ from soundsright.adapters.gpu import Gpu, GpuPool
 from soundsright.adapters.model_client import ModelClient
 from soundsright.adapters.model_files import FileClient
 from soundsright.adapters.model_http import Connect
-from soundsright.adapters.sandbox_reach import Way, connect_inside, connect_to, open_inside
+from soundsright.adapters.sandbox_reach import TCP_PORT, Way, connect_inside, connect_to, open_inside
 from soundsright.adapters.sandbox_resources import CpuPool
 from soundsright.adapters.sandbox_session import FOLDER, INPUT, OUTPUT, SOCKET, Client, Session, loaded
 from soundsright.adapters.sandbox_supervised import private_directory
@@ -165,6 +165,11 @@ class DockerSandbox:
             # Podman takes the name of a file where Docker takes its content.
             (private / "seccomp.json").write_text(profile)
             profile = str(private / "seccomp.json")
+        if not by_files and "runsc" in (self._settings.runtime or ""):
+            raise EngineUnavailable(
+                "gVisor passes no socket out of a container, and this model has a web server",
+                "Leave --runtime out; with gVisor, only models that speak by files can run.",
+            )
         settings = container_settings(
             image.id,
             config,
@@ -177,6 +182,7 @@ class DockerSandbox:
             seccomp=profile,
             by_files=by_files,
             shared=shared,
+            closed=("/var/tmp",) if self._engine.is_podman else (),
         )
         with engine_faults():
             made = api._result(api._post_json(api._url("/containers/create"), data=settings), True)
@@ -279,6 +285,11 @@ class Container:
         """
         self.peak_memory_bytes()
         if self._waiter.is_alive():
+            if self._shared is not None and not self.by_files and listens_on(self._pid, TCP_PORT):
+                raise EngineUnavailable(
+                    f"The model listens on TCP port {TCP_PORT}, which this user cannot reach in a container",
+                    "Run the harness as root, or use the bubblewrap sandbox.",
+                )
             return None
         if self._stopped:
             return ModelCrashed("stopped by the harness")
@@ -297,7 +308,7 @@ class Container:
     def log(self) -> str:
         """The last of what the model wrote, at most `log_bytes`."""
         with engine_faults():
-            data = self._engine.client.api.logs(self._id, stdout=True, stderr=True, tail=1_000)
+            data = self._engine.client.api.logs(self._id, stdout=True, stderr=True)
         return str(data[-self._limits.log_bytes :].decode("utf-8", "replace"))
 
     def peak_memory_bytes(self) -> int:
@@ -326,6 +337,17 @@ class Container:
                 self._exit_status = int(answer.get("StatusCode", 0))
         except InfrastructureFault as e:
             self._lost = e
+
+
+def listens_on(pid: int, port: int) -> bool:
+    """Whether anything in a process's network listens on a TCP port; False where that cannot be seen from here."""
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]:
+                _, local, _, state, *_ = line.split()
+                if state == "0A" and int(local.rpartition(":")[2], 16) == port:
+                    return True
+    return False
 
 
 def memory_peak_file(pid: int) -> Path | None:

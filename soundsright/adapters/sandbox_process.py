@@ -20,7 +20,14 @@ from soundsright.adapters.model_client import ModelClient
 from soundsright.adapters.model_files import FileClient
 from soundsright.adapters.sandbox_reach import connect_to
 from soundsright.adapters.sandbox_resources import CpuPool
-from soundsright.adapters.sandbox_session import Client, Session, loaded, model_environment, python_command
+from soundsright.adapters.sandbox_session import (
+    Client,
+    Session,
+    loaded,
+    model_environment,
+    python_command,
+    write_interpreter,
+)
 from soundsright.adapters.sandbox_supervised import Running, Spec, private_directory
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.submission import FetchedModel
@@ -62,12 +69,13 @@ class ProcessSandbox:
         for folder in folders:
             folder.mkdir()
         home, waiting, answers = map(str, folders)
+        write_interpreter(private / "bin", self._python)
         with self._cpus.taken(limits.cpus) as cpus:
             spec = Spec(
                 argv=command,
                 env=model_environment(
                     limits,
-                    path=os.pathsep.join((str(self._python.parent), os.defpath)),
+                    path=os.pathsep.join((str(private / "bin"), str(self._python.parent), os.defpath)),
                     socket=str(address),
                     home=home,
                     input_folder=waiting,

@@ -6,6 +6,7 @@ Times in seconds, sizes in bytes.
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
@@ -97,6 +98,18 @@ def python_command(instructions: tuple[Instruction, ...], python: Path) -> tuple
     first, *rest = command_of(instructions)
     name = first.rpartition("/")[2]
     return (str(python) if name.startswith("python") else first, *rest)
+
+
+def write_interpreter(folder: Path, python: Path) -> None:
+    """Make a folder in which `python` and `python3` are that interpreter, for commands that are run by a shell.
+
+    Scripts, not links: through a link an interpreter would not find its virtual environment.
+    """
+    folder.mkdir()
+    folder.chmod(0o755)
+    for name in ("python", "python3"):
+        (folder / name).write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} "$@"\n')
+        (folder / name).chmod(0o755)
 
 
 def model_environment(

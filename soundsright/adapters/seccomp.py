@@ -74,6 +74,8 @@ def bpf_program(machine: str | None = None) -> bytes:
     code += _returned((_EQUAL, numbers["clone3"]), unknown)
     for name in sorted(DENIED & numbers.keys()):
         code += _returned((_EQUAL, numbers[name]), refused)
+    # Answered as if done: libraries that pin their threads go on, and stay on the processors that they were given.
+    code += _returned((_EQUAL, numbers["sched_setaffinity"]), _ERRNO)
     code += _returned((_AT_LEAST, max(numbers.values()) + 1), unknown)
     code += _with_argument(numbers["clone"], [*_returned((_ANY_BIT, NEW_NAMESPACES), refused), _ret(_ALLOW)])
     for name, allowed, otherwise in (

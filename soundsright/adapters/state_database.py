@@ -72,7 +72,6 @@ def open_engine(url: str | Path) -> Engine:
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # Transactions are begun below, not by the driver.
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # What is recorded as done must survive a power cut.
 
     @event.listens_for(engine, "begin")
@@ -89,11 +88,14 @@ def told_errors(engine: Engine) -> Iterator[None]:
     """SQLAlchemy's errors as the state's.
 
     Raises:
-        StateUnavailable: for each of them, in the driver's own words.
+        UsageError: the database is corrupt.
+        StateUnavailable: any other of them, in the driver's own words.
     """
     try:
         yield
     except SQLAlchemyError as error:
+        if any(sign in _cause(error) for sign in ("malformed", "not a database")):
+            raise UsageError(f"{_title(engine.url)} is corrupt: {_cause(error)}", _CORRUPT_REMEDY) from error
         raise StateUnavailable(
             f"{_title(engine.url)} failed: {_cause(error)}",
             "Look at its disk, its locks and its server, then start again: nothing finished is lost.",
@@ -124,6 +126,7 @@ def prepare(engine: Engine) -> None:
         UsageError: for any other database, which stays untouched.
     """
     _refuse_what_is_no_database(engine.url)
+    _begin_wal(engine.url)
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
@@ -189,6 +192,7 @@ def upgrade(engine: Engine) -> tuple[str | None, str]:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     script = ScriptDirectory.from_config(config)
+    _begin_wal(engine.url)
     with engine.begin() as connection:
         found = examine(connection)
         if found.problem and found.revision not in known_revisions():
@@ -278,6 +282,20 @@ def _refuse_what_is_no_database(url: URL) -> None:
         raise StateUnavailable(f"{path} cannot be read: {error.strerror}", "Check its permissions.") from error
     if head and head != b"SQLite format 3\x00":
         raise UsageError(f"{path} is not a SQLite database, or is corrupt", _CORRUPT_REMEDY)
+
+
+def _begin_wal(url: URL) -> None:
+    """Have a database that is yet to be made log ahead; the file remembers. Any other file stays as it is."""
+    if url.get_backend_name() != "sqlite":
+        return
+    path = Path(str(url.database))
+    if path.exists() and path.stat().st_size > 0:
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.Error as error:
+        raise StateUnavailable(f"{path} cannot be created ({error})", "Check its folder and its disk.") from error
 
 
 def _title(url: URL) -> str:

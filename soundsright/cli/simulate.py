@@ -26,8 +26,8 @@ def command(context: click.Context, seed: int, seeds: int, rounds: int, rules: s
     import time
 
     from soundsright.ranking.rulesets import ruleset_by_name
-    from soundsright.services.invariants import INVARIANTS, Violation
-    from soundsright.services.simulator import BackwardsChain, simulate
+    from soundsright.testing.invariants import INVARIANTS, Violation
+    from soundsright.testing.simulator import BackwardsChain, simulate
 
     ruleset = ruleset_by_name(rules)
     started = time.monotonic()

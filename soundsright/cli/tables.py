@@ -30,6 +30,11 @@ def print_tables(console: Console, tables: Sequence[Table], metrics: Sequence[st
         for refusal in table.refusals:
             who = f"{refusal.label} (uid {refusal.uid})"
             console.print(Text.assemble("  ", (who, "red"), f"  refused, {refusal.code}: {refusal.sentence}"))
+        for found in table.suspected:
+            label = found.duplicate.model.repository
+            console.print(
+                Text.assemble("  ", (label, "yellow"), f"  suspected, {found.rule.value}: {found.sentence}")
+            )
         for decision in table.decisions:
             console.print(Text(f"  {decision.sentence}", style="dim"))
 

@@ -9,10 +9,12 @@
     │   ├── ProtocolViolation        an answer that the protocol does not allow
     │   └── AudioRejected            an enhanced clip of the wrong rate, shape, length or content
     ├── EntryRefused             the entry breaks a rule: code, sentence, evidence
+    ├── RequestRefused           a stranger's request that is not answered: code, sentence, HTTP status
     └── InfrastructureFault      the harness's own surroundings: retried, never charged to a miner
         ├── EngineUnavailable
         ├── HubUnavailable
         ├── ChainUnavailable
+        ├── PeerUnavailable          another service, such as a miner's
         ├── StateUnavailable
         └── WorkerDied               a job that ends its own process, even alone
 
@@ -98,6 +100,16 @@ class EntryRefused(SoundsRightError):
         self.evidence = dict(evidence or {})
 
 
+class RequestRefused(SoundsRightError):
+    """A request that is not answered. The sentence tells nothing that a stranger may not know."""
+
+    def __init__(self, code: str, sentence: str, *, status: int = 403) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+        self.status = status
+
+
 class InfrastructureFault(SoundsRightError):
     """Something around the harness failed. `remedy` is for the operator."""
 
@@ -117,6 +129,10 @@ class HubUnavailable(InfrastructureFault):
 
 class ChainUnavailable(InfrastructureFault):
     """The chain does not answer."""
+
+
+class PeerUnavailable(InfrastructureFault):
+    """Another service does not answer, or answers what nobody can read."""
 
 
 class StateUnavailable(InfrastructureFault):

@@ -49,6 +49,15 @@ class TxResult:
     unknown: bool = False
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """Who was registered, and what was committed, as of one block."""
+
+    block: BlockRef
+    neurons: tuple[Neuron, ...]
+    commitments: tuple[Commitment, ...]
+
+
 class Chain(Protocol):
     """A ledger of blocks, registrations, commitments and weights.
 
@@ -60,9 +69,53 @@ class Chain(Protocol):
     def block_hash(self, number: int) -> str: ...
     def neurons(self) -> tuple[Neuron, ...]: ...
     def commitments(self) -> tuple[Commitment, ...]: ...
+    def snapshot(self, number: int | None = None) -> Snapshot:
+        """The chain as of that block; None: the head. What came later is not in it."""
+        ...
+
     def publish(self, hotkey: str, digest: str) -> TxResult: ...
     def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult: ...
     def close(self) -> None: ...
+
+
+class LiveChain(Chain, Protocol):
+    """A chain that time passes on, and that miners are found through."""
+
+    def timestamp_s(self, number: int) -> float:
+        """When that block was made, in seconds since the epoch."""
+        ...
+
+    def publish_endpoint(self, hotkey: str, endpoint: str) -> TxResult:
+        """Say at which `host:port` the hotkey serves requests."""
+        ...
+
+
+class Account(Protocol):
+    """A hotkey that can sign. `address` is how a chain names it."""
+
+    @property
+    def address(self) -> str: ...
+    def sign(self, message: bytes) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a peer answered: status and at most as many bytes as were asked for."""
+
+    status: int
+    body: bytes
+
+
+class Peers(Protocol):
+    """Other services that speak signed HTTP."""
+
+    def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
+        """A signed POST to `host:port`, bound to the hotkey that serves there.
+
+        Raises:
+            PeerUnavailable: no answer in time.
+        """
+        ...
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ class Contender:
     """One entry under one metric, as the rules see it.
 
     `mean` is None where the entry has no usable value. `gain` is the mean gain over the unprocessed input, None
-    where there is none to compare with. `beats_unprocessed` is the outcome of the test against it. `p_value` is
-    that of the paired test against the champion, adjusted over all challengers; None where no such test was
-    possible.
+    where there is none to compare with. `beats_unprocessed` is the outcome of the comparison with it, and
+    `unprocessed_p_value` that of its test. `p_value` is that of the paired test against the champion, adjusted over
+    all challengers. A p-value is None where no such test was possible.
     """
 
     hotkey: str
@@ -29,6 +29,7 @@ class Contender:
     gain: float | None = None
     beats_unprocessed: bool = True
     p_value: float | None = None
+    unprocessed_p_value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,10 @@ def award(
     elif able:
         winner = able[0]
         needed = {c.hotkey: able[0].mean for c in usable[1:] if able[0].mean is not None}
-        sentence = f"{winner.hotkey} takes {metric} with {winner.mean:.4f}: the best mean, and no champion defends."
+        why = "no champion defends"
+        if champion is not None:
+            why = f"{champion.hotkey}, the champion, does not beat the unprocessed input"
+        sentence = f"{winner.hotkey} takes {metric} with {winner.mean:.4f}: the best mean, and {why}."
     elif usable:
         return Award(
             None, None, False, {}, {}, 1.0,

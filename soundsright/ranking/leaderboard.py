@@ -205,6 +205,7 @@ def _contenders(
     gate = ruleset.gate_of(metric)
     gains = [mean - context.floors[metric] for mean in means]
     beats = [True] * count
+    alone: list[float | None] = [None] * count
     if context.baseline is not None and count:
         by = gate.by if gate is not None and gate.by in context.table.by_metric else metric
         scores = context.table.by_metric[by]
@@ -214,8 +215,9 @@ def _contenders(
         beats = [gain > 0 and gain >= least for gain in gains]
         if ruleset.alpha is not None:
             # Not adjusted over the entries: this is no contest, and how many enter must not decide who is paid.
-            alone = superiority_p_values(differences).tolist()
-            beats = [beat and p_value <= ruleset.alpha for beat, p_value in zip(beats, alone, strict=True)]
+            tested = superiority_p_values(differences).tolist()
+            beats = [beat and p_value <= ruleset.alpha for beat, p_value in zip(beats, tested, strict=True)]
+            alone = [float(p_value) for p_value in tested]
     p_values: list[float | None] = [None] * count
     if champion_row is not None and ruleset.alpha is not None:
         scores = context.table.by_metric[metric][:count]
@@ -231,6 +233,7 @@ def _contenders(
             gain=gains[row],
             beats_unprocessed=beats[row],
             p_value=p_values[row],
+            unprocessed_p_value=alone[row],
         )
         for row, evaluation in enumerate(context.entries)
     ]
@@ -277,7 +280,7 @@ def _reason(ruleset: Ruleset, contender: Contender, result: Award, *, failed: in
     if contender.mean is None:
         return "Has no clips to be ranked by."
     if ruleset.must_beat_unprocessed and not contender.beats_unprocessed:
-        return f"Is not paid: it does not beat the unprocessed input.{clips}"
+        return f"{_unpaid(ruleset, contender)}{clips}"
     needed = result.needed.get(contender.hotkey)
     share = "Shares in the remainder" if result.shares.get(contender.hotkey, 0.0) > 0 else "Has no share"
     if needed is None:
@@ -290,6 +293,19 @@ def _reason(ruleset: Ruleset, contender: Contender, result: Award, *, failed: in
             f" (p = {contender.p_value:.2g}, needed at most {ruleset.alpha:g}).{clips}"
         )
     return f"{share}: another entry reached more, or as much and earlier.{clips}"
+
+
+def _unpaid(ruleset: Ruleset, contender: Contender) -> str:
+    """Why an entry counts as no better than the unprocessed input."""
+    p_value = contender.unprocessed_p_value
+    if contender.gain is None or contender.gain <= 0:
+        return "Is not paid: it does not beat the unprocessed input."
+    if p_value is not None and ruleset.alpha is not None and p_value > ruleset.alpha:
+        return (
+            f"Is not paid: on average it gains {contender.gain:.4f} over the unprocessed input, but over these"
+            f" clips that could be chance (p = {p_value:.2g}, needed at most {ruleset.alpha:g})."
+        )
+    return "Is not paid: it gains too little over the unprocessed input beside the best entry."
 
 
 def _evidence(

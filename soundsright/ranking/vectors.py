@@ -153,7 +153,7 @@ def _title(
 
 def _mean(entry: Mapping[str, Any], metric: str) -> float | None:
     """None where the value is missing or not finite."""
-    value = entry["metrics"].get(metric, {}).get("average")
+    value = (entry["metrics"].get(metric) or {}).get("average")
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 

@@ -7,7 +7,6 @@ the same files; the digest says whether they did.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -152,7 +151,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         InfrastructureFault: the disk is full or not writable.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.name}.part")
     try:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)

@@ -16,7 +16,9 @@ import numpy as np
 from soundsright.core.audio import Audio
 
 SPECTROGRAM_RANGE_DB = 80.0
-_ROW_PX, _LEFT_PX, _WIDTH_PX, _AXIS_PX = 24, 190, 560, 26
+# Narrow, so that a telephone shows the text at a size that can be read.
+_ROW_PX, _LEFT_PX, _WIDTH_PX, _AXIS_PX = 24, 150, 282, 26
+_LABEL_CHARACTERS = 22
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,10 @@ def box_plot(boxes: Sequence[Box], *, title: str, unit: str) -> str:
         return f"{_LEFT_PX + (value - low) / (high - low) * _WIDTH_PX:.1f}"
 
     parts = [
-        f'<svg class="boxes" viewBox="0 0 {_LEFT_PX + _WIDTH_PX + 12} {height}" role="img"'
+        f'<svg class="plot boxes" viewBox="0 0 {_LEFT_PX + _WIDTH_PX + 12} {height}" role="img"'
         f' aria-label="{escape(title)}">'
     ]
-    for tick in _ticks(low, high):
+    for tick in ticks(low, high):
         parts.append(f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" y1="{top}" y2="{height - _AXIS_PX}"/>')
         parts.append(f'<text class="tick" x="{x(tick)}" y="{height - 8}" text-anchor="middle">{tick:g}</text>')
     for row, box in enumerate(boxes):
@@ -58,7 +60,7 @@ def box_plot(boxes: Sequence[Box], *, title: str, unit: str) -> str:
         reach = 1.5 * (third - first)
         inside = values[(values >= first - reach) & (values <= third + reach)]
         kind = "box best" if box.emphasis else "box"
-        name = escape(box.label[:28])
+        name = escape(shortened(box.label))
         parts.append(f'<text class="label" x="{_LEFT_PX - 8}" y="{middle + 4}" text-anchor="end">{name}</text>')
         parts.append(
             f'<line class="whisker" x1="{x(inside.min())}" x2="{x(inside.max())}" y1="{middle}" y2="{middle}"/>'
@@ -79,12 +81,22 @@ def box_plot(boxes: Sequence[Box], *, title: str, unit: str) -> str:
     return "".join(parts)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def shortened(label: str, characters: int = _LABEL_CHARACTERS) -> str:
+    """A label that fits beside a plot.
+
+    >>> shortened("a-very-long-namespace/model", 12)
+    'a-very-long…'
+    """
+    return label if len(label) <= characters else label[: characters - 1] + "…"
+
+
+def ticks(low: float, high: float) -> list[float]:
     """Four to nine round numbers between the ends."""
     raw = (high - low) / 5
     power = 10.0 ** np.floor(np.log10(raw))
     step = next(float(power * m) for m in (1, 2, 5, 10) if power * m >= raw)
-    return [float(round(v, 10)) for v in np.arange(np.ceil(low / step) * step, high, step)]
+    # Plus zero: no tick is called -0.
+    return [float(round(v, 10)) + 0.0 for v in np.arange(np.ceil(low / step) * step, high, step)]
 
 
 def spectrogram_png(audio: Audio, *, width_px: int = 420, height_px: int = 130) -> bytes:

@@ -133,6 +133,7 @@ def _competition(table: Table) -> dict[str, Any]:
             for d in table.decisions
         ],
         "refused": [_refusal(refusal) for refusal in table.refusals],
+        "suspected": [_refusal(found.refusal()) for found in table.suspected],
     }
 
 

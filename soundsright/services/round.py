@@ -6,9 +6,10 @@ goes on where it was and reaches the same weights. The steps, in their order:
     seed          the seed block's hash
     entries       submissions and refusals
     fetch:ENTRY   content hash, or the refusal
-    duplicates    what is refused as a copy
+    duplicates    which entries hold the same tensors
     set:COMPETITION        the digest of the set
     enhanced:ENTRY:CLIP    a batch of clips, with their results in rows of their own
+    near_copies   which entries answer alike
     decide:COMPETITION     winners and champions
     weights       what was set on the chain, in which block
 
@@ -42,12 +43,13 @@ from soundsright.core.ports import (
 from soundsright.core.results import ClipResult, Evaluation, Leaderboard, Refusal, Timing, Weights
 from soundsright.core.schedule import Round, seed_of_round
 from soundsright.core.submission import FetchedModel, ModelRef, Reveal, Submission
-from soundsright.ranking.duplicates import Unique, without_duplicates
+from soundsright.ranking.duplicates import Duplicate, DuplicateRule, Likeness, Unique, without_duplicates
 from soundsright.ranking.leaderboard import Champion, champions_after, decide
 from soundsright.ranking.rulesets import Ruleset
 from soundsright.ranking.weights import weights_of
 from soundsright.services.clipset import ClipSet, DrawnClips, SetRequest, finish_set, start_set
 from soundsright.services.evaluation import Cancelled, Evaluator, Progress, Scored, unprocessed_results
+from soundsright.services.fingerprints import near_copy_pairs, same_tensor_pairs
 from soundsright.services.screening import EntryRules, check_fetched, screened
 
 _log = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class RoundPlan:
     fetch_limits: FetchLimits = FetchLimits()
     batch_audio_s: float = 24.0
     burn_uid: int | None = None
+    exclude_near_copies: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class RoundOutcome:
     leaderboards: tuple[Leaderboard, ...]
     refusals: tuple[Refusal, ...]
     fetched: tuple[FetchedModel, ...]
+    suspected: tuple[Duplicate, ...]
     weights: Weights
     weights_block: int | None
     busy_s: Mapping[str, float]
@@ -166,8 +170,9 @@ class RoundService:
         submissions, refusals = self._entries()
         fetched, more = self._fetch_all(submissions)
         unique = self._without_duplicates(fetched)
-        refusals = (*refusals, *more, *(found.refusal() for found in unique.duplicates))
         sets, evaluations, unprocessed = self._evaluate_all(unique.kept, block_hash)
+        unique, evaluations = self._near_copies(unique, sets, evaluations)
+        refusals = (*refusals, *more, *(found.refusal() for found in unique.duplicates))
         boards = self._decide_all(evaluations, unprocessed, unique, refusals)
         weights, weights_block = self._set_weights(boards)
         self._observe(Event("done"))
@@ -180,6 +185,7 @@ class RoundService:
             leaderboards=boards,
             refusals=refusals,
             fetched=unique.kept,
+            suspected=unique.suspected,
             weights=weights,
             weights_block=weights_block,
             busy_s=self._busy.seconds(),
@@ -212,10 +218,12 @@ class RoundService:
         self._observe(Event("screen"))
 
         def compute() -> dict[str, Any]:
+            # As of the closing block: what a miner commits later changes nothing, whenever a validator looks.
+            found = self._chain.snapshot(self._plan.round.entries_close_block)
             result = screened(
-                self._chain.commitments(),
+                found.commitments,
                 self._reveals,
-                self._chain.neurons(),
+                found.neurons,
                 self._plan.competitions,
                 entries_close_block=self._plan.round.entries_close_block,
                 rules=self._plan.entry_rules,
@@ -277,12 +285,35 @@ class RoundService:
         return self._step(f"fetch:{submission.entry_id}", compute), model
 
     def _without_duplicates(self, fetched: Sequence[FetchedModel]) -> Unique:
-        unique = without_duplicates(fetched)
-        self._step(
-            "duplicates",
-            lambda: {"copies": {d.duplicate.entry_id: d.original.entry_id for d in unique.duplicates}},
+        def compute() -> dict[str, Any]:
+            with self._busy.measured("fetch"):
+                return {"same_tensors": [asdict(pair) for pair in same_tensor_pairs(fetched)]}
+
+        pairs = self._step("duplicates", compute)["same_tensors"]
+        return without_duplicates(fetched, likenesses=_likenesses(pairs))
+
+    def _near_copies(
+        self, unique: Unique, sets: Mapping[str, ClipSet], evaluations: dict[str, tuple[Evaluation, ...]]
+    ) -> tuple[Unique, dict[str, tuple[Evaluation, ...]]]:
+        """Entries that answer as an earlier one does: reported, or refused where the organiser asks for that."""
+
+        def compute() -> dict[str, Any]:
+            found: list[dict[str, Any]] = []
+            for competition in self._plan.competitions:
+                entries = [e.submission for e in evaluations[competition.id]]
+                pairs = near_copy_pairs(sets[competition.id], self._folder / "enhanced", entries)
+                found += [asdict(pair) for pair in pairs]
+            return {"near_copies": found}
+
+        with self._busy.measured("decide"):
+            pairs = self._step("near_copies", compute)["near_copies"]
+        reported_only = () if self._plan.exclude_near_copies else (DuplicateRule.NEAR_COPY,)
+        checked = without_duplicates(unique.kept, likenesses=_likenesses(pairs), reported_only=reported_only)
+        kept = {model.submission.entry_id for model in checked.kept}
+        return (
+            Unique(checked.kept, (*unique.duplicates, *checked.duplicates), checked.suspected),
+            {k: tuple(e for e in v if e.submission.entry_id in kept) for k, v in evaluations.items()},
         )
-        return unique
 
     def _evaluate_all(
         self, models: Sequence[FetchedModel], block_hash: str
@@ -415,7 +446,8 @@ class RoundService:
 
     def _champions(self, competition: Competition, entries: Sequence[Evaluation]) -> dict[str, Champion]:
         """Who holds each metric's title: from the round before, else the incumbents."""
-        registered = {neuron.hotkey for neuron in self._chain.neurons()}
+        found = self._chain.snapshot(self._plan.round.entries_close_block)
+        registered = {neuron.hotkey for neuron in found.neurons}
         rounds = self._state.rounds()
         before = rounds[: rounds.index(self._plan.round.id)]
         for round_id in reversed(before):
@@ -437,7 +469,7 @@ class RoundService:
             by_uid = {str(uid): weight for uid, weight in weights.by_uid.items()}
             if not weights.by_uid:
                 return {"by_uid": by_uid, "block": None}
-            hotkeys = {neuron.uid: neuron.hotkey for neuron in self._chain.neurons()}
+            hotkeys = {neuron.uid: neuron.hotkey for neuron in self._chain.snapshot().neurons}
             result = self._chain.set_weights(
                 self._validator, {hotkeys[uid]: weight for uid, weight in weights.by_uid.items()}
             )
@@ -483,6 +515,10 @@ def wait_for_all(futures: Sequence[Future[Evaluation]]) -> None:
         done, pending = wait(pending, timeout=0.2)
         for future in done:
             future.result()
+
+
+def _likenesses(pairs: Sequence[Mapping[str, Any]]) -> list[Likeness]:
+    return [Likeness(p["first"], p["second"], DuplicateRule(p["rule"]), p["evidence"]) for p in pairs]
 
 
 def _plan_facts(plan: RoundPlan) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -96,6 +97,17 @@ def read_clip_lines(path: Path) -> dict[str, ScoredClip]:
                 "Give the file that --clips wrote, or leave out --resume.",
             ) from error
     return scored
+
+
+def checked_targets(*paths: Path | None) -> None:
+    """Look, before any work is done, whether files can be written there.
+
+    Raises:
+        UsageError: if a folder does not exist or may not be written.
+    """
+    for path in paths:
+        if path is not None and str(path) != "-" and not os.access(path.parent, os.W_OK | os.X_OK):
+            raise UsageError(f"{path} cannot be written", f"Make the folder {path.parent}, or name another.")
 
 
 def write_parquet(path: Path, clips: Sequence[ClipResult], names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from soundsright.core.competition import Competition
 from soundsright.core.results import Decision, Estimate, Evaluation, Leaderboard, Refusal
 from soundsright.core.submission import Submission
+from soundsright.ranking.duplicates import Duplicate
 from soundsright.ranking.statistics import mean_estimate
 from soundsright.services.round import RoundOutcome
 
@@ -56,6 +57,7 @@ class Table:
     unprocessed: Row
     decisions: tuple[Decision, ...]
     refusals: tuple[Refusal, ...]
+    suspected: tuple[Duplicate, ...] = ()
 
     @property
     def best(self) -> Row | None:
@@ -83,7 +85,8 @@ def _table(outcome: RoundOutcome, board: Leaderboard) -> Table:
     )
     unprocessed = _row(outcome, board, outcome.unprocessed[competition.id], None)
     refusals = tuple(sorted(board.refusals, key=lambda r: (r.competition_id is None, r.uid or 0)))
-    return Table(competition, clips.seed, clips.digest, rows, unprocessed, board.decisions, refusals)
+    suspected = tuple(d for d in outcome.suspected if d.duplicate.competition == competition)
+    return Table(competition, clips.seed, clips.digest, rows, unprocessed, board.decisions, refusals, suspected)
 
 
 def _row(outcome: RoundOutcome, board: Leaderboard, evaluation: Evaluation, rank: int | None) -> Row:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -18,7 +19,16 @@ import numpy as np
 
 from soundsright.core.audio import Audio, on_pcm16_grid
 from soundsright.core.errors import ChainUnavailable, EntryRefused, ModelFault
-from soundsright.core.ports import Answer, BlockRef, DegradedClip, FetchLimits, Neuron, SandboxLimits, TxResult
+from soundsright.core.ports import (
+    Answer,
+    BlockRef,
+    DegradedClip,
+    FetchLimits,
+    Neuron,
+    SandboxLimits,
+    Snapshot,
+    TxResult,
+)
 from soundsright.core.results import Failure, Timing
 from soundsright.core.submission import Commitment, FetchedModel, ModelRef, Submission
 
@@ -83,23 +93,22 @@ class FakeChain:
     def __init__(self, *, seed: int = 0, start_s: float = 0.0, unfinal: int = 3) -> None:
         self._seed = seed
         self._unfinal = unfinal
-        self._times_s = [start_s]
-        self._forks = [0]
+        self._times_s = array("d", [start_s])  # Eight bytes a block: a day has 7200 of them.
+        self._forks: dict[int, int] = {}
         self._neurons: dict[str, Neuron] = {}
-        self._commitments: dict[str, Commitment] = {}
+        self._commitments: list[Commitment] = []
         self.landed: list[tuple[str, int, dict[str, float]]] = []
 
     def advance(self, blocks: int = 1, *, delay_s: float = 0.0) -> BlockRef:
         """Append blocks; the first of them comes `delay_s` late."""
         for number in range(blocks):
             self._times_s.append(self._times_s[-1] + self.BLOCK_S + (delay_s if number == 0 else 0.0))
-            self._forks.append(0)
         return self.head()
 
     def reorganise(self) -> None:
         """Replace the blocks that are not final by others."""
-        for number in range(self.finalized().number + 1, len(self._forks)):
-            self._forks[number] += 1
+        for number in range(self.finalized().number + 1, len(self._times_s)):
+            self._forks[number] = self._forks.get(number, 0) + 1
 
     def timestamp_s(self, number: int) -> float:
         return self._times_s[number]
@@ -116,7 +125,7 @@ class FakeChain:
         return self._block(number).hash
 
     def _block(self, number: int) -> BlockRef:
-        text = f"{self._seed}:{number}:{self._forks[number]}"
+        text = f"{self._seed}:{number}:{self._forks.get(number, 0)}"
         return BlockRef(number, "0x" + hashlib.sha256(text.encode()).hexdigest())
 
     def register(self, hotkey: str, *, permit: bool = False) -> int:
@@ -134,11 +143,20 @@ class FakeChain:
         return tuple(sorted(self._neurons.values(), key=lambda neuron: neuron.uid))
 
     def commitments(self) -> tuple[Commitment, ...]:
-        return tuple(sorted(self._commitments.values(), key=lambda c: (c.block, c.hotkey)))
+        return self.snapshot().commitments
+
+    def snapshot(self, number: int | None = None) -> Snapshot:
+        block = self.head() if number is None else self._block(number)
+        latest = {c.hotkey: c for c in self._commitments if c.block <= block.number}
+        return Snapshot(
+            block,
+            tuple(neuron for neuron in self.neurons() if neuron.registered_at <= block.number),
+            tuple(sorted(latest.values(), key=lambda c: (c.block, c.hotkey))),
+        )
 
     def publish(self, hotkey: str, digest: str) -> TxResult:
         block = self.advance().number
-        self._commitments[hotkey] = Commitment(hotkey, digest, block)
+        self._commitments.append(Commitment(hotkey, digest, block))
         return TxResult(True, block=block)
 
     def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult:
@@ -193,8 +211,10 @@ class FakeHub:
 
 
 class FakeSandbox:
-    """The `Sandbox` port without processes, over models that behave as they are said to. An answer's first sample is the model's quality, its second a small
-    number that belongs to the model and the clip: scores that depend on them show a mixed-up answer.
+    """The `Sandbox` port without processes, over models that behave as they are said to.
+
+    An answer's first sample is the model's quality, its second a small number that belongs to the model and the
+    clip: scores that depend on them show a mixed-up answer.
 
     `enhanced` counts how often each (model, clip) was asked for.
     """

@@ -1,10 +1,10 @@
 """What belongs to the SQL state alone: opening, versions, damage, locks, upgrades and copies."""
 
-import os
 import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 
 import pytest
 from sqlalchemy import text
@@ -32,7 +32,7 @@ def filled(path):
 
 
 def contents(path):
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:
         return list(db.iterdump())
 
 
@@ -46,7 +46,7 @@ def set_version(path, version):
 
 class TestOpening:
     def test_uses_write_ahead_logging(self, filled):
-        with sqlite3.connect(filled) as db:
+        with closing(sqlite3.connect(filled)) as db:
             assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
     def test_creates_what_the_migrations_create(self, path, tmp_path):
@@ -63,7 +63,7 @@ class TestOpening:
         engine.dispose()
 
         def columns(file):
-            with sqlite3.connect(file) as db:
+            with closing(sqlite3.connect(file)) as db:
                 names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
                 return {
                     name: db.execute(f"PRAGMA table_info({name})").fetchall()
@@ -123,11 +123,13 @@ class TestOtherDatabases:
             SqlState(filled)
 
     def test_another_programs_database_is_left_alone(self, path):
-        with sqlite3.connect(path) as db:
+        with closing(sqlite3.connect(path)) as db:
             db.execute("CREATE TABLE notes (text)")
+            db.commit()
+        before = path.read_bytes()
         with pytest.raises(UsageError, match="another program's tables"):
             SqlState(path)
-        assert any("notes" in line for line in contents(path))
+        assert path.read_bytes() == before
 
     def test_a_file_that_is_no_database_is_left_alone(self, path):
         path.write_bytes(b"once upon a time" * 100)
@@ -135,14 +137,23 @@ class TestOtherDatabases:
             SqlState(path)
         assert path.read_bytes() == b"once upon a time" * 100
 
-    def test_a_damaged_database_is_found(self, filled):
+    @pytest.mark.parametrize("first_page", [1, 5])
+    def test_a_damaged_database_is_found_and_left_alone(self, filled, first_page):
         whole = filled.read_bytes()
-        page = 4096
-        filled.write_bytes(whole[: 5 * page] + os.urandom(3 * page) + whole[8 * page :])
+        start, end = 4096 * first_page - 3_000, 4096 * (first_page + 3)
+        damaged = whole[:start] + bytes(end - start) + whole[end:]
+        filled.write_bytes(damaged)
         engine = state_database.open_engine(filled)
-        with pytest.raises(UsageError, match="backup"):
+        with pytest.raises(UsageError, match=r"corrupt|cannot be read"):
             state_database.check(engine)
         engine.dispose()
+        assert filled.read_bytes() == damaged
+
+    def test_a_damaged_catalogue_is_one_clear_message(self, filled):
+        whole = filled.read_bytes()
+        filled.write_bytes(whole[:100] + b"\xff" * 3_996 + whole[4096:])
+        with pytest.raises(UsageError, match=r"corrupt.*soundsright db backup"):
+            SqlState(filled)
 
 
 class TestFaults:

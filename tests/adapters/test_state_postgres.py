@@ -11,6 +11,8 @@ from soundsright.core.errors import StateUnavailable, UsageError
 from soundsright.core.results import ClipResult
 from tests.adapters import postgres
 
+pytest.importorskip("pg8000", reason="PostgreSQL needs soundsright[postgres]")
+
 pytestmark = [
     pytest.mark.postgres,
     pytest.mark.skipif(postgres.programs() is None, reason="PostgreSQL is not installed (Debian: postgresql)"),

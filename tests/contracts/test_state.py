@@ -15,6 +15,7 @@ FAILED = ClipResult("clip0", failure=Failure("crashed", "The process ended (exit
 def postgres_server():
     if postgres.programs() is None:
         pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    pytest.importorskip("pg8000", reason="PostgreSQL needs soundsright[postgres]")
     with postgres.server() as url:
         yield url, itertools.count()
 

@@ -179,6 +179,19 @@ class TestUnprocessedInput:
         result = board([idle, enhancer], competition=WITH_ARTEFACTS, baseline=unprocessed)
         winners = {d.metric: d.winner.uid for d in result.decisions}
         assert winners == {"SI_SDR": 2, "SI_SAR": 2}
+        reasons = {(s.submission.uid, s.metric): s.reason for s in result.standings}
+        assert "beside the best entry" in reasons[1, "SI_SAR"]
+
+    def test_beaten_by_chance_only_is_told_apart_from_not_beaten(self):
+        few = [1.9, 2.1, 2.0, 2.2]
+        unprocessed = evaluation(entry(900), {"PESQ_WB": [1.5, 1.6, 1.5, 1.7]})
+        result = board([evaluation(entry(1), {"PESQ_WB": few})], baseline=unprocessed)
+        assert shares(result) == {1: 0.0}
+        assert "could be chance (p = 0.062, needed at most 0.05)" in result.standings[0].reason
+
+    def test_is_named_where_the_champion_falls_to_it(self):
+        result = board([pesq(1, 1.1), pesq(2, 1.5)], {"PESQ_WB": champion(1, 2.0)}, baseline=1.2)
+        assert "hk001, the champion, does not beat the unprocessed input" in result.decisions[0].sentence
 
 
 class TestRemainder:

@@ -17,6 +17,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,8 +53,8 @@ from soundsright.ranking.rulesets import SOUNDSRIGHT_V3
 from soundsright.services.clipset import draw_to_disk
 from soundsright.services.evaluation import Cancelled, score_files
 from soundsright.services.round import RoundOutcome, RoundPlan, RoundService
-from soundsright.services.simulated_world import draw_fake_clips, score_fake_clip
 from soundsright.testing import Behaviour, FakeSandbox, InlinePool, VirtualClock
+from soundsright.testing.simulated_world import draw_fake_clips, score_fake_clip
 
 COMPETITIONS = (PUBLISHED[0], PUBLISHED[3])
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR")
@@ -166,7 +168,7 @@ def run(folder: Path, tell: Disturb) -> RoundOutcome:
 
 def result_of(folder: Path, outcome: RoundOutcome) -> dict[str, Any]:
     """All that must come out the same, however the round went."""
-    with sqlite3.connect(folder / "state.db") as db:
+    with closing(sqlite3.connect(folder / "state.db")) as db:
         rows = {
             "rounds": db.execute("SELECT round_id, facts FROM rounds ORDER BY position").fetchall(),
             "clips": db.execute("SELECT * FROM clip_results ORDER BY round_id, entry_id, clip_id").fetchall(),
@@ -184,9 +186,8 @@ def result_of(folder: Path, outcome: RoundOutcome) -> dict[str, Any]:
         for b in outcome.leaderboards
         for s in b.standings
     ]
-    left = [
-        str(path) for path in sorted(folder.rglob("*")) if ".part" in path.name or path.name.startswith(".fetch")
-    ]
+    # One that carries the number of the process that died is nobody's; any other would have been written over.
+    left = [path.name for path in sorted(folder.rglob("*.part")) if not re.search(r"\.\d+\.part$", path.name)]
     return json.loads(
         json.dumps(
             {

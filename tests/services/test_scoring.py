@@ -115,10 +115,11 @@ def test_alignment_mends_a_delay_that_a_competition_would_not(folders: tuple[Pat
     assert mended.scores["SI_SDR"] > 15
 
 
-def test_results_do_not_depend_on_the_number_of_workers(folders: tuple[Path, Path, Path]) -> None:
+@pytest.mark.parametrize("workers", [2, 4])
+def test_results_do_not_depend_on_the_number_of_workers(folders: tuple[Path, Path, Path], workers: int) -> None:
     clips, options = score_set(*folders), ScoreOptions(("PESQ_WB", "ESTOI", "SI_SAR"))
     here = score_files(clips, options)
-    pool = ProcessPool(2, warm_up=warm_up)
+    pool = ProcessPool(workers, warm_up=warm_up)
     try:
         assert score_files(clips, options, pool=pool) == here
     finally:

@@ -7,8 +7,8 @@ import pytest
 from soundsright.ranking.rulesets import SOUNDSRIGHT_V2
 from soundsright.services import evaluation
 from soundsright.services import round as round_service
-from soundsright.services.invariants import Violation
-from soundsright.services.simulator import BackwardsChain, simulate
+from soundsright.testing.invariants import Violation
+from soundsright.testing.simulator import BackwardsChain, simulate
 
 SEEDS = 50
 

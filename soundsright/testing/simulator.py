@@ -27,29 +27,28 @@ from soundsright.core.errors import (
     InfrastructureFault,
     StateUnavailable,
 )
-from soundsright.core.ports import Chain, ModelHub, Sandbox, StateStore
+from soundsright.core.ports import Chain, ModelHub, Sandbox, Snapshot, StateStore
 from soundsright.core.schedule import Round
-from soundsright.core.submission import Commitment
 from soundsright.ranking.rulesets import SOUNDSRIGHT_V3, Ruleset
 from soundsright.services.clipset import draw_to_disk
 from soundsright.services.evaluation import Cancelled, score_files
-from soundsright.services.invariants import Violation, Witnessed, WitnessState, check_round
 from soundsright.services.round import RoundOutcome, RoundPlan, RoundService
-from soundsright.services.simulated_world import (
+from soundsright.testing import FakeSandbox, Faults, Faulty, InlinePool, Killed, VirtualClock
+from soundsright.testing.invariants import Violation, Witnessed, WitnessState, check_round
+from soundsright.testing.simulated_world import (
     BURN_HOTKEY,
     World,
     draw_fake_clips,
     score_fake_clip,
     validator_hotkey,
 )
-from soundsright.testing import FakeSandbox, Faults, Faulty, InlinePool, Killed, VirtualClock
 
 COMPETITIONS = (PUBLISHED[0], PUBLISHED[3])
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR")
 FLOORS = {"PESQ_WB": 0.0, "ESTOI": -1.0, "SI_SDR": -1.0}
 CLIPS = 8
 VALIDATORS = 3
-FAULT_RATES = (0.0, 0.01, 0.04)
+FAULT_RATES = (0.0, 0.005, 0.02)
 MAX_STARTS = 60
 ROUNDS_KEPT = 4
 
@@ -203,10 +202,10 @@ class BackwardsChain:
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
 
-    def commitments(self) -> tuple[Commitment, ...]:
-        found = self._chain.commitments()
-        last = max((c.block for c in found), default=0)
-        return tuple(replace(c, block=last - c.block) for c in found)
+    def snapshot(self, number: int | None = None) -> Snapshot:
+        found = self._chain.snapshot(number)
+        last = max((c.block for c in found.commitments), default=0)
+        return replace(found, commitments=tuple(replace(c, block=last - c.block) for c in found.commitments))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._chain, name)
@@ -227,7 +226,7 @@ def _summary(outcome: RoundOutcome) -> str:
 
 
 def _faulty_chain(world: World, faults: Faults) -> Chain:
-    reads: Errors = {name: {"chain": _chain_down} for name in ("block_hash", "neurons", "commitments", "finalized")}
+    reads: Errors = {name: {"chain": _chain_down} for name in ("block_hash", "snapshot", "finalized")}
     return cast(
         Chain, Faulty(world.chain, faults, {**reads, "set_weights": {"chain": _chain_down, "death": Killed}})
     )

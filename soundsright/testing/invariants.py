@@ -11,8 +11,8 @@ from soundsright.core.errors import SoundsRightError
 from soundsright.core.results import ClipResult
 from soundsright.core.schedule import Round
 from soundsright.services.round import RoundOutcome
-from soundsright.services.simulated_world import BURN_HOTKEY, World
 from soundsright.testing import FakeSandbox, MemoryState
+from soundsright.testing.simulated_world import BURN_HOTKEY, World
 
 INVARIANTS = (
     "weights are finite and sum to one, or are empty",

@@ -1,0 +1,117 @@
+"""A small HTTP client for other services: signed, bounded in bytes, and never slower than its deadline.
+
+Times are in seconds, sizes in bytes. It follows no redirect and needs no package, so that a miner stays small.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from soundsright.adapters.http_auth import signed_headers
+from soundsright.core.errors import PeerUnavailable
+from soundsright.core.ports import Account, Reply
+
+MAX_REPLY_BYTES = 16_000_000
+
+
+def request(
+    url: str,
+    method: str,
+    path: str,
+    *,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float,
+    max_bytes: int = MAX_REPLY_BYTES,
+) -> Reply:
+    """One request to `scheme://host:port`, with one deadline for all of it.
+
+    Raises:
+        PeerUnavailable: no connection, no complete answer in time, or more than `max_bytes`.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(
+            host, port, timeout=timeout_s, context=ssl.create_default_context()
+        )
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    # Closing the socket under its reader ends whatever it waits for: a peer that trickles bytes included.
+    watchdog: threading.Timer | None = None
+    started_s = time.monotonic()
+    try:
+        connection.connect()
+        watchdog = threading.Timer(timeout_s, _cut, [connection.sock])
+        watchdog.daemon = True
+        watchdog.start()
+        connection.request(method, path, body=body, headers={"Content-Type": "application/json", **(headers or {})})
+        reply = connection.getresponse()
+        data = reply.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise PeerUnavailable(f"{url}{path} answered more than {max_bytes} bytes")
+        if time.monotonic() - started_s >= timeout_s:
+            # Cut off, and so perhaps incomplete: without a length, the end looks like any other.
+            raise PeerUnavailable(f"{url}{path} did not answer within {timeout_s:g} s")
+        return Reply(reply.status, data)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        late = time.monotonic() - started_s >= timeout_s
+        reason = f"no answer within {timeout_s:g} s" if late else f"{type(error).__name__}: {error}"
+        raise PeerUnavailable(f"{url}{path} does not answer ({reason})") from error
+    finally:
+        if watchdog is not None:
+            watchdog.cancel()
+        connection.close()
+
+
+def _cut(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+def json_of(reply: Reply, where: str) -> Any:
+    """The reply's JSON.
+
+    Raises:
+        PeerUnavailable: it is none.
+    """
+    try:
+        return json.loads(reply.body)
+    except (ValueError, RecursionError) as error:
+        raise PeerUnavailable(f"{where} answered {reply.status} with something that is not JSON") from error
+
+
+class SignedPeers:
+    """The `Peers` port: requests signed by one account."""
+
+    MAX_REPLY_BYTES = 100_000
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
+        """A signed POST to `host:port`.
+
+        Raises:
+            PeerUnavailable: no answer in time.
+        """
+        headers = signed_headers(self._account, method="POST", path=path, body=body, receiver=receiver)
+        return request(
+            f"http://{endpoint}",
+            "POST",
+            path,
+            body=body,
+            headers=headers,
+            timeout_s=timeout_s,
+            max_bytes=self.MAX_REPLY_BYTES,
+        )

@@ -1,0 +1,103 @@
+"""Files that belong to the state, named by their content: a set's manifest, a bundle, a report.
+
+A file is written beside its place, flushed to the disk and renamed, so that a name either holds the whole content
+or does not exist; writing the same content again changes nothing. Rows of the database hold the names. Sizes are in
+bytes, times in seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import IO
+
+from soundsright.core.errors import StateUnavailable
+
+_PIECE_BYTES = 1_000_000
+
+
+class Artifacts:
+    """Content-addressed files below one folder: `ab/abcdef...`, the SHA-256 in lower-case hex.
+
+    Raises:
+        StateUnavailable: in every method, if the folder cannot be read or written, or its disk is full.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, source: Path) -> str:
+        """Keep a copy of the file; its digest."""
+
+        def copied(target: IO[bytes]) -> None:
+            with source.open("rb") as stream:
+                while piece := stream.read(_PIECE_BYTES):
+                    target.write(piece)
+
+        return self._written(copied)
+
+    def put_bytes(self, content: bytes) -> str:
+        """Keep the bytes; their digest."""
+        return self._written(lambda target: target.write(content))
+
+    def path(self, digest: str) -> Path | None:
+        """Where the content lies, or None where it is not kept."""
+        path = self._place(digest)
+        return path if path.is_file() else None
+
+    def read(self, digest: str) -> bytes | None:
+        """The content, or None where it is not kept or no longer what its name says."""
+        path = self.path(digest)
+        try:
+            content = path.read_bytes() if path is not None else None
+        except OSError as error:
+            raise StateUnavailable(f"{path} cannot be read ({error})", "Check the disk.") from error
+        return content if content is not None and hashlib.sha256(content).hexdigest() == digest else None
+
+    def collect(self, keep: Collection[str], *, older_than_s: float) -> tuple[str, ...]:
+        """Remove what is not among `keep` and was last written before `older_than_s`; the digests removed.
+
+        What a killed process left half-written goes the same way. Only files that have this store's form are
+        touched.
+        """
+        removed = []
+        try:
+            kept = self._folder.glob("[0-9a-f][0-9a-f]/*")
+            for path in sorted((*kept, *self._folder.glob("*.part"))):
+                ours = path.suffix == ".part" or self._place(path.name) == path
+                if ours and path.name not in keep and path.stat().st_mtime < older_than_s:
+                    path.unlink()
+                    removed.append(path.name)
+        except OSError as error:
+            raise StateUnavailable(f"{self._folder} cannot be cleared ({error})", "Check the disk.") from error
+        return tuple(name for name in removed if not name.endswith(".part"))
+
+    def _written(self, write: Callable[[IO[bytes]], object]) -> str:
+        partial: Path | None = None
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False) as target:
+                partial = Path(target.name)
+                write(target)
+                target.flush()
+                os.fsync(target.fileno())
+            with partial.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            place = self._place(digest)
+            place.parent.mkdir(exist_ok=True)
+            partial.replace(place)
+        except OSError as error:
+            if partial is not None:
+                partial.unlink(missing_ok=True)
+            raise StateUnavailable(
+                f"{self._folder} cannot be written ({error})", "Free some disk space, then start again."
+            ) from error
+        return digest
+
+    def _place(self, digest: str) -> Path:
+        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+            return self._folder / "none"
+        return self._folder / digest[:2] / digest

@@ -1,0 +1,140 @@
+"""What every HTTP service of this program shares: bounded bodies, refusals as JSON, ports, running in a thread.
+
+Sizes in bytes, times in seconds.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from soundsright.core.errors import InfrastructureFault, RequestRefused, UsageError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request
+    from pydantic import BaseModel
+    from starlette.responses import JSONResponse
+
+    M = TypeVar("M", bound=BaseModel)
+
+Admit = Callable[[str, str, Mapping[str, str], bytes], str]
+"""Who signed a request, from method, path, headers and raw body. Raises RequestRefused."""
+
+Throttle = Callable[[str], None]
+"""Counts a request of an address. Raises RequestRefused when there are too many."""
+
+_START_TIMEOUT_S = 20.0
+
+
+async def bounded_body(request: Request, max_bytes: int) -> bytes:
+    """The raw body, read no further than allowed.
+
+    Raises:
+        RequestRefused: `too_large`.
+    """
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > max_bytes:
+            raise RequestRefused("too_large", f"A request holds at most {max_bytes} bytes", status=413)
+    return bytes(body)
+
+
+async def signed_body(request: Request, *, admit: Admit, throttle: Throttle, max_bytes: int) -> tuple[str, bytes]:
+    """The sender and the raw body. Counted first, then bounded, then verified, and only then parsed by anybody.
+
+    Raises:
+        RequestRefused: as `throttle`, `bounded_body` and `admit` say.
+    """
+    throttle(request.client.host if request.client else "")
+    body = await bounded_body(request, max_bytes)
+    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return admit(request.method, path, request.headers, body), body
+
+
+def parsed(model: type[M], body: bytes) -> M:
+    """The body as that model.
+
+    Raises:
+        RequestRefused: `malformed`, with the first place that is wrong and not its value.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "body"
+        raise RequestRefused("malformed", f"{place[:100]}: {first['msg'][:200]}", status=422) from None
+
+
+def answer_refusals(app: FastAPI) -> None:
+    """Make refusals and faults of `app` JSON with a stable code; no traceback leaves the machine."""
+    from starlette.responses import JSONResponse
+
+    def refused(_request: Request, error: Any) -> JSONResponse:
+        return JSONResponse({"code": error.code, "sentence": error.sentence}, error.status)
+
+    def failed(_request: Request, _error: Any) -> JSONResponse:
+        return JSONResponse({"code": "unavailable", "sentence": "The service cannot answer now"}, 503)
+
+    app.add_exception_handler(RequestRefused, refused)
+    app.add_exception_handler(InfrastructureFault, failed)
+
+
+def listening(host: str, port: int, *, host_variable: str, port_variable: str) -> socket.socket:
+    """A socket that listens there; port 0 takes a free one.
+
+    Raises:
+        UsageError: the port is taken, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(128)
+    except PermissionError as error:
+        sock.close()
+        raise UsageError(f"{port_variable} {port} needs more rights", "Give a port from 1024.") from error
+    except OSError as error:
+        sock.close()
+        if error.errno in (98, 48):
+            raise UsageError(f"{port_variable} {port} is taken", "Give another port.") from error
+        raise UsageError(
+            f"{host_variable} {host!r} cannot be listened on ({error.strerror or error})",
+            "Give an address of this machine, or 0.0.0.0.",
+        ) from error
+    return sock
+
+
+class HttpService:
+    """An app served from a thread of its own, so that it answers whatever the rest of the process does."""
+
+    def __init__(self, app: FastAPI, sock: socket.socket, *, name: str) -> None:
+        import uvicorn
+
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_keep_alive=15,
+            limit_concurrency=200, server_header=False, backlog=128, h11_max_incomplete_event_size=16_384,
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+        self._sock = sock
+        self._thread = threading.Thread(target=self._server.run, args=([sock],), name=name, daemon=True)
+
+    @property
+    def port(self) -> int:
+        return int(self._sock.getsockname()[1])
+
+    def start(self) -> HttpService:
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop answering and wait for what is being answered."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(_START_TIMEOUT_S)
+        self._sock.close()

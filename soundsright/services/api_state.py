@@ -1,0 +1,177 @@
+"""What a running service knows of itself: counters, the latest events, and what is wrong now.
+
+Kept in memory, from any thread; gone with the process, as the health-check API has always promised. What must not
+be lost is in the state. Times are in seconds since the epoch, rates per second.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from soundsright.core.ports import Clock
+
+MAX_EVENTS = 250
+_MAX_MESSAGE_CHARS = 500
+_COUNTED = {
+    "axons.queries_per_second": "axons.total_queried_axons",
+    "responses.valid_responses_per_second": "responses.total_valid_responses",
+    "responses.invalid_responses_per_second": "responses.total_invalid_responses",
+    "weights.set_per_second": "weights.total_count_set",
+    "weights.committed_per_second": "weights.total_count_committed",
+    "weights.revealed_per_second": "weights.total_count_revealed",
+}
+_LEVELS = {"success": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+_log = logging.getLogger(__name__)
+
+
+class Health:
+    """The published metrics and events, and the problems that `/readyz` tells.
+
+    >>> from soundsright.testing import VirtualClock
+    >>> health = Health(VirtualClock()); health.add("iterations"); health.metrics()["iterations"]
+    1
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._start_s = clock.now()
+        self._metrics: dict[str, Any] = {
+            "start_time": self._start_s,
+            "neuron_running": False,
+            "iterations": 0,
+            "datasets_generated": 0,
+            "competitions_judged": 0,
+            "log_entries.success": 0,
+            "log_entries.warning": 0,
+            "log_entries.error": 0,
+            "axons.total_filtered_axons": 0,
+            "axons.total_queried_axons": 0,
+            "responses.total_valid_responses": 0,
+            "responses.total_invalid_responses": 0,
+            "weights.targets": 0,
+            "weights.last_set_timestamp": None,
+            "weights.last_committed_timestamp": None,
+            "weights.last_revealed_timestamp": None,
+            "weights.total_count_set": 0,
+            "weights.total_count_committed": 0,
+            "weights.total_count_revealed": 0,
+            "feedback.received": 0,
+            "feedback.refused": 0,
+            "feedback.delivered": 0,
+            "chain.head_block": 0,
+            "chain.failures": 0,
+        }
+        self._events: dict[str, deque[dict[str, str]]] = {kind: deque(maxlen=MAX_EVENTS) for kind in _LEVELS}
+        self._problems: dict[str, str] = {"start": "The service has not finished starting"}
+
+    def add(self, metric: str, value: int = 1) -> None:
+        with self._lock:
+            self._metrics[metric] += value
+
+    def set(self, metric: str, value: Any) -> None:
+        with self._lock:
+            assert metric in self._metrics, metric
+            self._metrics[metric] = value
+
+    def event(self, kind: str, message: str, *, action: str) -> None:
+        """Log a `success`, `warning` or `error`, count it, and keep it for `/healthcheck/events`."""
+        _log.log(_LEVELS[kind], message, extra={"action": action})
+        with self._lock:
+            self._metrics[f"log_entries.{kind}"] += 1
+            self._events[kind].append({"timestamp": self.timestamp(), "message": message[:_MAX_MESSAGE_CHARS]})
+
+    def problem(self, name: str, sentence: str | None) -> None:
+        """Say what is wrong, or with None that it is not any more. A new problem is an event too."""
+        with self._lock:
+            before = self._problems.get(name)
+            if sentence is None:
+                self._problems.pop(name, None)
+            else:
+                self._problems[name] = sentence[:_MAX_MESSAGE_CHARS]
+        if sentence is not None and sentence != before:
+            self.event("warning", sentence, action=f"problem_{name}")
+        elif sentence is None and before is not None and name != "start":
+            self.event("success", f"Mended: {before}", action=f"mended_{name}")
+
+    def problems(self) -> dict[str, str]:
+        with self._lock:
+            return dict(self._problems)
+
+    def metrics(self) -> dict[str, Any]:
+        with self._lock:
+            found = dict(self._metrics)
+        elapsed_s = max(self._clock.now() - self._start_s, 1e-9)
+        return found | {rate: found[counter] / elapsed_s for rate, counter in _COUNTED.items()}
+
+    def events(self) -> dict[str, list[dict[str, str]]]:
+        with self._lock:
+            return {kind: list(events) for kind, events in self._events.items()}
+
+    def timestamp(self) -> str:
+        """Now, as the published API writes it."""
+        return datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def prometheus_text(metrics: dict[str, Any], *, service: str, problems: int) -> str:
+    """The metrics in Prometheus's text format.
+
+    >>> print(prometheus_text({"weights.targets": 3, "x": None}, service="miner", problems=0), end="")
+    # TYPE soundsright_ready gauge
+    soundsright_ready{service="miner"} 1
+    # TYPE soundsright_weights_targets gauge
+    soundsright_weights_targets{service="miner"} 3
+    """
+    lines = ["# TYPE soundsright_ready gauge", f'soundsright_ready{{service="{service}"}} {int(problems == 0)}']
+    for name, value in sorted(metrics.items()):
+        if value is None:
+            continue
+        safe = "soundsright_" + re.sub(r"\W", "_", name)
+        kind = "counter" if ".total_" in name or name.startswith("log_entries") else "gauge"
+        lines += [f"# TYPE {safe} {kind}", f'{safe}{{service="{service}"}} {float(value):g}']
+    return "\n".join(lines) + "\n"
+
+
+class _Line(logging.Formatter):
+    """`time level message key=value …` on one line: nothing in a message can forge a second one."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
+        self._secrets = tuple(sorted((s for s in secrets if len(s) >= 4), key=len, reverse=True))
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        extra = {k: v for k, v in vars(record).items() if k not in _STANDARD}
+        text = " ".join([text, *(f"{key}={value}" for key, value in extra.items())])
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return " ".join(text.split())
+
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+def configure_logging(level: str, *, secrets: Iterable[str] = (), stream: Any = None) -> Callable[[], None]:
+    """Log to `stream`, standard error by default, one line per record. Returns what undoes it.
+
+    `secrets` are blotted out wherever a library may log them.
+    """
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Line(secrets))
+    own, root = logging.getLogger("soundsright"), logging.getLogger()
+    root.addHandler(handler)
+    before = own.level
+    own.setLevel({"TRACEX": "DEBUG", "TRACE": "DEBUG", "DEBUGX": "DEBUG", "INFOX": "INFO"}.get(level, level))
+
+    def undo() -> None:
+        root.removeHandler(handler)
+        own.setLevel(before)
+
+    return undo

@@ -1,0 +1,425 @@
+"""The site as a map from paths to pages, the same for a static build and for the server.
+
+Every link is relative, so the pages work from a disk. No page holds a script or a style of its own, and the policy
+in its head forbids any: what a miner chose is text, here and in what the scripts show. Paths:
+
+    index.html  history.html  assets/FILE
+    r/RUN/index.html  r/RUN/results.json  r/RUN/scores.jsonl
+    r/RUN/COMPETITION/index.html  r/RUN/COMPETITION/ears.html  r/RUN/COMPETITION/e/ENTRY.html
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from soundsright import __version__
+from soundsright.core.errors import UsageError
+from soundsright.ranking.statistics import RankSet
+from soundsright.services import board_stats as stats
+from soundsright.services.charts import (
+    Series,
+    condition_plot,
+    history_plot,
+    interval_plot,
+    rank_bar,
+    trade_plot,
+)
+from soundsright.services.plots import box_plot
+from soundsright.services.run_documents import MetricDoc
+from soundsright.services.runs import REFERENCES, UNPROCESSED, Run, RunCompetition, RunEntry
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'"
+)
+ASSETS = {
+    "board.css": "text/css; charset=utf-8",
+    "plots.css": "text/css; charset=utf-8",
+    "board.js": "text/javascript; charset=utf-8",
+    "spectrogram.js": "text/javascript; charset=utf-8",
+    "player.js": "text/javascript; charset=utf-8",
+    "ears.js": "text/javascript; charset=utf-8",
+}
+DOWNLOADS = {"results.json": "application/json", "scores.jsonl": "application/jsonl"}
+_HTML = "text/html; charset=utf-8"
+_BOXES = 24
+
+
+@dataclass(frozen=True)
+class Page:
+    body: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
+class AudioAccess:
+    """How the ears page comes by audio.
+
+    `kind` is `file` (WAV from the server) or `embedded` (scripts beside the page that hold FLAC, which a browser
+    loads from a disk too). `kept` names (run, competition, clip) that have audio, None where all do.
+    """
+
+    kind: str
+    kept: frozenset[tuple[str, str, str]] | None = None
+
+    def has(self, run: Run, competition: RunCompetition, clip: str) -> bool:
+        return self.kept is None or (run.key, competition.doc.id, clip) in self.kept
+
+
+class Site:
+    """Pages drawn from runs. `live` adds the link to the status view."""
+
+    def __init__(self, runs: Sequence[Run], audio: AudioAccess, *, live: bool = False) -> None:
+        self._runs = tuple(runs)
+        self._audio = audio
+        self._live = live
+        self._environment = _environment()
+        self._ranks: dict[tuple[str, str], dict[str, dict[str, RankSet]]] = {}
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        return self._runs
+
+    def paths(self) -> Iterator[str]:
+        """Every page there is."""
+        yield from ("index.html", "history.html")
+        yield from (f"assets/{name}" for name in ASSETS)
+        for run in self._runs:
+            yield f"r/{run.key}/index.html"
+            if run.doc:
+                yield from (f"r/{run.key}/{name}" for name in DOWNLOADS if (run.folder / name).is_file())
+            for c in run.competitions:
+                yield f"r/{run.key}/{c.doc.id}/index.html"
+                yield f"r/{run.key}/{c.doc.id}/ears.html"
+                yield from (f"r/{run.key}/{c.doc.id}/e/{entry.key}.html" for entry in c.entries)
+
+    def page(self, path: str) -> Page | None:
+        """The page at a path, None where there is none."""
+        parts = path.split("/")
+        match parts:
+            case ["index.html"]:
+                return self._html("index.html.j2", "", title="Leaderboard", runs=self._runs, shown=self._latest())
+            case ["history.html"]:
+                return self._html("history.html.j2", "", title="Rounds", runs=self._runs, charts=self._history())
+            case ["assets", name] if name in ASSETS:
+                body = (files("soundsright") / "web" / "static" / name).read_bytes()
+                return Page(body, ASSETS[name])
+            case ["r", key, *rest]:
+                run = next((run for run in self._runs if run.key == key), None)
+                return None if run is None else self._in_run(run, rest)
+        return None
+
+    def message(self, title: str, text: str) -> bytes:
+        """A page that says one thing, for an address that has no page of its own."""
+        page = self._html("message.html.j2", "/", title=title, text=text)
+        return page.body
+
+    def competition_of(self, run_key: str, competition_id: str) -> tuple[Run, RunCompetition] | None:
+        run = next((run for run in self._runs if run.key == run_key), None)
+        competition = run.competition(competition_id) if run else None
+        return (run, competition) if run and competition else None
+
+    def render(self, template: str, root: str, **values: object) -> Page:
+        """A further page in the site's frame."""
+        return self._html(template, root, **values)
+
+    def _in_run(self, run: Run, rest: Sequence[str]) -> Page | None:
+        match rest:
+            case ["index.html"]:
+                files_there = [name for name in DOWNLOADS if run.doc and (run.folder / name).is_file()]
+                return self._html("round.html.j2", "../../", title=run.title, run=run, files=files_there)
+            case [name] if name in DOWNLOADS and run.doc:
+                return _download(run, name)
+            case [competition_id, *more]:
+                competition = run.competition(competition_id)
+                return None if competition is None else self._in_competition(run, competition, more)
+        return None
+
+    def _in_competition(self, run: Run, c: RunCompetition, rest: Sequence[str]) -> Page | None:
+        match rest:
+            case ["index.html"]:
+                return self._competition(run, c)
+            case ["ears.html"]:
+                data = _script_safe(self._ears_data(run, c))
+                return self._html("ears.html.j2", "../../../", title="Hear two entries", run=run, c=c, data=data)
+            case ["e", name] if name.endswith(".html"):
+                entry = next((e for e in c.entries if e.key == name.removesuffix(".html")), None)
+                return None if entry is None else self._entry(run, c, entry)
+        return None
+
+    def _latest(self) -> list[tuple[Run, RunCompetition, dict[str, dict[str, RankSet]]]]:
+        """Each competition from the last run that holds it."""
+        found: dict[str, tuple[Run, RunCompetition]] = {}
+        for run in self._runs:
+            for c in run.competitions:
+                found[c.doc.id] = (run, c)
+        return [(run, c, self._open_ranks(run, c)) for run, c in found.values()]
+
+    def _open_ranks(self, run: Run, c: RunCompetition) -> dict[str, dict[str, RankSet]]:
+        key = (run.key, c.doc.id)
+        if key not in self._ranks:
+            self._ranks[key] = stats.open_ranks(run, c)
+        return self._ranks[key]
+
+    def _competition(self, run: Run, c: RunCompetition) -> Page:
+        metrics = stats.metric_docs(run)
+        plots: list[str] = []
+        rows = (*c.entries[:_BOXES], c.unprocessed)
+        for name in metrics if c.clip_ids else ():
+            facts = metrics[name]
+            title = metric_name(name)
+            level = c.unprocessed.row.metrics.get(name)
+            if shown := stats.intervals(c, name):
+                plots.append(
+                    interval_plot(
+                        shown,
+                        title=f"{title}, mean",
+                        unit=facts.unit,
+                        reference=level.mean if level else None,
+                        reference_label="unprocessed input",
+                    )
+                )
+            if name in c.doc.metric_weights and (gained := stats.gains(run, c, name)):
+                plots.append(
+                    interval_plot(
+                        gained, title=f"{title}, minus unprocessed, paired", unit=facts.unit, reference=0.0
+                    )
+                )
+            if boxes := stats.boxes(c, name, rows, c.best):
+                plots.append(box_plot(boxes, title=f"{title} by clip", unit=facts.unit))
+            if name in c.paid_metrics[:1] and (points := stats.trade_points(c, name)):
+                higher = facts.direction == "higher"
+                plots.append(
+                    trade_plot(points, title=f"{title} over speed", unit=facts.unit, higher_is_better=higher)
+                )
+            if name in c.doc.metric_weights:
+                top = [e for e in c.entries if e.scores][:3]
+                plots.extend(_condition_plots(c, name, facts, (*top, c.unprocessed)))
+        return self._html(
+            "competition.html.j2",
+            "../../../",
+            title=c.doc.title,
+            run=run,
+            c=c,
+            ranks=self._open_ranks(run, c),
+            plots=_marked(plots),
+            listening=[],
+        )
+
+    def _entry(self, run: Run, c: RunCompetition, entry: RunEntry) -> Page:
+        metrics = stats.metric_docs(run)
+        others = [c.unprocessed]
+        if c.best is not None and c.best is not entry:
+            others.append(c.best)
+        differences = {name: [stats.difference(run, c, entry, o, name) for o in others] for name in metrics}
+        plots: list[str] = []
+        for name in c.paid_metrics if entry.scores else ():
+            facts = metrics[name]
+            rows = (entry, *reversed(others))
+            plots.append(box_plot(stats.boxes(c, name, rows, entry), title=f"{metric_name(name)} by clip", unit=facts.unit))
+            plots.extend(_condition_plots(c, name, facts, rows))
+            speakers = stats.speaker_boxes(c, name, entry)
+            if speakers:
+                plots.append(box_plot(speakers, title=f"{metric_name(name)} by speaker", unit=facts.unit))
+        return self._html(
+            "entry.html.j2",
+            "../../../../",
+            title=entry.label,
+            run=run,
+            c=c,
+            e=entry,
+            against=[other.label for other in others],
+            differences=differences,
+            plots=_marked(plots),
+            history=self._elsewhere(run, c, entry),
+        )
+
+    def _elsewhere(self, run: Run, c: RunCompetition, entry: RunEntry) -> list[dict[str, object]]:
+        """The same hotkey in other runs of the competition."""
+        found: list[dict[str, object]] = []
+        for other in self._runs:
+            there = other.competition(c.doc.id)
+            for e in there.entries if there and other is not run else ():
+                if e.row.hotkey == entry.row.hotkey:
+                    found.append(
+                        {
+                            "href": f"r/{other.key}/{c.doc.id}/e/{e.key}.html",
+                            "title": f"{other.title} ({other.folder.name})",
+                            "rank": e.row.rank,
+                            "share": e.row.share,
+                        }
+                    )
+        return found
+
+    def _history(self) -> list[tuple[str, list[Any]]]:
+        """Per competition, the best paid entry, the best mean and the unprocessed input over rounds."""
+        finished = [run for run in self._runs if run.doc]
+        if len(finished) < 2:
+            return []
+        ids = list(dict.fromkeys(c.doc.id for run in finished for c in run.competitions))
+        charts = []
+        for competition_id in ids:
+            there = [(i, run, c) for i, run in enumerate(finished) if (c := run.competition(competition_id))]
+            plots = []
+            for name in there[-1][2].paid_metrics:
+                facts = stats.metric_docs(there[-1][1])[name]
+                sign = 1.0 if facts.direction == "higher" else -1.0
+                best, baseline = [], []
+                for i, _, c in there:
+                    means = [e.row.metrics[name] for e in c.entries if name in e.row.metrics]
+                    if means:
+                        best.append((float(i), max(means, key=lambda m: sign * m.mean)))
+                    if name in c.unprocessed.row.metrics:
+                        baseline.append((float(i), c.unprocessed.row.metrics[name]))
+                series = [_over_rounds("best entry", best), _over_rounds("unprocessed input", baseline)]
+                if best or baseline:
+                    names = [run.folder.name for run in finished]
+                    plots.append(history_plot(series, names, title=metric_name(name), unit=facts.unit))
+            charts.append((there[-1][2].doc.title, _marked(plots)))
+        return charts
+
+    def _ears_data(self, run: Run, c: RunCompetition) -> dict[str, Any]:
+        metrics = stats.metric_docs(run)
+
+        def has(signal: str) -> list[int]:
+            return [
+                int(self._audio.has(run, c, clip) and c.signal(signal, clip) is not None) for clip in c.clip_ids
+            ]
+
+        return {
+            "audio": {"kind": self._audio.kind, "root": f"../../../audio/{run.key}/{c.doc.id}/"},
+            "clips": [{"id": clip, "facts": clip_facts(c, clip)} for clip in c.clip_ids],
+            "entries": [
+                {
+                    "key": e.key,
+                    "label": e.label if e.row.rank is None else f"{e.row.rank}. {e.label}",
+                    "audio": has(e.key),
+                    "scores": {name: [e.scores.get(clip, {}).get(name) for clip in c.clip_ids] for name in metrics},
+                    "failures": {clip: f"{f.code}: {f.detail}" for clip, f in e.failures.items()},
+                }
+                for e in c.rows
+            ],
+            "metrics": [
+                {"key": n, "name": metric_name(n), "unit": m.unit, "digits": digits(m), "floor": m.floor}
+                for n, m in metrics.items()
+            ],
+            "paid": list(c.paid_metrics),
+            "references": {name: has(name) for name in REFERENCES},
+            "unprocessed": UNPROCESSED,
+        }
+
+    def _html(self, template: str, root: str, **values: object) -> Page:
+        text = self._environment.get_template(template).render(
+            root=root, csp=CSP, version=__version__, live=self._live, **values
+        )
+        return Page(re.sub(r"\n\s*\n+", "\n", text).encode(), _HTML)
+
+
+def metric_name(name: str) -> str:
+    """As papers write it.
+
+    >>> metric_name("SI_SDR"), metric_name("PESQ_WB")
+    ('SI-SDR', 'PESQ-WB')
+    """
+    return name.replace("_", "-")
+
+
+def digits(metric: MetricDoc) -> int:
+    """Decimals worth showing."""
+    return 3 if metric.unit == "index" else 2
+
+
+def clip_facts(c: RunCompetition, clip: str) -> str:
+    """What a clip is made of, in words."""
+    recipe = c.recipes[clip]
+    facts = [f"speaker {recipe.speaker}"] if recipe.speaker else []
+    if recipe.snr_db is not None:
+        facts.append(f"{recipe.noise or 'noise'} at {recipe.snr_db:.1f} dB SNR")
+    if recipe.rt60_s is not None:
+        facts.append(f"{recipe.rir or 'room'}, RT60 {recipe.rt60_s:.2f} s")
+    return ", ".join(facts)
+
+
+def _condition_plots(c: RunCompetition, name: str, facts: MetricDoc, entries: Sequence[RunEntry]) -> list[str]:
+    return [
+        condition_plot(
+            series,
+            title=f"{metric_name(name)} by {condition.title.split(',')[0].split(' ')[0]}",
+            unit=facts.unit,
+            x_title=condition.title,
+        )
+        for condition, series in stats.by_condition(c, name, entries)
+    ]
+
+
+def _over_rounds(label: str, points: Sequence[tuple[float, Any]]) -> Series:
+    return Series(
+        label,
+        tuple(x for x, _ in points),
+        tuple(e.mean for _, e in points),
+        tuple(e.low for _, e in points),
+        tuple(e.high for _, e in points),
+    )
+
+
+def _download(run: Run, name: str) -> Page | None:
+    try:
+        return Page((run.folder / name).read_bytes(), DOWNLOADS[name])
+    except OSError:
+        return None
+
+
+def _script_safe(data: object) -> Any:
+    """JSON inside a `<script type="application/json">`: nothing in it can end the element."""
+    from markupsafe import Markup
+
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    # Every character of which a tag, a comment or an entity could be made is written as an escape.
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _marked(plots: Sequence[str]) -> list[Any]:
+    """Drawings are markup; the labels in them were escaped where they were drawn."""
+    from markupsafe import Markup
+
+    return [Markup(plot) for plot in plots]
+
+
+def _environment() -> Environment:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise UsageError("The pages need Jinja", "pip install 'soundsright[validator]'") from error
+    environment = Environment(
+        loader=PackageLoader("soundsright", "web/templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+    def ranks(found: RankSet, entries: int, name: str) -> Any:
+        words = f"{metric_name(name)}: rank {found.best} to {found.worst} of {entries}"
+        return Markup(rank_bar(found.best, found.worst, entries, words))
+
+    environment.filters |= {
+        "fixed": lambda value, places: f"{value:.{places}f}",
+        "signed": lambda value, places: f"{value:+.{places}f}",
+        "pvalue": lambda value: "<0.001" if value < 0.001 else f"{value:.3f}",
+        "metric": metric_name,
+        "digits": digits,
+        "evidence": lambda value: f"{value:.6g}" if isinstance(value, float) else str(value),
+        "rankbar": ranks,
+    }
+    return environment

@@ -1,0 +1,159 @@
+"""The site over HTTP: pages drawn once and kept, audio with ranges, headers that let nothing foreign run.
+
+A page is drawn when it is first asked for after a run's files have changed, and answered from memory until they
+change again. Audio is the run's own WAV, answered by range and revalidated by its tag.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soundsright.core.errors import UsageError
+from soundsright.services.board_pages import CSP, AudioAccess, Page, Site
+from soundsright.services.runs import find_runs, read_runs, run_stamp
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+HEADERS = {
+    "Content-Security-Policy": f"{CSP}; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+_LOOK_AGAIN_S = 2.0
+_PAGE_SECONDS = 10
+_AUDIO_SECONDS = 3600
+_KEPT_PAGES = 4096
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A drawn page in both forms, with its tag."""
+
+    body: bytes
+    packed: bytes
+    media_type: str
+    tag: str
+
+    @classmethod
+    def of(cls, page: Page) -> Answer:
+        packed = gzip.compress(page.body, 6, mtime=0)
+        tag = f'"{hashlib.sha256(page.body).hexdigest()[:24]}"'
+        return cls(page.body, packed, page.media_type, tag)
+
+
+class LiveSite:
+    """The site of the runs that the paths hold now: looked at again every two seconds at most."""
+
+    def __init__(self, paths: Sequence[Path], *, live: bool, now: Callable[[], float] = time.monotonic) -> None:
+        self._paths = tuple(paths)
+        self._live = live
+        self._now = now
+        self._lock = threading.Lock()
+        self._looked_at = float("-inf")
+        self._stamp: tuple[object, ...] | None = None
+        self._answers: dict[str, Answer] = {}
+        self.site = Site((), AudioAccess("file"), live=live)
+
+    def answer(self, path: str) -> Answer | None:
+        """The page at a path, drawn at most once for each state of the runs."""
+        with self._lock:
+            self._refresh()
+            found = self._answers.get(path)
+            if found is None:
+                page = self.site.page(path)
+                if page is None:
+                    return None
+                found = Answer.of(page)
+                if len(self._answers) >= _KEPT_PAGES:
+                    self._answers.clear()
+                self._answers[path] = found
+            return found
+
+    def signal(self, run_key: str, competition_id: str, clip: str, signal: str) -> Path | None:
+        with self._lock:
+            self._refresh()
+            found = self.site.competition_of(run_key, competition_id)
+        return found[1].signal(signal, clip) if found else None
+
+    def _refresh(self) -> None:
+        if self._now() - self._looked_at < _LOOK_AGAIN_S:
+            return
+        self._looked_at = self._now()
+        try:
+            folders = find_runs(self._paths)
+        except UsageError:
+            # A folder was moved away while we serve: what was read stays.
+            return
+        stamp = tuple((folder, run_stamp(folder)) for folder in folders)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._answers.clear()
+            self.site = Site(read_runs(folders), AudioAccess("file"), live=self._live)
+
+
+def board_app(site: LiveSite) -> FastAPI:
+    """The leaderboard as an ASGI application.
+
+    Raises:
+        UsageError: FastAPI is not installed.
+    """
+    try:
+        from fastapi import FastAPI
+        from starlette.responses import FileResponse, Response
+    except ImportError as error:
+        raise UsageError("The server needs FastAPI", "pip install 'soundsright[validator]'") from error
+
+    app = FastAPI(title="SoundsRight leaderboard", docs_url=None, redoc_url=None, openapi_url=None)
+
+    def audio(run: str, competition: str, clip: str, signal: str, request: Request) -> Response:
+        path = site.signal(run, competition, clip, signal)
+        if path is None:
+            return Response("No such audio.\n", 404, HEADERS, "text/plain")
+        facts = path.stat()
+        tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
+        headers = {**HEADERS, "Cache-Control": f"public, max-age={_AUDIO_SECONDS}", "ETag": tag}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return FileResponse(path, media_type="audio/wav", headers=headers)
+
+    def page(path: str, request: Request) -> Response:
+        answer = site.answer(path or "index.html")
+        if answer is None:
+            body = site.site.message("Not here", "There is no page at this address.")
+            return Response(body, 404, HEADERS, "text/html")
+        return _answered(answer, request)
+
+    app.add_api_route("/audio/{run}/{competition}/{clip}/{signal}.wav", audio, methods=["GET", "HEAD"])
+    app.add_api_route("/{path:path}", page, methods=["GET", "HEAD"])
+    return app
+
+
+def _answered(answer: Answer, request: Request) -> Response:
+    from starlette.responses import Response
+
+    headers = {
+        **HEADERS,
+        "Cache-Control": f"public, max-age={_PAGE_SECONDS}",
+        "ETag": answer.tag,
+        "Vary": "Accept-Encoding",
+    }
+    if request.headers.get("if-none-match") == answer.tag:
+        return Response(status_code=304, headers=headers)
+    packed = "gzip" in request.headers.get("accept-encoding", "")
+    if packed:
+        headers["Content-Encoding"] = "gzip"
+    return Response(answer.packed if packed else answer.body, 200, headers, answer.media_type)

@@ -1,0 +1,168 @@
+"""What the pages work out from a run's clips: open ranks, paired differences, scores by condition.
+
+Values are in their metric's unit, the floor for a failed clip. Chance is seeded from the run, so a page says the
+same each time it is drawn.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from soundsright.core.results import Estimate
+from soundsright.ranking.statistics import RankSet, paired_comparison, rank_confidence_sets
+from soundsright.services.charts import Interval, Series, TradePoint
+from soundsright.services.plots import Box
+from soundsright.services.run_documents import MetricDoc, RecipeDoc
+from soundsright.services.runs import Run, RunCompetition, RunEntry
+
+RESAMPLES = 2000
+MAX_RANKED = 64
+"""Open ranks are worked out among so many entries at most: their cost grows with the square."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One entry minus another over the same clips, with the p-value of the paired test."""
+
+    metric: str
+    against: str
+    estimate: Estimate
+    p_value: float
+    better: bool | None
+    """Whether the interval lies on the good side of zero, or the bad one; None where it holds zero."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a set was drawn over: a name for its axis, and the field of a recipe."""
+
+    title: str
+    field: str
+
+    def of(self, recipe: RecipeDoc) -> float | None:
+        value: float | None = getattr(recipe, self.field)
+        return value
+
+
+CONDITIONS = (Condition("SNR of the input, dB", "snr_db"), Condition("RT60, s", "rt60_s"))
+
+
+def metric_docs(run: Run) -> dict[str, MetricDoc]:
+    return dict(run.doc.metrics) if run.doc else {}
+
+
+def open_ranks(run: Run, competition: RunCompetition) -> dict[str, dict[str, RankSet]]:
+    """For each metric that pays, by entry key, the ranks that the scores leave open with 95 % confidence.
+
+    Empty where there are no clips, or more entries than can be compared with each other.
+    """
+    if not competition.clip_ids or not 1 <= len(competition.entries) <= MAX_RANKED:
+        return {}
+    found = {}
+    for name in competition.paid_metrics:
+        sign = 1.0 if metric_docs(run)[name].direction == "higher" else -1.0
+        scores = {entry.key: [sign * v for v in competition.values(entry, name)] for entry in competition.entries}
+        found[name] = rank_confidence_sets(scores, rng=_rng(competition, name), resamples=RESAMPLES)
+    return found
+
+
+def difference(
+    run: Run, competition: RunCompetition, entry: RunEntry, other: RunEntry, metric: str
+) -> Difference | None:
+    """`entry` minus `other`; None where a run kept no clips."""
+    if not competition.clip_ids:
+        return None
+    compared = paired_comparison(
+        competition.values(entry, metric),
+        competition.values(other, metric),
+        rng=_rng(competition, metric + entry.key + other.key),
+        resamples=RESAMPLES,
+    )
+    gain = compared.difference
+    if metric_docs(run)[metric].direction == "lower":
+        gain = Estimate(-gain.mean, -gain.high, -gain.low, gain.n)
+    better = True if gain.low > 0 else False if gain.high < 0 else None
+    return Difference(metric, other.label, compared.difference, compared.p_value, better)
+
+
+def boxes(competition: RunCompetition, metric: str, entries: Sequence[RunEntry], best: RunEntry | None) -> list[Box]:
+    """One box per entry that answered at least one clip: a row of floors would squeeze the others into a corner."""
+    return [
+        Box(entry.label, tuple(competition.values(entry, metric)), entry is best)
+        for entry in entries
+        if entry.scores and competition.clip_ids
+    ]
+
+
+def speaker_boxes(competition: RunCompetition, metric: str, entry: RunEntry) -> list[Box]:
+    """The entry's scores by speaker."""
+    by_speaker: dict[str, list[float]] = {}
+    for clip, value in zip(competition.clip_ids, competition.values(entry, metric), strict=True):
+        speaker = competition.recipes[clip].speaker
+        if speaker:
+            by_speaker.setdefault(speaker, []).append(value)
+    return [Box(speaker, tuple(values)) for speaker, values in sorted(by_speaker.items())]
+
+
+def intervals(competition: RunCompetition, metric: str) -> list[Interval]:
+    """The entries' means as decided, those without any answer left out."""
+    rows = []
+    for entry in competition.entries:
+        estimate = entry.row.metrics.get(metric)
+        if estimate is not None and sum(entry.row.failures.values()) < entry.row.clips:
+            rows.append(Interval(entry.label, estimate.mean, estimate.low, estimate.high, entry is competition.best))
+    return rows
+
+
+def gains(run: Run, competition: RunCompetition, metric: str) -> list[Interval]:
+    """Each entry minus the unprocessed input, paired clip by clip."""
+    rows = []
+    for entry in competition.entries:
+        found = difference(run, competition, entry, competition.unprocessed, metric) if entry.scores else None
+        if found is not None and sum(entry.row.failures.values()) < entry.row.clips:
+            e = found.estimate
+            rows.append(Interval(entry.label, e.mean, e.low, e.high, entry is competition.best))
+    return rows
+
+
+def trade_points(competition: RunCompetition, metric: str) -> list[TradePoint]:
+    """Score by real-time factor, for entries that answered every clip."""
+    return [
+        TradePoint(
+            entry.label,
+            str(entry.row.rank),
+            entry.row.timing.real_time_factor,
+            entry.row.metrics[metric].mean,
+            entry is competition.best,
+        )
+        for entry in competition.entries
+        if entry.row.timing.real_time_factor and metric in entry.row.metrics and not entry.row.failures
+    ]
+
+
+def by_condition(
+    competition: RunCompetition, metric: str, entries: Sequence[RunEntry]
+) -> list[tuple[Condition, list[Series]]]:
+    """For each condition that varies in the set, one series per entry."""
+    found = []
+    for condition in CONDITIONS:
+        at = [condition.of(competition.recipes[clip]) for clip in competition.clip_ids]
+        known = [i for i, value in enumerate(at) if value is not None]
+        if len({at[i] for i in known}) < 2:
+            continue
+        series = []
+        for entry in entries:
+            values = competition.values(entry, metric)
+            kept = [i for i in known if competition.clip_ids[i] in entry.scores]
+            xs = tuple(float(x) for i in kept if (x := at[i]) is not None)
+            series.append(Series(entry.label, xs, tuple(values[i] for i in kept)))
+        found.append((condition, series))
+    return found
+
+
+def _rng(competition: RunCompetition, name: str) -> np.random.Generator:
+    return np.random.default_rng([competition.doc.seed, zlib.crc32(name.encode())])

@@ -1,0 +1,238 @@
+"""Feedback: what a validator tells a miner after a round, signed, so that the miner can show it to others later.
+
+An envelope holds the document as the very text that was signed. Scores are in their metrics' units, shares in
+percent of the emission. Sizes are in bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from soundsright.core.errors import InfrastructureFault, RequestRefused, UsageError
+from soundsright.core.ports import Account
+
+DOCUMENT_SCHEMA = "soundsright.feedback/1"
+ENVELOPE_SCHEMA = "soundsright.feedback-envelope/1"
+MAX_ENVELOPE_BYTES = 8_000_000
+MAX_KEPT = 2_000
+MAX_CLIPS = 100_000
+
+ValidSignature = Callable[[str, bytes, bytes], bool]
+"""Whether an address signed a message: (address, message, signature)."""
+
+Name = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.:+-]+$")]
+Text = Annotated[str, Field(max_length=4_000)]
+
+
+class _Wire(BaseModel):
+    # Later versions may add fields; those that are here keep their meaning.
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class MeanOverClips(_Wire):
+    """A metric's mean over the set with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+class ClipFailure(_Wire):
+    code: Name
+    detail: Text
+
+
+class ClipScores(_Wire):
+    """One clip: scores by metric, or why there are none."""
+
+    id: Name
+    scores: dict[Name, float] | None = None
+    failure: ClipFailure | None = None
+
+
+class RunTiming(_Wire):
+    load_s: float
+    real_time_factor: float | None
+    peak_memory_bytes: int
+
+
+class RefusalTold(_Wire):
+    code: Name
+    sentence: Text
+    evidence: dict[Name, Text] = {}
+
+
+class Result(_Wire):
+    """One entry's row: what the best one is shown as, too."""
+
+    entry: Text
+    rank: int | None
+    share: float
+    metrics: dict[Name, MeanOverClips]
+    failures: dict[Name, int] = {}
+    timing: RunTiming | None = None
+
+
+class Feedback(_Wire):
+    """What a miner is told of one round."""
+
+    document_schema: Annotated[Literal["soundsright.feedback/1"], Field(alias="schema")]
+    round: Name
+    competition: Name
+    seed: int
+    set_digest: Name
+    hotkey: Name
+    uid: int | None
+    refusal: RefusalTold | None = None
+    rank: int | None = None
+    share: float = 0.0
+    metrics: dict[Name, MeanOverClips] = {}
+    needed: dict[Name, float] = {}
+    reasons: dict[Name, Text] = {}
+    failures: dict[Name, int] = {}
+    timing: RunTiming | None = None
+    unprocessed: dict[Name, MeanOverClips] = {}
+    best: Result | None = None
+    decisions: dict[Name, Text] = {}
+    clips: Annotated[list[ClipScores], Field(max_length=MAX_CLIPS)] = []
+
+
+class Envelope(_Wire):
+    """A document with its signature."""
+
+    envelope_schema: Annotated[Literal["soundsright.feedback-envelope/1"], Field(alias="schema")]
+    validator: Name
+    signature: Annotated[str, Field(pattern=r"^0x[0-9a-f]{128}$")]
+    document: Annotated[str, Field(max_length=MAX_ENVELOPE_BYTES)]
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.document.encode()).hexdigest()
+
+
+def signed_message(document: str) -> bytes:
+    """What a validator signs: the schema's name and the document's SHA-256. No signed request has this form."""
+    return f"{DOCUMENT_SCHEMA}\n{hashlib.sha256(document.encode()).hexdigest()}".encode()
+
+
+def envelope_of(document: Mapping[str, Any], account: Account) -> str:
+    """The document signed, as JSON."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json.dumps(
+        {
+            "schema": ENVELOPE_SCHEMA,
+            "validator": account.address,
+            "signature": "0x" + account.sign(signed_message(text)).hex(),
+            "document": text,
+        }
+    )
+
+
+def opened(raw: bytes, *, valid_signature: ValidSignature) -> tuple[Envelope, Feedback]:
+    """The envelope and its document, verified.
+
+    Raises:
+        RequestRefused: `malformed` or `bad_signature`.
+    """
+    try:
+        envelope = Envelope.model_validate_json(raw)
+        if not valid_signature(
+            envelope.validator, signed_message(envelope.document), bytes.fromhex(envelope.signature[2:])
+        ):
+            raise RequestRefused("bad_signature", "The document's signature is not the validator's")
+        return envelope, Feedback.model_validate_json(envelope.document)
+    except (ValidationError, UnicodeEncodeError) as error:
+        place = "envelope"
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = f"{'.'.join(map(str, first['loc']))[:100]}: {first['msg'][:200]}"
+        raise RequestRefused("malformed", f"Not a feedback of version 1 ({place})", status=422) from None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A stored feedback and its file."""
+
+    path: Path
+    envelope: Envelope
+    feedback: Feedback
+
+
+class FeedbackStore:
+    """Feedback in a folder, one file each, complete or not there; of more than `MAX_KEPT` the oldest go."""
+
+    def __init__(self, folder: Path, *, valid_signature: ValidSignature) -> None:
+        self._folder = folder
+        self._valid_signature = valid_signature
+
+    def keep(self, raw: bytes, envelope: Envelope, feedback: Feedback) -> tuple[Path, bool]:
+        """Store it; the file, and whether it is new.
+
+        Raises:
+            InfrastructureFault: the folder cannot be written.
+        """
+        name = f"{feedback.round}_{feedback.competition}_{envelope.validator[:12]}_{envelope.digest[:12]}.json"
+        path = self._folder / re.sub(r"[^A-Za-z0-9_.-]", "-", name).lstrip(".")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                return path, False
+            partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+            partial.write_bytes(raw)
+            partial.replace(path)
+            for old in self._files()[:-MAX_KEPT]:
+                old.unlink(missing_ok=True)
+        except OSError as error:
+            raise InfrastructureFault(
+                f"{self._folder} cannot be written ({error.strerror})", "Free some disk space."
+            ) from error
+        return path, True
+
+    def all(self) -> Iterator[Kept]:
+        """Everything stored that still verifies, oldest first."""
+        for path in self._files():
+            try:
+                yield read_feedback(path, valid_signature=self._valid_signature)
+            except UsageError:
+                continue  # Somebody's own file, or a damaged one: `soundsright feedback verify FILE` says which.
+
+    def last(self) -> Kept | None:
+        """The latest one that verifies."""
+        for path in reversed(self._files()):
+            try:
+                return read_feedback(path, valid_signature=self._valid_signature)
+            except UsageError:
+                continue
+        return None
+
+    def _files(self) -> list[Path]:
+        if not self._folder.is_dir():
+            return []
+        return sorted(self._folder.glob("[!.]*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def read_feedback(path: Path, *, valid_signature: ValidSignature) -> Kept:
+    """A stored file, verified anew.
+
+    Raises:
+        UsageError: it cannot be read, is no feedback, or was changed after it was signed.
+    """
+    try:
+        if path.stat().st_size > MAX_ENVELOPE_BYTES:
+            raise UsageError(f"{path} is larger than any feedback", "Name a file below feedback/.")
+        envelope, feedback = opened(path.read_bytes(), valid_signature=valid_signature)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})", "Name a file below feedback/.") from error
+    except RequestRefused as refused:
+        raise UsageError(f"{path}: {refused.sentence}", "Ask the validator, or remove the file.") from refused
+    return Kept(path, envelope, feedback)

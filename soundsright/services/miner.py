@@ -1,0 +1,288 @@
+"""A miner: it commits to its model, tells validators what the commitment stands for, and takes their feedback.
+
+Blocks are counted, times in seconds. The commitment is made once for each change of model, and counts when it is
+read back from the chain: a write that got no answer is looked for before it is made again.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from soundsright.core.competition import Competition
+from soundsright.core.errors import InfrastructureFault, RequestRefused, UsageError
+from soundsright.core.ports import Account, Clock, LiveChain, Neuron, Snapshot, TxResult
+from soundsright.core.submission import ModelRef, commitment_digest
+from soundsright.services.api import Models
+from soundsright.services.api_state import Health
+from soundsright.services.feedback import FeedbackStore, ValidSignature, opened
+
+REVEAL_SCHEMA = "soundsright.reveal/1"
+POLL_S = 12.0
+INCLUSION_TIMEOUT_S = 180.0
+MAX_PAUSE_S = 300.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the miner enters, under which key."""
+
+    account: Account
+    competition: Competition
+    model: ModelRef
+
+    @property
+    def digest(self) -> str:
+        return commitment_digest(self.model, self.account.address, self.competition.id)
+
+    def reveal(self) -> dict[str, str]:
+        """What the commitment stands for, as validators ask for it."""
+        return {
+            "schema": REVEAL_SCHEMA,
+            "hotkey": self.account.address,
+            "namespace": self.model.namespace,
+            "name": self.model.name,
+            "revision": self.model.revision,
+            "competition": self.competition.id,
+        }
+
+
+@dataclass
+class _Seen:
+    """What the chain showed last."""
+
+    validators: dict[str, Neuron] = field(default_factory=dict)
+    committed_at: int | None = None
+    head: int = 0
+
+
+class MinerService:
+    """Keeps the chain up to date with the entry, and answers validators.
+
+    `endpoint` is published where it is not empty; `on_feedback` is told of each new feedback's file.
+    """
+
+    def __init__(
+        self,
+        entry: Entry,
+        *,
+        chain: LiveChain,
+        clock: Clock,
+        health: Health,
+        store: FeedbackStore,
+        valid_signature: ValidSignature,
+        endpoint: str = "",
+        min_stake: float = 0.0,
+        poll_s: float = POLL_S,
+        on_feedback: Callable[[Path], None] = lambda _path: None,
+    ) -> None:
+        self._entry = entry
+        self._chain = chain
+        self._clock = clock
+        self._health = health
+        self._store = store
+        self._valid_signature = valid_signature
+        self._endpoint = endpoint
+        self._min_stake = min_stake
+        self._poll_s = poll_s
+        self._on_feedback = on_feedback
+        self._lock = threading.Lock()
+        self._seen = _Seen()
+
+    def check(self) -> None:
+        """What would make the service useless, before it starts.
+
+        Raises:
+            UsageError: the hotkey is not registered.
+            ChainUnavailable: the chain does not answer.
+        """
+        self._own_neuron(self._chain.snapshot())
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set. A chain that is away is waited for, with growing pauses."""
+        self._health.set("neuron_running", True)
+        pause_s = self._poll_s
+        while not stop.is_set():
+            try:
+                self.tick()
+                self._health.problem("chain", None)
+                pause_s = self._poll_s
+            except UsageError as error:
+                self._health.problem("chain", str(error))
+                pause_s = min(2 * pause_s, MAX_PAUSE_S)
+            except InfrastructureFault as error:
+                self._health.add("chain.failures")
+                self._health.problem("chain", str(error))
+                pause_s = min(2 * pause_s, MAX_PAUSE_S)
+            self._health.problem("start", None)
+            stop.wait(pause_s)
+        self._health.set("neuron_running", False)
+
+    def tick(self) -> None:
+        """Read the chain once, and bring it up to date.
+
+        Raises:
+            UsageError: the hotkey is not registered, or the chain refuses for good.
+            ChainUnavailable: it does not answer.
+        """
+        self._health.add("iterations")
+        snapshot = self._look()
+        own = self._own_neuron(snapshot)
+        if self._endpoint and own.endpoint != self._endpoint:
+            self._written(self._chain.publish_endpoint(own.hotkey, self._endpoint), "endpoint")
+        if self._committed(snapshot) is None:
+            self._commit()
+
+    def _commit(self) -> None:
+        """Commit, and wait until the chain shows it."""
+        entry = self._entry
+        self._written(self._chain.publish(entry.account.address, entry.digest), "commitment")
+        deadline_s = self._clock.now() + INCLUSION_TIMEOUT_S
+        while True:
+            block = self._committed(self._look())
+            if block is not None:
+                self._health.event(
+                    "success",
+                    f"Committed {entry.model} for {entry.competition.id} in block {block}",
+                    action="committed",
+                )
+                return
+            if self._clock.now() >= deadline_s:
+                raise InfrastructureFault(
+                    f"The commitment is not on the chain after {INCLUSION_TIMEOUT_S:g} s", "It is made again."
+                )
+            self._clock.sleep(min(self._poll_s, 6.0))
+
+    def _written(self, result: TxResult, what: str) -> None:
+        if result.ok or result.unknown:
+            return  # One that may have landed is looked for, not repeated.
+        if result.retryable:
+            raise InfrastructureFault(f"The chain did not take the {what}: {result.message}", "It is tried again.")
+        raise UsageError(
+            f"The chain refused the {what} of {self._entry.account.address}: {result.message or result.code}",
+            "Check NETUID, WALLET and HOTKEY.",
+        )
+
+    def _look(self) -> Snapshot:
+        snapshot = self._chain.snapshot()
+        with self._lock:
+            self._seen.validators = {n.hotkey: n for n in snapshot.neurons if n.permit}
+            self._seen.head = snapshot.block.number
+            self._seen.committed_at = self._committed(snapshot)
+        self._health.set("chain.head_block", snapshot.block.number)
+        return snapshot
+
+    def _own_neuron(self, snapshot: Snapshot) -> Neuron:
+        address = self._entry.account.address
+        own = next((n for n in snapshot.neurons if n.hotkey == address), None)
+        if own is None:
+            raise UsageError(
+                f"HOTKEY: {address} is not registered on this chain",
+                "Register it (`btcli subnet register`, or `soundsright chain join` on a private chain), or check "
+                "NETUID and SUBTENSOR_CHAIN_ENDPOINT.",
+            )
+        return own
+
+    def _committed(self, snapshot: Snapshot) -> int | None:
+        """The block of our commitment, where it is the present entry's and not from before the registration."""
+        own = self._own_neuron(snapshot)
+        for commitment in snapshot.commitments:
+            if commitment.hotkey == own.hotkey and commitment.digest == self._entry.digest:
+                return commitment.block if commitment.block >= own.registered_at else None
+        return None
+
+    def admit_validator(self, sender: str) -> None:
+        """Let a validator with permit and stake pass.
+
+        Raises:
+            RequestRefused: `no_permit` or `low_stake`.
+        """
+        self._health.add("axons.total_queried_axons")
+        with self._lock:
+            neuron = self._seen.validators.get(sender)
+        if neuron is None:
+            self._health.add("axons.total_filtered_axons")
+            raise RequestRefused("no_permit", "Only validators with a permit are answered")
+        if neuron.stake < self._min_stake:
+            self._health.add("axons.total_filtered_axons")
+            raise RequestRefused("low_stake", f"Only validators with a stake from {self._min_stake:g} are answered")
+
+    def reveal(self, sender: str) -> dict[str, str]:
+        """What the commitment stands for. Told only once the commitment is on the chain, so that a copy is later.
+
+        Raises:
+            RequestRefused: as `admit_validator`, and `not_committed`.
+        """
+        self.admit_validator(sender)
+        with self._lock:
+            committed = self._seen.committed_at
+        if committed is None:
+            raise RequestRefused("not_committed", "The commitment is not on the chain yet", status=409)
+        self._health.add("responses.total_valid_responses")
+        return self._entry.reveal()
+
+    def take_feedback(self, sender: str, raw: bytes) -> dict[str, str]:
+        """Verify and store one feedback.
+
+        Raises:
+            RequestRefused: as `admit_validator`; `malformed`, `bad_signature`, `wrong_sender`, `wrong_receiver`.
+            InfrastructureFault: it could not be stored.
+        """
+        try:
+            self.admit_validator(sender)
+            envelope, feedback = opened(raw, valid_signature=self._valid_signature)
+            if envelope.validator != sender:
+                raise RequestRefused("wrong_sender", "The document was signed by another validator")
+            if feedback.hotkey != self._entry.account.address:
+                raise RequestRefused("wrong_receiver", "The document is for another hotkey")
+        except RequestRefused:
+            self._health.add("feedback.refused")
+            self._health.add("responses.total_invalid_responses")
+            raise
+        path, new = self._store.keep(raw, envelope, feedback)
+        if new:
+            self._health.add("feedback.received")
+            rank = f"rank {feedback.rank}" if feedback.refusal is None else f"refused: {feedback.refusal.code}"
+            self._health.event(
+                "success", f"Feedback for round {feedback.round} from {sender}: {rank}", action="feedback_received"
+            )
+            self._on_feedback(path)
+        return {"stored": envelope.digest}
+
+    # What the health-check API shows.
+
+    def current_models(self) -> Models:
+        return {self._entry.competition.id: [self._entry.reveal()]}
+
+    def best_models(self) -> Models | None:
+        """The best entry that the last feedback told of."""
+        last = self._last()
+        return {last["competition"]: [last["best"]]} if last and last.get("best") else None
+
+    def competitions(self) -> list[str]:
+        return [self._entry.competition.id]
+
+    def competition_scores(self) -> dict[str, dict[str, float]] | None:
+        last = self._last()
+        return {last["competition"]: {str(last["uid"]): last["share"]}} if last else None
+
+    def scores(self) -> list[float] | None:
+        """None: a miner sets no weights."""
+        return None
+
+    def next_competition(self) -> str | None:
+        """None: validators know their schedule."""
+        return None
+
+    def seed(self) -> dict[str, Any] | None:
+        """The seed that the last feedback told of."""
+        last = self._last()
+        return {"round": last["round"], "sets": {last["competition"]: last["seed"]}} if last else None
+
+    def _last(self) -> dict[str, Any] | None:
+        kept = self._store.last()
+        return None if kept is None else dict(json.loads(kept.feedback.model_dump_json()))

@@ -1,0 +1,103 @@
+"""The ZIP that a model returns: bounded, and refused as a whole where it is hostile."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from soundsright.adapters.archive import ArchiveBounds, read_archive
+from soundsright.core.errors import ProtocolViolation
+
+BOUNDS = ArchiveBounds({"a.wav": 1_000, "b.wav": 1_000})
+
+
+def zipped(fill: Callable[[zipfile.ZipFile], object], compression: int = zipfile.ZIP_DEFLATED) -> io.BytesIO:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", compression) as archive:
+        fill(archive)
+    out.seek(0)
+    return out
+
+
+def test_wanted_members_are_read_and_others_are_not() -> None:
+    file = zipped(lambda z: [z.writestr("a.wav", b"x"), z.writestr("note.txt", b"y"), z.mkdir("folder")])
+    assert read_archive(file, BOUNDS) == {"a.wav": b"x"}
+
+
+def test_a_member_that_unpacks_to_more_than_its_bound_is_none() -> None:
+    assert read_archive(zipped(lambda z: z.writestr("a.wav", bytes(1_001))), BOUNDS) == {"a.wav": None}
+
+
+def test_a_member_whose_header_lies_about_its_size_is_cut_at_its_bound() -> None:
+    data = bytearray(zipped(lambda z: z.writestr("a.wav", bytes(50_000_000))).getvalue())
+    for place in (22, data.index(b"PK\x01\x02") + 24):
+        data[place : place + 4] = (900).to_bytes(4, "little")
+    try:
+        found = read_archive(io.BytesIO(bytes(data)), BOUNDS)
+    except ProtocolViolation:
+        return
+    assert found["a.wav"] is None or len(found["a.wav"]) <= 1_000
+
+
+def test_silence_is_no_bomb() -> None:
+    bounds = ArchiveBounds({"a.wav": 10_000_000})
+    assert read_archive(zipped(lambda z: z.writestr("a.wav", bytes(10_000_000))), bounds)["a.wav"] == bytes(
+        10_000_000
+    )
+
+
+@pytest.mark.parametrize("name", ["../a.wav", "/a.wav", "x/../../a.wav", "..\\a.wav", "C:a.wav", "./a.wav"])
+def test_a_path_in_a_name_refuses_the_archive(name: str) -> None:
+    with pytest.raises(ProtocolViolation, match="path"):
+        read_archive(zipped(lambda z: z.writestr(name, b"")), BOUNDS)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_twice_refuses_the_archive() -> None:
+    with pytest.raises(ProtocolViolation, match="twice"):
+        read_archive(zipped(lambda z: [z.writestr("a.wav", b""), z.writestr("a.wav", b"")]), BOUNDS)
+
+
+def test_a_link_refuses_the_archive() -> None:
+    link = zipfile.ZipInfo("a.wav")
+    link.external_attr = 0o120777 << 16
+    with pytest.raises(ProtocolViolation, match="link"):
+        read_archive(zipped(lambda z: z.writestr(link, "/etc/passwd")), BOUNDS)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_exotic_compression_refuses_the_archive(compression: int) -> None:
+    with pytest.raises(ProtocolViolation, match="compression"):
+        read_archive(zipped(lambda z: z.writestr("a.wav", b"x"), compression), BOUNDS)
+
+
+def test_an_encrypted_member_refuses_the_archive() -> None:
+    data = bytearray(zipped(lambda z: z.writestr("a.wav", b"x")).getvalue())
+    for place in (6, data.index(b"PK\x01\x02") + 8):
+        data[place] |= 1
+    with pytest.raises(ProtocolViolation, match="encrypted"):
+        read_archive(io.BytesIO(bytes(data)), BOUNDS)
+
+
+def test_a_directory_of_thousands_is_refused_before_it_is_read() -> None:
+    file = zipped(lambda z: [z.writestr(f"{n}", b"") for n in range(5_000)])
+    with pytest.raises(ProtocolViolation, match="more than 18 members"):
+        read_archive(file, BOUNDS)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8), st.integers(0, 300))
+def test_no_damage_raises_anything_else(changes: list[tuple[int, int]], cut: int) -> None:
+    data = bytearray(zipped(lambda z: [z.writestr("a.wav", bytes(100)), z.writestr("b.wav", b"y" * 50)]).getvalue())
+    for place, value in changes:
+        data[place % len(data)] = value
+    try:
+        found = read_archive(io.BytesIO(bytes(data[: len(data) - cut])), BOUNDS)
+    except ProtocolViolation:
+        return
+    assert all(value is None or len(value) <= 1_000 for value in found.values())

@@ -1,0 +1,181 @@
+"""A private chain as a service: who may write what, and what a client does when nobody answers."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from soundsright.adapters.chain_http import HttpChain
+from soundsright.adapters.chain_local import LocalChain
+from soundsright.adapters.http_auth import signed_headers
+from soundsright.adapters.http_auth_client import request
+from soundsright.adapters.http_auth_keys import Hotkey
+from soundsright.core.errors import ChainUnavailable, UsageError
+from soundsright.core.ports import Reply
+from soundsright.testing.fakechain_http import ORGANISER, client, served_chain
+
+ALICE, EVE = Hotkey.of_seed("alice"), Hotkey.of_seed("eve")
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[LocalChain, str]]:
+    with served_chain(tmp_path / "chain.db") as both:
+        yield both
+
+
+def post(url: str, path: str, asked: object, account: Hotkey, **changes: str) -> tuple[int, dict[str, object]]:
+    body = asked if isinstance(asked, bytes) else json.dumps(asked).encode()
+    headers = signed_headers(account, method="POST", path=path, body=body, receiver=ORGANISER.address)
+    reply = request(url, "POST", path, body=body, headers=headers | changes, timeout_s=5)
+    return reply.status, json.loads(reply.body)
+
+
+def test_only_the_organiser_registers_and_makes_blocks(served: tuple[LocalChain, str]) -> None:
+    chain, url = served
+    organiser, eve = client(url, ORGANISER), client(url, EVE)
+    uid = organiser.register(ALICE.address, stake=5.0, permit=True)
+    assert chain.neurons()[0].hotkey == ALICE.address
+    assert uid == 0
+    assert organiser.advance(4).number == chain.head().number
+    for forbidden in (lambda: eve.register(EVE.address), eve.advance):
+        with pytest.raises(UsageError, match="organiser"):
+            forbidden()
+
+
+def test_where_registration_is_open_a_hotkey_registers_itself_without_stake(tmp_path: Path) -> None:
+    with served_chain(tmp_path / "c.db", open_registration=True) as (chain, url):
+        eve = client(url, EVE)
+        eve.register(EVE.address)
+        assert [n.permit for n in chain.neurons()] == [False]
+        for greedy in ({"permit": True}, {"stake": 1.0}):
+            with pytest.raises(UsageError, match="organiser"):
+                eve.register(EVE.address, **greedy)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="organiser"):
+            eve.register(ALICE.address)
+
+
+def test_nobody_writes_in_anothers_name(served: tuple[LocalChain, str]) -> None:
+    chain, url = served
+    chain.register(ALICE.address)
+    assert client(url, EVE).publish(ALICE.address, "x").code == "wrong_account"
+    status, told = post(url, "/v1/commitment", {"digest": "x"}, EVE, **{"X-Bittensor-Hotkey": ALICE.address})
+    assert (status, told["code"]) == (401, "bad_signature")
+    assert chain.commitments() == ()
+
+
+def test_a_replayed_write_lands_once(served: tuple[LocalChain, str]) -> None:
+    chain, url = served
+    chain.register(ALICE.address)
+    body = b'{"digest": "one"}'
+    headers = signed_headers(ALICE, method="POST", path="/v1/commitment", body=body, receiver=ORGANISER.address)
+    replies = [request(url, "POST", "/v1/commitment", body=body, headers=headers, timeout_s=5) for _ in range(2)]
+    assert [r.status for r in replies] == [200, 401]
+    assert json.loads(replies[1].body)["code"] == "replayed"
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        (b"not json", 422),
+        ({"digest": ""}, 422),
+        ({"digest": "x" * 200}, 422),
+        ({"digest": "x", "more": 1}, 422),
+        (b" " * 500_000, 413),
+        (b"[" * 100_000, 422),
+    ],
+)
+def test_a_malformed_or_over_large_write_is_refused(
+    served: tuple[LocalChain, str], asked: object, status: int
+) -> None:
+    chain, url = served
+    chain.register(ALICE.address)
+    assert post(url, "/v1/commitment", asked, ALICE)[0] == status
+    assert chain.commitments() == ()
+
+
+@pytest.mark.parametrize("weights", ['{"a": NaN}', '{"a": -1}', "{}", '{"a": 1e999}'])
+def test_weights_that_are_no_weights_are_refused(served: tuple[LocalChain, str], weights: str) -> None:
+    chain, url = served
+    chain.register(ALICE.address, permit=True)
+    assert post(url, "/v1/weights", f'{{"by_hotkey": {weights}}}'.encode(), ALICE)[0] == 422
+
+
+def test_an_address_that_asks_too_often_is_told_to_wait(tmp_path: Path) -> None:
+    with served_chain(tmp_path / "c.db", per_minute=3) as (chain, url):
+        chain.register(ALICE.address)
+        codes = [client(url, ALICE).publish(ALICE.address, f"d{i}").code for i in range(5)]
+    assert codes == ["", "", "", "busy", "busy"]
+
+
+def test_a_metagraph_of_256_with_commitments_is_one_request(served: tuple[LocalChain, str]) -> None:
+    chain, url = served
+    for i in range(256):
+        chain.register(f"hotkey-{i}")
+        chain.publish(f"hotkey-{i}", "d" * 64)
+    snapshot = client(url).snapshot()
+    assert (len(snapshot.neurons), len(snapshot.commitments)) == (256, 256)
+
+
+def test_a_chain_that_is_gone_is_unavailable_in_time_and_a_write_to_it_is_unknown(tmp_path: Path) -> None:
+    with served_chain(tmp_path / "c.db") as (chain, url):
+        chain.register(ALICE.address)
+        alice = HttpChain(url, ALICE, timeout_s=1.0, sleep=lambda _s: None)
+    started_s = time.monotonic()
+    with pytest.raises(ChainUnavailable, match="SUBTENSOR_CHAIN_ENDPOINT"):
+        alice.head()
+    result = alice.publish(ALICE.address, "x")
+    assert result.unknown
+    assert result.retryable
+    assert time.monotonic() - started_s < 10
+
+
+def test_a_server_that_accepts_and_says_nothing_stops_nobody() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started_s = time.monotonic()
+        with pytest.raises(ChainUnavailable):
+            HttpChain(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2, sleep=lambda _s: None)
+        assert time.monotonic() - started_s < 5
+
+
+def test_reads_are_tried_again_and_writes_are_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from soundsright.adapters import chain_http
+    from soundsright.core.errors import PeerUnavailable
+
+    with served_chain(tmp_path / "c.db") as (chain, url):
+        chain.register(ALICE.address)
+        alice = HttpChain(url, ALICE, sleep=lambda _s: None)
+        fails = [2]
+        calls: list[str] = []
+
+        def shaky(base: str, method: str, path: str, **rest: object) -> object:
+            calls.append(method)
+            if fails[0] > 0:
+                fails[0] -= 1
+                raise PeerUnavailable("dropped")
+            return request(base, method, path, **rest)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(chain_http, "request", shaky)
+        assert alice.head().number == chain.head().number
+        assert calls == ["GET"] * 3
+        fails[0] = 1
+        assert alice.publish(ALICE.address, "x").unknown
+        assert calls == ["GET"] * 3 + ["POST"]
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"service": "another"}'])
+def test_something_else_at_the_address_is_named(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    from soundsright.adapters import chain_http
+
+    monkeypatch.setattr(chain_http, "request", lambda *_a, **_k: Reply(200, answer))
+    with pytest.raises(UsageError, match="SUBTENSOR_CHAIN_ENDPOINT"):
+        HttpChain("http://127.0.0.1:1")
+
+
+def test_the_description_lists_every_path(served: tuple[LocalChain, str]) -> None:
+    document = json.loads(request(served[1], "GET", "/openapi.json", timeout_s=5).body)
+    assert {"/v1/head", "/v1/snapshot", "/v1/commitment", "/v1/weights", "/v1/register"} <= set(document["paths"])

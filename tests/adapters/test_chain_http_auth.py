@@ -1,0 +1,227 @@
+"""Signed requests: what is admitted once, and what never is. Read and written by Bittensor's own code too."""
+
+from __future__ import annotations
+
+import socket
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from soundsright.adapters.http_auth import Gate, RateLimit, signed_headers
+from soundsright.adapters.http_auth_client import request
+from soundsright.adapters.http_auth_keys import Hotkey, new_hotkey
+from soundsright.core.errors import PeerUnavailable, RequestRefused, UsageError
+
+ALICE, BOB, EVE = (Hotkey.of_seed(name) for name in ("alice", "bob", "eve"))
+BODY = b'{"a": 1}'
+
+
+def headers_of(account: Hotkey = ALICE, **changes: object) -> dict[str, str]:
+    asked = {"method": "POST", "path": "/reveal", "body": BODY, "receiver": BOB.address} | changes
+    return signed_headers(account, **asked)  # type: ignore[arg-type]
+
+
+def admit(headers: dict[str, str], *, body: bytes = BODY, path: str = "/reveal", gate: Gate | None = None) -> str:
+    return (gate or Gate(BOB.address, now_ns=Clock())).admit("POST", path, headers, body)
+
+
+class Clock:
+    """A clock that lies in the past when it is first asked, so that a gate is older than the requests."""
+
+    def __init__(self, ahead_s: float = 0.0) -> None:
+        self.ahead_s = ahead_s
+        self.asked = False
+
+    def __call__(self) -> int:
+        first, self.asked = not self.asked, True
+        return time.time_ns() + int((self.ahead_s - (90 if first else 0)) * 1e9)
+
+
+def test_a_signed_request_tells_its_sender() -> None:
+    assert admit(headers_of()) == ALICE.address
+
+
+def test_header_names_are_read_in_any_case() -> None:
+    assert admit({k.lower(): v for k, v in headers_of().items()}) == ALICE.address
+
+
+def test_a_request_is_admitted_once() -> None:
+    gate, headers = Gate(BOB.address, now_ns=Clock()), headers_of()
+    admit(headers, gate=gate)
+    with pytest.raises(RequestRefused) as caught:
+        admit(headers, gate=gate)
+    assert caught.value.code == "replayed"
+
+
+@pytest.mark.parametrize(("ahead_s", "told"), [(60.0, "60 s behind"), (-60.0, "60 s ahead")])
+def test_a_clock_that_is_a_minute_off_is_told_so(ahead_s: float, told: str) -> None:
+    with pytest.raises(RequestRefused, match=told) as caught:
+        admit(headers_of(), gate=Gate(BOB.address, now_ns=Clock(ahead_s)))
+    assert caught.value.code == "stale"
+
+
+def test_what_was_signed_before_a_restart_is_not_admitted_after_it() -> None:
+    headers = headers_of()
+    with pytest.raises(RequestRefused, match="before this service started"):
+        admit(headers, gate=Gate(BOB.address))
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"receiver": EVE.address}, "wrong_receiver"),
+        ({"body": b"other"}, "bad_signature"),
+        ({"path": "/feedback"}, "bad_signature"),
+        ({"method": "GET"}, "bad_signature"),
+    ],
+)
+def test_a_request_for_something_else_is_refused(changes: dict[str, object], code: str) -> None:
+    with pytest.raises(RequestRefused) as caught:
+        admit(headers_of(**changes))
+    assert caught.value.code == code
+
+
+def test_nobody_signs_for_another() -> None:
+    with pytest.raises(RequestRefused) as caught:
+        admit(headers_of(EVE) | {"X-Bittensor-Hotkey": ALICE.address})
+    assert caught.value.code == "bad_signature"
+
+
+def test_a_refused_request_does_not_use_up_the_nonce() -> None:
+    gate, headers = Gate(BOB.address, now_ns=Clock()), headers_of()
+    with pytest.raises(RequestRefused):
+        admit(headers | {"X-Bittensor-Signature": "0x" + "00" * 64}, gate=gate)
+    assert admit(headers, gate=gate) == ALICE.address
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"X-Bittensor-Nonce": "soon"},
+        {"X-Bittensor-Nonce": "-1"},
+        {"X-Bittensor-Nonce": "٣" * 19},
+        {"X-Bittensor-Nonce": "9" * 300},
+        {"X-Bittensor-Signature": "0xzz"},
+        {"X-Bittensor-Signature": "0x00"},
+        {"X-Bittensor-Version": "2"},
+        {"X-Bittensor-Crypto": "ed25519"},
+        {"X-Bittensor-Hotkey": ""},
+        {"X-Bittensor-Hotkey": "nobody"},
+    ],
+)
+def test_headers_of_another_form_are_refused(change: dict[str, str]) -> None:
+    with pytest.raises(RequestRefused) as caught:
+        admit(headers_of() | change)
+    assert caught.value.status == 401
+
+
+def test_bittensor_reads_what_is_signed_here_and_the_other_way_round() -> None:
+    from bittensor import http_auth
+
+    caller = http_auth.verify(
+        headers_of(), BODY, method="POST", path="/reveal", self_hotkey_ss58=BOB.address, nonce_store=None
+    )
+    assert caller.hotkey_ss58 == ALICE.address
+
+    theirs = http_auth.sign(ALICE.keypair, method="POST", path="/reveal", body=BODY, receiver_ss58=BOB.address)
+    assert admit(theirs) == ALICE.address
+
+
+def test_a_rate_limit_refills_with_time_and_is_kept_by_address() -> None:
+    now = [0.0]
+    limit = RateLimit(per_minute=6, burst=2, monotonic_s=lambda: now[0])
+    limit.check("a")
+    limit.check("a")
+    with pytest.raises(RequestRefused) as caught:
+        limit.check("a")
+    assert caught.value.status == 429
+    limit.check("b")
+    now[0] = 10.0
+    limit.check("a")
+
+
+def test_a_key_is_read_back_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    key, path = new_hotkey(), tmp_path / "w" / "hotkeys" / "h"
+    key.write(path)
+    assert Hotkey.read(path).address == key.address
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(UsageError, match="holds a key already"):
+        key.write(path)
+
+
+def test_a_key_of_a_bittensor_wallet_is_read(tmp_path: Path) -> None:
+    import bittensor as bt
+
+    wallet = bt.Wallet(name="w", hotkey="h", path=str(tmp_path))
+    wallet.create_new_hotkey(use_password=False, overwrite=False, suppress=True)
+    assert Hotkey.read(tmp_path / "w" / "hotkeys" / "h").address == wallet.hotkey.ss58_address
+
+
+@pytest.mark.parametrize("content", [None, b"", b"secret-planted text", b'{"secretSeed": "planted"}', b"\xff" * 99])
+def test_a_wallet_that_is_wrong_names_the_variable_and_shows_no_secret(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "h").write_bytes(content)
+    with pytest.raises(UsageError, match="HOTKEY") as caught:
+        Hotkey.read(tmp_path / "h")
+    assert "planted" not in str(caught.value)
+    assert "planted" not in repr(caught.value.__context__ or "") or caught.value.__suppress_context__
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[bytes]]]:
+    """A server that sends the given pieces, a tenth of a second apart, and hangs after the last."""
+    pieces: list[bytes] = []
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                for piece in pieces:
+                    try:
+                        connection.sendall(piece)
+                    except OSError:
+                        return
+                    done.wait(0.1)
+                done.wait(10)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", pieces
+        done.set()
+        thread.join(5)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [],
+        [b"HTTP/1.1 200 OK\r\n", *[b"X-Slow: 1\r\n"] * 50],
+        [b"HTTP/1.1 200 OK\r\n\r\n", *[b"x"] * 50],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n", *[b"x"] * 50],
+    ],
+    ids=["silent", "slow-headers", "slow-body-without-length", "slow-body"],
+)
+def test_a_peer_that_hangs_or_trickles_is_given_up_in_time(
+    server: tuple[str, list[bytes]], pieces: list[bytes]
+) -> None:
+    url, planned = server
+    planned.extend(pieces)
+    started_s = time.monotonic()
+    with pytest.raises(PeerUnavailable, match=r"0\.5 s"):
+        request(url, "GET", "/", timeout_s=0.5)
+    assert time.monotonic() - started_s < 5
+
+
+def test_an_answer_that_is_too_large_is_given_up(server: tuple[str, list[bytes]]) -> None:
+    url, planned = server
+    planned.append(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5_000)
+    with pytest.raises(PeerUnavailable, match="more than 1000 bytes"):
+        request(url, "GET", "/", timeout_s=5, max_bytes=1_000)

@@ -1,0 +1,167 @@
+import hashlib
+import io
+import tarfile
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from soundsright.adapters.corpus_fetch import fetched, unpack
+from soundsright.core.errors import InfrastructureFault, UsageError
+from soundsright.data.catalogue import CATALOGUE, RemoteFile, corpus_entry
+from soundsright.data.verify import verified
+
+
+class FileServer:
+    """Serves bytes by name with ranges; can break off, answer with an error, or ignore ranges."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.break_after: int | None = None
+        self.errors: list[int] = []
+        self.ranges = True
+        self.asked: list[str | None] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.asked.append(self.headers.get("range"))
+                data = server.files.get(self.path.lstrip("/"))
+                if server.errors or data is None:
+                    self.send_response(server.errors.pop(0) if server.errors else 404)
+                    self.send_header("content-length", "0")
+                    self.end_headers()
+                    return
+                start = int(self.headers["range"].split("=")[1].rstrip("-")) if self.headers.get("range") else 0
+                partial = bool(start) and server.ranges
+                rest = data[start:] if partial else data
+                self.send_response(206 if partial else 200)
+                self.send_header("content-length", str(len(rest)))
+                self.end_headers()
+                if server.break_after is not None:
+                    rest, server.break_after = rest[: server.break_after], None
+                self.wfile.write(rest)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def file(self, name: str, data: bytes, *, checksum: str | None = "right") -> RemoteFile:
+        self.files[name] = data
+        if checksum == "right":
+            checksum = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        return RemoteFile(f"http://127.0.0.1:{self.server.server_port}/{name}", checksum)
+
+
+@pytest.fixture
+def server():
+    server = FileServer()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+
+
+def quiet(name, have, total):
+    pass
+
+
+DATA = bytes(range(256)) * 4_000
+
+
+def test_an_archive_is_fetched_whole_and_checked(server, tmp_path):
+    seen = []
+    path = fetched(server.file("a.zip", DATA), tmp_path, progress=lambda n, have, total: seen.append((have, total)))
+    assert path.read_bytes() == DATA
+    assert seen[-1] == (len(DATA), len(DATA))
+    assert verified(tmp_path).problems == {}
+
+
+def test_a_broken_download_goes_on_where_it_stopped(server, tmp_path):
+    server.break_after = 300_000
+    path = fetched(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01)
+    assert path.read_bytes() == DATA
+    assert server.asked == [None, "bytes=300000-"]
+
+
+def test_a_server_without_ranges_is_begun_anew(server, tmp_path):
+    server.break_after, server.ranges = 300_000, False
+    assert fetched(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01).read_bytes() == DATA
+
+
+def test_what_is_there_and_right_is_not_fetched_again(server, tmp_path):
+    file = server.file("a.zip", DATA)
+    fetched(file, tmp_path, progress=quiet)
+    fetched(file, tmp_path, progress=quiet)
+    assert len(server.asked) == 1
+
+
+def test_a_wrong_checksum_is_named_and_the_file_removed(server, tmp_path):
+    file = server.file("a.zip", DATA, checksum="md5:" + "0" * 32)
+    with pytest.raises(InfrastructureFault, match=r"has the md5 .*, not 000000000000"):
+        fetched(file, tmp_path, progress=quiet)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_error_is_tried_again_and_a_missing_file_is_not(server, tmp_path):
+    server.errors = [503, 500]
+    assert fetched(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01).exists()
+    gone = RemoteFile(server.file("b.zip", b"").url + "-moved")
+    with pytest.raises(UsageError, match="404"):
+        fetched(gone, tmp_path, progress=quiet, pause_s=0.01)
+
+
+def test_without_a_published_checksum_the_first_one_is_recorded_and_verified(server, tmp_path):
+    path = fetched(server.file("a.zip", DATA, checksum=None), tmp_path, progress=quiet)
+    path.write_bytes(b"changed")
+    assert verified(tmp_path).problems == {str(path): "differs from its SHA-256"}
+
+
+def test_archives_are_unpacked_inside_their_folder(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
+        bundle.writestr("x/1.wav", b"1")
+        bundle.writestr("x/2.wav", b"2")
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as tar:
+        entry = tarfile.TarInfo("y/3.wav")
+        entry.size = 1
+        tar.addfile(entry, io.BytesIO(b"3"))
+    assert unpack(tmp_path / "a.zip", tmp_path / "out") == 2
+    assert unpack(tmp_path / "b.tar.gz", tmp_path / "out") == 1
+    assert (tmp_path / "out/y/3.wav").read_bytes() == b"3"
+
+
+def test_archives_that_reach_outside_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
+        bundle.writestr("../escaped.txt", b"1")
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as tar:
+        entry = tarfile.TarInfo("../escaped.txt")
+        entry.size = 1
+        tar.addfile(entry, io.BytesIO(b"3"))
+    for name in ("a.zip", "b.tar.gz"):
+        with pytest.raises(UsageError):
+            unpack(tmp_path / name, tmp_path / "out")
+    assert not (tmp_path / "escaped.txt").exists()
+
+
+def test_what_is_no_archive_is_named(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"no zip")
+    with pytest.raises(UsageError, match=r"a\.zip cannot be unpacked"):
+        unpack(tmp_path / "a.zip", tmp_path)
+
+
+def test_the_catalogue_states_licences_and_which_forbid_commercial_use():
+    assert {e.name for e in CATALOGUE if e.non_commercial} == {"wham", "ears"}
+    assert all(e.licence and e.homepage and e.files for e in CATALOGUE)
+    assert {e.name for e in CATALOGUE} >= {"demand", "arni", "librispeech", "vctk", "musan", "openslr28"}
+
+
+def test_parts_are_chosen_by_name():
+    entry = corpus_entry("LibriSpeech")
+    assert [f.name for f in entry.chosen(())] == ["train-clean-100.tar.gz"]
+    assert [f.name for f in entry.chosen(("dev-clean",))] == ["dev-clean.tar.gz"]
+    with pytest.raises(UsageError, match=r"no part 'dev'.*dev-clean"):
+        entry.chosen(("dev",))
+    with pytest.raises(UsageError, match="Unknown corpus 'timit'"):
+        corpus_entry("timit")

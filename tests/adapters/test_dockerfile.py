@@ -1,0 +1,97 @@
+"""Dockerfiles are read line by line, and every refusal names its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from soundsright.adapters.dockerfile import command_of, parse_dockerfile, protocol_of, read_dockerfile
+from soundsright.adapters.dockerfile_checks import check_dockerfile, dockerfile_refusals
+from soundsright.core.errors import EntryRefused, ProtocolViolation
+
+TEMPLATE = Path(__file__).parents[2] / "models" / "template"
+
+
+def refused(text: str) -> list[tuple[int, str]]:
+    return [(r.line, r.code) for r in dockerfile_refusals(text, parse_dockerfile(text))]
+
+
+def test_continuations_comments_and_here_documents_keep_their_lines() -> None:
+    text = '# note\nFROM base\n\nRUN a \\\n # inside\n  b\nRUN <<EOF\nUSER root\nEOF\nCMD ["x"]\n'
+    assert [(i.line, i.name) for i in parse_dockerfile(text)] == [(2, "FROM"), (4, "RUN"), (7, "RUN"), (10, "CMD")]
+
+
+def test_only_the_last_stage_decides_the_command() -> None:
+    text = 'FROM a\nENTRYPOINT ["x"]\nCMD ["y"]\nFROM b\nCMD ["z"]\n'
+    assert command_of(parse_dockerfile(text)) == ("z",)
+
+
+def test_the_template_is_not_refused() -> None:
+    text = (TEMPLATE / "Dockerfile").read_text()
+    check_dockerfile(text, read_dockerfile(TEMPLATE))
+    assert protocol_of(read_dockerfile(TEMPLATE)) == "http"
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("USER root", "root"),
+        ("USER 0:0", "root"),
+        ("ADD https://example.org/weights.bin /w", "add_url"),
+        ("ADD --checksum=sha256:00 https://example.org/x /w", "add_url"),
+        ("ADD git@example.org:a/b.git /w", "add_url"),
+        ('ADD ["http://example.org/x", "/w"]', "add_url"),
+        ("VOLUME /data", "volume"),
+        ("ONBUILD RUN x", "onbuild"),
+        ("RUN --mount=type=secret,id=x cat /run/secrets/x", "mount"),
+        ("RUN --mount=type=bind,source=/,target=/host ls /host", "mount"),
+        ("RUN --security=insecure x", "privilege"),
+        ("RUN --network=host curl x", "privilege"),
+        ("RUN sudo x", "privilege"),
+        ("RUN chmod u+s /bin/sh", "privilege"),
+        ("RUN chmod 4755 /bin/sh", "privilege"),
+        ("RUN setcap cap_net_raw+ep /bin/x", "privilege"),
+        ("CMD docker run --privileged x", "privilege"),
+        ("RUN ls /var/run/docker.sock", "engine"),
+        ("COPY .bittensor /root/.bittensor", "wallet"),
+        ("RUN cat ~/wallets/default/coldkey", "wallet"),
+    ],
+)
+def test_what_is_refused_is_named_with_its_line(line: str, code: str) -> None:
+    assert (2, code) in refused(f'FROM base\n{line}\nCMD ["x"]\n')
+
+
+@pytest.mark.parametrize(
+    "line", ["USER 10001", "RUN pip install x", "ADD weights.tar /w", "RUN chmod 755 /x", "RUN chmod -R a+rX /x"]
+)
+def test_what_models_need_is_not_refused(line: str) -> None:
+    assert refused(f'FROM base\n{line}\nCMD ["x"]\n') == []
+
+
+def test_a_root_stage_before_the_last_is_no_matter() -> None:
+    assert refused('FROM a\nUSER root\nFROM b\nUSER 5\nCMD ["x"]\n') == []
+
+
+def test_a_syntax_directive_is_refused() -> None:
+    assert refused('# syntax=evil/frontend\nFROM a\nCMD ["x"]\n') == [(1, "syntax")]
+
+
+def test_every_refusal_is_in_the_evidence() -> None:
+    text = "FROM a\nVOLUME /x\nUSER root\n"
+    with pytest.raises(EntryRefused, match=r"line 2.*line 3") as caught:
+        check_dockerfile(text, parse_dockerfile(text))
+    assert list(caught.value.evidence) == ["line 2", "line 3"]
+
+
+def test_an_unknown_protocol_is_the_models_fault() -> None:
+    with pytest.raises(ProtocolViolation, match="carrier-pigeon"):
+        protocol_of(parse_dockerfile("FROM a\nLABEL soundsright.protocol=carrier-pigeon"))
+
+
+def test_a_dockerfile_that_cannot_be_read_is_the_models_fault(tmp_path: Path) -> None:
+    for content in (None, b"\xff\xfe", b"#" * 300_000):
+        if content is not None:
+            (tmp_path / "Dockerfile").write_bytes(content)
+        with pytest.raises(ProtocolViolation):
+            read_dockerfile(tmp_path)

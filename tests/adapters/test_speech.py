@@ -1,0 +1,191 @@
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+
+from soundsright.adapters.speech_programs import synthesiser_of
+from soundsright.adapters.speech_synthesis import SynthesisedSpeech, checked_speech
+from soundsright.core.audio import Audio
+from soundsright.core.errors import InfrastructureFault, UsageError
+
+openai = pytest.importorskip("openai", reason="the openai package is not installed")
+
+from soundsright.adapters.speech_openai import OpenAISynthesiser  # noqa: E402
+from tests.adapters.speech_service import SpeechService  # noqa: E402
+
+
+@pytest.fixture
+def service():
+    service = SpeechService()
+    yield service
+    service.server.shutdown()
+    service.server.server_close()
+
+
+def engine_of(service, **settings):
+    settings = {"voices": ("alloy", "nova"), "requests_per_s": 500.0, "first_pause_s": 0.01, **settings}
+    return OpenAISynthesiser(key="test-key", base_url=service.url, **settings)
+
+
+def speech_of(service, tmp_path, count=4, **settings):
+    return SynthesisedSpeech(engine_of(service, **settings), seed=1, count=count, cache=tmp_path / "cache")
+
+
+def test_an_utterance_is_asked_for_with_text_voice_and_model_and_resampled(service, tmp_path):
+    speech = speech_of(service, tmp_path)
+    audio = speech.read(1, 16_000)
+    assert (audio.sample_rate_hz, len(audio)) == (16_000, 24_000)
+    request = service.requests[0]
+    assert request["path"] == "/v1/audio/speech"
+    assert request["key"] == "Bearer test-key"
+    assert (request["voice"], request["model"], request["input"]) == ("nova", "gpt-4o-mini-tts", speech.text(1))
+    assert speech.speaker(1) == "nova"
+
+
+def test_what_was_spoken_once_is_never_asked_for_again(service, tmp_path):
+    first = speech_of(service, tmp_path).read(0, 16_000)
+    again = speech_of(service, tmp_path).read(0, 16_000)
+    assert np.array_equal(first.samples, again.samples)
+    assert len(service.requests) == 1
+    speech_of(service, tmp_path, model="tts-1").read(0, 16_000)
+    assert len(service.requests) == 2
+
+
+def test_filling_the_cache_asks_only_for_what_is_missing(service, tmp_path):
+    speech = speech_of(service, tmp_path, count=12)
+    speech.read(3, 16_000)
+    seen = []
+    missing = speech.missing(range(12))
+    speech.fill(missing, lambda done, total: seen.append((done, total)))
+    assert 3 not in missing
+    assert len(service.requests) == 12
+    assert seen[-1] == (11, 11)
+    assert speech.missing(range(12)) == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_service_is_asked_again(service, tmp_path, status):
+    service.answers = [(status, {}, b'{"error": {"message": "busy"}}')] * 2
+    assert len(speech_of(service, tmp_path).read(0, 16_000)) == 24_000
+    assert len(service.requests) == 3
+
+
+def test_the_pause_that_the_service_asks_for_is_kept(service, tmp_path, monkeypatch):
+    import soundsright.adapters.speech_openai as module
+
+    pauses = []
+    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    service.answers = [(429, {"retry-after": "7"}, b"{}")]
+    speech_of(service, tmp_path).read(0, 16_000)
+    assert 7.0 in pauses
+
+
+def test_a_service_that_stays_away_is_an_infrastructure_fault(service, tmp_path):
+    service.answers = [(503, {}, b"{}")] * 6
+    with pytest.raises(InfrastructureFault, match="6 tries"):
+        speech_of(service, tmp_path).read(0, 16_000)
+
+
+def test_a_refused_key_is_said_at_once_and_not_tried_again(service, tmp_path):
+    service.answers = [(401, {}, b'{"error": {"message": "bad key"}}')] * 6
+    with pytest.raises(UsageError, match=r"refused the key.*OPENAI_API_KEY"):
+        speech_of(service, tmp_path).read(0, 16_000)
+    assert len(service.requests) == 1
+
+
+def test_an_account_without_credit_is_not_tried_again(service, tmp_path):
+    body = b'{"error": {"message": "no credit", "code": "insufficient_quota"}}'
+    service.answers = [(429, {"content-type": "application/json"}, body)] * 6
+    with pytest.raises(UsageError, match="no credit"):
+        speech_of(service, tmp_path).read(0, 16_000)
+    assert len(service.requests) == 1
+
+
+def test_an_unknown_voice_is_a_usage_error(service, tmp_path):
+    service.answers = [(400, {}, b'{"error": {"message": "voice not found"}}')]
+    with pytest.raises(UsageError, match=r"'alloy'.*voice not found"):
+        speech_of(service, tmp_path).read(0, 16_000)
+
+
+@pytest.mark.parametrize("data", [b"", b"this is no audio"])
+def test_an_answer_that_is_no_audio_is_an_infrastructure_fault(service, tmp_path, data):
+    service.answers = [(200, {}, data)]
+    with pytest.raises(InfrastructureFault):
+        speech_of(service, tmp_path).read(0, 16_000)
+    assert not list((tmp_path / "cache").rglob("*.flac"))
+
+
+def test_a_cache_file_torn_by_a_crash_is_spoken_again(service, tmp_path):
+    speech = speech_of(service, tmp_path)
+    first = speech.read(0, 16_000)
+    path = next((tmp_path / "cache").rglob("*.flac"))
+    path.write_bytes(path.read_bytes()[:100])
+    assert np.array_equal(speech.read(0, 16_000).samples, first.samples)
+    assert len(service.requests) == 2
+
+
+def test_without_a_key_the_choices_are_named(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(UsageError, match="OPENAI_API_KEY is not set"):
+        OpenAISynthesiser.from_environment(model="tts-1")
+
+
+def test_the_price_grows_with_the_text_and_is_known_before(service):
+    assert engine_of(service, model="tts-1").price_usd(["x" * 1_000_000]) == pytest.approx(15.0)
+    assert engine_of(service, model="tts-1-hd").price_usd(["x" * 500_000, "y" * 500_000]) == pytest.approx(30.0)
+    assert engine_of(service).price_usd([]) == 0.0
+    assert service.requests == []
+
+
+def test_requests_keep_to_their_rate():
+    from soundsright.adapters.speech_openai import _Pace
+
+    now, slept = [0.0], []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += seconds
+
+    pace = _Pace(4.0, lambda: now[0], sleep)
+    for _ in range(9):
+        pace.wait()
+    assert now[0] == pytest.approx(2.0)
+    assert slept == pytest.approx([0.25] * 8)
+
+
+def test_an_engine_travels_to_workers_without_its_connection_and_hides_its_key(service, tmp_path):
+    engine = engine_of(service)
+    engine.speak("Hello there.", "alloy")
+    assert pickle.loads(pickle.dumps(engine)) == engine
+    assert "test-key" not in repr(engine)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [(np.zeros(24_000), "silence"), (np.full(24_000, np.nan), "not finite"), (np.ones(100), "0.00 s")],
+)
+def test_audio_that_is_no_utterance_is_refused(samples, message):
+    with pytest.raises(InfrastructureFault, match=message):
+        checked_speech(Audio(samples.astype(np.float32), 24_000), "engine")
+
+
+@pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
+def test_flite_says_the_same_text_the_same_way(tmp_path):
+    engine = synthesiser_of("flite", ("slt",))
+    one, two = (SynthesisedSpeech(engine, seed=1, count=2, cache=tmp_path / name) for name in "ab")
+    assert np.array_equal(one.read(0, 16_000).samples, two.read(0, 16_000).samples)
+    assert one.utterance_id(0).startswith("flite/slt/")
+
+
+def test_a_synthesiser_that_is_not_installed_names_the_remedy(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UsageError, match=r"flite is not installed.*apt-get install flite"):
+        synthesiser_of("flite")
+
+
+def test_unknown_synthesisers_and_voices_are_refused():
+    with pytest.raises(UsageError, match="Unknown synthesiser 'hal'"):
+        synthesiser_of("hal")
+    with pytest.raises(UsageError, match="flite has no voice 'hal'"):
+        synthesiser_of("flite", ("hal",))

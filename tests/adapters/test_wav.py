@@ -1,0 +1,77 @@
+"""WAV from strangers: what is read comes out exact, and everything else is refused."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from soundsright.adapters.wav import WavRefused, decode_wav, encode_wav
+from soundsright.core.audio import Audio, on_pcm16_grid
+
+
+def test_sixteen_bits_come_back_to_the_bit() -> None:
+    samples = on_pcm16_grid(np.random.default_rng(0).uniform(-1, 1, 1_001))
+    wav = decode_wav(encode_wav(Audio(samples, 48_000)))
+    assert wav.sample_rate_hz == 48_000
+    np.testing.assert_array_equal(wav.samples[:, 0] / np.float32(32_768), samples)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+@pytest.mark.parametrize("container", ["WAV", "WAVEX"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_libsndfile_writes_is_read_the_same(subtype: str, container: str, channels: int) -> None:
+    signal = np.random.default_rng(1).uniform(-0.9, 0.9, (333, channels))
+    file = io.BytesIO()
+    soundfile.write(file, signal, 16_000, subtype=subtype, format=container)
+    theirs, _ = soundfile.read(io.BytesIO(file.getvalue()), dtype="float64", always_2d=True)
+    ours = decode_wav(file.getvalue())
+    scale = 1.0 if ours.samples.dtype.kind == "f" else float(np.iinfo(ours.samples.dtype).max) + 1.0
+    np.testing.assert_array_equal(ours.samples / scale, theirs)
+
+
+def test_a_cut_file_is_refused_whatever_its_header_says() -> None:
+    whole = encode_wav(Audio(np.zeros(100, np.float32), 16_000))
+    for size in range(len(whole)):
+        with pytest.raises(WavRefused):
+            decode_wav(whole[:size])
+
+
+@pytest.mark.parametrize(
+    ("offset", "form", "value", "reason"),
+    [
+        (40, "<I", 10_000, "claims 10000 bytes"),
+        (20, "<H", 2, "coding"),
+        (22, "<H", 0, "channels"),
+        (32, "<H", 3, "blocks of 3"),
+        (34, "<H", 8, "8 bits"),
+        (16, "<I", 4, "format chunk of 4"),
+    ],
+)
+def test_a_header_that_lies_is_refused(offset: int, form: str, value: int, reason: str) -> None:
+    data = bytearray(encode_wav(Audio(np.zeros(100, np.float32), 16_000)))
+    struct.pack_into(form, data, offset, value)
+    with pytest.raises(WavRefused, match=reason):
+        decode_wav(bytes(data))
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.binary(max_size=200),
+    st.lists(st.tuples(st.integers(0, 43), st.integers(0, 255)), max_size=6),
+)
+def test_no_bytes_raise_anything_else(tail: bytes, changes: list[tuple[int, int]]) -> None:
+    data = bytearray(encode_wav(Audio(np.zeros(10, np.float32), 16_000)) + tail)
+    for place, value in changes:
+        data[place] = value
+    try:
+        wav = decode_wav(bytes(data))
+    except WavRefused:
+        return
+    assert wav.samples.ndim == 2
+    assert wav.samples.nbytes <= 2 * len(data)

@@ -1,0 +1,65 @@
+"""A second process on the same state is refused, or takes over when the first has died."""
+
+import threading
+
+import pytest
+
+from soundsright.core.errors import StateUnavailable, UsageError
+from soundsright.services.lease import sole_process, this_process
+from soundsright.testing import MemoryState, VirtualClock
+
+
+def never():
+    raise AssertionError("the lease was lost")
+
+
+def test_a_second_process_is_refused_while_the_first_lives():
+    state, clock = MemoryState(), VirtualClock(1_000.0)
+    with sole_process(state, "validator", clock=clock, lost=never, holder="host:1"):
+        clock.sleep(30.0)
+        second = sole_process(state, "validator", clock=clock, lost=never, holder="host:2")
+        with pytest.raises(UsageError, match="host:1 works on this state"):
+            second.__enter__()
+    with sole_process(state, "validator", clock=clock, lost=never, holder="host:2"):
+        assert state.lease_holder("validator", now_s=clock.now()) == "host:2"
+    assert state.lease_holder("validator", now_s=clock.now()) is None
+
+
+def test_what_a_dead_process_held_is_taken_over_when_it_runs_out():
+    state, clock = MemoryState(), VirtualClock(1_000.0)
+    assert state.take_lease("validator", "dead", now_s=clock.now(), duration_s=60.0)
+    clock.sleep(60.0)
+    with sole_process(state, "validator", clock=clock, lost=never):
+        assert state.lease_holder("validator", now_s=clock.now()) == this_process()
+
+
+def test_a_lease_is_renewed_while_the_work_lasts():
+    state, clock, renewed = MemoryState(), VirtualClock(1_000.0), threading.Event()
+    take = state.take_lease
+
+    def watched(*args, **options):
+        taken = take(*args, **options)
+        if options["now_s"] > 1_000.0:
+            renewed.set()
+        return taken
+
+    state.take_lease = watched
+    with sole_process(state, "validator", clock=clock, lost=never, duration_s=0.03):
+        clock.sleep(0.02)
+        assert renewed.wait(10.0)
+        assert state.lease_holder("validator", now_s=1_000.04) == this_process()
+
+
+@pytest.mark.parametrize("reason", ["taken", "unavailable"])
+def test_a_lost_lease_ends_the_work(reason):
+    state, clock, lost = MemoryState(), VirtualClock(1_000.0), threading.Event()
+
+    def refuse(*_args, **_options):
+        if reason == "unavailable":
+            raise StateUnavailable("locked")
+        return False
+
+    with sole_process(state, "validator", clock=clock, lost=lost.set, duration_s=0.03):
+        state.take_lease = refuse
+        clock.sleep(1.0)
+        assert lost.wait(10.0)

@@ -1,0 +1,117 @@
+"""`verify` says PASS for what a validator would rank, and names the step, the reason and the remedy otherwise."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from soundsright.adapters.sandbox_process import ProcessSandbox
+from soundsright.core.audio import Audio, Clip, ClipRecipe, on_pcm16_grid
+from soundsright.core.ports import SandboxLimits
+from soundsright.core.submission import FetchedModel
+from soundsright.services.verify import Step, Verification, verify
+
+MakeModel = Callable[..., FetchedModel]
+LIMITS = SandboxLimits(load_timeout_s=3.0, enhance_fixed_s=1.0, enhance_factor=0.1, step_timeout_s=3.0)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> tuple[Clip, ...]:
+    rng = np.random.default_rng(3)
+    clips = []
+    for number in range(2):
+        speech = rng.standard_normal(16_000) * np.repeat(rng.uniform(0, 0.2, 16), 1_000)
+        noise = 0.05 * rng.standard_normal(16_000)
+        clean, degraded = (Audio(on_pcm16_grid(x), 16_000) for x in (speech, speech + noise))
+        clips.append(Clip(f"c{number}", clean, degraded, ClipRecipe("s", "x", 0.0)))
+    return tuple(clips)
+
+
+def verified(
+    app: str, make_model: MakeModel, drawn: Sequence[Clip], told: list[Step] | None = None
+) -> Verification:
+    return verify(
+        make_model(textwrap.dedent(app)),
+        drawn,
+        sandbox=ProcessSandbox(),
+        limits=LIMITS,
+        metrics=("ESTOI", "SI_SDR"),
+        tell=(told if told is not None else []).append,
+    )
+
+
+def test_a_model_that_returns_its_input_passes_and_equals_it(
+    make_model: MakeModel, drawn: tuple[Clip, ...]
+) -> None:
+    told: list[Step] = []
+    result = verified("serve(Model())", make_model, drawn, told)
+    assert result.passed
+    assert [c.better for c in result.comparisons] == [None, None]
+    assert tuple(told) == result.steps
+    assert [s.name for s in told] == ["files", "Dockerfile", "start", "enhance", "again after a reset", "scores"]
+    assert result.timing.real_time_factor is not None
+
+
+@pytest.mark.parametrize(
+    ("app", "step", "reason", "remedy"),
+    [
+        ("raise SystemExit('no weights')", "start", "no weights", "Read the log"),
+        ("import time; time.sleep(60)", "start", "loading took longer", "Load faster"),
+        (
+            "class M(Model):\n    def enhance(self, r):\n        import time; time.sleep(60)\nserve(M())",
+            "enhance",
+            "enhance took longer",
+            "Enhance faster",
+        ),
+        (
+            "class M(Model):\n    def enhance(self, r): r.json({'ok': 1})\nserve(M())",
+            "enhance",
+            '"status": true',
+            "docs/protocol.md",
+        ),
+        (
+            "class M(Model):\n    def enhanced(self): return {}\nserve(M())",
+            "enhance",
+            "2 of 2 clips failed",
+            "under the name that it came with",
+        ),
+        (
+            "class M(Model):\n    def enhanced(self):\n"
+            "        return {n: d[:-2] for n, d in self.files.items()}\nserve(M())",
+            "enhance",
+            "claims",
+            "linear PCM",
+        ),
+        (
+            "class M(Model):\n    def enhanced(self):\n"
+            "        return {n: wav(bytes(len(d) - 44)) for n, d in self.files.items()}\nserve(M())",
+            "scores",
+            "scores the floor",
+            "silent",
+        ),
+        (
+            "class M(Model):\n    def reset(self, r): r.json({'status': False})\nserve(M())",
+            "again after a reset",
+            "/reset/",
+            "docs/protocol.md",
+        ),
+    ],
+)
+def test_what_fails_is_named_with_its_remedy(
+    app: str, step: str, reason: str, remedy: str, make_model: MakeModel, drawn: tuple[Clip, ...]
+) -> None:
+    result = verified(app, make_model, drawn)
+    assert not result.passed
+    assert next(s.name for s in result.steps if not s.passed) == step
+    assert reason in result.reason
+    assert remedy in result.remedy
+
+
+def test_a_refused_dockerfile_is_named_by_its_line(make_model: MakeModel, drawn: tuple[Clip, ...]) -> None:
+    model = make_model(dockerfile='FROM a\nVOLUME /x\nCMD ["python", "app.py"]\n')
+    result = verify(model, drawn, sandbox=ProcessSandbox(), limits=LIMITS)
+    assert "line 2" in result.reason
+    assert "Change the lines" in result.remedy
