@@ -150,7 +150,8 @@ def main() -> None:
     print(
         f"{len(honest)} honest systems x sets of {arguments.clips} clips; limit {gaming.HIGHEST_Z:g} deviations\n"
     )
-    print("| system | flagged | highest surprise | deleted | invented |\n| --- | --- | ---: | ---: | ---: |")
+    print("| system | flagged | highest surprise | deleted | most in a clip | invented |")
+    print("| --- | --- | ---: | ---: | ---: | ---: |")
     for group, rows in (("honest", honest), ("gamed", gamed)):
         for name in dict.fromkeys(row[0] for row in rows):
             own = [row for row in rows if row[0] == name]
@@ -167,9 +168,12 @@ def main() -> None:
                 gains = {m: float(np.mean(s[m]) - np.mean(b[m])) for m in METRICS}
                 risen += [z for m, z in judge.surprise(gains).items() if gains[m] > 0]
             text = ", ".join(f"{code} {count}/{len(own)}" for code, count in codes.items()) or "no"
-            deleted = np.mean([x.deleted for row in own for x in row[3]])
+            deleted = [x.deleted for row in own for x in row[3]]
             invented = np.mean([x.hallucinated for row in own for x in row[3]])
-            print(f"| {group}: {name} | {text} | {max(risen, default=0.0):.1f} | {deleted:.1%} | {invented:.1%} |")
+            print(
+                f"| {group}: {name} | {text} | {max(risen, default=0.0):.1f} | "
+                f"{np.mean(deleted):.1%} | {max(deleted):.1%} | {invented:.1%} |"
+            )
     if arguments.write:
         target = Path(gaming.__file__).with_name("honest_systems.json")
         target.write_text(fit.to_json(), encoding="utf-8")

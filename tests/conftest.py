@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soundsright.adapters.docker_build import BuildLimits
-from soundsright.adapters.docker_engine import OWNER_LABEL, Engine, owner
+from soundsright.adapters.docker_build import BuildLimits, remove_images
+from soundsright.adapters.docker_engine import CONTENT_LABEL, OWNER_LABEL, Engine, owner
 from soundsright.adapters.sandbox_bubblewrap import BubblewrapSandbox
 from soundsright.adapters.sandbox_docker import DockerSandbox, DockerSettings
 from soundsright.adapters.sandbox_process import ProcessSandbox
@@ -45,16 +45,20 @@ def clips() -> tuple[DegradedClip, ...]:
 def make_model(tmp_path: Path) -> MakeModel:
     """Writes a model: the body of its `app.py`, which may subclass `Model`, and its Dockerfile."""
 
-    def make(app: str = "serve(Model())", *, name: str = "model", dockerfile: str = DOCKERFILE) -> FetchedModel:
-        folder = tmp_path / name
-        folder.mkdir()
-        folder.chmod(0o755)
-        (folder / "app.py").write_text(f"from server import *\n\n{app}\n")
-        (folder / "Dockerfile").write_text(dockerfile)
-        shutil.copy(KIT, folder / "server.py")
-        return fetched(folder)
+    return functools.partial(write_model, tmp_path)
 
-    return make
+
+def write_model(
+    place: Path, app: str = "serve(Model())", *, name: str = "model", dockerfile: str = DOCKERFILE
+) -> FetchedModel:
+    """A model of a few lines in a new folder below `place`."""
+    folder = place / name
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "app.py").write_text(f"from server import *\n\n{app}\n")
+    (folder / "Dockerfile").write_text(dockerfile)
+    shutil.copy(KIT, folder / "server.py")
+    return fetched(folder)
 
 
 def fetched(folder: Path) -> FetchedModel:
@@ -96,9 +100,16 @@ def engine() -> Iterator[Engine]:
     """A container engine with the tests' base image."""
     try:
         with container_engine() as found:
+            kept = frozenset(model_contents(found))
             yield found
+            remove_images(found, kept)
     except NoEngine as e:
         pytest.skip(f"no container engine: {e}")
+
+
+def model_contents(engine: Engine) -> set[str]:
+    """The contents that the harness has built images of."""
+    return {image.labels.get(CONTENT_LABEL, "") for image in engine.client.images.list()} - {""}
 
 
 @functools.cache
@@ -124,10 +135,10 @@ def left_behind(
             processes = _descendants(os.getpid())
             if engine is not None:
                 ours = {"label": f"{OWNER_LABEL}={owner()}"}
-                for container in engine.client.containers.list(all=True, filters=ours):
+                for container in engine.client.containers.list(all=True, filters=ours, ignore_removed=True):
                     seen.add(f"container {container.id}")
-                    for pid in (int(row[1]) for row in container.top()["Processes"]):
-                        processes |= {pid} | _descendants(pid)
+                    pid = int(container.attrs["State"].get("Pid") or 0)
+                    processes |= {pid, *_descendants(pid)} - {0}
             seen.update(f"/proc/{pid} {_start_of(pid)}" for pid in processes)
             seen.update(group for pid in processes for group in _control_groups(pid))
             seen.update(str(path) for path in Path(folder).glob("sr-*"))

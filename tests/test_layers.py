@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "config": {"core", "config"},
     "cli": {"core", "metrics", "ranking", "data", "adapters", "services", "testing", "config", "cli"},
 }
-OUTSIDE_LAYERS = {"__init__.py", "__main__.py"}
+OUTSIDE_LAYERS = {"__init__.py", "__main__.py", "config.py"}
 
 
 def modules() -> list[Path]:

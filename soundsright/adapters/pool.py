@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 from soundsright.core.errors import WorkerDied
@@ -24,8 +24,17 @@ def _prepare_worker(warm_up: Callable[[], None] | None) -> None:
     # Ctrl-C reaches the whole process group; the parent decides when the workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(10)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     if warm_up is not None:
         warm_up()
+
+
+def _end_with_the_parent() -> None:
+    # A killed parent tells its workers nothing: they would wait for jobs for ever.
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 class ProcessPool:
@@ -88,6 +97,8 @@ class ProcessPool:
     def _started(self, workers: int) -> ProcessPoolExecutor:
         saved = {name: os.environ.get(name) for name in _ONE_THREAD}
         os.environ.update(_ONE_THREAD)
+        # Blocked signals are inherited: Ctrl-C cannot reach a worker before it has learnt to leave that to us.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             executor = ProcessPoolExecutor(
                 workers, mp_context=get_context("spawn"), initializer=_prepare_worker, initargs=(self._warm_up,)
@@ -96,6 +107,7 @@ class ProcessPool:
             for _ in range(workers):
                 executor.submit(os.getpid)
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for name, value in saved.items():
                 if value is None:
                     os.environ.pop(name, None)

@@ -5,14 +5,16 @@ Times in seconds, sizes in bytes.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from soundsright.adapters.dockerfile import Instruction, command_of
+from soundsright.core.errors import ModelFault
 from soundsright.core.ports import Answer, DegradedClip, SandboxLimits
 from soundsright.core.results import Timing
 
@@ -20,6 +22,9 @@ FOLDER = PurePosixPath("/run/soundsright")
 SOCKET = FOLDER / "model.sock"
 INPUT, OUTPUT = PurePosixPath("/input"), PurePosixPath("/output")
 """What a model finds in an isolated sandbox."""
+
+FAULT_LOG_CHARS = 4_000
+_LOG_PATIENCE_S, _LOG_PAUSE_S = 0.5, 0.1
 
 SHM_BYTES = 67_108_864
 RUN_BYTES = 1_048_576
@@ -60,9 +65,11 @@ class Session:
         if not batch:
             return ()
         if self._fed:
-            self._client.reset()
+            with _telling(self.log):
+                self._client.reset()
         self._fed = True
-        answers, enhance_s = self._client.enhance(batch)
+        with _telling(self.log):
+            answers, enhance_s = self._client.enhance(batch)
         self._enhance_s += enhance_s
         self._audio_s += sum(clip.audio.duration_s for clip in batch)
         return answers
@@ -70,6 +77,21 @@ class Session:
     @property
     def timing(self) -> Timing:
         return Timing(self._load_s, self._enhance_s, self._audio_s, self._peak_memory_bytes())
+
+
+@contextlib.contextmanager
+def _telling(log: Callable[[], str]) -> Iterator[None]:
+    """What the model wrote last goes with its fault, so that its author can see why."""
+    try:
+        yield
+    except ModelFault as fault:
+        # A server answers 500 first and writes its traceback then: wait until it has stopped writing.
+        deadline, seen = time.monotonic() + _LOG_PATIENCE_S, ""
+        while time.monotonic() < deadline and (not seen or seen != log()):
+            seen = log()
+            time.sleep(_LOG_PAUSE_S)
+        fault.log = log()[-FAULT_LOG_CHARS:]
+        raise
 
 
 def loaded(
@@ -85,7 +107,8 @@ def loaded(
     Raises:
         ModelFault: it did not become ready.
     """
-    client.wait_until_ready(started + load_timeout_s)
+    with _telling(log):
+        client.wait_until_ready(started + load_timeout_s)
     return Session(client, load_s=time.monotonic() - started, peak_memory_bytes=peak_memory_bytes, log=log)
 
 

@@ -68,8 +68,9 @@ def command(
     import numpy as np
 
     from soundsright.ranking.statistics import holm, paired_comparison
-    from soundsright.services.score_report import clusters_of, read_report, values_of
+    from soundsright.services.score_report import checked_targets, clusters_of, read_report, values_of
 
+    checked_targets(report, plot)
     first, second = _paired(a, read_report(a), b, read_report(b))
     names = _common_metrics(metrics, first, second)
     clusters = None if manifest is None else clusters_of(manifest, [c.clip_id for c in first], cluster_by)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.core.errors import SoundsRightError, UsageError
+from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     from soundsright.adapters.speech_synthesis import SynthesisedSpeech
@@ -361,19 +361,7 @@ class _Progress:
             click.echo(f"\r{self.verb} {done} of {total}", nl=False, err=True)
 
 
-def main() -> None:
-    """The command on its own, with errors as one line and exit code 2."""
-    try:
-        command.main(prog_name="python -m soundsright.data.generate", standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except SoundsRightError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    from soundsright.cli.main import run
+
+    sys.exit(run(command))

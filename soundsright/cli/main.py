@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 
@@ -56,7 +57,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run a command. Exit codes: 0 done, 1 failed, 2 misuse, 130 stopped by Ctrl-C."""
+    """Run a command. Exit codes: 0 done, 1 failed, 2 misuse, 130 stopped by Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(cli))
 
 

@@ -76,7 +76,11 @@ class RoundDisplay:
         with self._lock:
             if event.stage in _STAGES and event.stage != self._stage and event.stage not in ("done", "evaluate"):
                 self._stage = event.stage
-                self._say(Text(_STAGES[event.stage], style="bold"))
+                self._say(Text(f"{time.monotonic() - self._started:5.0f} s  {_STAGES[event.stage]}", style="bold"))
+            if event.stage == "run":
+                # Refused entries do not run.
+                self._entries = event.total
+                self._progress.update(self._all, total=event.total * self._clips)
             if event.entry is None:
                 return
             key = event.entry.entry_id
@@ -86,7 +90,7 @@ class RoundDisplay:
             elif event.stage == "progress" and event.progress is not None:
                 progress = event.progress
                 if progress.note:
-                    self._say(Text.assemble("  ", (name, "yellow"), ": ", progress.note))
+                    self._say(Text.assemble("         ", (name, "yellow"), f": {progress.note}"))
                 if progress.clips and key in self._tasks:
                     done = self._progress.tasks[self._index(key)].completed
                     self._progress.update(self._tasks[key], completed=progress.clips_done)
@@ -96,7 +100,7 @@ class RoundDisplay:
                 if key in self._tasks:
                     self._progress.remove_task(self._tasks.pop(key))
                 at_s = time.monotonic() - self._started
-                self._say(Text(f"  {at_s:5.0f} s  {self._finished:2d}/{self._entries}  {name}"))
+                self._say(Text(f"{at_s:5.0f} s  {self._finished:2d}/{self._entries}  {name}"))
 
     def _index(self, key: str) -> int:
         return next(i for i, task in enumerate(self._progress.tasks) if task.id == self._tasks[key])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -79,9 +79,10 @@ def command(
     Every clip of the clean side counts: one that is missing or unusable scores each metric's floor. Exit status
     1 says that some clips failed; the report is complete all the same.
     """
-    from soundsright.services.score_report import report_json, write_parquet
+    from soundsright.services.score_report import checked_targets, report_json, write_parquet
     from soundsright.services.scoring import ScoreOptions, chosen_metrics, score_files, score_set
 
+    checked_targets(report, clips)
     found = score_set(clean, enhanced, noisy)
     asked = [name for name in metrics.split(",") if name.strip()] if metrics is not None else []
     names = chosen_metrics(asked, sample_rate_hz=found.sample_rate_hz, has_noisy=noisy is not None)
@@ -93,7 +94,7 @@ def command(
         )
     options = ScoreOptions(names, align=align)
     done = _done(clips, resume=resume)
-    with _pool(workers) as pool, _line_writer(clips, options) as write:
+    with _pool(workers) as pool, _line_writer(clips, options, done) as write:
         advance = _Progress(len(found.clips))
 
         def on_clip(files: ClipFiles, result: ClipResult) -> None:
@@ -156,9 +157,11 @@ def _pool(workers: int) -> Iterator[Pool | None]:
 class _LineWriter:
     """Writes each clip's line as soon as it is known, so that a killed run loses only what was under way."""
 
-    def __init__(self, stream: TextIO | None, options: ScoreOptions) -> None:
+    def __init__(self, stream: TextIO | None, options: ScoreOptions, done: Mapping[str, ScoredClip]) -> None:
         self._stream = stream
         self._options = options
+        self._done = done
+        self.lines: list[str] = []
 
     def __call__(self, files: ClipFiles, result: ClipResult) -> None:
         if self._stream is None:
@@ -166,17 +169,34 @@ class _LineWriter:
         from soundsright.services.score_report import clip_line
         from soundsright.services.scoring import ScoredClip, digest_of_inputs
 
-        self._stream.write(clip_line(ScoredClip(result, digest_of_inputs(files, self._options))))
-        self._stream.flush()
+        scored = ScoredClip(result, digest_of_inputs(files, self._options))
+        self.lines.append(clip_line(scored))
+        if self._done.get(files.id) != scored:
+            self._stream.write(self.lines[-1])
+            self._stream.flush()
 
 
 @contextlib.contextmanager
-def _line_writer(clips: Path | None, options: ScoreOptions) -> Iterator[_LineWriter]:
+def _line_writer(
+    clips: Path | None, options: ScoreOptions, done: Mapping[str, ScoredClip] | None
+) -> Iterator[_LineWriter]:
+    """Goes on behind the lines of the earlier run; at the end there is one line per clip, in the set's order."""
     if clips is None or clips.suffix != ".jsonl":
-        yield _LineWriter(None, options)
+        yield _LineWriter(None, options, {})
         return
-    with clips.open("w", encoding="utf-8") as stream:
-        yield _LineWriter(stream, options)
+    from soundsright.services.score_report import clip_line
+
+    _replace(clips, [clip_line(scored) for scored in (done or {}).values()])
+    with clips.open("a", encoding="utf-8") as stream:
+        writer = _LineWriter(stream, options, done or {})
+        yield writer
+    _replace(clips, writer.lines)
+
+
+def _replace(path: Path, lines: Sequence[str]) -> None:
+    beside = path.with_name(f"{path.name}.new")
+    beside.write_text("".join(lines), encoding="utf-8")
+    beside.replace(path)
 
 
 class _Progress:

@@ -55,7 +55,8 @@ def _leaderboard(table: Table, metrics: Sequence[str], *, narrow: bool) -> RichT
         paid = "*" if name in competition.metric_weights else ""
         unit = " dB" if metric(name).unit == "dB" and not narrow else ""
         out.add_column(f"{SHORT_NAMES.get(name, name)}{unit}{paid}", justify="right", no_wrap=True)
-    out.add_column("RTF", justify="right", no_wrap=True)
+    if not narrow:
+        out.add_column("RTF", justify="right", no_wrap=True)
     out.add_column("share" if narrow else "share %", justify="right", no_wrap=True)
     best = _best_means(table, metrics)
     for row in table.rows:
@@ -76,7 +77,8 @@ def _cells(row: Row, metrics: Sequence[str], best: Mapping[str, float], narrow: 
         style = "bold green" if row.rank is not None and estimate.mean == best[name] else ""
         text = mean_and_interval(estimate, decimals_of(name))
         cells.append(Text(text.replace(" ", "\n") if narrow else text, style=style))
-    cells.append(Text("-" if row.real_time_factor is None else f"{row.real_time_factor:.3f}"))
+    if not narrow:
+        cells.append(Text("-" if row.real_time_factor is None else f"{row.real_time_factor:.3f}"))
     cells.append(Text("-" if row.rank is None else f"{row.share:.2f}", style="bold" if row.share else ""))
     return cells
 

@@ -49,9 +49,10 @@ class AudioFileError(UsageError):
 
 
 class ModelFault(SoundsRightError):
-    """The model is to blame. `code` is stable, the message is for people."""
+    """The model is to blame. `code` is stable, the message is for people, `log` the end of what the model wrote."""
 
     code = "model_fault"
+    log = ""
 
 
 class ModelCrashed(ModelFault):

@@ -58,12 +58,16 @@ class Timing:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All clips of one entry in one round: `len(clips)` is the size of the set, whatever the model did."""
+    """All clips of one entry in one round: `len(clips)` is the size of the set, whatever the model did.
+
+    `log` is the end of what a failing model wrote: for its author, and of no influence.
+    """
 
     submission: Submission
     round_id: str
     clips: tuple[ClipResult, ...]
     timing: Timing = field(default_factory=Timing)
+    log: str = ""
 
     @property
     def failed(self) -> int:

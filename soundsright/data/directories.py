@@ -38,12 +38,14 @@ class Listing:
 
 @dataclass(frozen=True)
 class Layout:
-    """A corpus known by its paths. `speaker` finds the speaker in a file's path; `keep` says which files count."""
+    """A corpus known by its paths. `speaker` finds the speaker in a file's path; `keep` says which files count;
+    `texts` reads what is said, by the name of the utterance."""
 
     name: str
     sign: re.Pattern[str]
     speaker: Callable[[PurePosixPath], str]
     keep: re.Pattern[str] | None = None
+    texts: Callable[[Path], dict[str, str]] | None = None
 
 
 def _match(pattern: str) -> Callable[[PurePosixPath], str]:
@@ -60,15 +62,39 @@ def _parent(path: PurePosixPath) -> str:
     return path.parent.name or path.stem
 
 
+def _librispeech_texts(root: Path) -> dict[str, str]:
+    """`<speaker>-<chapter>.trans.txt`: a line for each utterance, its name first."""
+    pairs = (
+        line.strip().partition(" ")
+        for path in sorted(root.rglob("*.trans.txt"))
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+    )
+    return {name: text for name, _, text in pairs if text}
+
+
+def _vctk_texts(root: Path) -> dict[str, str]:
+    """`txt/p225/p225_001.txt`: a file for each utterance."""
+    return {
+        path.stem: path.read_text(encoding="utf-8", errors="replace").strip()
+        for path in sorted(root.rglob("txt/*/*.txt"))
+    }
+
+
 SPEECH_LAYOUTS = (
     # LibriSpeech: <set>/<speaker>/<chapter>/<speaker>-<chapter>-<utterance>.flac
-    Layout("librispeech", re.compile(r"(^|/)\d+/\d+/\d+-\d+-\d{4}\.(flac|wav)$"), _match(r"(\d+)-\d+-\d{4}\.")),
+    Layout(
+        "librispeech",
+        re.compile(r"(^|/)\d+/\d+/\d+-\d+-\d{4}\.(flac|wav)$"),
+        _match(r"(\d+)-\d+-\d{4}\."),
+        texts=_librispeech_texts,
+    ),
     # VCTK 0.92: wav48_silence_trimmed/p225/p225_001_mic1.flac: two microphones, the first is kept.
     Layout(
         "vctk",
         re.compile(r"(^|/)[ps]\d+/[ps]\d+_\d+(_mic\d)?\.(flac|wav)$"),
         _match(r"/?([ps]\d+)_\d+"),
         re.compile(r"_\d+(_mic1)?\.(flac|wav)$"),
+        _vctk_texts,
     ),
     # EARS: p001/emo_anger_sentences.wav; what is neither sentences nor reading is no clean speech.
     Layout(
@@ -148,13 +174,15 @@ def _listing(
             continue
         kept.append((path, name))
     speaker = layout.speaker if layout is not None else _parent
+    texts = layout.texts(root) if layout is not None and layout.texts is not None else {}
     usable: list[Recording] = []
     for recording in _probed(kept, speaker, skipped):
         reason = _unfit(recording, sample_rate_hz, min_s, allow_upsampled)
         if reason:
             skipped[str(recording.path)] = reason
         else:
-            usable.append(recording)
+            said = texts.get(re.sub(r"_mic\d$", "", recording.path.stem))
+            usable.append(replace(recording, text=said) if said else recording)
     if not usable:
         first, reason = next(iter(skipped.items()), (str(root), "has no file that its layout counts"))
         remedy = "Give other recordings" + (", or --allow-upsampled." if "Hz" in reason else ".")

@@ -15,9 +15,11 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from soundsright.core.audio import Samples, pcm16
+from soundsright.core.audio import Samples
 from soundsright.core.errors import UsageError
+from soundsright.data.render import Rendered
 
 
 class SetFormat(StrEnum):
@@ -51,28 +53,29 @@ class EncodedItem:
     line: dict[str, Any]
 
 
-def encoded(samples: Samples, sample_rate_hz: int, fmt: SetFormat, subtype: Subtype) -> bytes:
-    """The signal as a file of that format. FLAC is always 16-bit."""
+def encoded(item: Rendered, role: str, fmt: SetFormat, subtype: Subtype) -> bytes:
+    """One signal of an item as a file of that format. FLAC is always 16-bit."""
     if fmt is SetFormat.WAV:
-        return wav_bytes(samples, sample_rate_hz, subtype)
+        samples = item.grid[role] if subtype is Subtype.PCM16 else item.signals[role]
+        return wav_bytes(samples, item.sample_rate_hz)
     import soundfile
 
     out = io.BytesIO()
-    soundfile.write(out, pcm16(samples), sample_rate_hz, format="FLAC", subtype="PCM_16")
+    soundfile.write(out, item.grid[role], item.sample_rate_hz, format="FLAC", subtype="PCM_16")
     return out.getvalue()
 
 
-def wav_bytes(samples: Samples, sample_rate_hz: int, subtype: Subtype) -> bytes:
+def wav_bytes(samples: NDArray[np.int16] | Samples, sample_rate_hz: int) -> bytes:
     """A canonical mono WAV: 16-bit PCM, or 32-bit float with its fact chunk. No library's version is in it.
 
-    >>> len(wav_bytes(np.zeros(8, dtype=np.float32), 16_000, Subtype.PCM16))
+    >>> len(wav_bytes(np.zeros(8, dtype=np.int16), 16_000))
     60
     """
-    if subtype is Subtype.PCM16:
-        code, width, data = 1, 2, pcm16(samples).astype("<i2").tobytes()
+    if samples.dtype == np.int16:
+        code, width, data = 1, 2, samples.astype("<i2", copy=False).tobytes()
         extra, fact = b"", b""
     else:
-        code, width, data = 3, 4, samples.astype("<f4").tobytes()
+        code, width, data = 3, 4, samples.astype("<f4", copy=False).tobytes()
         extra, fact = struct.pack("<H", 0), b"fact" + struct.pack("<II", 4, samples.shape[0])
     form = struct.pack("<HHIIHH", code, 1, sample_rate_hz, sample_rate_hz * width, width, 8 * width) + extra
     chunks = b"fmt " + struct.pack("<I", len(form)) + form + fact + b"data" + struct.pack("<I", len(data))

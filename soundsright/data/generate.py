@@ -13,12 +13,13 @@ import errno
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -246,10 +247,7 @@ def _item(job: SetJob, index: int, skipped: dict[str, str]) -> EncodedItem:
     )
     name = clip_id(index) + job.format.suffix
     folder = f"{job.shard_of(index):05d}/" if job.shard_count > 1 and not job.format.in_shards else ""
-    files = {
-        role: encoded(samples, job.sample_rate_hz, job.format, job.subtype)
-        for role, samples in rendered.signals.items()
-    }
+    files = {role: encoded(rendered, role, job.format, job.subtype) for role in rendered.signals}
     hashes = {role: sha256_of(data) for role, data in files.items()}
     paths = (
         {role: f"{job.folders.get(role, role)}/{folder}{name}" for role in files}
@@ -320,7 +318,16 @@ def _prepare_worker(job: SetJob) -> None:
     # Ctrl-C reaches the whole process group; the parent decides when the workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     _job_of_this_worker[:] = [job]
+
+
+def _end_with_the_parent() -> None:
+    # A parent that was killed outright closes no queue: its workers would wait for work for ever.
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _make_unit_in_worker(unit: _Unit) -> _Made:

@@ -19,6 +19,7 @@ _TIME_CONSTANT_S = 0.03
 _HANGOVER_S = 0.2
 _MARGIN_DB = 15.9
 _ENVELOPE_STEP_S = 0.001
+_THRESHOLDS = 15
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ def active_level(samples: NDArray[np.floating], sample_rate_hz: int) -> ActiveLe
     """Active speech level of ITU-T P.56 (12/2011), method B.
 
     The envelope (two exponential averages of 30 ms) is held against thresholds 6.02 dB apart, with 200 ms of
-    hangover; the level lies where it exceeds its own threshold by 15.9 dB. The envelope is taken at 1 ms, as the
-    recommendation allows (at least 694 values a second).
+    hangover; the level lies where it exceeds its own threshold by 15.9 dB. The envelope moves
+    slowly enough to be taken every 1 ms. Thresholds count down from the envelope's peak instead of
+    full scale, so that a gain moves the level by exactly itself.
 
     Returns `SILENCE_DB` and activity 0 for silence.
 
@@ -75,27 +77,31 @@ def active_level(samples: NDArray[np.floating], sample_rate_hz: int) -> ActiveLe
     once = [1.0 - decay], [1.0, -decay]
     envelope = lfilter(*once, lfilter(*once, means))
 
-    hangover = round(_HANGOVER_S / _ENVELOPE_STEP_S)
-    thresholds = 2.0 ** -np.arange(15.0, -1.0, -1.0)
+    peak = float(envelope.max())
     long_term_db = 10.0 * np.log10(energy / values.size)
-    previous: tuple[float, float] | None = None
-    # From the lowest threshold up: activity falls and the level rises until their difference passes the margin.
-    for threshold in thresholds:
-        share = _activity(envelope >= threshold, hangover)
-        if share == 0.0:
-            break
+
+    def measured(halvings: int) -> tuple[float, float]:
+        """Level, and how far it exceeds the threshold that lies so many times 6.02 dB below the envelope's peak."""
+        threshold = peak * 2.0**-halvings
+        share = _activity(envelope >= threshold, round(_HANGOVER_S / _ENVELOPE_STEP_S))
         level = long_term_db - 10.0 * np.log10(share)
-        excess = level - 20.0 * np.log10(threshold)
-        if excess <= _MARGIN_DB:
-            if previous is None:
-                return ActiveLevel(float(level), share)
-            above, level_above = previous
-            weight = (above - _MARGIN_DB) / (above - excess)
-            level = level_above + weight * (level - level_above)
-            return ActiveLevel(float(level), float(10.0 ** ((long_term_db - level) / 10.0)))
-        previous = excess, float(level)
-    level = long_term_db if previous is None else previous[1]
-    return ActiveLevel(float(level), float(10.0 ** ((long_term_db - level) / 10.0)))
+        return float(level), float(level - 20.0 * np.log10(threshold))
+
+    # The lower the threshold, the more its level exceeds it: halve the interval in which the margin is passed.
+    above, below = 0, _THRESHOLDS
+    level, excess = measured(below)
+    if excess > _MARGIN_DB:
+        while below - above > 1:
+            middle = (above + below) // 2
+            found = measured(middle)
+            if found[1] > _MARGIN_DB:
+                below, (level, excess) = middle, found
+            else:
+                above = middle
+        level_above, excess_above = measured(above)
+        if excess_above < excess:
+            level += (excess - _MARGIN_DB) / (excess - excess_above) * (level_above - level)
+    return ActiveLevel(level, float(10.0 ** ((long_term_db - level) / 10.0)))
 
 
 def _activity(above: NDArray[np.bool_], hangover: int) -> float:

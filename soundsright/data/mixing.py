@@ -74,25 +74,23 @@ def mix_at_snr(
     >>> abs(power_db(mixture.clean) - power_db(mixture.noisy - mixture.clean) - 5.0) < 0.3
     True
     """
-    gain = noise_gain(speech, noise, snr_db=snr_db, sample_rate_hz=sample_rate_hz)
+    gain = noise_gain(active_level(speech, sample_rate_hz).level_db, noise, snr_db=snr_db)
     clean = np.asarray(speech, dtype=np.float64)
     noisy = clean + np.asarray(noise, dtype=np.float64) * gain
     together = room_below_full_scale(clean, noisy)
     return Mixture(clean * together, noisy * together, together, gain * together)
 
 
-def noise_gain(
-    speech: NDArray[np.floating], noise: NDArray[np.floating], *, snr_db: float, sample_rate_hz: int
-) -> float:
+def noise_gain(speech_level_db: float, noise: NDArray[np.floating], *, snr_db: float) -> float:
     """The factor for the noise that puts its mean power `snr_db` below the active speech level.
 
     Raises:
         ValueError: if one of them is silent.
     """
-    level, noise_level = active_level(speech, sample_rate_hz).level_db, power_db(noise)
-    if level <= SILENCE_DB or noise_level <= SILENCE_DB + 10.0:
+    noise_level = power_db(noise)
+    if speech_level_db <= SILENCE_DB or noise_level <= SILENCE_DB + 10.0:
         raise ValueError("speech or noise is silent: no signal-to-noise ratio exists")
-    return gain_to(noise_level, level - snr_db)
+    return gain_to(noise_level, speech_level_db - snr_db)
 
 
 def room_below_full_scale(*signals: NDArray[np.float64]) -> float:

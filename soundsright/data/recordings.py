@@ -22,6 +22,7 @@ from soundsright.data.levels import SILENT_DB, power_db
 from soundsright.data.reverb import Room
 
 CACHE_BYTES = 96_000_000
+"""What one set of recordings keeps decoded: three sets and two workers stay within 600 MB."""
 LONG_FILE_S = 60.0
 MAX_ROOMS = 64
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,14 @@ class Rendered:
         n = self.signals["clean"].shape[0]
         h = hashlib.sha256(f"{self.id}:{self.sample_rate_hz}:{n}:".encode())
         for role in ("clean", "reverberant", "noisy"):
-            if role in self.signals:
-                h.update(pcm16(self.signals[role]).astype("<i2").tobytes())
+            if role in self.grid:
+                h.update(self.grid[role].data)
         return h.hexdigest()
+
+    @cached_property
+    def grid(self) -> dict[str, NDArray[np.int16]]:
+        """The signals on the 16-bit grid, little-endian: what a 16-bit file holds."""
+        return {role: pcm16(samples).astype("<i2", copy=False) for role, samples in self.signals.items()}
 
 
 def clip_rng(seed: int, index: int) -> np.random.Generator:
@@ -119,18 +125,22 @@ def _rendered(
     attempt: int,
 ) -> Rendered:
     chosen = (index + attempt) % len(sources.speech) if sources.in_order else None
-    clean, number, facts = _speech(rng, sources, rate, recipe, chosen)
+    clean, level_db, number, facts = _speech(rng, sources, rate, recipe, chosen)
     signals: dict[str, Signal] = {"clean": clean}
     extra: dict[str, float | str] = {}
     role = "clean"
     if task.has_room:
-        signals["clean"], signals["reverberant"], more, extra = _in_room(rng, clean, sources, rate, recipe)
+        signals["clean"], signals["reverberant"], more, extra = _in_room(
+            rng, clean, level_db, sources, rate, recipe
+        )
         facts |= more
         role = "reverberant"
     if task.has_noise:
-        base = signals["reverberant" if task.has_room and recipe.noise_in_room else "clean"]
+        base = "reverberant" if task.has_room and recipe.noise_in_room else "clean"
+        if base == "clean" and recipe.early_reflections_s > 0.0:
+            level_db = active_level(signals[base], rate).level_db
         signals["noisy"], more, extra["noise_gain"] = _with_noise(
-            rng, base, sources, rate, recipe, str(facts["speaker"])
+            rng, signals[base], level_db, sources, rate, recipe, str(facts["speaker"])
         )
         facts |= more
         role = "noisy"
@@ -150,8 +160,11 @@ def _rendered(
 
 def _speech(
     rng: np.random.Generator, sources: Sources, rate: int, recipe: SetRecipe, chosen: int | None
-) -> tuple[Signal, int, dict[str, Any]]:
-    """Speech at a drawn active level, cut to a drawn length where the utterance is longer."""
+) -> tuple[Signal, float, int, dict[str, Any]]:
+    """Speech at a drawn active level, cut to a drawn length where the utterance is longer.
+
+    Returns the speech, its level in dB, the utterance's number and what was drawn.
+    """
     source = sources.speech
     index = int(rng.integers(len(source))) if chosen is None else chosen
     samples = source.read(index, rate).samples
@@ -171,34 +184,40 @@ def _speech(
         "speaker": source.speaker(index),
         "speech_offset_s": offset / rate,
     }
-    return samples.astype(np.float64) * gain_to(level, target), index, facts
+    return samples.astype(np.float64) * gain_to(level, target), target, index, facts
 
 
 def _with_noise(
-    rng: np.random.Generator, speech: Signal, sources: Sources, rate: int, recipe: SetRecipe, speaker: str
+    rng: np.random.Generator,
+    speech: Signal,
+    level_db: float,
+    sources: Sources,
+    rate: int,
+    recipe: SetRecipe,
+    speaker: str,
 ) -> tuple[Signal, dict[str, Any], float]:
     """The noisy speech, what was drawn, and the gain of the noise."""
     if sources.noise is None:
         raise UsageError("This task needs noise and none was given", "Give a noise directory or a kind of noise.")
     snr_db = float(rng.uniform(*recipe.snr_db))
     noise = sources.noise.draw(rng, speech.shape[0], rate, avoid=speaker)
-    gain = noise_gain(speech, noise.samples, snr_db=snr_db, sample_rate_hz=rate)
+    gain = noise_gain(level_db, noise.samples, snr_db=snr_db)
     facts = {"noise": noise.id, "noise_offset_s": noise.offset_s, "snr_db": snr_db}
     return speech + noise.samples * gain, facts, gain
 
 
 def _in_room(
-    rng: np.random.Generator, speech: Signal, sources: Sources, rate: int, recipe: SetRecipe
+    rng: np.random.Generator, speech: Signal, level_db: float, sources: Sources, rate: int, recipe: SetRecipe
 ) -> tuple[Signal, Signal, dict[str, Any], dict[str, float | str]]:
     """The target, the reverberant speech at the level of the dry one, and what was drawn."""
     if sources.rooms is None:
         raise UsageError("This task needs rooms and none were given", "Give impulse responses or simulated rooms.")
     room = sources.rooms.draw(rng, rate)
     wet = reverberant(speech, room.taps, room.direct)
-    dry_db, wet_db = active_level(speech, rate).level_db, active_level(wet, rate).level_db
+    wet_db = active_level(wet, rate).level_db
     if wet_db <= SILENT_DB:
         raise AudioFileError(room.id, "lets no speech through", "Remove this impulse response.")
-    gain = gain_to(wet_db, dry_db)
+    gain = gain_to(wet_db, level_db)
     target = speech
     if recipe.early_reflections_s > 0.0:
         # The same gain as the reverberant signal: what is to be removed is then exactly their difference.

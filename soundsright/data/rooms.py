@@ -4,9 +4,8 @@ A shoebox room by the image-source method up to its mixing time, then decaying n
 time would cost time and sound like that noise: echoes are too dense to be told apart.
 
 Sources: J. B. Allen, D. A. Berkley, "Image method for efficiently simulating small-room acoustics", JASA 65 (1979);
-C. F. Eyring, "Reverberation time in dead rooms", JASA 1 (1930); A. Lindau, L. Kosanke, S. Weinzierl, "Perceptual
-evaluation of model- and signal-based predictors of the mixing time in binaural room impulse responses", JAES 60
-(2012) for the mixing time of 2 sqrt(V) ms.
+C. F. Eyring, "Reverberation time in dead rooms", JASA 1 (1930); J.-D. Polack, "Playing billiards in the concert
+hall", Applied Acoustics 38 (1993) for the mixing time of sqrt(V) ms, of which twice is taken.
 """
 
 from __future__ import annotations

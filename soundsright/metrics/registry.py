@@ -22,7 +22,7 @@ from soundsright.core.errors import UsageError
 ENTRY_POINT_GROUP = "soundsright.metrics"
 
 SCORE_DECIMALS = 10
-"""Scores are rounded so before anything is made of them: what mathematics libraries differ by lies 1e5 times lower."""
+"""Scores are rounded so before anything is made of them: what mathematics libraries differ by lies far lower."""
 
 ANY_RATE_HZ = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 WIDE_BAND_RATES_HZ = tuple(rate for rate in ANY_RATE_HZ if rate >= 16_000)

@@ -19,7 +19,8 @@ from soundsright.metrics.frames import sin_pi
 STOI_RATE_HZ = 10_000
 
 _STOP_BAND_DB = 60.0
-_BLOCK = 256
+_BLOCK = 512
+_TAPS_AT_ONCE = 4
 
 
 def to_rate(samples: Samples, from_hz: int, to_hz: int) -> Samples:
@@ -63,7 +64,7 @@ def _polyphase_table(from_hz: int) -> tuple[int, int, NDArray[np.float64], int]:
         window = _bessel_i0(beta * math.sqrt(1.0 - (i / half) ** 2)) / _bessel_i0(beta)
         taps[i + half] = 2 * up * stop_band * sinc * window
     taps *= up / math.fsum(taps)
-    length = math.ceil(len(taps) / up)
+    length = math.ceil(len(taps) / up / _TAPS_AT_ONCE) * _TAPS_AT_ONCE
     table = np.zeros((up, length))
     for phase in range(up):
         column = taps[phase::up]
@@ -88,8 +89,8 @@ def _polyphase(
 ) -> NDArray[np.float64]:
     """Resample by `up / down`.
 
-    The input is dealt into `down` rows, so that each tap adds a contiguous run to a block of outputs of one phase:
-    vectorised across outputs, while each output's sum keeps one order.
+    The input is dealt into `down` rows, so that a tap adds a contiguous run to a block of outputs of one phase:
+    vectorised across outputs, while each output's sum keeps one order, tap by tap.
     """
     n, length = x.shape[0], table.shape[1]
     n_out = (n * up + down - 1) // down
@@ -106,13 +107,15 @@ def _polyphase(
             width = min(_BLOCK, per_phase - start)
             sums = block[:width]
             sums[:] = 0.0
-            for k in range(length):
-                tap = table[row, k]
-                if tap != 0.0:
-                    offset = (first + k) // down + start
-                    source = rows[(first + k) % down, offset : offset + width]
-                    for j in range(source.shape[0]):
-                        sums[j] += tap * source[j]
+            for k in range(0, length, _TAPS_AT_ONCE):
+                at = first + k
+                a = rows[at % down, at // down + start :][:width]
+                b = rows[(at + 1) % down, (at + 1) // down + start :][:width]
+                c = rows[(at + 2) % down, (at + 2) // down + start :][:width]
+                d = rows[(at + 3) % down, (at + 3) // down + start :][:width]
+                p, q, r, s = table[row, k], table[row, k + 1], table[row, k + 2], table[row, k + 3]
+                for j in range(width):
+                    sums[j] = (((sums[j] + p * a[j]) + q * b[j]) + r * c[j]) + s * d[j]
             for j in range(width):
                 y[(start + j) * up + phase] = sums[j]
     return y[:n_out]

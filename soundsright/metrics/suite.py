@@ -8,6 +8,9 @@ Rules, for every metric and whatever the audio holds:
   clean or noisy signal is that, where the metric needs it.
 - A measure that is undefined for a clip (PESQ finds no speech, fewer than 30 voiced frames for STOI, no noise for
   SI-SIR) scores the floor.
+- PESQ, and with it the composite ratings, is undefined where over `MOST_VANISHED` of the speech is gone. Given an
+  output that is silent but for a syllable, or quiet but for a burst, P.862 aligns levels and times by what is left,
+  and can return twice what the unprocessed input scores. `benchmarks/gaming.py` shows what honest models delete.
 - Every other value is clipped to the metric's range.
 """
 
@@ -29,7 +32,10 @@ if TYPE_CHECKING:
     from soundsright.metrics.si_sdr import EnergyRatios
     from soundsright.metrics.stoi import BandEnvelopes
 
-__all__ = ["floors", "score_clip", "warm_up"]
+__all__ = ["MOST_VANISHED", "floors", "score_clip", "warm_up"]
+
+MOST_VANISHED = 0.5
+"""See `evidence.vanished_speech`."""
 
 
 class _SharedClip:
@@ -72,12 +78,15 @@ class _SharedClip:
         return self._pesq(wide_band=False)
 
     def _pesq(self, *, wide_band: bool) -> float | None:
+        from soundsright.metrics.evidence import vanished_speech
         from soundsright.metrics.pesq import pesq, pesq_rate_hz
 
         rate_hz = pesq_rate_hz(self.sample_rate_hz, wide_band=wide_band)
         clean, enhanced = (
             (self.clean.samples, self.enhanced.samples) if rate_hz == self.sample_rate_hz else self.at_16_khz
         )
+        if vanished_speech(clean, enhanced, rate_hz) > MOST_VANISHED:
+            return None
         return pesq(clean, enhanced, rate_hz, wide_band=wide_band)
 
     @cached_property

@@ -128,7 +128,8 @@ def award(
         why = "no champion defends"
         if champion is not None:
             why = f"{champion.hotkey}, the champion, does not beat the unprocessed input"
-        sentence = f"{winner.hotkey} takes {metric} with {winner.mean:.4f}: the best mean, and {why}."
+        among = " of those that beat the unprocessed input" if able[0] is not usable[0] else ""
+        sentence = f"{winner.hotkey} takes {metric} with {winner.mean:.4f}: the best mean{among}, and {why}."
     elif usable:
         return Award(
             None, None, False, {}, {}, 1.0,

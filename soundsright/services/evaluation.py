@@ -20,10 +20,11 @@ from soundsright.core.errors import InfrastructureFault, ModelFault, SoundsRight
 from soundsright.core.ports import Answer, Clock, Pool, RunningModel, Sandbox, SandboxLimits, StateStore
 from soundsright.core.results import ClipResult, Evaluation, Failure, Timing
 from soundsright.core.submission import FetchedModel
-from soundsright.services.clipset import ClipSet, read_wav, write_wav
+from soundsright.services.clipset import ClipSet, read_wav, write_text, write_wav
 
 MAX_FAILED_BATCHES = 2
 MAX_INFRASTRUCTURE_TRIES = 3
+MODEL_LOG = "model.log"
 _FIRST_PAUSE_S = 1.0
 
 
@@ -144,6 +145,8 @@ class Evaluator:
                         fault = error
                         failed += 1
                         last_fault = {"code": error.code, "detail": str(error)}
+                        if error.log:
+                            write_text(folder / MODEL_LOG, error.log)
                 timing = _spent(running, before)
                 before = running.timing if running is not None else before
                 if fault is not None:
@@ -214,7 +217,7 @@ class Evaluator:
             "score_s": busy_s,
         }
         if scoring.fault is not None:
-            facts["fault"] = {"code": scoring.fault.code, "detail": str(scoring.fault)}
+            facts["fault"] = {"code": scoring.fault.code, "detail": str(scoring.fault), "log": scoring.fault.log}
         self.state.finish_step(self.round_id, _batch_step(entry, scoring.batch), facts)
         report(
             Progress(
@@ -223,7 +226,7 @@ class Evaluator:
                 timing.enhance_s,
                 timing.load_s,
                 busy_s,
-                note=str(scoring.fault) if scoring.fault else "",
+                note=_told(scoring.fault) if scoring.fault else "",
             )
         )
         return len(results)
@@ -241,7 +244,8 @@ class Evaluator:
             peak_memory_bytes=max((int(f["peak_memory_bytes"]) for f in known), default=0),
         )
         by_id = {result.clip_id: result for result in self.state.clip_results(self.round_id, entry)}
-        return Evaluation(model.submission, self.round_id, tuple(by_id[i] for i in clips.clip_ids), timing)
+        log = next((f["fault"]["log"] for f in reversed(known) if f.get("fault")), "")
+        return Evaluation(model.submission, self.round_id, tuple(by_id[i] for i in clips.clip_ids), timing, log)
 
 
 @dataclass(frozen=True)
@@ -266,6 +270,10 @@ def unprocessed_results(clips: ClipSet, metrics: tuple[str, ...], pool: Pool) ->
         )
         for clip_id in clips.clip_ids
     ]
+
+
+def _told(fault: ModelFault) -> str:
+    return f"{fault}; what it wrote is in its {MODEL_LOG}" if fault.log else str(fault)
 
 
 def _spent(running: RunningModel | None, before: Timing) -> Timing:

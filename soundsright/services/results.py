@@ -79,6 +79,7 @@ def feedback_documents(outcome: RoundOutcome, tables: Sequence[Table]) -> dict[s
                 "needed": dict(row.needed),
                 "reasons": dict(row.reasons),
                 "clips": _clips(evaluations[row.submission.entry_id]),
+                "log": evaluations[row.submission.entry_id].log,
             }
         for refusal in table.refusals:
             if refusal.hotkey in refused:

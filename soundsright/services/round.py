@@ -165,7 +165,7 @@ class RoundService:
         """
         plan = self._plan
         round_id = plan.round.id
-        self._state.begin_round(round_id, _plan_facts(plan))
+        self._state.begin_round(round_id, plan_facts(plan))
         block_hash = self._seed()
         submissions, refusals = self._entries()
         fetched, more = self._fetch_all(submissions)
@@ -331,6 +331,7 @@ class RoundService:
             batch_audio_s=plan.batch_audio_s,
             cancelled=self._cancelled.is_set,
         )
+        self._observe(Event("run", total=len(models)))
         drawing = {c.id: self._start_set(c, block_hash) for c in plan.competitions}
         sets: dict[str, ClipSet] = {}
         baselines: dict[str, list[Future[Scored]]] = {}
@@ -521,7 +522,8 @@ def _likenesses(pairs: Sequence[Mapping[str, Any]]) -> list[Likeness]:
     return [Likeness(p["first"], p["second"], DuplicateRule(p["rule"]), p["evidence"]) for p in pairs]
 
 
-def _plan_facts(plan: RoundPlan) -> dict[str, Any]:
+def plan_facts(plan: RoundPlan) -> dict[str, Any]:
+    """What is recorded when the round begins."""
     return {
         "round": asdict(plan.round),
         "clips": plan.clips,

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from soundsright.core.competition import Competition, competition_by_id
-from soundsright.core.errors import InfrastructureFault, UsageError
+from soundsright.core.errors import EntryRefused, InfrastructureFault, UsageError
 from soundsright.core.ports import BlockRef, Chain, Publisher
 from soundsright.core.schedule import Round
-from soundsright.core.submission import Reveal, commitment_digest
+from soundsright.core.submission import ModelRef, Reveal, commitment_digest
 
 VALIDATOR = "validator"
 SEED_BLOCKS = 500
@@ -74,6 +74,9 @@ def read_entries(path: Path, competitions: Sequence[Competition]) -> tuple[Trial
     twice = next((miner for miner in miners if miners.count(miner) > 1), None)
     if twice is not None:
         raise UsageError(f"{path}: miner {twice!r} enters twice", "A hotkey has one entry: name another miner.")
+    for competition in {entry.competition.id for entry in entries}:
+        if sum(entry.incumbent and entry.competition.id == competition for entry in entries) > 1:
+            raise UsageError(f"{path}: {competition} has two incumbents", "Leave one of them.")
     wanted = tuple(entry for entry in entries if entry.competition in competitions)
     if not wanted:
         names = ", ".join(c.id for c in competitions)
@@ -83,8 +86,13 @@ def read_entries(path: Path, competitions: Sequence[Competition]) -> tuple[Trial
 
 def _entry(path: Path, number: int, row: Any) -> TrialEntry:
     place = f"{path}, entry {number}"
-    if not isinstance(row, dict) or not {"miner", "model", "competition"} <= set(row) <= _KEYS:
-        raise UsageError(f"{place} needs miner, model and competition, and may have incumbent", "Correct it.")
+    if not isinstance(row, dict):
+        raise UsageError(f"{place} is no table", "Compare it with models/demo.toml.")
+    for key in ("miner", "model", "competition"):
+        if key not in row:
+            raise UsageError(f"{place} has no {key}", "Add it; compare the file with models/demo.toml.")
+    for key in set(row) - _KEYS:
+        raise UsageError(f"{place} has an unknown key {key!r}", f"It may have {', '.join(sorted(_KEYS))}.")
     if not all(isinstance(row[key], str) for key in ("miner", "model", "competition")):
         raise UsageError(f"{place} has a value that is no text", "Put miner, model and competition in quotes.")
     if not isinstance(row.get("incumbent", False), bool):
@@ -94,6 +102,10 @@ def _entry(path: Path, number: int, row: Any) -> TrialEntry:
         raise UsageError(
             f"{place}: {folder} holds no model (no Dockerfile)", "Name a folder laid out as models/template."
         )
+    try:
+        ModelRef(row["miner"], folder.name, "0" * 40)
+    except EntryRefused as error:
+        raise UsageError(f"{place}: {error}", "Use letters, digits and - _ . within the name.") from error
     return TrialEntry(row["miner"], folder, competition_by_id(row["competition"]), row.get("incumbent", False))
 
 

@@ -64,6 +64,7 @@ def test_a_failed_clip_gives_a_complete_report_and_exit_status_1(folders: Path) 
         (("--metrics", "STOY"), "'STOY'"),
         (("--clips", "x.csv"), "x.csv"),
         (("--resume",), "--resume"),
+        (("--json", "/no/such/folder/r.json"), "/no/such/folder"),
     ],
 )
 def test_misuse_is_named(folders: Path, more: tuple[str, ...], named: str) -> None:
@@ -93,6 +94,17 @@ def test_a_resumed_run_measures_only_what_is_missing(folders: Path) -> None:
     again = lines.read_text().splitlines(keepends=True)
     assert json.loads(again[0])["scores"] == {"STOI": 0.123}
     assert again[1:] == rest
+
+
+def test_a_run_that_dies_while_resuming_keeps_what_was_done_before(folders: Path) -> None:
+    lines = folders / "r.jsonl"
+    run_score(folders, "--metrics", "STOI", "--clips", str(lines))
+    whole = lines.read_text()
+    lines.write_text(whole[: whole.index("\n") + 20])  # one line, and one that was cut
+    (folders / "clean" / "2.wav").write_bytes((folders / "clean" / "2.wav").read_bytes()[:44] + b"\xff" * 4)
+    died = run_score(folders, "--metrics", "STOI", "--clips", str(lines), "--resume")
+    assert isinstance(died.exception, UsageError)
+    assert lines.read_text().startswith(whole[: whole.index("\n")])
 
 
 def test_48_khz_says_that_pesq_is_resampled_or_refuses(folders: Path) -> None:

@@ -63,7 +63,7 @@ def test_reverberant_speech_stays_in_step_to_the_sample():
     assert wet.shape == dry.shape
     lags = np.correlate(wet, dry, "full")
     assert np.argmax(np.abs(lags)) == dry.size - 1
-    assert np.allclose(wet, np.convolve(dry, h)[237 : 237 + dry.size])
+    assert np.abs(wet - np.convolve(dry, h)[237 : 237 + dry.size]).max() < 1e-6 * np.abs(wet).max()
 
 
 def test_a_room_turns_an_inverted_recording_round_and_cuts_its_inaudible_end():

@@ -13,7 +13,7 @@ MakeClip = Callable[..., tuple[Audio, Audio, Audio]]
 
 
 def speechlike(rng: np.random.Generator, seconds: float, sample_rate_hz: int) -> np.ndarray:
-    """Gliding harmonics in syllables of 0.15 to 0.35 s, a tenth of them breaths of noise, with pauses between, in a quiet room."""
+    """Gliding harmonics in syllables of 0.15 to 0.35 s, some of them breaths, with pauses, in a quiet room."""
     n = int(seconds * sample_rate_hz)
     signal = np.zeros(n)
     start = int(0.05 * sample_rate_hz)

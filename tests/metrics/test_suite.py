@@ -165,3 +165,19 @@ def test_a_read_only_package_still_keeps_its_compiled_code(tmp_path: Path) -> No
         folder.chmod(stat.S_IRWXU)
     assert str(package) in runs[0].stdout
     assert [run.stdout.split()[-1] for run in runs] == ["0", "1"]
+
+
+@pytest.mark.parametrize("rest", [0.0, 0.003])
+def test_a_syllable_amid_silence_or_a_burst_amid_quiet_has_no_pesq(make_clip: MakeClip, rest: float) -> None:
+    """P.862 itself may rate such output far over an honest one."""
+    clean, enhanced, noisy = make_clip(seconds=3.0)
+    kept = (np.arange(48_000) > 20_000) & (np.arange(48_000) < 24_000)
+    scores = score_clip(clean, audio_of(np.where(kept, 1.0, rest) * enhanced.samples), noisy, INTRUSIVE)
+    for name in ("PESQ_WB", "PESQ_NB", "CSIG", "CBAK", "COVL"):
+        assert scores[name] == METRICS[name].floor
+
+
+def test_a_rumble_under_the_speech_band_costs_no_pesq(make_clip: MakeClip) -> None:
+    clean, enhanced, noisy = make_clip()
+    rumble = 3 * np.sin(np.arange(32_000) * 2 * np.pi * 20 / 16_000)
+    assert score_clip(clean, audio_of(enhanced.samples + rumble), noisy, ["PESQ_WB"])["PESQ_WB"] > 1.02

@@ -37,7 +37,7 @@ class Model:
 
     def archive(self):
         out = io.BytesIO()
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(out, "w") as archive:
             for name, data in self.enhanced().items():
                 archive.writestr(name, data)
         return out.getvalue()

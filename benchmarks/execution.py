@@ -1,0 +1,155 @@
+"""What running models costs beyond the models themselves, measured in one run on this machine.
+
+    python benchmarks/execution.py [--models 8] [--clips 100] [--sandbox bubblewrap …]
+
+The overhead of a round is its wall time less the models' own time, over that time. A model's own time is its work
+on the clips and the start of its interpreter, which is measured alone, outside any sandbox. Everything else is the
+harness's: sandbox, protocol, coding, checks, removal. Timings are noisy: compare rows of one run, not runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from soundsright.adapters.docker_build import BuildLimits
+from soundsright.adapters.sandbox_bubblewrap import BubblewrapSandbox
+from soundsright.adapters.sandbox_docker import DockerSandbox, DockerSettings
+from soundsright.adapters.sandbox_process import ProcessSandbox
+from soundsright.core.audio import Audio, on_pcm16_grid
+from soundsright.core.ports import DegradedClip, Sandbox, SandboxLimits
+from soundsright.core.submission import FetchedModel
+from tests.conftest import DOCKERFILE, KIT, fetched
+from tests.engines import BASE, NoEngine, container_engine
+
+RATE_HZ = 16_000
+CLIP_S = 4.0
+APP = """
+from server import *
+import time
+
+class Working(Model):
+    def enhance(self, request):
+        time.sleep({work_s} * len(self.files))
+        super().enhance(request)
+
+serve(Working())
+"""
+
+
+def model(folder: Path, work_s: float) -> FetchedModel:
+    """A model that works for `work_s` per clip and returns it."""
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "app.py").write_text(APP.format(work_s=work_s))
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    (folder / "server.py").write_bytes(KIT.read_bytes())
+    return fetched(folder)
+
+
+def clips(count: int) -> list[DegradedClip]:
+    rng = np.random.default_rng(0)
+    samples = on_pcm16_grid(0.1 * rng.standard_normal(int(CLIP_S * RATE_HZ)))
+    return [DegradedClip(f"clip-{n}", Audio(samples, RATE_HZ)) for n in range(count)]
+
+
+def median_s(repeats: int, act: Callable[[], object]) -> float:
+    times = []
+    for _ in range(repeats):
+        started = time.monotonic()
+        act()
+        times.append(time.monotonic() - started)
+    return statistics.median(times)
+
+
+def start_and_stop(sandbox: Sandbox, one: FetchedModel) -> None:
+    with sandbox.run(one, limits=SandboxLimits()):
+        pass
+
+
+def measure(sandbox: Sandbox, folder: Path, models: int, per_model: int, work_s: float, bare_s: float) -> None:
+    """Print one sandbox's rows."""
+    idle = model(folder / f"{sandbox.name}-idle", 0.0)
+    start_and_stop(sandbox, idle)
+    start_s = median_s(5, lambda: start_and_stop(sandbox, idle))
+    print(f"{sandbox.name}: start, ready, stop: {start_s:.3f} s")
+
+    batch = clips(100)
+    size = sum(2 * len(clip.audio) for clip in batch) / 1e6
+    with sandbox.run(idle, limits=SandboxLimits()) as running:
+        running.enhance(batch)
+        there_and_back_s = median_s(3, lambda: running.enhance(batch))
+    rate = 2 * size / there_and_back_s
+    print(f"{sandbox.name}: {size:.1f} MB there and back: {there_and_back_s:.3f} s, {rate:.0f} MB/s")
+
+    batch = clips(per_model)
+    entries = [model(folder / f"{sandbox.name}-{n}", work_s) for n in range(models)]
+    if isinstance(sandbox, DockerSandbox):
+        for entry in entries:
+            sandbox.build(entry)
+    own = models * (bare_s + per_model * work_s)
+    started = time.monotonic()
+    for entry in entries:
+        with sandbox.run(entry, limits=SandboxLimits()) as running:
+            assert all(answer.failure is None for answer in running.enhance(batch))
+    wall = time.monotonic() - started
+    print(
+        f"{sandbox.name}: {models} models x {per_model} clips: {wall:.2f} s, {own:.2f} s of it the models' own: "
+        f"overhead {100 * (wall - own) / own:.1f} %"
+    )
+
+
+@contextmanager
+def sandboxes(names: list[str]) -> Iterator[list[Sandbox]]:
+    """Those of the names that this machine has; says why where it lacks one."""
+    found: list[Sandbox] = [ProcessSandbox()] if "process" in names else []
+    if "bubblewrap" in names:
+        bubblewrap = BubblewrapSandbox()
+        if (obstacle := bubblewrap.available()) is None:
+            found.append(bubblewrap)
+        else:
+            print(f"bubblewrap: {obstacle}")
+    if "docker" not in names:
+        yield found
+        return
+    try:
+        with container_engine() as engine:
+            command = ["docker", *(["-H", engine.url] if engine.url else []), "run", "--rm", "--network", "none"]
+            alone_s = median_s(5, lambda: subprocess.run([*command, BASE, "python", "-c", ""], check=True))
+            print(f"`docker run` alone, to an interpreter and back: {alone_s:.3f} s")
+            yield [*found, DockerSandbox(engine, settings=DockerSettings(build=BuildLimits(network="none")))]
+    except NoEngine as e:
+        print(f"docker: {e}")
+        yield found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", type=int, default=8)
+    parser.add_argument("--clips", type=int, default=100)
+    parser.add_argument("--work-s", type=float, default=0.05, help="a model's own work per clip, in seconds")
+    parser.add_argument("--sandbox", nargs="+", default=["process", "bubblewrap", "docker"])
+    arguments = parser.parse_args()
+    bare_s = median_s(
+        5, lambda: subprocess.run([sys.executable, "-c", "import http.server, zipfile, json"], check=True)
+    )
+    print(f"an interpreter that imports the same, outside: {bare_s:.3f} s")
+    with tempfile.TemporaryDirectory() as folder, sandboxes(arguments.sandbox) as found:
+        Path(folder).chmod(0o755)
+        for sandbox in found:
+            measure(sandbox, Path(folder), arguments.models, arguments.clips, arguments.work_s, bare_s)
+
+
+if __name__ == "__main__":
+    main()

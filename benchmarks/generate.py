@@ -1,0 +1,235 @@
+"""How fast sets are made, per core, beside the published recipe and beside what cannot be done without.
+
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/generate.py [--pairs N]
+
+The published recipe is written as one would with librosa, pyloudnorm and SciPy: load and resample both files,
+measure the loudness of both, mix or convolve, write. Both read the same WAV files at 48 kHz and write the same
+kinds of files; this package also hashes them and writes its manifest. Processor time is counted, so that a busy
+machine changes little; ratios are of one run. Needs `pip install soundsright[validator] librosa pyloudnorm`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pyloudnorm
+import soundfile
+from scipy.signal import fftconvolve
+
+from soundsright.data.clips import corpus_sources
+from soundsright.data.corpora import Corpus
+from soundsright.data.generate import SetJob, generate
+from soundsright.data.recipe import SetRecipe, SetTask
+from soundsright.data.recordings import Recording, RecordingSet
+from soundsright.data.reverb import reverberant
+from soundsright.data.rooms import random_shoebox, simulate
+from soundsright.data.sources import RecordedNoise, Rooms, Sources
+
+SECONDS = 4
+SOURCE_HZ = 48_000
+
+
+def material(folder: Path, count: int) -> dict[str, list[Path]]:
+    """Speech of 4 s, noise of 10 s and impulse responses of 3.5 s as 16-bit WAV at 48 kHz."""
+    corpus = Corpus.open()
+    speech, noise = corpus.speech_for(SOURCE_HZ), corpus.noise_for(SOURCE_HZ)
+    rng = np.random.default_rng(1)
+    files: dict[str, list[Path]] = {"speech": [], "noise": [], "rir": []}
+    for number in range(count):
+        words = np.resize(speech.samples(number % len(speech), SOURCE_HZ), SECONDS * SOURCE_HZ)
+        sound = np.resize(noise.samples(number % len(noise), SOURCE_HZ), 10 * SOURCE_HZ)
+        room = np.zeros(int(3.5 * SOURCE_HZ))
+        response = simulate(random_shoebox(rng, rt60_s=(0.3, 2.0)), SOURCE_HZ, rng)
+        room[: response.size] = response[: room.size] * 0.5
+        for kind, samples in (("speech", words), ("noise", sound), ("rir", room)):
+            path = folder / f"{kind}{number:03d}.wav"
+            soundfile.write(path, np.clip(samples, -1, 1), SOURCE_HZ, subtype="PCM_16")
+            files[kind].append(path)
+    return files
+
+
+class PublishedRecipe:
+    """Noise and reverberation by loudness (ITU-R BS.1770), one pair after the other."""
+
+    def __init__(self, files: dict[str, list[Path]], rate: int, out: Path) -> None:
+        self.files, self.rate, self.out = files, rate, out
+        self.meter = pyloudnorm.Meter(rate)
+        self.rng = np.random.default_rng(0)
+
+    def loudness(self, samples: np.ndarray) -> float:
+        return float(self.meter.integrated_loudness(samples))
+
+    def noisy_pair(self, number: int) -> None:
+        clean, _ = librosa.load(self.files["speech"][number % len(self.files["speech"])], sr=self.rate)
+        noise, _ = librosa.load(self.files["noise"][int(self.rng.integers(len(self.files["noise"])))], sr=self.rate)
+        start = int(self.rng.integers(noise.size - clean.size + 1))
+        noise = noise[start : start + clean.size]
+        target = self.loudness(clean) - float(self.rng.uniform(-2.5, 17.5))
+        noisy = clean + pyloudnorm.normalize.loudness(noise, self.loudness(noise), target)
+        peak = np.abs(noisy).max()
+        if peak > 0.99:
+            clean, noisy = clean * 0.99 / peak, noisy * 0.99 / peak
+        self.write(number, clean, noisy)
+
+    def reverberant_pair(self, number: int) -> None:
+        clean, _ = librosa.load(self.files["speech"][number % len(self.files["speech"])], sr=self.rate)
+        rir, _ = librosa.load(self.files["rir"][int(self.rng.integers(len(self.files["rir"])))], sr=self.rate)
+        energy = np.cumsum(rir[::-1] ** 2)[::-1]
+        curve = 10 * np.log10(energy / energy[0] + 1e-12)
+        np.polyfit(np.flatnonzero((curve < -5) & (curve > -35)) / self.rate, curve[(curve < -5) & (curve > -35)], 1)
+        direct = int(np.argmax(np.abs(rir)))
+        wet = fftconvolve(clean, rir)[direct : direct + clean.size]
+        wet = pyloudnorm.normalize.loudness(wet, self.loudness(wet), self.loudness(clean))
+        peak = np.abs(wet).max()
+        if peak > 0.99:
+            clean, wet = clean * 0.99 / peak, wet * 0.99 / peak
+        self.write(number, clean, wet)
+
+    def write(self, number: int, clean: np.ndarray, degraded: np.ndarray) -> None:
+        for role, samples in (("clean", clean), ("degraded", degraded)):
+            folder = self.out / role
+            folder.mkdir(parents=True, exist_ok=True)
+            soundfile.write(folder / f"{number:06d}.wav", samples, self.rate, subtype="PCM_16")
+
+
+def ours(files: dict[str, list[Path]], rate: int, out: Path, task: SetTask, pairs: int, cache_bytes: int) -> float:
+    """Milliseconds a pair of this package, with measured responses, manifest and hashes included."""
+    sets = {
+        kind: RecordingSet(
+            [Recording(p.stem, p, SOURCE_HZ, soundfile.info(p).duration) for p in paths], cache_bytes=cache_bytes
+        )
+        for kind, paths in files.items()
+    }
+    recipe = SetRecipe(measured_rirs=1.0, rt60_s=(0.2, 5.0))
+    rooms = Rooms(sets["rir"], recipe.measured_rirs, recipe.rt60_s)
+    sources = Sources(sets["speech"], RecordedNoise(sets["noise"]), rooms)
+    job = SetJob(out=out, task=task, sample_rate_hz=rate, count=pairs, seed=1, sources=sources, recipe=recipe)
+    return timed(lambda: generate(job), pairs)
+
+
+def timed(work: Callable[[], object], times: int) -> float:
+    start = time.process_time()
+    work()
+    return (time.process_time() - start) / times * 1e3
+
+
+def repeated(work: Callable[[int], object], times: int) -> float:
+    return timed(lambda: [work(number) for number in range(times)], times)
+
+
+def floors(files: dict[str, list[Path]], rate: int, out: Path, pairs: int) -> dict[str, float]:
+    """What cannot be done without: reading two files at the set's rate, writing two, one convolution."""
+    folder = out / "floor"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    samples = 0.1 * rng.standard_normal(SECONDS * rate).astype(np.float32)
+    room = rng.standard_normal(int(3.5 * rate)) * np.exp(-6.9 * np.arange(int(3.5 * rate)) / rate)
+    soundfile.write(folder / "read.wav", samples, rate, subtype="PCM_16")
+    read = repeated(lambda n: [soundfile.read(folder / "read.wav", dtype="float32") for _ in range(2)], pairs)
+
+    def write_two(number: int) -> None:
+        for role in "ab":
+            soundfile.write(folder / f"{role}{number}.wav", samples, rate, subtype="PCM_16")
+
+    return {
+        "read": read,
+        "write": repeated(write_two, pairs),
+        "convolve": repeated(lambda n: reverberant(samples, room, 0), pairs),
+    }
+
+
+def rooms_line(rate: int) -> str:
+    rng = np.random.default_rng(2)
+    shoeboxes = [random_shoebox(rng, rt60_s=(1.0, 1.0)) for _ in range(30)]
+    each = repeated(lambda n: simulate(shoeboxes[n], rate, rng), 30)
+    return f"simulated room at RT60 1 s, {rate // 1000} kHz: {each:.1f} ms"
+
+
+def scaling(corpus: Corpus, out: Path, pairs: int) -> None:
+    """Wall time with one worker and with two, and what keeps it from being half: the part that the parent does."""
+    recipe = SetRecipe()
+    walls = {}
+    for workers in (1, 2):
+        job = SetJob(
+            out=out / f"workers{workers}", task=SetTask.BOTH, sample_rate_hz=48_000, count=pairs, seed=1,
+            sources=corpus_sources(corpus, 48_000, recipe), recipe=recipe,
+        )  # fmt: skip
+        start, parent, children = time.perf_counter(), time.process_time(), children_s()
+        generate(job, workers=workers)
+        walls[workers] = time.perf_counter() - start
+        parent, children = time.process_time() - parent, children_s() - children
+    print(
+        f"{pairs} items of both tasks at 48 kHz: {walls[1]:.1f} s with 1 worker, {walls[2]:.1f} s with 2; "
+        f"of the work {100 * parent / (parent + children):.1f} % is the parent's"
+    )
+
+
+def children_s() -> float:
+    """Processor time of all processes that this one started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def peak_memory_mb(folder: Path, count: int) -> float:
+    """The largest resident size of any child so far: made in the order of growing sets."""
+    command = [sys.executable, "-m", "soundsright.data.generate", "--n", str(count), "--sample-rate", "48000"]
+    subprocess.run([*command, "--out", str(folder / f"memory{count}")], check=True, stdout=subprocess.DEVNULL)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=400)
+    parser.add_argument("--sources", type=int, default=24, help="files of each kind; each is used several times")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")  # pyloudnorm warns of clipping that the recipe undoes afterwards.
+    pairs = arguments.pairs
+    print("ms a pair on one core            16 kHz           48 kHz")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "sources").mkdir()
+        files = material(folder / "sources", arguments.sources)
+        rows: dict[str, list[float]] = {}
+        for rate in (16_000, 48_000):
+            out = folder / str(rate)
+            floor = floors(files, rate, out, pairs)
+            recipe = PublishedRecipe(files, rate, out / "published")
+            recipe.noisy_pair(0)  # Imports and compilation are not counted.
+            recipe.reverberant_pair(0)
+            for task, of_recipe in (
+                (SetTask.DENOISING, recipe.noisy_pair),
+                (SetTask.DEREVERBERATION, recipe.reverberant_pair),
+            ):
+                kind = "noisy" if task is SetTask.DENOISING else "reverberant"
+                unavoidable = floor["read"] + floor["write"] + (floor["convolve"] if kind == "reverberant" else 0.0)
+                published = repeated(of_recipe, pairs)
+                warm = ours(files, rate, out / f"warm{kind}", task, pairs, 400_000_000)
+                cold = ours(files, rate, out / f"cold{kind}", task, pairs, 0)
+                rows.setdefault(f"{kind}: published recipe", []).append(published)
+                rows.setdefault(f"{kind}: this package", []).append(warm)
+                rows.setdefault(f"{kind}: this package, no cache", []).append(cold)
+                rows.setdefault(f"{kind}: unavoidable", []).append(unavoidable)
+                rows.setdefault(f"{kind}: times the recipe", []).append(published / warm)
+                rows.setdefault(f"{kind}: times the unavoidable", []).append(warm / unavoidable)
+                rows.setdefault(f"{kind}: pairs a second and core", []).append(1e3 / warm)
+        for label, values in rows.items():
+            print(f"{label:40s}" + "".join(f"{value:10.2f}       " for value in values))
+        for rate in (16_000, 48_000):
+            print(rooms_line(rate))
+        scaling(Corpus.open(), folder, 3 * pairs)
+        for count in (pairs, 5 * pairs):
+            print(f"peak memory of a set of {count} at 48 kHz, one worker: {peak_memory_mb(folder, count):.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

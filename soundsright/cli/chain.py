@@ -1,0 +1,195 @@
+"""`soundsright chain`: keep a private competition's chain, and take part in one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from soundsright.config import Settings
+
+if TYPE_CHECKING:
+    from soundsright.adapters.chain_http import HttpChain
+    from soundsright.adapters.http_auth_keys import Hotkey
+
+_SHARED = ("subtensor_chain_endpoint", "wallet", "hotkey", "wallet_path", "state_folder")
+
+
+def _account_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The flags of a command that acts under an account."""
+    from soundsright.cli.service import ENV_FILE
+
+    for name in reversed(_SHARED):
+        field = Settings.model_fields[name]
+        command = click.option(
+            f"--{name.replace('_', '-')}", name, envvar=name.upper(), show_envvar=True, help=field.description
+        )(command)
+    return ENV_FILE(command)
+
+
+def _settings(flags: dict[str, Any], env_file: Path | None) -> Settings:
+    from soundsright.cli.service import settings_from
+
+    return settings_from(Settings, flags, env_file)
+
+
+def _opened(settings: Settings) -> tuple[HttpChain, Hotkey]:
+    from soundsright.adapters.chain_http import HttpChain
+    from soundsright.adapters.http_auth_keys import Hotkey
+    from soundsright.core.errors import UsageError
+
+    if settings.is_bittensor:
+        raise UsageError(
+            f"SUBTENSOR_CHAIN_ENDPOINT {settings.subtensor_chain_endpoint} is no private chain",
+            "Give its http:// address; for Bittensor use `btcli`.",
+        )
+    account = Hotkey.read(settings.hotkey_file)
+    return HttpChain(settings.subtensor_chain_endpoint, account), account
+
+
+@click.group("chain")
+def command() -> None:
+    """A private competition's chain: serve it, register, look at it."""
+
+
+@command.command("serve")
+@_account_options
+@click.option("--host", default="127.0.0.1", show_default=True, envvar="CHAIN_HOST", show_envvar=True)
+@click.option("--port", default=9944, show_default=True, envvar="CHAIN_PORT", show_envvar=True)
+@click.option(
+    "--block-every",
+    default=12.0,
+    show_default=True,
+    envvar="CHAIN_BLOCK_EVERY",
+    show_envvar=True,
+    help="Seconds from one block to the next; 0: only `soundsright chain advance` makes blocks.",
+)
+@click.option(
+    "--block-seconds",
+    type=float,
+    envvar="CHAIN_BLOCK_SECONDS",
+    show_envvar=True,
+    help="Chain time of a block, to rehearse days in minutes. [default: the real time]",
+)
+@click.option("--open", "open_registration", is_flag=True, help="Let every key register itself, without stake.")
+@click.option("--log-level", default="INFO", show_default=True, envvar="LOG_LEVEL", show_envvar=True)
+def serve(
+    host: str,
+    port: int,
+    block_every: float,
+    block_seconds: float | None,
+    open_registration: bool,
+    log_level: str,
+    env_file: Path | None,
+    **flags: Any,
+) -> None:
+    """Serve the chain in STATE_FOLDER/chain.db until stopped. WALLET and HOTKEY are the organiser's.
+
+    Reads are free for all; put a proxy with TLS before it where the network is not your own.
+    """
+    from soundsright.adapters.chain_local import LocalChain
+    from soundsright.adapters.http_auth import Gate, RateLimit
+    from soundsright.adapters.http_auth_keys import Hotkey, is_address
+    from soundsright.cli.service import stopped_by_signals
+    from soundsright.core.errors import UsageError
+    from soundsright.services.api_chain import chain_app
+    from soundsright.services.api_http import HttpService, listening
+    from soundsright.services.api_state import configure_logging
+
+    if block_every < 0 or (block_seconds is not None and not 0 < block_seconds <= 86_400):
+        raise UsageError("CHAIN_BLOCK_EVERY or CHAIN_BLOCK_SECONDS is out of range", "Give seconds above 0.")
+    settings = _settings({**flags, "log_level": log_level}, env_file)
+    configure_logging(settings.log_level)
+    account = Hotkey.read(settings.hotkey_file)
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    chain = LocalChain(settings.folder / "chain.db", block_s=block_seconds)
+    app = chain_app(
+        chain,
+        address=account.address,
+        organiser=account.address,
+        admit=Gate(account.address).admit,
+        throttle=RateLimit(per_minute=600, burst=200).check,
+        is_address=is_address,
+        open_registration=open_registration,
+    )
+    sock = listening(host, port, host_variable="CHAIN_HOST", port_variable="CHAIN_PORT")
+    service = HttpService(app, sock, name="chain").start()
+    click.echo(f"Chain of {account.address} at http://{host}:{service.port}, block {chain.head().number}")
+    with stopped_by_signals() as stop:
+        while not stop.wait(block_every or 3_600.0):
+            if block_every:
+                chain.advance()
+    service.close()
+
+
+@command.command("account")
+@_account_options
+def account(env_file: Path | None, **flags: Any) -> None:
+    """Make the key WALLET/HOTKEY, in the form of a Bittensor wallet, and print its address."""
+    from soundsright.adapters.http_auth_keys import new_hotkey
+
+    settings = _settings(flags, env_file)
+    key = new_hotkey()
+    key.write(settings.hotkey_file)
+    click.echo(f"{key.address}  {settings.hotkey_file}")
+
+
+@command.command("join")
+@_account_options
+def join(env_file: Path | None, **flags: Any) -> None:
+    """Register one's own key on a chain whose registration is open."""
+    chain, own = _opened(_settings(flags, env_file))
+    click.echo(f"{own.address} is uid {chain.register(own.address)}")
+
+
+@command.command("register")
+@_account_options
+@click.argument("address")
+@click.option("--stake", default=0.0, show_default=True, help="Its stake: what a miner asks of a validator.")
+@click.option("--permit", is_flag=True, help="It may set weights: a validator.")
+def register(address: str, stake: float, permit: bool, env_file: Path | None, **flags: Any) -> None:
+    """Register the key ADDRESS, as the organiser."""
+    chain, _own = _opened(_settings(flags, env_file))
+    click.echo(f"{address} is uid {chain.register(address, stake=stake, permit=permit)}")
+
+
+@command.command("advance")
+@_account_options
+@click.argument("blocks", default=1)
+def advance(blocks: int, env_file: Path | None, **flags: Any) -> None:
+    """Make BLOCKS blocks at once, as the organiser."""
+    chain, _own = _opened(_settings(flags, env_file))
+    click.echo(f"block {chain.advance(blocks).number}")
+
+
+@command.command("publish")
+@_account_options
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--model-hub", required=True, envvar="MODEL_HUB", show_envvar=True, type=click.Path(path_type=Path))
+@click.option("--namespace", required=True, help="Owner of the model on the hub.")
+def publish(folder: Path, model_hub: Path, namespace: str, env_file: Path | None, **flags: Any) -> None:
+    """Copy the model in FOLDER to a private competition's hub, and print its revision."""
+    from soundsright.adapters.hub_folder import FolderHub
+
+    settings = _settings(flags, env_file)
+    model = FolderHub(model_hub.expanduser(), settings.folder / "cache").publish(namespace, folder.name, folder)
+    click.echo(str(model))
+
+
+@command.command("status")
+@_account_options
+def status(env_file: Path | None, **flags: Any) -> None:
+    """Show the head, and each hotkey with its commitment and endpoint."""
+    from soundsright.adapters.chain_http import HttpChain
+
+    snapshot = HttpChain(_settings(flags, env_file).subtensor_chain_endpoint).snapshot()
+    click.echo(f"block {snapshot.block.number}  {snapshot.block.hash}")
+    committed = {c.hotkey: f"block {c.block}  {c.digest[:16]}" for c in snapshot.commitments}
+    for neuron in snapshot.neurons:
+        role = f"validator, stake {neuron.stake:g}" if neuron.permit else "miner"
+        click.echo(
+            f"{neuron.uid:>4}  {neuron.hotkey}  {role:<24}  {neuron.endpoint or '-':<22}  "
+            f"{committed.get(neuron.hotkey, '-')}"
+        )

@@ -1,0 +1,85 @@
+"""`soundsright miner`: enter a model, and keep the entry alive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from soundsright.cli.service import ENV_FILE, POLL
+from soundsright.config import MinerSettings, settings_options
+
+
+@click.command("miner")
+@ENV_FILE
+@click.option("--check", is_flag=True, help="Check settings, key, chain and model, say what is entered, and end.")
+@POLL
+@settings_options(MinerSettings)
+def command(env_file: Path | None, check: bool, poll_s: float, **flags: Any) -> None:
+    """Run a miner: commit to the model, answer validators, take their feedback. Settings as in .miner-env.sample.
+
+    Nothing of the model runs here: `soundsright verify` runs it as a validator will.
+    """
+    from soundsright import __version__
+    from soundsright.adapters.clock import SystemClock
+    from soundsright.adapters.http_auth import Gate, RateLimit
+    from soundsright.adapters.http_auth_keys import Hotkey, valid_signature
+    from soundsright.cli.service import check_model, opened_chain, secrets_of, settings_from, stopped_by_signals
+    from soundsright.services.api import health_app
+    from soundsright.services.api_http import HttpService, listening
+    from soundsright.services.api_state import Health, configure_logging
+    from soundsright.services.feedback import FeedbackStore
+    from soundsright.services.feedback_hook import HookRunner
+    from soundsright.services.miner import Entry, MinerService
+    from soundsright.services.miner_api import miner_app
+
+    settings = settings_from(MinerSettings, flags, env_file)
+    competition, model = settings.entry()
+    account = Hotkey.read(settings.hotkey_file)
+    configure_logging(settings.log_level, secrets=secrets_of(settings))
+    clock = SystemClock()
+    health = Health(clock)
+    store = FeedbackStore(settings.folder / "feedback", valid_signature=valid_signature)
+    hook = HookRunner(settings.feedback_hook, health) if settings.feedback_hook else None
+    chain = opened_chain(settings, account)
+    ip = settings.axon_external_ip
+    miner = MinerService(
+        Entry(account, competition, model),
+        chain=chain,
+        clock=clock,
+        health=health,
+        store=store,
+        valid_signature=valid_signature,
+        endpoint=f"{ip}:{settings.axon_port}" if ip else "",
+        min_stake=settings.validator_min_stake,
+        poll_s=poll_s,
+        on_feedback=hook or (lambda _path: None),
+    )
+    miner.check()
+    check_model(settings, model)
+    click.echo(f"{account.address} enters {model} for {competition.id}")
+    if check:
+        click.echo("All is well. Run the model as a validator will: soundsright verify")
+        return
+    health_sock = listening(
+        settings.healthcheck_api_host,
+        settings.healthcheck_api_port,
+        host_variable="HEALTHCHECK_API_HOST",
+        port_variable="HEALTHCHECK_API_PORT",
+    )
+    axon_sock = listening("0.0.0.0", settings.axon_port, host_variable="AXON_PORT", port_variable="AXON_PORT")
+    limit = RateLimit(per_minute=30, burst=30)
+    services = [
+        HttpService(health_app(health, miner, service="miner", version=__version__), health_sock, name="health"),
+        HttpService(
+            miner_app(miner, admit=Gate(account.address).admit, throttle=limit.check), axon_sock, name="axon"
+        ),
+    ]
+    with stopped_by_signals() as stop:
+        for service in services:
+            service.start()
+        miner.run(stop)
+    for service in services:
+        service.close()
+    chain.close()

@@ -1,0 +1,168 @@
+"""What the commands of the services share: settings, the chain and hub that they name, logs, and stopping.
+
+The composition root of miner and validator: here their settings become adapters.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+from soundsright.config import Settings, ValidatorSettings, read_settings
+from soundsright.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from soundsright.adapters.http_auth_keys import Hotkey
+    from soundsright.core.ports import LiveChain, ModelHub, Sandbox
+    from soundsright.core.submission import ModelRef
+
+S = TypeVar("S", bound=Settings)
+
+ENV_FILE = click.option(
+    "--env-file",
+    type=click.Path(path_type=Path),
+    envvar="SOUNDSRIGHT_ENV_FILE",
+    show_envvar=True,
+    help="File of NAME=value lines. [default: .env, where there is one]",
+)
+
+
+POLL = click.option(
+    "--poll",
+    "poll_s",
+    default=12.0,
+    show_default=True,
+    envvar="SOUNDSRIGHT_POLL_S",
+    show_envvar=True,
+    type=click.FloatRange(0.05, 600),
+    help="Seconds between looks at the chain.",
+)
+
+
+def settings_from(kind: type[S], flags: dict[str, Any], env_file: Path | None) -> S:
+    """The settings of a command: flags over environment over the file."""
+    if env_file is None and Path(".env").is_file():
+        env_file = Path(".env")
+    return read_settings(kind, flags=flags, env_file=env_file)
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Every secret among the settings, to be kept out of the logs."""
+    values = [getattr(settings, name) for name in type(settings).model_fields]
+    secrets: list[SecretStr] = [value for value in values if hasattr(value, "get_secret_value")]
+    return [secret.get_secret_value() for secret in secrets]
+
+
+def opened_chain(settings: Settings, account: Hotkey | None) -> LiveChain:
+    """The chain that the settings name.
+
+    Raises:
+        UsageError: something else answers there.
+        ChainUnavailable: nothing does.
+    """
+    if settings.is_bittensor:
+        raise UsageError(
+            f"SUBTENSOR_CHAIN_ENDPOINT {settings.subtensor_chain_endpoint}: Bittensor is not built in",
+            "Give the http:// address of a private chain.",
+        )
+    from soundsright.adapters.chain_http import HttpChain
+
+    return HttpChain(settings.subtensor_chain_endpoint, account)
+
+
+def opened_hub(settings: Settings) -> ModelHub:
+    """The hub that the settings name, with its cache below STATE_FOLDER.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if urlsplit(settings.model_hub).scheme in ("http", "https"):
+        raise UsageError(f"MODEL_HUB {settings.model_hub} cannot be read", "Give the folder of a private hub.")
+    root = Path(settings.model_hub).expanduser()
+    if not root.is_dir():
+        raise UsageError(f"MODEL_HUB {settings.model_hub} is no folder", "Give the folder of a private hub.")
+    from soundsright.adapters.hub_folder import FolderHub
+
+    return FolderHub(root, settings.folder / "cache")
+
+
+def check_model(settings: Settings, model: ModelRef) -> None:
+    """See that the hub has the model at that commit, for everybody to fetch.
+
+    Raises:
+        UsageError: it has not.
+    """
+    if urlsplit(settings.model_hub).scheme in ("http", "https"):
+        raise UsageError(f"MODEL_HUB {settings.model_hub} cannot be read", "Give the folder of a private hub.")
+    folder = Path(settings.model_hub).expanduser() / model.namespace / model.name / model.revision
+    if not (folder / "Dockerfile").is_file():
+        raise UsageError(
+            f"MODEL_HUB {settings.model_hub} holds no {model} with a Dockerfile",
+            "Publish it there with `soundsright chain publish`, and give the revision that it prints.",
+        )
+
+
+def opened_sandbox(settings: ValidatorSettings) -> Sandbox:
+    """The sandbox that the settings name; `auto`: the first that holds a stranger and can be used.
+
+    Raises:
+        UsageError: none can be used.
+    """
+    from soundsright.adapters.docker_build import BuildLimits
+    from soundsright.adapters.docker_engine import Engine
+    from soundsright.adapters.sandbox_bubblewrap import BubblewrapSandbox
+    from soundsright.adapters.sandbox_docker import DockerSandbox, DockerSettings
+    from soundsright.adapters.sandbox_process import ProcessSandbox
+
+    kind, python = settings.soundsright_sandbox, settings.soundsright_model_python
+    if kind == "process":
+        return ProcessSandbox(python)
+    docker = DockerSandbox(
+        Engine(None if settings.use_docker or "DOCKER_HOST" in os.environ else _podman_socket()),
+        settings=DockerSettings(build=BuildLimits(network="default"), round_id="validator"),
+    )
+    bubblewrap = BubblewrapSandbox(python)
+    obstacles = []
+    for sandbox in (docker, bubblewrap):
+        if kind in ("auto", sandbox.name):
+            if (obstacle := sandbox.available()) is None:
+                return sandbox
+            obstacles.append(f"{sandbox.name}: {obstacle}")
+    raise UsageError(
+        f"SOUNDSRIGHT_SANDBOX {kind}: {'; '.join(obstacles)}",
+        "Start an engine or install bubblewrap. `process` holds nothing: it is for one's own models only.",
+    )
+
+
+def _podman_socket() -> str:
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    rootless = Path(runtime) / "podman" / "podman.sock"
+    return f"unix://{rootless if rootless.exists() else '/run/podman/podman.sock'}"
+
+
+@contextmanager
+def stopped_by_signals(on_stop: Callable[[], None] = lambda: None) -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set; `on_stop` is called with the first."""
+    stop = threading.Event()
+
+    def handle(_number: int, _frame: object) -> None:
+        if not stop.is_set():
+            stop.set()
+            on_stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,61 @@
+"""Runs an ASGI application on a socket that it opens itself, so that a taken port is said in one line."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import click
+
+from soundsright.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_SHUTDOWN_S = 3
+
+
+def serve_app(app: FastAPI, host: str, port: int, what: str) -> None:
+    """Serve until Ctrl-C. The address is printed once it accepts connections.
+
+    Raises:
+        UsageError: the address cannot be listened on, or uvicorn is not installed.
+    """
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise UsageError("The server needs uvicorn", "pip install 'soundsright[validator]'") from error
+
+    listener = _listener(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"{what}: http://{shown}:{listener.getsockname()[1]}/  (Ctrl-C stops it)")
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+        limit_concurrency=512,
+    )
+    with listener:
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise UsageError(
+            f"--host {host} cannot be used ({error.strerror})", "Give an address of this machine."
+        ) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"{host}, port {port} cannot be listened on ({error.strerror})", "Give another --port, or 0."
+        ) from error
+    return listener

@@ -1,0 +1,177 @@
+"""`soundsright validator`: judge every round, set weights, tell miners their results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from soundsright.cli.service import ENV_FILE, POLL
+from soundsright.config import ValidatorSettings, settings_options
+
+if TYPE_CHECKING:
+    from soundsright.adapters.state import SqlState
+    from soundsright.services.round import RoundOutcome
+    from soundsright.services.validator import Rules, Work
+
+METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
+
+
+@click.command("validator")
+@ENV_FILE
+@click.option(
+    "--dry-run", is_flag=True, help="Judge the latest round, print what would be set, write nothing to the chain."
+)
+@POLL
+@settings_options(ValidatorSettings)
+def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -> None:
+    """Run a validator. Settings as in .validator-env.sample; validators of one subnet need the same rules."""
+    from soundsright import __version__
+    from soundsright.adapters.clock import SystemClock
+    from soundsright.adapters.http_auth_client import SignedPeers
+    from soundsright.adapters.http_auth_keys import Hotkey
+    from soundsright.cli.service import opened_chain, secrets_of, settings_from, stopped_by_signals
+    from soundsright.services.api import health_app
+    from soundsright.services.api_http import HttpService, listening
+    from soundsright.services.api_state import Health, configure_logging
+    from soundsright.services.lease import sole_process
+    from soundsright.services.validator import ValidatorService
+    from soundsright.services.validator_view import ValidatorView
+
+    settings = settings_from(ValidatorSettings, flags, env_file)
+    account = Hotkey.read(settings.hotkey_file)
+    configure_logging(settings.log_level, secrets=secrets_of(settings))
+    rules = _rules(settings)
+    chain = opened_chain(settings, account)
+    clock = SystemClock()
+    health = Health(clock)
+    sock = listening(
+        settings.healthcheck_api_host,
+        settings.healthcheck_api_port,
+        host_variable="HEALTHCHECK_API_HOST",
+        port_variable="HEALTHCHECK_API_PORT",
+    )
+    with _state(settings, dry_run) as state, _work(settings) as work, stopped_by_signals() as stop:
+        service = ValidatorService(
+            rules,
+            work,
+            chain=chain,
+            account=account,
+            state=state,
+            peers=SignedPeers(account),
+            clock=clock,
+            health=health,
+            poll_s=poll_s,
+            dry_run=_told_weights if dry_run else None,
+        )
+        service.check()
+        view = ValidatorView(state, rules.competitions, rules.schedule, clock)
+        api = HttpService(health_app(health, view, service="validator", version=__version__), sock, name="health")
+        click.echo(f"{account.address} judges {', '.join(c.id for c in rules.competitions)}; {_described(work)}")
+        with sole_process(state, "validator", clock=clock, lost=stop.set):
+            api.start()
+            service.run(stop)
+        api.close()
+    chain.close()
+
+
+def _rules(settings: ValidatorSettings) -> Rules:
+    from soundsright.adapters.http_auth_keys import is_address
+    from soundsright.core.errors import UsageError
+    from soundsright.core.schedule import Schedule
+    from soundsright.data.corpora import Corpus
+    from soundsright.metrics.suite import floors
+    from soundsright.ranking.rulesets import ruleset_by_name
+    from soundsright.services.validator import Rules
+
+    if settings.burn_hotkey and not is_address(settings.burn_hotkey):
+        raise UsageError(
+            f"BURN_HOTKEY {settings.burn_hotkey[:60]!r} is no address", "Give a hotkey's SS58 address."
+        )
+    corpus = Corpus.open(settings.soundsright_corpus)
+    for competition in settings.competitions:
+        corpus.speech_for(competition.sample_rate_hz)
+    return Rules(
+        competitions=settings.competitions,
+        clips=settings.soundsright_clips,
+        metrics=METRICS,
+        ruleset=ruleset_by_name(settings.soundsright_ruleset),
+        floors=floors(METRICS),
+        schedule=Schedule(
+            time_of_day_s=settings.round_start_s,
+            every_days=settings.round_every_days,
+            first_day=settings.first_day,
+            seed_delay_blocks=settings.round_seed_delay_blocks,
+        ),
+        corpus_root=settings.soundsright_corpus,
+        burn_hotkey=settings.burn_hotkey,
+        weights_every_blocks=settings.weights_every_blocks,
+    )
+
+
+@contextmanager
+def _state(settings: ValidatorSettings, dry_run: bool) -> Iterator[SqlState]:
+    """The state; a dry run has one of its own, so that it decides nothing for the real one."""
+    from soundsright.adapters.state import SqlState
+
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    state = SqlState(settings.folder / ("dry-run.db" if dry_run else "state.db"))
+    try:
+        yield state
+    finally:
+        state.close()
+
+
+@contextmanager
+def _work(settings: ValidatorSettings) -> Iterator[Work]:
+    from soundsright.adapters.pool import ProcessPool
+    from soundsright.cli.service import opened_hub, opened_sandbox
+    from soundsright.metrics.suite import warm_up
+    from soundsright.services.validator import Work
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    workers = settings.soundsright_workers or cores
+    hub, sandbox = opened_hub(settings), opened_sandbox(settings)
+    pool = ProcessPool(workers, warm_up=warm_up)
+    try:
+        yield Work(
+            hub=hub,
+            sandbox=sandbox,
+            pool=pool,
+            folder=settings.folder,
+            slots=settings.soundsright_slots or cores,
+            workers=workers,
+            publish=_publish,
+        )
+    finally:
+        pool.close()
+
+
+def _publish(outcome: RoundOutcome, folder: Path) -> Mapping[str, Mapping[str, object]]:
+    """Write results.json, scores.jsonl and report.html; each miner's feedback, by hotkey."""
+    from soundsright.services.clipset import write_text
+    from soundsright.services.report import report_html
+    from soundsright.services.results import feedback_documents, results_document, score_lines, write_json
+    from soundsright.services.summary import tables
+
+    result = tables(outcome)
+    document = results_document(outcome, result, {"busy_s": dict(outcome.busy_s)})
+    write_text(folder / "scores.jsonl", "\n".join(score_lines(outcome)) + "\n")
+    write_text(folder / "report.html", report_html(outcome, result, document, folder / "enhanced"))
+    write_json(folder / "results.json", document)
+    return {str(one["hotkey"]): one for one in feedback_documents(outcome, result).values()}
+
+
+def _told_weights(by_hotkey: Mapping[str, float]) -> None:
+    click.echo("Dry run: these weights would be set.")
+    for hotkey, weight in sorted(by_hotkey.items(), key=lambda item: -item[1]):
+        click.echo(f"{weight:8.5f}  {hotkey}")
+
+
+def _described(work: Work) -> str:
+    held = "isolated" if work.sandbox.isolated else "NOT isolated: run only models that you trust"
+    return f"models run in {work.sandbox.name} ({held})"

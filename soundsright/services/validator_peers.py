@@ -1,0 +1,194 @@
+"""What a validator asks of miners and tells them: reveals between the close and the seed, feedback after the round.
+
+Times are in seconds. Every answer is a stranger's: bounded, parsed strictly, and used only where it hashes to what
+is on the chain. What was received or delivered is recorded in the state and not asked or told again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from soundsright.core.errors import EntryRefused, PeerUnavailable
+from soundsright.core.ports import Clock, Neuron, Peers, StateStore
+from soundsright.core.submission import Commitment, ModelRef, Reveal, commitment_digest
+from soundsright.services.api_state import Health
+
+REVEAL_BODY = b'{"schema": "soundsright.reveal/1"}'
+REVEAL_TIMEOUT_S = 5.0
+FEEDBACK_TIMEOUT_S = 20.0
+FIRST_PAUSE_S = 5.0
+MAX_PAUSE_S = 600.0
+MAX_TRIES = 30
+AT_A_TIME = 16
+
+_log = logging.getLogger(__name__)
+
+
+class RevealTold(BaseModel):
+    """A miner's answer."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    told: Annotated[Literal["soundsright.reveal/1"], Field(alias="schema")]
+    namespace: Annotated[str, Field(max_length=96)]
+    name: Annotated[str, Field(max_length=96)]
+    revision: Annotated[str, Field(max_length=64)]
+    competition: Annotated[str, Field(max_length=64)]
+
+
+def reveal_of(body: bytes, commitment: Commitment) -> Reveal:
+    """The reveal in a miner's answer, where it is what was committed.
+
+    Raises:
+        EntryRefused: `bad_reveal` or `digest_mismatch`.
+    """
+    try:
+        told = RevealTold.model_validate_json(body)
+    except ValidationError:
+        raise EntryRefused("bad_reveal", "The miner's answer is no reveal") from None
+    model = ModelRef(told.namespace, told.name, told.revision)
+    if commitment_digest(model, commitment.hotkey, told.competition) != commitment.digest:
+        raise EntryRefused("digest_mismatch", "The reveal does not hash to the commitment")
+    return Reveal(model, told.competition)
+
+
+def reveal_facts(reveal: Reveal) -> dict[str, Any]:
+    model = reveal.model
+    return {"model": [model.namespace, model.name, model.revision], "competition": reveal.competition_id}
+
+
+def reveal_from(facts: Mapping[str, Any]) -> Reveal:
+    return Reveal(ModelRef(*facts["model"]), facts["competition"])
+
+
+@dataclass
+class _Due:
+    """When a peer is asked again."""
+
+    at_s: float = 0.0
+    pause_s: float = FIRST_PAUSE_S
+    tries: int = 0
+
+    def later(self, now_s: float) -> None:
+        self.tries += 1
+        self.at_s = now_s + self.pause_s
+        self.pause_s = min(2 * self.pause_s, MAX_PAUSE_S)
+
+
+@dataclass
+class RevealCollector:
+    """Collects the reveals of one round's commitments."""
+
+    round_id: str
+    peers: Peers
+    state: StateStore
+    clock: Clock
+    health: Health
+    _due: dict[str, _Due] = field(default_factory=dict)
+
+    def known(self, commitments: Iterable[Commitment]) -> dict[str, Reveal]:
+        """What was revealed so far, by hotkey."""
+        found: dict[str, Reveal] = {}
+        for commitment in commitments:
+            facts = self.state.step_done(self.round_id, _reveal_step(commitment))
+            if facts is not None:
+                found[commitment.hotkey] = reveal_from(facts)
+        return found
+
+    def ask(self, commitments: Sequence[Commitment], neurons: Sequence[Neuron], *, last: bool = False) -> int:
+        """Ask those whose turn it is, `last`: all; the number that is still missing."""
+        known = self.known(commitments)
+        endpoints = {neuron.hotkey: neuron.endpoint for neuron in neurons if neuron.endpoint}
+        missing = [c for c in commitments if c.hotkey not in known]
+        now_s = self.clock.now()
+        turn = [
+            c
+            for c in missing
+            if c.hotkey in endpoints and (last or self._due.setdefault(c.hotkey, _Due()).at_s <= now_s)
+        ]
+        if not turn:
+            return len(missing)
+        with ThreadPoolExecutor(min(AT_A_TIME, len(turn)), thread_name_prefix="reveal") as threads:
+            got = sum(threads.map(lambda c: self._ask_one(c, str(endpoints[c.hotkey])), turn))
+        return len(missing) - got
+
+    def _ask_one(self, commitment: Commitment, endpoint: str) -> bool:
+        hotkey = commitment.hotkey
+        self.health.add("axons.total_queried_axons")
+        try:
+            reply = self.peers.call(endpoint, hotkey, "/reveal", REVEAL_BODY, timeout_s=REVEAL_TIMEOUT_S)
+            if reply.status != 200:
+                raise PeerUnavailable(f"{endpoint} answered {reply.status}")
+            reveal = reveal_of(reply.body, commitment)
+        except (PeerUnavailable, EntryRefused) as error:
+            self.health.add("responses.total_invalid_responses")
+            _log.info("no reveal", extra={"action": "no_reveal", "hotkey": hotkey, "reason": str(error)[:200]})
+            self._due.setdefault(hotkey, _Due()).later(self.clock.now())
+            return False
+        self.health.add("responses.total_valid_responses")
+        self.state.finish_step(self.round_id, _reveal_step(commitment), reveal_facts(reveal))
+        return True
+
+
+def _reveal_step(commitment: Commitment) -> str:
+    return f"reveal:{commitment.hotkey}:{commitment.digest[:16]}"
+
+
+@dataclass
+class FeedbackCourier:
+    """Delivers one round's envelopes, by hotkey."""
+
+    round_id: str
+    envelopes: Mapping[str, bytes]
+    peers: Peers
+    state: StateStore
+    clock: Clock
+    health: Health
+    _due: dict[str, _Due] = field(default_factory=dict)
+    _done: set[str] = field(default_factory=set)
+
+    def deliver(self, neurons: Sequence[Neuron]) -> int:
+        """Try those whose turn it is; the number that is still waiting."""
+        for hotkey in self.envelopes:
+            if hotkey not in self._done and self.state.step_done(self.round_id, f"delivered:{hotkey}") is not None:
+                self._done.add(hotkey)
+        endpoints = {neuron.hotkey: neuron.endpoint for neuron in neurons if neuron.endpoint}
+        now_s = self.clock.now()
+        waiting = [hk for hk in self.envelopes if hk not in self._done]
+        turn = [hk for hk in waiting if self._due.setdefault(hk, _Due()).at_s <= now_s]
+        if turn:
+            with ThreadPoolExecutor(min(AT_A_TIME, len(turn)), thread_name_prefix="feedback") as threads:
+                list(threads.map(lambda hk: self._deliver_one(hk, endpoints.get(hk)), turn))
+        return sum(hk not in self._done for hk in self.envelopes)
+
+    def _deliver_one(self, hotkey: str, endpoint: str | None) -> None:
+        due = self._due[hotkey]
+        due.later(self.clock.now())
+        status = 0
+        reason = "no endpoint on the chain"
+        if endpoint is not None:
+            try:
+                reply = self.peers.call(
+                    endpoint, hotkey, "/feedback", self.envelopes[hotkey], timeout_s=FEEDBACK_TIMEOUT_S
+                )
+                status, reason = reply.status, f"status {reply.status}"
+            except PeerUnavailable as error:
+                reason = error.problem
+        if status == 200:
+            self._finish(hotkey, {"ok": True, "tries": due.tries})
+            self.health.add("feedback.delivered")
+        elif due.tries >= MAX_TRIES or (400 <= status < 500 and status not in (401, 403, 408, 409, 429)):
+            self._finish(hotkey, {"ok": False, "tries": due.tries, "reason": reason[:200]})
+            self.health.event("warning", f"No feedback for {hotkey}: {reason}", action="feedback_given_up")
+        else:
+            _log.info("no delivery", extra={"action": "feedback_waits", "hotkey": hotkey, "reason": reason[:200]})
+
+    def _finish(self, hotkey: str, facts: Mapping[str, Any]) -> None:
+        self.state.finish_step(self.round_id, f"delivered:{hotkey}", facts)
+        self._done.add(hotkey)

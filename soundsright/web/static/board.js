@@ -1,0 +1,70 @@
+// Sorts tables and takes two "hear" clicks to the page that plays both. Without scripts the tables stand as ranked.
+"use strict";
+
+(() => {
+  const valueOf = (row, column) => {
+    const cell = row.children[column];
+    const text = cell.dataset.v ?? cell.textContent.trim();
+    if (text === "") return null;
+    const number = Number(text);
+    return Number.isNaN(number) ? text : number;
+  };
+
+  const compare = (a, b) => {
+    if (typeof a === "number" && typeof b === "number") return a - b;
+    return String(a).localeCompare(String(b), "en", { numeric: true });
+  };
+
+  const sortBy = (table, button) => {
+    const heading = button.closest("th");
+    const column = heading.cellIndex;
+    const first = button.dataset.first === "down" ? "descending" : "ascending";
+    const other = first === "descending" ? "ascending" : "descending";
+    const order = heading.getAttribute("aria-sort") === first ? other : first;
+    for (const th of table.tHead.rows[0].cells) th.removeAttribute("aria-sort");
+    heading.setAttribute("aria-sort", order);
+    const sign = order === "ascending" ? 1 : -1;
+    const body = table.tBodies[0];
+    const rows = Array.from(body.rows, (row, place) => ({ row, place, value: valueOf(row, column) }));
+    rows.sort((x, y) => {
+      // What has no value stays last, whichever way.
+      if (x.value === null || y.value === null) return (x.value === null) - (y.value === null) || x.place - y.place;
+      return sign * compare(x.value, y.value) || x.place - y.place;
+    });
+    const sorted = document.createDocumentFragment();
+    for (const { row } of rows) sorted.append(row);
+    body.append(sorted);
+  };
+
+  for (const table of document.querySelectorAll("table.sortable")) {
+    table.tHead.addEventListener("click", (event) => {
+      const button = event.target.closest("button.sort");
+      if (button) sortBy(table, button);
+    });
+  }
+
+  for (const table of document.querySelectorAll("table.board")) {
+    const status = table.closest(".wide").nextElementSibling;
+    let picked = null;
+    table.addEventListener("click", (event) => {
+      const link = event.target.closest("a.hear");
+      if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      const row = link.closest("tr");
+      const name = row.querySelector("th").firstChild.textContent;
+      if (picked && picked !== row) {
+        const query = new URLSearchParams({ a: picked.dataset.key, b: row.dataset.key });
+        location.href = `${table.dataset.ears}#${query}`;
+        return;
+      }
+      picked = picked === row ? null : row;
+      for (const other of table.tBodies[0].rows) {
+        other.classList.toggle("picked", other === picked);
+        other.querySelector("a.hear").textContent = other === picked ? "A" : picked ? "against A" : "hear";
+      }
+      status.textContent = picked ? `A is ${name}. Choose the row to hear it against.` : "";
+    });
+    // Coming back with the browser's own button finds nothing chosen.
+    window.addEventListener("pageshow", () => picked?.querySelector("a.hear").click());
+  }
+})();

@@ -1,0 +1,140 @@
+"""A headless Chromium, a site built from a small run, and the same site served on a free port of this machine."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.web.runs import USUAL, Entrant, write_run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+HERE = Path(__file__).parent
+HOSTILE = "<script>document.title='owned'</script>"
+HOSTILE_IMAGE = "\"'><img src=x onerror=document.title='owned'>"
+REFUSED = {
+    "entry": f"{HOSTILE}/copy",
+    "hotkey": HOSTILE,
+    "uid": None,
+    "code": "same_content_hash",
+    "sentence": f"Copies {HOSTILE_IMAGE}",
+    "evidence": {},
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.skip("Playwright is not installed")
+    flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage"]
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=program, args=flags)
+        yield found
+        found.close()
+
+
+class Visit:
+    """A page with what went wrong on it: errors, refusals of the policy, and requests that left the site."""
+
+    def __init__(self, context: BrowserContext, allowed: str) -> None:
+        self.page: Page = context.new_page()
+        self.errors: list[str] = []
+        self.outside: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("request", lambda r: self._seen(r.url, allowed))
+
+    def _seen(self, url: str, allowed: str) -> None:
+        if not url.startswith((allowed, "data:")):
+            self.outside.append(url)
+
+    def open(self, address: str) -> Page:
+        self.page.goto(address)
+        return self.page
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
+    """Opens a fresh page; fails the test if anything went wrong on one, or a request left the site."""
+    visits: list[Visit] = []
+    contexts: list[BrowserContext] = []
+
+    def start(allowed: str, **options: Any) -> Visit:
+        contexts.append(browser.new_context(**options))
+        visits.append(Visit(contexts[-1], allowed))
+        return visits[-1]
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert [error for one in visits for error in one.errors] == []
+    assert [address for one in visits for address in one.outside] == []
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a hostile miner in it."""
+    entrants = [*USUAL, Entrant(f"{HOSTILE}/{HOSTILE_IMAGE}"[:200], 0.2, HOSTILE)]
+    return write_run(tmp_path_factory.mktemp("runs") / "first", entrants, refused=[REFUSED])
+
+
+@pytest.fixture(scope="session")
+def site(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The static build's address, on disk."""
+    from soundsright.services.board_build import build_site
+    from soundsright.services.runs import find_runs, read_runs
+
+    second = write_run(tmp_path_factory.mktemp("more") / "second", seed=8, clips=4)
+    out = tmp_path_factory.mktemp("site")
+    build_site(read_runs(find_runs([second, run_folder])), out, audio_bytes=64 << 20)
+    return out.as_uri() + "/"
+
+
+@contextmanager
+def served(app: Any) -> Iterator[str]:
+    """The application on a free port, until the block ends."""
+    import uvicorn
+
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + 20
+        while not server.started:
+            assert time.monotonic() < deadline and thread.is_alive(), "the server did not start"
+            time.sleep(0.02)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def server(run_folder: Path) -> Iterator[str]:
+    from soundsright.services.board_server import LiveSite, board_app
+
+    with served(board_app(LiveSite([run_folder], live=False))) as address:
+        yield address

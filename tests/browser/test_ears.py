@@ -1,0 +1,178 @@
+"""Hearing two entries: in step, level-matched, without losing the place, by keyboard, and with clips missing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EARS = "r/first/DENOISING_16000HZ/ears.html"
+PAIR = "#a=1-alpine&b=2-brook"
+LOADED = "document.body.dataset.loaded"
+
+# Renders the page's own graph: B is the clean signal a thousand samples in, and is switched to half-way.
+RENDER = """async () => {
+  const rate = 16000, n = rate, noise = new Float32Array(n);
+  let x = 1;
+  for (let i = 0; i < n; i++) { x = (x * 16807) % 2147483647; noise[i] = x / 2147483647 - .5; }
+  const offline = new OfflineAudioContext(1, n, rate);
+  const buffer = (sign) => { const b = new AudioBuffer({length: n, sampleRate: rate}); b.copyToChannel(noise.map(v => sign * v), 0); return b; };
+  const tracks = new Map([["A", buffer(1)], ["B", buffer(-1)]]), gains = new Map([["A", 1], ["B", 1]]);
+  const nodes = Player.graph(offline, tracks, {heard: "A", gains, when: 0, offset: 0, loop: LOOP});
+  nodes.get("A").gain.gain.setValueAtTime(0, .5);
+  nodes.get("B").gain.gain.setValueAtTime(1, .5);
+  const heard = (await offline.startRendering()).getChannelData(0);
+  let worst = 0;
+  for (let i = 0; i < n; i++) {
+    const expected = (i < n / 2 ? 1 : -1) * noise[LOOP ? i % 4000 : i];
+    worst = Math.max(worst, Math.abs(heard[i] - expected));
+  }
+  return worst;
+}"""
+
+
+@pytest.fixture(params=["disk", "server"])
+def ears(request: pytest.FixtureRequest, visit: Callable[..., Any]) -> Any:
+    """The ears page on two entries, loaded, from a disk and from a server."""
+    base = request.getfixturevalue("site" if request.param == "disk" else "server")
+    page = visit(base).open(base + EARS + PAIR)
+    page.wait_for_function(LOADED)
+    return page
+
+
+def position(page: Any) -> float:
+    return float(page.evaluate("Ears.player.position()"))
+
+
+@pytest.mark.parametrize("loop", ["null", "{from: 0, to: .25}"])
+def test_tracks_are_in_step_to_the_sample(ears: Any, loop: str) -> None:
+    assert ears.evaluate(RENDER.replace("LOOP", loop)) < 1e-6
+
+
+def test_switching_keeps_the_place(ears: Any) -> None:
+    """The clip's place runs with the media clock of the audio, whatever is heard."""
+    ears.evaluate("Ears.player.setLoop(false)")
+    ears.locator("#play").click()
+    ears.wait_for_function("Ears.player.playing && Ears.player.position() > 0.05")
+    both = """() => ({clock: Ears.player.context.currentTime, at: Ears.player.position(), heard: Ears.player.heard,
+        sources: new Set([...Ears.player.nodes.values()].map(n => n.source)).size})"""
+    before = ears.evaluate(both)
+    nodes = ears.evaluate_handle("[...Ears.player.nodes.values()].map(n => n.source)")
+    for key in "3424":
+        ears.keyboard.press(key)
+    after = ears.evaluate(both)
+    assert after["heard"] == "B"
+    assert after["at"] - before["at"] == pytest.approx(after["clock"] - before["clock"], abs=1e-6)
+    same = "old => [...Ears.player.nodes.values()].every((n, i) => n.source === old[i])"
+    assert ears.evaluate(same, nodes), "no source was started anew"
+
+
+def test_every_track_is_brought_to_the_level_of_the_clean_signal(ears: Any) -> None:
+    levels = ears.evaluate(
+        """() => {
+          const {tracks, gains, rate} = Ears.player, clean = tracks.get("clean").getChannelData(0);
+          return [...tracks].map(([name, b]) => [name, Spectrogram.levelGainDb(
+            clean.map(v => v * gains.get("clean")), b.getChannelData(0).map(v => v * gains.get(name)), rate)]);
+        }"""
+    )
+    assert len(levels) == 4
+    assert all(abs(gain_db) < 0.1 for _, gain_db in levels)
+    gain = ears.evaluate("20 * Math.log10(Ears.player.gains.get('B') / Ears.player.gains.get('A'))")
+    assert gain == pytest.approx(12.0, abs=0.5), "brook answers 12 dB too low"
+    ears.keyboard.press("m")
+    assert ears.evaluate("[...Ears.player.gains.values()]") == [1, 1, 1, 1]
+
+
+def test_the_keyboard_plays_seeks_loops_and_changes_the_clip(ears: Any) -> None:
+    ears.keyboard.press("Space")
+    ears.wait_for_function("Ears.player.playing")
+    ears.keyboard.press("Space")
+    assert not ears.evaluate("Ears.player.playing")
+    ears.evaluate("Ears.player.seek(0.5)")
+    ears.keyboard.press("[")
+    assert ears.evaluate("Ears.player.part.from") == pytest.approx(0.5)
+    ears.keyboard.press("ArrowRight")
+    assert position(ears) == pytest.approx(1.0)
+    ears.keyboard.press("l")
+    assert ears.locator("#loop").get_attribute("aria-pressed") == "false"
+    ears.keyboard.press("x")
+    assert ears.evaluate("Ears.player.heard") == "A"
+    ears.keyboard.press("x")
+    assert ears.evaluate("Ears.player.heard") == "B"
+    first = ears.locator("#clip-title").inner_text()
+    ears.keyboard.press("j")
+    assert ears.locator("#clip-title").inner_text() != first
+    ears.keyboard.press("k")
+    assert ears.locator("#clip-title").inner_text() == first
+
+
+def test_a_drag_over_a_spectrogram_loops_that_part(ears: Any) -> None:
+    over = ears.locator(".over").first
+    over.scroll_into_view_if_needed()
+    box = over.bounding_box()
+    ears.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 20)
+    ears.mouse.down()
+    ears.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 20)
+    ears.mouse.up()
+    part = ears.evaluate("Ears.player.part")
+    assert part["from"] == pytest.approx(0.2, abs=0.02)
+    assert part["to"] == pytest.approx(0.6, abs=0.02)
+    ears.locator("#play").click()
+    ears.wait_for_function("Ears.player.playing")
+    ears.wait_for_timeout(700)
+    assert 0.19 <= position(ears) <= 0.61
+
+
+def test_five_pictures_are_drawn_and_the_difference_is_not_flat(ears: Any) -> None:
+    drawn = ears.eval_on_selector_all(
+        "#views canvas:not(.over)",
+        """els => els.map(c => new Set(c.getContext("2d").getImageData(0, 0, c.width, c.height).data).size)""",
+    )
+    assert len(drawn) == 5
+    assert min(drawn) > 20
+
+
+def test_an_entry_without_audio_of_a_clip_says_so_and_the_rest_plays(visit: Callable[..., Any], server: str) -> None:
+    page = visit(server).open(server + EARS + "#a=1-alpine&b=3-cedar&clip=000001")
+    page.wait_for_function(LOADED)
+    assert "B: no audio of this clip was kept" in page.inner_text("#say")
+    assert page.locator("#switches button").nth(3).is_disabled()
+    assert not page.locator("#play").is_disabled()
+    assert "timeout" in page.inner_text("#scores")
+
+
+def test_a_broken_clip_says_so_and_the_rest_plays(
+    visit: Callable[..., Any], run_folder: Path, tmp_path: Path
+) -> None:
+    from soundsright.services.board_build import build_site
+    from soundsright.services.runs import read_run
+
+    folder = shutil.copytree(run_folder, tmp_path / "first")
+    (folder / "enhanced" / "1-alpine" / "000002.wav").write_bytes(b"RIFF and no more")
+    built = build_site([read_run(folder, "first")], tmp_path / "out", audio_bytes=64 << 20)
+    assert any("000002.wav" in note for note in built.notes)
+    base = (tmp_path / "out").as_uri() + "/"
+    page = visit(base).open(base + EARS + PAIR + "&clip=000002")
+    page.wait_for_function(LOADED)
+    assert "A: this clip cannot be played" in page.inner_text("#say")
+    assert page.evaluate("[...Ears.player.tracks.keys()]") == ["clean", "degraded", "B"]
+
+
+def test_clips_beyond_the_stated_size_have_no_audio_and_say_so(
+    visit: Callable[..., Any], run_folder: Path, tmp_path: Path
+) -> None:
+    from soundsright.services.board_build import build_site
+    from soundsright.services.runs import read_run
+
+    built = build_site([read_run(run_folder, "first")], tmp_path / "out", audio_bytes=400_000)
+    assert 0 < built.clips_heard < 6
+    assert built.audio_bytes <= 400_000
+    base = (tmp_path / "out").as_uri() + "/"
+    page = visit(base).open(base + EARS + PAIR)
+    page.wait_for_function(LOADED)
+    assert page.locator("#clips small").count() == built.clips_silent
+    page.locator("#clips [role=option]").last.click()
+    page.wait_for_function("document.querySelector('#say').textContent.includes('no audio')")

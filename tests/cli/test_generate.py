@@ -1,0 +1,181 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from soundsright.cli.datasets import command as datasets_command
+from soundsright.cli.generate import command
+from soundsright.core.errors import UsageError
+from soundsright.data.corpora import default_root
+
+
+def run(*arguments, **settings):
+    return CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False, **settings)
+
+
+def summary_of(out: Path) -> dict:
+    return json.loads((out / "set.json").read_text(encoding="utf-8"))
+
+
+def test_the_module_and_the_command_are_the_same_program(tmp_path):
+    said = subprocess.run(
+        [sys.executable, "-m", "soundsright.data.generate", "--n", "2", "--out", str(tmp_path / "a")],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert "2 items" in said
+    assert run("--n", 2, "--out", tmp_path / "b").exit_code == 0
+    assert summary_of(tmp_path / "a")["digest"] == summary_of(tmp_path / "b")["digest"]
+
+
+def test_an_error_of_the_program_is_one_line_and_exit_code_2(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "soundsright.data.generate", "--n", "2", "--speech", "missing", "--out", "x"],
+        cwd=tmp_path,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["Error: There is no directory missing. Give a directory of speech."]
+
+
+def test_the_published_flags_are_accepted(tmp_path):
+    done = run(
+        "--task", "both", "--sample_rate", "16000", "--n", 2, "--clean_dir", tmp_path / "my_clean",
+        "--noise_dir", tmp_path / "my_noisy", "--reverb_dir", tmp_path / "my_reverb",
+        "--noise_data_dir", "shipped", "--reverb_data_dir", "simulated", "--output_format", "mp3_44100_128",
+    )  # fmt: skip
+    assert done.exit_code == 0
+    for folder in ("my_clean", "my_noisy", "my_reverb"):
+        assert sorted(p.name for p in (tmp_path / folder).iterdir()) == ["000000.wav", "000001.wav"]
+
+
+def test_a_directory_of_another_language_serves_as_speech(tmp_path):
+    speech = tmp_path / "français"
+    for path in sorted((default_root() / "speech/16k").glob("prompt-fr-0*.flac")):
+        samples, rate = soundfile.read(path)
+        (speech / "june").mkdir(parents=True, exist_ok=True)
+        soundfile.write(speech / "june" / f"{path.stem}.wav", samples, rate)
+    done = run("--n", 4, "--speech", speech, "--noise", "babble,pink,shipped", "--out", tmp_path / "set")
+    assert done.exit_code == 0
+    source = summary_of(tmp_path / "set")["sources"]["speech"][0]
+    assert (source["recordings"], source["speakers"], source["layout"]) == (9, 1, "files")
+
+
+def test_a_set_spoken_by_a_service_is_asked_for_once_and_has_its_text(tmp_path, monkeypatch):
+    pytest.importorskip("openai", reason="the openai package is not installed")
+    from tests.adapters.speech_service import SpeechService
+
+    service = SpeechService()
+    monkeypatch.setenv("OPENAI_API_KEY", "test-key")
+    monkeypatch.setenv("OPENAI_BASE_URL", service.url)
+    monkeypatch.setenv("SOUNDSRIGHT_SPEECH_CACHE", str(tmp_path / "cache"))
+    arguments = ["--n", 6, "--speech", "openai", "--voices", "alloy,nova", "--tts-rate", 100]
+    first = run(*arguments, "--workers", 2, "--out", tmp_path / "one")
+    assert "6 utterances to be spoken, 0 in the cache" in first.output
+    assert "USD" in first.output
+    run(*arguments, "--out", tmp_path / "two")
+    service.server.shutdown()
+    service.server.server_close()
+    assert len(service.requests) == 6
+    assert summary_of(tmp_path / "one")["digest"] == summary_of(tmp_path / "two")["digest"]
+    lines = [json.loads(line) for line in (tmp_path / "one/manifest.jsonl").read_text().splitlines()]
+    assert {line["text"] for line in lines} == {request["input"] for request in service.requests}
+    assert [line["speaker"] for line in lines] == ["alloy", "nova"] * 3
+
+
+def test_skipped_recordings_are_told_and_listed(tmp_path):
+    speech = tmp_path / "speech"
+    speech.mkdir()
+    soundfile.write(speech / "good.wav", 0.1 * np.random.default_rng(0).standard_normal(64_000), 16_000)
+    (speech / "empty.wav").write_bytes(b"")
+    done = run("--n", 2, "--speech", speech, "--out", tmp_path / "set")
+    assert "1 recordings were skipped" in done.output
+    assert list(summary_of(tmp_path / "set")["skipped"]) == [str(speech / "empty.wav")]
+
+
+def test_only_and_resume_complete_a_set(tmp_path):
+    assert run("--n", 20, "--only", "3,10-12", "--out", tmp_path / "set").exit_code == 0
+    assert summary_of(tmp_path / "set")["items"] == 4
+    again = run("--n", 20, "--only", "3,10-12", "--resume", "--out", tmp_path / "set")
+    assert "0 made now" in again.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--n", "0", "--out", "x"], "0 items are no set"),
+        (["--n", "2"], "No place for the set"),
+        (["--n", "2", "--out", "x", "--noise", "purple"], "Unknown kind of noise 'purple'"),
+        (["--n", "2", "--out", "x", "--only", "a"], "--only 'a' is no list"),
+        (["--n", "2", "--out", "x", "--snr", "9", "1"], "snr_db from 9 to 1"),
+        (["--n", "2", "--out", "x", "--corpus", "nowhere"], "There is no corpus at nowhere"),
+        (["--n", "2", "--out", "x", "--speech", "flite", "--sample-rate", "48000"], "nothing above 8000 Hz"),
+        (["--n", "2", "--out", "x", "--clean_dir", "a/b"], "not different folders side by side"),
+        (["--n", "2", "--out", "x", "--speech", "openai"], "OPENAI_API_KEY is not set"),
+    ],
+)
+def test_bad_input_names_the_value_and_the_remedy(tmp_path, monkeypatch, arguments, message):
+    import shutil
+
+    if "flite" in arguments and shutil.which("flite") is None:
+        pytest.skip("flite is not installed")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(UsageError, match=message):
+        run(*arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_set_and_the_shipped_recordings_are_verified(tmp_path):
+    run("--n", 2, "--out", tmp_path / "set")
+    check = CliRunner().invoke(datasets_command, ["verify", str(tmp_path / "set")])
+    assert (check.exit_code, check.output) == (0, "set: 4 files checked, none wrong\n")
+    (tmp_path / "set/noisy/000001.wav").write_bytes(b"broken")
+    check = CliRunner().invoke(datasets_command, ["verify", str(tmp_path / "set")])
+    assert check.exit_code == 1
+    assert "000001.wav: differs" in check.output
+    assert CliRunner().invoke(datasets_command, ["verify", str(default_root())]).exit_code == 0
+
+
+def test_the_list_names_what_may_not_be_used_commercially():
+    output = CliRunner().invoke(datasets_command, ["list"]).output
+    row = next(line for line in output.splitlines() if line.strip().startswith("wham"))
+    assert "CC-BY-NC-4.0" in row
+    assert " NO " in row
+
+
+def test_the_licence_is_shown_before_a_fetch_and_can_be_declined(tmp_path):
+    done = CliRunner().invoke(datasets_command, ["fetch", "ears", "--out", str(tmp_path)], input="n\n")
+    assert done.exit_code == 1
+    assert "CC-BY-NC-4.0" in done.output
+    assert "NON-COMMERCIAL" in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fetch_takes_the_archives_from_a_mirror_and_unpacks_them(tmp_path):
+    import functools
+    import threading
+    import zipfile
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    served = tmp_path / "served"
+    served.mkdir()
+    with zipfile.ZipFile(served / "TBUS_48k.zip", "w") as bundle:
+        bundle.writestr("TBUS/ch01.wav", b"audio")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(served))
+    handler.log_message = lambda *a: None
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = CliRunner().invoke(
+            datasets_command,
+            ["fetch", "demand", "--part", "TBUS_48k", "--yes", "--out", str(tmp_path / "corpora"),
+             "--mirror", f"http://127.0.0.1:{server.server_port}"],
+        )  # fmt: skip
+        server.shutdown()
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "corpora/demand/TBUS/ch01.wav").read_bytes() == b"audio"
+    assert "no checksum is published" in done.output

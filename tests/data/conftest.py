@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+
+def write_speech(path: Path, *, rate: int = 16_000, seconds: float = 3.5, seed: int = 0, **settings) -> Path:
+    """Noise gated like syllables: speech enough for levels, mixing and rooms. It fills its band."""
+    rng = np.random.default_rng(seed)
+    count = int(rate * seconds)
+    gate = np.sin(2 * np.pi * 2.0 * np.arange(count) / rate + seed) > -0.3
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.1 * rng.standard_normal(count) * gate, rate, **settings)
+    return path
+
+
+@pytest.fixture
+def speech_dir(tmp_path):
+    for number in range(4):
+        write_speech(tmp_path / "speech" / f"speaker{number % 2}" / f"{number}.wav", seed=number)
+    return tmp_path / "speech"

@@ -1,0 +1,23 @@
+"""Writes `golden_sets.json`, the digests of small default sets, after a change that is meant to change them."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from soundsright.data.clips import corpus_sources
+from soundsright.data.corpora import Corpus
+from soundsright.data.generate import SetJob, generate
+from soundsright.data.recipe import PUBLISHED_RECIPE, SetTask
+
+if __name__ == "__main__":
+    digests = {}
+    corpus = Corpus.open()
+    with tempfile.TemporaryDirectory() as folder:
+        for task in SetTask:
+            for rate in (16_000, 48_000):
+                job = SetJob(
+                    out=Path(folder) / f"{task}{rate}", task=task, sample_rate_hz=rate, count=4, seed=3,
+                    sources=corpus_sources(corpus, rate, PUBLISHED_RECIPE),
+                )  # fmt: skip
+                digests[f"{task}_{rate}"] = generate(job).digest
+    (Path(__file__).parent / "golden_sets.json").write_text(json.dumps(digests, indent=2) + "\n")

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from soundsright.core.errors import UsageError
+from soundsright.data.levels import power_db
+from soundsright.data.noise_kinds import KINDS, Babble, FormulaNoise, NoiseMenu
+from soundsright.data.recordings import Recording, RecordingSet
+
+from .conftest import write_speech
+
+
+def slope_db_per_octave(samples, rate):
+    power = np.abs(np.fft.rfft(samples * np.hanning(samples.size))) ** 2
+    frequency = np.fft.rfftfreq(samples.size, 1 / rate)
+    bands = [100 * 2**k for k in range(6)]
+    levels = [10 * np.log10(power[(frequency >= f) & (frequency < 2 * f)].mean()) for f in bands]
+    return np.polyfit(range(6), levels, 1)[0]
+
+
+@pytest.mark.parametrize(("kind", "slope"), [("white", 0.0), ("pink", -3.01), ("brown", -6.02), ("blue", 3.01)])
+def test_colours_fall_as_their_names_say(kind, slope):
+    noise = FormulaNoise(kind).draw(np.random.default_rng(1), 160_000, 16_000)
+    assert slope_db_per_octave(noise.samples, 16_000) == pytest.approx(slope, abs=0.4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_every_kind_is_finite_level_and_repeatable(kind, rate):
+    first = FormulaNoise(kind).draw(np.random.default_rng(2), 30_001, rate)
+    again = FormulaNoise(kind).draw(np.random.default_rng(2), 30_001, rate)
+    assert first.samples.shape == (30_001,)
+    assert first.samples.dtype == np.float32
+    assert power_db(first.samples) == pytest.approx(-20.0, abs=0.01)
+    assert np.array_equal(first.samples, again.samples)
+
+
+def test_hum_stands_at_the_mains_frequency():
+    noise = FormulaNoise("hum").draw(np.random.default_rng(3), 160_000, 16_000)
+    spectrum = np.abs(np.fft.rfft(noise.samples))
+    strongest = np.argmax(spectrum) * 16_000 / 160_000
+    assert any(abs(strongest - harmonic * mains) < 2 for mains in (50, 60) for harmonic in (1, 2, 3))
+
+
+def test_an_unknown_kind_is_refused_with_the_choices():
+    with pytest.raises(UsageError, match=r"'purple'.*white"):
+        FormulaNoise("purple")
+
+
+def voices(tmp_path):
+    paths = [write_speech(tmp_path / f"{n}.wav", seed=n) for n in range(6)]
+    return RecordingSet([Recording(f"u{n}", p, 16_000, 3.5, speaker=f"s{n % 3}") for n, p in enumerate(paths)])
+
+
+def test_babble_holds_several_voices_but_not_the_clips_own(tmp_path):
+    babble = Babble(voices(tmp_path))
+    for seed in range(20):
+        noise = babble.draw(np.random.default_rng(seed), 64_000, 16_000, avoid="s0")
+        names = noise.id.removeprefix("babble:").split("+")
+        assert 3 <= len(names) <= 8
+        assert not {"u0", "u3"} & set(names)
+
+
+def test_a_menu_serves_all_its_sources(tmp_path):
+    menu = NoiseMenu((FormulaNoise("white"), FormulaNoise("hum")))
+    drawn = {menu.draw(np.random.default_rng(seed), 100, 16_000).id for seed in range(20)}
+    assert drawn == {"white", "hum"}

@@ -1,0 +1,64 @@
+import re
+
+import pytest
+
+from soundsright.data.sentences import (
+    PHONE_PERCENT,
+    distance_from_english,
+    number_in_words,
+    phones_of,
+    sentence,
+)
+
+
+@pytest.fixture(scope="module")
+def series():
+    return [sentence(3, index) for index in range(2_000)]
+
+
+def test_a_sentence_depends_on_seed_and_index_alone(series):
+    assert sentence(3, 1_234) == series[1_234]
+    assert sentence(4, 1_234) != series[1_234]
+
+
+def test_nearly_all_sentences_of_a_series_differ(series):
+    assert len(set(series)) > 0.98 * len(series)
+
+
+def test_sentences_look_like_sentences(series):
+    for text in series:
+        assert re.fullmatch(r"[A-Z][A-Za-z',]*( [A-Za-z',]+){4,24}[.?]", text), text
+        assert not re.search(r"\b[Aa] [aeiouAEIOU]", text), text
+        assert not re.search(r"\b[Aa]n [^aeiouAEIOU]", text), text
+
+
+def test_phones_come_close_to_those_of_conversation(series):
+    phones = [phone for text in series for phone in phones_of(text)]
+    assert distance_from_english(phones) < 0.11
+    # Every phone but the rarest (0.06 %) occurs.
+    assert set(PHONE_PERCENT) - set(phones) <= {"ʊə"}
+
+
+def test_numbers_and_names_are_said(series):
+    assert any("hundred" in text for text in series)
+    assert any(text.split()[0] in ("Alice", "Daniel", "Hannah", "Zoe", "Peter") for text in series)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0, "zero"), (13, "thirteen"), (40, "forty"), (99, "ninety nine"), (100, "one hundred"),
+     (512, "five hundred and twelve"), (1_000, "one thousand"), (2_007, "two thousand and seven"),
+     (9_999, "nine thousand nine hundred and ninety nine")],
+)  # fmt: skip
+def test_numbers_in_words(value, words):
+    assert number_in_words(value) == words
+
+
+def test_numbers_beyond_the_grammar_are_refused():
+    with pytest.raises(ValueError, match="10000"):
+        number_in_words(10_000)
+
+
+def test_the_published_distribution_is_whole():
+    assert sum(PHONE_PERCENT.values()) == pytest.approx(100.0, abs=0.05)
+    assert len(PHONE_PERCENT) == 44

@@ -1,0 +1,157 @@
+"""Settings: samples, variables and flags are one list, and a bad value is one line that names its variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from soundsright.config import (
+    MinerSettings,
+    Settings,
+    ValidatorSettings,
+    read_env_file,
+    read_settings,
+    settings_options,
+)
+from soundsright.core.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[1]
+KINDS = [(MinerSettings, "miner"), (ValidatorSettings, "validator")]
+MODEL = {
+    "DENOISING_16000HZ_HF_MODEL_NAMESPACE": "alice",
+    "DENOISING_16000HZ_HF_MODEL_NAME": "gate",
+    "DENOISING_16000HZ_HF_MODEL_REVISION": "0" * 40,
+}
+PUBLISHED_MINER = {"NETUID", "SUBTENSOR_CHAIN_ENDPOINT", "WALLET", "HOTKEY", "LOG_LEVEL", "OPENAI_API_KEY"} | {
+    "HEALTHCHECK_API_HOST",
+    "HEALTHCHECK_API_PORT",
+    *MODEL,
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), KINDS)
+def test_a_sample_holds_every_setting_and_no_other(kind: type[Settings], name: str) -> None:
+    sample = read_env_file(ROOT / f".{name}-env.sample")
+    assert set(sample) == {field.upper() for field in kind.model_fields}
+
+
+@pytest.mark.parametrize(("kind", "name"), KINDS)
+def test_a_sample_shows_the_defaults(kind: type[Settings], name: str) -> None:
+    from_sample = read_settings(kind, environment={}, env_file=ROOT / f".{name}-env.sample")
+    differing = {f for f in kind.model_fields if getattr(from_sample, f) != getattr(kind(), f)}
+    assert differing <= {"wallet", "hotkey", "cuda_directory"}
+
+
+@pytest.mark.parametrize(("kind", "name"), KINDS)
+def test_every_group_of_a_sample_begins_with_a_comment(kind: type[Settings], name: str) -> None:
+    groups = (ROOT / f".{name}-env.sample").read_text().strip().split("\n\n")
+    assert len(groups) > 5
+    assert [group for group in groups if not group.startswith("# ")] == []
+
+
+@pytest.mark.parametrize(("kind", "name"), KINDS)
+def test_the_page_names_every_setting(kind: type[Settings], name: str) -> None:
+    page = (ROOT / "docs" / f"{name}.md").read_text()
+    assert [
+        f.upper() for f in kind.model_fields if f"`{f.upper()}`" not in page and "HF_MODEL" not in f.upper()
+    ] == []
+
+
+def test_what_was_published_is_still_read() -> None:
+    assert {field.upper() for field in MinerSettings.model_fields} >= PUBLISHED_MINER
+    settings = read_settings(
+        ValidatorSettings, environment={"USE_DOCKER": "true", "CUDA_DIRECTORY": "/usr/local/cuda"}
+    )
+    assert settings.use_docker
+
+
+@pytest.mark.parametrize(("kind", "_name"), KINDS)
+def test_a_setting_is_one_flag_and_one_variable(kind: type[Settings], _name: str) -> None:
+    command = settings_options(kind)(click.Command("x", callback=lambda **_: None))
+    page = CliRunner().invoke(command, ["--help"], terminal_width=300).output
+    for field in kind.model_fields:
+        assert f"--{field.replace('_', '-')} " in page
+        assert f"env var: {field.upper()}" in page
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    env.write_text("NETUID=1\nHOTKEY=filekey\nWALLET=filewallet\n")
+    settings = read_settings(
+        MinerSettings, flags={"netuid": "3"}, environment={"NETUID": "2", "HOTKEY": "envkey"}, env_file=env
+    )
+    assert (settings.netuid, settings.hotkey, settings.wallet) == (3, "envkey", "filewallet")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "remedy"),
+    [
+        ("NETUID", "many", "integer"),
+        ("NETUID", "-1", "greater than or equal to 0"),
+        ("SUBTENSOR_CHAIN_ENDPOINT", "finney", "ws://"),
+        ("SUBTENSOR_CHAIN_ENDPOINT", "http://me:secret@host", "without a user"),
+        ("HOTKEY", "../../etc/passwd", "name of a wallet"),
+        ("LOG_LEVEL", "LOUD", "choose one of"),
+        ("HEALTHCHECK_API_PORT", "70000", "65535"),
+        ("AXON_EXTERNAL_IP", "my host", "IPv4"),
+    ],
+)
+def test_a_bad_value_names_its_variable_and_the_remedy(variable: str, value: str, remedy: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_settings(MinerSettings, environment={variable: value})
+    assert caught.value.problem.startswith(variable)
+    assert remedy.lower() in caught.value.remedy.lower()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("ROUND_TIME_OF_DAY", "9 o'clock"), ("SOUNDSRIGHT_COMPETITION", "ECHO_16000HZ"), ("ROUND_FIRST_DAY", "soon")],
+)
+def test_a_bad_value_of_a_validator_names_its_variable(variable: str, value: str) -> None:
+    with pytest.raises(UsageError, match=variable):
+        read_settings(ValidatorSettings, environment={variable: value})
+
+
+@pytest.mark.parametrize("line", ["NETUID 105", "=5", "'NETUID=105", 'WALLET="open'])
+def test_a_line_that_does_not_parse_is_named_by_its_number(tmp_path: Path, line: str) -> None:
+    env = tmp_path / ".env"
+    env.write_text(f"# a comment\nHOTKEY=h\n{line}\n")
+    with pytest.raises(UsageError, match=r"\.env, line 3"):
+        read_env_file(env)
+
+
+def test_a_secret_is_never_shown(tmp_path: Path) -> None:
+    settings = read_settings(MinerSettings, environment={"OPENAI_API_KEY": "sk-planted", "HF_TOKEN": "hf_planted"})
+    assert "planted" not in f"{settings!r} {settings} {settings.model_dump()}"
+    env = tmp_path / ".env"
+    env.write_text("OPENAI_API_KEY sk-planted\n")
+    with pytest.raises(UsageError) as caught:
+        read_env_file(env)
+    assert "planted" not in str(caught.value)
+
+
+def test_an_empty_variable_means_the_default() -> None:
+    assert read_settings(MinerSettings, environment={"NETUID": "", "HF_TOKEN": ""}).netuid == 105
+
+
+def test_the_model_is_the_one_that_is_filled_in() -> None:
+    competition, model = read_settings(MinerSettings, environment=MODEL).entry()
+    assert (competition.id, str(model)) == ("DENOISING_16000HZ", f"alice/gate@{'0' * 40}")
+
+
+@pytest.mark.parametrize(
+    ("change", "variable"),
+    [
+        ({"DENOISING_16000HZ_HF_MODEL_REVISION": "main"}, "DENOISING_16000HZ_HF_MODEL_REVISION"),
+        ({"DENOISING_16000HZ_HF_MODEL_NAME": ""}, "DENOISING_16000HZ_HF_MODEL_NAME"),
+        ({"DENOISING_16000HZ_HF_MODEL_NAMESPACE": "a b"}, "DENOISING_16000HZ_HF_MODEL_NAMESPACE"),
+        ({key.replace("16000", "48000"): value for key, value in MODEL.items()}, "Two models"),
+        (dict.fromkeys(MODEL, ""), "No model"),
+    ],
+)
+def test_no_two_or_half_models_are_refused(change: dict[str, str], variable: str) -> None:
+    with pytest.raises(UsageError, match=variable):
+        read_settings(MinerSettings, environment=MODEL | change).entry()
