@@ -65,8 +65,8 @@ def _sentences(ruleset: Ruleset) -> list[tuple[str, str]]:
         sentences.append(
             (
                 f"{gate.metric}",
-                f"Doing nothing maximises it, so {gate.by} stands in where the unprocessed input must be beaten,"
-                f" and an entry needs {gate.fraction:.0%} of the best gain there.",
+                f"It rises without any enhancement, so {gate.by} stands in where the unprocessed input must be beaten"
+                + (f", and an entry needs {gate.fraction:.0%} of the best gain there." if gate.fraction else "."),
             )
         )
     parts = {Remainder.MEAN: "their means", Remainder.GAIN: "their gains over the unprocessed input"}

@@ -48,7 +48,7 @@ class Margin:
 
 @dataclass(frozen=True)
 class Gate:
-    """A metric that the unprocessed input maximises by doing nothing, and the metric that stands in for it.
+    """A metric that can be raised without enhancing anything, and the metric that stands in for it.
 
     The gain over the unprocessed input is taken on `by`, and an entry must reach `fraction` of the best gain there.
     """
@@ -172,7 +172,7 @@ SOUNDSRIGHT_V3 = Ruleset(
     copy_tightening_limit=2.0,
     alpha=0.05,
     must_beat_unprocessed=True,
-    gates=(Gate("SI_SAR", by="SI_SDR", fraction=0.5),),
+    gates=(Gate("SI_SAR", by="SI_SDR", fraction=0.5), Gate("SI_SIR", by="SI_SDR", fraction=0.0)),
     remainder_cap=0.5,
     emission_hold_blocks=50_400,
     emission_decay_blocks=151_200,

@@ -9,6 +9,7 @@ from soundsright.core.submission import ModelRef, Submission
 ONE_METRIC = Competition(Task.DENOISING, 16_000, {"PESQ_WB": 1.0}, 10.0, 4.0)
 IN_DB = Competition(Task.DENOISING, 48_000, {"SI_SDR": 1.0}, 10.0, 4.0)
 WITH_ARTEFACTS = Competition(Task.DENOISING, 48_000, {"SI_SDR": 0.5, "SI_SAR": 0.5}, 10.0, 4.0)
+WITH_INTERFERENCE = Competition(Task.DENOISING, 48_000, {"SI_SDR": 0.5, "SI_SIR": 0.5}, 10.0, 4.0)
 FLOORS = {"PESQ_WB": 1.0, "ESTOI": -1.0, "SI_SDR": -40.0, "SI_SIR": -40.0, "SI_SAR": -40.0}
 
 

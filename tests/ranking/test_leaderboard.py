@@ -8,7 +8,16 @@ import pytest
 
 from soundsright.ranking.leaderboard import Champion, champions_after, decide
 from soundsright.ranking.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
-from tests.ranking.builders import FLOORS, IN_DB, ONE_METRIC, WITH_ARTEFACTS, entry, evaluation, spread
+from tests.ranking.builders import (
+    FLOORS,
+    IN_DB,
+    ONE_METRIC,
+    WITH_ARTEFACTS,
+    WITH_INTERFERENCE,
+    entry,
+    evaluation,
+    spread,
+)
 
 
 def board(evaluations, champions=None, *, ruleset=SOUNDSRIGHT_V3, competition=ONE_METRIC, baseline=1.2, **options):
@@ -181,6 +190,18 @@ class TestUnprocessedInput:
         assert winners == {"SI_SDR": 2, "SI_SAR": 2}
         reasons = {(s.submission.uid, s.metric): s.reason for s in result.standings}
         assert "beside the best entry" in reasons[1, "SI_SAR"]
+
+    def test_beaten_by_taking_the_noise_band_away_with_the_speech_earns_nothing(self):
+        def both(uid, si_sdr, si_sir):
+            return evaluation(
+                entry(uid, WITH_INTERFERENCE), {"SI_SDR": spread(si_sdr), "SI_SIR": spread(si_sir, seed=1)}
+            )
+
+        unprocessed = both(900, 5.0, 5.0)
+        high_pass, enhancer = both(1, 4.8, 30.0), both(2, 12.0, 20.0)
+        result = board([high_pass, enhancer], competition=WITH_INTERFERENCE, baseline=unprocessed)
+        assert {d.metric: d.winner.uid for d in result.decisions} == {"SI_SDR": 2, "SI_SIR": 2}
+        assert shares(result)[1] == 0.0
 
     def test_beaten_by_chance_only_is_told_apart_from_not_beaten(self):
         few = [1.9, 2.1, 2.0, 2.2]
