@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from soundsright.adapters.sandbox_supervised import PRIVATE_PREFIX
 from soundsright.core.errors import EngineUnavailable, InfrastructureFault
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ LABEL = "soundsright"
 """On every container and image of the harness."""
 OWNER_LABEL = "soundsright.owner"
 """The process that made a container; once it is gone, the container is nobody's."""
+PRIVATE_LABEL = "soundsright.private"
+"""The folder on the host that goes with a container."""
 ROUND_LABEL, ENTRY_LABEL, CONTENT_LABEL = "soundsright.round", "soundsright.entry", "soundsright.content"
 
 _TIMEOUT_S = 120
@@ -110,6 +114,9 @@ class Engine:
                     with contextlib.suppress(*_gone()):
                         container.remove(force=True, v=True)
                         removed += 1
+                    private = Path(container.labels.get(PRIVATE_LABEL, ""))
+                    if private.name.startswith(PRIVATE_PREFIX):
+                        shutil.rmtree(private, ignore_errors=True)
         return removed
 
 

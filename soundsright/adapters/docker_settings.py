@@ -115,7 +115,7 @@ def container_settings(
 
 def _user(config: Mapping[str, Any], shared: Path | None) -> str:
     """A number that is not root's: the harness's own where a folder is shared, the image's where it names one."""
-    if shared is not None:
+    if shared is not None and os.geteuid() != 0:
         return f"{os.geteuid()}:{os.getegid()}"
     named, _, group = str(config.get("User") or "").partition(":")
     if named.isdecimal() and 0 < int(named) < 2**31:

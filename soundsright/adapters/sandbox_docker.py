@@ -24,6 +24,7 @@ from soundsright.adapters.docker_engine import (
     ENTRY_LABEL,
     LABEL,
     OWNER_LABEL,
+    PRIVATE_LABEL,
     ROUND_LABEL,
     Engine,
     engine_faults,
@@ -114,8 +115,9 @@ class DockerSandbox:
         with contextlib.ExitStack() as stack:
             cpus = stack.enter_context(self._cpus.taken(limits.cpus))
             gpus = [stack.enter_context(self._gpus.taken())] if self._gpus else []
-            private = private_directory()
-            stack.callback(shutil.rmtree, private, ignore_errors=True)
+            private = self._private()
+            if private is not None:
+                stack.callback(shutil.rmtree, private, ignore_errors=True)
             container = stack.enter_context(self._container(model, image, private, limits, cpus, gpus))
             client: Client
             if container.by_files:
@@ -132,6 +134,12 @@ class DockerSandbox:
                 log=container.log,
             )
 
+    def _private(self) -> Path | None:
+        """A folder on the host, where one is needed: root reaches into the container's own memory instead."""
+        if os.geteuid() == 0 and self._settings.runtime is None and not self._engine.is_podman:
+            return None
+        return private_directory()
+
     def _labels(self, model: FetchedModel) -> dict[str, str]:
         return {
             OWNER_LABEL: owner(),
@@ -144,7 +152,7 @@ class DockerSandbox:
         self,
         model: FetchedModel,
         image: BuiltImage,
-        private: Path,
+        private: Path | None,
         limits: SandboxLimits,
         cpus: Sequence[int],
         gpus: Sequence[Gpu],
@@ -154,14 +162,18 @@ class DockerSandbox:
             config = self._engine.client.images.get(image.id).attrs.get("Config") or {}
         if not (config.get("Cmd") or config.get("Entrypoint")):
             raise ProtocolViolation("the image has no command to run")
-        # Root reaches into the container's own memory; anybody else shares a folder with it.
         shared = None if os.geteuid() == 0 and self._settings.runtime is None else private
         if shared is not None:
             for folder in (FOLDER, INPUT, OUTPUT):
                 (shared / folder.name).mkdir()
+                # Open to the model's user; `shared` itself lets nobody else of the host in.
+                (shared / folder.name).chmod(0o777)
         by_files = known_protocol(str((config.get("Labels") or {}).get(PROTOCOL_LABEL, "http"))) == "files"
         profile = json.dumps(engine_profile())
-        if self._engine.is_podman:
+        labels = {LABEL: "model", **self._labels(model)}
+        if private is not None:
+            labels[PRIVATE_LABEL] = str(private)
+        if private is not None and self._engine.is_podman:
             # Podman takes the name of a file where Docker takes its content.
             (private / "seccomp.json").write_text(profile)
             profile = str(private / "seccomp.json")
@@ -174,7 +186,7 @@ class DockerSandbox:
             image.id,
             config,
             limits,
-            labels={LABEL: "model", **self._labels(model)},
+            labels=labels,
             cpus=cpus,
             gpus=gpus,
             cdi=self._settings.cdi,

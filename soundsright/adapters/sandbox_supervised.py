@@ -21,6 +21,9 @@ from pathlib import Path
 
 from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelCrashed, ModelFault
 
+PRIVATE_PREFIX = "sr-"
+"""How the names of the harness's own temporary folders begin."""
+
 _READ_BYTES = 1 << 16
 _CLOSE_PATIENCE_S = 30.0
 
@@ -200,6 +203,6 @@ def private_directory() -> Path:
     """A new directory of our own with a short name: the address of a Unix socket has 108 bytes."""
     base = Path(tempfile.gettempdir())
     try:
-        return Path(tempfile.mkdtemp(prefix="sr-", dir=base if len(str(base)) < 60 else "/tmp"))
+        return Path(tempfile.mkdtemp(prefix=PRIVATE_PREFIX, dir=base if len(str(base)) < 60 else "/tmp"))
     except OSError as e:
         raise InfrastructureFault(f"No directory can be made in {base}: {e}", "Free disk space there.") from e

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.core.competition import PUBLISHED, Competition, competition_by_id
+from soundsright.core.competition import Competition, competition_by_id
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from soundsright.core.ports import Sandbox
+    from soundsright.ranking.rulesets import Ruleset
     from soundsright.services.round import RoundOutcome
     from soundsright.services.summary import Table
     from soundsright.services.trial import Staged, TrialEntry
@@ -54,7 +55,7 @@ class Request:
     competitions: tuple[Competition, ...]
     clips: int
     seed: int
-    ruleset: str
+    ruleset: Ruleset
     entries: tuple[TrialEntry, ...]
     corpus: Path | None
     out: Path
@@ -64,12 +65,18 @@ class Request:
     workers: int
     force: bool
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those that are always shown, and any other that pays."""
+        paying = [name for competition in self.competitions for name in competition.metric_weights]
+        return tuple(dict.fromkeys((*METRICS, *paying)))
+
     def identity(self) -> dict[str, Any]:
         return {
-            "competitions": [c.id for c in self.competitions],
+            "competitions": [[c.id, dict(c.metric_weights), c.max_score, c.remainder] for c in self.competitions],
             "clips": self.clips,
             "seed": self.seed,
-            "ruleset": self.ruleset,
+            "ruleset": self.ruleset.digest,
             "entries": [[e.miner, str(e.folder.resolve()), e.competition.id, e.incumbent] for e in self.entries],
             "corpus": str(self.corpus.resolve()) if self.corpus else None,
         }
@@ -130,7 +137,7 @@ class Request:
     show_default=True,
     envvar="SOUNDSRIGHT_RULESET",
     show_envvar=True,
-    help="The rules of payment; see `soundsright rules show`.",
+    help="soundsright-v3, soundsright-v2, or your TOML file of competitions and rules: docs/rules.md.",
 )
 @click.option(
     "--sandbox",
@@ -184,14 +191,17 @@ def command(
     in a sandbox and is scored; prizes are decided, weights set, and each miner gets feedback. The run ends with a
     leaderboard per competition and report.html. A run that was stopped goes on where it was.
     """  # fmt: skip
+    from soundsright.cli.rules import organiser_of
     from soundsright.data.clips import checked_clip_count
     from soundsright.services.trial import read_entries
 
-    # The published order, whatever order was asked for: the set of competitions decides, not the typing of it.
-    wanted = {competition_by_id(name).id for name in competition_ids} or {c.id for c in PUBLISHED}
-    entries = read_entries(entries_file, tuple(c for c in PUBLISHED if c.id in wanted))
+    # The rules' order, whatever order was asked for: the set of competitions decides, not the typing of it.
+    organiser = organiser_of(ruleset, begun=True)
+    offered = organiser.competitions
+    wanted = {competition_by_id(name, offered).id for name in competition_ids} or {c.id for c in offered}
+    entries = read_entries(entries_file, offered, wanted)
     entered = {entry.competition.id for entry in entries}
-    competitions = tuple(c for c in PUBLISHED if c.id in entered)
+    competitions = tuple(c for c in offered if c.id in entered)
     checked_clip_count(clips)
     for name, value in (("--seed", seed), ("--slots", slots), ("--workers", workers)):
         if not 0 <= value < 2**63:
@@ -204,7 +214,7 @@ def command(
             competitions=competitions,
             clips=clips,
             seed=seed,
-            ruleset=ruleset,
+            ruleset=organiser.ruleset,
             entries=entries,
             corpus=corpus,
             out=out if out is not None else Path("runs") / f"seed-{seed}",
@@ -228,14 +238,12 @@ def run_request(request: Request) -> None:
     from soundsright.adapters.memory import MemoryWatch
     from soundsright.cli.tables import print_tables
     from soundsright.data.corpora import Corpus
-    from soundsright.ranking.rulesets import ruleset_by_name
     from soundsright.services.summary import tables
 
     started = time.monotonic()
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(highlight=False, width=_FILE_COLUMNS)
-    ruleset = ruleset_by_name(request.ruleset)
     corpus = Corpus.open(request.corpus)
     for competition in request.competitions:
         corpus.speech_for(competition.sample_rate_hz)
@@ -243,12 +251,12 @@ def run_request(request: Request) -> None:
     _claim_out(request)
     staged = _staged(request)
     with MemoryWatch() as memory:
-        outcome = _run_round(request, ruleset, staged, sandbox, console)
+        outcome = _run_round(request, staged, sandbox, console)
         result = tables(outcome)
         reporting = time.monotonic()
         cost = {"wall_s": reporting - started, "busy_s": dict(outcome.busy_s)}
         _write(request, outcome, result, cost, memory.peak_bytes)
-    print_tables(console, result, METRICS)
+    print_tables(console, result, request.metrics)
     _print_summary(console, request, outcome, time.monotonic() - started, memory.peak_bytes)
 
 
@@ -354,7 +362,7 @@ def _staged(request: Request) -> Staged:
     return staged
 
 
-def _run_round(request: Request, ruleset: Any, staged: Staged, sandbox: Sandbox, console: Console) -> RoundOutcome:
+def _run_round(request: Request, staged: Staged, sandbox: Sandbox, console: Console) -> RoundOutcome:
     from soundsright.adapters.chain_local import LocalChain, seeded_entropy
     from soundsright.adapters.clock import SystemClock
     from soundsright.adapters.hub_folder import FolderHub
@@ -370,9 +378,9 @@ def _run_round(request: Request, ruleset: Any, staged: Staged, sandbox: Sandbox,
         round=staged.round,
         competitions=request.competitions,
         clips=request.clips,
-        metrics=METRICS,
-        ruleset=ruleset,
-        floors=floors(METRICS),
+        metrics=request.metrics,
+        ruleset=request.ruleset,
+        floors=floors(request.metrics),
         corpus_root=request.corpus,
         burn_uid=BURN_UID,
         incumbents={e.competition.id: e.miner for e in request.entries if e.incumbent},

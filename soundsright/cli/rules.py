@@ -34,7 +34,7 @@ def show(rules: str, as_json: bool, begun: bool) -> None:
     """
     from soundsright.ranking.explain import competitions_text, explained
 
-    organiser = _organiser(rules, begun=begun)
+    organiser = organiser_of(rules, begun=begun)
     if as_json:
         click.echo(organiser.ruleset.canonical_json)
         return
@@ -56,7 +56,7 @@ def simulate(rules: str, entries: int, clips: int, seed: int) -> None:
     from soundsright.ranking.explain import leaderboard_text
     from soundsright.ranking.trial import trial_round
 
-    organiser = _organiser(rules, begun=True)
+    organiser = organiser_of(rules, begun=True)
     for competition in organiser.competitions:
         board = trial_round(competition, organiser.ruleset, entries=entries, clips=clips, seed=seed)
         click.echo(leaderboard_text(board))
@@ -83,7 +83,7 @@ def check(context: click.Context, vectors: Path, rules: str) -> None:
         examples = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{vectors} is not JSON: {error}", "Name a JSON file of worked examples.") from error
-    checks = check_vectors(_organiser(rules, begun=True).ruleset, examples)
+    checks = check_vectors(organiser_of(rules, begun=True).ruleset, examples)
     failed = [one for one in checks if not one.passed]
     for one in failed:
         click.echo(f"{one.title}: expected {one.expected}, got {one.got}")
@@ -92,7 +92,7 @@ def check(context: click.Context, vectors: Path, rules: str) -> None:
         context.exit(1)
 
 
-def _organiser(rules: str, *, begun: bool) -> Organiser:
+def organiser_of(rules: str, *, begun: bool) -> Organiser:
     """Rules that ship, with the published competitions, or an organiser's own file."""
     import time
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -73,8 +73,8 @@ PUBLISHED = (
 """The four published competitions; their rewards sum to 100 percent."""
 
 
-def competition_by_id(competition_id: str) -> Competition:
-    """The published competition of that name, upper or lower case.
+def competition_by_id(competition_id: str, competitions: Sequence[Competition] = PUBLISHED) -> Competition:
+    """The competition of that name, upper or lower case.
 
     Raises:
         UsageError: if there is none.
@@ -82,9 +82,9 @@ def competition_by_id(competition_id: str) -> Competition:
     >>> competition_by_id("denoising_16000hz").title
     'Denoising, 16 kHz'
     """
-    for competition in PUBLISHED:
+    for competition in competitions:
         if competition.id == competition_id.upper():
             return competition
     raise UsageError(
-        f"Unknown competition {competition_id!r}", f"Choose one of {', '.join(c.id for c in PUBLISHED)}."
+        f"Unknown competition {competition_id!r}", f"Choose one of {', '.join(c.id for c in competitions)}."
     )

@@ -119,8 +119,9 @@ def board_app(site: LiveSite) -> FastAPI:
 
     app = FastAPI(title="SoundsRight leaderboard", docs_url=None, redoc_url=None, openapi_url=None)
 
-    def audio(run: str, competition: str, clip: str, signal: str, request: Request) -> Response:
-        path = site.signal(run, competition, clip, signal)
+    def audio(request: Request) -> Response:
+        asked = request.path_params
+        path = site.signal(asked["run"], asked["competition"], asked["clip"], asked["signal"])
         if path is None:
             return Response("No such audio.\n", 404, HEADERS, "text/plain")
         facts = path.stat()
@@ -130,15 +131,15 @@ def board_app(site: LiveSite) -> FastAPI:
             return Response(status_code=304, headers=headers)
         return FileResponse(path, media_type="audio/wav", headers=headers)
 
-    def page(path: str, request: Request) -> Response:
-        answer = site.answer(path or "index.html")
+    def page(request: Request) -> Response:
+        answer = site.answer(request.path_params["path"] or "index.html")
         if answer is None:
             body = site.site.message("Not here", "There is no page at this address.")
             return Response(body, 404, HEADERS, "text/html")
         return _answered(answer, request)
 
-    app.add_api_route("/audio/{run}/{competition}/{clip}/{signal}.wav", audio, methods=["GET", "HEAD"])
-    app.add_api_route("/{path:path}", page, methods=["GET", "HEAD"])
+    app.add_route("/audio/{run}/{competition}/{clip}/{signal}.wav", audio, methods=["GET", "HEAD"])
+    app.add_route("/{path:path}", page, methods=["GET", "HEAD"])
     return app
 
 

@@ -6,7 +6,7 @@ Everything after that is a validator's own round: nothing here scores or ranks. 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,8 +49,10 @@ class Staged:
     reveals: dict[str, Reveal]
 
 
-def read_entries(path: Path, competitions: Sequence[Competition]) -> tuple[TrialEntry, ...]:
-    """The entries of a file in the form of `models/demo.toml`, of the given competitions only.
+def read_entries(
+    path: Path, competitions: Sequence[Competition], wanted: Collection[str]
+) -> tuple[TrialEntry, ...]:
+    """The entries of a file in the form of `models/demo.toml` for the wanted ones of the competitions, by id.
 
     Raises:
         UsageError: for the first mistake in the file, or where no entry is left.
@@ -69,7 +71,7 @@ def read_entries(path: Path, competitions: Sequence[Competition]) -> tuple[Trial
         raise UsageError(
             f"{path} holds no [[entry]], or more than {MAX_ENTRIES}", "Compare it with models/demo.toml."
         )
-    entries = [_entry(path, number, row) for number, row in enumerate(rows, 1)]
+    entries = [_entry(path, number, row, competitions) for number, row in enumerate(rows, 1)]
     miners = [entry.miner for entry in entries]
     twice = next((miner for miner in miners if miners.count(miner) > 1), None)
     if twice is not None:
@@ -77,14 +79,14 @@ def read_entries(path: Path, competitions: Sequence[Competition]) -> tuple[Trial
     for competition in {entry.competition.id for entry in entries}:
         if sum(entry.incumbent and entry.competition.id == competition for entry in entries) > 1:
             raise UsageError(f"{path}: {competition} has two incumbents", "Leave one of them.")
-    wanted = tuple(entry for entry in entries if entry.competition in competitions)
-    if not wanted:
-        names = ", ".join(c.id for c in competitions)
+    kept = tuple(entry for entry in entries if entry.competition.id in wanted)
+    if not kept:
+        names = ", ".join(sorted(wanted))
         raise UsageError(f"{path} has no entry for {names}", "Add one, or choose another competition.")
-    return wanted
+    return kept
 
 
-def _entry(path: Path, number: int, row: Any) -> TrialEntry:
+def _entry(path: Path, number: int, row: Any, competitions: Sequence[Competition]) -> TrialEntry:
     place = f"{path}, entry {number}"
     if not isinstance(row, dict):
         raise UsageError(f"{place} is no table", "Compare it with models/demo.toml.")
@@ -106,7 +108,8 @@ def _entry(path: Path, number: int, row: Any) -> TrialEntry:
         ModelRef(row["miner"], folder.name, "0" * 40)
     except EntryRefused as error:
         raise UsageError(f"{place}: {error}", "Use letters, digits and - _ . within the name.") from error
-    return TrialEntry(row["miner"], folder, competition_by_id(row["competition"]), row.get("incumbent", False))
+    competition = competition_by_id(row["competition"], competitions)
+    return TrialEntry(row["miner"], folder, competition, row.get("incumbent", False))
 
 
 def stage(entries: Sequence[TrialEntry], *, chain: StagedChain, hub: Publisher, round_id: str) -> Staged:

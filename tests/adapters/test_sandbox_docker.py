@@ -146,7 +146,9 @@ def test_an_image_by_digest_must_be_that_image(engine: Engine, make_model: MakeM
 
 
 @ON_ENGINE
-def test_what_a_killed_harness_left_is_removed_by_the_next(engine: Engine, make_model: MakeModel) -> None:
+def test_what_a_killed_harness_left_is_removed_by_the_next(
+    engine: Engine, make_model: MakeModel, tmp_path: Path
+) -> None:
     folder = make_model().path
     script = f"""
     from pathlib import Path
@@ -161,12 +163,15 @@ def test_what_a_killed_harness_left_is_removed_by_the_next(engine: Engine, make_
     before = {c.id for c in engine.client.containers.list(all=True)}
     root = Path(__file__).parents[2]
     killed = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], env={**os.environ, "PYTHONPATH": str(root)}, cwd=root
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env={**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(tmp_path)},
+        cwd=root,
     )
     assert killed.returncode == -9
     assert len({c.id for c in engine.client.containers.list(all=True)} - before) == 1
     assert engine.sweep() == 1
     assert {c.id for c in engine.client.containers.list(all=True)} == before
+    assert not list(tmp_path.glob("sr-*"))
 
 
 def test_no_engine_is_one_line_with_a_remedy(make_model: MakeModel) -> None:
@@ -224,6 +229,14 @@ def test_everything_that_holds_a_model_is_asked_of_the_engine() -> None:
 def test_an_images_own_user_is_kept_where_it_is_a_number_that_is_not_roots(named: str, kept: str) -> None:
     settings = container_settings("sha256:1", {"User": named}, LIMITS, labels={}, cpus=(0,), seccomp="{}")
     assert settings["User"] == kept
+
+
+def test_no_setting_makes_a_model_root(tmp_path: Path) -> None:
+    for shared in (None, tmp_path):
+        settings = container_settings(
+            "i", {}, LIMITS, labels={}, cpus=(0,), seccomp="{}", runtime="x", shared=shared
+        )
+        assert settings["User"].split(":")[0] != "0" != settings["User"].split(":")[1]
 
 
 def test_gpus_and_runtimes_are_asked_for_as_engines_expect_it() -> None:

@@ -53,11 +53,20 @@ def browser() -> Iterator[Browser]:
         found.close()
 
 
+def until(page: Page, expression: str) -> None:
+    """Wait until the expression is true: asked from outside, since the pages' policy forbids to evaluate text."""
+    deadline = time.monotonic() + 15
+    while not page.evaluate(f"Boolean({expression})"):
+        assert time.monotonic() < deadline, f"never came true: {expression}"
+        page.wait_for_timeout(20)
+
+
 class Visit:
     """A page with what went wrong on it: errors, refusals of the policy, and requests that left the site."""
 
     def __init__(self, context: BrowserContext, allowed: str) -> None:
         self.page: Page = context.new_page()
+        self.page.set_default_timeout(10_000)
         self.errors: list[str] = []
         self.outside: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

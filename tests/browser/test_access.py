@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import until
+
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 COMPETITION = "r/first/DENOISING_16000HZ/"
 PAGES = {
@@ -38,7 +40,7 @@ def serious_violations(page: Any) -> list[str]:
 def test_axe_finds_nothing_serious(visit: Callable[..., Any], site: str, name: str, scheme: str) -> None:
     page = visit(site, color_scheme=scheme).open(site + PAGES[name])
     if name == "ears":
-        page.wait_for_function("document.body.dataset.loaded")
+        until(page, "document.body.dataset.loaded")
     assert serious_violations(page) == []
 
 
@@ -46,7 +48,7 @@ def test_axe_finds_nothing_serious(visit: Callable[..., Any], site: str, name: s
 def test_a_telephone_scrolls_tables_and_not_the_page(visit: Callable[..., Any], site: str, name: str) -> None:
     page = visit(site, viewport={"width": 360, "height": 740}).open(site + PAGES[name])
     if name == "ears":
-        page.wait_for_function("document.body.dataset.loaded")
+        until(page, "document.body.dataset.loaded")
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 

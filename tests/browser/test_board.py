@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import HOSTILE, served
+from tests.browser.conftest import HOSTILE, served, until
 
 COMPETITION = "r/first/DENOISING_16000HZ/"
 LABELS = "els => els.map(e => e.querySelector('th').firstChild.textContent)"
@@ -18,7 +18,7 @@ def labels(page: Any) -> list[str]:
 
 
 def test_a_heading_sorts_the_table_and_sorts_it_back(visit: Callable[..., Any], site: str) -> None:
-    page = visit(site).open(site)
+    page = visit(site).open(site + "index.html")
     before = labels(page)
     assert before[0] == "alpine/clear"
     heading = page.locator("table.board th", has_text="RTF").first
@@ -33,7 +33,7 @@ def test_a_heading_sorts_the_table_and_sorts_it_back(visit: Callable[..., Any], 
 
 
 def test_the_best_score_comes_first_when_a_metric_is_chosen(visit: Callable[..., Any], site: str) -> None:
-    page = visit(site).open(site)
+    page = visit(site).open(site + "index.html")
     page.locator("table.board th", has_text="PESQ-WB").first.get_by_role("button").click()
     cells = "els => els.map(e => Number(e.children[3].dataset.v))"
     values = page.eval_on_selector_all("table.board tbody tr", cells)
@@ -41,7 +41,7 @@ def test_the_best_score_comes_first_when_a_metric_is_chosen(visit: Callable[...,
 
 
 def test_a_table_sorts_from_the_keyboard(visit: Callable[..., Any], site: str) -> None:
-    page = visit(site).open(site)
+    page = visit(site).open(site + "index.html")
     page.locator("table.board th", has_text="entry").first.get_by_role("button").focus()
     page.keyboard.press("Enter")
     names = labels(page)
@@ -53,7 +53,7 @@ def test_two_clicks_lead_to_the_clip_where_two_entries_differ_most(visit: Callab
     page.get_by_role("link", name="Hear alpine/clear").click()
     assert "Choose the row" in page.locator(".pick").inner_text()
     page.get_by_role("link", name="Hear cedar/late").click()
-    page.wait_for_function("document.body.dataset.loaded")
+    until(page, "document.body.dataset.loaded")
     shown = page.locator("#clips [role=option]")
     sizes = [abs(float(t.replace("−", "-"))) for t in shown.locator("b").all_inner_texts()]
     assert sizes == sorted(sizes, reverse=True) or "no audio" in shown.last.inner_text()
@@ -81,7 +81,7 @@ def test_the_page_of_a_hostile_entry_works(visit: Callable[..., Any], site: str)
     page.wait_for_selector("h1")
     assert page.inner_text("h1").startswith(HOSTILE)
     page.get_by_role("link", name="Hear it against the unprocessed input").click()
-    page.wait_for_function("document.body.dataset.loaded")
+    until(page, "document.body.dataset.loaded")
     assert HOSTILE in page.locator("#a option:checked").inner_text()
     assert "owned" not in page.title()
 
@@ -109,7 +109,7 @@ def test_a_table_of_256_entries_sorts_at_once(visit: Callable[..., Any], tmp_pat
     run = read_run(write_run(tmp_path / "many", entrants, clips=2, audio=False), "many")
     build_site([run], tmp_path / "out", audio_bytes=0)
     base = (tmp_path / "out").as_uri() + "/"
-    page = visit(base).open(base)
+    page = visit(base).open(base + "index.html")
     rows = page.locator("table.board tbody tr").count()
     page.locator("table.board th", has_text="ESTOI").first.get_by_role("button").click()
     cells = "els => els.map(e => Number(e.children[4].dataset.v))"

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import until
+
 EARS = "r/first/DENOISING_16000HZ/ears.html"
 PAIR = "#a=1-alpine&b=2-brook"
 LOADED = "document.body.dataset.loaded"
@@ -39,7 +41,7 @@ def ears(request: pytest.FixtureRequest, visit: Callable[..., Any]) -> Any:
     """The ears page on two entries, loaded, from a disk and from a server."""
     base = request.getfixturevalue("site" if request.param == "disk" else "server")
     page = visit(base).open(base + EARS + PAIR)
-    page.wait_for_function(LOADED)
+    until(page, LOADED)
     return page
 
 
@@ -56,7 +58,7 @@ def test_switching_keeps_the_place(ears: Any) -> None:
     """The clip's place runs with the media clock of the audio, whatever is heard."""
     ears.evaluate("Ears.player.setLoop(false)")
     ears.locator("#play").click()
-    ears.wait_for_function("Ears.player.playing && Ears.player.position() > 0.05")
+    until(ears, "Ears.player.playing && Ears.player.position() > 0.05")
     both = """() => ({clock: Ears.player.context.currentTime, at: Ears.player.position(), heard: Ears.player.heard,
         sources: new Set([...Ears.player.nodes.values()].map(n => n.source)).size})"""
     before = ears.evaluate(both)
@@ -88,7 +90,7 @@ def test_every_track_is_brought_to_the_level_of_the_clean_signal(ears: Any) -> N
 
 def test_the_keyboard_plays_seeks_loops_and_changes_the_clip(ears: Any) -> None:
     ears.keyboard.press("Space")
-    ears.wait_for_function("Ears.player.playing")
+    until(ears, "Ears.player.playing")
     ears.keyboard.press("Space")
     assert not ears.evaluate("Ears.player.playing")
     ears.evaluate("Ears.player.seek(0.5)")
@@ -121,7 +123,7 @@ def test_a_drag_over_a_spectrogram_loops_that_part(ears: Any) -> None:
     assert part["from"] == pytest.approx(0.2, abs=0.02)
     assert part["to"] == pytest.approx(0.6, abs=0.02)
     ears.locator("#play").click()
-    ears.wait_for_function("Ears.player.playing")
+    until(ears, "Ears.player.playing")
     ears.wait_for_timeout(700)
     assert 0.19 <= position(ears) <= 0.61
 
@@ -137,7 +139,7 @@ def test_five_pictures_are_drawn_and_the_difference_is_not_flat(ears: Any) -> No
 
 def test_an_entry_without_audio_of_a_clip_says_so_and_the_rest_plays(visit: Callable[..., Any], server: str) -> None:
     page = visit(server).open(server + EARS + "#a=1-alpine&b=3-cedar&clip=000001")
-    page.wait_for_function(LOADED)
+    until(page, LOADED)
     assert "B: no audio of this clip was kept" in page.inner_text("#say")
     assert page.locator("#switches button").nth(3).is_disabled()
     assert not page.locator("#play").is_disabled()
@@ -156,7 +158,7 @@ def test_a_broken_clip_says_so_and_the_rest_plays(
     assert any("000002.wav" in note for note in built.notes)
     base = (tmp_path / "out").as_uri() + "/"
     page = visit(base).open(base + EARS + PAIR + "&clip=000002")
-    page.wait_for_function(LOADED)
+    until(page, LOADED)
     assert "A: this clip cannot be played" in page.inner_text("#say")
     assert page.evaluate("[...Ears.player.tracks.keys()]") == ["clean", "degraded", "B"]
 
@@ -172,7 +174,7 @@ def test_clips_beyond_the_stated_size_have_no_audio_and_say_so(
     assert built.audio_bytes <= 400_000
     base = (tmp_path / "out").as_uri() + "/"
     page = visit(base).open(base + EARS + PAIR)
-    page.wait_for_function(LOADED)
+    until(page, LOADED)
     assert page.locator("#clips small").count() == built.clips_silent
     page.locator("#clips [role=option]").last.click()
-    page.wait_for_function("document.querySelector('#say').textContent.includes('no audio')")
+    until(page, "document.querySelector('#say').textContent.includes('no audio')")

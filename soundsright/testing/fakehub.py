@@ -1,0 +1,195 @@
+"""A server on loopback that speaks the Hub's API: tree, resolve, LFS by redirect, ranges, and the faults of a test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+LFS_FROM_BYTES = 2_000
+
+
+@dataclass
+class HubRepository:
+    """One repository: its commits, each with its files."""
+
+    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    private: bool = False
+    gated: bool = False
+
+
+@dataclass
+class HubServer:
+    """What the server holds, what it should do wrong, and what it was asked.
+
+    `failing` maps a part of a path to the statuses of the next answers to it. `cut_at` ends a body after that many
+    bytes, once; `corrupt` and `extend` change the bytes of a file; `listed_as` renames a file in the tree.
+    """
+
+    url: str = ""
+    token: str = "hf_good"
+    page: int = 1_000
+    repositories: dict[str, HubRepository] = field(default_factory=dict)
+    failing: dict[str, list[int]] = field(default_factory=dict)
+    cut_at: dict[str, int] = field(default_factory=dict)
+    corrupt: set[str] = field(default_factory=set)
+    extend: set[str] = field(default_factory=set)
+    listed_as: dict[str, str] = field(default_factory=dict)
+    asked: list[tuple[str, str, str | None]] = field(default_factory=list)
+    authorizations: set[str] = field(default_factory=set)
+
+
+@contextmanager
+def served_hub() -> Iterator[HubServer]:
+    """A hub without repositories; the test fills it."""
+    hub = HubServer()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub))
+    server.daemon_threads = True
+    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, name="hub", kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def git_hash(data: bytes) -> str:
+    """How Git names a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            path = unquote(urlsplit(self.path).path)
+            hub.asked.append((self.command, path, self.headers.get("Range")))
+            if (authorization := self.headers.get("Authorization")) is not None:
+                hub.authorizations.add(authorization)
+            for part, statuses in hub.failing.items():
+                if part in path and statuses:
+                    self.refuse(statuses.pop(0), "Busy")
+                    return
+            if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", path):
+                self.tree(*match.groups())
+            elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+                self.resolve(*match.groups())
+            elif match := re.fullmatch(r"/cdn/([^/]+/[^/]+)/([^/]+)/(.+)", path):
+                repository, revision, name = match.groups()
+                self.body(hub.repositories[repository].commits[revision][name], name, {})
+            else:
+                self.refuse(404, "NotFound")
+
+        do_HEAD = do_GET
+
+        def files(self, repository: str, revision: str) -> dict[str, bytes] | None:
+            found = hub.repositories.get(repository)
+            authorized = self.headers.get("Authorization") == f"Bearer {hub.token}"
+            if "Authorization" in self.headers and not authorized:
+                self.refuse(401, "Unauthorized", "Invalid credentials in Authorization header")
+            elif found is None or (found.private and not authorized):
+                self.refuse(401 if not authorized else 404, "RepoNotFound")
+            elif found.gated and not authorized:
+                self.refuse(403, "GatedRepo")
+            elif revision not in found.commits:
+                self.refuse(404, "RevisionNotFound")
+            else:
+                return found.commits[revision]
+            return None
+
+        def tree(self, repository: str, revision: str) -> None:
+            files = self.files(repository, revision)
+            if files is None:
+                return
+            start = int(urlsplit(self.path).query.partition("cursor=")[2] or 0)
+            names = sorted(files)
+            rows = [self.row(name, files[name]) for name in names[start : start + hub.page]]
+            headers = {"Content-Type": "application/json"}
+            if start + hub.page < len(names):
+                path = f"/api/models/{repository}/tree/{revision}?recursive=True&cursor={start + hub.page}"
+                headers["Link"] = f'<{hub.url}{path}>; rel="next"'
+            self.answer(200, json.dumps(rows).encode(), headers)
+
+        def row(self, name: str, data: bytes) -> dict[str, object]:
+            row: dict[str, object] = {
+                "type": "file",
+                "path": hub.listed_as.get(name, name),
+                "size": len(data),
+                "oid": git_hash(data),
+            }
+            if len(data) >= LFS_FROM_BYTES:
+                row["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
+            return row
+
+        def resolve(self, repository: str, revision: str, name: str) -> None:
+            files = self.files(repository, revision)
+            if files is None:
+                return
+            if name not in files:
+                self.refuse(404, "EntryNotFound")
+                return
+            data = files[name]
+            headers = {"X-Repo-Commit": revision, "ETag": f'"{git_hash(data)}"'}
+            if len(data) >= LFS_FROM_BYTES:
+                headers |= {
+                    "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"',
+                    "X-Linked-Size": str(len(data)),
+                    "Location": f"{hub.url}/cdn/{repository}/{revision}/{name}",
+                }
+                self.answer(302, b"", headers)
+                return
+            self.body(data, name, headers)
+
+        def body(self, data: bytes, name: str, headers: dict[str, str]) -> None:
+            if name in hub.corrupt:
+                data = bytes([data[0] ^ 1]) + data[1:]
+            if name in hub.extend and self.command == "GET":
+                # Without a length, as a server that streams.
+                self.send_response(200)
+                for key, value in (headers | {"Connection": "close"}).items():
+                    self.send_header(key, value)
+                self.end_headers()
+                self.wfile.write(data + b"x" * 5_000_000)
+                self.close_connection = True
+                return
+            status, start = 200, 0
+            if match := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
+                status, start = 206, int(match[1])
+                headers = headers | {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
+            cut = hub.cut_at.pop(name, None) if self.command == "GET" else None
+            if cut is None:
+                self.answer(status, data[start:], headers)
+                return
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data) - start))
+            self.end_headers()
+            self.wfile.write(data[start : start + cut])
+            self.close_connection = True
+
+        def refuse(self, status: int, code: str, message: str = "") -> None:
+            headers = {"X-Error-Code": code, "X-Error-Message": message or code}
+            self.answer(status, b"{}", headers | ({"Retry-After": "0"} if status == 429 else {}))
+
+        def answer(self, status: int, data: bytes, headers: dict[str, str]) -> None:
+            self.send_response(status)
+            for key, value in headers.items():
+                self.send_header(key, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            """Tests read `hub.asked`."""
+
+    return Handler

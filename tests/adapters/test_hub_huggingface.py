@@ -1,0 +1,200 @@
+"""The Hugging Face Hub by its own library, against a server that speaks its API and fails as it does."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from soundsright.adapters.hub_folder import FolderHub
+from soundsright.adapters.hub_huggingface import HuggingFaceHub
+from soundsright.adapters.hub_huggingface_check import check_on_hub
+from soundsright.core.competition import PUBLISHED
+from soundsright.core.errors import EntryRefused, HubUnavailable, UsageError
+from soundsright.core.ports import FetchLimits
+from soundsright.core.submission import ModelRef, Submission
+from soundsright.testing.fakehub import HubRepository, HubServer, served_hub
+
+REVISION = "a" * 40
+WEIGHTS = bytes(range(256)) * 2_000
+FILES = {"Dockerfile": b"FROM scratch\n", "app/main.py": b"print()\n", "weights/model.onnx": WEIGHTS, "empty": b""}
+MODEL = ModelRef("alice", "gate", REVISION)
+TOKEN = "hf_planted_secret"
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    with served_hub() as server:
+        server.repositories["alice/gate"] = HubRepository({REVISION: dict(FILES)})
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's own pauses between tries."""
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _s: None)
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _s: None)
+
+
+def submission(model: ModelRef = MODEL) -> Submission:
+    return Submission(1, "hk", PUBLISHED[0], model, 5)
+
+
+def fetch(
+    hub: HubServer, folder: Path, *, token: str | None = None, limits: FetchLimits | None = None, **model: str
+):  # type: ignore[no-untyped-def]
+    ref = ModelRef(**({"namespace": "alice", "name": "gate", "revision": REVISION} | model))
+    return HuggingFaceHub(hub.url, folder, token=token).fetch(submission(ref), limits=limits or FetchLimits())
+
+
+def test_a_model_arrives_whole_with_the_hashes_that_any_hub_gives(hub: HubServer, tmp_path: Path) -> None:
+    fetched = fetch(hub, tmp_path / "cache")
+    assert {
+        p.relative_to(fetched.path).as_posix(): p.read_bytes() for p in fetched.path.rglob("*") if p.is_file()
+    } == FILES
+    assert fetched.checkpoint_hashes == (hashlib.sha256(WEIGHTS).hexdigest(),)
+    source = tmp_path / "source"
+    for name, data in FILES.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(data)
+    folder_hub = FolderHub(tmp_path / "hub", tmp_path / "folder-cache")
+    other = folder_hub.fetch(submission(folder_hub.publish("alice", "gate", source)), limits=FetchLimits())
+    assert fetched.content_hash == other.content_hash
+
+
+def test_fetching_again_gives_the_same_folder_and_leaves_nothing_else(hub: HubServer, tmp_path: Path) -> None:
+    assert fetch(hub, tmp_path).path == fetch(hub, tmp_path).path
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_long_tree_is_read_page_by_page(hub: HubServer, tmp_path: Path) -> None:
+    hub.page = 2
+    assert fetch(hub, tmp_path).path.is_dir()
+    assert sum("/tree/" in path for _, path, _ in hub.asked) == 2
+
+
+def test_a_body_that_is_cut_off_goes_on_where_it_was(hub: HubServer, tmp_path: Path) -> None:
+    hub.cut_at["weights/model.onnx"] = 100_000
+    assert (fetch(hub, tmp_path).path / "weights" / "model.onnx").read_bytes() == WEIGHTS
+    assert "bytes=100000-" in {wanted for _, _, wanted in hub.asked}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_hub_is_asked_again(hub: HubServer, tmp_path: Path, status: int) -> None:
+    hub.failing["/tree/"] = [status, status]
+    assert fetch(hub, tmp_path).path.is_dir()
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_hub_that_stays_away_is_never_the_miners_fault(hub: HubServer, tmp_path: Path, status: int) -> None:
+    hub.failing["/tree/"] = [status] * 50
+    with pytest.raises(HubUnavailable):
+        fetch(hub, tmp_path)
+
+
+def test_no_hub_at_all_is_unavailable(tmp_path: Path) -> None:
+    with served_hub() as gone:
+        pass
+    with pytest.raises(HubUnavailable):
+        fetch(gone, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [
+        ({"name": "missing"}, "not_found"),
+        ({"revision": "b" * 40}, "revision_not_found"),
+        ({"name": "private"}, "not_found"),
+        ({"name": "gated"}, "gated"),
+        ({"name": "hollow"}, "not_found"),
+    ],
+)
+def test_what_cannot_be_fetched_is_refused_with_its_reason(
+    hub: HubServer, tmp_path: Path, model: dict[str, str], code: str
+) -> None:
+    hub.repositories["alice/private"] = HubRepository({REVISION: dict(FILES)}, private=True)
+    hub.repositories["alice/gated"] = HubRepository({REVISION: dict(FILES)}, gated=True)
+    hub.repositories["alice/hollow"] = HubRepository({REVISION: {}})
+    with pytest.raises(EntryRefused) as caught:
+        fetch(hub, tmp_path, **model)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [(FetchLimits(max_files=3), "too_many_files"), (FetchLimits(max_bytes=100_000), "too_large")],
+)
+def test_limits_hold_before_anything_is_fetched(
+    hub: HubServer, tmp_path: Path, limits: FetchLimits, code: str
+) -> None:
+    with pytest.raises(EntryRefused) as caught:
+        fetch(hub, tmp_path, limits=limits)
+    assert caught.value.code == code
+    assert not [path for _, path, _ in hub.asked if "/resolve/" in path]
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "weights/model.onnx"])
+def test_other_bytes_than_promised_are_not_taken(hub: HubServer, tmp_path: Path, name: str) -> None:
+    hub.corrupt.add(name)
+    with pytest.raises(HubUnavailable, match="promised"):
+        fetch(hub, tmp_path)
+    hub.corrupt.clear()
+    assert (fetch(hub, tmp_path).path / name).read_bytes() == FILES[name]
+
+
+def test_a_file_that_does_not_end_is_cut_off(hub: HubServer, tmp_path: Path) -> None:
+    hub.extend.add("weights/model.onnx")
+    with pytest.raises(HubUnavailable, match="more bytes"):
+        fetch(hub, tmp_path)
+
+
+@pytest.mark.parametrize("path", ["../outside", "/etc/cron.d/x", "a/../../b", "a\\..\\b", ".cache/x", "x" * 600])
+def test_a_path_that_leads_elsewhere_is_refused(hub: HubServer, tmp_path: Path, path: str) -> None:
+    hub.listed_as["Dockerfile"] = path
+    with pytest.raises(EntryRefused) as caught:
+        fetch(hub, tmp_path / "cache")
+    assert caught.value.code == "bad_path"
+
+
+def test_a_bad_token_is_ours_to_mend_and_appears_nowhere(
+    hub: HubServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(HubUnavailable, match="HF_TOKEN") as caught:
+        fetch(hub, tmp_path, token=TOKEN)
+    assert hub.authorizations == {f"Bearer {TOKEN}"}
+    assert TOKEN not in caplog.text + str(caught.value) + "".join(map(str, tmp_path.rglob("*")))
+
+
+def test_a_good_token_opens_a_private_repository(hub: HubServer, tmp_path: Path) -> None:
+    hub.repositories["alice/gate"].private = True
+    assert fetch(hub, tmp_path, token=hub.token).path.is_dir()
+
+
+def test_without_a_token_none_is_sent(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_of_the_user")
+    fetch(hub, tmp_path)
+    assert hub.authorizations == set()
+
+
+def test_a_miner_sees_that_its_model_can_be_fetched(hub: HubServer) -> None:
+    check_on_hub(hub.url, MODEL)
+
+
+def test_a_miner_is_told_why_its_model_cannot_be_fetched(hub: HubServer) -> None:
+    hub.repositories["alice/private"] = HubRepository({REVISION: dict(FILES)}, private=True)
+    hub.repositories["alice/plain"] = HubRepository({REVISION: {"README.md": b"hello"}})
+    for model, token, told in (
+        (ModelRef("alice", "missing", REVISION), None, "no public"),
+        (ModelRef("alice", "gate", "b" * 40), None, "no public"),
+        (ModelRef("alice", "private", REVISION), hub.token, "is private"),
+        (ModelRef("alice", "plain", REVISION), None, "no Dockerfile"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            check_on_hub(hub.url, model, token=token)
+    hub.failing["/tree/"] = [503]
+    with pytest.raises(HubUnavailable):
+        check_on_hub(hub.url, MODEL)

@@ -1,0 +1,144 @@
+"""A whole private competition as separate processes: one chain, three miners, two validators, two rounds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from soundsright.adapters.http_auth import signed_headers
+from soundsright.adapters.http_auth_client import request
+from soundsright.adapters.http_auth_keys import valid_signature
+from soundsright.core.submission import commitment_digest
+from soundsright.services.feedback import FeedbackStore
+from tests.system.world import COMPETITION, HOURS_A_DAY, SECRET, World, running_world, until
+
+MINERS = {"alice": "smooth", "bob": "copy", "carol": "crash"}
+VALIDATORS = ("victor", "wanda")
+PUBLISHED = "metrics events current_models best_models competitions competition_scores scores next_competition seed"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    yield from running_world(tmp_path)
+
+
+@pytest.mark.slow
+def test_two_rounds_of_a_private_competition(world: World) -> None:
+    chain = world.start_chain()
+    for name in VALIDATORS:
+        chain.register(world.key(name).address, stake=2_000.0, permit=True)
+    models = {name: world.model(kind, name) for name, kind in MINERS.items()}
+    for name, model in models.items():
+        chain.register(world.key(name).address)
+        world.start_miner(name, model)
+    for name in VALIDATORS:
+        world.start_validator(name)
+
+    until(lambda: len(chain.commitments()) == 3, "three commitments")
+    for commitment in chain.commitments():
+        name = next(n for n in MINERS if world.key(n).address == commitment.hotkey)
+        assert commitment.digest == commitment_digest(models[name], commitment.hotkey, COMPETITION)
+    until(lambda: all((world.health(v, "/readyz") or {}).get("status") for v in VALIDATORS), "validators ready")
+
+    # First round: entries close with the next start, an hour a block; the seed follows.
+    chain.advance(2 * HOURS_A_DAY)
+    first = {v: until(partial(chain.weights, world.key(v).address), "weights", timeout_s=120) for v in VALIDATORS}
+    assert first["victor"] == first["wanda"]
+    uids = {neuron.hotkey: neuron.uid for neuron in chain.neurons()}
+    assert set(first["victor"]) <= {uids[world.key(name).address] for name in ("alice", "bob")}
+
+    stores = {
+        name: FeedbackStore(world.folder / name / "feedback", valid_signature=valid_signature) for name in MINERS
+    }
+    until(lambda: all(len(list(store.all())) == 2 for store in stores.values()), "feedback from both validators")
+    for name, store in stores.items():
+        told = list(store.all())
+        assert {kept.envelope.validator for kept in told} == {world.key(v).address for v in VALIDATORS}
+        assert {kept.feedback.hotkey for kept in told} == {world.key(name).address}
+        one, two = (kept.feedback for kept in told)
+        assert (one.seed, one.set_digest, one.rank, one.metrics) == (
+            two.seed,
+            two.set_digest,
+            two.rank,
+            two.metrics,
+        )
+        assert len(one.clips) == 6
+    (crashed, _) = stores["carol"].all()
+    assert set(crashed.feedback.failures) == {"crashed"}
+    _check_health(world)
+    _check_refusals(world)
+
+    # Second round: bob enters alice's kind of model, and has a new commitment.
+    assert world.services["bob"].stop() == 0
+    world.start_miner("bob", world.model("smooth", "bob"))
+    before = {c.hotkey: c.block for c in chain.commitments()}
+    until(
+        lambda: (
+            {c.hotkey: c.block for c in chain.commitments()}[world.key("bob").address]
+            > before[world.key("bob").address]
+        ),
+        "bob's new commitment",
+    )
+    chain.advance(HOURS_A_DAY)
+    until(
+        lambda: all(len(list(store.all())) == 4 for store in stores.values()),
+        "feedback of the second round",
+        timeout_s=120,
+    )
+    second = {name: chain.weights(world.key(name).address) for name in VALIDATORS}
+    assert second["victor"] == second["wanda"]
+    for v in VALIDATORS:
+        assert world.health(v, "/healthcheck/metrics")["data"]["competitions_judged"] == 2
+    after = {c.hotkey: c.block for c in chain.commitments()}
+    assert after[world.key("alice").address] == before[world.key("alice").address], "alice committed once"
+
+    for service in world.services.values():
+        assert service.stop() == 0, service.said()[-2_000:]
+    _check_no_secret(world)
+
+
+def _check_health(world: World) -> None:
+    for name in (*MINERS, *VALIDATORS):
+        for endpoint in PUBLISHED.split():
+            answer = world.health(name, f"/healthcheck/{endpoint}")
+            assert set(answer) == {"data", "timestamp"}, (name, endpoint, answer)
+        assert world.health(name, "/readyz")["status"] is True
+        assert "soundsright_ready" in world.health(name, "/metrics")
+        assert "/healthcheck/seed" in world.health(name, "/openapi.json")["paths"]
+    scores = world.health("victor", "/healthcheck/competition_scores")["data"]
+    assert set(scores) == {COMPETITION}
+    assert world.health("victor", "/healthcheck/seed")["data"]["sets"].keys() == {COMPETITION}
+
+
+def _check_refusals(world: World) -> None:
+    """A replayed, mis-signed, unpermitted and over-large request to a miner."""
+    url, miner = f"http://127.0.0.1:{world.ports['alice-axon']}", world.key("alice").address
+    body = b'{"schema": "soundsright.reveal/1"}'
+
+    def post(name: str, sent: bytes, *, again: bool = False, **changes: str) -> tuple[int, str]:
+        headers = (
+            signed_headers(world.key(name), method="POST", path="/reveal", body=body, receiver=miner) | changes
+        )
+        replies = [
+            request(url, "POST", "/reveal", body=sent, headers=headers, timeout_s=10) for _ in range(1 + again)
+        ]
+        return replies[-1].status, str(json.loads(replies[-1].body).get("code"))
+
+    assert post("victor", body) == (200, "None")
+    assert post("victor", body, again=True) == (401, "replayed")
+    assert post("bob", body) == (403, "no_permit")
+    assert post("victor", b'{"schema": "soundsright.reveal/2"}') == (401, "bad_signature")
+    assert post("victor", b" " * 3_000) == (413, "too_large")
+
+
+def _check_no_secret(world: World) -> None:
+    found = [
+        path.relative_to(world.folder)
+        for path in world.folder.rglob("*")
+        if path.is_file() and SECRET.encode() in path.read_bytes()
+    ]
+    assert found == []

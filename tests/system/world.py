@@ -1,0 +1,226 @@
+"""A private competition of real processes on loopback: one chain, miners, validators, each with its own folder.
+
+Time is the chain's: a block is an hour of it, and blocks are made only when a test asks for them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from soundsright.adapters.chain_http import HttpChain
+from soundsright.adapters.http_auth_client import request
+from soundsright.adapters.http_auth_keys import Hotkey
+from soundsright.adapters.hub_folder import FolderHub
+from soundsright.core.submission import ModelRef
+
+KIT = Path(__file__).parents[1] / "hostile" / "kit" / "server.py"
+SECRET = "planted-5f2c91d0e4"
+COMPETITION = "DENOISING_16000HZ"
+HOURS_A_DAY = 24
+APPS = {
+    "copy": "serve(Model())",
+    "smooth": """
+import array
+
+
+class Smooth(Model):
+    def enhanced(self):
+        return {name: self.smoothed(data) for name, data in self.files.items()}
+
+    def smoothed(self, data):
+        at = data.index(b"data") + 8
+        x = array.array("h", data[at:])
+        last = len(x) - 1
+        y = array.array("h", ((x[max(i - 1, 0)] + 2 * x[i] + x[min(i + 1, last)]) // 4 for i in range(len(x))))
+        return data[:at] + y.tobytes()
+
+
+serve(Smooth())
+""",
+    "crash": """
+import os
+
+
+class Crash(Model):
+    def enhance(self, request):
+        os._exit(3)
+
+
+serve(Crash())
+""",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(true: Callable[[], Any], what: str, *, timeout_s: float = 60.0) -> Any:
+    """Wait until the condition holds, and return its value."""
+    deadline_s = time.monotonic() + timeout_s
+    while not (found := true()):
+        assert time.monotonic() < deadline_s, f"{what}: not within {timeout_s:g} s"
+        time.sleep(0.1)
+    return found
+
+
+@dataclass
+class Service:
+    """A running command and what it said."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+@dataclass
+class World:
+    """The competition. `close` ends every process that it started."""
+
+    folder: Path
+    keys: dict[str, Hotkey] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+    url: str = ""
+
+    def key(self, name: str) -> Hotkey:
+        if name not in self.keys:
+            self.keys[name] = Hotkey.of_seed(name)
+            self.keys[name].write(self.folder / "wallets" / name / "hotkeys" / "default")
+        return self.keys[name]
+
+    def start(self, name: str, command: list[str], settings: dict[str, str]) -> Service:
+        """Start `soundsright COMMAND` with an environment of its own."""
+        self.key(name)
+        module, *arguments = command
+        code = (
+            "import sys; from soundsright.cli.main import run; "
+            f"from soundsright.cli.{module} import command; sys.exit(run(command, sys.argv[1:]))"
+        )
+        log = self.folder / f"{name}.log"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
+            "WALLET": name,
+            "WALLET_PATH": str(self.folder / "wallets"),
+            "STATE_FOLDER": str(self.folder / name),
+            "SUBTENSOR_CHAIN_ENDPOINT": self.url,
+            "SOUNDSRIGHT_POLL_S": "0.2",
+            "HEALTHCHECK_API_HOST": "127.0.0.1",
+            "OPENAI_API_KEY": SECRET,
+            "HF_TOKEN": SECRET,
+            "MODEL_HUB": str(self.folder / "hub"),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        } | settings
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-c", code, *arguments],
+                env=environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        self.services[name] = Service(name, process, log)
+        return self.services[name]
+
+    def start_chain(self) -> HttpChain:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.start(
+            "organiser",
+            ["chain", "serve", "--port", str(port), "--block-every", "0", "--block-seconds", "3600"],
+            {},
+        )
+        until(lambda: "Chain of" in self.services["organiser"].said(), "the chain answers")
+        return HttpChain(self.url, self.key("organiser"))
+
+    def model(self, kind: str, owner: str) -> ModelRef:
+        """Publish a model of that kind on the competition's hub."""
+        source = self.folder / "source" / owner / kind
+        source.mkdir(parents=True, exist_ok=True)
+        (source / "app.py").write_text(f"from server import *\n\nOWNER = {owner!r}\n{APPS[kind]}\n")
+        (source / "Dockerfile").write_text('FROM scratch\nWORKDIR /app\nCOPY . .\nCMD ["python", "app.py"]\n')
+        shutil.copy(KIT, source / "server.py")
+        return FolderHub(self.folder / "hub", self.folder / "hub-cache").publish(owner, kind, source)
+
+    def start_miner(self, name: str, model: ModelRef, **settings: str) -> Service:
+        for role in ("health", "axon"):
+            self.ports.setdefault(f"{name}-{role}", free_port())
+        return self.start(
+            name,
+            ["miner"],
+            {
+                f"{COMPETITION}_HF_MODEL_NAMESPACE": model.namespace,
+                f"{COMPETITION}_HF_MODEL_NAME": model.name,
+                f"{COMPETITION}_HF_MODEL_REVISION": model.revision,
+                "HEALTHCHECK_API_PORT": str(self.ports[f"{name}-health"]),
+                "AXON_PORT": str(self.ports[f"{name}-axon"]),
+                "AXON_EXTERNAL_IP": "127.0.0.1",
+            }
+            | settings,
+        )
+
+    def start_validator(self, name: str, *arguments: str, **settings: str) -> Service:
+        self.ports.setdefault(f"{name}-health", free_port())
+        return self.start(
+            name,
+            ["validator", *arguments],
+            {
+                "HEALTHCHECK_API_PORT": str(self.ports[f"{name}-health"]),
+                "SOUNDSRIGHT_SANDBOX": "process",
+                "SOUNDSRIGHT_COMPETITION": COMPETITION,
+                "SOUNDSRIGHT_CLIPS": "6",
+                "SOUNDSRIGHT_SLOTS": "1",
+                "SOUNDSRIGHT_WORKERS": "1",
+                "ROUND_FIRST_DAY": (datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(1)).isoformat(),
+                "ROUND_SEED_DELAY_BLOCKS": "3",
+            }
+            | settings,
+        )
+
+    def health(self, name: str, path: str) -> Any:
+        """The JSON of a service's health-check API; None while it does not answer."""
+        port = self.ports[f"{name}-health"]
+        try:
+            reply = request(f"http://127.0.0.1:{port}", "GET", path, timeout_s=10)
+        except Exception:  # noqa: BLE001 - not there yet
+            return None
+        return json.loads(reply.body) if reply.body.startswith((b"{", b"[")) else reply.body.decode()
+
+    def close(self) -> None:
+        for service in self.services.values():
+            if service.process.poll() is None:
+                service.process.kill()
+                service.process.wait(10)
+
+
+def running_world(folder: Path) -> Iterator[World]:
+    world = World(folder)
+    try:
+        yield world
+    finally:
+        world.close()
