@@ -42,6 +42,13 @@ def _chain_url(value: str) -> str:
     return value
 
 
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        raise ValueError("give an http:// or https:// address, without a user and password")
+    return value
+
+
 def _wallet_name(value: str) -> str:
     if not _WALLET_NAME.fullmatch(value):
         raise ValueError("give the name of a wallet: letters, digits, '-', '_' and '.'")
@@ -119,9 +126,12 @@ class Settings(BaseModel):
     state_folder: Annotated[Path, Field(description="Folder for everything that the service keeps.")] = Path(
         "~/.soundsright-subnet"
     )
-    model_hub: Annotated[str, Field(description="The models' hub: an address, or a folder (private).")] = (
+    hf_endpoint: Annotated[str, AfterValidator(_http_url), Field(description="Address of the models' hub.")] = (
         "https://huggingface.co"
     )
+    soundsright_hub: Annotated[
+        OptionalPath, Field(description="Folder of a private competition's models, instead of HF_ENDPOINT.")
+    ] = None
     hf_token: Annotated[OptionalSecret, Field(description="Token for private repositories on the hub.")] = None
 
     @property
@@ -210,9 +220,9 @@ class ValidatorSettings(Settings):
     cuda_directory: Annotated[
         OptionalPath, Field(description="Accepted as published; a model's image brings its own CUDA.")
     ] = None
-    use_docker: Annotated[
-        bool, Field(description="With the sandbox `docker`: Docker's engine, else Podman's.")
-    ] = False
+    use_docker: Annotated[bool, Field(description="With the sandbox `docker`: Docker's engine, else Podman's.")] = (
+        False
+    )
     soundsright_sandbox: Annotated[
         Literal["auto", "bubblewrap", "docker", "process"], Field(description="What the models run in.")
     ] = "auto"

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from soundsright.adapters.docker_engine import CONTENT_LABEL, LABEL, Engine, engine_faults
-from soundsright.adapters.dockerfile import Instruction, command_of, parse_dockerfile, read_dockerfile
-from soundsright.adapters.dockerfile_checks import dockerfile_refusals
+from soundsright.core.dockerfile import Instruction, command_of, parse_dockerfile, read_dockerfile
+from soundsright.core.dockerfile_checks import dockerfile_refusals
 from soundsright.core.errors import (
     EngineUnavailable,
     InfrastructureFault,

@@ -33,7 +33,7 @@ def check_on_hub(endpoint: str, model: ModelRef, *, token: str | None = None) ->
     try:
         files = {str(entry["path"]) for entry in json_of(reply, endpoint)}
     except (PeerUnavailable, KeyError, TypeError) as error:
-        raise HubUnavailable(f"MODEL_HUB {endpoint} answers as no hub does", "Check MODEL_HUB.") from error
+        raise HubUnavailable(f"HF_ENDPOINT {endpoint} answers as no hub does", "Check HF_ENDPOINT.") from error
     if "Dockerfile" not in files:
         raise UsageError(f"{model} has no Dockerfile at its root", "See `soundsright init-model`.")
 
@@ -46,4 +46,4 @@ def _tree(endpoint: str, model: ModelRef, token: str | None) -> Reply:
             endpoint.rstrip("/"), "GET", path, headers=headers, timeout_s=_TIMEOUT_S, max_bytes=4_000_000
         )
     except PeerUnavailable as error:
-        raise HubUnavailable(f"MODEL_HUB {endpoint} does not answer: {error.problem}", "Try again later.") from None
+        raise HubUnavailable(f"HF_ENDPOINT {endpoint} does not answer: {error.problem}", "Try again later.") from None

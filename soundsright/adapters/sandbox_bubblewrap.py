@@ -26,7 +26,6 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from soundsright.adapters.bubblewrap_command import bubblewrap_arguments, python_mounts
-from soundsright.adapters.dockerfile import protocol_of, read_dockerfile
 from soundsright.adapters.model_client import ModelClient
 from soundsright.adapters.model_files import FileClient
 from soundsright.adapters.sandbox_cgroups import make_control_group
@@ -45,6 +44,7 @@ from soundsright.adapters.sandbox_session import (
 )
 from soundsright.adapters.sandbox_supervised import Running, Spec, Supervised, private_directory
 from soundsright.adapters.seccomp import bpf_program
+from soundsright.core.dockerfile import protocol_of, read_dockerfile
 from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelFault
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.submission import FetchedModel

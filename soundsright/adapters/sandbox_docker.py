@@ -31,7 +31,6 @@ from soundsright.adapters.docker_engine import (
     owner,
 )
 from soundsright.adapters.docker_settings import container_settings
-from soundsright.adapters.dockerfile import PROTOCOL_LABEL, known_protocol
 from soundsright.adapters.gpu import Gpu, GpuPool
 from soundsright.adapters.model_client import ModelClient
 from soundsright.adapters.model_files import FileClient
@@ -41,6 +40,7 @@ from soundsright.adapters.sandbox_resources import CpuPool
 from soundsright.adapters.sandbox_session import FOLDER, INPUT, OUTPUT, SOCKET, Client, Session, loaded
 from soundsright.adapters.sandbox_supervised import private_directory
 from soundsright.adapters.seccomp import engine_profile
+from soundsright.core.dockerfile import PROTOCOL_LABEL, known_protocol
 from soundsright.core.errors import (
     EngineUnavailable,
     InfrastructureFault,

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from soundsright.adapters.dockerfile import protocol_of, read_dockerfile
 from soundsright.adapters.model_client import ModelClient
 from soundsright.adapters.model_files import FileClient
 from soundsright.adapters.sandbox_reach import connect_to
@@ -29,6 +28,7 @@ from soundsright.adapters.sandbox_session import (
     write_interpreter,
 )
 from soundsright.adapters.sandbox_supervised import Running, Spec, private_directory
+from soundsright.core.dockerfile import protocol_of, read_dockerfile
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.submission import FetchedModel
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from soundsright.adapters.dockerfile import Instruction, command_of
+from soundsright.core.dockerfile import Instruction, command_of
 from soundsright.core.errors import ModelFault
 from soundsright.core.ports import Answer, DegradedClip, SandboxLimits
 from soundsright.core.results import Timing

@@ -167,14 +167,14 @@ def advance(blocks: int, env_file: Path | None, **flags: Any) -> None:
 @command.command("publish")
 @_account_options
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--model-hub", required=True, envvar="MODEL_HUB", show_envvar=True, type=click.Path(path_type=Path))
+@click.option("--hub", required=True, envvar="SOUNDSRIGHT_HUB", show_envvar=True, type=click.Path(path_type=Path))
 @click.option("--namespace", required=True, help="Owner of the model on the hub.")
-def publish(folder: Path, model_hub: Path, namespace: str, env_file: Path | None, **flags: Any) -> None:
+def publish(folder: Path, hub: Path, namespace: str, env_file: Path | None, **flags: Any) -> None:
     """Copy the model in FOLDER to a private competition's hub, and print its revision."""
     from soundsright.adapters.hub_folder import FolderHub
 
     settings = _settings(flags, env_file)
-    model = FolderHub(model_hub.expanduser(), settings.folder / "cache").publish(namespace, folder.name, folder)
+    model = FolderHub(hub.expanduser(), settings.folder / "cache").publish(namespace, folder.name, folder)
     click.echo(str(model))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from soundsright.cli.sandboxes import chosen_sandbox, sandbox_options
 from soundsright.core.competition import Competition, competition_by_id
 from soundsright.core.errors import UsageError
 
@@ -59,8 +60,7 @@ class Request:
     entries: tuple[TrialEntry, ...]
     corpus: Path | None
     out: Path
-    sandbox: str
-    python: Path | None
+    sandbox: Sandbox
     slots: int
     workers: int
     force: bool
@@ -139,23 +139,7 @@ class Request:
     show_envvar=True,
     help="soundsright-v3, soundsright-v2, or your TOML file of competitions and rules: docs/rules.md.",
 )
-@click.option(
-    "--sandbox",
-    type=click.Choice(["auto", "bubblewrap", "process"]),
-    default="auto",
-    show_default=True,
-    envvar="SOUNDSRIGHT_SANDBOX",
-    show_envvar=True,
-    help="What the models run in.",
-)
-@click.option(
-    "--python",
-    "python",
-    type=click.Path(path_type=Path),
-    envvar="SOUNDSRIGHT_MODEL_PYTHON",
-    show_envvar=True,
-    help="Interpreter that has the models' packages. [default: this one]",
-)
+@sandbox_options
 @click.option(
     "--slots",
     default=0,
@@ -181,6 +165,9 @@ def command(
     ruleset: str,
     sandbox: str,
     python: Path | None,
+    build_network: str,
+    runtime: str | None,
+    gpus: str,
     slots: int,
     workers: int,
     force: bool,
@@ -218,8 +205,17 @@ def command(
             entries=entries,
             corpus=corpus,
             out=out if out is not None else Path("runs") / f"seed-{seed}",
-            sandbox=sandbox,
-            python=python.absolute() if python else None,
+            sandbox=chosen_sandbox(
+                sandbox,
+                python.absolute() if python else None,
+                build_network=build_network,
+                runtime=runtime,
+                gpus=gpus,
+                allow_process=True,
+                round_id=ROUND_ID,
+                # An engine would first build an image for every entry: only where it is asked for.
+                auto=("bubblewrap",),
+            ),
             slots=slots or cores,
             workers=workers or cores,
             force=force,
@@ -247,36 +243,16 @@ def run_request(request: Request) -> None:
     corpus = Corpus.open(request.corpus)
     for competition in request.competitions:
         corpus.speech_for(competition.sample_rate_hz)
-    sandbox = _sandbox(request, console)
     _claim_out(request)
     staged = _staged(request)
     with MemoryWatch() as memory:
-        outcome = _run_round(request, staged, sandbox, console)
+        outcome = _run_round(request, staged, console)
         result = tables(outcome)
         reporting = time.monotonic()
         cost = {"wall_s": reporting - started, "busy_s": dict(outcome.busy_s)}
         _write(request, outcome, result, cost, memory.peak_bytes)
     print_tables(console, result, request.metrics)
     _print_summary(console, request, outcome, time.monotonic() - started, memory.peak_bytes)
-
-
-def _sandbox(request: Request, console: Console) -> Sandbox:
-    from soundsright.adapters.sandbox_bubblewrap import BubblewrapSandbox
-    from soundsright.adapters.sandbox_process import ProcessSandbox
-
-    if request.sandbox == "process":
-        return ProcessSandbox(request.python)
-    bubblewrap = BubblewrapSandbox(request.python)
-    obstacle = bubblewrap.available()
-    if obstacle is None:
-        return bubblewrap
-    if request.sandbox == "bubblewrap":
-        raise UsageError(f"bubblewrap cannot be used: {obstacle}", "Install it, or use --sandbox process.")
-    console.print(
-        f"Models run as plain processes, with no isolation: {obstacle}. Run only models that you trust.",
-        style="yellow",
-    )
-    return ProcessSandbox(request.python)
 
 
 def _claim_out(request: Request) -> None:
@@ -362,7 +338,7 @@ def _staged(request: Request) -> Staged:
     return staged
 
 
-def _run_round(request: Request, staged: Staged, sandbox: Sandbox, console: Console) -> RoundOutcome:
+def _run_round(request: Request, staged: Staged, console: Console) -> RoundOutcome:
     from soundsright.adapters.chain_local import LocalChain, seeded_entropy
     from soundsright.adapters.clock import SystemClock
     from soundsright.adapters.hub_folder import FolderHub
@@ -393,7 +369,7 @@ def _run_round(request: Request, staged: Staged, sandbox: Sandbox, console: Cons
                 plan,
                 chain=LocalChain(out / "chain.db", entropy=seeded_entropy(request.seed)),
                 hub=FolderHub(out / "hub", out / "cache"),
-                sandbox=sandbox,
+                sandbox=request.sandbox,
                 state=state,
                 pool=pool,
                 clock=SystemClock(),

@@ -43,10 +43,9 @@ def build(*, out: Path, runs: tuple[Path, ...], audio_mib: int) -> None:
     built = build_site(read_runs(find_runs(runs)), out, audio_bytes=audio_mib << 20)
     for note in built.notes:
         click.echo(f"Note: {' '.join(note.split())}", err=True)
-    click.echo(
-        f"{built.files} files, {built.total_bytes / 1e6:.1f} MB, of which {built.audio_bytes / 1e6:.1f} MB audio of "
-        f"{built.clips_heard} clips" + (f"; {built.clips_silent} clips without audio" if built.clips_silent else "")
-    )
+    silent = f"; {built.clips_silent} clips without audio" if built.clips_silent else ""
+    audio = f"{built.audio_bytes / 1e6:.1f} MB audio of {built.clips_heard} clips{silent}"
+    click.echo(f"{built.files} files, {built.total_bytes / 1e6:.1f} MB, of which {audio}")
     click.echo(f"Open {(out / 'index.html').resolve()}")
 
 
@@ -71,9 +70,9 @@ def build(*, out: Path, runs: tuple[Path, ...], audio_mib: int) -> None:
 )
 def serve(*, runs: tuple[Path, ...], host: str, port: int) -> None:
     """Serve the leaderboard. New and changed runs appear by themselves."""
+    from soundsright.cli.serving import serve_app
     from soundsright.services.board_server import LiveSite, board_app
     from soundsright.services.runs import find_runs
-    from soundsright.cli.serving import serve_app
 
     find_runs(runs)
     serve_app(board_app(LiveSite(runs, live=False)), host, port, "Leaderboard")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 import click
 
@@ -86,14 +85,16 @@ def opened_hub(settings: Settings) -> ModelHub:
     Raises:
         UsageError: there is none.
     """
-    if urlsplit(settings.model_hub).scheme in ("http", "https"):
-        raise UsageError(f"MODEL_HUB {settings.model_hub} cannot be read", "Give the folder of a private hub.")
-    root = Path(settings.model_hub).expanduser()
-    if not root.is_dir():
-        raise UsageError(f"MODEL_HUB {settings.model_hub} is no folder", "Give the folder of a private hub.")
+    root = settings.soundsright_hub
+    if root is None:
+        from soundsright.adapters.hub_huggingface import HuggingFaceHub
+
+        return HuggingFaceHub(settings.hf_endpoint, settings.folder / "cache", token=_token(settings))
+    if not root.expanduser().is_dir():
+        raise UsageError(f"SOUNDSRIGHT_HUB {root} is no folder", "Give the folder of a private hub, or clear it.")
     from soundsright.adapters.hub_folder import FolderHub
 
-    return FolderHub(root, settings.folder / "cache")
+    return FolderHub(root.expanduser(), settings.folder / "cache")
 
 
 def check_model(settings: Settings, model: ModelRef) -> None:
@@ -101,15 +102,24 @@ def check_model(settings: Settings, model: ModelRef) -> None:
 
     Raises:
         UsageError: it has not.
+        HubUnavailable: it does not answer.
     """
-    if urlsplit(settings.model_hub).scheme in ("http", "https"):
-        raise UsageError(f"MODEL_HUB {settings.model_hub} cannot be read", "Give the folder of a private hub.")
-    folder = Path(settings.model_hub).expanduser() / model.namespace / model.name / model.revision
+    root = settings.soundsright_hub
+    if root is None:
+        from soundsright.adapters.hub_huggingface_check import check_on_hub
+
+        check_on_hub(settings.hf_endpoint, model, token=_token(settings))
+        return
+    folder = root.expanduser() / model.namespace / model.name / model.revision
     if not (folder / "Dockerfile").is_file():
         raise UsageError(
-            f"MODEL_HUB {settings.model_hub} holds no {model} with a Dockerfile",
+            f"SOUNDSRIGHT_HUB {root} holds no {model} with a Dockerfile",
             "Publish it there with `soundsright chain publish`, and give the revision that it prints.",
         )
+
+
+def _token(settings: Settings) -> str | None:
+    return settings.hf_token.get_secret_value() if settings.hf_token is not None else None
 
 
 def opened_sandbox(settings: ValidatorSettings) -> Sandbox:

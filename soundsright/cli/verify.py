@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from soundsright.cli.sandboxes import chosen_sandbox, sandbox_options
 from soundsright.core.competition import PUBLISHED, Competition, competition_by_id
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from soundsright.adapters.docker_build import BuildLimits
     from soundsright.core.ports import Sandbox
     from soundsright.core.submission import FetchedModel
     from soundsright.services.verify import Step, Verification
 
-SANDBOXES = ("auto", "bubblewrap", "docker", "process")
 _LOG_LINES = 12
 _SEED = 20_260_101
 
@@ -51,42 +50,7 @@ _SEED = 20_260_101
     show_envvar=True,
     help="Folder of recordings with a manifest. [default: datasets]",
 )
-@click.option(
-    "--sandbox",
-    type=click.Choice(SANDBOXES),
-    default="auto",
-    show_default=True,
-    envvar="SOUNDSRIGHT_SANDBOX",
-    show_envvar=True,
-    help="What the model runs in.",
-)
-@click.option(
-    "--python",
-    type=click.Path(path_type=Path),
-    envvar="SOUNDSRIGHT_MODEL_PYTHON",
-    show_envvar=True,
-    help="Interpreter that has the model's packages, where no image is built. [default: this one]",
-)
-@click.option(
-    "--build-network",
-    type=click.Choice(["none", "default"]),
-    default="default",
-    show_default=True,
-    envvar="SOUNDSRIGHT_BUILD_NETWORK",
-    show_envvar=True,
-    help="What an image's build may reach.",
-)
-@click.option(
-    "--runtime", envvar="SOUNDSRIGHT_RUNTIME", show_envvar=True, help="An engine's runtime, such as runsc (gVisor)."
-)
-@click.option(
-    "--gpus",
-    default="none",
-    show_default=True,
-    envvar="SOUNDSRIGHT_GPUS",
-    show_envvar=True,
-    help="`all`, or numbers with commas between.",
-)
+@sandbox_options
 @click.option("--trust", is_flag=True, help="Run a model from a hub with --sandbox process, which holds nothing.")
 def command(
     target: str | None,
@@ -117,10 +81,16 @@ def command(
             f"{target} is a stranger's model and the process sandbox holds nothing",
             "Use another --sandbox, or add --trust if the model is your own.",
         )
-    from soundsright.adapters.docker_build import BuildLimits
-
     with _fetched(target, hub, competition) as model:
-        chosen = _sandbox(sandbox, python, BuildLimits(network=build_network), runtime, gpus, allow_process=local)
+        chosen = chosen_sandbox(
+            sandbox,
+            python,
+            build_network=build_network,
+            runtime=runtime,
+            gpus=gpus,
+            allow_process=local,
+            round_id="verify",
+        )
         return _verified(model, competition, chosen, clips, corpus)
 
 
@@ -170,39 +140,6 @@ def _fetched(target: str, hub: Path | None, competition: Competition) -> Iterato
             own = FolderHub(hub, Path(name, "cache"))
         submission = Submission(uid=0, hotkey="verify", competition=competition, model=ref, block=0)
         yield own.fetch(submission, limits=FetchLimits())
-
-
-def _sandbox(
-    kind: str, python: Path | None, build: BuildLimits, runtime: str | None, gpus: str, *, allow_process: bool
-) -> Sandbox:
-    """The sandbox asked for, or the first that holds a stranger and can be used."""
-    from soundsright.adapters.docker_engine import Engine
-    from soundsright.adapters.gpu import GpuPool, chosen_gpus, find_gpus
-    from soundsright.adapters.sandbox_bubblewrap import BubblewrapSandbox
-    from soundsright.adapters.sandbox_docker import DockerSandbox, DockerSettings
-    from soundsright.adapters.sandbox_process import ProcessSandbox
-
-    if kind == "process":
-        return ProcessSandbox(python)
-    chosen = chosen_gpus(gpus, find_gpus() if gpus != "none" else ())
-    docker = DockerSandbox(
-        Engine(),
-        settings=DockerSettings(build=build, runtime=runtime, round_id="verify"),
-        gpus=GpuPool(chosen) if chosen else None,
-    )
-    bubblewrap = BubblewrapSandbox(python)
-    candidates: list[DockerSandbox | BubblewrapSandbox] = [bubblewrap, docker]
-    if kind != "auto":
-        candidates = [sandbox for sandbox in candidates if sandbox.name == kind]
-    obstacles = []
-    for sandbox in candidates:
-        if (obstacle := sandbox.available()) is None:
-            return sandbox
-        obstacles.append(f"{sandbox.name}: {obstacle}")
-    if kind == "auto" and allow_process:
-        click.echo(f"No isolation: {'; '.join(obstacles)}. The model runs as a plain process.", err=True)
-        return ProcessSandbox(python)
-    raise UsageError(f"No sandbox can be used ({'; '.join(obstacles)})", "Install bubblewrap or an engine.")
 
 
 def _verified(

@@ -56,7 +56,7 @@ def build_site(runs: Sequence[Run], out: Path, *, audio_bytes: int) -> Built:
 
 
 def clips_by_spread(competition: RunCompetition) -> list[str]:
-    """The clips in the order of how far the entries' scores lie apart, most first, by the first metric that pays."""
+    """The clips by how far the entries' scores lie apart, most first, under the first metric that pays."""
     metrics = competition.paid_metrics
     if not metrics:
         return list(competition.clip_ids)
@@ -72,9 +72,7 @@ def _write_audio(
     runs: Sequence[Run], writer: _Writer, limit: int, notes: list[str]
 ) -> tuple[set[tuple[str, str, str]], int]:
     """Take the clips of all competitions in turn, latest run first, while there is room."""
-    queues = [
-        [(run, c, clip) for clip in clips_by_spread(c)] for run in reversed(runs) for c in run.competitions
-    ]
+    queues = [[(run, c, clip) for clip in clips_by_spread(c)] for run in reversed(runs) for c in run.competitions]
     wanted = [one for turn in zip_longest(*queues) for one in turn if one is not None]
     kept: set[tuple[str, str, str]] = set()
     for run, c, clip in wanted:
@@ -133,7 +131,9 @@ class _Writer:
                 self._folders.add(target.parent)
             target.write_bytes(page.body)
         except OSError as error:
-            raise UsageError(f"{target} cannot be written ({error.strerror})", "Name a folder of your own.") from error
+            raise UsageError(
+                f"{target} cannot be written ({error.strerror})", "Name a folder of your own."
+            ) from error
         self._written.add(target)
         self.total_bytes += len(page.body)
 

@@ -21,17 +21,11 @@ from soundsright import __version__
 from soundsright.core.errors import UsageError
 from soundsright.ranking.statistics import RankSet
 from soundsright.services import board_stats as stats
-from soundsright.services.charts import (
-    Series,
-    condition_plot,
-    history_plot,
-    interval_plot,
-    rank_bar,
-    trade_plot,
-)
+from soundsright.services.charts import Series, history_plot, rank_bar
 from soundsright.services.plots import box_plot
-from soundsright.services.run_documents import MetricDoc
+from soundsright.services.report import competition_plots
 from soundsright.services.runs import REFERENCES, UNPROCESSED, Run, RunCompetition, RunEntry
+from soundsright.services.texts import clip_facts, digits, metric_name
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -50,7 +44,6 @@ ASSETS = {
 }
 DOWNLOADS = {"results.json": "application/json", "scores.jsonl": "application/jsonl"}
 _HTML = "text/html; charset=utf-8"
-_BOXES = 24
 
 
 @dataclass(frozen=True)
@@ -170,39 +163,6 @@ class Site:
         return self._ranks[key]
 
     def _competition(self, run: Run, c: RunCompetition) -> Page:
-        metrics = stats.metric_docs(run)
-        plots: list[str] = []
-        rows = (*c.entries[:_BOXES], c.unprocessed)
-        for name in metrics if c.clip_ids else ():
-            facts = metrics[name]
-            title = metric_name(name)
-            level = c.unprocessed.row.metrics.get(name)
-            if shown := stats.intervals(c, name):
-                plots.append(
-                    interval_plot(
-                        shown,
-                        title=f"{title}, mean",
-                        unit=facts.unit,
-                        reference=level.mean if level else None,
-                        reference_label="unprocessed input",
-                    )
-                )
-            if name in c.doc.metric_weights and (gained := stats.gains(run, c, name)):
-                plots.append(
-                    interval_plot(
-                        gained, title=f"{title}, minus unprocessed, paired", unit=facts.unit, reference=0.0
-                    )
-                )
-            if boxes := stats.boxes(c, name, rows, c.best):
-                plots.append(box_plot(boxes, title=f"{title} by clip", unit=facts.unit))
-            if name in c.paid_metrics[:1] and (points := stats.trade_points(c, name)):
-                higher = facts.direction == "higher"
-                plots.append(
-                    trade_plot(points, title=f"{title} over speed", unit=facts.unit, higher_is_better=higher)
-                )
-            if name in c.doc.metric_weights:
-                top = [e for e in c.entries if e.scores][:3]
-                plots.extend(_condition_plots(c, name, facts, (*top, c.unprocessed)))
         return self._html(
             "competition.html.j2",
             "../../../",
@@ -210,7 +170,7 @@ class Site:
             run=run,
             c=c,
             ranks=self._open_ranks(run, c),
-            plots=_marked(plots),
+            plots=_marked(list(competition_plots(run, c).values())),
             listening=[],
         )
 
@@ -224,8 +184,10 @@ class Site:
         for name in c.paid_metrics if entry.scores else ():
             facts = metrics[name]
             rows = (entry, *reversed(others))
-            plots.append(box_plot(stats.boxes(c, name, rows, entry), title=f"{metric_name(name)} by clip", unit=facts.unit))
-            plots.extend(_condition_plots(c, name, facts, rows))
+            plots.append(
+                box_plot(stats.boxes(c, name, rows, entry), title=f"{metric_name(name)} by clip", unit=facts.unit)
+            )
+            plots.extend(stats.condition_plots(c, name, facts, rows).values())
             speakers = stats.speaker_boxes(c, name, entry)
             if speakers:
                 plots.append(box_plot(speakers, title=f"{metric_name(name)} by speaker", unit=facts.unit))
@@ -321,43 +283,6 @@ class Site:
             root=root, csp=CSP, version=__version__, live=self._live, **values
         )
         return Page(re.sub(r"\n\s*\n+", "\n", text).encode(), _HTML)
-
-
-def metric_name(name: str) -> str:
-    """As papers write it.
-
-    >>> metric_name("SI_SDR"), metric_name("PESQ_WB")
-    ('SI-SDR', 'PESQ-WB')
-    """
-    return name.replace("_", "-")
-
-
-def digits(metric: MetricDoc) -> int:
-    """Decimals worth showing."""
-    return 3 if metric.unit == "index" else 2
-
-
-def clip_facts(c: RunCompetition, clip: str) -> str:
-    """What a clip is made of, in words."""
-    recipe = c.recipes[clip]
-    facts = [f"speaker {recipe.speaker}"] if recipe.speaker else []
-    if recipe.snr_db is not None:
-        facts.append(f"{recipe.noise or 'noise'} at {recipe.snr_db:.1f} dB SNR")
-    if recipe.rt60_s is not None:
-        facts.append(f"{recipe.rir or 'room'}, RT60 {recipe.rt60_s:.2f} s")
-    return ", ".join(facts)
-
-
-def _condition_plots(c: RunCompetition, name: str, facts: MetricDoc, entries: Sequence[RunEntry]) -> list[str]:
-    return [
-        condition_plot(
-            series,
-            title=f"{metric_name(name)} by {condition.title.split(',')[0].split(' ')[0]}",
-            unit=facts.unit,
-            x_title=condition.title,
-        )
-        for condition, series in stats.by_condition(c, name, entries)
-    ]
 
 
 def _over_rounds(label: str, points: Sequence[tuple[float, Any]]) -> Series:

@@ -14,10 +14,11 @@ import numpy as np
 
 from soundsright.core.results import Estimate
 from soundsright.ranking.statistics import RankSet, paired_comparison, rank_confidence_sets
-from soundsright.services.charts import Interval, Series, TradePoint
+from soundsright.services.charts import Interval, Series, TradePoint, condition_plot
 from soundsright.services.plots import Box
 from soundsright.services.run_documents import MetricDoc, RecipeDoc
 from soundsright.services.runs import Run, RunCompetition, RunEntry
+from soundsright.services.texts import metric_name
 
 RESAMPLES = 2000
 MAX_RANKED = 64
@@ -38,9 +39,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Condition:
-    """What a set was drawn over: a name for its axis, and the field of a recipe."""
+    """What a set was drawn over: its name, its axis, and the field of a recipe."""
 
-    title: str
+    name: str
+    axis: str
     field: str
 
     def of(self, recipe: RecipeDoc) -> float | None:
@@ -48,7 +50,7 @@ class Condition:
         return value
 
 
-CONDITIONS = (Condition("SNR of the input, dB", "snr_db"), Condition("RT60, s", "rt60_s"))
+CONDITIONS = (Condition("SNR", "SNR of the input, dB", "snr_db"), Condition("RT60", "RT60, s", "rt60_s"))
 
 
 def metric_docs(run: Run) -> dict[str, MetricDoc]:
@@ -89,7 +91,9 @@ def difference(
     return Difference(metric, other.label, compared.difference, compared.p_value, better)
 
 
-def boxes(competition: RunCompetition, metric: str, entries: Sequence[RunEntry], best: RunEntry | None) -> list[Box]:
+def boxes(
+    competition: RunCompetition, metric: str, entries: Sequence[RunEntry], best: RunEntry | None
+) -> list[Box]:
     """One box per entry that answered at least one clip: a row of floors would squeeze the others into a corner."""
     return [
         Box(entry.label, tuple(competition.values(entry, metric)), entry is best)
@@ -114,7 +118,9 @@ def intervals(competition: RunCompetition, metric: str) -> list[Interval]:
     for entry in competition.entries:
         estimate = entry.row.metrics.get(metric)
         if estimate is not None and sum(entry.row.failures.values()) < entry.row.clips:
-            rows.append(Interval(entry.label, estimate.mean, estimate.low, estimate.high, entry is competition.best))
+            rows.append(
+                Interval(entry.label, estimate.mean, estimate.low, estimate.high, entry is competition.best)
+            )
     return rows
 
 
@@ -162,6 +168,19 @@ def by_condition(
             series.append(Series(entry.label, xs, tuple(values[i] for i in kept)))
         found.append((condition, series))
     return found
+
+
+def condition_plots(
+    c: RunCompetition, metric: str, facts: MetricDoc, entries: Sequence[RunEntry]
+) -> dict[str, str]:
+    """One drawing for each condition that varies in the set, by name."""
+    return {
+        f"{metric}-{condition.name}": condition_plot(
+            series, title=f"{metric_name(metric)} by {condition.name}", unit=facts.unit, x_title=condition.axis
+        )
+        for condition, series in by_condition(c, metric, entries)
+        if any(one.xs for one in series)
+    }
 
 
 def _rng(competition: RunCompetition, name: str) -> np.random.Generator:

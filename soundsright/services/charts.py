@@ -1,8 +1,8 @@
 """Charts as SVG text, drawn from numbers alone: intervals, quality over speed, scores by condition, history, ranks.
 
 The same drawing serves a page, the report and a file: colours and fonts come from `web/static/plots.css`, which
-`standalone` puts inside. Marks differ in shape as well as in colour (Okabe and Ito's palette). Labels are strangers'
-text and are escaped here. Values are in their metric's unit.
+`standalone` puts inside. Marks differ in shape as well as in colour (Okabe and Ito's palette). The words of labels
+are strangers' and are escaped here. Values are in their metric's unit.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
+from itertools import pairwise
 
 from soundsright.services.plots import shortened, ticks
 
@@ -73,7 +74,9 @@ def interval_plot(
         at = scale(reference)
         parts.append(f'<line class="reference" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP_PX}" y2="{bottom}"/>')
         if reference_label:
-            parts.append(f'<text class="tick" x="8" y="{height - 6}">- - {escape(shortened(reference_label, 60))}</text>')
+            parts.append(
+                f'<text class="tick" x="8" y="{height - 6}">- - {escape(shortened(reference_label, 60))}</text>'
+            )
     for number, row in enumerate(rows):
         y = _TOP_PX + (number + 0.5) * _ROW_PX
         kind = " best" if row.emphasis else ""
@@ -113,7 +116,9 @@ def trade_plot(points: Sequence[TradePoint], *, title: str, unit: str, higher_is
         kind = " best" if point.emphasis else ""
         on = " on-front" if i in front else ""
         words = f"{point.label}: {point.score:.3g} at real-time factor {point.real_time_factor:.3g}"
-        parts.append(f'<g class="mark{kind}{on}"><title>{escape(words)}</title><circle cx="{x:.1f}" cy="{y:.1f}" r="9"/>')
+        parts.append(
+            f'<g class="mark{kind}{on}"><title>{escape(words)}</title><circle cx="{x:.1f}" cy="{y:.1f}" r="9"/>'
+        )
         parts.append(f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle">{escape(point.mark[:3])}</text></g>')
     return "".join((*parts, _title(title, unit), "</svg>"))
 
@@ -135,8 +140,7 @@ def condition_plot(series: Sequence[Series], *, title: str, unit: str, x_title: 
     """Scores by a condition of the clip: a point per clip, a line through the means of parts of equal size."""
     drawn = [one for one in series if one.xs][:SERIES]
     binned = [binned_means(one.xs, one.ys) for one in drawn]
-    body = _plane(drawn, lines=binned, title=title, unit=unit, x_title=x_title, x_names=None)
-    return body
+    return _plane(drawn, lines=binned, title=title, unit=unit, x_title=x_title, x_names=None)
 
 
 def history_plot(series: Sequence[Series], rounds: Sequence[str], *, title: str, unit: str) -> str:
@@ -158,7 +162,7 @@ def binned_means(xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, 
         return []
     cuts = [round(i * len(order) / parts) for i in range(parts + 1)]
     found = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         part = order[start:end]
         found.append((math.fsum(x for x, _ in part) / len(part), math.fsum(y for _, y in part) / len(part)))
     return found
@@ -170,11 +174,11 @@ def rank_bar(best: int, worst: int, entries: int, words: str) -> str:
     >>> 'role="img"' in rank_bar(1, 3, 10, "rank 1 to 3 of 10")
     True
     """
-    width = 72.0
+    width, text = 72.0, escape(words)
     step = width / max(1, entries)
     return (
-        f'<svg class="ranks" viewBox="0 0 {width:g} 8" role="img" aria-label="{escape(words)}"><title>{escape(words)}'
-        f'</title><rect class="track" x="0" y="3" width="{width:g}" height="2"/>'
+        f'<svg class="ranks" viewBox="0 0 {width:g} 8" role="img" aria-label="{text}"><title>{text}</title>'
+        f'<rect class="track" x="0" y="3" width="{width:g}" height="2"/>'
         f'<rect class="open" x="{(best - 1) * step:.1f}" y="1" width="{max(2.0, (worst - best + 1) * step):.1f}" '
         f'height="6" rx="2"/></svg>'
     )
@@ -249,7 +253,9 @@ def _plane(
             group.append(f'<path class="line" d="M{path}"/>')
         row = bottom + _AXIS_PX + 16 + (number + 0.5) * _LEGEND_PX
         group.append(_shape(number, _PLOT_LEFT_PX + 6, row - 4, 4.5))
-        group.append(f'<text class="label" x="{_PLOT_LEFT_PX + 18}" y="{row}">{escape(shortened(one.label, 52))}</text></g>')
+        group.append(
+            f'<text class="label" x="{_PLOT_LEFT_PX + 18}" y="{row}">{escape(shortened(one.label, 52))}</text></g>'
+        )
         parts.extend(group)
     return "".join((*parts, _title(title, unit), "</svg>"))
 
@@ -300,5 +306,7 @@ def _y_grid(scale: _Scale) -> str:
         parts.append(
             f'<line class="grid" x1="{_PLOT_LEFT_PX}" x2="{WIDTH_PX - _RIGHT_PX}" y1="{at:.1f}" y2="{at:.1f}"/>'
         )
-        parts.append(f'<text class="tick" x="{_PLOT_LEFT_PX - 5}" y="{at + 4:.1f}" text-anchor="end">{tick:g}</text>')
+        parts.append(
+            f'<text class="tick" x="{_PLOT_LEFT_PX - 5}" y="{at + 4:.1f}" text-anchor="end">{tick:g}</text>'
+        )
     return "".join(parts)

@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.core.audio import Audio
-from soundsright.metrics.registry import metric
-from soundsright.services.clipset import ClipSet, read_wav
-from soundsright.services.plots import Box, box_plot, data_uri, flac_bytes, spectrogram_png
+from soundsright.core.errors import InfrastructureFault, UsageError
+from soundsright.services import board_stats as stats
+from soundsright.services.charts import interval_plot, plot_style, trade_plot
+from soundsright.services.clipset import read_wav
+from soundsright.services.plots import box_plot, data_uri, flac_bytes, spectrogram_png
+from soundsright.services.results import RESULTS_SCHEMA, score_lines
 from soundsright.services.round import RoundOutcome
-from soundsright.services.summary import Row, Table, clip_values
+from soundsright.services.runs import Run, RunCompetition, run_from_documents
+from soundsright.services.summary import Table
+from soundsright.services.texts import clip_facts, digits, metric_name
 
 CLIPS_TO_HEAR = 3
 
@@ -37,77 +42,116 @@ class HeardClip:
 
 
 def report_html(outcome: RoundOutcome, tables: Sequence[Table], document: Mapping[str, Any], enhanced: Path) -> str:
-    """The whole page. `document` is results.json, shown as it is; `enhanced` holds the answers by entry."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
+    """The report of a round that has just ended.
 
+    `document` is results.json; `enhanced` holds the answers by entry, in the run's folder. The tables are in the
+    document already.
+    """
+    assert len(tables) == len(document["competitions"])
+    return report_html_of(run_from_documents(enhanced.parent, document, score_lines(outcome)))
+
+
+def report_html_of(run: Run) -> str:
+    """The whole page, from a finished run's files.
+
+    Raises:
+        UsageError: the run has no results, or Jinja is not installed.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise UsageError("The report needs Jinja", "pip install 'soundsright[validator]'") from error
+
+    if run.doc is None:
+        raise UsageError(f"{run.folder}: {run.problem}", "Name the folder of a finished run.")
     environment = Environment(
         loader=PackageLoader("soundsright", "web/templates"), autoescape=True, undefined=StrictUndefined
     )
-    sections = []
-    for table in tables:
-        clips = outcome.sets[table.competition.id]
-        sections.append(
-            {
-                "table": table,
-                "plots": [Markup(plot) for plot in _plots(outcome, table)],
-                "heard": [_heard(clips, table.best, clip_id, enhanced) for clip_id in _clips_to_hear(clips)],
-            }
-        )
+    environment.filters |= {"metric": metric_name, "digits": digits}
+    sections = [
+        {
+            "c": c,
+            "plots": [Markup(plot) for plot in competition_plots(run, c).values()],
+            "heard": [_heard(c, clip_id) for clip_id in _clips_to_hear(c)],
+        }
+        for c in run.competitions
+    ]
+    document = {"schema": RESULTS_SCHEMA, **run.doc.model_dump(mode="json")}
     return environment.get_template("report.html.j2").render(
-        outcome=outcome,
+        run=run,
+        doc=run.doc,
         sections=sections,
-        metrics=[metric(name) for name in outcome.plan.metrics],
-        document=document,
+        metrics=run.doc.metrics,
+        plot_style=Markup(plot_style()),
         results_json=json.dumps(document, indent=1),
     )
 
 
-def _plots(outcome: RoundOutcome, table: Table) -> list[str]:
-    competition = table.competition
-    evaluations = {e.submission.entry_id: e for e in outcome.evaluations[competition.id]}
-    plots = []
-    for name in outcome.plan.metrics:
-        floor = outcome.plan.floors[name]
-        boxes = [
-            Box(row.label, tuple(clip_values(evaluations[row.submission.entry_id], name, floor)), row is table.best)
-            for row in table.rows
-            # A row of floors would squeeze the others into a corner; the table shows it.
-            if sum(row.failures.values()) < row.clips
-        ]
-        unprocessed = outcome.unprocessed[competition.id]
-        boxes.append(Box("unprocessed input", tuple(clip_values(unprocessed, name, floor))))
-        facts = metric(name)
-        plots.append(box_plot(boxes, title=facts.title, unit=facts.unit))
+def competition_plots(run: Run, c: RunCompetition) -> dict[str, str]:
+    """A competition's drawings by name, as the pages and the report show them: empty where no clips were kept."""
+    plots: dict[str, str] = {}
+    rows = (*c.entries, c.unprocessed)
+    for name, facts in stats.metric_docs(run).items() if c.clip_ids else ():
+        title = metric_name(name)
+        paid = name in c.doc.metric_weights
+        level = c.unprocessed.row.metrics.get(name)
+        if shown := stats.intervals(c, name):
+            plots[f"{name}-mean"] = interval_plot(
+                shown,
+                title=f"{title}, mean",
+                unit=facts.unit,
+                reference=level.mean if level else None,
+                reference_label="unprocessed input",
+            )
+        if paid and (gained := stats.gains(run, c, name)):
+            plots[f"{name}-gain"] = interval_plot(
+                gained, title=f"{title}, minus unprocessed, paired", unit=facts.unit, reference=0.0
+            )
+        if boxes := stats.boxes(c, name, rows, c.best):
+            plots[f"{name}-clips"] = box_plot(boxes, title=f"{title} by clip", unit=facts.unit)
+        if name in c.paid_metrics[:1] and (points := stats.trade_points(c, name)):
+            higher = facts.direction == "higher"
+            plots[f"{name}-speed"] = trade_plot(
+                points, title=f"{title} over speed", unit=facts.unit, higher_is_better=higher
+            )
+        if paid:
+            top = [entry for entry in c.entries if entry.scores][:3]
+            plots |= stats.condition_plots(c, name, facts, (*top, c.unprocessed))
     return plots
 
 
-def _clips_to_hear(clips: ClipSet) -> tuple[str, ...]:
+def _clips_to_hear(c: RunCompetition) -> tuple[str, ...]:
     """Clips from the hardest to the easiest: lowest, middle and highest SNR, or longest to shortest RT60."""
 
     def difficulty(clip_id: str) -> float:
-        recipe = clips.recipes[clip_id]
-        snr_db, rt60_s = recipe.get("snr_db"), recipe.get("rt60_s")
-        return float(snr_db) if isinstance(snr_db, float) else -float(rt60_s) if isinstance(rt60_s, float) else 0.0
+        recipe = c.recipes[clip_id]
+        if recipe.snr_db is not None:
+            return recipe.snr_db
+        return -recipe.rt60_s if recipe.rt60_s is not None else 0.0
 
-    ordered = sorted(clips.clip_ids, key=difficulty)
+    ordered = sorted(c.clip_ids, key=difficulty)
+    if not ordered:
+        return ()
     last = len(ordered) - 1
     return tuple(dict.fromkeys(ordered[round(i * last / (CLIPS_TO_HEAR - 1))] for i in range(CLIPS_TO_HEAR)))
 
 
-def _heard(clips: ClipSet, best: Row | None, clip_id: str, enhanced: Path) -> HeardClip:
-    recipe = clips.recipes[clip_id]
-    facts = [f"speaker {recipe['speaker']}"]
-    if recipe.get("snr_db") is not None:
-        facts.append(f"noise {recipe['noise']} at {recipe['snr_db']:.1f} dB SNR")
-    if recipe.get("rt60_s") is not None:
-        facts.append(f"room {recipe['rir']}, RT60 {recipe['rt60_s']:.2f} s")
-    sounds = [_sound("clean", clips.clean(clip_id)), _sound("degraded", clips.degraded(clip_id).audio)]
-    if best is not None:
-        path = enhanced / best.submission.entry_id / f"{clip_id}.wav"
-        if path.is_file():
-            sounds.append(_sound(best.label, read_wav(path)))
-    return HeardClip(clip_id, ", ".join(facts), tuple(sounds))
+def _heard(c: RunCompetition, clip_id: str) -> HeardClip:
+    wanted = [("clean", "clean"), ("degraded", "degraded")]
+    if c.best is not None:
+        wanted.append((c.best.label, c.best.key))
+    sounds = []
+    for title, signal in wanted:
+        path = c.signal(signal, clip_id)
+        if path is None:
+            continue
+        try:
+            sounds.append(_sound(title, read_wav(path)))
+        except (InfrastructureFault, ValueError):
+            # A broken file costs its own place in the report, not the report.
+            sounds.append(Sound(f"{title}: this clip cannot be read", "", ""))
+    return HeardClip(clip_id, clip_facts(c, clip_id), tuple(sounds))
 
 
 def _sound(title: str, audio: Audio) -> Sound:

@@ -50,7 +50,7 @@ from soundsright.ranking.weights import weights_of
 from soundsright.services.clipset import ClipSet, DrawnClips, SetRequest, finish_set, start_set
 from soundsright.services.evaluation import Cancelled, Evaluator, Progress, Scored, unprocessed_results
 from soundsright.services.fingerprints import near_copy_pairs, same_tensor_pairs
-from soundsright.services.screening import EntryRules, check_fetched, screened
+from soundsright.services.screening import EntryRules, check_fetched, checked_dockerfile, screened
 
 _log = logging.getLogger(__name__)
 
@@ -269,6 +269,7 @@ class RoundService:
             try:
                 model = self._hub.fetch(submission, limits=self._plan.fetch_limits)
                 check_fetched(model, self._plan.entry_rules)
+                checked_dockerfile(model)
             except EntryRefused as refused:
                 refusal = Refusal(
                     hotkey=submission.hotkey,

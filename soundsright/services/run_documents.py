@@ -100,6 +100,7 @@ class CompetitionDoc(_Document):
     unprocessed: RowDoc
     decisions: Annotated[tuple[DecisionDoc, ...], Field(max_length=256)]
     refused: Annotated[tuple[RefusalDoc, ...], Field(max_length=MAX_ENTRIES)]
+    suspected: Annotated[tuple[RefusalDoc, ...], Field(max_length=MAX_ENTRIES)] = ()
 
 
 class RoundDoc(_Document):
@@ -200,7 +201,8 @@ def read_scores(path: Path) -> Iterator[ScoreDoc | str]:
                 if not line:
                     return
                 if len(line) > MAX_LINE_BYTES:
-                    yield f"{path.name}, line {number}: longer than {MAX_LINE_BYTES >> 10} KiB; the rest is not read"
+                    limit = f"longer than {MAX_LINE_BYTES >> 10} KiB"
+                    yield f"{path.name}, line {number}: {limit}; the rest is not read"
                     return
                 yield score_doc(line, f"{path.name}, line {number}")
     except OSError as error:
@@ -221,7 +223,9 @@ def _json(path: Path, limit: int) -> Any:
             raise UsageError(f"{path} is larger than {limit >> 20} MiB", "Name the folder of a finished run.")
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror})", "Name the folder of a finished run.") from error
+        raise UsageError(
+            f"{path} cannot be read ({error.strerror})", "Name the folder of a finished run."
+        ) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON", "Write the run anew.") from error
 

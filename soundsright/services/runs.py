@@ -35,7 +35,7 @@ _NOTES = 20
 
 @dataclass(frozen=True)
 class RunEntry:
-    """One row with its clips. `key` is safe in a path; `folder` holds the enhanced audio, None where none is kept."""
+    """One row with its clips. `key` is safe in a path; `folder` holds the enhanced audio, or is None."""
 
     key: str
     row: RowDoc
@@ -183,7 +183,9 @@ def run_from_documents(folder: Path, document: Mapping[str, Any], lines: Iterabl
     """A run from what is about to be written: results.json's object and the lines of scores.jsonl."""
     scores = [score_doc(line, "scores") for line in lines]
     kept = [score for score in scores if isinstance(score, ScoreDoc)]
-    return run_of(slug(folder.name), folder, results_doc(document), kept, [s for s in scores if isinstance(s, str)], ())
+    return run_of(
+        slug(folder.name), folder, results_doc(document), kept, [s for s in scores if isinstance(s, str)], ()
+    )
 
 
 def run_of(

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 from soundsright.core.competition import Competition
 from soundsright.core.content import files_below
-from soundsright.core.errors import EntryRefused
+from soundsright.core.dockerfile import Instruction, read_dockerfile
+from soundsright.core.dockerfile_checks import check_dockerfile
+from soundsright.core.errors import EntryRefused, ProtocolViolation
 from soundsright.core.ports import Neuron
 from soundsright.core.results import Refusal
 from soundsright.core.submission import Commitment, FetchedModel, Reveal, Submission, commitment_digest
@@ -139,3 +141,17 @@ def check_fetched(model: FetchedModel, rules: EntryRules) -> None:
         path.parent == model.path and path.stem.lower() in _LICENCE_NAMES for path in files_below(model.path)
     ):
         raise EntryRefused("no_licence", "The repository has no licence file at its root")
+
+
+def checked_dockerfile(model: FetchedModel) -> tuple[Instruction, ...]:
+    """The instructions of a model's Dockerfile, none of which asks for what an entry may not have.
+
+    Raises:
+        EntryRefused: `dockerfile`, with every refusal by its line.
+    """
+    try:
+        instructions = read_dockerfile(model.path)
+    except ProtocolViolation as fault:
+        raise EntryRefused("dockerfile", str(fault)) from fault
+    check_dockerfile((model.path / "Dockerfile").read_text(encoding="utf-8"), instructions)
+    return instructions

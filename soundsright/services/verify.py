@@ -10,17 +10,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from soundsright.adapters.dockerfile import command_of, protocol_of, read_dockerfile
-from soundsright.adapters.dockerfile_checks import check_dockerfile
 from soundsright.core.audio import Clip
 from soundsright.core.content import files_below
+from soundsright.core.dockerfile import command_of, protocol_of
 from soundsright.core.errors import EntryRefused, ModelFault, ModelTimeout
 from soundsright.core.ports import Answer, DegradedClip, Sandbox, SandboxLimits
 from soundsright.core.results import Failure, Timing
 from soundsright.core.submission import FetchedModel
 from soundsright.metrics.registry import floors, metric
 from soundsright.metrics.suite import score_clip
-from soundsright.services.screening import EntryRules, check_fetched
+from soundsright.services.screening import EntryRules, check_fetched, checked_dockerfile
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 
@@ -144,8 +143,7 @@ class _Verifying:
 
     def dockerfile(self) -> None:
         self._current = "Dockerfile"
-        instructions = read_dockerfile(self._model.path)
-        check_dockerfile((self._model.path / "Dockerfile").read_text(encoding="utf-8"), instructions)
+        instructions = checked_dockerfile(self._model)
         command, protocol = command_of(instructions), protocol_of(instructions)
         self._passed(f"runs {' '.join(command)[:80]}, speaks by {protocol}")
 

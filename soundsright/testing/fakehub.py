@@ -1,4 +1,4 @@
-"""A server on loopback that speaks the Hub's API: tree, resolve, LFS by redirect, ranges, and the faults of a test."""
+"""A server on loopback that speaks the Hub's API: tree, resolve, LFS by redirect, ranges, and a test's faults."""
 
 from __future__ import annotations
 
@@ -144,7 +144,8 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 headers |= {
                     "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"',
                     "X-Linked-Size": str(len(data)),
-                    "Location": f"{hub.url}/cdn/{repository}/{revision}/{name}",
+                    # Another host, as the Hub's own store is: the library follows it for the body only.
+                    "Location": f"{hub.url.replace('127.0.0.1', 'localhost')}/cdn/{repository}/{revision}/{name}",
                 }
                 self.answer(302, b"", headers)
                 return

@@ -132,7 +132,8 @@ def served(app: Any) -> Iterator[str]:
         thread.start()
         deadline = time.monotonic() + 20
         while not server.started:
-            assert time.monotonic() < deadline and thread.is_alive(), "the server did not start"
+            assert thread.is_alive(), "the server has ended"
+            assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.02)
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}/"

@@ -63,7 +63,8 @@ def test_two_clicks_lead_to_the_clip_where_two_entries_differ_most(visit: Callab
 
 
 @pytest.mark.parametrize(
-    "path", ["index.html", "history.html", "r/first/index.html", COMPETITION + "index.html", COMPETITION + "ears.html"]
+    "path",
+    ["index.html", "history.html", "r/first/index.html", COMPETITION + "index.html", COMPETITION + "ears.html"],
 )
 def test_a_hostile_name_is_shown_and_does_nothing(visit: Callable[..., Any], site: str, path: str) -> None:
     page = visit(site).open(site + path)
@@ -132,7 +133,9 @@ def test_a_script_that_got_in_would_not_run(browser: Any, server: str) -> None:
     page.on("console", lambda message: refusals.append(message.text))
     page.goto(server)
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"document.title=1\">')")
-    inject = "const s = document.createElement('script'); s.textContent = 'document.title=2'; document.body.append(s)"
+    inject = (
+        "const s = document.createElement('script'); s.textContent = 'document.title=2'; document.body.append(s)"
+    )
     page.evaluate(inject)
     page.wait_for_timeout(200)
     assert page.title() not in ("1", "2")

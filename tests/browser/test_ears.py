@@ -21,7 +21,11 @@ RENDER = """async () => {
   let x = 1;
   for (let i = 0; i < n; i++) { x = (x * 16807) % 2147483647; noise[i] = x / 2147483647 - .5; }
   const offline = new OfflineAudioContext(1, n, rate);
-  const buffer = (sign) => { const b = new AudioBuffer({length: n, sampleRate: rate}); b.copyToChannel(noise.map(v => sign * v), 0); return b; };
+  const buffer = (sign) => {
+    const made = new AudioBuffer({length: n, sampleRate: rate});
+    made.copyToChannel(noise.map(v => sign * v), 0);
+    return made;
+  };
   const tracks = new Map([["A", buffer(1)], ["B", buffer(-1)]]), gains = new Map([["A", 1], ["B", 1]]);
   const nodes = Player.graph(offline, tracks, {heard: "A", gains, when: 0, offset: 0, loop: LOOP});
   nodes.get("A").gain.gain.setValueAtTime(0, .5);
@@ -137,7 +141,9 @@ def test_five_pictures_are_drawn_and_the_difference_is_not_flat(ears: Any) -> No
     assert min(drawn) > 20
 
 
-def test_an_entry_without_audio_of_a_clip_says_so_and_the_rest_plays(visit: Callable[..., Any], server: str) -> None:
+def test_an_entry_without_audio_of_a_clip_says_so_and_the_rest_plays(
+    visit: Callable[..., Any], server: str
+) -> None:
     page = visit(server).open(server + EARS + "#a=1-alpine&b=3-cedar&clip=000001")
     until(page, LOADED)
     assert "B: no audio of this clip was kept" in page.inner_text("#say")

@@ -131,7 +131,7 @@ class World:
             "HEALTHCHECK_API_HOST": "127.0.0.1",
             "OPENAI_API_KEY": SECRET,
             "HF_TOKEN": SECRET,
-            "MODEL_HUB": str(self.folder / "hub"),
+            "SOUNDSRIGHT_HUB": str(self.folder / "hub"),
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         } | settings

@@ -1,4 +1,4 @@
-"""Runs made of numbers and short tones, as `soundsright compete` leaves them: for the pages, without a competition."""
+"""Runs made of numbers and short tones, as a competition leaves them: for tests of the pages."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def _competition(
         "set_digest": "ef" * 32,
         "entries": rows,
         "unprocessed": {
-            **{key: None for key in ("rank", "hotkey", "uid", "model", "block")},
+            **dict.fromkeys(("rank", "hotkey", "uid", "model", "block")),
             "entry": "unprocessed input",
             "share": 0.0,
             "metrics": {name: _estimate(v) for name, v in baseline.items()},

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.dockerfile import command_of, parse_dockerfile, protocol_of, read_dockerfile
-from soundsright.adapters.dockerfile_checks import check_dockerfile, dockerfile_refusals
+from soundsright.core.dockerfile import command_of, parse_dockerfile, protocol_of, read_dockerfile
+from soundsright.core.dockerfile_checks import check_dockerfile, dockerfile_refusals
 from soundsright.core.errors import EntryRefused, ProtocolViolation
 
 TEMPLATE = Path(__file__).parents[2] / "models" / "template"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from soundsright.adapters.dockerfile import Instruction
+from soundsright.core.dockerfile import Instruction
 from soundsright.core.errors import EntryRefused
 
 _SYNTAX = re.compile(r"#\s*syntax\s*=", re.IGNORECASE)
@@ -40,7 +40,7 @@ class DockerfileRefusal:
 def dockerfile_refusals(text: str, instructions: tuple[Instruction, ...]) -> tuple[DockerfileRefusal, ...]:
     """Everything in a Dockerfile that is refused, in the order of its lines.
 
-    >>> from soundsright.adapters.dockerfile import parse_dockerfile
+    >>> from soundsright.core.dockerfile import parse_dockerfile
     >>> text = "FROM base\\nADD https://example.org/x /x"
     >>> [str(r) for r in dockerfile_refusals(text, parse_dockerfile(text))]
     ['Dockerfile line 2: ADD from an address; put the file into the repository and COPY it']

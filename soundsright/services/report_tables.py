@@ -1,0 +1,227 @@
+"""A run as tables for a paper or a program: Markdown, LaTeX, CSV.
+
+Scores in their metric's unit as mean and half the 95 % interval; shares in percent of the emission. Names are the
+text of strangers: each format escapes them in its own way.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+
+from soundsright.core.errors import UsageError
+from soundsright.metrics.registry import metric
+from soundsright.services.run_documents import MetricDoc, ResultsDoc
+from soundsright.services.runs import Run, RunCompetition, RunEntry
+from soundsright.services.texts import digits, metric_name, set_facts
+
+CSV_COLUMNS = (
+    "round", "competition", "rank", "entry", "hotkey", "uid", "model", "block", "share_percent", "metric", "unit",
+    "mean", "low", "high", "n", "clips", "failed_clips", "real_time_factor", "load_s", "peak_memory_bytes",
+    "set_seed", "set_digest", "ruleset",
+)  # fmt: skip
+_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+!|~"} | {"\n": " ", "\r": " "})
+_TEX = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "\n": " ", "\r": " "}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
+)
+
+
+def report_csv(run: Run) -> str:
+    """One line per competition, entry and metric; the unprocessed input has no rank.
+
+    Raises:
+        UsageError: the run has no results.
+    """
+    doc = _doc(run)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for c in run.competitions:
+        for entry in c.rows:
+            row = entry.row
+            for name, e in row.metrics.items():
+                line = (
+                    doc.round.id, c.doc.id, row.rank, row.entry, row.hotkey, row.uid, row.model, row.block, row.share,
+                    name, doc.metrics[name].unit if name in doc.metrics else "", e.mean, e.low, e.high, e.n, row.clips,
+                    sum(row.failures.values()), row.timing.real_time_factor, row.timing.load_s,
+                    row.timing.peak_memory_bytes, c.doc.seed, c.doc.set_digest, doc.round.ruleset,
+                )  # fmt: skip
+                writer.writerow([_cell(value) for value in line])
+    return out.getvalue()
+
+
+def report_markdown(run: Run) -> str:
+    """The round with its recipe, decisions, versions and the sources of its metrics.
+
+    Raises:
+        UsageError: the run has no results.
+    """
+    doc = _doc(run)
+    lines = [
+        f"# Round {markdown_text(doc.round.id)}",
+        "",
+        *(f"- {fact}" for fact in _provenance(doc, markdown_text)),
+    ]
+    for c in run.competitions:
+        lines += ["", f"## {markdown_text(c.doc.title)}", "", f"{_recipe(c)}.", ""]
+        head = ["#", "entry", *(_heading(c, name, m) for name, m in doc.metrics.items()), "RTF", "share %"]
+        lines.append("| " + " | ".join(head) + " |")
+        lines.append("| ---: | :--- |" + " ---: |" * (len(head) - 2))
+        best = _best(c, doc)
+        for entry in c.rows:
+            cells = [_rank(entry), markdown_text(entry.label)]
+            for name, m in doc.metrics.items():
+                mean, half = _score(entry, name, m)
+                text = f"{mean} ± {half}" if half else mean
+                cells.append(f"**{text}**" if best.get(name) is entry else text)
+            lines.append("| " + " | ".join([*cells, _rtf(entry), _share(c, entry)]) + " |")
+        lines += ["", "\\* pays a prize; bold: the best mean.", ""]
+        lines += [f"- {markdown_text(d.sentence)}" for d in c.doc.decisions]
+        lines += [
+            f"- Refused: {markdown_text(r.entry)}: {markdown_text(r.sentence)} ({markdown_text(r.code)})."
+            for r in c.doc.refused
+        ]
+        lines += [
+            f"- {markdown_text(e.label)}: {markdown_text(e.failure_note)}." for e in c.entries if e.row.failures
+        ]
+    lines += ["", "## Metrics", ""]
+    lines += [f"- {metric_name(name)}: {m.title}. {_source(name)}." for name, m in doc.metrics.items()]
+    return "\n".join(lines) + "\n"
+
+
+def report_tex(run: Run) -> str:
+    r"""One `table` per competition, with the `booktabs` package, and a list of the metrics' sources.
+
+    Raises:
+        UsageError: the run has no results.
+    """
+    doc = _doc(run)
+    lines = [r"% Needs \usepackage{booktabs}.", *(f"% {fact}" for fact in _provenance(doc, _comment))]
+    for c in run.competitions:
+        best = _best(c, doc)
+        columns = "rl" + "r" * (len(doc.metrics) + 2)
+        heads = " & ".join(tex_text(_heading(c, name, m)) for name, m in doc.metrics.items())
+        lines += [
+            "",
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{tex_text(c.doc.title)}: {tex_text(_recipe(c))}. Mean and half the 95\,\% interval; best mean "
+            r"bold; * pays a prize; a failed clip scores the metric's floor.}",
+            rf"\label{{tab:{c.doc.id.lower().replace('_', '-')}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            rf"\# & Entry & {heads} & RTF & Share\,\% \\",
+            r"\midrule",
+        ]
+        for entry in c.rows:
+            if entry is c.unprocessed:
+                lines.append(r"\midrule")
+            cells = [_rank(entry), tex_text(entry.label)]
+            for name, m in doc.metrics.items():
+                mean, half = _score(entry, name, m)
+                number = rf"\mathbf{{{mean}}}" if best.get(name) is entry else mean
+                cells.append(rf"${number} \pm {half}$" if half else "--")
+            cells += [_rtf(entry).replace("–", "--"), _share(c, entry).replace("–", "--")]
+            lines.append(" & ".join(cells) + r" \\")
+        lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    lines += ["", r"\begin{description}"]
+    lines += [rf"\item[{tex_text(metric_name(name))}] {tex_text(_source(name))}." for name in doc.metrics]
+    return "\n".join([*lines, r"\end{description}"]) + "\n"
+
+
+def markdown_text(text: str) -> str:
+    r"""A stranger's text that Markdown shows as it is.
+
+    >>> print(markdown_text("<b>|x"))
+    \<b\>\|x
+    """
+    return text.translate(_MARKDOWN)
+
+
+def tex_text(text: str) -> str:
+    r"""A stranger's text that LaTeX sets as it is; what is not ASCII is named by its number.
+
+    >>> print(tex_text("a_b & \\input{x}"))
+    a\_b \& \textbackslash{}input\{x\}
+    """
+    return "".join(c if c.isascii() else f"[U+{ord(c):04X}]" for c in text).translate(_TEX)
+
+
+def _doc(run: Run) -> ResultsDoc:
+    if run.doc is None:
+        raise UsageError(f"{run.folder}: {run.problem}", "Name the folder of a finished run.")
+    return run.doc
+
+
+def _cell(value: object) -> object:
+    """A cell that no spreadsheet takes for a formula."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return "" if value is None else value
+
+
+def _comment(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _provenance(doc: ResultsDoc, shown: Callable[[str], str]) -> list[str]:
+    r = doc.round
+    return [
+        f"Round {shown(r.id)}: {r.clips} clips per competition, seeded by block {r.seed_block}, "
+        f"{shown(r.seed_block_hash)}; entries closed with block {r.entries_close_block}.",
+        f"Rules: {shown(r.ruleset)}, {shown(r.ruleset_digest)}.",
+        "Versions: " + ", ".join(f"{shown(name)} {shown(v)}" for name, v in doc.versions.items()) + ".",
+    ]
+
+
+def _recipe(c: RunCompetition) -> str:
+    drawn = set_facts(c) if c.recipes else "no clips kept"
+    return f"{drawn}; seed {c.doc.seed}, set {c.doc.set_digest[:16]}"
+
+
+def _heading(c: RunCompetition, name: str, m: MetricDoc) -> str:
+    unit = " dB" if m.unit == "dB" else ""
+    return f"{metric_name(name)}{unit}{'*' if name in c.doc.metric_weights else ''}"
+
+
+def _best(c: RunCompetition, doc: ResultsDoc) -> dict[str, RunEntry]:
+    """The entry with the best mean of each metric."""
+    found: dict[str, RunEntry] = {}
+    for name, m in doc.metrics.items():
+        sign = 1.0 if m.direction == "higher" else -1.0
+        measured: Sequence[RunEntry] = [entry for entry in c.entries if name in entry.row.metrics]
+        if measured:
+            found[name] = max(measured, key=lambda e, n=name, s=sign: s * e.row.metrics[n].mean)  # type: ignore[misc]
+    return found
+
+
+def _score(entry: RunEntry, name: str, m: MetricDoc) -> tuple[str, str]:
+    """The mean and half its interval; a dash and nothing where it was not measured."""
+    estimate = entry.row.metrics.get(name)
+    if estimate is None:
+        return "–", ""
+    places = digits(m)
+    return f"{estimate.mean:.{places}f}", f"{(estimate.high - estimate.low) / 2:.{places}f}"
+
+
+def _rank(entry: RunEntry) -> str:
+    return "" if entry.row.rank is None else str(entry.row.rank)
+
+
+def _rtf(entry: RunEntry) -> str:
+    factor = entry.row.timing.real_time_factor
+    return "–" if factor is None else f"{factor:.3f}"
+
+
+def _share(c: RunCompetition, entry: RunEntry) -> str:
+    return "–" if entry is c.unprocessed else f"{entry.row.share:.2f}"
+
+
+def _source(name: str) -> str:
+    try:
+        return metric(name).source
+    except UsageError:
+        return "A metric of another package"

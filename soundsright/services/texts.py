@@ -1,0 +1,46 @@
+"""How pages and reports word a run: names of metrics, decimals, what a clip is made of."""
+
+from __future__ import annotations
+
+from soundsright.services.run_documents import MetricDoc
+from soundsright.services.runs import RunCompetition
+
+
+def metric_name(name: str) -> str:
+    """As papers write it.
+
+    >>> metric_name("SI_SDR"), metric_name("PESQ_WB")
+    ('SI-SDR', 'PESQ-WB')
+    """
+    return name.replace("_", "-")
+
+
+def digits(metric: MetricDoc) -> int:
+    """Decimals worth showing."""
+    return 3 if metric.unit == "index" else 2
+
+
+def clip_facts(c: RunCompetition, clip: str) -> str:
+    """What a clip is made of, in words."""
+    recipe = c.recipes[clip]
+    facts = [f"speaker {recipe.speaker}"] if recipe.speaker else []
+    if recipe.snr_db is not None:
+        facts.append(f"{recipe.noise or 'noise'} at {recipe.snr_db:.1f} dB SNR")
+    if recipe.rt60_s is not None:
+        facts.append(f"{recipe.rir or 'room'}, RT60 {recipe.rt60_s:.2f} s")
+    return ", ".join(facts)
+
+
+def set_facts(c: RunCompetition) -> str:
+    """What a set was drawn over, in one sentence's words."""
+    recipes = list(c.recipes.values())
+    facts = [f"{len(recipes)} clips", f"{len({r.speaker for r in recipes if r.speaker})} speakers"]
+    snrs = [r.snr_db for r in recipes if r.snr_db is not None]
+    if snrs:
+        noises = len({r.noise for r in recipes if r.noise})
+        facts.append(f"{noises} noises at {min(snrs):.1f} to {max(snrs):.1f} dB SNR")
+    times = [r.rt60_s for r in recipes if r.rt60_s is not None]
+    if times:
+        rooms = len({r.rir for r in recipes if r.rir})
+        facts.append(f"{rooms} rooms with RT60 {min(times):.2f} to {max(times):.2f} s")
+    return ", ".join(facts)

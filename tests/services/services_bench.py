@@ -1,0 +1,65 @@
+"""Accounts, a chain in a file, and the documents that miner and validator exchange: what their tests share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from soundsright.adapters.chain_local import LocalChain
+from soundsright.adapters.http_auth_keys import Hotkey, valid_signature
+from soundsright.core.competition import PUBLISHED
+from soundsright.core.submission import ModelRef
+from soundsright.services.api_state import Health
+from soundsright.services.feedback import FeedbackStore
+from soundsright.services.miner import Entry, MinerService
+from soundsright.testing import VirtualClock
+
+ALICE, BOB, VICTOR, POOR = (Hotkey.of_seed(name) for name in ("alice", "bob", "victor", "poor"))
+MODEL = ModelRef("alice", "gate", "a" * 40)
+ENTRY = Entry(ALICE, PUBLISHED[0], MODEL)
+
+
+def chain_with_validators(folder: Path) -> LocalChain:
+    """Alice is registered, victor may be answered, poor has a permit and little stake."""
+    chain = LocalChain(folder / "chain.db", block_s=3_600.0)
+    chain.register(ALICE.address)
+    chain.register(VICTOR.address, stake=2_000.0, permit=True)
+    chain.register(POOR.address, stake=5.0, permit=True)
+    return chain
+
+
+def miner_on(chain: Any, folder: Path, clock: VirtualClock | None = None, **options: Any) -> MinerService:
+    clock = clock or VirtualClock(1e9)
+    asked = {"min_stake": 1_000.0, "poll_s": 1.0, "health": Health(clock)} | options
+    store = FeedbackStore(folder / "feedback", valid_signature=valid_signature)
+    return MinerService(ENTRY, chain=chain, clock=clock, store=store, valid_signature=valid_signature, **asked)
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """A feedback as `services.results` writes it."""
+    estimate = {"mean": 2.5, "low": 2.4, "high": 2.6, "n": 2}
+    return {
+        "schema": "soundsright.feedback/1",
+        "round": "2026-01-02",
+        "competition": "DENOISING_16000HZ",
+        "seed": 2**63 + 1,
+        "set_digest": "ab" * 32,
+        "hotkey": ALICE.address,
+        "uid": 0,
+        "refusal": None,
+        "rank": 1,
+        "share": 6.0,
+        "metrics": {"PESQ_WB": estimate},
+        "unprocessed": {"PESQ_WB": estimate},
+        "best": {"entry": "alice/gate", "rank": 1, "share": 6.0, "metrics": {"PESQ_WB": estimate}, "clips": 2},
+        "clips": [
+            {"id": "c0", "scores": {"PESQ_WB": 2.5}, "failure": None},
+            {"id": "c1", "scores": None, "failure": {"code": "length", "detail": "too short"}},
+        ],
+        "timing": {"load_s": 1.0, "real_time_factor": 0.1, "peak_memory_bytes": 10_000_000},
+    } | changes
+
+
+def json_bytes(value: object) -> bytes:
+    return json.dumps(value).encode()

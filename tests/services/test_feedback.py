@@ -1,0 +1,148 @@
+"""Feedback: it verifies later, what was changed does not, and a hook can neither harm nor hold up the miner."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from soundsright.adapters.http_auth_keys import valid_signature
+from soundsright.cli.feedback import command
+from soundsright.core.errors import RequestRefused, UsageError
+from soundsright.services import feedback
+from soundsright.services.api_state import Health
+from soundsright.services.feedback import FeedbackStore, envelope_of, opened, read_feedback
+from soundsright.services.feedback_hook import HookRunner, hook_command
+from soundsright.testing import VirtualClock
+from tests.services.services_bench import ALICE, VICTOR, document
+
+
+def stored(folder: Path, **changes: object) -> Path:
+    raw = envelope_of(document(**changes), VICTOR).encode()
+    store = FeedbackStore(folder / "feedback", valid_signature=valid_signature)
+    return store.keep(raw, *opened(raw, valid_signature=valid_signature))[0]
+
+
+def test_a_stored_file_verifies_and_tells_its_signer(tmp_path: Path) -> None:
+    kept = read_feedback(stored(tmp_path), valid_signature=valid_signature)
+    assert kept.envelope.validator == VICTOR.address
+    assert (kept.feedback.rank, kept.feedback.hotkey) == (1, ALICE.address)
+    assert kept.feedback.seed == 2**63 + 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('\\"rank\\":1', '\\"rank\\":2'), (VICTOR.address, ALICE.address), ("0x", "0y")]
+)
+def test_what_was_changed_after_it_was_signed_does_not_verify(tmp_path: Path, old: str, new: str) -> None:
+    path = stored(tmp_path)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(UsageError, match=path.name):
+        read_feedback(path, valid_signature=valid_signature)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"{}", b"\xff\xfe", b"[" * 50_000, b'{"schema": "soundsright.feedback-envelope/1"}']
+)
+def test_what_is_no_envelope_is_refused(raw: bytes) -> None:
+    with pytest.raises(RequestRefused) as caught:
+        opened(raw, valid_signature=valid_signature)
+    assert caught.value.code == "malformed"
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1e999"])
+def test_a_score_that_is_no_number_is_refused(value: str) -> None:
+    text = json.dumps(document()).replace("2.5", value)
+    signature = VICTOR.sign(feedback.signed_message(text)).hex()
+    raw = json.dumps(
+        {
+            "schema": feedback.ENVELOPE_SCHEMA,
+            "validator": VICTOR.address,
+            "signature": f"0x{signature}",
+            "document": text,
+        }
+    )
+    with pytest.raises(RequestRefused):
+        opened(raw.encode(), valid_signature=valid_signature)
+
+
+def test_the_oldest_go_where_there_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feedback, "MAX_KEPT", 3)
+    for day in range(1, 6):
+        stored(tmp_path, round=f"2026-01-0{day}")
+    names = sorted(path.name[:10] for path in (tmp_path / "feedback").iterdir())
+    assert names == ["2026-01-03", "2026-01-04", "2026-01-05"]
+
+
+def test_the_command_lists_shows_and_verifies(tmp_path: Path) -> None:
+    path = stored(tmp_path)
+    stored(tmp_path, round="2026-01-03", refusal={"code": "too_late", "sentence": "After the close"}, rank=None)
+    run = CliRunner().invoke
+    folder = ["--state-folder", str(tmp_path)]
+    listed = run(command, ["list", *folder]).output
+    assert "rank 1, 6.00 %" in listed
+    assert "refused: too_late" in listed
+    shown = run(command, ["show", *folder, str(path), "--clips"]).output
+    assert "signature verified" in shown
+    assert "c1          length" in shown
+    assert json.loads(run(command, ["show", *folder, str(path), "--json"]).output) == document()
+    assert VICTOR.address in run(command, ["verify", str(path)]).output
+    path.write_text("{}")
+    assert isinstance(run(command, ["verify", str(path)]).exception, UsageError)
+    assert "2026-01-02" not in run(command, ["list", *folder]).output
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+def test_a_hook_that_is_a_function_gets_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_hook.py").write_text(
+        "import os, pathlib\n"
+        "def tune(feedback):\n"
+        "    pathlib.Path('got').write_text(f\"{feedback['rank']} {os.environ.get('OPENAI_API_KEY')}\")\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "planted")
+    health = Health(VirtualClock())
+    HookRunner("my_hook:tune", health)(stored(tmp_path))
+    wait_for(lambda: bool(health.events()["success"]))
+    assert (tmp_path / "got").read_text() == "1 None"
+
+
+def test_a_hook_that_is_a_command_gets_the_file(tmp_path: Path) -> None:
+    health = Health(VirtualClock())
+    path = stored(tmp_path)
+    out = tmp_path / "out"
+    code = f"import sys, pathlib; pathlib.Path({str(out)!r}).write_text(sys.argv[-1])"
+    HookRunner(f'{sys.executable} -c "{code}"', health)(path)
+    wait_for(lambda: bool(health.events()["success"]))
+    assert out.read_text() == str(path)
+
+
+@pytest.mark.parametrize(
+    ("hook", "told"),
+    [("nosuchmodule:f", "nosuchmodule"), ("/no/such/program", "No such file"), ("sleep 60", "timed out")],
+)
+def test_a_hook_that_fails_or_hangs_is_told_and_the_next_one_runs(tmp_path: Path, hook: str, told: str) -> None:
+    health = Health(VirtualClock())
+    runner = HookRunner(hook, health, timeout_s=3)
+    for _ in range(2):
+        runner(tmp_path / "x.json")
+    wait_for(lambda: len(health.events()["error"]) == 2)
+    assert told in health.events()["error"][0]["message"]
+
+
+@pytest.mark.parametrize("hook", ["", "   ", "say 'open"])
+def test_a_hook_that_is_nothing_is_named(hook: str) -> None:
+    with pytest.raises(UsageError, match="FEEDBACK_HOOK"):
+        hook_command(hook)

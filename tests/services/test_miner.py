@@ -1,0 +1,195 @@
+"""A miner: when it commits, whom it answers, what it takes."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundsright.adapters.chain_local import LocalChain
+from soundsright.core.errors import ChainUnavailable, InfrastructureFault, RequestRefused, UsageError
+from soundsright.core.ports import TxResult
+from soundsright.services.api_state import Health
+from soundsright.services.feedback import envelope_of
+from soundsright.testing import VirtualClock
+from tests.services.services_bench import (
+    ALICE,
+    BOB,
+    ENTRY,
+    POOR,
+    VICTOR,
+    chain_with_validators,
+    document,
+    miner_on,
+)
+
+
+class Shaky:
+    """A chain whose methods misbehave as a test plans: an error to raise, or a result instead of the effect."""
+
+    def __init__(self, chain: LocalChain) -> None:
+        self._chain = chain
+        self.planned: dict[str, list[Any]] = {}
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._chain, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append(name)
+            if plans := self.planned.get(name):
+                plan = plans.pop(0)
+                if isinstance(plan, Exception):
+                    raise plan
+                if callable(plan):
+                    return plan(found, *args, **kwargs)
+                return plan
+            return found(*args, **kwargs)
+
+        return call
+
+
+def test_it_commits_once_and_not_again(tmp_path: Path) -> None:
+    chain = chain_with_validators(tmp_path)
+    for _ in range(2):
+        miner = miner_on(chain, tmp_path)
+        miner.tick()
+        miner.tick()
+    (commitment,) = chain.commitments()
+    assert (commitment.hotkey, commitment.digest) == (ALICE.address, ENTRY.digest)
+    assert chain.head().number == commitment.block
+
+
+def test_another_model_is_another_commitment(tmp_path: Path) -> None:
+    chain = chain_with_validators(tmp_path)
+    chain.publish(ALICE.address, "0" * 64)
+    miner_on(chain, tmp_path).tick()
+    assert [c.digest for c in chain.commitments()] == [ENTRY.digest]
+
+
+def test_its_endpoint_is_published_where_it_changed(tmp_path: Path) -> None:
+    chain = chain_with_validators(tmp_path)
+    miner_on(chain, tmp_path, endpoint="10.0.0.1:6001").tick()
+    head = chain.head()
+    miner_on(chain, tmp_path, endpoint="10.0.0.1:6001").tick()
+    assert chain.head() == head
+    assert chain.neurons()[0].endpoint == "10.0.0.1:6001"
+
+
+def test_a_write_without_answer_that_landed_is_not_made_again(tmp_path: Path) -> None:
+    chain = Shaky(chain_with_validators(tmp_path))
+
+    def lands_in_silence(publish: Any, *args: Any) -> TxResult:
+        publish(*args)
+        return TxResult(False, "no_answer", unknown=True, retryable=True)
+
+    chain.planned["publish"] = [lands_in_silence]
+    miner_on(chain, tmp_path).tick()
+    assert chain.calls.count("publish") == 1
+    assert [c.digest for c in chain.commitments()] == [ENTRY.digest]
+
+
+def test_a_write_that_never_lands_is_given_up_and_made_again_later(tmp_path: Path) -> None:
+    chain = Shaky(chain_with_validators(tmp_path))
+    chain.planned["publish"] = [TxResult(False, "no_answer", unknown=True)]
+    miner = miner_on(chain, tmp_path)
+    with pytest.raises(InfrastructureFault, match="not on the chain"):
+        miner.tick()
+    miner.tick()
+    assert chain.calls.count("publish") == 2
+    assert [c.digest for c in chain.commitments()] == [ENTRY.digest]
+
+
+def test_a_refused_commitment_says_why(tmp_path: Path) -> None:
+    chain = Shaky(chain_with_validators(tmp_path))
+    chain.planned["publish"] = [TxResult(False, "quota", "too many commitments in this epoch")]
+    with pytest.raises(UsageError, match="too many commitments"):
+        miner_on(chain, tmp_path).tick()
+
+
+def test_an_unregistered_hotkey_is_named_before_the_start(tmp_path: Path) -> None:
+    chain = LocalChain(tmp_path / "chain.db")
+    with pytest.raises(UsageError, match="HOTKEY.*not registered"):
+        miner_on(chain, tmp_path).check()
+
+
+def test_a_chain_that_goes_away_is_waited_for_and_said_to_be_missing(tmp_path: Path) -> None:
+    chain = Shaky(chain_with_validators(tmp_path))
+    chain.planned["snapshot"] = [ChainUnavailable("gone")] * 3
+    clock = VirtualClock(1e9)
+    health = Health(clock)
+    miner = miner_on(chain, tmp_path, clock, health=health, poll_s=0.01)
+    stop, ready = threading.Event(), []
+
+    def watch(plan: Any) -> Any:
+        ready.append(health.problems())
+        return plan()
+
+    chain.planned["snapshot"] += [watch]
+    thread = threading.Thread(target=miner.run, args=(stop,))
+    thread.start()
+    while not chain.commitments():
+        assert thread.is_alive()
+    stop.set()
+    thread.join(10)
+    assert ready == [{"chain": "gone. Try again."}]
+    assert health.metrics()["chain.failures"] == 3
+    assert "Mended: gone" in health.events()["success"][0]["message"]
+
+
+def test_it_tells_a_validator_what_it_committed_and_nobody_else(tmp_path: Path) -> None:
+    miner = miner_on(chain_with_validators(tmp_path), tmp_path)
+    miner.tick()
+    assert miner.reveal(VICTOR.address)["revision"] == "a" * 40
+    for sender, code in ((BOB, "no_permit"), (ALICE, "no_permit"), (POOR, "low_stake")):
+        with pytest.raises(RequestRefused) as caught:
+            miner.reveal(sender.address)
+        assert caught.value.code == code
+
+
+def test_nothing_is_revealed_before_the_commitment_is_on_the_chain(tmp_path: Path) -> None:
+    chain = Shaky(chain_with_validators(tmp_path))
+    chain.planned["publish"] = [TxResult(False, "no_answer", unknown=True)]
+    miner = miner_on(chain, tmp_path)
+    with pytest.raises(InfrastructureFault):
+        miner.tick()
+    with pytest.raises(RequestRefused) as caught:
+        miner.reveal(VICTOR.address)
+    assert caught.value.code == "not_committed"
+
+
+def test_feedback_is_verified_stored_and_handed_on_once(tmp_path: Path) -> None:
+    handed: list[Path] = []
+    miner = miner_on(chain_with_validators(tmp_path), tmp_path, on_feedback=handed.append)
+    miner.tick()
+    raw = envelope_of(document(), VICTOR).encode()
+    miner.take_feedback(VICTOR.address, raw)
+    miner.take_feedback(VICTOR.address, raw)
+    (path,) = handed
+    assert path.read_bytes() == raw
+    assert miner.best_models() is not None
+    assert miner.seed() == {"round": "2026-01-02", "sets": {"DENOISING_16000HZ": 2**63 + 1}}
+
+
+@pytest.mark.parametrize(
+    ("signer", "sender", "changes", "code"),
+    [
+        (BOB, BOB, {}, "no_permit"),
+        (BOB, VICTOR, {}, "wrong_sender"),
+        (VICTOR, VICTOR, {"hotkey": BOB.address}, "wrong_receiver"),
+        (VICTOR, VICTOR, {"schema": "soundsright.feedback/9"}, "malformed"),
+        (VICTOR, VICTOR, {"round": "../../etc"}, "malformed"),
+        (VICTOR, VICTOR, {"clips": "none"}, "malformed"),
+    ],
+)
+def test_feedback_that_is_not_for_it_or_not_of_a_validator_is_refused(
+    tmp_path: Path, signer: Any, sender: Any, changes: dict[str, Any], code: str
+) -> None:
+    miner = miner_on(chain_with_validators(tmp_path), tmp_path)
+    miner.tick()
+    with pytest.raises(RequestRefused) as caught:
+        miner.take_feedback(sender.address, envelope_of(document(**changes), signer).encode())
+    assert caught.value.code == code
+    assert not (tmp_path / "feedback").exists()
