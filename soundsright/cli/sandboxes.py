@@ -80,7 +80,8 @@ def chosen_sandbox(
 ) -> Sandbox:
     """The sandbox asked for, or the first that holds a stranger and can be used.
 
-    `auto` names those that `--sandbox auto` tries. With it and `allow_process`, a machine that has neither runs plain processes, and one line says so.
+    `auto` names those that `--sandbox auto` tries. With it and `allow_process`, a machine that has none of them
+    runs plain processes, and one line says so.
 
     Raises:
         UsageError: none can be used.
@@ -111,7 +112,7 @@ def chosen_sandbox(
         obstacles.append(f"{sandbox.name}: {obstacle}")
     if kind == "auto" and allow_process:
         click.echo(
-            f"No isolation ({'; '.join(obstacles)}): models run as plain processes. Run only models that you trust.",
+            f"No isolation ({'; '.join(obstacles)}): models run as plain processes. Run only what you trust.",
             err=True,
         )
         return ProcessSandbox(python)

@@ -25,7 +25,7 @@ _MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+!|~"} | {"\n": "
 _TEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "\n": " ", "\r": " "}
-    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"{\char34}"}
 )
 
 
@@ -43,11 +43,12 @@ def report_csv(run: Run) -> str:
         for entry in c.rows:
             row = entry.row
             for name, e in row.metrics.items():
+                unit = doc.metrics[name].unit if name in doc.metrics else ""
                 line = (
-                    doc.round.id, c.doc.id, row.rank, row.entry, row.hotkey, row.uid, row.model, row.block, row.share,
-                    name, doc.metrics[name].unit if name in doc.metrics else "", e.mean, e.low, e.high, e.n, row.clips,
-                    sum(row.failures.values()), row.timing.real_time_factor, row.timing.load_s,
-                    row.timing.peak_memory_bytes, c.doc.seed, c.doc.set_digest, doc.round.ruleset,
+                    doc.round.id, c.doc.id, row.rank, row.entry, row.hotkey, row.uid, row.model, row.block,
+                    row.share, name, unit, e.mean, e.low, e.high, e.n, row.clips, sum(row.failures.values()),
+                    row.timing.real_time_factor, row.timing.load_s, row.timing.peak_memory_bytes,
+                    c.doc.seed, c.doc.set_digest, doc.round.ruleset,
                 )  # fmt: skip
                 writer.writerow([_cell(value) for value in line])
     return out.getvalue()
@@ -108,8 +109,8 @@ def report_tex(run: Run) -> str:
             "",
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{tex_text(c.doc.title)}: {tex_text(_recipe(c))}. Mean and half the 95\,\% interval; best mean "
-            r"bold; * pays a prize; a failed clip scores the metric's floor.}",
+            rf"\caption{{{tex_text(c.doc.title)}: {tex_text(_recipe(c))}. Mean and half the 95\,\% interval; "
+            r"best mean bold; * pays a prize; a failed clip scores the metric's floor.}",
             rf"\label{{tab:{c.doc.id.lower().replace('_', '-')}}}",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",

@@ -131,13 +131,18 @@ def test_a_hook_that_is_a_command_gets_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("hook", "told"),
-    [("nosuchmodule:f", "nosuchmodule"), ("/no/such/program", "No such file"), ("sleep 60", "timed out")],
+    [
+        ("nosuchmodule:f", "nosuchmodule"),
+        ("/no/such/program", "No such file"),
+        (f'{sys.executable} -c "import time; time.sleep(60)"', "timed out"),
+    ],
 )
 def test_a_hook_that_fails_or_hangs_is_told_and_the_next_one_runs(tmp_path: Path, hook: str, told: str) -> None:
     health = Health(VirtualClock())
     runner = HookRunner(hook, health, timeout_s=3)
+    path = stored(tmp_path)
     for _ in range(2):
-        runner(tmp_path / "x.json")
+        runner(path)
     wait_for(lambda: len(health.events()["error"]) == 2)
     assert told in health.events()["error"][0]["message"]
 

@@ -1,0 +1,380 @@
+"""A validator on a chain: when rounds start, whom it asks, what it sets and tells, and how it goes on."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundsright.adapters.chain_local import LocalChain
+from soundsright.adapters.http_auth_keys import Hotkey, valid_signature
+from soundsright.core.competition import PUBLISHED
+from soundsright.core.errors import ChainUnavailable, EntryRefused, PeerUnavailable, UsageError
+from soundsright.core.ports import Reply, TxResult
+from soundsright.core.schedule import Schedule
+from soundsright.core.submission import Commitment, ModelRef, commitment_digest
+from soundsright.ranking.rulesets import SOUNDSRIGHT_V3
+from soundsright.services.api_state import Health
+from soundsright.services.clipset import draw_to_disk
+from soundsright.services.evaluation import score_files
+from soundsright.services.feedback import opened
+from soundsright.services.results import feedback_documents
+from soundsright.services.summary import tables
+from soundsright.services.validator import Rules, ValidatorService, Work
+from soundsright.services.validator_chain import PinnedChain
+from soundsright.services.validator_peers import MAX_TRIES, reveal_of
+from soundsright.services.validator_view import ValidatorView
+from soundsright.testing import Behaviour, FakeHub, FakeRepository, FakeSandbox, InlinePool, VirtualClock
+from soundsright.testing.simulated_world import draw_fake_clips, score_fake_clip
+from soundsright.testing.state import MemoryState
+
+COMPETITION = PUBLISHED[0]
+DAY_S = 86_400.0
+VICTOR = Hotkey.of_seed("victor")
+MINERS = {name: Hotkey.of_seed(name) for name in ("alice", "bob")}
+SCHEDULE = Schedule(time_of_day_s=0, every_days=1, first_day=10, seed_delay_blocks=3)
+
+
+class Miners:
+    """The `Peers` port: miners that answer as they are told to."""
+
+    def __init__(self) -> None:
+        self.reveals: dict[str, bytes] = {}
+        self.calls: list[tuple[str, str]] = []
+        self.feedback: dict[str, list[bytes]] = {}
+        self.away: set[str] = set()
+        self.deaf: set[str] = set()
+        self.status: dict[str, int] = {}
+
+    def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
+        self.calls.append((receiver, path))
+        if receiver in self.away or (path == "/feedback" and receiver in self.deaf):
+            raise PeerUnavailable(f"{endpoint} does not answer")
+        if path == "/reveal":
+            return Reply(200, self.reveals[receiver])
+        if (status := self.status.get(receiver, 200)) == 200:
+            self.feedback.setdefault(receiver, []).append(body)
+        return Reply(status, b"{}")
+
+
+class Bench:
+    """A subnet in which a block is an hour; day 10 is the first round's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.chain = LocalChain(folder / "chain.db", block_s=3_600.0, now_s=lambda: 9 * DAY_S)
+        self.chain.register(VICTOR.address, stake=2_000.0, permit=True)
+        self.peers = Miners()
+        self.hub = FakeHub(folder / "model")
+        (folder / "model").mkdir()
+        (folder / "model" / "Dockerfile").write_text("FROM scratch\n")
+        self.state = MemoryState()
+        self.clock = VirtualClock(1e9)
+        self.health = Health(self.clock)
+        self.told: list[Mapping[str, float]] = []
+        for number, name in enumerate(MINERS):
+            self.enter(name, quality=0.4 + 0.3 * number)
+
+    def enter(self, name: str, *, quality: float, revision: str = "a") -> None:
+        key = MINERS[name]
+        self.chain.register(key.address)
+        model = ModelRef(name, "model", revision * 40)
+        self.hub.repositories[model] = FakeRepository(f"hash-{name}-{revision}", behaviour=Behaviour(quality))
+        self.chain.publish_endpoint(key.address, f"10.0.0.{len(name)}:6001")
+        self.chain.publish(key.address, commitment_digest(model, key.address, COMPETITION.id))
+        self.peers.reveals[key.address] = reveal(model)
+
+    def validator(self, *, dry_run: bool = False, chain: Any = None) -> ValidatorService:
+        return ValidatorService(
+            Rules(
+                (COMPETITION,), 8, ("PESQ_WB", "ESTOI"), SOUNDSRIGHT_V3, {"PESQ_WB": 0.0, "ESTOI": -1.0}, SCHEDULE
+            ),
+            Work(
+                hub=self.hub,
+                sandbox=FakeSandbox(self.hub.behaviour),
+                pool=InlinePool({draw_to_disk: draw_fake_clips, score_files: score_fake_clip}),
+                folder=self.folder / "state",
+                slots=1,
+                workers=1,
+                publish=published,
+            ),
+            chain=chain or self.chain,
+            account=VICTOR,
+            state=self.state,
+            peers=self.peers,
+            clock=self.clock,
+            health=self.health,
+            dry_run=self.told.append if dry_run else None,
+        )
+
+    def to_seed(self, day: int) -> None:
+        """Let the chain reach the seed block of the round of that day."""
+        while self.chain.timestamp_s(self.chain.head().number) < day * DAY_S:
+            self.chain.advance()
+        self.chain.advance(SCHEDULE.seed_delay_blocks)
+
+    def weights(self) -> dict[int, float]:
+        return self.chain.weights(VICTOR.address)
+
+
+def reveal(model: ModelRef, competition: str = COMPETITION.id) -> bytes:
+    return json.dumps(
+        {
+            "schema": "soundsright.reveal/1",
+            "namespace": model.namespace,
+            "name": model.name,
+            "revision": model.revision,
+            "competition": competition,
+        }
+    ).encode()
+
+
+def published(outcome: Any, _folder: Path) -> dict[str, dict[str, Any]]:
+    return {str(one["hotkey"]): one for one in feedback_documents(outcome, tables(outcome)).values()}
+
+
+def finish(service: ValidatorService, bench: Bench, round_id: str) -> None:
+    """Tick until that round is done."""
+    for _ in range(400):
+        service.tick()
+        if bench.state.step_done(round_id, "finished") is not None:
+            return
+        running = service._running
+        if running is not None:
+            running._thread.join(10)
+    raise AssertionError(f"{round_id} does not end")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_nothing_is_due_before_the_first_round(bench: Bench) -> None:
+    bench.validator().tick()
+    assert bench.state.rounds() == ()
+
+
+def test_a_round_asks_judges_sets_weights_and_tells_everybody(bench: Bench) -> None:
+    bench.to_seed(10)
+    service = bench.validator()
+    finish(service, bench, SCHEDULE.id_of(0))
+    service.tick()
+    uids = {n.hotkey: n.uid for n in bench.chain.neurons()}
+    assert set(bench.weights()) <= {uids[key.address] for key in MINERS.values()}
+    assert bench.weights()
+    for key in MINERS.values():
+        (raw,) = bench.peers.feedback[key.address]
+        envelope, feedback = opened(raw, valid_signature=valid_signature)
+        assert envelope.validator == VICTOR.address
+        assert (feedback.hotkey, feedback.round, len(feedback.clips)) == (key.address, SCHEDULE.id_of(0), 8)
+    assert bench.health.metrics()["competitions_judged"] == 1
+
+
+def test_reveals_are_asked_for_after_the_close_and_before_the_seed_and_kept(bench: Bench) -> None:
+    bench.chain.advance(SCHEDULE.start_s(0) // 3_600 - 9 * 24 - bench.chain.head().number)
+    service = bench.validator()
+    service.tick()
+    asked = {receiver for receiver, path in bench.peers.calls if path == "/reveal"}
+    assert asked == {key.address for key in MINERS.values()}
+    assert bench.state.step_done(SCHEDULE.id_of(0), "entries") is None
+    # From here on the miners may go away: what they revealed is in the state.
+    bench.peers.away = asked
+    bench.chain.advance(SCHEDULE.seed_delay_blocks)
+    finish(bench.validator(), bench, SCHEDULE.id_of(0))
+    assert bench.weights()
+
+
+def test_a_miner_that_is_away_is_refused_and_others_are_judged(bench: Bench) -> None:
+    bench.peers.away = {MINERS["alice"].address}
+    bench.to_seed(10)
+    finish(bench.validator(), bench, SCHEDULE.id_of(0))
+    facts = bench.state.step_done(SCHEDULE.id_of(0), "entries")
+    assert facts is not None
+    assert [(r["hotkey"], r["code"]) for r in facts["refusals"]] == [(MINERS["alice"].address, "not_revealed")]
+    assert [s["hotkey"] for s in facts["submissions"]] == [MINERS["bob"].address]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"[]",
+        b'{"schema": "soundsright.reveal/1"}',
+        reveal(ModelRef("mallory", "other", "c" * 40)),
+        reveal(ModelRef("alice", "model", "a" * 40), "DENOISING_48000HZ"),
+        reveal(ModelRef("alice", "model", "a" * 40)).replace(b"a" * 40, b"main"),
+        reveal(ModelRef("alice", "model", "a" * 40)).replace(b'"alice"', b'"' + b"x" * 5_000 + b'"'),
+    ],
+)
+def test_a_reveal_counts_only_where_it_hashes_to_the_commitment(answer: bytes) -> None:
+    model, hotkey = ModelRef("alice", "model", "a" * 40), MINERS["alice"].address
+    commitment = Commitment(hotkey, commitment_digest(model, hotkey, COMPETITION.id), 5)
+    assert reveal_of(reveal(model), commitment).model == model
+    with pytest.raises(EntryRefused):
+        reveal_of(answer, commitment)
+
+
+def test_a_stopped_validator_goes_on_and_comes_to_the_same_weights(bench: Bench, tmp_path: Path) -> None:
+    bench.to_seed(10)
+    first = bench.validator()
+    while bench.state.step_done(SCHEDULE.id_of(0), "seed") is None:
+        first.tick()
+    first.cancel()
+    finish(bench.validator(), bench, SCHEDULE.id_of(0))
+    other_folder = tmp_path / "other"
+    other_folder.mkdir()
+    undisturbed = bench.validator()
+    undisturbed._state = MemoryState()
+    undisturbed._last_done = None
+    kept, bench.state = bench.state, undisturbed._state
+    weights = bench.weights()
+    finish(undisturbed, bench, SCHEDULE.id_of(0))
+    assert bench.weights() == weights
+    assert kept.step_done(SCHEDULE.id_of(0), "payees") == bench.state.step_done(SCHEDULE.id_of(0), "payees")
+
+
+def test_weights_are_set_again_every_tempo_and_after_a_restart(bench: Bench) -> None:
+    bench.to_seed(10)
+    finish(bench.validator(), bench, SCHEDULE.id_of(0))
+    sets: list[int] = []
+
+    class Counting:
+        def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult:
+            sets.append(bench.chain.head().number)
+            return TxResult(True, block=bench.chain.head().number)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bench.chain, name)
+
+    # Before the next round's start: a block is an hour here, and a tempo 360 of them.
+    service = bench.validator(chain=Counting())
+    service._rules = Rules(**{**vars(service._rules), "weights_every_blocks": 5})
+    for _ in range(12):
+        service._set_weights_again(bench.chain.head().number, bench.chain.neurons())
+        bench.chain.advance()
+    assert [later - earlier for earlier, later in itertools.pairwise(sets)] == [5, 5]
+
+
+def test_a_dry_run_tells_the_weights_and_writes_nothing(bench: Bench) -> None:
+    bench.to_seed(10)
+    head = bench.chain.head()
+    finish(bench.validator(dry_run=True), bench, SCHEDULE.id_of(0))
+    assert bench.told
+    assert bench.weights() == {}
+    assert bench.chain.head() == head
+    assert bench.peers.feedback == {}
+
+
+def test_feedback_that_does_not_arrive_is_tried_again_and_recorded(bench: Bench) -> None:
+    alice, bob = (key.address for key in MINERS.values())
+    bench.to_seed(10)
+    bench.peers.deaf = {alice}
+    bench.peers.status[bob] = 422
+    finish(bench.validator(), bench, SCHEDULE.id_of(0))
+    assert bench.state.step_done(SCHEDULE.id_of(0), f"delivered:{alice}") is None
+    assert bench.state.step_done(SCHEDULE.id_of(0), f"delivered:{bob}") == {
+        "ok": False,
+        "tries": 1,
+        "reason": "status 422",
+    }
+    bench.clock.sleep(60)
+    bench.peers.deaf = set()
+    again = bench.validator()
+    again.tick()
+    assert bench.state.step_done(SCHEDULE.id_of(0), f"delivered:{alice}") == {"ok": True, "tries": 1}
+    calls = len(bench.peers.calls)
+    bench.clock.sleep(600)
+    again.tick()
+    assert len(bench.peers.calls) == calls
+
+
+def test_a_miner_that_never_answers_is_given_up(bench: Bench) -> None:
+    alice = MINERS["alice"].address
+    bench.to_seed(10)
+    bench.peers.deaf = {alice}
+    service = bench.validator()
+    finish(service, bench, SCHEDULE.id_of(0))
+    for _ in range(MAX_TRIES + 2):
+        service.tick()
+        bench.clock.sleep(1_000)
+    facts = bench.state.step_done(SCHEDULE.id_of(0), f"delivered:{alice}")
+    assert facts is not None
+    assert (facts["ok"], facts["tries"]) == (False, MAX_TRIES)
+
+
+@pytest.mark.parametrize(("registered", "told"), [(False, "not registered"), (True, "no validator permit")])
+def test_a_validator_that_could_not_set_weights_is_told_before_the_start(
+    bench: Bench, registered: bool, told: str
+) -> None:
+    service = bench.validator()
+    service._account = Hotkey.of_seed("nobody")
+    if registered:
+        bench.chain.register(service._account.address)
+    with pytest.raises(UsageError, match=told):
+        service.check()
+
+
+def test_who_left_during_the_round_is_not_paid_and_no_heir_of_its_uid_is(bench: Bench) -> None:
+    pinned = PinnedChain(bench.chain, bench.chain.head().number)
+    assert pinned.set_weights(VICTOR.address, {"gone": 1.0}).code == "nobody"
+    alice = MINERS["alice"].address
+    pinned.set_weights(VICTOR.address, {"gone": 0.5, alice: 0.5})
+    uids = {n.hotkey: n.uid for n in bench.chain.neurons()}
+    assert bench.weights() == {uids[alice]: 0.5}
+
+
+def test_what_is_committed_after_the_close_is_not_seen(bench: Bench) -> None:
+    bench.to_seed(10)
+    bench.enter("alice", quality=0.9, revision="b")
+    finish(bench.validator(), bench, SCHEDULE.id_of(0))
+    facts = bench.state.step_done(SCHEDULE.id_of(0), "entries")
+    assert facts is not None
+    assert {r["code"] for r in facts["refusals"]} == {"not_revealed"}
+    assert [s["hotkey"] for s in facts["submissions"]] == [MINERS["bob"].address]
+
+
+def test_a_chain_that_is_away_is_a_problem_and_then_none(bench: Bench) -> None:
+    class Away:
+        def __init__(self) -> None:
+            self.failures = 2
+
+        def finalized(self) -> Any:
+            if self.failures:
+                self.failures -= 1
+                raise ChainUnavailable("gone")
+            stop.set()
+            return bench.chain.finalized()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bench.chain, name)
+
+    stop = threading.Event()
+    service = bench.validator(chain=Away())
+    service._poll_s = 0.01
+    service.run(stop)
+    assert bench.health.metrics()["chain.failures"] == 2
+    assert bench.health.problems() == {}
+
+
+def test_the_health_api_shows_the_round_from_the_state(bench: Bench) -> None:
+    view = ValidatorView(bench.state, (COMPETITION,), SCHEDULE, bench.clock)
+    assert (view.current_models(), view.best_models(), view.scores(), view.seed()) == (None, None, None, None)
+    bench.to_seed(10)
+    finish(bench.validator(), bench, SCHEDULE.id_of(0))
+    view = ValidatorView(bench.state, (COMPETITION,), SCHEDULE, bench.clock)
+    models = view.current_models()
+    assert models is not None
+    assert {m["hotkey"] for m in models[COMPETITION.id]} == {key.address for key in MINERS.values()}
+    best = view.best_models()
+    assert best is not None
+    assert {m["metric_name"] for m in best[COMPETITION.id]} == {"PESQ_WB", "ESTOI"}
+    scores = view.scores()
+    assert scores is not None
+    assert sum(scores) == pytest.approx(1.0)
+    assert view.next_competition() == "2001-09-10 00:00:00 GMT"

@@ -1,0 +1,107 @@
+"""`soundsright report`: tables for a paper, a page, and files of plots."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from soundsright.cli.main import run
+from soundsright.cli.report import command
+from soundsright.services.report_tables import CSV_COLUMNS
+from tests.web.runs import USUAL, Entrant, write_run
+
+HOSTILE = Entrant("=cmd|'/x'!A1", 0.1, "<script>alert(1)</script>\\input{/etc/passwd}")
+
+
+def reported(folder: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert run(command, [str(folder), "--format", kind]) == 0
+    return capsys.readouterr().out
+
+
+def test_csv_holds_every_entry_and_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = list(csv.DictReader(io.StringIO(reported(write_run(tmp_path / "a"), "csv", capsys))))
+    assert tuple(lines[0]) == CSV_COLUMNS
+    assert len(lines) == 4 * 3
+    document = json.loads((tmp_path / "a" / "results.json").read_text())
+    first = document["competitions"][0]["entries"][0]
+    assert float(lines[0]["mean"]) == first["metrics"]["PESQ_WB"]["mean"]
+    assert lines[-1]["rank"] == ""
+
+
+def test_no_cell_of_the_csv_is_a_formula(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = reported(write_run(tmp_path / "a", [HOSTILE]), "csv", capsys)
+    cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
+    assert "'=cmd|'/x'!A1" in cells
+    assert not any(re.match(r"[=+@]", cell) for cell in cells)
+
+
+def test_markdown_names_the_recipe_the_seed_the_versions_and_the_sources(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = reported(write_run(tmp_path / "a"), "md", capsys)
+    for part in ("6 clips, 2 speakers, 1 noises at -5.0 to 10.0 dB SNR", str(2**63 + 5), "soundsright 0.1.0"):
+        assert part in text
+    assert "ITU-T P.862.2" in text
+    assert "| 1 | alpine/clear | **" in text
+
+
+def test_a_name_cannot_break_out_of_a_markdown_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = reported(write_run(tmp_path / "a", [HOSTILE, *USUAL]), "md", capsys)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    assert "<script" not in text
+
+
+def test_a_name_is_no_command_in_latex(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = Entrant("a_b/\\input{x}%$&#^~é", 1.0, "hk")
+    text = reported(write_run(tmp_path / "a", [entry]), "tex", capsys)
+    assert r"a\_b/\textbackslash{}input\{x\}\%\$\&\#\textasciicircum{}\textasciitilde{}[U+00E9]" in text
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 1
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len({len(re.findall(r"(?<!\\)&", row)) for row in rows}) == 1
+    assert text.isascii()
+
+
+def test_the_page_is_one_file_with_audio_and_plots_and_no_script(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = reported(write_run(tmp_path / "a", [HOSTILE, *USUAL]), "html", capsys)
+    assert "<script" not in text
+    assert text.count("data:audio/flac") == 9, "three clips: clean, degraded and the winner"
+    assert text.count('<svg class="plot') >= 8
+    assert not re.search(r'(?:src|href)="(?!data:|#)', text)
+
+
+def test_a_broken_clip_costs_its_own_place_in_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_run(tmp_path / "a")
+    for path in (folder / "sets" / "DENOISING_16000HZ" / "degraded").iterdir():
+        path.write_bytes(b"no audio")
+    text = reported(folder, "html", capsys)
+    assert text.count("degraded: this clip cannot be read") == 3
+    assert text.count("data:audio/flac") == 6
+
+
+def test_every_plot_is_a_file_of_its_own(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a", [HOSTILE, *USUAL])
+    out, plots = str(tmp_path / "report.md"), tmp_path / "plots"
+    assert run(command, [str(folder), "--out", out, "--plots", str(plots)]) == 0
+    drawings = sorted(plots.iterdir())
+    assert {"DENOISING_16000HZ-PESQ_WB-speed.svg", "DENOISING_16000HZ-ESTOI-SNR.svg"} <= {p.name for p in drawings}
+    for drawing in drawings:
+        root = ElementTree.fromstring(drawing.read_text())
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+
+
+@pytest.mark.parametrize("kind", ["md", "html"])
+def test_a_round_that_is_not_finished_is_refused_in_one_line(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    assert run(command, [str(tmp_path), "--format", kind]) == 2
+    assert "not finished" in capsys.readouterr().err
