@@ -24,11 +24,23 @@ under the leaderboard, `InfrastructureFault` a retry.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 
 class SoundsRightError(Exception):
-    """Root of the tree."""
+    """Root of the tree. Each can be pickled, whatever its constructor takes: workers raise them too."""
+
+    def __reduce__(self) -> tuple[Callable[..., SoundsRightError], tuple[object, ...]]:
+        return _made_again, (type(self), self.args, dict(self.__dict__))
+
+
+def _made_again(
+    kind: type[SoundsRightError], args: tuple[object, ...], facts: dict[str, object]
+) -> SoundsRightError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
 
 
 class UsageError(SoundsRightError):
