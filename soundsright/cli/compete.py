@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from soundsright.services.summary import Table
     from soundsright.services.trial import Staged, TrialEntry
 
-DEFAULT_CLIPS = 20
+DEFAULT_CLIPS = 30
 _FILE_COLUMNS = 140
 BURN_UID = 0
 """The validator of a trial registers first: what is not paid goes to it."""

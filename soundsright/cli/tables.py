@@ -27,6 +27,10 @@ def print_tables(console: Console, tables: Sequence[Table], metrics: Sequence[st
         for row in table.rows:
             if row.failures:
                 console.print(Text.assemble("  ", (row.label, "yellow"), f"  {row.failure_note}"))
+            for flag in row.flags:
+                console.print(
+                    Text.assemble("  ", (row.label, "yellow"), f"  flagged, {flag.code}: {flag.sentence}")
+                )
         for refusal in table.refusals:
             who = f"{refusal.label} (uid {refusal.uid})"
             console.print(Text.assemble("  ", (who, "red"), f"  refused, {refusal.code}: {refusal.sentence}"))

@@ -22,6 +22,7 @@ from soundsright.core.errors import UsageError
 from soundsright.ranking.statistics import RankSet
 from soundsright.services import board_stats as stats
 from soundsright.services.charts import Series, history_plot, rank_bar
+from soundsright.services.listening_results import test_summaries
 from soundsright.services.plots import box_plot
 from soundsright.services.report import competition_plots
 from soundsright.services.runs import REFERENCES, UNPROCESSED, Run, RunCompetition, RunEntry
@@ -41,6 +42,7 @@ ASSETS = {
     "spectrogram.js": "text/javascript; charset=utf-8",
     "player.js": "text/javascript; charset=utf-8",
     "ears.js": "text/javascript; charset=utf-8",
+    "listen.js": "text/javascript; charset=utf-8",
 }
 DOWNLOADS = {"results.json": "application/json", "scores.jsonl": "application/jsonl"}
 _HTML = "text/html; charset=utf-8"
@@ -171,7 +173,7 @@ class Site:
             c=c,
             ranks=self._open_ranks(run, c),
             plots=_marked(list(competition_plots(run, c).values())),
-            listening=[],
+            listening=[test for test in test_summaries(run.folder / "listening", c) if test.rows],
         )
 
     def _entry(self, run: Run, c: RunCompetition, entry: RunEntry) -> Page:

@@ -20,6 +20,7 @@ from soundsright.core.errors import InfrastructureFault, ModelFault, SoundsRight
 from soundsright.core.ports import Answer, Clock, Pool, RunningModel, Sandbox, SandboxLimits, StateStore
 from soundsright.core.results import ClipResult, Evaluation, Failure, Timing
 from soundsright.core.submission import FetchedModel
+from soundsright.metrics.evidence import ClipEvidence
 from soundsright.services.clipset import ClipSet, read_wav, write_text, write_wav
 
 MAX_FAILED_BATCHES = 2
@@ -256,6 +257,29 @@ class _Scoring:
     jobs: Mapping[str, Future[Scored] | Failure]
     timing: Timing
     fault: ModelFault | None
+
+
+def evidence_of_files(clean: Path, degraded: Path, enhanced: Path) -> ClipEvidence:
+    """What one clip's signals show of tampering with a measure: a worker's job."""
+    from soundsright.metrics.evidence import clip_evidence
+
+    return clip_evidence(read_wav(clean), read_wav(enhanced), read_wav(degraded))
+
+
+def start_evidence(
+    clips: ClipSet, evaluation: Evaluation, folder: Path, pool: Pool
+) -> tuple[tuple[str, ...], list[Future[ClipEvidence]]]:
+    """The clips of an entry that did not fail, and the jobs that look at them."""
+    answered = tuple(clip.clip_id for clip in evaluation.clips if clip.scores is not None)
+    return answered, [
+        pool.submit(
+            evidence_of_files,
+            clips.folder / "clean" / f"{clip_id}.wav",
+            clips.folder / "degraded" / f"{clip_id}.wav",
+            folder / f"{clip_id}.wav",
+        )
+        for clip_id in answered
+    ]
 
 
 def unprocessed_results(clips: ClipSet, metrics: tuple[str, ...], pool: Pool) -> list[Future[Scored]]:

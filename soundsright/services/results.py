@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,7 @@ def _row(row: Row) -> dict[str, Any]:
         "metrics": {name: _estimate(estimate) for name, estimate in row.estimates.items()},
         "clips": row.clips,
         "failures": dict(row.failures),
+        "flags": [asdict(flag) for flag in row.flags],
         "timing": {
             "load_s": row.load_s,
             "real_time_factor": row.real_time_factor,

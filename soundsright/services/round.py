@@ -10,6 +10,7 @@ goes on where it was and reaches the same weights. The steps, in their order:
     set:COMPETITION        the digest of the set
     enhanced:ENTRY:CLIP    a batch of clips, with their results in rows of their own
     near_copies   which entries answer alike
+    flags         signs that an entry was tuned to a measure
     decide:COMPETITION     winners and champions
     weights       what was set on the chain, in which block
 
@@ -44,11 +45,19 @@ from soundsright.core.results import ClipResult, Evaluation, Leaderboard, Refusa
 from soundsright.core.schedule import Round, seed_of_round
 from soundsright.core.submission import FetchedModel, ModelRef, Reveal, Submission
 from soundsright.ranking.duplicates import Duplicate, DuplicateRule, Likeness, Unique, without_duplicates
+from soundsright.ranking.gaming import Flag, flags
 from soundsright.ranking.leaderboard import Champion, champions_after, decide
 from soundsright.ranking.rulesets import Ruleset
 from soundsright.ranking.weights import weights_of
 from soundsright.services.clipset import ClipSet, DrawnClips, SetRequest, finish_set, start_set
-from soundsright.services.evaluation import Cancelled, Evaluator, Progress, Scored, unprocessed_results
+from soundsright.services.evaluation import (
+    Cancelled,
+    Evaluator,
+    Progress,
+    Scored,
+    start_evidence,
+    unprocessed_results,
+)
 from soundsright.services.fingerprints import near_copy_pairs, same_tensor_pairs
 from soundsright.services.screening import EntryRules, check_fetched, checked_dockerfile, screened
 
@@ -95,7 +104,7 @@ class Event:
 
 @dataclass(frozen=True)
 class RoundOutcome:
-    """All that a round came to. `evaluations` and `unprocessed` are by competition id."""
+    """All that a round came to. `evaluations` and `unprocessed` are by competition id, `flags` by entry id."""
 
     plan: RoundPlan
     block_hash: str
@@ -106,6 +115,7 @@ class RoundOutcome:
     refusals: tuple[Refusal, ...]
     fetched: tuple[FetchedModel, ...]
     suspected: tuple[Duplicate, ...]
+    flags: Mapping[str, tuple[Flag, ...]]
     weights: Weights
     weights_block: int | None
     busy_s: Mapping[str, float]
@@ -172,6 +182,7 @@ class RoundService:
         unique = self._without_duplicates(fetched)
         sets, evaluations, unprocessed = self._evaluate_all(unique.kept, block_hash)
         unique, evaluations = self._near_copies(unique, sets, evaluations)
+        flagged = self._flags(sets, evaluations, unprocessed)
         refusals = (*refusals, *more, *(found.refusal() for found in unique.duplicates))
         boards = self._decide_all(evaluations, unprocessed, unique, refusals)
         weights, weights_block = self._set_weights(boards)
@@ -186,6 +197,7 @@ class RoundService:
             refusals=refusals,
             fetched=unique.kept,
             suspected=unique.suspected,
+            flags=flagged,
             weights=weights,
             weights_block=weights_block,
             busy_s=self._busy.seconds(),
@@ -315,6 +327,35 @@ class RoundService:
             Unique(checked.kept, (*unique.duplicates, *checked.duplicates), checked.suspected),
             {k: tuple(e for e in v if e.submission.entry_id in kept) for k, v in evaluations.items()},
         )
+
+    def _flags(
+        self,
+        sets: Mapping[str, ClipSet],
+        evaluations: Mapping[str, tuple[Evaluation, ...]],
+        unprocessed: Mapping[str, Evaluation],
+    ) -> dict[str, tuple[Flag, ...]]:
+        """Signs that an entry was tuned to a measure: shown, and of no influence on its rank."""
+
+        def compute() -> dict[str, Any]:
+            jobs = [
+                (e, *start_evidence(sets[c], e, self._folder / "enhanced" / e.submission.entry_id, self._pool))
+                for c, entries in evaluations.items()
+                for e in entries
+            ]
+            found: dict[str, Any] = {}
+            for evaluation, answered, futures in jobs:
+                if not answered:
+                    continue
+                competition_id = evaluation.submission.competition.id
+                own, noisy = (_scores_of(e, answered) for e in (evaluation, unprocessed[competition_id]))
+                signs = flags(own, noisy, [future.result() for future in futures])
+                if signs:
+                    found[evaluation.submission.entry_id] = [asdict(sign) for sign in signs]
+            return found
+
+        with self._busy.measured("decide"):
+            recorded = self._step("flags", compute)
+        return {entry: tuple(Flag(**sign) for sign in signs) for entry, signs in recorded.items()}
 
     def _evaluate_all(
         self, models: Sequence[FetchedModel], block_hash: str
@@ -517,6 +558,11 @@ def wait_for_all(futures: Sequence[Future[Evaluation]]) -> None:
         done, pending = wait(pending, timeout=0.2)
         for future in done:
             future.result()
+
+
+def _scores_of(evaluation: Evaluation, clip_ids: Sequence[str]) -> dict[str, list[float]]:
+    by_id = {clip.clip_id: clip.scores or {} for clip in evaluation.clips}
+    return {name: [by_id[i][name] for i in clip_ids] for name in by_id[clip_ids[0]]}
 
 
 def _likenesses(pairs: Sequence[Mapping[str, Any]]) -> list[Likeness]:

@@ -214,6 +214,8 @@ def run_stamp(folder: Path) -> tuple[int, ...]:
             stamp += [0, 0]
         else:
             stamp += [facts.st_mtime_ns, facts.st_size]
+    for votes in sorted((folder / "listening").glob("*/votes.jsonl")):
+        stamp.append(votes.stat().st_size)
     return tuple(stamp)
 
 

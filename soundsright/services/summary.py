@@ -13,6 +13,7 @@ from soundsright.core.competition import Competition
 from soundsright.core.results import Decision, Estimate, Evaluation, Leaderboard, Refusal
 from soundsright.core.submission import Submission
 from soundsright.ranking.duplicates import Duplicate
+from soundsright.ranking.gaming import Flag
 from soundsright.ranking.statistics import mean_estimate
 from soundsright.services.round import RoundOutcome
 
@@ -32,6 +33,7 @@ class Row:
     load_s: float
     reasons: Mapping[str, str]
     needed: Mapping[str, float]
+    flags: tuple[Flag, ...] = ()
 
     @property
     def label(self) -> str:
@@ -104,4 +106,5 @@ def _row(outcome: RoundOutcome, board: Leaderboard, evaluation: Evaluation, rank
         load_s=evaluation.timing.load_s,
         reasons={s.metric: s.reason for s in own},
         needed={s.metric: s.needed for s in own if s.needed is not None},
+        flags=outcome.flags.get(evaluation.submission.entry_id, ()),
     )

@@ -1,0 +1,147 @@
+// A listening test: plays what the server names by random words, and asks for a score once everything was heard.
+"use strict";
+
+const Listen = (() => {
+  const $ = (id) => document.getElementById(id);
+  const NAMES = {
+    acr: [[5, "5 Excellent"], [4, "4 Good"], [3, "3 Fair"], [2, "2 Poor"], [1, "1 Bad"]],
+    ccr: [[3, "Much better"], [2, "Better"], [1, "Slightly better"], [0, "About the same"], [-1, "Slightly worse"], [-2, "Worse"], [-3, "Much worse"]],
+  };
+  let test = null, number = 0, heard = new Set();
+  const player = new Player(() => update());
+
+  const element = (tag, text = "", attributes = {}) => {
+    const made = document.createElement(tag);
+    made.textContent = text;
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    return made;
+  };
+  const say = (text) => { $("say").textContent = text; $("say").hidden = !text; };
+
+  const ask = async (address, value) => {
+    const answer = await fetch(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
+    const said = await answer.json();
+    if (!answer.ok) throw new Error(said.problem);
+    return said;
+  };
+
+  const labels = (trial) => {
+    if (test.method === "acr") return ["Recording"];
+    if (test.method === "ccr") return ["First", "Second"];
+    return ["Reference", ...trial.stimuli.map((_, place) => `Version ${place + 1}`)];
+  };
+
+  const begin = async () => {
+    const trial = test.trials[number], words = test.method === "mushra" ? [trial.reference, ...trial.stimuli] : trial.stimuli;
+    heard = new Set();
+    $("number").textContent = `Question ${number + 1} of ${test.trials.length}`;
+    $("progress").max = test.trials.length;
+    $("progress").value = number;
+    $("next").disabled = true;
+    say("");
+    const names = labels(trial);
+    const found = await Promise.all(words.map(async (word) => {
+      const answer = await fetch(`api/sound/${test.rater}/${word}.wav`);
+      if (!answer.ok) throw new Error("A recording could not be loaded.");
+      return Player.decode(await answer.arrayBuffer());
+    }));
+    const tracks = new Map(names.map((name, place) => [name, found[place].samples]));
+    const seconds = Math.max(...found.map(({ samples, rate }) => samples.length / rate));
+    player.looping = test.method === "mushra";
+    player.heard = names[0];
+    player.load(tracks, new Map(names.map((name) => [name, 1])), found[0].rate, seconds);
+    $("stimuli").replaceChildren(...names.map(stimulus), ...(test.method === "mushra" ? [] : [choices()]));
+    update();
+    $("number").focus();
+  };
+
+  const stimulus = (name) => {
+    const row = element("div", "", { class: "stimulus" });
+    const button = element("button", `Play ${name.toLowerCase()}`, { type: "button", "aria-pressed": "false", "data-name": name });
+    button.addEventListener("click", () => play(name));
+    row.append(button);
+    if (test.method === "mushra" && name !== "Reference") {
+      const label = element("label", "", { class: "seek" });
+      const slider = element("input", "", { type: "range", min: test.low, max: test.high, step: 1, value: 50, "data-rated": "", "aria-label": `Score of ${name.toLowerCase()}` });
+      const shown = element("output", "–");
+      slider.addEventListener("input", () => { slider.dataset.rated = "yes"; shown.textContent = slider.value; ready(); });
+      label.append(slider);
+      row.append(label, shown);
+    }
+    return row;
+  };
+
+  const choices = () => {
+    const set = element("fieldset");
+    set.append(element("legend", test.method === "acr" ? "The quality is" : "Compared to the first, the second is"));
+    for (const [value, text] of NAMES[test.method]) {
+      const label = element("label", "", { class: "choice" });
+      const radio = element("input", "", { type: "radio", name: "score", value });
+      radio.addEventListener("change", ready);
+      label.append(radio, ` ${text}`);
+      set.append(label);
+    }
+    return set;
+  };
+
+  // Versions of one clip are switched in step; otherwise each is played from its start.
+  const play = async (name) => {
+    heard.add(name);
+    if (test.method === "mushra" && player.playing) {
+      if (player.heard === name) player.pause();
+      else player.hear(name);
+    } else {
+      player.stop();
+      player.offset = 0;
+      player.heard = name;
+      await player.play();
+    }
+    ready();
+  };
+
+  const scores = () => {
+    if (test.method === "mushra") {
+      const sliders = [...$("stimuli").querySelectorAll("input[type=range]")];
+      return sliders.every((slider) => slider.dataset.rated) ? sliders.map((slider) => Number(slider.value)) : null;
+    }
+    const chosen = $("stimuli").querySelector("input[name=score]:checked");
+    return chosen ? [Number(chosen.value)] : null;
+  };
+
+  const ready = () => { $("next").disabled = !(scores() && labels(test.trials[number]).every((name) => heard.has(name))); };
+
+  const update = () => {
+    for (const button of $("stimuli").querySelectorAll("button")) button.setAttribute("aria-pressed", String(player.playing && player.heard === button.dataset.name));
+  };
+
+  const next = async (event) => {
+    event.preventDefault();
+    if ($("next").disabled) return;
+    $("next").disabled = true;
+    player.pause();
+    try {
+      await ask("api/answer", { rater: test.rater, trial: number, scores: scores() });
+      number += 1;
+      if (number < test.trials.length) await begin();
+      else { $("trial").hidden = true; say("That was the last question. Thank you."); document.body.dataset.done = "yes"; }
+    } catch (error) {
+      say(`${error.message} Your answer is still here: try again.`);
+      ready();
+    }
+  };
+
+  $("start").addEventListener("click", async () => {
+    $("start").disabled = true;
+    try {
+      test = await ask("api/enter", {});
+      $("welcome").hidden = true;
+      $("trial").hidden = false;
+      await begin();
+    } catch (error) {
+      say(error.message);
+      $("start").disabled = false;
+    }
+  });
+  $("trial").addEventListener("submit", next);
+  return { player, get test() { return test; }, get number() { return number; } };
+})();
