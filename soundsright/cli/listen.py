@@ -79,7 +79,7 @@ def start(
     """Serve a test on the finished run in the folder RUN until Ctrl-C."""
     from soundsright.cli.serving import serve_app
     from soundsright.services.listening import ListeningTest
-    from soundsright.services.listening_results import save_test, test_folder
+    from soundsright.services.listening_results import save_test, folder_of_test
     from soundsright.services.listening_server import ListeningRoom, chosen_clips, listening_app
 
     run = _finished(run_folder)
@@ -87,7 +87,7 @@ def start(
     entries = _entries(competition, names)
     chosen = chosen_clips(competition, entries, clips)
     test = ListeningTest(name, method, competition.doc.id, entries, chosen, seed)
-    folder = test_folder(run.folder, name)
+    folder = folder_of_test(run.folder, name)
     room = ListeningRoom(test, competition, folder)
     room.check()
     save_test(folder, test, competition)
@@ -106,11 +106,11 @@ def results(*, run_folder: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from soundsright.services.listening_results import test_summaries
+    from soundsright.services.listening_results import summaries_below
     from soundsright.services.texts import metric_name
 
     run = _finished(run_folder)
-    found = [test for c in run.competitions for test in test_summaries(run.folder / "listening", c)]
+    found = [test for c in run.competitions for test in summaries_below(run.folder / "listening", c)]
     if not found:
         raise UsageError(f"{run_folder} has no listening test", "Start one with `soundsright listen start`.")
     console = Console(highlight=False)

@@ -70,10 +70,9 @@ def opened_chain(settings: Settings, account: Hotkey | None) -> LiveChain:
         ChainUnavailable: nothing does.
     """
     if settings.is_bittensor:
-        raise UsageError(
-            f"SUBTENSOR_CHAIN_ENDPOINT {settings.subtensor_chain_endpoint}: Bittensor is not built in",
-            "Give the http:// address of a private chain.",
-        )
+        from soundsright.adapters.chain_bittensor import BittensorChain
+
+        return BittensorChain(settings.subtensor_chain_endpoint, settings.netuid, account)
     from soundsright.adapters.chain_http import HttpChain
 
     return HttpChain(settings.subtensor_chain_endpoint, account)

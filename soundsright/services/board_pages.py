@@ -22,7 +22,7 @@ from soundsright.core.errors import UsageError
 from soundsright.ranking.statistics import RankSet
 from soundsright.services import board_stats as stats
 from soundsright.services.charts import Series, history_plot, rank_bar
-from soundsright.services.listening_results import test_summaries
+from soundsright.services.listening_results import summaries_below
 from soundsright.services.plots import box_plot
 from soundsright.services.report import competition_plots
 from soundsright.services.runs import REFERENCES, UNPROCESSED, Run, RunCompetition, RunEntry
@@ -173,7 +173,7 @@ class Site:
             c=c,
             ranks=self._open_ranks(run, c),
             plots=_marked(list(competition_plots(run, c).values())),
-            listening=[test for test in test_summaries(run.folder / "listening", c) if test.rows],
+            listening=[test for test in summaries_below(run.folder / "listening", c) if test.rows],
         )
 
     def _entry(self, run: Run, c: RunCompetition, entry: RunEntry) -> Page:

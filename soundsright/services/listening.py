@@ -146,7 +146,8 @@ def exclusions(test: ListeningTest, votes: Sequence[Vote]) -> dict[str, str]:
         by_condition = {c: [v.score for v in own if v.condition == c] for c in test.conditions}
         if len(own) < asked:
             found[rater] = f"answered {len(own)} of {asked}"
-        elif len({vote.score for vote in own}) == 1:
+        # The size alone: a comparison's sign was turned with the order.
+        elif len({abs(vote.score) for vote in own}) == 1:
             found[rater] = "gave one score to everything"
         elif test.method == "mushra":
             if _share(score < _MUSHRA_GOOD for score in by_condition[REFERENCE]) > _MUSHRA_SHARE:

@@ -70,7 +70,7 @@ class SummaryRow:
 
 
 @dataclass(frozen=True)
-class TestSummary:
+class ListeningSummary:
     """A test as the pages and the terminal show it, the best condition first."""
 
     summary: str
@@ -147,7 +147,7 @@ def read_test(folder: Path) -> tuple[ListeningTest, dict[str, str], list[Vote]]:
     return test, dict(plan.entries), _votes(folder / "votes.jsonl", test)
 
 
-def test_summaries(folder: Path, c: RunCompetition) -> list[TestSummary]:
+def summaries_below(folder: Path, c: RunCompetition) -> list[ListeningSummary]:
     """Every test of a competition below `folder`, by name; what cannot be read is left out."""
     if not folder.is_dir():
         return []
@@ -163,7 +163,7 @@ def test_summaries(folder: Path, c: RunCompetition) -> list[TestSummary]:
     return found
 
 
-def summarised(test: ListeningTest, hotkeys: dict[str, str], result: Heard, c: RunCompetition) -> TestSummary:
+def summarised(test: ListeningTest, hotkeys: dict[str, str], result: Heard, c: RunCompetition) -> ListeningSummary:
     """What was heard beside what was measured. Metrics are means over the clips that were played."""
     by_hotkey = {entry.row.hotkey: entry for entry in c.entries}
     metrics = c.paid_metrics
@@ -186,10 +186,10 @@ def summarised(test: ListeningTest, hotkeys: dict[str, str], result: Heard, c: R
         f"{f' ({len(result.excluded)} more left out by rule)' if result.excluded else ''}"
     )
     reasons = tuple(f"{rater}: {reason}" for rater, reason in result.excluded.items())
-    return TestSummary(summary, SCALE_NAMES[test.method], metrics, tuple(rows), reasons)
+    return ListeningSummary(summary, SCALE_NAMES[test.method], metrics, tuple(rows), reasons)
 
 
-def test_folder(run_folder: Path, name: str) -> Path:
+def folder_of_test(run_folder: Path, name: str) -> Path:
     """Where a test of that name lies."""
     return run_folder / "listening" / slug(name)
 

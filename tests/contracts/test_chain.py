@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from soundsright.adapters.chain_bittensor import BittensorChain
 from soundsright.adapters.chain_local import LocalChain
 from soundsright.adapters.http_auth_keys import Hotkey
 from soundsright.core.errors import ChainUnavailable
 from soundsright.core.ports import LiveChain
 from soundsright.testing.fakechain_http import client, served_chain
+from soundsright.testing.fakechain_ledger import Ledger
+from soundsright.testing.fakechain_node import running_node
 
 ALICE, BOB, VALIDATOR = (Hotkey.of_seed(name) for name in ("alice", "bob", "validator"))
 DIGEST = "ab" * 32
@@ -30,7 +33,18 @@ class Bench:
     def of(self, account: Hotkey) -> LiveChain:
         if not self.url:
             return self.own
-        return self.views.setdefault(account.address, client(self.url, account))
+        if account.address not in self.views:
+            if self.url.startswith("ws"):
+                self.views[account.address] = BittensorChain(
+                    self.url, 1, account, read_timeout_s=10, write_timeout_s=20
+                )
+            else:
+                self.views[account.address] = client(self.url, account)
+        return self.views[account.address]
+
+    def close(self) -> None:
+        for chain in self.views.values():
+            chain.close()
 
     def register(self, account: Hotkey, *, stake: float = 0.0, permit: bool = False) -> int:
         return int(self.own.register(account.address, stake=stake, permit=permit))
@@ -42,13 +56,23 @@ class Bench:
         return dict(self.own.weights(account.address))
 
 
-@pytest.fixture(params=["local", "http"])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+@pytest.fixture(params=["local", "http", "bittensor"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     if request.param == "local":
         yield Bench(LocalChain(tmp_path / "chain.db"))
-        return
-    with served_chain(tmp_path / "chain.db") as (chain, url):
-        yield Bench(chain, url=url)
+    elif request.param == "http":
+        with served_chain(tmp_path / "chain.db") as (chain, url):
+            yield Bench(chain, url=url)
+    else:
+        # The SDK's own caches, which are in the home folder otherwise.
+        monkeypatch.setenv("BITTENSOR_RUNTIME_CACHE_DIR", str(tmp_path / "runtime"))
+        monkeypatch.setenv("BTCLI_TOKEN_SYMBOLS_CACHE", str(tmp_path / "symbols"))
+        with running_node(Ledger()) as node:
+            bench = Bench(node, url=node.url)
+            try:
+                yield bench
+            finally:
+                bench.close()
 
 
 def test_blocks_follow_each_other_and_keep_their_hash_and_time(bench: Bench) -> None:

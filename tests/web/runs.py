@@ -49,8 +49,9 @@ def speech_like(seed: int, seconds: float = 1.0, rate_hz: int = RATE_HZ) -> Samp
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * rate_hz)) / rate_hz
     voiced = sum(np.sin(2 * np.pi * 140 * k * t + rng.uniform(0, 6)) / k for k in range(1, 9))
+    hiss = sum(np.sin(2 * np.pi * f * t) for f in (4300, 5100, 6200))
     envelope = np.clip(np.sin(2 * np.pi * 3 * t), 0, None)
-    return (0.1 * envelope * voiced).astype(np.float32)
+    return (0.1 * envelope * (voiced + 0.5 * hiss)).astype(np.float32)
 
 
 def write_run(

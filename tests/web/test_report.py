@@ -72,7 +72,7 @@ def test_the_page_is_one_file_with_audio_and_plots_and_no_script(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = reported(write_run(tmp_path / "a", [HOSTILE, *USUAL]), "html", capsys)
-    assert not re.search(r"(?<!\\)<", text)
+    assert "<script" not in text
     assert text.count("data:audio/flac") == 9, "three clips: clean, degraded and the winner"
     assert text.count('<svg class="plot') >= 8
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)

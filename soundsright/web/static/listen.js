@@ -39,6 +39,7 @@ const Listen = (() => {
     $("progress").value = number;
     $("next").disabled = true;
     say("");
+    $("stimuli").replaceChildren();
     const names = labels(trial);
     const found = await Promise.all(words.map(async (word) => {
       const answer = await fetch(`api/sound/${test.rater}/${word}.wav`);

@@ -51,6 +51,7 @@ class Player {
     this.looping = true;
     this.part = { from: 0, to: 0 };
     this.nodes = new Map();
+    this.turn = 0;
   }
 
   get playing() { return this.startedAt !== null; }
@@ -84,11 +85,16 @@ class Player {
 
   async play() {
     if (!this.tracks.size) return;
+    this.stop();
+    // Whoever plays, stops or loads while the audio device wakes up is the one that counts.
+    const turn = this.turn;
     if (!this.context || this.context.sampleRate !== this.rate) {
-      await this.context?.close();
+      const old = this.context;
       this.context = new AudioContext({ sampleRate: this.rate, latencyHint: "interactive" });
+      old?.close();
     }
     await this.context.resume();
+    if (turn !== this.turn) return;
     if (this.offset >= this.duration - 0.01) this.offset = 0;
     if (this.looping && this.offset > this.part.to) this.offset = this.part.from;
     this.startedAt = this.context.currentTime + Player.LEAD_S;
@@ -101,6 +107,7 @@ class Player {
   }
 
   stop() {
+    this.turn += 1;
     this.offset = this.position();
     for (const { source, gain } of this.nodes.values()) {
       gain.gain.setTargetAtTime(0, this.context.currentTime, Player.FADE_S / 3);

@@ -1,0 +1,237 @@
+"""A round as it stands, read from its state alone: stage, each model's progress, faults, time left, disk and GPUs.
+
+Times in seconds, sizes in bytes. Nothing is written and nothing is asked of the round itself, so looking at one
+costs it nothing but a few reads.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from soundsright.core.results import ClipResult
+
+STAGES = ("seed", "entries", "fetch", "set", "enhanced", "decide", "weights")
+STAGE_NAMES: Mapping[str, str] = {
+    "seed": "Seed from the chain",
+    "entries": "Screen the entries",
+    "fetch": "Fetch models",
+    "set": "Generate sets",
+    "enhanced": "Run and score models",
+    "decide": "Decide",
+    "weights": "Set weights",
+    "done": "Done",
+}
+MAX_FAULTS = 20
+
+
+class RoundState(Protocol):
+    """What is read of a state."""
+
+    def rounds(self) -> tuple[str, ...]: ...
+    def round_facts(self, round_id: str) -> Mapping[str, Any] | None: ...
+    def steps(self, round_id: str) -> Mapping[str, Mapping[str, Any]]: ...
+    def clip_results(self, round_id: str, entry_id: str) -> tuple[ClipResult, ...]: ...
+
+
+@dataclass(frozen=True)
+class GpuStatus:
+    """One processor: its number, memory in use and in all, and how busy it is in percent."""
+
+    index: int
+    used_bytes: int
+    total_bytes: int
+    busy_percent: float
+
+
+@dataclass(frozen=True)
+class EntryStatus:
+    """One entry: `state` is waiting, running, done, failing (its model has faults), refused or not run."""
+
+    label: str
+    competition: str
+    state: str
+    clips_done: int
+    clips: int
+
+
+@dataclass(frozen=True)
+class RoundStatus:
+    """A round at one moment. `left_s` is None until there is progress to go by; `quiet_s` is since the last step."""
+
+    round_id: str
+    stage: str
+    entries: tuple[EntryStatus, ...]
+    clips_done: int
+    clips: int
+    left_s: float | None
+    quiet_s: float
+    faults: tuple[str, ...]
+    disk_free_bytes: int
+    gpus: tuple[GpuStatus, ...]
+
+    @property
+    def stage_name(self) -> str:
+        return STAGE_NAMES[self.stage]
+
+    @property
+    def finished(self) -> bool:
+        return self.stage == "done"
+
+    def fields(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "round": self.round_id,
+            "stage": self.stage,
+            "stage_name": self.stage_name,
+            "finished": self.finished,
+            "clips_done": self.clips_done,
+            "clips": self.clips,
+            "left_s": self.left_s,
+            "quiet_s": round(self.quiet_s, 1),
+            "entries": [vars(entry) for entry in self.entries],
+            "faults": list(self.faults),
+            "disk_free_bytes": self.disk_free_bytes,
+            "gpus": [vars(gpu) for gpu in self.gpus],
+        }
+
+
+class RoundWatch:
+    """Looks at the latest round of a state, again and again. `now` counts seconds; `gpus` reads the processors."""
+
+    def __init__(
+        self,
+        state: RoundState,
+        folder: Path,
+        *,
+        now: Callable[[], float],
+        gpus: Callable[[], Sequence[GpuStatus]] = tuple,
+    ) -> None:
+        self._state = state
+        self._folder = folder
+        self._now = now
+        self._gpus = gpus
+        self._round_id = ""
+        self._first: tuple[float, int] | None = None
+        self._changed: tuple[float, int] = (0.0, -1)
+        self._counted: dict[str, tuple[int, int]] = {}
+
+    def look(self) -> RoundStatus | None:
+        """The round now, None where none has begun.
+
+        Raises:
+            StateUnavailable: the state cannot be read.
+        """
+        rounds = self._state.rounds()
+        if not rounds:
+            return None
+        if rounds[-1] != self._round_id:
+            self._round_id, self._first, self._counted = rounds[-1], None, {}
+        facts = self._state.round_facts(self._round_id) or {}
+        steps = self._state.steps(self._round_id)
+        stage = _stage(steps, facts)
+        entries = self._entries(steps, int(facts.get("clips", 0)), stage)
+        counted = [e for e in entries if e.state not in ("refused", "not run")]
+        done = sum(entry.clips_done for entry in counted)
+        total = sum(entry.clips for entry in counted)
+        now = self._now()
+        if self._changed[1] != len(steps):
+            self._changed = (now, len(steps))
+        return RoundStatus(
+            round_id=self._round_id,
+            stage=stage,
+            entries=entries,
+            clips_done=done,
+            clips=total,
+            left_s=self._left_s(now, stage, done, total),
+            quiet_s=now - self._changed[0],
+            faults=_faults(steps),
+            disk_free_bytes=shutil.disk_usage(self._folder).free,
+            gpus=tuple(self._gpus()),
+        )
+
+    def _left_s(self, now: float, stage: str, done: int, total: int) -> float | None:
+        """What is left at the pace since the first look with models running."""
+        if stage != "enhanced":
+            return 0.0 if stage in ("decide", "weights", "done") else None
+        if self._first is None:
+            self._first = (now, done)
+        started, had = self._first
+        return (total - done) * (now - started) / (done - had) if done > had else None
+
+    def _entries(
+        self, steps: Mapping[str, Mapping[str, Any]], clips: int, stage: str
+    ) -> tuple[EntryStatus, ...]:
+        submissions = steps.get("entries", {}).get("submissions", [])
+        copies = _copies(steps, submissions)
+        found = []
+        for submission in submissions:
+            entry_id = _entry_id(submission)
+            batches = [facts for name, facts in steps.items() if name.startswith(f"enhanced:{entry_id}:")]
+            done = self._done(entry_id, len(batches))
+            if "refusal" in steps.get(f"fetch:{entry_id}", {}):
+                state = "refused"
+            elif entry_id in copies or (not batches and stage in ("decide", "weights", "done")):
+                state = "not run"
+            elif any(facts.get("fault") for facts in batches):
+                state = "failing"
+            else:
+                state = "done" if clips and done >= clips else "running" if done else "waiting"
+            namespace, name, _ = submission["model"]
+            found.append(EntryStatus(f"{namespace}/{name}", submission["competition"], state, done, clips))
+        return tuple(found)
+
+    def _done(self, entry_id: str, batches: int) -> int:
+        """The entry's clips that have a result, counted anew when a batch was added."""
+        known, count = self._counted.get(entry_id, (0, 0))
+        if known != batches:
+            count = len(self._state.clip_results(self._round_id, entry_id))
+            self._counted[entry_id] = (batches, count)
+        return count
+
+
+def _stage(steps: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
+    """The first stage that is not done."""
+    if "weights" in steps:
+        return "done"
+    competitions = facts.get("competitions", [])
+    if "entries" not in steps:
+        return "entries" if "seed" in steps else "seed"
+    if "duplicates" not in steps:
+        return "fetch"
+    if not all(f"set:{c}" in steps for c in competitions):
+        return "set"
+    if all(f"decide:{c}" in steps for c in competitions):
+        return "weights"
+    begun = "near_copies" in steps or "flags" in steps or any(name.startswith("decide:") for name in steps)
+    return "decide" if begun else "enhanced"
+
+
+def _copies(steps: Mapping[str, Mapping[str, Any]], submissions: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Entries that will not run, since an earlier one has the same content or tensors."""
+    found = {str(pair.get("second")) for pair in steps.get("duplicates", {}).get("same_tensors", [])}
+    seen: set[str] = set()
+    for submission in sorted(submissions, key=lambda s: (s["block"], s["uid"])):
+        content = steps.get(f"fetch:{_entry_id(submission)}", {}).get("content_hash")
+        if content in seen:
+            found.add(_entry_id(submission))
+        elif content:
+            seen.add(content)
+    return found
+
+
+def _faults(steps: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """A sentence for each batch that failed, the first ones."""
+    found = [
+        f"{name.split(':')[1]}: {facts['fault']['code']}: {facts['fault']['detail']}"
+        for name, facts in sorted(steps.items())
+        if name.startswith("enhanced:") and facts.get("fault")
+    ]
+    return tuple(found[:MAX_FAULTS])
+
+
+def _entry_id(submission: Mapping[str, Any]) -> str:
+    return f"{submission['uid']}-{str(submission['hotkey'])[:12]}"

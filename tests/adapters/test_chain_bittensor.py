@@ -1,0 +1,223 @@
+"""Bittensor by its own SDK, unmodified, against a node on loopback that fails as networks do."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundsright.adapters.chain_bittensor import BittensorChain
+from soundsright.adapters.http_auth_keys import Hotkey
+from soundsright.core.errors import ChainUnavailable, UsageError
+from soundsright.testing.fakechain_ledger import Ledger
+from soundsright.testing.fakechain_node import RunningNode, running_node
+from tests.services.services_bench import ALICE, ENTRY, VICTOR, miner_on
+
+BOB = Hotkey.of_seed("bob")
+Connect = Callable[..., BittensorChain]
+
+
+@pytest.fixture(autouse=True)
+def _caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BITTENSOR_RUNTIME_CACHE_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setenv("BTCLI_TOKEN_SYMBOLS_CACHE", str(tmp_path / "symbols"))
+
+
+@pytest.fixture
+def node(request: pytest.FixtureRequest) -> Iterator[RunningNode]:
+    """A subnet with alice, bob and the validator victor."""
+    with running_node(Ledger(**getattr(request, "param", {}))) as running:
+        for miner in (ALICE, BOB):
+            running.register(miner.address)
+        running.register(VICTOR.address, stake=2_000.0, permit=True)
+        yield running
+
+
+@pytest.fixture
+def connect(node: RunningNode) -> Iterator[Connect]:
+    opened: list[BittensorChain] = []
+
+    def make(account: Hotkey | None = None, **options: Any) -> BittensorChain:
+        asked = {"read_timeout_s": 10.0, "write_timeout_s": 15.0, "sleep": lambda _s: None} | options
+        opened.append(BittensorChain(node.url, 1, account, **asked))
+        return opened[-1]
+
+    yield make
+    for chain in opened:
+        chain.close()
+
+
+def test_a_metagraph_with_commitments_is_one_runtime_call_and_two_maps(node: RunningNode, connect: Connect) -> None:
+    for number in range(253):
+        node.do(lambda n=number: node.node.ledger.register(Hotkey.of_seed(f"m{n}").address))  # type: ignore[misc]
+    chain = connect(ALICE)
+    chain.publish(ALICE.address, "ab" * 32)
+    node.node.calls.clear()
+    snapshot = chain.snapshot()
+    assert len(snapshot.neurons) == 256
+    assert [c.digest for c in snapshot.commitments] == ["ab" * 32]
+    assert sum(call == "state_call" for call in node.node.calls) == 1
+
+
+def test_stake_permit_and_registration_are_read(connect: Connect) -> None:
+    by_hotkey = {neuron.hotkey: neuron for neuron in connect().neurons()}
+    victor = by_hotkey[VICTOR.address]
+    assert (victor.stake, victor.permit, victor.endpoint) == (2_000.0, True, None)
+    assert victor.registered_at > 0
+    assert not by_hotkey[ALICE.address].permit
+
+
+@pytest.mark.parametrize("text", ["ab" * 32, "00" * 32, "0x" + "ab" * 30, "plain text", "x" * 128])
+def test_any_text_that_was_committed_is_read_as_it_was(connect: Connect, text: str) -> None:
+    chain = connect(ALICE)
+    assert chain.publish(ALICE.address, text).ok
+    if text.startswith("0x"):
+        # The SDK shows text that begins with 0x as it shows bytes: no digest of ours does.
+        assert len(chain.commitments()) <= 1
+    else:
+        assert [c.digest for c in chain.commitments()] == [text]
+
+
+def test_a_commitment_of_another_kind_is_no_entry(node: RunningNode, connect: Connect) -> None:
+    key = [1, ALICE.address]
+    sealed = {"TimelockEncrypted": {"encrypted": b"secret", "reveal_round": 5}}
+    for fields in (
+        [sealed],
+        [{"BigRaw": b"x" * 300}],
+        [{"Raw3": b"one"}, {"Raw3": b"two"}],
+        [{"Raw2": b"\xff\xfe"}],
+    ):
+        info = {"deposit": 0, "block": 1, "info": {"fields": [fields]}}
+        node.do(lambda info=info: node.node.ledger.put("Commitments", "CommitmentOf", key, info))  # type: ignore[misc]
+        node.advance()
+        assert connect().commitments() == ()
+
+
+@pytest.mark.parametrize("text", ["", "x" * 129])
+def test_a_text_that_no_commitment_holds_is_not_sent(connect: Connect, text: str) -> None:
+    assert connect(ALICE).publish(ALICE.address, text).code == "too_long"
+
+
+def test_the_space_of_an_epoch_runs_out(connect: Connect) -> None:
+    chain = connect(ALICE)
+    results = [chain.publish(ALICE.address, f"{number:064}") for number in range(32)]
+    assert [r.ok for r in results] == [True] * 31 + [False]
+    assert not results[-1].unknown
+
+
+@pytest.mark.parametrize("node", [{"rate_limit_blocks": 50}], indirect=True)
+def test_weights_set_too_soon_are_refused_and_may_be_tried_later(node: RunningNode, connect: Connect) -> None:
+    chain = connect(VICTOR)
+    assert chain.set_weights(VICTOR.address, {ALICE.address: 1.0}).ok
+    result = chain.set_weights(VICTOR.address, {BOB.address: 1.0})
+    assert (result.ok, result.code, result.retryable) == (False, "rate_limited", True)
+    node.advance(50)
+    assert chain.set_weights(VICTOR.address, {BOB.address: 1.0}).ok
+
+
+@pytest.mark.parametrize("node", [{"commit_reveal": True}], indirect=True)
+def test_weights_are_sealed_where_the_subnet_asks_for_it(node: RunningNode, connect: Connect) -> None:
+    assert connect(VICTOR).set_weights(VICTOR.address, {ALICE.address: 0.7, BOB.address: 0.3}).ok
+    assert node.weights(VICTOR.address) == {}
+    ((who, reveal_round),) = node.do(node.node.ledger.sealed_weights)
+    assert who == VICTOR.address
+    assert reveal_round > 0
+
+
+def test_the_subnets_version_of_weights_is_met(node: RunningNode, connect: Connect) -> None:
+    node.do(lambda: node.node.ledger.put("SubtensorModule", "WeightsVersionKey", [1], 7))
+    node.advance()
+    assert connect(VICTOR).set_weights(VICTOR.address, {ALICE.address: 1.0}).ok
+
+
+def test_all_zero_weights_never_become_uniform(node: RunningNode, connect: Connect) -> None:
+    result = connect(VICTOR).set_weights(VICTOR.address, {ALICE.address: 0.0, BOB.address: 0.0})
+    assert result.code == "bad_weights"
+    assert node.weights(VICTOR.address) == {}
+
+
+def test_weights_for_somebody_who_left_are_not_sent(connect: Connect) -> None:
+    assert connect(VICTOR).set_weights(VICTOR.address, {"gone": 1.0}).code == "unknown_hotkey"
+
+
+def test_a_broken_connection_is_made_anew(node: RunningNode, connect: Connect) -> None:
+    chain = connect(ALICE)
+    for _ in range(3):
+        node.drop_connections()
+        assert chain.head().number == node.node.ledger.head.number
+
+
+def test_a_node_that_hangs_stops_nobody_and_is_used_again_when_it_answers(
+    node: RunningNode, connect: Connect
+) -> None:
+    chain = connect(ALICE, read_timeout_s=0.5)
+    node.node.faults.silent = {"chain_getHead", "chain_getHeader", "chain_getBlockHash", "chain_getFinalizedHead"}
+    started_s = time.monotonic()
+    with pytest.raises(ChainUnavailable, match="SUBTENSOR_CHAIN_ENDPOINT"):
+        chain.head()
+    assert time.monotonic() - started_s < 20
+    node.node.faults.silent = set()
+    assert chain.head().number == node.node.ledger.head.number
+
+
+def test_a_write_that_is_never_included_is_unknown(node: RunningNode, connect: Connect) -> None:
+    chain = connect(ALICE, write_timeout_s=1.0)
+    node.node.faults.swallows = True
+    result = chain.publish(ALICE.address, "ab" * 32)
+    assert (result.ok, result.unknown, result.retryable) == (False, True, True)
+    node.node.faults.swallows = False
+    assert chain.publish(ALICE.address, "ab" * 32).ok
+
+
+def test_a_connection_that_breaks_during_a_write_leaves_its_fate_unknown_or_known(
+    node: RunningNode, connect: Connect
+) -> None:
+    chain = connect(ALICE, write_timeout_s=3.0)
+    node.node.faults.drops = True
+    result = chain.publish(ALICE.address, "ab" * 32)
+    assert result.ok or result.unknown
+    deadline_s = time.monotonic() + 10
+    while not chain.commitments():
+        assert time.monotonic() < deadline_s
+    assert [c.digest for c in chain.commitments()] == ["ab" * 32]
+
+
+def test_nobody_answers_at_all(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(ChainUnavailable, match=str(port)):
+        BittensorChain(f"ws://127.0.0.1:{port}", 1, read_timeout_s=5, sleep=lambda _s: None)
+
+
+def test_a_subnet_that_does_not_exist_is_named(node: RunningNode) -> None:
+    with pytest.raises(UsageError, match="NETUID 9"):
+        BittensorChain(node.url, 9, read_timeout_s=10)
+
+
+def test_a_miner_commits_and_publishes_its_endpoint(node: RunningNode, connect: Connect, tmp_path: Path) -> None:
+    chain = connect(ALICE)
+    miner = miner_on(chain, tmp_path, endpoint="127.0.0.1:6001")
+    miner.tick()
+    miner.tick()
+    assert [(c.hotkey, c.digest) for c in chain.commitments()] == [(ALICE.address, ENTRY.digest)]
+    assert {n.hotkey: n.endpoint for n in chain.neurons()}[ALICE.address] == "127.0.0.1:6001"
+    assert miner.reveal(VICTOR.address)["revision"] == ENTRY.model.revision
+    assert node.node.calls.count("author_submitAndWatchExtrinsic") == 2
+
+
+@pytest.mark.skipif("E2E_ENDPOINT" not in os.environ, reason="E2E_ENDPOINT names no real network")
+def test_a_real_network_is_read() -> None:
+    chain = BittensorChain(os.environ["E2E_ENDPOINT"], int(os.environ.get("E2E_NETUID", "105")))
+    try:
+        final = chain.finalized()
+        assert chain.block_hash(final.number) == final.hash
+        assert abs(chain.timestamp_s(final.number) - time.time()) < 600
+        assert chain.snapshot(final.number).neurons
+    finally:
+        chain.close()

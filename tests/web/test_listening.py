@@ -1,0 +1,279 @@
+"""Blind listening: the plan, the rules that leave a rater out, simulated raters who hear a planted difference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from soundsright.cli.listen import command
+from soundsright.cli.main import run
+from soundsright.core.audio import Audio
+from soundsright.core.errors import UsageError
+from soundsright.services.listening import (
+    ANCHOR,
+    LOW_ANCHOR,
+    METHODS,
+    REFERENCE,
+    ListeningTest,
+    Vote,
+    exclusions,
+    heard,
+    trials_for,
+    votes_of,
+)
+from soundsright.services.listening_results import folder_of_test, read_test, save_test, summaries_below
+from soundsright.services.listening_server import ListeningRoom, at_level, chosen_clips, listening_app, low_passed
+from soundsright.services.runs import RunCompetition, read_run
+from tests.web.runs import RATE_HZ, speech_like, write_run
+
+pytest.importorskip("fastapi")
+from starlette.testclient import TestClient
+
+CLIPS = ("000000", "000002", "000003", "000004")
+QUALITY = {"1-alpine": 0.8, "2-brook": 0.5, REFERENCE: 1.0, ANCHOR: 0.2, LOW_ANCHOR: 0.35}
+
+
+def plan(method: str, entries: tuple[str, ...] = ("1-alpine", "2-brook")) -> ListeningTest:
+    return ListeningTest("ears", method, "DENOISING_16000HZ", entries, CLIPS, 3)
+
+
+def rating(method: str, quality: float, rng: np.random.Generator) -> float:
+    """What somebody who hears the quality, with some error, says of it."""
+    q = quality + rng.normal(scale=0.03)
+    if method == "acr":
+        return float(np.clip(round(1 + 4 * q), 1, 5))
+    if method == "mushra":
+        return float(np.clip(round(100 * q), 0, 100))
+    return float(np.clip(round(4 * (q - QUALITY[ANCHOR])), -3, 3))
+
+
+def scores_of(test: ListeningTest, stimuli: tuple[str, ...], rng: np.random.Generator) -> list[float]:
+    if test.method == "ccr":
+        first, second = (QUALITY[s] for s in stimuli)
+        return [float(np.clip(round(4 * (second - first) + rng.normal(scale=0.1)), -3, 3))]
+    return [rating(test.method, QUALITY[s], rng) for s in stimuli]
+
+
+def votes_by(test: ListeningTest, raters: int) -> list[Vote]:
+    votes: list[Vote] = []
+    for rater in range(raters):
+        rng = np.random.default_rng(rater)
+        for trial in trials_for(test, rater):
+            votes += votes_of(test, f"r{rater}", trial, scores_of(test, trial.stimuli, rng))
+    return votes
+
+
+@pytest.fixture
+def competition(tmp_path: Path) -> RunCompetition:
+    return read_run(write_run(tmp_path / "first"), "first").competitions[0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_rater_hears_everything_in_an_order_of_their_own(method: str) -> None:
+    test = plan(method)
+    asked = [sorted((t.clip, c) for t in trials_for(test, rater) for c in t.rated) for rater in (1, 2)]
+    assert asked[0] == asked[1] == sorted((clip, c) for clip in CLIPS for c in test.conditions)
+    assert trials_for(test, 1) != trials_for(test, 2)
+    assert trials_for(test, 1) == trials_for(test, 1)
+
+
+def test_a_comparison_is_turned_round_where_the_input_came_second() -> None:
+    test = plan("ccr")
+    trials = {t.stimuli.index(ANCHOR): t for t in trials_for(test, 1) if t.rated == ("1-alpine",)}
+    assert votes_of(test, "r", trials[0], [2])[0].score == 2
+    assert votes_of(test, "r", trials[1], [2])[0].score == -2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_planted_difference_is_found(method: str) -> None:
+    result = heard(plan(method), votes_by(plan(method), 8))
+    assert dict(result.excluded) == {}
+    better, worse = result.estimates["1-alpine"], result.estimates["2-brook"]
+    assert better.low > worse.high
+    assert result.estimates[REFERENCE].mean > better.mean
+    assert worse.mean > result.estimates[ANCHOR].mean
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_rater_who_answers_by_chance_or_always_the_same_is_left_out(method: str) -> None:
+    test = plan(method)
+    votes = votes_by(test, 4)
+    rng = np.random.default_rng(0)
+    for trial in trials_for(test, 99):
+        votes += votes_of(test, "flat", trial, [1.0] * len(trial.rated))
+        upside_down = [
+            -s if method == "ccr" else (6 if method == "acr" else 100) - s
+            for s in (scores_of(test, trial.stimuli, rng))
+        ]
+        votes += votes_of(
+            test,
+            "upside-down",
+            trial,
+            [float(np.clip(s, *{"acr": (1, 5)}.get(method, (-3, 100)))) for s in upside_down],
+        )
+    votes += votes_of(test, "early", trials_for(test, 5)[0], scores_of(test, trials_for(test, 5)[0].stimuli, rng))
+    found = exclusions(test, votes)
+    assert set(found) == {"flat", "upside-down", "early"}
+    assert found["flat"] == "gave one score to everything"
+    assert found["early"].startswith("answered")
+
+
+def test_mushra_leaves_out_who_cannot_hear_the_low_pass() -> None:
+    test = plan("mushra")
+    deaf = [
+        Vote("deaf", clip, c, 95.0 if c in (REFERENCE, LOW_ANCHOR) else 50.0)
+        for clip in CLIPS
+        for c in test.conditions
+    ]
+    assert "low-passed anchor" in exclusions(test, deaf)["deaf"]
+
+
+@pytest.mark.parametrize("scores", [[], [1.0, 2.0], [6.0], [0.0], [float("nan")], [3.5]])
+def test_a_score_off_the_scale_is_no_vote(scores: list[float]) -> None:
+    test = plan("acr")
+    with pytest.raises(UsageError):
+        votes_of(test, "r", trials_for(test, 1)[0], scores)
+
+
+def test_stimuli_are_brought_to_one_level_and_none_is_clipped() -> None:
+    clean = Audio(speech_like(1), RATE_HZ)
+    quiet = Audio(clean.samples * np.float32(0.01), RATE_HZ)
+    assert np.allclose(at_level(quiet, clean).samples, at_level(clean, clean).samples, atol=1e-6)
+    spike = clean.samples.copy()
+    spike[100] = 50.0
+    assert np.abs(at_level(Audio(spike, RATE_HZ), clean).samples).max() <= 0.99 + 1e-6
+    silent = Audio(np.zeros(RATE_HZ, np.float32), RATE_HZ)
+    assert not at_level(silent, silent).samples.any()
+
+
+def test_the_low_anchor_has_nothing_above_its_edge() -> None:
+    noise = Audio(np.random.default_rng(0).standard_normal(RATE_HZ).astype(np.float32), RATE_HZ)
+    spectrum = np.abs(np.fft.rfft(low_passed(noise).samples)) ** 2
+    assert spectrum[4500:].sum() < 1e-4 * spectrum[:3400].sum()
+
+
+def test_a_plan_is_not_changed_under_its_votes(competition: RunCompetition, tmp_path: Path) -> None:
+    folder = folder_of_test(tmp_path / "first", "ears")
+    save_test(folder, plan("acr"), competition)
+    save_test(folder, plan("acr"), competition)
+    with pytest.raises(UsageError, match="another plan"):
+        save_test(folder, plan("ccr"), competition)
+    assert read_test(folder)[0] == plan("acr")
+
+
+def test_clips_without_all_the_audio_are_not_chosen(competition: RunCompetition) -> None:
+    chosen = chosen_clips(competition, ("1-alpine", "3-cedar"), 60)
+    assert len(chosen) == 5
+    assert "000001" not in chosen
+
+
+Room = Callable[[str], TestClient]
+
+
+@pytest.fixture
+def room(competition: RunCompetition, tmp_path: Path) -> Iterator[Room]:
+    clients: list[TestClient] = []
+
+    def opened(method: str) -> TestClient:
+        folder = folder_of_test(tmp_path / "first", "ears")
+        save_test(folder, plan(method), competition)
+        found = ListeningRoom(plan(method), competition, folder)
+        found.check()
+        clients.append(TestClient(listening_app(found)))
+        return clients[-1].__enter__()
+
+    yield opened
+    for client in clients:
+        client.__exit__(None, None, None)
+
+
+def enter(client: TestClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.post("/api/enter", json={}).json()
+    return found
+
+
+def test_no_address_tells_what_is_played(room: Room) -> None:
+    client = room("mushra")
+    told = json.dumps(enter(client)) + client.get("/").text
+    for secret in ("alpine", "brook", "clean", "lowpass", "degraded", "000000"):
+        assert secret not in told
+    words = [word for trial in enter(client)["trials"] for word in (*trial["stimuli"], trial["reference"])]
+    assert len(set(words)) == len(words) == 4 * 6
+
+
+def test_sounds_are_for_their_own_rater_only(room: Room) -> None:
+    client = room("acr")
+    first, second = enter(client), enter(client)
+    word = first["trials"][0]["stimuli"][0]
+    assert client.get(f"/api/sound/{first['rater']}/{word}.wav").content[:4] == b"RIFF"
+    assert client.get(f"/api/sound/{second['rater']}/{word}.wav").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b'{"rater": "nobody", "trial": 0, "scores": [3]}', b"x" * 20_000, b'{"rater": 1}'],
+)
+def test_what_is_no_answer_is_refused_and_leaves_nothing(room: Room, tmp_path: Path, body: bytes) -> None:
+    client = room("acr")
+    enter(client)
+    answer = client.post("/api/answer", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 413)
+    assert not (folder_of_test(tmp_path / "first", "ears") / "votes.jsonl").exists()
+
+
+def test_another_site_cannot_vote(room: Room) -> None:
+    client = room("acr")
+    assert client.post("/api/enter", json={}, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert client.post("/api/enter", content="{}", headers={"Content-Type": "text/plain"}).status_code == 403
+
+
+def test_an_answer_given_twice_counts_once(room: Room, tmp_path: Path) -> None:
+    client = room("acr")
+    rater = enter(client)["rater"]
+    for score in (3, 4):
+        assert client.post("/api/answer", json={"rater": rater, "trial": 0, "scores": [score]}).status_code == 200
+    votes = read_test(folder_of_test(tmp_path / "first", "ears"))[2]
+    assert [vote.score for vote in votes] == [3.0]
+
+
+def test_a_test_held_over_http_is_shown_beside_the_metrics(
+    room: Room, competition: RunCompetition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Raters know the sound alone: they judge by how far it is from the reference they are given."""
+    client = room("mushra")
+    for number in range(5):
+        told = enter(client)
+        rng = np.random.default_rng(number)
+        for place, trial in enumerate(told["trials"]):
+            sounds = {w: samples_of(client, told["rater"], w) for w in (*trial["stimuli"], trial["reference"])}
+            reference = sounds[trial["reference"]]
+            distances = [float(np.sqrt(np.mean((sounds[w] - reference) ** 2))) for w in trial["stimuli"]]
+            scores = [float(np.clip(round(100 - 1500 * d + rng.normal(scale=2)), 0, 100)) for d in distances]
+            client.post("/api/answer", json={"rater": told["rater"], "trial": place, "scores": scores})
+    [summary] = summaries_below(tmp_path / "first" / "listening", competition)
+    assert "5 raters" in summary.summary
+    labels = [row.label for row in summary.rows]
+    assert labels[0] == "clean (hidden reference)"
+    assert labels.index("alpine/clear") < labels.index("brook/soft") < labels.index("unprocessed input")
+    by_label = {row.label: row for row in summary.rows}
+    assert by_label["alpine/clear"].estimate.low > by_label["brook/soft"].estimate.high
+    assert by_label["alpine/clear"].metrics["PESQ_WB"] > by_label["brook/soft"].metrics["PESQ_WB"]
+    assert run(command, ["results", str(tmp_path / "first")]) == 0
+    assert "alpine/clear" in capsys.readouterr().out
+
+
+def samples_of(client: TestClient, rater: str, word: str) -> np.ndarray[Any, Any]:
+    data = client.get(f"/api/sound/{rater}/{word}.wav").content
+    return np.frombuffer(data[44:], dtype="<i2").astype(np.float64) / 32768
+
+
+def test_an_entry_that_is_not_there_is_refused_in_one_line(
+    competition: RunCompetition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command, ["start", str(tmp_path / "first"), "--entry", "nobody"]) == 2
+    assert "'nobody' names 0 entries" in capsys.readouterr().err
