@@ -254,11 +254,12 @@ class BittensorChain:
         async with self._connecting:
             if self._client is None:
                 client = bittensor.Client(self._endpoint)
+                begun = _begun_connections(client)
                 try:
                     await client.connect()
                 except BaseException:
-                    # Cut off by the deadline, it holds a socket all the same.
-                    await _closed(client)
+                    for connection in begun:
+                        await _closed(connection)
                     raise
                 self._client = client
         return await work(self._client)
@@ -270,12 +271,27 @@ class BittensorChain:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # Transports close in the loop's next rounds.
+        await asyncio.sleep(0.05)
         await self._loop.shutdown_asyncgens()
 
     async def _forget(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             await _closed(client)
+
+
+def _begun_connections(client: Any) -> list[Any]:
+    """A list that will hold what `connect` opens. The SDK forgets a connection whose handshake is cut off."""
+    begun: list[Any] = []
+    open_one = client._substrate._interface
+
+    def remembered(*arguments: Any) -> Any:
+        begun.append(open_one(*arguments))
+        return begun[-1]
+
+    client._substrate._interface = remembered
+    return begun
 
 
 async def _closed(client: Any) -> None:

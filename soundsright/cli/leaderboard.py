@@ -69,10 +69,13 @@ def build(*, out: Path, runs: tuple[Path, ...], audio_mib: int) -> None:
     help="Port to listen on; 0 takes a free one.",
 )
 def serve(*, runs: tuple[Path, ...], host: str, port: int) -> None:
-    """Serve the leaderboard. New and changed runs appear by themselves."""
+    """Serve the leaderboard. New and changed runs appear by themselves, the running round at /status."""
     from soundsright.cli.serving import serve_app
+    from soundsright.cli.status import open_watch
     from soundsright.services.board_server import LiveSite, board_app
     from soundsright.services.runs import find_runs
+    from soundsright.services.status_feed import StatusFeed
 
     find_runs(runs)
-    serve_app(board_app(LiveSite(runs, live=False)), host, port, "Leaderboard")
+    feed = StatusFeed(runs, open_watch)
+    serve_app(board_app(LiveSite(runs, live=True), feed), host, port, "Leaderboard", on_stop=feed.stop)

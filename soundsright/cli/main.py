@@ -22,8 +22,15 @@ COMMANDS = {
     "metrics": ("soundsright.cli.metrics", "List the metrics: range, direction, unit, floor, source."),
     "verify": ("soundsright.cli.verify", "Run a model as a validator will, and say what to mend."),
     "init-model": ("soundsright.cli.init_model", "Write a model template that passes `verify`."),
+    "leaderboard": ("soundsright.cli.leaderboard", "Show the results of runs as pages, served or as static files."),
+    "report": ("soundsright.cli.report", "Report a finished run as html, md, tex or csv."),
+    "listen": ("soundsright.cli.listen", "Let people judge entries blindly, by ear."),
     "rules": ("soundsright.cli.rules", "Show, simulate and check the rules of payment."),
     "simulate": ("soundsright.cli.simulate", "Simulate whole rounds with faults and check their invariants."),
+    "miner": ("soundsright.cli.miner", "Run a miner: commit, answer validators, take their feedback."),
+    "validator": ("soundsright.cli.validator", "Run a validator: rounds, weights, feedback."),
+    "feedback": ("soundsright.cli.feedback", "List, show and verify feedback from validators."),
+    "chain": ("soundsright.cli.chain", "A private competition's chain: serve it, register, look at it."),
     "db": ("soundsright.cli.db", "Check, back up and upgrade a validator's database."),
 }
 

@@ -25,7 +25,14 @@ def command(env_file: Path | None, check: bool, poll_s: float, **flags: Any) -> 
     from soundsright.adapters.clock import SystemClock
     from soundsright.adapters.http_auth import Gate, RateLimit
     from soundsright.adapters.http_auth_keys import Hotkey, valid_signature
-    from soundsright.cli.service import check_model, opened_chain, secrets_of, settings_from, stopped_by_signals
+    from soundsright.cli.service import (
+        check_model,
+        health_socket,
+        opened_chain,
+        secrets_of,
+        settings_from,
+        stopped_by_signals,
+    )
     from soundsright.services.api import health_app
     from soundsright.services.api_http import HttpService, listening
     from soundsright.services.api_state import Health, configure_logging
@@ -62,24 +69,18 @@ def command(env_file: Path | None, check: bool, poll_s: float, **flags: Any) -> 
     if check:
         click.echo("All is well. Run the model as a validator will: soundsright verify")
         return
-    health_sock = listening(
-        settings.healthcheck_api_host,
-        settings.healthcheck_api_port,
-        host_variable="HEALTHCHECK_API_HOST",
-        port_variable="HEALTHCHECK_API_PORT",
-    )
-    axon_sock = listening("0.0.0.0", settings.axon_port, host_variable="AXON_PORT", port_variable="AXON_PORT")
     limit = RateLimit(per_minute=30, burst=30)
-    services = [
-        HttpService(health_app(health, miner, service="miner", version=__version__), health_sock, name="health"),
-        HttpService(
-            miner_app(miner, admit=Gate(account.address).admit, throttle=limit.check), axon_sock, name="axon"
-        ),
-    ]
-    with stopped_by_signals() as stop:
+    with (
+        health_socket(settings) as own,
+        listening("0.0.0.0", settings.axon_port, host_variable="AXON_PORT", port_variable="AXON_PORT") as axon,
+        stopped_by_signals() as stop,
+    ):
+        health_api = health_app(health, miner, service="miner", version=__version__)
+        axon_api = miner_app(miner, admit=Gate(account.address).admit, throttle=limit.check)
+        services = [HttpService(health_api, own, name="health"), HttpService(axon_api, axon, name="axon")]
         for service in services:
             service.start()
         miner.run(stop)
-    for service in services:
-        service.close()
+        for service in services:
+            service.close()
     chain.close()

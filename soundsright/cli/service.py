@@ -19,6 +19,8 @@ from soundsright.config import Settings, ValidatorSettings, read_settings
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
+    import socket
+
     from pydantic import SecretStr
 
     from soundsright.adapters.http_auth_keys import Hotkey
@@ -60,6 +62,22 @@ def secrets_of(settings: Settings) -> list[str]:
     values = [getattr(settings, name) for name in type(settings).model_fields]
     secrets: list[SecretStr] = [value for value in values if hasattr(value, "get_secret_value")]
     return [secret.get_secret_value() for secret in secrets]
+
+
+def health_socket(settings: Settings) -> socket.socket:
+    """A socket for the health-check API.
+
+    Raises:
+        UsageError: the port is taken, or the address is not this machine's.
+    """
+    from soundsright.services.api_http import listening
+
+    return listening(
+        settings.healthcheck_api_host,
+        settings.healthcheck_api_port,
+        host_variable="HEALTHCHECK_API_HOST",
+        port_variable="HEALTHCHECK_API_PORT",
+    )
 
 
 def opened_chain(settings: Settings, account: Hotkey | None) -> LiveChain:

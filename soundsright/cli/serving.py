@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -15,8 +17,10 @@ if TYPE_CHECKING:
 _SHUTDOWN_S = 3
 
 
-def serve_app(app: FastAPI, host: str, port: int, what: str) -> None:
+def serve_app(app: FastAPI, host: str, port: int, what: str, *, on_stop: Callable[[], None] = lambda: None) -> None:
     """Serve until Ctrl-C. The address is printed once it accepts connections.
+
+    `on_stop` is called when the end is asked for, while readers are still connected.
 
     Raises:
         UsageError: the address cannot be listened on, or uvicorn is not installed.
@@ -25,6 +29,11 @@ def serve_app(app: FastAPI, host: str, port: int, what: str) -> None:
         import uvicorn
     except ImportError as error:
         raise UsageError("The server needs uvicorn", "pip install 'soundsright[validator]'") from error
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            on_stop()
+            super().handle_exit(sig, frame)
 
     listener = _listener(host, port)
     shown = f"[{host}]" if ":" in host else host
@@ -38,7 +47,11 @@ def serve_app(app: FastAPI, host: str, port: int, what: str) -> None:
         limit_concurrency=512,
     )
     with listener:
-        uvicorn.Server(config).run(sockets=[listener])
+        try:
+            Server(config).run(sockets=[listener])
+        except KeyboardInterrupt:
+            # The server has ended in order and hands the signal on: what was asked for was done.
+            return
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -34,9 +34,9 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
     from soundsright.adapters.clock import SystemClock
     from soundsright.adapters.http_auth_client import SignedPeers
     from soundsright.adapters.http_auth_keys import Hotkey
-    from soundsright.cli.service import opened_chain, secrets_of, settings_from, stopped_by_signals
+    from soundsright.cli.service import health_socket, opened_chain, secrets_of, settings_from, stopped_by_signals
     from soundsright.services.api import health_app
-    from soundsright.services.api_http import HttpService, listening
+    from soundsright.services.api_http import HttpService
     from soundsright.services.api_state import Health, configure_logging
     from soundsright.services.lease import sole_process
     from soundsright.services.validator import ValidatorService
@@ -49,13 +49,12 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
     chain = opened_chain(settings, account)
     clock = SystemClock()
     health = Health(clock)
-    sock = listening(
-        settings.healthcheck_api_host,
-        settings.healthcheck_api_port,
-        host_variable="HEALTHCHECK_API_HOST",
-        port_variable="HEALTHCHECK_API_PORT",
-    )
-    with _state(settings, dry_run) as state, _work(settings) as work, stopped_by_signals() as stop:
+    with (
+        health_socket(settings) as sock,
+        _state(settings, dry_run) as state,
+        _work(settings) as work,
+        stopped_by_signals() as stop,
+    ):
         service = ValidatorService(
             rules,
             work,

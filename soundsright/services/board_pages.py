@@ -43,6 +43,7 @@ ASSETS = {
     "player.js": "text/javascript; charset=utf-8",
     "ears.js": "text/javascript; charset=utf-8",
     "listen.js": "text/javascript; charset=utf-8",
+    "status.js": "text/javascript; charset=utf-8",
 }
 DOWNLOADS = {"results.json": "application/json", "scores.jsonl": "application/jsonl"}
 _HTML = "text/html; charset=utf-8"

@@ -6,11 +6,13 @@ change again. Audio is the run's own WAV, answered by range and revalidated by i
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
+import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 from soundsright.core.errors import UsageError
 from soundsright.services.board_pages import CSP, AudioAccess, Page, Site
 from soundsright.services.runs import find_runs, read_runs, run_stamp
+from soundsright.services.status_feed import StatusFeed
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -37,6 +40,8 @@ _LOOK_AGAIN_S = 2.0
 _PAGE_SECONDS = 10
 _AUDIO_SECONDS = 3600
 _KEPT_PAGES = 4096
+_STATUS_EVERY_S = 1.0
+_MAX_STREAMS = 200
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,10 @@ class LiveSite:
         self._stamp: tuple[object, ...] | None = None
         self._answers: dict[str, Answer] = {}
         self.site = Site((), AudioAccess("file"), live=live)
+
+    def kept(self, path: str) -> Answer | None:
+        """The page if it was drawn and the runs were looked at a moment ago: no wait, no disk."""
+        return self._answers.get(path) if self._now() - self._looked_at < _LOOK_AGAIN_S else None
 
     def answer(self, path: str) -> Answer | None:
         """The page at a path, drawn at most once for each state of the runs."""
@@ -105,14 +114,15 @@ class LiveSite:
             self.site = Site(read_runs(folders), AudioAccess("file"), live=self._live)
 
 
-def board_app(site: LiveSite) -> FastAPI:
-    """The leaderboard as an ASGI application.
+def board_app(site: LiveSite, feed: StatusFeed | None = None) -> FastAPI:
+    """The leaderboard as an ASGI application; with a feed, the running round at /status, live.
 
     Raises:
         UsageError: FastAPI is not installed.
     """
     try:
         from fastapi import FastAPI
+        from starlette.concurrency import run_in_threadpool
         from starlette.responses import FileResponse, Response
     except ImportError as error:
         raise UsageError("The server needs FastAPI", "pip install 'soundsright[validator]'") from error
@@ -131,16 +141,54 @@ def board_app(site: LiveSite) -> FastAPI:
             return Response(status_code=304, headers=headers)
         return FileResponse(path, media_type="audio/wav", headers=headers)
 
-    def page(request: Request) -> Response:
-        answer = site.answer(request.path_params["path"] or "index.html")
+    async def page(request: Request) -> Response:
+        path = request.path_params["path"] or "index.html"
+        # What is in memory is answered at once; a thread is for what must be read or drawn.
+        answer = site.kept(path) or await run_in_threadpool(site.answer, path)
         if answer is None:
             body = site.site.message("Not here", "There is no page at this address.")
             return Response(body, 404, HEADERS, "text/html")
         return _answered(answer, request)
 
+    if feed is not None:
+        _add_status(app, site, feed)
     app.add_route("/audio/{run}/{competition}/{clip}/{signal}.wav", audio, methods=["GET", "HEAD"])
     app.add_route("/{path:path}", page, methods=["GET", "HEAD"])
     return app
+
+
+def _add_status(app: FastAPI, site: LiveSite, feed: StatusFeed) -> None:
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import Response, StreamingResponse
+
+    open_streams = 0
+    fresh = {**HEADERS, "Cache-Control": "no-store"}
+
+    def page(request: Request) -> Response:
+        found = site.site.render("status.html.j2", "", title="Running now")
+        return Response(found.body, 200, fresh, found.media_type)
+
+    async def events() -> AsyncIterator[str]:
+        nonlocal open_streams
+        open_streams += 1
+        said = ""
+        try:
+            while not feed.stopped:
+                text = json.dumps(await run_in_threadpool(feed.current))
+                # A comment keeps the line open where nothing has changed.
+                yield f"data: {text}\n\n" if text != said else ": same\n\n"
+                said = text
+                await asyncio.sleep(_STATUS_EVERY_S)
+        finally:
+            open_streams -= 1
+
+    async def stream(request: Request) -> Response:
+        if open_streams >= _MAX_STREAMS:
+            return Response("Too many readers; load the page again later.\n", 503, fresh, "text/plain")
+        return StreamingResponse(events(), 200, fresh, "text/event-stream")
+
+    app.add_route("/status", page, methods=["GET"])
+    app.add_route("/status/events", stream, methods=["GET"])
 
 
 def _answered(answer: Answer, request: Request) -> Response:

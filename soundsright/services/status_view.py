@@ -60,7 +60,7 @@ class EntryStatus:
 
 @dataclass(frozen=True)
 class RoundStatus:
-    """A round at one moment. `left_s` is None until there is progress to go by; `quiet_s` is since the last step."""
+    """A round at one moment. `left_s` is None until there is a pace to go by; `quiet_s` is since the last step."""
 
     round_id: str
     stage: str
@@ -162,9 +162,7 @@ class RoundWatch:
         started, had = self._first
         return (total - done) * (now - started) / (done - had) if done > had else None
 
-    def _entries(
-        self, steps: Mapping[str, Mapping[str, Any]], clips: int, stage: str
-    ) -> tuple[EntryStatus, ...]:
+    def _entries(self, steps: Mapping[str, Mapping[str, Any]], clips: int, stage: str) -> tuple[EntryStatus, ...]:
         submissions = steps.get("entries", {}).get("submissions", [])
         copies = _copies(steps, submissions)
         found = []
@@ -211,15 +209,21 @@ def _stage(steps: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Any]) -> 
 
 
 def _copies(steps: Mapping[str, Mapping[str, Any]], submissions: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Entries that will not run, since an earlier one has the same content or tensors."""
-    found = {str(pair.get("second")) for pair in steps.get("duplicates", {}).get("same_tensors", [])}
-    seen: set[str] = set()
-    for submission in sorted(submissions, key=lambda s: (s["block"], s["uid"])):
-        content = steps.get(f"fetch:{_entry_id(submission)}", {}).get("content_hash")
-        if content in seen:
-            found.add(_entry_id(submission))
-        elif content:
-            seen.add(content)
+    """Entries that will not run: an earlier one of the competition has the same content or tensors."""
+    found: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    order: dict[str, tuple[int, str]] = {}
+    for place, one in enumerate(sorted(submissions, key=lambda s: (s["block"], s["uid"]))):
+        entry_id, competition = _entry_id(one), str(one["competition"])
+        order[entry_id] = (place, competition)
+        content = str(steps.get(f"fetch:{entry_id}", {}).get("content_hash", entry_id))
+        if (competition, content) in seen:
+            found.add(entry_id)
+        seen.add((competition, content))
+    for pair in steps.get("duplicates", {}).get("same_tensors", []):
+        both = [order[entry] for entry in (pair["first"], pair["second"]) if entry in order]
+        if len(both) == 2 and both[0][1] == both[1][1]:
+            found.add(max(pair["first"], pair["second"], key=lambda entry: order[entry]))
     return found
 
 

@@ -1,0 +1,76 @@
+"""The running round of some folders, looked at once a second at most, however many ask."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from soundsright.core.errors import SoundsRightError, UsageError
+from soundsright.services.runs import find_runs
+from soundsright.services.status_view import RoundWatch
+
+_FRESH_S = 0.9
+
+
+def running_folder(paths: Sequence[Path]) -> Path | None:
+    """The folder of the round that was begun last and is not finished; None where there is none."""
+    try:
+        folders = find_runs(paths)
+    except UsageError:
+        # A folder was moved away while we look: no round runs there.
+        return None
+    begun = [f for f in folders if (f / "state.db").is_file() and not (f / "results.json").exists()]
+    return max(begun, key=lambda folder: (folder / "state.db").stat().st_mtime, default=None)
+
+
+class StatusFeed:
+    """What `current` says is JSON-ready. `open_watch` opens a folder's state; it is asked once per folder."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        open_watch: Callable[[Path], RoundWatch],
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._paths = tuple(paths)
+        self._open_watch = open_watch
+        self._now = now
+        self._lock = threading.Lock()
+        self._watches: dict[Path, RoundWatch] = {}
+        self._said: dict[str, Any] = {}
+        self._looked_at = float("-inf")
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Let every reader go: the server is about to end. Callable from any thread."""
+        self._stopped.set()
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def current(self) -> dict[str, Any]:
+        """The round's fields, or `problem`: that none runs, or why it cannot be read."""
+        with self._lock:
+            if self._now() - self._looked_at >= _FRESH_S:
+                self._looked_at = self._now()
+                self._said = self._look()
+            return self._said
+
+    def _look(self) -> dict[str, Any]:
+        folder = running_folder(self._paths)
+        if folder is None:
+            self._watches.clear()
+            return {"problem": "No round is running."}
+        try:
+            if folder not in self._watches:
+                self._watches = {folder: self._open_watch(folder)}
+            status = self._watches[folder].look()
+        except SoundsRightError as error:
+            # Shown to whoever looks; the next second may read it.
+            return {"problem": str(error)}
+        return {"problem": "The round has not begun."} if status is None else status.fields()

@@ -1,0 +1,37 @@
+"""The running round in a browser: it moves by itself, a stranger's name is text, and axe is content."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from soundsright.services.board_server import LiveSite, board_app
+from soundsright.services.status_feed import StatusFeed
+from soundsright.services.status_view import RoundWatch
+from tests.browser.conftest import HOSTILE, served, until
+from tests.browser.test_access import serious_violations
+from tests.web.test_status import Round
+
+
+def test_the_page_follows_the_round(visit: Callable[..., Any], tmp_path: Path) -> None:
+    current = Round(tmp_path / "now")
+    current.begin()
+    feed = StatusFeed([tmp_path], lambda folder: RoundWatch(current.state, folder, now=time.monotonic))
+    with served(board_app(LiveSite([tmp_path], live=True), feed)) as address:
+        page = visit(address).open(address + "status")
+        until(page, "document.querySelector('#stage').textContent === 'Seed from the chain'")
+        current.ready("alpine", HOSTILE)
+        until(page, "document.querySelector('#clips').textContent === '0 of 8'")
+        current.batch("1-alpine", 0, 1, fault={"code": "crashed", "detail": HOSTILE})
+        until(page, "document.querySelector('#clips').textContent === '2 of 8'")
+        assert f"{HOSTILE}/model" in page.inner_text("#entries")
+        assert f"crashed: {HOSTILE}" in page.inner_text("#faults")
+        assert page.title() == "Running now · SoundsRight"
+        assert serious_violations(page) == []
+        (current.folder / "results.json").write_text("{}")
+        until(page, "!document.querySelector('#problem').hidden")
+        assert page.inner_text("#problem") == "No round is running."
+        feed.stop()
+    current.state.close()

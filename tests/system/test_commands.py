@@ -1,0 +1,200 @@
+"""The commands of the services: what they print, and that bad input is one line that names the variable, exit 2."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from soundsright.adapters.chain_local import LocalChain
+from soundsright.adapters.http_auth_keys import Hotkey
+from soundsright.cli.main import run
+from soundsright.config import MinerSettings, ValidatorSettings
+from soundsright.testing.fakechain_http import ORGANISER, served_chain
+from soundsright.testing.fakehub import HubRepository, HubServer, served_hub
+
+REVISION = "a" * 40
+ALICE = Hotkey.of_seed("alice")
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Iterator[tuple[LocalChain, str]]:
+    with served_chain(tmp_path / "chain.db", open_registration=True) as served:
+        yield served
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    with served_hub() as server:
+        files = {"Dockerfile": b"FROM scratch\n"}
+        server.repositories["alice/gate"] = HubRepository({REVISION: files})
+        server.repositories["alice/private"] = HubRepository({REVISION: files}, private=True)
+        yield server
+
+
+@pytest.fixture
+def say(
+    chain: tuple[LocalChain, str],
+    hub: HubServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Say:
+    """Runs a command under settings that are right, but for what a test changes."""
+    own = {name.upper() for kind in (MinerSettings, ValidatorSettings) for name in kind.model_fields}
+    for name in own:
+        monkeypatch.delenv(name, raising=False)
+    for owner, key in (("alice", ALICE), ("organiser", ORGANISER)):
+        key.write(tmp_path / "wallets" / owner / "hotkeys" / "default")
+    monkeypatch.chdir(tmp_path)
+
+    def said(line: str, **settings: str) -> tuple[int, str, str]:
+        right = {
+            "SUBTENSOR_CHAIN_ENDPOINT": chain[1],
+            "WALLET": "alice",
+            "WALLET_PATH": str(tmp_path / "wallets"),
+            "STATE_FOLDER": str(tmp_path / "state"),
+            "HF_ENDPOINT": hub.url,
+            "DENOISING_16000HZ_HF_MODEL_NAMESPACE": "alice",
+            "DENOISING_16000HZ_HF_MODEL_NAME": "gate",
+            "DENOISING_16000HZ_HF_MODEL_REVISION": REVISION,
+        }
+        for name, value in (right | settings).items():
+            monkeypatch.setenv(name, value)
+        module, *arguments = line.split()
+        code = run(import_module(f"soundsright.cli.{module}").command, arguments)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return said
+
+
+def test_a_member_makes_a_key_joins_and_is_listed(say: Say, chain: tuple[LocalChain, str]) -> None:
+    code, out, _ = say("chain account", WALLET="new")
+    assert code == 0
+    address = out.split()[0]
+    assert say("chain join", WALLET="new")[1] == f"{address} is uid 0\n"
+    assert address in say("chain status")[1]
+    code, _, err = say("chain account", WALLET="new")
+    assert (code, "holds a key already" in err) == (2, True)
+
+
+def test_the_organiser_registers_a_validator_and_makes_blocks(say: Say, chain: tuple[LocalChain, str]) -> None:
+    assert say(f"chain register {ALICE.address} --permit --stake 2000", WALLET="organiser")[0] == 0
+    (neuron,) = chain[0].neurons()
+    assert (neuron.permit, neuron.stake) == (True, 2_000.0)
+    assert "block" in say("chain advance 5", WALLET="organiser")[1]
+    code, _, err = say("chain advance", WALLET="alice")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+def test_a_model_is_published_in_a_folder_and_entered_from_it(
+    say: Say, chain: tuple[LocalChain, str], tmp_path: Path
+) -> None:
+    (tmp_path / "gate").mkdir()
+    (tmp_path / "gate" / "Dockerfile").write_text("FROM scratch\n")
+    _, out, _ = say(f"chain publish gate --namespace alice --hub {tmp_path / 'hub'}")
+    revision = out.strip().rpartition("@")[2]
+    chain[0].register(ALICE.address)
+    own = {"SOUNDSRIGHT_HUB": str(tmp_path / "hub"), "DENOISING_16000HZ_HF_MODEL_REVISION": revision}
+    assert say("miner --check", **own)[0] == 0
+    code, _, err = say("miner --check", **own | {"DENOISING_16000HZ_HF_MODEL_REVISION": REVISION})
+    assert (code, "SOUNDSRIGHT_HUB" in err) == (2, True)
+
+
+def test_a_check_says_what_is_entered(say: Say, chain: tuple[LocalChain, str]) -> None:
+    chain[0].register(ALICE.address)
+    code, out, _ = say("miner --check")
+    assert code == 0
+    assert f"{ALICE.address} enters alice/gate@{REVISION} for DENOISING_16000HZ" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "settings", "told"),
+    [
+        ("miner --check", {"WALLET": "nobody"}, "HOTKEY"),
+        ("miner --check", {"HOTKEY": "missing"}, "HOTKEY"),
+        ("miner --check", {"DENOISING_16000HZ_HF_MODEL_REVISION": "main"}, "DENOISING_16000HZ_HF_MODEL_REVISION"),
+        ("miner --check", {"DENOISING_16000HZ_HF_MODEL_NAME": "private"}, "_HF_MODEL_NAME"),
+        ("miner --check", {"DENOISING_16000HZ_HF_MODEL_NAME": "missing"}, "_HF_MODEL_NAME"),
+        ("miner --check", {"NETUID": "many"}, "NETUID"),
+        ("miner --netuid many --check", {}, "NETUID"),
+        ("miner --check", {"SUBTENSOR_CHAIN_ENDPOINT": "finney"}, "SUBTENSOR_CHAIN_ENDPOINT"),
+        ("miner --check", {"FEEDBACK_HOOK": "say 'open"}, "FEEDBACK_HOOK"),
+        ("miner --env-file missing.env", {}, "missing.env"),
+        ("validator", {"WALLET": "nobody"}, "HOTKEY"),
+        ("validator", {"SOUNDSRIGHT_COMPETITION": "ECHO"}, "SOUNDSRIGHT_COMPETITION"),
+        ("validator", {"SOUNDSRIGHT_HUB": "/no/such/folder", "SOUNDSRIGHT_SANDBOX": "process"}, "SOUNDSRIGHT_HUB"),
+        ("validator", {"SOUNDSRIGHT_RULESET": "none"}, "none"),
+        ("validator", {"BURN_HOTKEY": "nobody"}, "BURN_HOTKEY"),
+        ("chain serve", {"WALLET": "nobody"}, "HOTKEY"),
+        ("chain status", {"SUBTENSOR_CHAIN_ENDPOINT": "nonsense"}, "SUBTENSOR_CHAIN_ENDPOINT"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_it(
+    say: Say, chain: tuple[LocalChain, str], line: str, settings: dict[str, str], told: str
+) -> None:
+    chain[0].register(ALICE.address)
+    code, _, err = say(line, **settings)
+    assert (code, err.count("\n")) == (2, 1), err
+    assert told in err
+
+
+@pytest.mark.parametrize("command", ["miner", "validator"])
+def test_an_unregistered_hotkey_is_named(say: Say, command: str) -> None:
+    code, _, err = say(command, SOUNDSRIGHT_SANDBOX="process", HEALTHCHECK_API_PORT=str(free_port()))
+    assert (code, err.count("\n")) == (2, 1), err
+    assert "is not registered" in err
+
+
+def test_a_validator_without_permit_is_told(say: Say, chain: tuple[LocalChain, str]) -> None:
+    chain[0].register(ALICE.address)
+    code, _, err = say("validator", SOUNDSRIGHT_SANDBOX="process", HEALTHCHECK_API_PORT=str(free_port()))
+    assert code == 2
+    assert "no validator permit" in err
+
+
+@pytest.mark.parametrize("command", ["miner", "validator"])
+def test_a_taken_port_is_named(say: Say, chain: tuple[LocalChain, str], command: str) -> None:
+    chain[0].register(ALICE.address, permit=True)
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        code, _, err = say(command, HEALTHCHECK_API_PORT=str(taken.getsockname()[1]))
+    assert code == 2
+    assert "HEALTHCHECK_API_PORT" in err
+
+
+def test_a_line_of_the_file_that_does_not_parse_is_named(say: Say, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("HOTKEY=default\nNETUID 105\n")
+    code, _, err = say("miner --check")
+    assert (code, err.count("\n")) == (2, 1)
+    assert ".env, line 2: 'NETUID'" in err
+
+
+def test_a_secret_of_the_settings_is_in_no_error(say: Say) -> None:
+    secret = {"HF_TOKEN": "hf_planted", "OPENAI_API_KEY": "sk-planted"}
+    for line, settings in (("miner --check", {"NETUID": "x"}), ("miner --check", {"WALLET": "nobody"})):
+        _, out, err = say(line, **secret, **settings)
+        assert "planted" not in out + err
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_help_loads_nothing_that_takes_time() -> None:
+    code = (
+        "import sys; from soundsright.cli import chain, feedback, miner, validator; "
+        "print(sorted({'fastapi', 'numba', 'bittensor', 'bittensor_core', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,206 @@
+"""The status of a round that is under way, from its state: in the terminal, as JSON, over server-sent events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundsright.adapters.state import SqlState
+from soundsright.cli.main import run
+from soundsright.cli.status import command as status_command
+from soundsright.cli.watch import command as watch_command
+from soundsright.core.results import ClipResult
+from soundsright.services.status_feed import StatusFeed
+from soundsright.services.status_view import GpuStatus, RoundWatch
+
+COMPETITION = "DENOISING_16000HZ"
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Round:
+    """A round of two models and four clips each, written step by step."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "run.json").write_text("{}")
+        self.folder = folder
+        self.state = SqlState(folder / "state.db")
+
+    def begin(self) -> None:
+        self.state.begin_round("trial", {"clips": 4, "competitions": [COMPETITION]})
+
+    def step(self, name: str, **facts: Any) -> None:
+        self.state.finish_step("trial", name, facts)
+
+    def enter(self, *names: str) -> None:
+        submissions = [
+            {
+                "uid": uid,
+                "hotkey": name,
+                "competition": COMPETITION,
+                "model": [name, "model", "0" * 40],
+                "block": uid,
+            }
+            for uid, name in enumerate(names, 1)
+        ]
+        self.step("seed", hash="0x1")
+        self.step("entries", submissions=submissions, refusals=[])
+
+    def ready(self, *names: str, contents: dict[str, str] | None = None) -> None:
+        self.enter(*names)
+        for uid, name in enumerate(names, 1):
+            self.step(f"fetch:{uid}-{name}", content_hash=(contents or {}).get(name, name))
+        self.step("duplicates", same_tensors=[])
+        self.step(f"set:{COMPETITION}", seed=1, digest="d")
+
+    def batch(self, entry: str, *clips: int, **facts: Any) -> None:
+        results = [ClipResult(f"{clip:06d}", scores={"ESTOI": 0.5}) for clip in clips]
+        self.state.add_clip_results("trial", entry, results)
+        self.step(f"enhanced:{entry}:{clips[0]:06d}", **facts)
+
+
+@pytest.fixture
+def current(tmp_path: Path) -> Iterator[Round]:
+    found = Round(tmp_path / "now")
+    yield found
+    found.state.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def watch(current: Round, clock: Clock) -> RoundWatch:
+    return RoundWatch(current.state, current.folder, now=clock, gpus=lambda: [GpuStatus(0, 1, 2, 50.0)])
+
+
+def test_the_stage_is_the_first_that_is_not_done(current: Round, watch: RoundWatch) -> None:
+    def stage() -> str | None:
+        status = watch.look()
+        return status and status.stage
+
+    assert stage() is None
+    current.begin()
+    assert stage() == "seed"
+    current.enter("alpine")
+    assert stage() == "fetch"
+    current.step("fetch:1-alpine", content_hash="a")
+    current.step("duplicates", same_tensors=[])
+    assert stage() == "set"
+    current.step(f"set:{COMPETITION}", seed=1, digest="d")
+    assert stage() == "enhanced"
+    current.batch("1-alpine", 0, 1, 2, 3)
+    current.step(f"decide:{COMPETITION}")
+    assert stage() == "weights"
+    current.step("weights", block=1)
+    assert stage() == "done"
+
+
+def test_models_are_counted_clip_by_clip_and_the_pace_tells_the_time_left(
+    current: Round, watch: RoundWatch, clock: Clock
+) -> None:
+    current.begin()
+    current.ready("alpine", "brook")
+    first = watch.look()
+    assert first is not None
+    assert first.left_s is None, "there is no pace yet"
+    current.batch("1-alpine", 0, 1)
+    clock.now += 10
+    status = watch.look()
+    assert status is not None
+    assert [(e.label, e.state, e.clips_done) for e in status.entries] == [
+        ("alpine/model", "running", 2),
+        ("brook/model", "waiting", 0),
+    ]
+    assert (status.clips_done, status.clips) == (2, 8)
+    assert status.left_s == pytest.approx(30.0)
+    assert status.gpus[0].busy_percent == 50.0
+    assert status.disk_free_bytes > 0
+
+
+def test_a_round_that_stands_still_says_since_when(current: Round, watch: RoundWatch, clock: Clock) -> None:
+    current.begin()
+    current.ready("alpine")
+    watch.look()
+    clock.now += 60
+    status = watch.look()
+    assert status is not None
+    assert status.quiet_s == 60
+
+
+def test_faults_refusals_and_copies_are_told_apart(current: Round, watch: RoundWatch) -> None:
+    current.begin()
+    current.enter("alpine", "brook", "cedar")
+    current.step("fetch:1-alpine", content_hash="same")
+    current.step("fetch:2-brook", content_hash="same")
+    current.step("fetch:3-cedar", refusal={"code": "too_large"})
+    current.step("duplicates", same_tensors=[])
+    current.step(f"set:{COMPETITION}", seed=1, digest="d")
+    current.batch("1-alpine", 0, 1, fault={"code": "crashed", "detail": "exit status 1"})
+    status = watch.look()
+    assert status is not None
+    assert [e.state for e in status.entries] == ["failing", "not run", "refused"]
+    assert status.faults == ("1-alpine: crashed: exit status 1",)
+    assert status.clips == 4, "who does not run is not waited for"
+
+
+def test_status_prints_the_round_and_its_json(current: Round, capsys: pytest.CaptureFixture[str]) -> None:
+    current.begin()
+    current.ready("[bold]alpine", "brook")
+    assert run(status_command, [str(current.folder)]) == 0
+    text = capsys.readouterr().out
+    assert "Run and score models, 0 of 8 clips" in text
+    assert "[bold]alpine/model" in text, "a name is no markup"
+    assert run(status_command, [str(current.folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clips"] == 8
+
+
+def test_a_folder_without_a_state_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(status_command, [str(tmp_path)]) == 2
+    assert "holds no state.db" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [], "looking makes no database"
+
+
+def test_watch_ends_when_the_round_does(current: Round, capsys: pytest.CaptureFixture[str]) -> None:
+    current.begin()
+    current.ready("alpine")
+    current.batch("1-alpine", 0, 1, 2, 3)
+    current.step(f"decide:{COMPETITION}")
+    current.step("weights", block=1)
+    assert run(watch_command, [str(current.folder), "--every", "0.1"]) == 0
+    assert "Done, 4 of 4 clips" in capsys.readouterr().out
+
+
+def test_the_feed_looks_once_a_second_however_many_ask(current: Round, tmp_path: Path, clock: Clock) -> None:
+    current.begin()
+    current.ready("alpine")
+    opened: list[Path] = []
+
+    def open_watch(folder: Path) -> RoundWatch:
+        opened.append(folder)
+        return RoundWatch(current.state, folder, now=clock)
+
+    feed = StatusFeed([tmp_path], open_watch, now=clock)
+    assert feed.current()["clips_done"] == 0
+    current.batch("1-alpine", 0, 1)
+    assert feed.current()["clips_done"] == 0
+    clock.now += 1
+    assert feed.current()["clips_done"] == 2
+    assert len(opened) == 1
+    (current.folder / "results.json").write_text("{}")
+    clock.now += 1
+    assert feed.current() == {"problem": "No round is running."}
