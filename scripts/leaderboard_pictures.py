@@ -17,7 +17,7 @@ from playwright.sync_api import sync_playwright
 from soundsright.services.board_build import build_site
 from soundsright.services.runs import find_runs, read_runs
 
-COLOURS = 128
+COLOURS = 256
 # name -> page, width, height, colour scheme
 PICTURES = {
     "table": ("index.html", 1280, 720, "light"),
@@ -52,7 +52,9 @@ def main() -> None:
                     page.wait_for_timeout(20)
                 page.wait_for_timeout(200)
             picture = Image.open(io.BytesIO(page.screenshot()))
-            picture.convert("RGB").quantize(COLOURS).save(given.out / f"{name}.png", optimize=True)
+            picture.convert("RGB").quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE).save(
+                given.out / f"{name}.png", optimize=True
+            )
             page.close()
         browser.close()
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from soundsright.core.ports import Sandbox
     from soundsright.ranking.rulesets import Ruleset
-    from soundsright.services.round import RoundOutcome
+    from soundsright.services.round_types import RoundOutcome
     from soundsright.services.summary import Table
     from soundsright.services.trial import Staged, TrialEntry
 
@@ -346,7 +346,8 @@ def _run_round(request: Request, staged: Staged, console: Console) -> RoundOutco
     from soundsright.adapters.state import SqlState
     from soundsright.cli.progress import RoundDisplay
     from soundsright.metrics.suite import floors, warm_up
-    from soundsright.services.round import RoundPlan, RoundService
+    from soundsright.services.round import RoundService
+    from soundsright.services.round_types import RoundPlan
     from soundsright.services.trial import VALIDATOR
 
     out = request.out

@@ -79,7 +79,7 @@ def start(
     """Serve a test on the finished run in the folder RUN until Ctrl-C."""
     from soundsright.cli.serving import serve_app
     from soundsright.services.listening import ListeningTest
-    from soundsright.services.listening_results import save_test, folder_of_test
+    from soundsright.services.listening_results import folder_of_test, save_test
     from soundsright.services.listening_server import ListeningRoom, chosen_clips, listening_app
 
     run = _finished(run_folder)

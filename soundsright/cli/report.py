@@ -37,7 +37,25 @@ FORMATS = ("html", "md", "tex", "csv")
     type=click.Path(file_okay=False, path_type=Path),
     help="Write every plot as an SVG file to this folder.",
 )
-def command(*, run_folder: Path, kind: str, out: Path | None, plots: Path | None) -> None:
+@click.option(
+    "--log",
+    "tracker",
+    type=click.Choice(["wandb", "trackio", "tensorboard"]),
+    envvar="SOUNDSRIGHT_LOG",
+    show_envvar=True,
+    help="Tell an experiment tracker as well: a run of its own for each entry.",
+)
+@click.option(
+    "--project",
+    default="soundsright",
+    show_default=True,
+    envvar="SOUNDSRIGHT_PROJECT",
+    show_envvar=True,
+    help="The tracker's project.",
+)
+def command(
+    *, run_folder: Path, kind: str, out: Path | None, plots: Path | None, tracker: str | None, project: str
+) -> None:
     """Report the finished run in the folder RUN, with its recipe, seeds, versions and sources."""
     from soundsright.services import report_tables
     from soundsright.services.report import report_html_of
@@ -58,6 +76,8 @@ def command(*, run_folder: Path, kind: str, out: Path | None, plots: Path | None
         click.echo(f"Note: {note}", err=True)
     if plots is not None:
         _write_plots(plots, run)
+    if tracker is not None:
+        _tell(tracker, project, run)
     if out is None or str(out) == "-":
         click.echo(text, nl=False)
         return
@@ -65,6 +85,16 @@ def command(*, run_folder: Path, kind: str, out: Path | None, plots: Path | None
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--out {out} cannot be written ({error.strerror})", "Name another file.") from error
+
+
+def _tell(kind: str, project: str, run: Run) -> None:
+    from soundsright.adapters.trackers import Tracker, open_tracker
+    from soundsright.services.tracking import TrackedEntry, track
+
+    def begin(entry: TrackedEntry) -> Tracker:
+        return open_tracker(kind, project=project, name=entry.name, config=entry.config)
+
+    click.echo(f"{kind}: {track(run, begin)} runs in {project}", err=True)
 
 
 def _write_plots(folder: Path, run: Run) -> None:

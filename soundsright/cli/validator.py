@@ -15,7 +15,7 @@ from soundsright.config import ValidatorSettings, settings_options
 
 if TYPE_CHECKING:
     from soundsright.adapters.state import SqlState
-    from soundsright.services.round import RoundOutcome
+    from soundsright.services.round_types import RoundOutcome
     from soundsright.services.validator import Rules, Work
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")

@@ -90,7 +90,7 @@ def _write_audio(
 def _clip_scripts(run: Run, c: RunCompetition, clip: str, notes: list[str]) -> dict[str, Page]:
     """Every signal of a clip that is there, as a script; a broken one is named in `notes` and left out."""
     scripts: dict[str, Page] = {}
-    for signal in (*REFERENCES, *(entry.key for entry in c.rows)):
+    for signal in (*REFERENCES, *(entry.key for entry in c.entries)):
         path = c.signal(signal, clip)
         if path is None:
             continue

@@ -15,7 +15,7 @@ from soundsright.services.charts import interval_plot, plot_style, trade_plot
 from soundsright.services.clipset import read_wav
 from soundsright.services.plots import box_plot, data_uri, flac_bytes, spectrogram_png
 from soundsright.services.results import RESULTS_SCHEMA, score_lines
-from soundsright.services.round import RoundOutcome
+from soundsright.services.round_types import RoundOutcome
 from soundsright.services.runs import Run, RunCompetition, run_from_documents
 from soundsright.services.summary import Table
 from soundsright.services.texts import clip_facts, digits, metric_name

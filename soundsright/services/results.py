@@ -17,7 +17,7 @@ from soundsright import __version__
 from soundsright.core.results import Estimate, Evaluation, Refusal
 from soundsright.metrics.registry import metric
 from soundsright.services.clipset import write_text
-from soundsright.services.round import RoundOutcome
+from soundsright.services.round_types import RoundOutcome
 from soundsright.services.summary import Row, Table
 
 RESULTS_SCHEMA = "soundsright.results/1"

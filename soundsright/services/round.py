@@ -21,11 +21,9 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +32,17 @@ from soundsright.core.errors import EntryRefused, InfrastructureFault
 from soundsright.core.ports import (
     Chain,
     Clock,
-    FetchLimits,
     ModelHub,
     Pool,
     Sandbox,
-    SandboxLimits,
     StateStore,
 )
 from soundsright.core.results import ClipResult, Evaluation, Leaderboard, Refusal, Timing, Weights
-from soundsright.core.schedule import Round, seed_of_round
+from soundsright.core.schedule import seed_of_round
 from soundsright.core.submission import FetchedModel, ModelRef, Reveal, Submission
-from soundsright.ranking.duplicates import Duplicate, DuplicateRule, Likeness, Unique, without_duplicates
+from soundsright.ranking.duplicates import DuplicateRule, Unique, without_duplicates
 from soundsright.ranking.gaming import Flag, flags
 from soundsright.ranking.leaderboard import Champion, champions_after, decide
-from soundsright.ranking.rulesets import Ruleset
 from soundsright.ranking.weights import weights_of
 from soundsright.services.clipset import ClipSet, DrawnClips, SetRequest, finish_set, start_set
 from soundsright.services.evaluation import (
@@ -59,66 +54,23 @@ from soundsright.services.evaluation import (
     unprocessed_results,
 )
 from soundsright.services.fingerprints import near_copy_pairs, same_tensor_pairs
-from soundsright.services.screening import EntryRules, check_fetched, checked_dockerfile, screened
+from soundsright.services.round_types import (
+    Busy,
+    Event,
+    RoundOutcome,
+    RoundPlan,
+    likenesses,
+    plan_facts,
+    refusal_facts,
+    scores_of,
+    submission_facts,
+    submission_of,
+)
+from soundsright.services.screening import check_fetched, checked_dockerfile, screened
 
 _log = logging.getLogger(__name__)
 
 UNPROCESSED = ModelRef("unprocessed", "degraded-input", "0" * 40)
-
-
-@dataclass(frozen=True)
-class RoundPlan:
-    """What an organiser decided for a round.
-
-    `metrics` are measured and shown; those that pay are among them. `incumbents` hold titles from before the first
-    round of this state: hotkey by competition. `batch_audio_s` is the audio given to a model at once.
-    """
-
-    round: Round
-    competitions: tuple[Competition, ...]
-    clips: int
-    metrics: tuple[str, ...]
-    ruleset: Ruleset
-    floors: Mapping[str, float]
-    corpus_root: Path | None = None
-    incumbents: Mapping[str, str] = field(default_factory=dict)
-    entry_rules: EntryRules = EntryRules()
-    sandbox_limits: SandboxLimits = SandboxLimits()
-    fetch_limits: FetchLimits = FetchLimits()
-    batch_audio_s: float = 24.0
-    burn_uid: int | None = None
-    exclude_near_copies: bool = False
-
-
-@dataclass(frozen=True)
-class Event:
-    """What happened, for a display: `stage`, and where it concerns one entry or competition, which."""
-
-    stage: str
-    entry: Submission | None = None
-    competition: Competition | None = None
-    progress: Progress | None = None
-    total: int = 0
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class RoundOutcome:
-    """All that a round came to. `evaluations` and `unprocessed` are by competition id, `flags` by entry id."""
-
-    plan: RoundPlan
-    block_hash: str
-    sets: Mapping[str, ClipSet]
-    evaluations: Mapping[str, tuple[Evaluation, ...]]
-    unprocessed: Mapping[str, Evaluation]
-    leaderboards: tuple[Leaderboard, ...]
-    refusals: tuple[Refusal, ...]
-    fetched: tuple[FetchedModel, ...]
-    suspected: tuple[Duplicate, ...]
-    flags: Mapping[str, tuple[Flag, ...]]
-    weights: Weights
-    weights_block: int | None
-    busy_s: Mapping[str, float]
 
 
 class RoundService:
@@ -159,7 +111,7 @@ class RoundService:
         self._workers = workers
         self._observe = observe
         self._cancelled = threading.Event()
-        self._busy = _Busy()
+        self._busy = Busy()
 
     def cancel(self) -> None:
         """Stop as soon as may be: running models are ended, `run` raises `Cancelled`. Callable from any thread."""
@@ -241,14 +193,14 @@ class RoundService:
                 rules=self._plan.entry_rules,
             )
             return {
-                "submissions": [_submission_facts(s) for s in result.submissions],
-                "refusals": [_refusal_facts(r) for r in result.refusals],
+                "submissions": [submission_facts(s) for s in result.submissions],
+                "refusals": [refusal_facts(r) for r in result.refusals],
             }
 
         facts = self._step("entries", compute)
         by_id = {c.id: c for c in self._plan.competitions}
         return (
-            tuple(_submission_of(f, by_id) for f in facts["submissions"]),
+            tuple(submission_of(f, by_id) for f in facts["submissions"]),
             tuple(Refusal(**f) for f in facts["refusals"]),
         )
 
@@ -292,7 +244,7 @@ class RoundService:
                     sentence=refused.sentence,
                     evidence=refused.evidence,
                 )
-                return {"refusal": _refusal_facts(refusal)}
+                return {"refusal": refusal_facts(refusal)}
             return {"content_hash": model.content_hash, "checkpoint_hashes": list(model.checkpoint_hashes)}
 
         return self._step(f"fetch:{submission.entry_id}", compute), model
@@ -303,7 +255,7 @@ class RoundService:
                 return {"same_tensors": [asdict(pair) for pair in same_tensor_pairs(fetched)]}
 
         pairs = self._step("duplicates", compute)["same_tensors"]
-        return without_duplicates(fetched, likenesses=_likenesses(pairs))
+        return without_duplicates(fetched, likenesses=likenesses(pairs))
 
     def _near_copies(
         self, unique: Unique, sets: Mapping[str, ClipSet], evaluations: dict[str, tuple[Evaluation, ...]]
@@ -321,7 +273,7 @@ class RoundService:
         with self._busy.measured("decide"):
             pairs = self._step("near_copies", compute)["near_copies"]
         reported_only = () if self._plan.exclude_near_copies else (DuplicateRule.NEAR_COPY,)
-        checked = without_duplicates(unique.kept, likenesses=_likenesses(pairs), reported_only=reported_only)
+        checked = without_duplicates(unique.kept, likenesses=likenesses(pairs), reported_only=reported_only)
         kept = {model.submission.entry_id for model in checked.kept}
         return (
             Unique(checked.kept, (*unique.duplicates, *checked.duplicates), checked.suspected),
@@ -347,7 +299,7 @@ class RoundService:
                 if not answered:
                     continue
                 competition_id = evaluation.submission.competition.id
-                own, noisy = (_scores_of(e, answered) for e in (evaluation, unprocessed[competition_id]))
+                own, noisy = (scores_of(e, answered) for e in (evaluation, unprocessed[competition_id]))
                 signs = flags(own, noisy, [future.result() for future in futures])
                 if signs:
                     found[evaluation.submission.entry_id] = [asdict(sign) for sign in signs]
@@ -526,30 +478,6 @@ class RoundService:
         return weights, self._step("weights", compute)["block"]
 
 
-class _Busy:
-    """Seconds of work by stage, added from any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._seconds: dict[str, float] = {}
-
-    def add(self, stage: str, seconds: float) -> None:
-        with self._lock:
-            self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
-
-    @contextmanager
-    def measured(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(stage, time.perf_counter() - started)
-
-    def seconds(self) -> dict[str, float]:
-        with self._lock:
-            return dict(self._seconds)
-
-
 def wait_for_all(futures: Sequence[Future[Evaluation]]) -> None:
     """Wait until all are done or one has failed; then raise its error."""
     pending = set(futures)
@@ -558,45 +486,3 @@ def wait_for_all(futures: Sequence[Future[Evaluation]]) -> None:
         done, pending = wait(pending, timeout=0.2)
         for future in done:
             future.result()
-
-
-def _scores_of(evaluation: Evaluation, clip_ids: Sequence[str]) -> dict[str, list[float]]:
-    by_id = {clip.clip_id: clip.scores or {} for clip in evaluation.clips}
-    return {name: [by_id[i][name] for i in clip_ids] for name in by_id[clip_ids[0]]}
-
-
-def _likenesses(pairs: Sequence[Mapping[str, Any]]) -> list[Likeness]:
-    return [Likeness(p["first"], p["second"], DuplicateRule(p["rule"]), p["evidence"]) for p in pairs]
-
-
-def plan_facts(plan: RoundPlan) -> dict[str, Any]:
-    """What is recorded when the round begins."""
-    return {
-        "round": asdict(plan.round),
-        "clips": plan.clips,
-        "metrics": list(plan.metrics),
-        "ruleset": plan.ruleset.name,
-        "ruleset_digest": plan.ruleset.digest,
-        "competitions": [c.id for c in plan.competitions],
-    }
-
-
-def _submission_facts(submission: Submission) -> dict[str, Any]:
-    model = submission.model
-    return {
-        "uid": submission.uid,
-        "hotkey": submission.hotkey,
-        "competition": submission.competition.id,
-        "model": [model.namespace, model.name, model.revision],
-        "block": submission.block,
-    }
-
-
-def _submission_of(facts: Mapping[str, Any], competitions: Mapping[str, Competition]) -> Submission:
-    return Submission(
-        facts["uid"], facts["hotkey"], competitions[facts["competition"]], ModelRef(*facts["model"]), facts["block"]
-    )
-
-
-def _refusal_facts(refusal: Refusal) -> dict[str, Any]:
-    return {**asdict(refusal), "evidence": dict(refusal.evidence)}

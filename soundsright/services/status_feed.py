@@ -16,14 +16,19 @@ _FRESH_S = 0.9
 
 
 def running_folder(paths: Sequence[Path]) -> Path | None:
-    """The folder of the round that was begun last and is not finished; None where there is none."""
+    """The folder with the state of the round that was begun last: a run that is not finished, else a service's.
+
+    A service keeps one state for all its rounds, beside or above the folder of their results.
+    """
     try:
         folders = find_runs(paths)
     except UsageError:
         # A folder was moved away while we look: no round runs there.
         return None
     begun = [f for f in folders if (f / "state.db").is_file() and not (f / "results.json").exists()]
-    return max(begun, key=lambda folder: (folder / "state.db").stat().st_mtime, default=None)
+    services = {p for path in paths for p in (path.resolve(), path.resolve().parent)} - set(folders)
+    kept = [folder for folder in services if (folder / "state.db").is_file()]
+    return max(begun or kept, key=lambda folder: (folder / "state.db").stat().st_mtime, default=None)
 
 
 class StatusFeed:
@@ -73,4 +78,8 @@ class StatusFeed:
         except SoundsRightError as error:
             # Shown to whoever looks; the next second may read it.
             return {"problem": str(error)}
-        return {"problem": "The round has not begun."} if status is None else status.fields()
+        if status is None:
+            return {"problem": "The round has not begun."}
+        # A service's state stays when its round is done.
+        over = status.finished and not (folder / "run.json").exists()
+        return {"problem": "No round is running."} if over else status.fields()

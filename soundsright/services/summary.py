@@ -15,7 +15,7 @@ from soundsright.core.submission import Submission
 from soundsright.ranking.duplicates import Duplicate
 from soundsright.ranking.gaming import Flag
 from soundsright.ranking.statistics import mean_estimate
-from soundsright.services.round import RoundOutcome
+from soundsright.services.round_types import RoundOutcome
 
 
 @dataclass(frozen=True)

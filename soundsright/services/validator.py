@@ -30,7 +30,8 @@ from soundsright.services.api_state import Health
 from soundsright.services.clipset import write_text
 from soundsright.services.evaluation import Cancelled
 from soundsright.services.feedback import envelope_of
-from soundsright.services.round import Event, RoundOutcome, RoundPlan, RoundService, plan_facts
+from soundsright.services.round import RoundService
+from soundsright.services.round_types import Event, RoundOutcome, RoundPlan, plan_facts
 from soundsright.services.validator_chain import PinnedChain
 from soundsright.services.validator_peers import FeedbackCourier, RevealCollector
 

@@ -10,7 +10,7 @@ from typing import Any
 from soundsright.core.errors import SoundsRightError
 from soundsright.core.results import ClipResult
 from soundsright.core.schedule import Round
-from soundsright.services.round import RoundOutcome
+from soundsright.services.round_types import RoundOutcome
 from soundsright.testing import FakeSandbox, MemoryState
 from soundsright.testing.simulated_world import BURN_HOTKEY, World
 

@@ -32,7 +32,8 @@ from soundsright.core.schedule import Round
 from soundsright.ranking.rulesets import SOUNDSRIGHT_V3, Ruleset
 from soundsright.services.clipset import draw_to_disk
 from soundsright.services.evaluation import Cancelled, score_files
-from soundsright.services.round import RoundOutcome, RoundPlan, RoundService
+from soundsright.services.round import RoundService
+from soundsright.services.round_types import RoundOutcome, RoundPlan
 from soundsright.testing import FakeSandbox, Faults, Faulty, InlinePool, Killed, VirtualClock
 from soundsright.testing.invariants import Violation, Witnessed, WitnessState, check_round
 from soundsright.testing.simulated_world import (

@@ -52,7 +52,8 @@ from soundsright.core.submission import ModelRef, Reveal, commitment_digest
 from soundsright.ranking.rulesets import SOUNDSRIGHT_V3
 from soundsright.services.clipset import draw_to_disk
 from soundsright.services.evaluation import Cancelled, score_files
-from soundsright.services.round import RoundOutcome, RoundPlan, RoundService
+from soundsright.services.round import RoundService
+from soundsright.services.round_types import RoundOutcome, RoundPlan
 from soundsright.testing import Behaviour, FakeSandbox, InlinePool, VirtualClock
 from soundsright.testing.simulated_world import draw_fake_clips, score_fake_clip
 

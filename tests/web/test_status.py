@@ -204,3 +204,21 @@ def test_the_feed_looks_once_a_second_however_many_ask(current: Round, tmp_path:
     (current.folder / "results.json").write_text("{}")
     clock.now += 1
     assert feed.current() == {"problem": "No round is running."}
+
+
+def test_a_validator_keeps_one_state_above_its_rounds(tmp_path: Path, clock: Clock) -> None:
+    service = Round(tmp_path / "validator")
+    (service.folder / "run.json").unlink()
+    (service.folder / "rounds").mkdir()
+    service.begin()
+    service.ready("alpine")
+    feed = StatusFeed(
+        [service.folder / "rounds"], lambda folder: RoundWatch(service.state, folder, now=clock), now=clock
+    )
+    assert feed.current()["stage"] == "enhanced"
+    service.batch("1-alpine", 0, 1, 2, 3)
+    service.step(f"decide:{COMPETITION}")
+    service.step("weights", block=1)
+    clock.now += 1
+    assert feed.current() == {"problem": "No round is running."}
+    service.state.close()

@@ -106,7 +106,9 @@ const Ears = (() => {
 
   const say = (text) => { $("say").textContent = text; $("say").hidden = !text; };
 
-  const signalOf = (track) => (track === "A" ? state.a : track === "B" ? state.b : track);
+  const keyOf = (track) => (track === "A" ? state.a : track === "B" ? state.b : null);
+  // The unprocessed input is the degraded signal by another name.
+  const signalOf = (track) => { const key = keyOf(track); return key === null ? track : key === data.unprocessed ? "degraded" : key; };
   const available = (track) => {
     const signal = signalOf(track);
     return Boolean(data.references[signal] ? data.references[signal][state.clip] : entries.get(signal).audio[state.clip]);
@@ -194,7 +196,7 @@ const Ears = (() => {
     return made;
   };
 
-  const caption = (track) => (track === "A" || track === "B" ? `${track}: ${entries.get(signalOf(track)).label}` : track);
+  const caption = (track) => (keyOf(track) === null ? track : `${track}: ${entries.get(keyOf(track)).label}`);
 
   // A click seeks, a drag chooses the part to loop.
   const dragOver = (over) => {

@@ -1,0 +1,21 @@
+# The miner: no GPU, no scoring, no model runs in it. Build from the repository's root:
+#   docker build -f docker/miner.Dockerfile -t soundsright-miner .
+ARG BASE=python:3.12-slim
+FROM ${BASE}
+# EXTRAS= is enough for a private competition. PIP_OPTIONS: such as --no-index --find-links for a build without network.
+ARG EXTRAS=bittensor
+ARG PIP_OPTIONS=
+WORKDIR /opt/soundsright
+COPY pyproject.toml README.md LICENSE ./
+COPY soundsright soundsright
+RUN pip install --no-cache-dir ${PIP_OPTIONS} ".${EXTRAS:+[${EXTRAS}]}"
+# Whoever runs it: a named volume takes this folder's mode.
+RUN mkdir -m 1777 /state
+ENV STATE_FOLDER=/state WALLET_PATH=/wallets HOME=/state PYTHONUNBUFFERED=1
+VOLUME /state
+USER 10001:10001
+EXPOSE 6000 6001
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", \
+  "import os, urllib.request as u; u.urlopen('http://127.0.0.1:%s/livez' % os.environ.get('HEALTHCHECK_API_PORT', 6000), timeout=4)"]
+ENTRYPOINT ["python", "-m", "soundsright"]
+CMD ["miner"]

@@ -1,0 +1,144 @@
+"""What a round is given and what it comes to, and both as plain values for the rows of the state."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from soundsright.core.competition import Competition
+from soundsright.core.ports import FetchLimits, SandboxLimits
+from soundsright.core.results import Evaluation, Leaderboard, Refusal, Weights
+from soundsright.core.schedule import Round
+from soundsright.core.submission import FetchedModel, ModelRef, Submission
+from soundsright.ranking.duplicates import Duplicate, DuplicateRule, Likeness
+from soundsright.ranking.gaming import Flag
+from soundsright.ranking.rulesets import Ruleset
+from soundsright.services.clipset import ClipSet
+from soundsright.services.evaluation import Progress
+from soundsright.services.screening import EntryRules
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """What an organiser decided for a round.
+
+    `metrics` are measured and shown; those that pay are among them. `incumbents` hold titles from before the first
+    round of this state: hotkey by competition. `batch_audio_s` is the audio given to a model at once.
+    """
+
+    round: Round
+    competitions: tuple[Competition, ...]
+    clips: int
+    metrics: tuple[str, ...]
+    ruleset: Ruleset
+    floors: Mapping[str, float]
+    corpus_root: Path | None = None
+    incumbents: Mapping[str, str] = field(default_factory=dict)
+    entry_rules: EntryRules = EntryRules()
+    sandbox_limits: SandboxLimits = SandboxLimits()
+    fetch_limits: FetchLimits = FetchLimits()
+    batch_audio_s: float = 24.0
+    burn_uid: int | None = None
+    exclude_near_copies: bool = False
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened, for a display: `stage`, and where it concerns one entry or competition, which."""
+
+    stage: str
+    entry: Submission | None = None
+    competition: Competition | None = None
+    progress: Progress | None = None
+    total: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class RoundOutcome:
+    """All that a round came to. `evaluations` and `unprocessed` are by competition id, `flags` by entry id."""
+
+    plan: RoundPlan
+    block_hash: str
+    sets: Mapping[str, ClipSet]
+    evaluations: Mapping[str, tuple[Evaluation, ...]]
+    unprocessed: Mapping[str, Evaluation]
+    leaderboards: tuple[Leaderboard, ...]
+    refusals: tuple[Refusal, ...]
+    fetched: tuple[FetchedModel, ...]
+    suspected: tuple[Duplicate, ...]
+    flags: Mapping[str, tuple[Flag, ...]]
+    weights: Weights
+    weights_block: int | None
+    busy_s: Mapping[str, float]
+
+
+class Busy:
+    """Seconds of work by stage, added from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seconds: dict[str, float] = {}
+
+    def add(self, stage: str, seconds: float) -> None:
+        with self._lock:
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
+
+    @contextmanager
+    def measured(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(stage, time.perf_counter() - started)
+
+    def seconds(self) -> dict[str, float]:
+        with self._lock:
+            return dict(self._seconds)
+
+
+def scores_of(evaluation: Evaluation, clip_ids: Sequence[str]) -> dict[str, list[float]]:
+    by_id = {clip.clip_id: clip.scores or {} for clip in evaluation.clips}
+    return {name: [by_id[i][name] for i in clip_ids] for name in by_id[clip_ids[0]]}
+
+
+def likenesses(pairs: Sequence[Mapping[str, Any]]) -> list[Likeness]:
+    return [Likeness(p["first"], p["second"], DuplicateRule(p["rule"]), p["evidence"]) for p in pairs]
+
+
+def plan_facts(plan: RoundPlan) -> dict[str, Any]:
+    """What is recorded when the round begins."""
+    return {
+        "round": asdict(plan.round),
+        "clips": plan.clips,
+        "metrics": list(plan.metrics),
+        "ruleset": plan.ruleset.name,
+        "ruleset_digest": plan.ruleset.digest,
+        "competitions": [c.id for c in plan.competitions],
+    }
+
+
+def submission_facts(submission: Submission) -> dict[str, Any]:
+    model = submission.model
+    return {
+        "uid": submission.uid,
+        "hotkey": submission.hotkey,
+        "competition": submission.competition.id,
+        "model": [model.namespace, model.name, model.revision],
+        "block": submission.block,
+    }
+
+
+def submission_of(facts: Mapping[str, Any], competitions: Mapping[str, Competition]) -> Submission:
+    return Submission(
+        facts["uid"], facts["hotkey"], competitions[facts["competition"]], ModelRef(*facts["model"]), facts["block"]
+    )
+
+
+def refusal_facts(refusal: Refusal) -> dict[str, Any]:
+    return {**asdict(refusal), "evidence": dict(refusal.evidence)}
