@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from soundsright.core.content import checkpoint_hashes, content_hash, files_below, sha256_of_file
@@ -57,6 +58,8 @@ class FolderHub:
         source = self._root / model.namespace / model.name / model.revision
         if not source.is_dir():
             raise EntryRefused("not_found", f"The hub has no {model}", {"model": str(model)})
+        if any(path.is_symlink() for path in source.rglob("*")):
+            raise EntryRefused("link", f"{model.repository} holds a symbolic link; publish the files themselves")
         files = files_below(source)
         sizes = {p.relative_to(source).as_posix(): p.stat().st_size for p in files}
         _check_limits(model, sizes, limits)
@@ -70,22 +73,45 @@ class FolderHub:
             )
         target = self._cache / digest
         if not target.exists():
-            self._copy(source, target)
+            self._copy(source, target, list(hashes))
+        if content_hash(_hashes(target)) != digest:
+            raise HubUnavailable(f"{target} is not what was fetched", "Remove the cache folder and run again.")
         return FetchedModel(submission, target, digest, checkpoint_hashes(hashes, sizes))
 
-    def _copy(self, source: Path, target: Path) -> None:
+    def _copy(self, source: Path, target: Path, names: Sequence[str]) -> None:
         try:
             self._cache.mkdir(parents=True, exist_ok=True)
             staging = Path(tempfile.mkdtemp(prefix=".fetch-", dir=self._cache))
             try:
-                shutil.copytree(source, staging / "tree")
-                for path in files_below(staging / "tree"):
+                for name in names:
+                    path = staging / "tree" / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(source / name, path, follow_symlinks=False)
                     path.chmod(0o444)
+                staging.chmod(0o755)
                 (staging / "tree").replace(target)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
         except OSError as error:
             raise HubUnavailable(f"{target} cannot be written ({error})", "Free some disk space.") from error
+
+
+def folder_hash(folder: Path) -> str:
+    """The content hash that a folder would be published with: links count as what they point to.
+
+    Raises:
+        UsageError: a link leads nowhere, or a file cannot be read.
+    """
+    hashes: dict[str, str] = {}
+    try:
+        for path in sorted(folder.rglob("*")):
+            parts = path.relative_to(folder).parts
+            if path.is_dir() or _IGNORED("", list(parts)):
+                continue
+            hashes["/".join(parts)] = sha256_of_file(path)
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be read ({error.strerror})", "Mend or remove it.") from error
+    return content_hash(hashes)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

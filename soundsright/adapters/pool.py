@@ -48,6 +48,7 @@ class ProcessPool:
         self._workers = workers
         self._warm_up = warm_up
         self._lock = threading.Lock()
+        self._alone = threading.Lock()  # One at a time: a job that ate the memory must not be joined by others.
         self._closed = False
         self._executor = self._started(workers)
 
@@ -82,6 +83,10 @@ class ProcessPool:
             self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _run_alone(self, result: Future[T], function: Callable[..., T], args: tuple[Any, ...]) -> None:
+        with self._alone:
+            self._run_in_own_process(result, function, args)
+
+    def _run_in_own_process(self, result: Future[T], function: Callable[..., T], args: tuple[Any, ...]) -> None:
         executor = self._started(1)
         try:
             outcome = executor.submit(function, *args).result()

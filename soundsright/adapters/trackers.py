@@ -57,13 +57,13 @@ class _Run:
     def finish(self) -> None:
         self._call("finish")
 
-    def _call(self, name: str, *args: Any, **options: Any) -> None:
+    def _call(self, action: str, *args: Any, **options: Any) -> None:
+        own = getattr(self._module, "Error", OSError)
         try:
-            getattr(self._module, name)(*args, **options)
-        except Exception as error:  # noqa: BLE001
-            # A stranger's library over a network: whatever it raises means that it did not take our numbers.
+            getattr(self._module, action)(*args, **options)
+        except (OSError, RuntimeError, ValueError, own) as error:
             raise InfrastructureFault(
-                f"{self._kind}.{name} failed ({error})", "See the tracker's own log."
+                f"{self._kind}.{action} failed ({error})", "See the tracker's own log."
             ) from error
 
 

@@ -45,7 +45,8 @@ _OWN_NAMES = frozenset(
         "enhanced",
         "feedback",
     }
-    | {"results.json", "scores.jsonl", "report.html"}
+    | {"results.json", "scores.jsonl", "report.html", "chain.db-journal", "state.db-journal", ".probe"}
+    | {".run.json.part", ".results.json.part", ".scores.jsonl.part", ".report.html.part"}
 )
 
 
@@ -72,12 +73,14 @@ class Request:
         return tuple(dict.fromkeys((*METRICS, *paying)))
 
     def identity(self) -> dict[str, Any]:
+        from soundsright.adapters.hub_folder import folder_hash
+
         return {
             "competitions": [[c.id, dict(c.metric_weights), c.max_score, c.remainder] for c in self.competitions],
             "clips": self.clips,
             "seed": self.seed,
             "ruleset": self.ruleset.digest,
-            "entries": [[e.miner, str(e.folder.resolve()), e.competition.id, e.incumbent] for e in self.entries],
+            "entries": [[e.miner, folder_hash(e.folder), e.competition.id, e.incumbent] for e in self.entries],
             "corpus": str(self.corpus.resolve()) if self.corpus else None,
         }
 
@@ -248,10 +251,10 @@ def run_request(request: Request) -> None:
     with MemoryWatch() as memory:
         outcome = _run_round(request, staged, console)
         result = tables(outcome)
+        print_tables(console, result, request.metrics)
         reporting = time.monotonic()
         cost = {"wall_s": reporting - started, "busy_s": dict(outcome.busy_s)}
         _write(request, outcome, result, cost, memory.peak_bytes)
-    print_tables(console, result, request.metrics)
     _print_summary(console, request, outcome, time.monotonic() - started, memory.peak_bytes)
 
 
@@ -280,7 +283,7 @@ def _claim_out(request: Request) -> None:
         raise UsageError(f"--out {out} holds files that are not a run", "Name an empty or new folder.")
     same = _read_run(out)["request"] == request.identity()
     finished = "results.json" in present
-    if same and not finished:
+    if same and not finished and not request.force:
         return
     if not request.force:
         what = "a finished run" if finished else "an unfinished run with other settings"
@@ -289,7 +292,8 @@ def _claim_out(request: Request) -> None:
 
 
 def _clear(out: Path) -> None:
-    for name in sorted(_OWN_NAMES):
+    # run.json first: without it, what is left of a run that was half removed is no run to go on with.
+    for name in sorted(_OWN_NAMES, key=lambda name: name != "run.json"):
         path = out / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

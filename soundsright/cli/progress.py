@@ -26,10 +26,9 @@ _STAGES = {
     "screen": "Screen the entries",
     "fetch": "Fetch models",
     "generate": "Generate sets",
-    "evaluate": "Run and score models",
+    "run": "Run and score models",
     "decide": "Decide",
     "weights": "Set weights",
-    "done": "Done",
 }
 
 
@@ -74,7 +73,7 @@ class RoundDisplay:
 
     def observe(self, event: Event) -> None:
         with self._lock:
-            if event.stage in _STAGES and event.stage != self._stage and event.stage not in ("done", "evaluate"):
+            if event.stage in _STAGES and event.stage != self._stage:
                 self._stage = event.stage
                 self._say(Text(f"{time.monotonic() - self._started:5.0f} s  {_STAGES[event.stage]}", style="bold"))
             if event.stage == "run":

@@ -11,7 +11,7 @@ from pathlib import Path
 from soundsright.core.errors import ProtocolViolation
 
 MAX_BYTES = 262_144
-_HEREDOC = re.compile(r"<<-?\s*(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\1")
+_HEREDOC = re.compile(r"(?<!\S)(?:\d*)<<-?\s*(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\1")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def parse_dockerfile(text: str) -> tuple[Instruction, ...]:
 
 
 def _instructions(text: str) -> Iterator[Instruction]:
-    lines = text.splitlines()
+    # Only what an engine takes for the end of a line: anything more would hide an instruction from us.
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
     escape = _escape_of(lines)
     number = 0
     while number < len(lines):
@@ -77,13 +78,13 @@ def _instructions(text: str) -> Iterator[Instruction]:
             joined += stripped[:-1]
         if not joined.strip():
             continue
-        name, _, rest = joined.strip().partition(" ")
+        name, rest = (*joined.split(None, 1), "")[:2]
         flags, rest = _split_flags(rest.strip())
         if name.upper() in ("RUN", "COPY", "ADD"):
             for _, delimiter in _HEREDOC.findall(rest):
-                while number < len(lines) and lines[number].strip() != delimiter:
-                    number += 1
-                number += 1
+                ends = [at for at in range(number, len(lines)) if lines[at].strip() == delimiter]
+                # Without its end it is no here-document, and what follows are instructions.
+                number = ends[0] + 1 if ends else number
         yield Instruction(_first_line_of(lines, start), name.upper(), flags, rest)
 
 
@@ -106,9 +107,8 @@ def _escape_of(lines: list[str]) -> str:
 def _split_flags(value: str) -> tuple[tuple[str, ...], str]:
     flags = []
     while value.startswith("--"):
-        flag, _, value = value.partition(" ")
+        flag, value = (*value.split(None, 1), "")[:2]
         flags.append(flag)
-        value = value.lstrip()
     return tuple(flags), value
 
 

@@ -60,7 +60,7 @@ def check_dockerfile(text: str, instructions: tuple[Instruction, ...]) -> None:
 
 
 def _of_syntax(text: str) -> Iterator[DockerfileRefusal]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.startswith("#"):
             return
         if _SYNTAX.match(line):

@@ -27,6 +27,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 
+def printable(text: str) -> str:
+    """The text with `?` for each character that is none to print, such as a terminal's escape.
+
+    >>> printable("a\x1b[2Jb")
+    'a?[2Jb'
+    """
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 class SoundsRightError(Exception):
     """Root of the tree. Each can be pickled, whatever its constructor takes: workers raise them too."""
 
@@ -107,10 +116,11 @@ class EntryRefused(SoundsRightError):
     """An entry that breaks a rule of entry: a stable `code`, one sentence, and the evidence."""
 
     def __init__(self, code: str, sentence: str, evidence: Mapping[str, str] | None = None) -> None:
-        super().__init__(sentence)
+        # The words are partly a stranger's: none of them may steer a terminal.
+        self.sentence = printable(sentence)
+        super().__init__(self.sentence)
         self.code = code
-        self.sentence = sentence
-        self.evidence = dict(evidence or {})
+        self.evidence = {name: printable(value) for name, value in (evidence or {}).items()}
 
 
 class RequestRefused(SoundsRightError):

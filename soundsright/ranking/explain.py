@@ -65,7 +65,7 @@ def _sentences(ruleset: Ruleset) -> list[tuple[str, str]]:
         sentences.append(
             (
                 f"{gate.metric}",
-                f"It rises without any enhancement, so {gate.by} stands in where the unprocessed input must be beaten"
+                f"It rises without enhancement, so {gate.by} stands in where the unprocessed input must be beaten"
                 + (f", and an entry needs {gate.fraction:.0%} of the best gain there." if gate.fraction else "."),
             )
         )

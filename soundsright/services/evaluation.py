@@ -92,7 +92,7 @@ class Evaluator:
         tries = 0
         while True:
             try:
-                self._run_batches(model, clips, folder, report)
+                self._run_batches(model, clips, folder, report, first_try=tries == 0)
                 break
             except InfrastructureFault as fault:
                 tries += 1
@@ -103,7 +103,13 @@ class Evaluator:
         return self._recorded(model, clips)
 
     def _run_batches(
-        self, model: FetchedModel, clips: ClipSet, folder: Path, report: Callable[[Progress], None]
+        self,
+        model: FetchedModel,
+        clips: ClipSet,
+        folder: Path,
+        report: Callable[[Progress], None],
+        *,
+        first_try: bool,
     ) -> None:
         entry = model.submission.entry_id
         batches = list(_batches(clips, self.batch_audio_s))
@@ -111,7 +117,7 @@ class Evaluator:
         failed = sum(1 for facts in recorded if facts and facts.get("fault"))
         last_fault = next((f["fault"] for f in reversed(recorded) if f and f.get("fault")), None)
         done = sum(len(batch) for batch, facts in zip(batches, recorded, strict=True) if facts is not None)
-        if done:
+        if done and first_try:
             known = [facts for facts in recorded if facts is not None]
             report(
                 Progress(
@@ -138,6 +144,8 @@ class Evaluator:
                         if running is None:
                             before = Timing()
                             running = stack.enter_context(self.sandbox.run(model, limits=self.limits))
+                            if self.cancelled():
+                                raise Cancelled("stopped")
                         answers = running.enhance([clips.degraded(clip_id) for clip_id in batch])
                     except ModelFault as error:
                         if self.cancelled():

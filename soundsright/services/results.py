@@ -86,7 +86,8 @@ def feedback_documents(outcome: RoundOutcome, tables: Sequence[Table]) -> dict[s
             if refusal.hotkey in refused:
                 continue
             refused.add(refusal.hotkey)
-            documents[f"{'x' if refusal.uid is None else refusal.uid}-{refusal.hotkey[:12]}"] = {
+            known = refusal.uid is not None
+            documents[f"{refusal.uid}-{refusal.hotkey[:12]}" if known else f"x-{refusal.hotkey}"] = {
                 **_feedback_head(outcome, table),
                 "hotkey": refusal.hotkey,
                 "uid": refusal.uid,

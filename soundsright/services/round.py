@@ -23,12 +23,13 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from soundsright.core.competition import Competition
-from soundsright.core.errors import EntryRefused, InfrastructureFault
+from soundsright.core.errors import EntryRefused, InfrastructureFault, WorkerDied
 from soundsright.core.ports import (
     Chain,
     Clock,
@@ -40,6 +41,7 @@ from soundsright.core.ports import (
 from soundsright.core.results import ClipResult, Evaluation, Leaderboard, Refusal, Timing, Weights
 from soundsright.core.schedule import seed_of_round
 from soundsright.core.submission import FetchedModel, ModelRef, Reveal, Submission
+from soundsright.metrics.evidence import ClipEvidence
 from soundsright.ranking.duplicates import DuplicateRule, Unique, without_duplicates
 from soundsright.ranking.gaming import Flag, flags
 from soundsright.ranking.leaderboard import Champion, champions_after, decide
@@ -300,7 +302,7 @@ class RoundService:
                     continue
                 competition_id = evaluation.submission.competition.id
                 own, noisy = (scores_of(e, answered) for e in (evaluation, unprocessed[competition_id]))
-                signs = flags(own, noisy, [future.result() for future in futures])
+                signs = flags(own, noisy, _seen(futures))
                 if signs:
                     found[evaluation.submission.entry_id] = [asdict(sign) for sign in signs]
             return found
@@ -442,14 +444,19 @@ class RoundService:
     def _champions(self, competition: Competition, entries: Sequence[Evaluation]) -> dict[str, Champion]:
         """Who holds each metric's title: from the round before, else the incumbents."""
         found = self._chain.snapshot(self._plan.round.entries_close_block)
-        registered = {neuron.hotkey for neuron in found.neurons}
+        uids = {neuron.hotkey: neuron.uid for neuron in found.neurons}
         rounds = self._state.rounds()
         before = rounds[: rounds.index(self._plan.round.id)]
         for round_id in reversed(before):
             facts = self._state.step_done(round_id, f"decide:{competition.id}")
             if facts is not None:
                 champions = {m: Champion.from_facts(f, competition) for m, f in facts["champions"].items()}
-                return {m: c for m, c in champions.items() if c.submission.hotkey in registered}
+                # A hotkey may have come back under another uid: the present one is paid.
+                return {
+                    m: replace(c, submission=replace(c.submission, uid=uids[c.submission.hotkey]))
+                    for m, c in champions.items()
+                    if c.submission.hotkey in uids
+                }
         hotkey = self._plan.incumbents.get(competition.id)
         incumbent = next((e.submission for e in entries if e.submission.hotkey == hotkey), None)
         if incumbent is None:
@@ -476,6 +483,15 @@ class RoundService:
             return {"by_uid": by_uid, "block": result.block}
 
         return weights, self._step("weights", compute)["block"]
+
+
+def _seen(futures: Sequence[Future[ClipEvidence]]) -> list[ClipEvidence]:
+    """The evidence that could be taken; a clip that kills whoever looks at it leaves none."""
+    found = []
+    for future in futures:
+        with suppress(WorkerDied):
+            found.append(future.result())
+    return found
 
 
 def wait_for_all(futures: Sequence[Future[Evaluation]]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
 
 from soundsright.core.errors import UsageError
 from soundsright.services.results import RESULTS_SCHEMA
@@ -23,8 +23,15 @@ MAX_ENTRIES = 4096
 _FAMILY, _, _VERSION = RESULTS_SCHEMA.partition("/")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-Line = Annotated[str, StringConstraints(max_length=512)]
-Prose = Annotated[str, StringConstraints(max_length=8192)]
+
+
+def _cut(limit: int) -> BeforeValidator:
+    """Text that is longer is cut, not refused: a stranger's long word must not cost the others their page."""
+    return BeforeValidator(lambda v: v[: limit - 1] + "…" if isinstance(v, str) and len(v) > limit else v)
+
+
+Line = Annotated[str, _cut(512)]
+Prose = Annotated[str, _cut(8192)]
 Count = Annotated[int, Field(ge=0, le=10_000_000)]
 
 
@@ -201,9 +208,11 @@ def read_scores(path: Path) -> Iterator[ScoreDoc | str]:
                 if not line:
                     return
                 if len(line) > MAX_LINE_BYTES:
-                    limit = f"longer than {MAX_LINE_BYTES >> 10} KiB"
-                    yield f"{path.name}, line {number}: {limit}; the rest is not read"
-                    return
+                    # Passed over in parts: what one entry wrote must not hide the others.
+                    while line and not line.endswith(b"\n"):
+                        line = lines.readline(MAX_LINE_BYTES)
+                    yield f"{path.name}, line {number}: longer than {MAX_LINE_BYTES >> 10} KiB"
+                    continue
                 yield score_doc(line, f"{path.name}, line {number}")
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})", "Write the run anew.") from error

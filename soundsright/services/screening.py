@@ -69,7 +69,7 @@ def screened(
                     hotkey=commitment.hotkey,
                     uid=neuron.uid if neuron else None,
                     label=reveal.model.repository if reveal else commitment.hotkey,
-                    competition_id=reveal.competition_id if reveal else None,
+                    competition_id=reveal.competition_id if reveal and reveal.competition_id in by_id else None,
                     code=refused.code,
                     sentence=refused.sentence,
                     evidence={"commitment_block": str(commitment.block), **refused.evidence},

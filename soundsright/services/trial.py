@@ -18,7 +18,8 @@ from soundsright.core.schedule import Round
 from soundsright.core.submission import ModelRef, Reveal, commitment_digest
 
 VALIDATOR = "validator"
-SEED_BLOCKS = 500
+RESERVED = frozenset({VALIDATOR, "unprocessed"})
+SEED_BLOCKS = 1_000
 """The seed's block is the next multiple: with seeded blocks, a trial of fewer entries draws the same clips."""
 MAX_ENTRIES = 256
 _KEYS = {"miner", "model", "competition", "incumbent"}
@@ -104,6 +105,8 @@ def _entry(path: Path, number: int, row: Any, competitions: Sequence[Competition
         raise UsageError(
             f"{place}: {folder} holds no model (no Dockerfile)", "Name a folder laid out as models/template."
         )
+    if row["miner"] in RESERVED:
+        raise UsageError(f"{place}: {row['miner']!r} is a name of the harness's own", "Name the miner otherwise.")
     try:
         ModelRef(row["miner"], folder.name, "0" * 40)
     except EntryRefused as error:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.hub_folder import FolderHub
+from soundsright.adapters.hub_folder import FolderHub, folder_hash
 from soundsright.core.competition import PUBLISHED
-from soundsright.core.errors import EntryRefused, UsageError
+from soundsright.core.errors import EntryRefused, HubUnavailable, UsageError
 from soundsright.core.ports import FetchLimits
 from soundsright.core.submission import ModelRef, Submission
 
@@ -97,3 +97,32 @@ def test_an_empty_folder_cannot_be_published(hub: FolderHub, tmp_path: Path) -> 
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="empty"):
         hub.publish("alice", "model", tmp_path / "empty")
+
+
+@pytest.mark.parametrize("to", ["/etc/passwd", "/etc", "/no/such/file"])
+def test_a_link_put_into_the_hub_is_refused_and_not_followed(
+    hub: FolderHub, folder: Path, tmp_path: Path, to: str
+) -> None:
+    ref = hub.publish("alice", "model", folder)
+    (tmp_path / "hub" / "alice" / "model" / ref.revision / "leak").symlink_to(to)
+    with pytest.raises(EntryRefused) as refused:
+        hub.fetch(submission(ref), limits=FetchLimits())
+    assert refused.value.code == "link"
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_cache_that_was_changed_is_noticed(hub: FolderHub, folder: Path) -> None:
+    ref = hub.publish("alice", "model", folder)
+    path = hub.fetch(submission(ref), limits=FetchLimits()).path / "Dockerfile"
+    path.chmod(0o644)
+    path.write_text("FROM other")
+    with pytest.raises(HubUnavailable, match="not what was fetched"):
+        hub.fetch(submission(ref), limits=FetchLimits())
+
+
+def test_a_folders_hash_is_that_of_its_publication(hub: FolderHub, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "shared.py").write_text("x = 1")
+    (folder / "app" / "server.py").symlink_to(tmp_path / "shared.py")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "x.pyc").write_bytes(b"1")
+    assert hub.publish("alice", "model", folder).revision == folder_hash(folder)[:40]

@@ -95,3 +95,31 @@ def test_a_dockerfile_that_cannot_be_read_is_the_models_fault(tmp_path: Path) ->
             (tmp_path / "Dockerfile").write_bytes(content)
         with pytest.raises(ProtocolViolation):
             read_dockerfile(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("RUN\t--mount=type=bind,target=/x cat /x", "mount"),
+        ("RUN --mount=type=bind\tcat /x", "mount"),
+        ("ADD\thttps://example.org/x /x", "add_url"),
+        ("RUN echo $((1<<N))\nADD https://example.org/x /x", "add_url"),
+        ("RUN cat <<EOF\nADD https://example.org/x /x", "add_url"),
+        ("RUN true \u2028ADD x /x\nADD https://example.org/x /x", "add_url"),
+    ],
+)
+def test_no_way_of_writing_hides_an_instruction(line: str, code: str) -> None:
+    text = f'FROM base\n{line}\nUSER 10001\nCMD ["python", "app.py"]\n'
+    assert code in {refusal.code for refusal in dockerfile_refusals(text, parse_dockerfile(text))}
+
+
+def test_a_tab_after_an_instruction_is_a_space() -> None:
+    assert command_of(parse_dockerfile('FROM base\nCMD\t["python", "app.py"]')) == ("python", "app.py")
+
+
+def test_a_strangers_words_cannot_steer_a_terminal() -> None:
+    text = 'FROM base\nRUN --mount=\x1b[2J true\nCMD ["python"]\n'
+    with pytest.raises(EntryRefused) as refused:
+        check_dockerfile(text, parse_dockerfile(text))
+    assert "\x1b" not in str(refused.value)
+    assert not any("\x1b" in value for value in refused.value.evidence.values())

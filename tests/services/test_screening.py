@@ -64,6 +64,8 @@ def test_each_broken_rule_is_named(result: object, code: str) -> None:
     assert refusal.code == code
     assert refusal.sentence
     assert "commitment_block" in refusal.evidence
+    # What no board stands for would be shown by none.
+    assert refusal.competition_id in (None, *(c.id for c in PUBLISHED))
 
 
 def test_a_commitment_in_the_closing_block_is_in_time() -> None:

@@ -76,13 +76,21 @@ def test_a_broken_line_of_scores_is_named_and_the_rest_is_used(tmp_path: Path) -
     assert len(found.competitions[0].entries[0].scores) == 5
 
 
-def test_a_line_of_scores_without_end_is_not_read(tmp_path: Path) -> None:
+def test_a_line_of_scores_that_is_too_long_hides_no_other(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "a")
-    with (folder / "scores.jsonl").open("a") as file:
-        file.write("x" * 100_000)
+    lines = (folder / "scores.jsonl").read_text()
+    (folder / "scores.jsonl").write_text("x" * 200_000 + "\n" + lines + "y" * 100_000)
     found = read_run(folder, "a")
-    assert "longer than 64 KiB" in found.notes[0]
+    assert [note.split(":")[0] for note in found.notes] == ["scores.jsonl, line 1", "scores.jsonl, line 26"]
     assert len(found.competitions[0].entries[0].scores) == 6
+
+
+def test_a_name_of_a_million_letters_is_cut(tmp_path: Path) -> None:
+    found = read_run(write_run(tmp_path / "a", [Entrant("x" * 1_000_000, 1.0, "hk")], audio=False), "a")
+    assert found.problem == ""
+    assert len(found.competitions[0].entries[0].label) == 512
+    assert len(found.competitions[0].entries[0].scores) == 0, "its lines are passed over, and it is told"
+    assert len(found.competitions[0].unprocessed.scores) == 6
 
 
 def test_a_run_without_scores_by_clip_keeps_its_means(tmp_path: Path) -> None:
