@@ -35,6 +35,12 @@ def noise_clip(clip_id: str, seed: int = 0, samples: int = 8_000, rate_hz: int =
     return DegradedClip(clip_id, Audio(on_pcm16_grid(0.1 * rng.standard_normal(samples)), rate_hz))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "engine" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.docker)
+
+
 @pytest.fixture
 def clips() -> tuple[DegradedClip, ...]:
     """Three clips of half a second and less, each of its own length."""

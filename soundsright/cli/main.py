@@ -25,6 +25,8 @@ COMMANDS = {
     "leaderboard": ("soundsright.cli.leaderboard", "Show the results of runs as pages, served or as static files."),
     "report": ("soundsright.cli.report", "Report a finished run as html, md, tex or csv."),
     "listen": ("soundsright.cli.listen", "Let people judge entries blindly, by ear."),
+    "status": ("soundsright.cli.status", "Show how far the running round is."),
+    "watch": ("soundsright.cli.watch", "Watch the running round, live in the terminal."),
     "rules": ("soundsright.cli.rules", "Show, simulate and check the rules of payment."),
     "simulate": ("soundsright.cli.simulate", "Simulate whole rounds with faults and check their invariants."),
     "miner": ("soundsright.cli.miner", "Run a miner: commit, answer validators, take their feedback."),

@@ -96,7 +96,9 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
     yield start
     for context in contexts:
         context.close()
-    assert [error for one in visits for error in one.errors] == []
+    # A stream of events that ends with its server is no fault of the page's.
+    errors = [error for one in visits for error in one.errors if "ERR_INCOMPLETE_CHUNKED_ENCODING" not in error]
+    assert errors == []
     assert [address for one in visits for address in one.outside] == []
 
 

@@ -61,6 +61,7 @@ def say(
             "WALLET_PATH": str(tmp_path / "wallets"),
             "STATE_FOLDER": str(tmp_path / "state"),
             "HF_ENDPOINT": hub.url,
+            "HEALTHCHECK_API_PORT": str(free_port()),
             "DENOISING_16000HZ_HF_MODEL_NAMESPACE": "alice",
             "DENOISING_16000HZ_HF_MODEL_NAME": "gate",
             "DENOISING_16000HZ_HF_MODEL_REVISION": REVISION,
