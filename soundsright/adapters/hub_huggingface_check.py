@@ -46,4 +46,6 @@ def _tree(endpoint: str, model: ModelRef, token: str | None) -> Reply:
             endpoint.rstrip("/"), "GET", path, headers=headers, timeout_s=_TIMEOUT_S, max_bytes=4_000_000
         )
     except PeerUnavailable as error:
-        raise HubUnavailable(f"HF_ENDPOINT {endpoint} does not answer: {error.problem}", "Try again later.") from None
+        raise HubUnavailable(
+            f"HF_ENDPOINT {endpoint} does not answer: {error.problem}", "Try again later."
+        ) from None

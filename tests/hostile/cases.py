@@ -92,7 +92,8 @@ ESCAPES = (
     _attempts(
         "reads another model's files",
         # Its own interpreter may lie there, where that is so outside.
-        "'temporary files', lambda: [n for n in os.listdir('/tmp') if '/tmp/' + n not in __import__('sys').prefix] or None",
+        "'temporary files', lambda: "
+        "[n for n in os.listdir('/tmp') if '/tmp/' + n not in __import__('sys').prefix] or None",
         "'other sockets', lambda: os.listdir('/run/soundsright') or None",
         "'private directory', lambda: os.listdir('<private>')",
     ),
