@@ -3,7 +3,7 @@
 ARG BASE=python:3.12-slim
 FROM ${BASE}
 # EXTRAS= is enough for a private competition. PIP_OPTIONS: such as --no-index --find-links for a build without network.
-ARG EXTRAS=bittensor
+ARG EXTRAS=chain
 ARG PIP_OPTIONS=
 WORKDIR /opt/soundsright
 COPY pyproject.toml README.md LICENSE ./

@@ -3,7 +3,7 @@
 #   docker build -f docker/validator.Dockerfile --build-arg DEMO=1 -t soundsright-demo .
 ARG BASE=python:3.12
 FROM ${BASE}
-ARG EXTRAS=validator,bittensor
+ARG EXTRAS=validator,chain,hub
 ARG DEMO=
 ARG PIP_OPTIONS=
 WORKDIR /opt/soundsright

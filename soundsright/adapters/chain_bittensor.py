@@ -61,7 +61,7 @@ class BittensorChain:
             import bittensor  # noqa: F401
         except ImportError as error:
             raise UsageError(
-                f"SUBTENSOR_CHAIN_ENDPOINT {endpoint} needs the Bittensor SDK", "pip install soundsright[bittensor]"
+                f"SUBTENSOR_CHAIN_ENDPOINT {endpoint} needs the Bittensor SDK", "pip install soundsright[chain]"
             ) from error
         self._endpoint = endpoint
         self._netuid = netuid

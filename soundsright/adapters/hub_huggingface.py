@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from soundsright.core.content import checkpoint_hashes, content_hash, files_below, sha256_of_file
-from soundsright.core.errors import EntryRefused, HubUnavailable
+from soundsright.core.errors import EntryRefused, HubUnavailable, UsageError
 from soundsright.core.ports import FetchLimits
 from soundsright.core.submission import FetchedModel, ModelRef, Submission
 
@@ -38,11 +38,20 @@ class HuggingFaceHub:
     """The `ModelHub` port over `huggingface_hub`. Fetched models lie below `cache`, one copy per content.
 
     `token` is sent to `endpoint` only. Without it nothing is: not even what the user may be logged in with.
+
+    Raises:
+        UsageError: `huggingface_hub` is not installed.
     """
 
     def __init__(
         self, endpoint: str, cache: Path, *, token: str | None = None, max_fetch_s: float = MAX_FETCH_S
     ) -> None:
+        try:
+            import huggingface_hub  # noqa: F401
+        except ImportError as error:
+            raise UsageError(
+                f"HF_ENDPOINT {endpoint} needs huggingface_hub", "pip install soundsright[hub]"
+            ) from error
         self._endpoint = endpoint.rstrip("/")
         self._cache = cache.absolute()
         self._token: str | bool = token or False
