@@ -23,7 +23,14 @@ from typing import IO, Any
 from soundsright.adapters.archive import ArchiveBounds, read_archive
 from soundsright.adapters.model_http import Body, Connect, TooLarge, exchange
 from soundsright.adapters.wav import HEADER_ALLOWANCE_BYTES, WavRefused, decode_wav, encode_wav
-from soundsright.core.errors import AudioRejected, ModelCrashed, ModelFault, ModelTimeout, ProtocolViolation
+from soundsright.core.errors import (
+    AudioRejected,
+    ModelCrashed,
+    ModelFault,
+    ModelTimeout,
+    ProtocolViolation,
+    printable,
+)
 from soundsright.core.ports import Answer, DegradedClip, SandboxLimits
 from soundsright.core.results import Failure
 from soundsright.metrics.validate import checked_enhanced
@@ -267,4 +274,4 @@ def _shown(answer: Any) -> str:
 
 def _text(data: bytes) -> str:
     """The bytes as one printable line: a stranger's words may end up on a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in data.decode("utf-8", "replace"))[:200]
+    return printable(data.decode("utf-8", "replace"))[:200]

@@ -47,6 +47,7 @@ from soundsright.core.errors import (
     ModelCrashed,
     ModelFault,
     ProtocolViolation,
+    printable,
 )
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.submission import FetchedModel
@@ -314,7 +315,7 @@ class Container:
         if state.get("OOMKilled") or (self._exit_status == 137 and full):
             return ModelCrashed(f"killed: it used more than {self._limits.memory_bytes / 1e9:g} GB of memory")
         lines = [line.strip() for line in self.log()[-4_096:].splitlines() if line.strip()]
-        last = "".join(c if c.isprintable() else "?" for c in lines[-1][:200]) if lines else ""
+        last = printable(lines[-1][:200]) if lines else ""
         return ModelCrashed(f"ended: {last}" if last else "ended", self._exit_status)
 
     def log(self) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelCrashed, ModelFault
+from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelCrashed, ModelFault, printable
 
 PRIVATE_PREFIX = "sr-"
 """How the names of the harness's own temporary folders begin."""
@@ -109,7 +109,7 @@ class Supervised:
 
     def last_line(self) -> str:
         lines = [line.strip() for line in self.log()[-4_096:].splitlines() if line.strip()]
-        return "".join(c if c.isprintable() else "?" for c in lines[-1][:200]) if lines else ""
+        return printable(lines[-1][:200]) if lines else ""
 
     def close(self) -> None:
         """End the program, everything that it started, and its private directories.

@@ -12,7 +12,7 @@ import click
 
 from soundsright.cli.sandboxes import chosen_sandbox, sandbox_options
 from soundsright.core.competition import PUBLISHED, Competition, competition_by_id
-from soundsright.core.errors import UsageError
+from soundsright.core.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from soundsright.core.ports import Sandbox
@@ -178,5 +178,5 @@ def _show(verification: Verification, competition: Competition) -> None:
         return
     lines = [line for line in verification.log.splitlines() if line.strip()][-_LOG_LINES:]
     for line in lines:
-        click.echo("  log | " + "".join(c if c.isprintable() else "?" for c in line[:200]))
+        click.echo("  log | " + printable(line[:200]))
     click.echo(click.style("FAIL", fg="red", bold=True) + f"  {verification.reason}\n      {verification.remedy}")
