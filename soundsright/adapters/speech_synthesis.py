@@ -17,10 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from soundsright.core.audio import Audio, pcm16
-from soundsright.core.errors import AudioFileError, InfrastructureFault
+from soundsright.core.errors import AudioFileError, InfrastructureFault, UsageError
 from soundsright.data.audio_files import read_file, resampled
 from soundsright.data.levels import SILENT_DB, active_level
 from soundsright.data.sentences import sentence
+from soundsright.data.splits import Split, split_of
 
 _SHORTEST_S = 0.3
 _LONGEST_S = 60.0
@@ -62,6 +63,21 @@ def cache_directory() -> Path:
 
     chosen = os.environ.get("SOUNDSRIGHT_SPEECH_CACHE")
     return Path(chosen) if chosen else user_cache_path("soundsright") / "speech"
+
+
+def voices_of_split(engine: str, voices: Sequence[str], split: Split | None) -> tuple[str, ...]:
+    """The voices that belong to the split; all of them for None.
+
+    Raises:
+        UsageError: none of them does.
+    """
+    chosen = tuple(v for v in voices if split is None or split_of(v) is split)
+    if not chosen:
+        raise UsageError(
+            f"None of the {len(voices)} voices of {engine} belongs to the split {split}",
+            "Take recordings for this split, or choose disjoint --voices by hand and no --split.",
+        )
+    return chosen
 
 
 class SynthesisedSpeech:

@@ -106,3 +106,23 @@ def verify(context: click.Context, directory: Path) -> None:
     click.echo(f"{verdict.kind}: {verdict.checked} files checked, {wrong or 'none'} wrong")
     if wrong:
         context.exit(1)
+
+
+@command.command("disjoint")
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.pass_context
+def disjoint(context: click.Context, first: Path, second: Path) -> None:
+    """Prove that two sets, FIRST and SECOND, share no speaker, no recording of noise and no room.
+
+    Each is the directory of a set, or its manifest. Exit status 1 says that they share something.
+    """
+    from soundsright.data.splits import KINDS, compared
+
+    both = compared(first, second)
+    for kind in KINDS:
+        one, other, shared = (sorted(getattr(side, kind)) for side in (both.first, both.second, both.shared))
+        names = f": {', '.join(shared[:5])}{' …' if len(shared) > 5 else ''}" if shared else ""
+        click.echo(f"{kind}: {len(one)} and {len(other)}, {len(shared) or 'none'} shared{names}")
+    if both.shared:
+        context.exit(1)

@@ -13,10 +13,8 @@ from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     from soundsright.adapters.speech_synthesis import SynthesisedSpeech
-    from soundsright.core.ports import SpeechSource
-    from soundsright.data.corpora import Corpus
     from soundsright.data.recipe import SetRecipe, SetTask
-    from soundsright.data.sources import NoiseSource, RoomSource
+    from soundsright.data.splits import Split
 
 SYNTHESISERS = ("openai", "flite", "espeak-ng")
 
@@ -58,7 +56,7 @@ def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
     "noise",
     default="shipped",
     envvar="GENERATE_NOISE",
-    help="shipped, a directory, or kinds with commas between: white, pink, brown, blue, hum, clicks, babble; "
+    help="shipped, a directory, or kinds with commas between: white, pink, brown, blue, hum, clicks, wind, babble; "
     "they may be mixed.",
 )
 @_option(
@@ -67,7 +65,13 @@ def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
     "rooms",
     default="shipped",
     envvar="GENERATE_ROOMS",
-    help="shipped (simulated rooms and a few measured ones), simulated, or a directory of impulse responses.",
+    help="simulated, shipped (the same, with two measured rooms for --measured-rirs), or a directory of responses.",
+)
+@_option(
+    "--split",
+    type=click.Choice(["train", "valid", "test"]),
+    envvar="GENERATE_SPLIT",
+    help="Draw only from this part of the material: splits share no speaker, no noise and no room.",
 )
 @_option("--corpus", type=_DIRECTORY, envvar="SOUNDSRIGHT_CORPUS", help="The shipped recordings, if elsewhere.")
 @_option(
@@ -90,7 +94,7 @@ def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
 )
 @_option("--rt60", "rt60_s", type=_RANGE, default=(0.2, 2.0), help="Reverberation time, shortest and longest, s.")
 @_option("--duration", "duration_s", type=_RANGE, default=(3.0, 6.0), help="Longer utterances are cut to this, s.")
-@_option("--measured-rirs", type=_SHARE, help="Share of measured rooms.  [default: 0.25; 1 for a directory]")
+@_option("--measured-rirs", type=_SHARE, help="Share of measured rooms.  [default: 1 for a directory, else 0]")
 @_option(
     "--early", "early_s", type=float, default=0.0, help="Target holds this much early reflections, s; 0 is dry."
 )
@@ -171,11 +175,12 @@ def _output(options: dict[str, Any]) -> tuple[Path, dict[str, str]]:
 
 
 def _recipe(options: dict[str, Any]) -> SetRecipe:
+    from soundsright.data.choice import measured_share
     from soundsright.data.recipe import SetRecipe
 
     measured = options["measured_rirs"]
     if measured is None:
-        measured = {"shipped": 0.25, "simulated": 0.0}.get(options["rooms"], 1.0)
+        measured = measured_share(options["rooms"])
     return SetRecipe(
         snr_db=options["snr_db"],
         rt60_s=options["rt60_s"],
@@ -197,136 +202,66 @@ def _numbers(text: str | None) -> tuple[int, ...]:
     found: set[int] = set()
     for part in text.split(","):
         first, _, last = part.strip().partition("-")
-        if not first.isdigit() or (last and not last.isdigit()) or int(last or first) - int(first) > 1_000_000:
+        both_are_numbers = first.isdigit() and (last or first).isdigit()
+        if not both_are_numbers or not 0 <= int(last or first) - int(first) <= 1_000_000:
             raise UsageError(f"--only {text!r} is no list of items", "Write numbers and ranges, such as 3,10-20.")
         found.update(range(int(first), int(last or first) + 1))
     return tuple(sorted(found))
 
 
-class _SourceBuilder:
-    """Turns the words of the command line into sources, and notes where each came from and what was skipped."""
-
-    def __init__(self, options: dict[str, Any], rate: int) -> None:
-        self.options = options
-        self.rate = rate
-        self.provenance: dict[str, Any] = {}
-        self.skipped: dict[str, str] = {}
-        self._corpus: Corpus | None = None
-
-    @property
-    def corpus(self) -> Corpus:
-        from soundsright.data.corpora import Corpus
-
-        if self._corpus is None:
-            self._corpus = Corpus.open(self.options["corpus"])
-        return self._corpus
-
-    def note(self, role: str, **facts: Any) -> None:
-        self.provenance.setdefault(role, []).append(facts)
-
-    def speech(self) -> tuple[SpeechSource, SynthesisedSpeech | None]:
-        from soundsright.data.directories import speech_listing
-
-        name = self.options["speech"]
-        if name == "shipped":
-            source = self.corpus.speech_for(self.rate)
-            self.note("speech", name="shipped", recordings=len(source), digest=self.corpus.digest)
-            return source, None
-        if name in SYNTHESISERS:
-            spoken = self._synthesised(name)
-            self.note("speech", **spoken.facts)
-            return spoken, spoken
-        return self._directory("speech", name, speech_listing), None
-
-    def noise(self, speech: SpeechSource) -> NoiseSource:
-        from soundsright.data.directories import noise_listing
-        from soundsright.data.noise_kinds import BABBLE, KINDS, Babble, FormulaNoise, NoiseMenu
-        from soundsright.data.sources import RecordedNoise
-
-        parts: list[NoiseSource] = []
-        for name in self.options["noise"].split(","):
-            if name == "shipped":
-                recordings = self.corpus.noise_for(self.rate)
-                self.note("noise", name="shipped", recordings=len(recordings), digest=self.corpus.digest)
-                parts.append(RecordedNoise(recordings))
-            elif name == BABBLE:
-                self.note("noise", name=BABBLE)
-                parts.append(Babble(speech))
-            elif name in KINDS or not Path(name).is_dir():
-                parts.append(FormulaNoise(name))
-                self.note("noise", name=name)
-            else:
-                parts.append(RecordedNoise(self._directory("noise", name, noise_listing)))
-        return parts[0] if len(parts) == 1 else NoiseMenu(tuple(parts))
-
-    def rooms(self, recipe: SetRecipe) -> RoomSource:
-        from soundsright.data.directories import rir_listing
-        from soundsright.data.recordings import RecordingSet
-        from soundsright.data.sources import Rooms
-
-        name = self.options["rooms"]
-        if name == "simulated":
-            measured = RecordingSet(())
-            self.note("rooms", name="simulated")
-        elif name == "shipped":
-            measured = self.corpus.rirs_for(self.rate)
-            self.note("rooms", name="shipped", recordings=len(measured), digest=self.corpus.digest)
-        else:
-            measured = self._directory("rooms", name, rir_listing)
-        return Rooms(measured, recipe.measured_rirs, recipe.rt60_s)
-
-    def _directory(self, role: str, name: str, listing_of: Callable[..., Any]) -> Any:
-        from soundsright.data.recordings import RecordingSet
-
-        listing = listing_of(Path(name), self.rate, allow_upsampled=self.options["allow_upsampled"])
-        self.skipped |= listing.skipped
-        self.note(
-            role,
-            name=name,
-            layout=listing.layout,
-            recordings=len(listing.recordings),
-            speakers=len({r.speaker for r in listing.recordings}) if role == "speech" else None,
-            digest=listing.digest,
-        )
-        return RecordingSet(listing.recordings)
-
-    def _synthesised(self, name: str) -> SynthesisedSpeech:
-        from soundsright.adapters.speech_programs import synthesiser_of
-        from soundsright.adapters.speech_synthesis import SynthesisedSpeech, cache_directory
-
-        options = self.options
-        voices = tuple(v.strip() for v in (options["voices"] or "").split(",") if v.strip())
-        if name == "openai":
-            from soundsright.adapters.speech_openai import OpenAISynthesiser
-
-            engine: Any = OpenAISynthesiser.from_environment(
-                model=options["tts_model"],
-                voices=voices,
-                requests_per_s=options["tts_rate"],
-                response_format="mp3" if options["tts_format"].startswith("mp3") else "wav",
-            )
-        else:
-            engine = synthesiser_of(name, voices)
-        if engine.sample_rate_hz < 0.9 * self.rate and not options["allow_upsampled"]:
-            raise UsageError(
-                f"{name} speaks at {engine.sample_rate_hz} Hz: nothing above {engine.sample_rate_hz // 2} Hz",
-                f"A set at {self.rate} Hz needs recordings, or --allow-upsampled.",
-            )
-        return SynthesisedSpeech(engine, seed=options["seed"], count=options["count"], cache=cache_directory())
-
-
 def _sources(options: dict[str, Any], task: SetTask, rate: int, recipe: SetRecipe) -> tuple[Any, Any, Any]:
-    from soundsright.data.sources import Sources
+    """The sources, what `set.json` says of them, and the speech that must be spoken first, if any."""
+    from soundsright.data.choice import SourceChoice
+    from soundsright.data.splits import Split
 
-    builder = _SourceBuilder(options, rate)
-    speech, to_speak = builder.speech()
-    sources = Sources(
-        speech=speech,
-        noise=builder.noise(speech) if task.has_noise else None,
-        rooms=builder.rooms(recipe) if task.has_room else None,
+    choice = SourceChoice(
+        rate,
+        None if options["split"] is None else Split(options["split"]),
+        options["corpus"],
+        options["allow_upsampled"],
+    )
+    name = options["speech"]
+    to_speak = None
+    if name in SYNTHESISERS:
+        to_speak = _synthesised(name, rate, choice.split, options)
+        choice.note("speech", **to_speak.facts)
+    sources = choice.sources(
+        task,
+        recipe,
+        speech=to_speak or name,
+        noise=options["noise"],
+        rooms=options["rooms"],
         in_order=to_speak is not None,
     )
-    return sources, {**builder.provenance, "skipped": builder.skipped}, to_speak
+    return sources, {**choice.provenance, "skipped": choice.skipped}, to_speak
+
+
+def _synthesised(name: str, rate: int, split: Split | None, options: dict[str, Any]) -> SynthesisedSpeech:
+    from soundsright.adapters.speech_synthesis import SynthesisedSpeech, cache_directory, voices_of_split
+    from soundsright.data.splits import Split
+
+    voices = tuple(v.strip() for v in (options["voices"] or "").split(",") if v.strip())
+    if name == "openai":
+        from soundsright.adapters.speech_openai import VOICES, OpenAISynthesiser
+
+        engine: Any = OpenAISynthesiser.from_environment(
+            model=options["tts_model"],
+            voices=voices_of_split(name, voices or VOICES, split),
+            requests_per_s=options["tts_rate"],
+            response_format="mp3" if options["tts_format"].startswith("mp3") else "wav",
+        )
+    else:
+        from soundsright.adapters.speech_programs import synthesiser_of
+
+        engine = synthesiser_of(name, voices_of_split(name, synthesiser_of(name, voices).voices, split))
+    if engine.sample_rate_hz < 0.9 * rate and not options["allow_upsampled"]:
+        raise UsageError(
+            f"{name} speaks at {engine.sample_rate_hz} Hz: nothing above {engine.sample_rate_hz // 2} Hz",
+            f"A set at {rate} Hz needs recordings, or --allow-upsampled.",
+        )
+    # Splits share no sentence either.
+    seed = options["seed"] + (0 if split is None else (1 + list(Split).index(split)) << 32)
+    return SynthesisedSpeech(engine, seed=seed, count=options["count"], cache=cache_directory())
 
 
 def _speak(speech: SynthesisedSpeech, wanted: Any, options: dict[str, Any]) -> None:

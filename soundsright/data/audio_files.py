@@ -89,7 +89,7 @@ def read_file(path: Path, *, start_s: float = 0.0, duration_s: float | None = No
 
 
 def resampled(samples: Samples, from_hz: int, to_hz: int) -> Samples:
-    """The signal at another rate (soxr, high quality, no delay); its length is `ceil(n * to / from)`."""
+    """The signal at another rate (soxr, high quality, no delay); its length is `n * to / from`, rounded."""
     if from_hz == to_hz:
         return samples
     import soxr

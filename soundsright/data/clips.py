@@ -15,6 +15,7 @@ from soundsright.data.corpora import Corpus
 from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
 from soundsright.data.render import clip_id, clip_rng, render
 from soundsright.data.sources import RecordedNoise, Rooms, Sources
+from soundsright.data.splits import Split
 
 __all__ = [
     "MAX_CLIPS",
@@ -41,12 +42,20 @@ def checked_clip_count(count: int) -> int:
     return count
 
 
-def corpus_sources(corpus: Corpus, sample_rate_hz: int, recipe: SetRecipe) -> Sources:
-    """The corpus's own speech, noise and rooms at that rate."""
+def corpus_sources(
+    corpus: Corpus, sample_rate_hz: int, recipe: SetRecipe, *, split: Split | None = None
+) -> Sources:
+    """The corpus's own speech, noise and rooms at that rate, or what of them belongs to the split.
+
+    Raises:
+        UsageError: there is no speech or no noise.
+    """
+    rirs = corpus.rirs_for(sample_rate_hz, split)
     return Sources(
-        speech=corpus.speech_for(sample_rate_hz),
-        noise=RecordedNoise(corpus.noise_for(sample_rate_hz)),
-        rooms=Rooms(corpus.rirs_for(sample_rate_hz), recipe.measured_rirs, recipe.rt60_s),
+        speech=corpus.speech_for(sample_rate_hz, split),
+        noise=RecordedNoise(corpus.noise_for(sample_rate_hz, split)),
+        rooms=Rooms(rirs, recipe.measured_rirs, recipe.rt60_s, split),
+        split=split,
     )
 
 

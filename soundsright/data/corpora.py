@@ -15,6 +15,7 @@ from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
 from soundsright.data.audio_files import facts_of
 from soundsright.data.recordings import Recording, RecordingSet
+from soundsright.data.splits import Split, in_split
 
 FULL_BAND_HZ = 12_000.0
 """What a recording must hold to serve a 48 kHz set: an upsampled one would ask models to invent the upper band."""
@@ -37,7 +38,9 @@ class Corpus:
     noise: tuple[Recording, ...]
     rirs: tuple[Recording, ...]
     # What was decoded is kept with the corpus that it belongs to.
-    _sets: dict[tuple[str, int], RecordingSet] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _sets: dict[tuple[str, int, Split | None], RecordingSet] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def open(cls, root: Path | None = None) -> Corpus:
@@ -72,35 +75,38 @@ class Corpus:
                     recording.path, "differs from its SHA-256 in manifest.jsonl", "Restore it from its source."
                 )
 
-    def speech_for(self, sample_rate_hz: int) -> RecordingSet:
-        """Speech that fills the band of a set at that rate. Sentences recorded at 16 kHz serve 16 kHz first.
+    def speech_for(self, sample_rate_hz: int, split: Split | None = None) -> RecordingSet:
+        """Speech that fills the band of a set at that rate. Sentences recorded at 16 kHz serve 16 kHz alone where
+        there are any, but a split takes all speakers: those of the sentences are too few to be told apart.
 
         Raises:
             UsageError: there is none.
         """
         fitting = _full_band(self.speech, sample_rate_hz)
-        own = [r for r in fitting if r.sample_rate_hz <= 24_000] if sample_rate_hz <= 16_000 else fitting
-        return self._kept("speech", sample_rate_hz, own or fitting)
+        alone = split is None and sample_rate_hz <= 16_000
+        own = [r for r in fitting if r.sample_rate_hz <= 24_000] if alone else fitting
+        return self._kept("speech", sample_rate_hz, own or fitting, split)
 
-    def noise_for(self, sample_rate_hz: int) -> RecordingSet:
+    def noise_for(self, sample_rate_hz: int, split: Split | None = None) -> RecordingSet:
         """Noise that fills the band of a set at that rate.
 
         Raises:
             UsageError: there is none.
         """
-        return self._kept("noise", sample_rate_hz, _full_band(self.noise, sample_rate_hz))
+        return self._kept("noise", sample_rate_hz, _full_band(self.noise, sample_rate_hz), split)
 
-    def rirs_for(self, sample_rate_hz: int) -> RecordingSet:
+    def rirs_for(self, sample_rate_hz: int, split: Split | None = None) -> RecordingSet:
         """Measured impulse responses that fill the band of a set at that rate; there may be none."""
-        return self._kept("rir", sample_rate_hz, _full_band(self.rirs, sample_rate_hz))
+        return self._kept("rir", sample_rate_hz, _full_band(self.rirs, sample_rate_hz), split)
 
-    def _kept(self, kind: str, sample_rate_hz: int, recordings: list[Recording]) -> RecordingSet:
+    def _kept(self, kind: str, sample_rate_hz: int, fitting: list[Recording], split: Split | None) -> RecordingSet:
+        recordings = in_split(fitting, split)
         if not recordings and kind != "rir":
             raise UsageError(
-                f"{self.root} holds no {kind} for a set at {sample_rate_hz} Hz",
+                f"{self.root} holds no {kind} for a set at {sample_rate_hz} Hz{f' and {split}' if split else ''}",
                 f"Add recordings with content up to {min(FULL_BAND_HZ, 0.4 * sample_rate_hz):.0f} Hz.",
             )
-        return self._sets.setdefault((kind, sample_rate_hz), RecordingSet(recordings))
+        return self._sets.setdefault((kind, sample_rate_hz, split), RecordingSet(recordings))
 
 
 def _entries(root: Path, manifest: Path) -> list[dict[str, Any]]:
@@ -137,6 +143,11 @@ def _recording(root: Path, manifest: Path, number: int, entry: dict[str, Any]) -
         )
     facts = facts_of(path)
     bandwidth = entry.get("bandwidth_hz")
+    split = entry.get("split")
+    if split is not None and split not in list(Split):
+        raise UsageError(
+            f"{manifest}, line {number}: there is no split {split!r}", f"Splits are {', '.join(Split)}."
+        )
     return kind, Recording(
         id=recording_id,
         path=path,
@@ -148,6 +159,8 @@ def _recording(root: Path, manifest: Path, number: int, entry: dict[str, Any]) -
         licence=entry.get("licence"),
         bandwidth_hz=None if bandwidth is None else float(bandwidth),
         sha256=entry.get("sha256"),
+        group=str(entry.get("group") or ""),
+        split=None if split is None else Split(split),
     )
 
 

@@ -85,12 +85,21 @@ def coded(rng: np.random.Generator, samples: Signal, sample_rate_hz: int) -> tup
     codec = str(rng.choice(CODECS))
     bit_rate = int(rng.choice((16_000, 24_000, 32_000, 48_000)))
     if codec == "mulaw":
-        return mulaw(samples), {"codec": "mulaw"}
+        return telephone(samples, sample_rate_hz), {"codec": "mulaw"}
     if codec == "g722":
         return through_codec(samples, sample_rate_hz, "adpcm_g722", "g722", 16_000, 64_000), {"codec": "g722"}
     name, container = ("libmp3lame", "mp3") if codec == "mp3" else ("libopus", "ogg")
     out = through_codec(samples, sample_rate_hz, name, container, sample_rate_hz, bit_rate)
     return out, {"codec": codec, "codec_bit_rate": float(bit_rate)}
+
+
+def telephone(samples: Signal, sample_rate_hz: int) -> Signal:
+    """The signal at 8 kHz by ITU-T G.711, and back at its own rate."""
+    from soundsright.data.audio_files import resampled
+
+    narrow = mulaw(resampled(samples.astype(np.float32), sample_rate_hz, 8_000).astype(np.float64))
+    back = resampled(narrow.astype(np.float32), 8_000, sample_rate_hz).astype(np.float64)
+    return _fitted(back, samples.shape[0])
 
 
 def mulaw(samples: Signal, mu: float = 255.0) -> Signal:
@@ -163,8 +172,9 @@ def _aligned(decoded: Signal, original: Signal, max_lag: int) -> Signal:
     lags = correlate(decoded, original, mode="full", method="fft")
     zero = original.shape[0] - 1
     lag = int(np.argmax(lags[zero - max_lag : zero + max_lag + 1])) - max_lag
-    out = np.zeros(original.shape[0])
-    source = decoded[lag:] if lag >= 0 else np.concatenate([np.zeros(-lag), decoded])
-    count = min(out.shape[0], source.shape[0])
-    out[:count] = source[:count]
-    return out
+    return _fitted(decoded[lag:] if lag >= 0 else np.concatenate([np.zeros(-lag), decoded]), original.shape[0])
+
+
+def _fitted(samples: Signal, count: int) -> Signal:
+    """The signal cut, or ended in silence, to that length."""
+    return np.pad(samples[:count], (0, max(0, count - samples.shape[0])))

@@ -17,6 +17,7 @@ from soundsright.core.errors import AudioFileError, UsageError
 from soundsright.data.audio_files import SUFFIXES, read_file
 from soundsright.data.recordings import Recording, recording_of
 from soundsright.data.spectrum import bandwidth_hz
+from soundsright.data.splits import Split, in_split
 
 MIN_SPEECH_S = 0.5
 MIN_NOISE_S = 0.05
@@ -38,28 +39,43 @@ class Listing:
 
 @dataclass(frozen=True)
 class Layout:
-    """A corpus known by its paths. `speaker` finds the speaker in a file's path; `keep` says which files count;
-    `texts` reads what is said, by the name of the utterance."""
+    """A corpus known by its paths, which begin with the name of the directory that was given: a part of a corpus is
+    told like the whole. `group` finds in a file's path what a split keeps together: the speaker, the
+    recording of noise, the room. `keep` says which files count; `texts` reads what is said, by the name of the
+    utterance; `split` finds the split that the corpus itself makes."""
 
     name: str
     sign: re.Pattern[str]
-    speaker: Callable[[PurePosixPath], str]
+    group: Callable[[PurePosixPath], str]
     keep: re.Pattern[str] | None = None
     texts: Callable[[Path], dict[str, str]] | None = None
+    split: Callable[[PurePosixPath], Split | None] = lambda path: None
 
 
 def _match(pattern: str) -> Callable[[PurePosixPath], str]:
     compiled = re.compile(pattern)
 
-    def speaker(path: PurePosixPath) -> str:
+    def group(path: PurePosixPath) -> str:
         found = compiled.search(path.as_posix())
-        return found.group(1) if found else _parent(path)
+        return next(filter(None, found.groups())) if found else _parent(path)
 
-    return speaker
+    return group
 
 
 def _parent(path: PurePosixPath) -> str:
-    return path.parent.name or path.stem
+    """The folder; of a file that lies directly in the directory that was given, the file."""
+    return path.parent.name if len(path.parts) > 2 else path.stem
+
+
+def _file(path: PurePosixPath) -> str:
+    """The file and its folder: the same from whichever directory above it was found."""
+    return "/".join(path.parts[-2:])
+
+
+def _wham_split(path: PurePosixPath) -> Split | None:
+    """Its files are cut from longer recordings that their names do not tell, but never one for two splits."""
+    by_folder = {"tr": Split.TRAIN, "cv": Split.VALID, "tt": Split.TEST}
+    return by_folder.get(path.parent.name)
 
 
 def _librispeech_texts(root: Path) -> dict[str, str]:
@@ -113,51 +129,83 @@ NOISE_LAYOUTS = (
     # DEMAND: <scene>/ch01.wav to ch16.wav: one recording by sixteen microphones, the first is kept.
     Layout("demand", re.compile(r"(^|/)ch\d\d\.wav$"), _parent, re.compile(r"(^|/)ch01\.wav$")),
     # MUSAN holds music and speech too; speech is no noise to be removed, music is left to those who ask for it.
-    Layout("musan", re.compile(r"(^|/)noise/[^/]+/noise-[a-z-]+-\d+\.wav$"), _parent, re.compile(r"(^|/)noise/")),
-    Layout("wham", re.compile(r"(^|/)(tr|cv|tt)/[^/]+\.wav$"), _parent),
+    Layout("musan", re.compile(r"(^|/)noise/[^/]+/noise-[a-z-]+-\d+\.wav$"), _file, re.compile(r"(^|/)noise/")),
+    Layout("wham", re.compile(r"(^|/)(tr|cv|tt)/[^/]+\.wav$"), _file, split=_wham_split),
+    # DNS challenge: <title>_Freesound_<id>_<part>.wav: parts of one recording.
+    Layout(
+        "dns",
+        re.compile(r"_Freesound_[^/]*\.wav$"),
+        _match(r"(?:_Freesound_(.*?)_\d+|(?:^|/)((?!.*_Freesound_)[^/]+))\.wav$"),
+    ),
 )
 
 RIR_LAYOUTS = (
-    # OpenSLR 28 mixes responses with noises recorded in the same rooms.
+    # OpenSLR 28 mixes responses with noises recorded in the same rooms. Its real ones name the room within the
+    # file, except for the RWCP collection, whose rooms cannot be told apart.
     Layout(
         "openslr28",
         re.compile(r"(^|/)(real_rirs_isotropic_noises|simulated_rirs)/"),
-        _parent,
+        _match(
+            r"simulated_rirs/(.*)/[^/]*$|/(RVB2014_[^/]*room\d)|/(RWCP)_|"
+            r"/air_[^/]*_(aula_carolina|bathroom|booth|corridor|kitchen|lecture|meeting|office|stairway)_"
+        ),
         re.compile(r"(^|/)(simulated_rirs/.*|real_rirs_isotropic_noises/(?!.*noise_)[^/]*)\.wav$"),
     ),
     # BUT ReverbDB: .../RIR/IR_sweep_*.wav beside silence and retransmitted speech.
-    Layout("but", re.compile(r"(^|/)RIR/[^/]*\.wav$"), _parent, re.compile(r"(^|/)RIR/")),
-    Layout("arni", re.compile(r"(^|/)IR_numClosed_\d+"), _parent),
+    Layout(
+        "but",
+        re.compile(r"(^|/)RIR/[^/]*\.wav$"),
+        _match(r"(?:^|/)(VUT_[^/]+|Hotel[^/]+)/"),
+        re.compile(r"(^|/)RIR/"),
+    ),
+    # Arni: one room, whose panels were opened and closed: what counts as a room is a set of closed panels.
+    Layout("arni", re.compile(r"(^|/)IR_numClosed_\d+"), _match(r"IR_(numClosed_\d+_numComb_\d+)_")),
 )
 
 
-def speech_listing(root: Path, sample_rate_hz: int, *, allow_upsampled: bool = False) -> Listing:
-    """Recordings of speech that fill the band of a set at that rate.
+def speech_listing(
+    root: Path, sample_rate_hz: int, *, allow_upsampled: bool = False, split: Split | None = None
+) -> Listing:
+    """Recordings of speech that fill the band of a set at that rate, all of them or those of one split.
 
     Raises:
         UsageError: the directory is missing, or nothing in it can be used.
     """
-    return _listing(root, "speech", SPEECH_LAYOUTS, sample_rate_hz, MIN_SPEECH_S, allow_upsampled)
+    return _listing(root, _SPEECH, sample_rate_hz, allow_upsampled, split)
 
 
-def noise_listing(root: Path, sample_rate_hz: int, *, allow_upsampled: bool = False) -> Listing:
-    """Recordings of noise, as `speech_listing`."""
-    return _listing(root, "noise", NOISE_LAYOUTS, sample_rate_hz, MIN_NOISE_S, allow_upsampled)
-
-
-def rir_listing(root: Path, sample_rate_hz: int, *, allow_upsampled: bool = False) -> Listing:
-    """Impulse responses, as `speech_listing`."""
-    return _listing(root, "impulse responses", RIR_LAYOUTS, sample_rate_hz, 0.0, allow_upsampled)
-
-
-def _listing(
-    root: Path,
-    what: str,
-    layouts: tuple[Layout, ...],
-    sample_rate_hz: int,
-    min_s: float,
-    allow_upsampled: bool,
+def noise_listing(
+    root: Path, sample_rate_hz: int, *, allow_upsampled: bool = False, split: Split | None = None
 ) -> Listing:
+    """Recordings of noise, as `speech_listing`."""
+    return _listing(root, _NOISE, sample_rate_hz, allow_upsampled, split)
+
+
+def rir_listing(
+    root: Path, sample_rate_hz: int, *, allow_upsampled: bool = False, split: Split | None = None
+) -> Listing:
+    """Impulse responses, as `speech_listing`."""
+    return _listing(root, _RIRS, sample_rate_hz, allow_upsampled, split)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What is looked for. `groups` says what a split keeps together, and `group` finds it where no layout does."""
+
+    what: str
+    layouts: tuple[Layout, ...]
+    min_s: float
+    groups: str
+    group: Callable[[PurePosixPath], str]
+
+
+_SPEECH = _Kind("speech", SPEECH_LAYOUTS, MIN_SPEECH_S, "speakers", _parent)
+_NOISE = _Kind("noise", NOISE_LAYOUTS, MIN_NOISE_S, "recordings", _file)
+_RIRS = _Kind("impulse responses", RIR_LAYOUTS, 0.0, "rooms", _parent)
+
+
+def _listing(root: Path, kind: _Kind, sample_rate_hz: int, allow_upsampled: bool, split: Split | None) -> Listing:
+    what = kind.what
     if not root.is_dir():
         raise UsageError(f"There is no directory {root}", f"Give a directory of {what}.")
     paths = [p for p in files_below(root) if p.suffix.lower() in SUFFIXES]
@@ -165,19 +213,25 @@ def _listing(
         raise UsageError(
             f"{root} holds no audio files", f"Give a directory of {what} (WAV, FLAC, Ogg, MP3, M4A …)."
         )
-    names = [PurePosixPath(p.relative_to(root).as_posix()) for p in paths]
-    layout = _layout_of(names, layouts)
+    names = [PurePosixPath(root.resolve().name, p.relative_to(root).as_posix()) for p in paths]
+    layout = _layout_of(names, kind.layouts) or Layout("files", re.compile(""), kind.group)
     skipped: dict[str, str] = {}
     kept: list[tuple[Path, PurePosixPath]] = []
     for path, name in zip(paths, names, strict=True):
-        if layout is not None and layout.keep is not None and not layout.keep.search(name.as_posix()):
+        if layout.keep is not None and not layout.keep.search(name.as_posix()):
             continue
         kept.append((path, name))
-    speaker = layout.speaker if layout is not None else _parent
-    texts = layout.texts(root) if layout is not None and layout.texts is not None else {}
+    found = list(_probed(root, kept, layout, kind is _SPEECH, skipped))
+    chosen = in_split(found, split)
+    if found and not chosen:
+        raise UsageError(
+            f"None of the {len({r.group for r in found})} {kind.groups} in {root} belongs to the split {split}",
+            f"Give a directory with more {kind.groups}, or one of its own to each split.",
+        )
+    texts = layout.texts(root) if layout.texts is not None else {}
     usable: list[Recording] = []
-    for recording in _probed(kept, speaker, skipped):
-        reason = _unfit(recording, sample_rate_hz, min_s, allow_upsampled)
+    for recording in chosen:
+        reason = _unfit(recording, sample_rate_hz, kind.min_s, allow_upsampled)
         if reason:
             skipped[str(recording.path)] = reason
         else:
@@ -188,8 +242,8 @@ def _listing(
         remedy = "Give other recordings" + (", or --allow-upsampled." if "Hz" in reason else ".")
         raise UsageError(f"No file of {root} can be used as {what}: {first} {reason}", remedy)
     _refuse_upsampled(root, usable, sample_rate_hz, allow_upsampled)
-    sizes = {name.as_posix(): str(path.stat().st_size) for path, name in kept}
-    return Listing(root, layout.name if layout else "files", tuple(usable), skipped, content_hash(sizes))
+    sizes = {path.relative_to(root).as_posix(): str(path.stat().st_size) for path, _ in kept}
+    return Listing(root, layout.name, tuple(usable), skipped, content_hash(sizes))
 
 
 def _layout_of(names: list[PurePosixPath], layouts: tuple[Layout, ...]) -> Layout | None:
@@ -200,14 +254,15 @@ def _layout_of(names: list[PurePosixPath], layouts: tuple[Layout, ...]) -> Layou
 
 
 def _probed(
-    kept: list[tuple[Path, PurePosixPath]],
-    speaker: Callable[[PurePosixPath], str],
-    skipped: dict[str, str],
+    root: Path, kept: list[tuple[Path, PurePosixPath]], layout: Layout, is_speech: bool, skipped: dict[str, str]
 ) -> Iterator[Recording]:
     def probe(item: tuple[Path, PurePosixPath]) -> Recording | AudioFileError:
         path, name = item
         try:
-            return recording_of(path, name.as_posix(), speaker=speaker(name))
+            group = layout.group(name)
+            speaker = group if is_speech else ""
+            found = path.relative_to(root).as_posix()
+            return recording_of(path, found, speaker=speaker, group=group, split=layout.split(name))
         except AudioFileError as error:
             return error
 

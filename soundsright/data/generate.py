@@ -105,6 +105,7 @@ class SetJob:
             "sample_rate_hz": self.sample_rate_hz,
             "count": self.count,
             "seed": self.seed,
+            "split": self.sources.split,
             "recipe": asdict(self.recipe),
             "format": str(self.format),
             "subtype": str(self.subtype),
@@ -161,6 +162,9 @@ def generate(
         journal = Journal.open(job.out, job.facts, resume=resume)
         try:
             return _generate(job, journal, workers, progress)
+        except UsageError:
+            journal.discard_if_empty()
+            raise
         finally:
             journal.close()
 

@@ -88,6 +88,12 @@ class Journal:
         self.close()
         self.path.unlink()
 
+    def discard_if_empty(self) -> None:
+        """Leave no trace where nothing was made: another try must not be taken for another set."""
+        if not self._offsets and [entry.name for entry in self.path.parent.iterdir()] == [NAME]:
+            self.finish()
+            self.path.parent.rmdir()
+
     def close(self) -> None:
         self._stream.close()
 

@@ -39,7 +39,8 @@ def clip_line(clip: Clip) -> dict[str, Any]:
 
 
 def item_line(item: Rendered, files: dict[str, str], sha256: dict[str, str]) -> dict[str, Any]:
-    """One line of a set on disk: as `clip_line`, with the text, the role that is degraded, and each file's hash."""
+    """One line of a set on disk: as `clip_line`, with the text, the role that is degraded, each file's hash, the
+    split and the speakers, recordings of noise and rooms that two splits never share."""
     return {
         "id": item.id,
         "sample_rate_hz": item.sample_rate_hz,
@@ -50,4 +51,6 @@ def item_line(item: Rendered, files: dict[str, str], sha256: dict[str, str]) -> 
         "degraded": item.degraded,
         "files": files,
         "sha256": sha256,
+        "split": item.split,
+        "drawn_from": item.drawn_from.as_lists,
     }

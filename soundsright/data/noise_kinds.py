@@ -1,7 +1,7 @@
 """Noise made by formula: signals float32 `(n,)` of about -20 dB, frequencies in Hz, times in seconds.
 
-The mixing sets the level; here only the character is drawn: the colour of a hiss, the hum of a mains, clicks, and
-babble from other speakers of the set.
+The mixing sets the level; here only the character is drawn: the colour of a hiss, the hum of a mains, clicks, wind,
+and babble from other speakers of the set.
 """
 
 from __future__ import annotations
@@ -64,6 +64,26 @@ def clicks(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples
     return _levelled(out)
 
 
+def wind(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples:
+    """Wind at a microphone: rumble that falls off from 60 to 200 Hz on, in gusts of some tenths of a second.
+
+    The shape and the gusts follow what C. M. Nelke and P. Vary report in "Measurement, analysis and simulation of
+    wind noise signals for mobile communication devices" (IWAENC 2014); the model is simpler than theirs.
+    """
+    from scipy.fft import irfft, next_fast_len, rfft
+
+    size = next_fast_len(count, real=True)
+    frequency = np.fft.rfftfreq(size, 1.0 / sample_rate_hz)
+    corner_hz, order = float(rng.uniform(60.0, 200.0)), float(rng.uniform(0.75, 1.25))
+    shape = (1.0 + (frequency / corner_hz) ** 2) ** -order * np.minimum(1.0, frequency / 20.0)
+    rumble = irfft(rfft(rng.standard_normal(size)) * shape, size)[:count]
+    step = round(float(rng.uniform(0.1, 0.4)) * sample_rate_hz)
+    gusts_db = float(rng.uniform(4.0, 9.0)) * rng.standard_normal(count // step + 2)
+    return _levelled(
+        rumble * 10.0 ** (np.interp(np.arange(count) / step, np.arange(gusts_db.size), gusts_db) / 20.0)
+    )
+
+
 def _levelled(samples: NDArray[np.float64]) -> Samples:
     return (samples * gain_to(power_db(samples), LEVEL_DB)).astype(np.float32)
 
@@ -79,6 +99,7 @@ KINDS: dict[str, Callable[[np.random.Generator, int, int], Samples]] = {
     **{name: _colour(name) for name in COLOURS},
     "hum": hum,
     "clicks": clicks,
+    "wind": wind,
 }
 """The kinds that need no other source, by name."""
 
@@ -118,6 +139,7 @@ class Babble:
     def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
         total = np.zeros(count, dtype=np.float64)
         names = []
+        speakers = set()
         for _ in range(int(rng.integers(self.voices[0], self.voices[1] + 1))):
             index = self._other(rng, avoid)
             samples = self.speech.read(index, sample_rate_hz).samples
@@ -128,9 +150,11 @@ class Babble:
             voice = looped(np.roll(samples, -start), count, sample_rate_hz)
             total += voice.astype(np.float64) * gain_to(level, LEVEL_DB)
             names.append(self.speech.utterance_id(index))
+            speakers.add(self.speech.speaker(index))
         if not names:
             return FormulaNoise("pink").draw(rng, count, sample_rate_hz)
-        return NoiseSegment(f"babble:{'+'.join(names)}", total.astype(np.float32), 0.0)
+        name = f"babble:{'+'.join(names)}"
+        return NoiseSegment(name, total.astype(np.float32), 0.0, speakers=frozenset(speakers))
 
     def _other(self, rng: np.random.Generator, avoid: str) -> int:
         index = int(rng.integers(len(self.speech)))

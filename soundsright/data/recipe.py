@@ -43,8 +43,9 @@ class SetRecipe:
     """Ranges are drawn from uniformly; the defaults are those of the published competitions.
 
     `speech_level_db` is the active level of the clean signal. `measured_rirs` is the share of clips whose room is a
-    measured one, where there are any. `early_reflections_s` > 0 makes the target of dereverberation the speech with
-    the room's first reflections instead of the dry speech. With `noise_in_room` the noisy version of a set for both
+    measured one, where there are any; the published competitions have none, since whoever knows the few rooms that
+    ship could undo them. `early_reflections_s` > 0 makes the target of dereverberation the speech with the room's
+    first reflections instead of the dry speech. With `noise_in_room` the noisy version of a set for both
     tasks is the reverberant speech with noise, instead of the clean speech with noise. `band_limit`, `clipping`,
     `codec` and `packet_loss` are the shares of clips that are degraded so as well.
 
@@ -56,7 +57,7 @@ class SetRecipe:
     rt60_s: tuple[float, float] = (0.2, 2.0)
     duration_s: tuple[float, float] = (3.0, 6.0)
     speech_level_db: tuple[float, float] = (-30.0, -20.0)
-    measured_rirs: float = 0.25
+    measured_rirs: float = 0.0
     noise_in_room: bool = False
     early_reflections_s: float = 0.0
     band_limit: float = 0.0

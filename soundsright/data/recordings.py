@@ -20,6 +20,7 @@ from soundsright.core.errors import AudioFileError
 from soundsright.data.audio_files import facts_of, read_file, resampled
 from soundsright.data.levels import SILENT_DB, power_db
 from soundsright.data.reverb import Room
+from soundsright.data.splits import Split
 
 CACHE_BYTES = 96_000_000
 """What one set of recordings keeps decoded: three sets and two workers stay within 600 MB."""
@@ -32,7 +33,11 @@ _GUARD_S = 0.05
 
 @dataclass(frozen=True)
 class Recording:
-    """One file of a corpus and what is known of it. `bandwidth_hz` is None where it was not measured."""
+    """One file of a corpus and what is known of it. `bandwidth_hz` is None where it was not measured.
+
+    `group` is what a split keeps together: the speaker, the recording of noise, the room; without a name it is the
+    speaker or the file itself. `split` is the one that the corpus states, or None.
+    """
 
     id: str
     path: Path
@@ -44,6 +49,12 @@ class Recording:
     licence: str | None = None
     bandwidth_hz: float | None = None
     sha256: str | None = None
+    group: str = ""
+    split: Split | None = None
+
+    def __post_init__(self) -> None:
+        if not self.group:
+            object.__setattr__(self, "group", self.speaker or self.id)
 
 
 class RecordingSet:
@@ -129,12 +140,16 @@ class RecordingSet:
         if room is None:
             if len(self._rooms) >= MAX_ROOMS:
                 self._rooms.clear()
-            room = Room.of(self.recordings[index].id, self.samples(index, sample_rate_hz), sample_rate_hz)
+            recording = self.recordings[index]
+            samples = self.samples(index, sample_rate_hz)
+            room = Room.of(recording.id, samples, sample_rate_hz, group=recording.group)
             self._rooms[key] = room
         return room
 
 
-def recording_of(path: Path, recording_id: str, *, speaker: str = "") -> Recording:
+def recording_of(
+    path: Path, recording_id: str, *, speaker: str = "", group: str = "", split: Split | None = None
+) -> Recording:
     """What the file's header says, as a `Recording`.
 
     Raises:
@@ -145,4 +160,4 @@ def recording_of(path: Path, recording_id: str, *, speaker: str = "") -> Recordi
     if duration is None:
         audio = read_file(path)
         duration = audio.duration_s
-    return Recording(recording_id, path, facts.sample_rate_hz, duration, speaker)
+    return Recording(recording_id, path, facts.sample_rate_hz, duration, speaker, group=group, split=split)

@@ -21,6 +21,7 @@ from soundsright.data.mixing import noise_gain, room_below_full_scale
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.reverb import reverberant
 from soundsright.data.sources import Sources
+from soundsright.data.splits import Origins, Split
 
 _TRIES = 8
 
@@ -29,8 +30,10 @@ Signal = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """One item: `signals` by role (`clean`, and `noisy`, `reverberant` or both), equally long; `degraded` is the
-    role that a model is given."""
+    """One item: `signals` by role (`clean`, and `noisy`, `reverberant` or both), equally long.
+
+    `degraded` is the role that a model is given, `drawn_from` names what splits keep apart, `split` is the item's.
+    """
 
     id: str
     sample_rate_hz: int
@@ -38,6 +41,8 @@ class Rendered:
     degraded: str
     recipe: ClipRecipe
     text: str | None
+    drawn_from: Origins
+    split: Split | None
 
     def as_clip(self) -> Clip:
         """Clean and degraded as a clip on the 16-bit grid."""
@@ -62,7 +67,7 @@ class Rendered:
         return {role: pcm16(samples).astype("<i2", copy=False) for role, samples in self.signals.items()}
 
 
-def clip_rng(seed: int, index: int) -> np.random.Generator:
+def clip_rng(seed: int, index: int, split: Split | None = None) -> np.random.Generator:
     """The generator of one clip.
 
     >>> int(clip_rng(7, 17).integers(1_000)) == int(clip_rng(7, 17).integers(1_000))
@@ -70,7 +75,8 @@ def clip_rng(seed: int, index: int) -> np.random.Generator:
     """
     if seed < 0 or index < 0:
         raise UsageError(f"Seed {seed} or index {index} is negative", "Choose numbers from 0.")
-    return np.random.default_rng(np.random.SeedSequence((seed, index)))
+    key = () if split is None else (list(Split).index(split),)
+    return np.random.default_rng(np.random.SeedSequence((seed, index), spawn_key=key))
 
 
 def clip_id(index: int) -> str:
@@ -101,16 +107,18 @@ def render(
         UsageError: a source that the task needs is missing, or seed or index is negative.
         AudioFileError: a recording cannot be used.
     """
-    rng = clip_rng(seed, index)
+    rng = clip_rng(seed, index, sources.split)
+    unusable = ""
     for attempt in range(_TRIES):
         try:
             return _rendered(rng, task, sample_rate_hz, index, sources, recipe, attempt)
         except AudioFileError as error:
             if skipped is None:
                 raise
-            skipped[error.path] = error.problem
+            unusable = error.problem
+            skipped[error.path] = error.problem.removeprefix(f"{error.path}: ")
     raise UsageError(
-        f"Item {index}: {_TRIES} recordings in a row cannot be used, such as {next(iter(skipped or {'?': ''}))}",
+        f"Item {index}: {_TRIES} recordings in a row cannot be used; {unusable}",
         "Check the directories with `soundsright datasets verify`.",
     )
 
@@ -125,24 +133,27 @@ def _rendered(
     attempt: int,
 ) -> Rendered:
     chosen = (index + attempt) % len(sources.speech) if sources.in_order else None
-    clean, level_db, number, facts = _speech(rng, sources, rate, recipe, chosen)
+    clean, level_db, text, facts = _speech(rng, sources, rate, recipe, chosen)
     signals: dict[str, Signal] = {"clean": clean}
+    origins = Origins(frozenset({str(facts["speaker"])}))
     extra: dict[str, float | str] = {}
     role = "clean"
     if task.has_room:
-        signals["clean"], signals["reverberant"], more, extra = _in_room(
+        signals["clean"], signals["reverberant"], more, extra, origin = _in_room(
             rng, clean, level_db, sources, rate, recipe
         )
         facts |= more
+        origins |= origin
         role = "reverberant"
     if task.has_noise:
         base = "reverberant" if task.has_room and recipe.noise_in_room else "clean"
         if base == "clean" and recipe.early_reflections_s > 0.0:
             level_db = active_level(signals[base], rate).level_db
-        signals["noisy"], more, extra["noise_gain"] = _with_noise(
+        signals["noisy"], more, extra["noise_gain"], origin = _with_noise(
             rng, signals[base], level_db, sources, rate, recipe, str(facts["speaker"])
         )
         facts |= more
+        origins |= origin
         role = "noisy"
     signals[role], notes = degraded_further(rng, signals[role], rate, recipe)
     gain = room_below_full_scale(*signals.values())
@@ -154,25 +165,29 @@ def _rendered(
         signals={name: (signal * gain).astype(np.float32) for name, signal in signals.items()},
         degraded=role,
         recipe=ClipRecipe(**facts, extra={"speech_gain": gain, **extra, **notes}),
-        text=sources.speech.text(number),
+        text=text,
+        drawn_from=origins,
+        split=sources.split,
     )
 
 
 def _speech(
     rng: np.random.Generator, sources: Sources, rate: int, recipe: SetRecipe, chosen: int | None
-) -> tuple[Signal, float, int, dict[str, Any]]:
+) -> tuple[Signal, float, str | None, dict[str, Any]]:
     """Speech at a drawn active level, cut to a drawn length where the utterance is longer.
 
-    Returns the speech, its level in dB, the utterance's number and what was drawn.
+    Returns the speech, its level in dB, the text of an utterance that was not cut, and what was drawn.
     """
     source = sources.speech
     index = int(rng.integers(len(source))) if chosen is None else chosen
     samples = source.read(index, rate).samples
+    text = source.text(index)
     wanted = round(float(rng.uniform(*recipe.duration_s)) * rate)
     offset = 0
     if samples.shape[0] > round(recipe.duration_s[1] * rate):
         offset = int(rng.integers(samples.shape[0] - wanted + 1))
         samples = samples[offset : offset + wanted]
+        text = None  # Nobody knows which of its words are left.
     level = active_level(samples, rate).level_db
     if level <= SILENT_DB:
         raise AudioFileError(
@@ -184,7 +199,7 @@ def _speech(
         "speaker": source.speaker(index),
         "speech_offset_s": offset / rate,
     }
-    return samples.astype(np.float64) * gain_to(level, target), target, index, facts
+    return samples.astype(np.float64) * gain_to(level, target), target, text, facts
 
 
 def _with_noise(
@@ -195,21 +210,22 @@ def _with_noise(
     rate: int,
     recipe: SetRecipe,
     speaker: str,
-) -> tuple[Signal, dict[str, Any], float]:
-    """The noisy speech, what was drawn, and the gain of the noise."""
+) -> tuple[Signal, dict[str, Any], float, Origins]:
+    """The noisy speech, what was drawn, the gain of the noise, and whence it is."""
     if sources.noise is None:
         raise UsageError("This task needs noise and none was given", "Give a noise directory or a kind of noise.")
     snr_db = float(rng.uniform(*recipe.snr_db))
     noise = sources.noise.draw(rng, speech.shape[0], rate, avoid=speaker)
     gain = noise_gain(level_db, noise.samples, snr_db=snr_db)
     facts = {"noise": noise.id, "noise_offset_s": noise.offset_s, "snr_db": snr_db}
-    return speech + noise.samples * gain, facts, gain
+    origin = Origins(noise.speakers, frozenset({noise.recording} - {""}))
+    return speech + noise.samples * gain, facts, gain, origin
 
 
 def _in_room(
     rng: np.random.Generator, speech: Signal, level_db: float, sources: Sources, rate: int, recipe: SetRecipe
-) -> tuple[Signal, Signal, dict[str, Any], dict[str, float | str]]:
-    """The target, the reverberant speech at the level of the dry one, and what was drawn."""
+) -> tuple[Signal, Signal, dict[str, Any], dict[str, float | str], Origins]:
+    """The target, the reverberant speech at the level of the dry one, what was drawn, and the room."""
     if sources.rooms is None:
         raise UsageError("This task needs rooms and none were given", "Give impulse responses or simulated rooms.")
     room = sources.rooms.draw(rng, rate)
@@ -224,4 +240,5 @@ def _in_room(
         target = reverberant(speech, room.early(recipe.early_reflections_s), room.direct) * gain
     facts = {"rir": room.id, "rt60_s": room.rt60_s}
     kind = "early" if recipe.early_reflections_s > 0.0 else "dry"
-    return target, wet * gain, facts, {"reverb_gain": gain, "target": kind}
+    origin = Origins(rooms=frozenset({room.group}))
+    return target, wet * gain, facts, {"reverb_gain": gain, "target": kind}, origin

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundsright.data.reverb import Room, Signal, rt60_s
+from soundsright.data.splits import Split, split_of
 
 SPEED_OF_SOUND_M_S = 343.0
 
@@ -59,6 +60,12 @@ class Shoebox:
     @property
     def distance_m(self) -> float:
         return float(np.linalg.norm(np.subtract(self.source_m, self.microphone_m)))
+
+    @property
+    def name(self) -> str:
+        """The room to the centimetre, without its source and microphone."""
+        x, y, z = self.size_m
+        return f"shoebox-{x:.2f}x{y:.2f}x{z:.2f}m"
 
     @property
     def reflection(self) -> float:
@@ -165,9 +172,12 @@ def _early_reflections(shoebox: Shoebox, until_s: float, sample_rate_hz: int) ->
     return np.asarray(np.bincount(index.ravel(), weights=kernel.ravel(), minlength=length), dtype=np.float64)
 
 
-def simulated_room(rng: np.random.Generator, sample_rate_hz: int, *, rt60_s: tuple[float, float]) -> Room:
-    """A random room, its response and its measured reverberation time."""
+def simulated_room(
+    rng: np.random.Generator, sample_rate_hz: int, *, rt60_s: tuple[float, float], split: Split | None = None
+) -> Room:
+    """A random room, its response and its measured reverberation time; with a split, one of its own rooms."""
     shoebox = random_shoebox(rng, rt60_s=rt60_s)
-    x, y, z = shoebox.size_m
-    name = f"shoebox-{x:.2f}x{y:.2f}x{z:.2f}m-{shoebox.distance_m:.2f}m"
-    return Room.of(name, simulate(shoebox, sample_rate_hz, rng), sample_rate_hz)
+    while split is not None and split_of(shoebox.name) is not split:
+        shoebox = random_shoebox(rng, rt60_s=rt60_s)
+    taps = simulate(shoebox, sample_rate_hz, rng)
+    return Room.of(f"{shoebox.name}-{shoebox.distance_m:.2f}m", taps, sample_rate_hz, group=shoebox.name)

@@ -19,17 +19,23 @@ from soundsright.data.mixing import looped
 from soundsright.data.recordings import RecordingSet
 from soundsright.data.reverb import Room
 from soundsright.data.rooms import simulated_room
+from soundsright.data.splits import Split
 
 _TRIES = 8
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseSegment:
-    """`count` samples of noise, where they come from, and where in it they begin."""
+    """`count` samples of noise, where they come from, and where in it they begin.
+
+    `recording` and `speakers` name what a split keeps apart; noise by formula has neither.
+    """
 
     id: str
     samples: Samples
     offset_s: float
+    recording: str = ""
+    speakers: frozenset[str] = frozenset()
 
 
 class NoiseSource(Protocol):
@@ -51,13 +57,15 @@ class Sources:
     """All that a set is made from. What a task does not use may be None.
 
     `in_order` says that clip i speaks utterance i (modulo their number) instead of a drawn one: right for a
-    synthesiser, where an utterance that is never drawn was paid for in vain.
+    synthesiser, where an utterance that is never drawn was paid for in vain. `split` is the one that all of them
+    are limited to: sets of two splits differ in every draw.
     """
 
     speech: SpeechSource
     noise: NoiseSource | None = None
     rooms: RoomSource | None = None
     in_order: bool = False
+    split: Split | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +88,8 @@ class RecordedNoise:
             segment = source.part(index, sample_rate_hz, start=start, count=count)
             if power_db(segment) > SILENT_DB:
                 samples = looped(segment, count, sample_rate_hz)
-                return NoiseSegment(source.utterance_id(index), samples, start / sample_rate_hz)
+                recording = source.recordings[index]
+                return NoiseSegment(recording.id, samples, start / sample_rate_hz, recording.group)
         raise AudioFileError(source.recordings[index].path, f"is silent, like {_TRIES - 1} noises drawn before it")
 
 
@@ -89,11 +98,13 @@ class Rooms:
     """Simulated rooms and, for a share of the clips, measured ones.
 
     `measured` is that share; without measured responses every room is simulated, and with a share of 1 none is.
+    `split` is the one that the measured ones belong to, and limits the simulated ones to it.
     """
 
     measured_rirs: RecordingSet
     measured: float
     rt60_s: tuple[float, float]
+    split: Split | None = None
 
     def draw(self, rng: np.random.Generator, sample_rate_hz: int) -> Room:
         """A room; of measured ones only those whose time lies below the longest asked for.
@@ -103,7 +114,7 @@ class Rooms:
             UsageError: no measured response is short enough.
         """
         if not (rng.random() < self.measured and len(self.measured_rirs)):
-            return simulated_room(rng, sample_rate_hz, rt60_s=self.rt60_s)
+            return simulated_room(rng, sample_rate_hz, rt60_s=self.rt60_s, split=self.split)
         for _ in range(_TRIES):
             index = int(rng.integers(len(self.measured_rirs)))
             name = self.measured_rirs.utterance_id(index)

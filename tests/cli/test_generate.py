@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,8 @@ def test_only_and_resume_complete_a_set(tmp_path):
         (["--n", "2"], "No place for the set"),
         (["--n", "2", "--out", "x", "--noise", "purple"], "Unknown kind of noise 'purple'"),
         (["--n", "2", "--out", "x", "--only", "a"], "--only 'a' is no list"),
+        (["--n", "9", "--out", "x", "--only", "5-2"], "--only '5-2' is no list"),
+        (["--n", "2", "--out", "x", "--noise", "white,,pink"], "names no noise between two commas"),
         (["--n", "2", "--out", "x", "--snr", "9", "1"], "snr_db from 9 to 1"),
         (["--n", "2", "--out", "x", "--corpus", "nowhere"], "There is no corpus at nowhere"),
         (["--n", "2", "--out", "x", "--speech", "flite", "--sample-rate", "48000"], "nothing above 8000 Hz"),
@@ -119,7 +122,6 @@ def test_only_and_resume_complete_a_set(tmp_path):
     ],
 )
 def test_bad_input_names_the_value_and_the_remedy(tmp_path, monkeypatch, arguments, message):
-    import shutil
 
     if "flite" in arguments and shutil.which("flite") is None:
         pytest.skip("flite is not installed")
@@ -139,6 +141,37 @@ def test_a_set_and_the_shipped_recordings_are_verified(tmp_path):
     assert check.exit_code == 1
     assert "000001.wav: differs" in check.output
     assert CliRunner().invoke(datasets_command, ["verify", str(default_root())]).exit_code == 0
+
+
+def test_splits_are_proved_disjoint_from_their_manifests(tmp_path):
+    for split in ("train", "test"):
+        done = run("--task", "both", "--n", 12, "--split", split, "--out", tmp_path / split)
+        assert done.exit_code == 0
+        assert summary_of(tmp_path / split)["split"] == split
+
+    def disjoint(*names):
+        arguments = ["disjoint", *(str(tmp_path / name) for name in names)]
+        return CliRunner().invoke(datasets_command, arguments, catch_exceptions=False)
+
+    apart = disjoint("train", "test")
+    assert apart.exit_code == 0
+    assert apart.output.count("none shared") == 3
+    same = disjoint("train", "train")
+    assert same.exit_code == 1
+    assert "speakers: 7 and 7, 7 shared: Allison Smith, " in same.output
+
+
+def test_voices_of_a_synthesiser_are_split_by_their_names(tmp_path):
+    if shutil.which("flite") is None:
+        pytest.skip("flite is not installed")
+    speakers = {}
+    for split in ("train", "valid"):
+        assert run("--speech", "flite", "--n", 4, "--split", split, "--out", tmp_path / split).exit_code == 0
+        lines = (tmp_path / split / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+        speakers[split] = {json.loads(line)["speaker"] for line in lines}
+    assert speakers == {"train": {"rms", "kal16"}, "valid": {"slt", "awb"}}
+    with pytest.raises(UsageError, match="None of the 4 voices of flite belongs to the split test"):
+        run("--speech", "flite", "--n", 4, "--split", "test", "--out", tmp_path / "none")
 
 
 def test_the_list_names_what_may_not_be_used_commercially():

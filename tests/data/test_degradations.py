@@ -59,6 +59,16 @@ def test_lost_packets_are_whole_and_as_many_as_stated(signal):
     assert (packets[~lost] != 0).all()
 
 
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_a_telephone_passes_nothing_above_4_khz_and_keeps_what_is_said(signal, rate):
+    noise = 0.1 * np.random.default_rng(6).standard_normal(48_001)
+    out = more.telephone(noise, rate)
+    assert out.shape == noise.shape
+    assert share_above_db(out, rate, above_hz=4_400) < -50
+    said = more.telephone(signal, 16_000)
+    assert np.corrcoef(said[800:-800], signal[800:-800])[0, 1] > 0.9
+
+
 @pytest.mark.parametrize(
     ("codec", "container", "rate"), [("libmp3lame", "mp3", 16_000), ("libopus", "ogg", 16_000)]
 )

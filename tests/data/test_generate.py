@@ -284,13 +284,29 @@ def test_recordings_that_cannot_be_used_are_counted_and_listed(corpus, tmp_path)
     assert bytes_of(one.out) == bytes_of(two.out)
 
 
+def test_an_utterance_that_was_cut_has_no_text(corpus, tmp_path):
+    rng = np.random.default_rng(0)
+    recordings = []
+    for seconds in (4, 9):
+        path = tmp_path / f"{seconds}.wav"
+        soundfile.write(path, 0.1 * rng.standard_normal(seconds * 16_000), 16_000)
+        recordings.append(Recording(path.stem, path, 16_000, seconds, "anna", text=f"{seconds} seconds of hiss"))
+    sources = Sources(RecordingSet(recordings), corpus_sources(corpus, 16_000, PUBLISHED_RECIPE).noise)
+    report = generate(job_of(corpus, tmp_path / "set", sources=sources, count=12))
+    assert {(line["speech"], line["text"]) for line in lines_of(report.out)} == {
+        ("4", "4 seconds of hiss"), ("9", None),
+    }  # fmt: skip
+
+
 def test_a_set_of_nothing_but_bad_recordings_is_an_error(corpus, tmp_path):
     silent = tmp_path / "silent.wav"
     soundfile.write(silent, np.zeros(64_000), 16_000)
     shipped = corpus_sources(corpus, 16_000, PUBLISHED_RECIPE)
     sources = Sources(RecordingSet([Recording("s", silent, 16_000, 4.0)]), shipped.noise)
-    with pytest.raises(UsageError, match=r"recordings in a row cannot be used, such as .*silent\.wav"):
+    with pytest.raises(UsageError, match=r"recordings in a row cannot be used; .*silent\.wav: is silent"):
         generate(job_of(corpus, tmp_path / "set", sources=sources))
+    # Nothing was made, so nothing stands in the way of another try.
+    assert not (tmp_path / "set").exists()
 
 
 @pytest.mark.parametrize(

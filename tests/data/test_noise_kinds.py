@@ -41,6 +41,15 @@ def test_hum_stands_at_the_mains_frequency():
     assert any(abs(strongest - harmonic * mains) < 2 for mains in (50, 60) for harmonic in (1, 2, 3))
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_wind_rumbles_and_comes_in_gusts(seed):
+    noise = FormulaNoise("wind").draw(np.random.default_rng(seed), 160_000, 16_000).samples
+    power = np.abs(np.fft.rfft(noise)) ** 2
+    assert power[: 500 * 10].sum() > 0.9 * power.sum()
+    levels = [power_db(part) for part in noise.reshape(50, -1)]
+    assert np.std(levels) > 2.5
+
+
 def test_an_unknown_kind_is_refused_with_the_choices():
     with pytest.raises(UsageError, match=r"'purple'.*white"):
         FormulaNoise("purple")

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from scipy.signal import fftconvolve
 
+from soundsright.data.corpora import Corpus
 from soundsright.data.reverb import Room, decay_curve_db, direct_path, reverberant, rt60_s
+from soundsright.data.rooms import simulated_room
 
 
 def decaying_noise(rng, rate, rt60, seconds, floor_db=None):
@@ -53,6 +56,25 @@ def test_the_direct_path_is_the_first_strong_arrival_not_the_strongest_reflectio
     assert direct_path(h, 16_000) == 100
 
 
+@pytest.mark.parametrize("later", [3, 20, 38])
+def test_reflections_that_arrive_together_do_not_pass_for_the_direct_path(later):
+    h = np.zeros(4_000)
+    h[98:101], h[100 + later] = [0.1, 0.2, 0.5], 1.0
+    assert direct_path(h, 16_000) == 100
+
+
+def test_every_simulated_room_keeps_the_direct_path_that_it_was_built_with():
+    rng = np.random.default_rng(0)
+    starts = {simulated_room(rng, 16_000, rt60_s=(0.2, 2.0)).direct for _ in range(300)}
+    assert starts == {32}
+
+
+def test_the_microphones_of_a_measured_room_hear_the_direct_path_at_one_moment():
+    rirs = Corpus.open().rirs_for(48_000)
+    direct = {rirs.utterance_id(n): rirs.room(n, 48_000).direct for n in range(len(rirs))}
+    assert abs(direct["rir-sanctuary-a"] - direct["rir-sanctuary-b"]) <= 1
+
+
 def test_reverberant_speech_stays_in_step_to_the_sample():
     rng = np.random.default_rng(9)
     dry = rng.standard_normal(8_000)
@@ -64,6 +86,16 @@ def test_reverberant_speech_stays_in_step_to_the_sample():
     lags = np.correlate(wet, dry, "full")
     assert np.argmax(np.abs(lags)) == dry.size - 1
     assert np.abs(wet - np.convolve(dry, h)[237 : 237 + dry.size]).max() < 1e-6 * np.abs(wet).max()
+
+
+@pytest.mark.parametrize(("count", "taps", "direct"), [(50_000, 30_001, 9_000), (3, 20_000, 2), (40_960, 5, 4)])
+def test_reverberant_speech_is_the_whole_convolution_whatever_the_lengths(count, taps, direct):
+    rng = np.random.default_rng(11)
+    dry, h = rng.standard_normal(count), rng.standard_normal(taps)
+    expected = fftconvolve(dry, h)[direct : direct + count]
+    wet = reverberant(dry, h, direct)
+    assert wet.shape == expected.shape
+    assert np.abs(wet - expected).max() < 2e-6 * np.abs(expected).max()
 
 
 def test_a_room_turns_an_inverted_recording_round_and_cuts_its_inaudible_end():

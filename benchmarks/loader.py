@@ -1,0 +1,109 @@
+"""How fast clips are drawn while a model trains: clips a second of one worker, beside a naive loader.
+
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/loader.py [--clips N]
+
+The naive loader reads and resamples both files of each pair with librosa, measures loudness with pyloudnorm, and
+convolves with SciPy, clip after clip; both loaders draw 4 s from the same WAV files at 48 kHz. Processor time is
+counted, so that a busy machine changes little; ratios are of one run. With torch, the stream is then read through a
+`DataLoader`: wall time with one and with two workers, and how long a training step must last to never wait.
+Needs `pip install soundsright[validator] librosa pyloudnorm`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+from generate import RECIPE, SECONDS, PublishedRecipe, material, repeated, sources_of
+
+from soundsright.data.clips import corpus_sources
+from soundsright.data.corpora import Corpus
+from soundsright.data.recipe import SetRecipe, SetTask
+from soundsright.data.stream import ClipStream, torch_dataset
+
+BATCH = 16
+
+
+def stream_of(sources, task: SetTask, rate: int, clips: int, recipe: SetRecipe) -> ClipStream:
+    return ClipStream(
+        sources, task, rate, seed=1, recipe=recipe, crop_s=SECONDS, batch_size=BATCH, epoch_clips=clips
+    )
+
+
+def one_worker(folder: Path, clips: int) -> None:
+    """Clips a second of processor time: ours warm, ours without a cache, and the naive loader."""
+    files = material(folder, 24)
+    print("clips a second and core              naive     this package   no cache   ratio")
+    for task in (SetTask.DENOISING, SetTask.DEREVERBERATION):
+        for rate in (16_000, 48_000):
+            naive = PublishedRecipe(files, rate)
+            naive.pair(task, 0)  # Imports and compilation are not counted.
+            naive_ms = repeated(lambda n, naive=naive, task=task: naive.pair(task, n), clips)
+            ours_ms = []
+            for cache_bytes in (400_000_000, 0):
+                stream = stream_of(sources_of(files, cache_bytes), task, rate, clips, RECIPE)
+                if cache_bytes:
+                    stream.batch(1, 0)
+                ours_ms.append(repeated(lambda n, s=stream: s.batch(0, n), len(stream)) / BATCH)
+            rates = [1e3 / ms for ms in (naive_ms, *ours_ms)]
+            print(
+                f"{task:16s} {rate // 1000} kHz         {rates[0]:10.0f} {rates[1]:16.0f} {rates[2]:10.0f}"
+                f" {rates[1] / rates[0]:7.1f}"
+            )
+
+
+def shipped(clips: int) -> None:
+    """The shipped recordings with simulated rooms, as a model is trained on them."""
+    corpus = Corpus.open()
+    recipe = SetRecipe(duration_s=(SECONDS, SECONDS))
+    for rate in (16_000, 48_000):
+        for task in SetTask:
+            stream = stream_of(corpus_sources(corpus, rate, recipe), task, rate, clips, recipe)
+            stream.batch(1, 0)
+            ms = repeated(lambda n, s=stream: s.batch(0, n), len(stream)) / BATCH
+            print(f"shipped recordings, {task}, {rate // 1000} kHz: {1e3 / ms:.0f} clips a second and core")
+
+
+def through_torch(clips: int) -> None:
+    """Wall time through a DataLoader, and how long a step must last so that the loader is never waited for."""
+    try:
+        from torch.utils.data import DataLoader
+    except ImportError:
+        print("torch is not installed: the DataLoader was not measured")
+        return
+    corpus = Corpus.open()
+    recipe = SetRecipe(duration_s=(SECONDS, SECONDS))
+    stream = stream_of(corpus_sources(corpus, 16_000, recipe), SetTask.BOTH, 16_000, clips, recipe)
+    rates = {}
+    for workers in (1, 2):
+        dataset = torch_dataset(stream)
+        loader = DataLoader(dataset, batch_size=None, num_workers=workers, persistent_workers=True)
+        for _ in loader:  # Starts the workers and fills their caches.
+            pass
+        dataset.begin(1)
+        start = time.perf_counter()
+        count = sum(len(batch["index"]) for batch in loader)
+        rates[workers] = count / (time.perf_counter() - start)
+    print(
+        f"DataLoader, both tasks, 16 kHz, wall time: {rates[1]:.0f} clips a second with 1 worker, {rates[2]:.0f} "
+        f"with 2 (ratio {rates[2] / rates[1]:.2f}); a step of {BATCH} clips never waits if it lasts "
+        f"{1e3 * BATCH / rates[2]:.0f} ms with 2 workers"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=480)
+    clips = parser.parse_args().clips
+    warnings.simplefilter("ignore")  # pyloudnorm warns of clipping that the recipe undoes afterwards.
+    with tempfile.TemporaryDirectory() as name:
+        one_worker(Path(name), clips)
+    shipped(clips)
+    through_torch(4 * clips)
+
+
+if __name__ == "__main__":
+    main()

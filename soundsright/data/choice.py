@@ -1,0 +1,148 @@
+"""Sources by the words that a user gives for them: a directory, a kind of noise, or what ships with the project.
+
+Rates in Hz. Speech that is spoken on demand comes from above this layer: `SourceChoice.sources` takes any
+`SpeechSource`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from soundsright.core.errors import UsageError
+from soundsright.core.ports import SpeechSource
+from soundsright.data.corpora import Corpus
+from soundsright.data.directories import Listing, noise_listing, rir_listing, speech_listing
+from soundsright.data.noise_kinds import BABBLE, KINDS, Babble, FormulaNoise, NoiseMenu
+from soundsright.data.recipe import SetRecipe, SetTask
+from soundsright.data.recordings import RecordingSet
+from soundsright.data.sources import NoiseSource, RecordedNoise, Rooms, RoomSource, Sources
+from soundsright.data.splits import Split
+
+SHIPPED = "shipped"
+SIMULATED = "simulated"
+
+
+@dataclass
+class SourceChoice:
+    """Turns words into sources of one rate and one split (None: all of the material).
+
+    `provenance` gathers where each source came from, `skipped` the files that could not be used, by path.
+    """
+
+    sample_rate_hz: int
+    split: Split | None = None
+    corpus_root: Path | None = None
+    allow_upsampled: bool = False
+    provenance: dict[str, Any] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    _corpus: Corpus | None = None
+
+    @property
+    def corpus(self) -> Corpus:
+        """The shipped recordings, read when they are first needed."""
+        if self._corpus is None:
+            self._corpus = Corpus.open(self.corpus_root)
+        return self._corpus
+
+    def note(self, role: str, **facts: Any) -> None:
+        """Say where a source came from, for the description of the set."""
+        self.provenance.setdefault(role, []).append(facts)
+
+    def speech(self, name: str = SHIPPED) -> RecordingSet:
+        """`shipped`, or a directory.
+
+        Raises:
+            UsageError: the directory is missing, or nothing in it can be used.
+        """
+        if name == SHIPPED:
+            return self._shipped("speech", self.corpus.speech_for(self.sample_rate_hz, self.split))
+        return self._directory("speech", name, speech_listing)
+
+    def noise(self, names: str, speech: SpeechSource) -> NoiseSource:
+        """`shipped`, directories, and kinds of noise, with commas between; `speech` lends its voices to babble.
+
+        Raises:
+            UsageError: a kind is unknown, or as `speech`.
+        """
+        parts: list[NoiseSource] = []
+        for name in (word.strip() for word in names.split(",")):
+            if not name:
+                raise UsageError(f"{names!r} names no noise between two commas", "Leave the comma out.")
+            if name == SHIPPED:
+                recordings = self.corpus.noise_for(self.sample_rate_hz, self.split)
+                parts.append(RecordedNoise(self._shipped("noise", recordings)))
+            elif name == BABBLE:
+                self.note("noise", name=BABBLE)
+                parts.append(Babble(speech))
+            elif name in KINDS or not Path(name).is_dir():
+                parts.append(FormulaNoise(name))
+                self.note("noise", name=name)
+            else:
+                parts.append(RecordedNoise(self._directory("noise", name, noise_listing)))
+        return parts[0] if len(parts) == 1 else NoiseMenu(tuple(parts))
+
+    def rooms(self, name: str, recipe: SetRecipe) -> RoomSource:
+        """`shipped` (simulated rooms and a few measured ones), `simulated`, or a directory.
+
+        Raises:
+            UsageError: as `speech`.
+        """
+        if name == SIMULATED:
+            measured = RecordingSet(())
+            self.note("rooms", name=SIMULATED)
+        elif name == SHIPPED:
+            measured = self._shipped("rooms", self.corpus.rirs_for(self.sample_rate_hz, self.split))
+        else:
+            measured = self._directory("rooms", name, rir_listing)
+        return Rooms(measured, recipe.measured_rirs, recipe.rt60_s, self.split)
+
+    def sources(
+        self,
+        task: SetTask,
+        recipe: SetRecipe,
+        *,
+        speech: str | SpeechSource = SHIPPED,
+        noise: str = SHIPPED,
+        rooms: str = SHIPPED,
+        in_order: bool = False,
+    ) -> Sources:
+        """All that the task needs.
+
+        Raises:
+            UsageError: as the methods above.
+        """
+        spoken = self.speech(speech) if isinstance(speech, str) else speech
+        return Sources(
+            speech=spoken,
+            noise=self.noise(noise, spoken) if task.has_noise else None,
+            rooms=self.rooms(rooms, recipe) if task.has_room else None,
+            in_order=in_order,
+            split=self.split,
+        )
+
+    def _shipped(self, role: str, recordings: RecordingSet) -> RecordingSet:
+        self.note(role, name=SHIPPED, recordings=len(recordings), digest=self.corpus.digest)
+        return recordings
+
+    def _directory(self, role: str, name: str, listing_of: Callable[..., Listing]) -> RecordingSet:
+        listing = listing_of(
+            Path(name), self.sample_rate_hz, allow_upsampled=self.allow_upsampled, split=self.split
+        )
+        self.skipped |= listing.skipped
+        self.note(
+            role,
+            name=name,
+            layout=listing.layout,
+            recordings=len(listing.recordings),
+            speakers=len({r.speaker for r in listing.recordings}) if role == "speech" else None,
+            digest=listing.digest,
+        )
+        return RecordingSet(listing.recordings)
+
+
+def measured_share(rooms: str) -> float:
+    """Of the rooms that such a word names, the share that is measured where nothing else is asked."""
+    return 0.0 if rooms in (SHIPPED, SIMULATED) else 1.0

@@ -1,0 +1,122 @@
+"""Training, validation and test material that share nothing: no speaker, no recording of noise, no room.
+
+What belongs together (all utterances of a speaker, all microphones of a room) is one group, and a group belongs to
+one split for ever: the one that a corpus states, or else the one that the hash of its name gives. So a split does
+not change when files are added, read at another rate, or listed on another machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from soundsright.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from soundsright.data.recordings import Recording
+
+
+class Split(StrEnum):
+    """Part of the material: eight groups in ten are for training, one for validation, one for the test."""
+
+    TRAIN = "train"
+    VALID = "valid"
+    TEST = "test"
+
+
+_TENTHS = (Split.TEST, Split.VALID)
+
+
+def split_of(group: str) -> Split:
+    """The split of a group by the hash of its name.
+
+    >>> [str(split_of(name)) for name in ("p225", "p226", "p237", "p234")]
+    ['train', 'train', 'train', 'train']
+    """
+    tenth = int.from_bytes(hashlib.sha256(f"split:{group}".encode()).digest()[:8], "big") % 10
+    return _TENTHS[tenth] if tenth < len(_TENTHS) else Split.TRAIN
+
+
+def in_split(recordings: Iterable[Recording], split: Split | None) -> list[Recording]:
+    """Those of the recordings that belong to the split; all of them for None."""
+    return [r for r in recordings if split is None or (r.split or split_of(r.group)) is split]
+
+
+@dataclass(frozen=True)
+class Origins:
+    """What an item, or a set, was drawn from, by the names that splits go by. Noise by formula has no origin."""
+
+    speakers: frozenset[str] = frozenset()
+    noises: frozenset[str] = frozenset()
+    rooms: frozenset[str] = frozenset()
+
+    def __or__(self, other: Origins) -> Origins:
+        return Origins(self.speakers | other.speakers, self.noises | other.noises, self.rooms | other.rooms)
+
+    def __and__(self, other: Origins) -> Origins:
+        return Origins(self.speakers & other.speakers, self.noises & other.noises, self.rooms & other.rooms)
+
+    def __len__(self) -> int:
+        return len(self.speakers) + len(self.noises) + len(self.rooms)
+
+    @property
+    def as_lists(self) -> dict[str, list[str]]:
+        return {kind: sorted(getattr(self, kind)) for kind in KINDS}
+
+
+KINDS = ("speakers", "noises", "rooms")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sets beside each other: what each was drawn from, and what they share."""
+
+    first: Origins
+    second: Origins
+    shared: Origins = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shared", self.first & self.second)
+
+
+def compared(first: Path, second: Path) -> Comparison:
+    """Hold the manifests of two sets against each other.
+
+    Raises:
+        UsageError: a manifest is missing or does not say what its items were drawn from.
+    """
+    return Comparison(origins_of(first), origins_of(second))
+
+
+def origins_of(place: Path) -> Origins:
+    """What the items of a set (its directory, or its manifest) were drawn from, all together.
+
+    Raises:
+        UsageError: as `compared`.
+    """
+    manifest = place / "manifest.jsonl" if place.is_dir() else place
+    if not manifest.is_file():
+        raise UsageError(f"There is no manifest at {manifest}", "Give the directory of a set.")
+    found: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    with manifest.open(encoding="utf-8") as stream:
+        for number, raw in enumerate(stream, 1):
+            for kind, names in _drawn_from(manifest, number, raw).items():
+                found[kind].update(names)
+    return Origins(*(frozenset(found[kind]) for kind in KINDS))
+
+
+def _drawn_from(manifest: Path, number: int, raw: str) -> dict[str, list[str]]:
+    try:
+        line: Any = json.loads(raw)
+        lists = line["drawn_from"]
+        return {kind: [str(name) for name in lists[kind]] for kind in KINDS}
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{manifest}, line {number}, does not say what the item was drawn from",
+            "Give the directory of a set that `soundsright generate` made.",
+        ) from error

@@ -1,0 +1,202 @@
+"""Clips drawn while a model trains: signals float32 `(batch, n)`, full scale ±1; times in seconds, rates in Hz.
+
+Sample `k` of a stream is item `k` of the set that `generate` writes from the same seed and sources, before it is
+put on the 16-bit grid; epoch after epoch the numbers go on, so that nothing is heard twice. Which loader worker or
+which rank draws a sample changes nothing about it, nor about the batch in which it lies.
+
+    stream = ClipStream(sources, task=SetTask.DENOISING, sample_rate_hz=16_000, seed=1, epoch_clips=20_000)
+    for batch in stream: ...                                    # NumPy, this process
+    dataset = torch_dataset(stream)                             # torch, any number of workers
+    for batch in DataLoader(dataset, batch_size=None, num_workers=8, persistent_workers=True): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundsright.core.audio import ClipRecipe, Samples
+from soundsright.core.errors import UsageError
+from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
+from soundsright.data.render import Rendered, render
+from soundsright.data.sources import Sources
+
+# Keeps the draw of a crop apart from every draw of its clip.
+_CROP_KEY = 0xC409
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Clips cut to one length.
+
+    `clean` and `degraded` are float32 `(batch, n)`; a clip shorter than the crop ends in zeros, and `lengths`
+    `(batch,)` says where. `indices` `(batch,)` are the numbers of the samples.
+    """
+
+    clean: NDArray[np.float32]
+    degraded: NDArray[np.float32]
+    lengths: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    recipes: tuple[ClipRecipe, ...]
+
+    def __len__(self) -> int:
+        return int(self.indices.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class ClipStream:
+    """An endless series of clips, cut into epochs of `epoch_clips` and batches of crops of `crop_s`.
+
+    A crop begins at a drawn place of its clip. What it leaves out was drawn in vain: for the greatest speed let the
+    recipe's `duration_s` be `(crop_s, crop_s)`. With `ranks` processes, rank `rank` draws its own part of each
+    batch: all ranks together draw what one would with a batch `ranks` times as large. An epoch ends with the last
+    full batch. `skipped` gathers files that turned out unusable, by path.
+
+    Raises:
+        UsageError: if a number is out of bounds.
+    """
+
+    sources: Sources
+    task: SetTask
+    sample_rate_hz: int
+    seed: int
+    recipe: SetRecipe = PUBLISHED_RECIPE
+    crop_s: float = 3.0
+    batch_size: int = 16
+    epoch_clips: int = 10_000
+    rank: int = 0
+    ranks: int = 1
+    skipped: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"Seed {self.seed} is negative", "Choose a number from 0.")
+        if not 0.1 <= self.crop_s <= self.recipe.duration_s[1]:
+            raise UsageError(
+                f"A crop of {self.crop_s:g} s does not fit clips of {self.recipe.duration_s[1]:g} s",
+                "Choose at least 0.1 s and at most the recipe's longest duration.",
+            )
+        if not 0 <= self.rank < self.ranks:
+            raise UsageError(f"There is no rank {self.rank} of {self.ranks}", "Count ranks from 0.")
+        if self.batch_size < 1 or len(self) < 1:
+            raise UsageError(
+                f"{self.epoch_clips} clips an epoch do not fill a batch of {self.batch_size} on {self.ranks} ranks",
+                "Choose a smaller batch or a longer epoch.",
+            )
+
+    def __len__(self) -> int:
+        """Batches of an epoch, the same for every rank."""
+        return self.epoch_clips // (self.batch_size * self.ranks)
+
+    @property
+    def crop_samples(self) -> int:
+        return round(self.crop_s * self.sample_rate_hz)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches of epoch 0."""
+        return self.batches()
+
+    def batches(self, epoch: int = 0, *, start: int = 0, step: int = 1) -> Iterator[Batch]:
+        """Batches `start`, `start + step`, … of an epoch: what is left of it, or one of several workers' part.
+
+        Raises:
+            UsageError: the sources cannot serve the task, or too many of their files cannot be used.
+        """
+        for number in range(start, len(self), step):
+            yield self.batch(epoch, number)
+
+    def batch(self, epoch: int, number: int) -> Batch:
+        """Batch `number` of an epoch."""
+        first = epoch * self.epoch_clips + (number * self.ranks + self.rank) * self.batch_size
+        indices = np.arange(first, first + self.batch_size)
+        clean = np.zeros((self.batch_size, self.crop_samples), np.float32)
+        degraded = np.zeros_like(clean)
+        lengths = np.zeros(self.batch_size, np.int64)
+        recipes = []
+        for row, index in enumerate(indices.tolist()):
+            rendered = self.clip(index)
+            span = self._crop(index, rendered.signals["clean"])
+            lengths[row] = span.stop - span.start
+            clean[row, : lengths[row]] = rendered.signals["clean"][span]
+            degraded[row, : lengths[row]] = rendered.signals[rendered.degraded][span]
+            recipes.append(rendered.recipe)
+        return Batch(clean, degraded, lengths, indices, tuple(recipes))
+
+    def clip(self, index: int) -> Rendered:
+        """Sample `index` whole, before its crop.
+
+        Raises:
+            UsageError: as `batches`.
+        """
+        return render(
+            self.task,
+            self.sample_rate_hz,
+            self.seed,
+            index,
+            sources=self.sources,
+            recipe=self.recipe,
+            skipped=self.skipped,
+        )
+
+    def _crop(self, index: int, samples: Samples) -> slice:
+        spare = samples.shape[0] - self.crop_samples
+        if spare <= 0:
+            return slice(0, samples.shape[0])
+        rng = np.random.default_rng(np.random.SeedSequence((self.seed, index, _CROP_KEY)))
+        start = int(rng.integers(spare + 1))
+        return slice(start, start + self.crop_samples)
+
+
+def torch_dataset(stream: ClipStream) -> Any:
+    """The stream as a `torch.utils.data.IterableDataset` of batches, for `DataLoader(dataset, batch_size=None)`.
+
+    A batch is a dict of tensors: `clean` and `degraded` float32 `(batch, n)`, `lengths` and `index` int64
+    `(batch,)`. Worker `w` of `n` makes batches `w`, `w + n`, …, and the loader takes them in turn: the order is the
+    same for any number of workers. `dataset.begin(epoch, batch)` says what the next pass over the loader begins
+    with, for workers that persist too.
+
+    Raises:
+        UsageError: torch is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise UsageError("A torch dataset needs torch", "Run `pip install torch`.") from error
+    return _dataset(stream, torch.zeros(2, dtype=torch.int64).share_memory_())
+
+
+def _dataset(stream: ClipStream, position: Any) -> Any:
+    # The class is made here, so that this module serves without torch; `__reduce__` takes it to other processes.
+    from torch import from_numpy
+    from torch.utils.data import IterableDataset, get_worker_info
+
+    class StreamDataset(IterableDataset):  # type: ignore[misc]
+        """Batches of a `ClipStream`; `position` is shared with the workers."""
+
+        def __len__(self) -> int:
+            return len(stream)
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return _dataset, (stream, position)
+
+        def begin(self, epoch: int, batch: int = 0) -> None:
+            """Let the next pass begin with that batch of that epoch."""
+            position[0], position[1] = epoch, batch
+
+        def __iter__(self) -> Iterator[dict[str, Any]]:
+            epoch, first = position.tolist()
+            worker = get_worker_info()
+            mine, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+            for batch in stream.batches(epoch, start=first + mine, step=workers):
+                yield {
+                    "clean": from_numpy(batch.clean),
+                    "degraded": from_numpy(batch.degraded),
+                    "lengths": from_numpy(batch.lengths),
+                    "index": from_numpy(batch.indices),
+                }
+
+    return StreamDataset()

@@ -1,0 +1,168 @@
+import json
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from soundsright.core.errors import UsageError
+from soundsright.data.choice import SourceChoice
+from soundsright.data.clips import corpus_sources
+from soundsright.data.corpora import Corpus
+from soundsright.data.directories import noise_listing, rir_listing, speech_listing
+from soundsright.data.generate import SetJob, generate
+from soundsright.data.recipe import SetRecipe, SetTask
+from soundsright.data.rooms import simulated_room
+from soundsright.data.splits import Split, compared, in_split, split_of
+
+from .conftest import write_speech
+
+RECIPE = SetRecipe(measured_rirs=0.5)
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return Corpus.open()
+
+
+@pytest.fixture(scope="module")
+def sets(corpus, tmp_path_factory):
+    """One set of each split, from the same seed."""
+    root = tmp_path_factory.mktemp("splits")
+    for split in Split:
+        sources = corpus_sources(corpus, 16_000, RECIPE, split=split)
+        job = SetJob(root / split, SetTask.BOTH, 16_000, 40, 1, sources, RECIPE)
+        generate(job)
+    return root
+
+
+def lines_of(out):
+    return [json.loads(line) for line in (out / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(Split, 2)))
+def test_sets_of_two_splits_share_no_speaker_no_noise_and_no_room(sets, one, other):
+    both = compared(sets / one, sets / other)
+    assert not both.shared
+    for side in (both.first, both.second):
+        assert side.speakers
+        assert side.noises
+        assert len(side.rooms) > 10
+
+
+def test_a_set_shares_with_itself_all_that_its_lines_name(sets):
+    both = compared(sets / "train", sets / "train" / "manifest.jsonl")
+    lines = lines_of(sets / "train")
+    assert {line["speaker"] for line in lines} == both.shared.speakers
+    assert {line["noise"] for line in lines} == both.shared.noises
+    assert {line["split"] for line in lines} == {"train"}
+    assert json.loads((sets / "train" / "set.json").read_text())["split"] == "train"
+    microphones = {line["rir"] for line in lines if line["rir"].startswith("rir-")}
+    assert {name.removesuffix("-a").removesuffix("-b") for name in microphones} == {"rir-bathroom"}
+    assert "bathroom" in both.shared.rooms
+
+
+def test_the_shipped_material_is_in_one_split_each_and_all_of_it_in_some(corpus):
+    for rate in (16_000, 48_000):
+        for kind, all_of_it in (
+            ("speech_for", [r for r in corpus.speech if rate == 16_000 or r.sample_rate_hz > 24_000]),
+            ("noise_for", corpus.noise_for(rate).recordings),
+            ("rirs_for", corpus.rirs_for(rate).recordings),
+        ):
+            parts = [{r.id for r in getattr(corpus, kind)(rate, split).recordings} for split in Split]
+            assert set.union(*parts) == {r.id for r in all_of_it}
+            assert sum(map(len, parts)) == len(all_of_it)
+
+
+def test_the_test_split_has_a_language_that_training_never_hears(corpus):
+    languages = {split: {r.language for r in corpus.speech_for(16_000, split).recordings} for split in Split}
+    assert "fr" in languages[Split.TEST] - languages[Split.TRAIN]
+
+
+def test_most_groups_are_for_training_and_each_keeps_its_split():
+    counts = {split: sum(split_of(f"speaker-{n}") is split for n in range(2_000)) for split in Split}
+    assert 1_500 < counts[Split.TRAIN] < 1_700
+    assert 150 < counts[Split.VALID] < 250
+    assert 150 < counts[Split.TEST] < 250
+    assert [split_of(f"p{n}") for n in (225, 228, 239)] == [Split.TRAIN, Split.TEST, Split.VALID]
+
+
+def test_simulated_rooms_keep_to_their_split_and_their_range_of_times():
+    for split in Split:
+        rng = np.random.default_rng(3)
+        rooms = [simulated_room(rng, 16_000, rt60_s=(0.2, 2.0), split=split) for _ in range(30)]
+        assert {split_of(room.group) for room in rooms} == {split}
+        times = [room.rt60_s for room in rooms]
+        assert min(times) < 0.6
+        assert max(times) > 1.6
+
+
+def test_a_directory_is_split_by_speaker_whatever_its_files(tmp_path):
+    for number in range(36):
+        write_speech(tmp_path / f"p{225 + number // 2}" / f"{number}.wav", seed=number)
+    parts = {split: speech_listing(tmp_path, 16_000, split=split).recordings for split in Split}
+    assert sum(map(len, parts.values())) == 36
+    assert {r.speaker for r in parts[Split.TEST]} == {"p228", "p241"}
+    (tmp_path / "p500").mkdir()
+    write_speech(tmp_path / "p500" / "new.wav")
+    assert {r.speaker for r in speech_listing(tmp_path, 16_000, split=Split.TEST).recordings} >= {"p228", "p241"}
+
+
+@pytest.mark.parametrize(
+    ("listing", "files", "groups"),
+    [
+        (rir_listing, ["simulated_rirs/smallroom/Room001/Room001-00001.wav",
+                       "simulated_rirs/smallroom/Room001/Room001-00002.wav",
+                       "real_rirs_isotropic_noises/air_type1_air_binaural_lecture_0_1.wav",
+                       "real_rirs_isotropic_noises/air_type1_air_phone_lecture_hfrp.wav",
+                       "real_rirs_isotropic_noises/RVB2014_type2_rir_largeroom1_near_angla.wav",
+                       "real_rirs_isotropic_noises/RWCP_type1_rir_cirline_jr1_imp_rev_rir000.wav"],
+         {"smallroom/Room001", "lecture", "RVB2014_type2_rir_largeroom1", "RWCP"}),
+        (rir_listing, ["VUT_FIT_L207/MicID01/SpkID01_1/01/RIR/IR_sweep.wav",
+                       "VUT_FIT_L207/MicID01/SpkID01_1/02/RIR/IR_sweep.wav",
+                       "Hotel_SkalskyDvur_Room112/MicID01/SpkID02_1/01/RIR/IR_sweep.wav"],
+         {"VUT_FIT_L207", "Hotel_SkalskyDvur_Room112"}),
+        (rir_listing, ["IR_numClosed_12_numComb_7_mic_1_sweep_1.wav",
+                       "IR_numClosed_12_numComb_7_mic_2_sweep_1.wav"], {"numClosed_12_numComb_7"}),
+        (noise_listing, ["TBUS/ch01.wav", "TCAR/ch01.wav"], {"TBUS", "TCAR"}),
+        (noise_listing, ["door_Freesound_validated_12_0.wav", "door_Freesound_validated_12_1.wav",
+                         "aFe3.wav"], {"validated_12", "aFe3"}),
+    ],
+)  # fmt: skip
+def test_what_belongs_to_one_room_or_recording_is_one_group(tmp_path, listing, files, groups):
+    for number, name in enumerate(files):
+        write_speech(tmp_path / name, seed=number)
+    assert {r.group for r in listing(tmp_path, 16_000).recordings} == groups
+
+
+def test_part_of_a_corpus_is_split_as_the_whole_of_it(tmp_path):
+    for number, name in enumerate(("wham/tr/a.wav", "wham/tt/b.wav", "rain/c.wav", "rain/d.wav", "rain/e.wav")):
+        write_speech(tmp_path / name, seed=number)
+    whole = {r.path: (r.group, r.split) for r in noise_listing(tmp_path / "wham", 16_000).recordings}
+    for part in ("tr", "tt"):
+        for recording in noise_listing(tmp_path / "wham" / part, 16_000).recordings:
+            assert (recording.group, recording.split) == whole[recording.path]
+    groups = {r.path: r.group for r in noise_listing(tmp_path, 16_000).recordings}
+    for recording in noise_listing(tmp_path / "rain", 16_000).recordings:
+        assert recording.group == groups[recording.path]
+
+
+def test_a_split_of_the_corpus_itself_goes_before_the_hash(tmp_path):
+    for number, name in enumerate(("tr/a.wav", "cv/b.wav", "tt/c.wav", "tt/d.wav")):
+        write_speech(tmp_path / name, seed=number)
+    found = noise_listing(tmp_path, 16_000).recordings
+    assert {r.id for r in in_split(found, Split.TEST)} == {"tt/c.wav", "tt/d.wav"}
+
+
+def test_a_directory_of_one_speaker_cannot_serve_every_split(tmp_path):
+    write_speech(tmp_path / "anna" / "1.wav")
+    (split, *_) = [s for s in Split if s is not split_of("anna")]
+    with pytest.raises(UsageError, match=f"None of the 1 speakers in .* belongs to the split {split}"):
+        SourceChoice(16_000, split).speech(str(tmp_path))
+
+
+def test_a_manifest_without_origins_proves_nothing(sets, tmp_path):
+    (tmp_path / "manifest.jsonl").write_text('{"id": "000000"}\n')
+    with pytest.raises(UsageError, match=r"line 1, does not say what the item was drawn from"):
+        compared(sets / "train", tmp_path)
+    with pytest.raises(UsageError, match="There is no manifest"):
+        compared(sets / "train", tmp_path / "missing")
