@@ -13,21 +13,28 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from soundsright.core.audio import Audio
+from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import AudioRejected
+from soundsright.data.clips import draw_clip
+from soundsright.data.corpora import Corpus
 from soundsright.metrics.pesq import pesq
 from soundsright.metrics.registry import METRICS, floors
 from soundsright.metrics.suite import score_clip, warm_up
 from soundsright.metrics.validate import checked_enhanced
+from soundsright.services.scoring import ScoreOptions, score_files, score_set
 
 Samples = NDArray[np.floating[Any]]
 Rng = np.random.Generator
@@ -186,26 +193,54 @@ def fuzz(outputs: int, seed: int, workers: int) -> int:
     return 1 if wrong else 0
 
 
+SPOILT_FILES: dict[str, Callable[[bytes], bytes | None]] = {
+    "no file": lambda wav: None,
+    "an empty file": lambda wav: b"",
+    "a cut file": lambda wav: wav[: len(wav) // 2],
+    "no audio": lambda wav: b"This is no sound.\n" * 100,
+}
+
+
 def table(seed: int) -> None:
-    """Each kind of output on one shipped recording."""
-    from pathlib import Path
-
-    from soundsright.core.competition import PUBLISHED
-    from soundsright.data.clips import draw_clip
-    from soundsright.data.corpora import Corpus
-
-    clip = draw_clip(PUBLISHED[0], seed, 0, corpus=Corpus.open(Path(__file__).parents[1] / "datasets"))
-    names = ["PESQ_WB", "ESTOI", "STOI", "SI_SDR", "SI_SIR", "SI_SAR", "SNR", "SSNR", "LSD", "COVL"]
-    print("| output | refused as | PESQ_WB as packaged | " + " | ".join(names) + " |")
-    print("| --- | --- | ---: |" + " ---: |" * len(names))
+    """Each kind of output of one shipped recording, written to files and scored as `soundsright score` does."""
+    clip = draw_clip(PUBLISHED[0], seed, 0, corpus=Corpus.open())
+    names = ("PESQ_WB", "ESTOI", "STOI", "SI_SDR", "SI_SIR", "SI_SAR", "SNR", "SSNR", "LSD", "COVL")
     clean, noisy = (a.samples.astype(np.float64) for a in (clip.clean, clip.degraded))
+    outputs: dict[str, Samples] = {}
     for kind, make in HOSTILE.items():
         with np.errstate(all="ignore"):
-            output = make(np.random.default_rng(seed), clean, noisy).astype(np.float32)
-        scores, code = scored(clip.clean, output, clip.degraded, names)
-        packaged = None if code else pesq(clip.clean.samples, output, 16_000, wide_band=True)
+            outputs[kind] = make(np.random.default_rng(seed), clean, noisy).astype(np.float32)
+    print("| output | refused as | PESQ_WB as packaged | " + " | ".join(names) + " |")
+    print("| --- | --- | ---: |" + " ---: |" * len(names))
+    kinds = [*outputs, "half the rate", *SPOILT_FILES]
+    with tempfile.TemporaryDirectory() as folder:
+        sides = [Path(folder) / side for side in ("clean", "enhanced", "noisy")]
+        for side in sides:
+            side.mkdir()
+        for number, kind in enumerate(kinds):
+            paths = [side / f"{number:03}.wav" for side in sides]
+            output = outputs.get(kind, noisy)
+            rate = 8_000 if kind == "half the rate" else 16_000
+            for path, signal, hz in zip(
+                paths, (clip.clean.samples, output.T, clip.degraded.samples), (16_000, rate, 16_000), strict=True
+            ):
+                soundfile.write(path, signal, hz, subtype="FLOAT")
+            if kind in SPOILT_FILES:
+                spoilt = SPOILT_FILES[kind](paths[1].read_bytes())
+                paths[1].unlink()
+                if spoilt is not None:
+                    paths[1].write_bytes(spoilt)
+        results = score_files(score_set(*sides), ScoreOptions(names))
+    for kind, result in zip(kinds, results, strict=True):
+        refused = "" if result.failure is None else result.failure.code
+        scores = floors(names) if result.scores is None else result.scores
+        packaged = None if refused else pesq(clip.clean.samples, outputs[kind], 16_000, wide_band=True)
         raw = "none" if packaged is None else f"{packaged:.3f}"
-        print(f"| {kind} | {code} | {raw} | " + " | ".join(f"{scores[name]:.3f}" for name in names) + " |")
+        print(
+            f"| {kind} | {refused} | {raw} | "
+            + " | ".join(f"{round(scores[name], 3) + 0.0:.3f}" for name in names)
+            + " |"
+        )
 
 
 def main() -> None:

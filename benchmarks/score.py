@@ -3,9 +3,13 @@
     python benchmarks/score.py [--clips 100] [--seconds 4] [--rates 16000 48000] [--dnsmos 2] [--workers 1 2]
 
 Clips are shipped recordings in noise, brought to one length, and an enhanced version with the noise 8 dB lower,
-written as 16-bit WAV. The naive way loops over `pesq`, `pystoi` and NumPy and reads its files once per metric.
-Times are milliseconds of processor time per clip on one thread; the ratios of one run compare, the milliseconds
-do not. Packages of `benchmarks/requirements-score.txt` that are not installed are named and left out.
+written as 16-bit WAV. A row of one measure is the measure alone, given its signals. The suite is seven measures of
+files: ours as `soundsright score` runs it, in a worker of its own; the naive way is a loop over `pesq`, `pystoi`
+and NumPy in this process, which reads the files once per metric.
+
+Times are milliseconds of processor time per clip on one thread, so that other work on the machine counts for
+little; the ways take turns, ten clips at a time, and their ratios compare where milliseconds do not. Packages of
+`benchmarks/requirements-score.txt` that are not installed are named and left out.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +30,7 @@ from typing import TypeVar
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import numpy as np
+import psutil
 import soundfile
 from numpy.typing import NDArray
 
@@ -33,7 +40,7 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.data.clips import draw_clip
 from soundsright.data.corpora import Corpus
 from soundsright.metrics.suite import score_clip, warm_up
-from soundsright.services.scoring import ScoreOptions, score_files, score_set
+from soundsright.services.scoring import ScoreOptions, ScoreSet, score_files, score_set
 
 Signal = NDArray[np.floating]
 Measure = Callable[[Signal, Signal, Signal, int], float]
@@ -41,16 +48,17 @@ Measure = Callable[[Signal, Signal, Signal, int], float]
 Result = TypeVar("Result")
 
 SIDES = ("clean", "enhanced", "noisy")
-PAIR = "STOI and ESTOI"
+PAIR = ("STOI", "ESTOI")
+TURN = 10
+TRIO = ("SI_SDR", "SI_SIR", "SI_SAR")
 SUITE = ("PESQ_WB", "STOI", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR", "SNR")
 OTHERS = ("PESQ_NB", "SSNR", "LSD", "COVL")
 
 
-def write_clips(folder: Path, rate: int, count: int, seconds: float) -> list[str]:
+def write_clips(folder: Path, rate: int, count: int, seconds: float) -> None:
     """`clean`, `noisy` and `enhanced` WAVs of one length."""
     competition = next(c for c in PUBLISHED if c.sample_rate_hz == rate)
     corpus = Corpus.open()
-    names = []
     for side in ("clean", "noisy", "enhanced"):
         (folder / side).mkdir(parents=True)
     for index in range(count):
@@ -58,8 +66,6 @@ def write_clips(folder: Path, rate: int, count: int, seconds: float) -> list[str
         clean, noisy = (np.resize(a.samples, round(seconds * rate)) for a in (clip.clean, clip.degraded))
         for side, signal in (("clean", clean), ("noisy", noisy), ("enhanced", clean + 0.4 * (noisy - clean))):
             soundfile.write(folder / side / f"{clip.id}.wav", on_pcm16_grid(signal), rate, subtype="PCM_16")
-        names.append(clip.id)
-    return names
 
 
 def naive_measures() -> dict[str, Measure]:
@@ -157,10 +163,11 @@ class Tally:
         self.milliseconds: dict[tuple[str, str], float] = defaultdict(float)
         self.differences: dict[tuple[str, str], float] = defaultdict(float)
 
-    def timed(self, way: str, metric: str, work: Callable[..., Result], *arguments: object) -> Result:
+    def timed(self, way: str, rows: tuple[str, ...], work: Callable[..., Result], *arguments: object) -> Result:
         start = time.process_time()
         result = work(*arguments)
-        self.milliseconds[way, metric] += (time.process_time() - start) * 1e3 / self.clips
+        for row in rows:
+            self.milliseconds[way, row] += (time.process_time() - start) * 1e3 / self.clips
         return result
 
     def compared(self, way: str, metric: str, value: float, ours: float) -> None:
@@ -170,7 +177,7 @@ class Tally:
         times = self.milliseconds
         print("| | " + " | ".join(ways) + " | naive by ours |")
         print("| --- |" + " ---: |" * (len(ways) + 1))
-        for row in (*SUITE, PAIR, "suite", *OTHERS):
+        for row in (*SUITE, *map(" and ".join, (PAIR, TRIO)), "suite", *OTHERS):
             cells = [f"{times[way, row]:.2f}" if (way, row) in times else "" for way in ways]
             ratio = f"{times['naive', row] / times['ours', row]:.1f}" if ("naive", row) in times else ""
             print(f"| {row} | " + " | ".join(cells) + f" | {ratio} |")
@@ -187,61 +194,103 @@ def read(folder: Path, clip: str, side: str, dtype: str) -> Signal:
     return samples
 
 
-def our_way(folder: Path, clip: str, rate: int) -> dict[str, float]:
-    return score_clip(*(Audio(read(folder, clip, side, "float32"), rate) for side in SIDES), SUITE)
+def used_s(processes: list[psutil.Process]) -> float:
+    """Seconds of processor time that they have used."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
-def naive_way(folder: Path, clip: str, rate: int, measure: Measure) -> float:
-    clean, enhanced, noisy = (read(folder, clip, side, "float64") for side in SIDES)
-    return measure(clean, enhanced, noisy, rate)
+class Worker:
+    """One worker as `soundsright score` has them, and the processor time that it used on the suite."""
+
+    def __init__(self) -> None:
+        self.pool = ProcessPool(1, warm_up=warm_up)
+        self.processes = [psutil.Process(self.pool.submit(os.getpid).result())]
+        self.before_s = 0.0
+
+    def begin(self, clip: ScoreSet) -> None:
+        """Count from here, behind a first clip, at which the last libraries are loaded."""
+        self.scores(clip)
+        self.before_s = used_s(self.processes)
+
+    def scores(self, clips: ScoreSet) -> dict[str, dict[str, float]]:
+        results = score_files(clips, ScoreOptions(SUITE), pool=self.pool)
+        return {result.clip_id: dict(result.scores or {}) for result in results}
+
+    def milliseconds(self, clips: int) -> float:
+        return (used_s(self.processes) - self.before_s) * 1e3 / clips
+
+    def close(self) -> None:
+        self.pool.close()
+
+
+def naive_suite(tally: Tally, folder: Path, clip: str, rate: int, measures: dict[str, Measure]) -> dict[str, float]:
+    values = {}
+    for metric, measure in measures.items():
+        sides = tally.timed("naive", ("suite",), lambda: [read(folder, clip, side, "float64") for side in SIDES])
+        rows = (metric, *(" and ".join(group) for group in (PAIR, TRIO) if metric in group), "suite")
+        values[metric] = tally.timed("naive", rows, measure, *sides, rate)
+    return values
 
 
 def measure_rate(rate: int, count: int, seconds: float, workers: list[int]) -> None:
     naive, packages = naive_measures(), list(package_measures())
     tally = Tally(count)
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, closing(Worker()) as suite:
         folder = Path(name)
-        for number, clip in enumerate(write_clips(folder, rate, count, seconds)):
-            # The two ways take turns to go first, where files and caches are cold.
-            if number % 2:
-                values = {m: tally.timed("naive", m, naive_way, folder, clip, rate, naive[m]) for m in naive}
-            scores = tally.timed("ours", "suite", our_way, folder, clip, rate)
-            if not number % 2:
-                values = {m: tally.timed("naive", m, naive_way, folder, clip, rate, naive[m]) for m in naive}
-            for metric, value in values.items():
-                tally.compared("naive", metric, value, scores[metric])
-            sides = [Audio(read(folder, clip, side, "float32"), rate) for side in SIDES]
+        write_clips(folder, rate, count, seconds)
+        clips = score_set(*(folder / side for side in SIDES))
+        suite.begin(replace(clips, clips=clips.clips[:1]))
+        scores: dict[str, dict[str, float]] = {}
+        values: dict[str, dict[str, float]] = {}
+
+        def our_turn(block: ScoreSet) -> None:
+            scores.update(suite.scores(block))
+
+        def naive_turn(block: ScoreSet) -> None:
+            for files in block.clips:
+                values[files.id] = naive_suite(tally, folder, files.id, rate, naive)
+
+        # The two ways take turns, ten clips at a time, and turns to go first.
+        for number in range(0, count, TURN):
+            block = replace(clips, clips=clips.clips[number : number + TURN])
+            for turn in (our_turn, naive_turn)[:: 1 if number // TURN % 2 else -1]:
+                turn(block)
+        for files in clips.clips:
+            for metric, value in values[files.id].items():
+                tally.compared("naive", metric, value, scores[files.id][metric])
+            sides = [Audio(read(folder, files.id, side, "float32"), rate) for side in SIDES]
             for metric in (*SUITE, *OTHERS):
-                tally.timed("ours", metric, score_clip, *sides, (metric,))
-            tally.timed("ours", PAIR, score_clip, *sides, ("STOI", "ESTOI"))
-            arrays = [read(folder, clip, side, "float64") for side in SIDES]
+                tally.timed("ours", (metric,), score_clip, *sides, (metric,))
+            for group in (PAIR, TRIO):
+                tally.timed("ours", (" and ".join(group),), score_clip, *sides, group)
+            arrays = [read(folder, files.id, side, "float64") for side in SIDES]
             for package, metric, measure in packages:
                 if metric == "PESQ_WB" and rate != 16_000:
                     continue  # it refuses
-                value = tally.timed(package, metric, measure, *arrays, rate)
-                tally.compared(package, metric, value, scores[metric])
-        times = tally.milliseconds
-        times["naive", "suite"] = sum(times["naive", metric] for metric in SUITE)
-        times["naive", PAIR] = times["naive", "STOI"] + times["naive", "ESTOI"]
-        print(f"\n### {count} clips of {seconds:g} s at {rate} Hz, ms per clip and core\n")
+                value = tally.timed(package, (metric,), measure, *arrays, rate)
+                tally.compared(package, metric, value, scores[files.id][metric])
+        tally.milliseconds["ours", "suite"] = suite.milliseconds(count)
+        print(f"\n### {count} clips of {seconds:g} s at {rate} Hz, ms of processor time per clip\n")
         tally.print(["ours", "naive", *dict.fromkeys(package for package, _, _ in packages)])
-        measure_workers(folder, workers)
+        measure_workers(clips, workers)
 
 
-def measure_workers(folder: Path, workers: list[int]) -> None:
-    print(f"\nWall-clock of the suite over all clips by workers ({os.cpu_count()} cores)\n")
-    print("| workers | s | speed-up |\n| ---: | ---: | ---: |")
+def measure_workers(clips: ScoreSet, workers: list[int]) -> None:
+    """By the clock, which other work on the machine lengthens, and in processor time, which it hardly does."""
+    print(f"\nThe suite over all clips by workers ({os.cpu_count()} cores, load {os.getloadavg()[0]:.0f} before)\n")
+    print("| workers | clock, s | speed-up | processor time of all, s |\n| ---: | ---: | ---: | ---: |")
     base = 0.0
-    clips = score_set(*(folder / side for side in SIDES))
     for number in workers:
-        pool = ProcessPool(number, warm_up=warm_up)
-        score_files(clips, ScoreOptions(SUITE), pool=pool)
-        start = time.perf_counter()
-        score_files(clips, ScoreOptions(SUITE), pool=pool)
-        elapsed = time.perf_counter() - start
+        with closing(ProcessPool(number, warm_up=warm_up)) as pool:
+            score_files(clips, ScoreOptions(SUITE), pool=pool)
+            processes = psutil.Process().children()
+            used = used_s(processes)
+            start = time.perf_counter()
+            score_files(clips, ScoreOptions(SUITE), pool=pool)
+            elapsed = time.perf_counter() - start
+            used = used_s(processes) - used
         base = base or elapsed * number
-        pool.close()
-        print(f"| {number} | {elapsed:.2f} | {base / elapsed:.2f} |")
+        print(f"| {number} | {elapsed:.2f} | {base / elapsed:.2f} | {used:.2f} |")
 
 
 def measure_dnsmos(count: int, seconds: float) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from soundsright.core.errors import UsageError
+from soundsright.core.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from soundsright.core.ports import Pool
@@ -27,8 +27,8 @@ _MEASURED_AT_16_KHZ = ("PESQ_", "CSIG", "CBAK", "COVL", "DNSMOS_")  # how their 
 @click.option("--noisy", type=_SIDE, help="The degraded inputs of the same names; SI_SIR and SI_SAR need them.")
 @click.option(
     "--metrics",
-    help="Names with commas between; `soundsright metrics` lists them.  [default: PESQ, ESTOI, STOI, SI_SDR and, "
-    "with --noisy, SI_SIR and SI_SAR]",
+    help="Names with commas between; `soundsright metrics` lists them.  [default: PESQ_WB (PESQ_NB at "
+    "8 kHz), ESTOI, STOI, SI_SDR and, with --noisy, SI_SIR and SI_SAR]",
 )
 @click.option(
     "--json",
@@ -80,18 +80,19 @@ def command(
     1 says that some clips failed; the report is complete all the same.
     """
     from soundsright.services.score_report import checked_targets, report_json, write_parquet
-    from soundsright.services.scoring import ScoreOptions, chosen_metrics, score_files, score_set
+    from soundsright.services.scoring import ScoreOptions, chosen_metrics, score_files, score_set, some_of
 
     checked_targets(report, clips)
     found = score_set(clean, enhanced, noisy)
     asked = [name for name in metrics.split(",") if name.strip()] if metrics is not None else []
+    if metrics is not None and not asked:
+        raise UsageError("--metrics names none", "Name one or more, with commas between.")
     names = chosen_metrics(asked, sample_rate_hz=found.sample_rate_hz, has_noisy=noisy is not None)
     for note in _rate_notes(names, found.sample_rate_hz, other_rates):
         click.echo(note, err=True)
     if found.extra:
-        click.echo(
-            f"{len(found.extra)} enhanced files have no clean one and do not count: {found.extra[0]} …", err=True
-        )
+        count = f"{len(found.extra)} enhanced {'file has' if len(found.extra) == 1 else 'files have'}"
+        click.echo(printable(f"{count} no clean one, and no score: {some_of(found.extra)}"), err=True)
     options = ScoreOptions(names, align=align)
     done = _done(clips, resume=resume)
     with _pool(workers) as pool, _line_writer(clips, options, done) as write:
@@ -140,10 +141,8 @@ def _done(clips: Path | None, *, resume: bool) -> dict[str, ScoredClip] | None:
 
 
 @contextlib.contextmanager
-def _pool(workers: int) -> Iterator[Pool | None]:
-    if workers == 1:
-        yield None
-        return
+def _pool(workers: int) -> Iterator[Pool]:
+    # One worker is a process of its own too: a clip that ends or hangs it is that clip's failure.
     from soundsright.adapters.pool import ProcessPool
     from soundsright.metrics.suite import warm_up
 
@@ -240,4 +239,4 @@ def _print_table(results: Sequence[ClipResult], names: Sequence[str]) -> None:
             codes.setdefault(result.failure.code, []).append(f"{result.clip_id} ({result.failure.detail})")
     for code, clips in codes.items():
         more = f" and {len(clips) - 3} more" if len(clips) > 3 else ""
-        console.print(f"{len(clips)} failed, {code}: {', '.join(clips[:3])}{more}", markup=False)
+        console.print(printable(f"{len(clips)} failed, {code}: {', '.join(clips[:3])}{more}"), markup=False)

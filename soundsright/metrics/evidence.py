@@ -78,7 +78,7 @@ def vanished_speech(clean: Samples, enhanced: Samples, sample_rate_hz: int) -> f
     """
     s, e = (_band_powers(each, sample_rate_hz) for each in (clean, enhanced))
     loudest = float(np.quantile(s, _LOUD_QUANTILE)) if len(s) else 0.0
-    if loudest <= 0.0:
+    if not 0.0 < loudest < math.inf:  # Resampling may have carried it out of range.
         return 0.0
     total = math.fsum(e)
     if total <= 0.0:

@@ -69,7 +69,9 @@ class Metric:
         >>> metric("STOI").bounded(1.0000000000000002), metric("STOI").bounded(float("nan"))
         (1.0, -1.0)
         """
-        return self.floor if math.isnan(value) else min(max(round(value, SCORE_DECIMALS), self.low), self.high)
+        # Zero has one sign, or reports of equal scores would differ.
+        rounded = round(value, SCORE_DECIMALS) + 0.0
+        return self.floor if math.isnan(value) else min(max(rounded, self.low), self.high)
 
     def at_least_as_good(self, value: float, other: float) -> bool:
         """Whether `value` is as good as `other` or better, by the metric's direction."""

@@ -96,13 +96,17 @@ def _polyphase(
     n_out = (n * up + down - 1) // down
     per_phase = (n_out + up - 1) // up
     rows = np.zeros((down, (n + 2 * length) // down + per_phase + 4))
+    row, column = length % down, length // down
     for i in range(n):
-        rows[(i + length) % down, (i + length) // down] = x[i]
+        rows[row, column] = x[i]
+        row += 1
+        if row == down:
+            row, column = 0, column + 1
     y = np.empty(per_phase * up)
     block = np.empty(_BLOCK)
     for phase in range(up):
         position = phase * down + half
-        row, first = position % up, position // up + 1
+        filtered, first = position % up, position // up + 1
         for start in range(0, per_phase, _BLOCK):
             width = min(_BLOCK, per_phase - start)
             sums = block[:width]
@@ -113,7 +117,12 @@ def _polyphase(
                 b = rows[(at + 1) % down, (at + 1) // down + start :][:width]
                 c = rows[(at + 2) % down, (at + 2) // down + start :][:width]
                 d = rows[(at + 3) % down, (at + 3) // down + start :][:width]
-                p, q, r, s = table[row, k], table[row, k + 1], table[row, k + 2], table[row, k + 3]
+                p, q, r, s = (
+                    table[filtered, k],
+                    table[filtered, k + 1],
+                    table[filtered, k + 2],
+                    table[filtered, k + 3],
+                )
                 for j in range(width):
                     sums[j] = (((sums[j] + p * a[j]) + q * b[j]) + r * c[j]) + s * d[j]
             for j in range(width):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from soundsright.metrics.si_sdr import EnergyRatios
     from soundsright.metrics.stoi import BandEnvelopes
 
-__all__ = ["MOST_VANISHED", "floors", "score_clip", "warm_up"]
+__all__ = ["MOST_VANISHED", "floors", "score_clip", "scoring_deadline_s", "warm_up"]
 
 MOST_VANISHED = 0.5
 """See `evidence.vanished_speech`."""
@@ -194,6 +194,14 @@ def score_clip(
             value = plugged_metrics()[each.name].measure(clean, enhanced, noisy)
         scores[each.name] = each.floor if value is None else each.bounded(value)
     return scores
+
+
+def scoring_deadline_s(audio_s: float) -> float:
+    """Seconds of processor time after which scoring a clip of that length, all measures of it, has hung.
+
+    Tens of times what a slow processor takes; and enough to load every library before the first clip.
+    """
+    return 30.0 + 5.0 * audio_s
 
 
 def warm_up() -> None:

@@ -2,7 +2,8 @@
 
 Read are safetensors, NumPy's npy and npz, PyTorch's zip, plain pickles of arrays, and ONNX. What a file is follows
 from its bytes, not from its name. Only floating-point tensors come back, flat, as float32; of a file that is none
-of these, or is damaged, what can be read comes back, perhaps nothing.
+of these, or is damaged, what can be read comes back, perhaps nothing. Of a tensor over `MAX_ELEMENTS` every k-th
+value comes back, so that copies still agree.
 
 Formats: safetensors README; NEP 1 (npy); PEP 307 and 3154 (pickle); onnx.proto3 (ModelProto, GraphProto,
 TensorProto).
@@ -12,18 +13,23 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import mmap
 import pickletools
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 Tensor = NDArray[np.float32]
 
-MAX_TENSORS = 100_000
+MAX_TENSORS = 20_000
+MAX_ELEMENTS = 50_000_000
 MAX_HEADER_BYTES = 64_000_000
+MAX_MEMBER_BYTES = 2_000_000_000
 MAX_UNPACKED_BYTES = 4_000_000_000
 MAX_PICKLE_OPS = 5_000_000
 
@@ -37,47 +43,82 @@ _TORCH_DTYPES: Mapping[str, str] = {
 _ONNX_DTYPES: Mapping[int, str] = {1: "<f4", 10: "<f2", 11: "<f8", 16: "bf16"}
 
 
-def tensors_of(content: bytes) -> Iterator[Tensor]:
-    """Every floating-point tensor in a file's bytes, at most `MAX_TENSORS`."""
-    readers = {
-        b"PK\x03\x04": _zip_tensors,
-        b"\x93NUM": lambda data: iter([t for t in [_npy(data)] if t is not None]),
-    }
-    reader = readers.get(content[:4])
-    if reader is None:
-        if content[:1] == b"\x80" and content[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-            reader = _pickled_arrays
-        elif content[8:9] == b"{":
-            reader = _safetensors
-        else:
-            reader = _onnx_tensors
-    for count, tensor in enumerate(reader(content)):
+class TooMuchToRead(Exception):
+    """A file holds more than is read of one; what was within the bounds has come back before."""
+
+
+def tensors_of(content: bytes | mmap.mmap) -> Iterator[Tensor]:
+    """Every floating-point tensor in a file's bytes.
+
+    Raises:
+        TooMuchToRead: after `MAX_TENSORS`, or where an archive unpacks to more than is allowed.
+    """
+    head = bytes(content[:9])
+    reader = _onnx_tensors
+    if head.startswith(b"PK\x03\x04"):
+        reader = _zip_tensors
+    elif head.startswith(b"\x93NUM"):
+        reader = _npy
+    elif head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        reader = _pickled_arrays
+    elif head[8:9] == b"{":
+        reader = _safetensors
+    for count, tensor in enumerate(reader(memoryview(content))):
         if count >= MAX_TENSORS:
-            return
+            raise TooMuchToRead(f"over {MAX_TENSORS} tensors")
         yield tensor
+
+
+class _Bytes(io.RawIOBase):
+    """Bytes as a file, without a copy of them. What is read is never more than there is, however much is asked."""
+
+    def __init__(self, content: memoryview) -> None:
+        self._content = content
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._content)}[whence]
+        self._position = min(max(0, base + offset), len(self._content))
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        end = len(self._content) if size is None or size < 0 else self._position + size
+        part = bytes(self._content[self._position : end])
+        self._position += len(part)
+        return part
 
 
 def _as_floats(raw: bytes | memoryview, dtype: str) -> Tensor:
     if dtype == "bf16":
-        wide = np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)
+        wide = _thinned(np.frombuffer(raw, "<u2")).astype(np.uint32) << np.uint32(16)
         return wide.view(np.float32)
     with np.errstate(over="ignore"):
-        return np.frombuffer(raw, dtype).astype(np.float32)
+        return _thinned(np.frombuffer(raw, dtype)).astype(np.float32)
+
+
+def _thinned(values: NDArray[Any]) -> NDArray[Any]:
+    return values[:: max(1, -(-len(values) // MAX_ELEMENTS))]
 
 
 def _width(dtype: str) -> int:
     return 2 if dtype == "bf16" else np.dtype(dtype).itemsize
 
 
-def _safetensors(content: bytes) -> Iterator[Tensor]:
+def _safetensors(content: memoryview) -> Iterator[Tensor]:
     size = int.from_bytes(content[:8], "little")
     if size > min(MAX_HEADER_BYTES, len(content) - 8):
         return
     try:
-        header = json.loads(content[8 : 8 + size])
+        header = json.loads(bytes(content[8 : 8 + size]))
     except (ValueError, RecursionError):
         return
-    data = memoryview(content)[8 + size :]
+    data = content[8 + size :]
     for facts in header.values() if isinstance(header, dict) else ():
         dtype = _DTYPES.get(str(facts.get("dtype"))) if isinstance(facts, dict) else None
         offsets = facts.get("data_offsets") if dtype else None
@@ -88,40 +129,45 @@ def _safetensors(content: bytes) -> Iterator[Tensor]:
             yield _as_floats(data[begin:end], dtype)
 
 
-def _npy(content: bytes) -> Tensor | None:
+def _npy(content: memoryview) -> Iterator[Tensor]:
+    file = _Bytes(content)
     try:
-        array = np.load(io.BytesIO(content), allow_pickle=False, max_header_size=100_000)
-    except (ValueError, EOFError, OSError, TypeError, MemoryError, SyntaxError):
-        return None
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-        return None
-    with np.errstate(over="ignore"):
-        return array.astype(np.float32).ravel()
+        version = np.lib.format.read_magic(file)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, _, dtype = read(file, max_header_size=100_000)
+    except (ValueError, KeyError, EOFError, OSError, TypeError, SyntaxError, RecursionError):
+        return
+    size = dtype.itemsize * math.prod(shape)
+    raw = content[file.tell() :]
+    if dtype.kind == "f" and dtype.itemsize in (2, 4, 8) and 0 <= size <= len(raw):
+        yield _as_floats(raw[:size], dtype.str)
 
 
-def _zip_tensors(content: bytes) -> Iterator[Tensor]:
+def _zip_tensors(content: memoryview) -> Iterator[Tensor]:
     """npz: one npy per member. PyTorch: `data.pkl` names the type of each storage `data/0`, `data/1`, ..."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(_Bytes(content)) as archive:
             members = archive.infolist()
-            if sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
-                return
             dtypes: dict[str, str] = {}
             for member in members:
                 if member.filename.endswith("data.pkl") and member.file_size <= MAX_HEADER_BYTES:
                     folder = member.filename.removesuffix("data.pkl")
                     for key, dtype in _torch_storages(archive.read(member)).items():
                         dtypes[f"{folder}data/{key}"] = dtype
+            unpacked = 0
             for member in members:
-                if member.filename.endswith(".npy"):
-                    tensor = _npy(archive.read(member))
-                    if tensor is not None:
-                        yield tensor
-                elif member.filename in dtypes:
-                    raw = archive.read(member)
-                    if len(raw) % _width(dtypes[member.filename]) == 0:
-                        yield _as_floats(raw, dtypes[member.filename])
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
+                is_npy = member.filename.endswith(".npy")
+                if not is_npy and member.filename not in dtypes:
+                    continue
+                unpacked += member.file_size
+                if member.file_size > MAX_MEMBER_BYTES or unpacked > MAX_UNPACKED_BYTES:
+                    raise TooMuchToRead("it unpacks to more than is read")
+                raw = archive.read(member)
+                if is_npy:
+                    yield from _npy(memoryview(raw))
+                elif len(raw) % _width(dtypes[member.filename]) == 0:
+                    yield _as_floats(raw, dtypes[member.filename])
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
         # What zipfile raises for damage, for a compression that it lacks, and for encryption.
         return
 
@@ -141,14 +187,14 @@ class _Mark:
 _MEMO_OPS = ("BINPUT", "LONG_BINPUT", "PUT", "BINGET", "LONG_BINGET", "GET")
 
 
-def _pickle_values(content: bytes) -> Iterator[tuple[str, Any]]:
+def _pickle_values(content: bytes | _Bytes) -> Iterator[tuple[str, Any]]:
     """Run a pickle on symbols: yields `persid` and `bytes` with what they hold. No object is built, none imported.
 
     Tuples of constants, globals and memo references are followed; the result of anything else is None.
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], content))):
         if count >= MAX_PICKLE_OPS:
             return
         name = opcode.name
@@ -229,10 +275,10 @@ def _torch_storages(content: bytes) -> dict[str, str]:
     return found
 
 
-def _pickled_arrays(content: bytes) -> Iterator[Tensor]:
+def _pickled_arrays(content: memoryview) -> Iterator[Tensor]:
     """NumPy arrays of a pickle: each is built from (version, shape, type, order, bytes)."""
     try:
-        for kind, value in _pickle_values(content):
+        for kind, value in _pickle_values(_Bytes(content)):
             if kind != "state" or len(value) != 5 or not isinstance(value[4], bytes | bytearray):
                 continue
             code = value[2][1] if isinstance(value[2], tuple) and value[2][:1] == ("dtype",) else None
@@ -242,10 +288,10 @@ def _pickled_arrays(content: bytes) -> Iterator[Tensor]:
         return
 
 
-def _onnx_tensors(content: bytes) -> Iterator[Tensor]:
+def _onnx_tensors(content: memoryview) -> Iterator[Tensor]:
     """Initialisers of the graph, and the tensors of Constant nodes."""
     try:
-        for graph in _fields(memoryview(content), 7):
+        for graph in _fields(content, 7):
             for tensor in _fields(graph, 5):
                 yield from _onnx_tensor(tensor)
             for node in _fields(graph, 1):

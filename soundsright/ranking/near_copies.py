@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundsright.core.audio import Samples
 from soundsright.ranking.duplicates import DuplicateRule, Likeness
@@ -26,6 +27,8 @@ NEAR_COPY_DB = 15.0
 """Above what independently trained models reach: `benchmarks/near_copies.py` prints their agreements."""
 
 MAX_AGREEMENT_DB = 80.0
+
+_BLOCK = 16_384  # samples of all outputs that are held as float64 at a time
 
 
 def agreement_db(clean: Samples, a: Samples, b: Samples) -> float | None:
@@ -41,17 +44,7 @@ def agreement_db(clean: Samples, a: Samples, b: Samples) -> float | None:
     >>> agreement_db(clean, clean + 0.1 * one, clean + 0.1 * two) < -2.5
     True
     """
-    if not len(clean) == len(a) == len(b):
-        raise ValueError(f"signals of {len(clean)}, {len(a)} and {len(b)} samples are not aligned")
-    errors = [_error(clean, output) for output in (a, b)]
-    if errors[0] is None or errors[1] is None:
-        return None
-    shared = math.sqrt(float(errors[0] @ errors[0]) * float(errors[1] @ errors[1]))
-    difference = errors[0] - errors[1]
-    apart = float(difference @ difference)
-    if apart <= shared * 10 ** (-MAX_AGREEMENT_DB / 10):
-        return MAX_AGREEMENT_DB
-    return 10 * math.log10(shared / apart) if shared > 0 else -MAX_AGREEMENT_DB
+    return _agreements_db(clean, {"a": a, "b": b}).get(("a", "b"))
 
 
 def median_agreement_db(
@@ -75,24 +68,53 @@ def near_copies(
 ) -> list[Likeness]:
     """The pairs of entries, by their ids, whose median agreement reaches the threshold.
 
-    `outputs` hold one signal per probe clip, None where the clip failed.
+    `outputs` hold one signal per probe clip, None where the clip failed. Each is asked for once, clip by clip: a
+    sequence may read it then, and no more than one clip's are held.
     """
-    names = list(outputs)
+    agreements: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for index, reference in enumerate(clean):
+        answers = {name: answer for name, of in outputs.items() if (answer := of[index]) is not None}
+        for pair, value in _agreements_db(reference, answers).items():
+            agreements[pair].append(value)
     found = []
-    for position, first in enumerate(names):
-        for second in names[position + 1 :]:
-            value = median_agreement_db(clean, outputs[first], outputs[second])
-            if value is not None and value >= threshold_db:
-                evidence = {"agreement_db": f"{value:.1f}", "threshold_db": f"{threshold_db:g}"}
-                found.append(Likeness(first, second, DuplicateRule.NEAR_COPY, evidence))
+    for first, second in combinations(outputs, 2):
+        values = agreements[first, second]
+        if values and (value := statistics.median(values)) >= threshold_db:
+            evidence = {"agreement_db": f"{value:.1f}", "threshold_db": f"{threshold_db:g}"}
+            found.append(Likeness(first, second, DuplicateRule.NEAR_COPY, evidence))
     return found
 
 
-def _error(clean: Samples, output: Samples) -> NDArray[np.float64] | None:
+def _agreements_db(clean: Samples, outputs: Mapping[str, Samples]) -> dict[tuple[str, str], float]:
+    """The agreement of each pair of outputs that hold speech, in the outputs' order, on one clip."""
+    if lengths := {len(output) for output in outputs.values()} - {len(clean)}:
+        raise ValueError(f"outputs of {sorted(lengths)} samples are not aligned with {len(clean)}")
+    levels = {name: level for name, output in outputs.items() if (level := _level(clean, output)) is not None}
+    names = list(levels)
+    if not names:
+        return {}
+    products = np.zeros((len(names), len(names)))  # of the errors, each with each
+    for start in range(0, len(clean), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        reference = clean[part].astype(np.float64)
+        errors = [outputs[name][part].astype(np.float64) / levels[name] - reference for name in names]
+        products += np.array(errors) @ np.array(errors).T
+    energies = np.diag(products)
+    found = {}
+    for i, j in combinations(range(len(names)), 2):
+        shared = math.sqrt(energies[i] * energies[j])
+        apart = energies[i] + energies[j] - 2 * products[i, j]
+        value = MAX_AGREEMENT_DB
+        if apart > shared * 10 ** (-MAX_AGREEMENT_DB / 10):
+            value = 10 * math.log10(shared / apart) if shared > 0 else -MAX_AGREEMENT_DB
+        # Rounded, since sums of products differ in their last bits from one processor to another.
+        found[names[i], names[j]] = round(value, 6)
+    return found
+
+
+def _level(clean: Samples, output: Samples) -> float | None:
+    """By how much the output is louder than the clean speech in it; None where there is no speech in it."""
     reference, signal = clean.astype(np.float64), output.astype(np.float64)
     energy = float(reference @ reference)
     level = float(signal @ reference) / energy if energy > 0 else 0.0
-    if level == 0 or not math.isfinite(level):
-        return None
-    error: NDArray[np.float64] = signal / level - reference
-    return error
+    return level if level != 0 and math.isfinite(level) else None

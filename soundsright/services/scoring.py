@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from soundsright.core.audio import Audio
-from soundsright.core.errors import AudioFileError, AudioRejected, InfrastructureFault, UsageError
+from soundsright.core.errors import AudioFileError, AudioRejected, UsageError, WorkerDied
 from soundsright.core.ports import Pool
 from soundsright.core.results import ClipResult, Failure
 from soundsright.metrics.registry import metric
+
+if TYPE_CHECKING:
+    from soundsright.data.audio_files import AudioFacts
 
 MAX_LIST_BYTES = 64_000_000
 DEFAULT_METRICS = ("PESQ_WB", "ESTOI", "STOI", "SI_SDR", "SI_SIR", "SI_SAR")
@@ -30,12 +34,13 @@ _NAMED = 5  # of many names, as many are written out
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """One clip's files. `enhanced` is None where there is none."""
+    """One clip's files, and how long the clean one lasts. `enhanced` is None where there is none."""
 
     id: str
     clean: Path
     enhanced: Path | None
     noisy: Path | None
+    audio_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def listed_files(source: Path) -> dict[str, Path]:
     folder; lines that run commands are refused.
 
     Raises:
-        UsageError: if there is nothing, a name stands for two files, or a line is not of that form.
+        UsageError: if there is nothing, a name stands for two files or is no UTF-8, or a line is not of that form.
     """
     if source.is_dir():
         from soundsright.data.audio_files import SUFFIXES
@@ -90,11 +95,13 @@ def listed_files(source: Path) -> dict[str, Path]:
         raise UsageError(f"{source} is neither a folder nor a .scp list", "Give one of them.")
     if not pairs:
         raise UsageError(f"{source} holds no audio", "Give a folder or a list of recordings.")
+    if not_utf8 := [name for name, path in pairs if not _is_utf8(f"{name}{path}")]:
+        raise UsageError(f"{source}: {some_of(not_utf8)} are named in no UTF-8", "Rename these files.")
     files = dict(pairs)
     if len(files) != len(pairs):
         names = [name for name, _ in pairs]
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise UsageError(f"{source}: {_some(twice)} stand for two files each", "Keep one of them.")
+        raise UsageError(f"{source}: {some_of(twice)} stand for two files each", "Keep one of them.")
     return files
 
 
@@ -102,24 +109,24 @@ def score_set(clean: Path, enhanced: Path, noisy: Path | None = None) -> ScoreSe
     """Pair the files by name and check the user's own sides, from the headers alone.
 
     Raises:
-        UsageError: if the sides share no names, clean or noisy files are missing or unreadable, or the clean
-        ones have
-            two rates.
+        UsageError: if the sides share no names, clean or noisy files are missing, unreadable or not of one channel,
+            or the clean ones have two rates.
     """
     references, answers = listed_files(clean), listed_files(enhanced)
     if not references.keys() & answers.keys():
         raise UsageError(
-            f"{clean} and {enhanced} share no names ({_some(references)} against {_some(answers)})",
+            f"{clean} and {enhanced} share no names ({some_of(references)} against {some_of(answers)})",
             "Name each enhanced file like its clean one.",
         )
     inputs = listed_files(noisy) if noisy is not None else None
     if inputs is not None and (missing := sorted(references.keys() - inputs.keys())):
-        raise UsageError(f"{noisy} lacks {_some(missing)}", "Give a noisy file for each clean one.")
-    clips = tuple(
+        raise UsageError(f"{noisy} lacks {some_of(missing)}", "Give a noisy file for each clean one.")
+    named = tuple(
         ClipFiles(name, references[name], answers.get(name), None if inputs is None else inputs[name])
         for name in sorted(references)
     )
-    return ScoreSet(clips, _one_rate(clips), tuple(sorted(answers.keys() - references.keys())))
+    clips, sample_rate_hz = _measured(named)
+    return ScoreSet(clips, sample_rate_hz, tuple(sorted(answers.keys() - references.keys())))
 
 
 def chosen_metrics(names: Sequence[str], *, sample_rate_hz: int, has_noisy: bool) -> tuple[str, ...]:
@@ -159,9 +166,11 @@ def score_files(
 
     `done` holds results of an earlier run; one is kept where its files and options are still the same.
 
+    A clip that ends its worker, or hangs it, is a failure of its own (`unscorable`).
+
     Raises:
         UsageError: if a clean or noisy file turns out to be unusable.
-        InfrastructureFault: if a worker process died.
+        InfrastructureFault: if the workers failed for a reason of their own.
     """
     kept = {
         clip.id: done[clip.id].result
@@ -169,7 +178,7 @@ def score_files(
         if done is not None and clip.id in done and done[clip.id].inputs == digest_of_inputs(clip, options)
     }
     waiting = [clip for clip in clips.clips if clip.id not in kept]
-    futures = {clip.id: pool.submit(_result_of, clip, options) for clip in waiting} if pool is not None else {}
+    futures = {clip.id: _submitted(pool, clip, options) for clip in waiting} if pool is not None else {}
     results: list[ClipResult] = []
     problems: list[str] = []
     for clip in clips.clips:
@@ -177,18 +186,22 @@ def score_files(
             outcome = kept.get(clip.id) or (
                 futures[clip.id].result() if clip.id in futures else _result_of(clip, options)
             )
-        except BrokenExecutor as error:
-            raise InfrastructureFault(
-                f"A worker process died at clip {clip.id} or near it", "Run again with --resume."
-            ) from error
+        except WorkerDied as error:
+            outcome = ClipResult(clip.id, failure=Failure("unscorable", error.problem))
         if isinstance(outcome, _ReferenceProblem):
             problems.append(outcome.problem)
         else:
             on_clip(clip, outcome)
             results.append(outcome)
     if problems:
-        raise UsageError(f"{_some(problems)}", "Replace these files; nothing can be measured against them.")
+        raise UsageError(f"{some_of(problems)}", "Replace these files; nothing can be measured against them.")
     return tuple(results)
+
+
+def _submitted(pool: Pool, clip: ClipFiles, options: ScoreOptions) -> Future[ClipResult | _ReferenceProblem]:
+    from soundsright.metrics.suite import scoring_deadline_s
+
+    return pool.submit(_result_of, clip, options, deadline_s=scoring_deadline_s(clip.audio_s))
 
 
 def digest_of_inputs(clip: ClipFiles, options: ScoreOptions) -> str:
@@ -201,13 +214,14 @@ def digest_of_inputs(clip: ClipFiles, options: ScoreOptions) -> str:
 
 def _result_of(clip: ClipFiles, options: ScoreOptions) -> ClipResult | _ReferenceProblem:
     """One clip from its files, each read once. Runs in a worker, whose errors come back as values."""
+    from soundsright.data.audio_files import read_file
     from soundsright.metrics.suite import score_clip
 
     try:
-        clean = _reference(clip.clean)
-        noisy = _reference(clip.noisy) if clip.noisy is not None else None
+        clean = read_file(clip.clean)
+        noisy = read_file(clip.noisy) if clip.noisy is not None else None
     except AudioFileError as error:
-        return _ReferenceProblem(error.problem if error.path in error.problem else f"{error.path}: {error.problem}")
+        return _ReferenceProblem(error.problem)
     if noisy is not None and (len(noisy), noisy.sample_rate_hz) != (len(clean), clean.sample_rate_hz):
         return _ReferenceProblem(
             f"{clip.noisy}: {len(noisy)} samples at {noisy.sample_rate_hz} Hz beside {len(clean)} at "
@@ -220,14 +234,6 @@ def _result_of(clip: ClipFiles, options: ScoreOptions) -> ClipResult | _Referenc
     return ClipResult(clip.id, scores=scores)
 
 
-def _reference(path: Path) -> Audio:
-    from soundsright.data.audio_files import facts_of, read_file
-
-    if facts_of(path).channels != 1:
-        raise AudioFileError(path, f"has {facts_of(path).channels} channels", "Give one channel.")
-    return read_file(path)
-
-
 def _answer(clip: ClipFiles, clean: Audio, *, align: bool) -> Audio:
     """The enhanced signal, held to the rules of `metrics.validate`; with `align` its delay and length mended first.
 
@@ -236,14 +242,13 @@ def _answer(clip: ClipFiles, clean: Audio, *, align: bool) -> Audio:
     """
     import soundfile
 
-    from soundsright.data.audio_files import facts_of
     from soundsright.metrics.align import MAX_DELAY_S, aligned
     from soundsright.metrics.validate import checked_enhanced
 
     if clip.enhanced is None:
         raise AudioRejected(clip.id, "missing", "no enhanced file of that name")
     try:
-        facts = facts_of(clip.enhanced)
+        facts = _facts_of(clip.enhanced)
     except AudioFileError as error:
         raise AudioRejected(clip.id, "format", error.problem) from error
     slack = round(MAX_DELAY_S * clean.sample_rate_hz) if align else 0
@@ -260,27 +265,46 @@ def _answer(clip: ClipFiles, clean: Audio, *, align: bool) -> Audio:
     return checked_enhanced(clip.id, samples, int(rate), clean)
 
 
-def _one_rate(clips: Sequence[ClipFiles]) -> int:
-    """The rate of the clean files, after a look at each header of the user's own sides."""
+def _facts_of(path: Path) -> AudioFacts:
+    """`data.audio_files.facts_of`, where a folder or a forbidden file is an unusable file too."""
     from soundsright.data.audio_files import facts_of
 
+    try:
+        return facts_of(path)
+    except OSError as error:
+        raise AudioFileError(path, f"cannot be read ({error.strerror})") from error
+
+
+def _measured(clips: Sequence[ClipFiles]) -> tuple[tuple[ClipFiles, ...], int]:
+    """The clips with their lengths, and their one rate, after a look at each header of the user's own sides."""
     by_rate: dict[int, list[str]] = {}
-    problems = []
+    measured, problems = [], []
     for clip in clips:
         try:
-            by_rate.setdefault(facts_of(clip.clean).sample_rate_hz, []).append(clip.id)
-            if clip.noisy is not None:
-                facts_of(clip.noisy)
+            for path in (clip.noisy, clip.clean):
+                if path is not None and (facts := _facts_of(path)).channels != 1:
+                    raise AudioFileError(path, f"has {facts.channels} channels", "Give one channel.")
         except AudioFileError as error:
             problems.append(error.problem)
+        else:
+            by_rate.setdefault(facts.sample_rate_hz, []).append(clip.id)
+            measured.append(replace(clip, audio_s=facts.duration_s or 0.0))
     if problems:
-        raise UsageError(_some(problems), "Replace these files; nothing can be measured against them.")
+        raise UsageError(some_of(problems), "Replace these files; nothing can be measured against them.")
     if len(by_rate) > 1:
-        rates = "; ".join(f"{rate} Hz: {_some(names)}" for rate, names in sorted(by_rate.items()))
+        rates = "; ".join(f"{rate} Hz: {some_of(names)}" for rate, names in sorted(by_rate.items()))
         raise UsageError(
             f"The clean files have {len(by_rate)} sample rates ({rates})", "Score each rate by itself."
         )
-    return next(iter(by_rate))
+    return tuple(measured), next(iter(by_rate))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _scp_lines(source: Path) -> Iterator[tuple[str, Path]]:
@@ -302,7 +326,7 @@ def _scp_lines(source: Path) -> Iterator[tuple[str, Path]]:
         yield name, Path(path.strip())
 
 
-def _some(names: Sequence[str] | Mapping[str, object]) -> str:
+def some_of(names: Sequence[str] | Mapping[str, object]) -> str:
     """The first few names, and how many more there are."""
     listed = list(names)
     more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""

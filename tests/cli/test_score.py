@@ -62,6 +62,7 @@ def test_a_failed_clip_gives_a_complete_report_and_exit_status_1(folders: Path) 
     ("more", "named"),
     [
         (("--metrics", "STOY"), "'STOY'"),
+        (("--metrics", ","), "names none"),
         (("--clips", "x.csv"), "x.csv"),
         (("--resume",), "--resume"),
         (("--json", "/no/such/folder/r.json"), "/no/such/folder"),
@@ -71,6 +72,13 @@ def test_misuse_is_named(folders: Path, more: tuple[str, ...], named: str) -> No
     result = run_score(folders, *more)
     assert isinstance(result.exception, UsageError)
     assert named in str(result.exception)
+
+
+def test_names_of_outputs_that_do_not_count_cannot_steer_the_terminal(folders: Path) -> None:
+    (folders / "enhanced" / "0.wav").rename(folders / "enhanced" / "\x1b[2Jred.wav")
+    result = run_score(folders, "--metrics", "STOI")
+    assert "1 enhanced file has no clean one, and no score: ?[2Jred" in result.stderr
+    assert "\x1b[2J" not in result.output
 
 
 def test_two_workers_write_the_same_bytes_as_one(folders: Path) -> None:

@@ -6,6 +6,7 @@ What NumPy, OpenBLAS and numba use of a processor can be limited by the environm
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,13 @@ def test_without_the_vector_units_that_numpy_finds(here: str, tmp_path: Path) ->
 @pytest.mark.parametrize("kernel", ["Sandybridge", "Haswell"])
 def test_with_the_linear_algebra_of_an_older_processor(here: str, tmp_path: Path, kernel: str) -> None:
     assert scores_under(tmp_path, OPENBLAS_CORETYPE=kernel, OPENBLAS_NUM_THREADS="1") == here
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc chooses its powers and sines by processor"
+)
+def test_with_the_powers_and_sines_of_a_processor_without_fused_operations(here: str, tmp_path: Path) -> None:
+    assert scores_under(tmp_path, GLIBC_TUNABLES="glibc.cpu.hwcaps=-FMA,-FMA4,-AVX2") == here
 
 
 @pytest.mark.slow

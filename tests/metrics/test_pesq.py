@@ -54,6 +54,14 @@ def test_a_clip_that_makes_the_package_crash_has_no_value_and_ends_nothing_else(
     assert pesq(clean, clean[::-1].copy(), 16_000, wide_band=True) is None
 
 
+def test_a_clip_that_would_take_for_ever_has_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    clean, noise = np.random.default_rng(0).standard_normal((2, 16_000 * 100)).astype(np.float32)
+    assert pesq(clean, clean + noise, 16_000, wide_band=True) is not None
+    monkeypatch.setattr(module, "_LIMIT_FIXED_S", 0.0)
+    monkeypatch.setattr(module, "_LIMIT_FACTOR", 0.0)
+    assert pesq(clean, clean + noise, 16_000, wide_band=True) is None
+
+
 @pytest.mark.parametrize(
     ("clean_scale", "enhanced_scale", "n"), [(1.0, 1e-45, 32_000), (1.0, 1e38, 32_000), (1.0, 1.0, 3_000)]
 )

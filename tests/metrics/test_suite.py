@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -117,6 +117,7 @@ def test_any_samples_at_all_score_inside_the_range(enhanced: np.ndarray) -> None
     n=st.integers(1, 9_000),
     rate=st.sampled_from([16_000, 48_000]),
 )
+@example(clean_exponent=37, enhanced_exponent=-24, seed=720, n=7_545, rate=48_000)  # over full range at 16 kHz
 @settings(deadline=None, max_examples=100)
 def test_any_level_of_either_signal_scores_inside_the_range(
     clean_exponent: int, enhanced_exponent: int, seed: int, n: int, rate: int

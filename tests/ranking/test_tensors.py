@@ -6,13 +6,14 @@ import pickle
 import sys
 import types
 import zipfile
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from soundsright.ranking import containers
+from soundsright.ranking import containers, tensors
 from soundsright.ranking.containers import tensors_of
-from soundsright.ranking.tensors import same_tensors, shared_fraction, tensor_summaries
+from soundsright.ranking.tensors import same_tensors, shared_fraction, tensor_fingerprint, tensor_summaries
 
 SIZES = ((64, 128), (128,), (3, 5, 64), (1000,), (256, 4))
 
@@ -79,14 +80,10 @@ def as_torch(tensors, protocol=2):
             return None
 
     modules = {"torch": torch, "torch._utils": utils}
-    sys.modules.update(modules)
-    try:
+    with mock.patch.dict(sys.modules, modules):  # and back: the real one may be loaded
         stream = io.BytesIO()
         state = {name: Tensor(str(i), array) for i, (name, array) in enumerate(tensors.items())}
         Pickler(stream, protocol=protocol).dump({"state_dict": state, "epoch": 7})
-    finally:
-        for name in modules:
-            del sys.modules[name]
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("model/data.pkl", stream.getvalue())
@@ -135,7 +132,7 @@ CONTAINERS = {
 
 
 def summaries(content):
-    return tensor_summaries(tensors_of(content))
+    return list(tensor_summaries(tensors_of(content)))
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -205,6 +202,36 @@ def test_files_that_hold_no_tensors_give_none(content):
     assert list(tensors_of(content)) == []
 
 
-def test_an_archive_that_claims_too_much_is_not_unpacked(monkeypatch):
-    monkeypatch.setattr(containers, "MAX_UNPACKED_BYTES", 1_000)
-    assert list(tensors_of(as_npz(weights(1)))) == []
+def written(folder, files):
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return sorted(folder.iterdir())
+
+
+def test_a_models_files_are_summed_up_by_a_worker_and_what_is_left_out_is_named(tmp_path, monkeypatch):
+    files = {"a.npz": as_npz(weights(1)), "b.onnx": as_onnx(weights(2)), "c.py": b"print('no weights')\n" * 100}
+    paths = written(tmp_path, files)
+    found = pickle.loads(pickle.dumps(tensor_fingerprint(paths)))
+    assert (len(found.summaries), found.unread) == (2 * len(SIZES), ())
+    assert shared_fraction(summaries(as_torch(weights(2))), found.summaries) == 1.0
+    monkeypatch.setattr(containers, "MAX_UNPACKED_BYTES", 1_000)  # an archive that claims too much
+    monkeypatch.setattr(tensors, "MAX_SUMMARIES", 4)
+    found = tensor_fingerprint([*paths, tmp_path / "gone.npz"])
+    assert len(found.summaries) == 4
+    assert [line.split(": ")[0] for line in found.unread] == [
+        str(tmp_path / n) for n in ("a.npz", "b.onnx", "gone.npz")
+    ]
+
+
+def test_large_tensors_are_thinned_alike_in_every_container(monkeypatch):
+    monkeypatch.setattr(containers, "MAX_ELEMENTS", 300)
+    (pair,) = same_tensors({"a": summaries(as_npz(weights(1))), "b": summaries(as_safetensors(weights(1), "BF16"))})
+    assert pair.evidence == {"shared_tensors": "100.0%"}
+
+
+def test_comparing_many_tensors_of_one_size_is_bounded(monkeypatch):
+    monkeypatch.setattr(tensors, "MAX_OF_ONE_SIZE", 16)
+    rng = np.random.default_rng(0)
+    many = {f"t{i}": rng.standard_normal(64).astype(np.float32) for i in range(64)}
+    shuffled = {name: many[name] for name in rng.permutation(list(many))}
+    assert same_tensors({"a": summaries(as_npz(many)), "b": summaries(as_npz(shuffled))})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import soundfile
 
 from soundsright.adapters.pool import ProcessPool
-from soundsright.core.errors import UsageError
+from soundsright.core.errors import JobTimeout, UsageError
 from soundsright.core.results import ClipResult, Failure
 from soundsright.metrics.registry import METRICS, floors
 from soundsright.metrics.suite import warm_up
@@ -33,6 +34,7 @@ from soundsright.services.scoring import (
     score_files,
     score_set,
 )
+from soundsright.testing.fakes import InlinePool
 
 OPTIONS = ScoreOptions(("STOI", "SI_SDR", "SI_SIR"))
 
@@ -126,6 +128,24 @@ def test_results_do_not_depend_on_the_number_of_workers(folders: tuple[Path, Pat
         pool.close()
 
 
+class DeadlyPool(InlinePool):
+    """A pool in which one clip ends whichever worker measures it."""
+
+    def submit(self, function, /, *args, deadline_s=None):  # type: ignore[no-untyped-def]
+        assert deadline_s > 30
+        if args[0].id != "b":
+            return super().submit(function, *args)
+        future = Future()  # type: ignore[var-annotated]
+        future.set_exception(JobTimeout("scoring", deadline_s))
+        return future
+
+
+def test_a_clip_that_hangs_its_worker_is_its_own_failure(folders: tuple[Path, Path, Path]) -> None:
+    results = score_files(score_set(*folders), OPTIONS, pool=DeadlyPool())
+    assert [None if r.failure is None else r.failure.code for r in results] == [None, "unscorable", None]
+    assert summaries(results, OPTIONS.metrics)["STOI"].n == 3
+
+
 def test_a_resumed_run_keeps_what_has_not_changed(folders: tuple[Path, Path, Path]) -> None:
     clips = score_set(*folders)
     planted = ClipResult("a", scores={"STOI": 0.123, "SI_SDR": 1.0, "SI_SIR": 1.0})
@@ -157,6 +177,32 @@ def test_a_clean_file_with_nan_is_refused_by_name(folders: tuple[Path, Path, Pat
     _write(folders[0] / "b.wav", np.full(16_000, np.nan))
     with pytest.raises(UsageError, match=r"b\.wav.*NaN"):
         scored(folders)
+
+
+def test_a_clean_file_of_two_channels_is_refused_by_name(folders: tuple[Path, Path, Path]) -> None:
+    _write(folders[0] / "b.wav", np.zeros((16_000, 2)))
+    with pytest.raises(UsageError, match=r"b\.wav: has 2 channels"):
+        score_set(*folders)
+
+
+def test_a_folder_in_place_of_a_file_is_an_unusable_file(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    lists = [tmp_path / f"{folder.name}.scp" for folder in folders]
+    for folder, written in zip(folders, lists, strict=True):
+        written.write_text(f"a {folder}/a.wav\nb {folder}/b.wav\n")
+    (folders[1] / "b.wav").unlink()
+    (folders[1] / "b.wav").mkdir()
+    results = score_files(score_set(*lists), OPTIONS)
+    assert [r.failure and r.failure.code for r in results] == [None, "format"]
+    (folders[0] / "a.wav").unlink()
+    (folders[0] / "a.wav").mkdir()
+    with pytest.raises(UsageError, match=r"a\.wav: cannot be read \(Is a directory\)"):
+        score_set(*lists)
+
+
+def test_a_name_that_no_report_can_hold_is_refused(folders: tuple[Path, Path, Path]) -> None:
+    shutil.copy(folders[0] / "a.wav", folders[0] / b"\xff.wav".decode("utf-8", "surrogateescape"))
+    with pytest.raises(UsageError, match="UTF-8"):
+        score_set(*folders)
 
 
 def test_two_rates_of_the_clean_side_are_refused_with_examples(folders: tuple[Path, Path, Path]) -> None:
