@@ -23,9 +23,11 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.content import content_hash, files_below, sha256_of_file
 from soundsright.core.ports import DegradedClip, Sandbox
 from soundsright.core.submission import FetchedModel, ModelRef, Submission
-from tests.engines import BASE, NoEngine, container_engine
+from tests.engines import BASE, NoEngine, container_engine, podman_engine
 
 MakeModel = Callable[..., FetchedModel]
+ENGINES = {"docker": "engine", "podman": "podman"}
+"""Fixtures by the name of what they start."""
 KIT = Path(__file__).parent / "hostile" / "kit" / "server.py"
 DOCKERFILE = f'FROM {BASE}\nWORKDIR /app\nCOPY . .\nCMD ["python", "app.py"]\n'
 
@@ -37,7 +39,7 @@ def noise_clip(clip_id: str, seed: int = 0, samples: int = 8_000, rate_hz: int =
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "engine" in getattr(item, "fixturenames", ()):
+        if {"engine", "podman"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.docker)
 
 
@@ -89,9 +91,14 @@ def fetched(folder: Path) -> FetchedModel:
 )
 def sandbox(request: pytest.FixtureRequest) -> Sandbox:
     """Each sandbox of this machine in turn; skips with the reason where one cannot be used."""
-    if request.param == "docker":
-        return docker_sandbox(request.getfixturevalue("engine"))
-    chosen = ProcessSandbox() if request.param == "process" else _bubblewrap()
+    return sandbox_named(request.param, request)
+
+
+def sandbox_named(name: str, request: pytest.FixtureRequest) -> Sandbox:
+    """The sandbox of that name, or of Podman; skips with the reason where it cannot be used."""
+    if name in ENGINES:
+        return docker_sandbox(request.getfixturevalue(ENGINES[name]))
+    chosen = ProcessSandbox(trusted=True) if name == "process" else _bubblewrap()
     if (obstacle := chosen.available()) is not None:
         pytest.skip(f"{chosen.name}: {obstacle}")
     return chosen
@@ -113,6 +120,17 @@ def engine() -> Iterator[Engine]:
         pytest.skip(f"no container engine: {e}")
 
 
+@pytest.fixture(scope="session")
+def podman() -> Iterator[Engine]:
+    """Podman with the tests' base image."""
+    try:
+        with podman_engine() as found:
+            yield found
+            remove_images(found, frozenset())
+    except NoEngine as e:
+        pytest.skip(f"no Podman: {e}")
+
+
 def model_contents(engine: Engine) -> set[str]:
     """The contents that the harness has built images of."""
     return {image.labels.get(CONTENT_LABEL, "") for image in engine.client.images.list()} - {""}
@@ -131,7 +149,7 @@ def left_behind(
 
     What was seen once is looked for again, wherever it may have gone. Others' models on the machine do not count.
     """
-    engine = request.getfixturevalue("engine") if "docker" in request.node.nodeid else None
+    engine = next((request.getfixturevalue(f) for n, f in ENGINES.items() if n in request.node.nodeid), None)
     with tempfile.TemporaryDirectory(prefix="t-") as folder:
         monkeypatch.setenv("TMPDIR", folder)
         monkeypatch.setattr(tempfile, "tempdir", folder)
@@ -175,7 +193,8 @@ def _descendants(root: int) -> set[int]:
     below: set[int] = set()
     while more := {pid for pid, parent in parents.items() if parent in below | {root}} - below:
         below |= more
-    return {pid for pid in below if "dockerd" not in _command_of(pid) and "containerd" not in _command_of(pid)}
+    engines = ("dockerd", "containerd", "podman", "conmon")
+    return {pid for pid in below if not any(name in _command_of(pid) for name in engines)}
 
 
 def _command_of(pid: int) -> str:

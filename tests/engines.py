@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
@@ -22,6 +25,13 @@ BASE = "soundsright-base:test"
 _PACKAGES = ("numpy", "soundfile", "fastapi", "uvicorn", "python-multipart")
 _SCRIPT = Path(__file__).parents[1] / "scripts" / "base_image.sh"
 _START_TIMEOUT_S = 60.0
+_PODMAN_CONTAINERS = """[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+[engine]
+cgroup_manager = "cgroupfs"
+runtime = "runc"
+events_logger = "none"
+"""
 
 
 class NoEngine(Exception):
@@ -53,12 +63,52 @@ def container_engine() -> Iterator[Engine]:
         daemon = subprocess.Popen(
             [*words, "--pidfile", str(folder / "pid")], stdout=log, stderr=log, start_new_session=True
         )
+    with _answering(daemon, url, folder / "log") as engine:
+        yield engine
+
+
+@contextmanager
+def podman_engine() -> Iterator[Engine]:
+    """Podman behind the same API, with the base image, its own storage and its own socket.
+
+    Raises:
+        NoEngine: if it is not installed or does not start.
+    """
+    if os.geteuid() != 0:
+        raise NoEngine("podman: tests start it as root")
+    for program in ("podman", "runc"):
+        if shutil.which(program) is None:
+            raise NoEngine(f"{program} is not installed")
+    folder = platformdirs.user_cache_path("soundsright", ensure_exists=True) / "test-podman"
+    folder.mkdir(exist_ok=True)
+    (folder / "containers.conf").write_text(_PODMAN_CONTAINERS)
+    storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/data"\nrunroot = "{folder}/run"\n'
+    (folder / "storage.conf").write_text(storage)
+    environment = {
+        **os.environ,
+        "CONTAINERS_CONF": str(folder / "containers.conf"),
+        "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
+    }
+    url = f"unix://{folder}/{os.getpid()}.sock"
+    with (folder / "log").open("wb") as log:
+        words = ["podman", "system", "service", "--time=0", url]
+        # Its monitors write notes into the folder that they are started in.
+        service = subprocess.Popen(
+            words, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
+    with _answering(service, url, folder / "log") as engine:
+        yield engine
+
+
+@contextmanager
+def _answering(daemon: subprocess.Popen[bytes], url: str, log: Path) -> Iterator[Engine]:
+    """The engine that a process becomes, with the base image, until the context ends."""
+    engine = Engine(url)
     try:
-        engine = Engine(url)
         until = time.monotonic() + _START_TIMEOUT_S
         while engine.available() is not None:
             if daemon.poll() is not None or time.monotonic() > until:
-                raise NoEngine(f"dockerd does not start; its log is {folder / 'log'}")
+                raise NoEngine(f"{daemon.args[0]} does not start; its log is {log}")  # type: ignore[index]
             time.sleep(0.1)
         _ensure_base(url)
         yield engine
@@ -66,6 +116,74 @@ def container_engine() -> Iterator[Engine]:
         engine.forget()
         daemon.terminate()
         daemon.wait(60)
+
+
+class OwnEngine:
+    """A Docker Engine of a test's own, to be killed and started again. It knows the runtime `runsc` where that is.
+
+    Its base image is `BUSYBOX`, a shell of 2 MB.
+    """
+
+    BUSYBOX = "soundsright-busybox:test"
+
+    def __init__(self, folder: Path) -> None:
+        for program in ("dockerd", "busybox"):
+            if shutil.which(program) is None:
+                raise NoEngine(f"{program} is not installed")
+        if os.geteuid() != 0:
+            raise NoEngine("starting an engine needs root")
+        self._folder = folder
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self.engine = Engine(f"unix://{folder}/docker.sock")
+        # By ptrace and without a network of its own: what works inside a virtual machine as well.
+        (folder / "runsc").write_text('#!/bin/sh\nexec runsc --platform=ptrace --network=none "$@"\n')
+        (folder / "runsc").chmod(0o755)
+
+    def start(self) -> None:
+        folder = self._folder
+        words = ["dockerd", "-H", f"unix://{folder}/docker.sock", "--pidfile", str(folder / "pid")]
+        words += ["--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")]
+        words += ["--iptables=false", "--add-runtime", f"runsc={folder / 'runsc'}"]
+        (folder / "pid").unlink(missing_ok=True)
+        with (folder / "log").open("ab") as log:
+            self._daemon = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+        until = time.monotonic() + _START_TIMEOUT_S
+        while self.engine.available() is not None:
+            if self._daemon.poll() is not None or time.monotonic() > until:
+                raise NoEngine(f"dockerd does not start: {(folder / 'log').read_text()[-500:]}")
+            time.sleep(0.05)
+        if not self.engine.client.images.list(self.BUSYBOX):
+            self.engine.client.api.import_image_from_data(_busybox(), *self.BUSYBOX.split(":"))
+
+    def signal(self, number: int) -> None:
+        """Send it a signal that ends it, and wait until it has ended."""
+        assert self._daemon is not None
+        self._daemon.send_signal(number)
+        self._daemon.wait(60)
+        self.engine.forget()
+        # A killed engine takes its helper with it or not; the next one must not wait for it.
+        helper = self._folder / "exec" / "containerd" / "containerd.pid"
+        if helper.exists():
+            with suppress(ProcessLookupError, ValueError):
+                os.kill(int(helper.read_text()), signal.SIGKILL)
+            helper.unlink()
+
+    def close(self) -> None:
+        if self._daemon is not None and self._daemon.poll() is None:
+            self.signal(signal.SIGTERM)
+
+
+def _busybox() -> bytes:
+    """A root file system with a shell, as an archive."""
+    program = Path(shutil.which("busybox") or "")
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        archive.add(program.resolve(), "bin/busybox")
+        for name in ("sh", "cp", "mv", "sleep", "touch", "cat", "ls"):
+            link = tarfile.TarInfo(f"bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            archive.addfile(link)
+    return out.getvalue()
 
 
 def _ensure_base(url: str) -> None:

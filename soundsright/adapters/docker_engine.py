@@ -6,14 +6,15 @@ Whatever the harness makes carries its labels, and only what carries them is eve
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import re
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from soundsright.adapters.sandbox_supervised import PRIVATE_PREFIX
 from soundsright.core.errors import EngineUnavailable, InfrastructureFault
@@ -54,6 +55,7 @@ class Engine:
         self._lock = threading.Lock()
         self._client: docker.DockerClient | None = None
         self._version: dict[str, Any] = {}
+        self._holds: bool | None = None
 
     @property
     def client(self) -> docker.DockerClient:
@@ -63,22 +65,22 @@ class Engine:
             EngineUnavailable: if no engine answers, or the `docker` package is missing.
         """
         with self._lock:
-            if self._client is None:
-                try:
-                    import docker
-                except ImportError as e:
-                    raise EngineUnavailable(
-                        "The docker sandbox needs the `docker` package", "pip install soundsright[validator]"
-                    ) from e
-                with engine_faults():
-                    _knock(self.url or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
+            try:
+                import docker
+            except ImportError as e:
+                raise EngineUnavailable(
+                    "The docker sandbox needs the `docker` package", "pip install soundsright[validator]"
+                ) from e
+            with engine_faults():
+                _knock(self.url or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
+                if self._client is None:
                     client = (
                         docker.DockerClient(self.url, timeout=_TIMEOUT_S)
                         if self.url
                         else docker.from_env(timeout=_TIMEOUT_S)
                     )
                     self._version = client.version()
-                self._client = client
+                    self._client = client
             return self._client
 
     def available(self) -> str | None:
@@ -95,6 +97,21 @@ class Engine:
     def is_podman(self) -> bool:
         _ = self.client
         return any(part.get("Name") == "Podman Engine" for part in self._version.get("Components", ()))
+
+    def weakness(self) -> str | None:
+        """Why this engine cannot hold a model to its limits, or None if it can.
+
+        Raises:
+            EngineUnavailable: if it does not answer.
+        """
+        if self._holds is None:
+            with engine_faults():
+                facts = self.client.info()
+            # Some that cannot limit anything take the limits all the same.
+            rootless = any("rootless" in str(option) for option in facts.get("SecurityOptions") or ())
+            old = str(facts.get("CgroupVersion", "1")).lstrip("v") == "1"
+            self._holds = not (rootless and old) and bool(facts.get("MemoryLimit")) and bool(facts.get("PidsLimit"))
+        return None if self._holds else "The engine cannot limit a model's memory and processes on this machine"
 
     def forget(self) -> None:
         """Close the connections."""
@@ -120,6 +137,81 @@ class Engine:
         return removed
 
 
+class Stream:
+    """A long answer of the engine, one JSON object after the other, which can be broken off from any thread.
+
+    An engine ends a build or a pull whose asker has gone.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        path: str,
+        params: Mapping[str, Any],
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: IO[bytes] | None = None,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> None:
+        self._api = engine.client.api
+        self._path = path
+        self._params = params
+        self._headers = headers or {}
+        self._body = body
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._response: Any = None
+        self._cancelled = False
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Raises:
+        OSError, DockerException: what `engine_faults` names.
+        """
+        response = self._api._post(
+            self._api._url(self._path),
+            params=self._params,
+            headers=self._headers,
+            data=_Given(self._body, self) if self._body is not None else None,
+            stream=True,
+            timeout=self._timeout_s,
+        )
+        with contextlib.closing(response):
+            self._api._raise_for_status(response)
+            with self._lock:
+                self._response = response
+                self._break_off()
+            yield from self._api._stream_helper(response, decode=True)
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """Break off; whoever reads gets an error."""
+        with self._lock:
+            self._cancelled = True
+            self._break_off()
+
+    def _break_off(self) -> None:
+        if self._cancelled and self._response is not None:
+            with contextlib.suppress(OSError):
+                self._api._get_raw_response_socket(self._response)._sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Given:
+    """A request's body, whose sending ends when its stream is cancelled."""
+
+    def __init__(self, body: IO[bytes], stream: Stream) -> None:
+        self._body = body
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        while not self._stream.cancelled and (part := self._body.read(1 << 18)):
+            yield part
+        if self._stream.cancelled:
+            raise ConnectionAbortedError("cancelled")
+
+
 def _knock(url: str) -> None:
     """See whether anything listens at a socket's path; the client library leaves a socket open where nothing does.
 
@@ -137,6 +229,7 @@ def engine_faults() -> Iterator[None]:
     """What the engine's client raises, as faults with a remedy for the operator."""
     import docker.errors
     import requests
+    import urllib3
 
     try:
         yield
@@ -146,7 +239,14 @@ def engine_faults() -> Iterator[None]:
             if re.search(pattern, text, re.IGNORECASE):
                 raise EngineUnavailable(f"{problem}: {text[:300]}", remedy) from e
         raise EngineUnavailable(f"The container engine refused: {text[:300]}", "See the engine's log.") from e
-    except (docker.errors.DockerException, requests.RequestException, OSError) as e:
+    except (
+        docker.errors.DockerException,
+        docker.errors.StreamParseError,
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        http.client.HTTPException,
+        OSError,
+    ) as e:
         raise EngineUnavailable(f"No container engine answers ({_reason(e)})", _START) from e
 
 

@@ -62,6 +62,8 @@ def container_settings(
             source = str(shared / folder.name)
             mounts.append({"Type": "bind", "Source": source, "Target": str(folder), "ReadOnly": False})
     environment = model_environment(limits, path=_image_path(config))
+    # CUDA's images ask for every GPU in their own environment, and an engine's runtime may hear them.
+    environment["NVIDIA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in gpus) if gpus and not cdi else "void"
     host: dict[str, Any] = {
         "NetworkMode": "none",
         "ReadonlyRootfs": True,
@@ -114,14 +116,17 @@ def container_settings(
 
 
 def _user(config: Mapping[str, Any], shared: Path | None) -> str:
-    """A number that is not root's: the harness's own where a folder is shared, the image's where it names one."""
+    """A user that nobody else is: the kernel counts processes, watches and signals by user, past every container.
+
+    Its group is the image's own where that is a number, so that files meant for its members can be read. Where a
+    folder is shared by a harness that is not root, both are the harness's.
+    """
     if shared is not None and os.geteuid() != 0:
         return f"{os.geteuid()}:{os.getegid()}"
-    named, _, group = str(config.get("User") or "").partition(":")
-    if named.isdecimal() and 0 < int(named) < 2**31:
-        return f"{int(named)}:{int(group) if group.isdecimal() and 0 < int(group) < 2**31 else int(named)}"
     number = FIRST_UID + secrets.randbelow(UIDS)
-    return f"{number}:{number}"
+    named, _, group = str(config.get("User") or "").partition(":")
+    own = group or named
+    return f"{number}:{int(own) if own.isdecimal() and 0 < int(own) < 2**31 else number}"
 
 
 def _image_path(config: Mapping[str, Any]) -> str:

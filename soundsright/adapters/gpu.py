@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from soundsright.core.errors import EngineUnavailable, UsageError
 
 _QUERY_TIMEOUT_S = 20.0
+_SAMPLE_S = 0.5
+_WAIT_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class GpuUse:
-    """What was seen of a processor at one time: memory in use, and the percent of time that it worked."""
+    """What was seen of a processor: memory in use, and the percent of time that it worked."""
 
     memory_bytes: int
     utilisation_percent: float
@@ -62,12 +64,15 @@ def chosen_gpus(wanted: str, present: Sequence[Gpu]) -> tuple[Gpu, ...]:
 
     Raises:
         UsageError: if one is named that is not there.
+        EngineUnavailable: if the machine has none at all.
 
     >>> chosen_gpus("1", (Gpu(0, "GPU-a"), Gpu(1, "GPU-b")))
     (Gpu(index=1, uuid='GPU-b', memory_bytes=0),)
     """
     if wanted == "none":
         return ()
+    if not present:
+        raise EngineUnavailable("A GPU is asked for and this machine has none", "Use --gpus none.")
     if wanted == "all":
         return tuple(present)
     by_name = {name: gpu for gpu in present for name in (str(gpu.index), gpu.uuid)}
@@ -91,9 +96,12 @@ class GpuPool:
         self._shared = shared
         self._changed = threading.Condition()
 
+    def __len__(self) -> int:
+        return len(self._users)
+
     @contextlib.contextmanager
-    def taken(self) -> Iterator[Gpu]:
-        """The processor with the fewest users, once one is free.
+    def taken(self, check: Callable[[], None] = lambda: None) -> Iterator[Gpu]:
+        """The processor with the fewest users, once one is free. `check` is called while waiting and may raise.
 
         Raises:
             EngineUnavailable: if the pool has none at all.
@@ -101,7 +109,9 @@ class GpuPool:
         if not self._users:
             raise EngineUnavailable("A GPU is asked for and this machine has none", "Use --gpus none.")
         with self._changed:
-            self._changed.wait_for(lambda: self._shared or min(self._users.values()) == 0)
+            while not self._shared and min(self._users.values()) > 0:
+                self._changed.wait(_WAIT_S)
+                check()
             gpu = min(self._users, key=lambda g: (self._users[g], g.index))
             self._users[gpu] += 1
         try:
@@ -110,6 +120,45 @@ class GpuPool:
             with self._changed:
                 self._users[gpu] -= 1
                 self._changed.notify()
+
+
+class GpuWatch:
+    """A context that samples one processor's use from the model's start to its end."""
+
+    def __init__(self, gpu: Gpu) -> None:
+        self._gpu = gpu
+        self._lock = threading.Lock()
+        self._peak_bytes = 0
+        self._worked = 0.0
+        self._samples = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="gpu-watch", daemon=True)
+
+    def __enter__(self) -> GpuWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def seen(self) -> GpuUse | None:
+        """The most memory and the mean share of work so far, or None where the driver said nothing."""
+        with self._lock:
+            if self._samples == 0:
+                return None
+            return GpuUse(self._peak_bytes, self._worked / self._samples)
+
+    def _watch(self) -> None:
+        while True:
+            use = gpu_use(self._gpu)
+            if use is not None:
+                with self._lock:
+                    self._peak_bytes = max(self._peak_bytes, use.memory_bytes)
+                    self._worked += use.utilisation_percent
+                    self._samples += 1
+            if self._done.wait(_SAMPLE_S):
+                return
 
 
 def device_request(gpus: Sequence[Gpu], *, cdi: bool = False) -> dict[str, Any]:

@@ -46,8 +46,10 @@ def exchange(
     sink: IO[bytes],
     max_bytes: int,
     body: Body | None = None,
-) -> tuple[int, str]:
-    """Send one request and write the answer's body to `sink`; returns its status and content type.
+) -> tuple[int, float]:
+    """Send one request and write the answer's body to `sink`.
+
+    Returns its status, and the seconds from the last byte that was sent to the last that came.
 
     Raises:
         TimeoutError: if the deadline passes, wherever the exchange is.
@@ -64,6 +66,7 @@ def exchange(
         if method == "POST":
             connection.putheader("Content-Length", str(body.length if body else 0))
         connection.endheaders(body.parts if body else None)
+        sent = time.monotonic()
         response = connection.getresponse()
         declared = response.getheader("Content-Length", "")[:20]
         if declared.isdecimal() and int(declared) > max_bytes:
@@ -76,7 +79,7 @@ def exchange(
             sink.write(chunk)
         if declared.isdecimal() and received < int(declared):
             raise http.client.IncompleteRead(b"", int(declared) - received)
-        return response.status, response.getheader("Content-Type", "")
+        return response.status, time.monotonic() - sent
 
 
 def _left(deadline: float) -> float:

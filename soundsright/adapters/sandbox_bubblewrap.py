@@ -22,29 +22,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 from soundsright.adapters.bubblewrap_command import bubblewrap_arguments, python_mounts
-from soundsright.adapters.model_client import ModelClient
-from soundsright.adapters.model_files import FileClient
 from soundsright.adapters.sandbox_cgroups import make_control_group
-from soundsright.adapters.sandbox_reach import Way, connect_inside, open_inside
-from soundsright.adapters.sandbox_resources import CpuPool, usable_cpus
-from soundsright.adapters.sandbox_session import (
-    INPUT,
-    OUTPUT,
-    SHM_BYTES,
-    SOCKET,
-    Client,
-    Session,
-    loaded,
-    python_command,
-    write_interpreter,
-)
-from soundsright.adapters.sandbox_supervised import Running, Spec, Supervised, private_directory
-from soundsright.adapters.seccomp import bpf_program
-from soundsright.core.dockerfile import protocol_of, read_dockerfile
+from soundsright.adapters.sandbox_local import LocalSandbox, Place, Start
+from soundsright.adapters.sandbox_reach import Way, connect_inside, listening_ports, open_inside
+from soundsright.adapters.sandbox_resources import usable_cpus
+from soundsright.adapters.sandbox_runs import Run
+from soundsright.adapters.sandbox_session import SHM_BYTES, SOCKET, write_interpreter
+from soundsright.adapters.sandbox_supervised import Spec, Supervised, private_directory, supervised
+from soundsright.adapters.seccomp import UNMEASURED, bpf_program
 from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelFault
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.submission import FetchedModel
@@ -52,16 +40,18 @@ from soundsright.core.submission import FetchedModel
 _TRIAL_TIMEOUT_S = 20.0
 
 
-class BubblewrapSandbox:
-    """`python` runs the models; its packages are theirs."""
+class BubblewrapSandbox(LocalSandbox):
+    """It gives out no GPU: what would have to be passed in is the driver's, whole.
+
+    Raises:
+        UsageError: `python` is no program.
+    """
 
     name = "bubblewrap"
     isolated = True
 
     def __init__(self, python: Path | None = None) -> None:
-        self._python = python or Path(sys.executable)
-        self._cpus = CpuPool()
-        self._running = Running()
+        super().__init__(python)
         self._lock = threading.Lock()
         self._tried = False
         self._obstacle: str | None = None
@@ -75,48 +65,26 @@ class BubblewrapSandbox:
                 self._tried = True
             return self._obstacle
 
-    @contextlib.contextmanager
-    def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[Session]:
-        """Start the model and wait until it is ready.
-
-        Raises:
-            ModelFault: it did not become ready.
-            EngineUnavailable: bubblewrap cannot be used here.
-        """
+    def _check(self, model: FetchedModel) -> None:
         if (obstacle := self.available()) is not None:
             raise EngineUnavailable(f"bubblewrap cannot be used: {obstacle}", "Install it, or use another sandbox.")
-        instructions = read_dockerfile(model.path)
-        command = python_command(instructions, self._python)
-        by_files = protocol_of(instructions) == "files"
         if os.geteuid() == 0:
             _check_readable(model.path)
-        with contextlib.ExitStack() as stack:
-            cpus = stack.enter_context(self._cpus.taken(limits.cpus))
-            started = time.monotonic()
-            bubble = stack.enter_context(self._bubble(command, model.path, limits, cpus, by_files=by_files))
-            client: Client
-            if by_files:
-                client = FileClient(
-                    partial(bubble.open_folder, INPUT),
-                    partial(bubble.open_folder, OUTPUT),
-                    limits=limits,
-                    ended=bubble.fault,
-                )
-            else:
-                by_socket = connect_inside(bubble.inside_pid, SOCKET)
-                way = stack.enter_context(contextlib.closing(Way(bubble.inside_pid, by_socket)))
-                client = ModelClient(way.connect, limits=limits, ended=bubble.fault)
-            yield loaded(
-                client,
-                started=started,
-                load_timeout_s=limits.load_timeout_s,
-                peak_memory_bytes=lambda: bubble.program.peak_memory_bytes,
-                log=bubble.program.log,
-            )
 
-    def stop(self) -> None:
-        """End every model that runs here."""
-        self._running.stop()
+    @contextlib.contextmanager
+    def _started(self, start: Start, run: Run) -> Iterator[Place]:
+        with contextlib.ExitStack() as stack:
+            bubble = stack.enter_context(
+                self._bubble(start.command, start.model, start.limits, start.cpus, by_files=start.by_files)
+            )
+            by_socket = connect_inside(bubble.inside_pid, SOCKET)
+            way = stack.enter_context(contextlib.closing(Way(bubble.inside_pid, by_socket)))
+
+            def listening() -> tuple[int, ...]:
+                pid = bubble.inside_pid()
+                return listening_ports(pid) if pid is not None else ()
+
+            yield Place(bubble.program, way.connect, bubble.open_folder, bubble.fault, listening)
 
     def _try(self) -> str | None:
         if sys.platform != "linux":
@@ -157,7 +125,8 @@ class BubblewrapSandbox:
             stack.callback(os.close, status_out)
             given_away.callback(os.close, status_in)
             filter_out = given_away.enter_context(tempfile.TemporaryFile(dir=private))
-            filter_out.write(bpf_program())
+            group = make_control_group(limits)
+            filter_out.write(bpf_program(also_denied=frozenset() if group else UNMEASURED))
             options, inner = bubblewrap_arguments(
                 self._mounts,
                 command,
@@ -172,7 +141,6 @@ class BubblewrapSandbox:
             options_out.write(b"\0".join(word.encode() for word in options))
             for file in (filter_out, options_out):
                 file.seek(0)
-            group = make_control_group(limits)
             spec = Spec(
                 argv=("bwrap", "--args", str(options_out.fileno()), "--", *inner),
                 env={"PATH": os.defpath},
@@ -193,7 +161,7 @@ class BubblewrapSandbox:
                 remove=(str(private),),
                 pass_fds=(status_in, filter_out.fileno(), options_out.fileno()),
             )
-            program = stack.enter_context(self._running.supervised(spec, log_bytes=limits.log_bytes))
+            program = stack.enter_context(supervised(spec, log_bytes=limits.log_bytes))
             given_away.close()
             yield _Bubble(program, status_out)
 

@@ -9,80 +9,71 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
-import time
+import shutil
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from soundsright.adapters.model_client import ModelClient
-from soundsright.adapters.model_files import FileClient
+from soundsright.adapters.gpu import GpuPool
+from soundsright.adapters.sandbox_local import LocalSandbox, Place, Start
 from soundsright.adapters.sandbox_reach import connect_to
-from soundsright.adapters.sandbox_resources import CpuPool
-from soundsright.adapters.sandbox_session import (
-    Client,
-    Session,
-    loaded,
-    model_environment,
-    python_command,
-    write_interpreter,
-)
-from soundsright.adapters.sandbox_supervised import Running, Spec, private_directory
-from soundsright.core.dockerfile import protocol_of, read_dockerfile
-from soundsright.core.ports import SandboxLimits
+from soundsright.adapters.sandbox_runs import Run
+from soundsright.adapters.sandbox_session import INPUT, OUTPUT, model_environment, write_interpreter
+from soundsright.adapters.sandbox_supervised import Spec, private_directory, supervised
+from soundsright.core.errors import UsageError
 from soundsright.core.submission import FetchedModel
 
 
-class ProcessSandbox:
-    """`python` runs the models; its packages are theirs."""
+class ProcessSandbox(LocalSandbox):
+    """Said twice, or not made: once by choosing it, once by `trusted`, which vouches for every model.
+
+    Raises:
+        UsageError: `trusted` is false, or `python` is no program.
+    """
 
     name = "process"
     isolated = False
 
-    def __init__(self, python: Path | None = None) -> None:
-        self._python = python or Path(sys.executable)
-        self._cpus = CpuPool()
-        self._running = Running()
-
-    def stop(self) -> None:
-        """End every model that runs here."""
-        self._running.stop()
+    def __init__(self, python: Path | None = None, *, trusted: bool, gpus: GpuPool | None = None) -> None:
+        if not trusted:
+            raise UsageError(
+                "The process sandbox holds nothing, and the models may be strangers'",
+                "Use another --sandbox, or add --trust if every model is your own.",
+            )
+        super().__init__(python, gpus=gpus)
 
     def available(self) -> str | None:
         """None: a process can always be started."""
         return None
 
-    @contextlib.contextmanager
-    def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[Session]:
-        """Start the model and wait until it is ready.
+    def _check(self, model: FetchedModel) -> None:
+        """Any model can be started."""
 
-        Raises:
-            ModelFault: it did not become ready.
-            EngineUnavailable: no process can be started.
-        """
-        instructions = read_dockerfile(model.path)
-        command = python_command(instructions, self._python)
-        protocol = protocol_of(instructions)
+    @contextlib.contextmanager
+    def _started(self, start: Start, run: Run) -> Iterator[Place]:
         private = private_directory()
-        address = private / "model.sock"
-        folders = [private / name for name in ("tmp", "input", "output")]
-        for folder in folders:
-            folder.mkdir()
-        home, waiting, answers = map(str, folders)
-        write_interpreter(private / "bin", self._python)
-        with self._cpus.taken(limits.cpus) as cpus:
+        with contextlib.ExitStack() as stack:
+            stack.callback(shutil.rmtree, private, ignore_errors=True)
+            address = private / "model.sock"
+            home, waiting, answers = (private / name for name in ("tmp", INPUT.name, OUTPUT.name))
+            for folder in (home, waiting, answers):
+                folder.mkdir()
+            write_interpreter(private / "bin", self._python)
+            limits = start.limits
             spec = Spec(
-                argv=command,
+                argv=start.command,
                 env=model_environment(
                     limits,
                     path=os.pathsep.join((str(private / "bin"), str(self._python.parent), os.defpath)),
                     socket=str(address),
-                    home=home,
-                    input_folder=waiting,
-                    output_folder=answers,
-                ),
-                cwd=str(model.path),
-                cpus=cpus,
+                    home=str(home),
+                    input_folder=str(waiting),
+                    output_folder=str(answers),
+                )
+                # An empty list hides those that the model was not given.
+                | {"CUDA_VISIBLE_DEVICES": start.gpu.uuid if start.gpu else ""},
+                cwd=str(start.model),
+                cpus=start.cpus,
                 memory_bytes=limits.memory_bytes,
                 pids=limits.pids,
                 rlimits={
@@ -92,20 +83,9 @@ class ProcessSandbox:
                 },
                 remove=(str(private),),
             )
-            started = time.monotonic()
-            with self._running.supervised(spec, log_bytes=limits.log_bytes) as program:
-                client: Client
-                if protocol == "files":
-                    opened = [
-                        partial(os.open, folder, os.O_RDONLY | os.O_DIRECTORY) for folder in (waiting, answers)
-                    ]
-                    client = FileClient(*opened, limits=limits, ended=program.fault)
-                else:
-                    client = ModelClient(partial(connect_to, str(address)), limits=limits, ended=program.fault)
-                yield loaded(
-                    client,
-                    started=started,
-                    load_timeout_s=limits.load_timeout_s,
-                    peak_memory_bytes=lambda: program.peak_memory_bytes,
-                    log=program.log,
-                )
+            program = stack.enter_context(supervised(spec, log_bytes=limits.log_bytes))
+
+            def open_folder(path: PurePosixPath) -> int:
+                return os.open(private / path.name, os.O_RDONLY | os.O_DIRECTORY)
+
+            yield Place(program, partial(connect_to, str(address)), open_folder, program.fault)

@@ -7,6 +7,7 @@ followed: a link there could lead to any socket of the host.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -24,6 +25,7 @@ TCP_PORT = 6500
 _TRIES_BEFORE_TCP = 10
 """A model that takes its socket is rarely so slow that a helper process is started in vain."""
 _CLOSE_PATIENCE_S = 10.0
+_LISTEN = "0A"
 _CONNECTOR = Path(__file__).with_name("sandbox_connector.py")
 
 
@@ -76,6 +78,18 @@ def connect_to(address: str, timeout_s: float) -> socket.socket:
         connection.close()
         raise
     return connection
+
+
+def listening_ports(pid: int) -> tuple[int, ...]:
+    """The TCP ports that are listened on in a process's network; none where that cannot be seen from here."""
+    found = set()
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]:
+                _, local, _, state, *_ = line.split()
+                if state == _LISTEN:
+                    found.add(int(local.rpartition(":")[2], 16))
+    return tuple(sorted(found))
 
 
 class Port:

@@ -46,8 +46,13 @@ class CpuPool:
                     self._users[cpu] -= 1
 
 
-def concurrency(limits: SandboxLimits, *, cpus: int, memory_bytes: int) -> tuple[int, str]:
-    """How many models this machine holds at once, and why.
+def memory_bytes() -> int:
+    """The machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def concurrency(limits: SandboxLimits, *, cpus: int, memory_bytes: int, gpus: int | None = None) -> tuple[int, str]:
+    """How many models this machine holds at once, and why; `gpus` where each model takes one.
 
     >>> concurrency(SandboxLimits(memory_bytes=4_000_000_000), cpus=2, memory_bytes=24_000_000_000)
     (2, '2 at once: 2 processors for 1 each, 19.2 of 24 GB of memory for 4 GB each; the processors decide')
@@ -55,9 +60,14 @@ def concurrency(limits: SandboxLimits, *, cpus: int, memory_bytes: int) -> tuple
     by_cpu = int(cpus // math.ceil(limits.cpus))
     usable = 0.8 * memory_bytes
     by_memory = int(usable // limits.memory_bytes)
-    chosen = max(1, min(by_cpu, by_memory))
-    why = "the processors decide" if by_cpu <= by_memory else "the memory decides"
+    bounds = {"processors decide": by_cpu, "memory decides": by_memory}
+    shared = ""
+    if gpus is not None:
+        bounds["GPUs decide"] = gpus
+        shared = f", {gpus} GPUs for 1 each"
+    why = min(bounds, key=lambda name: bounds[name])
+    chosen = max(1, bounds[why])
     return chosen, (
-        f"{chosen} at once: {cpus} processors for {math.ceil(limits.cpus)} each, {usable / 1e9:g} of "
-        f"{memory_bytes / 1e9:g} GB of memory for {limits.memory_bytes / 1e9:g} GB each; {why}"
+        f"{chosen} at once: {cpus} processors for {math.ceil(limits.cpus)} each, {usable / 1e9:.3g} of "
+        f"{memory_bytes / 1e9:.3g} GB of memory for {limits.memory_bytes / 1e9:.3g} GB each{shared}; the {why}"
     )

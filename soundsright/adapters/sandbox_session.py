@@ -10,11 +10,17 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from soundsright.adapters.gpu import GpuWatch
+from soundsright.adapters.model_client import ModelClient
+from soundsright.adapters.model_files import FileClient
+from soundsright.adapters.model_http import Connect
+from soundsright.adapters.sandbox_reach import TCP_PORT
 from soundsright.core.dockerfile import Instruction, command_of
-from soundsright.core.errors import ModelFault
+from soundsright.core.errors import ModelFault, ModelTimeout, ProtocolViolation
 from soundsright.core.ports import Answer, DegradedClip, SandboxLimits
 from soundsright.core.results import Timing
 
@@ -42,15 +48,38 @@ class Client(Protocol):
     def enhance(self, batch: Sequence[DegradedClip]) -> tuple[tuple[Answer, ...], float]: ...
 
 
+def client_of(
+    connect: Connect,
+    open_folder: Callable[[PurePosixPath], int],
+    *,
+    by_files: bool,
+    limits: SandboxLimits,
+    ended: Callable[[], ModelFault | None],
+) -> Client:
+    """The side of the protocol that the model's own speaks to."""
+    if by_files:
+        return FileClient(partial(open_folder, INPUT), partial(open_folder, OUTPUT), limits=limits, ended=ended)
+    return ModelClient(connect, limits=limits, ended=ended)
+
+
 class Session:
-    """A `RunningModel` over a client. `peak_memory_bytes` and `log` ask the sandbox."""
+    """A `RunningModel` over a client. `peak_memory_bytes` and `log` ask the sandbox, `gpu` watches the model's."""
 
     def __init__(
-        self, client: Client, *, load_s: float, peak_memory_bytes: Callable[[], int], log: Callable[[], str]
+        self,
+        client: Client,
+        *,
+        load_s: float,
+        build_s: float,
+        peak_memory_bytes: Callable[[], int],
+        log: Callable[[], str],
+        gpu: GpuWatch | None,
     ) -> None:
         self._client = client
         self._load_s = load_s
+        self._build_s = build_s
         self._peak_memory_bytes = peak_memory_bytes
+        self._gpu = gpu
         self._enhance_s = 0.0
         self._audio_s = 0.0
         self._fed = False
@@ -76,7 +105,16 @@ class Session:
 
     @property
     def timing(self) -> Timing:
-        return Timing(self._load_s, self._enhance_s, self._audio_s, self._peak_memory_bytes())
+        use = self._gpu.seen() if self._gpu else None
+        return Timing(
+            load_s=self._load_s,
+            enhance_s=self._enhance_s,
+            audio_s=self._audio_s,
+            peak_memory_bytes=self._peak_memory_bytes(),
+            build_s=self._build_s,
+            peak_gpu_memory_bytes=use.memory_bytes if use else None,
+            gpu_utilisation=use.utilisation_percent / 100 if use else None,
+        )
 
 
 @contextlib.contextmanager
@@ -101,6 +139,9 @@ def loaded(
     load_timeout_s: float,
     peak_memory_bytes: Callable[[], int],
     log: Callable[[], str],
+    listening: Callable[[], Sequence[int]] = tuple,
+    build_s: float = 0.0,
+    gpu: GpuWatch | None = None,
 ) -> Session:
     """The session, once the model is ready; `started` is the monotonic time of its start.
 
@@ -108,8 +149,24 @@ def loaded(
         ModelFault: it did not become ready.
     """
     with _telling(log):
-        client.wait_until_ready(started + load_timeout_s)
-    return Session(client, load_s=time.monotonic() - started, peak_memory_bytes=peak_memory_bytes, log=log)
+        try:
+            client.wait_until_ready(started + load_timeout_s)
+        except ModelTimeout as e:
+            elsewhere = ", ".join(str(port) for port in listening() if port != TCP_PORT)
+            if not elsewhere:
+                raise
+            raise ProtocolViolation(
+                f"the model listens on TCP port {elsewhere}, and neither on the socket that SOUNDSRIGHT_SOCKET "
+                f"names nor on port {TCP_PORT}"
+            ) from e
+    return Session(
+        client,
+        load_s=time.monotonic() - started,
+        build_s=build_s,
+        peak_memory_bytes=peak_memory_bytes,
+        log=log,
+        gpu=gpu,
+    )
 
 
 def python_command(instructions: tuple[Instruction, ...], python: Path) -> tuple[str, ...]:

@@ -173,30 +173,14 @@ class Supervised:
             self.exit_status = int(facts["exit_status"])
 
 
-class Running:
-    """The programs that a sandbox runs now, so that all of them can be stopped at once from any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._programs: set[Supervised] = set()
-
-    def stop(self) -> None:
-        with self._lock:
-            for program in self._programs:
-                program.stop()
-
-    @contextlib.contextmanager
-    def supervised(self, spec: Spec, *, log_bytes: int) -> Iterator[Supervised]:
-        """Run a program for as long as the context lasts."""
-        program = Supervised(spec, log_bytes=log_bytes)
-        with self._lock:
-            self._programs.add(program)
-        try:
-            yield program
-        finally:
-            with self._lock:
-                self._programs.discard(program)
-            program.close()
+@contextlib.contextmanager
+def supervised(spec: Spec, *, log_bytes: int) -> Iterator[Supervised]:
+    """Run a program for as long as the context lasts."""
+    program = Supervised(spec, log_bytes=log_bytes)
+    try:
+        yield program
+    finally:
+        program.close()
 
 
 def private_directory() -> Path:

@@ -2,8 +2,9 @@
 
 Not allowed is what needs a privilege, what reaches into other processes or the kernel, and what has no use in a
 model: mounts, namespaces, modules, keys, tracing, BPF, performance counters, io_uring, user faults, clocks,
-memory policies. Sockets are of the Unix, Internet and netlink kinds; a VSOCK socket would reach the hypervisor
-past every network namespace. That is no wider than the default profile of container engines.
+memory policies, memory that outlives its process, having the machine's disks written out. Sockets are of the Unix,
+Internet and netlink kinds; a VSOCK socket would reach the hypervisor past every network namespace. That is narrower
+than the default profile of container engines.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ _DENIED = """
     epoll_ctl_old epoll_wait_old fanotify_init fanotify_mark finit_module fsconfig fsmount fsopen fspick
     get_kernel_syms get_mempolicy getpmsg init_module io_uring_enter io_uring_register io_uring_setup ioperm iopl
     kcmp kexec_file_load kexec_load keyctl lookup_dcookie mbind migrate_pages mount mount_setattr move_mount
-    move_pages nfsservctl open_by_handle_at open_tree perf_event_open pidfd_getfd pivot_root process_vm_readv
+    move_pages msgget nfsservctl open_by_handle_at open_tree perf_event_open pidfd_getfd pivot_root process_vm_readv
     process_vm_writev ptrace putpmsg query_module quotactl quotactl_fd reboot request_key security set_mempolicy
-    set_mempolicy_home_node setdomainname sethostname setns settimeofday swapoff swapon sysfs syslog tuxcall
+    set_mempolicy_home_node setdomainname sethostname setns settimeofday shmget swapoff swapon sync syncfs sysfs
+    syslog tuxcall
     umount umount2 unshare uselib userfaultfd ustat vhangup vserver
 """
 
 DENIED = frozenset(_DENIED.split())
+
+UNMEASURED = frozenset({"memfd_create", "memfd_secret"})
+"""Memory that belongs to no process: refused where no control group would count it."""
 
 NEW_NAMESPACES = 0x7E02_0000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
@@ -46,7 +51,7 @@ _KILL_PROCESS, _ERRNO, _ALLOW = 0x8000_0000, 0x0005_0000, 0x7FFF_0000
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENT_0_AT = 0, 4, 16
 
 
-def bpf_program(machine: str | None = None) -> bytes:
+def bpf_program(machine: str | None = None, *, also_denied: frozenset[str] = frozenset()) -> bytes:
     """The policy as an array of `struct sock_filter` (8 bytes each), for a little-endian machine.
 
     Raises:
@@ -72,7 +77,7 @@ def bpf_program(machine: str | None = None) -> bytes:
         code += _returned((_AT_LEAST, _X32_BIT), unknown)
     # ENOSYS for clone3, whose flags lie in memory: the C library then takes clone, whose flags can be seen.
     code += _returned((_EQUAL, numbers["clone3"]), unknown)
-    for name in sorted(DENIED & numbers.keys()):
+    for name in sorted((DENIED | also_denied) & numbers.keys()):
         code += _returned((_EQUAL, numbers[name]), refused)
     # Answered as if done: libraries that pin their threads go on, and stay on the processors that they were given.
     code += _returned((_EQUAL, numbers["sched_setaffinity"]), _ERRNO)

@@ -8,23 +8,55 @@ import click
 
 from soundsright.core.errors import UsageError
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "models" / "template"
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_TEMPLATE = "models/template"
+_INSTALLED = "share/soundsright/template"
 
 
 @click.command("init-model")
 @click.argument("folder", type=click.Path(path_type=Path))
 def command(folder: Path) -> None:
     """Write a model into FOLDER: Dockerfile, app, README, tests. It returns what it gets; make it better."""
-    import shutil
-
-    if not TEMPLATE.is_dir():
-        raise UsageError(f"The template is not at {TEMPLATE}", "Run this from a checkout of the project.")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not an empty folder", "Name another.")
-    try:
-        shutil.copytree(TEMPLATE, folder, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"), dirs_exist_ok=True)
-    except OSError as e:
-        raise UsageError(f"{folder} cannot be written: {e}", "Name another.") from e
+    write_template(folder)
     click.echo(
         f"Wrote {folder}. Put your model into {folder / 'app' / 'enhance.py'}, then: soundsright verify {folder}"
     )
+
+
+def write_template(folder: Path) -> None:
+    """The template's files in a new or empty folder.
+
+    Raises:
+        UsageError: the folder holds something or cannot be written, or there is no template.
+    """
+    import shutil
+
+    template = template_folder()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists and is not an empty folder", "Name another.")
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".pytest_cache")
+    try:
+        shutil.copytree(template, folder, ignore=ignored, dirs_exist_ok=True)
+    except OSError as e:
+        raise UsageError(f"{folder} cannot be written: {e}", "Name another.") from e
+
+
+def template_folder() -> Path:
+    """Where the template lies: in a checkout, or where an installed package keeps it.
+
+    Raises:
+        UsageError: it was not installed.
+    """
+    from importlib.metadata import PackageNotFoundError, files
+
+    template = _CHECKOUT / _TEMPLATE
+    if (template / "Dockerfile").is_file():
+        return template
+    try:
+        installed = files("soundsright") or []
+    except PackageNotFoundError:
+        installed = []
+    for file in installed:
+        if file.as_posix().endswith(f"{_INSTALLED}/Dockerfile"):
+            return Path(str(file.locate())).resolve().parent
+    raise UsageError("The template is not installed", "Reinstall soundsright, or run this from a checkout.")

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.sandboxes import chosen_sandbox, sandbox_options
+from soundsright.cli.sandboxes import SandboxChoice, chosen_sandbox, sandbox_options
 from soundsright.core.competition import PUBLISHED, Competition, competition_by_id
-from soundsright.core.errors import UsageError, printable
+from soundsright.core.errors import EntryRefused, UsageError, printable
 
 if TYPE_CHECKING:
-    from soundsright.core.ports import Sandbox
-    from soundsright.core.submission import FetchedModel
+    from soundsright.core.ports import ModelHub, Sandbox
+    from soundsright.core.submission import FetchedModel, ModelRef
     from soundsright.services.verify import Step, Verification
 
 _LOG_LINES = 12
@@ -40,8 +40,15 @@ _SEED = 20_260_101
     type=click.Path(file_okay=False, path_type=Path),
     envvar="SOUNDSRIGHT_HUB",
     show_envvar=True,
-    help="The folder hub that holds namespace/name@revision.",
+    help="Folder of a private competition's models, instead of --hf-endpoint.",
 )
+@click.option(
+    "--hf-endpoint",
+    envvar="HF_ENDPOINT",
+    show_envvar=True,
+    help="Address of the models' hub. [default: the Hugging Face Hub]",
+)
+@click.option("--hf-token", envvar="HF_TOKEN", show_envvar=True, help="Token for a private repository there.")
 @click.option("--clips", default=3, show_default=True, type=click.IntRange(1, 100), help="Sample clips.")
 @click.option(
     "--corpus",
@@ -51,7 +58,6 @@ _SEED = 20_260_101
     help="Folder of recordings with a manifest. [default: datasets]",
 )
 @sandbox_options
-@click.option("--trust", is_flag=True, help="Run a model from a hub with --sandbox process, which holds nothing.")
 def command(
     target: str | None,
     competition_id: str | None,
@@ -60,14 +66,11 @@ def command(
     model_name: str | None,
     model_revision: str | None,
     hub: Path | None,
+    hf_endpoint: str | None,
+    hf_token: str | None,
     clips: int,
     corpus: Path | None,
-    sandbox: str,
-    python: Path | None,
-    build_network: str,
-    runtime: str | None,
-    gpus: str,
-    trust: bool,
+    sandbox: SandboxChoice,
 ) -> int:
     """Run TARGET as a validator will, and say PASS or FAIL with the reason and the remedy.
 
@@ -75,22 +78,11 @@ def command(
     """  # fmt: skip
     target = _target(target, model_namespace, model_name, model_revision)
     competition = _competition(competition_id, sample_rate)
-    local = Path(target).is_dir()
-    if not local and sandbox == "process" and not trust:
-        raise UsageError(
-            f"{target} is a stranger's model and the process sandbox holds nothing",
-            "Use another --sandbox, or add --trust if the model is your own.",
-        )
-    with _fetched(target, hub, competition) as model:
-        chosen = chosen_sandbox(
-            sandbox,
-            python,
-            build_network=build_network,
-            runtime=runtime,
-            gpus=gpus,
-            allow_process=local,
-            round_id="verify",
-        )
+    # Before anything is fetched: what cannot be run needs not be there.
+    chosen = chosen_sandbox(sandbox, local=Path(target).is_dir(), round_id="verify")
+    with _fetched(
+        target, competition, {"soundsright_hub": hub, "hf_endpoint": hf_endpoint, "hf_token": hf_token}
+    ) as model:
         return _verified(model, competition, chosen, clips, corpus)
 
 
@@ -116,30 +108,52 @@ def _competition(competition_id: str | None, sample_rate: str | None) -> Competi
 
 
 @contextlib.contextmanager
-def _fetched(target: str, hub: Path | None, competition: Competition) -> Iterator[FetchedModel]:
-    """The model as a hub hands it over: a folder is first published to a hub of its own."""
+def _fetched(target: str, competition: Competition, hub: Mapping[str, Any]) -> Iterator[FetchedModel]:
+    """The model as a validator's hub hands it over: a folder is first published to a hub of its own."""
+    from platformdirs import user_cache_path
+
     from soundsright.adapters.hub_folder import FolderHub
+    from soundsright.cli.service import opened_hub
+    from soundsright.config import Settings, read_settings
     from soundsright.core.ports import FetchLimits
-    from soundsright.core.submission import ModelRef, Submission
+    from soundsright.core.submission import Submission
 
     with tempfile.TemporaryDirectory(prefix="verify-") as name:
         # Below the temporary directory's own mode, 0700, the model's user could read nothing.
         Path(name).chmod(0o755)
+        opened: ModelHub
         if Path(target).is_dir():
-            own = FolderHub(Path(name, "hub"), Path(name, "cache"))
-            ref = own.publish("local", "model", Path(target))
+            opened = FolderHub(Path(name, "hub"), Path(name, "cache"))
+            ref = opened.publish("local", "model", Path(target))
         else:
-            repository, _, revision = target.partition("@")
-            namespace, _, model_name = repository.partition("/")
-            if hub is None or not revision:
-                raise UsageError(
-                    f"{target} is neither a folder nor in a hub",
-                    "Give a folder that exists, or --hub and namespace/name@revision.",
-                )
-            ref = ModelRef(namespace, model_name, revision)
-            own = FolderHub(hub, Path(name, "cache"))
+            ref = _reference(target)
+            # Kept, so that a large model is fetched once.
+            kept = user_cache_path("soundsright") / "verify"
+            opened = opened_hub(read_settings(Settings, flags={**hub, "state_folder": kept}, environment={}))
+            click.echo(f"Fetching {ref}")
         submission = Submission(uid=0, hotkey="verify", competition=competition, model=ref, block=0)
-        yield own.fetch(submission, limits=FetchLimits())
+        try:
+            model = opened.fetch(submission, limits=FetchLimits())
+        except EntryRefused as refused:
+            raise UsageError(refused.sentence, "Give the name and the commit as on the hub.") from refused
+        yield model
+
+
+def _reference(target: str) -> ModelRef:
+    from soundsright.core.submission import ModelRef
+
+    repository, _, revision = target.partition("@")
+    namespace, slash, name = repository.partition("/")
+    if not slash or not revision:
+        raise UsageError(
+            f"{target} is neither a folder nor namespace/name@revision", "Give one that exists, or the other."
+        )
+    try:
+        return ModelRef(namespace, name, revision)
+    except EntryRefused as refused:
+        raise UsageError(
+            refused.sentence, "Give namespace/name@revision with the commit's 40 hex digits."
+        ) from refused
 
 
 def _verified(

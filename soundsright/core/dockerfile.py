@@ -11,6 +11,7 @@ from pathlib import Path
 from soundsright.core.errors import ProtocolViolation
 
 MAX_BYTES = 262_144
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::-([^}$]*))?\})")
 _HEREDOC = re.compile(r"(?<!\S)(?:\d*)<<-?\s*(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\1")
 
 
@@ -133,6 +134,74 @@ def command_of(instructions: tuple[Instruction, ...]) -> tuple[str, ...]:
     if not command:
         raise ProtocolViolation('the Dockerfile has no CMD; write one, such as CMD ["python", "app.py"]')
     return command
+
+
+@dataclass(frozen=True)
+class BaseImage:
+    """An image that a build starts from or copies out of, and the line that names it."""
+
+    line: int
+    reference: str
+
+    @property
+    def host(self) -> str | None:
+        """The registry that the reference names, with its port; None where the engine's default is meant.
+
+        >>> BaseImage(1, "registry.example:5000/team/base:1").host
+        'registry.example:5000'
+        >>> BaseImage(1, "team/base:1").host is None
+        True
+        """
+        first, slash, _ = self.reference.partition("/")
+        return first if slash and (set(first) & {".", ":"} or first == "localhost") else None
+
+
+def base_images(instructions: tuple[Instruction, ...]) -> tuple[BaseImage, ...]:
+    """The images that a build pulls: what `FROM` and `COPY --from` name and the Dockerfile does not itself build.
+
+    Raises:
+        ProtocolViolation: one is named by a variable that the Dockerfile gives no value.
+
+    >>> text = "ARG TAG=3\\nFROM python:$TAG AS a\\nFROM a\\nCOPY --from=0 /x /x\\nCOPY --from=tools:1 /y /y"
+    >>> [image.reference for image in base_images(parse_dockerfile(text))]
+    ['python:3', 'tools:1']
+    """
+    variables: dict[str, str] = {}
+    stages = {"scratch"}
+    count = 0
+    found = []
+    for instruction in instructions:
+        words = instruction.value.split()
+        if instruction.name == "ARG" and count == 0:
+            for word in words:
+                name, _, value = word.partition("=")
+                variables[name] = _expanded(value.strip("\"'"), variables, instruction.line)
+        elif instruction.name == "FROM" and words:
+            reference = _expanded(words[0], variables, instruction.line)
+            if reference.lower() not in stages:
+                found.append(BaseImage(instruction.line, reference))
+            stages.add(str(count))
+            count += 1
+            if len(words) == 3 and words[1].upper() == "AS":
+                stages.add(words[2].lower())
+        elif instruction.name == "COPY":
+            for flag in instruction.flags:
+                name, _, reference = flag.partition("=")
+                if name == "--from" and reference.lower() not in stages:
+                    found.append(BaseImage(instruction.line, reference))
+    return tuple(found)
+
+
+def _expanded(text: str, variables: dict[str, str], line: int) -> str:
+    """The text with `$NAME`, `${NAME}` and `${NAME:-otherwise}` replaced."""
+
+    def value(match: re.Match[str]) -> str:
+        return variables.get(match[1] or match[2]) or match[3] or ""
+
+    expanded = _VARIABLE.sub(value, text)
+    if text and (not expanded or "$" in expanded):
+        raise ProtocolViolation(f"Dockerfile line {line}: {text[:100]!r} has no value; name the image itself")
+    return expanded
 
 
 PROTOCOL_LABEL = "soundsright.protocol"

@@ -5,6 +5,7 @@ Signals are float32, shape `(n,)`, full scale ±1; times in seconds, sizes in by
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -36,6 +37,7 @@ _REMEDIES = {
     "no_licence": "Add a LICENSE file, or name the licence at the head of README.md.",
     "dockerfile": "Change the lines named; models/template/Dockerfile asks for nothing that is refused.",
 }
+_MISSING_MODULE = "Name it in requirements.txt; where no image is built, the interpreter of --python must have it."
 _TIMEOUT_REMEDIES = {
     "loading": "Load faster: smaller weights, fewer imports, nothing fetched at the start (there is no network).",
     "enhance": "Enhance faster: use the granted threads, and avoid work that grows with the square of the length.",
@@ -102,13 +104,15 @@ def verify(
     try:
         check.files()
         check.dockerfile()
+        check.prepare()
         check.run()
     except EntryRefused as e:
         return check.failed(e.sentence, _REMEDIES.get(e.code, "See docs/miner.md for the rules of entry."))
     except ModelTimeout as e:
         return check.failed(str(e), _TIMEOUT_REMEDIES.get(e.step, _TIMEOUT_REMEDIES["loading"]))
     except ModelFault as e:
-        return check.failed(str(e), _REMEDIES.get(e.code, _REMEDIES["protocol"]))
+        remedy = _REMEDIES.get(e.code, _REMEDIES["protocol"])
+        return check.failed(str(e), _MISSING_MODULE if "ModuleNotFoundError" in str(e) else remedy)
     return check.verdict()
 
 
@@ -147,14 +151,20 @@ class _Verifying:
         command, protocol = command_of(instructions), protocol_of(instructions)
         self._passed(f"runs {' '.join(command)[:80]}, speaks by {protocol}")
 
+    def prepare(self) -> None:
+        self._current = "prepare"
+        started = time.monotonic()
+        self._sandbox.prepare(self._model)
+        self._passed(
+            f"can be started in the {self._sandbox.name} sandbox, after {time.monotonic() - started:.1f} s"
+        )
+
     def run(self) -> None:
         self._current = "start"
         with self._sandbox.run(self._model, limits=self._limits) as running:
             try:
                 held = "isolated" if self._sandbox.isolated else "not isolated"
-                self._passed(
-                    f"ready after {running.timing.load_s:.1f} s in the {self._sandbox.name} sandbox ({held})"
-                )
+                self._passed(f"ready after {running.timing.load_s:.1f} s, {held}")
                 self._current = "enhance"
                 batch = [DegradedClip(clip.id, clip.degraded) for clip in self._clips]
                 self._answers = running.enhance(batch)
@@ -175,6 +185,9 @@ class _Verifying:
             f"{len(self._answers)} clips, {self._timing.audio_s:.1f} s of audio in {self._timing.enhance_s:.2f} s: "
             f"real-time factor {factor:.3f}, peak memory {self._timing.peak_memory_bytes / 1e6:.0f} MB"
         )
+        if self._timing.peak_gpu_memory_bytes is not None:
+            worked = self._timing.gpu_utilisation or 0.0
+            spent += f", GPU {self._timing.peak_gpu_memory_bytes / 1e6:.0f} MB and {worked:.0%} busy"
         if not failures:
             return spent
         return f"{len(failures)} of {len(self._answers)} clips failed: {failures[0].detail}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +12,9 @@ import pytest
 
 from soundsright.adapters.chain_bittensor import BittensorChain
 from soundsright.adapters.http_auth_keys import Hotkey
-from soundsright.core.errors import ChainUnavailable, UsageError
+from soundsright.adapters.timelock import seal, sealed_text
+from soundsright.core.errors import ChainUnavailable, InfrastructureFault, UsageError
+from soundsright.core.ports import SubnetRules
 from soundsright.testing.fakechain_ledger import Ledger
 from soundsright.testing.fakechain_node import RunningNode, running_node
 from tests.services.services_bench import ALICE, ENTRY, VICTOR, miner_on
@@ -64,6 +65,14 @@ def test_a_metagraph_with_commitments_is_one_runtime_call_and_two_maps(node: Run
     assert sum(call == "state_call" for call in node.node.calls) == 1
 
 
+def test_a_clock_is_held_against_the_heads_time(node: RunningNode, connect: Connect) -> None:
+    chain, now_s = connect(), time.time()
+    # A block's age says nothing of the clock.
+    assert chain.clock_offset_s(now_s + 30) == 0.0
+    assert chain.clock_offset_s(now_s + 90) == pytest.approx(-90, abs=10)
+    assert chain.clock_offset_s(now_s - 60) == pytest.approx(60, abs=10)
+
+
 def test_stake_permit_and_registration_are_read(connect: Connect) -> None:
     by_hotkey = {neuron.hotkey: neuron for neuron in connect().neurons()}
     victor = by_hotkey[VICTOR.address]
@@ -72,7 +81,13 @@ def test_stake_permit_and_registration_are_read(connect: Connect) -> None:
     assert not by_hotkey[ALICE.address].permit
 
 
-@pytest.mark.parametrize("text", ["ab" * 32, "00" * 32, "0x" + "ab" * 30, "plain text", "x" * 128])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("ab" * 32, "00" * 32, "0x" + "ab" * 30, "plain text", "x" * 128, "x" * 129, "x" * 512),
+        *(seal("x" * 300, 1_000), sealed_text(7, b"\xff" * 1_024), sealed_text(7, b"text")),
+    ],
+)
 def test_any_text_that_was_committed_is_read_as_it_was(connect: Connect, text: str) -> None:
     chain = connect(ALICE)
     assert chain.publish(ALICE.address, text).ok
@@ -85,10 +100,9 @@ def test_any_text_that_was_committed_is_read_as_it_was(connect: Connect, text: s
 
 def test_a_commitment_of_another_kind_is_no_entry(node: RunningNode, connect: Connect) -> None:
     key = [1, ALICE.address]
-    sealed = {"TimelockEncrypted": {"encrypted": b"secret", "reveal_round": 5}}
     for fields in (
-        [sealed],
-        [{"BigRaw": b"x" * 300}],
+        [{"BlakeTwo256": b"x" * 32}],
+        [{"BigRaw": b"\xff" * 300}],
         [{"Raw3": b"one"}, {"Raw3": b"two"}],
         [{"Raw2": b"\xff\xfe"}],
     ):
@@ -98,7 +112,7 @@ def test_a_commitment_of_another_kind_is_no_entry(node: RunningNode, connect: Co
         assert connect().commitments() == ()
 
 
-@pytest.mark.parametrize("text", ["", "x" * 129])
+@pytest.mark.parametrize("text", ["", "x" * 513, sealed_text(5, b"x" * 1_025), "sealed:5:?"])
 def test_a_text_that_no_commitment_holds_is_not_sent(connect: Connect, text: str) -> None:
     assert connect(ALICE).publish(ALICE.address, text).code == "too_long"
 
@@ -133,6 +147,67 @@ def test_the_subnets_version_of_weights_is_met(node: RunningNode, connect: Conne
     node.do(lambda: node.node.ledger.put("SubtensorModule", "WeightsVersionKey", [1], 7))
     node.advance()
     assert connect(VICTOR).set_weights(VICTOR.address, {ALICE.address: 1.0}).ok
+
+
+def hyperparameter(node: RunningNode, name: str, value: int | bool) -> None:
+    node.do(lambda: node.node.ledger.put("SubtensorModule", name, [1], value))
+    node.advance()
+
+
+def test_the_subnets_rules_are_read_anew_each_time(node: RunningNode, connect: Connect) -> None:
+    chain = connect()
+    assert chain.rules() == SubnetRules(361, 0, 0, 1.0, False)
+    for name, value in (
+        ("Tempo", 99),
+        ("WeightsSetRateLimit", 50),
+        ("MinAllowedWeights", 8),
+        ("MaxWeightsLimit", 6_553),
+        ("CommitRevealWeightsEnabled", True),
+    ):
+        hyperparameter(node, name, value)
+    assert chain.rules() == SubnetRules(100, 50, 8, 6_553 / 65_535, True)
+
+
+def test_where_more_weights_are_wanted_than_there_are_payees_others_get_the_least_there_is(
+    node: RunningNode, connect: Connect
+) -> None:
+    for number in range(4):
+        node.register(Hotkey.of_seed(f"more-{number}").address)
+    hyperparameter(node, "MinAllowedWeights", 5)
+    assert connect(VICTOR).set_weights(VICTOR.address, {BOB.address: 0.6, VICTOR.address: 0.4, "x": 0.0}).code == (
+        "unknown_hotkey"
+    )
+    result = connect(VICTOR).set_weights(VICTOR.address, {BOB.address: 0.6, VICTOR.address: 0.4})
+    assert result.ok, result
+    kept = node.weights(VICTOR.address)
+    assert kept[1] == 1.0
+    assert kept[2] == pytest.approx(2 / 3, abs=1e-4)
+    # By uid: alice, then the first two of the others; one part in 65535 each.
+    assert {uid: round(weight * 65_535) for uid, weight in kept.items() if uid not in (1, 2)} == {0: 1, 3: 1, 4: 1}
+
+
+def test_no_hotkey_gets_more_than_the_subnet_allows(node: RunningNode, connect: Connect) -> None:
+    hyperparameter(node, "MaxWeightsLimit", 65_535 // 2)
+    result = connect(VICTOR).set_weights(
+        VICTOR.address, {ALICE.address: 0.9, BOB.address: 0.06, VICTOR.address: 0.04}
+    )
+    assert result.ok, result
+    kept = node.weights(VICTOR.address)
+    assert kept[0] / sum(kept.values()) == pytest.approx(0.5, abs=1e-3)
+    assert kept[1] / kept[2] == pytest.approx(1.5, rel=1e-3)
+
+
+def test_an_endpoint_that_changes_too_often_may_be_tried_later_and_delays_no_commitment(
+    node: RunningNode, connect: Connect, tmp_path: Path
+) -> None:
+    hyperparameter(node, "ServingRateLimit", 50)
+    chain = connect(ALICE)
+    assert chain.publish_endpoint(ALICE.address, "10.0.0.1:1").ok
+    result = chain.publish_endpoint(ALICE.address, "10.0.0.1:2")
+    assert (result.ok, result.retryable) == (False, True), result
+    with pytest.raises(InfrastructureFault, match="endpoint"):
+        miner_on(chain, tmp_path, endpoint="10.0.0.1:2").tick()
+    assert [c.digest for c in chain.commitments()] == [ENTRY.digest]
 
 
 def test_all_zero_weights_never_become_uniform(node: RunningNode, connect: Connect) -> None:
@@ -209,15 +284,3 @@ def test_a_miner_commits_and_publishes_its_endpoint(node: RunningNode, connect: 
     assert {n.hotkey: n.endpoint for n in chain.neurons()}[ALICE.address] == "127.0.0.1:6001"
     assert miner.reveal(VICTOR.address)["revision"] == ENTRY.model.revision
     assert node.node.calls.count("author_submitAndWatchExtrinsic") == 2
-
-
-@pytest.mark.skipif("E2E_ENDPOINT" not in os.environ, reason="E2E_ENDPOINT names no real network")
-def test_a_real_network_is_read() -> None:
-    chain = BittensorChain(os.environ["E2E_ENDPOINT"], int(os.environ.get("E2E_NETUID", "105")))
-    try:
-        final = chain.finalized()
-        assert chain.block_hash(final.number) == final.hash
-        assert abs(chain.timestamp_s(final.number) - time.time()) < 600
-        assert chain.snapshot(final.number).neurons
-    finally:
-        chain.close()

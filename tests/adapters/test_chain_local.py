@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.chain_local import LocalChain, seeded_entropy
+from soundsright.adapters.chain_local import MAX_COMMITMENT_CHARS, LocalChain, seeded_entropy
 from soundsright.core.errors import ChainUnavailable
 
 
@@ -89,7 +92,7 @@ def test_an_unregistered_hotkey_and_an_overlong_digest_cannot_commit(tmp_path: P
     chain = LocalChain(tmp_path / "c.db")
     assert chain.publish("ghost", "digest").code == "not_registered"
     chain.register("alice")
-    assert chain.publish("alice", "x" * 129).code == "too_long"
+    assert chain.publish("alice", "x" * (MAX_COMMITMENT_CHARS + 1)).code == "too_long"
     assert chain.commitments() == ()
 
 
@@ -102,3 +105,52 @@ def test_a_file_that_is_no_chain_is_named(tmp_path: Path) -> None:
 def test_a_block_that_does_not_exist_yet_has_no_hash(tmp_path: Path) -> None:
     with pytest.raises(ChainUnavailable, match="no block 99"):
         LocalChain(tmp_path / "c.db").block_hash(99)
+
+
+def test_many_processes_that_open_a_new_chain_at_once_have_one_and_the_same(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from soundsright.adapters.chain_local import LocalChain; sys.stdin.read();"
+        f"print(LocalChain(pathlib.Path({str(tmp_path / 'c.db')!r})).head())"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.close()
+    for process in started:
+        process.stdin = None
+    told = {process.communicate(timeout=60)[0] for process in started}
+    assert told == {f"{LocalChain(tmp_path / 'c.db').head()}\n"}
+
+
+def test_a_chain_that_could_not_be_made_whole_is_not_there_at_all(tmp_path: Path) -> None:
+    def killed(_number: int) -> bytes:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        LocalChain(tmp_path / "c.db", entropy=killed)
+    with sqlite3.connect(tmp_path / "c.db") as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == []
+    assert LocalChain(tmp_path / "c.db").head().number == 0
+
+
+def test_a_chain_is_read_while_another_process_is_about_to_write(tmp_path: Path) -> None:
+    chain = LocalChain(tmp_path / "c.db")
+    chain.register("alice")
+    with sqlite3.connect(tmp_path / "c.db", isolation_level=None) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        assert [n.hotkey for n in chain.neurons()] == ["alice"]
+        assert LocalChain(tmp_path / "c.db").head() == chain.head()
+        writer.execute("ROLLBACK")
+
+
+def test_a_snapshot_tells_of_the_commitments_before_the_last(tmp_path: Path) -> None:
+    chain = LocalChain(tmp_path / "c.db")
+    chain.register("alice")
+    blocks = [chain.publish("alice", f"{i}").block for i in range(4)]
+    (commitment,) = chain.commitments()
+    assert (commitment.earlier_blocks, commitment.block) == (tuple(blocks[:3]), blocks[3])
+    (commitment,) = chain.snapshot(blocks[1]).commitments
+    assert (commitment.earlier_blocks, commitment.block) == ((blocks[0],), blocks[1])

@@ -4,26 +4,77 @@ from __future__ import annotations
 
 import stat
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from soundsright.adapters.gpu import Gpu, GpuPool, GpuUse, chosen_gpus, device_request, find_gpus, gpu_use
-from soundsright.core.errors import EngineUnavailable, UsageError
+from soundsright.adapters.sandbox_process import ProcessSandbox
+from soundsright.core.errors import EngineUnavailable, ModelCrashed, UsageError
+from soundsright.core.ports import DegradedClip, SandboxLimits
+from soundsright.core.submission import FetchedModel
 
 TWO = (Gpu(0, "GPU-a"), Gpu(1, "GPU-b"))
 
 
-def test_the_drivers_tool_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's tool, which tells of one GPU."""
     tool = tmp_path / "nvidia-smi"
     tool.write_text(
         '#!/bin/sh\ncase "$1" in *memory.total*) echo "0, GPU-a, 143771";; *) echo "GPU-a, 1024, 37";; esac\n'
     )
     tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+
+
+@pytest.mark.usefixtures("driver")
+def test_the_drivers_tool_is_asked() -> None:
     (gpu,) = find_gpus()
     assert gpu == Gpu(0, "GPU-a", 143_771 << 20)
     assert gpu_use(gpu) == GpuUse(1_024 << 20, 37.0)
+
+
+@pytest.mark.usefixtures("driver")
+def test_a_plain_process_sees_its_own_gpu_alone_and_its_use_is_measured(
+    make_model: Callable[..., FetchedModel], clips: tuple[DegradedClip, ...]
+) -> None:
+    model = make_model("print('sees', os.environ['CUDA_VISIBLE_DEVICES'], flush=True)\nserve(Model())")
+    pool = GpuPool(TWO[:1])
+    with ProcessSandbox(trusted=True, gpus=pool).run(model, limits=SandboxLimits()) as running:
+        running.enhance(clips)
+        until = time.monotonic() + 10
+        while running.timing.gpu_utilisation is None and time.monotonic() < until:
+            time.sleep(0.05)
+        timing, log = running.timing, running.log()
+    assert (timing.peak_gpu_memory_bytes, timing.gpu_utilisation) == (1_024 << 20, 0.37)
+    assert "sees GPU-a" in log
+    with pool.taken():
+        """Given back."""
+    with ProcessSandbox(trusted=True).run(model, limits=SandboxLimits()) as running:
+        assert "sees \n" in running.log(), "none was asked for, so none is seen"
+        assert running.timing.peak_gpu_memory_bytes is None
+
+
+def test_a_model_that_waits_for_a_gpu_can_be_stopped(make_model: Callable[..., FetchedModel]) -> None:
+    pool = GpuPool(TWO[:1])
+    sandbox = ProcessSandbox(trusted=True, gpus=pool)
+    stopper = threading.Timer(0.2, sandbox.stop)
+    stopper.start()
+    with (
+        pool.taken(),
+        pytest.raises(ModelCrashed, match="stopped by the harness"),
+        sandbox.run(make_model(), limits=SandboxLimits()),
+    ):
+        pass
+    stopper.join()
+
+
+def test_a_plain_process_must_be_vouched_for() -> None:
+    with pytest.raises(UsageError, match=r"holds nothing.*--trust"):
+        ProcessSandbox(trusted=False)
 
 
 def test_without_the_drivers_tool_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +88,8 @@ def test_a_gpu_that_is_not_there_is_named() -> None:
     assert chosen_gpus("GPU-b,0", TWO) == (TWO[1], TWO[0])
     with pytest.raises(UsageError, match=r"'7'.*0 \(GPU-a\)"):
         chosen_gpus("7", TWO)
+    with pytest.raises(EngineUnavailable, match="this machine has none"):
+        chosen_gpus("all", ())
 
 
 def test_two_models_never_share_one_unless_asked() -> None:

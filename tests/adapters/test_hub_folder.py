@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from soundsright.adapters.hub_folder import FolderHub, folder_hash
 from soundsright.core.competition import PUBLISHED
-from soundsright.core.errors import EntryRefused, HubUnavailable, UsageError
+from soundsright.core.errors import EntryRefused, UsageError
 from soundsright.core.ports import FetchLimits
 from soundsright.core.submission import ModelRef, Submission
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
 @pytest.fixture
@@ -111,13 +116,42 @@ def test_a_link_put_into_the_hub_is_refused_and_not_followed(
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_cache_that_was_changed_is_noticed(hub: FolderHub, folder: Path) -> None:
+def test_what_was_fetched_comes_from_the_cache_without_the_hub(hub: FolderHub, folder: Path) -> None:
     ref = hub.publish("alice", "model", folder)
-    path = hub.fetch(submission(ref), limits=FetchLimits()).path / "Dockerfile"
-    path.chmod(0o644)
-    path.write_text("FROM other")
-    with pytest.raises(HubUnavailable, match="not what was fetched"):
-        hub.fetch(submission(ref), limits=FetchLimits())
+    fetched = hub.fetch(submission(ref), limits=FetchLimits())
+    shutil.rmtree(hub._root)
+    assert hub.cached(submission(ref), fetched.content_hash) == fetched
+    for other in ("0" * 64, "../" + fetched.content_hash):
+        assert hub.cached(submission(ref), other) is None
+
+
+def test_a_cache_that_was_cut_off_or_changed_is_fetched_anew(hub: FolderHub, folder: Path) -> None:
+    ref = hub.publish("alice", "model", folder)
+    fetched = hub.fetch(submission(ref), limits=FetchLimits())
+    path = fetched.path / "Dockerfile"
+    whole = path.read_bytes()
+    for damage in (whole[:3], b"FROM other"):
+        path.chmod(0o644)
+        path.write_bytes(damage)
+        assert hub.cached(submission(ref), fetched.content_hash) is None
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(damage)
+        assert hub.fetch(submission(ref), limits=FetchLimits()) == fetched
+        assert path.read_bytes() == whole
+
+
+def test_models_that_are_not_kept_are_forgotten_and_nothing_else(
+    hub: FolderHub, folder: Path, tmp_path: Path
+) -> None:
+    first = hub.fetch(submission(hub.publish("alice", "model", folder)), limits=FetchLimits())
+    (folder / "more").write_text("more")
+    second = hub.fetch(submission(hub.publish("alice", "model", folder)), limits=FetchLimits())
+    (hub._cache / ".fetch-cut-off").mkdir()
+    (hub._cache / "mine").mkdir()
+    (hub._cache / ("f" * 64)).symlink_to(tmp_path)
+    assert hub.forget({second.content_hash}) == 1
+    assert {path.name for path in hub._cache.iterdir()} == {second.content_hash, "mine", "f" * 64}
+    assert hub.cached(submission(first.submission.model), first.content_hash) is None
 
 
 def test_a_folders_hash_is_that_of_its_publication(hub: FolderHub, folder: Path, tmp_path: Path) -> None:
@@ -126,3 +160,80 @@ def test_a_folders_hash_is_that_of_its_publication(hub: FolderHub, folder: Path,
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "x.pyc").write_bytes(b"1")
     assert hub.publish("alice", "model", folder).revision == folder_hash(folder)[:40]
+
+
+def a_dangling_link(folder: Path) -> None:
+    (folder / "weights.onnx").symlink_to("nowhere.onnx")
+
+
+def a_link_that_closes_a_circle(folder: Path) -> None:
+    (folder / "app" / "again").symlink_to(folder)
+
+
+def a_name_in_latin_1(folder: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.txt")).write_text("x")
+
+
+def a_pipe(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+
+
+def an_endless_device(folder: Path) -> None:
+    (folder / "zeros.bin").symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (a_dangling_link, "weights.onnx is a link that leads nowhere"),
+        (a_link_that_closes_a_circle, "again is a link to a folder that it lies in"),
+        (a_name_in_latin_1, "has a name that is not UTF-8"),
+        (a_pipe, "pipe is neither a file nor a folder"),
+        (an_endless_device, "zeros.bin is neither a file nor a folder"),
+    ],
+)
+def test_what_cannot_be_published_is_named_and_nothing_is_written(
+    hub: FolderHub, folder: Path, tmp_path: Path, spoil: Callable[[Path], None], named: str
+) -> None:
+    spoil(folder)
+    for publish in (lambda: hub.publish("alice", "model", folder), lambda: folder_hash(folder)):
+        with pytest.raises(UsageError, match=named):
+            publish()
+    assert not (tmp_path / "hub").exists()
+
+
+def test_a_namespace_cannot_lead_out_of_the_hub(hub: FolderHub, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(EntryRefused):
+        hub.publish("../elsewhere", "model", folder)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("limits", "evidence"),
+    [
+        (FetchLimits(allowed_files=(".py",)), {"file": "app/weights.onnx", "allowed": ".py"}),
+        (FetchLimits(refused_files=(".ONNX",)), {"file": "app/weights.onnx", "refused": ".ONNX"}),
+        (FetchLimits(refused_files=("dockerfile",)), {"file": "Dockerfile", "refused": "dockerfile"}),
+    ],
+)
+def test_a_file_of_a_refused_type_is_named_before_anything_is_read(
+    hub: FolderHub, folder: Path, tmp_path: Path, limits: FetchLimits, evidence: dict[str, str]
+) -> None:
+    ref = hub.publish("alice", "model", folder)
+    with pytest.raises(EntryRefused) as refused:
+        hub.fetch(submission(ref), limits=limits)
+    assert (refused.value.code, refused.value.evidence) == ("file_type", evidence)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_models_that_ship_hold_no_file_that_is_refused_by_default() -> None:
+    for path in MODELS.rglob("*"):
+        FetchLimits().check_file("a/model", path.relative_to(MODELS).as_posix())
+
+
+def test_a_name_put_into_the_hub_that_is_not_utf_8_is_refused(hub: FolderHub, folder: Path, tmp_path: Path) -> None:
+    ref = hub.publish("alice", "model", folder)
+    a_name_in_latin_1(tmp_path / "hub" / "alice" / "model" / ref.revision)
+    with pytest.raises(EntryRefused) as refused:
+        hub.fetch(submission(ref), limits=FetchLimits())
+    assert refused.value.code == "bad_path"

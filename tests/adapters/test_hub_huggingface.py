@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from soundsright.adapters.hub_folder import FolderHub
 from soundsright.adapters.hub_huggingface import HuggingFaceHub
 from soundsright.adapters.hub_huggingface_check import check_on_hub
 from soundsright.core.competition import PUBLISHED
-from soundsright.core.errors import EntryRefused, HubUnavailable, UsageError
+from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault, UsageError
 from soundsright.core.ports import FetchLimits
 from soundsright.core.submission import ModelRef, Submission
 from soundsright.testing.fakehub import HubRepository, HubServer, served_hub
@@ -70,6 +71,29 @@ def test_fetching_again_gives_the_same_folder_and_leaves_nothing_else(hub: HubSe
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_what_was_fetched_comes_back_without_the_hub_and_whole(hub: HubServer, tmp_path: Path) -> None:
+    fetched = fetch(hub, tmp_path)
+    away = HuggingFaceHub("http://127.0.0.1:9", tmp_path)
+    assert away.cached(submission(), fetched.content_hash) == fetched
+    (fetched.path / "Dockerfile").chmod(0o644)
+    (fetched.path / "Dockerfile").write_bytes(b"FROM")
+    assert away.cached(submission(), fetched.content_hash) is None
+    assert fetch(hub, tmp_path) == fetched
+    assert (fetched.path / "Dockerfile").read_bytes() == FILES["Dockerfile"]
+
+
+def test_a_full_disk_is_this_machines_fault_and_not_the_hubs(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x"))
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
+    with pytest.raises(InfrastructureFault, match="No space left") as told:
+        fetch(hub, tmp_path)
+    assert not isinstance(told.value, HubUnavailable)
+
+
 def test_a_long_tree_is_read_page_by_page(hub: HubServer, tmp_path: Path) -> None:
     hub.page = 2
     assert fetch(hub, tmp_path).path.is_dir()
@@ -91,18 +115,37 @@ def test_a_busy_hub_is_asked_again(hub: HubServer, tmp_path: Path, status: int) 
     assert fetch(hub, tmp_path).path.is_dir()
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_hub_that_stays_away_is_never_the_miners_fault(hub: HubServer, tmp_path: Path, status: int) -> None:
-    hub.failing["/tree/"] = [status] * 50
-    with pytest.raises(HubUnavailable):
-        fetch(hub, tmp_path)
-
-
 def test_no_hub_at_all_is_unavailable(tmp_path: Path) -> None:
     with served_hub() as gone:
         pass
     with pytest.raises(HubUnavailable):
         fetch(gone, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["/tree/", "/resolve/", "/cdn/"])
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(401, "not_found"), (403, "forbidden"), (404, "not_found"), (410, "disabled"), (451, "disabled")],
+)
+def test_what_the_hub_says_of_one_repository_is_the_entrys_own(
+    hub: HubServer, tmp_path: Path, place: str, status: int, code: str
+) -> None:
+    hub.failing[place] = [status] * 50
+    with pytest.raises(EntryRefused) as caught:
+        fetch(hub, tmp_path)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("place", ["/tree/", "/resolve/", "/cdn/"])
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_what_the_hub_says_of_itself_is_never_the_entrys_fault(
+    hub: HubServer, tmp_path: Path, place: str, status: int
+) -> None:
+    hub.failing[place] = [status] * 50
+    with pytest.raises(HubUnavailable):
+        fetch(hub, tmp_path)
+    hub.failing.clear()
+    assert fetch(hub, tmp_path).path.is_dir()
 
 
 @pytest.mark.parametrize(
@@ -128,7 +171,11 @@ def test_what_cannot_be_fetched_is_refused_with_its_reason(
 
 @pytest.mark.parametrize(
     ("limits", "code"),
-    [(FetchLimits(max_files=3), "too_many_files"), (FetchLimits(max_bytes=100_000), "too_large")],
+    [
+        (FetchLimits(max_files=3), "too_many_files"),
+        (FetchLimits(max_bytes=100_000), "too_large"),
+        (FetchLimits(refused_files=("Dockerfile",)), "file_type"),
+    ],
 )
 def test_limits_hold_before_anything_is_fetched(
     hub: HubServer, tmp_path: Path, limits: FetchLimits, code: str

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
+import socketserver
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from soundsright.adapters.docker_build import BuildLimits, remove_images
+from soundsright.adapters.docker_build import BuildLimits, image_of, pull_fault, remove_images
 from soundsright.adapters.docker_engine import ENTRY_LABEL, ROUND_LABEL, Engine, engine_faults
 from soundsright.adapters.docker_settings import container_settings
-from soundsright.adapters.gpu import Gpu
+from soundsright.adapters.gpu import Gpu, GpuPool
 from soundsright.adapters.sandbox_docker import DockerSandbox, DockerSettings
+from soundsright.adapters.sandbox_runs import Run
+from soundsright.core.dockerfile import BaseImage
 from soundsright.core.errors import EngineUnavailable, ModelCrashed, ModelTimeout, ProtocolViolation
 from soundsright.core.ports import DegradedClip, SandboxLimits
 from soundsright.core.submission import FetchedModel
@@ -128,21 +135,76 @@ def test_a_refused_dockerfile_is_never_built(engine: Engine, make_model: MakeMod
 
 
 @ON_ENGINE
-def test_a_base_image_that_cannot_be_reached_is_not_the_miners_fault(engine: Engine, make_model: MakeModel) -> None:
-    model = make_model(dockerfile='FROM registry.invalid/team/base:1\nCMD ["x"]\n')
+def test_a_base_image_that_does_not_come_is_the_submissions_fault_where_it_chose_the_registry(
+    engine: Engine, make_model: MakeModel
+) -> None:
+    model = make_model(name="chosen", dockerfile='FROM registry.invalid/team/base:1\nCMD ["x"]\n')
+    with pytest.raises(
+        ModelCrashed, match=r"the registry that it names does not give registry\.invalid/team/base:1"
+    ):
+        docker_sandbox(engine).prepare(model)
     with pytest.raises(EngineUnavailable, match="cannot be pulled"):
-        docker_sandbox(engine).build(model)
+        sandbox_with(engine, registries=("registry.invalid",)).prepare(model)
+    hidden = 'ARG H=registry.invalid/x\nFROM --platform=linux/amd64 $H/y:1\nCMD ["x"]\n'
+    with pytest.raises(ModelCrashed, match=r"registry\.invalid/x/y:1"):
+        docker_sandbox(engine).prepare(make_model(name="hidden", dockerfile=hidden))
+    model = make_model(name="default", dockerfile='FROM nobody/has-this:1\nCMD ["x"]\n')
+    with pytest.raises((EngineUnavailable, ModelCrashed), match=r"cannot be pulled|there is no image") as caught:
+        docker_sandbox(engine).prepare(model)
+    unreached = "no such host" in str(caught.value) or "dial" in str(caught.value)
+    assert (caught.type is EngineUnavailable) == unreached
 
 
 @ON_ENGINE
-def test_an_image_by_digest_must_be_that_image(engine: Engine, make_model: MakeModel) -> None:
+def test_a_stage_copied_from_a_registry_is_judged_alike(engine: Engine, make_model: MakeModel) -> None:
+    words = f'FROM {BASE}\nCOPY --from=registry.invalid/x/y:1 /x /x\nCMD ["x"]\n'
+    with pytest.raises(ModelCrashed, match=r"registry\.invalid/x/y:1"):
+        docker_sandbox(engine).prepare(make_model(dockerfile=words))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:5000", "169.254.169.254", "localhost", "registry:5000", "[::1]:5000"])
+def test_no_submission_sends_the_engine_into_the_operators_network(host: str, make_model: MakeModel) -> None:
+    sandbox = DockerSandbox(Engine("unix:///nonexistent/docker.sock"))
+    model = make_model(dockerfile=f'ARG HOST={host}\nFROM ${{HOST}}/a/b:1\nCMD ["x"]\n')
+    limits = BuildLimits(registries=("registry.example",))
+    with pytest.raises(ProtocolViolation, match=r"line 2: .* is no public registry"):
+        image_of(sandbox._engine, model, limits, {}, Run(), used={})
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ("manifest for a/b:1 not found: manifest unknown: manifest unknown", ModelCrashed),
+        ("pull access denied for a/b, repository does not exist or may require 'docker login'", ModelCrashed),
+        ("toomanyrequests: You have reached your pull rate limit", EngineUnavailable),
+        ("received unexpected HTTP status: 503 Service Unavailable", EngineUnavailable),
+        ('Get "https://registry.example/v2/": dial tcp: i/o timeout', EngineUnavailable),
+        ("write /var/lib/x: no space left on device", EngineUnavailable),
+    ],
+)
+def test_what_a_registry_says_decides_who_is_to_blame(said: str, fault: type[Exception]) -> None:
+    assert type(pull_fault([BaseImage(1, "a/b:1")], said, BuildLimits())) is fault
+
+
+@ON_ENGINE
+def test_the_operators_proxies_reach_no_build(
+    engine: Engine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxies = {"default": {"httpProxy": "http://user:secret-password@proxy.example:1"}}
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    model = make_model(dockerfile=f'FROM {BASE}\nRUN env && false\nCMD ["x"]\n')
+    with pytest.raises(ModelCrashed) as caught:
+        docker_sandbox(Engine(engine.url)).prepare(model)
+    assert "secret-password" not in str(caught.value)
+
+
+@ON_ENGINE
+def test_an_image_named_without_its_digest_is_refused(engine: Engine, make_model: MakeModel) -> None:
     model = make_model()
-    (model.path / "IMAGE").write_text("registry.invalid/team/model@sha256:" + "0" * 64)
-    with pytest.raises(EngineUnavailable, match="cannot be pulled"):
-        docker_sandbox(engine).build(model)
     (model.path / "IMAGE").write_text("team/model:latest")
     with pytest.raises(ProtocolViolation, match="not `repository@sha256"):
-        docker_sandbox(engine).build(model)
+        docker_sandbox(engine).prepare(model)
 
 
 @ON_ENGINE
@@ -225,10 +287,14 @@ def test_everything_that_holds_a_model_is_asked_of_the_engine() -> None:
     json.dumps(settings)
 
 
-@pytest.mark.parametrize(("named", "kept"), [("10001", "10001:10001"), ("7:8", "7:8"), ("7:0", "7:7")])
-def test_an_images_own_user_is_kept_where_it_is_a_number_that_is_not_roots(named: str, kept: str) -> None:
-    settings = container_settings("sha256:1", {"User": named}, LIMITS, labels={}, cpus=(0,), seccomp="{}")
-    assert settings["User"] == kept
+@pytest.mark.parametrize(("named", "group"), [("10001", "10001"), ("7:8", "8"), ("7:0", None), ("app:app", None)])
+def test_no_two_models_are_one_user_to_the_kernel_whatever_their_images_say(named: str, group: str | None) -> None:
+    first, second = (
+        container_settings("sha256:1", {"User": named}, LIMITS, labels={}, cpus=(0,), seccomp="{}")["User"]
+        for _ in range(2)
+    )
+    assert first.partition(":")[0] != second.partition(":")[0]
+    assert first.partition(":")[2] == (group or first.partition(":")[0])
 
 
 def test_no_setting_makes_a_model_root(tmp_path: Path) -> None:
@@ -251,6 +317,121 @@ def test_gpus_and_runtimes_are_asked_for_as_engines_expect_it() -> None:
         "sha256:1", {}, LIMITS, labels={}, cpus=(0,), seccomp="{}", gpus=(Gpu(0, "GPU-a"),), cdi=True
     )["HostConfig"]
     assert by_cdi["DeviceRequests"] == [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=GPU-a"]}]
-    plain = container_settings("sha256:1", {}, LIMITS, labels={}, cpus=(0,), seccomp="{}")["HostConfig"]
+    whole = container_settings("sha256:1", {}, LIMITS, labels={}, cpus=(0,), seccomp="{}")
+    assert "NVIDIA_VISIBLE_DEVICES=void" in whole["Env"], "what a CUDA image asks for itself it must not get"
+    plain = whole["HostConfig"]
     assert "DeviceRequests" not in plain
     assert "Runtime" not in plain
+
+
+class RecordedEngine:
+    """An engine's answers as they were recorded, and what it was asked to make."""
+
+    def __init__(self, folder: Path, info: dict[str, object]) -> None:
+        self.asked: list[dict[str, object]] = []
+        image = {"Id": "sha256:1", "Config": {"Cmd": ["x"], "Labels": {"soundsright.protocol": "files"}}}
+        answers = {
+            "version": {"ApiVersion": "1.41", "Version": "24.0.7", "Components": []},
+            "_ping": "OK",
+            "info": {"SecurityOptions": [], "MemoryLimit": True, "PidsLimit": True, "CgroupVersion": "2", **info},
+            "system/df": {"Images": []},
+            "containers/json": [],
+            "images/json": [image],
+            "images/sha256:1/json": image,
+        }
+        asked = self.asked
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = urlsplit(self.path).path.lstrip("/")
+                self.answer(200, answers[re.sub(r"^v[0-9.]+/", "", path)])
+
+            def do_POST(self) -> None:
+                asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.answer(500, {"message": 'could not select device driver "" with capabilities: [[gpu]]'})
+
+            def do_DELETE(self) -> None:
+                self.answer(404, {"message": "No such container"})
+
+            def answer(self, status: int, value: object) -> None:
+                data = json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def address_string(self) -> str:
+                return "client"
+
+            def log_message(self, *_: object) -> None:
+                """A test reads `asked`."""
+
+        path = folder / "recorded.sock"
+        self._server = ThreadingUnixStreamServer(str(path), Handler)
+        self.engine = Engine(f"unix://{path}")
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread.start()
+
+    def close(self) -> None:
+        self.engine.forget()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class ThreadingUnixStreamServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Iterator[Callable[..., RecordedEngine]]:
+    made: list[RecordedEngine] = []
+
+    def make(**info: object) -> RecordedEngine:
+        made.append(RecordedEngine(tmp_path, info))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.mark.parametrize("cdi", [False, True])
+def test_a_models_gpu_comes_from_the_pool_and_an_engine_without_any_is_the_operators_affair(
+    recorded: Callable[..., RecordedEngine], make_model: MakeModel, cdi: bool
+) -> None:
+    server, pool = recorded(), GpuPool((Gpu(0, "GPU-a"), Gpu(1, "GPU-b")))
+    sandbox = DockerSandbox(server.engine, settings=DockerSettings(cdi=cdi), gpus=pool)
+    with (
+        pool.taken(),
+        pytest.raises(EngineUnavailable, match=r"cannot give out GPUs.*--gpus none"),
+        sandbox.run(make_model(), limits=LIMITS),
+    ):
+        pass
+    (request,) = server.asked
+    expected = (
+        {"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=GPU-b"]}
+        if cdi
+        else {"Driver": "", "Count": 0, "DeviceIDs": ["GPU-b"], "Capabilities": [["gpu"]], "Options": {}}
+    )
+    assert request["HostConfig"]["DeviceRequests"] == [expected]  # type: ignore[index]
+    with pool.taken() as one, pool.taken() as other:
+        assert {one.index, other.index} == {0, 1}, "the model's was given back"
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"SecurityOptions": ["name=seccomp", "name=rootless"], "CgroupVersion": "1"},
+        {"MemoryLimit": False},
+        {"PidsLimit": False},
+    ],
+)
+def test_an_engine_that_cannot_hold_a_model_to_its_limits_is_not_used(
+    recorded: Callable[..., RecordedEngine], make_model: MakeModel, info: dict[str, object]
+) -> None:
+    sandbox = DockerSandbox(recorded(**info).engine)
+    assert sandbox.available() == "The engine cannot limit a model's memory and processes on this machine"
+    with pytest.raises(EngineUnavailable, match="as root"), sandbox.run(make_model(), limits=LIMITS):
+        pass

@@ -50,3 +50,9 @@ def test_the_choice_of_concurrency_is_explained(cpus: int, memory_gb: int, chose
     count, sentence = concurrency(SandboxLimits(), cpus=cpus, memory_bytes=memory_gb * 10**9)
     assert count == chosen
     assert reason in sentence
+
+
+def test_gpus_bound_how_many_run_at_once() -> None:
+    count, sentence = concurrency(SandboxLimits(), cpus=16, memory_bytes=128 * 10**9, gpus=2)
+    assert count == 2
+    assert sentence.endswith("2 GPUs for 1 each; the GPUs decide")

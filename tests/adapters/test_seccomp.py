@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from soundsright.adapters.seccomp import DENIED, bpf_program, engine_profile
+from soundsright.adapters.seccomp import DENIED, UNMEASURED, bpf_program, engine_profile
 from soundsright.adapters.seccomp_table import syscall_numbers
 from soundsright.core.errors import EngineUnavailable
 
@@ -15,9 +15,15 @@ ALLOW, ERRNO, KILL = 0x7FFF_0000, 0x0005_0000, 0x8000_0000
 ARCHITECTURES = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
 
 
-def verdict(machine: str, number: int, argument: int = 0, architecture: int | None = None) -> int:
+def verdict(
+    machine: str,
+    number: int,
+    argument: int = 0,
+    architecture: int | None = None,
+    also_denied: frozenset[str] = frozenset(),
+) -> int:
     """What the program returns for a system call: the five operations that it uses, as the kernel runs them."""
-    program = bpf_program(machine)
+    program = bpf_program(machine, also_denied=also_denied)
     steps = [struct.unpack_from("<HBBI", program, at) for at in range(0, len(program), 8)]
     data = struct.pack("<IIQQ", number, architecture or ARCHITECTURES[machine], 0, argument)
     accumulator, at = 0, 0
@@ -79,3 +85,9 @@ def test_the_engines_profile_says_the_same() -> None:
     assert allowed | DENIED | {"clone", "clone3", "socket", "personality"} >= set(syscall_numbers("x86_64"))
     families = {rule["args"][0]["value"] for rule in profile["syscalls"] if rule["names"] == ["socket"]}
     assert families == {1, 2, 10, 16}
+
+
+def test_memory_of_no_process_is_refused_where_nothing_would_count_it() -> None:
+    number = syscall_numbers("x86_64")["memfd_create"]
+    assert verdict("x86_64", number) == ALLOW
+    assert verdict("x86_64", number, also_denied=UNMEASURED) == ERRNO | errno.EPERM

@@ -93,7 +93,15 @@ class TestOpening:
         assert (len(opened), failures) == (4, [])
 
     @pytest.mark.parametrize(
-        "url", ["mysql://host/name", "sqlite://", "sqlite:///:memory:", "://", "/nowhere/at/all/state.db"]
+        "url",
+        [
+            "mysql://host/name",
+            "postgresql://host/name",  # names no user
+            "sqlite://",
+            "sqlite:///:memory:",
+            "://",
+            "/nowhere/at/all/state.db",
+        ],
     )
     def test_names_an_address_that_cannot_be_used(self, url):
         with pytest.raises(UsageError):

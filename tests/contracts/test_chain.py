@@ -1,7 +1,15 @@
-"""What every chain must do, whoever keeps it."""
+"""What every chain must do, whoever keeps it.
+
+With E2E_ENDPOINT the same tests run on a real network, such as a node of one's own with short blocks: E2E_NETUID is
+the subnet, E2E_WALLETS a folder of wallets `alice`, `bob` and `validator`, whose hotkeys `default` are registered
+there, the last one with a permit. Without the wallets only what reads is run.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +20,45 @@ import pytest
 from soundsright.adapters.chain_bittensor import BittensorChain
 from soundsright.adapters.chain_local import LocalChain
 from soundsright.adapters.http_auth_keys import Hotkey
+from soundsright.adapters.timelock import seal
 from soundsright.core.errors import ChainUnavailable
 from soundsright.core.ports import LiveChain
+from soundsright.core.submission import Commitment
 from soundsright.testing.fakechain_http import client, served_chain
 from soundsright.testing.fakechain_ledger import Ledger
 from soundsright.testing.fakechain_node import running_node
 
-ALICE, BOB, VALIDATOR = (Hotkey.of_seed(name) for name in ("alice", "bob", "validator"))
+NETWORK = os.environ.get("E2E_ENDPOINT", "")
+WALLETS = os.environ.get("E2E_WALLETS", "")
 DIGEST = "ab" * 32
+
+
+def account(name: str) -> Hotkey:
+    return Hotkey.read(Path(WALLETS) / name / "hotkeys" / "default") if WALLETS else Hotkey.of_seed(name)
+
+
+ALICE, BOB, VALIDATOR = (account(name) for name in ("alice", "bob", "validator"))
+
+
+class RealNetwork:
+    """The subnet owner's side, where that is somebody else's: what cannot be done is waited for, or skips."""
+
+    def __init__(self, chain: BittensorChain) -> None:
+        self._chain = chain
+
+    def register(self, address: str, *, stake: float = 0.0, permit: bool = False) -> int:
+        found = next((n for n in self._chain.neurons() if n.hotkey == address), None)
+        if found is None or (permit and not found.permit):
+            pytest.skip(f"E2E_WALLETS: {address} is not registered on {NETWORK}, or lacks a permit")
+        return found.uid
+
+    def advance(self, blocks: int) -> None:
+        target = self._chain.head().number + blocks
+        while self._chain.head().number < target:
+            time.sleep(0.2)
+
+    def weights(self, address: str) -> dict[int, float]:
+        pytest.skip("what commit-reveal seals cannot be read at once")
 
 
 @dataclass
@@ -35,12 +74,14 @@ class Bench:
             return self.own
         if account.address not in self.views:
             if self.url.startswith("ws"):
-                self.views[account.address] = BittensorChain(
-                    self.url, 1, account, read_timeout_s=10, write_timeout_s=20
-                )
+                self.views[account.address] = opened(self.url, account)
             else:
                 self.views[account.address] = client(self.url, account)
         return self.views[account.address]
+
+    @property
+    def real(self) -> bool:
+        return bool(NETWORK) and self.url == NETWORK
 
     def close(self) -> None:
         for chain in self.views.values():
@@ -56,7 +97,13 @@ class Bench:
         return dict(self.own.weights(account.address))
 
 
-@pytest.fixture(params=["local", "http", "bittensor"])
+def opened(url: str, account: Hotkey) -> BittensorChain:
+    if url == NETWORK:
+        return BittensorChain(url, int(os.environ.get("E2E_NETUID", "105")), account)
+    return BittensorChain(url, 1, account, read_timeout_s=10, write_timeout_s=20)
+
+
+@pytest.fixture(params=["local", "http", "bittensor", *(["network"] if NETWORK else [])])
 def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     if request.param == "local":
         yield Bench(LocalChain(tmp_path / "chain.db"))
@@ -67,12 +114,15 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         # The SDK's own caches, which are in the home folder otherwise.
         monkeypatch.setenv("BITTENSOR_RUNTIME_CACHE_DIR", str(tmp_path / "runtime"))
         monkeypatch.setenv("BTCLI_TOKEN_SYMBOLS_CACHE", str(tmp_path / "symbols"))
-        with running_node(Ledger()) as node:
-            bench = Bench(node, url=node.url)
-            try:
-                yield bench
-            finally:
-                bench.close()
+        with contextlib.ExitStack() as stack:
+            if request.param == "network":
+                bench = Bench(None, url=NETWORK)
+                bench.own = RealNetwork(bench.of(ALICE))  # type: ignore[arg-type]
+            else:
+                node = stack.enter_context(running_node(Ledger()))
+                bench = Bench(node, url=node.url)
+            stack.callback(bench.close)
+            yield bench
 
 
 def test_blocks_follow_each_other_and_keep_their_hash_and_time(bench: Bench) -> None:
@@ -97,8 +147,19 @@ def test_a_commitment_is_read_with_the_block_it_was_made_in(bench: Bench) -> Non
     chain = bench.of(ALICE)
     result = chain.publish(ALICE.address, DIGEST)
     assert result.ok
-    (commitment,) = chain.commitments()
-    assert (commitment.hotkey, commitment.digest, commitment.block) == (ALICE.address, DIGEST, result.block)
+    (commitment,) = of_alice(chain.commitments())
+    assert (commitment.digest, commitment.block) == (DIGEST, result.block)
+
+
+@pytest.mark.parametrize("text", [DIGEST, "n" * 300, seal("n" * 300, 1_000)], ids=["digest", "plain", "sealed"])
+def test_every_kind_of_commitment_is_read_as_it_was_written(bench: Bench, text: str) -> None:
+    bench.register(ALICE)
+    assert bench.of(ALICE).publish(ALICE.address, text).ok
+    assert [c.digest for c in of_alice(bench.of(ALICE).commitments())] == [text]
+
+
+def of_alice(commitments: tuple[Commitment, ...]) -> list[Commitment]:
+    return [commitment for commitment in commitments if commitment.hotkey == ALICE.address]
 
 
 def test_a_snapshot_shows_the_chain_as_it_was(bench: Bench) -> None:
@@ -109,19 +170,21 @@ def test_a_snapshot_shows_the_chain_as_it_was(bench: Bench) -> None:
     bench.register(BOB)
     chain.publish(ALICE.address, "cd" * 32)
     then = chain.snapshot(first.block)
-    assert [n.hotkey for n in then.neurons] == [ALICE.address]
-    assert [c.digest for c in then.commitments] == [DIGEST]
+    assert [c.digest for c in of_alice(then.commitments)] == [DIGEST]
     now = chain.snapshot()
-    assert {n.hotkey for n in now.neurons} == {ALICE.address, BOB.address}
-    assert [c.digest for c in now.commitments] == ["cd" * 32]
+    assert {n.hotkey for n in now.neurons} & {ALICE.address, BOB.address} == {ALICE.address, BOB.address}
+    assert [c.digest for c in of_alice(now.commitments)] == ["cd" * 32]
+    if not bench.real:
+        assert [n.hotkey for n in then.neurons] == [ALICE.address]
 
 
 def test_neurons_carry_stake_permit_and_endpoint(bench: Bench) -> None:
     uid = bench.register(VALIDATOR, stake=1_500.0, permit=True)
     chain = bench.of(VALIDATOR)
     assert chain.publish_endpoint(VALIDATOR.address, "10.0.0.7:6001").ok
-    (neuron,) = chain.neurons()
-    assert (neuron.uid, neuron.stake, neuron.permit, neuron.endpoint) == (uid, 1_500.0, True, "10.0.0.7:6001")
+    (neuron,) = (n for n in chain.neurons() if n.hotkey == VALIDATOR.address)
+    assert (neuron.uid, neuron.permit, neuron.endpoint) == (uid, True, "10.0.0.7:6001")
+    assert neuron.stake > 0 if bench.real else neuron.stake == 1_500.0
 
 
 def test_weights_are_set_by_hotkey_and_kept_by_uid(bench: Bench) -> None:
@@ -131,10 +194,14 @@ def test_weights_are_set_by_hotkey_and_kept_by_uid(bench: Bench) -> None:
     assert result.ok, result
     kept = bench.weights(VALIDATOR)
     assert kept[alice] == pytest.approx(3 * kept[bob], rel=1e-3)
+    # Read back by whoever got no answer.
+    set_at = {n.hotkey: n.weights_set_at for n in bench.of(ALICE).snapshot().neurons}
+    assert set_at == {ALICE.address: None, BOB.address: None, VALIDATOR.address: result.block}
 
 
 def test_writes_of_the_unregistered_and_of_those_without_permit_are_told_as_refused(bench: Bench) -> None:
-    assert not bench.of(BOB).publish(BOB.address, DIGEST).ok
+    stranger = Hotkey.of_seed("a stranger")
+    assert not bench.of(stranger).publish(stranger.address, DIGEST).ok
     bench.register(ALICE)
     result = bench.of(ALICE).set_weights(ALICE.address, {ALICE.address: 1.0})
     assert not result.ok
@@ -145,4 +212,16 @@ def test_writes_of_the_unregistered_and_of_those_without_permit_are_told_as_refu
 def test_two_chains_of_one_service_agree(bench: Bench) -> None:
     bench.register(ALICE)
     bench.of(ALICE).publish(ALICE.address, DIGEST)
-    assert bench.of(ALICE).snapshot(1) == bench.of(BOB).snapshot(1)
+    number = bench.of(ALICE).finalized().number
+    assert bench.of(ALICE).snapshot(number) == bench.of(BOB).snapshot(number)
+
+
+def test_a_finalised_block_has_a_hash_a_recent_time_and_neurons(bench: Bench) -> None:
+    chain = bench.of(ALICE)
+    final = chain.finalized()
+    assert chain.block_hash(final.number) == final.hash
+    if bench.real:
+        assert abs(chain.timestamp_s(final.number) - time.time()) < 600
+        assert chain.snapshot(final.number).neurons
+    assert chain.rules().tempo_blocks > 0
+    assert 0 < chain.rules().max_weight <= 1

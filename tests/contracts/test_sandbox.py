@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ import pytest
 from soundsright.core.errors import EngineUnavailable, ModelCrashed, ModelTimeout, ProtocolViolation
 from soundsright.core.ports import DegradedClip, Sandbox, SandboxLimits
 from soundsright.core.submission import FetchedModel
-from tests.conftest import DOCKERFILE
+from tests.conftest import DOCKERFILE, sandbox_named
 
 LIMITS = SandboxLimits(
     memory_bytes=400_000_000,
@@ -30,6 +31,19 @@ LIMITS = SandboxLimits(
 )
 MakeModel = Callable[..., FetchedModel]
 Clips = tuple[DegradedClip, ...]
+
+
+@pytest.fixture(
+    params=[
+        "process",
+        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("podman", marks=pytest.mark.docker),
+    ]
+)
+def sandbox(request: pytest.FixtureRequest) -> Sandbox:
+    """Each sandbox of this machine, and the containers' with either engine."""
+    return sandbox_named(request.param, request)
 
 
 def test_an_honest_model_answers_every_clip_in_order(sandbox: Sandbox, make_model: MakeModel, clips: Clips) -> None:
@@ -58,12 +72,18 @@ def test_the_host_measures_load_enhancement_audio_and_memory(
     import time
     class Slow(Model):
         def upload(self, request):
-            time.sleep(0.3)
             super().upload(request)
+            time.sleep(0.2)
         def enhance(self, request):
             self.held = b"x" * 60_000_000
             time.sleep(0.4)
             super().enhance(request)
+        def archive(self):
+            time.sleep(0.2)
+            return super().archive()
+        def reset(self, request):
+            time.sleep(0.5)
+            super().reset(request)
     serve(Slow())
     """
     with sandbox.run(make_model(textwrap.dedent(app)), limits=LIMITS) as running:
@@ -72,7 +92,7 @@ def test_the_host_measures_load_enhancement_audio_and_memory(
         running.enhance(clips)
         timing = running.timing
     assert timing.audio_s == pytest.approx(sum(c.audio.duration_s for c in clips))
-    assert 0.4 <= timing.enhance_s < 0.65, "only the enhancement itself counts, not the upload"
+    assert timing.enhance_s >= 0.6, "work counts in whatever step it is hidden"
     assert timing.peak_memory_bytes > 60_000_000
 
 
@@ -229,6 +249,7 @@ def test_a_killed_harness_leaves_nothing(
     if sandbox.name == "docker":
         pytest.skip("an engine outlives the harness; its next start removes what has the harness's labels")
     folder, kind = make_model().path, type(sandbox)
+    trust = "" if sandbox.isolated else "trusted=True"
     script = f"""
     import time
     from pathlib import Path
@@ -238,7 +259,7 @@ def test_a_killed_harness_leaves_nothing(
     from soundsright.core.submission import FetchedModel, ModelRef, Submission
     submission = Submission(1, "hotkey", PUBLISHED[0], ModelRef("ns", "model", "0" * 40), 1)
     model = FetchedModel(submission, Path({str(folder)!r}), "0" * 64, ())
-    with {kind.__name__}().run(model, limits=SandboxLimits()):
+    with {kind.__name__}({trust}).run(model, limits=SandboxLimits()):
         print("ready", flush=True)
         time.sleep(600)
     """
@@ -253,6 +274,63 @@ def test_a_killed_harness_leaves_nothing(
     while left_behind() and time.monotonic() < until:
         time.sleep(0.02)
     assert not left_behind()
+
+
+def test_stopping_ends_a_model_while_it_loads(
+    sandbox: Sandbox, make_model: MakeModel, left_behind: Callable[[], list[str]]
+) -> None:
+    model = make_model("print('loading', flush=True); import time; time.sleep(600)")
+    sandbox.prepare(model)
+    stopper = threading.Timer(0.7, sandbox.stop)
+    stopper.start()
+    started = time.monotonic()
+    with pytest.raises(ModelCrashed, match="stopped by the harness"), sandbox.run(model, limits=LIMITS):
+        pass
+    assert time.monotonic() - started < 15, "the deadline of loading was not waited for"
+    stopper.join()
+    assert not left_behind()
+    with sandbox.run(make_model(name="next"), limits=LIMITS):
+        """A sandbox that was stopped can be used again."""
+
+
+def test_stopping_ends_a_model_while_it_enhances(sandbox: Sandbox, make_model: MakeModel, clips: Clips) -> None:
+    app = """
+    import time
+    class Slow(Model):
+        def enhance(self, request):
+            time.sleep(600)
+    serve(Slow())
+    """
+    long = replace(LIMITS, enhance_fixed_s=60.0)
+    with sandbox.run(make_model(textwrap.dedent(app)), limits=long) as running:
+        stopper = threading.Timer(0.3, sandbox.stop)
+        stopper.start()
+        with pytest.raises(ModelCrashed, match="stopped by the harness"):
+            running.enhance(clips)
+        stopper.join()
+
+
+def test_a_model_that_listens_elsewhere_is_told_where(sandbox: Sandbox, make_model: MakeModel) -> None:
+    if not sandbox.isolated:
+        pytest.skip("a plain process shares the host's ports: which of them are the model's cannot be seen")
+    app = "import time; s = socket.create_server(('0.0.0.0', 8000)); time.sleep(600)"
+    with (
+        pytest.raises(ProtocolViolation, match=r"listens on TCP port 8000, and neither on the socket .* 6500"),
+        sandbox.run(make_model(app), limits=replace(LIMITS, load_timeout_s=1.5)),
+    ):
+        pass
+
+
+def test_a_model_can_be_prepared_while_another_runs(sandbox: Sandbox, make_model: MakeModel, clips: Clips) -> None:
+    with sandbox.run(make_model(name="first"), limits=LIMITS) as running:
+        following = make_model("print('the following one')\nserve(Model())", name="following")
+        sandbox.prepare(following)
+        sandbox.prepare(following)
+        assert all(a.failure is None for a in running.enhance(clips))
+    with sandbox.run(following, limits=LIMITS) as running:
+        assert running.timing.build_s == 0.0
+    with pytest.raises(ProtocolViolation, match="no CMD"):
+        sandbox.prepare(make_model(name="none", dockerfile=DOCKERFILE.partition("CMD")[0]))
 
 
 def test_two_models_run_side_by_side(sandbox: Sandbox, make_model: MakeModel, clips: Clips) -> None:

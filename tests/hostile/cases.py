@@ -59,11 +59,13 @@ def _enhanced(name: str, expression: str, gets: str | tuple[str | None, ...]) ->
     )
 
 
-def _by_files(name: str, answer: str, ready: str = "touch") -> Case:
+def _by_files(
+    name: str, answer: str, ready: str = "touch", gets: str | tuple[str | None, ...] = "protocol"
+) -> Case:
     """A model without a web server that puts `answer` into its output folder."""
     lines = ["import time", "from pathlib import Path", "out = Path(os.environ['SOUNDSRIGHT_OUTPUT'])"]
     lines += [f"(out / 'ready').{ready}()", _indented(answer, 0), "time.sleep(600)"]
-    return Case(name, "\n".join(lines), "protocol", by_files=True)
+    return Case(name, "\n".join(lines), gets, by_files=True)
 
 
 def _all(code: str) -> tuple[str, str, str]:
@@ -223,6 +225,61 @@ ESCAPES = (
         "'environment', lambda: [k for k in os.environ if 'pytest' in k.lower() or 'wallet' in k.lower()] or None",
         "'host name', lambda: None if socket.gethostname() == 'model' else socket.gethostname()",
     ),
+    _attempts(
+        "climbs out of its control group",
+        *(
+            f"'{name}', lambda: [open(p + '/{name}', 'w').write('{value}') for p in control_groups()] or None"
+            for name, value in (
+                ("release_agent", "/tmp/x"),
+                ("notify_on_release", "1"),
+                ("cgroup.procs", "0"),
+                ("memory.limit_in_bytes", "-1"),
+                ("memory.max", "max"),
+                ("pids.max", "max"),
+            )
+        ),
+        "'new group', lambda: [os.mkdir(p + '/x') for p in control_groups()] or None",
+    ),
+    _attempts(
+        "stops its parent and its init",
+        *(
+            f"'{what} {number}', lambda: os.kill({pid}, {number}) or stopped({pid})"
+            for what, pid in (("init", "1"), ("parent", "os.getppid()"))
+            for number in (19, 9)
+        ),
+    ),
+    _attempts(
+        "has the machine's disks written out",
+        "'syncfs', lambda: syscall('syncfs', os.open('/', 0))",
+        "'shmget', lambda: syscall('shmget', 1, 4096, 0o1600)",
+        "'msgget', lambda: syscall('msgget', 1, 0o1600)",
+    ),
+    Case(
+        "puts a pipe in the socket's place",
+        "os.mkfifo(os.environ['SOUNDSRIGHT_SOCKET'])\nimport time; time.sleep(600)",
+        "timeout",
+        limits={"load_timeout_s": 1.5},
+    ),
+    Case(
+        "listens and never accepts",
+        "s = socket.socket(socket.AF_UNIX)\ns.bind(os.environ['SOUNDSRIGHT_SOCKET'])\ns.listen(0)\n"
+        "import time; time.sleep(600)",
+        "timeout",
+        limits={"load_timeout_s": 1.5},
+    ),
+    _serving(
+        "passes handles to the harness",
+        """
+        def enhance(self, r):
+            handles = [os.open("/dev/null", os.O_RDONLY) for _ in range(200)]
+            for at in range(0, 200, 50):
+                socket.send_fds(r.connection, [b"HTTP/1.1 100 Continue\\r\\n\\r\\n"], handles[at : at + 50])
+            for handle in handles:
+                os.close(handle)
+            super().enhance(r)
+        """,
+        "answers",
+    ),
     Case(
         "puts a link in the socket's place",
         "os.symlink('<engine_socket>', os.environ['SOUNDSRIGHT_SOCKET'])\nimport time; time.sleep(600)",
@@ -284,6 +341,20 @@ ABUSE = (
         needs_isolation=True,
     ),
     Case("takes all memory", "hog = [bytearray(20_000_000) for _ in range(100)]\nserve(Model())", "crashed"),
+    Case(
+        "hides memory in files without a name",
+        """
+        held = []
+        for _ in range(50):
+            file = os.memfd_create("x")
+            for _ in range(20):
+                os.write(file, bytes(1_000_000))
+            held.append(file)
+        serve(Model())
+        """,
+        "crashed",
+        needs_isolation=True,
+    ),
     Case(
         "takes all processors",
         """
@@ -583,6 +654,18 @@ FILES = (
         """,
     ),
     _by_files("has a folder for a ready file", "", ready="mkdir"),
+    _by_files(
+        "answers with holes as large as a disk",
+        """
+        for batch in ("batch-1", "batch-2"):
+            (out / "x").mkdir()
+            for n in range(3):
+                with open(out / "x" / f"clip-{n}.wav", "wb") as file:
+                    file.truncate(400_000_000)
+            os.rename(out / "x", out / batch)
+        """,
+        gets=_all("length"),
+    ),
 )
 
 CASES = ESCAPES + ABUSE + PROTOCOL + FILES

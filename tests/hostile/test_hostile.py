@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,6 +45,12 @@ def neighbour(sandbox: Sandbox, neighbours: Callable[[Sandbox], RunningModel]) -
     return neighbours(sandbox)
 
 
+def open_handles() -> int:
+    """How many files, pipes and connections the harness has open."""
+    gc.collect()
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
 def test_a_hostile_model(
     case: Case,
@@ -57,6 +64,7 @@ def test_a_hostile_model(
     if case.needs_isolation and not sandbox.isolated:
         pytest.skip(f"the {sandbox.name} sandbox holds nothing of the kind: for one's own models only")
     before = set(left_behind())
+    handles = open_handles()
     (tmp_path / "bait").mkdir()
     with bait(tmp_path / "bait") as found:
         outcome = tried(case, sandbox, make_model, clips, found)
@@ -67,6 +75,8 @@ def test_a_hostile_model(
         assert outcome.got == case.gets, f"{outcome.sentence} {outcome.log[-500:]}"
     assert len(outcome.log.encode()) <= LIMITS.log_bytes
     assert set(left_behind()) <= before
+    # An engine's client keeps a few connections for later.
+    assert open_handles() <= handles + 20, "what a model sends must not stay open in the harness"
     for answer, clip in zip(neighbour.enhance(clips), clips, strict=True):
         assert answer.audio is not None, answer.failure
         np.testing.assert_array_equal(answer.audio.samples, clip.audio.samples)

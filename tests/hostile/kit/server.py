@@ -10,6 +10,7 @@ import socket
 import socketserver
 import zipfile
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 
 class Model:
@@ -164,6 +165,9 @@ def syscall(name, *arguments):
             "swapon": 167,
             "sethostname": 170,
             "iopl": 172,
+            "syncfs": 306,
+            "shmget": 29,
+            "msgget": 68,
         },
         "aarch64": {
             "ptrace": 117,
@@ -187,6 +191,9 @@ def syscall(name, *arguments):
             "swapon": 224,
             "sethostname": 161,
             "iopl": -1,
+            "syncfs": 267,
+            "shmget": 194,
+            "msgget": 186,
         },
     }[platform.machine()]
     libc = ctypes.CDLL(None, use_errno=True)
@@ -194,6 +201,30 @@ def syscall(name, *arguments):
     if result == -1:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
+
+
+def control_groups():
+    """Every control group that can be seen, this process's own first."""
+    own = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    seen = [f"/sys/fs/cgroup/{controllers}{path}".rstrip("/") for _, controllers, path in own]
+    for root, folders, _ in os.walk("/sys/fs/cgroup"):
+        seen.append(root)
+        del folders[8:]
+        if root.count("/") > 6:
+            folders.clear()
+    return [path for path in dict.fromkeys(seen) if Path(path).is_dir()][:64]
+
+
+def stopped(pid):
+    """Whether a process no longer runs: its state, or None while it does."""
+    import time
+
+    time.sleep(0.1)
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "gone"
+    return state if state in "TtZX" else None
 
 
 def wav(samples, rate=16000, channels=1, coding=1, bits=16, claim=None):

@@ -1,0 +1,273 @@
+"""What becomes of models when their engine, its registry or its runtime fails, on an engine of the tests' own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundsright.adapters.docker_build import BuildLimits
+from soundsright.adapters.sandbox_docker import DockerSandbox, DockerSettings
+from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelCrashed, ProtocolViolation
+from soundsright.core.ports import DegradedClip, SandboxLimits
+from soundsright.core.submission import FetchedModel
+from tests.engines import NoEngine, OwnEngine
+
+pytestmark = pytest.mark.docker
+
+LIMITS = SandboxLimits(memory_bytes=200_000_000, load_timeout_s=20.0, enhance_fixed_s=30.0)
+COPIES = """touch /output/ready
+n=1
+while true; do
+  if [ -d /input/batch-$n ]; then
+    DELAY
+    cp -r /input/batch-$n /output/batch-$n.tmp && mv /output/batch-$n.tmp /output/batch-$n
+    n=$((n+1))
+  fi
+  sleep 0.02
+done
+"""
+DOCKERFILE = f"""FROM {OwnEngine.BUSYBOX}
+LABEL soundsright.protocol="files"
+COPY run.sh /run.sh
+CMD ["/bin/sh", "/run.sh"]
+"""
+Model = Callable[..., FetchedModel]
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[OwnEngine]:
+    folder = Path(tempfile.mkdtemp(prefix="engine-"))
+    try:
+        own = OwnEngine(folder)
+        own.start()
+    except NoEngine as e:
+        shutil.rmtree(folder, ignore_errors=True)
+        pytest.skip(f"no engine of the test's own: {e}")
+    try:
+        yield own
+    finally:
+        own.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def shell_model(make_model: Model) -> Model:
+    """A model of a few lines of shell that speaks by files."""
+
+    def made(delay: str = ":", *, dockerfile: str = DOCKERFILE, name: str = "model") -> FetchedModel:
+        model = make_model(dockerfile=dockerfile, name=name)
+        (model.path / "run.sh").write_text(f"# {secrets.token_hex(8)}\n" + COPIES.replace("DELAY", delay))
+        return replace(model, content_hash=secrets.token_hex(32))
+
+    return made
+
+
+def sandbox_of(own: OwnEngine, **settings: object) -> DockerSandbox:
+    build = BuildLimits(network="none", **settings.pop("build", {}))  # type: ignore[arg-type]
+    return DockerSandbox(own.engine, settings=DockerSettings(build=build, **settings))  # type: ignore[arg-type]
+
+
+def containers(own: OwnEngine) -> list[str]:
+    return [c.name for c in own.engine.client.containers.list(all=True)]
+
+
+def test_an_engine_killed_under_a_model_is_the_operators_affair_and_leaves_nothing(
+    own: OwnEngine, shell_model: Model, clips: tuple[DegradedClip, ...]
+) -> None:
+    sandbox = sandbox_of(own)
+    model = shell_model()
+
+    def run() -> None:
+        with sandbox.run(model, limits=LIMITS) as running:
+            assert all(a.failure is None for a in running.enhance(clips))
+            own.signal(signal.SIGKILL)
+
+    with pytest.raises(EngineUnavailable, match=r"No container engine answers .* DOCKER_HOST") as caught:
+        run()
+    assert "\n" not in str(caught.value)
+    own.start()
+    assert len(containers(own)) == 1, "an engine that was killed could remove nothing"
+    with sandbox.run(model, limits=LIMITS) as running:
+        assert all(a.failure is None for a in running.enhance(clips))
+    assert containers(own) == []
+
+
+def test_an_engine_stopped_under_a_working_model_is_not_the_models_fault(
+    own: OwnEngine, shell_model: Model, clips: tuple[DegradedClip, ...]
+) -> None:
+    stopper = threading.Timer(0.3, own.signal, (signal.SIGTERM,))
+
+    def run() -> None:
+        with sandbox_of(own).run(shell_model("sleep 600"), limits=LIMITS) as running:
+            stopper.start()
+            running.enhance(clips)
+
+    with pytest.raises(InfrastructureFault, match="No container engine answers"):
+        run()
+    stopper.join()
+    own.start()
+
+
+def test_an_engine_killed_during_a_build_is_not_the_models_fault(own: OwnEngine, shell_model: Model) -> None:
+    model = shell_model(dockerfile=f'FROM {OwnEngine.BUSYBOX}\nRUN trap exit TERM; sleep 600 & wait\nCMD ["x"]\n')
+    killer = threading.Timer(1.0, own.signal, (signal.SIGKILL,))
+    killer.start()
+    with pytest.raises(InfrastructureFault, match="No container engine answers"):
+        sandbox_of(own).prepare(model)
+    killer.join()
+    own.start()
+    own.engine.client.containers.prune()
+
+
+def test_a_build_is_stopped_at_once_and_leaves_nothing(own: OwnEngine, shell_model: Model) -> None:
+    before = {i.id for i in own.engine.client.images.list(all=True)}
+    sandbox = sandbox_of(own)
+    model = shell_model(dockerfile=f'FROM {OwnEngine.BUSYBOX}\nCOPY . /a\nRUN sleep 600\nCMD ["x"]\n')
+    threading.Timer(1.0, sandbox.stop).start()
+    started = time.monotonic()
+    with pytest.raises(ModelCrashed, match="stopped by the harness"), sandbox.run(model, limits=LIMITS):
+        pass
+    assert time.monotonic() - started < 15, "the build had 600 s to go"
+    assert containers(own) == []
+    assert {i.id for i in own.engine.client.images.list(all=True)} == before
+
+
+def test_ctrl_c_ends_a_build_at_once(own: OwnEngine, shell_model: Model) -> None:
+    model = shell_model(dockerfile=f'FROM {OwnEngine.BUSYBOX}\nRUN sleep 600\nCMD ["x"]\n')
+    (model.path / "LICENSE").write_text("MIT")
+    words = [sys.executable, "-m", "soundsright", "verify", str(model.path), "--sandbox", "docker", "--clips", "1"]
+    environment = {**os.environ, "DOCKER_HOST": own.engine.url or ""}
+    command = subprocess.Popen([*words, "--build-network", "none"], env=environment, stdout=-1, stderr=-1)
+    with command:
+        until = time.monotonic() + 60
+        while not containers(own) and command.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        command.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        out, error = command.communicate(timeout=60)
+    assert (command.returncode, error.decode().splitlines()[-1:]) == (130, ["Stopped."]), out
+    assert time.monotonic() - started < 15, "the build had 600 s to go"
+    assert containers(own) == []
+
+
+def test_a_build_that_fails_leaves_no_layer(own: OwnEngine, shell_model: Model) -> None:
+    before = {i.id for i in own.engine.client.images.list(all=True)}
+    words = f'FROM {OwnEngine.BUSYBOX}\nCOPY . /a\nRUN echo no space left on device && false\nCMD ["x"]\n'
+    with pytest.raises(ModelCrashed, match="the build failed"):
+        sandbox_of(own).prepare(shell_model(dockerfile=words))
+    assert {i.id for i in own.engine.client.images.list(all=True)} == before
+    assert containers(own) == []
+
+
+def test_images_beyond_the_room_for_them_are_removed_oldest_first(own: OwnEngine, shell_model: Model) -> None:
+    sandbox = sandbox_of(own, build={"kept_bytes": 5_000_000})
+    fill = f'FROM {OwnEngine.BUSYBOX}\nCOPY run.sh /run.sh\nRUN cat /bin/busybox /bin/busybox >/fill\nCMD ["x"]\n'
+    first, second, third = (sandbox.build(shell_model(dockerfile=fill, name=n)).id for n in "abc")
+    left = {i.id for i in own.engine.client.images.list(filters={"label": "soundsright=model"})}
+    assert first not in left
+    assert third in left
+    assert second in left or len(left) == 1
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """A registry on loopback; gives `host:port`."""
+    program = shutil.which("docker-registry")
+    if program is None:
+        pytest.skip("docker-registry is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    config = tmp_path / "registry.yml"
+    config.write_text(
+        f"version: 0.1\nlog: {{level: error}}\n"
+        f"storage: {{filesystem: {{rootdirectory: {tmp_path / 'registry'}}}}}\n"
+        f"http: {{addr: '{address}'}}\n"
+    )
+    server = subprocess.Popen([program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            try:
+                socket.create_connection(address.split(":"), 1).close()  # type: ignore[arg-type]
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def test_an_image_by_digest_is_pulled_checked_and_run(
+    own: OwnEngine, registry: str, shell_model: Model, clips: tuple[DegradedClip, ...], tmp_path: Path
+) -> None:
+    client = own.engine.client
+    published = sandbox_of(own).build(shell_model())
+    repository = f"{registry}/team/model"
+    client.images.get(published.id).tag(repository, "1")
+    assert '"error"' not in client.images.push(repository, "1")
+    digest = client.images.get(published.id).attrs["RepoDigests"][0].partition("@")[2]
+    client.images.remove(published.id, force=True)
+
+    model = shell_model(name="by-digest")
+    (model.path / "IMAGE").write_text(f"{repository}@{digest}\n")
+    with pytest.raises(ProtocolViolation, match=r"IMAGE: 127\.0\.0\.1:\d+ is no public registry"):
+        sandbox_of(own).prepare(model)
+    sandbox = sandbox_of(own, build={"registries": (registry,)})
+    with sandbox.run(model, limits=LIMITS) as running:
+        answers = running.enhance(clips)
+        assert running.timing.build_s > 0
+    np.testing.assert_array_equal(answers[0].audio.samples, clips[0].audio.samples)  # type: ignore[union-attr]
+
+    (model.path / "IMAGE").write_text(f"{repository}@sha256:{'0' * 64}\n")
+    with pytest.raises(ModelCrashed, match=r"there is no image .*manifest unknown"):
+        sandbox.prepare(model)
+
+    # A registry that has other bytes under a digest than the digest says.
+    store, false = tmp_path / "registry/docker/registry/v2", "f" * 64
+    kept = store / "blobs/sha256" / digest[7:9] / digest[7:] / "data"
+    lies = store / "blobs/sha256/ff" / false / "data"
+    link = store / "repositories/team/model/_manifests/revisions/sha256" / false / "link"
+    for path, data in ((lies, kept.read_bytes()), (link, f"sha256:{false}".encode())):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+    (model.path / "IMAGE").write_text(f"{repository}@sha256:{false}\n")
+    with pytest.raises(EngineUnavailable, match=r"is not that image: .*verification failed"):
+        sandbox.prepare(model)
+
+
+def test_a_model_that_speaks_by_files_runs_under_gvisor(
+    own: OwnEngine, shell_model: Model, clips: tuple[DegradedClip, ...]
+) -> None:
+    if shutil.which("runsc") is None:
+        pytest.skip("runsc (gVisor) is not installed")
+    sandbox = sandbox_of(own, runtime="runsc")
+    with sandbox.run(shell_model(), limits=replace(LIMITS, load_timeout_s=60.0)) as running:
+        assert all(a.failure is None for a in running.enhance(clips))
+        assert all(a.failure is None for a in running.enhance(clips[:1]))
+    assert containers(own) == []
+    by_http = shell_model(dockerfile=DOCKERFILE.replace("files", "http"), name="http")
+    with pytest.raises(ProtocolViolation, match="gVisor"), sandbox.run(by_http, limits=LIMITS):
+        pass
+
+
+def test_a_runtime_that_the_engine_lacks_is_named(own: OwnEngine, shell_model: Model) -> None:
+    with (
+        pytest.raises(EngineUnavailable, match="no such runtime"),
+        sandbox_of(own, runtime="nonesuch").run(shell_model(), limits=LIMITS),
+    ):
+        pass
