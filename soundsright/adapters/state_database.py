@@ -61,6 +61,8 @@ def open_engine(url: str | Path) -> Engine:
     address = state_url(url)
     try:
         if address.get_backend_name() != "sqlite":
+            if not address.username:
+                raise UsageError(f"{_title(address)} names no user", "Write it as scheme://USER@HOST/NAME.")
             return create_engine(address, pool_pre_ping=True)
         engine = create_engine(address, connect_args={"timeout": BUSY_TIMEOUT_S})
     except (ImportError, NoSuchModuleError) as error:

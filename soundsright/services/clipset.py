@@ -7,8 +7,10 @@ the same files; the digest says whether they did.
 from __future__ import annotations
 
 import json
+import math
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +80,8 @@ def read_wav(path: Path) -> Audio:
         samples, rate = soundfile.read(str(path), dtype="float32")
     except (OSError, soundfile.LibsndfileError) as error:
         raise InfrastructureFault(
-            f"{path} cannot be read back ({error})", "Leave a running round's files alone."
+            f"{path} cannot be read back ({error})",
+            "Put the file back, or begin anew in an empty folder; leave a running round's files alone.",
         ) from error
     return Audio(samples, int(rate))
 
@@ -97,7 +100,7 @@ def write_wav(path: Path, audio: Audio) -> None:
         partial.replace(path)
     except (OSError, soundfile.LibsndfileError) as error:
         partial.unlink(missing_ok=True)
-        raise InfrastructureFault(f"{path} cannot be written ({error})", "Free some disk space.") from error
+        raise InfrastructureFault(f"{path} cannot be written ({error})", _DISK_REMEDY) from error
 
 
 def draw_to_disk(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
@@ -121,11 +124,16 @@ def draw_to_disk(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
     return DrawnClips(digests, recipes, durations_s, time.perf_counter() - started)
 
 
+MAX_CLIPS_OF_A_JOB = 50
+"""Whoever stops a round waits for the jobs in hand, some seconds each."""
+
+
 def start_set(request: SetRequest, pool: Pool, *, jobs: int) -> list[Future[DrawnClips]]:
-    """Begin to make the set on the pool, in `jobs` parts."""
+    """Begin to make the set on the pool, in `jobs` parts, or more where one would be too long to wait for."""
     for name in ("clean", "degraded"):
-        (request.folder / name).mkdir(parents=True, exist_ok=True)
-    parts = [range(start, request.count, jobs) for start in range(min(jobs, request.count))]
+        make_folder(request.folder / name)
+    count = min(max(jobs, math.ceil(request.count / MAX_CLIPS_OF_A_JOB)), request.count)
+    parts = [range(start, request.count, count) for start in range(count)]
     return [pool.submit(draw_to_disk, request, tuple(part)) for part in parts]
 
 
@@ -145,8 +153,20 @@ def finish_set(request: SetRequest, futures: Sequence[Future[DrawnClips]]) -> Cl
     return ClipSet(request.competition, request.seed, request.folder, digests, recipes, durations_s)
 
 
+def make_folder(path: Path) -> None:
+    """The folder, with those above it.
+
+    Raises:
+        InfrastructureFault: the disk is full or not writable.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InfrastructureFault(f"{path} cannot be made ({error})", _DISK_REMEDY) from error
+
+
 def write_text(path: Path, text: str) -> None:
-    """A file that is complete or not there.
+    """A file that is complete or not there, whatever happens to the machine.
 
     Raises:
         InfrastructureFault: the disk is full or not writable.
@@ -154,7 +174,34 @@ def write_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.part")
     try:
         partial.write_text(text, encoding="utf-8")
+        _flush(partial)
         partial.replace(path)
+        _flush(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise InfrastructureFault(f"{path} cannot be written ({error})", "Free some disk space.") from error
+        raise InfrastructureFault(f"{path} cannot be written ({error})", _DISK_REMEDY) from error
+
+
+def flush_files(folder: Path, paths: Iterable[Path]) -> None:
+    """See that files of a folder, and their names in it, are on the disk: before a row says that they are there.
+
+    Raises:
+        InfrastructureFault: the disk is full, or a file is gone.
+    """
+    try:
+        for path in paths:
+            _flush(path)
+        _flush(folder)
+    except OSError as error:
+        raise InfrastructureFault(f"{folder} cannot be written ({error})", _DISK_REMEDY) from error
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_DISK_REMEDY = "See that the disk has space and can be written."

@@ -1,9 +1,10 @@
 """One entry on one set: batches go to the sandbox, answers to the scorers, and every clip gets a result.
 
 Times in seconds. Who is to blame is decided here: a `ModelFault` becomes the failure of each clip of its batch, an
-`InfrastructureFault` is retried and then raised. A model that fails a batch is started once more; a second failed
-batch ends its part, and the clips that are left share that failure. Each batch is recorded when it is done, so an
-interrupted evaluation goes on with the first batch that is not.
+`InfrastructureFault` is retried and then raised, as `EntryStuck` where it came from the sandbox. A model that fails
+a batch is started once more; a second failed batch ends its part, and the clips that are left share that failure.
+Each batch is recorded when it is done and its answers are on the disk, so that an interrupted evaluation goes on
+with the first batch that is not.
 """
 
 from __future__ import annotations
@@ -11,22 +12,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from soundsright.core.audio import Audio, on_pcm16_grid
-from soundsright.core.errors import InfrastructureFault, ModelFault, SoundsRightError, WorkerDied
+from soundsright.core.errors import InfrastructureFault, ModelFault, SoundsRightError
 from soundsright.core.ports import Answer, Clock, Pool, RunningModel, Sandbox, SandboxLimits, StateStore
 from soundsright.core.results import ClipResult, Evaluation, Failure, Timing
 from soundsright.core.submission import FetchedModel
 from soundsright.metrics.evidence import ClipEvidence
-from soundsright.services.clipset import ClipSet, read_wav, write_text, write_wav
+from soundsright.metrics.suite import scoring_deadline_s
+from soundsright.services.clipset import ClipSet, flush_files, make_folder, read_wav, write_text, write_wav
+from soundsright.services.jobs import result_on
 
 MAX_FAILED_BATCHES = 2
 MAX_INFRASTRUCTURE_TRIES = 3
 MODEL_LOG = "model.log"
-_FIRST_PAUSE_S = 1.0
+FIRST_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,22 @@ class Cancelled(SoundsRightError):
     """The round was stopped; what was recorded stays."""
 
 
+class EntryStuck(InfrastructureFault):
+    """The harness's surroundings fail for one entry. Whether they do for all, only another entry can tell."""
+
+    @classmethod
+    def of(cls, fault: InfrastructureFault) -> EntryStuck:
+        return cls(fault.problem, fault.remedy)
+
+
+@contextmanager
+def _sandbox_faults() -> Iterator[None]:
+    try:
+        yield
+    except InfrastructureFault as fault:
+        raise EntryStuck.of(fault) from fault
+
+
 @dataclass(frozen=True)
 class Evaluator:
     """What every evaluation of a round shares.
@@ -85,10 +104,11 @@ class Evaluator:
         """All clips of the set under one model; enhanced audio is kept in `folder` as 16-bit WAV.
 
         Raises:
-            InfrastructureFault: after several tries.
+            EntryStuck: the sandbox failed, in each of several tries.
+            InfrastructureFault: anything else around the harness did.
             Cancelled: the round was stopped.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         tries = 0
         while True:
             try:
@@ -99,7 +119,7 @@ class Evaluator:
                 if tries >= MAX_INFRASTRUCTURE_TRIES or self.cancelled():
                     raise
                 report(Progress(0, 0, note=f"{fault}; trying again"))
-                self.clock.sleep(_FIRST_PAUSE_S * 2 ** (tries - 1))
+                self.clock.sleep(FIRST_PAUSE_S * 2 ** (tries - 1))
         return self._recorded(model, clips)
 
     def _run_batches(
@@ -143,10 +163,13 @@ class Evaluator:
                     try:
                         if running is None:
                             before = Timing()
-                            running = stack.enter_context(self.sandbox.run(model, limits=self.limits))
+                            with _sandbox_faults():
+                                running = stack.enter_context(self.sandbox.run(model, limits=self.limits))
                             if self.cancelled():
                                 raise Cancelled("stopped")
-                        answers = running.enhance([clips.degraded(clip_id) for clip_id in batch])
+                        degraded = [clips.degraded(clip_id) for clip_id in batch]
+                        with _sandbox_faults():
+                            answers = running.enhance(degraded)
                     except ModelFault as error:
                         if self.cancelled():
                             # A model that we ended ourselves is not to blame.
@@ -160,7 +183,8 @@ class Evaluator:
                 before = running.timing if running is not None else before
                 if fault is not None:
                     running = None
-                    stack.close()
+                    with _sandbox_faults():
+                        stack.close()
                 if not answers:
                     assert last_fault is not None
                     failure = Failure(last_fault["code"], last_fault["detail"])
@@ -168,9 +192,9 @@ class Evaluator:
                 scoring.append(self._start_scoring(answers, clips, folder, batch, timing, fault))
                 # Scores of the last batch are reaped while the next one is enhanced.
                 while len(scoring) > 1:
-                    done += self._finish_scoring(entry, scoring.pop(0), report, done, len(clips.digests))
+                    done += self._finish_scoring(entry, scoring.pop(0), folder, report, done, len(clips.digests))
             while scoring:
-                done += self._finish_scoring(entry, scoring.pop(0), report, done, len(clips.digests))
+                done += self._finish_scoring(entry, scoring.pop(0), folder, report, done, len(clips.digests))
 
     def _start_scoring(
         self,
@@ -196,11 +220,18 @@ class Evaluator:
                 clips.folder / "degraded" / path.name,
                 path,
                 self.metrics,
+                deadline_s=scoring_deadline_s(clips.durations_s[answer.clip_id]),
             )
         return _Scoring(batch, jobs, timing, fault)
 
     def _finish_scoring(
-        self, entry: str, scoring: _Scoring, report: Callable[[Progress], None], done: int, total: int
+        self,
+        entry: str,
+        scoring: _Scoring,
+        folder: Path,
+        report: Callable[[Progress], None],
+        done: int,
+        total: int,
     ) -> int:
         results = []
         busy_s = 0.0
@@ -209,13 +240,14 @@ class Evaluator:
                 results.append(ClipResult(clip_id, failure=job))
             else:
                 try:
-                    scored = job.result()
-                except WorkerDied as error:
-                    # It had a process to itself, so this answer did it: the clip fails, and nobody else's.
-                    results.append(ClipResult(clip_id, failure=Failure("unscorable", str(error))))
+                    scored = result_on(job)
+                except ModelFault as fault_of_answer:
+                    results.append(ClipResult(clip_id, failure=Failure(fault_of_answer.code, str(fault_of_answer))))
                     continue
                 busy_s += scored.busy_s
                 results.append(ClipResult(clip_id, scores=scored.scores))
+        # Before a row says that they are there.
+        flush_files(folder, (folder / f"{result.clip_id}.wav" for result in results if result.scores is not None))
         self.state.add_clip_results(self.round_id, entry, results)
         timing = scoring.timing
         facts: dict[str, object] = {
@@ -285,6 +317,7 @@ def start_evidence(
             clips.folder / "clean" / f"{clip_id}.wav",
             clips.folder / "degraded" / f"{clip_id}.wav",
             folder / f"{clip_id}.wav",
+            deadline_s=scoring_deadline_s(clips.durations_s[clip_id]),
         )
         for clip_id in answered
     ]
@@ -299,6 +332,7 @@ def unprocessed_results(clips: ClipSet, metrics: tuple[str, ...], pool: Pool) ->
             clips.folder / "degraded" / f"{clip_id}.wav",
             clips.folder / "degraded" / f"{clip_id}.wav",
             metrics,
+            deadline_s=scoring_deadline_s(clips.durations_s[clip_id]),
         )
         for clip_id in clips.clip_ids
     ]

@@ -1,68 +1,93 @@
 """Copies that no hash shows: the same weights in another file, and models that answer as one.
 
-Sizes are in bytes. Both functions give pairs for `ranking.duplicates.without_duplicates(likenesses=...)`.
+The pairs are for `ranking.duplicates.without_duplicates(likenesses=...)`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundsright.core.audio import Samples
 from soundsright.core.content import files_below
-from soundsright.core.submission import FetchedModel, Submission
+from soundsright.core.errors import ModelFault
+from soundsright.core.ports import Pool
+from soundsright.core.results import Evaluation
+from soundsright.core.submission import FetchedModel
 from soundsright.ranking.duplicates import Likeness
 from soundsright.services.clipset import ClipSet, read_wav
+from soundsright.services.jobs import result_on
 
 if TYPE_CHECKING:
-    from soundsright.ranking.tensors import TensorSummary
+    from soundsright.ranking.tensors import TensorFingerprint, TensorSummary
 
-MIN_FILE_BYTES = 512
-MAX_FILE_BYTES = 2_000_000_000
 PROBE_CLIPS = 12
 
 _log = logging.getLogger(__name__)
 
 
-def model_tensors(folder: Path) -> tuple[TensorSummary, ...]:
-    """The summaries of all tensors in a model's files, in the order of the paths. Links are not followed."""
-    from soundsright.ranking.containers import tensors_of
-    from soundsright.ranking.tensors import tensor_summaries
+@dataclass(frozen=True)
+class TensorsCompared:
+    """The pairs of entries that hold the same tensors; and, by entry id, which files could not be compared."""
 
-    found: list[TensorSummary] = []
-    for path in files_below(folder):
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            _log.warning("too large to compare its tensors", extra={"action": "file_skipped", "path": str(path)})
-        elif size >= MIN_FILE_BYTES:
-            found.extend(tensor_summaries(tensors_of(path.read_bytes())))
-    return tuple(found)
+    pairs: tuple[Likeness, ...]
+    unread: Mapping[str, tuple[str, ...]]
 
 
-def same_tensor_pairs(models: Sequence[FetchedModel]) -> list[Likeness]:
-    """The pairs of entries that hold the same tensors."""
-    from soundsright.ranking.tensors import same_tensors
-
-    return same_tensors({model.submission.entry_id: model_tensors(model.path) for model in models})
-
-
-def near_copy_pairs(clips: ClipSet, enhanced: Path, entries: Sequence[Submission]) -> list[Likeness]:
-    """The pairs of entries whose answers agree as only copies do, over the first clips of the set.
-
-    `enhanced` holds a folder per entry, named by its id, with a WAV per clip; a clip that failed has none.
+def same_tensor_pairs(models: Sequence[FetchedModel], pool: Pool) -> TensorsCompared:
+    """Compare what the entries' files hold, each entry's read by a job of its own. Links are not followed.
 
     Raises:
-        InfrastructureFault: a file cannot be read back.
+        InfrastructureFault: a worker failed that is not the entry's doing.
+    """
+    from soundsright.ranking.tensors import fingerprint_deadline_s, same_tensors, tensor_fingerprint
+
+    jobs: dict[str, tuple[Path, Future[TensorFingerprint]]] = {}
+    for model in models:
+        paths = files_below(model.path)
+        deadline_s = fingerprint_deadline_s(sum(path.stat().st_size for path in paths))
+        job = pool.submit(tensor_fingerprint, paths, deadline_s=deadline_s)
+        jobs[model.submission.entry_id] = (model.path, job)
+    found: dict[str, tuple[TensorSummary, ...]] = {}
+    unread: dict[str, tuple[str, ...]] = {}
+    for entry_id, (folder, job) in jobs.items():
+        try:
+            fingerprint = result_on(job)
+        except ModelFault as fault:
+            unread[entry_id] = (f"all files: {fault}",)
+            continue
+        found[entry_id] = fingerprint.summaries
+        if fingerprint.unread:
+            # Without the cache's place, which is this machine's own.
+            unread[entry_id] = tuple(reason.removeprefix(f"{folder}/") for reason in fingerprint.unread)
+    for entry_id, reasons in unread.items():
+        _log.info(
+            "not compared", extra={"action": "tensors_unread", "entry": entry_id, "reasons": "; ".join(reasons)}
+        )
+    return TensorsCompared(tuple(same_tensors(found)), unread)
+
+
+def near_copy_pairs(clips: ClipSet, enhanced: Path, evaluations: Sequence[Evaluation]) -> list[Likeness]:
+    """The pairs of entries whose answers agree as only copies do, over the first clips of the set.
+
+    Only answers that were scored count: `enhanced` holds a folder per entry, named by its id, with their WAVs, and
+    whatever else a stopped process left there.
+
+    Raises:
+        InfrastructureFault: an answer cannot be read back.
     """
     from soundsright.ranking.near_copies import near_copies
 
     probes = clips.clip_ids[:PROBE_CLIPS]
     clean = [clips.clean(clip_id).samples for clip_id in probes]
 
-    def outputs(entry: Submission) -> list[Samples | None]:
-        paths = [enhanced / entry.entry_id / f"{clip_id}.wav" for clip_id in probes]
-        return [read_wav(path).samples if path.exists() else None for path in paths]
+    def outputs(evaluation: Evaluation) -> list[Samples | None]:
+        scored = {clip.clip_id for clip in evaluation.clips if clip.scores is not None}
+        folder = enhanced / evaluation.submission.entry_id
+        return [read_wav(folder / f"{clip_id}.wav").samples if clip_id in scored else None for clip_id in probes]
 
-    return near_copies(clean, {entry.entry_id: outputs(entry) for entry in entries})
+    return near_copies(clean, {e.submission.entry_id: outputs(e) for e in evaluations})

@@ -1,6 +1,7 @@
 """One process at a time on one state: a lease in its database, renewed while the work lasts.
 
-Times are in seconds. A process that dies leaves a lease that runs out; the next one takes it over then.
+Times are in seconds. A process that dies leaves a lease that runs out; the next one takes it over then, or at once
+where both are of one machine and it can see that the other is gone.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Protocol
 
 from soundsright.core.errors import StateUnavailable, UsageError
@@ -30,8 +32,35 @@ class Leases(Protocol):
 
 
 def this_process() -> str:
-    """A name that no other living process has."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """A name that no other living process has: of its machine, of the numbers' own space there, and its number."""
+    return f"{_place()}:{os.getpid()}"
+
+
+def _place() -> str:
+    space = ""
+    with suppress(OSError):
+        space = Path("/proc/self/ns/pid").readlink().name
+    return f"{socket.gethostname()}:{space}"
+
+
+def _is_gone(holder: str) -> bool:
+    """Whether a process has ended for certain. One of another machine or container cannot be seen from here."""
+    place, _, number = holder.rpartition(":")
+    if place != _place() or not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
+
+
+def living_holder(state: Leases, name: str, *, clock: Clock) -> str | None:
+    """Who holds the lease `name`, unless that process has ended for certain."""
+    holder = state.lease_holder(name, now_s=clock.now())
+    return None if holder is None or _is_gone(holder) else holder
 
 
 @contextmanager
@@ -54,6 +83,9 @@ def sole_process(
         StateUnavailable: the state does not answer.
     """
     own = holder or this_process()
+    before = state.lease_holder(name, now_s=clock.now())
+    if before is not None and living_holder(state, name, clock=clock) is None:
+        state.release_lease(name, before)
     if not state.take_lease(name, own, now_s=clock.now(), duration_s=duration_s):
         other = state.lease_holder(name, now_s=clock.now()) or "another process"
         raise UsageError(

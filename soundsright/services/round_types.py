@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.core.competition import Competition
+from soundsright.core.errors import EntryRefused, UsageError
 from soundsright.core.ports import FetchLimits, SandboxLimits
 from soundsright.core.results import Evaluation, Leaderboard, Refusal, Weights
 from soundsright.core.schedule import Round
@@ -29,6 +31,7 @@ class RoundPlan:
 
     `metrics` are measured and shown; those that pay are among them. `incumbents` hold titles from before the first
     round of this state: hotkey by competition. `batch_audio_s` is the audio given to a model at once.
+    `retry_pauses_s` lie before the last tries of an entry that the hub or the sandbox fails for.
     """
 
     round: Round
@@ -45,6 +48,7 @@ class RoundPlan:
     batch_audio_s: float = 24.0
     burn_uid: int | None = None
     exclude_near_copies: bool = False
+    retry_pauses_s: tuple[float, ...] = (15.0, 60.0, 240.0)
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def likenesses(pairs: Sequence[Mapping[str, Any]]) -> list[Likeness]:
 
 
 def plan_facts(plan: RoundPlan) -> dict[str, Any]:
-    """What is recorded when the round begins."""
+    """What is recorded when the round begins: all that a result depends on, but for what each step records."""
     return {
         "round": asdict(plan.round),
         "clips": plan.clips,
@@ -120,7 +124,36 @@ def plan_facts(plan: RoundPlan) -> dict[str, Any]:
         "ruleset": plan.ruleset.name,
         "ruleset_digest": plan.ruleset.digest,
         "competitions": [c.id for c in plan.competitions],
+        "rewards": {c.id: [c.max_score, c.remainder, dict(c.metric_weights)] for c in plan.competitions},
+        "floors": dict(plan.floors),
+        "batch_audio_s": plan.batch_audio_s,
+        "exclude_near_copies": plan.exclude_near_copies,
     }
+
+
+def check_same_plan(round_id: str, recorded: Mapping[str, Any], present: Mapping[str, Any]) -> None:
+    """See that a round goes on under the plan that it was begun with. What was not recorded is not compared.
+
+    Raises:
+        UsageError: it would not.
+
+    >>> check_same_plan("r1", {"clips": 8}, {"clips": 8, "metrics": ["ESTOI"]})
+    """
+    same = json.loads(json.dumps(present))
+    changed = [name for name, before in recorded.items() if name in same and same[name] != before]
+    if changed:
+        told = "; ".join(
+            f"{name.replace('_', ' ')} {_short(recorded[name])}, now {_short(same[name])}" for name in changed
+        )
+        raise UsageError(
+            f"Round {round_id} was begun with other settings: {told}",
+            "Go on with those of before, or begin anew with an empty state.",
+        )
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def submission_facts(submission: Submission) -> dict[str, Any]:
@@ -134,6 +167,11 @@ def submission_facts(submission: Submission) -> dict[str, Any]:
     }
 
 
+def entry_id_of(facts: Mapping[str, Any]) -> str:
+    """`Submission.entry_id`, from what was recorded of a submission."""
+    return f"{facts['uid']}-{facts['hotkey'][:12]}"
+
+
 def submission_of(facts: Mapping[str, Any], competitions: Mapping[str, Competition]) -> Submission:
     return Submission(
         facts["uid"], facts["hotkey"], competitions[facts["competition"]], ModelRef(*facts["model"]), facts["block"]
@@ -142,3 +180,16 @@ def submission_of(facts: Mapping[str, Any], competitions: Mapping[str, Competiti
 
 def refusal_facts(refusal: Refusal) -> dict[str, Any]:
     return {**asdict(refusal), "evidence": dict(refusal.evidence)}
+
+
+def refusal_of(submission: Submission, refused: EntryRefused) -> Refusal:
+    """A submission's refusal, for the leaderboard and the miner."""
+    return Refusal(
+        hotkey=submission.hotkey,
+        uid=submission.uid,
+        label=submission.model.repository,
+        competition_id=submission.competition.id,
+        code=refused.code,
+        sentence=refused.sentence,
+        evidence=refused.evidence,
+    )

@@ -4,80 +4,57 @@ Blocks are counted, times in seconds. Everything that must not be lost is a step
 that is stopped anywhere goes on where it was. A round runs in a thread of its own: weights are set anew and
 feedback is delivered while it runs. Beyond the steps of `services.round`, a round here has
 
-    reveal:HOTKEY:DIGEST   what a commitment stands for
+    reveal:HOTKEY:HASH     what a commitment stands for
     payees                 weights by hotkey, to be set again every tempo
-    feedback               SHA-256 of each envelope, by hotkey
+    feedback               SHA-256 of each envelope, by hotkey: they lie among the artifacts
     delivered:HOTKEY       that it arrived, or was given up
     finished               the round's number
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import shutil
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from soundsright.core.competition import Competition
-from soundsright.core.errors import InfrastructureFault, UsageError
-from soundsright.core.ports import Account, Clock, LiveChain, ModelHub, Neuron, Peers, Pool, Sandbox, StateStore
-from soundsright.core.schedule import Round, Schedule
-from soundsright.ranking.rulesets import Ruleset
+from soundsright.core.errors import ChainUnavailable, InfrastructureFault, SoundsRightError
+from soundsright.core.ports import (
+    Account,
+    Clock,
+    LiveChain,
+    Neuron,
+    Peers,
+    StateStore,
+    SubnetRules,
+    Timelock,
+)
+from soundsright.core.schedule import Round
+from soundsright.core.submission import CommitmentKind
 from soundsright.services.api_state import Health
-from soundsright.services.clipset import write_text
-from soundsright.services.evaluation import Cancelled
-from soundsright.services.feedback import envelope_of
+from soundsright.services.retention import forget_old_rounds
 from soundsright.services.round import RoundService
-from soundsright.services.round_types import Event, RoundOutcome, RoundPlan, plan_facts
+from soundsright.services.round_types import RoundPlan, plan_facts
 from soundsright.services.validator_chain import PinnedChain
+from soundsright.services.validator_feedback import record_feedback, recorded_feedback
 from soundsright.services.validator_peers import FeedbackCourier, RevealCollector
+from soundsright.services.validator_round import Backoff, RunningRound
+from soundsright.services.validator_setup import Rules, Work
 
 POLL_S = 12.0
 MAX_PAUSE_S = 300.0
-KEPT_AUDIO_ROUNDS = 3
+REFUSED_WEIGHTS_PAUSE_BLOCKS = 10
 
 _log = logging.getLogger(__name__)
-
-Publish = Callable[[RoundOutcome, Path], Mapping[str, Mapping[str, object]]]
-"""Writes a round's results into a folder, and gives each miner's feedback by hotkey."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What validators of one subnet must have the same, and when this one sets weights."""
-
-    competitions: tuple[Competition, ...]
-    clips: int
-    metrics: tuple[str, ...]
-    ruleset: Ruleset
-    floors: Mapping[str, float]
-    schedule: Schedule
-    corpus_root: Path | None = None
-    burn_hotkey: str = ""
-    weights_every_blocks: int = 360
-
-
-@dataclass
-class Work:
-    """Where and with what rounds are run."""
-
-    hub: ModelHub
-    sandbox: Sandbox
-    pool: Pool
-    folder: Path
-    slots: int
-    workers: int
-    publish: Publish
-    observe: Callable[[Event], None] = field(default=lambda _event: None)
 
 
 class ValidatorService:
     """Runs until it is told to stop.
 
     `dry_run` is given the weights instead of the chain; miners then hear nothing, and one round ends the service.
+    `timelock` is needed where entries are sealed.
     """
 
     def __init__(
@@ -91,6 +68,7 @@ class ValidatorService:
         peers: Peers,
         clock: Clock,
         health: Health,
+        timelock: Timelock | None = None,
         poll_s: float = POLL_S,
         dry_run: Callable[[Mapping[str, float]], None] | None = None,
     ) -> None:
@@ -102,32 +80,16 @@ class ValidatorService:
         self._peers = peers
         self._clock = clock
         self._health = health
+        self._timelock = timelock
         self._poll_s = poll_s
         self._dry_run = dry_run
         self._collector: RevealCollector | None = None
         self._courier: FeedbackCourier | None = None
-        self._running: _RunningRound | None = None
-        self._weights_block: int | None = None
+        self._running: RunningRound | None = None
+        self._retry = Backoff(first_s=poll_s, longest_s=MAX_PAUSE_S)
+        self._weights_due_block = 0
+        self._weights_unsure_block: int | None = None
         self._last_done = self._finished_number()
-
-    def check(self) -> None:
-        """What would make the service useless, before it starts.
-
-        Raises:
-            UsageError: the hotkey is not registered, or has no validator permit.
-            ChainUnavailable: the chain does not answer.
-        """
-        own = next((n for n in self._chain.neurons() if n.hotkey == self._account.address), None)
-        if own is None:
-            raise UsageError(
-                f"HOTKEY: {self._account.address} is not registered on this chain",
-                "Register it, or check NETUID and SUBTENSOR_CHAIN_ENDPOINT.",
-            )
-        if not own.permit and self._dry_run is None:
-            raise UsageError(
-                f"HOTKEY: {self._account.address} (stake {own.stake:g}) has no validator permit",
-                "Add stake, or ask the organiser of a private chain; --dry-run needs none.",
-            )
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set. What is away is waited for, with growing pauses."""
@@ -142,6 +104,11 @@ class ValidatorService:
                 except InfrastructureFault as error:
                     self._health.add("chain.failures")
                     self._health.problem("service", str(error))
+                    pause_s = min(2 * pause_s, MAX_PAUSE_S)
+                except Exception as error:  # noqa: BLE001 - told below, with its trace
+                    # A service that ends sets no weights: it goes on, and says so wherever somebody may look.
+                    _log.exception("a tick failed", extra={"action": "tick_failed"})
+                    self._health.problem("service", f"{type(error).__name__}: {error}; its trace is in the log")
                     pause_s = min(2 * pause_s, MAX_PAUSE_S)
                 self._health.problem("start", None)
                 if self._dry_run is not None and self._last_done is not None and self._running is None:
@@ -166,16 +133,37 @@ class ValidatorService:
         self._health.add("iterations")
         finalized = self._chain.finalized().number
         self._health.set("chain.head_block", finalized)
-        if self._running is not None:
-            self._look_at_round(self._running)
-        else:
-            self._start_what_is_due(finalized)
+        self._tend_round(finalized)
         if self._dry_run is None:
             neurons = self._chain.neurons()
             self._set_weights_again(finalized, neurons)
             self._deliver(neurons)
 
     # Rounds
+
+    def _tend_round(self, finalized: int) -> None:
+        """Begin the round that is due, or end the one that runs. One that fails stops nothing else.
+
+        Raises:
+            ChainUnavailable: the chain does not answer, so that nothing else can be done either.
+        """
+        now_s = self._clock.now()
+        try:
+            if self._running is not None:
+                self._look_at_round(self._running)
+            elif self._retry.is_due(now_s):
+                self._start_what_is_due(finalized)
+        except ChainUnavailable:
+            raise
+        except SoundsRightError as error:
+            self._round_failed(now_s, str(error))
+        except Exception as error:  # noqa: BLE001 - told, with its trace, and tried again
+            _log.exception("round failed", extra={"action": "round_failed"})
+            self._round_failed(now_s, f"{type(error).__name__}: {error}; its trace is in the log")
+
+    def _round_failed(self, now_s: float, told: str) -> None:
+        self._retry.failed(now_s)
+        self._health.problem("round", told)
 
     def _start_what_is_due(self, finalized: int) -> None:
         schedule = self._rules.schedule
@@ -190,16 +178,29 @@ class ValidatorService:
             collector = self._collector_of(plan.id)
             closed = self._chain.snapshot(plan.entries_close_block)
             final = finalized >= plan.seed_block
-            missing = collector.ask(closed.commitments, self._chain.neurons(), last=final)
+            if self._rules.commitment is CommitmentKind.DIGEST:
+                missing = collector.ask(closed.commitments, self._chain.neurons(), last=final)
             if not final:
                 return
+            if self._rules.commitment is not CommitmentKind.DIGEST:
+                # By the seed's block, so that every validator holds the same seals for too long.
+                opened_by_s = self._chain.timestamp_s(plan.seed_block)
+                missing = collector.read(closed.commitments, opened_by_s=opened_by_s)
             _log.info("entries", extra={"action": "entries", "round": plan.id, "unrevealed": missing})
-        self._running = _RunningRound(number, plan, self._service(plan))
+        self._running = RunningRound(number, plan, self._service(plan))
         self._health.event("success", f"Round {plan.id} begins", action="round_begins")
 
     def _collector_of(self, round_id: str) -> RevealCollector:
         if self._collector is None or self._collector.round_id != round_id:
-            self._collector = RevealCollector(round_id, self._peers, self._state, self._clock, self._health)
+            self._collector = RevealCollector(
+                round_id,
+                self._peers,
+                self._state,
+                self._clock,
+                self._health,
+                kind=self._rules.commitment,
+                timelock=self._timelock,
+            )
         return self._collector
 
     def _round_plan(self, plan: Round) -> RoundPlan:
@@ -212,12 +213,17 @@ class ValidatorService:
             ruleset=rules.ruleset,
             floors=rules.floors,
             corpus_root=rules.corpus_root,
+            entry_rules=rules.entry_rules,
+            fetch_limits=rules.fetch_limits,
+            exclude_near_copies=rules.exclude_near_copies,
         )
 
     def _service(self, plan: Round) -> RoundService:
         work = self._work
         pinned = PinnedChain(self._chain, plan.entries_close_block, tell=self._dry_run)
-        reveals = self._collector_of(plan.id).known(pinned.commitments())
+        collector = self._collector_of(plan.id)
+        reveals = collector.revealed(pinned.commitments())
+        pinned.show(collector.canonical(pinned.commitments(), self._round_before(plan.id)))
         burn = next((n.uid for n in pinned.neurons() if n.hotkey == self._rules.burn_hotkey), None)
         return RoundService(
             replace(self._round_plan(plan), burn_uid=burn),
@@ -235,135 +241,117 @@ class ValidatorService:
             observe=work.observe,
         )
 
-    def _look_at_round(self, running: _RunningRound) -> None:
+    def _look_at_round(self, running: RunningRound) -> None:
         if not running.ended():
             return
+        rules = self._chain.rules()
         self._running = None
         outcome = running.outcome()
         plan = running.plan
-        documents = self._work.publish(outcome, self._folder(plan.id))
         hotkeys = {n.uid: n.hotkey for n in self._chain.snapshot(plan.entries_close_block).neurons}
         payees = {hotkeys[uid]: weight for uid, weight in outcome.weights.by_uid.items()}
         self._state.finish_step(plan.id, "payees", payees)
-        self._write_envelopes(plan.id, documents)
+        documents = self._work.publish(outcome, self._folder(plan.id))
+        record_feedback(self._state, self._work.artifacts, plan.id, documents, self._account)
         self._state.finish_step(plan.id, "finished", {"number": running.number})
         self._last_done = running.number
-        self._weights_block = outcome.weights_block
+        self._retry.succeeded()
+        self._health.problem("round", None)
         self._courier = None
         self._health.add("competitions_judged", len(outcome.plan.competitions))
         self._health.add("datasets_generated", len(outcome.sets))
-        self._count_weights(len(payees))
+        self._weights_were_set(outcome.weights_block or 0, len(payees), rules)
         self._health.event("success", f"Round {plan.id} is decided", action="round_decided")
-        self._forget_old_audio()
+        for refusal in outcome.refusals:
+            if refusal.code == "not_evaluated":
+                # Perhaps the entry's fault, perhaps this machine's: the operator can tell.
+                self._health.event("warning", f"{refusal.label}: {refusal.sentence}", action="not_evaluated")
+        self._forget_old_rounds()
+
+    def _forget_old_rounds(self) -> None:
+        work = self._work
+        try:
+            forget_old_rounds(
+                self._state,
+                folder=work.folder / "rounds",
+                hub=work.hub,
+                artifacts=work.artifacts,
+                keep=work.kept_rounds,
+                now_s=self._clock.now(),
+            )
+            self._health.problem("disk", None)
+        except InfrastructureFault as error:
+            # The round is over all the same; the next one tries again.
+            self._health.problem("disk", str(error))
+
+    def _round_before(self, round_id: str) -> str | None:
+        rounds = self._state.rounds()
+        at = rounds.index(round_id)
+        return rounds[at - 1] if at else None
 
     def _finished_number(self) -> int | None:
-        for round_id in reversed(self._state.rounds()):
-            facts = self._state.step_done(round_id, "finished")
-            if facts is not None:
-                return int(facts["number"])
-        return None
+        facts = self._latest("finished")
+        return None if facts is None else int(facts["number"])
+
+    def _latest(self, step: str) -> Mapping[str, Any] | None:
+        """What that step left in the latest round in which it was done."""
+        found = (self._state.step_done(round_id, step) for round_id in reversed(self._state.rounds()))
+        return next((facts for facts in found if facts is not None), None)
 
     def _folder(self, round_id: str) -> Path:
         return self._work.folder / "rounds" / round_id
-
-    def _forget_old_audio(self) -> None:
-        """Sets and answers can be made anew from the seed; results and feedback stay."""
-        folders = sorted((self._work.folder / "rounds").iterdir(), key=lambda p: p.name)
-        for folder in folders[:-KEPT_AUDIO_ROUNDS]:
-            for name in ("sets", "enhanced"):
-                shutil.rmtree(folder / name, ignore_errors=True)
 
     # Weights
 
     def _set_weights_again(self, head: int, neurons: tuple[Neuron, ...]) -> None:
         """Set the last round's weights once every tempo: a chain forgets who does not."""
-        if self._last_done is None or (
-            self._weights_block is not None and head - self._weights_block < self._rules.weights_every_blocks
-        ):
+        payees = self._latest("payees")
+        if payees is None or head < self._weights_due_block:
             return
-        payees = self._state.step_done(self._rules.schedule.id_of(self._last_done), "payees")
+        rules = self._chain.rules()
+        since, self._weights_unsure_block = self._weights_unsure_block, None
+        set_at = next((n.weights_set_at for n in neurons if n.hotkey == self._account.address), None)
+        if since is not None and set_at is not None and set_at > since:
+            # They had landed, though no answer came.
+            self._weights_were_set(set_at, len(payees), rules)
+            self._health.problem("weights", None)
+            return
         registered = {neuron.hotkey for neuron in neurons}
-        present = {hk: float(weight) for hk, weight in (payees or {}).items() if hk in registered}
+        present = {hk: float(weight) for hk, weight in payees.items() if hk in registered}
         if not any(present.values()):
             return
         result = self._chain.set_weights(self._account.address, present)
-        if result.ok or result.unknown:
-            self._weights_block = result.block or head
-            self._count_weights(len(present))
+        if result.ok:
+            self._weights_were_set(result.block or head, len(present), rules)
             self._health.problem("weights", None)
         else:
             # Asked again a few blocks later, not at once: most refusals are of the rate.
-            self._weights_block = head - self._rules.weights_every_blocks + 10
+            self._weights_due_block = head + REFUSED_WEIGHTS_PAUSE_BLOCKS
+            self._weights_unsure_block = head if result.unknown else None
             self._health.problem("weights", f"The chain refused the weights: {result.message or result.code}")
 
-    def _count_weights(self, targets: int) -> None:
-        self._health.add("weights.total_count_set")
+    def _weights_were_set(self, block: int, targets: int, rules: SubnetRules) -> None:
+        """Count it, and say when weights are due again: once a tempo, and never sooner than the chain allows."""
+        every_blocks = self._rules.weights_every_blocks or rules.tempo_blocks
+        self._weights_due_block = block + max(every_blocks, rules.rate_limit_blocks)
         self._health.set("weights.targets", targets)
-        self._health.set("weights.last_set_timestamp", self._clock.now())
+        for count, time_, happened in (
+            ("weights.total_count_set", "weights.last_set_timestamp", True),
+            ("weights.total_count_committed", "weights.last_committed_timestamp", rules.commit_reveal),
+        ):
+            if happened:
+                self._health.add(count)
+                self._health.set(time_, self._clock.now())
 
     # Feedback
-
-    def _write_envelopes(self, round_id: str, documents: Mapping[str, Mapping[str, object]]) -> None:
-        """Sign once: what a miner has received stays what this validator said."""
-        folder = self._folder(round_id) / "feedback"
-        folder.mkdir(parents=True, exist_ok=True)
-        digests = {}
-        for hotkey, document in documents.items():
-            path = folder / f"{hotkey}.json"
-            if not path.exists():
-                write_text(path, envelope_of(document, self._account))
-            digests[hotkey] = hashlib.sha256(path.read_bytes()).hexdigest()
-        self._state.finish_step(round_id, "feedback", digests)
 
     def _deliver(self, neurons: tuple[Neuron, ...]) -> None:
         if self._courier is None:
             if self._last_done is None:
                 return
             round_id = self._rules.schedule.id_of(self._last_done)
-            digests = self._state.step_done(round_id, "feedback") or {}
-            folder = self._folder(round_id) / "feedback"
-            paths = {hotkey: folder / f"{hotkey}.json" for hotkey in digests}
-            envelopes = {hotkey: path.read_bytes() for hotkey, path in paths.items() if path.exists()}
+            envelopes = recorded_feedback(self._state, self._work.artifacts, round_id)
             self._courier = FeedbackCourier(
                 round_id, envelopes, self._peers, self._state, self._clock, self._health
             )
         self._courier.deliver(neurons)
-
-
-class _RunningRound:
-    """A round in its thread."""
-
-    def __init__(self, number: int, plan: Round, service: RoundService) -> None:
-        self.number = number
-        self.plan = plan
-        self._service = service
-        self._outcome: RoundOutcome | None = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"round-{plan.id}", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._outcome = self._service.run()
-        except BaseException as error:  # noqa: BLE001 - raised where the round is looked at
-            self._error = error
-
-    def ended(self) -> bool:
-        return not self._thread.is_alive()
-
-    def outcome(self) -> RoundOutcome:
-        """What the round came to.
-
-        Raises:
-            InfrastructureFault: it failed, and is begun again from what it recorded.
-        """
-        if isinstance(self._error, Cancelled):
-            raise InfrastructureFault(f"Round {self.plan.id} was stopped", "It goes on at the next start.")
-        if self._error is not None:
-            raise self._error
-        assert self._outcome is not None
-        return self._outcome
-
-    def cancel(self) -> None:
-        self._service.cancel()
-        self._thread.join()

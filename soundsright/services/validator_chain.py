@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from soundsright.core.errors import UsageError
 from soundsright.core.ports import BlockRef, LiveChain, Neuron, Snapshot, TxResult
 from soundsright.core.submission import Commitment
 
@@ -21,6 +23,10 @@ class PinnedChain:
         self._chain = chain
         self._pinned = chain.snapshot(block)
         self._tell = tell
+
+    def show(self, commitments: tuple[Commitment, ...]) -> None:
+        """Show these instead of what the chain holds: the same ones, read."""
+        self._pinned = replace(self._pinned, commitments=commitments)
 
     def head(self) -> BlockRef:
         return self._chain.head()
@@ -56,3 +62,23 @@ class PinnedChain:
 
     def close(self) -> None:
         """The chain is another's to close."""
+
+
+def check_account(chain: LiveChain, address: str, *, sets_weights: bool) -> None:
+    """What would make a validator useless, before it starts.
+
+    Raises:
+        UsageError: the hotkey is not registered, or has no validator permit and is to set weights.
+        ChainUnavailable: the chain does not answer.
+    """
+    own = next((n for n in chain.neurons() if n.hotkey == address), None)
+    if own is None:
+        raise UsageError(
+            f"HOTKEY: {address} is not registered on this chain",
+            "Register it, or check NETUID and SUBTENSOR_CHAIN_ENDPOINT.",
+        )
+    if not own.permit and sets_weights:
+        raise UsageError(
+            f"HOTKEY: {address} (stake {own.stake:g}) has no validator permit",
+            "Add stake, or ask the organiser of a private chain; --dry-run needs none.",
+        )

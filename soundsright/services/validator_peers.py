@@ -1,4 +1,4 @@
-"""What a validator asks of miners and tells them: reveals between the close and the seed, feedback after the round.
+"""What commitments stand for, asked of miners or read, between the close and the seed; feedback after the round.
 
 Times are in seconds. Every answer is a stranger's: bounded, parsed strictly, and used only where it hashes to what
 is on the chain. What was received or delivered is recorded in the state and not asked or told again.
@@ -6,6 +6,7 @@ is on the chain. What was received or delivered is recorded in the state and not
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from soundsright.core.errors import EntryRefused, PeerUnavailable
-from soundsright.core.ports import Clock, Neuron, Peers, StateStore
-from soundsright.core.submission import Commitment, ModelRef, Reveal, commitment_digest
+from soundsright.core.ports import Clock, Neuron, Peers, StateStore, Timelock
+from soundsright.core.submission import (
+    Commitment,
+    CommitmentKind,
+    ModelRef,
+    Reveal,
+    commitment_digest,
+    reveal_of_text,
+)
 from soundsright.services.api_state import Health
 
 REVEAL_BODY = b'{"schema": "soundsright.reveal/1"}'
@@ -83,14 +91,17 @@ class _Due:
 
 @dataclass
 class RevealCollector:
-    """Collects the reveals of one round's commitments."""
+    """Collects what one round's commitments stand for: digests are asked for, texts are read, seals are opened."""
 
     round_id: str
     peers: Peers
     state: StateStore
     clock: Clock
     health: Health
+    kind: CommitmentKind = CommitmentKind.DIGEST
+    timelock: Timelock | None = None
     _due: dict[str, _Due] = field(default_factory=dict)
+    _refused: dict[str, EntryRefused] = field(default_factory=dict)
 
     def known(self, commitments: Iterable[Commitment]) -> dict[str, Reveal]:
         """What was revealed so far, by hotkey."""
@@ -101,8 +112,13 @@ class RevealCollector:
                 found[commitment.hotkey] = reveal_from(facts)
         return found
 
+    def revealed(self, commitments: Iterable[Commitment]) -> dict[str, Reveal | EntryRefused]:
+        """What was revealed, or why what was said is no reveal, by hotkey. Who said nothing is not in it."""
+        refused = {c.hotkey: self._refused[_key(c)] for c in commitments if _key(c) in self._refused}
+        return {**refused, **self.known(commitments)}
+
     def ask(self, commitments: Sequence[Commitment], neurons: Sequence[Neuron], *, last: bool = False) -> int:
-        """Ask those whose turn it is, `last`: all; the number that is still missing."""
+        """Ask those whose turn it is, `last`: all; the number that is still missing. Only digests are asked for."""
         known = self.known(commitments)
         endpoints = {neuron.hotkey: neuron.endpoint for neuron in neurons if neuron.endpoint}
         missing = [c for c in commitments if c.hotkey not in known]
@@ -118,6 +134,66 @@ class RevealCollector:
             got = sum(threads.map(lambda c: self._ask_one(c, str(endpoints[c.hotkey])), turn))
         return len(missing) - got
 
+    def read(self, commitments: Sequence[Commitment], *, opened_by_s: float) -> int:
+        """Read the texts, opening those whose seal opens by that time; the number that says nothing.
+
+        Raises:
+            PeerUnavailable: a seal cannot be opened now, though its time has come.
+        """
+        known = self.known(commitments)
+        missing = [c for c in commitments if c.hotkey not in known and _key(c) not in self._refused]
+        for commitment in missing:
+            try:
+                reveal = reveal_of_text(self._text(commitment.digest, opened_by_s), commitment.hotkey)
+            except EntryRefused as refused:
+                _log.info(
+                    "no reveal",
+                    extra={"action": "no_reveal", "hotkey": commitment.hotkey, "reason": str(refused)[:200]},
+                )
+                self._refused[_key(commitment)] = refused
+                continue
+            self._keep(commitment, reveal)
+        return len(commitments) - len(self.known(commitments))
+
+    def _text(self, committed: str, opened_by_s: float) -> str:
+        if self.kind is CommitmentKind.PLAIN:
+            return committed
+        assert self.timelock is not None, "seals are opened by a timelock"
+        opens_s = self.timelock.opens_s(committed)
+        if opens_s > opened_by_s:
+            raise EntryRefused("sealed_too_long", f"The seal opens {opens_s - opened_by_s:.0f} s too late")
+        return self.timelock.opened(committed)
+
+    def canonical(self, commitments: Sequence[Commitment], before: str | None) -> tuple[Commitment, ...]:
+        """The commitments as digests, so that whoever screens them need not know how they were made.
+
+        A sealed entry that stood in the round `before` keeps its block: it has to be sealed anew for each round,
+        and would otherwise look younger than a copy of it.
+        """
+        if self.kind is CommitmentKind.DIGEST:
+            return tuple(commitments)
+        entries = self.state.step_done(before, "entries") if before is not None else None
+        since = {
+            (s["hotkey"], tuple(s["model"]), s["competition"]): int(s["block"])
+            for s in (entries or {}).get("submissions", ())
+        }
+        known = self.known(commitments)
+        found = []
+        for commitment in commitments:
+            reveal = known.get(commitment.hotkey)
+            if reveal is not None:
+                model = reveal.model
+                key = (commitment.hotkey, (model.namespace, model.name, model.revision), reveal.competition_id)
+                digest = commitment_digest(model, commitment.hotkey, reveal.competition_id)
+                block = min(commitment.block, since.get(key, commitment.block))
+                commitment = Commitment(commitment.hotkey, digest, block)
+            found.append(commitment)
+        return tuple(found)
+
+    def _keep(self, commitment: Commitment, reveal: Reveal) -> None:
+        self.health.add("responses.total_valid_responses")
+        self.state.finish_step(self.round_id, _reveal_step(commitment), reveal_facts(reveal))
+
     def _ask_one(self, commitment: Commitment, endpoint: str) -> bool:
         hotkey = commitment.hotkey
         self.health.add("axons.total_queried_axons")
@@ -127,17 +203,22 @@ class RevealCollector:
                 raise PeerUnavailable(f"{endpoint} answered {reply.status}")
             reveal = reveal_of(reply.body, commitment)
         except (PeerUnavailable, EntryRefused) as error:
+            if isinstance(error, EntryRefused):
+                self._refused[_key(commitment)] = error
             self.health.add("responses.total_invalid_responses")
             _log.info("no reveal", extra={"action": "no_reveal", "hotkey": hotkey, "reason": str(error)[:200]})
             self._due.setdefault(hotkey, _Due()).later(self.clock.now())
             return False
-        self.health.add("responses.total_valid_responses")
-        self.state.finish_step(self.round_id, _reveal_step(commitment), reveal_facts(reveal))
+        self._keep(commitment, reveal)
         return True
 
 
 def _reveal_step(commitment: Commitment) -> str:
-    return f"reveal:{commitment.hotkey}:{commitment.digest[:16]}"
+    return f"reveal:{_key(commitment)}"
+
+
+def _key(commitment: Commitment) -> str:
+    return f"{commitment.hotkey}:{hashlib.sha256(commitment.digest.encode()).hexdigest()[:16]}"
 
 
 @dataclass

@@ -1,13 +1,14 @@
 """The fake chain's ledger: storage, blocks, signed transactions, and what they do.
 
 A block keeps the whole state as it was, so that any past block can be read. Signatures, nonces and eras are checked
-as a node checks them. Times are in milliseconds, as the chain's own are.
+as a node checks them. Times are in milliseconds, as the chain's own are; a block is made at the time of the clock.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,6 @@ from soundsright.testing.fakechain_runtime import SPEC_VERSION, TRANSACTION_VERS
 from soundsright.testing.fakechain_scale import read_compact
 
 SS58_FORMAT = 42
-BLOCK_MS = 12_000
 _SIGNED_V4 = 0x84
 _INFO = {"weight": {"ref_time": 1, "proof_size": 0}, "class": "Normal", "pays_fee": "No"}
 
@@ -80,7 +80,7 @@ class Ledger:
         self._pallets = {pallet["name"]: pallet for pallet in self.runtime.metadata_ir()["pallets"]}
         self._state: dict[bytes, bytes] = {}
         self._events: list[dict[str, Any]] = []
-        self._now_ms = 1_700_000_000_000
+        self._now_ms = 0
         self._number = 0
         for name, value in (
             ("NetworksAdded", True),
@@ -143,7 +143,7 @@ class Ledger:
     def seal(self, transactions: tuple[Transaction, ...]) -> Block:
         """Make a block of these transactions."""
         self._number = len(self.blocks)
-        self._now_ms += BLOCK_MS
+        self._now_ms = max(self._now_ms + 1, int(time.time() * 1_000))
         self._events = []
         self.put("System", "Number", [], self._number)
         self.put("Timestamp", "Now", [], self._now_ms)
@@ -216,6 +216,9 @@ class Ledger:
 
     def _serve_axon(self, who: str, arguments: dict[str, Any]) -> None:
         uid = self._uid(who, "SubtensorModule", "HotKeyNotRegisteredInSubNet")
+        last = self.hotkeys[uid].axon.get("block", 0)
+        if last and self._number - last < self.subnet("ServingRateLimit"):
+            raise DispatchFailed("SubtensorModule", "ServingRateLimitExceeded")
         axon = {name: arguments[name] for name in ("version", "ip", "port", "ip_type", "protocol")}
         self.hotkeys[uid].axon = axon | {"block": self._number}
 
@@ -235,6 +238,12 @@ class Ledger:
     def _set_weights(self, who: str, arguments: dict[str, Any]) -> None:
         uid = self._may_set_weights(who, arguments["version_key"])
         pairs = list(zip(arguments["dests"], arguments["weights"], strict=True))
+        if len(pairs) < self.subnet("MinAllowedWeights"):
+            raise DispatchFailed("SubtensorModule", "WeightVecLengthIsLow")
+        values = [int(weight) for _, weight in pairs]
+        # A few units of rounding, as the chain's own fixed-point numbers have.
+        if max(values) / sum(values) > self.subnet("MaxWeightsLimit") / 65_535 + 1e-3:
+            raise DispatchFailed("SubtensorModule", "MaxWeightExceeded")
         self.put("SubtensorModule", "Weights", [self.netuid, uid], pairs)
 
     def _commit_weights(self, who: str, arguments: dict[str, Any]) -> None:

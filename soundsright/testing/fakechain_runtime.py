@@ -220,6 +220,9 @@ class _Runtime:
                     "NeuronNoValidatorPermit",
                     "IncorrectWeightVersionKey",
                     "NotEnoughStakeToSetWeights",
+                    "WeightVecLengthIsLow",
+                    "MaxWeightExceeded",
+                    "ServingRateLimitExceeded",
                 ],
             ),
         )
@@ -239,6 +242,7 @@ class _Runtime:
             ("WeightsSetRateLimit", self.u64, number(100)),
             ("MinAllowedWeights", self.u16, number(0, 2)),
             ("MaxWeightsLimit", self.u16, b"\xff\xff"),
+            ("ServingRateLimit", self.u64, number(0)),
             ("SubnetEpochConsensus", consensus, b"\0"),
             ("RevealPeriodEpochs", self.u64, number(1)),
             ("LastEpochBlock", self.u64, number(0)),

@@ -1,4 +1,4 @@
-"""A server on loopback that speaks the Hub's API: tree, resolve, LFS by redirect, ranges, and a test's faults."""
+"""A server on loopback that speaks the Hub's API: tree, resolve, LFS by redirect, ranges, commits, faults."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
+
+from soundsright.testing.fakehub_writes import answer_write
 
 LFS_FROM_BYTES = 2_000
 
@@ -43,6 +45,7 @@ class HubServer:
     listed_as: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
     authorizations: set[str] = field(default_factory=set)
+    lfs: dict[str, bytes] = field(default_factory=dict)
 
 
 @contextmanager
@@ -80,7 +83,7 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 if part in path and statuses:
                     self.refuse(statuses.pop(0), "Busy")
                     return
-            if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", path):
+            if match := re.fullmatch(r"/api/(?:models/)?((?:datasets/)?[^/]+/[^/]+)/tree/([^/]+)", path):
                 self.tree(*match.groups())
             elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
                 self.resolve(*match.groups())
@@ -91,6 +94,27 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 self.refuse(404, "NotFound")
 
         do_HEAD = do_GET
+
+        def do_POST(self) -> None:
+            url = urlsplit(self.path)
+            path = unquote(url.path)
+            hub.asked.append((self.command, path, None))
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            # The place of an upload is signed by its address: no token goes there.
+            if not path.startswith("/lfs/") and self.headers.get("Authorization") != f"Bearer {hub.token}":
+                self.refuse(401, "Unauthorized", "Invalid credentials in Authorization header")
+                return
+            for part, statuses in hub.failing.items():
+                if part in path and statuses:
+                    self.refuse(statuses.pop(0), "Busy")
+                    return
+            found = answer_write(hub, path, url.query, body)
+            if found is None:
+                self.refuse(404, "NotFound")
+                return
+            self.answer(found[0], json.dumps(found[1]).encode(), {"Content-Type": "application/json"})
+
+        do_PUT = do_POST
 
         def files(self, repository: str, revision: str) -> dict[str, bytes] | None:
             found = hub.repositories.get(repository)

@@ -8,17 +8,17 @@ from __future__ import annotations
 import hashlib
 import threading
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from soundsright.core.audio import Audio, on_pcm16_grid
-from soundsright.core.errors import ChainUnavailable, EntryRefused, ModelFault
+from soundsright.core.errors import ChainUnavailable, EntryRefused, HubUnavailable, InfrastructureFault, ModelFault
 from soundsright.core.ports import (
     Answer,
     BlockRef,
@@ -65,13 +65,13 @@ class VirtualClock:
 class InlinePool:
     """The `Pool` port without workers: a job is done when it is handed in, and its errors are raised there.
 
-    `instead` replaces functions by cheaper ones with the same arguments.
+    `instead` replaces functions by cheaper ones with the same arguments. Nothing ends a job at its deadline.
     """
 
     def __init__(self, instead: Mapping[Callable[..., Any], Callable[..., Any]] | None = None) -> None:
         self._instead = dict(instead or {})
 
-    def submit(self, function: Callable[..., T], /, *args: Any) -> Future[T]:
+    def submit(self, function: Callable[..., T], /, *args: Any, deadline_s: float | None = None) -> Future[T]:
         instead: Callable[..., T] = self._instead.get(function, function)
         future: Future[T] = Future()
         future.set_result(instead(*args))
@@ -163,6 +163,7 @@ class FakeChain:
         if hotkey not in self._neurons or not self._neurons[hotkey].permit:
             return TxResult(False, "no_permit", f"{hotkey} may not set weights")
         block = self.advance().number
+        self._neurons[hotkey] = replace(self._neurons[hotkey], weights_set_at=block)
         self.landed.append((hotkey, block, dict(by_hotkey)))
         return TxResult(True, block=block)
 
@@ -175,39 +176,60 @@ class Behaviour:
     """What a fake model does. `quality` is from 0, which returns the input, to 1.
 
     `load_fault` is raised instead of loading, `batch_fault` instead of answering any batch; `clip_failure` is the
-    answer to every third clip.
+    answer to every third clip. `engine_fault` is what the sandbox comes to with it.
     """
 
     quality: float = 0.5
     load_fault: ModelFault | None = None
     batch_fault: ModelFault | None = None
     clip_failure: Failure | None = None
+    engine_fault: InfrastructureFault | None = None
 
 
 @dataclass(frozen=True)
 class FakeRepository:
-    """What the fake hub holds at a commit: hashes, and how the model behaves."""
+    """What the fake hub holds at a commit: hashes, how the model behaves, and what the hub says in its place."""
 
     content_hash: str
     checkpoint_hashes: tuple[str, ...] = ()
     behaviour: Behaviour = field(default_factory=Behaviour)
+    hub_fault: HubUnavailable | None = None
 
 
 class FakeHub:
-    """The `ModelHub` port over a mapping that the test fills. `folder` stands for every fetched model's files."""
+    """The `ModelHub` port over a mapping that the test fills. `folder` stands for every fetched model's files.
+
+    `cache` holds what was fetched, by content hash.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.repositories: dict[ModelRef, FakeRepository] = {}
+        self.cache: dict[str, FakeRepository] = {}
 
     def fetch(self, submission: Submission, *, limits: FetchLimits) -> FetchedModel:
         found = self.repositories.get(submission.model)
         if found is None:
             raise EntryRefused("not_found", f"The hub has no {submission.model}")
+        if found.hub_fault is not None:
+            raise found.hub_fault
+        self.cache[found.content_hash] = found
         return FetchedModel(submission, self._folder, found.content_hash, found.checkpoint_hashes)
 
+    def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
+        found = self.cache.get(content_hash)
+        if found is None:
+            return None
+        return FetchedModel(submission, self._folder, content_hash, found.checkpoint_hashes)
+
+    def forget(self, keep: Collection[str]) -> int:
+        gone = self.cache.keys() - set(keep)
+        for content_hash in gone:
+            del self.cache[content_hash]
+        return len(gone)
+
     def behaviour(self, model: FetchedModel) -> Behaviour:
-        return self.repositories[model.submission.model].behaviour
+        return self.cache[model.content_hash].behaviour
 
 
 class FakeSandbox:
@@ -227,9 +249,14 @@ class FakeSandbox:
         self._lock = threading.Lock()
         self.enhanced: dict[tuple[str, str], int] = {}
 
+    def prepare(self, model: FetchedModel) -> None:
+        """Nothing is built."""
+
     @contextmanager
     def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[FakeRunningModel]:
         behaviour = self._behaviour(model)
+        if behaviour.engine_fault is not None:
+            raise behaviour.engine_fault
         if behaviour.load_fault is not None:
             raise behaviour.load_fault
         yield FakeRunningModel(self, model, behaviour)

@@ -12,7 +12,7 @@ from soundsright.core.results import ClipResult
 from soundsright.core.schedule import Round
 from soundsright.services.round_types import RoundOutcome
 from soundsright.testing import FakeSandbox, MemoryState
-from soundsright.testing.simulated_world import BURN_HOTKEY, World
+from soundsright.testing.simulated_world import BURN_HOTKEY, World, is_stuck
 
 INVARIANTS = (
     "weights are finite and sum to one, or are empty",
@@ -20,6 +20,7 @@ INVARIANTS = (
     "of copies only the earliest stays",
     "every clip of every entry is counted",
     "an entry that failed on every clip is paid nothing",
+    "only who cannot be run is left out unscored",
     "the seed is the hash of a final block",
     "validators agree on standings, decisions and weights",
     "validators' states hold the same facts",
@@ -87,6 +88,7 @@ def check_round(world: World, validators: list[Witnessed], round_: Round, where:
             _copies_left(world, outcome),
             _uncounted(outcome, validator.clips),
             _dead_and_paid(outcome),
+            _wrongly_set_aside(world, outcome),
             _wrong_seed(world, outcome, round_),
             "" if _agreed(outcome) == _agreed(reference.outcome) else f"another result than {reference.hotkey}",
             _state_difference(reference.state, validator.state, round_.id),
@@ -146,6 +148,14 @@ def _dead_and_paid(outcome: RoundOutcome) -> str:
         for s in board.standings
         if s.submission.hotkey in dead and s.share > 0
     )
+
+
+def _wrongly_set_aside(world: World, outcome: RoundOutcome) -> str:
+    """Who was left out though the hub gives the model and every engine runs it, or was left out and ranked."""
+    left_out = {refusal.hotkey for refusal in outcome.refusals if refusal.code == "not_evaluated"}
+    ranked = {s.submission.hotkey for board in outcome.leaderboards for s in board.standings if s.estimate.n}
+    wrong = [hotkey for hotkey in left_out if not is_stuck(world.hub.repositories[world.reveals[hotkey].model])]
+    return ", ".join(sorted({*wrong, *(left_out & ranked)}))
 
 
 def _wrong_seed(world: World, outcome: RoundOutcome, round_: Round) -> str:

@@ -5,7 +5,7 @@ Blocks are counted, times are in seconds. Everything follows from one `numpy.ran
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -13,10 +13,18 @@ import numpy as np
 
 from soundsright.core.audio import Audio, digest_of_digests
 from soundsright.core.competition import Competition
-from soundsright.core.errors import ModelCrashed, ModelTimeout, ProtocolViolation
+from soundsright.core.errors import (
+    EngineUnavailable,
+    HubUnavailable,
+    InfrastructureFault,
+    ModelCrashed,
+    ModelTimeout,
+    ProtocolViolation,
+)
 from soundsright.core.results import Failure
 from soundsright.core.schedule import DAY_S, Round, Schedule
 from soundsright.core.submission import ModelRef, Reveal, commitment_digest
+from soundsright.metrics.evidence import ClipEvidence
 from soundsright.services.clipset import DrawnClips, SetRequest, read_wav, write_wav
 from soundsright.services.evaluation import Scored
 from soundsright.testing import Behaviour, FakeChain, FakeHub, FakeRepository, unit_interval
@@ -46,8 +54,11 @@ class Kind(StrEnum):
     HIDES = "reveals nothing"
     VANISHES = "deletes its model"
     IDLES = "returns its input"
+    CANNOT_RUN = "needs a base image that nobody has"
+    WITHHELD = "has a model that the hub does not give"
 
 
+_STUCK = (Kind.CANNOT_RUN, Kind.WITHHELD)
 _COPIES = (Kind.COPIES_REFERENCE, Kind.COPIES_CONTENT, Kind.COPIES_CHECKPOINT)
 
 
@@ -82,14 +93,19 @@ class World:
         chain.register(BURN_HOTKEY)
         for number in range(validators):
             chain.register(validator_hotkey(number), permit=True)
-        for _ in range(int(rng.integers(5, 13))):
+        # One who stays: where nobody's model runs, no validator can tell whether it is the models or itself.
+        world._arrive(competitions, Kind.HONEST)
+        for _ in range(int(rng.integers(4, 12))):
             world._arrive(competitions)
         return world
 
-    def _arrive(self, competitions: tuple[Competition, ...]) -> None:
+    def _arrive(self, competitions: tuple[Competition, ...], kind: Kind | None = None) -> None:
         kinds = list(Kind)
-        odds = np.array([8.0 if kind is Kind.HONEST else 1.0 for kind in kinds])
-        kind = kinds[int(self.rng.choice(len(kinds), p=odds / odds.sum()))]
+        odds = np.array([8.0 if each is Kind.HONEST else 1.0 for each in kinds])
+        kind = kind or kinds[int(self.rng.choice(len(kinds), p=odds / odds.sum()))]
+        if kind in _STUCK and any(miner.kind is kind for miner in self.miners):
+            # Where more are stuck than run, validators wait: see `of_seed`.
+            kind = Kind.HONEST
         competition = competitions[int(self.rng.integers(len(competitions)))]
         self.entries_made += 1
         miner = Miner(f"miner-{self.entries_made:04d}", kind, competition, float(self.rng.uniform(0.1, 0.9)))
@@ -103,7 +119,7 @@ class World:
             AssertionError: the schedule gave the round's blocks too early, or gave others later.
         """
         rng = self.rng
-        for miner in list(self.miners):
+        for miner in self.miners[1:]:
             if rng.random() < 0.05:
                 self.chain.deregister(miner.hotkey)
                 self.miners.remove(miner)
@@ -157,6 +173,8 @@ class World:
             # The whole ring enters one checkpoint under many names.
             ring = f"ring-{miner.competition.id}"
             repository = FakeRepository(f"content-{entry}", (ring, f"own-{entry}"), Behaviour(0.6))
+        if miner.kind is Kind.WITHHELD:
+            repository = replace(repository, hub_fault=HubUnavailable("The hub answered 403"))
         self.hub.repositories[model] = repository
         self.chain.publish(miner.hotkey, commitment_digest(model, miner.hotkey, miner.competition.id))
         self.reveals[miner.hotkey] = Reveal(model, miner.competition.id)
@@ -177,11 +195,17 @@ class World:
             if hotkey != miner.hotkey
             and reveal.competition_id == miner.competition.id
             and reveal.model in self.hub.repositories
+            and not is_stuck(self.hub.repositories[reveal.model])
         ]
         if not seen:
             return None
         target = seen[int(self.rng.integers(len(seen)))]
         return target, self.hub.repositories[target]
+
+
+def is_stuck(repository: FakeRepository) -> bool:
+    """Whether no validator can fetch the model, or run it, through no fault that the model shows."""
+    return repository.hub_fault is not None or repository.behaviour.engine_fault is not None
 
 
 def validator_hotkey(number: int) -> str:
@@ -197,6 +221,8 @@ def _behaviour(miner: Miner) -> Behaviour:
         return Behaviour(miner.quality, batch_fault=ModelTimeout("enhance", 30.0))
     if miner.kind is Kind.TRUNCATES:
         return Behaviour(miner.quality, clip_failure=Failure("length", "half a second short"))
+    if miner.kind is Kind.CANNOT_RUN:
+        return Behaviour(miner.quality, engine_fault=EngineUnavailable("The image base cannot be pulled"))
     return Behaviour(0.0 if miner.kind is Kind.IDLES else miner.quality)
 
 
@@ -221,3 +247,10 @@ def score_fake_clip(clean: Path, _degraded: Path, enhanced: Path, names: tuple[s
     quality, chance = (float(value) / _QUALITY_SCALE for value in read_wav(enhanced).samples[:2])
     level = 0.3 + 0.5 * quality + 0.02 * chance - 0.2 * hardness
     return Scored({name: 4.0 * level if name == "PESQ_WB" else level for name in names}, 0.0)
+
+
+def see_fake_clip(_clean: Path, _degraded: Path, enhanced: Path) -> ClipEvidence:
+    """Instead of `evidence_of_files`: nothing out of the ordinary, of an answer that is there."""
+    if not enhanced.is_file():
+        raise InfrastructureFault(f"{enhanced} is gone")
+    return ClipEvidence(deleted=0.0, hallucinated=0.0, likeness_to_input_db=10.0)

@@ -31,8 +31,8 @@ from soundsright.core.ports import Chain, ModelHub, Sandbox, Snapshot, StateStor
 from soundsright.core.schedule import Round
 from soundsright.ranking.rulesets import SOUNDSRIGHT_V3, Ruleset
 from soundsright.services.clipset import draw_to_disk
-from soundsright.services.evaluation import Cancelled, score_files
-from soundsright.services.round import RoundService
+from soundsright.services.evaluation import Cancelled, evidence_of_files, score_files
+from soundsright.services.round import ProgramFault, RoundService
 from soundsright.services.round_types import RoundOutcome, RoundPlan
 from soundsright.testing import FakeSandbox, Faults, Faulty, InlinePool, Killed, VirtualClock
 from soundsright.testing.invariants import Violation, Witnessed, WitnessState, check_round
@@ -41,6 +41,7 @@ from soundsright.testing.simulated_world import (
     World,
     draw_fake_clips,
     score_fake_clip,
+    see_fake_clip,
     validator_hotkey,
 )
 
@@ -52,6 +53,12 @@ VALIDATORS = 3
 FAULT_RATES = (0.0, 0.005, 0.02)
 MAX_STARTS = 60
 ROUNDS_KEPT = 4
+
+FAKE_JOBS: Mapping[Callable[..., Any], Callable[..., Any]] = {
+    draw_to_disk: draw_fake_clips,
+    score_files: score_fake_clip,
+    evidence_of_files: see_fake_clip,
+}
 
 Errors = Mapping[str, Mapping[str, Callable[[], BaseException]]]
 
@@ -173,7 +180,7 @@ def _validated(validator: Validator, setting: _Setting, result: Simulated, where
             hub=cast(ModelHub, Faulty(world.hub, faults, {"fetch": {"hub": _hub_down, "death": Killed}})),
             sandbox=cast(Sandbox, Faulty(validator.sandbox, faults, {"run": {"engine": _engine_down}})),
             state=_faulty_state(validator.state, faults),
-            pool=InlinePool({draw_to_disk: draw_fake_clips, score_files: score_fake_clip}),
+            pool=InlinePool(FAKE_JOBS),
             clock=validator.clock,
             folder=own,
             validator=validator.hotkey,
@@ -183,6 +190,8 @@ def _validated(validator: Validator, setting: _Setting, result: Simulated, where
         )
         try:
             outcome = service.run()
+        except ProgramFault:
+            raise  # Whatever fails around it, the program itself must not.
         except (Killed, InfrastructureFault, Cancelled):
             result.restarts += 1
             world.chain.advance()

@@ -1,13 +1,14 @@
-"""One round, disturbed at every point where it touches the outside, and what becomes of it.
+"""A validator's round, disturbed at every point where it touches the outside, and what becomes of it.
 
     python tests/services/crash_driver.py [--every N]
 
-Each disturbance is one process that dies or stops, and a second one that goes on from what the first recorded.
-Chain, hub and state are the real ones, in files; models and scores are fakes, so that a round takes a moment.
-Afterwards the weights on the chain, the standings, the database and the enhanced audio must equal those of an
-undisturbed round.
+Each disturbance is one process that dies, stops or goes on by itself, and a second one that goes on from what the
+first recorded. The whole service runs: reveals are asked for, models fetched and run, prizes decided, weights set,
+feedback signed and delivered. Chain, hub, artifacts and state are the real ones, in files; miners, models and
+scores are fakes, so that a round takes a moment. Afterwards the weights on the chain, the database, the enhanced
+audio and what each miner was told must equal those of an undisturbed round.
 
-Prints a table, and ends with the number of fault points. `--every N` takes every N-th of them.
+Prints a table, and ends with the number of fault points. `--every N` takes every N-th, and one of each kind.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import errno
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -23,10 +25,11 @@ import signal
 import sqlite3
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -37,6 +40,7 @@ from soundsright.adapters import state_database
 from soundsright.adapters.chain_local import LocalChain, seeded_entropy
 from soundsright.adapters.hub_folder import FolderHub
 from soundsright.adapters.state import SqlState
+from soundsright.adapters.state_artifacts import Artifacts
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import (
     ChainUnavailable,
@@ -44,26 +48,40 @@ from soundsright.core.errors import (
     HubUnavailable,
     InfrastructureFault,
     ModelCrashed,
+    PeerUnavailable,
     StateUnavailable,
 )
+from soundsright.core.ports import Reply
 from soundsright.core.results import Failure
-from soundsright.core.schedule import Round
-from soundsright.core.submission import ModelRef, Reveal, commitment_digest
+from soundsright.core.schedule import Schedule
+from soundsright.core.submission import commitment_digest
 from soundsright.ranking.rulesets import SOUNDSRIGHT_V3
+from soundsright.services.api_state import Health
 from soundsright.services.clipset import draw_to_disk
-from soundsright.services.evaluation import Cancelled, score_files
-from soundsright.services.round import RoundService
-from soundsright.services.round_types import RoundOutcome, RoundPlan
+from soundsright.services.evaluation import score_files
+from soundsright.services.lease import sole_process
+from soundsright.services.results import feedback_documents
+from soundsright.services.summary import tables
+from soundsright.services.validator import MAX_PAUSE_S, ValidatorService
+from soundsright.services.validator_setup import Rules, Work
 from soundsright.testing import Behaviour, FakeSandbox, InlinePool, VirtualClock
 from soundsright.testing.simulated_world import draw_fake_clips, score_fake_clip
 
 COMPETITIONS = (PUBLISHED[0], PUBLISHED[3])
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR")
+FLOORS = {"PESQ_WB": 0.0, "ESTOI": -1.0, "SI_SDR": -1.0}
 VALIDATOR = "validator"
+DAY_S = 86_400.0
+SCHEDULE = Schedule(time_of_day_s=0, every_days=1, first_day=10, seed_delay_blocks=3)
+ROUND_ID = SCHEDULE.id_of(0)
 
 STATE_WRITES = ("begin_round", "finish_step", "add_clip_results")
 STATE_READS = ("step_done", "clip_results", "rounds")
-CHAIN_CALLS = ("finalized", "block_hash", "commitments", "neurons", "set_weights")
+CHAIN_CALLS = ("finalized", "block_hash", "snapshot", "neurons", "set_weights")
+ARTIFACT_CALLS = ("put_bytes", "read", "collect")
+FEEDBACK = ("call /feedback",)
+MOST_TICKS = 14
+CLIP_S = 10.0  # Of which three make a batch.
 
 CLOCK = VirtualClock(1.9e9)
 
@@ -83,9 +101,11 @@ class Watched:
             return found
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._tell("before", name)
+            # Of a call to a miner, what it is about counts too.
+            label = f"call {args[2]}" if name == "call" else name
+            self._tell("before", label)
             result = found(*args, **kwargs)
-            self._tell("after", name)
+            self._tell("after", label)
             return result
 
         return call
@@ -101,9 +121,44 @@ def behaviour(model: Any) -> Behaviour:
     )
 
 
+class Miners:
+    """The `Peers` port: miners that reveal what they committed, and keep every feedback that they get."""
+
+    def __init__(self, folder: Path) -> None:
+        self._reveals = json.loads((folder / "reveals.json").read_text())
+        self._told = folder / "told"
+
+    def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
+        if path == "/reveal":
+            return Reply(200, self._reveals[receiver].encode())
+        # The same letter twice is one letter.
+        name = f"{receiver}-{hashlib.sha256(body).hexdigest()[:16]}.json"
+        (self._told / name).write_bytes(body)
+        return Reply(200, b"{}")
+
+
+class Signer:
+    """An account whose signature follows from what it signs."""
+
+    address = VALIDATOR
+
+    def sign(self, message: bytes) -> bytes:
+        return hashlib.sha512(message).digest()
+
+
+def opened_chain(folder: Path) -> LocalChain:
+    """A chain on which a block is an hour."""
+    return LocalChain(
+        folder / "chain.db",
+        entropy=seeded_entropy(1),
+        block_s=3_600.0,
+        now_s=lambda: SCHEDULE.first_day * DAY_S - DAY_S,
+    )
+
+
 def stage(folder: Path) -> None:
-    """The round before the validator starts: five entries and a late one."""
-    chain = LocalChain(folder / "chain.db", entropy=seeded_entropy(1))
+    """The subnet before the validator starts: six entries, of which one copies and one fails, and one too late."""
+    chain = opened_chain(folder)
     hub = FolderHub(folder / "hub", folder / "cache")
     chain.register("owner")
     chain.register(VALIDATOR, permit=True)
@@ -116,58 +171,103 @@ def stage(folder: Path) -> None:
         ("alone", "0.6", COMPETITIONS[1]),
         ("late", "0.9", COMPETITIONS[1]),
     ]
-    reveals, close = {}, 0
+    reveals = {}
     for name, says, competition in entries:
+        if name == "late":
+            while chain.timestamp_s(chain.head().number) < SCHEDULE.start_s(0):
+                chain.advance()
         chain.register(name)
         source = folder / "source" / name
         source.mkdir(parents=True)
         (source / "Dockerfile").write_text("FROM base\n")
         (source / "behaviour").write_text(says)
-        if name == "late":
-            close = chain.head().number
         model = hub.publish(name, "model", source)
+        chain.publish_endpoint(name, "10.0.0.1:6001")
         chain.publish(name, commitment_digest(model, name, competition.id))
-        reveals[name] = [model.namespace, model.name, model.revision, competition.id]
-    chain.advance(5)
-    (folder / "round.json").write_text(json.dumps({"close": close, "reveals": reveals}))
+        told = {"namespace": model.namespace, "name": model.name, "revision": model.revision}
+        reveals[name] = json.dumps({"schema": "soundsright.reveal/1", **told, "competition": competition.id})
+    chain.advance(SCHEDULE.seed_delay_blocks)
+    (folder / "reveals.json").write_text(json.dumps(reveals))
+    (folder / "told").mkdir()
 
 
-def run(folder: Path, tell: Disturb) -> RoundOutcome:
-    """The validator's process."""
-    facts = json.loads((folder / "round.json").read_text())
-    reveals = {hotkey: Reveal(ModelRef(*parts[:3]), parts[3]) for hotkey, parts in facts["reveals"].items()}
+def draw_long_clips(*arguments: Any) -> Any:
+    """Fake clips that are said to last, so that a few of them make a batch."""
+    drawn = draw_fake_clips(*arguments)
+    return replace(drawn, durations_s=dict.fromkeys(drawn.durations_s, CLIP_S))
+
+
+class Unforeseen(Exception):
+    """The service met an error of the program itself."""
+
+
+class NotOver(InfrastructureFault):
+    """The round has not ended while this process had patience."""
+
+
+def serve(folder: Path, tell: Disturb) -> None:
+    """The validator's process, until the round is over and everybody has been told.
+
+    Raises:
+        InfrastructureFault: it is not over after many looks at the chain.
+    """
     state = SqlState(folder / "state.db")
-    plan = RoundPlan(
-        round=Round("round-1", facts["close"], facts["close"] + 5),
-        competitions=COMPETITIONS,
-        clips=8,
-        metrics=METRICS,
-        ruleset=SOUNDSRIGHT_V3,
-        floors={"PESQ_WB": 0.0, "ESTOI": -1.0, "SI_SDR": -1.0},
-        batch_audio_s=3.0,
-        burn_uid=0,
-    )
-    service = RoundService(
-        plan,
-        chain=Watched(LocalChain(folder / "chain.db"), CHAIN_CALLS, tell),
-        hub=Watched(FolderHub(folder / "hub", folder / "cache"), ("fetch",), tell),
-        sandbox=Watched(FakeSandbox(behaviour), ("run",), tell),
-        state=Watched(state, (*STATE_WRITES, *STATE_READS), tell),
-        pool=InlinePool({draw_to_disk: draw_fake_clips, score_files: score_fake_clip}),
-        clock=CLOCK,
-        folder=folder / "run",
-        validator=VALIDATOR,
-        reveals=reveals,
-        slots=1,
-        workers=1,
-    )
+    health = Health(CLOCK)
+    service = None
+    lost = threading.Event()
     try:
-        return service.run()
+        with sole_process(state, "validator", clock=CLOCK, lost=lost.set, duration_s=10 * DAY_S):
+            service = _service(folder, state, health, tell)
+            for _ in range(MOST_TICKS):
+                try:
+                    service.tick()
+                except InfrastructureFault as fault:
+                    health.problem("service", str(fault))
+                if service._running is not None:
+                    service._running._thread.join()
+                if _is_over(folder):
+                    return
+                CLOCK.sleep(MAX_PAUSE_S)
+            raise NotOver("The round is not over")
     finally:
         state.close()
+        said = [event["message"] for events in health.events().values() for event in events]
+        if any("its trace is in the log" in line or "error of the program" in line for line in said):
+            raise Unforeseen(*said)
 
 
-def result_of(folder: Path, outcome: RoundOutcome) -> dict[str, Any]:
+def _service(folder: Path, state: SqlState, health: Health, tell: Disturb) -> ValidatorService:
+    return ValidatorService(
+        Rules(COMPETITIONS, 8, METRICS, SOUNDSRIGHT_V3, FLOORS, SCHEDULE, burn_hotkey="owner"),
+        Work(
+            hub=Watched(FolderHub(folder / "hub", folder / "cache"), ("fetch",), tell),
+            sandbox=Watched(FakeSandbox(behaviour), ("run",), tell),
+            pool=InlinePool({draw_to_disk: draw_long_clips, score_files: score_fake_clip}),
+            folder=folder / "validator",
+            slots=1,
+            workers=1,
+            publish=lambda outcome, _folder: {
+                str(one["hotkey"]): one for one in feedback_documents(outcome, tables(outcome)).values()
+            },
+            artifacts=Watched(Artifacts(folder / "artifacts"), ARTIFACT_CALLS, tell),
+        ),
+        chain=Watched(opened_chain(folder), CHAIN_CALLS, tell),
+        account=Signer(),
+        state=Watched(state, (*STATE_WRITES, *STATE_READS), tell),
+        peers=Watched(Miners(folder), ("call",), tell),
+        clock=CLOCK,
+        health=health,
+    )
+
+
+def _is_over(folder: Path) -> bool:
+    with closing(sqlite3.connect(folder / "state.db")) as db:
+        steps = {row[0]: json.loads(row[1]) for row in db.execute("SELECT step, facts FROM steps")}
+    told = [step for step in steps if step.startswith("delivered:")]
+    return "finished" in steps and len(told) == len(steps["feedback"])
+
+
+def result_of(folder: Path) -> dict[str, Any]:
     """All that must come out the same, however the round went."""
     with closing(sqlite3.connect(folder / "state.db")) as db:
         rows = {
@@ -180,22 +280,15 @@ def result_of(folder: Path, outcome: RoundOutcome) -> dict[str, Any]:
         }
     audio = {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted((folder / "run").rglob("*.wav"))
+        for path in sorted((folder / "validator").rglob("*.wav"))
     }
-    standings = [
-        [b.competition.id, s.submission.hotkey, s.metric, s.estimate.mean, s.share, s.rank, s.needed, s.reason]
-        for b in outcome.leaderboards
-        for s in b.standings
-    ]
-    # One that carries the number of the process that died is nobody's; any other would have been written over.
-    left = [path.name for path in sorted(folder.rglob("*.part")) if not re.search(r"\.\d+\.part$", path.name)]
+    # What a killed process had half-written and no other process can know of is collected with old rounds.
+    left = [p.name for p in sorted(folder.rglob("*.part")) if not re.fullmatch(r"tmp\w+\.part", p.name)]
     return json.loads(
         json.dumps(
             {
-                "weights": LocalChain(folder / "chain.db").weights(VALIDATOR),
-                "standings": standings,
-                "decisions": [[d.metric, d.sentence] for b in outcome.leaderboards for d in b.decisions],
-                "refusals": [[r.hotkey, r.code, r.sentence] for r in outcome.refusals],
+                "weights": opened_chain(folder).weights(VALIDATOR),
+                "feedback": {path.name: path.read_text() for path in sorted((folder / "told").iterdir())},
                 "database": rows,
                 "audio": audio,
                 "half-written files": left,
@@ -205,10 +298,12 @@ def result_of(folder: Path, outcome: RoundOutcome) -> dict[str, Any]:
 
 
 def _lasting(step: str, facts: dict[str, Any]) -> object:
-    """Without what a restart may change: seconds of work, and the block in which the weights landed."""
+    """Without what a restart may change: seconds of work, tries, and the block in which the weights landed."""
     if step.startswith("enhanced:"):
         return facts.get("fault")
-    return {name: value for name, value in facts.items() if (step, name) != ("weights", "block")}
+    return {
+        name: value for name, value in facts.items() if (step, name) != ("weights", "block") and name != "tries"
+    }
 
 
 def forked(work: Callable[[], None]) -> int:
@@ -219,7 +314,7 @@ def forked(work: Callable[[], None]) -> int:
         try:
             work()
             code = 0
-        except (InfrastructureFault, Cancelled):
+        except InfrastructureFault:
             code = 3
         finally:
             # Whatever was raised, the child must not go on into the driver's own code.
@@ -231,12 +326,13 @@ def forked(work: Callable[[], None]) -> int:
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What happens at the n-th of the calls that it is about."""
+    """What happens at the n-th of the calls that it is about, and at as many calls after it as `calls` says."""
 
     name: str
     methods: tuple[str, ...]
     moments: tuple[str, ...]
     act: Callable[[Path], Any]
+    calls: int = 1
 
     def at(self, number: int, folder: Path) -> Disturb:
         seen = 0
@@ -245,7 +341,7 @@ class Disturbance:
             nonlocal seen
             if moment in self.moments and method in self.methods:
                 seen += 1
-                if seen == number:
+                if number <= seen < number + self.calls:
                     self.act(folder)
 
         return tell
@@ -253,6 +349,20 @@ class Disturbance:
 
 def killed(_folder: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hub_gone(folder: Path) -> None:
+    """From now on the hub answers 404 to everything; and the process dies."""
+    shutil.rmtree(folder / "hub")
+    killed(folder)
+
+
+def cut_off(folder: Path) -> None:
+    """A model in the cache has lost its end, as where the power went; and the process dies."""
+    for path in (folder / "cache").rglob("behaviour"):
+        path.chmod(0o644)
+        path.write_bytes(b"0")
+    killed(folder)
 
 
 def raising(error: type[InfrastructureFault]) -> Callable[[Path], None]:
@@ -263,18 +373,17 @@ def raising(error: type[InfrastructureFault]) -> Callable[[Path], None]:
 
 
 def locked(folder: Path) -> None:
-    """Another program takes the database's write lock and keeps it past our patience."""
-    blocker = sqlite3.connect(folder / "state.db", isolation_level=None)
+    """Another program takes the database's write lock, and keeps it past our patience."""
+    blocker = sqlite3.connect(folder / "state.db", isolation_level=None, check_same_thread=False)
     blocker.execute("BEGIN IMMEDIATE")
-    _KEPT.append(blocker)
-
-
-_KEPT: list[sqlite3.Connection] = []
+    threading.Timer(3 * state_database.BUSY_TIMEOUT_S, blocker.close).start()
 
 
 def disk_full(_folder: Path) -> None:
-    """From now on no audio can be written in this process."""
-    mock.patch.object(soundfile, "write", side_effect=OSError(errno.ENOSPC, "No space left on device")).start()
+    """From now on nothing can be written by this process but the database."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+    for owner, name in ((soundfile, "write"), (Path, "mkdir"), (Path, "write_text"), (os, "fsync")):
+        mock.patch.object(owner, name, side_effect=full).start()
 
 
 def clock_jumps(seconds: float) -> Callable[[Path], None]:
@@ -283,41 +392,49 @@ def clock_jumps(seconds: float) -> Callable[[Path], None]:
 
 
 BOTH = ("before", "after")
+STATE_CALLS = (*STATE_WRITES, *STATE_READS)
+LASTING = 10_000
 DISTURBANCES = (
     Disturbance("killed at a write to the state", STATE_WRITES, BOTH, killed),
     Disturbance("killed at a call of the chain", CHAIN_CALLS, BOTH, killed),
     Disturbance("killed at a fetch", ("fetch",), BOTH, killed),
     Disturbance("killed as a model starts", ("run",), BOTH, killed),
-    Disturbance("database fails", (*STATE_WRITES, *STATE_READS), BOTH, raising(StateUnavailable)),
+    Disturbance("killed as a miner reveals", ("call /reveal",), BOTH, killed),
+    Disturbance("killed as feedback is sent", FEEDBACK, BOTH, killed),
+    Disturbance("killed as feedback is written", ARTIFACT_CALLS, BOTH, killed),
+    Disturbance("database fails", STATE_CALLS, BOTH, raising(StateUnavailable)),
+    Disturbance("database gone for long", STATE_WRITES, ("before",), raising(StateUnavailable), LASTING),
     Disturbance("database locked", STATE_WRITES, ("before",), locked),
-    Disturbance("disk full for audio", ("fetch", "run"), ("before",), disk_full),
+    Disturbance("disk full", ("fetch", "run", "finish_step"), ("before",), disk_full),
+    Disturbance("disk full for artifacts", ARTIFACT_CALLS, ("before",), raising(StateUnavailable), 2),
     Disturbance("chain drops the connection", CHAIN_CALLS, BOTH, raising(ChainUnavailable)),
-    Disturbance("hub unavailable", ("fetch",), BOTH, raising(HubUnavailable)),
-    Disturbance("clock jumps a day ahead", ("finish_step",), ("after",), clock_jumps(86_400.0)),
-    Disturbance("clock jumps a day back", ("finish_step",), ("after",), clock_jumps(-86_400.0)),
-    Disturbance("engine restarting", ("run",), ("before",), raising(EngineUnavailable)),
+    Disturbance("chain gone for a while", CHAIN_CALLS, ("before",), raising(ChainUnavailable), 3),
+    Disturbance("hub answers 500", ("fetch",), BOTH, raising(HubUnavailable)),
+    Disturbance("hub answers 500 for a while", ("fetch",), ("before",), raising(HubUnavailable), 7),
+    Disturbance("hub answers 500 for long", ("fetch",), ("before",), raising(HubUnavailable), LASTING),
+    Disturbance("hub answers 404 after the fetch", ("run",), ("before",), hub_gone),
+    Disturbance("cached model cut off", ("run",), ("before",), cut_off),
+    Disturbance("engine fails once", ("run",), ("before",), raising(EngineUnavailable)),
+    Disturbance("engine restarting", ("run",), ("before",), raising(EngineUnavailable), 12),
+    Disturbance("engine gone for long", ("run",), ("before",), raising(EngineUnavailable), LASTING),
+    Disturbance("miner away as feedback is sent", FEEDBACK, BOTH, raising(PeerUnavailable), 3),
+    Disturbance("clock jumps a day ahead", ("finish_step",), ("after",), clock_jumps(DAY_S)),
+    Disturbance("clock jumps a day back", ("finish_step",), ("after",), clock_jumps(-DAY_S)),
 )
 
 
-def points_of(disturbance: Disturbance, template: Path, folder: Path) -> int:
-    """How many calls an undisturbed round makes of those that the disturbance is about."""
-    calls = 0
-
-    def count(moment: str, method: str) -> None:
-        nonlocal calls
-        calls += moment in disturbance.moments and method in disturbance.methods
-
-    shutil.copytree(template, folder)
-    run(folder, count)
-    shutil.rmtree(folder)
-    return calls
+def points_of(disturbance: Disturbance, calls: Sequence[tuple[str, str]], every: int, offset: int) -> list[int]:
+    """The calls of an undisturbed round at which the disturbance is planted: every N-th, and at least one."""
+    count = sum(moment in disturbance.moments and method in disturbance.methods for moment, method in calls)
+    return list(range(1 + offset % min(every, count), count + 1, every))
 
 
 def finished(folder: Path, expected: Path) -> str:
     """Run to the end in a fresh process; what differs from the expected result, or nothing."""
 
     def work() -> None:
-        result = result_of(folder, run(folder, lambda _moment, _method: None))
+        serve(folder, lambda _moment, _method: None)
+        result = result_of(folder)
         wanted = json.loads(expected.read_text())
         wrong = [name for name in wanted if result[name] != wanted[name]]
         (folder / "differs.json").write_text(json.dumps(wrong))
@@ -330,9 +447,10 @@ def finished(folder: Path, expected: Path) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--every", type=int, default=1, help="take every N-th fault point of each kind")
+    parser.add_argument("--every", type=int, default=1, help="take every N-th fault point of all")
     options = parser.parse_args()
     state_database.BUSY_TIMEOUT_S = 0.05
+    logging.getLogger().addHandler(logging.NullHandler())  # What is told of planted faults is noise here.
     failures = total = 0
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
@@ -341,16 +459,17 @@ def main() -> int:
         template.mkdir()
         stage(template)
         shutil.copytree(template, root / "peace")
-        outcome = run(root / "peace", lambda _moment, _method: None)
-        expected.write_text(json.dumps(result_of(root / "peace", outcome)))
+        calls: list[tuple[str, str]] = []
+        serve(root / "peace", lambda moment, method: calls.append((moment, method)))
+        expected.write_text(json.dumps(result_of(root / "peace")))
         print(f"{'disturbance':<34}{'points':>8}{'stopped':>9}{'same result':>13}")
-        for disturbance in DISTURBANCES:
-            points = range(1, points_of(disturbance, template, root / "count") + 1, options.every)
+        for offset, disturbance in enumerate(DISTURBANCES):
+            points = points_of(disturbance, calls, options.every, 7 * offset)
             stopped = same = 0
             for number in points:
                 folder = root / "disturbed"
                 shutil.copytree(template, folder)
-                status = forked(lambda: run(folder, disturbance.at(number, folder)))  # noqa: B023
+                status = forked(lambda: serve(folder, disturbance.at(number, folder)))  # noqa: B023
                 stopped += status != 0
                 differs = finished(folder, expected)
                 same += not differs

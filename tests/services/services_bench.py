@@ -12,7 +12,7 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.submission import ModelRef
 from soundsright.services.api_state import Health
 from soundsright.services.feedback import FeedbackStore
-from soundsright.services.miner import Entry, MinerService
+from soundsright.services.miner import Committing, Entry, MinerService
 from soundsright.testing import VirtualClock
 
 ALICE, BOB, VICTOR, POOR = (Hotkey.of_seed(name) for name in ("alice", "bob", "victor", "poor"))
@@ -33,7 +33,10 @@ def miner_on(chain: Any, folder: Path, clock: VirtualClock | None = None, **opti
     clock = clock or VirtualClock(1e9)
     asked = {"min_stake": 1_000.0, "poll_s": 1.0, "health": Health(clock)} | options
     store = FeedbackStore(folder / "feedback", valid_signature=valid_signature)
-    return MinerService(ENTRY, chain=chain, clock=clock, store=store, valid_signature=valid_signature, **asked)
+    committing = asked.pop("committing", Committing(ENTRY, folder))
+    return MinerService(
+        ENTRY, committing, chain=chain, clock=clock, store=store, valid_signature=valid_signature, **asked
+    )
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -53,6 +56,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "metrics": {"PESQ_WB": estimate},
         "unprocessed": {"PESQ_WB": estimate},
         "best": {"entry": "alice/gate", "rank": 1, "share": 6.0, "metrics": {"PESQ_WB": estimate}, "clips": 2},
+        "winners": {"PESQ_WB": {"entry": "alice/gate", "rank": 1, "share": 6.0, "metrics": {"PESQ_WB": estimate}}},
         "clips": [
             {"id": "c0", "scores": {"PESQ_WB": 2.5}, "failure": None},
             {"id": "c1", "scores": None, "failure": {"code": "length", "detail": "too short"}},

@@ -92,6 +92,9 @@ def test_the_command_lists_shows_and_verifies(tmp_path: Path) -> None:
     assert "signature verified" in shown
     assert "c1          length" in shown
     assert json.loads(run(command, ["show", *folder, str(path), "--json"]).output) == document()
+    described = json.loads(run(command, ["schema"]).output)
+    assert described["$id"] == document()["schema"]
+    assert set(document()) <= set(described["properties"])
     assert VICTOR.address in run(command, ["verify", str(path)]).output
     path.write_text("{}")
     assert isinstance(run(command, ["verify", str(path)]).exception, UsageError)
@@ -151,3 +154,21 @@ def test_a_hook_that_fails_or_hangs_is_told_and_the_next_one_runs(tmp_path: Path
 def test_a_hook_that_is_nothing_is_named(hook: str) -> None:
     with pytest.raises(UsageError, match="FEEDBACK_HOOK"):
         hook_command(hook)
+
+
+def test_who_was_refused_sees_why_what_to_do_and_what_it_would_have_taken(tmp_path: Path) -> None:
+    refusal = {
+        "code": "too_late",
+        "sentence": "After the close",
+        "remedy": "It counts for the next round.",
+        "evidence": {"entries_close_block": "100"},
+    }
+    path = stored(tmp_path, refusal=refusal, rank=None, needed={"PESQ_WB": 2.25})
+    told = CliRunner().invoke(command, ["show", str(path)]).output
+    for line in (
+        "Refused     too_late: After the close",
+        "Remedy      It counts for the next round.",
+        "Evidence    entries_close_block: 100",
+        "PESQ_WB        2.250 would have been needed to win",
+    ):
+        assert line in told

@@ -3,10 +3,12 @@
 import numpy as np
 
 from soundsright.core.audio import Audio
+from soundsright.core.results import ClipResult, Evaluation, Failure
 from soundsright.core.submission import FetchedModel
 from soundsright.ranking.duplicates import DuplicateRule, without_duplicates
 from soundsright.services.clipset import ClipSet, write_wav
 from soundsright.services.fingerprints import near_copy_pairs, same_tensor_pairs
+from soundsright.testing import InlinePool
 from tests.ranking.builders import ONE_METRIC, entry
 
 
@@ -23,11 +25,17 @@ def test_the_same_weights_in_another_format_are_refused_with_evidence(tmp_path):
         np.savez(folder / "weights.npz", **{name: t.astype(dtype) for name, t in tensors(seed).items()})
         (folder / "app.py").write_text("print('no weights')\n" * 100)
         models.append(FetchedModel(entry(uid), folder, f"content{uid}", (f"hash{uid}",)))
-    unique = without_duplicates(models, likenesses=same_tensor_pairs(models))
+    compared = same_tensor_pairs(models, InlinePool())
+    assert compared.unread == {}
+    unique = without_duplicates(models, likenesses=compared.pairs)
     assert [m.submission.uid for m in unique.kept] == [0, 2]
     refusal = unique.duplicates[0].refusal()
     assert refusal.code == "same_tensors"
     assert refusal.evidence["shared_tensors"] == "100.0%"
+
+
+def _result(clip_id, *, scored):
+    return ClipResult(clip_id, {"ESTOI": 0.5}) if scored else ClipResult(clip_id, failure=Failure("length", ""))
 
 
 def test_models_that_answer_as_one_are_paired(tmp_path):
@@ -47,6 +55,9 @@ def test_models_that_answer_as_one_are_paired(tmp_path):
                 path = tmp_path / "enhanced" / one.entry_id / f"{clip_id}.wav"
                 write_wav(path, Audio(output, 16_000))
     clips = ClipSet(ONE_METRIC, 1, tmp_path, dict.fromkeys(ids, ""), {}, {})
-    (pair,) = near_copy_pairs(clips, tmp_path / "enhanced", entries)
+    evaluations = [Evaluation(one, "r1", tuple(_result(i, scored=i != "clip-3") for i in ids)) for one in entries]
+    # What a stopped process left of a clip that failed says nothing.
+    (tmp_path / "enhanced" / entries[0].entry_id / "clip-3.wav").write_bytes(b"half")
+    (pair,) = near_copy_pairs(clips, tmp_path / "enhanced", evaluations)
     assert (pair.first, pair.second) == (entries[0].entry_id, entries[1].entry_id)
     assert pair.rule is DuplicateRule.NEAR_COPY

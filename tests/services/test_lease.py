@@ -1,5 +1,9 @@
 """A second process on the same state is refused, or takes over when the first has died."""
 
+import contextlib
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -31,6 +35,20 @@ def test_what_a_dead_process_held_is_taken_over_when_it_runs_out():
     clock.sleep(60.0)
     with sole_process(state, "validator", clock=clock, lost=never):
         assert state.lease_holder("validator", now_s=clock.now()) == this_process()
+
+
+def test_what_a_process_of_this_machine_held_is_taken_over_at_once_when_it_is_gone():
+    state, clock = MemoryState(), VirtualClock(1_000.0)
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        child.wait()
+    place = this_process().rpartition(":")[0]
+    for other, told in [(str(child.pid), None), (str(os.getppid()), "works on this state"), ("1x", "works on")]:
+        holder = f"{place}:{other}"
+        assert state.take_lease("validator", holder, now_s=clock.now(), duration_s=60.0)
+        expected = pytest.raises(UsageError, match=told) if told else contextlib.nullcontext()
+        with expected, sole_process(state, "validator", clock=clock, lost=never):
+            assert state.lease_holder("validator", now_s=clock.now()) == this_process()
+        state.release_lease("validator", holder)
 
 
 def test_a_lease_is_renewed_while_the_work_lasts():

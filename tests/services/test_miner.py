@@ -169,7 +169,8 @@ def test_feedback_is_verified_stored_and_handed_on_once(tmp_path: Path) -> None:
     miner.take_feedback(VICTOR.address, raw)
     (path,) = handed
     assert path.read_bytes() == raw
-    assert miner.best_models() is not None
+    (winner,) = (miner.best_models() or {})["DENOISING_16000HZ"]
+    assert (winner["metric_name"], winner["entry"]) == ("PESQ_WB", "alice/gate")
     assert miner.seed() == {"round": "2026-01-02", "sets": {"DENOISING_16000HZ": 2**63 + 1}}
 
 

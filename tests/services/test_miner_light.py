@@ -6,16 +6,24 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+
+import pytest
 
 from soundsright.adapters.hub_folder import FolderHub
 from soundsright.testing.fakechain_http import served_chain
+from soundsright.testing.fakechain_ledger import Ledger
+from soundsright.testing.fakechain_node import running_node
 from tests.services.services_bench import ALICE
 
-HEAVY = {"torch", "numba", "scipy", "matplotlib", "sqlalchemy", "soundfile", "docker", "onnxruntime"} | {
+HEAVY = {"torch", "numpy", "numba", "scipy", "matplotlib", "sqlalchemy", "soundfile", "docker", "onnxruntime"} | {
     "huggingface_hub",
-    "bittensor",
     "httpx",
+    "PIL",
+    "eth_account",
+    "qrcode",
 }
 CODE = """
 import json, sys
@@ -28,19 +36,38 @@ print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})
 """
 
 
-def test_a_miner_imports_no_heavy_library(tmp_path: Path) -> None:
+@contextmanager
+def private_chain(folder: Path) -> Iterator[str]:
+    with served_chain(folder / "chain.db") as (chain, url):
+        chain.register(ALICE.address)
+        yield url
+
+
+@contextmanager
+def bittensor(_folder: Path) -> Iterator[str]:
+    with running_node(Ledger()) as node:
+        node.register(ALICE.address)
+        yield node.url
+
+
+@pytest.mark.parametrize(("chain", "also"), [(private_chain, {"bittensor"}), (bittensor, set())])
+def test_a_miner_imports_no_heavy_library(
+    tmp_path: Path, chain: Callable[[Path], AbstractContextManager[str]], also: set[str]
+) -> None:
     ALICE.write(tmp_path / "wallets" / "w" / "hotkeys" / "h")
     source = tmp_path / "source"
     source.mkdir()
     (source / "Dockerfile").write_text("FROM scratch\n")
     model = FolderHub(tmp_path / "hub", tmp_path / "cache").publish("alice", "gate", source)
-    with served_chain(tmp_path / "chain.db") as (chain, url):
-        chain.register(ALICE.address)
+    with chain(tmp_path) as url:
         done = subprocess.run(
             [sys.executable, "-c", CODE],
             env={
                 "PATH": os.environ["PATH"],
                 "SUBTENSOR_CHAIN_ENDPOINT": url,
+                "NETUID": "1",
+                "BITTENSOR_RUNTIME_CACHE_DIR": str(tmp_path / "runtime"),
+                "BTCLI_TOKEN_SYMBOLS_CACHE": str(tmp_path / "symbols"),
                 "WALLET": "w",
                 "HOTKEY": "h",
                 "WALLET_PATH": str(tmp_path / "wallets"),
@@ -59,4 +86,13 @@ def test_a_miner_imports_no_heavy_library(tmp_path: Path) -> None:
     assert f"{ALICE.address} enters {model} for DENOISING_16000HZ" in lines, done.stderr
     code, modules = json.loads(lines[-1])
     assert code == 0
-    assert HEAVY & set(modules) == set()
+    assert (HEAVY | also) & set(modules) == set()
+
+
+def test_what_the_sdk_did_without_is_there_for_whoever_imports_it_later() -> None:
+    code = (
+        "from soundsright.adapters.bittensor_sdk import load_sdk; load_sdk(); load_sdk(); "
+        "import bittensor, qrcode, eth_account; print(bittensor.Client.__name__, callable(qrcode.make))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["Client", "True"]

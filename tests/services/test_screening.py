@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import ast
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+import soundsright
 from soundsright.core.competition import PUBLISHED
+from soundsright.core.entry_rules import REFUSAL_REASONS
+from soundsright.core.errors import EntryRefused
 from soundsright.core.ports import Neuron
-from soundsright.core.submission import Commitment, ModelRef, Reveal, commitment_digest
-from soundsright.services.screening import EntryRules, Screened, screened
+from soundsright.core.submission import (
+    Commitment,
+    FetchedModel,
+    ModelRef,
+    Reveal,
+    Submission,
+    commitment_digest,
+)
+from soundsright.ranking.duplicates import DuplicateRule
+from soundsright.services.screening import EntryRules, Screened, check_fetched, checked_dockerfile, screened
 
+RULES = Path(__file__).resolve().parents[2] / "docs" / "rules.md"
 COMPETITION = PUBLISHED[0].id
 MODEL = ModelRef("alice", "model", "1" * 40)
 NEURON = Neuron(uid=3, hotkey="alice", registered_at=10)
 
 
-def commitment(block: int = 20, digest: str | None = None) -> Commitment:
-    return Commitment("alice", digest or commitment_digest(MODEL, "alice", COMPETITION), block)
+def commitment(block: int = 20, digest: str | None = None, earlier: tuple[int, ...] = ()) -> Commitment:
+    return Commitment("alice", digest or commitment_digest(MODEL, "alice", COMPETITION), block, earlier)
 
 
 def screen(
@@ -48,12 +64,8 @@ def test_a_revealed_commitment_made_in_time_is_admitted() -> None:
         (lambda: screen(commitment(), reveal=Reveal(MODEL, PUBLISHED[1].id)), "digest_mismatch"),
         (lambda: screen(commitment(), reveal=Reveal(MODEL, "SINGING_8000HZ")), "unknown_competition"),
         (lambda: screen(commitment(), rules=EntryRules(banned_hotkeys={"alice": 101})), "banned"),
-        (
-            lambda: screen(
-                commitment(), rules=EntryRules(cooldown_blocks=30, previous_commitment_blocks={"alice": 5})
-            ),
-            "cooldown",
-        ),
+        (lambda: screen(commitment(earlier=(2, 5)), rules=EntryRules(cooldown_blocks=16)), "cooldown"),
+        (lambda: screen(commitment(earlier=(2, 5)), rules=EntryRules(max_commitments=2)), "too_many_commitments"),
     ],
 )
 def test_each_broken_rule_is_named(result: object, code: str) -> None:
@@ -68,6 +80,30 @@ def test_each_broken_rule_is_named(result: object, code: str) -> None:
     assert refusal.competition_id in (None, *(c.id for c in PUBLISHED))
 
 
+def test_a_refusal_shows_what_was_compared() -> None:
+    rules = EntryRules(banned_hotkeys={"alice": 200}, cooldown_blocks=50, max_commitments=2)
+    expected = {
+        "banned": {"until_block": "200", "entries_close_block": "100"},
+        "cooldown": {"previous_block": "5", "cooldown_blocks": "50"},
+        "too_many_commitments": {"limit": "2", "blocks": "2, 5, 20"},
+    }
+    for code, evidence in expected.items():
+        (refusal,) = screen(commitment(earlier=(2, 5)), rules=rules).refusals
+        assert (refusal.code, refusal.evidence) == (code, {"commitment_block": "20", **evidence})
+        rules = replace(rules, banned_hotkeys={}) if code == "banned" else replace(rules, cooldown_blocks=0)
+
+
+def test_a_commitment_after_the_cool_down_is_admitted() -> None:
+    assert screen(commitment(earlier=(5,)), rules=EntryRules(cooldown_blocks=15)).submissions
+
+
+def test_commitments_before_the_window_do_not_count() -> None:
+    rules = EntryRules(max_commitments=1, commitment_window_blocks=81)
+    assert screen(commitment(earlier=(18, 19)), rules=rules).submissions
+    assert screen(commitment(earlier=(18, 20)), rules=rules).submissions  # The same block is the same commitment.
+    assert screen(commitment(block=21, earlier=(18, 20)), rules=rules).refusals
+
+
 def test_a_commitment_in_the_closing_block_is_in_time() -> None:
     assert screen(commitment(block=100)).submissions
 
@@ -79,3 +115,79 @@ def test_a_ban_ends() -> None:
 def test_another_hotkeys_digest_does_not_fit() -> None:
     stolen = commitment_digest(MODEL, "bob", COMPETITION)
     assert screen(commitment(digest=stolen)).refusals[0].code == "digest_mismatch"
+
+
+@pytest.fixture
+def fetched(tmp_path: Path) -> FetchedModel:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nUSER 10001\n")
+    entry = Submission(3, "alice", PUBLISHED[0], MODEL, 20)
+    return FetchedModel(entry, tmp_path, "c" * 64, ("d" * 64,))
+
+
+@pytest.mark.parametrize(
+    ("digest", "evidence"),
+    [("c" * 64, {"content_hash": "c" * 64}), ("d" * 64, {"checkpoint_hash": "d" * 64})],
+)
+def test_banned_content_is_refused_whole_or_by_one_file_of_weights(
+    fetched: FetchedModel, digest: str, evidence: dict[str, str]
+) -> None:
+    with pytest.raises(EntryRefused) as refused:
+        check_fetched(fetched, EntryRules(banned_content=frozenset({digest})))
+    assert (refused.value.code, refused.value.evidence) == ("banned_content", evidence)
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "Licence.md", "COPYING", "LICENSE-MIT", "UNLICENSE", "license.txt"])
+def test_a_licence_file_may_have_any_of_its_usual_names(fetched: FetchedModel, name: str) -> None:
+    with pytest.raises(EntryRefused) as refused:
+        check_fetched(fetched, EntryRules(needs_licence=True))
+    assert (refused.value.code, refused.value.evidence) == ("no_licence", {"files": "Dockerfile"})
+    (fetched.path / name).write_text("All may use it.")
+    check_fetched(fetched, EntryRules(needs_licence=True))
+
+
+@pytest.mark.parametrize(("name", "text"), [("LICENSE", ""), ("licensed.md", "x"), ("docs/LICENSE", "x")])
+def test_a_file_that_is_no_licence_does_not_count_as_one(fetched: FetchedModel, name: str, text: str) -> None:
+    (fetched.path / name).parent.mkdir(exist_ok=True)
+    (fetched.path / name).write_text(text)
+    with pytest.raises(EntryRefused, match="no licence file"):
+        check_fetched(fetched, EntryRules(needs_licence=True))
+
+
+def test_a_repository_without_a_dockerfile_is_refused(fetched: FetchedModel) -> None:
+    (fetched.path / "Dockerfile").rename(fetched.path / "Dokerfile")
+    with pytest.raises(EntryRefused) as refused:
+        check_fetched(fetched, EntryRules())
+    assert (refused.value.code, refused.value.evidence) == ("no_dockerfile", {"files": "Dokerfile"})
+
+
+@pytest.mark.parametrize(("text", "named"), [("FROM base\nVOLUME /data\n", "line 2"), ("# \x80", "cannot be read")])
+def test_a_dockerfile_that_asks_for_too_much_is_refused_with_its_lines(
+    fetched: FetchedModel, text: str, named: str
+) -> None:
+    (fetched.path / "Dockerfile").write_bytes(text.encode("latin-1"))
+    with pytest.raises(EntryRefused, match=named) as refused:
+        checked_dockerfile(fetched)
+    assert refused.value.code == "dockerfile"
+    assert refused.value.evidence
+
+
+def codes_in_the_source() -> set[str]:
+    """The first argument of every `EntryRefused(...)`, and the rules of duplicates."""
+    found = {rule.value for rule in DuplicateRule}
+    for path in Path(soundsright.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "EntryRefused":
+                code = node.args[0]
+                assert isinstance(code, ast.Constant), f"{path}:{node.lineno}: a code is a literal"
+                found.add(str(code.value))
+    return found
+
+
+def test_every_code_of_a_refusal_is_explained() -> None:
+    assert codes_in_the_source() == set(REFUSAL_REASONS)
+
+
+def test_the_rules_document_lists_every_code_as_it_is() -> None:
+    rows = [f"| `{code}` | {r.when} | {r.remedy} |" for code, r in REFUSAL_REASONS.items()]
+    told = [line for line in RULES.read_text().splitlines() if line.startswith("| `") and line.count("|") == 4]
+    assert [line for line in told if line.split("`")[1] in REFUSAL_REASONS] == rows

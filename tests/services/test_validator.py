@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import pytest
 
 from soundsright.adapters.chain_local import LocalChain
 from soundsright.adapters.http_auth_keys import Hotkey, valid_signature
+from soundsright.adapters.state_artifacts import Artifacts
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import ChainUnavailable, EntryRefused, PeerUnavailable, UsageError
-from soundsright.core.ports import Reply, TxResult
+from soundsright.core.ports import Reply, SubnetRules, TxResult
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import Commitment, ModelRef, commitment_digest
 from soundsright.ranking.rulesets import SOUNDSRIGHT_V3
@@ -25,9 +27,10 @@ from soundsright.services.evaluation import score_files
 from soundsright.services.feedback import opened
 from soundsright.services.results import feedback_documents
 from soundsright.services.summary import tables
-from soundsright.services.validator import Rules, ValidatorService, Work
-from soundsright.services.validator_chain import PinnedChain
+from soundsright.services.validator import ValidatorService
+from soundsright.services.validator_chain import PinnedChain, check_account
 from soundsright.services.validator_peers import MAX_TRIES, reveal_of
+from soundsright.services.validator_setup import Rules, Work
 from soundsright.services.validator_view import ValidatorView
 from soundsright.testing import Behaviour, FakeHub, FakeRepository, FakeSandbox, InlinePool, VirtualClock
 from soundsright.testing.simulated_world import draw_fake_clips, score_fake_clip
@@ -102,6 +105,7 @@ class Bench:
                 slots=1,
                 workers=1,
                 publish=published,
+                artifacts=Artifacts(self.folder / "artifacts"),
             ),
             chain=chain or self.chain,
             account=VICTOR,
@@ -173,6 +177,11 @@ def test_a_round_asks_judges_sets_weights_and_tells_everybody(bench: Bench) -> N
         envelope, feedback = opened(raw, valid_signature=valid_signature)
         assert envelope.validator == VICTOR.address
         assert (feedback.hotkey, feedback.round, len(feedback.clips)) == (key.address, SCHEDULE.id_of(0), 8)
+        assert set(feedback.metrics) == set(feedback.unprocessed) == {"PESQ_WB", "ESTOI"}
+        # What each metric's winner reached, whoever it is.
+        assert set(feedback.winners) == {"PESQ_WB", "ESTOI"}
+        assert {row.hotkey for row in feedback.winners.values()} <= {k.address for k in MINERS.values()}
+        assert all(set(row.metrics) == {"PESQ_WB", "ESTOI"} for row in feedback.winners.values())
     assert bench.health.metrics()["competitions_judged"] == 1
 
 
@@ -261,6 +270,42 @@ def test_weights_are_set_again_every_tempo_and_after_a_restart(bench: Bench) -> 
     assert [later - earlier for earlier, later in itertools.pairwise(sets)] == [5, 5]
 
 
+@pytest.mark.parametrize(
+    ("rules", "asked", "every"),
+    [
+        (SubnetRules(tempo_blocks=4), 0, 4),
+        (SubnetRules(tempo_blocks=4, rate_limit_blocks=7), 0, 7),
+        (SubnetRules(tempo_blocks=4, rate_limit_blocks=7), 5, 7),
+        (SubnetRules(tempo_blocks=4, commit_reveal=True), 6, 6),
+    ],
+)
+def test_weights_follow_the_chains_tempo_and_rate_limit(
+    bench: Bench, rules: SubnetRules, asked: int, every: int
+) -> None:
+    bench.to_seed(10)
+    finish(bench.validator(), bench, SCHEDULE.id_of(0))
+    sets: list[int] = []
+
+    class Ruled:
+        def rules(self) -> SubnetRules:
+            return rules
+
+        def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult:
+            sets.append(bench.chain.head().number)
+            return TxResult(True, block=bench.chain.head().number)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bench.chain, name)
+
+    service = bench.validator(chain=Ruled())
+    service._rules = replace(service._rules, weights_every_blocks=asked)
+    for _ in range(2 * every + 1):
+        service._set_weights_again(bench.chain.head().number, bench.chain.neurons())
+        bench.chain.advance()
+    assert [later - earlier for earlier, later in itertools.pairwise(sets)] == [every, every]
+    assert bench.health.metrics()["weights.total_count_committed"] == 3 * rules.commit_reveal
+
+
 def test_a_dry_run_tells_the_weights_and_writes_nothing(bench: Bench) -> None:
     bench.to_seed(10)
     head = bench.chain.head()
@@ -312,12 +357,12 @@ def test_a_miner_that_never_answers_is_given_up(bench: Bench) -> None:
 def test_a_validator_that_could_not_set_weights_is_told_before_the_start(
     bench: Bench, registered: bool, told: str
 ) -> None:
-    service = bench.validator()
-    service._account = Hotkey.of_seed("nobody")
+    nobody = Hotkey.of_seed("nobody").address
     if registered:
-        bench.chain.register(service._account.address)
+        bench.chain.register(nobody)
+        check_account(bench.chain, nobody, sets_weights=False)
     with pytest.raises(UsageError, match=told):
-        service.check()
+        check_account(bench.chain, nobody, sets_weights=True)
 
 
 def test_who_left_during_the_round_is_not_paid_and_no_heir_of_its_uid_is(bench: Bench) -> None:
@@ -335,7 +380,7 @@ def test_what_is_committed_after_the_close_is_not_seen(bench: Bench) -> None:
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
     facts = bench.state.step_done(SCHEDULE.id_of(0), "entries")
     assert facts is not None
-    assert {r["code"] for r in facts["refusals"]} == {"not_revealed"}
+    assert {r["code"] for r in facts["refusals"]} == {"digest_mismatch"}
     assert [s["hotkey"] for s in facts["submissions"]] == [MINERS["bob"].address]
 
 

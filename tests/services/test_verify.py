@@ -36,7 +36,7 @@ def verified(
     return verify(
         make_model(textwrap.dedent(app)),
         drawn,
-        sandbox=ProcessSandbox(),
+        sandbox=ProcessSandbox(trusted=True),
         limits=LIMITS,
         metrics=("ESTOI", "SI_SDR"),
         tell=(told if told is not None else []).append,
@@ -51,7 +51,8 @@ def test_a_model_that_returns_its_input_passes_and_equals_it(
     assert result.passed
     assert [c.better for c in result.comparisons] == [None, None]
     assert tuple(told) == result.steps
-    assert [s.name for s in told] == ["files", "Dockerfile", "start", "enhance", "again after a reset", "scores"]
+    names = ["files", "Dockerfile", "prepare", "start", "enhance", "again after a reset", "scores"]
+    assert [s.name for s in told] == names
     assert result.timing.real_time_factor is not None
 
 
@@ -60,6 +61,7 @@ def test_a_model_that_returns_its_input_passes_and_equals_it(
     [
         ("raise SystemExit('no weights')", "start", "no weights", "Read the log"),
         ("import time; time.sleep(60)", "start", "loading took longer", "Load faster"),
+        ("import no_such_package", "start", "No module named 'no_such_package'", "requirements.txt"),
         (
             "class M(Model):\n    def enhance(self, r):\n        import time; time.sleep(60)\nserve(M())",
             "enhance",
@@ -112,6 +114,6 @@ def test_what_fails_is_named_with_its_remedy(
 
 def test_a_refused_dockerfile_is_named_by_its_line(make_model: MakeModel, drawn: tuple[Clip, ...]) -> None:
     model = make_model(dockerfile='FROM a\nVOLUME /x\nCMD ["python", "app.py"]\n')
-    result = verify(model, drawn, sandbox=ProcessSandbox(), limits=LIMITS)
+    result = verify(model, drawn, sandbox=ProcessSandbox(trusted=True), limits=LIMITS)
     assert "line 2" in result.reason
     assert "Change the lines" in result.remedy

@@ -1,0 +1,49 @@
+"""Setting weights on a chain whose answer may be lost: read again before they are set again.
+
+Blocks are counted, times are in seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from soundsright.core.ports import Chain, TxResult
+
+PAUSES_S = (12.0, 24.0, 12.0)
+"""After each try: time for the block that what was sent may be in."""
+
+_log = logging.getLogger(__name__)
+
+
+def set_weights(
+    chain: Chain, hotkey: str, by_hotkey: Mapping[str, float], *, pause: Callable[[float], None]
+) -> TxResult:
+    """Set the weights, and see that they are set. What may mend itself is tried again, after a pause.
+
+    A write of which it is not known whether it landed counts as done where the chain says that the hotkey has set
+    weights since.
+
+    Raises:
+        ChainUnavailable: the chain does not answer.
+    """
+    since = chain.head().number
+    unsure = False
+    result = TxResult(False)
+    for pause_s in PAUSES_S:
+        result = chain.set_weights(hotkey, by_hotkey)
+        unsure = unsure or result.unknown
+        if result.ok or not (result.retryable or unsure):
+            return result
+        _log.info("weights not set", extra={"action": "weights_not_set", "reason": result.message or result.code})
+        pause(pause_s)
+        found = weights_set_at(chain, hotkey) if unsure else None
+        if found is not None and found > since:
+            return TxResult(True, "confirmed", block=found)
+    return result
+
+
+def weights_set_at(chain: Chain, hotkey: str) -> int | None:
+    """The block in which the hotkey last set weights, as the chain's head has it."""
+    neurons = chain.snapshot(chain.head().number).neurons
+    return next((n.weights_set_at for n in neurons if n.hotkey == hotkey), None)

@@ -1,0 +1,130 @@
+"""A small subnet on fakes, and a validator's round in it: what tests of rounds disturb."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+
+from soundsright.core.competition import PUBLISHED
+from soundsright.core.errors import EngineUnavailable
+from soundsright.core.schedule import Round
+from soundsright.core.submission import ModelRef, Reveal, commitment_digest
+from soundsright.ranking.rulesets import SOUNDSRIGHT_V3
+from soundsright.services.clipset import draw_to_disk
+from soundsright.services.evaluation import score_files
+from soundsright.services.round import RoundService
+from soundsright.services.round_types import RoundPlan
+from soundsright.testing import Behaviour, FakeChain, FakeHub, FakeRepository, FakeSandbox, InlinePool, VirtualClock
+from soundsright.testing.simulated_world import draw_fake_clips, score_fake_clip
+from soundsright.testing.state import MemoryState
+
+COMPETITION = PUBLISHED[0]
+VALIDATOR = "validator"
+ROUND_ID = "round-1"
+CLIPS = 8
+
+
+class Subnet:
+    """Three miners in one competition: `alice`, `bob` and `carol`, better from one to the next.
+
+    Every port can be replaced before `run`, which plays the round from what `state` holds.
+    """
+
+    def __init__(self, folder: Path, qualities: tuple[float, ...] = (0.4, 0.6, 0.8)) -> None:
+        self.folder = folder
+        self.chain = FakeChain()
+        self.chain.register("owner")
+        self.chain.register(VALIDATOR, permit=True)
+        (folder / "model").mkdir(parents=True)
+        (folder / "model" / "Dockerfile").write_text("FROM base\n")
+        self.hub = FakeHub(folder / "model")
+        self.reveals: dict[str, Reveal] = {}
+        self.models: dict[str, ModelRef] = {}
+        for number, quality in enumerate(qualities):
+            self.enter(("alice", "bob", "carol")[number], quality)
+        self.round = Round(ROUND_ID, self.chain.head().number, self.chain.advance(5).number)
+        self.chain.advance(5)
+        self.sandbox = StuckSandbox(self.hub)
+        self.state = MemoryState()
+        self.pool = FuturePool()
+        self.clock = VirtualClock(1e9)
+        self.events: list[str] = []
+
+    def enter(self, name: str, quality: float) -> None:
+        self.chain.register(name)
+        model = ModelRef(name, "model", f"{len(self.models):040x}")
+        self.models[name] = model
+        self.hub.repositories[model] = FakeRepository(f"content-{name}", behaviour=Behaviour(quality))
+        self.chain.publish(name, commitment_digest(model, name, COMPETITION.id))
+        self.reveals[name] = Reveal(model, COMPETITION.id)
+
+    def plan(self, **changes):
+        options = {
+            "round": self.round,
+            "competitions": (COMPETITION,),
+            "clips": CLIPS,
+            "metrics": ("PESQ_WB", "ESTOI"),
+            "ruleset": SOUNDSRIGHT_V3,
+            "floors": {"PESQ_WB": 0.0, "ESTOI": -1.0},
+            "batch_audio_s": 3.0,
+            "burn_uid": 0,
+        }
+        return RoundPlan(**(options | changes))
+
+    def service(self, **changes):
+        return RoundService(
+            self.plan(**changes),
+            chain=self.chain,
+            hub=self.hub,
+            sandbox=self.sandbox,
+            state=self.state,
+            pool=self.pool,
+            clock=self.clock,
+            folder=self.folder / "run",
+            validator=VALIDATOR,
+            reveals=self.reveals,
+            slots=1,
+            workers=1,
+            observe=lambda event: self.events.append(event.progress.note if event.progress else event.stage),
+        )
+
+    def run(self, **changes):
+        return self.service(**changes).run()
+
+    def steps(self, prefix: str) -> dict:
+        return {name: facts for name, facts in self.state.steps(ROUND_ID).items() if name.startswith(prefix)}
+
+
+class StuckSandbox(FakeSandbox):
+    """A sandbox that fails for the `stuck` contents. `started` names each content that it was to run."""
+
+    def __init__(self, hub: FakeHub) -> None:
+        super().__init__(hub.behaviour)
+        self.stuck: set[str] = set()
+        self.started: list[str] = []
+
+    @contextmanager
+    def run(self, model, *, limits):
+        self.started.append(model.content_hash)
+        if model.content_hash in self.stuck:
+            raise EngineUnavailable("The base image cannot be pulled", "Check the engine's network.")
+        with super().run(model, limits=limits) as running:
+            yield running
+
+
+class FuturePool(InlinePool):
+    """A pool without workers whose jobs' errors come with their futures. `deadlines_s` are by the job's name."""
+
+    def __init__(self) -> None:
+        super().__init__({draw_to_disk: draw_fake_clips, score_files: score_fake_clip})
+        self.deadlines_s: dict[str, float | None] = {}
+
+    def submit(self, function, /, *args, deadline_s=None):
+        self.deadlines_s[function.__name__] = deadline_s
+        try:
+            return super().submit(function, *args)
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the job
+            failed: Future = Future()
+            failed.set_exception(error)
+            return failed

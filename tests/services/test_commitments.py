@@ -1,0 +1,224 @@
+"""The three kinds of commitment: each is judged as the same entry, and a sealed one by nobody before the close."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from soundsright.adapters.chain_local import LocalChain
+from soundsright.adapters.timelock import DrandTimelock, seal
+from soundsright.core.errors import RequestRefused
+from soundsright.core.schedule import Schedule
+from soundsright.core.submission import CommitmentKind, ModelRef, commitment_text
+from soundsright.services.api import health_app
+from soundsright.services.api_state import Health
+from soundsright.services.miner import Committing, Entry
+from soundsright.testing import VirtualClock
+from soundsright.testing.fakedrand import ROUND_1000_S, Relay, served_relay
+from tests.services.services_bench import ALICE, ENTRY, VICTOR, miner_on
+from tests.services.test_validator import COMPETITION, MINERS, Bench, finish
+
+DAY_S = 86_400
+# A day's round starts when round 1000 of the beacon is published.
+SCHEDULE = Schedule(ROUND_1000_S % DAY_S, 1, first_day=ROUND_1000_S // DAY_S, seed_delay_blocks=3)
+KINDS = list(CommitmentKind)
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    with served_relay() as served:
+        yield served
+
+
+class SealedBench(Bench):
+    """A subnet of a validator whose rules ask for one kind of commitment; a block is an hour of August 2023."""
+
+    def __init__(self, folder: Path, kind: CommitmentKind, relay: Relay) -> None:
+        self.kind = kind
+        self.timelock = DrandTimelock([relay.url])
+        super().__init__(folder)
+        self.chain = LocalChain(folder / "then.db", block_s=3_600.0, now_s=lambda: ROUND_1000_S - DAY_S)
+        self.chain.register(VICTOR.address, stake=2_000.0, permit=True)
+        for name in MINERS:
+            self.enter(name, quality=0.5)
+
+    def enter(self, name: str, *, quality: float, revision: str = "a") -> None:
+        super().enter(name, quality=quality, revision=revision)
+        if self.kind is not CommitmentKind.DIGEST:
+            self.chain.publish(MINERS[name].address, self.committed(name, revision))
+            self.peers.reveals[MINERS[name].address] = b"nobody has to be asked"
+
+    def committed(self, name: str, revision: str = "a", round_number: int = 1_000) -> str:
+        text = commitment_text(ModelRef(name, "model", revision * 40), MINERS[name].address, COMPETITION.id)
+        return text if self.kind is CommitmentKind.PLAIN else seal(text, round_number)
+
+    def validator(self, *, dry_run: bool = False, chain: Any = None) -> Any:
+        service = super().validator(dry_run=dry_run, chain=chain)
+        service._rules = replace(service._rules, schedule=SCHEDULE, commitment=self.kind)
+        service._timelock = self.timelock
+        return service
+
+    def entries(self, number: int = 0) -> dict[str, Any]:
+        facts = self.state.step_done(SCHEDULE.id_of(number), "entries")
+        assert facts is not None
+        return dict(facts)
+
+    def to_round(self) -> None:
+        while self.chain.timestamp_s(self.chain.head().number) < ROUND_1000_S:
+            self.chain.advance()
+        self.chain.advance(SCHEDULE.seed_delay_blocks)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_judged_as_the_same_entries(tmp_path: Path, relay: Relay, kind: CommitmentKind) -> None:
+    bench = SealedBench(tmp_path, kind, relay)
+    bench.to_round()
+    finish(bench.validator(), bench, SCHEDULE.id_of(0))
+    assert bench.entries()["refusals"] == []
+    assert [(e["hotkey"], e["model"]) for e in bench.entries()["submissions"]] == [
+        (MINERS[name].address, [name, "model", "a" * 40]) for name in ("alice", "bob")
+    ]
+    assert bench.weights()
+    asked = {path for _, path in bench.peers.calls}
+    assert asked == ({"/reveal", "/feedback"} if kind is CommitmentKind.DIGEST else {"/feedback"})
+    assert len(relay.asked) == (kind is CommitmentKind.SEALED)
+
+
+@pytest.mark.parametrize("kind", [CommitmentKind.PLAIN, CommitmentKind.SEALED])
+def test_what_another_committed_is_not_entered_by_copying_it(
+    tmp_path: Path, relay: Relay, kind: CommitmentKind
+) -> None:
+    bench = SealedBench(tmp_path, kind, relay)
+    stolen = next(c.digest for c in bench.chain.commitments() if c.hotkey == MINERS["alice"].address)
+    bench.chain.publish(MINERS["bob"].address, stolen)
+    bench.to_round()
+    finish(bench.validator(), bench, SCHEDULE.id_of(0))
+    assert [e["hotkey"] for e in bench.entries()["submissions"]] == [MINERS["alice"].address]
+    assert [(r["hotkey"], r["code"]) for r in bench.entries()["refusals"]] == [
+        (MINERS["bob"].address, "wrong_hotkey")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("committed", "code"), [("sealed:1000:AAAA", "bad_seal"), ("0" * 64, "bad_seal"), ("later", "sealed_too_long")]
+)
+def test_a_seal_that_does_not_open_in_time_costs_only_its_own_entry(
+    tmp_path: Path, relay: Relay, committed: str, code: str
+) -> None:
+    bench = SealedBench(tmp_path, CommitmentKind.SEALED, relay)
+    text = bench.committed("bob", round_number=100_000) if committed == "later" else committed
+    bench.chain.publish(MINERS["bob"].address, text)
+    bench.to_round()
+    finish(bench.validator(), bench, SCHEDULE.id_of(0))
+    assert [e["hotkey"] for e in bench.entries()["submissions"]] == [MINERS["alice"].address]
+    assert [r["code"] for r in bench.entries()["refusals"]] == [code]
+
+
+def test_a_beacon_that_is_away_is_waited_for_and_costs_no_entry(tmp_path: Path, relay: Relay) -> None:
+    bench = SealedBench(tmp_path, CommitmentKind.SEALED, relay)
+    bench.to_round()
+    relay.instead = (503, b"")
+    service = bench.validator()
+    service.tick()
+    assert "DRAND_RELAYS" in bench.health.problems()["round"]
+    assert bench.state.step_done(SCHEDULE.id_of(0), "entries") is None
+    relay.instead = None
+    bench.clock.sleep(600)
+    finish(service, bench, SCHEDULE.id_of(0))
+    assert len(bench.entries()["submissions"]) == 2
+
+
+def test_an_entry_that_is_sealed_anew_for_the_next_round_is_as_old_as_it_was(tmp_path: Path, relay: Relay) -> None:
+    bench = SealedBench(tmp_path, CommitmentKind.SEALED, relay)
+    bench.to_round()
+    finish(bench.validator(), bench, SCHEDULE.id_of(0))
+    first = {e["hotkey"]: e["block"] for e in bench.entries()["submissions"]}
+    # Now everybody can read alice's entry. She seals it anew, as her miner does; bob enters another model.
+    bench.chain.publish(MINERS["alice"].address, bench.committed("alice"))
+    bench.enter("bob", quality=0.9, revision="b")
+    bench.chain.advance(24)
+    finish(bench.validator(), bench, SCHEDULE.id_of(1))
+    second = {e["hotkey"]: e["block"] for e in bench.entries(1)["submissions"]}
+    alice, bob = (MINERS[name].address for name in ("alice", "bob"))
+    assert second[alice] == first[alice]
+    assert second[bob] > first[bob]
+
+
+def committing(folder: Path, relay: Relay, kind: CommitmentKind, entry: Entry = ENTRY) -> Committing:
+    return Committing(entry, folder, kind, timelock=DrandTimelock([relay.url]), schedule=SCHEDULE)
+
+
+def subnet(folder: Path) -> LocalChain:
+    chain = LocalChain(folder / "chain.db", now_s=lambda: ROUND_1000_S - DAY_S / 2)
+    chain.register(ALICE.address)
+    chain.register(VICTOR.address, stake=2_000.0, permit=True)
+    return chain
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_miner_commits_once_in_each_kind_also_after_a_restart(
+    tmp_path: Path, relay: Relay, kind: CommitmentKind
+) -> None:
+    chain = subnet(tmp_path)
+    for _ in range(2):
+        miner = miner_on(chain, tmp_path, committing=committing(tmp_path, relay, kind))
+        miner.tick()
+        miner.tick()
+    (commitment,) = chain.commitments()
+    assert chain.head().number == commitment.block
+    text = commitment_text(ENTRY.model, ALICE.address, ENTRY.competition.id)
+    if kind is CommitmentKind.SEALED:
+        assert "alice" not in commitment.digest
+        assert DrandTimelock([relay.url]).opened(commitment.digest) == text
+    else:
+        assert commitment.digest == (ENTRY.digest if kind is CommitmentKind.DIGEST else text)
+
+
+def test_a_sealed_entry_is_told_to_nobody(tmp_path: Path, relay: Relay) -> None:
+    health = Health(VirtualClock(1e9))
+    sealing = committing(tmp_path, relay, CommitmentKind.SEALED)
+    miner = miner_on(subnet(tmp_path), tmp_path, committing=sealing, health=health)
+    miner.tick()
+    with pytest.raises(RequestRefused) as caught:
+        miner.reveal(VICTOR.address)
+    assert caught.value.code == "sealed"
+    api = TestClient(health_app(health, miner, service="miner", version="1"))
+    for path in api.get("/openapi.json").json()["paths"]:
+        answer = api.get(path).text
+        assert ENTRY.model.name not in answer
+        assert ENTRY.model.revision not in answer
+    assert relay.asked == []
+
+
+@pytest.mark.parametrize("lost", ["the chain's", "the miner's", "another model"])
+def test_a_seal_is_made_anew_where_the_old_one_is_gone_or_stands_for_another_model(
+    tmp_path: Path, relay: Relay, lost: str
+) -> None:
+    chain = subnet(tmp_path)
+    miner_on(chain, tmp_path, committing=committing(tmp_path, relay, CommitmentKind.SEALED)).tick()
+    (first,) = chain.commitments()
+    entry = ENTRY
+    if lost == "the chain's":
+        chain.publish(ALICE.address, "what is left when the chain has opened it")
+    elif lost == "the miner's":
+        (tmp_path / "sealed.json").write_text("{")
+    else:
+        entry = Entry(ALICE, ENTRY.competition, ModelRef("alice", "gate", "b" * 40))
+    miner_on(chain, tmp_path, committing=committing(tmp_path, relay, CommitmentKind.SEALED, entry)).tick()
+    (second,) = chain.commitments()
+    assert second.digest not in (first.digest, "what is left when the chain has opened it")
+    assert json.loads((tmp_path / "sealed.json").read_text())["sealed"] == second.digest
+
+
+@pytest.mark.parametrize(("before_s", "until_s"), [(3_600, 0), (30, DAY_S)])
+def test_a_seal_lasts_until_the_next_close_that_it_can_reach(
+    tmp_path: Path, relay: Relay, before_s: float, until_s: float
+) -> None:
+    sealed = committing(tmp_path, relay, CommitmentKind.SEALED).made(ROUND_1000_S - before_s)
+    assert DrandTimelock([]).opens_s(sealed) == ROUND_1000_S + until_s

@@ -1,0 +1,361 @@
+"""A round goes on: past one entry's bad luck, after a restart, and with a sentence that says what to mend."""
+
+import itertools
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from soundsright.core.errors import (
+    EntryRefused,
+    HubUnavailable,
+    InfrastructureFault,
+    JobTimeout,
+    StateUnavailable,
+    UsageError,
+)
+from soundsright.core.ports import TxResult
+from soundsright.ranking.rulesets import SOUNDSRIGHT_V2
+from soundsright.ranking.tensors import tensor_fingerprint
+from soundsright.services import clipset, evaluation
+from soundsright.services.round import ProgramFault
+from tests.services.subnet import CLIPS, COMPETITION, ROUND_ID, VALIDATOR, Subnet
+
+
+@pytest.fixture
+def subnet(tmp_path):
+    return Subnet(tmp_path)
+
+
+def judged(outcome):
+    return {e.submission.hotkey for e in outcome.evaluations[COMPETITION.id]}
+
+
+class TestAnEntryThatTheSandboxFailsFor:
+    def test_is_set_aside_unscored_and_the_others_are_judged(self, subnet):
+        subnet.sandbox.stuck = {"content-bob"}
+        outcome = subnet.run()
+        assert judged(outcome) == {"alice", "carol"}
+        (refusal,) = outcome.refusals
+        assert (refusal.hotkey, refusal.code) == ("bob", "not_evaluated")
+        assert refusal.evidence["fault"] == "The base image cannot be pulled"
+        assert refusal in outcome.leaderboards[0].refusals
+        assert {s.submission.hotkey for s in outcome.leaderboards[0].standings} == {"alice", "carol"}
+        assert subnet.chain.landed
+        # With pauses of minutes between the tries, and a look at whether another model can be run now.
+        assert subnet.clock.now() - 1e9 >= sum(subnet.plan().retry_pauses_s)
+        assert subnet.sandbox.started.count("content-bob") == 15
+        assert subnet.sandbox.started[-1] != "content-bob"
+
+    def test_is_not_tried_again_once_that_is_recorded(self, subnet):
+        subnet.sandbox.stuck = {"content-bob"}
+        first = subnet.run()
+        subnet.sandbox.started.clear()
+        assert subnet.run().refusals == first.refusals
+        assert subnet.sandbox.started == []
+
+    def test_is_judged_where_it_runs_in_the_end(self, subnet):
+        subnet.sandbox.stuck = {"content-bob"}
+        sleep = subnet.clock.sleep
+
+        def mended(seconds):
+            sleep(seconds)
+            if subnet.clock.now() - 1e9 > 60:
+                subnet.sandbox.stuck.clear()
+
+        subnet.clock.sleep = mended
+        outcome = subnet.run()
+        assert judged(outcome) == {"alice", "bob", "carol"}
+        assert outcome.refusals == ()
+
+    def test_is_judged_where_only_the_engine_was_away(self, subnet):
+        """For all of its tries but the last, before which another model is seen to run."""
+        subnet.sandbox.stuck = {"content-carol"}
+        run = subnet.sandbox.run
+
+        def back(model, *, limits):
+            if subnet.sandbox.started.count("content-carol") == 12:
+                subnet.sandbox.stuck.clear()
+            return run(model, limits=limits)
+
+        subnet.sandbox.run = back
+        assert judged(subnet.run()) == {"alice", "bob", "carol"}
+
+    def test_stops_the_round_where_no_other_runs_either(self, subnet):
+        subnet.sandbox.stuck = {"content-alice", "content-bob", "content-carol"}
+        with pytest.raises(InfrastructureFault, match="Check the engine's network"):
+            subnet.run()
+        assert subnet.steps("set_aside:") == {}
+        subnet.sandbox.stuck.clear()
+        assert judged(subnet.run()) == {"alice", "bob", "carol"}
+
+    def test_stops_the_round_where_more_are_stuck_than_run(self, subnet):
+        subnet.sandbox.stuck = {"content-alice", "content-carol"}
+        with pytest.raises(InfrastructureFault):
+            subnet.run()
+        assert subnet.steps("set_aside:") == {}
+        subnet.sandbox.stuck = {"content-alice"}
+        assert judged(subnet.run()) == {"bob", "carol"}
+
+    def test_is_not_set_aside_where_the_engine_has_died_since_the_others_ran(self, subnet):
+        run = subnet.sandbox.run
+
+        def dying(model, *, limits):
+            if subnet.sandbox.started:
+                subnet.sandbox.stuck = {"content-alice", "content-bob", "content-carol"}
+            return run(model, limits=limits)
+
+        subnet.sandbox.run = dying
+        with pytest.raises(InfrastructureFault):
+            subnet.run()
+        assert subnet.steps("set_aside:") == {}
+        subnet.sandbox.run = run
+        subnet.sandbox.stuck.clear()
+        assert judged(subnet.run()) == {"alice", "bob", "carol"}
+
+
+class TestTheHub:
+    """`answers` decides what each fetch comes to."""
+
+    def planted(self, subnet, answers):
+        fetch, asked = subnet.hub.fetch, []
+
+        def planted(submission, *, limits):
+            asked.append(submission.hotkey)
+            answers(submission.hotkey, asked.count(submission.hotkey))
+            return fetch(submission, limits=limits)
+
+        subnet.hub.fetch = planted
+        return asked
+
+    def test_is_asked_again_after_a_fault(self, subnet):
+        def answers(_hotkey, number):
+            if number <= 2:
+                raise HubUnavailable("The hub answered 503")
+
+        self.planted(subnet, answers)
+        assert judged(subnet.run()) == {"alice", "bob", "carol"}
+
+    def test_that_never_gives_one_entry_sets_it_aside(self, subnet):
+        def answers(hotkey, _number):
+            if hotkey == "alice":
+                raise HubUnavailable("The hub answered 403")
+
+        self.planted(subnet, answers)
+        outcome = subnet.run()
+        assert judged(outcome) == {"bob", "carol"}
+        assert [(r.hotkey, r.code) for r in outcome.refusals] == [("alice", "not_evaluated")]
+
+    def test_that_answers_for_nobody_stops_the_round(self, subnet):
+        def answers(_hotkey, _number):
+            raise HubUnavailable("The hub answered 500")
+
+        self.planted(subnet, answers)
+        with pytest.raises(InfrastructureFault, match="500"):
+            subnet.run()
+        assert subnet.steps("fetch:") == {}
+
+    def test_that_goes_down_midway_refuses_nobody(self, subnet):
+        def answers(_hotkey, number):
+            if len(asked) > 1:
+                raise HubUnavailable("The hub answered 500")
+
+        asked = self.planted(subnet, answers)
+        with pytest.raises(HubUnavailable):
+            subnet.run()
+        assert set(subnet.steps("fetch:")) == {"fetch:2-alice"}
+
+    def test_is_not_blamed_for_this_machines_disk(self, subnet):
+        def answers(hotkey, _number):
+            if hotkey == "carol":
+                raise InfrastructureFault("The cache cannot be written", "Free space.")
+
+        self.planted(subnet, answers)
+        with pytest.raises(InfrastructureFault, match="cache"):
+            subnet.run()
+        assert set(subnet.steps("fetch:")) == {"fetch:2-alice", "fetch:3-bob"}
+
+    def test_is_not_needed_after_a_restart(self, subnet):
+        stop_at(subnet.state, "near_copies")
+        with pytest.raises(StateUnavailable):
+            subnet.run()
+
+        def answers(_hotkey, _number):
+            raise HubUnavailable("The hub is gone")
+
+        assert self.planted(subnet, answers) == []
+        subnet.hub.repositories.clear()
+        assert judged(subnet.run()) == {"alice", "bob", "carol"}
+
+    @pytest.mark.parametrize("answer", [EntryRefused("not_found", "gone"), HubUnavailable("The hub answered 500")])
+    def test_that_lost_what_the_cache_lost_too_is_the_operators_to_mend(self, subnet, answer):
+        stop_at(subnet.state, "near_copies")
+        with pytest.raises(StateUnavailable):
+            subnet.run()
+        subnet.hub.cache.clear()
+
+        def answers(_hotkey, _number):
+            raise answer
+
+        self.planted(subnet, answers)
+        with pytest.raises(InfrastructureFault, match="Put the cache back"):
+            subnet.run()
+
+
+def stop_at(state, step):
+    """Let the state fail once, when that step is to be recorded."""
+    finish = state.finish_step
+
+    def failing(round_id, name, facts):
+        if name == step:
+            state.finish_step = finish
+            raise StateUnavailable("locked")
+        finish(round_id, name, facts)
+
+    state.finish_step = failing
+
+
+class TestWhatNobodyForesaw:
+    def test_a_full_disk_is_told_with_its_remedy(self, subnet):
+        (subnet.folder / "run").write_text("no folder")
+        with pytest.raises(InfrastructureFault, match=r"cannot be made .*disk has space"):
+            subnet.run()
+
+    def test_an_error_of_the_system_is_told_with_its_remedy(self, subnet, monkeypatch):
+        def full(*_args):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("soundsright.services.round_decide.near_copy_pairs", full)
+        with pytest.raises(InfrastructureFault, match=r"No space left on device.*run again"):
+            subnet.run()
+
+    def test_an_error_of_the_program_is_told_and_leaves_its_trace(self, subnet, monkeypatch, caplog):
+        def broken(*_args):
+            raise KeyError("who")
+
+        monkeypatch.setattr("soundsright.services.round_decide.flags", broken)
+        with pytest.raises(ProgramFault, match=r"KeyError.*Run again"):
+            subnet.run()
+        assert "Traceback" in caplog.text
+        monkeypatch.undo()
+        assert judged(subnet.run()) == {"alice", "bob", "carol"}
+
+
+def test_a_round_is_not_gone_on_with_under_another_plan(subnet):
+    stop_at(subnet.state, "near_copies")
+    with pytest.raises(StateUnavailable):
+        subnet.run()
+    for changes, told in [
+        ({"clips": 9}, "clips 8, now 9"),
+        ({"ruleset": SOUNDSRIGHT_V2}, "ruleset digest"),
+        ({"metrics": ("PESQ_WB",)}, "metrics"),
+        ({"batch_audio_s": 6.0}, "batch audio s 3.0, now 6.0"),
+        ({"competitions": (replace(COMPETITION, max_score=50.0),)}, "rewards"),
+    ]:
+        with pytest.raises(UsageError, match=f"{told}.*Go on with those of before"):
+            subnet.run(**changes)
+    assert judged(subnet.run()) == {"alice", "bob", "carol"}
+
+
+class TestJobs:
+    """Work on what miners sent is done in workers, until a deadline."""
+
+    def test_an_answer_that_no_metric_can_take_fails_its_clip_only(self, subnet, monkeypatch):
+        calls = itertools.count()
+        # After the unprocessed input's clips.
+        errors = {CLIPS: ZeroDivisionError("no speech"), CLIPS + 1: JobTimeout("score_files", 60.0)}
+
+        def fragile(*args):
+            if (number := next(calls)) in errors:
+                raise errors[number]
+            return score(*args)
+
+        score = subnet.pool._instead[evaluation.score_files]
+        subnet.pool._instead[evaluation.score_files] = fragile
+        outcome = subnet.run()
+        failures = [c.failure.code for e in outcome.evaluations[COMPETITION.id] for c in e.clips if c.failure]
+        assert failures == ["unscorable", "unscorable"]
+
+    def test_each_has_a_deadline(self, subnet):
+        subnet.run()
+        assert subnet.pool.deadlines_s["score_files"] > 0
+        assert subnet.pool.deadlines_s["tensor_fingerprint"] > 0
+        assert subnet.pool.deadlines_s["evidence_of_files"] > 0
+
+    def test_weights_that_cannot_be_read_are_compared_with_nobody(self, subnet):
+        def hangs(_paths):
+            raise JobTimeout("tensor_fingerprint", 300.0)
+
+        subnet.pool._instead[tensor_fingerprint] = hangs
+        assert judged(subnet.run()) == {"alice", "bob", "carol"}
+        assert "was not done after 300 s" in subnet.steps("duplicates")["duplicates"]["unread"]["2-alice"][0]
+
+
+def test_answers_are_on_the_disk_before_a_row_says_so(subnet, monkeypatch):
+    flushed: set[Path] = set()
+    fsync = os.fsync
+
+    def watched(descriptor):
+        flushed.add(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(clipset.os, "fsync", watched)
+    add, late = subnet.state.add_clip_results, []
+
+    def recording(round_id, entry_id, results):
+        kept = tuple(results)
+        folder = subnet.folder / "run" / "enhanced" / entry_id
+        late.extend({folder, *(folder / f"{r.clip_id}.wav" for r in kept)} - flushed)
+        add(round_id, entry_id, kept)
+
+    subnet.state.add_clip_results = recording
+    subnet.run()
+    assert flushed
+    assert late == []
+
+
+def test_an_answer_that_is_gone_is_told_with_its_remedy(subnet):
+    stop_at(subnet.state, "near_copies")
+    with pytest.raises(StateUnavailable):
+        subnet.run()
+    next((subnet.folder / "run" / "enhanced").rglob("*.wav")).unlink()
+    with pytest.raises(InfrastructureFault, match=r"cannot be read back .*Put the file back, or begin anew"):
+        subnet.run()
+
+
+class TestWeightsOfWhichItIsNotKnownWhetherTheyAreSet:
+    def planted(self, subnet, *, lands, answers):
+        """A chain whose first `answers` answers are lost; the write lands nevertheless, or does not."""
+        write = subnet.chain.set_weights
+        asked: list[int] = []
+
+        def lossy(hotkey, by_hotkey):
+            asked.append(subnet.chain.head().number)
+            if len(asked) > answers:
+                return write(hotkey, by_hotkey)
+            if lands:
+                write(hotkey, by_hotkey)
+            return TxResult(False, "no_answer", "the connection dropped", retryable=True, unknown=True)
+
+        subnet.chain.set_weights = lossy
+        return asked
+
+    def test_are_read_back_and_not_set_twice(self, subnet):
+        asked = self.planted(subnet, lands=True, answers=9)
+        outcome = subnet.run()
+        assert len(asked) == len(subnet.chain.landed) == 1
+        assert outcome.weights_block == subnet.chain.landed[0][1]
+        assert subnet.state.step_done(ROUND_ID, "weights")["block"] == outcome.weights_block
+
+    def test_are_set_again_where_they_are_not(self, subnet):
+        asked = self.planted(subnet, lands=False, answers=1)
+        subnet.run()
+        assert len(asked) == 2
+        assert [who for who, _, _ in subnet.chain.landed] == [VALIDATOR]
+
+    def test_are_not_recorded_while_it_is_not_known(self, subnet):
+        self.planted(subnet, lands=False, answers=9)
+        with pytest.raises(InfrastructureFault, match="the connection dropped"):
+            subnet.run()
+        assert subnet.steps("weights") == {}
