@@ -91,6 +91,12 @@ def _competitions(value: str) -> str:
     return value
 
 
+def _relays(value: str) -> str:
+    for relay in filter(None, (part.strip() for part in value.split(","))):
+        _http_url(relay)
+    return value
+
+
 def _empty_is_none(value: Any) -> Any:
     return None if value == "" else value
 
@@ -133,6 +139,10 @@ class Settings(BaseModel):
         OptionalPath, Field(description="Folder of a private competition's models, instead of HF_ENDPOINT.")
     ] = None
     hf_token: Annotated[OptionalSecret, Field(description="Token for private repositories on the hub.")] = None
+    soundsright_ruleset: Annotated[
+        str,
+        Field(description="The rules of payment, or an organiser's TOML file, which has all that is agreed on."),
+    ] = "soundsright-v3"
 
     @property
     def is_bittensor(self) -> bool:
@@ -229,6 +239,19 @@ class ValidatorSettings(Settings):
     soundsright_model_python: Annotated[
         OptionalPath, Field(description="Interpreter with the models' packages, for bubblewrap and process.")
     ] = None
+    soundsright_trust: Annotated[
+        bool, Field(description="Every model is your own: without it, the sandbox `process` is refused.")
+    ] = False
+    soundsright_build_network: Annotated[
+        Literal["none", "default"], Field(description="What an image's build may reach.")
+    ] = "default"
+    soundsright_registries: Annotated[
+        str, Field(description="Registries of yours, host:port, by comma: their outage is no model's fault.")
+    ] = ""
+    soundsright_runtime: Annotated[str, Field(description="An engine's runtime, such as runsc (gVisor).")] = ""
+    soundsright_gpus: Annotated[
+        str, Field(description="`none`, `all`, or numbers by comma; after `cdi:` they are asked for by CDI.")
+    ] = "none"
     soundsright_competition: Annotated[
         str, AfterValidator(_competitions), Field(description="Competitions judged, by comma. Empty: all four.")
     ] = ""
@@ -236,13 +259,20 @@ class ValidatorSettings(Settings):
     soundsright_corpus: Annotated[
         OptionalPath, Field(description="Folder of recordings. Empty: the ones that are shipped.")
     ] = None
-    soundsright_ruleset: Annotated[str, Field(description="The rules of payment.")] = "soundsright-v3"
+    drand_relays: Annotated[
+        str,
+        AfterValidator(_relays),
+        Field(description="Where sealed entries' keys are read, by comma, asked in turn."),
+    ] = "https://api.drand.sh,https://api2.drand.sh,https://drand.cloudflare.com"
     soundsright_slots: Annotated[
-        int, Field(ge=0, le=1_024, description="Models that run at a time; 0: one per processor.")
+        int, Field(ge=0, le=1_024, description="Models that run at a time; 0: as many as the machine holds.")
     ] = 0
     soundsright_workers: Annotated[
         int, Field(ge=0, le=1_024, description="Processes that draw and score; 0: one per processor.")
     ] = 0
+    soundsright_kept_rounds: Annotated[
+        int, Field(ge=1, le=1_000, description="Rounds whose audio, models and feedback stay on the disk.")
+    ] = 3
     round_time_of_day: Annotated[
         str, AfterValidator(_time_of_day), Field(description="When rounds start, UTC.")
     ] = "09:00"
@@ -254,8 +284,8 @@ class ValidatorSettings(Settings):
         int, Field(ge=1, le=100_000, description="Blocks from the close of entries to the seed's block.")
     ] = 25
     weights_every_blocks: Annotated[
-        int, Field(ge=1, le=100_000, description="Blocks after which weights are set anew.")
-    ] = 360
+        int, Field(ge=0, le=100_000, description="Blocks after which weights are set anew; 0: the chain's tempo.")
+    ] = 0
     burn_hotkey: Annotated[
         str, Field(description="Hotkey that takes what nobody won. Empty: the winners share it.")
     ] = ""

@@ -16,28 +16,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from soundsright.core.entry_rules import MAX_EARLIER_BLOCKS
 from soundsright.core.errors import ChainUnavailable, UsageError
-from soundsright.core.ports import BlockRef, Neuron, Snapshot, TxResult
+from soundsright.core.ports import BlockRef, Neuron, Snapshot, SubnetRules, TxResult
 from soundsright.core.submission import Commitment
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS blocks (number INTEGER PRIMARY KEY, hash TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS neurons (
-    uid INTEGER PRIMARY KEY, hotkey TEXT NOT NULL UNIQUE, registered_at INTEGER NOT NULL,
-    stake REAL NOT NULL, permit INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS commitments (
-    hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey), digest TEXT NOT NULL, block INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS weights (
-    validator TEXT NOT NULL, uid INTEGER NOT NULL, weight REAL NOT NULL, block INTEGER NOT NULL,
-    PRIMARY KEY (validator, uid)) STRICT;
-CREATE TABLE IF NOT EXISTS block_times (number INTEGER PRIMARY KEY, made_at_s REAL NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS commitment_log (
-    hotkey TEXT NOT NULL, digest TEXT NOT NULL, block INTEGER PRIMARY KEY) STRICT;
-CREATE TABLE IF NOT EXISTS endpoints (
-    hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey), endpoint TEXT NOT NULL) STRICT;
-"""
+_TABLES = {
+    "blocks": "number INTEGER PRIMARY KEY, hash TEXT NOT NULL",
+    "neurons": "uid INTEGER PRIMARY KEY, hotkey TEXT NOT NULL UNIQUE, registered_at INTEGER NOT NULL, "
+    "stake REAL NOT NULL, permit INTEGER NOT NULL",
+    "commitments": "hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey), digest TEXT NOT NULL, "
+    "block INTEGER NOT NULL",
+    "weights": "validator TEXT NOT NULL, uid INTEGER NOT NULL, weight REAL NOT NULL, block INTEGER NOT NULL, "
+    "PRIMARY KEY (validator, uid)",
+    "block_times": "number INTEGER PRIMARY KEY, made_at_s REAL NOT NULL",
+    "commitment_log": "hotkey TEXT NOT NULL, digest TEXT NOT NULL, block INTEGER PRIMARY KEY",
+    "endpoints": "hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey), endpoint TEXT NOT NULL",
+}
 
-MAX_COMMITMENT_CHARS = 128
+MAX_COMMITMENT_CHARS = 2_000
 MAX_NEURONS = 4_096
 MAX_ENDPOINT_CHARS = 300
 
@@ -77,18 +74,25 @@ class LocalChain:
         self._entropy = entropy
         self._block_s = block_s
         self._now_s = now_s
-        with self._transaction() as db:
-            db.executescript(_SCHEMA)
-            if db.execute("SELECT count(*) FROM blocks").fetchone()[0] == 0:
-                self._append_block(db)
+        with self._transaction("DEFERRED") as db:
+            complete = _tables_of(db) >= _TABLES.keys()
+        if not complete:
+            # All tables and the first block in one transaction: whoever comes second, or after a kill, finds all
+            # of it or nothing.
+            with self._transaction() as db:
+                for name, columns in _TABLES.items():
+                    db.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}) STRICT")
+                if db.execute("SELECT count(*) FROM blocks").fetchone()[0] == 0:
+                    self._append_block(db)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        """A transaction: IMMEDIATE to write, DEFERRED to read beside other readers and a waiting writer."""
         # A connection per transaction: any thread may call, and a killed process leaves no lock behind.
         try:
             with closing(sqlite3.connect(self._path, timeout=10, isolation_level=None)) as db:
                 db.execute("PRAGMA foreign_keys = ON")
-                db.execute("BEGIN IMMEDIATE")
+                db.execute(f"BEGIN {kind}")
                 try:
                     yield db
                 except BaseException:
@@ -123,7 +127,7 @@ class LocalChain:
         return self.head()
 
     def head(self) -> BlockRef:
-        with self._transaction() as db:
+        with self._transaction("DEFERRED") as db:
             return BlockRef(*db.execute("SELECT number, hash FROM blocks ORDER BY number DESC LIMIT 1").fetchone())
 
     def finalized(self) -> BlockRef:
@@ -131,14 +135,14 @@ class LocalChain:
         return self.head()
 
     def block_hash(self, number: int) -> str:
-        with self._transaction() as db:
+        with self._transaction("DEFERRED") as db:
             row = db.execute("SELECT hash FROM blocks WHERE number = ?", (number,)).fetchone()
         if row is None:
             raise ChainUnavailable(f"The local chain has no block {number} yet", "Wait for it.")
         return str(row[0])
 
     def timestamp_s(self, number: int) -> float:
-        with self._transaction() as db:
+        with self._transaction("DEFERRED") as db:
             row = db.execute("SELECT made_at_s FROM block_times WHERE number = ?", (number,)).fetchone()
         if row is None:
             raise ChainUnavailable(f"The local chain knows no time of block {number}", "Wait for the block.")
@@ -164,14 +168,15 @@ class LocalChain:
         return self.snapshot().commitments
 
     def snapshot(self, number: int | None = None) -> Snapshot:
-        """The chain as of that block; None: the head. Stakes, permits and endpoints are the present ones."""
-        with self._transaction() as db:
+        """The chain as of that block; None: the head. Of neurons, only who they were is of then."""
+        with self._transaction("DEFERRED") as db:
             query = "SELECT number, hash FROM blocks WHERE number <= ? ORDER BY number DESC LIMIT 1"
             block = BlockRef(*db.execute(query, (2**62 if number is None else number,)).fetchone())
             if number is not None and block.number != number:
                 raise ChainUnavailable(f"The local chain has no block {number} yet", "Wait for it.")
             neurons = db.execute(
-                "SELECT uid, n.hotkey, registered_at, stake, permit, endpoint FROM neurons n "
+                "SELECT uid, n.hotkey, registered_at, stake, permit, endpoint, "
+                "(SELECT max(block) FROM weights WHERE validator = n.hotkey) FROM neurons n "
                 "LEFT JOIN endpoints e ON e.hotkey = n.hotkey WHERE registered_at <= ? ORDER BY uid",
                 (block.number,),
             ).fetchall()
@@ -182,14 +187,25 @@ class LocalChain:
                 "WHERE block <= ? GROUP BY hotkey ORDER BY 3, hotkey",
                 (block.number,),
             ).fetchall()
+            made: dict[str, list[int]] = {}
+            for hotkey, at in db.execute(
+                "SELECT hotkey, block FROM commitment_log WHERE block <= ? ORDER BY block", (block.number,)
+            ):
+                made.setdefault(hotkey, []).append(at)
         return Snapshot(
             block,
-            tuple(Neuron(uid, hk, at, stake, bool(permit), ep) for uid, hk, at, stake, permit, ep in neurons),
-            tuple(Commitment(*row) for row in commitments),
+            tuple(
+                Neuron(uid, hotkey, at, stake, bool(permit), endpoint, set_at)
+                for uid, hotkey, at, stake, permit, endpoint, set_at in neurons
+            ),
+            tuple(
+                Commitment(hotkey, digest, at, tuple(made.get(hotkey, [])[:-1][-MAX_EARLIER_BLOCKS:]))
+                for hotkey, digest, at in commitments
+            ),
         )
 
     def publish(self, hotkey: str, digest: str) -> TxResult:
-        """Commit the digest under the hotkey, in a new block. The last commitment stands."""
+        """Commit the text under the hotkey, in a new block. The last commitment stands."""
         if len(digest) > MAX_COMMITMENT_CHARS:
             return TxResult(False, "too_long", f"a commitment holds {MAX_COMMITMENT_CHARS} characters")
         with self._transaction() as db:
@@ -199,6 +215,14 @@ class LocalChain:
             db.execute("INSERT OR REPLACE INTO commitments VALUES (?, ?, ?)", (hotkey, digest, block))
             db.execute("INSERT INTO commitment_log VALUES (?, ?, ?)", (hotkey, digest, block))
         return TxResult(True, block=block)
+
+    def rules(self) -> SubnetRules:
+        """The defaults: a private chain's owner sets nothing."""
+        return SubnetRules()
+
+    def clock_offset_s(self, now_s: float) -> float:
+        """0: the file is this machine's."""
+        return 0.0
 
     def publish_endpoint(self, hotkey: str, endpoint: str) -> TxResult:
         """Say at which `host:port` the hotkey serves requests, in a new block."""
@@ -235,9 +259,13 @@ class LocalChain:
 
     def weights(self, validator: str) -> dict[int, float]:
         """What the validator set last: weight by uid."""
-        with self._transaction() as db:
+        with self._transaction("DEFERRED") as db:
             rows = db.execute("SELECT uid, weight FROM weights WHERE validator = ? ORDER BY uid", (validator,))
             return {int(uid): float(weight) for uid, weight in rows}
 
     def close(self) -> None:
         """Nothing stays open between calls."""
+
+
+def _tables_of(db: sqlite3.Connection) -> set[str]:
+    return {str(row[0]) for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}

@@ -5,13 +5,19 @@ A revision is the first 40 hex digits of the content's SHA-256, so it cannot mov
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from io import BufferedReader
 from pathlib import Path
 
-from soundsright.core.content import checkpoint_hashes, content_hash, files_below, sha256_of_file
-from soundsright.core.errors import EntryRefused, HubUnavailable, UsageError
+from soundsright.adapters.model_cache import STAGING_PREFIX, disk_fault, forget_models, model_in_cache
+from soundsright.core.content import content_hash, files_below, sha256_of_file
+from soundsright.core.errors import EntryRefused, HubUnavailable, UsageError, printable
 from soundsright.core.ports import FetchLimits
 from soundsright.core.submission import FetchedModel, ModelRef, Submission
 
@@ -30,39 +36,45 @@ class FolderHub:
         """Copy a model's folder into the hub; links inside it are replaced by what they point to.
 
         Raises:
-            UsageError: the folder is missing or empty.
+            UsageError: the folder is missing or empty, or holds what cannot be published.
+            InfrastructureFault: the hub's folder cannot be written.
         """
-        if not folder.is_dir() or not any(folder.iterdir()):
+        ref = ModelRef(namespace, name, "0" * 40)  # Checks the names before they become a path.
+        files = dict(_published_files(folder)) if folder.is_dir() else {}
+        if not files:
             raise UsageError(f"No model in {folder}", "Give a folder with a Dockerfile, as in models/template.")
         parent = self._root / namespace / name
-        parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".publish-", dir=parent))
-        try:
-            shutil.copytree(folder, staging / "tree", symlinks=False, ignore=_IGNORED)
-            revision = content_hash(_hashes(staging / "tree"))[:40]
-            ref = ModelRef(namespace, name, revision)
-            if not (parent / revision).exists():
-                (staging / "tree").rename(parent / revision)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-        return ref
+        with _told_writing(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            staging = Path(tempfile.mkdtemp(prefix=".publish-", dir=parent))
+            try:
+                for path, source in files.items():
+                    target = staging / "tree" / path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with _opened(source) as reading, target.open("wb") as writing:
+                        shutil.copyfileobj(reading, writing)
+                revision = content_hash(_hashes(staging / "tree"))[:40]
+                _take_place(staging / "tree", parent / revision)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+        return replace(ref, revision=revision)
 
     def fetch(self, submission: Submission, *, limits: FetchLimits) -> FetchedModel:
         """The repository at that revision, checked against it, copied into the cache.
 
         Raises:
-            EntryRefused: `not_found`, `too_many_files`, `too_large`, `revision_mismatch`.
-            HubUnavailable: the copy failed.
+            EntryRefused: `not_found`, `link`, `bad_path`, `file_type`, `too_many_files`, `too_large` or
+                `revision_mismatch`.
+            HubUnavailable: it changed while it was copied.
+            InfrastructureFault: the cache cannot be read or written.
         """
         model = submission.model
         source = self._root / model.namespace / model.name / model.revision
         if not source.is_dir():
             raise EntryRefused("not_found", f"The hub has no {model}", {"model": str(model)})
-        if any(path.is_symlink() for path in source.rglob("*")):
-            raise EntryRefused("link", f"{model.repository} holds a symbolic link; publish the files themselves")
-        files = files_below(source)
-        sizes = {p.relative_to(source).as_posix(): p.stat().st_size for p in files}
-        _check_limits(model, sizes, limits)
+        _check_names(model, source, limits)
+        sizes = {p.relative_to(source).as_posix(): p.stat().st_size for p in files_below(source)}
+        _check_sizes(model, sizes, limits)
         hashes = _hashes(source)
         digest = content_hash(hashes)
         if not digest.startswith(model.revision):
@@ -71,17 +83,26 @@ class FolderHub:
                 f"The files of {model.repository} do not hash to their revision",
                 {"revision": model.revision, "content": digest[:40]},
             )
-        target = self._cache / digest
-        if not target.exists():
-            self._copy(source, target, list(hashes))
-        if content_hash(_hashes(target)) != digest:
-            raise HubUnavailable(f"{target} is not what was fetched", "Remove the cache folder and run again.")
-        return FetchedModel(submission, target, digest, checkpoint_hashes(hashes, sizes))
+        fetched = self.cached(submission, digest)
+        if fetched is None:
+            self._copy(source, self._cache / digest, list(hashes))
+            fetched = self.cached(submission, digest)
+        if fetched is None:
+            raise HubUnavailable(f"{model} changed while it was copied", "Try again.")
+        return fetched
+
+    def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
+        """What was fetched before; None where it is not in the cache whole."""
+        return model_in_cache(self._cache, submission, content_hash)
+
+    def forget(self, keep: Collection[str]) -> int:
+        """Remove all fetched models but those content hashes; says how many."""
+        return forget_models(self._cache, keep)
 
     def _copy(self, source: Path, target: Path, names: Sequence[str]) -> None:
-        try:
+        with _told_writing(target):
             self._cache.mkdir(parents=True, exist_ok=True)
-            staging = Path(tempfile.mkdtemp(prefix=".fetch-", dir=self._cache))
+            staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=self._cache))
             try:
                 for name in names:
                     path = staging / "tree" / name
@@ -89,46 +110,125 @@ class FolderHub:
                     shutil.copyfile(source / name, path, follow_symlinks=False)
                     path.chmod(0o444)
                 staging.chmod(0o755)
-                (staging / "tree").replace(target)
+                _take_place(staging / "tree", target)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
-        except OSError as error:
-            raise HubUnavailable(f"{target} cannot be written ({error})", "Free some disk space.") from error
 
 
 def folder_hash(folder: Path) -> str:
     """The content hash that a folder would be published with: links count as what they point to.
 
     Raises:
-        UsageError: a link leads nowhere, or a file cannot be read.
+        UsageError: the folder holds what cannot be published, or a file cannot be read.
     """
-    hashes: dict[str, str] = {}
-    try:
-        for path in sorted(folder.rglob("*")):
-            parts = path.relative_to(folder).parts
-            if path.is_dir() or _IGNORED("", list(parts)):
-                continue
-            hashes["/".join(parts)] = sha256_of_file(path)
-    except OSError as error:
-        raise UsageError(f"{error.filename} cannot be read ({error.strerror})", "Mend or remove it.") from error
+    hashes = {}
+    for path, source in _published_files(folder):
+        with _opened(source) as stream:
+            hashes[path] = hashlib.file_digest(stream, "sha256").hexdigest()
     return content_hash(hashes)
+
+
+def _published_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """What a folder is published as: each file's path below it, with the file that is read.
+
+    Raises:
+        UsageError: a link leads nowhere or back, a name is not UTF-8, or something is neither file nor folder.
+    """
+    open_folders: list[tuple[Path, str, tuple[tuple[int, int], ...]]] = [(folder, "", ())]
+    while open_folders:
+        here, prefix, above = open_folders.pop()
+        try:
+            names = sorted(path.name for path in here.iterdir())
+            own = here.stat()
+        except OSError as error:
+            raise _unpublishable(here, f"cannot be read ({error.strerror})") from error
+        inside = (*above, (own.st_dev, own.st_ino))
+        for name in set(names) - set(_IGNORED(str(here), names)):
+            path, told = here / name, f"{prefix}{name}"
+            if not _is_utf8(name):
+                raise _unpublishable(path, "has a name that is not UTF-8")
+            try:
+                facts = path.stat()
+            except OSError as error:
+                how = "is a link that leads nowhere" if path.is_symlink() else f"cannot be read ({error.strerror})"
+                raise _unpublishable(path, how) from error
+            if stat.S_ISDIR(facts.st_mode):
+                if (facts.st_dev, facts.st_ino) in inside:
+                    raise _unpublishable(path, "is a link to a folder that it lies in")
+                open_folders.append((path, f"{told}/", inside))
+            elif stat.S_ISREG(facts.st_mode):
+                yield told, path
+            else:
+                raise _unpublishable(path, "is neither a file nor a folder")
+
+
+def _unpublishable(path: Path, how: str) -> UsageError:
+    name = printable(str(path).encode(errors="surrogateescape").decode(errors="replace"))
+    return UsageError(f"{name} {how}", "Mend or remove it.")
+
+
+def _opened(path: Path) -> BufferedReader:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise _unpublishable(path, f"cannot be read ({error.strerror})") from error
+
+
+@contextmanager
+def _told_writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise disk_fault(path, error) from error
+
+
+def _take_place(staged: Path, target: Path) -> None:
+    """A finished tree under its own name. Who comes second finds the same content there, and leaves it."""
+    try:
+        staged.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
 
 
 def _hashes(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): sha256_of_file(p) for p in files_below(folder)}
 
 
-def _check_limits(model: ModelRef, sizes: dict[str, int], limits: FetchLimits) -> None:
+def _check_names(model: ModelRef, source: Path, limits: FetchLimits) -> None:
+    """What a listing of names tells, before a byte is read."""
+    for path in sorted(source.rglob("*")):
+        name = path.relative_to(source).as_posix()
+        shown = name.encode(errors="surrogateescape").decode(errors="replace")[:200]
+        if not _is_utf8(name):
+            raise EntryRefused("bad_path", f"{model.repository} holds a name that is not UTF-8", {"file": shown})
+        if path.is_symlink():
+            raise EntryRefused(
+                "link", f"{model.repository} holds a symbolic link; publish the files themselves", {"file": shown}
+            )
+        if path.is_file():
+            limits.check_file(model.repository, name)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_sizes(model: ModelRef, sizes: dict[str, int], limits: FetchLimits) -> None:
     if len(sizes) > limits.max_files:
         raise EntryRefused(
             "too_many_files",
             f"{model.repository} holds {len(sizes)} files; at most {limits.max_files} are allowed",
-            {"files": str(len(sizes))},
+            {"files": str(len(sizes)), "limit": str(limits.max_files)},
         )
     total = sum(sizes.values())
     if total > limits.max_bytes:
         raise EntryRefused(
             "too_large",
             f"{model.repository} holds {total} bytes; at most {limits.max_bytes} are allowed",
-            {"bytes": str(total)},
+            {"bytes": str(total), "limit": str(limits.max_bytes)},
         )

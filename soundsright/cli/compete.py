@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.sandboxes import chosen_sandbox, sandbox_options
+from soundsright.cli.run_folder import LEASE, claim_folder, read_run
+from soundsright.cli.sandboxes import (
+    SandboxChoice,
+    chosen_concurrency,
+    chosen_sandbox,
+    concurrency_option,
+    sandbox_options,
+)
 from soundsright.core.competition import Competition, competition_by_id
 from soundsright.core.errors import UsageError
 
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from soundsright.core.ports import Sandbox
-    from soundsright.ranking.rulesets import Ruleset
+    from soundsright.ranking.organiser import Organiser
     from soundsright.services.round_types import RoundOutcome
     from soundsright.services.summary import Table
     from soundsright.services.trial import Staged, TrialEntry
@@ -31,23 +36,8 @@ BURN_UID = 0
 """The validator of a trial registers first: what is not paid goes to it."""
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 ROUND_ID = "trial"
+_NEEDED_PACKAGES = ("sqlalchemy", "numba", "pesq", "psutil", "jinja2", "matplotlib")
 CHECKOUT = Path(__file__).resolve().parents[2]
-_OWN_NAMES = frozenset(
-    {
-        "run.json",
-        "chain.db",
-        "state.db",
-        "state.db-wal",
-        "state.db-shm",
-        "hub",
-        "cache",
-        "sets",
-        "enhanced",
-        "feedback",
-    }
-    | {"results.json", "scores.jsonl", "report.html", "chain.db-journal", "state.db-journal", ".probe"}
-    | {".run.json.part", ".results.json.part", ".scores.jsonl.part", ".report.html.part"}
-)
 
 
 @dataclass(frozen=True)
@@ -57,13 +47,10 @@ class Request:
     competitions: tuple[Competition, ...]
     clips: int
     seed: int
-    ruleset: Ruleset
+    organiser: Organiser
     entries: tuple[TrialEntry, ...]
     corpus: Path | None
     out: Path
-    sandbox: Sandbox
-    slots: int
-    workers: int
     force: bool
 
     @property
@@ -72,17 +59,41 @@ class Request:
         paying = [name for competition in self.competitions for name in competition.metric_weights]
         return tuple(dict.fromkeys((*METRICS, *paying)))
 
+    def needed_bytes(self) -> float:
+        """About what the run writes: the clips, the answers, and two copies of each model."""
+        from soundsright.data.recipe import PUBLISHED_RECIPE
+
+        clip_s = sum(PUBLISHED_RECIPE.duration_s) / 2
+        total = 0.0
+        for competition in self.competitions:
+            signals = 2 + sum(entry.competition.id == competition.id for entry in self.entries)
+            total += self.clips * signals * clip_s * competition.sample_rate_hz * 2
+        for folder in {entry.folder for entry in self.entries}:
+            total += 2 * sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return total
+
     def identity(self) -> dict[str, Any]:
         from soundsright.adapters.hub_folder import folder_hash
+        from soundsright.ranking.organiser import entries_facts
 
         return {
             "competitions": [[c.id, dict(c.metric_weights), c.max_score, c.remainder] for c in self.competitions],
             "clips": self.clips,
             "seed": self.seed,
-            "ruleset": self.ruleset.digest,
+            "ruleset": self.organiser.ruleset.digest,
+            "rules_of_entry": entries_facts(self.organiser),
             "entries": [[e.miner, folder_hash(e.folder), e.competition.id, e.incumbent] for e in self.entries],
             "corpus": str(self.corpus.resolve()) if self.corpus else None,
         }
+
+
+@dataclass(frozen=True)
+class Means:
+    """What models run in, how many at a time, and how many processes draw and score beside them."""
+
+    sandbox: Sandbox
+    slots: int
+    workers: int
 
 
 @click.command("compete")
@@ -143,13 +154,7 @@ class Request:
     help="soundsright-v3, soundsright-v2, or your TOML file of competitions and rules: docs/rules.md.",
 )
 @sandbox_options
-@click.option(
-    "--slots",
-    default=0,
-    envvar="SOUNDSRIGHT_SLOTS",
-    show_envvar=True,
-    help="Models that run at a time. [default: one per processor]",
-)
+@concurrency_option
 @click.option(
     "--workers",
     default=0,
@@ -166,11 +171,7 @@ def command(
     entries_file: Path,
     corpus: Path | None,
     ruleset: str,
-    sandbox: str,
-    python: Path | None,
-    build_network: str,
-    runtime: str | None,
-    gpus: str,
+    sandbox: SandboxChoice,
     slots: int,
     workers: int,
     force: bool,
@@ -182,6 +183,7 @@ def command(
     leaderboard per competition and report.html. A run that was stopped goes on where it was.
     """  # fmt: skip
     from soundsright.cli.rules import organiser_of
+    from soundsright.core.ports import SandboxLimits
     from soundsright.data.clips import checked_clip_count
     from soundsright.services.trial import read_entries
 
@@ -193,124 +195,63 @@ def command(
     entered = {entry.competition.id for entry in entries}
     competitions = tuple(c for c in offered if c.id in entered)
     checked_clip_count(clips)
-    for name, value in (("--seed", seed), ("--slots", slots), ("--workers", workers)):
+    for name, value in (("--seed", seed), ("--workers", workers)):
         if not 0 <= value < 2**63:
             raise UsageError(f"{name} {value} is out of range", "Give a number from 0.")
-    if python is not None and not os.access(python, os.X_OK):
-        raise UsageError(f"--python {python} is not a program", "Give the interpreter of the models' environment.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    run_request(
-        Request(
-            competitions=competitions,
-            clips=clips,
-            seed=seed,
-            ruleset=organiser.ruleset,
-            entries=entries,
-            corpus=corpus,
-            out=out if out is not None else Path("runs") / f"seed-{seed}",
-            sandbox=chosen_sandbox(
-                sandbox,
-                python.absolute() if python else None,
-                build_network=build_network,
-                runtime=runtime,
-                gpus=gpus,
-                allow_process=True,
-                round_id=ROUND_ID,
-                # An engine would first build an image for every entry: only where it is asked for.
-                auto=("bubblewrap",),
-            ),
-            slots=slots or cores,
-            workers=workers or cores,
-            force=force,
-        )
+    request = Request(
+        competitions=competitions,
+        clips=clips,
+        seed=seed,
+        organiser=organiser,
+        entries=entries,
+        corpus=corpus,
+        out=out if out is not None else Path("runs") / f"seed-{seed}",
+        force=force,
     )
+    _check(request)
+    # An engine would first build an image for every entry: only where it is asked for.
+    held = chosen_sandbox(sandbox, local=True, round_id=ROUND_ID, auto=("bubblewrap",))
+    claim_folder(request.out, request.identity(), request.needed_bytes(), force=force)
+    _run(request, Means(held, chosen_concurrency(sandbox, SandboxLimits(), slots), workers or cores))
 
 
-def run_request(request: Request) -> None:
-    """Run, show and write.
+def _check(request: Request) -> None:
+    """Everything that can be told to be wrong before anything is written or begun.
 
     Raises:
-        UsageError: a value cannot be used; nothing was written.
+        UsageError: a value cannot be used.
     """
+    from soundsright.cli.packages import check_packages
+    from soundsright.data.corpora import Corpus
+
+    check_packages(_NEEDED_PACKAGES)
+    corpus = Corpus.open(request.corpus)
+    for competition in request.competitions:
+        corpus.speech_for(competition.sample_rate_hz)
+
+
+def _run(request: Request, means: Means) -> None:
+    """Run, show and write."""
     from rich.console import Console
 
     from soundsright.adapters.memory import MemoryWatch
     from soundsright.cli.tables import print_tables
-    from soundsright.data.corpora import Corpus
     from soundsright.services.summary import tables
 
     started = time.monotonic()
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(highlight=False, width=_FILE_COLUMNS)
-    corpus = Corpus.open(request.corpus)
-    for competition in request.competitions:
-        corpus.speech_for(competition.sample_rate_hz)
-    _claim_out(request)
     staged = _staged(request)
     with MemoryWatch() as memory:
-        outcome = _run_round(request, staged, console)
+        outcome = _run_round(request, means, staged, console)
         result = tables(outcome)
         print_tables(console, result, request.metrics)
         reporting = time.monotonic()
         cost = {"wall_s": reporting - started, "busy_s": dict(outcome.busy_s)}
         _write(request, outcome, result, cost, memory.peak_bytes)
     _print_summary(console, request, outcome, time.monotonic() - started, memory.peak_bytes)
-
-
-def _claim_out(request: Request) -> None:
-    """Make the folder, or go on in it, or refuse it. Nothing is removed but what a run of this program wrote."""
-    out = request.out
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is not a folder", "Name another one.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".probe"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(
-            f"--out {out} cannot be written ({error.strerror})", "Name a folder of your own."
-        ) from error
-    present = {path.name for path in out.iterdir()}
-    if not present:
-        return
-    if "run.json" not in present:
-        if present <= _OWN_NAMES:
-            # A run that was stopped before it had begun.
-            _clear(out)
-            return
-        raise UsageError(f"--out {out} holds files that are not a run", "Name an empty or new folder.")
-    same = _read_run(out)["request"] == request.identity()
-    finished = "results.json" in present
-    if same and not finished and not request.force:
-        return
-    if not request.force:
-        what = "a finished run" if finished else "an unfinished run with other settings"
-        raise UsageError(f"--out {out} holds {what}", "Name another folder, or replace it with --force.")
-    _clear(out)
-
-
-def _clear(out: Path) -> None:
-    # run.json first: without it, what is left of a run that was half removed is no run to go on with.
-    for name in sorted(_OWN_NAMES, key=lambda name: name != "run.json"):
-        path = out / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _read_run(out: Path) -> dict[str, Any]:
-    try:
-        run = json.loads((out / "run.json").read_text())
-        if not isinstance(run, dict) or not {"request", "round", "reveals"} <= set(run):
-            raise ValueError("no run of this program")
-        return run
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{out / 'run.json'} cannot be read ({error})", "Remove the folder or name another."
-        ) from error
 
 
 def _staged(request: Request) -> Staged:
@@ -326,7 +267,7 @@ def _staged(request: Request) -> Staged:
 
     out = request.out
     if (out / "run.json").exists():
-        run = _read_run(out)
+        run = read_run(out)
         reveals = {k: Reveal(ModelRef(**v["model"]), v["competition_id"]) for k, v in run["reveals"].items()}
         return Staged(Round(**run["round"]), reveals)
     chain = LocalChain(out / "chain.db", entropy=seeded_entropy(request.seed))
@@ -342,7 +283,7 @@ def _staged(request: Request) -> Staged:
     return staged
 
 
-def _run_round(request: Request, staged: Staged, console: Console) -> RoundOutcome:
+def _run_round(request: Request, means: Means, staged: Staged, console: Console) -> RoundOutcome:
     from soundsright.adapters.chain_local import LocalChain, seeded_entropy
     from soundsright.adapters.clock import SystemClock
     from soundsright.adapters.hub_folder import FolderHub
@@ -350,6 +291,7 @@ def _run_round(request: Request, staged: Staged, console: Console) -> RoundOutco
     from soundsright.adapters.state import SqlState
     from soundsright.cli.progress import RoundDisplay
     from soundsright.metrics.suite import floors, warm_up
+    from soundsright.services.lease import sole_process
     from soundsright.services.round import RoundService
     from soundsright.services.round_types import RoundPlan
     from soundsright.services.trial import VALIDATOR
@@ -360,33 +302,37 @@ def _run_round(request: Request, staged: Staged, console: Console) -> RoundOutco
         competitions=request.competitions,
         clips=request.clips,
         metrics=request.metrics,
-        ruleset=request.ruleset,
+        ruleset=request.organiser.ruleset,
+        entry_rules=request.organiser.entry_rules,
+        fetch_limits=request.organiser.fetch_limits,
+        exclude_near_copies=request.organiser.exclude_near_copies,
         floors=floors(request.metrics),
         corpus_root=request.corpus,
         burn_uid=BURN_UID,
         incumbents={e.competition.id: e.miner for e in request.entries if e.incumbent},
     )
     state = SqlState(out / "state.db")
-    pool = ProcessPool(request.workers, warm_up=warm_up)
+    pool = ProcessPool(means.workers, warm_up=warm_up)
     try:
         with RoundDisplay(console, entries=len(request.entries), clips=request.clips) as display:
             service = RoundService(
                 plan,
                 chain=LocalChain(out / "chain.db", entropy=seeded_entropy(request.seed)),
                 hub=FolderHub(out / "hub", out / "cache"),
-                sandbox=request.sandbox,
+                sandbox=means.sandbox,
                 state=state,
                 pool=pool,
                 clock=SystemClock(),
                 folder=out,
                 validator=VALIDATOR,
                 reveals=staged.reveals,
-                slots=request.slots,
-                workers=request.workers,
+                slots=means.slots,
+                workers=means.workers,
                 observe=display.observe,
             )
             try:
-                return service.run()
+                with sole_process(state, LEASE, clock=SystemClock(), lost=service.cancel):
+                    return service.run()
             except KeyboardInterrupt:
                 service.cancel()
                 raise
@@ -408,7 +354,7 @@ def _write(
         write_json(out / "feedback" / f"{name}.json", document)
     write_text(out / "scores.jsonl", "\n".join(score_lines(outcome)) + "\n")
     document = results_document(outcome, result, {**cost, "peak_memory_bytes": peak_bytes})
-    write_text(out / "report.html", report_html(outcome, result, document, out / "enhanced"))
+    write_text(out / "report.html", report_html(outcome, document, out / "enhanced"))
     # Last: its presence says that the run is finished.
     write_json(out / "results.json", document)
 
@@ -422,8 +368,9 @@ def _print_summary(
     sets = "  ".join(f"{c} {s.digest[:12]}" for c, s in outcome.sets.items())
     console.print()
     console.print(
-        "Ordered by share; * pays. ± is half the 95 % interval over the clips; a failed clip scores the floor."
-        " RTF is wall time on one processor, beside other work. At 48 kHz, PESQ-WB is computed at 16 kHz.",
+        "Ordered by share; * pays. Beside or under the rank are the ranks that the scores leave open, on any metric"
+        " that pays, with 95 % confidence. ± is half the 95 % interval over the clips; a failed clip scores the"
+        " floor. RTF is wall time on one processor, beside other work. At 48 kHz, PESQ-WB is computed at 16 kHz.",
         soft_wrap=True,
     )
     paid = 1 - outcome.weights.by_uid.get(BURN_UID, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -10,7 +11,8 @@ from importlib import import_module
 import click
 
 from soundsright import __version__
-from soundsright.core.errors import InfrastructureFault, SoundsRightError, UsageError
+from soundsright.cli.packages import INSTALL_REMEDY
+from soundsright.core.errors import InfrastructureFault, SoundsRightError, UsageError, printable
 
 # name -> (module, help). The help stands here so that listing the commands imports none of them.
 COMMANDS = {
@@ -22,6 +24,7 @@ COMMANDS = {
     "metrics": ("soundsright.cli.metrics", "List the metrics: range, direction, unit, floor, source."),
     "verify": ("soundsright.cli.verify", "Run a model as a validator will, and say what to mend."),
     "init-model": ("soundsright.cli.init_model", "Write a model template that passes `verify`."),
+    "init-competition": ("soundsright.cli.init_competition", "Write the files of a competition of one's own."),
     "leaderboard": ("soundsright.cli.leaderboard", "Show the results of runs as pages, served or as static files."),
     "report": ("soundsright.cli.report", "Report a finished run as html, md, tex or csv."),
     "listen": ("soundsright.cli.listen", "Let people judge entries blindly, by ear."),
@@ -34,6 +37,16 @@ COMMANDS = {
     "feedback": ("soundsright.cli.feedback", "List, show and verify feedback from validators."),
     "chain": ("soundsright.cli.chain", "A private competition's chain: serve it, register, look at it."),
     "db": ("soundsright.cli.db", "Check, back up and upgrade a validator's database."),
+}
+
+_OS_REMEDIES = {
+    errno.ENOSPC: "Free some disk space, then run again.",
+    errno.EDQUOT: "Free some of your disk quota, then run again.",
+    errno.EROFS: "Name a folder on a disk that can be written.",
+    errno.EACCES: "Change its permissions, or name another.",
+    errno.EPERM: "Change its permissions, or name another.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n), or run with fewer --slots.",
+    errno.ENAMETOOLONG: "Give a shorter path.",
 }
 
 EXIT_FAILED = 1
@@ -74,15 +87,19 @@ def main() -> None:
 def run(command: click.Command, arguments: list[str] | None = None) -> int:
     """The exit code of a command; errors become one line on stderr."""
     try:
-        result = command.main(arguments, standalone_mode=False)
+        result = command.main(arguments, prog_name="soundsright", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except click.exceptions.Abort:
         return _say("Stopped.", EXIT_INTERRUPTED)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return EXIT_MISUSE
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        more = f" Try: {context.command_path} --help" if context is not None else ""
+        return _say(f"Error: {error.format_message().rstrip('.')}.{more}", EXIT_MISUSE)
     except KeyboardInterrupt:
         return _say("Stopped.", EXIT_INTERRUPTED)
     except UsageError as error:
@@ -93,8 +110,19 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
         # The reader of our output is gone, as with `| head`; nothing is left to say, and to nobody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "soundsright"):
+            raise
+        return _say(f"Error: This needs the package {package}. {INSTALL_REMEDY}", EXIT_MISUSE)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        remedy = _OS_REMEDIES.get(error.errno or 0, "See that it exists and can be used, then run again.")
+        return _say(f"Failed: {where}{error.strerror or error}. {remedy}", EXIT_FAILED)
+    except MemoryError:
+        return _say("Failed: No memory is left. Close other programs, or run with fewer --slots.", EXIT_FAILED)
 
 
 def _say(line: str, code: int) -> int:
-    click.echo(" ".join(line.split()), err=True)
+    click.echo(printable(" ".join(line.split())), err=True)
     return code

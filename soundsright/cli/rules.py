@@ -32,7 +32,7 @@ def show(rules: str, as_json: bool, begun: bool) -> None:
 
     RULES is soundsright-v3 (the default), soundsright-v2, or an organiser's TOML file, which is checked on the way.
     """
-    from soundsright.ranking.explain import competitions_text, explained
+    from soundsright.ranking.explain import competitions_text, entries_text, explained
 
     organiser = organiser_of(rules, begun=begun)
     if as_json:
@@ -41,6 +41,8 @@ def show(rules: str, as_json: bool, begun: bool) -> None:
     click.echo(explained(organiser.ruleset))
     click.echo()
     click.echo(competitions_text(organiser.competitions, organiser.schedule))
+    click.echo()
+    click.echo(entries_text(organiser))
 
 
 @command.command("simulate")
@@ -102,6 +104,8 @@ def organiser_of(rules: str, *, begun: bool) -> Organiser:
     from soundsright.ranking.rulesets import ruleset_by_name
 
     if not rules.endswith(".toml"):
+        if "/" in rules or Path(rules).exists():
+            raise UsageError(f"{rules} is no file of rules", "Give a file whose name ends in .toml.")
         return Organiser(PUBLISHED, ruleset_by_name(rules), None)
     # The rules take the larger mean for the better one, so only such metrics can pay.
     payable = [name for name, one in known_metrics().items() if one.direction is Direction.HIGHER_IS_BETTER]

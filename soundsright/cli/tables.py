@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from soundsright.core.results import Estimate
+from soundsright.core.results import Decision, Estimate
 from soundsright.metrics.registry import metric
 from soundsright.services.summary import Row, Table
 
 WIDE_COLUMNS = 120
-"""A narrower terminal gets the interval under the mean."""
+"""A narrower terminal gets the interval under the mean, and the open ranks under the rank."""
 
 SHORT_NAMES = {"PESQ_WB": "PESQ-WB", "SI_SDR": "SI-SDR", "SI_SIR": "SI-SIR", "SI_SAR": "SI-SAR"}
 
@@ -24,23 +25,44 @@ def print_tables(console: Console, tables: Sequence[Table], metrics: Sequence[st
     for table in tables:
         console.print()
         console.print(_leaderboard(table, metrics, narrow=console.width < WIDE_COLUMNS))
-        for row in table.rows:
-            if row.failures:
-                console.print(Text.assemble("  ", (row.label, "yellow"), f"  {row.failure_note}"))
-            for flag in row.flags:
-                console.print(
-                    Text.assemble("  ", (row.label, "yellow"), f"  flagged, {flag.code}: {flag.sentence}")
-                )
-        for refusal in table.refusals:
-            who = f"{refusal.label} (uid {refusal.uid})"
-            console.print(Text.assemble("  ", (who, "red"), f"  refused, {refusal.code}: {refusal.sentence}"))
-        for found in table.suspected:
-            label = found.duplicate.model.repository
-            console.print(
-                Text.assemble("  ", (label, "yellow"), f"  suspected, {found.rule.value}: {found.sentence}")
-            )
-        for decision in table.decisions:
-            console.print(Text(f"  {decision.sentence}", style="dim"))
+        for note in _notes(table):
+            console.print(Padding(note, (0, 0, 0, 2)))
+
+
+def _notes(table: Table) -> Iterator[Text]:
+    """What a table has no column for: failures, flags, refusals, suspicions, and each decision with its test."""
+    for row in table.rows:
+        if row.failures:
+            yield Text.assemble((row.label, "yellow"), f"  {row.failure_note}")
+        for flag in row.flags:
+            yield Text.assemble((row.label, "yellow"), f"  flagged, {flag.code}: {flag.sentence}")
+    for refusal in table.refusals:
+        who = f"{refusal.label} (uid {refusal.uid})"
+        yield Text.assemble((who, "red"), f"  refused, {refusal.code}: {refusal.sentence}")
+    for found in table.suspected:
+        label = found.duplicate.model.repository
+        yield Text.assemble((label, "yellow"), f"  suspected, {found.rule.value}: {found.sentence}")
+    for decision in table.decisions:
+        yield Text(decision.sentence, style="dim")
+        if tested := line_of_test(decision):
+            yield Text(f"  {tested}", style="dim")
+
+
+def line_of_test(decision: Decision) -> str:
+    """The test behind a decision, with its p-value; empty where the rules hold none."""
+    facts = decision.evidence
+    if "test" not in facts:
+        return ""
+    test = f"{facts['test']}, one-sided, paired over {facts['clips']:g} clips"
+    if "p_value_holm" in facts and "needed" in facts:
+        low, high = facts["difference_low"], facts["difference_high"]
+        return (
+            f"{test}, Holm over {float(facts['entries']) - 1:g}: {facts['challenger']} minus {facts['champion']}"
+            f" {facts['difference']:+.4f} [{low:.4f}, {high:.4f}], p = {facts['p_value_holm']:.2g}"
+        )
+    if "p_value_unprocessed" in facts:
+        return f"{test}, over the unprocessed input: p = {facts['p_value_unprocessed']:.2g}"
+    return ""
 
 
 def _leaderboard(table: Table, metrics: Sequence[str], *, narrow: bool) -> RichTable:
@@ -53,8 +75,11 @@ def _leaderboard(table: Table, metrics: Sequence[str], *, narrow: bool) -> RichT
         pad_edge=False,
         padding=(0, 1, 0, 0) if narrow else (0, 1),
     )
-    out.add_column("#", justify="right")
-    out.add_column("entry", no_wrap=True, overflow="ellipsis")
+    out.add_column("#", justify="right", no_wrap=True)
+    if not narrow:
+        out.add_column("ranks", justify="right", no_wrap=True)
+    # The only column that may wrap: a long name must not cut the numbers.
+    out.add_column("entry", overflow="fold")
     for name in metrics:
         paid = "*" if name in competition.metric_weights else ""
         unit = " dB" if metric(name).unit == "dB" and not narrow else ""
@@ -75,7 +100,9 @@ def _best_means(table: Table, metrics: Sequence[str]) -> dict[str, float]:
 
 
 def _cells(row: Row, metrics: Sequence[str], best: Mapping[str, float], narrow: bool) -> list[Text]:
-    cells = [Text("" if row.rank is None else str(row.rank)), Text(row.label)]
+    rank, ranks = "" if row.rank is None else str(row.rank), _ranks(row)
+    cells = [Text(f"{rank}\n{ranks}")] if narrow else [Text(rank), Text(ranks)]
+    cells.append(Text(row.label))
     for name in metrics:
         estimate = row.estimates[name]
         style = "bold green" if row.rank is not None and estimate.mean == best[name] else ""
@@ -85,6 +112,13 @@ def _cells(row: Row, metrics: Sequence[str], best: Mapping[str, float], narrow: 
         cells.append(Text("-" if row.real_time_factor is None else f"{row.real_time_factor:.3f}"))
     cells.append(Text("-" if row.rank is None else f"{row.share:.2f}", style="bold" if row.share else ""))
     return cells
+
+
+def _ranks(row: Row) -> str:
+    ranks = row.open_ranks
+    if ranks is None:
+        return ""
+    return f"{ranks.best}–{ranks.worst}" if ranks.best < ranks.worst else str(ranks.best)
 
 
 def decimals_of(metric: str) -> int:

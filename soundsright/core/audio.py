@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
 
-SAMPLE_RATES_HZ = (16_000, 48_000)
-
 
 @dataclass(frozen=True, eq=False)
 class Audio:

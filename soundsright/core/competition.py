@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from soundsright.core.audio import SAMPLE_RATES_HZ
 from soundsright.core.errors import UsageError
+
+SAMPLE_RATES_HZ = (16_000, 48_000)
 
 
 class Task(StrEnum):

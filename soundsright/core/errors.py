@@ -17,6 +17,7 @@
         ├── PeerUnavailable          another service, such as a miner's
         ├── StateUnavailable
         └── WorkerDied               a job that ends its own process, even alone
+            └── JobTimeout               a job that is not done by its deadline
 
 A caller decides by the branch: `UsageError` ends a command, `ModelFault` becomes a result, `EntryRefused` a line
 under the leaderboard, `InfrastructureFault` a retry.
@@ -164,3 +165,11 @@ class StateUnavailable(InfrastructureFault):
 
 class WorkerDied(InfrastructureFault):
     """A worker process ended in the middle of a job, and did so again when it had nothing else to do."""
+
+
+class JobTimeout(WorkerDied):
+    """A job used up its deadline, in seconds of processor time, and its worker was ended."""
+
+    def __init__(self, job: str, deadline_s: float) -> None:
+        super().__init__(f"{job} was not done after {deadline_s:g} s")
+        self.deadline_s = deadline_s

@@ -5,16 +5,21 @@ Times are in seconds, sizes in bytes, blocks are counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from soundsright.core.audio import Audio
+from soundsright.core.errors import EntryRefused
 from soundsright.core.results import ClipResult, Failure, Timing
 from soundsright.core.submission import Commitment, FetchedModel, ModelRef, Submission
+
+if TYPE_CHECKING:
+    # A miner needs these ports, and no NumPy.
+    from soundsright.core.audio import Audio
 
 T = TypeVar("T")
 
@@ -27,7 +32,10 @@ class BlockRef:
 
 @dataclass(frozen=True)
 class Neuron:
-    """A registered hotkey. `endpoint` is `host:port` where the hotkey serves one."""
+    """A registered hotkey. `endpoint` is `host:port` where the hotkey serves one.
+
+    `weights_set_at` is the block in which it set weights last, None where it never did or the chain does not say.
+    """
 
     uid: int
     hotkey: str
@@ -35,6 +43,7 @@ class Neuron:
     stake: float = 0.0
     permit: bool = False
     endpoint: str | None = None
+    weights_set_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,8 +87,31 @@ class Chain(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True)
+class SubnetRules:
+    """What a chain asks of those who set weights, now. `max_weight` is the greatest share of one hotkey.
+
+    Weights count once every `tempo_blocks`, and may be set again after `rate_limit_blocks`. With `commit_reveal`
+    they are sealed when they are set, and opened by the chain.
+    """
+
+    tempo_blocks: int = 360
+    rate_limit_blocks: int = 0
+    min_weights: int = 0
+    max_weight: float = 1.0
+    commit_reveal: bool = False
+
+
 class LiveChain(Chain, Protocol):
     """A chain that time passes on, and that miners are found through."""
+
+    def rules(self) -> SubnetRules:
+        """What the chain's owner has set, read anew."""
+        ...
+
+    def clock_offset_s(self, now_s: float) -> float:
+        """How far the chain's clock is ahead of a machine's that shows `now_s`; 0 where it cannot be told."""
+        ...
 
     def timestamp_s(self, number: int) -> float:
         """When that block was made, in seconds since the epoch."""
@@ -87,6 +119,31 @@ class LiveChain(Chain, Protocol):
 
     def publish_endpoint(self, hotkey: str, endpoint: str) -> TxResult:
         """Say at which `host:port` the hotkey serves requests."""
+        ...
+
+
+class Timelock(Protocol):
+    """Seals a text until a moment, without anybody who could open it sooner; afterwards everybody can."""
+
+    def sealed(self, text: str, *, until_s: float) -> str:
+        """The text, to be opened from the first tick of the lock at or after that time (since the epoch)."""
+        ...
+
+    def opens_s(self, sealed: str) -> float:
+        """When a sealed text opens.
+
+        Raises:
+            EntryRefused: `bad_seal`, if it is none.
+        """
+        ...
+
+    def opened(self, sealed: str) -> str:
+        """The text, once its time has come.
+
+        Raises:
+            EntryRefused: `bad_seal`.
+            PeerUnavailable: what opens it cannot be had now.
+        """
         ...
 
 
@@ -118,12 +175,72 @@ class Peers(Protocol):
         ...
 
 
+DISK_IMAGES_AND_INSTALLERS = (
+    ".apk",
+    ".dmg",
+    ".ipa",
+    ".iso",
+    ".lnk",
+    ".msi",
+    ".msix",
+    ".ova",
+    ".qcow2",
+    ".scr",
+    ".vdi",
+    ".vhd",
+    ".vhdx",
+    ".vmdk",
+)
+"""Endings of files that no model in a container has a use for."""
+_ALWAYS_ALLOWED = re.compile(r"dockerfile|(un)?licen[cs]e.*|copying.*|\.git(attributes|ignore)|\.dockerignore")
+
+
 @dataclass(frozen=True)
 class FetchLimits:
-    """Bounds of a fetched repository, enforced while it is fetched."""
+    """Bounds of a fetched repository, enforced while it is fetched: names before, bytes as they come.
+
+    `refused_files` and `allowed_files` hold endings of names, such as `.iso`, and whole names, such as `Makefile`;
+    upper and lower case are one. With `allowed_files` every other file is refused, but for the Dockerfile, the
+    licence and what Git and Docker read beside them.
+    """
 
     max_bytes: int = 4_000_000_000
     max_files: int = 2_000
+    allowed_files: tuple[str, ...] = ()
+    refused_files: tuple[str, ...] = DISK_IMAGES_AND_INSTALLERS
+
+    def check_file(self, repository: str, path: str) -> None:
+        """Whether the repository may hold a file of that path, relative to its root.
+
+        Raises:
+            EntryRefused: `file_type`.
+
+        >>> FetchLimits().check_file("me/model", "weights/model.onnx")
+        >>> FetchLimits(allowed_files=(".py", ".onnx")).check_file("me/model", "Dockerfile")
+        """
+        name = path.rsplit("/", 1)[-1].lower()
+        refused = next((kind for kind in self.refused_files if _is_of_kind(name, kind)), None)
+        if refused is not None:
+            raise EntryRefused(
+                "file_type",
+                f"{repository} holds {path[:100]!r}; files named *{refused} are refused"
+                if refused.startswith(".")
+                else f"{repository} holds {path[:100]!r}; files of that name are refused",
+                {"file": path[:200], "refused": refused},
+            )
+        if self.allowed_files and not (
+            _ALWAYS_ALLOWED.fullmatch(name) or any(_is_of_kind(name, kind) for kind in self.allowed_files)
+        ):
+            allowed = ", ".join(self.allowed_files)
+            raise EntryRefused(
+                "file_type",
+                f"{repository} holds {path[:100]!r}; this competition takes only {allowed}",
+                {"file": path[:200], "allowed": allowed},
+            )
+
+
+def _is_of_kind(name: str, kind: str) -> bool:
+    return name.endswith(kind.lower()) if kind.startswith(".") else name == kind.lower()
 
 
 class ModelHub(Protocol):
@@ -135,7 +252,16 @@ class ModelHub(Protocol):
         Raises:
             EntryRefused: it does not exist, or breaks a limit.
             HubUnavailable: the hub does not answer.
+            InfrastructureFault: this machine cannot keep it.
         """
+        ...
+
+    def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
+        """What was fetched before, from this machine alone; None where it is not there whole any more."""
+        ...
+
+    def forget(self, keep: Collection[str]) -> int:
+        """Remove what was fetched, but for those content hashes; says how many. Not while a round runs."""
         ...
 
 
@@ -203,6 +329,17 @@ class Sandbox(Protocol):
         """Whether a hostile model is held. False means: for one's own models only."""
         ...
 
+    def prepare(self, model: FetchedModel) -> None:
+        """Do ahead what `run` begins with and what needs no processor of the model's, such as building its image.
+
+        Once done, it costs nothing again, in `run` or here; a caller may prepare one model while another runs.
+
+        Raises:
+            ModelFault: it cannot be built, or names no command.
+            InfrastructureFault: something around it failed.
+        """
+        ...
+
     def run(self, model: FetchedModel, *, limits: SandboxLimits) -> AbstractContextManager[RunningModel]:
         """Start the model and wait until it is ready.
 
@@ -213,7 +350,7 @@ class Sandbox(Protocol):
         ...
 
     def stop(self) -> None:
-        """End every model that this sandbox runs, from any thread; who waits for one gets a `ModelFault`."""
+        """End every model that is prepared, loaded or run here, from any thread: who waits gets a `ModelFault`."""
         ...
 
 
@@ -248,8 +385,12 @@ class StateStore(Protocol):
 class Pool(Protocol):
     """Workers for pure functions of picklable arguments."""
 
-    def submit(self, function: Callable[..., T], /, *args: Any) -> Future[T]:
-        """The job's future. Its error is the job's own, or `WorkerDied` where the job ends its process."""
+    def submit(self, function: Callable[..., T], /, *args: Any, deadline_s: float | None = None) -> Future[T]:
+        """The job's future. The deadline is in seconds of the job's own processor time.
+
+        Its error is the job's own; or `WorkerDied`, with `JobTimeout` below it, where the job is to blame for
+        having no result; or another `InfrastructureFault`, where it is not.
+        """
         ...
 
     def close(self) -> None: ...

@@ -43,12 +43,19 @@ class ClipResult:
 
 @dataclass(frozen=True)
 class Timing:
-    """Measured by the host: seconds of work, seconds of audio, bytes."""
+    """Measured by the host: seconds of work, seconds of audio, bytes.
+
+    `build_s` is 0 where nothing had to be built. The last two are of the model's GPU: the most of its memory that
+    was in use, and the mean share of the time that it worked, from 0 to 1; None where there was none.
+    """
 
     load_s: float = 0.0
     enhance_s: float = 0.0
     audio_s: float = 0.0
     peak_memory_bytes: int = 0
+    build_s: float = 0.0
+    peak_gpu_memory_bytes: int | None = None
+    gpu_utilisation: float | None = None
 
     @property
     def real_time_factor(self) -> float | None:

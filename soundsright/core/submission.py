@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from soundsright.core.competition import Competition
@@ -44,33 +45,76 @@ class ModelRef:
         return f"{self.repository}@{self.revision}"
 
 
-def commitment_digest(model: ModelRef, hotkey: str, competition_id: str) -> str:
-    """SHA-256 of `namespace:name:revision:hotkey:competition_id`: what a miner puts on the chain.
+class CommitmentKind(StrEnum):
+    """What of an entry stands on the chain until entries close, as the organiser chooses."""
 
-    The parts cannot hold a colon, so two different entries never hash the same text.
+    DIGEST = "digest"
+    """Its SHA-256; the miner tells validators what it stands for."""
+    PLAIN = "plain"
+    """Its text, for everybody to read."""
+    SEALED = "sealed"
+    """Its text, encrypted to the close of entries: nobody can read it before, and nobody has to tell it after."""
+
+
+def commitment_text(model: ModelRef, hotkey: str, competition_id: str) -> str:
+    """An entry as one line, `namespace:name:revision:hotkey:competition_id`: hashed, plain or sealed on the chain.
+
+    The parts cannot hold a colon, so two different entries never have the same text; and the hotkey is in it, so
+    that nobody enters by copying what another has committed.
+    """
+    return f"{model.namespace}:{model.name}:{model.revision}:{hotkey}:{competition_id}"
+
+
+def commitment_digest(model: ModelRef, hotkey: str, competition_id: str) -> str:
+    """SHA-256 of the entry's text: what a miner puts on the chain where the commitment is a digest.
 
     >>> commitment_digest(ModelRef("ns", "model", "0" * 40), "hk", "DENOISING_16000HZ")[:16]
     '7fb2bf947b0c1dce'
     """
-    text = f"{model.namespace}:{model.name}:{model.revision}:{hotkey}:{competition_id}"
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(commitment_text(model, hotkey, competition_id).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Commitment:
-    """What the chain holds: a digest under a hotkey since a block."""
+    """What the chain holds under a hotkey since a block.
+
+    `digest` is the text that stands there: the entry's digest, its plain text, or the text that a timelock sealed.
+    `earlier_blocks` are those of the hotkey's commitments before this one, as far back as the chain tells of them.
+    """
 
     hotkey: str
     digest: str
     block: int
+    earlier_blocks: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "earlier_blocks", tuple(self.earlier_blocks))
 
 
 @dataclass(frozen=True)
 class Reveal:
-    """What a miner tells validators after the commitment: what the digest stands for."""
+    """What a commitment turns out to stand for once entries are closed."""
 
     model: ModelRef
     competition_id: str
+
+
+def reveal_of_text(text: str, hotkey: str) -> Reveal:
+    """What an entry's text says, where it is the hotkey's own.
+
+    Raises:
+        EntryRefused: `bad_reveal`, `wrong_hotkey`, `bad_reference` or `bad_revision`.
+
+    >>> reveal_of_text(f"ns:model:{'0' * 40}:hk:DENOISING_16000HZ", "hk").model.repository
+    'ns/model'
+    """
+    parts = text.split(":")
+    if len(parts) != 5:
+        raise EntryRefused("bad_reveal", "The commitment is not namespace:name:revision:hotkey:competition_id")
+    namespace, name, revision, owner, competition_id = parts
+    if owner != hotkey:
+        raise EntryRefused("wrong_hotkey", f"The commitment was written for the hotkey {owner[:60]!r}")
+    return Reveal(ModelRef(namespace, name, revision), competition_id)
 
 
 @dataclass(frozen=True)

@@ -113,13 +113,13 @@ def award(
     if title is not None and champion is not None and champion in able:
         assert champion.mean is not None
         needed = {
-            c.hotkey: champion.mean + _margin(ruleset, metric, title, champion.mean, c, at_block)
+            c.hotkey: champion.mean + margin_of(ruleset, metric, title, champion.mean, c.block, at_block)
             for c in usable
             if c.hotkey != champion.hotkey
         }
         # The published rules try the best challenger only; a test with a correction may try them all.
         tried = challengers if ruleset.alpha is not None else challengers[:1]
-        passed = [c for c in tried if c.mean is not None and c.mean >= needed[c.hotkey] and _passes(ruleset, c)]
+        passed = [c for c in tried if c.mean is not None and c.mean >= needed[c.hotkey] and passes(ruleset, c)]
         winner = passed[0] if passed else champion
         sentence = _sentence_of_defence(ruleset, metric, champion, winner, challenger, needed)
     elif able:
@@ -174,17 +174,19 @@ def _best_first(contender: Contender) -> tuple[float, int, int]:
     return -contender.mean, contender.block, contender.uid
 
 
-def _margin(
-    ruleset: Ruleset, metric: str, title: Title, champion_mean: float, contender: Contender, at_block: int
+def margin_of(
+    ruleset: Ruleset, metric: str, title: Title, champion_mean: float, challenger_block: int, at_block: int
 ) -> float:
+    """By how much a challenger that committed in that block must exceed the champion's mean."""
     if ruleset.age is Age.COMMITMENT:
-        age_blocks = contender.block - title.block
+        age_blocks = challenger_block - title.block
     else:
         age_blocks = at_block - title.since_block
     return ruleset.margin_over(metric, champion_mean, age_blocks, title.copies)
 
 
-def _passes(ruleset: Ruleset, contender: Contender) -> bool:
+def passes(ruleset: Ruleset, contender: Contender) -> bool:
+    """Whether the paired test against the champion is won, where the rules hold one."""
     if ruleset.alpha is None:
         return True
     return contender.p_value is not None and contender.p_value <= ruleset.alpha

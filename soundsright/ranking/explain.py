@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from soundsright.core.competition import Competition
 from soundsright.core.results import Leaderboard, Standing
 from soundsright.core.schedule import Schedule
+from soundsright.ranking.organiser import Organiser
 from soundsright.ranking.rulesets import Age, Remainder, Ruleset
 
 BLOCK_S = 12
@@ -111,6 +112,34 @@ def competitions_text(competitions: Sequence[Competition], schedule: Schedule | 
     return "\n".join(lines)
 
 
+def entries_text(organiser: Organiser) -> str:
+    """What an entry must keep to, one line each."""
+    rules, limits = organiser.entry_rules, organiser.fetch_limits
+    lines = [
+        "Entries",
+        f"  Committed as {organiser.commitment.value}; at most {limits.max_files} files, {limits.max_bytes} bytes.",
+    ]
+    if limits.allowed_files:
+        lines.append(
+            f"  Only files named {', '.join(limits.allowed_files)}, beside the Dockerfile and the licence."
+        )
+    if limits.refused_files:
+        lines.append(f"  No files named {', '.join(limits.refused_files)}.")
+    if rules.needs_licence:
+        lines.append("  A licence file lies at the root.")
+    if rules.cooldown_blocks:
+        wait = f"{rules.cooldown_blocks} blocks ({_days(rules.cooldown_blocks)})"
+        lines.append(f"  {wait} between two commitments of a hotkey.")
+    if rules.max_commitments:
+        window = f"{rules.commitment_window_blocks} blocks ({_days(rules.commitment_window_blocks)})"
+        lines.append(f"  At most {rules.max_commitments} commitments of a hotkey in the {window} up to the close.")
+    lines += [f"  {hotkey} is banned until block {block}." for hotkey, block in rules.banned_hotkeys.items()]
+    lines += [f"  Content {digest} is banned." for digest in sorted(rules.banned_content)]
+    if organiser.exclude_near_copies:
+        lines.append("  Who answers as an earlier entry does is refused.")
+    return "\n".join(lines)
+
+
 def leaderboard_text(leaderboard: Leaderboard) -> str:
     """Standings and decisions of one competition."""
     competition = leaderboard.competition
@@ -144,4 +173,5 @@ def _value(value: float | str | bool) -> str:
 
 
 def _days(blocks: int) -> str:
-    return f"{blocks * BLOCK_S / 86_400:g} days"
+    days = blocks * BLOCK_S / 86_400
+    return "1 day" if days == 1 else f"{days:.3g} days"

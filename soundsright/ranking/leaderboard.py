@@ -11,12 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from soundsright.core.competition import Competition
 from soundsright.core.results import Decision, Estimate, Evaluation, Leaderboard, Refusal, Standing
 from soundsright.core.submission import ModelRef, Submission
 from soundsright.ranking.award import Award, Contender, Title, award
+from soundsright.ranking.needed import holm_levels, least_mean_difference, mean_to_win, needed_means
+from soundsright.ranking.reasons import reason_of
 from soundsright.ranking.rulesets import Ruleset
-from soundsright.ranking.scores import Scores, ScoreTable, score_table, superiority_p_values
+from soundsright.ranking.scores import Scores, ScoreTable, score_table, superiority_p_values, superiority_test
 from soundsright.ranking.statistics import holm, mean_estimate
 
 
@@ -154,6 +158,7 @@ def _metric_result(context: _Context, metric: str, champion: Champion | None) ->
         remainder=competition.remainder * weight,
         at_block=context.at_block,
     )
+    needed = _needed(context, metric, contenders, title, result, champion_row)
     rank = {row: place for place, row in enumerate(_by_mean(contenders), start=1)}
     standings = tuple(
         Standing(
@@ -162,8 +167,8 @@ def _metric_result(context: _Context, metric: str, champion: Champion | None) ->
             estimates[row],
             result.shares.get(evaluation.submission.hotkey, 0.0),
             rank=rank[row],
-            needed=result.needed.get(evaluation.submission.hotkey),
-            reason=_reason(ruleset, contenders[row], result, failed=evaluation.failed),
+            needed=needed[row],
+            reason=reason_of(ruleset, metric, contenders[row], result, needed[row], failed=evaluation.failed),
         )
         for row, evaluation in enumerate(context.entries)
     )
@@ -239,6 +244,50 @@ def _contenders(
     ]
 
 
+def _needed(
+    context: _Context,
+    metric: str,
+    contenders: Sequence[Contender],
+    title: Title | None,
+    result: Award,
+    champion_row: int | None,
+) -> list[float | None]:
+    """What each entry's mean would have had to be."""
+    ruleset, count = context.ruleset, len(contenders)
+    scores = context.table.by_metric[metric]
+    over_champion: list[float] | None = None
+    defends = champion_row is not None and (
+        contenders[champion_row].beats_unprocessed or not ruleset.must_beat_unprocessed
+    )
+    if ruleset.alpha is not None and champion_row is not None and defends and count > 1:
+        rivals = [row for row in range(count) if row != champion_row]
+        levels = holm_levels([contenders[row].p_value for row in rivals], ruleset.alpha)
+        leads = least_mean_difference(scores[rivals] - scores[champion_row], levels)
+        over_champion = [contenders[champion_row].mean or 0.0] * count
+        for row, lead in zip(rivals, leads.tolist(), strict=True):
+            over_champion[row] += lead
+    over_unprocessed: list[float] | None = None
+    if ruleset.must_beat_unprocessed and context.baseline is not None and ruleset.gate_of(metric) is None and count:
+        differences = scores[:count] - scores[-1]
+        leads = (
+            least_mean_difference(differences, [ruleset.alpha] * count)
+            if ruleset.alpha is not None
+            else np.zeros(count)
+        )
+        mean = math.fsum(scores[-1]) / scores.shape[1]
+        over_unprocessed = [mean + lead for lead in leads.tolist()]
+    return needed_means(
+        ruleset,
+        metric,
+        contenders,
+        title,
+        result,
+        over_champion=over_champion,
+        over_unprocessed=over_unprocessed,
+        at_block=context.at_block,
+    )
+
+
 def _adjusted_p_values(differences: Scores) -> list[float]:
     """One-sided p-values of each row, adjusted over the rows."""
     named = {str(row): float(p) for row, p in enumerate(superiority_p_values(differences))}
@@ -269,45 +318,6 @@ def _by_mean(contenders: Sequence[Contender]) -> list[int]:
     return sorted(range(len(contenders)), key=key)
 
 
-def _reason(ruleset: Ruleset, contender: Contender, result: Award, *, failed: int) -> str:
-    """Why an entry is paid what it is paid, in one sentence."""
-    clips = f" {failed} of its clips failed and scored the floor." if failed else ""
-    if contender.hotkey == result.winner:
-        part = (
-            "" if result.emission_fraction == 1 else f" ({result.emission_fraction:.0%} of it, by the title's age)"
-        )
-        return f"Takes the prize{part}.{clips}"
-    if contender.mean is None:
-        return "Has no clips to be ranked by."
-    if ruleset.must_beat_unprocessed and not contender.beats_unprocessed:
-        return f"{_unpaid(ruleset, contender)}{clips}"
-    needed = result.needed.get(contender.hotkey)
-    share = "Shares in the remainder" if result.shares.get(contender.hotkey, 0.0) > 0 else "Has no share"
-    if needed is None:
-        return f"{share}.{clips}"
-    if contender.mean < needed:
-        return f"{share}: the prize needed {needed:.4f}, {needed - contender.mean:.4f} more than it reached.{clips}"
-    if contender.p_value is not None and ruleset.alpha is not None and contender.p_value > ruleset.alpha:
-        return (
-            f"{share}: it reached the margin, but over these clips the lead could be chance"
-            f" (p = {contender.p_value:.2g}, needed at most {ruleset.alpha:g}).{clips}"
-        )
-    return f"{share}: another entry reached more, or as much and earlier.{clips}"
-
-
-def _unpaid(ruleset: Ruleset, contender: Contender) -> str:
-    """Why an entry counts as no better than the unprocessed input."""
-    p_value = contender.unprocessed_p_value
-    if contender.gain is None or contender.gain <= 0:
-        return "Is not paid: it does not beat the unprocessed input."
-    if p_value is not None and ruleset.alpha is not None and p_value > ruleset.alpha:
-        return (
-            f"Is not paid: on average it gains {contender.gain:.4f} over the unprocessed input, but over these"
-            f" clips that could be chance (p = {p_value:.2g}, needed at most {ruleset.alpha:g})."
-        )
-    return "Is not paid: it gains too little over the unprocessed input beside the best entry."
-
-
 def _evidence(
     context: _Context,
     metric: str,
@@ -327,8 +337,15 @@ def _evidence(
         "emission_fraction": result.emission_fraction,
         "champion_took_part": champion_row is not None,
     }
-    if context.baseline is not None:
-        evidence["unprocessed_mean"] = means[-1]
+    noisy = means[-1] if context.baseline is not None else None
+    if noisy is not None:
+        evidence["unprocessed_mean"] = noisy
+    at_block = context.at_block
+    to_win = mean_to_win(
+        context.ruleset, metric, contenders, title, result, unprocessed_mean=noisy, at_block=at_block
+    )
+    if to_win is not None:
+        evidence["mean_to_win"] = to_win
     if title is not None:
         evidence |= {
             "champion": title.hotkey,
@@ -338,6 +355,12 @@ def _evidence(
             "champion_copies": float(title.copies),
         }
     rows = {contender.hotkey: row for row, contender in enumerate(contenders)}
+    if context.ruleset.alpha is not None and context.table.clip_ids:
+        evidence["test"] = superiority_test(len(context.table.clip_ids))
+    # The winner's, or where nobody wins the surest of all.
+    compared = [contenders[rows[result.winner]]] if result.winner in rows else contenders
+    if p_values := [c.unprocessed_p_value for c in compared if c.unprocessed_p_value is not None]:
+        evidence["p_value_unprocessed"] = min(p_values)
     rival = result.winner if result.dethroned else result.challenger
     if rival is None:
         return evidence

@@ -9,28 +9,41 @@ from __future__ import annotations
 import datetime
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 from soundsright.core.competition import Competition, Task
+from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.errors import UsageError
+from soundsright.core.ports import FetchLimits
 from soundsright.core.schedule import DAY_S, Schedule
+from soundsright.core.submission import CommitmentKind
 from soundsright.ranking.rulesets import Age, Gate, Margin, Remainder, Ruleset, ruleset_by_name
 
 T = TypeVar("T")
 
 MAX_FILE_CHARS = 1_000_000
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Organiser:
-    """One organiser's decisions. `schedule` is None where the file leaves the start of rounds to somebody."""
+    """One organiser's decisions. `schedule` is None where the file leaves the start of rounds to somebody.
+
+    `commitment` is what of an entry stands on the chain until entries close; `entry_rules` and `fetch_limits` say
+    which entries are refused; with `exclude_near_copies` those that answer as an earlier one does are, too.
+    """
 
     competitions: tuple[Competition, ...]
     ruleset: Ruleset
     schedule: Schedule | None
+    commitment: CommitmentKind = CommitmentKind.DIGEST
+    entry_rules: EntryRules = NO_RULES
+    fetch_limits: FetchLimits = FetchLimits()
+    exclude_near_copies: bool = False
 
 
 def organiser_of_toml(
@@ -57,13 +70,39 @@ def organiser_of_toml(
         loaded = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise place.wrong(f"not TOML: {error}", "Compare it with soundsright/rulesets/published.toml.") from error
-    table = place.table(loaded, {"ruleset", "schedule", "competition"})
+    table = place.table(loaded, {"ruleset", "schedule", "entries", "competition"})
     competitions = _competitions(place, table.get("competition"), known_metrics)
     ruleset = _ruleset(place.under("ruleset"), table.get("ruleset", {"base": "soundsright-v3"}))
     schedule = None
     if "schedule" in table:
         schedule = _schedule(place.under("schedule"), table["schedule"], now_s, begun)
-    return Organiser(competitions, ruleset, schedule)
+    entries_here = place.under("entries")
+    entries = entries_here.table(table.get("entries", {}), _ENTRIES_KEYS)
+    commitment = _commitment(
+        entries_here.under("commitment"), entries.get("commitment", CommitmentKind.DIGEST.value)
+    )
+    if commitment is CommitmentKind.SEALED and schedule is None:
+        raise place.wrong("entries are sealed to a close that is not given", "Add a [schedule].")
+    return Organiser(
+        competitions,
+        ruleset,
+        schedule,
+        commitment,
+        _entry_rules(entries_here, entries),
+        _fetch_limits(entries_here, entries),
+        entries_here.under("exclude_near_copies").truth(entries.get("exclude_near_copies", False)),
+    )
+
+
+def entries_facts(organiser: Organiser) -> dict[str, Any]:
+    """What decides which entries are refused, as plain values."""
+    rules = asdict(organiser.entry_rules)
+    return {
+        **rules,
+        "banned_content": sorted(rules["banned_content"]),
+        **{key: list(v) if isinstance(v, tuple) else v for key, v in asdict(organiser.fetch_limits).items()},
+        "exclude_near_copies": organiser.exclude_near_copies,
+    }
 
 
 @dataclass(frozen=True)
@@ -80,12 +119,12 @@ class _Place:
         where = f"{self.source}, {self.path}" if self.path else self.source
         return UsageError(f"{where}: {problem}", remedy)
 
-    def table(self, value: object, known: Collection[str]) -> dict[str, Any]:
-        """The value as a table in which every key is known."""
+    def table(self, value: object, known: Collection[str] | None) -> dict[str, Any]:
+        """The value as a table in which every key is known; None: keys are names."""
         if not isinstance(value, dict):
             raise self.wrong(f"{value!r} is no table", "Write it as [table] or { key = value }.")
         for key in value:
-            if key not in known:
+            if known is not None and key not in known:
                 close = difflib.get_close_matches(key, known, n=1)
                 hint = f"Did you mean {close[0]!r}?" if close else f"Choose from {', '.join(sorted(known))}."
                 raise self.wrong(f"unknown key {key!r}", hint)
@@ -100,6 +139,16 @@ class _Place:
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.wrong(f"{value!r} is no whole number", "Give a whole number.")
         return value
+
+    def truth(self, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise self.wrong(f"{value!r} is neither true nor false", "Write true or false.")
+        return value
+
+    def names(self, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+            raise self.wrong(f"{value!r} is no list of names", 'Write ["A", "B"].')
+        return tuple(value)
 
     def required(self, table: Mapping[str, Any], key: str) -> Any:
         if key not in table:
@@ -125,9 +174,7 @@ def _competitions(place: _Place, tables: object, known_metrics: Collection[str] 
         metrics = here.required(table, "metrics")
         weights = {
             name: metrics_here.under(name).number(weight)
-            for name, weight in metrics_here.table(
-                metrics, known_metrics if known_metrics is not None else list(metrics)
-            ).items()
+            for name, weight in metrics_here.table(metrics, known_metrics).items()
         }
         task = here.required(table, "task")
         if task not in list(Task):
@@ -175,9 +222,7 @@ def _ruleset_value(place: _Place, key: str, value: Any) -> Any:
     if kind == "Remainder":
         return place.built(lambda: Remainder(value))
     if kind == "bool":
-        if not isinstance(value, bool):
-            raise place.wrong(f"{value!r} is neither true nor false", "Write true or false.")
-        return value
+        return place.truth(value)
     if kind == "str":
         if not isinstance(value, str):
             raise place.wrong(f"{value!r} is no text", "Write it in quotes.")
@@ -187,9 +232,7 @@ def _ruleset_value(place: _Place, key: str, value: Any) -> Any:
             raise place.wrong(f"{value!r} is no list of tables", "Write [{ metric, by, fraction }].")
         return tuple(_gate(place.under(f"{n}"), gate) for n, gate in enumerate(value, start=1))
     if kind.startswith("tuple"):
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise place.wrong(f"{value!r} is no list of names", 'Write ["A", "B"].')
-        return tuple(value)
+        return place.names(value)
     return place.whole(value) if kind == "int" else place.number(value)
 
 
@@ -223,6 +266,54 @@ def _schedule(place: _Place, value: object, now_s: float, begun: bool) -> Schedu
             f"the last day, {table['last_day']}, lies in the past", "Give a day to come, or leave it out."
         )
     return schedule
+
+
+def _commitment(place: _Place, kind: object) -> CommitmentKind:
+    if kind not in list(CommitmentKind):
+        raise place.wrong(f"unknown kind {kind!r}", f"Choose {', '.join(CommitmentKind)}.")
+    return CommitmentKind(str(kind))
+
+
+_ENTRIES_KEYS = frozenset(
+    {"commitment", "exclude_near_copies"}
+    | {field.name for field in fields(EntryRules)}
+    | {field.name for field in fields(FetchLimits)}
+)
+
+
+def _entry_rules(place: _Place, table: Mapping[str, Any]) -> EntryRules:
+    chosen: dict[str, Any] = {
+        key: place.under(key).whole(table[key])
+        for key in ("cooldown_blocks", "max_commitments", "commitment_window_blocks")
+        if key in table
+    }
+    if "banned_hotkeys" in table:
+        here = place.under("banned_hotkeys")
+        until = here.table(table["banned_hotkeys"], None)
+        chosen["banned_hotkeys"] = {hotkey: here.under(hotkey).whole(block) for hotkey, block in until.items()}
+    if "banned_content" in table:
+        here = place.under("banned_content")
+        hashes = here.names(table["banned_content"])
+        wrong = next((h for h in hashes if not _SHA256.fullmatch(h)), None)
+        if wrong is not None:
+            raise here.wrong(f"{wrong[:80]!r} is no SHA-256", "Give its 64 hex digits, in lower case.")
+        chosen["banned_content"] = frozenset(hashes)
+    if "needs_licence" in table:
+        chosen["needs_licence"] = place.under("needs_licence").truth(table["needs_licence"])
+    return place.built(lambda: EntryRules(**chosen))
+
+
+def _fetch_limits(place: _Place, table: Mapping[str, Any]) -> FetchLimits:
+    chosen: dict[str, Any] = {}
+    for key in ("max_bytes", "max_files"):
+        if key in table:
+            chosen[key] = place.under(key).whole(table[key])
+            if chosen[key] < 1:
+                raise place.under(key).wrong(f"{chosen[key]} leaves room for no model", "Give at least 1.")
+    for key in ("allowed_files", "refused_files"):
+        if key in table:
+            chosen[key] = place.under(key).names(table[key])
+    return FetchLimits(**chosen)
 
 
 def _day(place: _Place, value: object) -> int:

@@ -61,6 +61,15 @@ def score_table(
     return ScoreTable(clip_ids, by_metric)
 
 
+def superiority_test(clips: int) -> str:
+    """The name of the test that `superiority_p_values` makes on so many clips.
+
+    >>> superiority_test(12), superiority_test(13)
+    ('exact sign-flip test', "t test with Hall's correction")
+    """
+    return "exact sign-flip test" if clips <= EXACT_UP_TO_CLIPS else "t test with Hall's correction"
+
+
 def superiority_p_values(differences: Scores) -> NDArray[np.float64]:
     """One-sided p-values of each row's paired differences `(rows, clips)`: is the mean above zero?
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from soundsright import __version__
+from soundsright.core.entry_rules import remedy_of
 from soundsright.core.results import Estimate, Evaluation, Refusal
 from soundsright.metrics.registry import metric
 from soundsright.services.clipset import write_text
@@ -92,6 +93,7 @@ def feedback_documents(outcome: RoundOutcome, tables: Sequence[Table]) -> dict[s
                 "hotkey": refusal.hotkey,
                 "uid": refusal.uid,
                 "refusal": _refusal(refusal),
+                "needed": _needed_by_one_more(table),
             }
     return documents
 
@@ -102,6 +104,8 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 def _feedback_head(outcome: RoundOutcome, table: Table) -> dict[str, Any]:
     best = table.best
+    rows = {row.submission.entry_id: row for row in table.rows}
+    winners = {d.metric: rows.get(d.winner.entry_id) for d in table.decisions if d.winner is not None}
     return {
         "schema": FEEDBACK_SCHEMA,
         "round": outcome.plan.round.id,
@@ -110,6 +114,7 @@ def _feedback_head(outcome: RoundOutcome, table: Table) -> dict[str, Any]:
         "set_digest": table.set_digest,
         "unprocessed": {m: _estimate(e) for m, e in table.unprocessed.estimates.items()},
         "best": _row(best) if best else None,
+        "winners": {metric: _row(row) for metric, row in winners.items() if row is not None},
         "decisions": {d.metric: d.sentence for d in table.decisions},
     }
 
@@ -135,7 +140,7 @@ def _competition(table: Table) -> dict[str, Any]:
             }
             for d in table.decisions
         ],
-        "refused": [_refusal(refusal) for refusal in table.refusals],
+        "refused": [{**_refusal(refusal), "needed": _needed_by_one_more(table)} for refusal in table.refusals],
         "suspected": [_refusal(found.refusal()) for found in table.suspected],
     }
 
@@ -149,6 +154,7 @@ def _row(row: Row) -> dict[str, Any]:
         "uid": submission.uid if row.rank is not None else None,
         "model": str(submission.model) if row.rank is not None else None,
         "block": submission.block if row.rank is not None else None,
+        "ranks": {name: [ranks.best, ranks.worst] for name, ranks in row.ranks.items()},
         "share": row.share,
         "metrics": {name: _estimate(estimate) for name, estimate in row.estimates.items()},
         "clips": row.clips,
@@ -185,8 +191,15 @@ def _refusal(refusal: Refusal) -> dict[str, Any]:
         "uid": refusal.uid,
         "code": refusal.code,
         "sentence": refusal.sentence,
+        "remedy": remedy_of(refusal.code),
         "evidence": dict(refusal.evidence),
     }
+
+
+def _needed_by_one_more(table: Table) -> dict[str, float]:
+    """By metric, the mean that an entry would have needed to win had it not been refused."""
+    found = {d.metric: d.evidence.get("mean_to_win") for d in table.decisions}
+    return {metric: float(mean) for metric, mean in found.items() if mean is not None}
 
 
 def _metric(name: str) -> dict[str, Any]:

@@ -5,35 +5,24 @@ Blocks are counted. A refusal's code is stable, its sentence is for the miner, i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from soundsright.core.competition import Competition
 from soundsright.core.content import files_below
 from soundsright.core.dockerfile import Instruction, read_dockerfile
 from soundsright.core.dockerfile_checks import check_dockerfile
+from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.errors import EntryRefused, ProtocolViolation
 from soundsright.core.ports import Neuron
 from soundsright.core.results import Refusal
 from soundsright.core.submission import Commitment, FetchedModel, Reveal, Submission, commitment_digest
 
-_LICENCE_NAMES = frozenset({"license", "licence", "copying"})
+__all__ = ["EntryRules", "Screened", "check_fetched", "checked_dockerfile", "screened"]
 
-
-@dataclass(frozen=True)
-class EntryRules:
-    """What an organiser may ask beyond a valid commitment. All off by default.
-
-    `banned_hotkeys` maps a hotkey to the block at which its ban ends. `banned_content` holds content hashes.
-    `cooldown_blocks` is the least distance between a hotkey's commitments; `previous_commitment_blocks` says when
-    the one before the present one was made.
-    """
-
-    banned_hotkeys: Mapping[str, int] = field(default_factory=dict)
-    banned_content: frozenset[str] = frozenset()
-    cooldown_blocks: int = 0
-    previous_commitment_blocks: Mapping[str, int] = field(default_factory=dict)
-    needs_licence: bool = False
+_LICENCE = re.compile(r"(un)?licen[cs]e([.-].*)?|copying([.-].*)?", re.IGNORECASE)
+_TOLD_BLOCKS = 20
 
 
 @dataclass(frozen=True)
@@ -46,12 +35,12 @@ class Screened:
 
 def screened(
     commitments: Sequence[Commitment],
-    reveals: Mapping[str, Reveal],
+    reveals: Mapping[str, Reveal | EntryRefused],
     neurons: Sequence[Neuron],
     competitions: Sequence[Competition],
     *,
     entries_close_block: int,
-    rules: EntryRules = EntryRules(),
+    rules: EntryRules = NO_RULES,
 ) -> Screened:
     """Apply the entry rules to every commitment; nothing is fetched for this."""
     by_hotkey = {neuron.hotkey: neuron for neuron in neurons}
@@ -60,9 +49,10 @@ def screened(
     refusals: list[Refusal] = []
     for commitment in sorted(commitments, key=lambda c: (c.block, c.hotkey)):
         neuron = by_hotkey.get(commitment.hotkey)
-        reveal = reveals.get(commitment.hotkey)
+        revealed = reveals.get(commitment.hotkey)
+        reveal = revealed if isinstance(revealed, Reveal) else None
         try:
-            submissions.append(_admitted(commitment, reveal, neuron, by_id, entries_close_block, rules))
+            submissions.append(_admitted(commitment, revealed, neuron, by_id, entries_close_block, rules))
         except EntryRefused as refused:
             refusals.append(
                 Refusal(
@@ -80,14 +70,18 @@ def screened(
 
 def _admitted(
     commitment: Commitment,
-    reveal: Reveal | None,
+    reveal: Reveal | EntryRefused | None,
     neuron: Neuron | None,
     competitions: Mapping[str, Competition],
     entries_close_block: int,
     rules: EntryRules,
 ) -> Submission:
     if neuron is None:
-        raise EntryRefused("not_registered", "The hotkey is not registered")
+        raise EntryRefused(
+            "not_registered",
+            f"The hotkey was not registered in block {entries_close_block}, with which entries closed",
+            {"entries_close_block": str(entries_close_block)},
+        )
     if commitment.block < neuron.registered_at:
         raise EntryRefused(
             "stale_commitment",
@@ -100,23 +94,18 @@ def _admitted(
             f"Committed in block {commitment.block}, after entries closed with block {entries_close_block}",
             {"entries_close_block": str(entries_close_block)},
         )
-    banned_until = rules.banned_hotkeys.get(commitment.hotkey)
-    if banned_until is not None and entries_close_block < banned_until:
-        raise EntryRefused(
-            "banned", f"The hotkey is banned until block {banned_until}", {"until": str(banned_until)}
-        )
-    previous = rules.previous_commitment_blocks.get(commitment.hotkey)
-    if previous is not None and commitment.block - previous < rules.cooldown_blocks:
-        raise EntryRefused(
-            "cooldown",
-            f"{commitment.block - previous} blocks after the last entry; {rules.cooldown_blocks} are needed",
-            {"previous_block": str(previous)},
-        )
+    _check_rules(commitment, entries_close_block, rules)
     if reveal is None:
         raise EntryRefused("not_revealed", "The miner did not reveal what the commitment stands for")
+    if isinstance(reveal, EntryRefused):
+        raise reveal
     competition = competitions.get(reveal.competition_id)
     if competition is None:
-        raise EntryRefused("unknown_competition", f"{reveal.competition_id[:60]!r} is no competition of this round")
+        raise EntryRefused(
+            "unknown_competition",
+            f"{reveal.competition_id[:60]!r} is no competition of this round",
+            {"revealed": reveal.competition_id[:60], "competitions": ", ".join(competitions)},
+        )
     digest = commitment_digest(reveal.model, commitment.hotkey, competition.id)
     if digest != commitment.digest:
         raise EntryRefused(
@@ -127,6 +116,35 @@ def _admitted(
     return Submission(neuron.uid, commitment.hotkey, competition, reveal.model, commitment.block)
 
 
+def _check_rules(commitment: Commitment, entries_close_block: int, rules: EntryRules) -> None:
+    """The organiser's rules on who commits, and how often."""
+    banned_until = rules.banned_hotkeys.get(commitment.hotkey)
+    if banned_until is not None and entries_close_block < banned_until:
+        raise EntryRefused(
+            "banned",
+            f"The hotkey is banned until block {banned_until}",
+            {"until_block": str(banned_until), "entries_close_block": str(entries_close_block)},
+        )
+    earlier = [block for block in commitment.earlier_blocks if block < commitment.block]
+    previous = max(earlier, default=None)
+    if previous is not None and commitment.block - previous < rules.cooldown_blocks:
+        raise EntryRefused(
+            "cooldown",
+            f"Committed {commitment.block - previous} blocks after the commitment before;"
+            f" {rules.cooldown_blocks} are needed",
+            {"previous_block": str(previous), "cooldown_blocks": str(rules.cooldown_blocks)},
+        )
+    opened = entries_close_block - rules.commitment_window_blocks
+    counted = [block for block in (*sorted(earlier), commitment.block) if block > opened]
+    if rules.max_commitments and len(counted) > rules.max_commitments:
+        raise EntryRefused(
+            "too_many_commitments",
+            f"{len(counted)} commitments in the {rules.commitment_window_blocks} blocks up to the close of entries;"
+            f" at most {rules.max_commitments} are allowed",
+            {"limit": str(rules.max_commitments), "blocks": ", ".join(map(str, counted[-_TOLD_BLOCKS:]))},
+        )
+
+
 def check_fetched(model: FetchedModel, rules: EntryRules) -> None:
     """The rules that need the files.
 
@@ -135,12 +153,22 @@ def check_fetched(model: FetchedModel, rules: EntryRules) -> None:
     """
     if model.content_hash in rules.banned_content:
         raise EntryRefused("banned_content", "This content is banned", {"content_hash": model.content_hash})
+    banned = next((digest for digest in model.checkpoint_hashes if digest in rules.banned_content), None)
+    if banned is not None:
+        raise EntryRefused("banned_content", "A file of weights in it is banned", {"checkpoint_hash": banned})
     if not (model.path / "Dockerfile").is_file():
-        raise EntryRefused("no_dockerfile", "The repository has no Dockerfile at its root")
+        raise EntryRefused("no_dockerfile", "The repository has no Dockerfile at its root", _root_files(model))
     if rules.needs_licence and not any(
-        path.parent == model.path and path.stem.lower() in _LICENCE_NAMES for path in files_below(model.path)
+        path.parent == model.path and _LICENCE.fullmatch(path.name) and path.stat().st_size > 0
+        for path in files_below(model.path)
     ):
-        raise EntryRefused("no_licence", "The repository has no licence file at its root")
+        raise EntryRefused("no_licence", "The repository has no licence file at its root", _root_files(model))
+
+
+def _root_files(model: FetchedModel) -> dict[str, str]:
+    """What lies at the root instead, as evidence."""
+    names = sorted(path.name for path in model.path.iterdir())
+    return {"files": ", ".join(names)[:400]}
 
 
 def checked_dockerfile(model: FetchedModel) -> tuple[Instruction, ...]:
@@ -152,6 +180,6 @@ def checked_dockerfile(model: FetchedModel) -> tuple[Instruction, ...]:
     try:
         instructions = read_dockerfile(model.path)
     except ProtocolViolation as fault:
-        raise EntryRefused("dockerfile", str(fault)) from fault
+        raise EntryRefused("dockerfile", str(fault), {"dockerfile": str(fault)}) from fault
     check_dockerfile((model.path / "Dockerfile").read_text(encoding="utf-8"), instructions)
     return instructions

@@ -22,6 +22,7 @@ RESERVED = frozenset({VALIDATOR, "unprocessed"})
 SEED_BLOCKS = 1_000
 """The seed's block is the next multiple: with seeded blocks, a trial of fewer entries draws the same clips."""
 MAX_ENTRIES = 256
+MAX_FILE_BYTES = 1_000_000
 _KEYS = {"miner", "model", "competition", "incumbent"}
 
 
@@ -60,12 +61,15 @@ def read_entries(
     """
     try:
         with path.open("rb") as stream:
-            table = tomllib.load(stream)
+            text = stream.read(MAX_FILE_BYTES + 1)
+        if len(text) > MAX_FILE_BYTES:
+            raise UsageError(f"{path} is larger than {MAX_FILE_BYTES} bytes", "Give a file like models/demo.toml.")
+        table = tomllib.loads(text.decode())
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read ({error.strerror})", "Give a file like models/demo.toml."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML ({error})", "Compare it with models/demo.toml.") from error
     rows = table.get("entry")
     if not isinstance(rows, list) or not rows or len(rows) > MAX_ENTRIES:

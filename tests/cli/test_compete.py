@@ -16,7 +16,11 @@ from typing import Any
 
 import pytest
 
+from soundsright.adapters.clock import SystemClock
+from soundsright.adapters.state import SqlState
 from soundsright.cli.main import cli, run
+from soundsright.cli.run_folder import LEASE
+from soundsright.services.lease import sole_process
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 ENTRIES = f"""
@@ -128,6 +132,26 @@ def test_the_later_copy_is_refused_and_names_the_original(finished: Path) -> Non
     (refused,) = results(finished)["competitions"][0]["refused"]
     assert (refused["hotkey"], refused["code"]) == ("copycat", "same_content_hash")
     assert refused["evidence"]["original_hotkey"] == "gate"
+    assert refused["remedy"] == "Enter a model of your own."
+
+
+def test_everybody_learns_what_it_would_have_taken_to_win(finished: Path) -> None:
+    (competition,) = results(finished)["competitions"]
+    winners = {decision["metric"]: decision["winner"] for decision in competition["decisions"]}
+    for row in competition["entries"]:
+        assert set(row["reasons"]) == set(winners)
+        for metric in (name for name, winner in winners.items() if winner != row["hotkey"]):
+            # Over six clips no lead passes Holm's correction for four challengers.
+            told = row["reasons"][metric]
+            assert metric in row["needed"] or "Over so few clips" in told, told
+        best, worst = row["ranks"]["PESQ_WB"]
+        assert 1 <= best <= worst <= len(competition["entries"])
+    (refused,) = competition["refused"]
+    assert set(refused["needed"]) == set(winners)
+    documents = {d["hotkey"]: d for d in (json.loads(p.read_text()) for p in (finished / "feedback").iterdir())}
+    assert documents["copycat"]["needed"] == refused["needed"]
+    assert documents["crash"]["needed"] == entry(finished, "crash")["needed"]
+    assert all("failed and scored the floor" in reason for reason in documents["crash"]["reasons"].values())
 
 
 def test_the_weights_on_the_chain_are_those_of_the_results(finished: Path) -> None:
@@ -177,7 +201,7 @@ def comparable(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     private = tmp_path / "tmp"
     private.mkdir()
@@ -197,6 +221,9 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
         seen.append(line)
         if " 2/5 " in line:
             break
+    # Meanwhile nobody else may work on it.
+    assert run(cli, arguments(tmp_path, "run")) == 2
+    assert f":{process.pid} works on this state" in capsys.readouterr().err
     process.send_signal(signal.SIGINT)
     rest = process.communicate(timeout=60)[0]
     assert process.returncode == 130, "".join(seen) + rest
@@ -221,6 +248,18 @@ def test_a_finished_run_is_not_replaced_unless_asked(finished: Path, capsys: pyt
     assert run(cli, arguments(finished.parent, "run")) == 2
     assert "--force" in capsys.readouterr().err
     assert (finished / "results.json").read_bytes() == before
+
+
+def test_a_folder_in_which_a_process_works_is_not_cleared(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    state = SqlState(tmp_path / "run" / "state.db")
+    with sole_process(state, LEASE, clock=SystemClock(), lost=lambda: None):
+        assert run(cli, arguments(tmp_path, "run", "--force")) == 2
+    state.close()
+    assert "works in --out" in capsys.readouterr().err
+    assert results(tmp_path / "run") == results(finished)
 
 
 def broken_corpus(folder: Path) -> str:
@@ -262,6 +301,17 @@ def test_bad_input_is_one_line_that_names_the_value(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_disk_that_is_too_small_is_told_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type(shutil.disk_usage(tmp_path))(10**12, 10**12, 100_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    assert run(cli, arguments(tmp_path, "new", "--clips", "1000")) == 2
+    told = capsys.readouterr().err
+    assert "has 0.00 GB free, and this run writes about 1.15 GB" in told
+    assert list((tmp_path / "new").iterdir()) == []
+
+
 def test_a_folder_of_someone_elses_files_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
@@ -274,6 +324,8 @@ def test_a_folder_of_someone_elses_files_is_left_alone(tmp_path: Path, capsys: p
     ("text", "named"),
     [
         ("x = [", "not TOML"),
+        ("x = " + 50_000 * "[", "not TOML"),
+        ("#" * 1_000_001, "larger than 1000000 bytes"),
         ("x = 1", "[[entry]]"),
         ("[[entry]]\nminer = 'a'", "no model"),
         ("[[entry]]\nminer = 'a b'\nmodel = 'x'\ncompetition = 'DENOISING_16000HZ'", "'a b'"),
@@ -289,7 +341,9 @@ def test_a_mistake_in_the_entries_is_named_with_its_place(
     (tmp_path / "x" / "Dockerfile").write_text("FROM scratch\n")
     (tmp_path / "e.toml").write_text(text)
     assert run(cli, ["compete", "--entries", str(tmp_path / "e.toml"), "--out", str(tmp_path / "o")]) == 2
-    assert named in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert named in told
+    assert told.count("\n") == 1
 
 
 def test_help_and_version_answer_without_the_heavy_libraries() -> None:

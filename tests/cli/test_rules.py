@@ -1,6 +1,8 @@
 """`soundsright rules`."""
 
 import json
+import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,7 @@ def test_show_explains_every_rule_and_names_the_digest():
     for word in ("Margin in dB", "Holm", "Remainder", "Emission floor", "Copies", "Unprocessed"):
         assert word in result.output
     assert "45 to the winner, 5 to the others" in result.output
+    assert "at most 2000 files, 4000000000 bytes" in result.output
     assert "Holm" not in rules("show", "soundsright-v2").output
 
 
@@ -65,6 +68,7 @@ def test_simulate_shows_decisions_and_shares():
     [
         (["show", "soundsright-v9"], "Unknown ruleset 'soundsright-v9'"),
         (["show", "missing.toml"], "missing.toml cannot be read"),
+        (["show", "/dev/null"], "/dev/null is no file of rules. Give a file whose name ends in .toml"),
         (["check", "missing.json"], "missing.json cannot be read"),
     ],
 )
@@ -79,6 +83,23 @@ def test_a_file_that_holds_no_examples_is_named(tmp_path, text):
     path = tmp_path / "vectors.json"
     path.write_text(text)
     assert isinstance(rules("check", path).exception, UsageError)
+
+
+def test_show_tells_an_organisers_rules_of_entry(tmp_path):
+    path = tmp_path / "mine.toml"
+    shipped = files("soundsright").joinpath("rulesets/published.toml").read_text()
+    path.write_text(re.sub(r"^# (?=\w+ = )", "", shipped, flags=re.MULTILINE))
+    told = rules("show", path).output
+    for words in (
+        "28800 blocks (4 days) between two commitments",
+        "At most 3 commitments of a hotkey in the 7200 blocks (1 day)",
+        "is banned until block 1200000",
+        "A licence file lies at the root",
+        "Only files named .py, .txt",
+        "No files named .exe, .iso",
+        "Who answers as an earlier entry does is refused",
+    ):
+        assert words in told
 
 
 def test_an_organisers_mistake_is_one_message(tmp_path):

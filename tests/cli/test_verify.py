@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from soundsright.cli.init_model import command as init_model
+from soundsright.cli.init_model import template_folder
 from soundsright.cli.main import run
 from soundsright.cli.verify import command as verify
+from soundsright.core.content import files_below
 from soundsright.core.errors import UsageError
+from soundsright.testing.fakehub import HubRepository, HubServer, served_hub
+
+REVISION = "a" * 40
 
 
 @pytest.mark.slow
@@ -25,6 +35,16 @@ def test_the_template_passes_at_once(tmp_path: Path) -> None:
     assert "PESQ_WB*" in result.output
 
 
+@pytest.mark.slow
+def test_the_templates_own_tests_pass_and_are_in_no_image(tmp_path: Path) -> None:
+    assert CliRunner().invoke(init_model, [str(tmp_path / "mine")]).exit_code == 0
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    result = subprocess.run(words, cwd=tmp_path / "mine", capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+    assert " passed" in result.stdout
+    assert "tests" in (tmp_path / "mine" / ".dockerignore").read_text().split()
+
+
 def test_an_existing_folder_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "x").touch()
@@ -32,15 +52,25 @@ def test_an_existing_folder_is_not_written_over(tmp_path: Path) -> None:
         init_model.main([str(tmp_path / "mine")], standalone_mode=False)
 
 
+def test_a_package_without_its_template_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("soundsright.cli.init_model._CHECKOUT", tmp_path)
+    monkeypatch.setattr("importlib.metadata.files", lambda _name: [])
+    with pytest.raises(UsageError, match="The template is not installed"):
+        template_folder()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ([], "No model is named"),
-        (["nowhere"], "neither a folder nor in a hub"),
+        (["nowhere"], "neither a folder nor namespace/name@revision"),
+        (["a/b@main"], "not a commit (40 hex digits)"),
         ([".", "--competition", "SINGING_16000HZ"], "Unknown competition"),
         ([".", "--competition", "DENOISING_16000HZ", "--sample-rate", "48000"], "not at 48000 Hz"),
         ([".", "--model_namespace", "a"], "Name the model once"),
-        (["a/b@" + "0" * 40, "--sandbox", "process"], "--trust"),
+        ([f"a/b@{REVISION}", "--sandbox", "process"], "--trust"),
+        ([".", "--sandbox", "process", "--python", "."], ". is not a program"),
+        ([".", "--sandbox", "bubblewrap", "--python", "nowhere"], "nowhere is not a program"),
     ],
 )
 def test_misuse_is_one_line_with_the_remedy(
@@ -50,7 +80,69 @@ def test_misuse_is_one_line_with_the_remedy(
     assert says in capsys.readouterr().err
 
 
-def test_the_published_scripts_flags_are_accepted(capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--model_namespace", "a", "--model_name", "b", "--model_revision", "0" * 40, "--sample_rate", "16000"]
-    assert run(verify, flags) == 2
-    assert f"a/b@{'0' * 40} is neither a folder nor in a hub" in capsys.readouterr().err
+def test_a_gpu_that_is_not_there_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("soundsright.adapters.gpu.find_gpus", tuple)
+    assert run(verify, [".", "--gpus", "all"]) == 1
+    assert "A GPU is asked for and this machine has none. Use --gpus none." in capsys.readouterr().err
+
+
+def test_bubblewrap_gives_out_no_gpu_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from soundsright.adapters.gpu import Gpu
+
+    monkeypatch.setattr("soundsright.adapters.gpu.find_gpus", lambda: (Gpu(0, "GPU-a"),))
+    assert run(verify, [".", "--gpus", "0", "--sandbox", "bubblewrap"]) == 2
+    assert "bubblewrap: it gives out no GPU" in capsys.readouterr().err
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A hub that holds the template as alice/gate."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _s: None)
+    template = template_folder()
+    names = [path for path in files_below(template) if "__pycache__" not in path.parts]
+    with served_hub() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        files = {path.relative_to(template).as_posix(): path.read_bytes() for path in names}
+        server.repositories["alice/gate"] = HubRepository({REVISION: files})
+        yield server
+
+
+@pytest.mark.slow
+def test_the_published_scripts_flags_run_a_model_from_the_hub(
+    hub: HubServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--model_namespace", "alice", "--model_name", "gate", "--model_revision", REVISION]
+    rest = ["--sample_rate", "16000", "--clips", "1", "--sandbox", "process", "--trust"]
+    assert run(verify, [*flags, *rest]) == 0
+    out = capsys.readouterr().out
+    assert f"Fetching alice/gate@{REVISION}" in out
+    assert "PASS" in out
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_model_that_loads_at_once(tmp_path: Path) -> None:
+    assert CliRunner().invoke(init_model, [str(tmp_path / "mine")]).exit_code == 0
+    loads = tmp_path / "loads"
+    server = tmp_path / "mine" / "app" / "server.py"
+    server.write_text(f"import pathlib, time\npathlib.Path({str(loads)!r}).touch()\ntime.sleep(600)\n")
+    words = [sys.executable, "-m", "soundsright", "verify", str(tmp_path / "mine")]
+    with subprocess.Popen([*words, "--sandbox", "process"], stdout=-1, stderr=-1) as command:
+        until = time.monotonic() + 60
+        while not loads.exists() and command.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        command.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        _, error = command.communicate(timeout=60)
+    assert (command.returncode, error.split()) == (130, [b"Stopped."])
+    assert time.monotonic() - started < 15, "loading had two minutes to go"
+
+
+def test_what_the_hub_lacks_is_one_line(hub: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
+    for target in (f"alice/nothing@{REVISION}", f"alice/gate@{'b' * 40}"):
+        assert run(verify, [target, "--sandbox", "process", "--trust"]) == 2
+        assert "Give the name and the commit as on the hub." in capsys.readouterr().err

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.core.dockerfile import command_of, parse_dockerfile, protocol_of, read_dockerfile
+from soundsright.core.dockerfile import base_images, command_of, parse_dockerfile, protocol_of, read_dockerfile
 from soundsright.core.dockerfile_checks import check_dockerfile, dockerfile_refusals
 from soundsright.core.errors import EntryRefused, ProtocolViolation
 
@@ -123,3 +123,25 @@ def test_a_strangers_words_cannot_steer_a_terminal() -> None:
         check_dockerfile(text, parse_dockerfile(text))
     assert "\x1b" not in str(refused.value)
     assert not any("\x1b" in value for value in refused.value.evidence.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "images"),
+    [
+        ("ARG TAG\nFROM python:${TAG:-3.12}-slim", ["python:3.12-slim"]),
+        (
+            'ARG A="registry.example/x"\nARG B=$A/y\nFROM --platform=linux/amd64 $B:1 AS Base\nFROM base',
+            ["registry.example/x/y:1"],
+        ),
+        ("FROM scratch\nCOPY --chown=1 --from=tools:1 /x /x", ["tools:1"]),
+        ("FROM a\nARG LATE=x\nFROM b", ["a", "b"]),
+    ],
+)
+def test_the_images_that_a_build_pulls_are_known_before_it(text: str, images: list[str]) -> None:
+    assert [image.reference for image in base_images(parse_dockerfile(text))] == images
+
+
+@pytest.mark.parametrize("text", ["FROM $NOWHERE", "ARG A\nFROM ${A}", "ARG A=x\nFROM ${A/x/y}"])
+def test_an_image_without_a_name_is_refused_with_its_line(text: str) -> None:
+    with pytest.raises(ProtocolViolation, match=r"Dockerfile line \d: .* has no value"):
+        base_images(parse_dockerfile(text))

@@ -1,12 +1,14 @@
 """An organiser's file: what ships is right, and a mistake is named with its place."""
 
 import datetime
+import re
 from importlib.resources import files
 
 import pytest
 
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
+from soundsright.core.ports import FetchLimits
 from soundsright.ranking.organiser import organiser_of_toml
 from soundsright.ranking.rulesets import SOUNDSRIGHT_V3, Margin
 
@@ -23,6 +25,32 @@ def test_the_shipped_file_is_the_catalogue_of_competitions():
     assert organiser.competitions == PUBLISHED
     assert organiser.ruleset is SOUNDSRIGHT_V3
     assert organiser.schedule.start_s(1) - organiser.schedule.start_s(0) == 86_400
+
+
+@pytest.mark.parametrize("kind", ["digest", "plain", "sealed"])
+def test_the_kind_of_commitment_is_the_organisers_choice(kind):
+    assert read(SHIPPED.replace('commitment = "digest"', f'commitment = "{kind}"')).commitment == kind
+
+
+def test_a_seal_needs_a_close_to_be_sealed_to():
+    without_schedule = SHIPPED[: SHIPPED.index("[schedule]")] + SHIPPED[SHIPPED.index("[entries]") :]
+    with pytest.raises(UsageError, match=r"Add a \[schedule\]"):
+        read(without_schedule.replace('commitment = "digest"', 'commitment = "sealed"'))
+
+
+def test_every_line_of_the_shipped_file_that_is_a_comment_can_be_set_free():
+    free = re.sub(r"^# (?=\w+ = )", "", SHIPPED, flags=re.MULTILINE)
+    assert free.count("\n#") < SHIPPED.count("\n#") - 12
+    organiser = read(free, known_metrics=["PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR"])
+    rules, limits = organiser.entry_rules, organiser.fetch_limits
+    assert (rules.cooldown_blocks, rules.max_commitments, rules.commitment_window_blocks) == (28_800, 3, 7_200)
+    assert list(rules.banned_hotkeys.values()) == [1_200_000]
+    assert rules.needs_licence
+    assert len(rules.banned_content) == 1
+    assert (limits.max_bytes, limits.max_files) == (FetchLimits().max_bytes, FetchLimits().max_files)
+    assert ".iso" in limits.refused_files
+    assert ".onnx" in limits.allowed_files
+    assert organiser.exclude_near_copies
 
 
 def test_changed_numbers_make_other_rules_with_another_digest():
@@ -44,6 +72,8 @@ def test_changed_numbers_make_other_rules_with_another_digest():
     [
         ("max_score = 10.0", "max_scor = 10.0", r"competition 1: unknown key 'max_scor'\. Did you mean"),
         ("[schedule]", "[timetable]", "unknown key 'timetable'"),
+        ('commitment = "digest"', 'commitment = "secret"', "entries.commitment: unknown kind 'secret'"),
+        ('commitment = "digest"', "comitment = 1", "unknown key 'comitment'"),
         ("PESQ_WB = 0.6", "PESQ_WB = 0.7", r"competition 1.*sum to 1\.1, not 1"),
         ("PESQ_WB", "PSEQ_WB", r"competition 1\.metrics: unknown key 'PSEQ_WB'\. Did you mean 'PESQ_WB'"),
         ("max_score = 45.0", "max_score = 46.0", "rewards sum to 101 percent"),
@@ -63,6 +93,16 @@ def test_changed_numbers_make_other_rules_with_another_digest():
         ("# name = \"my-rules\"\n# alpha = 0.01", 'name = "x"\nalpha = 2.0', r"alpha 2\.0"),
         ("# name = \"my-rules\"\n# alpha = 0.01", 'name = "x"\nage = "birth"', "'birth' is not a valid Age"),
         ("[ruleset]", "[ruleset", "not TOML"),
+        ("# cooldown_blocks = 28_800", "cooldown_blocks = -1", "entries: cooldown_blocks -1 is negative"),
+        ("# cooldown_blocks", "cooldown_block", r"key 'cooldown_block'\. Did you mean 'cooldown_blocks'"),
+        ("# max_commitments = 3", "max_commitments = 500", "max_commitments 500 does not lie between 0 and 100"),
+        ("# needs_licence = true", 'needs_licence = "yes"', "needs_licence: 'yes' is neither true nor false"),
+        ("# banned_hotkeys = {", "banned_hotkeys = 3 # {", "entries.banned_hotkeys: 3 is no table"),
+        ("# banned_hotkeys = {", 'banned_hotkeys = { x = "1" } # {', "banned_hotkeys.x: '1' is no whole number"),
+        ('# banned_content = ["e', 'banned_content = ["E', "entries.banned_content: 'E.*' is no SHA-256"),
+        ("# max_files = 2_000", "max_files = 0", "entries.max_files: 0 leaves room for no model"),
+        ("# allowed_files = [", "allowed_files = [3, ", r"entries.allowed_files: \[3, .* is no list of names"),
+        ('commitment = "digest"', "commitment = 3", "entries.commitment: unknown kind 3"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_place(old, new, message):

@@ -1,0 +1,42 @@
+"""`soundsright init-competition`: what it writes can be run at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from soundsright.cli.main import cli, run
+from soundsright.cli.rules import organiser_of
+from soundsright.core.competition import PUBLISHED
+from soundsright.services.trial import read_entries
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    assert run(cli, ["init-competition", str(tmp_path / "mine")]) == 0
+    return tmp_path / "mine"
+
+
+def test_what_it_writes_is_read_as_it_is(folder: Path) -> None:
+    organiser = organiser_of(str(folder / "competition.toml"), begun=False)
+    assert organiser.competitions == PUBLISHED
+    (entry,) = read_entries(folder / "entries.toml", organiser.competitions, {c.id for c in organiser.competitions})
+    assert entry.incumbent
+    assert (entry.folder / "Dockerfile").is_file()
+
+
+def test_the_lines_that_are_comments_are_entries_once_they_are_set_free(folder: Path) -> None:
+    path = folder / "entries.toml"
+    path.write_text(re.sub(r"^# (?=\[\[|\w+ = )", "", path.read_text(), flags=re.MULTILINE))
+    (folder / "models" / "baseline").rename(folder / "models" / "ada")
+    (folder / "models" / "baseline").symlink_to("ada")
+    assert [e.miner for e in read_entries(path, PUBLISHED, {PUBLISHED[0].id})] == ["baseline", "ada"]
+
+
+def test_a_folder_that_holds_something_is_left_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "competition.toml").write_text("mine")
+    assert run(cli, ["init-competition", str(folder)]) == 2
+    assert "not an empty folder" in capsys.readouterr().err
+    assert (folder / "competition.toml").read_text() == "mine"
