@@ -1,13 +1,16 @@
-"""What a miner costs while it waits, and how fast its health-check API answers.
+"""What a miner costs while it waits, and how fast the health-check API answers, a validator's in a round too.
 
     python benchmarks/services.py
 
-Starts a private chain in this process and a miner in its own, on loopback. Prints seconds from the start to the
-first answer, the miner's memory when idle (resident, MB), and the latency of its API beside two busy processes.
+Starts a private chain, then a node that Bittensor's own SDK talks to, in this process, and a miner in its own, on
+loopback. Prints seconds from the start to the first answer, the miner's memory when idle (resident, MB), and the
+latency of its API beside two busy processes. Then a validator judges a round of one model while its API is asked.
 """
 
 from __future__ import annotations
 
+import datetime
+import json
 import os
 import socket
 import statistics
@@ -25,11 +28,18 @@ from soundsright.adapters.http_auth_client import request
 from soundsright.adapters.http_auth_keys import Hotkey
 from soundsright.adapters.hub_folder import FolderHub
 from soundsright.core.errors import PeerUnavailable
+from soundsright.core.submission import commitment_text
 from soundsright.testing.fakechain_http import served_chain
+from soundsright.testing.fakechain_ledger import Ledger
+from soundsright.testing.fakechain_node import running_node
 
+NEURONS = 256
 REQUESTS = 400
+CLIPS = 30
 IDLE_S = 4.0
-MAIN = "import sys; from soundsright.cli.main import run; from soundsright.cli.miner import command; run(command)"
+MAIN = "from soundsright.cli.main import run; from soundsright.cli.{} import command; run(command)"
+ROOT = Path(__file__).resolve().parents[1]
+BLOCK_S = 3_600.0
 SPIN = "import os; os.nice(10)\nwhile True: sum(i * i for i in range(10_000))"
 
 
@@ -58,38 +68,109 @@ def main() -> None:
         source.mkdir()
         (source / "Dockerfile").write_text("FROM scratch\n")
         model = FolderHub(folder / "hub", folder / "cache").publish("me", "model", source)
-        port = free_port()
+        settings = {
+            "WALLET": "w",
+            "HOTKEY": "h",
+            "WALLET_PATH": str(folder / "wallets"),
+            "STATE_FOLDER": str(folder / "state"),
+            "SOUNDSRIGHT_HUB": str(folder / "hub"),
+            "HEALTHCHECK_API_HOST": "127.0.0.1",
+            "LOG_LEVEL": "ERROR",
+            "DENOISING_16000HZ_HF_MODEL_NAMESPACE": model.namespace,
+            "DENOISING_16000HZ_HF_MODEL_NAME": model.name,
+            "DENOISING_16000HZ_HF_MODEL_REVISION": model.revision,
+            # The SDK's caches, which are in the home folder otherwise.
+            "BITTENSOR_RUNTIME_CACHE_DIR": str(folder / "runtime"),
+            "BTCLI_TOKEN_SYMBOLS_CACHE": str(folder / "symbols"),
+        }
         with served_chain(folder / "chain.db") as (chain, url):
-            chain.register(key.address)
-            environment = {
-                **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-                "SUBTENSOR_CHAIN_ENDPOINT": url,
-                "WALLET": "w",
-                "HOTKEY": "h",
-                "WALLET_PATH": str(folder / "wallets"),
-                "STATE_FOLDER": str(folder / "state"),
-                "SOUNDSRIGHT_HUB": str(folder / "hub"),
-                "HEALTHCHECK_API_HOST": "127.0.0.1",
-                "HEALTHCHECK_API_PORT": str(port),
-                "AXON_PORT": str(free_port()),
-                "LOG_LEVEL": "ERROR",
-                "DENOISING_16000HZ_HF_MODEL_NAMESPACE": model.namespace,
-                "DENOISING_16000HZ_HF_MODEL_NAME": model.name,
-                "DENOISING_16000HZ_HF_MODEL_REVISION": model.revision,
-            }
-            started_s = time.monotonic()
-            with running(MAIN, environment) as miner:
-                api = f"http://127.0.0.1:{port}"
-                while not answers(api):
-                    assert miner.poll() is None, "the miner ended"
-                    time.sleep(0.01)
-                print(f"first answer after        {time.monotonic() - started_s:6.2f} s")
-                time.sleep(IDLE_S)
-                print(f"memory when idle          {psutil.Process(miner.pid).memory_info().rss / 1e6:6.1f} MB")
-                with running(SPIN, environment), running(SPIN, environment):
-                    times_ms = sorted(latency_ms(api) for _ in range(REQUESTS))
-                print(f"API, median               {statistics.median(times_ms):6.1f} ms")
-                print(f"API, 99th percentile      {times_ms[int(0.99 * REQUESTS)]:6.1f} ms")
+            for hotkey in (key.address, *(f"hotkey-{number}" for number in range(NEURONS - 1))):
+                chain.register(hotkey)
+            measure("private chain", settings | {"SUBTENSOR_CHAIN_ENDPOINT": url})
+        with running_node(Ledger()) as node:
+            for name in ("miner", *(f"miner-{number}" for number in range(NEURONS - 1))):
+                node.register(Hotkey.of_seed(name).address)
+            measure("Bittensor", settings | {"SUBTENSOR_CHAIN_ENDPOINT": node.url, "NETUID": "1"})
+        measure_round(folder)
+
+
+def measure(chain: str, settings: dict[str, str]) -> None:
+    port = free_port()
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | settings
+    environment |= {"HEALTHCHECK_API_PORT": str(port), "AXON_PORT": str(free_port())}
+    started_s = time.monotonic()
+    print(f"{chain}, {NEURONS} neurons")
+    with running(MAIN.format("miner"), environment) as miner:
+        api = f"http://127.0.0.1:{port}"
+        while not answers(api):
+            assert miner.poll() is None, "the miner ended"
+            time.sleep(0.01)
+        print(f"  first answer after      {time.monotonic() - started_s:6.2f} s")
+        time.sleep(IDLE_S)
+        print(f"  memory when idle        {psutil.Process(miner.pid).memory_info().rss / 1e6:6.1f} MB")
+        with running(SPIN, environment), running(SPIN, environment):
+            print_latency([latency_ms(api) for _ in range(REQUESTS)])
+
+
+def measure_round(folder: Path) -> None:
+    """A whole round of a validator, in blocks of an hour, while its API is asked without a pause."""
+    key, miner = Hotkey.of_seed("validator"), Hotkey.of_seed("miner")
+    key.write(folder / "wallets" / "v" / "hotkeys" / "h")
+    model = FolderHub(folder / "hub", folder / "cache").publish("me", "gate", ROOT / "models" / "spectral-gate")
+    rules = folder / "rules.toml"
+    first_day = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(2)
+    rules.write_text(
+        (ROOT / "soundsright/rulesets/published.toml")
+        .read_text()
+        .replace('commitment = "digest"', 'commitment = "plain"')
+        .replace("seed_delay_blocks", f"first_day = {first_day}\nseed_delay_blocks")
+    )
+    port = free_port()
+    with served_chain(folder / "rounds.db", block_s=BLOCK_S) as (chain, url):
+        chain.register(key.address, stake=1.0, permit=True)
+        chain.register(miner.address)
+        chain.publish(miner.address, commitment_text(model, miner.address, "DENOISING_16000HZ"))
+        settings = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {
+            "SUBTENSOR_CHAIN_ENDPOINT": url,
+            "WALLET": "v",
+            "HOTKEY": "h",
+            "WALLET_PATH": str(folder / "wallets"),
+            "STATE_FOLDER": str(folder / "validator"),
+            "SOUNDSRIGHT_HUB": str(folder / "hub"),
+            "SOUNDSRIGHT_RULESET": str(rules),
+            "SOUNDSRIGHT_SANDBOX": "process",
+            "SOUNDSRIGHT_TRUST": "true",
+            "SOUNDSRIGHT_COMPETITION": "DENOISING_16000HZ",
+            "SOUNDSRIGHT_CLIPS": str(CLIPS),
+            "SOUNDSRIGHT_POLL_S": "0.2",
+            "HEALTHCHECK_API_HOST": "127.0.0.1",
+            "HEALTHCHECK_API_PORT": str(port),
+            "LOG_LEVEL": "ERROR",
+        }
+        print(f"Validator, a round of {CLIPS} clips")
+        with running(MAIN.format("validator"), settings) as validator:
+            api = f"http://127.0.0.1:{port}"
+            while not answers(api):
+                assert validator.poll() is None, "the validator ended"
+                time.sleep(0.05)
+            # To the first start, and past the block that fixes its seed.
+            start_s = datetime.datetime.combine(first_day, datetime.time(9), datetime.UTC).timestamp()
+            chain.advance(int((start_s - chain.timestamp_s(chain.head().number)) / BLOCK_S) + 12)
+            times_ms: list[float] = []
+            while not judged(api):
+                times_ms += [latency_ms(api) for _ in range(20)]
+            print_latency(times_ms)
+
+
+def print_latency(times_ms: list[float]) -> None:
+    ordered = sorted(times_ms)
+    print(f"  API, median             {statistics.median(ordered):6.1f} ms")
+    print(f"  API, 99th percentile    {ordered[int(0.99 * len(ordered))]:6.1f} ms")
+
+
+def judged(api: str) -> bool:
+    told = json.loads(request(api, "GET", "/healthcheck/metrics", timeout_s=10).body)
+    return bool(told["data"]["competitions_judged"])
 
 
 def answers(api: str) -> bool:

@@ -4,7 +4,8 @@
 #   scripts/base_image.sh TAG [pip requirement…]
 #
 # What it holds: the interpreter and its standard library, the shared libraries that they load, busybox, and the named
-# packages, compiled. Needs a running engine (DOCKER_HOST or its default socket), a `docker` or `podman` client (or the
+# packages, compiled. With FROM_ENVIRONMENT=1 the packages are those that the interpreter named by PYTHON has, copied
+# without any network. Needs a running engine (DOCKER_HOST or its default socket), a `docker` or `podman` client (or the
 # one that CLIENT names), busybox-static, and tar. Takes some 30 s; the caller keeps the tag as its cache.
 set -euo pipefail
 
@@ -24,12 +25,17 @@ loader=$(ldd "$prefix/bin/python$version" | awk '/ld-linux/ {print $1}')
 
 mkdir -p "$root"/{bin,etc,tmp,proc,sys,dev,run,usr/local} "$root$libraries" "$root$(dirname "$loader")"
 chmod 1777 "$root/tmp"
-tar -C "$prefix" --exclude='lib/python*/site-packages/*' --exclude='lib/python*/test' --exclude=__pycache__ \
+tar -C "$prefix" --exclude='lib/python*/site-packages/*' --exclude='lib/python*/test' \
   --exclude='lib/python*/config-*' --exclude='*.a' -c bin/python3 "bin/python$version" "lib/python$version" \
   $(cd "$prefix" && ls -d lib/libpython*.so* 2>/dev/null) | tar -C "$root/usr/local" -x
 ln -sf python3 "$root/usr/local/bin/python"
 
-"$python" -m pip install -q --no-compile --target "$root/usr/local/lib/python$version/site-packages" pip "$@"
+packages=$root/usr/local/lib/python$version/site-packages
+if [ -n "${FROM_ENVIRONMENT:-}" ]; then
+  "$python" "$(dirname "$0")/copy_packages.py" "$packages" pip "$@"
+else
+  "$python" -m pip install -q --target "$packages" pip "$@"
+fi
 cat >"$root/usr/local/bin/pip" <<'PIP'
 #!/bin/sh
 exec python3 -m pip "$@"
@@ -40,7 +46,7 @@ chmod 755 "$root/usr/local/bin/pip"
 { find "$root/usr/local" -type f -name '*.so*'; echo "$prefix/bin/python$version"; } | xargs ldd 2>/dev/null |
   awk '/=> \// {print $3}' | grep -v "^$prefix\|^$root" | sort -u | xargs -I{} cp -L --parents {} "$root"
 for name in libpthread.so.0 librt.so.1 libdl.so.2 libutil.so.1 libresolv.so.2 libnss_files.so.2 libnss_dns.so.2 \
-  libgcc_s.so.1 libstdc++.so.6; do
+  libgcc_s.so.1 libstdc++.so.6 libmvec.so.1; do
   for place in "$libraries" "/usr$libraries"; do
     if [ -e "$place/$name" ]; then cp -L "$place/$name" "$root$libraries/"; break; fi
   done

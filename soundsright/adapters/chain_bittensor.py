@@ -11,7 +11,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import ipaddress
-import logging
 import math
 import threading
 import time
@@ -19,8 +18,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from soundsright.core.errors import ChainUnavailable, UsageError
-from soundsright.core.ports import BlockRef, Neuron, Snapshot, TxResult
+from soundsright.adapters.bittensor_sdk import load_sdk
+from soundsright.adapters.chain_bittensor_values import (
+    MAX_U16,
+    commitments_of,
+    enough_weights,
+    field_of,
+    neuron_of,
+    result_of,
+)
+from soundsright.core.errors import ChainUnavailable, EntryRefused, UsageError
+from soundsright.core.ports import BlockRef, Neuron, Snapshot, SubnetRules, TxResult
 from soundsright.core.submission import Commitment
 
 if TYPE_CHECKING:
@@ -28,13 +36,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_RAW_BYTES = 128
+MAX_BLOCK_AGE_S = 60.0
 _TRIES = 3
 _FIRST_PAUSE_S = 1.0
-# Refusals that time mends; everything else that a chain says no to stays a no.
-_RETRYABLE = frozenset({"rate_limited", "too_early", "limit_exceeded", "expired"})
-
-_log = logging.getLogger(__name__)
 
 
 class BittensorChain:
@@ -57,12 +61,7 @@ class BittensorChain:
         write_timeout_s: float = 120.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        try:
-            import bittensor  # noqa: F401
-        except ImportError as error:
-            raise UsageError(
-                f"SUBTENSOR_CHAIN_ENDPOINT {endpoint} needs the Bittensor SDK", "pip install soundsright[chain]"
-            ) from error
+        load_sdk()
         self._endpoint = endpoint
         self._netuid = netuid
         self._account = account
@@ -134,21 +133,21 @@ class BittensorChain:
                 raise ChainUnavailable(f"NETUID {self._netuid} is not there any more", "Check NETUID.")
             return Snapshot(
                 BlockRef(int(at.block), digest),
-                tuple(_neuron(neuron) for neuron in metagraph if int(neuron.block_at_registration) <= at.block),
-                _commitments(committed),
+                tuple(neuron_of(neuron) for neuron in metagraph if int(neuron.block_at_registration) <= at.block),
+                commitments_of(committed),
             )
 
         return self._read(read)
 
     def publish(self, hotkey: str, digest: str) -> TxResult:
-        """Commit the text under the hotkey; the last commitment stands."""
+        """Commit the text under the hotkey; the last commitment stands. A seal is kept as the chain's own kind."""
         from bittensor import calls
 
-        data = digest.encode()
-        if not 0 < len(data) <= MAX_RAW_BYTES:
-            return TxResult(False, "too_long", f"a commitment holds {MAX_RAW_BYTES} bytes")
-        info = {"fields": [[{f"Raw{len(data)}": data}]]}
-        call = calls.Commitments.set_commitment(netuid=self._netuid, info=info)
+        try:
+            field = field_of(digest)
+        except (ValueError, EntryRefused) as error:
+            return TxResult(False, "too_long", str(error))
+        call = calls.Commitments.set_commitment(netuid=self._netuid, info={"fields": [[field]]})
         return self._write(hotkey, lambda client, wallet: client.submit_call(call, wallet, signer="hotkey"))
 
     def publish_endpoint(self, hotkey: str, endpoint: str) -> TxResult:
@@ -163,7 +162,11 @@ class BittensorChain:
         return self._write(hotkey, lambda client, wallet: client.execute(intent, wallet))
 
     def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult:
-        """Set them, by commit-reveal where the subnet asks for it. Hotkeys become uids here, at submission."""
+        """Set them, by commit-reveal where the subnet asks for it. Hotkeys become uids here, at submission.
+
+        The SDK fits them to the subnet's greatest weight and rate limit. Where the subnet wants more weights than
+        there are payees, the least that the chain can hold goes to others, by uid.
+        """
         from bittensor import SetWeights
 
         if not by_hotkey or any(not math.isfinite(w) or w < 0 for w in by_hotkey.values()):
@@ -179,12 +182,41 @@ class BittensorChain:
             return TxResult(False, "not_registered", f"{hotkey} is not registered")
         if not neurons[hotkey].permit:
             return TxResult(False, "no_permit", f"{hotkey} has no validator permit")
-        weights = {neurons[hk].uid: weight for hk, weight in by_hotkey.items()}
+        weights = {neurons[hk].uid: weight for hk, weight in by_hotkey.items() if weight > 0}
+        weights = enough_weights(weights, [neuron.uid for neuron in neurons.values()], self.rules().min_weights)
         version_key = self._read(self._version_key)
         intent = SetWeights(
             netuid=self._netuid, uids=list(weights), weights=list(weights.values()), version_key=version_key
         )
         return self._write(hotkey, lambda client, wallet: client.execute(intent, wallet))
+
+    def rules(self) -> SubnetRules:
+        """The subnet's hyperparameters, as of the head."""
+        from bittensor import storage
+
+        async def read(client: Any) -> SubnetRules:
+            module = storage.SubtensorModule
+            items = (
+                module.Tempo,
+                module.WeightsSetRateLimit,
+                module.MinAllowedWeights,
+                module.MaxWeightsLimit,
+                module.CommitRevealWeightsEnabled,
+            )
+            tempo, limit, least, greatest, sealed = await asyncio.gather(
+                *(client.query(item, [self._netuid]) for item in items)
+            )
+            # A tempo of N has an epoch every N + 1 blocks.
+            return SubnetRules(
+                int(tempo) + 1, int(limit or 0), int(least or 0), int(greatest) / MAX_U16, bool(sealed)
+            )
+
+        return self._read(read)
+
+    def clock_offset_s(self, now_s: float) -> float:
+        """By the head's time, which is as old as the block: up to a minute tells nothing."""
+        offset_s = self.timestamp_s(self.head().number) - now_s
+        return 0.0 if -MAX_BLOCK_AGE_S < offset_s < 0 else offset_s
 
     async def _version_key(self, client: Any) -> int:
         from bittensor import storage
@@ -227,7 +259,7 @@ class BittensorChain:
             except _Away as away:
                 return TxResult(False, "no_answer", str(away), retryable=True)
             try:
-                return self._call(lambda client: _result(write(client, wallet)), self._write_timeout_s)
+                return self._call(lambda client: result_of(write(client, wallet)), self._write_timeout_s)
             except _Away as away:
                 return TxResult(False, "no_answer", str(away), retryable=True, unknown=True)
 
@@ -315,74 +347,3 @@ def _told(error: BaseException, timeout_s: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {timeout_s:g} s"
     return f"{type(error).__name__}: {str(error)[:200]}"
-
-
-async def _result(writing: Awaitable[Any]) -> TxResult:
-    from bittensor.result import ChainError
-
-    try:
-        result = await writing
-    except ChainError as error:
-        # Raised before anything was sent: a preflight's refusal.
-        code = _code(error)
-        return TxResult(False, code, str(error)[:300], retryable=code in _RETRYABLE)
-    if result.success:
-        return TxResult(True, block=_block_of(result))
-    code = _code(result.error)
-    # So the SDK says that the connection broke while the transaction was on its way.
-    unknown = code == "unknown"
-    return TxResult(
-        False, code, str(result.message)[:300], retryable=unknown or code in _RETRYABLE, unknown=unknown
-    )
-
-
-def _code(error: Any) -> str:
-    code = getattr(error, "code", None)
-    return str(getattr(code, "value", code) or "refused").lower()
-
-
-def _block_of(result: Any) -> int | None:
-    """The block in an extrinsic's id, `number-index`."""
-    number = str(getattr(result, "extrinsic_id", "") or "").partition("-")[0]
-    return int(number) if number.isdigit() else None
-
-
-def _neuron(neuron: Any) -> Neuron:
-    return Neuron(
-        uid=int(neuron.uid),
-        hotkey=str(neuron.hotkey),
-        registered_at=int(neuron.block_at_registration),
-        stake=float(neuron.total_stake.rao) / 1e9,
-        permit=bool(neuron.validator_permit),
-        endpoint=str(neuron.axon) if neuron.axon else None,
-    )
-
-
-def _commitments(rows: Any) -> tuple[Commitment, ...]:
-    """The commitments that are one plain text; what else miners put there is no entry."""
-    found = []
-    for hotkey, registration in rows:
-        text = _plain_text(registration["info"]["fields"])
-        if text is not None:
-            found.append(Commitment(str(hotkey), text, int(registration["block"])))
-    return tuple(sorted(found, key=lambda c: (c.block, c.hotkey)))
-
-
-def _plain_text(fields: Any) -> str | None:
-    # A list in a list, where the runtime wraps its bounded vectors.
-    while isinstance(fields, list | tuple) and len(fields) == 1 and not isinstance(fields[0], dict):
-        fields = fields[0]
-    if not isinstance(fields, list | tuple) or len(fields) != 1 or not isinstance(fields[0], dict):
-        return None
-    ((kind, value),) = fields[0].items()
-    if not str(kind).startswith("Raw"):
-        return None
-    if isinstance(value, str) and value.startswith("0x"):
-        # Bytes that are no text come as hex, and hex that was committed as text would too.
-        with contextlib.suppress(ValueError):
-            value = bytes.fromhex(value[2:])
-    if isinstance(value, bytes | bytearray | list | tuple):
-        with contextlib.suppress(UnicodeDecodeError, ValueError):
-            return bytes(value).decode("ascii")
-        return None
-    return str(value)

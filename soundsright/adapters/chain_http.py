@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from soundsright.adapters.http_auth import signed_headers
 from soundsright.adapters.http_auth_client import json_of, request
 from soundsright.core.errors import ChainUnavailable, PeerUnavailable, UsageError
-from soundsright.core.ports import Account, BlockRef, Neuron, Reply, Snapshot, TxResult
+from soundsright.core.ports import Account, BlockRef, Neuron, Reply, Snapshot, SubnetRules, TxResult
 from soundsright.core.submission import Commitment
 
 T = TypeVar("T")
@@ -84,6 +84,14 @@ class HttpChain:
 
     def publish(self, hotkey: str, digest: str) -> TxResult:
         return self._write(hotkey, "/v1/commitment", {"digest": digest})
+
+    def rules(self) -> SubnetRules:
+        """The defaults: a private chain's owner sets nothing."""
+        return SubnetRules()
+
+    def clock_offset_s(self, now_s: float) -> float:
+        """By the clock of the chain's host, not by its blocks: an organiser may let their time run faster."""
+        return self._facts(lambda facts: float(facts["time_s"]), self._read("/v1/identity")) - now_s
 
     def publish_endpoint(self, hotkey: str, endpoint: str) -> TxResult:
         return self._write(hotkey, "/v1/endpoint", {"endpoint": endpoint})

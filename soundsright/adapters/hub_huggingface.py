@@ -12,11 +12,18 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from soundsright.adapters.model_cache import (
+    STAGING_PREFIX,
+    disk_fault,
+    forget_models,
+    is_of_the_disk,
+    model_in_cache,
+)
 from soundsright.core.content import checkpoint_hashes, content_hash, files_below, sha256_of_file
 from soundsright.core.errors import EntryRefused, HubUnavailable, UsageError
 from soundsright.core.ports import FetchLimits
@@ -63,12 +70,13 @@ class HuggingFaceHub:
         """The repository at that commit, verified file by file, in the cache.
 
         Raises:
-            EntryRefused: `not_found`, `revision_not_found`, `gated`, `disabled`, `bad_path`, `too_many_files` or
-                `too_large`.
+            EntryRefused: `not_found`, `revision_not_found`, `gated`, `forbidden`, `disabled`, `bad_path`,
+                `file_type`, `too_many_files` or `too_large`.
             HubUnavailable: the hub does not answer, or sends other bytes than it promised.
+            InfrastructureFault: the cache cannot be read or written.
         """
         model = submission.model
-        staging = self._cache / f".fetch-{_safe(model)}"
+        staging = self._cache / f"{STAGING_PREFIX}{_safe(model)}"
         with _told_errors(model, self._token):
             files = self._tree(model, limits)
             staging.mkdir(parents=True, exist_ok=True)
@@ -84,16 +92,25 @@ class HuggingFaceHub:
         sizes = {name: path.stat().st_size for name, path in found.items()}
         digest = content_hash(hashes)
         target = self._cache / digest
+        fetched = self.cached(submission, digest)
         try:
-            if target.exists():
+            if fetched is not None:
                 shutil.rmtree(staging)
             else:
                 for path in found.values():
                     path.chmod(0o444)
                 staging.replace(target)
         except OSError as error:
-            raise HubUnavailable(f"{target} cannot be written ({error})", "Free some disk space.") from error
+            raise disk_fault(target, error) from error
         return FetchedModel(submission, target, digest, checkpoint_hashes(hashes, sizes))
+
+    def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
+        """What was fetched before; None where it is not in the cache whole."""
+        return model_in_cache(self._cache, submission, content_hash)
+
+    def forget(self, keep: Collection[str]) -> int:
+        """Remove all fetched models but those content hashes; says how many."""
+        return forget_models(self._cache, keep)
 
     def _tree(self, model: ModelRef, limits: FetchLimits) -> list[RepoFile]:
         """The files that the commit holds, within the limits."""
@@ -107,6 +124,7 @@ class HuggingFaceHub:
             if not isinstance(entry, RepoFile):
                 continue
             _check_path(entry.path)
+            limits.check_file(model.repository, entry.path)
             files.append(entry)
             total += max(0, entry.size)
             if len(files) > limits.max_files:
@@ -234,11 +252,27 @@ def _told_errors(model: ModelRef, token: str | bool) -> Iterator[None]:
     except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError) as error:
         raise EntryRefused("not_found", f"{model.repository} does not exist, or is private") from error
     except errors.HfHubHTTPError as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if status in (401, 403) and token:
-            raise HubUnavailable(f"The hub refuses HF_TOKEN ({status})", "Replace or clear HF_TOKEN.") from None
-        raise HubUnavailable(f"The hub answered {status} for {model.repository}", "Try again later.") from None
+        raise _meant(model, error, token) from None
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, errors.FileMetadataError) as error:
+        if isinstance(error.__cause__, errors.HfHubHTTPError):
+            raise _meant(model, error.__cause__, token) from None
+        if isinstance(error, OSError) and is_of_the_disk(error):
+            raise disk_fault(Path(str(error.filename or "The model cache")), error) from error
         raise HubUnavailable(
             f"{model.repository} cannot be fetched ({type(error).__name__}: {str(error)[:200]})", "Try again later."
         ) from None
+
+
+def _meant(model: ModelRef, error: Exception, token: str | bool) -> EntryRefused | HubUnavailable:
+    """Whose fault a status is: what a hub says of one repository is the entry's, all else the hub's own."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status == 401 and token:
+        return HubUnavailable("The hub refuses HF_TOKEN (401)", "Replace or clear HF_TOKEN.")
+    evidence = {"status": str(status)}
+    if status in (401, 404):
+        return EntryRefused("not_found", f"{model.repository} does not exist, or is private", evidence)
+    if status == 403:
+        return EntryRefused("forbidden", f"{model.repository} may not be read by everybody", evidence)
+    if status in (410, 451):
+        return EntryRefused("disabled", f"{model.repository} is withheld by the hub", evidence)
+    return HubUnavailable(f"The hub answered {status} for {model.repository}", "Try again later.")

@@ -36,8 +36,15 @@ def _settings(flags: dict[str, Any], env_file: Path | None) -> Settings:
 
 
 def _opened(settings: Settings) -> tuple[HttpChain, Hotkey]:
-    from soundsright.adapters.chain_http import HttpChain
+    """The chain for the account of WALLET and HOTKEY."""
     from soundsright.adapters.http_auth_keys import Hotkey
+
+    account = Hotkey.read(settings.hotkey_file)
+    return _chain(settings, account), account
+
+
+def _chain(settings: Settings, account: Hotkey | None = None) -> HttpChain:
+    from soundsright.adapters.chain_http import HttpChain
     from soundsright.core.errors import UsageError
 
     if settings.is_bittensor:
@@ -45,8 +52,7 @@ def _opened(settings: Settings) -> tuple[HttpChain, Hotkey]:
             f"SUBTENSOR_CHAIN_ENDPOINT {settings.subtensor_chain_endpoint} is no private chain",
             "Give its http:// address; for Bittensor use `btcli`.",
         )
-    account = Hotkey.read(settings.hotkey_file)
-    return HttpChain(settings.subtensor_chain_endpoint, account), account
+    return HttpChain(settings.subtensor_chain_endpoint, account)
 
 
 @click.group("chain")
@@ -182,9 +188,7 @@ def publish(folder: Path, hub: Path, namespace: str, env_file: Path | None, **fl
 @_account_options
 def status(env_file: Path | None, **flags: Any) -> None:
     """Show the head, and each hotkey with its commitment and endpoint."""
-    from soundsright.adapters.chain_http import HttpChain
-
-    snapshot = HttpChain(_settings(flags, env_file).subtensor_chain_endpoint).snapshot()
+    snapshot = _chain(_settings(flags, env_file)).snapshot()
     click.echo(f"block {snapshot.block.number}  {snapshot.block.hash}")
     committed = {c.hotkey: f"block {c.block}  {c.digest[:16]}" for c in snapshot.commitments}
     for neuron in snapshot.neurons:

@@ -76,6 +76,16 @@ def verify(file: Path) -> None:
     )
 
 
+@command.command("schema")
+def schema() -> None:
+    """The JSON Schema of the document that validators sign."""
+    import json
+
+    from soundsright.services.feedback import DOCUMENT_SCHEMA, Feedback
+
+    click.echo(json.dumps({"$id": DOCUMENT_SCHEMA, **Feedback.model_json_schema()}, indent=1))
+
+
 def _store(state_folder: Path) -> FeedbackStore:
     from soundsright.adapters.http_auth_keys import valid_signature
     from soundsright.services.feedback import FeedbackStore
@@ -97,15 +107,21 @@ def _print(kept: Kept, clips: bool, echo: Callable[[str], Any]) -> None:
     echo(f"Set         seed {feedback.seed}, digest {feedback.set_digest}")
     if feedback.refusal is not None:
         echo(f"Refused     {feedback.refusal.code}: {feedback.refusal.sentence}")
+        if feedback.refusal.remedy:
+            echo(f"Remedy      {feedback.refusal.remedy}")
+        for name, value in feedback.refusal.evidence.items():
+            echo(f"Evidence    {name}: {value}")
+        for name, mean in feedback.needed.items():
+            echo(f"{name:<11} {mean:8.3f} would have been needed to win")
         return
     echo(f"Rank        {feedback.rank}, {feedback.share:.2f} % of the emission")
-    best = feedback.best
     for name, own in feedback.metrics.items():
         parts = [f"{own.mean:8.3f}  [{own.low:.3f}, {own.high:.3f}]"]
         if name in feedback.unprocessed:
             parts.append(f"unprocessed {feedback.unprocessed[name].mean:.3f}")
+        best = feedback.winners.get(name) or feedback.best
         if best is not None and name in best.metrics:
-            parts.append(f"best {best.metrics[name].mean:.3f}")
+            parts.append(f"{'winner' if name in feedback.winners else 'best'} {best.metrics[name].mean:.3f}")
         if name in feedback.needed:
             parts.append(f"needed {feedback.needed[name]:.3f}")
         echo(f"{name:<11} {', '.join(parts)}")

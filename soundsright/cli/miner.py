@@ -14,24 +14,33 @@ from soundsright.config import MinerSettings, settings_options
 @click.command("miner")
 @ENV_FILE
 @click.option("--check", is_flag=True, help="Check settings, key, chain and model, say what is entered, and end.")
+@click.option(
+    "--verify",
+    "run_model",
+    is_flag=True,
+    help="Check all that, then fetch the model and run it as a validator will.",
+)
 @POLL
 @settings_options(MinerSettings)
-def command(env_file: Path | None, check: bool, poll_s: float, **flags: Any) -> None:
+def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, **flags: Any) -> int:
     """Run a miner: commit to the model, answer validators, take their feedback. Settings as in .miner-env.sample.
 
-    Nothing of the model runs here: `soundsright verify` runs it as a validator will.
+    Nothing of the model runs here, but with --verify.
     """
     from soundsright import __version__
     from soundsright.adapters.clock import SystemClock
     from soundsright.adapters.http_auth import Gate, RateLimit
     from soundsright.adapters.http_auth_keys import Hotkey, valid_signature
     from soundsright.cli.service import (
+        check_clock,
         check_model,
+        committing_of,
         health_socket,
         opened_chain,
         secrets_of,
         settings_from,
         stopped_by_signals,
+        verified_model,
     )
     from soundsright.services.api import health_app
     from soundsright.services.api_http import HttpService, listening
@@ -51,8 +60,10 @@ def command(env_file: Path | None, check: bool, poll_s: float, **flags: Any) -> 
     hook = HookRunner(settings.feedback_hook, health) if settings.feedback_hook else None
     chain = opened_chain(settings, account)
     ip = settings.axon_external_ip
+    entry = Entry(account, competition, model)
     miner = MinerService(
-        Entry(account, competition, model),
+        entry,
+        committing_of(settings, entry),
         chain=chain,
         clock=clock,
         health=health,
@@ -63,12 +74,17 @@ def command(env_file: Path | None, check: bool, poll_s: float, **flags: Any) -> 
         poll_s=poll_s,
         on_feedback=hook or (lambda _path: None),
     )
+    check_clock(chain, clock.now())
     miner.check()
     check_model(settings, model)
     click.echo(f"{account.address} enters {model} for {competition.id}")
+    if run_model:
+        chain.close()
+        return verified_model(settings, model, competition)
     if check:
-        click.echo("All is well. Run the model as a validator will: soundsright verify")
-        return
+        click.echo("All is well. To run the model too, as a validator will: soundsright miner --verify")
+        chain.close()
+        return 0
     limit = RateLimit(per_minute=30, burst=30)
     with (
         health_socket(settings) as own,
@@ -84,3 +100,4 @@ def command(env_file: Path | None, check: bool, poll_s: float, **flags: Any) -> 
         for service in services:
             service.close()
     chain.close()
+    return 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from soundsright.config import Settings, ValidatorSettings, read_settings
+from soundsright.config import MinerSettings, Settings, ValidatorSettings, read_settings
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from soundsright.adapters.http_auth_keys import Hotkey
+    from soundsright.cli.sandboxes import SandboxChoice
+    from soundsright.core.competition import Competition
     from soundsright.core.ports import LiveChain, ModelHub, Sandbox
     from soundsright.core.submission import ModelRef
+    from soundsright.services.miner import Committing, Entry
 
 S = TypeVar("S", bound=Settings)
 
@@ -96,6 +99,42 @@ def opened_chain(settings: Settings, account: Hotkey | None) -> LiveChain:
     return HttpChain(settings.subtensor_chain_endpoint, account)
 
 
+def check_clock(chain: LiveChain, now_s: float) -> None:
+    """See that this machine's clock is the chain's, within what signed requests allow.
+
+    Raises:
+        UsageError: it is not.
+        ChainUnavailable: the chain does not answer.
+    """
+    from soundsright.adapters.http_auth import MAX_AGE_S
+
+    offset_s = chain.clock_offset_s(now_s)
+    if abs(offset_s) > MAX_AGE_S:
+        raise UsageError(
+            f"This machine's clock is {abs(offset_s):.0f} s {'behind' if offset_s > 0 else 'ahead of'} the chain's",
+            "Set it by NTP (`timedatectl set-ntp true`): others refuse what is signed at another time.",
+        )
+
+
+def committing_of(settings: MinerSettings, entry: Entry) -> Committing:
+    """How the organiser's file says that entries are committed; as digests where there is none.
+
+    Raises:
+        UsageError: the file cannot be used.
+    """
+    from soundsright.services.miner import Committing
+
+    if not settings.soundsright_ruleset.endswith(".toml"):
+        return Committing(entry, settings.folder)
+    from soundsright.adapters.timelock import DrandTimelock
+    from soundsright.cli.rules import organiser_of
+
+    organiser = organiser_of(settings.soundsright_ruleset, begun=True)
+    return Committing(
+        entry, settings.folder, organiser.commitment, timelock=DrandTimelock(()), schedule=organiser.schedule
+    )
+
+
 def opened_hub(settings: Settings) -> ModelHub:
     """The hub that the settings name, with its cache below STATE_FOLDER.
 
@@ -135,40 +174,57 @@ def check_model(settings: Settings, model: ModelRef) -> None:
         )
 
 
+def verified_model(settings: Settings, model: ModelRef, competition: Competition) -> int:
+    """Fetch the model as a validator will, and run it as `soundsright verify` does; its exit code.
+
+    Raises:
+        UsageError: what a validator would refuse, or what is needed to run it here is missing.
+    """
+    from soundsright.cli.verify import command
+    from soundsright.core.errors import EntryRefused
+    from soundsright.core.ports import FetchLimits
+    from soundsright.core.submission import Submission
+
+    entry = Submission(uid=0, hotkey="verify", competition=competition, model=model, block=0)
+    try:
+        fetched = opened_hub(settings).fetch(entry, limits=FetchLimits())
+    except EntryRefused as refused:
+        raise UsageError(f"{model}: {refused.sentence}", "A validator would refuse it too.") from refused
+    code = command.main([str(fetched.path), "--competition", competition.id], standalone_mode=False)
+    return int(code or 0)
+
+
 def _token(settings: Settings) -> str | None:
     return settings.hf_token.get_secret_value() if settings.hf_token is not None else None
 
 
-def opened_sandbox(settings: ValidatorSettings) -> Sandbox:
+def sandbox_choice(settings: ValidatorSettings) -> SandboxChoice:
+    """What the settings say of the sandbox."""
+    from soundsright.cli.sandboxes import SandboxChoice
+
+    return SandboxChoice(
+        kind=settings.soundsright_sandbox,
+        python=settings.soundsright_model_python,
+        build_network=settings.soundsright_build_network,
+        registries=settings.soundsright_registries,
+        runtime=settings.soundsright_runtime,
+        gpus=settings.soundsright_gpus,
+        trust=settings.soundsright_trust,
+    )
+
+
+def opened_sandbox(settings: ValidatorSettings, choice: SandboxChoice) -> Sandbox:
     """The sandbox that the settings name; `auto`: the first that holds a stranger and can be used.
 
     Raises:
         UsageError: none can be used.
+        EngineUnavailable: a GPU is asked for and the machine has none.
     """
-    from soundsright.adapters.docker_build import BuildLimits
     from soundsright.adapters.docker_engine import Engine
-    from soundsright.adapters.sandbox_bubblewrap import BubblewrapSandbox
-    from soundsright.adapters.sandbox_docker import DockerSandbox, DockerSettings
-    from soundsright.adapters.sandbox_process import ProcessSandbox
+    from soundsright.cli.sandboxes import chosen_sandbox
 
-    kind, python = settings.soundsright_sandbox, settings.soundsright_model_python
-    if kind == "process":
-        return ProcessSandbox(python)
-    docker = DockerSandbox(
-        Engine(None if settings.use_docker or "DOCKER_HOST" in os.environ else _podman_socket()),
-        settings=DockerSettings(build=BuildLimits(network="default"), round_id="validator"),
-    )
-    bubblewrap = BubblewrapSandbox(python)
-    obstacles = []
-    for sandbox in (docker, bubblewrap):
-        if kind in ("auto", sandbox.name):
-            if (obstacle := sandbox.available()) is None:
-                return sandbox
-            obstacles.append(f"{sandbox.name}: {obstacle}")
-    raise UsageError(
-        f"SOUNDSRIGHT_SANDBOX {kind}: {'; '.join(obstacles)}",
-        "Start an engine or install bubblewrap. `process` holds nothing: it is for one's own models only.",
-    )
+    engine = Engine(None if settings.use_docker or "DOCKER_HOST" in os.environ else _podman_socket())
+    return chosen_sandbox(choice, local=False, round_id="validator", auto=("docker", "bubblewrap"), engine=engine)
 
 
 def _podman_socket() -> str:

@@ -16,7 +16,7 @@ from soundsright.config import ValidatorSettings, settings_options
 if TYPE_CHECKING:
     from soundsright.adapters.state import SqlState
     from soundsright.services.round_types import RoundOutcome
-    from soundsright.services.validator import Rules, Work
+    from soundsright.services.validator_setup import Rules, Work
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 
@@ -34,12 +34,21 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
     from soundsright.adapters.clock import SystemClock
     from soundsright.adapters.http_auth_client import SignedPeers
     from soundsright.adapters.http_auth_keys import Hotkey
-    from soundsright.cli.service import health_socket, opened_chain, secrets_of, settings_from, stopped_by_signals
+    from soundsright.adapters.timelock import DrandTimelock
+    from soundsright.cli.service import (
+        check_clock,
+        health_socket,
+        opened_chain,
+        secrets_of,
+        settings_from,
+        stopped_by_signals,
+    )
     from soundsright.services.api import health_app
     from soundsright.services.api_http import HttpService
     from soundsright.services.api_state import Health, configure_logging
     from soundsright.services.lease import sole_process
     from soundsright.services.validator import ValidatorService
+    from soundsright.services.validator_chain import check_account
     from soundsright.services.validator_view import ValidatorView
 
     settings = settings_from(ValidatorSettings, flags, env_file)
@@ -47,6 +56,8 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
     configure_logging(settings.log_level, secrets=secrets_of(settings))
     rules = _rules(settings)
     chain = opened_chain(settings, account)
+    check_clock(chain, SystemClock().now())
+    check_account(chain, account.address, sets_weights=not dry_run)
     clock = SystemClock()
     health = Health(clock)
     with (
@@ -64,10 +75,10 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
             peers=SignedPeers(account),
             clock=clock,
             health=health,
+            timelock=DrandTimelock([part.strip() for part in settings.drand_relays.split(",") if part.strip()]),
             poll_s=poll_s,
             dry_run=_told_weights if dry_run else None,
         )
-        service.check()
         view = ValidatorView(state, rules.competitions, rules.schedule, clock)
         api = HttpService(health_app(health, view, service="validator", version=__version__), sock, name="health")
         click.echo(f"{account.address} judges {', '.join(c.id for c in rules.competitions)}; {_described(work)}")
@@ -80,27 +91,37 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
 
 def _rules(settings: ValidatorSettings) -> Rules:
     from soundsright.adapters.http_auth_keys import is_address
+    from soundsright.cli.rules import organiser_of
     from soundsright.core.errors import UsageError
     from soundsright.core.schedule import Schedule
     from soundsright.data.corpora import Corpus
     from soundsright.metrics.suite import floors
-    from soundsright.ranking.rulesets import ruleset_by_name
-    from soundsright.services.validator import Rules
+    from soundsright.services.validator_setup import Rules
 
     if settings.burn_hotkey and not is_address(settings.burn_hotkey):
         raise UsageError(
             f"BURN_HOTKEY {settings.burn_hotkey[:60]!r} is no address", "Give a hotkey's SS58 address."
         )
+    organiser = organiser_of(settings.soundsright_ruleset, begun=True)
+    wanted = {competition.id for competition in settings.competitions}
+    competitions = tuple(competition for competition in organiser.competitions if competition.id in wanted)
+    if not competitions:
+        raise UsageError(
+            f"SOUNDSRIGHT_COMPETITION {settings.soundsright_competition} is none of {settings.soundsright_ruleset}",
+            f"Choose from {', '.join(c.id for c in organiser.competitions)}.",
+        )
     corpus = Corpus.open(settings.soundsright_corpus)
-    for competition in settings.competitions:
+    for competition in competitions:
         corpus.speech_for(competition.sample_rate_hz)
+    metrics = tuple(dict.fromkeys((*METRICS, *(name for c in competitions for name in c.metric_weights))))
     return Rules(
-        competitions=settings.competitions,
+        competitions=competitions,
         clips=settings.soundsright_clips,
-        metrics=METRICS,
-        ruleset=ruleset_by_name(settings.soundsright_ruleset),
-        floors=floors(METRICS),
-        schedule=Schedule(
+        metrics=metrics,
+        ruleset=organiser.ruleset,
+        floors=floors(metrics),
+        schedule=organiser.schedule
+        or Schedule(
             time_of_day_s=settings.round_start_s,
             every_days=settings.round_every_days,
             first_day=settings.first_day,
@@ -109,6 +130,10 @@ def _rules(settings: ValidatorSettings) -> Rules:
         corpus_root=settings.soundsright_corpus,
         burn_hotkey=settings.burn_hotkey,
         weights_every_blocks=settings.weights_every_blocks,
+        commitment=organiser.commitment,
+        entry_rules=organiser.entry_rules,
+        fetch_limits=organiser.fetch_limits,
+        exclude_near_copies=organiser.exclude_near_copies,
     )
 
 
@@ -128,13 +153,17 @@ def _state(settings: ValidatorSettings, dry_run: bool) -> Iterator[SqlState]:
 @contextmanager
 def _work(settings: ValidatorSettings) -> Iterator[Work]:
     from soundsright.adapters.pool import ProcessPool
-    from soundsright.cli.service import opened_hub, opened_sandbox
+    from soundsright.adapters.state_artifacts import Artifacts
+    from soundsright.cli.sandboxes import chosen_concurrency
+    from soundsright.cli.service import opened_hub, opened_sandbox, sandbox_choice
+    from soundsright.core.ports import SandboxLimits
     from soundsright.metrics.suite import warm_up
-    from soundsright.services.validator import Work
+    from soundsright.services.validator_setup import Work
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     workers = settings.soundsright_workers or cores
-    hub, sandbox = opened_hub(settings), opened_sandbox(settings)
+    choice = sandbox_choice(settings)
+    hub, sandbox = opened_hub(settings), opened_sandbox(settings, choice)
     pool = ProcessPool(workers, warm_up=warm_up)
     try:
         yield Work(
@@ -142,9 +171,11 @@ def _work(settings: ValidatorSettings) -> Iterator[Work]:
             sandbox=sandbox,
             pool=pool,
             folder=settings.folder,
-            slots=settings.soundsright_slots or cores,
+            slots=chosen_concurrency(choice, SandboxLimits(), settings.soundsright_slots),
             workers=workers,
             publish=_publish,
+            artifacts=Artifacts(settings.folder / "artifacts"),
+            kept_rounds=settings.soundsright_kept_rounds,
         )
     finally:
         pool.close()
@@ -160,7 +191,7 @@ def _publish(outcome: RoundOutcome, folder: Path) -> Mapping[str, Mapping[str, o
     result = tables(outcome)
     document = results_document(outcome, result, {"busy_s": dict(outcome.busy_s)})
     write_text(folder / "scores.jsonl", "\n".join(score_lines(outcome)) + "\n")
-    write_text(folder / "report.html", report_html(outcome, result, document, folder / "enhanced"))
+    write_text(folder / "report.html", report_html(outcome, document, folder / "enhanced"))
     write_json(folder / "results.json", document)
     return {str(one["hotkey"]): one for one in feedback_documents(outcome, result).values()}
 

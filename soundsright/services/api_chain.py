@@ -6,6 +6,7 @@ where registration is open, a hotkey registers itself, without stake or permit.
 
 # No `from __future__ import annotations`: FastAPI evaluates annotations, and these are of names inside a function.
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -48,7 +49,7 @@ def chain_app(
         model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     class Digest(Body):
-        digest: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[ -~]+$")]
+        digest: Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^[ -~]+$")]
 
     class Endpoint(Body):
         endpoint: Annotated[str, Field(max_length=300, pattern=r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$")]
@@ -75,7 +76,12 @@ def chain_app(
 
     @app.get("/v1/identity")
     def identity() -> dict[str, Any]:
-        return {"service": "soundsright.chain/1", "address": address, "open_registration": open_registration}
+        return {
+            "service": "soundsright.chain/1",
+            "address": address,
+            "open_registration": open_registration,
+            "time_s": time.time(),
+        }
 
     @app.get("/v1/head")
     def head() -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -111,14 +112,21 @@ def listening(host: str, port: int, *, host_variable: str, port_variable: str) -
 
 
 class HttpService:
-    """An app served from a thread of its own, so that it answers whatever the rest of the process does."""
+    """An app served from a thread of its own, so that it answers whatever the rest of the process does.
 
-    def __init__(self, app: FastAPI, sock: socket.socket, *, name: str) -> None:
+    A client that takes longer than `patience_s` to send a request or to take an answer is cut off, and one address
+    holds at most `MAX_CONNECTIONS`: nobody keeps others out by being slow.
+    """
+
+    MAX_CONNECTIONS = 64
+
+    def __init__(self, app: FastAPI, sock: socket.socket, *, name: str, patience_s: float = 30.0) -> None:
         import uvicorn
 
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_keep_alive=15,
-            limit_concurrency=200, server_header=False, backlog=128, h11_max_incomplete_event_size=16_384,
+            app, http=_impatient(patience_s, self.MAX_CONNECTIONS), ws="none", lifespan="off", log_config=None,
+            access_log=False, server_header=False, backlog=128, limit_concurrency=200, timeout_keep_alive=15,
+            h11_max_incomplete_event_size=16_384,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._sock = sock
@@ -138,3 +146,49 @@ class HttpService:
         if self._thread.is_alive():
             self._thread.join(_START_TIMEOUT_S)
         self._sock.close()
+
+
+def _impatient(patience_s: float, max_connections: int) -> Any:
+    """The server's protocol, with a deadline for what a client has to do, and a bound of its connections."""
+    import h11
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    held: Counter[str] = Counter()
+
+    class Impatient(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.address = self.client[0] if self.client else ""
+            self.waited_for: Any = (None, "request")
+            held[self.address] += 1
+            self.watch = self.loop.call_later(patience_s, self.look)
+            if held[self.address] > max_connections:
+                transport.abort()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.watch.cancel()
+            held[self.address] -= 1
+            if not held[self.address]:
+                del held[self.address]
+            super().connection_lost(exc)
+
+        def look(self) -> None:
+            """Cut the client off where it has been waited for since the last look."""
+            waits_for = self.waits_for()
+            if waits_for is not None and waits_for == self.waited_for:
+                self.transport.abort()
+                return
+            self.waited_for = waits_for
+            self.watch = self.loop.call_later(patience_s, self.look)
+
+        def waits_for(self) -> Any:
+            """What the client is to do next in which exchange; None: nothing, or it rests between two requests."""
+            if self.flow.write_paused:
+                return self.cycle, "take the answer"
+            if self.conn.their_state is h11.SEND_BODY:
+                return self.cycle, "body"
+            if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
+                return self.cycle, "request"
+            return None
+
+    return Impatient

@@ -69,13 +69,16 @@ class RunTiming(_Wire):
 class RefusalTold(_Wire):
     code: Name
     sentence: Text
+    remedy: Text = ""
     evidence: dict[Name, Text] = {}
 
 
 class Result(_Wire):
-    """One entry's row: what the best one is shown as, too."""
+    """What another entry came to: the best one, or a metric's winner."""
 
     entry: Text
+    hotkey: Name | None = None
+    model: Text | None = None
     rank: int | None
     share: float
     metrics: dict[Name, MeanOverClips]
@@ -95,6 +98,7 @@ class Feedback(_Wire):
     uid: int | None
     refusal: RefusalTold | None = None
     rank: int | None = None
+    ranks: dict[Name, tuple[int, int]] = {}
     share: float = 0.0
     metrics: dict[Name, MeanOverClips] = {}
     needed: dict[Name, float] = {}
@@ -103,6 +107,7 @@ class Feedback(_Wire):
     timing: RunTiming | None = None
     unprocessed: dict[Name, MeanOverClips] = {}
     best: Result | None = None
+    winners: dict[Name, Result] = {}
     decisions: dict[Name, Text] = {}
     clips: Annotated[list[ClipScores], Field(max_length=MAX_CLIPS)] = []
 

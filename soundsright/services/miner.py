@@ -1,12 +1,14 @@
 """A miner: it commits to its model, tells validators what the commitment stands for, and takes their feedback.
 
 Blocks are counted, times in seconds. The commitment is made once for each change of model, and counts when it is
-read back from the chain: a write that got no answer is looked for before it is made again.
+read back from the chain: a write that got no answer is looked for before it is made again. A sealed one is made
+anew where the chain no longer holds it, as Bittensor does with what has been opened.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,8 +17,9 @@ from typing import Any
 
 from soundsright.core.competition import Competition
 from soundsright.core.errors import InfrastructureFault, RequestRefused, UsageError
-from soundsright.core.ports import Account, Clock, LiveChain, Neuron, Snapshot, TxResult
-from soundsright.core.submission import ModelRef, commitment_digest
+from soundsright.core.ports import Account, Clock, LiveChain, Neuron, Snapshot, Timelock, TxResult
+from soundsright.core.schedule import Schedule
+from soundsright.core.submission import CommitmentKind, ModelRef, commitment_digest, commitment_text
 from soundsright.services.api import Models
 from soundsright.services.api_state import Health
 from soundsright.services.feedback import FeedbackStore, ValidSignature, opened
@@ -25,6 +28,7 @@ REVEAL_SCHEMA = "soundsright.reveal/1"
 POLL_S = 12.0
 INCLUSION_TIMEOUT_S = 180.0
 MAX_PAUSE_S = 300.0
+SEAL_AHEAD_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,76 @@ class Entry:
         }
 
 
+class Committing:
+    """What the entry's commitment looks like on the chain: its digest, or its text, plain or sealed.
+
+    A seal is different each time: the one that was made is kept in `folder`, to be known again after a restart.
+    """
+
+    def __init__(
+        self,
+        entry: Entry,
+        folder: Path,
+        kind: CommitmentKind = CommitmentKind.DIGEST,
+        *,
+        timelock: Timelock | None = None,
+        schedule: Schedule | None = None,
+    ) -> None:
+        if kind is CommitmentKind.SEALED and (timelock is None or schedule is None):
+            raise ValueError("a seal needs a timelock, and a schedule to say until when")
+        self._entry = entry
+        self._file = folder / "sealed.json"
+        self.kind = kind
+        self._timelock = timelock
+        self._schedule = schedule
+
+    @property
+    def text(self) -> str:
+        """The entry as one line: what a digest hashes and a seal holds."""
+        return commitment_text(self._entry.model, self._entry.account.address, self._entry.competition.id)
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether nobody may learn of this machine what is entered."""
+        return self.kind is CommitmentKind.SEALED
+
+    def is_ours(self, committed: str) -> bool:
+        """Whether that is the present entry's commitment."""
+        if self.kind is CommitmentKind.SEALED:
+            return bool(self._kept() == {"digest": self._entry.digest, "sealed": committed})
+        return committed == (self._entry.digest if self.kind is CommitmentKind.DIGEST else self.text)
+
+    def made(self, now_s: float) -> str:
+        """What to commit now. A seal opens with the next close of entries, or the one after where that is near.
+
+        Raises:
+            InfrastructureFault: the seal cannot be kept.
+        """
+        if self.kind is not CommitmentKind.SEALED:
+            return self._entry.digest if self.kind is CommitmentKind.DIGEST else self.text
+        assert self._timelock is not None
+        assert self._schedule is not None
+        started = self._schedule.last_started(now_s + SEAL_AHEAD_S)
+        until_s = self._schedule.start_s(0 if started is None else started + 1)
+        sealed = self._timelock.sealed(self.text, until_s=until_s)
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            partial = self._file.with_name(f".{self._file.name}.{os.getpid()}.part")
+            partial.write_text(json.dumps({"digest": self._entry.digest, "sealed": sealed}), encoding="utf-8")
+            partial.replace(self._file)
+        except OSError as error:
+            raise InfrastructureFault(
+                f"{self._file} cannot be written ({error.strerror})", "Free some disk space."
+            ) from error
+        return sealed
+
+    def _kept(self) -> Any:
+        try:
+            return json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None  # None was made, or it is lost: another is made.
+
+
 @dataclass
 class _Seen:
     """What the chain showed last."""
@@ -63,12 +137,14 @@ class _Seen:
 class MinerService:
     """Keeps the chain up to date with the entry, and answers validators.
 
-    `endpoint` is published where it is not empty; `on_feedback` is told of each new feedback's file.
+    `committing` says how the entry is committed; `endpoint` is published where it is not empty; `on_feedback` is
+    told of each new feedback's file.
     """
 
     def __init__(
         self,
         entry: Entry,
+        committing: Committing,
         *,
         chain: LiveChain,
         clock: Clock,
@@ -81,6 +157,7 @@ class MinerService:
         on_feedback: Callable[[Path], None] = lambda _path: None,
     ) -> None:
         self._entry = entry
+        self._committing = committing
         self._chain = chain
         self._clock = clock
         self._health = health
@@ -132,23 +209,25 @@ class MinerService:
         self._health.add("iterations")
         snapshot = self._look()
         own = self._own_neuron(snapshot)
-        if self._endpoint and own.endpoint != self._endpoint:
-            self._written(self._chain.publish_endpoint(own.hotkey, self._endpoint), "endpoint")
         if self._committed(snapshot) is None:
             self._commit()
+        # Second: where the chain limits how often an endpoint changes, the commitment does not wait for it.
+        if self._endpoint and own.endpoint != self._endpoint:
+            self._written(self._chain.publish_endpoint(own.hotkey, self._endpoint), "endpoint")
 
     def _commit(self) -> None:
         """Commit, and wait until the chain shows it."""
         entry = self._entry
-        self._written(self._chain.publish(entry.account.address, entry.digest), "commitment")
+        now_s = self._chain.timestamp_s(self._seen.head)
+        self._written(self._chain.publish(entry.account.address, self._committing.made(now_s)), "commitment")
         deadline_s = self._clock.now() + INCLUSION_TIMEOUT_S
         while True:
             block = self._committed(self._look())
             if block is not None:
+                # Events are shown to whoever reaches the health-check API.
+                what = "a sealed entry" if self._committing.is_secret else str(entry.model)
                 self._health.event(
-                    "success",
-                    f"Committed {entry.model} for {entry.competition.id} in block {block}",
-                    action="committed",
+                    "success", f"Committed {what} for {entry.competition.id} in block {block}", action="committed"
                 )
                 return
             if self._clock.now() >= deadline_s:
@@ -191,7 +270,7 @@ class MinerService:
         """The block of our commitment, where it is the present entry's and not from before the registration."""
         own = self._own_neuron(snapshot)
         for commitment in snapshot.commitments:
-            if commitment.hotkey == own.hotkey and commitment.digest == self._entry.digest:
+            if commitment.hotkey == own.hotkey and self._committing.is_ours(commitment.digest):
                 return commitment.block if commitment.block >= own.registered_at else None
         return None
 
@@ -215,9 +294,11 @@ class MinerService:
         """What the commitment stands for. Told only once the commitment is on the chain, so that a copy is later.
 
         Raises:
-            RequestRefused: as `admit_validator`, and `not_committed`.
+            RequestRefused: as `admit_validator`, and `not_committed` or `sealed`.
         """
         self.admit_validator(sender)
+        if self._committing.is_secret:
+            raise RequestRefused("sealed", "The commitment opens by itself", status=409)
         with self._lock:
             committed = self._seen.committed_at
         if committed is None:
@@ -256,12 +337,16 @@ class MinerService:
     # What the health-check API shows.
 
     def current_models(self) -> Models:
-        return {self._entry.competition.id: [self._entry.reveal()]}
+        shown = {"hotkey": self._entry.account.address, "sealed": True}
+        return {self._entry.competition.id: [shown if self._committing.is_secret else self._entry.reveal()]}
 
     def best_models(self) -> Models | None:
-        """The best entry that the last feedback told of."""
+        """Each metric's winner, as the last feedback told."""
         last = self._last()
-        return {last["competition"]: [last["best"]]} if last and last.get("best") else None
+        if not last or not last["winners"]:
+            return None
+        told = [{"metric_name": metric, **row} for metric, row in sorted(last["winners"].items())]
+        return {last["competition"]: told}
 
     def competitions(self) -> list[str]:
         return [self._entry.competition.id]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -13,10 +15,12 @@ import pytest
 
 from soundsright.adapters.chain_local import LocalChain
 from soundsright.adapters.http_auth_keys import Hotkey
+from soundsright.adapters.hub_folder import FolderHub
 from soundsright.cli.main import run
 from soundsright.config import MinerSettings, ValidatorSettings
 from soundsright.testing.fakechain_http import ORGANISER, served_chain
 from soundsright.testing.fakehub import HubRepository, HubServer, served_hub
+from tests.system.world import APPS, KIT
 
 REVISION = "a" * 40
 ALICE = Hotkey.of_seed("alice")
@@ -116,6 +120,30 @@ def test_a_check_says_what_is_entered(say: Say, chain: tuple[LocalChain, str]) -
     assert f"{ALICE.address} enters alice/gate@{REVISION} for DENOISING_16000HZ" in out
 
 
+@pytest.mark.slow
+def test_a_model_is_run_before_it_is_entered_where_that_is_asked_for(
+    say: Say, chain: tuple[LocalChain, str], tmp_path: Path
+) -> None:
+    chain[0].register(ALICE.address)
+    for name, app in (("good", APPS["copy"]), ("bad", APPS["crash"])):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "app.py").write_text(f"from server import *\n\n{app}\n")
+        (folder / "Dockerfile").write_text('FROM scratch\nWORKDIR /app\nCOPY . .\nCMD ["python", "app.py"]\n')
+        shutil.copy(KIT, folder / "server.py")
+        revision = FolderHub(tmp_path / "hub", tmp_path / "cache").publish("alice", name, folder).revision
+        code, out, _ = say(
+            "miner --verify",
+            SOUNDSRIGHT_SANDBOX="process",
+            SOUNDSRIGHT_HUB=str(tmp_path / "hub"),
+            DENOISING_16000HZ_HF_MODEL_NAME=name,
+            DENOISING_16000HZ_HF_MODEL_REVISION=revision,
+        )
+        assert f"enters alice/{name}@{revision}" in out
+        assert (code, "PASS" in out) == ((0, True) if name == "good" else (1, False)), out
+    assert chain[0].commitments() == ()
+
+
 @pytest.mark.parametrize(
     ("line", "settings", "told"),
     [
@@ -131,17 +159,24 @@ def test_a_check_says_what_is_entered(say: Say, chain: tuple[LocalChain, str]) -
         ("miner --env-file missing.env", {}, "missing.env"),
         ("validator", {"WALLET": "nobody"}, "HOTKEY"),
         ("validator", {"SOUNDSRIGHT_COMPETITION": "ECHO"}, "SOUNDSRIGHT_COMPETITION"),
-        ("validator", {"SOUNDSRIGHT_HUB": "/no/such/folder", "SOUNDSRIGHT_SANDBOX": "process"}, "SOUNDSRIGHT_HUB"),
+        (
+            "validator",
+            {"SOUNDSRIGHT_HUB": "/no/such/folder", "SOUNDSRIGHT_SANDBOX": "process", "SOUNDSRIGHT_TRUST": "true"},
+            "SOUNDSRIGHT_HUB",
+        ),
         ("validator", {"SOUNDSRIGHT_RULESET": "none"}, "none"),
         ("validator", {"BURN_HOTKEY": "nobody"}, "BURN_HOTKEY"),
         ("chain serve", {"WALLET": "nobody"}, "HOTKEY"),
+        ("chain status", {"SUBTENSOR_CHAIN_ENDPOINT": "wss://somewhere"}, "SUBTENSOR_CHAIN_ENDPOINT"),
+        ("miner --check", {"SOUNDSRIGHT_RULESET": "missing.toml"}, "missing.toml"),
+        ("validator", {"DRAND_RELAYS": "api.drand.sh"}, "DRAND_RELAYS"),
         ("chain status", {"SUBTENSOR_CHAIN_ENDPOINT": "nonsense"}, "SUBTENSOR_CHAIN_ENDPOINT"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it(
     say: Say, chain: tuple[LocalChain, str], line: str, settings: dict[str, str], told: str
 ) -> None:
-    chain[0].register(ALICE.address)
+    chain[0].register(ALICE.address, permit=True)
     code, _, err = say(line, **settings)
     assert (code, err.count("\n")) == (2, 1), err
     assert told in err
@@ -149,16 +184,42 @@ def test_bad_input_is_one_line_that_names_it(
 
 @pytest.mark.parametrize("command", ["miner", "validator"])
 def test_an_unregistered_hotkey_is_named(say: Say, command: str) -> None:
-    code, _, err = say(command, SOUNDSRIGHT_SANDBOX="process", HEALTHCHECK_API_PORT=str(free_port()))
+    code, _, err = say(
+        command, SOUNDSRIGHT_SANDBOX="process", SOUNDSRIGHT_TRUST="true", HEALTHCHECK_API_PORT=str(free_port())
+    )
     assert (code, err.count("\n")) == (2, 1), err
     assert "is not registered" in err
 
 
 def test_a_validator_without_permit_is_told(say: Say, chain: tuple[LocalChain, str]) -> None:
     chain[0].register(ALICE.address)
-    code, _, err = say("validator", SOUNDSRIGHT_SANDBOX="process", HEALTHCHECK_API_PORT=str(free_port()))
+    code, _, err = say(
+        "validator", SOUNDSRIGHT_SANDBOX="process", SOUNDSRIGHT_TRUST="true", HEALTHCHECK_API_PORT=str(free_port())
+    )
     assert code == 2
     assert "no validator permit" in err
+
+
+@pytest.mark.parametrize("command", ["miner", "validator"])
+@pytest.mark.parametrize(("by_s", "told"), [(60.0, "60 s ahead of"), (-60.0, "60 s behind")])
+def test_a_clock_that_is_a_minute_off_is_told_before_the_start(
+    say: Say, chain: tuple[LocalChain, str], monkeypatch: pytest.MonkeyPatch, command: str, by_s: float, told: str
+) -> None:
+    chain[0].register(ALICE.address, permit=True)
+    monkeypatch.setattr("soundsright.adapters.clock.SystemClock.now", lambda _clock: time.time() + by_s)
+    code, _, err = say(command, SOUNDSRIGHT_SANDBOX="process", SOUNDSRIGHT_TRUST="true")
+    assert (code, err.count("\n")) == (2, 1), err
+    assert told in err
+    assert "NTP" in err
+
+
+def test_a_taken_port_for_validators_is_named(say: Say, chain: tuple[LocalChain, str]) -> None:
+    chain[0].register(ALICE.address)
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        code, _, err = say("miner", AXON_PORT=str(taken.getsockname()[1]))
+    assert (code, err.count("\n"), "AXON_PORT" in err) == (2, 1, True), err
 
 
 @pytest.mark.parametrize("command", ["miner", "validator"])

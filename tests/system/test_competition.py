@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from soundsright.adapters.chain_local import LocalChain
 from soundsright.adapters.http_auth import signed_headers
 from soundsright.adapters.http_auth_client import request
 from soundsright.adapters.http_auth_keys import valid_signature
 from soundsright.core.submission import commitment_digest
 from soundsright.services.feedback import FeedbackStore
+from soundsright.testing.fakedrand import ROUND_1000_S, served_relay
 from tests.system.world import COMPETITION, HOURS_A_DAY, SECRET, World, running_world, until
 
 MINERS = {"alice": "smooth", "bob": "copy", "carol": "crash"}
@@ -99,6 +102,45 @@ def test_two_rounds_of_a_private_competition(world: World) -> None:
     for service in world.services.values():
         assert service.stop() == 0, service.said()[-2_000:]
     _check_no_secret(world)
+
+
+@pytest.mark.slow
+def test_a_sealed_entry_is_judged_while_its_miner_is_away(world: World) -> None:
+    # A day of August 2023 whose close is when a round of the beacon was published.
+    own = world.folder / "organiser"
+    own.mkdir()
+    LocalChain(own / "chain.db", now_s=lambda: ROUND_1000_S - 12 * 3_600)
+    rules = world.folder / "rules.toml"
+    published = files("soundsright").joinpath("rulesets/published.toml").read_text()
+    for old, new in (
+        ('commitment = "digest"', 'commitment = "sealed"'),
+        ("time_utc = 09:00:00", "time_utc = 15:59:24"),
+        ("seed_delay_blocks = 10", "first_day = 2023-08-23\nseed_delay_blocks = 3"),
+    ):
+        assert old in published
+        published = published.replace(old, new)
+    rules.write_text(published)
+
+    chain = world.start_chain()
+    chain.register(world.key("victor").address, stake=2_000.0, permit=True)
+    chain.register(world.key("alice").address)
+    world.start_miner("alice", world.model("smooth", "alice"), SOUNDSRIGHT_RULESET=str(rules))
+    (commitment,) = until(chain.commitments, "a commitment")
+    assert commitment.digest.startswith("sealed:1000:")
+    assert world.services["alice"].stop() == 0
+
+    with served_relay() as relay:
+        world.start_validator("victor", SOUNDSRIGHT_RULESET=str(rules), DRAND_RELAYS=relay.url)
+        until(lambda: (world.health("victor", "/readyz") or {}).get("status"), "the validator is ready")
+        assert relay.asked == []
+        chain.advance(HOURS_A_DAY)
+        weights = until(partial(chain.weights, world.key("victor").address), "weights", timeout_s=120)
+    uids = {neuron.hotkey: neuron.uid for neuron in chain.neurons()}
+    assert weights == {uids[world.key("alice").address]: 1.0}
+    models = world.health("victor", "/healthcheck/current_models")["data"][COMPETITION]
+    assert [(model["hf_model_namespace"], model["block"]) for model in models] == [("alice", commitment.block)]
+    assert len(relay.asked) == 1
+    assert world.services["victor"].stop() == 0, world.services["victor"].said()[-2_000:]
 
 
 def _check_health(world: World) -> None:

@@ -192,6 +192,7 @@ class World:
             {
                 "HEALTHCHECK_API_PORT": str(self.ports[f"{name}-health"]),
                 "SOUNDSRIGHT_SANDBOX": "process",
+                "SOUNDSRIGHT_TRUST": "true",
                 "SOUNDSRIGHT_COMPETITION": COMPETITION,
                 "SOUNDSRIGHT_CLIPS": "6",
                 "SOUNDSRIGHT_SLOTS": "1",

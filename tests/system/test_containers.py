@@ -1,0 +1,273 @@
+"""The images and the compose file: `docker compose up` starts a miner and the demo, as nobody in particular.
+
+Images are built from this machine, since no registry may be there: the base is its own Python, and the demo's heavy
+packages are mounted instead of installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundsright.adapters.chain_http import HttpChain
+from soundsright.adapters.docker_engine import Engine
+from soundsright.adapters.http_auth_client import request
+from soundsright.adapters.http_auth_keys import Hotkey
+from soundsright.adapters.hub_folder import FolderHub
+from soundsright.core.errors import ChainUnavailable, PeerUnavailable
+from soundsright.core.submission import commitment_digest
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE_SCRIPT = ROOT / "scripts" / "base_image.sh"
+PACKAGES = (
+    *("setuptools", "click", "platformdirs", "pydantic", "python-dotenv", "rich"),
+    *("fastapi", "uvicorn", "bittensor-core"),
+)
+"""All that a miner imports on a private chain."""
+SERVICES = {"soundsright-miner", "soundsright-miner-dev", "soundsright-validator", "soundsright-demo"}
+UID = os.getuid() or 1_000
+HERE = {"restart": "no"}
+
+
+def compose_words() -> list[str]:
+    """The command of whichever compose is installed."""
+    plugin = shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True)
+    if plugin and plugin.returncode == 0:
+        return ["docker", "compose"]
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    pytest.skip("neither `docker compose` nor `docker-compose` is installed")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Compose:
+    """The compose file of this repository with what a test changes, as a project of its own."""
+
+    words: list[str]
+    folder: Path
+    environment: dict[str, str]
+
+    def __call__(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*self.words, "-p", self.folder.name.lower(), "-f", "docker-compose.yml", "-f", "here.yml", *words],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+
+def engine_environment(engine: Engine | None, home: Path) -> dict[str, str]:
+    found = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ} | {
+        "HOME": str(home),
+        # The builder that every engine has.
+        "DOCKER_BUILDKIT": "0",
+        "COMPOSE_DOCKER_CLI_BUILD": "0",
+        "PYTHONWARNINGS": "ignore",
+    }
+    return found | ({"DOCKER_HOST": engine.url} if engine is not None and engine.url else {})
+
+
+@pytest.fixture(scope="module")
+def base(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image of this machine's Python with a miner's packages, kept by what it is made of."""
+    made_of = (BASE_SCRIPT.read_text(), sys.version, *PACKAGES)
+    tag = "soundsright-miner-base:" + hashlib.sha256("".join(made_of).encode()).hexdigest()[:16]
+    environment = engine_environment(engine, tmp_path_factory.mktemp("home"))
+    if subprocess.run(["docker", "image", "inspect", tag], env=environment, capture_output=True).returncode != 0:
+        own = {"PYTHON": sys.executable, "FROM_ENVIRONMENT": "1"}
+        done = subprocess.run(
+            [str(BASE_SCRIPT), tag, *PACKAGES], env=environment | own, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+    return tag
+
+
+@pytest.fixture
+def compose(engine: Engine, base: str, tmp_path: Path) -> Iterator[Compose]:
+    """A copy of the compose file that builds from the base above, without network."""
+    shutil.copy(ROOT / "docker-compose.yml", tmp_path)
+    (tmp_path / "source").symlink_to(ROOT)
+    args = {"BASE": base, "PIP_OPTIONS": "--no-index --no-build-isolation --no-deps", "EXTRAS": "", "DEMO": ""}
+    built = {"build": {"context": str(ROOT), "args": args}, **HERE}
+    changed = {
+        "soundsright-miner": {
+            **built,
+            "environment": {"SUBTENSOR_CHAIN_ENDPOINT": "http://chain:9944", "SOUNDSRIGHT_HUB": "/hub"},
+            "volumes": [f"{tmp_path}/hub:/hub:ro"],
+        },
+        "chain": {
+            "image": "soundsright-miner",
+            "user": f"{UID}:{UID}",
+            "command": ["chain", "serve", "--host", "0.0.0.0", "--open", "--block-every", "1"],
+            "environment": {"WALLET": "organiser"},
+            "ports": ["127.0.0.1:${CHAIN_PORT}:9944"],
+            "volumes": [f"{tmp_path}/wallets:/wallets:ro"],
+        },
+        "soundsright-demo": {
+            **built,
+            "environment": {"PYTHONPATH": "/packages"},
+            "volumes": [f"{sysconfig.get_path('purelib')}:/packages:ro"],
+        },
+    }
+    (tmp_path / "here.yml").write_text(json.dumps({"services": changed}))
+    (tmp_path / "runs").mkdir()
+    own = {
+        "SOUNDSRIGHT_UID": str(UID),
+        "SOUNDSRIGHT_GID": str(UID),
+        "WALLETS": f"{tmp_path}/wallets",
+        "CHAIN_PORT": str(free_port()),
+        "HEALTHCHECK_API_PORT": str(free_port()),
+        "AXON_PORT": str(free_port()),
+        "SOUNDSRIGHT_CLIPS": "2",
+        "SOUNDSRIGHT_COMPETITION": "DEREVERBERATION_48000HZ",
+    }
+    project = Compose(compose_words(), tmp_path, engine_environment(engine, tmp_path) | own)
+    (tmp_path / ".env").write_text(
+        (ROOT / ".miner-env.sample").read_text()
+        + "\n".join(f"{name}={own[name]}" for name in ("HEALTHCHECK_API_PORT", "AXON_PORT"))
+    )
+    try:
+        yield project
+    finally:
+        project("down", "-v", "-t", "3", check=False)
+
+
+def owned(folder: Path) -> None:
+    """Give a folder to the containers' user, as a wallet's owner would."""
+    if os.getuid() == 0:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, UID, UID)
+
+
+def until(true: Any, what: str, compose: Compose, timeout_s: float = 60.0) -> Any:
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            if found := true():
+                return found
+        except (PeerUnavailable, ChainUnavailable):
+            pass
+        assert time.monotonic() < deadline_s, f"{what}: {compose('logs', check=False).stdout[-3_000:]}"
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_compose_up_starts_a_miner_that_commits_and_says_how_it_is(compose: Compose, tmp_path: Path) -> None:
+    keys = {name: Hotkey.of_seed(name) for name in ("organiser", "alice")}
+    for name, key in keys.items():
+        key.write(tmp_path / "wallets" / name / "hotkeys" / "default")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "Dockerfile").write_text("FROM scratch\n")
+    model = FolderHub(tmp_path / "hub", tmp_path / "cache").publish("alice", "gate", tmp_path / "model")
+    for folder in ("wallets", "hub"):
+        owned(tmp_path / folder)
+    with (tmp_path / ".env").open("a") as settings:
+        settings.write(
+            "\nWALLET=alice\nHOTKEY=default\nDENOISING_16000HZ_HF_MODEL_NAMESPACE=alice\n"
+            f"DENOISING_16000HZ_HF_MODEL_NAME=gate\nDENOISING_16000HZ_HF_MODEL_REVISION={model.revision}\n"
+        )
+    compose("build", "soundsright-miner")
+    compose("up", "-d", "--no-build", "chain")
+    url = f"http://127.0.0.1:{compose.environment['CHAIN_PORT']}"
+    chain = until(lambda: HttpChain(url, keys["alice"], timeout_s=2.0), "the chain answers", compose)
+    chain.register(keys["alice"].address)
+
+    compose("up", "-d", "--no-build", "soundsright-miner")
+    until(chain.commitments, "a commitment", compose)
+    (commitment,) = chain.commitments()
+    assert commitment.digest == commitment_digest(model, keys["alice"].address, "DENOISING_16000HZ")
+    health = f"http://127.0.0.1:{compose.environment['HEALTHCHECK_API_PORT']}"
+    until(lambda: request(health, "GET", "/readyz", timeout_s=5).status == 200, "readiness", compose)
+    told = json.loads(request(health, "GET", "/healthcheck/current_models", timeout_s=5).body)
+    assert told["data"]["DENOISING_16000HZ"][0]["revision"] == model.revision
+
+    container = compose("ps", "-q", "soundsright-miner").stdout.strip()
+    facts = inspected(compose, container)
+    assert facts["Config"]["User"] == f"{UID}:{UID}"
+    assert facts["HostConfig"]["ReadonlyRootfs"]
+    assert facts["HostConfig"]["CapDrop"] == ["ALL"]
+    image = inspected(compose, "soundsright-miner")["Config"]
+    assert image["User"] == "10001:10001"
+    # The image's own health check, as the engine runs it every half minute.
+    check = image["Healthcheck"]["Test"][1:]
+    assert docker(compose, "exec", container, *check).returncode == 0
+    # Nothing of the machine that built it but what it runs.
+    files = docker(compose, "exec", container, "ls", "/opt/soundsright").stdout.split()
+    assert set(files) <= {"LICENSE", "README.md", "build", "pyproject.toml", "soundsright", "soundsright.egg-info"}
+    compose("stop", "-t", "20", "soundsright-miner")
+    assert inspected(compose, container)["State"]["ExitCode"] == 0
+
+    refused = compose("run", "--rm", "--no-deps", "-e", "NETUID=many", "soundsright-miner", check=False)
+    said = [line for line in refused.stderr.splitlines() if "Error" in line]
+    assert refused.returncode == 2
+    assert len(said) == 1
+    assert "NETUID" in said[0]
+
+
+@pytest.mark.slow
+def test_compose_up_runs_the_demo_to_its_report(compose: Compose, tmp_path: Path) -> None:
+    (tmp_path / "runs").chmod(0o777)
+    compose("build", "soundsright-demo")
+    done = compose("up", "--no-build", "--exit-code-from", "soundsright-demo", "soundsright-demo", check=False)
+    assert done.returncode == 0, done.stdout[-3_000:]
+    assert "Weights" in done.stdout
+    results = json.loads((tmp_path / "runs" / "docker" / "results.json").read_text())
+    (competition,) = results["competitions"]
+    assert competition["id"] == "DEREVERBERATION_48000HZ"
+    assert {entry["clips"] for entry in competition["entries"]} == {2}
+    assert (tmp_path / "runs" / "docker" / "report.html").stat().st_size > 10_000
+
+
+def docker(compose: Compose, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["docker", *words], env=compose.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def inspected(compose: Compose, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(docker(compose, "inspect", name).stdout)[0]
+    return found
+
+
+def test_the_compose_file_has_the_published_services_and_binds_health_to_this_machine(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "docker-compose.yml", tmp_path)
+    shutil.copy(ROOT / ".miner-env.sample", tmp_path / ".env")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [*compose_words(), "config"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    named = {line.strip().rstrip(":") for line in done.stdout.splitlines() if line.startswith("  soundsright-")}
+    assert named == SERVICES
+    assert done.stdout.count("cap_drop") == len(SERVICES)
+    assert "privileged" not in done.stdout
