@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 _PERIOD_S = 0.5
 
@@ -38,13 +42,18 @@ def tree_memory_bytes() -> int:
     import psutil
 
     own = psutil.Process()
-    total = 0
-    for process in [own, *own.children(recursive=True)]:
+    return sum(_memory_bytes(process) for process in [own, *own.children(recursive=True)])
+
+
+def _memory_bytes(process: psutil.Process) -> int:
+    """One process's part; nothing of one that ends meanwhile, whichever question it does not answer any more."""
+    import psutil
+
+    try:
         try:
             full = process.memory_full_info()
-            total += int(getattr(full, "pss", full.rss))
+            return int(getattr(full, "pss", full.rss))
         except psutil.AccessDenied:
-            total += int(process.memory_info().rss)
-        except psutil.NoSuchProcess:
-            continue
-    return total
+            return int(process.memory_info().rss)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return 0

@@ -43,7 +43,7 @@ _REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Draw the differences: .png, .svg or .pdf.",
+    help="Draw the differences: .svg, .pdf or .png.",
 )
 def command(
     *,
@@ -181,32 +181,16 @@ def _print_table(found: Mapping[str, PairedComparison], adjusted: Mapping[str, f
 def _draw(
     path: Path, differences: Mapping[str, Sequence[float]], found: Mapping[str, PairedComparison], title: str
 ) -> None:
-    """One row per metric: every clip's difference as a dot, the mean and its interval over them, and zero."""
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise UsageError(f"--plot {path} is neither .png, .svg nor .pdf", "Name the file so.")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(
-            "A plot needs matplotlib, which is not installed", "Run pip install 'soundsright[validator]'."
-        ) from error
-    import numpy as np
-
+    """One panel per metric: every clip's difference as a dot, the mean and its interval over them, and zero."""
     from soundsright.metrics.registry import metric
+    from soundsright.services.charts import Interval, interval_plot, stacked
+    from soundsright.services.drawing_files import write_drawing
+    from soundsright.services.texts import metric_name
 
-    figure = Figure(figsize=(8.0, 0.9 + 0.8 * len(differences)), layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    axes = figure.subplots(len(differences), 1, squeeze=False)[:, 0]
-    for axis, (name, values) in zip(axes, differences.items(), strict=True):
-        estimate = found[name].difference
-        heights = np.random.default_rng(0).uniform(-0.35, 0.35, len(values))
-        axis.axvline(0.0, color="0.6", linewidth=1)
-        axis.plot(values, heights, ".", color="tab:blue", alpha=0.35, markersize=4)
-        axis.plot([estimate.low, estimate.high], [0, 0], color="black", linewidth=3, solid_capstyle="butt")
-        axis.plot([estimate.mean], [0], "o", color="black", markersize=6)
-        axis.set_yticks([0], [f"{name}\n({metric(name).unit})"], fontsize=8)
-        axis.tick_params(axis="x", labelsize=8)
-        axis.set_ylim(-0.6, 0.6)
-        for side in ("top", "right", "left"):
-            axis.spines[side].set_visible(False)
-    figure.savefig(path, dpi=150)
+    panels: list[str] = []
+    for name, values in differences.items():
+        e = found[name].difference
+        row = Interval(metric_name(name), e.mean, e.low, e.high, emphasis=True, values=tuple(values))
+        heading = f"{title}, {metric_name(name)}" if not panels else metric_name(name)
+        panels.append(interval_plot([row], title=heading, unit=metric(name).unit, reference=0.0))
+    write_drawing(stacked(panels), path)

@@ -4,7 +4,7 @@ Every link is relative, so the pages work from a disk. No page holds a script or
 in its head forbids any: what a miner chose is text, here and in what the scripts show. Paths:
 
     index.html  history.html  assets/FILE
-    r/RUN/index.html  r/RUN/results.json  r/RUN/scores.jsonl
+    r/RUN/index.html  r/RUN/results.json  r/RUN/scores.jsonl  r/RUN/bundle.zip
     r/RUN/COMPETITION/index.html  r/RUN/COMPETITION/ears.html  r/RUN/COMPETITION/e/ENTRY.html
 """
 
@@ -15,27 +15,26 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from soundsright import __version__
-from soundsright.core.errors import UsageError
 from soundsright.ranking.statistics import RankSet
 from soundsright.services import board_stats as stats
-from soundsright.services.charts import Series, history_plot, rank_bar
+from soundsright.services.board_templates import environment
+from soundsright.services.charts import Series, history_plot
 from soundsright.services.listening_results import summaries_below
 from soundsright.services.plots import box_plot
 from soundsright.services.report import competition_plots
-from soundsright.services.runs import REFERENCES, UNPROCESSED, Run, RunCompetition, RunEntry
+from soundsright.services.report_bundle import bundle_bytes
+from soundsright.services.runs import BUNDLE, REFERENCES, UNPROCESSED, Run, RunCompetition, RunEntry
 from soundsright.services.texts import clip_facts, digits, metric_name
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'"
 )
 ASSETS = {
+    "mark.svg": "image/svg+xml",
     "board.css": "text/css; charset=utf-8",
     "plots.css": "text/css; charset=utf-8",
     "board.js": "text/javascript; charset=utf-8",
@@ -77,7 +76,7 @@ class Site:
         self._runs = tuple(runs)
         self._audio = audio
         self._live = live
-        self._environment = _environment()
+        self._environment = environment()
         self._ranks: dict[tuple[str, str], dict[str, dict[str, RankSet]]] = {}
 
     @property
@@ -92,6 +91,7 @@ class Site:
             yield f"r/{run.key}/index.html"
             if run.doc:
                 yield from (f"r/{run.key}/{name}" for name in DOWNLOADS if (run.folder / name).is_file())
+                yield f"r/{run.key}/{BUNDLE}"
             for c in run.competitions:
                 yield f"r/{run.key}/{c.doc.id}/index.html"
                 yield f"r/{run.key}/{c.doc.id}/ears.html"
@@ -131,7 +131,13 @@ class Site:
         match rest:
             case ["index.html"]:
                 files_there = [name for name in DOWNLOADS if run.doc and (run.folder / name).is_file()]
-                return self._html("round.html.j2", "../../", title=run.title, run=run, files=files_there)
+                # A bundle with audio that lies in the run's folder is the server's to send.
+                whole = self._audio.kind == "file" and run.bundle is not None
+                return self._html(
+                    "round.html.j2", "../../", title=run.title, run=run, files=files_there, whole_bundle=whole
+                )
+            case [name] if name == BUNDLE and run.doc:
+                return Page(bundle_bytes(run), "application/zip")
             case [name] if name in DOWNLOADS and run.doc:
                 return _download(run, name)
             case [competition_id, *more]:
@@ -173,7 +179,7 @@ class Site:
             run=run,
             c=c,
             ranks=self._open_ranks(run, c),
-            plots=_marked(list(competition_plots(run, c).values())),
+            plots={name: _marked(list(plots.values())) for name, plots in competition_plots(run, c).items()},
             listening=[test for test in summaries_below(run.folder / "listening", c) if test.rows],
         )
 
@@ -321,33 +327,3 @@ def _marked(plots: Sequence[str]) -> list[Any]:
     from markupsafe import Markup
 
     return [Markup(plot) for plot in plots]
-
-
-def _environment() -> Environment:
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as error:
-        raise UsageError("The pages need Jinja", "pip install 'soundsright[validator]'") from error
-    environment = Environment(
-        loader=PackageLoader("soundsright", "web/templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-    def ranks(found: RankSet, entries: int, name: str) -> Any:
-        words = f"{metric_name(name)}: rank {found.best} to {found.worst} of {entries}"
-        return Markup(rank_bar(found.best, found.worst, entries, words))
-
-    environment.filters |= {
-        "fixed": lambda value, places: f"{value:.{places}f}",
-        "signed": lambda value, places: f"{value:+.{places}f}",
-        "pvalue": lambda value: "<0.001" if value < 0.001 else f"{value:.3f}",
-        "metric": metric_name,
-        "digits": digits,
-        "evidence": lambda value: f"{value:.6g}" if isinstance(value, float) else str(value),
-        "rankbar": ranks,
-    }
-    return environment

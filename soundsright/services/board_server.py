@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from soundsright.core.errors import UsageError
 from soundsright.services.board_pages import CSP, AudioAccess, Page, Site
-from soundsright.services.runs import find_runs, read_runs, run_stamp
+from soundsright.services.runs import BUNDLE, find_runs, read_runs, run_stamp
 from soundsright.services.status_feed import StatusFeed
 
 if TYPE_CHECKING:
@@ -98,6 +98,13 @@ class LiveSite:
             found = self.site.competition_of(run_key, competition_id)
         return found[1].signal(signal, clip) if found else None
 
+    def bundle(self, run_key: str) -> Path | None:
+        """The bundle with audio that lies in a run's folder."""
+        with self._lock:
+            self._refresh()
+            run = next((run for run in self.site.runs if run.key == run_key), None)
+        return run.bundle if run else None
+
     def _refresh(self) -> None:
         if self._now() - self._looked_at < _LOOK_AGAIN_S:
             return
@@ -141,18 +148,29 @@ def board_app(site: LiveSite, feed: StatusFeed | None = None) -> FastAPI:
             return Response(status_code=304, headers=headers)
         return FileResponse(path, media_type="audio/wav", headers=headers)
 
+    def bundle(request: Request) -> Response:
+        path = site.bundle(request.path_params["run"])
+        if path is not None:
+            return FileResponse(path, media_type="application/zip", headers=HEADERS)
+        answer = site.answer(f"r/{request.path_params['run']}/{BUNDLE}")
+        return missing() if answer is None else _answered(answer, request)
+
+    def missing() -> Response:
+        body = site.site.message("Not here", "There is no page at this address.")
+        return Response(body, 404, HEADERS, "text/html")
+
     async def page(request: Request) -> Response:
         path = request.path_params["path"] or "index.html"
         # What is in memory is answered at once; a thread is for what must be read or drawn.
         answer = site.kept(path) or await run_in_threadpool(site.answer, path)
         if answer is None:
-            body = site.site.message("Not here", "There is no page at this address.")
-            return Response(body, 404, HEADERS, "text/html")
+            return missing()
         return _answered(answer, request)
 
     if feed is not None:
         _add_status(app, site, feed)
     app.add_route("/audio/{run}/{competition}/{clip}/{signal}.wav", audio, methods=["GET", "HEAD"])
+    app.add_route(f"/r/{{run}}/{BUNDLE}", bundle, methods=["GET", "HEAD"])
     app.add_route("/{path:path}", page, methods=["GET", "HEAD"])
     return app
 

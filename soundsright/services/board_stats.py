@@ -16,7 +16,7 @@ from soundsright.core.results import Estimate
 from soundsright.ranking.statistics import RankSet, paired_comparison, rank_confidence_sets
 from soundsright.services.charts import Interval, Series, TradePoint, condition_plot
 from soundsright.services.plots import Box
-from soundsright.services.run_documents import MetricDoc, RecipeDoc
+from soundsright.services.run_documents import DecisionDoc, MetricDoc, RecipeDoc
 from soundsright.services.runs import Run, RunCompetition, RunEntry
 from soundsright.services.texts import metric_name
 
@@ -48,6 +48,27 @@ class Condition:
     def of(self, recipe: RecipeDoc) -> float | None:
         value: float | None = getattr(recipe, self.field)
         return value
+
+
+@dataclass(frozen=True)
+class Defence:
+    """One metric's prize as it was fought for: entries are labels, None where there was none or it is not known.
+
+    `outcome` is `taken`, `kept`, `first` (nobody held it) or `nobody`. `gain` is the rival's mean over the
+    champion's, paired clip by clip, and `p_value` that of the test that decided.
+    """
+
+    metric: str
+    outcome: str
+    sentence: str
+    winner: str | None
+    champion: str | None
+    champion_mean: float | None
+    needed: float | None
+    rival: str | None
+    rival_mean: float | None
+    gain: Estimate | None
+    p_value: float | None
 
 
 CONDITIONS = (Condition("SNR", "SNR of the input, dB", "snr_db"), Condition("RT60", "RT60, s", "rt60_s"))
@@ -91,6 +112,47 @@ def difference(
     return Difference(metric, other.label, compared.difference, compared.p_value, better)
 
 
+def defences(competition: RunCompetition) -> list[Defence]:
+    """What became of each prize, from the evidence of the decisions; the heaviest metric first."""
+    order = {name: place for place, name in enumerate(competition.paid_metrics)}
+    decisions = sorted(competition.doc.decisions, key=lambda d: order.get(d.metric, len(order)))
+    return [_defence(decision, competition) for decision in decisions]
+
+
+def _defence(decision: DecisionDoc, competition: RunCompetition) -> Defence:
+    evidence = decision.evidence
+    labels = {entry.row.hotkey: entry.label for entry in competition.entries}
+    if decision.winner is None:
+        outcome = "nobody"
+    elif not evidence.get("champion"):
+        outcome = "first"
+    else:
+        outcome = "taken" if evidence.get("dethroned") else "kept"
+
+    def number(name: str) -> float | None:
+        value = evidence.get(name)
+        return float(value) if isinstance(value, int | float) else None
+
+    def label(hotkey: object) -> str | None:
+        return labels.get(str(hotkey), str(hotkey)) if hotkey else None
+
+    clips = int(number("clips") or 0)
+    gain, low, high = number("difference"), number("difference_low"), number("difference_high")
+    return Defence(
+        metric=decision.metric,
+        outcome=outcome,
+        sentence=decision.sentence,
+        winner=label(decision.winner),
+        champion=label(evidence.get("champion")),
+        champion_mean=number("champion_mean"),
+        needed=number("needed"),
+        rival=label(evidence.get("challenger")),
+        rival_mean=number("challenger_mean"),
+        gain=None if gain is None or low is None or high is None else Estimate(gain, low, high, clips),
+        p_value=number("p_value_holm"),
+    )
+
+
 def boxes(
     competition: RunCompetition, metric: str, entries: Sequence[RunEntry], best: RunEntry | None
 ) -> list[Box]:
@@ -117,7 +179,7 @@ def intervals(competition: RunCompetition, metric: str) -> list[Interval]:
     rows = []
     for entry in competition.entries:
         estimate = entry.row.metrics.get(metric)
-        if estimate is not None and sum(entry.row.failures.values()) < entry.row.clips:
+        if estimate is not None and entry.answered:
             rows.append(
                 Interval(entry.label, estimate.mean, estimate.low, estimate.high, entry is competition.best)
             )
@@ -129,7 +191,7 @@ def gains(run: Run, competition: RunCompetition, metric: str) -> list[Interval]:
     rows = []
     for entry in competition.entries:
         found = difference(run, competition, entry, competition.unprocessed, metric) if entry.scores else None
-        if found is not None and sum(entry.row.failures.values()) < entry.row.clips:
+        if found is not None and entry.answered:
             e = found.estimate
             rows.append(Interval(entry.label, e.mean, e.low, e.high, entry is competition.best))
     return rows

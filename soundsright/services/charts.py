@@ -8,13 +8,14 @@ are strangers' and are escaped here. Values are in their metric's unit.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from itertools import pairwise
 
-from soundsright.services.plots import shortened, ticks
+from soundsright.services.plots import shortened, tick_text, ticks
 
 WIDTH_PX = 444
 _LEFT_PX, _RIGHT_PX, _TOP_PX, _AXIS_PX, _ROW_PX = 150, 12, 26, 26, 22
@@ -32,6 +33,8 @@ class Interval:
     low: float
     high: float
     emphasis: bool = False
+    values: tuple[float, ...] = ()
+    """Single values behind the mean, drawn as faint dots where they are given."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def interval_plot(
     >>> interval_plot([Interval("<b>", 1.0, 0.5, 1.5)], title="t", unit="dB").count("&lt;b&gt;")
     1
     """
-    ends = [value for row in rows for value in (row.low, row.high, row.mean)]
+    ends = [value for row in rows for value in (row.low, row.high, row.mean, *row.values)]
     scale = _Scale.around([*ends, reference] if reference is not None else ends, _LEFT_PX, WIDTH_PX - _RIGHT_PX)
     note = _LEGEND_PX if reference is not None and reference_label else 0
     bottom = _TOP_PX + len(rows) * _ROW_PX
@@ -81,6 +84,10 @@ def interval_plot(
         y = _TOP_PX + (number + 0.5) * _ROW_PX
         kind = " best" if row.emphasis else ""
         parts.append(_label(row.label, y))
+        for place, value in enumerate(row.values):
+            # Three tracks, so that equal values are not one dot.
+            at = y + (place % 3 - 1) * 6
+            parts.append(f'<circle class="single" cx="{scale(value):.1f}" cy="{at:.1f}" r="2"/>')
         parts.append(
             f'<line class="whisker{kind}" x1="{scale(row.low):.1f}" x2="{scale(row.high):.1f}" y1="{y}" y2="{y}"/>'
         )
@@ -184,17 +191,33 @@ def rank_bar(best: int, worst: int, entries: int, words: str) -> str:
     )
 
 
+def stacked(drawings: Sequence[str]) -> str:
+    """Drawings of one width as one, each below the one before.
+
+    >>> one = interval_plot([Interval("a", 1.0, 0.5, 1.5)], title="t", unit="")
+    >>> stacked([one, one]).count("<svg")
+    3
+    """
+    heights = [float(re.findall(r'viewBox="0 0 [\d.]+ ([\d.]+)"', drawing)[0]) for drawing in drawings]
+    parts = [f'<svg class="plot" viewBox="0 0 {WIDTH_PX} {sum(heights):g}" role="img">']
+    top = 0.0
+    for drawing, height in zip(drawings, heights, strict=True):
+        parts.append(drawing.replace("<svg ", f'<svg y="{top:g}" width="{WIDTH_PX}" height="{height:g}" ', 1))
+        top += height
+    return "".join((*parts, "</svg>"))
+
+
 def standalone(svg: str) -> str:
     """The drawing as a file of its own, with its style sheet inside."""
-    style = plot_style()
+    style = style_sheet("plots.css")
     return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(
         ">", f"><style>{style}</style>", 1
     )
 
 
-def plot_style() -> str:
-    """The style sheet of every drawing."""
-    return (files("soundsright") / "web" / "static" / "plots.css").read_text(encoding="utf-8")
+def style_sheet(name: str) -> str:
+    """A style sheet of the pages."""
+    return (files("soundsright") / "web" / "static" / name).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -232,7 +255,7 @@ def _plane(
     up = _Scale.around(ys, bottom, _TOP_PX, share=0.06)
     height = bottom + _AXIS_PX + 16 + _LEGEND_PX * len(series)
     parts = [_open("plane", height, title), _y_grid(up)]
-    names: Callable[[float], str] = "{:g}".format
+    names: Callable[[float], str] = tick_text
     places = ticks(across.low, across.high)
     if x_names is not None:
         places = [float(i) for i in range(0, len(x_names), max(1, len(x_names) // 6))]
@@ -295,7 +318,7 @@ def _x_grid(scale: _Scale, top: float, bottom: float) -> str:
     for tick in ticks(scale.low, scale.high):
         at = scale(tick)
         parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{bottom}"/>')
-        parts.append(_tick(at, bottom + 16, f"{tick:g}"))
+        parts.append(_tick(at, bottom + 16, tick_text(tick)))
     return "".join(parts)
 
 
@@ -307,6 +330,7 @@ def _y_grid(scale: _Scale) -> str:
             f'<line class="grid" x1="{_PLOT_LEFT_PX}" x2="{WIDTH_PX - _RIGHT_PX}" y1="{at:.1f}" y2="{at:.1f}"/>'
         )
         parts.append(
-            f'<text class="tick" x="{_PLOT_LEFT_PX - 5}" y="{at + 4:.1f}" text-anchor="end">{tick:g}</text>'
+            f'<text class="tick" x="{_PLOT_LEFT_PX - 5}" y="{at + 4:.1f}" '
+            f'text-anchor="end">{tick_text(tick)}</text>'
         )
     return "".join(parts)

@@ -14,6 +14,7 @@ from html import escape
 import numpy as np
 
 from soundsright.core.audio import Audio
+from soundsright.services.texts import MINUS
 
 SPECTROGRAM_RANGE_DB = 80.0
 # Narrow, so that a telephone shows the text at a size that can be read.
@@ -52,7 +53,9 @@ def box_plot(boxes: Sequence[Box], *, title: str, unit: str) -> str:
     ]
     for tick in ticks(low, high):
         parts.append(f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" y1="{top}" y2="{height - _AXIS_PX}"/>')
-        parts.append(f'<text class="tick" x="{x(tick)}" y="{height - 8}" text-anchor="middle">{tick:g}</text>')
+        parts.append(
+            f'<text class="tick" x="{x(tick)}" y="{height - 8}" text-anchor="middle">{tick_text(tick)}</text>'
+        )
     for row, box in enumerate(boxes):
         middle = top + row * _ROW_PX + _ROW_PX / 2
         values = np.asarray(box.values, dtype=np.float64)
@@ -97,6 +100,15 @@ def ticks(low: float, high: float) -> list[float]:
     step = next(float(power * m) for m in (1, 2, 5, 10) if power * m >= raw)
     # Plus zero: no tick is called -0.
     return [float(round(v, 10)) + 0.0 for v in np.arange(np.ceil(low / step) * step, high, step)]
+
+
+def tick_text(value: float) -> str:
+    """A number beside an axis.
+
+    >>> tick_text(-0.5)
+    '\u22120.5'
+    """
+    return f"{value:g}".replace("-", MINUS)
 
 
 def spectrogram_png(audio: Audio, *, width_px: int = 420, height_px: int = 130) -> bytes:

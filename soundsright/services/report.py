@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from soundsright.core.audio import Audio
-from soundsright.core.errors import InfrastructureFault, UsageError
+from soundsright.core.errors import InfrastructureFault
 from soundsright.services import board_stats as stats
-from soundsright.services.charts import interval_plot, plot_style, trade_plot
+from soundsright.services.board_templates import environment
+from soundsright.services.charts import interval_plot, style_sheet, trade_plot
 from soundsright.services.clipset import read_wav
 from soundsright.services.plots import box_plot, data_uri, flac_bytes, spectrogram_png
+from soundsright.services.report_tables import metric_source, recipe_words, report_bib
 from soundsright.services.results import RESULTS_SCHEMA, score_lines
 from soundsright.services.round_types import RoundOutcome
+from soundsright.services.run_documents import MetricDoc
 from soundsright.services.runs import Run, RunCompetition, run_from_documents
-from soundsright.services.summary import Table
-from soundsright.services.texts import clip_facts, digits, metric_name
+from soundsright.services.texts import clip_facts, metric_name
 
 CLIPS_TO_HEAR = 3
 
@@ -41,13 +43,11 @@ class HeardClip:
     sounds: tuple[Sound, ...]
 
 
-def report_html(outcome: RoundOutcome, tables: Sequence[Table], document: Mapping[str, Any], enhanced: Path) -> str:
+def report_html(outcome: RoundOutcome, document: Mapping[str, Any], enhanced: Path) -> str:
     """The report of a round that has just ended.
 
-    `document` is results.json; `enhanced` holds the answers by entry, in the run's folder. The tables are in the
-    document already.
+    `document` is results.json; `enhanced` holds the answers by entry, in the run's folder.
     """
-    assert len(tables) == len(document["competitions"])
     return report_html_of(run_from_documents(enhanced.parent, document, score_lines(outcome)))
 
 
@@ -57,67 +57,69 @@ def report_html_of(run: Run) -> str:
     Raises:
         UsageError: the run has no results, or Jinja is not installed.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as error:
-        raise UsageError("The report needs Jinja", "pip install 'soundsright[validator]'") from error
+    from markupsafe import Markup
 
-    if run.doc is None:
-        raise UsageError(f"{run.folder}: {run.problem}", "Name the folder of a finished run.")
-    environment = Environment(
-        loader=PackageLoader("soundsright", "web/templates"), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters |= {"metric": metric_name, "digits": digits}
+    doc = run.finished()
+    templates = environment()
     sections = [
         {
             "c": c,
-            "plots": [Markup(plot) for plot in competition_plots(run, c).values()],
+            "plots": {
+                name: [Markup(plot) for plot in plots.values()] for name, plots in competition_plots(run, c).items()
+            },
+            "recipe": recipe_words(c),
             "heard": [_heard(c, clip_id) for clip_id in _clips_to_hear(c)],
         }
         for c in run.competitions
     ]
-    document = {"schema": RESULTS_SCHEMA, **run.doc.model_dump(mode="json")}
-    return environment.get_template("report.html.j2").render(
+    document = {"schema": RESULTS_SCHEMA, **doc.model_dump(mode="json")}
+    return templates.get_template("report.html.j2").render(
         run=run,
-        doc=run.doc,
+        doc=doc,
         sections=sections,
-        metrics=run.doc.metrics,
-        plot_style=Markup(plot_style()),
+        sources={name: f"{m.title}. {metric_source(name)}" for name, m in doc.metrics.items()},
+        bibtex=report_bib(run),
+        style=Markup(style_sheet("board.css") + style_sheet("plots.css")),
         results_json=json.dumps(document, indent=1),
     )
 
 
-def competition_plots(run: Run, c: RunCompetition) -> dict[str, str]:
-    """A competition's drawings by name, as the pages and the report show them: empty where no clips were kept."""
+def competition_plots(run: Run, c: RunCompetition) -> dict[str, dict[str, str]]:
+    """By metric, the ones that pay first, a competition's drawings by name; empty where no clips were kept."""
+    facts = stats.metric_docs(run)
+    order = dict.fromkeys((*c.paid_metrics, *facts)) if c.clip_ids else {}
+    found = {name: _metric_plots(run, c, name, facts[name]) for name in order}
+    return {name: plots for name, plots in found.items() if plots}
+
+
+def _metric_plots(run: Run, c: RunCompetition, name: str, facts: MetricDoc) -> dict[str, str]:
     plots: dict[str, str] = {}
     rows = (*c.entries, c.unprocessed)
-    for name, facts in stats.metric_docs(run).items() if c.clip_ids else ():
-        title = metric_name(name)
-        paid = name in c.doc.metric_weights
-        level = c.unprocessed.row.metrics.get(name)
-        if shown := stats.intervals(c, name):
-            plots[f"{name}-mean"] = interval_plot(
-                shown,
-                title=f"{title}, mean",
-                unit=facts.unit,
-                reference=level.mean if level else None,
-                reference_label="unprocessed input",
-            )
-        if paid and (gained := stats.gains(run, c, name)):
-            plots[f"{name}-gain"] = interval_plot(
-                gained, title=f"{title}, minus unprocessed, paired", unit=facts.unit, reference=0.0
-            )
-        if boxes := stats.boxes(c, name, rows, c.best):
-            plots[f"{name}-clips"] = box_plot(boxes, title=f"{title} by clip", unit=facts.unit)
-        if name in c.paid_metrics[:1] and (points := stats.trade_points(c, name)):
-            higher = facts.direction == "higher"
-            plots[f"{name}-speed"] = trade_plot(
-                points, title=f"{title} over speed", unit=facts.unit, higher_is_better=higher
-            )
-        if paid:
-            top = [entry for entry in c.entries if entry.scores][:3]
-            plots |= stats.condition_plots(c, name, facts, (*top, c.unprocessed))
+    title = metric_name(name)
+    paid = name in c.doc.metric_weights
+    level = c.unprocessed.row.metrics.get(name)
+    if shown := stats.intervals(c, name):
+        plots[f"{name}-mean"] = interval_plot(
+            shown,
+            title=f"{title}, mean",
+            unit=facts.unit,
+            reference=level.mean if level else None,
+            reference_label="unprocessed input",
+        )
+    if paid and (gained := stats.gains(run, c, name)):
+        plots[f"{name}-gain"] = interval_plot(
+            gained, title=f"{title}, minus unprocessed, paired", unit=facts.unit, reference=0.0
+        )
+    if boxes := stats.boxes(c, name, rows, c.best):
+        plots[f"{name}-clips"] = box_plot(boxes, title=f"{title} by clip", unit=facts.unit)
+    if name in c.paid_metrics[:1] and (points := stats.trade_points(c, name)):
+        higher = facts.direction == "higher"
+        plots[f"{name}-speed"] = trade_plot(
+            points, title=f"{title} over speed", unit=facts.unit, higher_is_better=higher
+        )
+    if paid:
+        top = [entry for entry in c.entries if entry.scores][:3]
+        plots |= stats.condition_plots(c, name, facts, (*top, c.unprocessed))
     return plots
 
 

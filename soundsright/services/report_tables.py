@@ -1,4 +1,4 @@
-"""A run as tables for a paper or a program: Markdown, LaTeX, CSV.
+"""A run as tables for a paper or a program: Markdown, LaTeX with BibTeX, CSV.
 
 Scores in their metric's unit as mean and half the 95 % interval; shares in percent of the emission. Names are the
 text of strangers: each format escapes them in its own way.
@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
 
 from soundsright.core.errors import UsageError
 from soundsright.metrics.registry import metric
+from soundsright.services.citations import bibtex, citation_keys
 from soundsright.services.run_documents import MetricDoc, ResultsDoc
 from soundsright.services.runs import Run, RunCompetition, RunEntry
-from soundsright.services.texts import digits, metric_name, set_facts
+from soundsright.services.texts import digits, factor, metric_name, set_facts
 
 CSV_COLUMNS = (
     "round", "competition", "rank", "entry", "hotkey", "uid", "model", "block", "share_percent", "metric", "unit",
     "mean", "low", "high", "n", "clips", "failed_clips", "real_time_factor", "load_s", "peak_memory_bytes",
     "set_seed", "set_digest", "ruleset",
 )  # fmt: skip
-_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+!|~"} | {"\n": " ", "\r": " "})
+_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#!|~"} | {"\n": " ", "\r": " "})
 _TEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "\n": " ", "\r": " "}
@@ -35,10 +38,8 @@ def report_csv(run: Run) -> str:
     Raises:
         UsageError: the run has no results.
     """
-    doc = _doc(run)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    doc = run.finished()
+    rows: list[Sequence[object]] = []
     for c in run.competitions:
         for entry in c.rows:
             row = entry.row
@@ -50,7 +51,20 @@ def report_csv(run: Run) -> str:
                     row.timing.real_time_factor, row.timing.load_s, row.timing.peak_memory_bytes,
                     c.doc.seed, c.doc.set_digest, doc.round.ruleset,
                 )  # fmt: skip
-                writer.writerow([_cell(value) for value in line])
+                rows.append(line)
+    return csv_text(CSV_COLUMNS, rows)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as CSV in which no cell is a spreadsheet's formula.
+
+    >>> csv_text(["a", "b"], [["=1+1", None]])
+    "a,b\\n'=1+1,\\n"
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
     return out.getvalue()
 
 
@@ -60,14 +74,14 @@ def report_markdown(run: Run) -> str:
     Raises:
         UsageError: the run has no results.
     """
-    doc = _doc(run)
+    doc = run.finished()
     lines = [
         f"# Round {markdown_text(doc.round.id)}",
         "",
         *(f"- {fact}" for fact in _provenance(doc, markdown_text)),
     ]
     for c in run.competitions:
-        lines += ["", f"## {markdown_text(c.doc.title)}", "", f"{_recipe(c)}.", ""]
+        lines += ["", f"## {markdown_text(c.doc.title)}", "", f"{recipe_words(c)}.", ""]
         head = ["#", "entry", *(_heading(c, name, m) for name, m in doc.metrics.items()), "RTF", "share %"]
         lines.append("| " + " | ".join(head) + " |")
         lines.append("| ---: | :--- |" + " ---: |" * (len(head) - 2))
@@ -78,8 +92,9 @@ def report_markdown(run: Run) -> str:
                 mean, half = _score(entry, name, m)
                 text = f"{mean} ± {half}" if half else mean
                 cells.append(f"**{text}**" if best.get(name) is entry else text)
-            lines.append("| " + " | ".join([*cells, _rtf(entry), _share(c, entry)]) + " |")
-        lines += ["", "\\* pays a prize; bold: the best mean.", ""]
+            cells += [factor(entry.row.timing.real_time_factor), _share(c, entry)]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines += ["", "\\* pays a prize; bold: the best mean, where it is better than the unprocessed input.", ""]
         lines += [f"- {markdown_text(d.sentence)}" for d in c.doc.decisions]
         lines += [
             f"- Refused: {markdown_text(r.entry)}: {markdown_text(r.sentence)} ({markdown_text(r.code)})."
@@ -89,29 +104,37 @@ def report_markdown(run: Run) -> str:
             f"- {markdown_text(e.label)}: {markdown_text(e.failure_note)}." for e in c.entries if e.row.failures
         ]
     lines += ["", "## Metrics", ""]
-    lines += [f"- {metric_name(name)}: {m.title}. {_source(name)}." for name, m in doc.metrics.items()]
+    lines += [f"- {metric_name(name)}: {m.title}. {metric_source(name)}." for name, m in doc.metrics.items()]
     return "\n".join(lines) + "\n"
 
 
 def report_tex(run: Run) -> str:
-    r"""One `table` per competition, with the `booktabs` package, and a list of the metrics' sources.
+    r"""One `table` per competition and a list of the metrics' sources, to be read in by `\input`.
+
+    It sets with `booktabs` where that is loaded, and without. The sources are cited by the keys of `report_bib`.
 
     Raises:
         UsageError: the run has no results.
     """
-    doc = _doc(run)
-    lines = [r"% Needs \usepackage{booktabs}.", *(f"% {fact}" for fact in _provenance(doc, _comment))]
+    doc = run.finished()
+    lines = [
+        *(f"% {fact}" for fact in _provenance(doc, _comment)),
+        "% Looks best with booktabs; without it the rules are plain.",
+        *(rf"\providecommand{{\{rule}}}{{\hline}}" for rule in ("toprule", "midrule", "bottomrule")),
+    ]
     for c in run.competitions:
         best = _best(c, doc)
         columns = "rl" + "r" * (len(doc.metrics) + 2)
         heads = " & ".join(tex_text(_heading(c, name, m)) for name, m in doc.metrics.items())
         lines += [
             "",
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{tex_text(c.doc.title)}: {tex_text(_recipe(c))}. Mean and half the 95\,\% interval; "
-            r"best mean bold; * pays a prize; a failed clip scores the metric's floor.}",
+            r"\begin{table}[htbp]",
+            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+            rf"\caption{{{tex_text(c.doc.title)}: {_tex_minus(tex_text(recipe_words(c)))}. "
+            r"Mean $\pm$ half the 95\,\% interval; bold: best mean, if better than the input's; * pays a prize; "
+            r"a failed clip scores the metric's floor.}",
             rf"\label{{tab:{c.doc.id.lower().replace('_', '-')}}}",
+            r"\par\smallskip",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
             rf"\# & Entry & {heads} & RTF & Share\,\% \\",
@@ -125,12 +148,25 @@ def report_tex(run: Run) -> str:
                 mean, half = _score(entry, name, m)
                 number = rf"\mathbf{{{mean}}}" if best.get(name) is entry else mean
                 cells.append(rf"${number} \pm {half}$" if half else "--")
-            cells += [_rtf(entry).replace("–", "--"), _share(c, entry).replace("–", "--")]
+            speed = factor(entry.row.timing.real_time_factor).replace("<", "$<$")
+            cells += [cell.replace("–", "--") for cell in (speed, _share(c, entry))]
             lines.append(" & ".join(cells) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     lines += ["", r"\begin{description}"]
-    lines += [rf"\item[{tex_text(metric_name(name))}] {tex_text(_source(name))}." for name in doc.metrics]
+    for name in doc.metrics:
+        cited = rf"~\cite{{{','.join(keys)}}}" if (keys := citation_keys(name)) else ""
+        lines.append(rf"\item[{tex_text(metric_name(name))}] {tex_text(metric_source(name))}{cited}.")
     return "\n".join([*lines, r"\end{description}"]) + "\n"
+
+
+def report_bib(run: Run) -> str:
+    """The works behind the round's metrics, intervals, tests and ranks, as BibTeX.
+
+    Raises:
+        UsageError: the run has no results.
+    """
+    doc = run.finished()
+    return bibtex(doc.metrics, re.sub(r"[^0-9A-Za-z.+-]", "", doc.versions.get("soundsright", "")))
 
 
 def markdown_text(text: str) -> str:
@@ -151,10 +187,8 @@ def tex_text(text: str) -> str:
     return "".join(c if c.isascii() else f"[U+{ord(c):04X}]" for c in text).translate(_TEX)
 
 
-def _doc(run: Run) -> ResultsDoc:
-    if run.doc is None:
-        raise UsageError(f"{run.folder}: {run.problem}", "Name the folder of a finished run.")
-    return run.doc
+def _tex_minus(text: str) -> str:
+    return re.sub(r"(?<!\w)-(?=\d)", "$-$", text)
 
 
 def _cell(value: object) -> object:
@@ -178,7 +212,8 @@ def _provenance(doc: ResultsDoc, shown: Callable[[str], str]) -> list[str]:
     ]
 
 
-def _recipe(c: RunCompetition) -> str:
+def recipe_words(c: RunCompetition) -> str:
+    """What a set was drawn over, its seed and the head of its digest."""
     drawn = set_facts(c) if c.recipes else "no clips kept"
     return f"{drawn}; seed {c.doc.seed}, set {c.doc.set_digest[:16]}"
 
@@ -189,13 +224,15 @@ def _heading(c: RunCompetition, name: str, m: MetricDoc) -> str:
 
 
 def _best(c: RunCompetition, doc: ResultsDoc) -> dict[str, RunEntry]:
-    """The entry with the best mean of each metric."""
+    """The entry with the best mean of each metric, where that is better than the unprocessed input's."""
     found: dict[str, RunEntry] = {}
     for name, m in doc.metrics.items():
         sign = 1.0 if m.direction == "higher" else -1.0
-        measured: Sequence[RunEntry] = [entry for entry in c.entries if name in entry.row.metrics]
-        if measured:
-            found[name] = max(measured, key=lambda e, n=name, s=sign: s * e.row.metrics[n].mean)  # type: ignore[misc]
+        means = {e.key: sign * e.row.metrics[name].mean for e in c.rows if name in e.row.metrics}
+        measured = [entry for entry in c.entries if entry.key in means]
+        best = max(measured, key=lambda entry, means=means: means[entry.key], default=None)  # type: ignore[misc]
+        if best is not None and means[best.key] > means.get(c.unprocessed.key, -math.inf):
+            found[name] = best
     return found
 
 
@@ -212,16 +249,12 @@ def _rank(entry: RunEntry) -> str:
     return "" if entry.row.rank is None else str(entry.row.rank)
 
 
-def _rtf(entry: RunEntry) -> str:
-    factor = entry.row.timing.real_time_factor
-    return "–" if factor is None else f"{factor:.3f}"
-
-
 def _share(c: RunCompetition, entry: RunEntry) -> str:
     return "–" if entry is c.unprocessed else f"{entry.row.share:.2f}"
 
 
-def _source(name: str) -> str:
+def metric_source(name: str) -> str:
+    """A metric's publication or standard."""
     try:
         return metric(name).source
     except UsageError:

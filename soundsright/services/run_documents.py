@@ -63,6 +63,15 @@ class TimingDoc(_Document):
     peak_memory_bytes: Annotated[int, Field(ge=0)]
 
 
+class FlagDoc(_Document):
+    """A sign that an entry was tuned to a measure: shown, and by default no reason to rank it lower."""
+
+    code: Line
+    sentence: Prose
+    value: FiniteFloat
+    limit: FiniteFloat
+
+
 class RowDoc(_Document):
     rank: int | None
     entry: Line
@@ -77,6 +86,7 @@ class RowDoc(_Document):
     timing: TimingDoc
     reasons: dict[Name, Prose] = {}
     needed: dict[Name, FiniteFloat] = {}
+    flags: Annotated[tuple[FlagDoc, ...], Field(max_length=64)] = ()
 
 
 class DecisionDoc(_Document):

@@ -28,6 +28,7 @@ from soundsright.services.run_documents import (
 
 MAX_RUNS = 500
 UNPROCESSED = "unprocessed"
+BUNDLE = "bundle.zip"
 REFERENCES = ("clean", "degraded")
 _MODEL_OF_UNPROCESSED = "unprocessed/degraded-input@"
 _NOTES = 20
@@ -50,6 +51,11 @@ class RunEntry:
     @property
     def paid(self) -> bool:
         return self.row.share > 0
+
+    @property
+    def answered(self) -> bool:
+        """Whether it answered at least one clip."""
+        return sum(self.row.failures.values()) < self.row.clips
 
     @property
     def failure_note(self) -> str:
@@ -85,10 +91,23 @@ class RunCompetition:
         return tuple(sorted((m for m in weights if m in self.floors), key=lambda name: -weights[name]))
 
     @property
-    def champions(self) -> dict[str, str]:
-        """Who defended, by metric: the hotkey."""
-        found = {d.metric: d.evidence.get("champion") for d in self.doc.decisions}
-        return {metric: str(hotkey) for metric, hotkey in found.items() if hotkey}
+    def champions(self) -> dict[str, list[str]]:
+        """Who defended: the metrics by hotkey."""
+        held: dict[str, list[str]] = {}
+        for decision in self.doc.decisions:
+            if hotkey := decision.evidence.get("champion"):
+                held.setdefault(str(hotkey), []).append(decision.metric)
+        return held
+
+    @property
+    def winners(self) -> dict[str, str]:
+        """Who takes each prize, by metric: the hotkey."""
+        return {d.metric: d.winner for d in self.doc.decisions if d.winner is not None}
+
+    @property
+    def flagged(self) -> tuple[RunEntry, ...]:
+        """The entries that show signs of being tuned to a measure."""
+        return tuple(entry for entry in self.entries if entry.row.flags)
 
     def values(self, entry: RunEntry, metric: str) -> list[float]:
         """One value per clip of the set, the floor for a clip without one."""
@@ -126,6 +145,22 @@ class Run:
     @property
     def title(self) -> str:
         return f"Round {self.doc.round.id}" if self.doc else f"Run {self.folder.name}"
+
+    @property
+    def bundle(self) -> Path | None:
+        """The bundle with audio, where one was written to the run's folder."""
+        path = self.folder / BUNDLE
+        return path if self.doc and path.is_file() and not path.is_symlink() else None
+
+    def finished(self) -> ResultsDoc:
+        """The results.
+
+        Raises:
+            UsageError: there are none, or they cannot be read.
+        """
+        if self.doc is None:
+            raise UsageError(f"{self.folder}: {self.problem}", "Name the folder of a finished run.")
+        return self.doc
 
     def competition(self, competition_id: str) -> RunCompetition | None:
         return next((c for c in self.competitions if c.doc.id == competition_id), None)
@@ -165,7 +200,8 @@ def read_run(folder: Path, key: str) -> Run:
     try:
         doc = read_results(folder / "results.json")
     except UsageError as error:
-        return Run(key, folder, None, problem=str(error), stamp=stamp)
+        # Readers are told the file, not where this machine keeps it.
+        return Run(key, folder, None, problem=str(error).replace(f"{folder}/", ""), stamp=stamp)
     notes: list[str] = []
     lines: list[ScoreDoc] = []
     try:
@@ -175,7 +211,7 @@ def read_run(folder: Path, key: str) -> Run:
             else:
                 notes.append(line)
     except UsageError as error:
-        notes.append(f"{error} Pages show means only.")
+        notes.append(f"{error} Pages show means only.".replace(f"{folder}/", ""))
     return run_of(key, folder, doc, lines, notes, stamp)
 
 
@@ -207,7 +243,7 @@ def run_of(
 def run_stamp(folder: Path) -> tuple[int, ...]:
     """Changes when a run's files are written anew."""
     stamp: list[int] = []
-    for name in ("results.json", "scores.jsonl"):
+    for name in ("results.json", "scores.jsonl", BUNDLE):
         try:
             facts = (folder / name).stat()
         except OSError:

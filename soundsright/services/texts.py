@@ -5,6 +5,8 @@ from __future__ import annotations
 from soundsright.services.run_documents import MetricDoc
 from soundsright.services.runs import RunCompetition
 
+MINUS = "\N{MINUS SIGN}"
+
 
 def metric_name(name: str) -> str:
     """As papers write it.
@@ -44,3 +46,32 @@ def set_facts(c: RunCompetition) -> str:
         rooms = len({r.rir for r in recipes if r.rir})
         facts.append(f"{rooms} rooms with RT60 {min(times):.2f} to {max(times):.2f} s")
     return ", ".join(facts)
+
+
+def fixed(value: float, places: int, sign: str = "") -> str:
+    """A number with that many decimals and a minus as print has it.
+
+    >>> fixed(-0.5, 2), fixed(0.5, 1, "+")
+    ('\u22120.50', '+0.5')
+    """
+    return f"{value:{sign}.{places}f}".replace("-", MINUS)
+
+
+def factor(value: float | None) -> str:
+    """A real-time factor.
+
+    >>> factor(0.0004), factor(0.1382), factor(None)
+    ('<0.001', '0.138', '\u2013')
+    """
+    if value is None:
+        return "\N{EN DASH}"
+    return "<0.001" if 0 < value < 0.0005 else f"{value:.3f}"
+
+
+def pvalue(value: float) -> str:
+    """A p-value.
+
+    >>> pvalue(1e-9), pvalue(0.25)
+    ('<0.001', '0.250')
+    """
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -10,7 +10,7 @@ import pytest
 from tests.browser.conftest import HOSTILE, served, until
 
 COMPETITION = "r/first/DENOISING_16000HZ/"
-LABELS = "els => els.map(e => e.querySelector('th').firstChild.textContent)"
+LABELS = "rows => rows.map(row => row.querySelector('th a, th span').textContent)"
 
 
 def labels(page: Any) -> list[str]:

@@ -135,10 +135,16 @@ def test_a_drag_over_a_spectrogram_loops_that_part(ears: Any) -> None:
 def test_five_pictures_are_drawn_and_the_difference_is_not_flat(ears: Any) -> None:
     drawn = ears.eval_on_selector_all(
         "#views canvas:not(.over)",
-        """els => els.map(c => new Set(c.getContext("2d").getImageData(0, 0, c.width, c.height).data).size)""",
+        """els => els.map((c) => {
+          const data = c.getContext("2d").getImageData(0, 0, c.width, c.height).data, sum = [0, 0, 0];
+          data.forEach((value, i) => { if (i % 4 < 3) sum[i % 4] += value; });
+          return [new Set(data).size, sum[0], sum[2]];
+        })""",
     )
     assert len(drawn) == 5
-    assert min(drawn) > 20
+    assert min(shades for shades, _, _ in drawn) > 20
+    _, red, blue = drawn[-1]
+    assert red > blue, "B left more noise than A, so its colour prevails"
 
 
 def test_an_entry_without_audio_of_a_clip_says_so_and_the_rest_plays(

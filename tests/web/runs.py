@@ -35,6 +35,7 @@ class Entrant:
     failures: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     gain: float = 1.0
     share: float = 0.0
+    flags: Sequence[tuple[str, str]] = ()
 
 
 USUAL = (
@@ -63,6 +64,7 @@ def write_run(
     audio: bool = True,
     competition: str = "DENOISING_16000HZ",
     refused: Sequence[Mapping[str, Any]] = (),
+    evidence: Mapping[str, Any] | None = None,
     scores: bool = True,
 ) -> Path:
     """A finished run of one competition in `folder`."""
@@ -106,7 +108,7 @@ def write_run(
             n: {"title": t, "unit": u, "direction": "higher", "low": low, "high": high, "floor": low}
             for n, (t, u, low, high) in METRICS.items()
         },
-        "competitions": [_competition(competition, rows, baseline, clips, refused)],
+        "competitions": [_competition(competition, rows, baseline, clips, refused, evidence)],
         "weights": {"1": 1.0},
         "weights_block": 501,
         "cost": {"wall_s": 3.0, "busy_s": {"score": 1.0}, "peak_memory_bytes": 1_000_000},
@@ -166,6 +168,7 @@ def _row(
         "metrics": {name: _estimate(v) for name, v in values.items()},
         "clips": clips,
         "failures": {code: codes.count(code) for code in dict.fromkeys(codes)},
+        "flags": [{"code": c, "sentence": s, "value": 40.0, "limit": 35.0} for c, s in entrant.flags],
         "timing": {"load_s": 0.5, "real_time_factor": 0.02 * uid, "peak_memory_bytes": 50_000_000 * uid},
         "reasons": {"PESQ_WB": "Takes the prize." if uid == 1 else "Another entry reached more."},
         "needed": {} if uid == 1 else {"PESQ_WB": 2.5},
@@ -178,6 +181,7 @@ def _competition(
     baseline: Mapping[str, Sequence[float]],
     clips: int,
     refused: Sequence[Mapping[str, Any]],
+    evidence: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     winner = rows[0]["hotkey"] if rows else None
     return {
@@ -203,7 +207,10 @@ def _competition(
                 "metric": "PESQ_WB",
                 "winner": winner,
                 "sentence": f"{winner} takes PESQ_WB.",
-                "evidence": {"champion": winner or "", "clips": float(clips), "dethroned": True},
+                "evidence": {
+                    **{"champion": winner or "", "clips": float(clips), "dethroned": True},
+                    **(evidence or {}),
+                },
             }
         ],
         "refused": list(refused),

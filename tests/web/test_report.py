@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,7 +15,10 @@ import pytest
 
 from soundsright.cli.main import run
 from soundsright.cli.report import command
+from soundsright.services.drawing_files import write_drawing
+from soundsright.services.report import competition_plots
 from soundsright.services.report_tables import CSV_COLUMNS
+from soundsright.services.runs import read_run
 from tests.web.runs import USUAL, Entrant, write_run
 
 HOSTILE = Entrant("=cmd|'/x'!A1", 0.1, "<script>alert(1)</script>\\input{/etc/passwd}")
@@ -105,3 +110,43 @@ def test_a_round_that_is_not_finished_is_refused_in_one_line(
     (tmp_path / "run.json").write_text("{}")
     assert run(command, [str(tmp_path), "--format", kind]) == 2
     assert "not finished" in capsys.readouterr().err
+
+
+def test_what_a_table_cites_is_in_the_bibliography(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_run(tmp_path / "a")
+    cited = re.findall(r"\\cite\{([^}]+)\}", reported(folder, "tex", capsys))
+    known = re.findall(r"^@\w+\{([^,]+),$", reported(folder, "bib", capsys), re.MULTILINE)
+    assert {key for keys in cited for key in keys.split(",")} <= set(known)
+    assert {"itu2007p8622", "holm1979", "soundsright"} <= set(known)
+    assert len(known) == len(set(known))
+
+
+def test_latex_sets_the_tables_whatever_the_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = shutil.which("pdflatex")
+    if engine is None:
+        pytest.skip("no pdflatex on this machine (Debian: texlive-latex-base)")
+    entry = Entrant('a_b/\\input{x}%$&#^~"<>|é', 3.0, "hk")
+    (tmp_path / "tables.tex").write_text(reported(write_run(tmp_path / "a", [entry, *USUAL]), "tex", capsys))
+    document = r"\documentclass{article}\begin{document}\input{tables}\end{document}"
+    (tmp_path / "paper.tex").write_text(document)
+    asked = [engine, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"]
+    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "paper.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_what_only_repeats_the_input_is_not_set_bold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = reported(write_run(tmp_path / "a", [Entrant("worse/still", -3.0)]), "md", capsys)
+    assert "**" not in next(line for line in text.splitlines() if "worse/still" in line)
+
+
+@pytest.mark.parametrize(("kind", "head"), [("pdf", b"%PDF"), ("png", b"\x89PNG")])
+def test_every_plot_is_set_for_paper_too(tmp_path: Path, kind: str, head: bytes) -> None:
+    folder = write_run(tmp_path / "a", [Entrant("$x^2$/<b>", 2.0, "hk", share=1.0), *USUAL], audio=False)
+    assert run(command, [str(folder), "--plots", str(tmp_path / "one"), "--plot-format", kind]) == 0
+    drawn = sorted((tmp_path / "one").iterdir())
+    assert len(drawn) >= 10
+    assert all(path.read_bytes().startswith(head) for path in drawn)
+    found, again = read_run(folder, "a"), tmp_path / f"again.{kind}"
+    write_drawing(competition_plots(found, found.competitions[0])["ESTOI"]["ESTOI-mean"], again)
+    assert again.read_bytes() == (tmp_path / "one" / f"DENOISING_16000HZ-ESTOI-mean.{kind}").read_bytes()

@@ -51,7 +51,7 @@
       if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
       const row = link.closest("tr");
-      const name = row.querySelector("th").firstChild.textContent;
+      const name = row.querySelector("th a, th span").textContent;
       if (picked && picked !== row) {
         const query = new URLSearchParams({ a: picked.dataset.key, b: row.dataset.key });
         location.href = `${table.dataset.ears}#${query}`;

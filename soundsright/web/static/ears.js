@@ -182,7 +182,7 @@ const Ears = (() => {
     });
     if (spectra.has("A") && spectra.has("B")) {
       const [a, b] = [spectra.get("A"), spectra.get("B")];
-      const text = `A minus B: orange where A is louder, blue where B is, full colour at ${Spectrogram.DIFFERENCE_DB} dB`;
+      const text = `A minus B: blue where A is louder, orange where B is, full colour at ${Spectrogram.DIFFERENCE_DB} dB`;
       const figureOf = figure("", text, (canvas) => Spectrogram.drawDifference(canvas, a, b, decibels("A"), decibels("B")), `Difference spectrogram. ${text}`);
       figureOf.append(axis(a));
       made.push(figureOf);

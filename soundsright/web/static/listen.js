@@ -18,6 +18,8 @@ const Listen = (() => {
   };
   const say = (text) => { $("say").textContent = text; $("say").hidden = !text; };
 
+  const GRADES = ["Bad", "Poor", "Fair", "Good", "Excellent"];
+
   const ask = async (address, value) => {
     const answer = await fetch(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
     const said = await answer.json();
@@ -51,7 +53,10 @@ const Listen = (() => {
     player.looping = test.method === "mushra";
     player.heard = names[0];
     player.load(tracks, new Map(names.map((name) => [name, 1])), found[0].rate, seconds);
-    $("stimuli").replaceChildren(...names.map(stimulus), ...(test.method === "mushra" ? [] : [choices()]));
+    const rows = names.map(stimulus);
+    if (test.method === "mushra") rows.splice(1, 0, scale());
+    else rows.push(choices());
+    $("stimuli").replaceChildren(...rows);
     update();
     $("number").focus();
   };
@@ -65,10 +70,23 @@ const Listen = (() => {
       const label = element("label", "", { class: "seek" });
       const slider = element("input", "", { type: "range", min: test.low, max: test.high, step: 1, value: 50, "data-rated": "", "aria-label": `Score of ${name.toLowerCase()}` });
       const shown = element("output", "–");
-      slider.addEventListener("input", () => { slider.dataset.rated = "yes"; shown.textContent = slider.value; ready(); });
+      slider.addEventListener("input", () => {
+        slider.dataset.rated = "yes";
+        shown.textContent = `${slider.value} ${GRADES[Math.min(4, Math.floor(slider.value / 20))]}`;
+        slider.setAttribute("aria-valuetext", shown.textContent);
+        ready();
+      });
       label.append(slider);
       row.append(label, shown);
     }
+    return row;
+  };
+
+  // The five grades of BS.1534's scale, over the sliders that they divide. The numbers are read out with the sliders.
+  const scale = () => {
+    const row = element("div", "", { class: "stimulus scale", "aria-hidden": "true" });
+    row.append(element("span"), element("span", "", { class: "grades" }), element("span"));
+    row.children[1].append(...GRADES.map((grade) => element("span", grade)));
     return row;
   };
 

@@ -64,12 +64,12 @@ const Spectrogram = (() => {
   const draw = (canvas, view, gainDb = 0) => paint(canvas, view.frames, view.bins,
     (i) => levels[Math.max(0, Math.min(255, Math.round(255 * (view.db[i] + gainDb + RANGE_DB + 10) / RANGE_DB)))]);
 
-  // A minus B in dB where either is loud enough to be heard; orange where A is louder, blue where B is.
+  // A minus B in dB where either is loud enough to be heard; blue where A is louder, orange where B is.
   const drawDifference = (canvas, a, b, gainA = 0, gainB = 0) => {
     const frames = Math.min(a.frames, b.frames), bins = Math.min(a.bins, b.bins), floor = -RANGE_DB;
     paint(canvas, frames, bins, (i) => {
       const x = Math.max(a.db[i] + gainA, floor), y = Math.max(b.db[i] + gainB, floor);
-      return signs[Math.max(0, Math.min(255, Math.round(127.5 + 127.5 * (x - y) / DIFFERENCE_DB)))];
+      return signs[Math.max(0, Math.min(255, Math.round(127.5 + 127.5 * (y - x) / DIFFERENCE_DB)))];
     });
   };
 

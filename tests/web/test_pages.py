@@ -1,0 +1,111 @@
+"""The pages and the report say what was decided, and why."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from soundsright.services.board_pages import AudioAccess, Site
+from soundsright.services.board_stats import defences
+from soundsright.services.report import report_html_of
+from soundsright.services.runs import Run, read_run
+from tests.web.runs import USUAL, Entrant, write_run
+
+FLAGGED = Entrant("mirror/same", 0.0, "mirror", flags=[("copy_of_input", "The output is the input again")])
+FOUGHT = {
+    "champion": "brook",
+    "champion_mean": 1.5,
+    "challenger": "alpine",
+    "challenger_mean": 2.25,
+    "needed": 1.6,
+    "difference": 0.75,
+    "difference_low": 0.5,
+    "difference_high": 1.0,
+    "p_value_holm": 0.0004,
+}
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Run:
+    refused = {"entry": "copy/cat", "hotkey": "c", "uid": 9, "code": "same_content_hash", "sentence": "Copies it"}
+    refusals = [{**refused, "evidence": {}}]
+    folder = write_run(tmp_path / "a", [*USUAL, FLAGGED], refused=refusals, evidence=FOUGHT, audio=False)
+    return read_run(folder, "a")
+
+
+def text_of(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html))
+
+
+def page(run: Run, path: str) -> str:
+    found = Site([run], AudioAccess("file")).page(path)
+    assert found is not None
+    return found.body.decode()
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        lambda run: page(run, "index.html"),
+        lambda run: page(run, "r/a/DENOISING_16000HZ/index.html"),
+        report_html_of,
+    ],
+    ids=["first page", "competition", "report"],
+)
+def test_a_prize_is_told_with_its_defence_its_test_and_its_winner(found: Run, shown: object) -> None:
+    html = shown(found)  # type: ignore[operator]
+    text = text_of(html)
+    assert (
+        "PESQ-WB taken alpine takes PESQ_WB. brook/soft 1.50 1.60 alpine/clear 2.25 +0.75 +0.50 to +1.00 <0.001"
+        in (text.replace("&lt;", "<"))
+    )
+    assert "Holm-corrected" in text
+    assert html.count('aria-label="takes the prize"') == 1
+    assert "copy/cat (uid 9): Copies it. same_content_hash" in text
+    assert "mirror/same: The output is the input again (40, limit 35). copy_of_input" in text
+
+
+def test_a_flag_is_on_the_entry_s_own_page(found: Run) -> None:
+    text = text_of(page(found, "r/a/DENOISING_16000HZ/e/4-mirror.html"))
+    assert "Copy of input. The output is the input again (40, limit 35)." in text
+
+
+@pytest.mark.parametrize(
+    ("evidence", "outcome"),
+    [
+        (FOUGHT, "taken"),
+        ({**FOUGHT, "dethroned": False}, "kept"),
+        ({"champion": ""}, "first"),
+    ],
+)
+def test_the_outcome_of_a_defence_is_read_from_its_evidence(
+    tmp_path: Path, evidence: dict[str, object], outcome: str
+) -> None:
+    run = read_run(write_run(tmp_path / "a", evidence=evidence), "a")
+    assert [d.outcome for d in defences(run.competitions[0])] == [outcome]
+
+
+def test_a_prize_that_nobody_takes_is_not_paid(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "a", []), "a")
+    assert [d.outcome for d in defences(run.competitions[0])] == ["nobody"]
+    assert "not paid" in text_of(page(run, "index.html"))
+
+
+def test_evidence_of_another_kind_costs_no_page(tmp_path: Path) -> None:
+    strange = {"champion_mean": "high", "needed": None, "difference": True, "p_value_holm": "small"}
+    run = read_run(write_run(tmp_path / "a", evidence=strange), "a")
+    assert "alpine takes PESQ_WB." in page(run, "index.html")
+
+
+def test_a_round_links_its_bundle(tmp_path: Path) -> None:
+    found = read_run(write_run(tmp_path / "a"), "a")
+    assert 'href="bundle.zip"' in page(found, "r/a/index.html")
+    bundle = Site([found], AudioAccess("file")).page("r/a/bundle.zip")
+    assert bundle is not None
+    with zipfile.ZipFile(io.BytesIO(bundle.body)) as archive:
+        assert {"README.txt", "SHA256SUMS", "results.json", "scores.jsonl"} <= set(archive.namelist())
+        assert not any(name.endswith(".wav") for name in archive.namelist())

@@ -1,0 +1,193 @@
+"""What leaves the machine: the bundle, the data set with its card, and the metadata of model cards."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from soundsright.adapters.hub_push import merged_card
+from soundsright.cli.main import run
+from soundsright.cli.report import command
+from soundsright.services.report_card import model_index
+from soundsright.services.runs import read_run
+from soundsright.testing.fakehub import HubRepository, HubServer, served_hub
+from tests.web.runs import USUAL, Entrant, write_run
+
+# The library hands its own files over in a way that its own HTTP client calls old.
+pytestmark = pytest.mark.filterwarnings("ignore:Use .content=:DeprecationWarning")
+
+HOSTILE = Entrant('"]\n---\nlicense: mit\n# x', 0.1, "hostile")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "a", [*USUAL, HOSTILE])
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Says whose the recordings of a made-up run are."""
+    path = tmp_path / "corpus"
+    path.mkdir()
+    licences = {f"utterance-{i}": "CC-BY-SA-3.0" for i in range(6)} | {"rain": "CC0-1.0"}
+    lines = [{"id": n, "kind": "noise" if n == "rain" else "speech", "licence": x} for n, x in licences.items()]
+    (path / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    with served_hub() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("HF_TOKEN", server.token)
+        yield server
+
+
+def head_of(card: str) -> dict[str, object]:
+    yaml = pytest.importorskip("yaml", reason="reading a card's head needs PyYAML")
+    found: dict[str, object] = yaml.safe_load(card.split("---\n")[1])
+    return found
+
+
+def test_a_bundle_is_the_same_again_and_its_checksums_hold(folder: Path, tmp_path: Path) -> None:
+    (folder / "feedback").mkdir()
+    (folder / "feedback" / "1-alpine.json").write_text("private")
+    one, other = tmp_path / "one.zip", tmp_path / "other.zip"
+    assert run(command, [str(folder), "--bundle", str(one)]) == 0
+    for path in folder.rglob("*"):
+        path.touch()
+    assert run(command, [str(folder), "--bundle", str(other)]) == 0
+    assert one.read_bytes() == other.read_bytes()
+    with zipfile.ZipFile(one) as archive:
+        names = set(archive.namelist())
+        sums = dict(line.split("  ")[::-1] for line in archive.read("SHA256SUMS").decode().splitlines())
+        for name, digest in sums.items():
+            assert hashlib.sha256(archive.read(name)).hexdigest() == digest
+        words = archive.read("README.txt").decode()
+    assert names == sums.keys() | {"README.txt", "SHA256SUMS"}
+    assert {"results.json", "sets/DENOISING_16000HZ/clean/000000.wav"} <= names
+    assert "enhanced/DENOISING_16000HZ/1-alpine/000000.wav" in names
+    assert not any("feedback" in name for name in names), "what one miner was told is not for all"
+    assert str(2**63 + 5) in words
+    assert len([line for line in words.splitlines() if "license" in line]) == 1, "a name keeps to its line"
+
+
+def test_a_data_set_states_whose_audio_it_holds(folder: Path, corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    assert run(command, [str(folder), "--dataset", str(out), "--corpus", str(corpus)]) == 0
+    card = (out / "README.md").read_text()
+    head = head_of(card)
+    assert head["license"] == "other"
+    assert head["license_link"] == "LICENSE.md"
+    assert head["task_categories"] == ["audio-to-audio"]
+    assert "- CC-BY-SA-3.0: 6 recordings\n- CC0-1.0: 1 recording\n" in card
+    assert "@article{jensen2016estoi" in card
+    rows = list(csv.DictReader(io.StringIO((out / "clips.csv").read_text())))
+    assert len(rows) == 5 * 6
+    assert all((out / row["clean"]).is_file() and (out / row["degraded"]).is_file() for row in rows)
+    failed = [row for row in rows if row["failure"] == "timeout"]
+    assert [(row["entry"], row["ESTOI"], row["enhanced"]) for row in failed] == [("cedar/late", "", "")]
+
+
+def test_audio_of_unknown_owners_stays_here(folder: Path, corpus: Path, tmp_path: Path) -> None:
+    (corpus / "manifest.jsonl").write_text('{"id": "rain", "kind": "noise", "licence": "MIT"}\n')
+    given = [str(folder), "--corpus", str(corpus), "--dataset"]
+    assert run(command, [*given, str(tmp_path / "set")]) == 2
+    assert not (tmp_path / "set").exists()
+    assert run(command, [*given, str(tmp_path / "silent"), "--audio-mib", "0"]) == 0
+    assert not (tmp_path / "silent" / "audio").exists()
+    assert "license" not in head_of((tmp_path / "silent" / "README.md").read_text())
+
+
+def test_the_size_of_the_audio_is_bounded(folder: Path, tmp_path: Path) -> None:
+    from soundsright.services.report_dataset import Source, write_dataset
+
+    sources = {
+        name: Source(id=name, kind="speech", licence="MIT")
+        for name in ("rain", *map("utterance-{}".format, range(6)))
+    }
+    found = read_run(folder, "a")
+    whole = write_dataset(found, tmp_path / "whole", sources=sources, audio_bytes=64 << 20)
+    part = write_dataset(found, tmp_path / "part", sources=sources, audio_bytes=150_000)
+    audio = sum(path.stat().st_size for path in (tmp_path / "part" / "audio").rglob("*.flac"))
+    assert whole.clips_heard == 6
+    assert 0 < part.clips_heard < 6
+    assert audio <= 150_000
+
+
+def test_a_round_and_a_card_are_pushed(
+    folder: Path, corpus: Path, hub: HubServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hub.repositories["alpine/clear"] = HubRepository({"main": {"README.md": b"---\nlicense: mit\n---\n# Clear\n"}})
+    push = ["--push-dataset", "lab/round", "--push-card", "alpine/clear", "--corpus", str(corpus)]
+    assert run(command, [str(folder), *push]) == 0
+    pushed = hub.repositories["datasets/lab/round"].commits["main"]
+    assert {"README.md", "LICENSE.md", "results.csv", "audio/DENOISING_16000HZ/000000/clean.flac"} <= pushed.keys()
+    card = hub.repositories["alpine/clear"].commits["main"]["README.md"].decode()
+    assert card.endswith("# Clear\n")
+    assert head_of(card)["license"] == "mit"
+    text = json.dumps(head_of(card)["model-index"])
+    assert '"type": "lab/round"' in text
+    assert f"{hub.url}/datasets/lab/round" in text
+    said = "".join(capfd.readouterr())
+    assert hub.token not in said
+    assert "| 1 | alpine/clear" not in said, "no report is printed where a push was asked for"
+
+    assert run(command, [str(folder), "--push-dataset", "lab/round", "--audio-mib", "0"]) == 0
+    left = hub.repositories["datasets/lab/round"].commits["main"]
+    assert not any(name.startswith("audio/") for name in left), "a new push takes the place of the old one"
+
+
+def test_a_card_that_is_another_s_is_proposed(folder: Path, hub: HubServer) -> None:
+    hub.repositories["alpine/clear"] = HubRepository({"main": {}})
+    assert run(command, [str(folder), "--push-card", "alpine/clear", "--pull-request"]) == 0
+    commits = hub.repositories["alpine/clear"].commits
+    assert commits["main"] == {}
+    assert any("model-index" in files.get("README.md", b"").decode() for files in commits.values())
+
+
+def test_a_result_is_not_in_a_card_twice(folder: Path) -> None:
+    index = model_index(read_run(folder, "a"), "alpine/clear")
+    once = merged_card("", index)
+    assert merged_card(once, index) == once
+    assert once.count("type: pesq_wb") == 1
+
+
+@pytest.mark.parametrize(
+    ("token", "words"), [("", "without HF_TOKEN"), ("hf_wrong", "(401)")], ids=["no token", "a wrong one"]
+)
+def test_a_push_that_is_not_allowed_is_said_in_one_line(
+    folder: Path,
+    hub: HubServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    token: str,
+    words: str,
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    assert run(command, [str(folder), "--push-dataset", "lab/round", "--audio-mib", "0"]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "hf_" not in said
+
+
+def test_a_hub_that_fails_is_not_the_user_s_fault(
+    folder: Path, hub: HubServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.failing["preupload"] = [400]
+    assert run(command, [str(folder), "--push-dataset", "lab/round", "--audio-mib", "0"]) not in (0, 2)
+    assert "The hub answered 400 for lab/round" in capsys.readouterr().err
+
+
+def test_an_entry_that_is_not_there_is_named_with_those_that_are(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command, [str(folder), "--card", "nobody/none"]) == 2
+    assert "alpine/clear" in capsys.readouterr().err
