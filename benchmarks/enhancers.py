@@ -34,11 +34,16 @@ METRICS = ("PESQ_WB", "ESTOI", "SI_SDR")
 
 
 def enhancer(name: str) -> ModuleType:
-    """The module `app.enhance` of a model, loaded, under a package name of its own."""
-    package = f"model_{name.replace('-', '_')}"
-    folder = MODELS / name / "app"
+    """The model of that name below `models/`, as `enhancer_in`."""
+    return enhancer_in(MODELS / name)
+
+
+def enhancer_in(folder: Path) -> ModuleType:
+    """The module `app.enhance` of a model's folder, loaded, under a package name of its own."""
+    package = f"model_{folder.name.replace('-', '_')}"
+    app = folder / "app"
     spec = importlib.util.spec_from_file_location(
-        package, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        package, app / "__init__.py", submodule_search_locations=[str(app)]
     )
     assert spec
     sys.modules[package] = importlib.util.module_from_spec(spec)

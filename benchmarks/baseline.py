@@ -1,0 +1,87 @@
+"""How fast the baselines are on one core, beside the packaged enhancers.
+
+    python benchmarks/baseline.py [--seconds 2 10 60] [--repeats 3]
+
+The real-time factor is processor time on one thread over the duration of the audio, the best of some repeats that
+take turns in this one run: compare rows, not machines. Below one is faster than real time. The memory is what the
+longest clip adds to the process at its peak, once the model is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from types import ModuleType
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+
+from benchmarks.enhancers import ENTRIES, MODELS, available
+
+RATES_HZ = (16_000, 48_000)
+
+
+def noise(seconds: float, rate_hz: int) -> np.ndarray:
+    """Noise that comes and goes, so that no model can rest."""
+    rng = np.random.default_rng(1)
+    count = round(seconds * rate_hz)
+    course = 0.05 * (1.5 + np.sin(2 * np.pi * 2.0 * np.arange(count) / rate_hz))
+    return (course * rng.standard_normal(count)).astype(np.float32)
+
+
+def real_time_factors(
+    models: dict[str, ModuleType], rate_hz: int, seconds: list[float], repeats: int
+) -> dict[str, list[float]]:
+    """By model, one for each duration."""
+    best: dict[str, list[float]] = defaultdict(lambda: [float("inf")] * len(seconds))
+    for _ in range(repeats):
+        for place, duration_s in enumerate(seconds):
+            audio = noise(duration_s, rate_hz)
+            for name, model in models.items():
+                start = time.process_time()
+                model.enhance(audio, rate_hz)
+                best[name][place] = min(best[name][place], (time.process_time() - start) / duration_s)
+    return best
+
+
+def peak_growth_mb(model: ModuleType, rate_hz: int, seconds: float) -> float:
+    """How far a clip of that length lifts the process above its peak so far."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model.enhance(noise(seconds, rate_hz), rate_hz)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, nargs="+", default=[2.0, 10.0, 60.0])
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    seconds = sorted(arguments.seconds)
+    if seconds[0] <= 0 or arguments.repeats < 1:
+        parser.error("durations and repeats are above 0")
+    baselines = sorted(path.parent.name for path in MODELS.glob("baseline-*/network.onnx"))
+    ours = dict(available(tuple(baselines)))
+    grown = {}
+    for name, model in ours.items():
+        rate_hz = 48_000 if name.endswith("48k") else 16_000
+        model.enhance(noise(1.0, rate_hz), rate_hz)
+        grown[name] = peak_growth_mb(model, rate_hz, seconds[-1])
+    others = dict(available(ENTRIES))
+    for rate_hz in RATES_HZ:
+        fitting = {name: m for name, m in ours.items() if name.endswith(f"-{rate_hz // 1000}k")}
+        factors = real_time_factors({**fitting, **others}, rate_hz, seconds, arguments.repeats)
+        print(f"\n### {rate_hz // 1000} kHz\n")
+        print(f"| model | {' | '.join(f'{s:g} s' for s in seconds)} | memory, MB |")
+        print(f"| --- |{' ---: |' * (len(seconds) + 1)}")
+        for name, values in factors.items():
+            memory = f"{grown[name]:.0f}" if name in grown else "-"
+            print(f"| {name} | {' | '.join(f'{v:.4f}' for v in values)} | {memory} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""What a network is trained and validated on: signals float32 `(n,)`, full scale ±1; times in seconds, rates in Hz.
+
+Speech, noise and rooms of one split of the shipped corpus; for training also directories that `collect.py` or the
+user brings, and noise with a random spectrum and a random course of its level, which costs nothing and never ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from soundsright.data.corpora import Corpus
+from soundsright.data.directories import noise_listing, speech_listing
+from soundsright.data.levels import gain_to, power_db
+from soundsright.data.noise_kinds import LEVEL_DB, Babble, FormulaNoise, NoiseMenu
+from soundsright.data.recipe import SetRecipe, SetTask
+from soundsright.data.recordings import Recording, RecordingSet
+from soundsright.data.sources import NoiseSegment, NoiseSource, RecordedNoise, Rooms, Sources
+from soundsright.data.splits import Split
+
+CACHE_BYTES = 1_500_000_000
+"""What is kept decoded: all three hours that `collect.py` brings. A machine with less memory reads more often."""
+
+FORMULAS = ("white", "pink", "brown", "hum", "clicks")
+
+
+@dataclass(frozen=True)
+class ShapedNoise:
+    """Gaussian noise with a random smooth spectrum, whose level may wander, throb or come in bursts."""
+
+    def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
+        from scipy.fft import irfft, next_fast_len, rfft
+
+        size = next_fast_len(count, real=True)
+        frequency = np.fft.rfftfreq(size, 1.0 / sample_rate_hz)
+        octaves = np.log2(np.maximum(frequency, 40.0))
+        corners = np.sort(rng.uniform(np.log2(40.0), np.log2(sample_rate_hz / 2), int(rng.integers(2, 9))))
+        tilt_db = rng.uniform(-6.0, 1.0) * (octaves - 10.0)
+        gain_db = np.interp(octaves, corners, rng.uniform(-15.0, 15.0, corners.size)) + tilt_db
+        samples = irfft(rfft(rng.standard_normal(size)) * 10.0 ** (gain_db / 20.0), size)[:count]
+        samples *= self._course(rng, count, sample_rate_hz)
+        return NoiseSegment("shaped", (samples * gain_to(power_db(samples), LEVEL_DB)).astype(np.float32), 0.0)
+
+    @staticmethod
+    def _course(rng: np.random.Generator, count: int, sample_rate_hz: int) -> np.ndarray:
+        """Steady in one case of three; else the level moves by up to 25 dB at a rate between 0.5 and 12 Hz."""
+        if rng.random() < 1 / 3:
+            return np.ones(count)
+        points = max(3, round(count / sample_rate_hz * 2.0 * 2.0 ** rng.uniform(-1.0, 3.6)))
+        levels_db = rng.uniform(-25.0, 0.0, points)
+        if rng.random() < 0.4:
+            levels_db = np.where(rng.random(points) < 0.5, levels_db.min() - 10.0, levels_db.max())
+        grid = np.linspace(0, points - 1, count)
+        return np.asarray(10.0 ** (np.interp(grid, np.arange(points), levels_db) / 20.0))
+
+
+def sources_of(
+    task: SetTask,
+    sample_rate_hz: int,
+    recipe: SetRecipe,
+    *,
+    split: Split,
+    speech: tuple[Path, ...] = (),
+    noise: tuple[Path, ...] = (),
+) -> Sources:
+    """The split of the shipped corpus and, of the directories, everything that fills the band.
+
+    For training the menu of noises also holds babble of the other speakers and noise by formula.
+
+    Raises:
+        UsageError: a directory is missing, or nothing in it can be used.
+    """
+    corpus = Corpus.open()
+    voices = RecordingSet(
+        (*corpus.speech_for(sample_rate_hz, split).recordings, *_listed(speech, sample_rate_hz, speech_listing)),
+        cache_bytes=CACHE_BYTES,
+    )
+    recorded = RecordedNoise(
+        RecordingSet(corpus.noise_for(sample_rate_hz, split).recordings, cache_bytes=CACHE_BYTES)
+    )
+    menu: tuple[NoiseSource, ...] = (recorded,)
+    if split is Split.TRAIN:
+        extra = _listed(noise, sample_rate_hz, noise_listing)
+        brought = (RecordedNoise(RecordingSet(extra, cache_bytes=CACHE_BYTES)),) * 2 if extra else ()
+        formulas = tuple(FormulaNoise(kind) for kind in FORMULAS)
+        menu = ((recorded,) * 5 + brought + (ShapedNoise(),) * 5 + (Babble(voices),) * 2
+                + (NoiseMenu(formulas),))  # fmt: skip
+    return Sources(
+        speech=voices,
+        noise=NoiseMenu(menu) if task.has_noise else None,
+        rooms=Rooms(corpus.rirs_for(sample_rate_hz, split), recipe.measured_rirs, recipe.rt60_s, split)
+        if task.has_room
+        else None,
+        split=split,
+    )
+
+
+def _listed(folders, sample_rate_hz, listing_of) -> tuple[Recording, ...]:  # type: ignore[no-untyped-def]
+    found: list[Recording] = []
+    for folder in folders:
+        found += listing_of(folder, sample_rate_hz).recordings
+    return tuple(found)

@@ -1,0 +1,1 @@
+../../baseline-denoising-16k/app/enhance.py

@@ -1,0 +1,1 @@
+../../template/app/__init__.py

@@ -1,0 +1,11 @@
+"""`examples` is no installed package: its programs are run from the root of a checkout."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+if str(ROOT) not in sys.path:
+    sys.path.append(str(ROOT))
