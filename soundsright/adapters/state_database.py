@@ -63,7 +63,7 @@ def open_engine(url: str | Path) -> Engine:
         if address.get_backend_name() != "sqlite":
             if not address.username:
                 raise UsageError(f"{_title(address)} names no user", "Write it as scheme://USER@HOST/NAME.")
-            return create_engine(address, pool_pre_ping=True)
+            return _pinged_engine(address)
         engine = create_engine(address, connect_args={"timeout": BUSY_TIMEOUT_S})
     except (ImportError, NoSuchModuleError) as error:
         raise UsageError(
@@ -85,6 +85,21 @@ def open_engine(url: str | Path) -> Engine:
     return engine
 
 
+def _pinged_engine(address: URL) -> Engine:
+    """An engine that tries a connection before it is used, and takes a new one where it is gone."""
+    engine = create_engine(address, pool_pre_ping=True)
+    ping = engine.dialect.do_ping
+
+    def answers(connection: Any) -> bool:
+        try:
+            return ping(connection)
+        except OSError:  # pg8000 lets the socket's own error through.
+            return False
+
+    engine.dialect.do_ping = answers  # type: ignore[assignment]
+    return engine
+
+
 @contextmanager
 def told_errors(engine: Engine) -> Iterator[None]:
     """SQLAlchemy's errors as the state's.
@@ -95,7 +110,7 @@ def told_errors(engine: Engine) -> Iterator[None]:
     """
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, OSError) as error:
         if any(sign in _cause(error) for sign in ("malformed", "not a database")):
             raise UsageError(f"{_title(engine.url)} is corrupt: {_cause(error)}", _CORRUPT_REMEDY) from error
         raise StateUnavailable(

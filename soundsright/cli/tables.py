@@ -109,7 +109,8 @@ def _cells(row: Row, metrics: Sequence[str], best: Mapping[str, float], narrow: 
         text = mean_and_interval(estimate, decimals_of(name))
         cells.append(Text(text.replace(" ", "\n") if narrow else text, style=style))
     if not narrow:
-        cells.append(Text("-" if row.real_time_factor is None else f"{row.real_time_factor:.3f}"))
+        factor = row.timing.real_time_factor
+        cells.append(Text("-" if factor is None else f"{factor:.3f}"))
     cells.append(Text("-" if row.rank is None else f"{row.share:.2f}", style="bold" if row.share else ""))
     return cells
 

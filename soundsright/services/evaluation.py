@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from soundsright.core.audio import Audio, on_pcm16_grid
@@ -121,6 +121,14 @@ class Evaluator:
                 report(Progress(0, 0, note=f"{fault}; trying again"))
                 self.clock.sleep(FIRST_PAUSE_S * 2 ** (tries - 1))
         return self._recorded(model, clips)
+
+    def is_done(self, model: FetchedModel, clips: ClipSet) -> bool:
+        """Whether every batch is recorded, so that `evaluate` will not run the model."""
+        entry = model.submission.entry_id
+        return all(
+            self.state.step_done(self.round_id, _batch_step(entry, batch)) is not None
+            for batch in _batches(clips, self.batch_audio_s)
+        )
 
     def _run_batches(
         self,
@@ -251,10 +259,7 @@ class Evaluator:
         self.state.add_clip_results(self.round_id, entry, results)
         timing = scoring.timing
         facts: dict[str, object] = {
-            "load_s": timing.load_s,
-            "enhance_s": timing.enhance_s,
-            "audio_s": timing.audio_s,
-            "peak_memory_bytes": timing.peak_memory_bytes,
+            **asdict(timing),
             "score_s": busy_s,
         }
         if scoring.fault is not None:
@@ -278,11 +283,15 @@ class Evaluator:
             self.state.step_done(self.round_id, _batch_step(entry, b)) for b in _batches(clips, self.batch_audio_s)
         ]
         known = [f for f in facts if f is not None]
+        on_gpu = [f for f in known if f.get("gpu_utilisation") is not None]
         timing = Timing(
             load_s=max((float(f["load_s"]) for f in known), default=0.0),
             enhance_s=sum(float(f["enhance_s"]) for f in known),
             audio_s=sum(float(f["audio_s"]) for f in known),
             peak_memory_bytes=max((int(f["peak_memory_bytes"]) for f in known), default=0),
+            build_s=max((float(f.get("build_s", 0.0)) for f in known), default=0.0),
+            peak_gpu_memory_bytes=max((int(f["peak_gpu_memory_bytes"]) for f in on_gpu), default=None),
+            gpu_utilisation=float(on_gpu[-1]["gpu_utilisation"]) if on_gpu else None,
         )
         by_id = {result.clip_id: result for result in self.state.clip_results(self.round_id, entry)}
         log = next((f["fault"]["log"] for f in reversed(known) if f.get("fault")), "")
@@ -352,6 +361,9 @@ def _spent(running: RunningModel | None, before: Timing) -> Timing:
         enhance_s=now.enhance_s - before.enhance_s,
         audio_s=now.audio_s - before.audio_s,
         peak_memory_bytes=now.peak_memory_bytes,
+        build_s=now.build_s - before.build_s,
+        peak_gpu_memory_bytes=now.peak_gpu_memory_bytes,
+        gpu_utilisation=now.gpu_utilisation,
     )
 
 

@@ -160,11 +160,7 @@ def _row(row: Row) -> dict[str, Any]:
         "clips": row.clips,
         "failures": dict(row.failures),
         "flags": [asdict(flag) for flag in row.flags],
-        "timing": {
-            "load_s": row.load_s,
-            "real_time_factor": row.real_time_factor,
-            "peak_memory_bytes": row.peak_memory_bytes,
-        },
+        "timing": asdict(row.timing) | {"real_time_factor": row.timing.real_time_factor},
     }
 
 

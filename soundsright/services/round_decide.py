@@ -12,7 +12,7 @@ from soundsright.core.errors import InfrastructureFault, ModelFault
 from soundsright.core.results import Evaluation, Leaderboard, Refusal, Weights
 from soundsright.metrics.evidence import ClipEvidence
 from soundsright.ranking.duplicates import DuplicateRule, Unique, without_duplicates
-from soundsright.ranking.gaming import Flag, flags
+from soundsright.ranking.gaming import Flag, flags, shipped_honest_systems
 from soundsright.ranking.leaderboard import Champion, champions_after, decide
 from soundsright.ranking.weights import weights_of
 from soundsright.services.chain_weights import set_weights
@@ -65,9 +65,10 @@ def signs_of_tuning(context: RoundContext, found: Evaluated) -> dict[str, tuple[
         for evaluation, answered, futures in jobs:
             if not answered:
                 continue
-            noisy_row = found.unprocessed[evaluation.submission.competition.id]
+            competition = evaluation.submission.competition
+            noisy_row = found.unprocessed[competition.id]
             own, noisy = (scores_of(e, answered) for e in (evaluation, noisy_row))
-            signs = flags(own, noisy, _seen(futures))
+            signs = flags(own, noisy, _seen(futures), honest=shipped_honest_systems(competition.task))
             if signs:
                 recorded[evaluation.submission.entry_id] = [asdict(sign) for sign in signs]
         return recorded

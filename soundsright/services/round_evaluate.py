@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 
 from soundsright.core.competition import Competition
@@ -52,18 +53,25 @@ def evaluate_all(context: RoundContext, models: Sequence[FetchedModel], block_ha
     sets: dict[str, ClipSet] = {}
     baselines: dict[str, list[Future[Scored]]] = {}
     run = _Run(context, running, sets)
-    with ThreadPoolExecutor(context.slots, thread_name_prefix="model") as slots:
+    with (
+        ThreadPoolExecutor(context.slots, thread_name_prefix="model") as slots,
+        ThreadPoolExecutor(1, thread_name_prefix="prepare") as ahead,
+    ):
         futures: list[Future[None]] = []
         try:
             for competition in plan.competitions:
                 clips = _finish_set(context, *drawing[competition.id])
                 sets[competition.id] = clips
                 baselines[competition.id] = unprocessed_results(clips, plan.metrics, context.pool)
-                futures += [slots.submit(run.try_one, m.submission) for m in running if _is_of(competition, m)]
+                entering = [m for m in running if _is_of(competition, m)]
+                futures += [slots.submit(run.try_one, m.submission) for m in entering]
+                for model in entering:
+                    ahead.submit(run.prepare, model, clips)
             wait_for_all(futures)
             refused |= run.tried_again()
         except BaseException:
             context.cancel()
+            ahead.shutdown(wait=False, cancel_futures=True)
             raise
     evaluations = {
         c.id: tuple(
@@ -104,6 +112,12 @@ class _Run:
         )
         self._stuck: dict[str, Stuck] = {}
         self.evaluations: dict[str, Evaluation] = {}
+
+    def prepare(self, model: FetchedModel, clips: ClipSet) -> None:
+        """Build ahead what will be run, while others run. What fails here will fail there again, and be told."""
+        with suppress(ModelFault, InfrastructureFault):
+            if not self._context.cancelled.is_set() and not self._evaluator.is_done(model, clips):
+                self._context.sandbox.prepare(model)
 
     def try_one(self, submission: Submission) -> None:
         """Run it. A fault that may be this entry's alone is kept, any other one raised."""

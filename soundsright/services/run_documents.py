@@ -61,6 +61,9 @@ class TimingDoc(_Document):
     load_s: FiniteFloat
     real_time_factor: FiniteFloat | None
     peak_memory_bytes: Annotated[int, Field(ge=0)]
+    build_s: FiniteFloat = 0.0
+    peak_gpu_memory_bytes: Annotated[int, Field(ge=0)] | None = None
+    gpu_utilisation: FiniteFloat | None = None
 
 
 class FlagDoc(_Document):

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 
 from soundsright.core.competition import Competition
-from soundsright.core.results import Decision, Estimate, Evaluation, Leaderboard, Refusal
+from soundsright.core.results import Decision, Estimate, Evaluation, Leaderboard, Refusal, Timing
 from soundsright.core.submission import Submission
 from soundsright.ranking.duplicates import Duplicate
 from soundsright.ranking.gaming import Flag
@@ -39,9 +39,7 @@ class Row:
     share: float
     clips: int
     failures: Mapping[str, int]
-    real_time_factor: float | None
-    peak_memory_bytes: int
-    load_s: float
+    timing: Timing
     reasons: Mapping[str, str]
     needed: Mapping[str, float]
     flags: tuple[Flag, ...] = ()
@@ -144,9 +142,7 @@ def _row(
         share=board.share_of(evaluation.submission),
         clips=len(evaluation.clips),
         failures=dict(Counter(clip.failure.code for clip in evaluation.clips if clip.failure is not None)),
-        real_time_factor=evaluation.timing.real_time_factor,
-        peak_memory_bytes=evaluation.timing.peak_memory_bytes,
-        load_s=evaluation.timing.load_s,
+        timing=evaluation.timing,
         reasons={s.metric: s.reason for s in own},
         needed={s.metric: s.needed for s in own if s.needed is not None},
         flags=outcome.flags.get(evaluation.submission.entry_id, ()),

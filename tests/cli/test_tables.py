@@ -7,7 +7,7 @@ from rich.console import Console
 
 from soundsright.cli.tables import line_of_test, print_tables
 from soundsright.core.competition import PUBLISHED
-from soundsright.core.results import Decision, Estimate, Refusal
+from soundsright.core.results import Decision, Estimate, Refusal, Timing
 from soundsright.core.submission import ModelRef, Submission
 from soundsright.ranking.duplicates import Duplicate, DuplicateRule
 from soundsright.ranking.gaming import Flag
@@ -36,9 +36,7 @@ def row(rank: int | None, namespace: str, *, flags: tuple[Flag, ...] = ()) -> Ro
         10.0,
         20,
         {"crashed": 3},
-        0.123,
-        10**8,
-        1.0,
+        Timing(load_s=1.0, enhance_s=0.123, audio_s=1.0, peak_memory_bytes=10**8),
         {},
         {},
         flags,

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from soundsright.core.competition import Task
 from soundsright.ranking.gaming import HonestSystems, flags, shipped_honest_systems
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR")
@@ -85,9 +86,17 @@ def test_a_fit_survives_its_file() -> None:
 
 
 def test_the_shipped_fit_knows_what_pays_at_16_khz() -> None:
-    shipped = shipped_honest_systems()
+    shipped = shipped_honest_systems(Task.DENOISING)
+    assert shipped
     assert {"PESQ_WB", "ESTOI"} <= set(shipped.metrics)
     assert np.linalg.eigvalsh(shipped.covariance).min() > 0
+
+
+def test_no_metric_is_held_against_the_others_where_no_fit_is_known() -> None:
+    assert shipped_honest_systems(Task.DEREVERBERATION) is None
+    scores, noisy = {"PESQ_WB": [4.0], "ESTOI": [0.1]}, {"PESQ_WB": [1.0], "ESTOI": [0.1]}
+    assert [flag.code for flag in flags(scores, noisy, honest=HONEST)] == ["metric_alone"]
+    assert flags(scores, noisy, honest=None) == ()
 
 
 def test_too_few_systems_fit_nothing() -> None:
