@@ -8,6 +8,7 @@ ARG PIP_OPTIONS=
 WORKDIR /opt/soundsright
 COPY pyproject.toml README.md LICENSE ./
 COPY soundsright soundsright
+COPY models/template models/template
 RUN pip install --no-cache-dir ${PIP_OPTIONS} ".${EXTRAS:+[${EXTRAS}]}"
 # Whoever runs it: a named volume takes this folder's mode.
 RUN mkdir -m 1777 /state

@@ -10,6 +10,7 @@ WORKDIR /opt/soundsright
 COPY pyproject.toml README.md LICENSE ./
 COPY requirements requirements
 COPY soundsright soundsright
+COPY models/template models/template
 # In place, since the recordings are looked for beside the package.
 RUN pip install --no-cache-dir ${PIP_OPTIONS} -e ".${EXTRAS:+[${EXTRAS}]}"
 RUN if [ -n "${DEMO}" ]; then pip install --no-cache-dir ${PIP_OPTIONS} -r requirements/models.txt \
