@@ -64,9 +64,10 @@ def evaluate_all(context: RoundContext, models: Sequence[FetchedModel], block_ha
                 sets[competition.id] = clips
                 baselines[competition.id] = unprocessed_results(clips, plan.metrics, context.pool)
                 entering = [m for m in running if _is_of(competition, m)]
+                to_build = run.not_done(entering, clips)
                 futures += [slots.submit(run.try_one, m.submission) for m in entering]
-                for model in entering:
-                    ahead.submit(run.prepare, model, clips)
+                for model in to_build:
+                    ahead.submit(run.prepare, model)
             wait_for_all(futures)
             refused |= run.tried_again()
         except BaseException:
@@ -113,10 +114,14 @@ class _Run:
         self._stuck: dict[str, Stuck] = {}
         self.evaluations: dict[str, Evaluation] = {}
 
-    def prepare(self, model: FetchedModel, clips: ClipSet) -> None:
+    def not_done(self, models: Sequence[FetchedModel], clips: ClipSet) -> list[FetchedModel]:
+        """Those that are still to be run."""
+        return [model for model in models if not self._evaluator.is_done(model, clips)]
+
+    def prepare(self, model: FetchedModel) -> None:
         """Build ahead what will be run, while others run. What fails here will fail there again, and be told."""
         with suppress(ModelFault, InfrastructureFault):
-            if not self._context.cancelled.is_set() and not self._evaluator.is_done(model, clips):
+            if not self._context.cancelled.is_set():
                 self._context.sandbox.prepare(model)
 
     def try_one(self, submission: Submission) -> None:
