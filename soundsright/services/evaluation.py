@@ -122,14 +122,6 @@ class Evaluator:
                 self.clock.sleep(FIRST_PAUSE_S * 2 ** (tries - 1))
         return self._recorded(model, clips)
 
-    def is_done(self, model: FetchedModel, clips: ClipSet) -> bool:
-        """Whether every batch is recorded, so that `evaluate` will not run the model."""
-        entry = model.submission.entry_id
-        return all(
-            self.state.step_done(self.round_id, _batch_step(entry, batch)) is not None
-            for batch in _batches(clips, self.batch_audio_s)
-        )
-
     def _run_batches(
         self,
         model: FetchedModel,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 
 from soundsright.core.competition import Competition
@@ -53,26 +52,18 @@ def evaluate_all(context: RoundContext, models: Sequence[FetchedModel], block_ha
     sets: dict[str, ClipSet] = {}
     baselines: dict[str, list[Future[Scored]]] = {}
     run = _Run(context, running, sets)
-    with (
-        ThreadPoolExecutor(context.slots, thread_name_prefix="model") as slots,
-        ThreadPoolExecutor(1, thread_name_prefix="prepare") as ahead,
-    ):
+    with ThreadPoolExecutor(context.slots, thread_name_prefix="model") as slots:
         futures: list[Future[None]] = []
         try:
             for competition in plan.competitions:
                 clips = _finish_set(context, *drawing[competition.id])
                 sets[competition.id] = clips
                 baselines[competition.id] = unprocessed_results(clips, plan.metrics, context.pool)
-                entering = [m for m in running if _is_of(competition, m)]
-                to_build = run.not_done(entering, clips)
-                futures += [slots.submit(run.try_one, m.submission) for m in entering]
-                for model in to_build:
-                    ahead.submit(run.prepare, model)
+                futures += [slots.submit(run.try_one, m.submission) for m in running if _is_of(competition, m)]
             wait_for_all(futures)
             refused |= run.tried_again()
         except BaseException:
             context.cancel()
-            ahead.shutdown(wait=False, cancel_futures=True)
             raise
     evaluations = {
         c.id: tuple(
@@ -113,16 +104,6 @@ class _Run:
         )
         self._stuck: dict[str, Stuck] = {}
         self.evaluations: dict[str, Evaluation] = {}
-
-    def not_done(self, models: Sequence[FetchedModel], clips: ClipSet) -> list[FetchedModel]:
-        """Those that are still to be run."""
-        return [model for model in models if not self._evaluator.is_done(model, clips)]
-
-    def prepare(self, model: FetchedModel) -> None:
-        """Build ahead what will be run, while others run. What fails here will fail there again, and be told."""
-        with suppress(ModelFault, InfrastructureFault):
-            if not self._context.cancelled.is_set():
-                self._context.sandbox.prepare(model)
 
     def try_one(self, submission: Submission) -> None:
         """Run it. A fault that may be this entry's alone is kept, any other one raised."""

@@ -2,14 +2,12 @@
 
 import itertools
 import os
-import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from soundsright.core.errors import (
-    EngineUnavailable,
     EntryRefused,
     HubUnavailable,
     InfrastructureFault,
@@ -32,28 +30,6 @@ def subnet(tmp_path):
 
 def judged(outcome):
     return {e.submission.hotkey for e in outcome.evaluations[COMPETITION.id]}
-
-
-def test_models_are_built_while_others_run_and_never_again(subnet):
-    last_is_built = threading.Event()
-    built = []
-    run = subnet.sandbox.run
-
-    def prepare(model):
-        built.append(model.content_hash)
-        if model.content_hash == "content-carol":
-            last_is_built.set()
-        raise EngineUnavailable("Not now", "Told where it is run.")
-
-    def waiting(model, *, limits):
-        assert last_is_built.wait(30)
-        return run(model, limits=limits)
-
-    subnet.sandbox.prepare, subnet.sandbox.run = prepare, waiting
-    assert judged(subnet.run()) == {"alice", "bob", "carol"}
-    assert sorted(built) == ["content-alice", "content-bob", "content-carol"]
-    assert judged(subnet.run()) == {"alice", "bob", "carol"}
-    assert len(built) == 3
 
 
 class TestAnEntryThatTheSandboxFailsFor:
