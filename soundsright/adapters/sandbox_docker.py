@@ -16,7 +16,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from soundsright.adapters.docker_build import BuildLimits, BuiltImage, image_of
@@ -83,7 +83,6 @@ class DockerSandbox:
         self._left: set[str] = set()
         self._builds: dict[str, threading.Lock] = {}
         self._used: dict[str, float] = {}
-        self._build_s: dict[str, float] = {}
 
     def stop(self) -> None:
         """End every model that runs here, and every build."""
@@ -114,10 +113,7 @@ class DockerSandbox:
             run.check()
         try:
             self._used[model.content_hash] = time.monotonic()
-            image = image_of(self._engine, model, self._settings.build, self._labels(model), run, used=self._used)
-            # Built ahead by `prepare`, it took what it took then.
-            taken_s = self._build_s.setdefault(model.content_hash, image.build_s)
-            return replace(image, build_s=image.build_s or taken_s)
+            return image_of(self._engine, model, self._settings.build, self._labels(model), run, used=self._used)
         finally:
             building.release()
 
