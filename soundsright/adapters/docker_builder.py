@@ -26,6 +26,8 @@ from soundsright.core.submission import FetchedModel
 _RUNNING_IN = re.compile(r"---> Running in ([0-9a-f]{12,64})")
 _STEP = re.compile(r"^step \d+/\d+ ?: (\w+) ?(.*)", re.I | re.M)
 _LAYER = re.compile(r"^ ?---> ([0-9a-f]{12,64})$", re.M)
+_CPU_SHARES = 64
+"""A sixteenth of what a container has by default: a build beside a running model must not slow it."""
 _WATCH_S = 1.0
 _GONE_WITHIN_S = 10.0
 _MTIME_S = 1_600_000_000
@@ -122,6 +124,7 @@ class Build:
             "forcerm": True,
             "memory": self._limits.memory_bytes,
             "memswap": self._limits.memory_bytes,
+            "cpushares": _CPU_SHARES,
             "labels": json.dumps(self._labels),
             **({} if self._limits.network == "default" else {"networkmode": self._limits.network}),
         }

@@ -16,7 +16,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from soundsright.adapters.docker_build import BuildLimits, BuiltImage, image_of
@@ -45,6 +45,7 @@ from soundsright.core.dockerfile import PROTOCOL_LABEL, known_protocol
 from soundsright.core.errors import (
     EngineUnavailable,
     InfrastructureFault,
+    ModelFault,
     ProtocolViolation,
 )
 from soundsright.core.ports import SandboxLimits
@@ -83,6 +84,7 @@ class DockerSandbox:
         self._left: set[str] = set()
         self._builds: dict[str, threading.Lock] = {}
         self._used: dict[str, float] = {}
+        self._ahead: dict[str, float | ModelFault] = {}
 
     def stop(self) -> None:
         """End every model that runs here, and every build."""
@@ -99,23 +101,48 @@ class DockerSandbox:
             ModelFault: the Dockerfile is refused, or its build fails or breaks a limit.
             InfrastructureFault: the engine, its disk, or the way to the base image failed.
         """
-        self.build(model)
+        with self._runs.begun() as run, self._building(model, run):
+            try:
+                before_s = self._built_ahead_s(model)
+                self._ahead[model.content_hash] = before_s + self._image(model, run).build_s
+            except ModelFault as fault:
+                run.check()
+                self._ahead[model.content_hash] = fault
+                raise
 
     def build(self, model: FetchedModel) -> BuiltImage:
-        """The model's image; raises as `prepare` does."""
+        """The model's image, with what `prepare` left of it; raises as `prepare` does."""
         with self._runs.begun() as run:
-            return self._image(model, run)
+            return self._prepared(model, run)
 
-    def _image(self, model: FetchedModel, run: Run) -> BuiltImage:
+    def _prepared(self, model: FetchedModel, run: Run) -> BuiltImage:
+        """The image for one run: what was built ahead counts for it, what failed ahead fails it."""
+        with self._building(model, run):
+            ahead_s = self._built_ahead_s(model)
+            image = self._image(model, run)
+        return replace(image, build_s=image.build_s + ahead_s)
+
+    def _built_ahead_s(self, model: FetchedModel) -> float:
+        ahead = self._ahead.pop(model.content_hash, 0.0)
+        if isinstance(ahead, ModelFault):
+            raise ahead
+        return ahead
+
+    @contextlib.contextmanager
+    def _building(self, model: FetchedModel, run: Run) -> Iterator[None]:
+        """One build of the same content at a time: the second finds the image."""
         with self._lock:
             building = self._builds.setdefault(model.content_hash, threading.Lock())
         while not building.acquire(timeout=_WAIT_S):
             run.check()
         try:
-            self._used[model.content_hash] = time.monotonic()
-            return image_of(self._engine, model, self._settings.build, self._labels(model), run, used=self._used)
+            yield
         finally:
             building.release()
+
+    def _image(self, model: FetchedModel, run: Run) -> BuiltImage:
+        self._used[model.content_hash] = time.monotonic()
+        return image_of(self._engine, model, self._settings.build, self._labels(model), run, used=self._used)
 
     @contextlib.contextmanager
     def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[Session]:
@@ -130,7 +157,7 @@ class DockerSandbox:
         self._sweep()
         with contextlib.ExitStack() as stack:
             run = stack.enter_context(self._runs.begun())
-            image = self._image(model, run)
+            image = self._prepared(model, run)
             gpu = stack.enter_context(self._gpus.taken(run.check)) if self._gpus else None
             cpus = stack.enter_context(self._cpus.taken(limits.cpus))
             private = self._private()

@@ -45,8 +45,9 @@ class ClipResult:
 class Timing:
     """Measured by the host: seconds of work, seconds of audio, bytes.
 
-    `build_s` is 0 where nothing had to be built. The last two are of the model's GPU: the most of its memory that
-    was in use, and the mean share of the time that it worked, from 0 to 1; None where there was none.
+    `build_s` is what building took, for this run or ahead of it; 0 where nothing had to be built. The last two are
+    of the model's GPU: the most of its memory that was in use, and the mean share of the time that it worked, from
+    0 to 1; None where there was none.
     """
 
     load_s: float = 0.0

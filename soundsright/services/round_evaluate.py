@@ -1,5 +1,7 @@
 """The sets of a round, and every model's run on them: `slots` models at a time, scored beside them in the pool.
 
+For each model that begins, one whose turn comes later is prepared, so that its image is built by then.
+
 A sandbox that fails for one entry stops no other. Such an entry is tried again when the others are done; who still
 cannot be run, while another model can, is set aside: refused as `not_evaluated`, and never scored.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 
 from soundsright.core.competition import Competition
@@ -51,8 +54,11 @@ def evaluate_all(context: RoundContext, models: Sequence[FetchedModel], block_ha
     drawing = {c.id: _start_set(context, c, block_hash) for c in plan.competitions}
     sets: dict[str, ClipSet] = {}
     baselines: dict[str, list[Future[Scored]]] = {}
-    run = _Run(context, running, sets)
-    with ThreadPoolExecutor(context.slots, thread_name_prefix="model") as slots:
+    with (
+        ThreadPoolExecutor(context.slots, thread_name_prefix="model") as slots,
+        ThreadPoolExecutor(1, thread_name_prefix="prepare") as ahead,
+    ):
+        run = _Run(context, running, sets, ahead)
         futures: list[Future[None]] = []
         try:
             for competition in plan.competitions:
@@ -87,10 +93,20 @@ def _is_in(entries: Mapping[str, object], model: FetchedModel) -> bool:
 class _Run:
     """The models as they are run, from several threads: what each came to, by entry id."""
 
-    def __init__(self, context: RoundContext, models: Sequence[FetchedModel], sets: Mapping[str, ClipSet]) -> None:
+    def __init__(
+        self,
+        context: RoundContext,
+        models: Sequence[FetchedModel],
+        sets: Mapping[str, ClipSet],
+        ahead: ThreadPoolExecutor,
+    ) -> None:
         self._context = context
         self._models = {model.submission.entry_id: model for model in models}
         self._sets = sets
+        self._ahead = ahead
+        turns = [competition.id for competition in context.plan.competitions]
+        self._turns = iter(sorted(models, key=lambda model: turns.index(model.submission.competition.id)))
+        self._begun: set[str] = set()
         self._evaluator = Evaluator(
             round_id=context.round_id,
             metrics=context.plan.metrics,
@@ -107,11 +123,20 @@ class _Run:
 
     def try_one(self, submission: Submission) -> None:
         """Run it. A fault that may be this entry's alone is kept, any other one raised."""
+        self._begun.add(submission.entry_id)
+        self._ahead.submit(self._prepare_next)
         try:
             self._evaluate(submission)
         except EntryStuck as fault:
             self._context.go_on()
             self._stuck[submission.entry_id] = Stuck(submission, fault)
+
+    def _prepare_next(self) -> None:
+        """In the one thread that does so. What fails here fails the model's run as well, and is told there."""
+        model = next((m for m in self._turns if m.submission.entry_id not in self._begun), None)
+        if model is not None and not self._context.cancelled.is_set():
+            with suppress(ModelFault, InfrastructureFault):
+                self._context.sandbox.prepare(model)
 
     def tried_again(self) -> dict[str, Refusal]:
         """Try those that were stuck again, one at a time, and set aside who still is.

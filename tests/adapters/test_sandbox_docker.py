@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -93,6 +94,23 @@ def test_a_build_that_fails_says_where(engine: Engine, make_model: MakeModel) ->
     model = make_model(dockerfile=f'FROM {BASE}\nRUN echo first && false\nCMD ["x"]\n')
     with pytest.raises(ModelCrashed, match=r"the build failed.*returned a non-zero code: 1"):
         docker_sandbox(engine).build(model)
+
+
+@ON_ENGINE
+def test_a_build_that_failed_ahead_fails_the_run_and_is_not_done_twice(
+    engine: Engine, make_model: MakeModel
+) -> None:
+    model = make_model(dockerfile=f'FROM {BASE}\nRUN sleep 600\nCMD ["x"]\n')
+    sandbox = sandbox_with(engine, timeout_s=2.0)
+    with pytest.raises(ModelTimeout, match="build took longer than 2 s"):
+        sandbox.prepare(model)
+    started = time.monotonic()
+    with (
+        pytest.raises(ModelTimeout, match="build took longer than 2 s"),
+        sandbox.run(model, limits=SandboxLimits()),
+    ):
+        pass
+    assert time.monotonic() - started < 2.0
 
 
 @ON_ENGINE

@@ -322,11 +322,14 @@ def test_a_model_that_listens_elsewhere_is_told_where(sandbox: Sandbox, make_mod
 
 
 def test_a_model_can_be_prepared_while_another_runs(sandbox: Sandbox, make_model: MakeModel, clips: Clips) -> None:
+    builds = sandbox.name == "docker"
     with sandbox.run(make_model(name="first"), limits=LIMITS) as running:
         following = make_model("print('the following one')\nserve(Model())", name="following")
         sandbox.prepare(following)
         sandbox.prepare(following)
         assert all(a.failure is None for a in running.enhance(clips))
+    with sandbox.run(following, limits=LIMITS) as running:
+        assert (running.timing.build_s > 0.0) == builds, "what was built ahead counts for the run"
     with sandbox.run(following, limits=LIMITS) as running:
         assert running.timing.build_s == 0.0
     with pytest.raises(ProtocolViolation, match="no CMD"):

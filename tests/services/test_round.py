@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import queue
 from dataclasses import replace
 from pathlib import Path
 
@@ -201,6 +202,22 @@ class TestTheHub:
         self.planted(subnet, answers)
         with pytest.raises(InfrastructureFault, match="Put the cache back"):
             subnet.run()
+
+
+def test_the_next_model_is_prepared_while_one_runs(subnet):
+    prepared, started = queue.Queue(), []
+    run = subnet.sandbox.run
+
+    def beside(model, *, limits):
+        started.append(model.content_hash)
+        if len(started) < 3:
+            assert prepared.get(timeout=10) not in started
+        return run(model, limits=limits)
+
+    subnet.sandbox.run = beside
+    subnet.sandbox.prepare = lambda model: prepared.put(model.content_hash)
+    assert judged(subnet.run()) == {"alice", "bob", "carol"}
+    assert prepared.empty()
 
 
 def stop_at(state, step):
