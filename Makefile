@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/demo
-# PESQ comes as source. Built for this machine it takes a sixth less time and gives the same bits: benchmarks/pesq_builds.py
+# PESQ comes as source. Built for this machine it takes a third less time and gives the same bits: benchmarks/pesq_builds.py
 AVX2 := $(shell grep -qsw avx2 /proc/cpuinfo && echo -mavx2)
 
 .DEFAULT_GOAL := help
