@@ -170,7 +170,7 @@ class RoundWatch:
             entry_id = _entry_id(submission)
             batches = [facts for name, facts in steps.items() if name.startswith(f"enhanced:{entry_id}:")]
             done = self._done(entry_id, len(batches))
-            if "refusal" in steps.get(f"fetch:{entry_id}", {}):
+            if any("refusal" in steps.get(f"{step}:{entry_id}", {}) for step in ("fetch", "set_aside")):
                 state = "refused"
             elif entry_id in copies or (not batches and stage in ("decide", "weights", "done")):
                 state = "not run"

@@ -156,6 +156,17 @@ def test_faults_refusals_and_copies_are_told_apart(current: Round, watch: RoundW
     assert status.clips == 4, "who does not run is not waited for"
 
 
+def test_who_was_set_aside_is_not_waited_for(current: Round, watch: RoundWatch) -> None:
+    current.begin()
+    current.ready("alpine", "brook")
+    current.batch("1-alpine", 0, 1, 2, 3)
+    current.step("set_aside:2-brook", refusal={"code": "not_evaluated"})
+    status = watch.look()
+    assert status is not None
+    assert [e.state for e in status.entries] == ["done", "refused"]
+    assert (status.clips_done, status.clips) == (4, 4)
+
+
 def test_status_prints_the_round_and_its_json(current: Round, capsys: pytest.CaptureFixture[str]) -> None:
     current.begin()
     current.ready("[bold]alpine", "brook")
