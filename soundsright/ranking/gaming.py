@@ -31,6 +31,8 @@ Float64 = NDArray[np.float64]
 
 HIGHEST_Z = 5.0
 """Flagged above so many deviations of honest systems around the regression."""
+LEAST_CLIPS = 10
+"""The fit is of means over so many clips: means of fewer spread more, and are not held against it."""
 MOST_DELETED = 0.10
 MOST_HALLUCINATED = 0.10
 COPY_DB = 35.0
@@ -129,8 +131,8 @@ def flags(
     """Every sign that an entry shows, over its clips.
 
     `scores` and `noisy_scores` hold one value per clip for each metric, of the entry and of the unprocessed input;
-    clips that failed are left out of both by the caller. `evidence` has one item per clip. Without `honest` no
-    metric is held against the others.
+    clips that failed are left out of both by the caller. `evidence` has one item per clip. Without `honest`, or
+    with fewer than `LEAST_CLIPS`, no metric is held against the others.
 
     Raises:
         ValueError: if a metric has no clips, or not the same number in both.
@@ -138,7 +140,8 @@ def flags(
     improvements = {
         name: _improvement(name, scores[name], noisy_scores[name]) for name in scores if name in noisy_scores
     }
-    surprise = {} if honest is None else honest.surprise(improvements)
+    enough = min((len(scores[name]) for name in improvements), default=0) >= LEAST_CLIPS
+    surprise = honest.surprise(improvements) if honest is not None and enough else {}
     found = [
         Flag(
             "metric_alone",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from soundsright.core.competition import Task
-from soundsright.ranking.gaming import HonestSystems, flags, shipped_honest_systems
+from soundsright.ranking.gaming import LEAST_CLIPS, HonestSystems, flags, shipped_honest_systems
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR")
 
@@ -25,8 +25,8 @@ def honest_improvements(systems: int = 60) -> dict[str, list[float]]:
 HONEST = HonestSystems.fitted(honest_improvements())
 
 
-def codes(entry: dict[str, float], evidence: tuple[object, ...] = ()) -> list[str]:
-    noisy = {"PESQ_WB": [1.2] * 4, "ESTOI": [0.7] * 4, "SI_SDR": [5.0] * 4}
+def codes(entry: dict[str, float], evidence: tuple[object, ...] = (), clips: int = LEAST_CLIPS) -> list[str]:
+    noisy = {"PESQ_WB": [1.2] * clips, "ESTOI": [0.7] * clips, "SI_SDR": [5.0] * clips}
     scores = {name: [value + entry[name] for value in noisy[name]] for name in entry}
     return [flag.code for flag in flags(scores, noisy, evidence, honest=HONEST)]  # type: ignore[arg-type]
 
@@ -43,6 +43,10 @@ def test_no_honest_system_is_flagged() -> None:
 
 def test_pesq_that_rises_alone_is_flagged() -> None:
     assert codes({"PESQ_WB": 0.6, "ESTOI": 0.0, "SI_SDR": 0.0}) == ["metric_alone"]
+
+
+def test_over_few_clips_no_metric_is_held_against_the_others() -> None:
+    assert codes({"PESQ_WB": 0.6, "ESTOI": 0.0, "SI_SDR": 0.0}, clips=LEAST_CLIPS - 1) == []
 
 
 def test_a_stronger_system_than_any_seen_is_not_flagged() -> None:
@@ -94,7 +98,7 @@ def test_the_shipped_fit_knows_what_pays_at_16_khz() -> None:
 
 def test_no_metric_is_held_against_the_others_where_no_fit_is_known() -> None:
     assert shipped_honest_systems(Task.DEREVERBERATION) is None
-    scores, noisy = {"PESQ_WB": [4.0], "ESTOI": [0.1]}, {"PESQ_WB": [1.0], "ESTOI": [0.1]}
+    scores, noisy = {"PESQ_WB": [4.0] * 10, "ESTOI": [0.1] * 10}, {"PESQ_WB": [1.0] * 10, "ESTOI": [0.1] * 10}
     assert [flag.code for flag in flags(scores, noisy, honest=HONEST)] == ["metric_alone"]
     assert flags(scores, noisy, honest=None) == ()
 
