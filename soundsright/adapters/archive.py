@@ -8,6 +8,7 @@ whole.
 from __future__ import annotations
 
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -62,8 +63,11 @@ def read_archive(file: IO[bytes], bounds: ArchiveBounds) -> dict[str, bytes | No
                 for name, limit in bounds.member_bytes.items()
                 if name in members
             }
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as e:
-        # RuntimeError is zipfile's word for a password, OSError and ValueError for offsets outside the file.
+    except (
+        *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError),
+        *(ArithmeticError, LookupError, AssertionError, RuntimeError),
+    ) as e:
+        # RuntimeError is zipfile's word for a password; OSError, ValueError and OverflowError for offsets outside.
         raise ProtocolViolation(f"the archive cannot be read: {str(e)[:200]}") from e
 
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
+import shutil
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +44,9 @@ IMAGE_FILE = "IMAGE"
 """A repository may hold, instead of a Dockerfile, this file with one line: `repository@sha256:…`."""
 
 _IMAGE_LINE = re.compile(r"[a-z0-9][a-z0-9._/:-]{0,254}@sha256:[0-9a-f]{64}")
+_OWN_PLACES = ("docker.io/", "index.docker.io/", "localhost/")
+"""Where engines look for the images that they have themselves."""
+_IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}")
 DISK_FULL = re.compile(r"no space left on device\s*$", re.I)
 """Only at its end is what an engine says its own: before that it quotes what a submission chose."""
 _NOT_THERE = re.compile(
@@ -50,7 +55,7 @@ _NOT_THERE = re.compile(
     re.I,
 )
 _OTHER_BYTES = re.compile(r"verification failed|digest did not match|does not match", re.I)
-_PULL_TIMEOUT_S = 1_800.0
+_WATCH_S = 0.2
 _MAX_IMAGE_LINE_BYTES = 1_024
 
 
@@ -134,6 +139,11 @@ def _checked(model: FetchedModel, limits: BuildLimits) -> tuple[Instruction, ...
 
 def _check_host(base: BaseImage, limits: BuildLimits, where: str) -> None:
     """A stranger's file must not make the engine knock at doors of the operator's own network."""
+    plain = base.reference.lower()
+    for prefix in _OWN_PLACES:
+        plain = plain.removeprefix(prefix)
+    if plain.startswith("soundsright/") or _IMAGE_ID.fullmatch(plain):
+        raise ProtocolViolation(f"{where}: {base.reference[:100]} is no image of a registry")
     if base.host is None or base.host in limits.registries:
         return
     name = base.host.rpartition(":")[0] if re.search(r":\d+$", base.host) else base.host
@@ -156,13 +166,13 @@ def _image_by_digest(engine: Engine, model: FetchedModel, limits: BuildLimits, r
         raise ProtocolViolation(f"{IMAGE_FILE} holds {name[:100]!a}, not `repository@sha256:…`")
     base = BaseImage(1, name)
     _check_host(base, limits, IMAGE_FILE)
-    started = time.monotonic()
+    started, pulled = time.monotonic(), False
     with engine_faults():
         try:
             image = engine.client.images.get(name)
         except docker.errors.ImageNotFound:
             _pull(engine, base, limits, run)
-            image = engine.client.images.get(name)
+            image, pulled = engine.client.images.get(name), True
         digests = image.attrs.get("RepoDigests") or []
         size = int(image.attrs.get("Size", 0))
     if name.partition("@")[2] not in {digest.partition("@")[2] for digest in digests}:
@@ -170,39 +180,70 @@ def _image_by_digest(engine: Engine, model: FetchedModel, limits: BuildLimits, r
             f"The engine gave {digests or 'no digest'} for {name}", "Remove that image and try again."
         )
     if size > limits.max_image_bytes:
+        if pulled:
+            with engine_faults():
+                engine.client.images.remove(name, force=True)
         raise ModelCrashed(f"the image has {size} bytes, more than {limits.max_image_bytes}")
     return BuiltImage(str(image.id), time.monotonic() - started)
 
 
 def _pull(engine: Engine, base: BaseImage, limits: BuildLimits, run: Run) -> None:
+    """Pull, within the limits of a build. A thread of its own reads, since none that waits can be woken."""
     import docker.errors
     from docker.auth import get_config_header, resolve_repository_name
 
     repository, _, digest = base.reference.partition("@")
-    api = engine.client.api
-    header = get_config_header(api, resolve_repository_name(repository)[0])
+    registry = resolve_repository_name(repository)[0]
+    header = get_config_header(engine.client.api, registry) if registry in limits.registries else None
     stream = Stream(
         engine,
         "/images/create",
         {"fromImage": repository, "tag": digest},
         headers={"X-Registry-Auth": header} if header else {},
-        timeout_s=_PULL_TIMEOUT_S,
+        timeout_s=limits.timeout_s + 60,
     )
-    error = ""
-    with run.ended_by(stream.cancel):
+    said: list[str] = []
+    faults: list[InfrastructureFault] = []
+    done, stopped = threading.Event(), threading.Event()
+
+    def read() -> None:
         try:
             with engine_faults():
                 try:
-                    for event in stream:
-                        error = str(event.get("error", error))
+                    said.extend(str(event["error"]) for event in stream if event.get("error"))
                 except docker.errors.APIError as e:
-                    error = str(e.explanation or e)
-        except InfrastructureFault:
-            run.check()
-            raise
+                    said.append(str(e.explanation or e))
+        except InfrastructureFault as fault:
+            faults.append(fault)
+        finally:
+            done.set()
+
+    threading.Thread(target=read, name="pull", daemon=True).start()
+    until = time.monotonic() + limits.timeout_s
+    free = free_bytes(engine)
+    with run.ended_by(stopped.set):
+        while not done.wait(_WATCH_S):
+            if stopped.is_set() or time.monotonic() > until or (free and free() < limits.min_free_bytes):
+                stream.cancel()
+                break
     run.check()
-    if error:
-        raise pull_fault([base], error, limits)
+    if not done.is_set():
+        if time.monotonic() <= until:
+            raise EngineUnavailable("The engine's disk is full: a pull was broken off", "Free space there.")
+        raise pull_fault([base], f"not within {limits.timeout_s:g} s", limits)
+    if faults:
+        raise faults[0]
+    if said:
+        raise pull_fault([base], said[-1], limits)
+
+
+def free_bytes(engine: Engine) -> Callable[[], int] | None:
+    """How much is free where the engine keeps its images, where that can be seen from here."""
+    with contextlib.suppress(InfrastructureFault, OSError), engine_faults():
+        root = engine.client.info().get("DockerRootDir", "")
+        shutil.disk_usage(root)
+        return lambda: shutil.disk_usage(root).free
+    return None
 
 
 def pull_fault(bases: Sequence[BaseImage], text: str, limits: BuildLimits) -> ModelFault | InfrastructureFault:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import tarfile
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import IO, Any
+from urllib.parse import urlsplit
 
-from soundsright.adapters.docker_build import DISK_FULL, BuildLimits, BuiltImage, pull_fault
+from soundsright.adapters.docker_build import DISK_FULL, BuildLimits, BuiltImage, free_bytes, pull_fault
 from soundsright.adapters.docker_engine import CONTENT_LABEL, LABEL, Engine, Stream, engine_faults
 from soundsright.core.content import files_below
 from soundsright.core.dockerfile import BaseImage
@@ -96,9 +96,8 @@ class Build:
     def _read(self, context: IO[bytes]) -> str:
         headers = {"Content-Type": "application/x-tar"}
         with engine_faults():
-            api = self._engine.client.api
-            # What pulls from private registries need goes to the engine, and into no build.
-            api._set_auth_headers(headers)
+            # What pulls from private registries need goes to the engine, and into no build: for those vouched for.
+            headers |= self._credentials()
             stream = Stream(
                 self._engine,
                 "/build",
@@ -116,6 +115,18 @@ class Build:
             if self._stopped is not None:
                 raise self._stopped from None
             raise
+
+    def _credentials(self) -> dict[str, str]:
+        from docker.auth import encode_header, resolve_index_name
+
+        known = self._engine.client.api._auth_configs.get_all_credentials()
+        vouched = {
+            name: entry
+            for name, entry in known.items()
+            if urlsplit(name if "//" in name else f"//{name}").netloc in self._limits.registries
+            or resolve_index_name(name) in self._limits.registries
+        }
+        return {"X-Registry-Config": encode_header(vouched).decode()} if vouched else {}
 
     def _parameters(self) -> dict[str, Any]:
         return {
@@ -172,7 +183,9 @@ class Build:
         shown = printable(" ".join(text.split()))[:300]
         step = list(_STEP.finditer(self._log))[-1:]
         name, rest = (step[0][1].upper(), step[0][2]) if step else ("", "")
-        if DISK_FULL.search(text):
+        free = free_bytes(self._engine)
+        # The words alone may be the Dockerfile's own, given back.
+        if DISK_FULL.search(text) and (free is None or free() < 2 * self._limits.min_free_bytes):
             return EngineUnavailable(f"The engine's disk is full: {shown}", "Free space there.")
         if name == "FROM":
             named = next((word for word in rest.split() if not word.startswith("--")), "$")
@@ -189,7 +202,7 @@ class Build:
 
     def _watch(self, started: float) -> None:
         """End the build when a limit is broken."""
-        free = self._free_bytes()
+        free = free_bytes(self._engine)
         while not self._done.wait(_WATCH_S):
             reason = self._broken(started, free)
             if reason is not None:
@@ -206,14 +219,6 @@ class Build:
             )
         if self._step is not None and self._layer_bytes(self._step) > self._limits.max_layer_bytes:
             return ModelCrashed(f"a build step wrote more than {self._limits.max_layer_bytes} bytes")
-        return None
-
-    def _free_bytes(self) -> Callable[[], int] | None:
-        """How much is free where the engine keeps its images, where that can be seen from here."""
-        with contextlib.suppress(InfrastructureFault, OSError), engine_faults():
-            root = self._engine.client.info().get("DockerRootDir", "")
-            shutil.disk_usage(root)
-            return lambda: shutil.disk_usage(root).free
         return None
 
     def _layer_bytes(self, container: str) -> int:

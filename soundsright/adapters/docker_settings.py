@@ -6,6 +6,7 @@ Sizes in bytes.
 from __future__ import annotations
 
 import os
+import posixpath
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from soundsright.adapters.sandbox_session import (
     UIDS,
     model_environment,
 )
+from soundsright.core.errors import ProtocolViolation
 from soundsright.core.ports import SandboxLimits
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -46,11 +48,18 @@ def container_settings(
 
     `shared` is a host folder that holds the folders of the protocol; without it they are memory of the container.
     `closed` are folders that this engine leaves writable under a read-only root.
+
+    Raises:
+        ProtocolViolation: the image declares a volume where none can be.
     """
+    volumes = [str(name) for name in config.get("Volumes") or {}]
+    for name in volumes:
+        if posixpath.normpath("/" + name.lstrip("/")).split("/")[1] in ("", "proc", "sys", "dev"):
+            raise ProtocolViolation(f"the image declares the volume {name[:100]!a}; write to /tmp instead")
     tmpfs = {
         "/tmp": f"rw,nosuid,nodev,size={limits.tmpfs_bytes},mode=1777",
         # Whatever an image declares as a volume would be a disk of the host without a bound.
-        **dict.fromkeys(config.get("Volumes") or {}, f"rw,nosuid,nodev,size={RUN_BYTES}"),
+        **dict.fromkeys(volumes, f"rw,nosuid,nodev,size={RUN_BYTES}"),
     }
     tmpfs.update(dict.fromkeys(closed, "ro,nosuid,nodev,noexec,size=4096"))
     mounts = []

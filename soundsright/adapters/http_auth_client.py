@@ -5,18 +5,16 @@ Times are in seconds, sizes in bytes. It follows no redirect and needs no packag
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
-import socket
 import ssl
-import threading
 import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from soundsright.adapters.http_auth import signed_headers
+from soundsright.adapters.model_http import BoundedSocket, TooLarge
 from soundsright.core.errors import PeerUnavailable
 from soundsright.core.ports import Account, Reply
 
@@ -47,36 +45,27 @@ def request(
         )
     else:
         connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
-    # Closing the socket under its reader ends whatever it waits for: a peer that trickles bytes included.
-    watchdog: threading.Timer | None = None
-    started_s = time.monotonic()
+    deadline_s = time.monotonic() + timeout_s
     try:
         connection.connect()
-        watchdog = threading.Timer(timeout_s, _cut, [connection.sock])
-        watchdog.daemon = True
-        watchdog.start()
-        connection.request(method, path, body=body, headers={"Content-Type": "application/json", **(headers or {})})
-        reply = connection.getresponse()
-        data = reply.read(max_bytes + 1)
-        if len(data) > max_bytes:
-            raise PeerUnavailable(f"{url}{path} answered more than {max_bytes} bytes")
-        if time.monotonic() - started_s >= timeout_s:
-            # Cut off, and so perhaps incomplete: without a length, the end looks like any other.
-            raise PeerUnavailable(f"{url}{path} did not answer within {timeout_s:g} s")
-        return Reply(reply.status, data)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        late = time.monotonic() - started_s >= timeout_s
+        with connection.sock as sock:
+            connection.sock = BoundedSocket(sock, deadline_s, max_bytes)
+            connection.request(
+                method, path, body=body, headers={"Content-Type": "application/json", **(headers or {})}
+            )
+            reply = connection.getresponse()
+            data = reply.read(max_bytes + 1)
+            if len(data) > max_bytes:
+                raise TooLarge
+            return Reply(reply.status, data)
+    except TooLarge as error:
+        raise PeerUnavailable(f"{url}{path} answered more than {max_bytes} bytes") from error
+    except (OSError, http.client.HTTPException, ValueError, ArithmeticError) as error:
+        late = time.monotonic() >= deadline_s
         reason = f"no answer within {timeout_s:g} s" if late else f"{type(error).__name__}: {error}"
         raise PeerUnavailable(f"{url}{path} does not answer ({reason})") from error
     finally:
-        if watchdog is not None:
-            watchdog.cancel()
         connection.close()
-
-
-def _cut(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
 
 
 def json_of(reply: Reply, where: str) -> Any:

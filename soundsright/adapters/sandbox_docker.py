@@ -46,6 +46,7 @@ from soundsright.core.errors import (
     EngineUnavailable,
     InfrastructureFault,
     ModelFault,
+    ModelTimeout,
     ProtocolViolation,
 )
 from soundsright.core.ports import SandboxLimits
@@ -105,6 +106,9 @@ class DockerSandbox:
             try:
                 before_s = self._built_ahead_s(model)
                 self._ahead[model.content_hash] = before_s + self._image(model, run).build_s
+            except ModelTimeout:
+                # It had little of the processors: not its own fault.
+                raise
             except ModelFault as fault:
                 run.check()
                 self._ahead[model.content_hash] = fault
@@ -152,11 +156,12 @@ class DockerSandbox:
             ModelFault: it cannot be built, or did not become ready.
             EngineUnavailable: the engine could not start it.
         """
-        if (weakness := self._engine.weakness()) is not None:
-            raise EngineUnavailable(weakness, "Run the engine as root, or use the bubblewrap sandbox.")
-        self._sweep()
         with contextlib.ExitStack() as stack:
             run = stack.enter_context(self._runs.begun())
+            if (weakness := self._engine.weakness()) is not None:
+                raise EngineUnavailable(weakness, "Run the engine as root, or use the bubblewrap sandbox.")
+            self._sweep()
+            run.check()
             image = self._prepared(model, run)
             gpu = stack.enter_context(self._gpus.taken(run.check)) if self._gpus else None
             cpus = stack.enter_context(self._cpus.taken(limits.cpus))

@@ -12,7 +12,8 @@ from soundsright.core.errors import ProtocolViolation
 
 MAX_BYTES = 262_144
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::-([^}$]*))?\})")
-_HEREDOC = re.compile(r"(?<!\S)(?:\d*)<<-?\s*(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\1")
+_MAX_REFERENCE = 512
+_QUOTED = re.compile(r"[\"'`\\]")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ def read_dockerfile(folder: Path) -> tuple[Instruction, ...]:
 
 
 def parse_dockerfile(text: str) -> tuple[Instruction, ...]:
-    r"""The instructions of a Dockerfile: comments and continuations resolved, here-documents skipped.
+    r"""The instructions of a Dockerfile: comments and continuations resolved.
+
+    There are no here-documents: some engines run their lines as instructions, so none may be hidden in one.
 
     >>> [i.name for i in parse_dockerfile("FROM base\n# note\nRUN a \\\n  b\nCMD [\"python\", \"app.py\"]")]
     ['FROM', 'RUN', 'CMD']
@@ -81,11 +84,6 @@ def _instructions(text: str) -> Iterator[Instruction]:
             continue
         name, rest = (*joined.split(None, 1), "")[:2]
         flags, rest = _split_flags(rest.strip())
-        if name.upper() in ("RUN", "COPY", "ADD"):
-            for _, delimiter in _HEREDOC.findall(rest):
-                ends = [at for at in range(number, len(lines)) if lines[at].strip() == delimiter]
-                # Without its end it is no here-document, and what follows are instructions.
-                number = ends[0] + 1 if ends else number
         yield Instruction(_first_line_of(lines, start), name.upper(), flags, rest)
 
 
@@ -177,7 +175,7 @@ def base_images(instructions: tuple[Instruction, ...]) -> tuple[BaseImage, ...]:
                 name, _, value = word.partition("=")
                 variables[name] = _expanded(value.strip("\"'"), variables, instruction.line)
         elif instruction.name == "FROM" and words:
-            reference = _expanded(words[0], variables, instruction.line)
+            reference = _plain(_expanded(words[0], variables, instruction.line), instruction.line)
             if reference.lower() not in stages:
                 found.append(BaseImage(instruction.line, reference))
             stages.add(str(count))
@@ -188,7 +186,7 @@ def base_images(instructions: tuple[Instruction, ...]) -> tuple[BaseImage, ...]:
             for flag in instruction.flags:
                 name, _, reference = flag.partition("=")
                 if name == "--from" and reference.lower() not in stages:
-                    found.append(BaseImage(instruction.line, reference))
+                    found.append(BaseImage(instruction.line, _plain(reference, instruction.line)))
     return tuple(found)
 
 
@@ -198,10 +196,20 @@ def _expanded(text: str, variables: dict[str, str], line: int) -> str:
     def value(match: re.Match[str]) -> str:
         return variables.get(match[1] or match[2]) or match[3] or ""
 
-    expanded = _VARIABLE.sub(value, text)
+    expanded = _VARIABLE.sub(value, text[:_MAX_REFERENCE])
+    if max(len(text), len(expanded)) > _MAX_REFERENCE:
+        # Before the next line doubles it again.
+        raise ProtocolViolation(f"Dockerfile line {line}: a value of more than {_MAX_REFERENCE} characters")
     if text and (not expanded or "$" in expanded):
         raise ProtocolViolation(f"Dockerfile line {line}: {text[:100]!r} has no value; name the image itself")
     return expanded
+
+
+def _plain(reference: str, line: int) -> str:
+    """The reference, if every engine reads it as we do: quotes inside a word, some take away."""
+    if _QUOTED.search(reference) or "$" in reference:
+        raise ProtocolViolation(f"Dockerfile line {line}: {reference[:100]!a} is no plain name of an image")
+    return reference
 
 
 PROTOCOL_LABEL = "soundsright.protocol"

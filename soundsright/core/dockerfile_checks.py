@@ -22,6 +22,7 @@ _PRIVILEGE = re.compile(
     r"|\bchmod\s+(?:-\S+\s+)*(?:[ugoa]*[ug]\+\S*s|[4267][0-7]{3})\b",
     re.IGNORECASE,
 )
+_SIGNAL = re.compile(r"(?:SIG)?[A-Z]{2,6}[0-9+-]{0,4}|[0-9]{1,2}")
 _ROOT = re.compile(r"(?:root|0+)(?::.*)?")
 
 
@@ -72,10 +73,15 @@ def _of_syntax(text: str) -> Iterator[DockerfileRefusal]:
 def _of(instruction: Instruction) -> Iterator[DockerfileRefusal]:
     line, name, value = instruction.line, instruction.name, instruction.value
     whole = " ".join((*instruction.flags, value))
-    if name == "ADD" and _REMOTE.search(value):
+    if name == "ADD" and (_REMOTE.search(value) or "$" in value):
+        # A variable may hold an address.
         yield DockerfileRefusal(
             line, "add_url", "ADD from an address; put the file into the repository and COPY it"
         )
+    if name in ("RUN", "COPY", "ADD") and "<<" in value:
+        yield DockerfileRefusal(line, "heredoc", "<< begins a here-document; COPY a file with those lines instead")
+    if name == "STOPSIGNAL" and not _SIGNAL.fullmatch(value):
+        yield DockerfileRefusal(line, "signal", "STOPSIGNAL names no signal; remove it")
     if name == "VOLUME":
         yield DockerfileRefusal(line, "volume", "VOLUME makes a writable disk; write to /tmp instead")
     if name == "ONBUILD":

@@ -9,6 +9,7 @@ with the first batch that is not.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -25,6 +26,8 @@ from soundsright.metrics.evidence import ClipEvidence
 from soundsright.metrics.suite import scoring_deadline_s
 from soundsright.services.clipset import ClipSet, flush_files, make_folder, read_wav, write_text, write_wav
 from soundsright.services.jobs import result_on
+
+_log = logging.getLogger(__name__)
 
 MAX_FAILED_BATCHES = 2
 MAX_INFRASTRUCTURE_TRIES = 3
@@ -79,6 +82,15 @@ def _sandbox_faults() -> Iterator[None]:
         yield
     except InfrastructureFault as fault:
         raise EntryStuck.of(fault) from fault
+    except SoundsRightError:
+        raise
+    except Exception as error:
+        # What nobody foresaw may be one model's doing, and must not stop the others' round.
+        _log.exception("sandbox failed", extra={"action": "sandbox_failed"})
+        raise EntryStuck(
+            f"The sandbox failed in a way that nobody foresaw ({type(error).__name__}: {error})",
+            "Report it with the trace in the log.",
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from collections.abc import Callable
 
@@ -101,3 +102,13 @@ def test_no_damage_raises_anything_else(changes: list[tuple[int, int]], cut: int
     except ProtocolViolation:
         return
     assert all(value is None or len(value) <= 1_000 for value in found.values())
+
+
+@pytest.mark.parametrize("offset", [2**62, 2**63, 2**64 - 1])
+def test_a_member_that_lies_beyond_all_files_is_refused(offset: int) -> None:
+    name, wide = b"a.wav", struct.pack("<HHQ", 1, 8, offset)
+    facts = (45, 3, 45, 0, 0, 0, 0, 33, 0, 10, 10, len(name), len(wide), 0, 0, 0, 0, 0xFFFFFFFF)
+    directory = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", *facts) + name + wide
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(directory), 0, 0)
+    with pytest.raises(ProtocolViolation, match="the archive cannot be read"):
+        read_archive(io.BytesIO(directory + end), BOUNDS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import secrets
+import socket
 import socketserver
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from soundsright.adapters.docker_build import BuildLimits, image_of, pull_fault, remove_images
+from soundsright.adapters.docker_builder import Build
 from soundsright.adapters.docker_engine import ENTRY_LABEL, ROUND_LABEL, Engine, engine_faults
 from soundsright.adapters.docker_settings import container_settings
 from soundsright.adapters.gpu import Gpu, GpuPool
@@ -100,17 +103,24 @@ def test_a_build_that_fails_says_where(engine: Engine, make_model: MakeModel) ->
 def test_a_build_that_failed_ahead_fails_the_run_and_is_not_done_twice(
     engine: Engine, make_model: MakeModel
 ) -> None:
-    model = make_model(dockerfile=f'FROM {BASE}\nRUN sleep 600\nCMD ["x"]\n')
-    sandbox = sandbox_with(engine, timeout_s=2.0)
-    with pytest.raises(ModelTimeout, match="build took longer than 2 s"):
+    model = make_model(dockerfile=f'FROM {BASE}\nRUN sleep 2 && false\nCMD ["x"]\n')
+    sandbox = docker_sandbox(engine)
+    with pytest.raises(ModelCrashed, match="returned a non-zero code"):
         sandbox.prepare(model)
     started = time.monotonic()
-    with (
-        pytest.raises(ModelTimeout, match="build took longer than 2 s"),
-        sandbox.run(model, limits=SandboxLimits()),
-    ):
+    with pytest.raises(ModelCrashed, match="returned a non-zero code"), sandbox.run(model, limits=LIMITS):
         pass
     assert time.monotonic() - started < 2.0
+
+
+@ON_ENGINE
+def test_a_build_that_was_too_slow_ahead_is_done_again_at_its_turn(engine: Engine, make_model: MakeModel) -> None:
+    model = make_model(dockerfile=f'FROM {BASE}\nRUN sleep 3\nCMD ["x"]\n')
+    sandbox = sandbox_with(engine, timeout_s=1.0)
+    with pytest.raises(ModelTimeout):
+        sandbox.prepare(model)
+    object.__setattr__(sandbox._settings.build, "timeout_s", 60.0)
+    assert sandbox.build(model).build_s > 3.0
 
 
 @ON_ENGINE
@@ -187,6 +197,67 @@ def test_no_submission_sends_the_engine_into_the_operators_network(host: str, ma
     limits = BuildLimits(registries=("registry.example",))
     with pytest.raises(ProtocolViolation, match=r"line 2: .* is no public registry"):
         image_of(sandbox._engine, model, limits, {}, Run(), used={})
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        *("soundsright/model:abc-none", "docker.io/soundsright/model:abc-none", "localhost/soundsright/model:abc"),
+        *("sha256:" + "0" * 64, "c8a141bec925"),
+    ],
+)
+def test_no_submission_starts_from_what_the_engine_holds_of_others(image: str, make_model: MakeModel) -> None:
+    model = make_model(dockerfile=f'FROM scratch\nCOPY --from={image} /app /app\nCMD ["x"]\n')
+    with pytest.raises(ProtocolViolation, match=r"line 2: .* is no image of a registry"):
+        image_of(Engine("unix:///nonexistent/docker.sock"), model, BuildLimits(), {}, Run(), used={})
+
+
+@ON_ENGINE
+def test_the_operators_credentials_go_only_where_the_operator_vouches(
+    engine: Engine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auths = {name: {"auth": "dXNlcjpzZWNyZXQ="} for name in ("private.example", "https://index.docker.io/v1/")}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    model = make_model()
+    for vouched, sent in [((), []), (("private.example",), ["private.example"]), (("docker.io",), [*auths][1:])]:
+        build = Build(Engine(engine.url), model, BuildLimits(registries=vouched), "t", {}, ())
+        header = build._credentials().get("X-Registry-Config", "e30=")
+        assert list(json.loads(base64.urlsafe_b64decode(header))) == sent
+
+
+@ON_ENGINE
+def test_a_registry_that_says_nothing_holds_nobody_up(engine: Engine, make_model: MakeModel) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        model = make_model(name="held")
+        (model.path / "IMAGE").write_text(f"{host}/a/b@sha256:{'1' * 64}")
+        started = time.monotonic()
+        with pytest.raises(EngineUnavailable, match="not within 1 s"):
+            sandbox_with(engine, registries=(host,), timeout_s=1.0).prepare(model)
+        sandbox = sandbox_with(engine, registries=(host,))
+        stopper = threading.Timer(1.0, sandbox.stop)
+        stopper.start()
+        with pytest.raises(ModelCrashed, match="stopped by the harness"):
+            sandbox.prepare(model)
+        stopper.join()
+        assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("volume", ["/proc", "//proc/x", "/sys/../sys", "/", "/dev/shm"])
+def test_an_image_cannot_ask_for_a_volume_that_no_engine_mounts(volume: str) -> None:
+    with pytest.raises(ProtocolViolation, match="declares the volume"):
+        container_settings("i", {"Volumes": {volume: {}}}, LIMITS, labels={}, cpus=(0,), seccomp="{}")
+
+
+def test_a_stop_is_heard_from_the_first_moment_of_a_run(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = DockerSandbox(Engine("unix:///nonexistent/docker.sock"))
+    monkeypatch.setattr(Engine, "weakness", lambda self: sandbox.stop())
+    monkeypatch.setattr(Engine, "sweep", lambda self: 0)
+    with pytest.raises(ModelCrashed, match="stopped by the harness"), sandbox.run(make_model(), limits=LIMITS):
+        pass
 
 
 @pytest.mark.parametrize(

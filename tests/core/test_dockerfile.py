@@ -17,9 +17,9 @@ def refused(text: str) -> list[tuple[int, str]]:
     return [(r.line, r.code) for r in dockerfile_refusals(text, parse_dockerfile(text))]
 
 
-def test_continuations_comments_and_here_documents_keep_their_lines() -> None:
-    text = '# note\nFROM base\n\nRUN a \\\n # inside\n  b\nRUN <<EOF\nUSER root\nEOF\nCMD ["x"]\n'
-    assert [(i.line, i.name) for i in parse_dockerfile(text)] == [(2, "FROM"), (4, "RUN"), (7, "RUN"), (10, "CMD")]
+def test_continuations_and_comments_keep_their_lines() -> None:
+    text = '# note\nFROM base\n\nRUN a \\\n # inside\n  b\nCMD ["x"]\n'
+    assert [(i.line, i.name) for i in parse_dockerfile(text)] == [(2, "FROM"), (4, "RUN"), (7, "CMD")]
 
 
 def test_only_the_last_stage_decides_the_command() -> None:
@@ -42,6 +42,9 @@ def test_the_template_is_not_refused() -> None:
         ("ADD --checksum=sha256:00 https://example.org/x /w", "add_url"),
         ("ADD git@example.org:a/b.git /w", "add_url"),
         ('ADD ["http://example.org/x", "/w"]', "add_url"),
+        ("ADD ${U}://127.0.0.1/x /w", "add_url"),
+        ("RUN cat <<EOF", "heredoc"),
+        ("STOPSIGNAL no space left on device", "signal"),
         ("VOLUME /data", "volume"),
         ("ONBUILD RUN x", "onbuild"),
         ("RUN --mount=type=secret,id=x cat /run/secrets/x", "mount"),
@@ -104,7 +107,8 @@ def test_a_dockerfile_that_cannot_be_read_is_the_models_fault(tmp_path: Path) ->
         ("RUN --mount=type=bind\tcat /x", "mount"),
         ("ADD\thttps://example.org/x /x", "add_url"),
         ("RUN echo $((1<<N))\nADD https://example.org/x /x", "add_url"),
-        ("RUN cat <<EOF\nADD https://example.org/x /x", "add_url"),
+        ("RUN cat <<EOF\nADD https://example.org/x /x\nEOF", "add_url"),
+        ('RUN echo "a <<EOF b"\nADD https://example.org/x /x\nRUN echo \\\nEOF', "add_url"),
         ("RUN true \u2028ADD x /x\nADD https://example.org/x /x", "add_url"),
     ],
 )
@@ -145,3 +149,24 @@ def test_the_images_that_a_build_pulls_are_known_before_it(text: str, images: li
 def test_an_image_without_a_name_is_refused_with_its_line(text: str) -> None:
     with pytest.raises(ProtocolViolation, match=r"Dockerfile line \d: .* has no value"):
         base_images(parse_dockerfile(text))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'ARG A=10.0."0".5:5000/x\nFROM $A',
+        "FROM 'base'",
+        'FROM base\nCOPY --from="tools" /x /x',
+        "FROM base\nCOPY --from=$X /x /x",
+        "FROM " + "a" * 600,
+    ],
+)
+def test_an_image_is_named_so_that_every_engine_reads_it_alike(lines: str) -> None:
+    with pytest.raises(ProtocolViolation, match="line [12]:"):
+        base_images(parse_dockerfile(lines))
+
+
+def test_variables_that_multiply_fill_no_memory() -> None:
+    grown = "".join(f"ARG A{n + 1}={f'$A{n}' * 10}\n" for n in range(20))
+    with pytest.raises(ProtocolViolation, match="line 3: a value of more than 512 characters"):
+        base_images(parse_dockerfile(f"ARG A0=xxxxxxxxxx\n{grown}FROM base\n"))

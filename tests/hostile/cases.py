@@ -486,6 +486,24 @@ PROTOCOL = (
         "protocol",
     ),
     _serving(
+        "sends a chunk of negative size",
+        """
+        def download(self, r):
+            r.wfile.write(b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n-5\\r\\n" + bytes(100))
+        """,
+        "protocol",
+    ),
+    _serving(
+        "sends a chunk that reads on to the end",
+        """
+        def download(self, r):
+            r.wfile.write(b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n-1\\r\\n")
+            while True:
+                r.wfile.write(bytes(65536))
+        """,
+        "protocol",
+    ),
+    _serving(
         "announces 10 GB",
         """
         def download(self, r):

@@ -49,6 +49,20 @@ class TestAnEntryThatTheSandboxFailsFor:
         assert subnet.sandbox.started.count("content-bob") == 15
         assert subnet.sandbox.started[-1] != "content-bob"
 
+    def test_is_set_aside_too_where_the_sandbox_fails_in_a_way_nobody_foresaw(self, subnet, caplog):
+        run = subnet.sandbox.run
+
+        def broken(model, *, limits):
+            if model.content_hash == "content-bob":
+                raise ValueError("read length must be non-negative")
+            return run(model, limits=limits)
+
+        subnet.sandbox.run = broken
+        outcome = subnet.run()
+        assert judged(outcome) == {"alice", "carol"}
+        assert [(r.hotkey, r.code) for r in outcome.refusals] == [("bob", "not_evaluated")]
+        assert "Traceback" in caplog.text
+
     def test_is_not_tried_again_once_that_is_recorded(self, subnet):
         subnet.sandbox.stuck = {"content-bob"}
         first = subnet.run()
