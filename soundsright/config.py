@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
 
 import click
@@ -24,13 +24,29 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from soundsright.core.competition import PUBLISHED, Competition, competition_by_id
 from soundsright.core.errors import EntryRefused, UsageError
 from soundsright.core.submission import ModelRef
+from soundsright.env_file import read_env_file
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 PUBLIC_ENDPOINT = "wss://entrypoint-finney.opentensor.ai:443"
 LOG_LEVELS = ("TRACEX", "TRACE", "DEBUGX", "DEBUG", "INFOX", "INFO", "WARNING", "ERROR")
 MODEL_PARTS = ("NAMESPACE", "NAME", "REVISION")
 _WALLET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
-_MAX_ENV_BYTES = 64_000
+_REMEDIES = {
+    "int_parsing": "Give a whole number.",
+    "int_parsing_size": "Give a whole number.",
+    "int_from_float": "Give a whole number.",
+    "float_parsing": "Give a number.",
+    "finite_number": "Give a number.",
+    "bool_parsing": "Give true or false.",
+    "date_from_datetime_parsing": "Give a day, such as 2025-01-31.",
+    "date_from_datetime_inexact": "Give a day, such as 2025-01-31.",
+    "literal_error": "Choose one of {expected}.",
+    "greater_than_equal": "Give {ge:g} or more.",
+    "less_than_equal": "Give {le:g} or less.",
+}
 
 
 def _chain_url(value: str) -> str:
@@ -173,7 +189,7 @@ class MinerSettings(Settings):
         Field(description="Address published on the chain. Empty: nothing is published."),
     ] = ""
     validator_min_stake: Annotated[
-        float, Field(ge=0, description="Least stake of a validator that is answered.")
+        float, Field(ge=0, allow_inf_nan=False, description="Least stake of a validator that is answered.")
     ] = 1_000.0
     feedback_hook: Annotated[
         str, Field(description="Called with each feedback: module:function, or a command.")
@@ -339,36 +355,16 @@ def read_settings(
         name = str(first["loc"][0]) if first["loc"] else "settings"
         field_value = chosen.get(name)
         shown = "" if _is_secret(kind, name) else f" {str(field_value)[:80]!r}"
-        reason = str(first["msg"]).removeprefix("Value error, ")
-        raise UsageError(f"{name.upper()}{shown} cannot be used", f"{reason[:1].upper()}{reason[1:]}.") from None
+        raise UsageError(f"{name.upper()}{shown} cannot be used", _remedy(first)) from None
 
 
-def read_env_file(path: Path) -> dict[str, str]:
-    """The variables of a `.env` file.
-
-    Raises:
-        UsageError: it cannot be read, or a line is not `NAME=value`; the message does not show the value.
-    """
-    from dotenv import dotenv_values
-    from dotenv.parser import parse_stream
-
-    try:
-        if path.stat().st_size > _MAX_ENV_BYTES:
-            raise UsageError(f"{path} is larger than {_MAX_ENV_BYTES} bytes", "Give a file of NAME=value lines.")
-        with path.open(encoding="utf-8") as stream:
-            for binding in parse_stream(stream):
-                text = binding.original.string
-                if binding.error or (binding.key and binding.value is None and text.strip()):
-                    line = binding.original.line + len(text) - len(text.lstrip("\n"))
-                    name = re.sub(r"\W.*", "", binding.key or text.strip(), flags=re.DOTALL)
-                    raise UsageError(
-                        f"{path}, line {line}: {name[:40]!r} does not parse", "Write it as NAME=value."
-                    )
-        return {key: value for key, value in dotenv_values(path, interpolate=False).items() if value is not None}
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror})", "Copy the sample to it.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not text", "Copy the sample to it.") from error
+def _remedy(error: ErrorDetails) -> str:
+    """What to give instead, as one sentence."""
+    plain = _REMEDIES.get(error["type"])
+    if plain is not None:
+        return plain.format_map(error.get("ctx", {}))
+    reason = error["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{reason[:1].upper()}{reason[1:]}."
 
 
 def settings_options(kind: type[Settings]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -12,11 +12,11 @@ from soundsright.config import (
     MinerSettings,
     Settings,
     ValidatorSettings,
-    read_env_file,
     read_settings,
     settings_options,
 )
 from soundsright.core.errors import UsageError
+from soundsright.env_file import read_env_file
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = [(MinerSettings, "miner"), (ValidatorSettings, "validator")]
@@ -89,13 +89,18 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path: Path)
 @pytest.mark.parametrize(
     ("variable", "value", "remedy"),
     [
-        ("NETUID", "many", "integer"),
-        ("NETUID", "-1", "greater than or equal to 0"),
+        ("NETUID", "many", "Give a whole number."),
+        ("NETUID", "1.5", "Give a whole number."),
+        ("NETUID", "-1", "Give 0 or more."),
+        ("NETUID", "9" * 5_000, "Give a whole number."),
+        ("VALIDATOR_MIN_STAKE", "much", "Give a number."),
+        ("VALIDATOR_MIN_STAKE", "inf", "Give a number."),
+        ("VALIDATOR_MIN_STAKE", "-1", "Give 0 or more."),
         ("SUBTENSOR_CHAIN_ENDPOINT", "finney", "ws://"),
         ("SUBTENSOR_CHAIN_ENDPOINT", "http://me:secret@host", "without a user"),
         ("HOTKEY", "../../etc/passwd", "name of a wallet"),
         ("LOG_LEVEL", "LOUD", "choose one of"),
-        ("HEALTHCHECK_API_PORT", "70000", "65535"),
+        ("HEALTHCHECK_API_PORT", "70000", "Give 65535 or less."),
         ("AXON_EXTERNAL_IP", "my host", "IPv4"),
     ],
 )
@@ -107,12 +112,21 @@ def test_a_bad_value_names_its_variable_and_the_remedy(variable: str, value: str
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
-    [("ROUND_TIME_OF_DAY", "9 o'clock"), ("SOUNDSRIGHT_COMPETITION", "ECHO_16000HZ"), ("ROUND_FIRST_DAY", "soon")],
+    ("variable", "value", "remedy"),
+    [
+        ("ROUND_TIME_OF_DAY", "9 o'clock", "Give a time of day, UTC, such as 09:00."),
+        ("SOUNDSRIGHT_COMPETITION", "ECHO_16000HZ", ", DEREVERBERATION_48000HZ."),
+        ("ROUND_FIRST_DAY", "soon", "Give a day, such as 2025-01-31."),
+        ("ROUND_FIRST_DAY", "2025-01-31T12:00", "Give a day, such as 2025-01-31."),
+        ("USE_DOCKER", "maybe", "Give true or false."),
+        ("SOUNDSRIGHT_SANDBOX", "jail", "Choose one of 'auto', 'bubblewrap', 'docker' or 'process'."),
+    ],
 )
-def test_a_bad_value_of_a_validator_names_its_variable(variable: str, value: str) -> None:
-    with pytest.raises(UsageError, match=variable):
+def test_a_bad_value_of_a_validator_is_one_plain_sentence(variable: str, value: str, remedy: str) -> None:
+    with pytest.raises(UsageError, match=variable) as caught:
         read_settings(ValidatorSettings, environment={variable: value})
+    assert caught.value.remedy.endswith(remedy)
+    assert not caught.value.remedy.endswith("..")
 
 
 @pytest.mark.parametrize("line", ["NETUID 105", "=5", "'NETUID=105", 'WALLET="open'])
@@ -120,6 +134,14 @@ def test_a_line_that_does_not_parse_is_named_by_its_number(tmp_path: Path, line:
     env = tmp_path / ".env"
     env.write_text(f"# a comment\nHOTKEY=h\n{line}\n")
     with pytest.raises(UsageError, match=r"\.env, line 3"):
+        read_env_file(env)
+
+
+@pytest.mark.parametrize("line", ['WALLET="me', 'WALLET="me\nWALLET="me"', "export HOTKEY='me"])
+def test_a_quote_that_is_not_closed_is_said(tmp_path: Path, line: str) -> None:
+    env = tmp_path / ".env"
+    env.write_text(f"{line}\nNETUID=3\n")
+    with pytest.raises(UsageError, match=r"line 1: the quote after '(WALLET|HOTKEY)=' is not closed"):
         read_env_file(env)
 
 

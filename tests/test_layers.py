@@ -18,8 +18,9 @@ MAY_IMPORT = {
     "adapters": {"core", "metrics", "ranking", "data", "adapters", "config"},
     "services": {"core", "metrics", "ranking", "data", "services", "config"},
     "testing": {"core", "metrics", "ranking", "data", "adapters", "services", "testing"},
-    "config": {"core", "config"},
-    "cli": {"core", "metrics", "ranking", "data", "adapters", "services", "testing", "config", "cli"},
+    "env_file": {"core"},
+    "config": {"core", "env_file", "config"},
+    "cli": {"core", "metrics", "ranking", "data", "adapters", "services", "testing", "env_file", "config", "cli"},
 }
 OUTSIDE_LAYERS = {"__init__.py", "__main__.py", "config.py"}
 

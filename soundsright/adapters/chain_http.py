@@ -22,6 +22,8 @@ T = TypeVar("T")
 SERVICE = "soundsright.chain/1"
 _TRIES = 3
 _FIRST_PAUSE_S = 0.3
+_CHECK_KEYS = "See that WALLET and HOTKEY are the right ones."
+_REMEDIES = {401: _CHECK_KEYS, 403: _CHECK_KEYS, 409: "Start another chain."}
 
 
 class HttpChain:
@@ -104,6 +106,7 @@ class HttpChain:
 
         Raises:
             UsageError: the chain refuses.
+            ChainUnavailable: it does not answer now.
         """
         asked = {"hotkey": hotkey, "stake": stake, "permit": permit}
         return self._facts(lambda facts: int(facts["uid"]), self._command("/v1/register", asked))
@@ -113,6 +116,7 @@ class HttpChain:
 
         Raises:
             UsageError: the chain refuses.
+            ChainUnavailable: it does not answer now.
         """
         return self._facts(_block, self._command("/v1/advance", {"blocks": blocks}))
 
@@ -154,11 +158,13 @@ class HttpChain:
             reply = self._signed(path, asked)
         except PeerUnavailable as error:
             raise ChainUnavailable(error.problem, "Try again.") from error
+        if reply.status == 429 or reply.status >= 500:
+            raise ChainUnavailable(f"The chain at {self._url} answered: {_told(reply)}", "Try again in a minute.")
         if reply.status != 200:
-            raise UsageError(
-                f"The chain at {self._url} refused: {_told(reply)}",
-                "See that WALLET and HOTKEY are the right ones.",
+            remedy = _REMEDIES.get(
+                reply.status, "Correct that, or use the same version of soundsright on both hosts."
             )
+            raise UsageError(f"The chain at {self._url} refused: {_told(reply)}", remedy)
         return json_of(reply, self._url + path)
 
     def _signed(self, path: str, asked: Mapping[str, Any]) -> Reply:

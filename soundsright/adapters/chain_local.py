@@ -7,6 +7,7 @@ committed is kept with its block, so that the chain can be read as of any block.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import math
 import secrets
@@ -37,6 +38,7 @@ _TABLES = {
 MAX_COMMITMENT_CHARS = 2_000
 MAX_NEURONS = 4_096
 MAX_ENDPOINT_CHARS = 300
+_DAMAGED_REMEDY = "Move it away: put an earlier copy in its place, or start a new chain. It was left as it is."
 
 
 def _system_entropy(_number: int) -> bytes:
@@ -59,6 +61,7 @@ class LocalChain:
     `block_s` is given, that many seconds after the one before: a chain whose time runs as fast as it is advanced.
 
     Raises:
+        UsageError: the file is no database, or another program's.
         ChainUnavailable: if the file cannot be opened, read or written.
     """
 
@@ -74,9 +77,16 @@ class LocalChain:
         self._entropy = entropy
         self._block_s = block_s
         self._now_s = now_s
-        with self._transaction("DEFERRED") as db:
-            complete = _tables_of(db) >= _TABLES.keys()
-        if not complete:
+        with self._told_damage(), self._transaction("DEFERRED") as db:
+            tables = _tables_of(db)
+        if not tables >= _TABLES.keys():
+            # A chain of an earlier version lacks some tables, but has its blocks, and has nothing else.
+            others = sorted(tables - _TABLES.keys()) if "blocks" in tables else sorted(tables)
+            if others:
+                raise UsageError(
+                    f"{path} holds no chain, but another program's tables ({', '.join(others)[:100]})",
+                    "Move it away, or give another STATE_FOLDER; it was left as it is.",
+                )
             # All tables and the first block in one transaction: whoever comes second, or after a kill, finds all
             # of it or nothing.
             with self._transaction() as db:
@@ -106,6 +116,35 @@ class LocalChain:
                 f"The local chain {self._path} cannot be used ({error})",
                 "Check that the file is a chain of this program, its folder writable and the disk not full.",
             ) from error
+
+    @contextmanager
+    def _told_damage(self) -> Iterator[None]:
+        """At opening, damage is said as what the operator has to mend, and not to be tried again."""
+        try:
+            yield
+        except ChainUnavailable as fault:
+            code = getattr(fault.__cause__, "sqlite_errorcode", 0) & 0xFF  # Of what kind; above it, in what part.
+            if code not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                raise
+            how = "is no database" if code == sqlite3.SQLITE_NOTADB else f"is damaged ({fault.__cause__})"
+            raise UsageError(f"{self._path} {how}", _DAMAGED_REMEDY) from fault
+
+    def check(self) -> None:
+        """Read the whole file and see that it is sound: for whoever is about to write to it for a long time.
+
+        Raises:
+            UsageError: it is damaged.
+        """
+        with self._told_damage(), self._transaction("DEFERRED") as db:
+            found = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+        if found != "ok":
+            raise UsageError(f"{self._path} is damaged ({' '.join(found.split())[:100]})", _DAMAGED_REMEDY)
+
+    def ahead_s(self) -> float:
+        """By how much the last block's time is ahead of the clock; below 0: it is behind, as it should be."""
+        with self._transaction("DEFERRED") as db:
+            last_s = db.execute("SELECT max(made_at_s) FROM block_times").fetchone()[0]
+        return 0.0 if last_s is None else float(last_s) - self._now_s()
 
     def _append_block(self, db: sqlite3.Connection) -> BlockRef:
         row = db.execute("SELECT number, hash FROM blocks ORDER BY number DESC LIMIT 1").fetchone()
@@ -267,5 +306,27 @@ class LocalChain:
         """Nothing stays open between calls."""
 
 
+@contextmanager
+def sole_author(path: Path) -> Iterator[None]:
+    """Be the one process that makes the blocks of the chain in that file, for as long as the block runs.
+
+    The lock is on a file beside it, and ends with the process, however that ends.
+
+    Raises:
+        UsageError: another process is.
+    """
+    with path.with_name(f"{path.name}.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"The chain {path} is served already, by another process",
+                "End that one, or give another STATE_FOLDER for another chain.",
+            ) from error
+        yield
+
+
 def _tables_of(db: sqlite3.Connection) -> set[str]:
-    return {str(row[0]) for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    rows = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    # Without SQLite's own, such as the statistics of an ANALYZE.
+    return {str(name) for (name,) in rows if not str(name).startswith("sqlite_")}

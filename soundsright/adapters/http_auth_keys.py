@@ -112,18 +112,3 @@ def valid_signature(address: str, message: bytes, signature: bytes) -> bool:
         return bool(core.verify(message, signature, address, core.CRYPTO_SR25519))
     except ValueError:
         return False
-
-
-def is_address(text: str) -> bool:
-    """Whether the text names an account.
-
-    >>> is_address("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"), is_address("alice")
-    (True, False)
-    """
-    import bittensor_core as core
-
-    try:
-        core.ss58_decode(text)
-    except ValueError:
-        return False
-    return True

@@ -235,6 +235,8 @@ def check(engine: Engine) -> dict[str, int]:
             found = examine(connection)
             if found.problem:
                 raise UsageError(f"{_title(engine.url)}: {found.problem}", found.remedy)
+            if found.revision is None:
+                raise UsageError(f"{_title(engine.url)} holds no state yet", "Name the one that a validator wrote.")
             if connection.dialect.name == "sqlite":
                 verdict = connection.execute(text("PRAGMA integrity_check(1)")).scalar_one()
                 orphan = connection.execute(text("PRAGMA foreign_key_check")).first()
@@ -243,7 +245,7 @@ def check(engine: Engine) -> dict[str, int]:
                         f"{_title(engine.url)} is corrupt: {verdict if orphan is None else orphan}", _CORRUPT_REMEDY
                     )
             counts = {}
-            for table in METADATA.sorted_tables if found.revision else ():
+            for table in METADATA.sorted_tables:
                 counts[table.name] = int(
                     connection.execute(text(f"SELECT count(*) FROM {table.name}")).scalar_one()
                 )

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from soundsright.cli.service import ENV_FILE, Finite, settings_from
 from soundsright.config import Settings
+from soundsright.core.ss58 import is_address
 
 if TYPE_CHECKING:
     from soundsright.adapters.chain_http import HttpChain
     from soundsright.adapters.http_auth_keys import Hotkey
 
+_MAX_AHEAD_S = 3_600.0
 _SHARED = ("subtensor_chain_endpoint", "wallet", "hotkey", "wallet_path", "state_folder")
 
 
 def _account_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The flags of a command that acts under an account."""
-    from soundsright.cli.service import ENV_FILE
-
     for name in reversed(_SHARED):
         field = Settings.model_fields[name]
         command = click.option(
@@ -30,8 +31,6 @@ def _account_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _settings(flags: dict[str, Any], env_file: Path | None) -> Settings:
-    from soundsright.cli.service import settings_from
-
     return settings_from(Settings, flags, env_file)
 
 
@@ -63,10 +62,19 @@ def command() -> None:
 @command.command("serve")
 @_account_options
 @click.option("--host", default="127.0.0.1", show_default=True, envvar="CHAIN_HOST", show_envvar=True)
-@click.option("--port", default=9944, show_default=True, envvar="CHAIN_PORT", show_envvar=True)
+@click.option(
+    "--port",
+    default=9944,
+    show_default=True,
+    envvar="CHAIN_PORT",
+    show_envvar=True,
+    type=click.IntRange(0, 65_535),
+    help="Port to listen on; 0 takes a free one.",
+)
 @click.option(
     "--block-every",
     default=12.0,
+    type=Finite(0, 86_400),
     show_default=True,
     envvar="CHAIN_BLOCK_EVERY",
     show_envvar=True,
@@ -74,7 +82,7 @@ def command() -> None:
 )
 @click.option(
     "--block-seconds",
-    type=float,
+    type=Finite(0, 86_400, min_open=True),
     envvar="CHAIN_BLOCK_SECONDS",
     show_envvar=True,
     help="Chain time of a block, to rehearse days in minutes. [default: the real time]",
@@ -95,39 +103,54 @@ def serve(
 
     Reads are free for all; put a proxy with TLS before it where the network is not your own.
     """
-    from soundsright.adapters.chain_local import LocalChain
+    from soundsright.adapters.chain_local import LocalChain, sole_author
     from soundsright.adapters.http_auth import Gate, RateLimit
-    from soundsright.adapters.http_auth_keys import Hotkey, is_address
+    from soundsright.adapters.http_auth_keys import Hotkey
     from soundsright.cli.service import stopped_by_signals
-    from soundsright.core.errors import UsageError
     from soundsright.services.api_chain import chain_app
     from soundsright.services.api_http import HttpService, listening
     from soundsright.services.api_state import configure_logging
 
-    if block_every < 0 or (block_seconds is not None and not 0 < block_seconds <= 86_400):
-        raise UsageError("CHAIN_BLOCK_EVERY or CHAIN_BLOCK_SECONDS is out of range", "Give seconds above 0.")
     settings = _settings({**flags, "log_level": log_level}, env_file)
     configure_logging(settings.log_level)
     account = Hotkey.read(settings.hotkey_file)
     settings.folder.mkdir(parents=True, exist_ok=True)
-    chain = LocalChain(settings.folder / "chain.db", block_s=block_seconds)
-    app = chain_app(
-        chain,
-        address=account.address,
-        organiser=account.address,
-        admit=Gate(account.address).admit,
-        throttle=RateLimit(per_minute=600, burst=200).check,
-        is_address=is_address,
-        open_registration=open_registration,
-    )
-    sock = listening(host, port, host_variable="CHAIN_HOST", port_variable="CHAIN_PORT")
-    service = HttpService(app, sock, name="chain").start()
-    click.echo(f"Chain of {account.address} at http://{host}:{service.port}, block {chain.head().number}")
-    with stopped_by_signals() as stop:
-        while not stop.wait(block_every or 3_600.0):
-            if block_every:
-                chain.advance()
-    service.close()
+    file = settings.folder / "chain.db"
+    with sole_author(file):
+        chain = LocalChain(file, block_s=block_seconds)
+        chain.check()
+        if block_seconds is None:
+            _see_that_time_passes(chain.ahead_s())
+        app = chain_app(
+            chain,
+            address=account.address,
+            organiser=account.address,
+            admit=Gate(account.address).admit,
+            throttle=RateLimit(per_minute=600, burst=200).check,
+            is_address=is_address,
+            open_registration=open_registration,
+        )
+        sock = listening(host, port, host_variable="CHAIN_HOST", port_variable="CHAIN_PORT")
+        service = HttpService(app, sock, name="chain").start()
+        click.echo(f"Chain of {account.address} at http://{host}:{service.port}, block {chain.head().number}")
+        with stopped_by_signals() as stop:
+            while not stop.wait(block_every or 3_600.0):
+                if block_every:
+                    chain.advance()
+        service.close()
+
+
+def _see_that_time_passes(ahead_s: float) -> None:
+    """A chain's time never goes back: one that is far ahead would stand still until the clock has caught up."""
+    from soundsright.core.errors import UsageError
+
+    if ahead_s > _MAX_AHEAD_S:
+        hours = ahead_s / 3_600
+        shown = f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.1f} hours"
+        raise UsageError(
+            f"The chain's time is {shown} ahead of this machine's",
+            "Use another STATE_FOLDER, or go on with --block-seconds.",
+        )
 
 
 @command.command("account")
@@ -153,17 +176,29 @@ def join(env_file: Path | None, **flags: Any) -> None:
 @command.command("register")
 @_account_options
 @click.argument("address")
-@click.option("--stake", default=0.0, show_default=True, help="Its stake: what a miner asks of a validator.")
+@click.option(
+    "--stake",
+    default=0.0,
+    type=Finite(0, 1e15),
+    show_default=True,
+    help="Its stake: what a miner asks of a validator.",
+)
 @click.option("--permit", is_flag=True, help="It may set weights: a validator.")
 def register(address: str, stake: float, permit: bool, env_file: Path | None, **flags: Any) -> None:
     """Register the key ADDRESS, as the organiser."""
+    from soundsright.core.errors import UsageError
+
+    if not is_address(address):
+        raise UsageError(
+            f"ADDRESS {address[:80]!r} is no address of a key", "Give what `soundsright chain account` printed."
+        )
     chain, _own = _opened(_settings(flags, env_file))
     click.echo(f"{address} is uid {chain.register(address, stake=stake, permit=permit)}")
 
 
 @command.command("advance")
 @_account_options
-@click.argument("blocks", default=1)
+@click.argument("blocks", default=1, type=click.IntRange(1, 10_000))
 def advance(blocks: int, env_file: Path | None, **flags: Any) -> None:
     """Make BLOCKS blocks at once, as the organiser."""
     chain, _own = _opened(_settings(flags, env_file))
@@ -178,9 +213,17 @@ def advance(blocks: int, env_file: Path | None, **flags: Any) -> None:
 def publish(folder: Path, hub: Path, namespace: str, env_file: Path | None, **flags: Any) -> None:
     """Copy the model in FOLDER to a private competition's hub, and print its revision."""
     from soundsright.adapters.hub_folder import FolderHub
+    from soundsright.core.errors import EntryRefused, UsageError
 
     settings = _settings(flags, env_file)
-    model = FolderHub(hub.expanduser(), settings.folder / "cache").publish(namespace, folder.name, folder)
+    name = folder.name or folder.resolve().name  # `.` has one too.
+    try:
+        model = FolderHub(hub.expanduser(), settings.folder / "cache").publish(namespace, name, folder)
+    except EntryRefused as refused:
+        raise UsageError(
+            refused.sentence,
+            "Use letters, digits and - _ . (not -- or ..) in --namespace and in the folder's name.",
+        ) from refused
     click.echo(str(model))
 
 

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from soundsright.services.feedback import FeedbackStore, Kept
+from soundsright.cli.service import ENV_FILE
 
-_FOLDER = click.option(
-    "--state-folder",
-    type=click.Path(path_type=Path),
-    default=Path("~/.soundsright-subnet"),
-    show_default=True,
-    envvar="STATE_FOLDER",
-    show_envvar=True,
-    help="Where the miner keeps it.",
-)
+if TYPE_CHECKING:
+    from soundsright.services.feedback import FeedbackFile, FeedbackStore
+
+
+def _folder_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--state-folder",
+        type=click.Path(path_type=Path),
+        envvar="STATE_FOLDER",
+        show_envvar=True,
+        help="Where the miner keeps it. [default: ~/.soundsright-subnet]",
+    )(ENV_FILE(command))
 
 
 @click.group("feedback")
@@ -28,12 +30,13 @@ def command() -> None:
 
 
 @command.command("list")
-@_FOLDER
-def list_(state_folder: Path) -> None:
+@_folder_options
+def list_(state_folder: Path | None, env_file: Path | None) -> None:
     """One line for each feedback, oldest first."""
-    rows = list(_store(state_folder).all())
+    folder = _folder(state_folder, env_file)
+    rows = list(_store(folder).all())
     if not rows:
-        click.echo(f"No feedback in {state_folder.expanduser() / 'feedback'} yet.")
+        click.echo(f"No feedback in {folder} yet.")
     for kept in rows:
         feedback = kept.feedback
         outcome = (
@@ -48,28 +51,42 @@ def list_(state_folder: Path) -> None:
 
 
 @command.command("show")
-@_FOLDER
+@_folder_options
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--clips", is_flag=True, help="Each clip's scores too.")
-@click.option("--json", "as_json", is_flag=True, help="The document as it was signed.")
-def show(state_folder: Path, file: Path | None, clips: bool, as_json: bool) -> None:
-    """One feedback in full: FILE, or the latest."""
-    from soundsright.core.errors import UsageError
+@click.option("--json", "as_json", is_flag=True, help="The document's text, as it was signed.")
+def show(state_folder: Path | None, env_file: Path | None, file: Path | None, clips: bool, as_json: bool) -> None:
+    """One feedback in full: FILE, or the latest.
 
-    kept = _read(file) if file is not None else _store(state_folder).last()
-    if kept is None:
-        raise UsageError(f"There is no feedback in {state_folder.expanduser()}", "Wait for a round to end.")
+    FILE may be unsigned, too, as `soundsright compete` writes it.
+    """
+    from soundsright.adapters.http_auth_keys import valid_signature
+    from soundsright.core.errors import UsageError, printable
+    from soundsright.services.feedback import read_document
+
+    told: FeedbackFile | None
+    if file is not None:
+        told = read_document(file, valid_signature=valid_signature)
+    else:
+        folder = _folder(state_folder, env_file)
+        told = _store(folder).last()
+        if told is None:
+            raise UsageError(f"There is no feedback in {folder}", "Wait for a round to end.")
     if as_json:
-        click.echo(kept.envelope.document)
+        click.echo(told.text)
         return
-    _print(kept, clips, click.echo)
+    # Names and reasons are partly strangers' text: none may steer the terminal.
+    _print(told, clips, lambda line: click.echo(printable(line)))
 
 
 @command.command("verify")
 @click.argument("file", type=click.Path(path_type=Path))
 def verify(file: Path) -> None:
     """Say whether FILE is what a validator signed, and which."""
-    kept = _read(file)
+    from soundsright.adapters.http_auth_keys import valid_signature
+    from soundsright.services.feedback import read_feedback
+
+    kept = read_feedback(file, valid_signature=valid_signature)
     click.echo(
         f"{kept.envelope.validator} signed this for {kept.feedback.hotkey}: round {kept.feedback.round}, "
         f"{kept.feedback.competition}, SHA-256 {kept.envelope.digest}"
@@ -86,24 +103,28 @@ def schema() -> None:
     click.echo(json.dumps({"$id": DOCUMENT_SCHEMA, **Feedback.model_json_schema()}, indent=1))
 
 
-def _store(state_folder: Path) -> FeedbackStore:
+def _folder(state_folder: Path | None, env_file: Path | None) -> Path:
+    """Where a miner of these settings keeps feedback."""
+    from soundsright.cli.service import settings_from
+    from soundsright.config import Settings
+
+    return settings_from(Settings, {"state_folder": state_folder}, env_file).folder / "feedback"
+
+
+def _store(folder: Path) -> FeedbackStore:
     from soundsright.adapters.http_auth_keys import valid_signature
     from soundsright.services.feedback import FeedbackStore
 
-    return FeedbackStore(state_folder.expanduser() / "feedback", valid_signature=valid_signature)
+    return FeedbackStore(folder, valid_signature=valid_signature)
 
 
-def _read(file: Path) -> Kept:
-    from soundsright.adapters.http_auth_keys import valid_signature
-    from soundsright.services.feedback import read_feedback
+def _print(told: FeedbackFile, clips: bool, echo: Callable[[str], Any]) -> None:
+    from soundsright.services.feedback import Kept
 
-    return read_feedback(file, valid_signature=valid_signature)
-
-
-def _print(kept: Kept, clips: bool, echo: Callable[[str], Any]) -> None:
-    feedback = kept.feedback
+    feedback = told.feedback
+    signed = f"{told.envelope.validator} (signature verified)" if isinstance(told, Kept) else "none (unsigned)"
     echo(f"Round       {feedback.round}, {feedback.competition}")
-    echo(f"Validator   {kept.envelope.validator} (signature verified)")
+    echo(f"Validator   {signed}")
     echo(f"Set         seed {feedback.seed}, digest {feedback.set_digest}")
     if feedback.refusal is not None:
         echo(f"Refused     {feedback.refusal.code}: {feedback.refusal.sentence}")
@@ -116,14 +137,16 @@ def _print(kept: Kept, clips: bool, echo: Callable[[str], Any]) -> None:
         return
     echo(f"Rank        {feedback.rank}, {feedback.share:.2f} % of the emission")
     for name, own in feedback.metrics.items():
-        parts = [f"{own.mean:8.3f}  [{own.low:.3f}, {own.high:.3f}]"]
+        needed = feedback.needed.get(name)
+        d = _decimals(own.mean, needed)
+        parts = [f"{own.mean:8.{d}f}  [{own.low:.{d}f}, {own.high:.{d}f}]"]
         if name in feedback.unprocessed:
-            parts.append(f"unprocessed {feedback.unprocessed[name].mean:.3f}")
+            parts.append(f"unprocessed {feedback.unprocessed[name].mean:.{d}f}")
         best = feedback.winners.get(name) or feedback.best
         if best is not None and name in best.metrics:
-            parts.append(f"{'winner' if name in feedback.winners else 'best'} {best.metrics[name].mean:.3f}")
-        if name in feedback.needed:
-            parts.append(f"needed {feedback.needed[name]:.3f}")
+            parts.append(f"{'winner' if name in feedback.winners else 'best'} {best.metrics[name].mean:.{d}f}")
+        if needed is not None:
+            parts.append(f"needed {needed:.{d}f}")
         echo(f"{name:<11} {', '.join(parts)}")
     for name, reason in feedback.reasons.items():
         echo(f"{name:<11} {reason}")
@@ -137,3 +160,9 @@ def _print(kept: Kept, clips: bool, echo: Callable[[str], Any]) -> None:
     for clip in feedback.clips if clips else ():
         scores = ", ".join(f"{name} {value:.3f}" for name, value in (clip.scores or {}).items())
         echo(f"{clip.id:<11} {scores or (clip.failure.code if clip.failure else '')}")
+
+
+def _decimals(mean: float, needed: float | None) -> int:
+    """So many, from three, that a mean does not look like what was needed."""
+    different = (d for d in range(3, 10) if needed is not None and f"{mean:.{d}f}" != f"{needed:.{d}f}")
+    return next(different, 3)

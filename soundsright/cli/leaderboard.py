@@ -37,10 +37,17 @@ def command() -> None:
 )
 def build(*, out: Path, runs: tuple[Path, ...], audio_mib: int) -> None:
     """Write the leaderboard to the folder OUT: plain files that a browser opens from a disk."""
+    from soundsright.core.errors import UsageError
     from soundsright.services.board_build import build_site
     from soundsright.services.runs import find_runs, read_runs
 
-    built = build_site(read_runs(find_runs(runs)), out, audio_bytes=audio_mib << 20)
+    found = read_runs(find_runs(runs))
+    for unread in (run for run in found if run.doc is None):
+        click.echo(f"Note: {unread.folder}: {unread.problem}", err=True)
+    if all(run.doc is None for run in found):
+        names = ", ".join(map(str, runs))
+        raise UsageError(f"There is no run to show in {names}", "Name the folder of a finished run.")
+    built = build_site(found, out, audio_bytes=audio_mib << 20)
     for note in built.notes:
         click.echo(f"Note: {' '.join(note.split())}", err=True)
     silent = f"; {built.clips_silent} clips without audio" if built.clips_silent else ""

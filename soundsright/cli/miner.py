@@ -46,7 +46,7 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
     from soundsright.services.api_http import HttpService, listening
     from soundsright.services.api_state import Health, configure_logging
     from soundsright.services.feedback import FeedbackStore
-    from soundsright.services.feedback_hook import HookRunner
+    from soundsright.services.feedback_hook import HookRunner, hook_fault
     from soundsright.services.miner import Entry, MinerService
     from soundsright.services.miner_api import miner_app
 
@@ -75,14 +75,20 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
         on_feedback=hook or (lambda _path: None),
     )
     check_clock(chain, clock.now())
-    miner.check()
+    warnings = miner.check()
     check_model(settings, model)
     click.echo(f"{account.address} enters {model} for {competition.id}")
+    fault = hook_fault(settings.feedback_hook) if settings.feedback_hook else None
+    if fault is not None:
+        warnings.append(f"FEEDBACK_HOOK {settings.feedback_hook[:80]!r} cannot be called: {fault}")
+    for told in warnings:
+        click.echo(f"Warning: {told}.", err=True)
     if run_model:
         chain.close()
         return verified_model(settings, model, competition)
     if check:
-        click.echo("All is well. To run the model too, as a validator will: soundsright miner --verify")
+        well = "All is well." if not warnings else "The miner can start, but see the warnings."
+        click.echo(f"{well} To run the model too, as a validator will: soundsright miner --verify")
         chain.close()
         return 0
     limit = RateLimit(per_minute=30, burst=30)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from soundsright.core.errors import UsageError
+from soundsright.core.toml_place import shown
 
 LEASE = "compete"
 """The lease that a run holds in its state for as long as it lasts."""
@@ -30,6 +32,11 @@ _OWN_NAMES = frozenset(
     | {".run.json.part", ".results.json.part", ".scores.jsonl.part", ".report.html.part"}
 )
 
+_COLUMNS = {"competitions": ("metrics", "max_score", "remainder"), "entries": ("model", "competition", "incumbent")}
+"""What stands in a row of a request, after the name of what it is about."""
+_MAX_TOLD = 8
+_SHA256 = re.compile("[0-9a-f]{64}")
+
 
 def claim_folder(out: Path, identity: Mapping[str, Any], needed_bytes: float, *, force: bool) -> None:
     """Make the folder, or go on in it. Nothing is removed but what a run of this program wrote.
@@ -43,12 +50,15 @@ def claim_folder(out: Path, identity: Mapping[str, Any], needed_bytes: float, *,
     _check_writable(out)
     present = {path.name for path in out.iterdir()}
     if "run.json" in present:
-        same = read_run(out)["request"] == identity
+        begun = read_run(out)["request"]
+        same = begun == identity
         finished = "results.json" in present
         if same and not finished and not force:
             return
         if not force:
-            what = "a finished run" if finished else "an unfinished run with other settings"
+            what = "a finished run"
+            if not finished:
+                what = f"an unfinished run with other settings: {_told_differences(begun, identity)}"
             raise UsageError(f"--out {out} holds {what}", "Name another folder, or replace it with --force.")
     elif not present <= _OWN_NAMES:
         raise UsageError(f"--out {out} holds files that are not a run", "Name an empty or new folder.")
@@ -78,6 +88,43 @@ def read_run(out: Path) -> dict[str, Any]:
         raise UsageError(
             f"{out / 'run.json'} cannot be read ({error})", "Remove the folder or name another."
         ) from error
+
+
+def _told_differences(before: object, now: object) -> str:
+    told = list(_differences(_by_name(before), _by_name(now))) or ["the order of entries or competitions"]
+    more = len(told) - _MAX_TOLD
+    return "; ".join([*told[:_MAX_TOLD], f"and {more} more"] if more > 0 else told)
+
+
+def _by_name(request: object) -> object:
+    """The request with its rows as tables, by the name that each begins with; of any other form, as it is."""
+    if not isinstance(request, Mapping):
+        return request
+    named = dict(request)
+    for key, columns in _COLUMNS.items():
+        rows = named.get(key)
+        if isinstance(rows, list) and all(isinstance(row, list) and len(row) == 1 + len(columns) for row in rows):
+            named[key] = {str(name): dict(zip(columns, facts, strict=True)) for name, *facts in rows}
+    return named
+
+
+def _differences(before: object, now: object, place: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            here = f"{place}.{key}" if place else key
+            if key not in now:
+                yield f"{here} is gone"
+            elif key not in before:
+                yield f"{here} is new"
+            else:
+                yield from _differences(before[key], now[key], here)
+    elif before != now:
+        yield f"{place or 'the request'} {_short(before)}, now {_short(now)}"
+
+
+def _short(value: object) -> str:
+    # Of a hash so much that two can be told apart.
+    return f"{value[:12]}…" if isinstance(value, str) and _SHA256.fullmatch(value) else shown(value)
 
 
 def _check_writable(out: Path) -> None:

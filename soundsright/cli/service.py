@@ -5,6 +5,7 @@ The composition root of miner and validator: here their settings become adapters
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from soundsright.config import MinerSettings, Settings, ValidatorSettings, read_settings
-from soundsright.core.errors import UsageError
+from soundsright.core.errors import UsageError, printable
+from soundsright.env_file import misspelt_names
 
 if TYPE_CHECKING:
     import socket
@@ -41,6 +43,16 @@ ENV_FILE = click.option(
 )
 
 
+class Finite(click.FloatRange):
+    """A number within bounds. `nan` is neither below nor above any: it is refused like what lies outside."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{number} is not in the range {self._describe_range()}.", param, ctx)
+        return number
+
+
 POLL = click.option(
     "--poll",
     "poll_s",
@@ -48,16 +60,36 @@ POLL = click.option(
     show_default=True,
     envvar="SOUNDSRIGHT_POLL_S",
     show_envvar=True,
-    type=click.FloatRange(0.05, 600),
+    type=Finite(0.05, 600),
     help="Seconds between looks at the chain.",
 )
 
 
 def settings_from(kind: type[S], flags: dict[str, Any], env_file: Path | None) -> S:
-    """The settings of a command: flags over environment over the file."""
+    """The settings of a command: flags over environment over the file, whose misspelt names are told."""
     if env_file is None and Path(".env").is_file():
         env_file = Path(".env")
-    return read_settings(kind, flags=flags, env_file=env_file)
+    settings = read_settings(kind, flags=flags, env_file=env_file)
+    if env_file is not None:
+        for told in misspelt_names(env_file, _variables()):
+            click.echo(f"Warning: {printable(told)}", err=True)
+    return settings
+
+
+def _variables() -> set[str]:
+    """Every variable that some command reads: one file may serve them all."""
+    from soundsright.cli.main import cli
+
+    found = {name.upper() for kind in (MinerSettings, ValidatorSettings) for name in kind.model_fields}
+    commands: list[click.Command] = [cli]
+    context = click.Context(cli)
+    while commands:
+        command = commands.pop()
+        found |= {param.envvar for param in command.params if isinstance(param.envvar, str)}
+        if isinstance(command, click.Group):
+            parts = (command.get_command(context, name) for name in command.list_commands(context))
+            commands += [part for part in parts if part is not None]
+    return found
 
 
 def secrets_of(settings: Settings) -> list[str]:

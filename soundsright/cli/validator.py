@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +15,14 @@ import click
 
 from soundsright.cli.service import ENV_FILE, POLL
 from soundsright.config import ValidatorSettings, settings_options
+from soundsright.core.ss58 import is_address
 
 if TYPE_CHECKING:
     from soundsright.adapters.state import SqlState
     from soundsright.services.round_types import RoundOutcome
     from soundsright.services.validator_setup import Rules, Work
+
+_log = logging.getLogger(__name__)
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 
@@ -24,7 +30,9 @@ METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 @click.command("validator")
 @ENV_FILE
 @click.option(
-    "--dry-run", is_flag=True, help="Judge the latest round, print what would be set, write nothing to the chain."
+    "--dry-run",
+    is_flag=True,
+    help="Judge the latest round in STATE_FOLDER/dry-run, print what would be set, write nothing to the chain.",
 )
 @POLL
 @settings_options(ValidatorSettings)
@@ -49,20 +57,28 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
     from soundsright.services.lease import sole_process
     from soundsright.services.validator import ValidatorService
     from soundsright.services.validator_chain import check_account
+    from soundsright.services.validator_round import minute_of
     from soundsright.services.validator_view import ValidatorView
 
     settings = settings_from(ValidatorSettings, flags, env_file)
+    if dry_run:
+        # A folder of its own: it decides and forgets nothing for the validator that sets weights.
+        settings = settings.model_copy(update={"state_folder": settings.folder / "dry-run"})
     account = Hotkey.read(settings.hotkey_file)
     configure_logging(settings.log_level, secrets=secrets_of(settings))
     rules = _rules(settings)
     chain = opened_chain(settings, account)
     check_clock(chain, SystemClock().now())
     check_account(chain, account.address, sets_weights=not dry_run)
+    if dry_run and rules.schedule.last_started(chain.timestamp_s(chain.finalized().number)) is None:
+        click.echo(f"No round has started; the first is {minute_of(rules.schedule.start_s(0))}.")
+        chain.close()
+        return
     clock = SystemClock()
     health = Health(clock)
     with (
         health_socket(settings) as sock,
-        _state(settings, dry_run) as state,
+        _state(settings, anew=dry_run) as state,
         _work(settings) as work,
         stopped_by_signals() as stop,
     ):
@@ -77,9 +93,9 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
             health=health,
             timelock=DrandTimelock([part.strip() for part in settings.drand_relays.split(",") if part.strip()]),
             poll_s=poll_s,
-            dry_run=_told_weights if dry_run else None,
+            dry_run=partial(_told_weights, settings.burn_hotkey) if dry_run else None,
         )
-        view = ValidatorView(state, rules.competitions, rules.schedule, clock)
+        view = ValidatorView(state, rules.competitions, rules.schedule, service.chain_time_s)
         api = HttpService(health_app(health, view, service="validator", version=__version__), sock, name="health")
         click.echo(f"{account.address} judges {', '.join(c.id for c in rules.competitions)}; {_described(work)}")
         with sole_process(state, "validator", clock=clock, lost=stop.set):
@@ -90,7 +106,6 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
 
 
 def _rules(settings: ValidatorSettings) -> Rules:
-    from soundsright.adapters.http_auth_keys import is_address
     from soundsright.cli.rules import organiser_of
     from soundsright.core.errors import UsageError
     from soundsright.core.schedule import Schedule
@@ -109,6 +124,13 @@ def _rules(settings: ValidatorSettings) -> Rules:
         raise UsageError(
             f"SOUNDSRIGHT_COMPETITION {settings.soundsright_competition} is none of {settings.soundsright_ruleset}",
             f"Choose from {', '.join(c.id for c in organiser.competitions)}.",
+        )
+    overridden = sorted(name.upper() for name in settings.model_fields_set if name.startswith("round_"))
+    if organiser.schedule is not None and overridden:
+        _log.warning(
+            "%s: ignored, since [schedule] of %s says when rounds start",
+            ", ".join(overridden),
+            settings.soundsright_ruleset,
         )
     corpus = Corpus.open(settings.soundsright_corpus)
     for competition in competitions:
@@ -138,16 +160,42 @@ def _rules(settings: ValidatorSettings) -> Rules:
 
 
 @contextmanager
-def _state(settings: ValidatorSettings, dry_run: bool) -> Iterator[SqlState]:
-    """The state; a dry run has one of its own, so that it decides nothing for the real one."""
+def _state(settings: ValidatorSettings, *, anew: bool) -> Iterator[SqlState]:
+    """The state; with `anew` after everything in its folder was removed."""
     from soundsright.adapters.state import SqlState
 
+    if anew and settings.folder.exists():
+        _remove(settings.folder)
     settings.folder.mkdir(parents=True, exist_ok=True)
-    state = SqlState(settings.folder / ("dry-run.db" if dry_run else "state.db"))
+    state = SqlState(settings.folder / "state.db")
     try:
         yield state
     finally:
         state.close()
+
+
+def _remove(folder: Path) -> None:
+    """Remove what the dry run before left.
+
+    Raises:
+        UsageError: it still runs, or something cannot be removed.
+    """
+    from soundsright.adapters.clock import SystemClock
+    from soundsright.adapters.state import SqlState
+    from soundsright.core.errors import UsageError
+    from soundsright.services.lease import LEASE_S, living_holder
+
+    if (folder / "state.db").exists():
+        with closing(SqlState(folder / "state.db")) as before:
+            holder = living_holder(before, "validator", clock=SystemClock())
+        if holder is not None:
+            raise UsageError(
+                f"{holder} works on {folder}", f"Wait for that dry run's end, or {LEASE_S:g} s after it died."
+            )
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be removed: {error.strerror or error}", "Remove it yourself.") from error
 
 
 @contextmanager
@@ -196,7 +244,11 @@ def _publish(outcome: RoundOutcome, folder: Path) -> Mapping[str, Mapping[str, o
     return {str(one["hotkey"]): one for one in feedback_documents(outcome, result).values()}
 
 
-def _told_weights(by_hotkey: Mapping[str, float]) -> None:
+def _told_weights(burn_hotkey: str, by_hotkey: Mapping[str, float]) -> None:
+    if not by_hotkey:
+        burns = "was not registered at the close" if burn_hotkey else "is empty"
+        click.echo(f"Dry run: no weights would be set: nobody is paid, and BURN_HOTKEY {burns}.")
+        return
     click.echo("Dry run: these weights would be set.")
     for hotkey, weight in sorted(by_hotkey.items(), key=lambda item: -item[1]):
         click.echo(f"{weight:8.5f}  {hotkey}")

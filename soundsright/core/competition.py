@@ -13,6 +13,15 @@ from soundsright.core.errors import UsageError
 SAMPLE_RATES_HZ = (16_000, 48_000)
 
 
+def metric_name(metric: str) -> str:
+    """A metric's id as papers write it.
+
+    >>> metric_name("SI_SDR"), metric_name("PESQ_WB")
+    ('SI-SDR', 'PESQ-WB')
+    """
+    return metric.replace("_", "-")
+
+
 class Task(StrEnum):
     DENOISING = "DENOISING"
     DEREVERBERATION = "DEREVERBERATION"

@@ -142,7 +142,7 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
             "an earlier entry holds one of its files of weights", "Train weights of your own."
         ),
         "same_tensors": RefusalReason(
-            "an earlier entry holds at least nine tenths of its tensors, in whatever file",
+            "nine tenths of the smaller one's tensors are in an earlier entry too, in whatever file",
             "Train weights of your own.",
         ),
         "near_copy": RefusalReason(

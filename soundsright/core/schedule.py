@@ -71,10 +71,13 @@ class Schedule:
     def __post_init__(self) -> None:
         if not 0 <= self.time_of_day_s < DAY_S:
             raise ValueError(f"{self.time_of_day_s} s is no time of day")
-        if self.every_days < 1 or self.seed_delay_blocks < 1 or self.final_after_blocks < 1:
-            raise ValueError("every_days, seed_delay_blocks and final_after_blocks are at least 1")
-        if self.first_day < 0 or (self.last_day is not None and self.last_day < self.first_day):
-            raise ValueError(f"days {self.first_day} to {self.last_day} hold no round")
+        for name in ("every_days", "seed_delay_blocks", "final_after_blocks"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, and at least 1 is needed")
+        if self.first_day < 0:
+            raise ValueError(f"first_day {self.first_day} lies before 1970-01-01")
+        if self.last_day is not None and self.last_day < self.first_day:
+            raise ValueError(f"last_day {_date(self.last_day)} lies before first_day {_date(self.first_day)}")
 
     def start_s(self, number: int) -> int:
         """When round `number` starts; the first is 0.
@@ -90,8 +93,7 @@ class Schedule:
         >>> Schedule(time_of_day_s=0, every_days=7, first_day=20_000).id_of(0)
         '2024-10-04'
         """
-        day = self.first_day + number * self.every_days
-        return (datetime.date(1970, 1, 1) + datetime.timedelta(days=day)).isoformat()
+        return _date(self.first_day + number * self.every_days)
 
     def last_started(self, time_s: float) -> int | None:
         """The latest round that has started at that time; None before the first."""
@@ -99,6 +101,18 @@ class Schedule:
         if self.last_day is not None:
             number = min(number, (self.last_day - self.first_day) // self.every_days)
         return number if number >= 0 else None
+
+    def next_start_s(self, time_s: float) -> int | None:
+        """When the first round after that time starts; None after the start of the last.
+
+        >>> Schedule(time_of_day_s=9 * 3600, every_days=2).next_start_s(40_000.0)
+        205200
+        """
+        started = self.last_started(time_s)
+        number = 0 if started is None else started + 1
+        if self.last_day is not None and self.first_day + number * self.every_days > self.last_day:
+            return None
+        return self.start_s(number)
 
     def due(self, chain_time_s: float, *, last_done: int | None) -> int | None:
         """The round to run now, or None where the latest one is done or none has started.
@@ -129,6 +143,10 @@ class Schedule:
                 high = middle
         seed_block = low + self.seed_delay_blocks
         return Round(self.id_of(number), low, seed_block, seed_block + self.final_after_blocks)
+
+
+def _date(day: int) -> str:
+    return (datetime.date(1970, 1, 1) + datetime.timedelta(days=day)).isoformat()
 
 
 def fixed_hash(number: int, *, finalized: int, block_hash: Callable[[int], str]) -> str | None:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from soundsright.core.competition import metric_name
 from soundsright.ranking.rulesets import Age, Remainder, Ruleset
 
 
@@ -50,6 +51,7 @@ class Award:
 
     `shares` are by hotkey, in percent of the emission. `challenger` is the best of those that were not champion,
     `needed` what each entry's mean would have had to reach, `emission_fraction` the part of the prize that is paid.
+    `defender` is the champion where it could defend, `winning_mean` None where nobody with an entry won.
     """
 
     winner: str | None
@@ -59,6 +61,8 @@ class Award:
     needed: Mapping[str, float]
     emission_fraction: float
     sentence: str
+    defender: Contender | None = None
+    winning_mean: float | None = None
 
 
 def capped_shares(parts: Mapping[str, float], amount: float, cap: float) -> dict[str, float]:
@@ -109,8 +113,10 @@ def award(
     champion = next((c for c in usable if title and title.took_part and c.hotkey == title.hotkey), None)
     challengers = [c for c in able if champion is None or c.hotkey != champion.hotkey]
     challenger = challengers[0] if challengers else None
+    name = metric_name(metric)
     needed: dict[str, float] = {}
-    if title is not None and champion is not None and champion in able:
+    defends = champion is not None and champion in able
+    if title is not None and champion is not None and defends:
         assert champion.mean is not None
         needed = {
             c.hotkey: champion.mean + margin_of(ruleset, metric, title, champion.mean, c.block, at_block)
@@ -127,21 +133,27 @@ def award(
         needed = {c.hotkey: able[0].mean for c in usable[1:] if able[0].mean is not None}
         why = "no champion defends"
         if champion is not None:
-            why = f"{champion.hotkey}, the champion, does not beat the unprocessed input"
-        among = " of those that beat the unprocessed input" if able[0] is not usable[0] else ""
-        sentence = f"{winner.hotkey} takes {metric} with {winner.mean:.4f}: the best mean{among}, and {why}."
+            why = f"{champion.hotkey}, the champion, cannot defend: it {shortfall(ruleset, metric, champion)}"
+        among = ""
+        if able[0] is not usable[0]:
+            among = f" of those that gain enough over the unprocessed input{_stand_in(ruleset, metric)}"
+        sentence = f"{winner.hotkey} takes {name} with {winner.mean:.4f}, the best mean{among}; {why}."
     elif usable:
+        how = ""
+        if ruleset.alpha is not None and any(c.gain is not None and c.gain > 0 for c in usable):
+            how = ", by the paired test over these clips"
+        on = _stand_in(ruleset, metric)
         return Award(
             None, None, False, {}, {}, 1.0,
-            f"Nobody is paid for {metric}: no entry beats the unprocessed input{_tested(ruleset)}.",
+            f"Nobody is paid for {name}: no entry beats the unprocessed input{on}{how}.",
         )  # fmt: skip
     elif title is not None and ruleset.absent_champion_is_paid and not contenders:
         return Award(
             title.hotkey, None, False, {title.hotkey: prize}, {}, 1.0,
-            f"{title.hotkey} keeps {metric}: there was no entry this round.",
+            f"{title.hotkey} keeps {name}: there was no entry this round.",
         )  # fmt: skip
     else:
-        return Award(None, None, False, {}, {}, 1.0, f"Nobody is paid for {metric}: no entry has a usable score.")
+        return Award(None, None, False, {}, {}, 1.0, f"Nobody is paid for {name}: no entry has a usable score.")
 
     holds = title is not None and champion is not None and winner.hotkey == champion.hotkey
     fraction = ruleset.emission_fraction(at_block - title.since_block) if holds and title is not None else 1.0
@@ -157,11 +169,31 @@ def award(
         needed=needed,
         emission_fraction=fraction,
         sentence=sentence,
+        defender=champion if defends else None,
+        winning_mean=winner.mean,
     )
 
 
-def _tested(ruleset: Ruleset) -> str:
-    return " by the paired test over these clips" if ruleset.alpha is not None else ""
+def shortfall(ruleset: Ruleset, metric: str, contender: Contender) -> str:
+    """Why an entry counts as no better than the unprocessed input: the metric, and whether mean or test failed."""
+    gate, gain, p_value = ruleset.gate_of(metric), contender.gain, contender.unprocessed_p_value
+    beaten = f"the unprocessed input{_stand_in(ruleset, metric)}"
+    if gain is not None and gain > 0:
+        if ruleset.alpha is not None and p_value is not None and p_value > ruleset.alpha:
+            return (
+                f"gains {gain:.4f} over {beaten}, but over these clips that could be chance"
+                f" (p = {p_value:.2g}, needed at most {ruleset.alpha:g})"
+            )
+        if gate is not None:
+            return f"gains {gain:.4f} over {beaten}, but needs at least {gate.fraction:.0%} of the best gain there"
+    mean = "" if gain is None else f" (mean gain {gain:.4f})"
+    return f"does not beat {beaten}{mean}"
+
+
+def _stand_in(ruleset: Ruleset, metric: str) -> str:
+    """On which other metric the unprocessed input must be beaten."""
+    gate = ruleset.gate_of(metric)
+    return "" if gate is None else f" on {metric_name(gate.by)}, which stands in for {metric_name(metric)}"
 
 
 def _usable(mean: float | None) -> bool:
@@ -207,14 +239,18 @@ def _sentence_of_defence(
     challenger: Contender | None,
     needed: Mapping[str, float],
 ) -> str:
+    name = metric_name(metric)
     if winner is not champion:
         tested = f" and the paired test gives p = {winner.p_value:.2g}" if ruleset.alpha is not None else ""
         return (
-            f"{winner.hotkey} takes {metric} from {champion.hotkey}: {winner.mean:.4f} reaches the"
+            f"{winner.hotkey} takes {name} from {champion.hotkey}: {winner.mean:.4f} reaches the"
             f" {needed[winner.hotkey]:.4f} that were needed{tested}."
         )
     if challenger is None or challenger.mean is None:
-        return f"{champion.hotkey} keeps {metric} with {champion.mean:.4f}: nobody challenges."
+        why = "nobody challenges"
+        if needed:
+            why = f"no other entry gains enough over the unprocessed input{_stand_in(ruleset, metric)}"
+        return f"{champion.hotkey} keeps {name} with {champion.mean:.4f}: {why}."
     threshold = needed[challenger.hotkey]
     if challenger.mean < threshold:
         why = f"needed {threshold:.4f}"
@@ -223,6 +259,6 @@ def _sentence_of_defence(
     else:
         why = f"reached the margin, but the paired test gives p = {challenger.p_value:.2g}"
     return (
-        f"{champion.hotkey} keeps {metric} with {champion.mean:.4f}: the best challenger, {challenger.hotkey} with"
+        f"{champion.hotkey} keeps {name} with {champion.mean:.4f}: the best challenger, {challenger.hotkey} with"
         f" {challenger.mean:.4f}, {why}."
     )

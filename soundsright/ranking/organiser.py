@@ -7,23 +7,21 @@ first mistake is named with its place in the file. `soundsright/rulesets/publish
 from __future__ import annotations
 
 import datetime
-import difflib
 import math
 import re
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from soundsright.core.competition import Competition, Task
 from soundsright.core.entry_rules import NO_RULES, EntryRules
-from soundsright.core.errors import UsageError
 from soundsright.core.ports import FetchLimits
 from soundsright.core.schedule import DAY_S, Schedule
+from soundsright.core.ss58 import is_address
 from soundsright.core.submission import CommitmentKind
+from soundsright.core.toml_place import Place, shown
 from soundsright.ranking.rulesets import Age, Gate, Margin, Remainder, Ruleset, ruleset_by_name
-
-T = TypeVar("T")
 
 MAX_FILE_CHARS = 1_000_000
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -63,7 +61,7 @@ def organiser_of_toml(
         UsageError: for the first mistake: no TOML, an unknown or missing key, a value of the wrong kind or range,
             metrics that do not sum to 1, rewards above 100, two competitions of one name, a schedule in the past.
     """
-    place = _Place(source)
+    place = Place(source)
     if len(text) > MAX_FILE_CHARS:
         raise place.wrong(f"{len(text)} characters are no file of rules", "Keep it below a million.")
     try:
@@ -105,65 +103,7 @@ def entries_facts(organiser: Organiser) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where in the file we are, to say so."""
-
-    source: str
-    path: str = ""
-
-    def under(self, key: str) -> _Place:
-        return replace(self, path=f"{self.path}.{key}" if self.path else key)
-
-    def wrong(self, problem: str, remedy: str) -> UsageError:
-        where = f"{self.source}, {self.path}" if self.path else self.source
-        return UsageError(f"{where}: {problem}", remedy)
-
-    def table(self, value: object, known: Collection[str] | None) -> dict[str, Any]:
-        """The value as a table in which every key is known; None: keys are names."""
-        if not isinstance(value, dict):
-            raise self.wrong(f"{value!r} is no table", "Write it as [table] or { key = value }.")
-        for key in value:
-            if known is not None and key not in known:
-                close = difflib.get_close_matches(key, known, n=1)
-                hint = f"Did you mean {close[0]!r}?" if close else f"Choose from {', '.join(sorted(known))}."
-                raise self.wrong(f"unknown key {key!r}", hint)
-        return value
-
-    def number(self, value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self.wrong(f"{value!r} is no number", "Give a finite number.")
-        return float(value)
-
-    def whole(self, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise self.wrong(f"{value!r} is no whole number", "Give a whole number.")
-        return value
-
-    def truth(self, value: object) -> bool:
-        if not isinstance(value, bool):
-            raise self.wrong(f"{value!r} is neither true nor false", "Write true or false.")
-        return value
-
-    def names(self, value: object) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-            raise self.wrong(f"{value!r} is no list of names", 'Write ["A", "B"].')
-        return tuple(value)
-
-    def required(self, table: Mapping[str, Any], key: str) -> Any:
-        if key not in table:
-            raise self.wrong(f"{key!r} is missing", "Add it.")
-        return table[key]
-
-    def built(self, build: Callable[[], T]) -> T:
-        """What a checked type makes of its values, its objection told as the file's."""
-        try:
-            return build()
-        except (ValueError, TypeError) as error:
-            raise self.wrong(str(error), "Correct it.") from error
-
-
-def _competitions(place: _Place, tables: object, known_metrics: Collection[str] | None) -> tuple[Competition, ...]:
+def _competitions(place: Place, tables: object, known_metrics: Collection[str] | None) -> tuple[Competition, ...]:
     if not isinstance(tables, list) or not tables:
         raise place.wrong("no [[competition]] is defined", "Add at least one.")
     found: list[Competition] = []
@@ -173,15 +113,15 @@ def _competitions(place: _Place, tables: object, known_metrics: Collection[str] 
         metrics_here = here.under("metrics")
         metrics = here.required(table, "metrics")
         weights = {
-            name: metrics_here.under(name).number(weight)
+            name: metrics_here.under(name).amount(weight)
             for name, weight in metrics_here.table(metrics, known_metrics).items()
         }
         task = here.required(table, "task")
         if task not in list(Task):
             raise here.under("task").wrong(f"unknown task {task!r}", f"Choose {' or '.join(Task)}.")
         rate_hz = here.under("sample_rate_hz").whole(here.required(table, "sample_rate_hz"))
-        max_score = here.under("max_score").number(here.required(table, "max_score"))
-        remainder = here.under("remainder").number(here.required(table, "remainder"))
+        max_score = here.under("max_score").amount(here.required(table, "max_score"))
+        remainder = here.under("remainder").amount(here.required(table, "remainder"))
         competition = here.built(lambda: Competition(Task(task), rate_hz, weights, max_score, remainder))  # noqa: B023
         if competition.id in (other.id for other in found):
             raise here.wrong(f"{competition.id} is defined twice", "Keep one of them.")
@@ -195,12 +135,10 @@ def _competitions(place: _Place, tables: object, known_metrics: Collection[str] 
 _RULESET_FIELDS = {field.name: field.type for field in fields(Ruleset)}
 
 
-def _ruleset(place: _Place, value: object) -> Ruleset:
+def _ruleset(place: Place, value: object) -> Ruleset:
     table = dict(place.table(value, {"base", *_RULESET_FIELDS}))
-    name = table.pop("base", "soundsright-v3")
-    if not isinstance(name, str):
-        raise place.under("base").wrong(f"{name!r} is no name of a ruleset", "Write it in quotes.")
-    base = ruleset_by_name(name)
+    name = place.under("base").text(table.pop("base", "soundsright-v3"))
+    base = place.under("base").built(lambda: ruleset_by_name(name))
     if not table:
         return base
     if not isinstance(table.get("name"), str) or table["name"] == base.name:
@@ -210,7 +148,7 @@ def _ruleset(place: _Place, value: object) -> Ruleset:
     return place.built(lambda: replace(base, **changes))
 
 
-def _ruleset_value(place: _Place, key: str, value: Any) -> Any:
+def _ruleset_value(place: Place, key: str, value: Any) -> Any:
     kind = str(_RULESET_FIELDS[key])
     if kind.startswith("Margin"):
         table = place.table(value, {"start", "end", "over_blocks"})
@@ -224,31 +162,29 @@ def _ruleset_value(place: _Place, key: str, value: Any) -> Any:
     if kind == "bool":
         return place.truth(value)
     if kind == "str":
-        if not isinstance(value, str):
-            raise place.wrong(f"{value!r} is no text", "Write it in quotes.")
-        return value
+        return place.text(value)
     if key == "gates":
         if not isinstance(value, list):
-            raise place.wrong(f"{value!r} is no list of tables", "Write [{ metric, by, fraction }].")
+            raise place.wrong(f"{shown(value)} is no list of tables", "Write [{ metric, by, fraction }].")
         return tuple(_gate(place.under(f"{n}"), gate) for n, gate in enumerate(value, start=1))
     if kind.startswith("tuple"):
         return place.names(value)
     return place.whole(value) if kind == "int" else place.number(value)
 
 
-def _gate(place: _Place, value: object) -> Gate:
+def _gate(place: Place, value: object) -> Gate:
     table = place.table(value, {"metric", "by", "fraction"})
     metric, by = (str(place.required(table, key)) for key in ("metric", "by"))
     return Gate(metric, by, place.under("fraction").number(place.required(table, "fraction")))
 
 
-def _schedule(place: _Place, value: object, now_s: float, begun: bool) -> Schedule:
+def _schedule(place: Place, value: object, now_s: float, begun: bool) -> Schedule:
     known = {"time_utc", "every_days", "first_day", "last_day", "seed_delay_blocks", "final_after_blocks"}
     table = place.table(value, known)
     time = place.required(table, "time_utc")
     if not isinstance(time, datetime.time):
-        raise place.under("time_utc").wrong(f"{time!r} is no time of day", "Write 09:00:00, without quotes.")
-    days = {key: _day(place.under(key), table[key]) for key in ("first_day", "last_day") if key in table}
+        raise place.under("time_utc").wrong(f"{shown(time)} is no time of day", "Write 09:00:00, without quotes.")
+    days = {key: place.under(key).day(table[key]) for key in ("first_day", "last_day") if key in table}
     numbers = {
         key: place.under(key).whole(table[key])
         for key in ("every_days", "seed_delay_blocks", "final_after_blocks")
@@ -268,7 +204,7 @@ def _schedule(place: _Place, value: object, now_s: float, begun: bool) -> Schedu
     return schedule
 
 
-def _commitment(place: _Place, kind: object) -> CommitmentKind:
+def _commitment(place: Place, kind: object) -> CommitmentKind:
     if kind not in list(CommitmentKind):
         raise place.wrong(f"unknown kind {kind!r}", f"Choose {', '.join(CommitmentKind)}.")
     return CommitmentKind(str(kind))
@@ -281,7 +217,7 @@ _ENTRIES_KEYS = frozenset(
 )
 
 
-def _entry_rules(place: _Place, table: Mapping[str, Any]) -> EntryRules:
+def _entry_rules(place: Place, table: Mapping[str, Any]) -> EntryRules:
     chosen: dict[str, Any] = {
         key: place.under(key).whole(table[key])
         for key in ("cooldown_blocks", "max_commitments", "commitment_window_blocks")
@@ -290,20 +226,23 @@ def _entry_rules(place: _Place, table: Mapping[str, Any]) -> EntryRules:
     if "banned_hotkeys" in table:
         here = place.under("banned_hotkeys")
         until = here.table(table["banned_hotkeys"], None)
+        wrong = next((hotkey for hotkey in until if not is_address(hotkey)), None)
+        if wrong is not None:
+            raise here.wrong(f"{shown(wrong)} is no hotkey's address", "Give all of it, as the chain shows it.")
         chosen["banned_hotkeys"] = {hotkey: here.under(hotkey).whole(block) for hotkey, block in until.items()}
     if "banned_content" in table:
         here = place.under("banned_content")
         hashes = here.names(table["banned_content"])
         wrong = next((h for h in hashes if not _SHA256.fullmatch(h)), None)
         if wrong is not None:
-            raise here.wrong(f"{wrong[:80]!r} is no SHA-256", "Give its 64 hex digits, in lower case.")
+            raise here.wrong(f"{shown(wrong)} is no SHA-256", "Give its 64 hex digits, in lower case.")
         chosen["banned_content"] = frozenset(hashes)
     if "needs_licence" in table:
         chosen["needs_licence"] = place.under("needs_licence").truth(table["needs_licence"])
     return place.built(lambda: EntryRules(**chosen))
 
 
-def _fetch_limits(place: _Place, table: Mapping[str, Any]) -> FetchLimits:
+def _fetch_limits(place: Place, table: Mapping[str, Any]) -> FetchLimits:
     chosen: dict[str, Any] = {}
     for key in ("max_bytes", "max_files"):
         if key in table:
@@ -314,9 +253,3 @@ def _fetch_limits(place: _Place, table: Mapping[str, Any]) -> FetchLimits:
         if key in table:
             chosen[key] = place.under(key).names(table[key])
     return FetchLimits(**chosen)
-
-
-def _day(place: _Place, value: object) -> int:
-    if not isinstance(value, datetime.date) or isinstance(value, datetime.datetime):
-        raise place.wrong(f"{value!r} is no day", "Write 2030-01-07, without quotes.")
-    return (value - datetime.date(1970, 1, 1)).days

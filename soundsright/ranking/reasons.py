@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from soundsright.ranking.award import Award, Contender, passes
+from soundsright.ranking.award import Award, Contender, passes, shortfall
 from soundsright.ranking.rulesets import Ruleset
 
 _TOO_FEW = "Over so few clips no lead is sure enough to take the prize."
@@ -26,30 +26,23 @@ def reason_of(
         # With a metric that stands in, it is that one's mean which is too low.
         more = "" if ruleset.gate_of(metric) else f" {_TOO_FEW}"
     if ruleset.must_beat_unprocessed and not contender.beats_unprocessed:
-        return f"{_unpaid(ruleset, contender)}{more}{clips}"
+        return f"Is not paid: it {shortfall(ruleset, metric, contender)}.{more}{clips}"
     share = "Shares in the remainder" if result.shares.get(contender.hotkey, 0.0) > 0 else "Has no share"
     threshold = result.needed.get(contender.hotkey)
     tested = contender.p_value is not None and ruleset.alpha is not None
-    if threshold is not None and contender.mean >= threshold and tested and not passes(ruleset, contender):
+    champion = result.defender
+    reached = champion is not None and threshold is not None and contender.mean >= threshold
+    if champion is not None and reached and tested and not passes(ruleset, contender):
+        taken = ""
+        if result.winner != champion.hotkey:
+            taken = f"; {result.winner} took the prize with {result.winning_mean:.4f}"
         return (
-            f"{share}: it reached the margin, but over these clips the lead could be chance"
-            f" (p = {contender.p_value:.2g}, needed at most {ruleset.alpha:g}).{more}{clips}"
+            f"{share}: it reached the margin over the champion, {champion.hotkey} with {champion.mean:.4f}, but"
+            f" over these clips the lead could be chance (p = {contender.p_value:.2g}, needed at most"
+            f" {ruleset.alpha:g}){taken}.{more}{clips}"
         )
     if needed is None:
         return f"{share}. {_TOO_FEW}{clips}"
     if contender.mean < needed:
         return f"{share}: the prize needed {needed:.4f}, {needed - contender.mean:.4f} more than it reached.{clips}"
     return f"{share}: another entry reached as much, and committed earlier.{clips}"
-
-
-def _unpaid(ruleset: Ruleset, contender: Contender) -> str:
-    """Why an entry counts as no better than the unprocessed input."""
-    p_value = contender.unprocessed_p_value
-    if contender.gain is None or contender.gain <= 0:
-        return "Is not paid: it does not beat the unprocessed input."
-    if p_value is not None and ruleset.alpha is not None and p_value > ruleset.alpha:
-        return (
-            f"Is not paid: on average it gains {contender.gain:.4f} over the unprocessed input, but over these"
-            f" clips that could be chance (p = {p_value:.2g}, needed at most {ruleset.alpha:g})."
-        )
-    return "Is not paid: it gains too little over the unprocessed input beside the best entry."

@@ -28,6 +28,14 @@ MIN_ELEMENTS = 64
 
 MIN_TENSORS = 4
 SAME_FRACTION = 0.9
+"""The part of the smaller model's tensors that the larger one holds too, for one to be a copy."""
+
+LEAST_OF_LARGER = 0.25
+"""The part of the larger model that these must be, in number and in elements.
+
+Else who enters nothing but windows and DFT kernels would make a copy of every model that has them.
+"""
+
 QUANTILES = 33
 
 MIN_FILE_BYTES = 512
@@ -103,21 +111,26 @@ def shared_fraction(original: Sequence[TensorSummary], other: Sequence[TensorSum
     >>> shared_fraction(a, a[::-1]), shared_fraction(a, b)
     (1.0, 0.0)
     """
-    return _shared_fraction(_by_size(original), _by_size(other))
+    table = _by_size(original)
+    return len(_shared_sizes(table, _by_size(other))) / max(1, _count(table))
 
 
 def same_tensors(models: Mapping[str, Sequence[TensorSummary]]) -> list[Likeness]:
-    """The pairs of entries, by their ids, of which one holds nearly all tensors of the other."""
+    """The pairs of entries, by their ids, of which one holds nearly all tensors of the other, and not much else."""
     tables = {name: _by_size(summaries) for name, summaries in models.items() if len(summaries) >= MIN_TENSORS}
     found = []
     for first, second in combinations(tables, 2):
         a, b = tables[first], tables[second]
-        fraction = max(
-            _shared_fraction(x, y) if _sharable_fraction(x, y) >= SAME_FRACTION else 0.0
-            for x, y in ((a, b), (b, a))
-        )
-        if fraction >= SAME_FRACTION:
-            found.append(Likeness(first, second, DuplicateRule.SAME_TENSORS, {"shared_tensors": f"{fraction:.1%}"}))
+        smaller, larger = sorted((_count(a), _count(b)))
+        # What the sizes alone allow, before any quantiles are compared.
+        sharable = sum(min(len(rows), len(b.get(size, ()))) for size, rows in a.items())
+        least = max(SAME_FRACTION * smaller, LEAST_OF_LARGER * larger)
+        if sharable < least:
+            continue
+        shared = _shared_sizes(a, b)
+        if len(shared) >= least and sum(shared) >= LEAST_OF_LARGER * max(_elements(a), _elements(b)):
+            evidence = {"shared_tensors": f"{len(shared) / smaller:.1%}"}
+            found.append(Likeness(first, second, DuplicateRule.SAME_TENSORS, evidence))
     return found
 
 
@@ -132,26 +145,25 @@ def _by_size(summaries: Sequence[TensorSummary]) -> _BySize:
     return {size: np.array(sorted(found, key=tuple)[:MAX_OF_ONE_SIZE]) for size, found in rows.items()}
 
 
-def _shared_fraction(original: _BySize, other: _BySize) -> float:
-    shared = 0
+def _shared_sizes(original: _BySize, other: _BySize) -> list[int]:
+    """The sizes of the original's tensors that the other holds too."""
+    shared = []
     for size, rows in original.items():
         candidates = other.get(size, np.empty((0, QUANTILES)))
         for row in rows:
             agreeing = np.flatnonzero(_agree(row, candidates))
             if len(agreeing):
                 candidates = np.delete(candidates, agreeing[0], axis=0)
-                shared += 1
-    return shared / max(1, _count(original))
-
-
-def _sharable_fraction(original: _BySize, other: _BySize) -> float:
-    """What the sizes alone allow `_shared_fraction` to be at most."""
-    sharable = sum(min(len(rows), len(other.get(size, ()))) for size, rows in original.items())
-    return sharable / max(1, _count(original))
+                shared.append(size)
+    return shared
 
 
 def _count(tables: _BySize) -> int:
     return sum(map(len, tables.values()))
+
+
+def _elements(tables: _BySize) -> int:
+    return sum(size * len(rows) for size, rows in tables.items())
 
 
 def _agree(row: NDArray[np.float64], candidates: NDArray[np.float64]) -> NDArray[np.bool_]:

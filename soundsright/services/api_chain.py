@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from soundsright.core.errors import RequestRefused
+from soundsright.core.errors import RequestRefused, UsageError
 from soundsright.core.ports import BlockRef, LiveChain, TxResult
 from soundsright.services.api_http import Admit, Throttle, answer_refusals, parsed, signed_body
 
@@ -138,7 +138,12 @@ def chain_app(
             raise RequestRefused("not_organiser", "Only the organiser registers hotkeys")
         if not is_address(asked.hotkey):
             raise RequestRefused("malformed", "The hotkey is no address", status=422)
-        uid = await run_in_threadpool(lambda: chain.register(asked.hotkey, stake=asked.stake, permit=asked.permit))
+        try:
+            uid = await run_in_threadpool(
+                lambda: chain.register(asked.hotkey, stake=asked.stake, permit=asked.permit)
+            )
+        except UsageError as error:
+            raise RequestRefused("full", error.problem, status=409) from error
         return {"uid": uid}
 
     @app.post("/v1/advance")

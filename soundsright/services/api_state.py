@@ -28,6 +28,8 @@ _COUNTED = {
 }
 _LEVELS = {"success": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
+_FIRST_SENTENCE = re.compile(r"\.(?:\s|$)")
+
 _log = logging.getLogger(__name__)
 
 
@@ -99,7 +101,8 @@ class Health:
         if sentence is not None and sentence != before:
             self.event("warning", sentence, action=f"problem_{name}")
         elif sentence is None and before is not None and name != "start":
-            self.event("success", f"Mended: {before}", action=f"mended_{name}")
+            # The first sentence says what it was; the remedy after it is needed no more.
+            self.event("success", f"Mended: {_FIRST_SENTENCE.split(before)[0]}", action=f"mended_{name}")
 
     def problems(self) -> dict[str, str]:
         with self._lock:

@@ -25,6 +25,7 @@ ENVELOPE_SCHEMA = "soundsright.feedback-envelope/1"
 MAX_ENVELOPE_BYTES = 8_000_000
 MAX_KEPT = 2_000
 MAX_CLIPS = 100_000
+_VERSIONED = re.compile(r"soundsright\.feedback(?:-envelope)?/([0-9]{1,9})")
 
 ValidSignature = Callable[[str, bytes, bytes], bool]
 """Whether an address signed a message: (address, message, signature)."""
@@ -112,6 +113,11 @@ class Feedback(_Wire):
     clips: Annotated[list[ClipScores], Field(max_length=MAX_CLIPS)] = []
 
 
+class _Head(_Wire):
+    named: Annotated[Text, Field(alias="schema")]
+    document: str = ""
+
+
 class Envelope(_Wire):
     """A document with its signature."""
 
@@ -156,21 +162,32 @@ def opened(raw: bytes, *, valid_signature: ValidSignature) -> tuple[Envelope, Fe
         ):
             raise RequestRefused("bad_signature", "The document's signature is not the validator's")
         return envelope, Feedback.model_validate_json(envelope.document)
-    except (ValidationError, UnicodeEncodeError) as error:
-        place = "envelope"
-        if isinstance(error, ValidationError):
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = f"{'.'.join(map(str, first['loc']))[:100]}: {first['msg'][:200]}"
-        raise RequestRefused("malformed", f"Not a feedback of version 1 ({place})", status=422) from None
+    except (ValidationError, UnicodeError) as error:
+        raise RequestRefused("malformed", _malformed(error), status=422) from None
+
+
+def _malformed(error: ValidationError | UnicodeError) -> str:
+    place = "no text"
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = f"{'.'.join(map(str, first['loc']))[:100]}: {first['msg'][:200]}"
+    return f"Not a feedback of version 1 ({place})"
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A stored feedback and its file."""
+class FeedbackFile:
+    """A feedback, its text and its file. But for `Kept`, nobody signed it: `soundsright compete` wrote it."""
 
     path: Path
-    envelope: Envelope
+    text: str
     feedback: Feedback
+
+
+@dataclass(frozen=True)
+class Kept(FeedbackFile):
+    """A feedback whose text a validator signed."""
+
+    envelope: Envelope
 
 
 class FeedbackStore:
@@ -230,14 +247,55 @@ def read_feedback(path: Path, *, valid_signature: ValidSignature) -> Kept:
     """A stored file, verified anew.
 
     Raises:
+        UsageError: it cannot be read, is no feedback, is not signed, or was changed after it was signed.
+    """
+    raw, schema = _contents(path)
+    if schema == DOCUMENT_SCHEMA:
+        raise UsageError(f"{path} is not signed", "Read it with `soundsright feedback show`.")
+    return _verified(path, raw, valid_signature)
+
+
+def read_document(path: Path, *, valid_signature: ValidSignature) -> FeedbackFile:
+    """A stored file, verified anew, or a document that nobody signed.
+
+    Raises:
         UsageError: it cannot be read, is no feedback, or was changed after it was signed.
     """
+    raw, schema = _contents(path)
+    if schema != DOCUMENT_SCHEMA:
+        return _verified(path, raw, valid_signature)
+    try:
+        return FeedbackFile(path, raw.decode(), Feedback.model_validate_json(raw))
+    except (ValidationError, UnicodeError) as error:
+        raise UsageError(f"{path}: {_malformed(error)}", "Ask for it anew, or remove the file.") from error
+
+
+def _contents(path: Path) -> tuple[bytes, str]:
+    """A file's bytes, and the schema that it names, if any. Refused where it is of a later version."""
     try:
         if path.stat().st_size > MAX_ENVELOPE_BYTES:
             raise UsageError(f"{path} is larger than any feedback", "Name a file below feedback/.")
-        envelope, feedback = opened(path.read_bytes(), valid_signature=valid_signature)
+        raw = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})", "Name a file below feedback/.") from error
+    head = _head(raw)
+    for schema in (head.named, _head(head.document).named):
+        version = _VERSIONED.fullmatch(schema)
+        if version is not None and int(version[1]) > 1:
+            raise UsageError(f"{path} is of a later version ({schema})", "Update soundsright.")
+    return raw, head.named
+
+
+def _head(raw: str | bytes) -> _Head:
+    try:
+        return _Head.model_validate_json(raw)
+    except (ValidationError, UnicodeError):
+        return _Head.model_validate({"schema": ""})
+
+
+def _verified(path: Path, raw: bytes, valid_signature: ValidSignature) -> Kept:
+    try:
+        envelope, feedback = opened(raw, valid_signature=valid_signature)
     except RequestRefused as refused:
         raise UsageError(f"{path}: {refused.sentence}", "Ask the validator, or remove the file.") from refused
-    return Kept(path, envelope, feedback)
+    return Kept(path, envelope.document, feedback, envelope)

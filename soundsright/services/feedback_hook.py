@@ -12,9 +12,12 @@ import os
 import queue
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 
 from soundsright.core.errors import UsageError
@@ -44,6 +47,31 @@ def hook_command(hook: str) -> list[str]:
     if not command:
         raise UsageError(f"FEEDBACK_HOOK {hook[:80]!r} is empty", "Give module:function or a command.")
     return command
+
+
+def hook_fault(hook: str) -> str | None:
+    """What would make each call of the hook fail, as far as it can be told without running it.
+
+    Raises:
+        UsageError: as `hook_command`.
+
+    >>> hook_fault("json.tool:main"), hook_fault("json.missing:main")
+    (None, "there is no module 'json.missing'")
+    """
+    if not _FUNCTION.fullmatch(hook):
+        program = hook_command(hook)[0]
+        return None if shutil.which(program) else f"there is no program {program[:80]!r}"
+    module = hook.partition(":")[0]
+    # Nothing is imported: not even a package that the module lies in, which would run here.
+    package, *inner = module.split(".")
+    found = PathFinder.find_spec(package, [str(Path.cwd())]) or find_spec(package)
+    name = package
+    for part in inner:
+        if found is None:
+            break
+        name = f"{name}.{part}"
+        found = PathFinder.find_spec(name, found.submodule_search_locations or [])
+    return f"there is no module {module[:80]!r}" if found is None or found.origin is None else None
 
 
 class HookRunner:

@@ -170,14 +170,22 @@ class MinerService:
         self._lock = threading.Lock()
         self._seen = _Seen()
 
-    def check(self) -> None:
-        """What would make the service useless, before it starts.
+    def check(self) -> list[str]:
+        """What would make the service useless, before it starts; and sentences to warn of what would the entry.
 
         Raises:
             UsageError: the hotkey is not registered.
             ChainUnavailable: the chain does not answer.
         """
-        self._own_neuron(self._chain.snapshot())
+        own = self._own_neuron(self._chain.snapshot())
+        if self._committing.kind is not CommitmentKind.DIGEST or self._endpoint:
+            return []
+        if own.endpoint:
+            return [f"AXON_EXTERNAL_IP is empty: validators go on asking at {own.endpoint}, as the chain has it"]
+        return [
+            "AXON_EXTERNAL_IP is empty: no validator can ask what the commitment stands for, and the entry is "
+            "refused as not_revealed. Give the IPv4 address under which others reach this machine"
+        ]
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set. A chain that is away is waited for, with growing pauses."""

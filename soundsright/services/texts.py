@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
+from soundsright.core.competition import metric_name as metric_name
 from soundsright.services.run_documents import MetricDoc
 from soundsright.services.runs import RunCompetition
 
 MINUS = "\N{MINUS SIGN}"
-
-
-def metric_name(name: str) -> str:
-    """As papers write it.
-
-    >>> metric_name("SI_SDR"), metric_name("PESQ_WB")
-    ('SI-SDR', 'PESQ-WB')
-    """
-    return name.replace("_", "-")
 
 
 def digits(metric: MetricDoc) -> int:
@@ -36,16 +28,25 @@ def clip_facts(c: RunCompetition, clip: str) -> str:
 def set_facts(c: RunCompetition) -> str:
     """What a set was drawn over, in one sentence's words."""
     recipes = list(c.recipes.values())
-    facts = [f"{len(recipes)} clips", f"{len({r.speaker for r in recipes if r.speaker})} speakers"]
+    facts = [counted(len(recipes), "clip"), counted(len({r.speaker for r in recipes if r.speaker}), "speaker")]
     snrs = [r.snr_db for r in recipes if r.snr_db is not None]
     if snrs:
-        noises = len({r.noise for r in recipes if r.noise})
-        facts.append(f"{noises} noises at {min(snrs):.1f} to {max(snrs):.1f} dB SNR")
+        noises = counted(len({r.noise for r in recipes if r.noise}), "noise")
+        facts.append(f"{noises} at {min(snrs):.1f} to {max(snrs):.1f} dB SNR")
     times = [r.rt60_s for r in recipes if r.rt60_s is not None]
     if times:
-        rooms = len({r.rir for r in recipes if r.rir})
-        facts.append(f"{rooms} rooms with RT60 {min(times):.2f} to {max(times):.2f} s")
+        rooms = counted(len({r.rir for r in recipes if r.rir}), "room")
+        facts.append(f"{rooms} with RT60 {min(times):.2f} to {max(times):.2f} s")
     return ", ".join(facts)
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of something.
+
+    >>> counted(1, "speaker"), counted(0, "speaker")
+    ('1 speaker', '0 speakers')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def fixed(value: float, places: int, sign: str = "") -> str:

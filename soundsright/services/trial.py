@@ -9,13 +9,14 @@ import tomllib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from soundsright.core.competition import Competition, competition_by_id
 from soundsright.core.errors import EntryRefused, InfrastructureFault, UsageError
 from soundsright.core.ports import BlockRef, Chain, Publisher
 from soundsright.core.schedule import Round
 from soundsright.core.submission import ModelRef, Reveal, commitment_digest
+from soundsright.core.toml_place import Place
 
 VALIDATOR = "validator"
 RESERVED = frozenset({VALIDATOR, "unprocessed"})
@@ -71,12 +72,13 @@ def read_entries(
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML ({error})", "Compare it with models/demo.toml.") from error
-    rows = table.get("entry")
-    if not isinstance(rows, list) or not rows or len(rows) > MAX_ENTRIES:
-        raise UsageError(
-            f"{path} holds no [[entry]], or more than {MAX_ENTRIES}", "Compare it with models/demo.toml."
-        )
-    entries = [_entry(path, number, row, competitions) for number, row in enumerate(rows, 1)]
+    place = Place(str(path))
+    rows = place.table(table, {"entry"}).get("entry")
+    if not isinstance(rows, list) or not rows:
+        raise place.wrong("holds no [[entry]]", "Compare it with models/demo.toml.")
+    if len(rows) > MAX_ENTRIES:
+        raise place.wrong(f"holds {len(rows)} [[entry]], and at most {MAX_ENTRIES} can enter", "Leave some out.")
+    entries = [_entry(place.under(f"entry {n}"), path.parent, row, competitions) for n, row in enumerate(rows, 1)]
     miners = [entry.miner for entry in entries]
     twice = next((miner for miner in miners if miners.count(miner) > 1), None)
     if twice is not None:
@@ -91,32 +93,26 @@ def read_entries(
     return kept
 
 
-def _entry(path: Path, number: int, row: Any, competitions: Sequence[Competition]) -> TrialEntry:
-    place = f"{path}, entry {number}"
-    if not isinstance(row, dict):
-        raise UsageError(f"{place} is no table", "Compare it with models/demo.toml.")
-    for key in ("miner", "model", "competition"):
-        if key not in row:
-            raise UsageError(f"{place} has no {key}", "Add it; compare the file with models/demo.toml.")
-    for key in set(row) - _KEYS:
-        raise UsageError(f"{place} has an unknown key {key!r}", f"It may have {', '.join(sorted(_KEYS))}.")
-    if not all(isinstance(row[key], str) for key in ("miner", "model", "competition")):
-        raise UsageError(f"{place} has a value that is no text", "Put miner, model and competition in quotes.")
-    if not isinstance(row.get("incumbent", False), bool):
-        raise UsageError(f"{place}: incumbent is true or false", "Correct it.")
-    folder = path.parent / row["model"]
-    if not (folder / "Dockerfile").is_file():
-        raise UsageError(
-            f"{place}: {folder} holds no model (no Dockerfile)", "Name a folder laid out as models/template."
-        )
-    if row["miner"] in RESERVED:
-        raise UsageError(f"{place}: {row['miner']!r} is a name of the harness's own", "Name the miner otherwise.")
+def _entry(place: Place, beside: Path, row: object, competitions: Sequence[Competition]) -> TrialEntry:
+    table = place.table(row, _KEYS)
+    miner, model, competition_id = (
+        place.under(key).text(place.required(table, key)) for key in ("miner", "model", "competition")
+    )
+    incumbent = place.under("incumbent").truth(table.get("incumbent", False))
+    if miner in RESERVED:
+        raise place.wrong(f"{miner!r} is a name of the harness's own", "Name the miner otherwise.")
+    folder = beside / model
+    dockerfile = folder / "Dockerfile"
+    if dockerfile.is_symlink() and not dockerfile.exists():
+        raise place.wrong(f"{dockerfile} is a broken link", "Copy the folder with cp -rL, which follows links.")
+    if not dockerfile.is_file():
+        raise place.wrong(f"{folder} holds no model (no Dockerfile)", "Name a folder laid out as models/template.")
     try:
-        ModelRef(row["miner"], folder.name, "0" * 40)
+        ModelRef(miner, folder.name, "0" * 40)
     except EntryRefused as error:
-        raise UsageError(f"{place}: {error}", "Use letters, digits and - _ . within the name.") from error
-    competition = competition_by_id(row["competition"], competitions)
-    return TrialEntry(row["miner"], folder, competition, row.get("incumbent", False))
+        raise place.wrong(str(error), "Use letters, digits and - _ . within the name.") from error
+    competition = place.built(lambda: competition_by_id(competition_id, competitions))
+    return TrialEntry(miner, folder, competition, incumbent)
 
 
 def stage(entries: Sequence[TrialEntry], *, chain: StagedChain, hub: Publisher, round_id: str) -> Staged:

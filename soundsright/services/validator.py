@@ -40,7 +40,7 @@ from soundsright.services.round_types import RoundPlan, plan_facts
 from soundsright.services.validator_chain import PinnedChain
 from soundsright.services.validator_feedback import record_feedback, recorded_feedback
 from soundsright.services.validator_peers import FeedbackCourier, RevealCollector
-from soundsright.services.validator_round import Backoff, RunningRound
+from soundsright.services.validator_round import Backoff, RunningRound, minute_of
 from soundsright.services.validator_setup import Rules, Work
 
 POLL_S = 12.0
@@ -53,7 +53,8 @@ _log = logging.getLogger(__name__)
 class ValidatorService:
     """Runs until it is told to stop.
 
-    `dry_run` is given the weights instead of the chain; miners then hear nothing, and one round ends the service.
+    `dry_run` is given the weights instead of the chain, none where nobody is paid; miners then hear nothing, and
+    one round ends the service.
     `timelock` is needed where entries are sealed.
     """
 
@@ -89,6 +90,8 @@ class ValidatorService:
         self._retry = Backoff(first_s=poll_s, longest_s=MAX_PAUSE_S)
         self._weights_due_block = 0
         self._weights_unsure_block: int | None = None
+        self._chain_time_s: float | None = None
+        self._waits_for = ""
         self._last_done = self._finished_number()
 
     def run(self, stop: threading.Event) -> None:
@@ -124,6 +127,10 @@ class ValidatorService:
             self._running.cancel()
             self._running = None
 
+    def chain_time_s(self) -> float:
+        """The time of the last finalised block that was seen; before there is one, this machine's."""
+        return self._clock.now() if self._chain_time_s is None else self._chain_time_s
+
     def tick(self) -> None:
         """Look at the chain once and do what is due.
 
@@ -132,6 +139,7 @@ class ValidatorService:
         """
         self._health.add("iterations")
         finalized = self._chain.finalized().number
+        self._chain_time_s = self._chain.timestamp_s(finalized)
         self._health.set("chain.head_block", finalized)
         self._tend_round(finalized)
         if self._dry_run is None:
@@ -167,8 +175,12 @@ class ValidatorService:
 
     def _start_what_is_due(self, finalized: int) -> None:
         schedule = self._rules.schedule
-        number = schedule.due(self._chain.timestamp_s(finalized), last_done=self._last_done)
+        number = schedule.due(self.chain_time_s(), last_done=self._last_done)
         if number is None:
+            start_s = schedule.next_start_s(self.chain_time_s())
+            self._wait_for(
+                "The last round has been held" if start_s is None else f"The next round starts {minute_of(start_s)}"
+            )
             return
         plan = schedule.plan(number, finalized=finalized, timestamp_s=self._chain.timestamp_s)
         if plan is None:
@@ -181,6 +193,7 @@ class ValidatorService:
             if self._rules.commitment is CommitmentKind.DIGEST:
                 missing = collector.ask(closed.commitments, self._chain.neurons(), last=final)
             if not final:
+                self._wait_for(f"Entries of round {plan.id} are closed; block {plan.seed_block} gives its seed")
                 return
             if self._rules.commitment is not CommitmentKind.DIGEST:
                 # By the seed's block, so that every validator holds the same seals for too long.
@@ -189,6 +202,12 @@ class ValidatorService:
             _log.info("entries", extra={"action": "entries", "round": plan.id, "unrevealed": missing})
         self._running = RunningRound(number, plan, self._service(plan))
         self._health.event("success", f"Round {plan.id} begins", action="round_begins")
+
+    def _wait_for(self, told: str) -> None:
+        """Say once what is waited for."""
+        if told != self._waits_for:
+            self._waits_for = told
+            self._health.event("success", told, action="waits")
 
     def _collector_of(self, round_id: str) -> RevealCollector:
         if self._collector is None or self._collector.round_id != round_id:
@@ -255,6 +274,8 @@ class ValidatorService:
         record_feedback(self._state, self._work.artifacts, plan.id, documents, self._account)
         self._state.finish_step(plan.id, "finished", {"number": running.number})
         self._last_done = running.number
+        if self._dry_run is not None and not payees:
+            self._dry_run(payees)  # A round that pays nobody sets nothing.
         self._retry.succeeded()
         self._health.problem("round", None)
         self._courier = None

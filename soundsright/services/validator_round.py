@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 
 from soundsright.core.errors import InfrastructureFault
 from soundsright.core.schedule import Round
 from soundsright.services.evaluation import Cancelled
 from soundsright.services.round import RoundService
 from soundsright.services.round_types import RoundOutcome
+
+
+def minute_of(time_s: float) -> str:
+    """When a round starts, for people.
+
+    >>> minute_of(1_893_835_800)
+    '2030-01-05 09:30 UTC'
+    """
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 class RunningRound:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from soundsright.core.competition import Competition
-from soundsright.core.ports import Clock, StateStore
+from soundsright.core.ports import StateStore
 from soundsright.core.schedule import Schedule, seed_of_round
 from soundsright.services.api import Models
 
@@ -20,15 +20,19 @@ _FRESH_S = 1.0
 
 
 class ValidatorView:
-    """The `View` of a validator's state."""
+    """The `View` of a validator's state. `chain_time_s` gives the time that rounds start by."""
 
     def __init__(
-        self, state: StateStore, competitions: Sequence[Competition], schedule: Schedule, clock: Clock
+        self,
+        state: StateStore,
+        competitions: Sequence[Competition],
+        schedule: Schedule,
+        chain_time_s: Callable[[], float],
     ) -> None:
         self._state = state
         self._competitions = tuple(competitions)
         self._schedule = schedule
-        self._clock = clock
+        self._chain_time_s = chain_time_s
         self._lock = threading.Lock()
         self._steps: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._rounds: tuple[str, ...] = ()
@@ -94,10 +98,10 @@ class ValidatorView:
         by_uid = {int(uid): float(weight) for uid, weight in facts["by_uid"].items()}
         return [by_uid.get(uid, 0.0) for uid in range(max(by_uid, default=-1) + 1)]
 
-    def next_competition(self) -> str:
-        now_s = self._clock.now()
-        started = self._schedule.last_started(now_s)
-        start_s = self._schedule.start_s(0 if started is None else started + 1)
+    def next_competition(self) -> str | None:
+        start_s = self._schedule.next_start_s(self._chain_time_s())
+        if start_s is None:
+            return None
         return datetime.fromtimestamp(start_s, UTC).strftime("%Y-%m-%d %H:%M:%S GMT")
 
     def seed(self) -> dict[str, Any] | None:

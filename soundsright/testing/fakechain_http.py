@@ -9,7 +9,8 @@ from pathlib import Path
 from soundsright.adapters.chain_http import HttpChain
 from soundsright.adapters.chain_local import LocalChain
 from soundsright.adapters.http_auth import Gate, RateLimit
-from soundsright.adapters.http_auth_keys import Hotkey, is_address
+from soundsright.adapters.http_auth_keys import Hotkey
+from soundsright.core.ss58 import is_address
 from soundsright.services.api_chain import chain_app
 from soundsright.services.api_http import HttpService, listening
 

@@ -43,8 +43,32 @@ def test_only_the_organiser_registers_and_makes_blocks(served: tuple[LocalChain,
     assert uid == 0
     assert organiser.advance(4).number == chain.head().number
     for forbidden in (lambda: eve.register(EVE.address), eve.advance):
-        with pytest.raises(UsageError, match="organiser"):
+        with pytest.raises(UsageError, match=r"organiser.*WALLET and HOTKEY"):
             forbidden()
+
+
+def test_the_keys_are_to_blame_only_where_they_are(served: tuple[LocalChain, str]) -> None:
+    organiser = client(served[1], ORGANISER)
+    for refused in (lambda: organiser.register("xyz"), lambda: organiser.advance(100_000)):
+        with pytest.raises(UsageError) as caught:
+            refused()
+        assert "WALLET" not in str(caught.value)
+
+
+def test_a_full_chain_says_so(served: tuple[LocalChain, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundsright.adapters.chain_local.MAX_NEURONS", 1)
+    organiser = client(served[1], ORGANISER)
+    organiser.register(ALICE.address)
+    with pytest.raises(UsageError, match=r"The chain has 1 hotkeys\. Start another chain"):
+        organiser.register(EVE.address)
+
+
+def test_a_command_to_a_busy_chain_is_to_be_tried_again(tmp_path: Path) -> None:
+    with served_chain(tmp_path / "c.db", per_minute=1) as (_, url):
+        organiser = client(url, ORGANISER)
+        organiser.advance()
+        with pytest.raises(ChainUnavailable, match="Try again"):
+            organiser.advance()
 
 
 def test_where_registration_is_open_a_hotkey_registers_itself_without_stake(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ import math
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from soundsright.adapters.chain_local import MAX_COMMITMENT_CHARS, LocalChain, seeded_entropy
-from soundsright.core.errors import ChainUnavailable
+from soundsright.core.errors import ChainUnavailable, UsageError
 
 
 def test_a_commitment_carries_the_block_it_was_made_in(tmp_path: Path) -> None:
@@ -96,10 +97,31 @@ def test_an_unregistered_hotkey_and_an_overlong_digest_cannot_commit(tmp_path: P
     assert chain.commitments() == ()
 
 
-def test_a_file_that_is_no_chain_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_named_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "c.db").write_bytes(b"not a database at all, just some text" * 50)
-    with pytest.raises(ChainUnavailable, match=r"c\.db"):
+    with pytest.raises(UsageError, match=r"c\.db.*Move it away"):
         LocalChain(tmp_path / "c.db")
+
+
+def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "c.db")) as db:
+        db.execute("CREATE TABLE rounds (id TEXT)")
+    before = (tmp_path / "c.db").read_bytes()
+    with pytest.raises(UsageError, match=r"c\.db holds no chain.*rounds"):
+        LocalChain(tmp_path / "c.db")
+    assert (tmp_path / "c.db").read_bytes() == before
+
+
+def test_a_chain_from_before_some_tables_were_added_is_opened(tmp_path: Path) -> None:
+    LocalChain(tmp_path / "c.db").register("alice")
+    with closing(sqlite3.connect(tmp_path / "c.db")) as db:
+        db.execute("DROP TABLE block_times")
+        db.execute("DROP TABLE commitment_log")
+        db.execute("DROP TABLE endpoints")
+    chain = LocalChain(tmp_path / "c.db")
+    chain.check()
+    assert [n.hotkey for n in chain.neurons()] == ["alice"]
+    assert chain.ahead_s() == 0.0
 
 
 def test_a_block_that_does_not_exist_yet_has_no_hash(tmp_path: Path) -> None:

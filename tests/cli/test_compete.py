@@ -19,7 +19,8 @@ import pytest
 from soundsright.adapters.clock import SystemClock
 from soundsright.adapters.state import SqlState
 from soundsright.cli.main import cli, run
-from soundsright.cli.run_folder import LEASE
+from soundsright.cli.run_folder import LEASE, claim_folder
+from soundsright.core.errors import UsageError
 from soundsright.services.lease import sole_process
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -250,6 +251,29 @@ def test_a_finished_run_is_not_replaced_unless_asked(finished: Path, capsys: pyt
     assert (finished / "results.json").read_bytes() == before
 
 
+def test_what_differs_from_an_unfinished_run_is_named(tmp_path: Path) -> None:
+    entries = [["ada", "0f" * 32, "DENOISING_16000HZ", False], ["bob", "ab" * 32, "DENOISING_16000HZ", False]]
+    before = {"clips": 50, "seed": 1, "rules_of_entry": {"cooldown_blocks": 0, "max_files": 9}, "entries": entries}
+    (tmp_path / "run.json").write_text(json.dumps({"request": before, "round": {}, "reveals": {}}))
+    claim_folder(tmp_path, before, 0, force=False)
+    changed = [["ada", "0e" * 32, "DENOISING_16000HZ", True], ["eve", "ab" * 32, "DENOISING_16000HZ", False]]
+    now = before | {"clips": 60, "rules_of_entry": {"cooldown_blocks": 5, "max_files": 9}, "entries": changed}
+    with pytest.raises(UsageError) as caught:
+        claim_folder(tmp_path, now, 0, force=False)
+    for part in (
+        "clips 50, now 60",
+        "rules_of_entry.cooldown_blocks 0, now 5",
+        "entries.ada.model 0f0f0f0f0f0f…, now 0e0e0e0e0e0e…",
+        "entries.ada.incumbent false, now true",
+        "entries.bob is gone",
+        "entries.eve is new",
+    ):
+        assert part in str(caught.value)
+    assert not any(part in str(caught.value) for part in ("seed", "max_files", "entries.ada.competition"))
+    with pytest.raises(UsageError, match="the order of entries or competitions"):
+        claim_folder(tmp_path, before | {"entries": entries[::-1]}, 0, force=False)
+
+
 def test_a_folder_in_which_a_process_works_is_not_cleared(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -326,8 +350,23 @@ def test_a_folder_of_someone_elses_files_is_left_alone(tmp_path: Path, capsys: p
         ("x = [", "not TOML"),
         ("x = " + 50_000 * "[", "not TOML"),
         ("#" * 1_000_001, "larger than 1000000 bytes"),
-        ("x = 1", "[[entry]]"),
-        ("[[entry]]\nminer = 'a'", "no model"),
+        ("", "holds no [[entry]]"),
+        ("entry = 3", "holds no [[entry]]"),
+        ("foo = 1\n[[entry]]\nminer = 'a'", "e.toml: unknown key 'foo'"),
+        (
+            "[[entry]]\nminer = 'a'\n[[entries]]\nminer = 'b'",
+            "e.toml: unknown key 'entries'. Did you mean 'entry'?",
+        ),
+        (257 * "[[entry]]\n", "holds 257 [[entry]], and at most 256"),
+        (
+            "[[entry]]\nminer = 'a'\nmodel = 'x'\ncompetition = 'DENOISING_16000'",
+            "e.toml, entry 1: Unknown competition 'DENOISING_16000'",
+        ),
+        (
+            "[[entry]]\nminer = 'a'\nmodel = 'copied'\ncompetition = 'DENOISING_16000HZ'",
+            "copied/Dockerfile is a broken link. Copy the folder with cp -rL",
+        ),
+        ("[[entry]]\nminer = 'a'", "e.toml, entry 1: 'model' is missing"),
         ("[[entry]]\nminer = 'a b'\nmodel = 'x'\ncompetition = 'DENOISING_16000HZ'", "'a b'"),
         (2 * "[[entry]]\nminer = 'a'\nmodel = 'x'\ncompetition = 'DENOISING_16000HZ'\n", "'a' enters twice"),
         ("[[entry]]\nminer = 'a'\nmodel = 'nowhere'\ncompetition = 'DENOISING_16000HZ'", "nowhere"),
@@ -339,6 +378,8 @@ def test_a_mistake_in_the_entries_is_named_with_its_place(
 ) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "copied").mkdir()
+    (tmp_path / "copied" / "Dockerfile").symlink_to("../template/Dockerfile")
     (tmp_path / "e.toml").write_text(text)
     assert run(cli, ["compete", "--entries", str(tmp_path / "e.toml"), "--out", str(tmp_path / "o")]) == 2
     told = capsys.readouterr().err

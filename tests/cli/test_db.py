@@ -1,5 +1,7 @@
 """`soundsright db`."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -24,6 +26,38 @@ def test_check_counts_rows(url):
     output = db("check", "--state", url).output
     assert "rounds                   1" in output
     assert "sound" in output
+
+
+@pytest.mark.parametrize("where", ["environment", "file", "flag"])
+def test_the_database_is_that_of_the_state_folder(url, tmp_path, monkeypatch, where):
+    monkeypatch.chdir(tmp_path / ".")
+    monkeypatch.delenv("STATE_URL", raising=False)
+    state = tmp_path / "validator"
+    state.mkdir()
+    Path(url).rename(state / "state.db")
+    if where == "environment":
+        monkeypatch.setenv("STATE_FOLDER", str(state))
+    elif where == "file":
+        monkeypatch.delenv("STATE_FOLDER", raising=False)
+        (tmp_path / ".env").write_text(f"STATE_FOLDER={state}\n")
+    else:
+        monkeypatch.setenv("STATE_FOLDER", "elsewhere")
+    arguments = ["--state", state / "state.db"] if where == "flag" else []
+    assert "rounds                   1" in db("check", *arguments).output
+
+
+def test_without_a_state_folder_the_database_is_here(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("STATE_URL", "STATE_FOLDER"):
+        monkeypatch.delenv(name, raising=False)
+    assert "rounds                   1" in db("check").output
+
+
+def test_an_empty_file_is_not_called_sound(tmp_path):
+    (tmp_path / "empty.db").touch()
+    error = db("check", "--state", tmp_path / "empty.db").exception
+    assert isinstance(error, UsageError)
+    assert "empty.db holds no state yet" in str(error)
 
 
 def test_backup_writes_a_copy_that_passes_the_check(url, tmp_path):

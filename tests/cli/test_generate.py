@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from click.testing import CliRunner
 
 from soundsright.cli.datasets import command as datasets_command
 from soundsright.cli.generate import command
+from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
 from soundsright.data.corpora import default_root
+from soundsright.services.clipset import SetRequest, draw_to_disk, finish_set
 
 
 def run(*arguments, **settings):
@@ -106,6 +109,41 @@ def test_only_and_resume_complete_a_set(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("task", "flag", "values"),
+    [
+        ("denoising", "--rt60", ["0.2", "1"]),
+        ("denoising", "--rooms", ["simulated"]),
+        ("denoising", "--measured-rirs", ["0"]),
+        ("denoising", "--early", ["0.05"]),
+        ("denoising", "--noise-in-room", []),
+        ("dereverberation", "--noise-in-room", []),
+        ("dereverberation", "--snr", ["0", "5"]),
+        ("dereverberation", "--noise", ["white"]),
+    ],
+)
+def test_a_flag_that_would_do_nothing_is_refused(tmp_path, task, flag, values):
+    message = f"{flag} has no effect with --task {task}. Leave it out, or use --task both."
+    with pytest.raises(UsageError) as refused:
+        run("--task", task, "--n", 2, "--out", tmp_path / "set", flag, *values)
+    assert str(refused.value) == message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("task", ["denoising", "dereverberation"])
+def test_a_setting_or_a_published_flag_of_another_task_is_no_error(tmp_path, monkeypatch, task):
+    monkeypatch.setenv("GENERATE_NOISE", "pink")
+    monkeypatch.setenv("GENERATE_ROOMS", "simulated")
+    published = ["--noise_data_dir", "white", "--reverb_data_dir", "simulated"]
+    assert run("--task", task, "--n", 2, "--out", tmp_path / "set", *published).exit_code == 0
+    assert summary_of(tmp_path / "set")["sources"].get("noise", [{"name": "white"}]) == [{"name": "white"}]
+
+
+def test_a_flag_and_its_published_name_together_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="--noise pink and --noise_data_dir white are one option twice"):
+        run("--n", 2, "--out", tmp_path / "set", "--noise", "pink", "--noise_data_dir", "white")
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--n", "0", "--out", "x"], "0 items are no set"),
@@ -114,7 +152,7 @@ def test_only_and_resume_complete_a_set(tmp_path):
         (["--n", "2", "--out", "x", "--only", "a"], "--only 'a' is no list"),
         (["--n", "9", "--out", "x", "--only", "5-2"], "--only '5-2' is no list"),
         (["--n", "2", "--out", "x", "--noise", "white,,pink"], "names no noise between two commas"),
-        (["--n", "2", "--out", "x", "--snr", "9", "1"], "snr_db from 9 to 1"),
+        (["--n", "2", "--out", "x", "--snr", "9", "1"], "--snr 9 1 is no range"),
         (["--n", "2", "--out", "x", "--corpus", "nowhere"], "There is no corpus at nowhere"),
         (["--n", "2", "--out", "x", "--speech", "flite", "--sample-rate", "48000"], "nothing above 8000 Hz"),
         (["--n", "2", "--out", "x", "--clean_dir", "a/b"], "not different folders side by side"),
@@ -141,6 +179,40 @@ def test_a_set_and_the_shipped_recordings_are_verified(tmp_path):
     assert check.exit_code == 1
     assert "000001.wav: differs" in check.output
     assert CliRunner().invoke(datasets_command, ["verify", str(default_root())]).exit_code == 0
+
+
+def test_the_set_of_a_round_is_verified_by_the_digests_of_its_clips(tmp_path):
+    folder = tmp_path / "set"
+    for role in ("clean", "degraded"):
+        (folder / role).mkdir(parents=True)
+    request, drawn = SetRequest(PUBLISHED[0], 5, 4, None, folder), Future()
+    drawn.set_result(draw_to_disk(request, range(4)))
+    finish_set(request, [drawn])
+
+    def verify():
+        return CliRunner().invoke(datasets_command, ["verify", str(folder)], catch_exceptions=False)
+
+    assert (verify().exit_code, verify().output) == (0, "round's set: 8 files checked, none wrong\n")
+    samples, rate = soundfile.read(folder / "degraded/000001.wav", dtype="int16")
+    samples[100] += 1
+    soundfile.write(folder / "degraded/000001.wav", samples, rate)
+    soundfile.write(folder / "degraded/000002.wav", samples[:-1], rate)
+    (folder / "clean/000003.wav").unlink()
+    told = verify()
+    assert told.exit_code == 1
+    assert [line.removeprefix(f"{folder}/") for line in told.output.splitlines()] == [
+        f"clean/000001.wav and {folder}/degraded/000001.wav: do not have the digest of their clip",
+        f"clean/000002.wav and {folder}/degraded/000002.wav: do not have the digest of their clip",
+        "clean/000003.wav: is missing",
+        "round's set: 8 files checked, 3 wrong",
+    ]
+
+
+def test_a_manifest_of_something_else_is_told_plainly(tmp_path):
+    run("--n", 2, "--out", tmp_path / "set")
+    (tmp_path / "set/set.json").unlink()
+    with pytest.raises(UsageError, match=r"manifest.jsonl is the manifest of neither .* has a set.json beside"):
+        CliRunner().invoke(datasets_command, ["verify", str(tmp_path / "set")], catch_exceptions=False)
 
 
 def test_splits_are_proved_disjoint_from_their_manifests(tmp_path):

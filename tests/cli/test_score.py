@@ -143,15 +143,17 @@ def test_a_comparison_shows_and_writes_paired_differences(reports: tuple[str, st
     assert found["low"] <= found["difference"] <= found["high"]
     assert found["p_value"] == 0.125
     assert found["p_value_holm"] == 0.25
-    assert "SI_SDR" in result.output
+    assert "4 clips are too few: p (Holm) over 2 metrics cannot fall below 0.25" in result.output
+    assert "Better" in result.output, "80 columns hold the table"
 
 
 def test_a_comparison_draws_its_plot(reports: tuple[str, str], folders: Path) -> None:
     assert CliRunner().invoke(compare, [*reports, "--plot", str(folders / "p.png")]).exit_code == 0
     assert (folders / "p.png").read_bytes().startswith(b"\x89PNG")
-    assert isinstance(
-        CliRunner().invoke(compare, [*reports, "--plot", str(folders / "p.xyz")]).exception, UsageError
-    )
+    target = folders / "c.json"
+    refused = CliRunner().invoke(compare, [*reports, "--plot", str(folders / "p.jpg"), "--json", str(target)])
+    assert isinstance(refused.exception, UsageError)
+    assert not target.exists(), "said before the work"
 
 
 def test_clips_of_one_speaker_count_as_one(reports: tuple[str, str], folders: Path) -> None:

@@ -162,7 +162,7 @@ def test_an_image_without_a_name_is_refused_with_its_line(text: str) -> None:
     ],
 )
 def test_an_image_is_named_so_that_every_engine_reads_it_alike(lines: str) -> None:
-    with pytest.raises(ProtocolViolation, match="line [12]:"):
+    with pytest.raises(ProtocolViolation, match=r"line [12]:"):
         base_images(parse_dockerfile(lines))
 
 

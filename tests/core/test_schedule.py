@@ -1,5 +1,7 @@
 """When rounds start, and which blocks they hang on: with late, missed and reorganised blocks, and wrong clocks."""
 
+from dataclasses import replace
+
 import pytest
 
 from soundsright.core.schedule import DAY_S, Round, Schedule, fixed_hash
@@ -100,3 +102,16 @@ def test_results_cannot_be_final_before_the_seed():
         Round("r", 1, 10, final_block=10)
     with pytest.raises(ValueError, match="seed block 5"):
         Round("r", 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"every_days": 0}, "every_days is 0"),
+        ({"first_day": -1}, "first_day -1"),
+        ({"first_day": 21_921, "last_day": 21_550}, "last_day 2029-01-01 lies before first_day 2030-01-07"),
+    ],
+)
+def test_a_schedule_without_a_round_names_what_is_wrong(change, told):
+    with pytest.raises(ValueError, match=told):
+        replace(DAILY, **change)

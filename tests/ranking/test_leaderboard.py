@@ -116,6 +116,32 @@ class TestChampion:
     def test_a_second_challenger_may_win_where_the_best_could_be_chance(self):
         result = board([pesq(1, 2.0), noisy_pesq(2, 2.05), pesq(3, 2.04)], {"PESQ_WB": champion(1, 2.0)})
         assert result.decisions[0].winner == entry(3)
+        (unsure,) = [s for s in result.standings if s.submission.uid == 2]
+        assert unsure.reason.startswith(
+            "Shares in the remainder: it reached the margin over the champion, hk001 with 2.0000, but over these"
+            " clips the lead could be chance (p = 0.21, needed at most 0.05); hk003 took the prize with 2.0400. The"
+            " prize needed a mean of 2."
+        )
+
+    def test_that_cannot_defend_sets_no_margin(self):
+        """Of equal means the earlier wins, and the later is not told of a test against who did not defend."""
+        unsure = spread(2.0, seed=7, sd=3.0)
+        equal = [evaluation(entry(uid), {"PESQ_WB": unsure + 1}) for uid in (2, 3)]
+        fallen = evaluation(entry(1), {"PESQ_WB": spread(1.9, seed=9, sd=30.0)})
+        unprocessed = evaluation(entry(900), {"PESQ_WB": unsure})
+        result = board([fallen, *equal], {"PESQ_WB": champion(1, 2.0)}, baseline=unprocessed)
+        (later,) = [s for s in result.standings if s.submission.uid == 3]
+        assert later.reason == "Shares in the remainder: another entry reached as much, and committed earlier."
+
+    def test_keeps_it_unopposed_where_no_other_entry_gains_enough(self):
+        title = {"PESQ_WB": champion(1, 2.0)}
+        kept = "hk001 keeps PESQ-WB with 2.0000: "
+        alone = board([pesq(1, 2.0)], title).decisions[0].sentence
+        assert alone == f"{kept}nobody challenges."
+        above = evaluation(entry(2), {"PESQ_WB": spread(2.1, seed=2, sd=9.0)})
+        assert board([pesq(1, 2.0), above], title).decisions[0].sentence == (
+            f"{kept}no other entry gains enough over the unprocessed input."
+        )
 
     def test_defends_with_todays_mean(self):
         result = board([pesq(1, 1.9), pesq(2, 2.0)], {"PESQ_WB": champion(1, 2.5)})
@@ -189,7 +215,14 @@ class TestUnprocessedInput:
         winners = {d.metric: d.winner.uid for d in result.decisions}
         assert winners == {"SI_SDR": 2, "SI_SAR": 2}
         reasons = {(s.submission.uid, s.metric): s.reason for s in result.standings}
-        assert "beside the best entry" in reasons[1, "SI_SAR"]
+        assert reasons[1, "SI_SAR"] == (
+            "Is not paid: it gains 0.2000 over the unprocessed input on SI-SDR, which stands in for SI-SAR, but"
+            " needs at least 50% of the best gain there."
+        )
+        assert result.decisions[1].sentence == (
+            "hk002 takes SI-SAR with 14.0000, the best mean of those that gain enough over the unprocessed input on"
+            " SI-SDR, which stands in for SI-SAR; no champion defends."
+        )
 
     def test_beaten_by_taking_the_noise_band_away_with_the_speech_earns_nothing(self):
         def both(uid, si_sdr, si_sir):
@@ -212,7 +245,35 @@ class TestUnprocessedInput:
 
     def test_is_named_where_the_champion_falls_to_it(self):
         result = board([pesq(1, 1.1), pesq(2, 1.5)], {"PESQ_WB": champion(1, 2.0)}, baseline=1.2)
-        assert "hk001, the champion, does not beat the unprocessed input" in result.decisions[0].sentence
+        assert result.decisions[0].sentence == (
+            "hk002 takes PESQ-WB with 1.5000, the best mean; hk001, the champion, cannot defend: it does not beat"
+            " the unprocessed input (mean gain -0.1000)."
+        )
+
+    def test_is_told_with_the_metric_that_stands_in_and_with_the_test_that_failed(self):
+        def both(uid, si_sdr, si_sir):
+            return evaluation(entry(uid, WITH_INTERFERENCE), {"SI_SDR": si_sdr, "SI_SIR": spread(si_sir, seed=1)})
+
+        by_chance = spread(5.0) + spread(1.8, seed=5, sd=9.0)
+        contest = [both(1, by_chance, 22.8), both(2, spread(12.0), 28.8)]
+        titles = {metric: champion(1, 0.0, competition=WITH_INTERFERENCE) for metric in ("SI_SDR", "SI_SIR")}
+        unprocessed = both(900, spread(5.0), 5.0)
+        result = board(contest, titles, competition=WITH_INTERFERENCE, baseline=unprocessed)
+        chance = "but over these clips that could be chance (p = 0.069, needed at most 0.05)."
+        on = {"SI_SDR": "", "SI_SIR": " on SI-SDR, which stands in for SI-SIR"}
+        for decision in result.decisions:
+            gains = f"gains 1.8000 over the unprocessed input{on[decision.metric]}, {chance}"
+            assert decision.sentence.endswith(f"the best mean; hk001, the champion, cannot defend: it {gains}")
+            (own,) = [s for s in result.standings if (s.submission.uid, s.metric) == (1, decision.metric)]
+            assert own.reason.startswith(f"Is not paid: it {gains}")
+
+    def test_is_beaten_by_nobody_on_the_mean_or_by_the_test(self):
+        nobody = "Nobody is paid for PESQ-WB: no entry beats the unprocessed input"
+        assert board([pesq(1, 1.1)], baseline=1.2).decisions[0].sentence == f"{nobody}."
+        by_chance = evaluation(entry(1), {"PESQ_WB": spread(1.2) + spread(0.05, seed=5)})
+        assert board([by_chance], baseline=1.2).decisions[0].sentence == (
+            f"{nobody}, by the paired test over these clips."
+        )
 
 
 class TestRemainder:

@@ -13,6 +13,7 @@ from soundsright.ranking.organiser import organiser_of_toml
 from soundsright.ranking.rulesets import SOUNDSRIGHT_V3, Margin
 
 NOW_S = datetime.datetime(2029, 1, 1, tzinfo=datetime.UTC).timestamp()
+HOTKEY = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"
 SHIPPED = files("soundsright").joinpath("rulesets/published.toml").read_text()
 
 
@@ -77,7 +78,9 @@ def test_changed_numbers_make_other_rules_with_another_digest():
         ("PESQ_WB = 0.6", "PESQ_WB = 0.7", r"competition 1.*sum to 1\.1, not 1"),
         ("PESQ_WB", "PSEQ_WB", r"competition 1\.metrics: unknown key 'PSEQ_WB'\. Did you mean 'PESQ_WB'"),
         ("max_score = 45.0", "max_score = 46.0", "rewards sum to 101 percent"),
-        ("max_score = 45.0", "max_score = -1.0", "must not be negative"),
+        ("max_score = 45.0", "max_score = -5.0", r"competition 3\.max_score: -5\.0 is negative"),
+        ("remainder = 5.0", "remainder = -1", r"competition 3\.remainder: -1 is negative"),
+        ("ESTOI = 0.4,", "ESTOI = -0.4,", r"competition 3\.metrics\.ESTOI: -0\.4 is negative"),
         ("max_score = 45.0", "max_score = nan", r"competition 3\.max_score: nan is no number"),
         ("max_score = 45.0", 'max_score = "45"', "'45' is no number"),
         ("sample_rate_hz = 16_000", "sample_rate_hz = 44_100", "44100 Hz"),
@@ -85,10 +88,15 @@ def test_changed_numbers_make_other_rules_with_another_digest():
         ('task = "DEREVERBERATION"', 'task = "DENOISING"', "DENOISING_16000HZ is defined twice"),
         ("# first_day = 2030-01-07", "first_day = 2028-01-07", "schedule.first_day.*lies in the past"),
         ("# last_day = 2030-12-30", "last_day = 2028-12-30", "schedule.last_day.*lies in the past"),
-        ("every_days = 1 ", "every_days = 0 ", "at least 1"),
+        ("# first_day = 2030-01-07", "first_day = 2030-01-07T09:00:00", "2030-01-07T09:00:00 is no day"),
+        ("# last_day = 2030-12-30", "first_day = 2030-01-07\nlast_day = 2029-01-09",
+         "schedule: last_day 2029-01-09 lies before first_day 2030-01-07"),
+        ("every_days = 1 ", "every_days = 0 ", "schedule: every_days is 0, and at least 1"),
+        ("seed_delay_blocks = 10 ", "seed_delay_blocks = 0 ", "schedule: seed_delay_blocks is 0, and at least 1"),
+        ("final_after_blocks = 7200 ", "final_after_blocks = -1 ", "schedule: final_after_blocks is -1, "),
         ("every_days = 1 ", "# ", "'every_days' is missing"),
         ("time_utc = 09:00:00", 'time_utc = "nine"', "'nine' is no time of day"),
-        ('base = "soundsright-v3"', 'base = "soundsright-v9"', "Unknown ruleset 'soundsright-v9'"),
+        ('base = "soundsright-v3"', 'base = "soundsright-v9"', r"rules\.toml, ruleset\.base: .*soundsright-v9"),
         ('base = "soundsright-v3"', 'base = "soundsright-v3"\nalpha = 0.01', "a name of their own"),
         ("# name = \"my-rules\"\n# alpha = 0.01", 'name = "x"\nalpha = 2.0', r"alpha 2\.0"),
         ("# name = \"my-rules\"\n# alpha = 0.01", 'name = "x"\nage = "birth"', "'birth' is not a valid Age"),
@@ -98,7 +106,9 @@ def test_changed_numbers_make_other_rules_with_another_digest():
         ("# max_commitments = 3", "max_commitments = 500", "max_commitments 500 does not lie between 0 and 100"),
         ("# needs_licence = true", 'needs_licence = "yes"', "needs_licence: 'yes' is neither true nor false"),
         ("# banned_hotkeys = {", "banned_hotkeys = 3 # {", "entries.banned_hotkeys: 3 is no table"),
-        ("# banned_hotkeys = {", 'banned_hotkeys = { x = "1" } # {', "banned_hotkeys.x: '1' is no whole number"),
+        ("# banned_hotkeys = {", f'banned_hotkeys = {{ {HOTKEY} = "1" }} # {{', "keys.5.*: '1' is no whole number"),
+        ("# banned_hotkeys = {", "banned_hotkeys = { abc = 5 } # {", "banned_hotkeys: 'abc' is no hotkey"),
+        ('# banned_hotkeys = { "5F3s', 'banned_hotkeys = { "5F3z', "'5F3za2T.*' is no hotkey's"),
         ('# banned_content = ["e', 'banned_content = ["E', "entries.banned_content: 'E.*' is no SHA-256"),
         ("# max_files = 2_000", "max_files = 0", "entries.max_files: 0 leaves room for no model"),
         ("# allowed_files = [", "allowed_files = [3, ", r"entries.allowed_files: \[3, .* is no list of names"),

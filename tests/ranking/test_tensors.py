@@ -173,6 +173,31 @@ def test_equal_window_functions_make_no_copy():
     assert same_tensors({"a": summaries(as_npz(a)), "b": summaries(as_npz(b))}) == []
 
 
+def stft_tensors():
+    """What a model that holds its STFT as convolutions has by construction: windows and DFT kernels."""
+    window = np.hanning(513)[:-1].astype(np.float32)
+    phase = 2 * np.pi * np.outer(np.arange(257), np.arange(512)) / 512
+    kernels = {"cos": np.cos(phase) * window, "sin": -np.sin(phase) * window}
+    return {"window": window, "hop": np.hanning(321)[:-1], **kernels}
+
+
+def test_who_committed_what_all_hold_by_construction_makes_nobody_a_copy():
+    """Be they few of a model's tensors but most of its elements, or many tensors and few elements."""
+    rng = np.random.default_rng(0)
+    common = summaries(as_npz(stft_tensors()))
+    for count, elements in ((80, 500), (6, 200_000)):
+        trained = {f"layer{i}": rng.standard_normal(elements) for i in range(count)}
+        model = summaries(as_npz(stft_tensors() | trained))
+        assert same_tensors({"bag": common, "model": model}) == []
+
+
+def test_a_copy_is_found_until_it_is_padded_beyond_four_times_its_size():
+    original = summaries(as_npz(weights(0)))
+    for times, found in ((4, True), (5, False)):
+        padded = {f"{seed}{name}": tensor for seed in range(times) for name, tensor in weights(seed).items()}
+        assert bool(same_tensors({"original": original, "padded": summaries(as_npz(padded))})) is found
+
+
 class Malicious:
     def __reduce__(self):
         return exec, ("import builtins; builtins.pwned = True",)

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 
 from soundsright.adapters.http_auth import Gate
-from soundsright.adapters.http_auth_keys import is_address
 from soundsright.core.errors import StateUnavailable, UsageError
+from soundsright.core.ss58 import is_address
 from soundsright.services.api import health_app
 from soundsright.services.api_chain import chain_app
 from soundsright.services.api_http import listening

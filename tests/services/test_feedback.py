@@ -101,6 +101,57 @@ def test_the_command_lists_shows_and_verifies(tmp_path: Path) -> None:
     assert "2026-01-02" not in run(command, ["list", *folder]).output
 
 
+@pytest.mark.parametrize("line", ["list", "show"])
+def test_the_state_folder_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    stored(tmp_path / "state")
+    monkeypatch.delenv("STATE_FOLDER", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"STATE_FOLDER={tmp_path / 'state'}\n")
+    assert "2026-01-02" in CliRunner().invoke(command, [line]).output
+    (tmp_path / ".env").rename(tmp_path / "miner.env")
+    assert "2026-01-02" in CliRunner().invoke(command, [line, "--env-file", "miner.env"]).output
+
+
+def test_a_document_on_its_own_is_shown_as_unsigned(tmp_path: Path) -> None:
+    path = tmp_path / "2-ada.json"
+    path.write_text(json.dumps(document(hotkey="ada", reasons={"PESQ_WB": "Is not\x1b[2J paid"}), indent=1))
+    shown = CliRunner().invoke(command, ["show", str(path)]).output
+    assert "Validator   none (unsigned)" in shown
+    assert "PESQ_WB     Is not?[2J paid" in shown
+    assert "verified" not in shown
+    assert "Rank        1, 6.00 %" in shown
+    assert CliRunner().invoke(command, ["show", str(path), "--json"]).output == path.read_text() + "\n"
+    refused = CliRunner().invoke(command, ["verify", str(path)]).exception
+    assert isinstance(refused, UsageError)
+    assert "is not signed" in str(refused)
+
+
+@pytest.mark.parametrize("schema", ["soundsright.feedback-envelope/2", "soundsright.feedback/13"])
+@pytest.mark.parametrize("line", ["show", "verify"])
+def test_a_newer_version_asks_for_a_newer_program(tmp_path: Path, schema: str, line: str) -> None:
+    path = tmp_path / "newer.json"
+    path.write_text(json.dumps({"schema": schema, "more": [1]}))
+    error = CliRunner().invoke(command, [line, str(path)]).exception
+    assert isinstance(error, UsageError)
+    assert schema in str(error)
+    assert "Update soundsright" in str(error)
+
+
+def test_a_newer_document_in_a_present_envelope_asks_for_a_newer_program(tmp_path: Path) -> None:
+    path = tmp_path / "newer.json"
+    path.write_text(envelope_of(document(schema="soundsright.feedback/2"), VICTOR))
+    error = CliRunner().invoke(command, ["show", str(path)]).exception
+    assert "Update soundsright" in str(error)
+
+
+def test_numbers_that_decide_are_told_apart(tmp_path: Path) -> None:
+    estimate = {"mean": 0.57312, "low": 0.5, "high": 0.6, "n": 2}
+    path = stored(tmp_path, metrics={"ESTOI": estimate, "PESQ_WB": estimate}, needed={"ESTOI": 0.57342})
+    shown = CliRunner().invoke(command, ["show", str(path)]).output
+    assert "ESTOI         0.5731  [0.5000, 0.6000], needed 0.5734" in shown
+    assert "PESQ_WB        0.573  [0.500, 0.600]" in shown
+
+
 def wait_for(true: Callable[[], bool]) -> None:
     deadline_s = time.monotonic() + 20
     while not true():

@@ -160,8 +160,23 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def test_nothing_is_due_before_the_first_round(bench: Bench) -> None:
-    bench.validator().tick()
+    service = bench.validator()
+    for _ in range(2):
+        service.tick()
     assert bench.state.rounds() == ()
+    told = [event["message"] for event in bench.health.events()["success"]]
+    assert told == ["The next round starts 1970-01-11 00:00 UTC"]
+
+
+def test_after_the_last_round_none_is_announced(bench: Bench) -> None:
+    bench.to_seed(10)
+    service = bench.validator()
+    service._rules = replace(service._rules, schedule=replace(SCHEDULE, last_day=10))
+    finish(service, bench, SCHEDULE.id_of(0))
+    service.tick()
+    assert bench.health.events()["success"][-1]["message"] == "The last round has been held"
+    view = ValidatorView(bench.state, (COMPETITION,), service._rules.schedule, service.chain_time_s)
+    assert view.next_competition() is None
 
 
 def test_a_round_asks_judges_sets_weights_and_tells_everybody(bench: Bench) -> None:
@@ -192,6 +207,8 @@ def test_reveals_are_asked_for_after_the_close_and_before_the_seed_and_kept(benc
     asked = {receiver for receiver, path in bench.peers.calls if path == "/reveal"}
     assert asked == {key.address for key in MINERS.values()}
     assert bench.state.step_done(SCHEDULE.id_of(0), "entries") is None
+    waits = bench.health.events()["success"][-1]["message"]
+    assert waits.startswith("Entries of round 1970-01-11 are closed; block ")
     # From here on the miners may go away: what they revealed is in the state.
     bench.peers.away = asked
     bench.chain.advance(SCHEDULE.seed_delay_blocks)
@@ -316,6 +333,13 @@ def test_a_dry_run_tells_the_weights_and_writes_nothing(bench: Bench) -> None:
     assert bench.peers.feedback == {}
 
 
+def test_a_dry_run_tells_that_nobody_is_paid(bench: Bench) -> None:
+    bench.peers.away = {key.address for key in MINERS.values()}
+    bench.to_seed(10)
+    finish(bench.validator(dry_run=True), bench, SCHEDULE.id_of(0))
+    assert bench.told == [{}]
+
+
 def test_feedback_that_does_not_arrive_is_tried_again_and_recorded(bench: Bench) -> None:
     alice, bob = (key.address for key in MINERS.values())
     bench.to_seed(10)
@@ -408,11 +432,13 @@ def test_a_chain_that_is_away_is_a_problem_and_then_none(bench: Bench) -> None:
 
 
 def test_the_health_api_shows_the_round_from_the_state(bench: Bench) -> None:
-    view = ValidatorView(bench.state, (COMPETITION,), SCHEDULE, bench.clock)
+    service = bench.validator()
+    view = ValidatorView(bench.state, (COMPETITION,), SCHEDULE, service.chain_time_s)
+    assert view.next_competition() == "2001-09-10 00:00:00 GMT"  # No block was seen: by the clock.
     assert (view.current_models(), view.best_models(), view.scores(), view.seed()) == (None, None, None, None)
     bench.to_seed(10)
-    finish(bench.validator(), bench, SCHEDULE.id_of(0))
-    view = ValidatorView(bench.state, (COMPETITION,), SCHEDULE, bench.clock)
+    finish(service, bench, SCHEDULE.id_of(0))
+    view = ValidatorView(bench.state, (COMPETITION,), SCHEDULE, service.chain_time_s)
     models = view.current_models()
     assert models is not None
     assert {m["hotkey"] for m in models[COMPETITION.id]} == {key.address for key in MINERS.values()}
@@ -422,4 +448,4 @@ def test_the_health_api_shows_the_round_from_the_state(bench: Bench) -> None:
     scores = view.scores()
     assert scores is not None
     assert sum(scores) == pytest.approx(1.0)
-    assert view.next_competition() == "2001-09-10 00:00:00 GMT"
+    assert view.next_competition() == "1970-01-12 00:00:00 GMT"

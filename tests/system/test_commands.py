@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.chain_local import LocalChain
+from soundsright.adapters.chain_local import LocalChain, sole_author
 from soundsright.adapters.http_auth_keys import Hotkey
 from soundsright.adapters.hub_folder import FolderHub
 from soundsright.cli.main import run
@@ -66,6 +69,7 @@ def say(
             "STATE_FOLDER": str(tmp_path / "state"),
             "HF_ENDPOINT": hub.url,
             "HEALTHCHECK_API_PORT": str(free_port()),
+            "AXON_EXTERNAL_IP": "127.0.0.1",
             "DENOISING_16000HZ_HF_MODEL_NAMESPACE": "alice",
             "DENOISING_16000HZ_HF_MODEL_NAME": "gate",
             "DENOISING_16000HZ_HF_MODEL_REVISION": REVISION,
@@ -113,11 +117,71 @@ def test_a_model_is_published_in_a_folder_and_entered_from_it(
     assert (code, "SOUNDSRIGHT_HUB" in err) == (2, True)
 
 
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service ends as soon as it runs."""
+    at_once = threading.Event()
+    at_once.set()
+    monkeypatch.setattr("soundsright.cli.service.stopped_by_signals", lambda: nullcontext(at_once))
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_chain_is_served_by_one_process_at_a_time(say: Say, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with sole_author(tmp_path / "state" / "chain.db"):
+        code, _, err = say("chain serve --port 0")
+        assert (code, err.count("\n"), "is served already" in err) == (2, 1, True), err
+    code, out, _ = say("chain serve --port 0")
+    assert (code, "Chain of" in out) == (0, True)
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_chain_with_damage_in_its_middle_is_not_served(say: Say, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    file = tmp_path / "state" / "chain.db"
+    LocalChain(file).advance(2_000)
+    damaged = bytearray(file.read_bytes())
+    damaged[100_000:140_000] = random.Random(0).randbytes(40_000)
+    file.write_bytes(damaged)
+    code, _, err = say("chain serve --port 0")
+    assert (code, err.count("\n")) == (2, 1), err
+    assert f"{file} is damaged" in err
+    assert "Move it away" in err
+    assert file.read_bytes() == damaged
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_rehearsed_chain_whose_time_is_ahead_is_not_served_in_real_time(say: Say, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    LocalChain(tmp_path / "state" / "chain.db", block_s=86_400.0).advance(22)
+    code, _, err = say("chain serve --port 0")
+    assert (code, err.count("\n")) == (2, 1), err
+    assert "22 days ahead" in err
+    assert "--block-seconds" in err
+    assert say("chain serve --port 0 --block-seconds 3600")[0] == 0
+
+
 def test_a_check_says_what_is_entered(say: Say, chain: tuple[LocalChain, str]) -> None:
     chain[0].register(ALICE.address)
     code, out, _ = say("miner --check")
     assert code == 0
     assert f"{ALICE.address} enters alice/gate@{REVISION} for DENOISING_16000HZ" in out
+
+
+def test_a_check_warns_of_what_would_come_to_nothing(
+    say: Say, chain: tuple[LocalChain, str], tmp_path: Path
+) -> None:
+    chain[0].register(ALICE.address)
+    code, out, err = say("miner --check", AXON_EXTERNAL_IP="")
+    assert (code, "All is well" in out) == (0, False)
+    assert "Warning: AXON_EXTERNAL_IP is empty: no validator can ask" in err
+    code, out, err = say("miner --check")
+    assert (code, "All is well" in out, err) == (0, True, "")
+    for hook in ("/nonexist/tool", "my_module:tune"):
+        err = say("miner --check", FEEDBACK_HOOK=hook)[2]
+        assert (err.count("\n"), f"Warning: FEEDBACK_HOOK {hook!r}" in err) == (1, True), err
+    (tmp_path / "my_module.py").write_text("def tune(feedback): ...\n")
+    assert say("miner --check", FEEDBACK_HOOK="my_module:tune")[2] == ""
 
 
 @pytest.mark.slow
@@ -171,6 +235,20 @@ def test_a_model_is_run_before_it_is_entered_where_that_is_asked_for(
         ("miner --check", {"SOUNDSRIGHT_RULESET": "missing.toml"}, "missing.toml"),
         ("validator", {"DRAND_RELAYS": "api.drand.sh"}, "DRAND_RELAYS"),
         ("chain status", {"SUBTENSOR_CHAIN_ENDPOINT": "nonsense"}, "SUBTENSOR_CHAIN_ENDPOINT"),
+        ("chain serve --port 99999", {}, "99999 is not in the range 0<=x<=65535"),
+        ("chain serve", {"CHAIN_PORT": "-1"}, "CHAIN_PORT"),
+        ("chain serve --block-every inf", {}, "inf is not in the range 0<=x<=86400"),
+        ("chain serve --block-every nan", {}, "nan is not in the range 0<=x<=86400"),
+        ("chain serve", {"CHAIN_BLOCK_SECONDS": "100000"}, "100000.0 is not in the range 0<x<=86400"),
+        ("miner --poll nan", {}, "nan is not in the range"),
+        ("chain register xyz --permit", {"WALLET": "organiser"}, "'xyz' is no address"),
+        (f"chain register {ALICE.address} --stake nan", {"WALLET": "organiser"}, "--stake"),
+        ("chain advance 100000", {"WALLET": "organiser"}, "1<=x<=10000"),
+        (
+            "chain publish gate --namespace me/x --hub hub",
+            {},
+            "'me/x' is not a repository name of a hub. Use letters",
+        ),
     ],
 )
 def test_bad_input_is_one_line_that_names_it(
@@ -238,6 +316,20 @@ def test_a_line_of_the_file_that_does_not_parse_is_named(say: Say, tmp_path: Pat
     code, _, err = say("miner --check")
     assert (code, err.count("\n")) == (2, 1)
     assert ".env, line 2: 'NETUID'" in err
+
+
+def test_a_misspelt_name_of_the_file_is_named(say: Say, chain: tuple[LocalChain, str], tmp_path: Path) -> None:
+    chain[0].register(ALICE.address)
+    known = "CHAIN_PORT=1\nSOUNDSRIGHT_SLOTS=2\nSOUNDSRIGHT_LISTEN_PORT=3\nCOMPOSE_PROJECT_NAME=x\n"
+    (tmp_path / ".env").write_text(f"{known}NETUIDD=4\nlog_level=DEBUG\n")
+    code, _, err = say("miner --check")
+    assert (code, err.splitlines()) == (
+        0,
+        [
+            "Warning: .env, line 5: NETUIDD is no setting. Did you mean NETUID?",
+            "Warning: .env, line 6: log_level is no setting. Did you mean LOG_LEVEL?",
+        ],
+    )
 
 
 def test_a_secret_of_the_settings_is_in_no_error(say: Say) -> None:
