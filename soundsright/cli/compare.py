@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from soundsright.core.results import ClipResult
     from soundsright.ranking.statistics import PairedComparison
 
+_LEVEL = 0.05
 _REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -71,6 +72,10 @@ def command(
     from soundsright.services.score_report import checked_targets, clusters_of, read_report, values_of
 
     checked_targets(report, plot)
+    if plot is not None:
+        from soundsright.services.drawing_files import checked_suffix
+
+        checked_suffix(plot)
     first, second = _paired(a, read_report(a), b, read_report(b))
     names = _common_metrics(metrics, first, second)
     clusters = None if manifest is None else clusters_of(manifest, [c.clip_id for c in first], cluster_by)
@@ -93,6 +98,8 @@ def command(
             report.write_text(text, encoding="utf-8")
     if report is None or str(report) != "-":
         _print_table(found, adjusted, a, b)
+        witnesses = len(first) if clusters is None else len(set(clusters))
+        _say_if_too_few(witnesses, "clips" if clusters is None else f"values of {cluster_by!r}", len(names))
     if plot is not None:
         differences = {
             name: [x - y for x, y in zip(values_of(first, name), values_of(second, name), strict=True)]
@@ -156,7 +163,7 @@ def _print_table(found: Mapping[str, PairedComparison], adjusted: Mapping[str, f
 
     from soundsright.metrics.registry import metric
 
-    table = Table(box=SIMPLE, pad_edge=False)
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("Metric", "A - B", "95 % interval", "p", "p (Holm)", "Effect", "Better"):
         table.add_column(heading, justify="left" if heading in ("Metric", "Better") else "right", no_wrap=True)
     for name, comparison in found.items():
@@ -170,12 +177,20 @@ def _print_table(found: Mapping[str, PairedComparison], adjusted: Mapping[str, f
             f"{comparison.p_value:.4f}",
             f"{adjusted[name]:.4f}",
             f"{comparison.effect_size:+.2f}",
-            ("A" if a_is_better else "B") if surely and adjusted[name] <= 0.05 else "open",
+            ("A" if a_is_better else "B") if surely and adjusted[name] <= _LEVEL else "open",
         )
     clips = next(iter(found.values())).difference.n
     console = Console(highlight=False)
     console.print(f"A is {a.name}, B is {b.name}; {clips} clips", markup=False)
     console.print(table)
+
+
+def _say_if_too_few(witnesses: int, what: str, metrics: int) -> None:
+    """No two-sided sign-flip test on n gives less than 2 of the 2^n ways to flip; Holm multiplies the least p."""
+    least = min(1.0, metrics * 2.0 ** (1 - witnesses))
+    if least > _LEVEL:
+        over = f" over {metrics} metrics" if metrics > 1 else ""
+        click.echo(f"{witnesses} {what} are too few: p (Holm){over} cannot fall below {least:.3g}.")
 
 
 def _draw(

@@ -90,11 +90,16 @@ def start(
     folder = folder_of_test(run.folder, name)
     room = ListeningRoom(test, competition, folder)
     room.check()
-    save_test(folder, test, competition)
-    click.echo(
-        f"{method.upper()} of {', '.join(entries)} on {len(chosen)} clips; votes in {folder / 'votes.jsonl'}"
-    )
-    serve_app(listening_app(room), host, port, "Listening test")
+
+    def opened() -> None:
+        save_test(folder, test, competition)
+        if len(chosen) < clips:
+            click.echo(f"Only {len(chosen)} clips have audio of every entry, not --clips {clips}.", err=True)
+        click.echo(
+            f"{method.upper()} of {', '.join(entries)} on {len(chosen)} clips; votes in {folder / 'votes.jsonl'}"
+        )
+
+    serve_app(listening_app(room), host, port, "Listening test", on_open=opened)
 
 
 @command.command("results")
@@ -160,6 +165,7 @@ def _entries(competition: RunCompetition, names: tuple[str, ...]) -> tuple[str, 
         found = [key for key, words in known.items() if name in words]
         if len(found) != 1:
             labels = ", ".join(e.label for e in competition.entries)
-            raise UsageError(f"{name!r} names {len(found)} entries", f"Choose from {labels}.")
+            problem = f"{name!r} names {len(found)} entries" if found else f"There is no entry {name!r}"
+            raise UsageError(problem, f"Choose from {labels}.")
         chosen.append(found[0])
     return tuple(dict.fromkeys(chosen))

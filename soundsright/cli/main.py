@@ -26,7 +26,7 @@ COMMANDS = {
     "init-model": ("soundsright.cli.init_model", "Write a model template that passes `verify`."),
     "init-competition": ("soundsright.cli.init_competition", "Write the files of a competition of one's own."),
     "leaderboard": ("soundsright.cli.leaderboard", "Show the results of runs as pages, served or as static files."),
-    "report": ("soundsright.cli.report", "Report a finished run as html, md, tex or csv."),
+    "report": ("soundsright.cli.report", "Report a finished run as html, md, tex, bib or csv."),
     "listen": ("soundsright.cli.listen", "Let people judge entries blindly, by ear."),
     "status": ("soundsright.cli.status", "Show how far the running round is."),
     "watch": ("soundsright.cli.watch", "Watch the running round, live in the terminal."),

@@ -216,7 +216,10 @@ def _write_plots(folder: Path, run: Run, kind: str) -> None:
         raise UsageError(
             f"--plots {folder} cannot be written ({error.strerror})", "Name another folder."
         ) from error
+    written = 0
     for c in run.competitions:
         for plots in competition_plots(run, c).values():
             for name, drawing in plots.items():
                 write_drawing(drawing, folder / f"{c.doc.id}-{name}.{kind}")
+                written += 1
+    click.echo(f"{folder}: {written} plots ({kind})", err=True)

@@ -17,10 +17,19 @@ if TYPE_CHECKING:
 _SHUTDOWN_S = 3
 
 
-def serve_app(app: FastAPI, host: str, port: int, what: str, *, on_stop: Callable[[], None] = lambda: None) -> None:
+def serve_app(
+    app: FastAPI,
+    host: str,
+    port: int,
+    what: str,
+    *,
+    on_open: Callable[[], None] = lambda: None,
+    on_stop: Callable[[], None] = lambda: None,
+) -> None:
     """Serve until Ctrl-C. The address is printed once it accepts connections.
 
-    `on_stop` is called when the end is asked for, while readers are still connected.
+    `on_open` is called once the address is ours, before anybody is answered; `on_stop` when the end is asked for,
+    while readers are still connected.
 
     Raises:
         UsageError: the address cannot be listened on, or uvicorn is not installed.
@@ -36,8 +45,6 @@ def serve_app(app: FastAPI, host: str, port: int, what: str, *, on_stop: Callabl
             super().handle_exit(sig, frame)
 
     listener = _listener(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    click.echo(f"{what}: http://{shown}:{listener.getsockname()[1]}/  (Ctrl-C stops it)")
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -47,6 +54,9 @@ def serve_app(app: FastAPI, host: str, port: int, what: str, *, on_stop: Callabl
         limit_concurrency=512,
     )
     with listener:
+        on_open()
+        shown = f"[{host}]" if ":" in host else host
+        click.echo(f"{what}: http://{shown}:{listener.getsockname()[1]}/  (Ctrl-C stops it)")
         try:
             Server(config).run(sockets=[listener])
         except KeyboardInterrupt:

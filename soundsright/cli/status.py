@@ -74,12 +74,12 @@ def drawn(status: RoundStatus) -> RenderableType:
     for heading in ("entry", "competition", "state"):
         table.add_column(heading)
     table.add_column("clips", justify="right")
-    colours = {"failing": "red", "refused": "red", "done": "green", "running": "bold"}
+    colours = {"failing": "red", "failed": "red", "refused": "red", "done": "green", "running": "bold"}
     for entry in status.entries:
         table.add_row(
             Text(entry.label),
             Text(entry.competition),
-            Text(entry.state, style=colours.get(entry.state, "")),
+            Text(entry.told, style=colours.get(entry.state, "")),
             f"{entry.clips_done} of {entry.clips}",
         )
     gpus = [

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from soundsright.core.errors import StateUnavailable
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+    from soundsright.services.status_view import RoundWatch
 
 
 @click.command("watch")
@@ -27,18 +33,32 @@ def command(*, run_folder: Path, every_s: float) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    from soundsright.cli.status import drawn, open_watch
+    from soundsright.cli.status import open_watch
 
     watch = open_watch(run_folder)
-    with Live(Text("Looking"), console=Console(highlight=False), auto_refresh=False) as live:
-        while True:
-            try:
-                status = watch.look()
-            except StateUnavailable as error:
-                # Locked or busy for now: said, and looked at again.
-                live.update(Text(str(error)), refresh=True)
-            else:
-                live.update(Text("The round has not begun") if status is None else drawn(status), refresh=True)
-                if status is not None and status.finished:
-                    return
-            time.sleep(every_s)
+    console = Console(highlight=False)
+    try:
+        with Live(Text("Looking"), console=console, auto_refresh=False) as live:
+            _follow(watch, live, every_s)
+    finally:
+        # A live display ends its last line only on a terminal.
+        if not console.is_terminal:
+            console.line()
+
+
+def _follow(watch: RoundWatch, live: Live, every_s: float) -> None:
+    from rich.text import Text
+
+    from soundsright.cli.status import drawn
+
+    while True:
+        try:
+            status = watch.look()
+        except StateUnavailable as error:
+            # Locked or busy for now: said, and looked at again.
+            live.update(Text(str(error)), refresh=True)
+        else:
+            live.update(Text("The round has not begun") if status is None else drawn(status), refresh=True)
+            if status is not None and status.finished:
+                return
+        time.sleep(every_s)

@@ -162,10 +162,18 @@ def board_app(site: LiveSite, feed: StatusFeed | None = None) -> FastAPI:
     async def page(request: Request) -> Response:
         path = request.path_params["path"] or "index.html"
         # What is in memory is answered at once; a thread is for what must be read or drawn.
+        if path.endswith("/"):
+            path += "index.html"
         answer = site.kept(path) or await run_in_threadpool(site.answer, path)
-        if answer is None:
-            return missing()
-        return _answered(answer, request)
+        if answer is not None:
+            return _answered(answer, request)
+        # As where the same pages lie in folders: to the folder, or the page of that name. Relative, so that a
+        # prefix before a proxy stays.
+        last = path.rpartition("/")[2]
+        for there, address in ((f"{path}/index.html", f"{last}/"), (f"{path}.html", f"{last}.html")):
+            if await run_in_threadpool(site.answer, there) is not None:
+                return Response(status_code=307, headers={**HEADERS, "Location": address})
+        return missing()
 
     if feed is not None:
         _add_status(app, site, feed)

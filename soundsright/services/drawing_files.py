@@ -26,14 +26,23 @@ _Style = dict[str, str]
 _Ancestry = tuple[tuple[str, frozenset[str]], ...]
 
 
+def checked_suffix(path: Path) -> None:
+    """Look, before any work is done, whether a drawing can be written in the format of that name.
+
+    Raises:
+        UsageError: it is none that is known.
+    """
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path} is neither {', '.join(SUFFIXES[:-1])} nor {SUFFIXES[-1]}", "Name the file so.")
+
+
 def write_drawing(drawing: str, path: Path) -> None:
     """Write a drawing in the format that the file's name ends in, in the colours for light paper.
 
     Raises:
         UsageError: the ending is another, matplotlib is missing, or the file cannot be written.
     """
-    if path.suffix not in SUFFIXES:
-        raise UsageError(f"{path} is neither {', '.join(SUFFIXES[:-1])} nor {SUFFIXES[-1]}", "Name the file so.")
+    checked_suffix(path)
     try:
         if path.suffix == ".svg":
             path.write_text(standalone(drawing), encoding="utf-8")

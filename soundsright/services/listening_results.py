@@ -190,7 +190,13 @@ def summarised(test: ListeningTest, hotkeys: dict[str, str], result: Heard, c: R
 
 
 def folder_of_test(run_folder: Path, name: str) -> Path:
-    """Where a test of that name lies."""
+    """Where a test of that name lies.
+
+    Raises:
+        UsageError: the name is not one of a folder.
+    """
+    if slug(name) != name:
+        raise UsageError(f"--name {name!r} cannot name a folder", "Use letters, digits, - and _, 48 at most.")
     return run_folder / "listening" / slug(name)
 
 

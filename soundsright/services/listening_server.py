@@ -10,6 +10,7 @@ import io
 import json
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -48,6 +49,12 @@ MAX_RATERS = 2000
 _KEPT_STIMULI = 256
 
 
+class _Entrance(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    rater: str = Field(default="", max_length=64)
+
+
 class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -59,6 +66,7 @@ class _Answer(BaseModel):
 @dataclass
 class _Session:
     trials: tuple[Trial, ...]
+    shown: list[dict[str, Any]] = field(default_factory=list)
     tokens: dict[str, tuple[str, str]] = field(default_factory=dict)
     answered: set[int] = field(default_factory=set)
 
@@ -78,26 +86,34 @@ class ListeningRoom:
     def test(self) -> ListeningTest:
         return self._test
 
-    def enter(self) -> dict[str, Any]:
-        """A new rater: a name, and the trials with a word for each stimulus.
+    def enter(self, body: bytes) -> dict[str, Any]:
+        """A rater's name, the trials with a word for each stimulus, and how many are answered already.
+
+        `body` names a rater who comes back; without a name there comes a new one.
 
         Raises:
-            UsageError: too many raters have come.
+            UsageError: too many raters have come, or the one who comes back is not known.
         """
+        try:
+            rater = _Entrance.model_validate_json(body).rater
+        except ValidationError as error:
+            raise UsageError("This names no rater", "Load the page again.") from error
         with self._lock:
-            if len(self._sessions) >= MAX_RATERS:
-                raise UsageError("The test is full", "Ask its organiser to start it anew.")
-            rater = secrets.token_hex(8)
-            session = _Session(trials_for(self._test, secrets.randbits(48)))
-            trials = []
-            for trial in session.trials:
-                words = [self._word(session, trial.clip, condition) for condition in trial.stimuli]
-                open_reference = self._test.method == "mushra"
-                reference = self._word(session, trial.clip, REFERENCE) if open_reference else None
-                trials.append({"stimuli": words, "reference": reference})
-            self._sessions[rater] = session
+            if rater and rater not in self._sessions:
+                raise UsageError("This test is a new one", "Press Start to begin.")
+            if not rater:
+                rater = self._new_rater()
+            session = self._sessions[rater]
+            answered = len(session.answered)
         low, high = SCALES[self._test.method]
-        return {"rater": rater, "method": self._test.method, "low": low, "high": high, "trials": trials}
+        return {
+            "rater": rater,
+            "method": self._test.method,
+            "low": low,
+            "high": high,
+            "trials": session.shown,
+            "answered": answered,
+        }
 
     def sound(self, rater: str, word: str) -> bytes | None:
         """The stimulus that a word stands for, as WAV."""
@@ -139,6 +155,19 @@ class ListeningRoom:
                     self._stimulus(clip, condition)
                 except InfrastructureFault as fault:
                     raise UsageError(str(fault), "Choose other clips or entries.") from fault
+
+    def _new_rater(self) -> str:
+        if len(self._sessions) >= MAX_RATERS:
+            raise UsageError("The test is full", "Ask its organiser to start it anew.")
+        rater = secrets.token_hex(8)
+        session = _Session(trials_for(self._test, secrets.randbits(48)))
+        for trial in session.trials:
+            words = [self._word(session, trial.clip, condition) for condition in trial.stimuli]
+            open_reference = self._test.method == "mushra"
+            reference = self._word(session, trial.clip, REFERENCE) if open_reference else None
+            session.shown.append({"stimuli": words, "reference": reference})
+        self._sessions[rater] = session
+        return rater
 
     def _word(self, session: _Session, clip: str, condition: str) -> str:
         word = secrets.token_urlsafe(9)
@@ -220,6 +249,21 @@ def listening_app(room: ListeningRoom) -> FastAPI:
         kind = request.headers.get("content-type", "").partition(";")[0]
         return request.headers.get("sec-fetch-site", "same-origin") != "same-origin" or kind != "application/json"
 
+    async def asked(request: Request, what: Callable[[bytes], dict[str, Any]]) -> Response:
+        if foreign(request):
+            return said(403, problem="Only this page may ask.")
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_BODY_BYTES:
+                return said(413, problem="That is no answer.")
+        try:
+            return said(200, **await run_in_threadpool(what, body))
+        except UsageError as error:
+            return said(400, problem=str(error))
+        except InfrastructureFault as fault:
+            return said(503, problem=str(fault))
+
     def home(request: Request) -> Response:
         return Response(page.body, 200, fresh, page.media_type)
 
@@ -230,12 +274,7 @@ def listening_app(room: ListeningRoom) -> FastAPI:
         return Response(found.body, 200, {**HEADERS, "Cache-Control": "max-age=3600"}, found.media_type)
 
     async def enter(request: Request) -> Response:
-        if foreign(request):
-            return said(403, problem="Only this page may ask.")
-        try:
-            return said(200, **await run_in_threadpool(room.enter))
-        except UsageError as error:
-            return said(503, problem=str(error))
+        return await asked(request, room.enter)
 
     def sound(request: Request) -> Response:
         try:
@@ -249,19 +288,7 @@ def listening_app(room: ListeningRoom) -> FastAPI:
         )
 
     async def answer(request: Request) -> Response:
-        if foreign(request):
-            return said(403, problem="Only this page may ask.")
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BODY_BYTES:
-                return said(413, problem="That is no answer.")
-        try:
-            return said(200, left=await run_in_threadpool(room.answer, body))
-        except UsageError as error:
-            return said(400, problem=str(error))
-        except InfrastructureFault as fault:
-            return said(503, problem=str(fault))
+        return await asked(request, lambda body: {"left": room.answer(body)})
 
     app.add_route("/", home, methods=["GET"])
     app.add_route("/assets/{name}", asset, methods=["GET"])

@@ -19,7 +19,8 @@ from soundsright.services.texts import MINUS
 SPECTROGRAM_RANGE_DB = 80.0
 # Narrow, so that a telephone shows the text at a size that can be read.
 _ROW_PX, _LEFT_PX, _WIDTH_PX, _AXIS_PX = 24, 150, 282, 26
-_LABEL_CHARACTERS = 22
+# So many fit beside a plot in the widest of the usual fonts.
+_LABEL_CHARACTERS = 19
 
 
 @dataclass(frozen=True)

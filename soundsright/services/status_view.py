@@ -49,13 +49,21 @@ class GpuStatus:
 
 @dataclass(frozen=True)
 class EntryStatus:
-    """One entry: `state` is waiting, running, done, failing (its model has faults), refused or not run."""
+    """One entry: `state` is waiting, running, failing (running, with faults), done, failed (on every clip), refused
+    or not run."""
 
     label: str
     competition: str
     state: str
     clips_done: int
+    clips_failed: int
     clips: int
+
+    @property
+    def told(self) -> str:
+        """The state, with how many clips failed where that is neither none nor all."""
+        some = self.clips_failed and self.state != "failed"
+        return f"{self.state}, {self.clips_failed} failed" if some else self.state
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ class RoundStatus:
             "clips": self.clips,
             "left_s": self.left_s,
             "quiet_s": round(self.quiet_s, 1),
-            "entries": [vars(entry) for entry in self.entries],
+            "entries": [{**vars(entry), "told": entry.told} for entry in self.entries],
             "faults": list(self.faults),
             "disk_free_bytes": self.disk_free_bytes,
             "gpus": [vars(gpu) for gpu in self.gpus],
@@ -117,7 +125,7 @@ class RoundWatch:
         self._round_id = ""
         self._first: tuple[float, int] | None = None
         self._changed: tuple[float, int] = (0.0, -1)
-        self._counted: dict[str, tuple[int, int]] = {}
+        self._counted: dict[str, tuple[int, int, int]] = {}
 
     def look(self) -> RoundStatus | None:
         """The round now, None where none has begun.
@@ -169,26 +177,30 @@ class RoundWatch:
         for submission in submissions:
             entry_id = _entry_id(submission)
             batches = [facts for name, facts in steps.items() if name.startswith(f"enhanced:{entry_id}:")]
-            done = self._done(entry_id, len(batches))
+            done, failed = self._done(entry_id, len(batches))
+            over = stage in ("decide", "weights", "done")
             if any("refusal" in steps.get(f"{step}:{entry_id}", {}) for step in ("fetch", "set_aside")):
                 state = "refused"
-            elif entry_id in copies or (not batches and stage in ("decide", "weights", "done")):
+            elif entry_id in copies or (not batches and over):
                 state = "not run"
-            elif any(facts.get("fault") for facts in batches):
+            elif over or (clips and done >= clips):
+                state = "failed" if 0 < done == failed else "done"
+            elif failed or any(facts.get("fault") for facts in batches):
                 state = "failing"
             else:
-                state = "done" if clips and done >= clips else "running" if done else "waiting"
+                state = "running" if done else "waiting"
             namespace, name, _ = submission["model"]
-            found.append(EntryStatus(f"{namespace}/{name}", submission["competition"], state, done, clips))
+            found.append(EntryStatus(f"{namespace}/{name}", submission["competition"], state, done, failed, clips))
         return tuple(found)
 
-    def _done(self, entry_id: str, batches: int) -> int:
-        """The entry's clips that have a result, counted anew when a batch was added."""
-        known, count = self._counted.get(entry_id, (0, 0))
+    def _done(self, entry_id: str, batches: int) -> tuple[int, int]:
+        """The entry's clips that have a result, and those that failed, counted anew when a batch was added."""
+        known, done, failed = self._counted.get(entry_id, (0, 0, 0))
         if known != batches:
-            count = len(self._state.clip_results(self._round_id, entry_id))
-            self._counted[entry_id] = (batches, count)
-        return count
+            results = self._state.clip_results(self._round_id, entry_id)
+            done, failed = len(results), sum(result.failure is not None for result in results)
+            self._counted[entry_id] = (batches, done, failed)
+        return done, failed
 
 
 def _stage(steps: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Any]) -> str:

@@ -35,7 +35,7 @@ def test_a_heading_sorts_the_table_and_sorts_it_back(visit: Callable[..., Any], 
 def test_the_best_score_comes_first_when_a_metric_is_chosen(visit: Callable[..., Any], site: str) -> None:
     page = visit(site).open(site + "index.html")
     page.locator("table.board th", has_text="PESQ-WB").first.get_by_role("button").click()
-    cells = "els => els.map(e => Number(e.children[3].dataset.v))"
+    cells = "els => els.map(e => Number(e.children[4].dataset.v))"
     values = page.eval_on_selector_all("table.board tbody tr", cells)
     assert values == sorted(values, reverse=True)
 
@@ -153,3 +153,32 @@ def test_a_server_without_results_says_so(visit: Callable[..., Any], tmp_path: A
         page = visit(address).open(address)
         assert "No results yet" in page.inner_text("main")
         assert "not finished" in page.inner_text("main")
+
+
+def test_the_way_to_hear_an_entry_is_in_sight_on_a_telephone(visit: Callable[..., Any], site: str) -> None:
+    page = visit(site, viewport={"width": 390, "height": 800}).open(site + COMPETITION + "index.html")
+    for link in page.locator("table.board a.hear").all():
+        box = link.bounding_box()
+        assert box["x"] + box["width"] <= 390
+    assert "gradient" in page.eval_on_selector(".wide", "e => getComputedStyle(e).backgroundImage")
+
+
+def test_a_failed_clip_shows_the_floor_that_counts_and_paper_shows_every_clip(
+    visit: Callable[..., Any], site: str
+) -> None:
+    page = visit(site).open(site + COMPETITION + "e/3-cedar.html")
+    table = page.locator(".tall table")
+    assert table.locator("caption").inner_text().startswith("6 clips")
+    failed = table.locator("tbody tr", has=page.locator("td.fail:not(:empty)"))
+    assert failed.locator("td.soft").all_inner_texts() == ["1.00", "\u22121.000", "\u221260.00"]
+    page.emulate_media(media="print")
+    assert page.eval_on_selector(".tall", "e => e.scrollHeight - e.clientHeight") == 0
+
+
+def test_a_long_name_keeps_its_beginning_beside_a_plot(visit: Callable[..., Any], site: str) -> None:
+    from soundsright.services.plots import Box, box_plot
+
+    drawing = box_plot([Box("harbour/baseline-denoising-16k", (1.0, 2.0))], title="t", unit="")
+    page = visit(site).open(site + COMPETITION + "index.html")
+    page.locator("main").evaluate("(main, drawing) => { main.innerHTML = drawing; }", drawing)
+    assert page.eval_on_selector("svg.boxes .label", "e => e.getBBox().x") >= 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,93 @@ from tests.browser.test_access import serious_violations
 from tests.web.runs import write_run
 
 
-@pytest.mark.parametrize("method", ["acr", "ccr", "mushra"])
-def test_a_rater_gets_to_the_end_by_keyboard_alone(visit: Callable[..., Any], tmp_path: Path, method: str) -> None:
-    folder = write_run(tmp_path / "first", clips=2)
-    competition = read_run(folder, "first").competitions[0]
-    test = ListeningTest("ears", method, "DENOISING_16000HZ", ("1-alpine",), ("000000", "000001"), 1)
-    at = folder_of_test(folder, "ears")
+def hear(page: Any, name: str) -> None:
+    """Wait until a recording that is being played counts as heard."""
+    until(page, f"document.querySelector('#stimuli button[data-name=\"{name}\"][data-heard]')")
+
+
+@contextmanager
+def held(folder: Path, method: str, clips: tuple[str, ...] = ("000000",)) -> Iterator[tuple[str, Path]]:
+    """A test of one entry on a run of one-second clips: its address and its folder."""
+    run_folder = write_run(folder / "first", clips=len(clips))
+    competition = read_run(run_folder, "first").competitions[0]
+    test = ListeningTest("ears", method, "DENOISING_16000HZ", ("1-alpine",), clips, 1)
+    at = folder_of_test(run_folder, "ears")
     save_test(at, test, competition)
     with served(listening_app(ListeningRoom(test, competition, at))) as address:
+        yield address, at
+
+
+@pytest.mark.parametrize("method", ["ccr", "mushra"])
+def test_next_opens_once_everything_was_listened_to_and_not_clicked_at(
+    visit: Callable[..., Any], tmp_path: Path, method: str
+) -> None:
+    with held(tmp_path, method) as (address, _):
+        page = visit(address).open(address)
+        page.click("#start")
+        until(page, "document.querySelector('#stimuli button')")
+        buttons = page.locator("#stimuli button").all()
+        for button in buttons:
+            button.click()
+        for slider in page.locator("#stimuli input[type=range]").all():
+            slider.press("ArrowRight")
+        if method == "ccr":
+            page.locator("#stimuli input[type=radio]").first.check()
+        # The last one plays on, and is the only one that was listened to.
+        hear(page, buttons[-1].get_attribute("data-name"))
+        assert page.locator("#stimuli button[data-heard]").count() == 1
+        assert page.locator("#next").is_disabled()
+        for button in buttons[:-1]:
+            button.click()
+            hear(page, button.get_attribute("data-name"))
+        until(page, "!document.querySelector('#next').disabled")
+
+
+def test_a_slider_gives_the_score_that_it_stands_at(visit: Callable[..., Any], tmp_path: Path) -> None:
+    with held(tmp_path, "mushra") as (address, at):
+        page = visit(address).open(address)
+        page.click("#start")
+        until(page, "document.querySelector('#stimuli button')")
+        sliders = page.locator("#stimuli input[type=range]").all()
+        page.locator("#stimuli output").first.wait_for()
+        sliders[0].press("Enter")
+        box = sliders[1].bounding_box()
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        assert page.locator("#stimuli output").all_inner_texts()[:3] == ["50 Fair", "50 Fair", "–"]
+        for slider in sliders[2:]:
+            slider.press("Enter")
+        for button in page.locator("#stimuli button").all():
+            button.click()
+            hear(page, button.get_attribute("data-name"))
+        page.locator("#next").press("Enter")
+        until(page, "document.body.dataset.done")
+        assert {vote.score for vote in read_test(at)[2]} == {50.0}
+
+
+def test_a_page_loaded_again_goes_on_with_the_same_rater(visit: Callable[..., Any], tmp_path: Path) -> None:
+    with held(tmp_path, "acr") as (address, at):
+        page = visit(address).open(address)
+        page.click("#start")
+        for number in range(3):
+            until(page, f"Listen.number === {number} && document.querySelector('#stimuli button')")
+            if number == 1:
+                page.reload()
+                until(page, "Listen.number === 1 && document.querySelector('#stimuli button')")
+                assert page.inner_text("#number") == "Question 2 of 3"
+            button = page.locator("#stimuli button")
+            button.click()
+            hear(page, button.get_attribute("data-name"))
+            page.locator("#stimuli input[type=radio]").first.check()
+            page.click("#next")
+        until(page, "document.body.dataset.done")
+        assert len({vote.rater for vote in read_test(at)[2]}) == 1
+        page.reload()
+        assert page.locator("#start").is_visible(), "who is done is asked no more"
+
+
+@pytest.mark.parametrize("method", ["acr", "ccr", "mushra"])
+def test_a_rater_gets_to_the_end_by_keyboard_alone(visit: Callable[..., Any], tmp_path: Path, method: str) -> None:
+    with held(tmp_path, method, ("000000", "000001")) as (address, at):
         page = visit(address).open(address)
         page.locator("#start").press("Enter")
         questions = 2 if method == "mushra" else 6
@@ -35,6 +115,7 @@ def test_a_rater_gets_to_the_end_by_keyboard_alone(visit: Callable[..., Any], tm
                 assert serious_violations(page) == []
             for button in page.locator("#stimuli button").all():
                 button.press("Enter")
+                hear(page, button.get_attribute("data-name"))
             for slider in page.locator("#stimuli input[type=range]").all():
                 slider.press("ArrowRight")
             if method != "mushra":
@@ -44,17 +125,12 @@ def test_a_rater_gets_to_the_end_by_keyboard_alone(visit: Callable[..., Any], tm
             page.wait_for_timeout(20)
         until(page, "document.body.dataset.done")
         assert "Thank you" in page.inner_text("#say")
-    votes = read_test(at)[2]
+    test, _, votes = read_test(at)
     assert len(votes) == len(test.clips) * len(test.conditions)
 
 
 def test_a_server_that_is_gone_loses_no_answer(visit: Callable[..., Any], tmp_path: Path, browser: Any) -> None:
-    folder = write_run(tmp_path / "first", clips=1)
-    competition = read_run(folder, "first").competitions[0]
-    test = ListeningTest("ears", "acr", "DENOISING_16000HZ", ("1-alpine",), ("000000",), 1)
-    at = folder_of_test(folder, "ears")
-    save_test(at, test, competition)
-    with served(listening_app(ListeningRoom(test, competition, at))) as address:
+    with held(tmp_path, "acr") as (address, at):
         page = browser.new_page()
         page.goto(address)
         page.click("#start")

@@ -50,6 +50,23 @@ def test_every_answer_carries_the_policy(client: TestClient, path: str) -> None:
     assert headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [
+        ("/r/first", "/r/first/index.html"),
+        ("/r/first/", "/r/first/index.html"),
+        ("/r/first/DENOISING_16000HZ", "/r/first/DENOISING_16000HZ/index.html"),
+        ("/r/first/DENOISING_16000HZ/", "/r/first/DENOISING_16000HZ/index.html"),
+        ("/history", "/history.html"),
+    ],
+)
+def test_a_folder_is_answered_with_its_page(client: TestClient, path: str, page: str) -> None:
+    """Ends with a slash wherever it is a folder's page, since its links are relative."""
+    found = client.get(path)
+    assert found.content == client.get(page).content
+    assert found.url.path in (page, page.removesuffix("index.html"))
+
+
 def test_audio_is_answered_by_range(client: TestClient) -> None:
     whole = client.get(AUDIO)
     part = client.get(AUDIO, headers={"Range": "bytes=100-199"})
@@ -83,6 +100,7 @@ def test_a_page_is_packed_for_who_can_unpack_it(client: TestClient) -> None:
         "/audio/first/NOPE/000000/clean.wav",
         "/audio/..%2F..%2Fetc/DENOISING_16000HZ/000000/clean.wav",
         "/r/first/state.db",
+        "/r/",
         "/r/first/run.json",
         "/r/..%2f..%2fetc/passwd",
         "/assets/..%2ftemplates%2fbase.html.j2",
@@ -129,6 +147,32 @@ def test_a_build_names_what_it_wrote_and_is_the_same_again(
     (tmp_path / "out" / "old.html").write_text("from an earlier build")
     assert run(command, arguments) == 0
     assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("text", ['{"schema": "soundsright.results/7"}', "{", None])
+def test_a_build_says_which_runs_cannot_be_read_and_needs_one_that_can(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None
+) -> None:
+    broken, out = tmp_path / "runs" / "broken", tmp_path / "out"
+    broken.mkdir(parents=True)
+    (broken / "run.json").write_text("{}")
+    if text is not None:
+        (broken / "results.json").write_text(text)
+    assert run(command, ["build", str(out), "--run", str(broken)]) == 2
+    assert str(broken) in capsys.readouterr().err
+    assert not out.exists()
+    write_run(tmp_path / "runs" / "sound", clips=2, audio=False)
+    assert run(command, ["build", str(out), "--run", str(tmp_path / "runs")]) == 0
+    told = capsys.readouterr()
+    assert str(broken) in told.err
+    assert "sound" not in told.err.replace("soundsright", "")
+    assert "Open " in told.out
+
+
+def test_a_build_of_a_folder_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "runs").mkdir()
+    assert run(command, ["build", str(tmp_path / "out"), "--run", str(tmp_path / "runs")]) == 2
+    assert str(tmp_path / "runs") in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_build_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,15 @@ def test_what_is_no_answer_is_refused_and_leaves_nothing(room: Room, tmp_path: P
     assert not (folder_of_test(tmp_path / "first", "ears") / "votes.jsonl").exists()
 
 
+def test_a_rater_who_comes_back_is_known_and_a_made_up_one_is_not(room: Room) -> None:
+    client = room("acr")
+    told = enter(client)
+    client.post("/api/answer", json={"rater": told["rater"], "trial": 0, "scores": [3]})
+    assert client.post("/api/enter", json={"rater": told["rater"]}).json() == {**told, "answered": 1}
+    for rater in ("nobody", "x" * 100, 7):
+        assert client.post("/api/enter", json={"rater": rater}).status_code == 400
+
+
 def test_another_site_cannot_vote(room: Room) -> None:
     client = room("acr")
     assert client.post("/api/enter", json={}, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
@@ -276,4 +286,29 @@ def test_an_entry_that_is_not_there_is_refused_in_one_line(
     competition: RunCompetition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(command, ["start", str(tmp_path / "first"), "--entry", "nobody"]) == 2
-    assert "'nobody' names 0 entries" in capsys.readouterr().err
+    assert "There is no entry 'nobody'" in capsys.readouterr().err
+
+
+def test_a_test_that_cannot_begin_leaves_nothing(
+    competition: RunCompetition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "first"
+    assert run(command, ["start", str(folder), "--name", "../x"]) == 2
+    assert "--name '../x' cannot name a folder" in capsys.readouterr().err
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert run(command, ["start", str(folder), "--port", str(taken.getsockname()[1])]) == 2
+    assert "cannot be listened on" in capsys.readouterr().err
+    assert not (folder / "listening").exists()
+
+
+def test_fewer_clips_than_asked_for_are_said(
+    competition: RunCompetition,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: None)
+    assert run(command, ["start", str(tmp_path / "first"), "--clips", "50", "--port", "0"]) == 0
+    assert "Only 5 clips have audio of every entry, not --clips 50" in capsys.readouterr().err

@@ -50,7 +50,7 @@ def test_markdown_names_the_recipe_the_seed_the_versions_and_the_sources(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = reported(write_run(tmp_path / "a"), "md", capsys)
-    for part in ("6 clips, 2 speakers, 1 noises at -5.0 to 10.0 dB SNR", str(2**63 + 5), "soundsright 0.1.0"):
+    for part in ("6 clips, 2 speakers, 1 noise at -5.0 to 10.0 dB SNR", str(2**63 + 5), "soundsright 0.1.0"):
         assert part in text
     assert "ITU-T P.862.2" in text
     assert "| 1 | alpine/clear | **" in text
@@ -92,11 +92,12 @@ def test_a_broken_clip_costs_its_own_place_in_the_page(tmp_path: Path, capsys: p
     assert text.count("data:audio/flac") == 6
 
 
-def test_every_plot_is_a_file_of_its_own(tmp_path: Path) -> None:
+def test_every_plot_is_a_file_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_run(tmp_path / "a", [HOSTILE, *USUAL])
     out, plots = str(tmp_path / "report.md"), tmp_path / "plots"
     assert run(command, [str(folder), "--out", out, "--plots", str(plots)]) == 0
     drawings = sorted(plots.iterdir())
+    assert f"{plots}: {len(drawings)} plots (svg)" in capsys.readouterr().err
     assert {"DENOISING_16000HZ-PESQ_WB-speed.svg", "DENOISING_16000HZ-ESTOI-SNR.svg"} <= {p.name for p in drawings}
     for drawing in drawings:
         root = ElementTree.fromstring(drawing.read_text())

@@ -13,7 +13,7 @@ from soundsright.adapters.state import SqlState
 from soundsright.cli.main import run
 from soundsright.cli.status import command as status_command
 from soundsright.cli.watch import command as watch_command
-from soundsright.core.results import ClipResult
+from soundsright.core.results import ClipResult, Failure
 from soundsright.services.status_feed import StatusFeed
 from soundsright.services.status_view import GpuStatus, RoundWatch
 
@@ -154,6 +154,37 @@ def test_faults_refusals_and_copies_are_told_apart(current: Round, watch: RoundW
     assert [e.state for e in status.entries] == ["failing", "not run", "refused"]
     assert status.faults == ("1-alpine: crashed: exit status 1",)
     assert status.clips == 4, "who does not run is not waited for"
+
+
+def test_a_round_that_is_done_says_which_models_failed_and_on_how_many_clips(
+    current: Round, watch: RoundWatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    current.begin()
+    current.ready("alpine", "brook", "cedar")
+
+    def evaluated(entry: str, failed: int, **facts: Any) -> None:
+        failure = Failure("length", "8 samples, 16 expected")
+        results = [
+            ClipResult(f"{clip:06d}", failure=failure)
+            if clip < failed
+            else ClipResult(f"{clip:06d}", scores={"ESTOI": 0.5})
+            for clip in range(4)
+        ]
+        current.state.add_clip_results("trial", entry, results)
+        current.step(f"enhanced:{entry}:000000", **facts)
+
+    evaluated("1-alpine", 0)
+    evaluated("2-brook", 4)
+    evaluated("3-cedar", 1, fault={"code": "crashed", "detail": "exit status 1"})
+    current.step(f"decide:{COMPETITION}")
+    current.step("weights", block=1)
+    status = watch.look()
+    assert status is not None
+    assert [(e.state, e.clips_failed) for e in status.entries] == [("done", 0), ("failed", 4), ("done", 1)]
+    assert run(watch_command, [str(current.folder)]) == 0
+    told = capsys.readouterr().out
+    assert "done, 1 failed" in told
+    assert told.endswith("\n"), "the prompt has a line of its own"
 
 
 def test_who_was_set_aside_is_not_waited_for(current: Round, watch: RoundWatch) -> None:

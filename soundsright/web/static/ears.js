@@ -114,6 +114,11 @@ const Ears = (() => {
     return Boolean(data.references[signal] ? data.references[signal][state.clip] : entries.get(signal).audio[state.clip]);
   };
 
+  const absent = (track) => {
+    const failure = entries.get(keyOf(track))?.failures[data.clips[state.clip].id];
+    return failure ? `${track} gave no valid answer to this clip (${failure.split(":")[0]}).` : `${track}: no audio of this clip was kept.`;
+  };
+
   const fetched = async (signal, clip) => {
     const address = `${data.audio.root}${data.clips[clip].id}/${signal}`;
     if (data.audio.kind === "embedded") return Player.decode(await EmbeddedAudio.load(`${address}.js`));
@@ -126,7 +131,7 @@ const Ears = (() => {
     const turn = ++loading, clip = state.clip, notes = [];
     player.pause();
     const wanted = TRACKS.filter((track) => available(track));
-    for (const track of TRACKS) if (!wanted.includes(track)) notes.push(`${track}: no audio of this clip was kept.`);
+    for (const track of TRACKS) if (!wanted.includes(track)) notes.push(absent(track));
     const found = new Map();
     await Promise.all(wanted.map(async (track) => {
       const signal = signalOf(track), key = `${clip} ${signal}`;

@@ -7,8 +7,12 @@ const Listen = (() => {
     acr: [[5, "5 Excellent"], [4, "4 Good"], [3, "3 Fair"], [2, "2 Poor"], [1, "1 Bad"]],
     ccr: [[3, "Much better"], [2, "Better"], [1, "Slightly better"], [0, "About the same"], [-1, "Slightly worse"], [-2, "Worse"], [-3, "Much worse"]],
   };
-  let test = null, number = 0, heard = new Set();
-  const player = new Player(() => update());
+  // Versions that are switched in step loop for ever: each counts as heard after this long, or its length if shorter.
+  const ENOUGH_S = 2, LOOK_MS = 50, KEPT = "soundsright-rater";
+  // A browser that keeps nothing for pages throws where it is asked to.
+  const store = (() => { try { return sessionStorage; } catch { return null; } })();
+  let test = null, number = 0, heard = new Set(), listened = new Map(), counted = null;
+  const player = new Player(() => update(), () => { heard.add(player.heard); ready(); });
 
   const element = (tag, text = "", attributes = {}) => {
     const made = document.createElement(tag);
@@ -36,6 +40,8 @@ const Listen = (() => {
   const begin = async () => {
     const trial = test.trials[number], words = test.method === "mushra" ? [trial.reference, ...trial.stimuli] : trial.stimuli;
     heard = new Set();
+    listened = new Map();
+    counted = null;
     $("number").textContent = `Question ${number + 1} of ${test.trials.length}`;
     $("progress").max = test.trials.length;
     $("progress").value = number;
@@ -70,12 +76,15 @@ const Listen = (() => {
       const label = element("label", "", { class: "seek" });
       const slider = element("input", "", { type: "range", min: test.low, max: test.high, step: 1, value: 50, "data-rated": "", "aria-label": `Score of ${name.toLowerCase()}` });
       const shown = element("output", "–");
-      slider.addEventListener("input", () => {
+      const rate = () => {
         slider.dataset.rated = "yes";
         shown.textContent = `${slider.value} ${GRADES[Math.min(4, Math.floor(slider.value / 20))]}`;
         slider.setAttribute("aria-valuetext", shown.textContent);
         ready();
-      });
+      };
+      // A slider that is let go or confirmed where it stands is a score too.
+      for (const kind of ["input", "change", "pointerup"]) slider.addEventListener(kind, rate);
+      slider.addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); rate(); } });
       label.append(slider);
       row.append(label, shown);
     }
@@ -105,7 +114,7 @@ const Listen = (() => {
 
   // Versions of one clip are switched in step; otherwise each is played from its start.
   const play = async (name) => {
-    heard.add(name);
+    count();
     if (test.method === "mushra" && player.playing) {
       if (player.heard === name) player.pause();
       else player.hear(name);
@@ -115,7 +124,16 @@ const Listen = (() => {
       player.heard = name;
       await player.play();
     }
-    ready();
+  };
+
+  // Adds what was played since the last look to the version that was heard, by the clock of the sound.
+  const count = () => {
+    const now = player.playing ? player.context.currentTime : null;
+    if (now !== null && counted !== null && player.looping && !heard.has(player.heard)) {
+      listened.set(player.heard, (listened.get(player.heard) ?? 0) + now - counted);
+      if (listened.get(player.heard) >= Math.min(ENOUGH_S, player.duration)) { heard.add(player.heard); ready(); update(); }
+    }
+    counted = now;
   };
 
   const scores = () => {
@@ -130,7 +148,10 @@ const Listen = (() => {
   const ready = () => { $("next").disabled = !(scores() && labels(test.trials[number]).every((name) => heard.has(name))); };
 
   const update = () => {
-    for (const button of $("stimuli").querySelectorAll("button")) button.setAttribute("aria-pressed", String(player.playing && player.heard === button.dataset.name));
+    for (const button of $("stimuli").querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(player.playing && player.heard === button.dataset.name));
+      button.toggleAttribute("data-heard", heard.has(button.dataset.name));
+    }
   };
 
   const next = async (event) => {
@@ -141,26 +162,40 @@ const Listen = (() => {
     try {
       await ask("api/answer", { rater: test.rater, trial: number, scores: scores() });
       number += 1;
-      if (number < test.trials.length) await begin();
-      else { $("trial").hidden = true; say("That was the last question. Thank you."); document.body.dataset.done = "yes"; }
+      await question();
     } catch (error) {
       say(`${error.message} Your answer is still here: try again.`);
       ready();
     }
   };
 
-  $("start").addEventListener("click", async () => {
+  const question = async () => {
+    $("welcome").hidden = true;
+    $("trial").hidden = number === test.trials.length;
+    if (number < test.trials.length) return begin();
+    store?.removeItem(KEPT);
+    say("That was the last question. Thank you.");
+    document.body.dataset.done = "yes";
+  };
+
+  // A rater who loads the page again goes on where they were, as long as this test is open.
+  const enter = async (known) => {
     $("start").disabled = true;
     try {
-      test = await ask("api/enter", {});
-      $("welcome").hidden = true;
-      $("trial").hidden = false;
-      await begin();
+      test = await ask("api/enter", known);
+      store?.setItem(KEPT, test.rater);
+      number = test.answered;
+      await question();
     } catch (error) {
       say(error.message);
       $("start").disabled = false;
     }
-  });
+  };
+
+  $("start").addEventListener("click", () => enter({}));
   $("trial").addEventListener("submit", next);
+  setInterval(count, LOOK_MS);
+  const kept = store?.getItem(KEPT);
+  if (kept) { store?.removeItem(KEPT); enter({ rater: kept }); }
   return { player, get test() { return test; }, get number() { return number; } };
 })();

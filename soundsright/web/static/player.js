@@ -39,8 +39,9 @@ class Player {
     return nodes;
   }
 
-  constructor(changed) {
+  constructor(changed, ended = () => {}) {
     this.changed = changed;
+    this.ended = ended;
     this.context = null;
     this.tracks = new Map();
     this.gains = new Map();
@@ -102,7 +103,7 @@ class Player {
       heard: this.heard, gains: this.gains, when: this.startedAt, offset: this.offset, loop: this.looping ? this.part : null,
     });
     const first = this.nodes.values().next().value.source;
-    first.addEventListener("ended", () => { if (this.nodes.values().next().value?.source === first) { this.stop(); this.offset = 0; this.changed(); } });
+    first.addEventListener("ended", () => { if (this.nodes.values().next().value?.source === first) { this.stop(); this.offset = 0; this.ended(); this.changed(); } });
     this.changed();
   }
 

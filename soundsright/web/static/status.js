@@ -22,7 +22,7 @@
     bar.append(element("progress", "", { value: entry.clips_done, max: Math.max(1, entry.clips), "aria-label": `Clips of ${entry.label}` }));
     made.append(
       element("th", entry.label, { scope: "row", class: "left" }), element("td", entry.competition, { class: "left" }),
-      element("td", entry.state, { class: entry.state === "failing" ? "left fail" : "left" }), bar,
+      element("td", entry.told, { class: entry.state.startsWith("fail") ? "left fail" : "left" }), bar,
       element("td", `${entry.clips_done} of ${entry.clips}`),
     );
     return made;
