@@ -93,7 +93,7 @@ def fetch(name: str, out: Path, parts: tuple[str, ...], mirror: str | None, no_u
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.pass_context
 def verify(context: click.Context, directory: Path) -> None:
-    """Check DIRECTORY: a corpus or a set against its manifest, fetched archives, or any recordings.
+    """Check DIRECTORY: a corpus, a set or a round's set against its manifest, fetched archives, or any recordings.
 
     Exit status 1 says that files are missing, changed or unreadable.
     """

@@ -52,8 +52,6 @@ def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
 )
 @_option(
     "--noise",
-    "--noise_data_dir",
-    "noise",
     default="shipped",
     envvar="GENERATE_NOISE",
     help="shipped, a directory, or kinds with commas between: white, pink, brown, blue, hum, clicks, wind, babble; "
@@ -61,8 +59,6 @@ def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
 )
 @_option(
     "--rooms",
-    "--reverb_data_dir",
-    "rooms",
     default="shipped",
     envvar="GENERATE_ROOMS",
     help="simulated, shipped (the same, with two measured rooms for --measured-rirs), or a directory of responses.",
@@ -112,8 +108,11 @@ def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
 @_option("--clean_dir", type=_DIRECTORY, help="As published: the folder of clean files; --out is its parent.")
 @_option("--noise_dir", type=_DIRECTORY, help="As published: the folder of noisy files, beside --clean_dir.")
 @_option("--reverb_dir", type=_DIRECTORY, help="As published: the folder of reverberant files.")
+@_option("--noise_data_dir", help="As published: --noise.")
+@_option("--reverb_data_dir", help="As published: --rooms.")
 @_option("--output_format", "tts_format", default="wav", help="As published: the format asked of a speech service.")
-def command(**options: Any) -> None:
+@click.pass_context
+def command(context: click.Context, /, **options: Any) -> None:
     """Make a set: clean speech and its noisy or reverberant versions, with a manifest.
 
     \b
@@ -127,6 +126,9 @@ def command(**options: Any) -> None:
 
     out, renamed = _output(options)
     task, rate = SetTask(options["task"]), int(options["sample_rate_hz"])
+    _refuse_idle_flags(context, task)
+    for flag, published in (("noise", "noise_data_dir"), ("rooms", "reverb_data_dir")):
+        options[flag] = _either(context, flag, published)
     recipe = _recipe(options)
     sources, provenance, to_speak = _sources(options, task, rate, recipe)
     job = SetJob(
@@ -152,6 +154,30 @@ def command(**options: Any) -> None:
     if report.skipped:
         path, reason = next(iter(report.skipped.items()))
         click.echo(f"{len(report.skipped)} recordings were skipped, such as {path}: {reason}; set.json lists them.")
+
+
+def _refuse_idle_flags(context: click.Context, task: SetTask) -> None:
+    """A flag that was typed and would do nothing is a mistake; one of the environment is not meant for one set."""
+    idle = [] if task.has_noise else ["noise", "snr_db"]
+    idle += [] if task.has_room else ["rooms", "rt60_s", "measured_rirs", "early_s"]
+    idle += [] if task.has_noise and task.has_room else ["noise_in_room"]
+    for option in context.command.params:
+        if option.name in idle and _was_typed(context, option.name):
+            raise UsageError(
+                f"{option.opts[0]} has no effect with --task {task}", "Leave it out, or use --task both."
+            )
+
+
+def _either(context: click.Context, flag: str, published: str) -> str:
+    """The value of a flag that has a published name too."""
+    value, other = str(context.params[flag]), context.params[published]
+    if other is not None and _was_typed(context, flag):
+        raise UsageError(f"--{flag} {value} and --{published} {other} are one option twice", "Give one of them.")
+    return value if other is None else str(other)
+
+
+def _was_typed(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 def _output(options: dict[str, Any]) -> tuple[Path, dict[str, str]]:

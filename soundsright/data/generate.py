@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -20,6 +19,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for_any
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from soundsright.data.encoding import (
     sha256_of,
     webdataset_bytes,
 )
+from soundsright.data.interruption import deaf_children, one_interruption
 from soundsright.data.journal import Journal, written_atomically
 from soundsright.data.manifest import item_line
 from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
@@ -48,6 +50,8 @@ MAX_WORKERS = 256
 _ITEMS_A_UNIT = 16
 _ITEMS_A_SHARD = 1_000
 _UNITS_IN_FLIGHT = 3
+_GRACE_S = 5.0
+"""How long a worker has for the item in hand once it is told to stop."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def generate(
     resume: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SetReport:
-    """Make the set, or what is missing of it. `progress` is told items done and items in all.
+    """Make the set, or what is missing of it or damaged. `progress` is told items done and items in all.
 
     The same job gives the same bytes for any number of workers, in one run or in several.
 
@@ -159,7 +163,8 @@ def generate(
     if not 1 <= workers <= MAX_WORKERS:
         raise UsageError(f"{workers} workers", f"Choose 1 to {MAX_WORKERS} workers.")
     with _told_plainly(job.out):
-        journal = Journal.open(job.out, job.facts, resume=resume)
+        total = len(set(job.only)) or job.count
+        journal = Journal.open(job.out, job.facts, resume=resume, found=lambda items: progress(items, total))
         try:
             return _generate(job, journal, workers, progress)
         except UsageError:
@@ -179,7 +184,7 @@ def _generate(job: SetJob, journal: Journal, workers: int, progress: Callable[[i
         units = list(_units(job, [index for index in wanted if index not in journal]))
     made_now = 0
     progress(total - sum(len(u.indices) for u in units), total)
-    with _Workers(job, workers) as pool:
+    with one_interruption(), _Workers(job, workers) as pool:
         for made in pool.run(units):
             journal.add(made.lines, made.skipped)
             made_now += len(made.lines)
@@ -240,6 +245,8 @@ def _make_unit(job: SetJob, unit: _Unit) -> _Made:
 
 
 def _item(job: SetJob, index: int, skipped: dict[str, str]) -> EncodedItem:
+    if _told_to_stop.is_set():
+        raise InterruptedError
     rendered = render(
         job.task,
         job.sample_rate_hz,
@@ -279,14 +286,20 @@ class _Workers:
 
     def __enter__(self) -> _Workers:
         if self.count > 1:
+            context = get_context("spawn")
+            stop, self._run_on = context.Pipe(duplex=False)
             self._pool = ProcessPoolExecutor(
-                self.count, mp_context=get_context("spawn"), initializer=_prepare_worker, initargs=(self.job,)
+                self.count, mp_context=context, initializer=_prepare_worker, initargs=(self.job, stop)
             )
         return self
 
-    def __exit__(self, *error: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+    def __exit__(self, error: object, *_: object) -> None:
+        if self._pool is None:
+            return
+        if error is not None:
+            self._run_on.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._run_on.close()
 
     def run(self, units: list[_Unit]) -> Iterator[_Made]:
         if self._pool is None:
@@ -298,7 +311,8 @@ class _Workers:
         try:
             while True:
                 for unit in waiting:
-                    running.add(self._pool.submit(_make_unit_in_worker, unit))
+                    with deaf_children():
+                        running.add(self._pool.submit(_make_unit_in_worker, unit))
                     if len(running) >= self.count * _UNITS_IN_FLIGHT:
                         break
                 if not running:
@@ -313,25 +327,27 @@ class _Workers:
             ) from error
 
 
-# The job of a worker process, set once by its pool before any unit: a pool has no other way to give its processes
-# something that is too large to be sent with every unit.
+# What a worker process is told, the job once by its pool before any unit: a pool has no other way to give its
+# processes something that is too large to be sent with every unit.
 _job_of_this_worker: list[SetJob] = []
+_told_to_stop = threading.Event()
 
 
-def _prepare_worker(job: SetJob) -> None:
-    # Ctrl-C reaches the whole process group; the parent decides when the workers end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _prepare_worker(job: SetJob, stop: Connection) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    threading.Thread(target=_end_when_told, args=(stop,), daemon=True).start()
     _job_of_this_worker[:] = [job]
 
 
-def _end_with_the_parent() -> None:
-    # A parent that was killed outright closes no queue: its workers would wait for work for ever.
+def _end_when_told(stop: Connection) -> None:
+    # The other end is closed by the parent, or by its death: one that was killed outright closes no queue, and its
+    # workers would wait for work for ever. A parent that lives waits for the item in hand, but not for a stuck one.
+    wait_for_any([stop])
+    _told_to_stop.set()
     parent = parent_process()
     if parent is not None:
-        parent.join()
-        os._exit(1)
+        parent.join(_GRACE_S)
+    os._exit(1)
 
 
 def _make_unit_in_worker(unit: _Unit) -> _Made:

@@ -2,18 +2,24 @@
 
 The journal (`.journal.jsonl`) begins with the facts of its job; another job is refused. When the set is complete
 the lines are sorted into `manifest.jsonl` and the journal is removed. Only offsets of lines are kept in memory.
+Whoever goes on with a set takes an item for finished where its files have the SHA-256 of its line.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from textwrap import shorten
 from typing import IO, Any
 
+from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import UsageError
+from soundsright.data.manifest import file_hashes
+from soundsright.data.recipe import flag_of
 
 NAME = ".journal.jsonl"
 
@@ -26,11 +32,16 @@ class Journal:
         self._stream = stream
         self._facts = facts
         self._offsets: dict[int, int] = {}
+        # The last file alone is kept: items that share a shard follow one another.
+        self._sha256 = lru_cache(maxsize=1)(sha256_of_file)
         self.skipped: dict[str, str] = {}
 
     @classmethod
-    def open(cls, out: Path, facts: dict[str, Any], *, resume: bool) -> Journal:
-        """Begin a set in an empty place, or go on with the one that is there.
+    def open(
+        cls, out: Path, facts: dict[str, Any], *, resume: bool, found: Callable[[int], None] = lambda items: None
+    ) -> Journal:
+        """Begin a set in an empty place, or go on with the one that is there. `found` is told the number of items
+        that are there and whole, as they are read.
 
         Raises:
             UsageError: the place is taken, by this set without `resume` or by another set.
@@ -46,13 +57,18 @@ class Journal:
             raise UsageError(f"{out} is not empty", "Choose another --out.")
         stream = path.open("r+b" if path.exists() else "w+b")
         journal = cls(path, stream, facts)
-        if stream.seek(0, os.SEEK_END) == 0:
-            if summary.exists():
-                journal._take_over(out, summary)
+        begun = stream.seek(0, os.SEEK_END) > 0
+        try:
+            if begun:
+                journal._read(out, found)
+            elif summary.exists():
+                journal._take_over(out, summary, found)
             else:
                 journal._append({"job": facts})
-        else:
-            journal._read(out)
+        except BaseException:
+            # A journal of some items of a finished set would hide the others.
+            journal.close() if begun else journal.finish()
+            raise
         return journal
 
     def __contains__(self, index: int) -> bool:
@@ -107,7 +123,11 @@ class Journal:
         self._stream.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
         return offset
 
-    def _read(self, out: Path) -> None:
+    def _is_whole(self, out: Path, line: dict[str, Any]) -> bool:
+        files = file_hashes(line).items()
+        return all((out / file).is_file() and self._sha256(out / file) == sha256 for file, sha256 in files)
+
+    def _read(self, out: Path, found: Callable[[int], None]) -> None:
         self._stream.seek(0)
         header = _parsed(self._stream.readline())
         self._check_facts(out, (header or {}).get("job"))
@@ -116,14 +136,15 @@ class Journal:
             entry = _parsed(raw)
             if entry is None:
                 break  # The run was killed in the middle of this line.
-            if all((out / file).is_file() for file in _files(entry["line"])):
+            if self._is_whole(out, entry["line"]):
                 self._offsets[int(entry["index"])] = end
                 self.skipped |= entry["skipped"]
+                found(len(self))
             end = self._stream.tell()
         self._stream.truncate(end)
 
-    def _take_over(self, out: Path, summary: Path) -> None:
-        """Begin with the items of a finished set whose files are still there."""
+    def _take_over(self, out: Path, summary: Path, found: Callable[[int], None]) -> None:
+        """Begin with the items of a finished set whose files are still there and whole."""
         facts = _parsed(summary.read_bytes()) or {}
         self._check_facts(out, {key: facts.get(key) for key in self._facts})
         self._append({"job": self._facts})
@@ -132,23 +153,44 @@ class Journal:
             with manifest.open("rb") as stream:
                 for raw in stream:
                     line = _parsed(raw)
-                    if line is not None and all((out / file).is_file() for file in _files(line)):
+                    if line is not None and self._is_whole(out, line):
                         self.add({int(line["id"]): line}, {})
+                        found(len(self))
         self.skipped |= facts.get("skipped", {})
 
     def _check_facts(self, out: Path, found: object) -> None:
         wanted = json.loads(json.dumps(self._facts))
         if found != wanted:
-            differing = [k for k in wanted if not isinstance(found, dict) or found.get(k) != wanted[k]]
-            self.close()
+            there, here = _flat(found), _flat(wanted)
+            keys = [key for key in {**here, **there} if there.get(key) != here.get(key)]
+            differing = [_difference(key, there.get(key), here.get(key)) for key in keys[:3]]
             raise UsageError(
-                f"{out} holds another set: {', '.join(differing)} differ",
+                f"{out} holds another set: {'; '.join(differing)}",
                 "Choose another --out, or repeat the options it was begun with.",
             )
 
 
-def _files(line: dict[str, Any]) -> list[str]:
-    return [line["shard"]] if "shard" in line else list(line["files"].values())
+def _flat(facts: object) -> dict[str, Any]:
+    """The facts of a job with those of its recipe and its sources beside them."""
+    flat: dict[str, Any] = {}
+    for key, value in facts.items() if isinstance(facts, dict) else ():
+        flat |= _flat(value) if key in ("recipe", "sources") else {key: value}
+    return flat
+
+
+def _difference(key: str, there: object, here: object) -> str:
+    one, other = _as_given(there), _as_given(here)
+    if one == other:
+        return f"{flag_of(key)} is not what it was"
+    return f"{flag_of(key)} is {one} there and {other} here"
+
+
+def _as_given(value: object) -> str:
+    """A value of a fact in about the words of the command line."""
+    if isinstance(value, list) and value:
+        words = [str(each.get("name")) if isinstance(each, dict) else f"{each}" for each in value]
+        return shorten(" ".join(words), 60, placeholder=" …")
+    return "not set" if value in (None, [], {}) else f"{value}"
 
 
 def _parsed(raw: bytes) -> dict[str, Any] | None:

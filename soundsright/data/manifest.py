@@ -38,6 +38,13 @@ def clip_line(clip: Clip) -> dict[str, Any]:
     }
 
 
+def file_hashes(line: dict[str, Any]) -> dict[str, str]:
+    """The SHA-256 of each file that holds the item of such a line, by its path in the set."""
+    if "shard" in line:
+        return {line["shard"]: line["shard_sha256"]}
+    return {file: line["sha256"][role] for role, file in line["files"].items()}
+
+
 def item_line(item: Rendered, files: dict[str, str], sha256: dict[str, str]) -> dict[str, Any]:
     """One line of a set on disk: as `clip_line`, with the text, the role that is degraded, each file's hash, the
     split and the speakers, recordings of noise and rooms that two splits never share."""

@@ -35,7 +35,27 @@ _RANGES = {
     "duration_s": (0.5, 60.0),
     "speech_level_db": (-60.0, -3.0),
 }
+# Where the flag of a setting is not its name.
+_FLAGS = {
+    "count": "n",
+    "duration_s": "duration",
+    "early_reflections_s": "early",
+    "folders": "clean_dir",
+    "rt60_s": "rt60",
+    "sample_rate_hz": "sample-rate",
+    "snr_db": "snr",
+    "subtype": "float",
+}
 _SHARES = ("measured_rirs", "band_limit", "clipping", "codec", "packet_loss")
+
+
+def flag_of(name: str) -> str:
+    """What the command line calls a setting of a set.
+
+    >>> flag_of("snr_db"), flag_of("noise_in_room")
+    ('--snr', '--noise-in-room')
+    """
+    return "--" + _FLAGS.get(name, name.replace("_", "-"))
 
 
 @dataclass(frozen=True)
@@ -70,14 +90,16 @@ class SetRecipe:
             low, high = getattr(self, name)
             if not lowest <= low <= high <= highest:
                 raise UsageError(
-                    f"{name} from {low:g} to {high:g} is no range", f"Choose between {lowest:g} and {highest:g}."
+                    f"{flag_of(name)} {low:g} {high:g} is no range",
+                    f"Give the lower number first, both between {lowest:g} and {highest:g}.",
                 )
         for name in _SHARES:
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise UsageError(f"{name} {getattr(self, name):g} is no share", "Choose between 0 and 1.")
+                raise UsageError(f"{flag_of(name)} {getattr(self, name):g} is no share", "Choose between 0 and 1.")
         if not 0.0 <= self.early_reflections_s <= 0.2:
             raise UsageError(
-                f"early_reflections_s {self.early_reflections_s:g} is out of bounds", "Choose between 0 and 0.2."
+                f"{flag_of('early_reflections_s')} {self.early_reflections_s:g} is out of bounds",
+                "Choose between 0 and 0.2.",
             )
 
 

@@ -125,7 +125,16 @@ def test_negative_seeds_are_refused(corpus):
         draw_clip(PUBLISHED[0], -1, 0, corpus=corpus)
 
 
-@pytest.mark.parametrize("change", [{"snr_db": (5.0, 1.0)}, {"rt60_s": (0.0, 1.0)}, {"measured_rirs": 2.0}])
-def test_an_impossible_recipe_is_refused(change):
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"snr_db": (5.0, -5.0)}, "--snr 5 -5 is no range. Give the lower number first, both between -60 and 100."),
+        ({"rt60_s": (0.0, 1.0)}, "--rt60 0 1 is no range. Give the lower number first, both between 0.1 and 5."),
+        ({"measured_rirs": 2.0}, "--measured-rirs 2 is no share. Choose between 0 and 1."),
+        ({"early_reflections_s": 0.5}, "--early 0.5 is out of bounds. Choose between 0 and 0.2."),
+    ],
+)
+def test_an_impossible_recipe_is_refused_by_the_name_of_its_flag(change, message):
+    with pytest.raises(UsageError) as refused:
         SetRecipe(**change)
+    assert str(refused.value) == message

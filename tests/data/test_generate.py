@@ -2,6 +2,7 @@ import errno
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -115,23 +116,54 @@ def test_a_set_completed_after_a_kill_is_the_set(corpus, tmp_path):
     assert bytes_of(out) == bytes_of(whole.out)
 
 
-def test_workers_end_when_their_parent_is_killed(tmp_path):
-    command = [sys.executable, "-m", "soundsright.data.generate", "--n", "100000", "--workers", "2"]
-    process = subprocess.Popen([*command, "--out", str(tmp_path / "set")], start_new_session=True)
-    journal = tmp_path / "set" / ".journal.jsonl"
+def begun(out: Path, *arguments: str) -> subprocess.Popen:
+    """The program with two workers, in a process group of its own, once its first items are made."""
+    command = [sys.executable, "-m", "soundsright.data.generate", "--workers", "2", "--out", str(out), *arguments]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    journal = out / ".journal.jsonl"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (journal.exists() and journal.read_bytes().count(b"\n") > 16):
         time.sleep(0.02)
-    process.kill()
-    process.wait()
+    return process
+
+
+def fail_if_workers_live_on(group: int) -> None:
+    deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
-            os.killpg(process.pid, 0)
+            os.killpg(group, 0)
         except ProcessLookupError:
             return
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    pytest.fail("workers live on after their parent was killed")
+    os.killpg(group, signal.SIGKILL)
+    pytest.fail("workers live on after their parent")
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    with begun(tmp_path / "set", "--n", "100000") as process:
+        process.kill()
+    fail_if_workers_live_on(process.pid)
+
+
+@pytest.mark.parametrize("gap_s", [0.0, 0.05])
+def test_a_second_interruption_neither_hangs_nor_harms_the_set(tmp_path, gap_s):
+    arguments = ["--n", "400", "--task", "dereverberation"]
+    with begun(tmp_path / "set", *arguments) as process:
+        for _ in range(2):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(gap_s)
+        try:
+            said = process.communicate(timeout=20)[1]
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    assert (process.returncode, said.split()) == (130, ["Stopped."])
+    fail_if_workers_live_on(process.pid)
+    command = [sys.executable, "-m", "soundsright.data.generate", "--resume", "--out", str(tmp_path / "set")]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True).stdout
+    assert done.startswith("400 items")
+    assert " 400 made now" not in done
+    assert verified(tmp_path / "set").problems == {}
 
 
 def test_resume_makes_again_what_was_deleted(corpus, tmp_path):
@@ -141,6 +173,35 @@ def test_resume_makes_again_what_was_deleted(corpus, tmp_path):
     again = generate(job_of(corpus, tmp_path / "set"), resume=True)
     assert again.made_now == 1
     assert bytes_of(report.out) == before
+
+
+@pytest.mark.parametrize("fmt", [SetFormat.WAV, SetFormat.WEBDATASET])
+def test_resume_makes_again_what_was_damaged(corpus, tmp_path, fmt):
+    job = job_of(corpus, tmp_path / "set", format=fmt, shards=2)
+    report = generate(job)
+    before = bytes_of(report.out)
+    damaged = next(path for path in before if path.endswith((".wav", ".tar")))
+    (report.out / damaged).write_bytes(before[damaged] + b"?")
+    again = generate(job, resume=True)
+    assert again.made_now == (1 if fmt is SetFormat.WAV else 3)
+    assert bytes_of(report.out) == before
+
+
+def test_resume_makes_again_what_a_stopped_run_left_damaged(corpus, tmp_path, monkeypatch):
+    def stop(done, total):
+        if done >= 32:
+            raise KeyboardInterrupt
+
+    job = job_of(corpus, tmp_path / "set", count=40)
+    with pytest.raises(KeyboardInterrupt):
+        generate(job, progress=stop)
+    samples = (job.out / "clean/000005.wav").read_bytes()
+    (job.out / "clean/000005.wav").write_bytes(bytes(len(samples)))  # As after a power cut: the size is right.
+    seen = []
+    report = generate(job, resume=True, progress=lambda done, total: seen.append(done))
+    assert (report.made_now, seen[0], seen[-1]) == (9, 1, 40)
+    assert (job.out / "clean/000005.wav").read_bytes() == samples
+    assert verified(job.out).problems == {}
 
 
 def test_a_full_disk_is_one_line_and_the_set_can_be_completed(corpus, tmp_path, monkeypatch):
@@ -166,8 +227,16 @@ def test_another_set_in_the_same_place_is_refused(corpus, tmp_path):
     generate(job_of(corpus, tmp_path / "set"))
     with pytest.raises(UsageError, match="already holds a set"):
         generate(job_of(corpus, tmp_path / "set"))
-    with pytest.raises(UsageError, match="holds another set: seed"):
-        generate(job_of(corpus, tmp_path / "set", seed=4), resume=True)
+    before = bytes_of(tmp_path / "set")
+    for change, told in (
+        ({"seed": 4}, "--seed is 3 there and 4 here"),
+        ({"count": 7, "only": (0, 2)}, "--n is 6 there and 7 here; --only is not set there and 0 2 here"),
+        ({"recipe": SetRecipe(snr_db=(0.0, 5.0))}, "--snr is -2.5 17.5 there and 0.0 5.0 here"),
+        ({"provenance": {"noise": [{"name": "white"}]}}, "--noise is not set there and white here"),
+    ):
+        with pytest.raises(UsageError, match=f"holds another set: {re.escape(told)}[.] Choose another --out"):
+            generate(job_of(corpus, tmp_path / "set", **change), resume=True)
+    assert bytes_of(tmp_path / "set") == before
 
 
 def test_a_directory_with_other_files_is_left_alone(corpus, tmp_path):
