@@ -22,7 +22,7 @@ Connect = Callable[[float], socket.socket]
 """Opens a connection within the given seconds, or raises OSError."""
 
 _CHUNK_BYTES = 1 << 18
-_FRAMING_BYTES = 1 << 20
+_FRAMING_BYTES = 1 << 18
 """For headers and the sizes of chunks, beside as much again as the body may have."""
 
 

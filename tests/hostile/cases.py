@@ -537,8 +537,7 @@ PROTOCOL = (
             while True:
                 r.wfile.write(b"HTTP/1.1 100 Continue\\r\\n\\r\\n")
         """,
-        "timeout",
-        limits={"enhance_fixed_s": 0.5},
+        "protocol",
     ),
     _serving(
         "does not speak HTTP",
