@@ -247,7 +247,7 @@ def test_an_image_by_digest_is_pulled_checked_and_run(
         path.write_bytes(data)
     (model.path / "IMAGE").write_text(f"{repository}@sha256:{false}\n")
     with pytest.raises(EngineUnavailable, match=r"is not that image: .*verification failed"):
-        sandbox.prepare(model)
+        sandbox_of(own, build={"registries": (registry,)}).prepare(model)
 
 
 def test_a_model_that_speaks_by_files_runs_under_gvisor(
