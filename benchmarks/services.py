@@ -94,6 +94,15 @@ def main() -> None:
         measure_round(folder)
 
 
+def answering(service: subprocess.Popen[bytes], port: int) -> str:
+    """Its address, once it answers there."""
+    api = f"http://127.0.0.1:{port}"
+    while not answers(api):
+        assert service.poll() is None, "the service ended"
+        time.sleep(0.01)
+    return api
+
+
 def measure(chain: str, settings: dict[str, str]) -> None:
     port = free_port()
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | settings
@@ -101,10 +110,7 @@ def measure(chain: str, settings: dict[str, str]) -> None:
     started_s = time.monotonic()
     print(f"{chain}, {NEURONS} neurons")
     with running(MAIN.format("miner"), environment) as miner:
-        api = f"http://127.0.0.1:{port}"
-        while not answers(api):
-            assert miner.poll() is None, "the miner ended"
-            time.sleep(0.01)
+        api = answering(miner, port)
         print(f"  first answer after      {time.monotonic() - started_s:6.2f} s")
         time.sleep(IDLE_S)
         print(f"  memory when idle        {psutil.Process(miner.pid).memory_info().rss / 1e6:6.1f} MB")
@@ -149,10 +155,7 @@ def measure_round(folder: Path) -> None:
         }
         print(f"Validator, a round of {CLIPS} clips")
         with running(MAIN.format("validator"), settings) as validator:
-            api = f"http://127.0.0.1:{port}"
-            while not answers(api):
-                assert validator.poll() is None, "the validator ended"
-                time.sleep(0.05)
+            api = answering(validator, port)
             # To the first start, and past the block that fixes its seed.
             start_s = datetime.datetime.combine(first_day, datetime.time(9), datetime.UTC).timestamp()
             chain.advance(int((start_s - chain.timestamp_s(chain.head().number)) / BLOCK_S) + 12)

@@ -8,14 +8,13 @@ whole.
 from __future__ import annotations
 
 import stat
-import struct
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO
 
 from soundsright.core.errors import ProtocolViolation
+from soundsright.core.zip_faults import ZIP_FAULTS
 
 _CENTRAL_HEADER = b"PK\x01\x02"
 _SCAN_BYTES = 1 << 20
@@ -63,11 +62,7 @@ def read_archive(file: IO[bytes], bounds: ArchiveBounds) -> dict[str, bytes | No
                 for name, limit in bounds.member_bytes.items()
                 if name in members
             }
-    except (
-        *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError),
-        *(ArithmeticError, LookupError, AssertionError, RuntimeError),
-    ) as e:
-        # RuntimeError is zipfile's word for a password; OSError, ValueError and OverflowError for offsets outside.
+    except ZIP_FAULTS as e:
         raise ProtocolViolation(f"the archive cannot be read: {str(e)[:200]}") from e
 
 

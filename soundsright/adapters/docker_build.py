@@ -133,12 +133,12 @@ def _checked(model: FetchedModel, limits: BuildLimits) -> tuple[Instruction, ...
         raise ProtocolViolation("; ".join(map(str, refusals))[:2_000])
     command_of(instructions)
     for base in base_images(instructions):
-        _check_host(base, limits, f"Dockerfile line {base.line}")
+        _check_base(base, limits, f"Dockerfile line {base.line}")
     return instructions
 
 
-def _check_host(base: BaseImage, limits: BuildLimits, where: str) -> None:
-    """A stranger's file must not make the engine knock at doors of the operator's own network."""
+def _check_base(base: BaseImage, limits: BuildLimits, where: str) -> None:
+    """A stranger's file names no image that the engine has of others, and no door of the operator's own network."""
     plain = base.reference.lower()
     for prefix in _OWN_PLACES:
         plain = plain.removeprefix(prefix)
@@ -165,7 +165,7 @@ def _image_by_digest(engine: Engine, model: FetchedModel, limits: BuildLimits, r
     if not _IMAGE_LINE.fullmatch(name):
         raise ProtocolViolation(f"{IMAGE_FILE} holds {name[:100]!a}, not `repository@sha256:…`")
     base = BaseImage(1, name)
-    _check_host(base, limits, IMAGE_FILE)
+    _check_base(base, limits, IMAGE_FILE)
     started, pulled = time.monotonic(), False
     with engine_faults():
         try:

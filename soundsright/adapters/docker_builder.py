@@ -183,9 +183,8 @@ class Build:
         shown = printable(" ".join(text.split()))[:300]
         step = list(_STEP.finditer(self._log))[-1:]
         name, rest = (step[0][1].upper(), step[0][2]) if step else ("", "")
-        free = free_bytes(self._engine)
         # The words alone may be the Dockerfile's own, given back.
-        if DISK_FULL.search(text) and (free is None or free() < 2 * self._limits.min_free_bytes):
+        if DISK_FULL.search(text) and self._disk_is_short():
             return EngineUnavailable(f"The engine's disk is full: {shown}", "Free space there.")
         if name == "FROM":
             named = next((word for word in rest.split() if not word.startswith("--")), "$")
@@ -199,6 +198,10 @@ class Build:
         last = [line for line in self._log.splitlines() if line.strip()][-1:]
         hint = "" if self._limits.network == "default" else "; builds here have no network"
         return ModelCrashed(f"the build failed: {shown}{hint} ({printable(''.join(last))[:200]})")
+
+    def _disk_is_short(self) -> bool:
+        free = free_bytes(self._engine)
+        return free is None or free() < 2 * self._limits.min_free_bytes
 
     def _watch(self, started: float) -> None:
         """End the build when a limit is broken."""

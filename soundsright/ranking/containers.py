@@ -17,12 +17,13 @@ import math
 import mmap
 import pickletools
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from soundsright.core.zip_faults import ZIP_FAULTS
 
 Tensor = NDArray[np.float32]
 
@@ -167,8 +168,7 @@ def _zip_tensors(content: memoryview) -> Iterator[Tensor]:
                     yield from _npy(memoryview(raw))
                 elif len(raw) % _width(dtypes[member.filename]) == 0:
                     yield _as_floats(raw, dtypes[member.filename])
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
-        # What zipfile raises for damage, for a compression that it lacks, and for encryption.
+    except ZIP_FAULTS:
         return
 
 
