@@ -7,6 +7,7 @@ migrated by `upgrade`. Whatever else is found (newer, corrupt, another program's
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -308,13 +309,20 @@ def _begin_wal(url: URL) -> None:
     if url.get_backend_name() != "sqlite":
         return
     path = Path(str(url.database))
-    if path.exists() and path.stat().st_size > 0:
-        return
-    try:
-        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.Error as error:
-        raise StateUnavailable(f"{path} cannot be created ({error})", "Check its folder and its disk.") from error
+    until_s = time.monotonic() + BUSY_TIMEOUT_S
+    while not path.exists() or path.stat().st_size == 0:
+        try:
+            with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.Error as error:
+            # Of several that change the mode at once, SQLite refuses all but one without waiting.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
+                raise StateUnavailable(
+                    f"{path} cannot be created ({error})", "Check its folder and its disk."
+                ) from error
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _title(url: URL) -> str:
