@@ -91,7 +91,8 @@ def start_from(network: Network, path: Path) -> list[str]:
     """Take over from other weights whatever has the same name and shape; the names of what stayed as it was.
 
     A network for 48 kHz takes the lower bands and all recurrent layers of one for 16 kHz; its bands above 8 kHz
-    begin as copies of the highest band below.
+    begin as copies of the highest band below. Blocks that the weights do not have add nothing at first, so that a
+    deeper network starts from what the other reached.
 
     Raises:
         UsageError: nothing fits.
@@ -102,7 +103,9 @@ def start_from(network: Network, path: Path) -> list[str]:
     for name in set(own) - set(weights):
         part, _, group = name.rpartition(".")
         below = weights.get(f"{part}.{int(group) - 1}") if group.isdecimal() else None
-        if below is not None and part in ("split.weights", "split.biases", "join.weights", "join.biases"):
+        if name.split(".")[2:3] in (["time_out"], ["band_out"]):
+            fitting[name] = 0.0 * own[name]
+        elif below is not None and part in ("split.weights", "split.biases", "join.weights", "join.biases"):
             fitting[name] = _copies(below[-1], own[name], averaged=part == "split.weights")
     if not fitting:
         raise UsageError(f"Nothing in {path} fits this network", "Give weights with as many channels and blocks.")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from examples.finetune.variety import VariedNoise, VariedVoices
 from soundsright.data.corpora import Corpus
 from soundsright.data.directories import noise_listing, speech_listing
 from soundsright.data.levels import gain_to, power_db
@@ -67,7 +68,8 @@ def sources_of(
 ) -> Sources:
     """The split of the shipped corpus and, of the directories, everything that fills the band.
 
-    For training the menu of noises also holds babble of the other speakers and noise by formula.
+    For training, speech and noise are varied, and the menu of noises also holds babble of the other speakers and
+    noise by formula.
 
     Raises:
         UsageError: a directory is missing, or nothing in it can be used.
@@ -83,12 +85,12 @@ def sources_of(
     menu: tuple[NoiseSource, ...] = (recorded,)
     if split is Split.TRAIN:
         extra = _listed(noise, sample_rate_hz, noise_listing)
-        brought = (RecordedNoise(RecordingSet(extra, cache_bytes=CACHE_BYTES)),) * 2 if extra else ()
+        brought = (VariedNoise(RecordedNoise(RecordingSet(extra, cache_bytes=CACHE_BYTES))),) * 3 if extra else ()
         formulas = tuple(FormulaNoise(kind) for kind in FORMULAS)
-        menu = ((recorded,) * 5 + brought + (ShapedNoise(),) * 5 + (Babble(voices),) * 2
+        menu = ((VariedNoise(recorded),) * 6 + brought + (ShapedNoise(),) * 3 + (Babble(voices),) * 2
                 + (NoiseMenu(formulas),))  # fmt: skip
     return Sources(
-        speech=voices,
+        speech=VariedVoices(voices) if split is Split.TRAIN else voices,
         noise=NoiseMenu(menu) if task.has_noise else None,
         rooms=Rooms(corpus.rirs_for(sample_rate_hz, split), recipe.measured_rirs, recipe.rt60_s, split)
         if task.has_room

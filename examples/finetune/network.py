@@ -38,7 +38,7 @@ class NetworkConfig:
 
     sample_rate_hz: int = 16_000
     channels: int = 32
-    blocks: int = 2
+    blocks: int = 3
     past_frames: int = 1
     future_frames: int = 1
     causal: bool = False

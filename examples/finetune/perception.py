@@ -1,10 +1,10 @@
 """How different two signals sound, as a loss: signals float32 `(batch, n)`, levels in dB SPL, frequencies in Hz.
 
-After the steps of ITU-T P.862 (PESQ) that have a gradient: loudness by Zwicker's law in bands of equal width in
-Bark, the difference less a dead zone, and once more with a weight on what was added rather than taken away. Time
-alignment, filters and the mapping to a score are left out. The threshold of hearing is E. Terhardt's ("Calculating
-virtual pitch", Hearing Research 1, 1979), the Bark scale H. Traunmüller's (JASA 88, 1990). It follows PESQ in rank
-and not in value.
+After the steps of ITU-T P.862 (PESQ) that have a gradient: the estimate's level follows the target's from frame to
+frame, loudness by Zwicker's law in bands of equal width in Bark, the difference less a dead zone, and once more
+with a weight on what was added rather than taken away. Time alignment, filters and the mapping to a score are left
+out. The threshold of hearing is E. Terhardt's ("Calculating virtual pitch", Hearing Research 1, 1979), the Bark
+scale H. Traunmüller's (JASA 88, 1990). It follows PESQ in rank and not in value.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 FRAME_S = 0.032
 BANDS = 42
@@ -22,6 +22,8 @@ LEVEL_DB = 79.0
 
 _LOWEST_HZ, _HIGHEST_HZ = 60.0, 7_800.0
 _DEAD_ZONE = 0.25
+_SMOOTHING = (0.00032, 0.00128, 0.0064, 0.032, 0.16, 0.8)
+"""A first-order recursive filter that keeps 0.2 of the past, cut at 0.1 %; the newest frame is the last."""
 _TINY = 1e-8
 
 
@@ -70,12 +72,20 @@ def _powers(signal: Tensor, frame: int, shares: Tensor) -> Tensor:
     return (spectra.real.square() + spectra.imag.square()) @ shares * scale
 
 
+def _follow(wanted: Tensor, power: Tensor) -> Tensor:
+    """What makes each frame's power the wanted one, `(batch, frames)`, smoothed and bounded."""
+    gain = ((wanted + 5e3) / (power + 5e3)).clamp(3e-4, 5.0)
+    padded = nn.functional.pad(gain[:, None], (len(_SMOOTHING) - 1, 0), mode="replicate")
+    return nn.functional.conv1d(padded, gain.new_tensor(_SMOOTHING)[None, None])[:, 0]
+
+
 def perceived_difference(estimate: Tensor, target: Tensor, sample_rate_hz: int) -> Tensor:
     """The disturbance of each signal, `(batch,)`, about in units of PESQ's raw score."""
     frame = round(FRAME_S * sample_rate_hz)
     shares, thresholds = (x.to(estimate.device) for x in _bands(frame, sample_rate_hz))
     estimate, target = (x * (x.square().mean(-1, keepdim=True) + _TINY).rsqrt() for x in (estimate, target))
     ours, theirs = (_powers(x, frame, shares) for x in (estimate, target))
+    ours = ours * _follow(theirs.sum(-1), ours.sum(-1))[..., None]
     loud, should = (
         (thresholds / 0.5) ** 0.23 * ((0.5 + 0.5 * power / thresholds) ** 0.23 - 1.0).clamp(min=0.0)
         for power in (ours, theirs)

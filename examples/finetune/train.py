@@ -19,7 +19,7 @@ from typing import Any
 import click
 import torch
 
-from examples.finetune.checkpoints import load_state, save_state, save_weights, start_from
+from examples.finetune.checkpoints import load_state, load_weights, save_state, save_weights, start_from
 from examples.finetune.network import Network, NetworkConfig
 from examples.finetune.plan import TrainingPlan, plan_from_json, stream_of
 from examples.finetune.trainer import FORMAT, Trainer
@@ -63,8 +63,8 @@ CHANGEABLE = ("steps", "learning_rate", "perceptual", "speech", "noise", "genera
 @click.option("--speech", multiple=True, help="A directory of more speech.")
 @click.option("--noise", multiple=True, help="A directory of more noise.")
 @click.option("--set", "generated", help="A generated set instead of clips drawn as it goes.")
-@click.option("--channels", default=NetworkConfig.channels)
-@click.option("--blocks", default=NetworkConfig.blocks)
+@click.option("--channels", type=int, help=f"{NetworkConfig.channels}, or those of --init, if not given.")
+@click.option("--blocks", type=int, help=f"{NetworkConfig.blocks}, or those of --init, if not given.")
 @click.option("--causal", is_flag=True, help="A network for streaming.")
 @click.option(
     "--init", multiple=True, type=click.Path(path_type=Path), help="Weights to start from; the last counts."
@@ -95,8 +95,8 @@ def main(**options: Any) -> None:
 def train(
     *,
     out: Path,
-    channels: int,
-    blocks: int,
+    channels: int | None,
+    blocks: int | None,
     causal: bool,
     init: tuple[Path, ...],
     resume: bool,
@@ -123,7 +123,13 @@ def train(
         if (out / "last.pt").exists():
             raise UsageError(f"{out} holds a run", "Go on with --resume, or choose another --out.")
         plan = TrainingPlan(**{k: v for k, v in numbers.items() if v is not None})
-        config = NetworkConfig(plan.sample_rate_hz, channels, blocks, causal=causal)
+        like = load_weights(init[-1])[1] if init else NetworkConfig()
+        config = NetworkConfig(
+            plan.sample_rate_hz,
+            like.channels if channels is None else channels,
+            like.blocks if blocks is None else blocks,
+            causal=causal,
+        )
     torch.manual_seed(plan.seed)
     network = Network(config)
     for weights in init if state is None else ():

@@ -24,6 +24,7 @@ from examples.finetune.perception import perceived_difference
 from examples.finetune.plan import TrainingPlan, plan_as_json, plan_from_json, stream_of
 from examples.finetune.train import main as train_command
 from examples.finetune.trainer import FORMAT, Trainer
+from examples.finetune.variety import VOICE_SPEEDS, VariedNoise, VariedVoices
 from soundsright.cli.main import run
 from soundsright.core.audio import digest_of_digests
 from soundsright.core.competition import competition_by_id
@@ -31,7 +32,10 @@ from soundsright.core.errors import UsageError
 from soundsright.data.clips import draw_clips
 from soundsright.data.corpora import Corpus
 from soundsright.data.generate import SetJob, generate
+from soundsright.data.levels import power_db
+from soundsright.data.noise_kinds import LEVEL_DB
 from soundsright.data.recipe import SetRecipe, SetTask
+from soundsright.data.sources import RecordedNoise
 from soundsright.data.splits import Split, in_split, origins_of
 from soundsright.services.feedback import Feedback
 
@@ -104,6 +108,32 @@ def test_a_network_for_48_khz_starts_from_one_for_16_khz(tmp_path: Path) -> None
     assert torch.equal(narrow.blocks[0].time.weight_ih_l0, wide.blocks[0].time.weight_ih_l0)
 
 
+def test_a_deeper_network_starts_from_what_the_other_reached(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    shallow, deep = Network(SMALL), Network(dataclasses.replace(SMALL, blocks=3))
+    save_weights(tmp_path / "weights.safetensors", shallow.state_dict(), SMALL)
+    assert all(
+        name.startswith(("blocks.1.", "blocks.2.")) for name in start_from(deep, tmp_path / "weights.safetensors")
+    )
+    signal = torch.randn(1, 4_000)
+    torch.testing.assert_close(deep.enhance(signal), shallow.enhance(signal))
+    deep.enhance(signal).sum().backward()
+    assert deep.blocks[2].time_out.weight.grad.abs().sum() > 0.0
+
+
+@pytest.mark.parametrize(("given", "blocks"), [([], 1), (["--blocks", "2"], 2)])
+def test_a_run_has_the_size_of_what_it_starts_from_unless_told(
+    tmp_path: Path, given: list[str], blocks: int
+) -> None:
+    save_weights(tmp_path / "weights.safetensors", Network(SMALL).state_dict(), SMALL)
+    command = ["--out", str(tmp_path / "run"), "--init", str(tmp_path / "weights.safetensors"), *given]
+    assert (
+        run(train_command, [*command, "--steps", "1", "--batch-size", "1", "--crop", "0.5", "--validate", "0"]) == 0
+    )
+    wanted = dataclasses.replace(SMALL, blocks=blocks)
+    assert load_network(tmp_path / "run" / "weights.safetensors").config == wanted
+
+
 @pytest.mark.parametrize("length", [1, 511, 5_000])
 def test_a_spectrum_becomes_its_signal_again(length: int) -> None:
     signal = torch.randn(2, length)
@@ -144,6 +174,43 @@ def test_the_perceived_difference_grows_with_the_noise_and_counts_the_audible_on
     assert heard[0] < 0.01
     deep = 8 * torch.sin(2 * torch.pi * 30 / 16_000 * torch.arange(clean.shape[-1]))[None] * 0.1 * clean.std()
     assert perceived_difference(clean + deep, clean, 16_000).item() < heard[2]
+
+
+def test_a_level_that_wanders_slowly_is_hardly_heard() -> None:
+    """P.862 follows the level before it compares: noise as strong as the wandering counts for far more."""
+    clip = next(draw_clips(competition_by_id("DENOISING_16000HZ"), 5, 1, corpus=Corpus.open()))
+    clean = torch.from_numpy(clip.clean.samples.copy())[None]
+    course = 10 ** (3 / 20 * torch.sin(2 * torch.pi * 0.5 / 16_000 * torch.arange(clean.shape[-1])))
+    wandering = clean * course
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
+    noisy = clean + noise * (wandering - clean).std() / noise.std()
+    a, b = (perceived_difference(x, clean, 16_000).item() for x in (wandering, noisy))
+    assert a < 0.1 * b
+
+
+def test_voices_vary_in_pitch_and_stay_their_speakers() -> None:
+    voices = Corpus.open().speech_for(16_000, Split.TRAIN)
+    varied = VariedVoices(voices)
+    assert len(varied) == len(VOICE_SPEEDS) * len(voices)
+    for number, speed in enumerate(VOICE_SPEEDS):
+        index = number * len(voices) + 3
+        assert varied.speaker(index) == voices.speaker(3)
+        length = varied.read(index, 16_000).samples.shape[0]
+        assert length == pytest.approx(voices.read(3, 16_000).samples.shape[0] / speed, abs=2)
+    assert len({varied.utterance_id(i) for i in range(len(varied))}) == len(varied)
+
+
+@pytest.mark.parametrize("count", [1, 800, 32_001])
+def test_varied_noise_is_as_long_and_as_loud_as_asked_and_the_same_again(count: int) -> None:
+    noise = RecordedNoise(Corpus.open().noise_for(16_000, Split.TRAIN))
+    varied = VariedNoise(noise)
+    for seed in range(12):
+        first, again = (varied.draw(np.random.default_rng(seed), count, 16_000) for _ in range(2))
+        np.testing.assert_array_equal(first.samples, again.samples)
+        assert first.samples.shape == (count,)
+        assert first.samples.dtype == np.float32
+        assert power_db(first.samples) == pytest.approx(LEVEL_DB, abs=0.01)
+        assert first.recording in {r.group for r in noise.recordings.recordings}
 
 
 def test_a_generated_set_trains_and_one_of_another_rate_or_task_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""More voices and noises from those at hand, for training alone: signals float32 `(n,)`, rates in Hz, levels in dB.
+
+Played faster or slower, an utterance is that of a longer or shorter throat (T. Ko et al., "Audio augmentation for
+speech recognition", Interspeech 2015). A noise may besides be played backwards, through another microphone, and
+with a second one behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from soundsright.core.audio import Audio, Samples
+from soundsright.core.ports import SpeechSource
+from soundsright.data.audio_files import resampled
+from soundsright.data.levels import gain_to, power_db
+from soundsright.data.noise_kinds import LEVEL_DB
+from soundsright.data.sources import NoiseSegment, NoiseSource
+
+VOICE_SPEEDS = (1.0, 0.88, 0.94, 1.07, 1.15)
+NOISE_OCTAVES = 0.6
+"""A noise is played at most so much faster or slower."""
+
+
+@dataclass(frozen=True, eq=False)
+class VariedVoices:
+    """Each utterance at each of `VOICE_SPEEDS`; the words are the same, so is the speaker."""
+
+    voices: SpeechSource
+
+    def __len__(self) -> int:
+        return len(VOICE_SPEEDS) * len(self.voices)
+
+    def utterance_id(self, index: int) -> str:
+        speed, utterance = divmod(index, len(self.voices))
+        return f"{self.voices.utterance_id(utterance)}@{VOICE_SPEEDS[speed]:g}"
+
+    def speaker(self, index: int) -> str:
+        return self.voices.speaker(index % len(self.voices))
+
+    def text(self, index: int) -> str | None:
+        return self.voices.text(index % len(self.voices))
+
+    def read(self, index: int, sample_rate_hz: int) -> Audio:
+        speed, utterance = divmod(index, len(self.voices))
+        samples = self.voices.read(utterance, sample_rate_hz).samples
+        return Audio(_played(samples, VOICE_SPEEDS[speed], sample_rate_hz), sample_rate_hz)
+
+
+@dataclass(frozen=True, eq=False)
+class VariedNoise:
+    """Another source's noises, varied; one in three has a second noise behind it."""
+
+    noise: NoiseSource
+
+    def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
+        first, samples = self._one(rng, count, sample_rate_hz, avoid)
+        if rng.random() < 1 / 3:
+            _, behind = self._one(rng, count, sample_rate_hz, avoid)
+            samples = samples + behind * 10.0 ** (rng.uniform(-15.0, 0.0) / 20.0)
+        return NoiseSegment(
+            first.id, _levelled(samples), first.offset_s, recording=first.recording, speakers=first.speakers
+        )
+
+    def _one(
+        self, rng: np.random.Generator, count: int, sample_rate_hz: int, avoid: str
+    ) -> tuple[NoiseSegment, Samples]:
+        speed = 2.0 ** rng.uniform(-NOISE_OCTAVES, NOISE_OCTAVES)
+        segment = self.noise.draw(rng, int(np.ceil(count * speed)) + 2, sample_rate_hz, avoid=avoid)
+        samples = _played(segment.samples, speed, sample_rate_hz)[:count]
+        if rng.random() < 0.3:
+            samples = samples[::-1]
+        return segment, _levelled(through_a_microphone(rng, samples))
+
+
+def through_a_microphone(rng: np.random.Generator, samples: Samples) -> Samples:
+    """The signal after a filter of zero phase whose gain wanders by up to 10 dB over the octaves."""
+    from scipy.fft import irfft, next_fast_len, rfft
+
+    size = next_fast_len(samples.shape[0], real=True)
+    octaves = np.log2(np.maximum(np.linspace(0.0, 1.0, size // 2 + 1), 2.0**-8))
+    corners = np.sort(rng.uniform(-8.0, 0.0, 4))
+    gain_db = np.interp(octaves, corners, rng.uniform(-10.0, 10.0, corners.size))
+    filtered: Samples = irfft(rfft(samples, size) * 10.0 ** (gain_db / 20.0), size)[: samples.shape[0]]
+    return filtered.astype(np.float32)
+
+
+def _played(samples: Samples, speed: float, sample_rate_hz: int) -> Samples:
+    return resampled(samples, round(sample_rate_hz * speed), sample_rate_hz)
+
+
+def _levelled(samples: Samples) -> Samples:
+    return (samples * gain_to(power_db(samples), LEVEL_DB)).astype(np.float32)
