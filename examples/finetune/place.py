@@ -16,6 +16,7 @@ from benchmarks import enhancers
 from examples.finetune import evaluate
 from examples.finetune.checkpoints import load_network, load_state
 from examples.finetune.export import export
+from examples.finetune.network import Network
 from examples.finetune.plan import TrainingPlan, plan_from_json
 from examples.finetune.trainer import FORMAT
 from soundsright.cli.main import run
@@ -36,8 +37,8 @@ tags: [speech-enhancement]
 # Baseline: {title}
 
 {what} by a network of {size} weights that this project trained: a spectrum
-split into bands, two blocks of recurrent layers along time and along the bands, and for each bin a complex filter
-over three frames. It looks at the whole clip at once, so it is for files and not for streams.
+split into bands, {blocks} blocks of recurrent layers along time and along the bands, and for each bin a complex
+filter over three frames. It looks at the whole clip at once, so it is for files and not for streams.
 
 | | |
 | --- | --- |
@@ -97,13 +98,14 @@ def lay_out(folder: Path) -> None:
             shutil.copyfile(source, target)
 
 
-def card(plan: TrainingPlan, step: int, command: str, size: int, table: str, digests: dict[str, str]) -> str:
+def card(plan: TrainingPlan, step: int, command: str, network: Network, table: str, digests: dict[str, str]) -> str:
     """The model card of a run."""
     competition = competition_by_id(plan.competition)
     return CARD.format(
         title=competition.title[0].lower() + competition.title[1:],
         what="Noise suppression" if competition.task is Task.DENOISING else "Removal of reverberation",
-        size=f"{size / 1000:.0f} thousand",
+        size=f"{sum(p.numel() for p in network.parameters()) / 1000:.0f} thousand",
+        blocks=network.config.blocks,
         rate=competition.sample_rate_hz // 1000,
         initial="# first the run that --init names, up to where it had come by then\n"
         if "--init" in command
@@ -153,10 +155,9 @@ def main(run_folder: Path, to: Path | None, clips: int) -> None:
         evaluate.held_out_clips(competition, clips, evaluate.SEED), {folder.name: model}
     )
     table = evaluate.table(f"{competition.title}: {clips} held-out clips", scores, speeds)
-    size = sum(p.numel() for p in load_network(weights).parameters())
     command = (run_folder / "command.txt").read_text(encoding="utf-8").strip()
     digests = {name: sha256_of_file(folder / name) for name in ("network.onnx", "weights.safetensors")}
-    text = card(plan, int(state["step"]), command, size, table.replace("### ", ""), digests)
+    text = card(plan, int(state["step"]), command, load_network(weights), table.replace("### ", ""), digests)
     (folder / "README.md").write_text(text, encoding="utf-8")
     click.echo(table)
     click.echo(f"\nWrote {folder}")

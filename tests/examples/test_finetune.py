@@ -21,13 +21,15 @@ from examples.finetune.generated import GeneratedSet
 from examples.finetune.losses import enhancement_loss, si_sdr_db
 from examples.finetune.network import Network, NetworkConfig, signal_of, spectrum
 from examples.finetune.perception import perceived_difference
+from examples.finetune.place import main as place_command
 from examples.finetune.plan import TrainingPlan, plan_as_json, plan_from_json, stream_of
 from examples.finetune.train import main as train_command
 from examples.finetune.trainer import FORMAT, Trainer
 from examples.finetune.variety import VOICE_SPEEDS, VariedNoise, VariedVoices
-from soundsright.cli.main import run
+from soundsright.cli.main import cli, run
 from soundsright.core.audio import digest_of_digests
 from soundsright.core.competition import competition_by_id
+from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import UsageError
 from soundsright.data.clips import draw_clips
 from soundsright.data.corpora import Corpus
@@ -119,6 +121,22 @@ def test_a_deeper_network_starts_from_what_the_other_reached(tmp_path: Path) -> 
     torch.testing.assert_close(deep.enhance(signal), shallow.enhance(signal))
     deep.enhance(signal).sum().backward()
     assert deep.blocks[2].time_out.weight.grad.abs().sum() > 0.0
+
+
+def test_a_run_becomes_a_model_with_a_card_that_says_how_and_how_good(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="export needs onnx: pip install -e .[train]")
+    short = ["--steps", "1", "--batch-size", "1", "--crop", "0.5", "--validate", "0", "--channels", "4"]
+    assert run(train_command, ["--out", str(tmp_path / "run"), *short]) == 0
+    assert run(place_command, [str(tmp_path / "run"), "--to", str(tmp_path / "model"), "--clips", "1"]) == 0
+    text = (tmp_path / "model" / "README.md").read_text()
+    assert "3 blocks of recurrent layers" in text
+    assert "Step 1 of 1, seed 1" in text
+    assert sha256_of_file(tmp_path / "model" / "network.onnx") in text
+    assert [line.split(" |")[0] for line in text.splitlines() if line.endswith(" |") and "±" in line] == [
+        "| unprocessed",
+        "| model",
+    ]
+    assert run(cli, ["verify", str(tmp_path / "model"), "--clips", "1", "--sandbox", "process", "--trust"]) == 0
 
 
 @pytest.mark.parametrize(("given", "blocks"), [([], 1), (["--blocks", "2"], 2)])
