@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from soundsright.adapters.docker_build import BuildLimits, remove_images
 from soundsright.adapters.docker_engine import CONTENT_LABEL, OWNER_LABEL, Engine, owner
@@ -25,6 +28,12 @@ from soundsright.core.ports import DegradedClip, Sandbox
 from soundsright.core.submission import FetchedModel, ModelRef, Submission
 from tests.engines import BASE, NoEngine, container_engine, podman_engine
 
+# The same examples each time, however slow the machine: what a test says of a commit, it says on every machine.
+settings.register_profile(
+    "soundsright", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("soundsright")
+
 MakeModel = Callable[..., FetchedModel]
 ENGINES = {"docker": "engine", "podman": "podman"}
 """Fixtures by the name of what they start."""
@@ -35,6 +44,12 @@ DOCKERFILE = f'FROM {BASE}\nWORKDIR /app\nCOPY . .\nCMD ["python", "app.py"]\n'
 def noise_clip(clip_id: str, seed: int = 0, samples: int = 8_000, rate_hz: int = 16_000) -> DegradedClip:
     rng = np.random.default_rng(seed)
     return DegradedClip(clip_id, Audio(on_pcm16_grid(0.1 * rng.standard_normal(samples)), rate_hz))
+
+
+def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As a shell has it for what it starts in the background; what the tests interrupt would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -142,13 +157,23 @@ def _bubblewrap() -> BubblewrapSandbox:
 
 
 @pytest.fixture
+def published_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """This machine's TCP port 6500, for one test at a time, whichever worker of pytest-xdist runs it."""
+    with (tmp_path_factory.getbasetemp().parent / "port-6500.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
 def left_behind(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], list[str]]]:
     """What models of this test have on the machine now: processes, private directories, control groups, containers.
 
-    What was seen once is looked for again, wherever it may have gone. Others' models on the machine do not count.
+    What was seen once is looked for again, wherever it may have gone. Others' models on the machine do not count,
+    nor what this process ran before, such as a browser, with all that it may start.
     """
+    others = frozenset(_descendants(os.getpid()))
     engine = next((request.getfixturevalue(f) for n, f in ENGINES.items() if n in request.node.nodeid), None)
     with tempfile.TemporaryDirectory(prefix="t-") as folder:
         monkeypatch.setenv("TMPDIR", folder)
@@ -156,7 +181,7 @@ def left_behind(
         seen: set[str] = set()
 
         def look() -> list[str]:
-            processes = _descendants(os.getpid())
+            processes = _descendants(os.getpid(), others)
             if engine is not None:
                 ours = {"label": f"{OWNER_LABEL}={owner()}"}
                 for container in engine.client.containers.list(all=True, filters=ours, ignore_removed=True):
@@ -185,13 +210,14 @@ def _start_of(pid: int) -> str:
     return ""
 
 
-def _descendants(root: int) -> set[int]:
+def _descendants(root: int, others: frozenset[int] = frozenset()) -> set[int]:
+    """The processes below one, without `others` and what is below those."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
             parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
     below: set[int] = set()
-    while more := {pid for pid, parent in parents.items() if parent in below | {root}} - below:
+    while more := {pid for pid, parent in parents.items() if parent in below | {root}} - below - others:
         below |= more
     engines = ("dockerd", "containerd", "podman", "conmon")
     return {pid for pid in below if not any(name in _command_of(pid) for name in engines)}

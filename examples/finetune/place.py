@@ -25,7 +25,7 @@ from soundsright.core.content import sha256_of_file
 from soundsright.metrics.suite import warm_up
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
-SHARED = ("Dockerfile", "app/__init__.py", "app/audio.py", "app/runtime.py", "app/server.py")
+SHARED = ("Dockerfile", "LICENSE", "app/__init__.py", "app/audio.py", "app/runtime.py", "app/server.py")
 FIRST = "baseline-denoising-16k"
 """The folder whose app the other baselines share."""
 
@@ -108,7 +108,7 @@ def card(plan: TrainingPlan, step: int, command: str, network: Network, table: s
         blocks=network.config.blocks,
         rate=competition.sample_rate_hz // 1000,
         initial="# first the run that --init names, up to where it had come by then\n"
-        if "--init" in command
+        if "--init" in command.splitlines()[0]
         else "",
         command="\n".join(f"python -m examples.finetune.train {line}" for line in command.splitlines()),
         step=step,

@@ -9,6 +9,7 @@ commands that make the set, and that fine-tune on it, are printed and kept in `s
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 from dataclasses import asdict, dataclass
@@ -29,7 +30,7 @@ from soundsright.data.corpora import Corpus
 from soundsright.data.journal import written_atomically
 from soundsright.data.spectrum import power_spectrum
 from soundsright.data.splits import Split
-from soundsright.services.feedback import Feedback, read_feedback
+from soundsright.services.feedback import Feedback, Kept, read_document
 
 WORST_SHARE = 0.25
 NOISES = 6
@@ -126,13 +127,14 @@ def commands(steered: Steering, out: Path) -> tuple[str, str]:
     task, rate = competition.task.value.lower(), competition.sample_rate_hz
     flags = ""
     if steered.snr_db is not None:
-        flags += f" --snr {steered.snr_db[0]:g} {steered.snr_db[1]:g} --noise {out / 'noise'}"
+        noise = shlex.quote(str(out / "noise"))
+        flags += f" --snr {steered.snr_db[0]:g} {steered.snr_db[1]:g} --noise {noise}"
     if steered.rt60_s is not None:
         flags += f" --rt60 {steered.rt60_s[0]:g} {steered.rt60_s[1]:g}"
     name = f"{task}-{rate // 1000}k"
     return (
         f"soundsright generate --task {task} --sample-rate {rate} --n 1000 --split train{flags}"
-        f" --out {out / 'set'}",
+        f" --out {shlex.quote(str(out / 'set'))}",
         f"python -m examples.finetune.train --competition {competition.id} --out runs/steered-{name} --steps 600"
         f" --learning-rate 5e-4 --init models/baseline-{name}/weights.safetensors{flags}",
     )
@@ -160,8 +162,11 @@ def write(steered: Steering, out: Path, corpus: Corpus) -> None:
 def main(file: Path, out: Path, corpus_root: Path | None) -> None:
     """Read the feedback FILE and say what to train on."""
     corpus = Corpus.open(corpus_root)
-    steered = steering(read_feedback(file, valid_signature=valid_signature).feedback, corpus)
+    told = read_document(file, valid_signature=valid_signature)
+    steered = steering(told.feedback, corpus)
     write(steered, out, corpus)
+    if not isinstance(told, Kept):
+        click.echo(f"Unsigned: nobody vouches for {file}.")
     click.echo(f"Round {steered.round}: the worst clips are {', '.join(steered.worst)}")
     if steered.noises:
         click.echo(f"Training noises most like theirs: {', '.join(steered.noises)}")

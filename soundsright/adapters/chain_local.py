@@ -1,8 +1,8 @@
 """A private competition's chain in one SQLite file: blocks, registrations, commitments, weights.
 
 Blocks are counted from 0 and hashed over their parent, number and entropy; a write lands in the block after the
-head. One process advances the chain; any number may read it. Times are in seconds since the epoch. What was
-committed is kept with its block, so that the chain can be read as of any block.
+head, which it makes, or waits for. One process advances the chain; any number may read it. Times are in seconds
+since the epoch. What was committed is kept with its block, so that the chain can be read as of any block.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from soundsright.core.endpoint import is_endpoint
 from soundsright.core.entry_rules import MAX_EARLIER_BLOCKS
 from soundsright.core.errors import ChainUnavailable, UsageError
 from soundsright.core.ports import BlockRef, Neuron, Snapshot, SubnetRules, TxResult
@@ -31,13 +32,13 @@ _TABLES = {
     "weights": "validator TEXT NOT NULL, uid INTEGER NOT NULL, weight REAL NOT NULL, block INTEGER NOT NULL, "
     "PRIMARY KEY (validator, uid)",
     "block_times": "number INTEGER PRIMARY KEY, made_at_s REAL NOT NULL",
-    "commitment_log": "hotkey TEXT NOT NULL, digest TEXT NOT NULL, block INTEGER PRIMARY KEY",
+    "commitment_log": "hotkey TEXT NOT NULL, digest TEXT NOT NULL, block INTEGER NOT NULL, "
+    "PRIMARY KEY (hotkey, block)",
     "endpoints": "hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey), endpoint TEXT NOT NULL",
 }
 
 MAX_COMMITMENT_CHARS = 2_000
 MAX_NEURONS = 4_096
-MAX_ENDPOINT_CHARS = 300
 _DAMAGED_REMEDY = "Move it away: put an earlier copy in its place, or start a new chain. It was left as it is."
 
 
@@ -60,6 +61,10 @@ class LocalChain:
     `entropy` gives the unpredictable part of each block's hash. A block is made at the time of the clock, or, where
     `block_s` is given, that many seconds after the one before: a chain whose time runs as fast as it is advanced.
 
+    Without `block_per_write` only `advance` makes blocks, and nobody who writes moves the chain's time: who
+    registers or commits is shown from the next block on, and of a hotkey's commitments in one block the last
+    stands. Endpoints and weights, which no block fixes, are shown at once.
+
     Raises:
         UsageError: the file is no database, or another program's.
         ChainUnavailable: if the file cannot be opened, read or written.
@@ -71,14 +76,17 @@ class LocalChain:
         *,
         entropy: Callable[[int], bytes] = _system_entropy,
         block_s: float | None = None,
+        block_per_write: bool = True,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
         self._entropy = entropy
         self._block_s = block_s
+        self._block_per_write = block_per_write
         self._now_s = now_s
         with self._told_damage(), self._transaction("DEFERRED") as db:
             tables = _tables_of(db)
+            logs_one_a_block = _logs_one_a_block(db)
         if not tables >= _TABLES.keys():
             # A chain of an earlier version lacks some tables, but has its blocks, and has nothing else.
             others = sorted(tables - _TABLES.keys()) if "blocks" in tables else sorted(tables)
@@ -94,6 +102,9 @@ class LocalChain:
                     db.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}) STRICT")
                 if db.execute("SELECT count(*) FROM blocks").fetchone()[0] == 0:
                     self._append_block(db)
+        if logs_one_a_block:
+            with self._transaction() as db:
+                _log_any_number_a_block(db)
 
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
@@ -158,6 +169,12 @@ class LocalChain:
         db.execute("INSERT INTO block_times VALUES (?, ?)", (number, made_at_s))
         return BlockRef(number, "0x" + digest)
 
+    def _block_of_write(self, db: sqlite3.Connection) -> int:
+        """The number of the block that a write lands in."""
+        if self._block_per_write:
+            return self._append_block(db).number
+        return int(db.execute("SELECT max(number) + 1 FROM blocks").fetchone()[0])
+
     def advance(self, blocks: int = 1) -> BlockRef:
         """Append `blocks` blocks and return the new head."""
         with self._transaction() as db:
@@ -196,7 +213,7 @@ class LocalChain:
             uid = db.execute("SELECT coalesce(max(uid) + 1, 0) FROM neurons").fetchone()[0]
             if uid >= MAX_NEURONS:
                 raise UsageError(f"The chain has {MAX_NEURONS} hotkeys", "Start another chain.")
-            block = self._append_block(db).number
+            block = self._block_of_write(db)
             db.execute("INSERT INTO neurons VALUES (?, ?, ?, ?, ?)", (uid, hotkey, block, stake, int(permit)))
             return int(uid)
 
@@ -244,15 +261,17 @@ class LocalChain:
         )
 
     def publish(self, hotkey: str, digest: str) -> TxResult:
-        """Commit the text under the hotkey, in a new block. The last commitment stands."""
+        """Commit the text under the hotkey, in the next block. The last commitment stands."""
         if len(digest) > MAX_COMMITMENT_CHARS:
             return TxResult(False, "too_long", f"a commitment holds {MAX_COMMITMENT_CHARS} characters")
         with self._transaction() as db:
             if db.execute("SELECT 1 FROM neurons WHERE hotkey = ?", (hotkey,)).fetchone() is None:
                 return TxResult(False, "not_registered", f"{hotkey} is not registered")
-            block = self._append_block(db).number
+            block = self._block_of_write(db)
+            # The one that stands until then: a file from before the log has it here only.
+            db.execute("INSERT OR IGNORE INTO commitment_log SELECT * FROM commitments WHERE hotkey = ?", (hotkey,))
             db.execute("INSERT OR REPLACE INTO commitments VALUES (?, ?, ?)", (hotkey, digest, block))
-            db.execute("INSERT INTO commitment_log VALUES (?, ?, ?)", (hotkey, digest, block))
+            db.execute("INSERT OR REPLACE INTO commitment_log VALUES (?, ?, ?)", (hotkey, digest, block))
         return TxResult(True, block=block)
 
     def rules(self) -> SubnetRules:
@@ -264,18 +283,23 @@ class LocalChain:
         return 0.0
 
     def publish_endpoint(self, hotkey: str, endpoint: str) -> TxResult:
-        """Say at which `host:port` the hotkey serves requests, in a new block."""
-        if len(endpoint) > MAX_ENDPOINT_CHARS:
-            return TxResult(False, "too_long", f"an endpoint holds {MAX_ENDPOINT_CHARS} characters")
+        """Say at which `host:port` the hotkey serves requests."""
+        if not is_endpoint(endpoint):
+            return TxResult(
+                False,
+                "bad_endpoint",
+                f"{endpoint[:80]!r} is no endpoint: give HOST:PORT, a port from 1 to 65535 and an IPv6 address in "
+                "brackets",
+            )
         with self._transaction() as db:
             if db.execute("SELECT 1 FROM neurons WHERE hotkey = ?", (hotkey,)).fetchone() is None:
                 return TxResult(False, "not_registered", f"{hotkey} is not registered")
-            block = self._append_block(db).number
+            block = self._block_of_write(db)
             db.execute("INSERT OR REPLACE INTO endpoints VALUES (?, ?)", (hotkey, endpoint))
         return TxResult(True, block=block)
 
     def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult:
-        """Replace the validator's weights, in a new block. Hotkeys become uids here, at submission."""
+        """Replace the validator's weights. Hotkeys become uids here, at submission."""
         if not by_hotkey or any(not math.isfinite(w) or w < 0 for w in by_hotkey.values()):
             return TxResult(False, "bad_weights", "weights must be given, finite and not negative")
         with self._transaction() as db:
@@ -288,7 +312,7 @@ class LocalChain:
             missing = sorted(set(by_hotkey) - set(uids))
             if missing:
                 return TxResult(False, "unknown_hotkey", f"not registered: {', '.join(missing)}")
-            block = self._append_block(db).number
+            block = self._block_of_write(db)
             db.execute("DELETE FROM weights WHERE validator = ?", (hotkey,))
             db.executemany(
                 "INSERT INTO weights VALUES (?, ?, ?, ?)",
@@ -330,3 +354,17 @@ def _tables_of(db: sqlite3.Connection) -> set[str]:
     rows = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
     # Without SQLite's own, such as the statistics of an ANALYZE.
     return {str(name) for (name,) in rows if not str(name).startswith("sqlite_")}
+
+
+def _logs_one_a_block(db: sqlite3.Connection) -> bool:
+    """Whether the file is of a version that made a block for every commitment, and logged one in each."""
+    columns = db.execute("SELECT name FROM pragma_table_info('commitment_log') WHERE pk").fetchall()
+    return columns == [("block",)]
+
+
+def _log_any_number_a_block(db: sqlite3.Connection) -> None:
+    if _logs_one_a_block(db):  # Nobody else was faster.
+        db.execute("ALTER TABLE commitment_log RENAME TO commitment_log_before")
+        db.execute(f"CREATE TABLE commitment_log ({_TABLES['commitment_log']}) STRICT")
+        db.execute("INSERT INTO commitment_log SELECT hotkey, digest, block FROM commitment_log_before")
+        db.execute("DROP TABLE commitment_log_before")

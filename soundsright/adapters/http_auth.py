@@ -57,13 +57,14 @@ def signed_headers(
 class Gate:
     """Admits signed requests to one receiver: each once, and only while it is fresh.
 
-    What was signed before the gate was made is stale, so that a restart forgets no nonce that still counts.
+    What was signed before the gate was made is stale, so that a restart forgets no nonce that still counts. So is
+    what was signed before a nonce that is forgotten: nor does a clock that is set back.
     """
 
     def __init__(self, receiver: str, *, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._receiver = receiver
         self._now_ns = now_ns
-        self._made_ns = now_ns()
+        self._oldest_ns = now_ns()
         self._lock = threading.Lock()
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
 
@@ -108,14 +109,20 @@ class Gate:
                 "clock; set both by NTP",
                 status=401,
             )
-        if nonce_ns < self._made_ns:
-            raise RequestRefused("stale", "The request was signed before this service started", status=401)
 
     def _check_new(self, sender: str, nonce_ns: int) -> None:
         oldest_ns = self._now_ns() - int((MAX_AGE_S + 1) * 1e9)
         with self._lock:
             while self._seen and next(iter(self._seen))[1] < oldest_ns:
-                self._seen.popitem(last=False)
+                (_, forgotten_ns), _ = self._seen.popitem(last=False)
+                self._oldest_ns = max(self._oldest_ns, forgotten_ns + 1)
+            if nonce_ns < self._oldest_ns:
+                raise RequestRefused(
+                    "stale",
+                    "The request was signed before this service started, or before its clock was set back; sign it "
+                    "anew",
+                    status=401,
+                )
             if (sender, nonce_ns) in self._seen:
                 raise RequestRefused("replayed", "This request was already answered", status=401)
             if len(self._seen) >= _MAX_NONCES:

@@ -1,12 +1,14 @@
 """A small HTTP client for other services: signed, bounded in bytes, and never slower than its deadline.
 
-Times are in seconds, sizes in bytes. It follows no redirect and needs no package, so that a miner stays small.
+Times are in seconds, sizes in bytes. It follows no redirect and needs no package, so that a miner stays small. To
+look up a host's name takes what the system's resolver takes for it, beside the deadline.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -36,19 +38,17 @@ def request(
     Raises:
         PeerUnavailable: no connection, no complete answer in time, or more than `max_bytes`.
     """
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(
-            host, port, timeout=timeout_s, context=ssl.create_default_context()
-        )
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     deadline_s = time.monotonic() + timeout_s
     try:
-        connection.connect()
-        with connection.sock as sock:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        context = ssl.create_default_context() if parts.scheme == "https" else None
+        connection = (
+            http.client.HTTPConnection(host, port)
+            if context is None
+            else http.client.HTTPSConnection(host, port, context=context)
+        )
+        with _connected(connection.host, connection.port, context, deadline_s) as sock:
             connection.sock = BoundedSocket(sock, deadline_s, max_bytes)
             connection.request(
                 method, path, body=body, headers={"Content-Type": "application/json", **(headers or {})}
@@ -64,8 +64,23 @@ def request(
         late = time.monotonic() >= deadline_s
         reason = f"no answer within {timeout_s:g} s" if late else f"{type(error).__name__}: {error}"
         raise PeerUnavailable(f"{url}{path} does not answer ({reason})") from error
-    finally:
-        connection.close()
+
+
+def _connected(host: str, port: int, context: ssl.SSLContext | None, deadline_s: float) -> socket.socket:
+    """A socket to the first of the host's addresses that answers. All of them share what time is left."""
+    fault: Exception = OSError("the name has no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(max(0.0, deadline_s - time.monotonic()))
+            sock.connect(address)
+            # Headers and body are two writes: the second does not wait for the first to be acknowledged.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock if context is None else context.wrap_socket(sock, server_hostname=host)
+        except (OSError, ValueError) as error:
+            sock.close()
+            fault = error
+    raise fault
 
 
 def json_of(reply: Reply, where: str) -> Any:

@@ -77,7 +77,11 @@ class Hotkey:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(bytes(core.serialized_keypair_to_keyfile_data(self._keypair)))
         except FileExistsError:
-            raise UsageError(f"{path} holds a key already", "Choose another name; keys are not replaced.") from None
+            held = _address_in(path)
+            raise UsageError(
+                f"{path} holds a key already{f': {held}' if held else ''}",
+                "Choose another name; keys are not replaced.",
+            ) from None
         except OSError as error:
             raise UsageError(f"{path} cannot be written ({error.strerror})", "Check WALLET_PATH.") from error
 
@@ -95,6 +99,14 @@ class Hotkey:
 
     def __repr__(self) -> str:
         return f"Hotkey({self._address})"
+
+
+def _address_in(path: Path) -> str:
+    """The address of the key in a file; empty where it cannot be read."""
+    try:
+        return Hotkey.read(path).address
+    except UsageError:
+        return ""
 
 
 def new_hotkey() -> Hotkey:

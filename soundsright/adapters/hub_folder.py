@@ -15,12 +15,22 @@ from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 
-from soundsright.adapters.model_cache import STAGING_PREFIX, disk_fault, forget_models, model_in_cache
+from soundsright.adapters.model_cache import (
+    MAX_NAME_BYTES,
+    STAGING_PREFIX,
+    check_space,
+    disk_fault,
+    forget_models,
+    is_storable,
+    model_in_cache,
+)
 from soundsright.core.content import content_hash, files_below, sha256_of_file
-from soundsright.core.errors import EntryRefused, HubUnavailable, UsageError, printable
+from soundsright.core.errors import EntryRefused, HubUnavailable, UnpublishableFolder
 from soundsright.core.ports import FetchLimits
 from soundsright.core.submission import FetchedModel, ModelRef, Submission
 
+_BAD_NAME = f"a name that is not UTF-8, or longer than {MAX_NAME_BYTES} bytes"
+_COPIED = "Mend or remove it; cp -rL copies the files that links lead to."
 # What an editor or interpreter leaves behind is no part of a model.
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".git", ".DS_Store", ".pytest_cache")
 
@@ -36,13 +46,16 @@ class FolderHub:
         """Copy a model's folder into the hub; links inside it are replaced by what they point to.
 
         Raises:
-            UsageError: the folder is missing or empty, or holds what cannot be published.
+            UnpublishableFolder: it is missing or empty, or holds what cannot be published.
             InfrastructureFault: the hub's folder cannot be written.
         """
         ref = ModelRef(namespace, name, "0" * 40)  # Checks the names before they become a path.
         files = dict(_published_files(folder)) if folder.is_dir() else {}
         if not files:
-            raise UsageError(f"No model in {folder}", "Give a folder with a Dockerfile, as in models/template.")
+            raise UnpublishableFolder(
+                EntryRefused("no_dockerfile", f"No model in {folder}"),
+                "Give a folder with a Dockerfile, as in models/template.",
+            )
         parent = self._root / namespace / name
         with _told_writing(parent):
             parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +79,7 @@ class FolderHub:
             EntryRefused: `not_found`, `link`, `bad_path`, `file_type`, `too_many_files`, `too_large` or
                 `revision_mismatch`.
             HubUnavailable: it changed while it was copied.
-            InfrastructureFault: the cache cannot be read or written.
+            InfrastructureFault: the cache cannot be read or written, or has no room for it.
         """
         model = submission.model
         source = self._root / model.namespace / model.name / model.revision
@@ -85,6 +98,9 @@ class FolderHub:
             )
         fetched = self.cached(submission, digest)
         if fetched is None:
+            with _told_writing(self._cache):
+                self._cache.mkdir(parents=True, exist_ok=True)
+                check_space(self._cache, model, sum(sizes.values()))
             self._copy(source, self._cache / digest, list(hashes))
             fetched = self.cached(submission, digest)
         if fetched is None:
@@ -101,7 +117,6 @@ class FolderHub:
 
     def _copy(self, source: Path, target: Path, names: Sequence[str]) -> None:
         with _told_writing(target):
-            self._cache.mkdir(parents=True, exist_ok=True)
             staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=self._cache))
             try:
                 for name in names:
@@ -119,7 +134,7 @@ def folder_hash(folder: Path) -> str:
     """The content hash that a folder would be published with: links count as what they point to.
 
     Raises:
-        UsageError: the folder holds what cannot be published, or a file cannot be read.
+        UnpublishableFolder: it holds what cannot be published, or a file cannot be read.
     """
     hashes = {}
     for path, source in _published_files(folder):
@@ -132,7 +147,8 @@ def _published_files(folder: Path) -> Iterator[tuple[str, Path]]:
     """What a folder is published as: each file's path below it, with the file that is read.
 
     Raises:
-        UsageError: a link leads nowhere or back, a name is not UTF-8, or something is neither file nor folder.
+        UnpublishableFolder: a link leads nowhere or back, a name is no good, or something is neither file nor
+            folder, or cannot be read.
     """
     open_folders: list[tuple[Path, str, tuple[tuple[int, int], ...]]] = [(folder, "", ())]
     while open_folders:
@@ -141,37 +157,46 @@ def _published_files(folder: Path) -> Iterator[tuple[str, Path]]:
             names = sorted(path.name for path in here.iterdir())
             own = here.stat()
         except OSError as error:
-            raise _unpublishable(here, f"cannot be read ({error.strerror})") from error
+            raise _unreadable(here, error) from error
         inside = (*above, (own.st_dev, own.st_ino))
         for name in set(names) - set(_IGNORED(str(here), names)):
             path, told = here / name, f"{prefix}{name}"
-            if not _is_utf8(name):
-                raise _unpublishable(path, "has a name that is not UTF-8")
+            if not is_storable(name):
+                raise UnpublishableFolder(EntryRefused("bad_path", f"{_named(path)} has {_BAD_NAME}"))
             try:
                 facts = path.stat()
             except OSError as error:
-                how = "is a link that leads nowhere" if path.is_symlink() else f"cannot be read ({error.strerror})"
-                raise _unpublishable(path, how) from error
+                if path.is_symlink():
+                    nowhere = EntryRefused("link", f"{_named(path)} is a link that leads nowhere")
+                    raise UnpublishableFolder(nowhere, _COPIED) from error
+                raise _unreadable(path, error) from error
             if stat.S_ISDIR(facts.st_mode):
                 if (facts.st_dev, facts.st_ino) in inside:
-                    raise _unpublishable(path, "is a link to a folder that it lies in")
+                    raise UnpublishableFolder(
+                        EntryRefused("link", f"{_named(path)} is a link to a folder that it lies in")
+                    )
                 open_folders.append((path, f"{told}/", inside))
             elif stat.S_ISREG(facts.st_mode):
                 yield told, path
             else:
-                raise _unpublishable(path, "is neither a file nor a folder")
+                raise UnpublishableFolder(
+                    EntryRefused("file_type", f"{_named(path)} is neither a file nor a folder")
+                )
 
 
-def _unpublishable(path: Path, how: str) -> UsageError:
-    name = printable(str(path).encode(errors="surrogateescape").decode(errors="replace"))
-    return UsageError(f"{name} {how}", "Mend or remove it.")
+def _named(path: Path) -> str:
+    return str(path).encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _unreadable(path: Path, error: OSError) -> UnpublishableFolder:
+    return UnpublishableFolder(EntryRefused("forbidden", f"{_named(path)} cannot be read ({error.strerror})"))
 
 
 def _opened(path: Path) -> BufferedReader:
     try:
         return path.open("rb")
     except OSError as error:
-        raise _unpublishable(path, f"cannot be read ({error.strerror})") from error
+        raise _unreadable(path, error) from error
 
 
 @contextmanager
@@ -200,22 +225,14 @@ def _check_names(model: ModelRef, source: Path, limits: FetchLimits) -> None:
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source).as_posix()
         shown = name.encode(errors="surrogateescape").decode(errors="replace")[:200]
-        if not _is_utf8(name):
-            raise EntryRefused("bad_path", f"{model.repository} holds a name that is not UTF-8", {"file": shown})
+        if not is_storable(name):
+            raise EntryRefused("bad_path", f"{model.repository} holds {_BAD_NAME}", {"file": shown})
         if path.is_symlink():
             raise EntryRefused(
                 "link", f"{model.repository} holds a symbolic link; publish the files themselves", {"file": shown}
             )
         if path.is_file():
             limits.check_file(model.repository, name)
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_sizes(model: ModelRef, sizes: dict[str, int], limits: FetchLimits) -> None:

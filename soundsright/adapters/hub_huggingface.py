@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from soundsright.adapters.model_cache import (
     STAGING_PREFIX,
+    check_space,
     disk_fault,
     forget_models,
     is_of_the_disk,
+    is_storable,
     model_in_cache,
 )
 from soundsright.core.content import checkpoint_hashes, content_hash, files_below, sha256_of_file
@@ -73,13 +75,15 @@ class HuggingFaceHub:
             EntryRefused: `not_found`, `revision_not_found`, `gated`, `forbidden`, `disabled`, `bad_path`,
                 `file_type`, `too_many_files` or `too_large`.
             HubUnavailable: the hub does not answer, or sends other bytes than it promised.
-            InfrastructureFault: the cache cannot be read or written.
+            InfrastructureFault: the cache cannot be read or written, or has no room for it.
         """
         model = submission.model
         staging = self._cache / f"{STAGING_PREFIX}{_safe(model)}"
         with _told_errors(model, self._token):
             files = self._tree(model, limits)
             staging.mkdir(parents=True, exist_ok=True)
+            there = sum(path.stat().st_size for path in files_below(staging))
+            check_space(self._cache, model, sum(file.size for file in files) - there)
             budget = _Budget(limits.max_bytes, time.monotonic() + self._max_fetch_s)
             for file in files:
                 self._fetch_file(model, file, staging, budget)
@@ -209,6 +213,7 @@ def _check_path(path: str) -> None:
     if (
         not path
         or len(path) > MAX_PATH_CHARS
+        or not is_storable(path)
         or path.startswith("/")
         or "\\" in path
         or "\0" in path

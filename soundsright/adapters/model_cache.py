@@ -1,7 +1,7 @@
 """Fetched models on this machine's disk: a folder per content below one cache, named by its SHA-256.
 
 What lies there is verified before it is used, so that neither a hub nor a disk can change an entry between two
-starts of a round.
+starts of a round. Sizes are in bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from pathlib import Path
 
 from soundsright.core.content import checkpoint_hashes, content_hash, files_below, sha256_of_file
 from soundsright.core.errors import InfrastructureFault
-from soundsright.core.submission import FetchedModel, Submission
+from soundsright.core.submission import FetchedModel, ModelRef, Submission
+
+MAX_NAME_BYTES = 240
+"""Of a file or folder. Disks take 255; `huggingface_hub` writes beside a file one that is named 9 bytes longer."""
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 STAGING_PREFIX = ".fetch-"
@@ -68,6 +71,32 @@ def forget_models(cache: Path, keep: Collection[str]) -> int:
     except OSError as error:
         raise disk_fault(cache, error) from error
     return removed
+
+
+def is_storable(path: str) -> bool:
+    """Whether every name in a path below a repository's root can be one on any validator's disk.
+
+    >>> is_storable("weights/model.onnx"), is_storable("weights/" + "a" * 241)
+    (True, False)
+    """
+    try:
+        return all(len(name.encode()) <= MAX_NAME_BYTES for name in path.split("/"))
+    except UnicodeEncodeError:
+        return False
+
+
+def check_space(folder: Path, model: ModelRef, needed: int) -> None:
+    """See that the disk of an existing folder has room for what is to be fetched of a model.
+
+    Raises:
+        InfrastructureFault: it has not.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InfrastructureFault(
+            f"{folder} has {free / 1e9:.1f} GB left, and {model} needs {needed / 1e9:.1f} GB",
+            "Free or add space there; a validator keeps less with a lower SOUNDSRIGHT_KEPT_ROUNDS.",
+        )
 
 
 def is_of_the_disk(error: OSError) -> bool:

@@ -40,6 +40,7 @@ TRANSFER_FACTOR = 0.2
 
 _POLL_S = 0.02
 _STATUS_TIMEOUT_S = 5.0
+_END_PATIENCE_S = 3.0
 _JSON_BYTES = 65_536
 _JSON_BYTES_PER_CLIP = 1_024
 _SPOOL_BYTES = 1 << 24
@@ -199,7 +200,7 @@ class ModelClient:
 
     def _fault_of(self, step: str, error: Exception) -> ModelFault:
         """A connection breaks a moment before its process is seen to be gone: look again before judging."""
-        patience = time.monotonic() + 1.0
+        patience = time.monotonic() + _END_PATIENCE_S
         while time.monotonic() < patience:
             if (fault := self._ended()) is not None:
                 return fault
@@ -264,7 +265,9 @@ def _parsed(data: bytes) -> dict[str, Any]:
 
 
 def _unexpected(request: str, status: int, answer: Any, expected: str) -> ProtocolViolation:
-    return ProtocolViolation(f"{request} answered {status} {_shown(answer)}, {expected} expected")
+    fault = ProtocolViolation(f"{request} answered {status} {_shown(answer)}, {expected} expected")
+    fault.status = status
+    return fault
 
 
 def _shown(answer: Any) -> str:

@@ -126,22 +126,24 @@ class ProcessPool:
 
     def _serve(self) -> None:
         """The life of one worker and of those that replace it."""
-        worker = self._started()
+        worker: _Worker | None = self._started()
         while (job := self._jobs.get()) is not None:
             if not job.result.set_running_or_notify_cancel():
                 continue
             if self._closed:
                 job.result.set_exception(_closed())
                 continue
+            worker = worker or self._started()
             try:
                 with self._turns.beside_others():
                     answer = worker.answer(job)
             except _NoAnswer as lost:
                 worker.end()
+                worker = None
                 answer = self._without_answer(job, lost)
-                worker = self._started()
             _settle(job.result, answer)
-        worker.end()
+        if worker is not None:
+            worker.end()
 
     def _without_answer(self, job: _Job, lost: _NoAnswer) -> Answer:
         if lost.loss in (_Loss.NOT_READY, _Loss.DEADLINE):
@@ -191,9 +193,13 @@ class _Worker:
     def __init__(self, warm_up: Callable[[], None] | None, memory_bytes: int, patience: float) -> None:
         self._patience = patience
         self._ready = False
-        self._process: subprocess.Popen[bytes] | None
-        self._connection, far_end = Pipe()
+        self._process: subprocess.Popen[bytes] | None = None
         self._failure = ""
+        try:
+            self._connection, far_end = Pipe()
+        except OSError as error:
+            self._failure = f"no connection could be made ({error})"
+            return
         # The parent's own path, so that a worker finds what the parent finds.
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
@@ -210,7 +216,7 @@ class _Worker:
                     process_group=0,  # Ctrl-C is the parent's alone; and a worker is killed with its children.
                 )
             except OSError as error:
-                self._process = None
+                self._connection.close()
                 self._failure = f"no process could be started ({error})"
                 return
         with suppress(OSError):  # A worker that is dead already is found so by its first job.
@@ -238,9 +244,9 @@ class _Worker:
 
     def end(self) -> None:
         """End the process and what it has started."""
-        self._connection.close()
         if self._process is None:
             return
+        self._connection.close()
         if self._process.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)

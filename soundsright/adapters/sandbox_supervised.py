@@ -143,7 +143,8 @@ class Supervised:
             waiting.register(self._process.stderr, selectors.EVENT_READ, "log")
             pending = b""
             while waiting.get_map():
-                for key, _ in waiting.select():
+                # The log first: what the program wrote is all there when the supervisor says that it ended.
+                for key, _ in sorted(waiting.select(), key=lambda ready: ready[0].data != "log"):
                     data = os.read(key.fd, _READ_BYTES)
                     if not data:
                         waiting.unregister(key.fileobj)

@@ -144,19 +144,6 @@ class SqlState:
             rows = connection.execute(select(CLIPS.c.entry_id).where(CLIPS.c.round_id == round_id).distinct())
             return tuple(sorted(row.entry_id for row in rows))
 
-    def first_seen_block(self, hotkey: str, digest: str, block: int) -> int:
-        """Record in which block a commitment was first seen, or return the block recorded before.
-
-        A chain keeps a hotkey's latest commitment only; what counts is when it was made first.
-        """
-        from soundsright.adapters.state_schema import FIRST_SEEN
-
-        with self._writing() as connection:
-            row = {"hotkey": hotkey, "digest": digest, "block": block}
-            self._insert(connection, FIRST_SEEN, [row], ("hotkey", "digest"))
-            query = FIRST_SEEN.select().where(FIRST_SEEN.c.hotkey == hotkey, FIRST_SEEN.c.digest == digest)
-            return int(connection.execute(query).one().block)
-
     def take_lease(self, name: str, holder: str, *, now_s: float, duration_s: float) -> bool:
         """Take or renew a lease; False where another holder's has not run out."""
         from sqlalchemy import or_

@@ -47,6 +47,7 @@ CLIP_RESULTS = Table(
     Column("failure_detail", Text),
 )
 
+# Nothing is written here any more: a table that every database has by its first migration.
 FIRST_SEEN = Table(
     "first_seen",
     METADATA,

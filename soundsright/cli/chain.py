@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from soundsright.adapters.http_auth_keys import Hotkey
 
 _MAX_AHEAD_S = 3_600.0
+_BLOCK_WAIT_S = 60.0
+_LOOK_EVERY_S = 0.5
 _SHARED = ("subtensor_chain_endpoint", "wallet", "hotkey", "wallet_path", "state_folder")
 
 
@@ -78,7 +81,8 @@ def command() -> None:
     show_default=True,
     envvar="CHAIN_BLOCK_EVERY",
     show_envvar=True,
-    help="Seconds from one block to the next; 0: only `soundsright chain advance` makes blocks.",
+    help="Seconds from one block to the next, whoever writes; 0: each write makes one, and `soundsright chain "
+    "advance`.",
 )
 @click.option(
     "--block-seconds",
@@ -117,7 +121,8 @@ def serve(
     settings.folder.mkdir(parents=True, exist_ok=True)
     file = settings.folder / "chain.db"
     with sole_author(file):
-        chain = LocalChain(file, block_s=block_seconds)
+        # Where time makes the blocks, nobody who writes may: it would be theirs to say when entries close.
+        chain = LocalChain(file, block_s=block_seconds, block_per_write=not block_every)
         chain.check()
         if block_seconds is None:
             _see_that_time_passes(chain.ahead_s())
@@ -168,9 +173,9 @@ def account(env_file: Path | None, **flags: Any) -> None:
 @command.command("join")
 @_account_options
 def join(env_file: Path | None, **flags: Any) -> None:
-    """Register one's own key on a chain whose registration is open."""
+    """Register one's own key on a chain whose registration is open, and wait for the block that shows it."""
     chain, own = _opened(_settings(flags, env_file))
-    click.echo(f"{own.address} is uid {chain.register(own.address)}")
+    _registered(chain, own.address)
 
 
 @command.command("register")
@@ -185,7 +190,7 @@ def join(env_file: Path | None, **flags: Any) -> None:
 )
 @click.option("--permit", is_flag=True, help="It may set weights: a validator.")
 def register(address: str, stake: float, permit: bool, env_file: Path | None, **flags: Any) -> None:
-    """Register the key ADDRESS, as the organiser."""
+    """Register the key ADDRESS, as the organiser, and wait for the block that shows it."""
     from soundsright.core.errors import UsageError
 
     if not is_address(address):
@@ -193,7 +198,19 @@ def register(address: str, stake: float, permit: bool, env_file: Path | None, **
             f"ADDRESS {address[:80]!r} is no address of a key", "Give what `soundsright chain account` printed."
         )
     chain, _own = _opened(_settings(flags, env_file))
-    click.echo(f"{address} is uid {chain.register(address, stake=stake, permit=permit)}")
+    _registered(chain, address, stake=stake, permit=permit)
+
+
+def _registered(chain: HttpChain, address: str, *, stake: float = 0.0, permit: bool = False) -> None:
+    """Register a key, and say its uid once the chain shows it; a chain of slow blocks is not waited for."""
+    uid = chain.register(address, stake=stake, permit=permit)
+    deadline_s = time.monotonic() + _BLOCK_WAIT_S
+    while address not in (neuron.hotkey for neuron in chain.neurons()):
+        if time.monotonic() >= deadline_s:
+            click.echo(f"{address} is uid {uid} from the next block on")
+            return
+        time.sleep(_LOOK_EVERY_S)
+    click.echo(f"{address} is uid {uid}")
 
 
 @command.command("advance")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from soundsright.core.results import ClipResult
     from soundsright.ranking.statistics import PairedComparison
+    from soundsright.services.score_report import ScoreReport
 
 _LEVEL = 0.05
 _REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -76,9 +77,13 @@ def command(
         from soundsright.services.drawing_files import checked_suffix
 
         checked_suffix(plot)
-    first, second = _paired(a, read_report(a), b, read_report(b))
+    first_report, second_report = read_report(a), read_report(b)
+    first, second = _paired(a, first_report, b, second_report)
     names = _common_metrics(metrics, first, second)
-    clusters = None if manifest is None else clusters_of(manifest, [c.clip_id for c in first], cluster_by)
+    clusters = None
+    if manifest is not None:
+        clean = {c.clip_id: each.clean for c, each in zip(first_report.clips, first_report.files, strict=True)}
+        clusters = clusters_of(manifest, [c.clip_id for c in first], cluster_by, [clean[c.clip_id] for c in first])
     found = {
         name: paired_comparison(
             values_of(first, name),
@@ -108,26 +113,39 @@ def command(
         _draw(plot, differences, found, f"{a.stem} minus {b.stem}")
 
 
-def _paired(
-    a: Path, first: Sequence[ClipResult], b: Path, second: Sequence[ClipResult]
-) -> tuple[list[ClipResult], list[ClipResult]]:
+def _paired(a: Path, first: ScoreReport, b: Path, second: ScoreReport) -> tuple[list[ClipResult], list[ClipResult]]:
     """Both in the order of the clips' names."""
-    by_id = {clip.clip_id: clip for clip in second}
-    if differing := sorted({clip.clip_id for clip in first} ^ by_id.keys()):
+    by_id = {clip.clip_id: clip for clip in second.clips}
+    if differing := sorted({clip.clip_id for clip in first.clips} ^ by_id.keys()):
         raise UsageError(
             f"{a} and {b} differ in {len(differing)} clips, {differing[0]} first", "Compare reports of one set."
         )
-    ordered = sorted(first, key=lambda clip: clip.clip_id)
+    if others := first.differing(second, "clean"):
+        raise UsageError(
+            f"{a} and {b} were scored against different clean files: {len(others)} of {len(by_id)} clips, "
+            f"{others[0]} first",
+            "Compare reports of one set.",
+        )
+    if None not in (first.align, second.align) and first.align is not second.align:
+        aligned, plain = (a, b) if first.align else (b, a)
+        raise UsageError(f"{aligned} was scored with --align, {plain} without", "Score both alike.")
+    if silent := [str(path) for path, report in ((a, first), (b, second)) if not report.names_its_files]:
+        click.echo(
+            f"{' and '.join(silent)} cannot be checked to be of one set and scored alike: written by an earlier "
+            "version, without the SHA-256 of the clean files.",
+            err=True,
+        )
+    if others := first.differing(second, "noisy"):
+        click.echo(f"{len(others)} clips had different noisy files, {others[0]} first.", err=True)
+    ordered = sorted(first.clips, key=lambda clip: clip.clip_id)
     return ordered, [by_id[clip.clip_id] for clip in ordered]
 
 
 def _common_metrics(asked: str | None, *sides: Sequence[ClipResult]) -> list[str]:
     from soundsright.metrics.registry import metric
+    from soundsright.services.score_report import measured_metrics
 
-    measured = [
-        list(dict.fromkeys(name for clip in side if clip.scores is not None for name in clip.scores))
-        for side in sides
-    ]
+    measured = [measured_metrics(side) for side in sides]
     common = [name for name in measured[0] if name in measured[1]]
     if asked is None:
         if not common:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from soundsright.cli.rules import organiser_of, ruleset_option
 from soundsright.cli.run_folder import LEASE, claim_folder, read_run
 from soundsright.cli.sandboxes import (
     SandboxChoice,
@@ -19,7 +20,7 @@ from soundsright.cli.sandboxes import (
     sandbox_options,
 )
 from soundsright.core.competition import Competition, competition_by_id
-from soundsright.core.errors import UsageError
+from soundsright.core.errors import UnpublishableFolder, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,7 +74,6 @@ class Request:
         return total
 
     def identity(self) -> dict[str, Any]:
-        from soundsright.adapters.hub_folder import folder_hash
         from soundsright.ranking.organiser import entries_facts
 
         return {
@@ -82,9 +82,19 @@ class Request:
             "seed": self.seed,
             "ruleset": self.organiser.ruleset.digest,
             "rules_of_entry": entries_facts(self.organiser),
-            "entries": [[e.miner, folder_hash(e.folder), e.competition.id, e.incumbent] for e in self.entries],
+            "entries": [[e.miner, _content_of(e.folder), e.competition.id, e.incumbent] for e in self.entries],
             "corpus": str(self.corpus.resolve()) if self.corpus else None,
         }
+
+
+def _content_of(folder: Path) -> str:
+    """The hash of what an entry is published as, or why it cannot be."""
+    from soundsright.adapters.hub_folder import folder_hash
+
+    try:
+        return folder_hash(folder)
+    except UnpublishableFolder as error:
+        return error.problem
 
 
 @dataclass(frozen=True)
@@ -145,14 +155,7 @@ class Means:
     show_envvar=True,
     help="Folder of recordings with a manifest. [default: datasets]",
 )
-@click.option(
-    "--ruleset",
-    default="soundsright-v3",
-    show_default=True,
-    envvar="SOUNDSRIGHT_RULESET",
-    show_envvar=True,
-    help="soundsright-v3, soundsright-v2, or your TOML file of competitions and rules: docs/rules.md.",
-)
+@ruleset_option
 @sandbox_options
 @concurrency_option
 @click.option(
@@ -182,7 +185,6 @@ def command(
     in a sandbox and is scored; prizes are decided, weights set, and each miner gets feedback. The run ends with a
     leaderboard per competition and report.html. A run that was stopped goes on where it was.
     """  # fmt: skip
-    from soundsright.cli.rules import organiser_of
     from soundsright.core.ports import SandboxLimits
     from soundsright.data.clips import checked_clip_count
     from soundsright.services.trial import read_entries
@@ -294,7 +296,7 @@ def _run_round(request: Request, means: Means, staged: Staged, console: Console)
     from soundsright.services.lease import sole_process
     from soundsright.services.round import RoundService
     from soundsright.services.round_types import RoundPlan
-    from soundsright.services.trial import VALIDATOR
+    from soundsright.services.trial import VALIDATOR, StagedHub
 
     out = request.out
     plan = RoundPlan(
@@ -318,7 +320,9 @@ def _run_round(request: Request, means: Means, staged: Staged, console: Console)
             service = RoundService(
                 plan,
                 chain=LocalChain(out / "chain.db", entropy=seeded_entropy(request.seed)),
-                hub=FolderHub(out / "hub", out / "cache"),
+                hub=StagedHub(
+                    FolderHub(out / "hub", out / "cache"), {entry.miner: entry.folder for entry in request.entries}
+                ),
                 sandbox=means.sandbox,
                 state=state,
                 pool=pool,

@@ -24,6 +24,9 @@ def _folder_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(ENV_FILE(command))
 
 
+_DETAIL_CHARS = 500
+
+
 @click.group("feedback")
 def command() -> None:
     """Feedback from validators: list it, show it, verify a file."""
@@ -46,7 +49,7 @@ def list_(state_folder: Path | None, env_file: Path | None) -> None:
         )
         click.echo(
             f"{feedback.round}  {feedback.competition:<25}  {outcome:<24}  from {kept.envelope.validator[:12]}  "
-            f"{kept.path.name}"
+            f"{kept.path}"
         )
 
 
@@ -58,7 +61,7 @@ def list_(state_folder: Path | None, env_file: Path | None) -> None:
 def show(state_folder: Path | None, env_file: Path | None, file: Path | None, clips: bool, as_json: bool) -> None:
     """One feedback in full: FILE, or the latest.
 
-    FILE may be unsigned, too, as `soundsright compete` writes it.
+    FILE is a path, or a name in the miner's folder. It may be unsigned, too, as `soundsright compete` writes it.
     """
     from soundsright.adapters.http_auth_keys import valid_signature
     from soundsright.core.errors import UsageError, printable
@@ -66,7 +69,7 @@ def show(state_folder: Path | None, env_file: Path | None, file: Path | None, cl
 
     told: FeedbackFile | None
     if file is not None:
-        told = read_document(file, valid_signature=valid_signature)
+        told = read_document(_found(file, state_folder, env_file), valid_signature=valid_signature)
     else:
         folder = _folder(state_folder, env_file)
         told = _store(folder).last()
@@ -80,13 +83,14 @@ def show(state_folder: Path | None, env_file: Path | None, file: Path | None, cl
 
 
 @command.command("verify")
+@_folder_options
 @click.argument("file", type=click.Path(path_type=Path))
-def verify(file: Path) -> None:
-    """Say whether FILE is what a validator signed, and which."""
+def verify(state_folder: Path | None, env_file: Path | None, file: Path) -> None:
+    """Say whether FILE, a path or a name in the miner's folder, is what a validator signed, and which."""
     from soundsright.adapters.http_auth_keys import valid_signature
     from soundsright.services.feedback import read_feedback
 
-    kept = read_feedback(file, valid_signature=valid_signature)
+    kept = read_feedback(_found(file, state_folder, env_file), valid_signature=valid_signature)
     click.echo(
         f"{kept.envelope.validator} signed this for {kept.feedback.hotkey}: round {kept.feedback.round}, "
         f"{kept.feedback.competition}, SHA-256 {kept.envelope.digest}"
@@ -111,6 +115,14 @@ def _folder(state_folder: Path | None, env_file: Path | None) -> Path:
     return settings_from(Settings, {"state_folder": state_folder}, env_file).folder / "feedback"
 
 
+def _found(file: Path, state_folder: Path | None, env_file: Path | None) -> Path:
+    """The file, or where there is none and it is a name alone, the one of that name in the miner's folder."""
+    if file.name != str(file) or file.exists():
+        return file
+    kept = _folder(state_folder, env_file) / file
+    return kept if kept.exists() else file
+
+
 def _store(folder: Path) -> FeedbackStore:
     from soundsright.adapters.http_auth_keys import valid_signature
     from soundsright.services.feedback import FeedbackStore
@@ -119,6 +131,7 @@ def _store(folder: Path) -> FeedbackStore:
 
 
 def _print(told: FeedbackFile, clips: bool, echo: Callable[[str], Any]) -> None:
+    from soundsright.cli.verify import last_lines
     from soundsright.services.feedback import Kept
 
     feedback = told.feedback
@@ -160,6 +173,13 @@ def _print(told: FeedbackFile, clips: bool, echo: Callable[[str], Any]) -> None:
     for clip in feedback.clips if clips else ():
         scores = ", ".join(f"{name} {value:.3f}" for name, value in (clip.scores or {}).items())
         echo(f"{clip.id:<11} {scores or (clip.failure.code if clip.failure else '')}")
+    for flag in feedback.flags:
+        echo(f"Flag        {flag.code}: {flag.sentence}")
+    details = {clip.failure.code: clip.failure.detail for clip in reversed(feedback.clips) if clip.failure}
+    for code, detail in details.items():
+        echo(f"Failure     {code}: {detail[:_DETAIL_CHARS]}")
+    for line in last_lines(feedback.log):
+        echo(line)
 
 
 def _decimals(mean: float, needed: float | None) -> int:

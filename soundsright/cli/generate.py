@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from soundsright.cli.stopping import resumable
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,7 +90,13 @@ def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
     "--snr", "snr_db", type=_RANGE, default=(-2.5, 17.5), help="Signal-to-noise ratio, lowest and highest, dB."
 )
 @_option("--rt60", "rt60_s", type=_RANGE, default=(0.2, 2.0), help="Reverberation time, shortest and longest, s.")
-@_option("--duration", "duration_s", type=_RANGE, default=(3.0, 6.0), help="Longer utterances are cut to this, s.")
+@_option(
+    "--duration",
+    "duration_s",
+    type=_RANGE,
+    default=(3.0, 6.0),
+    help="Longer recordings are cut to this, s; shorter ones stay as they are, and none are joined.",
+)
 @_option("--measured-rirs", type=_SHARE, help="Share of measured rooms.  [default: 1 for a directory, else 0]")
 @_option(
     "--early", "early_s", type=float, default=0.0, help="Target holds this much early reflections, s; 0 is dry."
@@ -146,11 +153,17 @@ def command(context: click.Context, /, **options: Any) -> None:
         folders=renamed,
         provenance=provenance,
     )
-    if to_speak is not None:
-        _speak(to_speak, job.only or range(job.count), options)
-    with _Progress() as progress:
-        report = generate(job, workers=options["workers"], resume=options["resume"], progress=progress)
+    with resumable(str(out)):
+        if to_speak is not None:
+            _speak(to_speak, job.only or range(job.count), options)
+        with _Progress() as progress:
+            report = generate(job, workers=options["workers"], resume=options["resume"], progress=progress)
     click.echo(f"{report.items} items in {report.out}, {report.made_now} made now; digest {report.digest[:16]}")
+    if report.shorter:
+        click.echo(
+            f"{report.shorter} of {report.items} clips are shorter than --duration {recipe.duration_s[0]:g}: "
+            "recordings are cut, never joined."
+        )
     if report.skipped:
         path, reason = next(iter(report.skipped.items()))
         click.echo(f"{len(report.skipped)} recordings were skipped, such as {path}: {reason}; set.json lists them.")
@@ -325,4 +338,4 @@ class _Progress:
 if __name__ == "__main__":
     from soundsright.cli.main import run
 
-    sys.exit(run(command))
+    sys.exit(run(command, program="python -m soundsright.data.generate"))

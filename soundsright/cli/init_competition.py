@@ -17,6 +17,7 @@ def command(folder: Path) -> None:
     Both files say in comments what each line means; the competition runs as it is.
     """
     from importlib.resources import files
+    from shlex import quote
 
     from soundsright.cli.init_model import write_template
 
@@ -30,9 +31,7 @@ def command(folder: Path) -> None:
         write_template(folder / "models" / "baseline")
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error.strerror})", "Name another.") from error
+    rules, entries, out = (quote(str(folder / name)) for name in ("competition.toml", "entries.toml", "run"))
     click.echo(f"Wrote {folder}. Change competition.toml and entries.toml, then:")
-    click.echo(f"  soundsright rules show {folder / 'competition.toml'}")
-    click.echo(
-        f"  soundsright compete --ruleset {folder / 'competition.toml'} --entries {folder / 'entries.toml'}"
-        f" --out {folder / 'run'}"
-    )
+    click.echo(f"  soundsright rules show {rules}")
+    click.echo(f"  soundsright compete --ruleset {rules} --entries {entries} --out {out}")

@@ -17,10 +17,11 @@ _INSTALLED = "share/soundsright/template"
 @click.argument("folder", type=click.Path(path_type=Path))
 def command(folder: Path) -> None:
     """Write a model into FOLDER: Dockerfile, app, README, tests. It returns what it gets; make it better."""
+    from shlex import quote
+
     write_template(folder)
-    click.echo(
-        f"Wrote {folder}. Put your model into {folder / 'app' / 'enhance.py'}, then: soundsright verify {folder}"
-    )
+    model, named = folder / "app" / "enhance.py", quote(str(folder))
+    click.echo(f"Wrote {folder}. Put your model into {model}, then: soundsright verify {named}")
 
 
 def write_template(folder: Path) -> None:

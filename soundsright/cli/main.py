@@ -26,7 +26,7 @@ COMMANDS = {
     "init-model": ("soundsright.cli.init_model", "Write a model template that passes `verify`."),
     "init-competition": ("soundsright.cli.init_competition", "Write the files of a competition of one's own."),
     "leaderboard": ("soundsright.cli.leaderboard", "Show the results of runs as pages, served or as static files."),
-    "report": ("soundsright.cli.report", "Report a finished run as html, md, tex, bib or csv."),
+    "report": ("soundsright.cli.report", "Report a finished run or scored folders as html, md, tex, bib or csv."),
     "listen": ("soundsright.cli.listen", "Let people judge entries blindly, by ear."),
     "status": ("soundsright.cli.status", "Show how far the running round is."),
     "watch": ("soundsright.cli.watch", "Watch the running round, live in the terminal."),
@@ -84,10 +84,10 @@ def main() -> None:
     sys.exit(run(cli))
 
 
-def run(command: click.Command, arguments: list[str] | None = None) -> int:
-    """The exit code of a command; errors become one line on stderr."""
+def run(command: click.Command, arguments: list[str] | None = None, *, program: str = "soundsright") -> int:
+    """The exit code of a command; errors become one line on stderr. `program` is how the command is called."""
     try:
-        result = command.main(arguments, prog_name="soundsright", standalone_mode=False)
+        result = command.main(arguments, prog_name=program, standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as exit_:
         return exit_.exit_code

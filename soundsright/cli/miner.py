@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from soundsright.cli.service import ENV_FILE, POLL
 from soundsright.config import MinerSettings, settings_options
+
+if TYPE_CHECKING:
+    import socket
 
 
 @click.command("miner")
@@ -43,7 +46,7 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
         verified_model,
     )
     from soundsright.services.api import health_app
-    from soundsright.services.api_http import HttpService, listening
+    from soundsright.services.api_http import HttpService
     from soundsright.services.api_state import Health, configure_logging
     from soundsright.services.feedback import FeedbackStore
     from soundsright.services.feedback_hook import HookRunner, hook_fault
@@ -87,6 +90,9 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
         chain.close()
         return verified_model(settings, model, competition)
     if check:
+        # Opened as for the service, and closed: what is taken is told now and not at the start.
+        with health_socket(settings), _axon_socket(settings):
+            pass
         well = "All is well." if not warnings else "The miner can start, but see the warnings."
         click.echo(f"{well} To run the model too, as a validator will: soundsright miner --verify")
         chain.close()
@@ -94,7 +100,7 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
     limit = RateLimit(per_minute=30, burst=30)
     with (
         health_socket(settings) as own,
-        listening("0.0.0.0", settings.axon_port, host_variable="AXON_PORT", port_variable="AXON_PORT") as axon,
+        _axon_socket(settings) as axon,
         stopped_by_signals() as stop,
     ):
         health_api = health_app(health, miner, service="miner", version=__version__)
@@ -107,3 +113,14 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
             service.close()
     chain.close()
     return 0
+
+
+def _axon_socket(settings: MinerSettings) -> socket.socket:
+    """A socket for what validators ask.
+
+    Raises:
+        UsageError: the port is taken.
+    """
+    from soundsright.services.api_http import listening
+
+    return listening("0.0.0.0", settings.axon_port, host_variable="AXON_PORT", port_variable="AXON_PORT")

@@ -1,4 +1,7 @@
-"""`soundsright report`: a run as a page, as tables for a paper or a program, as a bundle, and on a hub."""
+"""`soundsright report`: a run as a page, as tables for a paper or a program, as a bundle, and on a hub.
+
+Reports of `soundsright score` become tables too.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import click
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from soundsright.services.runs import Run
 
@@ -18,7 +21,7 @@ FORMATS = ("html", "md", "tex", "bib", "csv")
 
 
 @click.command("report")
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("paths", metavar="RUN | SCORES.json...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--format",
     "kind",
@@ -99,9 +102,11 @@ FORMATS = ("html", "md", "tex", "bib", "csv")
     show_envvar=True,
     help="The tracker's project.",
 )
+@click.pass_context
 def command(
+    context: click.Context,
     *,
-    run_folder: Path,
+    paths: tuple[Path, ...],
     kind: str | None,
     out: Path | None,
     plots: Path | None,
@@ -119,13 +124,22 @@ def command(
     tracker: str | None,
     project: str,
 ) -> None:
-    """Report the finished run in the folder RUN, with its recipe, seeds, versions and sources."""
+    """Report the finished run in the folder RUN, with its recipe, seeds, versions and sources.
+
+    Of files that `soundsright score` wrote by --json or --clips: a row for each, as md, tex, bib or csv.
+    """
+    if any(path.is_file() for path in paths):
+        _refuse_options_of_runs(context)
+        _write_text(out, _score_tables(paths, kind or "md"))
+        return
+    if len(paths) > 1:
+        raise UsageError(f"{len(paths)} folders were named", "Report one run at a time.")
     from soundsright.cli.report_push import push_run, write_data_set
     from soundsright.services.runs import find_runs, read_runs
 
-    found = read_runs(find_runs([run_folder]))
+    found = read_runs(find_runs(paths))
     if len(found) != 1:
-        raise UsageError(f"{run_folder} holds {len(found)} runs", "Name the folder of one finished run.")
+        raise UsageError(f"{paths[0]} holds {len(found)} runs", "Name the folder of one finished run.")
     run = found[0]
     run.finished()
     for note in run.notes:
@@ -155,6 +169,32 @@ def command(
         _write_text(out, _card(run, card))
     elif kind is not None or out is not None or not asked:
         _write_text(out, _writer(kind or "md")(run))
+
+
+def _refuse_options_of_runs(context: click.Context) -> None:
+    for option in context.command.params:
+        typed = context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+        if typed and option.name not in ("paths", "kind", "out"):
+            raise UsageError(f"{option.opts[0]} is for runs", "Leave it out, or name the folder of a run.")
+
+
+def _score_tables(paths: Sequence[Path], kind: str) -> str:
+    from soundsright.services import score_tables
+
+    writers = {
+        "md": score_tables.scores_markdown,
+        "tex": score_tables.scores_tex,
+        "bib": score_tables.scores_bib,
+        "csv": score_tables.scores_csv,
+    }
+    if kind not in writers:
+        raise UsageError(f"--format {kind} is for runs", f"Choose one of {', '.join(writers)}.")
+    if folder := next((path for path in paths if not path.is_file()), None):
+        raise UsageError(f"{folder} is no file of scores", "Name files of scores, or one run alone.")
+    systems = score_tables.scored_systems(paths)
+    for note in score_tables.notes(systems):
+        click.echo(f"Note: {note}", err=True)
+    return writers[kind](systems)
 
 
 def _writer(kind: str) -> Callable[[Run], str]:

@@ -21,6 +21,14 @@ def command() -> None:
 
 
 _RULES = click.argument("rules", default="soundsright-v3")
+ruleset_option = click.option(
+    "--ruleset",
+    default="soundsright-v3",
+    show_default=True,
+    envvar="SOUNDSRIGHT_RULESET",
+    show_envvar=True,
+    help="soundsright-v3, soundsright-v2, or an organiser's TOML file of competitions and rules: docs/rules.md.",
+)
 
 
 @command.command("show")

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from soundsright.cli.stopping import resumable
 from soundsright.core.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from soundsright.core.ports import Pool
     from soundsright.core.results import ClipResult
-    from soundsright.services.scoring import ClipFiles, ScoredClip, ScoreOptions
+    from soundsright.services.score_report import ScoreReport
+    from soundsright.services.scoring import ClipFiles, ScoredClip, ScoreOptions, ScoreSet
 
 _SIDE = click.Path(exists=True, path_type=Path)
 _MEASURED_AT_16_KHZ = ("PESQ_", "CSIG", "CBAK", "COVL", "DNSMOS_")  # how their names begin
@@ -51,6 +53,12 @@ _MEASURED_AT_16_KHZ = ("PESQ_", "CSIG", "CBAK", "COVL", "DNSMOS_")  # how their 
     show_envvar=True,
     help="Worker processes. The scores do not depend on it.",
 )
+@click.option(
+    "--manifest",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The set's manifest (JSON lines): intervals take clips of one speaker together.",
+)
+@click.option("--cluster-by", default="speaker", show_default=True, help="The manifest's field that clips share.")
 @click.option("--align", is_flag=True, help="Mend delay and length, up to 0.5 s; no competition does.")
 @click.option(
     "--other-rates",
@@ -71,6 +79,8 @@ def command(
     clips: Path | None,
     resume: bool,
     workers: int,
+    manifest: Path | None,
+    cluster_by: str,
     align: bool,
     other_rates: str,
 ) -> None:
@@ -80,39 +90,79 @@ def command(
     1 says that some clips failed; the report is complete all the same.
     """
     from soundsright.services.score_report import checked_targets, report_json, write_parquet
-    from soundsright.services.scoring import ScoreOptions, chosen_metrics, score_files, score_set, some_of
+    from soundsright.services.scoring import (
+        ScoreOptions,
+        chosen_metrics,
+        score_files,
+        score_set,
+        scored_clip,
+        some_of,
+    )
 
     checked_targets(report, clips)
+    done = _done(clips, resume=resume)
     found = score_set(clean, enhanced, noisy)
     asked = [name for name in metrics.split(",") if name.strip()] if metrics is not None else []
     if metrics is not None and not asked:
         raise UsageError("--metrics names none", "Name one or more, with commas between.")
     names = chosen_metrics(asked, sample_rate_hz=found.sample_rate_hz, has_noisy=noisy is not None)
+    clusters = None if manifest is None else _clusters(found, manifest, cluster_by)
     for note in _rate_notes(names, found.sample_rate_hz, other_rates):
         click.echo(note, err=True)
     if found.extra:
         count = f"{len(found.extra)} enhanced {'file has' if len(found.extra) == 1 else 'files have'}"
         click.echo(printable(f"{count} no clean one, and no score: {some_of(found.extra)}"), err=True)
     options = ScoreOptions(names, align=align)
-    done = _done(clips, resume=resume)
-    with _pool(workers) as pool, _line_writer(clips, options, done) as write:
+    by_line = clips is not None and clips.suffix == ".jsonl"
+    measured: list[ScoredClip] = []
+    with resumable(str(clips) if by_line else None), _pool(workers) as pool, _line_writer(clips, done) as write:
         advance = _Progress(len(found.clips))
 
         def on_clip(files: ClipFiles, result: ClipResult) -> None:
-            write(files, result)
+            if by_line or report is not None:
+                measured.append(scored_clip(files, result, options))
+                write(measured[-1])
             advance()
 
         results = score_files(found, options, pool=pool, done=done, on_clip=on_clip)
     if clips is not None and clips.suffix == ".parquet":
         write_parquet(clips, results, names)
-    if report is not None and str(report) == "-":
-        click.echo(report_json(results, names), nl=False)
-    else:
-        _print_table(results, names)
-        if report is not None:
-            report.write_text(report_json(results, names), encoding="utf-8")
+    if report is not None:
+        text = report_json(_report(found, options, measured, clusters), names)
+        if str(report) == "-":
+            click.echo(text, nl=False)
+        else:
+            report.write_text(text, encoding="utf-8")
+    if report is None or str(report) != "-":
+        _print_table(results, names, clusters)
+        _print_failures(results, align=align)
     if any(result.failure is not None for result in results):
         context.exit(1)
+
+
+def _clusters(found: ScoreSet, manifest: Path, field: str) -> tuple[str, ...]:
+    from soundsright.core.content import sha256_of_file
+    from soundsright.services.score_report import clusters_of
+
+    return clusters_of(
+        manifest, [clip.id for clip in found.clips], field, [sha256_of_file(clip.clean) for clip in found.clips]
+    )
+
+
+def _report(
+    found: ScoreSet, options: ScoreOptions, measured: Sequence[ScoredClip], clusters: tuple[str, ...] | None
+) -> ScoreReport:
+    from soundsright.services.results import scoring_versions
+    from soundsright.services.score_report import ScoreReport
+
+    return ScoreReport(
+        tuple(each.result for each in measured),
+        tuple(each.files for each in measured),
+        found.sample_rate_hz,
+        options.align,
+        clusters,
+        scoring_versions(),
+    )
 
 
 def _rate_notes(names: Sequence[str], sample_rate_hz: int, other_rates: str) -> Iterator[str]:
@@ -134,6 +184,8 @@ def _done(clips: Path | None, *, resume: bool) -> dict[str, ScoredClip] | None:
     if clips is not None and clips.suffix not in (".jsonl", ".parquet"):
         raise UsageError(f"--clips {clips} is neither .jsonl nor .parquet", "Name the file so.")
     if not resume:
+        if clips is not None and clips.suffix == ".jsonl" and clips.exists() and clips.stat().st_size:
+            raise UsageError(f"{clips} holds scores", "Add --resume to go on, or name another file.")
         return None
     if clips is None or clips.suffix != ".jsonl":
         raise UsageError("--resume has nothing to go on from", "Add --clips FILE.jsonl of the earlier run.")
@@ -156,38 +208,34 @@ def _pool(workers: int) -> Iterator[Pool]:
 class _LineWriter:
     """Writes each clip's line as soon as it is known, so that a killed run loses only what was under way."""
 
-    def __init__(self, stream: TextIO | None, options: ScoreOptions, done: Mapping[str, ScoredClip]) -> None:
+    def __init__(self, stream: TextIO | None, done: Mapping[str, ScoredClip]) -> None:
         self._stream = stream
-        self._options = options
         self._done = done
         self.lines: list[str] = []
 
-    def __call__(self, files: ClipFiles, result: ClipResult) -> None:
+    def __call__(self, scored: ScoredClip) -> None:
         if self._stream is None:
             return
         from soundsright.services.score_report import clip_line
-        from soundsright.services.scoring import ScoredClip, digest_of_inputs
 
-        scored = ScoredClip(result, digest_of_inputs(files, self._options))
         self.lines.append(clip_line(scored))
-        if self._done.get(files.id) != scored:
+        kept = self._done.get(scored.result.clip_id)
+        if kept is None or (kept.result, kept.inputs) != (scored.result, scored.inputs):
             self._stream.write(self.lines[-1])
             self._stream.flush()
 
 
 @contextlib.contextmanager
-def _line_writer(
-    clips: Path | None, options: ScoreOptions, done: Mapping[str, ScoredClip] | None
-) -> Iterator[_LineWriter]:
+def _line_writer(clips: Path | None, done: Mapping[str, ScoredClip] | None) -> Iterator[_LineWriter]:
     """Goes on behind the lines of the earlier run; at the end there is one line per clip, in the set's order."""
     if clips is None or clips.suffix != ".jsonl":
-        yield _LineWriter(None, options, {})
+        yield _LineWriter(None, {})
         return
     from soundsright.services.score_report import clip_line
 
     _replace(clips, [clip_line(scored) for scored in (done or {}).values()])
     with clips.open("a", encoding="utf-8") as stream:
-        writer = _LineWriter(stream, options, done or {})
+        writer = _LineWriter(stream, done or {})
         yield writer
     _replace(clips, writer.lines)
 
@@ -210,7 +258,7 @@ class _Progress:
             click.echo(f"\r{self._count} of {self._total} clips", nl=self._count == self._total, err=True)
 
 
-def _print_table(results: Sequence[ClipResult], names: Sequence[str]) -> None:
+def _print_table(results: Sequence[ClipResult], names: Sequence[str], clusters: Sequence[str] | None) -> None:
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
@@ -221,7 +269,7 @@ def _print_table(results: Sequence[ClipResult], names: Sequence[str]) -> None:
     table = Table(box=SIMPLE, pad_edge=False)
     for heading in ("Metric", "Mean", "95 % interval", "Median", "Failed", "Unit"):
         table.add_column(heading, justify="left" if heading in ("Metric", "Unit") else "right", no_wrap=True)
-    for name, summary in summaries(results, names).items():
+    for name, summary in summaries(results, names, clusters).items():
         lower = metric(name).direction is Direction.LOWER_IS_BETTER
         table.add_row(
             name,
@@ -231,8 +279,13 @@ def _print_table(results: Sequence[ClipResult], names: Sequence[str]) -> None:
             f"{summary.failed} of {summary.n}",
             metric(name).unit + (", lower is better" if lower else ""),
         )
+    Console(highlight=False).print(table)
+
+
+def _print_failures(results: Sequence[ClipResult], *, align: bool) -> None:
+    from rich.console import Console
+
     console = Console(highlight=False)
-    console.print(table)
     codes: dict[str, list[str]] = {}
     for result in results:
         if result.failure is not None:
@@ -240,3 +293,5 @@ def _print_table(results: Sequence[ClipResult], names: Sequence[str]) -> None:
     for code, clips in codes.items():
         more = f" and {len(clips) - 3} more" if len(clips) > 3 else ""
         console.print(printable(f"{len(clips)} failed, {code}: {', '.join(clips[:3])}{more}"), markup=False)
+    if "length" in codes and not align:
+        console.print("--align mends lengths that differ by up to 0.5 s; no competition does.", markup=False)

@@ -206,23 +206,25 @@ def check_model(settings: Settings, model: ModelRef) -> None:
         )
 
 
-def verified_model(settings: Settings, model: ModelRef, competition: Competition) -> int:
+def verified_model(settings: MinerSettings, model: ModelRef, competition: Competition) -> int:
     """Fetch the model as a validator will, and run it as `soundsright verify` does; its exit code.
 
     Raises:
         UsageError: what a validator would refuse, or what is needed to run it here is missing.
     """
+    from soundsright.cli.rules import organiser_of
     from soundsright.cli.verify import command
     from soundsright.core.errors import EntryRefused
-    from soundsright.core.ports import FetchLimits
     from soundsright.core.submission import Submission
 
     entry = Submission(uid=0, hotkey="verify", competition=competition, model=model, block=0)
     try:
-        fetched = opened_hub(settings).fetch(entry, limits=FetchLimits())
+        limits = organiser_of(settings.soundsright_ruleset, begun=True).fetch_limits
+        fetched = opened_hub(settings).fetch(entry, limits=limits)
     except EntryRefused as refused:
         raise UsageError(f"{model}: {refused.sentence}", "A validator would refuse it too.") from refused
-    code = command.main([str(fetched.path), "--competition", competition.id], standalone_mode=False)
+    words = [str(fetched.path), "--competition", competition.id, "--ruleset", settings.soundsright_ruleset]
+    code = command.main(words, standalone_mode=False)
     return int(code or 0)
 
 

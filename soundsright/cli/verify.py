@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from soundsright.cli.rules import organiser_of, ruleset_option
 from soundsright.cli.sandboxes import SandboxChoice, chosen_sandbox, sandbox_options
-from soundsright.core.competition import PUBLISHED, Competition, competition_by_id
+from soundsright.core.competition import Competition, competition_by_id
+from soundsright.core.entry_rules import remedy_of
 from soundsright.core.errors import EntryRefused, UsageError, printable
 
 if TYPE_CHECKING:
-    from soundsright.core.ports import ModelHub, Sandbox
+    from soundsright.core.ports import FetchLimits, ModelHub, Sandbox
     from soundsright.core.submission import FetchedModel, ModelRef
+    from soundsright.ranking.organiser import Organiser
     from soundsright.services.verify import Step, Verification
 
 _LOG_LINES = 12
 _SEED = 20_260_101
+_NOT_THERE = ("not_found", "revision_not_found")
 
 
 @click.command("verify")
 @click.argument("target", required=False)
-@click.option("--competition", "competition_id", metavar="ID", help="What it enters.  [default: DENOISING_16000HZ]")
+@click.option(
+    "--competition", "competition_id", metavar="ID", help="What it enters. [default: the first of the rules]"
+)
 @click.option(
     "--sample-rate",
     "--sample_rate",
@@ -57,6 +63,7 @@ _SEED = 20_260_101
     show_envvar=True,
     help="Folder of recordings with a manifest. [default: datasets]",
 )
+@ruleset_option
 @sandbox_options
 def command(
     target: str | None,
@@ -70,6 +77,7 @@ def command(
     hf_token: str | None,
     clips: int,
     corpus: Path | None,
+    ruleset: str,
     sandbox: SandboxChoice,
 ) -> int:
     """Run TARGET as a validator will, and say PASS or FAIL with the reason and the remedy.
@@ -77,13 +85,17 @@ def command(
     TARGET is a model's folder, or namespace/name@revision in a hub.
     """  # fmt: skip
     target = _target(target, model_namespace, model_name, model_revision)
-    competition = _competition(competition_id, sample_rate)
+    organiser = organiser_of(ruleset, begun=True)
+    competition = _competition(competition_id, sample_rate, organiser.competitions)
     # Before anything is fetched: what cannot be run needs not be there.
     chosen = chosen_sandbox(sandbox, local=Path(target).is_dir(), round_id="verify")
-    with _fetched(
-        target, competition, {"soundsright_hub": hub, "hf_endpoint": hf_endpoint, "hf_token": hf_token}
-    ) as model:
-        return _verified(model, competition, chosen, clips, corpus)
+    flags = {"soundsright_hub": hub, "hf_endpoint": hf_endpoint, "hf_token": hf_token}
+    try:
+        with _fetched(target, competition, flags, organiser.fetch_limits) as model:
+            return _verified(model, competition, organiser, chosen, clips, corpus)
+    except EntryRefused as refused:
+        _say_failed(refused.sentence, remedy_of(refused.code))
+        return 1
 
 
 def _target(target: str | None, namespace: str | None, name: str | None, revision: str | None) -> str:
@@ -97,25 +109,35 @@ def _target(target: str | None, namespace: str | None, name: str | None, revisio
     return f"{namespace}/{name}@{revision}"
 
 
-def _competition(competition_id: str | None, sample_rate: str | None) -> Competition:
+def _competition(
+    competition_id: str | None, sample_rate: str | None, offered: Sequence[Competition]
+) -> Competition:
     if competition_id is not None:
-        chosen = competition_by_id(competition_id)
+        chosen = competition_by_id(competition_id, offered)
         if sample_rate is not None and chosen.sample_rate_hz != int(sample_rate):
             raise UsageError(f"{chosen.id} is not at {sample_rate} Hz", "Leave --sample-rate out.")
         return chosen
-    rate = int(sample_rate or PUBLISHED[0].sample_rate_hz)
-    return next(c for c in PUBLISHED if c.sample_rate_hz == rate)
+    rate = int(sample_rate or offered[0].sample_rate_hz)
+    found = next((c for c in offered if c.sample_rate_hz == rate), None)
+    if found is None:
+        raise UsageError(f"No competition of the rules is at {rate} Hz", "Name one with --competition.")
+    return found
 
 
 @contextlib.contextmanager
-def _fetched(target: str, competition: Competition, hub: Mapping[str, Any]) -> Iterator[FetchedModel]:
-    """The model as a validator's hub hands it over: a folder is first published to a hub of its own."""
+def _fetched(
+    target: str, competition: Competition, hub: Mapping[str, Any], limits: FetchLimits
+) -> Iterator[FetchedModel]:
+    """The model as a validator's hub hands it over: a folder is first published to a hub of its own.
+
+    Raises:
+        EntryRefused: the files break a limit.
+    """
     from platformdirs import user_cache_path
 
     from soundsright.adapters.hub_folder import FolderHub
     from soundsright.cli.service import opened_hub
     from soundsright.config import Settings, read_settings
-    from soundsright.core.ports import FetchLimits
     from soundsright.core.submission import Submission
 
     with tempfile.TemporaryDirectory(prefix="verify-") as name:
@@ -133,8 +155,10 @@ def _fetched(target: str, competition: Competition, hub: Mapping[str, Any]) -> I
             click.echo(f"Fetching {ref}")
         submission = Submission(uid=0, hotkey="verify", competition=competition, model=ref, block=0)
         try:
-            model = opened.fetch(submission, limits=FetchLimits())
+            model = opened.fetch(submission, limits=limits)
         except EntryRefused as refused:
+            if refused.code not in _NOT_THERE:
+                raise
             raise UsageError(refused.sentence, "Give the name and the commit as on the hub.") from refused
         yield model
 
@@ -157,16 +181,29 @@ def _reference(target: str) -> ModelRef:
 
 
 def _verified(
-    model: FetchedModel, competition: Competition, sandbox: Sandbox, clips: int, corpus: Path | None
+    model: FetchedModel,
+    competition: Competition,
+    organiser: Organiser,
+    sandbox: Sandbox,
+    clips: int,
+    corpus: Path | None,
 ) -> int:
     from soundsright.core.ports import SandboxLimits
     from soundsright.data.clips import draw_clips
     from soundsright.data.corpora import Corpus
-    from soundsright.services.verify import verify
+    from soundsright.services.verify import METRICS, verify
 
     click.echo(f"{competition.title}, {clips} sample clips")
     drawn = tuple(draw_clips(competition, _SEED, clips, corpus=Corpus.open(corpus)))
-    verification = verify(model, drawn, sandbox=sandbox, limits=SandboxLimits(), tell=_tell)
+    verification = verify(
+        model,
+        drawn,
+        sandbox=sandbox,
+        limits=SandboxLimits(),
+        metrics=tuple(dict.fromkeys((*METRICS, *competition.metric_weights))),
+        rules=organiser.entry_rules,
+        tell=_tell,
+    )
     _show(verification, competition)
     return 0 if verification.passed else 1
 
@@ -190,7 +227,16 @@ def _show(verification: Verification, competition: Competition) -> None:
     if verification.passed:
         click.echo(click.style("PASS", fg="green", bold=True) + "  A validator would rank this model.")
         return
-    lines = [line for line in verification.log.splitlines() if line.strip()][-_LOG_LINES:]
-    for line in lines:
-        click.echo("  log | " + printable(line[:200]))
-    click.echo(click.style("FAIL", fg="red", bold=True) + f"  {verification.reason}\n      {verification.remedy}")
+    for line in last_lines(verification.log):
+        click.echo(line)
+    _say_failed(verification.reason, verification.remedy)
+
+
+def _say_failed(reason: str, remedy: str) -> None:
+    click.echo(click.style("FAIL", fg="red", bold=True) + f"  {reason}\n      {remedy}")
+
+
+def last_lines(log: str) -> list[str]:
+    """The end of what a model wrote, to be shown: none of it may steer the terminal."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    return ["  log | " + printable(line[:200]) for line in lines[-_LOG_LINES:]]

@@ -110,7 +110,7 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
         "gated": RefusalReason("the repository asks for consent first", "Open the repository."),
         "forbidden": RefusalReason("the repository may not be read by everybody", "Open the repository."),
         "disabled": RefusalReason("the hub has disabled the repository", "Ask the hub, or publish it elsewhere."),
-        "bad_path": RefusalReason("a file's name is not safe to write", "Rename the file."),
+        "bad_path": RefusalReason("a file's name is unsafe, or longer than 240 bytes", "Rename the file."),
         "link": RefusalReason("the repository holds a link", "Publish the file itself."),
         "file_type": RefusalReason("the repository holds a file of a type that is not taken", "Remove the file."),
         "too_many_files": RefusalReason("the repository holds too many files", "Publish what the model needs."),

@@ -2,7 +2,8 @@
 
     SoundsRightError
     ├── UsageError               bad input: names the value and the remedy; exit code 2
-    │   └── AudioFileError           a file that cannot be used as audio
+    │   ├── AudioFileError           a file that cannot be used as audio
+    │   └── UnpublishableFolder      a model's folder that no hub would give as it is
     ├── ModelFault               the model is to blame: becomes a clip's failure, scored at the floor
     │   ├── ModelCrashed
     │   ├── ModelTimeout
@@ -99,9 +100,10 @@ class ModelTimeout(ModelFault):
 
 
 class ProtocolViolation(ModelFault):
-    """An answer of the wrong form: status, JSON, size, archive."""
+    """An answer of the wrong form: status, JSON, size, archive. `status` is HTTP's, where that was wrong."""
 
     code = "protocol"
+    status: int | None = None
 
 
 class AudioRejected(ModelFault):
@@ -122,6 +124,14 @@ class EntryRefused(SoundsRightError):
         super().__init__(self.sentence)
         self.code = code
         self.evidence = {name: printable(value) for name, value in (evidence or {}).items()}
+
+
+class UnpublishableFolder(UsageError):
+    """A model's folder that cannot be published. `refusal` is what an entry with such files is refused with."""
+
+    def __init__(self, refusal: EntryRefused, remedy: str = "Mend or remove it.") -> None:
+        super().__init__(refusal.sentence, remedy)
+        self.refusal = refusal
 
 
 class RequestRefused(SoundsRightError):

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 DAY_S = 86_400
+PRUNED_BLOCKS = 250
+"""So far back every node knows the chain's state: one that is no archive keeps 256 blocks of it."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,16 @@ class Schedule:
         """The blocks of round `number`, or None while no finalised block lies at or past its start.
 
         Entries close with the last block before the start. `timestamp_s` gives the time of a finalised block; it
-        is asked for a number of blocks that grows with the logarithm of the chain's length.
+        is asked for a number of blocks that grows with the logarithm of those since the start, and for none that
+        lies more than twice as far back, or `PRUNED_BLOCKS`.
         """
         start_s = self.start_s(number)
         if finalized < 1 or timestamp_s(finalized) < start_s:
             return None
-        low, high = 0, finalized  # The answer's block is before the start, or 0; `high` is not before it.
+        high, back = finalized, PRUNED_BLOCKS  # `high` is not before the start.
+        while back < finalized and timestamp_s(finalized - back) >= start_s:
+            high, back = finalized - back, 2 * back
+        low = max(0, finalized - back)  # The answer's block is before the start, or 0.
         while high - low > 1:
             middle = (low + high) // 2
             if timestamp_s(middle) < start_s:

@@ -122,13 +122,17 @@ class SetJob:
 
 @dataclass(frozen=True)
 class SetReport:
-    """What was made: the digest of the set, the number of items, and the recordings that could not be used."""
+    """What was made: the digest of the set, the number of items, and the recordings that could not be used.
+
+    `shorter` items are shorter than the recipe's shortest duration, since their recordings are.
+    """
 
     out: Path
     digest: str
     items: int
     made_now: int
     skipped: dict[str, str]
+    shorter: int = 0
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,11 @@ def _generate(job: SetJob, journal: Journal, workers: int, progress: Callable[[i
             made_now += len(made.lines)
             progress(len(journal), total)
     skipped = {**job.provenance.get("skipped", {}), **journal.skipped}
-    digests = dict(journal.write_manifest(job.out / "manifest.jsonl"))
+    digests, shorter = {}, 0
+    for line in journal.write_manifest(job.out / "manifest.jsonl"):
+        digests[line["id"]] = line["digest"]
+        # The shortest that can be drawn, rounded as the cut is.
+        shorter += line["samples"] < round(job.recipe.duration_s[0] * job.sample_rate_hz)
     if not job.format.in_shards:
         journal.write_metadata(job.out / "metadata.jsonl")
     digest = digest_of_digests(digests)
@@ -205,7 +213,7 @@ def _generate(job: SetJob, journal: Journal, workers: int, progress: Callable[[i
     with written_atomically(job.out / "set.json") as stream:
         stream.write(json.dumps(summary, indent=2, ensure_ascii=False).encode() + b"\n")
     journal.finish()
-    return SetReport(job.out, digest, len(digests), made_now, skipped)
+    return SetReport(job.out, digest, len(digests), made_now, skipped, shorter)
 
 
 def _units(job: SetJob, wanted: Any) -> Iterator[_Unit]:

@@ -85,12 +85,12 @@ class Journal:
             skipped = {}
         self._stream.flush()
 
-    def write_manifest(self, path: Path) -> Iterator[tuple[str, str]]:
-        """Write the lines in the order of the items; yields the digest of each by its id."""
+    def write_manifest(self, path: Path) -> Iterator[dict[str, Any]]:
+        """Write the lines in the order of the items, and yield each."""
         with written_atomically(path) as out:
             for line in self._lines():
                 out.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-                yield line["id"], line["digest"]
+                yield line
 
     def write_metadata(self, path: Path) -> None:
         """What an audio folder's reader takes for columns: the files by role, and a few fields."""

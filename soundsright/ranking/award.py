@@ -132,7 +132,9 @@ def award(
         winner = able[0]
         needed = {c.hotkey: able[0].mean for c in usable[1:] if able[0].mean is not None}
         why = "no champion defends"
-        if champion is not None:
+        if title is not None and winner.hotkey == title.hotkey:
+            why = "it held the title before, with another model, and the title keeps its age"
+        elif champion is not None:
             why = f"{champion.hotkey}, the champion, cannot defend: it {shortfall(ruleset, metric, champion)}"
         among = ""
         if able[0] is not usable[0]:
@@ -155,8 +157,9 @@ def award(
     else:
         return Award(None, None, False, {}, {}, 1.0, f"Nobody is paid for {name}: no entry has a usable score.")
 
-    holds = title is not None and champion is not None and winner.hotkey == champion.hotkey
-    fraction = ruleset.emission_fraction(at_block - title.since_block) if holds and title is not None else 1.0
+    # By the hotkey: who wins its own title back with a new model has beaten nobody by a margin.
+    held = title if title is not None and winner.hotkey == title.hotkey else None
+    fraction = 1.0 if held is None else ruleset.emission_fraction(at_block - held.since_block)
     shares = capped_shares(
         {c.hotkey: _part(ruleset, c) for c in able if c.hotkey != winner.hotkey}, remainder, ruleset.remainder_cap
     )
@@ -164,7 +167,7 @@ def award(
     return Award(
         winner=winner.hotkey,
         challenger=challenger.hotkey if challenger else None,
-        dethroned=champion is not None and not holds,
+        dethroned=champion is not None and held is None,
         shares=shares,
         needed=needed,
         emission_fraction=fraction,

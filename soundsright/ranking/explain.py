@@ -85,7 +85,7 @@ def _sentences(ruleset: Ruleset) -> list[tuple[str, str]]:
     model = (
         "A champion that enters a new model still defends with it."
         if ruleset.champion_keeps_title_with_new_model
-        else "A champion that enters a new model gives its title up and may win it again."
+        else "A champion that enters a new model gives its title up and may win it again, at the title's age."
     )
     sentences.append(("Champion", model + " It defends with its mean on today's set."))
     if ruleset.absent_champion_is_paid:

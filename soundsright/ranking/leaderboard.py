@@ -103,7 +103,11 @@ def decide(
 def champions_after(
     leaderboard: Leaderboard, champions: Mapping[str, Champion], *, at_block: int
 ) -> dict[str, Champion]:
-    """Who holds each title after the round. A champion that could not take part keeps a title that nobody took."""
+    """Who holds each title after the round. A champion that could not take part keeps a title that nobody took.
+
+    A title keeps its age as long as it stays with one hotkey, whatever models that enters: none of them is compared
+    with the one before, so that none has shown a clear improvement.
+    """
     means = {(s.submission.hotkey, s.metric): s.estimate.mean for s in leaderboard.standings}
     after: dict[str, Champion] = {}
     for decision in leaderboard.decisions:
@@ -112,11 +116,10 @@ def champions_after(
             if before is not None and not decision.evidence["champion_took_part"]:
                 after[decision.metric] = before
             continue
-        held = before is not None and before.submission.hotkey == decision.winner.hotkey
-        same = held and before is not None and before.submission.model == decision.winner.model
-        since_block = before.since_block if same and before is not None else at_block
-        mean = means[decision.winner.hotkey, decision.metric]
-        after[decision.metric] = Champion(decision.winner, mean, since_block)
+        hotkey = decision.winner.hotkey
+        held = before is not None and before.submission.hotkey == hotkey
+        since_block = before.since_block if before is not None and held else at_block
+        after[decision.metric] = Champion(decision.winner, means[hotkey, decision.metric], since_block)
     return after
 
 

@@ -195,7 +195,8 @@ def _schedule(place: Place, value: object, now_s: float, begun: bool) -> Schedul
     schedule = place.built(lambda: Schedule(time_of_day_s, **numbers, **days))
     if "first_day" in days and not begun and schedule.start_s(0) < now_s:
         raise place.under("first_day").wrong(
-            f"the first round, {table['first_day']} {time} UTC, lies in the past", "Give a day to come."
+            f"the first round, {table['first_day']} {time} UTC, lies in the past",
+            "Give a day to come, or say --begun where it is under way.",
         )
     if "last_day" in days and schedule.last_day is not None and (schedule.last_day + 1) * DAY_S <= now_s:
         raise place.under("last_day").wrong(

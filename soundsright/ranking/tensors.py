@@ -10,9 +10,9 @@ running `tensor_fingerprint` in a worker with `fingerprint_deadline_s`.
 
 from __future__ import annotations
 
+import hashlib
 import mmap
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -42,6 +42,15 @@ MIN_FILE_BYTES = 512
 MAX_SUMMARIES = 20_000
 MAX_OF_ONE_SIZE = 512
 """How many tensors of one size are compared: the cost of a comparison grows with its square."""
+
+MAX_COMPARED = 2_048
+"""How many tensors of a model are compared, the largest ones: they bound the cost of a pair made to be slow."""
+
+MAX_SKETCHED = 128
+"""How many tensors of a model are remembered: all of most models, of others a sample that its content chooses."""
+
+LEAST_KNOWN = 32
+"""Of how many of the shared tensors a sample must tell whether they were held, to say anything."""
 
 _RELATIVE = 2.0**-8  # The rounding of bfloat16, the coarsest of the formats that are read.
 _ABSOLUTE = 2.0**-24  # The smallest step of float16.
@@ -102,6 +111,23 @@ def fingerprint_deadline_s(total_bytes: int) -> float:
     return 60.0 + 60e-9 * total_bytes
 
 
+def tensor_sketch(summaries: Iterable[TensorSummary]) -> tuple[str, ...]:
+    """What is remembered of a model's tensors: 16 hex digits each, of too many the lowest."""
+    return tuple(sorted({_mark(summary.elements, summary.quantiles) for summary in summaries})[:MAX_SKETCHED])
+
+
+def sketch_holds(sketch: Sequence[str], marks: Collection[str]) -> bool:
+    """Whether the model of a sketch held nearly all tensors of these marks, for all that the sketch tells.
+
+    >>> sketch_holds(("a", "b", "c"), ("a", "b")), sketch_holds(("a", "b", "c"), ("a", "d")), sketch_holds((), "a")
+    (True, False, False)
+    """
+    whole = len(sketch) < MAX_SKETCHED
+    known = {mark for mark in marks if whole or mark <= sketch[-1]}
+    enough = len(known) >= (1 if whole else LEAST_KNOWN)
+    return enough and len(known.intersection(sketch)) >= SAME_FRACTION * len(known)
+
+
 def shared_fraction(original: Sequence[TensorSummary], other: Sequence[TensorSummary]) -> float:
     """The part of the original's tensors that the other holds too, each counted once.
 
@@ -111,62 +137,109 @@ def shared_fraction(original: Sequence[TensorSummary], other: Sequence[TensorSum
     >>> shared_fraction(a, a[::-1]), shared_fraction(a, b)
     (1.0, 0.0)
     """
-    table = _by_size(original)
-    return len(_shared_sizes(table, _by_size(other))) / max(1, _count(table))
+    table = _table(original)
+    return len(_shared(table, _table(other))) / max(1, len(table.sizes))
 
 
-def same_tensors(models: Mapping[str, Sequence[TensorSummary]]) -> list[Likeness]:
-    """The pairs of entries, by their ids, of which one holds nearly all tensors of the other, and not much else."""
-    tables = {name: _by_size(summaries) for name, summaries in models.items() if len(summaries) >= MIN_TENSORS}
+def same_tensors(
+    models: Mapping[str, Sequence[TensorSummary]],
+    *,
+    since: Callable[[str, Collection[str]], int] | None = None,
+    go_on: Callable[[], None] = lambda: None,
+) -> list[Likeness]:
+    """The pairs of entries, by their ids, of which one holds nearly all tensors of the other, and not much else.
+
+    `since` tells the block since which an entry has held the tensors of these marks. `go_on` is called before each
+    comparison, and may raise to stop.
+    """
+    tables = {name: _table(summaries) for name, summaries in models.items() if len(summaries) >= MIN_TENSORS}
     found = []
     for first, second in combinations(tables, 2):
+        go_on()
         a, b = tables[first], tables[second]
-        smaller, larger = sorted((_count(a), _count(b)))
-        # What the sizes alone allow, before any quantiles are compared.
-        sharable = sum(min(len(rows), len(b.get(size, ()))) for size, rows in a.items())
+        smaller, larger = sorted((len(a.sizes), len(b.sizes)))
         least = max(SAME_FRACTION * smaller, LEAST_OF_LARGER * larger)
-        if sharable < least:
-            continue
-        shared = _shared_sizes(a, b)
-        if len(shared) >= least and sum(shared) >= LEAST_OF_LARGER * max(_elements(a), _elements(b)):
+        shared = _shared(a, b, least)
+        own = [row for row, _ in shared]
+        elements = max(int(a.sizes.sum()), int(b.sizes.sum()))
+        if len(shared) >= least and int(a.sizes[own].sum()) >= LEAST_OF_LARGER * elements:
             evidence = {"shared_tensors": f"{len(shared) / smaller:.1%}"}
-            found.append(Likeness(first, second, DuplicateRule.SAME_TENSORS, evidence))
+            blocks = None
+            if since is not None:
+                blocks = since(first, a.marks(own)), since(second, b.marks([row for _, row in shared]))
+            found.append(Likeness(first, second, DuplicateRule.SAME_TENSORS, evidence, blocks))
     return found
 
 
-_BySize = Mapping[int, NDArray[np.float64]]  # The quantiles of the tensors of each size, (count, 33).
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """A model's compared tensors, in the order of their sizes and then of their quantiles.
+
+    `sizes` `(n,)`, `rows` `(n, 33)`. `by_median` `(n,)` puts them in the order of `rows_by_median` and of `keys`
+    `(n,)`, each of them a size and a median in one complex number: NumPy sorts these by the first, then the second.
+    """
+
+    sizes: NDArray[np.int64]
+    rows: NDArray[np.float64]
+    by_median: NDArray[np.intp]
+    rows_by_median: NDArray[np.float64]
+    keys: NDArray[np.complex128]
+
+    def marks(self, rows: Sequence[int]) -> set[str]:
+        return {_mark(int(self.sizes[row]), self.rows[row]) for row in rows}
 
 
-def _by_size(summaries: Sequence[TensorSummary]) -> _BySize:
-    rows: defaultdict[int, list[NDArray[np.float64]]] = defaultdict(list)
-    for summary in summaries:
-        rows[summary.elements].append(summary.quantiles)
-    # Sorted, so that of too many tensors of one size a copy keeps the same ones in whatever order they come.
-    return {size: np.array(sorted(found, key=tuple)[:MAX_OF_ONE_SIZE]) for size, found in rows.items()}
+def _table(summaries: Sequence[TensorSummary]) -> _Table:
+    sizes = np.array([summary.elements for summary in summaries], np.int64)
+    rows = np.array([summary.quantiles for summary in summaries], np.float64).reshape(-1, QUANTILES)
+    # Sorted, so that of too many tensors a copy keeps the same ones in whatever order they come.
+    order = np.lexsort((*rows.T[::-1], sizes))
+    sizes = sizes[order]
+    place = np.arange(len(sizes)) - np.searchsorted(sizes, sizes)
+    order = order[place < MAX_OF_ONE_SIZE][-MAX_COMPARED:]
+    sizes, rows = sizes[place < MAX_OF_ONE_SIZE][-MAX_COMPARED:], rows[order]
+    medians = rows[:, QUANTILES // 2]
+    by_median = np.lexsort((medians, sizes))
+    return _Table(sizes, rows, by_median, rows[by_median], _keys(sizes, medians)[by_median])
 
 
-def _shared_sizes(original: _BySize, other: _BySize) -> list[int]:
-    """The sizes of the original's tensors that the other holds too."""
-    shared = []
-    for size, rows in original.items():
-        candidates = other.get(size, np.empty((0, QUANTILES)))
-        for row in rows:
-            agreeing = np.flatnonzero(_agree(row, candidates))
-            if len(agreeing):
-                candidates = np.delete(candidates, agreeing[0], axis=0)
-                shared.append(size)
+def _keys(sizes: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.complex128]:
+    keys = np.empty(len(sizes), np.complex128)
+    keys.real, keys.imag = sizes, values
+    return keys
+
+
+def _shared(original: _Table, other: _Table, least: float = 0.0) -> list[tuple[int, int]]:
+    """The rows of the original's tensors that the other holds too, each with the other's; or fewer than `least`.
+
+    Of several that agree, a tensor takes the first that none has taken before it.
+    """
+    medians = original.rows[:, QUANTILES // 2]
+    # What rounds to the other: |a - b| <= r max(|a|, |b|) + c is no more than (r |a| + c) / (1 - r), and a bit.
+    reach = 1.001 * (_RELATIVE * np.abs(medians) + _ABSOLUTE) / (1 - _RELATIVE)
+    low = np.searchsorted(other.keys, _keys(original.sizes, medians - reach), side="left")
+    counts = np.searchsorted(other.keys, _keys(original.sizes, medians + reach), side="right") - low
+    alike = np.flatnonzero(counts).tolist()
+    shared: list[tuple[int, int]] = []
+    free = np.ones(len(other.sizes), bool)
+    for number, row in enumerate(alike):
+        if len(shared) + len(alike) - number < least:
+            break
+        span = slice(low[row], low[row] + counts[row])
+        candidates = other.by_median[span][_agree(original.rows[row], other.rows_by_median[span])]
+        candidates = candidates[free[candidates]]
+        if len(candidates):
+            found = int(candidates.min())
+            free[found] = False
+            shared.append((row, found))
     return shared
-
-
-def _count(tables: _BySize) -> int:
-    return sum(map(len, tables.values()))
-
-
-def _elements(tables: _BySize) -> int:
-    return sum(size * len(rows) for size, rows in tables.items())
 
 
 def _agree(row: NDArray[np.float64], candidates: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which candidates, `(count, 33)`, are the row but for rounding, `(count,)`."""
     tolerance = _RELATIVE * np.maximum(np.abs(row), np.abs(candidates)) + _ABSOLUTE
     return np.asarray((np.abs(row - candidates) <= tolerance).all(axis=1))
+
+
+def _mark(elements: int, quantiles: NDArray[np.float64]) -> str:
+    return hashlib.sha256(elements.to_bytes(8, "little") + quantiles.astype("<f8").tobytes()).hexdigest()[:16]

@@ -76,7 +76,9 @@ def _duplicates(_ruleset: Ruleset, number: int, example: Mapping[str, Any]) -> I
     entries = [entry for entry in example["entries"] if entry["hotkey"] in uid_of]
     for rule, expected in example["expected_kept"].items():
         marks = _MARKS[DuplicateRule(rule)]
-        kept, _ = earliest_of_duplicates(entries, order=lambda e: (e["block"], uid_of[e["hotkey"]]), marks=marks)
+        kept, _ = earliest_of_duplicates(
+            entries, order=lambda e, _mark: (e["block"], uid_of[e["hotkey"]]), marks=marks
+        )
         got = sorted(entry["hotkey"] for entry in kept)
         yield Check(f"duplicates {number}, {rule}", got == sorted(expected), str(sorted(expected)), str(got))
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
+from soundsright.core.endpoint import MAX_CHARS as MAX_ENDPOINT_CHARS
 from soundsright.core.errors import RequestRefused, UsageError
 from soundsright.core.ports import BlockRef, LiveChain, TxResult
 from soundsright.services.api_http import Admit, Throttle, answer_refusals, parsed, signed_body
@@ -52,7 +53,7 @@ def chain_app(
         digest: Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^[ -~]+$")]
 
     class Endpoint(Body):
-        endpoint: Annotated[str, Field(max_length=300, pattern=r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$")]
+        endpoint: Annotated[str, Field(max_length=MAX_ENDPOINT_CHARS)]
 
     class WeightsOf(Body):
         by_hotkey: Annotated[

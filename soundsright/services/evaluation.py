@@ -276,7 +276,7 @@ class Evaluator:
                 timing.enhance_s,
                 timing.load_s,
                 busy_s,
-                note=_told(scoring.fault) if scoring.fault else "",
+                note=_told(scoring.fault, folder) if scoring.fault else "",
             )
         )
         return len(results)
@@ -351,8 +351,10 @@ def unprocessed_results(clips: ClipSet, metrics: tuple[str, ...], pool: Pool) ->
     ]
 
 
-def _told(fault: ModelFault) -> str:
-    return f"{fault}; what it wrote is in its {MODEL_LOG}" if fault.log else str(fault)
+def _told(fault: ModelFault, folder: Path) -> str:
+    """The fault, and where in the run's folder its log lies."""
+    log = Path(folder.parent.name, folder.name, MODEL_LOG)
+    return f"{fault}; what it wrote is in {log}" if fault.log else str(fault)
 
 
 def _spent(running: RunningModel | None, before: Timing) -> Timing:

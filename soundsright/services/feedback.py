@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import re
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,9 @@ DOCUMENT_SCHEMA = "soundsright.feedback/1"
 ENVELOPE_SCHEMA = "soundsright.feedback-envelope/1"
 MAX_ENVELOPE_BYTES = 8_000_000
 MAX_KEPT = 2_000
+MAX_BYTES = 2_000_000_000
 MAX_CLIPS = 100_000
+_OURS = re.compile(r".*_([A-Za-z0-9]{12})_[0-9a-f]{12}\.json")
 _VERSIONED = re.compile(r"soundsright\.feedback(?:-envelope)?/([0-9]{1,9})")
 
 ValidSignature = Callable[[str, bytes, bytes], bool]
@@ -74,6 +78,15 @@ class RefusalTold(_Wire):
     evidence: dict[Name, Text] = {}
 
 
+class FlagTold(_Wire):
+    """A sign that the entry was tuned to a measure: the value, and the limit that it passed."""
+
+    code: Name
+    sentence: Text
+    value: float
+    limit: float
+
+
 class Result(_Wire):
     """What another entry came to: the best one, or a metric's winner."""
 
@@ -97,6 +110,9 @@ class Feedback(_Wire):
     set_digest: Name
     hotkey: Name
     uid: int | None
+    entry: Text | None = None
+    model: Text | None = None
+    block: int | None = None
     refusal: RefusalTold | None = None
     rank: int | None = None
     ranks: dict[Name, tuple[int, int]] = {}
@@ -105,6 +121,8 @@ class Feedback(_Wire):
     needed: dict[Name, float] = {}
     reasons: dict[Name, Text] = {}
     failures: dict[Name, int] = {}
+    flags: list[FlagTold] = []
+    log: Annotated[str, Field(max_length=MAX_ENVELOPE_BYTES)] = ""
     timing: RunTiming | None = None
     unprocessed: dict[Name, MeanOverClips] = {}
     best: Result | None = None
@@ -191,11 +209,16 @@ class Kept(FeedbackFile):
 
 
 class FeedbackStore:
-    """Feedback in a folder, one file each, complete or not there; of more than `MAX_KEPT` the oldest go."""
+    """Feedback in a folder, one file each, complete or not there.
+
+    Of more than `MAX_KEPT` of one validator its oldest go; of more than `MAX_BYTES` in all, the oldest of the one
+    that has the most. So whoever sends much pushes out its own.
+    """
 
     def __init__(self, folder: Path, *, valid_signature: ValidSignature) -> None:
         self._folder = folder
         self._valid_signature = valid_signature
+        self._lock = threading.Lock()
 
     def keep(self, raw: bytes, envelope: Envelope, feedback: Feedback) -> tuple[Path, bool]:
         """Store it; the file, and whether it is new.
@@ -206,19 +229,45 @@ class FeedbackStore:
         name = f"{feedback.round}_{feedback.competition}_{envelope.validator[:12]}_{envelope.digest[:12]}.json"
         path = self._folder / re.sub(r"[^A-Za-z0-9_.-]", "-", name).lstrip(".")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                return path, False
-            partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-            partial.write_bytes(raw)
-            partial.replace(path)
-            for old in self._files()[:-MAX_KEPT]:
-                old.unlink(missing_ok=True)
+            with self._lock:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                if path.exists():
+                    return path, False
+                self._write(path, raw)
+                self._forget_oldest()
         except OSError as error:
             raise InfrastructureFault(
                 f"{self._folder} cannot be written ({error.strerror})", "Free some disk space."
             ) from error
         return path, True
+
+    def _write(self, path: Path, raw: bytes) -> None:
+        """On the disk with its name before the validator is told so: it does not send it again."""
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        with partial.open("wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _forget_oldest(self) -> None:
+        of_one: dict[str, deque[tuple[Path, int]]] = {}
+        for path in self._files():
+            if ours := _OURS.fullmatch(path.name):  # Not what the user put beside them.
+                of_one.setdefault(ours[1], deque()).append((path, path.stat().st_size))
+        held = {validator: sum(size for _, size in files) for validator, files in of_one.items()}
+        while of_one:
+            most = max(of_one, key=lambda validator: (len(of_one[validator]) > MAX_KEPT, held[validator]))
+            if len(of_one[most]) <= MAX_KEPT and sum(held.values()) <= MAX_BYTES:
+                return
+            path, size = of_one[most].popleft()
+            path.unlink(missing_ok=True)
+            held[most] -= size
 
     def all(self) -> Iterator[Kept]:
         """Everything stored that still verifies, oldest first."""

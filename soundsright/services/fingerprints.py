@@ -6,7 +6,7 @@ The pairs are for `ranking.duplicates.without_duplicates(likenesses=...)`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,19 +32,32 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TensorsCompared:
-    """The pairs of entries that hold the same tensors; and, by entry id, which files could not be compared."""
+    """The pairs of entries that hold the same tensors; by entry id, which files could not be compared.
+
+    `sketches` are, by entry id, what is remembered of the tensors that were read.
+    """
 
     pairs: tuple[Likeness, ...]
     unread: Mapping[str, tuple[str, ...]]
+    sketches: Mapping[str, tuple[str, ...]]
 
 
-def same_tensor_pairs(models: Sequence[FetchedModel], pool: Pool) -> TensorsCompared:
-    """Compare what the entries' files hold, each entry's read by a job of its own. Links are not followed.
+def same_tensor_pairs(
+    models: Sequence[FetchedModel],
+    pool: Pool,
+    *,
+    since: Callable[[str, Collection[str]], int] | None = None,
+    go_on: Callable[[], None] = lambda: None,
+) -> TensorsCompared:
+    """Compare what the files of a competition's entries hold, each entry's read by a job. Links are not followed.
+
+    `since` tells the block since which an entry has held the tensors of some marks. `go_on` is called before each
+    comparison, and may raise to stop.
 
     Raises:
         InfrastructureFault: a worker failed that is not the entry's doing.
     """
-    from soundsright.ranking.tensors import fingerprint_deadline_s, same_tensors, tensor_fingerprint
+    from soundsright.ranking.tensors import fingerprint_deadline_s, same_tensors, tensor_fingerprint, tensor_sketch
 
     jobs: dict[str, tuple[Path, Future[TensorFingerprint]]] = {}
     for model in models:
@@ -68,7 +81,18 @@ def same_tensor_pairs(models: Sequence[FetchedModel], pool: Pool) -> TensorsComp
         _log.info(
             "not compared", extra={"action": "tensors_unread", "entry": entry_id, "reasons": "; ".join(reasons)}
         )
-    return TensorsCompared(tuple(same_tensors(found)), unread)
+    competitions = dict.fromkeys(model.submission.competition.id for model in models)
+    entered = {model.submission.entry_id: model.submission.competition.id for model in models}
+    pairs = [
+        pair
+        for competition_id in competitions
+        for pair in same_tensors(
+            {entry_id: tensors for entry_id, tensors in found.items() if entered[entry_id] == competition_id},
+            since=since,
+            go_on=go_on,
+        )
+    ]
+    return TensorsCompared(tuple(pairs), unread, {entry_id: tensor_sketch(one) for entry_id, one in found.items()})
 
 
 def near_copy_pairs(clips: ClipSet, enhanced: Path, evaluations: Sequence[Evaluation]) -> list[Likeness]:

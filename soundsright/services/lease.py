@@ -86,7 +86,8 @@ def sole_process(
     before = state.lease_holder(name, now_s=clock.now())
     if before is not None and living_holder(state, name, clock=clock) is None:
         state.release_lease(name, before)
-    if not state.take_lease(name, own, now_s=clock.now(), duration_s=duration_s):
+    taken_at_s = clock.now()
+    if not state.take_lease(name, own, now_s=taken_at_s, duration_s=duration_s):
         other = state.lease_holder(name, now_s=clock.now()) or "another process"
         raise UsageError(
             f"{other} works on this state", f"End it, or wait {duration_s:g} s after it died, and start again."
@@ -94,7 +95,7 @@ def sole_process(
     ended = threading.Event()
 
     def renew() -> None:
-        expires_at_s = clock.now() + duration_s
+        expires_at_s = taken_at_s + duration_s
         while not ended.wait(duration_s / 3):
             now_s = clock.now()
             try:

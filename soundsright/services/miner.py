@@ -8,6 +8,7 @@ anew where the chain no longer holds it, as Bittensor does with what has been op
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -29,6 +30,8 @@ POLL_S = 12.0
 INCLUSION_TIMEOUT_S = 180.0
 MAX_PAUSE_S = 300.0
 SEAL_AHEAD_S = 120.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,7 @@ class MinerService:
             try:
                 self.tick()
                 self._health.problem("chain", None)
+                self._health.problem("service", None)
                 pause_s = self._poll_s
             except UsageError as error:
                 self._health.problem("chain", str(error))
@@ -202,6 +206,11 @@ class MinerService:
             except InfrastructureFault as error:
                 self._health.add("chain.failures")
                 self._health.problem("chain", str(error))
+                pause_s = min(2 * pause_s, MAX_PAUSE_S)
+            except Exception as error:  # noqa: BLE001 - told below, with its trace
+                # A miner that ends is found by nobody: it goes on, and says so wherever somebody may look.
+                _log.exception("a tick failed", extra={"action": "tick_failed"})
+                self._health.problem("service", f"{type(error).__name__}: {error}; its trace is in the log")
                 pause_s = min(2 * pause_s, MAX_PAUSE_S)
             self._health.problem("start", None)
             stop.wait(pause_s)

@@ -10,7 +10,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from soundsright.core.errors import UsageError
 from soundsright.metrics.registry import metric
@@ -83,8 +83,7 @@ def report_markdown(run: Run) -> str:
     for c in run.competitions:
         lines += ["", f"## {markdown_text(c.doc.title)}", "", f"{recipe_words(c)}.", ""]
         head = ["#", "entry", *(_heading(c, name, m) for name, m in doc.metrics.items()), "RTF", "share %"]
-        lines.append("| " + " | ".join(head) + " |")
-        lines.append("| ---: | :--- |" + " ---: |" * (len(head) - 2))
+        rows = []
         best = _best(c, doc)
         for entry in c.rows:
             cells = [_rank(entry), markdown_text(entry.label)]
@@ -93,7 +92,8 @@ def report_markdown(run: Run) -> str:
                 text = f"{mean} ± {half}" if half else mean
                 cells.append(f"**{text}**" if best.get(name) is entry else text)
             cells += [factor(entry.row.timing.real_time_factor), _share(c, entry)]
-            lines.append("| " + " | ".join(cells) + " |")
+            rows.append(cells)
+        lines += markdown_table(head, "rl", rows)
         lines += ["", "\\* pays a prize; bold: the best mean, where it is better than the unprocessed input.", ""]
         lines += [f"- {markdown_text(d.sentence)}" for d in c.doc.decisions]
         lines += [
@@ -108,55 +108,99 @@ def report_markdown(run: Run) -> str:
     return "\n".join(lines) + "\n"
 
 
+def markdown_table(head: Sequence[str], columns: str, rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table; `columns` has an `l` or `r` for each of the first ones, the others stand right.
+
+    >>> markdown_table(["a", "b"], "l", [["x", "1"]])
+    ['| a | b |', '| :--- | ---: |', '| x | 1 |']
+    """
+    sides = [":---" if side == "l" else "---:" for side in columns.ljust(len(head), "r")]
+    return [f"| {' | '.join(cells)} |" for cells in (head, sides, *rows)]
+
+
 def report_tex(run: Run) -> str:
     r"""One `table` per competition and a list of the metrics' sources, to be read in by `\input`.
 
-    It sets with `booktabs` where that is loaded, and without. The sources are cited by the keys of `report_bib`.
+    It sets with `booktabs` and `graphicx` where they are loaded, and without; only with `graphicx` is a table that
+    is wider than its column made smaller. The sources are cited by the keys of `report_bib`.
 
     Raises:
         UsageError: the run has no results.
     """
     doc = run.finished()
-    lines = [
-        *(f"% {fact}" for fact in _provenance(doc, _comment)),
-        "% Looks best with booktabs; without it the rules are plain.",
-        *(rf"\providecommand{{\{rule}}}{{\hline}}" for rule in ("toprule", "midrule", "bottomrule")),
-    ]
+    lines = tex_preamble(_provenance(doc, tex_comment))
     for c in run.competitions:
         best = _best(c, doc)
-        columns = "rl" + "r" * (len(doc.metrics) + 2)
-        heads = " & ".join(tex_text(_heading(c, name, m)) for name, m in doc.metrics.items())
-        lines += [
-            "",
-            r"\begin{table}[htbp]",
-            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
-            rf"\caption{{{tex_text(c.doc.title)}: {_tex_minus(tex_text(recipe_words(c)))}. "
-            r"Mean $\pm$ half the 95\,\% interval; bold: best mean, if better than the input's; * pays a prize; "
-            r"a failed clip scores the metric's floor.}",
-            rf"\label{{tab:{c.doc.id.lower().replace('_', '-')}}}",
-            r"\par\smallskip",
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            rf"\# & Entry & {heads} & RTF & Share\,\% \\",
-            r"\midrule",
-        ]
+        heads = [tex_text(_heading(c, name, m)) for name, m in doc.metrics.items()]
+        rows: list[Sequence[str] | None] = []
         for entry in c.rows:
             if entry is c.unprocessed:
-                lines.append(r"\midrule")
+                rows.append(None)
             cells = [_rank(entry), tex_text(entry.label)]
             for name, m in doc.metrics.items():
-                mean, half = _score(entry, name, m)
-                number = rf"\mathbf{{{mean}}}" if best.get(name) is entry else mean
-                cells.append(rf"${number} \pm {half}$" if half else "--")
+                cells.append(tex_score(*_score(entry, name, m), best.get(name) is entry))
             speed = factor(entry.row.timing.real_time_factor).replace("<", "$<$")
             cells += [cell.replace("–", "--") for cell in (speed, _share(c, entry))]
-            lines.append(" & ".join(cells) + r" \\")
-        lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
-    lines += ["", r"\begin{description}"]
-    for name in doc.metrics:
+            rows.append(cells)
+        lines += tex_table(
+            rf"{tex_text(c.doc.title)}: {_tex_minus(tex_text(recipe_words(c)))}. "
+            r"Mean $\pm$ half the 95\,\% interval; bold: best mean, if better than the input's; * pays a prize; "
+            r"a failed clip scores the metric's floor.",
+            c.doc.id,
+            "rl",
+            [r"\#", "Entry", *heads, "RTF", r"Share\,\%"],
+            rows,
+        )
+    return "\n".join([*lines, *tex_sources(doc.metrics)]) + "\n"
+
+
+def tex_preamble(facts: Iterable[str]) -> list[str]:
+    """Comments, and plain stand-ins for what `booktabs` and `graphicx` would give."""
+    return [
+        *(f"% {fact}" for fact in facts),
+        "% Looks best with booktabs; without it the rules are plain.",
+        "% Load graphicx, and a table that is too wide for its column is scaled down to it.",
+        *(rf"\providecommand{{\{rule}}}{{\hline}}" for rule in ("toprule", "midrule", "bottomrule")),
+        r"\providecommand{\resizebox}[3]{#3}",
+    ]
+
+
+def tex_table(
+    caption: str, label: str, columns: str, heads: Sequence[str], rows: Iterable[Sequence[str] | None]
+) -> list[str]:
+    """The lines of a `table`, scaled down where it is wider than its column. A row of None is a rule."""
+    return [
+        "",
+        r"\begin{table}[htbp]",
+        r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{caption}}}",
+        rf"\label{{tab:{label.lower().replace('_', '-')}}}",
+        r"\par\smallskip",
+        rf"\sbox0{{\begin{{tabular}}{{{columns.ljust(len(heads), 'r')}}}",
+        r"\toprule",
+        " & ".join(heads) + r" \\",
+        r"\midrule",
+        *(r"\midrule" if row is None else " & ".join(row) + r" \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}}%",
+        r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
+        r"\end{table}",
+    ]
+
+
+def tex_score(mean: str, half: str, best: bool) -> str:
+    """A mean and half its interval as LaTeX sets them; dashes where there is none."""
+    number = rf"\mathbf{{{mean}}}" if best else mean
+    return rf"${number} \pm {half}$" if half else "--"
+
+
+def tex_sources(names: Iterable[str]) -> list[str]:
+    """A list of what the metrics are, with their works cited."""
+    lines = ["", r"\begin{description}"]
+    for name in names:
         cited = rf"~\cite{{{','.join(keys)}}}" if (keys := citation_keys(name)) else ""
         lines.append(rf"\item[{tex_text(metric_name(name))}] {tex_text(metric_source(name))}{cited}.")
-    return "\n".join([*lines, r"\end{description}"]) + "\n"
+    return [*lines, r"\end{description}"]
 
 
 def report_bib(run: Run) -> str:
@@ -166,7 +210,12 @@ def report_bib(run: Run) -> str:
         UsageError: the run has no results.
     """
     doc = run.finished()
-    return bibtex(doc.metrics, re.sub(r"[^0-9A-Za-z.+-]", "", doc.versions.get("soundsright", "")))
+    return works(doc.metrics, doc.versions)
+
+
+def works(names: Iterable[str], versions: Mapping[str, str]) -> str:
+    """The works behind metrics, intervals, tests and ranks, and this program in the version that is told."""
+    return bibtex(names, re.sub(r"[^0-9A-Za-z.+-]", "", versions.get("soundsright", "")))
 
 
 def markdown_text(text: str) -> str:
@@ -198,7 +247,8 @@ def _cell(value: object) -> object:
     return "" if value is None else value
 
 
-def _comment(text: str) -> str:
+def tex_comment(text: str) -> str:
+    """A stranger's text on the one line of a comment."""
     return " ".join(text.split())
 
 
@@ -241,8 +291,16 @@ def _score(entry: RunEntry, name: str, m: MetricDoc) -> tuple[str, str]:
     estimate = entry.row.metrics.get(name)
     if estimate is None:
         return "–", ""
-    places = digits(m)
-    return f"{estimate.mean:.{places}f}", f"{(estimate.high - estimate.low) / 2:.{places}f}"
+    return score_texts(estimate.mean, estimate.low, estimate.high, digits(m))
+
+
+def score_texts(mean: float, low: float, high: float, places: int) -> tuple[str, str]:
+    """A mean and half its interval with that many decimals.
+
+    >>> score_texts(2.5, 2.0, 3.0, 2)
+    ('2.50', '0.50')
+    """
+    return f"{mean:.{places}f}", f"{(high - low) / 2:.{places}f}"
 
 
 def _rank(entry: RunEntry) -> str:

@@ -45,7 +45,7 @@ def results_document(outcome: RoundOutcome, tables: Sequence[Table], cost: Mappi
         "weights": {str(uid): weight for uid, weight in outcome.weights.by_uid.items()},
         "weights_block": outcome.weights_block,
         "cost": dict(cost),
-        "versions": _versions(),
+        "versions": scoring_versions(),
     }
 
 
@@ -210,7 +210,8 @@ def _metric(name: str) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
+def scoring_versions() -> dict[str, str]:
+    """Of this program and of the packages that scores depend on."""
     found = {"soundsright": __version__, "python": platform.python_version()}
     for package in _SCORING_PACKAGES:
         try:

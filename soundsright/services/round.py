@@ -4,16 +4,17 @@ Each step is recorded in the `StateStore` when it is done and is not done again:
 goes on where it was and reaches the same weights. The steps, in their order:
 
     seed          the seed block's hash
-    entries       submissions and refusals
+    entries       submissions and refusals, and the hotkeys by uid when entries closed
     fetch:ENTRY   content hash, or the refusal
-    duplicates    which entries hold the same tensors, and whose files could not be compared
+    duplicates    which entries hold the same tensors, whose files could not be compared, and since when a hotkey
+                  has held what its entry shares
     set:COMPETITION        the digest of the set
     enhanced:ENTRY:CLIP    a batch of clips, with their results in rows of their own
     set_aside:ENTRY        the refusal of an entry that could not be run while others could
     near_copies   which entries answer alike
     flags         signs that an entry was tuned to a measure
     decide:COMPETITION     winners and champions
-    weights       what was set on the chain, in which block
+    weights       what was set on the chain, in which block; without one where it is set after the round
 
 What is cheap and pure (drawing, ranking) is done again after a restart and must come out as recorded. The steps are
 in `round_fetch`, `round_evaluate` and `round_decide`.
@@ -188,6 +189,7 @@ def _entries(
         return {
             "submissions": [submission_facts(s) for s in result.submissions],
             "refusals": [refusal_facts(r) for r in result.refusals],
+            "hotkeys": {str(neuron.uid): neuron.hotkey for neuron in found.neurons},
         }
 
     facts = context.step("entries", compute)

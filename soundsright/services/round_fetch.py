@@ -14,9 +14,10 @@ from soundsright.core.errors import EntryRefused, HubUnavailable, Infrastructure
 from soundsright.core.ports import FetchLimits
 from soundsright.core.results import Refusal
 from soundsright.core.submission import FetchedModel, Submission
-from soundsright.ranking.duplicates import Unique, without_duplicates
+from soundsright.ranking.duplicates import Unique, contested_marks, without_duplicates
 from soundsright.services.evaluation import FIRST_PAUSE_S, MAX_INFRASTRUCTURE_TRIES, EntryStuck, Progress
 from soundsright.services.fingerprints import same_tensor_pairs
+from soundsright.services.holdings import Holdings
 from soundsright.services.round_context import RoundContext, Stuck, settled
 from soundsright.services.round_types import Event, likenesses, refusal_facts, refusal_of
 from soundsright.services.screening import check_fetched, checked_dockerfile
@@ -67,15 +68,26 @@ def fetch_all(
 
 
 def without_copies(context: RoundContext, fetched: Sequence[FetchedModel]) -> Unique:
-    """The models that copy no earlier one, by hashes and by tensors."""
+    """The models that copy no earlier one, by hashes and by tensors; earlier is who held first what two share."""
 
     def compute() -> dict[str, Any]:
+        holdings = Holdings(context, fetched)
         with context.busy.measured("fetch"):
-            compared = same_tensor_pairs(fetched, context.pool)
-        unread = {entry_id: list(reasons) for entry_id, reasons in compared.unread.items()}
-        return {"same_tensors": [asdict(pair) for pair in compared.pairs], "unread": unread}
+            compared = same_tensor_pairs(fetched, context.pool, since=holdings.tensors_since, go_on=context.go_on)
+            since = {
+                entry_id: {mark: holdings.mark_since(entry_id, mark) for mark in marks}
+                for entry_id, marks in contested_marks(fetched).items()
+            }
+        return {
+            "same_tensors": [asdict(pair) for pair in compared.pairs],
+            "unread": {entry_id: list(reasons) for entry_id, reasons in compared.unread.items()},
+            "tensors": {entry_id: list(sketch) for entry_id, sketch in compared.sketches.items()},
+            "since": since,
+        }
 
-    return without_duplicates(fetched, likenesses=likenesses(context.step("duplicates", compute)["same_tensors"]))
+    facts = context.step("duplicates", compute)
+    # A round that was begun before blocks were remembered goes on by those of the present commitments.
+    return without_duplicates(fetched, since=facts.get("since"), likenesses=likenesses(facts["same_tensors"]))
 
 
 def _fetched(context: RoundContext, submission: Submission) -> FetchedModel | Refusal:

@@ -112,7 +112,17 @@ def scores_of(evaluation: Evaluation, clip_ids: Sequence[str]) -> dict[str, list
 
 
 def likenesses(pairs: Sequence[Mapping[str, Any]]) -> list[Likeness]:
-    return [Likeness(p["first"], p["second"], DuplicateRule(p["rule"]), p["evidence"]) for p in pairs]
+    """Pairs of entries, as `asdict` left them; those of older rounds do not tell since when."""
+    return [
+        Likeness(
+            p["first"],
+            p["second"],
+            DuplicateRule(p["rule"]),
+            p["evidence"],
+            None if p.get("since") is None else (p["since"][0], p["since"][1]),
+        )
+        for p in pairs
+    ]
 
 
 def plan_facts(plan: RoundPlan) -> dict[str, Any]:

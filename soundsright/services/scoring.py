@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from soundsright.core.audio import Audio
+from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, AudioRejected, UsageError, WorkerDied
 from soundsright.core.ports import Pool
 from soundsright.core.results import ClipResult, Failure
-from soundsright.metrics.registry import metric
+from soundsright.metrics.registry import known_metrics, metric
 
 if TYPE_CHECKING:
     from soundsright.data.audio_files import AudioFacts
@@ -61,11 +62,22 @@ class ScoreOptions:
 
 
 @dataclass(frozen=True)
+class FileDigests:
+    """Hex SHA-256 of each of a clip's files; None where there is none, or an earlier report does not tell."""
+
+    clean: str | None = None
+    enhanced: str | None = None
+    noisy: str | None = None
+
+
+@dataclass(frozen=True)
 class ScoredClip:
-    """A result of an earlier run, and the digest of what it was measured from (`digest_of_inputs`)."""
+    """A result, the digest of all it was measured from (`digest_of_inputs`), and those of its files."""
 
     result: ClipResult
     inputs: str
+    files: FileDigests = FileDigests()
+    align: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -133,11 +145,18 @@ def chosen_metrics(names: Sequence[str], *, sample_rate_hz: int, has_noisy: bool
     """The metrics asked for, each once; or the usual ones that the rate and the sides given allow.
 
     Raises:
-        UsageError: an unknown metric, one that the rate does not allow, or one that needs the noisy side.
+        UsageError: a rate at which no metric is defined, an unknown metric, one that the rate does not allow, or
+            one that needs the noisy side.
 
     >>> chosen_metrics((), sample_rate_hz=8_000, has_noisy=False)
     ('PESQ_NB', 'ESTOI', 'STOI', 'SI_SDR')
     """
+    rates = sorted({rate for each in known_metrics().values() for rate in each.sample_rates_hz})
+    if sample_rate_hz not in rates:
+        raise UsageError(
+            f"No metric is defined at {sample_rate_hz} Hz",
+            f"Resample clean and enhanced files to one of {', '.join(map(str, rates))} Hz.",
+        )
     if not names:
         usual = DEFAULT_METRICS if sample_rate_hz >= 16_000 else ("PESQ_NB", *DEFAULT_METRICS[1:])
         return tuple(name for name in usual if has_noisy or not metric(name).needs_noisy)
@@ -204,12 +223,28 @@ def _submitted(pool: Pool, clip: ClipFiles, options: ScoreOptions) -> Future[Cli
     return pool.submit(_result_of, clip, options, deadline_s=scoring_deadline_s(clip.audio_s))
 
 
-def digest_of_inputs(clip: ClipFiles, options: ScoreOptions) -> str:
-    """SHA-256 of the options and of each file's bytes; a missing file counts as such."""
+def file_digests(clip: ClipFiles) -> FileDigests:
+    """Of the clip's files as they are on disk now."""
+
+    def of(path: Path | None) -> str | None:
+        return sha256_of_file(path) if path is not None and path.is_file() else None
+
+    return FileDigests(of(clip.clean), of(clip.enhanced), of(clip.noisy))
+
+
+def digest_of_inputs(clip: ClipFiles, options: ScoreOptions, files: FileDigests | None = None) -> str:
+    """SHA-256 of the options and of each file's bytes, or `files` where known; a missing file counts as such."""
+    found = file_digests(clip) if files is None else files
     digest = hashlib.sha256(repr((clip.id, options)).encode())
-    for path in (clip.clean, clip.enhanced, clip.noisy):
-        digest.update(hashlib.sha256(path.read_bytes()).digest() if path is not None and path.is_file() else b"-")
+    for each in (found.clean, found.enhanced, found.noisy):
+        digest.update(b"-" if each is None else bytes.fromhex(each))
     return digest.hexdigest()
+
+
+def scored_clip(clip: ClipFiles, result: ClipResult, options: ScoreOptions) -> ScoredClip:
+    """A result with what it was measured from; each file is read once."""
+    files = file_digests(clip)
+    return ScoredClip(result, digest_of_inputs(clip, options, files), files, options.align)
 
 
 def _result_of(clip: ClipFiles, options: ScoreOptions) -> ClipResult | _ReferenceProblem:

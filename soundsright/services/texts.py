@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from soundsright.core.competition import metric_name as metric_name
+from soundsright.metrics.registry import Metric
 from soundsright.services.run_documents import MetricDoc
 from soundsright.services.runs import RunCompetition
 
 MINUS = "\N{MINUS SIGN}"
 
 
-def digits(metric: MetricDoc) -> int:
+def digits(metric: MetricDoc | Metric) -> int:
     """Decimals worth showing."""
     return 3 if metric.unit == "index" else 2
 

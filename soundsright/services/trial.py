@@ -6,16 +6,16 @@ Everything after that is a validator's own round: nothing here scores or ranks. 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from soundsright.core.competition import Competition, competition_by_id
-from soundsright.core.errors import EntryRefused, InfrastructureFault, UsageError
-from soundsright.core.ports import BlockRef, Chain, Publisher
+from soundsright.core.errors import EntryRefused, InfrastructureFault, UnpublishableFolder, UsageError
+from soundsright.core.ports import BlockRef, Chain, FetchLimits, ModelHub, Publisher
 from soundsright.core.schedule import Round
-from soundsright.core.submission import ModelRef, Reveal, commitment_digest
+from soundsright.core.submission import FetchedModel, ModelRef, Reveal, Submission, commitment_digest
 from soundsright.core.toml_place import Place
 
 VALIDATOR = "validator"
@@ -25,6 +25,8 @@ SEED_BLOCKS = 1_000
 MAX_ENTRIES = 256
 MAX_FILE_BYTES = 1_000_000
 _KEYS = {"miner", "model", "competition", "incumbent"}
+_NO_REVISION = "0" * 40
+"""What a folder that cannot be published is committed to with: the hub has it under none."""
 
 
 class StagedChain(Chain, Protocol):
@@ -50,6 +52,33 @@ class Staged:
 
     round: Round
     reveals: dict[str, Reveal]
+
+
+class OwnHub(ModelHub, Publisher, Protocol):
+    """A hub of one's own: whoever keeps it publishes, too."""
+
+
+@dataclass(frozen=True)
+class StagedHub:
+    """The `ModelHub` of a trial. It refuses the entries whose folders, by hotkey, could not be published."""
+
+    hub: OwnHub
+    folders: Mapping[str, Path]
+
+    def fetch(self, submission: Submission, *, limits: FetchLimits) -> FetchedModel:
+        model = submission.model
+        if model.revision == _NO_REVISION:
+            try:
+                self.hub.publish(model.namespace, model.name, self.folders[submission.hotkey])
+            except UnpublishableFolder as error:
+                raise error.refusal from error
+        return self.hub.fetch(submission, limits=limits)
+
+    def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
+        return self.hub.cached(submission, content_hash)
+
+    def forget(self, keep: Collection[str]) -> int:
+        return self.hub.forget(keep)
 
 
 def read_entries(
@@ -102,13 +131,10 @@ def _entry(place: Place, beside: Path, row: object, competitions: Sequence[Compe
     if miner in RESERVED:
         raise place.wrong(f"{miner!r} is a name of the harness's own", "Name the miner otherwise.")
     folder = beside / model
-    dockerfile = folder / "Dockerfile"
-    if dockerfile.is_symlink() and not dockerfile.exists():
-        raise place.wrong(f"{dockerfile} is a broken link", "Copy the folder with cp -rL, which follows links.")
-    if not dockerfile.is_file():
-        raise place.wrong(f"{folder} holds no model (no Dockerfile)", "Name a folder laid out as models/template.")
+    if not folder.is_dir():
+        raise place.wrong(f"{folder} is no folder", "Name one that is laid out as models/template.")
     try:
-        ModelRef(miner, folder.name, "0" * 40)
+        ModelRef(miner, folder.name, _NO_REVISION)
     except EntryRefused as error:
         raise place.wrong(str(error), "Use letters, digits and - _ . within the name.") from error
     competition = place.built(lambda: competition_by_id(competition_id, competitions))
@@ -117,6 +143,8 @@ def _entry(place: Place, beside: Path, row: object, competitions: Sequence[Compe
 
 def stage(entries: Sequence[TrialEntry], *, chain: StagedChain, hub: Publisher, round_id: str) -> Staged:
     """Register, publish, commit and reveal, one miner after the other; then let the seed's block come.
+
+    An entry whose folder cannot be published is committed too, for `StagedHub` to refuse: the others compete.
 
     Raises:
         EntryRefused: a miner's or folder's name is no name of a hub.
@@ -127,7 +155,10 @@ def stage(entries: Sequence[TrialEntry], *, chain: StagedChain, hub: Publisher, 
         chain.register(entry.miner)
     reveals: dict[str, Reveal] = {}
     for entry in entries:
-        model = hub.publish(entry.miner, entry.folder.name, entry.folder)
+        try:
+            model = hub.publish(entry.miner, entry.folder.name, entry.folder)
+        except UnpublishableFolder:
+            model = ModelRef(entry.miner, entry.folder.name, _NO_REVISION)
         result = chain.publish(entry.miner, commitment_digest(model, entry.miner, entry.competition.id))
         if not result.ok:
             raise InfrastructureFault(f"The chain refused {entry.miner}'s commitment: {result.message}")

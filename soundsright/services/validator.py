@@ -5,7 +5,8 @@ that is stopped anywhere goes on where it was. A round runs in a thread of its o
 feedback is delivered while it runs. Beyond the steps of `services.round`, a round here has
 
     reveal:HOTKEY:HASH     what a commitment stands for
-    payees                 weights by hotkey, to be set again every tempo
+    payees                 weights by hotkey, to be set now and again every tempo
+    weights_set            the block in which the chain first took them, which may be after the round's end
     feedback               SHA-256 of each envelope, by hotkey: they lie among the artifacts
     delivered:HOTKEY       that it arrived, or was given up
     finished               the round's number
@@ -16,6 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +29,8 @@ from soundsright.core.ports import (
     LiveChain,
     Neuron,
     Peers,
+    Snapshot,
     StateStore,
-    SubnetRules,
     Timelock,
 )
 from soundsright.core.schedule import Round
@@ -37,15 +39,15 @@ from soundsright.services.api_state import Health
 from soundsright.services.retention import forget_old_rounds
 from soundsright.services.round import RoundService
 from soundsright.services.round_types import RoundPlan, plan_facts
-from soundsright.services.validator_chain import PinnedChain
+from soundsright.services.validator_chain import PinnedChain, at_the_close
 from soundsright.services.validator_feedback import record_feedback, recorded_feedback
 from soundsright.services.validator_peers import FeedbackCourier, RevealCollector
 from soundsright.services.validator_round import Backoff, RunningRound, minute_of
 from soundsright.services.validator_setup import Rules, Work
+from soundsright.services.validator_weights import WeightKeeper
 
 POLL_S = 12.0
 MAX_PAUSE_S = 300.0
-REFUSED_WEIGHTS_PAUSE_BLOCKS = 10
 
 _log = logging.getLogger(__name__)
 
@@ -88,10 +90,11 @@ class ValidatorService:
         self._courier: FeedbackCourier | None = None
         self._running: RunningRound | None = None
         self._retry = Backoff(first_s=poll_s, longest_s=MAX_PAUSE_S)
-        self._weights_due_block = 0
-        self._weights_unsure_block: int | None = None
+        self._weights = WeightKeeper(chain, account.address, clock, health)
         self._chain_time_s: float | None = None
         self._waits_for = ""
+        self._tidied = ""
+        self._closed: Snapshot | None = None
         self._last_done = self._finished_number()
 
     def run(self, stop: threading.Event) -> None:
@@ -141,11 +144,18 @@ class ValidatorService:
         finalized = self._chain.finalized().number
         self._chain_time_s = self._chain.timestamp_s(finalized)
         self._health.set("chain.head_block", finalized)
-        self._tend_round(finalized)
+        unanswered: ChainUnavailable | None = None
+        try:
+            self._tend_round(finalized)
+        except ChainUnavailable as error:
+            # Perhaps of an old block alone: what needs none is done nevertheless.
+            unanswered = error
         if self._dry_run is None:
             neurons = self._chain.neurons()
             self._set_weights_again(finalized, neurons)
             self._deliver(neurons)
+        if unanswered is not None:
+            raise unanswered
 
     # Rounds
 
@@ -153,12 +163,12 @@ class ValidatorService:
         """Begin the round that is due, or end the one that runs. One that fails stops nothing else.
 
         Raises:
-            ChainUnavailable: the chain does not answer, so that nothing else can be done either.
+            ChainUnavailable: the chain does not answer.
         """
         now_s = self._clock.now()
         try:
             if self._running is not None:
-                self._look_at_round(self._running)
+                self._look_at_round(self._running, finalized)
             elif self._retry.is_due(now_s):
                 self._start_what_is_due(finalized)
         except ChainUnavailable:
@@ -182,13 +192,13 @@ class ValidatorService:
                 "The last round has been held" if start_s is None else f"The next round starts {minute_of(start_s)}"
             )
             return
-        plan = schedule.plan(number, finalized=finalized, timestamp_s=self._chain.timestamp_s)
+        plan = self._planned(number, finalized)
         if plan is None:
             return
         if self._state.step_done(plan.id, "entries") is None:
             self._state.begin_round(plan.id, plan_facts(self._round_plan(plan)))
             collector = self._collector_of(plan.id)
-            closed = self._chain.snapshot(plan.entries_close_block)
+            closed = self._closed_of(plan)
             final = finalized >= plan.seed_block
             if self._rules.commitment is CommitmentKind.DIGEST:
                 missing = collector.ask(closed.commitments, self._chain.neurons(), last=final)
@@ -200,8 +210,21 @@ class ValidatorService:
                 opened_by_s = self._chain.timestamp_s(plan.seed_block)
                 missing = collector.read(closed.commitments, opened_by_s=opened_by_s)
             _log.info("entries", extra={"action": "entries", "round": plan.id, "unrevealed": missing})
+        if self._tidied != plan.id:
+            # A retry leaves what was fetched in part: it goes on from there.
+            self._tidied = plan.id
+            self._forget_old_rounds(keep=max(self._work.kept_rounds, 2))
         self._running = RunningRound(number, plan, self._service(plan))
         self._health.event("success", f"Round {plan.id} begins", action="round_begins")
+
+    def _planned(self, number: int, finalized: int) -> Round | None:
+        """The round's blocks, as recorded where it was begun: a node may not have blocks so old any more."""
+        schedule = self._rules.schedule
+        round_id = schedule.id_of(number)
+        recorded = self._state.begin_round(round_id, {}).get("round") if round_id in self._state.rounds() else None
+        if recorded is not None:
+            return Round(**recorded)
+        return schedule.plan(number, finalized=finalized, timestamp_s=self._chain.timestamp_s)
 
     def _wait_for(self, told: str) -> None:
         """Say once what is waited for."""
@@ -237,12 +260,18 @@ class ValidatorService:
             exclude_near_copies=rules.exclude_near_copies,
         )
 
+    def _closed_of(self, plan: Round) -> Snapshot:
+        """The chain as the round sees it, read once."""
+        if self._closed is None or self._closed.block.number != plan.entries_close_block:
+            self._closed = at_the_close(self._chain, plan, self._state.step_done(plan.id, "entries"))
+        return self._closed
+
     def _service(self, plan: Round) -> RoundService:
         work = self._work
-        pinned = PinnedChain(self._chain, plan.entries_close_block, tell=self._dry_run)
+        pinned = PinnedChain(self._chain, self._closed_of(plan))
         collector = self._collector_of(plan.id)
         reveals = collector.revealed(pinned.commitments())
-        pinned.show(collector.canonical(pinned.commitments(), self._round_before(plan.id)))
+        pinned.show(collector.canonical(pinned.commitments(), pinned.neurons(), self._round_before(plan.id)))
         burn = next((n.uid for n in pinned.neurons() if n.hotkey == self._rules.burn_hotkey), None)
         return RoundService(
             replace(self._round_plan(plan), burn_uid=burn),
@@ -260,36 +289,41 @@ class ValidatorService:
             observe=work.observe,
         )
 
-    def _look_at_round(self, running: RunningRound) -> None:
+    def _look_at_round(self, running: RunningRound, finalized: int) -> None:
         if not running.ended():
             return
-        rules = self._chain.rules()
         self._running = None
         outcome = running.outcome()
         plan = running.plan
-        hotkeys = {n.uid: n.hotkey for n in self._chain.snapshot(plan.entries_close_block).neurons}
+        hotkeys = {neuron.uid: neuron.hotkey for neuron in self._closed_of(plan).neurons}
         payees = {hotkeys[uid]: weight for uid, weight in outcome.weights.by_uid.items()}
         self._state.finish_step(plan.id, "payees", payees)
+        if self._dry_run is None:
+            # Whether the chain takes them now or later, the round is over, and its results are told.
+            with suppress(ChainUnavailable):
+                self._set_weights_again(finalized, self._chain.neurons())
+        weights_set = self._state.step_done(plan.id, "weights_set") or {"block": outcome.weights_block}
+        outcome = replace(outcome, weights_block=weights_set["block"])
         documents = self._work.publish(outcome, self._folder(plan.id))
         record_feedback(self._state, self._work.artifacts, plan.id, documents, self._account)
         self._state.finish_step(plan.id, "finished", {"number": running.number})
         self._last_done = running.number
-        if self._dry_run is not None and not payees:
-            self._dry_run(payees)  # A round that pays nobody sets nothing.
+        if self._dry_run is not None:
+            self._dry_run(payees)
         self._retry.succeeded()
         self._health.problem("round", None)
         self._courier = None
         self._health.add("competitions_judged", len(outcome.plan.competitions))
         self._health.add("datasets_generated", len(outcome.sets))
-        self._weights_were_set(outcome.weights_block or 0, len(payees), rules)
         self._health.event("success", f"Round {plan.id} is decided", action="round_decided")
         for refusal in outcome.refusals:
             if refusal.code == "not_evaluated":
                 # Perhaps the entry's fault, perhaps this machine's: the operator can tell.
                 self._health.event("warning", f"{refusal.label}: {refusal.sentence}", action="not_evaluated")
-        self._forget_old_rounds()
+        self._forget_old_rounds(keep=self._work.kept_rounds)
 
-    def _forget_old_rounds(self) -> None:
+    def _forget_old_rounds(self, *, keep: int) -> None:
+        """Not while a round runs."""
         work = self._work
         try:
             forget_old_rounds(
@@ -297,12 +331,12 @@ class ValidatorService:
                 folder=work.folder / "rounds",
                 hub=work.hub,
                 artifacts=work.artifacts,
-                keep=work.kept_rounds,
+                keep=keep,
                 now_s=self._clock.now(),
             )
             self._health.problem("disk", None)
         except InfrastructureFault as error:
-            # The round is over all the same; the next one tries again.
+            # No round waits for it; the next one tries again.
             self._health.problem("disk", str(error))
 
     def _round_before(self, round_id: str) -> str | None:
@@ -311,13 +345,13 @@ class ValidatorService:
         return rounds[at - 1] if at else None
 
     def _finished_number(self) -> int | None:
-        facts = self._latest("finished")
-        return None if facts is None else int(facts["number"])
+        found = self._latest("finished")
+        return None if found is None else int(found[1]["number"])
 
-    def _latest(self, step: str) -> Mapping[str, Any] | None:
-        """What that step left in the latest round in which it was done."""
-        found = (self._state.step_done(round_id, step) for round_id in reversed(self._state.rounds()))
-        return next((facts for facts in found if facts is not None), None)
+    def _latest(self, step: str) -> tuple[str, Mapping[str, Any]] | None:
+        """The latest round in which that step was done, and what it left there."""
+        found = ((round_id, self._state.step_done(round_id, step)) for round_id in reversed(self._state.rounds()))
+        return next(((round_id, facts) for round_id, facts in found if facts is not None), None)
 
     def _folder(self, round_id: str) -> Path:
         return self._work.folder / "rounds" / round_id
@@ -325,44 +359,14 @@ class ValidatorService:
     # Weights
 
     def _set_weights_again(self, head: int, neurons: tuple[Neuron, ...]) -> None:
-        """Set the last round's weights once every tempo: a chain forgets who does not."""
-        payees = self._latest("payees")
-        if payees is None or head < self._weights_due_block:
+        """Set the last round's weights if that is due, and once every tempo: a chain forgets who does not."""
+        found = self._latest("payees")
+        if found is None:
             return
-        rules = self._chain.rules()
-        since, self._weights_unsure_block = self._weights_unsure_block, None
-        set_at = next((n.weights_set_at for n in neurons if n.hotkey == self._account.address), None)
-        if since is not None and set_at is not None and set_at > since:
-            # They had landed, though no answer came.
-            self._weights_were_set(set_at, len(payees), rules)
-            self._health.problem("weights", None)
-            return
-        registered = {neuron.hotkey for neuron in neurons}
-        present = {hk: float(weight) for hk, weight in payees.items() if hk in registered}
-        if not any(present.values()):
-            return
-        result = self._chain.set_weights(self._account.address, present)
-        if result.ok:
-            self._weights_were_set(result.block or head, len(present), rules)
-            self._health.problem("weights", None)
-        else:
-            # Asked again a few blocks later, not at once: most refusals are of the rate.
-            self._weights_due_block = head + REFUSED_WEIGHTS_PAUSE_BLOCKS
-            self._weights_unsure_block = head if result.unknown else None
-            self._health.problem("weights", f"The chain refused the weights: {result.message or result.code}")
-
-    def _weights_were_set(self, block: int, targets: int, rules: SubnetRules) -> None:
-        """Count it, and say when weights are due again: once a tempo, and never sooner than the chain allows."""
-        every_blocks = self._rules.weights_every_blocks or rules.tempo_blocks
-        self._weights_due_block = block + max(every_blocks, rules.rate_limit_blocks)
-        self._health.set("weights.targets", targets)
-        for count, time_, happened in (
-            ("weights.total_count_set", "weights.last_set_timestamp", True),
-            ("weights.total_count_committed", "weights.last_committed_timestamp", rules.commit_reveal),
-        ):
-            if happened:
-                self._health.add(count)
-                self._health.set(time_, self._clock.now())
+        every_blocks = self._rules.weights_every_blocks
+        set_block = self._weights.tend(*found, head, neurons, every_blocks=every_blocks)
+        if set_block is not None:
+            self._state.finish_step(found[0], "weights_set", {"block": set_block})
 
     # Feedback
 

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from soundsright.core.errors import UsageError
 from soundsright.core.ports import BlockRef, LiveChain, Neuron, Snapshot, TxResult
+from soundsright.core.schedule import Round
 from soundsright.core.submission import Commitment
 
 
-class PinnedChain:
-    """The `Chain` port with registrations and commitments as of one block, and weights that hold at any time.
+def at_the_close(chain: LiveChain, plan: Round, entries: Mapping[str, Any] | None) -> Snapshot:
+    """The chain when entries closed.
 
-    A uid means the hotkey that had it at that block. Who left since is paid nothing: a uid may be another's by now.
-    `tell` is given the weights instead of the chain in a dry run.
+    Once the round's `entries` are recorded, no more is needed of it than whose each uid was, which is recorded with
+    them: a node that is no archive has lost the block before a long round ends. Older records are without that.
+
+    Raises:
+        ChainUnavailable: the chain does not answer, or has the block no more.
+    """
+    hotkeys = (entries or {}).get("hotkeys")
+    if hotkeys is None:
+        return chain.snapshot(plan.entries_close_block)
+    neurons = tuple(Neuron(int(uid), hotkey, registered_at=0) for uid, hotkey in hotkeys.items())
+    return Snapshot(BlockRef(plan.entries_close_block, ""), neurons, ())
+
+
+class PinnedChain:
+    """The `Chain` port with registrations and commitments as of one block, which sets no weights.
+
+    A uid means the hotkey that had it at that block.
     """
 
-    def __init__(
-        self, chain: LiveChain, block: int, *, tell: Callable[[Mapping[str, float]], None] | None = None
-    ) -> None:
+    def __init__(self, chain: LiveChain, closed: Snapshot) -> None:
         self._chain = chain
-        self._pinned = chain.snapshot(block)
-        self._tell = tell
+        self._pinned = closed
 
     def show(self, commitments: tuple[Commitment, ...]) -> None:
         """Show these instead of what the chain holds: the same ones, read."""
@@ -50,15 +64,8 @@ class PinnedChain:
         return self._chain.publish(hotkey, digest)
 
     def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult:
-        """Set them for those who are still registered. Where nobody is, there is nothing to set."""
-        if self._tell is not None:
-            self._tell(by_hotkey)
-            return TxResult(True, "dry_run")
-        registered = {neuron.hotkey for neuron in self._chain.neurons()}
-        present = {hk: weight for hk, weight in by_hotkey.items() if hk in registered}
-        if not any(present.values()):
-            return TxResult(True, "nobody", "nobody who won is registered any more")
-        return self._chain.set_weights(hotkey, present)
+        """Nothing yet: the validator does, in its own thread, when the round has ended."""
+        return TxResult(True, "later")
 
     def close(self) -> None:
         """The chain is another's to close."""

@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,6 +26,7 @@ from soundsright.core.submission import (
     reveal_of_text,
 )
 from soundsright.services.api_state import Health
+from soundsright.services.validator_round import Backoff
 
 REVEAL_BODY = b'{"schema": "soundsright.reveal/1"}'
 REVEAL_TIMEOUT_S = 5.0
@@ -75,18 +76,16 @@ def reveal_from(facts: Mapping[str, Any]) -> Reveal:
     return Reveal(ModelRef(*facts["model"]), facts["competition"])
 
 
-@dataclass
-class _Due:
-    """When a peer is asked again."""
+class _Due(Backoff):
+    """When a peer is asked again, and how often it was asked in vain."""
 
-    at_s: float = 0.0
-    pause_s: float = FIRST_PAUSE_S
-    tries: int = 0
+    def __init__(self) -> None:
+        super().__init__(first_s=FIRST_PAUSE_S, longest_s=MAX_PAUSE_S)
+        self.tries = 0
 
-    def later(self, now_s: float) -> None:
+    def failed(self, now_s: float) -> None:
+        super().failed(now_s)
         self.tries += 1
-        self.at_s = now_s + self.pause_s
-        self.pause_s = min(2 * self.pause_s, MAX_PAUSE_S)
 
 
 @dataclass
@@ -126,7 +125,7 @@ class RevealCollector:
         turn = [
             c
             for c in missing
-            if c.hotkey in endpoints and (last or self._due.setdefault(c.hotkey, _Due()).at_s <= now_s)
+            if c.hotkey in endpoints and (last or self._due.setdefault(c.hotkey, _Due()).is_due(now_s))
         ]
         if not turn:
             return len(missing)
@@ -164,31 +163,41 @@ class RevealCollector:
             raise EntryRefused("sealed_too_long", f"The seal opens {opens_s - opened_by_s:.0f} s too late")
         return self.timelock.opened(committed)
 
-    def canonical(self, commitments: Sequence[Commitment], before: str | None) -> tuple[Commitment, ...]:
+    def canonical(
+        self, commitments: Sequence[Commitment], neurons: Sequence[Neuron], before: str | None
+    ) -> tuple[Commitment, ...]:
         """The commitments as digests, so that whoever screens them need not know how they were made.
 
         A sealed entry that stood in the round `before` keeps its block: it has to be sealed anew for each round,
-        and would otherwise look younger than a copy of it.
+        and would otherwise look younger than a copy of it. For the same reason its earlier commitments do not
+        count. Of who left and came back since, only the new commitment does.
         """
         if self.kind is CommitmentKind.DIGEST:
             return tuple(commitments)
-        entries = self.state.step_done(before, "entries") if before is not None else None
-        since = {
-            (s["hotkey"], tuple(s["model"]), s["competition"]): int(s["block"])
-            for s in (entries or {}).get("submissions", ())
-        }
+        since = self._stood(before) if self.kind is CommitmentKind.SEALED else {}
+        registered = {neuron.hotkey: neuron.registered_at for neuron in neurons}
         known = self.known(commitments)
         found = []
         for commitment in commitments:
             reveal = known.get(commitment.hotkey)
             if reveal is not None:
-                model = reveal.model
-                key = (commitment.hotkey, (model.namespace, model.name, model.revision), reveal.competition_id)
-                digest = commitment_digest(model, commitment.hotkey, reveal.competition_id)
-                block = min(commitment.block, since.get(key, commitment.block))
-                commitment = Commitment(commitment.hotkey, digest, block)
+                hotkey, model, competition_id = commitment.hotkey, reveal.model, reveal.competition_id
+                commitment = replace(commitment, digest=commitment_digest(model, hotkey, competition_id))
+                stood_at = since.get((hotkey, model, competition_id), commitment.block)
+                if registered.get(hotkey, 0) <= stood_at < commitment.block:
+                    commitment = replace(commitment, block=stood_at)
+            if self.kind is CommitmentKind.SEALED:
+                commitment = replace(commitment, earlier_blocks=())
             found.append(commitment)
         return tuple(found)
+
+    def _stood(self, round_id: str | None) -> dict[tuple[str, ModelRef, str], int]:
+        """The block of each entry that was admitted to that round."""
+        entries = self.state.step_done(round_id, "entries") if round_id is not None else None
+        return {
+            (s["hotkey"], ModelRef(*s["model"]), s["competition"]): int(s["block"])
+            for s in (entries or {}).get("submissions", ())
+        }
 
     def _keep(self, commitment: Commitment, reveal: Reveal) -> None:
         self.health.add("responses.total_valid_responses")
@@ -207,7 +216,7 @@ class RevealCollector:
                 self._refused[_key(commitment)] = error
             self.health.add("responses.total_invalid_responses")
             _log.info("no reveal", extra={"action": "no_reveal", "hotkey": hotkey, "reason": str(error)[:200]})
-            self._due.setdefault(hotkey, _Due()).later(self.clock.now())
+            self._due.setdefault(hotkey, _Due()).failed(self.clock.now())
             return False
         self._keep(commitment, reveal)
         return True
@@ -242,7 +251,7 @@ class FeedbackCourier:
         endpoints = {neuron.hotkey: neuron.endpoint for neuron in neurons if neuron.endpoint}
         now_s = self.clock.now()
         waiting = [hk for hk in self.envelopes if hk not in self._done]
-        turn = [hk for hk in waiting if self._due.setdefault(hk, _Due()).at_s <= now_s]
+        turn = [hk for hk in waiting if self._due.setdefault(hk, _Due()).is_due(now_s)]
         if turn:
             with ThreadPoolExecutor(min(AT_A_TIME, len(turn)), thread_name_prefix="feedback") as threads:
                 list(threads.map(lambda hk: self._deliver_one(hk, endpoints.get(hk)), turn))
@@ -250,7 +259,7 @@ class FeedbackCourier:
 
     def _deliver_one(self, hotkey: str, endpoint: str | None) -> None:
         due = self._due[hotkey]
-        due.later(self.clock.now())
+        due.failed(self.clock.now())
         status = 0
         reason = "no endpoint on the chain"
         if endpoint is not None:

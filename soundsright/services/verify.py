@@ -5,6 +5,7 @@ Signals are float32, shape `(n,)`, full scale ±1; times in seconds, sizes in by
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +15,14 @@ import numpy as np
 from soundsright.core.audio import Clip
 from soundsright.core.content import files_below
 from soundsright.core.dockerfile import command_of, protocol_of
-from soundsright.core.errors import EntryRefused, ModelFault, ModelTimeout
+from soundsright.core.entry_rules import NO_RULES, EntryRules, remedy_of
+from soundsright.core.errors import EntryRefused, ModelFault, ModelTimeout, ProtocolViolation
 from soundsright.core.ports import Answer, DegradedClip, Sandbox, SandboxLimits
 from soundsright.core.results import Failure, Timing
 from soundsright.core.submission import FetchedModel
 from soundsright.metrics.registry import floors, metric
 from soundsright.metrics.suite import score_clip
-from soundsright.services.screening import EntryRules, check_fetched, checked_dockerfile
+from soundsright.services.screening import check_fetched, checked_dockerfile
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 
@@ -33,10 +35,8 @@ _REMEDIES = {
     "format": "Write linear PCM of 16, 24 or 32 bits or float of 32 or 64, such as by soundfile.write.",
     "crashed": "Read the log above, and start the model by hand with the Dockerfile's command.",
     "protocol": "Compare the answer with docs/protocol.md, which gives the exact JSON.",
-    "no_dockerfile": "Add a Dockerfile at the top of the repository; `soundsright init-model` writes one.",
-    "no_licence": "Add a LICENSE file, or name the licence at the head of README.md.",
-    "dockerfile": "Change the lines named; models/template/Dockerfile asks for nothing that is refused.",
 }
+_RAISED = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception))\b", re.MULTILINE)
 _MISSING_MODULE = "Name it in requirements.txt; where no image is built, the interpreter of --python must have it."
 _TIMEOUT_REMEDIES = {
     "loading": "Load faster: smaller weights, fewer imports, nothing fetched at the start (there is no network).",
@@ -93,27 +93,36 @@ def verify(
     sandbox: Sandbox,
     limits: SandboxLimits,
     metrics: Sequence[str] = METRICS,
+    rules: EntryRules = NO_RULES,
     tell: Callable[[Step], None] = lambda step: None,
 ) -> Verification:
-    """Take the model through every step of an evaluation; `tell` hears of each as it ends.
+    """Take the model through every step of an evaluation under an organiser's rules; `tell` hears of each step.
 
     Raises:
         InfrastructureFault: the sandbox failed, which says nothing about the model.
     """
     check = _Verifying(model, clips, sandbox, limits, tuple(metrics), tell)
     try:
-        check.files()
+        check.files(rules)
         check.dockerfile()
         check.prepare()
         check.run()
     except EntryRefused as e:
-        return check.failed(e.sentence, _REMEDIES.get(e.code, "See docs/miner.md for the rules of entry."))
+        return check.failed(e.sentence, remedy_of(e.code))
     except ModelTimeout as e:
-        return check.failed(str(e), _TIMEOUT_REMEDIES.get(e.step, _TIMEOUT_REMEDIES["loading"]))
+        return check.failed(str(e), _TIMEOUT_REMEDIES.get(e.step, _TIMEOUT_REMEDIES["loading"]), e.log)
     except ModelFault as e:
-        remedy = _REMEDIES.get(e.code, _REMEDIES["protocol"])
-        return check.failed(str(e), _MISSING_MODULE if "ModuleNotFoundError" in str(e) else remedy)
+        return check.failed(str(e), _remedy_of_fault(e), e.log)
     return check.verdict()
+
+
+def _remedy_of_fault(fault: ModelFault) -> str:
+    # The last one raised: what a model caught and printed before is not what ended it.
+    if _RAISED.findall(fault.log)[-1:] == ["ModuleNotFoundError"] or "ModuleNotFoundError" in str(fault):
+        return _MISSING_MODULE
+    if isinstance(fault, ProtocolViolation) and (fault.status or 0) >= 500:
+        return _REMEDIES["crashed"]
+    return _REMEDIES.get(fault.code, _REMEDIES["protocol"])
 
 
 class _Verifying:
@@ -138,9 +147,9 @@ class _Verifying:
         self._timing = Timing()
         self._log = ""
 
-    def files(self) -> None:
+    def files(self, rules: EntryRules) -> None:
         self._current = "files"
-        check_fetched(self._model, EntryRules())
+        check_fetched(self._model, rules)
         files = files_below(self._model.path)
         size = sum(path.stat().st_size for path in files)
         self._passed(f"{len(files)} files, {size / 1e6:.1f} MB, content {self._model.content_hash[:12]}")
@@ -209,9 +218,10 @@ class _Verifying:
         self._steps.append(step)
         self._tell(step)
 
-    def failed(self, reason: str, remedy: str) -> Verification:
+    def failed(self, reason: str, remedy: str, log: str = "") -> Verification:
+        """`log` is the fault's own: a model that fails as it starts has no session whose log could be read."""
         self._passed(reason, passed=False)
-        return Verification(tuple(self._steps), (), self._timing, reason, remedy, self._log)
+        return Verification(tuple(self._steps), (), self._timing, reason, remedy, self._log or log)
 
     def verdict(self) -> Verification:
         """Scores beside the unprocessed input, and whether the model would be ranked."""

@@ -61,6 +61,7 @@ class Node:
         await self.drop_connections()
         self._server.close()
         await self._server.wait_closed()
+        await asyncio.gather(*self._tasks)
 
     async def drop_connections(self) -> None:
         """Break every connection, as a network does."""
@@ -244,16 +245,16 @@ class Node:
         transaction = self.ledger.opened(_raw(data), self._waiting)
         if not self.faults.swallows:
             self._waiting.append(transaction)
-            self._later(self.produce())
+            self._later(self.produce)
         if self.faults.drops:
             self.faults.drops = False
             connection.transport.abort()
         return _hex(blake2b(transaction.raw))
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+    def _later(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async def wait() -> None:
             await asyncio.sleep(_BLOCK_DELAY_S)
-            await work
+            await work()
 
         task = asyncio.ensure_future(wait())
         self._tasks.add(task)

@@ -115,8 +115,7 @@ def _refused_and_paid(world: World, outcome: RoundOutcome) -> str:
 
 
 def _copies_left(world: World, outcome: RoundOutcome) -> str:
-    """Two entries of a competition that share a mark, or one that was refused for an entry that came later."""
-    came = {c.hotkey: (c.block, world.chain.register(c.hotkey)) for c in world.chain.commitments()}
+    """Two entries of a competition that share a mark, or one that was refused for who held it later."""
     seen: dict[tuple[str, str], str] = {}
     for model in outcome.fetched:
         entry = model.submission
@@ -126,7 +125,7 @@ def _copies_left(world: World, outcome: RoundOutcome) -> str:
                 return f"{entry.hotkey} and {other} share {mark}"
     for refusal in outcome.refusals:
         original = refusal.evidence.get("original_hotkey")
-        if original is not None and came[refusal.hotkey] < came[original]:
+        if original is not None and world.came(refusal.hotkey, original) < world.came(original, refusal.hotkey):
             return f"{refusal.hotkey} was refused for the later {original}"
     return ""
 

@@ -73,7 +73,7 @@ class Miner:
 
 @dataclass
 class World:
-    """Miners, chain and hub, and what the miners revealed. `copies` are pairs (copy's model, copied model)."""
+    """Miners, chain and hub, what the miners revealed; `holdings` are, by hotkey and mark, since which block."""
 
     rng: np.random.Generator
     chain: FakeChain
@@ -81,6 +81,7 @@ class World:
     miners: list[Miner]
     reveals: dict[str, Reveal] = field(default_factory=dict)
     entries_made: int = 0
+    holdings: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @classmethod
     def of_seed(cls, seed: int, *, competitions: tuple[Competition, ...], validators: int, folder: Path) -> World:
@@ -177,6 +178,8 @@ class World:
             repository = replace(repository, hub_fault=HubUnavailable("The hub answered 403"))
         self.hub.repositories[model] = repository
         self.chain.publish(miner.hotkey, commitment_digest(model, miner.hotkey, miner.competition.id))
+        for mark in self._marks(model):
+            self.holdings.setdefault((miner.hotkey, mark), self.chain.head().number)
         self.reveals[miner.hotkey] = Reveal(model, miner.competition.id)
         if miner.kind is Kind.MISREVEALS:
             self.reveals[miner.hotkey] = Reveal(ModelRef("other", "model", f"{entry:040x}"), miner.competition.id)
@@ -184,6 +187,15 @@ class World:
             del self.reveals[miner.hotkey]
         elif miner.kind is Kind.VANISHES:
             del self.hub.repositories[model]
+
+    def came(self, hotkey: str, other: str) -> tuple[int, int]:
+        """The block since which a miner has held something that it shares with the other, and its uid."""
+        own, others = (self._marks(self.reveals[name].model) for name in (hotkey, other))
+        return min(self.holdings[hotkey, mark] for mark in own & others), self.chain.register(hotkey)
+
+    def _marks(self, model: ModelRef) -> set[str]:
+        repository = self.hub.repositories[model]
+        return {str(model), repository.content_hash, *repository.checkpoint_hashes}
 
     def _victim(self, miner: Miner) -> tuple[ModelRef, FakeRepository] | None:
         """Whose model a copying miner copies: one that is revealed in the same competition."""

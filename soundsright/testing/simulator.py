@@ -52,7 +52,6 @@ CLIPS = 8
 VALIDATORS = 3
 FAULT_RATES = (0.0, 0.005, 0.02)
 MAX_STARTS = 60
-ROUNDS_KEPT = 4
 
 FAKE_JOBS: Mapping[Callable[..., Any], Callable[..., Any]] = {
     draw_to_disk: draw_fake_clips,
@@ -139,7 +138,6 @@ def simulate(
             _count(outcomes[0], result)
             digest.update(_summary(outcomes[0]).encode())
             for validator in validators:
-                validator.state.forget_rounds(keep=ROUNDS_KEPT)
                 validator.sandbox.enhanced.clear()
             result.rounds += 1
     result.digest = digest.hexdigest()

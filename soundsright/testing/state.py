@@ -16,7 +16,6 @@ class MemoryState:
         self._rounds: dict[str, str] = {}
         self._steps: dict[tuple[str, str], str] = {}
         self._clips: dict[tuple[str, str], dict[str, ClipResult]] = {}
-        self._first_seen: dict[tuple[str, str], int] = {}
         self._leases: dict[str, tuple[str, float]] = {}
 
     def begin_round(self, round_id: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -55,9 +54,6 @@ class MemoryState:
         return tuple(
             sorted(entry for (round_, entry), clips in self._clips.items() if round_ == round_id and clips)
         )
-
-    def first_seen_block(self, hotkey: str, digest: str, block: int) -> int:
-        return self._first_seen.setdefault((hotkey, digest), block)
 
     def take_lease(self, name: str, holder: str, *, now_s: float, duration_s: float) -> bool:
         current, expires_at_s = self._leases.get(name, (holder, now_s))

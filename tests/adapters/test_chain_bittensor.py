@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from soundsright.core.errors import ChainUnavailable, InfrastructureFault, Usage
 from soundsright.core.ports import SubnetRules
 from soundsright.testing.fakechain_ledger import Ledger
 from soundsright.testing.fakechain_node import RunningNode, running_node
+from tests.ports import free_port
 from tests.services.services_bench import ALICE, ENTRY, VICTOR, miner_on
 
 BOB = Hotkey.of_seed("bob")
@@ -66,11 +66,12 @@ def test_a_metagraph_with_commitments_is_one_runtime_call_and_two_maps(node: Run
 
 
 def test_a_clock_is_held_against_the_heads_time(node: RunningNode, connect: Connect) -> None:
-    chain, now_s = connect(), time.time()
+    chain = connect()
+    now_s = chain.timestamp_s(chain.head().number)
     # A block's age says nothing of the clock.
     assert chain.clock_offset_s(now_s + 30) == 0.0
-    assert chain.clock_offset_s(now_s + 90) == pytest.approx(-90, abs=10)
-    assert chain.clock_offset_s(now_s - 60) == pytest.approx(60, abs=10)
+    assert chain.clock_offset_s(now_s + 90) == pytest.approx(-90, abs=0.01)
+    assert chain.clock_offset_s(now_s - 60) == pytest.approx(60, abs=0.01)
 
 
 def test_stake_permit_and_registration_are_read(connect: Connect) -> None:
@@ -230,13 +231,15 @@ def test_a_broken_connection_is_made_anew(node: RunningNode, connect: Connect) -
 def test_a_node_that_hangs_stops_nobody_and_is_used_again_when_it_answers(
     node: RunningNode, connect: Connect
 ) -> None:
-    chain = connect(ALICE, read_timeout_s=0.5)
+    chain = connect(ALICE)
+    chain._read_timeout_s = 0.5
     node.node.faults.silent = {"chain_getHead", "chain_getHeader", "chain_getBlockHash", "chain_getFinalizedHead"}
     started_s = time.monotonic()
     with pytest.raises(ChainUnavailable, match="SUBTENSOR_CHAIN_ENDPOINT"):
         chain.head()
     assert time.monotonic() - started_s < 20
     node.node.faults.silent = set()
+    chain._read_timeout_s = 10.0
     assert chain.head().number == node.node.ledger.head.number
 
 
@@ -246,13 +249,14 @@ def test_a_write_that_is_never_included_is_unknown(node: RunningNode, connect: C
     result = chain.publish(ALICE.address, "ab" * 32)
     assert (result.ok, result.unknown, result.retryable) == (False, True, True)
     node.node.faults.swallows = False
+    chain._write_timeout_s = 15.0
     assert chain.publish(ALICE.address, "ab" * 32).ok
 
 
 def test_a_connection_that_breaks_during_a_write_leaves_its_fate_unknown_or_known(
     node: RunningNode, connect: Connect
 ) -> None:
-    chain = connect(ALICE, write_timeout_s=3.0)
+    chain = connect(ALICE)
     node.node.faults.drops = True
     result = chain.publish(ALICE.address, "ab" * 32)
     assert result.ok or result.unknown
@@ -263,9 +267,7 @@ def test_a_connection_that_breaks_during_a_write_leaves_its_fate_unknown_or_know
 
 
 def test_nobody_answers_at_all(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with pytest.raises(ChainUnavailable, match=str(port)):
         BittensorChain(f"ws://127.0.0.1:{port}", 1, read_timeout_s=5, sleep=lambda _s: None)
 

@@ -148,7 +148,7 @@ def test_a_metagraph_of_256_with_commitments_is_one_request(served: tuple[LocalC
 def test_a_chain_that_is_gone_is_unavailable_in_time_and_a_write_to_it_is_unknown(tmp_path: Path) -> None:
     with served_chain(tmp_path / "c.db") as (chain, url):
         chain.register(ALICE.address)
-        alice = HttpChain(url, ALICE, timeout_s=1.0, sleep=lambda _s: None)
+        alice = HttpChain(url, ALICE, timeout_s=5.0, sleep=lambda _s: None)
     started_s = time.monotonic()
     with pytest.raises(ChainUnavailable, match="SUBTENSOR_CHAIN_ENDPOINT"):
         alice.head()

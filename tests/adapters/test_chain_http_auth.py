@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import stat
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from soundsright.adapters.http_auth import Gate, RateLimit, signed_headers
-from soundsright.adapters.http_auth_client import request
+from soundsright.adapters.http_auth_client import SignedPeers, request
 from soundsright.adapters.http_auth_keys import Hotkey, new_hotkey
 from soundsright.core.errors import PeerUnavailable, RequestRefused, UsageError
 
@@ -32,13 +33,12 @@ def admit(headers: dict[str, str], *, body: bytes = BODY, path: str = "/reveal",
 class Clock:
     """A clock that lies in the past when it is first asked, so that a gate is older than the requests."""
 
-    def __init__(self, ahead_s: float = 0.0) -> None:
-        self.ahead_s = ahead_s
+    def __init__(self) -> None:
         self.asked = False
 
     def __call__(self) -> int:
         first, self.asked = not self.asked, True
-        return time.time_ns() + int((self.ahead_s - (90 if first else 0)) * 1e9)
+        return time.time_ns() - (90_000_000_000 if first else 0)
 
 
 def test_a_signed_request_tells_its_sender() -> None:
@@ -57,10 +57,12 @@ def test_a_request_is_admitted_once() -> None:
     assert caught.value.code == "replayed"
 
 
-@pytest.mark.parametrize(("ahead_s", "told"), [(60.0, "60 s behind"), (-60.0, "60 s ahead")])
-def test_a_clock_that_is_a_minute_off_is_told_so(ahead_s: float, told: str) -> None:
+@pytest.mark.parametrize(("ahead_s", "told"), [(60, "60 s behind"), (-60, "60 s ahead")])
+def test_a_clock_that_is_a_minute_off_is_told_so(ahead_s: int, told: str) -> None:
+    now_ns = time.time_ns()
+    gate = Gate(BOB.address, now_ns=lambda: now_ns + ahead_s * 1_000_000_000)
     with pytest.raises(RequestRefused, match=told) as caught:
-        admit(headers_of(), gate=Gate(BOB.address, now_ns=Clock(ahead_s)))
+        admit(headers_of(nonce_ns=now_ns), gate=gate)
     assert caught.value.code == "stale"
 
 
@@ -68,6 +70,21 @@ def test_what_was_signed_before_a_restart_is_not_admitted_after_it() -> None:
     headers = headers_of()
     with pytest.raises(RequestRefused, match="before this service started"):
         admit(headers, gate=Gate(BOB.address))
+
+
+def test_a_clock_that_is_set_back_admits_nothing_twice() -> None:
+    now_ns = [time.time_ns()]
+    gate = Gate(BOB.address, now_ns=lambda: now_ns[0])
+    now_ns[0] += 30_000_000_000
+    first = headers_of(nonce_ns=now_ns[0])
+    admit(first, gate=gate)
+    now_ns[0] += 15_000_000_000
+    admit(headers_of(nonce_ns=now_ns[0]), gate=gate)
+    now_ns[0] -= 14_000_000_000
+    with pytest.raises(RequestRefused, match="clock was set back") as caught:
+        admit(first, gate=gate)
+    assert caught.value.code == "stale"
+    admit(headers_of(nonce_ns=now_ns[0]), gate=gate)
 
 
 @pytest.mark.parametrize(
@@ -225,3 +242,48 @@ def test_an_answer_that_is_too_large_is_given_up(server: tuple[str, list[bytes]]
     planned.append(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5_000)
     with pytest.raises(PeerUnavailable, match="more than 1000 bytes"):
         request(url, "GET", "/", timeout_s=5, max_bytes=1_000)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["1.2.3.4:99999", "1.2.3.4:-1", "[abc:80", "2001:db8::1:8091", "a..b:80", f"{'a' * 70}.x:80", "a b:80"],
+)
+def test_an_endpoint_that_is_no_address_is_a_peer_that_does_not_answer(endpoint: str) -> None:
+    with pytest.raises(PeerUnavailable, match="does not answer"):
+        SignedPeers(ALICE).call(endpoint, BOB.address, "/reveal", BODY, timeout_s=1.0)
+
+
+@pytest.fixture
+def unanswered() -> Iterator[int]:
+    """A port that takes no connection and refuses none: those that wait to be accepted fill it."""
+    with contextlib.ExitStack() as held:
+        listener = held.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield int(listener.getsockname()[1])
+
+
+def test_a_name_with_many_addresses_gets_no_more_time_than_one(
+    unanswered: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", unanswered))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_asked, **_how: [place] * 40)
+    started_s = time.monotonic()
+    with pytest.raises(PeerUnavailable, match=r"0\.2 s"):
+        request(f"http://many.example:{unanswered}", "GET", "/", timeout_s=0.2)
+    assert time.monotonic() - started_s < 4
+
+
+def test_a_name_is_reached_at_whichever_of_its_addresses_answers(
+    server: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, planned = server
+    planned.append(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+    port = int(url.rpartition(":")[2])
+    places = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.2", "127.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_asked, **_how: places)
+    assert request(f"http://two.example:{port}", "GET", "/", timeout_s=5).body == b"hi"

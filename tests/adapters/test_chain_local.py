@@ -153,7 +153,7 @@ def test_a_chain_that_could_not_be_made_whole_is_not_there_at_all(tmp_path: Path
 
     with pytest.raises(KeyboardInterrupt):
         LocalChain(tmp_path / "c.db", entropy=killed)
-    with sqlite3.connect(tmp_path / "c.db") as db:
+    with closing(sqlite3.connect(tmp_path / "c.db")) as db:
         assert db.execute("SELECT name FROM sqlite_master").fetchall() == []
     assert LocalChain(tmp_path / "c.db").head().number == 0
 
@@ -161,7 +161,7 @@ def test_a_chain_that_could_not_be_made_whole_is_not_there_at_all(tmp_path: Path
 def test_a_chain_is_read_while_another_process_is_about_to_write(tmp_path: Path) -> None:
     chain = LocalChain(tmp_path / "c.db")
     chain.register("alice")
-    with sqlite3.connect(tmp_path / "c.db", isolation_level=None) as writer:
+    with closing(sqlite3.connect(tmp_path / "c.db", isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         assert [n.hotkey for n in chain.neurons()] == ["alice"]
         assert LocalChain(tmp_path / "c.db").head() == chain.head()
@@ -176,3 +176,63 @@ def test_a_snapshot_tells_of_the_commitments_before_the_last(tmp_path: Path) -> 
     assert (commitment.earlier_blocks, commitment.block) == (tuple(blocks[:3]), blocks[3])
     (commitment,) = chain.snapshot(blocks[1]).commitments
     assert (commitment.earlier_blocks, commitment.block) == ((blocks[0],), blocks[1])
+
+
+def test_who_writes_moves_no_time_where_time_makes_the_blocks(tmp_path: Path) -> None:
+    chain = LocalChain(tmp_path / "c.db", block_per_write=False)
+    chain.register("alice")
+    chain.register("v", permit=True)
+    assert (chain.head().number, chain.neurons()) == (0, ())
+    assert chain.publish("alice", "one").block == 1
+    chain.advance()
+    assert {n.hotkey: n.registered_at for n in chain.neurons()} == {"alice": 1, "v": 1}
+    for number in range(5):
+        assert chain.publish("alice", f"{number}").block == 2
+        assert chain.publish("v", f"{number}").block == 2
+        chain.publish_endpoint("alice", f"10.0.0.1:{number + 1}")
+        chain.set_weights("v", {"alice": 1.0})
+    assert chain.head().number == 1
+    assert [(c.hotkey, c.digest, c.block) for c in chain.commitments()] == [("alice", "one", 1)]
+    assert [n.endpoint for n in chain.neurons()] == ["10.0.0.1:5", None]
+    assert chain.weights("v") == {0: 1.0}
+    before = chain.snapshot(1)
+    chain.advance()
+    told = {c.hotkey: (c.digest, c.block, c.earlier_blocks) for c in chain.commitments()}
+    assert told == {"alice": ("4", 2, (1,)), "v": ("4", 2, ())}
+    # Whoever reads an earlier block reads what everybody did.
+    assert chain.snapshot(1).commitments == before.commitments
+
+
+def test_a_chain_from_before_many_could_commit_in_one_block_keeps_what_it_held(tmp_path: Path) -> None:
+    chain = LocalChain(tmp_path / "c.db")
+    for name in ("alice", "bob"):
+        chain.register(name)
+        chain.publish(name, "old")
+        chain.publish(name, "new")
+    before = chain.snapshot()
+    with closing(sqlite3.connect(tmp_path / "c.db")) as db, db:
+        db.execute(
+            "CREATE TABLE log (hotkey TEXT NOT NULL, digest TEXT NOT NULL, block INTEGER PRIMARY KEY) STRICT"
+        )
+        db.execute("INSERT INTO log SELECT * FROM commitment_log")
+        db.execute("DROP TABLE commitment_log")
+        db.execute("ALTER TABLE log RENAME TO commitment_log")
+    chain = LocalChain(tmp_path / "c.db", block_per_write=False)
+    assert chain.snapshot() == before
+    assert chain.publish("alice", "x").block == chain.publish("bob", "y").block
+    chain.advance()
+    assert [c.digest for c in chain.commitments()] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["1.2.3.4:99999", "1.2.3.4:0", "1.2.3.4", "[abc:80", "[::1", "2001:db8::1:8091", "a b:1", "1.2.3:1"]
+)
+def test_an_endpoint_that_nobody_could_reach_is_refused(tmp_path: Path, endpoint: str) -> None:
+    chain = LocalChain(tmp_path / "c.db")
+    chain.register("alice")
+    result = chain.publish_endpoint("alice", endpoint)
+    assert (result.ok, result.code) == (False, "bad_endpoint")
+    assert f"{endpoint!r} is no endpoint: give HOST:PORT" in result.message
+    for right in ("1.2.3.4:8091", "[2001:db8::1]:8091", "miner.example:1"):
+        assert chain.publish_endpoint("alice", right).ok
+        assert chain.neurons()[0].endpoint == right

@@ -25,6 +25,7 @@ from soundsright.core.errors import EngineUnavailable, InfrastructureFault, Mode
 from soundsright.core.ports import DegradedClip, SandboxLimits
 from soundsright.core.submission import FetchedModel
 from tests.engines import NoEngine, OwnEngine
+from tests.ports import free_port
 
 pytestmark = pytest.mark.docker
 
@@ -189,8 +190,7 @@ def registry(tmp_path: Path) -> Iterator[str]:
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip("docker-registry is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     config = tmp_path / "registry.yml"
     config.write_text(
         f"version: 0.1\nlog: {{level: error}}\n"

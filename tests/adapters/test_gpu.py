@@ -45,30 +45,41 @@ def test_a_plain_process_sees_its_own_gpu_alone_and_its_use_is_measured(
     pool = GpuPool(TWO[:1])
     with ProcessSandbox(trusted=True, gpus=pool).run(model, limits=SandboxLimits()) as running:
         running.enhance(clips)
-        until = time.monotonic() + 10
-        while running.timing.gpu_utilisation is None and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_for(lambda: running.timing.gpu_utilisation is not None)
         timing, log = running.timing, running.log()
     assert (timing.peak_gpu_memory_bytes, timing.gpu_utilisation) == (1_024 << 20, 0.37)
     assert "sees GPU-a" in log
     with pool.taken():
         """Given back."""
     with ProcessSandbox(trusted=True).run(model, limits=SandboxLimits()) as running:
+        wait_for(lambda: "sees" in running.log())  # It comes through a pipe, beside the model's first answer.
         assert "sees \n" in running.log(), "none was asked for, so none is seen"
         assert running.timing.peak_gpu_memory_bytes is None
 
 
+def wait_for(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not true() and time.monotonic() < until:
+        time.sleep(0.05)
+
+
 def test_a_model_that_waits_for_a_gpu_can_be_stopped(make_model: Callable[..., FetchedModel]) -> None:
-    pool = GpuPool(TWO[:1])
+    pool, model, over = GpuPool(TWO[:1]), make_model(), threading.Event()
     sandbox = ProcessSandbox(trusted=True, gpus=pool)
-    stopper = threading.Timer(0.2, sandbox.stop)
+
+    def keep_stopping() -> None:
+        while not over.wait(0.05):
+            sandbox.stop()
+
+    stopper = threading.Thread(target=keep_stopping, daemon=True)
     stopper.start()
     with (
         pool.taken(),
         pytest.raises(ModelCrashed, match="stopped by the harness"),
-        sandbox.run(make_model(), limits=SandboxLimits()),
+        sandbox.run(model, limits=SandboxLimits()),
     ):
         pass
+    over.set()
     stopper.join()
 
 

@@ -6,12 +6,13 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from soundsright.adapters.hub_folder import FolderHub, folder_hash
 from soundsright.core.competition import PUBLISHED
-from soundsright.core.errors import EntryRefused, UsageError
+from soundsright.core.errors import EntryRefused, InfrastructureFault, UsageError
 from soundsright.core.ports import FetchLimits
 from soundsright.core.submission import ModelRef, Submission
 
@@ -170,6 +171,10 @@ def a_link_that_closes_a_circle(folder: Path) -> None:
     (folder / "app" / "again").symlink_to(folder)
 
 
+def a_name_too_long_for_some_disks(folder: Path) -> None:
+    (folder / ("φ" * 121)).write_text("x")
+
+
 def a_name_in_latin_1(folder: Path) -> None:
     Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.txt")).write_text("x")
 
@@ -188,6 +193,7 @@ def an_endless_device(folder: Path) -> None:
         (a_dangling_link, "weights.onnx is a link that leads nowhere"),
         (a_link_that_closes_a_circle, "again is a link to a folder that it lies in"),
         (a_name_in_latin_1, "has a name that is not UTF-8"),
+        (a_name_too_long_for_some_disks, "or longer than 240 bytes"),
         (a_pipe, "pipe is neither a file nor a folder"),
         (an_endless_device, "zeros.bin is neither a file nor a folder"),
     ],
@@ -231,9 +237,22 @@ def test_the_models_that_ship_hold_no_file_that_is_refused_by_default() -> None:
         FetchLimits().check_file("a/model", path.relative_to(MODELS).as_posix())
 
 
-def test_a_name_put_into_the_hub_that_is_not_utf_8_is_refused(hub: FolderHub, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bad_name", [a_name_in_latin_1, a_name_too_long_for_some_disks])
+def test_a_name_put_into_the_hub_that_is_not_utf_8_or_too_long_is_refused(
+    hub: FolderHub, folder: Path, tmp_path: Path, bad_name: Callable[[Path], None]
+) -> None:
     ref = hub.publish("alice", "model", folder)
-    a_name_in_latin_1(tmp_path / "hub" / "alice" / "model" / ref.revision)
+    bad_name(tmp_path / "hub" / "alice" / "model" / ref.revision)
     with pytest.raises(EntryRefused) as refused:
         hub.fetch(submission(ref), limits=FetchLimits())
     assert refused.value.code == "bad_path"
+
+
+def test_a_disk_without_room_is_told_before_a_byte_is_copied(
+    hub: FolderHub, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = hub.publish("alice", "model", folder)
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=3))
+    with pytest.raises(InfrastructureFault, match=r"has 0\.0 GB left, and alice/model.* needs .*KEPT_ROUNDS"):
+        hub.fetch(submission(ref), limits=FetchLimits())
+    assert list((tmp_path / "cache").iterdir()) == []

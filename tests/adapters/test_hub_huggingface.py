@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,6 +93,25 @@ def test_a_full_disk_is_this_machines_fault_and_not_the_hubs(
     with pytest.raises(InfrastructureFault, match="No space left") as told:
         fetch(hub, tmp_path)
     assert not isinstance(told.value, HubUnavailable)
+
+
+def test_a_disk_without_room_is_told_before_a_file_is_fetched(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = sum(map(len, FILES.values()))
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=needed - 1))
+    with pytest.raises(InfrastructureFault, match=r"GB left, and alice/gate.* needs .*KEPT_ROUNDS") as told:
+        fetch(hub, tmp_path)
+    assert not isinstance(told.value, HubUnavailable)
+    assert not [path for _, path, _ in hub.asked if "/resolve/" in path]
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=needed))
+    assert fetch(hub, tmp_path).path.is_dir()
+
+
+def test_the_longest_name_that_is_allowed_can_be_fetched(hub: HubServer, tmp_path: Path) -> None:
+    name = "é" * 120
+    hub.repositories["alice/gate"].commits[REVISION][name] = b"x"
+    assert (fetch(hub, tmp_path).path / name).read_bytes() == b"x"
 
 
 def test_a_long_tree_is_read_page_by_page(hub: HubServer, tmp_path: Path) -> None:
@@ -201,7 +221,20 @@ def test_a_file_that_does_not_end_is_cut_off(hub: HubServer, tmp_path: Path) -> 
         fetch(hub, tmp_path)
 
 
-@pytest.mark.parametrize("path", ["../outside", "/etc/cron.d/x", "a/../../b", "a\\..\\b", ".cache/x", "x" * 600])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../outside",
+        "/etc/cron.d/x",
+        "a/../../b",
+        "a\\..\\b",
+        ".cache/x",
+        "x" * 600,
+        f"w/{'x' * 241}",
+        "é" * 121,
+        "\ud800",
+    ],
+)
 def test_a_path_that_leads_elsewhere_is_refused(hub: HubServer, tmp_path: Path, path: str) -> None:
     hub.listed_as["Dockerfile"] = path
     with pytest.raises(EntryRefused) as caught:

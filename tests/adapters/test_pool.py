@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import operator
 import os
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import pytest
@@ -60,10 +62,31 @@ def test_a_job_that_kills_its_worker_fails_alone(pool: ProcessPool) -> None:
 @pytest.mark.parametrize("code", HANGS.values(), ids=HANGS)
 def test_a_job_that_hangs_is_ended_at_its_deadline_and_others_go_on(pool: ProcessPool, code: str) -> None:
     hung = pool.submit(exec, code, deadline_s=0.2)
-    after = [pool.submit(operator.mul, 2, i, deadline_s=0.2) for i in range(8)]
+    after = [pool.submit(operator.mul, 2, i, deadline_s=5.0) for i in range(8)]
     with pytest.raises(JobTimeout, match=r"after 0\.2 s"):
         hung.result(timeout=60)
     assert [job.result(timeout=60) for job in after] == [2 * i for i in range(8)]
+
+
+def test_a_machine_without_a_free_file_descriptor_is_told_and_works_again_once_it_has_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_left() -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as full:
+        full.setattr("soundsright.adapters.pool.Pipe", none_left)
+        pool = ProcessPool(1)
+        with pytest.raises(InfrastructureFault, match="Too many open files"):
+            pool.submit(operator.mul, 2, 3).result(timeout=60)
+    assert products(pool) == [2 * i for i in range(8)]
+    # A worker that is lost and cannot be replaced.
+    with monkeypatch.context() as full:
+        full.setattr("soundsright.adapters.pool.Pipe", none_left)
+        with pytest.raises(InfrastructureFault, match="Too many open files"):
+            pool.submit(os._exit, 9).result(timeout=60)
+    assert products(pool) == [2 * i for i in range(8)]
+    pool.close()
 
 
 def test_a_deadline_does_not_outlive_its_job() -> None:

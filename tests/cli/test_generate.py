@@ -36,6 +36,15 @@ def test_the_module_and_the_command_are_the_same_program(tmp_path):
     assert summary_of(tmp_path / "a")["digest"] == summary_of(tmp_path / "b")["digest"]
 
 
+def test_the_module_calls_itself_by_its_name(tmp_path):
+    def said(*arguments):
+        words = [sys.executable, "-m", "soundsright.data.generate", *arguments]
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert said("--help").stdout.startswith("Usage: python -m soundsright.data.generate [OPTIONS]")
+    assert said("--n", "two").stderr.endswith(" Try: python -m soundsright.data.generate --help\n")
+
+
 def test_an_error_of_the_program_is_one_line_and_exit_code_2(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "soundsright.data.generate", "--n", "2", "--speech", "missing", "--out", "x"],
@@ -106,6 +115,35 @@ def test_only_and_resume_complete_a_set(tmp_path):
     assert summary_of(tmp_path / "set")["items"] == 4
     again = run("--n", 20, "--only", "3,10-12", "--resume", "--out", tmp_path / "set")
     assert "0 made now" in again.output
+
+
+def test_clips_that_stay_shorter_than_asked_are_counted(tmp_path):
+    speech = tmp_path / "speech"
+    speech.mkdir()
+    for name, seconds in (("short", 4), ("long", 12)):
+        samples = 0.1 * np.random.default_rng(seconds).standard_normal(seconds * 16_000)
+        soundfile.write(speech / f"{name}.wav", samples, 16_000)
+    asked = ["--n", 8, "--speech", speech, "--out", tmp_path / "set"]
+    done = run(*asked, "--duration", 10, 11)
+    lines = [json.loads(line) for line in (tmp_path / "set/manifest.jsonl").read_text().splitlines()]
+    short = sum(line["samples"] < 160_000 for line in lines)
+    assert 0 < short < 8
+    told = f"{short} of 8 clips are shorter than --duration 10: recordings are cut, never joined.\n"
+    assert told in done.output
+    assert told in run(*asked, "--duration", 10, 11, "--resume").output
+    assert "are shorter" not in run(*asked[:-1], tmp_path / "other", "--duration", 3, 4).output
+
+
+def test_a_set_that_was_stopped_names_the_way_to_go_on(tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("soundsright.data.generate._make_unit", stop)
+    done = run("--n", 2, "--out", tmp_path / "set")
+    assert done.exit_code == 130
+    assert done.stderr == f"Stopped. {tmp_path / 'set'} is kept; the same command with --resume goes on.\n"
+    monkeypatch.undo()
+    assert run("--n", 2, "--out", tmp_path / "set", "--resume").exit_code == 0
 
 
 @pytest.mark.parametrize(

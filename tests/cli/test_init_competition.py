@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ def test_what_it_writes_is_read_as_it_is(folder: Path) -> None:
     assert organiser.competitions == PUBLISHED
     (entry,) = read_entries(folder / "entries.toml", organiser.competitions, {c.id for c in organiser.competitions})
     assert entry.incumbent
-    assert (entry.folder / "Dockerfile").is_file()
+    for name in ("Dockerfile", "LICENSE"):
+        assert (entry.folder / name).is_file()
 
 
 def test_the_lines_that_are_comments_are_entries_once_they_are_set_free(folder: Path) -> None:
@@ -33,6 +35,15 @@ def test_the_lines_that_are_comments_are_entries_once_they_are_set_free(folder: 
     (folder / "models" / "baseline").rename(folder / "models" / "ada")
     (folder / "models" / "baseline").symlink_to("ada")
     assert [e.miner for e in read_entries(path, PUBLISHED, {PUBLISHED[0].id})] == ["baseline", "ada"]
+
+
+def test_the_commands_that_it_prints_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(cli, ["init-competition", str(tmp_path / "my class")]) == 0
+    shown, competes = (shlex.split(line) for line in capsys.readouterr().out.splitlines()[1:])
+    assert shown == ["soundsright", "rules", "show", str(tmp_path / "my class" / "competition.toml")]
+    assert competes[-1] == str(tmp_path / "my class" / "run")
+    assert run(cli, ["init-model", str(tmp_path / "my model")]) == 0
+    assert shlex.split(capsys.readouterr().out.rpartition("then: ")[2])[-1] == str(tmp_path / "my model")
 
 
 def test_a_folder_that_holds_something_is_left_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

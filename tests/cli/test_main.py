@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import re
+from pathlib import Path
 
 import click
 import pytest
@@ -16,6 +18,12 @@ from soundsright.core.errors import UsageError
 def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cli, [name, "--help"]) == 0
     assert "Usage:" in capsys.readouterr().out
+
+
+def test_the_readme_lists_every_command() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^soundsright ([\w-]+) ", readme, re.MULTILINE)
+    assert set(listed) == set(COMMANDS)
 
 
 def test_an_unknown_command_is_misuse(capsys: pytest.CaptureFixture[str]) -> None:

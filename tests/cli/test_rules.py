@@ -109,3 +109,14 @@ def test_an_organisers_mistake_is_one_message(tmp_path):
     assert str(error).startswith(
         f"{path}, competition 1: unknown key 'sample_rate'. Did you mean 'sample_rate_hz'?"
     )
+
+
+def test_a_competition_that_is_under_way_is_shown_as_the_remedy_says(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        "[schedule]\ntime_utc = 09:00:00\nevery_days = 7\nfirst_day = 2024-01-01\n"
+        '[[competition]]\ntask = "DENOISING"\nsample_rate_hz = 16_000\nmax_score = 50.0\nremainder = 10.0\n'
+        "metrics = { ESTOI = 1.0 }\n"
+    )
+    assert "Give a day to come, or say --begun where it is under way." in str(rules("show", path).exception)
+    assert rules("show", path, "--begun").exit_code == 0

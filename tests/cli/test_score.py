@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from soundsright.cli.compare import command as compare
 from soundsright.cli.metrics import command as metrics
+from soundsright.cli.report import command as tables
 from soundsright.cli.score import command as score
 from soundsright.core.errors import UsageError
 from soundsright.metrics.registry import METRICS
@@ -97,11 +101,34 @@ def test_a_resumed_run_measures_only_what_is_missing(folders: Path) -> None:
     whole = lines.read_text()
     first, *rest = whole.splitlines(keepends=True)
     planted = json.loads(first) | {"scores": {"STOI": 0.123}}
+    of_its_files = {key: planted.pop(key) for key in ("sha256", "align")}  # as an earlier version left it
     lines.write_text(json.dumps(planted) + "\n" + rest[0])
     run_score(folders, "--metrics", "STOI", "--clips", str(lines), "--resume")
     again = lines.read_text().splitlines(keepends=True)
-    assert json.loads(again[0])["scores"] == {"STOI": 0.123}
+    assert json.loads(again[0]) == planted | of_its_files
     assert again[1:] == rest
+
+
+def test_lines_of_an_earlier_run_are_not_overwritten(folders: Path) -> None:
+    lines = folders / "r.jsonl"
+    run_score(folders, "--metrics", "STOI", "--clips", str(lines))
+    before = lines.read_bytes()
+    again = run_score(folders, "--metrics", "STOI", "--clips", str(lines))
+    assert isinstance(again.exception, UsageError)
+    assert str(again.exception) == f"{lines} holds scores. Add --resume to go on, or name another file."
+    assert lines.read_bytes() == before
+
+
+def test_a_stopped_run_names_the_way_to_go_on(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("soundsright.services.scoring.score_files", stop)
+    lines = folders / "r.jsonl"
+    stopped = run_score(folders, "--metrics", "STOI", "--clips", str(lines))
+    assert stopped.exit_code == 130
+    assert stopped.stderr == f"Stopped. {lines} is kept; the same command with --resume goes on.\n"
+    assert "--resume" not in run_score(folders, "--metrics", "STOI").stderr, "there is nothing to go on from"
 
 
 def test_a_run_that_dies_while_resuming_keeps_what_was_done_before(folders: Path) -> None:
@@ -125,6 +152,25 @@ def test_48_khz_says_that_pesq_is_resampled_or_refuses(folders: Path) -> None:
     assert "PESQ_WB: measured at 16 kHz, after resampling from 48000 Hz" in result.stderr
     refused = run_score(folders, "--metrics", "PESQ_WB,STOI", "--other-rates", "refuse")
     assert isinstance(refused.exception, UsageError)
+
+
+def test_a_length_that_align_would_mend_names_it(folders: Path) -> None:
+    samples, _ = soundfile.read(folders / "enhanced" / "1.wav")
+    soundfile.write(folders / "enhanced" / "1.wav", samples[:-80], 16_000)
+    result = run_score(folders, "--metrics", "STOI")
+    assert result.output.rstrip().endswith("--align mends lengths that differ by up to 0.5 s; no competition does.")
+    assert run_score(folders, "--metrics", "STOI", "--align").exit_code == 0
+
+
+def test_clips_of_one_speaker_are_one_witness_of_a_mean(folders: Path) -> None:
+    manifest = folders / "manifest.jsonl"
+    manifest.write_text("".join(f'{{"id": "{i}", "speaker": "s{i // 2}"}}\n' for i in range(4)))
+    means = []
+    for more in ((), ("--manifest", str(manifest))):
+        result = run_score(folders, "--metrics", "STOI", "--json", "-", *more)
+        means.append(json.loads(result.stdout)["metrics"]["STOI"])
+    assert means[0]["mean"] == means[1]["mean"]
+    assert means[0]["low"] != means[1]["low"]
 
 
 @pytest.fixture
@@ -172,10 +218,115 @@ def test_reports_of_two_sets_are_refused(reports: tuple[str, str], folders: Path
     assert "differ in 1 clips, 3" in str(result.exception)
 
 
+def test_reports_of_two_sets_with_equal_names_are_refused(reports: tuple[str, str], folders: Path) -> None:
+    samples, _ = soundfile.read(folders / "clean" / "2.wav")
+    soundfile.write(folders / "clean" / "2.wav", 0.9 * samples, 16_000)
+    for kind, option in (("json", "--json"), ("jsonl", "--clips")):
+        other = folders / f"elsewhere.{kind}"
+        run_score(folders, "--metrics", "STOI,SI_SDR", option, str(other))
+        result = CliRunner().invoke(compare, [reports[0], str(other)])
+        assert isinstance(result.exception, UsageError)
+        assert "scored against different clean files: 1 of 4 clips, 2 first" in str(result.exception)
+
+
+def test_aligned_and_plain_scores_are_not_compared(reports: tuple[str, str], folders: Path) -> None:
+    aligned = folders / "aligned.json"
+    run_score(folders, "--metrics", "STOI,SI_SDR", "--align", "--json", str(aligned))
+    result = CliRunner().invoke(compare, [reports[0], str(aligned)])
+    assert isinstance(result.exception, UsageError)
+    assert f"{aligned} was scored with --align, {reports[0]} without" in str(result.exception)
+
+
+def test_reports_that_do_not_name_their_files_compare_with_a_warning(
+    reports: tuple[str, str], folders: Path
+) -> None:
+    assert CliRunner().invoke(compare, [*reports]).stderr == ""
+    old = json.loads(Path(reports[0]).read_text())
+    old = {"metrics": old["metrics"], "clips": [{k: c[k] for k in ("id", "scores")} for c in old["clips"]]}
+    (folders / "old.json").write_text(json.dumps(old))
+    result = CliRunner().invoke(compare, [str(folders / "old.json"), reports[1]])
+    assert result.exit_code == 0
+    assert result.stderr.count("\n") == 1
+    assert "old.json cannot be checked to be of one set" in result.stderr
+
+
+def test_a_comparison_refuses_the_manifest_of_another_set(reports: tuple[str, str], folders: Path) -> None:
+    manifest = folders / "manifest.jsonl"
+    lines = [{"id": str(i), "speaker": "s", "sha256": {"clean": "0" * 64}} for i in range(4)]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = CliRunner().invoke(compare, [*reports, "--manifest", str(manifest)])
+    assert isinstance(result.exception, UsageError)
+    assert "another clean file for 4 of 4 clips" in str(result.exception)
+
+
 def test_a_metric_that_one_report_lacks_is_named(reports: tuple[str, str]) -> None:
     result = CliRunner().invoke(compare, [*reports, "--metrics", "ESTOI"])
     assert isinstance(result.exception, UsageError)
     assert "ESTOI" in str(result.exception)
+
+
+def tabled(*arguments: str) -> Result:
+    return CliRunner().invoke(tables, [*arguments])
+
+
+def test_reports_become_a_table_with_a_row_each(reports: tuple[str, str], folders: Path) -> None:
+    written = [json.loads(Path(path).read_text())["metrics"] for path in reports]
+    result = tabled(*reports)
+    assert (result.exit_code, result.stderr) == (0, "")
+    rows = [line for line in result.stdout.splitlines() if line.startswith("|")]
+    assert rows[0] == "| system | STOI | SI-SDR dB |"
+    for row, name, best, summary in zip(rows[2:], ("enhanced", "other"), ("**", ""), written, strict=True):
+        s = summary["SI_SDR"]
+        assert row.startswith(f"| {name} | ")
+        assert row.endswith(f"| {best}{s['mean']:.2f} ± {(s['high'] - s['low']) / 2:.2f}{best} |")
+    assert "- other: 4 clips at 16000 Hz; soundsright " in result.stdout
+    assert "ITU" not in result.stdout, "only sources of what was measured"
+
+    lines = list(csv.DictReader(io.StringIO(tabled(*reports, "--format", "csv").stdout)))
+    assert [(line["system"], line["metric"]) for line in lines] == [
+        (name, metric) for name in ("enhanced", "other") for metric in ("STOI", "SI_SDR")
+    ]
+    assert float(lines[3]["mean"]) == written[1]["SI_SDR"]["mean"]
+    assert lines[0]["n"] == "4"
+
+    target = folders / "table.tex"
+    assert tabled(*reports, "--format", "tex", "--out", str(target)).exit_code == 0
+    tex = target.read_text()
+    assert r"System & STOI & SI-SDR dB \\" in tex
+    cited = {key for keys in re.findall(r"\\cite\{([^}]+)\}", tex) for key in keys.split(",")}
+    bib = tabled(*reports, "--format", "bib").stdout
+    assert {"taal2011stoi", "leroux2019sdr"} == cited
+    assert all(f"{{{key}," in bib for key in cited)
+
+
+def test_a_table_takes_lines_names_rows_apart_and_tells_what_is_of_another_set(folders: Path) -> None:
+    for name in ("enhanced", "other"):
+        (folders / f"of_{name}").mkdir()
+        run_score(folders, "--metrics", "STOI", "--clips", str(folders / f"of_{name}" / "s.jsonl"), enhanced=name)
+        (folders / "clean" / "1.wav").write_bytes((folders / "clean" / "2.wav").read_bytes())
+    paths = [str(folders / f"of_{name}" / "s.jsonl") for name in ("enhanced", "other")]
+    result = tabled(*paths)
+    names = [path.removesuffix(".jsonl") for path in paths]
+    assert all(f"| {name.replace('_', chr(92) + '_')} | " in result.stdout for name in names)
+    assert result.stderr == f"Note: {names[1]} was scored on another set than {names[0]}.\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (("--format", "html"), "--format html is for runs"),
+        (("--plots", "figures"), "--plots is for runs"),
+        (("clean",), "clean is no file of scores"),
+        (("clean/0.wav",), "0.wav"),
+    ],
+)
+def test_what_a_table_of_scores_cannot_be_is_named(
+    reports: tuple[str, str], folders: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], named: str
+) -> None:
+    monkeypatch.chdir(folders)
+    refused = tabled(*reports, *more)
+    assert isinstance(refused.exception, UsageError)
+    assert named in str(refused.exception)
 
 
 def test_every_metric_is_listed_with_its_source() -> None:

@@ -142,6 +142,35 @@ def test_ctrl_c_ends_a_model_that_loads_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - started < 15, "loading had two minutes to go"
 
 
+def test_an_organisers_rules_decide(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(init_model, [str(tmp_path / "mine")]) == 0
+    rules = tmp_path / "competition.toml"
+    own = """[[competition]]
+task = "DEREVERBERATION"
+sample_rate_hz = 16_000
+max_score = 50.0
+remainder = 10.0
+metrics = { SSNR = 1.0 }
+[entries]
+"""
+    words = [str(tmp_path / "mine"), "--clips", "1", "--sandbox", "process", "--ruleset", str(rules)]
+    rules.write_text(own + "needs_licence = true\n")
+    capsys.readouterr()
+    assert run(verify, words) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Dereverberation, 16 kHz")
+    assert "SSNR*" in out
+    (tmp_path / "mine" / "LICENSE").unlink()
+    assert run(verify, words) == 1
+    assert "no licence file at its root\n      Add a LICENSE file." in capsys.readouterr().out
+    rules.write_text(own + 'allowed_files = [".py"]\n')
+    assert run(verify, words) == 1
+    assert "this competition takes only .py\n      Remove the file." in capsys.readouterr().out
+    assert run(verify, [*words, "--competition", "DENOISING_16000HZ"]) == 2
+    assert run(verify, [*words, "--sample-rate", "48000"]) == 2
+    assert "No competition of the rules is at 48000 Hz" in capsys.readouterr().err
+
+
 def test_what_the_hub_lacks_is_one_line(hub: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
     for target in (f"alice/nothing@{REVISION}", f"alice/gate@{'b' * 40}"):
         assert run(verify, [target, "--sandbox", "process", "--trust"]) == 2

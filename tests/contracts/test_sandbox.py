@@ -159,7 +159,7 @@ def test_the_deadline_of_a_batch_grows_with_its_audio(
     ):
         running.enhance(clips)
     audio_s = sum(c.audio.duration_s for c in clips)
-    ample = replace(tight, enhance_factor=3.0 / audio_s)
+    ample = replace(tight, enhance_factor=20.0 / audio_s)
     with sandbox.run(make_model(textwrap.dedent(app), name="ample"), limits=ample) as running:
         assert all(a.failure is None for a in running.enhance(clips))
 
@@ -193,7 +193,7 @@ def test_too_much_memory_is_held_back_and_named(sandbox: Sandbox, make_model: Ma
     import time
     class Hog(Model):
         def enhance(self, request):
-            self.held = [bytearray(50_000_000) for _ in range(40) if not time.sleep(0.05)]
+            self.held = [bytearray(50_000_000) for _ in range(40) if not time.sleep(0.1)]
             super().enhance(request)
     serve(Hog())
     """
@@ -316,7 +316,7 @@ def test_a_model_that_listens_elsewhere_is_told_where(sandbox: Sandbox, make_mod
     app = "import time; s = socket.create_server(('0.0.0.0', 8000)); time.sleep(600)"
     with (
         pytest.raises(ProtocolViolation, match=r"listens on TCP port 8000, and neither on the socket .* 6500"),
-        sandbox.run(make_model(app), limits=replace(LIMITS, load_timeout_s=1.5)),
+        sandbox.run(make_model(app), limits=replace(LIMITS, load_timeout_s=5.0)),
     ):
         pass
 
@@ -344,6 +344,7 @@ def test_two_models_run_side_by_side(sandbox: Sandbox, make_model: MakeModel, cl
         assert [x.failure for x in (*a.enhance(clips), *b.enhance(clips))] == [None] * 6
 
 
+@pytest.mark.usefixtures("published_port")
 def test_a_published_model_that_listens_on_tcp_is_reached_where_nothing_else_can_reach_it(
     sandbox: Sandbox, make_model: MakeModel, clips: Clips
 ) -> None:

@@ -147,13 +147,6 @@ def test_facts_that_are_not_finite_are_refused(state):
     assert state.rounds() == ()
 
 
-def test_a_commitment_keeps_the_block_in_which_it_was_first_seen(state, reopen):
-    assert state.first_seen_block("hk", "digest", 50) == 50
-    assert state.first_seen_block("hk", "digest", 70) == 50
-    assert reopen().first_seen_block("hk", "digest", 60) == 50
-    assert state.first_seen_block("hk", "other", 70) == 70
-
-
 def test_a_lease_is_held_by_one(state, reopen):
     other = reopen()
     assert state.take_lease("validator", "a", now_s=100.0, duration_s=60.0)

@@ -89,6 +89,21 @@ class TestPlan:
         DAILY.plan(0, finalized=10_000_000, timestamp_s=counted)
         assert len(asked) < 40
 
+    @pytest.mark.parametrize(
+        ("blocks_since", "oldest"), [(1, 250), (30, 250), (250, 250), (251, 500), (400, 500), (30_000, 32_000)]
+    )
+    def test_reads_no_block_that_lies_much_further_back_than_the_close(self, blocks_since, oldest):
+        # A node that is not an archive keeps the state of its last 256 blocks.
+        asked = []
+
+        def counted(number):
+            asked.append(100_000 + blocks_since - number)
+            return steady(number - 99_000)
+
+        plan = DAILY.plan(0, finalized=100_000 + blocks_since, timestamp_s=counted)
+        assert plan.entries_close_block == 100_000
+        assert max(asked) <= oldest
+
 
 def test_a_reorganised_block_cannot_fix_the_seed():
     hashes = {1010: "0xorphan"}

@@ -157,7 +157,8 @@ def test_a_second_interruption_neither_hangs_nor_harms_the_set(tmp_path, gap_s):
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    assert (process.returncode, said.split()) == (130, ["Stopped."])
+    told = f"Stopped. {tmp_path / 'set'} is kept; the same command with --resume goes on."
+    assert (process.returncode, said.strip()) == (130, told)
     fail_if_workers_live_on(process.pid)
     command = [sys.executable, "-m", "soundsright.data.generate", "--resume", "--out", str(tmp_path / "set")]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True).stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from examples.finetune.plan import TrainingPlan, plan_as_json, plan_from_json, s
 from examples.finetune.train import main as train_command
 from examples.finetune.trainer import FORMAT, Trainer
 from examples.finetune.variety import VOICE_SPEEDS, VariedNoise, VariedVoices
+from soundsright.adapters.http_auth_keys import Hotkey
 from soundsright.cli.main import cli, run
 from soundsright.core.audio import digest_of_digests
 from soundsright.core.competition import competition_by_id
@@ -39,7 +41,7 @@ from soundsright.data.noise_kinds import LEVEL_DB
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.sources import RecordedNoise
 from soundsright.data.splits import Split, in_split, origins_of
-from soundsright.services.feedback import Feedback
+from soundsright.services.feedback import Feedback, envelope_of
 
 SMALL = NetworkConfig(channels=4, blocks=1)
 PLAN = TrainingPlan(steps=4, batch_size=2, accumulate=2, crop_s=0.5, warmup_steps=2, seed=3)
@@ -307,6 +309,26 @@ def test_the_worst_clips_of_a_round_steer_the_next_set(tmp_path: Path) -> None:
     said = json.loads((tmp_path / "steer.json").read_text())["commands"]
     assert f"--snr {low:g} {high:g}" in said[0]
     assert "--init models/baseline-denoising-16k/weights.safetensors" in said[1]
+
+
+def test_feedback_that_nobody_signed_steers_and_what_was_changed_does_not(tmp_path: Path, capsys) -> None:
+    clips = list(draw_clips(competition_by_id("DENOISING_16000HZ"), 5, 4, corpus=Corpus.open()))
+    document = feedback_on(clips, [4.0, 1.0, 2.0, 3.0]).model_dump(by_alias=True)
+    (tmp_path / "3-bob.json").write_text(json.dumps(document))
+    out = tmp_path / "next set"
+    assert run(steer.main, [str(tmp_path / "3-bob.json"), "--out", str(out)]) == 0
+    unsigned, worst, *_, generate, train = capsys.readouterr().out.splitlines()
+    assert unsigned.startswith("Unsigned")
+    assert worst.endswith(clips[1].id)
+    assert shlex.split(generate)[-3:] == [str(out / "noise"), "--out", str(out / "set")]
+    assert shlex.split(train)[-1] == str(out / "noise")
+    signed = envelope_of(document, Hotkey.of_seed("v"))
+    for text, code in ((signed, 0), (signed.replace("bob", "eve").replace("5x", "5y"), 2)):
+        (tmp_path / "signed.json").write_text(text)
+        assert run(steer.main, [str(tmp_path / "signed.json"), "--out", str(out)]) == code
+        printed = capsys.readouterr()
+        assert "Unsigned" not in printed.out
+    assert "signature is not the validator's" in printed.err
 
 
 def test_feedback_on_other_clips_or_without_scores_cannot_steer() -> None:

@@ -67,6 +67,7 @@ def test_the_protocol_brings_every_clip_back_under_its_name_rate_and_length(serv
         np.testing.assert_array_equal(samples, clips[name])
 
 
+@pytest.mark.usefixtures("published_port")
 def test_a_published_style_client_finds_it_on_tcp_port_6500(serve):
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

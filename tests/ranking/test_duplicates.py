@@ -52,6 +52,39 @@ def test_a_copy_of_a_copy_counts_against_the_original_only():
     assert outcome(models)[0] == [1, 3]
 
 
+def since(models, *blocks):
+    return {m.submission.entry_id: held for m, held in zip(models, blocks, strict=True)}
+
+
+def test_who_held_the_shared_file_first_stays_whenever_it_committed_last():
+    models = [model(1, block=30, checkpoints=("a", "b")), model(2, block=20, checkpoints=("a", "c"))]
+    held = since(models, {"a": 10}, {"c": 5})
+    assert outcome(models, since=held) == ([1], [(2, 1, DuplicateRule.SHARED_CHECKPOINT)])
+    refusal = without_duplicates(models, since=held).duplicates[0].refusal()
+    assert "ns/model1 (uid 1, held since block 10)" in refusal.sentence
+    assert (refusal.evidence["original_block"], refusal.evidence["original_since_block"]) == ("30", "10")
+
+
+def test_what_is_shared_with_an_accomplice_makes_nobody_older_than_a_third():
+    models = [
+        model(1, block=20, checkpoints=("stolen", "own")),
+        model(2, block=30, checkpoints=("own",)),
+        model(3, block=15, checkpoints=("stolen",)),
+    ]
+    assert outcome(models, since=since(models, {"own": 1}, {}, {}))[0] == [3, 2]
+
+
+def test_a_ring_of_copies_leaves_the_holder_of_the_earliest_mark():
+    models = [
+        model(1, block=90, checkpoints=("a", "b")),
+        model(2, block=91, checkpoints=("b", "c")),
+        model(3, block=92, checkpoints=("c", "a")),
+    ]
+    ring = since(models, {"a": 20, "b": 40}, {"b": 50, "c": 5}, {"c": 6, "a": 10})
+    for order in (models, models[::-1]):
+        assert outcome(order, since=ring)[0] == [2]
+
+
 def likeness(a, b, rule):
     return Likeness(a.submission.entry_id, b.submission.entry_id, rule, {"shown": "by this"})
 
@@ -60,6 +93,12 @@ def test_a_likeness_drops_the_later_of_the_pair():
     models = [model(1, block=1), model(2, block=2), model(3, block=3)]
     alike = [likeness(models[1], models[0], DuplicateRule.SAME_TENSORS)]
     assert outcome(models, likenesses=alike) == ([1, 3], [(2, 1, DuplicateRule.SAME_TENSORS)])
+
+
+def test_of_a_likeness_who_held_what_is_alike_first_stays():
+    models = [model(1, block=1), model(2, block=2)]
+    alike = dataclasses.replace(likeness(models[1], models[0], DuplicateRule.SAME_TENSORS), since=(0, 1))
+    assert outcome(models, likenesses=[alike]) == ([2], [(1, 2, DuplicateRule.SAME_TENSORS)])
 
 
 def test_what_is_only_like_a_dropped_copy_stays():

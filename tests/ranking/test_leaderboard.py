@@ -157,6 +157,18 @@ class TestChampion:
         assert board(contest, {"PESQ_WB": champion(1, 2.0)}).decisions[0].winner.uid == 2
         assert board(contest, {"PESQ_WB": champion(1, 2.0)}, ruleset=SOUNDSRIGHT_V2).decisions[0].winner.uid == 1
 
+    def test_that_wins_its_title_back_with_a_new_model_is_paid_by_the_age_of_the_title(self):
+        """Else a changed README would make a title young again, without a lead over anybody."""
+        old = {"PESQ_WB": champion(1, 2.0, since_block=0)}
+        anew = board([pesq(1, 2.0, name="anew"), pesq(2, 1.9)], old, at_block=201_600)
+        assert shares(anew)[1] == 5.0
+        assert "keeps its age" in anew.decisions[0].sentence
+        assert champions_after(anew, old, at_block=201_600)["PESQ_WB"].since_block == 0
+        # Another hotkey's title is a new one.
+        taken = board([pesq(1, 1.9, name="anew"), pesq(2, 2.0)], old, at_block=201_600)
+        assert shares(taken)[2] == 10.0
+        assert champions_after(taken, old, at_block=201_600)["PESQ_WB"].since_block == 201_600
+
     def test_that_falls_to_the_unprocessed_input_loses_title_and_pay(self):
         result = board([pesq(1, 1.1), pesq(2, 1.5)], {"PESQ_WB": champion(1, 2.0)}, baseline=1.2)
         assert result.decisions[0].winner == entry(2)

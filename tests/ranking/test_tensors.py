@@ -13,7 +13,14 @@ import pytest
 
 from soundsright.ranking import containers, tensors
 from soundsright.ranking.containers import tensors_of
-from soundsright.ranking.tensors import same_tensors, shared_fraction, tensor_fingerprint, tensor_summaries
+from soundsright.ranking.tensors import (
+    same_tensors,
+    shared_fraction,
+    sketch_holds,
+    tensor_fingerprint,
+    tensor_sketch,
+    tensor_summaries,
+)
 
 SIZES = ((64, 128), (128,), (3, 5, 64), (1000,), (256, 4))
 
@@ -252,6 +259,90 @@ def test_large_tensors_are_thinned_alike_in_every_container(monkeypatch):
     monkeypatch.setattr(containers, "MAX_ELEMENTS", 300)
     (pair,) = same_tensors({"a": summaries(as_npz(weights(1))), "b": summaries(as_safetensors(weights(1), "BF16"))})
     assert pair.evidence == {"shared_tensors": "100.0%"}
+
+
+def plainly_shared(a, b):
+    """The sizes of a's tensors that b holds too: each held against each of its size, the lowest quantiles first."""
+    shared, left = [], sorted((s.elements, *s.quantiles) for s in b)
+    for size, *own in sorted((s.elements, *s.quantiles) for s in a):
+        for other in left:
+            if other[0] == size and all(
+                abs(x - y) <= 2**-8 * max(abs(x), abs(y)) + 2**-24 for x, y in zip(own, other[1:], strict=True)
+            ):
+                left.remove(other)
+                shared.append(size)
+                break
+    return shared
+
+
+def test_ordinary_models_are_judged_as_by_holding_each_tensor_against_each():
+    """Trained apart, shared in part and rounded, or hardly trained, so that all look alike."""
+    rng = np.random.default_rng(5)
+
+    def layers(count, spread):
+        return [
+            rng.choice([0.0, 1.0]) + spread * rng.standard_normal(rng.choice([64, 96, 4096])) for _ in range(count)
+        ]
+
+    found = []
+    for case in range(24):
+        count, spread = int(rng.integers(4, 60)), (1.0, 0.05, 0.01)[case % 3]
+        a, pads = layers(count, spread), layers(int(rng.integers(0, 3 * count)), spread)
+        taken = [a[i] for i in rng.permutation(count)[: int(count * rng.choice([0.5, 0.89, 0.91, 1.0]))]]
+        b = [tensor.astype(np.float16).astype(np.float32) for tensor in (*taken, *pads)]
+        first, second = (list(tensor_summaries(np.float32(t) for t in one)) for one in (a, b))
+        shared = plainly_shared(first, second)
+        assert shared_fraction(first, second) == len(shared) / count
+        enough = len(shared) >= max(0.9 * min(count, len(b)), 0.25 * max(count, len(b)))
+        enough &= sum(shared) >= 0.25 * max(sum(t.size for t in one) for one in (a, b))
+        found.append(bool(same_tensors({"a": first, "b": second})))
+        assert found[-1] == enough
+    assert 4 < sum(found) < 20
+
+
+def drawn(count, seed=0):
+    """Summaries of tensors that resemble one another, as a model made to be slow to compare has them."""
+    rng = np.random.default_rng(seed)
+    quantiles = np.linspace(-1, 1, 33) * (1 + 1e-4 * rng.random((count, 1)))
+    return [tensors.TensorSummary(64 + i // 512, row) for i, row in enumerate(quantiles)]
+
+
+def test_of_too_many_tensors_the_largest_are_compared(monkeypatch):
+    monkeypatch.setattr(tensors, "MAX_COMPARED", 600)
+    compared = []
+    agree = tensors._agree
+    monkeypatch.setattr(tensors, "_agree", lambda row, others: compared.append(len(others)) or agree(row, others))
+    small = [tensors.TensorSummary(s.elements // 64, s.quantiles) for s in drawn(2_000)]
+    assert same_tensors({"a": [*small, *drawn(600)], "b": [*drawn(600)[::-1], *small]})
+    assert (len(compared), max(compared)) == (600, 512)
+
+
+def test_a_stop_is_heard_between_two_comparisons():
+    asked = iter([None, None, InterruptedError("stopped")])
+
+    def go_on():
+        if (error := next(asked)) is not None:
+            raise error
+
+    with pytest.raises(InterruptedError):
+        same_tensors({name: drawn(8) for name in "abcd"}, go_on=go_on)
+
+
+def test_what_is_remembered_of_a_model_tells_whether_it_held_tensors():
+    """All of them where they are few; of many a sample, that tells nothing of what it does not reach."""
+    rng = np.random.default_rng(0)
+    many = summaries(as_npz({f"t{i}": rng.standard_normal(64).astype(np.float32) for i in range(600)}))
+    few, others = many[:100], many[400:]
+    assert len(tensor_sketch(many)) == 128
+    for model, shared, held in (
+        (few, few[:50], True),
+        (few, [*few[:50], *others[:50]], False),
+        (many, many[:300], True),
+        (many[:400], others, False),
+        (many, many[:4], False),
+    ):
+        marks = {tensors._mark(summary.elements, summary.quantiles) for summary in shared}
+        assert sketch_holds(tensor_sketch(model), marks) is held
 
 
 def test_comparing_many_tensors_of_one_size_is_bounded(monkeypatch):

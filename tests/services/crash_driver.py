@@ -302,7 +302,7 @@ def _lasting(step: str, facts: dict[str, Any]) -> object:
     if step.startswith("enhanced:"):
         return facts.get("fault")
     return {
-        name: value for name, value in facts.items() if (step, name) != ("weights", "block") and name != "tries"
+        name: value for name, value in facts.items() if (step, name) != ("weights_set", "block") and name != "tries"
     }
 
 

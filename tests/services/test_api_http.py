@@ -154,11 +154,9 @@ def test_a_body_is_read_no_further_than_allowed(service: HttpService, dial: Dial
         for _ in range(200):
             connection.sendall(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
     with contextlib.suppress(ConnectionError):
-        answer = b""
-        while not answer.endswith(b"}"):
-            answer += connection.recv(65_536)
-        assert answer.startswith(b"HTTP/1.1 413")
-        assert b"too_large" in answer
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+        # Nothing, where the end of the connection was told while the last bytes were sent.
+        assert not answer or (answer.startswith(b"HTTP/1.1 413") and b"too_large" in answer)
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,23 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from soundsright.adapters.chain_local import LocalChain
+from soundsright.adapters.chain_local import LocalChain, seeded_entropy
 from soundsright.adapters.timelock import DrandTimelock, seal
+from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.errors import RequestRefused
+from soundsright.core.ports import Neuron
 from soundsright.core.schedule import Schedule
-from soundsright.core.submission import CommitmentKind, ModelRef, commitment_text
+from soundsright.core.submission import Commitment, CommitmentKind, ModelRef, commitment_text
 from soundsright.services.api import health_app
 from soundsright.services.api_state import Health
 from soundsright.services.miner import Committing, Entry
+from soundsright.services.screening import screened
+from soundsright.services.validator_peers import RevealCollector
 from soundsright.testing import VirtualClock
 from soundsright.testing.fakedrand import ROUND_1000_S, Relay, served_relay
+from soundsright.testing.state import MemoryState
 from tests.services.services_bench import ALICE, ENTRY, VICTOR, miner_on
-from tests.services.test_validator import COMPETITION, MINERS, Bench, finish
+from tests.services.test_validator import COMPETITION, MINERS, Bench, Miners, finish
 
 DAY_S = 86_400
 # A day's round starts when round 1000 of the beacon is published.
@@ -43,7 +48,9 @@ class SealedBench(Bench):
         self.kind = kind
         self.timelock = DrandTimelock([relay.url])
         super().__init__(folder)
-        self.chain = LocalChain(folder / "then.db", block_s=3_600.0, now_s=lambda: ROUND_1000_S - DAY_S)
+        self.chain = LocalChain(
+            folder / "then.db", entropy=seeded_entropy(1), block_s=3_600.0, now_s=lambda: ROUND_1000_S - DAY_S
+        )
         self.chain.register(VICTOR.address, stake=2_000.0, permit=True)
         for name in MINERS:
             self.enter(name, quality=0.5)
@@ -148,6 +155,55 @@ def test_an_entry_that_is_sealed_anew_for_the_next_round_is_as_old_as_it_was(tmp
     alice, bob = (MINERS[name].address for name in ("alice", "bob"))
     assert second[alice] == first[alice]
     assert second[bob] > first[bob]
+
+
+COMMITTED = Commitment("hk", "", 1_000, (900, 950, 990))
+MODEL = ModelRef("ns", "model", "a" * 40)
+ASKED = EntryRules(cooldown_blocks=500, max_commitments=1)
+
+
+def judged(
+    kind: CommitmentKind, relay: Relay, *, stood_at: int, registered_at: int, rules: EntryRules = NO_RULES
+) -> list[int | str]:
+    """What becomes of an entry of block 1000 that stood in the round before: its block, or its refusal."""
+    state, clock = MemoryState(), VirtualClock(1e9)
+    stood = {"hotkey": "hk", "model": ["ns", "model", "a" * 40], "competition": COMPETITION.id, "block": stood_at}
+    for round_id in ("before", "now"):
+        state.begin_round(round_id, {})
+    state.finish_step("before", "entries", {"submissions": [stood]})
+    text = commitment_text(MODEL, "hk", COMPETITION.id)
+    committed = replace(COMMITTED, digest=text if kind is CommitmentKind.PLAIN else seal(text, 1_000))
+    neuron = Neuron(0, "hk", registered_at)
+    collector = RevealCollector(
+        "now", Miners(), state, clock, Health(clock), kind=kind, timelock=DrandTimelock([relay.url])
+    )
+    collector.read([committed], opened_by_s=ROUND_1000_S)
+    found = screened(
+        collector.canonical([committed], [neuron], "before"),
+        collector.revealed([committed]),
+        [neuron],
+        [COMPETITION],
+        entries_close_block=1_001,
+        rules=rules,
+    )
+    return [*(entry.block for entry in found.submissions), *(refusal.code for refusal in found.refusals)]
+
+
+@pytest.mark.parametrize("kind", [CommitmentKind.PLAIN, CommitmentKind.SEALED])
+def test_who_came_back_with_the_entry_that_stood_before_is_as_old_as_its_new_commitment(
+    relay: Relay, kind: CommitmentKind
+) -> None:
+    assert judged(kind, relay, stood_at=100, registered_at=500) == [1_000]
+
+
+def test_cool_down_and_count_ask_of_plain_entries_what_they_do_not_of_sealed_ones(relay: Relay) -> None:
+    plain, sealed = CommitmentKind.PLAIN, CommitmentKind.SEALED
+    for rules, code in (
+        (ASKED, "cooldown"),
+        (replace(ASKED, cooldown_blocks=0), "too_many_commitments"),
+    ):
+        assert judged(plain, relay, stood_at=100, registered_at=1, rules=rules) == [code]
+        assert judged(sealed, relay, stood_at=100, registered_at=1, rules=rules) == [100]
 
 
 def committing(folder: Path, relay: Relay, kind: CommitmentKind, entry: Entry = ENTRY) -> Committing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from soundsright.adapters.http_auth_keys import valid_signature
+from soundsright.adapters.http_auth_keys import Hotkey, valid_signature
 from soundsright.cli.feedback import command
 from soundsright.core.errors import RequestRefused, UsageError
 from soundsright.services import feedback
@@ -19,11 +20,11 @@ from soundsright.services.api_state import Health
 from soundsright.services.feedback import FeedbackStore, envelope_of, opened, read_feedback
 from soundsright.services.feedback_hook import HookRunner, hook_command
 from soundsright.testing import VirtualClock
-from tests.services.services_bench import ALICE, VICTOR, document
+from tests.services.services_bench import ALICE, BOB, VICTOR, document
 
 
-def stored(folder: Path, **changes: object) -> Path:
-    raw = envelope_of(document(**changes), VICTOR).encode()
+def stored(folder: Path, validator: Hotkey = VICTOR, **changes: object) -> Path:
+    raw = envelope_of(document(**changes), validator).encode()
     store = FeedbackStore(folder / "feedback", valid_signature=valid_signature)
     return store.keep(raw, *opened(raw, valid_signature=valid_signature))[0]
 
@@ -72,12 +73,54 @@ def test_a_score_that_is_no_number_is_refused(value: str) -> None:
         opened(raw.encode(), valid_signature=valid_signature)
 
 
+def rounds_kept(folder: Path) -> list[str]:
+    return sorted(path.name[:10] for path in (folder / "feedback").iterdir())
+
+
 def test_the_oldest_go_where_there_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feedback, "MAX_KEPT", 3)
     for day in range(1, 6):
         stored(tmp_path, round=f"2026-01-0{day}")
-    names = sorted(path.name[:10] for path in (tmp_path / "feedback").iterdir())
-    assert names == ["2026-01-03", "2026-01-04", "2026-01-05"]
+    assert rounds_kept(tmp_path) == ["2026-01-03", "2026-01-04", "2026-01-05"]
+
+
+def test_a_validator_that_sends_much_pushes_out_its_own_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = stored(tmp_path, round="2026-01-01")
+    monkeypatch.setattr(feedback, "MAX_KEPT", 3)
+    (tmp_path / "feedback" / "notes.json").write_text("{}")  # Of the user's own.
+    for day in range(1, 6):
+        stored(tmp_path, BOB, round=f"2026-02-0{day}")
+    of_bob = ["2026-02-03", "2026-02-04", "2026-02-05"]
+    assert rounds_kept(tmp_path) == ["2026-01-01", *of_bob, "notes.json"]
+    monkeypatch.setattr(feedback, "MAX_BYTES", 2 * first.stat().st_size + 100)
+    stored(tmp_path, BOB, round="2026-02-06")
+    assert rounds_kept(tmp_path) == ["2026-01-01", "2026-02-06", "notes.json"]
+
+
+def test_a_feedback_is_on_the_disk_before_its_validator_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    flush, replace = os.fsync, Path.replace
+
+    def flushed(descriptor: int) -> None:
+        flush(descriptor)
+        done.append(f"flushed {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+
+    def renamed(path: Path, target: Path) -> Path:
+        done.append("renamed")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "replace", renamed)
+    path = stored(tmp_path)
+    assert [what.replace(f".{path.name}.{os.getpid()}.part", "file") for what in done] == [
+        "flushed file",
+        "renamed",
+        "flushed feedback",
+    ]
 
 
 def test_the_command_lists_shows_and_verifies(tmp_path: Path) -> None:
@@ -99,6 +142,31 @@ def test_the_command_lists_shows_and_verifies(tmp_path: Path) -> None:
     path.write_text("{}")
     assert isinstance(run(command, ["verify", str(path)]).exception, UsageError)
     assert "2026-01-02" not in run(command, ["list", *folder]).output
+
+
+def test_what_the_list_prints_can_be_shown_and_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = stored(tmp_path)
+    monkeypatch.setenv("STATE_FOLDER", str(tmp_path))
+    run = CliRunner().invoke
+    assert run(command, ["list"]).output.split()[-1] == str(path)
+    for name in (str(path), path.name):
+        assert "Rank        1" in run(command, ["show", name]).output
+        assert VICTOR.address in run(command, ["verify", name]).output
+    assert "cannot be read" in str(run(command, ["show", "nothing.json"]).exception)
+
+
+def test_a_student_sees_why_the_model_failed(tmp_path: Path) -> None:
+    path = tmp_path / "2-ada.json"
+    failed = [{"id": f"c{n}", "failure": {"code": "crashed", "detail": f"reason {n}"}} for n in range(3)]
+    flags = [{"code": "copy_of_input", "sentence": "The output is the input again", "value": 100, "limit": 60}]
+    log = "\n".join([*(f"line {n}" for n in range(50)), "ValueError: \x1b[2J7 bands"])
+    path.write_text(json.dumps(document(clips=failed, failures={"crashed": 3}, flags=flags, log=log)))
+    shown = CliRunner().invoke(command, ["show", str(path)]).output
+    assert "Failure     crashed: reason 0\n" in shown
+    assert "reason 1" not in shown
+    assert "Flag        copy_of_input: The output is the input again\n" in shown
+    assert shown.endswith("  log | line 49\n  log | ValueError: ?[2J7 bands\n")
+    assert "line 9\n" not in shown
 
 
 @pytest.mark.parametrize("line", ["list", "show"])
@@ -193,7 +261,7 @@ def test_a_hook_that_is_a_command_gets_the_file(tmp_path: Path) -> None:
 )
 def test_a_hook_that_fails_or_hangs_is_told_and_the_next_one_runs(tmp_path: Path, hook: str, told: str) -> None:
     health = Health(VirtualClock())
-    runner = HookRunner(hook, health, timeout_s=3)
+    runner = HookRunner(hook, health, timeout_s=1 if "sleep" in hook else 60)
     path = stored(tmp_path)
     for _ in range(2):
         runner(path)

@@ -9,7 +9,7 @@ from soundsright.ranking.duplicates import DuplicateRule, without_duplicates
 from soundsright.services.clipset import ClipSet, write_wav
 from soundsright.services.fingerprints import near_copy_pairs, same_tensor_pairs
 from soundsright.testing import InlinePool
-from tests.ranking.builders import ONE_METRIC, entry
+from tests.ranking.builders import IN_DB, ONE_METRIC, entry
 
 
 def tensors(seed):
@@ -17,14 +17,27 @@ def tensors(seed):
     return {f"t{i}": rng.standard_normal(300).astype(np.float32) for i in range(6)}
 
 
+def model(folder, uid, seed, dtype=np.float32, competition=ONE_METRIC):
+    folder = folder / str(uid)
+    folder.mkdir()
+    np.savez(folder / "weights.npz", **{name: t.astype(dtype) for name, t in tensors(seed).items()})
+    (folder / "app.py").write_text("print('no weights')\n" * 100)
+    return FetchedModel(entry(uid, competition), folder, f"content{uid}", (f"hash{uid}",))
+
+
+def test_entries_of_other_competitions_are_not_compared(tmp_path):
+    compared = []
+    models = [model(tmp_path, uid, 1, competition=IN_DB if uid > 1 else ONE_METRIC) for uid in range(4)]
+    found = same_tensor_pairs(models, InlinePool(), go_on=lambda: compared.append(1))
+    ids = [one.submission.entry_id for one in models]
+    assert [(pair.first, pair.second) for pair in found.pairs] == [(ids[0], ids[1]), (ids[2], ids[3])]
+    assert len(compared) == 2
+    assert set(found.sketches) == set(ids)
+
+
 def test_the_same_weights_in_another_format_are_refused_with_evidence(tmp_path):
-    models = []
-    for uid, (seed, dtype) in enumerate([(1, np.float32), (1, np.float16), (2, np.float32)]):
-        folder = tmp_path / str(uid)
-        folder.mkdir()
-        np.savez(folder / "weights.npz", **{name: t.astype(dtype) for name, t in tensors(seed).items()})
-        (folder / "app.py").write_text("print('no weights')\n" * 100)
-        models.append(FetchedModel(entry(uid), folder, f"content{uid}", (f"hash{uid}",)))
+    cases = [(1, np.float32), (1, np.float16), (2, np.float32)]
+    models = [model(tmp_path, uid, seed, dtype) for uid, (seed, dtype) in enumerate(cases)]
     compared = same_tensor_pairs(models, InlinePool())
     assert compared.unread == {}
     unique = without_duplicates(models, likenesses=compared.pairs)

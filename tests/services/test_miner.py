@@ -139,6 +139,27 @@ def test_a_chain_that_goes_away_is_waited_for_and_said_to_be_missing(tmp_path: P
     assert "Mended: gone" in [event["message"] for event in health.events()["success"]]
 
 
+def test_an_error_that_nobody_foresaw_does_not_end_the_service(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain, health = Shaky(chain_with_validators(tmp_path)), Health(VirtualClock(1e9))
+    stop, seen = threading.Event(), []
+
+    def look(snapshot: Any) -> Any:
+        seen.append(health.problems().get("service", ""))
+        if len(seen) < 3:
+            raise ValueError("a block of no number")
+        stop.set()
+        return snapshot()
+
+    chain.planned["snapshot"] = [look] * 3
+    miner_on(chain, tmp_path, health=health, poll_s=0.01).run(stop)
+    assert "ValueError: a block of no number" in seen[1]
+    assert "Traceback" in caplog.text
+    assert health.problems() == {}
+    assert [c.digest for c in chain.commitments()] == [ENTRY.digest]
+
+
 def test_it_tells_a_validator_what_it_committed_and_nobody_else(tmp_path: Path) -> None:
     miner = miner_on(chain_with_validators(tmp_path), tmp_path)
     miner.tick()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from soundsright.adapters import state_database
+from soundsright.adapters.state import SqlState
 from soundsright.core.errors import (
     EntryRefused,
     HubUnavailable,
@@ -17,6 +19,7 @@ from soundsright.core.errors import (
     UsageError,
 )
 from soundsright.core.ports import TxResult
+from soundsright.core.schedule import Round
 from soundsright.ranking.rulesets import SOUNDSRIGHT_V2
 from soundsright.ranking.tensors import tensor_fingerprint
 from soundsright.services import clipset, evaluation
@@ -321,6 +324,22 @@ class TestJobs:
         subnet.pool._instead[tensor_fingerprint] = hangs
         assert judged(subnet.run()) == {"alice", "bob", "carol"}
         assert "was not done after 300 s" in subnet.steps("duplicates")["duplicates"]["unread"]["2-alice"][0]
+
+
+def test_a_validator_that_starts_from_a_backup_knows_whose_the_titles_are(subnet, tmp_path):
+    """One that starts from nothing does not: to it, they were all won today."""
+    subnet.state = SqlState(tmp_path / "state.db")
+    subnet.run()
+    state_database.backup(state_database.open_engine(tmp_path / "state.db"), tmp_path / "backup.db")
+    won = subnet.round.seed_block
+    subnet.round = Round("round-2", subnet.chain.head().number, subnet.chain.advance(5).number)
+    subnet.chain.advance(5)
+    for name, since in (("backup.db", won), ("empty.db", subnet.round.seed_block)):
+        subnet.state = SqlState(tmp_path / name)
+        subnet.run()
+        titles = subnet.state.step_done("round-2", f"decide:{COMPETITION.id}")["champions"]
+        assert {title["since_block"] for title in titles.values()} == {since}
+        subnet.state.close()
 
 
 def test_answers_are_on_the_disk_before_a_row_says_so(subnet, monkeypatch):

@@ -17,6 +17,8 @@ from soundsright.core.results import ClipResult, Failure
 from soundsright.metrics.registry import METRICS, floors
 from soundsright.metrics.suite import warm_up
 from soundsright.services.score_report import (
+    ScoreReport,
+    checked_targets,
     clip_line,
     clusters_of,
     read_clip_lines,
@@ -26,6 +28,7 @@ from soundsright.services.score_report import (
     write_parquet,
 )
 from soundsright.services.scoring import (
+    FileDigests,
     ScoredClip,
     ScoreOptions,
     chosen_metrics,
@@ -258,6 +261,9 @@ def test_metrics_are_chosen_once_each_and_checked_before_any_work() -> None:
         chosen_metrics(["SI_SIR"], sample_rate_hz=16_000, has_noisy=False)
     with pytest.raises(UsageError, match="PESQ_WB is not defined at 8000"):
         chosen_metrics(["PESQ_WB"], sample_rate_hz=8_000, has_noisy=False)
+    for asked in ((), ("PESQ_NB",)):
+        with pytest.raises(UsageError, match=r"No metric is defined at 11025 Hz.* 8000, 16000, 22050"):
+            chosen_metrics(asked, sample_rate_hz=11_025, has_noisy=False)
 
 
 RESULTS = (
@@ -266,14 +272,30 @@ RESULTS = (
 )
 
 
+REPORT = ScoreReport(
+    RESULTS,
+    (FileDigests("c0", "e0", "n0"), FileDigests("c1")),
+    16_000,
+    align=False,
+    clusters=("anna", "ben"),
+    versions={"soundsright": "1.0"},
+)
+
+
 def test_the_report_has_its_documented_form() -> None:
-    report = json.loads(report_json(RESULTS, ["STOI"]))
-    assert set(report) == {"metrics", "clips"}
+    report = json.loads(report_json(REPORT, ["STOI"]))
+    assert set(report) == {"sample_rate_hz", "align", "versions", "metrics", "clips"}
     assert set(report["metrics"]["STOI"]) == {"mean", "low", "high", "median", "n", "failed"}
-    assert report["clips"] == [
-        {"id": "a", "scores": {"STOI": 0.9}, "failure": None},
-        {"id": "b", "scores": None, "failure": {"code": "missing", "detail": "no enhanced file"}},
-    ]
+    first, second = report["clips"]
+    assert first == {
+        "id": "a",
+        "scores": {"STOI": 0.9},
+        "failure": None,
+        "sha256": {"clean": "c0", "enhanced": "e0", "noisy": "n0"},
+        "cluster": "anna",
+    }
+    assert second["failure"] == {"code": "missing", "detail": "no enhanced file"}
+    assert second["sha256"] == {"clean": "c1"}
 
 
 def test_an_interval_stays_inside_the_metrics_range() -> None:
@@ -284,10 +306,19 @@ def test_an_interval_stays_inside_the_metrics_range() -> None:
 
 
 def test_a_report_and_its_lines_are_read_back(tmp_path: Path) -> None:
-    (tmp_path / "r.json").write_text(report_json(RESULTS, ["STOI"]))
-    assert read_report(tmp_path / "r.json") == RESULTS
-    (tmp_path / "r.jsonl").write_text("".join(clip_line(ScoredClip(clip, "00")) for clip in RESULTS))
-    assert read_report(tmp_path / "r.jsonl") == RESULTS
+    (tmp_path / "r.json").write_text(report_json(REPORT, ["STOI"]))
+    assert read_report(tmp_path / "r.json") == REPORT
+    lines = [ScoredClip(clip, "00", files, False) for clip, files in zip(RESULTS, REPORT.files, strict=True)]
+    (tmp_path / "r.jsonl").write_text("".join(map(clip_line, lines)))
+    assert read_report(tmp_path / "r.jsonl") == ScoreReport(RESULTS, REPORT.files, align=False)
+    assert list(read_clip_lines(tmp_path / "r.jsonl").values()) == lines
+
+
+def test_a_report_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text('{"metrics": {}, "clips": [{"id": "a", "scores": {"STOI": 0.9}}]}')
+    old = read_report(tmp_path / "old.json")
+    assert old.clips == RESULTS[:1]
+    assert not old.names_its_files
 
 
 def test_a_line_cut_by_a_crash_is_left_out(tmp_path: Path) -> None:
@@ -310,6 +341,16 @@ def test_what_is_no_report_is_refused_in_one_line(tmp_path: Path, text: str) -> 
         read_report(tmp_path / "r.json")
 
 
+def test_a_missing_folder_is_told_from_one_that_may_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match=r"Make the folder .*gone"):
+        checked_targets(tmp_path / "gone" / "r.json")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(UsageError, match=r"may not be\. Change its permissions"):
+        checked_targets(tmp_path / "r.json")
+
+
 def test_parquet_holds_a_row_per_clip(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     write_parquet(tmp_path / "r.parquet", RESULTS, ["STOI"])
@@ -322,8 +363,24 @@ def test_parquet_holds_a_row_per_clip(tmp_path: Path) -> None:
 def test_clusters_come_from_the_manifest(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text('{"id": "a", "speaker": "anna"}\n{"id": "b", "speaker": "ben"}\n')
-    assert clusters_of(manifest, ["b", "a"], "speaker") == ["ben", "anna"]
+    assert clusters_of(manifest, ["b", "a"], "speaker") == ("ben", "anna")
     with pytest.raises(UsageError, match="no id and noise"):
         clusters_of(manifest, ["a"], "noise")
     with pytest.raises(UsageError, match="lacks 1 clips, c"):
         clusters_of(manifest, ["a", "c"], "speaker")
+
+
+def test_a_manifest_of_other_clean_files_is_refused(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text('{"id": "a", "speaker": "anna", "sha256": {"clean": "c0", "noisy": "n0"}}\n')
+    assert clusters_of(manifest, ["a"], "speaker", ["c0"]) == ("anna",)
+    assert clusters_of(manifest, ["a"], "speaker", [None]) == ("anna",)
+    with pytest.raises(UsageError, match="another clean file for 1 of 1 clips, a first"):
+        clusters_of(manifest, ["a"], "speaker", ["c9"])
+
+
+def test_clips_of_one_cluster_widen_the_interval() -> None:
+    clips = [ClipResult(str(i), scores={"STOI": v}) for i, v in enumerate((0.5, 0.5, 0.7, 0.7, 0.9, 0.9))]
+    plain, by_speaker = (summaries(clips, ["STOI"], each)["STOI"] for each in (None, list("aabbcc")))
+    assert by_speaker.mean == plain.mean
+    assert by_speaker.high - by_speaker.low > plain.high - plain.low

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from soundsright.adapters.chain_local import LocalChain
+from soundsright.adapters.chain_local import LocalChain, seeded_entropy
 from soundsright.adapters.http_auth_keys import Hotkey, valid_signature
 from soundsright.adapters.state_artifacts import Artifacts
 from soundsright.core.competition import PUBLISHED
@@ -28,7 +28,7 @@ from soundsright.services.feedback import opened
 from soundsright.services.results import feedback_documents
 from soundsright.services.summary import tables
 from soundsright.services.validator import ValidatorService
-from soundsright.services.validator_chain import PinnedChain, check_account
+from soundsright.services.validator_chain import check_account
 from soundsright.services.validator_peers import MAX_TRIES, reveal_of
 from soundsright.services.validator_setup import Rules, Work
 from soundsright.services.validator_view import ValidatorView
@@ -70,7 +70,9 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.chain = LocalChain(folder / "chain.db", block_s=3_600.0, now_s=lambda: 9 * DAY_S)
+        self.chain = LocalChain(
+            folder / "chain.db", entropy=seeded_entropy(1), block_s=3_600.0, now_s=lambda: 9 * DAY_S
+        )
         self.chain.register(VICTOR.address, stake=2_000.0, permit=True)
         self.peers = Miners()
         self.hub = FakeHub(folder / "model")
@@ -390,12 +392,18 @@ def test_a_validator_that_could_not_set_weights_is_told_before_the_start(
 
 
 def test_who_left_during_the_round_is_not_paid_and_no_heir_of_its_uid_is(bench: Bench) -> None:
-    pinned = PinnedChain(bench.chain, bench.chain.head().number)
-    assert pinned.set_weights(VICTOR.address, {"gone": 1.0}).code == "nobody"
+    bench.to_seed(10)
+    finish(bench.validator(), bench, SCHEDULE.id_of(0))
+    before = bench.weights()
     alice = MINERS["alice"].address
-    pinned.set_weights(VICTOR.address, {"gone": 0.5, alice: 0.5})
     uids = {n.hotkey: n.uid for n in bench.chain.neurons()}
-    assert bench.weights() == {uids[alice]: 0.5}
+    for number, (payees, weights) in enumerate(
+        (({"gone": 1.0}, before), ({"gone": 0.5, alice: 0.5}, {uids[alice]: 0.5})), start=1
+    ):
+        bench.state.begin_round(SCHEDULE.id_of(number), {})
+        bench.state.finish_step(SCHEDULE.id_of(number), "payees", payees)
+        bench.validator()._set_weights_again(bench.chain.head().number, bench.chain.neurons())
+        assert bench.weights() == weights
 
 
 def test_what_is_committed_after_the_close_is_not_seen(bench: Bench) -> None:

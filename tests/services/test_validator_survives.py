@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from soundsright.adapters.http_auth_client import SignedPeers
 from soundsright.core.entry_rules import EntryRules
-from soundsright.core.errors import InfrastructureFault, StateUnavailable
-from soundsright.core.ports import TxResult
+from soundsright.core.errors import ChainUnavailable, InfrastructureFault, StateUnavailable
+from soundsright.core.ports import Reply, SubnetRules, TxResult
 from soundsright.services.validator import MAX_PAUSE_S, ValidatorService
 from tests.services.test_validator import MINERS, SCHEDULE, VICTOR, Bench, finish, published
 
-FIRST = SCHEDULE.id_of(0)
+FIRST, SECOND = SCHEDULE.id_of(0), SCHEDULE.id_of(1)
 
 
 @pytest.fixture
@@ -69,6 +70,52 @@ def test_a_clock_that_is_set_back_delays_nothing_for_long(bench: Bench) -> None:
     bench.clock.jump(-86_400.0)
     ticked(service, bench)
     assert bench.state.step_done(FIRST, "finished") == {"number": 0}
+
+
+@pytest.mark.parametrize("endpoint", ["1.2.3.4:99999", "[abc:80", "2001:db8::1:8091"])
+def test_an_endpoint_that_is_no_address_costs_its_own_miner_and_no_round(bench: Bench, endpoint: str) -> None:
+    signed, bob = SignedPeers(VICTOR), MINERS["bob"].address
+
+    class OneByNetwork:
+        def call(self, endpoint: str, receiver: str, *rest: Any, **how: Any) -> Reply:
+            return (signed if receiver == bob else miners).call(endpoint, receiver, *rest, **how)
+
+    class Careless:
+        """A chain that shows whatever somebody published."""
+
+        def neurons(self) -> Any:
+            return tuple(replace(n, endpoint=endpoint) if n.hotkey == bob else n for n in bench.chain.neurons())
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bench.chain, name)
+
+    miners, bench.peers = bench.peers, OneByNetwork()  # type: ignore[assignment]
+    bench.to_seed(10)
+    finish(bench.validator(chain=Careless()), bench, FIRST)
+    entries = bench.state.step_done(FIRST, "entries")
+    assert entries is not None
+    assert [s["hotkey"] for s in entries["submissions"]] == [MINERS["alice"].address]
+    assert [(r["hotkey"], r["code"]) for r in entries["refusals"]] == [(bob, "not_revealed")]
+    assert bench.weights()
+    assert bench.state.step_done(FIRST, f"delivered:{MINERS['alice'].address}") == {"ok": True, "tries": 1}
+
+
+def test_a_clock_that_is_set_back_leaves_nobody_unasked_and_untold_for_long(bench: Bench) -> None:
+    alice, bob = (key.address for key in MINERS.values())
+    bench.chain.advance(SCHEDULE.start_s(0) // 3_600 - 9 * 24 - bench.chain.head().number)
+    service = bench.validator()
+    bench.peers.away = {alice}
+    service.tick()
+    bench.peers.away, bench.peers.deaf = set(), {bob}
+    bench.clock.jump(-3e7)
+    service.tick()
+    assert bench.peers.calls.count((alice, "/reveal")) == 2
+    bench.chain.advance(SCHEDULE.seed_delay_blocks)
+    finish(service, bench, FIRST)
+    bench.peers.deaf = set()
+    bench.clock.jump(-3e7)
+    service.tick()
+    assert bench.state.step_done(FIRST, f"delivered:{bob}") == {"ok": True, "tries": 2}
 
 
 def test_a_round_with_other_rules_than_it_was_begun_with_is_told(bench: Bench) -> None:
@@ -131,6 +178,130 @@ def test_weights_whose_answer_was_lost_are_read_back_before_they_are_set_again(b
     assert "weights" not in bench.health.problems()
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_round_that_ends_within_the_rate_limit_is_over_and_its_weights_follow(bench: Bench, killed: bool) -> None:
+    class Limited:
+        def rules(self) -> SubnetRules:
+            return SubnetRules(tempo_blocks=361, rate_limit_blocks=100)
+
+        def set_weights(self, hotkey: str, by_hotkey: Any) -> TxResult:
+            set_at = next(n.weights_set_at for n in bench.chain.neurons() if n.hotkey == hotkey)
+            if set_at is not None and bench.chain.head().number - set_at < 100:
+                return TxResult(False, "rate_limited", "too soon", retryable=True)
+            return bench.chain.set_weights(hotkey, by_hotkey)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bench.chain, name)
+
+    service = bench.validator(chain=Limited())
+    told_blocks: list[int | None] = []
+    service._work.publish = lambda outcome, folder: (
+        told_blocks.append(outcome.weights_block) or published(outcome, folder)
+    )
+    bench.to_seed(10)
+    finish(service, bench, FIRST)
+    before, set_before = bench.weights(), bench.state.step_done(FIRST, "weights_set")
+    assert set_before is not None
+    bench.enter("alice", quality=0.9, revision="b")
+    bench.to_seed(11)
+    finish(service, bench, SECOND)
+    assert bench.weights() == before
+    assert bench.health.problems().keys() <= {"start"}
+    assert {len(letters) for letters in bench.peers.feedback.values()} == {2}
+    assert bench.state.step_done(SECOND, "weights_set") is None
+    assert told_blocks == [set_before["block"], None]
+    allowed_block = set_before["block"] + 100
+    told = [event["message"] for event in bench.health.events()["success"]]
+    assert sum(f"round {SECOND} are set at block {allowed_block}:" in message for message in told) == 1
+    if killed:
+        service = bench.validator(chain=Limited())
+    while bench.state.step_done(SECOND, "weights_set") is None:
+        bench.chain.advance()
+        service._set_weights_again(bench.chain.head().number, bench.chain.neurons())
+    payees = bench.state.step_done(SECOND, "payees")
+    assert payees != bench.state.step_done(FIRST, "payees")
+    assert bench.weights() == {n.uid: payees[n.hotkey] for n in bench.chain.neurons() if n.hotkey in (payees or {})}
+    assert bench.state.step_done(SECOND, "weights_set") == {"block": allowed_block + 1}
+
+
+@pytest.mark.parametrize("lands", [True, False])
+def test_weights_of_the_round_before_are_never_taken_for_those_of_this_one(bench: Bench, lands: bool) -> None:
+    alice, bob = (key.address for key in MINERS.values())
+    late: list[Any] = []
+
+    class Lossy:
+        answers = 2
+
+        def set_weights(self, hotkey: str, by_hotkey: Any) -> TxResult:
+            self.answers -= 1
+            if self.answers < 0 or (lands and alice in by_hotkey):
+                return replace(bench.chain.set_weights(hotkey, by_hotkey), ok=self.answers < 0, unknown=True)
+            late.append(by_hotkey)
+            return TxResult(False, "no_answer", "dropped", retryable=True, unknown=True)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bench.chain, name)
+
+    service = bench.validator(chain=Lossy())
+    for round_id, payee in ((FIRST, alice), (SECOND, bob)):
+        bench.state.begin_round(round_id, {})
+        bench.state.finish_step(round_id, "payees", {payee: 1.0})
+        service._set_weights_again(bench.chain.head().number, bench.chain.neurons())
+    if not lands:
+        bench.chain.set_weights(VICTOR.address, late[0])  # The first ones, on their way until now.
+    bench.chain.advance(20)
+    service._set_weights_again(bench.chain.head().number, bench.chain.neurons())
+    assert bench.weights() == {n.uid: 1.0 for n in bench.chain.neurons() if n.hotkey == bob}
+
+
+class Pruned:
+    """A node that knows the state of its last few blocks only."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._chain = bench.chain
+
+    def _check(self, number: int | None) -> None:
+        if number is not None and number < self._chain.head().number - 6:
+            raise ChainUnavailable(f"State of block {number} is discarded")
+
+    def snapshot(self, number: int | None = None) -> Any:
+        self._check(number)
+        return self._chain.snapshot(number)
+
+    def timestamp_s(self, number: int) -> float:
+        self._check(number)
+        return self._chain.timestamp_s(number)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chain, name)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_round_outlasts_what_a_pruned_node_keeps(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    monkeypatch.setattr("soundsright.core.schedule.PRUNED_BLOCKS", 6)
+    bench.to_seed(10)
+    service = bench.validator(chain=Pruned(bench))
+    ticked(service, bench, times=1)
+    bench.chain.advance(10)
+    if killed:
+        service = bench.validator(chain=Pruned(bench))
+    finish(service, bench, FIRST)
+    assert bench.weights()
+
+
+def test_a_round_that_a_pruned_node_knows_no_more_holds_up_nothing_else(bench: Bench) -> None:
+    bench.to_seed(10)
+    finish(bench.validator(), bench, FIRST)
+    set_before = [n.weights_set_at for n in bench.chain.neurons() if n.hotkey == VICTOR.address]
+    bench.to_seed(11)
+    bench.chain.advance(10)
+    with pytest.raises(ChainUnavailable, match="discarded"):
+        bench.validator(chain=Pruned(bench)).tick()
+    assert set_before != [n.weights_set_at for n in bench.chain.neurons() if n.hotkey == VICTOR.address]
+
+
 def test_what_the_organiser_asks_of_entries_holds_for_a_validator(bench: Bench) -> None:
     bench.to_seed(10)
     service = bench.validator()
@@ -157,6 +328,33 @@ def test_old_audio_models_and_envelopes_go_and_those_of_the_last_rounds_stay(ben
     kept = set((bench.state.step_done(rounds[1], "feedback") or {}).values())
     assert len(kept) == len(MINERS)
     assert all(service._work.artifacts.read(digest) for digest in kept)
+
+
+def test_a_disk_that_is_full_is_cleared_of_old_rounds_before_the_next_one_begins(bench: Bench) -> None:
+    service = bench.validator()
+    service._work.kept_rounds = 2
+    rounds = [SCHEDULE.id_of(number) for number in range(3)]
+    fetch = bench.hub.fetch
+    for number, round_id in enumerate(rounds):
+        bench.to_seed(10 + number)
+        bench.clock.sleep(86_400.0)
+        if number < 2:
+            finish(service, bench, round_id)
+
+    def full(*_args: Any, **_options: Any) -> Any:
+        raise InfrastructureFault("No space left on device", "Free some.")
+
+    bench.hub.fetch = full  # type: ignore[method-assign]
+    ticked(service, bench)
+    assert "No space left" in bench.health.problems()["round"]
+    folders = {path.parent.name for path in (bench.folder / "state" / "rounds").glob("*/enhanced")}
+    assert folders == {rounds[1]}
+    feedback = bench.state.step_done(rounds[1], "feedback")
+    assert feedback
+    assert all(map(service._work.artifacts.read, feedback.values()))
+    bench.hub.fetch = fetch  # type: ignore[method-assign]
+    bench.clock.sleep(MAX_PAUSE_S)
+    finish(service, bench, rounds[2])
 
 
 def test_an_envelope_is_signed_once_and_a_changed_one_is_not_sent(

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from soundsright.adapters.sandbox_process import ProcessSandbox
 from soundsright.core.audio import Audio, Clip, ClipRecipe, on_pcm16_grid
+from soundsright.core.entry_rules import EntryRules
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.submission import FetchedModel
 from soundsright.services.verify import Step, Verification, verify
 
 MakeModel = Callable[..., FetchedModel]
-LIMITS = SandboxLimits(load_timeout_s=3.0, enhance_fixed_s=1.0, enhance_factor=0.1, step_timeout_s=3.0)
+LIMITS = SandboxLimits(load_timeout_s=20.0, enhance_fixed_s=20.0, enhance_factor=0.1, step_timeout_s=20.0)
+
+FAILING = """
+import traceback
+class M(Model):
+    def {step}(self, r):
+        try: self.work()
+        except Exception:
+            traceback.print_exc()
+            r.json({{"detail": "Internal Server Error"}}, 500)
+    def work(self):
+    """
+"""A model whose step answers 500 and logs why. The body of `work` is to follow."""
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +45,17 @@ def drawn() -> tuple[Clip, ...]:
 
 
 def verified(
-    app: str, make_model: MakeModel, drawn: Sequence[Clip], told: list[Step] | None = None
+    app: str,
+    make_model: MakeModel,
+    drawn: Sequence[Clip],
+    told: list[Step] | None = None,
+    limits: SandboxLimits = LIMITS,
 ) -> Verification:
     return verify(
         make_model(textwrap.dedent(app)),
         drawn,
         sandbox=ProcessSandbox(trusted=True),
-        limits=LIMITS,
+        limits=limits,
         metrics=("ESTOI", "SI_SDR"),
         tell=(told if told is not None else []).append,
     )
@@ -81,6 +99,12 @@ def test_a_model_that_returns_its_input_passes_and_equals_it(
             "under the name that it came with",
         ),
         (
+            f"{FAILING.format(step='enhance')}    import no_such_package\nserve(M())",
+            "enhance",
+            "answered 500",
+            "requirements.txt",
+        ),
+        (
             "class M(Model):\n    def enhanced(self):\n"
             "        return {n: d[:-2] for n, d in self.files.items()}\nserve(M())",
             "enhance",
@@ -105,11 +129,44 @@ def test_a_model_that_returns_its_input_passes_and_equals_it(
 def test_what_fails_is_named_with_its_remedy(
     app: str, step: str, reason: str, remedy: str, make_model: MakeModel, drawn: tuple[Clip, ...]
 ) -> None:
-    result = verified(app, make_model, drawn)
+    patience = (
+        {"start": {"load_timeout_s": 2.0}, "enhance": {"enhance_fixed_s": 1.0}}[step] if "sleep" in app else {}
+    )
+    result = verified(app, make_model, drawn, limits=replace(LIMITS, **patience))
     assert not result.passed
     assert next(s.name for s in result.steps if not s.passed) == step
     assert reason in result.reason
     assert remedy in result.remedy
+
+
+@pytest.mark.parametrize(
+    ("work", "logged", "remedy"),
+    [
+        ("import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'", "requirements.txt"),
+        (
+            "\n        try: import no_such_package\n"
+            "        except ImportError: traceback.print_exc()\n"
+            "        eval('def (')",
+            "SyntaxError: invalid syntax",
+            "Read the log above",
+        ),
+    ],
+)
+def test_what_breaks_as_the_model_loads_is_shown(
+    work: str, logged: str, remedy: str, make_model: MakeModel, drawn: tuple[Clip, ...]
+) -> None:
+    result = verified(f"{FAILING.format(step='prepare')}    {work}\nserve(M())", make_model, drawn)
+    assert "POST /prepare/ answered 500" in result.reason
+    assert logged in result.log
+    assert remedy in result.remedy
+
+
+def test_an_organisers_rules_are_kept_to(make_model: MakeModel, drawn: tuple[Clip, ...]) -> None:
+    model = make_model("serve(Model())")
+    sandbox = ProcessSandbox(trusted=True)
+    result = verify(model, drawn, sandbox=sandbox, limits=LIMITS, rules=EntryRules(needs_licence=True))
+    assert (result.steps[-1].name, result.reason) == ("files", "The repository has no licence file at its root")
+    assert result.remedy == "Add a LICENSE file."
 
 
 def test_a_refused_dockerfile_is_named_by_its_line(make_model: MakeModel, drawn: tuple[Clip, ...]) -> None:

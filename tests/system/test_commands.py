@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,10 +24,21 @@ from soundsright.cli.main import run
 from soundsright.config import MinerSettings, ValidatorSettings
 from soundsright.testing.fakechain_http import ORGANISER, served_chain
 from soundsright.testing.fakehub import HubRepository, HubServer, served_hub
+from tests.ports import free_port
 from tests.system.world import APPS, KIT
 
 REVISION = "a" * 40
 ALICE = Hotkey.of_seed("alice")
+OWN_RULES = """
+[entries]
+needs_licence = true
+[[competition]]
+task = "DENOISING"
+sample_rate_hz = 16_000
+max_score = 50.0
+remainder = 10.0
+metrics = { ESTOI = 1.0 }
+"""
 Say = Callable[..., tuple[int, str, str]]
 
 
@@ -69,6 +81,7 @@ def say(
             "STATE_FOLDER": str(tmp_path / "state"),
             "HF_ENDPOINT": hub.url,
             "HEALTHCHECK_API_PORT": str(free_port()),
+            "AXON_PORT": str(free_port()),
             "AXON_EXTERNAL_IP": "127.0.0.1",
             "DENOISING_16000HZ_HF_MODEL_NAMESPACE": "alice",
             "DENOISING_16000HZ_HF_MODEL_NAME": "gate",
@@ -91,7 +104,7 @@ def test_a_member_makes_a_key_joins_and_is_listed(say: Say, chain: tuple[LocalCh
     assert say("chain join", WALLET="new")[1] == f"{address} is uid 0\n"
     assert address in say("chain status")[1]
     code, _, err = say("chain account", WALLET="new")
-    assert (code, "holds a key already" in err) == (2, True)
+    assert (code, f"holds a key already: {address}." in err) == (2, True), err
 
 
 def test_the_organiser_registers_a_validator_and_makes_blocks(say: Say, chain: tuple[LocalChain, str]) -> None:
@@ -205,6 +218,16 @@ def test_a_model_is_run_before_it_is_entered_where_that_is_asked_for(
         )
         assert f"enters alice/{name}@{revision}" in out
         assert (code, "PASS" in out) == ((0, True) if name == "good" else (1, False)), out
+    (tmp_path / "own.toml").write_text(OWN_RULES)
+    code, out, _ = say(
+        "miner --verify",
+        SOUNDSRIGHT_SANDBOX="process",
+        SOUNDSRIGHT_HUB=str(tmp_path / "hub"),
+        SOUNDSRIGHT_RULESET="own.toml",
+        DENOISING_16000HZ_HF_MODEL_NAME=name,
+        DENOISING_16000HZ_HF_MODEL_REVISION=revision,
+    )
+    assert (code, "no licence file at its root" in out) == (1, True), out
     assert chain[0].commitments() == ()
 
 
@@ -284,23 +307,27 @@ def test_a_clock_that_is_a_minute_off_is_told_before_the_start(
     say: Say, chain: tuple[LocalChain, str], monkeypatch: pytest.MonkeyPatch, command: str, by_s: float, told: str
 ) -> None:
     chain[0].register(ALICE.address, permit=True)
-    monkeypatch.setattr("soundsright.adapters.clock.SystemClock.now", lambda _clock: time.time() + by_s)
+    # Both stand still, so that how long the question takes is not told with it.
+    now_s = time.time()
+    monkeypatch.setattr("soundsright.services.api_chain.time", SimpleNamespace(time=lambda: now_s))
+    monkeypatch.setattr("soundsright.adapters.clock.SystemClock.now", lambda _clock: now_s + by_s)
     code, _, err = say(command, SOUNDSRIGHT_SANDBOX="process", SOUNDSRIGHT_TRUST="true")
     assert (code, err.count("\n")) == (2, 1), err
     assert told in err
     assert "NTP" in err
 
 
-def test_a_taken_port_for_validators_is_named(say: Say, chain: tuple[LocalChain, str]) -> None:
+@pytest.mark.parametrize("line", ["miner", "miner --check"])
+def test_a_taken_port_for_validators_is_named(say: Say, chain: tuple[LocalChain, str], line: str) -> None:
     chain[0].register(ALICE.address)
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
         taken.listen()
-        code, _, err = say("miner", AXON_PORT=str(taken.getsockname()[1]))
+        code, _, err = say(line, AXON_PORT=str(taken.getsockname()[1]))
     assert (code, err.count("\n"), "AXON_PORT" in err) == (2, 1, True), err
 
 
-@pytest.mark.parametrize("command", ["miner", "validator"])
+@pytest.mark.parametrize("command", ["miner", "miner --check", "validator"])
 def test_a_taken_port_is_named(say: Say, chain: tuple[LocalChain, str], command: str) -> None:
     chain[0].register(ALICE.address, permit=True)
     with socket.socket() as taken:
@@ -337,12 +364,6 @@ def test_a_secret_of_the_settings_is_in_no_error(say: Say) -> None:
     for line, settings in (("miner --check", {"NETUID": "x"}), ("miner --check", {"WALLET": "nobody"})):
         _, out, err = say(line, **secret, **settings)
         assert "planted" not in out + err
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_help_loads_nothing_that_takes_time() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.chain_local import LocalChain
 from soundsright.adapters.http_auth import signed_headers
 from soundsright.adapters.http_auth_client import request
 from soundsright.adapters.http_auth_keys import valid_signature
@@ -42,6 +41,8 @@ def test_two_rounds_of_a_private_competition(world: World) -> None:
         world.start_validator(name)
 
     until(lambda: len(chain.commitments()) == 3, "three commitments")
+    # Each comes after its miner's commitment, and validators ask where it says.
+    until(lambda: sum(neuron.endpoint is not None for neuron in chain.neurons()) == 3, "three endpoints")
     for commitment in chain.commitments():
         name = next(n for n in MINERS if world.key(n).address == commitment.hotkey)
         assert commitment.digest == commitment_digest(models[name], commitment.hotkey, COMPETITION)
@@ -106,10 +107,6 @@ def test_two_rounds_of_a_private_competition(world: World) -> None:
 
 @pytest.mark.slow
 def test_a_sealed_entry_is_judged_while_its_miner_is_away(world: World) -> None:
-    # A day of August 2023 whose close is when a round of the beacon was published.
-    own = world.folder / "organiser"
-    own.mkdir()
-    LocalChain(own / "chain.db", now_s=lambda: ROUND_1000_S - 12 * 3_600)
     rules = world.folder / "rules.toml"
     published = files("soundsright").joinpath("rulesets/published.toml").read_text()
     for old, new in (
@@ -121,7 +118,8 @@ def test_a_sealed_entry_is_judged_while_its_miner_is_away(world: World) -> None:
         published = published.replace(old, new)
     rules.write_text(published)
 
-    chain = world.start_chain()
+    # A day of August 2023 whose close is when a round of the beacon was published.
+    chain = world.start_chain(ROUND_1000_S - 12 * 3_600)
     chain.register(world.key("victor").address, stake=2_000.0, permit=True)
     chain.register(world.key("alice").address)
     world.start_miner("alice", world.model("smooth", "alice"), SOUNDSRIGHT_RULESET=str(rules))

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -29,6 +28,7 @@ from soundsright.adapters.http_auth_keys import Hotkey
 from soundsright.adapters.hub_folder import FolderHub
 from soundsright.core.errors import ChainUnavailable, PeerUnavailable
 from soundsright.core.submission import commitment_digest
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE_SCRIPT = ROOT / "scripts" / "base_image.sh"
@@ -50,12 +50,6 @@ def compose_words() -> list[str]:
     if shutil.which("docker-compose"):
         return ["docker-compose"]
     pytest.skip("neither `docker compose` nor `docker-compose` is installed")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from importlib.resources import files
@@ -21,6 +20,7 @@ from soundsright.cli.main import run
 from soundsright.cli.validator import _told_weights, command
 from soundsright.config import ValidatorSettings
 from soundsright.testing.fakechain_http import served_chain
+from tests.ports import free_port
 
 VICTOR = Hotkey.of_seed("victor")
 DryRun = Callable[..., tuple[int, str, str]]
@@ -46,9 +46,7 @@ def dry_run(
     VICTOR.write(tmp_path / "wallets" / "victor" / "hotkeys" / "default")
     (tmp_path / "hub").mkdir()
     monkeypatch.chdir(tmp_path)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
 
     def said(**settings: str) -> tuple[int, str, str]:
         right = {

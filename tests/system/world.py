@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,15 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.adapters.chain_http import HttpChain
+from soundsright.adapters.chain_local import LocalChain
 from soundsright.adapters.http_auth_client import request
 from soundsright.adapters.http_auth_keys import Hotkey
 from soundsright.adapters.hub_folder import FolderHub
 from soundsright.core.submission import ModelRef
+from tests.ports import free_port
 
 KIT = Path(__file__).parents[1] / "hostile" / "kit" / "server.py"
 SECRET = "planted-5f2c91d0e4"
 COMPETITION = "DENOISING_16000HZ"
 HOURS_A_DAY = 24
+FIRST_DAY = datetime.date(2025, 1, 7)
+EVE_S = datetime.datetime(2025, 1, 6, 12, tzinfo=datetime.UTC).timestamp()
+"""Noon of the day before: whatever time it is here, all have entered before the first round starts."""
 APPS = {
     "copy": "serve(Model())",
     "smooth": """
@@ -61,12 +65,6 @@ class Crash(Model):
 serve(Crash())
 """,
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(true: Callable[[], Any], what: str, *, timeout_s: float = 60.0) -> Any:
@@ -110,12 +108,12 @@ class World:
             self.keys[name].write(self.folder / "wallets" / name / "hotkeys" / "default")
         return self.keys[name]
 
-    def start(self, name: str, command: list[str], settings: dict[str, str]) -> Service:
-        """Start `soundsright COMMAND` with an environment of its own."""
+    def start(self, name: str, command: list[str], settings: dict[str, str], *, first: str = "") -> Service:
+        """Start `soundsright COMMAND` with an environment of its own, after the statement `first`."""
         self.key(name)
         module, *arguments = command
         code = (
-            "import sys; from soundsright.cli.main import run; "
+            f"{first}\nimport sys; from soundsright.cli.main import run; "
             f"from soundsright.cli.{module} import command; sys.exit(run(command, sys.argv[1:]))"
         )
         log = self.folder / f"{name}.log"
@@ -147,13 +145,17 @@ class World:
         self.services[name] = Service(name, process, log)
         return self.services[name]
 
-    def start_chain(self) -> HttpChain:
+    def start_chain(self, begins_s: float = EVE_S) -> HttpChain:
+        """Serve a chain whose first block is of that time, and whose blocks have the same hashes in every world."""
+        (self.folder / "organiser").mkdir()
+        LocalChain(self.folder / "organiser" / "chain.db", entropy=lambda _number: b"", now_s=lambda: begins_s)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.start(
             "organiser",
             ["chain", "serve", "--port", str(port), "--block-every", "0", "--block-seconds", "3600"],
             {},
+            first="import secrets; secrets.token_bytes = lambda _count: b''",
         )
         until(lambda: "Chain of" in self.services["organiser"].said(), "the chain answers")
         return HttpChain(self.url, self.key("organiser"))
@@ -197,7 +199,7 @@ class World:
                 "SOUNDSRIGHT_CLIPS": "6",
                 "SOUNDSRIGHT_SLOTS": "1",
                 "SOUNDSRIGHT_WORKERS": "1",
-                "ROUND_FIRST_DAY": (datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(1)).isoformat(),
+                "ROUND_FIRST_DAY": FIRST_DAY.isoformat(),
                 "ROUND_SEED_DELAY_BLOCKS": "3",
             }
             | settings,

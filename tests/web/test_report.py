@@ -128,12 +128,16 @@ def test_latex_sets_the_tables_whatever_the_names(tmp_path: Path, capsys: pytest
         pytest.skip("no pdflatex on this machine (Debian: texlive-latex-base)")
     entry = Entrant('a_b/\\input{x}%$&#^~"<>|é', 3.0, "hk")
     (tmp_path / "tables.tex").write_text(reported(write_run(tmp_path / "a", [entry, *USUAL]), "tex", capsys))
-    document = r"\documentclass{article}\begin{document}\input{tables}\end{document}"
-    (tmp_path / "paper.tex").write_text(document)
     asked = [engine, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"]
-    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert (tmp_path / "paper.pdf").read_bytes().startswith(b"%PDF")
+    for layout, packages in (("", "graphicx"), ("[twocolumn]", "graphicx"), ("", "")):
+        load = rf"\usepackage{{{packages}}}" if packages else ""
+        (tmp_path / "paper.tex").write_text(
+            rf"\documentclass{layout}{{article}}{load}\begin{{document}}\input{{tables}}\end{{document}}"
+        )
+        done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout[-2000:]
+        assert (tmp_path / "paper.pdf").read_bytes().startswith(b"%PDF")
+        assert not packages or "Overfull" not in done.stdout, (layout, done.stdout[-2000:])
 
 
 def test_what_only_repeats_the_input_is_not_set_bold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

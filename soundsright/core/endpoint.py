@@ -1,0 +1,32 @@
+"""Endpoints, `host:port`: where a hotkey's service is reached, as a chain shows it to everybody."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+MAX_CHARS = 300
+_PORT = re.compile(r"[0-9]{1,5}")
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+
+
+def is_endpoint(text: str) -> bool:
+    """Whether that is `host:port`: an IPv4 address, an IPv6 address in brackets, or a host's name in ASCII.
+
+    >>> [is_endpoint(text) for text in ("10.0.0.7:6001", "[2001:db8::1]:6001", "miner.example:6001")]
+    [True, True, True]
+    >>> [is_endpoint(text) for text in ("10.0.0.7:99999", "2001:db8::1:6001", "10.0.0.700:6001", "miner")]
+    [False, False, False, False]
+    """
+    host, _, port = text.rpartition(":")
+    if len(text) > MAX_CHARS or not _PORT.fullmatch(port) or not 1 <= int(port) <= 65_535:
+        return False
+    try:
+        if host.startswith("[") and host.endswith("]"):
+            # The name of a network card, after a %, says nothing to others.
+            return "%" not in host and bool(ipaddress.IPv6Address(host[1:-1]))
+        if not set(host) - set("0123456789."):
+            return bool(ipaddress.IPv4Address(host))
+    except ValueError:
+        return False
+    return len(host) <= 253 and all(_LABEL.fullmatch(label) for label in host.split("."))

@@ -1,0 +1,100 @@
+"""`soundsright chain serve`, whose blocks are made by time, and who takes part."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundsright.adapters.chain_http import HttpChain
+from soundsright.adapters.http_auth_keys import Hotkey
+from soundsright.cli.chain import command
+from soundsright.cli.main import run
+from soundsright.core.errors import ChainUnavailable
+from tests.ports import free_port
+
+ORGANISER, ALICE, BOB = (Hotkey.of_seed(name) for name in ("organiser", "alice", "bob"))
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """A chain of an hour a block that everybody may join, in a thread; called with options of `chain serve`."""
+    stop, port = threading.Event(), free_port()
+    url = f"http://127.0.0.1:{port}"
+    for name, key in (("organiser", ORGANISER), ("alice", ALICE), ("bob", BOB)):
+        key.write(tmp_path / "wallets" / name / "hotkeys" / "default")
+    shared = {"WALLET_PATH": str(tmp_path / "wallets"), "SUBTENSOR_CHAIN_ENDPOINT": url, "CHAIN_PORT": str(port)}
+    for name, value in {"WALLET": "organiser", "STATE_FOLDER": str(tmp_path / "state"), **shared}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("soundsright.cli.service.stopped_by_signals", lambda: nullcontext(stop))
+    started: list[threading.Thread] = []
+
+    def start(options: str) -> str:
+        started.append(threading.Thread(target=run, args=(command, ["serve", "--open", *options.split()])))
+        started[0].start()
+        return url
+
+    yield start
+    stop.set()
+    for thread in started:
+        thread.join(30)
+
+
+def opened(url: str, account: Hotkey) -> HttpChain:
+    """The chain once it answers."""
+    pauses = threading.Event()
+    for _ in range(200):
+        try:
+            return HttpChain(url, account)
+        except ChainUnavailable:
+            pauses.wait(0.05)
+    return HttpChain(url, account)
+
+
+def test_strangers_cannot_move_the_time_of_a_served_chain(served: Callable[[str], str]) -> None:
+    url = served("--block-every 3600")
+    chain, alice = opened(url, ORGANISER), opened(url, ALICE)
+    bob = opened(url, BOB)
+    assert alice.register(ALICE.address) == 0
+    assert bob.register(BOB.address) == 1
+    for number in range(5):
+        for own, key in ((alice, ALICE), (bob, BOB)):
+            assert own.publish(key.address, f"{number}").ok
+            assert own.publish_endpoint(key.address, f"10.0.0.{number}:6001").ok
+    assert (chain.head().number, chain.neurons(), chain.commitments()) == (0, (), ())
+    chain.advance()
+    assert [(n.hotkey, n.endpoint) for n in chain.neurons()] == [
+        (key.address, "10.0.0.4:6001") for key in (ALICE, BOB)
+    ]
+    assert {(c.hotkey, c.digest, c.block) for c in chain.commitments()} == {
+        (key.address, "4", 1) for key in (ALICE, BOB)
+    }
+
+
+def test_who_joins_is_told_once_the_next_block_shows_it(
+    served: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain = opened(served("--block-every 3600"), ORGANISER)
+    asked: list[Any] = []
+    neurons = HttpChain.neurons
+
+    def looked(own: HttpChain) -> Any:
+        asked.append(neurons(own))
+        if len(asked) == 2:
+            chain.advance()
+        return asked[-1]
+
+    monkeypatch.setattr(HttpChain, "neurons", looked)
+    monkeypatch.setenv("WALLET", "alice")
+    assert run(command, ["join"]) == 0
+    assert f"{ALICE.address} is uid 0\n" in capsys.readouterr().out
+    assert [len(found) for found in asked] == [0, 0, 1]
+    monkeypatch.setattr("soundsright.cli.chain._BLOCK_WAIT_S", 0.0)
+    monkeypatch.setenv("WALLET", "bob")
+    assert run(command, ["join"]) == 0
+    assert f"{BOB.address} is uid 1 from the next block on" in capsys.readouterr().out

@@ -1,0 +1,132 @@
+"""Who improves a model stays older than whoever copied it before."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from soundsright.core.schedule import Round
+from soundsright.core.submission import ModelRef, Reveal, commitment_digest
+from soundsright.testing import Behaviour, FakeHub, FakeRepository
+from soundsright.testing.state import MemoryState
+from tests.services.subnet import COMPETITION, Subnet
+
+TENSORS = {
+    name: np.random.default_rng(seed).standard_normal((count, 300)).astype(np.float32)
+    for seed, (name, count) in enumerate({"encoder": 40, "head 1": 2, "head 2": 2, "decoy": 40}.items())
+}
+
+
+class FilesHub(FakeHub):
+    """A hub whose models have files of their own, by content hash."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.root = folder
+
+    def fetch(self, submission, *, limits):
+        found = super().fetch(submission, limits=limits)
+        return replace(found, path=self.root / found.content_hash)
+
+    def cached(self, submission, content_hash):
+        found = super().cached(submission, content_hash)
+        return found and replace(found, path=self.root / content_hash)
+
+
+class Rounds(Subnet):
+    """A subnet of two, `victim` and `parasite`, round after round."""
+
+    def __init__(self, folder):
+        super().__init__(folder, qualities=())
+        self.hub = FilesHub(folder / "models")
+        self.sandbox = type(self.sandbox)(self.hub)
+        self.commit("other", files=("other",))
+        self.played = 0
+
+    def commit(self, hotkey, *, files=(), tensors=(), dtype=np.float32):
+        number = len(self.models)
+        model = ModelRef(hotkey, "model", f"{number:040x}")
+        self.models[f"{hotkey} {number}"] = model
+        folder = self.hub.root / f"content-{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "Dockerfile").write_text("FROM base\n")
+        held = np.concatenate([TENSORS[name] for name in tensors]) if tensors else []
+        np.savez(folder / "weights.npz", *(tensor.astype(dtype) for tensor in held))
+        self.hub.repositories[model] = FakeRepository(f"content-{number}", tuple(files), Behaviour(0.5))
+        self.chain.register(hotkey)
+        self.chain.advance(10)
+        self.chain.publish(hotkey, commitment_digest(model, hotkey, COMPETITION.id))
+        self.reveals[hotkey] = Reveal(model, COMPETITION.id)
+
+    def play(self):
+        self.played += 1
+        self.chain.advance(10)
+        close = self.chain.head().number
+        self.round = Round(f"round-{self.played}", close, self.chain.advance(5).number)
+        self.chain.advance(5)
+        return [(refusal.hotkey, refusal.code) for refusal in self.run().refusals]
+
+
+@pytest.fixture
+def rounds(tmp_path):
+    return Rounds(tmp_path)
+
+
+def test_who_improves_a_model_is_no_copy_of_whoever_copied_it(rounds):
+    """Though its present commitment is the later one, and the copy was there before it."""
+    rounds.commit("victim", files=("encoder", "head 1"))
+    assert rounds.play() == []
+    rounds.commit("parasite", files=("encoder", "junk"))
+    assert rounds.play() == [("parasite", "shared_checkpoint")]
+    rounds.commit("victim", files=("encoder", "head 2"))
+    assert rounds.play() == [("parasite", "shared_checkpoint")]
+    refusal = next(iter(rounds.run().refusals))  # from what was recorded
+    first = rounds.state.step_done("round-1", "entries")["submissions"][1]["block"]
+    assert f"held since block {first})" in refusal.sentence
+    assert refusal.evidence["original_since_block"] == str(first)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(("encoder", "head 1"), ("encoder", "head 1")), (("encoder", "head 1"), ("encoder", "head 2"))],
+    ids=["mended beside its weights", "with a better head in the same file"],
+)
+def test_so_it_is_where_the_copy_is_in_another_format(rounds, before, after):
+    rounds.commit("victim", files=("v1",), tensors=before)
+    assert rounds.play() == []
+    rounds.commit("parasite", files=("p",), tensors=("encoder",), dtype=np.float16)
+    rounds.commit("victim", files=("v2",), tensors=after)
+    assert rounds.play() == [("parasite", "same_tensors")]
+
+
+def test_an_early_entry_of_something_else_makes_nobody_an_original(rounds):
+    """Neither a file nor tensors that were held before reach what was taken later beside them."""
+    rounds.commit("parasite", files=("decoy",), tensors=("decoy",))
+    rounds.commit("accomplice", files=("another",))
+    assert rounds.play() == []
+    rounds.commit("victim", files=("encoder",), tensors=("encoder",))
+    assert rounds.play() == []
+    rounds.commit("accomplice", files=("decoy", "another"))
+    rounds.commit("parasite", files=("decoy", "encoder"))
+    assert rounds.play() == [("parasite", "shared_checkpoint")]
+    rounds.commit("parasite", files=("decoy",), tensors=("decoy", "encoder"))
+    rounds.commit("accomplice", files=("another",))
+    assert rounds.play() == [("parasite", "same_tensors")]
+
+
+def test_a_hotkey_that_was_deregistered_and_came_back_is_a_new_one(rounds):
+    rounds.commit("victim", files=("encoder",))
+    rounds.play()
+    rounds.chain.deregister("victim")
+    rounds.commit("another", files=("encoder",))
+    rounds.commit("victim", files=("encoder",))
+    assert rounds.play() == [("victim", "shared_checkpoint")]
+
+
+def test_a_state_that_lacks_the_earlier_rounds_goes_by_the_present_blocks(rounds):
+    rounds.commit("victim", files=("encoder",))
+    rounds.play()
+    rounds.state = MemoryState()
+    rounds.commit("parasite", files=("encoder",))
+    rounds.commit("victim", files=("encoder", "head 2"))
+    assert rounds.play() == [("victim", "shared_checkpoint")]
