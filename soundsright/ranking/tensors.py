@@ -10,9 +10,9 @@ running `tensor_fingerprint` in a worker with `fingerprint_deadline_s`.
 
 from __future__ import annotations
 
-import hashlib
+import base64
 import mmap
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -46,14 +46,12 @@ MAX_OF_ONE_SIZE = 512
 MAX_COMPARED = 2_048
 """How many tensors of a model are compared, the largest ones: they bound the cost of a pair made to be slow."""
 
-MAX_SKETCHED = 128
-"""How many tensors of a model are remembered: all of most models, of others a sample that its content chooses."""
-
-LEAST_KNOWN = 32
-"""Of how many of the shared tensors a sample must tell whether they were held, to say anything."""
-
 _RELATIVE = 2.0**-8  # The rounding of bfloat16, the coarsest of the formats that are read.
 _ABSOLUTE = 2.0**-24  # The smallest step of float16.
+
+_REMEMBERED = (2, 9, 16, 23, 30)  # Of a tensor's quantiles: enough for what a hotkey itself has held.
+_SKETCH = np.dtype([("elements", "<u8"), ("quantiles", "<f4", (len(_REMEMBERED),))])
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,21 +109,32 @@ def fingerprint_deadline_s(total_bytes: int) -> float:
     return 60.0 + 60e-9 * total_bytes
 
 
-def tensor_sketch(summaries: Iterable[TensorSummary]) -> tuple[str, ...]:
-    """What is remembered of a model's tensors: 16 hex digits each, of too many the lowest."""
-    return tuple(sorted({_mark(summary.elements, summary.quantiles) for summary in summaries})[:MAX_SKETCHED])
+def tensor_sketch(summaries: Sequence[TensorSummary]) -> str:
+    """What is remembered of a model: size and five quantiles of each tensor that is compared, as base64."""
+    table = _table(summaries)
+    return table.sketch(range(len(table.sizes)))
 
 
-def sketch_holds(sketch: Sequence[str], marks: Collection[str]) -> bool:
-    """Whether the model of a sketch held nearly all tensors of these marks, for all that the sketch tells.
+def sketch_holds(sketch: str, shared: str) -> bool:
+    """Whether the model of a sketch held nearly all of the shared tensors, given as a sketch, but for rounding.
 
-    >>> sketch_holds(("a", "b", "c"), ("a", "b")), sketch_holds(("a", "b", "c"), ("a", "d")), sketch_holds((), "a")
-    (True, False, False)
+    Each tensor counts, none is sampled: who could choose the sample could choose the answer.
     """
-    whole = len(sketch) < MAX_SKETCHED
-    known = {mark for mark in marks if whole or mark <= sketch[-1]}
-    enough = len(known) >= (1 if whole else LEAST_KNOWN)
-    return enough and len(known.intersection(sketch)) >= SAME_FRACTION * len(known)
+    (sizes, held), (wanted_sizes, wanted) = (_read_sketch(text) for text in (sketch, shared))
+    free = np.ones(len(held), bool)
+    count = 0
+    for size, row in zip(wanted_sizes, wanted, strict=True):
+        candidates = np.flatnonzero(free & (sizes == size))
+        agreeing = candidates[_agree(row, held[candidates])]
+        if len(agreeing):
+            free[agreeing[0]] = False
+            count += 1
+    return len(wanted) > 0 and count >= SAME_FRACTION * len(wanted)
+
+
+def _read_sketch(text: str) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
+    rows = np.frombuffer(base64.b64decode(text), _SKETCH)
+    return rows["elements"], rows["quantiles"].astype(np.float64)
 
 
 def shared_fraction(original: Sequence[TensorSummary], other: Sequence[TensorSummary]) -> float:
@@ -144,12 +153,12 @@ def shared_fraction(original: Sequence[TensorSummary], other: Sequence[TensorSum
 def same_tensors(
     models: Mapping[str, Sequence[TensorSummary]],
     *,
-    since: Callable[[str, Collection[str]], int] | None = None,
+    since: Callable[[str, str], int] | None = None,
     go_on: Callable[[], None] = lambda: None,
 ) -> list[Likeness]:
     """The pairs of entries, by their ids, of which one holds nearly all tensors of the other, and not much else.
 
-    `since` tells the block since which an entry has held the tensors of these marks. `go_on` is called before each
+    `since` tells the block since which an entry has held the tensors of a sketch. `go_on` is called before each
     comparison, and may raise to stop.
     """
     tables = {name: _table(summaries) for name, summaries in models.items() if len(summaries) >= MIN_TENSORS}
@@ -166,7 +175,7 @@ def same_tensors(
             evidence = {"shared_tensors": f"{len(shared) / smaller:.1%}"}
             blocks = None
             if since is not None:
-                blocks = since(first, a.marks(own)), since(second, b.marks([row for _, row in shared]))
+                blocks = since(first, a.sketch(own)), since(second, b.sketch([row for _, row in shared]))
             found.append(Likeness(first, second, DuplicateRule.SAME_TENSORS, evidence, blocks))
     return found
 
@@ -185,8 +194,11 @@ class _Table:
     rows_by_median: NDArray[np.float64]
     keys: NDArray[np.complex128]
 
-    def marks(self, rows: Sequence[int]) -> set[str]:
-        return {_mark(int(self.sizes[row]), self.rows[row]) for row in rows}
+    def sketch(self, rows: Sequence[int]) -> str:
+        found = np.empty(len(rows), _SKETCH)
+        found["elements"] = self.sizes[rows]
+        found["quantiles"] = self.rows[rows][:, _REMEMBERED].clip(-_LARGEST, _LARGEST)
+        return base64.b64encode(found.tobytes()).decode()
 
 
 def _table(summaries: Sequence[TensorSummary]) -> _Table:
@@ -236,10 +248,6 @@ def _shared(original: _Table, other: _Table, least: float = 0.0) -> list[tuple[i
 
 
 def _agree(row: NDArray[np.float64], candidates: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which candidates, `(count, 33)`, are the row but for rounding, `(count,)`."""
+    """Which candidates, `(count, quantiles)`, are the row but for rounding, `(count,)`."""
     tolerance = _RELATIVE * np.maximum(np.abs(row), np.abs(candidates)) + _ABSOLUTE
     return np.asarray((np.abs(row - candidates) <= tolerance).all(axis=1))
-
-
-def _mark(elements: int, quantiles: NDArray[np.float64]) -> str:
-    return hashlib.sha256(elements.to_bytes(8, "little") + quantiles.astype("<f8").tobytes()).hexdigest()[:16]

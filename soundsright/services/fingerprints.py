@@ -6,7 +6,7 @@ The pairs are for `ranking.duplicates.without_duplicates(likenesses=...)`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,19 +39,19 @@ class TensorsCompared:
 
     pairs: tuple[Likeness, ...]
     unread: Mapping[str, tuple[str, ...]]
-    sketches: Mapping[str, tuple[str, ...]]
+    sketches: Mapping[str, str]
 
 
 def same_tensor_pairs(
     models: Sequence[FetchedModel],
     pool: Pool,
     *,
-    since: Callable[[str, Collection[str]], int] | None = None,
+    since: Callable[[str, str], int] | None = None,
     go_on: Callable[[], None] = lambda: None,
 ) -> TensorsCompared:
     """Compare what the files of a competition's entries hold, each entry's read by a job. Links are not followed.
 
-    `since` tells the block since which an entry has held the tensors of some marks. `go_on` is called before each
+    `since` tells the block since which an entry has held the tensors of a sketch. `go_on` is called before each
     comparison, and may raise to stop.
 
     Raises:

@@ -26,7 +26,7 @@ class _Held:
 
     block: int
     marks: frozenset[str]
-    sketch: tuple[str, ...] | None
+    sketch: str | None
 
 
 class Holdings:
@@ -42,11 +42,11 @@ class Holdings:
         held = self._by_hotkey.get(entry.hotkey, ())
         return min((one.block for one in held if mark in one.marks), default=entry.block)
 
-    def tensors_since(self, entry_id: str, marks: Collection[str]) -> int:
-        """The block since which the entry's hotkey has held nearly all of the tensors of these marks."""
+    def tensors_since(self, entry_id: str, shared: str) -> int:
+        """The block since which the entry's hotkey has held nearly all of the tensors of that sketch."""
         entry = self._entries[entry_id]
         held = self._by_hotkey.get(entry.hotkey, ())
-        return min((one.block for one in held if sketch_holds(one.sketch or (), marks)), default=entry.block)
+        return min((one.block for one in held if sketch_holds(one.sketch or "", shared)), default=entry.block)
 
     @cached_property
     def _by_hotkey(self) -> Mapping[str, Sequence[_Held]]:
@@ -87,8 +87,7 @@ class Holdings:
         for submission, known in new:
             model = ModelRef(*submission["model"])
             entry_id = entry_id_of(submission)
-            told = sketches.get(entry_id)
-            sketch = None if told is None else tuple(told)
+            sketch = sketches.get(entry_id)
             if known is not None:
                 found[submission["hotkey"], model] = replace(known, sketch=sketch)
                 continue

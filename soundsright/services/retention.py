@@ -67,9 +67,9 @@ def _contents(state: StateStore, rounds: Sequence[str]) -> Iterator[str]:
     """The content hashes of the rounds' models."""
     for round_id in rounds:
         for submission in (state.step_done(round_id, "entries") or {}).get("submissions", ()):
-            content_hash = (state.step_done(round_id, f"fetch:{entry_id_of(submission)}") or {}).get("content_hash")
-            if content_hash is not None:
-                yield content_hash
+            fetched = state.step_done(round_id, f"fetch:{entry_id_of(submission)}") or {}
+            if "content_hash" in fetched and "refusal" not in fetched:
+                yield fetched["content_hash"]
 
 
 def _envelopes(state: StateStore, rounds: Sequence[str]) -> Iterator[str]:

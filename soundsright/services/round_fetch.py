@@ -81,7 +81,7 @@ def without_copies(context: RoundContext, fetched: Sequence[FetchedModel]) -> Un
         return {
             "same_tensors": [asdict(pair) for pair in compared.pairs],
             "unread": {entry_id: list(reasons) for entry_id, reasons in compared.unread.items()},
-            "tensors": {entry_id: list(sketch) for entry_id, sketch in compared.sketches.items()},
+            "tensors": dict(compared.sketches),
             "since": since,
         }
 
@@ -101,13 +101,16 @@ def _fetched(context: RoundContext, submission: Submission) -> FetchedModel | Re
 
     def compute() -> Mapping[str, Any]:
         nonlocal model
+        facts: dict[str, Any] = {}
         try:
             model = _from_hub(context, submission)
+            facts = {"content_hash": model.content_hash, "checkpoint_hashes": list(model.checkpoint_hashes)}
             check_fetched(model, context.plan.entry_rules)
             checked_dockerfile(model)
         except EntryRefused as refused:
-            return {"refusal": refusal_facts(refusal_of(submission, refused))}
-        return {"content_hash": model.content_hash, "checkpoint_hashes": list(model.checkpoint_hashes)}
+            # What was fetched was held all the same, by whoever mends the entry and commits it again.
+            return facts | {"refusal": refusal_facts(refusal_of(submission, refused))}
+        return facts
 
     facts = context.step(f"fetch:{submission.entry_id}", compute)
     if "refusal" in facts:

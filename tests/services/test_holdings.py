@@ -13,8 +13,11 @@ from tests.services.subnet import COMPETITION, Subnet
 
 TENSORS = {
     name: np.random.default_rng(seed).standard_normal((count, 300)).astype(np.float32)
-    for seed, (name, count) in enumerate({"encoder": 40, "head 1": 2, "head 2": 2, "decoy": 40}.items())
+    for seed, (name, count) in enumerate(
+        {"encoder": 40, "head 1": 2, "head 2": 2, "decoy": 40, "decoder": 95}.items()
+    )
 }
+TENSORS["tuned encoder"] = TENSORS["encoder"] * np.float32(1.001)
 
 
 class FilesHub(FakeHub):
@@ -96,6 +99,33 @@ def test_so_it_is_where_the_copy_is_in_another_format(rounds, before, after):
     assert rounds.play() == []
     rounds.commit("parasite", files=("p",), tensors=("encoder",), dtype=np.float16)
     rounds.commit("victim", files=("v2",), tensors=after)
+    assert rounds.play() == [("parasite", "same_tensors")]
+
+
+def test_so_it_is_where_it_was_trained_on_a_little(rounds):
+    rounds.commit("victim", files=("v1",), tensors=("encoder",))
+    rounds.commit("parasite", files=("p",), tensors=("encoder",))
+    assert rounds.play() == [("parasite", "same_tensors")]
+    rounds.commit("victim", files=("v2",), tensors=("tuned encoder",))
+    assert rounds.play() == [("parasite", "same_tensors")]
+
+
+def test_so_it_is_where_the_entry_was_refused_and_is_mended(rounds):
+    rounds.commit("victim", files=("encoder",))
+    (rounds.hub.root / f"content-{len(rounds.models) - 1}" / "Dockerfile").unlink()
+    assert rounds.play() == [("victim", "no_dockerfile")]
+    rounds.commit("parasite", files=("encoder",))
+    rounds.commit("victim", files=("encoder",))
+    assert rounds.play() == [("parasite", "shared_checkpoint")]
+
+
+def test_having_held_a_part_makes_nobody_the_original_of_the_whole(rounds):
+    """Neither by what is public in it, nor by whatever else was entered with that."""
+    rounds.commit("parasite", files=("p1",), tensors=("tuned encoder", "decoy"))
+    assert rounds.play() == []
+    rounds.commit("victim", files=("v",), tensors=("encoder", "decoder"))
+    assert rounds.play() == []
+    rounds.commit("parasite", files=("p2",), tensors=("tuned encoder", "decoder"))
     assert rounds.play() == [("parasite", "same_tensors")]
 
 
