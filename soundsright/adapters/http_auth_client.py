@@ -67,16 +67,24 @@ def request(
 
 
 def _connected(host: str, port: int, context: ssl.SSLContext | None, deadline_s: float) -> socket.socket:
-    """A socket to the first of the host's addresses that answers. All of them share what time is left."""
+    """A socket to the first of the host's addresses that answers. Each gets its share of the time that is left."""
     fault: Exception = OSError("the name has no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for tried, (family, kind, protocol, _, address) in enumerate(places):
+        now_s = time.monotonic()
+        if now_s >= deadline_s:
+            break
+        share_ends_s = now_s + (deadline_s - now_s) / (len(places) - tried)
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(max(0.0, deadline_s - time.monotonic()))
+            sock.settimeout(share_ends_s - now_s)
             sock.connect(address)
             # Headers and body are two writes: the second does not wait for the first to be acknowledged.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return sock if context is None else context.wrap_socket(sock, server_hostname=host)
+            if context is None:
+                return sock
+            sock.settimeout(max(0.0, share_ends_s - time.monotonic()))
+            return context.wrap_socket(sock, server_hostname=host)
         except (OSError, ValueError) as error:
             sock.close()
             fault = error

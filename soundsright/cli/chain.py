@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from soundsright.adapters.http_auth_keys import Hotkey
 
 _MAX_AHEAD_S = 3_600.0
+_MAX_BLOCK_EVERY_S = 60
+"""A miner gives a commitment up that no block shows within three minutes, and makes it again."""
 _BLOCK_WAIT_S = 60.0
 _LOOK_EVERY_S = 0.5
 _SHARED = ("subtensor_chain_endpoint", "wallet", "hotkey", "wallet_path", "state_folder")
@@ -77,12 +79,12 @@ def command() -> None:
 @click.option(
     "--block-every",
     default=12.0,
-    type=Finite(0, 86_400),
+    type=Finite(0, _MAX_BLOCK_EVERY_S),
     show_default=True,
     envvar="CHAIN_BLOCK_EVERY",
     show_envvar=True,
-    help="Seconds from one block to the next, whoever writes; 0: each write makes one, and `soundsright chain "
-    "advance`.",
+    help="Seconds from one block to the next, at most 60, whoever writes; 0: each write makes one, and "
+    "`soundsright chain advance`.",
 )
 @click.option(
     "--block-seconds",

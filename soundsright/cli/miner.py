@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,16 +85,15 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
     fault = hook_fault(settings.feedback_hook) if settings.feedback_hook else None
     if fault is not None:
         warnings.append(f"FEEDBACK_HOOK {settings.feedback_hook[:80]!r} cannot be called: {fault}")
+    if check:
+        warnings += _taken_ports(settings)
     for told in warnings:
         click.echo(f"Warning: {told}.", err=True)
     if run_model:
         chain.close()
         return verified_model(settings, model, competition)
     if check:
-        # Opened as for the service, and closed: what is taken is told now and not at the start.
-        with health_socket(settings), _axon_socket(settings):
-            pass
-        well = "All is well." if not warnings else "The miner can start, but see the warnings."
+        well = "All is well." if not warnings else "Nothing else is wrong: see the warnings."
         click.echo(f"{well} To run the model too, as a validator will: soundsright miner --verify")
         chain.close()
         return 0
@@ -113,6 +113,21 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
             service.close()
     chain.close()
     return 0
+
+
+def _taken_ports(settings: MinerSettings) -> list[str]:
+    """What to tell of ports that are taken: perhaps by the very miner beside which a new entry is checked."""
+    from soundsright.cli.service import health_socket
+    from soundsright.services.api_http import PortTaken
+
+    told = []
+    with ExitStack() as opened:
+        for open_socket in (health_socket, _axon_socket):
+            try:
+                opened.enter_context(open_socket(settings))
+            except PortTaken as error:
+                told.append(f"{error.problem}: give another, unless this miner holds it and runs already")
+    return told
 
 
 def _axon_socket(settings: MinerSettings) -> socket.socket:

@@ -85,11 +85,16 @@ def answer_refusals(app: FastAPI) -> None:
     app.add_exception_handler(InfrastructureFault, failed)
 
 
+class PortTaken(UsageError):
+    """Another program listens on that port."""
+
+
 def listening(host: str, port: int, *, host_variable: str, port_variable: str) -> socket.socket:
     """A socket that listens there; port 0 takes a free one.
 
     Raises:
-        UsageError: the port is taken, or the address is not this machine's.
+        PortTaken: another program listens there.
+        UsageError: the port needs more rights, or the address is not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -103,7 +108,7 @@ def listening(host: str, port: int, *, host_variable: str, port_variable: str) -
     except OSError as error:
         sock.close()
         if error.errno in (98, 48):
-            raise UsageError(f"{port_variable} {port} is taken", "Give another port.") from error
+            raise PortTaken(f"{port_variable} {port} is taken", "Give another port.") from error
         raise UsageError(
             f"{host_variable} {host!r} cannot be listened on ({error.strerror or error})",
             "Give an address of this machine, or 0.0.0.0.",

@@ -4,7 +4,7 @@ Each step is recorded in the `StateStore` when it is done and is not done again:
 goes on where it was and reaches the same weights. The steps, in their order:
 
     seed          the seed block's hash
-    entries       submissions and refusals, and the hotkeys by uid when entries closed
+    entries       submissions and refusals, and whose each uid was when entries closed, since when
     fetch:ENTRY   content hash, or the refusal
     duplicates    which entries hold the same tensors, whose files could not be compared, and since when a hotkey
                   has held what its entry shares
@@ -189,7 +189,7 @@ def _entries(
         return {
             "submissions": [submission_facts(s) for s in result.submissions],
             "refusals": [refusal_facts(r) for r in result.refusals],
-            "hotkeys": {str(neuron.uid): neuron.hotkey for neuron in found.neurons},
+            "neurons": {str(n.uid): [n.hotkey, n.registered_at] for n in found.neurons},
         }
 
     facts = context.step("entries", compute)

@@ -15,17 +15,25 @@ from soundsright.core.submission import Commitment
 def at_the_close(chain: LiveChain, plan: Round, entries: Mapping[str, Any] | None) -> Snapshot:
     """The chain when entries closed.
 
-    Once the round's `entries` are recorded, no more is needed of it than whose each uid was, which is recorded with
-    them: a node that is no archive has lost the block before a long round ends. Older records are without that.
+    Once the round's `entries` are recorded, no more is needed of it than whose each uid was, and since when, which
+    is recorded with them: a node that is no archive has lost the block before a long round ends. Older records lack
+    since when, or both.
 
     Raises:
         ChainUnavailable: the chain does not answer, or has the block no more.
     """
-    hotkeys = (entries or {}).get("hotkeys")
-    if hotkeys is None:
-        return chain.snapshot(plan.entries_close_block)
-    neurons = tuple(Neuron(int(uid), hotkey, registered_at=0) for uid, hotkey in hotkeys.items())
-    return Snapshot(BlockRef(plan.entries_close_block, ""), neurons, ())
+    close = plan.entries_close_block
+    recorded = entries or {}
+    if "neurons" in recorded:
+        held = recorded["neurons"]
+    elif "hotkeys" in recorded:
+        # Who is still registered tells since when; of who left in the meantime nobody knows any more.
+        since = {neuron.hotkey: neuron.registered_at for neuron in chain.neurons() if neuron.registered_at <= close}
+        held = {uid: (hotkey, since.get(hotkey, 0)) for uid, hotkey in recorded["hotkeys"].items()}
+    else:
+        return chain.snapshot(close)
+    neurons = tuple(Neuron(int(uid), hotkey, registered_at) for uid, (hotkey, registered_at) in held.items())
+    return Snapshot(BlockRef(close, ""), neurons, ())
 
 
 class PinnedChain:

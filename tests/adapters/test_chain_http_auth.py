@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import stat
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -287,3 +289,35 @@ def test_a_name_is_reached_at_whichever_of_its_addresses_answers(
     places = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.2", "127.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_asked, **_how: places)
     assert request(f"http://two.example:{port}", "GET", "/", timeout_s=5).body == b"hi"
+
+
+def test_an_address_that_swallows_everything_leaves_time_for_the_next(
+    unanswered: int, server: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, planned = server
+    planned.append(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+    ports = (unanswered, int(url.rpartition(":")[2]))
+    places = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_asked, **_how: places)
+    assert request("http://two.example", "GET", "/", timeout_s=4).body == b"hi"
+
+
+def test_a_handshake_gets_no_more_time_than_the_connection_has_left(
+    server: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took_s, given_s = 0.05, []
+
+    class Slow(socket.socket):
+        def connect(self, address: Any) -> None:
+            super().connect(address)
+            time.sleep(took_s)
+
+    def handshake(_context: ssl.SSLContext, sock: socket.socket, **_how: object) -> None:
+        given_s.append(sock.gettimeout())
+        raise ssl.SSLError("no handshake")
+
+    monkeypatch.setattr(socket, "socket", Slow)
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", handshake)
+    with pytest.raises(PeerUnavailable, match="no handshake"):
+        request(server[0].replace("http:", "https:"), "GET", "/", timeout_s=5)
+    assert [left_s < 5 - took_s for left_s in given_s] == [True]

@@ -22,7 +22,7 @@ ORGANISER, ALICE, BOB = (Hotkey.of_seed(name) for name in ("organiser", "alice",
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
-    """A chain of an hour a block that everybody may join, in a thread; called with options of `chain serve`."""
+    """A chain that everybody may join, in a thread; called with options of `chain serve`."""
     stop, port = threading.Event(), free_port()
     url = f"http://127.0.0.1:{port}"
     for name, key in (("organiser", ORGANISER), ("alice", ALICE), ("bob", BOB)):
@@ -57,7 +57,7 @@ def opened(url: str, account: Hotkey) -> HttpChain:
 
 
 def test_strangers_cannot_move_the_time_of_a_served_chain(served: Callable[[str], str]) -> None:
-    url = served("--block-every 3600")
+    url = served("--block-every 60")
     chain, alice = opened(url, ORGANISER), opened(url, ALICE)
     bob = opened(url, BOB)
     assert alice.register(ALICE.address) == 0
@@ -79,7 +79,7 @@ def test_strangers_cannot_move_the_time_of_a_served_chain(served: Callable[[str]
 def test_who_joins_is_told_once_the_next_block_shows_it(
     served: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chain = opened(served("--block-every 3600"), ORGANISER)
+    chain = opened(served("--block-every 60"), ORGANISER)
     asked: list[Any] = []
     neurons = HttpChain.neurons
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -260,8 +260,9 @@ def test_a_model_is_run_before_it_is_entered_where_that_is_asked_for(
         ("chain status", {"SUBTENSOR_CHAIN_ENDPOINT": "nonsense"}, "SUBTENSOR_CHAIN_ENDPOINT"),
         ("chain serve --port 99999", {}, "99999 is not in the range 0<=x<=65535"),
         ("chain serve", {"CHAIN_PORT": "-1"}, "CHAIN_PORT"),
-        ("chain serve --block-every inf", {}, "inf is not in the range 0<=x<=86400"),
-        ("chain serve --block-every nan", {}, "nan is not in the range 0<=x<=86400"),
+        ("chain serve --block-every inf", {}, "inf is not in the range 0<=x<=60"),
+        ("chain serve --block-every nan", {}, "nan is not in the range 0<=x<=60"),
+        ("chain serve", {"CHAIN_BLOCK_EVERY": "61"}, "61.0 is not in the range 0<=x<=60"),
         ("chain serve", {"CHAIN_BLOCK_SECONDS": "100000"}, "100000.0 is not in the range 0<x<=86400"),
         ("miner --poll nan", {}, "nan is not in the range"),
         ("chain register xyz --permit", {"WALLET": "organiser"}, "'xyz' is no address"),
@@ -317,25 +318,34 @@ def test_a_clock_that_is_a_minute_off_is_told_before_the_start(
     assert "NTP" in err
 
 
-@pytest.mark.parametrize("line", ["miner", "miner --check"])
-def test_a_taken_port_for_validators_is_named(say: Say, chain: tuple[LocalChain, str], line: str) -> None:
-    chain[0].register(ALICE.address)
+@contextmanager
+def taken_port() -> Iterator[int]:
+    """A port on which somebody listens."""
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
         taken.listen()
-        code, _, err = say(line, AXON_PORT=str(taken.getsockname()[1]))
-    assert (code, err.count("\n"), "AXON_PORT" in err) == (2, 1, True), err
+        yield taken.getsockname()[1]
 
 
-@pytest.mark.parametrize("command", ["miner", "miner --check", "validator"])
-def test_a_taken_port_is_named(say: Say, chain: tuple[LocalChain, str], command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [("miner", "AXON_PORT"), ("miner", "HEALTHCHECK_API_PORT"), ("validator", "HEALTHCHECK_API_PORT")],
+)
+def test_a_taken_port_is_named(say: Say, chain: tuple[LocalChain, str], command: str, variable: str) -> None:
     chain[0].register(ALICE.address, permit=True)
-    with socket.socket() as taken:
-        taken.bind(("0.0.0.0", 0))
-        taken.listen()
-        code, _, err = say(command, HEALTHCHECK_API_PORT=str(taken.getsockname()[1]))
-    assert code == 2
-    assert "HEALTHCHECK_API_PORT" in err
+    with taken_port() as port:
+        code, _, err = say(command, **{variable: str(port)})
+    assert (code, err.count("\n"), f"{variable} {port} is taken" in err) == (2, 1, True), err
+
+
+def test_a_check_beside_the_running_miner_warns_of_its_ports(say: Say, chain: tuple[LocalChain, str]) -> None:
+    chain[0].register(ALICE.address)
+    with taken_port() as axon, taken_port() as health:
+        code, out, err = say("miner --check", AXON_PORT=str(axon), HEALTHCHECK_API_PORT=str(health))
+    told = err.splitlines()
+    assert (code, len(told), "All is well" in out) == (0, 2, False), err
+    assert told[0].startswith(f"Warning: HEALTHCHECK_API_PORT {health} is taken")
+    assert told[1].startswith(f"Warning: AXON_PORT {axon} is taken")
 
 
 def test_a_line_of_the_file_that_does_not_parse_is_named(say: Say, tmp_path: Path) -> None:

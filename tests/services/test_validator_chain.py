@@ -1,0 +1,78 @@
+"""A round that goes on after a restart sees the chain that it saw before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundsright.core.errors import ChainUnavailable
+from soundsright.services.validator_chain import PinnedChain, at_the_close
+from soundsright.testing.state import MemoryState
+from tests.services.test_holdings import Rounds
+
+
+class Archiveless:
+    """A node that knows the present state alone."""
+
+    def __init__(self, chain: Any) -> None:
+        self._chain = chain
+
+    def snapshot(self, number: int | None = None) -> Any:
+        if number is not None:
+            raise ChainUnavailable(f"State of block {number} is discarded")
+        return self._chain.snapshot()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chain, name)
+
+
+def stopped_after_its_entries(rounds: Rounds, **entries: Any) -> MemoryState:
+    """What a validator that was stopped there has of the last round, whose neurons are recorded as given."""
+    left = MemoryState()
+    for round_id in rounds.state.rounds():
+        left.begin_round(round_id, rounds.state.begin_round(round_id, {}))
+        steps = rounds.state.steps(round_id)
+        if round_id == rounds.round.id:
+            facts = {name: fact for name, fact in steps["entries"].items() if name != "neurons"}
+            steps = {"seed": steps["seed"], "entries": facts | entries}
+        for name, found in steps.items():
+            left.finish_step(round_id, name, found)
+    return left
+
+
+@pytest.fixture
+def rounds(tmp_path: Path) -> Rounds:
+    """Two rounds, between which `victim` was deregistered and came back, behind `another` with the same weights."""
+    rounds = Rounds(tmp_path)
+    rounds.commit("victim", files=("encoder",))
+    rounds.play()
+    rounds.chain.deregister("victim")
+    rounds.commit("another", files=("encoder",))
+    rounds.commit("victim", files=("encoder",))
+    assert rounds.play() == [("victim", "shared_checkpoint")]
+    return rounds
+
+
+def resumed(rounds: Rounds, chain: Any) -> list[tuple[str, str]]:
+    closed = at_the_close(chain, rounds.round, rounds.state.step_done(rounds.round.id, "entries"))
+    rounds.chain = PinnedChain(chain, closed)
+    return [(refusal.hotkey, refusal.code) for refusal in rounds.run().refusals]
+
+
+def test_who_came_back_is_a_new_one_for_a_restarted_round_too(rounds: Rounds) -> None:
+    """Whatever became of the hotkey since, and though the node has lost the block."""
+    entries = rounds.state.step_done(rounds.round.id, "entries")
+    assert entries is not None
+    rounds.state = stopped_after_its_entries(rounds, neurons=entries["neurons"])
+    rounds.chain.deregister("victim")
+    assert resumed(rounds, Archiveless(rounds.chain)) == [("victim", "shared_checkpoint")]
+
+
+@pytest.mark.parametrize("by_hotkey", [True, False], ids=["of hotkeys alone", "of no neurons"])
+def test_records_of_older_versions_are_read_with_the_chain(rounds: Rounds, by_hotkey: bool) -> None:
+    uids = {str(neuron.uid): neuron.hotkey for neuron in rounds.chain.neurons()}
+    rounds.state = stopped_after_its_entries(rounds, **({"hotkeys": uids} if by_hotkey else {}))
+    chain = Archiveless(rounds.chain) if by_hotkey else rounds.chain
+    assert resumed(rounds, chain) == [("victim", "shared_checkpoint")]
