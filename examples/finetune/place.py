@@ -108,7 +108,7 @@ def card(plan: TrainingPlan, step: int, command: str, network: Network, table: s
         blocks=network.config.blocks,
         rate=competition.sample_rate_hz // 1000,
         initial="# first the run that --init names, up to where it had come by then\n"
-        if "--init" in command.splitlines()[0]
+        if "--init" in command.partition("\n")[0]
         else "",
         command="\n".join(f"python -m examples.finetune.train {line}" for line in command.splitlines()),
         step=step,
