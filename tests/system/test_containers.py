@@ -189,6 +189,7 @@ def test_compose_up_starts_a_miner_that_commits_and_says_how_it_is(compose: Comp
     url = f"http://127.0.0.1:{compose.environment['CHAIN_PORT']}"
     chain = until(lambda: HttpChain(url, keys["alice"], timeout_s=2.0), "the chain answers", compose)
     chain.register(keys["alice"].address)
+    until(chain.neurons, "the block that shows alice's key", compose)
 
     compose("up", "-d", "--no-build", "soundsright-miner")
     until(chain.commitments, "a commitment", compose)
