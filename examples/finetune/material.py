@@ -14,8 +14,7 @@ import numpy as np
 from examples.finetune.variety import VariedNoise, VariedVoices
 from soundsright.data.corpora import Corpus
 from soundsright.data.directories import noise_listing, speech_listing
-from soundsright.data.levels import gain_to, power_db
-from soundsright.data.noise_kinds import LEVEL_DB, Babble, FormulaNoise, NoiseMenu
+from soundsright.data.noise_kinds import Babble, FormulaNoise, NoiseMenu, levelled
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.sources import NoiseSegment, NoiseSource, RecordedNoise, Rooms, Sources
@@ -42,7 +41,7 @@ class ShapedNoise:
         gain_db = np.interp(octaves, corners, rng.uniform(-15.0, 15.0, corners.size)) + tilt_db
         samples = irfft(rfft(rng.standard_normal(size)) * 10.0 ** (gain_db / 20.0), size)[:count]
         samples *= self._course(rng, count, sample_rate_hz)
-        return NoiseSegment("shaped", (samples * gain_to(power_db(samples), LEVEL_DB)).astype(np.float32), 0.0)
+        return NoiseSegment("shaped", levelled(samples), 0.0)
 
     @staticmethod
     def _course(rng: np.random.Generator, count: int, sample_rate_hz: int) -> np.ndarray:

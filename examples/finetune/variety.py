@@ -14,8 +14,7 @@ import numpy as np
 from soundsright.core.audio import Audio, Samples
 from soundsright.core.ports import SpeechSource
 from soundsright.data.audio_files import resampled
-from soundsright.data.levels import gain_to, power_db
-from soundsright.data.noise_kinds import LEVEL_DB
+from soundsright.data.noise_kinds import levelled
 from soundsright.data.sources import NoiseSegment, NoiseSource
 
 VOICE_SPEEDS = (1.0, 0.88, 0.94, 1.07, 1.15)
@@ -60,7 +59,7 @@ class VariedNoise:
             _, behind = self._one(rng, count, sample_rate_hz, avoid)
             samples = samples + behind * 10.0 ** (rng.uniform(-15.0, 0.0) / 20.0)
         return NoiseSegment(
-            first.id, _levelled(samples), first.offset_s, recording=first.recording, speakers=first.speakers
+            first.id, levelled(samples), first.offset_s, recording=first.recording, speakers=first.speakers
         )
 
     def _one(
@@ -71,7 +70,7 @@ class VariedNoise:
         samples = _played(segment.samples, speed, sample_rate_hz)[:count]
         if rng.random() < 0.3:
             samples = samples[::-1]
-        return segment, _levelled(through_a_microphone(rng, samples))
+        return segment, levelled(through_a_microphone(rng, samples))
 
 
 def through_a_microphone(rng: np.random.Generator, samples: Samples) -> Samples:
@@ -88,7 +87,3 @@ def through_a_microphone(rng: np.random.Generator, samples: Samples) -> Samples:
 
 def _played(samples: Samples, speed: float, sample_rate_hz: int) -> Samples:
     return resampled(samples, round(sample_rate_hz * speed), sample_rate_hz)
-
-
-def _levelled(samples: Samples) -> Samples:
-    return (samples * gain_to(power_db(samples), LEVEL_DB)).astype(np.float32)

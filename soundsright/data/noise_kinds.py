@@ -35,7 +35,7 @@ def coloured(rng: np.random.Generator, count: int, sample_rate_hz: int, *, expon
     spectrum = rfft(rng.standard_normal(size))
     frequency = np.fft.rfftfreq(size, 1.0 / sample_rate_hz)
     spectrum *= np.maximum(frequency, 20.0) ** (-exponent / 2.0)
-    return _levelled(irfft(spectrum, size)[:count])
+    return levelled(irfft(spectrum, size)[:count])
 
 
 def hum(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples:
@@ -48,7 +48,7 @@ def hum(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples:
         if harmonic * mains_hz < 0.45 * sample_rate_hz:
             amplitude = rng.uniform(0.2, 1.0) / harmonic
             out += amplitude * np.sin(2 * np.pi * harmonic * mains_hz * time_s + rng.uniform(0, 2 * np.pi))
-    return _levelled(out)
+    return levelled(out)
 
 
 def clicks(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples:
@@ -61,7 +61,7 @@ def clicks(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples
         stop = min(count, start + length)
         decay = np.exp(-4.0 * np.arange(stop - start) / length)
         out[start:stop] += rng.uniform(0.2, 1.0) * rng.standard_normal(stop - start) * decay
-    return _levelled(out)
+    return levelled(out)
 
 
 def wind(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples:
@@ -79,12 +79,13 @@ def wind(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples:
     rumble = irfft(rfft(rng.standard_normal(size)) * shape, size)[:count]
     step = round(float(rng.uniform(0.1, 0.4)) * sample_rate_hz)
     gusts_db = float(rng.uniform(4.0, 9.0)) * rng.standard_normal(count // step + 2)
-    return _levelled(
+    return levelled(
         rumble * 10.0 ** (np.interp(np.arange(count) / step, np.arange(gusts_db.size), gusts_db) / 20.0)
     )
 
 
-def _levelled(samples: NDArray[np.float64]) -> Samples:
+def levelled(samples: NDArray[np.floating]) -> Samples:
+    """The noise at the level of every noise here, float32 `(n,)`."""
     return (samples * gain_to(power_db(samples), LEVEL_DB)).astype(np.float32)
 
 

@@ -69,6 +69,15 @@ class Rounds(Subnet):
         self.chain.advance(5)
         return [(refusal.hotkey, refusal.code) for refusal in self.run().refusals]
 
+    def play_with_one_who_came_back(self):
+        """Two rounds; between them `victim` goes and comes back, behind `another` with the same weights."""
+        self.commit("victim", files=("encoder",))
+        self.play()
+        self.chain.deregister("victim")
+        self.commit("another", files=("encoder",))
+        self.commit("victim", files=("encoder",))
+        return self.play()
+
 
 @pytest.fixture
 def rounds(tmp_path):
@@ -145,12 +154,7 @@ def test_an_early_entry_of_something_else_makes_nobody_an_original(rounds):
 
 
 def test_a_hotkey_that_was_deregistered_and_came_back_is_a_new_one(rounds):
-    rounds.commit("victim", files=("encoder",))
-    rounds.play()
-    rounds.chain.deregister("victim")
-    rounds.commit("another", files=("encoder",))
-    rounds.commit("victim", files=("encoder",))
-    assert rounds.play() == [("victim", "shared_checkpoint")]
+    assert rounds.play_with_one_who_came_back() == [("victim", "shared_checkpoint")]
 
 
 def test_a_state_that_lacks_the_earlier_rounds_goes_by_the_present_blocks(rounds):

@@ -44,14 +44,8 @@ def stopped_after_its_entries(rounds: Rounds, **entries: Any) -> MemoryState:
 
 @pytest.fixture
 def rounds(tmp_path: Path) -> Rounds:
-    """Two rounds, between which `victim` was deregistered and came back, behind `another` with the same weights."""
     rounds = Rounds(tmp_path)
-    rounds.commit("victim", files=("encoder",))
-    rounds.play()
-    rounds.chain.deregister("victim")
-    rounds.commit("another", files=("encoder",))
-    rounds.commit("victim", files=("encoder",))
-    assert rounds.play() == [("victim", "shared_checkpoint")]
+    assert rounds.play_with_one_who_came_back() == [("victim", "shared_checkpoint")]
     return rounds
 
 
