@@ -17,9 +17,9 @@ import numpy as np
 
 from soundsright.core.competition import Competition, Task
 from soundsright.core.results import ClipResult, Evaluation
+from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Ruleset
 from soundsright.core.submission import ModelRef, Submission
 from soundsright.ranking.leaderboard import Champion, decide
-from soundsright.ranking.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Ruleset
 from soundsright.ranking.scores import superiority_p_values
 from soundsright.ranking.statistics import holm
 

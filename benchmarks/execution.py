@@ -23,10 +23,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from soundsright.adapters.docker_build import BuildLimits
-from soundsright.adapters.sandbox_bubblewrap import BubblewrapSandbox
-from soundsright.adapters.sandbox_docker import DockerSandbox, DockerSettings
-from soundsright.adapters.sandbox_process import ProcessSandbox
+from soundsright.adapters.containers.build import BuildLimits
+from soundsright.adapters.containers.docker import DockerSandbox, DockerSettings
+from soundsright.adapters.sandboxes.bubblewrap import BubblewrapSandbox
+from soundsright.adapters.sandboxes.process import ProcessSandbox
 from soundsright.core.audio import Audio, on_pcm16_grid
 from soundsright.core.ports import DegradedClip, Sandbox, SandboxLimits
 from soundsright.core.submission import FetchedModel

@@ -34,7 +34,7 @@ from soundsright.metrics.pesq import pesq
 from soundsright.metrics.registry import METRICS, floors
 from soundsright.metrics.suite import score_clip, warm_up
 from soundsright.metrics.validate import checked_enhanced
-from soundsright.services.scoring import ScoreOptions, score_files, score_set
+from soundsright.services.scoring.folder import ScoreOptions, score_files, score_set
 
 Samples = NDArray[np.floating[Any]]
 Rng = np.random.Generator

@@ -29,7 +29,7 @@ from scipy.signal import fftconvolve
 
 from soundsright.data.clips import corpus_sources
 from soundsright.data.corpora import Corpus
-from soundsright.data.generate import SetJob, generate
+from soundsright.data.making import SetJob, generate_set
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.reverb import reverberant
@@ -126,7 +126,7 @@ def ours(files: dict[str, list[Path]], rate: int, out: Path, task: SetTask, pair
     """Milliseconds a pair of this package, with manifest and hashes included."""
     sources = sources_of(files, cache_bytes)
     job = SetJob(out=out, task=task, sample_rate_hz=rate, count=pairs, seed=1, sources=sources, recipe=RECIPE)
-    return timed(lambda: generate(job), pairs)
+    return timed(lambda: generate_set(job), pairs)
 
 
 def timed(work: Callable[[], object], times: int) -> float:
@@ -191,7 +191,7 @@ def scaling(out: Path, pairs: int, most: int) -> None:
             sources=corpus_sources(Corpus.open(), 16_000, recipe), recipe=recipe,
         )  # fmt: skip
         start, parent, children = time.perf_counter(), time.process_time(), children_s()
-        generate(job, workers=workers)
+        generate_set(job, workers=workers)
         wall = time.perf_counter() - start
         parent, children = time.process_time() - parent, children_s() - children
         alone = alone or (wall, parent + children)

@@ -99,8 +99,8 @@ async def load(address: str, readers: int, seconds: int, pid: int) -> None:
 def look(run: Path) -> None:
     from playwright.sync_api import sync_playwright
 
-    from soundsright.services.board_build import build_site
-    from soundsright.services.runs import find_runs, read_runs
+    from soundsright.services.board.build import build_site
+    from soundsright.services.records.runs import find_runs, read_runs
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         runs = read_runs(find_runs([run]))

@@ -16,11 +16,11 @@ from collections.abc import Callable
 import numpy as np
 from enhancers import ENTRIES, available
 
+from soundsright.copies.behaviour import NEAR_COPY_DB, median_agreement_db
 from soundsright.core.audio import Samples
 from soundsright.core.competition import PUBLISHED, Competition, competition_by_id
 from soundsright.data.clips import draw_clip
 from soundsright.data.corpora import Corpus
-from soundsright.ranking.near_copies import NEAR_COPY_DB, median_agreement_db
 
 
 def smoothed(output: Samples, _noisy: Samples) -> Samples:

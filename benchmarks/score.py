@@ -34,13 +34,13 @@ import psutil
 import soundfile
 from numpy.typing import NDArray
 
-from soundsright.adapters.pool import ProcessPool
+from soundsright.adapters.machine.pool import ProcessPool
 from soundsright.core.audio import Audio, on_pcm16_grid
 from soundsright.core.competition import PUBLISHED
 from soundsright.data.clips import draw_clip
 from soundsright.data.corpora import Corpus
 from soundsright.metrics.suite import score_clip, warm_up
-from soundsright.services.scoring import ScoreOptions, ScoreSet, score_files, score_set
+from soundsright.services.scoring.folder import ScoreOptions, ScoreSet, score_files, score_set
 
 Signal = NDArray[np.floating]
 Measure = Callable[[Signal, Signal, Signal, int], float]

@@ -24,14 +24,14 @@ from pathlib import Path
 
 import psutil
 
-from soundsright.adapters.http_auth_client import request
-from soundsright.adapters.http_auth_keys import Hotkey
-from soundsright.adapters.hub_folder import FolderHub
+from soundsright.adapters.hubs.folder import FolderHub
+from soundsright.adapters.peers.client import request
+from soundsright.adapters.peers.keys import Hotkey
 from soundsright.core.errors import PeerUnavailable
 from soundsright.core.submission import commitment_text
-from soundsright.testing.fakechain_http import served_chain
-from soundsright.testing.fakechain_ledger import Ledger
-from soundsright.testing.fakechain_node import running_node
+from soundsright.testing.fakechain.http import served_chain
+from soundsright.testing.fakechain.ledger import Ledger
+from soundsright.testing.fakechain.node import running_node
 
 NEURONS = 256
 REQUESTS = 400

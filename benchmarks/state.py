@@ -15,7 +15,7 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-from soundsright.adapters.state import SqlState
+from soundsright.adapters.state.store import SqlState
 from soundsright.core.results import ClipResult
 
 SCORES = {"PESQ_WB": 2.345678901234567, "ESTOI": 0.7654321, "SI_SDR": 12.34567, "SI_SIR": 20.1, "SI_SAR": 13.37}

@@ -14,8 +14,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from soundsright.services.board_build import build_site
-from soundsright.services.runs import find_runs, read_runs
+from soundsright.services.board.build import build_site
+from soundsright.services.records.runs import find_runs, read_runs
 
 COLOURS = 256
 # name -> page, width, height, colour scheme

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from soundsright.adapters.docker_build import BuildLimits, remove_images
-from soundsright.adapters.docker_engine import CONTENT_LABEL, OWNER_LABEL, Engine, owner
-from soundsright.adapters.sandbox_bubblewrap import BubblewrapSandbox
-from soundsright.adapters.sandbox_docker import DockerSandbox, DockerSettings
-from soundsright.adapters.sandbox_process import ProcessSandbox
+from soundsright.adapters.containers.build import BuildLimits, remove_images
+from soundsright.adapters.containers.docker import DockerSandbox, DockerSettings
+from soundsright.adapters.containers.engine import CONTENT_LABEL, OWNER_LABEL, Engine, owner
+from soundsright.adapters.sandboxes.bubblewrap import BubblewrapSandbox
+from soundsright.adapters.sandboxes.process import ProcessSandbox
 from soundsright.core.audio import Audio, on_pcm16_grid
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.content import content_hash, files_below, sha256_of_file

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import platformdirs
 
-from soundsright.adapters.docker_engine import Engine
+from soundsright.adapters.containers.engine import Engine
 
 BASE = "soundsright-base:test"
 """What the tests' models are built from: this machine's Python with what models/template needs."""

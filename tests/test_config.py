@@ -8,13 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from soundsright.config import (
-    MinerSettings,
-    Settings,
-    ValidatorSettings,
-    read_settings,
-    settings_options,
-)
+from soundsright.config import MinerSettings, Settings, ValidatorSettings, read_settings, settings_options
 from soundsright.core.errors import UsageError
 from soundsright.env_file import read_env_file
 

@@ -1,67 +1,106 @@
-"""An import points down only: cli > services > adapters > metrics, ranking, data > core."""
+"""Imports point down, and code outside a room imports only the room's face.
+
+    cli > testing > services and adapters > rules > ranking, copies, metrics, data > core
+
+Services and adapters never import each other. `tests/layers.py` reads the graph; `python -m tests.layers` draws it.
+"""
 
 from __future__ import annotations
 
 import ast
+import importlib
 import sys
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "soundsright"
+from tests.layers import (
+    LAYERS_OF_ROOMS,
+    PACKAGE,
+    PURE_ROOMS,
+    circles,
+    face_of,
+    imports,
+    module_graph,
+    modules,
+    room_graph,
+    room_of,
+    rooms,
+)
 
+PURE = {"core", "metrics", "ranking", "copies", "rules", "data"}
 MAY_IMPORT = {
     "core": {"core"},
     "metrics": {"core", "metrics"},
     "ranking": {"core", "ranking"},
+    "copies": {"core", "copies"},
     "data": {"core", "data"},
-    "adapters": {"core", "metrics", "ranking", "data", "adapters", "config"},
-    "services": {"core", "metrics", "ranking", "data", "services", "config"},
-    "testing": {"core", "metrics", "ranking", "data", "adapters", "services", "testing"},
+    "rules": {"core", "ranking", "copies", "rules"},
+    "adapters": PURE | {"adapters", "config"},
+    "services": PURE | {"services", "config"},
+    "testing": PURE | {"adapters", "services", "testing"},
     "env_file": {"core"},
     "config": {"core", "env_file", "config"},
-    "cli": {"core", "metrics", "ranking", "data", "adapters", "services", "testing", "env_file", "config", "cli"},
+    "cli": PURE | {"adapters", "services", "testing", "env_file", "config", "cli"},
 }
-OUTSIDE_LAYERS = {"__init__.py", "__main__.py", "config.py"}
+ABOVE_LAYERS = {"", "__main__"}
+"""The package itself and its program: they may import everything."""
+MODULES = modules()
+IN_LAYERS = sorted(set(MODULES) - ABOVE_LAYERS)
 
 
-def modules() -> list[Path]:
-    return sorted(p for p in PACKAGE.rglob("*.py") if p.relative_to(PACKAGE).as_posix() not in OUTSIDE_LAYERS)
+@pytest.mark.parametrize("module", IN_LAYERS)
+def test_imports_point_down(module: str) -> None:
+    layer = module.split(".")[0]
+    imported = {target.split(".")[0] for target, _ in imports(MODULES[module])} - ABOVE_LAYERS
+    assert imported <= MAY_IMPORT[layer], f"{layer} may import only {sorted(MAY_IMPORT[layer])}"
 
 
-def layer_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+@pytest.mark.parametrize("module", IN_LAYERS)
+def test_code_outside_a_room_imports_only_its_face(module: str) -> None:
+    for target, name in imports(MODULES[module]):
+        room = room_of(target)
+        if room is None or room == room_of(module):
+            continue
+        assert target == room, f"{module} imports {target}: import from {room}"
+        assert name in face_of(room)[0], f"{module} imports {name}, which is not in the face of {room}"
 
 
-def imported_names(path: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+@pytest.mark.parametrize("room", rooms(MODULES))
+def test_a_face_says_what_the_room_is_for_and_gives_every_name_it_lists(room: str) -> None:
+    tree = ast.parse(MODULES[room].read_text(encoding="utf-8"))
+    assert 2 <= len((ast.get_docstring(tree) or "").splitlines()) <= 6, "say in about three lines what it is for"
+    exported, origin = face_of(room)
+    assert exported == set(origin), "the imports and __all__ of the stub differ"
+    face = importlib.import_module(f"soundsright.{room}")
+    assert exported == set(face.__all__)
+    clashing = exported & {m.rsplit(".", 1)[1] for m in MODULES if m.startswith(f"{room}.")}
+    assert not {name for name in clashing if origin[name] != room}, "a name must not be a module's name too"
+    for name in exported:
+        assert getattr(face, name) is not None
+
+
+def test_no_module_lies_outside_a_room() -> None:
+    assert {m.split(".")[0] for m in IN_LAYERS} <= set(MAY_IMPORT)
+    for layer in LAYERS_OF_ROOMS:
+        astray = [m for m in IN_LAYERS if m.startswith(f"{layer}.") and MODULES[m].parent == PACKAGE / layer]
+        assert not astray
+    assert set(PURE_ROOMS) <= set(MAY_IMPORT)
+
+
+def test_no_circle_between_modules() -> None:
+    assert circles(module_graph()) == []
+
+
+def test_no_circle_between_rooms() -> None:
+    assert circles(room_graph(module_graph())) == []
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if m.split(".")[0] == "core"))
+def test_core_needs_the_standard_library_and_numpy_only(module: str) -> None:
+    outside = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            outside |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide their direction"
-            names.add(node.module or "")
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(PACKAGE).as_posix())
-def test_imports_point_down(path: Path) -> None:
-    layer = layer_of(path)
-    above = {
-        name
-        for name in imported_names(path)
-        if name.startswith("soundsright.") and name.split(".")[1] in MAY_IMPORT
-        if name.split(".")[1] not in MAY_IMPORT[layer]
-    }
-    assert not above, f"{layer} may import {sorted(MAY_IMPORT[layer])} only"
-
-
-@pytest.mark.parametrize("path", sorted((PACKAGE / "core").glob("*.py")), ids=lambda p: p.name)
-def test_core_needs_the_standard_library_and_numpy_only(path: Path) -> None:
-    outside = {name.split(".")[0] for name in imported_names(path)} - {"soundsright", "numpy", ""}
-    assert outside <= set(sys.stdlib_module_names)
-
-
-def test_every_module_lies_in_a_layer() -> None:
-    assert {layer_of(p) for p in modules()} <= set(MAY_IMPORT)
+            outside.add((node.module or "").split(".")[0])
+    assert outside - {"soundsright", "numpy"} <= set(sys.stdlib_module_names)

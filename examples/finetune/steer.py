@@ -20,7 +20,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from soundsright.adapters.http_auth_keys import valid_signature
+from soundsright.adapters.peers.keys import valid_signature
 from soundsright.cli.main import run
 from soundsright.core.audio import Clip, digest_of_digests
 from soundsright.core.competition import Competition, Task, competition_by_id
@@ -30,7 +30,7 @@ from soundsright.data.corpora import Corpus
 from soundsright.data.journal import written_atomically
 from soundsright.data.spectrum import power_spectrum
 from soundsright.data.splits import Split
-from soundsright.services.feedback import Feedback, Kept, read_document
+from soundsright.services.records.feedback import Feedback, Kept, read_document
 
 WORST_SHARE = 0.25
 NOISES = 6

@@ -1,1 +1,1 @@
-"""One module per outside thing: a chain, a hub, a sandbox, a database."""
+"""Everything outside the process, a room for each kind: chains, hubs, sandboxes, state."""

@@ -14,8 +14,8 @@ from soundsright.config import Settings
 from soundsright.core.ss58 import is_address
 
 if TYPE_CHECKING:
-    from soundsright.adapters.chain_http import HttpChain
-    from soundsright.adapters.http_auth_keys import Hotkey
+    from soundsright.adapters.chains import HttpChain
+    from soundsright.adapters.peers import Hotkey
 
 _MAX_AHEAD_S = 3_600.0
 _MAX_BLOCK_EVERY_S = 60
@@ -41,14 +41,14 @@ def _settings(flags: dict[str, Any], env_file: Path | None) -> Settings:
 
 def _opened(settings: Settings) -> tuple[HttpChain, Hotkey]:
     """The chain for the account of WALLET and HOTKEY."""
-    from soundsright.adapters.http_auth_keys import Hotkey
+    from soundsright.adapters.peers import Hotkey
 
     account = Hotkey.read(settings.hotkey_file)
     return _chain(settings, account), account
 
 
 def _chain(settings: Settings, account: Hotkey | None = None) -> HttpChain:
-    from soundsright.adapters.chain_http import HttpChain
+    from soundsright.adapters.chains import HttpChain
     from soundsright.core.errors import UsageError
 
     if settings.is_bittensor:
@@ -109,13 +109,10 @@ def serve(
 
     Reads are free for all; put a proxy with TLS before it where the network is not your own.
     """
-    from soundsright.adapters.chain_local import LocalChain, sole_author
-    from soundsright.adapters.http_auth import Gate, RateLimit
-    from soundsright.adapters.http_auth_keys import Hotkey
+    from soundsright.adapters.chains import LocalChain, sole_author
+    from soundsright.adapters.peers import Gate, Hotkey, RateLimit
     from soundsright.cli.service import stopped_by_signals
-    from soundsright.services.api_chain import chain_app
-    from soundsright.services.api_http import HttpService, listening
-    from soundsright.services.api_state import configure_logging
+    from soundsright.services.http import HttpService, chain_app, configure_logging, listening
 
     settings = _settings({**flags, "log_level": log_level}, env_file)
     configure_logging(settings.log_level)
@@ -164,7 +161,7 @@ def _see_that_time_passes(ahead_s: float) -> None:
 @_account_options
 def account(env_file: Path | None, **flags: Any) -> None:
     """Make the key WALLET/HOTKEY, in the form of a Bittensor wallet, and print its address."""
-    from soundsright.adapters.http_auth_keys import new_hotkey
+    from soundsright.adapters.peers import new_hotkey
 
     settings = _settings(flags, env_file)
     key = new_hotkey()
@@ -231,7 +228,7 @@ def advance(blocks: int, env_file: Path | None, **flags: Any) -> None:
 @click.option("--namespace", required=True, help="Owner of the model on the hub.")
 def publish(folder: Path, hub: Path, namespace: str, env_file: Path | None, **flags: Any) -> None:
     """Copy the model in FOLDER to a private competition's hub, and print its revision."""
-    from soundsright.adapters.hub_folder import FolderHub
+    from soundsright.adapters.hubs import FolderHub
     from soundsright.core.errors import EntryRefused, UsageError
 
     settings = _settings(flags, env_file)

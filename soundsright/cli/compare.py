@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from soundsright.core.results import ClipResult
-    from soundsright.ranking.statistics import PairedComparison
-    from soundsright.services.score_report import ScoreReport
+    from soundsright.ranking import PairedComparison
+    from soundsright.services.scoring import ScoreReport
 
 _LEVEL = 0.05
 _REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -69,12 +69,12 @@ def command(
 
     import numpy as np
 
-    from soundsright.ranking.statistics import holm, paired_comparison
-    from soundsright.services.score_report import checked_targets, clusters_of, read_report, values_of
+    from soundsright.ranking import holm, paired_comparison
+    from soundsright.services.scoring import checked_targets, clusters_of, read_report, values_of
 
     checked_targets(report, plot)
     if plot is not None:
-        from soundsright.services.drawing_files import checked_suffix
+        from soundsright.services.drawing import checked_suffix
 
         checked_suffix(plot)
     first_report, second_report = read_report(a), read_report(b)
@@ -142,8 +142,8 @@ def _paired(a: Path, first: ScoreReport, b: Path, second: ScoreReport) -> tuple[
 
 
 def _common_metrics(asked: str | None, *sides: Sequence[ClipResult]) -> list[str]:
-    from soundsright.metrics.registry import metric
-    from soundsright.services.score_report import measured_metrics
+    from soundsright.metrics import metric
+    from soundsright.services.scoring import measured_metrics
 
     measured = [measured_metrics(side) for side in sides]
     common = [name for name in measured[0] if name in measured[1]]
@@ -179,7 +179,7 @@ def _print_table(found: Mapping[str, PairedComparison], adjusted: Mapping[str, f
     from rich.console import Console
     from rich.table import Table
 
-    from soundsright.metrics.registry import metric
+    from soundsright.metrics import metric
 
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("Metric", "A - B", "95 % interval", "p", "p (Holm)", "Effect", "Better"):
@@ -215,10 +215,8 @@ def _draw(
     path: Path, differences: Mapping[str, Sequence[float]], found: Mapping[str, PairedComparison], title: str
 ) -> None:
     """One panel per metric: every clip's difference as a dot, the mean and its interval over them, and zero."""
-    from soundsright.metrics.registry import metric
-    from soundsright.services.charts import Interval, interval_plot, stacked
-    from soundsright.services.drawing_files import write_drawing
-    from soundsright.services.texts import metric_name
+    from soundsright.metrics import metric
+    from soundsright.services.drawing import Interval, interval_plot, metric_name, stacked, write_drawing
 
     panels: list[str] = []
     for name, values in differences.items():

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from soundsright.core.ports import Sandbox
-    from soundsright.ranking.organiser import Organiser
-    from soundsright.services.round_types import RoundOutcome
-    from soundsright.services.summary import Table
-    from soundsright.services.trial import Staged, TrialEntry
+    from soundsright.rules import Organiser
+    from soundsright.services.local import Staged, TrialEntry
+    from soundsright.services.records import Table
+    from soundsright.services.rounds import RoundOutcome
 
 DEFAULT_CLIPS = 30
 _FILE_COLUMNS = 140
@@ -62,7 +62,7 @@ class Request:
 
     def needed_bytes(self) -> float:
         """About what the run writes: the clips, the answers, and two copies of each model."""
-        from soundsright.data.recipe import PUBLISHED_RECIPE
+        from soundsright.data import PUBLISHED_RECIPE
 
         clip_s = sum(PUBLISHED_RECIPE.duration_s) / 2
         total = 0.0
@@ -74,7 +74,7 @@ class Request:
         return total
 
     def identity(self) -> dict[str, Any]:
-        from soundsright.ranking.organiser import entries_facts
+        from soundsright.rules import entries_facts
 
         return {
             "competitions": [[c.id, dict(c.metric_weights), c.max_score, c.remainder] for c in self.competitions],
@@ -89,7 +89,7 @@ class Request:
 
 def _content_of(folder: Path) -> str:
     """The hash of what an entry is published as, or why it cannot be."""
-    from soundsright.adapters.hub_folder import folder_hash
+    from soundsright.adapters.hubs import folder_hash
 
     try:
         return folder_hash(folder)
@@ -186,8 +186,8 @@ def command(
     leaderboard per competition and report.html. A run that was stopped goes on where it was.
     """  # fmt: skip
     from soundsright.core.ports import SandboxLimits
-    from soundsright.data.clips import checked_clip_count
-    from soundsright.services.trial import read_entries
+    from soundsright.data import checked_clip_count
+    from soundsright.services.local import read_entries
 
     # The rules' order, whatever order was asked for: the set of competitions decides, not the typing of it.
     organiser = organiser_of(ruleset, begun=True)
@@ -225,7 +225,7 @@ def _check(request: Request) -> None:
         UsageError: a value cannot be used.
     """
     from soundsright.cli.packages import check_packages
-    from soundsright.data.corpora import Corpus
+    from soundsright.data import Corpus
 
     check_packages(_NEEDED_PACKAGES)
     corpus = Corpus.open(request.corpus)
@@ -237,9 +237,9 @@ def _run(request: Request, means: Means) -> None:
     """Run, show and write."""
     from rich.console import Console
 
-    from soundsright.adapters.memory import MemoryWatch
+    from soundsright.adapters.machine import MemoryWatch
     from soundsright.cli.tables import print_tables
-    from soundsright.services.summary import tables
+    from soundsright.services.records import tables
 
     started = time.monotonic()
     console = Console(highlight=False)
@@ -260,12 +260,12 @@ def _staged(request: Request) -> Staged:
     """Stage the competition, or read how it was staged."""
     from dataclasses import asdict
 
-    from soundsright.adapters.chain_local import LocalChain, seeded_entropy
-    from soundsright.adapters.hub_folder import FolderHub
+    from soundsright.adapters.chains import LocalChain, seeded_entropy
+    from soundsright.adapters.hubs import FolderHub
     from soundsright.core.schedule import Round
     from soundsright.core.submission import ModelRef, Reveal
-    from soundsright.services.results import write_json
-    from soundsright.services.trial import Staged, stage
+    from soundsright.services.local import Staged, stage
+    from soundsright.services.records import write_json
 
     out = request.out
     if (out / "run.json").exists():
@@ -286,17 +286,15 @@ def _staged(request: Request) -> Staged:
 
 
 def _run_round(request: Request, means: Means, staged: Staged, console: Console) -> RoundOutcome:
-    from soundsright.adapters.chain_local import LocalChain, seeded_entropy
-    from soundsright.adapters.clock import SystemClock
-    from soundsright.adapters.hub_folder import FolderHub
-    from soundsright.adapters.pool import ProcessPool
+    from soundsright.adapters.chains import LocalChain, seeded_entropy
+    from soundsright.adapters.hubs import FolderHub
+    from soundsright.adapters.machine import ProcessPool, SystemClock
     from soundsright.adapters.state import SqlState
     from soundsright.cli.progress import RoundDisplay
-    from soundsright.metrics.suite import floors, warm_up
-    from soundsright.services.lease import sole_process
-    from soundsright.services.round import RoundService
-    from soundsright.services.round_types import RoundPlan
-    from soundsright.services.trial import VALIDATOR, StagedHub
+    from soundsright.metrics import floors, warm_up
+    from soundsright.services.local import VALIDATOR, StagedHub
+    from soundsright.services.rounds import RoundPlan, RoundService
+    from soundsright.services.validator import sole_process
 
     out = request.out
     plan = RoundPlan(
@@ -348,9 +346,9 @@ def _run_round(request: Request, means: Means, staged: Staged, console: Console)
 def _write(
     request: Request, outcome: RoundOutcome, result: tuple[Table, ...], cost: dict[str, Any], peak_bytes: int
 ) -> None:
-    from soundsright.services.clipset import write_text
+    from soundsright.services.records import feedback_documents, results_document, score_lines, write_json
     from soundsright.services.report import report_html
-    from soundsright.services.results import feedback_documents, results_document, score_lines, write_json
+    from soundsright.services.rounds import write_text
 
     out = request.out
     (out / "feedback").mkdir(exist_ok=True)

@@ -21,8 +21,7 @@ def list_corpora() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from soundsright.data.catalogue import CATALOGUE
-    from soundsright.data.corpora import Corpus
+    from soundsright.data import CATALOGUE, Corpus
 
     table = Table(box=None)
     for heading in ("name", "what", "kind", "licence", "commercial use", "files"):
@@ -59,8 +58,8 @@ def fetch(name: str, out: Path, parts: tuple[str, ...], mirror: str | None, no_u
     """Fetch the corpus NAME, or go on where a fetch stopped. The licence is shown first."""
     from dataclasses import replace
 
-    from soundsright.adapters.corpus_fetch import fetched, unpack
-    from soundsright.data.catalogue import corpus_entry
+    from soundsright.adapters.speech import fetched, unpack
+    from soundsright.data import corpus_entry
 
     entry = corpus_entry(name)
     files = entry.chosen(parts)
@@ -97,7 +96,7 @@ def verify(context: click.Context, directory: Path) -> None:
 
     Exit status 1 says that files are missing, changed or unreadable.
     """
-    from soundsright.data.verify import verified
+    from soundsright.data import verified
 
     verdict = verified(directory)
     for path, problem in verdict.problems.items():
@@ -117,10 +116,10 @@ def disjoint(context: click.Context, first: Path, second: Path) -> None:
 
     Each is the directory of a set, or its manifest. Exit status 1 says that they share something.
     """
-    from soundsright.data.splits import KINDS, compared
+    from soundsright.data import ORIGIN_KINDS, compared
 
     both = compared(first, second)
-    for kind in KINDS:
+    for kind in ORIGIN_KINDS:
         one, other, shared = (sorted(getattr(side, kind)) for side in (both.first, both.second, both.shared))
         names = f": {', '.join(shared[:5])}{' …' if len(shared) > 5 else ''}" if shared else ""
         click.echo(f"{kind}: {len(one)} and {len(other)}, {len(shared) or 'none'} shared{names}")

@@ -35,7 +35,7 @@ def command() -> None:
 @_database_options
 def check(url: str | None, env_file: Path | None) -> None:
     """Read every page and reference, and count the rows."""
-    from soundsright.adapters import state_database
+    from soundsright.adapters.state import database as state_database
 
     with _existing(url, env_file) as engine:
         counts = state_database.check(engine)
@@ -49,7 +49,7 @@ def check(url: str | None, env_file: Path | None) -> None:
 @click.argument("to", type=click.Path(path_type=Path))
 def backup(url: str | None, env_file: Path | None, to: Path) -> None:
     """Copy the database to the new file TO, consistently, while a validator may be writing."""
-    from soundsright.adapters import state_database
+    from soundsright.adapters.state import database as state_database
 
     with _existing(url, env_file) as engine:
         size_bytes = state_database.backup(engine, to)
@@ -60,7 +60,7 @@ def backup(url: str | None, env_file: Path | None, to: Path) -> None:
 @_database_options
 def upgrade(url: str | None, env_file: Path | None) -> None:
     """Bring the database to this program's version, in one transaction."""
-    from soundsright.adapters import state_database
+    from soundsright.adapters.state import database as state_database
 
     with _existing(url, env_file) as engine:
         before, after = state_database.upgrade(engine)
@@ -70,7 +70,7 @@ def upgrade(url: str | None, env_file: Path | None) -> None:
 @contextmanager
 def _existing(url: str | None, env_file: Path | None) -> Iterator[Engine]:
     """An engine on a database that is there: these commands create none."""
-    from soundsright.adapters import state_database
+    from soundsright.adapters.state import database as state_database
     from soundsright.core.errors import UsageError
 
     engine = state_database.open_engine(url or _own_database(env_file))

@@ -11,7 +11,7 @@ import click
 from soundsright.cli.service import ENV_FILE
 
 if TYPE_CHECKING:
-    from soundsright.services.feedback import FeedbackFile, FeedbackStore
+    from soundsright.services.records import FeedbackFile, FeedbackStore
 
 
 def _folder_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,9 +63,9 @@ def show(state_folder: Path | None, env_file: Path | None, file: Path | None, cl
 
     FILE is a path, or a name in the miner's folder. It may be unsigned, too, as `soundsright compete` writes it.
     """
-    from soundsright.adapters.http_auth_keys import valid_signature
+    from soundsright.adapters.peers import valid_signature
     from soundsright.core.errors import UsageError, printable
-    from soundsright.services.feedback import read_document
+    from soundsright.services.records import read_document
 
     told: FeedbackFile | None
     if file is not None:
@@ -87,8 +87,8 @@ def show(state_folder: Path | None, env_file: Path | None, file: Path | None, cl
 @click.argument("file", type=click.Path(path_type=Path))
 def verify(state_folder: Path | None, env_file: Path | None, file: Path) -> None:
     """Say whether FILE, a path or a name in the miner's folder, is what a validator signed, and which."""
-    from soundsright.adapters.http_auth_keys import valid_signature
-    from soundsright.services.feedback import read_feedback
+    from soundsright.adapters.peers import valid_signature
+    from soundsright.services.records import read_feedback
 
     kept = read_feedback(_found(file, state_folder, env_file), valid_signature=valid_signature)
     click.echo(
@@ -102,7 +102,7 @@ def schema() -> None:
     """The JSON Schema of the document that validators sign."""
     import json
 
-    from soundsright.services.feedback import DOCUMENT_SCHEMA, Feedback
+    from soundsright.services.records import DOCUMENT_SCHEMA, Feedback
 
     click.echo(json.dumps({"$id": DOCUMENT_SCHEMA, **Feedback.model_json_schema()}, indent=1))
 
@@ -124,15 +124,15 @@ def _found(file: Path, state_folder: Path | None, env_file: Path | None) -> Path
 
 
 def _store(folder: Path) -> FeedbackStore:
-    from soundsright.adapters.http_auth_keys import valid_signature
-    from soundsright.services.feedback import FeedbackStore
+    from soundsright.adapters.peers import valid_signature
+    from soundsright.services.records import FeedbackStore
 
     return FeedbackStore(folder, valid_signature=valid_signature)
 
 
 def _print(told: FeedbackFile, clips: bool, echo: Callable[[str], Any]) -> None:
     from soundsright.cli.verify import last_lines
-    from soundsright.services.feedback import Kept
+    from soundsright.services.records import Kept
 
     feedback = told.feedback
     signed = f"{told.envelope.validator} (signature verified)" if isinstance(told, Kept) else "none (unsigned)"

@@ -13,9 +13,8 @@ from soundsright.cli.stopping import resumable
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from soundsright.adapters.speech_synthesis import SynthesisedSpeech
-    from soundsright.data.recipe import SetRecipe, SetTask
-    from soundsright.data.splits import Split
+    from soundsright.adapters.speech import SynthesisedSpeech
+    from soundsright.data import SetRecipe, SetTask, Split
 
 SYNTHESISERS = ("openai", "flite", "espeak-ng")
 
@@ -127,9 +126,7 @@ def command(context: click.Context, /, **options: Any) -> None:
     soundsright generate --task both --speech LibriSpeech/train-clean-100 --noise wham_noise --n 5000 --out sets/ls
     soundsright generate --speech openai --n 200 --out sets/spoken
     """
-    from soundsright.data.encoding import SetFormat, Subtype
-    from soundsright.data.generate import SetJob, generate
-    from soundsright.data.recipe import SetTask
+    from soundsright.data import SetFormat, SetJob, SetTask, Subtype, generate_set
 
     out, renamed = _output(options)
     task, rate = SetTask(options["task"]), int(options["sample_rate_hz"])
@@ -157,7 +154,7 @@ def command(context: click.Context, /, **options: Any) -> None:
         if to_speak is not None:
             _speak(to_speak, job.only or range(job.count), options)
         with _Progress() as progress:
-            report = generate(job, workers=options["workers"], resume=options["resume"], progress=progress)
+            report = generate_set(job, workers=options["workers"], resume=options["resume"], progress=progress)
     click.echo(f"{report.items} items in {report.out}, {report.made_now} made now; digest {report.digest[:16]}")
     if report.shorter:
         click.echo(
@@ -214,8 +211,7 @@ def _output(options: dict[str, Any]) -> tuple[Path, dict[str, str]]:
 
 
 def _recipe(options: dict[str, Any]) -> SetRecipe:
-    from soundsright.data.choice import measured_share
-    from soundsright.data.recipe import SetRecipe
+    from soundsright.data import SetRecipe, measured_share
 
     measured = options["measured_rirs"]
     if measured is None:
@@ -250,8 +246,7 @@ def _numbers(text: str | None) -> tuple[int, ...]:
 
 def _sources(options: dict[str, Any], task: SetTask, rate: int, recipe: SetRecipe) -> tuple[Any, Any, Any]:
     """The sources, what `set.json` says of them, and the speech that must be spoken first, if any."""
-    from soundsright.data.choice import SourceChoice
-    from soundsright.data.splits import Split
+    from soundsright.data import SourceChoice, Split
 
     choice = SourceChoice(
         rate,
@@ -276,12 +271,12 @@ def _sources(options: dict[str, Any], task: SetTask, rate: int, recipe: SetRecip
 
 
 def _synthesised(name: str, rate: int, split: Split | None, options: dict[str, Any]) -> SynthesisedSpeech:
-    from soundsright.adapters.speech_synthesis import SynthesisedSpeech, cache_directory, voices_of_split
-    from soundsright.data.splits import Split
+    from soundsright.adapters.speech import SynthesisedSpeech, cache_directory, voices_of_split
+    from soundsright.data import Split
 
     voices = tuple(v.strip() for v in (options["voices"] or "").split(",") if v.strip())
     if name == "openai":
-        from soundsright.adapters.speech_openai import VOICES, OpenAISynthesiser
+        from soundsright.adapters.speech import VOICES, OpenAISynthesiser
 
         engine: Any = OpenAISynthesiser.from_environment(
             model=options["tts_model"],
@@ -290,7 +285,7 @@ def _synthesised(name: str, rate: int, split: Split | None, options: dict[str, A
             response_format="mp3" if options["tts_format"].startswith("mp3") else "wav",
         )
     else:
-        from soundsright.adapters.speech_programs import synthesiser_of
+        from soundsright.adapters.speech import synthesiser_of
 
         engine = synthesiser_of(name, voices_of_split(name, synthesiser_of(name, voices).voices, split))
     if engine.sample_rate_hz < 0.9 * rate and not options["allow_upsampled"]:

@@ -38,8 +38,8 @@ def command() -> None:
 def build(*, out: Path, runs: tuple[Path, ...], audio_mib: int) -> None:
     """Write the leaderboard to the folder OUT: plain files that a browser opens from a disk."""
     from soundsright.core.errors import UsageError
-    from soundsright.services.board_build import build_site
-    from soundsright.services.runs import find_runs, read_runs
+    from soundsright.services.board import build_site
+    from soundsright.services.records import find_runs, read_runs
 
     found = read_runs(find_runs(runs))
     for unread in (run for run in found if run.doc is None):
@@ -79,9 +79,8 @@ def serve(*, runs: tuple[Path, ...], host: str, port: int) -> None:
     """Serve the leaderboard. New and changed runs appear by themselves, the running round at /status."""
     from soundsright.cli.serving import serve_app
     from soundsright.cli.status import open_watch
-    from soundsright.services.board_server import LiveSite, board_app
-    from soundsright.services.runs import find_runs
-    from soundsright.services.status_feed import StatusFeed
+    from soundsright.services.board import LiveSite, StatusFeed, board_app
+    from soundsright.services.records import find_runs
 
     find_runs(runs)
     feed = StatusFeed(runs, open_watch)

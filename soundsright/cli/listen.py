@@ -10,7 +10,7 @@ import click
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from soundsright.services.runs import Run, RunCompetition
+    from soundsright.services.records import Run, RunCompetition
 
 _RUN = click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 
@@ -78,9 +78,14 @@ def start(
 ) -> None:
     """Serve a test on the finished run in the folder RUN until Ctrl-C."""
     from soundsright.cli.serving import serve_app
-    from soundsright.services.listening import ListeningTest
-    from soundsright.services.listening_results import folder_of_test, save_test
-    from soundsright.services.listening_server import ListeningRoom, chosen_clips, listening_app
+    from soundsright.services.listening import (
+        ListeningRoom,
+        ListeningTest,
+        chosen_clips,
+        folder_of_test,
+        listening_app,
+        save_test,
+    )
 
     run = _finished(run_folder)
     competition = _competition(run, competition_id)
@@ -111,8 +116,8 @@ def results(*, run_folder: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from soundsright.services.listening_results import summaries_below
-    from soundsright.services.texts import metric_name
+    from soundsright.services.drawing import metric_name
+    from soundsright.services.listening import summaries_below
 
     run = _finished(run_folder)
     found = [test for c in run.competitions for test in summaries_below(run.folder / "listening", c)]
@@ -135,7 +140,7 @@ def results(*, run_folder: Path) -> None:
 
 
 def _finished(folder: Path) -> Run:
-    from soundsright.services.runs import find_runs, read_runs
+    from soundsright.services.records import find_runs, read_runs
 
     found = read_runs(find_runs([folder]))
     if len(found) != 1 or found[0].doc is None:

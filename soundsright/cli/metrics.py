@@ -12,7 +12,7 @@ def command(*, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from soundsright.metrics.registry import METRICS, Direction, known_metrics
+    from soundsright.metrics import METRICS, Direction, known_metrics
 
     known = known_metrics()
     if as_json:

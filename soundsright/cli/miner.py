@@ -32,27 +32,22 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
     Nothing of the model runs here, but with --verify.
     """
     from soundsright import __version__
-    from soundsright.adapters.clock import SystemClock
-    from soundsright.adapters.http_auth import Gate, RateLimit
-    from soundsright.adapters.http_auth_keys import Hotkey, valid_signature
+    from soundsright.adapters.machine import SystemClock
+    from soundsright.adapters.peers import Gate, Hotkey, RateLimit, valid_signature
+    from soundsright.cli.hub import check_model
     from soundsright.cli.service import (
         check_clock,
-        check_model,
         committing_of,
         health_socket,
         opened_chain,
         secrets_of,
         settings_from,
         stopped_by_signals,
-        verified_model,
     )
-    from soundsright.services.api import health_app
-    from soundsright.services.api_http import HttpService
-    from soundsright.services.api_state import Health, configure_logging
-    from soundsright.services.feedback import FeedbackStore
-    from soundsright.services.feedback_hook import HookRunner, hook_fault
-    from soundsright.services.miner import Entry, MinerService
-    from soundsright.services.miner_api import miner_app
+    from soundsright.cli.verify import verified_model
+    from soundsright.services.http import Health, HttpService, configure_logging, health_app
+    from soundsright.services.miner import Entry, HookRunner, MinerService, hook_fault, miner_app
+    from soundsright.services.records import FeedbackStore
 
     settings = settings_from(MinerSettings, flags, env_file)
     competition, model = settings.entry()
@@ -118,7 +113,7 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
 def _taken_ports(settings: MinerSettings) -> list[str]:
     """What to tell of ports that are taken: perhaps by the very miner beside which a new entry is checked."""
     from soundsright.cli.service import health_socket
-    from soundsright.services.api_http import PortTaken
+    from soundsright.services.http import PortTaken
 
     told = []
     with ExitStack() as opened:
@@ -136,6 +131,6 @@ def _axon_socket(settings: MinerSettings) -> socket.socket:
     Raises:
         UsageError: the port is taken.
     """
-    from soundsright.services.api_http import listening
+    from soundsright.services.http import listening
 
     return listening("0.0.0.0", settings.axon_port, host_variable="AXON_PORT", port_variable="AXON_PORT")

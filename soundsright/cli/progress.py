@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from soundsright.services.round_types import Event
+from soundsright.services.rounds import Event
 
 _STAGES = {
     "seed": "Seed from the chain",

@@ -15,7 +15,7 @@ from soundsright.core.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from soundsright.services.runs import Run
+    from soundsright.services.records import Run
 
 FORMATS = ("html", "md", "tex", "bib", "csv")
 
@@ -135,7 +135,7 @@ def command(
     if len(paths) > 1:
         raise UsageError(f"{len(paths)} folders were named", "Report one run at a time.")
     from soundsright.cli.report_push import push_run, write_data_set
-    from soundsright.services.runs import find_runs, read_runs
+    from soundsright.services.records import find_runs, read_runs
 
     found = read_runs(find_runs(paths))
     if len(found) != 1:
@@ -179,7 +179,7 @@ def _refuse_options_of_runs(context: click.Context) -> None:
 
 
 def _score_tables(paths: Sequence[Path], kind: str) -> str:
-    from soundsright.services import score_tables
+    from soundsright.services.report import score_tables
 
     writers = {
         "md": score_tables.scores_markdown,
@@ -198,8 +198,8 @@ def _score_tables(paths: Sequence[Path], kind: str) -> str:
 
 
 def _writer(kind: str) -> Callable[[Run], str]:
-    from soundsright.services import report_tables
     from soundsright.services.report import report_html_of
+    from soundsright.services.report import tables as report_tables
 
     return {
         "html": report_html_of,
@@ -211,8 +211,8 @@ def _writer(kind: str) -> Callable[[Run], str]:
 
 
 def _card(run: Run, entry: str) -> str:
-    from soundsright.adapters.hub_push import merged_card
-    from soundsright.services.report_card import model_index
+    from soundsright.adapters.hubs import merged_card
+    from soundsright.services.report import model_index
 
     return merged_card("", model_index(run, entry))
 
@@ -229,7 +229,7 @@ def _write_text(out: Path | None, text: str) -> None:
 
 def _write_bundle(out: Path, run: Run) -> None:
     from soundsright.core.content import sha256_of_file
-    from soundsright.services.report_bundle import write_bundle
+    from soundsright.services.records import write_bundle
 
     written = write_bundle(run, out)
     size = out.stat().st_size / 1e6
@@ -237,8 +237,8 @@ def _write_bundle(out: Path, run: Run) -> None:
 
 
 def _tell(kind: str, project: str, run: Run) -> None:
-    from soundsright.adapters.trackers import Tracker, open_tracker
-    from soundsright.services.tracking import TrackedEntry, track
+    from soundsright.adapters.machine import Tracker, open_tracker
+    from soundsright.services.report import TrackedEntry, track
 
     def begin(entry: TrackedEntry) -> Tracker:
         return open_tracker(kind, project=project, name=entry.name, config=entry.config)
@@ -247,7 +247,7 @@ def _tell(kind: str, project: str, run: Run) -> None:
 
 
 def _write_plots(folder: Path, run: Run, kind: str) -> None:
-    from soundsright.services.drawing_files import write_drawing
+    from soundsright.services.drawing import write_drawing
     from soundsright.services.report import competition_plots
 
     try:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from soundsright.services.runs import Run
+    from soundsright.services.records import Run
 
 
 def write_data_set(folder: Path, run: Run, corpus: Path | None, audio_mib: int, name: str) -> None:
     """The round as a data set in `folder`, and a line that says what is in it."""
-    from soundsright.data.corpora import default_root
-    from soundsright.services.report_dataset import read_sources, write_dataset
+    from soundsright.data import default_root
+    from soundsright.services.report import read_sources, write_dataset
 
     sources = read_sources(corpus or default_root()) if audio_mib else {}
     written = write_dataset(run, folder, sources=sources, audio_bytes=audio_mib << 20, name=name)
@@ -38,9 +38,9 @@ def push_run(
     pull_request: bool,
 ) -> None:
     """Push the data set, which may lie in `folder` already, and then an entry's card, which names it."""
-    from soundsright.adapters.hub_push import HubPush
+    from soundsright.adapters.hubs import HubPush
     from soundsright.config import Settings
-    from soundsright.services.report_card import model_index
+    from soundsright.services.report import model_index
 
     title = f"SoundsRight, round {run.finished().round.id}"
     pushing = HubPush(hub or str(Settings.model_fields["hf_endpoint"].default), os.environ.get("HF_TOKEN"))

@@ -10,7 +10,7 @@ import click
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from soundsright.ranking.organiser import Organiser
+    from soundsright.rules import Organiser
 
 MAX_VECTORS_BYTES = 64_000_000
 
@@ -40,7 +40,7 @@ def show(rules: str, as_json: bool, begun: bool) -> None:
 
     RULES is soundsright-v3 (the default), soundsright-v2, or an organiser's TOML file, which is checked on the way.
     """
-    from soundsright.ranking.explain import competitions_text, entries_text, explained
+    from soundsright.rules import competitions_text, entries_text, explained
 
     organiser = organiser_of(rules, begun=begun)
     if as_json:
@@ -63,8 +63,8 @@ def simulate(rules: str, entries: int, clips: int, seed: int) -> None:
 
     RULES is soundsright-v3 (the default), soundsright-v2, or an organiser's TOML file.
     """
-    from soundsright.ranking.explain import leaderboard_text
-    from soundsright.ranking.trial import trial_round
+    from soundsright.ranking import trial_round
+    from soundsright.rules import leaderboard_text
 
     organiser = organiser_of(rules, begun=True)
     for competition in organiser.competitions:
@@ -86,7 +86,7 @@ def check(context: click.Context, vectors: Path, rules: str) -> None:
     """
     import json
 
-    from soundsright.ranking.vectors import check_vectors
+    from soundsright.rules import check_vectors
 
     text = _text_of(vectors, MAX_VECTORS_BYTES)
     try:
@@ -107,9 +107,9 @@ def organiser_of(rules: str, *, begun: bool) -> Organiser:
     import time
 
     from soundsright.core.competition import PUBLISHED
-    from soundsright.metrics.registry import Direction, known_metrics
-    from soundsright.ranking.organiser import MAX_FILE_CHARS, Organiser, organiser_of_toml
-    from soundsright.ranking.rulesets import ruleset_by_name
+    from soundsright.core.rulesets import ruleset_by_name
+    from soundsright.metrics import Direction, known_metrics
+    from soundsright.rules import MAX_FILE_CHARS, Organiser, organiser_of_toml
 
     if not rules.endswith(".toml"):
         if "/" in rules or Path(rules).exists():

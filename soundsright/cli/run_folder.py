@@ -142,9 +142,9 @@ def _check_writable(out: Path) -> None:
 
 
 def _check_idle(out: Path) -> None:
-    from soundsright.adapters.clock import SystemClock
+    from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.state import SqlState
-    from soundsright.services.lease import living_holder
+    from soundsright.services.validator import living_holder
 
     if not (out / "state.db").exists():
         return

@@ -13,8 +13,8 @@ import click
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from soundsright.adapters.docker_engine import Engine
-    from soundsright.adapters.gpu import GpuPool
+    from soundsright.adapters.containers import Engine
+    from soundsright.adapters.sandboxes import GpuPool
     from soundsright.core.ports import Sandbox, SandboxLimits
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -101,7 +101,7 @@ class SandboxChoice:
             UsageError: one is named that is not there.
             EngineUnavailable: the machine has none at all.
         """
-        from soundsright.adapters.gpu import GpuPool, chosen_gpus, find_gpus
+        from soundsright.adapters.sandboxes import GpuPool, chosen_gpus, find_gpus
 
         wanted = self.gpus.removeprefix(_BY_CDI)
         chosen = chosen_gpus(wanted, find_gpus() if wanted != "none" else ())
@@ -152,7 +152,7 @@ concurrency_option = click.option(
 
 def chosen_concurrency(choice: SandboxChoice, limits: SandboxLimits, slots: int) -> int:
     """How many models run at a time: `slots`, or for 0 what the machine holds, explained in a line on stderr."""
-    from soundsright.adapters.sandbox_resources import concurrency, memory_bytes, usable_cpus
+    from soundsright.adapters.sandboxes import concurrency, memory_bytes, usable_cpus
 
     if slots:
         return slots
@@ -181,11 +181,8 @@ def chosen_sandbox(
         UsageError: none can be used.
         EngineUnavailable: a GPU is asked for and the machine has none.
     """
-    from soundsright.adapters.docker_build import BuildLimits
-    from soundsright.adapters.sandbox_bubblewrap import BubblewrapSandbox
-    from soundsright.adapters.sandbox_docker import DockerSandbox, DockerSettings
-    from soundsright.adapters.sandbox_local import checked_interpreter
-    from soundsright.adapters.sandbox_process import ProcessSandbox
+    from soundsright.adapters.containers import BuildLimits, DockerSandbox, DockerSettings
+    from soundsright.adapters.sandboxes import BubblewrapSandbox, ProcessSandbox, checked_interpreter
 
     trusted = local or choice.trust
     # A wrong path is told even where nothing comes of it.

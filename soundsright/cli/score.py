@@ -16,8 +16,7 @@ from soundsright.core.errors import UsageError, printable
 if TYPE_CHECKING:
     from soundsright.core.ports import Pool
     from soundsright.core.results import ClipResult
-    from soundsright.services.score_report import ScoreReport
-    from soundsright.services.scoring import ClipFiles, ScoredClip, ScoreOptions, ScoreSet
+    from soundsright.services.scoring import ClipFiles, ScoredClip, ScoreOptions, ScoreReport, ScoreSet
 
 _SIDE = click.Path(exists=True, path_type=Path)
 _MEASURED_AT_16_KHZ = ("PESQ_", "CSIG", "CBAK", "COVL", "DNSMOS_")  # how their names begin
@@ -89,14 +88,16 @@ def command(
     Every clip of the clean side counts: one that is missing or unusable scores each metric's floor. Exit status
     1 says that some clips failed; the report is complete all the same.
     """
-    from soundsright.services.score_report import checked_targets, report_json, write_parquet
     from soundsright.services.scoring import (
         ScoreOptions,
+        checked_targets,
         chosen_metrics,
+        report_json,
         score_files,
         score_set,
         scored_clip,
         some_of,
+        write_parquet,
     )
 
     checked_targets(report, clips)
@@ -142,7 +143,7 @@ def command(
 
 def _clusters(found: ScoreSet, manifest: Path, field: str) -> tuple[str, ...]:
     from soundsright.core.content import sha256_of_file
-    from soundsright.services.score_report import clusters_of
+    from soundsright.services.scoring import clusters_of
 
     return clusters_of(
         manifest, [clip.id for clip in found.clips], field, [sha256_of_file(clip.clean) for clip in found.clips]
@@ -152,8 +153,8 @@ def _clusters(found: ScoreSet, manifest: Path, field: str) -> tuple[str, ...]:
 def _report(
     found: ScoreSet, options: ScoreOptions, measured: Sequence[ScoredClip], clusters: tuple[str, ...] | None
 ) -> ScoreReport:
-    from soundsright.services.results import scoring_versions
-    from soundsright.services.score_report import ScoreReport
+    from soundsright.services.records import scoring_versions
+    from soundsright.services.scoring import ScoreReport
 
     return ScoreReport(
         tuple(each.result for each in measured),
@@ -179,7 +180,7 @@ def _rate_notes(names: Sequence[str], sample_rate_hz: int, other_rates: str) -> 
 
 
 def _done(clips: Path | None, *, resume: bool) -> dict[str, ScoredClip] | None:
-    from soundsright.services.score_report import read_clip_lines
+    from soundsright.services.scoring import read_clip_lines
 
     if clips is not None and clips.suffix not in (".jsonl", ".parquet"):
         raise UsageError(f"--clips {clips} is neither .jsonl nor .parquet", "Name the file so.")
@@ -195,8 +196,8 @@ def _done(clips: Path | None, *, resume: bool) -> dict[str, ScoredClip] | None:
 @contextlib.contextmanager
 def _pool(workers: int) -> Iterator[Pool]:
     # One worker is a process of its own too: a clip that ends or hangs it is that clip's failure.
-    from soundsright.adapters.pool import ProcessPool
-    from soundsright.metrics.suite import warm_up
+    from soundsright.adapters.machine import ProcessPool
+    from soundsright.metrics import warm_up
 
     pool = ProcessPool(workers, warm_up=warm_up)
     try:
@@ -216,7 +217,7 @@ class _LineWriter:
     def __call__(self, scored: ScoredClip) -> None:
         if self._stream is None:
             return
-        from soundsright.services.score_report import clip_line
+        from soundsright.services.scoring import clip_line
 
         self.lines.append(clip_line(scored))
         kept = self._done.get(scored.result.clip_id)
@@ -231,7 +232,7 @@ def _line_writer(clips: Path | None, done: Mapping[str, ScoredClip] | None) -> I
     if clips is None or clips.suffix != ".jsonl":
         yield _LineWriter(None, {})
         return
-    from soundsright.services.score_report import clip_line
+    from soundsright.services.scoring import clip_line
 
     _replace(clips, [clip_line(scored) for scored in (done or {}).values()])
     with clips.open("a", encoding="utf-8") as stream:
@@ -263,8 +264,8 @@ def _print_table(results: Sequence[ClipResult], names: Sequence[str], clusters: 
     from rich.console import Console
     from rich.table import Table
 
-    from soundsright.metrics.registry import Direction, metric
-    from soundsright.services.score_report import summaries
+    from soundsright.metrics import Direction, metric
+    from soundsright.services.scoring import summaries
 
     table = Table(box=SIMPLE, pad_edge=False)
     for heading in ("Metric", "Mean", "95 % interval", "Median", "Failed", "Unit"):

@@ -25,11 +25,9 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from soundsright.adapters.http_auth_keys import Hotkey
+    from soundsright.adapters.peers import Hotkey
     from soundsright.cli.sandboxes import SandboxChoice
-    from soundsright.core.competition import Competition
-    from soundsright.core.ports import LiveChain, ModelHub, Sandbox
-    from soundsright.core.submission import ModelRef
+    from soundsright.core.ports import LiveChain, Sandbox
     from soundsright.services.miner import Committing, Entry
 
 S = TypeVar("S", bound=Settings)
@@ -105,7 +103,7 @@ def health_socket(settings: Settings) -> socket.socket:
     Raises:
         UsageError: the port is taken, or the address is not this machine's.
     """
-    from soundsright.services.api_http import listening
+    from soundsright.services.http import listening
 
     return listening(
         settings.healthcheck_api_host,
@@ -123,10 +121,10 @@ def opened_chain(settings: Settings, account: Hotkey | None) -> LiveChain:
         ChainUnavailable: nothing does.
     """
     if settings.is_bittensor:
-        from soundsright.adapters.chain_bittensor import BittensorChain
+        from soundsright.adapters.chains import BittensorChain
 
         return BittensorChain(settings.subtensor_chain_endpoint, settings.netuid, account)
-    from soundsright.adapters.chain_http import HttpChain
+    from soundsright.adapters.chains import HttpChain
 
     return HttpChain(settings.subtensor_chain_endpoint, account)
 
@@ -138,7 +136,7 @@ def check_clock(chain: LiveChain, now_s: float) -> None:
         UsageError: it is not.
         ChainUnavailable: the chain does not answer.
     """
-    from soundsright.adapters.http_auth import MAX_AGE_S
+    from soundsright.adapters.peers import MAX_AGE_S
 
     offset_s = chain.clock_offset_s(now_s)
     if abs(offset_s) > MAX_AGE_S:
@@ -158,78 +156,13 @@ def committing_of(settings: MinerSettings, entry: Entry) -> Committing:
 
     if not settings.soundsright_ruleset.endswith(".toml"):
         return Committing(entry, settings.folder)
-    from soundsright.adapters.timelock import DrandTimelock
+    from soundsright.adapters.chains import DrandTimelock
     from soundsright.cli.rules import organiser_of
 
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
     return Committing(
         entry, settings.folder, organiser.commitment, timelock=DrandTimelock(()), schedule=organiser.schedule
     )
-
-
-def opened_hub(settings: Settings) -> ModelHub:
-    """The hub that the settings name, with its cache below STATE_FOLDER.
-
-    Raises:
-        UsageError: there is none.
-    """
-    root = settings.soundsright_hub
-    if root is None:
-        from soundsright.adapters.hub_huggingface import HuggingFaceHub
-
-        return HuggingFaceHub(settings.hf_endpoint, settings.folder / "cache", token=_token(settings))
-    if not root.expanduser().is_dir():
-        raise UsageError(f"SOUNDSRIGHT_HUB {root} is no folder", "Give the folder of a private hub, or clear it.")
-    from soundsright.adapters.hub_folder import FolderHub
-
-    return FolderHub(root.expanduser(), settings.folder / "cache")
-
-
-def check_model(settings: Settings, model: ModelRef) -> None:
-    """See that the hub has the model at that commit, for everybody to fetch.
-
-    Raises:
-        UsageError: it has not.
-        HubUnavailable: it does not answer.
-    """
-    root = settings.soundsright_hub
-    if root is None:
-        from soundsright.adapters.hub_huggingface_check import check_on_hub
-
-        check_on_hub(settings.hf_endpoint, model, token=_token(settings))
-        return
-    folder = root.expanduser() / model.namespace / model.name / model.revision
-    if not (folder / "Dockerfile").is_file():
-        raise UsageError(
-            f"SOUNDSRIGHT_HUB {root} holds no {model} with a Dockerfile",
-            "Publish it there with `soundsright chain publish`, and give the revision that it prints.",
-        )
-
-
-def verified_model(settings: MinerSettings, model: ModelRef, competition: Competition) -> int:
-    """Fetch the model as a validator will, and run it as `soundsright verify` does; its exit code.
-
-    Raises:
-        UsageError: what a validator would refuse, or what is needed to run it here is missing.
-    """
-    from soundsright.cli.rules import organiser_of
-    from soundsright.cli.verify import command
-    from soundsright.core.errors import EntryRefused
-    from soundsright.core.submission import Submission
-
-    entry = Submission(uid=0, hotkey="verify", competition=competition, model=model, block=0)
-    try:
-        limits = organiser_of(settings.soundsright_ruleset, begun=True).fetch_limits
-        fetched = opened_hub(settings).fetch(entry, limits=limits)
-    except EntryRefused as refused:
-        raise UsageError(f"{model}: {refused.sentence}", "A validator would refuse it too.") from refused
-    words = [str(fetched.path), "--competition", competition.id, "--ruleset", settings.soundsright_ruleset]
-    code = command.main(words, standalone_mode=False)
-    return int(code or 0)
-
-
-def _token(settings: Settings) -> str | None:
-    return settings.hf_token.get_secret_value() if settings.hf_token is not None else None
 
 
 def sandbox_choice(settings: ValidatorSettings) -> SandboxChoice:
@@ -254,7 +187,7 @@ def opened_sandbox(settings: ValidatorSettings, choice: SandboxChoice) -> Sandbo
         UsageError: none can be used.
         EngineUnavailable: a GPU is asked for and the machine has none.
     """
-    from soundsright.adapters.docker_engine import Engine
+    from soundsright.adapters.containers import Engine
     from soundsright.cli.sandboxes import chosen_sandbox
 
     engine = Engine(None if settings.use_docker or "DOCKER_HOST" in os.environ else _podman_socket())

@@ -25,9 +25,9 @@ def command(context: click.Context, seed: int, seeds: int, rounds: int, rules: s
     """
     import time
 
-    from soundsright.ranking.rulesets import ruleset_by_name
-    from soundsright.testing.invariants import INVARIANTS, Violation
-    from soundsright.testing.simulator import BackwardsChain, simulate
+    from soundsright.core.rulesets import ruleset_by_name
+    from soundsright.testing.simulation.invariants import INVARIANTS, Violation
+    from soundsright.testing.simulation.simulator import BackwardsChain, simulate
 
     ruleset = ruleset_by_name(rules)
     started = time.monotonic()

@@ -12,7 +12,7 @@ from soundsright.core.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from soundsright.services.status_view import RoundStatus, RoundWatch
+    from soundsright.services.board import RoundStatus, RoundWatch
 
 
 @click.command("status")
@@ -41,9 +41,9 @@ def open_watch(folder: Path) -> RoundWatch:
     """
     import time
 
-    from soundsright.adapters.gpu import find_gpus, gpu_use
+    from soundsright.adapters.sandboxes import find_gpus, gpu_use
     from soundsright.adapters.state import SqlState
-    from soundsright.services.status_view import GpuStatus, RoundWatch
+    from soundsright.services.board import GpuStatus, RoundWatch
 
     database = folder / "state.db"
     if not database.is_file():

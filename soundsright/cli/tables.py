@@ -11,8 +11,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from soundsright.core.results import Decision, Estimate
-from soundsright.metrics.registry import metric
-from soundsright.services.summary import Row, Table
+from soundsright.metrics import metric
+from soundsright.services.records import Row, Table
 
 WIDE_COLUMNS = 120
 """A narrower terminal gets the interval under the mean, and the open ranks under the rank."""

@@ -19,8 +19,8 @@ from soundsright.core.ss58 import is_address
 
 if TYPE_CHECKING:
     from soundsright.adapters.state import SqlState
-    from soundsright.services.round_types import RoundOutcome
-    from soundsright.services.validator_setup import Rules, Work
+    from soundsright.services.rounds import RoundOutcome
+    from soundsright.services.validator import Rules, Work
 
 _log = logging.getLogger(__name__)
 
@@ -39,10 +39,9 @@ METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -> None:
     """Run a validator. Settings as in .validator-env.sample; validators of one subnet need the same rules."""
     from soundsright import __version__
-    from soundsright.adapters.clock import SystemClock
-    from soundsright.adapters.http_auth_client import SignedPeers
-    from soundsright.adapters.http_auth_keys import Hotkey
-    from soundsright.adapters.timelock import DrandTimelock
+    from soundsright.adapters.chains import DrandTimelock
+    from soundsright.adapters.machine import SystemClock
+    from soundsright.adapters.peers import Hotkey, SignedPeers
     from soundsright.cli.service import (
         check_clock,
         health_socket,
@@ -51,14 +50,14 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
         settings_from,
         stopped_by_signals,
     )
-    from soundsright.services.api import health_app
-    from soundsright.services.api_http import HttpService
-    from soundsright.services.api_state import Health, configure_logging
-    from soundsright.services.lease import sole_process
-    from soundsright.services.validator import ValidatorService
-    from soundsright.services.validator_chain import check_account
-    from soundsright.services.validator_round import minute_of
-    from soundsright.services.validator_view import ValidatorView
+    from soundsright.services.http import Health, HttpService, configure_logging, health_app
+    from soundsright.services.validator import (
+        ValidatorService,
+        ValidatorView,
+        check_account,
+        minute_of,
+        sole_process,
+    )
 
     settings = settings_from(ValidatorSettings, flags, env_file)
     if dry_run:
@@ -109,9 +108,9 @@ def _rules(settings: ValidatorSettings) -> Rules:
     from soundsright.cli.rules import organiser_of
     from soundsright.core.errors import UsageError
     from soundsright.core.schedule import Schedule
-    from soundsright.data.corpora import Corpus
-    from soundsright.metrics.suite import floors
-    from soundsright.services.validator_setup import Rules
+    from soundsright.data import Corpus
+    from soundsright.metrics import floors
+    from soundsright.services.validator import Rules
 
     if settings.burn_hotkey and not is_address(settings.burn_hotkey):
         raise UsageError(
@@ -180,10 +179,10 @@ def _remove(folder: Path) -> None:
     Raises:
         UsageError: it still runs, or something cannot be removed.
     """
-    from soundsright.adapters.clock import SystemClock
+    from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.state import SqlState
     from soundsright.core.errors import UsageError
-    from soundsright.services.lease import LEASE_S, living_holder
+    from soundsright.services.validator import LEASE_S, living_holder
 
     if (folder / "state.db").exists():
         with closing(SqlState(folder / "state.db")) as before:
@@ -200,13 +199,14 @@ def _remove(folder: Path) -> None:
 
 @contextmanager
 def _work(settings: ValidatorSettings) -> Iterator[Work]:
-    from soundsright.adapters.pool import ProcessPool
-    from soundsright.adapters.state_artifacts import Artifacts
+    from soundsright.adapters.machine import ProcessPool
+    from soundsright.adapters.state import Artifacts
+    from soundsright.cli.hub import opened_hub
     from soundsright.cli.sandboxes import chosen_concurrency
-    from soundsright.cli.service import opened_hub, opened_sandbox, sandbox_choice
+    from soundsright.cli.service import opened_sandbox, sandbox_choice
     from soundsright.core.ports import SandboxLimits
-    from soundsright.metrics.suite import warm_up
-    from soundsright.services.validator_setup import Work
+    from soundsright.metrics import warm_up
+    from soundsright.services.validator import Work
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     workers = settings.soundsright_workers or cores
@@ -231,10 +231,9 @@ def _work(settings: ValidatorSettings) -> Iterator[Work]:
 
 def _publish(outcome: RoundOutcome, folder: Path) -> Mapping[str, Mapping[str, object]]:
     """Write results.json, scores.jsonl and report.html; each miner's feedback, by hotkey."""
-    from soundsright.services.clipset import write_text
+    from soundsright.services.records import feedback_documents, results_document, score_lines, tables, write_json
     from soundsright.services.report import report_html
-    from soundsright.services.results import feedback_documents, results_document, score_lines, write_json
-    from soundsright.services.summary import tables
+    from soundsright.services.rounds import write_text
 
     result = tables(outcome)
     document = results_document(outcome, result, {"busy_s": dict(outcome.busy_s)})

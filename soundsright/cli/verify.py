@@ -17,10 +17,11 @@ from soundsright.core.entry_rules import remedy_of
 from soundsright.core.errors import EntryRefused, UsageError, printable
 
 if TYPE_CHECKING:
+    from soundsright.config import MinerSettings
     from soundsright.core.ports import FetchLimits, ModelHub, Sandbox
     from soundsright.core.submission import FetchedModel, ModelRef
-    from soundsright.ranking.organiser import Organiser
-    from soundsright.services.verify import Step, Verification
+    from soundsright.rules import Organiser
+    from soundsright.services.local import Step, Verification
 
 _LOG_LINES = 12
 _SEED = 20_260_101
@@ -135,8 +136,8 @@ def _fetched(
     """
     from platformdirs import user_cache_path
 
-    from soundsright.adapters.hub_folder import FolderHub
-    from soundsright.cli.service import opened_hub
+    from soundsright.adapters.hubs import FolderHub
+    from soundsright.cli.hub import opened_hub
     from soundsright.config import Settings, read_settings
     from soundsright.core.submission import Submission
 
@@ -189,9 +190,8 @@ def _verified(
     corpus: Path | None,
 ) -> int:
     from soundsright.core.ports import SandboxLimits
-    from soundsright.data.clips import draw_clips
-    from soundsright.data.corpora import Corpus
-    from soundsright.services.verify import METRICS, verify
+    from soundsright.data import Corpus, draw_clips
+    from soundsright.services.local import METRICS, verify
 
     click.echo(f"{competition.title}, {clips} sample clips")
     drawn = tuple(draw_clips(competition, _SEED, clips, corpus=Corpus.open(corpus)))
@@ -240,3 +240,23 @@ def last_lines(log: str) -> list[str]:
     """The end of what a model wrote, to be shown: none of it may steer the terminal."""
     lines = [line for line in log.splitlines() if line.strip()]
     return ["  log | " + printable(line[:200]) for line in lines[-_LOG_LINES:]]
+
+
+def verified_model(settings: MinerSettings, model: ModelRef, competition: Competition) -> int:
+    """Fetch the model as a validator will, and run it as `soundsright verify` does; its exit code.
+
+    Raises:
+        UsageError: what a validator would refuse, or what is needed to run it here is missing.
+    """
+    from soundsright.cli.hub import opened_hub
+    from soundsright.core.submission import Submission
+
+    entry = Submission(uid=0, hotkey="verify", competition=competition, model=model, block=0)
+    try:
+        limits = organiser_of(settings.soundsright_ruleset, begun=True).fetch_limits
+        fetched = opened_hub(settings).fetch(entry, limits=limits)
+    except EntryRefused as refused:
+        raise UsageError(f"{model}: {refused.sentence}", "A validator would refuse it too.") from refused
+    words = [str(fetched.path), "--competition", competition.id, "--ruleset", settings.soundsright_ruleset]
+    code = command.main(words, standalone_mode=False)
+    return int(code or 0)

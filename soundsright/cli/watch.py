@@ -13,7 +13,7 @@ from soundsright.core.errors import StateUnavailable
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from soundsright.services.status_view import RoundWatch
+    from soundsright.services.board import RoundWatch
 
 
 @click.command("watch")

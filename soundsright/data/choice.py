@@ -15,7 +15,7 @@ from soundsright.core.errors import UsageError
 from soundsright.core.ports import SpeechSource
 from soundsright.data.corpora import Corpus
 from soundsright.data.directories import Listing, noise_listing, rir_listing, speech_listing
-from soundsright.data.noise_kinds import BABBLE, KINDS, Babble, FormulaNoise, NoiseMenu
+from soundsright.data.noise_kinds import BABBLE, NOISE_KINDS, Babble, FormulaNoise, NoiseMenu
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.recordings import RecordingSet
 from soundsright.data.sources import NoiseSource, RecordedNoise, Rooms, RoomSource, Sources
@@ -77,7 +77,7 @@ class SourceChoice:
             elif name == BABBLE:
                 self.note("noise", name=BABBLE)
                 parts.append(Babble(speech))
-            elif name in KINDS or not Path(name).is_dir():
+            elif name in NOISE_KINDS or not Path(name).is_dir():
                 parts.append(FormulaNoise(name))
                 self.note("noise", name=name)
             else:

@@ -96,7 +96,7 @@ def _colour(name: str) -> Callable[[np.random.Generator, int, int], Samples]:
     return make
 
 
-KINDS: dict[str, Callable[[np.random.Generator, int, int], Samples]] = {
+NOISE_KINDS: dict[str, Callable[[np.random.Generator, int, int], Samples]] = {
     **{name: _colour(name) for name in COLOURS},
     "hum": hum,
     "clicks": clicks,
@@ -109,7 +109,7 @@ BABBLE = "babble"
 
 @dataclass(frozen=True)
 class FormulaNoise:
-    """One of `KINDS`.
+    """One of `NOISE_KINDS`.
 
     Raises:
         UsageError: if the kind is unknown.
@@ -118,13 +118,14 @@ class FormulaNoise:
     kind: str
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
+        if self.kind not in NOISE_KINDS:
             raise UsageError(
-                f"Unknown kind of noise {self.kind!r}", f"Choose from {', '.join((*KINDS, BABBLE))} or give a path."
+                f"Unknown kind of noise {self.kind!r}",
+                f"Choose from {', '.join((*NOISE_KINDS, BABBLE))} or give a path.",
             )
 
     def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
-        return NoiseSegment(self.kind, KINDS[self.kind](rng, count, sample_rate_hz), 0.0)
+        return NoiseSegment(self.kind, NOISE_KINDS[self.kind](rng, count, sample_rate_hz), 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,12 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from soundsright.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from soundsright.data.recordings import Recording
 
 
 class Split(StrEnum):
@@ -40,6 +37,18 @@ def split_of(group: str) -> Split:
     """
     tenth = int.from_bytes(hashlib.sha256(f"split:{group}".encode()).digest()[:8], "big") % 10
     return _TENTHS[tenth] if tenth < len(_TENTHS) else Split.TRAIN
+
+
+class Grouped(Protocol):
+    """A recording as splits see it: the split that its corpus gives, or the group that decides it."""
+
+    @property
+    def split(self) -> Split | None: ...
+    @property
+    def group(self) -> str: ...
+
+
+Recording = TypeVar("Recording", bound=Grouped)
 
 
 def in_split(recordings: Iterable[Recording], split: Split | None) -> list[Recording]:
@@ -66,10 +75,10 @@ class Origins:
 
     @property
     def as_lists(self) -> dict[str, list[str]]:
-        return {kind: sorted(getattr(self, kind)) for kind in KINDS}
+        return {kind: sorted(getattr(self, kind)) for kind in ORIGIN_KINDS}
 
 
-KINDS = ("speakers", "noises", "rooms")
+ORIGIN_KINDS = ("speakers", "noises", "rooms")
 
 
 @dataclass(frozen=True)
@@ -102,19 +111,19 @@ def origins_of(place: Path) -> Origins:
     manifest = place / "manifest.jsonl" if place.is_dir() else place
     if not manifest.is_file():
         raise UsageError(f"There is no manifest at {manifest}", "Give the directory of a set.")
-    found: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    found: dict[str, set[str]] = {kind: set() for kind in ORIGIN_KINDS}
     with manifest.open(encoding="utf-8") as stream:
         for number, raw in enumerate(stream, 1):
             for kind, names in _drawn_from(manifest, number, raw).items():
                 found[kind].update(names)
-    return Origins(*(frozenset(found[kind]) for kind in KINDS))
+    return Origins(*(frozenset(found[kind]) for kind in ORIGIN_KINDS))
 
 
 def _drawn_from(manifest: Path, number: int, raw: str) -> dict[str, list[str]]:
     try:
         line: Any = json.loads(raw)
         lists = line["drawn_from"]
-        return {kind: [str(name) for name in lists[kind]] for kind in KINDS}
+        return {kind: [str(name) for name in lists[kind]] for kind in ORIGIN_KINDS}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise UsageError(
             f"{manifest}, line {number}, does not say what the item was drawn from",

@@ -15,12 +15,18 @@ import numpy as np
 
 from soundsright.core.competition import Competition
 from soundsright.core.results import Decision, Estimate, Evaluation, Leaderboard, Refusal, Standing
+from soundsright.core.rulesets import Ruleset
 from soundsright.core.submission import ModelRef, Submission
-from soundsright.ranking.award import Award, Contender, Title, award
+from soundsright.ranking.awards import Award, Contender, Title, award
 from soundsright.ranking.needed import holm_levels, least_mean_difference, mean_to_win, needed_means
 from soundsright.ranking.reasons import reason_of
-from soundsright.ranking.rulesets import Ruleset
-from soundsright.ranking.scores import Scores, ScoreTable, score_table, superiority_p_values, superiority_test
+from soundsright.ranking.scores import (
+    Scores,
+    ScoreTable,
+    score_table,
+    superiority_p_values,
+    superiority_test,
+)
 from soundsright.ranking.statistics import holm, mean_estimate
 
 

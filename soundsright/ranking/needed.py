@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from soundsright.ranking.award import Award, Contender, Title, margin_of
-from soundsright.ranking.rulesets import Ruleset
+from soundsright.core.rulesets import Ruleset
+from soundsright.ranking.awards import Award, Contender, Title, margin_of
 from soundsright.ranking.scores import EXACT_UP_TO_CLIPS, Scores, superiority_p_values
 
 _HALVINGS = 40

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from soundsright.ranking.award import Award, Contender, passes, shortfall
-from soundsright.ranking.rulesets import Ruleset
+from soundsright.core.rulesets import Ruleset
+from soundsright.ranking.awards import Award, Contender, passes, shortfall
 
 _TOO_FEW = "Over so few clips no lead is sure enough to take the prize."
 

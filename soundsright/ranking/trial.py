@@ -10,9 +10,9 @@ import numpy as np
 
 from soundsright.core.competition import Competition
 from soundsright.core.results import ClipResult, Evaluation, Failure, Leaderboard
+from soundsright.core.rulesets import Ruleset
 from soundsright.core.submission import ModelRef, Submission
 from soundsright.ranking.leaderboard import Champion, decide
-from soundsright.ranking.rulesets import Ruleset
 
 _AT_BLOCK = 30_000
 _TITLE_BLOCK = 10_000

@@ -1,1 +1,1 @@
-"""What runs: screening, evaluation, a round."""
+"""What runs: rounds, the validator, the miner, pages and reports. A room for each."""

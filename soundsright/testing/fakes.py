@@ -18,7 +18,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from soundsright.core.audio import Audio, on_pcm16_grid
-from soundsright.core.errors import ChainUnavailable, EntryRefused, HubUnavailable, InfrastructureFault, ModelFault
+from soundsright.core.errors import (
+    ChainUnavailable,
+    EntryRefused,
+    HubUnavailable,
+    InfrastructureFault,
+    ModelFault,
+)
 from soundsright.core.ports import (
     Answer,
     BlockRef,

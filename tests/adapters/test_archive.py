@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundsright.adapters.archive import ArchiveBounds, read_archive
+from soundsright.adapters.protocol.archive import ArchiveBounds, read_archive
 from soundsright.core.errors import ProtocolViolation
 
 BOUNDS = ArchiveBounds({"a.wav": 1_000, "b.wav": 1_000})

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from soundsright.adapters.chain_bittensor import BittensorChain
-from soundsright.adapters.http_auth_keys import Hotkey
-from soundsright.adapters.timelock import seal, sealed_text
+from soundsright.adapters.chains.bittensor import BittensorChain
+from soundsright.adapters.chains.timelock import seal, sealed_text
+from soundsright.adapters.peers.keys import Hotkey
 from soundsright.core.errors import ChainUnavailable, InfrastructureFault, UsageError
 from soundsright.core.ports import SubnetRules
-from soundsright.testing.fakechain_ledger import Ledger
-from soundsright.testing.fakechain_node import RunningNode, running_node
+from soundsright.testing.fakechain.ledger import Ledger
+from soundsright.testing.fakechain.node import RunningNode, running_node
 from tests.ports import free_port
 from tests.services.services_bench import ALICE, ENTRY, VICTOR, miner_on
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.chain_http import HttpChain
-from soundsright.adapters.chain_local import LocalChain
-from soundsright.adapters.http_auth import signed_headers
-from soundsright.adapters.http_auth_client import request
-from soundsright.adapters.http_auth_keys import Hotkey
+from soundsright.adapters.chains.http import HttpChain
+from soundsright.adapters.chains.local import LocalChain
+from soundsright.adapters.peers.auth import signed_headers
+from soundsright.adapters.peers.client import request
+from soundsright.adapters.peers.keys import Hotkey
 from soundsright.core.errors import ChainUnavailable, UsageError
 from soundsright.core.ports import Reply
-from soundsright.testing.fakechain_http import ORGANISER, client, served_chain
+from soundsright.testing.fakechain.http import ORGANISER, client, served_chain
 
 ALICE, EVE = Hotkey.of_seed("alice"), Hotkey.of_seed("eve")
 
@@ -56,7 +56,7 @@ def test_the_keys_are_to_blame_only_where_they_are(served: tuple[LocalChain, str
 
 
 def test_a_full_chain_says_so(served: tuple[LocalChain, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("soundsright.adapters.chain_local.MAX_NEURONS", 1)
+    monkeypatch.setattr("soundsright.adapters.chains.local.MAX_NEURONS", 1)
     organiser = client(served[1], ORGANISER)
     organiser.register(ALICE.address)
     with pytest.raises(UsageError, match=r"The chain has 1 hotkeys\. Start another chain"):
@@ -167,7 +167,7 @@ def test_a_server_that_accepts_and_says_nothing_stops_nobody() -> None:
 
 
 def test_reads_are_tried_again_and_writes_are_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from soundsright.adapters import chain_http
+    from soundsright.adapters.chains import http as chain_http
     from soundsright.core.errors import PeerUnavailable
 
     with served_chain(tmp_path / "c.db") as (chain, url):
@@ -193,7 +193,7 @@ def test_reads_are_tried_again_and_writes_are_not(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"service": "another"}'])
 def test_something_else_at_the_address_is_named(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
-    from soundsright.adapters import chain_http
+    from soundsright.adapters.chains import http as chain_http
 
     monkeypatch.setattr(chain_http, "request", lambda *_a, **_k: Reply(200, answer))
     with pytest.raises(UsageError, match="SUBTENSOR_CHAIN_ENDPOINT"):

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from soundsright.adapters.http_auth import Gate, RateLimit, signed_headers
-from soundsright.adapters.http_auth_client import SignedPeers, request
-from soundsright.adapters.http_auth_keys import Hotkey, new_hotkey
+from soundsright.adapters.peers.auth import Gate, RateLimit, signed_headers
+from soundsright.adapters.peers.client import SignedPeers, request
+from soundsright.adapters.peers.keys import Hotkey, new_hotkey
 from soundsright.core.errors import PeerUnavailable, RequestRefused, UsageError
 
 ALICE, BOB, EVE = (Hotkey.of_seed(name) for name in ("alice", "bob", "eve"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.chain_local import MAX_COMMITMENT_CHARS, LocalChain, seeded_entropy
+from soundsright.adapters.chains.local import MAX_COMMITMENT_CHARS, LocalChain, seeded_entropy
 from soundsright.core.errors import ChainUnavailable, UsageError
 
 
@@ -131,7 +131,7 @@ def test_a_block_that_does_not_exist_yet_has_no_hash(tmp_path: Path) -> None:
 
 def test_many_processes_that_open_a_new_chain_at_once_have_one_and_the_same(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from soundsright.adapters.chain_local import LocalChain; sys.stdin.read();"
+        "import sys, pathlib; from soundsright.adapters.chains.local import LocalChain; sys.stdin.read();"
         f"print(LocalChain(pathlib.Path({str(tmp_path / 'c.db')!r})).head())"
     )
     started = [

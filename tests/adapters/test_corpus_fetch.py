@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from soundsright.adapters.corpus_fetch import fetched, unpack
+from soundsright.adapters.speech.corpus_fetch import fetched, unpack
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.data.catalogue import CATALOGUE, RemoteFile, corpus_entry
 from soundsright.data.verify import verified

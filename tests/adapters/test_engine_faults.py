@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soundsright.adapters.docker_build import BuildLimits
-from soundsright.adapters.sandbox_docker import DockerSandbox, DockerSettings
+from soundsright.adapters.containers.build import BuildLimits
+from soundsright.adapters.containers.docker import DockerSandbox, DockerSettings
 from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelCrashed, ProtocolViolation
 from soundsright.core.ports import DegradedClip, SandboxLimits
 from soundsright.core.submission import FetchedModel

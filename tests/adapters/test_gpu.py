@@ -10,8 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.gpu import Gpu, GpuPool, GpuUse, chosen_gpus, device_request, find_gpus, gpu_use
-from soundsright.adapters.sandbox_process import ProcessSandbox
+from soundsright.adapters.sandboxes.gpu import (
+    Gpu,
+    GpuPool,
+    GpuUse,
+    chosen_gpus,
+    device_request,
+    find_gpus,
+    gpu_use,
+)
+from soundsright.adapters.sandboxes.process import ProcessSandbox
 from soundsright.core.errors import EngineUnavailable, ModelCrashed, UsageError
 from soundsright.core.ports import DegradedClip, SandboxLimits
 from soundsright.core.submission import FetchedModel

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from soundsright.adapters.hub_folder import FolderHub, folder_hash
+from soundsright.adapters.hubs.folder import FolderHub, folder_hash
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EntryRefused, InfrastructureFault, UsageError
 from soundsright.core.ports import FetchLimits

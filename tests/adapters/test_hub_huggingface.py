@@ -11,14 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from soundsright.adapters.hub_folder import FolderHub
-from soundsright.adapters.hub_huggingface import HuggingFaceHub
-from soundsright.adapters.hub_huggingface_check import check_on_hub
+from soundsright.adapters.hubs.folder import FolderHub
+from soundsright.adapters.hubs.huggingface import HuggingFaceHub
+from soundsright.adapters.hubs.huggingface_check import check_on_hub
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault, UsageError
 from soundsright.core.ports import FetchLimits
 from soundsright.core.submission import ModelRef, Submission
-from soundsright.testing.fakehub import HubRepository, HubServer, served_hub
+from soundsright.testing.hub.server import HubRepository, HubServer, served_hub
 
 REVISION = "a" * 40
 WEIGHTS = bytes(range(256)) * 2_000

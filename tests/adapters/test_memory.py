@@ -8,7 +8,7 @@ import sys
 import psutil
 import pytest
 
-from soundsright.adapters.memory import MemoryWatch, tree_memory_bytes
+from soundsright.adapters.machine.memory import MemoryWatch, tree_memory_bytes
 
 
 def test_a_child_counts_with_its_parent() -> None:

@@ -17,7 +17,7 @@ from typing import NoReturn
 import psutil
 import pytest
 
-from soundsright.adapters.pool import ProcessPool
+from soundsright.adapters.machine.pool import ProcessPool
 from soundsright.core.errors import InfrastructureFault, JobTimeout, WorkerDied
 
 
@@ -75,14 +75,14 @@ def test_a_machine_without_a_free_file_descriptor_is_told_and_works_again_once_i
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as full:
-        full.setattr("soundsright.adapters.pool.Pipe", none_left)
+        full.setattr("soundsright.adapters.machine.pool.Pipe", none_left)
         pool = ProcessPool(1)
         with pytest.raises(InfrastructureFault, match="Too many open files"):
             pool.submit(operator.mul, 2, 3).result(timeout=60)
     assert products(pool) == [2 * i for i in range(8)]
     # A worker that is lost and cannot be replaced.
     with monkeypatch.context() as full:
-        full.setattr("soundsright.adapters.pool.Pipe", none_left)
+        full.setattr("soundsright.adapters.machine.pool.Pipe", none_left)
         with pytest.raises(InfrastructureFault, match="Too many open files"):
             pool.submit(os._exit, 9).result(timeout=60)
     assert products(pool) == [2 * i for i in range(8)]

@@ -21,13 +21,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from soundsright.adapters.docker_build import BuildLimits, image_of, pull_fault, remove_images
-from soundsright.adapters.docker_builder import Build
-from soundsright.adapters.docker_engine import ENTRY_LABEL, ROUND_LABEL, Engine, engine_faults
-from soundsright.adapters.docker_settings import container_settings
-from soundsright.adapters.gpu import Gpu, GpuPool
-from soundsright.adapters.sandbox_docker import DockerSandbox, DockerSettings
-from soundsright.adapters.sandbox_runs import Run
+from soundsright.adapters.containers.build import BuildLimits, pull_fault, remove_images
+from soundsright.adapters.containers.builder import Build
+from soundsright.adapters.containers.docker import DockerSandbox, DockerSettings
+from soundsright.adapters.containers.engine import ENTRY_LABEL, ROUND_LABEL, Engine, engine_faults
+from soundsright.adapters.containers.images import image_of
+from soundsright.adapters.containers.settings import container_settings
+from soundsright.adapters.sandboxes.gpu import Gpu, GpuPool
+from soundsright.adapters.sandboxes.runs import Run
 from soundsright.core.dockerfile import BaseImage
 from soundsright.core.errors import EngineUnavailable, ModelCrashed, ModelTimeout, ProtocolViolation
 from soundsright.core.ports import DegradedClip, SandboxLimits

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from soundsright.adapters.sandbox_resources import CpuPool, concurrency
+from soundsright.adapters.sandboxes.resources import CpuPool, concurrency
 from soundsright.core.ports import SandboxLimits
 
 

@@ -7,8 +7,8 @@ import struct
 
 import pytest
 
-from soundsright.adapters.seccomp import DENIED, UNMEASURED, bpf_program, engine_profile
-from soundsright.adapters.seccomp_table import syscall_numbers
+from soundsright.adapters.sandboxes.seccomp import DENIED, UNMEASURED, bpf_program, engine_profile
+from soundsright.adapters.sandboxes.seccomp_table import syscall_numbers
 from soundsright.core.errors import EngineUnavailable
 
 ALLOW, ERRNO, KILL = 0x7FFF_0000, 0x0005_0000, 0x8000_0000

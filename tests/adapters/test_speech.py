@@ -4,14 +4,14 @@ import shutil
 import numpy as np
 import pytest
 
-from soundsright.adapters.speech_programs import synthesiser_of
-from soundsright.adapters.speech_synthesis import SynthesisedSpeech, checked_speech
+from soundsright.adapters.speech.programs import synthesiser_of
+from soundsright.adapters.speech.synthesis import SynthesisedSpeech, checked_speech
 from soundsright.core.audio import Audio
 from soundsright.core.errors import InfrastructureFault, UsageError
 
 openai = pytest.importorskip("openai", reason="the openai package is not installed")
 
-from soundsright.adapters.speech_openai import OpenAISynthesiser  # noqa: E402
+from soundsright.adapters.speech.openai import OpenAISynthesiser  # noqa: E402
 from tests.adapters.speech_service import SpeechService  # noqa: E402
 
 
@@ -72,7 +72,7 @@ def test_a_busy_service_is_asked_again(service, tmp_path, status):
 
 
 def test_the_pause_that_the_service_asks_for_is_kept(service, tmp_path, monkeypatch):
-    import soundsright.adapters.speech_openai as module
+    import soundsright.adapters.speech.openai as module
 
     pauses = []
     monkeypatch.setattr(module.time, "sleep", pauses.append)
@@ -139,7 +139,7 @@ def test_the_price_grows_with_the_text_and_is_known_before(service):
 
 
 def test_requests_keep_to_their_rate():
-    from soundsright.adapters.speech_openai import _Pace
+    from soundsright.adapters.speech.openai import _Pace
 
     now, slept = [0.0], []
 

@@ -10,9 +10,9 @@ from contextlib import closing
 import pytest
 from sqlalchemy import text
 
-from soundsright.adapters import state_database
-from soundsright.adapters.state import SqlState
-from soundsright.adapters.state_schema import HEAD_REVISION, METADATA
+from soundsright.adapters.state import database as state_database
+from soundsright.adapters.state.schema import HEAD_REVISION, METADATA
+from soundsright.adapters.state.store import SqlState
 from soundsright.core.errors import StateUnavailable, UsageError
 from soundsright.core.results import ClipResult
 
@@ -102,7 +102,7 @@ class TestOpening:
             SqlState(url)
 
     def test_does_not_load_sqlalchemy_until_it_is_used(self):
-        code = "import sys, soundsright.adapters.state; sys.exit('sqlalchemy' in sys.modules)"
+        code = "import sys, soundsright.adapters.state.store; sys.exit('sqlalchemy' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -198,7 +198,7 @@ class TestFaults:
     def test_a_killed_writer_leaves_whole_transactions(self, path):
         """A child is killed in mid-write; what it had reported as done is there, and nothing is half-written."""
         code = (
-            "import sys; from soundsright.adapters.state import SqlState\n"
+            "import sys; from soundsright.adapters.state.store import SqlState\n"
             "from soundsright.core.results import ClipResult\n"
             "state = SqlState(sys.argv[1]); state.begin_round('r', {})\n"
             "for i in range(100000):\n"

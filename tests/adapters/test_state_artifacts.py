@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from soundsright.adapters.state_artifacts import Artifacts
+from soundsright.adapters.state.artifacts import Artifacts
 from soundsright.core.errors import StateUnavailable
 
 

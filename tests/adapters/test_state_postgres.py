@@ -5,8 +5,8 @@ import threading
 import pytest
 from sqlalchemy import create_engine, text
 
-from soundsright.adapters import state_database
-from soundsright.adapters.state import SqlState
+from soundsright.adapters.state import database as state_database
+from soundsright.adapters.state.store import SqlState
 from soundsright.core.errors import StateUnavailable, UsageError
 from soundsright.core.results import ClipResult
 from tests.adapters import postgres
@@ -74,7 +74,7 @@ def test_the_migrations_lead_to_the_same_tables(url):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    from soundsright.adapters.state_schema import METADATA
+    from soundsright.adapters.state.schema import METADATA
 
     creator = create_engine(url, isolation_level="AUTOCOMMIT")
     with creator.connect() as connection:

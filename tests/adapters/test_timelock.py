@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from soundsright.adapters.timelock import DrandTimelock, seal, sealed_parts, sealed_text, unseal
+from soundsright.adapters.chains.timelock import DrandTimelock, seal, sealed_parts, sealed_text, unseal
 from soundsright.core.errors import EntryRefused, PeerUnavailable
-from soundsright.testing.fakedrand import ROUND_1000_S, SIGNATURES, Relay, served_relay
+from soundsright.testing.fakechain.drand import ROUND_1000_S, SIGNATURES, Relay, served_relay
 
 TEXT = f"{'n' * 96}:{'m' * 96}:{'a' * 40}:{'5' * 48}:DEREVERBERATION_16000HZ"
 

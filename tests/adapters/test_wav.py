@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundsright.adapters.wav import WavRefused, decode_wav, encode_wav
+from soundsright.adapters.protocol.wav import WavRefused, decode_wav, encode_wav
 from soundsright.core.audio import Audio, on_pcm16_grid
 
 

@@ -112,8 +112,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def site(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The static build's address, on disk."""
-    from soundsright.services.board_build import build_site
-    from soundsright.services.runs import find_runs, read_runs
+    from soundsright.services.board.build import build_site
+    from soundsright.services.records.runs import find_runs, read_runs
 
     second = write_run(tmp_path_factory.mktemp("more") / "second", seed=8, clips=4)
     out = tmp_path_factory.mktemp("site")
@@ -146,7 +146,7 @@ def served(app: Any) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def server(run_folder: Path) -> Iterator[str]:
-    from soundsright.services.board_server import LiveSite, board_app
+    from soundsright.services.board.server import LiveSite, board_app
 
     with served(board_app(LiveSite([run_folder], live=False))) as address:
         yield address

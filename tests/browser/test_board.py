@@ -103,8 +103,8 @@ def test_every_page_of_the_build_opens_and_every_link_leads_to_a_file(visit: Cal
 
 
 def test_a_table_of_256_entries_sorts_at_once(visit: Callable[..., Any], tmp_path: Any) -> None:
-    from soundsright.services.board_build import build_site
-    from soundsright.services.runs import read_run
+    from soundsright.services.board.build import build_site
+    from soundsright.services.records.runs import read_run
     from tests.web.runs import Entrant, write_run
 
     entrants = [Entrant(f"miner/{i:03d}", (i * 37 % 256) / 100, f"m{i}") for i in range(256)]
@@ -148,7 +148,7 @@ def test_a_script_that_got_in_would_not_run(browser: Any, server: str) -> None:
 
 
 def test_a_server_without_results_says_so(visit: Callable[..., Any], tmp_path: Any) -> None:
-    from soundsright.services.board_server import LiveSite, board_app
+    from soundsright.services.board.server import LiveSite, board_app
 
     half = tmp_path / "half"
     half.mkdir()
@@ -180,7 +180,7 @@ def test_a_failed_clip_shows_the_floor_that_counts_and_paper_shows_every_clip(
 
 
 def test_a_long_name_keeps_its_beginning_beside_a_plot(visit: Callable[..., Any], site: str) -> None:
-    from soundsright.services.plots import Box, box_plot
+    from soundsright.services.drawing.plots import Box, box_plot
 
     drawing = box_plot([Box("harbour/baseline-denoising-16k", (1.0, 2.0))], title="t", unit="")
     page = visit(site).open(site + COMPETITION + "index.html")

@@ -163,8 +163,8 @@ def test_an_entry_without_audio_of_a_clip_says_so_and_the_rest_plays(
 def test_a_broken_clip_says_so_and_the_rest_plays(
     visit: Callable[..., Any], run_folder: Path, tmp_path: Path
 ) -> None:
-    from soundsright.services.board_build import build_site
-    from soundsright.services.runs import read_run
+    from soundsright.services.board.build import build_site
+    from soundsright.services.records.runs import read_run
 
     folder = shutil.copytree(run_folder, tmp_path / "first")
     (folder / "enhanced" / "1-alpine" / "000002.wav").write_bytes(b"RIFF and no more")
@@ -180,8 +180,8 @@ def test_a_broken_clip_says_so_and_the_rest_plays(
 def test_clips_beyond_the_stated_size_have_no_audio_and_say_so(
     visit: Callable[..., Any], run_folder: Path, tmp_path: Path
 ) -> None:
-    from soundsright.services.board_build import build_site
-    from soundsright.services.runs import read_run
+    from soundsright.services.board.build import build_site
+    from soundsright.services.records.runs import read_run
 
     built = build_site([read_run(run_folder, "first")], tmp_path / "out", audio_bytes=400_000)
     assert 0 < built.clips_heard < 6

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from soundsright.services.listening import ListeningTest
-from soundsright.services.listening_results import folder_of_test, read_test, save_test
-from soundsright.services.listening_server import ListeningRoom, listening_app
-from soundsright.services.runs import read_run
+from soundsright.services.listening.plan import ListeningTest
+from soundsright.services.listening.results import folder_of_test, read_test, save_test
+from soundsright.services.listening.server import ListeningRoom, listening_app
+from soundsright.services.records.runs import read_run
 from tests.browser.conftest import served, until
 from tests.browser.test_access import serious_violations
 from tests.web.runs import write_run

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from soundsright.services.board_server import LiveSite, board_app
-from soundsright.services.status_feed import StatusFeed
-from soundsright.services.status_view import RoundWatch
+from soundsright.services.board.server import LiveSite, board_app
+from soundsright.services.board.status_feed import StatusFeed
+from soundsright.services.board.status_view import RoundWatch
 from tests.browser.conftest import HOSTILE, served, until
 from tests.browser.test_access import serious_violations
 from tests.web.test_status import Round

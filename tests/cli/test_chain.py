@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from soundsright.adapters.chain_http import HttpChain
-from soundsright.adapters.http_auth_keys import Hotkey
+from soundsright.adapters.chains.http import HttpChain
+from soundsright.adapters.peers.keys import Hotkey
 from soundsright.cli.chain import command
 from soundsright.cli.main import run
 from soundsright.core.errors import ChainUnavailable

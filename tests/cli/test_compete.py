@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
-from soundsright.adapters.clock import SystemClock
-from soundsright.adapters.state import SqlState
+from soundsright.adapters.machine.clock import SystemClock
+from soundsright.adapters.state.store import SqlState
 from soundsright.cli.main import cli, run
 from soundsright.cli.run_folder import LEASE, claim_folder
 from soundsright.core.errors import UsageError
-from soundsright.services.lease import sole_process
+from soundsright.services.validator.lease import sole_process
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 ENTRIES = f"""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from soundsright.adapters.state import SqlState
+from soundsright.adapters.state.store import SqlState
 from soundsright.cli.main import cli
 from soundsright.core.errors import UsageError
 

@@ -15,7 +15,7 @@ from soundsright.cli.generate import command
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
 from soundsright.data.corpora import default_root
-from soundsright.services.clipset import SetRequest, draw_to_disk, finish_set
+from soundsright.services.rounds.clipset import SetRequest, draw_to_disk, finish_set
 
 
 def run(*arguments, **settings):
@@ -138,7 +138,7 @@ def test_a_set_that_was_stopped_names_the_way_to_go_on(tmp_path, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("soundsright.data.generate._make_unit", stop)
+    monkeypatch.setattr("soundsright.data.making._make_unit", stop)
     done = run("--n", 2, "--out", tmp_path / "set")
     assert done.exit_code == 130
     assert done.stderr == f"Stopped. {tmp_path / 'set'} is kept; the same command with --resume goes on.\n"

@@ -11,7 +11,7 @@ import pytest
 from soundsright.cli.main import cli, run
 from soundsright.cli.rules import organiser_of
 from soundsright.core.competition import PUBLISHED
-from soundsright.services.trial import read_entries
+from soundsright.services.local.trial import read_entries
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ def test_a_stopped_run_names_the_way_to_go_on(folders: Path, monkeypatch: pytest
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("soundsright.services.scoring.score_files", stop)
+    monkeypatch.setattr("soundsright.services.scoring.folder.score_files", stop)
     lines = folders / "r.jsonl"
     stopped = run_score(folders, "--metrics", "STOI", "--clips", str(lines))
     assert stopped.exit_code == 130

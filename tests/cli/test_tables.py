@@ -6,13 +6,13 @@ import pytest
 from rich.console import Console
 
 from soundsright.cli.tables import line_of_test, print_tables
+from soundsright.copies.duplicates import Duplicate, DuplicateRule
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.results import Decision, Estimate, Refusal, Timing
 from soundsright.core.submission import ModelRef, Submission
-from soundsright.ranking.duplicates import Duplicate, DuplicateRule
 from soundsright.ranking.gaming import Flag
 from soundsright.ranking.statistics import RankSet
-from soundsright.services.summary import Row, Table
+from soundsright.services.records.summary import Row, Table
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 LONG = "a-miner-with-a-name-of-fifty-characters-and-a-few"

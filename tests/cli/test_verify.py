@@ -18,7 +18,7 @@ from soundsright.cli.main import run
 from soundsright.cli.verify import command as verify
 from soundsright.core.content import files_below
 from soundsright.core.errors import UsageError
-from soundsright.testing.fakehub import HubRepository, HubServer, served_hub
+from soundsright.testing.hub.server import HubRepository, HubServer, served_hub
 
 REVISION = "a" * 40
 
@@ -83,7 +83,7 @@ def test_misuse_is_one_line_with_the_remedy(
 def test_a_gpu_that_is_not_there_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("soundsright.adapters.gpu.find_gpus", tuple)
+    monkeypatch.setattr("soundsright.adapters.sandboxes.gpu.find_gpus", tuple)
     assert run(verify, [".", "--gpus", "all"]) == 1
     assert "A GPU is asked for and this machine has none. Use --gpus none." in capsys.readouterr().err
 
@@ -91,9 +91,9 @@ def test_a_gpu_that_is_not_there_is_one_line(
 def test_bubblewrap_gives_out_no_gpu_and_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from soundsright.adapters.gpu import Gpu
+    from soundsright.adapters.sandboxes.gpu import Gpu
 
-    monkeypatch.setattr("soundsright.adapters.gpu.find_gpus", lambda: (Gpu(0, "GPU-a"),))
+    monkeypatch.setattr("soundsright.adapters.sandboxes.gpu.find_gpus", lambda: (Gpu(0, "GPU-a"),))
     assert run(verify, [".", "--gpus", "0", "--sandbox", "bubblewrap"]) == 2
     assert "bubblewrap: it gives out no GPU" in capsys.readouterr().err
 

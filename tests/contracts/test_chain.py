@@ -17,16 +17,16 @@ from typing import Any
 
 import pytest
 
-from soundsright.adapters.chain_bittensor import BittensorChain
-from soundsright.adapters.chain_local import LocalChain
-from soundsright.adapters.http_auth_keys import Hotkey
-from soundsright.adapters.timelock import seal
+from soundsright.adapters.chains.bittensor import BittensorChain
+from soundsright.adapters.chains.local import LocalChain
+from soundsright.adapters.chains.timelock import seal
+from soundsright.adapters.peers.keys import Hotkey
 from soundsright.core.errors import ChainUnavailable
 from soundsright.core.ports import LiveChain
 from soundsright.core.submission import Commitment
-from soundsright.testing.fakechain_http import client, served_chain
-from soundsright.testing.fakechain_ledger import Ledger
-from soundsright.testing.fakechain_node import running_node
+from soundsright.testing.fakechain.http import client, served_chain
+from soundsright.testing.fakechain.ledger import Ledger
+from soundsright.testing.fakechain.node import running_node
 
 NETWORK = os.environ.get("E2E_ENDPOINT", "")
 WALLETS = os.environ.get("E2E_WALLETS", "")

@@ -387,7 +387,7 @@ def test_a_model_without_a_web_server_speaks_by_files(
 
 
 def test_a_sandbox_that_cannot_be_used_says_why(monkeypatch: pytest.MonkeyPatch, make_model: MakeModel) -> None:
-    from soundsright.adapters.sandbox_bubblewrap import BubblewrapSandbox
+    from soundsright.adapters.sandboxes.bubblewrap import BubblewrapSandbox
 
     monkeypatch.setenv("PATH", "/nonexistent")
     sandbox = BubblewrapSandbox()

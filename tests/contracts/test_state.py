@@ -44,7 +44,7 @@ def reopen(request, tmp_path):
         state = MemoryState()
         yield lambda: state
         return
-    from soundsright.adapters.state import SqlState
+    from soundsright.adapters.state.store import SqlState
 
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'state.db'}"

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.core.dockerfile import base_images, command_of, parse_dockerfile, protocol_of, read_dockerfile
+from soundsright.core.dockerfile import (
+    base_images,
+    command_of,
+    parse_dockerfile,
+    protocol_of,
+    read_dockerfile,
+)
 from soundsright.core.dockerfile_checks import check_dockerfile, dockerfile_refusals
 from soundsright.core.errors import EntryRefused, ProtocolViolation
 

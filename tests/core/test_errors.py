@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.pool import ProcessPool
+from soundsright.adapters.machine.pool import ProcessPool
 from soundsright.core import errors
 from soundsright.data.corpora import Corpus
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from soundsright.data.clips import corpus_sources
 from soundsright.data.corpora import Corpus
-from soundsright.data.generate import SetJob, generate
+from soundsright.data.making import SetJob, generate_set
 from soundsright.data.recipe import PUBLISHED_RECIPE, SetTask
 
 if __name__ == "__main__":
@@ -19,5 +19,5 @@ if __name__ == "__main__":
                     out=Path(folder) / f"{task}{rate}", task=task, sample_rate_hz=rate, count=4, seed=3,
                     sources=corpus_sources(corpus, rate, PUBLISHED_RECIPE),
                 )  # fmt: skip
-                digests[f"{task}_{rate}"] = generate(job).digest
+                digests[f"{task}_{rate}"] = generate_set(job).digest
     (Path(__file__).parent / "golden_sets.json").write_text(json.dumps(digests, indent=2) + "\n")

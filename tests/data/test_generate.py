@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import soundfile
 
-import soundsright.data.generate as generate_module
+import soundsright.data.making as generate_module
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
 from soundsright.data.clips import corpus_sources, draw_clip
 from soundsright.data.corpora import Corpus
 from soundsright.data.encoding import SetFormat, Subtype
-from soundsright.data.generate import SetJob, generate
 from soundsright.data.levels import active_level, power_db
+from soundsright.data.making import SetJob, generate_set
 from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
 from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.sources import Sources
@@ -52,7 +52,7 @@ def lines_of(out: Path) -> list[dict]:
 @pytest.mark.parametrize("task", list(SetTask))
 @pytest.mark.parametrize("rate", [16_000, 48_000])
 def test_files_have_equal_names_lengths_and_the_hashes_of_the_manifest(corpus, tmp_path, task, rate):
-    report = generate(job_of(corpus, tmp_path / "set", task=task, count=3, sample_rate_hz=rate))
+    report = generate_set(job_of(corpus, tmp_path / "set", task=task, count=3, sample_rate_hz=rate))
     folders = sorted(p.name for p in report.out.iterdir() if p.is_dir())
     assert folders == sorted(
         ["clean", *(["noisy"] if task.has_noise else []), *(["reverberant"] if task.has_room else [])]
@@ -66,36 +66,36 @@ def test_files_have_equal_names_lengths_and_the_hashes_of_the_manifest(corpus, t
 
 
 def test_a_set_holds_the_clips_that_a_validator_draws(corpus, tmp_path):
-    report = generate(job_of(corpus, tmp_path / "set", seed=11))
+    report = generate_set(job_of(corpus, tmp_path / "set", seed=11))
     assert [line["digest"] for line in lines_of(report.out)] == [
         draw_clip(PUBLISHED[0], 11, index, corpus=corpus).digest for index in range(6)
     ]
 
 
 def test_the_same_bytes_for_any_number_of_workers(corpus, tmp_path):
-    one = generate(job_of(corpus, tmp_path / "one", task=SetTask.BOTH, count=40), workers=1)
-    two = generate(job_of(corpus, tmp_path / "two", task=SetTask.BOTH, count=40), workers=2)
+    one = generate_set(job_of(corpus, tmp_path / "one", task=SetTask.BOTH, count=40), workers=1)
+    two = generate_set(job_of(corpus, tmp_path / "two", task=SetTask.BOTH, count=40), workers=2)
     assert one.digest == two.digest
     assert bytes_of(one.out) == bytes_of(two.out)
 
 
 def test_a_subset_has_the_same_bytes_as_in_the_whole(corpus, tmp_path):
-    whole = generate(job_of(corpus, tmp_path / "whole", count=18))
-    part = generate(job_of(corpus, tmp_path / "part", count=18, only=(17, 4)))
+    whole = generate_set(job_of(corpus, tmp_path / "whole", count=18))
+    part = generate_set(job_of(corpus, tmp_path / "part", count=18, only=(17, 4)))
     assert [line["id"] for line in lines_of(part.out)] == ["000004", "000017"]
     for file in ("clean/000017.wav", "noisy/000004.wav"):
         assert (part.out / file).read_bytes() == (whole.out / file).read_bytes()
 
 
 def test_a_set_completed_after_a_kill_is_the_set(corpus, tmp_path):
-    whole = generate(job_of(corpus, tmp_path / "whole", count=3_000, only=tuple(range(64))))
+    whole = generate_set(job_of(corpus, tmp_path / "whole", count=3_000, only=tuple(range(64))))
     out = tmp_path / "killed"
     program = (
         "from pathlib import Path; from soundsright.data.clips import corpus_sources;"
         "from soundsright.data.corpora import Corpus; from soundsright.data.recipe import *;"
-        "from soundsright.data.generate import SetJob, generate; c = Corpus.open();"
-        f"generate(SetJob(out=Path({str(out)!r}), task=SetTask.DENOISING, sample_rate_hz=16000, count=3000, seed=3,"
-        "sources=corpus_sources(c, 16000, PUBLISHED_RECIPE), only=tuple(range(64))))"
+        "from soundsright.data.making import SetJob, generate_set; c = Corpus.open();"
+        f"generate_set(SetJob(out=Path({str(out)!r}), task=SetTask.DENOISING, sample_rate_hz=16000, count=3000,"
+        "seed=3, sources=corpus_sources(c, 16000, PUBLISHED_RECIPE), only=tuple(range(64))))"
     )
     # One item after the other, so that the kill falls between units whatever the machine's speed.
     slow = "import soundsright.data.generate as g, time; real = g._make_unit;" + (
@@ -111,7 +111,7 @@ def test_a_set_completed_after_a_kill_is_the_set(corpus, tmp_path):
     with journal.open("ab") as stream:
         stream.write(b'{"index": 63, "line": {"id": "0000')  # Torn in the middle of a line.
     assert not (out / "set.json").exists()
-    report = generate(job_of(corpus, out, count=3_000, only=tuple(range(64))), resume=True)
+    report = generate_set(job_of(corpus, out, count=3_000, only=tuple(range(64))), resume=True)
     assert 0 < report.made_now < 64
     assert bytes_of(out) == bytes_of(whole.out)
 
@@ -168,10 +168,10 @@ def test_a_second_interruption_neither_hangs_nor_harms_the_set(tmp_path, gap_s):
 
 
 def test_resume_makes_again_what_was_deleted(corpus, tmp_path):
-    report = generate(job_of(corpus, tmp_path / "set"))
+    report = generate_set(job_of(corpus, tmp_path / "set"))
     before = bytes_of(report.out)
     (report.out / "noisy" / "000003.wav").unlink()
-    again = generate(job_of(corpus, tmp_path / "set"), resume=True)
+    again = generate_set(job_of(corpus, tmp_path / "set"), resume=True)
     assert again.made_now == 1
     assert bytes_of(report.out) == before
 
@@ -179,11 +179,11 @@ def test_resume_makes_again_what_was_deleted(corpus, tmp_path):
 @pytest.mark.parametrize("fmt", [SetFormat.WAV, SetFormat.WEBDATASET])
 def test_resume_makes_again_what_was_damaged(corpus, tmp_path, fmt):
     job = job_of(corpus, tmp_path / "set", format=fmt, shards=2)
-    report = generate(job)
+    report = generate_set(job)
     before = bytes_of(report.out)
     damaged = next(path for path in before if path.endswith((".wav", ".tar")))
     (report.out / damaged).write_bytes(before[damaged] + b"?")
-    again = generate(job, resume=True)
+    again = generate_set(job, resume=True)
     assert again.made_now == (1 if fmt is SetFormat.WAV else 3)
     assert bytes_of(report.out) == before
 
@@ -195,18 +195,18 @@ def test_resume_makes_again_what_a_stopped_run_left_damaged(corpus, tmp_path, mo
 
     job = job_of(corpus, tmp_path / "set", count=40)
     with pytest.raises(KeyboardInterrupt):
-        generate(job, progress=stop)
+        generate_set(job, progress=stop)
     samples = (job.out / "clean/000005.wav").read_bytes()
     (job.out / "clean/000005.wav").write_bytes(bytes(len(samples)))  # As after a power cut: the size is right.
     seen = []
-    report = generate(job, resume=True, progress=lambda done, total: seen.append(done))
+    report = generate_set(job, resume=True, progress=lambda done, total: seen.append(done))
     assert (report.made_now, seen[0], seen[-1]) == (9, 1, 40)
     assert (job.out / "clean/000005.wav").read_bytes() == samples
     assert verified(job.out).problems == {}
 
 
 def test_a_full_disk_is_one_line_and_the_set_can_be_completed(corpus, tmp_path, monkeypatch):
-    whole = generate(job_of(corpus, tmp_path / "whole", count=40))
+    whole = generate_set(job_of(corpus, tmp_path / "whole", count=40))
     real, written = generate_module._write, []
 
     def write(path, data):
@@ -217,17 +217,17 @@ def test_a_full_disk_is_one_line_and_the_set_can_be_completed(corpus, tmp_path, 
 
     monkeypatch.setattr(generate_module, "_write", write)
     with pytest.raises(UsageError, match=r"disk is full at .*\.wav\. Free some space .* --resume"):
-        generate(job_of(corpus, tmp_path / "set", count=40))
+        generate_set(job_of(corpus, tmp_path / "set", count=40))
     monkeypatch.setattr(generate_module, "_write", real)
-    report = generate(job_of(corpus, tmp_path / "set", count=40), resume=True)
+    report = generate_set(job_of(corpus, tmp_path / "set", count=40), resume=True)
     assert 0 < report.made_now < 40
     assert bytes_of(report.out) == bytes_of(whole.out)
 
 
 def test_another_set_in_the_same_place_is_refused(corpus, tmp_path):
-    generate(job_of(corpus, tmp_path / "set"))
+    generate_set(job_of(corpus, tmp_path / "set"))
     with pytest.raises(UsageError, match="already holds a set"):
-        generate(job_of(corpus, tmp_path / "set"))
+        generate_set(job_of(corpus, tmp_path / "set"))
     before = bytes_of(tmp_path / "set")
     for change, told in (
         ({"seed": 4}, "--seed is 3 there and 4 here"),
@@ -236,28 +236,28 @@ def test_another_set_in_the_same_place_is_refused(corpus, tmp_path):
         ({"provenance": {"noise": [{"name": "white"}]}}, "--noise is not set there and white here"),
     ):
         with pytest.raises(UsageError, match=f"holds another set: {re.escape(told)}[.] Choose another --out"):
-            generate(job_of(corpus, tmp_path / "set", **change), resume=True)
+            generate_set(job_of(corpus, tmp_path / "set", **change), resume=True)
     assert bytes_of(tmp_path / "set") == before
 
 
 def test_a_directory_with_other_files_is_left_alone(corpus, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not empty"):
-        generate(job_of(corpus, tmp_path))
+        generate_set(job_of(corpus, tmp_path))
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_flac_holds_the_same_samples_as_wav(corpus, tmp_path):
-    wav = generate(job_of(corpus, tmp_path / "wav"))
-    flac = generate(job_of(corpus, tmp_path / "flac", format=SetFormat.FLAC))
+    wav = generate_set(job_of(corpus, tmp_path / "wav"))
+    flac = generate_set(job_of(corpus, tmp_path / "flac", format=SetFormat.FLAC))
     assert wav.digest == flac.digest
     a, b = (soundfile.read(s.out / f"noisy/000002{e}")[0] for s, e in ((wav, ".wav"), (flac, ".flac")))
     assert np.array_equal(a, b)
 
 
 def test_float_files_round_to_the_same_set(corpus, tmp_path):
-    fine = generate(job_of(corpus, tmp_path / "float", subtype=Subtype.FLOAT))
-    coarse = generate(job_of(corpus, tmp_path / "pcm"))
+    fine = generate_set(job_of(corpus, tmp_path / "float", subtype=Subtype.FLOAT))
+    coarse = generate_set(job_of(corpus, tmp_path / "pcm"))
     assert fine.digest == coarse.digest
     samples, rate = soundfile.read(fine.out / "clean/000000.wav", dtype="float32")
     assert soundfile.info(fine.out / "clean/000000.wav").subtype == "FLOAT"
@@ -266,21 +266,21 @@ def test_float_files_round_to_the_same_set(corpus, tmp_path):
 
 
 def test_shards_spread_the_files_over_folders_of_equal_size(corpus, tmp_path):
-    report = generate(job_of(corpus, tmp_path / "set", count=10, shards=3))
+    report = generate_set(job_of(corpus, tmp_path / "set", count=10, shards=3))
     sizes = [len(list(p.iterdir())) for p in sorted((report.out / "clean").iterdir())]
     assert sorted(sizes) == [3, 3, 4]
     assert verified(report.out).problems == {}
 
 
 def test_webdataset_shards_hold_audio_and_description(corpus, tmp_path):
-    report = generate(job_of(corpus, tmp_path / "set", format=SetFormat.WEBDATASET, shards=2), workers=2)
+    report = generate_set(job_of(corpus, tmp_path / "set", format=SetFormat.WEBDATASET, shards=2), workers=2)
     assert sorted(p.name for p in report.out.glob("*.tar")) == ["set-00000.tar", "set-00001.tar"]
     with tarfile.open(report.out / "set-00001.tar") as tar:
         names = tar.getnames()
         assert names[:3] == ["000003.clean.flac", "000003.noisy.flac", "000003.json"]
         samples, _ = soundfile.read(io.BytesIO(tar.extractfile("000003.noisy.flac").read()), dtype="float32")
         line = json.loads(tar.extractfile("000003.json").read())
-    plain = generate(job_of(corpus, tmp_path / "plain"))
+    plain = generate_set(job_of(corpus, tmp_path / "plain"))
     assert np.array_equal(samples, soundfile.read(plain.out / "noisy/000003.wav", dtype="float32")[0])
     assert line["snr_db"] == lines_of(plain.out)[3]["snr_db"]
     assert plain.digest == report.digest
@@ -291,14 +291,14 @@ def test_webdataset_shards_hold_audio_and_description(corpus, tmp_path):
 def test_the_datasets_library_opens_a_folder_and_parquet(corpus, tmp_path, monkeypatch):
     datasets = pytest.importorskip("datasets", reason="the datasets library is not installed")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    folder = generate(job_of(corpus, tmp_path / "folder"))
+    folder = generate_set(job_of(corpus, tmp_path / "folder"))
     opened = datasets.load_dataset("audiofolder", data_dir=str(folder.out), cache_dir=str(tmp_path / "c"))["train"]
     assert opened.num_rows == 6
     assert {"clean", "noisy", "snr_db", "speaker"} <= set(opened.column_names)
     raw = opened.cast_column("noisy", datasets.Audio(decode=False))
     assert [Path(row["noisy"]["path"]).name for row in raw] == [f"{i:06d}.wav" for i in range(6)]
 
-    parquet = generate(job_of(corpus, tmp_path / "parquet", format=SetFormat.PARQUET, shards=2))
+    parquet = generate_set(job_of(corpus, tmp_path / "parquet", format=SetFormat.PARQUET, shards=2))
     files = str(parquet.out / "data" / "*.parquet")
     opened = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "c"))["train"]
     assert isinstance(opened.features["clean"], datasets.Audio)
@@ -308,7 +308,7 @@ def test_the_datasets_library_opens_a_folder_and_parquet(corpus, tmp_path, monke
 
 
 def test_both_tasks_keep_ratio_and_level_of_one_clean_signal(corpus, tmp_path):
-    report = generate(job_of(corpus, tmp_path / "set", task=SetTask.BOTH))
+    report = generate_set(job_of(corpus, tmp_path / "set", task=SetTask.BOTH))
     for line in lines_of(report.out):
         clean, noisy, wet = (
             soundfile.read(report.out / line["files"][role])[0] for role in ("clean", "noisy", "reverberant")
@@ -321,7 +321,7 @@ def test_both_tasks_keep_ratio_and_level_of_one_clean_signal(corpus, tmp_path):
 
 def test_noise_in_the_room_is_added_to_the_reverberant_speech(corpus, tmp_path):
     recipe = SetRecipe(noise_in_room=True)
-    report = generate(job_of(corpus, tmp_path / "set", task=SetTask.BOTH, recipe=recipe))
+    report = generate_set(job_of(corpus, tmp_path / "set", task=SetTask.BOTH, recipe=recipe))
     for line in lines_of(report.out):
         noisy, wet = (soundfile.read(report.out / line["files"][role])[0] for role in ("noisy", "reverberant"))
         ratio = active_level(wet, 16_000).level_db - power_db(noisy - wet)
@@ -330,7 +330,7 @@ def test_noise_in_the_room_is_added_to_the_reverberant_speech(corpus, tmp_path):
 
 def test_further_degradations_are_in_the_manifest(corpus, tmp_path):
     recipe = SetRecipe(band_limit=1.0, clipping=1.0, packet_loss=1.0)
-    report = generate(job_of(corpus, tmp_path / "set", recipe=recipe))
+    report = generate_set(job_of(corpus, tmp_path / "set", recipe=recipe))
     for line in lines_of(report.out):
         assert {"band_limit_hz", "clipped_share", "packet_loss"} <= set(line["extra"])
 
@@ -344,8 +344,8 @@ def test_recordings_that_cannot_be_used_are_counted_and_listed(corpus, tmp_path)
     bad = [Recording(p.name, p, 16_000, 4.0, "nobody") for p in (nan, silent)]
     shipped = corpus_sources(corpus, 16_000, PUBLISHED_RECIPE)
     sources = Sources(RecordingSet([*good, *bad]), shipped.noise, shipped.rooms)
-    one = generate(job_of(corpus, tmp_path / "one", count=20, sources=sources))
-    two = generate(job_of(corpus, tmp_path / "two", count=20, sources=sources), workers=2)
+    one = generate_set(job_of(corpus, tmp_path / "one", count=20, sources=sources))
+    two = generate_set(job_of(corpus, tmp_path / "two", count=20, sources=sources), workers=2)
     summary = json.loads((one.out / "set.json").read_text())
     assert summary["skipped_count"] == 2
     assert "NaN" in summary["skipped"][str(nan)]
@@ -362,7 +362,7 @@ def test_an_utterance_that_was_cut_has_no_text(corpus, tmp_path):
         soundfile.write(path, 0.1 * rng.standard_normal(seconds * 16_000), 16_000)
         recordings.append(Recording(path.stem, path, 16_000, seconds, "anna", text=f"{seconds} seconds of hiss"))
     sources = Sources(RecordingSet(recordings), corpus_sources(corpus, 16_000, PUBLISHED_RECIPE).noise)
-    report = generate(job_of(corpus, tmp_path / "set", sources=sources, count=12))
+    report = generate_set(job_of(corpus, tmp_path / "set", sources=sources, count=12))
     assert {(line["speech"], line["text"]) for line in lines_of(report.out)} == {
         ("4", "4 seconds of hiss"), ("9", None),
     }  # fmt: skip
@@ -374,7 +374,7 @@ def test_a_set_of_nothing_but_bad_recordings_is_an_error(corpus, tmp_path):
     shipped = corpus_sources(corpus, 16_000, PUBLISHED_RECIPE)
     sources = Sources(RecordingSet([Recording("s", silent, 16_000, 4.0)]), shipped.noise)
     with pytest.raises(UsageError, match=r"recordings in a row cannot be used; .*silent\.wav: is silent"):
-        generate(job_of(corpus, tmp_path / "set", sources=sources))
+        generate_set(job_of(corpus, tmp_path / "set", sources=sources))
     # Nothing was made, so nothing stands in the way of another try.
     assert not (tmp_path / "set").exists()
 
@@ -399,5 +399,7 @@ def test_the_digest_of_the_default_set_is_the_one_on_record(corpus, tmp_path):
     golden = json.loads((Path(__file__).parent / "golden_sets.json").read_text())
     for task in SetTask:
         for rate in (16_000, 48_000):
-            report = generate(job_of(corpus, tmp_path / f"{task}{rate}", task=task, count=4, sample_rate_hz=rate))
+            report = generate_set(
+                job_of(corpus, tmp_path / f"{task}{rate}", task=task, count=4, sample_rate_hz=rate)
+            )
             assert report.digest == golden[f"{task}_{rate}"], f"{task} at {rate} Hz"

@@ -3,7 +3,7 @@ import pytest
 
 from soundsright.core.errors import UsageError
 from soundsright.data.levels import power_db
-from soundsright.data.noise_kinds import KINDS, Babble, FormulaNoise, NoiseMenu
+from soundsright.data.noise_kinds import NOISE_KINDS, Babble, FormulaNoise, NoiseMenu
 from soundsright.data.recordings import Recording, RecordingSet
 
 from .conftest import write_speech
@@ -23,7 +23,7 @@ def test_colours_fall_as_their_names_say(kind, slope):
     assert slope_db_per_octave(noise.samples, 16_000) == pytest.approx(slope, abs=0.4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NOISE_KINDS)
 @pytest.mark.parametrize("rate", [16_000, 48_000])
 def test_every_kind_is_finite_level_and_repeatable(kind, rate):
     first = FormulaNoise(kind).draw(np.random.default_rng(2), 30_001, rate)

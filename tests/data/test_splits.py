@@ -9,7 +9,7 @@ from soundsright.data.choice import SourceChoice
 from soundsright.data.clips import corpus_sources
 from soundsright.data.corpora import Corpus
 from soundsright.data.directories import noise_listing, rir_listing, speech_listing
-from soundsright.data.generate import SetJob, generate
+from soundsright.data.making import SetJob, generate_set
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.rooms import simulated_room
 from soundsright.data.splits import Split, compared, in_split, split_of
@@ -31,7 +31,7 @@ def sets(corpus, tmp_path_factory):
     for split in Split:
         sources = corpus_sources(corpus, 16_000, RECIPE, split=split)
         job = SetJob(root / split, SetTask.BOTH, 16_000, 40, 1, sources, RECIPE)
-        generate(job)
+        generate_set(job)
     return root
 
 

@@ -27,7 +27,7 @@ from examples.finetune.plan import TrainingPlan, plan_as_json, plan_from_json, s
 from examples.finetune.train import main as train_command
 from examples.finetune.trainer import FORMAT, Trainer
 from examples.finetune.variety import VOICE_SPEEDS, VariedNoise, VariedVoices
-from soundsright.adapters.http_auth_keys import Hotkey
+from soundsright.adapters.peers.keys import Hotkey
 from soundsright.cli.main import cli, run
 from soundsright.core.audio import digest_of_digests
 from soundsright.core.competition import competition_by_id
@@ -35,13 +35,13 @@ from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import UsageError
 from soundsright.data.clips import draw_clips
 from soundsright.data.corpora import Corpus
-from soundsright.data.generate import SetJob, generate
 from soundsright.data.levels import power_db
+from soundsright.data.making import SetJob, generate_set
 from soundsright.data.noise_kinds import LEVEL_DB
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.sources import RecordedNoise
 from soundsright.data.splits import Split, in_split, origins_of
-from soundsright.services.feedback import Feedback, envelope_of
+from soundsright.services.records.feedback import Feedback, envelope_of
 
 SMALL = NetworkConfig(channels=4, blocks=1)
 PLAN = TrainingPlan(steps=4, batch_size=2, accumulate=2, crop_s=0.5, warmup_steps=2, seed=3)
@@ -236,7 +236,7 @@ def test_varied_noise_is_as_long_and_as_loud_as_asked_and_the_same_again(count: 
 def test_a_generated_set_trains_and_one_of_another_rate_or_task_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     sources = stream_of(PLAN).sources
-    generate(SetJob(folder, SetTask.DENOISING, 16_000, 3, 1, sources, SetRecipe(duration_s=(0.5, 0.6))))
+    generate_set(SetJob(folder, SetTask.DENOISING, 16_000, 3, 1, sources, SetRecipe(duration_s=(0.5, 0.6))))
     plan = dataclasses.replace(PLAN, generated=str(folder))
     stream = stream_of(plan)
     assert isinstance(stream, GeneratedSet)

@@ -11,8 +11,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from soundsright.adapters.sandbox_bubblewrap import BubblewrapSandbox
-from soundsright.adapters.sandbox_process import ProcessSandbox
+from soundsright.adapters.sandboxes.bubblewrap import BubblewrapSandbox
+from soundsright.adapters.sandboxes.process import ProcessSandbox
 from soundsright.core.ports import DegradedClip, Sandbox
 from tests.conftest import docker_sandbox, noise_clip, write_model
 from tests.engines import NoEngine, container_engine

@@ -11,7 +11,15 @@ from soundsright.core.audio import Audio
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
 from soundsright.metrics import registry
-from soundsright.metrics.registry import METRICS, Direction, Metric, PluggedMetric, floors, known_metrics, metric
+from soundsright.metrics.registry import (
+    METRICS,
+    Direction,
+    Metric,
+    PluggedMetric,
+    floors,
+    known_metrics,
+    metric,
+)
 from soundsright.metrics.suite import score_clip
 
 LOUDNESS_GAP = PluggedMetric(

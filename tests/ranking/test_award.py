@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundsright.ranking.award import Contender, Title, award, capped_shares
-from soundsright.ranking.rulesets import RULESETS, SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Gate, Margin, Ruleset
+from soundsright.core.rulesets import RULESETS, SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Gate, Margin, Ruleset
+from soundsright.ranking.awards import Contender, Title, award, capped_shares
 
 MEANS = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True), st.floats(-50, 50))
 P_VALUES = st.one_of(st.none(), st.floats(0, 1))

@@ -3,8 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+from soundsright.copies.duplicates import DuplicateRule, Likeness, without_duplicates
 from soundsright.core.submission import FetchedModel
-from soundsright.ranking.duplicates import DuplicateRule, Likeness, without_duplicates
 from tests.ranking.builders import IN_DB, entry
 
 

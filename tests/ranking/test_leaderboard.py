@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
+from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
 from soundsright.ranking.leaderboard import Champion, champions_after, decide
-from soundsright.ranking.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
 from tests.ranking.builders import (
     FLOORS,
     IN_DB,

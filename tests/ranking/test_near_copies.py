@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from soundsright.ranking.duplicates import DuplicateRule
-from soundsright.ranking.near_copies import agreement_db, median_agreement_db, near_copies
+from soundsright.copies.behaviour import agreement_db, median_agreement_db, near_copies
+from soundsright.copies.duplicates import DuplicateRule
 
 RNG = np.random.default_rng(5)
 CLEAN = [RNG.standard_normal(4_000).astype(np.float32) for _ in range(5)]

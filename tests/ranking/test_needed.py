@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from soundsright.core.results import ClipResult
+from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
 from soundsright.ranking.leaderboard import Champion, decide
 from soundsright.ranking.needed import holm_levels, least_mean_difference
-from soundsright.ranking.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
 from soundsright.ranking.scores import superiority_p_values
 from tests.ranking.builders import FLOORS, IN_DB, ONE_METRIC, WITH_ARTEFACTS, entry, evaluation, spread
 

@@ -9,8 +9,8 @@ import pytest
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
 from soundsright.core.ports import FetchLimits
-from soundsright.ranking.organiser import organiser_of_toml
-from soundsright.ranking.rulesets import SOUNDSRIGHT_V3, Margin
+from soundsright.core.rulesets import SOUNDSRIGHT_V3, Margin
+from soundsright.rules.organiser import organiser_of_toml
 
 NOW_S = datetime.datetime(2029, 1, 1, tzinfo=datetime.UTC).timestamp()
 HOTKEY = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"

@@ -11,9 +11,9 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from soundsright.ranking import containers, tensors
-from soundsright.ranking.containers import tensors_of
-from soundsright.ranking.tensors import (
+from soundsright.copies import containers, tensors
+from soundsright.copies.containers import tensors_of
+from soundsright.copies.tensors import (
     same_tensors,
     shared_fraction,
     sketch_holds,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from soundsright.core.errors import UsageError
-from soundsright.ranking.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
-from soundsright.ranking.vectors import check_vectors
+from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
+from soundsright.rules.vectors import check_vectors
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "published_rules.json"
 

@@ -36,11 +36,11 @@ from unittest import mock
 
 import soundfile
 
-from soundsright.adapters import state_database
-from soundsright.adapters.chain_local import LocalChain, seeded_entropy
-from soundsright.adapters.hub_folder import FolderHub
-from soundsright.adapters.state import SqlState
-from soundsright.adapters.state_artifacts import Artifacts
+from soundsright.adapters.chains.local import LocalChain, seeded_entropy
+from soundsright.adapters.hubs.folder import FolderHub
+from soundsright.adapters.state import database as state_database
+from soundsright.adapters.state.artifacts import Artifacts
+from soundsright.adapters.state.store import SqlState
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import (
     ChainUnavailable,
@@ -53,19 +53,19 @@ from soundsright.core.errors import (
 )
 from soundsright.core.ports import Reply
 from soundsright.core.results import Failure
+from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import commitment_digest
-from soundsright.ranking.rulesets import SOUNDSRIGHT_V3
-from soundsright.services.api_state import Health
-from soundsright.services.clipset import draw_to_disk
-from soundsright.services.evaluation import score_files
-from soundsright.services.lease import sole_process
-from soundsright.services.results import feedback_documents
-from soundsright.services.summary import tables
-from soundsright.services.validator import MAX_PAUSE_S, ValidatorService
-from soundsright.services.validator_setup import Rules, Work
+from soundsright.services.http.state import Health
+from soundsright.services.records.results import feedback_documents
+from soundsright.services.records.summary import tables
+from soundsright.services.rounds.answers import score_files
+from soundsright.services.rounds.clipset import draw_to_disk
+from soundsright.services.validator.lease import sole_process
+from soundsright.services.validator.service import MAX_PAUSE_S, ValidatorService
+from soundsright.services.validator.setup import Rules, Work
 from soundsright.testing import Behaviour, FakeSandbox, InlinePool, VirtualClock
-from soundsright.testing.simulated_world import draw_fake_clips, score_fake_clip
+from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
 
 COMPETITIONS = (PUBLISHED[0], PUBLISHED[3])
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR")

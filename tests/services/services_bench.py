@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from soundsright.adapters.chain_local import LocalChain
-from soundsright.adapters.http_auth_keys import Hotkey, valid_signature
+from soundsright.adapters.chains.local import LocalChain
+from soundsright.adapters.peers.keys import Hotkey, valid_signature
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.submission import ModelRef
-from soundsright.services.api_state import Health
-from soundsright.services.feedback import FeedbackStore
-from soundsright.services.miner import Committing, Entry, MinerService
+from soundsright.services.http.state import Health
+from soundsright.services.miner.service import Committing, Entry, MinerService
+from soundsright.services.records.feedback import FeedbackStore
 from soundsright.testing import VirtualClock
 
 ALICE, BOB, VICTOR, POOR = (Hotkey.of_seed(name) for name in ("alice", "bob", "victor", "poor"))

@@ -8,15 +8,23 @@ from pathlib import Path
 
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EngineUnavailable
+from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Round
 from soundsright.core.submission import ModelRef, Reveal, commitment_digest
-from soundsright.ranking.rulesets import SOUNDSRIGHT_V3
-from soundsright.services.clipset import draw_to_disk
-from soundsright.services.evaluation import score_files
-from soundsright.services.round import RoundService
-from soundsright.services.round_types import RoundPlan
-from soundsright.testing import Behaviour, FakeChain, FakeHub, FakeRepository, FakeSandbox, InlinePool, VirtualClock
-from soundsright.testing.simulated_world import draw_fake_clips, score_fake_clip
+from soundsright.services.rounds.answers import score_files
+from soundsright.services.rounds.clipset import draw_to_disk
+from soundsright.services.rounds.run import RoundService
+from soundsright.services.rounds.types import RoundPlan
+from soundsright.testing import (
+    Behaviour,
+    FakeChain,
+    FakeHub,
+    FakeRepository,
+    FakeSandbox,
+    InlinePool,
+    VirtualClock,
+)
+from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
 from soundsright.testing.state import MemoryState
 
 COMPETITION = PUBLISHED[0]

@@ -13,14 +13,14 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 
-from soundsright.adapters.http_auth import Gate
+from soundsright.adapters.peers.auth import Gate
 from soundsright.core.errors import StateUnavailable, UsageError
 from soundsright.core.ss58 import is_address
-from soundsright.services.api import health_app
-from soundsright.services.api_chain import chain_app
-from soundsright.services.api_http import listening
-from soundsright.services.api_state import MAX_EVENTS, Health, configure_logging
-from soundsright.services.miner_api import miner_app
+from soundsright.services.http.chain import chain_app
+from soundsright.services.http.health import health_app
+from soundsright.services.http.requests import listening
+from soundsright.services.http.state import MAX_EVENTS, Health, configure_logging
+from soundsright.services.miner.api import miner_app
 from soundsright.testing import VirtualClock
 from tests.services.services_bench import ALICE, chain_with_validators, miner_on
 

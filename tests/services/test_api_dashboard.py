@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from soundsright.services.api_state import Health, prometheus_text
+from soundsright.services.http.state import Health, prometheus_text
 from soundsright.testing import VirtualClock
 
 DASHBOARD = Path(__file__).parents[2] / "docker" / "grafana-dashboard.json"

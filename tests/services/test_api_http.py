@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from fastapi import FastAPI, Request
 
-from soundsright.adapters.http_auth_client import request
-from soundsright.services.api_http import HttpService, answer_refusals, bounded_body, listening
+from soundsright.adapters.peers.client import request
+from soundsright.services.http.requests import HttpService, answer_refusals, bounded_body, listening
 
 PATIENCE_S = 0.4
 Dial = Callable[[], socket.socket]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from soundsright.core.competition import PUBLISHED
-from soundsright.services.clipset import (
+from soundsright.services.rounds.clipset import (
     MAX_CLIPS_OF_A_JOB,
     DrawnClips,
     SetRequest,

@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from soundsright.adapters.chain_local import LocalChain, seeded_entropy
-from soundsright.adapters.timelock import DrandTimelock, seal
+from soundsright.adapters.chains.local import LocalChain, seeded_entropy
+from soundsright.adapters.chains.timelock import DrandTimelock, seal
 from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.errors import RequestRefused
 from soundsright.core.ports import Neuron
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import Commitment, CommitmentKind, ModelRef, commitment_text
-from soundsright.services.api import health_app
-from soundsright.services.api_state import Health
-from soundsright.services.miner import Committing, Entry
-from soundsright.services.screening import screened
-from soundsright.services.validator_peers import RevealCollector
+from soundsright.services.http.health import health_app
+from soundsright.services.http.state import Health
+from soundsright.services.miner.service import Committing, Entry
+from soundsright.services.rounds.screening import screened
+from soundsright.services.validator.peers import RevealCollector
 from soundsright.testing import VirtualClock
-from soundsright.testing.fakedrand import ROUND_1000_S, Relay, served_relay
+from soundsright.testing.fakechain.drand import ROUND_1000_S, Relay, served_relay
 from soundsright.testing.state import MemoryState
 from tests.services.services_bench import ALICE, ENTRY, VICTOR, miner_on
 from tests.services.test_validator import COMPETITION, MINERS, Bench, Miners, finish

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from soundsright.adapters.http_auth_keys import Hotkey, valid_signature
+from soundsright.adapters.peers.keys import Hotkey, valid_signature
 from soundsright.cli.feedback import command
 from soundsright.core.errors import RequestRefused, UsageError
-from soundsright.services import feedback
-from soundsright.services.api_state import Health
-from soundsright.services.feedback import FeedbackStore, envelope_of, opened, read_feedback
-from soundsright.services.feedback_hook import HookRunner, hook_command
+from soundsright.services.http.state import Health
+from soundsright.services.miner.feedback_hook import HookRunner, hook_command
+from soundsright.services.records import feedback
+from soundsright.services.records.feedback import FeedbackStore, envelope_of, opened, read_feedback
 from soundsright.testing import VirtualClock
 from tests.services.services_bench import ALICE, BOB, VICTOR, document
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from soundsright.copies.duplicates import DuplicateRule, without_duplicates
 from soundsright.core.audio import Audio
 from soundsright.core.results import ClipResult, Evaluation, Failure
 from soundsright.core.submission import FetchedModel
-from soundsright.ranking.duplicates import DuplicateRule, without_duplicates
-from soundsright.services.clipset import ClipSet, write_wav
-from soundsright.services.fingerprints import near_copy_pairs, same_tensor_pairs
+from soundsright.services.rounds.clipset import ClipSet, write_wav
+from soundsright.services.rounds.fingerprints import near_copy_pairs, same_tensor_pairs
 from soundsright.testing import InlinePool
 from tests.ranking.builders import IN_DB, ONE_METRIC, entry
 

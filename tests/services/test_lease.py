@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from soundsright.core.errors import StateUnavailable, UsageError
-from soundsright.services.lease import sole_process, this_process
+from soundsright.services.validator.lease import sole_process, this_process
 from soundsright.testing import MemoryState, VirtualClock
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from soundsright.adapters.chain_local import LocalChain
+from soundsright.adapters.chains.local import LocalChain
 from soundsright.core.errors import ChainUnavailable, InfrastructureFault, RequestRefused, UsageError
 from soundsright.core.ports import TxResult
-from soundsright.services.api_state import Health
-from soundsright.services.feedback import envelope_of
+from soundsright.services.http.state import Health
+from soundsright.services.records.feedback import envelope_of
 from soundsright.testing import VirtualClock
 from tests.services.services_bench import (
     ALICE,

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.hub_folder import FolderHub
-from soundsright.testing.fakechain_http import served_chain
-from soundsright.testing.fakechain_ledger import Ledger
-from soundsright.testing.fakechain_node import running_node
+from soundsright.adapters.hubs.folder import FolderHub
+from soundsright.testing.fakechain.http import served_chain
+from soundsright.testing.fakechain.ledger import Ledger
+from soundsright.testing.fakechain.node import running_node
 from tests.services.services_bench import ALICE
 
 HEAVY = {"torch", "numpy", "numba", "scipy", "matplotlib", "sqlalchemy", "soundfile", "docker", "onnxruntime"} | {
@@ -91,7 +91,7 @@ def test_a_miner_imports_no_heavy_library(
 
 def test_what_the_sdk_did_without_is_there_for_whoever_imports_it_later() -> None:
     code = (
-        "from soundsright.adapters.bittensor_sdk import load_sdk; load_sdk(); load_sdk(); "
+        "from soundsright.adapters.chains.bittensor_sdk import load_sdk; load_sdk(); load_sdk(); "
         "import bittensor, qrcode, eth_account; print(bittensor.Client.__name__, callable(qrcode.make))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

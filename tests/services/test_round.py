@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters import state_database
-from soundsright.adapters.state import SqlState
+from soundsright.adapters.state import database as state_database
+from soundsright.adapters.state.store import SqlState
+from soundsright.copies.tensors import tensor_fingerprint
 from soundsright.core.errors import (
     EntryRefused,
     HubUnavailable,
@@ -19,11 +20,11 @@ from soundsright.core.errors import (
     UsageError,
 )
 from soundsright.core.ports import TxResult
+from soundsright.core.rulesets import SOUNDSRIGHT_V2
 from soundsright.core.schedule import Round
-from soundsright.ranking.rulesets import SOUNDSRIGHT_V2
-from soundsright.ranking.tensors import tensor_fingerprint
-from soundsright.services import clipset, evaluation
-from soundsright.services.round import ProgramFault
+from soundsright.services.rounds import answers as evaluation
+from soundsright.services.rounds import clipset
+from soundsright.services.rounds.run import ProgramFault
 from tests.services.subnet import CLIPS, COMPETITION, ROUND_ID, VALIDATOR, Subnet
 
 
@@ -260,7 +261,7 @@ class TestWhatNobodyForesaw:
         def full(*_args):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("soundsright.services.round_decide.near_copy_pairs", full)
+        monkeypatch.setattr("soundsright.services.rounds.decide.near_copy_pairs", full)
         with pytest.raises(InfrastructureFault, match=r"No space left on device.*run again"):
             subnet.run()
 
@@ -268,7 +269,7 @@ class TestWhatNobodyForesaw:
         def broken(*_args, **_named):
             raise KeyError("who")
 
-        monkeypatch.setattr("soundsright.services.round_decide.flags", broken)
+        monkeypatch.setattr("soundsright.services.rounds.decide.flags", broken)
         with pytest.raises(ProgramFault, match=r"KeyError.*Run again"):
             subnet.run()
         assert "Traceback" in caplog.text

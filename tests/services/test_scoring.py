@@ -11,12 +11,22 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundsright.adapters.pool import ProcessPool
+from soundsright.adapters.machine.pool import ProcessPool
 from soundsright.core.errors import JobTimeout, UsageError
 from soundsright.core.results import ClipResult, Failure
 from soundsright.metrics.registry import METRICS, floors
 from soundsright.metrics.suite import warm_up
-from soundsright.services.score_report import (
+from soundsright.services.scoring.folder import (
+    FileDigests,
+    ScoredClip,
+    ScoreOptions,
+    chosen_metrics,
+    digest_of_inputs,
+    listed_files,
+    score_files,
+    score_set,
+)
+from soundsright.services.scoring.report import (
     ScoreReport,
     checked_targets,
     clip_line,
@@ -26,16 +36,6 @@ from soundsright.services.score_report import (
     report_json,
     summaries,
     write_parquet,
-)
-from soundsright.services.scoring import (
-    FileDigests,
-    ScoredClip,
-    ScoreOptions,
-    chosen_metrics,
-    digest_of_inputs,
-    listed_files,
-    score_files,
-    score_set,
 )
 from soundsright.testing.fakes import InlinePool
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import soundsright
+from soundsright.copies.duplicates import DuplicateRule
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.entry_rules import REFUSAL_REASONS
 from soundsright.core.errors import EntryRefused
@@ -21,8 +22,13 @@ from soundsright.core.submission import (
     Submission,
     commitment_digest,
 )
-from soundsright.ranking.duplicates import DuplicateRule
-from soundsright.services.screening import EntryRules, Screened, check_fetched, checked_dockerfile, screened
+from soundsright.services.rounds.screening import (
+    EntryRules,
+    Screened,
+    check_fetched,
+    checked_dockerfile,
+    screened,
+)
 
 RULES = Path(__file__).resolve().parents[2] / "docs" / "rules.md"
 COMPETITION = PUBLISHED[0].id

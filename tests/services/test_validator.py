@@ -12,28 +12,28 @@ from typing import Any
 
 import pytest
 
-from soundsright.adapters.chain_local import LocalChain, seeded_entropy
-from soundsright.adapters.http_auth_keys import Hotkey, valid_signature
-from soundsright.adapters.state_artifacts import Artifacts
+from soundsright.adapters.chains.local import LocalChain, seeded_entropy
+from soundsright.adapters.peers.keys import Hotkey, valid_signature
+from soundsright.adapters.state.artifacts import Artifacts
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import ChainUnavailable, EntryRefused, PeerUnavailable, UsageError
 from soundsright.core.ports import Reply, SubnetRules, TxResult
+from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import Commitment, ModelRef, commitment_digest
-from soundsright.ranking.rulesets import SOUNDSRIGHT_V3
-from soundsright.services.api_state import Health
-from soundsright.services.clipset import draw_to_disk
-from soundsright.services.evaluation import score_files
-from soundsright.services.feedback import opened
-from soundsright.services.results import feedback_documents
-from soundsright.services.summary import tables
-from soundsright.services.validator import ValidatorService
-from soundsright.services.validator_chain import check_account
-from soundsright.services.validator_peers import MAX_TRIES, reveal_of
-from soundsright.services.validator_setup import Rules, Work
-from soundsright.services.validator_view import ValidatorView
+from soundsright.services.http.state import Health
+from soundsright.services.records.feedback import opened
+from soundsright.services.records.results import feedback_documents
+from soundsright.services.records.summary import tables
+from soundsright.services.rounds.answers import score_files
+from soundsright.services.rounds.clipset import draw_to_disk
+from soundsright.services.validator.chain import check_account
+from soundsright.services.validator.peers import MAX_TRIES, reveal_of
+from soundsright.services.validator.service import ValidatorService
+from soundsright.services.validator.setup import Rules, Work
+from soundsright.services.validator.view import ValidatorView
 from soundsright.testing import Behaviour, FakeHub, FakeRepository, FakeSandbox, InlinePool, VirtualClock
-from soundsright.testing.simulated_world import draw_fake_clips, score_fake_clip
+from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
 from soundsright.testing.state import MemoryState
 
 COMPETITION = PUBLISHED[0]

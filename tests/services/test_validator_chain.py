@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from soundsright.core.errors import ChainUnavailable
-from soundsright.services.validator_chain import PinnedChain, at_the_close
+from soundsright.services.validator.chain import PinnedChain, at_the_close
 from soundsright.testing.state import MemoryState
 from tests.services.test_holdings import Rounds
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from soundsright.adapters.http_auth_client import SignedPeers
+from soundsright.adapters.peers.client import SignedPeers
 from soundsright.core.entry_rules import EntryRules
 from soundsright.core.errors import ChainUnavailable, InfrastructureFault, StateUnavailable
 from soundsright.core.ports import Reply, SubnetRules, TxResult
-from soundsright.services.validator import MAX_PAUSE_S, ValidatorService
+from soundsright.services.validator.service import MAX_PAUSE_S, ValidatorService
 from tests.services.test_validator import MINERS, SCHEDULE, VICTOR, Bench, finish, published
 
 FIRST, SECOND = SCHEDULE.id_of(0), SCHEDULE.id_of(1)

@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from soundsright.adapters.sandbox_process import ProcessSandbox
+from soundsright.adapters.sandboxes.process import ProcessSandbox
 from soundsright.core.audio import Audio, Clip, ClipRecipe, on_pcm16_grid
 from soundsright.core.entry_rules import EntryRules
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.submission import FetchedModel
-from soundsright.services.verify import Step, Verification, verify
+from soundsright.services.local.verification import Step, Verification, verify
 
 MakeModel = Callable[..., FetchedModel]
 LIMITS = SandboxLimits(load_timeout_s=20.0, enhance_fixed_s=20.0, enhance_factor=0.1, step_timeout_s=20.0)

@@ -17,13 +17,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from soundsright.adapters.chain_local import LocalChain, sole_author
-from soundsright.adapters.http_auth_keys import Hotkey
-from soundsright.adapters.hub_folder import FolderHub
+from soundsright.adapters.chains.local import LocalChain, sole_author
+from soundsright.adapters.hubs.folder import FolderHub
+from soundsright.adapters.peers.keys import Hotkey
 from soundsright.cli.main import run
 from soundsright.config import MinerSettings, ValidatorSettings
-from soundsright.testing.fakechain_http import ORGANISER, served_chain
-from soundsright.testing.fakehub import HubRepository, HubServer, served_hub
+from soundsright.testing.fakechain.http import ORGANISER, served_chain
+from soundsright.testing.hub.server import HubRepository, HubServer, served_hub
 from tests.ports import free_port
 from tests.system.world import APPS, KIT
 
@@ -310,8 +310,8 @@ def test_a_clock_that_is_a_minute_off_is_told_before_the_start(
     chain[0].register(ALICE.address, permit=True)
     # Both stand still, so that how long the question takes is not told with it.
     now_s = time.time()
-    monkeypatch.setattr("soundsright.services.api_chain.time", SimpleNamespace(time=lambda: now_s))
-    monkeypatch.setattr("soundsright.adapters.clock.SystemClock.now", lambda _clock: now_s + by_s)
+    monkeypatch.setattr("soundsright.services.http.chain.time", SimpleNamespace(time=lambda: now_s))
+    monkeypatch.setattr("soundsright.adapters.machine.clock.SystemClock.now", lambda _clock: now_s + by_s)
     code, _, err = say(command, SOUNDSRIGHT_SANDBOX="process", SOUNDSRIGHT_TRUST="true")
     assert (code, err.count("\n")) == (2, 1), err
     assert told in err

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.http_auth import signed_headers
-from soundsright.adapters.http_auth_client import request
-from soundsright.adapters.http_auth_keys import valid_signature
+from soundsright.adapters.peers.auth import signed_headers
+from soundsright.adapters.peers.client import request
+from soundsright.adapters.peers.keys import valid_signature
 from soundsright.core.submission import commitment_digest
-from soundsright.services.feedback import FeedbackStore
-from soundsright.testing.fakedrand import ROUND_1000_S, served_relay
+from soundsright.services.records.feedback import FeedbackStore
+from soundsright.testing.fakechain.drand import ROUND_1000_S, served_relay
 from tests.system.world import COMPETITION, HOURS_A_DAY, SECRET, World, running_world, until
 
 MINERS = {"alice": "smooth", "bob": "copy", "carol": "crash"}

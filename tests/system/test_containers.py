@@ -21,11 +21,11 @@ from typing import Any
 
 import pytest
 
-from soundsright.adapters.chain_http import HttpChain
-from soundsright.adapters.docker_engine import Engine
-from soundsright.adapters.http_auth_client import request
-from soundsright.adapters.http_auth_keys import Hotkey
-from soundsright.adapters.hub_folder import FolderHub
+from soundsright.adapters.chains.http import HttpChain
+from soundsright.adapters.containers.engine import Engine
+from soundsright.adapters.hubs.folder import FolderHub
+from soundsright.adapters.peers.client import request
+from soundsright.adapters.peers.keys import Hotkey
 from soundsright.core.errors import ChainUnavailable, PeerUnavailable
 from soundsright.core.submission import commitment_digest
 from tests.ports import free_port

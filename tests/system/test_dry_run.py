@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.chain_local import LocalChain
-from soundsright.adapters.http_auth_keys import Hotkey
-from soundsright.adapters.state import SqlState
-from soundsright.adapters.state_artifacts import Artifacts
+from soundsright.adapters.chains.local import LocalChain
+from soundsright.adapters.peers.keys import Hotkey
+from soundsright.adapters.state.artifacts import Artifacts
+from soundsright.adapters.state.store import SqlState
 from soundsright.cli.main import run
 from soundsright.cli.validator import _told_weights, command
 from soundsright.config import ValidatorSettings
-from soundsright.testing.fakechain_http import served_chain
+from soundsright.testing.fakechain.http import served_chain
 from tests.ports import free_port
 
 VICTOR = Hotkey.of_seed("victor")

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from soundsright.adapters.chain_http import HttpChain
-from soundsright.adapters.chain_local import LocalChain
-from soundsright.adapters.http_auth_client import request
-from soundsright.adapters.http_auth_keys import Hotkey
-from soundsright.adapters.hub_folder import FolderHub
+from soundsright.adapters.chains.http import HttpChain
+from soundsright.adapters.chains.local import LocalChain
+from soundsright.adapters.hubs.folder import FolderHub
+from soundsright.adapters.peers.client import request
+from soundsright.adapters.peers.keys import Hotkey
 from soundsright.core.submission import ModelRef
 from tests.ports import free_port
 

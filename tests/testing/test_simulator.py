@@ -4,11 +4,22 @@ import dataclasses
 
 import pytest
 
-from soundsright.ranking.rulesets import SOUNDSRIGHT_V2
-from soundsright.services import evaluation, round_context, round_decide, round_fetch
-from soundsright.services.round import ProgramFault
-from soundsright.testing.invariants import Violation
-from soundsright.testing.simulator import BackwardsChain, simulate
+from soundsright.core.rulesets import SOUNDSRIGHT_V2
+from soundsright.services.rounds import (
+    answers as evaluation,
+)
+from soundsright.services.rounds import (
+    context as round_context,
+)
+from soundsright.services.rounds import (
+    decide as round_decide,
+)
+from soundsright.services.rounds import (
+    fetch as round_fetch,
+)
+from soundsright.services.rounds.run import ProgramFault
+from soundsright.testing.simulation.invariants import Violation
+from soundsright.testing.simulation.simulator import BackwardsChain, simulate
 
 SEEDS = 50
 AGREEMENT = "validators agree on standings, decisions and weights"

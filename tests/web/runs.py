@@ -12,8 +12,8 @@ import numpy as np
 
 from soundsright.core.audio import Audio, Samples
 from soundsright.ranking.statistics import mean_estimate
-from soundsright.services.clipset import write_wav
-from soundsright.services.results import RESULTS_SCHEMA
+from soundsright.services.records.results import RESULTS_SCHEMA
+from soundsright.services.rounds.clipset import write_wav
 
 RATE_HZ = 16_000
 METRICS = {

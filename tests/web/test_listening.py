@@ -15,7 +15,7 @@ from soundsright.cli.listen import command
 from soundsright.cli.main import run
 from soundsright.core.audio import Audio
 from soundsright.core.errors import UsageError
-from soundsright.services.listening import (
+from soundsright.services.listening.plan import (
     ANCHOR,
     LOW_ANCHOR,
     METHODS,
@@ -27,9 +27,15 @@ from soundsright.services.listening import (
     trials_for,
     votes_of,
 )
-from soundsright.services.listening_results import folder_of_test, read_test, save_test, summaries_below
-from soundsright.services.listening_server import ListeningRoom, at_level, chosen_clips, listening_app, low_passed
-from soundsright.services.runs import RunCompetition, read_run
+from soundsright.services.listening.results import folder_of_test, read_test, save_test, summaries_below
+from soundsright.services.listening.server import (
+    ListeningRoom,
+    at_level,
+    chosen_clips,
+    listening_app,
+    low_passed,
+)
+from soundsright.services.records.runs import RunCompetition, read_run
 from tests.web.runs import RATE_HZ, speech_like, write_run
 
 pytest.importorskip("fastapi")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.hub_push import merged_card
+from soundsright.adapters.hubs.push import merged_card
 from soundsright.cli.main import run
 from soundsright.cli.report import command
-from soundsright.services.report_card import model_index
-from soundsright.services.runs import read_run
-from soundsright.testing.fakehub import HubRepository, HubServer, served_hub
+from soundsright.services.records.runs import read_run
+from soundsright.services.report.card import model_index
+from soundsright.testing.hub.server import HubRepository, HubServer, served_hub
 from tests.web.runs import USUAL, Entrant, write_run
 
 # The library hands its own files over in a way that its own HTTP client calls old.
@@ -107,7 +107,7 @@ def test_audio_of_unknown_owners_stays_here(folder: Path, corpus: Path, tmp_path
 
 
 def test_the_size_of_the_audio_is_bounded(folder: Path, tmp_path: Path) -> None:
-    from soundsright.services.report_dataset import Source, write_dataset
+    from soundsright.services.report.dataset import Source, write_dataset
 
     sources = {
         name: Source(id=name, kind="speech", licence="MIT")

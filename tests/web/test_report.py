@@ -15,10 +15,10 @@ import pytest
 
 from soundsright.cli.main import run
 from soundsright.cli.report import command
-from soundsright.services.drawing_files import write_drawing
-from soundsright.services.report import competition_plots
-from soundsright.services.report_tables import CSV_COLUMNS
-from soundsright.services.runs import read_run
+from soundsright.services.drawing.files import write_drawing
+from soundsright.services.records.runs import read_run
+from soundsright.services.report.html import competition_plots
+from soundsright.services.report.tables import CSV_COLUMNS
 from tests.web.runs import USUAL, Entrant, write_run
 
 HOSTILE = Entrant("=cmd|'/x'!A1", 0.1, "<script>alert(1)</script>\\input{/etc/passwd}")

@@ -9,7 +9,7 @@ import pytest
 
 from soundsright.cli.main import cli, run
 from soundsright.core.errors import UsageError
-from soundsright.services.runs import find_runs, read_run, read_runs
+from soundsright.services.records.runs import find_runs, read_run, read_runs
 from tests.web.runs import Entrant, write_run
 
 

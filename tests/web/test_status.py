@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from soundsright.adapters.state import SqlState
+from soundsright.adapters.state.store import SqlState
 from soundsright.cli.main import run
 from soundsright.cli.status import command as status_command
 from soundsright.cli.watch import command as watch_command
 from soundsright.core.results import ClipResult, Failure
-from soundsright.services.status_feed import StatusFeed
-from soundsright.services.status_view import GpuStatus, RoundWatch
+from soundsright.services.board.status_feed import StatusFeed
+from soundsright.services.board.status_view import GpuStatus, RoundWatch
 
 COMPETITION = "DENOISING_16000HZ"
 

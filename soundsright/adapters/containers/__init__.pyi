@@ -1,0 +1,10 @@
+from .build import BuildLimits
+from .docker import DockerSandbox, DockerSettings
+from .engine import Engine
+
+__all__ = [
+    "BuildLimits",
+    "DockerSandbox",
+    "DockerSettings",
+    "Engine",
+]

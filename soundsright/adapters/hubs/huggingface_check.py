@@ -1,0 +1,51 @@
+"""Whether a hub has a model, asked by a miner: one request, no library, so that the miner stays small."""
+
+from __future__ import annotations
+
+from soundsright.adapters.peers import json_of, request
+from soundsright.core.errors import HubUnavailable, PeerUnavailable, UsageError
+from soundsright.core.ports import Reply
+from soundsright.core.submission import ModelRef
+
+_TIMEOUT_S = 20.0
+
+
+def check_on_hub(endpoint: str, model: ModelRef, *, token: str | None = None) -> None:
+    """See that everybody can fetch the model at that commit.
+
+    Raises:
+        UsageError: it does not exist, is private or gated, has no such commit, or no Dockerfile.
+        HubUnavailable: the hub does not answer.
+    """
+    reply = _tree(endpoint, model, None)
+    if reply.status in (401, 403, 404):
+        if token and _tree(endpoint, model, token).status == 200:
+            raise UsageError(
+                f"{model.repository} is private or gated on {endpoint}",
+                "Make it public: validators fetch it without your HF_TOKEN.",
+            )
+        raise UsageError(
+            f"{endpoint} has no public {model}",
+            "Check …_HF_MODEL_NAMESPACE, …_HF_MODEL_NAME and …_HF_MODEL_REVISION.",
+        )
+    if reply.status != 200:
+        raise HubUnavailable(f"{endpoint} answered {reply.status}", "Try again later.")
+    try:
+        files = {str(entry["path"]) for entry in json_of(reply, endpoint)}
+    except (PeerUnavailable, KeyError, TypeError) as error:
+        raise HubUnavailable(f"HF_ENDPOINT {endpoint} answers as no hub does", "Check HF_ENDPOINT.") from error
+    if "Dockerfile" not in files:
+        raise UsageError(f"{model} has no Dockerfile at its root", "See `soundsright init-model`.")
+
+
+def _tree(endpoint: str, model: ModelRef, token: str | None) -> Reply:
+    path = f"/api/models/{model.repository}/tree/{model.revision}"
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        return request(
+            endpoint.rstrip("/"), "GET", path, headers=headers, timeout_s=_TIMEOUT_S, max_bytes=4_000_000
+        )
+    except PeerUnavailable as error:
+        raise HubUnavailable(
+            f"HF_ENDPOINT {endpoint} does not answer: {error.problem}", "Try again later."
+        ) from None

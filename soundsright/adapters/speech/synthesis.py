@@ -1,0 +1,187 @@
+"""Speech that is spoken on demand: audio is float32 `(n,)`, full scale ±1; rates in Hz, prices in US dollars.
+
+A `Synthesiser` turns a text into audio; `SynthesisedSpeech` is the `SpeechSource` of sentences drawn by a seed.
+What was spoken once lies in a cache addressed by text, voice and model: a restart never asks, or pays, twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from soundsright.core.audio import Audio, pcm16
+from soundsright.core.errors import AudioFileError, InfrastructureFault, UsageError
+from soundsright.data import SILENT_DB, Split, active_level, read_file, resampled, sentence, split_of
+
+_SHORTEST_S = 0.3
+_LONGEST_S = 60.0
+
+
+class Synthesiser(Protocol):
+    """A voice engine. `model` and the voice name decide the audio, as far as the engine is deterministic."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def voices(self) -> tuple[str, ...]: ...
+    @property
+    def sample_rate_hz(self) -> int: ...
+    @property
+    def parallel(self) -> int:
+        """How many requests may be under way at once."""
+        ...
+
+    def speak(self, text: str, voice: str) -> Audio:
+        """The text in that voice.
+
+        Raises:
+            InfrastructureFault: the engine does not answer.
+            UsageError: it refuses the key, the voice or the text.
+        """
+        ...
+
+    def price_usd(self, texts: Sequence[str]) -> float:
+        """What speaking the texts costs, about; 0 for an engine on this machine."""
+        ...
+
+
+def cache_directory() -> Path:
+    """Where spoken utterances are kept: `SOUNDSRIGHT_SPEECH_CACHE`, or the user's cache directory."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("SOUNDSRIGHT_SPEECH_CACHE")
+    return Path(chosen) if chosen else user_cache_path("soundsright") / "speech"
+
+
+def voices_of_split(engine: str, voices: Sequence[str], split: Split | None) -> tuple[str, ...]:
+    """The voices that belong to the split; all of them for None.
+
+    Raises:
+        UsageError: none of them does.
+    """
+    chosen = tuple(v for v in voices if split is None or split_of(v) is split)
+    if not chosen:
+        raise UsageError(
+            f"None of the {len(voices)} voices of {engine} belongs to the split {split}",
+            "Take recordings for this split, or choose disjoint --voices by hand and no --split.",
+        )
+    return chosen
+
+
+class SynthesisedSpeech:
+    """`count` sentences drawn by `seed`, each in one of the engine's voices: the `SpeechSource` port.
+
+    Picklable as far as the engine is; workers read the cache and speak only what is missing.
+    """
+
+    def __init__(self, engine: Synthesiser, *, seed: int, count: int, cache: Path) -> None:
+        self.engine = engine
+        self.seed = seed
+        self.count = count
+        self.cache = cache
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What decides the utterances, for a set's description."""
+        return {
+            "name": self.engine.name,
+            "model": self.engine.model,
+            "voices": list(self.engine.voices),
+            "sample_rate_hz": self.engine.sample_rate_hz,
+        }
+
+    def speaker(self, index: int) -> str:
+        return self.engine.voices[index % len(self.engine.voices)]
+
+    def text(self, index: int) -> str | None:
+        return sentence(self.seed, index)
+
+    def utterance_id(self, index: int) -> str:
+        return f"{self.engine.name}/{self.speaker(index)}/{self._key(index)[:16]}"
+
+    def read(self, index: int, sample_rate_hz: int) -> Audio:
+        """The utterance, from the cache or spoken now.
+
+        Raises:
+            InfrastructureFault: the engine does not answer, or answers with what is no speech.
+            UsageError: the engine refuses.
+        """
+        path = self._path(index)
+        if path.is_file():
+            try:
+                audio = read_file(path)
+            except AudioFileError:
+                path.unlink()  # Left half-written by a machine that went down: spoken again.
+                audio = self._spoken(index, path)
+        else:
+            audio = self._spoken(index, path)
+        return Audio(resampled(audio.samples, audio.sample_rate_hz, sample_rate_hz), sample_rate_hz)
+
+    def missing(self, indices: Iterable[int]) -> list[int]:
+        """Those utterances that are not in the cache."""
+        return [index for index in indices if not self._path(index).is_file()]
+
+    def fill(self, indices: Sequence[int], progress: Callable[[int, int], None]) -> None:
+        """Speak the utterances into the cache, several at a time.
+
+        Raises:
+            InfrastructureFault, UsageError: as `read`; what was spoken before stays in the cache.
+        """
+        with ThreadPoolExecutor(max(1, self.engine.parallel)) as pool:
+            jobs = [pool.submit(self._spoken, index, self._path(index)) for index in indices]
+            try:
+                for done, job in enumerate(as_completed(jobs), 1):
+                    job.result()
+                    progress(done, len(jobs))
+            finally:
+                for job in jobs:
+                    job.cancel()
+
+    def _key(self, index: int) -> str:
+        identity = [self.engine.name, self.engine.model, self.speaker(index), self.text(index)]
+        return hashlib.sha256(json.dumps(identity, ensure_ascii=False).encode()).hexdigest()
+
+    def _path(self, index: int) -> Path:
+        key = self._key(index)
+        return self.cache / key[:2] / f"{key}.flac"
+
+    def _spoken(self, index: int, path: Path) -> Audio:
+        import soundfile
+
+        audio = checked_speech(self.engine.speak(self.text(index) or "", self.speaker(index)), self.engine.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.{index}.part")
+        try:
+            soundfile.write(part, pcm16(audio.samples), audio.sample_rate_hz, format="FLAC", subtype="PCM_16")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        # As the cache returns it, so that the first run and the second make the same set.
+        return read_file(path)
+
+
+def checked_speech(audio: Audio, engine: str) -> Audio:
+    """The audio itself, if it can be an utterance.
+
+    Raises:
+        InfrastructureFault: it is silent, not finite, or of no plausible length.
+    """
+    if not np.isfinite(audio.samples).all():
+        raise InfrastructureFault(f"{engine} returned samples that are not finite")
+    if not _SHORTEST_S <= audio.duration_s <= _LONGEST_S:
+        raise InfrastructureFault(f"{engine} returned {audio.duration_s:.2f} s of audio for a sentence")
+    if active_level(audio.samples, audio.sample_rate_hz).level_db <= SILENT_DB:
+        raise InfrastructureFault(f"{engine} returned silence")
+    return audio

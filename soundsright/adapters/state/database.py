@@ -1,0 +1,329 @@
+"""Opening, checking, upgrading and copying the state's database. Imported only by `state` and `soundsright db`.
+
+A database is changed in two places only: an empty one gets its tables when it is opened, and an older one is
+migrated by `upgrade`. Whatever else is found (newer, corrupt, another program's) is named and left as it is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from soundsright.adapters.state.schema import HEAD_REVISION, METADATA
+from soundsright.core.errors import StateUnavailable, UsageError
+
+BUSY_TIMEOUT_S = 10.0
+_CREATION_LOCK = 0x536F756E  # Any constant: PostgreSQL's advisory locks are numbers.
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def state_url(url: str | Path) -> URL:
+    """The database's address with its driver; a plain path means SQLite.
+
+    Raises:
+        UsageError: if it names no database that the state can be kept in.
+
+    >>> str(state_url("runs/state.db")), str(state_url("postgresql://me@host/sr"))
+    ('sqlite:///runs/state.db', 'postgresql+pg8000://me@host/sr')
+    """
+    text_url = str(url)
+    try:
+        parsed = make_url(text_url) if "://" in text_url else URL.create("sqlite", database=text_url)
+    except ArgumentError as error:
+        raise UsageError(f"The state URL {text_url!r} cannot be read", _URL_REMEDY) from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise UsageError(f"The state URL {text_url!r} names no file", _URL_REMEDY)
+        return parsed
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+pg8000")
+    raise UsageError(f"The state cannot be kept in {backend!r}", _URL_REMEDY)
+
+
+_URL_REMEDY = "Give sqlite:///FILE or postgresql://USER@HOST/NAME."
+
+
+def open_engine(url: str | Path) -> Engine:
+    """An engine whose transactions take SQLite's write lock when they begin. Opens no connection yet.
+
+    Raises:
+        UsageError: if the URL or its driver is unusable.
+    """
+    address = state_url(url)
+    try:
+        if address.get_backend_name() != "sqlite":
+            if not address.username:
+                raise UsageError(f"{_title(address)} names no user", "Write it as scheme://USER@HOST/NAME.")
+            return _pinged_engine(address)
+        engine = create_engine(address, connect_args={"timeout": BUSY_TIMEOUT_S})
+    except (ImportError, NoSuchModuleError) as error:
+        raise UsageError(
+            f"{address.drivername} is not installed: {error}", "Install soundsright[postgres]."
+        ) from error
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # Transactions are begun below, not by the driver.
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")  # What is recorded as done must survive a power cut.
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            # At once, not at the first write: a reader that turns writer would fail instead of waiting.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _pinged_engine(address: URL) -> Engine:
+    """An engine that tries a connection before it is used, and takes a new one where it is gone."""
+    engine = create_engine(address, pool_pre_ping=True)
+    ping = engine.dialect.do_ping
+
+    def answers(connection: Any) -> bool:
+        try:
+            return ping(connection)
+        except OSError:  # pg8000 lets the socket's own error through.
+            return False
+
+    engine.dialect.do_ping = answers  # type: ignore[assignment]
+    return engine
+
+
+@contextmanager
+def told_errors(engine: Engine) -> Iterator[None]:
+    """SQLAlchemy's errors as the state's.
+
+    Raises:
+        UsageError: the database is corrupt.
+        StateUnavailable: any other of them, in the driver's own words.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        if any(sign in _cause(error) for sign in ("malformed", "not a database")):
+            raise UsageError(f"{_title(engine.url)} is corrupt: {_cause(error)}", _CORRUPT_REMEDY) from error
+        raise StateUnavailable(
+            f"{_title(engine.url)} failed: {_cause(error)}",
+            "Look at its disk, its locks and its server, then start again: nothing finished is lost.",
+        ) from error
+
+
+def _cause(error: Exception) -> str:
+    """The driver's own words, on one line. pg8000 gives a mapping, in which M is the message."""
+    cause = getattr(error, "orig", None) or error
+    if cause.args and isinstance(cause.args[0], dict):
+        return str(cause.args[0].get("M", cause))
+    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+
+
+@dataclass(frozen=True)
+class DatabaseState:
+    """What a database is: `revision` None where it has no tables yet; `problem` empty where it is usable."""
+
+    revision: str | None
+    problem: str = ""
+    remedy: str = ""
+
+
+def prepare(engine: Engine) -> None:
+    """Create the tables in an empty database; accept a current one.
+
+    Raises:
+        UsageError: for any other database, which stays untouched.
+    """
+    _refuse_what_is_no_database(engine.url)
+    _begin_wal(engine.url)
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
+        found = examine(connection)
+        if found.problem:
+            raise UsageError(f"{_title(engine.url)}: {found.problem}", found.remedy)
+        if found.revision is None:
+            METADATA.create_all(connection)
+            # What Alembic itself would leave, without the time that loading it takes; a test compares them.
+            connection.execute(
+                text(
+                    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+                    "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+                )
+            )
+            connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD_REVISION})
+
+
+def examine(connection: Connection) -> DatabaseState:
+    """Whose database this is, and which version of it."""
+    tables = set(inspect(connection).get_table_names())
+    if not tables:
+        return DatabaseState(None)
+    if "alembic_version" not in tables or not {"rounds", "steps"} <= tables:
+        return DatabaseState(
+            None,
+            f"it holds another program's tables ({', '.join(sorted(tables)[:3])})",
+            "Give the state a database of its own.",
+        )
+    revisions = [row[0] for row in connection.execute(text("SELECT version_num FROM alembic_version"))]
+    revision = str(revisions[0]) if revisions else ""
+    if revision == HEAD_REVISION:
+        return DatabaseState(revision)
+    if revision in known_revisions():
+        return DatabaseState(
+            revision,
+            f"it is of an older version ({revision}; this program writes {HEAD_REVISION})",
+            "Run `soundsright db backup`, then `soundsright db upgrade`.",
+        )
+    return DatabaseState(
+        revision,
+        f"it is of a newer version ({revision!r}; this program knows up to {HEAD_REVISION})",
+        "Update soundsright; the database was left as it is.",
+    )
+
+
+def known_revisions() -> tuple[str, ...]:
+    """Every version that this program can upgrade from, and its own, oldest first."""
+    return tuple(sorted(path.name[1:5] for path in (_MIGRATIONS / "versions").glob("v[0-9]*_*.py")))
+
+
+def upgrade(engine: Engine) -> tuple[str | None, str]:
+    """Migrate to this program's version in one transaction; return the versions before and after.
+
+    Raises:
+        UsageError: if the database is corrupt, newer, or another program's.
+    """
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+
+    _refuse_what_is_no_database(engine.url)
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    script = ScriptDirectory.from_config(config)
+    _begin_wal(engine.url)
+    with engine.begin() as connection:
+        found = examine(connection)
+        if found.problem and found.revision not in known_revisions():
+            raise UsageError(f"{_title(engine.url)}: {found.problem}", found.remedy)
+        with EnvironmentContext(
+            config, script, fn=lambda revision, _context: script._upgrade_revs("head", revision)
+        ) as environment:
+            environment.configure(connection=connection, target_metadata=METADATA, transactional_ddl=True)
+            with environment.begin_transaction():
+                environment.run_migrations()
+    return found.revision, HEAD_REVISION
+
+
+def check(engine: Engine) -> dict[str, int]:
+    """Every page and every reference read; the number of rows by table.
+
+    Raises:
+        UsageError: with the first thing that is wrong.
+    """
+    _refuse_what_is_no_database(engine.url)
+    try:
+        with engine.connect() as connection:
+            found = examine(connection)
+            if found.problem:
+                raise UsageError(f"{_title(engine.url)}: {found.problem}", found.remedy)
+            if found.revision is None:
+                raise UsageError(f"{_title(engine.url)} holds no state yet", "Name the one that a validator wrote.")
+            if connection.dialect.name == "sqlite":
+                verdict = connection.execute(text("PRAGMA integrity_check(1)")).scalar_one()
+                orphan = connection.execute(text("PRAGMA foreign_key_check")).first()
+                if verdict != "ok" or orphan is not None:
+                    raise UsageError(
+                        f"{_title(engine.url)} is corrupt: {verdict if orphan is None else orphan}", _CORRUPT_REMEDY
+                    )
+            counts = {}
+            for table in METADATA.sorted_tables:
+                counts[table.name] = int(
+                    connection.execute(text(f"SELECT count(*) FROM {table.name}")).scalar_one()
+                )
+            return counts
+    except DBAPIError as error:
+        raise UsageError(f"{_title(engine.url)} cannot be read: {error.orig}", _CORRUPT_REMEDY) from error
+
+
+def backup(engine: Engine, to: Path) -> int:
+    """A consistent copy of a SQLite database, made while others may write; returns its bytes.
+
+    Raises:
+        UsageError: if the target exists, cannot be written, or the database is not SQLite.
+    """
+    if engine.dialect.name != "sqlite":
+        raise UsageError(f"{_title(engine.url)} is on a server", "Use the server's own `pg_dump`.")
+    _refuse_what_is_no_database(engine.url)
+    if to.exists():
+        raise UsageError(f"{to} exists", "Name a file that does not.")
+    part = to.with_name(f".{to.name}.part")
+    try:
+        source_path = str(engine.url.database)
+        with (
+            closing(sqlite3.connect(f"file:{source_path}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(part)) as target,
+        ):
+            source.backup(target)
+        part.replace(to)
+    except (OSError, sqlite3.Error) as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(
+            f"{to} cannot be written: {error}", "Name a file in a folder that can be written."
+        ) from error
+    return to.stat().st_size
+
+
+_CORRUPT_REMEDY = "Move it away and put the last `soundsright db backup` in its place; it was left as it is."
+
+
+def _refuse_what_is_no_database(url: URL) -> None:
+    """Before SQLite could write to it: a file must be empty or begin as a SQLite database does."""
+    if url.get_backend_name() != "sqlite":
+        return
+    path = Path(str(url.database))
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be a database file", "Name a file in a folder that exists.")
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StateUnavailable(f"{path} cannot be read: {error.strerror}", "Check its permissions.") from error
+    if head and head != b"SQLite format 3\x00":
+        raise UsageError(f"{path} is not a SQLite database, or is corrupt", _CORRUPT_REMEDY)
+
+
+def _begin_wal(url: URL) -> None:
+    """Have a database that is yet to be made log ahead; the file remembers. Any other file stays as it is."""
+    if url.get_backend_name() != "sqlite":
+        return
+    path = Path(str(url.database))
+    until_s = time.monotonic() + BUSY_TIMEOUT_S
+    while not path.exists() or path.stat().st_size == 0:
+        try:
+            with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.Error as error:
+            # Of several that change the mode at once, SQLite refuses all but one without waiting.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
+                raise StateUnavailable(
+                    f"{path} cannot be created ({error})", "Check its folder and its disk."
+                ) from error
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _title(url: URL) -> str:
+    return f"The state database {url.render_as_string()}"

@@ -1,0 +1,37 @@
+from .behaviour import near_copies
+from .duplicates import (
+    Duplicate,
+    DuplicateRule,
+    Likeness,
+    Unique,
+    contested_marks,
+    earliest_of_duplicates,
+    without_duplicates,
+)
+from .tensors import (
+    TensorFingerprint,
+    TensorSummary,
+    fingerprint_deadline_s,
+    same_tensors,
+    sketch_holds,
+    tensor_fingerprint,
+    tensor_sketch,
+)
+
+__all__ = [
+    "Duplicate",
+    "DuplicateRule",
+    "Likeness",
+    "TensorFingerprint",
+    "TensorSummary",
+    "Unique",
+    "contested_marks",
+    "earliest_of_duplicates",
+    "fingerprint_deadline_s",
+    "near_copies",
+    "same_tensors",
+    "sketch_holds",
+    "tensor_fingerprint",
+    "tensor_sketch",
+    "without_duplicates",
+]

@@ -1,0 +1,51 @@
+from .audio_files import SUFFIXES, AudioFacts, facts_of, read_file, resampled
+from .catalogue import CATALOGUE, RemoteFile, corpus_entry
+from .choice import SourceChoice, measured_share
+from .clips import checked_clip_count, draw_clip, draw_clips
+from .corpora import Corpus, default_root
+from .encoding import SetFormat, Subtype
+from .levels import SILENT_DB, active_level
+from .making import SetJob, generate_set
+from .manifest import recipe_fields
+from .noise_kinds import BABBLE, NOISE_KINDS
+from .recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
+from .sentences import sentence
+from .splits import ORIGIN_KINDS, Split, compared, split_of
+from .verify import RECEIPT, verified
+
+__all__ = [
+    "BABBLE",
+    "CATALOGUE",
+    "NOISE_KINDS",
+    "ORIGIN_KINDS",
+    "PUBLISHED_RECIPE",
+    "RECEIPT",
+    "SILENT_DB",
+    "SUFFIXES",
+    "AudioFacts",
+    "Corpus",
+    "RemoteFile",
+    "SetFormat",
+    "SetJob",
+    "SetRecipe",
+    "SetTask",
+    "SourceChoice",
+    "Split",
+    "Subtype",
+    "active_level",
+    "checked_clip_count",
+    "compared",
+    "corpus_entry",
+    "default_root",
+    "draw_clip",
+    "draw_clips",
+    "facts_of",
+    "generate_set",
+    "measured_share",
+    "read_file",
+    "recipe_fields",
+    "resampled",
+    "sentence",
+    "split_of",
+    "verified",
+]

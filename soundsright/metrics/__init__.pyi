@@ -1,0 +1,22 @@
+from .align import MAX_DELAY_S, aligned
+from .evidence import ClipEvidence, clip_evidence
+from .registry import METRICS, Direction, Metric, floors, known_metrics, metric
+from .suite import score_clip, scoring_deadline_s, warm_up
+from .validate import checked_enhanced
+
+__all__ = [
+    "MAX_DELAY_S",
+    "METRICS",
+    "ClipEvidence",
+    "Direction",
+    "Metric",
+    "aligned",
+    "checked_enhanced",
+    "clip_evidence",
+    "floors",
+    "known_metrics",
+    "metric",
+    "score_clip",
+    "scoring_deadline_s",
+    "warm_up",
+]

@@ -1,0 +1,26 @@
+from .awards import Contender, Title, award
+from .gaming import Flag, flags, shipped_honest_systems
+from .leaderboard import Champion, champions_after, decide
+from .statistics import PairedComparison, RankSet, holm, mean_estimate, paired_comparison, rank_confidence_sets
+from .trial import trial_round
+from .weights import weights_of
+
+__all__ = [
+    "Champion",
+    "Contender",
+    "Flag",
+    "PairedComparison",
+    "RankSet",
+    "Title",
+    "award",
+    "champions_after",
+    "decide",
+    "flags",
+    "holm",
+    "mean_estimate",
+    "paired_comparison",
+    "rank_confidence_sets",
+    "shipped_honest_systems",
+    "trial_round",
+    "weights_of",
+]

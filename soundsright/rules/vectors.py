@@ -1,0 +1,176 @@
+"""Worked examples of the rules, and whether a ruleset reproduces them.
+
+A file of examples holds up to three lists. `margin`: does a new value beat an old one. `duplicates`: which hotkeys
+stay under each rule. `scoring`: what each hotkey of several competitions is paid. A means-only example of `scoring`
+holds no clips, so that rules that test clip by clip let no challenger win one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from soundsright.copies import DuplicateRule, earliest_of_duplicates
+from soundsright.core.errors import UsageError
+from soundsright.core.rulesets import Ruleset
+from soundsright.ranking import Contender, Title, award
+
+FACTOR_TOLERANCE = 1e-12
+SCORE_TOLERANCE = 1e-7
+
+_RELATIVE = "any metric with a relative margin"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison: what it was about, and where it fails what was expected and what came."""
+
+    title: str
+    passed: bool
+    expected: str = ""
+    got: str = ""
+
+
+def check_vectors(ruleset: Ruleset, vectors: Any) -> tuple[Check, ...]:
+    """Every example of a file, in its order, under that ruleset.
+
+    Raises:
+        UsageError: if the file is not of that form, naming the example.
+    """
+    if not isinstance(vectors, dict) or not any(isinstance(vectors.get(kind), list) for kind in _KINDS):
+        raise UsageError("The vectors hold none of 'margin', 'duplicates' and 'scoring'", "Give a file that does.")
+    checks: list[Check] = []
+    for kind, checked in _KINDS.items():
+        for number, example in enumerate(vectors.get(kind, ())):
+            try:
+                checks.extend(checked(ruleset, number, example))
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+                raise UsageError(
+                    f"Example {number} of {kind!r} cannot be read: {type(error).__name__} {error}",
+                    "Compare it with tests/golden/published_rules.json.",
+                ) from error
+    return tuple(checks)
+
+
+def _margin(ruleset: Ruleset, number: int, example: Mapping[str, Any]) -> Iterator[Check]:
+    age_blocks = example["new_block"] - example["old_block"]
+    metric = str(example.get("metric", _RELATIVE))
+    old_value, new_value = float(example["old_value"]), float(example["new_value"])
+    needed = old_value + ruleset.margin_over(metric, old_value, age_blocks)
+    factor = ruleset.margin.at(age_blocks)
+    beats = new_value >= needed
+    right = beats == example["expected_beats"]
+    right &= math.isclose(factor, example["expected_factor"], abs_tol=FACTOR_TOLERANCE, rel_tol=0)
+    yield Check(
+        f"margin {number}",
+        right,
+        f"factor {example['expected_factor']:.6f}, beats {example['expected_beats']}",
+        f"factor {factor:.6f}, beats {beats}",
+    )
+
+
+def _duplicates(_ruleset: Ruleset, number: int, example: Mapping[str, Any]) -> Iterator[Check]:
+    uid_of = {hotkey: uid for uid, hotkey in enumerate(example["hotkeys"])}
+    entries = [entry for entry in example["entries"] if entry["hotkey"] in uid_of]
+    for rule, expected in example["expected_kept"].items():
+        marks = _MARKS[DuplicateRule(rule)]
+        kept, _ = earliest_of_duplicates(
+            entries, order=lambda e, _mark: (e["block"], uid_of[e["hotkey"]]), marks=marks
+        )
+        got = sorted(entry["hotkey"] for entry in kept)
+        yield Check(f"duplicates {number}, {rule}", got == sorted(expected), str(sorted(expected)), str(got))
+
+
+_MARKS: Mapping[DuplicateRule, Callable[[Mapping[str, Any]], Sequence[Hashable]]] = {
+    DuplicateRule.SAME_CONTENT: lambda e: [e["model_hash"]],
+    DuplicateRule.SHARED_CHECKPOINT: lambda e: list(e["ckpt_hash"]),
+    DuplicateRule.SAME_REFERENCE: lambda e: [(e["hf_model_namespace"], e["hf_model_name"], e["hf_model_revision"])],
+}
+
+
+def _scoring(ruleset: Ruleset, number: int, example: Mapping[str, Any]) -> Iterator[Check]:
+    hotkeys: list[str] = example["hotkeys"]
+    overall = [0.0] * len(hotkeys)
+    for competition_id, facts in example["competitions"].items():
+        winners, scores = _scored(ruleset, hotkeys, facts)
+        overall = [total + score for total, score in zip(overall, scores, strict=True)]
+        expected_winners = [list(pair) for pair in example["expected"]["winners"][competition_id]]
+        expected = example["expected"]["scores"][competition_id]
+        yield Check(
+            f"scoring {number}, {competition_id}, winners",
+            winners == expected_winners,
+            str(expected_winners),
+            str(winners),
+        )
+        yield Check(
+            f"scoring {number}, {competition_id}, scores", _close(scores, expected), _row(expected), _row(scores)
+        )
+    expected = example["expected"]["overall"]
+    yield Check(f"scoring {number}, overall", _close(overall, expected), _row(expected), _row(overall))
+
+
+def _scored(
+    ruleset: Ruleset, hotkeys: Sequence[str], facts: Mapping[str, Any]
+) -> tuple[list[list[str]], list[float]]:
+    uid_of = {hotkey: uid for uid, hotkey in enumerate(hotkeys)}
+    entries = [e for e in facts["entries"] if e["hotkey"] in uid_of]
+    previous = [e for e in facts["previous_winners"] if e["hotkey"] in uid_of]
+    at_block = max((e["block"] for e in (*entries, *previous)), default=0)
+    winners, scores = [], [0.0] * len(hotkeys)
+    for metric, proportion in facts["metric_proportions"].items():
+        today = {entry["hotkey"]: _mean(entry, metric) for entry in entries}
+        result = award(
+            ruleset,
+            metric,
+            [Contender(e["hotkey"], uid_of[e["hotkey"]], e["block"], _mean(e, metric)) for e in entries],
+            _title(metric, previous, uid_of, today),
+            prize=facts["max_score"] * proportion,
+            remainder=facts["remainder"] * proportion,
+            at_block=at_block,
+        )
+        if result.winner is not None:
+            winners.append([metric, result.winner])
+        for hotkey, share in result.shares.items():
+            scores[uid_of[hotkey]] += share
+    return winners, scores
+
+
+def _title(
+    metric: str, previous: Sequence[Mapping[str, Any]], uid_of: Mapping[str, int], today: Mapping[str, float | None]
+) -> Title | None:
+    """The champion: of the previous winners, the one whose recorded mean is best."""
+    usable = [entry for entry in previous if _mean(entry, metric) is not None]
+    if not usable:
+        return None
+    best = min(usable, key=lambda e: (-(_mean(e, metric) or 0.0), e["block"], uid_of[e["hotkey"]]))
+    hotkey = best["hotkey"]
+    mean = today.get(hotkey)
+    recorded = _mean(best, metric) or 0.0
+    return Title(
+        hotkey, recorded if mean is None else mean, best["block"], best["block"], took_part=mean is not None
+    )
+
+
+def _mean(entry: Mapping[str, Any], metric: str) -> float | None:
+    """None where the value is missing or not finite."""
+    value = (entry["metrics"].get(metric) or {}).get("average")
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _close(got: Sequence[float], expected: Sequence[float]) -> bool:
+    return len(got) == len(expected) and all(
+        math.isclose(a, b, rel_tol=0, abs_tol=SCORE_TOLERANCE) for a, b in zip(got, expected, strict=True)
+    )
+
+
+def _row(scores: Sequence[float]) -> str:
+    return "[" + ", ".join(f"{score:.6f}" for score in scores) + "]"
+
+
+_KINDS: Mapping[str, Callable[[Ruleset, int, Mapping[str, Any]], Iterator[Check]]] = {
+    "margin": _margin,
+    "duplicates": _duplicates,
+    "scoring": _scoring,
+}

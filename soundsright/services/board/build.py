@@ -1,0 +1,142 @@
+"""The site as files: pages, and the audio as scripts that a browser loads from a disk.
+
+Audio is 16-bit FLAC in base64. Clips are kept whole, with every signal or none, those first whose entries differ
+most, until a stated size is reached; the pages say which clips have no audio.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+from soundsright.core.errors import InfrastructureFault, UsageError
+from soundsright.services.board.pages import AudioAccess, Site
+from soundsright.services.drawing import Page, clips_by_spread, flac_bytes
+from soundsright.services.records import REFERENCES, Run, RunCompetition
+from soundsright.services.rounds import read_wav
+
+MARKER = ".soundsright-leaderboard"
+MAX_SIGNAL_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was written: files, their bytes, those of the audio among them, and clips with and without audio."""
+
+    files: int
+    total_bytes: int
+    audio_bytes: int
+    clips_heard: int
+    clips_silent: int
+    notes: tuple[str, ...]
+
+
+def build_site(runs: Sequence[Run], out: Path, *, audio_bytes: int) -> Built:
+    """Write the site to `out`, an empty folder or an earlier build, whose files it replaces.
+
+    Raises:
+        UsageError: the folder holds something else, or cannot be written.
+    """
+    _claim(out)
+    writer = _Writer(out)
+    notes: list[str] = []
+    kept, silent = _write_audio(runs, writer, audio_bytes, notes)
+    audio_written = writer.total_bytes
+    site = Site(runs, AudioAccess("embedded", frozenset(kept)))
+    for path in site.paths():
+        page = site.page(path)
+        if page is not None:
+            writer.write(path, page)
+    writer.finish()
+    return Built(writer.files, writer.total_bytes, audio_written, len(kept), silent, tuple(notes))
+
+
+def _write_audio(
+    runs: Sequence[Run], writer: _Writer, limit: int, notes: list[str]
+) -> tuple[set[tuple[str, str, str]], int]:
+    """Take the clips of all competitions in turn, latest run first, while there is room."""
+    queues = [[(run, c, clip) for clip in clips_by_spread(c)] for run in reversed(runs) for c in run.competitions]
+    wanted = [one for turn in zip_longest(*queues) for one in turn if one is not None]
+    kept: set[tuple[str, str, str]] = set()
+    for run, c, clip in wanted:
+        scripts = _clip_scripts(run, c, clip, notes)
+        if not scripts:
+            continue
+        if writer.total_bytes + sum(len(page.body) for page in scripts.values()) > limit:
+            break
+        for path, page in scripts.items():
+            writer.write(path, page)
+        kept.add((run.key, c.doc.id, clip))
+    return kept, len(wanted) - len(kept)
+
+
+def _clip_scripts(run: Run, c: RunCompetition, clip: str, notes: list[str]) -> dict[str, Page]:
+    """Every signal of a clip that is there, as a script; a broken one is named in `notes` and left out."""
+    scripts: dict[str, Page] = {}
+    for signal in (*REFERENCES, *(entry.key for entry in c.entries)):
+        path = c.signal(signal, clip)
+        if path is None:
+            continue
+        address = f"audio/{run.key}/{c.doc.id}/{clip}/{signal}.js"
+        try:
+            if path.stat().st_size > MAX_SIGNAL_BYTES:
+                raise InfrastructureFault(f"{path} is larger than {MAX_SIGNAL_BYTES >> 20} MiB")
+            data = base64.b64encode(flac_bytes(read_wav(path))).decode()
+        except (InfrastructureFault, ValueError) as fault:
+            notes.append(str(fault))
+            # The page meets what a listener would: a clip that cannot be decoded, and says so.
+            data = ""
+        scripts[address] = Page(f'EmbeddedAudio.take("{address}","{data}");\n'.encode(), "text/javascript")
+    return scripts
+
+
+class _Writer:
+    """Writes pages below a folder, then removes what an earlier build left there."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._before = {path for path in out.rglob("*") if path.is_file()}
+        self._folders: set[Path] = set()
+        self._written: set[Path] = set()
+        self.total_bytes = 0
+
+    @property
+    def files(self) -> int:
+        return len(self._written)
+
+    def write(self, path: str, page: Page) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_./-]+", path) or ".." in path:
+            raise AssertionError(f"{path!r} is no path of a site")
+        target = self._out / path
+        try:
+            if target.parent not in self._folders:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._folders.add(target.parent)
+            target.write_bytes(page.body)
+        except OSError as error:
+            raise UsageError(
+                f"{target} cannot be written ({error.strerror})", "Name a folder of your own."
+            ) from error
+        self._written.add(target)
+        self.total_bytes += len(page.body)
+
+    def finish(self) -> None:
+        for path in self._before - self._written - {self._out / MARKER}:
+            path.unlink(missing_ok=True)
+        for folder in sorted((p for p in self._out.rglob("*") if p.is_dir()), reverse=True):
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def _claim(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()) and not (out / MARKER).is_file():
+            raise UsageError(f"{out} holds files that are no leaderboard", "Name an empty or new folder.")
+        (out / MARKER).write_text("This folder is replaced by `soundsright leaderboard build`.\n")
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror})", "Name a folder of your own.") from error

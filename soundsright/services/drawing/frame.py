@@ -1,0 +1,67 @@
+"""The frame around every page: its files, its security policy, and the rendering of a template.
+
+No page has a script or a style of its own. The policy forbids them, so text that a miner chose stays text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+
+from soundsright import __version__
+from soundsright.services.drawing.templates import environment
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'"
+)
+HEADERS = {
+    "Content-Security-Policy": f"{CSP}; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+ASSETS = {
+    "mark.svg": "image/svg+xml",
+    "board.css": "text/css; charset=utf-8",
+    "plots.css": "text/css; charset=utf-8",
+    "board.js": "text/javascript; charset=utf-8",
+    "spectrogram.js": "text/javascript; charset=utf-8",
+    "player.js": "text/javascript; charset=utf-8",
+    "ears.js": "text/javascript; charset=utf-8",
+    "listen.js": "text/javascript; charset=utf-8",
+    "status.js": "text/javascript; charset=utf-8",
+}
+_HTML = "text/html; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Page:
+    """The bytes of an answer and their media type."""
+
+    body: bytes
+    media_type: str
+
+
+def asset(name: str) -> Page:
+    """One of `ASSETS`."""
+    return Page((files("soundsright") / "web" / "static" / name).read_bytes(), ASSETS[name])
+
+
+class Frame:
+    """Renders templates in the frame. `live` adds the link to the status page."""
+
+    def __init__(self, *, live: bool = False) -> None:
+        self._live = live
+        self._environment = environment()
+
+    def page(self, template: str, root: str, **values: object) -> Page:
+        """A template with its values; `root` is the relative path from the page to the site's root."""
+        text = self._environment.get_template(template).render(
+            root=root, csp=CSP, version=__version__, live=self._live, **values
+        )
+        return Page(re.sub(r"\n\s*\n+", "\n", text).encode(), _HTML)

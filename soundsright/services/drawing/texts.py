@@ -1,0 +1,78 @@
+"""How pages and reports word a run: names of metrics, decimals, what a clip is made of."""
+
+from __future__ import annotations
+
+from soundsright.core.competition import metric_name as metric_name
+from soundsright.metrics import Metric
+from soundsright.services.records import MetricDoc, RunCompetition
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def digits(metric: MetricDoc | Metric) -> int:
+    """Decimals worth showing."""
+    return 3 if metric.unit == "index" else 2
+
+
+def clip_facts(c: RunCompetition, clip: str) -> str:
+    """What a clip is made of, in words."""
+    recipe = c.recipes[clip]
+    facts = [f"speaker {recipe.speaker}"] if recipe.speaker else []
+    if recipe.snr_db is not None:
+        facts.append(f"{recipe.noise or 'noise'} at {recipe.snr_db:.1f} dB SNR")
+    if recipe.rt60_s is not None:
+        facts.append(f"{recipe.rir or 'room'}, RT60 {recipe.rt60_s:.2f} s")
+    return ", ".join(facts)
+
+
+def set_facts(c: RunCompetition) -> str:
+    """What a set was drawn over, in one sentence's words."""
+    recipes = list(c.recipes.values())
+    facts = [counted(len(recipes), "clip"), counted(len({r.speaker for r in recipes if r.speaker}), "speaker")]
+    snrs = [r.snr_db for r in recipes if r.snr_db is not None]
+    if snrs:
+        noises = counted(len({r.noise for r in recipes if r.noise}), "noise")
+        facts.append(f"{noises} at {min(snrs):.1f} to {max(snrs):.1f} dB SNR")
+    times = [r.rt60_s for r in recipes if r.rt60_s is not None]
+    if times:
+        rooms = counted(len({r.rir for r in recipes if r.rir}), "room")
+        facts.append(f"{rooms} with RT60 {min(times):.2f} to {max(times):.2f} s")
+    return ", ".join(facts)
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of something.
+
+    >>> counted(1, "speaker"), counted(0, "speaker")
+    ('1 speaker', '0 speakers')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def fixed(value: float, places: int, sign: str = "") -> str:
+    """A number with that many decimals and a minus as print has it.
+
+    >>> fixed(-0.5, 2), fixed(0.5, 1, "+")
+    ('\u22120.50', '+0.5')
+    """
+    return f"{value:{sign}.{places}f}".replace("-", MINUS)
+
+
+def factor(value: float | None) -> str:
+    """A real-time factor.
+
+    >>> factor(0.0004), factor(0.1382), factor(None)
+    ('<0.001', '0.138', '\u2013')
+    """
+    if value is None:
+        return "\N{EN DASH}"
+    return "<0.001" if 0 < value < 0.0005 else f"{value:.3f}"
+
+
+def pvalue(value: float) -> str:
+    """A p-value.
+
+    >>> pvalue(1e-9), pvalue(0.25)
+    ('<0.001', '0.250')
+    """
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,20 @@
+from .chain import chain_app
+from .health import Models, health_app
+from .requests import Admit, HttpService, PortTaken, Throttle, answer_refusals, listening, parsed, signed_body
+from .state import Health, configure_logging
+
+__all__ = [
+    "Admit",
+    "Health",
+    "HttpService",
+    "Models",
+    "PortTaken",
+    "Throttle",
+    "answer_refusals",
+    "chain_app",
+    "configure_logging",
+    "health_app",
+    "listening",
+    "parsed",
+    "signed_body",
+]

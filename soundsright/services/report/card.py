@@ -1,0 +1,69 @@
+"""An entry's scores as evaluation metadata of a model card: the `model-index` that hubs read.
+
+Values are means over all clips of the set, a failed clip at the metric's floor, with the ends of their 95 %
+interval. The set is named by its digest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from soundsright.core.errors import UsageError
+from soundsright.services.drawing import metric_name
+from soundsright.services.records import Run, RunCompetition, RunEntry
+
+SOURCE_NAME = "SoundsRight"
+
+
+def entries_called(run: Run, label: str) -> list[tuple[RunCompetition, RunEntry]]:
+    """An entry, `namespace/name`, in each competition that it took part in.
+
+    Raises:
+        UsageError: the run has no results, or no such entry.
+    """
+    run.finished()
+    found = [(c, entry) for c in run.competitions for entry in c.entries if entry.label == label]
+    if not found:
+        names = sorted({entry.label for c in run.competitions for entry in c.entries})
+        raise UsageError(f"The round has no entry {label!r}", f"Choose from {', '.join(names)[:500]}.")
+    return found
+
+
+def model_index(run: Run, label: str, *, dataset: str = "", dataset_url: str = "") -> list[dict[str, Any]]:
+    """The metadata of an entry: a result for each competition, a metric each.
+
+    `dataset` is the name of the data set on the hub, where the round was pushed as one, and `dataset_url` its page.
+    Raises as `entries_called`.
+    """
+    doc = run.finished()
+    results = []
+    for c, entry in entries_called(run, label):
+        result: dict[str, Any] = {
+            "task": {"type": "audio-to-audio", "name": c.doc.title},
+            "dataset": {
+                "type": dataset or "soundsright",
+                "name": f"SoundsRight round {doc.round.id}, {c.doc.title}",
+                "config": c.doc.id,
+                "split": "test",
+                "revision": c.doc.set_digest,
+            },
+            "metrics": [
+                {
+                    "type": name.lower(),
+                    "name": metric_name(name),
+                    "value": round(estimate.mean, 6),
+                    "args": {
+                        "low": round(estimate.low, 6),
+                        "high": round(estimate.high, 6),
+                        "clips": estimate.n,
+                        "failed_clips": sum(entry.row.failures.values()),
+                        "model_revision": (entry.row.model or "").rpartition("@")[2],
+                    },
+                }
+                for name, estimate in entry.row.metrics.items()
+            ],
+        }
+        if dataset_url:
+            result["source"] = {"name": SOURCE_NAME, "url": dataset_url}
+        results.append(result)
+    return [{"name": label.rpartition("/")[2], "results": results}]

@@ -1,0 +1,172 @@
+"""report.html: one file that opens from disk and asks nothing of any server. Every name in it is escaped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from soundsright.core.audio import Audio
+from soundsright.core.errors import InfrastructureFault
+from soundsright.services.drawing import (
+    box_plot,
+    clip_facts,
+    data_uri,
+    environment,
+    flac_bytes,
+    interval_plot,
+    metric_name,
+    spectrogram_png,
+    stats,
+    style_sheet,
+    trade_plot,
+)
+from soundsright.services.records import (
+    RESULTS_SCHEMA,
+    MetricDoc,
+    Run,
+    RunCompetition,
+    run_from_documents,
+    score_lines,
+)
+from soundsright.services.report.tables import metric_source, recipe_words, report_bib
+from soundsright.services.rounds import RoundOutcome, read_wav
+
+CLIPS_TO_HEAR = 3
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One signal to hear, with its spectrogram: both as data URIs."""
+
+    title: str
+    audio: str
+    spectrogram: str
+
+
+@dataclass(frozen=True)
+class HeardClip:
+    """One clip of a competition: clean, degraded and the winner's answer."""
+
+    clip_id: str
+    facts: str
+    sounds: tuple[Sound, ...]
+
+
+def report_html(outcome: RoundOutcome, document: Mapping[str, Any], enhanced: Path) -> str:
+    """The report of a round that has just ended.
+
+    `document` is results.json; `enhanced` holds the answers by entry, in the run's folder.
+    """
+    return report_html_of(run_from_documents(enhanced.parent, document, score_lines(outcome)))
+
+
+def report_html_of(run: Run) -> str:
+    """The whole page, from a finished run's files.
+
+    Raises:
+        UsageError: the run has no results, or Jinja is not installed.
+    """
+    from markupsafe import Markup
+
+    doc = run.finished()
+    templates = environment()
+    sections = [
+        {
+            "c": c,
+            "plots": {
+                name: [Markup(plot) for plot in plots.values()] for name, plots in competition_plots(run, c).items()
+            },
+            "recipe": recipe_words(c),
+            "heard": [_heard(c, clip_id) for clip_id in _clips_to_hear(c)],
+        }
+        for c in run.competitions
+    ]
+    document = {"schema": RESULTS_SCHEMA, **doc.model_dump(mode="json")}
+    return templates.get_template("report.html.j2").render(
+        run=run,
+        doc=doc,
+        sections=sections,
+        sources={name: f"{m.title}. {metric_source(name)}" for name, m in doc.metrics.items()},
+        bibtex=report_bib(run),
+        style=Markup(style_sheet("board.css") + style_sheet("plots.css")),
+        results_json=json.dumps(document, indent=1),
+    )
+
+
+def competition_plots(run: Run, c: RunCompetition) -> dict[str, dict[str, str]]:
+    """By metric, the ones that pay first, a competition's drawings by name; empty where no clips were kept."""
+    facts = stats.metric_docs(run)
+    order = dict.fromkeys((*c.paid_metrics, *facts)) if c.clip_ids else {}
+    found = {name: _metric_plots(run, c, name, facts[name]) for name in order}
+    return {name: plots for name, plots in found.items() if plots}
+
+
+def _metric_plots(run: Run, c: RunCompetition, name: str, facts: MetricDoc) -> dict[str, str]:
+    plots: dict[str, str] = {}
+    rows = (*c.entries, c.unprocessed)
+    title = metric_name(name)
+    paid = name in c.doc.metric_weights
+    level = c.unprocessed.row.metrics.get(name)
+    if shown := stats.intervals(c, name):
+        plots[f"{name}-mean"] = interval_plot(
+            shown,
+            title=f"{title}, mean",
+            unit=facts.unit,
+            reference=level.mean if level else None,
+            reference_label="unprocessed input",
+        )
+    if paid and (gained := stats.gains(run, c, name)):
+        plots[f"{name}-gain"] = interval_plot(
+            gained, title=f"{title}, minus unprocessed, paired", unit=facts.unit, reference=0.0
+        )
+    if boxes := stats.boxes(c, name, rows, c.best):
+        plots[f"{name}-clips"] = box_plot(boxes, title=f"{title} by clip", unit=facts.unit)
+    if name in c.paid_metrics[:1] and (points := stats.trade_points(c, name)):
+        higher = facts.direction == "higher"
+        plots[f"{name}-speed"] = trade_plot(
+            points, title=f"{title} over speed", unit=facts.unit, higher_is_better=higher
+        )
+    if paid:
+        top = [entry for entry in c.entries if entry.scores][:3]
+        plots |= stats.condition_plots(c, name, facts, (*top, c.unprocessed))
+    return plots
+
+
+def _clips_to_hear(c: RunCompetition) -> tuple[str, ...]:
+    """Clips from the hardest to the easiest: lowest, middle and highest SNR, or longest to shortest RT60."""
+
+    def difficulty(clip_id: str) -> float:
+        recipe = c.recipes[clip_id]
+        if recipe.snr_db is not None:
+            return recipe.snr_db
+        return -recipe.rt60_s if recipe.rt60_s is not None else 0.0
+
+    ordered = sorted(c.clip_ids, key=difficulty)
+    if not ordered:
+        return ()
+    last = len(ordered) - 1
+    return tuple(dict.fromkeys(ordered[round(i * last / (CLIPS_TO_HEAR - 1))] for i in range(CLIPS_TO_HEAR)))
+
+
+def _heard(c: RunCompetition, clip_id: str) -> HeardClip:
+    wanted = [("clean", "clean"), ("degraded", "degraded")]
+    if c.best is not None:
+        wanted.append((c.best.label, c.best.key))
+    sounds = []
+    for title, signal in wanted:
+        path = c.signal(signal, clip_id)
+        if path is None:
+            continue
+        try:
+            sounds.append(_sound(title, read_wav(path)))
+        except (InfrastructureFault, ValueError):
+            # A broken file costs its own place in the report, not the report.
+            sounds.append(Sound(f"{title}: this clip cannot be read", "", ""))
+    return HeardClip(clip_id, clip_facts(c, clip_id), tuple(sounds))
+
+
+def _sound(title: str, audio: Audio) -> Sound:
+    return Sound(title, data_uri(flac_bytes(audio), "audio/flac"), data_uri(spectrogram_png(audio), "image/png"))

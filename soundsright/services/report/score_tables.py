@@ -1,0 +1,170 @@
+"""Reports of `soundsright score` as tables for a paper or a program: Markdown, LaTeX with BibTeX, CSV.
+
+A row per report, scores in their metric's unit as mean and half the 95 % interval. Rows are named by the stems of
+the files, which are the text of strangers: each format escapes them in its own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundsright.core.errors import UsageError, printable
+from soundsright.metrics import metric
+from soundsright.services.drawing import counted, digits, metric_name
+from soundsright.services.report.tables import (
+    csv_text,
+    markdown_table,
+    markdown_text,
+    metric_source,
+    score_texts,
+    tex_comment,
+    tex_preamble,
+    tex_score,
+    tex_sources,
+    tex_table,
+    tex_text,
+    works,
+)
+from soundsright.services.scoring import MetricSummary, ScoreReport, measured_metrics, read_report, summaries
+
+SCORE_COLUMNS = (
+    "system", "metric", "unit", "mean", "low", "high", "median", "n", "failed", "sample_rate_hz", "align",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ScoredSystem:
+    """A row: one report, its name in the tables, and what it says of each metric."""
+
+    name: str
+    report: ScoreReport
+    summaries: Mapping[str, MetricSummary]
+
+    @property
+    def facts(self) -> str:
+        """What was measured, in words."""
+        words = [counted(len(self.report.clips), "clip")]
+        if self.report.sample_rate_hz is not None:
+            words[0] += f" at {self.report.sample_rate_hz} Hz"
+        failed = sum(clip.failure is not None for clip in self.report.clips)
+        words += [f"{failed} failed"] if failed else []
+        words += ["aligned"] if self.report.align else []
+        words += [f"{len(set(self.report.clusters))} clusters"] if self.report.clusters else []
+        versions = [f"{name} {version}" for name, version in self.report.versions.items()]
+        return ", ".join(words) + (f"; {', '.join(versions)}" if versions else "")
+
+
+def scored_systems(paths: Sequence[Path]) -> list[ScoredSystem]:
+    """The reports in the order given. Where two files have one stem, rows are named by the paths as given.
+
+    Raises:
+        UsageError: if a file is no report of scores or has none, or a metric is not known here.
+    """
+    stems = [path.stem for path in paths]
+    systems = []
+    for path, stem in zip(paths, stems, strict=True):
+        report = read_report(path)
+        names = [metric(name).name for name in measured_metrics(report.clips)]
+        if not names:
+            raise UsageError(f"{path}: every clip failed, and no metric is named", "Leave this report out.")
+        name = stem if len(set(stems)) == len(stems) else path.with_suffix("").as_posix()
+        systems.append(ScoredSystem(printable(name), report, summaries(report.clips, names, report.clusters)))
+    return systems
+
+
+def notes(systems: Sequence[ScoredSystem]) -> list[str]:
+    """Why rows may not be of one set and scored alike: a sentence for each that is not, or cannot be told."""
+    first = systems[0]
+    ids = {clip.clip_id for clip in first.report.clips}
+    found = []
+    for other in systems[1:]:
+        if {clip.clip_id for clip in other.report.clips} != ids or first.report.differing(other.report, "clean"):
+            found.append(f"{other.name} was scored on another set than {first.name}.")
+        elif not (first.report.names_its_files and other.report.names_its_files):
+            found.append(f"{other.name} and {first.name} cannot be checked to be of one set.")
+        elif first.report.align is not other.report.align:
+            found.append(f"Of {other.name} and {first.name} only one was scored with --align.")
+    return found
+
+
+def scores_csv(systems: Sequence[ScoredSystem]) -> str:
+    """One line per report and metric."""
+    return csv_text(
+        SCORE_COLUMNS,
+        [
+            (system.name, name, metric(name).unit, s.mean, s.low, s.high, s.median, s.n, s.failed,
+             system.report.sample_rate_hz, system.report.align)
+            for system in systems
+            for name, s in system.summaries.items()
+        ],
+    )  # fmt: skip
+
+
+def scores_markdown(systems: Sequence[ScoredSystem]) -> str:
+    """The table, what each row was measured on, and the sources of the metrics."""
+    names = _names(systems)
+    rows = []
+    for system in systems:
+        cells = [markdown_text(system.name)]
+        for name in names:
+            mean, half = _texts(system, name)
+            text = f"{mean} ± {half}" if half else mean
+            cells.append(f"**{text}**" if _is_best(system, name, systems) else text)
+        rows.append(cells)
+    lines = markdown_table(["system", *(_heading(name) for name in names)], "l", rows)
+    lines += ["", "Mean ± half the 95 % interval; a failed clip scores the metric's floor.", ""]
+    lines += [f"- {markdown_text(system.name)}: {markdown_text(system.facts)}." for system in systems]
+    lines += [f"- {metric_name(name)}: {metric(name).title}. {metric_source(name)}." for name in names]
+    return "\n".join(lines) + "\n"
+
+
+def scores_tex(systems: Sequence[ScoredSystem]) -> str:
+    r"""One `table` and a list of the metrics' sources, to be read in by `\input` as `report_tables.report_tex`."""
+    names = _names(systems)
+    counts = sorted({len(system.report.clips) for system in systems})
+    over = counted(counts[0], "clip") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} clips"
+    rows = [
+        [tex_text(system.name)]
+        + [tex_score(*_texts(system, name), _is_best(system, name, systems)) for name in names]
+        for system in systems
+    ]
+    lines = [
+        *tex_preamble(tex_comment(f"{system.name}: {system.facts}.") for system in systems),
+        *tex_table(
+            rf"Mean $\pm$ half the 95\,\% interval over {over}; a failed clip scores the metric's floor.",
+            "scores",
+            "l",
+            ["System", *(tex_text(_heading(name)) for name in names)],
+            rows,
+        ),
+        *tex_sources(names),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def scores_bib(systems: Sequence[ScoredSystem]) -> str:
+    """The works behind the metrics, intervals and tests, as BibTeX."""
+    return works(_names(systems), systems[0].report.versions)
+
+
+def _names(systems: Sequence[ScoredSystem]) -> list[str]:
+    return list(dict.fromkeys(name for system in systems for name in system.summaries))
+
+
+def _heading(name: str) -> str:
+    return metric_name(name) + (" dB" if metric(name).unit == "dB" else "")
+
+
+def _texts(system: ScoredSystem, name: str) -> tuple[str, str]:
+    """The mean and half its interval; a dash and nothing where it was not measured."""
+    s = system.summaries.get(name)
+    return ("–", "") if s is None else score_texts(s.mean, s.low, s.high, digits(metric(name)))
+
+
+def _is_best(system: ScoredSystem, name: str, systems: Sequence[ScoredSystem]) -> bool:
+    """Whether the mean is better than every other row's; alone, nothing is best."""
+    others = [other.summaries[name].mean for other in systems if other is not system and name in other.summaries]
+    own = system.summaries.get(name)
+    return bool(others) and own is not None and not any(metric(name).at_least_as_good(o, own.mean) for o in others)

@@ -1,0 +1,205 @@
+"""A round's set on disk: `clean/`, `degraded/` and a manifest, made from a seed alone, clip by clip.
+
+Signals on disk are 16-bit WAV, which hold a clip's samples exactly. Whoever has the seed and the corpus can make
+the same files; the digest says whether they did.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundsright.core.audio import Audio, Clip, digest_of_digests, pcm16
+from soundsright.core.competition import Competition
+from soundsright.core.errors import InfrastructureFault
+from soundsright.core.ports import DegradedClip, Pool
+
+
+@dataclass(frozen=True)
+class SetRequest:
+    """Which set: a competition's, from a seed, of `count` clips, drawn from the corpus at `corpus_root`."""
+
+    competition: Competition
+    seed: int
+    count: int
+    corpus_root: Path | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """A set that is complete on disk. `digests`, `recipes` and `durations_s` are by clip id."""
+
+    competition: Competition
+    seed: int
+    folder: Path
+    digests: dict[str, str]
+    recipes: dict[str, dict[str, object]]
+    durations_s: dict[str, float]
+
+    @property
+    def digest(self) -> str:
+        return digest_of_digests(self.digests)
+
+    @property
+    def clip_ids(self) -> tuple[str, ...]:
+        return tuple(sorted(self.digests))
+
+    def clean(self, clip_id: str) -> Audio:
+        return read_wav(self.folder / "clean" / f"{clip_id}.wav")
+
+    def degraded(self, clip_id: str) -> DegradedClip:
+        return DegradedClip(clip_id, read_wav(self.folder / "degraded" / f"{clip_id}.wav"))
+
+
+@dataclass(frozen=True)
+class DrawnClips:
+    """What a worker made: digests and recipes by clip id, and the seconds that it took."""
+
+    digests: dict[str, str]
+    recipes: dict[str, dict[str, object]]
+    durations_s: dict[str, float]
+    busy_s: float
+
+
+def read_wav(path: Path) -> Audio:
+    """A WAV of this round's own making.
+
+    Raises:
+        InfrastructureFault: it is not there any more, or not what was written.
+    """
+    import soundfile
+
+    try:
+        samples, rate = soundfile.read(str(path), dtype="float32")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise InfrastructureFault(
+            f"{path} cannot be read back ({error})",
+            "Put the file back, or begin anew in an empty folder; leave a running round's files alone.",
+        ) from error
+    return Audio(samples, int(rate))
+
+
+def write_wav(path: Path, audio: Audio) -> None:
+    """A 16-bit WAV, complete or not there: it is written beside its place and renamed.
+
+    Raises:
+        InfrastructureFault: the disk is full or not writable.
+    """
+    import soundfile
+
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        soundfile.write(str(partial), pcm16(audio.samples), audio.sample_rate_hz, subtype="PCM_16", format="WAV")
+        partial.replace(path)
+    except (OSError, soundfile.LibsndfileError) as error:
+        partial.unlink(missing_ok=True)
+        raise InfrastructureFault(f"{path} cannot be written ({error})", _DISK_REMEDY) from error
+
+
+def draw_to_disk(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
+    """Draw clips and write them: a worker's job."""
+    from soundsright.data import Corpus, draw_clip, recipe_fields
+
+    started = time.perf_counter()
+    corpus = Corpus.open(request.corpus_root)
+    digests: dict[str, str] = {}
+    recipes: dict[str, dict[str, object]] = {}
+    durations_s: dict[str, float] = {}
+    for index in indices:
+        clip: Clip = draw_clip(request.competition, request.seed, index, corpus=corpus)
+        write_wav(request.folder / "clean" / f"{clip.id}.wav", clip.clean)
+        write_wav(request.folder / "degraded" / f"{clip.id}.wav", clip.degraded)
+        digests[clip.id] = clip.digest
+        recipes[clip.id] = recipe_fields(clip.recipe)
+        durations_s[clip.id] = clip.clean.duration_s
+    return DrawnClips(digests, recipes, durations_s, time.perf_counter() - started)
+
+
+MAX_CLIPS_OF_A_JOB = 50
+"""Whoever stops a round waits for the jobs in hand, some seconds each."""
+
+
+def start_set(request: SetRequest, pool: Pool, *, jobs: int) -> list[Future[DrawnClips]]:
+    """Begin to make the set on the pool, in `jobs` parts, or more where one would be too long to wait for."""
+    for name in ("clean", "degraded"):
+        make_folder(request.folder / name)
+    count = min(max(jobs, math.ceil(request.count / MAX_CLIPS_OF_A_JOB)), request.count)
+    parts = [range(start, request.count, count) for start in range(count)]
+    return [pool.submit(draw_to_disk, request, tuple(part)) for part in parts]
+
+
+def finish_set(request: SetRequest, futures: Sequence[Future[DrawnClips]]) -> ClipSet:
+    """Wait for the parts and write the manifest."""
+    digests: dict[str, str] = {}
+    recipes: dict[str, dict[str, object]] = {}
+    durations_s: dict[str, float] = {}
+    for future in futures:
+        part = future.result()
+        digests |= part.digests
+        recipes |= part.recipes
+        durations_s |= part.durations_s
+    manifest = request.folder / "manifest.jsonl"
+    lines = (json.dumps({"id": i, "digest": digests[i], **recipes[i]}, sort_keys=True) for i in sorted(digests))
+    write_text(manifest, "\n".join(lines) + "\n")
+    return ClipSet(request.competition, request.seed, request.folder, digests, recipes, durations_s)
+
+
+def make_folder(path: Path) -> None:
+    """The folder, with those above it.
+
+    Raises:
+        InfrastructureFault: the disk is full or not writable.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InfrastructureFault(f"{path} cannot be made ({error})", _DISK_REMEDY) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """A file that is complete or not there, whatever happens to the machine.
+
+    Raises:
+        InfrastructureFault: the disk is full or not writable.
+    """
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        _flush(partial)
+        partial.replace(path)
+        _flush(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InfrastructureFault(f"{path} cannot be written ({error})", _DISK_REMEDY) from error
+
+
+def flush_files(folder: Path, paths: Iterable[Path]) -> None:
+    """See that files of a folder, and their names in it, are on the disk: before a row says that they are there.
+
+    Raises:
+        InfrastructureFault: the disk is full, or a file is gone.
+    """
+    try:
+        for path in paths:
+            _flush(path)
+        _flush(folder)
+    except OSError as error:
+        raise InfrastructureFault(f"{folder} cannot be written ({error})", _DISK_REMEDY) from error
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_DISK_REMEDY = "See that the disk has space and can be written."

@@ -1,0 +1,18 @@
+from .chain import check_account
+from .lease import LEASE_S, living_holder, sole_process
+from .round import minute_of
+from .service import ValidatorService
+from .setup import Rules, Work
+from .view import ValidatorView
+
+__all__ = [
+    "LEASE_S",
+    "Rules",
+    "ValidatorService",
+    "ValidatorView",
+    "Work",
+    "check_account",
+    "living_holder",
+    "minute_of",
+    "sole_process",
+]

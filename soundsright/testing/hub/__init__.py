@@ -1,0 +1,1 @@
+"""A Hugging Face Hub in this process, with the faults that a test plants."""

@@ -1,0 +1,198 @@
+"""What must hold after every simulated round, whatever failed in it. Each check gives the problem, or nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from soundsright.core.errors import SoundsRightError
+from soundsright.core.results import ClipResult
+from soundsright.core.schedule import Round
+from soundsright.services.rounds import RoundOutcome
+from soundsright.testing import FakeSandbox, MemoryState
+from soundsright.testing.simulation.world import BURN_HOTKEY, World, is_stuck
+
+INVARIANTS = (
+    "weights are finite and sum to one, or are empty",
+    "nobody who was refused is paid",
+    "of copies only the earliest stays",
+    "every clip of every entry is counted",
+    "an entry that failed on every clip is paid nothing",
+    "only who cannot be run is left out unscored",
+    "the seed is the hash of a final block",
+    "validators agree on standings, decisions and weights",
+    "validators' states hold the same facts",
+    "no step took effect twice",
+    "a validator left in peace asks for each clip once",
+)
+
+
+class Violation(SoundsRightError):
+    """An invariant does not hold: which one, where, and what was found."""
+
+    def __init__(self, invariant: str, where: str, found: str) -> None:
+        super().__init__(f"{where}: NOT {invariant}: {found}")
+        self.invariant = invariant
+
+
+class WitnessState(MemoryState):
+    """A state in memory that notices when something is recorded again and differs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conflicts: list[str] = []
+
+    def finish_step(self, round_id: str, step: str, facts: Mapping[str, Any]) -> None:
+        before = self.step_done(round_id, step)
+        if before is not None and _lasting(step, before) != _lasting(step, facts):
+            self.conflicts.append(f"{step} was {before}, then {dict(facts)}")
+        super().finish_step(round_id, step, facts)
+
+    def add_clip_results(self, round_id: str, entry_id: str, results: Iterable[ClipResult]) -> None:
+        kept = tuple(results)
+        before = {result.clip_id: result for result in self.clip_results(round_id, entry_id)}
+        self.conflicts += [f"{entry_id} {r.clip_id} changed" for r in kept if before.get(r.clip_id, r) != r]
+        super().add_clip_results(round_id, entry_id, kept)
+
+
+@dataclass(frozen=True)
+class Witnessed:
+    """What one validator did in a round: its outcome, and what its state, sandbox and writes show.
+
+    `clips` is the size of a set, `undisturbed` says that nothing failed around it.
+    """
+
+    hotkey: str
+    outcome: RoundOutcome
+    state: WitnessState
+    sandbox: FakeSandbox
+    clips: int
+    undisturbed: bool
+
+
+def check_round(world: World, validators: list[Witnessed], round_: Round, where: str) -> int:
+    """Hold every validator against every invariant; the first in the list is the reference. Returns the checks
+    made.
+
+    Raises:
+        Violation: for the first that does not hold.
+    """
+    reference = validators[0]
+    for validator in validators:
+        outcome = validator.outcome
+        found = (
+            _weights_fault(outcome),
+            _refused_and_paid(world, outcome),
+            _copies_left(world, outcome),
+            _uncounted(outcome, validator.clips),
+            _dead_and_paid(outcome),
+            _wrongly_set_aside(world, outcome),
+            _wrong_seed(world, outcome, round_),
+            "" if _agreed(outcome) == _agreed(reference.outcome) else f"another result than {reference.hotkey}",
+            _state_difference(reference.state, validator.state, round_.id),
+            "; ".join(validator.state.conflicts[:1]) or _weights_changed(world, validator.hotkey, round_),
+            _asked_twice(validator.sandbox) if validator.undisturbed else "",
+        )
+        for invariant, problem in zip(INVARIANTS, found, strict=True):
+            if problem:
+                raise Violation(invariant, f"{where}, {validator.hotkey}", problem)
+    return len(validators) * len(INVARIANTS)
+
+
+def _weights_fault(outcome: RoundOutcome) -> str:
+    values = list(outcome.weights.by_uid.values())
+    total = math.fsum(values)
+    right = all(math.isfinite(v) and v >= 0 for v in values) and (not values or abs(total - 1) < 1e-9)
+    return "" if right else f"{outcome.weights.by_uid}"
+
+
+def _refused_and_paid(world: World, outcome: RoundOutcome) -> str:
+    burn_uid = world.chain.register(BURN_HOTKEY)
+    paid = {uid for uid, weight in outcome.weights.by_uid.items() if weight > 0 and uid != burn_uid}
+    return ", ".join(f"uid {r.uid} ({r.code})" for r in outcome.refusals if r.uid in paid)
+
+
+def _copies_left(world: World, outcome: RoundOutcome) -> str:
+    """Two entries of a competition that share a mark, or one that was refused for who held it later."""
+    seen: dict[tuple[str, str], str] = {}
+    for model in outcome.fetched:
+        entry = model.submission
+        for mark in (str(entry.model), model.content_hash, *model.checkpoint_hashes):
+            other = seen.setdefault((entry.competition.id, mark), entry.hotkey)
+            if other != entry.hotkey:
+                return f"{entry.hotkey} and {other} share {mark}"
+    for refusal in outcome.refusals:
+        original = refusal.evidence.get("original_hotkey")
+        if original is not None and world.came(refusal.hotkey, original) < world.came(original, refusal.hotkey):
+            return f"{refusal.hotkey} was refused for the later {original}"
+    return ""
+
+
+def _uncounted(outcome: RoundOutcome, clips: int) -> str:
+    for evaluations in outcome.evaluations.values():
+        for evaluation in evaluations:
+            if len(evaluation.clips) != clips:
+                return f"{evaluation.submission.hotkey} has {len(evaluation.clips)} clips"
+    wrong = [s for board in outcome.leaderboards for s in board.standings if s.estimate.n not in (clips, 0)]
+    return f"a mean over {wrong[0].estimate.n} clips" if wrong else ""
+
+
+def _dead_and_paid(outcome: RoundOutcome) -> str:
+    dead = {e.submission.hotkey for es in outcome.evaluations.values() for e in es if e.failed == len(e.clips)}
+    return ", ".join(
+        f"{s.submission.hotkey} {s.metric}"
+        for board in outcome.leaderboards
+        for s in board.standings
+        if s.submission.hotkey in dead and s.share > 0
+    )
+
+
+def _wrongly_set_aside(world: World, outcome: RoundOutcome) -> str:
+    """Who was left out though the hub gives the model and every engine runs it, or was left out and ranked."""
+    left_out = {refusal.hotkey for refusal in outcome.refusals if refusal.code == "not_evaluated"}
+    ranked = {s.submission.hotkey for board in outcome.leaderboards for s in board.standings if s.estimate.n}
+    wrong = [hotkey for hotkey in left_out if not is_stuck(world.hub.repositories[world.reveals[hotkey].model])]
+    return ", ".join(sorted({*wrong, *(left_out & ranked)}))
+
+
+def _wrong_seed(world: World, outcome: RoundOutcome, round_: Round) -> str:
+    final = world.chain.finalized().number >= round_.seed_block
+    return "" if final and outcome.block_hash == world.chain.block_hash(round_.seed_block) else outcome.block_hash
+
+
+def _agreed(outcome: RoundOutcome) -> object:
+    return outcome.leaderboards, outcome.weights, outcome.refusals
+
+
+def _state_difference(reference: WitnessState, state: WitnessState, round_id: str) -> str:
+    for name, view in (("steps", _lasting_steps), ("clip results", _clip_rows)):
+        if view(reference, round_id) != view(state, round_id):
+            return f"other {name} than validator-0"
+    return ""
+
+
+def _lasting_steps(state: WitnessState, round_id: str) -> dict[str, object]:
+    return {step: _lasting(step, facts) for step, facts in state.steps(round_id).items()}
+
+
+def _lasting(step: str, facts: Mapping[str, Any]) -> object:
+    """The part of a step's facts that a restart must not change: not how long it took, nor in which block."""
+    if step.startswith("enhanced:"):
+        return facts.get("fault")
+    return {name: value for name, value in facts.items() if name != "block" or step != "weights"}
+
+
+def _clip_rows(state: WitnessState, round_id: str) -> dict[str, tuple[ClipResult, ...]]:
+    return {entry: state.clip_results(round_id, entry) for entry in state.entries_with_results(round_id)}
+
+
+def _weights_changed(world: World, hotkey: str, round_: Round) -> str:
+    """A connection that drops after a write may have the write repeated, but never with other weights."""
+    landed = [w for who, block, w in world.chain.landed if who == hotkey and block > round_.seed_block]
+    return "" if all(w == landed[0] for w in landed) else "weights were set twice, and differ"
+
+
+def _asked_twice(sandbox: FakeSandbox) -> str:
+    return ", ".join(f"{key}: {count}" for key, count in sandbox.enhanced.items() if count > 1)

@@ -1,0 +1,278 @@
+"""Whole rounds in a made-up subnet: the real round service, on fakes that fail, under invariants.
+
+Several validators, each with its own state, run every round. The first is left in peace; the others meet faults: a
+state that is locked or full, a chain that drops the connection before or after a write, a hub and an engine that
+are down, a clock that jumps, and death at any recorded step, after which they start again on what they had
+recorded. Whatever happens, all must come to the same result. The same seed replays the same miners, scores, blocks
+and faults.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from soundsright.core.competition import PUBLISHED
+from soundsright.core.errors import (
+    ChainUnavailable,
+    EngineUnavailable,
+    HubUnavailable,
+    InfrastructureFault,
+    StateUnavailable,
+)
+from soundsright.core.ports import Chain, ModelHub, Sandbox, Snapshot, StateStore
+from soundsright.core.rulesets import SOUNDSRIGHT_V3, Ruleset
+from soundsright.core.schedule import Round
+from soundsright.services.rounds import (
+    Cancelled,
+    ProgramFault,
+    RoundOutcome,
+    RoundPlan,
+    RoundService,
+    draw_to_disk,
+    evidence_of_files,
+    score_files,
+)
+from soundsright.testing import FakeSandbox, Faults, Faulty, InlinePool, Killed, VirtualClock
+from soundsright.testing.simulation.invariants import Violation, Witnessed, WitnessState, check_round
+from soundsright.testing.simulation.world import (
+    BURN_HOTKEY,
+    World,
+    draw_fake_clips,
+    score_fake_clip,
+    see_fake_clip,
+    validator_hotkey,
+)
+
+COMPETITIONS = (PUBLISHED[0], PUBLISHED[3])
+METRICS = ("PESQ_WB", "ESTOI", "SI_SDR")
+FLOORS = {"PESQ_WB": 0.0, "ESTOI": -1.0, "SI_SDR": -1.0}
+CLIPS = 8
+VALIDATORS = 3
+FAULT_RATES = (0.0, 0.005, 0.02)
+MAX_STARTS = 60
+
+FAKE_JOBS: Mapping[Callable[..., Any], Callable[..., Any]] = {
+    draw_to_disk: draw_fake_clips,
+    score_files: score_fake_clip,
+    evidence_of_files: see_fake_clip,
+}
+
+Errors = Mapping[str, Mapping[str, Callable[[], BaseException]]]
+
+
+@dataclass
+class Simulated:
+    """What a simulation came to. `digest` is over all weights and standings: the same for the same seed."""
+
+    rounds: int = 0
+    runs: int = 0
+    entries: int = 0
+    refused: int = 0
+    restarts: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+    checks: int = 0
+    digest: str = ""
+
+
+@dataclass
+class Validator:
+    """One validator: its own state and sandbox, which outlive its deaths, and its faults."""
+
+    number: int
+    state: WitnessState
+    sandbox: FakeSandbox
+    clock: VirtualClock
+    seed: int
+    rate: float
+
+    @property
+    def hotkey(self) -> str:
+        return validator_hotkey(self.number)
+
+    def witnessed(self, outcome: RoundOutcome) -> Witnessed:
+        return Witnessed(self.hotkey, outcome, self.state, self.sandbox, CLIPS, undisturbed=self.rate == 0)
+
+
+def simulate(
+    seed: int,
+    *,
+    rounds: int,
+    ruleset: Ruleset = SOUNDSRIGHT_V3,
+    chain_view: Callable[[Chain], Chain] = lambda chain: chain,
+) -> Simulated:
+    """Play `rounds` rounds and hold each against the invariants.
+
+    `chain_view` stands between the validators and the chain: a way to plant a mistake that must be noticed.
+
+    Raises:
+        Violation: an invariant does not hold.
+    """
+    result = Simulated()
+    digest = hashlib.sha256()
+    with _folder() as folder:
+        world = World.of_seed(seed, competitions=COMPETITIONS, validators=VALIDATORS, folder=folder / "model")
+        validators = [
+            Validator(
+                number,
+                WitnessState(),
+                FakeSandbox(world.hub.behaviour),
+                VirtualClock(),
+                seed,
+                FAULT_RATES[number % len(FAULT_RATES)],
+            )
+            for number in range(VALIDATORS)
+        ]
+        for number in range(rounds):
+            where = f"seed {seed}, round {number}"
+            round_ = world.play_until_close(number, COMPETITIONS)
+            setting = _Setting(world, round_, ruleset, folder, chain_view)
+            outcomes: dict[int, RoundOutcome] = {}
+            for position in world.rng.permutation(VALIDATORS):
+                validator = validators[int(position)]
+                outcomes[validator.number] = _validated(validator, setting, result, where)
+                world.chain.advance(int(world.rng.integers(0, 4)))
+            witnessed = [v.witnessed(outcomes[v.number]) for v in validators]
+            result.checks += check_round(world, witnessed, round_, where)
+            _count(outcomes[0], result)
+            digest.update(_summary(outcomes[0]).encode())
+            for validator in validators:
+                validator.sandbox.enhanced.clear()
+            result.rounds += 1
+    result.digest = digest.hexdigest()
+    return result
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What the validators of a round share."""
+
+    world: World
+    round: Round
+    ruleset: Ruleset
+    folder: Path
+    chain_view: Callable[[Chain], Chain]
+
+
+def _validated(validator: Validator, setting: _Setting, result: Simulated, where: str) -> RoundOutcome:
+    """One validator's round, started again after every death until it ends."""
+    world, round_ = setting.world, setting.round
+    own = setting.folder / validator.hotkey
+    for start in range(MAX_STARTS):
+        # Faults get rarer with every start: like any operator, we mend what fails.
+        faults = Faults((validator.seed, validator.number, round_.id, start), validator.rate * 0.8**start)
+        plan = RoundPlan(
+            round=round_,
+            competitions=COMPETITIONS,
+            clips=CLIPS,
+            metrics=METRICS,
+            ruleset=setting.ruleset,
+            floors=FLOORS,
+            batch_audio_s=3.0,
+            burn_uid=world.chain.register(BURN_HOTKEY),
+        )
+        service = RoundService(
+            plan,
+            chain=setting.chain_view(_faulty_chain(world, faults)),
+            hub=cast(ModelHub, Faulty(world.hub, faults, {"fetch": {"hub": _hub_down, "death": Killed}})),
+            sandbox=cast(Sandbox, Faulty(validator.sandbox, faults, {"run": {"engine": _engine_down}})),
+            state=_faulty_state(validator.state, faults),
+            pool=InlinePool(FAKE_JOBS),
+            clock=validator.clock,
+            folder=own,
+            validator=validator.hotkey,
+            reveals=world.reveals,
+            slots=1,
+            workers=1,
+        )
+        try:
+            outcome = service.run()
+        except ProgramFault:
+            raise  # Whatever fails around it, the program itself must not.
+        except (Killed, InfrastructureFault, Cancelled):
+            result.restarts += 1
+            world.chain.advance()
+            validator.clock.jump(3_600.0 if start % 2 else -1_800.0)
+            continue
+        finally:
+            for kind, count in faults.struck.items():
+                result.faults[kind] = result.faults.get(kind, 0) + count
+        result.runs += 1
+        shutil.rmtree(own)
+        return outcome
+    raise Violation("a validator that keeps failing ends", f"{where}, {validator.hotkey}", f"{MAX_STARTS} starts")
+
+
+class BackwardsChain:
+    """A chain on which later commitments look earlier: a mistake to plant, so that copies win over originals."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+
+    def snapshot(self, number: int | None = None) -> Snapshot:
+        found = self._chain.snapshot(number)
+        last = max((c.block for c in found.commitments), default=0)
+        return replace(found, commitments=tuple(replace(c, block=last - c.block) for c in found.commitments))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chain, name)
+
+
+def _count(outcome: RoundOutcome, result: Simulated) -> None:
+    result.entries += sum(len(evaluations) for evaluations in outcome.evaluations.values())
+    result.refused += len(outcome.refusals)
+
+
+def _summary(outcome: RoundOutcome) -> str:
+    shares = [
+        (board.competition.id, s.submission.hotkey, s.metric, s.estimate.mean, s.share)
+        for board in outcome.leaderboards
+        for s in board.standings
+    ]
+    return json.dumps([shares, sorted(outcome.weights.by_uid.items())])
+
+
+def _faulty_chain(world: World, faults: Faults) -> Chain:
+    reads: Errors = {name: {"chain": _chain_down} for name in ("block_hash", "snapshot", "finalized")}
+    return cast(
+        Chain, Faulty(world.chain, faults, {**reads, "set_weights": {"chain": _chain_down, "death": Killed}})
+    )
+
+
+def _faulty_state(state: WitnessState, faults: Faults) -> StateStore:
+    reads: Errors = {
+        name: {"state": _state_down} for name in ("begin_round", "step_done", "clip_results", "rounds")
+    }
+    writes: Errors = {name: {"state": _state_down, "death": Killed} for name in ("finish_step", "add_clip_results")}
+    return cast(StateStore, Faulty(state, faults, {**reads, **writes}))
+
+
+def _chain_down() -> ChainUnavailable:
+    return ChainUnavailable("The connection dropped")
+
+
+def _state_down() -> StateUnavailable:
+    return StateUnavailable("The database is locked")
+
+
+def _hub_down() -> HubUnavailable:
+    return HubUnavailable("The hub answered 503")
+
+
+def _engine_down() -> EngineUnavailable:
+    return EngineUnavailable("The engine is restarting")
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A temporary folder, in memory where the machine has such a place."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="soundsright-sim-", dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)
