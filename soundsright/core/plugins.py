@@ -1,0 +1,100 @@
+"""Plug-ins: objects that other installed packages add through entry points.
+
+A package declares a plug-in in its `pyproject.toml`, by a name and the object that the name stands for:
+
+    [project.entry-points."soundsright.sandboxes"]
+    firecracker = "my_package.sandbox:make_sandbox"
+
+`PluginGroup` reads one such group. It imports a plug-in only when it is loaded, so a broken package that nobody
+uses does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeGuard, TypeVar
+
+from soundsright.core.errors import UsageError, printable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PluginGroup(Generic[T]):
+    """One group of entry points whose objects are of one kind.
+
+    Attributes:
+        group: the group's name, such as `soundsright.sandboxes`.
+        noun: what one plug-in is, for messages: "sandbox".
+        expected: what an entry point must name, for messages: "a function that returns a Sandbox".
+        is_valid: whether a loaded object is what the group expects.
+        built_in: names that this package has itself and that no plug-in may use.
+    """
+
+    group: str
+    noun: str
+    expected: str
+    is_valid: Callable[[object], TypeGuard[T]]
+    built_in: tuple[str, ...] = ()
+
+    def names(self) -> tuple[str, ...]:
+        """The names of the installed plug-ins, sorted. Nothing is imported."""
+        return tuple(sorted({point.name for point in entry_points(group=self.group)}))
+
+    def load(self, name: str) -> T:
+        """Import the plug-in of that name.
+
+        Raises:
+            UsageError: if no package or more than one adds it, if it takes a built-in name, if it cannot be
+                imported, or if it is not what the group expects.
+        """
+        points = [point for point in entry_points(group=self.group) if point.name == name]
+        if not points:
+            known = ", ".join((*self.built_in, *self.names())) or "none"
+            raise UsageError(
+                f"Unknown {self.noun} {name!r}",
+                f"Choose from: {known}; or install the package that adds it (entry points {self.group}).",
+            )
+        if len(points) > 1:
+            packages = ", ".join(_package_of(point) for point in points)
+            raise UsageError(
+                f"{len(points)} packages add a {self.noun} {name!r}: {packages}", "Uninstall all but one of them."
+            )
+        if name in self.built_in:
+            raise UsageError(
+                f"The package {_package_of(points[0])} adds a {self.noun} {name!r}, but that name is built in",
+                "Uninstall the package, or give its entry point another name.",
+            )
+        return self._checked(points[0])
+
+    def load_all(self) -> dict[str, T]:
+        """Import every installed plug-in, by name.
+
+        Raises:
+            UsageError: if one of them cannot be used; see `load`.
+        """
+        return {name: self.load(name) for name in self.names()}
+
+    def _checked(self, point: EntryPoint) -> T:
+        plugin = f"The {self.noun} {point.name!r} of the package {_package_of(point)}"
+        try:
+            loaded = point.load()
+        except Exception as e:
+            # While it is imported, a module of another package can raise anything.
+            raise UsageError(
+                f"{plugin} cannot be imported from {point.value}: {printable(f'{type(e).__name__}: {e}')}",
+                "Repair, update or uninstall that package.",
+            ) from e
+        if not self.is_valid(loaded):
+            raise UsageError(
+                f"{plugin}: {point.value} is of type {type(loaded).__name__}, not {self.expected}",
+                f"Update or uninstall that package, or correct its entry point in {self.group}.",
+            )
+        return loaded
+
+
+def _package_of(point: EntryPoint) -> str:
+    """The name and version of the package that adds the entry point; its module if the package is unknown."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value.partition(":")[0]
