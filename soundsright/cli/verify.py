@@ -18,7 +18,8 @@ from soundsright.core.errors import EntryRefused, UsageError, printable
 
 if TYPE_CHECKING:
     from soundsright.config import MinerSettings
-    from soundsright.core.ports import FetchLimits, ModelHub, Sandbox
+    from soundsright.core.fetch_limits import FetchLimits
+    from soundsright.core.ports import ModelHub, Sandbox
     from soundsright.core.submission import FetchedModel, ModelRef
     from soundsright.rules import Organiser
     from soundsright.services.local import Step, Verification

@@ -16,7 +16,7 @@ from typing import Any
 
 from soundsright.core.competition import Competition, Task
 from soundsright.core.entry_rules import NO_RULES, EntryRules
-from soundsright.core.ports import FetchLimits
+from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.rulesets import Age, Gate, Margin, Remainder, Ruleset, ruleset_by_name
 from soundsright.core.schedule import DAY_S, Schedule
 from soundsright.core.ss58 import is_address

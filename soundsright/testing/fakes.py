@@ -25,11 +25,11 @@ from soundsright.core.errors import (
     InfrastructureFault,
     ModelFault,
 )
+from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.ports import (
     Answer,
     BlockRef,
     DegradedClip,
-    FetchLimits,
     Neuron,
     SandboxLimits,
     Snapshot,

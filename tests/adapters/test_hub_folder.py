@@ -13,7 +13,7 @@ import pytest
 from soundsright.adapters.hubs.folder import FolderHub, folder_hash
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EntryRefused, InfrastructureFault, UsageError
-from soundsright.core.ports import FetchLimits
+from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.submission import ModelRef, Submission
 
 MODELS = Path(__file__).resolve().parents[2] / "models"

@@ -16,7 +16,7 @@ from soundsright.adapters.hubs.huggingface import HuggingFaceHub
 from soundsright.adapters.hubs.huggingface_check import check_on_hub
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault, UsageError
-from soundsright.core.ports import FetchLimits
+from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.submission import ModelRef, Submission
 from soundsright.testing.hub.server import HubRepository, HubServer, served_hub
 

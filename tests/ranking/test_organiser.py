@@ -8,7 +8,7 @@ import pytest
 
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
-from soundsright.core.ports import FetchLimits
+from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.rulesets import SOUNDSRIGHT_V3, Margin
 from soundsright.rules.organiser import organiser_of_toml
 

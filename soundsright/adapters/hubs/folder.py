@@ -26,7 +26,7 @@ from soundsright.adapters.hubs.model_cache import (
 )
 from soundsright.core.content import content_hash, files_below, sha256_of_file
 from soundsright.core.errors import EntryRefused, HubUnavailable, UnpublishableFolder
-from soundsright.core.ports import FetchLimits
+from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.submission import FetchedModel, ModelRef, Submission
 
 _BAD_NAME = f"a name that is not UTF-8, or longer than {MAX_NAME_BYTES} bytes"

@@ -28,7 +28,7 @@ from soundsright.adapters.hubs.model_cache import (
 )
 from soundsright.core.content import checkpoint_hashes, content_hash, files_below, sha256_of_file
 from soundsright.core.errors import EntryRefused, HubUnavailable, UsageError
-from soundsright.core.ports import FetchLimits
+from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.submission import FetchedModel, ModelRef, Submission
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from soundsright.core.competition import Competition, competition_by_id
 from soundsright.core.errors import EntryRefused, InfrastructureFault, UnpublishableFolder, UsageError
-from soundsright.core.ports import BlockRef, Chain, FetchLimits, ModelHub, Publisher
+from soundsright.core.fetch_limits import FetchLimits
+from soundsright.core.ports import BlockRef, Chain, ModelHub, Publisher
 from soundsright.core.schedule import Round
 from soundsright.core.submission import FetchedModel, ModelRef, Reveal, Submission, commitment_digest
 from soundsright.core.toml_place import Place

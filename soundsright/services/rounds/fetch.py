@@ -12,7 +12,7 @@ from typing import Any
 
 from soundsright.copies import Unique, contested_marks, without_duplicates
 from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault
-from soundsright.core.ports import FetchLimits
+from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.results import Refusal
 from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.rounds.answers import FIRST_PAUSE_S, MAX_INFRASTRUCTURE_TRIES, EntryStuck, Progress

@@ -14,7 +14,8 @@ from typing import Any
 from soundsright.copies import Duplicate, DuplicateRule, Likeness
 from soundsright.core.competition import Competition
 from soundsright.core.errors import EntryRefused, UsageError
-from soundsright.core.ports import FetchLimits, SandboxLimits
+from soundsright.core.fetch_limits import FetchLimits
+from soundsright.core.ports import SandboxLimits
 from soundsright.core.results import Evaluation, Leaderboard, Refusal, Weights
 from soundsright.core.rulesets import Ruleset
 from soundsright.core.schedule import Round

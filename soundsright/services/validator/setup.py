@@ -8,7 +8,8 @@ from pathlib import Path
 
 from soundsright.core.competition import Competition
 from soundsright.core.entry_rules import NO_RULES, EntryRules
-from soundsright.core.ports import FetchLimits, ModelHub, Pool, Sandbox
+from soundsright.core.fetch_limits import FetchLimits
+from soundsright.core.ports import ModelHub, Pool, Sandbox
 from soundsright.core.rulesets import Ruleset
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import CommitmentKind

@@ -1,0 +1,48 @@
+"""What the services need from outside, as protocols.
+
+Adapters implement them, and `soundsright.testing` has a fake of each. Times are in seconds, sizes in bytes.
+This package needs no NumPy: a miner imports it.
+"""
+
+from soundsright.core.ports.chain import (
+    Account,
+    BlockRef,
+    Chain,
+    LiveChain,
+    Neuron,
+    Snapshot,
+    SubnetRules,
+    Timelock,
+    TxResult,
+)
+from soundsright.core.ports.hubs import ModelHub, Publisher
+from soundsright.core.ports.machine import Clock, Pool
+from soundsright.core.ports.peers import Peers, Reply
+from soundsright.core.ports.runners import Answer, DegradedClip, RunningModel, Sandbox, SandboxLimits
+from soundsright.core.ports.speech import SpeechSource
+from soundsright.core.ports.state import StateStore
+
+__all__ = [
+    "Account",
+    "Answer",
+    "BlockRef",
+    "Chain",
+    "Clock",
+    "DegradedClip",
+    "LiveChain",
+    "ModelHub",
+    "Neuron",
+    "Peers",
+    "Pool",
+    "Publisher",
+    "Reply",
+    "RunningModel",
+    "Sandbox",
+    "SandboxLimits",
+    "Snapshot",
+    "SpeechSource",
+    "StateStore",
+    "SubnetRules",
+    "Timelock",
+    "TxResult",
+]

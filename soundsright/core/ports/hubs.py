@@ -1,0 +1,41 @@
+"""Where models are published and fetched from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Protocol
+
+from soundsright.core.fetch_limits import FetchLimits
+from soundsright.core.submission import FetchedModel, ModelRef, Submission
+
+
+class ModelHub(Protocol):
+    """Where models are fetched from."""
+
+    def fetch(self, submission: Submission, *, limits: FetchLimits) -> FetchedModel:
+        """The submission's repository at its commit, on this machine's disk.
+
+        Raises:
+            EntryRefused: the repository does not exist, or breaks a limit.
+            HubUnavailable: the hub does not answer.
+            InfrastructureFault: this machine cannot store it.
+        """
+        ...
+
+    def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
+        """The model from this machine's cache, or None if it is not there or no longer complete."""
+        ...
+
+    def forget(self, keep: Collection[str]) -> int:
+        """Remove all fetched models except those content hashes, and return how many went.
+
+        Do not call it while a round runs.
+        """
+        ...
+
+
+class Publisher(Protocol):
+    """Where a miner publishes a model: the writing half of a hub."""
+
+    def publish(self, namespace: str, name: str, folder: Path) -> ModelRef: ...

@@ -1,0 +1,33 @@
+"""This machine: worker processes and the clock. Times are in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Pool(Protocol):
+    """Workers for pure functions of picklable arguments."""
+
+    def submit(self, function: Callable[..., T], /, *args: Any, deadline_s: float | None = None) -> Future[T]:
+        """The job's future. The deadline is in seconds of the job's own processor time.
+
+        The future raises the job's own error. If the job killed its worker it raises `WorkerDied`, or `JobTimeout`,
+        a kind of it, after the deadline. If the job is not to blame, it raises another `InfrastructureFault`.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Reads the time and waits."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, UTC."""
+        ...
+
+    def sleep(self, seconds: float) -> None: ...

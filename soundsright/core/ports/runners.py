@@ -1,0 +1,111 @@
+"""What runs a model. Times are in seconds and measured by the host; sizes are in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from soundsright.core.results import Failure, Timing
+from soundsright.core.submission import FetchedModel
+
+if TYPE_CHECKING:
+    # A miner imports the ports and has no NumPy.
+    from soundsright.core.audio import Audio
+
+
+@dataclass(frozen=True)
+class SandboxLimits:
+    """What a model can use. A batch's deadline is `enhance_fixed_s + enhance_factor x its seconds of audio`."""
+
+    memory_bytes: int = 4_000_000_000
+    cpus: float = 1.0
+    pids: int = 256
+    open_files: int = 1_024
+    tmpfs_bytes: int = 512_000_000
+    log_bytes: int = 1_000_000
+    load_timeout_s: float = 120.0
+    step_timeout_s: float = 30.0
+    enhance_fixed_s: float = 30.0
+    enhance_factor: float = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class DegradedClip:
+    """What a model gets: the degraded signal, under a name that reveals nothing about it."""
+
+    clip_id: str
+    audio: Audio
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A model's answer to one clip: valid audio of the right rate and length, or the named failure.
+
+    Raises:
+        ValueError: if both or neither are given.
+    """
+
+    clip_id: str
+    audio: Audio | None = None
+    failure: Failure | None = None
+
+    def __post_init__(self) -> None:
+        if (self.audio is None) == (self.failure is None):
+            raise ValueError(f"clip {self.clip_id}: exactly one of audio and failure must be given")
+
+
+class RunningModel(Protocol):
+    """A model that has loaded and waits for clips."""
+
+    def enhance(self, batch: Sequence[DegradedClip]) -> tuple[Answer, ...]:
+        """One answer per clip, in the order of the batch.
+
+        Raises:
+            ModelFault: the whole batch got no answer (crash, timeout, violation).
+            InfrastructureFault: the sandbox failed, not the model.
+        """
+        ...
+
+    @property
+    def timing(self) -> Timing: ...
+
+
+class Sandbox(Protocol):
+    """Runs strangers' models. It removes only what it created."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def isolated(self) -> bool:
+        """Whether the sandbox contains a hostile model. If False, use it only for models that you trust."""
+        ...
+
+    def prepare(self, model: FetchedModel) -> None:
+        """Do the first part of `run` early: what does not use the model's processor, such as building its image.
+
+        The work is done once, here or in `run`. You can prepare one model while another runs.
+
+        Raises:
+            ModelFault: the model cannot be built, or names no command.
+            InfrastructureFault: something around it failed.
+        """
+        ...
+
+    def run(self, model: FetchedModel, *, limits: SandboxLimits) -> AbstractContextManager[RunningModel]:
+        """Start the model and wait until it is ready.
+
+        Raises:
+            ModelFault: the model did not become ready.
+            EngineUnavailable: the sandbox itself could not start it.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End every model that is being prepared, loaded or run here. Call it from any thread.
+
+        Callers that wait for such a model get a `ModelFault`.
+        """
+        ...
