@@ -1,6 +1,6 @@
-"""Takes the pictures of docs/leaderboard/ from a run's static build, in headless Chromium.
+"""Takes the pictures of docs/assets/leaderboard/ from a run's static build, in headless Chromium.
 
-python scripts/leaderboard_pictures.py RUN docs/leaderboard
+python scripts/leaderboard_pictures.py RUN docs/assets/leaderboard
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def export(weights: Path, folder: Path) -> dict[str, str]:
         if not distance <= TOLERANCE:
             raise UsageError(
                 f"ONNX Runtime is {distance:.1e} from torch for {frames} frames",
-                "Use the versions of torch, onnx and onnxruntime that docs/finetune.md names.",
+                "Use the versions of torch, onnx and onnxruntime that docs/how-to/train-a-model.md names.",
             )
     folder.mkdir(parents=True, exist_ok=True)
     with written_atomically(folder / "network.onnx") as stream:

@@ -1,4 +1,4 @@
-"""Draws what the tutorial shows: `python -m examples.finetune.figures --out docs/finetune`.
+"""Draws what the tutorial shows: `python -m examples.finetune.figures --out docs/assets/finetune`.
 
 `curves.svg` from the logs of the runs below `--runs`: the gain on validation clips over the steps. `NAME.png` for
 each competition: spectrograms of one held-out clip, clean, degraded and enhanced by the baseline.
@@ -89,7 +89,7 @@ def _pyplot() -> Any:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--out", type=click.Path(path_type=Path), default=Path("docs/finetune"))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("docs/assets/finetune"))
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/baseline"))
 @click.option("--clip", default=1, help="Which held-out clip.")
 def main(out: Path, runs: Path, clip: int) -> None:

@@ -27,7 +27,7 @@ ruleset_option = click.option(
     show_default=True,
     envvar="SOUNDSRIGHT_RULESET",
     show_envvar=True,
-    help="soundsright-v3, soundsright-v2, or an organiser's TOML file of competitions and rules: docs/rules.md.",
+    help="soundsright-v3, soundsright-v2, or an organiser's TOML file (see docs/reference/rules.md).",
 )
 
 

@@ -1,4 +1,4 @@
-"""The training path in small: every promise that docs/finetune.md makes, on networks that train in seconds."""
+"""The training path in small: the promises of docs/how-to/train-a-model.md, on networks that train in seconds."""
 
 from __future__ import annotations
 

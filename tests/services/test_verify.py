@@ -90,7 +90,7 @@ def test_a_model_that_returns_its_input_passes_and_equals_it(
             "class M(Model):\n    def enhance(self, r): r.json({'ok': 1})\nserve(M())",
             "enhance",
             '"status": true',
-            "docs/protocol.md",
+            "docs/reference/protocol.md",
         ),
         (
             "class M(Model):\n    def enhanced(self): return {}\nserve(M())",
@@ -122,7 +122,7 @@ def test_a_model_that_returns_its_input_passes_and_equals_it(
             "class M(Model):\n    def reset(self, r): r.json({'status': False})\nserve(M())",
             "again after a reset",
             "/reset/",
-            "docs/protocol.md",
+            "docs/reference/protocol.md",
         ),
     ],
 )

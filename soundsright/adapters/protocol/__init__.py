@@ -1,7 +1,7 @@
 """The model protocol: how the harness talks to a model over HTTP or files.
 
 `ModelClient` sends clips and checks every answer before anything else sees it.
-See docs/protocol.md for the messages.
+See docs/reference/protocol.md for the messages.
 """
 
 import lazy_loader

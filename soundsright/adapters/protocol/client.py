@@ -1,4 +1,4 @@
-"""The model protocol over HTTP, as its client: docs/protocol.md is the specification.
+"""The model protocol over HTTP, as its client: docs/reference/protocol.md is the specification.
 
 Signals are float32, shape `(n,)`, full scale ±1; times in seconds, sizes in bytes.
 

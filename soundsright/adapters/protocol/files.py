@@ -1,4 +1,4 @@
-"""The model protocol by files, as its client, for models without a web server: docs/protocol.md specifies it.
+"""The client of the model protocol over files, for models without a web server: see docs/reference/protocol.md.
 
 Signals are float32, shape `(n,)`, full scale ±1; times in seconds, sizes in bytes.
 

@@ -33,7 +33,7 @@ _REMEDIES = {
     "not_finite": "Find where NaN or infinity arises, often a division by a level or a logarithm of zero.",
     "format": "Write linear PCM of 16, 24 or 32 bits or float of 32 or 64, such as by soundfile.write.",
     "crashed": "Read the log above, and start the model by hand with the Dockerfile's command.",
-    "protocol": "Compare the answer with docs/protocol.md, which gives the exact JSON.",
+    "protocol": "Compare the answer with docs/reference/protocol.md, which gives the exact JSON.",
 }
 _RAISED = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception))\b", re.MULTILINE)
 _MISSING_MODULE = "Name it in requirements.txt; where no image is built, the interpreter of --python must have it."
