@@ -1,8 +1,8 @@
 """The package as a graph of modules and rooms. `python -m tests.layers` draws it.
 
 A module is named below the package: `services.rounds.clipset`. A room is a folder with a face: every folder in
-`services` and `adapters`, and each pure folder, such as `metrics`. All imports count, also those inside functions
-and those for types only.
+`services` and `adapters`, each pure folder, such as `metrics`, and `library`. All imports count, also those inside
+functions and those for types only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "soundsright"
 LAYERS_OF_ROOMS = ("services", "adapters")
-PURE_ROOMS = ("metrics", "ranking", "copies", "rules", "data")
+ROOMS_AT_THE_TOP = ("metrics", "ranking", "copies", "rules", "data", "library")
+"""Folders directly below the package that are one room each."""
 
 
 def modules(package: Path = PACKAGE) -> dict[str, Path]:
@@ -51,7 +52,7 @@ def room_of(module: str) -> str | None:
     parts = module.split(".")
     if parts[0] in LAYERS_OF_ROOMS and len(parts) > 1:
         return ".".join(parts[:2])
-    return parts[0] if parts[0] in PURE_ROOMS else None
+    return parts[0] if parts[0] in ROOMS_AT_THE_TOP else None
 
 
 def face_of(room: str) -> tuple[set[str], dict[str, str]]:

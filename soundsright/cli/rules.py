@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from soundsright.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from soundsright.rules import Organiser
+from soundsright.library import organiser_of as organiser_of
 
 MAX_VECTORS_BYTES = 64_000_000
 
@@ -86,9 +83,10 @@ def check(context: click.Context, vectors: Path, rules: str) -> None:
     """
     import json
 
+    from soundsright.library import text_of_file
     from soundsright.rules import check_vectors
 
-    text = _text_of(vectors, MAX_VECTORS_BYTES)
+    text = text_of_file(vectors, MAX_VECTORS_BYTES)
     try:
         examples = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -100,36 +98,3 @@ def check(context: click.Context, vectors: Path, rules: str) -> None:
     click.echo(f"{len(checks) - len(failed)} passed, {len(failed)} failed")
     if failed:
         context.exit(1)
-
-
-def organiser_of(rules: str, *, begun: bool) -> Organiser:
-    """Rules that ship, with the published competitions, or an organiser's own file."""
-    import time
-
-    from soundsright.core.competition import PUBLISHED
-    from soundsright.core.rulesets import ruleset_by_name
-    from soundsright.metrics import Direction, known_metrics
-    from soundsright.rules import MAX_FILE_CHARS, Organiser, organiser_of_toml
-
-    if not rules.endswith(".toml"):
-        if "/" in rules or Path(rules).exists():
-            raise UsageError(f"{rules} is no file of rules", "Give a file whose name ends in .toml.")
-        return Organiser(PUBLISHED, ruleset_by_name(rules), None)
-    # The rules take the larger mean for the better one, so only such metrics can pay.
-    payable = [name for name, one in known_metrics().items() if one.direction is Direction.HIGHER_IS_BETTER]
-    return organiser_of_toml(
-        _text_of(Path(rules), MAX_FILE_CHARS), source=rules, now_s=time.time(), begun=begun, known_metrics=payable
-    )
-
-
-def _text_of(path: Path, max_bytes: int) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-        if len(content) > max_bytes:
-            raise UsageError(f"{path} is larger than {max_bytes} bytes", "Name a smaller file.")
-        return content.decode()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "Name a file that can.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text: {error}", "Name a text file.") from error

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from soundsright.core.errors import UsageError
+from soundsright.library import SandboxChoice as SandboxChoice
 
 if TYPE_CHECKING:
     from soundsright.adapters.containers import Engine
-    from soundsright.adapters.sandboxes import GpuPool
     from soundsright.core.ports import Sandbox, SandboxLimits
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 SANDBOXES = ("auto", "bubblewrap", "docker", "process")
-_BY_CDI = "cdi:"
 
 _OPTIONS = (
     click.option(
@@ -79,33 +76,6 @@ _OPTIONS = (
         help="Every model is your own: with it, --sandbox process, which holds nothing, runs strangers' as well.",
     ),
 )
-
-
-@dataclass(frozen=True)
-class SandboxChoice:
-    """What the flags say. `auto` tries those that hold a stranger, in the order that a command prefers."""
-
-    kind: str = "auto"
-    python: Path | None = None
-    build_network: str = "default"
-    registries: str = ""
-    runtime: str = ""
-    gpus: str = "none"
-    trust: bool = False
-
-    @functools.cached_property
-    def gpu_pool(self) -> GpuPool | None:
-        """The GPUs that models take in turn; None where there shall be none.
-
-        Raises:
-            UsageError: one is named that is not there.
-            EngineUnavailable: the machine has none at all.
-        """
-        from soundsright.adapters.sandboxes import GpuPool, chosen_gpus, find_gpus
-
-        wanted = self.gpus.removeprefix(_BY_CDI)
-        chosen = chosen_gpus(wanted, find_gpus() if wanted != "none" else ())
-        return GpuPool(chosen) if chosen else None
 
 
 def sandbox_options(command: F) -> F:
@@ -172,54 +142,14 @@ def chosen_sandbox(
     auto: Sequence[str] = ("bubblewrap", "docker"),
     engine: Engine | None = None,
 ) -> Sandbox:
-    """The sandbox asked for, or the first of `auto` that can be used.
+    """`library.opened_sandbox`, with its warning on stderr."""
+    from soundsright.library import opened_sandbox
 
-    `local` says that every model is of this machine's own folders. Where that is so, or `--trust` was said, a
-    machine that has none of them runs plain processes, and one line says so.
-
-    Raises:
-        UsageError: none can be used.
-        EngineUnavailable: a GPU is asked for and the machine has none.
-    """
-    from soundsright.adapters.containers import BuildLimits, DockerSandbox, DockerSettings
-    from soundsright.adapters.sandboxes import BubblewrapSandbox, ProcessSandbox, checked_interpreter
-
-    trusted = local or choice.trust
-    # A wrong path is told even where nothing comes of it.
-    python = checked_interpreter(choice.python) if choice.python else None
-    gpus = choice.gpu_pool
-    if choice.kind == "process":
-        return ProcessSandbox(python, trusted=trusted, gpus=gpus)
-    registries = tuple(name.strip() for name in choice.registries.split(",") if name.strip())
-    docker = DockerSandbox(
-        engine,
-        settings=DockerSettings(
-            build=BuildLimits(network=choice.build_network, registries=registries),
-            runtime=choice.runtime or None,
-            round_id=round_id,
-            cdi=choice.gpus.startswith(_BY_CDI),
-        ),
-        gpus=gpus,
-    )
-    made: dict[str, BubblewrapSandbox | DockerSandbox] = {"docker": docker}
-    obstacles = []
-    if gpus is None:
-        made["bubblewrap"] = BubblewrapSandbox(python)
-    else:
-        obstacles.append("bubblewrap: it gives out no GPU")
-    for name in auto if choice.kind == "auto" else (choice.kind,):
-        if name not in made:
-            continue
-        if (obstacle := made[name].available()) is None:
-            return made[name]
-        obstacles.append(f"{name}: {obstacle}")
-    if choice.kind == "auto" and trusted:
-        click.echo(
-            f"No isolation ({'; '.join(obstacles)}): models run as plain processes. Run only what you trust.",
-            err=True,
-        )
-        return ProcessSandbox(python, trusted=trusted, gpus=gpus)
-    raise UsageError(
-        f"No sandbox can be used ({'; '.join(obstacles)})",
-        "Install bubblewrap or start an engine; --sandbox process with --trust is for models of your own.",
+    return opened_sandbox(
+        choice,
+        local=local,
+        round_id=round_id,
+        auto=auto,
+        engine=engine,
+        warn=lambda warning: click.echo(warning, err=True),
     )

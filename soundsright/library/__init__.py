@@ -1,0 +1,9 @@
+"""What `import soundsright` offers, and what it shares with the command line.
+
+Each function joins services and adapters the way a command does, and returns typed results instead of text.
+`soundsright.cli` imports from here; nothing here imports from `soundsright.cli`.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,108 @@
+"""The sandbox that models run in: your choice as a record, and the sandbox that it opens on this machine."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soundsright.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from soundsright.adapters.containers import Engine
+    from soundsright.adapters.sandboxes import GpuPool
+    from soundsright.core.ports import Sandbox
+
+_BY_CDI = "cdi:"
+
+
+@dataclass(frozen=True)
+class SandboxChoice:
+    """Which sandbox to use, and how to set it up.
+
+    `kind` is `auto`, `bubblewrap`, `docker` or `process`; `auto` takes the first isolating sandbox that works here.
+    `python` is the interpreter that runs models without an image. `trust` says that every model is your own.
+    """
+
+    kind: str = "auto"
+    python: Path | None = None
+    build_network: str = "default"
+    registries: str = ""
+    runtime: str = ""
+    gpus: str = "none"
+    trust: bool = False
+
+    @functools.cached_property
+    def gpu_pool(self) -> GpuPool | None:
+        """The GPUs that models take in turn, or None if models get no GPU.
+
+        Raises:
+            UsageError: the machine lacks a GPU that `gpus` names.
+            EngineUnavailable: the machine has no GPU at all.
+        """
+        from soundsright.adapters.sandboxes import GpuPool, chosen_gpus, find_gpus
+
+        wanted = self.gpus.removeprefix(_BY_CDI)
+        chosen = chosen_gpus(wanted, find_gpus() if wanted != "none" else ())
+        return GpuPool(chosen) if chosen else None
+
+
+def opened_sandbox(
+    choice: SandboxChoice,
+    *,
+    local: bool,
+    round_id: str,
+    auto: Sequence[str] = ("bubblewrap", "docker"),
+    engine: Engine | None = None,
+    warn: Callable[[str], None] = lambda warning: None,
+) -> Sandbox:
+    """The chosen sandbox; for `auto`, the first of the names in `auto` that works on this machine.
+
+    `local` says that every model comes from a folder of this machine. If that is so, or you trust every model,
+    and no isolating sandbox works, models run as plain processes and `warn` gets one sentence that says so.
+
+    Raises:
+        UsageError: no sandbox can be used.
+        EngineUnavailable: you ask for a GPU and the machine has none.
+    """
+    from soundsright.adapters.containers import BuildLimits, DockerSandbox, DockerSettings
+    from soundsright.adapters.sandboxes import BubblewrapSandbox, ProcessSandbox, checked_interpreter
+
+    trusted = local or choice.trust
+    # Report a wrong path even if the chosen sandbox does not use it.
+    python = checked_interpreter(choice.python) if choice.python else None
+    gpus = choice.gpu_pool
+    if choice.kind == "process":
+        return ProcessSandbox(python, trusted=trusted, gpus=gpus)
+    registries = tuple(name.strip() for name in choice.registries.split(",") if name.strip())
+    docker = DockerSandbox(
+        engine,
+        settings=DockerSettings(
+            build=BuildLimits(network=choice.build_network, registries=registries),
+            runtime=choice.runtime or None,
+            round_id=round_id,
+            cdi=choice.gpus.startswith(_BY_CDI),
+        ),
+        gpus=gpus,
+    )
+    made: dict[str, BubblewrapSandbox | DockerSandbox] = {"docker": docker}
+    obstacles = []
+    if gpus is None:
+        made["bubblewrap"] = BubblewrapSandbox(python)
+    else:
+        obstacles.append("bubblewrap: it gives out no GPU")
+    for name in auto if choice.kind == "auto" else (choice.kind,):
+        if name not in made:
+            continue
+        if (obstacle := made[name].available()) is None:
+            return made[name]
+        obstacles.append(f"{name}: {obstacle}")
+    if choice.kind == "auto" and trusted:
+        warn(f"No isolation ({'; '.join(obstacles)}): models run as plain processes. Run only what you trust.")
+        return ProcessSandbox(python, trusted=trusted, gpus=gpus)
+    raise UsageError(
+        f"No sandbox can be used ({'; '.join(obstacles)})",
+        "Install bubblewrap or start an engine; --sandbox process with --trust is for models of your own.",
+    )
