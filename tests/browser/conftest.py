@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.web.runs import USUAL, Entrant, write_run
+from tests.services.records.runs import USUAL, Entrant, write_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page

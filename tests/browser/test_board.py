@@ -105,7 +105,7 @@ def test_every_page_of_the_build_opens_and_every_link_leads_to_a_file(visit: Cal
 def test_a_table_of_256_entries_sorts_at_once(visit: Callable[..., Any], tmp_path: Any) -> None:
     from soundsright.services.board.build import build_site
     from soundsright.services.records.runs import read_run
-    from tests.web.runs import Entrant, write_run
+    from tests.services.records.runs import Entrant, write_run
 
     entrants = [Entrant(f"miner/{i:03d}", (i * 37 % 256) / 100, f"m{i}") for i in range(256)]
     run = read_run(write_run(tmp_path / "many", entrants, clips=2, audio=False), "many")

@@ -15,7 +15,7 @@ from soundsright.services.listening.server import ListeningRoom, listening_app
 from soundsright.services.records.runs import read_run
 from tests.browser.conftest import served, until
 from tests.browser.test_access import serious_violations
-from tests.web.runs import write_run
+from tests.services.records.runs import write_run
 
 
 def hear(page: Any, name: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from soundsright.cli.leaderboard import command
 from soundsright.cli.main import run
 from soundsright.services.board.server import LiveSite, board_app
-from tests.web.runs import write_run
+from tests.services.records.runs import write_run
 
 pytest.importorskip("fastapi")
 from starlette.testclient import TestClient

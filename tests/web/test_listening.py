@@ -36,7 +36,7 @@ from soundsright.services.listening.server import (
     low_passed,
 )
 from soundsright.services.records.runs import RunCompetition, read_run
-from tests.web.runs import RATE_HZ, speech_like, write_run
+from tests.services.records.runs import RATE_HZ, speech_like, write_run
 
 pytest.importorskip("fastapi")
 from starlette.testclient import TestClient

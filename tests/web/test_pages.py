@@ -13,7 +13,7 @@ from soundsright.services.board.pages import AudioAccess, Site
 from soundsright.services.drawing.stats import defences
 from soundsright.services.records.runs import Run, read_run
 from soundsright.services.report.html import report_html_of
-from tests.web.runs import USUAL, Entrant, write_run
+from tests.services.records.runs import USUAL, Entrant, write_run
 
 FLAGGED = Entrant("mirror/same", 0.0, "mirror", flags=[("copy_of_input", "The output is the input again")])
 FOUGHT = {

@@ -10,7 +10,7 @@ import pytest
 from soundsright.cli.main import cli, run
 from soundsright.core.errors import UsageError
 from soundsright.services.records.runs import find_runs, read_run, read_runs
-from tests.web.runs import Entrant, write_run
+from tests.services.records.runs import Entrant, write_run
 
 
 def test_a_run_gives_every_clip_of_every_entry_a_value(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_folder_that_is_not_there_is_refused() -> None:
 
 
 def test_a_real_competition_reads_back_without_a_note(tmp_path: Path) -> None:
-    models = Path(__file__).resolve().parents[2] / "models"
+    models = Path(__file__).resolve().parents[3] / "models"
     (tmp_path / "entries.toml").write_text(
         f'[[entry]]\nminer = "same"\nmodel = "{models}/degraded"\ncompetition = "DENOISING_16000HZ"\n'
     )

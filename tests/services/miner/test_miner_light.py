@@ -29,7 +29,7 @@ CODE = """
 import json, sys
 from soundsright.cli.main import run
 from soundsright.cli.miner import command
-from soundsright.services import api_http, miner_api, api
+import soundsright.services.http.health, soundsright.services.miner.api
 import fastapi, uvicorn
 code = run(command, ["--check"])
 print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})]))
@@ -64,6 +64,7 @@ def test_a_miner_imports_no_heavy_library(
             [sys.executable, "-c", CODE],
             env={
                 "PATH": os.environ["PATH"],
+                "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
                 "SUBTENSOR_CHAIN_ENDPOINT": url,
                 "NETUID": "1",
                 "BITTENSOR_RUNTIME_CACHE_DIR": str(tmp_path / "runtime"),

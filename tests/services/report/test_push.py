@@ -17,8 +17,9 @@ from soundsright.cli.main import run
 from soundsright.cli.report import command
 from soundsright.services.records.runs import read_run
 from soundsright.services.report.card import model_index
-from soundsright.testing.hub.server import HubRepository, HubServer, served_hub
-from tests.web.runs import USUAL, Entrant, write_run
+from soundsright.testing.hub.repositories import HubRepository, HubServer
+from soundsright.testing.hub.server import served_hub
+from tests.services.records.runs import USUAL, Entrant, write_run
 
 # The library hands its own files over in a way that its own HTTP client calls old.
 pytestmark = pytest.mark.filterwarnings("ignore:Use .content=:DeprecationWarning")

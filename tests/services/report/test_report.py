@@ -19,7 +19,7 @@ from soundsright.services.drawing.files import write_drawing
 from soundsright.services.records.runs import read_run
 from soundsright.services.report.html import competition_plots
 from soundsright.services.report.tables import CSV_COLUMNS
-from tests.web.runs import USUAL, Entrant, write_run
+from tests.services.records.runs import USUAL, Entrant, write_run
 
 HOSTILE = Entrant("=cmd|'/x'!A1", 0.1, "<script>alert(1)</script>\\input{/etc/passwd}")
 

@@ -11,7 +11,7 @@ import pytest
 
 from soundsright.cli.main import run
 from soundsright.cli.report import command
-from tests.web.runs import write_run
+from tests.services.records.runs import write_run
 
 
 class FakeTracker(SimpleNamespace):

@@ -9,7 +9,7 @@ from pathlib import Path
 from soundsright.services.http.state import Health, prometheus_text
 from soundsright.testing import VirtualClock
 
-DASHBOARD = Path(__file__).parents[2] / "docker" / "grafana-dashboard.json"
+DASHBOARD = Path(__file__).parents[3] / "docker" / "grafana-dashboard.json"
 
 
 def test_every_series_of_the_dashboard_is_exported() -> None:
