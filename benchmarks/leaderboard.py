@@ -24,7 +24,7 @@ from statistics import median, quantiles
 import httpx
 
 PATHS = ("/", "/assets/plots.css", "/assets/board.css", "/assets/board.js", "/assets/mark.svg")
-SERVE = "from soundsright.cli.leaderboard import command; command()"
+SERVE = "from soundsright.cli.commands.leaderboard import command; command()"
 
 
 def main() -> None:

@@ -11,32 +11,44 @@ from importlib import import_module
 import click
 
 from soundsright import __version__
-from soundsright.cli.packages import INSTALL_REMEDY
+from soundsright.cli.shared.packages import INSTALL_REMEDY
 from soundsright.core.errors import InfrastructureFault, SoundsRightError, UsageError, printable
 
-# name -> (module, help). The help stands here so that listing the commands imports none of them.
+# name -> (module in `soundsright.cli.commands`, help). With the help here, listing the commands imports none.
 COMMANDS = {
-    "compete": ("soundsright.cli.compete", "Run a whole competition on this machine."),
-    "generate": ("soundsright.cli.generate", "Make a set of clean and noisy or reverberant utterances."),
-    "datasets": ("soundsright.cli.datasets", "List, fetch and verify corpora."),
-    "score": ("soundsright.cli.score", "Score a folder of enhanced audio against clean references."),
-    "compare": ("soundsright.cli.compare", "Compare two scored systems clip by clip."),
-    "metrics": ("soundsright.cli.metrics", "List the metrics: range, direction, unit, floor, source."),
-    "verify": ("soundsright.cli.verify", "Run a model as a validator will, and say what to mend."),
-    "init-model": ("soundsright.cli.init_model", "Write a model template that passes `verify`."),
-    "init-competition": ("soundsright.cli.init_competition", "Write the files of a competition of one's own."),
-    "leaderboard": ("soundsright.cli.leaderboard", "Show the results of runs as pages, served or as static files."),
-    "report": ("soundsright.cli.report", "Report a finished run or scored folders as html, md, tex, bib or csv."),
-    "listen": ("soundsright.cli.listen", "Let people judge entries blindly, by ear."),
-    "status": ("soundsright.cli.status", "Show how far the running round is."),
-    "watch": ("soundsright.cli.watch", "Watch the running round, live in the terminal."),
-    "rules": ("soundsright.cli.rules", "Show, simulate and check the rules of payment."),
-    "simulate": ("soundsright.cli.simulate", "Simulate whole rounds with faults and check their invariants."),
-    "miner": ("soundsright.cli.miner", "Run a miner: commit, answer validators, take their feedback."),
-    "validator": ("soundsright.cli.validator", "Run a validator: rounds, weights, feedback."),
-    "feedback": ("soundsright.cli.feedback", "List, show and verify feedback from validators."),
-    "chain": ("soundsright.cli.chain", "A private competition's chain: serve it, register, look at it."),
-    "db": ("soundsright.cli.db", "Check, back up and upgrade a validator's database."),
+    "compete": ("compete", "Run a whole competition on this machine."),
+    "generate": ("generate", "Make a set of clean and noisy or reverberant utterances."),
+    "datasets": ("datasets", "List, fetch and verify corpora."),
+    "score": ("score", "Score a folder of enhanced audio against clean references."),
+    "compare": ("compare", "Compare two scored systems clip by clip."),
+    "metrics": ("metrics", "List the metrics: range, direction, unit, floor, source."),
+    "verify": ("verify", "Run a model as a validator will, and say what to mend."),
+    "init-model": ("init_model", "Write a model template that passes `verify`."),
+    "init-competition": (
+        "init_competition",
+        "Write the files of a competition of one's own.",
+    ),
+    "leaderboard": (
+        "leaderboard",
+        "Show the results of runs as pages, served or as static files.",
+    ),
+    "report": (
+        "report",
+        "Report a finished run or scored folders as html, md, tex, bib or csv.",
+    ),
+    "listen": ("listen", "Let people judge entries blindly, by ear."),
+    "status": ("status", "Show how far the running round is."),
+    "watch": ("watch", "Watch the running round, live in the terminal."),
+    "rules": ("rules", "Show, simulate and check the rules of payment."),
+    "simulate": (
+        "simulate",
+        "Simulate whole rounds with faults and check their invariants.",
+    ),
+    "miner": ("miner", "Run a miner: commit, answer validators, take their feedback."),
+    "validator": ("validator", "Run a validator: rounds, weights, feedback."),
+    "feedback": ("feedback", "List, show and verify feedback from validators."),
+    "chain": ("chain", "A private competition's chain: serve it, register, look at it."),
+    "db": ("db", "Check, back up and upgrade a validator's database."),
 }
 
 _OS_REMEDIES = {
@@ -63,7 +75,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(COMMANDS[cmd_name][0]).command
+        command = import_module(f"soundsright.cli.commands.{COMMANDS[cmd_name][0]}").command
         assert isinstance(command, click.Command)
         return command
 

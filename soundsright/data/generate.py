@@ -4,4 +4,4 @@ if __name__ == "__main__":
     # The command joins adapters to this layer, so it lives above it, and this module only hands over to it.
     import runpy
 
-    runpy.run_module("soundsright.cli.generate", run_name="__main__")
+    runpy.run_module("soundsright.cli.commands.generate", run_name="__main__")

@@ -18,7 +18,8 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault, UsageError
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.submission import ModelRef, Submission
-from soundsright.testing.hub.server import HubRepository, HubServer, served_hub
+from soundsright.testing.hub.repositories import HubRepository, HubServer
+from soundsright.testing.hub.server import served_hub
 
 REVISION = "a" * 40
 WEIGHTS = bytes(range(256)) * 2_000

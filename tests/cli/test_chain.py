@@ -12,7 +12,7 @@ import pytest
 
 from soundsright.adapters.chains.http import HttpChain
 from soundsright.adapters.peers.keys import Hotkey
-from soundsright.cli.chain import command
+from soundsright.cli.commands.chain import command
 from soundsright.cli.main import run
 from soundsright.core.errors import ChainUnavailable
 from tests.ports import free_port
@@ -31,7 +31,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     for name, value in {"WALLET": "organiser", "STATE_FOLDER": str(tmp_path / "state"), **shared}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("soundsright.cli.service.stopped_by_signals", lambda: nullcontext(stop))
+    monkeypatch.setattr("soundsright.cli.shared.service.stopped_by_signals", lambda: nullcontext(stop))
     started: list[threading.Thread] = []
 
     def start(options: str) -> str:
@@ -94,7 +94,7 @@ def test_who_joins_is_told_once_the_next_block_shows_it(
     assert run(command, ["join"]) == 0
     assert f"{ALICE.address} is uid 0\n" in capsys.readouterr().out
     assert [len(found) for found in asked] == [0, 0, 1]
-    monkeypatch.setattr("soundsright.cli.chain._BLOCK_WAIT_S", 0.0)
+    monkeypatch.setattr("soundsright.cli.commands.chain._BLOCK_WAIT_S", 0.0)
     monkeypatch.setenv("WALLET", "bob")
     assert run(command, ["join"]) == 0
     assert f"{BOB.address} is uid 1 from the next block on" in capsys.readouterr().out

@@ -21,7 +21,7 @@ import pytest
 from soundsright.adapters.machine.clock import SystemClock
 from soundsright.adapters.state.store import SqlState
 from soundsright.cli.main import cli, run
-from soundsright.cli.run_folder import LEASE, claim_folder
+from soundsright.cli.shared.run_folder import LEASE, claim_folder
 from soundsright.core.errors import UsageError
 from soundsright.services.validator.lease import sole_process
 

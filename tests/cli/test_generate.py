@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from soundsright.cli.datasets import command as datasets_command
-from soundsright.cli.generate import command
+from soundsright.cli.commands.datasets import command as datasets_command
+from soundsright.cli.commands.generate import command
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
 from soundsright.data.corpora import default_root

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from soundsright.cli.commands.rules import organiser_of
 from soundsright.cli.main import cli, run
-from soundsright.cli.rules import organiser_of
 from soundsright.core.competition import PUBLISHED
 from soundsright.services.local.trial import read_entries
 

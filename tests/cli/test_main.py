@@ -10,7 +10,7 @@ import click
 import pytest
 
 from soundsright.cli.main import COMMANDS, cli, run
-from soundsright.cli.packages import check_packages
+from soundsright.cli.shared.packages import check_packages
 from soundsright.core.errors import UsageError
 
 

@@ -13,10 +13,10 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 
-from soundsright.cli.compare import command as compare
-from soundsright.cli.metrics import command as metrics
-from soundsright.cli.report import command as tables
-from soundsright.cli.score import command as score
+from soundsright.cli.commands.compare import command as compare
+from soundsright.cli.commands.metrics import command as metrics
+from soundsright.cli.commands.report import command as tables
+from soundsright.cli.commands.score import command as score
 from soundsright.core.errors import UsageError
 from soundsright.metrics.registry import METRICS
 
@@ -123,7 +123,7 @@ def test_a_stopped_run_names_the_way_to_go_on(folders: Path, monkeypatch: pytest
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("soundsright.services.scoring.folder.score_files", stop)
+    monkeypatch.setattr("soundsright.services.scoring.score_files", stop)
     lines = folders / "r.jsonl"
     stopped = run_score(folders, "--metrics", "STOI", "--clips", str(lines))
     assert stopped.exit_code == 130

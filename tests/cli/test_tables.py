@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from soundsright.cli.tables import line_of_test, print_tables
+from soundsright.cli.shared.tables import line_of_test, print_tables
 from soundsright.copies.duplicates import Duplicate, DuplicateRule
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.results import Decision, Estimate, Refusal, Timing

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from soundsright.cli.init_model import command as init_model
-from soundsright.cli.init_model import template_folder
+from soundsright.cli.commands.init_model import command as init_model
+from soundsright.cli.commands.init_model import template_folder
+from soundsright.cli.commands.verify import command as verify
 from soundsright.cli.main import run
-from soundsright.cli.verify import command as verify
 from soundsright.core.content import files_below
 from soundsright.core.errors import UsageError
-from soundsright.testing.hub.server import HubRepository, HubServer, served_hub
+from soundsright.testing.hub.repositories import HubRepository, HubServer
+from soundsright.testing.hub.server import served_hub
 
 REVISION = "a" * 40
 
@@ -53,7 +54,7 @@ def test_an_existing_folder_is_not_written_over(tmp_path: Path) -> None:
 
 
 def test_a_package_without_its_template_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("soundsright.cli.init_model._CHECKOUT", tmp_path)
+    monkeypatch.setattr("soundsright.cli.commands.init_model._CHECKOUT", tmp_path)
     monkeypatch.setattr("importlib.metadata.files", lambda _name: [])
     with pytest.raises(UsageError, match="The template is not installed"):
         template_folder()
@@ -83,7 +84,7 @@ def test_misuse_is_one_line_with_the_remedy(
 def test_a_gpu_that_is_not_there_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("soundsright.adapters.sandboxes.gpu.find_gpus", tuple)
+    monkeypatch.setattr("soundsright.adapters.sandboxes.find_gpus", tuple)
     assert run(verify, [".", "--gpus", "all"]) == 1
     assert "A GPU is asked for and this machine has none. Use --gpus none." in capsys.readouterr().err
 
@@ -93,7 +94,7 @@ def test_bubblewrap_gives_out_no_gpu_and_says_so(
 ) -> None:
     from soundsright.adapters.sandboxes.gpu import Gpu
 
-    monkeypatch.setattr("soundsright.adapters.sandboxes.gpu.find_gpus", lambda: (Gpu(0, "GPU-a"),))
+    monkeypatch.setattr("soundsright.adapters.sandboxes.find_gpus", lambda: (Gpu(0, "GPU-a"),))
     assert run(verify, [".", "--gpus", "0", "--sandbox", "bubblewrap"]) == 2
     assert "bubblewrap: it gives out no GPU" in capsys.readouterr().err
 

@@ -23,7 +23,8 @@ from soundsright.adapters.peers.keys import Hotkey
 from soundsright.cli.main import run
 from soundsright.config import MinerSettings, ValidatorSettings
 from soundsright.testing.fakechain.http import ORGANISER, served_chain
-from soundsright.testing.hub.server import HubRepository, HubServer, served_hub
+from soundsright.testing.hub.repositories import HubRepository, HubServer
+from soundsright.testing.hub.server import served_hub
 from tests.ports import free_port
 from tests.system.world import APPS, KIT
 
@@ -90,7 +91,7 @@ def say(
         for name, value in (right | settings).items():
             monkeypatch.setenv(name, value)
         module, *arguments = line.split()
-        code = run(import_module(f"soundsright.cli.{module}").command, arguments)
+        code = run(import_module(f"soundsright.cli.commands.{module}").command, arguments)
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -135,7 +136,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service ends as soon as it runs."""
     at_once = threading.Event()
     at_once.set()
-    monkeypatch.setattr("soundsright.cli.service.stopped_by_signals", lambda: nullcontext(at_once))
+    monkeypatch.setattr("soundsright.cli.shared.service.stopped_by_signals", lambda: nullcontext(at_once))
 
 
 @pytest.mark.usefixtures("stopped")
@@ -378,7 +379,7 @@ def test_a_secret_of_the_settings_is_in_no_error(say: Say) -> None:
 
 def test_help_loads_nothing_that_takes_time() -> None:
     code = (
-        "import sys; from soundsright.cli import chain, feedback, miner, validator; "
+        "import sys; from soundsright.cli.commands import chain, feedback, miner, validator; "
         "print(sorted({'fastapi', 'numba', 'bittensor', 'bittensor_core', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -16,8 +16,8 @@ from soundsright.adapters.chains.local import LocalChain
 from soundsright.adapters.peers.keys import Hotkey
 from soundsright.adapters.state.artifacts import Artifacts
 from soundsright.adapters.state.store import SqlState
+from soundsright.cli.commands.validator import _told_weights, command
 from soundsright.cli.main import run
-from soundsright.cli.validator import _told_weights, command
 from soundsright.config import ValidatorSettings
 from soundsright.testing.fakechain.http import served_chain
 from tests.ports import free_port

@@ -114,7 +114,7 @@ class World:
         module, *arguments = command
         code = (
             f"{first}\nimport sys; from soundsright.cli.main import run; "
-            f"from soundsright.cli.{module} import command; sys.exit(run(command, sys.argv[1:]))"
+            f"from soundsright.cli.commands.{module} import command; sys.exit(run(command, sys.argv[1:]))"
         )
         log = self.folder / f"{name}.log"
         environment = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.cli.leaderboard import command
+from soundsright.cli.commands.leaderboard import command
 from soundsright.cli.main import run
 from soundsright.services.board.server import LiveSite, board_app
 from tests.services.records.runs import write_run

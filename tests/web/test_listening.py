@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from soundsright.cli.listen import command
+from soundsright.cli.commands.listen import command
 from soundsright.cli.main import run
 from soundsright.core.audio import Audio
 from soundsright.core.errors import UsageError

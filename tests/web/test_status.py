@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from soundsright.adapters.state.store import SqlState
+from soundsright.cli.commands.status import command as status_command
+from soundsright.cli.commands.watch import command as watch_command
 from soundsright.cli.main import run
-from soundsright.cli.status import command as status_command
-from soundsright.cli.watch import command as watch_command
 from soundsright.core.results import ClipResult, Failure
 from soundsright.services.board.status_feed import StatusFeed
 from soundsright.services.board.status_view import GpuStatus, RoundWatch

@@ -28,7 +28,7 @@ HEAVY = {"torch", "numpy", "numba", "scipy", "matplotlib", "sqlalchemy", "soundf
 CODE = """
 import json, sys
 from soundsright.cli.main import run
-from soundsright.cli.miner import command
+from soundsright.cli.commands.miner import command
 import soundsright.services.http.health, soundsright.services.miner.api
 import fastapi, uvicorn
 code = run(command, ["--check"])

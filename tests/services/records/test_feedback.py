@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from soundsright.adapters.peers.keys import Hotkey, valid_signature
-from soundsright.cli.feedback import command
+from soundsright.cli.commands.feedback import command
 from soundsright.core.errors import RequestRefused, UsageError
 from soundsright.services.http.state import Health
 from soundsright.services.miner.feedback_hook import HookRunner, hook_command

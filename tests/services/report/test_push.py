@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from soundsright.adapters.hubs.push import merged_card
+from soundsright.cli.commands.report import command
 from soundsright.cli.main import run
-from soundsright.cli.report import command
 from soundsright.services.records.runs import read_run
 from soundsright.services.report.card import model_index
 from soundsright.testing.hub.repositories import HubRepository, HubServer

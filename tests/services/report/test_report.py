@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from soundsright.cli.commands.report import command
 from soundsright.cli.main import run
-from soundsright.cli.report import command
 from soundsright.services.drawing.files import write_drawing
 from soundsright.services.records.runs import read_run
 from soundsright.services.report.html import competition_plots

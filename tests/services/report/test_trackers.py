@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from soundsright.cli.commands.report import command
 from soundsright.cli.main import run
-from soundsright.cli.report import command
 from tests.services.records.runs import write_run
 
 

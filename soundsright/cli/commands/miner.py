@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.service import ENV_FILE, POLL
+from soundsright.cli.shared.service import ENV_FILE, POLL
 from soundsright.config import MinerSettings, settings_options
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
     from soundsright import __version__
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.peers import Gate, Hotkey, RateLimit, valid_signature
-    from soundsright.cli.hub import check_model
-    from soundsright.cli.service import (
+    from soundsright.cli.commands.verify import verified_model
+    from soundsright.cli.shared.hub import check_model
+    from soundsright.cli.shared.service import (
         check_clock,
         committing_of,
         health_socket,
@@ -44,7 +45,6 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
         settings_from,
         stopped_by_signals,
     )
-    from soundsright.cli.verify import verified_model
     from soundsright.services.http import Health, HttpService, configure_logging, health_app
     from soundsright.services.miner import Entry, HookRunner, MinerService, hook_fault, miner_app
     from soundsright.services.records import FeedbackStore
@@ -112,7 +112,7 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
 
 def _taken_ports(settings: MinerSettings) -> list[str]:
     """What to tell of ports that are taken: perhaps by the very miner beside which a new entry is checked."""
-    from soundsright.cli.service import health_socket
+    from soundsright.cli.shared.service import health_socket
     from soundsright.services.http import PortTaken
 
     told = []

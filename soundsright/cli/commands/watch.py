@@ -33,7 +33,7 @@ def command(*, run_folder: Path, every_s: float) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    from soundsright.cli.status import open_watch
+    from soundsright.cli.commands.status import open_watch
 
     watch = open_watch(run_folder)
     console = Console(highlight=False)
@@ -49,7 +49,7 @@ def command(*, run_folder: Path, every_s: float) -> None:
 def _follow(watch: RoundWatch, live: Live, every_s: float) -> None:
     from rich.text import Text
 
-    from soundsright.cli.status import drawn
+    from soundsright.cli.commands.status import drawn
 
     while True:
         try:

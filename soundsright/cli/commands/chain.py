@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.service import ENV_FILE, Finite, settings_from
+from soundsright.cli.shared.service import ENV_FILE, Finite, settings_from
 from soundsright.config import Settings
 from soundsright.core.ss58 import is_address
 
@@ -111,7 +111,7 @@ def serve(
     """
     from soundsright.adapters.chains import LocalChain, sole_author
     from soundsright.adapters.peers import Gate, Hotkey, RateLimit
-    from soundsright.cli.service import stopped_by_signals
+    from soundsright.cli.shared.service import stopped_by_signals
     from soundsright.services.http import HttpService, chain_app, configure_logging, listening
 
     settings = _settings({**flags, "log_level": log_level}, env_file)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.service import ENV_FILE
+from soundsright.cli.shared.service import ENV_FILE
 
 if TYPE_CHECKING:
     from soundsright.services.records import FeedbackFile, FeedbackStore
@@ -109,7 +109,7 @@ def schema() -> None:
 
 def _folder(state_folder: Path | None, env_file: Path | None) -> Path:
     """Where a miner of these settings keeps feedback."""
-    from soundsright.cli.service import settings_from
+    from soundsright.cli.shared.service import settings_from
     from soundsright.config import Settings
 
     return settings_from(Settings, {"state_folder": state_folder}, env_file).folder / "feedback"
@@ -131,7 +131,7 @@ def _store(folder: Path) -> FeedbackStore:
 
 
 def _print(told: FeedbackFile, clips: bool, echo: Callable[[str], Any]) -> None:
-    from soundsright.cli.verify import last_lines
+    from soundsright.cli.commands.verify import last_lines
     from soundsright.services.records import Kept
 
     feedback = told.feedback

@@ -8,7 +8,7 @@ import click
 
 from soundsright.core.errors import UsageError
 
-_CHECKOUT = Path(__file__).resolve().parents[2]
+_CHECKOUT = Path(__file__).resolve().parents[3]
 _TEMPLATE = "models/template"
 _INSTALLED = "share/soundsright/template"
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from soundsright.adapters.peers import Hotkey
-    from soundsright.cli.sandboxes import SandboxChoice
+    from soundsright.cli.shared.sandboxes import SandboxChoice
     from soundsright.core.ports import LiveChain, Sandbox
     from soundsright.services.miner import Committing, Entry
 
@@ -157,7 +157,7 @@ def committing_of(settings: MinerSettings, entry: Entry) -> Committing:
     if not settings.soundsright_ruleset.endswith(".toml"):
         return Committing(entry, settings.folder)
     from soundsright.adapters.chains import DrandTimelock
-    from soundsright.cli.rules import organiser_of
+    from soundsright.cli.commands.rules import organiser_of
 
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
     return Committing(
@@ -167,7 +167,7 @@ def committing_of(settings: MinerSettings, entry: Entry) -> Committing:
 
 def sandbox_choice(settings: ValidatorSettings) -> SandboxChoice:
     """What the settings say of the sandbox."""
-    from soundsright.cli.sandboxes import SandboxChoice
+    from soundsright.cli.shared.sandboxes import SandboxChoice
 
     return SandboxChoice(
         kind=settings.soundsright_sandbox,
@@ -188,7 +188,7 @@ def opened_sandbox(settings: ValidatorSettings, choice: SandboxChoice) -> Sandbo
         EngineUnavailable: a GPU is asked for and the machine has none.
     """
     from soundsright.adapters.containers import Engine
-    from soundsright.cli.sandboxes import chosen_sandbox
+    from soundsright.cli.shared.sandboxes import chosen_sandbox
 
     engine = Engine(None if settings.use_docker or "DOCKER_HOST" in os.environ else _podman_socket())
     return chosen_sandbox(choice, local=False, round_id="validator", auto=("docker", "bubblewrap"), engine=engine)

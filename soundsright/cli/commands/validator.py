@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.service import ENV_FILE, POLL
+from soundsright.cli.shared.service import ENV_FILE, POLL
 from soundsright.config import ValidatorSettings, settings_options
 from soundsright.core.ss58 import is_address
 
@@ -42,7 +42,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
     from soundsright.adapters.chains import DrandTimelock
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.peers import Hotkey, SignedPeers
-    from soundsright.cli.service import (
+    from soundsright.cli.shared.service import (
         check_clock,
         health_socket,
         opened_chain,
@@ -105,7 +105,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
 
 
 def _rules(settings: ValidatorSettings) -> Rules:
-    from soundsright.cli.rules import organiser_of
+    from soundsright.cli.commands.rules import organiser_of
     from soundsright.core.errors import UsageError
     from soundsright.core.schedule import Schedule
     from soundsright.data import Corpus
@@ -201,9 +201,9 @@ def _remove(folder: Path) -> None:
 def _work(settings: ValidatorSettings) -> Iterator[Work]:
     from soundsright.adapters.machine import ProcessPool
     from soundsright.adapters.state import Artifacts
-    from soundsright.cli.hub import opened_hub
-    from soundsright.cli.sandboxes import chosen_concurrency
-    from soundsright.cli.service import opened_sandbox, sandbox_choice
+    from soundsright.cli.shared.hub import opened_hub
+    from soundsright.cli.shared.sandboxes import chosen_concurrency
+    from soundsright.cli.shared.service import opened_sandbox, sandbox_choice
     from soundsright.core.ports import SandboxLimits
     from soundsright.metrics import warm_up
     from soundsright.services.validator import Work

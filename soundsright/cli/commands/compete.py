@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.rules import organiser_of, ruleset_option
-from soundsright.cli.run_folder import LEASE, claim_folder, read_run
-from soundsright.cli.sandboxes import (
+from soundsright.cli.commands.rules import organiser_of, ruleset_option
+from soundsright.cli.shared.run_folder import LEASE, claim_folder, read_run
+from soundsright.cli.shared.sandboxes import (
     SandboxChoice,
     chosen_concurrency,
     chosen_sandbox,
@@ -38,7 +38,7 @@ BURN_UID = 0
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 ROUND_ID = "trial"
 _NEEDED_PACKAGES = ("sqlalchemy", "numba", "pesq", "psutil", "jinja2", "matplotlib")
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def _check(request: Request) -> None:
     Raises:
         UsageError: a value cannot be used.
     """
-    from soundsright.cli.packages import check_packages
+    from soundsright.cli.shared.packages import check_packages
     from soundsright.data import Corpus
 
     check_packages(_NEEDED_PACKAGES)
@@ -238,7 +238,7 @@ def _run(request: Request, means: Means) -> None:
     from rich.console import Console
 
     from soundsright.adapters.machine import MemoryWatch
-    from soundsright.cli.tables import print_tables
+    from soundsright.cli.shared.tables import print_tables
     from soundsright.services.records import tables
 
     started = time.monotonic()
@@ -290,7 +290,7 @@ def _run_round(request: Request, means: Means, staged: Staged, console: Console)
     from soundsright.adapters.hubs import FolderHub
     from soundsright.adapters.machine import ProcessPool, SystemClock
     from soundsright.adapters.state import SqlState
-    from soundsright.cli.progress import RoundDisplay
+    from soundsright.cli.shared.progress import RoundDisplay
     from soundsright.metrics import floors, warm_up
     from soundsright.services.local import VALIDATOR, StagedHub
     from soundsright.services.rounds import RoundPlan, RoundService

@@ -134,7 +134,7 @@ def command(
         return
     if len(paths) > 1:
         raise UsageError(f"{len(paths)} folders were named", "Report one run at a time.")
-    from soundsright.cli.report_push import push_run, write_data_set
+    from soundsright.cli.shared.report_push import push_run, write_data_set
     from soundsright.services.records import find_runs, read_runs
 
     found = read_runs(find_runs(paths))

@@ -19,7 +19,7 @@ def command(folder: Path) -> None:
     from importlib.resources import files
     from shlex import quote
 
-    from soundsright.cli.init_model import write_template
+    from soundsright.cli.commands.init_model import write_template
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists and is not an empty folder", "Name another.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.service import ENV_FILE
+from soundsright.cli.shared.service import ENV_FILE
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -87,7 +87,7 @@ def _existing(url: str | None, env_file: Path | None) -> Iterator[Engine]:
 
 def _own_database(env_file: Path | None) -> str | Path:
     """The validator's, where the environment or the file says where that is."""
-    from soundsright.cli.service import settings_from
+    from soundsright.cli.shared.service import settings_from
     from soundsright.config import Settings
 
     settings = settings_from(Settings, {}, env_file)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from soundsright.cli.stopping import resumable
+from soundsright.cli.shared.stopping import resumable
 from soundsright.core.errors import UsageError, printable
 
 if TYPE_CHECKING:

@@ -77,8 +77,8 @@ def build(*, out: Path, runs: tuple[Path, ...], audio_mib: int) -> None:
 )
 def serve(*, runs: tuple[Path, ...], host: str, port: int) -> None:
     """Serve the leaderboard. New and changed runs appear by themselves, the running round at /status."""
-    from soundsright.cli.serving import serve_app
-    from soundsright.cli.status import open_watch
+    from soundsright.cli.commands.status import open_watch
+    from soundsright.cli.shared.serving import serve_app
     from soundsright.services.board import LiveSite, StatusFeed, board_app
     from soundsright.services.records import find_runs
 

@@ -77,7 +77,7 @@ def start(
     port: int,
 ) -> None:
     """Serve a test on the finished run in the folder RUN until Ctrl-C."""
-    from soundsright.cli.serving import serve_app
+    from soundsright.cli.shared.serving import serve_app
     from soundsright.services.listening import (
         ListeningRoom,
         ListeningTest,

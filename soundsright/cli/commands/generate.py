@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.stopping import resumable
+from soundsright.cli.shared.stopping import resumable
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:

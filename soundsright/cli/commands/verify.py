@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.rules import organiser_of, ruleset_option
-from soundsright.cli.sandboxes import SandboxChoice, chosen_sandbox, sandbox_options
+from soundsright.cli.commands.rules import organiser_of, ruleset_option
+from soundsright.cli.shared.sandboxes import SandboxChoice, chosen_sandbox, sandbox_options
 from soundsright.core.competition import Competition, competition_by_id
 from soundsright.core.entry_rules import remedy_of
 from soundsright.core.errors import EntryRefused, UsageError, printable
@@ -138,7 +138,7 @@ def _fetched(
     from platformdirs import user_cache_path
 
     from soundsright.adapters.hubs import FolderHub
-    from soundsright.cli.hub import opened_hub
+    from soundsright.cli.shared.hub import opened_hub
     from soundsright.config import Settings, read_settings
     from soundsright.core.submission import Submission
 
@@ -249,7 +249,7 @@ def verified_model(settings: MinerSettings, model: ModelRef, competition: Compet
     Raises:
         UsageError: what a validator would refuse, or what is needed to run it here is missing.
     """
-    from soundsright.cli.hub import opened_hub
+    from soundsright.cli.shared.hub import opened_hub
     from soundsright.core.submission import Submission
 
     entry = Submission(uid=0, hotkey="verify", competition=competition, model=model, block=0)

@@ -1,0 +1,1 @@
+"""Helpers that several commands use: options, settings, sandboxes, tables, progress, servers and stopping."""
