@@ -51,9 +51,9 @@ def test_a_table_sorts_from_the_keyboard(visit: Callable[..., Any], site: str) -
 
 def test_two_clicks_lead_to_the_clip_where_two_entries_differ_most(visit: Callable[..., Any], site: str) -> None:
     page = visit(site).open(site + COMPETITION + "index.html")
-    page.get_by_role("link", name="Hear alpine/clear").click()
-    assert "Choose the row" in page.locator(".pick").inner_text()
-    page.get_by_role("link", name="Hear cedar/late").click()
+    page.get_by_role("link", name="Listen to alpine/clear").click()
+    assert "in the row of the entry to compare it with" in page.locator(".pick").inner_text()
+    page.get_by_role("link", name="Listen to cedar/late").click()
     until(page, "document.body.dataset.loaded")
     shown = page.locator("#clips [role=option]")
     sizes = [abs(float(t.replace("−", "-"))) for t in shown.locator("b").all_inner_texts()]
@@ -82,7 +82,7 @@ def test_the_page_of_a_hostile_entry_works(visit: Callable[..., Any], site: str)
     page.locator("table.board tbody a", has_text="<script>").first.click()
     page.wait_for_selector("h1")
     assert page.inner_text("h1").startswith(HOSTILE)
-    page.get_by_role("link", name="Hear it against the unprocessed input").click()
+    page.get_by_role("link", name="Compare it with the unprocessed input by ear").click()
     until(page, "document.body.dataset.loaded")
     assert HOSTILE in page.locator("#a option:checked").inner_text()
     assert "owned" not in page.title()

@@ -154,7 +154,7 @@ def test_an_entry_without_audio_of_a_clip_says_so_and_the_rest_plays(
 ) -> None:
     page = visit(server).open(server + EARS + "#a=1-alpine&b=3-cedar&clip=000001")
     until(page, LOADED)
-    assert "B gave no valid answer to this clip (timeout)" in page.inner_text("#say")
+    assert "B failed on this clip (timeout)" in page.inner_text("#say")
     assert page.locator("#switches button").nth(3).is_disabled()
     assert not page.locator("#play").is_disabled()
     assert "timeout" in page.inner_text("#scores")

@@ -12,7 +12,7 @@ from soundsright.services.board.status_feed import StatusFeed
 from soundsright.services.board.status_view import RoundWatch
 from tests.browser.conftest import HOSTILE, served, until
 from tests.browser.test_access import serious_violations
-from tests.web.test_status import Round
+from tests.services.board.test_status import Round
 
 
 def test_the_page_follows_the_round(visit: Callable[..., Any], tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def listening_app(room: ListeningRoom) -> FastAPI:
     def home(request: Request) -> Response:
         return Response(page.body, 200, fresh, page.media_type)
 
-    def asset(request: Request) -> Response:
+    def static(request: Request) -> Response:
         found = assets.get(request.path_params["name"])
         if found is None:
             return said(404, problem="There is no such file.")
@@ -290,7 +290,7 @@ def listening_app(room: ListeningRoom) -> FastAPI:
         return await asked(request, lambda body: {"left": room.answer(body)})
 
     app.add_route("/", home, methods=["GET"])
-    app.add_route("/assets/{name}", asset, methods=["GET"])
+    app.add_route("/assets/{name}", static, methods=["GET"])
     app.add_route("/api/enter", enter, methods=["POST"])
     app.add_route("/api/answer", answer, methods=["POST"])
     app.add_route("/api/sound/{rater}/{word}.wav", sound, methods=["GET"])

@@ -1,4 +1,4 @@
-// Sorts tables and takes two "hear" clicks to the page that plays both. Without scripts the tables stand as ranked.
+// Sorts tables. Two clicks on "listen" open the page that plays both entries. Without scripts, tables stay in rank order.
 "use strict";
 
 (() => {
@@ -27,7 +27,7 @@
     const body = table.tBodies[0];
     const rows = Array.from(body.rows, (row, place) => ({ row, place, value: valueOf(row, column) }));
     rows.sort((x, y) => {
-      // What has no value stays last, whichever way.
+      // Rows without a value stay last in both directions.
       if (x.value === null || y.value === null) return (x.value === null) - (y.value === null) || x.place - y.place;
       return sign * compare(x.value, y.value) || x.place - y.place;
     });
@@ -60,11 +60,11 @@
       picked = picked === row ? null : row;
       for (const other of table.tBodies[0].rows) {
         other.classList.toggle("picked", other === picked);
-        other.querySelector("a.hear").textContent = other === picked ? "A" : picked ? "against A" : "hear";
+        other.querySelector("a.hear").textContent = other === picked ? "A" : picked ? "compare" : "listen";
       }
-      status.textContent = picked ? `A is ${name}. Choose the row to hear it against.` : "";
+      status.textContent = picked ? `A is ${name}. Click "compare" in the row of the entry to compare it with.` : "";
     });
-    // Coming back with the browser's own button finds nothing chosen.
+    // Forget the choice when the visitor returns with the browser's back button.
     window.addEventListener("pageshow", () => picked?.querySelector("a.hear").click());
   }
 })();

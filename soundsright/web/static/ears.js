@@ -1,5 +1,5 @@
-// Two entries against each other: the clips where they differ most, heard in step under their spectrograms.
-// Names are strangers' text and reach the page as text content only.
+// Plays a clip as two entries enhanced it, and draws spectrograms. Clips with the largest difference come first.
+// Miners choose the names, so they are set as text, never as HTML.
 "use strict";
 
 const Ears = (() => {
@@ -25,7 +25,7 @@ const Ears = (() => {
   };
   const signed = (value, digits) => (value >= 0 ? "+" : "−") + Math.abs(value).toFixed(digits);
 
-  // Most different first; clips without audio after all that have it.
+  // Clips by difference, largest first. Clips without audio come last.
   const ordered = () => data.clips.map((_, clip) => clip).sort((x, y) =>
     audible(y) - audible(x) || Math.abs(difference(state.metric, y)) - Math.abs(difference(state.metric, x)) || x - y);
   const audible = (clip) => entries.get(state.a).audio[clip] && entries.get(state.b).audio[clip];
@@ -92,7 +92,7 @@ const Ears = (() => {
     rows.push(["degraded", data.unprocessed]);
     const head = element("tr");
     head.append(element("th", "", { scope: "col" }), ...data.metrics.map((metric) => element("th", metric.name, { scope: "col" })));
-    head.firstChild.append(element("span", "what is heard", { class: "hidden" }));
+    head.firstChild.append(element("span", "version", { class: "hidden" }));
     $("scores").tHead.replaceChildren(head);
     $("scores").tBodies[0].replaceChildren(...rows.map(([name, key]) => {
       const entry = entries.get(key), row = element("tr");
@@ -107,7 +107,7 @@ const Ears = (() => {
   const say = (text) => { $("say").textContent = text; $("say").hidden = !text; };
 
   const keyOf = (track) => (track === "A" ? state.a : track === "B" ? state.b : null);
-  // The unprocessed input is the degraded signal by another name.
+  // The entry "unprocessed input" is the degraded signal.
   const signalOf = (track) => { const key = keyOf(track); return key === null ? track : key === data.unprocessed ? "degraded" : key; };
   const available = (track) => {
     const signal = signalOf(track);
@@ -116,47 +116,47 @@ const Ears = (() => {
 
   const absent = (track) => {
     const failure = entries.get(keyOf(track))?.failures[data.clips[state.clip].id];
-    return failure ? `${track} gave no valid answer to this clip (${failure.split(":")[0]}).` : `${track}: no audio of this clip was kept.`;
+    return failure ? `${track} failed on this clip (${failure.split(":")[0]}).` : `${track}: no audio of this clip was kept.`;
   };
 
   const fetched = async (signal, clip) => {
     const address = `${data.audio.root}${data.clips[clip].id}/${signal}`;
     if (data.audio.kind === "embedded") return Player.decode(await EmbeddedAudio.load(`${address}.js`));
     const answer = await fetch(`${address}.wav`);
-    if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
+    if (!answer.ok) throw new Error(`the server replied ${answer.status}`);
     return Player.decode(await answer.arrayBuffer());
   };
 
   const loadClip = async () => {
     const turn = ++loading, clip = state.clip, notes = [];
     player.pause();
-    const wanted = TRACKS.filter((track) => available(track));
-    for (const track of TRACKS) if (!wanted.includes(track)) notes.push(absent(track));
-    const found = new Map();
-    await Promise.all(wanted.map(async (track) => {
+    const playable = TRACKS.filter((track) => available(track));
+    for (const track of TRACKS) if (!playable.includes(track)) notes.push(absent(track));
+    const signals = new Map();
+    await Promise.all(playable.map(async (track) => {
       const signal = signalOf(track), key = `${clip} ${signal}`;
       try {
         if (!cache.has(key)) cache.set(key, fetched(signal, clip).then((one) => ({ ...one, view: Spectrogram.of(one.samples, one.rate) })));
-        found.set(track, await cache.get(key));
+        signals.set(track, await cache.get(key));
       } catch (error) {
         cache.delete(key);
         notes.push(`${track}: this clip cannot be played (${error.message}).`);
       }
     }));
     if (turn !== loading) return;
-    // A clip's worth of signals is a few megabytes: the last ones are kept.
+    // The signals of one clip take a few megabytes. Keep only the latest ones.
     while (cache.size > 40) cache.delete(cache.keys().next().value);
-    const present = TRACKS.filter((track) => found.has(track));
-    const rate = found.get(present[0])?.rate ?? 16000;
-    const odd = present.filter((track) => found.get(track).rate !== rate);
-    for (const track of odd) notes.push(`${track}: its rate is ${found.get(track).rate} Hz, not ${rate} Hz.`);
+    const present = TRACKS.filter((track) => signals.has(track));
+    const rate = signals.get(present[0])?.rate ?? 16000;
+    const odd = present.filter((track) => signals.get(track).rate !== rate);
+    for (const track of odd) notes.push(`${track}: cannot be played, because its sample rate is ${signals.get(track).rate} Hz and not ${rate} Hz.`);
     const kept = present.filter((track) => !odd.includes(track));
-    const tracks = new Map(kept.map((track) => [track, found.get(track).samples]));
+    const tracks = new Map(kept.map((track) => [track, signals.get(track).samples]));
     levels = kept.length ? Player.levelled(tracks, rate) : new Map();
     const duration = Math.max(0, ...[...tracks.values()].map((samples) => samples.length / rate));
     player.load(tracks, gains(), rate, duration);
     say(notes.join(" "));
-    spectra = new Map(kept.map((track) => [track, found.get(track).view]));
+    spectra = new Map(kept.map((track) => [track, signals.get(track).view]));
     drawViews();
     $("seek").max = String(duration);
     document.body.dataset.loaded = data.clips[clip].id;
@@ -187,7 +187,7 @@ const Ears = (() => {
     });
     if (spectra.has("A") && spectra.has("B")) {
       const [a, b] = [spectra.get("A"), spectra.get("B")];
-      const text = `A minus B: blue where A is louder, orange where B is, full colour at ${Spectrogram.DIFFERENCE_DB} dB`;
+      const text = `A minus B: blue where A is louder, orange where B is louder (strongest colour: ${Spectrogram.DIFFERENCE_DB} dB)`;
       const figureOf = figure("", text, (canvas) => Spectrogram.drawDifference(canvas, a, b, decibels("A"), decibels("B")), `Difference spectrogram. ${text}`);
       figureOf.append(axis(a));
       made.push(figureOf);
@@ -203,7 +203,7 @@ const Ears = (() => {
 
   const caption = (track) => (keyOf(track) === null ? track : `${track}: ${entries.get(keyOf(track)).label}`);
 
-  // A click seeks, a drag chooses the part to loop.
+  // A click moves the position. A drag chooses the part to loop.
   const dragOver = (over) => {
     let from = null;
     const at = (event) => {
@@ -304,7 +304,7 @@ const Ears = (() => {
     const within = event.target.closest("select, input, textarea, button, a");
     const action = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!action || event.ctrlKey || event.metaKey || event.altKey) return;
-    // A control that has the focus keeps the keys that work it.
+    // Do not take keys that the focused control itself needs.
     if (within && (within.matches("select, textarea") || event.key === " " || (within.matches("input") && event.key.startsWith("Arrow")))) return;
     event.preventDefault();
     action();

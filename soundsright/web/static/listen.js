@@ -1,4 +1,4 @@
-// A listening test: plays what the server names by random words, and asks for a score once everything was heard.
+// A listening test. The server names recordings by random words, so raters cannot tell which model they hear.
 "use strict";
 
 const Listen = (() => {
@@ -7,9 +7,9 @@ const Listen = (() => {
     acr: [[5, "5 Excellent"], [4, "4 Good"], [3, "3 Fair"], [2, "2 Poor"], [1, "1 Bad"]],
     ccr: [[3, "Much better"], [2, "Better"], [1, "Slightly better"], [0, "About the same"], [-1, "Slightly worse"], [-2, "Worse"], [-3, "Much worse"]],
   };
-  // Versions that are switched in step loop for ever: each counts as heard after this long, or its length if shorter.
+  // In MUSHRA, versions play in a loop. A version counts as heard after this time, or its length if that is shorter.
   const ENOUGH_S = 2, LOOK_MS = 50, KEPT = "soundsright-rater";
-  // A browser that keeps nothing for pages throws where it is asked to.
+  // Browsers that block storage throw an error here.
   const store = (() => { try { return sessionStorage; } catch { return null; } })();
   let test = null, number = 0, heard = new Set(), listened = new Map(), counted = null;
   const player = new Player(() => update(), () => { heard.add(player.heard); ready(); });
@@ -26,9 +26,9 @@ const Listen = (() => {
 
   const ask = async (address, value) => {
     const answer = await fetch(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
-    const said = await answer.json();
-    if (!answer.ok) throw new Error(said.problem);
-    return said;
+    const reply = await answer.json();
+    if (!answer.ok) throw new Error(reply.problem);
+    return reply;
   };
 
   const labels = (trial) => {
@@ -49,16 +49,16 @@ const Listen = (() => {
     say("");
     $("stimuli").replaceChildren();
     const names = labels(trial);
-    const found = await Promise.all(words.map(async (word) => {
+    const recordings = await Promise.all(words.map(async (word) => {
       const answer = await fetch(`api/sound/${test.rater}/${word}.wav`);
-      if (!answer.ok) throw new Error("A recording could not be loaded.");
+      if (!answer.ok) throw new Error("A recording did not load. Load the page again.");
       return Player.decode(await answer.arrayBuffer());
     }));
-    const tracks = new Map(names.map((name, place) => [name, found[place].samples]));
-    const seconds = Math.max(...found.map(({ samples, rate }) => samples.length / rate));
+    const tracks = new Map(names.map((name, place) => [name, recordings[place].samples]));
+    const seconds = Math.max(...recordings.map(({ samples, rate }) => samples.length / rate));
     player.looping = test.method === "mushra";
     player.heard = names[0];
-    player.load(tracks, new Map(names.map((name) => [name, 1])), found[0].rate, seconds);
+    player.load(tracks, new Map(names.map((name) => [name, 1])), recordings[0].rate, seconds);
     const rows = names.map(stimulus);
     if (test.method === "mushra") rows.splice(1, 0, scale());
     else rows.push(choices());
@@ -82,7 +82,7 @@ const Listen = (() => {
         slider.setAttribute("aria-valuetext", shown.textContent);
         ready();
       };
-      // A slider that is let go or confirmed where it stands is a score too.
+      // Releasing the slider or pressing Enter gives a score too, even if the value did not change.
       for (const kind of ["input", "change", "pointerup"]) slider.addEventListener(kind, rate);
       slider.addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); rate(); } });
       label.append(slider);
@@ -91,7 +91,7 @@ const Listen = (() => {
     return row;
   };
 
-  // The five grades of BS.1534's scale, over the sliders that they divide. The numbers are read out with the sliders.
+  // The five grades of the BS.1534 scale, shown above the sliders. Screen readers get the grade from each slider.
   const scale = () => {
     const row = element("div", "", { class: "stimulus scale", "aria-hidden": "true" });
     row.append(element("span"), element("span", "", { class: "grades" }), element("span"));
@@ -101,7 +101,7 @@ const Listen = (() => {
 
   const choices = () => {
     const set = element("fieldset");
-    set.append(element("legend", test.method === "acr" ? "The quality is" : "Compared to the first, the second is"));
+    set.append(element("legend", test.method === "acr" ? "The quality is" : "Compared to the first recording, the second is"));
     for (const [value, text] of NAMES[test.method]) {
       const label = element("label", "", { class: "choice" });
       const radio = element("input", "", { type: "radio", name: "score", value });
@@ -112,7 +112,7 @@ const Listen = (() => {
     return set;
   };
 
-  // Versions of one clip are switched in step; otherwise each is played from its start.
+  // In MUSHRA, a click switches versions without losing the position. In the other methods it plays from the start.
   const play = async (name) => {
     count();
     if (test.method === "mushra" && player.playing) {
@@ -126,7 +126,7 @@ const Listen = (() => {
     }
   };
 
-  // Adds what was played since the last look to the version that was heard, by the clock of the sound.
+  // Adds the time since the last call to the version that was audible, measured by the audio clock.
   const count = () => {
     const now = player.playing ? player.context.currentTime : null;
     if (now !== null && counted !== null && player.looping && !heard.has(player.heard)) {
@@ -164,7 +164,7 @@ const Listen = (() => {
       number += 1;
       await question();
     } catch (error) {
-      say(`${error.message} Your answer is still here: try again.`);
+      say(`${error.message} Your answer is still here. Press Next again.`);
       ready();
     }
   };
@@ -178,7 +178,7 @@ const Listen = (() => {
     document.body.dataset.done = "yes";
   };
 
-  // A rater who loads the page again goes on where they were, as long as this test is open.
+  // If a rater loads the page again, the test continues at the same question, as long as the server runs.
   const enter = async (known) => {
     $("start").disabled = true;
     try {

@@ -1,13 +1,13 @@
-// Plays several versions of one clip in step: all run from one clock, and one is heard. Times in s, gains linear.
+// Plays several versions of one clip at the same time; one of them is audible. Times are in seconds, gains linear.
 "use strict";
 
-// Audio that lies beside the page in scripts, since a browser fetches nothing from a disk.
+// Loads audio from scripts beside the page. A page that was opened from a disk cannot fetch files, but can load scripts.
 const EmbeddedAudio = (() => {
   const waiting = new Map();
   const load = (address) => new Promise((resolve, reject) => {
     const script = document.createElement("script");
     waiting.set(address.replace(/^(\.\.\/)+/, ""), resolve);
-    script.addEventListener("error", () => reject(new Error("the file is missing")));
+    script.addEventListener("error", () => reject(new Error("the audio file is missing")));
     script.addEventListener("load", () => script.remove());
     script.src = address;
     document.head.append(script);
@@ -25,7 +25,7 @@ class Player {
   static FADE_S = 0.012;
   static LEAD_S = 0.03;
 
-  // One source and one gain per track, all started at one instant of the context's clock from one place in the clip.
+  // One source and one gain per track. All start at the same time of the context's clock and the same position.
   static graph(context, tracks, { heard, gains, when, offset, loop }) {
     const nodes = new Map();
     for (const [name, buffer] of tracks) {
@@ -57,7 +57,7 @@ class Player {
 
   get playing() { return this.startedAt !== null; }
 
-  // Tracks of one rate; each is cut or padded to `duration`, so that a loop turns for all at the same sample.
+  // Loads tracks of one sample rate. Each is cut or padded to `duration`, so all tracks loop at the same sample.
   load(tracks, gains, rate, duration) {
     this.stop();
     this.rate = rate;
@@ -87,7 +87,7 @@ class Player {
   async play() {
     if (!this.tracks.size) return;
     this.stop();
-    // Whoever plays, stops or loads while the audio device wakes up is the one that counts.
+    // The audio device needs time to wake up. If a later call played, stopped or loaded meanwhile, that call wins.
     const turn = this.turn;
     if (!this.context || this.context.sampleRate !== this.rate) {
       const old = this.context;
@@ -128,7 +128,7 @@ class Player {
     if (wasPlaying) await this.play(); else this.changed();
   }
 
-  // The sources run on; only the gains move: the place cannot be lost.
+  // Switches the audible track. The sources keep running and only gains change, so the position stays exact.
   hear(name) {
     if (!this.tracks.has(name)) return;
     this.heard = name;
@@ -154,19 +154,19 @@ class Player {
     await this.seek(looping && (at < this.part.from || at > this.part.to) ? this.part.from : at);
   }
 
-  // Samples and rate of a WAV or FLAC file, at its own rate.
+  // The samples and sample rate of a WAV or FLAC file. They are not resampled.
   static async decode(bytes) {
     const head = new DataView(bytes);
     const isWav = head.byteLength > 28 && head.getUint32(0) === 0x52494646;
     const isFlac = head.byteLength > 21 && head.getUint32(0) === 0x664c6143;
-    if (!isWav && !isFlac) throw new Error("it is neither WAV nor FLAC");
+    if (!isWav && !isFlac) throw new Error("the file is neither WAV nor FLAC");
     const rate = isWav ? head.getUint32(24, true) : head.getUint32(18) >>> 12;
-    if (!(rate >= 8000 && rate <= 96000)) throw new Error(`its rate is ${rate} Hz`);
+    if (!(rate >= 8000 && rate <= 96000)) throw new Error(`its sample rate of ${rate} Hz is not between 8000 and 96000 Hz`);
     const buffer = await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes);
     return { samples: buffer.getChannelData(0), rate };
   }
 
-  // Gains that bring every track to the level of the first while the first speaks, and nothing over full scale.
+  // Gains that make every track as loud as the first one where that has speech. No track exceeds full scale.
   static levelled(tracks, rate) {
     const reference = tracks.values().next().value;
     const gains = new Map(), peaks = [];

@@ -1,13 +1,13 @@
-// Short-time spectra in dB and their pictures. Signals are Float32Array, full scale ±1; levels in dB; times in s.
+// Spectrograms in dB, and drawing them. Signals are Float32Array, full scale ±1. Levels are in dB, times in seconds.
 "use strict";
 
 const Spectrogram = (() => {
   const WINDOW_S = 0.032, HOP_S = 0.008, RANGE_DB = 80, DIFFERENCE_DB = 24;
-  // Dark violet to light yellow, even in lightness; and blue over grey to orange for differences.
+  // Levels go from dark violet to light yellow in even steps of lightness. Differences go from blue over grey to orange.
   const LEVELS = [[0, 0, 4], [28, 16, 68], [79, 18, 123], [129, 37, 129], [181, 54, 122], [229, 80, 100], [251, 135, 97], [254, 194, 135], [252, 253, 191]];
   const SIGNS = [[0, 62, 138], [0, 114, 178], [120, 178, 216], [232, 232, 232], [240, 176, 96], [213, 94, 0], [122, 46, 0]];
 
-  // In place, radix 2: the complex spectrum of re + i im.
+  // Replaces re + i im by its complex spectrum (radix-2 FFT in place).
   const fft = (re, im) => {
     const n = re.length;
     for (let i = 1, j = 0; i < n; i++) {
@@ -29,7 +29,7 @@ const Spectrogram = (() => {
     }
   };
 
-  // dB by frame and bin: {db, frames, bins, rate, seconds}.
+  // The spectrogram of a signal: {db, frames, bins, rate, seconds}. `db` has frames x bins values, frame by frame.
   const of = (samples, rate) => {
     const size = 2 ** Math.ceil(Math.log2(WINDOW_S * rate)), hop = Math.round(HOP_S * rate);
     const bins = size / 2, frames = Math.max(1, Math.ceil(samples.length / hop));
@@ -64,7 +64,7 @@ const Spectrogram = (() => {
   const draw = (canvas, view, gainDb = 0) => paint(canvas, view.frames, view.bins,
     (i) => levels[Math.max(0, Math.min(255, Math.round(255 * (view.db[i] + gainDb + RANGE_DB + 10) / RANGE_DB)))]);
 
-  // A minus B in dB where either is loud enough to be heard; blue where A is louder, orange where B is.
+  // Draws A minus B in dB: blue where A is louder, orange where B is. Levels below the floor count as the floor.
   const drawDifference = (canvas, a, b, gainA = 0, gainB = 0) => {
     const frames = Math.min(a.frames, b.frames), bins = Math.min(a.bins, b.bins), floor = -RANGE_DB;
     paint(canvas, frames, bins, (i) => {
@@ -73,7 +73,8 @@ const Spectrogram = (() => {
     });
   };
 
-  // dB to add to a signal so that it is as loud as the reference where the reference speaks (20 ms parts within 30 dB of its loudest).
+  // The gain in dB that makes a signal as loud as the reference. It compares 20 ms frames in which the reference
+  // has speech: frames within 30 dB of its loudest one. The gain is limited to ±30 dB.
   const levelGainDb = (reference, samples, rate) => {
     const size = Math.round(0.02 * rate), count = Math.floor(Math.min(reference.length, samples.length) / size);
     const power = (signal, part) => { let sum = 0; for (let i = part * size; i < (part + 1) * size; i++) sum += signal[i] * signal[i]; return sum; };

@@ -1,4 +1,4 @@
-// The running round, by server-sent events. Names are strangers' text and reach the page as text content only.
+// Shows the running round from server-sent events. Miners choose the names, so they are set as text, never as HTML.
 "use strict";
 
 (() => {
@@ -9,9 +9,9 @@
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
     return made;
   };
-  const time = (s) => (s === null ? "–" : s < 90 ? `${Math.round(s)} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
+  const time = (s) => (s < 90 ? `${Math.round(s)} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
   const gigabytes = (bytes) => `${(bytes / 1e9).toFixed(1)} GB`;
-  // Only what changed is written, so that a screen reader is not told the same again.
+  // Write only changed text; otherwise a screen reader reads the same text again.
   const set = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
 
   const problem = (text) => { set("problem", text); $("problem").hidden = !text; };
@@ -19,10 +19,10 @@
   const row = (entry) => {
     const made = element("tr");
     const bar = element("td", "", { class: "left" });
-    bar.append(element("progress", "", { value: entry.clips_done, max: Math.max(1, entry.clips), "aria-label": `Clips of ${entry.label}` }));
+    bar.append(element("progress", "", { value: entry.clips_done, max: Math.max(1, entry.clips), "aria-label": `Clips done of ${entry.label}` }));
     made.append(
       element("th", entry.label, { scope: "row", class: "left" }), element("td", entry.competition, { class: "left" }),
-      element("td", entry.told, { class: entry.state.startsWith("fail") ? "left fail" : "left" }), bar,
+      element("td", entry.summary, { class: entry.state.startsWith("fail") ? "left fail" : "left" }), bar,
       element("td", `${entry.clips_done} of ${entry.clips}`),
     );
     return made;
@@ -37,7 +37,7 @@
     $("all").max = Math.max(1, status.clips);
     $("all").value = status.clips_done;
     set("clips", `${status.clips_done} of ${status.clips}`);
-    set("left", time(status.left_s));
+    set("left", status.left_s === null ? "not known yet" : `about ${time(status.left_s)}`);
     set("quiet", `${time(status.quiet_s)} ago`);
     set("disk", `${gigabytes(status.disk_free_bytes)} free`);
     set("gpus", status.gpus.map((gpu) => `${gpu.index}: ${gigabytes(gpu.used_bytes)} of ${gigabytes(gpu.total_bytes)}, ${Math.round(gpu.busy_percent)} % busy`).join("; ") || "none");
@@ -47,5 +47,5 @@
 
   const events = new EventSource("status/events");
   events.addEventListener("message", (event) => show(JSON.parse(event.data)));
-  events.addEventListener("error", () => problem("The server does not answer; trying again."));
+  events.addEventListener("error", () => problem("The server does not answer. The page keeps trying."));
 })();
