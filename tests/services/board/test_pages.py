@@ -60,9 +60,9 @@ def test_a_prize_is_told_with_its_defence_its_test_and_its_winner(found: Run, sh
     html = shown(found)  # type: ignore[operator]
     text = text_of(html)
     assert (
-        "PESQ-WB taken over alpine takes PESQ_WB. brook/soft 1.50 1.60 alpine/clear 2.25 +0.75 +0.50 to +1.00 <0.001"
-        in (text.replace("&lt;", "<"))
-    )
+        "PESQ-WB taken over alpine takes PESQ_WB. brook/soft 1.50 1.60 alpine/clear 2.25 "
+        "+0.75 +0.50 to +1.00 <0.001"
+    ) in text.replace("&lt;", "<")
     assert "Holm-corrected" in text
     assert html.count('aria-label="wins the prize"') == 1
     assert "copy/cat (uid 9): Copies it. same_content_hash" in text
