@@ -1,21 +1,25 @@
 from .align import MAX_DELAY_S, aligned
 from .evidence import ClipEvidence, clip_evidence
 from .registry import METRICS, Direction, Metric, floors, known_metrics, metric
-from .suite import score_clip, scoring_deadline_s, warm_up
-from .validate import checked_enhanced
+from .suite import Measurement, NoValue, measured_clip, score_clip, scoring_deadline_s, warm_up
+from .validate import checked_enhanced, mono_audio
 
 __all__ = [
     "MAX_DELAY_S",
     "METRICS",
     "ClipEvidence",
     "Direction",
+    "Measurement",
     "Metric",
+    "NoValue",
     "aligned",
     "checked_enhanced",
     "clip_evidence",
     "floors",
     "known_metrics",
+    "measured_clip",
     "metric",
+    "mono_audio",
     "score_clip",
     "scoring_deadline_s",
     "warm_up",

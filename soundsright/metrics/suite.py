@@ -1,22 +1,23 @@
 """All metrics of one clip in one pass. Signals are float32, shape `(n,)`, full scale ±1, of one rate and length.
 
-Each signal is resampled once and framed once per rate, and shared by all metrics that want it.
+Each signal is resampled once and framed once per rate, and all metrics share the result.
 
-Rules, for every metric and whatever the audio holds:
+Every score is finite and lies in its metric's range:
 
-- A clip whose enhanced signal holds NaN or infinity, is silent or constant, scores the floor; so does one whose
-  clean or noisy signal is that, where the metric needs it.
-- A measure that is undefined for a clip (PESQ finds no speech, fewer than 30 voiced frames for STOI, no noise for
-  SI-SIR) scores the floor.
-- PESQ, and with it the composite ratings, is undefined where over `MOST_VANISHED` of the speech is gone. Given an
-  output that is silent but for a syllable, or quiet but for a burst, P.862 aligns levels and times by what is left,
-  and can return twice what the unprocessed input scores. `benchmarks/gaming.py` shows what honest models delete.
-- Every other value is clipped to the metric's range.
+- A value outside the range is clipped to it.
+- A metric without a value scores its floor. `measured_clip` names the reason, a `NoValue`.
+- PESQ, and with it the composite ratings, has no value if more than `MOST_VANISHED` of the speech is gone. P.862
+  aligns levels and times by the speech that is left. For an output that is silent except for one syllable it can
+  return twice the score of the unprocessed input. `benchmarks/gaming.py` shows how much speech honest models
+  delete.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -32,20 +33,76 @@ if TYPE_CHECKING:
     from soundsright.metrics.si_sdr import EnergyRatios
     from soundsright.metrics.stoi import BandEnvelopes
 
-__all__ = ["MOST_VANISHED", "floors", "score_clip", "scoring_deadline_s", "warm_up"]
+__all__ = [
+    "MOST_VANISHED",
+    "Measurement",
+    "NoValue",
+    "floors",
+    "measured_clip",
+    "score_clip",
+    "scoring_deadline_s",
+    "warm_up",
+]
 
 MOST_VANISHED = 0.5
-"""See `evidence.vanished_speech`."""
+"""The largest share of vanished speech for which PESQ has a value; see `evidence.vanished_speech`."""
+
+
+class NoValue(StrEnum):
+    """Why a metric has no value for a clip."""
+
+    ENHANCED_BLANK = "enhanced_blank"
+    CLEAN_BLANK = "clean_blank"
+    NOISY_NOT_FINITE = "noisy_not_finite"
+    NO_NOISE = "no_noise"
+    SPEECH_VANISHED = "speech_vanished"
+    PESQ_UNDEFINED = "pesq_undefined"
+    LITTLE_SPEECH = "little_speech"
+    TOO_SHORT = "too_short"
+    NO_ENERGY = "no_energy"
+    NOT_A_NUMBER = "not_a_number"
+
+    @property
+    def sentence(self) -> str:
+        """The reason in words.
+
+        >>> NoValue.NO_NOISE.sentence
+        'The noisy signal equals the clean one.'
+        """
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    NoValue.ENHANCED_BLANK: "The enhanced signal is empty, constant or not finite.",
+    NoValue.CLEAN_BLANK: "The clean signal is empty, constant or not finite.",
+    NoValue.NOISY_NOT_FINITE: "The noisy signal is not finite.",
+    NoValue.NO_NOISE: "The noisy signal equals the clean one.",
+    NoValue.SPEECH_VANISHED: f"More than {MOST_VANISHED:.0%} of the speech is gone from the enhanced signal.",
+    NoValue.PESQ_UNDEFINED: "PESQ finds no speech, or the clip is shorter than 0.25 s, or the output vanishes.",
+    NoValue.LITTLE_SPEECH: "The clean signal has less than 30 frames (0.4 s) of speech.",
+    NoValue.TOO_SHORT: "The clip is shorter than one frame.",
+    NoValue.NO_ENERGY: "The clean or the enhanced signal has no energy.",
+    NoValue.NOT_A_NUMBER: "The metric returned no number.",
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One metric's score of one clip. If it has no value, `score` is the metric's floor and `no_value` says why."""
+
+    score: float
+    no_value: NoValue | None = None
 
 
 class _SharedClip:
-    """One clip's signals and what several metrics want of them, each made once, at the first use."""
+    """One clip's signals, and what several metrics derive from them. Each part is computed at its first use."""
 
     def __init__(self, clean: Audio, enhanced: Audio, noisy: Audio | None) -> None:
         self.clean = clean
         self.enhanced = enhanced
         self.noisy = noisy
         self.sample_rate_hz = clean.sample_rate_hz
+        self.speech_vanished = False
 
     @cached_property
     def at_16_khz(self) -> tuple[Samples, Samples]:
@@ -86,6 +143,7 @@ class _SharedClip:
             (self.clean.samples, self.enhanced.samples) if rate_hz == self.sample_rate_hz else self.at_16_khz
         )
         if vanished_speech(clean, enhanced, rate_hz) > MOST_VANISHED:
+            self.speech_vanished = True
             return None
         return pesq(clean, enhanced, rate_hz, wide_band=wide_band)
 
@@ -159,11 +217,11 @@ def score_clip(
 ) -> dict[str, float]:
     """The clip's score under each of the named metrics, in the order of the names.
 
-    Every score is finite and inside its metric's range, by the rules at the head of this module.
+    Every score is finite and lies in its metric's range. A metric without a value scores its floor.
 
     Raises:
-        UsageError: an unknown metric, a rate that it does not allow, or no `noisy` where it is needed.
-        ValueError: if the signals differ in rate or length; `validate.checked_enhanced` refuses such audio before.
+        UsageError: a metric is unknown, is not defined at the clip's rate, or needs `noisy`.
+        ValueError: the signals differ in rate or length; `checked_enhanced` rejects such audio earlier.
 
     >>> rng = np.random.default_rng(1)
     >>> clean = Audio(rng.standard_normal(16_000).astype(np.float32) / 10, 16_000)
@@ -171,8 +229,20 @@ def score_clip(
     >>> sorted(score_clip(clean, enhanced, names=["STOI", "SI_SDR"]))
     ['SI_SDR', 'STOI']
     """
-    wanted = [metric(name) for name in names]
-    for each in wanted:
+    return {name: measured.score for name, measured in measured_clip(clean, enhanced, noisy, names).items()}
+
+
+def measured_clip(
+    clean: Audio, enhanced: Audio, noisy: Audio | None = None, names: Sequence[str] = ()
+) -> dict[str, Measurement]:
+    """As `score_clip`, with the reason for each metric that has no value.
+
+    >>> clean = Audio(np.sin(np.arange(16_000) / 3).astype(np.float32), 16_000)
+    >>> measured_clip(clean, Audio(0 * clean.samples, 16_000), names=["SI_SDR"])["SI_SDR"]
+    Measurement(score=-60.0, no_value=<NoValue.ENHANCED_BLANK: 'enhanced_blank'>)
+    """
+    metrics = [metric(name) for name in names]
+    for each in metrics:
         _check(each, clean, noisy)
     for other in (enhanced, noisy):
         if other is not None and (len(other), other.sample_rate_hz) != (len(clean), clean.sample_rate_hz):
@@ -180,32 +250,59 @@ def score_clip(
                 f"{len(other)} samples at {other.sample_rate_hz} Hz beside a reference of "
                 f"{len(clean)} at {clean.sample_rate_hz} Hz"
             )
-    answered = not _is_blank(enhanced)
-    referenced = not _is_blank(clean)
-    mixed = noisy is not None and _is_finite(noisy)
+    enhanced_blank, clean_blank = _is_blank(enhanced), _is_blank(clean)
+    noisy_finite = noisy is not None and _is_finite(noisy)
     shared = _SharedClip(clean, enhanced, noisy)
-    scores: dict[str, float] = {}
-    for each in wanted:
-        if not answered or (each.needs_reference and not referenced) or (each.needs_noisy and not mixed):
-            value = None
-        elif each.name in METRICS:
-            value = _MEASURES[each.name](shared)
+    measured: dict[str, Measurement] = {}
+    for each in metrics:
+        if enhanced_blank:
+            measured[each.name] = Measurement(each.floor, NoValue.ENHANCED_BLANK)
+        elif each.needs_reference and clean_blank:
+            measured[each.name] = Measurement(each.floor, NoValue.CLEAN_BLANK)
+        elif each.needs_noisy and not noisy_finite:
+            measured[each.name] = Measurement(each.floor, NoValue.NOISY_NOT_FINITE)
         else:
-            value = plugged_metrics()[each.name].measure(clean, enhanced, noisy)
-        scores[each.name] = each.floor if value is None else each.bounded(value)
-    return scores
+            measured[each.name] = _measurement(each, shared)
+    return measured
+
+
+def _measurement(each: Metric, clip: _SharedClip) -> Measurement:
+    """One metric of a clip whose signals can be measured."""
+    if each.name in METRICS:
+        value = _MEASURES[each.name](clip)
+    else:
+        value = plugged_metrics()[each.name].measure(clip.clean, clip.enhanced, clip.noisy)
+    if value is None:
+        return Measurement(each.floor, _why_undefined(each.name, clip))
+    return Measurement(each.bounded(value), NoValue.NOT_A_NUMBER if math.isnan(value) else None)
+
+
+def _why_undefined(name: str, clip: _SharedClip) -> NoValue:
+    """Why a metric returned None."""
+    if name not in METRICS:
+        return NoValue.NOT_A_NUMBER
+    if name.startswith("PESQ_") or (name in ("CSIG", "CBAK", "COVL") and clip.pesq_wb is None):
+        return NoValue.SPEECH_VANISHED if clip.speech_vanished else NoValue.PESQ_UNDEFINED
+    if name in ("STOI", "ESTOI"):
+        return NoValue.LITTLE_SPEECH
+    if name in ("SI_SIR", "SI_SAR") and clip.ratios.si_sdr is not None:
+        return NoValue.NO_NOISE
+    return NoValue.NO_ENERGY if name in ("SNR", "SI_SDR", "SI_SIR", "SI_SAR") else NoValue.TOO_SHORT
 
 
 def scoring_deadline_s(audio_s: float) -> float:
-    """Seconds of processor time after which scoring a clip of that length, all measures of it, has hung.
+    """Seconds of processor time after which scoring a clip of `audio_s` seconds with all metrics has hung.
 
-    Tens of times what a slow processor takes; and enough to load every library before the first clip.
+    This is tens of times what a slow processor needs, and enough to load every library before the first clip.
     """
     return 30.0 + 5.0 * audio_s
 
 
 def warm_up() -> None:
-    """Compile, or load from the cache, every inner loop: seconds the first time on a machine, then milliseconds."""
+    """Compile every inner loop or load it from the cache.
+
+    This takes seconds the first time on a machine, and milliseconds later.
+    """
     rng = np.random.default_rng(0)
     clean, noisy = (Audio(rng.standard_normal(16_000).astype(np.float32), 16_000) for _ in range(2))
     score_clip(clean, noisy, noisy, [name for name in _MEASURES if METRICS[name].needs_reference])
@@ -226,6 +323,6 @@ def _is_finite(audio: Audio) -> bool:
 
 
 def _is_blank(audio: Audio) -> bool:
-    """Whether there is nothing to measure: no samples, one value throughout, or a sample that is not a number."""
+    """Whether a signal has nothing to measure: it is empty, has one value throughout, or is not finite."""
     samples = audio.samples
     return len(samples) == 0 or not _is_finite(audio) or bool((samples == samples[0]).all())

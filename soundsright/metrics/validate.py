@@ -1,10 +1,9 @@
-"""Whether an enhanced signal may be scored: the policy of a competition.
+"""Checks on a signal before it is scored: the policy of a competition.
 
-Signals are float32, shape `(n,)`, full scale ±1. An enhanced signal has the reference's rate and exactly its
-length: the tolerance is 0 samples, since each sample more or less would leave room to drop what is hard. Its
-shape is `(n,)` or one channel, `(n, 1)` or `(1, n)`; two channels are refused, not mixed. Its samples are
-finite. Anything else about it (silence, clipping, another level or sign, a delay) is the model's answer and is
-scored as it is.
+Signals are float32, shape `(n,)`, full scale ±1. An enhanced signal must have the reference's rate and exactly its
+length. The tolerance is 0 samples, because a model that may cut samples could cut the hard ones. Its shape is
+`(n,)`, `(n, 1)` or `(1, n)`; two channels are rejected, not mixed. Its samples are finite. Silence, clipping,
+another level or sign, and a delay are the model's answer and are scored.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from soundsright.core.errors import AudioRejected
 def checked_enhanced(clip_id: str, samples: NDArray[Any], sample_rate_hz: int, reference: Audio) -> Audio:
     """The enhanced signal of a clip as `Audio`, if it may be scored against the reference.
 
-    Integer samples are taken on their full scale (int16: 32768 is 1).
+    Integer samples are scaled by their full scale: for int16, 32768 becomes 1.
 
     Raises:
         AudioRejected: with the code `rate`, `shape`, `length`, `format` or `not_finite`.
@@ -36,11 +35,22 @@ def checked_enhanced(clip_id: str, samples: NDArray[Any], sample_rate_hz: int, r
     """
     if sample_rate_hz != reference.sample_rate_hz:
         raise AudioRejected(clip_id, "rate", f"{sample_rate_hz} Hz, {reference.sample_rate_hz} Hz expected")
-    shape = samples.shape
-    if not (samples.ndim == 1 or (samples.ndim == 2 and 1 in shape)):
-        raise AudioRejected(clip_id, "shape", f"shape {_text_of(shape)}, one channel expected")
+    _check_shape(clip_id, samples)
     if samples.size != len(reference):
         raise AudioRejected(clip_id, "length", f"{samples.size} samples, {len(reference)} expected")
+    return mono_audio(clip_id, samples, sample_rate_hz)
+
+
+def mono_audio(clip_id: str, samples: NDArray[Any], sample_rate_hz: int) -> Audio:
+    """An array as `Audio`: one channel, float32, finite. Integer samples are scaled by their full scale.
+
+    Raises:
+        AudioRejected: with the code `shape`, `format` or `not_finite`.
+
+    >>> mono_audio("c1", np.array([[-32768, 16384]], np.int16), 16_000).samples.tolist()
+    [-1.0, 0.5]
+    """
+    _check_shape(clip_id, samples)
     flat = samples.reshape(-1)
     if flat.dtype.kind == "i" and flat.dtype.itemsize <= 4:
         full_scale = float(np.iinfo(flat.dtype).max) + 1.0
@@ -55,6 +65,12 @@ def checked_enhanced(clip_id: str, samples: NDArray[Any], sample_rate_hz: int, r
     return Audio(narrowed, sample_rate_hz)
 
 
-def _text_of(shape: tuple[int, ...]) -> str:
+def _check_shape(clip_id: str, samples: NDArray[Any]) -> None:
+    shape = samples.shape
+    if not (samples.ndim == 1 or (samples.ndim == 2 and 1 in shape)):
+        raise AudioRejected(clip_id, "shape", f"shape {_shape_text(shape)}, one channel expected")
+
+
+def _shape_text(shape: tuple[int, ...]) -> str:
     text = "x".join(str(size) for size in shape[:4])
     return f"({text}{'x…' if len(shape) > 4 else ''})"

@@ -1,5 +1,6 @@
 from .folder import (
     ClipFiles,
+    FileDigests,
     ScoredClip,
     ScoreOptions,
     ScoreSet,
@@ -9,6 +10,7 @@ from .folder import (
     scored_clip,
     some_of,
 )
+from .reading import difference_to_clean, enhanced_audio, enhanced_samples, reference_audio
 from .report import (
     MetricSummary,
     ScoreReport,
@@ -26,6 +28,7 @@ from .report import (
 
 __all__ = [
     "ClipFiles",
+    "FileDigests",
     "MetricSummary",
     "ScoreOptions",
     "ScoreReport",
@@ -35,9 +38,13 @@ __all__ = [
     "chosen_metrics",
     "clip_line",
     "clusters_of",
+    "difference_to_clean",
+    "enhanced_audio",
+    "enhanced_samples",
     "measured_metrics",
     "read_clip_lines",
     "read_report",
+    "reference_audio",
     "report_json",
     "score_files",
     "score_set",

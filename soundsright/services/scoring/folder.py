@@ -13,19 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from soundsright.core.audio import Audio
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, AudioRejected, UsageError, WorkerDied
 from soundsright.core.ports import Pool
 from soundsright.core.results import ClipResult, Failure
 from soundsright.metrics import known_metrics, metric
-
-if TYPE_CHECKING:
-    from soundsright.data import AudioFacts
+from soundsright.services.scoring.reading import difference_to_clean, enhanced_audio, mono_facts
 
 MAX_LIST_BYTES = 64_000_000
 DEFAULT_METRICS = ("PESQ_WB", "ESTOI", "STOI", "SI_SDR", "SI_SIR", "SI_SAR")
@@ -257,56 +251,16 @@ def _result_of(clip: ClipFiles, options: ScoreOptions) -> ClipResult | _Referenc
         noisy = read_file(clip.noisy) if clip.noisy is not None else None
     except AudioFileError as error:
         return _ReferenceProblem(error.problem)
-    if noisy is not None and (len(noisy), noisy.sample_rate_hz) != (len(clean), clean.sample_rate_hz):
-        return _ReferenceProblem(
-            f"{clip.noisy}: {len(noisy)} samples at {noisy.sample_rate_hz} Hz beside {len(clean)} at "
-            f"{clean.sample_rate_hz} Hz of its clean file"
-        )
+    if noisy is not None and (difference := difference_to_clean(noisy, clean)):
+        return _ReferenceProblem(f"{clip.noisy}: {difference}")
     try:
-        scores = score_clip(clean, _answer(clip, clean, align=options.align), noisy, options.metrics)
+        if clip.enhanced is None:
+            raise AudioRejected(clip.id, "missing", "no enhanced file of that name")
+        enhanced = enhanced_audio(clip.id, clip.enhanced, clean, align=options.align)
+        scores = score_clip(clean, enhanced, noisy, options.metrics)
     except AudioRejected as error:
         return ClipResult(clip.id, failure=Failure(error.code, str(error)))
     return ClipResult(clip.id, scores=scores)
-
-
-def _answer(clip: ClipFiles, clean: Audio, *, align: bool) -> Audio:
-    """The enhanced signal, held to the rules of `metrics.validate`; with `align` its delay and length mended first.
-
-    Raises:
-        AudioRejected: if it cannot be scored.
-    """
-    import soundfile
-
-    from soundsright.metrics import MAX_DELAY_S, aligned, checked_enhanced
-
-    if clip.enhanced is None:
-        raise AudioRejected(clip.id, "missing", "no enhanced file of that name")
-    try:
-        facts = _facts_of(clip.enhanced)
-    except AudioFileError as error:
-        raise AudioRejected(clip.id, "format", error.problem) from error
-    slack = round(MAX_DELAY_S * clean.sample_rate_hz) if align else 0
-    if facts.sample_rate_hz == clean.sample_rate_hz and (
-        facts.frames is None or abs(facts.frames - len(clean)) > slack
-    ):
-        raise AudioRejected(clip.id, "length", f"{facts.frames} samples, {len(clean)} expected")
-    try:
-        samples, rate = soundfile.read(str(clip.enhanced), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise AudioRejected(clip.id, "format", f"cannot be decoded ({error})") from error
-    if align and samples.shape[1] == 1 and np.isfinite(samples).all():
-        samples = aligned(samples[:, 0], clean.samples, rate).samples
-    return checked_enhanced(clip.id, samples, int(rate), clean)
-
-
-def _facts_of(path: Path) -> AudioFacts:
-    """`data.audio_files.facts_of`, where a folder or a forbidden file is an unusable file too."""
-    from soundsright.data import facts_of
-
-    try:
-        return facts_of(path)
-    except OSError as error:
-        raise AudioFileError(path, f"cannot be read ({error.strerror})") from error
 
 
 def _measured(clips: Sequence[ClipFiles]) -> tuple[tuple[ClipFiles, ...], int]:
@@ -316,8 +270,8 @@ def _measured(clips: Sequence[ClipFiles]) -> tuple[tuple[ClipFiles, ...], int]:
     for clip in clips:
         try:
             for path in (clip.noisy, clip.clean):
-                if path is not None and (facts := _facts_of(path)).channels != 1:
-                    raise AudioFileError(path, f"has {facts.channels} channels", "Give one channel.")
+                if path is not None:
+                    facts = mono_facts(path)
         except AudioFileError as error:
             problems.append(error.problem)
         else:

@@ -1,0 +1,107 @@
+"""Reads the recordings of a clip. Signals are float32, shape `(n,)`, full scale ±1.
+
+A problem with a clean or noisy recording is the user's to fix: `AudioFileError`. A problem with an enhanced one is
+a result: `AudioRejected`, with the code of the failure.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundsright.core.audio import Audio
+from soundsright.core.errors import AudioFileError, AudioRejected
+
+if TYPE_CHECKING:
+    from soundsright.data import AudioFacts
+
+
+def reference_audio(path: Path) -> Audio:
+    """A clean or noisy recording.
+
+    Raises:
+        AudioFileError: it is missing, has no audio or more than one channel, or is not finite.
+    """
+    from soundsright.data import read_file
+
+    mono_facts(path)
+    return read_file(path)
+
+
+def difference_to_clean(noisy: Audio, clean: Audio) -> str:
+    """How a noisy recording differs from its clean one in length or rate; empty if it does not.
+
+    >>> tone = np.zeros(4, np.float32)
+    >>> difference_to_clean(Audio(tone[:3], 8_000), Audio(tone, 8_000))
+    '3 samples at 8000 Hz beside 4 at 8000 Hz of its clean file'
+    """
+    if (len(noisy), noisy.sample_rate_hz) == (len(clean), clean.sample_rate_hz):
+        return ""
+    return (
+        f"{len(noisy)} samples at {noisy.sample_rate_hz} Hz beside {len(clean)} at "
+        f"{clean.sample_rate_hz} Hz of its clean file"
+    )
+
+
+def enhanced_audio(clip_id: str, path: Path, clean: Audio, *, align: bool) -> Audio:
+    """An enhanced recording that `metrics.checked_enhanced` accepts.
+
+    With `align`, its delay and length are corrected first, up to `metrics.MAX_DELAY_S`.
+
+    Raises:
+        AudioRejected: it cannot be scored.
+    """
+    import soundfile
+
+    from soundsright.metrics import MAX_DELAY_S
+
+    try:
+        facts = _facts_of(path)
+    except AudioFileError as error:
+        raise AudioRejected(clip_id, "format", error.problem) from error
+    slack = round(MAX_DELAY_S * clean.sample_rate_hz) if align else 0
+    if facts.sample_rate_hz == clean.sample_rate_hz and (
+        facts.frames is None or abs(facts.frames - len(clean)) > slack
+    ):
+        raise AudioRejected(clip_id, "length", f"{facts.frames} samples, {len(clean)} expected")
+    try:
+        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise AudioRejected(clip_id, "format", f"cannot be decoded ({error})") from error
+    return enhanced_samples(clip_id, samples, int(rate), clean, align=align)
+
+
+def enhanced_samples(
+    clip_id: str, samples: NDArray[Any], sample_rate_hz: int, clean: Audio, *, align: bool
+) -> Audio:
+    """As `enhanced_audio`, of samples in memory.
+
+    Raises:
+        AudioRejected: they cannot be scored.
+    """
+    from soundsright.metrics import aligned, checked_enhanced, mono_audio
+
+    if align and samples.size == max(samples.shape) and np.isfinite(samples).all():
+        one_channel = mono_audio(clip_id, samples, sample_rate_hz)
+        samples = aligned(one_channel.samples, clean.samples, sample_rate_hz).samples
+    return checked_enhanced(clip_id, samples, sample_rate_hz, clean)
+
+
+def mono_facts(path: Path) -> AudioFacts:
+    """As `_facts_of`, of a recording that has one channel."""
+    if (facts := _facts_of(path)).channels != 1:
+        raise AudioFileError(path, f"has {facts.channels} channels", "Give one channel.")
+    return facts
+
+
+def _facts_of(path: Path) -> AudioFacts:
+    """As `data.facts_of`, with one error for every file that cannot be read, also for a folder."""
+    from soundsright.data import facts_of
+
+    try:
+        return facts_of(path)
+    except OSError as error:
+        raise AudioFileError(path, f"cannot be read ({error.strerror})") from error
