@@ -18,7 +18,8 @@ import numpy as np
 from soundsright.core.competition import Competition, Task
 from soundsright.core.results import ClipResult, Evaluation
 from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Ruleset
-from soundsright.core.submission import ModelRef, Submission
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import Submission
 from soundsright.ranking.leaderboard import Champion, decide
 from soundsright.ranking.scores import superiority_p_values
 from soundsright.ranking.statistics import holm

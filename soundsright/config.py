@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from soundsright.core.competition import PUBLISHED, Competition, competition_by_id
 from soundsright.core.errors import EntryRefused, UsageError
-from soundsright.core.submission import ModelRef
+from soundsright.core.sources import ModelRef
 from soundsright.env_file import read_env_file
 
 if TYPE_CHECKING:

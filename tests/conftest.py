@@ -25,7 +25,8 @@ from soundsright.core.audio import Audio, on_pcm16_grid
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.content import content_hash, files_below, sha256_of_file
 from soundsright.core.ports import DegradedClip, Sandbox
-from soundsright.core.submission import FetchedModel, ModelRef, Submission
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import FetchedModel, Submission
 from tests.engines import BASE, NoEngine, container_engine, podman_engine
 
 # The same examples each time, however slow the machine: what a test says of a commit, it says on every machine.
@@ -90,7 +91,7 @@ def fetched(folder: Path) -> FetchedModel:
         uid=1,
         hotkey=f"hk-{folder.name}",
         competition=PUBLISHED[0],
-        model=ModelRef("ns", "model", "0" * 40),
+        source=ModelRef("ns", "model", "0" * 40),
         block=1,
     )
     hashes = {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files_below(folder)}

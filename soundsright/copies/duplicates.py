@@ -57,21 +57,21 @@ class Duplicate:
     def sentence(self) -> str:
         entry = self.original
         came = f"block {entry.block}" if self.original_since is None else f"held since block {self.original_since}"
-        return _SENTENCES[self.rule].format(original=f"{entry.model.repository} (uid {entry.uid}, {came})")
+        return _SENTENCES[self.rule].format(original=f"{entry.source.repository} (uid {entry.uid}, {came})")
 
     def refusal(self) -> Refusal:
         """The line under the leaderboard."""
         return Refusal(
             hotkey=self.duplicate.hotkey,
             uid=self.duplicate.uid,
-            label=self.duplicate.model.repository,
+            label=self.duplicate.source.repository,
             competition_id=self.duplicate.competition.id,
             code=self.rule.value,
             sentence=self.sentence,
             evidence={
                 "original_hotkey": self.original.hotkey,
                 "original_uid": str(self.original.uid),
-                "original_model": str(self.original.model),
+                "original_model": str(self.original.source),
                 "original_block": str(self.original.block),
                 **({} if self.original_since is None else {"original_since_block": str(self.original_since)}),
                 "block": str(self.duplicate.block),
@@ -175,7 +175,7 @@ def _is_first(a: Mapping[int, tuple[int, int]], b: Mapping[int, tuple[int, int]]
 def marks_of(model: FetchedModel) -> dict[str, DuplicateRule]:
     """What an entry can share with another by its reference and its bytes, with the rule; the first rule first."""
     return {
-        str(model.submission.model): DuplicateRule.SAME_REFERENCE,
+        str(model.submission.source): DuplicateRule.SAME_REFERENCE,
         model.content_hash: DuplicateRule.SAME_CONTENT,
         **dict.fromkeys(model.checkpoint_hashes, DuplicateRule.SHARED_CHECKPOINT),
     }

@@ -1,6 +1,6 @@
-"""What an organiser may ask of an entry beyond a valid commitment, and every reason for which one is refused.
+"""An organiser's rules for entries, and every reason for which an entry is refused.
 
-Blocks are counted. A reason's code is stable: miners, pages and other programs may rely on it.
+A reason's code never changes: miners, pages and other programs can rely on it. The words can change.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 MAX_EARLIER_BLOCKS = 100
-"""So many earlier commitments of a hotkey are looked at, the latest ones."""
+"""How many earlier commitments of a hotkey are considered. The latest ones count."""
 
 
 @dataclass(frozen=True)
 class EntryRules:
-    """All off by default.
+    """What an organiser requires of an entry, beyond a valid commitment. All rules are off by default.
 
-    `banned_hotkeys` maps a hotkey to the block at which its ban ends. `banned_content` holds SHA-256 hashes: of a
-    repository's whole content, or of one of its files of weights. `cooldown_blocks` is the least distance between
-    two commitments of a hotkey. `max_commitments` is how many it may make in the `commitment_window_blocks` that
-    end with the close of entries; 0: any number. These two look at what the chain tells of earlier commitments, so
-    that every validator comes to the same answer.
+    `banned_hotkeys` maps a hotkey to the block at which its ban ends. `banned_content` holds SHA-256 hashes of
+    whole repositories or of single files of weights. `cooldown_blocks` is the least distance between two
+    commitments of a hotkey. `max_commitments` is how many it can make in the `commitment_window_blocks` before
+    entries close; 0 means any number. Both use only the commitments on the chain, so every validator agrees.
 
     Raises:
         ValueError: if a number is out of its range.
@@ -38,9 +37,7 @@ class EntryRules:
         if self.cooldown_blocks < 0:
             raise ValueError(f"cooldown_blocks {self.cooldown_blocks} is negative")
         if not 0 <= self.max_commitments <= MAX_EARLIER_BLOCKS:
-            raise ValueError(
-                f"max_commitments {self.max_commitments} does not lie between 0 and {MAX_EARLIER_BLOCKS}"
-            )
+            raise ValueError(f"max_commitments {self.max_commitments} is not between 0 and {MAX_EARLIER_BLOCKS}")
         if self.commitment_window_blocks < 1:
             raise ValueError(f"commitment_window_blocks {self.commitment_window_blocks} is not positive")
 
@@ -50,7 +47,7 @@ NO_RULES = EntryRules()
 
 @dataclass(frozen=True)
 class RefusalReason:
-    """When a code is given, and what a miner can do about it."""
+    """When a code is given, and what the miner can do about it."""
 
     when: str
     remedy: str
@@ -58,101 +55,144 @@ class RefusalReason:
 
 REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
     {
-        # Who, and when.
+        # The hotkey, and the time of its commitment.
         "not_registered": RefusalReason(
-            "the hotkey was not registered when entries closed", "Register the hotkey, then commit."
+            "your hotkey was not registered when entries closed", "Register the hotkey, then commit."
         ),
         "stale_commitment": RefusalReason(
-            "the commitment is older than the hotkey's registration", "Commit again."
+            "your commitment is older than your hotkey's registration", "Commit again."
         ),
-        "too_late": RefusalReason("the commitment came after entries closed", "It counts for the next round."),
-        "banned": RefusalReason("the hotkey is banned until a block", "Enter again once the ban has ended."),
+        "too_late": RefusalReason(
+            "your commitment came after entries closed", "Do nothing: it counts for the next round."
+        ),
+        "banned": RefusalReason(
+            "the organiser has banned your hotkey until a given block", "Enter again after that block."
+        ),
         "cooldown": RefusalReason(
-            "too few blocks lie between two commitments of the hotkey", "Wait longer before you commit again."
+            "you committed again too soon after your last commitment",
+            "Wait for the number of blocks that the organiser requires, then commit again.",
         ),
         "too_many_commitments": RefusalReason(
-            "the hotkey committed more often than a round allows", "Commit less often."
+            "you committed more often than a round allows", "Commit less often; one commitment is enough."
         ),
-        # What was committed.
+        # The commitment and its reveal.
         "not_revealed": RefusalReason(
-            "the miner did not tell what its commitment stands for",
-            "Keep the miner running and reachable until the round has begun.",
+            "your miner did not reveal the model behind its commitment",
+            "Keep `soundsright miner` running and reachable until the round has begun.",
         ),
         "bad_reveal": RefusalReason(
-            "what the miner told, or committed, is no entry", "Run the present `soundsright miner`."
+            "your commitment, or your miner's reveal, does not have the form of an entry",
+            "Update SoundsRight, then commit again with `soundsright miner`.",
         ),
-        "bad_seal": RefusalReason("a sealed commitment cannot be opened", "Commit again with `soundsright miner`."),
+        "bad_seal": RefusalReason(
+            "your sealed commitment cannot be opened", "Commit again with `soundsright miner`."
+        ),
         "sealed_too_long": RefusalReason(
-            "a sealed commitment opens only after the seed is fixed", "Seal it to the close of entries."
+            "your sealed commitment opens too late, after the seed is fixed",
+            "Seal it until entries close, as `soundsright miner` does.",
         ),
         "wrong_hotkey": RefusalReason(
-            "the commitment was written for another hotkey", "Commit with the hotkey that enters."
+            "your commitment names another hotkey", "Commit with the hotkey that enters."
         ),
         "digest_mismatch": RefusalReason(
-            "what was revealed does not hash to what was committed",
-            "Reveal the very model that was committed, or commit the new one.",
+            "the model that you revealed is not the one that you committed",
+            "Reveal the committed model, or commit the new one.",
         ),
-        "unknown_competition": RefusalReason("this round has no such competition", "Enter one that it has."),
+        "unknown_competition": RefusalReason(
+            "this round has no competition of that name",
+            "Choose one that the organiser's rules list; `soundsright rules show` prints them.",
+        ),
         "bad_reference": RefusalReason(
-            "namespace or name is none that a hub has", "Use letters, digits and - _ . within the name."
+            "the model's namespace or name is not one that a hub allows",
+            "Use letters, digits, `-`, `_` and `.`; begin and end with a letter or digit.",
+        ),
+        "bad_image_ref": RefusalReason(
+            "the image is not named by its digest",
+            "Write repository@sha256: and the 64 hex digits of the digest. A tag can move.",
+        ),
+        "bad_source": RefusalReason(
+            "the source code's address is not a plain https URL",
+            "Write https://host/path, without a user, a password, a query or a fragment.",
         ),
         "bad_revision": RefusalReason(
-            "the revision is not a commit", "Give the 40 hex digits of the commit, not a branch or tag."
+            "the revision is not a full commit", "Give the 40 hex digits of the commit, not a branch or a tag."
         ),
-        # What the hub says of it, before anything is fetched.
+        # The hub's answer, before any file is fetched.
         "not_found": RefusalReason(
             "the hub has no such repository or revision, or does not show it",
-            "Publish the repository for everybody to read.",
+            "Check the name, and make the repository public.",
         ),
         "revision_not_found": RefusalReason(
-            "the repository has no such commit", "Give a commit that is on the hub."
+            "the repository does not contain that commit",
+            "Push the commit to the hub, or commit a revision that is there.",
         ),
-        "gated": RefusalReason("the repository asks for consent first", "Open the repository."),
-        "forbidden": RefusalReason("the repository may not be read by everybody", "Open the repository."),
-        "disabled": RefusalReason("the hub has disabled the repository", "Ask the hub, or publish it elsewhere."),
-        "bad_path": RefusalReason("a file's name is unsafe, or longer than 240 bytes", "Rename the file."),
-        "link": RefusalReason("the repository holds a link", "Publish the file itself."),
-        "file_type": RefusalReason("the repository holds a file of a type that is not taken", "Remove the file."),
-        "too_many_files": RefusalReason("the repository holds too many files", "Publish what the model needs."),
-        "too_large": RefusalReason("the repository is too large", "Publish what the model needs."),
-        # What the files say.
+        "gated": RefusalReason(
+            "the repository asks readers for consent first", "Turn off gated access on the hub."
+        ),
+        "forbidden": RefusalReason("the repository is not public", "Make the repository public."),
+        "disabled": RefusalReason(
+            "the hub has disabled the repository", "Ask the hub why, or publish the model in another repository."
+        ),
+        "bad_path": RefusalReason(
+            "a file's name is unsafe, or longer than 240 bytes",
+            "Rename the file, publish again and commit the new revision.",
+        ),
+        "link": RefusalReason(
+            "the repository contains a symbolic link", "Replace the link by the file that it points to."
+        ),
+        "file_type": RefusalReason(
+            "the repository contains a file of a type that this competition does not accept",
+            "Remove the file, publish again and commit the new revision.",
+        ),
+        "too_many_files": RefusalReason(
+            "the repository has more files than this competition accepts",
+            "Remove the files that the model does not need.",
+        ),
+        "too_large": RefusalReason(
+            "the repository is larger than this competition accepts",
+            "Remove the files that the model does not need, or make the weights smaller.",
+        ),
+        # The files.
         "revision_mismatch": RefusalReason(
-            "the files do not hash to their revision", "Publish the model anew and commit the new revision."
+            "the files do not match their revision", "Publish the model again and commit the new revision."
         ),
         "banned_content": RefusalReason(
-            "the content, or a file of weights in it, is banned", "Enter a model of your own."
+            "the organiser has banned this model, or a file of weights in it", "Enter another model."
         ),
         "no_dockerfile": RefusalReason(
-            "there is no Dockerfile at the root", "Start from `soundsright init-model`."
+            "there is no Dockerfile at the root of the repository",
+            "Add one; `soundsright init-model` writes a model folder with a Dockerfile.",
         ),
         "dockerfile": RefusalReason(
-            "the Dockerfile cannot be read, or asks for what no model gets", "Change the lines that are named."
+            "the Dockerfile cannot be read, or asks for something that no model gets",
+            "Change the lines that the message names.",
         ),
         "no_licence": RefusalReason(
-            "there is no licence file at the root, and the organiser asks for one", "Add a LICENSE file."
+            "there is no licence file at the root, and the organiser requires one", "Add a LICENSE file."
         ),
-        # Whose it is.
+        # Copies of earlier entries.
         "same_reference": RefusalReason(
             "an earlier entry names the same repository at the same commit", "Enter a model of your own."
         ),
         "same_content_hash": RefusalReason(
-            "an earlier entry has the same bytes under the same paths", "Enter a model of your own."
+            "an earlier entry has exactly the same files", "Enter a model of your own."
         ),
         "shared_checkpoint": RefusalReason(
-            "an earlier entry holds one of its files of weights", "Train weights of your own."
+            "an earlier entry contains one of your files of weights", "Train weights of your own."
         ),
         "same_tensors": RefusalReason(
-            "nine tenths of the smaller one's tensors are in an earlier entry too, in whatever file",
-            "Train weights of your own.",
+            "an earlier entry has at least 90 % of the same tensors, counted in the smaller model",
+            "Train weights of your own. Renaming or converting a file does not change its tensors.",
         ),
         "near_copy": RefusalReason(
-            "it answers as an earlier entry does; refused where the organiser says so, else reported",
-            "Enter a model that differs in what it does.",
+            "its output is nearly the same as an earlier entry's; the organiser decides whether that is refused or"
+            " only reported",
+            "Enter a model whose output differs.",
         ),
-        # Nobody's: no score, and no mark against the miner.
+        # Nobody is to blame: the entry gets no score, and the miner no mark.
         "not_evaluated": RefusalReason(
-            "it could not be fetched or run, in many tries, while others could",
-            "See that everybody can have the repository and its base image.",
+            "it could not be fetched or run in many tries, while other entries could",
+            "Check that anyone can download the repository and its base image.",
         ),
     }
 )
@@ -160,10 +200,10 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
 
 
 def remedy_of(code: str) -> str:
-    """What a miner can do about a refusal; empty for a code of a later version.
+    """What a miner can do about a refusal. Empty for a code that this version does not know.
 
-    >>> remedy_of("too_late")
-    'It counts for the next round.'
+    >>> remedy_of("forbidden")
+    'Make the repository public.'
     """
     reason = REFUSAL_REASONS.get(code)
     return reason.remedy if reason is not None else ""

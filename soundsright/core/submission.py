@@ -1,72 +1,40 @@
-"""Who enters what: a reference to a model, the digest that binds it to a hotkey, and the entry that results."""
+"""Who enters what: the commitment that binds an entry to a hotkey, and the submission that results."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from soundsright.core.competition import Competition
 from soundsright.core.errors import EntryRefused
-
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
-_REVISION = re.compile(r"[0-9a-f]{40}")
-
-
-@dataclass(frozen=True, order=True)
-class ModelRef:
-    """A repository on a model hub at one commit. Hub names: letters, digits, `-`, `_`, `.`; at most 96.
-
-    Raises:
-        EntryRefused: `bad_reference` or `bad_revision`, if a part is not of its form.
-    """
-
-    namespace: str
-    name: str
-    revision: str
-
-    def __post_init__(self) -> None:
-        for part in (self.namespace, self.name):
-            if not _NAME.fullmatch(part) or ".." in part or "--" in part:
-                raise EntryRefused("bad_reference", f"{part[:100]!r} is not a repository name of a hub")
-        if not _REVISION.fullmatch(self.revision):
-            raise EntryRefused(
-                "bad_revision",
-                f"The revision {self.revision[:60]!r} is not a commit (40 hex digits); a branch or tag can move",
-            )
-
-    @property
-    def repository(self) -> str:
-        return f"{self.namespace}/{self.name}"
-
-    def __str__(self) -> str:
-        return f"{self.repository}@{self.revision}"
+from soundsright.core.sources import ModelRef, Source
 
 
 class CommitmentKind(StrEnum):
-    """What of an entry stands on the chain until entries close, as the organiser chooses."""
+    """The form in which an entry is on the chain until entries close. The organiser chooses it."""
 
     DIGEST = "digest"
-    """Its SHA-256; the miner tells validators what it stands for."""
+    """The SHA-256 of its text. The miner reveals the text to validators."""
     PLAIN = "plain"
-    """Its text, for everybody to read."""
+    """Its text, which everybody can read."""
     SEALED = "sealed"
-    """Its text, encrypted to the close of entries: nobody can read it before, and nobody has to tell it after."""
+    """Its text, encrypted until entries close. Nobody can read it before; everybody can read it afterwards."""
 
 
 def commitment_text(model: ModelRef, hotkey: str, competition_id: str) -> str:
-    """An entry as one line, `namespace:name:revision:hotkey:competition_id`: hashed, plain or sealed on the chain.
+    """An entry as one line: `namespace:name:revision:hotkey:competition_id`.
 
-    The parts cannot hold a colon, so two different entries never have the same text; and the hotkey is in it, so
-    that nobody enters by copying what another has committed.
+    The chain holds the hash of this line, the line itself, or the line sealed. No part contains a colon, so two
+    different entries never have the same text. The hotkey is part of it, so copying another hotkey's commitment
+    does not make an entry.
     """
     return f"{model.namespace}:{model.name}:{model.revision}:{hotkey}:{competition_id}"
 
 
 def commitment_digest(model: ModelRef, hotkey: str, competition_id: str) -> str:
-    """SHA-256 of the entry's text: what a miner puts on the chain where the commitment is a digest.
+    """The SHA-256 of the entry's text, in hex: a commitment of kind `digest`.
 
     >>> commitment_digest(ModelRef("ns", "model", "0" * 40), "hk", "DENOISING_16000HZ")[:16]
     '7fb2bf947b0c1dce'
@@ -76,10 +44,10 @@ def commitment_digest(model: ModelRef, hotkey: str, competition_id: str) -> str:
 
 @dataclass(frozen=True)
 class Commitment:
-    """What the chain holds under a hotkey since a block.
+    """The text that a hotkey has on the chain, and the block that it was written in.
 
-    `digest` is the text that stands there: the entry's digest, its plain text, or the text that a timelock sealed.
-    `earlier_blocks` are those of the hotkey's commitments before this one, as far back as the chain tells of them.
+    `digest` is that text: the entry's digest, its plain text, or its sealed text. `earlier_blocks` are the blocks
+    of the hotkey's earlier commitments, as far back as the chain lists them.
     """
 
     hotkey: str
@@ -93,14 +61,14 @@ class Commitment:
 
 @dataclass(frozen=True)
 class Reveal:
-    """What a commitment turns out to stand for once entries are closed."""
+    """The model and the competition that a commitment stands for."""
 
     model: ModelRef
     competition_id: str
 
 
 def reveal_of_text(text: str, hotkey: str) -> Reveal:
-    """What an entry's text says, where it is the hotkey's own.
+    """The reveal in an entry's text, if the text is this hotkey's own.
 
     Raises:
         EntryRefused: `bad_reveal`, `wrong_hotkey`, `bad_reference` or `bad_revision`.
@@ -119,23 +87,23 @@ def reveal_of_text(text: str, hotkey: str) -> Reveal:
 
 @dataclass(frozen=True)
 class Submission:
-    """An entry whose reveal hashed to its commitment, made before the seed was fixed."""
+    """A valid entry: its reveal matched its commitment, which was made before the seed was fixed."""
 
     uid: int
     hotkey: str
     competition: Competition
-    model: ModelRef
+    source: Source
     block: int
 
     @property
     def entry_id(self) -> str:
-        """A name for files and rows: unique in a round, since a hotkey enters one competition."""
+        """A name for files and rows. It is unique in a round, since a hotkey enters one competition."""
         return f"{self.uid}-{self.hotkey[:12]}"
 
 
 @dataclass(frozen=True)
 class FetchedModel:
-    """A submission's repository on disk, read-only from here on.
+    """A submission's files on disk, read-only from now on.
 
     `content_hash` covers every path and byte; `checkpoint_hashes` are the SHA-256 of each file of weights.
     """

@@ -16,7 +16,8 @@ import numpy as np
 from soundsright.core.competition import Competition
 from soundsright.core.results import Decision, Estimate, Evaluation, Leaderboard, Refusal, Standing
 from soundsright.core.rulesets import Ruleset
-from soundsright.core.submission import ModelRef, Submission
+from soundsright.core.sources import source_of
+from soundsright.core.submission import Submission
 from soundsright.ranking.awards import Award, Contender, Title, award
 from soundsright.ranking.needed import holm_levels, least_mean_difference, mean_to_win, needed_means
 from soundsright.ranking.reasons import reason_of
@@ -45,7 +46,7 @@ class Champion:
             "uid": entry.uid,
             "hotkey": entry.hotkey,
             "block": entry.block,
-            "model": [entry.model.namespace, entry.model.name, entry.model.revision],
+            "model": entry.source.facts(),
             "mean": self.mean,
             "since_block": self.since_block,
         }
@@ -53,8 +54,8 @@ class Champion:
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any], competition: Competition) -> Champion:
         """What `facts` left."""
-        model = ModelRef(*facts["model"])
-        entry = Submission(facts["uid"], facts["hotkey"], competition, model, facts["block"])
+        source = source_of(facts["model"])
+        entry = Submission(facts["uid"], facts["hotkey"], competition, source, facts["block"])
         return cls(entry, facts["mean"], facts["since_block"])
 
 
@@ -206,7 +207,7 @@ def _champion_row(context: _Context, champion: Champion | None) -> int | None:
     for row, evaluation in enumerate(context.entries):
         entry = evaluation.submission
         if entry.hotkey == champion.submission.hotkey:
-            same = entry.model == champion.submission.model
+            same = entry.source == champion.submission.source
             return row if same or context.ruleset.champion_keeps_title_with_new_model else None
     return None
 

@@ -11,7 +11,8 @@ import numpy as np
 from soundsright.core.competition import Competition
 from soundsright.core.results import ClipResult, Evaluation, Failure, Leaderboard
 from soundsright.core.rulesets import Ruleset
-from soundsright.core.submission import ModelRef, Submission
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import Submission
 from soundsright.ranking.leaderboard import Champion, decide
 
 _AT_BLOCK = 30_000

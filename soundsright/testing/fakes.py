@@ -36,7 +36,8 @@ from soundsright.core.ports import (
     TxResult,
 )
 from soundsright.core.results import Failure, Timing
-from soundsright.core.submission import Commitment, FetchedModel, ModelRef, Submission
+from soundsright.core.sources import ModelRef, hub_model
+from soundsright.core.submission import Commitment, FetchedModel, Submission
 
 T = TypeVar("T")
 
@@ -214,9 +215,9 @@ class FakeHub:
         self.cache: dict[str, FakeRepository] = {}
 
     def fetch(self, submission: Submission, *, limits: FetchLimits) -> FetchedModel:
-        found = self.repositories.get(submission.model)
+        found = self.repositories.get(hub_model(submission.source))
         if found is None:
-            raise EntryRefused("not_found", f"The hub has no {submission.model}")
+            raise EntryRefused("not_found", f"The hub has no {submission.source}")
         if found.hub_fault is not None:
             raise found.hub_fault
         self.cache[found.content_hash] = found

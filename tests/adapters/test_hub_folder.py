@@ -14,7 +14,8 @@ from soundsright.adapters.hubs.folder import FolderHub, folder_hash
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EntryRefused, InfrastructureFault, UsageError
 from soundsright.core.fetch_limits import FetchLimits
-from soundsright.core.submission import ModelRef, Submission
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import Submission
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -152,7 +153,7 @@ def test_models_that_are_not_kept_are_forgotten_and_nothing_else(
     (hub._cache / ("f" * 64)).symlink_to(tmp_path)
     assert hub.forget({second.content_hash}) == 1
     assert {path.name for path in hub._cache.iterdir()} == {second.content_hash, "mine", "f" * 64}
-    assert hub.cached(submission(first.submission.model), first.content_hash) is None
+    assert hub.cached(submission(first.submission.source), first.content_hash) is None
 
 
 def test_a_folders_hash_is_that_of_its_publication(hub: FolderHub, folder: Path, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from soundsright.adapters.hubs.huggingface_check import check_on_hub
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault, UsageError
 from soundsright.core.fetch_limits import FetchLimits
-from soundsright.core.submission import ModelRef, Submission
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import Submission
 from soundsright.testing.hub.repositories import HubRepository, HubServer
 from soundsright.testing.hub.server import served_hub
 

@@ -9,7 +9,8 @@ from soundsright.cli.shared.tables import line_of_test, print_tables
 from soundsright.copies.duplicates import Duplicate, DuplicateRule
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.results import Decision, Estimate, Refusal, Timing
-from soundsright.core.submission import ModelRef, Submission
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import Submission
 from soundsright.ranking.gaming import Flag
 from soundsright.ranking.statistics import RankSet
 from soundsright.services.records.summary import Row, Table

@@ -166,7 +166,8 @@ metrics = { SSNR = 1.0 }
     assert "no licence file at its root\n      Add a LICENSE file." in capsys.readouterr().out
     rules.write_text(own + 'allowed_files = [".py"]\n')
     assert run(verify, words) == 1
-    assert "this competition accepts only .py\n      Remove the file." in capsys.readouterr().out
+    remedy = "Remove the file, publish again and commit the new revision."
+    assert f"this competition accepts only .py\n      {remedy}" in capsys.readouterr().out
     assert run(verify, [*words, "--competition", "DENOISING_16000HZ"]) == 2
     assert run(verify, [*words, "--sample-rate", "48000"]) == 2
     assert "No competition of the rules is at 48000 Hz" in capsys.readouterr().err

@@ -256,7 +256,8 @@ def test_a_killed_harness_leaves_nothing(
     from {kind.__module__} import {kind.__name__}
     from soundsright.core.competition import PUBLISHED
     from soundsright.core.ports import SandboxLimits
-    from soundsright.core.submission import FetchedModel, ModelRef, Submission
+    from soundsright.core.submission import FetchedModel, Submission
+    from soundsright.core.sources import ModelRef
     submission = Submission(1, "hotkey", PUBLISHED[0], ModelRef("ns", "model", "0" * 40), 1)
     model = FetchedModel(submission, Path({str(folder)!r}), "0" * 64, ())
     with {kind.__name__}({trust}).run(model, limits=SandboxLimits()):

@@ -7,7 +7,8 @@ import hashlib
 import pytest
 
 from soundsright.core.errors import EntryRefused
-from soundsright.core.submission import ModelRef, commitment_digest
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import commitment_digest
 
 REVISION = "a" * 40
 

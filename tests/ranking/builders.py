@@ -4,7 +4,8 @@ import numpy as np
 
 from soundsright.core.competition import Competition, Task
 from soundsright.core.results import ClipResult, Evaluation, Failure
-from soundsright.core.submission import ModelRef, Submission
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import Submission
 
 ONE_METRIC = Competition(Task.DENOISING, 16_000, {"PESQ_WB": 1.0}, 10.0, 4.0)
 IN_DB = Competition(Task.DENOISING, 48_000, {"SI_SDR": 1.0}, 10.0, 4.0)
@@ -18,7 +19,7 @@ def entry(uid, competition=ONE_METRIC, *, block=None, name=None):
         uid=uid,
         hotkey=f"hk{uid:03d}",
         competition=competition,
-        model=ModelRef("ns", name or f"model{uid}", f"{uid % 16:x}" * 40),
+        source=ModelRef("ns", name or f"model{uid}", f"{uid % 16:x}" * 40),
         block=100 + uid if block is None else block,
     )
 

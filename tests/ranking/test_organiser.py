@@ -103,7 +103,7 @@ def test_changed_numbers_make_other_rules_with_another_digest():
         ("[ruleset]", "[ruleset", "not TOML"),
         ("# cooldown_blocks = 28_800", "cooldown_blocks = -1", "entries: cooldown_blocks -1 is negative"),
         ("# cooldown_blocks", "cooldown_block", r"key 'cooldown_block'\. Did you mean 'cooldown_blocks'"),
-        ("# max_commitments = 3", "max_commitments = 500", "max_commitments 500 does not lie between 0 and 100"),
+        ("# max_commitments = 3", "max_commitments = 500", "max_commitments 500 is not between 0 and 100"),
         ("# needs_licence = true", 'needs_licence = "yes"', "needs_licence: 'yes' is neither true nor false"),
         ("# banned_hotkeys = {", "banned_hotkeys = 3 # {", "entries.banned_hotkeys: 3 is no table"),
         ("# banned_hotkeys = {", f'banned_hotkeys = {{ {HOTKEY} = "1" }} # {{', "keys.5.*: '1' is no whole number"),

@@ -9,7 +9,7 @@ from typing import Any
 from soundsright.adapters.chains.local import LocalChain
 from soundsright.adapters.peers.keys import Hotkey, valid_signature
 from soundsright.core.competition import PUBLISHED
-from soundsright.core.submission import ModelRef
+from soundsright.core.sources import ModelRef
 from soundsright.services.http.state import Health
 from soundsright.services.miner.service import Committing, Entry, MinerService
 from soundsright.services.records.feedback import FeedbackStore

@@ -10,7 +10,8 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EngineUnavailable
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Round
-from soundsright.core.submission import ModelRef, Reveal, commitment_digest
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import Reveal, commitment_digest
 from soundsright.services.rounds.answers import score_files
 from soundsright.services.rounds.clipset import draw_to_disk
 from soundsright.services.rounds.run import RoundService

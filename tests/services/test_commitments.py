@@ -17,7 +17,8 @@ from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.errors import RequestRefused
 from soundsright.core.ports import Neuron
 from soundsright.core.schedule import Schedule
-from soundsright.core.submission import Commitment, CommitmentKind, ModelRef, commitment_text
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import Commitment, CommitmentKind, commitment_text
 from soundsright.services.http.health import health_app
 from soundsright.services.http.state import Health
 from soundsright.services.miner.service import Committing, Entry

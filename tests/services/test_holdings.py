@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from soundsright.core.schedule import Round
-from soundsright.core.submission import ModelRef, Reveal, commitment_digest
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import Reveal, commitment_digest
 from soundsright.testing import Behaviour, FakeHub, FakeRepository
 from soundsright.testing.state import MemoryState
 from tests.services.subnet import COMPETITION, Subnet

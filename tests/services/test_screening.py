@@ -14,10 +14,10 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.entry_rules import REFUSAL_REASONS
 from soundsright.core.errors import EntryRefused
 from soundsright.core.ports import Neuron
+from soundsright.core.sources import ModelRef
 from soundsright.core.submission import (
     Commitment,
     FetchedModel,
-    ModelRef,
     Reveal,
     Submission,
     commitment_digest,
@@ -56,7 +56,7 @@ def test_a_revealed_commitment_made_in_time_is_admitted() -> None:
     result = screen(commitment())
     assert result.refusals == ()
     (entry,) = result.submissions
-    assert (entry.uid, entry.model, entry.block, entry.competition.id) == (3, MODEL, 20, COMPETITION)
+    assert (entry.uid, entry.source, entry.block, entry.competition.id) == (3, MODEL, 20, COMPETITION)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from soundsright.core.errors import ChainUnavailable, EntryRefused, PeerUnavaila
 from soundsright.core.ports import Reply, SubnetRules, TxResult
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Schedule
-from soundsright.core.submission import Commitment, ModelRef, commitment_digest
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import Commitment, commitment_digest
 from soundsright.services.http.state import Health
 from soundsright.services.records.feedback import opened
 from soundsright.services.records.results import feedback_documents

@@ -23,7 +23,7 @@ from soundsright.adapters.chains.local import LocalChain
 from soundsright.adapters.hubs.folder import FolderHub
 from soundsright.adapters.peers.client import request
 from soundsright.adapters.peers.keys import Hotkey
-from soundsright.core.submission import ModelRef
+from soundsright.core.sources import ModelRef
 from tests.ports import free_port
 
 KIT = Path(__file__).parents[1] / "hostile" / "kit" / "server.py"

@@ -1,12 +1,14 @@
 from .folder import FolderHub, folder_hash
 from .huggingface import HuggingFaceHub
 from .huggingface_check import check_on_hub
+from .images import ImageFolders
 from .push import HubPush, merged_card
 
 __all__ = [
     "FolderHub",
     "HubPush",
     "HuggingFaceHub",
+    "ImageFolders",
     "check_on_hub",
     "folder_hash",
     "merged_card",

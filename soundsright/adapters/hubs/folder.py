@@ -27,7 +27,8 @@ from soundsright.adapters.hubs.model_cache import (
 from soundsright.core.content import content_hash, files_below, sha256_of_file
 from soundsright.core.errors import EntryRefused, HubUnavailable, UnpublishableFolder
 from soundsright.core.fetch_limits import FetchLimits
-from soundsright.core.submission import FetchedModel, ModelRef, Submission
+from soundsright.core.sources import ModelRef, hub_model
+from soundsright.core.submission import FetchedModel, Submission
 
 _BAD_NAME = f"a name that is not UTF-8, or longer than {MAX_NAME_BYTES} bytes"
 _COPIED = "Mend or remove it; cp -rL copies the files that links lead to."
@@ -81,7 +82,7 @@ class FolderHub:
             HubUnavailable: it changed while it was copied.
             InfrastructureFault: the cache cannot be read or written, or has no room for it.
         """
-        model = submission.model
+        model = hub_model(submission.source)
         source = self._root / model.namespace / model.name / model.revision
         if not source.is_dir():
             raise EntryRefused("not_found", f"The hub has no {model}", {"model": str(model)})

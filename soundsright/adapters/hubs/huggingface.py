@@ -29,7 +29,8 @@ from soundsright.adapters.hubs.model_cache import (
 from soundsright.core.content import checkpoint_hashes, content_hash, files_below, sha256_of_file
 from soundsright.core.errors import EntryRefused, HubUnavailable, UsageError
 from soundsright.core.fetch_limits import FetchLimits
-from soundsright.core.submission import FetchedModel, ModelRef, Submission
+from soundsright.core.sources import ModelRef, hub_model
+from soundsright.core.submission import FetchedModel, Submission
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
@@ -77,7 +78,7 @@ class HuggingFaceHub:
             HubUnavailable: the hub does not answer, or sends other bytes than it promised.
             InfrastructureFault: the cache cannot be read or written, or has no room for it.
         """
-        model = submission.model
+        model = hub_model(submission.source)
         staging = self._cache / f"{STAGING_PREFIX}{_safe(model)}"
         with _told_errors(model, self._token):
             files = self._tree(model, limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from soundsright.adapters.peers import json_of, request
 from soundsright.core.errors import HubUnavailable, PeerUnavailable, UsageError
 from soundsright.core.ports import Reply
-from soundsright.core.submission import ModelRef
+from soundsright.core.sources import ModelRef
 
 _TIMEOUT_S = 20.0
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from soundsright.core.content import checkpoint_hashes, content_hash, files_below, sha256_of_file
 from soundsright.core.errors import InfrastructureFault
-from soundsright.core.submission import FetchedModel, ModelRef, Submission
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import FetchedModel, Submission
 
 MAX_NAME_BYTES = 240
 """Of a file or folder. Disks take 255; `huggingface_hub` writes beside a file one that is named 9 bytes longer."""

@@ -263,7 +263,8 @@ def _staged(request: Request) -> Staged:
     from soundsright.adapters.chains import LocalChain, seeded_entropy
     from soundsright.adapters.hubs import FolderHub
     from soundsright.core.schedule import Round
-    from soundsright.core.submission import ModelRef, Reveal
+    from soundsright.core.sources import ModelRef
+    from soundsright.core.submission import Reveal
     from soundsright.services.local import Staged, stage
     from soundsright.services.records import write_json
 

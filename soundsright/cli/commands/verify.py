@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from soundsright.config import MinerSettings
     from soundsright.core.fetch_limits import FetchLimits
     from soundsright.core.ports import ModelHub, Sandbox
-    from soundsright.core.submission import FetchedModel, ModelRef
+    from soundsright.core.sources import ModelRef
+    from soundsright.core.submission import FetchedModel
     from soundsright.rules import Organiser
     from soundsright.services.local import Step, Verification
 
@@ -155,7 +156,7 @@ def _fetched(
             kept = user_cache_path("soundsright") / "verify"
             opened = opened_hub(read_settings(Settings, flags={**hub, "state_folder": kept}, environment={}))
             click.echo(f"Fetching {ref}")
-        submission = Submission(uid=0, hotkey="verify", competition=competition, model=ref, block=0)
+        submission = Submission(uid=0, hotkey="verify", competition=competition, source=ref, block=0)
         try:
             model = opened.fetch(submission, limits=limits)
         except EntryRefused as refused:
@@ -166,7 +167,7 @@ def _fetched(
 
 
 def _reference(target: str) -> ModelRef:
-    from soundsright.core.submission import ModelRef
+    from soundsright.core.sources import ModelRef
 
     repository, _, revision = target.partition("@")
     namespace, slash, name = repository.partition("/")
@@ -252,7 +253,7 @@ def verified_model(settings: MinerSettings, model: ModelRef, competition: Compet
     from soundsright.cli.shared.hub import opened_hub
     from soundsright.core.submission import Submission
 
-    entry = Submission(uid=0, hotkey="verify", competition=competition, model=model, block=0)
+    entry = Submission(uid=0, hotkey="verify", competition=competition, source=model, block=0)
     try:
         limits = organiser_of(settings.soundsright_ruleset, begun=True).fetch_limits
         fetched = opened_hub(settings).fetch(entry, limits=limits)

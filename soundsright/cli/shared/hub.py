@@ -9,7 +9,7 @@ from soundsright.core.errors import UsageError
 if TYPE_CHECKING:
     from soundsright.config import Settings
     from soundsright.core.ports import ModelHub
-    from soundsright.core.submission import ModelRef
+    from soundsright.core.sources import ModelRef
 
 
 def opened_hub(settings: Settings) -> ModelHub:

@@ -83,7 +83,7 @@ class RoundDisplay:
             if event.entry is None:
                 return
             key = event.entry.entry_id
-            name = f"{event.entry.model.repository}  {event.entry.competition.title}"
+            name = f"{event.entry.source.repository}  {event.entry.competition.title}"
             if event.stage == "evaluate":
                 self._tasks[key] = self._progress.add_task(Text(name).plain, total=event.total)
             elif event.stage == "progress" and event.progress is not None:

@@ -40,7 +40,7 @@ def _notes(table: Table) -> Iterator[Text]:
         who = f"{refusal.label} (uid {refusal.uid})"
         yield Text.assemble((who, "red"), f"  refused, {refusal.code}: {refusal.sentence}")
     for found in table.suspected:
-        label = found.duplicate.model.repository
+        label = found.duplicate.source.repository
         yield Text.assemble((label, "yellow"), f"  suspected, {found.rule.value}: {found.sentence}")
     for decision in table.decisions:
         yield Text(decision.sentence, style="dim")

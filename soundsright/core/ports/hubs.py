@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from soundsright.core.fetch_limits import FetchLimits
-from soundsright.core.submission import FetchedModel, ModelRef, Submission
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import FetchedModel, Submission
 
 
 class ModelHub(Protocol):

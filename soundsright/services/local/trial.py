@@ -16,7 +16,8 @@ from soundsright.core.errors import EntryRefused, InfrastructureFault, Unpublish
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.ports import BlockRef, Chain, ModelHub, Publisher
 from soundsright.core.schedule import Round
-from soundsright.core.submission import FetchedModel, ModelRef, Reveal, Submission, commitment_digest
+from soundsright.core.sources import ModelRef, hub_model
+from soundsright.core.submission import FetchedModel, Reveal, Submission, commitment_digest
 from soundsright.core.toml_place import Place
 
 VALIDATOR = "validator"
@@ -67,7 +68,7 @@ class StagedHub:
     folders: Mapping[str, Path]
 
     def fetch(self, submission: Submission, *, limits: FetchLimits) -> FetchedModel:
-        model = submission.model
+        model = hub_model(submission.source)
         if model.revision == _NO_REVISION:
             try:
                 self.hub.publish(model.namespace, model.name, self.folders[submission.hotkey])

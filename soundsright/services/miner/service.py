@@ -20,7 +20,8 @@ from soundsright.core.competition import Competition
 from soundsright.core.errors import InfrastructureFault, RequestRefused, UsageError
 from soundsright.core.ports import Account, Clock, LiveChain, Neuron, Snapshot, Timelock, TxResult
 from soundsright.core.schedule import Schedule
-from soundsright.core.submission import CommitmentKind, ModelRef, commitment_digest, commitment_text
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import CommitmentKind, commitment_digest, commitment_text
 from soundsright.services.http import Health, Models
 from soundsright.services.records import FeedbackStore, ValidSignature, opened
 

@@ -57,7 +57,7 @@ def score_lines(outcome: RoundOutcome) -> Iterator[str]:
                 line = {
                     "competition": competition.id,
                     "entry": evaluation.submission.hotkey,
-                    "model": str(evaluation.submission.model),
+                    "model": str(evaluation.submission.source),
                     **_clip(result.clip_id, result.scores, result.failure),
                     "recipe": clips.recipes[result.clip_id],
                 }
@@ -151,7 +151,7 @@ def _row(row: Row) -> dict[str, Any]:
         "entry": row.label,
         "hotkey": submission.hotkey if row.rank is not None else None,
         "uid": submission.uid if row.rank is not None else None,
-        "model": str(submission.model) if row.rank is not None else None,
+        "model": str(submission.source) if row.rank is not None else None,
         "block": submission.block if row.rank is not None else None,
         "ranks": {name: [ranks.best, ranks.worst] for name, ranks in row.ranks.items()},
         "share": row.share,

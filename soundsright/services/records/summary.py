@@ -53,7 +53,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        return self.submission.model.repository if self.rank is not None else "unprocessed input"
+        return self.submission.source.repository if self.rank is not None else "unprocessed input"
 
     @property
     def failure_note(self) -> str:

@@ -17,7 +17,8 @@ from soundsright.core.competition import Competition
 from soundsright.core.errors import InfrastructureFault, ModelFault
 from soundsright.core.results import ClipResult, Evaluation, Refusal, Timing
 from soundsright.core.schedule import seed_of_round
-from soundsright.core.submission import FetchedModel, ModelRef, Submission
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.rounds.answers import EntryStuck, Evaluator, Progress, Scored, unprocessed_results
 from soundsright.services.rounds.clipset import ClipSet, DrawnClips, SetRequest, finish_set, start_set
 from soundsright.services.rounds.context import RoundContext, Stuck, settled

@@ -126,13 +126,13 @@ def _fetched_before(context: RoundContext, submission: Submission, content_hash:
         model = _from_hub(context, submission)
     except (EntryRefused, EntryStuck) as error:
         raise InfrastructureFault(
-            f"{submission.model} was fetched before, is not in the cache any more, and the hub does not give it"
+            f"{submission.source} was fetched before, is not in the cache any more, and the hub does not give it"
             f" ({error})",
             "Put the cache back and run again.",
         ) from error
     if model.content_hash != content_hash:
         raise InfrastructureFault(
-            f"{submission.model} has changed since it was fetched", "Put the cache back and run again."
+            f"{submission.source} has changed since it was fetched", "Put the cache back and run again."
         )
     return model
 

@@ -15,7 +15,8 @@ from functools import cached_property
 from typing import Any
 
 from soundsright.copies import sketch_holds
-from soundsright.core.submission import FetchedModel, ModelRef
+from soundsright.core.sources import Source, source_of
+from soundsright.core.submission import FetchedModel
 from soundsright.services.rounds.context import RoundContext
 from soundsright.services.rounds.types import entry_id_of
 
@@ -58,7 +59,7 @@ class Holdings:
         neurons = context.chain.snapshot(context.plan.round.entries_close_block).neurons
         registered_at = {neuron.hotkey: neuron.registered_at for neuron in neurons}
         hotkeys = {entry.hotkey for entry in self._entries.values()}
-        found: dict[tuple[str, ModelRef], _Held] = {}
+        found: dict[tuple[str, Source], _Held] = {}
         for round_id in before:
             context.go_on()
             entries = context.state.step_done(round_id, "entries") or {}
@@ -74,18 +75,18 @@ class Holdings:
         self,
         round_id: str,
         submissions: Sequence[Mapping[str, Any]],
-        found: dict[tuple[str, ModelRef], _Held],
+        found: dict[tuple[str, Source], _Held],
     ) -> None:
         """Add what a round recorded of these; a model that stood before is not read again."""
         state = self._context.state
         new = []
         for submission in submissions:
-            known = found.get((submission["hotkey"], ModelRef(*submission["model"])))
+            known = found.get((submission["hotkey"], source_of(submission["model"])))
             if known is None or known.sketch is None:
                 new.append((submission, known))
         sketches = (state.step_done(round_id, "duplicates") or {}).get("tensors", {}) if new else {}
         for submission, known in new:
-            model = ModelRef(*submission["model"])
+            model = source_of(submission["model"])
             entry_id = entry_id_of(submission)
             sketch = sketches.get(entry_id)
             if known is not None:

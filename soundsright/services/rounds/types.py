@@ -19,7 +19,8 @@ from soundsright.core.ports import SandboxLimits
 from soundsright.core.results import Evaluation, Leaderboard, Refusal, Weights
 from soundsright.core.rulesets import Ruleset
 from soundsright.core.schedule import Round
-from soundsright.core.submission import FetchedModel, ModelRef, Submission
+from soundsright.core.sources import source_of
+from soundsright.core.submission import FetchedModel, Submission
 from soundsright.ranking import Flag
 from soundsright.services.rounds.answers import Progress
 from soundsright.services.rounds.clipset import ClipSet
@@ -168,12 +169,11 @@ def _short(value: object) -> str:
 
 
 def submission_facts(submission: Submission) -> dict[str, Any]:
-    model = submission.model
     return {
         "uid": submission.uid,
         "hotkey": submission.hotkey,
         "competition": submission.competition.id,
-        "model": [model.namespace, model.name, model.revision],
+        "model": submission.source.facts(),
         "block": submission.block,
     }
 
@@ -185,7 +185,7 @@ def entry_id_of(facts: Mapping[str, Any]) -> str:
 
 def submission_of(facts: Mapping[str, Any], competitions: Mapping[str, Competition]) -> Submission:
     return Submission(
-        facts["uid"], facts["hotkey"], competitions[facts["competition"]], ModelRef(*facts["model"]), facts["block"]
+        facts["uid"], facts["hotkey"], competitions[facts["competition"]], source_of(facts["model"]), facts["block"]
     )
 
 
@@ -198,7 +198,7 @@ def refusal_of(submission: Submission, refused: EntryRefused) -> Refusal:
     return Refusal(
         hotkey=submission.hotkey,
         uid=submission.uid,
-        label=submission.model.repository,
+        label=submission.source.repository,
         competition_id=submission.competition.id,
         code=refused.code,
         sentence=refused.sentence,

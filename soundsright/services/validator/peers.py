@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from soundsright.core.errors import EntryRefused, PeerUnavailable
 from soundsright.core.ports import Clock, Neuron, Peers, StateStore, Timelock
+from soundsright.core.sources import ModelRef, Source, source_of
 from soundsright.core.submission import (
     Commitment,
     CommitmentKind,
-    ModelRef,
     Reveal,
     commitment_digest,
     reveal_of_text,
@@ -191,11 +191,11 @@ class RevealCollector:
             found.append(commitment)
         return tuple(found)
 
-    def _stood(self, round_id: str | None) -> dict[tuple[str, ModelRef, str], int]:
+    def _stood(self, round_id: str | None) -> dict[tuple[str, Source, str], int]:
         """The block of each entry that was admitted to that round."""
         entries = self.state.step_done(round_id, "entries") if round_id is not None else None
         return {
-            (s["hotkey"], ModelRef(*s["model"]), s["competition"]): int(s["block"])
+            (s["hotkey"], source_of(s["model"]), s["competition"]): int(s["block"])
             for s in (entries or {}).get("submissions", ())
         }
 

@@ -119,7 +119,7 @@ def _copies_left(world: World, outcome: RoundOutcome) -> str:
     seen: dict[tuple[str, str], str] = {}
     for model in outcome.fetched:
         entry = model.submission
-        for mark in (str(entry.model), model.content_hash, *model.checkpoint_hashes):
+        for mark in (str(entry.source), model.content_hash, *model.checkpoint_hashes):
             other = seen.setdefault((entry.competition.id, mark), entry.hotkey)
             if other != entry.hotkey:
                 return f"{entry.hotkey} and {other} share {mark}"

@@ -23,7 +23,8 @@ from soundsright.core.errors import (
 )
 from soundsright.core.results import Failure
 from soundsright.core.schedule import DAY_S, Round, Schedule
-from soundsright.core.submission import ModelRef, Reveal, commitment_digest
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import Reveal, commitment_digest
 from soundsright.metrics import ClipEvidence
 from soundsright.services.rounds import DrawnClips, Scored, SetRequest, read_wav, write_wav
 from soundsright.testing import Behaviour, FakeChain, FakeHub, FakeRepository, unit_interval

@@ -279,14 +279,14 @@ def test_who_was_refused_sees_why_what_to_do_and_what_it_would_have_taken(tmp_pa
     refusal = {
         "code": "too_late",
         "sentence": "After the close",
-        "remedy": "It counts for the next round.",
+        "remedy": "Do nothing: it counts for the next round.",
         "evidence": {"entries_close_block": "100"},
     }
     path = stored(tmp_path, refusal=refusal, rank=None, needed={"PESQ_WB": 2.25})
     told = CliRunner().invoke(command, ["show", str(path)]).output
     for line in (
         "Refused     too_late: After the close",
-        "Remedy      It counts for the next round.",
+        "Remedy      Do nothing: it counts for the next round.",
         "Evidence    entries_close_block: 100",
         "PESQ_WB        2.250 would have been needed to win",
     ):

@@ -1,0 +1,64 @@
+"""Entries that are container images: each becomes a folder that holds the file `IMAGE` alone.
+
+A sandbox that runs containers pulls the image by its digest when it runs the model.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from soundsright.adapters.hubs.model_cache import STAGING_PREFIX, disk_fault, forget_models, model_in_cache
+from soundsright.core.content import content_hash, sha256_of_file
+from soundsright.core.errors import EntryRefused, InfrastructureFault
+from soundsright.core.fetch_limits import FetchLimits
+from soundsright.core.sources import ImageRef
+from soundsright.core.submission import FetchedModel, Submission
+
+IMAGE_FILE = "IMAGE"
+
+
+class ImageFolders:
+    """The `ModelHub` of entries whose source is an image. The limits of repositories do not apply to images."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache.absolute()
+
+    def fetch(self, submission: Submission, *, limits: FetchLimits) -> FetchedModel:
+        """A folder with one file, `IMAGE`, that names the submission's image.
+
+        Raises:
+            EntryRefused: `bad_image_ref`, if the source is not an image.
+            InfrastructureFault: the cache cannot be read or written.
+        """
+        if not isinstance(submission.source, ImageRef):
+            raise EntryRefused("bad_image_ref", f"{str(submission.source)[:200]!r} is not an image")
+        try:
+            self._cache.mkdir(parents=True, exist_ok=True)
+            staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=self._cache))
+            try:
+                file = staging / IMAGE_FILE
+                file.write_text(f"{submission.source}\n", encoding="utf-8")
+                file.chmod(0o444)
+                digest = content_hash({IMAGE_FILE: sha256_of_file(file)})
+                if self.cached(submission, digest) is None:
+                    staging.chmod(0o755)
+                    staging.rename(self._cache / digest)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+        except OSError as error:
+            raise disk_fault(self._cache, error) from error
+        fetched = self.cached(submission, digest)
+        if fetched is None:
+            raise InfrastructureFault(f"{self._cache / digest} was changed while it was written")
+        return fetched
+
+    def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
+        """The model from the cache, or None if it is not there or no longer complete."""
+        return model_in_cache(self._cache, submission, content_hash)
+
+    def forget(self, keep: Collection[str]) -> int:
+        """Remove all fetched models except those content hashes, and return how many went."""
+        return forget_models(self._cache, keep)
