@@ -8,9 +8,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from soundsright.config import MinerSettings, Settings, ValidatorSettings, read_settings, settings_options
+from soundsright.cli.shared.settings_options import settings_options
+from soundsright.config import MinerSettings, Settings, ValidatorSettings, read_env_file, read_settings
 from soundsright.core.errors import UsageError
-from soundsright.env_file import read_env_file
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = [(MinerSettings, "miner"), (ValidatorSettings, "validator")]
@@ -63,6 +63,15 @@ def test_what_was_published_is_still_read() -> None:
 
 
 @pytest.mark.parametrize(("kind", "_name"), KINDS)
+def test_a_setting_is_read_or_says_that_it_is_not(kind: type[Settings], _name: str) -> None:
+    code = "".join(path.read_text() for path in sorted((ROOT / "soundsright").rglob("*.py")))
+    for name, field in kind.model_fields.items():
+        # The three parts of a model are read by names that are put together.
+        is_read = f".{name}" in code or "_hf_model_" in name
+        assert is_read != (field.description or "").startswith(("Unused.", "Not read")), name
+
+
+@pytest.mark.parametrize(("kind", "_name"), KINDS)
 def test_a_setting_is_one_flag_and_one_variable(kind: type[Settings], _name: str) -> None:
     command = settings_options(kind)(click.Command("x", callback=lambda **_: None))
     page = CliRunner().invoke(command, ["--help"], terminal_width=300).output
@@ -108,7 +117,7 @@ def test_a_bad_value_names_its_variable_and_the_remedy(variable: str, value: str
 @pytest.mark.parametrize(
     ("variable", "value", "remedy"),
     [
-        ("ROUND_TIME_OF_DAY", "9 o'clock", "Give a time of day, UTC, such as 09:00."),
+        ("ROUND_TIME_OF_DAY", "9 o'clock", "Give a time of day in UTC, such as 09:00."),
         ("SOUNDSRIGHT_COMPETITION", "ECHO_16000HZ", ", DEREVERBERATION_48000HZ."),
         ("ROUND_FIRST_DAY", "soon", "Give a day, such as 2025-01-31."),
         ("ROUND_FIRST_DAY", "2025-01-31T12:00", "Give a day, such as 2025-01-31."),

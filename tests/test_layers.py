@@ -38,10 +38,9 @@ MAY_IMPORT = {
     "adapters": PURE | {"adapters", "config"},
     "services": PURE | {"services", "config"},
     "testing": PURE | {"adapters", "services", "testing"},
-    "env_file": {"core"},
-    "config": {"core", "env_file", "config"},
-    "library": PURE | {"adapters", "services", "env_file", "config", "library"},
-    "cli": PURE | {"adapters", "services", "testing", "library", "env_file", "config", "cli"},
+    "config": {"core", "config"},
+    "library": PURE | {"adapters", "services", "config", "library"},
+    "cli": PURE | {"adapters", "services", "testing", "library", "config", "cli"},
 }
 ABOVE_LAYERS = {"", "__main__"}
 """The package itself and its program: they may import everything."""

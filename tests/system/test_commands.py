@@ -364,8 +364,8 @@ def test_a_misspelt_name_of_the_file_is_named(say: Say, chain: tuple[LocalChain,
     assert (code, err.splitlines()) == (
         0,
         [
-            "Warning: .env, line 5: NETUIDD is no setting. Did you mean NETUID?",
-            "Warning: .env, line 6: log_level is no setting. Did you mean LOG_LEVEL?",
+            "Warning: .env, line 5: NETUIDD is not a setting. Did you mean NETUID?",
+            "Warning: .env, line 6: log_level is not a setting. Did you mean LOG_LEVEL?",
         ],
     )
 

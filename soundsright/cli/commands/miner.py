@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soundsright.cli.shared.service import ENV_FILE, POLL
-from soundsright.config import MinerSettings, settings_options
+from soundsright.cli.shared.settings_options import settings_options
+from soundsright.config import MinerSettings
 
 if TYPE_CHECKING:
     import socket

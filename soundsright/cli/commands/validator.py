@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soundsright.cli.shared.service import ENV_FILE, POLL
-from soundsright.config import ValidatorSettings, settings_options
+from soundsright.cli.shared.settings_options import settings_options
+from soundsright.config import ValidatorSettings
 from soundsright.core.ss58 import is_address
 
 if TYPE_CHECKING:

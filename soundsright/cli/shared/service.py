@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from soundsright.config import MinerSettings, Settings, ValidatorSettings, read_settings
+from soundsright.config import MinerSettings, Settings, ValidatorSettings, misspelt_names, read_settings
 from soundsright.core.errors import UsageError, printable
-from soundsright.env_file import misspelt_names
 
 if TYPE_CHECKING:
     import socket

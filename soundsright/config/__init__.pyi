@@ -1,0 +1,14 @@
+from .env_file import misspelt_names, read_env_file
+from .reading import read_settings
+from .schema import LOG_LEVELS, PUBLIC_ENDPOINT, MinerSettings, Settings, ValidatorSettings
+
+__all__ = [
+    "LOG_LEVELS",
+    "PUBLIC_ENDPOINT",
+    "MinerSettings",
+    "Settings",
+    "ValidatorSettings",
+    "misspelt_names",
+    "read_env_file",
+    "read_settings",
+]

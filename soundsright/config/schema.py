@@ -1,0 +1,261 @@
+"""The settings of the miner and the validator: name, type, default and meaning.
+
+A field `netuid` is the variable `NETUID` and the flag `--netuid`. Times are in seconds, stakes in the chain's unit.
+Secrets are `SecretStr`, which prints as asterisks.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from soundsright.config import values
+from soundsright.config.values import LOG_LEVELS as LOG_LEVELS
+from soundsright.core.competition import PUBLISHED, Competition, competition_by_id
+from soundsright.core.errors import EntryRefused, UsageError
+from soundsright.core.sources import ModelRef
+
+PUBLIC_ENDPOINT = "wss://entrypoint-finney.opentensor.ai:443"
+MODEL_PARTS = ("NAMESPACE", "NAME", "REVISION")
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+OptionalPath = Annotated[Path | None, BeforeValidator(values.empty_is_none)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(values.empty_is_none)]
+
+
+class Settings(BaseModel):
+    """The settings that miner and validator share."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    netuid: Annotated[
+        int, Field(ge=0, le=65_535, description="Number of the subnet. A private chain ignores it.")
+    ] = 105
+    subtensor_chain_endpoint: Annotated[
+        str,
+        AfterValidator(values.chain_url),
+        Field(description="Address of the chain: ws:// or wss:// for Bittensor, http:// or https:// if private."),
+    ] = PUBLIC_ENDPOINT
+    wallet: Annotated[str, AfterValidator(values.wallet_name), Field(description="Name of the coldkey.")] = (
+        "default"
+    )
+    hotkey: Annotated[str, AfterValidator(values.wallet_name), Field(description="Name of the hotkey.")] = "default"
+    wallet_path: Annotated[Path, Field(description="Folder with the wallets.")] = Path("~/.bittensor/wallets")
+    log_level: Annotated[
+        Literal["TRACEX", "TRACE", "DEBUGX", "DEBUG", "INFOX", "INFO", "WARNING", "ERROR"],
+        BeforeValidator(values.log_level),
+        Field(description="Least severe messages to log. TRACEX, TRACE and DEBUGX mean DEBUG; INFOX means INFO."),
+    ] = "INFO"
+    healthcheck_api_host: Annotated[
+        str, AfterValidator(values.host), Field(description="Address on which the health-check API listens.")
+    ] = "0.0.0.0"
+    healthcheck_api_port: Annotated[Port, Field(description="Port of the health-check API.")] = 6000
+    state_folder: Annotated[Path, Field(description="Folder for the service's database and files.")] = Path(
+        "~/.soundsright-subnet"
+    )
+    hf_endpoint: Annotated[
+        str, AfterValidator(values.http_url), Field(description="Address of the hub with the models.")
+    ] = "https://huggingface.co"
+    soundsright_hub: Annotated[
+        OptionalPath, Field(description="Folder with a private competition's models. It replaces HF_ENDPOINT.")
+    ] = None
+    hf_token: Annotated[OptionalSecret, Field(description="Token for private repositories on the hub.")] = None
+    soundsright_ruleset: Annotated[
+        str,
+        Field(description="Name of a ruleset (soundsright-v3, soundsright-v2), or an organiser's TOML file."),
+    ] = "soundsright-v3"
+
+    @property
+    def is_bittensor(self) -> bool:
+        return urlsplit(self.subtensor_chain_endpoint).scheme in ("ws", "wss")
+
+    @property
+    def hotkey_file(self) -> Path:
+        return self.wallet_path.expanduser() / self.wallet / "hotkeys" / self.hotkey
+
+    @property
+    def folder(self) -> Path:
+        return self.state_folder.expanduser()
+
+
+def _model_part(part: str, competition: Competition) -> Any:
+    meaning = {"NAMESPACE": "Owner", "NAME": "Name", "REVISION": "Commit (40 hex digits)"}[part]
+    return Field(default="", description=f"{meaning} of your model for {competition.title}.")
+
+
+class MinerSettings(Settings):
+    """The settings of a miner. Each competition has three variables for its model: ID_HF_MODEL_NAMESPACE, ..."""
+
+    openai_api_key: Annotated[
+        OptionalSecret,
+        Field(description="Not read by the miner. `soundsright generate --speech openai` needs this variable."),
+    ] = None
+    axon_port: Annotated[Port, Field(description="Port for validators' requests and feedback.")] = 6001
+    axon_external_ip: Annotated[
+        str,
+        AfterValidator(values.external_ip),
+        Field(description="IPv4 address to publish on the chain. Empty: publish none."),
+    ] = ""
+    validator_min_stake: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description="Stake that a validator needs to get an answer.")
+    ] = 1_000.0
+    feedback_hook: Annotated[
+        str, Field(description="Function (module:function) or command to run for each feedback.")
+    ] = ""
+
+    denoising_16000hz_hf_model_namespace: str = _model_part("NAMESPACE", PUBLISHED[0])
+    denoising_16000hz_hf_model_name: str = _model_part("NAME", PUBLISHED[0])
+    denoising_16000hz_hf_model_revision: str = _model_part("REVISION", PUBLISHED[0])
+    dereverberation_16000hz_hf_model_namespace: str = _model_part("NAMESPACE", PUBLISHED[1])
+    dereverberation_16000hz_hf_model_name: str = _model_part("NAME", PUBLISHED[1])
+    dereverberation_16000hz_hf_model_revision: str = _model_part("REVISION", PUBLISHED[1])
+    denoising_48000hz_hf_model_namespace: str = _model_part("NAMESPACE", PUBLISHED[2])
+    denoising_48000hz_hf_model_name: str = _model_part("NAME", PUBLISHED[2])
+    denoising_48000hz_hf_model_revision: str = _model_part("REVISION", PUBLISHED[2])
+    dereverberation_48000hz_hf_model_namespace: str = _model_part("NAMESPACE", PUBLISHED[3])
+    dereverberation_48000hz_hf_model_name: str = _model_part("NAME", PUBLISHED[3])
+    dereverberation_48000hz_hf_model_revision: str = _model_part("REVISION", PUBLISHED[3])
+
+    def entry(self) -> tuple[Competition, ModelRef]:
+        """The one model that this hotkey enters, and its competition.
+
+        Raises:
+            UsageError: no model or more than one is named, or a part of the model is missing or malformed.
+        """
+        entries = [
+            (competition, model) for competition in PUBLISHED if (model := self._model_for(competition)) is not None
+        ]
+        if not entries:
+            variables = ", ".join(f"{competition.id}_HF_MODEL_NAME" for competition in PUBLISHED)
+            raise UsageError("No model is given", f"Set one of {variables}, with its namespace and revision.")
+        if len(entries) > 1:
+            first, second = entries[0][0].id, entries[1][0].id
+            raise UsageError(
+                f"Two models are given: {first}_HF_MODEL_NAME and {second}_HF_MODEL_NAME",
+                "A hotkey enters one competition. Clear one of them, and register another hotkey for it.",
+            )
+        return entries[0]
+
+    def _model_for(self, competition: Competition) -> ModelRef | None:
+        """The model that the three variables of this competition name; None if all three are empty."""
+        names = [f"{competition.id}_HF_MODEL_{part}" for part in MODEL_PARTS]
+        parts = [str(getattr(self, name.lower())) for name in names]
+        if not any(parts):
+            return None
+        missing = [name for name, value in zip(names, parts, strict=True) if not value]
+        if missing:
+            raise UsageError(f"{missing[0]} is empty", f"Set all three: {', '.join(names)}.")
+        try:
+            return ModelRef(*parts)
+        except EntryRefused as refused:
+            if refused.code == "bad_revision":
+                name, remedy = names[2], "Give the commit's 40 hex digits."
+            else:
+                name = names[1] if _is_namespace(parts[0]) else names[0]
+                remedy = "Copy it from the model's page on the hub."
+            raise UsageError(f"{name}: {refused.sentence}", remedy) from refused
+
+
+class ValidatorSettings(Settings):
+    """The settings of a validator."""
+
+    openai_api_key: Annotated[
+        OptionalSecret, Field(description="Unused. Accepted because the original subnet's sample file has it.")
+    ] = None
+    cuda_directory: Annotated[
+        OptionalPath, Field(description="Unused. Accepted because the original subnet's sample file has it.")
+    ] = None
+    use_docker: Annotated[
+        bool, Field(description="For the docker sandbox: true uses Docker's engine, false uses Podman's.")
+    ] = False
+    soundsright_sandbox: Annotated[
+        Literal["auto", "bubblewrap", "docker", "process"],
+        Field(description="Sandbox in which models run. auto: docker, otherwise bubblewrap."),
+    ] = "auto"
+    soundsright_model_python: Annotated[
+        OptionalPath,
+        Field(description="Python interpreter with the models' packages, for bubblewrap and process."),
+    ] = None
+    soundsright_trust: Annotated[
+        bool, Field(description="Set true if every model is your own. Allows the sandbox process.")
+    ] = False
+    soundsright_build_network: Annotated[
+        Literal["none", "default"], Field(description="Network of an image's build. none: no network.")
+    ] = "default"
+    soundsright_registries: Annotated[
+        str,
+        Field(description="Registries that you run, host:port with commas. No model is blamed if one is down."),
+    ] = ""
+    soundsright_runtime: Annotated[
+        str, Field(description="Runtime of the container engine, such as runsc (gVisor).")
+    ] = ""
+    soundsright_gpus: Annotated[
+        str,
+        Field(description="GPUs for models: none, all, or numbers with commas. The prefix cdi: uses CDI."),
+    ] = "none"
+    soundsright_competition: Annotated[
+        str,
+        AfterValidator(values.competition_ids),
+        Field(description="Competitions to judge, with commas. Empty: all four."),
+    ] = ""
+    soundsright_clips: Annotated[int, Field(ge=1, le=100_000, description="Number of clips in each set.")] = 200
+    soundsright_corpus: Annotated[
+        OptionalPath, Field(description="Folder of recordings with a manifest. Empty: the shipped recordings.")
+    ] = None
+    drand_relays: Annotated[
+        str,
+        AfterValidator(values.http_urls),
+        Field(description="Addresses that publish the keys of sealed entries, with commas. Tried in order."),
+    ] = "https://api.drand.sh,https://api2.drand.sh,https://drand.cloudflare.com"
+    soundsright_slots: Annotated[
+        int, Field(ge=0, le=1_024, description="Models that run at the same time. 0: as many as the machine can.")
+    ] = 0
+    soundsright_workers: Annotated[
+        int, Field(ge=0, le=1_024, description="Processes that draw and score clips. 0: one per processor.")
+    ] = 0
+    soundsright_kept_rounds: Annotated[
+        int, Field(ge=1, le=1_000, description="Number of rounds whose audio, models and feedback are kept.")
+    ] = 3
+    round_time_of_day: Annotated[
+        str, AfterValidator(values.time_of_day), Field(description="Time of day, in UTC, at which rounds start.")
+    ] = "09:00"
+    round_every_days: Annotated[int, Field(ge=1, le=366, description="Days between two rounds.")] = 1
+    round_first_day: Annotated[datetime.date, Field(description="Day of the first round.")] = datetime.date(
+        2025, 1, 1
+    )
+    round_seed_delay_blocks: Annotated[
+        int, Field(ge=1, le=100_000, description="Blocks between the close of entries and the block of the seed.")
+    ] = 25
+    weights_every_blocks: Annotated[
+        int, Field(ge=0, le=100_000, description="Blocks between two settings of weights. 0: the chain's tempo.")
+    ] = 0
+    burn_hotkey: Annotated[
+        str, Field(description="Hotkey that gets the prizes nobody won. Empty: the winners share them.")
+    ] = ""
+
+    @property
+    def competitions(self) -> tuple[Competition, ...]:
+        chosen = {competition_by_id(name).id for name in values.items(self.soundsright_competition)}
+        return tuple(c for c in PUBLISHED if not chosen or c.id in chosen)
+
+    @property
+    def round_start_s(self) -> int:
+        hours, minutes = self.round_time_of_day.split(":")
+        return int(hours) * 3_600 + int(minutes) * 60
+
+    @property
+    def first_day(self) -> int:
+        """Days from 1970-01-01 to the first round."""
+        return (self.round_first_day - datetime.date(1970, 1, 1)).days
+
+
+def _is_namespace(text: str) -> bool:
+    try:
+        ModelRef(text, "name", "0" * 40)
+    except EntryRefused:
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""Checks of single settings. Each returns the value, or raises a ValueError that says what to give instead."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from soundsright.core.competition import competition_by_id
+from soundsright.core.errors import UsageError
+
+LOG_LEVELS = ("TRACEX", "TRACE", "DEBUGX", "DEBUG", "INFOX", "INFO", "WARNING", "ERROR")
+_WALLET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+
+
+def chain_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname:
+        raise ValueError("give ws:// or wss:// for Bittensor, http:// or https:// for a private chain")
+    if parts.username or parts.password:
+        raise ValueError("give the address without a user and password")
+    return value
+
+
+def http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        raise ValueError("give an http:// or https:// address without a user and password")
+    return value
+
+
+def wallet_name(value: str) -> str:
+    if not _WALLET_NAME.fullmatch(value):
+        raise ValueError("give the name of a wallet: letters, digits, '-', '_' and '.'")
+    return value
+
+
+def log_level(value: Any) -> Any:
+    if isinstance(value, str) and value.upper() in LOG_LEVELS:
+        return value.upper()
+    raise ValueError(f"choose one of {', '.join(LOG_LEVELS)}")
+
+
+def host(value: str) -> str:
+    if not value or len(value) > 255 or any(c.isspace() or c == "/" for c in value):
+        raise ValueError("give an address or a host name, such as 0.0.0.0")
+    return value
+
+
+def external_ip(value: str) -> str:
+    if value:
+        try:
+            ipaddress.IPv4Address(value)
+        except ValueError:
+            raise ValueError("give the IPv4 address at which other machines reach this one") from None
+    return value
+
+
+def time_of_day(value: str) -> str:
+    if not _CLOCK_TIME.fullmatch(value):
+        raise ValueError("give a time of day in UTC, such as 09:00")
+    return value
+
+
+def competition_ids(value: str) -> str:
+    """Check a list of published competitions, separated by commas."""
+    for name in items(value):
+        try:
+            competition_by_id(name)
+        except UsageError as error:
+            raise ValueError(error.remedy) from None
+    return value
+
+
+def http_urls(value: str) -> str:
+    """Check a list of addresses, separated by commas."""
+    for url in items(value):
+        http_url(url)
+    return value
+
+
+def empty_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def items(value: str) -> tuple[str, ...]:
+    """The parts of a list that is written with commas.
+
+    >>> items("a, b,,c")
+    ('a', 'b', 'c')
+    """
+    return tuple(part.strip() for part in value.split(",") if part.strip())
