@@ -2,7 +2,7 @@ from .audio_files import SUFFIXES, AudioFacts, facts_of, read_file, resampled
 from .catalogue import CATALOGUE, RemoteFile, corpus_entry
 from .choice import SourceChoice, measured_share
 from .clips import checked_clip_count, draw_clip, draw_clips
-from .corpora import Corpus, default_root
+from .corpora import Corpus
 from .encoding import SetFormat, Subtype
 from .levels import SILENT_DB, active_level
 from .making import SetJob, generate_set
@@ -36,7 +36,6 @@ __all__ = [
     "checked_clip_count",
     "compared",
     "corpus_entry",
-    "default_root",
     "draw_clip",
     "draw_clips",
     "facts_of",

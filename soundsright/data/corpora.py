@@ -13,6 +13,7 @@ from typing import Any
 
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.core.shipped import datasets_folder
 from soundsright.data.audio_files import facts_of
 from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.splits import Split, in_split
@@ -22,11 +23,6 @@ FULL_BAND_HZ = 12_000.0
 
 _KINDS = ("speech", "noise", "rir")
 _MAX_MANIFEST_BYTES = 50_000_000
-
-
-def default_root() -> Path:
-    """`datasets/` beside the package, as it lies in a checkout."""
-    return Path(__file__).resolve().parents[2] / "datasets"
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ class Corpus:
             UsageError: there is no corpus, or its manifest cannot be read.
             AudioFileError: a file is missing or cannot be used as audio.
         """
-        root = default_root() if root is None else Path(root)
+        root = datasets_folder() if root is None else Path(root)
         manifest = root / "manifest.jsonl"
         found: dict[str, list[Recording]] = {kind: [] for kind in _KINDS}
         for number, entry in enumerate(_entries(root, manifest), 1):

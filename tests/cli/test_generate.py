@@ -14,7 +14,7 @@ from soundsright.cli.commands.datasets import command as datasets_command
 from soundsright.cli.commands.generate import command
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
-from soundsright.data.corpora import default_root
+from soundsright.core.shipped import datasets_folder
 from soundsright.services.rounds.clipset import SetRequest, draw_to_disk, finish_set
 
 
@@ -68,7 +68,7 @@ def test_the_published_flags_are_accepted(tmp_path):
 
 def test_a_directory_of_another_language_serves_as_speech(tmp_path):
     speech = tmp_path / "français"
-    for path in sorted((default_root() / "speech/16k").glob("prompt-fr-0*.flac")):
+    for path in sorted((datasets_folder() / "speech/16k").glob("prompt-fr-0*.flac")):
         samples, rate = soundfile.read(path)
         (speech / "june").mkdir(parents=True, exist_ok=True)
         soundfile.write(speech / "june" / f"{path.stem}.wav", samples, rate)
@@ -216,7 +216,7 @@ def test_a_set_and_the_shipped_recordings_are_verified(tmp_path):
     check = CliRunner().invoke(datasets_command, ["verify", str(tmp_path / "set")])
     assert check.exit_code == 1
     assert "000001.wav: differs" in check.output
-    assert CliRunner().invoke(datasets_command, ["verify", str(default_root())]).exit_code == 0
+    assert CliRunner().invoke(datasets_command, ["verify", str(datasets_folder())]).exit_code == 0
 
 
 def test_the_set_of_a_round_is_verified_by_the_digests_of_its_clips(tmp_path):

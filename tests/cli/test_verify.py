@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from soundsright.cli.commands.init_model import command as init_model
-from soundsright.cli.commands.init_model import template_folder
 from soundsright.cli.commands.verify import command as verify
 from soundsright.cli.main import run
 from soundsright.core.content import files_below
 from soundsright.core.errors import UsageError
+from soundsright.core.shipped import template_folder
 from soundsright.testing.hub.repositories import HubRepository, HubServer
 from soundsright.testing.hub.server import served_hub
 
@@ -54,9 +54,9 @@ def test_an_existing_folder_is_not_written_over(tmp_path: Path) -> None:
 
 
 def test_a_package_without_its_template_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("soundsright.cli.commands.init_model._CHECKOUT", tmp_path)
+    monkeypatch.setattr("soundsright.core.shipped.CHECKOUT", tmp_path)
     monkeypatch.setattr("importlib.metadata.files", lambda _name: [])
-    with pytest.raises(UsageError, match="The template is not installed"):
+    with pytest.raises(UsageError, match="The model template is not installed"):
         template_folder()
 
 

@@ -8,9 +8,10 @@ import soundfile
 
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.core.shipped import datasets_folder
 from soundsright.data.audio_files import read_file
 from soundsright.data.clips import draw_clip
-from soundsright.data.corpora import Corpus, default_root
+from soundsright.data.corpora import Corpus
 from soundsright.data.levels import active_level
 from soundsright.data.spectrum import bandwidth_hz, share_above_db
 
@@ -34,7 +35,7 @@ NOISE = {"id": "n", "kind": "noise", "file": "a.wav"}
 
 def test_the_shipped_recordings_are_what_the_manifest_says(shipped):
     shipped.verify()
-    assert sum(p.stat().st_size for p in default_root().rglob("*") if p.is_file()) <= 25_000_000
+    assert sum(p.stat().st_size for p in datasets_folder().rglob("*") if p.is_file()) <= 25_000_000
 
 
 def test_every_shipped_recording_has_a_commercial_licence_and_its_text(shipped):

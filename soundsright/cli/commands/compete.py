@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,6 @@ BURN_UID = 0
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 ROUND_ID = "trial"
 _NEEDED_PACKAGES = ("sqlalchemy", "numba", "pesq", "psutil", "jinja2", "matplotlib")
-CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)
@@ -143,10 +143,10 @@ class Means:
     "--entries",
     "entries_file",
     type=click.Path(path_type=Path),
-    default=CHECKOUT / "models" / "demo.toml",
+    default=None,
     envvar="SOUNDSRIGHT_ENTRIES",
     show_envvar=True,
-    help="Who enters what. [default: models/demo.toml]",
+    help="TOML file that lists the entries. [default: the demo's]",
 )
 @click.option(
     "--corpus",
@@ -171,7 +171,7 @@ def command(
     clips: int,
     seed: int,
     out: Path | None,
-    entries_file: Path,
+    entries_file: Path | None,
     corpus: Path | None,
     ruleset: str,
     sandbox: SandboxChoice,
@@ -186,6 +186,7 @@ def command(
     leaderboard per competition and report.html. A run that was stopped goes on where it was.
     """  # fmt: skip
     from soundsright.core.ports import SandboxLimits
+    from soundsright.core.shipped import models_folder
     from soundsright.data import checked_clip_count
     from soundsright.services.local import read_entries
 
@@ -193,7 +194,9 @@ def command(
     organiser = organiser_of(ruleset, begun=True)
     offered = organiser.competitions
     wanted = {competition_by_id(name, offered).id for name in competition_ids} or {c.id for c in offered}
-    entries = read_entries(entries_file, offered, wanted)
+    entries = read_entries(entries_file or models_folder() / "demo.toml", offered, wanted)
+    if sandbox.kind != "docker" and sandbox.python is None:
+        entries = _runnable(entries)
     entered = {entry.competition.id for entry in entries}
     competitions = tuple(c for c in offered if c.id in entered)
     checked_clip_count(clips)
@@ -216,6 +219,18 @@ def command(
     held = chosen_sandbox(sandbox, local=True, round_id=ROUND_ID, auto=("bubblewrap",))
     claim_folder(request.out, request.identity(), request.needed_bytes(), force=force)
     _run(request, Means(held, chosen_concurrency(sandbox, SandboxLimits(), slots), workers or cores))
+
+
+def _runnable(entries: Sequence[TrialEntry]) -> tuple[TrialEntry, ...]:
+    """The entries whose packages are installed here; each other entry is named on stderr."""
+    runnable = tuple(entry for entry in entries if not entry.missing_packages)
+    for package in sorted({name for entry in entries for name in entry.missing_packages}):
+        left_out = [f"{e.miner}/{e.folder.name}" for e in entries if package in e.missing_packages]
+        problem = f"Left out {', '.join(left_out)}: {package} is not installed."
+        click.echo(f"{problem} Run: pip install --no-deps {package}", err=True)
+    if not runnable:
+        raise UsageError("No entry can run here", "Install the packages named above.")
+    return runnable
 
 
 def _check(request: Request) -> None:

@@ -7,10 +7,7 @@ from pathlib import Path
 import click
 
 from soundsright.core.errors import UsageError
-
-_CHECKOUT = Path(__file__).resolve().parents[3]
-_TEMPLATE = "models/template"
-_INSTALLED = "share/soundsright/template"
+from soundsright.core.shipped import template_folder
 
 
 @click.command("init-model")
@@ -40,24 +37,3 @@ def write_template(folder: Path) -> None:
         shutil.copytree(template, folder, ignore=ignored, dirs_exist_ok=True)
     except OSError as e:
         raise UsageError(f"{folder} cannot be written: {e}", "Name another.") from e
-
-
-def template_folder() -> Path:
-    """Where the template lies: in a checkout, or where an installed package keeps it.
-
-    Raises:
-        UsageError: it was not installed.
-    """
-    from importlib.metadata import PackageNotFoundError, files
-
-    template = _CHECKOUT / _TEMPLATE
-    if (template / "Dockerfile").is_file():
-        return template
-    try:
-        installed = files("soundsright") or []
-    except PackageNotFoundError:
-        installed = []
-    for file in installed:
-        if file.as_posix().endswith(f"{_INSTALLED}/Dockerfile"):
-            return Path(str(file.locate())).resolve().parent
-    raise UsageError("The template is not installed", "Reinstall soundsright, or run this from a checkout.")

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from soundsright.core.errors import UsageError
 
-INSTALL_REMEDY = "Run: pip install 'soundsright[validator]'"
+INSTALL_REMEDY = "Run: pip install soundsright"
 
 
 def check_packages(names: Iterable[str]) -> None:

@@ -124,7 +124,7 @@ def board_app(site: LiveSite, feed: StatusFeed | None = None) -> FastAPI:
         from starlette.concurrency import run_in_threadpool
         from starlette.responses import FileResponse, Response
     except ImportError as error:
-        raise UsageError("The server needs FastAPI", "pip install 'soundsright[validator]'") from error
+        raise UsageError("The server needs FastAPI", "pip install soundsright") from error
 
     app = FastAPI(title="SoundsRight leaderboard", docs_url=None, redoc_url=None, openapi_url=None)
 

@@ -58,7 +58,7 @@ def _set(drawing: str, path: Path) -> None:
     except ImportError as error:
         raise UsageError(
             f"{path.suffix} needs matplotlib, which is not installed",
-            "Run pip install 'soundsright[validator]', or write .svg.",
+            "Run pip install soundsright, or write .svg.",
         ) from error
     # Our own markup, with every label escaped; it holds no entity and names no other file.
     root = ElementTree.fromstring(drawing)

@@ -25,7 +25,7 @@ def environment() -> Environment:
         from jinja2 import Environment, PackageLoader, StrictUndefined
         from markupsafe import Markup, escape
     except ImportError as error:
-        raise UsageError("Pages and reports need Jinja", "pip install 'soundsright[validator]'") from error
+        raise UsageError("Pages and reports need Jinja", "pip install soundsright") from error
     made = Environment(
         loader=PackageLoader("soundsright", "web/templates"),
         autoescape=True,

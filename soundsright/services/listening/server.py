@@ -233,7 +233,7 @@ def listening_app(room: ListeningRoom) -> FastAPI:
         from starlette.concurrency import run_in_threadpool
         from starlette.responses import Response
     except ImportError as error:
-        raise UsageError("The server needs FastAPI", "pip install 'soundsright[validator]'") from error
+        raise UsageError("The server needs FastAPI", "pip install soundsright") from error
 
     app = FastAPI(title="SoundsRight listening test", docs_url=None, redoc_url=None, openapi_url=None)
     page = Frame().page("listen.html.j2", "", title="Listening test", test=room.test)

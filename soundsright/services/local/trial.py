@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +27,7 @@ SEED_BLOCKS = 1_000
 """The seed's block is the next multiple: with seeded blocks, a trial of fewer entries draws the same clips."""
 MAX_ENTRIES = 256
 MAX_FILE_BYTES = 1_000_000
-_KEYS = {"miner", "model", "competition", "incumbent"}
+_KEYS = {"miner", "model", "competition", "incumbent", "needs"}
 _NO_REVISION = "0" * 40
 """What a folder that cannot be published is committed to with: the hub has it under none."""
 
@@ -40,12 +41,21 @@ class StagedChain(Chain, Protocol):
 
 @dataclass(frozen=True)
 class TrialEntry:
-    """One miner of a trial: its hotkey, its model's folder, its competition."""
+    """One miner of a trial: its hotkey, its model's folder, its competition.
+
+    `needs` names the packages, as pip does, that the model imports and that no extra of SoundsRight installs.
+    """
 
     miner: str
     folder: Path
     competition: Competition
     incumbent: bool = False
+    needs: tuple[str, ...] = ()
+
+    @property
+    def missing_packages(self) -> tuple[str, ...]:
+        """The packages in `needs` that this environment lacks."""
+        return tuple(name for name in self.needs if not _is_installed(name))
 
 
 @dataclass(frozen=True)
@@ -140,7 +150,14 @@ def _entry(place: Place, beside: Path, row: object, competitions: Sequence[Compe
     except EntryRefused as error:
         raise place.wrong(str(error), "Use letters, digits and - _ . within the name.") from error
     competition = place.built(lambda: competition_by_id(competition_id, competitions))
-    return TrialEntry(miner, folder, competition, incumbent)
+    return TrialEntry(miner, folder, competition, incumbent, place.under("needs").names(table.get("needs", [])))
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
 
 
 def stage(entries: Sequence[TrialEntry], *, chain: StagedChain, hub: Publisher, round_id: str) -> Staged:
