@@ -9,7 +9,7 @@ OUT ?= runs/demo
 AVX2 := $(shell grep -qsw avx2 /proc/cpuinfo && echo -mavx2)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format clean
+.PHONY: help install demo test fast coverage check format dist clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -34,6 +34,12 @@ test: $(STAMP) ## Run all tests and doctests.
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not docker"
 	$(BIN)/pytest -m docker  # One after the other: they count what one engine holds.
 
+fast: $(STAMP) ## Run the tests of what you changed since the last commit, or since BASE=REVISION.
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python scripts/tests_of_changes.py $(BASE)
+
+coverage: $(STAMP) ## Measure branch coverage of ranking, metrics and rounds; below the floor it fails.
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python scripts/coverage_floor.py
+
 check: $(STAMP) ## Lint, format, types, then the tests: before each commit.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,6 +49,11 @@ check: $(STAMP) ## Lint, format, types, then the tests: before each commit.
 format: $(STAMP) ## Format the source.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+dist: $(STAMP) ## Build the wheels and the sdist into dist/, and check them as an index would.
+	rm -rf dist
+	$(BIN)/python scripts/build_wheels.py dist
+	$(BIN)/twine check --strict dist/*
 
 clean: ## Remove the environment and the caches; runs/ stays.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build

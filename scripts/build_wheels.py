@@ -2,12 +2,13 @@
 
     python scripts/build_wheels.py FOLDER
 
-`soundsright` holds the program, the model template and the published rules. `soundsright-data` holds `datasets/` and
-`models/`; the extra `demo` installs it. Both have one version.
+`soundsright` holds the program, the model template and the published rules. `soundsright-data` holds `datasets/`
+and `models/`; the extra `demo` installs it. Both have one version.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -58,10 +59,8 @@ def stage_data(folder: Path) -> None:
     package = folder / "soundsright_data"
     for name in ("datasets", "models"):
         shutil.copytree(ROOT / name, package / name, ignore=_NOT_SHIPPED)
-    (package / "__init__.py").write_text(
-        '"""Recordings and demo models of SoundsRight: `datasets/` and `models/` in this folder."""\n',
-        encoding="utf-8",
-    )
+    docstring = '"""Recordings and demo models of SoundsRight: `datasets/` and `models/` in this folder."""\n'
+    (package / "__init__.py").write_text(docstring, encoding="utf-8")
     shutil.copytree(ROOT / "datasets" / "licences", folder / "licences")
     shutil.copy(ROOT / "LICENSE", folder / "licences" / "MIT.txt")
     shutil.copy(ROOT / "datasets" / "README.md", folder / "README.md")
@@ -69,6 +68,7 @@ def stage_data(folder: Path) -> None:
 
 
 def build(source: Path, target: Path, *options: str) -> None:
+    options += ("--no-isolation",) if os.environ.get("SOUNDSRIGHT_NO_ISOLATION") else ()
     command = [sys.executable, "-m", "build", "--outdir", str(target), *options, str(source)]
     subprocess.run(command, check=True)
 

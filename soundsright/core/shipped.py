@@ -1,7 +1,7 @@
 """The recordings, demo models and model template that ship with SoundsRight.
 
-In a checkout they are the folders `datasets` and `models`. An install has the template in the main wheel and the rest
-in the wheel `soundsright-data`, which the extra `demo` brings.
+In a checkout they are the folders `datasets` and `models`. An install has the template in the main wheel and the
+rest in the wheel `soundsright-data`, which the extra `demo` brings.
 """
 
 from __future__ import annotations

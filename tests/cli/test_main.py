@@ -60,7 +60,7 @@ def raising(error: BaseException) -> click.Command:
         (
             ModuleNotFoundError("No module named 'numba'", name="numba.core"),
             2,
-            "Error: This needs the package numba. Run: pip install 'soundsright[validator]'",
+            "Error: This needs the package numba. Run: pip install soundsright",
         ),
         (MemoryError(), 1, "Failed: No memory is left. Close other programs, or run with fewer --slots."),
         (UsageError("x is \x1b[2J", "Mend it."), 2, "Error: x is ?[2J. Mend it."),

@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE_SCRIPT = ROOT / "scripts" / "base_image.sh"
 PACKAGES = (
     *("setuptools", "click", "platformdirs", "pydantic", "python-dotenv", "rich"),
-    *("fastapi", "uvicorn", "bittensor-core"),
+    *("fastapi", "uvicorn", "bittensor-core", "lazy-loader"),
 )
 """All that a miner imports on a private chain."""
 SERVICES = {"soundsright-miner", "soundsright-miner-dev", "soundsright-validator", "soundsright-demo"}
@@ -105,7 +105,13 @@ def compose(engine: Engine, base: str, tmp_path: Path) -> Iterator[Compose]:
     """A copy of the compose file that builds from the base above, without network."""
     shutil.copy(ROOT / "docker-compose.yml", tmp_path)
     (tmp_path / "source").symlink_to(ROOT)
-    args = {"BASE": base, "PIP_OPTIONS": "--no-index --no-build-isolation --no-deps", "EXTRAS": "", "DEMO": ""}
+    args = {
+        "BASE": base,
+        "PIP_OPTIONS": "--no-index --no-build-isolation --no-deps",
+        "EXTRAS": "",
+        "NEEDS": "miner",
+        "DEMO": "",
+    }
     built = {"build": {"context": str(ROOT), "args": args}, **HERE}
     changed = {
         "soundsright-miner": {

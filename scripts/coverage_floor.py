@@ -1,0 +1,56 @@
+"""Measure the branch coverage of the rooms that decide about money, and fail below the floor.
+
+    python scripts/coverage_floor.py
+
+The rooms are `ranking`, `metrics` and `services/rounds`. The floor is 95 % of the lines and branches of each room.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOOR_PERCENT = 95.0
+ROOMS = {
+    "soundsright/ranking": ("tests/ranking", "tests/rules"),
+    "soundsright/metrics": ("tests/metrics",),
+    "soundsright/services/rounds": ("tests/services/rounds", "tests/testing"),
+}
+
+
+def measured(folder: Path) -> dict[str, float]:
+    """Percent of lines and branches that the rooms' tests run, by room."""
+    data, report = folder / "coverage", folder / "coverage.json"
+    environment = os.environ | {"COVERAGE_FILE": str(data)}
+    tests = [path for paths in ROOMS.values() for path in paths if (ROOT / path).exists()]
+    sources = ",".join(ROOMS)
+    run = [sys.executable, "-m", "coverage", "run", "--branch", f"--source={sources}", "-m", "pytest", "-q"]
+    subprocess.run([*run, *tests, *ROOMS], cwd=ROOT, env=environment, check=True)
+    words = [sys.executable, "-m", "coverage", "json", "-q", "-o", str(report)]
+    subprocess.run(words, cwd=ROOT, env=environment, check=True)
+    covered: dict[str, int] = defaultdict(int)
+    total: dict[str, int] = defaultdict(int)
+    for name, file in json.loads(report.read_text(encoding="utf-8"))["files"].items():
+        room = next(room for room in ROOMS if name.startswith(f"{room}/"))
+        summary = file["summary"]
+        covered[room] += summary["covered_lines"] + summary["covered_branches"]
+        total[room] += summary["num_statements"] + summary["num_branches"]
+    return {room: 100.0 * covered[room] / total[room] for room in total}
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        by_room = measured(Path(folder))
+    for room, percent in by_room.items():
+        print(f"{room:32} {percent:5.1f} % of lines and branches (floor {FLOOR_PERCENT:g} %)")
+    return int(any(percent < FLOOR_PERCENT for percent in by_room.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
