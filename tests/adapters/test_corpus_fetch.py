@@ -4,6 +4,8 @@ import tarfile
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,14 +66,14 @@ def server():
     server.server.server_close()
 
 
-def quiet(name, have, total):
+def quiet(name, have, total) -> None:
     pass
 
 
 DATA = bytes(range(256)) * 4_000
 
 
-def test_an_archive_is_fetched_whole_and_checked(server, tmp_path):
+def test_an_archive_is_fetched_whole_and_checked(server: Any, tmp_path: Path) -> None:
     seen = []
     path = fetched(server.file("a.zip", DATA), tmp_path, progress=lambda n, have, total: seen.append((have, total)))
     assert path.read_bytes() == DATA
@@ -79,33 +81,33 @@ def test_an_archive_is_fetched_whole_and_checked(server, tmp_path):
     assert verified(tmp_path).problems == {}
 
 
-def test_a_broken_download_goes_on_where_it_stopped(server, tmp_path):
+def test_a_broken_download_goes_on_where_it_stopped(server: Any, tmp_path: Path) -> None:
     server.break_after = 300_000
     path = fetched(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01)
     assert path.read_bytes() == DATA
     assert server.asked == [None, "bytes=300000-"]
 
 
-def test_a_server_without_ranges_is_begun_anew(server, tmp_path):
+def test_a_server_without_ranges_is_begun_anew(server: Any, tmp_path: Path) -> None:
     server.break_after, server.ranges = 300_000, False
     assert fetched(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01).read_bytes() == DATA
 
 
-def test_what_is_there_and_right_is_not_fetched_again(server, tmp_path):
+def test_what_is_there_and_right_is_not_fetched_again(server: Any, tmp_path: Path) -> None:
     file = server.file("a.zip", DATA)
     fetched(file, tmp_path, progress=quiet)
     fetched(file, tmp_path, progress=quiet)
     assert len(server.asked) == 1
 
 
-def test_a_wrong_checksum_is_named_and_the_file_removed(server, tmp_path):
+def test_a_wrong_checksum_is_named_and_the_file_removed(server: Any, tmp_path: Path) -> None:
     file = server.file("a.zip", DATA, checksum="md5:" + "0" * 32)
     with pytest.raises(InfrastructureFault, match=r"has the md5 .*, not 000000000000"):
         fetched(file, tmp_path, progress=quiet)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_error_is_tried_again_and_a_missing_file_is_not(server, tmp_path):
+def test_a_server_error_is_tried_again_and_a_missing_file_is_not(server: Any, tmp_path: Path) -> None:
     server.errors = [503, 500]
     assert fetched(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01).exists()
     gone = RemoteFile(server.file("b.zip", b"").url + "-moved")
@@ -113,13 +115,13 @@ def test_a_server_error_is_tried_again_and_a_missing_file_is_not(server, tmp_pat
         fetched(gone, tmp_path, progress=quiet, pause_s=0.01)
 
 
-def test_without_a_published_checksum_the_first_one_is_recorded_and_verified(server, tmp_path):
+def test_without_a_published_checksum_the_first_one_is_recorded_and_verified(server: Any, tmp_path: Path) -> None:
     path = fetched(server.file("a.zip", DATA, checksum=None), tmp_path, progress=quiet)
     path.write_bytes(b"changed")
     assert verified(tmp_path).problems == {str(path): "differs from its SHA-256"}
 
 
-def test_archives_are_unpacked_inside_their_folder(tmp_path):
+def test_archives_are_unpacked_inside_their_folder(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
         bundle.writestr("x/1.wav", b"1")
         bundle.writestr("x/2.wav", b"2")
@@ -132,7 +134,7 @@ def test_archives_are_unpacked_inside_their_folder(tmp_path):
     assert (tmp_path / "out/y/3.wav").read_bytes() == b"3"
 
 
-def test_archives_that_reach_outside_are_refused(tmp_path):
+def test_archives_that_reach_outside_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
         bundle.writestr("../escaped.txt", b"1")
     with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as tar:
@@ -145,19 +147,19 @@ def test_archives_that_reach_outside_are_refused(tmp_path):
     assert not (tmp_path / "escaped.txt").exists()
 
 
-def test_what_is_no_archive_is_named(tmp_path):
+def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"no zip")
     with pytest.raises(UsageError, match=r"a\.zip cannot be unpacked"):
         unpack(tmp_path / "a.zip", tmp_path)
 
 
-def test_the_catalogue_states_licences_and_which_forbid_commercial_use():
+def test_the_catalogue_states_licences_and_which_forbid_commercial_use() -> None:
     assert {e.name for e in CATALOGUE if e.non_commercial} == {"wham", "ears"}
     assert all(e.licence and e.homepage and e.files for e in CATALOGUE)
     assert {e.name for e in CATALOGUE} >= {"demand", "arni", "librispeech", "vctk", "musan", "openslr28"}
 
 
-def test_parts_are_chosen_by_name():
+def test_parts_are_chosen_by_name() -> None:
     entry = corpus_entry("LibriSpeech")
     assert [f.name for f in entry.chosen(())] == ["train-clean-100.tar.gz"]
     assert [f.name for f in entry.chosen(("dev-clean",))] == ["dev-clean.tar.gz"]

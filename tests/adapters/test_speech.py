@@ -1,5 +1,7 @@
 import pickle
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ def speech_of(service, tmp_path, count=4, **settings):
     return SynthesisedSpeech(engine_of(service, **settings), seed=1, count=count, cache=tmp_path / "cache")
 
 
-def test_an_utterance_is_asked_for_with_text_voice_and_model_and_resampled(service, tmp_path):
+def test_an_utterance_is_asked_for_with_text_voice_and_model_and_resampled(service: Any, tmp_path: Path) -> None:
     speech = speech_of(service, tmp_path)
     audio = speech.read(1, 16_000)
     assert (audio.sample_rate_hz, len(audio)) == (16_000, 24_000)
@@ -43,7 +45,7 @@ def test_an_utterance_is_asked_for_with_text_voice_and_model_and_resampled(servi
     assert speech.speaker(1) == "nova"
 
 
-def test_what_was_spoken_once_is_never_asked_for_again(service, tmp_path):
+def test_what_was_spoken_once_is_never_asked_for_again(service: Any, tmp_path: Path) -> None:
     first = speech_of(service, tmp_path).read(0, 16_000)
     again = speech_of(service, tmp_path).read(0, 16_000)
     assert np.array_equal(first.samples, again.samples)
@@ -52,7 +54,7 @@ def test_what_was_spoken_once_is_never_asked_for_again(service, tmp_path):
     assert len(service.requests) == 2
 
 
-def test_filling_the_cache_asks_only_for_what_is_missing(service, tmp_path):
+def test_filling_the_cache_asks_only_for_what_is_missing(service: Any, tmp_path: Path) -> None:
     speech = speech_of(service, tmp_path, count=12)
     speech.read(3, 16_000)
     seen = []
@@ -65,13 +67,15 @@ def test_filling_the_cache_asks_only_for_what_is_missing(service, tmp_path):
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_service_is_asked_again(service, tmp_path, status):
+def test_a_busy_service_is_asked_again(service: Any, tmp_path: Path, status: int) -> None:
     service.answers = [(status, {}, b'{"error": {"message": "busy"}}')] * 2
     assert len(speech_of(service, tmp_path).read(0, 16_000)) == 24_000
     assert len(service.requests) == 3
 
 
-def test_the_pause_that_the_service_asks_for_is_kept(service, tmp_path, monkeypatch):
+def test_the_pause_that_the_service_asks_for_is_kept(
+    service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import soundsright.adapters.speech.openai as module
 
     pauses = []
@@ -81,20 +85,20 @@ def test_the_pause_that_the_service_asks_for_is_kept(service, tmp_path, monkeypa
     assert 7.0 in pauses
 
 
-def test_a_service_that_stays_away_is_an_infrastructure_fault(service, tmp_path):
+def test_a_service_that_stays_away_is_an_infrastructure_fault(service: Any, tmp_path: Path) -> None:
     service.answers = [(503, {}, b"{}")] * 6
     with pytest.raises(InfrastructureFault, match="6 tries"):
         speech_of(service, tmp_path).read(0, 16_000)
 
 
-def test_a_refused_key_is_said_at_once_and_not_tried_again(service, tmp_path):
+def test_a_refused_key_is_said_at_once_and_not_tried_again(service: Any, tmp_path: Path) -> None:
     service.answers = [(401, {}, b'{"error": {"message": "bad key"}}')] * 6
     with pytest.raises(UsageError, match=r"refused the key.*OPENAI_API_KEY"):
         speech_of(service, tmp_path).read(0, 16_000)
     assert len(service.requests) == 1
 
 
-def test_an_account_without_credit_is_not_tried_again(service, tmp_path):
+def test_an_account_without_credit_is_not_tried_again(service: Any, tmp_path: Path) -> None:
     body = b'{"error": {"message": "no credit", "code": "insufficient_quota"}}'
     service.answers = [(429, {"content-type": "application/json"}, body)] * 6
     with pytest.raises(UsageError, match="no credit"):
@@ -102,21 +106,21 @@ def test_an_account_without_credit_is_not_tried_again(service, tmp_path):
     assert len(service.requests) == 1
 
 
-def test_an_unknown_voice_is_a_usage_error(service, tmp_path):
+def test_an_unknown_voice_is_a_usage_error(service: Any, tmp_path: Path) -> None:
     service.answers = [(400, {}, b'{"error": {"message": "voice not found"}}')]
     with pytest.raises(UsageError, match=r"'alloy'.*voice not found"):
         speech_of(service, tmp_path).read(0, 16_000)
 
 
 @pytest.mark.parametrize("data", [b"", b"this is no audio"])
-def test_an_answer_that_is_no_audio_is_an_infrastructure_fault(service, tmp_path, data):
+def test_an_answer_that_is_no_audio_is_an_infrastructure_fault(service: Any, tmp_path: Path, data: bytes) -> None:
     service.answers = [(200, {}, data)]
     with pytest.raises(InfrastructureFault):
         speech_of(service, tmp_path).read(0, 16_000)
     assert not list((tmp_path / "cache").rglob("*.flac"))
 
 
-def test_a_cache_file_torn_by_a_crash_is_spoken_again(service, tmp_path):
+def test_a_cache_file_torn_by_a_crash_is_spoken_again(service: Any, tmp_path: Path) -> None:
     speech = speech_of(service, tmp_path)
     first = speech.read(0, 16_000)
     path = next((tmp_path / "cache").rglob("*.flac"))
@@ -125,25 +129,25 @@ def test_a_cache_file_torn_by_a_crash_is_spoken_again(service, tmp_path):
     assert len(service.requests) == 2
 
 
-def test_without_a_key_the_choices_are_named(monkeypatch):
+def test_without_a_key_the_choices_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UsageError, match="OPENAI_API_KEY is not set"):
         OpenAISynthesiser.from_environment(model="tts-1")
 
 
-def test_the_price_grows_with_the_text_and_is_known_before(service):
+def test_the_price_grows_with_the_text_and_is_known_before(service: Any) -> None:
     assert engine_of(service, model="tts-1").price_usd(["x" * 1_000_000]) == pytest.approx(15.0)
     assert engine_of(service, model="tts-1-hd").price_usd(["x" * 500_000, "y" * 500_000]) == pytest.approx(30.0)
     assert engine_of(service).price_usd([]) == 0.0
     assert service.requests == []
 
 
-def test_requests_keep_to_their_rate():
+def test_requests_keep_to_their_rate() -> None:
     from soundsright.adapters.speech.openai import _Pace
 
     now, slept = [0.0], []
 
-    def sleep(seconds):
+    def sleep(seconds) -> None:
         slept.append(seconds)
         now[0] += seconds
 
@@ -154,7 +158,9 @@ def test_requests_keep_to_their_rate():
     assert slept == pytest.approx([0.25] * 8)
 
 
-def test_an_engine_travels_to_workers_without_its_connection_and_hides_its_key(service, tmp_path):
+def test_an_engine_travels_to_workers_without_its_connection_and_hides_its_key(
+    service: Any, tmp_path: Path
+) -> None:
     engine = engine_of(service)
     engine.speak("Hello there.", "alloy")
     assert pickle.loads(pickle.dumps(engine)) == engine
@@ -165,26 +171,26 @@ def test_an_engine_travels_to_workers_without_its_connection_and_hides_its_key(s
     ("samples", "message"),
     [(np.zeros(24_000), "silence"), (np.full(24_000, np.nan), "not finite"), (np.ones(100), "0.00 s")],
 )
-def test_audio_that_is_no_utterance_is_refused(samples, message):
+def test_audio_that_is_no_utterance_is_refused(samples: Any, message: str) -> None:
     with pytest.raises(InfrastructureFault, match=message):
         checked_speech(Audio(samples.astype(np.float32), 24_000), "engine")
 
 
 @pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
-def test_flite_says_the_same_text_the_same_way(tmp_path):
+def test_flite_says_the_same_text_the_same_way(tmp_path: Path) -> None:
     engine = synthesiser_of("flite", ("slt",))
     one, two = (SynthesisedSpeech(engine, seed=1, count=2, cache=tmp_path / name) for name in "ab")
     assert np.array_equal(one.read(0, 16_000).samples, two.read(0, 16_000).samples)
     assert one.utterance_id(0).startswith("flite/slt/")
 
 
-def test_a_synthesiser_that_is_not_installed_names_the_remedy(monkeypatch):
+def test_a_synthesiser_that_is_not_installed_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UsageError, match=r"flite is not installed.*apt-get install flite"):
         synthesiser_of("flite")
 
 
-def test_unknown_synthesisers_and_voices_are_refused():
+def test_unknown_synthesisers_and_voices_are_refused() -> None:
     with pytest.raises(UsageError, match="Unknown synthesiser 'hal'"):
         synthesiser_of("hal")
     with pytest.raises(UsageError, match="flite has no voice 'hal'"):

@@ -6,6 +6,8 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -18,7 +20,7 @@ from soundsright.core.results import ClipResult
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path):
     return tmp_path / "state.db"
 
 
@@ -37,7 +39,7 @@ def contents(path):
         return list(db.iterdump())
 
 
-def set_version(path, version):
+def set_version(path, version) -> None:
     db = sqlite3.connect(path)
     db.execute("UPDATE alembic_version SET version_num = ?", (version,))
     db.commit()
@@ -46,11 +48,11 @@ def set_version(path, version):
 
 
 class TestOpening:
-    def test_uses_write_ahead_logging(self, filled):
+    def test_uses_write_ahead_logging(self, filled: Any) -> None:
         with closing(sqlite3.connect(filled)) as db:
             assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
-    def test_creates_what_the_migrations_create(self, path, tmp_path):
+    def test_creates_what_the_migrations_create(self, path: Any, tmp_path: Path) -> None:
         """The short way of a fresh database and the long way of the migrations end in the same tables."""
         from alembic.autogenerate import compare_metadata
         from alembic.migration import MigrationContext
@@ -76,10 +78,10 @@ class TestOpening:
         SqlState(migrated).close()
 
     @pytest.mark.parametrize("attempt", range(5))  # What the eight race for is over in a millisecond.
-    def test_all_that_open_at_once_find_the_tables(self, path, attempt):
+    def test_all_that_open_at_once_find_the_tables(self, path: Any, attempt: int) -> None:
         start = threading.Barrier(8)
 
-        def open_one(_):
+        def open_one(_) -> None:
             start.wait()
             SqlState(path).close()
 
@@ -97,17 +99,17 @@ class TestOpening:
             "/nowhere/at/all/state.db",
         ],
     )
-    def test_names_an_address_that_cannot_be_used(self, url):
+    def test_names_an_address_that_cannot_be_used(self, url: str) -> None:
         with pytest.raises(UsageError):
             SqlState(url)
 
-    def test_does_not_load_sqlalchemy_until_it_is_used(self):
+    def test_does_not_load_sqlalchemy_until_it_is_used(self) -> None:
         code = "import sys, soundsright.adapters.state.store; sys.exit('sqlalchemy' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 class TestOtherDatabases:
-    def test_a_newer_version_is_named_and_left_alone(self, filled):
+    def test_a_newer_version_is_named_and_left_alone(self, filled: Any) -> None:
         set_version(filled, "9999")
         before = filled.read_bytes()
         with pytest.raises(UsageError, match=r"newer version .*9999.* Update soundsright"):
@@ -118,13 +120,13 @@ class TestOtherDatabases:
         engine.dispose()
         assert filled.read_bytes() == before
 
-    def test_an_older_version_asks_for_an_upgrade(self, filled, monkeypatch):
+    def test_an_older_version_asks_for_an_upgrade(self, filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(state_database, "known_revisions", lambda: ("0000", HEAD_REVISION))
         set_version(filled, "0000")
         with pytest.raises(UsageError, match="soundsright db upgrade"):
             SqlState(filled)
 
-    def test_another_programs_database_is_left_alone(self, path):
+    def test_another_programs_database_is_left_alone(self, path: Any) -> None:
         with closing(sqlite3.connect(path)) as db:
             db.execute("CREATE TABLE notes (text)")
             db.commit()
@@ -133,14 +135,14 @@ class TestOtherDatabases:
             SqlState(path)
         assert path.read_bytes() == before
 
-    def test_a_file_that_is_no_database_is_left_alone(self, path):
+    def test_a_file_that_is_no_database_is_left_alone(self, path: Any) -> None:
         path.write_bytes(b"once upon a time" * 100)
         with pytest.raises(UsageError, match="not a SQLite database"):
             SqlState(path)
         assert path.read_bytes() == b"once upon a time" * 100
 
     @pytest.mark.parametrize("first_page", [1, 5])
-    def test_a_damaged_database_is_found_and_left_alone(self, filled, first_page):
+    def test_a_damaged_database_is_found_and_left_alone(self, filled: Any, first_page: int) -> None:
         whole = filled.read_bytes()
         start, end = 4096 * first_page - 3_000, 4096 * (first_page + 3)
         damaged = whole[:start] + bytes(end - start) + whole[end:]
@@ -151,7 +153,7 @@ class TestOtherDatabases:
         engine.dispose()
         assert filled.read_bytes() == damaged
 
-    def test_a_damaged_catalogue_is_one_clear_message(self, filled):
+    def test_a_damaged_catalogue_is_one_clear_message(self, filled: Any) -> None:
         whole = filled.read_bytes()
         filled.write_bytes(whole[:100] + b"\xff" * 3_996 + whole[4096:])
         with pytest.raises(UsageError, match=r"corrupt.*soundsright db backup"):
@@ -159,7 +161,9 @@ class TestOtherDatabases:
 
 
 class TestFaults:
-    def test_a_locked_database_is_an_infrastructure_fault(self, filled, monkeypatch):
+    def test_a_locked_database_is_an_infrastructure_fault(
+        self, filled: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(state_database, "BUSY_TIMEOUT_S", 0.05)
         state = SqlState(filled)
         blocker = sqlite3.connect(filled, isolation_level=None)
@@ -173,12 +177,12 @@ class TestFaults:
         blocker.close()
         state.close()
 
-    def test_a_full_disk_loses_nothing_that_was_done(self, filled):
+    def test_a_full_disk_loses_nothing_that_was_done(self, filled: Any) -> None:
         state = SqlState(filled)
         with state._engine.connect() as connection:
             pages = connection.execute(text("PRAGMA page_count")).scalar_one()
 
-        def fill(dbapi_connection, _record):
+        def fill(dbapi_connection, _record) -> None:
             dbapi_connection.execute(f"PRAGMA max_page_count = {pages}")
 
         state._engine.dispose()
@@ -195,7 +199,7 @@ class TestFaults:
         assert len(again.clip_results("r1", "e")) == 5_200
         again.close()
 
-    def test_a_killed_writer_leaves_whole_transactions(self, path):
+    def test_a_killed_writer_leaves_whole_transactions(self, path: Any) -> None:
         """A child is killed in mid-write; what it had reported as done is there, and nothing is half-written."""
         code = (
             "import sys; from soundsright.adapters.state.store import SqlState\n"
@@ -218,7 +222,7 @@ class TestFaults:
 
 
 class TestMaintenance:
-    def test_check_counts_rows(self, filled):
+    def test_check_counts_rows(self, filled: Any) -> None:
         engine = state_database.open_engine(filled)
         assert state_database.check(engine) == {
             "clip_results": 200,
@@ -229,7 +233,7 @@ class TestMaintenance:
         }
         engine.dispose()
 
-    def test_backup_is_the_same_state(self, filled, tmp_path):
+    def test_backup_is_the_same_state(self, filled: Any, tmp_path: Path) -> None:
         engine = state_database.open_engine(filled)
         copy = tmp_path / "copy.db"
         assert state_database.backup(engine, copy) == copy.stat().st_size
@@ -239,7 +243,7 @@ class TestMaintenance:
         assert state.step_done("r1", "seed") == {"block": 7}
         state.close()
 
-    def test_backup_overwrites_nothing(self, filled, tmp_path):
+    def test_backup_overwrites_nothing(self, filled: Any, tmp_path: Path) -> None:
         (tmp_path / "copy.db").write_text("precious")
         engine = state_database.open_engine(filled)
         with pytest.raises(UsageError, match="exists"):
@@ -249,7 +253,7 @@ class TestMaintenance:
         engine.dispose()
         assert (tmp_path / "copy.db").read_text() == "precious"
 
-    def test_upgrade_of_a_current_database_changes_nothing(self, filled):
+    def test_upgrade_of_a_current_database_changes_nothing(self, filled: Any) -> None:
         before = contents(filled)
         engine = state_database.open_engine(filled)
         assert state_database.upgrade(engine) == (HEAD_REVISION, HEAD_REVISION)

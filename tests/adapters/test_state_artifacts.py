@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from soundsright.core.errors import StateUnavailable
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path):
     return tmp_path / "artifacts"
 
 
@@ -19,7 +21,7 @@ def artifacts(folder):
     return Artifacts(folder)
 
 
-def test_content_comes_back_under_its_digest(artifacts, tmp_path):
+def test_content_comes_back_under_its_digest(artifacts: Any, tmp_path: Path) -> None:
     digest = artifacts.put_bytes(b"manifest")
     assert digest == hashlib.sha256(b"manifest").hexdigest()
     assert artifacts.read(digest) == b"manifest"
@@ -27,19 +29,21 @@ def test_content_comes_back_under_its_digest(artifacts, tmp_path):
     assert artifacts.put(tmp_path / "file") == digest
 
 
-def test_what_is_not_kept_is_none(artifacts):
+def test_what_is_not_kept_is_none(artifacts: Any) -> None:
     assert artifacts.read("0" * 64) is None
     assert artifacts.path("../../etc/passwd") is None
 
 
-def test_changed_content_is_not_returned(artifacts):
+def test_changed_content_is_not_returned(artifacts: Any) -> None:
     digest = artifacts.put_bytes(b"manifest")
     artifacts.path(digest).write_bytes(b"forged")
     assert artifacts.read(digest) is None
 
 
-def test_a_full_disk_leaves_nothing_half_written(artifacts, folder, monkeypatch):
-    def full(_descriptor):
+def test_a_full_disk_leaves_nothing_half_written(
+    artifacts: Any, folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
@@ -48,7 +52,7 @@ def test_a_full_disk_leaves_nothing_half_written(artifacts, folder, monkeypatch)
     assert list(folder.iterdir()) == []
 
 
-def test_old_content_is_collected_unless_it_is_kept(artifacts, folder):
+def test_old_content_is_collected_unless_it_is_kept(artifacts: Any, folder: Any) -> None:
     old, kept, young = (artifacts.put_bytes(name) for name in (b"old", b"kept", b"young"))
     left = folder / "left-by-a-killed-process.part"
     foreign = folder / old[:2] / "notes.txt"

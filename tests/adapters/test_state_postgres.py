@@ -1,6 +1,8 @@
 """What belongs to PostgreSQL alone: a server that goes away and comes back, and validators that write at once."""
 
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -32,7 +34,7 @@ def state(url):
     opened.close()
 
 
-def test_a_lost_connection_heals(state, url):
+def test_a_lost_connection_heals(state: Any, url: Any) -> None:
     state.begin_round("lost", {"n": 1})
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -43,7 +45,7 @@ def test_a_lost_connection_heals(state, url):
     assert state.step_done("lost", "step") == {"n": 2}
 
 
-def test_a_server_that_goes_away_is_an_infrastructure_fault():
+def test_a_server_that_goes_away_is_an_infrastructure_fault() -> None:
     with postgres.server() as address:
         state = SqlState(address)
         state.begin_round("r1", {})
@@ -52,12 +54,12 @@ def test_a_server_that_goes_away_is_an_infrastructure_fault():
     state.close()
 
 
-def test_two_writers_at_once_record_each_clip_once(state, url):
+def test_two_writers_at_once_record_each_clip_once(state: Any, url: Any) -> None:
     state.begin_round("race", {})
     other = SqlState(url)
     clips = [ClipResult(f"clip{i:03d}", scores={"ESTOI": i / 100}) for i in range(200)]
 
-    def write(own):
+    def write(own) -> None:
         for start in range(0, 200, 20):
             own.add_clip_results("race", "e", clips[start : start + 20])
 
@@ -70,7 +72,7 @@ def test_two_writers_at_once_record_each_clip_once(state, url):
     other.close()
 
 
-def test_the_migrations_lead_to_the_same_tables(url):
+def test_the_migrations_lead_to_the_same_tables(url: Any) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
@@ -88,12 +90,12 @@ def test_the_migrations_lead_to_the_same_tables(url):
     engine.dispose()
 
 
-def test_a_server_that_is_not_there_is_named(tmp_path):
+def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateUnavailable):
         SqlState(f"postgresql://sr@/state?unix_sock={tmp_path}/.s.PGSQL.5432")
 
 
-def test_its_own_tool_makes_backups(url, tmp_path):
+def test_its_own_tool_makes_backups(url: Any, tmp_path: Path) -> None:
     engine = state_database.open_engine(url)
     with pytest.raises(UsageError, match="pg_dump"):
         state_database.backup(engine, tmp_path / "copy")

@@ -1,6 +1,7 @@
 """`soundsright db`."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -11,7 +12,7 @@ from soundsright.core.errors import UsageError
 
 
 @pytest.fixture
-def url(tmp_path):
+def url(tmp_path: Path):
     state = SqlState(tmp_path / "state.db")
     state.begin_round("r1", {})
     state.close()
@@ -22,14 +23,16 @@ def db(*arguments):
     return CliRunner().invoke(cli, ["db", *map(str, arguments)])
 
 
-def test_check_counts_rows(url):
+def test_check_counts_rows(url: Any) -> None:
     output = db("check", "--state", url).output
     assert "rounds                   1" in output
     assert "sound" in output
 
 
 @pytest.mark.parametrize("where", ["environment", "file", "flag"])
-def test_the_database_is_that_of_the_state_folder(url, tmp_path, monkeypatch, where):
+def test_the_database_is_that_of_the_state_folder(
+    url: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     monkeypatch.chdir(tmp_path / ".")
     monkeypatch.delenv("STATE_URL", raising=False)
     state = tmp_path / "validator"
@@ -46,31 +49,33 @@ def test_the_database_is_that_of_the_state_folder(url, tmp_path, monkeypatch, wh
     assert "rounds                   1" in db("check", *arguments).output
 
 
-def test_without_a_state_folder_the_database_is_here(url, tmp_path, monkeypatch):
+def test_without_a_state_folder_the_database_is_here(
+    url: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("STATE_URL", "STATE_FOLDER"):
         monkeypatch.delenv(name, raising=False)
     assert "rounds                   1" in db("check").output
 
 
-def test_an_empty_file_is_not_called_sound(tmp_path):
+def test_an_empty_file_is_not_called_sound(tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
     error = db("check", "--state", tmp_path / "empty.db").exception
     assert isinstance(error, UsageError)
     assert "empty.db holds no state yet" in str(error)
 
 
-def test_backup_writes_a_copy_that_passes_the_check(url, tmp_path):
+def test_backup_writes_a_copy_that_passes_the_check(url: Any, tmp_path: Path) -> None:
     assert db("backup", "--state", url, tmp_path / "copy.db").exit_code == 0
     assert db("check", "--state", tmp_path / "copy.db").exit_code == 0
 
 
-def test_upgrade_of_a_current_database_says_so(url):
+def test_upgrade_of_a_current_database_says_so(url: Any) -> None:
     assert "nothing to do" in db("upgrade", "--state", url).output
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["upgrade"], ["backup", "copy.db"]])
-def test_a_missing_database_is_not_created(tmp_path, arguments):
+def test_a_missing_database_is_not_created(tmp_path: Path, arguments: Any) -> None:
     missing = tmp_path / "missing.db"
     error = db(*arguments, "--state", missing).exception
     assert isinstance(error, UsageError)
@@ -78,7 +83,7 @@ def test_a_missing_database_is_not_created(tmp_path, arguments):
     assert not missing.exists()
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path):
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but long enough")
     for arguments in (["check"], ["upgrade"], ["backup", tmp_path / "copy.db"]):

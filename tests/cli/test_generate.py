@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def summary_of(out: Path) -> dict:
     return json.loads((out / "set.json").read_text(encoding="utf-8"))
 
 
-def test_the_module_and_the_command_are_the_same_program(tmp_path):
+def test_the_module_and_the_command_are_the_same_program(tmp_path: Path) -> None:
     said = subprocess.run(
         [sys.executable, "-m", "soundsright.data.generate", "--n", "2", "--out", str(tmp_path / "a")],
         capture_output=True, text=True, check=True,
@@ -36,7 +37,7 @@ def test_the_module_and_the_command_are_the_same_program(tmp_path):
     assert summary_of(tmp_path / "a")["digest"] == summary_of(tmp_path / "b")["digest"]
 
 
-def test_the_module_calls_itself_by_its_name(tmp_path):
+def test_the_module_calls_itself_by_its_name(tmp_path: Path) -> None:
     def said(*arguments):
         words = [sys.executable, "-m", "soundsright.data.generate", *arguments]
         return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -45,7 +46,7 @@ def test_the_module_calls_itself_by_its_name(tmp_path):
     assert said("--n", "two").stderr.endswith(" Try: python -m soundsright.data.generate --help\n")
 
 
-def test_an_error_of_the_program_is_one_line_and_exit_code_2(tmp_path):
+def test_an_error_of_the_program_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "soundsright.data.generate", "--n", "2", "--speech", "missing", "--out", "x"],
         cwd=tmp_path,
@@ -55,7 +56,7 @@ def test_an_error_of_the_program_is_one_line_and_exit_code_2(tmp_path):
     assert done.stderr.splitlines() == ["Error: There is no directory missing. Give a directory of speech."]
 
 
-def test_the_published_flags_are_accepted(tmp_path):
+def test_the_published_flags_are_accepted(tmp_path: Path) -> None:
     done = run(
         "--task", "both", "--sample_rate", "16000", "--n", 2, "--clean_dir", tmp_path / "my_clean",
         "--noise_dir", tmp_path / "my_noisy", "--reverb_dir", tmp_path / "my_reverb",
@@ -66,7 +67,7 @@ def test_the_published_flags_are_accepted(tmp_path):
         assert sorted(p.name for p in (tmp_path / folder).iterdir()) == ["000000.wav", "000001.wav"]
 
 
-def test_a_directory_of_another_language_serves_as_speech(tmp_path):
+def test_a_directory_of_another_language_serves_as_speech(tmp_path: Path) -> None:
     speech = tmp_path / "français"
     for path in sorted((datasets_folder() / "speech/16k").glob("prompt-fr-0*.flac")):
         samples, rate = soundfile.read(path)
@@ -78,7 +79,9 @@ def test_a_directory_of_another_language_serves_as_speech(tmp_path):
     assert (source["recordings"], source["speakers"], source["layout"]) == (9, 1, "files")
 
 
-def test_a_set_spoken_by_a_service_is_asked_for_once_and_has_its_text(tmp_path, monkeypatch):
+def test_a_set_spoken_by_a_service_is_asked_for_once_and_has_its_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("openai", reason="the openai package is not installed")
     from tests.adapters.speech_service import SpeechService
 
@@ -100,7 +103,7 @@ def test_a_set_spoken_by_a_service_is_asked_for_once_and_has_its_text(tmp_path, 
     assert [line["speaker"] for line in lines] == ["alloy", "nova"] * 3
 
 
-def test_skipped_recordings_are_told_and_listed(tmp_path):
+def test_skipped_recordings_are_told_and_listed(tmp_path: Path) -> None:
     speech = tmp_path / "speech"
     speech.mkdir()
     soundfile.write(speech / "good.wav", 0.1 * np.random.default_rng(0).standard_normal(64_000), 16_000)
@@ -110,14 +113,14 @@ def test_skipped_recordings_are_told_and_listed(tmp_path):
     assert list(summary_of(tmp_path / "set")["skipped"]) == [str(speech / "empty.wav")]
 
 
-def test_only_and_resume_complete_a_set(tmp_path):
+def test_only_and_resume_complete_a_set(tmp_path: Path) -> None:
     assert run("--n", 20, "--only", "3,10-12", "--out", tmp_path / "set").exit_code == 0
     assert summary_of(tmp_path / "set")["items"] == 4
     again = run("--n", 20, "--only", "3,10-12", "--resume", "--out", tmp_path / "set")
     assert "0 made now" in again.output
 
 
-def test_clips_that_stay_shorter_than_asked_are_counted(tmp_path):
+def test_clips_that_stay_shorter_than_asked_are_counted(tmp_path: Path) -> None:
     speech = tmp_path / "speech"
     speech.mkdir()
     for name, seconds in (("short", 4), ("long", 12)):
@@ -134,8 +137,8 @@ def test_clips_that_stay_shorter_than_asked_are_counted(tmp_path):
     assert "are shorter" not in run(*asked[:-1], tmp_path / "other", "--duration", 3, 4).output
 
 
-def test_a_set_that_was_stopped_names_the_way_to_go_on(tmp_path, monkeypatch):
-    def stop(*_, **__):
+def test_a_set_that_was_stopped_names_the_way_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_, **__) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("soundsright.data.making._make_unit", stop)
@@ -159,7 +162,7 @@ def test_a_set_that_was_stopped_names_the_way_to_go_on(tmp_path, monkeypatch):
         ("dereverberation", "--noise", ["white"]),
     ],
 )
-def test_a_flag_that_would_do_nothing_is_refused(tmp_path, task, flag, values):
+def test_a_flag_that_would_do_nothing_is_refused(tmp_path: Path, task: str, flag: str, values: Any) -> None:
     message = f"{flag} has no effect with --task {task}. Leave it out, or use --task both."
     with pytest.raises(UsageError) as refused:
         run("--task", task, "--n", 2, "--out", tmp_path / "set", flag, *values)
@@ -168,7 +171,9 @@ def test_a_flag_that_would_do_nothing_is_refused(tmp_path, task, flag, values):
 
 
 @pytest.mark.parametrize("task", ["denoising", "dereverberation"])
-def test_a_setting_or_a_published_flag_of_another_task_is_no_error(tmp_path, monkeypatch, task):
+def test_a_setting_or_a_published_flag_of_another_task_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
     monkeypatch.setenv("GENERATE_NOISE", "pink")
     monkeypatch.setenv("GENERATE_ROOMS", "simulated")
     published = ["--noise_data_dir", "white", "--reverb_data_dir", "simulated"]
@@ -176,7 +181,7 @@ def test_a_setting_or_a_published_flag_of_another_task_is_no_error(tmp_path, mon
     assert summary_of(tmp_path / "set")["sources"].get("noise", [{"name": "white"}]) == [{"name": "white"}]
 
 
-def test_a_flag_and_its_published_name_together_are_refused(tmp_path):
+def test_a_flag_and_its_published_name_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--noise pink and --noise_data_dir white are one option twice"):
         run("--n", 2, "--out", tmp_path / "set", "--noise", "pink", "--noise_data_dir", "white")
 
@@ -197,7 +202,9 @@ def test_a_flag_and_its_published_name_together_are_refused(tmp_path):
         (["--n", "2", "--out", "x", "--speech", "openai"], "OPENAI_API_KEY is not set"),
     ],
 )
-def test_bad_input_names_the_value_and_the_remedy(tmp_path, monkeypatch, arguments, message):
+def test_bad_input_names_the_value_and_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: Any, message: str
+) -> None:
 
     if "flite" in arguments and shutil.which("flite") is None:
         pytest.skip("flite is not installed")
@@ -208,7 +215,7 @@ def test_bad_input_names_the_value_and_the_remedy(tmp_path, monkeypatch, argumen
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_set_and_the_shipped_recordings_are_verified(tmp_path):
+def test_a_set_and_the_shipped_recordings_are_verified(tmp_path: Path) -> None:
     run("--n", 2, "--out", tmp_path / "set")
     check = CliRunner().invoke(datasets_command, ["verify", str(tmp_path / "set")])
     assert (check.exit_code, check.output) == (0, "set: 4 files checked, none wrong\n")
@@ -219,7 +226,7 @@ def test_a_set_and_the_shipped_recordings_are_verified(tmp_path):
     assert CliRunner().invoke(datasets_command, ["verify", str(datasets_folder())]).exit_code == 0
 
 
-def test_the_set_of_a_round_is_verified_by_the_digests_of_its_clips(tmp_path):
+def test_the_set_of_a_round_is_verified_by_the_digests_of_its_clips(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     for role in ("clean", "degraded"):
         (folder / role).mkdir(parents=True)
@@ -246,14 +253,14 @@ def test_the_set_of_a_round_is_verified_by_the_digests_of_its_clips(tmp_path):
     ]
 
 
-def test_a_manifest_of_something_else_is_told_plainly(tmp_path):
+def test_a_manifest_of_something_else_is_told_plainly(tmp_path: Path) -> None:
     run("--n", 2, "--out", tmp_path / "set")
     (tmp_path / "set/set.json").unlink()
     with pytest.raises(UsageError, match=r"manifest.jsonl is the manifest of neither .* has a set.json beside"):
         CliRunner().invoke(datasets_command, ["verify", str(tmp_path / "set")], catch_exceptions=False)
 
 
-def test_splits_are_proved_disjoint_from_their_manifests(tmp_path):
+def test_splits_are_proved_disjoint_from_their_manifests(tmp_path: Path) -> None:
     for split in ("train", "test"):
         done = run("--task", "both", "--n", 12, "--split", split, "--out", tmp_path / split)
         assert done.exit_code == 0
@@ -271,7 +278,7 @@ def test_splits_are_proved_disjoint_from_their_manifests(tmp_path):
     assert "speakers: 7 and 7, 7 shared: Allison Smith, " in same.output
 
 
-def test_voices_of_a_synthesiser_are_split_by_their_names(tmp_path):
+def test_voices_of_a_synthesiser_are_split_by_their_names(tmp_path: Path) -> None:
     if shutil.which("flite") is None:
         pytest.skip("flite is not installed")
     speakers = {}
@@ -284,14 +291,14 @@ def test_voices_of_a_synthesiser_are_split_by_their_names(tmp_path):
         run("--speech", "flite", "--n", 4, "--split", "test", "--out", tmp_path / "none")
 
 
-def test_the_list_names_what_may_not_be_used_commercially():
+def test_the_list_names_what_may_not_be_used_commercially() -> None:
     output = CliRunner().invoke(datasets_command, ["list"]).output
     row = next(line for line in output.splitlines() if line.strip().startswith("wham"))
     assert "CC-BY-NC-4.0" in row
     assert " NO " in row
 
 
-def test_the_licence_is_shown_before_a_fetch_and_can_be_declined(tmp_path):
+def test_the_licence_is_shown_before_a_fetch_and_can_be_declined(tmp_path: Path) -> None:
     done = CliRunner().invoke(datasets_command, ["fetch", "ears", "--out", str(tmp_path)], input="n\n")
     assert done.exit_code == 1
     assert "CC-BY-NC-4.0" in done.output
@@ -299,7 +306,7 @@ def test_the_licence_is_shown_before_a_fetch_and_can_be_declined(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_fetch_takes_the_archives_from_a_mirror_and_unpacks_them(tmp_path):
+def test_fetch_takes_the_archives_from_a_mirror_and_unpacks_them(tmp_path: Path) -> None:
     import functools
     import threading
     import zipfile

@@ -4,6 +4,7 @@ import json
 import re
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -18,13 +19,13 @@ def rules(*arguments):
     return CliRunner().invoke(cli, ["rules", *map(str, arguments)])
 
 
-def test_check_ends_with_the_count():
+def test_check_ends_with_the_count() -> None:
     result = rules("check", GOLDEN)
     assert result.exit_code == 0
     assert result.output.splitlines()[-1] == "920 passed, 0 failed"
 
 
-def test_check_prints_each_mismatch_and_fails(tmp_path):
+def test_check_prints_each_mismatch_and_fails(tmp_path: Path) -> None:
     vectors = json.loads(GOLDEN.read_text())
     wrong = {"margin": vectors["margin"][:5], "scoring": vectors["scoring"][:1]}
     wrong["margin"][2]["expected_beats"] = not wrong["margin"][2]["expected_beats"]
@@ -38,7 +39,7 @@ def test_check_prints_each_mismatch_and_fails(tmp_path):
     assert [line.split(":")[0] for line in lines[:-1]] == ["margin 2", "scoring 0, overall"]
 
 
-def test_show_explains_every_rule_and_names_the_digest():
+def test_show_explains_every_rule_and_names_the_digest() -> None:
     result = rules("show")
     assert result.output.startswith("soundsright-v3  ")
     for word in ("Margin in dB", "Holm", "Remainder", "Emission floor", "Copies", "Unprocessed"):
@@ -48,14 +49,14 @@ def test_show_explains_every_rule_and_names_the_digest():
     assert "Holm" not in rules("show", "soundsright-v2").output
 
 
-def test_show_json_is_what_the_digest_is_taken_over():
+def test_show_json_is_what_the_digest_is_taken_over() -> None:
     import hashlib
 
     text = rules("show", "soundsright-v2", "--json").output.strip()
     assert hashlib.sha256(text.encode()).hexdigest() in rules("show", "soundsright-v2").output
 
 
-def test_simulate_shows_decisions_and_shares():
+def test_simulate_shows_decisions_and_shares() -> None:
     result = rules("simulate", "--entries", "4", "--clips", "60")
     assert result.exit_code == 0
     assert "unprocessed" in result.output
@@ -72,20 +73,20 @@ def test_simulate_shows_decisions_and_shares():
         (["check", "missing.json"], "missing.json cannot be read"),
     ],
 )
-def test_bad_input_is_named(arguments, message):
+def test_bad_input_is_named(arguments: Any, message: str) -> None:
     error = rules(*arguments).exception
     assert isinstance(error, UsageError)
     assert message in str(error)
 
 
 @pytest.mark.parametrize("text", ["not json", "[1]", "{}", "[" * 100_000])
-def test_a_file_that_holds_no_examples_is_named(tmp_path, text):
+def test_a_file_that_holds_no_examples_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "vectors.json"
     path.write_text(text)
     assert isinstance(rules("check", path).exception, UsageError)
 
 
-def test_show_tells_an_organisers_rules_of_entry(tmp_path):
+def test_show_tells_an_organisers_rules_of_entry(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     shipped = files("soundsright").joinpath("rulesets/published.toml").read_text()
     path.write_text(re.sub(r"^# (?=\w+ = )", "", shipped, flags=re.MULTILINE))
@@ -102,7 +103,7 @@ def test_show_tells_an_organisers_rules_of_entry(tmp_path):
         assert words in told
 
 
-def test_an_organisers_mistake_is_one_message(tmp_path):
+def test_an_organisers_mistake_is_one_message(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('[[competition]]\ntask = "DENOISING"\nsample_rate = 16000\n')
     error = rules("show", path).exception
@@ -111,7 +112,7 @@ def test_an_organisers_mistake_is_one_message(tmp_path):
     )
 
 
-def test_a_competition_that_is_under_way_is_shown_as_the_remedy_says(tmp_path):
+def test_a_competition_that_is_under_way_is_shown_as_the_remedy_says(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(
         "[schedule]\ntime_utc = 09:00:00\nevery_days = 7\nfirst_day = 2024-01-01\n"

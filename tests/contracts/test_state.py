@@ -1,6 +1,8 @@
 """One suite over every `StateStore`: SQLite, PostgreSQL and the fake."""
 
 import itertools
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +37,7 @@ def postgres_url(postgres_server):
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def reopen(request, tmp_path):
+def reopen(request: pytest.FixtureRequest, tmp_path: Path):
     """A function that opens the same state again, as a restarted validator does."""
     opened = []
     if request.param == "memory":
@@ -65,7 +67,7 @@ def state(reopen):
     return reopen()
 
 
-def test_a_round_keeps_the_facts_of_its_first_beginning(state, reopen):
+def test_a_round_keeps_the_facts_of_its_first_beginning(state: Any, reopen: Any) -> None:
     assert state.begin_round("r1", {"seed": 7, "competitions": ["A", "B"]}) == {
         "seed": 7,
         "competitions": ["A", "B"],
@@ -75,14 +77,14 @@ def test_a_round_keeps_the_facts_of_its_first_beginning(state, reopen):
     assert state.round_facts("r2") is None
 
 
-def test_rounds_come_in_the_order_of_their_beginning(state, reopen):
+def test_rounds_come_in_the_order_of_their_beginning(state: Any, reopen: Any) -> None:
     for name in ("r2", "r10", "r1"):
         state.begin_round(name, {})
     state.begin_round("r2", {})
     assert reopen().rounds() == ("r2", "r10", "r1")
 
 
-def test_a_step_is_done_once(state, reopen):
+def test_a_step_is_done_once(state: Any, reopen: Any) -> None:
     state.begin_round("r1", {})
     assert state.step_done("r1", "fetched:5") is None
     state.finish_step("r1", "fetched:5", {"hash": "abc", "bytes": 12})
@@ -90,13 +92,13 @@ def test_a_step_is_done_once(state, reopen):
     assert reopen().step_done("r1", "fetched:5") == {"hash": "abc", "bytes": 12}
 
 
-def test_an_empty_step_differs_from_a_missing_one(state):
+def test_an_empty_step_differs_from_a_missing_one(state: Any) -> None:
     state.begin_round("r1", {})
     state.finish_step("r1", "done", {})
     assert state.step_done("r1", "done") == {}
 
 
-def test_steps_belong_to_their_round(state):
+def test_steps_belong_to_their_round(state: Any) -> None:
     state.begin_round("r1", {})
     state.begin_round("r2", {})
     state.finish_step("r1", "b", {"n": 1})
@@ -106,7 +108,7 @@ def test_steps_belong_to_their_round(state):
     assert state.steps("r2") == {}
 
 
-def test_clip_results_come_back_exactly_and_in_order(state, reopen):
+def test_clip_results_come_back_exactly_and_in_order(state: Any, reopen: Any) -> None:
     state.begin_round("r1", {})
     state.add_clip_results("r1", "5-hk", [SCORED, FAILED])
     assert reopen().clip_results("r1", "5-hk") == (FAILED, SCORED)
@@ -114,40 +116,40 @@ def test_clip_results_come_back_exactly_and_in_order(state, reopen):
     assert state.entries_with_results("r1") == ("5-hk",)
 
 
-def test_a_clip_that_is_recorded_again_keeps_its_first_result(state):
+def test_a_clip_that_is_recorded_again_keeps_its_first_result(state: Any) -> None:
     state.begin_round("r1", {})
     state.add_clip_results("r1", "e", [SCORED])
     state.add_clip_results("r1", "e", [ClipResult("clip1", scores={"PESQ_WB": 4.0}), FAILED])
     assert state.clip_results("r1", "e") == (FAILED, SCORED)
 
 
-def test_no_clips_are_recorded_without_complaint(state):
+def test_no_clips_are_recorded_without_complaint(state: Any) -> None:
     state.begin_round("r1", {})
     state.add_clip_results("r1", "e", [])
     assert state.clip_results("r1", "e") == ()
 
 
-def test_many_clips_fit_in_one_call(state):
+def test_many_clips_fit_in_one_call(state: Any) -> None:
     state.begin_round("r1", {})
     many = [ClipResult(f"clip{i:05d}", scores={"ESTOI": i / 7}) for i in range(3_000)]
     state.add_clip_results("r1", "e", reversed(many))
     assert state.clip_results("r1", "e") == tuple(many)
 
 
-def test_steps_and_clips_need_a_begun_round(state):
+def test_steps_and_clips_need_a_begun_round(state: Any) -> None:
     with pytest.raises(ValueError, match="not begun"):
         state.finish_step("nowhere", "step", {})
     with pytest.raises(ValueError, match="not begun"):
         state.add_clip_results("nowhere", "e", [SCORED])
 
 
-def test_facts_that_are_not_finite_are_refused(state):
+def test_facts_that_are_not_finite_are_refused(state: Any) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         state.begin_round("r1", {"mean": float("nan")})
     assert state.rounds() == ()
 
 
-def test_a_lease_is_held_by_one(state, reopen):
+def test_a_lease_is_held_by_one(state: Any, reopen: Any) -> None:
     other = reopen()
     assert state.take_lease("validator", "a", now_s=100.0, duration_s=60.0)
     assert not other.take_lease("validator", "b", now_s=159.0, duration_s=60.0)
@@ -156,7 +158,7 @@ def test_a_lease_is_held_by_one(state, reopen):
     assert not other.take_lease("validator", "b", now_s=209.0, duration_s=60.0)
 
 
-def test_a_lease_that_ran_out_is_taken_over(state, reopen):
+def test_a_lease_that_ran_out_is_taken_over(state: Any, reopen: Any) -> None:
     other = reopen()
     assert state.take_lease("validator", "a", now_s=100.0, duration_s=60.0)
     assert other.take_lease("validator", "b", now_s=160.0, duration_s=60.0)
@@ -164,7 +166,7 @@ def test_a_lease_that_ran_out_is_taken_over(state, reopen):
     assert state.lease_holder("validator", now_s=221.0) is None
 
 
-def test_only_its_holder_gives_a_lease_back(state):
+def test_only_its_holder_gives_a_lease_back(state: Any) -> None:
     assert state.take_lease("validator", "a", now_s=100.0, duration_s=60.0)
     state.release_lease("validator", "b")
     assert state.lease_holder("validator", now_s=101.0) == "a"
@@ -172,7 +174,7 @@ def test_only_its_holder_gives_a_lease_back(state):
     assert state.take_lease("validator", "b", now_s=101.0, duration_s=60.0)
 
 
-def test_old_rounds_are_forgotten_with_all_that_belongs_to_them(state):
+def test_old_rounds_are_forgotten_with_all_that_belongs_to_them(state: Any) -> None:
     for name in ("r1", "r2", "r3"):
         state.begin_round(name, {})
         state.finish_step(name, "step", {})

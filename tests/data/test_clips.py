@@ -1,6 +1,7 @@
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,14 +23,14 @@ def corpus():
 
 
 @by_id
-def test_a_clip_is_the_same_alone_in_any_order_and_from_another_copy(competition, corpus):
+def test_a_clip_is_the_same_alone_in_any_order_and_from_another_copy(competition: Any, corpus: Any) -> None:
     in_order = [clip.digest for clip in draw_clips(competition, 11, 6, corpus=corpus)]
     alone = [draw_clip(competition, 11, i, corpus=Corpus.open()).digest for i in (5, 2, 0)]
     assert alone == [in_order[5], in_order[2], in_order[0]]
     assert len(set(in_order)) == 6
 
 
-def test_a_clip_is_the_same_in_other_processes(corpus):
+def test_a_clip_is_the_same_in_other_processes(corpus: Any) -> None:
     competition = PUBLISHED[0]
     here = [draw_clip(competition, 11, i, corpus=corpus).digest for i in range(4)]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
@@ -39,13 +40,13 @@ def test_a_clip_is_the_same_in_other_processes(corpus):
 
 
 @by_id
-def test_another_seed_gives_another_set(competition, corpus):
+def test_another_seed_gives_another_set(competition: Any, corpus: Any) -> None:
     sets = [{c.id: c.digest for c in draw_clips(competition, seed, 3, corpus=corpus)} for seed in (1, 2, 2**63)]
     assert len({digest_of_digests(s) for s in sets}) == 3
 
 
 @by_id
-def test_both_signals_lie_on_the_16_bit_grid_below_full_scale(competition, corpus):
+def test_both_signals_lie_on_the_16_bit_grid_below_full_scale(competition: Any, corpus: Any) -> None:
     for clip in draw_clips(competition, 5, 8, corpus=corpus):
         for audio in (clip.clean, clip.degraded):
             assert np.array_equal(audio.samples, on_pcm16_grid(audio.samples))
@@ -55,7 +56,7 @@ def test_both_signals_lie_on_the_16_bit_grid_below_full_scale(competition, corpu
 
 
 @pytest.mark.parametrize("competition", [c for c in PUBLISHED if c.task is Task.DENOISING], ids=lambda c: c.id)
-def test_noisy_clips_have_the_ratio_that_their_recipe_states(competition, corpus):
+def test_noisy_clips_have_the_ratio_that_their_recipe_states(competition: Any, corpus: Any) -> None:
     ratios = []
     for clip in draw_clips(competition, 9, 12, corpus=corpus):
         clean, noisy = (a.samples.astype(np.float64) for a in (clip.clean, clip.degraded))
@@ -68,7 +69,7 @@ def test_noisy_clips_have_the_ratio_that_their_recipe_states(competition, corpus
 @pytest.mark.parametrize(
     "competition", [c for c in PUBLISHED if c.task is Task.DEREVERBERATION], ids=lambda c: c.id
 )
-def test_reverberant_clips_keep_the_level_and_stay_in_step(competition, corpus):
+def test_reverberant_clips_keep_the_level_and_stay_in_step(competition: Any, corpus: Any) -> None:
     rate = competition.sample_rate_hz
     for clip in draw_clips(competition, 4, 10, corpus=corpus, recipe=SetRecipe(measured_rirs=0.0)):
         clean, wet = clip.clean.samples.astype(np.float64), clip.degraded.samples.astype(np.float64)
@@ -82,7 +83,7 @@ def test_reverberant_clips_keep_the_level_and_stay_in_step(competition, corpus):
         assert lags[0] > np.abs(lags[-rate // 100 :]).max()
 
 
-def test_the_target_with_early_reflections_is_part_of_the_reverberant_signal(corpus):
+def test_the_target_with_early_reflections_is_part_of_the_reverberant_signal(corpus: Any) -> None:
     competition = PUBLISHED[1]
     dry = draw_clip(competition, 4, 1, corpus=corpus)
     early = draw_clip(competition, 4, 1, corpus=corpus, recipe=SetRecipe(early_reflections_s=0.05))
@@ -93,13 +94,13 @@ def test_the_target_with_early_reflections_is_part_of_the_reverberant_signal(cor
     assert power_db(dry.degraded.samples - dry.clean.samples) > power_db(late)
 
 
-def test_48_khz_sets_use_speech_and_noise_that_fill_the_band(corpus):
+def test_48_khz_sets_use_speech_and_noise_that_fill_the_band(corpus: Any) -> None:
     for recording in (*corpus.speech_for(48_000).recordings, *corpus.noise_for(48_000).recordings):
         assert recording.sample_rate_hz >= 44_100
         assert recording.bandwidth_hz >= 12_000
 
 
-def test_a_recipe_survives_json(corpus):
+def test_a_recipe_survives_json(corpus: Any) -> None:
     import json
 
     clip = draw_clip(PUBLISHED[0], 1, 3, corpus=corpus)
@@ -109,18 +110,18 @@ def test_a_recipe_survives_json(corpus):
     assert line["samples"] == len(clip.clean)
 
 
-def test_a_corpus_travels_without_its_decoded_recordings(corpus):
+def test_a_corpus_travels_without_its_decoded_recordings(corpus: Any) -> None:
     draw_clip(PUBLISHED[2], 1, 0, corpus=corpus)
     assert len(pickle.dumps(corpus)) < 200_000
 
 
 @pytest.mark.parametrize("count", [0, -1, 100_001])
-def test_a_count_that_is_no_set_is_refused(count):
+def test_a_count_that_is_no_set_is_refused(count: int) -> None:
     with pytest.raises(UsageError, match="Ask for 1 to 100000"):
         checked_clip_count(count)
 
 
-def test_negative_seeds_are_refused(corpus):
+def test_negative_seeds_are_refused(corpus: Any) -> None:
     with pytest.raises(UsageError, match="negative"):
         draw_clip(PUBLISHED[0], -1, 0, corpus=corpus)
 
@@ -134,7 +135,7 @@ def test_negative_seeds_are_refused(corpus):
         ({"early_reflections_s": 0.5}, "--early 0.5 is out of bounds. Choose between 0 and 0.2."),
     ],
 )
-def test_an_impossible_recipe_is_refused_by_the_name_of_its_flag(change, message):
+def test_an_impossible_recipe_is_refused_by_the_name_of_its_flag(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as refused:
         SetRecipe(**change)
     assert str(refused.value) == message

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ def lag_of(a, b):
     return int(np.argmax(np.roll(np.fft.irfft(np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size))), 800))) - 800
 
 
-def test_the_published_recipe_adds_nothing_and_draws_nothing(signal):
+def test_the_published_recipe_adds_nothing_and_draws_nothing(signal: Any) -> None:
     rng = np.random.default_rng(1)
     before = rng.bit_generator.state
     out, notes = more.degraded_further(rng, signal, 16_000, PUBLISHED_RECIPE)
@@ -30,7 +32,7 @@ def test_the_published_recipe_adds_nothing_and_draws_nothing(signal):
 
 @pytest.mark.parametrize("step", [more.clipped, more.band_limited, more.with_lost_packets, more.coded])
 @pytest.mark.parametrize("seed", range(8))
-def test_each_keeps_length_and_alignment_and_says_what_it_did(signal, step, seed):
+def test_each_keeps_length_and_alignment_and_says_what_it_did(signal: Any, step: Any, seed: int) -> None:
     pytest.importorskip("av", reason="PyAV is not installed")
     out, notes = step(np.random.default_rng(seed), signal, 16_000)
     assert out.shape == signal.shape
@@ -39,19 +41,19 @@ def test_each_keeps_length_and_alignment_and_says_what_it_did(signal, step, seed
     assert notes
 
 
-def test_clipping_flattens_the_stated_share(signal):
+def test_clipping_flattens_the_stated_share(signal: Any) -> None:
     out, notes = more.clipped(np.random.default_rng(2), signal, 16_000)
     at_limit = np.mean(np.isclose(np.abs(out), np.abs(out).max()))
     assert at_limit == pytest.approx(notes["clipped_share"], abs=0.005)
 
 
-def test_a_limited_band_holds_nothing_above_its_edge():
+def test_a_limited_band_holds_nothing_above_its_edge() -> None:
     noise = np.random.default_rng(3).standard_normal(48_000)
     out, notes = more.band_limited(np.random.default_rng(4), noise, 16_000)
     assert share_above_db(out, 16_000, above_hz=1.2 * notes["band_limit_hz"] + 100) < -40
 
 
-def test_lost_packets_are_whole_and_as_many_as_stated(signal):
+def test_lost_packets_are_whole_and_as_many_as_stated(signal: Any) -> None:
     out, notes = more.with_lost_packets(np.random.default_rng(5), signal + 1.0, 16_000)
     packets = out.reshape(-1, 320)
     lost = (packets == 0).all(axis=1)
@@ -60,7 +62,7 @@ def test_lost_packets_are_whole_and_as_many_as_stated(signal):
 
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])
-def test_a_telephone_passes_nothing_above_4_khz_and_keeps_what_is_said(signal, rate):
+def test_a_telephone_passes_nothing_above_4_khz_and_keeps_what_is_said(signal: Any, rate: int) -> None:
     noise = 0.1 * np.random.default_rng(6).standard_normal(48_001)
     out = more.telephone(noise, rate)
     assert out.shape == noise.shape
@@ -72,14 +74,14 @@ def test_a_telephone_passes_nothing_above_4_khz_and_keeps_what_is_said(signal, r
 @pytest.mark.parametrize(
     ("codec", "container", "rate"), [("libmp3lame", "mp3", 16_000), ("libopus", "ogg", 16_000)]
 )
-def test_codecs_change_the_signal_but_keep_what_is_said(signal, codec, container, rate):
+def test_codecs_change_the_signal_but_keep_what_is_said(signal: Any, codec: str, container: str, rate: int) -> None:
     pytest.importorskip("av", reason="PyAV is not installed")
     out = more.through_codec(signal, rate, codec, container, rate, 32_000)
     assert not np.allclose(out, signal)
     assert np.corrcoef(out[800:-800], signal[800:-800])[0, 1] > 0.9
 
 
-def test_shares_decide_how_many_items_are_degraded(signal):
+def test_shares_decide_how_many_items_are_degraded(signal: Any) -> None:
     recipe = SetRecipe(clipping=0.5)
     touched = sum(
         bool(more.degraded_further(np.random.default_rng(seed), signal, 16_000, recipe)[1]) for seed in range(200)

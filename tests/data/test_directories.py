@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import soundfile
@@ -9,7 +12,7 @@ from soundsright.data.recordings import RecordingSet
 from .conftest import write_speech
 
 
-def test_a_plain_directory_has_its_folders_for_speakers(speech_dir):
+def test_a_plain_directory_has_its_folders_for_speakers(speech_dir: Any) -> None:
     listing = speech_listing(speech_dir, 16_000)
     assert listing.layout == "files"
     assert {r.speaker for r in listing.recordings} == {"speaker0", "speaker1"}
@@ -29,7 +32,9 @@ def test_a_plain_directory_has_its_folders_for_speakers(speech_dir):
          "dns", {"06709", "00012"}),
     ],
 )  # fmt: skip
-def test_known_layouts_are_found_with_their_speakers(tmp_path, files, layout, speakers):
+def test_known_layouts_are_found_with_their_speakers(
+    tmp_path: Path, files: Any, layout: str, speakers: Any
+) -> None:
     for number, name in enumerate(files):
         write_speech(tmp_path / name, seed=number)
     listing = speech_listing(tmp_path, 16_000)
@@ -38,7 +43,7 @@ def test_known_layouts_are_found_with_their_speakers(tmp_path, files, layout, sp
     assert not any("mic2" in r.id or "vegetative" in r.id for r in listing.recordings)
 
 
-def test_texts_are_read_where_the_corpus_has_them(tmp_path):
+def test_texts_are_read_where_the_corpus_has_them(tmp_path: Path) -> None:
     write_speech(tmp_path / "libri/84/121123/84-121123-0001.flac")
     (tmp_path / "libri/84/121123/84-121123.trans.txt").write_text("84-121123-0001 GO DO YOU HEAR\n")
     write_speech(tmp_path / "vctk/wav48_silence_trimmed/p225/p225_001_mic1.flac")
@@ -56,7 +61,7 @@ def test_texts_are_read_where_the_corpus_has_them(tmp_path):
         (["tr/40na010x_1.9857.wav", "cv/01xo031a.wav"], "wham", 2),
     ],
 )
-def test_noise_layouts_keep_what_is_noise(tmp_path, files, layout, kept):
+def test_noise_layouts_keep_what_is_noise(tmp_path: Path, files: Any, layout: str, kept: int) -> None:
     for number, name in enumerate(files):
         write_speech(tmp_path / name, seed=number)
     listing = noise_listing(tmp_path, 16_000)
@@ -74,14 +79,16 @@ def test_noise_layouts_keep_what_is_noise(tmp_path, files, layout, kept):
         (["IR_numClosed_0_numComb_1_mic_1_sweep_1.wav"], "arni", 1),
     ],
 )  # fmt: skip
-def test_layouts_of_impulse_responses_leave_out_the_noises(tmp_path, files, layout, kept):
+def test_layouts_of_impulse_responses_leave_out_the_noises(
+    tmp_path: Path, files: Any, layout: str, kept: int
+) -> None:
     for number, name in enumerate(files):
         write_speech(tmp_path / name, seed=number, seconds=0.3)
     listing = rir_listing(tmp_path, 16_000)
     assert (listing.layout, len(listing.recordings)) == (layout, kept)
 
 
-def test_unusable_files_are_skipped_and_named_with_the_reason(speech_dir):
+def test_unusable_files_are_skipped_and_named_with_the_reason(speech_dir: Any) -> None:
     (speech_dir / "empty.wav").write_bytes(b"")
     (speech_dir / "text.wav").write_bytes(b"this is no audio at all, whatever its name says")
     whole = (speech_dir / "speaker0" / "0.wav").read_bytes()
@@ -97,7 +104,7 @@ def test_unusable_files_are_skipped_and_named_with_the_reason(speech_dir):
     assert len(listing.recordings) == 4
 
 
-def test_a_directory_without_audio_is_refused(tmp_path):
+def test_a_directory_without_audio_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none here")
     with pytest.raises(UsageError, match="holds no audio files"):
         speech_listing(tmp_path, 16_000)
@@ -105,14 +112,14 @@ def test_a_directory_without_audio_is_refused(tmp_path):
         speech_listing(tmp_path / "missing", 16_000)
 
 
-def test_8_khz_files_are_refused_for_a_48_khz_set_unless_allowed(tmp_path):
+def test_8_khz_files_are_refused_for_a_48_khz_set_unless_allowed(tmp_path: Path) -> None:
     write_speech(tmp_path / "a.wav", rate=8_000)
     with pytest.raises(UsageError, match=r"8000 Hz.*--allow-upsampled"):
         speech_listing(tmp_path, 48_000)
     assert len(speech_listing(tmp_path, 48_000, allow_upsampled=True).recordings) == 1
 
 
-def test_upsampled_files_that_pose_as_full_band_are_refused(tmp_path):
+def test_upsampled_files_that_pose_as_full_band_are_refused(tmp_path: Path) -> None:
     import soxr
 
     low = np.random.default_rng(0).standard_normal(8_000 * 3) * 0.1
@@ -121,7 +128,7 @@ def test_upsampled_files_that_pose_as_full_band_are_refused(tmp_path):
         speech_listing(tmp_path, 48_000)
 
 
-def test_a_stereo_file_gives_its_first_channel(tmp_path):
+def test_a_stereo_file_gives_its_first_channel(tmp_path: Path) -> None:
     left = 0.1 * np.random.default_rng(1).standard_normal(16_000)
     soundfile.write(tmp_path / "a.wav", np.stack([left, -left], axis=1), 16_000, subtype="FLOAT")
     listing = speech_listing(tmp_path, 16_000)
@@ -129,7 +136,7 @@ def test_a_stereo_file_gives_its_first_channel(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".ogg", ".mp3", ".m4a", ".g722"])
-def test_every_common_format_is_read(tmp_path, suffix):
+def test_every_common_format_is_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     if suffix in (".m4a", ".g722"):
         encode_with_pyav(path, "aac" if suffix == ".m4a" else "adpcm_g722", "mp4" if suffix == ".m4a" else "g722")
@@ -140,7 +147,7 @@ def test_every_common_format_is_read(tmp_path, suffix):
     assert RecordingSet([recording]).samples(0, 16_000).shape[0] == pytest.approx(56_000, abs=3_000)
 
 
-def encode_with_pyav(path, codec, container):
+def encode_with_pyav(path, codec, container) -> None:
     av = pytest.importorskip("av", reason="PyAV is not installed")
     pcm = (3_000 * np.random.default_rng(2).standard_normal(56_000)).clip(-32_000, 32_000).astype(np.int16)
     with av.open(str(path), "w", format=container) as out:
@@ -152,7 +159,7 @@ def encode_with_pyav(path, codec, container):
             out.mux(packet)
 
 
-def test_a_part_of_a_long_file_is_the_same_as_that_part_of_the_whole(tmp_path):
+def test_a_part_of_a_long_file_is_the_same_as_that_part_of_the_whole(tmp_path: Path) -> None:
     path = write_speech(tmp_path / "long.wav", seconds=70.0, rate=44_100)
     listing = noise_listing(tmp_path, 16_000)
     source = RecordingSet(listing.recordings)

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,9 @@ def lines_of(out: Path) -> list[dict]:
 
 @pytest.mark.parametrize("task", list(SetTask))
 @pytest.mark.parametrize("rate", [16_000, 48_000])
-def test_files_have_equal_names_lengths_and_the_hashes_of_the_manifest(corpus, tmp_path, task, rate):
+def test_files_have_equal_names_lengths_and_the_hashes_of_the_manifest(
+    corpus: Any, tmp_path: Path, task: Any, rate: int
+) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set", task=task, count=3, sample_rate_hz=rate))
     folders = sorted(p.name for p in report.out.iterdir() if p.is_dir())
     assert folders == sorted(
@@ -65,21 +68,21 @@ def test_files_have_equal_names_lengths_and_the_hashes_of_the_manifest(corpus, t
     assert verified(report.out).problems == {}
 
 
-def test_a_set_holds_the_clips_that_a_validator_draws(corpus, tmp_path):
+def test_a_set_holds_the_clips_that_a_validator_draws(corpus: Any, tmp_path: Path) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set", seed=11))
     assert [line["digest"] for line in lines_of(report.out)] == [
         draw_clip(PUBLISHED[0], 11, index, corpus=corpus).digest for index in range(6)
     ]
 
 
-def test_the_same_bytes_for_any_number_of_workers(corpus, tmp_path):
+def test_the_same_bytes_for_any_number_of_workers(corpus: Any, tmp_path: Path) -> None:
     one = generate_set(job_of(corpus, tmp_path / "one", task=SetTask.BOTH, count=40), workers=1)
     two = generate_set(job_of(corpus, tmp_path / "two", task=SetTask.BOTH, count=40), workers=2)
     assert one.digest == two.digest
     assert bytes_of(one.out) == bytes_of(two.out)
 
 
-def test_a_subset_has_the_same_bytes_as_in_the_whole(corpus, tmp_path):
+def test_a_subset_has_the_same_bytes_as_in_the_whole(corpus: Any, tmp_path: Path) -> None:
     whole = generate_set(job_of(corpus, tmp_path / "whole", count=18))
     part = generate_set(job_of(corpus, tmp_path / "part", count=18, only=(17, 4)))
     assert [line["id"] for line in lines_of(part.out)] == ["000004", "000017"]
@@ -87,7 +90,7 @@ def test_a_subset_has_the_same_bytes_as_in_the_whole(corpus, tmp_path):
         assert (part.out / file).read_bytes() == (whole.out / file).read_bytes()
 
 
-def test_a_set_completed_after_a_kill_is_the_set(corpus, tmp_path):
+def test_a_set_completed_after_a_kill_is_the_set(corpus: Any, tmp_path: Path) -> None:
     whole = generate_set(job_of(corpus, tmp_path / "whole", count=3_000, only=tuple(range(64))))
     out = tmp_path / "killed"
     program = (
@@ -139,14 +142,14 @@ def fail_if_workers_live_on(group: int) -> None:
     pytest.fail("workers live on after their parent")
 
 
-def test_workers_end_when_their_parent_is_killed(tmp_path):
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     with begun(tmp_path / "set", "--n", "100000") as process:
         process.kill()
     fail_if_workers_live_on(process.pid)
 
 
 @pytest.mark.parametrize("gap_s", [0.0, 0.05])
-def test_a_second_interruption_neither_hangs_nor_harms_the_set(tmp_path, gap_s):
+def test_a_second_interruption_neither_hangs_nor_harms_the_set(tmp_path: Path, gap_s: float) -> None:
     arguments = ["--n", "400", "--task", "dereverberation"]
     with begun(tmp_path / "set", *arguments) as process:
         for _ in range(2):
@@ -167,7 +170,7 @@ def test_a_second_interruption_neither_hangs_nor_harms_the_set(tmp_path, gap_s):
     assert verified(tmp_path / "set").problems == {}
 
 
-def test_resume_makes_again_what_was_deleted(corpus, tmp_path):
+def test_resume_makes_again_what_was_deleted(corpus: Any, tmp_path: Path) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set"))
     before = bytes_of(report.out)
     (report.out / "noisy" / "000003.wav").unlink()
@@ -177,7 +180,7 @@ def test_resume_makes_again_what_was_deleted(corpus, tmp_path):
 
 
 @pytest.mark.parametrize("fmt", [SetFormat.WAV, SetFormat.WEBDATASET])
-def test_resume_makes_again_what_was_damaged(corpus, tmp_path, fmt):
+def test_resume_makes_again_what_was_damaged(corpus: Any, tmp_path: Path, fmt: SetFormat) -> None:
     job = job_of(corpus, tmp_path / "set", format=fmt, shards=2)
     report = generate_set(job)
     before = bytes_of(report.out)
@@ -188,8 +191,10 @@ def test_resume_makes_again_what_was_damaged(corpus, tmp_path, fmt):
     assert bytes_of(report.out) == before
 
 
-def test_resume_makes_again_what_a_stopped_run_left_damaged(corpus, tmp_path, monkeypatch):
-    def stop(done, total):
+def test_resume_makes_again_what_a_stopped_run_left_damaged(
+    corpus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(done, total) -> None:
         if done >= 32:
             raise KeyboardInterrupt
 
@@ -205,11 +210,13 @@ def test_resume_makes_again_what_a_stopped_run_left_damaged(corpus, tmp_path, mo
     assert verified(job.out).problems == {}
 
 
-def test_a_full_disk_is_one_line_and_the_set_can_be_completed(corpus, tmp_path, monkeypatch):
+def test_a_full_disk_is_one_line_and_the_set_can_be_completed(
+    corpus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = generate_set(job_of(corpus, tmp_path / "whole", count=40))
     real, written = generate_module._write, []
 
-    def write(path, data):
+    def write(path, data) -> None:
         if len(written) >= 50:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         written.append(path)
@@ -224,7 +231,7 @@ def test_a_full_disk_is_one_line_and_the_set_can_be_completed(corpus, tmp_path, 
     assert bytes_of(report.out) == bytes_of(whole.out)
 
 
-def test_another_set_in_the_same_place_is_refused(corpus, tmp_path):
+def test_another_set_in_the_same_place_is_refused(corpus: Any, tmp_path: Path) -> None:
     generate_set(job_of(corpus, tmp_path / "set"))
     with pytest.raises(UsageError, match="already holds a set"):
         generate_set(job_of(corpus, tmp_path / "set"))
@@ -240,14 +247,14 @@ def test_another_set_in_the_same_place_is_refused(corpus, tmp_path):
     assert bytes_of(tmp_path / "set") == before
 
 
-def test_a_directory_with_other_files_is_left_alone(corpus, tmp_path):
+def test_a_directory_with_other_files_is_left_alone(corpus: Any, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not empty"):
         generate_set(job_of(corpus, tmp_path))
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_flac_holds_the_same_samples_as_wav(corpus, tmp_path):
+def test_flac_holds_the_same_samples_as_wav(corpus: Any, tmp_path: Path) -> None:
     wav = generate_set(job_of(corpus, tmp_path / "wav"))
     flac = generate_set(job_of(corpus, tmp_path / "flac", format=SetFormat.FLAC))
     assert wav.digest == flac.digest
@@ -255,7 +262,7 @@ def test_flac_holds_the_same_samples_as_wav(corpus, tmp_path):
     assert np.array_equal(a, b)
 
 
-def test_float_files_round_to_the_same_set(corpus, tmp_path):
+def test_float_files_round_to_the_same_set(corpus: Any, tmp_path: Path) -> None:
     fine = generate_set(job_of(corpus, tmp_path / "float", subtype=Subtype.FLOAT))
     coarse = generate_set(job_of(corpus, tmp_path / "pcm"))
     assert fine.digest == coarse.digest
@@ -265,14 +272,14 @@ def test_float_files_round_to_the_same_set(corpus, tmp_path):
     assert rate == 16_000
 
 
-def test_shards_spread_the_files_over_folders_of_equal_size(corpus, tmp_path):
+def test_shards_spread_the_files_over_folders_of_equal_size(corpus: Any, tmp_path: Path) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set", count=10, shards=3))
     sizes = [len(list(p.iterdir())) for p in sorted((report.out / "clean").iterdir())]
     assert sorted(sizes) == [3, 3, 4]
     assert verified(report.out).problems == {}
 
 
-def test_webdataset_shards_hold_audio_and_description(corpus, tmp_path):
+def test_webdataset_shards_hold_audio_and_description(corpus: Any, tmp_path: Path) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set", format=SetFormat.WEBDATASET, shards=2), workers=2)
     assert sorted(p.name for p in report.out.glob("*.tar")) == ["set-00000.tar", "set-00001.tar"]
     with tarfile.open(report.out / "set-00001.tar") as tar:
@@ -288,7 +295,9 @@ def test_webdataset_shards_hold_audio_and_description(corpus, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_datasets_library_opens_a_folder_and_parquet(corpus, tmp_path, monkeypatch):
+def test_the_datasets_library_opens_a_folder_and_parquet(
+    corpus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     datasets = pytest.importorskip("datasets", reason="the datasets library is not installed")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     folder = generate_set(job_of(corpus, tmp_path / "folder"))
@@ -307,7 +316,7 @@ def test_the_datasets_library_opens_a_folder_and_parquet(corpus, tmp_path, monke
     assert np.array_equal(samples, soundfile.read(folder.out / "clean/000004.wav", dtype="float32")[0])
 
 
-def test_both_tasks_keep_ratio_and_level_of_one_clean_signal(corpus, tmp_path):
+def test_both_tasks_keep_ratio_and_level_of_one_clean_signal(corpus: Any, tmp_path: Path) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set", task=SetTask.BOTH))
     for line in lines_of(report.out):
         clean, noisy, wet = (
@@ -319,7 +328,7 @@ def test_both_tasks_keep_ratio_and_level_of_one_clean_signal(corpus, tmp_path):
         assert max(np.abs(s).max() for s in (clean, noisy, wet)) <= 0.99 + 1 / 32768
 
 
-def test_noise_in_the_room_is_added_to_the_reverberant_speech(corpus, tmp_path):
+def test_noise_in_the_room_is_added_to_the_reverberant_speech(corpus: Any, tmp_path: Path) -> None:
     recipe = SetRecipe(noise_in_room=True)
     report = generate_set(job_of(corpus, tmp_path / "set", task=SetTask.BOTH, recipe=recipe))
     for line in lines_of(report.out):
@@ -328,14 +337,14 @@ def test_noise_in_the_room_is_added_to_the_reverberant_speech(corpus, tmp_path):
         assert ratio == pytest.approx(line["snr_db"], abs=0.5)
 
 
-def test_further_degradations_are_in_the_manifest(corpus, tmp_path):
+def test_further_degradations_are_in_the_manifest(corpus: Any, tmp_path: Path) -> None:
     recipe = SetRecipe(band_limit=1.0, clipping=1.0, packet_loss=1.0)
     report = generate_set(job_of(corpus, tmp_path / "set", recipe=recipe))
     for line in lines_of(report.out):
         assert {"band_limit_hz", "clipped_share", "packet_loss"} <= set(line["extra"])
 
 
-def test_recordings_that_cannot_be_used_are_counted_and_listed(corpus, tmp_path):
+def test_recordings_that_cannot_be_used_are_counted_and_listed(corpus: Any, tmp_path: Path) -> None:
     good = corpus.speech_for(16_000).recordings[:3]
     nan = tmp_path / "nan.wav"
     soundfile.write(nan, np.full(64_000, np.nan, dtype=np.float32), 16_000, subtype="FLOAT")
@@ -354,7 +363,7 @@ def test_recordings_that_cannot_be_used_are_counted_and_listed(corpus, tmp_path)
     assert bytes_of(one.out) == bytes_of(two.out)
 
 
-def test_an_utterance_that_was_cut_has_no_text(corpus, tmp_path):
+def test_an_utterance_that_was_cut_has_no_text(corpus: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     recordings = []
     for seconds in (4, 9):
@@ -368,7 +377,7 @@ def test_an_utterance_that_was_cut_has_no_text(corpus, tmp_path):
     }  # fmt: skip
 
 
-def test_a_set_of_nothing_but_bad_recordings_is_an_error(corpus, tmp_path):
+def test_a_set_of_nothing_but_bad_recordings_is_an_error(corpus: Any, tmp_path: Path) -> None:
     silent = tmp_path / "silent.wav"
     soundfile.write(silent, np.zeros(64_000), 16_000)
     shipped = corpus_sources(corpus, 16_000, PUBLISHED_RECIPE)
@@ -389,12 +398,12 @@ def test_a_set_of_nothing_but_bad_recordings_is_an_error(corpus, tmp_path):
         ({"format": SetFormat.FLAC, "subtype": Subtype.FLOAT}, "cannot hold float"),
     ],
 )
-def test_impossible_sets_are_refused(corpus, tmp_path, change, message):
+def test_impossible_sets_are_refused(corpus: Any, tmp_path: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         job_of(corpus, tmp_path / "set", **change)
 
 
-def test_the_digest_of_the_default_set_is_the_one_on_record(corpus, tmp_path):
+def test_the_digest_of_the_default_set_is_the_one_on_record(corpus: Any, tmp_path: Path) -> None:
     """Made anew, after a change that is meant to change every set, by `python tests/data/golden_sets.py`."""
     golden = json.loads((Path(__file__).parent / "golden_sets.json").read_text())
     for task in SetTask:

@@ -40,12 +40,12 @@ def speech_like(rng, rate, seconds=3.0):
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_active_level_agrees_with_the_recommendation_at_full_rate(rate, seed):
+def test_active_level_agrees_with_the_recommendation_at_full_rate(rate: int, seed: int) -> None:
     x = speech_like(np.random.default_rng(seed), rate)
     assert active_level(x, rate).level_db == pytest.approx(p56_sample_by_sample(x, rate), abs=0.1)
 
 
-def test_pauses_do_not_lower_the_active_level():
+def test_pauses_do_not_lower_the_active_level() -> None:
     rng = np.random.default_rng(0)
     burst = 0.1 * rng.standard_normal(16_000)
     sparse = np.concatenate([burst, np.zeros(48_000)])
@@ -55,14 +55,14 @@ def test_pauses_do_not_lower_the_active_level():
     assert power_db(sparse) < active_level(sparse, 16_000).level_db - 4
 
 
-def test_a_gain_moves_the_active_level_by_exactly_itself():
+def test_a_gain_moves_the_active_level_by_exactly_itself() -> None:
     x = speech_like(np.random.default_rng(3), 16_000)
     before = active_level(x, 16_000).level_db
     after = active_level(x * gain_to(before, -26.0), 16_000).level_db
     assert after == pytest.approx(-26.0, abs=1e-9)
 
 
-def test_silence_and_nothing_have_the_lowest_level():
+def test_silence_and_nothing_have_the_lowest_level() -> None:
     assert active_level(np.zeros(1_000), 16_000).level_db == SILENCE_DB
     assert active_level(np.zeros(0), 16_000).activity == 0.0
     assert power_db(np.zeros(0)) == SILENCE_DB

@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -18,14 +21,14 @@ def slope_db_per_octave(samples, rate):
 
 
 @pytest.mark.parametrize(("kind", "slope"), [("white", 0.0), ("pink", -3.01), ("brown", -6.02), ("blue", 3.01)])
-def test_colours_fall_as_their_names_say(kind, slope):
+def test_colours_fall_as_their_names_say(kind: str, slope: float) -> None:
     noise = FormulaNoise(kind).draw(np.random.default_rng(1), 160_000, 16_000)
     assert slope_db_per_octave(noise.samples, 16_000) == pytest.approx(slope, abs=0.4)
 
 
 @pytest.mark.parametrize("kind", NOISE_KINDS)
 @pytest.mark.parametrize("rate", [16_000, 48_000])
-def test_every_kind_is_finite_level_and_repeatable(kind, rate):
+def test_every_kind_is_finite_level_and_repeatable(kind: Any, rate: int) -> None:
     first = FormulaNoise(kind).draw(np.random.default_rng(2), 30_001, rate)
     again = FormulaNoise(kind).draw(np.random.default_rng(2), 30_001, rate)
     assert first.samples.shape == (30_001,)
@@ -34,7 +37,7 @@ def test_every_kind_is_finite_level_and_repeatable(kind, rate):
     assert np.array_equal(first.samples, again.samples)
 
 
-def test_hum_stands_at_the_mains_frequency():
+def test_hum_stands_at_the_mains_frequency() -> None:
     noise = FormulaNoise("hum").draw(np.random.default_rng(3), 160_000, 16_000)
     spectrum = np.abs(np.fft.rfft(noise.samples))
     strongest = np.argmax(spectrum) * 16_000 / 160_000
@@ -42,7 +45,7 @@ def test_hum_stands_at_the_mains_frequency():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_wind_rumbles_and_comes_in_gusts(seed):
+def test_wind_rumbles_and_comes_in_gusts(seed: int) -> None:
     noise = FormulaNoise("wind").draw(np.random.default_rng(seed), 160_000, 16_000).samples
     power = np.abs(np.fft.rfft(noise)) ** 2
     assert power[: 500 * 10].sum() > 0.9 * power.sum()
@@ -50,7 +53,7 @@ def test_wind_rumbles_and_comes_in_gusts(seed):
     assert np.std(levels) > 2.5
 
 
-def test_an_unknown_kind_is_refused_with_the_choices():
+def test_an_unknown_kind_is_refused_with_the_choices() -> None:
     with pytest.raises(UsageError, match=r"'purple'.*white"):
         FormulaNoise("purple")
 
@@ -60,7 +63,7 @@ def voices(tmp_path):
     return RecordingSet([Recording(f"u{n}", p, 16_000, 3.5, speaker=f"s{n % 3}") for n, p in enumerate(paths)])
 
 
-def test_babble_holds_several_voices_but_not_the_clips_own(tmp_path):
+def test_babble_holds_several_voices_but_not_the_clips_own(tmp_path: Path) -> None:
     babble = Babble(voices(tmp_path))
     for seed in range(20):
         noise = babble.draw(np.random.default_rng(seed), 64_000, 16_000, avoid="s0")
@@ -69,7 +72,7 @@ def test_babble_holds_several_voices_but_not_the_clips_own(tmp_path):
         assert not {"u0", "u3"} & set(names)
 
 
-def test_a_menu_serves_all_its_sources(tmp_path):
+def test_a_menu_serves_all_its_sources(tmp_path: Path) -> None:
     menu = NoiseMenu((FormulaNoise("white"), FormulaNoise("hum")))
     drawn = {menu.draw(np.random.default_rng(seed), 100, 16_000).id for seed in range(20)}
     assert drawn == {"white", "hum"}

@@ -17,65 +17,65 @@ def decaying_noise(rng, rate, rt60, seconds, floor_db=None):
 
 @pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
 @pytest.mark.parametrize("true_s", [0.2, 0.5, 1.0, 1.5, 2.0])
-def test_the_time_of_a_synthetic_decay_is_measured_at_every_rate(rate, true_s):
+def test_the_time_of_a_synthetic_decay_is_measured_at_every_rate(rate: int, true_s: float) -> None:
     h = decaying_noise(np.random.default_rng(5), rate, true_s, 1.5 * true_s)
     assert rt60_s(h, rate) == pytest.approx(true_s, rel=0.05)
 
 
-def test_a_pure_exponential_is_measured_exactly():
+def test_a_pure_exponential_is_measured_exactly() -> None:
     h = np.exp(-6.907755 / 0.8 * np.arange(32_000) / 16_000)
     assert rt60_s(h, 16_000) == pytest.approx(0.8, rel=2e-3)
 
 
 @pytest.mark.parametrize("floor_db", [-50, -60])
-def test_background_noise_of_a_recording_does_not_lengthen_its_decay(floor_db):
+def test_background_noise_of_a_recording_does_not_lengthen_its_decay(floor_db: int) -> None:
     h = decaying_noise(np.random.default_rng(6), 48_000, 0.6, 3.0, floor_db)
     assert rt60_s(h, 48_000) == pytest.approx(0.6, rel=0.08)
 
 
-def test_a_recording_cut_before_its_end_keeps_its_time():
+def test_a_recording_cut_before_its_end_keeps_its_time() -> None:
     h = decaying_noise(np.random.default_rng(7), 16_000, 1.0, 0.7)
     assert rt60_s(h, 16_000) == pytest.approx(1.0, rel=0.08)
 
 
-def test_an_anechoic_response_has_no_reverberation_time():
+def test_an_anechoic_response_has_no_reverberation_time() -> None:
     h = np.zeros(1_000)
     h[10] = 1.0
     assert rt60_s(h, 16_000) == 0.0
 
 
-def test_the_decay_curve_starts_at_zero_and_never_rises():
+def test_the_decay_curve_starts_at_zero_and_never_rises() -> None:
     curve = decay_curve_db(decaying_noise(np.random.default_rng(8), 16_000, 0.4, 0.8), 16_000)
     assert curve[0] == 0.0
     assert (np.diff(curve) <= 1e-12).all()
 
 
-def test_the_direct_path_is_the_first_strong_arrival_not_the_strongest_reflection():
+def test_the_direct_path_is_the_first_strong_arrival_not_the_strongest_reflection() -> None:
     h = np.zeros(4_000)
     h[100], h[900] = 0.7, -1.0
     assert direct_path(h, 16_000) == 100
 
 
 @pytest.mark.parametrize("later", [3, 20, 38])
-def test_reflections_that_arrive_together_do_not_pass_for_the_direct_path(later):
+def test_reflections_that_arrive_together_do_not_pass_for_the_direct_path(later: int) -> None:
     h = np.zeros(4_000)
     h[98:101], h[100 + later] = [0.1, 0.2, 0.5], 1.0
     assert direct_path(h, 16_000) == 100
 
 
-def test_every_simulated_room_keeps_the_direct_path_that_it_was_built_with():
+def test_every_simulated_room_keeps_the_direct_path_that_it_was_built_with() -> None:
     rng = np.random.default_rng(0)
     starts = {simulated_room(rng, 16_000, rt60_s=(0.2, 2.0)).direct for _ in range(300)}
     assert starts == {32}
 
 
-def test_the_microphones_of_a_measured_room_hear_the_direct_path_at_one_moment():
+def test_the_microphones_of_a_measured_room_hear_the_direct_path_at_one_moment() -> None:
     rirs = Corpus.open().rirs_for(48_000)
     direct = {rirs.utterance_id(n): rirs.room(n, 48_000).direct for n in range(len(rirs))}
     assert abs(direct["rir-sanctuary-a"] - direct["rir-sanctuary-b"]) <= 1
 
 
-def test_reverberant_speech_stays_in_step_to_the_sample():
+def test_reverberant_speech_stays_in_step_to_the_sample() -> None:
     rng = np.random.default_rng(9)
     dry = rng.standard_normal(8_000)
     h = decaying_noise(rng, 16_000, 0.3, 0.5) * 0.05
@@ -89,7 +89,9 @@ def test_reverberant_speech_stays_in_step_to_the_sample():
 
 
 @pytest.mark.parametrize(("count", "taps", "direct"), [(50_000, 30_001, 9_000), (3, 20_000, 2), (40_960, 5, 4)])
-def test_reverberant_speech_is_the_whole_convolution_whatever_the_lengths(count, taps, direct):
+def test_reverberant_speech_is_the_whole_convolution_whatever_the_lengths(
+    count: int, taps: int, direct: int
+) -> None:
     rng = np.random.default_rng(11)
     dry, h = rng.standard_normal(count), rng.standard_normal(taps)
     expected = fftconvolve(dry, h)[direct : direct + count]
@@ -98,7 +100,7 @@ def test_reverberant_speech_is_the_whole_convolution_whatever_the_lengths(count,
     assert np.abs(wet - expected).max() < 2e-6 * np.abs(expected).max()
 
 
-def test_a_room_turns_an_inverted_recording_round_and_cuts_its_inaudible_end():
+def test_a_room_turns_an_inverted_recording_round_and_cuts_its_inaudible_end() -> None:
     h = -decaying_noise(np.random.default_rng(10), 16_000, 0.3, 3.0) * 0.1
     h[0] = -1.0
     room = Room.of("inverted", h, 16_000)
@@ -107,6 +109,6 @@ def test_a_room_turns_an_inverted_recording_round_and_cuts_its_inaudible_end():
     assert room.rt60_s == pytest.approx(0.3, rel=0.05)
 
 
-def test_early_reflections_end_where_asked():
+def test_early_reflections_end_where_asked() -> None:
     h = np.ones(16_000)
     assert Room.of("flat", h, 16_000).early(0.05).size == 801

@@ -1,5 +1,7 @@
 import json
 from itertools import combinations
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ def corpus():
 
 
 @pytest.fixture(scope="module")
-def sets(corpus, tmp_path_factory):
+def sets(corpus, tmp_path_factory: pytest.TempPathFactory):
     """One set of each split, from the same seed."""
     root = tmp_path_factory.mktemp("splits")
     for split in Split:
@@ -40,7 +42,7 @@ def lines_of(out):
 
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(Split, 2)))
-def test_sets_of_two_splits_share_no_speaker_no_noise_and_no_room(sets, one, other):
+def test_sets_of_two_splits_share_no_speaker_no_noise_and_no_room(sets: Any, one: Any, other: Any) -> None:
     both = compared(sets / one, sets / other)
     assert not both.shared
     for side in (both.first, both.second):
@@ -49,7 +51,7 @@ def test_sets_of_two_splits_share_no_speaker_no_noise_and_no_room(sets, one, oth
         assert len(side.rooms) > 10
 
 
-def test_a_set_shares_with_itself_all_that_its_lines_name(sets):
+def test_a_set_shares_with_itself_all_that_its_lines_name(sets: Any) -> None:
     both = compared(sets / "train", sets / "train" / "manifest.jsonl")
     lines = lines_of(sets / "train")
     assert {line["speaker"] for line in lines} == both.shared.speakers
@@ -61,7 +63,7 @@ def test_a_set_shares_with_itself_all_that_its_lines_name(sets):
     assert "bathroom" in both.shared.rooms
 
 
-def test_the_shipped_material_is_in_one_split_each_and_all_of_it_in_some(corpus):
+def test_the_shipped_material_is_in_one_split_each_and_all_of_it_in_some(corpus: Any) -> None:
     for rate in (16_000, 48_000):
         for kind, all_of_it in (
             ("speech_for", [r for r in corpus.speech if rate == 16_000 or r.sample_rate_hz > 24_000]),
@@ -73,12 +75,12 @@ def test_the_shipped_material_is_in_one_split_each_and_all_of_it_in_some(corpus)
             assert sum(map(len, parts)) == len(all_of_it)
 
 
-def test_the_test_split_has_a_language_that_training_never_hears(corpus):
+def test_the_test_split_has_a_language_that_training_never_hears(corpus: Any) -> None:
     languages = {split: {r.language for r in corpus.speech_for(16_000, split).recordings} for split in Split}
     assert "fr" in languages[Split.TEST] - languages[Split.TRAIN]
 
 
-def test_most_groups_are_for_training_and_each_keeps_its_split():
+def test_most_groups_are_for_training_and_each_keeps_its_split() -> None:
     counts = {split: sum(split_of(f"speaker-{n}") is split for n in range(2_000)) for split in Split}
     assert 1_500 < counts[Split.TRAIN] < 1_700
     assert 150 < counts[Split.VALID] < 250
@@ -86,7 +88,7 @@ def test_most_groups_are_for_training_and_each_keeps_its_split():
     assert [split_of(f"p{n}") for n in (225, 228, 239)] == [Split.TRAIN, Split.TEST, Split.VALID]
 
 
-def test_simulated_rooms_keep_to_their_split_and_their_range_of_times():
+def test_simulated_rooms_keep_to_their_split_and_their_range_of_times() -> None:
     for split in Split:
         rng = np.random.default_rng(3)
         rooms = [simulated_room(rng, 16_000, rt60_s=(0.2, 2.0), split=split) for _ in range(30)]
@@ -96,7 +98,7 @@ def test_simulated_rooms_keep_to_their_split_and_their_range_of_times():
         assert max(times) > 1.6
 
 
-def test_a_directory_is_split_by_speaker_whatever_its_files(tmp_path):
+def test_a_directory_is_split_by_speaker_whatever_its_files(tmp_path: Path) -> None:
     for number in range(36):
         write_speech(tmp_path / f"p{225 + number // 2}" / f"{number}.wav", seed=number)
     parts = {split: speech_listing(tmp_path, 16_000, split=split).recordings for split in Split}
@@ -128,13 +130,15 @@ def test_a_directory_is_split_by_speaker_whatever_its_files(tmp_path):
                          "aFe3.wav"], {"validated_12", "aFe3"}),
     ],
 )  # fmt: skip
-def test_what_belongs_to_one_room_or_recording_is_one_group(tmp_path, listing, files, groups):
+def test_what_belongs_to_one_room_or_recording_is_one_group(
+    tmp_path: Path, listing: Any, files: Any, groups: Any
+) -> None:
     for number, name in enumerate(files):
         write_speech(tmp_path / name, seed=number)
     assert {r.group for r in listing(tmp_path, 16_000).recordings} == groups
 
 
-def test_part_of_a_corpus_is_split_as_the_whole_of_it(tmp_path):
+def test_part_of_a_corpus_is_split_as_the_whole_of_it(tmp_path: Path) -> None:
     for number, name in enumerate(("wham/tr/a.wav", "wham/tt/b.wav", "rain/c.wav", "rain/d.wav", "rain/e.wav")):
         write_speech(tmp_path / name, seed=number)
     whole = {r.path: (r.group, r.split) for r in noise_listing(tmp_path / "wham", 16_000).recordings}
@@ -146,21 +150,21 @@ def test_part_of_a_corpus_is_split_as_the_whole_of_it(tmp_path):
         assert recording.group == groups[recording.path]
 
 
-def test_a_split_of_the_corpus_itself_goes_before_the_hash(tmp_path):
+def test_a_split_of_the_corpus_itself_goes_before_the_hash(tmp_path: Path) -> None:
     for number, name in enumerate(("tr/a.wav", "cv/b.wav", "tt/c.wav", "tt/d.wav")):
         write_speech(tmp_path / name, seed=number)
     found = noise_listing(tmp_path, 16_000).recordings
     assert {r.id for r in in_split(found, Split.TEST)} == {"tt/c.wav", "tt/d.wav"}
 
 
-def test_a_directory_of_one_speaker_cannot_serve_every_split(tmp_path):
+def test_a_directory_of_one_speaker_cannot_serve_every_split(tmp_path: Path) -> None:
     write_speech(tmp_path / "anna" / "1.wav")
     (split, *_) = [s for s in Split if s is not split_of("anna")]
     with pytest.raises(UsageError, match=f"None of the 1 speakers in .* belongs to the split {split}"):
         SourceChoice(16_000, split).speech(str(tmp_path))
 
 
-def test_a_manifest_without_origins_proves_nothing(sets, tmp_path):
+def test_a_manifest_without_origins_proves_nothing(sets: Any, tmp_path: Path) -> None:
     (tmp_path / "manifest.jsonl").write_text('{"id": "000000"}\n')
     with pytest.raises(UsageError, match=r"line 1, does not say what the item was drawn from"):
         compared(sets / "train", tmp_path)

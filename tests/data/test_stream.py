@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def same(one: Batch, other: Batch) -> bool:
 
 
 @pytest.mark.parametrize("competition", PUBLISHED, ids=lambda c: c.id)
-def test_a_sample_is_the_clip_that_generate_writes_and_a_validator_draws(corpus, competition):
+def test_a_sample_is_the_clip_that_generate_writes_and_a_validator_draws(corpus: Any, competition: Any) -> None:
     rate = competition.sample_rate_hz
     stream = stream_of(corpus, task=SetTask.of(competition.task), rate=rate, crop_s=6.0, batch_size=4)
     batch = stream.batch(0, 1)
@@ -46,7 +47,7 @@ def test_a_sample_is_the_clip_that_generate_writes_and_a_validator_draws(corpus,
         assert batch.recipes[row] == clip.recipe
 
 
-def test_crops_are_cut_from_both_signals_at_one_place(corpus):
+def test_crops_are_cut_from_both_signals_at_one_place(corpus: Any) -> None:
     for batch in stream_of(corpus, epoch_clips=6):
         assert batch.clean.shape == batch.degraded.shape == (3, 16_000)
         assert batch.clean.dtype == np.float32
@@ -58,7 +59,7 @@ def test_crops_are_cut_from_both_signals_at_one_place(corpus):
             assert np.array_equal(whole["noisy"][cut], batch.degraded[row])
 
 
-def test_epochs_never_repeat_a_sample_and_any_batch_can_be_drawn_alone(corpus):
+def test_epochs_never_repeat_a_sample_and_any_batch_can_be_drawn_alone(corpus: Any) -> None:
     stream = stream_of(corpus)
     first, second = list(stream.batches(0)), list(stream.batches(1))
     assert len(first) == len(second) == len(stream) == 4
@@ -68,7 +69,7 @@ def test_epochs_never_repeat_a_sample_and_any_batch_can_be_drawn_alone(corpus):
     assert all(same(a, b) for a, b in zip(stream.batches(1, start=2), second[2:], strict=True))
 
 
-def test_ranks_together_draw_what_one_would(corpus):
+def test_ranks_together_draw_what_one_would(corpus: Any) -> None:
     whole = stream_of(corpus, batch_size=6)
     parts = [stream_of(corpus, batch_size=2, rank=rank, ranks=3) for rank in range(3)]
     for number in range(len(whole)):
@@ -77,7 +78,7 @@ def test_ranks_together_draw_what_one_would(corpus):
     assert {len(part) for part in parts} == {len(whole)}
 
 
-def test_a_split_limits_what_a_stream_draws(corpus):
+def test_a_split_limits_what_a_stream_draws(corpus: Any) -> None:
     speakers = {}
     for split in Split:
         stream = stream_of(corpus, split=split, task=SetTask.BOTH, crop_s=3.0)
@@ -98,19 +99,19 @@ def test_a_split_limits_what_a_stream_draws(corpus):
         ({"batch_size": 0}, "do not fill a batch of 0"),
     ],
 )
-def test_impossible_streams_are_refused(corpus, change, message):
+def test_impossible_streams_are_refused(corpus: Any, change: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         stream_of(corpus, **change)
 
 
-def test_the_loader_gives_the_same_batches_in_the_same_order_for_any_number_of_workers(corpus):
+def test_the_loader_gives_the_same_batches_in_the_same_order_for_any_number_of_workers(corpus: Any) -> None:
     torch = pytest.importorskip("torch")
     from torch.utils.data import DataLoader
 
     stream = replace(stream_of(corpus, task=SetTask.DEREVERBERATION), epoch_clips=15)
     expected = {epoch: list(stream.batches(epoch)) for epoch in (0, 1)}
 
-    def passes(loader, epoch, first=0):
+    def passes(loader, epoch, first=0) -> None:
         loader.dataset.begin(epoch, first)
         got = list(loader)
         assert [int(b["index"][0]) for b in got] == [int(b.indices[0]) for b in expected[epoch][first:]]

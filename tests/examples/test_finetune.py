@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -253,7 +255,9 @@ def test_a_generated_set_trains_and_one_of_another_rate_or_task_is_refused(tmp_p
 @pytest.mark.parametrize(
     "damage", [lambda data: data[: len(data) // 2], lambda data: b"no checkpoint", lambda _: b""]
 )
-def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path, capsys, damage) -> None:
+def test_a_damaged_checkpoint_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[..., Any]
+) -> None:
     save_state(tmp_path / "last.pt", trainer().state)
     (tmp_path / "last.pt").write_bytes(damage((tmp_path / "last.pt").read_bytes()))
     assert run(train_command, ["--out", str(tmp_path), "--resume"]) == 2
@@ -261,7 +265,7 @@ def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path, capsys, damage) 
     assert line.startswith(f"Error: The checkpoint {tmp_path / 'last.pt'} is damaged")
 
 
-def test_other_misuse_is_one_clear_line(tmp_path: Path, capsys) -> None:
+def test_other_misuse_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.safetensors").write_bytes(b"\0" * 20)
     cases = {
         "There is no checkpoint": ["--resume"],
@@ -311,7 +315,9 @@ def test_the_worst_clips_of_a_round_steer_the_next_set(tmp_path: Path) -> None:
     assert "--init models/baseline-denoising-16k/weights.safetensors" in said[1]
 
 
-def test_feedback_that_nobody_signed_steers_and_what_was_changed_does_not(tmp_path: Path, capsys) -> None:
+def test_feedback_that_nobody_signed_steers_and_what_was_changed_does_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     clips = list(draw_clips(competition_by_id("DENOISING_16000HZ"), 5, 4, corpus=Corpus.open()))
     document = feedback_on(clips, [4.0, 1.0, 2.0, 3.0]).model_dump(by_alias=True)
     (tmp_path / "3-bob.json").write_text(json.dumps(document))

@@ -8,6 +8,7 @@ import re
 import zipfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from soundsright.data.recipe import SetTask
 from soundsright.data.render import render
 from soundsright.data.splits import Split
 from soundsright.metrics.suite import score_clip
+from tests.models.conftest import ImportModel, Serve
 
 MODELS = Path(__file__).parents[2] / "models"
 LEAST_GAINS = {
@@ -50,7 +52,7 @@ def held_out_clips(name: str) -> tuple[Clip, ...]:
 
 
 @every_baseline
-def test_held_out_clips_score_better_than_their_input(import_model, name):
+def test_held_out_clips_score_better_than_their_input(import_model: ImportModel, name: Any) -> None:
     gains = {metric: [] for metric in LEAST_GAINS[name]}
     for clip in held_out_clips(name):
         rate = clip.clean.sample_rate_hz
@@ -64,7 +66,7 @@ def test_held_out_clips_score_better_than_their_input(import_model, name):
 
 @every_baseline
 @pytest.mark.parametrize("rate", [16_000, 48_000])
-def test_length_and_type_are_kept_and_silence_stays_silent(import_model, name, rate):
+def test_length_and_type_are_kept_and_silence_stays_silent(import_model: ImportModel, name: Any, rate: int) -> None:
     enhance = import_model(name).enhance
     for length in (1, 333, 16_001):
         enhanced = enhance(np.zeros(length, np.float32), rate)
@@ -74,7 +76,7 @@ def test_length_and_type_are_kept_and_silence_stays_silent(import_model, name, r
 
 
 @every_baseline
-def test_a_clip_gives_the_same_samples_again_and_at_another_level(import_model, name):
+def test_a_clip_gives_the_same_samples_again_and_at_another_level(import_model: ImportModel, name: Any) -> None:
     enhance = import_model(name).enhance
     first, second = (clip.degraded.samples for clip in held_out_clips(name)[:2])
     rate = rate_of(name)
@@ -85,7 +87,7 @@ def test_a_clip_gives_the_same_samples_again_and_at_another_level(import_model, 
 
 
 @every_baseline
-def test_speech_is_not_delayed(import_model, name):
+def test_speech_is_not_delayed(import_model: ImportModel, name: Any) -> None:
     clean = held_out_clips(name)[0].clean
     enhanced = import_model(name).enhance(clean.samples, clean.sample_rate_hz)
     lags = range(-8, 9)
@@ -94,7 +96,7 @@ def test_speech_is_not_delayed(import_model, name):
 
 
 @every_baseline
-def test_shipped_files_are_those_that_the_card_names(name):
+def test_shipped_files_are_those_that_the_card_names(name: Any) -> None:
     folder = MODELS / name
     card = dict(re.findall(r"\| `([^`]+)` \| `([0-9a-f]{64})` \|", (folder / "README.md").read_text()))
     files = {
@@ -104,7 +106,9 @@ def test_shipped_files_are_those_that_the_card_names(name):
 
 
 @every_baseline
-def test_the_network_that_is_served_is_the_one_to_fine_tune_from(name, monkeypatch):
+def test_the_network_that_is_served_is_the_one_to_fine_tune_from(
+    name: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("torch", reason="needs torch: pip install -e .[train]")
     pytest.importorskip("safetensors", reason="needs safetensors: pip install -e .[train]")
     monkeypatch.syspath_prepend(str(MODELS.parent))
@@ -116,7 +120,7 @@ def test_the_network_that_is_served_is_the_one_to_fine_tune_from(name, monkeypat
     assert distance_to_torch((folder / "network.onnx").read_bytes(), network, frames=60) < TOLERANCE
 
 
-def test_the_template_serves_a_baseline(import_model, serve):
+def test_the_template_serves_a_baseline(import_model: ImportModel, serve: Serve) -> None:
     import soundfile
 
     name = "baseline-denoising-16k"

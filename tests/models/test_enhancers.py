@@ -6,6 +6,7 @@ import hashlib
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from soundsright.data.clips import SetRecipe, draw_clip
 from soundsright.data.corpora import Corpus
 from soundsright.data.mixing import looped, mix_at_snr
 from soundsright.metrics.suite import score_clip
+from tests.models.conftest import ImportModel
 
 Samples = NDArray[np.float32]
 
@@ -86,12 +88,12 @@ def lag(reference: Samples, signal: Samples) -> int:
 
 @both_rates
 @pytest.mark.parametrize("name", LEAST_GAIN_DB)
-def test_a_denoiser_raises_si_sdr_over_the_noisy_input(import_model, name, rate_hz):
+def test_a_denoiser_raises_si_sdr_over_the_noisy_input(import_model: ImportModel, name: Any, rate_hz: Any) -> None:
     assert mean_gains(import_model(name).enhance, noisy_speech(rate_hz))["SI_SDR"] > LEAST_GAIN_DB[name]
 
 
 @both_rates
-def test_wpe_brings_reverberant_speech_closer_to_the_dry_speech(import_model, rate_hz):
+def test_wpe_brings_reverberant_speech_closer_to_the_dry_speech(import_model: ImportModel, rate_hz: Any) -> None:
     gains = mean_gains(import_model("wpe").enhance, reverberant_speech(rate_hz))
     assert gains["ESTOI"] > 0.01
     assert gains["SI_SDR"] > 0.1
@@ -99,14 +101,16 @@ def test_wpe_brings_reverberant_speech_closer_to_the_dry_speech(import_model, ra
 
 @both_rates
 @every_model
-def test_clean_speech_comes_back_without_delay(import_model, name, rate_hz):
+def test_clean_speech_comes_back_without_delay(import_model: ImportModel, name: Any, rate_hz: Any) -> None:
     clean = noisy_speech(rate_hz)[0][0].samples
     assert abs(lag(clean, import_model(name).enhance(clean, rate_hz))) <= rate_hz // 16_000
 
 
 @both_rates
 @every_model
-def test_the_same_clip_gives_the_same_samples_whatever_came_between(import_model, name, rate_hz):
+def test_the_same_clip_gives_the_same_samples_whatever_came_between(
+    import_model: ImportModel, name: Any, rate_hz: Any
+) -> None:
     enhance = import_model(name).enhance
     first, second = (noisy.samples for _, noisy in noisy_speech(rate_hz))
     before = enhance(first, rate_hz)
@@ -117,7 +121,7 @@ def test_the_same_clip_gives_the_same_samples_whatever_came_between(import_model
 @both_rates
 @every_model
 @pytest.mark.parametrize("length", [1, 333, 16_001])
-def test_length_type_and_input_are_kept(import_model, name, rate_hz, length):
+def test_length_type_and_input_are_kept(import_model: ImportModel, name: Any, rate_hz: Any, length: int) -> None:
     rng = np.random.default_rng(length)
     audio = (0.1 * rng.standard_normal(length)).astype(np.float32)
     given = audio.copy()
@@ -130,12 +134,12 @@ def test_length_type_and_input_are_kept(import_model, name, rate_hz, length):
 
 @both_rates
 @every_model
-def test_digital_silence_stays_silent(import_model, name, rate_hz):
+def test_digital_silence_stays_silent(import_model: ImportModel, name: Any, rate_hz: Any) -> None:
     assert np.abs(import_model(name).enhance(np.zeros(8_000, np.float32), rate_hz)).max() < 1e-4
 
 
 @pytest.mark.parametrize("hop", [256, 128])
-def test_stft_and_back_is_the_signal_to_the_last_sample(import_model, hop):
+def test_stft_and_back_is_the_signal_to_the_last_sample(import_model: ImportModel, hop: int) -> None:
     audio = import_model("spectral-gate", "audio")
     signal = np.random.default_rng(0).standard_normal(5_001).astype(np.float32)
     window = audio.sqrt_hann(512)
@@ -143,7 +147,7 @@ def test_stft_and_back_is_the_signal_to_the_last_sample(import_model, hop):
     np.testing.assert_allclose(again, signal, atol=1e-5)
 
 
-def test_shipped_weights_are_those_that_their_card_names():
+def test_shipped_weights_are_those_that_their_card_names() -> None:
     for name in ("dtln", "gtcrn"):
         card = dict(
             re.findall(r"\| `([^`]+\.onnx)` \| `([0-9a-f]{64})` \|", (MODELS / name / "README.md").read_text())
@@ -154,7 +158,7 @@ def test_shipped_weights_are_those_that_their_card_names():
         assert weights == card
 
 
-def test_every_folder_is_a_whole_submission():
+def test_every_folder_is_a_whole_submission() -> None:
     folders = sorted(path for path in MODELS.iterdir() if path.is_dir())
     assert len(folders) >= 13
     for folder in folders:

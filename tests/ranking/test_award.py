@@ -1,6 +1,7 @@
 """Whatever the means are, a prize is paid soundly."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -44,7 +45,9 @@ TITLES = st.one_of(
 @pytest.mark.parametrize("ruleset", RULESETS, ids=lambda r: r.name)
 @settings(derandomize=True, database=None, max_examples=300, deadline=None)
 @given(contenders=CONTENDERS, title=TITLES, at_block=st.integers(0, 2 * 10**6))
-def test_shares_are_finite_positive_and_within_the_prize(ruleset, metric, contenders, title, at_block):
+def test_shares_are_finite_positive_and_within_the_prize(
+    ruleset: Any, metric: str, contenders: Any, title: Any, at_block: Any
+) -> None:
     result = award(ruleset, metric, contenders, title, prize=6.0, remainder=1.8, at_block=at_block)
     assert all(math.isfinite(share) and share >= 0 for share in result.shares.values())
     assert math.fsum(result.shares.values()) <= 7.8 + 1e-9
@@ -58,7 +61,7 @@ def test_shares_are_finite_positive_and_within_the_prize(ruleset, metric, conten
     assert result.sentence.endswith(".")
 
 
-def test_a_challenger_with_the_needed_mean_wins_and_a_hair_less_does_not():
+def test_a_challenger_with_the_needed_mean_wins_and_a_hair_less_does_not() -> None:
     champion = Contender("champion", 0, 0, 2.0)
     title = Title("champion", 2.0, 0, 0)
     for mean, winner in ((2.007, "challenger"), (2.00699, "champion")):
@@ -68,7 +71,7 @@ def test_a_challenger_with_the_needed_mean_wins_and_a_hair_less_does_not():
         assert result.needed == {"challenger": pytest.approx(2.007)}
 
 
-def test_shares_of_huge_and_tiny_parts_stay_finite():
+def test_shares_of_huge_and_tiny_parts_stay_finite() -> None:
     assert capped_shares({"a": 1e308, "b": 1e308, "c": 5e-324}, 3.0, cap=1.0) == {"a": 1.5, "b": 1.5, "c": 0.0}
 
 
@@ -84,19 +87,19 @@ def test_shares_of_huge_and_tiny_parts_stay_finite():
         {"emission_decay_blocks": 0},
     ],
 )
-def test_rules_out_of_range_cannot_be_built(change):
+def test_rules_out_of_range_cannot_be_built(change: dict[str, Any]) -> None:
     facts = {"name": "x", "margin": SOUNDSRIGHT_V3.margin, "age": SOUNDSRIGHT_V3.age}
     with pytest.raises(ValueError, match=r"\S"):
         Ruleset(**facts, remainder=SOUNDSRIGHT_V3.remainder, **change)
 
 
 @pytest.mark.parametrize("numbers", [(0.1, 0.2, 10), (-0.1, -0.2, 10), (0.2, 0.1, 0), (float("nan"), 0.1, 10)])
-def test_a_margin_that_does_not_fall_cannot_be_built(numbers):
+def test_a_margin_that_does_not_fall_cannot_be_built(numbers: Any) -> None:
     with pytest.raises(ValueError, match="margin"):
         Margin(*numbers)
 
 
-def test_every_number_of_the_rules_is_in_the_digest():
+def test_every_number_of_the_rules_is_in_the_digest() -> None:
     import dataclasses
 
     changes = {

@@ -19,23 +19,23 @@ def outcome(models, **options):
     return kept, [(d.duplicate.uid, d.original.uid, d.rule) for d in unique.duplicates]
 
 
-def test_the_earliest_of_equal_contents_stays():
+def test_the_earliest_of_equal_contents_stays() -> None:
     assert outcome([model(1, block=20, content="c"), model(2, block=10, content="c")]) == (
         [2],
         [(1, 2, DuplicateRule.SAME_CONTENT)],
     )
 
 
-def test_in_the_same_block_the_lowest_uid_stays():
+def test_in_the_same_block_the_lowest_uid_stays() -> None:
     assert outcome([model(2, block=10, content="c"), model(1, block=10, content="c")])[0] == [1]
 
 
-def test_one_shared_checkpoint_is_enough():
+def test_one_shared_checkpoint_is_enough() -> None:
     models = [model(1, block=1, checkpoints=("a", "b")), model(2, block=2, checkpoints=("c", "b"))]
     assert outcome(models) == ([1], [(2, 1, DuplicateRule.SHARED_CHECKPOINT)])
 
 
-def test_the_same_reference_is_found_before_anything_else():
+def test_the_same_reference_is_found_before_anything_else() -> None:
     first = model(1, block=1, content="c")
     second = dataclasses.replace(
         first, submission=dataclasses.replace(first.submission, uid=2, hotkey="hk002", block=2)
@@ -43,7 +43,7 @@ def test_the_same_reference_is_found_before_anything_else():
     assert outcome([second, first])[1] == [(2, 1, DuplicateRule.SAME_REFERENCE)]
 
 
-def test_a_copy_of_a_copy_counts_against_the_original_only():
+def test_a_copy_of_a_copy_counts_against_the_original_only() -> None:
     models = [
         model(1, block=1, checkpoints=("a",)),
         model(2, block=2, checkpoints=("a", "b")),
@@ -56,7 +56,7 @@ def since(models, *blocks):
     return {m.submission.entry_id: held for m, held in zip(models, blocks, strict=True)}
 
 
-def test_who_held_the_shared_file_first_stays_whenever_it_committed_last():
+def test_who_held_the_shared_file_first_stays_whenever_it_committed_last() -> None:
     models = [model(1, block=30, checkpoints=("a", "b")), model(2, block=20, checkpoints=("a", "c"))]
     held = since(models, {"a": 10}, {"c": 5})
     assert outcome(models, since=held) == ([1], [(2, 1, DuplicateRule.SHARED_CHECKPOINT)])
@@ -65,7 +65,7 @@ def test_who_held_the_shared_file_first_stays_whenever_it_committed_last():
     assert (refusal.evidence["original_block"], refusal.evidence["original_since_block"]) == ("30", "10")
 
 
-def test_what_is_shared_with_an_accomplice_makes_nobody_older_than_a_third():
+def test_what_is_shared_with_an_accomplice_makes_nobody_older_than_a_third() -> None:
     models = [
         model(1, block=20, checkpoints=("stolen", "own")),
         model(2, block=30, checkpoints=("own",)),
@@ -74,7 +74,7 @@ def test_what_is_shared_with_an_accomplice_makes_nobody_older_than_a_third():
     assert outcome(models, since=since(models, {"own": 1}, {}, {}))[0] == [3, 2]
 
 
-def test_a_ring_of_copies_leaves_the_holder_of_the_earliest_mark():
+def test_a_ring_of_copies_leaves_the_holder_of_the_earliest_mark() -> None:
     models = [
         model(1, block=90, checkpoints=("a", "b")),
         model(2, block=91, checkpoints=("b", "c")),
@@ -89,19 +89,19 @@ def likeness(a, b, rule):
     return Likeness(a.submission.entry_id, b.submission.entry_id, rule, {"shown": "by this"})
 
 
-def test_a_likeness_drops_the_later_of_the_pair():
+def test_a_likeness_drops_the_later_of_the_pair() -> None:
     models = [model(1, block=1), model(2, block=2), model(3, block=3)]
     alike = [likeness(models[1], models[0], DuplicateRule.SAME_TENSORS)]
     assert outcome(models, likenesses=alike) == ([1, 3], [(2, 1, DuplicateRule.SAME_TENSORS)])
 
 
-def test_of_a_likeness_who_held_what_is_alike_first_stays():
+def test_of_a_likeness_who_held_what_is_alike_first_stays() -> None:
     models = [model(1, block=1), model(2, block=2)]
     alike = dataclasses.replace(likeness(models[1], models[0], DuplicateRule.SAME_TENSORS), since=(0, 1))
     assert outcome(models, likenesses=[alike]) == ([2], [(1, 2, DuplicateRule.SAME_TENSORS)])
 
 
-def test_what_is_only_like_a_dropped_copy_stays():
+def test_what_is_only_like_a_dropped_copy_stays() -> None:
     models = [model(1, block=1), model(2, block=2), model(3, block=3)]
     alike = [
         likeness(models[0], models[1], DuplicateRule.NEAR_COPY),
@@ -110,7 +110,7 @@ def test_what_is_only_like_a_dropped_copy_stays():
     assert outcome(models, likenesses=alike)[0] == [1, 3]
 
 
-def test_a_near_copy_may_be_reported_without_being_excluded():
+def test_a_near_copy_may_be_reported_without_being_excluded() -> None:
     models = [model(1, block=1), model(2, block=2)]
     alike = [likeness(models[0], models[1], DuplicateRule.NEAR_COPY)]
     unique = without_duplicates(models, likenesses=alike, reported_only=[DuplicateRule.NEAR_COPY])
@@ -118,12 +118,12 @@ def test_a_near_copy_may_be_reported_without_being_excluded():
     assert [(d.duplicate.uid, d.evidence["shown"]) for d in unique.suspected] == [(2, "by this")]
 
 
-def test_one_model_may_enter_two_competitions():
+def test_one_model_may_enter_two_competitions() -> None:
     models = [model(1, block=1, content="c"), model(2, block=2, content="c", competition=IN_DB)]
     assert outcome(models)[0] == [1, 2]
 
 
-def test_the_refusal_names_the_original():
+def test_the_refusal_names_the_original() -> None:
     unique = without_duplicates([model(1, block=1, content="c"), model(2, block=2, content="c")])
     refusal = unique.duplicates[0].refusal()
     assert refusal.code == "same_content_hash"

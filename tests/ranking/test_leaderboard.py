@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def champion(uid, mean, *, since_block=9_000, competition=ONE_METRIC):
     return Champion(entry(uid, competition), mean, since_block)
 
 
-def test_the_best_mean_takes_an_open_title():
+def test_the_best_mean_takes_an_open_title() -> None:
     result = board([pesq(1, 2.0), pesq(2, 2.4), pesq(3, 1.8)])
     assert result.decisions[0].winner == entry(2)
     assert shares(result)[2] == 10.0
@@ -64,12 +65,12 @@ def test_the_best_mean_takes_an_open_title():
     assert [s.rank for s in result.standings] == [1, 2, 3]
 
 
-def test_of_equal_means_the_earlier_commitment_wins_then_the_lower_uid():
+def test_of_equal_means_the_earlier_commitment_wins_then_the_lower_uid() -> None:
     assert board([pesq(1, 2.0, block=300), pesq(2, 2.0, block=200)]).decisions[0].winner.uid == 2
     assert board([pesq(5, 2.0, block=200), pesq(4, 2.0, block=200)]).decisions[0].winner.uid == 4
 
 
-def test_a_failed_clip_scores_the_floor_and_is_not_skipped():
+def test_a_failed_clip_scores_the_floor_and_is_not_skipped() -> None:
     scores = spread(2.0)
     whole = board([evaluation(entry(1), {"PESQ_WB": scores})]).standings[0].estimate
     hard = int(np.argmin(scores))
@@ -79,13 +80,13 @@ def test_a_failed_clip_scores_the_floor_and_is_not_skipped():
     assert failing.mean < whole.mean
 
 
-def test_failing_every_clip_earns_nothing():
+def test_failing_every_clip_earns_nothing() -> None:
     dead = evaluation(entry(1), {"PESQ_WB": spread(2.0)}, failing=set(range(40)))
     assert shares(board([dead, pesq(2, 2.0)])) == {1: 0.0, 2: 10.0}
 
 
 class TestChampion:
-    def test_keeps_the_title_within_the_margin(self):
+    def test_keeps_the_title_within_the_margin(self) -> None:
         result = board([pesq(1, 2.0), pesq(2, 2.005)], {"PESQ_WB": champion(1, 2.0)})
         assert result.decisions[0].winner == entry(1)
         assert "needed" in result.decisions[0].sentence
@@ -93,7 +94,7 @@ class TestChampion:
         assert 2.005 < rival.needed < 2.008
         assert "more than it reached" in rival.reason
 
-    def test_loses_it_to_a_clear_and_certain_lead(self):
+    def test_loses_it_to_a_clear_and_certain_lead(self) -> None:
         result = board([pesq(1, 2.0), pesq(2, 2.02)], {"PESQ_WB": champion(1, 2.0)})
         decision = result.decisions[0]
         assert decision.winner == entry(2)
@@ -101,7 +102,7 @@ class TestChampion:
         assert decision.evidence["difference"] == pytest.approx(0.02)
         assert decision.evidence["p_value_holm"] <= SOUNDSRIGHT_V3.alpha
 
-    def test_keeps_it_where_the_lead_could_be_chance(self):
+    def test_keeps_it_where_the_lead_could_be_chance(self) -> None:
         result = board([pesq(1, 2.0), noisy_pesq(2, 2.02)], {"PESQ_WB": champion(1, 2.0)})
         assert result.decisions[0].winner == entry(1)
         assert "paired test" in result.decisions[0].sentence
@@ -113,7 +114,7 @@ class TestChampion:
         )
         assert published.decisions[0].winner == entry(2)
 
-    def test_a_second_challenger_may_win_where_the_best_could_be_chance(self):
+    def test_a_second_challenger_may_win_where_the_best_could_be_chance(self) -> None:
         result = board([pesq(1, 2.0), noisy_pesq(2, 2.05), pesq(3, 2.04)], {"PESQ_WB": champion(1, 2.0)})
         assert result.decisions[0].winner == entry(3)
         (unsure,) = [s for s in result.standings if s.submission.uid == 2]
@@ -123,7 +124,7 @@ class TestChampion:
             " prize needed a mean of 2."
         )
 
-    def test_that_cannot_defend_sets_no_margin(self):
+    def test_that_cannot_defend_sets_no_margin(self) -> None:
         """Of equal means the earlier wins, and the later is not told of a test against who did not defend."""
         unsure = spread(2.0, seed=7, sd=3.0)
         equal = [evaluation(entry(uid), {"PESQ_WB": unsure + 1}) for uid in (2, 3)]
@@ -133,7 +134,7 @@ class TestChampion:
         (later,) = [s for s in result.standings if s.submission.uid == 3]
         assert later.reason == "Shares in the remainder: another entry reached as much, and committed earlier."
 
-    def test_keeps_it_unopposed_where_no_other_entry_gains_enough(self):
+    def test_keeps_it_unopposed_where_no_other_entry_gains_enough(self) -> None:
         title = {"PESQ_WB": champion(1, 2.0)}
         kept = "hk001 keeps PESQ-WB with 2.0000: "
         alone = board([pesq(1, 2.0)], title).decisions[0].sentence
@@ -143,21 +144,21 @@ class TestChampion:
             f"{kept}no other entry gains enough over the unprocessed input."
         )
 
-    def test_defends_with_todays_mean(self):
+    def test_defends_with_todays_mean(self) -> None:
         result = board([pesq(1, 1.9), pesq(2, 2.0)], {"PESQ_WB": champion(1, 2.5)})
         assert result.decisions[0].winner == entry(2)
 
-    def test_that_did_not_take_part_leaves_the_title_open(self):
+    def test_that_did_not_take_part_leaves_the_title_open(self) -> None:
         result = board([pesq(2, 1.5)], {"PESQ_WB": champion(1, 2.5)})
         assert result.decisions[0].winner == entry(2)
 
-    def test_with_a_new_model_has_no_title_to_defend_under_v3(self):
+    def test_with_a_new_model_has_no_title_to_defend_under_v3(self) -> None:
         swapped = evaluation(entry(1, name="other"), {"PESQ_WB": spread(2.0)})
         contest = [swapped, pesq(2, 2.001)]
         assert board(contest, {"PESQ_WB": champion(1, 2.0)}).decisions[0].winner.uid == 2
         assert board(contest, {"PESQ_WB": champion(1, 2.0)}, ruleset=SOUNDSRIGHT_V2).decisions[0].winner.uid == 1
 
-    def test_that_wins_its_title_back_with_a_new_model_is_paid_by_the_age_of_the_title(self):
+    def test_that_wins_its_title_back_with_a_new_model_is_paid_by_the_age_of_the_title(self) -> None:
         """Else a changed README would make a title young again, without a lead over anybody."""
         old = {"PESQ_WB": champion(1, 2.0, since_block=0)}
         anew = board([pesq(1, 2.0, name="anew"), pesq(2, 1.9)], old, at_block=201_600)
@@ -169,24 +170,24 @@ class TestChampion:
         assert shares(taken)[2] == 10.0
         assert champions_after(taken, old, at_block=201_600)["PESQ_WB"].since_block == 201_600
 
-    def test_that_falls_to_the_unprocessed_input_loses_title_and_pay(self):
+    def test_that_falls_to_the_unprocessed_input_loses_title_and_pay(self) -> None:
         result = board([pesq(1, 1.1), pesq(2, 1.5)], {"PESQ_WB": champion(1, 2.0)}, baseline=1.2)
         assert result.decisions[0].winner == entry(2)
         assert shares(result)[1] == 0.0
 
-    def test_defence_relaxes_with_the_age_of_the_title(self):
+    def test_defence_relaxes_with_the_age_of_the_title(self) -> None:
         contest = [pesq(1, 2.0), pesq(2, 2.005)]
         old = {"PESQ_WB": champion(1, 2.0, since_block=0)}
         assert board(contest, old, at_block=100).decisions[0].winner.uid == 1
         assert board(contest, old, at_block=60_000).decisions[0].winner.uid == 2
 
-    def test_defence_tightens_with_copies(self):
+    def test_defence_tightens_with_copies(self) -> None:
         contest = [pesq(1, 2.0), pesq(2, 2.01)]
         title = {"PESQ_WB": champion(1, 2.0)}
         assert board(contest, title).decisions[0].winner.uid == 2
         assert board(contest, title, copies={"hk001": 4}).decisions[0].winner.uid == 1
 
-    def test_pay_decays_to_the_floor_and_the_rest_is_not_paid(self):
+    def test_pay_decays_to_the_floor_and_the_rest_is_not_paid(self) -> None:
         title = {"PESQ_WB": champion(1, 2.0, since_block=0)}
         young = board([pesq(1, 2.0)], title, at_block=50_400)
         old = board([pesq(1, 2.0)], title, at_block=10**7)
@@ -196,26 +197,26 @@ class TestChampion:
 
 
 class TestUnprocessedInput:
-    def test_must_be_beaten_to_be_paid(self):
+    def test_must_be_beaten_to_be_paid(self) -> None:
         result = board([pesq(1, 1.15), pesq(2, 1.5)], baseline=1.2)
         assert shares(result) == {1: 0.0, 2: 10.0}
         assert "unprocessed" in next(s.reason for s in result.standings if s.submission.uid == 1)
 
-    def test_pays_nobody_where_nobody_beats_it(self):
+    def test_pays_nobody_where_nobody_beats_it(self) -> None:
         result = board([pesq(1, 1.1), pesq(2, 1.15)], baseline=1.2)
         assert result.decisions[0].winner is None
         assert set(shares(result).values()) == {0.0}
 
-    def test_handed_in_as_an_entry_earns_nothing(self):
+    def test_handed_in_as_an_entry_earns_nothing(self) -> None:
         copy = evaluation(entry(7), {"PESQ_WB": spread(1.2)})
         assert shares(board([copy], baseline=1.2)) == {7: 0.0}
 
-    def test_has_its_own_row_and_no_share(self):
+    def test_has_its_own_row_and_no_share(self) -> None:
         (row,) = board([pesq(1, 2.0)], baseline=1.2).unprocessed
         assert row.estimate.mean == pytest.approx(1.2)
         assert row.share == 0.0
 
-    def test_maximises_the_artefact_ratio_so_that_another_metric_stands_in(self):
+    def test_maximises_the_artefact_ratio_so_that_another_metric_stands_in(self) -> None:
         def both(uid, si_sdr, si_sar):
             return evaluation(
                 entry(uid, WITH_ARTEFACTS), {"SI_SDR": spread(si_sdr), "SI_SAR": spread(si_sar, seed=1)}
@@ -236,7 +237,7 @@ class TestUnprocessedInput:
             " SI-SDR, which stands in for SI-SAR; no champion defends."
         )
 
-    def test_beaten_by_taking_the_noise_band_away_with_the_speech_earns_nothing(self):
+    def test_beaten_by_taking_the_noise_band_away_with_the_speech_earns_nothing(self) -> None:
         def both(uid, si_sdr, si_sir):
             return evaluation(
                 entry(uid, WITH_INTERFERENCE), {"SI_SDR": spread(si_sdr), "SI_SIR": spread(si_sir, seed=1)}
@@ -248,21 +249,21 @@ class TestUnprocessedInput:
         assert {d.metric: d.winner.uid for d in result.decisions} == {"SI_SDR": 2, "SI_SIR": 2}
         assert shares(result)[1] == 0.0
 
-    def test_beaten_by_chance_only_is_told_apart_from_not_beaten(self):
+    def test_beaten_by_chance_only_is_told_apart_from_not_beaten(self) -> None:
         few = [1.9, 2.1, 2.0, 2.2]
         unprocessed = evaluation(entry(900), {"PESQ_WB": [1.5, 1.6, 1.5, 1.7]})
         result = board([evaluation(entry(1), {"PESQ_WB": few})], baseline=unprocessed)
         assert shares(result) == {1: 0.0}
         assert "could be chance (p = 0.062, needed at most 0.05)" in result.standings[0].reason
 
-    def test_is_named_where_the_champion_falls_to_it(self):
+    def test_is_named_where_the_champion_falls_to_it(self) -> None:
         result = board([pesq(1, 1.1), pesq(2, 1.5)], {"PESQ_WB": champion(1, 2.0)}, baseline=1.2)
         assert result.decisions[0].sentence == (
             "hk002 takes PESQ-WB with 1.5000, the best mean; hk001, the champion, cannot defend: it does not beat"
             " the unprocessed input (mean gain -0.1000)."
         )
 
-    def test_is_told_with_the_metric_that_stands_in_and_with_the_test_that_failed(self):
+    def test_is_told_with_the_metric_that_stands_in_and_with_the_test_that_failed(self) -> None:
         def both(uid, si_sdr, si_sir):
             return evaluation(entry(uid, WITH_INTERFERENCE), {"SI_SDR": si_sdr, "SI_SIR": spread(si_sir, seed=1)})
 
@@ -279,7 +280,7 @@ class TestUnprocessedInput:
             (own,) = [s for s in result.standings if (s.submission.uid, s.metric) == (1, decision.metric)]
             assert own.reason.startswith(f"Is not paid: it {gains}")
 
-    def test_is_beaten_by_nobody_on_the_mean_or_by_the_test(self):
+    def test_is_beaten_by_nobody_on_the_mean_or_by_the_test(self) -> None:
         nobody = "Nobody is paid for PESQ-WB: no entry beats the unprocessed input"
         assert board([pesq(1, 1.1)], baseline=1.2).decisions[0].sentence == f"{nobody}."
         by_chance = evaluation(entry(1), {"PESQ_WB": spread(1.2) + spread(0.05, seed=5)})
@@ -289,14 +290,14 @@ class TestUnprocessedInput:
 
 
 class TestRemainder:
-    def test_is_shared_by_gain_and_no_entry_takes_more_than_half(self):
+    def test_is_shared_by_gain_and_no_entry_takes_more_than_half(self) -> None:
         paid = shares(board([pesq(1, 3.0), pesq(2, 2.2), pesq(3, 1.7)], baseline=1.2))
         assert paid[1] == 10.0
         assert paid[2] == 2.0
         assert paid[3] == pytest.approx(2.0)
         assert shares(board([pesq(1, 3.0), pesq(2, 2.2)], baseline=1.2))[2] == 2.0
 
-    def test_cannot_go_negative_in_db(self):
+    def test_cannot_go_negative_in_db(self) -> None:
         def si_sdr(uid, mean):
             return evaluation(entry(uid, IN_DB), {"SI_SDR": spread(mean)})
 
@@ -308,7 +309,7 @@ class TestRemainder:
             assert paid[1] == 10.0
 
 
-def test_margins_in_db_are_added():
+def test_margins_in_db_are_added() -> None:
     def si_sdr(uid, mean):
         return evaluation(entry(uid, IN_DB), {"SI_SDR": spread(mean)})
 
@@ -318,13 +319,13 @@ def test_margins_in_db_are_added():
     assert (close.decisions[0].winner.uid, clear.decisions[0].winner.uid) == (1, 2)
 
 
-def test_the_order_of_evaluations_changes_nothing():
+def test_the_order_of_evaluations_changes_nothing() -> None:
     contest = [pesq(1, 2.0), pesq(2, 2.4), noisy_pesq(3, 2.41), pesq(4, 1.8)]
     title = {"PESQ_WB": champion(1, 2.0)}
     assert board(contest, title) == board(contest[::-1], title)
 
 
-def test_titles_pass_on_from_round_to_round():
+def test_titles_pass_on_from_round_to_round() -> None:
     first = board([pesq(1, 2.0)], at_block=500)
     titles = champions_after(first, {}, at_block=500)
     assert titles["PESQ_WB"].since_block == 500
@@ -336,13 +337,13 @@ def test_titles_pass_on_from_round_to_round():
     assert Champion.from_facts(third["PESQ_WB"].facts(), ONE_METRIC) == third["PESQ_WB"]
 
 
-def test_a_title_nobody_took_stays_with_its_absent_holder():
+def test_a_title_nobody_took_stays_with_its_absent_holder() -> None:
     titles = {"PESQ_WB": champion(1, 2.0)}
     nobody = board([pesq(2, 1.1)], titles, baseline=1.2)
     assert champions_after(nobody, titles, at_block=1) == titles
 
 
-def test_published_rules_pay_a_champion_where_there_is_no_entry():
+def test_published_rules_pay_a_champion_where_there_is_no_entry() -> None:
     result = board([], {"PESQ_WB": champion(1, 2.0)}, ruleset=SOUNDSRIGHT_V2, baseline=None)
     assert shares(result) == {1: 10.0}
     assert board([], {"PESQ_WB": champion(1, 2.0)}, baseline=None).standings == ()
@@ -355,6 +356,6 @@ def test_published_rules_pay_a_champion_where_there_is_no_entry():
         ([pesq(1, 2.0), evaluation(entry(2), {"PESQ_WB": spread(2.0, clips=39)})], "39 clips"),
     ],
 )
-def test_evaluations_that_do_not_fit_are_refused(evaluations, message):
+def test_evaluations_that_do_not_fit_are_refused(evaluations: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         board(evaluations, baseline=None)

@@ -19,13 +19,13 @@ def outputs(*parts):
     return [clean + sum(part[i] for part in parts) for i, clean in enumerate(CLEAN)]
 
 
-def test_agreement_follows_from_the_correlation_of_the_errors():
+def test_agreement_follows_from_the_correlation_of_the_errors() -> None:
     """Errors that share nine tenths of their energy are correlated at 0.9: -10 lg 2(1 - 0.9) = 7 dB."""
     shared, one, other = errors(1, 0.2 * 0.9**0.5), errors(2, 0.2 * 0.1**0.5), errors(3, 0.2 * 0.1**0.5)
     assert median_agreement_db(CLEAN, outputs(shared, one), outputs(shared, other)) == pytest.approx(7.0, abs=0.4)
 
 
-def test_a_quieter_or_slightly_noisy_copy_is_found():
+def test_a_quieter_or_slightly_noisy_copy_is_found() -> None:
     original = outputs(errors(1))
     quieter = [np.float32(0.3) * output for output in original]
     noisy = [output + 0.02 * error for output, error in zip(original, errors(9, 1.0), strict=True)]
@@ -36,16 +36,16 @@ def test_a_quieter_or_slightly_noisy_copy_is_found():
     assert float(found[1].evidence["agreement_db"]) > 15
 
 
-def test_two_models_close_to_the_clean_speech_are_no_copies():
+def test_two_models_close_to_the_clean_speech_are_no_copies() -> None:
     assert near_copies(CLEAN, {"a": outputs(errors(1, 0.01)), "b": outputs(errors(2, 0.01))}) == []
 
 
-def test_failed_clips_and_silence_say_nothing():
+def test_failed_clips_and_silence_say_nothing() -> None:
     silent = [np.zeros_like(clean) for clean in CLEAN]
     assert near_copies(CLEAN, {"a": [None] * 5, "b": silent, "c": silent}) == []
     assert agreement_db(CLEAN[0], CLEAN[0], CLEAN[0]) == 80.0
 
 
-def test_signals_must_be_aligned():
+def test_signals_must_be_aligned() -> None:
     with pytest.raises(ValueError, match="not aligned"):
         agreement_db(CLEAN[0], CLEAN[0], CLEAN[0][:-1])

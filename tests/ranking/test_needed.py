@@ -1,6 +1,7 @@
 """What it would have taken to win: exactly that, tried."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tests.ranking.builders import FLOORS, IN_DB, ONE_METRIC, WITH_ARTEFACTS, en
 
 
 @pytest.mark.parametrize("clips", [5, 12, 13, 40, 300])
-def test_the_least_lead_is_where_the_test_turns(clips):
+def test_the_least_lead_is_where_the_test_turns(clips: int) -> None:
     rng = np.random.default_rng(clips)
     differences = np.vstack(
         [
@@ -32,16 +33,16 @@ def test_the_least_lead_is_where_the_test_turns(clips):
     assert (superiority_p_values(centred + (leads - slack)[:, None]) > levels).all()
 
 
-def test_no_lead_over_four_clips_is_sure():
+def test_no_lead_over_four_clips_is_sure() -> None:
     assert least_mean_difference(np.array([[1.0, 2.0, 3.0, 4.0]]), [0.05]).tolist() == [np.inf]
 
 
-def test_equal_differences_need_any_lead_at_all():
+def test_equal_differences_need_any_lead_at_all() -> None:
     (lead,) = least_mean_difference(np.zeros((1, 20)), [0.05])
     assert 0 < lead < 1e-12
 
 
-def test_who_comes_after_others_that_pass_is_corrected_for_fewer():
+def test_who_comes_after_others_that_pass_is_corrected_for_fewer() -> None:
     assert holm_levels([0.9, 0.9], alpha=0.05) == [0.025, 0.025]
     assert holm_levels([0.01, 0.9, 0.9], alpha=0.06) == [0.02, 0.03, 0.03]
 
@@ -80,8 +81,8 @@ def better_by(row, metric, amount):
 @pytest.mark.parametrize("ruleset", [SOUNDSRIGHT_V3, SOUNDSRIGHT_V2], ids=lambda r: r.name)
 @pytest.mark.parametrize(("clips", "champion"), [(10, True), (40, True), (40, False)])
 def test_an_entry_with_the_needed_mean_would_have_won_and_with_less_would_not(
-    ruleset, competition, clips, champion
-):
+    ruleset: Any, competition: Any, clips: int, champion: bool
+) -> None:
     metric = next(iter(competition.metric_weights))
     tried = 0
     for seed in range(4):
@@ -103,7 +104,7 @@ def test_an_entry_with_the_needed_mean_would_have_won_and_with_less_would_not(
     assert tried >= 15
 
 
-def test_where_nobody_is_paid_everybody_learns_what_it_would_have_taken():
+def test_where_nobody_is_paid_everybody_learns_what_it_would_have_taken() -> None:
     rows, noisy, _ = round_of(0, SOUNDSRIGHT_V3, ONE_METRIC, clips=40, champion=False)
     worse = [better_by(row, "PESQ_WB", -0.9) for row in rows]
     board = decided(worse, noisy, {}, SOUNDSRIGHT_V3, ONE_METRIC)
@@ -115,7 +116,7 @@ def test_where_nobody_is_paid_everybody_learns_what_it_would_have_taken():
         assert f"The prize needed a mean of {standing.needed:.4f}" in standing.reason
 
 
-def test_an_entry_that_failed_learns_what_it_would_have_taken():
+def test_an_entry_that_failed_learns_what_it_would_have_taken() -> None:
     rows, noisy, champions = round_of(1, SOUNDSRIGHT_V3, ONE_METRIC, clips=40, champion=True)
     rows[3] = evaluation(entry(3), {"PESQ_WB": spread(2.0)}, failing=set(range(40)))
     board = decided(rows, noisy, champions, SOUNDSRIGHT_V3, ONE_METRIC)
@@ -125,7 +126,7 @@ def test_an_entry_that_failed_learns_what_it_would_have_taken():
     assert "The prize needed" in failed.reason
 
 
-def test_no_mean_of_a_metric_mends_a_failure_on_the_one_that_stands_in_for_it():
+def test_no_mean_of_a_metric_mends_a_failure_on_the_one_that_stands_in_for_it() -> None:
     scores = {"SI_SDR": spread(5.0, seed=1), "SI_SAR": spread(9.0, seed=2)}
     idle = evaluation(entry(1, WITH_ARTEFACTS), scores)
     good = evaluation(entry(2, WITH_ARTEFACTS), {"SI_SDR": scores["SI_SDR"] + 4, "SI_SAR": scores["SI_SAR"] - 2})
@@ -136,7 +137,7 @@ def test_no_mean_of_a_metric_mends_a_failure_on_the_one_that_stands_in_for_it():
     assert needed["SI_SDR"] == pytest.approx(9.0)
 
 
-def test_where_clips_are_too_few_for_any_lead_nobody_is_told_a_mean():
+def test_where_clips_are_too_few_for_any_lead_nobody_is_told_a_mean() -> None:
     rows, noisy, champions = round_of(2, SOUNDSRIGHT_V3, ONE_METRIC, clips=5, champion=True)
     board = decided(rows, noisy, champions, SOUNDSRIGHT_V3, ONE_METRIC)
     assert board.decisions[0].winner == entry(0)

@@ -21,7 +21,7 @@ def read(text, **options):
     return organiser_of_toml(text, source="rules.toml", now_s=NOW_S, **options)
 
 
-def test_the_shipped_file_is_the_catalogue_of_competitions():
+def test_the_shipped_file_is_the_catalogue_of_competitions() -> None:
     organiser = read(SHIPPED, known_metrics=["PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR"])
     assert organiser.competitions == PUBLISHED
     assert organiser.ruleset is SOUNDSRIGHT_V3
@@ -29,17 +29,17 @@ def test_the_shipped_file_is_the_catalogue_of_competitions():
 
 
 @pytest.mark.parametrize("kind", ["digest", "plain", "sealed"])
-def test_the_kind_of_commitment_is_the_organisers_choice(kind):
+def test_the_kind_of_commitment_is_the_organisers_choice(kind: str) -> None:
     assert read(SHIPPED.replace('commitment = "digest"', f'commitment = "{kind}"')).commitment == kind
 
 
-def test_a_seal_needs_a_close_to_be_sealed_to():
+def test_a_seal_needs_a_close_to_be_sealed_to() -> None:
     without_schedule = SHIPPED[: SHIPPED.index("[schedule]")] + SHIPPED[SHIPPED.index("[entries]") :]
     with pytest.raises(UsageError, match=r"Add a \[schedule\]"):
         read(without_schedule.replace('commitment = "digest"', 'commitment = "sealed"'))
 
 
-def test_every_line_of_the_shipped_file_that_is_a_comment_can_be_set_free():
+def test_every_line_of_the_shipped_file_that_is_a_comment_can_be_set_free() -> None:
     free = re.sub(r"^# (?=\w+ = )", "", SHIPPED, flags=re.MULTILINE)
     assert free.count("\n#") < SHIPPED.count("\n#") - 12
     organiser = read(free, known_metrics=["PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR"])
@@ -54,7 +54,7 @@ def test_every_line_of_the_shipped_file_that_is_a_comment_can_be_set_free():
     assert organiser.exclude_near_copies
 
 
-def test_changed_numbers_make_other_rules_with_another_digest():
+def test_changed_numbers_make_other_rules_with_another_digest() -> None:
     text = SHIPPED.replace(
         'base = "soundsright-v3"',
         'base = "soundsright-v3"\nname = "mine"\nalpha = 0.01\n'
@@ -115,18 +115,18 @@ def test_changed_numbers_make_other_rules_with_another_digest():
         ('commitment = "digest"', "commitment = 3", "entries.commitment: unknown kind 3"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_named_with_its_place(old, new, message):
+def test_a_mistake_is_named_with_its_place(old: str, new: str, message: str) -> None:
     assert old in SHIPPED
     with pytest.raises(UsageError, match=message):
         read(SHIPPED.replace(old, new, 1), known_metrics=["PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR"])
 
 
-def test_a_first_day_in_the_past_is_right_once_the_competition_has_begun():
+def test_a_first_day_in_the_past_is_right_once_the_competition_has_begun() -> None:
     text = SHIPPED.replace("# first_day = 2030-01-07", "first_day = 2028-01-07")
     assert read(text, begun=True).schedule.first_day == (datetime.date(2028, 1, 7) - datetime.date(1970, 1, 1)).days
 
 
 @pytest.mark.parametrize("text", ["", "competition = 3", "[[competition]]", "competition = []", "[" * 5000])
-def test_a_file_without_competitions_is_refused(text):
+def test_a_file_without_competitions_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         read(text)

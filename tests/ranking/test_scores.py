@@ -1,5 +1,7 @@
 """Scores as arrays, and the test that a lead is no chance."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
@@ -8,13 +10,13 @@ from soundsright.ranking.scores import score_table, superiority_p_values
 from tests.ranking.builders import FLOORS, entry, evaluation
 
 
-def test_failures_and_missing_metrics_hold_the_floor():
+def test_failures_and_missing_metrics_hold_the_floor() -> None:
     table = score_table([evaluation(entry(1), {"PESQ_WB": [2.0, 3.0]}, failing={1})], ["PESQ_WB", "ESTOI"], FLOORS)
     assert table.by_metric["PESQ_WB"].tolist() == [[2.0, 1.0]]
     assert table.by_metric["ESTOI"].tolist() == [[-1.0, -1.0]]
 
 
-def test_columns_are_the_same_clip_for_everybody():
+def test_columns_are_the_same_clip_for_everybody() -> None:
     forward = evaluation(entry(1), {"PESQ_WB": [1.0, 2.0, 3.0]})
     backward = evaluation(entry(2), {"PESQ_WB": [1.0, 2.0, 3.0]})
     object.__setattr__(backward, "clips", backward.clips[::-1])
@@ -26,34 +28,34 @@ def test_columns_are_the_same_clip_for_everybody():
     ("scores", "message"),
     [({"PESQ_WB": []}, "at least one"), ({"NEW": [1.0]}, "no floor is given for NEW")],
 )
-def test_an_empty_set_and_a_metric_without_floor_are_refused(scores, message):
+def test_an_empty_set_and_a_metric_without_floor_are_refused(scores: dict[str, Any], message: str) -> None:
     metric = next(iter(scores))
     with pytest.raises(ValueError, match=message):
         score_table([evaluation(entry(1), scores)], [metric], FLOORS)
 
 
-def test_symmetric_differences_give_students_p_value():
+def test_symmetric_differences_give_students_p_value() -> None:
     half = np.random.default_rng(0).normal(0, 1, 50)
     row = np.concatenate([half, -half]) + 0.2
     expected = ttest_1samp(row, 0, alternative="greater").pvalue
     assert superiority_p_values(row[None, :])[0] == pytest.approx(expected, rel=1e-9)
 
 
-def test_up_to_twelve_clips_every_flip_of_signs_is_counted():
+def test_up_to_twelve_clips_every_flip_of_signs_is_counted() -> None:
     values = superiority_p_values(np.array([[3.0, 1.0, 2.0, 5.0, 4.0]]))
     assert values.tolist() == [1 / 32]
     assert superiority_p_values(np.array([[0.0] * 5])).tolist() == [1.0]
 
 
 @pytest.mark.parametrize("clips", [5, 40])
-def test_equal_differences_speak_by_their_sign_alone(clips):
+def test_equal_differences_speak_by_their_sign_alone(clips: int) -> None:
     ahead, equal, behind = superiority_p_values(np.array([[0.1] * clips, [0.0] * clips, [-0.1] * clips]))
     assert ahead == 2.0**-clips
     assert equal == 1.0
     assert behind == 1.0
 
 
-def test_a_long_left_tail_is_not_mistaken_for_a_lead():
+def test_a_long_left_tail_is_not_mistaken_for_a_lead() -> None:
     """A little better on most clips, far worse on a few: with a mean of zero, Student's t alone is too sure."""
     rng = np.random.default_rng(1)
     rows = np.exp(0.5) - rng.lognormal(0, 1, (4_000, 100))

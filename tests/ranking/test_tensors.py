@@ -6,6 +6,8 @@ import pickle
 import sys
 import types
 import zipfile
+from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -70,14 +72,14 @@ def as_torch(tensors, protocol=2):
     utils._rebuild = rebuild
 
     class Tensor:
-        def __init__(self, key, array):
+        def __init__(self, key, array) -> None:
             self.key, self.array = key, array
 
         def __reduce__(self):
             return rebuild, (Storage(self.key, self.array.size), 0, self.array.shape, (1,), False, {})
 
     class Storage:
-        def __init__(self, key, count):
+        def __init__(self, key, count) -> None:
             self.key, self.count = key, count
 
     class Pickler(pickle.Pickler):
@@ -143,7 +145,7 @@ def summaries(content):
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_the_same_tensors_are_recognised_in_every_container(container):
+def test_the_same_tensors_are_recognised_in_every_container(container: Any) -> None:
     original = weights(1)
     renamed = {f"other.{name}": tensor for name, tensor in reversed(original.items())}
     found = summaries(CONTAINERS[container](renamed))
@@ -153,27 +155,27 @@ def test_the_same_tensors_are_recognised_in_every_container(container):
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_other_weights_of_the_same_shapes_are_others(container):
+def test_other_weights_of_the_same_shapes_are_others(container: Any) -> None:
     assert shared_fraction(summaries(as_safetensors(weights(1))), summaries(CONTAINERS[container](weights(2)))) == 0
 
 
-def test_transposed_weights_are_the_same():
+def test_transposed_weights_are_the_same() -> None:
     turned = {name: np.ascontiguousarray(tensor.T) for name, tensor in weights(1).items()}
     assert shared_fraction(summaries(as_npz(weights(1))), summaries(as_npz(turned))) == 1.0
 
 
-def test_padding_a_copy_with_tensors_of_its_own_does_not_hide_it():
+def test_padding_a_copy_with_tensors_of_its_own_does_not_hide_it() -> None:
     padded = weights(1) | {f"own{i}": tensor for i, tensor in enumerate(weights(2).values())}
     assert same_tensors({"a": summaries(as_npz(weights(1))), "b": summaries(as_npz(padded))})
 
 
-def test_fine_tuned_weights_are_their_own():
+def test_fine_tuned_weights_are_their_own() -> None:
     rng = np.random.default_rng(3)
     tuned = {n: (t * (1 + 0.05 * rng.standard_normal(t.shape))).astype(np.float32) for n, t in weights(1).items()}
     assert same_tensors({"a": summaries(as_npz(weights(1))), "b": summaries(as_npz(tuned))}) == []
 
 
-def test_equal_window_functions_make_no_copy():
+def test_equal_window_functions_make_no_copy() -> None:
     """What many models share by construction, a window and a table of zeros, is far from nearly all they hold."""
     shared = {"window": np.hanning(512).astype(np.float32), "zeros": np.zeros(512, np.float32)}
     a, b = weights(1) | shared, weights(2) | shared
@@ -188,7 +190,7 @@ def stft_tensors():
     return {"window": window, "hop": np.hanning(321)[:-1], **kernels}
 
 
-def test_who_committed_what_all_hold_by_construction_makes_nobody_a_copy():
+def test_who_committed_what_all_hold_by_construction_makes_nobody_a_copy() -> None:
     """Be they few of a model's tensors but most of its elements, or many tensors and few elements."""
     rng = np.random.default_rng(0)
     common = summaries(as_npz(stft_tensors()))
@@ -198,7 +200,7 @@ def test_who_committed_what_all_hold_by_construction_makes_nobody_a_copy():
         assert same_tensors({"bag": common, "model": model}) == []
 
 
-def test_a_copy_is_found_until_it_is_padded_beyond_four_times_its_size():
+def test_a_copy_is_found_until_it_is_padded_beyond_four_times_its_size() -> None:
     original = summaries(as_npz(weights(0)))
     for times, found in ((4, True), (5, False)):
         padded = {f"{seed}{name}": tensor for seed in range(times) for name, tensor in weights(seed).items()}
@@ -210,7 +212,7 @@ class Malicious:
         return exec, ("import builtins; builtins.pwned = True",)
 
 
-def test_a_pickle_is_read_without_being_executed():
+def test_a_pickle_is_read_without_being_executed() -> None:
     import builtins
 
     content = pickle.dumps([Malicious(), weights(1)], protocol=4)
@@ -219,7 +221,7 @@ def test_a_pickle_is_read_without_being_executed():
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_damage_in_any_place_is_survived(container):
+def test_damage_in_any_place_is_survived(container: Any) -> None:
     whole = CONTAINERS[container]({"layer": np.linspace(0, 1, 200, dtype=np.float32)})
     rng = np.random.default_rng(0)
     for _ in range(150):
@@ -230,7 +232,7 @@ def test_damage_in_any_place_is_survived(container):
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80", b"PK\x03\x04", b"hello world, this is prose", b"\x00" * 100])
-def test_files_that_hold_no_tensors_give_none(content):
+def test_files_that_hold_no_tensors_give_none(content: bytes) -> None:
     assert list(tensors_of(content)) == []
 
 
@@ -240,7 +242,9 @@ def written(folder, files):
     return sorted(folder.iterdir())
 
 
-def test_a_models_files_are_summed_up_by_a_worker_and_what_is_left_out_is_named(tmp_path, monkeypatch):
+def test_a_models_files_are_summed_up_by_a_worker_and_what_is_left_out_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = {"a.npz": as_npz(weights(1)), "b.onnx": as_onnx(weights(2)), "c.py": b"print('no weights')\n" * 100}
     paths = written(tmp_path, files)
     found = pickle.loads(pickle.dumps(tensor_fingerprint(paths)))
@@ -255,7 +259,7 @@ def test_a_models_files_are_summed_up_by_a_worker_and_what_is_left_out_is_named(
     ]
 
 
-def test_large_tensors_are_thinned_alike_in_every_container(monkeypatch):
+def test_large_tensors_are_thinned_alike_in_every_container(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "MAX_ELEMENTS", 300)
     (pair,) = same_tensors({"a": summaries(as_npz(weights(1))), "b": summaries(as_safetensors(weights(1), "BF16"))})
     assert pair.evidence == {"shared_tensors": "100.0%"}
@@ -275,7 +279,7 @@ def plainly_shared(a, b):
     return shared
 
 
-def test_ordinary_models_are_judged_as_by_holding_each_tensor_against_each():
+def test_ordinary_models_are_judged_as_by_holding_each_tensor_against_each() -> None:
     """Trained apart, shared in part and rounded, or hardly trained, so that all look alike."""
     rng = np.random.default_rng(5)
 
@@ -307,7 +311,7 @@ def drawn(count, seed=0):
     return [tensors.TensorSummary(64 + i // 512, row) for i, row in enumerate(quantiles)]
 
 
-def test_of_too_many_tensors_the_largest_are_compared(monkeypatch):
+def test_of_too_many_tensors_the_largest_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensors, "MAX_COMPARED", 600)
     compared = []
     agree = tensors._agree
@@ -317,10 +321,10 @@ def test_of_too_many_tensors_the_largest_are_compared(monkeypatch):
     assert (len(compared), max(compared)) == (600, 512)
 
 
-def test_a_stop_is_heard_between_two_comparisons():
+def test_a_stop_is_heard_between_two_comparisons() -> None:
     asked = iter([None, None, InterruptedError("stopped")])
 
-    def go_on():
+    def go_on() -> None:
         if (error := next(asked)) is not None:
             raise error
 
@@ -328,7 +332,7 @@ def test_a_stop_is_heard_between_two_comparisons():
         same_tensors({name: drawn(8) for name in "abcd"}, go_on=go_on)
 
 
-def test_what_is_remembered_of_a_model_tells_whether_it_held_tensors():
+def test_what_is_remembered_of_a_model_tells_whether_it_held_tensors() -> None:
     """Of each of them, rounded or trained on a little: nobody can choose which of them count."""
     rng = np.random.default_rng(0)
     many = summaries(as_npz({f"t{i}": rng.standard_normal(64).astype(np.float32) for i in range(500)}))
@@ -353,7 +357,7 @@ def test_what_is_remembered_of_a_model_tells_whether_it_held_tensors():
     assert len(tensor_sketch(many)) < 40 * len(many)
 
 
-def test_comparing_many_tensors_of_one_size_is_bounded(monkeypatch):
+def test_comparing_many_tensors_of_one_size_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensors, "MAX_OF_ONE_SIZE", 16)
     rng = np.random.default_rng(0)
     many = {f"t{i}": rng.standard_normal(64).astype(np.float32) for i in range(64)}

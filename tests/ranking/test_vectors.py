@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,20 +18,20 @@ def vectors():
     return json.loads(GOLDEN.read_text())
 
 
-def test_v2_reproduces_every_published_example(vectors):
+def test_v2_reproduces_every_published_example(vectors: Any) -> None:
     checks = check_vectors(SOUNDSRIGHT_V2, vectors)
     assert [c for c in checks if not c.passed] == []
     # 200 margins; 60 x 3 rules; 60 rounds x (4 competitions x (winners, scores) + overall).
     assert len(checks) == 200 + 180 + 60 * 9
 
 
-def test_v3_pays_differently(vectors):
+def test_v3_pays_differently(vectors: Any) -> None:
     failed = [c for c in check_vectors(SOUNDSRIGHT_V3, vectors) if not c.passed]
     assert failed
     assert all(c.title.startswith("scoring") for c in failed)
 
 
-def test_a_wrong_example_is_reported_with_both_values(vectors):
+def test_a_wrong_example_is_reported_with_both_values(vectors: Any) -> None:
     wrong = {"margin": [{**vectors["margin"][0], "expected_beats": not vectors["margin"][0]["expected_beats"]}]}
     (check,) = check_vectors(SOUNDSRIGHT_V2, wrong)
     assert not check.passed
@@ -39,7 +40,7 @@ def test_a_wrong_example_is_reported_with_both_values(vectors):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, -1.0])
 @pytest.mark.parametrize("ruleset", [SOUNDSRIGHT_V2, SOUNDSRIGHT_V3])
-def test_one_unusable_mean_hurts_nobody_else(ruleset, value):
+def test_one_unusable_mean_hurts_nobody_else(ruleset: Any, value: Any) -> None:
     """The published rules give NaN for everybody, or a negative share, where one value is unusable."""
 
     def entry(hotkey, block, average):
@@ -66,6 +67,6 @@ def test_one_unusable_mean_hurts_nobody_else(ruleset, value):
 
 
 @pytest.mark.parametrize("vectors", [[], {}, {"margin": "no"}, {"margin": [{}]}, {"scoring": [3]}])
-def test_a_file_of_another_form_is_named(vectors):
+def test_a_file_of_another_form_is_named(vectors: Any) -> None:
     with pytest.raises(UsageError):
         check_vectors(SOUNDSRIGHT_V2, vectors)

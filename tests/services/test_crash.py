@@ -12,7 +12,7 @@ EVERY = 60
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
-def test_every_kind_of_disturbance_leaves_the_result_as_it_was():
+def test_every_kind_of_disturbance_leaves_the_result_as_it_was() -> None:
     done = subprocess.run(
         [sys.executable, DRIVER, "--every", str(EVERY)], capture_output=True, text=True, timeout=300
     )

@@ -1,5 +1,7 @@
 """Copies that no hash shows, found in files."""
 
+from pathlib import Path
+
 import numpy as np
 
 from soundsright.copies.duplicates import DuplicateRule, without_duplicates
@@ -25,7 +27,7 @@ def model(folder, uid, seed, dtype=np.float32, competition=ONE_METRIC):
     return FetchedModel(entry(uid, competition), folder, f"content{uid}", (f"hash{uid}",))
 
 
-def test_entries_of_other_competitions_are_not_compared(tmp_path):
+def test_entries_of_other_competitions_are_not_compared(tmp_path: Path) -> None:
     compared = []
     models = [model(tmp_path, uid, 1, competition=IN_DB if uid > 1 else ONE_METRIC) for uid in range(4)]
     found = same_tensor_pairs(models, InlinePool(), go_on=lambda: compared.append(1))
@@ -35,7 +37,7 @@ def test_entries_of_other_competitions_are_not_compared(tmp_path):
     assert set(found.sketches) == set(ids)
 
 
-def test_the_same_weights_in_another_format_are_refused_with_evidence(tmp_path):
+def test_the_same_weights_in_another_format_are_refused_with_evidence(tmp_path: Path) -> None:
     cases = [(1, np.float32), (1, np.float16), (2, np.float32)]
     models = [model(tmp_path, uid, seed, dtype) for uid, (seed, dtype) in enumerate(cases)]
     compared = same_tensor_pairs(models, InlinePool())
@@ -51,7 +53,7 @@ def _result(clip_id, *, scored):
     return ClipResult(clip_id, {"ESTOI": 0.5}) if scored else ClipResult(clip_id, failure=Failure("length", ""))
 
 
-def test_models_that_answer_as_one_are_paired(tmp_path):
+def test_models_that_answer_as_one_are_paired(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     ids = [f"clip-{i}" for i in range(4)]
     entries = [entry(uid) for uid in range(3)]

@@ -1,6 +1,8 @@
 """Who improves a model stays older than whoever copied it before."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ TENSORS["tuned encoder"] = TENSORS["encoder"] * np.float32(1.001)
 class FilesHub(FakeHub):
     """A hub whose models have files of their own, by content hash."""
 
-    def __init__(self, folder):
+    def __init__(self, folder) -> None:
         super().__init__(folder)
         self.root = folder
 
@@ -40,14 +42,14 @@ class FilesHub(FakeHub):
 class Rounds(Subnet):
     """A subnet of two, `victim` and `parasite`, round after round."""
 
-    def __init__(self, folder):
+    def __init__(self, folder) -> None:
         super().__init__(folder, qualities=())
         self.hub = FilesHub(folder / "models")
         self.sandbox = type(self.sandbox)(self.hub)
         self.commit("other", files=("other",))
         self.played = 0
 
-    def commit(self, hotkey, *, files=(), tensors=(), dtype=np.float32):
+    def commit(self, hotkey, *, files=(), tensors=(), dtype=np.float32) -> None:
         number = len(self.models)
         model = ModelRef(hotkey, "model", f"{number:040x}")
         self.models[f"{hotkey} {number}"] = model
@@ -81,11 +83,11 @@ class Rounds(Subnet):
 
 
 @pytest.fixture
-def rounds(tmp_path):
+def rounds(tmp_path: Path):
     return Rounds(tmp_path)
 
 
-def test_who_improves_a_model_is_no_copy_of_whoever_copied_it(rounds):
+def test_who_improves_a_model_is_no_copy_of_whoever_copied_it(rounds: Any) -> None:
     """Though its present commitment is the later one, and the copy was there before it."""
     rounds.commit("victim", files=("encoder", "head 1"))
     assert rounds.play() == []
@@ -104,7 +106,7 @@ def test_who_improves_a_model_is_no_copy_of_whoever_copied_it(rounds):
     [(("encoder", "head 1"), ("encoder", "head 1")), (("encoder", "head 1"), ("encoder", "head 2"))],
     ids=["mended beside its weights", "with a better head in the same file"],
 )
-def test_so_it_is_where_the_copy_is_in_another_format(rounds, before, after):
+def test_so_it_is_where_the_copy_is_in_another_format(rounds: Any, before: Any, after: Any) -> None:
     rounds.commit("victim", files=("v1",), tensors=before)
     assert rounds.play() == []
     rounds.commit("parasite", files=("p",), tensors=("encoder",), dtype=np.float16)
@@ -112,7 +114,7 @@ def test_so_it_is_where_the_copy_is_in_another_format(rounds, before, after):
     assert rounds.play() == [("parasite", "same_tensors")]
 
 
-def test_so_it_is_where_it_was_trained_on_a_little(rounds):
+def test_so_it_is_where_it_was_trained_on_a_little(rounds: Any) -> None:
     rounds.commit("victim", files=("v1",), tensors=("encoder",))
     rounds.commit("parasite", files=("p",), tensors=("encoder",))
     assert rounds.play() == [("parasite", "same_tensors")]
@@ -120,7 +122,7 @@ def test_so_it_is_where_it_was_trained_on_a_little(rounds):
     assert rounds.play() == [("parasite", "same_tensors")]
 
 
-def test_so_it_is_where_the_entry_was_refused_and_is_mended(rounds):
+def test_so_it_is_where_the_entry_was_refused_and_is_mended(rounds: Any) -> None:
     rounds.commit("victim", files=("encoder",))
     (rounds.hub.root / f"content-{len(rounds.models) - 1}" / "Dockerfile").unlink()
     assert rounds.play() == [("victim", "no_dockerfile")]
@@ -129,7 +131,7 @@ def test_so_it_is_where_the_entry_was_refused_and_is_mended(rounds):
     assert rounds.play() == [("parasite", "shared_checkpoint")]
 
 
-def test_having_held_a_part_makes_nobody_the_original_of_the_whole(rounds):
+def test_having_held_a_part_makes_nobody_the_original_of_the_whole(rounds: Any) -> None:
     """Neither by what is public in it, nor by whatever else was entered with that."""
     rounds.commit("parasite", files=("p1",), tensors=("tuned encoder", "decoy"))
     assert rounds.play() == []
@@ -139,7 +141,7 @@ def test_having_held_a_part_makes_nobody_the_original_of_the_whole(rounds):
     assert rounds.play() == [("parasite", "same_tensors")]
 
 
-def test_an_early_entry_of_something_else_makes_nobody_an_original(rounds):
+def test_an_early_entry_of_something_else_makes_nobody_an_original(rounds: Any) -> None:
     """Neither a file nor tensors that were held before reach what was taken later beside them."""
     rounds.commit("parasite", files=("decoy",), tensors=("decoy",))
     rounds.commit("accomplice", files=("another",))
@@ -154,11 +156,11 @@ def test_an_early_entry_of_something_else_makes_nobody_an_original(rounds):
     assert rounds.play() == [("parasite", "same_tensors")]
 
 
-def test_a_hotkey_that_was_deregistered_and_came_back_is_a_new_one(rounds):
+def test_a_hotkey_that_was_deregistered_and_came_back_is_a_new_one(rounds: Any) -> None:
     assert rounds.play_with_one_who_came_back() == [("victim", "shared_checkpoint")]
 
 
-def test_a_state_that_lacks_the_earlier_rounds_goes_by_the_present_blocks(rounds):
+def test_a_state_that_lacks_the_earlier_rounds_goes_by_the_present_blocks(rounds: Any) -> None:
     rounds.commit("victim", files=("encoder",))
     rounds.play()
     rounds.state = MemoryState()

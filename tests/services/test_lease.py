@@ -13,11 +13,11 @@ from soundsright.services.validator.lease import sole_process, this_process
 from soundsright.testing import MemoryState, VirtualClock
 
 
-def never():
+def never() -> None:
     raise AssertionError("the lease was lost")
 
 
-def test_a_second_process_is_refused_while_the_first_lives():
+def test_a_second_process_is_refused_while_the_first_lives() -> None:
     state, clock = MemoryState(), VirtualClock(1_000.0)
     with sole_process(state, "validator", clock=clock, lost=never, holder="host:1"):
         clock.sleep(30.0)
@@ -29,7 +29,7 @@ def test_a_second_process_is_refused_while_the_first_lives():
     assert state.lease_holder("validator", now_s=clock.now()) is None
 
 
-def test_what_a_dead_process_held_is_taken_over_when_it_runs_out():
+def test_what_a_dead_process_held_is_taken_over_when_it_runs_out() -> None:
     state, clock = MemoryState(), VirtualClock(1_000.0)
     assert state.take_lease("validator", "dead", now_s=clock.now(), duration_s=60.0)
     clock.sleep(60.0)
@@ -37,7 +37,7 @@ def test_what_a_dead_process_held_is_taken_over_when_it_runs_out():
         assert state.lease_holder("validator", now_s=clock.now()) == this_process()
 
 
-def test_what_a_process_of_this_machine_held_is_taken_over_at_once_when_it_is_gone():
+def test_what_a_process_of_this_machine_held_is_taken_over_at_once_when_it_is_gone() -> None:
     state, clock = MemoryState(), VirtualClock(1_000.0)
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         child.wait()
@@ -51,7 +51,7 @@ def test_what_a_process_of_this_machine_held_is_taken_over_at_once_when_it_is_go
         state.release_lease("validator", holder)
 
 
-def test_a_lease_is_renewed_while_the_work_lasts():
+def test_a_lease_is_renewed_while_the_work_lasts() -> None:
     state, clock, renewed = MemoryState(), VirtualClock(1_000.0), threading.Event()
     take = state.take_lease
 
@@ -69,7 +69,7 @@ def test_a_lease_is_renewed_while_the_work_lasts():
 
 
 @pytest.mark.parametrize("reason", ["taken", "unavailable"])
-def test_a_lost_lease_ends_the_work(reason):
+def test_a_lost_lease_ends_the_work(reason: str) -> None:
     state, clock, lost = MemoryState(), VirtualClock(1_000.0), threading.Event()
 
     def refuse(*_args, **_options):

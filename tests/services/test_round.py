@@ -5,6 +5,7 @@ import os
 import queue
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ from tests.services.subnet import CLIPS, COMPETITION, ROUND_ID, VALIDATOR, Subne
 
 
 @pytest.fixture
-def subnet(tmp_path):
+def subnet(tmp_path: Path):
     return Subnet(tmp_path)
 
 
@@ -38,7 +39,7 @@ def judged(outcome):
 
 
 class TestAnEntryThatTheSandboxFailsFor:
-    def test_is_set_aside_unscored_and_the_others_are_judged(self, subnet):
+    def test_is_set_aside_unscored_and_the_others_are_judged(self, subnet: Any) -> None:
         subnet.sandbox.stuck = {"content-bob"}
         outcome = subnet.run()
         assert judged(outcome) == {"alice", "carol"}
@@ -53,7 +54,9 @@ class TestAnEntryThatTheSandboxFailsFor:
         assert subnet.sandbox.started.count("content-bob") == 15
         assert subnet.sandbox.started[-1] != "content-bob"
 
-    def test_is_set_aside_too_where_the_sandbox_fails_in_a_way_nobody_foresaw(self, subnet, caplog):
+    def test_is_set_aside_too_where_the_sandbox_fails_in_a_way_nobody_foresaw(
+        self, subnet: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
         run = subnet.sandbox.run
 
         def broken(model, *, limits):
@@ -67,18 +70,18 @@ class TestAnEntryThatTheSandboxFailsFor:
         assert [(r.hotkey, r.code) for r in outcome.refusals] == [("bob", "not_evaluated")]
         assert "Traceback" in caplog.text
 
-    def test_is_not_tried_again_once_that_is_recorded(self, subnet):
+    def test_is_not_tried_again_once_that_is_recorded(self, subnet: Any) -> None:
         subnet.sandbox.stuck = {"content-bob"}
         first = subnet.run()
         subnet.sandbox.started.clear()
         assert subnet.run().refusals == first.refusals
         assert subnet.sandbox.started == []
 
-    def test_is_judged_where_it_runs_in_the_end(self, subnet):
+    def test_is_judged_where_it_runs_in_the_end(self, subnet: Any) -> None:
         subnet.sandbox.stuck = {"content-bob"}
         sleep = subnet.clock.sleep
 
-        def mended(seconds):
+        def mended(seconds) -> None:
             sleep(seconds)
             if subnet.clock.now() - 1e9 > 60:
                 subnet.sandbox.stuck.clear()
@@ -88,7 +91,7 @@ class TestAnEntryThatTheSandboxFailsFor:
         assert judged(outcome) == {"alice", "bob", "carol"}
         assert outcome.refusals == ()
 
-    def test_is_judged_where_only_the_engine_was_away(self, subnet):
+    def test_is_judged_where_only_the_engine_was_away(self, subnet: Any) -> None:
         """For all of its tries but the last, before which another model is seen to run."""
         subnet.sandbox.stuck = {"content-carol"}
         run = subnet.sandbox.run
@@ -101,7 +104,7 @@ class TestAnEntryThatTheSandboxFailsFor:
         subnet.sandbox.run = back
         assert judged(subnet.run()) == {"alice", "bob", "carol"}
 
-    def test_stops_the_round_where_no_other_runs_either(self, subnet):
+    def test_stops_the_round_where_no_other_runs_either(self, subnet: Any) -> None:
         subnet.sandbox.stuck = {"content-alice", "content-bob", "content-carol"}
         with pytest.raises(InfrastructureFault, match="Check the engine's network"):
             subnet.run()
@@ -109,7 +112,7 @@ class TestAnEntryThatTheSandboxFailsFor:
         subnet.sandbox.stuck.clear()
         assert judged(subnet.run()) == {"alice", "bob", "carol"}
 
-    def test_stops_the_round_where_more_are_stuck_than_run(self, subnet):
+    def test_stops_the_round_where_more_are_stuck_than_run(self, subnet: Any) -> None:
         subnet.sandbox.stuck = {"content-alice", "content-carol"}
         with pytest.raises(InfrastructureFault):
             subnet.run()
@@ -117,7 +120,7 @@ class TestAnEntryThatTheSandboxFailsFor:
         subnet.sandbox.stuck = {"content-alice"}
         assert judged(subnet.run()) == {"bob", "carol"}
 
-    def test_is_not_set_aside_where_the_engine_has_died_since_the_others_ran(self, subnet):
+    def test_is_not_set_aside_where_the_engine_has_died_since_the_others_ran(self, subnet: Any) -> None:
         run = subnet.sandbox.run
 
         def dying(model, *, limits):
@@ -148,16 +151,16 @@ class TestTheHub:
         subnet.hub.fetch = planted
         return asked
 
-    def test_is_asked_again_after_a_fault(self, subnet):
-        def answers(_hotkey, number):
+    def test_is_asked_again_after_a_fault(self, subnet: Any) -> None:
+        def answers(_hotkey, number) -> None:
             if number <= 2:
                 raise HubUnavailable("The hub answered 503")
 
         self.planted(subnet, answers)
         assert judged(subnet.run()) == {"alice", "bob", "carol"}
 
-    def test_that_never_gives_one_entry_sets_it_aside(self, subnet):
-        def answers(hotkey, _number):
+    def test_that_never_gives_one_entry_sets_it_aside(self, subnet: Any) -> None:
+        def answers(hotkey, _number) -> None:
             if hotkey == "alice":
                 raise HubUnavailable("The hub answered 403")
 
@@ -166,8 +169,8 @@ class TestTheHub:
         assert judged(outcome) == {"bob", "carol"}
         assert [(r.hotkey, r.code) for r in outcome.refusals] == [("alice", "not_evaluated")]
 
-    def test_that_answers_for_nobody_stops_the_round(self, subnet):
-        def answers(_hotkey, _number):
+    def test_that_answers_for_nobody_stops_the_round(self, subnet: Any) -> None:
+        def answers(_hotkey, _number) -> None:
             raise HubUnavailable("The hub answered 500")
 
         self.planted(subnet, answers)
@@ -175,8 +178,8 @@ class TestTheHub:
             subnet.run()
         assert subnet.steps("fetch:") == {}
 
-    def test_that_goes_down_midway_refuses_nobody(self, subnet):
-        def answers(_hotkey, number):
+    def test_that_goes_down_midway_refuses_nobody(self, subnet: Any) -> None:
+        def answers(_hotkey, number) -> None:
             if len(asked) > 1:
                 raise HubUnavailable("The hub answered 500")
 
@@ -185,8 +188,8 @@ class TestTheHub:
             subnet.run()
         assert set(subnet.steps("fetch:")) == {"fetch:2-alice"}
 
-    def test_is_not_blamed_for_this_machines_disk(self, subnet):
-        def answers(hotkey, _number):
+    def test_is_not_blamed_for_this_machines_disk(self, subnet: Any) -> None:
+        def answers(hotkey, _number) -> None:
             if hotkey == "carol":
                 raise InfrastructureFault("The cache cannot be written", "Free space.")
 
@@ -195,12 +198,12 @@ class TestTheHub:
             subnet.run()
         assert set(subnet.steps("fetch:")) == {"fetch:2-alice", "fetch:3-bob"}
 
-    def test_is_not_needed_after_a_restart(self, subnet):
+    def test_is_not_needed_after_a_restart(self, subnet: Any) -> None:
         stop_at(subnet.state, "near_copies")
         with pytest.raises(StateUnavailable):
             subnet.run()
 
-        def answers(_hotkey, _number):
+        def answers(_hotkey, _number) -> None:
             raise HubUnavailable("The hub is gone")
 
         assert self.planted(subnet, answers) == []
@@ -208,13 +211,15 @@ class TestTheHub:
         assert judged(subnet.run()) == {"alice", "bob", "carol"}
 
     @pytest.mark.parametrize("answer", [EntryRefused("not_found", "gone"), HubUnavailable("The hub answered 500")])
-    def test_that_lost_what_the_cache_lost_too_is_the_operators_to_mend(self, subnet, answer):
+    def test_that_lost_what_the_cache_lost_too_is_the_operators_to_mend(
+        self, subnet: Any, answer: EntryRefused | HubUnavailable
+    ) -> None:
         stop_at(subnet.state, "near_copies")
         with pytest.raises(StateUnavailable):
             subnet.run()
         subnet.hub.cache.clear()
 
-        def answers(_hotkey, _number):
+        def answers(_hotkey, _number) -> None:
             raise answer
 
         self.planted(subnet, answers)
@@ -222,7 +227,7 @@ class TestTheHub:
             subnet.run()
 
 
-def test_the_next_model_is_prepared_while_one_runs(subnet):
+def test_the_next_model_is_prepared_while_one_runs(subnet: Any) -> None:
     prepared, started = queue.Queue(), []
     run = subnet.sandbox.run
 
@@ -238,11 +243,11 @@ def test_the_next_model_is_prepared_while_one_runs(subnet):
     assert prepared.empty()
 
 
-def stop_at(state, step):
+def stop_at(state, step) -> None:
     """Let the state fail once, when that step is to be recorded."""
     finish = state.finish_step
 
-    def failing(round_id, name, facts):
+    def failing(round_id, name, facts) -> None:
         if name == step:
             state.finish_step = finish
             raise StateUnavailable("locked")
@@ -252,21 +257,25 @@ def stop_at(state, step):
 
 
 class TestWhatNobodyForesaw:
-    def test_a_full_disk_is_told_with_its_remedy(self, subnet):
+    def test_a_full_disk_is_told_with_its_remedy(self, subnet: Any) -> None:
         (subnet.folder / "run").write_text("no folder")
         with pytest.raises(InfrastructureFault, match=r"cannot be made .*disk has space"):
             subnet.run()
 
-    def test_an_error_of_the_system_is_told_with_its_remedy(self, subnet, monkeypatch):
-        def full(*_args):
+    def test_an_error_of_the_system_is_told_with_its_remedy(
+        self, subnet: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_args) -> None:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr("soundsright.services.rounds.decide.near_copy_pairs", full)
         with pytest.raises(InfrastructureFault, match=r"No space left on device.*run again"):
             subnet.run()
 
-    def test_an_error_of_the_program_is_told_and_leaves_its_trace(self, subnet, monkeypatch, caplog):
-        def broken(*_args, **_named):
+    def test_an_error_of_the_program_is_told_and_leaves_its_trace(
+        self, subnet: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def broken(*_args, **_named) -> None:
             raise KeyError("who")
 
         monkeypatch.setattr("soundsright.services.rounds.decide.flags", broken)
@@ -277,7 +286,7 @@ class TestWhatNobodyForesaw:
         assert judged(subnet.run()) == {"alice", "bob", "carol"}
 
 
-def test_a_round_is_not_gone_on_with_under_another_plan(subnet):
+def test_a_round_is_not_gone_on_with_under_another_plan(subnet: Any) -> None:
     stop_at(subnet.state, "near_copies")
     with pytest.raises(StateUnavailable):
         subnet.run()
@@ -296,7 +305,9 @@ def test_a_round_is_not_gone_on_with_under_another_plan(subnet):
 class TestJobs:
     """Work on what miners sent is done in workers, until a deadline."""
 
-    def test_an_answer_that_no_metric_can_take_fails_its_clip_only(self, subnet, monkeypatch):
+    def test_an_answer_that_no_metric_can_take_fails_its_clip_only(
+        self, subnet: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         calls = itertools.count()
         # After the unprocessed input's clips.
         errors = {CLIPS: ZeroDivisionError("no speech"), CLIPS + 1: JobTimeout("score_files", 60.0)}
@@ -312,14 +323,14 @@ class TestJobs:
         failures = [c.failure.code for e in outcome.evaluations[COMPETITION.id] for c in e.clips if c.failure]
         assert failures == ["unscorable", "unscorable"]
 
-    def test_each_has_a_deadline(self, subnet):
+    def test_each_has_a_deadline(self, subnet: Any) -> None:
         subnet.run()
         assert subnet.pool.deadlines_s["score_files"] > 0
         assert subnet.pool.deadlines_s["tensor_fingerprint"] > 0
         assert subnet.pool.deadlines_s["evidence_of_files"] > 0
 
-    def test_weights_that_cannot_be_read_are_compared_with_nobody(self, subnet):
-        def hangs(_paths):
+    def test_weights_that_cannot_be_read_are_compared_with_nobody(self, subnet: Any) -> None:
+        def hangs(_paths) -> None:
             raise JobTimeout("tensor_fingerprint", 300.0)
 
         subnet.pool._instead[tensor_fingerprint] = hangs
@@ -327,7 +338,7 @@ class TestJobs:
         assert "was not done after 300 s" in subnet.steps("duplicates")["duplicates"]["unread"]["2-alice"][0]
 
 
-def test_a_validator_that_starts_from_a_backup_knows_whose_the_titles_are(subnet, tmp_path):
+def test_a_validator_that_starts_from_a_backup_knows_whose_the_titles_are(subnet: Any, tmp_path: Path) -> None:
     """One that starts from nothing does not: to it, they were all won today."""
     subnet.state = SqlState(tmp_path / "state.db")
     subnet.run()
@@ -343,18 +354,18 @@ def test_a_validator_that_starts_from_a_backup_knows_whose_the_titles_are(subnet
         subnet.state.close()
 
 
-def test_answers_are_on_the_disk_before_a_row_says_so(subnet, monkeypatch):
+def test_answers_are_on_the_disk_before_a_row_says_so(subnet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     flushed: set[Path] = set()
     fsync = os.fsync
 
-    def watched(descriptor):
+    def watched(descriptor) -> None:
         flushed.add(Path(f"/proc/self/fd/{descriptor}").readlink())
         fsync(descriptor)
 
     monkeypatch.setattr(clipset.os, "fsync", watched)
     add, late = subnet.state.add_clip_results, []
 
-    def recording(round_id, entry_id, results):
+    def recording(round_id, entry_id, results) -> None:
         kept = tuple(results)
         folder = subnet.folder / "run" / "enhanced" / entry_id
         late.extend({folder, *(folder / f"{r.clip_id}.wav" for r in kept)} - flushed)
@@ -366,7 +377,7 @@ def test_answers_are_on_the_disk_before_a_row_says_so(subnet, monkeypatch):
     assert late == []
 
 
-def test_an_answer_that_is_gone_is_told_with_its_remedy(subnet):
+def test_an_answer_that_is_gone_is_told_with_its_remedy(subnet: Any) -> None:
     stop_at(subnet.state, "near_copies")
     with pytest.raises(StateUnavailable):
         subnet.run()
@@ -392,20 +403,20 @@ class TestWeightsOfWhichItIsNotKnownWhetherTheyAreSet:
         subnet.chain.set_weights = lossy
         return asked
 
-    def test_are_read_back_and_not_set_twice(self, subnet):
+    def test_are_read_back_and_not_set_twice(self, subnet: Any) -> None:
         asked = self.planted(subnet, lands=True, answers=9)
         outcome = subnet.run()
         assert len(asked) == len(subnet.chain.landed) == 1
         assert outcome.weights_block == subnet.chain.landed[0][1]
         assert subnet.state.step_done(ROUND_ID, "weights")["block"] == outcome.weights_block
 
-    def test_are_set_again_where_they_are_not(self, subnet):
+    def test_are_set_again_where_they_are_not(self, subnet: Any) -> None:
         asked = self.planted(subnet, lands=False, answers=1)
         subnet.run()
         assert len(asked) == 2
         assert [who for who, _, _ in subnet.chain.landed] == [VALIDATOR]
 
-    def test_are_not_recorded_while_it_is_not_known(self, subnet):
+    def test_are_not_recorded_while_it_is_not_known(self, subnet: Any) -> None:
         self.planted(subnet, lands=False, answers=9)
         with pytest.raises(InfrastructureFault, match="the connection dropped"):
             subnet.run()

@@ -26,19 +26,19 @@ AGREEMENT = "validators agree on standings, decisions and weights"
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 10))
-def test_invariants_hold(first):
+def test_invariants_hold(first: int) -> None:
     results = [simulate(seed, rounds=1) for seed in range(first, first + 10)]
     assert sum(result.rounds for result in results) == 10
     assert sum(result.restarts for result in results) > 10
     assert all(result.checks == 33 for result in results)
 
 
-def test_invariants_hold_over_many_rounds_and_under_the_published_rules():
+def test_invariants_hold_over_many_rounds_and_under_the_published_rules() -> None:
     assert simulate(1_000, rounds=6).rounds == 6
     assert simulate(1_001, rounds=3, ruleset=SOUNDSRIGHT_V2).rounds == 3
 
 
-def test_a_seed_replays_exactly():
+def test_a_seed_replays_exactly() -> None:
     assert simulate(7, rounds=2) == simulate(7, rounds=2)
     assert simulate(7, rounds=2).digest != simulate(8, rounds=2).digest
 
@@ -51,16 +51,16 @@ class TestBrokenRulesAreNoticed:
             play_some(**options)
         return caught.value.invariant
 
-    def test_copies_that_win_over_originals(self):
+    def test_copies_that_win_over_originals(self) -> None:
         assert "earliest" in self.violated(chain_view=BackwardsChain)
 
-    def test_copies_that_stay(self, monkeypatch):
+    def test_copies_that_stay(self, monkeypatch: pytest.MonkeyPatch) -> None:
         keep_all = lambda models, **_options: round_fetch.Unique(tuple(models), ())  # noqa: E731
         for module in (round_fetch, round_decide):
             monkeypatch.setattr(module, "without_duplicates", keep_all)
         assert "earliest" in self.violated()
 
-    def test_failed_clips_that_are_skipped(self, monkeypatch):
+    def test_failed_clips_that_are_skipped(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def without_failures(self, model, clips):
             whole = recorded(self, model, clips)
             scored = tuple(clip for clip in whole.clips if clip.failure is None)
@@ -71,7 +71,7 @@ class TestBrokenRulesAreNoticed:
         with pytest.raises((Violation, ProgramFault), match="clips"):
             play_some()
 
-    def test_refused_entries_that_are_paid(self, monkeypatch):
+    def test_refused_entries_that_are_paid(self, monkeypatch: pytest.MonkeyPatch) -> None:
         honest = round_decide.weights_of
 
         def generous(boards, **options):
@@ -85,7 +85,7 @@ class TestBrokenRulesAreNoticed:
         monkeypatch.setattr(round_decide, "weights_of", generous)
         assert "refused" in self.violated()
 
-    def test_entries_that_are_left_out_for_the_harness_own_faults(self, monkeypatch):
+    def test_entries_that_are_left_out_for_the_harness_own_faults(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def hasty(context, stuck, _again, **_checks):
             return {entry_id: round_context._set_aside(context, one) for entry_id, one in stuck.items()}
 
@@ -93,7 +93,7 @@ class TestBrokenRulesAreNoticed:
         monkeypatch.setattr(round_fetch, "settled", hasty)
         assert self.violated() in ("only who cannot be run is left out unscored", AGREEMENT)
 
-    def test_a_validator_that_does_everything_again(self, monkeypatch):
+    def test_a_validator_that_does_everything_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
             evaluation.Evaluator,
             "evaluate",
@@ -102,7 +102,7 @@ class TestBrokenRulesAreNoticed:
         assert "asks for each clip once" in self.violated()
 
 
-def play_some(**options):
+def play_some(**options) -> None:
     for seed in range(12):
         simulate(seed, rounds=2, **options)
 
@@ -110,7 +110,7 @@ def play_some(**options):
 evaluate = evaluation.Evaluator.evaluate
 
 
-def forget(evaluator):
+def forget(evaluator) -> None:
     """Run the batches as if nothing had been recorded of them."""
     state = evaluator.state
     state._port._steps = {k: v for k, v in state._port._steps.items() if not k[1].startswith("enhanced:")}

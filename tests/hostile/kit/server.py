@@ -16,20 +16,20 @@ from pathlib import Path
 class Model:
     """An honest model. Each hook may be replaced."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.files = {}
 
-    def status(self, request):
+    def status(self, request) -> None:
         request.json({"container_running": True})
 
-    def prepare(self, request):
+    def prepare(self, request) -> None:
         request.json({"preparations": True})
 
-    def upload(self, request):
+    def upload(self, request) -> None:
         self.files.update(request.multipart())
         request.json({"uploaded_files": sorted(self.files), "status": True})
 
-    def enhance(self, request):
+    def enhance(self, request) -> None:
         request.json({"status": True})
 
     def enhanced(self):
@@ -43,10 +43,10 @@ class Model:
                 archive.writestr(name, data)
         return out.getvalue()
 
-    def download(self, request):
+    def download(self, request) -> None:
         request.answer(200, self.archive(), "application/zip")
 
-    def reset(self, request):
+    def reset(self, request) -> None:
         self.files.clear()
         request.json({"status": True})
 
@@ -54,10 +54,10 @@ class Model:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def json(self, value, status=200):
+    def json(self, value, status=200) -> None:
         self.answer(status, json.dumps(value).encode(), "application/json")
 
-    def answer(self, status, body, kind, headers=()):
+    def answer(self, status, body, kind, headers=()) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -76,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
             files[name] = data[:-2]
         return files
 
-    def route(self):
+    def route(self) -> None:
         model = self.server.model
         routes = {
             ("GET", "/status/"): model.status,
@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
     def address_string(self):
         return "harness"
 
-    def log_message(self, *_):
+    def log_message(self, *_) -> None:
         pass
 
 
@@ -110,7 +110,7 @@ class _TcpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     allow_reuse_address = True
 
 
-def serve(model):
+def serve(model) -> None:
     """Listen on the socket that the environment names, or, as published models do, on TCP 6500."""
     path = os.environ.get("SOUNDSRIGHT_SOCKET")
     if path and not os.environ.get("PUBLISHED"):
@@ -121,13 +121,13 @@ def serve(model):
     server.serve_forever()
 
 
-def connect(kind, address, timeout=3.0):
+def connect(kind, address, timeout=3.0) -> None:
     with socket.socket(*kind) as s:
         s.settimeout(timeout)
         s.connect(address)
 
 
-def attempt(what, act):
+def attempt(what, act) -> None:
     """Try something forbidden and say on the log how it went; an act that returns None has failed."""
     try:
         result = act()

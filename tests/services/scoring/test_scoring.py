@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +86,9 @@ def _write(path: Path, samples: np.ndarray, rate: int = 16_000) -> None:
         (lambda path: _write(path, np.full(16_000, np.inf)), "not_finite"),
     ],
 )
-def test_each_fault_of_one_output_is_named_and_costs_that_clip_alone(folders, spoil, code) -> None:  # type: ignore[no-untyped-def]
+def test_each_fault_of_one_output_is_named_and_costs_that_clip_alone(
+    folders: tuple[Path, Path, Path], spoil: Callable[..., Any] | Path, code: str
+) -> None:  # type: ignore[no-untyped-def]
     before = scored(folders)
     spoil(folders[1] / "b.wav")
     after = scored(folders)
