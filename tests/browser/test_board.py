@@ -180,7 +180,7 @@ def test_a_failed_clip_shows_the_floor_that_counts_and_paper_shows_every_clip(
 
 
 def test_a_long_name_keeps_its_beginning_beside_a_plot(visit: Callable[..., Any], site: str) -> None:
-    from soundsright.services.drawing.plots import Box, box_plot
+    from soundsright.services.drawing.boxes import Box, box_plot
 
     drawing = box_plot([Box("harbour/baseline-denoising-16k", (1.0, 2.0))], title="t", unit="")
     page = visit(site).open(site + COMPETITION + "index.html")

@@ -247,8 +247,7 @@ def _tell(kind: str, project: str, run: Run) -> None:
 
 
 def _write_plots(folder: Path, run: Run, kind: str) -> None:
-    from soundsright.services.drawing import write_drawing
-    from soundsright.services.report import competition_plots
+    from soundsright.services.drawing import competition_plots, write_drawing
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

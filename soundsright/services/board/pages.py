@@ -1,7 +1,7 @@
-"""The site as a map from paths to pages, the same for a static build and for the server.
+"""The pages of the leaderboard by path, the same for a static build and for the server.
 
-Every link is relative, so the pages work from a disk. No page holds a script or a style of its own, and the policy
-in its head forbids any: what a miner chose is text, here and in what the scripts show. Paths:
+Links are relative, so the pages also work from a disk. The security policy forbids inline scripts and styles, and
+names that miners choose are always shown as text. Paths:
 
     index.html  history.html  assets/FILE
     r/RUN/index.html  r/RUN/results.json  r/RUN/scores.jsonl  r/RUN/bundle.zip
@@ -15,19 +15,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from soundsright.ranking import RankSet
 from soundsright.services.drawing import (
     ASSETS,
     Frame,
     Page,
-    Series,
+    PossibleRanks,
     asset,
-    box_plot,
     clip_facts,
+    competition_plots,
     digits,
-    history_plot,
+    entry_plots,
+    history_plots,
+    metric_docs,
     metric_name,
-    stats,
+    paired_difference,
+    possible_ranks,
 )
 from soundsright.services.listening import summaries_below
 from soundsright.services.records import (
@@ -39,17 +41,16 @@ from soundsright.services.records import (
     RunEntry,
     bundle_bytes,
 )
-from soundsright.services.report import competition_plots
 
 DOWNLOADS = {"results.json": "application/json", "scores.jsonl": "application/jsonl"}
 
 
 @dataclass(frozen=True)
 class AudioAccess:
-    """How the ears page comes by audio.
+    """How the listening page loads audio.
 
-    `kind` is `file` (WAV from the server) or `embedded` (scripts beside the page that hold FLAC, which a browser
-    loads from a disk too). `kept` names (run, competition, clip) that have audio, None where all do.
+    `kind` is `file` (WAV from the server) or `embedded` (FLAC inside scripts beside the page, which a browser can
+    also load from a disk). `kept` has the (run, competition, clip) with audio, or None if all clips have it.
     """
 
     kind: str
@@ -59,21 +60,31 @@ class AudioAccess:
         return self.kept is None or (run.key, competition.doc.id, clip) in self.kept
 
 
+@dataclass(frozen=True)
+class OtherRound:
+    """The result of an entry's hotkey in another round. `href` is relative to the root of the site."""
+
+    href: str
+    title: str
+    rank: int | None
+    share: float
+
+
 class Site:
-    """Pages drawn from runs. `live` adds the link to the status view."""
+    """The pages of some runs. `live` adds a link to the status page."""
 
     def __init__(self, runs: Sequence[Run], audio: AudioAccess, *, live: bool = False) -> None:
         self._runs = tuple(runs)
         self._audio = audio
         self._frame = Frame(live=live)
-        self._ranks: dict[tuple[str, str], dict[str, dict[str, RankSet]]] = {}
+        self._ranks: dict[tuple[str, str], PossibleRanks] = {}
 
     @property
     def runs(self) -> tuple[Run, ...]:
         return self._runs
 
     def paths(self) -> Iterator[str]:
-        """Every page there is."""
+        """The paths of all pages and files."""
         yield from ("index.html", "history.html")
         yield from (f"assets/{name}" for name in ASSETS)
         for run in self._runs:
@@ -87,7 +98,7 @@ class Site:
                 yield from (f"r/{run.key}/{c.doc.id}/e/{entry.key}.html" for entry in c.entries)
 
     def page(self, path: str) -> Page | None:
-        """The page at a path, None where there is none."""
+        """The page at a path, or None if there is none."""
         parts = path.split("/")
         match parts:
             case ["index.html"]:
@@ -96,7 +107,11 @@ class Site:
                 )
             case ["history.html"]:
                 return self._frame.page(
-                    "history.html.j2", "", title="Rounds", runs=self._runs, charts=self._history()
+                    "history.html.j2",
+                    "",
+                    title="Rounds",
+                    runs=self._runs,
+                    charts=[(each.title, _marked(each.plots)) for each in history_plots(self._runs)],
                 )
             case ["assets", name] if name in ASSETS:
                 return asset(name)
@@ -106,7 +121,7 @@ class Site:
         return None
 
     def message(self, title: str, text: str) -> bytes:
-        """A page that says one thing, for an address that has no page of its own."""
+        """A page with a single message, for addresses without a page."""
         page = self._frame.page("message.html.j2", "/", title=title, text=text)
         return page.body
 
@@ -118,11 +133,11 @@ class Site:
     def _in_run(self, run: Run, rest: Sequence[str]) -> Page | None:
         match rest:
             case ["index.html"]:
-                files_there = [name for name in DOWNLOADS if run.doc and (run.folder / name).is_file()]
-                # A bundle with audio that lies in the run's folder is the server's to send.
+                downloads = [name for name in DOWNLOADS if run.doc and (run.folder / name).is_file()]
+                # Only the server can send the bundle with audio from the folder of the run.
                 whole = self._audio.kind == "file" and run.bundle is not None
                 return self._frame.page(
-                    "round.html.j2", "../../", title=run.title, run=run, files=files_there, whole_bundle=whole
+                    "round.html.j2", "../../", title=run.title, run=run, files=downloads, whole_bundle=whole
                 )
             case [name] if name == BUNDLE and run.doc:
                 return Page(bundle_bytes(run), "application/zip")
@@ -140,25 +155,25 @@ class Site:
             case ["ears.html"]:
                 data = _script_safe(self._ears_data(run, c))
                 return self._frame.page(
-                    "ears.html.j2", "../../../", title="Hear two entries", run=run, c=c, data=data
+                    "ears.html.j2", "../../../", title="Listen to two entries", run=run, c=c, data=data
                 )
             case ["e", name] if name.endswith(".html"):
                 entry = next((e for e in c.entries if e.key == name.removesuffix(".html")), None)
                 return None if entry is None else self._entry(run, c, entry)
         return None
 
-    def _latest(self) -> list[tuple[Run, RunCompetition, dict[str, dict[str, RankSet]]]]:
-        """Each competition from the last run that holds it."""
-        found: dict[str, tuple[Run, RunCompetition]] = {}
+    def _latest(self) -> list[tuple[Run, RunCompetition, PossibleRanks]]:
+        """Each competition as in the last run that has it."""
+        latest: dict[str, tuple[Run, RunCompetition]] = {}
         for run in self._runs:
             for c in run.competitions:
-                found[c.doc.id] = (run, c)
-        return [(run, c, self._open_ranks(run, c)) for run, c in found.values()]
+                latest[c.doc.id] = (run, c)
+        return [(run, c, self._possible_ranks(run, c)) for run, c in latest.values()]
 
-    def _open_ranks(self, run: Run, c: RunCompetition) -> dict[str, dict[str, RankSet]]:
+    def _possible_ranks(self, run: Run, c: RunCompetition) -> PossibleRanks:
         key = (run.key, c.doc.id)
         if key not in self._ranks:
-            self._ranks[key] = stats.open_ranks(run, c)
+            self._ranks[key] = possible_ranks(run, c)
         return self._ranks[key]
 
     def _competition(self, run: Run, c: RunCompetition) -> Page:
@@ -168,28 +183,18 @@ class Site:
             title=c.doc.title,
             run=run,
             c=c,
-            ranks=self._open_ranks(run, c),
+            ranks=self._possible_ranks(run, c),
             plots={name: _marked(list(plots.values())) for name, plots in competition_plots(run, c).items()},
             listening=[test for test in summaries_below(run.folder / "listening", c) if test.rows],
         )
 
     def _entry(self, run: Run, c: RunCompetition, entry: RunEntry) -> Page:
-        metrics = stats.metric_docs(run)
         others = [c.unprocessed]
         if c.best is not None and c.best is not entry:
             others.append(c.best)
-        differences = {name: [stats.difference(run, c, entry, o, name) for o in others] for name in metrics}
-        plots: list[str] = []
-        for name in c.paid_metrics if entry.scores else ():
-            facts = metrics[name]
-            rows = (entry, *reversed(others))
-            plots.append(
-                box_plot(stats.boxes(c, name, rows, entry), title=f"{metric_name(name)} by clip", unit=facts.unit)
-            )
-            plots.extend(stats.condition_plots(c, name, facts, rows).values())
-            speakers = stats.speaker_boxes(c, name, entry)
-            if speakers:
-                plots.append(box_plot(speakers, title=f"{metric_name(name)} by speaker", unit=facts.unit))
+        differences = {
+            name: [paired_difference(run, c, entry, other, name) for other in others] for name in metric_docs(run)
+        }
         return self._frame.page(
             "entry.html.j2",
             "../../../../",
@@ -199,58 +204,29 @@ class Site:
             e=entry,
             against=[other.label for other in others],
             differences=differences,
-            plots=_marked(plots),
-            history=self._elsewhere(run, c, entry),
+            plots=_marked(entry_plots(run, c, entry, others[::-1])),
+            history=self._other_rounds(run, c, entry),
         )
 
-    def _elsewhere(self, run: Run, c: RunCompetition, entry: RunEntry) -> list[dict[str, object]]:
-        """The same hotkey in other runs of the competition."""
-        found: list[dict[str, object]] = []
-        for other in self._runs:
-            there = other.competition(c.doc.id)
-            for e in there.entries if there and other is not run else ():
-                if e.row.hotkey == entry.row.hotkey:
-                    found.append(
-                        {
-                            "href": f"r/{other.key}/{c.doc.id}/e/{e.key}.html",
-                            "title": f"{other.title} ({other.folder.name})",
-                            "rank": e.row.rank,
-                            "share": e.row.share,
-                        }
-                    )
-        return found
-
-    def _history(self) -> list[tuple[str, list[Any]]]:
-        """Per competition, the best paid entry, the best mean and the unprocessed input over rounds."""
-        finished = [run for run in self._runs if run.doc]
-        if len(finished) < 2:
-            return []
-        ids = list(dict.fromkeys(c.doc.id for run in finished for c in run.competitions))
-        charts = []
-        for competition_id in ids:
-            there = [(i, run, c) for i, run in enumerate(finished) if (c := run.competition(competition_id))]
-            plots = []
-            for name in there[-1][2].paid_metrics:
-                facts = stats.metric_docs(there[-1][1])[name]
-                sign = 1.0 if facts.direction == "higher" else -1.0
-                best, baseline = [], []
-                for i, _, c in there:
-                    means = [e.row.metrics[name] for e in c.entries if name in e.row.metrics]
-                    if means:
-                        best.append((float(i), max(means, key=lambda m: sign * m.mean)))
-                    if name in c.unprocessed.row.metrics:
-                        baseline.append((float(i), c.unprocessed.row.metrics[name]))
-                series = [_over_rounds("best entry", best), _over_rounds("unprocessed input", baseline)]
-                if best or baseline:
-                    names = [run.folder.name for run in finished]
-                    plots.append(history_plot(series, names, title=metric_name(name), unit=facts.unit))
-            charts.append((there[-1][2].doc.title, _marked(plots)))
-        return charts
+    def _other_rounds(self, run: Run, c: RunCompetition, entry: RunEntry) -> list[OtherRound]:
+        """The results of the same hotkey in the other runs of the competition."""
+        return [
+            OtherRound(
+                f"r/{other.key}/{c.doc.id}/e/{e.key}.html",
+                f"{other.title} ({other.folder.name})",
+                e.row.rank,
+                e.row.share,
+            )
+            for other in self._runs
+            if other is not run and (competition := other.competition(c.doc.id))
+            for e in competition.entries
+            if e.row.hotkey == entry.row.hotkey
+        ]
 
     def _ears_data(self, run: Run, c: RunCompetition) -> dict[str, Any]:
-        metrics = stats.metric_docs(run)
+        metrics = metric_docs(run)
 
-        def has(signal: str) -> list[int]:
+        def has_audio(signal: str) -> list[int]:
             return [
                 int(self._audio.has(run, c, clip) and c.signal(signal, clip) is not None) for clip in c.clip_ids
             ]
@@ -262,7 +238,7 @@ class Site:
                 {
                     "key": e.key,
                     "label": e.label if e.row.rank is None else f"{e.row.rank}. {e.label}",
-                    "audio": has(e.key),
+                    "audio": has_audio(e.key),
                     "scores": {name: [e.scores.get(clip, {}).get(name) for clip in c.clip_ids] for name in metrics},
                     "failures": {clip: f"{f.code}: {f.detail}" for clip, f in e.failures.items()},
                 }
@@ -273,19 +249,9 @@ class Site:
                 for n, m in metrics.items()
             ],
             "paid": list(c.paid_metrics),
-            "references": {name: has(name) for name in REFERENCES},
+            "references": {name: has_audio(name) for name in REFERENCES},
             "unprocessed": UNPROCESSED,
         }
-
-
-def _over_rounds(label: str, points: Sequence[tuple[float, Any]]) -> Series:
-    return Series(
-        label,
-        tuple(x for x, _ in points),
-        tuple(e.mean for _, e in points),
-        tuple(e.low for _, e in points),
-        tuple(e.high for _, e in points),
-    )
 
 
 def _download(run: Run, name: str) -> Page | None:
@@ -296,18 +262,18 @@ def _download(run: Run, name: str) -> Page | None:
 
 
 def _script_safe(data: object) -> Any:
-    """JSON inside a `<script type="application/json">`: nothing in it can end the element."""
+    """JSON for a `<script type="application/json">`. No text in it can end the element."""
     from markupsafe import Markup
 
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    # Every character of which a tag, a comment or an entity could be made is written as an escape.
+    # Escape every character that could start a tag, a comment or an entity.
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
 
 
 def _marked(plots: Sequence[str]) -> list[Any]:
-    """Drawings are markup; the labels in them were escaped where they were drawn."""
+    """The drawings as safe markup: their labels were escaped when they were drawn."""
     from markupsafe import Markup
 
     return [Markup(plot) for plot in plots]

@@ -1,7 +1,7 @@
-"""Charts, plots and the words beside them, for pages and reports.
+"""Plots, spectrograms, templates and wording for pages and reports.
 
-Every drawing is a string of SVG or HTML that needs no script and no network.
-`environment` gives the Jinja templates, and `stats` the numbers that pages show.
+`competition_plots`, `entry_plots` and `history_plots` draw a run as SVG, which needs no script and no network.
+`Frame` renders the templates of the pages.
 """
 
 import lazy_loader

@@ -1,38 +1,41 @@
-from . import stats
-from .charts import Interval, Series, history_plot, interval_plot, stacked, style_sheet, trade_plot
+from .charts import Interval, interval_plot, stacked, style_sheet
+from .comparisons import PossibleRanks, clips_by_spread, metric_docs, paired_difference, possible_ranks
+from .figures import CompetitionHistory, competition_plots, entry_plots, history_plots
 from .files import checked_suffix, write_drawing
 from .frame import ASSETS, HEADERS, Frame, Page, asset
-from .plots import box_plot, data_uri, flac_bytes, spectrogram_png
-from .stats import clips_by_spread
-from .templates import environment
+from .media import data_uri, flac_bytes, spectrogram_png
+from .templates import template_environment
 from .texts import clip_facts, counted, digits, factor, metric_name, set_facts
 
 __all__ = [
     "ASSETS",
     "HEADERS",
+    "CompetitionHistory",
     "Frame",
     "Interval",
     "Page",
-    "Series",
+    "PossibleRanks",
     "asset",
-    "box_plot",
     "checked_suffix",
     "clip_facts",
     "clips_by_spread",
+    "competition_plots",
     "counted",
     "data_uri",
     "digits",
-    "environment",
+    "entry_plots",
     "factor",
     "flac_bytes",
-    "history_plot",
+    "history_plots",
     "interval_plot",
+    "metric_docs",
     "metric_name",
+    "paired_difference",
+    "possible_ranks",
     "set_facts",
     "spectrogram_png",
     "stacked",
-    "stats",
     "style_sheet",
-    "trade_plot",
+    "template_environment",
     "write_drawing",
 ]

@@ -1,8 +1,8 @@
-"""Charts as SVG text, drawn from numbers alone: intervals, quality over speed, scores by condition, history, ranks.
+"""Charts as SVG text: intervals, quality over speed, scores by condition, history, ranks.
 
-The same drawing serves a page, the report and a file: colours and fonts come from `web/static/plots.css`, which
-`standalone` puts inside. Marks differ in shape as well as in colour (Okabe and Ito's palette). The words of labels
-are strangers' and are escaped here. Values are in their metric's unit.
+A drawing works in a page, in the report and as a file. Colours and fonts come from `web/static/plots.css`, and
+`standalone` puts that style sheet inside. Series differ in shape as well as in colour (palette of Okabe and Ito).
+Miners choose the words of labels, so they are escaped here. Values are in the unit of their metric.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from html import escape
 from importlib.resources import files
 from itertools import pairwise
 
-from soundsright.services.drawing.plots import shortened, tick_text, ticks
+from soundsright.services.drawing.axes import shortened, tick_text, ticks
 
 WIDTH_PX = 444
 _LEFT_PX, _RIGHT_PX, _TOP_PX, _AXIS_PX, _ROW_PX = 150, 12, 26, 26, 22
 _PLOT_LEFT_PX, _PLOT_HEIGHT_PX, _LEGEND_PX = 44, 260, 18
-SERIES = 4
+MAX_SERIES = 4
 _BINS = 4
 
 
 @dataclass(frozen=True)
 class Interval:
-    """One row: a mean with the ends of its interval."""
+    """One row: a mean and its interval from `low` to `high`."""
 
     label: str
     mean: float
@@ -34,12 +34,12 @@ class Interval:
     high: float
     emphasis: bool = False
     values: tuple[float, ...] = ()
-    """Single values behind the mean, drawn as faint dots where they are given."""
+    """The single values behind the mean, drawn as faint dots. May be empty."""
 
 
 @dataclass(frozen=True)
 class TradePoint:
-    """One entry: its real-time factor, its score, and the short text inside its mark."""
+    """One entry: its real-time factor, its score, and a short text to show inside its circle."""
 
     label: str
     mark: str
@@ -50,7 +50,7 @@ class TradePoint:
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one colour and shape, by `xs` and `ys`; a point's `lows` and `highs` where there are any."""
+    """Points of one colour and shape, at `xs` and `ys`. `lows` and `highs` are the intervals of `ys`, or empty."""
 
     label: str
     xs: tuple[float, ...]
@@ -62,7 +62,7 @@ class Series:
 def interval_plot(
     rows: Sequence[Interval], *, title: str, unit: str, reference: float | None = None, reference_label: str = ""
 ) -> str:
-    """Means with intervals, one row each, against a dashed line at `reference`.
+    """Means with intervals, one per row, and a dashed line at `reference`.
 
     >>> interval_plot([Interval("<b>", 1.0, 0.5, 1.5)], title="t", unit="dB").count("&lt;b&gt;")
     1
@@ -84,10 +84,10 @@ def interval_plot(
         y = _TOP_PX + (number + 0.5) * _ROW_PX
         kind = " best" if row.emphasis else ""
         parts.append(_label(row.label, y))
-        for place, value in enumerate(row.values):
-            # Three tracks, so that equal values are not one dot.
-            at = y + (place % 3 - 1) * 6
-            parts.append(f'<circle class="single" cx="{scale(value):.1f}" cy="{at:.1f}" r="2"/>')
+        for index, value in enumerate(row.values):
+            # Spread the dots over three lines, so that equal values stay visible.
+            cy = y + (index % 3 - 1) * 6
+            parts.append(f'<circle class="single" cx="{scale(value):.1f}" cy="{cy:.1f}" r="2"/>')
         parts.append(
             f'<line class="whisker{kind}" x1="{scale(row.low):.1f}" x2="{scale(row.high):.1f}" y1="{y}" y2="{y}"/>'
         )
@@ -96,7 +96,7 @@ def interval_plot(
 
 
 def trade_plot(points: Sequence[TradePoint], *, title: str, unit: str, higher_is_better: bool = True) -> str:
-    """A score over the real-time factor (logarithmic), with the Pareto front: nothing is both faster and better.
+    """Score over real-time factor (logarithmic), with the Pareto front: no entry is both faster and better.
 
     >>> "front" in trade_plot([TradePoint("a", "1", 0.1, 2.0)], title="t", unit="dB")
     True
@@ -105,15 +105,8 @@ def trade_plot(points: Sequence[TradePoint], *, title: str, unit: str, higher_is
     across = _Scale.around(logs, _PLOT_LEFT_PX, WIDTH_PX - _RIGHT_PX, share=0.08)
     bottom = _TOP_PX + _PLOT_HEIGHT_PX
     up = _Scale.around([point.score for point in points], bottom, _TOP_PX, share=0.08)
-    parts = [_open("trade", bottom + 2 * _AXIS_PX - 8, title), _y_grid(up)]
-    for power in range(math.floor(across.low), math.ceil(across.high) + 1):
-        for step in (1, 2, 5):
-            place = power + math.log10(step)
-            if across.low <= place <= across.high:
-                at = across(place)
-                parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP_PX}" y2="{bottom}"/>')
-                parts.append(_tick(at, bottom + 14, f"{step * 10.0**power:g}"))
-    parts.append(_tick((_PLOT_LEFT_PX + WIDTH_PX) / 2, bottom + 32, "real-time factor (less is faster)"))
+    parts = [_open("trade", bottom + 2 * _AXIS_PX - 8, title), _y_grid(up), _logarithmic_x_grid(across, bottom)]
+    parts.append(_tick((_PLOT_LEFT_PX + WIDTH_PX) / 2, bottom + 32, "real-time factor (lower is faster)"))
     front = pareto_front([(p.real_time_factor, p.score if higher_is_better else -p.score) for p in points])
     steps = [(across(logs[i]), up(points[i].score)) for i in front]
     path = f"M{steps[0][0]:.1f} {steps[0][1]:.1f}" + "".join(f"H{x:.1f}V{y:.1f}" for x, y in steps[1:])
@@ -131,52 +124,54 @@ def trade_plot(points: Sequence[TradePoint], *, title: str, unit: str, higher_is
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """The points that no other matches at less cost and as much value: their places, cheapest first.
+    """The indices of the Pareto front of (cost, value) points, cheapest first.
+
+    A point is on the front if every cheaper point has a lower value.
 
     >>> pareto_front([(1.0, 1.0), (2.0, 3.0), (3.0, 2.0)])
     [0, 1]
     """
     front: list[int] = []
-    for place in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
-        if not front or points[place][1] > points[front[-1]][1]:
-            front.append(place)
+    for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
+        if not front or points[index][1] > points[front[-1]][1]:
+            front.append(index)
     return front
 
 
 def condition_plot(series: Sequence[Series], *, title: str, unit: str, x_title: str) -> str:
-    """Scores by a condition of the clip: a point per clip, a line through the means of parts of equal size."""
-    drawn = [one for one in series if one.xs][:SERIES]
-    binned = [binned_means(one.xs, one.ys) for one in drawn]
+    """Scores by a condition such as SNR: a point per clip, and a line through `binned_means`."""
+    drawn = [each for each in series if each.xs][:MAX_SERIES]
+    binned = [binned_means(each.xs, each.ys) for each in drawn]
     return _plane(drawn, lines=binned, title=title, unit=unit, x_title=x_title, x_names=None)
 
 
 def history_plot(series: Sequence[Series], rounds: Sequence[str], *, title: str, unit: str) -> str:
-    """Scores over rounds: `xs` are places in `rounds`, with intervals where the series has them."""
-    drawn = [one for one in series if one.xs][:SERIES]
-    lines = [list(zip(one.xs, one.ys, strict=True)) for one in drawn]
+    """Scores over rounds, with intervals if the series has them. `xs` are indices of `rounds`."""
+    drawn = [each for each in series if each.xs][:MAX_SERIES]
+    lines = [list(zip(each.xs, each.ys, strict=True)) for each in drawn]
     return _plane(drawn, lines=lines, title=title, unit=unit, x_title="round", x_names=list(rounds))
 
 
 def binned_means(xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, float]]:
-    """Mean condition and mean score of up to four parts of equal size, of three clips each at least.
+    """Mean condition and mean score in up to four bins. Bins have equal numbers of clips, at least three each.
 
     >>> binned_means([1, 2, 3, 4, 5, 6], [0, 0, 0, 3, 3, 3])
     [(2.0, 0.0), (5.0, 3.0)]
     """
     order = sorted(zip(xs, ys, strict=True))
-    parts = min(_BINS, len(order) // 3)
-    if parts < 2:
+    bins = min(_BINS, len(order) // 3)
+    if bins < 2:
         return []
-    cuts = [round(i * len(order) / parts) for i in range(parts + 1)]
-    found = []
+    cuts = [round(i * len(order) / bins) for i in range(bins + 1)]
+    means = []
     for start, end in pairwise(cuts):
-        part = order[start:end]
-        found.append((math.fsum(x for x, _ in part) / len(part), math.fsum(y for _, y in part) / len(part)))
-    return found
+        clips = order[start:end]
+        means.append((math.fsum(x for x, _ in clips) / len(clips), math.fsum(y for _, y in clips) / len(clips)))
+    return means
 
 
 def rank_bar(best: int, worst: int, entries: int, words: str) -> str:
-    """The ranks that the scores leave open, as a small bar over all ranks; `words` say it in text.
+    """The possible ranks `best` to `worst` as a small bar. `words` say the same as text.
 
     >>> 'role="img"' in rank_bar(1, 3, 10, "rank 1 to 3 of 10")
     True
@@ -192,10 +187,10 @@ def rank_bar(best: int, worst: int, entries: int, words: str) -> str:
 
 
 def stacked(drawings: Sequence[str]) -> str:
-    """Drawings of one width as one, each below the one before.
+    """Drawings of one width, joined below each other.
 
-    >>> one = interval_plot([Interval("a", 1.0, 0.5, 1.5)], title="t", unit="")
-    >>> stacked([one, one]).count("<svg")
+    >>> drawing = interval_plot([Interval("a", 1.0, 0.5, 1.5)], title="t", unit="")
+    >>> stacked([drawing, drawing]).count("<svg")
     3
     """
     heights = [float(re.findall(r'viewBox="0 0 [\d.]+ ([\d.]+)"', drawing)[0]) for drawing in drawings]
@@ -208,7 +203,7 @@ def stacked(drawings: Sequence[str]) -> str:
 
 
 def standalone(svg: str) -> str:
-    """The drawing as a file of its own, with its style sheet inside."""
+    """The drawing as a complete SVG file, with its style sheet inside."""
     style = style_sheet("plots.css")
     return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(
         ">", f"><style>{style}</style>", 1
@@ -216,7 +211,7 @@ def standalone(svg: str) -> str:
 
 
 def style_sheet(name: str) -> str:
-    """A style sheet of the pages."""
+    """The text of a style sheet from `web/static`."""
     return (files("soundsright") / "web" / "static" / name).read_text(encoding="utf-8")
 
 
@@ -248,43 +243,52 @@ def _plane(
     x_title: str,
     x_names: list[str] | None,
 ) -> str:
-    xs = [x for one in series for x in one.xs]
-    ys = [y for one in series for y in (*one.ys, *one.lows, *one.highs)]
+    xs = [x for each in series for x in each.xs]
+    ys = [y for each in series for y in (*each.ys, *each.lows, *each.highs)]
     bottom = _TOP_PX + _PLOT_HEIGHT_PX
     across = _Scale.around(xs, _PLOT_LEFT_PX, WIDTH_PX - _RIGHT_PX, share=0.06)
     up = _Scale.around(ys, bottom, _TOP_PX, share=0.06)
     height = bottom + _AXIS_PX + 16 + _LEGEND_PX * len(series)
     parts = [_open("plane", height, title), _y_grid(up)]
     names: Callable[[float], str] = tick_text
-    places = ticks(across.low, across.high)
+    positions = ticks(across.low, across.high)
     if x_names is not None:
-        places = [float(i) for i in range(0, len(x_names), max(1, len(x_names) // 6))]
-        names = lambda place: shortened(x_names[int(place)], 10)  # noqa: E731
-    for place in places:
-        at = across(place)
+        positions = [float(i) for i in range(0, len(x_names), max(1, len(x_names) // 6))]
+        names = lambda index: shortened(x_names[int(index)], 10)  # noqa: E731
+    for position in positions:
+        at = across(position)
         parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP_PX}" y2="{bottom}"/>')
-        parts.append(_tick(at, bottom + 14, names(place)))
+        parts.append(_tick(at, bottom + 14, names(position)))
     parts.append(_tick((_PLOT_LEFT_PX + WIDTH_PX) / 2, bottom + 30, x_title))
-    for number, (one, line) in enumerate(zip(series, lines, strict=True)):
-        group = [f'<g class="s{number}">']
-        for x, low, high in zip(one.xs, one.lows, one.highs, strict=False):
-            at = across(x)
-            group.append(f'<line class="bar" x1="{at:.1f}" x2="{at:.1f}" y1="{up(low):.1f}" y2="{up(high):.1f}"/>')
-        group.extend(_shape(number, across(x), up(y), 3.0) for x, y in zip(one.xs, one.ys, strict=True))
-        if len(line) > 1:
-            path = "L".join(f"{across(x):.1f} {up(y):.1f}" for x, y in line)
-            group.append(f'<path class="line" d="M{path}"/>')
-        row = bottom + _AXIS_PX + 16 + (number + 0.5) * _LEGEND_PX
-        group.append(_shape(number, _PLOT_LEFT_PX + 6, row - 4, 4.5))
-        group.append(
-            f'<text class="label" x="{_PLOT_LEFT_PX + 18}" y="{row}">{escape(shortened(one.label, 52))}</text></g>'
-        )
-        parts.extend(group)
+    for number, (each, line) in enumerate(zip(series, lines, strict=True)):
+        legend_y = bottom + _AXIS_PX + 16 + (number + 0.5) * _LEGEND_PX
+        points = _points_and_line(number, each, line, across, up)
+        parts.append(f'<g class="s{number}">{points}{_legend_row(number, each.label, legend_y)}</g>')
     return "".join((*parts, _title(title, unit), "</svg>"))
 
 
+def _points_and_line(
+    number: int, series: Series, line: Sequence[tuple[float, float]], across: _Scale, up: _Scale
+) -> str:
+    """The intervals, points and line of a series."""
+    group = []
+    for x, low, high in zip(series.xs, series.lows, series.highs, strict=False):
+        at = across(x)
+        group.append(f'<line class="bar" x1="{at:.1f}" x2="{at:.1f}" y1="{up(low):.1f}" y2="{up(high):.1f}"/>')
+    group.extend(_shape(number, across(x), up(y), 3.0) for x, y in zip(series.xs, series.ys, strict=True))
+    if len(line) > 1:
+        path = "L".join(f"{across(x):.1f} {up(y):.1f}" for x, y in line)
+        group.append(f'<path class="line" d="M{path}"/>')
+    return "".join(group)
+
+
+def _legend_row(number: int, label: str, y: float) -> str:
+    shape = _shape(number, _PLOT_LEFT_PX + 6, y - 4, 4.5)
+    return f'{shape}<text class="label" x="{_PLOT_LEFT_PX + 18}" y="{y}">{escape(shortened(label, 52))}</text>'
+
+
 def _shape(number: int, x: float, y: float, r: float) -> str:
-    """Circle, square, triangle, diamond: a series is known without its colour."""
+    """Circle, square, triangle or diamond, so that a series can be recognised without colour."""
     if number == 0:
         return f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="{r}"/>'
     corners = {
@@ -319,6 +323,19 @@ def _x_grid(scale: _Scale, top: float, bottom: float) -> str:
         at = scale(tick)
         parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{bottom}"/>')
         parts.append(_tick(at, bottom + 16, tick_text(tick)))
+    return "".join(parts)
+
+
+def _logarithmic_x_grid(scale: _Scale, bottom: float) -> str:
+    """Lines at 1, 2 and 5 times each power of ten; `scale` maps logarithms."""
+    parts = []
+    for power in range(math.floor(scale.low), math.ceil(scale.high) + 1):
+        for step in (1, 2, 5):
+            exponent = power + math.log10(step)
+            if scale.low <= exponent <= scale.high:
+                at = scale(exponent)
+                parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP_PX}" y2="{bottom}"/>')
+                parts.append(_tick(at, bottom + 14, f"{step * 10.0**power:g}"))
     return "".join(parts)
 
 

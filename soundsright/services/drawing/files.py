@@ -1,7 +1,7 @@
-"""Drawings as files: SVG as it is, PDF and PNG set by matplotlib from the same drawing and the same style sheet.
+"""Drawings as files: SVG directly, PDF and PNG by matplotlib from the same drawing and style sheet.
 
-What is read here is what `charts` and `plots` write: lines, rectangles, circles, polygons, paths of M, L, H and V,
-and text, styled by class. Lengths are in CSS pixels, 96 to the inch.
+This module reads only the SVG that `charts` and `boxes` write: lines, rectangles, circles, polygons, text, and
+paths of M, L, H and V, styled by class. Lengths are in CSS pixels, 96 per inch.
 """
 
 from __future__ import annotations
@@ -27,40 +27,41 @@ _Ancestry = tuple[tuple[str, frozenset[str]], ...]
 
 
 def checked_suffix(path: Path) -> None:
-    """Look, before any work is done, whether a drawing can be written in the format of that name.
+    """Check that a drawing can be written to a file of this name. Call it before long work.
 
     Raises:
-        UsageError: it is none that is known.
+        UsageError: the name ends in none of `SUFFIXES`.
     """
     if path.suffix not in SUFFIXES:
-        raise UsageError(f"{path} is neither {', '.join(SUFFIXES[:-1])} nor {SUFFIXES[-1]}", "Name the file so.")
+        endings = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+        raise UsageError(f"A drawing cannot be written to {path}", f"Choose a name that ends in {endings}.")
 
 
 def write_drawing(drawing: str, path: Path) -> None:
-    """Write a drawing in the format that the file's name ends in, in the colours for light paper.
+    """Write a drawing in the format that the file name ends in, with the colours for light backgrounds.
 
     Raises:
-        UsageError: the ending is another, matplotlib is missing, or the file cannot be written.
+        UsageError: the ending is unknown, matplotlib is missing, or the file cannot be written.
     """
     checked_suffix(path)
     try:
         if path.suffix == ".svg":
             path.write_text(standalone(drawing), encoding="utf-8")
         else:
-            _set(drawing, path)
+            _write_with_matplotlib(drawing, path)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror})", "Name another file.") from error
+        raise UsageError(f"{path} cannot be written ({error.strerror})", "Choose another file.") from error
 
 
-def _set(drawing: str, path: Path) -> None:
+def _write_with_matplotlib(drawing: str, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UsageError(
-            f"{path.suffix} needs matplotlib, which is not installed",
-            "Run pip install soundsright, or write .svg.",
+            f"Writing {path} needs matplotlib, which is not installed",
+            "Run pip install soundsright, or choose a name that ends in .svg.",
         ) from error
-    # Our own markup, with every label escaped; it holds no entity and names no other file.
+    # Safe to parse: we wrote this markup, labels are escaped, and it has no entities or references.
     root = ElementTree.fromstring(drawing)
     width, height = (float(part) for part in root.attrib["viewBox"].split()[2:])
     figure = Figure(figsize=(width / _PX_PER_INCH, height / _PX_PER_INCH))
@@ -70,14 +71,14 @@ def _set(drawing: str, path: Path) -> None:
     rules = list(_rules(style_sheet("plots.css")))
     for order, (element, ancestry, drop) in enumerate(_elements(root, (), 0.0)):
         _draw(axes, element, _style(rules, ancestry), drop, order)
-    # No date inside: the same drawing gives the same bytes.
+    # Leave out the date, so that the same drawing gives the same bytes.
     figure.savefig(path, dpi=_PNG_DPI, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
 
 
 def _elements(
     element: ElementTree.Element, above: _Ancestry, drop: float
 ) -> Iterator[tuple[ElementTree.Element, _Ancestry, float]]:
-    """Every element with the tags and classes down to it, and how far the drawing that it is in is moved down."""
+    """Each element, the tags and classes from the root to it, and the vertical offset of its `<svg>`."""
     ancestry = (*above, (element.tag, frozenset(element.get("class", "").split())))
     if element.tag == "svg":
         drop += float(element.get("y", 0))
@@ -87,7 +88,7 @@ def _elements(
 
 
 def _rules(sheet: str) -> Iterator[tuple[list[tuple[str, frozenset[str]]], _Style]]:
-    """Each selector's steps with its declarations; rules for dark screens are left out."""
+    """Each selector as steps of (tag, classes), with its declarations. Rules for dark screens are left out."""
     sheet = re.sub(r"/\*.*?\*/|@media[^{]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", sheet, flags=re.DOTALL)
     for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", sheet):
         style = dict(re.findall(r"([\w-]+):\s*([^;]+)", body))
@@ -97,7 +98,7 @@ def _rules(sheet: str) -> Iterator[tuple[list[tuple[str, frozenset[str]]], _Styl
 
 
 def _style(rules: list[tuple[list[tuple[str, frozenset[str]]], _Style]], ancestry: _Ancestry) -> _Style:
-    """An element's own declarations, later rules first in rank, with the variables that it inherits filled in."""
+    """The declarations of an element, with variables replaced. Later rules override earlier ones."""
     variables: _Style = {}
     own: _Style = {}
     for depth in range(1, len(ancestry) + 1):
@@ -149,7 +150,7 @@ def _draw(axes: Axes, element: ElementTree.Element, style: Mapping[str, str], dr
         axes.text(
             number("x"),
             number("y") + drop,
-            # Dollars are a stranger's text, not mathematics.
+            # Matplotlib would read text between dollar signs as mathematics.
             element.text.replace("$", r"\$"),
             ha=side,
             zorder=order,

@@ -1,6 +1,7 @@
-"""The frame around every page: its files, its security policy, and the rendering of a template.
+"""What all pages share: static files, security headers, and the rendering of templates.
 
-No page has a script or a style of its own. The policy forbids them, so text that a miner chose stays text.
+Scripts and styles come only from static files. The security policy forbids inline ones, so the names that miners
+choose can never run as code.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from soundsright import __version__
-from soundsright.services.drawing.templates import environment
+from soundsright.services.drawing.templates import template_environment
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
@@ -41,26 +42,26 @@ _HTML = "text/html; charset=utf-8"
 
 @dataclass(frozen=True)
 class Page:
-    """The bytes of an answer and their media type."""
+    """The bytes of a page or file and their media type."""
 
     body: bytes
     media_type: str
 
 
 def asset(name: str) -> Page:
-    """One of `ASSETS`."""
+    """A static file; `name` is a key of `ASSETS`."""
     return Page((files("soundsright") / "web" / "static" / name).read_bytes(), ASSETS[name])
 
 
 class Frame:
-    """Renders templates in the frame. `live` adds the link to the status page."""
+    """Renders templates. `live` adds a link to the status page."""
 
     def __init__(self, *, live: bool = False) -> None:
         self._live = live
-        self._environment = environment()
+        self._environment = template_environment()
 
     def page(self, template: str, root: str, **values: object) -> Page:
-        """A template with its values; `root` is the relative path from the page to the site's root."""
+        """The rendered template. `root` is the relative path from the page to the root of the site."""
         text = self._environment.get_template(template).render(
             root=root, csp=CSP, version=__version__, live=self._live, **values
         )

@@ -1,12 +1,12 @@
-"""The templates' environment, the same for pages and report: everything is escaped, numbers are set as in print."""
+"""The Jinja environment for pages and the report. It escapes every value and has filters that format numbers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from soundsright.core.errors import UsageError
-from soundsright.services.drawing import stats
 from soundsright.services.drawing.charts import rank_bar
+from soundsright.services.drawing.comparisons import prize_decisions
 from soundsright.services.drawing.texts import MINUS, digits, factor, fixed, metric_name, pvalue
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from soundsright.ranking import RankSet
 
 
-def environment() -> Environment:
-    """Templates with escaping on and the filters that they use.
+def template_environment() -> Environment:
+    """The Jinja environment with escaping on and all filters.
 
     Raises:
         UsageError: Jinja is not installed.
@@ -25,8 +25,10 @@ def environment() -> Environment:
         from jinja2 import Environment, PackageLoader, StrictUndefined
         from markupsafe import Markup, escape
     except ImportError as error:
-        raise UsageError("Pages and reports need Jinja", "pip install soundsright") from error
-    made = Environment(
+        raise UsageError(
+            "Pages and reports need Jinja, which is not installed", "Run pip install soundsright."
+        ) from error
+    jinja = Environment(
         loader=PackageLoader("soundsright", "web/templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -34,15 +36,15 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
 
-    def ranks(found: RankSet, entries: int, name: str) -> Any:
-        words = f"{metric_name(name)}: rank {found.best} to {found.worst} of {entries}"
-        return Markup(rank_bar(found.best, found.worst, entries, words))
+    def ranks(possible: RankSet, entries: int, name: str) -> Any:
+        words = f"{metric_name(name)}: rank {possible.best} to {possible.worst} of {entries}"
+        return Markup(rank_bar(possible.best, possible.worst, entries, words))
 
     def breakable(text: str) -> Any:
-        # After a slash or a hyphen, and nowhere else unless nothing fits.
+        # Long names may break after a slash or a hyphen.
         return Markup(escape(text).replace("/", Markup("/<wbr>")).replace("-", Markup("-<wbr>")))
 
-    made.filters |= {
+    jinja.filters |= {
         "fixed": fixed,
         "signed": lambda value, places: fixed(value, places, sign="+"),
         "factor": factor,
@@ -52,9 +54,9 @@ def environment() -> Environment:
         "evidence": _evidence,
         "rankbar": ranks,
         "breakable": breakable,
-        "defences": stats.defences,
+        "prize_decisions": prize_decisions,
     }
-    return made
+    return jinja
 
 
 def _evidence(value: object) -> str:

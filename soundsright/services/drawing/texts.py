@@ -1,4 +1,4 @@
-"""How pages and reports word a run: names of metrics, decimals, what a clip is made of."""
+"""Words and numbers as pages and reports show them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def digits(metric: MetricDoc | Metric) -> int:
-    """Decimals worth showing."""
+    """The number of decimals to show."""
     return 3 if metric.unit == "index" else 2
 
 
 def clip_facts(c: RunCompetition, clip: str) -> str:
-    """What a clip is made of, in words."""
+    """How a clip was made, such as "speaker Ann, rain at 5.0 dB SNR"."""
     recipe = c.recipes[clip]
     facts = [f"speaker {recipe.speaker}"] if recipe.speaker else []
     if recipe.snr_db is not None:
@@ -26,7 +26,7 @@ def clip_facts(c: RunCompetition, clip: str) -> str:
 
 
 def set_facts(c: RunCompetition) -> str:
-    """What a set was drawn over, in one sentence's words."""
+    """The ranges of a set, such as "30 clips, 4 speakers, 9 noises at -5.0 to 15.0 dB SNR"."""
     recipes = list(c.recipes.values())
     facts = [counted(len(recipes), "clip"), counted(len({r.speaker for r in recipes if r.speaker}), "speaker")]
     snrs = [r.snr_db for r in recipes if r.snr_db is not None]
@@ -41,7 +41,7 @@ def set_facts(c: RunCompetition) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """So many of something.
+    """A number with its noun in singular or plural.
 
     >>> counted(1, "speaker"), counted(0, "speaker")
     ('1 speaker', '0 speakers')
@@ -50,7 +50,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def fixed(value: float, places: int, sign: str = "") -> str:
-    """A number with that many decimals and a minus as print has it.
+    """A number with this many decimals and a typographic minus. `sign="+"` shows a plus as well.
 
     >>> fixed(-0.5, 2), fixed(0.5, 1, "+")
     ('\u22120.50', '+0.5')
@@ -59,7 +59,7 @@ def fixed(value: float, places: int, sign: str = "") -> str:
 
 
 def factor(value: float | None) -> str:
-    """A real-time factor.
+    """A real-time factor as text; a dash if it is None.
 
     >>> factor(0.0004), factor(0.1382), factor(None)
     ('<0.001', '0.138', '\u2013')
@@ -70,7 +70,7 @@ def factor(value: float | None) -> str:
 
 
 def pvalue(value: float) -> str:
-    """A p-value.
+    """A p-value as text.
 
     >>> pvalue(1e-9), pvalue(0.25)
     ('<0.001', '0.250')

@@ -1,12 +1,11 @@
 from . import score_tables, tables
 from .card import model_index
 from .dataset import read_sources, write_dataset
-from .html import competition_plots, report_html, report_html_of
+from .html import report_html, report_html_of
 from .tracking import TrackedEntry, track
 
 __all__ = [
     "TrackedEntry",
-    "competition_plots",
     "model_index",
     "read_sources",
     "report_html",

@@ -11,21 +11,16 @@ from typing import Any
 from soundsright.core.audio import Audio
 from soundsright.core.errors import InfrastructureFault
 from soundsright.services.drawing import (
-    box_plot,
     clip_facts,
+    competition_plots,
     data_uri,
-    environment,
     flac_bytes,
-    interval_plot,
-    metric_name,
     spectrogram_png,
-    stats,
     style_sheet,
-    trade_plot,
+    template_environment,
 )
 from soundsright.services.records import (
     RESULTS_SCHEMA,
-    MetricDoc,
     Run,
     RunCompetition,
     run_from_documents,
@@ -72,7 +67,7 @@ def report_html_of(run: Run) -> str:
     from markupsafe import Markup
 
     doc = run.finished()
-    templates = environment()
+    templates = template_environment()
     sections = [
         {
             "c": c,
@@ -94,45 +89,6 @@ def report_html_of(run: Run) -> str:
         style=Markup(style_sheet("board.css") + style_sheet("plots.css")),
         results_json=json.dumps(document, indent=1),
     )
-
-
-def competition_plots(run: Run, c: RunCompetition) -> dict[str, dict[str, str]]:
-    """By metric, the ones that pay first, a competition's drawings by name; empty where no clips were kept."""
-    facts = stats.metric_docs(run)
-    order = dict.fromkeys((*c.paid_metrics, *facts)) if c.clip_ids else {}
-    found = {name: _metric_plots(run, c, name, facts[name]) for name in order}
-    return {name: plots for name, plots in found.items() if plots}
-
-
-def _metric_plots(run: Run, c: RunCompetition, name: str, facts: MetricDoc) -> dict[str, str]:
-    plots: dict[str, str] = {}
-    rows = (*c.entries, c.unprocessed)
-    title = metric_name(name)
-    paid = name in c.doc.metric_weights
-    level = c.unprocessed.row.metrics.get(name)
-    if shown := stats.intervals(c, name):
-        plots[f"{name}-mean"] = interval_plot(
-            shown,
-            title=f"{title}, mean",
-            unit=facts.unit,
-            reference=level.mean if level else None,
-            reference_label="unprocessed input",
-        )
-    if paid and (gained := stats.gains(run, c, name)):
-        plots[f"{name}-gain"] = interval_plot(
-            gained, title=f"{title}, minus unprocessed, paired", unit=facts.unit, reference=0.0
-        )
-    if boxes := stats.boxes(c, name, rows, c.best):
-        plots[f"{name}-clips"] = box_plot(boxes, title=f"{title} by clip", unit=facts.unit)
-    if name in c.paid_metrics[:1] and (points := stats.trade_points(c, name)):
-        higher = facts.direction == "higher"
-        plots[f"{name}-speed"] = trade_plot(
-            points, title=f"{title} over speed", unit=facts.unit, higher_is_better=higher
-        )
-    if paid:
-        top = [entry for entry in c.entries if entry.scores][:3]
-        plots |= stats.condition_plots(c, name, facts, (*top, c.unprocessed))
-    return plots
 
 
 def _clips_to_hear(c: RunCompetition) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from soundsright.services.board.pages import AudioAccess, Site
-from soundsright.services.drawing.stats import defences
+from soundsright.services.drawing.comparisons import prize_decisions
 from soundsright.services.records.runs import Run, read_run
 from soundsright.services.report.html import report_html_of
 from tests.services.records.runs import USUAL, Entrant, write_run
@@ -86,12 +86,12 @@ def test_the_outcome_of_a_defence_is_read_from_its_evidence(
     tmp_path: Path, evidence: dict[str, object], outcome: str
 ) -> None:
     run = read_run(write_run(tmp_path / "a", evidence=evidence), "a")
-    assert [d.outcome for d in defences(run.competitions[0])] == [outcome]
+    assert [d.outcome for d in prize_decisions(run.competitions[0])] == [outcome]
 
 
 def test_a_prize_that_nobody_takes_is_not_paid(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "a", []), "a")
-    assert [d.outcome for d in defences(run.competitions[0])] == ["nobody"]
+    assert [d.outcome for d in prize_decisions(run.competitions[0])] == ["nobody"]
     assert "not paid" in text_of(page(run, "index.html"))
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from soundsright.cli.commands.report import command
 from soundsright.cli.main import run
+from soundsright.services.drawing.figures import competition_plots
 from soundsright.services.drawing.files import write_drawing
 from soundsright.services.records.runs import read_run
-from soundsright.services.report.html import competition_plots
 from soundsright.services.report.tables import CSV_COLUMNS
 from tests.services.records.runs import USUAL, Entrant, write_run
 
