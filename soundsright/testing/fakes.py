@@ -299,7 +299,7 @@ class FakeRunningModel:
         self._sandbox.count(self._model.content_hash, clip.clip_id)
         chance = unit_interval(self._model.content_hash, clip.clip_id)
         if self._behaviour.clip_failure is not None and unit_interval("fails", clip.clip_id) < 1 / 3:
-            return Answer(clip.clip_id, failure=self._behaviour.clip_failure)
+            return Answer(clip.clip_id, failure=self._behaviour.clip_failure, elapsed_s=0.0)
         samples = clip.audio.samples.copy()
         samples[:2] = on_pcm16_grid(np.array([self._behaviour.quality, chance]) * 0.9)
-        return Answer(clip.clip_id, Audio(samples, clip.audio.sample_rate_hz))
+        return Answer(clip.clip_id, Audio(samples, clip.audio.sample_rate_hz), elapsed_s=0.0)

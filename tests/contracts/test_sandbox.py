@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 
 from soundsright.core.errors import EngineUnavailable, ModelCrashed, ModelTimeout, ProtocolViolation
-from soundsright.core.ports import DegradedClip, Sandbox, SandboxLimits
+from soundsright.core.ports import DegradedClip, Runner, Sandbox, SandboxLimits
+from soundsright.core.results import Failure
 from soundsright.core.submission import FetchedModel
+from soundsright.testing.fakes import Behaviour, FakeSandbox
 from tests.conftest import DOCKERFILE, sandbox_named
 
 LIMITS = SandboxLimits(
@@ -53,6 +55,30 @@ def test_an_honest_model_answers_every_clip_in_order(sandbox: Sandbox, make_mode
     for answer, clip in zip(answers, clips, strict=True):
         assert answer.audio is not None, answer.failure
         np.testing.assert_array_equal(answer.audio.samples, clip.audio.samples)
+
+
+def test_every_answer_carries_its_part_of_the_time_that_the_host_waited(
+    sandbox: Sandbox, make_model: MakeModel, clips: Clips
+) -> None:
+    check_times(sandbox, make_model(), clips)
+
+
+def test_the_answers_of_the_fake_carry_their_times_too(make_model: MakeModel, clips: Clips) -> None:
+    model = make_model()
+    for behaviour in (Behaviour(), Behaviour(clip_failure=Failure("format", "not a WAV"))):
+        check_times(FakeSandbox(lambda _model, chosen=behaviour: chosen), model, clips)
+
+
+def check_times(runner: Runner, model: FetchedModel, clips: Clips) -> None:
+    with runner.run(model, limits=LIMITS) as running:
+        for batch in (clips, clips[:1]):
+            started = time.monotonic()
+            answers = running.enhance(batch)
+            wall_s = time.monotonic() - started
+            times = [answer.elapsed_s for answer in answers if answer.elapsed_s is not None]
+            assert len(times) == len(batch)
+            assert min(times) >= 0
+            assert sum(times) <= wall_s + 0.01
 
 
 def test_a_warm_model_takes_batch_after_batch_and_is_reset_between(

@@ -10,6 +10,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -99,7 +100,7 @@ class Session:
             answers, enhance_s = self._client.enhance(batch)
         self._enhance_s += enhance_s
         self._audio_s += sum(clip.audio.duration_s for clip in batch)
-        return answers
+        return _timed(answers, batch, enhance_s)
 
     @property
     def timing(self) -> Timing:
@@ -113,6 +114,18 @@ class Session:
             peak_gpu_memory_bytes=use.memory_bytes if use else None,
             gpu_utilisation=use.utilisation_percent / 100 if use else None,
         )
+
+
+def _timed(answers: Sequence[Answer], batch: Sequence[DegradedClip], elapsed_s: float) -> tuple[Answer, ...]:
+    """The answers, each with its part of the batch's time.
+
+    A model gets the whole batch at once, so the time is divided in proportion to the clips' durations.
+    """
+    samples = sum(len(clip.audio) for clip in batch)
+    return tuple(
+        replace(answer, elapsed_s=elapsed_s * len(clip.audio) / samples if samples else elapsed_s / len(batch))
+        for answer, clip in zip(answers, batch, strict=True)
+    )
 
 
 @contextlib.contextmanager

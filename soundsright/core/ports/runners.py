@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -43,28 +44,34 @@ class DegradedClip:
 class Answer:
     """A model's answer to one clip: valid audio of the right rate and length, or the named failure.
 
+    `elapsed_s` is the clip's part of the time that the host waited for the model. It is None if the time was not
+    measured, for example because the whole batch failed.
+
     Raises:
-        ValueError: if both or neither are given.
+        ValueError: if both or neither of audio and failure are given, or the time is negative or not finite.
     """
 
     clip_id: str
     audio: Audio | None = None
     failure: Failure | None = None
+    elapsed_s: float | None = None
 
     def __post_init__(self) -> None:
         if (self.audio is None) == (self.failure is None):
             raise ValueError(f"clip {self.clip_id}: exactly one of audio and failure must be given")
+        if self.elapsed_s is not None and not 0 <= self.elapsed_s < math.inf:
+            raise ValueError(f"clip {self.clip_id}: {self.elapsed_s} s is not a measured time")
 
 
 class RunningModel(Protocol):
     """A model that has loaded and waits for clips."""
 
     def enhance(self, batch: Sequence[DegradedClip]) -> tuple[Answer, ...]:
-        """One answer per clip, in the order of the batch.
+        """One answer per clip, in the order of the batch, each with its part of the batch's time.
 
         Raises:
             ModelFault: the whole batch got no answer (crash, timeout, violation).
-            InfrastructureFault: the sandbox failed, not the model.
+            InfrastructureFault: the runner failed, not the model.
         """
         ...
 
@@ -72,16 +79,15 @@ class RunningModel(Protocol):
     def timing(self) -> Timing: ...
 
 
-class Sandbox(Protocol):
-    """Runs strangers' models. It removes only what it created."""
+class Runner(Protocol):
+    """Runs entries: it takes an entry and clips, and returns answers with their times.
+
+    A runner can be a sandbox on this machine, an executor on another one, or a model that is served elsewhere.
+    It removes only what it created.
+    """
 
     @property
     def name(self) -> str: ...
-
-    @property
-    def isolated(self) -> bool:
-        """Whether the sandbox contains a hostile model. If False, use it only for models that you trust."""
-        ...
 
     def prepare(self, model: FetchedModel) -> None:
         """Do the first part of `run` early: what does not use the model's processor, such as building its image.
@@ -99,7 +105,7 @@ class Sandbox(Protocol):
 
         Raises:
             ModelFault: the model did not become ready.
-            EngineUnavailable: the sandbox itself could not start it.
+            EngineUnavailable: the runner itself could not start it.
         """
         ...
 
@@ -108,4 +114,13 @@ class Sandbox(Protocol):
 
         Callers that wait for such a model get a `ModelFault`.
         """
+        ...
+
+
+class Sandbox(Runner, Protocol):
+    """A runner on this machine, which runs strangers' models as its own processes or containers."""
+
+    @property
+    def isolated(self) -> bool:
+        """Whether the sandbox contains a hostile model. If False, use it only for models that you trust."""
         ...

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from soundsright.core.audio import Audio, on_pcm16_grid
 from soundsright.core.errors import InfrastructureFault, ModelFault, SoundsRightError
-from soundsright.core.ports import Answer, Clock, Pool, RunningModel, Sandbox, SandboxLimits, StateStore
+from soundsright.core.ports import Answer, Clock, Pool, Runner, RunningModel, SandboxLimits, StateStore
 from soundsright.core.results import ClipResult, Evaluation, Failure, Timing
 from soundsright.core.submission import FetchedModel
 from soundsright.metrics import ClipEvidence, scoring_deadline_s
@@ -108,7 +108,7 @@ class Evaluator:
 
     round_id: str
     metrics: tuple[str, ...]
-    sandbox: Sandbox
+    sandbox: Runner
     limits: SandboxLimits
     state: StateStore
     pool: Pool

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.core.errors import EntryRefused
-from soundsright.core.ports import Chain, Clock, ModelHub, Pool, Sandbox, StateStore
+from soundsright.core.ports import Chain, Clock, ModelHub, Pool, Runner, StateStore
 from soundsright.core.results import Refusal
 from soundsright.core.submission import Submission
 from soundsright.services.rounds.answers import Cancelled, EntryStuck, Progress
@@ -31,7 +31,7 @@ class RoundContext:
     plan: RoundPlan
     chain: Chain
     hub: ModelHub
-    sandbox: Sandbox
+    sandbox: Runner
     state: StateStore
     pool: Pool
     clock: Clock

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.core.errors import EntryRefused, InfrastructureFault, SoundsRightError
-from soundsright.core.ports import Chain, Clock, ModelHub, Pool, Sandbox, StateStore
+from soundsright.core.ports import Chain, Clock, ModelHub, Pool, Runner, StateStore
 from soundsright.core.results import Refusal
 from soundsright.core.submission import Reveal, Submission
 from soundsright.services.rounds.context import RoundContext
@@ -67,7 +67,7 @@ class RoundService:
         *,
         chain: Chain,
         hub: ModelHub,
-        sandbox: Sandbox,
+        sandbox: Runner,
         state: StateStore,
         pool: Pool,
         clock: Clock,
