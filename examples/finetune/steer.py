@@ -30,7 +30,7 @@ from soundsright.data.corpora import Corpus
 from soundsright.data.journal import written_atomically
 from soundsright.data.spectrum import power_spectrum
 from soundsright.data.splits import Split
-from soundsright.services.records.feedback import Feedback, Kept, read_document
+from soundsright.services.records import Feedback, SignedFeedbackFile, read_document
 
 WORST_SHARE = 0.25
 NOISES = 6
@@ -165,7 +165,7 @@ def main(file: Path, out: Path, corpus_root: Path | None) -> None:
     told = read_document(file, valid_signature=valid_signature)
     steered = steering(told.feedback, corpus)
     write(steered, out, corpus)
-    if not isinstance(told, Kept):
+    if not isinstance(told, SignedFeedbackFile):
         click.echo(f"Unsigned: nobody vouches for {file}.")
     click.echo(f"Round {steered.round}: the worst clips are {', '.join(steered.worst)}")
     if steered.noises:

@@ -6,14 +6,16 @@ import pytest
 from rich.console import Console
 
 from soundsright.cli.shared.tables import line_of_test, print_tables
-from soundsright.copies.duplicates import Duplicate, DuplicateRule
 from soundsright.core.competition import PUBLISHED
-from soundsright.core.results import Decision, Estimate, Refusal, Timing
-from soundsright.core.sources import ModelRef
-from soundsright.core.submission import Submission
-from soundsright.ranking.gaming import Flag
-from soundsright.ranking.statistics import RankSet
-from soundsright.services.records.summary import Row, Table
+from soundsright.services.records.results import (
+    CompetitionDoc,
+    DecisionDoc,
+    EstimateDoc,
+    FlagDoc,
+    RefusalDoc,
+    RowDoc,
+    TimingDoc,
+)
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 LONG = "a-miner-with-a-name-of-fifty-characters-and-a-few"
@@ -23,43 +25,52 @@ EVIDENCE = {
 }  # fmt: skip
 
 
-def entry(uid: int, namespace: str) -> Submission:
-    return Submission(uid, namespace, PUBLISHED[0], ModelRef(namespace, "model", f"{uid:040x}"), 10)
-
-
-def row(rank: int | None, namespace: str, *, flags: tuple[Flag, ...] = ()) -> Row:
-    estimates = {name: Estimate(-51.23, -61.46, -41.0, 20) for name in METRICS}
-    ranks = {"PESQ_WB": RankSet(1, 2), "ESTOI": RankSet(2, 12)} if rank else {}
-    return Row(
-        rank,
-        entry(rank or 0, namespace),
-        estimates,
-        10.0,
-        20,
-        {"crashed": 3},
-        Timing(load_s=1.0, enhance_s=0.123, audio_s=1.0, peak_memory_bytes=10**8),
-        {},
-        {},
-        flags,
-        ranks,
+def row(rank: int | None, namespace: str, *, flags: tuple[FlagDoc, ...] = ()) -> RowDoc:
+    return RowDoc(
+        rank=rank,
+        entry=f"{namespace}/model" if rank else "unprocessed input",
+        hotkey=namespace,
+        uid=rank,
+        model=None,
+        block=10,
+        ranks={"PESQ_WB": (1, 2), "ESTOI": (2, 12)} if rank else {},
+        share=10.0,
+        metrics={name: EstimateDoc(mean=-51.23, low=-61.46, high=-41.0, n=20) for name in METRICS},
+        clips=20,
+        failures={"crashed": 3},
+        flags=flags,
+        timing=TimingDoc(load_s=1.0, peak_memory_bytes=10**8, real_time_factor=0.123),
     )
+
+
+def refusal(name: str, uid: int, code: str, sentence: str) -> RefusalDoc:
+    return RefusalDoc(entry=f"{name}/model", hotkey=name, uid=uid, code=code, sentence=sentence)
+
+
+def decision(sentence: str, evidence: dict[str, float | str]) -> DecisionDoc:
+    return DecisionDoc(metric="PESQ_WB", winner=None, sentence=sentence, evidence=evidence)
 
 
 def shown(columns: int) -> str:
-    flag = Flag("copy_of_input", "The output is the input again", 1.0, 0.5)
-    table = Table(
-        competition=PUBLISHED[0],
+    flag = FlagDoc(code="copy_of_input", sentence="The output is the input again", value=1.0, limit=0.5)
+    published = PUBLISHED[0]
+    competition = CompetitionDoc(
+        id=published.id,
+        title=published.title,
+        metric_weights=dict(published.metric_weights),
+        max_score=published.max_score,
+        remainder=published.remainder,
         seed=1,
         set_digest="0" * 64,
-        rows=(row(1, LONG), row(12, "bea", flags=(flag,))),
+        entries=(row(1, LONG), row(12, "bea", flags=(flag,))),
         unprocessed=row(None, "unprocessed"),
-        decisions=(Decision("PESQ_WB", entry(1, LONG), "Somebody takes PESQ_WB.", EVIDENCE),),
-        refusals=(Refusal("carl", 7, "carl/model", PUBLISHED[0].id, "no_licence", "There is no licence"),),
-        suspected=(Duplicate(entry(9, "dora"), entry(1, LONG), DuplicateRule.NEAR_COPY),),
+        decisions=(decision("Somebody takes PESQ_WB.", EVIDENCE),),
+        refused=(refusal("carl", 7, "no_licence", "There is no licence"),),
+        suspected=(refusal("dora", 9, "near_copy", "Answers probe clips as another model does"),),
     )
     console = Console(width=columns, highlight=False, record=True, file=None, force_terminal=False, quiet=False)
     with console.capture() as capture:
-        print_tables(console, [table], METRICS)
+        print_tables(console, [competition], METRICS)
     return capture.get()
 
 
@@ -90,10 +101,10 @@ def test_everything_that_was_found_has_a_line() -> None:
 
 def test_a_decision_without_a_rival_names_the_test_against_the_unprocessed_input() -> None:
     facts = {"test": "exact sign-flip test", "clips": 12.0, "p_value_unprocessed": 0.0002}
-    assert line_of_test(Decision("PESQ_WB", None, "", facts)) == (
+    assert line_of_test(decision("", facts)) == (
         "exact sign-flip test, one-sided, paired over 12 clips, over the unprocessed input: p = 0.0002"
     )
 
 
 def test_rules_without_a_test_name_none() -> None:
-    assert line_of_test(Decision("PESQ_WB", None, "", {"clips": 12.0})) == ""
+    assert line_of_test(decision("", {"clips": 12.0})) == ""

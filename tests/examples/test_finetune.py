@@ -43,7 +43,7 @@ from soundsright.data.noise_kinds import LEVEL_DB
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.sources import RecordedNoise
 from soundsright.data.splits import Split, in_split, origins_of
-from soundsright.services.records.feedback import Feedback, envelope_of
+from soundsright.services.records.feedback import Feedback, sign_feedback
 
 SMALL = NetworkConfig(channels=4, blocks=1)
 PLAN = TrainingPlan(steps=4, batch_size=2, accumulate=2, crop_s=0.5, warmup_steps=2, seed=3)
@@ -328,13 +328,13 @@ def test_feedback_that_nobody_signed_steers_and_what_was_changed_does_not(
     assert worst.endswith(clips[1].id)
     assert shlex.split(generate)[-3:] == [str(out / "noise"), "--out", str(out / "set")]
     assert shlex.split(train)[-1] == str(out / "noise")
-    signed = envelope_of(document, Hotkey.of_seed("v"))
+    signed = sign_feedback(document, Hotkey.of_seed("v"))
     for text, code in ((signed, 0), (signed.replace("bob", "eve").replace("5x", "5y"), 2)):
         (tmp_path / "signed.json").write_text(text)
         assert run(steer.main, [str(tmp_path / "signed.json"), "--out", str(out)]) == code
         printed = capsys.readouterr()
         assert "Unsigned" not in printed.out
-    assert "signature is not the validator's" in printed.err
+    assert "did not sign this feedback" in printed.err
 
 
 def test_feedback_on_other_clips_or_without_scores_cannot_steer() -> None:

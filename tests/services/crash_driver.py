@@ -57,8 +57,7 @@ from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import commitment_digest
 from soundsright.services.http.state import Health
-from soundsright.services.records.results import feedback_documents
-from soundsright.services.records.summary import tables
+from soundsright.services.records import feedback_of, results_of
 from soundsright.services.rounds.answers import score_files
 from soundsright.services.rounds.clipset import draw_to_disk
 from soundsright.services.validator.lease import sole_process
@@ -247,7 +246,7 @@ def _service(folder: Path, state: SqlState, health: Health, tell: Disturb) -> Va
             slots=1,
             workers=1,
             publish=lambda outcome, _folder: {
-                str(one["hotkey"]): one for one in feedback_documents(outcome, tables(outcome)).values()
+                f.hotkey: f.as_json() for f in feedback_of(outcome, results_of(outcome)).values()
             },
             artifacts=Watched(Artifacts(folder / "artifacts"), ARTIFACT_CALLS, tell),
         ),

@@ -12,7 +12,7 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.sources import ModelRef
 from soundsright.services.http.state import Health
 from soundsright.services.miner.service import Committing, Entry, MinerService
-from soundsright.services.records.feedback import FeedbackStore
+from soundsright.services.records.feedback_store import FeedbackStore
 from soundsright.testing import VirtualClock
 
 ALICE, BOB, VICTOR, POOR = (Hotkey.of_seed(name) for name in ("alice", "bob", "victor", "poor"))

@@ -23,9 +23,8 @@ from soundsright.core.schedule import Schedule
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import Commitment, commitment_digest
 from soundsright.services.http.state import Health
-from soundsright.services.records.feedback import opened
-from soundsright.services.records.results import feedback_documents
-from soundsright.services.records.summary import tables
+from soundsright.services.records import feedback_of, results_of
+from soundsright.services.records.feedback import open_feedback
 from soundsright.services.rounds.answers import score_files
 from soundsright.services.rounds.clipset import draw_to_disk
 from soundsright.services.validator.chain import check_account
@@ -142,7 +141,7 @@ def reveal(model: ModelRef, competition: str = COMPETITION.id) -> bytes:
 
 
 def published(outcome: Any, _folder: Path) -> dict[str, dict[str, Any]]:
-    return {str(one["hotkey"]): one for one in feedback_documents(outcome, tables(outcome)).values()}
+    return {f.hotkey: f.as_json() for f in feedback_of(outcome, results_of(outcome)).values()}
 
 
 def finish(service: ValidatorService, bench: Bench, round_id: str) -> None:
@@ -192,7 +191,8 @@ def test_a_round_asks_judges_sets_weights_and_tells_everybody(bench: Bench) -> N
     assert bench.weights()
     for key in MINERS.values():
         (raw,) = bench.peers.feedback[key.address]
-        envelope, feedback = opened(raw, valid_signature=valid_signature)
+        signed = open_feedback(raw, valid_signature=valid_signature)
+        envelope, feedback = signed.envelope, signed.feedback
         assert envelope.validator == VICTOR.address
         assert (feedback.hotkey, feedback.round, len(feedback.clips)) == (key.address, SCHEDULE.id_of(0), 8)
         assert set(feedback.metrics) == set(feedback.unprocessed) == {"PESQ_WB", "ESTOI"}

@@ -14,7 +14,7 @@ from soundsright.adapters.peers.auth import signed_headers
 from soundsright.adapters.peers.client import request
 from soundsright.adapters.peers.keys import valid_signature
 from soundsright.core.submission import commitment_digest
-from soundsright.services.records.feedback import FeedbackStore
+from soundsright.services.records.feedback_store import FeedbackStore
 from soundsright.testing.fakechain.drand import ROUND_1000_S, served_relay
 from tests.system.world import COMPETITION, HOURS_A_DAY, SECRET, World, running_world, until
 

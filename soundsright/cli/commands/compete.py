@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from soundsright.core.ports import Sandbox
     from soundsright.rules import Organiser
     from soundsright.services.local import Staged, TrialEntry
-    from soundsright.services.records import Table
+    from soundsright.services.records import Results
     from soundsright.services.rounds import RoundOutcome
 
 DEFAULT_CLIPS = 30
@@ -254,7 +254,7 @@ def _run(request: Request, means: Means) -> None:
 
     from soundsright.adapters.machine import MemoryWatch
     from soundsright.cli.shared.tables import print_tables
-    from soundsright.services.records import tables
+    from soundsright.services.records import results_of
 
     started = time.monotonic()
     console = Console(highlight=False)
@@ -263,11 +263,10 @@ def _run(request: Request, means: Means) -> None:
     staged = _staged(request)
     with MemoryWatch() as memory:
         outcome = _run_round(request, means, staged, console)
-        result = tables(outcome)
-        print_tables(console, result, request.metrics)
-        reporting = time.monotonic()
-        cost = {"wall_s": reporting - started, "busy_s": dict(outcome.busy_s)}
-        _write(request, outcome, result, cost, memory.peak_bytes)
+        results = results_of(outcome)
+        print_tables(console, results.competitions, request.metrics)
+        wall_s = time.monotonic() - started
+        _write(request.out, outcome, results.with_cost(wall_s=wall_s, peak_memory_bytes=memory.peak_bytes))
     _print_summary(console, request, outcome, time.monotonic() - started, memory.peak_bytes)
 
 
@@ -359,22 +358,14 @@ def _run_round(request: Request, means: Means, staged: Staged, console: Console)
         state.close()
 
 
-def _write(
-    request: Request, outcome: RoundOutcome, result: tuple[Table, ...], cost: dict[str, Any], peak_bytes: int
-) -> None:
-    from soundsright.services.records import feedback_documents, results_document, score_lines, write_json
-    from soundsright.services.report import report_html
-    from soundsright.services.rounds import write_text
+def _write(out: Path, outcome: RoundOutcome, results: Results) -> None:
+    from soundsright.services.records import feedback_of, scores_of, write_json
+    from soundsright.services.report import write_round
 
-    out = request.out
     (out / "feedback").mkdir(exist_ok=True)
-    for name, document in feedback_documents(outcome, result).items():
-        write_json(out / "feedback" / f"{name}.json", document)
-    write_text(out / "scores.jsonl", "\n".join(score_lines(outcome)) + "\n")
-    document = results_document(outcome, result, {**cost, "peak_memory_bytes": peak_bytes})
-    write_text(out / "report.html", report_html(outcome, document, out / "enhanced"))
-    # Last: its presence says that the run is finished.
-    write_json(out / "results.json", document)
+    for name, feedback in feedback_of(outcome, results).items():
+        write_json(out / "feedback" / f"{name}.json", feedback.as_json())
+    write_round(out, results, scores_of(outcome))
 
 
 def _print_summary(

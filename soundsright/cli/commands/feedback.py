@@ -132,10 +132,14 @@ def _store(folder: Path) -> FeedbackStore:
 
 def _print(told: FeedbackFile, clips: bool, echo: Callable[[str], Any]) -> None:
     from soundsright.cli.commands.verify import last_lines
-    from soundsright.services.records import Kept
+    from soundsright.services.records import SignedFeedbackFile
 
     feedback = told.feedback
-    signed = f"{told.envelope.validator} (signature verified)" if isinstance(told, Kept) else "none (unsigned)"
+    signed = (
+        f"{told.envelope.validator} (signature verified)"
+        if isinstance(told, SignedFeedbackFile)
+        else "none (unsigned)"
+    )
     echo(f"Round       {feedback.round}, {feedback.competition}")
     echo(f"Validator   {signed}")
     echo(f"Set         seed {feedback.seed}, digest {feedback.set_digest}")

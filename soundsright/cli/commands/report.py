@@ -198,11 +198,11 @@ def _score_tables(paths: Sequence[Path], kind: str) -> str:
 
 
 def _writer(kind: str) -> Callable[[Run], str]:
-    from soundsright.services.report import report_html_of
+    from soundsright.services.report import report_html
     from soundsright.services.report import tables as report_tables
 
     return {
-        "html": report_html_of,
+        "html": report_html,
         "md": report_tables.report_markdown,
         "tex": report_tables.report_tex,
         "bib": report_tables.report_bib,

@@ -232,16 +232,12 @@ def _work(settings: ValidatorSettings) -> Iterator[Work]:
 
 def _publish(outcome: RoundOutcome, folder: Path) -> Mapping[str, Mapping[str, object]]:
     """Write results.json, scores.jsonl and report.html; each miner's feedback, by hotkey."""
-    from soundsright.services.records import feedback_documents, results_document, score_lines, tables, write_json
-    from soundsright.services.report import report_html
-    from soundsright.services.rounds import write_text
+    from soundsright.services.records import feedback_of, results_of, scores_of
+    from soundsright.services.report import write_round
 
-    result = tables(outcome)
-    document = results_document(outcome, result, {"busy_s": dict(outcome.busy_s)})
-    write_text(folder / "scores.jsonl", "\n".join(score_lines(outcome)) + "\n")
-    write_text(folder / "report.html", report_html(outcome, document, folder / "enhanced"))
-    write_json(folder / "results.json", document)
-    return {str(one["hotkey"]): one for one in feedback_documents(outcome, result).values()}
+    results = results_of(outcome)
+    write_round(folder, results, scores_of(outcome))
+    return {feedback.hotkey: feedback.as_json() for feedback in feedback_of(outcome, results).values()}
 
 
 def _told_weights(burn_hotkey: str, by_hotkey: Mapping[str, float]) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table as RichTable
+from rich.table import Table
 from rich.text import Text
 
-from soundsright.core.results import Decision, Estimate
 from soundsright.metrics import metric
-from soundsright.services.records import Row, Table
+from soundsright.services.records import CompetitionDoc, DecisionDoc, EstimateDoc, RowDoc
 
 WIDE_COLUMNS = 120
 """A narrower terminal gets the interval under the mean, and the open ranks under the rank."""
@@ -20,37 +20,36 @@ WIDE_COLUMNS = 120
 SHORT_NAMES = {"PESQ_WB": "PESQ-WB", "SI_SDR": "SI-SDR", "SI_SIR": "SI-SIR", "SI_SAR": "SI-SAR"}
 
 
-def print_tables(console: Console, tables: Sequence[Table], metrics: Sequence[str]) -> None:
+def print_tables(console: Console, competitions: Sequence[CompetitionDoc], metrics: Sequence[str]) -> None:
     """One leaderboard per competition, refused entries below it."""
-    for table in tables:
+    for competition in competitions:
         console.print()
-        console.print(_leaderboard(table, metrics, narrow=console.width < WIDE_COLUMNS))
-        for note in _notes(table):
+        console.print(_leaderboard(competition, metrics, narrow=console.width < WIDE_COLUMNS))
+        for note in _notes(competition):
             console.print(Padding(note, (0, 0, 0, 2)))
 
 
-def _notes(table: Table) -> Iterator[Text]:
+def _notes(competition: CompetitionDoc) -> Iterator[Text]:
     """What a table has no column for: failures, flags, refusals, suspicions, and each decision with its test."""
-    for row in table.rows:
+    for row in competition.entries:
         if row.failures:
-            yield Text.assemble((row.label, "yellow"), f"  {row.failure_note}")
+            yield Text.assemble((row.entry, "yellow"), f"  {row.failure_note}")
         for flag in row.flags:
-            yield Text.assemble((row.label, "yellow"), f"  flagged, {flag.code}: {flag.sentence}")
-    for refusal in table.refusals:
-        who = f"{refusal.label} (uid {refusal.uid})"
+            yield Text.assemble((row.entry, "yellow"), f"  flagged, {flag.code}: {flag.sentence}")
+    for refusal in competition.refused:
+        who = f"{refusal.entry} (uid {refusal.uid})"
         yield Text.assemble((who, "red"), f"  refused, {refusal.code}: {refusal.sentence}")
-    for found in table.suspected:
-        label = found.duplicate.source.repository
-        yield Text.assemble((label, "yellow"), f"  suspected, {found.rule.value}: {found.sentence}")
-    for decision in table.decisions:
+    for copy in competition.suspected:
+        yield Text.assemble((copy.entry, "yellow"), f"  suspected, {copy.code}: {copy.sentence}")
+    for decision in competition.decisions:
         yield Text(decision.sentence, style="dim")
         if tested := line_of_test(decision):
             yield Text(f"  {tested}", style="dim")
 
 
-def line_of_test(decision: Decision) -> str:
+def line_of_test(decision: DecisionDoc) -> str:
     """The test behind a decision, with its p-value; empty where the rules hold none."""
-    facts = decision.evidence
+    facts: Mapping[str, Any] = decision.evidence
     if "test" not in facts:
         return ""
     test = f"{facts['test']}, one-sided, paired over {facts['clips']:g} clips"
@@ -65,10 +64,9 @@ def line_of_test(decision: Decision) -> str:
     return ""
 
 
-def _leaderboard(table: Table, metrics: Sequence[str], *, narrow: bool) -> RichTable:
-    competition = table.competition
+def _leaderboard(competition: CompetitionDoc, metrics: Sequence[str], *, narrow: bool) -> Table:
     prize = f"{competition.max_score:g} % to winners, {competition.remainder:g} % shared"
-    out = RichTable(
+    out = Table(
         title=Text(f"{competition.title}: {prize}", style="bold"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
@@ -87,24 +85,24 @@ def _leaderboard(table: Table, metrics: Sequence[str], *, narrow: bool) -> RichT
     if not narrow:
         out.add_column("RTF", justify="right", no_wrap=True)
     out.add_column("share" if narrow else "share %", justify="right", no_wrap=True)
-    best = _best_means(table, metrics)
-    for row in table.rows:
+    best = _best_means(competition, metrics)
+    for row in competition.entries:
         out.add_row(*_cells(row, metrics, best, narrow))
     out.add_section()
-    out.add_row(*_cells(table.unprocessed, metrics, best, narrow), style="italic")
+    out.add_row(*_cells(competition.unprocessed, metrics, best, narrow), style="italic")
     return out
 
 
-def _best_means(table: Table, metrics: Sequence[str]) -> dict[str, float]:
-    return {name: max((row.estimates[name].mean for row in table.rows), default=0.0) for name in metrics}
+def _best_means(competition: CompetitionDoc, metrics: Sequence[str]) -> dict[str, float]:
+    return {name: max((row.metrics[name].mean for row in competition.entries), default=0.0) for name in metrics}
 
 
-def _cells(row: Row, metrics: Sequence[str], best: Mapping[str, float], narrow: bool) -> list[Text]:
+def _cells(row: RowDoc, metrics: Sequence[str], best: Mapping[str, float], narrow: bool) -> list[Text]:
     rank, ranks = "" if row.rank is None else str(row.rank), _ranks(row)
     cells = [Text(f"{rank}\n{ranks}")] if narrow else [Text(rank), Text(ranks)]
-    cells.append(Text(row.label))
+    cells.append(Text(row.entry))
     for name in metrics:
-        estimate = row.estimates[name]
+        estimate = row.metrics[name]
         style = "bold green" if row.rank is not None and estimate.mean == best[name] else ""
         text = mean_and_interval(estimate, decimals_of(name))
         cells.append(Text(text.replace(" ", "\n") if narrow else text, style=style))
@@ -115,7 +113,7 @@ def _cells(row: Row, metrics: Sequence[str], best: Mapping[str, float], narrow: 
     return cells
 
 
-def _ranks(row: Row) -> str:
+def _ranks(row: RowDoc) -> str:
     ranks = row.open_ranks
     if ranks is None:
         return ""
@@ -127,10 +125,10 @@ def decimals_of(metric: str) -> int:
     return 3 if metric.endswith("STOI") else 2
 
 
-def mean_and_interval(estimate: Estimate, decimals: int) -> str:
+def mean_and_interval(estimate: EstimateDoc, decimals: int) -> str:
     """Mean ± half the 95 % interval.
 
-    >>> mean_and_interval(Estimate(1.234, 1.134, 1.334, 20), 2)
+    >>> mean_and_interval(EstimateDoc(mean=1.234, low=1.134, high=1.334, n=20), 2)
     '1.23 ±0.10'
     """
     half = (estimate.high - estimate.low) / 2

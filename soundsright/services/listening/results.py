@@ -27,7 +27,7 @@ from soundsright.services.listening.plan import (
     Vote,
     heard,
 )
-from soundsright.services.records import Line, Name, RunCompetition, slug
+from soundsright.services.records import RunCompetition, SafeName, ShortText, slug
 from soundsright.services.rounds import write_text
 
 TEST_SCHEMA = "soundsright.listening/1"
@@ -41,20 +41,20 @@ class _Plan(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     schema_: Literal["soundsright.listening/1"] = Field(alias="schema")
-    name: Line
+    name: ShortText
     method: Literal["acr", "ccr", "mushra"]
-    competition: Name
-    entries: dict[Line, Line]
-    clips: Annotated[tuple[Name, ...], Field(max_length=1000)]
+    competition: SafeName
+    entries: dict[ShortText, ShortText]
+    clips: Annotated[tuple[SafeName, ...], Field(max_length=1000)]
     seed: Annotated[int, Field(ge=0)]
 
 
 class _Vote(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    rater: Line
-    clip: Name
-    condition: Line
+    rater: ShortText
+    clip: SafeName
+    condition: ShortText
     score: FiniteFloat
 
 
@@ -138,10 +138,10 @@ def read_test(folder: Path) -> tuple[ListeningTest, dict[str, str], list[Vote]]:
     path = folder / "test.json"
     try:
         if path.stat().st_size > MAX_PLAN_BYTES:
-            raise UsageError(f"{path} is too large", "Name the folder of a listening test.")
+            raise UsageError(f"{path} is too large", "SafeName the folder of a listening test.")
         plan = _Plan.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise UsageError(f"{path} is no plan of a listening test", "Name the folder of one.") from error
+        raise UsageError(f"{path} is no plan of a listening test", "SafeName the folder of one.") from error
     test = ListeningTest(plan.name, plan.method, plan.competition, tuple(plan.entries), plan.clips, plan.seed)
     return test, dict(plan.entries), _votes(folder / "votes.jsonl", test)
 

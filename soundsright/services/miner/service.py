@@ -23,7 +23,7 @@ from soundsright.core.schedule import Schedule
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import CommitmentKind, commitment_digest, commitment_text
 from soundsright.services.http import Health, Models
-from soundsright.services.records import FeedbackStore, ValidSignature, opened
+from soundsright.services.records import FeedbackStore, ValidSignature, open_feedback
 
 REVEAL_SCHEMA = "soundsright.reveal/1"
 POLL_S = 12.0
@@ -332,7 +332,8 @@ class MinerService:
         """
         try:
             self.admit_validator(sender)
-            envelope, feedback = opened(raw, valid_signature=self._valid_signature)
+            signed = open_feedback(raw, valid_signature=self._valid_signature)
+            envelope, feedback = signed.envelope, signed.feedback
             if envelope.validator != sender:
                 raise RequestRefused("wrong_sender", "The document was signed by another validator")
             if feedback.hotkey != self._entry.account.address:
@@ -341,14 +342,14 @@ class MinerService:
             self._health.add("feedback.refused")
             self._health.add("responses.total_invalid_responses")
             raise
-        path, new = self._store.keep(raw, envelope, feedback)
-        if new:
+        stored = self._store.keep(raw, signed)
+        if stored.is_new:
             self._health.add("feedback.received")
             rank = f"rank {feedback.rank}" if feedback.refusal is None else f"refused: {feedback.refusal.code}"
             self._health.event(
                 "success", f"Feedback for round {feedback.round} from {sender}: {rank}", action="feedback_received"
             )
-            self._on_feedback(path)
+            self._on_feedback(stored.path)
         return {"stored": envelope.digest}
 
     # What the health-check API shows.

@@ -1,7 +1,7 @@
-"""The records that a round leaves: results, runs on disk, feedback and bundles.
+"""The records of a round: results, scores, signed feedback and bundles.
 
-`results.json` and feedback documents are written and read here and nowhere else.
-`Run` is a folder of results, read back and checked.
+`Results` and `Feedback` are the documents that a round writes and everyone reads.
+`Run` is a folder with the results of a round, read back and checked.
 """
 
 import lazy_loader

@@ -1,19 +1,20 @@
 from .bundle import bundle_bytes, write_bundle
-from .documents import DecisionDoc, Line, MetricDoc, Name, RecipeDoc, ResultsDoc
-from .feedback import (
-    DOCUMENT_SCHEMA,
-    MAX_ENVELOPE_BYTES,
-    Feedback,
-    FeedbackFile,
-    FeedbackStore,
-    Kept,
-    ValidSignature,
-    envelope_of,
-    opened,
-    read_document,
-    read_feedback,
+from .feedback import DOCUMENT_SCHEMA, Feedback, SignedFeedback, open_feedback, sign_feedback
+from .feedback_store import FeedbackFile, FeedbackStore, SignedFeedbackFile, read_document, read_feedback
+from .fields import SafeName, ShortText
+from .outcome import feedback_of, results_of, scores_of, scores_text, scoring_versions, write_json
+from .ranks import open_ranks
+from .results import (
+    RESULTS_SCHEMA,
+    CompetitionDoc,
+    DecisionDoc,
+    EstimateDoc,
+    MetricDoc,
+    RecipeDoc,
+    Results,
+    RowDoc,
+    ScoreLine,
 )
-from .results import RESULTS_SCHEMA, feedback_documents, results_document, score_lines, scoring_versions, write_json
 from .runs import (
     BUNDLE,
     REFERENCES,
@@ -23,11 +24,11 @@ from .runs import (
     RunEntry,
     find_runs,
     read_runs,
-    run_from_documents,
+    run_of,
     run_stamp,
     slug,
 )
-from .summary import Row, Table, tables
+from .signed import MAX_ENVELOPE_BYTES, ValidSignature
 
 __all__ = [
     "BUNDLE",
@@ -36,37 +37,41 @@ __all__ = [
     "REFERENCES",
     "RESULTS_SCHEMA",
     "UNPROCESSED",
+    "CompetitionDoc",
     "DecisionDoc",
+    "EstimateDoc",
     "Feedback",
     "FeedbackFile",
     "FeedbackStore",
-    "Kept",
-    "Line",
     "MetricDoc",
-    "Name",
     "RecipeDoc",
-    "ResultsDoc",
-    "Row",
+    "Results",
+    "RowDoc",
     "Run",
     "RunCompetition",
     "RunEntry",
-    "Table",
+    "SafeName",
+    "ScoreLine",
+    "ShortText",
+    "SignedFeedback",
+    "SignedFeedbackFile",
     "ValidSignature",
     "bundle_bytes",
-    "envelope_of",
-    "feedback_documents",
+    "feedback_of",
     "find_runs",
-    "opened",
+    "open_feedback",
+    "open_ranks",
     "read_document",
     "read_feedback",
     "read_runs",
-    "results_document",
-    "run_from_documents",
+    "results_of",
+    "run_of",
     "run_stamp",
-    "score_lines",
+    "scores_of",
+    "scores_text",
     "scoring_versions",
+    "sign_feedback",
     "slug",
-    "tables",
     "write_bundle",
     "write_json",
 ]

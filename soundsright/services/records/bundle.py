@@ -1,12 +1,12 @@
-"""What anyone needs to check a round, as one archive whose bytes depend on the run's files alone.
+"""A bundle: one archive with everything that anyone needs to check a round.
 
-    README.txt                     how to score the audio again
-    SHA256SUMS                     of every other file
-    results.json  scores.jsonl     what was decided, and every clip's scores with its recipe
-    sets/COMPETITION/manifest.jsonl, and with audio clean/ and degraded/
-    enhanced/ENTRY/                with audio: what each entry answered
+    README.txt                            how to score the audio again
+    SHA256SUMS                            the checksum of every other file
+    results.json  scores.jsonl            the decisions, and every clip's scores with its recipe
+    sets/COMPETITION/manifest.jsonl       the set; with audio also clean/ and degraded/
+    enhanced/COMPETITION/ENTRY/           with audio: the enhanced clips of each entry
 
-What miners were told in private, local paths and the round's state stay out.
+The same run files always give the same bytes. Miners' private feedback, local paths and the round's state stay out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from soundsright.core.errors import UsageError, printable
-from soundsright.services.records.documents import ResultsDoc
+from soundsright.services.records.results import Results
 from soundsright.services.records.runs import REFERENCES, Run
 
 MAX_BUNDLE_BYTES = 16 << 30
@@ -32,7 +32,7 @@ _PIECE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Bundle:
-    """What was written: how many files, and the bytes in them before packing."""
+    """What was written: the number of files, and their bytes before compression."""
 
     files: int
     content_bytes: int
@@ -41,35 +41,39 @@ class Bundle:
 def write_bundle(
     run: Run, out: Path | IO[bytes], *, audio: bool = True, max_bytes: int = MAX_BUNDLE_BYTES
 ) -> Bundle:
-    """Write the archive. Names are sorted and dates fixed, so the same run gives the same bytes.
+    """Write the archive. Names are sorted and dates are fixed, so the same run gives the same bytes.
 
     Raises:
-        UsageError: the run has no results, is larger than `max_bytes`, or a file cannot be read or written.
+        UsageError: The run has no results or is larger than `max_bytes`, or a file cannot be read or written.
     """
     doc = run.finished()
-    found = dict(sorted(_files(run, audio)))
-    total = sum(path.stat().st_size for path in found.values())
+    files = dict(sorted(_files(run, audio)))
+    total = sum(path.stat().st_size for path in files.values())
     if total > max_bytes:
         raise UsageError(
-            f"The bundle would hold {total / 1e6:.0f} MB, more than {max_bytes / 1e6:.0f} MB",
+            f"The bundle would have {total / 1e6:.0f} MB, and at most {max_bytes / 1e6:.0f} MB are allowed",
             "Leave out the audio.",
         )
     texts = {"README.txt": _readme(run, doc, audio)}
     sums: list[str] = []
     try:
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-            for name, path in found.items():
+            for name, path in files.items():
                 sums.append(f"{_copy(archive, name, path)}  {name}\n")
             texts["SHA256SUMS"] = "".join(sums)
             for name, text in texts.items():
-                archive.writestr(_facts(name), text)
+                archive.writestr(_zip_info(name), text)
     except OSError as error:
-        raise UsageError(f"The bundle cannot be written ({error})", "Name another file.") from error
-    return Bundle(len(found) + len(texts), total)
+        raise UsageError(f"The bundle cannot be written ({error})", "Give another file.") from error
+    return Bundle(len(files) + len(texts), total)
 
 
 def bundle_bytes(run: Run) -> bytes:
-    """The archive without audio. Raises as `write_bundle`."""
+    """The archive without audio, as bytes.
+
+    Raises:
+        UsageError: As `write_bundle`.
+    """
     buffer = io.BytesIO()
     write_bundle(run, buffer, audio=False, max_bytes=MAX_IN_MEMORY_BYTES)
     return buffer.getvalue()
@@ -77,11 +81,11 @@ def bundle_bytes(run: Run) -> bytes:
 
 def _files(run: Run, audio: bool) -> Iterator[tuple[str, Path]]:
     for name in ("results.json", "scores.jsonl"):
-        if _plain(run.folder / name):
+        if _is_plain_file(run.folder / name):
             yield name, run.folder / name
     for c in run.competitions:
         manifest = c.set_folder / "manifest.jsonl"
-        if _plain(manifest):
+        if _is_plain_file(manifest):
             yield f"sets/{c.doc.id}/manifest.jsonl", manifest
         for clip in c.clip_ids if audio else ():
             for signal in (*REFERENCES, *(entry.key for entry in c.entries)):
@@ -93,36 +97,37 @@ def _files(run: Run, audio: bool) -> Iterator[tuple[str, Path]]:
                     yield f"{folder}/{clip}.wav", path
 
 
-def _plain(path: Path) -> bool:
+def _is_plain_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
 def _copy(archive: zipfile.ZipFile, name: str, path: Path) -> str:
-    """Put a file into the archive; its SHA-256."""
+    """Copy a file into the archive and return its SHA-256."""
     digest = hashlib.sha256()
     with path.open("rb") as source:
         while piece := source.read(_PIECE_BYTES):
             digest.update(piece)
         source.seek(0)
-        with archive.open(_facts(name, path.stat().st_size), "w") as target:
+        with archive.open(_zip_info(name, path.stat().st_size), "w") as target:
             shutil.copyfileobj(source, target, _PIECE_BYTES)
     return digest.hexdigest()
 
 
-def _facts(name: str, size: int = 0) -> zipfile.ZipInfo:
-    facts = zipfile.ZipInfo(name, _EPOCH)
-    facts.compress_type = zipfile.ZIP_DEFLATED
-    facts.external_attr = 0o644 << 16
-    facts.create_system = 3
-    facts.file_size = size
-    return facts
+def _zip_info(name: str, size: int = 0) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.external_attr = 0o644 << 16
+    info.create_system = 3
+    info.file_size = size
+    return info
 
 
-def _readme(run: Run, doc: ResultsDoc, audio: bool) -> str:
+def _readme(run: Run, doc: Results, audio: bool) -> str:
     r = doc.round
     lines = [
         f"SoundsRight, round {r.id}, rules {r.ruleset} {r.ruleset_digest}",
-        f"Seeded by block {r.seed_block}, {r.seed_block_hash}; entries closed with block {r.entries_close_block}.",
+        f"The seed comes from block {r.seed_block}, {r.seed_block_hash}.",
+        f"Entries closed with block {r.entries_close_block}.",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in doc.versions.items()) + ".",
         "",
         "Check the files:           sha256sum --check SHA256SUMS",
@@ -131,11 +136,11 @@ def _readme(run: Run, doc: ResultsDoc, audio: bool) -> str:
         lines += ["", f"{c.doc.id}: seed {c.doc.seed}, set {c.doc.set_digest}"]
         if audio:
             metrics = ",".join(doc.metrics)
-            there = f"--clean sets/{c.doc.id}/clean --noisy sets/{c.doc.id}/degraded --metrics {metrics}"
+            options = f"--clean sets/{c.doc.id}/clean --noisy sets/{c.doc.id}/degraded --metrics {metrics}"
             lines += [
                 f"  {entry.key}: {printable(entry.label)}" for entry in c.entries if entry.folder and entry.answered
             ]
-            lines += [f"  soundsright score {there} --enhanced enhanced/{c.doc.id}/ENTRY"]
+            lines += [f"  soundsright score {options} --enhanced enhanced/{c.doc.id}/ENTRY"]
         else:
-            lines += ["  The audio is not in this bundle; its digests are in the manifest."]
+            lines += ["  This bundle has no audio. The digests of the audio are in the manifest."]
     return "\n".join(lines) + "\n"

@@ -1,220 +1,224 @@
-"""What a round leaves behind for others: results.json, one line of scores per clip, one feedback file per miner.
+"""The records in results.json and scores.jsonl. A round builds and writes them; every reader gets the same types.
 
-Each file is written complete or not at all. Where a number could not be measured it is null.
+Scores are in their metric's unit, shares in percent of the emission, times in seconds, sizes in bytes.
+`outcome.py` builds the records from a round, and `reading.py` reads and checks them.
 """
 
 from __future__ import annotations
 
-import json
-import platform
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from soundsright import __version__
-from soundsright.core.entry_rules import remedy_of
-from soundsright.core.results import Estimate, Evaluation, Refusal
-from soundsright.metrics import metric
-from soundsright.services.records.summary import Row, Table
-from soundsright.services.rounds import RoundOutcome, write_text
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from soundsright.services.records.fields import Count, LongText, SafeName, ShortText
+
+if TYPE_CHECKING:
+    from soundsright.ranking import RankSet
 
 RESULTS_SCHEMA = "soundsright.results/1"
-FEEDBACK_SCHEMA = "soundsright.feedback/1"
-_SCORING_PACKAGES = ("numpy", "scipy", "numba", "pesq", "soundfile", "soxr")
+MAX_ENTRIES = 4096
 
 
-def results_document(outcome: RoundOutcome, tables: Sequence[Table], cost: Mapping[str, Any]) -> dict[str, Any]:
-    """The round as one JSON object. `cost` holds what differs from run to run: times and memory."""
-    plan = outcome.plan
-    return {
-        "schema": RESULTS_SCHEMA,
-        "round": {
-            "id": plan.round.id,
-            "entries_close_block": plan.round.entries_close_block,
-            "seed_block": plan.round.seed_block,
-            "seed_block_hash": outcome.block_hash,
-            "ruleset": plan.ruleset.name,
-            "ruleset_digest": plan.ruleset.digest,
-            "clips": plan.clips,
-        },
-        "metrics": {name: _metric(name) for name in plan.metrics},
-        "competitions": [_competition(table) for table in tables],
-        "weights": {str(uid): weight for uid, weight in outcome.weights.by_uid.items()},
-        "weights_block": outcome.weights_block,
-        "cost": dict(cost),
-        "versions": scoring_versions(),
-    }
+class Document(BaseModel):
+    """A frozen record. Unknown fields are ignored, because a later version may add some."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-def score_lines(outcome: RoundOutcome) -> Iterator[str]:
-    """One line of JSON per entry and clip, with the clip's recipe; the unprocessed input comes first."""
-    for competition in outcome.plan.competitions:
-        clips = outcome.sets[competition.id]
-        for evaluation in (outcome.unprocessed[competition.id], *outcome.evaluations[competition.id]):
-            for result in evaluation.clips:
-                line = {
-                    "competition": competition.id,
-                    "entry": evaluation.submission.hotkey,
-                    "model": str(evaluation.submission.source),
-                    **_clip(result.clip_id, result.scores, result.failure),
-                    "recipe": clips.recipes[result.clip_id],
-                }
-                yield json.dumps(line, sort_keys=True, allow_nan=False)
+class EstimateDoc(Document):
+    """A mean over `n` clips and the ends of its 95 % interval."""
+
+    mean: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    n: Count
 
 
-def feedback_documents(outcome: RoundOutcome, tables: Sequence[Table]) -> dict[str, dict[str, Any]]:
-    """What each miner is told, by a name for the file: `uid-hotkey`."""
-    documents: dict[str, dict[str, Any]] = {}
-    refused: set[str] = set()
-    for table in tables:
-        evaluations = {e.submission.entry_id: e for e in outcome.evaluations[table.competition.id]}
-        for row in table.rows:
-            documents[row.submission.entry_id] = {
-                **_feedback_head(outcome, table),
-                "hotkey": row.submission.hotkey,
-                "uid": row.submission.uid,
-                "refusal": None,
-                **_row(row),
-                "needed": dict(row.needed),
-                "reasons": dict(row.reasons),
-                "clips": _clips(evaluations[row.submission.entry_id]),
-                "log": evaluations[row.submission.entry_id].log,
-            }
-        for refusal in table.refusals:
-            if refusal.hotkey in refused:
-                continue
-            refused.add(refusal.hotkey)
-            known = refusal.uid is not None
-            documents[f"{refusal.uid}-{refusal.hotkey[:12]}" if known else f"x-{refusal.hotkey}"] = {
-                **_feedback_head(outcome, table),
-                "hotkey": refusal.hotkey,
-                "uid": refusal.uid,
-                "refusal": _refusal(refusal),
-                "needed": _needed_by_one_more(table),
-            }
-    return documents
+class MetricDoc(Document):
+    """A metric: its range, and the floor that a failed clip scores."""
+
+    title: ShortText
+    unit: ShortText
+    direction: Literal["higher", "lower"]
+    low: FiniteFloat
+    high: FiniteFloat
+    floor: FiniteFloat
 
 
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    write_text(path, json.dumps(document, indent=1, sort_keys=False, allow_nan=False) + "\n")
+class TimingDoc(Document):
+    """What a model used: see `core.results.Timing`. Early versions did not write every field."""
+
+    load_s: FiniteFloat
+    enhance_s: FiniteFloat = 0.0
+    audio_s: FiniteFloat = 0.0
+    peak_memory_bytes: Annotated[int, Field(ge=0)]
+    build_s: FiniteFloat = 0.0
+    peak_gpu_memory_bytes: Annotated[int, Field(ge=0)] | None = None
+    gpu_utilisation: FiniteFloat | None = None
+    real_time_factor: FiniteFloat | None
 
 
-def _feedback_head(outcome: RoundOutcome, table: Table) -> dict[str, Any]:
-    best = table.best
-    rows = {row.submission.entry_id: row for row in table.rows}
-    winners = {d.metric: rows.get(d.winner.entry_id) for d in table.decisions if d.winner is not None}
-    return {
-        "schema": FEEDBACK_SCHEMA,
-        "round": outcome.plan.round.id,
-        "competition": table.competition.id,
-        "seed": table.seed,
-        "set_digest": table.set_digest,
-        "unprocessed": {m: _estimate(e) for m, e in table.unprocessed.estimates.items()},
-        "best": _row(best) if best else None,
-        "winners": {metric: _row(row) for metric, row in winners.items() if row is not None},
-        "decisions": {d.metric: d.sentence for d in table.decisions},
-    }
+class FlagDoc(Document):
+    """A sign that an entry was tuned to a metric. Flags are shown; by default they do not change the rank."""
+
+    code: ShortText
+    sentence: LongText
+    value: FiniteFloat
+    limit: FiniteFloat
 
 
-def _competition(table: Table) -> dict[str, Any]:
-    competition = table.competition
-    return {
-        "id": competition.id,
-        "title": competition.title,
-        "metric_weights": dict(competition.metric_weights),
-        "max_score": competition.max_score,
-        "remainder": competition.remainder,
-        "seed": table.seed,
-        "set_digest": table.set_digest,
-        "entries": [{**_row(row), "reasons": dict(row.reasons), "needed": dict(row.needed)} for row in table.rows],
-        "unprocessed": _row(table.unprocessed),
-        "decisions": [
-            {
-                "metric": d.metric,
-                "winner": d.winner.hotkey if d.winner else None,
-                "sentence": d.sentence,
-                "evidence": dict(d.evidence),
-            }
-            for d in table.decisions
-        ],
-        "refused": [{**_refusal(refusal), "needed": _needed_by_one_more(table)} for refusal in table.refusals],
-        "suspected": [_refusal(found.refusal()) for found in table.suspected],
-    }
+class RowDoc(Document):
+    """One entry of a competition. `rank`, `hotkey`, `uid`, `model` and `block` are None for the unprocessed input.
+
+    `ranks` has, for each metric that pays, the best and the worst rank that the scores leave open with 95 %
+    confidence. `needed` is the mean that would have won. `failures` counts failed clips by code.
+    """
+
+    rank: int | None
+    entry: ShortText
+    hotkey: ShortText | None
+    uid: int | None
+    model: ShortText | None
+    block: int | None
+    ranks: dict[SafeName, tuple[Count, Count]] = {}
+    share: FiniteFloat
+    metrics: dict[SafeName, EstimateDoc]
+    clips: Count
+    failures: dict[ShortText, Count]
+    flags: Annotated[tuple[FlagDoc, ...], Field(max_length=64)] = ()
+    timing: TimingDoc
+    reasons: dict[SafeName, LongText] = {}
+    needed: dict[SafeName, FiniteFloat] = {}
+
+    @property
+    def open_ranks(self) -> RankSet | None:
+        """The best and the worst rank that any metric that pays leaves open. None if none was computed."""
+        from soundsright.ranking import RankSet
+
+        if not self.ranks:
+            return None
+        return RankSet(min(best for best, _ in self.ranks.values()), max(worst for _, worst in self.ranks.values()))
+
+    @property
+    def failure_note(self) -> str:
+        """The failures in words, for one line of a table. Empty if no clip failed."""
+        return ", ".join(f"{count} of {self.clips} clips: {code}" for code, count in self.failures.items())
 
 
-def _row(row: Row) -> dict[str, Any]:
-    submission = row.submission
-    return {
-        "rank": row.rank,
-        "entry": row.label,
-        "hotkey": submission.hotkey if row.rank is not None else None,
-        "uid": submission.uid if row.rank is not None else None,
-        "model": str(submission.source) if row.rank is not None else None,
-        "block": submission.block if row.rank is not None else None,
-        "ranks": {name: [ranks.best, ranks.worst] for name, ranks in row.ranks.items()},
-        "share": row.share,
-        "metrics": {name: _estimate(estimate) for name, estimate in row.estimates.items()},
-        "clips": row.clips,
-        "failures": dict(row.failures),
-        "flags": [asdict(flag) for flag in row.flags],
-        "timing": asdict(row.timing) | {"real_time_factor": row.timing.real_time_factor},
-    }
+class DecisionDoc(Document):
+    """Who won one metric's prize (a hotkey, or None), and the numbers behind it."""
+
+    metric: SafeName
+    winner: ShortText | None
+    sentence: LongText
+    evidence: dict[ShortText, bool | int | FiniteFloat | LongText | None]
 
 
-def _clips(evaluation: Evaluation) -> list[dict[str, Any]]:
-    return [_clip(clip.clip_id, clip.scores, clip.failure) for clip in evaluation.clips]
+class RefusalDoc(Document):
+    """An entry that was refused, or that is suspected to be a copy, and why."""
+
+    entry: ShortText
+    hotkey: ShortText
+    uid: int | None
+    code: ShortText
+    sentence: LongText
+    remedy: LongText = ""
+    evidence: dict[ShortText, LongText] = {}
+    needed: dict[SafeName, FiniteFloat] = {}
 
 
-def _clip(clip_id: str, scores: Mapping[str, float] | None, failure: Any) -> dict[str, Any]:
-    return {
-        "id": clip_id,
-        "scores": None if scores is None else dict(scores),
-        "failure": None if failure is None else {"code": failure.code, "detail": failure.detail},
-    }
+class CompetitionDoc(Document):
+    """One competition: its prize, its set, and its entries with the best first."""
+
+    id: SafeName
+    title: ShortText
+    metric_weights: dict[SafeName, FiniteFloat]
+    max_score: FiniteFloat
+    remainder: FiniteFloat
+    seed: Annotated[int, Field(ge=0)]
+    set_digest: ShortText
+    entries: Annotated[tuple[RowDoc, ...], Field(max_length=MAX_ENTRIES)]
+    unprocessed: RowDoc
+    decisions: Annotated[tuple[DecisionDoc, ...], Field(max_length=256)]
+    refused: Annotated[tuple[RefusalDoc, ...], Field(max_length=MAX_ENTRIES)]
+    suspected: Annotated[tuple[RefusalDoc, ...], Field(max_length=MAX_ENTRIES)] = ()
+
+    @property
+    def best(self) -> RowDoc | None:
+        """The first entry that is paid."""
+        return next((row for row in self.entries if row.share > 0), None)
 
 
-def _estimate(estimate: Estimate) -> dict[str, Any]:
-    return {"mean": estimate.mean, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+class RoundDoc(Document):
+    """Which round this is, under which rules, and the block that seeded its sets."""
+
+    id: ShortText
+    entries_close_block: int
+    seed_block: int
+    seed_block_hash: ShortText
+    ruleset: ShortText
+    ruleset_digest: ShortText
+    clips: Count
 
 
-def _refusal(refusal: Refusal) -> dict[str, Any]:
-    return {
-        "entry": refusal.label,
-        "hotkey": refusal.hotkey,
-        "uid": refusal.uid,
-        "code": refusal.code,
-        "sentence": refusal.sentence,
-        "remedy": remedy_of(refusal.code),
-        "evidence": dict(refusal.evidence),
-    }
+class CostDoc(Document):
+    """What the round took: wall time, seconds of work by stage, and the most memory."""
+
+    wall_s: FiniteFloat | None = None
+    busy_s: dict[ShortText, FiniteFloat] = {}
+    peak_memory_bytes: int | None = None
 
 
-def _needed_by_one_more(table: Table) -> dict[str, float]:
-    """By metric, the mean that an entry would have needed to win had it not been refused."""
-    found = {d.metric: d.evidence.get("mean_to_win") for d in table.decisions}
-    return {metric: float(mean) for metric, mean in found.items() if mean is not None}
+class Results(Document):
+    """results.json of schema `soundsright.results/1`: everything that a round decided."""
+
+    round: RoundDoc
+    metrics: dict[SafeName, MetricDoc]
+    competitions: Annotated[tuple[CompetitionDoc, ...], Field(max_length=64)]
+    weights: dict[ShortText, FiniteFloat] = {}
+    weights_block: int | None = None
+    cost: CostDoc = CostDoc()
+    versions: dict[ShortText, ShortText] = {}
+
+    def as_json(self) -> dict[str, Any]:
+        """The object in results.json. It has exactly the fields that were set or read."""
+        return {"schema": RESULTS_SCHEMA, **self.model_dump(mode="json", exclude_unset=True)}
+
+    def with_cost(self, *, wall_s: float, peak_memory_bytes: int) -> Results:
+        """The results with the round's wall time and memory added."""
+        cost = CostDoc(wall_s=wall_s, busy_s=self.cost.busy_s, peak_memory_bytes=peak_memory_bytes)
+        return self.model_copy(update={"cost": cost})
 
 
-def _metric(name: str) -> dict[str, Any]:
-    facts = metric(name)
-    return {
-        "title": facts.title,
-        "unit": facts.unit,
-        "direction": facts.direction.value,
-        "low": facts.low,
-        "high": facts.high,
-        "floor": facts.floor,
-    }
+class FailureDoc(Document):
+    """Why a clip has no scores."""
+
+    code: ShortText
+    detail: LongText
 
 
-def scoring_versions() -> dict[str, str]:
-    """Of this program and of the packages that scores depend on."""
-    found = {"soundsright": __version__, "python": platform.python_version()}
-    for package in _SCORING_PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+class RecipeDoc(Document):
+    """How a clip was made: see `core.audio.ClipRecipe`. A source that the task does not use is None."""
+
+    speech: ShortText | None = None
+    speaker: ShortText | None = None
+    speech_offset_s: FiniteFloat | None = None
+    noise: ShortText | None = None
+    noise_offset_s: FiniteFloat | None = None
+    snr_db: FiniteFloat | None = None
+    rir: ShortText | None = None
+    rt60_s: FiniteFloat | None = None
+    extra: Mapping[str, Any] = {}
+
+
+class ScoreLine(Document):
+    """One line of scores.jsonl: an entry's scores on one clip, or its failure."""
+
+    competition: SafeName
+    entry: ShortText
+    model: ShortText
+    id: SafeName
+    scores: dict[SafeName, FiniteFloat] | None
+    failure: FailureDoc | None
+    recipe: RecipeDoc

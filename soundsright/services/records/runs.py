@@ -1,7 +1,7 @@
-"""A run's folder as the pages see it: what was decided, every clip's scores, and where the audio lies.
+"""A run's folder, read back: what was decided, every clip's scores, and the audio files.
 
-Scores are in their metric's unit; a clip without scores counts at the metric's floor, as in the ranking. A run may
-be half done, broken or newer than this program: then `problem` says so and the rest is empty.
+Scores are in their metric's unit. A clip without scores counts as the metric's floor, as in the ranking. If a run
+is unfinished, broken or newer than this program, `problem` says so and the rest is empty.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from soundsright.core.errors import UsageError
-from soundsright.services.records.documents import (
+from soundsright.services.records.reading import read_results, read_scores
+from soundsright.services.records.results import (
     CompetitionDoc,
     FailureDoc,
+    MetricDoc,
     RecipeDoc,
-    ResultsDoc,
+    Results,
     RowDoc,
-    ScoreDoc,
-    read_results,
-    read_scores,
-    results_doc,
-    score_doc,
+    ScoreLine,
 )
 
 MAX_RUNS = 500
@@ -36,7 +33,10 @@ _NOTES = 20
 
 @dataclass(frozen=True)
 class RunEntry:
-    """One row with its clips. `key` is safe in a path; `folder` holds the enhanced audio, or is None."""
+    """One entry with its clips. `key` is safe in a path; `folder` has the enhanced audio, or is None.
+
+    `scores` and `failures` are by clip id.
+    """
 
     key: str
     row: RowDoc
@@ -54,17 +54,17 @@ class RunEntry:
 
     @property
     def answered(self) -> bool:
-        """Whether it answered at least one clip."""
+        """Whether the entry returned audio for at least one clip."""
         return sum(self.row.failures.values()) < self.row.clips
 
     @property
     def failure_note(self) -> str:
-        return ", ".join(f"{count} of {self.row.clips} clips: {code}" for code, count in self.row.failures.items())
+        return self.row.failure_note
 
 
 @dataclass(frozen=True)
 class RunCompetition:
-    """One competition of a run: entries best first, and `unprocessed`, the degraded input's own row."""
+    """One competition of a run: its entries with the best first, and the unprocessed input."""
 
     doc: CompetitionDoc
     entries: tuple[RunEntry, ...]
@@ -72,7 +72,7 @@ class RunCompetition:
     clip_ids: tuple[str, ...]
     recipes: Mapping[str, RecipeDoc]
     set_folder: Path
-    floors: Mapping[str, float]
+    metrics: Mapping[str, MetricDoc]
 
     @property
     def rows(self) -> tuple[RunEntry, ...]:
@@ -86,13 +86,13 @@ class RunCompetition:
 
     @property
     def paid_metrics(self) -> tuple[str, ...]:
-        """The metrics that pay, the heaviest first."""
+        """The metrics that pay, the one with the largest weight first."""
         weights = self.doc.metric_weights
-        return tuple(sorted((m for m in weights if m in self.floors), key=lambda name: -weights[name]))
+        return tuple(sorted((m for m in weights if m in self.metrics), key=lambda name: -weights[name]))
 
     @property
     def champions(self) -> dict[str, list[str]]:
-        """Who defended: the metrics by hotkey."""
+        """The metrics that each champion defended, by hotkey."""
         held: dict[str, list[str]] = {}
         for decision in self.doc.decisions:
             if hotkey := decision.evidence.get("champion"):
@@ -101,21 +101,21 @@ class RunCompetition:
 
     @property
     def winners(self) -> dict[str, str]:
-        """Who takes each prize, by metric: the hotkey."""
+        """The hotkey that wins each metric's prize."""
         return {d.metric: d.winner for d in self.doc.decisions if d.winner is not None}
 
     @property
     def flagged(self) -> tuple[RunEntry, ...]:
-        """The entries that show signs of being tuned to a measure."""
+        """The entries with signs that they were tuned to a metric."""
         return tuple(entry for entry in self.entries if entry.row.flags)
 
     def values(self, entry: RunEntry, metric: str) -> list[float]:
-        """One value per clip of the set, the floor for a clip without one."""
-        floor = self.floors[metric]
+        """One value per clip of the set; a clip without a score gets the floor."""
+        floor = self.metrics[metric].floor
         return [entry.scores.get(clip, {}).get(metric, floor) for clip in self.clip_ids]
 
     def signal(self, name: str, clip_id: str) -> Path | None:
-        """Where a signal lies: `clean`, `degraded`, or an entry's key. None where it is not kept."""
+        """The file of a signal: `clean`, `degraded`, or an entry's key. None if it was not kept."""
         if clip_id not in self.recipes:
             return None
         if name == UNPROCESSED:
@@ -132,11 +132,11 @@ class RunCompetition:
 
 @dataclass(frozen=True)
 class Run:
-    """One folder. `doc` is None where `problem` says why; `notes` name what was left out."""
+    """A run's folder. If `doc` is None, `problem` says why. `notes` list the lines that were left out."""
 
     key: str
     folder: Path
-    doc: ResultsDoc | None
+    doc: Results | None
     competitions: tuple[RunCompetition, ...] = ()
     problem: str = ""
     notes: tuple[str, ...] = ()
@@ -148,18 +148,18 @@ class Run:
 
     @property
     def bundle(self) -> Path | None:
-        """The bundle with audio, where one was written to the run's folder."""
+        """The bundle with audio, if the run's folder has one."""
         path = self.folder / BUNDLE
         return path if self.doc and path.is_file() and not path.is_symlink() else None
 
-    def finished(self) -> ResultsDoc:
+    def finished(self) -> Results:
         """The results.
 
         Raises:
-            UsageError: there are none, or they cannot be read.
+            UsageError: The run has no results, or they cannot be read.
         """
         if self.doc is None:
-            raise UsageError(f"{self.folder}: {self.problem}", "Name the folder of a finished run.")
+            raise UsageError(f"{self.folder}: {self.problem}", "Give the folder of a finished run.")
         return self.doc
 
     def competition(self, competition_id: str) -> RunCompetition | None:
@@ -167,96 +167,93 @@ class Run:
 
 
 def find_runs(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """The run folders among these, and below those that hold runs, oldest name first.
+    """The run folders among `paths` and directly below them, in the order of their names.
 
     Raises:
-        UsageError: one is not a folder, or there are too many.
+        UsageError: A path is not a folder, or there are more than `MAX_RUNS` runs.
     """
-    found: list[Path] = []
+    folders: list[Path] = []
     for path in paths:
         if not path.is_dir():
-            raise UsageError(f"{path} is not a folder", "Name a run's folder, or a folder of runs.")
+            raise UsageError(f"{path} is not a folder", "Give the folder of a run, or a folder of runs.")
         if _is_run(path):
-            found.append(path)
+            folders.append(path)
         else:
-            found.extend(sorted(child for child in path.iterdir() if child.is_dir() and _is_run(child)))
-    if len(found) > MAX_RUNS:
-        raise UsageError(f"{len(found)} runs are more than {MAX_RUNS}", "Name fewer.")
-    return tuple(dict.fromkeys(path.resolve() for path in found))
+            folders.extend(sorted(child for child in path.iterdir() if child.is_dir() and _is_run(child)))
+    if len(folders) > MAX_RUNS:
+        raise UsageError(f"{len(folders)} runs were given; at most {MAX_RUNS} can be shown", "Give fewer folders.")
+    return tuple(dict.fromkeys(path.resolve() for path in folders))
 
 
 def read_runs(folders: Iterable[Path]) -> tuple[Run, ...]:
-    """Each folder as a `Run`; a run that cannot be read says so in `problem`."""
+    """Each folder as a `Run`. A run that cannot be read says so in `problem`."""
     taken: set[str] = set()
     return tuple(read_run(folder, _unique(slug(folder.name), taken)) for folder in folders)
 
 
 def read_run(folder: Path, key: str) -> Run:
-    """A run's folder. Nothing is raised for what is missing or broken: the pages say it."""
+    """Read a run's folder. Nothing is raised if files are missing or broken: pages show `problem` and `notes`."""
     if not (folder / "results.json").exists():
-        problem = "This round is not finished: no results are written yet."
+        problem = "This round is not finished: it has no results.json yet."
         return Run(key, folder, None, problem=problem, stamp=run_stamp(folder))
     stamp = run_stamp(folder)
     try:
         doc = read_results(folder / "results.json")
     except UsageError as error:
-        # Readers are told the file, not where this machine keeps it.
+        # Name the file only: readers must not see paths of this machine.
         return Run(key, folder, None, problem=str(error).replace(f"{folder}/", ""), stamp=stamp)
     notes: list[str] = []
-    lines: list[ScoreDoc] = []
+    lines: list[ScoreLine] = []
     try:
         for line in read_scores(folder / "scores.jsonl"):
-            if isinstance(line, ScoreDoc):
+            if isinstance(line, ScoreLine):
                 lines.append(line)
             else:
                 notes.append(line)
     except UsageError as error:
         notes.append(f"{error} Pages show means only.".replace(f"{folder}/", ""))
-    return run_of(key, folder, doc, lines, notes, stamp)
-
-
-def run_from_documents(folder: Path, document: Mapping[str, Any], lines: Iterable[str]) -> Run:
-    """A run from what is about to be written: results.json's object and the lines of scores.jsonl."""
-    scores = [score_doc(line, "scores") for line in lines]
-    kept = [score for score in scores if isinstance(score, ScoreDoc)]
-    return run_of(
-        slug(folder.name), folder, results_doc(document), kept, [s for s in scores if isinstance(s, str)], ()
-    )
+    return run_of(folder, doc, lines, key=key, notes=notes, stamp=stamp)
 
 
 def run_of(
-    key: str, folder: Path, doc: ResultsDoc, lines: Sequence[ScoreDoc], notes: Sequence[str], stamp: tuple[int, ...]
+    folder: Path,
+    results: Results,
+    lines: Iterable[ScoreLine],
+    *,
+    key: str = "",
+    notes: Sequence[str] = (),
+    stamp: tuple[int, ...] = (),
 ) -> Run:
-    by_competition: dict[str, list[ScoreDoc]] = {}
+    """A run from its results and scores. `folder` has its audio; `key` is made from the folder's name if empty."""
+    by_competition: dict[str, list[ScoreLine]] = {}
     for line in lines:
         by_competition.setdefault(line.competition, []).append(line)
-    floors = {name: metric.floor for name, metric in doc.metrics.items()}
     competitions = tuple(
-        _competition(folder, competition, by_competition.get(competition.id, []), floors)
-        for competition in doc.competitions
+        _competition(folder, competition, by_competition.get(competition.id, []), results.metrics)
+        for competition in results.competitions
     )
     more = len(notes) - _NOTES
     shown = (*notes[:_NOTES], f"and {more} more") if more > 0 else tuple(notes)
-    return Run(key, folder, doc, competitions, notes=shown, stamp=stamp)
+    return Run(key or slug(folder.name), folder, results, competitions, notes=shown, stamp=stamp)
 
 
 def run_stamp(folder: Path) -> tuple[int, ...]:
-    """Changes when a run's files are written anew."""
+    """Numbers that change whenever a run's files are written again."""
     stamp: list[int] = []
     for name in ("results.json", "scores.jsonl", BUNDLE):
         try:
-            facts = (folder / name).stat()
+            status = (folder / name).stat()
         except OSError:
             stamp += [0, 0]
         else:
-            stamp += [facts.st_mtime_ns, facts.st_size]
+            stamp += [status.st_mtime_ns, status.st_size]
     for votes in sorted((folder / "listening").glob("*/votes.jsonl")):
         stamp.append(votes.stat().st_size)
     return tuple(stamp)
 
 
 def slug(text: str) -> str:
-    """A name that is safe as one part of a path and of an address.
+    """The text as a name that is safe as one part of a path or a web address.
 
     >>> slug("../<script>"), slug("17-5F3sa2TJ")
     ('script', '17-5F3sa2TJ')
@@ -265,11 +262,11 @@ def slug(text: str) -> str:
 
 
 def _competition(
-    folder: Path, doc: CompetitionDoc, lines: Sequence[ScoreDoc], floors: Mapping[str, float]
+    folder: Path, doc: CompetitionDoc, lines: Sequence[ScoreLine], metrics: Mapping[str, MetricDoc]
 ) -> RunCompetition:
     recipes = {line.id: line.recipe for line in lines}
-    by_entry: dict[tuple[str, str], list[ScoreDoc]] = {}
-    baseline: list[ScoreDoc] = []
+    by_entry: dict[tuple[str, str], list[ScoreLine]] = {}
+    baseline: list[ScoreLine] = []
     for line in lines:
         if line.model.startswith(_MODEL_OF_UNPROCESSED):
             baseline.append(line)
@@ -281,30 +278,30 @@ def _competition(
     )
     unprocessed = RunEntry(UNPROCESSED, doc.unprocessed, *_clips(baseline), None)
     return RunCompetition(
-        doc, entries, unprocessed, tuple(sorted(recipes)), recipes, folder / "sets" / doc.id, floors
+        doc, entries, unprocessed, tuple(sorted(recipes)), recipes, folder / "sets" / doc.id, metrics
     )
 
 
-def _entry(folder: Path, row: RowDoc, lines: Sequence[ScoreDoc], taken: set[str]) -> RunEntry:
+def _entry(folder: Path, row: RowDoc, lines: Sequence[ScoreLine], taken: set[str]) -> RunEntry:
     name = f"{row.uid}-{(row.hotkey or '')[:12]}"
     audio = folder / "enhanced" / name
-    # The hotkey is a stranger's text: one plain part of a path, or no audio.
-    plain = "/" not in name and "\0" not in name and name not in (".", "..")
-    kept = audio if plain and audio.is_dir() and not audio.is_symlink() else None
+    # The hotkey is a stranger's text. Look for audio only if it is one plain part of a path.
+    is_plain = "/" not in name and "\0" not in name and name not in (".", "..")
+    kept = audio if is_plain and audio.is_dir() and not audio.is_symlink() else None
     return RunEntry(_unique(slug(name), taken), row, *_clips(lines), kept)
 
 
-def _clips(lines: Sequence[ScoreDoc]) -> tuple[dict[str, Mapping[str, float]], dict[str, FailureDoc]]:
+def _clips(lines: Sequence[ScoreLine]) -> tuple[dict[str, Mapping[str, float]], dict[str, FailureDoc]]:
     scores = {line.id: line.scores for line in lines if line.scores is not None}
     return dict(scores), {line.id: line.failure for line in lines if line.failure is not None}
 
 
 def _unique(key: str, taken: set[str]) -> str:
-    found, number = key, 2
-    while found in taken:
-        found, number = f"{key}-{number}", number + 1
-    taken.add(found)
-    return found
+    unique, number = key, 2
+    while unique in taken:
+        unique, number = f"{key}-{number}", number + 1
+    taken.add(unique)
+    return unique
 
 
 def _is_run(folder: Path) -> bool:

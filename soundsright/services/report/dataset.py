@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.data import BABBLE, NOISE_KINDS
 from soundsright.services.drawing import clips_by_spread, flac_bytes
-from soundsright.services.records import REFERENCES, Line, Run, RunCompetition
+from soundsright.services.records import REFERENCES, Run, RunCompetition, ShortText
 from soundsright.services.report.tables import (
     csv_text,
     markdown_text,
@@ -46,12 +46,12 @@ class Source(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
 
-    id: Line
-    kind: Line
-    licence: Line | None = None
-    creator: Line | None = None
-    source: Line | None = None
-    changes: Line | None = None
+    id: ShortText
+    kind: ShortText
+    licence: ShortText | None = None
+    creator: ShortText | None = None
+    source: ShortText | None = None
+    changes: ShortText | None = None
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from soundsright.core.audio import Audio
 from soundsright.core.errors import InfrastructureFault
@@ -20,14 +19,16 @@ from soundsright.services.drawing import (
     template_environment,
 )
 from soundsright.services.records import (
-    RESULTS_SCHEMA,
+    Results,
     Run,
     RunCompetition,
-    run_from_documents,
-    score_lines,
+    ScoreLine,
+    run_of,
+    scores_text,
+    write_json,
 )
 from soundsright.services.report.tables import metric_source, recipe_words, report_bib
-from soundsright.services.rounds import RoundOutcome, read_wav
+from soundsright.services.rounds import read_wav, write_text
 
 CLIPS_TO_HEAR = 3
 
@@ -50,15 +51,18 @@ class HeardClip:
     sounds: tuple[Sound, ...]
 
 
-def report_html(outcome: RoundOutcome, document: Mapping[str, Any], enhanced: Path) -> str:
-    """The report of a round that has just ended.
+def write_round(folder: Path, results: Results, scores: Iterable[ScoreLine]) -> None:
+    """Write scores.jsonl, report.html and results.json to a round's folder, which already has its audio.
 
-    `document` is results.json; `enhanced` holds the answers by entry, in the run's folder.
+    results.json comes last: its presence says that the round is finished.
     """
-    return report_html_of(run_from_documents(enhanced.parent, document, score_lines(outcome)))
+    lines = tuple(scores)
+    write_text(folder / "scores.jsonl", scores_text(lines))
+    write_text(folder / "report.html", report_html(run_of(folder, results, lines)))
+    write_json(folder / "results.json", results.as_json())
 
 
-def report_html_of(run: Run) -> str:
+def report_html(run: Run) -> str:
     """The whole page, from a finished run's files.
 
     Raises:
@@ -79,7 +83,6 @@ def report_html_of(run: Run) -> str:
         }
         for c in run.competitions
     ]
-    document = {"schema": RESULTS_SCHEMA, **doc.model_dump(mode="json")}
     return templates.get_template("report.html.j2").render(
         run=run,
         doc=doc,
@@ -87,7 +90,7 @@ def report_html_of(run: Run) -> str:
         sources={name: f"{m.title}. {metric_source(name)}" for name, m in doc.metrics.items()},
         bibtex=report_bib(run),
         style=Markup(style_sheet("board.css") + style_sheet("plots.css")),
-        results_json=json.dumps(document, indent=1),
+        results_json=json.dumps(doc.as_json(), indent=1),
     )
 
 

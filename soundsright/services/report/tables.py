@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from soundsright.core.errors import UsageError
 from soundsright.metrics import metric
 from soundsright.services.drawing import digits, factor, metric_name, set_facts
-from soundsright.services.records import MetricDoc, ResultsDoc, Run, RunCompetition, RunEntry
+from soundsright.services.records import MetricDoc, Results, Run, RunCompetition, RunEntry
 from soundsright.services.report.citations import bibtex, citation_keys
 
 CSV_COLUMNS = (
@@ -251,7 +251,7 @@ def tex_comment(text: str) -> str:
     return " ".join(text.split())
 
 
-def _provenance(doc: ResultsDoc, shown: Callable[[str], str]) -> list[str]:
+def _provenance(doc: Results, shown: Callable[[str], str]) -> list[str]:
     r = doc.round
     return [
         f"Round {shown(r.id)}: {r.clips} clips per competition, seeded by block {r.seed_block}, "
@@ -272,7 +272,7 @@ def _heading(c: RunCompetition, name: str, m: MetricDoc) -> str:
     return f"{metric_name(name)}{unit}{'*' if name in c.doc.metric_weights else ''}"
 
 
-def _best(c: RunCompetition, doc: ResultsDoc) -> dict[str, RunEntry]:
+def _best(c: RunCompetition, doc: Results) -> dict[str, RunEntry]:
     """The entry with the best mean of each metric, where that is better than the unprocessed input's."""
     found: dict[str, RunEntry] = {}
     for name, m in doc.metrics.items():

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 
 from soundsright.core.ports import Account, StateStore
-from soundsright.services.records import envelope_of
+from soundsright.services.records import sign_feedback
 from soundsright.services.validator.retention import ArtifactStore
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def record_feedback(
     """
     if state.step_done(round_id, "feedback") is None:
         digests = {
-            hotkey: artifacts.put_bytes(envelope_of(document, account).encode())
+            hotkey: artifacts.put_bytes(sign_feedback(document, account).encode())
             for hotkey, document in documents.items()
         }
         state.finish_step(round_id, "feedback", digests)

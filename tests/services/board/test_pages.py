@@ -12,7 +12,7 @@ import pytest
 from soundsright.services.board.pages import AudioAccess, Site
 from soundsright.services.drawing.comparisons import prize_decisions
 from soundsright.services.records.runs import Run, read_run
-from soundsright.services.report.html import report_html_of
+from soundsright.services.report.html import report_html
 from tests.services.records.runs import USUAL, Entrant, write_run
 
 FLAGGED = Entrant("mirror/same", 0.0, "mirror", flags=[("copy_of_input", "The output is the input again")])
@@ -52,7 +52,7 @@ def page(run: Run, path: str) -> str:
     [
         lambda run: page(run, "index.html"),
         lambda run: page(run, "r/a/DENOISING_16000HZ/index.html"),
-        report_html_of,
+        report_html,
     ],
     ids=["first page", "competition", "report"],
 )

@@ -12,7 +12,7 @@ from soundsright.adapters.chains.local import LocalChain
 from soundsright.core.errors import ChainUnavailable, InfrastructureFault, RequestRefused, UsageError
 from soundsright.core.ports import TxResult
 from soundsright.services.http.state import Health
-from soundsright.services.records.feedback import envelope_of
+from soundsright.services.records.feedback import sign_feedback
 from soundsright.testing import VirtualClock
 from tests.services.services_bench import (
     ALICE,
@@ -185,7 +185,7 @@ def test_feedback_is_verified_stored_and_handed_on_once(tmp_path: Path) -> None:
     handed: list[Path] = []
     miner = miner_on(chain_with_validators(tmp_path), tmp_path, on_feedback=handed.append)
     miner.tick()
-    raw = envelope_of(document(), VICTOR).encode()
+    raw = sign_feedback(document(), VICTOR).encode()
     miner.take_feedback(VICTOR.address, raw)
     miner.take_feedback(VICTOR.address, raw)
     (path,) = handed
@@ -212,6 +212,6 @@ def test_feedback_that_is_not_for_it_or_not_of_a_validator_is_refused(
     miner = miner_on(chain_with_validators(tmp_path), tmp_path)
     miner.tick()
     with pytest.raises(RequestRefused) as caught:
-        miner.take_feedback(sender.address, envelope_of(document(**changes), signer).encode())
+        miner.take_feedback(sender.address, sign_feedback(document(**changes), signer).encode())
     assert caught.value.code == code
     assert not (tmp_path / "feedback").exists()

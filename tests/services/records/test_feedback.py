@@ -17,16 +17,18 @@ from soundsright.cli.commands.feedback import command
 from soundsright.core.errors import RequestRefused, UsageError
 from soundsright.services.http.state import Health
 from soundsright.services.miner.feedback_hook import HookRunner, hook_command
-from soundsright.services.records import feedback
-from soundsright.services.records.feedback import FeedbackStore, envelope_of, opened, read_feedback
+from soundsright.services.records import feedback_store
+from soundsright.services.records.feedback import FEEDBACK, open_feedback, sign_feedback
+from soundsright.services.records.feedback_store import FeedbackStore, read_feedback
+from soundsright.services.records.signed import signed_message
 from soundsright.testing import VirtualClock
 from tests.services.services_bench import ALICE, BOB, VICTOR, document
 
 
 def stored(folder: Path, validator: Hotkey = VICTOR, **changes: object) -> Path:
-    raw = envelope_of(document(**changes), validator).encode()
+    raw = sign_feedback(document(**changes), validator).encode()
     store = FeedbackStore(folder / "feedback", valid_signature=valid_signature)
-    return store.keep(raw, *opened(raw, valid_signature=valid_signature))[0]
+    return store.keep(raw, open_feedback(raw, valid_signature=valid_signature)).path
 
 
 def test_a_stored_file_verifies_and_tells_its_signer(tmp_path: Path) -> None:
@@ -53,24 +55,24 @@ def test_what_was_changed_after_it_was_signed_does_not_verify(tmp_path: Path, ol
 )
 def test_what_is_no_envelope_is_refused(raw: bytes) -> None:
     with pytest.raises(RequestRefused) as caught:
-        opened(raw, valid_signature=valid_signature)
+        open_feedback(raw, valid_signature=valid_signature)
     assert caught.value.code == "malformed"
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-1e999"])
 def test_a_score_that_is_no_number_is_refused(value: str) -> None:
     text = json.dumps(document()).replace("2.5", value)
-    signature = VICTOR.sign(feedback.signed_message(text)).hex()
+    signature = VICTOR.sign(signed_message(FEEDBACK, text)).hex()
     raw = json.dumps(
         {
-            "schema": feedback.ENVELOPE_SCHEMA,
+            "schema": FEEDBACK.envelope_schema,
             "validator": VICTOR.address,
             "signature": f"0x{signature}",
             "document": text,
         }
     )
     with pytest.raises(RequestRefused):
-        opened(raw.encode(), valid_signature=valid_signature)
+        open_feedback(raw.encode(), valid_signature=valid_signature)
 
 
 def rounds_kept(folder: Path) -> list[str]:
@@ -78,7 +80,7 @@ def rounds_kept(folder: Path) -> list[str]:
 
 
 def test_the_oldest_go_where_there_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feedback, "MAX_KEPT", 3)
+    monkeypatch.setattr(feedback_store, "MAX_KEPT", 3)
     for day in range(1, 6):
         stored(tmp_path, round=f"2026-01-0{day}")
     assert rounds_kept(tmp_path) == ["2026-01-03", "2026-01-04", "2026-01-05"]
@@ -88,13 +90,13 @@ def test_a_validator_that_sends_much_pushes_out_its_own_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = stored(tmp_path, round="2026-01-01")
-    monkeypatch.setattr(feedback, "MAX_KEPT", 3)
+    monkeypatch.setattr(feedback_store, "MAX_KEPT", 3)
     (tmp_path / "feedback" / "notes.json").write_text("{}")  # Of the user's own.
     for day in range(1, 6):
         stored(tmp_path, BOB, round=f"2026-02-0{day}")
     of_bob = ["2026-02-03", "2026-02-04", "2026-02-05"]
     assert rounds_kept(tmp_path) == ["2026-01-01", *of_bob, "notes.json"]
-    monkeypatch.setattr(feedback, "MAX_BYTES", 2 * first.stat().st_size + 100)
+    monkeypatch.setattr(feedback_store, "MAX_BYTES", 2 * first.stat().st_size + 100)
     stored(tmp_path, BOB, round="2026-02-06")
     assert rounds_kept(tmp_path) == ["2026-01-01", "2026-02-06", "notes.json"]
 
@@ -207,7 +209,7 @@ def test_a_newer_version_asks_for_a_newer_program(tmp_path: Path, schema: str, l
 
 def test_a_newer_document_in_a_present_envelope_asks_for_a_newer_program(tmp_path: Path) -> None:
     path = tmp_path / "newer.json"
-    path.write_text(envelope_of(document(schema="soundsright.feedback/2"), VICTOR))
+    path.write_text(sign_feedback(document(schema="soundsright.feedback/2"), VICTOR))
     error = CliRunner().invoke(command, ["show", str(path)]).exception
     assert "Update soundsright" in str(error)
 

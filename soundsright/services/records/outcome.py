@@ -1,0 +1,343 @@
+"""Build the documents of a round that has ended: results.json, scores.jsonl and each miner's feedback."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from soundsright import __version__
+from soundsright.core.entry_rules import remedy_of
+from soundsright.core.results import Evaluation, Leaderboard, Refusal
+from soundsright.metrics import metric
+from soundsright.ranking import RankSet, mean_estimate
+from soundsright.services.records.feedback import (
+    DOCUMENT_SCHEMA,
+    ClipFailure,
+    ClipScores,
+    Feedback,
+    FeedbackFlag,
+    FeedbackRefusal,
+    OtherEntry,
+    feedback_text,
+)
+from soundsright.services.records.ranks import MAX_RANKED, rank_sets
+from soundsright.services.records.results import (
+    CompetitionDoc,
+    CostDoc,
+    DecisionDoc,
+    EstimateDoc,
+    FailureDoc,
+    FlagDoc,
+    MetricDoc,
+    RecipeDoc,
+    RefusalDoc,
+    Results,
+    RoundDoc,
+    RowDoc,
+    ScoreLine,
+    TimingDoc,
+)
+from soundsright.services.rounds import RoundOutcome, write_text
+
+_SCORING_PACKAGES = ("numpy", "scipy", "numba", "pesq", "soundfile", "soxr")
+
+
+def results_of(outcome: RoundOutcome) -> Results:
+    """The round as results.json has it. Competitions are in the plan's order."""
+    plan = outcome.plan
+    return Results(
+        round=RoundDoc(
+            id=plan.round.id,
+            entries_close_block=plan.round.entries_close_block,
+            seed_block=plan.round.seed_block,
+            seed_block_hash=outcome.block_hash,
+            ruleset=plan.ruleset.name,
+            ruleset_digest=plan.ruleset.digest,
+            clips=plan.clips,
+        ),
+        metrics={name: _metric(name) for name in plan.metrics},
+        competitions=tuple(_competition(outcome, board) for board in outcome.leaderboards),
+        weights={str(uid): weight for uid, weight in outcome.weights.by_uid.items()},
+        weights_block=outcome.weights_block,
+        cost=CostDoc(busy_s=dict(outcome.busy_s)),
+        versions=scoring_versions(),
+    )
+
+
+def scores_of(outcome: RoundOutcome) -> Iterator[ScoreLine]:
+    """The lines of scores.jsonl: one per entry and clip. The unprocessed input comes first."""
+    for competition in outcome.plan.competitions:
+        clips = outcome.sets[competition.id]
+        for evaluation in (outcome.unprocessed[competition.id], *outcome.evaluations[competition.id]):
+            for clip in evaluation.clips:
+                failure = clip.failure
+                yield ScoreLine(
+                    competition=competition.id,
+                    entry=evaluation.submission.hotkey,
+                    model=str(evaluation.submission.source),
+                    id=clip.clip_id,
+                    scores=None if clip.scores is None else dict(clip.scores),
+                    failure=None if failure is None else FailureDoc(code=failure.code, detail=failure.detail),
+                    recipe=RecipeDoc.model_validate(clips.recipes[clip.clip_id]),
+                )
+
+
+def feedback_of(outcome: RoundOutcome, results: Results) -> dict[str, Feedback]:
+    """Each miner's feedback. The keys, `uid-hotkey`, are names for files."""
+    feedback: dict[str, Feedback] = {}
+    refused: set[str] = set()
+    for competition in results.competitions:
+        shared = _shared_feedback(results, competition)
+        evaluations = {e.submission.hotkey: e for e in outcome.evaluations[competition.id]}
+        for row in competition.entries:
+            evaluation = evaluations[str(row.hotkey)]
+            feedback[evaluation.submission.entry_id] = _entry_feedback(shared, row, evaluation)
+        for refusal in competition.refused:
+            if refusal.hotkey in refused:
+                continue
+            refused.add(refusal.hotkey)
+            known = refusal.uid is not None
+            feedback[f"{refusal.uid}-{refusal.hotkey[:12]}" if known else f"x-{refusal.hotkey}"] = Feedback(
+                **shared,
+                hotkey=refusal.hotkey,
+                uid=refusal.uid,
+                refusal=FeedbackRefusal(
+                    entry=refusal.entry,
+                    hotkey=refusal.hotkey,
+                    uid=refusal.uid,
+                    code=refusal.code,
+                    sentence=feedback_text(refusal.sentence),
+                    remedy=feedback_text(refusal.remedy),
+                    evidence={name: feedback_text(value) for name, value in refusal.evidence.items()},
+                ),
+                needed=refusal.needed,
+            )
+    return feedback
+
+
+def scores_text(lines: Iterable[ScoreLine]) -> str:
+    """The text of scores.jsonl."""
+    rows = (line.model_dump(mode="json", exclude_unset=True) for line in lines)
+    return "\n".join(json.dumps(row, sort_keys=True, allow_nan=False) for row in rows) + "\n"
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write the whole file or nothing."""
+    write_text(path, json.dumps(document, indent=1, sort_keys=False, allow_nan=False) + "\n")
+
+
+def scoring_versions() -> dict[str, str]:
+    """The versions of this program, of Python, and of the packages that scores depend on."""
+    versions = {"soundsright": __version__, "python": platform.python_version()}
+    for package in _SCORING_PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
+    competition = board.competition
+    clips = outcome.sets[competition.id]
+    by_entry = {e.submission.entry_id: e for e in outcome.evaluations[competition.id]}
+    ranked = [e for e in dict.fromkeys(s.submission.entry_id for s in board.standings) if e in by_entry]
+    ranks = _rank_sets(outcome, board, [by_entry[entry] for entry in ranked])
+    decisions = tuple(
+        DecisionDoc(
+            metric=d.metric,
+            winner=d.winner.hotkey if d.winner else None,
+            sentence=d.sentence,
+            evidence=dict(d.evidence),
+        )
+        for d in board.decisions
+    )
+    needed = {d.metric: float(mean) for d in board.decisions if (mean := d.evidence.get("mean_to_win")) is not None}
+    refusals = sorted(board.refusals, key=lambda r: (r.competition_id is None, r.uid or 0))
+    return CompetitionDoc(
+        id=competition.id,
+        title=competition.title,
+        metric_weights=dict(competition.metric_weights),
+        max_score=competition.max_score,
+        remainder=competition.remainder,
+        seed=clips.seed,
+        set_digest=clips.digest,
+        entries=tuple(
+            _entry_row(outcome, board, by_entry[entry], rank, {m: sets[entry] for m, sets in ranks.items()})
+            for rank, entry in enumerate(ranked, 1)
+        ),
+        unprocessed=_unprocessed_row(outcome, board),
+        decisions=decisions,
+        refused=tuple(_refusal(refusal, {"needed": needed}) for refusal in refusals),
+        suspected=tuple(
+            _refusal(copy.refusal(), {}) for copy in outcome.suspected if copy.duplicate.competition == competition
+        ),
+    )
+
+
+def _values(evaluation: Evaluation, name: str, floor: float) -> list[float]:
+    """One value per clip of the set. A failed clip gets the floor, so that failures cannot raise the mean."""
+    return [floor if clip.scores is None else clip.scores[name] for clip in evaluation.clips]
+
+
+def _rank_sets(
+    outcome: RoundOutcome, board: Leaderboard, evaluations: Sequence[Evaluation]
+) -> dict[str, dict[str, RankSet]]:
+    """The open ranks, by metric that pays and by entry id."""
+    if not 1 <= len(evaluations) <= MAX_RANKED:
+        return {}
+    floors = outcome.plan.floors
+    return {
+        name: rank_sets(
+            {e.submission.entry_id: _values(e, name, floors[name]) for e in evaluations},
+            name,
+            seed=outcome.sets[board.competition.id].seed,
+            higher_is_better=metric(name).direction.value == "higher",
+        )
+        for name in board.competition.metric_weights
+    }
+
+
+def _measured(outcome: RoundOutcome, evaluation: Evaluation) -> dict[str, Any]:
+    """The fields of a row that come from the evaluation alone."""
+    floors = outcome.plan.floors
+    estimates = {m: mean_estimate(_values(evaluation, m, floors[m])) for m in outcome.plan.metrics}
+    flags = outcome.flags.get(evaluation.submission.entry_id, ())
+    timing = evaluation.timing
+    return {
+        "metrics": {m: EstimateDoc(mean=e.mean, low=e.low, high=e.high, n=e.n) for m, e in estimates.items()},
+        "clips": len(evaluation.clips),
+        "failures": dict(Counter(clip.failure.code for clip in evaluation.clips if clip.failure is not None)),
+        "flags": tuple(FlagDoc(**asdict(flag)) for flag in flags),
+        "timing": TimingDoc(**asdict(timing), real_time_factor=timing.real_time_factor),
+    }
+
+
+def _entry_row(
+    outcome: RoundOutcome, board: Leaderboard, evaluation: Evaluation, rank: int, ranks: Mapping[str, RankSet]
+) -> RowDoc:
+    submission = evaluation.submission
+    standings = [s for s in board.standings if s.submission == submission]
+    return RowDoc(
+        rank=rank,
+        entry=submission.source.repository,
+        hotkey=submission.hotkey,
+        uid=submission.uid,
+        model=str(submission.source),
+        block=submission.block,
+        ranks={name: (r.best, r.worst) for name, r in ranks.items()},
+        share=board.share_of(submission),
+        **_measured(outcome, evaluation),
+        reasons={s.metric: s.reason for s in standings},
+        needed={s.metric: s.needed for s in standings if s.needed is not None},
+    )
+
+
+def _unprocessed_row(outcome: RoundOutcome, board: Leaderboard) -> RowDoc:
+    evaluation = outcome.unprocessed[board.competition.id]
+    return RowDoc(
+        rank=None,
+        entry="unprocessed input",
+        hotkey=None,
+        uid=None,
+        model=None,
+        block=None,
+        ranks={},
+        share=board.share_of(evaluation.submission),
+        **_measured(outcome, evaluation),
+    )
+
+
+def _refusal(refusal: Refusal, more: Mapping[str, Any]) -> RefusalDoc:
+    return RefusalDoc(
+        entry=refusal.label,
+        hotkey=refusal.hotkey,
+        uid=refusal.uid,
+        code=refusal.code,
+        sentence=refusal.sentence,
+        remedy=remedy_of(refusal.code),
+        evidence=dict(refusal.evidence),
+        **more,
+    )
+
+
+def _metric(name: str) -> MetricDoc:
+    facts = metric(name)
+    return MetricDoc(
+        title=facts.title,
+        unit=facts.unit,
+        direction=facts.direction.value,
+        low=facts.low,
+        high=facts.high,
+        floor=facts.floor,
+    )
+
+
+def _shared_feedback(results: Results, competition: CompetitionDoc) -> dict[str, Any]:
+    """The fields that the feedback of every entry of a competition has."""
+    rows = {row.hotkey: row for row in competition.entries}
+    winners = {d.metric: rows[d.winner] for d in competition.decisions if d.winner in rows}
+    return {
+        "document_schema": DOCUMENT_SCHEMA,
+        "round": results.round.id,
+        "competition": competition.id,
+        "seed": competition.seed,
+        "set_digest": competition.set_digest,
+        "unprocessed": competition.unprocessed.metrics,
+        "best": _other_entry(competition.best) if competition.best else None,
+        "winners": {name: _other_entry(row) for name, row in winners.items()},
+        "decisions": {d.metric: feedback_text(d.sentence) for d in competition.decisions},
+    }
+
+
+def _own_fields(row: RowDoc) -> dict[str, Any]:
+    """The fields of a row that feedback repeats."""
+    return {
+        "rank": row.rank,
+        "entry": row.entry,
+        "hotkey": row.hotkey,
+        "uid": row.uid,
+        "model": row.model,
+        "block": row.block,
+        "ranks": row.ranks,
+        "share": row.share,
+        "metrics": row.metrics,
+        "failures": row.failures,
+        "flags": [
+            FeedbackFlag(code=f.code, sentence=feedback_text(f.sentence), value=f.value, limit=f.limit)
+            for f in row.flags
+        ],
+        "timing": row.timing,
+    }
+
+
+def _other_entry(row: RowDoc) -> OtherEntry:
+    return OtherEntry(**_own_fields(row), clips=row.clips)
+
+
+def _entry_feedback(shared: Mapping[str, Any], row: RowDoc, evaluation: Evaluation) -> Feedback:
+    clips = [
+        ClipScores(
+            id=clip.clip_id,
+            scores=None if clip.scores is None else dict(clip.scores),
+            failure=None
+            if clip.failure is None
+            else ClipFailure(code=clip.failure.code, detail=feedback_text(clip.failure.detail)),
+        )
+        for clip in evaluation.clips
+    ]
+    return Feedback(
+        **shared,
+        **_own_fields(row),
+        refusal=None,
+        clips=clips,
+        needed=row.needed,
+        reasons={name: feedback_text(reason) for name, reason in row.reasons.items()},
+        log=evaluation.log,
+    )

@@ -1,0 +1,61 @@
+"""The documents of a round: their bytes do not change, and the same types write and read them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from soundsright.services.records.feedback import MAX_TEXT_CHARS, Feedback
+from soundsright.services.records.outcome import feedback_of, results_of, scores_of, scores_text
+from soundsright.services.records.ranks import open_ranks
+from soundsright.services.records.reading import read_scores, results_from
+from soundsright.services.records.results import ScoreLine
+from soundsright.services.records.runs import run_of
+from tests.services.records.outcome import COMPETITION, GOLDEN, golden_files, small_outcome
+
+
+def test_the_bytes_are_those_of_the_golden_files() -> None:
+    """After a change that is meant to change them: `python -m tests.services.records.outcome`."""
+    assert golden_files() == {path.name: path.read_text(encoding="utf-8") for path in GOLDEN.iterdir()}
+
+
+def test_results_are_read_back_as_they_were_built() -> None:
+    results = results_of(small_outcome())
+    document = json.loads(json.dumps(results.as_json()))
+    assert results_from(document) == results
+    assert results_from(document).as_json() == document
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("feedback-*.json")), ids=lambda path: path.stem)
+def test_feedback_is_read_back_as_it_was_built(path: Path) -> None:
+    assert Feedback.model_validate_json(path.read_text()).as_json() == json.loads(path.read_text())
+
+
+def test_scores_are_read_back_as_they_were_built(tmp_path: Path) -> None:
+    lines = list(scores_of(small_outcome()))
+    (tmp_path / "scores.jsonl").write_text(scores_text(lines))
+    assert list(read_scores(tmp_path / "scores.jsonl")) == lines
+    assert all(isinstance(line, ScoreLine) for line in lines)
+
+
+def test_the_open_ranks_of_a_run_are_those_in_its_results(tmp_path: Path) -> None:
+    outcome = small_outcome()
+    competition = run_of(tmp_path, results_of(outcome), scores_of(outcome)).competitions[0]
+    ranks = open_ranks(competition)
+    assert set(ranks) == set(COMPETITION.metric_weights)
+    for metric, by_entry in ranks.items():
+        for entry in competition.entries:
+            assert (by_entry[entry.key].best, by_entry[entry.key].worst) == entry.row.ranks[metric]
+
+
+def test_a_text_that_is_too_long_does_not_cost_a_miner_the_feedback() -> None:
+    outcome = small_outcome()
+    long = "x" * 2 * MAX_TEXT_CHARS
+    results = results_of(outcome)
+    competition = results.competitions[0]
+    wordy = competition.entries[0].model_copy(update={"reasons": {"ESTOI": long}})
+    competition = competition.model_copy(update={"entries": (wordy, *competition.entries[1:])})
+    feedback = feedback_of(outcome, results.model_copy(update={"competitions": (competition,)}))
+    assert len(feedback["1-alice-hotkey"].reasons["ESTOI"]) == MAX_TEXT_CHARS
