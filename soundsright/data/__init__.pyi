@@ -5,7 +5,7 @@ from .clips import checked_clip_count, draw_clip, draw_clips
 from .corpora import Corpus
 from .encoding import SetFormat, Subtype
 from .levels import SILENT_DB, active_level
-from .making import SetJob, generate_set
+from .making import SetJob, SetReport, clips_of, generate_set
 from .manifest import recipe_fields
 from .noise_kinds import BABBLE, NOISE_KINDS
 from .recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
@@ -28,12 +28,14 @@ __all__ = [
     "SetFormat",
     "SetJob",
     "SetRecipe",
+    "SetReport",
     "SetTask",
     "SourceChoice",
     "Split",
     "Subtype",
     "active_level",
     "checked_clip_count",
+    "clips_of",
     "compared",
     "corpus_entry",
     "draw_clip",

@@ -22,7 +22,7 @@ from multiprocessing.connection import wait as wait_for_any
 from pathlib import Path
 from typing import Any
 
-from soundsright.core.audio import digest_of_digests
+from soundsright.core.audio import Clip, digest_of_digests
 from soundsright.core.errors import UsageError
 from soundsright.data.encoding import (
     EncodedItem,
@@ -38,7 +38,7 @@ from soundsright.data.interruption import deaf_children, one_interruption
 from soundsright.data.journal import Journal, written_atomically
 from soundsright.data.manifest import item_line
 from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
-from soundsright.data.render import clip_id, render
+from soundsright.data.render import Rendered, clip_id, render
 from soundsright.data.sources import Sources
 
 FORMAT_VERSION = 1
@@ -176,6 +176,16 @@ def generate_set(
             journal.close()
 
 
+def clips_of(job: SetJob) -> Iterator[Clip]:
+    """The job's items as clips in memory, equal to those that `generate_set` writes as 16-bit files.
+
+    Raises:
+        UsageError: too many recordings in a row cannot be used.
+    """
+    for index in sorted(set(job.only)) or range(job.count):
+        yield _rendered(job, index, {}).as_clip()
+
+
 def _generate(job: SetJob, journal: Journal, workers: int, progress: Callable[[int, int], None]) -> SetReport:
     wanted = sorted(set(job.only)) or range(job.count)
     total = len(wanted)
@@ -253,15 +263,7 @@ def _make_unit(job: SetJob, unit: _Unit) -> _Made:
 def _item(job: SetJob, index: int, skipped: dict[str, str]) -> EncodedItem:
     if _told_to_stop.is_set():
         raise InterruptedError
-    rendered = render(
-        job.task,
-        job.sample_rate_hz,
-        job.seed,
-        index,
-        sources=job.sources,
-        recipe=job.recipe,
-        skipped=skipped,
-    )
+    rendered = _rendered(job, index, skipped)
     name = clip_id(index) + job.format.suffix
     folder = f"{job.shard_of(index):05d}/" if job.shard_count > 1 and not job.format.in_shards else ""
     files = {role: encoded(rendered, role, job.format, job.subtype) for role in rendered.signals}
@@ -272,6 +274,12 @@ def _item(job: SetJob, index: int, skipped: dict[str, str]) -> EncodedItem:
         else {}
     )
     return EncodedItem(rendered.id, files, item_line(rendered, paths, hashes))
+
+
+def _rendered(job: SetJob, index: int, skipped: dict[str, str]) -> Rendered:
+    return render(
+        job.task, job.sample_rate_hz, job.seed, index, sources=job.sources, recipe=job.recipe, skipped=skipped
+    )
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,9 +1,29 @@
+from .comparison import MetricComparison, SystemComparison, compare
+from .entry import model_of_folder, verified_entry, verify
 from .rulesets import organiser_of, text_of_file
+from .runs import open_run
 from .sandboxes import SandboxChoice, opened_sandbox
+from .scoring import FolderScore, UtteranceScore, score, score_folder, scored_set, set_clusters
+from .sets import generate, set_job
 
 __all__ = [
+    "FolderScore",
+    "MetricComparison",
     "SandboxChoice",
+    "SystemComparison",
+    "UtteranceScore",
+    "compare",
+    "generate",
+    "model_of_folder",
+    "open_run",
     "opened_sandbox",
     "organiser_of",
+    "score",
+    "score_folder",
+    "scored_set",
+    "set_clusters",
+    "set_job",
     "text_of_file",
+    "verified_entry",
+    "verify",
 ]

@@ -14,7 +14,7 @@ from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     from soundsright.adapters.speech import SynthesisedSpeech
-    from soundsright.data import SetRecipe, SetTask, Split
+    from soundsright.data import SetRecipe, SetTask
 
 SYNTHESISERS = ("openai", "flite", "espeak-ng")
 
@@ -126,7 +126,8 @@ def command(context: click.Context, /, **options: Any) -> None:
     soundsright generate --task both --speech LibriSpeech/train-clean-100 --noise wham_noise --n 5000 --out sets/ls
     soundsright generate --speech openai --n 200 --out sets/spoken
     """
-    from soundsright.data import SetFormat, SetJob, SetTask, Subtype, generate_set
+    from soundsright.data import SetFormat, SetTask, Subtype, generate_set
+    from soundsright.library import set_job
 
     out, renamed = _output(options)
     task, rate = SetTask(options["task"]), int(options["sample_rate_hz"])
@@ -134,21 +135,26 @@ def command(context: click.Context, /, **options: Any) -> None:
     for flag, published in (("noise", "noise_data_dir"), ("rooms", "reverb_data_dir")):
         options[flag] = _either(context, flag, published)
     recipe = _recipe(options)
-    sources, provenance, to_speak = _sources(options, task, rate, recipe)
-    job = SetJob(
+    to_speak = _synthesised(options, rate)
+    job = set_job(
         out=out,
         task=task,
         sample_rate_hz=rate,
         count=options["count"],
         seed=options["seed"],
-        sources=sources,
+        speech=options["speech"] if to_speak is None else to_speak,
+        speech_facts=None if to_speak is None else to_speak.facts,
+        noise=options["noise"],
+        rooms=options["rooms"],
+        split=options["split"],
+        corpus=options["corpus"],
         recipe=recipe,
+        allow_upsampled=options["allow_upsampled"],
         format=SetFormat(options["fmt"]),
         subtype=Subtype.FLOAT if options["float_samples"] else Subtype.PCM16,
         shards=options["shards"],
         only=_numbers(options["only"]),
         folders=renamed,
-        provenance=provenance,
     )
     with resumable(str(out)):
         if to_speak is not None:
@@ -244,35 +250,15 @@ def _numbers(text: str | None) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _sources(options: dict[str, Any], task: SetTask, rate: int, recipe: SetRecipe) -> tuple[Any, Any, Any]:
-    """The sources, what `set.json` says of them, and the speech that must be spoken first, if any."""
-    from soundsright.data import SourceChoice, Split
-
-    choice = SourceChoice(
-        rate,
-        None if options["split"] is None else Split(options["split"]),
-        options["corpus"],
-        options["allow_upsampled"],
-    )
-    name = options["speech"]
-    to_speak = None
-    if name in SYNTHESISERS:
-        to_speak = _synthesised(name, rate, choice.split, options)
-        choice.note("speech", **to_speak.facts)
-    sources = choice.sources(
-        task,
-        recipe,
-        speech=to_speak or name,
-        noise=options["noise"],
-        rooms=options["rooms"],
-        in_order=to_speak is not None,
-    )
-    return sources, {**choice.provenance, "skipped": choice.skipped}, to_speak
-
-
-def _synthesised(name: str, rate: int, split: Split | None, options: dict[str, Any]) -> SynthesisedSpeech:
-    from soundsright.adapters.speech import SynthesisedSpeech, cache_directory, voices_of_split
+def _synthesised(options: dict[str, Any], rate: int) -> SynthesisedSpeech | None:
+    """The speech that a synthesiser speaks, if `--speech` names one."""
     from soundsright.data import Split
+
+    name = options["speech"]
+    split = None if options["split"] is None else Split(options["split"])
+    if name not in SYNTHESISERS:
+        return None
+    from soundsright.adapters.speech import SynthesisedSpeech, cache_directory, voices_of_split
 
     voices = tuple(v.strip() for v in (options["voices"] or "").split(",") if v.strip())
     if name == "openai":

@@ -135,13 +135,9 @@ def command(
     if len(paths) > 1:
         raise UsageError(f"{len(paths)} folders were named", "Report one run at a time.")
     from soundsright.cli.shared.report_push import push_run, write_data_set
-    from soundsright.services.records import find_runs, read_runs
+    from soundsright.library import open_run
 
-    found = read_runs(find_runs(paths))
-    if len(found) != 1:
-        raise UsageError(f"{paths[0]} holds {len(found)} runs", "Name the folder of one finished run.")
-    run = found[0]
-    run.finished()
+    run = open_run(paths[0])
     for note in run.notes:
         click.echo(f"Note: {note}", err=True)
     if plots is not None:

@@ -14,9 +14,8 @@ from soundsright.cli.shared.stopping import resumable
 from soundsright.core.errors import UsageError, printable
 
 if TYPE_CHECKING:
-    from soundsright.core.ports import Pool
     from soundsright.core.results import ClipResult
-    from soundsright.services.scoring import ClipFiles, ScoredClip, ScoreOptions, ScoreReport, ScoreSet
+    from soundsright.services.scoring import MetricSummary, ScoredClip
 
 _SIDE = click.Path(exists=True, path_type=Path)
 _MEASURED_AT_16_KHZ = ("PESQ_", "CSIG", "CBAK", "COVL", "DNSMOS_")  # how their names begin
@@ -88,14 +87,13 @@ def command(
     Every clip of the clean side counts: one that is missing or unusable scores each metric's floor. Exit status
     1 says that some clips failed; the report is complete all the same.
     """
+    from soundsright.library import scored_set, set_clusters
     from soundsright.services.scoring import (
         ScoreOptions,
         checked_targets,
         chosen_metrics,
         report_json,
-        score_files,
         score_set,
-        scored_clip,
         some_of,
         write_parquet,
     )
@@ -107,63 +105,36 @@ def command(
     if metrics is not None and not asked:
         raise UsageError("--metrics names none", "Name one or more, with commas between.")
     names = chosen_metrics(asked, sample_rate_hz=found.sample_rate_hz, has_noisy=noisy is not None)
-    clusters = None if manifest is None else _clusters(found, manifest, cluster_by)
+    clusters = None if manifest is None else set_clusters(found, manifest, cluster_by)
     for note in _rate_notes(names, found.sample_rate_hz, other_rates):
         click.echo(note, err=True)
     if found.extra:
         count = f"{len(found.extra)} enhanced {'file has' if len(found.extra) == 1 else 'files have'}"
         click.echo(printable(f"{count} no clean one, and no score: {some_of(found.extra)}"), err=True)
-    options = ScoreOptions(names, align=align)
     by_line = clips is not None and clips.suffix == ".jsonl"
-    measured: list[ScoredClip] = []
-    with resumable(str(clips) if by_line else None), _pool(workers) as pool, _line_writer(clips, done) as write:
+    with resumable(str(clips) if by_line else None), _line_writer(clips, done) as write:
         advance = _Progress(len(found.clips))
 
-        def on_clip(files: ClipFiles, result: ClipResult) -> None:
-            if by_line or report is not None:
-                measured.append(scored_clip(files, result, options))
-                write(measured[-1])
+        def on_clip(scored: ScoredClip) -> None:
+            write(scored)
             advance()
 
-        results = score_files(found, options, pool=pool, done=done, on_clip=on_clip)
+        options = ScoreOptions(names, align=align)
+        measured = scored_set(found, options, workers=workers, clusters=clusters, done=done, on_clip=on_clip)
+    results = measured.clips
     if clips is not None and clips.suffix == ".parquet":
         write_parquet(clips, results, names)
     if report is not None:
-        text = report_json(_report(found, options, measured, clusters), names)
+        text = report_json(measured.report, names)
         if str(report) == "-":
             click.echo(text, nl=False)
         else:
             report.write_text(text, encoding="utf-8")
     if report is None or str(report) != "-":
-        _print_table(results, names, clusters)
+        _print_table(measured.summaries)
         _print_failures(results, align=align)
     if any(result.failure is not None for result in results):
         context.exit(1)
-
-
-def _clusters(found: ScoreSet, manifest: Path, field: str) -> tuple[str, ...]:
-    from soundsright.core.content import sha256_of_file
-    from soundsright.services.scoring import clusters_of
-
-    return clusters_of(
-        manifest, [clip.id for clip in found.clips], field, [sha256_of_file(clip.clean) for clip in found.clips]
-    )
-
-
-def _report(
-    found: ScoreSet, options: ScoreOptions, measured: Sequence[ScoredClip], clusters: tuple[str, ...] | None
-) -> ScoreReport:
-    from soundsright.services.records import scoring_versions
-    from soundsright.services.scoring import ScoreReport
-
-    return ScoreReport(
-        tuple(each.result for each in measured),
-        tuple(each.files for each in measured),
-        found.sample_rate_hz,
-        options.align,
-        clusters,
-        scoring_versions(),
-    )
 
 
 def _rate_notes(names: Sequence[str], sample_rate_hz: int, other_rates: str) -> Iterator[str]:
@@ -191,19 +162,6 @@ def _done(clips: Path | None, *, resume: bool) -> dict[str, ScoredClip] | None:
     if clips is None or clips.suffix != ".jsonl":
         raise UsageError("--resume has nothing to go on from", "Add --clips FILE.jsonl of the earlier run.")
     return read_clip_lines(clips) if clips.exists() else None
-
-
-@contextlib.contextmanager
-def _pool(workers: int) -> Iterator[Pool]:
-    # One worker is a process of its own too: a clip that ends or hangs it is that clip's failure.
-    from soundsright.adapters.machine import ProcessPool
-    from soundsright.metrics import warm_up
-
-    pool = ProcessPool(workers, warm_up=warm_up)
-    try:
-        yield pool
-    finally:
-        pool.close()
 
 
 class _LineWriter:
@@ -259,18 +217,17 @@ class _Progress:
             click.echo(f"\r{self._count} of {self._total} clips", nl=self._count == self._total, err=True)
 
 
-def _print_table(results: Sequence[ClipResult], names: Sequence[str], clusters: Sequence[str] | None) -> None:
+def _print_table(summaries: Mapping[str, MetricSummary]) -> None:
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     from soundsright.metrics import Direction, metric
-    from soundsright.services.scoring import summaries
 
     table = Table(box=SIMPLE, pad_edge=False)
     for heading in ("Metric", "Mean", "95 % interval", "Median", "Failed", "Unit"):
         table.add_column(heading, justify="left" if heading in ("Metric", "Unit") else "right", no_wrap=True)
-    for name, summary in summaries(results, names, clusters).items():
+    for name, summary in summaries.items():
         lower = metric(name).direction is Direction.LOWER_IS_BETTER
         table.add_row(
             name,

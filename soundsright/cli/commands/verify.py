@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +18,13 @@ from soundsright.core.errors import EntryRefused, UsageError, printable
 if TYPE_CHECKING:
     from soundsright.config import MinerSettings
     from soundsright.core.fetch_limits import FetchLimits
-    from soundsright.core.ports import ModelHub, Sandbox
+    from soundsright.core.ports import Sandbox
     from soundsright.core.sources import ModelRef
     from soundsright.core.submission import FetchedModel
     from soundsright.rules import Organiser
     from soundsright.services.local import Step, Verification
 
 _LOG_LINES = 12
-_SEED = 20_260_101
 _NOT_THERE = ("not_found", "revision_not_found")
 
 
@@ -131,39 +129,35 @@ def _competition(
 def _fetched(
     target: str, competition: Competition, hub: Mapping[str, Any], limits: FetchLimits
 ) -> Iterator[FetchedModel]:
-    """The model as a validator's hub hands it over: a folder is first published to a hub of its own.
+    """The model as a validator's hub hands it over.
 
     Raises:
-        EntryRefused: the files break a limit.
+        EntryRefused: the files exceed a limit.
     """
     from platformdirs import user_cache_path
 
-    from soundsright.adapters.hubs import FolderHub
     from soundsright.cli.shared.hub import opened_hub
     from soundsright.config import Settings, read_settings
     from soundsright.core.submission import Submission
+    from soundsright.library import model_of_folder
 
-    with tempfile.TemporaryDirectory(prefix="verify-") as name:
-        # Below the temporary directory's own mode, 0700, the model's user could read nothing.
-        Path(name).chmod(0o755)
-        opened: ModelHub
-        if Path(target).is_dir():
-            opened = FolderHub(Path(name, "hub"), Path(name, "cache"))
-            ref = opened.publish("local", "model", Path(target))
-        else:
-            ref = _reference(target)
-            # Kept, so that a large model is fetched once.
-            kept = user_cache_path("soundsright") / "verify"
-            opened = opened_hub(read_settings(Settings, flags={**hub, "state_folder": kept}, environment={}))
-            click.echo(f"Fetching {ref}")
-        submission = Submission(uid=0, hotkey="verify", competition=competition, source=ref, block=0)
-        try:
-            model = opened.fetch(submission, limits=limits)
-        except EntryRefused as refused:
-            if refused.code not in _NOT_THERE:
-                raise
-            raise UsageError(refused.sentence, "Give the name and the commit as on the hub.") from refused
-        yield model
+    if Path(target).is_dir():
+        with model_of_folder(Path(target), competition, limits) as model:
+            yield model
+        return
+    ref = _reference(target)
+    # Kept, so that a large model is fetched once.
+    cache = user_cache_path("soundsright") / "verify"
+    opened = opened_hub(read_settings(Settings, flags={**hub, "state_folder": cache}, environment={}))
+    click.echo(f"Fetching {ref}")
+    submission = Submission(uid=0, hotkey="verify", competition=competition, source=ref, block=0)
+    try:
+        model = opened.fetch(submission, limits=limits)
+    except EntryRefused as refused:
+        if refused.code not in _NOT_THERE:
+            raise
+        raise UsageError(refused.sentence, "Give the name and the commit as on the hub.") from refused
+    yield model
 
 
 def _reference(target: str) -> ModelRef:
@@ -191,21 +185,10 @@ def _verified(
     clips: int,
     corpus: Path | None,
 ) -> int:
-    from soundsright.core.ports import SandboxLimits
-    from soundsright.data import Corpus, draw_clips
-    from soundsright.services.local import METRICS, verify
+    from soundsright.library import verified_entry
 
     click.echo(f"{competition.title}, {clips} sample clips")
-    drawn = tuple(draw_clips(competition, _SEED, clips, corpus=Corpus.open(corpus)))
-    verification = verify(
-        model,
-        drawn,
-        sandbox=sandbox,
-        limits=SandboxLimits(),
-        metrics=tuple(dict.fromkeys((*METRICS, *competition.metric_weights))),
-        rules=organiser.entry_rules,
-        tell=_tell,
-    )
+    verification = verified_entry(model, competition, organiser, sandbox, clips=clips, corpus=corpus, on_step=_tell)
     _show(verification, competition)
     return 0 if verification.passed else 1
 

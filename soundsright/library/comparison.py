@@ -1,0 +1,210 @@
+"""Two systems on one set, clip by clip: what `soundsright compare` prints, as records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from soundsright.core.errors import UsageError
+from soundsright.core.results import ClipResult, Estimate
+from soundsright.library.scoring import FolderScore, UtteranceScore
+
+if TYPE_CHECKING:
+    from soundsright.services.scoring import ScoreReport
+
+Scored: TypeAlias = "FolderScore | Mapping[str, UtteranceScore] | str | os.PathLike[str]"
+"""A system's scores: a scored folder, scores by clip, or the path of a report that `score --json` wrote."""
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class MetricComparison:
+    """One metric of system A minus system B, over the clips of the set.
+
+    Attributes:
+        metric: its name in the registry.
+        difference: the mean difference in the metric's unit, with its 95 % interval (BCa bootstrap).
+        p_value: of the two-sided paired permutation test.
+        p_value_holm: the same after Holm's correction over the metrics of this comparison.
+        effect_size: Cohen's d of the paired differences; 0 if all differences are equal.
+        by_clip: the difference of each clip, in the order of `SystemComparison.clip_ids`.
+    """
+
+    metric: str
+    difference: Estimate
+    p_value: float
+    p_value_holm: float
+    effect_size: float
+    by_clip: tuple[float, ...]
+
+    @property
+    def better(self) -> str | None:
+        """The better system, `a` or `b`; None unless the interval excludes 0 and `p_value_holm` is at most 0.05."""
+        from soundsright.metrics import metric
+
+        certain = self.difference.low > 0 or self.difference.high < 0
+        if not certain or self.p_value_holm > LEVEL:
+            return None
+        return "a" if metric(self.metric).at_least_as_good(self.difference.mean, 0.0) else "b"
+
+
+@dataclass(frozen=True)
+class SystemComparison:
+    """Two systems on one set. `groups` is the number of independent groups of clips: clips, or clusters.
+
+    `notes` says what could not be checked about the two sides.
+    """
+
+    clip_ids: tuple[str, ...]
+    metrics: Mapping[str, MetricComparison]
+    groups: int
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, metric: str) -> MetricComparison:
+        return self.metrics[metric]
+
+    @property
+    def least_p_value_holm(self) -> float:
+        """The smallest corrected p-value that any scores on so few groups could reach.
+
+        A two-sided sign-flip test on n groups cannot fall below 2 of the 2^n ways to flip, and Holm multiplies the
+        smallest p-value by the number of metrics.
+        """
+        return min(1.0, len(self.metrics) * 2.0 ** (1 - self.groups))
+
+
+def compare(
+    a: Scored,
+    b: Scored,
+    *,
+    metrics: Sequence[str] = (),
+    manifest: str | os.PathLike[str] | None = None,
+    cluster_by: str = "speaker",
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> SystemComparison:
+    """Compare two systems on the same set, paired by clip: A minus B for each metric.
+
+    Args:
+        a: what `score_folder` returned, a mapping from clip to what `score` returned, or the path of a report.
+        b: the same for the other system, on the same clips.
+        metrics: names; the default is all metrics that both sides have.
+        manifest: the set's manifest (JSON lines). Clips of one speaker then count as one group.
+        cluster_by: the manifest's field that the clips of a group share.
+        resamples: draws of the bootstrap and of the permutation test, 100 to 1 000 000.
+        seed: seed of the resampling; the same seed gives the same numbers.
+
+    Raises:
+        UsageError: the two sides have different clips, were scored against different clean files or with different
+            `align`, or lack a metric.
+
+    Example:
+        import soundsright
+        a = soundsright.score_folder("clean", "system-a")
+        b = soundsright.score_folder("clean", "system-b")
+        result = soundsright.compare(a, b)["SI_SDR"]
+        print(result.difference, result.p_value_holm, result.better)
+    """
+    import numpy as np
+
+    from soundsright.ranking import holm, paired_comparison
+    from soundsright.services.scoring import clusters_of, values_of
+
+    if not 100 <= resamples <= 1_000_000:
+        raise UsageError(f"{resamples} resamples is out of range", "Choose 100 to 1000000.")
+    name_a, name_b = _name_of(a, "A"), _name_of(b, "B")
+    report_a, report_b = _report_of(a, name_a), _report_of(b, name_b)
+    clips_a, clips_b, notes = _paired(name_a, report_a, name_b, report_b)
+    names = _shared_metrics(metrics, clips_a, clips_b)
+    ids = tuple(clip.clip_id for clip in clips_a)
+    clusters = None
+    if manifest is not None:
+        clean = {clip.clip_id: files.clean for clip, files in zip(report_a.clips, report_a.files, strict=True)}
+        clusters = clusters_of(Path(manifest), ids, cluster_by, [clean[clip_id] for clip_id in ids])
+    values = {name: (values_of(clips_a, name), values_of(clips_b, name)) for name in names}
+    compared = {
+        name: paired_comparison(
+            *values[name], rng=np.random.default_rng([seed, index]), clusters=clusters, resamples=resamples
+        )
+        for index, name in enumerate(names)
+    }
+    adjusted = holm({name: each.p_value for name, each in compared.items()})
+    comparisons = {
+        name: MetricComparison(
+            name,
+            each.difference,
+            each.p_value,
+            adjusted[name],
+            each.effect_size,
+            tuple(x - y for x, y in zip(*values[name], strict=True)),
+        )
+        for name, each in compared.items()
+    }
+    return SystemComparison(ids, comparisons, len(ids if clusters is None else set(clusters)), notes)
+
+
+def _name_of(scored: Scored, otherwise: str) -> str:
+    return str(scored) if isinstance(scored, str | os.PathLike) else otherwise
+
+
+def _report_of(scored: Scored, name: str) -> ScoreReport:
+    from soundsright.services.scoring import FileDigests, ScoreReport, read_report
+
+    if isinstance(scored, FolderScore):
+        return scored.report
+    if isinstance(scored, str | os.PathLike):
+        return read_report(Path(scored))
+    clips = tuple(ClipResult(clip_id, dict(each.scores)) for clip_id, each in scored.items())
+    if not clips:
+        raise UsageError(f"{name} has no clips", "Give at least one scored clip.")
+    return ScoreReport(clips, tuple(FileDigests() for _ in clips))
+
+
+def _paired(
+    a: str, first: ScoreReport, b: str, second: ScoreReport
+) -> tuple[list[ClipResult], list[ClipResult], tuple[str, ...]]:
+    """The clips of both sides in the order of their names, and what could not be checked."""
+    by_id = {clip.clip_id: clip for clip in second.clips}
+    if differing := sorted({clip.clip_id for clip in first.clips} ^ by_id.keys()):
+        raise UsageError(
+            f"{a} and {b} differ in {len(differing)} clips, {differing[0]} first", "Compare reports of one set."
+        )
+    if others := first.differing(second, "clean"):
+        raise UsageError(
+            f"{a} and {b} were scored against different clean files: {len(others)} of {len(by_id)} clips, "
+            f"{others[0]} first",
+            "Compare reports of one set.",
+        )
+    if None not in (first.align, second.align) and first.align is not second.align:
+        aligned, plain = (a, b) if first.align else (b, a)
+        raise UsageError(f"{aligned} was scored with --align, {plain} without", "Score both alike.")
+    notes = []
+    if unchecked := [name for name, report in ((a, first), (b, second)) if not report.names_its_files]:
+        notes.append(
+            f"{' and '.join(unchecked)} cannot be checked to be of one set and scored alike: written by an earlier "
+            "version, without the SHA-256 of the clean files."
+        )
+    if others := first.differing(second, "noisy"):
+        notes.append(f"{len(others)} clips had different noisy files, {others[0]} first.")
+    ordered = sorted(first.clips, key=lambda clip: clip.clip_id)
+    return ordered, [by_id[clip.clip_id] for clip in ordered], tuple(notes)
+
+
+def _shared_metrics(chosen: Sequence[str], *sides: Sequence[ClipResult]) -> list[str]:
+    from soundsright.metrics import metric
+    from soundsright.services.scoring import measured_metrics
+
+    measured = [measured_metrics(side) for side in sides]
+    common = [name for name in measured[0] if name in measured[1]]
+    if not chosen:
+        if not common:
+            raise UsageError("The reports have no metric in common", "Score both with the same --metrics.")
+        return [metric(name).name for name in common]
+    names = [metric(name).name for name in chosen if name.strip()]
+    if lacking := [name for name in names if name not in common]:
+        raise UsageError(f"The reports do not both hold {', '.join(lacking)}", "Score both with it first.")
+    return names

@@ -1,0 +1,255 @@
+"""Scores of one utterance and of a folder: the numbers that `soundsright score` prints, as records."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soundsright.core.errors import UsageError
+from soundsright.core.results import ClipResult, Failure
+from soundsright.library import signals
+from soundsright.library.signals import Signal
+
+if TYPE_CHECKING:
+    from soundsright.core.ports import Pool
+    from soundsright.metrics import NoValue
+    from soundsright.services.scoring import (
+        ClipFiles,
+        MetricSummary,
+        ScoredClip,
+        ScoreOptions,
+        ScoreReport,
+        ScoreSet,
+    )
+
+
+@dataclass(frozen=True)
+class UtteranceScore:
+    """The scores of one utterance, each in its metric's unit.
+
+    `scores` has every metric. A metric without a value has its floor there, as in every mean of SoundsRight, and
+    the reason in `no_value`.
+    """
+
+    scores: Mapping[str, float]
+    no_value: Mapping[str, NoValue]
+    sample_rate_hz: int
+
+    def __getitem__(self, metric: str) -> float:
+        return self.scores[metric]
+
+
+@dataclass(frozen=True)
+class FolderScore:
+    """The scores of a folder, one `ClipResult` per clean recording.
+
+    `ignored` lists enhanced recordings that no clean one has the name of.
+    """
+
+    report: ScoreReport
+    metrics: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def clips(self) -> tuple[ClipResult, ...]:
+        """Scores or a named failure for each clip, in the order of the clips' names."""
+        return self.report.clips
+
+    @property
+    def failures(self) -> dict[str, Failure]:
+        """The failure of each clip that could not be scored, by clip."""
+        return {clip.clip_id: clip.failure for clip in self.clips if clip.failure is not None}
+
+    @property
+    def summaries(self) -> dict[str, MetricSummary]:
+        """Mean, 95 % interval, median and failures by metric. A failed clip counts at the metric's floor."""
+        from soundsright.services.scoring import summaries
+
+        return summaries(self.clips, self.metrics, self.report.clusters)
+
+    def values(self, metric: str) -> list[float]:
+        """One value per clip, in the order of `clips`; the floor for a failed clip."""
+        from soundsright.services.scoring import values_of
+
+        return values_of(self.clips, metric)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the JSON report that `soundsright score --json` writes and `soundsright compare` reads."""
+        from soundsright.services.scoring import checked_targets, report_json
+
+        target = Path(path)
+        checked_targets(target)
+        target.write_text(report_json(self.report, self.metrics), encoding="utf-8")
+
+
+def score(
+    clean: Signal,
+    enhanced: Signal,
+    sample_rate_hz: int | None = None,
+    *,
+    noisy: Signal | None = None,
+    metrics: Sequence[str] = (),
+    align: bool = False,
+) -> UtteranceScore:
+    """Score one enhanced utterance against its clean reference.
+
+    Args:
+        clean: the reference; an array of shape `(n,)`, full scale ±1, or a path. Integer arrays are scaled by their
+            full scale.
+        enhanced: the model's output, of the same rate and exactly the same length.
+        sample_rate_hz: the rate of the arrays. If all signals are paths you can leave it out.
+        noisy: the model's input; SI_SIR and SI_SAR need it.
+        metrics: names from `soundsright metrics`. The default is PESQ_WB (PESQ_NB at 8 kHz), ESTOI, STOI, SI_SDR
+            and, with `noisy`, SI_SIR and SI_SAR.
+        align: correct a delay and another length of up to 0.5 s first. No competition does this.
+
+    Raises:
+        UsageError: a file is missing or cannot be used, the clean or noisy signal is not one channel of finite
+            samples, their lengths differ, or a metric is unknown or not defined here.
+        AudioRejected: the enhanced signal has another rate or length, more than one channel, or is not finite.
+
+    Example:
+        import soundfile, soundsright
+        clean, rate = soundfile.read("clean.wav")
+        result = soundsright.score(clean, soundfile.read("enhanced.wav")[0], rate)
+        print(result["SI_SDR"])                 # dB
+        print(result.no_value)                  # {} if every metric has a value
+    """
+    from soundsright.metrics import measured_clip
+    from soundsright.services.scoring import chosen_metrics, difference_to_clean
+
+    reference = signals.reference("clean", clean, sample_rate_hz)
+    degraded = (
+        None if noisy is None else signals.reference("noisy", noisy, sample_rate_hz or reference.sample_rate_hz)
+    )
+    if degraded is not None and (difference := difference_to_clean(degraded, reference)):
+        raise UsageError(f"The noisy signal has {difference}", "Give the noisy signal of this clean one.")
+    names = chosen_metrics(metrics, sample_rate_hz=reference.sample_rate_hz, has_noisy=noisy is not None)
+    answer = signals.enhanced(enhanced, reference, sample_rate_hz, align=align)
+    measured = measured_clip(reference, answer, degraded, names)
+    return UtteranceScore(
+        {name: each.score for name, each in measured.items()},
+        {name: each.no_value for name, each in measured.items() if each.no_value is not None},
+        reference.sample_rate_hz,
+    )
+
+
+def score_folder(
+    clean: str | os.PathLike[str],
+    enhanced: str | os.PathLike[str],
+    *,
+    noisy: str | os.PathLike[str] | None = None,
+    metrics: Sequence[str] = (),
+    align: bool = False,
+    workers: int = 1,
+    manifest: str | os.PathLike[str] | None = None,
+    cluster_by: str = "speaker",
+    on_clip: Callable[[ClipResult], None] = lambda result: None,
+) -> FolderScore:
+    """Score a folder of enhanced recordings against the clean ones of the same names.
+
+    Every clean recording counts. A clip whose enhanced file is missing or cannot be scored is a named failure, and
+    counts at each metric's floor.
+
+    Args:
+        clean: a folder with its subfolders, or a Kaldi list (`.scp`).
+        enhanced: the same for the model's outputs.
+        noisy: the same for the model's inputs; SI_SIR and SI_SAR need them.
+        metrics: as in `score`.
+        align: as in `score`.
+        workers: processes; the scores do not depend on their number.
+        manifest: the set's manifest (JSON lines). Intervals then treat clips of one speaker as one cluster.
+        cluster_by: the manifest's field that the clips of a cluster share.
+        on_clip: is called with each result, in the order of the clips.
+
+    Raises:
+        UsageError: a folder has no recordings, the folders share no names, a clean or noisy recording cannot be
+            used, or a metric is unknown or not defined here.
+        InfrastructureFault: the workers failed.
+
+    Example:
+        import soundsright
+        result = soundsright.score_folder("clean", "enhanced", noisy="noisy", workers=4)
+        print(result.summaries["PESQ_WB"].mean, result.summaries["PESQ_WB"].low)
+        print(result.failures)                  # {} if every clip was scored
+        result.write("enhanced.json")           # for `soundsright compare`
+    """
+    from soundsright.services.scoring import ScoreOptions, chosen_metrics, score_set
+
+    pairs = score_set(Path(clean), Path(enhanced), None if noisy is None else Path(noisy))
+    names = chosen_metrics(metrics, sample_rate_hz=pairs.sample_rate_hz, has_noisy=noisy is not None)
+    clusters = None if manifest is None else set_clusters(pairs, Path(manifest), cluster_by)
+    return scored_set(
+        pairs,
+        ScoreOptions(names, align=align),
+        workers=workers,
+        clusters=clusters,
+        on_clip=lambda scored: on_clip(scored.result),
+    )
+
+
+def scored_set(
+    pairs: ScoreSet,
+    options: ScoreOptions,
+    *,
+    workers: int,
+    clusters: tuple[str, ...] | None = None,
+    done: Mapping[str, ScoredClip] | None = None,
+    on_clip: Callable[[ScoredClip], None] = lambda scored: None,
+) -> FolderScore:
+    """Score the pairs on a pool of `workers` processes. `done` has results of an earlier run, by clip.
+
+    Raises:
+        UsageError: a clean or noisy recording cannot be used.
+        InfrastructureFault: the workers failed.
+    """
+    from soundsright.services.records import scoring_versions
+    from soundsright.services.scoring import ScoreReport, score_files, scored_clip
+
+    measured: list[ScoredClip] = []
+
+    def measured_one(files: ClipFiles, result: ClipResult) -> None:
+        measured.append(scored_clip(files, result, options))
+        on_clip(measured[-1])
+
+    with _pool(workers) as pool:
+        score_files(pairs, options, pool=pool, done=done, on_clip=measured_one)
+    report = ScoreReport(
+        tuple(each.result for each in measured),
+        tuple(each.files for each in measured),
+        pairs.sample_rate_hz,
+        options.align,
+        clusters,
+        scoring_versions(),
+    )
+    return FolderScore(report, options.metrics, pairs.extra)
+
+
+def set_clusters(pairs: ScoreSet, manifest: Path, cluster_by: str) -> tuple[str, ...]:
+    """The cluster of each clip, from the set's manifest.
+
+    Raises:
+        UsageError: the manifest lacks a clip or the field, or describes other clean files.
+    """
+    from soundsright.core.content import sha256_of_file
+    from soundsright.services.scoring import clusters_of
+
+    hashes = [sha256_of_file(clip.clean) for clip in pairs.clips]
+    return clusters_of(manifest, [clip.id for clip in pairs.clips], cluster_by, hashes)
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[Pool]:
+    # One worker is a separate process too, so a clip that ends or hangs it is only that clip's failure.
+    from soundsright.adapters.machine import ProcessPool
+    from soundsright.metrics import warm_up
+
+    pool = ProcessPool(workers, warm_up=warm_up)
+    try:
+        yield pool
+    finally:
+        pool.close()

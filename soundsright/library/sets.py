@@ -1,0 +1,195 @@
+"""Sets of clean and degraded speech: on disk, as `soundsright generate` writes them, or as clips in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from soundsright.core.audio import Clip
+from soundsright.core.errors import UsageError
+from soundsright.core.ports import SpeechSource
+
+if TYPE_CHECKING:
+    from soundsright.data import SetJob, SetRecipe, SetReport
+
+Task = Literal["denoising", "dereverberation", "both"]
+Format = Literal["wav", "flac", "webdataset", "parquet"]
+Part = Literal["train", "valid", "test"]
+
+
+@overload
+def generate(
+    out: str | os.PathLike[str],
+    *,
+    count: int,
+    task: Task = "denoising",
+    sample_rate_hz: int = 16_000,
+    seed: int = 0,
+    speech: str | os.PathLike[str] = "shipped",
+    noise: str = "shipped",
+    rooms: str = "shipped",
+    split: Part | None = None,
+    corpus: str | os.PathLike[str] | None = None,
+    recipe: SetRecipe | None = None,
+    allow_upsampled: bool = False,
+    format: Format = "wav",
+    workers: int = 1,
+    resume: bool = False,
+    progress: Callable[[int, int], None] = ...,
+) -> SetReport: ...
+
+
+@overload
+def generate(
+    out: None = None,
+    *,
+    count: int,
+    task: Task = "denoising",
+    sample_rate_hz: int = 16_000,
+    seed: int = 0,
+    speech: str | os.PathLike[str] = "shipped",
+    noise: str = "shipped",
+    rooms: str = "shipped",
+    split: Part | None = None,
+    corpus: str | os.PathLike[str] | None = None,
+    recipe: SetRecipe | None = None,
+    allow_upsampled: bool = False,
+) -> Iterator[Clip]: ...
+
+
+def generate(
+    out: str | os.PathLike[str] | None = None,
+    *,
+    count: int,
+    task: Task = "denoising",
+    sample_rate_hz: int = 16_000,
+    seed: int = 0,
+    speech: str | os.PathLike[str] = "shipped",
+    noise: str = "shipped",
+    rooms: str = "shipped",
+    split: Part | None = None,
+    corpus: str | os.PathLike[str] | None = None,
+    recipe: SetRecipe | None = None,
+    allow_upsampled: bool = False,
+    format: Format = "wav",
+    workers: int = 1,
+    resume: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> SetReport | Iterator[Clip]:
+    """Make a set of clean and degraded utterances, on disk or in memory.
+
+    The same arguments give the same clips, byte for byte, in memory and on disk, for any number of workers.
+
+    Args:
+        out: the folder of the set; without one, the clips come as an iterator.
+        count: number of items.
+        task: what the set asks a model to undo. `both` has a noisy and a reverberant version of each utterance,
+            and needs `out`.
+        sample_rate_hz: 16000 or 48000.
+        seed: the same seed gives the same set.
+        speech: `shipped`, a folder of recordings, or an installed corpus.
+        noise: the same, or kinds of noise (`white`, `babble`, …), with commas between several.
+        rooms: `shipped`, `simulated`, or a folder of impulse responses.
+        split: draw only from this part; the parts share no speaker, no noise recording and no room.
+        corpus: the folder of the shipped recordings, if it lies elsewhere.
+        recipe: the ranges of SNR, RT60, duration and more; the default is that of the published competitions.
+        allow_upsampled: accept speech and noise that do not fill the set's band.
+        format: of the files on disk.
+        workers: processes.
+        resume: complete a set that was interrupted.
+        progress: is called with the number of finished items and of all items.
+
+    Returns:
+        The `SetReport` of the set on disk, or an iterator of `Clip`: `clip.clean.samples` and
+        `clip.degraded.samples` are float32 of shape `(n,)`, full scale ±1, and `clip.recipe` has the SNR and more.
+
+    Raises:
+        UsageError: a number is out of range, a source is missing or cannot be used, or `out` holds another set.
+
+    Example:
+        import soundsright
+        for clip in soundsright.generate(count=3, seed=7):
+            print(clip.id, clip.degraded.samples.shape, clip.recipe.snr_db)
+        report = soundsright.generate("sets/train", count=1000, split="train", workers=4)
+        print(report.digest)
+    """
+    from soundsright.data import SetFormat, SetRecipe, clips_of, generate_set, measured_share
+
+    job = set_job(
+        out=Path() if out is None else Path(out),
+        count=count,
+        task=task,
+        sample_rate_hz=sample_rate_hz,
+        seed=seed,
+        speech=os.fspath(speech),
+        noise=noise,
+        rooms=rooms,
+        split=split,
+        corpus=None if corpus is None else Path(corpus),
+        recipe=SetRecipe(measured_rirs=measured_share(rooms)) if recipe is None else recipe,
+        allow_upsampled=allow_upsampled,
+        format=_known(SetFormat, format, "format"),
+    )
+    if out is not None:
+        return generate_set(job, workers=workers, resume=resume, progress=progress)
+    if task == "both":
+        raise UsageError("A clip in memory has one degraded signal, and task='both' makes two", "Give out=.")
+    return clips_of(job)
+
+
+def set_job(
+    *,
+    out: Path,
+    count: int,
+    task: str,
+    sample_rate_hz: int,
+    seed: int,
+    speech: str | SpeechSource,
+    noise: str,
+    rooms: str,
+    split: str | None,
+    corpus: Path | None,
+    recipe: SetRecipe,
+    allow_upsampled: bool,
+    speech_facts: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> SetJob:
+    """The job of a set, from the words that name its sources.
+
+    `speech_facts` describe speech that is spoken on demand, for `set.json`; its utterances are used in order.
+    `options` are further fields of `SetJob`.
+
+    Raises:
+        UsageError: a number is out of range, or a source is missing or cannot be used.
+    """
+    from soundsright.data import SetJob, SetTask, SourceChoice, Split
+
+    if sample_rate_hz not in (16_000, 48_000):
+        raise UsageError(f"A set cannot have a rate of {sample_rate_hz} Hz", "Choose 16000 or 48000.")
+    part = None if split is None else _known(Split, split, "split")
+    kind = _known(SetTask, task, "task")
+    choice = SourceChoice(sample_rate_hz, part, corpus, allow_upsampled)
+    if speech_facts is not None:
+        choice.note("speech", **speech_facts)
+    sources = choice.sources(
+        kind, recipe, speech=speech, noise=noise, rooms=rooms, in_order=speech_facts is not None
+    )
+    return SetJob(
+        out=out,
+        task=kind,
+        sample_rate_hz=sample_rate_hz,
+        count=count,
+        seed=seed,
+        sources=sources,
+        recipe=recipe,
+        provenance={**choice.provenance, "skipped": choice.skipped},
+        **options,
+    )
+
+
+def _known(kind: Any, name: str, what: str) -> Any:
+    if name not in list(kind):
+        raise UsageError(f"There is no {what} {name!r}", f"Choose one of {', '.join(kind)}.")
+    return kind(name)
