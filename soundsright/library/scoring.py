@@ -98,10 +98,10 @@ def score(
     """Score one enhanced utterance against its clean reference.
 
     Args:
-        clean: the reference; an array of shape `(n,)`, full scale ±1, or a path. Integer arrays are scaled by their
-            full scale.
+        clean: the reference; an array of shape `(n,)`, full scale ±1, a path, or an `Audio`. Integer arrays are
+            scaled by their full scale.
         enhanced: the model's output, of the same rate and exactly the same length.
-        sample_rate_hz: the rate of the arrays. If all signals are paths you can leave it out.
+        sample_rate_hz: the rate of the arrays. Paths and `Audio` have their own.
         noisy: the model's input; SI_SIR and SI_SAR need it.
         metrics: names from `soundsright metrics`. The default is PESQ_WB (PESQ_NB at 8 kHz), ESTOI, STOI, SI_SDR
             and, with `noisy`, SI_SIR and SI_SAR.

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from soundsright.core.audio import Audio
 from soundsright.core.errors import AudioRejected, UsageError
 
-Signal: TypeAlias = NDArray[Any] | str | os.PathLike[str]
-"""An array of shape `(n,)`, `(n, 1)` or `(1, n)`, or the path of a recording with one channel."""
+Signal: TypeAlias = NDArray[Any] | Audio | str | os.PathLike[str]
+"""An array of shape `(n,)`, `(n, 1)` or `(1, n)`, an `Audio`, or the path of a recording with one channel."""
 
 
 def reference(name: str, signal: Signal, sample_rate_hz: int | None) -> Audio:
@@ -26,19 +26,22 @@ def reference(name: str, signal: Signal, sample_rate_hz: int | None) -> Audio:
     from soundsright.metrics import mono_audio
     from soundsright.services.scoring import reference_audio
 
-    if not isinstance(signal, np.ndarray):
-        path = Path(signal)
-        audio = reference_audio(path)
-        if sample_rate_hz not in (None, audio.sample_rate_hz):
-            raise UsageError(
-                f"{path} has a rate of {audio.sample_rate_hz} Hz, not {sample_rate_hz} Hz",
-                "Leave the rate out, or resample the recording.",
-            )
-        return audio
-    try:
-        return mono_audio(name, signal, checked_rate(name, sample_rate_hz))
-    except AudioRejected as error:
-        raise UsageError(f"The {name} signal has {error}", "Give one channel of finite samples.") from error
+    if isinstance(signal, str | os.PathLike):
+        audio = reference_audio(Path(signal))
+        name = os.fspath(signal)
+    else:
+        rate = signal.sample_rate_hz if isinstance(signal, Audio) else checked_rate(name, sample_rate_hz)
+        try:
+            audio = mono_audio(name, _samples_of(signal), rate)
+        except AudioRejected as error:
+            raise UsageError(f"The {name} signal has {error}", "Give one channel of finite samples.") from error
+        name = f"The {name} signal"
+    if sample_rate_hz not in (None, audio.sample_rate_hz):
+        raise UsageError(
+            f"{name} has a rate of {audio.sample_rate_hz} Hz, not {sample_rate_hz} Hz",
+            "Leave the rate out, or resample the signal.",
+        )
+    return audio
 
 
 def enhanced(signal: Signal, clean: Audio, sample_rate_hz: int | None, *, align: bool) -> Audio:
@@ -52,13 +55,19 @@ def enhanced(signal: Signal, clean: Audio, sample_rate_hz: int | None, *, align:
     """
     from soundsright.services.scoring import enhanced_audio, enhanced_samples
 
-    if isinstance(signal, np.ndarray):
-        rate = clean.sample_rate_hz if sample_rate_hz is None else sample_rate_hz
-        return enhanced_samples("enhanced", signal, rate, clean, align=align)
-    path = Path(signal)
-    if not path.exists():
-        raise UsageError(f"There is no file {path}", "Give the path of the enhanced recording.")
-    return enhanced_audio("enhanced", path, clean, align=align)
+    if isinstance(signal, str | os.PathLike):
+        path = Path(signal)
+        if not path.exists():
+            raise UsageError(f"There is no file {path}", "Give the path of the enhanced recording.")
+        return enhanced_audio("enhanced", path, clean, align=align)
+    if isinstance(signal, Audio):
+        sample_rate_hz = signal.sample_rate_hz
+    rate = clean.sample_rate_hz if sample_rate_hz is None else sample_rate_hz
+    return enhanced_samples("enhanced", _samples_of(signal), rate, clean, align=align)
+
+
+def _samples_of(signal: NDArray[Any] | Audio) -> NDArray[Any]:
+    return signal.samples if isinstance(signal, Audio) else np.asarray(signal)
 
 
 def checked_rate(name: str, sample_rate_hz: int | None) -> int:

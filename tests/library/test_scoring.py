@@ -139,7 +139,7 @@ def test_a_clip_that_failed_is_named_and_counts_at_the_floor(folders: Path) -> N
 
 
 def test_folders_that_cannot_be_paired_are_named(folders: Path) -> None:
-    with pytest.raises(soundsright.UsageError, match="is neither a folder nor a .scp list"):
+    with pytest.raises(soundsright.UsageError, match=r"is neither a folder nor a \.scp list"):
         soundsright.score_folder(folders / "clean", folders / "nowhere")
     with pytest.raises(soundsright.UsageError, match="Make the folder"):
         soundsright.score_folder(folders / "clean", folders / "a", metrics=["SNR"]).write(folders / "no" / "r.json")
