@@ -21,7 +21,7 @@ def test_the_page_follows_the_round(visit: Callable[..., Any], tmp_path: Path) -
     feed = StatusFeed([tmp_path], lambda folder: RoundWatch(current.state, folder, now=time.monotonic))
     with served(board_app(LiveSite([tmp_path], live=True), feed)) as address:
         page = visit(address).open(address + "status")
-        until(page, "document.querySelector('#stage').textContent === 'Seed from the chain'")
+        until(page, "document.querySelector('#stage').textContent === 'Wait for the seed'")
         current.ready("alpine", HOSTILE)
         until(page, "document.querySelector('#clips').textContent === '0 of 8'")
         current.batch("1-alpine", 0, 1, fault={"code": "crashed", "detail": HOSTILE})

@@ -79,7 +79,7 @@ def drawn(status: RoundStatus) -> RenderableType:
         table.add_row(
             Text(entry.label),
             Text(entry.competition),
-            Text(entry.told, style=colours.get(entry.state, "")),
+            Text(entry.summary, style=colours.get(entry.state, "")),
             f"{entry.clips_done} of {entry.clips}",
         )
     gpus = [

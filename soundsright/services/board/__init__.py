@@ -1,7 +1,6 @@
 """The leaderboard: static pages, a live server, and the status of the running round.
 
-`Site` maps paths to pages, `build_site` writes them to a folder, and `board_app` serves them.
-`RoundWatch` reads how far the running round is.
+`build_site` writes the pages to a folder and `board_app` serves them. `RoundWatch` reads the progress of a round.
 """
 
 import lazy_loader

@@ -1,7 +1,7 @@
-"""The site as files: pages, and the audio as scripts that a browser loads from a disk.
+"""Writes the site to a folder. Audio becomes scripts, which a browser can also load from a disk.
 
-Audio is 16-bit FLAC in base64. Clips are kept whole, with every signal or none, those first whose entries differ
-most, until a stated size is reached; the pages say which clips have no audio.
+Audio is 16-bit FLAC in base64. A clip is written with all its signals or with none. Clips on which entries differ
+most come first, until the size limit is reached. The pages say which clips have no audio.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ MAX_SIGNAL_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class Built:
-    """What was written: files, their bytes, those of the audio among them, and clips with and without audio."""
+class BuiltSite:
+    """Counts of what was written. `audio_bytes` is a part of `total_bytes`; `notes` names files that are broken."""
 
     files: int
     total_bytes: int
@@ -35,11 +35,13 @@ class Built:
     notes: tuple[str, ...]
 
 
-def build_site(runs: Sequence[Run], out: Path, *, audio_bytes: int) -> Built:
-    """Write the site to `out`, an empty folder or an earlier build, whose files it replaces.
+def build_site(runs: Sequence[Run], out: Path, *, audio_bytes: int) -> BuiltSite:
+    """Write the site with at most `audio_bytes` of audio to `out`, a new or empty folder or an earlier build.
+
+    The files of an earlier build are replaced.
 
     Raises:
-        UsageError: the folder holds something else, or cannot be written.
+        UsageError: the folder has other files, or cannot be written.
     """
     _claim(out)
     writer = _Writer(out)
@@ -52,17 +54,20 @@ def build_site(runs: Sequence[Run], out: Path, *, audio_bytes: int) -> Built:
         if page is not None:
             writer.write(path, page)
     writer.finish()
-    return Built(writer.files, writer.total_bytes, audio_written, len(kept), silent, tuple(notes))
+    return BuiltSite(writer.files, writer.total_bytes, audio_written, len(kept), silent, tuple(notes))
 
 
 def _write_audio(
     runs: Sequence[Run], writer: _Writer, limit: int, notes: list[str]
 ) -> tuple[set[tuple[str, str, str]], int]:
-    """Take the clips of all competitions in turn, latest run first, while there is room."""
+    """Write audio, one clip of each competition in turn, latest run first, until `limit` bytes are reached.
+
+    Returns the (run, competition, clip) that have audio, and the number of clips without.
+    """
     queues = [[(run, c, clip) for clip in clips_by_spread(c)] for run in reversed(runs) for c in run.competitions]
-    wanted = [one for turn in zip_longest(*queues) for one in turn if one is not None]
+    clips = [clip for turn in zip_longest(*queues) for clip in turn if clip is not None]
     kept: set[tuple[str, str, str]] = set()
-    for run, c, clip in wanted:
+    for run, c, clip in clips:
         scripts = _clip_scripts(run, c, clip, notes)
         if not scripts:
             continue
@@ -71,11 +76,11 @@ def _write_audio(
         for path, page in scripts.items():
             writer.write(path, page)
         kept.add((run.key, c.doc.id, clip))
-    return kept, len(wanted) - len(kept)
+    return kept, len(clips) - len(kept)
 
 
 def _clip_scripts(run: Run, c: RunCompetition, clip: str, notes: list[str]) -> dict[str, Page]:
-    """Every signal of a clip that is there, as a script; a broken one is named in `notes` and left out."""
+    """The signals of a clip as scripts by path. A broken one becomes an empty script and a line in `notes`."""
     scripts: dict[str, Page] = {}
     for signal in (*REFERENCES, *(entry.key for entry in c.entries)):
         path = c.signal(signal, clip)
@@ -84,18 +89,20 @@ def _clip_scripts(run: Run, c: RunCompetition, clip: str, notes: list[str]) -> d
         address = f"audio/{run.key}/{c.doc.id}/{clip}/{signal}.js"
         try:
             if path.stat().st_size > MAX_SIGNAL_BYTES:
-                raise InfrastructureFault(f"{path} is larger than {MAX_SIGNAL_BYTES >> 20} MiB")
+                raise InfrastructureFault(
+                    f"{path} is larger than {MAX_SIGNAL_BYTES >> 20} MiB, so the page has no audio of it"
+                )
             data = base64.b64encode(flac_bytes(read_wav(path))).decode()
         except (InfrastructureFault, ValueError) as fault:
             notes.append(str(fault))
-            # The page meets what a listener would: a clip that cannot be decoded, and says so.
+            # An empty script makes the page say that this signal cannot be played.
             data = ""
         scripts[address] = Page(f'EmbeddedAudio.take("{address}","{data}");\n'.encode(), "text/javascript")
     return scripts
 
 
 class _Writer:
-    """Writes pages below a folder, then removes what an earlier build left there."""
+    """Writes pages below a folder. `finish` removes the files of an earlier build that were not written again."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
@@ -110,7 +117,7 @@ class _Writer:
 
     def write(self, path: str, page: Page) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_./-]+", path) or ".." in path:
-            raise AssertionError(f"{path!r} is no path of a site")
+            raise AssertionError(f"{path!r} is not a path of the site")
         target = self._out / path
         try:
             if target.parent not in self._folders:
@@ -119,7 +126,7 @@ class _Writer:
             target.write_bytes(page.body)
         except OSError as error:
             raise UsageError(
-                f"{target} cannot be written ({error.strerror})", "Name a folder of your own."
+                f"{target} cannot be written ({error.strerror})", "Choose a folder that you may write to."
             ) from error
         self._written.add(target)
         self.total_bytes += len(page.body)
@@ -136,7 +143,11 @@ def _claim(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()) and not (out / MARKER).is_file():
-            raise UsageError(f"{out} holds files that are no leaderboard", "Name an empty or new folder.")
-        (out / MARKER).write_text("This folder is replaced by `soundsright leaderboard build`.\n")
+            raise UsageError(
+                f"{out} has files that are not part of a leaderboard", "Choose an empty or new folder."
+            )
+        (out / MARKER).write_text("`soundsright leaderboard build` replaces the files in this folder.\n")
     except OSError as error:
-        raise UsageError(f"{out} cannot be written ({error.strerror})", "Name a folder of your own.") from error
+        raise UsageError(
+            f"{out} cannot be written ({error.strerror})", "Choose a folder that you may write to."
+        ) from error

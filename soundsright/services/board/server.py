@@ -1,7 +1,7 @@
-"""The site over HTTP: pages drawn once and kept, audio with ranges, headers that let nothing foreign run.
+"""The leaderboard over HTTP: cached pages, audio with range requests, and security headers.
 
-A page is drawn when it is first asked for after a run's files have changed, and answered from memory until they
-change again. Audio is the run's own WAV, answered by range and revalidated by its tag.
+A page is drawn at its first request after the files of a run changed, and then served from memory until they change
+again. Audio is served from the WAV files of the run, with range requests and an ETag.
 """
 
 from __future__ import annotations
@@ -28,113 +28,125 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-_LOOK_AGAIN_S = 2.0
+_REFRESH_S = 2.0
 _PAGE_SECONDS = 10
 _AUDIO_SECONDS = 3600
-_KEPT_PAGES = 4096
-_STATUS_EVERY_S = 1.0
+_MAX_CACHED_PAGES = 4096
+_STATUS_INTERVAL_S = 1.0
 _MAX_STREAMS = 200
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A drawn page in both forms, with its tag."""
+class CachedPage:
+    """A drawn page, plain and compressed, with its ETag."""
 
     body: bytes
-    packed: bytes
+    gzipped: bytes
     media_type: str
     tag: str
 
     @classmethod
-    def of(cls, page: Page) -> Answer:
-        packed = gzip.compress(page.body, 6, mtime=0)
+    def of(cls, page: Page) -> CachedPage:
+        gzipped = gzip.compress(page.body, 6, mtime=0)
         tag = f'"{hashlib.sha256(page.body).hexdigest()[:24]}"'
-        return cls(page.body, packed, page.media_type, tag)
+        return cls(page.body, gzipped, page.media_type, tag)
 
 
 class LiveSite:
-    """The site of the runs that the paths hold now: looked at again every two seconds at most."""
+    """The site of the runs below `paths`. It checks for new and changed runs at most every two seconds."""
 
     def __init__(self, paths: Sequence[Path], *, live: bool, now: Callable[[], float] = time.monotonic) -> None:
         self._paths = tuple(paths)
         self._live = live
         self._now = now
         self._lock = threading.Lock()
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
         self._stamp: tuple[object, ...] | None = None
-        self._answers: dict[str, Answer] = {}
+        self._pages: dict[str, CachedPage] = {}
         self.site = Site((), AudioAccess("file"), live=live)
 
-    def kept(self, path: str) -> Answer | None:
-        """The page if it was drawn and the runs were looked at a moment ago: no wait, no disk."""
-        return self._answers.get(path) if self._now() - self._looked_at < _LOOK_AGAIN_S else None
+    def cached(self, path: str) -> CachedPage | None:
+        """The page if it is in memory and the runs were checked a moment ago. This never waits or reads a disk."""
+        return self._pages.get(path) if self._now() - self._checked_at < _REFRESH_S else None
 
-    def answer(self, path: str) -> Answer | None:
-        """The page at a path, drawn at most once for each state of the runs."""
+    def page(self, path: str) -> CachedPage | None:
+        """The page at a path, or None. It is drawn at most once for each state of the runs."""
         with self._lock:
             self._refresh()
-            found = self._answers.get(path)
-            if found is None:
+            cached = self._pages.get(path)
+            if cached is None:
                 page = self.site.page(path)
                 if page is None:
                     return None
-                found = Answer.of(page)
-                if len(self._answers) >= _KEPT_PAGES:
-                    self._answers.clear()
-                self._answers[path] = found
-            return found
+                cached = CachedPage.of(page)
+                if len(self._pages) >= _MAX_CACHED_PAGES:
+                    self._pages.clear()
+                self._pages[path] = cached
+            return cached
 
     def signal(self, run_key: str, competition_id: str, clip: str, signal: str) -> Path | None:
+        """The WAV file of a signal, or None."""
         with self._lock:
             self._refresh()
-            found = self.site.competition_of(run_key, competition_id)
-        return found[1].signal(signal, clip) if found else None
+            match = self.site.competition_of(run_key, competition_id)
+        return match[1].signal(signal, clip) if match else None
 
     def bundle(self, run_key: str) -> Path | None:
-        """The bundle with audio that lies in a run's folder."""
+        """The bundle with audio in the folder of a run, or None."""
         with self._lock:
             self._refresh()
             run = next((run for run in self.site.runs if run.key == run_key), None)
         return run.bundle if run else None
 
     def _refresh(self) -> None:
-        if self._now() - self._looked_at < _LOOK_AGAIN_S:
+        if self._now() - self._checked_at < _REFRESH_S:
             return
-        self._looked_at = self._now()
+        self._checked_at = self._now()
         try:
             folders = find_runs(self._paths)
         except UsageError:
-            # A folder was moved away while we serve: what was read stays.
+            # A folder was moved or deleted while the server runs. Keep the pages that we have.
             return
         stamp = tuple((folder, run_stamp(folder)) for folder in folders)
         if stamp != self._stamp:
             self._stamp = stamp
-            self._answers.clear()
+            self._pages.clear()
             self.site = Site(read_runs(folders), AudioAccess("file"), live=self._live)
 
 
 def board_app(site: LiveSite, feed: StatusFeed | None = None) -> FastAPI:
-    """The leaderboard as an ASGI application; with a feed, the running round at /status, live.
+    """The leaderboard as an ASGI application. With a feed, /status shows the running round.
 
     Raises:
         UsageError: FastAPI is not installed.
     """
     try:
         from fastapi import FastAPI
-        from starlette.concurrency import run_in_threadpool
-        from starlette.responses import FileResponse, Response
     except ImportError as error:
-        raise UsageError("The server needs FastAPI", "pip install soundsright") from error
+        raise UsageError(
+            "The leaderboard server needs FastAPI, which is not installed", "Run pip install soundsright."
+        ) from error
 
     app = FastAPI(title="SoundsRight leaderboard", docs_url=None, redoc_url=None, openapi_url=None)
+    if feed is not None:
+        _add_status(app, feed)
+    _add_files(app, site)
+    # Last, because this route matches every address.
+    _add_pages(app, site)
+    return app
+
+
+def _add_files(app: FastAPI, site: LiveSite) -> None:
+    """The routes of audio and of bundles."""
+    from starlette.responses import FileResponse, Response
 
     def audio(request: Request) -> Response:
-        asked = request.path_params
-        path = site.signal(asked["run"], asked["competition"], asked["clip"], asked["signal"])
+        params = request.path_params
+        path = site.signal(params["run"], params["competition"], params["clip"], params["signal"])
         if path is None:
-            return Response("No such audio.\n", 404, HEADERS, "text/plain")
-        facts = path.stat()
-        tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
+            return Response("There is no such audio file.\n", 404, HEADERS, "text/plain")
+        stat = path.stat()
+        tag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
         headers = {**HEADERS, "Cache-Control": f"public, max-age={_AUDIO_SECONDS}", "ETag": tag}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
@@ -144,83 +156,93 @@ def board_app(site: LiveSite, feed: StatusFeed | None = None) -> FastAPI:
         path = site.bundle(request.path_params["run"])
         if path is not None:
             return FileResponse(path, media_type="application/zip", headers=HEADERS)
-        answer = site.answer(f"r/{request.path_params['run']}/{BUNDLE}")
-        return missing() if answer is None else _answered(answer, request)
+        page = site.page(f"r/{request.path_params['run']}/{BUNDLE}")
+        return _not_found(site) if page is None else _response(page, request)
 
-    def missing() -> Response:
-        body = site.site.message("Not here", "There is no page at this address.")
-        return Response(body, 404, HEADERS, "text/html")
+    app.add_route("/audio/{run}/{competition}/{clip}/{signal}.wav", audio, methods=["GET", "HEAD"])
+    app.add_route(f"/r/{{run}}/{BUNDLE}", bundle, methods=["GET", "HEAD"])
+
+
+def _add_pages(app: FastAPI, site: LiveSite) -> None:
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import Response
 
     async def page(request: Request) -> Response:
         path = request.path_params["path"] or "index.html"
-        # What is in memory is answered at once; a thread is for what must be read or drawn.
         if path.endswith("/"):
             path += "index.html"
-        answer = site.kept(path) or await run_in_threadpool(site.answer, path)
-        if answer is not None:
-            return _answered(answer, request)
-        # As where the same pages lie in folders: to the folder, or the page of that name. Relative, so that a
-        # prefix before a proxy stays.
+        # Serve cached pages directly. Only drawing and reading need a thread.
+        page = site.cached(path) or await run_in_threadpool(site.page, path)
+        if page is not None:
+            return _response(page, request)
+        # Redirect /history to /history.html and /r/RUN to /r/RUN/, as a server of static files would. The address
+        # is relative, so it also works behind a proxy that adds a prefix.
         last = path.rpartition("/")[2]
-        for there, address in ((f"{path}/index.html", f"{last}/"), (f"{path}.html", f"{last}.html")):
-            if await run_in_threadpool(site.answer, there) is not None:
+        for other, address in ((f"{path}/index.html", f"{last}/"), (f"{path}.html", f"{last}.html")):
+            if await run_in_threadpool(site.page, other) is not None:
                 return Response(status_code=307, headers={**HEADERS, "Location": address})
-        return missing()
+        return _not_found(site)
 
-    if feed is not None:
-        _add_status(app, site, feed)
-    app.add_route("/audio/{run}/{competition}/{clip}/{signal}.wav", audio, methods=["GET", "HEAD"])
-    app.add_route(f"/r/{{run}}/{BUNDLE}", bundle, methods=["GET", "HEAD"])
     app.add_route("/{path:path}", page, methods=["GET", "HEAD"])
-    return app
 
 
-def _add_status(app: FastAPI, site: LiveSite, feed: StatusFeed) -> None:
+def _add_status(app: FastAPI, feed: StatusFeed) -> None:
+    """The status page and its stream of server-sent events."""
     from starlette.concurrency import run_in_threadpool
     from starlette.responses import Response, StreamingResponse
 
     open_streams = 0
-    fresh = {**HEADERS, "Cache-Control": "no-store"}
+    no_store = {**HEADERS, "Cache-Control": "no-store"}
 
     def page(request: Request) -> Response:
-        found = Frame(live=True).page("status.html.j2", "", title="Running now")
-        return Response(found.body, 200, fresh, found.media_type)
+        page = Frame(live=True).page("status.html.j2", "", title="Running now")
+        return Response(page.body, 200, no_store, page.media_type)
 
     async def events() -> AsyncIterator[str]:
         nonlocal open_streams
         open_streams += 1
-        said = ""
+        last_sent = ""
         try:
             while not feed.stopped:
                 text = json.dumps(await run_in_threadpool(feed.current))
-                # A comment keeps the line open where nothing has changed.
-                yield f"data: {text}\n\n" if text != said else ": same\n\n"
-                said = text
-                await asyncio.sleep(_STATUS_EVERY_S)
+                # If nothing changed, send a comment to keep the connection open.
+                yield f"data: {text}\n\n" if text != last_sent else ": same\n\n"
+                last_sent = text
+                await asyncio.sleep(_STATUS_INTERVAL_S)
         finally:
             open_streams -= 1
 
     async def stream(request: Request) -> Response:
         if open_streams >= _MAX_STREAMS:
-            return Response("Too many readers; load the page again later.\n", 503, fresh, "text/plain")
-        return StreamingResponse(events(), 200, fresh, "text/event-stream")
+            return Response(
+                f"{_MAX_STREAMS} readers already follow this page. Try again later.\n", 503, no_store, "text/plain"
+            )
+        return StreamingResponse(events(), 200, no_store, "text/event-stream")
 
     app.add_route("/status", page, methods=["GET"])
     app.add_route("/status/events", stream, methods=["GET"])
 
 
-def _answered(answer: Answer, request: Request) -> Response:
+def _not_found(site: LiveSite) -> Response:
+    from starlette.responses import Response
+
+    body = site.site.message("Page not found", "There is no page at this address.")
+    return Response(body, 404, HEADERS, "text/html")
+
+
+def _response(page: CachedPage, request: Request) -> Response:
+    """The page, compressed if the browser accepts that, or 304 if it has the current version."""
     from starlette.responses import Response
 
     headers = {
         **HEADERS,
         "Cache-Control": f"public, max-age={_PAGE_SECONDS}",
-        "ETag": answer.tag,
+        "ETag": page.tag,
         "Vary": "Accept-Encoding",
     }
-    if request.headers.get("if-none-match") == answer.tag:
+    if request.headers.get("if-none-match") == page.tag:
         return Response(status_code=304, headers=headers)
-    packed = "gzip" in request.headers.get("accept-encoding", "")
-    if packed:
+    accepts_gzip = "gzip" in request.headers.get("accept-encoding", "")
+    if accepts_gzip:
         headers["Content-Encoding"] = "gzip"
-    return Response(answer.packed if packed else answer.body, 200, headers, answer.media_type)
+    return Response(page.gzipped if accepts_gzip else page.body, 200, headers, page.media_type)

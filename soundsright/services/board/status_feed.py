@@ -1,4 +1,4 @@
-"""The running round of some folders, looked at once a second at most, however many ask."""
+"""The status of the running round, read at most once a second for any number of readers."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ _FRESH_S = 0.9
 
 
 def running_folder(paths: Sequence[Path]) -> Path | None:
-    """The folder with the state of the round that was begun last: a run that is not finished, else a service's.
+    """The folder with the state of the running round, or None.
 
-    A service keeps one state for all its rounds, beside or above the folder of their results.
+    An unfinished run comes first. Otherwise it is the state of a validator, which keeps one state for all its
+    rounds in the given folder or in its parent.
     """
     try:
         folders = find_runs(paths)
     except UsageError:
-        # A folder was moved away while we look: no round runs there.
+        # The folder was just moved or deleted, so no round runs in it.
         return None
-    begun = [f for f in folders if (f / "state.db").is_file() and not (f / "results.json").exists()]
-    services = {p for path in paths for p in (path.resolve(), path.resolve().parent)} - set(folders)
-    kept = [folder for folder in services if (folder / "state.db").is_file()]
-    return max(begun or kept, key=lambda folder: (folder / "state.db").stat().st_mtime, default=None)
+    unfinished = [f for f in folders if (f / "state.db").is_file() and not (f / "results.json").exists()]
+    candidates = {p for path in paths for p in (path.resolve(), path.resolve().parent)} - set(folders)
+    services = [folder for folder in candidates if (folder / "state.db").is_file()]
+    return max(unfinished or services, key=lambda folder: (folder / "state.db").stat().st_mtime, default=None)
 
 
 class StatusFeed:
-    """What `current` says is JSON-ready. `open_watch` opens a folder's state; it is asked once per folder."""
+    """The status of the running round as JSON values. `open_watch` opens the state of a folder, once per folder."""
 
     def __init__(
         self,
@@ -46,12 +47,12 @@ class StatusFeed:
         self._now = now
         self._lock = threading.Lock()
         self._watches: dict[Path, RoundWatch] = {}
-        self._said: dict[str, Any] = {}
+        self._status: dict[str, Any] = {}
         self._looked_at = float("-inf")
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """Let every reader go: the server is about to end. Callable from any thread."""
+        """End all streams, because the server stops. Can be called from any thread."""
         self._stopped.set()
 
     @property
@@ -59,14 +60,14 @@ class StatusFeed:
         return self._stopped.is_set()
 
     def current(self) -> dict[str, Any]:
-        """The round's fields, or `problem`: that none runs, or why it cannot be read."""
+        """The fields of the round. If no round runs or it cannot be read, a single field `problem` says so."""
         with self._lock:
             if self._now() - self._looked_at >= _FRESH_S:
                 self._looked_at = self._now()
-                self._said = self._look()
-            return self._said
+                self._status = self._read()
+            return self._status
 
-    def _look(self) -> dict[str, Any]:
+    def _read(self) -> dict[str, Any]:
         folder = running_folder(self._paths)
         if folder is None:
             self._watches.clear()
@@ -76,10 +77,10 @@ class StatusFeed:
                 self._watches = {folder: self._open_watch(folder)}
             status = self._watches[folder].look()
         except SoundsRightError as error:
-            # Shown to whoever looks; the next second may read it.
+            # Show the problem on the page; the next read may succeed.
             return {"problem": str(error)}
         if status is None:
-            return {"problem": "The round has not begun."}
-        # A service's state stays when its round is done.
+            return {"problem": "The round has not started."}
+        # The state of a validator remains after its round, so a finished round there is not running.
         over = status.finished and not (folder / "run.json").exists()
         return {"problem": "No round is running."} if over else status.fields()

@@ -1,7 +1,7 @@
-"""A round as it stands, read from its state alone: stage, each model's progress, faults, time left, disk and GPUs.
+"""The status of a running round: stage, progress of each model, failures, time left, disk and GPUs.
 
-Times in seconds, sizes in bytes. Nothing is written and nothing is asked of the round itself, so looking at one
-costs it nothing but a few reads.
+It is read from the state of the round and writes nothing, so watching a round does not disturb it. Times are in
+seconds, sizes in bytes.
 """
 
 from __future__ import annotations
@@ -9,27 +9,46 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
 from soundsright.core.results import ClipResult
 
-STAGES = ("seed", "entries", "fetch", "set", "enhanced", "decide", "weights")
-STAGE_NAMES: Mapping[str, str] = {
-    "seed": "Seed from the chain",
-    "entries": "Screen the entries",
-    "fetch": "Fetch models",
-    "set": "Generate sets",
-    "enhanced": "Run and score models",
-    "decide": "Decide",
-    "weights": "Set weights",
-    "done": "Done",
+
+class Stage(StrEnum):
+    """The stages of a round in their order."""
+
+    SEED = "seed"
+    ENTRIES = "entries"
+    FETCH = "fetch"
+    SET = "set"
+    ENHANCED = "enhanced"
+    DECIDE = "decide"
+    WEIGHTS = "weights"
+    DONE = "done"
+
+
+STAGE_NAMES: Mapping[Stage, str] = {
+    Stage.SEED: "Wait for the seed",
+    Stage.ENTRIES: "Check the entries",
+    Stage.FETCH: "Download models",
+    Stage.SET: "Generate clips",
+    Stage.ENHANCED: "Run and score models",
+    Stage.DECIDE: "Decide the prizes",
+    Stage.WEIGHTS: "Set weights",
+    Stage.DONE: "Done",
 }
+_AFTER_MODELS = (Stage.DECIDE, Stage.WEIGHTS, Stage.DONE)
 MAX_FAULTS = 20
 
 
+Steps = Mapping[str, Mapping[str, Any]]
+"""The finished steps of a round: the recorded facts by name of the step."""
+
+
 class RoundState(Protocol):
-    """What is read of a state."""
+    """The part of a state that is read here."""
 
     def rounds(self) -> tuple[str, ...]: ...
     def round_facts(self, round_id: str) -> Mapping[str, Any] | None: ...
@@ -39,7 +58,7 @@ class RoundState(Protocol):
 
 @dataclass(frozen=True)
 class GpuStatus:
-    """One processor: its number, memory in use and in all, and how busy it is in percent."""
+    """One GPU: its number, used and total memory, and utilisation in percent."""
 
     index: int
     used_bytes: int
@@ -49,8 +68,11 @@ class GpuStatus:
 
 @dataclass(frozen=True)
 class EntryStatus:
-    """One entry: `state` is waiting, running, failing (running, with faults), done, failed (on every clip), refused
-    or not run."""
+    """One entry of a round.
+
+    `state` is `waiting`, `running`, `failing` (running, with failures), `done`, `failed` (on every clip),
+    `refused`, or `not run` (a copy of an earlier entry, or the round ended before it ran).
+    """
 
     label: str
     competition: str
@@ -60,18 +82,18 @@ class EntryStatus:
     clips: int
 
     @property
-    def told(self) -> str:
-        """The state, with how many clips failed where that is neither none nor all."""
-        some = self.clips_failed and self.state != "failed"
-        return f"{self.state}, {self.clips_failed} failed" if some else self.state
+    def summary(self) -> str:
+        """The state, with the number of failed clips if some but not all failed."""
+        some_failed = self.clips_failed and self.state != "failed"
+        return f"{self.state}, {self.clips_failed} failed" if some_failed else self.state
 
 
 @dataclass(frozen=True)
 class RoundStatus:
-    """A round at one moment. `left_s` is None until there is a pace to go by; `quiet_s` is since the last step."""
+    """A round at one moment. `left_s` is None until it can be estimated; `quiet_s` counts from the last step."""
 
     round_id: str
-    stage: str
+    stage: Stage
     entries: tuple[EntryStatus, ...]
     clips_done: int
     clips: int
@@ -87,10 +109,10 @@ class RoundStatus:
 
     @property
     def finished(self) -> bool:
-        return self.stage == "done"
+        return self.stage is Stage.DONE
 
     def fields(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The status as JSON values."""
         return {
             "round": self.round_id,
             "stage": self.stage,
@@ -100,15 +122,24 @@ class RoundStatus:
             "clips": self.clips,
             "left_s": self.left_s,
             "quiet_s": round(self.quiet_s, 1),
-            "entries": [{**vars(entry), "told": entry.told} for entry in self.entries],
+            "entries": [{**vars(entry), "summary": entry.summary} for entry in self.entries],
             "faults": list(self.faults),
             "disk_free_bytes": self.disk_free_bytes,
             "gpus": [vars(gpu) for gpu in self.gpus],
         }
 
 
+@dataclass(frozen=True)
+class _ClipCounts:
+    """The clips of an entry with a result and those that failed, counted after this many batches."""
+
+    batches: int
+    done: int
+    failed: int
+
+
 class RoundWatch:
-    """Looks at the latest round of a state, again and again. `now` counts seconds; `gpus` reads the processors."""
+    """Reads the status of the latest round of a state. `now` is a clock in seconds; `gpus` reads the GPUs."""
 
     def __init__(
         self,
@@ -123,12 +154,12 @@ class RoundWatch:
         self._now = now
         self._gpus = gpus
         self._round_id = ""
-        self._first: tuple[float, int] | None = None
-        self._changed: tuple[float, int] = (0.0, -1)
-        self._counted: dict[str, tuple[int, int, int]] = {}
+        self._pace_start: tuple[float, int] | None = None
+        self._last_step: tuple[float, int] = (0.0, -1)
+        self._counts: dict[str, _ClipCounts] = {}
 
     def look(self) -> RoundStatus | None:
-        """The round now, None where none has begun.
+        """The current status, or None if no round has started.
 
         Raises:
             StateUnavailable: the state cannot be read.
@@ -137,17 +168,17 @@ class RoundWatch:
         if not rounds:
             return None
         if rounds[-1] != self._round_id:
-            self._round_id, self._first, self._counted = rounds[-1], None, {}
+            self._round_id, self._pace_start, self._counts = rounds[-1], None, {}
         facts = self._state.round_facts(self._round_id) or {}
         steps = self._state.steps(self._round_id)
         stage = _stage(steps, facts)
         entries = self._entries(steps, int(facts.get("clips", 0)), stage)
-        counted = [e for e in entries if e.state not in ("refused", "not run")]
-        done = sum(entry.clips_done for entry in counted)
-        total = sum(entry.clips for entry in counted)
+        running = [e for e in entries if e.state not in ("refused", "not run")]
+        done = sum(entry.clips_done for entry in running)
+        total = sum(entry.clips for entry in running)
         now = self._now()
-        if self._changed[1] != len(steps):
-            self._changed = (now, len(steps))
+        if self._last_step[1] != len(steps):
+            self._last_step = (now, len(steps))
         return RoundStatus(
             round_id=self._round_id,
             stage=stage,
@@ -155,98 +186,101 @@ class RoundWatch:
             clips_done=done,
             clips=total,
             left_s=self._left_s(now, stage, done, total),
-            quiet_s=now - self._changed[0],
+            quiet_s=now - self._last_step[0],
             faults=_faults(steps),
             disk_free_bytes=shutil.disk_usage(self._folder).free,
             gpus=tuple(self._gpus()),
         )
 
-    def _left_s(self, now: float, stage: str, done: int, total: int) -> float | None:
-        """What is left at the pace since the first look with models running."""
-        if stage != "enhanced":
-            return 0.0 if stage in ("decide", "weights", "done") else None
-        if self._first is None:
-            self._first = (now, done)
-        started, had = self._first
-        return (total - done) * (now - started) / (done - had) if done > had else None
+    def _left_s(self, now: float, stage: Stage, done: int, total: int) -> float | None:
+        """The time left, at the pace since the first look at which models were running."""
+        if stage is not Stage.ENHANCED:
+            return 0.0 if stage in _AFTER_MODELS else None
+        if self._pace_start is None:
+            self._pace_start = (now, done)
+        started, done_at_start = self._pace_start
+        if done <= done_at_start:
+            return None
+        return (total - done) * (now - started) / (done - done_at_start)
 
-    def _entries(self, steps: Mapping[str, Mapping[str, Any]], clips: int, stage: str) -> tuple[EntryStatus, ...]:
+    def _entries(self, steps: Steps, clips: int, stage: Stage) -> tuple[EntryStatus, ...]:
         submissions = steps.get("entries", {}).get("submissions", [])
         copies = _copies(steps, submissions)
-        found = []
+        entries = []
         for submission in submissions:
             entry_id = _entry_id(submission)
             batches = [facts for name, facts in steps.items() if name.startswith(f"enhanced:{entry_id}:")]
-            done, failed = self._done(entry_id, len(batches))
-            over = stage in ("decide", "weights", "done")
+            counts = self._clip_counts(entry_id, len(batches))
+            is_over = stage in _AFTER_MODELS
             if any("refusal" in steps.get(f"{step}:{entry_id}", {}) for step in ("fetch", "set_aside")):
                 state = "refused"
-            elif entry_id in copies or (not batches and over):
+            elif entry_id in copies or (not batches and is_over):
                 state = "not run"
-            elif over or (clips and done >= clips):
-                state = "failed" if 0 < done == failed else "done"
-            elif failed or any(facts.get("fault") for facts in batches):
+            elif is_over or (clips and counts.done >= clips):
+                state = "failed" if 0 < counts.done == counts.failed else "done"
+            elif counts.failed or any(facts.get("fault") for facts in batches):
                 state = "failing"
             else:
-                state = "running" if done else "waiting"
+                state = "running" if counts.done else "waiting"
             namespace, name, _ = submission["model"]
-            found.append(EntryStatus(f"{namespace}/{name}", submission["competition"], state, done, failed, clips))
-        return tuple(found)
+            label = f"{namespace}/{name}"
+            entries.append(EntryStatus(label, submission["competition"], state, counts.done, counts.failed, clips))
+        return tuple(entries)
 
-    def _done(self, entry_id: str, batches: int) -> tuple[int, int]:
-        """The entry's clips that have a result, and those that failed, counted anew when a batch was added."""
-        known, done, failed = self._counted.get(entry_id, (0, 0, 0))
-        if known != batches:
+    def _clip_counts(self, entry_id: str, batches: int) -> _ClipCounts:
+        """The entry's clips with a result and those that failed. They are read again only after a new batch."""
+        counts = self._counts.get(entry_id, _ClipCounts(0, 0, 0))
+        if counts.batches != batches:
             results = self._state.clip_results(self._round_id, entry_id)
-            done, failed = len(results), sum(result.failure is not None for result in results)
-            self._counted[entry_id] = (batches, done, failed)
-        return done, failed
+            counts = _ClipCounts(batches, len(results), sum(result.failure is not None for result in results))
+            self._counts[entry_id] = counts
+        return counts
 
 
-def _stage(steps: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
-    """The first stage that is not done."""
+def _stage(steps: Steps, facts: Mapping[str, Any]) -> Stage:
+    """The first stage that is not finished."""
     if "weights" in steps:
-        return "done"
+        return Stage.DONE
     competitions = facts.get("competitions", [])
     if "entries" not in steps:
-        return "entries" if "seed" in steps else "seed"
+        return Stage.ENTRIES if "seed" in steps else Stage.SEED
     if "duplicates" not in steps:
-        return "fetch"
+        return Stage.FETCH
     if not all(f"set:{c}" in steps for c in competitions):
-        return "set"
+        return Stage.SET
     if all(f"decide:{c}" in steps for c in competitions):
-        return "weights"
-    begun = "near_copies" in steps or "flags" in steps or any(name.startswith("decide:") for name in steps)
-    return "decide" if begun else "enhanced"
+        return Stage.WEIGHTS
+    decides = "near_copies" in steps or "flags" in steps or any(name.startswith("decide:") for name in steps)
+    return Stage.DECIDE if decides else Stage.ENHANCED
 
 
-def _copies(steps: Mapping[str, Mapping[str, Any]], submissions: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Entries that will not run: an earlier one of the competition has the same content or tensors."""
-    found: set[str] = set()
-    seen: set[tuple[str, str]] = set()
+def _copies(steps: Steps, submissions: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The entries that will not run, because an earlier one of the competition has the same content or tensors."""
+    copies: set[str] = set()
+    contents: set[tuple[str, str]] = set()
     order: dict[str, tuple[int, str]] = {}
-    for place, one in enumerate(sorted(submissions, key=lambda s: (s["block"], s["uid"]))):
-        entry_id, competition = _entry_id(one), str(one["competition"])
-        order[entry_id] = (place, competition)
+    for index, submission in enumerate(sorted(submissions, key=lambda s: (s["block"], s["uid"]))):
+        entry_id, competition = _entry_id(submission), str(submission["competition"])
+        order[entry_id] = (index, competition)
         content = str(steps.get(f"fetch:{entry_id}", {}).get("content_hash", entry_id))
-        if (competition, content) in seen:
-            found.add(entry_id)
-        seen.add((competition, content))
+        if (competition, content) in contents:
+            copies.add(entry_id)
+        contents.add((competition, content))
     for pair in steps.get("duplicates", {}).get("same_tensors", []):
         both = [order[entry] for entry in (pair["first"], pair["second"]) if entry in order]
         if len(both) == 2 and both[0][1] == both[1][1]:
-            found.add(max(pair["first"], pair["second"], key=lambda entry: order[entry]))
-    return found
+            copies.add(max(pair["first"], pair["second"], key=lambda entry: order[entry]))
+    return copies
 
 
-def _faults(steps: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    """A sentence for each batch that failed, the first ones."""
-    found = [
+def _faults(steps: Steps) -> tuple[str, ...]:
+    """One line for each failed batch, at most `MAX_FAULTS`."""
+    faults = [
         f"{name.split(':')[1]}: {facts['fault']['code']}: {facts['fault']['detail']}"
         for name, facts in sorted(steps.items())
         if name.startswith("enhanced:") and facts.get("fault")
     ]
-    return tuple(found[:MAX_FAULTS])
+    return tuple(faults[:MAX_FAULTS])
 
 
 def _entry_id(submission: Mapping[str, Any]) -> str:

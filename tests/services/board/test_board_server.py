@@ -180,7 +180,7 @@ def test_a_folder_that_is_no_build_is_left_alone(tmp_path: Path, capsys: pytest.
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     assert run(command, ["build", str(tmp_path / "mine"), "--run", str(folder)]) == 2
-    assert "no leaderboard" in capsys.readouterr().err
+    assert "has files that are not part of a leaderboard" in capsys.readouterr().err
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
