@@ -114,7 +114,7 @@ def _cells(row: RowDoc, metrics: Sequence[str], best: Mapping[str, float], narro
 
 
 def _ranks(row: RowDoc) -> str:
-    ranks = row.open_ranks
+    ranks = row.possible_ranks
     if ranks is None:
         return ""
     return f"{ranks.best}–{ranks.worst}" if ranks.best < ranks.worst else str(ranks.best)

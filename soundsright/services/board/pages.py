@@ -19,7 +19,6 @@ from soundsright.services.drawing import (
     ASSETS,
     Frame,
     Page,
-    PossibleRanks,
     asset,
     clip_facts,
     competition_plots,
@@ -29,17 +28,18 @@ from soundsright.services.drawing import (
     metric_docs,
     metric_name,
     paired_difference,
-    possible_ranks,
 )
 from soundsright.services.listening import summaries_below
 from soundsright.services.records import (
     BUNDLE,
     REFERENCES,
     UNPROCESSED,
+    PossibleRanks,
     Run,
     RunCompetition,
     RunEntry,
     bundle_bytes,
+    possible_ranks,
 )
 
 DOWNLOADS = {"results.json": "application/json", "scores.jsonl": "application/jsonl"}
@@ -173,7 +173,7 @@ class Site:
     def _possible_ranks(self, run: Run, c: RunCompetition) -> PossibleRanks:
         key = (run.key, c.doc.id)
         if key not in self._ranks:
-            self._ranks[key] = possible_ranks(run, c)
+            self._ranks[key] = possible_ranks(c)
         return self._ranks[key]
 
     def _competition(self, run: Run, c: RunCompetition) -> Page:

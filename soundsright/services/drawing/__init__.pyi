@@ -1,5 +1,5 @@
 from .charts import Interval, interval_plot, stacked, style_sheet
-from .comparisons import PossibleRanks, clips_by_spread, metric_docs, paired_difference, possible_ranks
+from .comparisons import clips_by_spread, metric_docs, paired_difference
 from .figures import CompetitionHistory, competition_plots, entry_plots, history_plots
 from .files import checked_suffix, write_drawing
 from .frame import ASSETS, HEADERS, Frame, Page, asset
@@ -14,7 +14,6 @@ __all__ = [
     "Frame",
     "Interval",
     "Page",
-    "PossibleRanks",
     "asset",
     "checked_suffix",
     "clip_facts",
@@ -31,7 +30,6 @@ __all__ = [
     "metric_docs",
     "metric_name",
     "paired_difference",
-    "possible_ranks",
     "set_facts",
     "spectrogram_png",
     "stacked",

@@ -1,4 +1,4 @@
-"""Comparisons of entries for pages and plots: possible ranks, paired differences, and the decision for each prize.
+"""Comparisons of entries for pages and plots: paired differences, and the decision for each prize.
 
 Values are in the unit of their metric; a failed clip counts with the metric's floor. Random numbers are seeded from
 the run, so a page shows the same numbers each time it is drawn.
@@ -12,15 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from soundsright.core.results import Estimate
-from soundsright.ranking import RankSet, paired_comparison, rank_confidence_sets
+from soundsright.ranking import paired_comparison
 from soundsright.services.records import DecisionDoc, MetricDoc, Run, RunCompetition, RunEntry
 
 RESAMPLES = 2000
-MAX_RANKED = 64
-"""Possible ranks are computed for at most this many entries, because the cost grows with the square."""
-
-PossibleRanks = dict[str, dict[str, RankSet]]
-"""By metric and entry key, the ranks that an entry may have."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +56,6 @@ class PrizeDecision:
 def metric_docs(run: Run) -> dict[str, MetricDoc]:
     """The metrics of a run by name; empty if the run has no results."""
     return dict(run.doc.metrics) if run.doc else {}
-
-
-def possible_ranks(run: Run, competition: RunCompetition) -> PossibleRanks:
-    """For each metric with a prize, the ranks that each entry may have with 95 % joint confidence.
-
-    Empty if the run kept no clips, or has more than `MAX_RANKED` entries.
-    """
-    if not competition.clip_ids or not 1 <= len(competition.entries) <= MAX_RANKED:
-        return {}
-    ranks = {}
-    for name in competition.paid_metrics:
-        sign = 1.0 if metric_docs(run)[name].direction == "higher" else -1.0
-        scores = {entry.key: [sign * v for v in competition.values(entry, name)] for entry in competition.entries}
-        ranks[name] = rank_confidence_sets(scores, rng=_rng(competition, name), resamples=RESAMPLES)
-    return ranks
 
 
 def paired_difference(

@@ -3,7 +3,7 @@ from .feedback import DOCUMENT_SCHEMA, Feedback, SignedFeedback, open_feedback, 
 from .feedback_store import FeedbackFile, FeedbackStore, SignedFeedbackFile, read_document, read_feedback
 from .fields import SafeName, ShortText
 from .outcome import feedback_of, results_of, scores_of, scores_text, scoring_versions, write_json
-from .ranks import open_ranks
+from .ranks import PossibleRanks, possible_ranks
 from .results import (
     RESULTS_SCHEMA,
     CompetitionDoc,
@@ -44,6 +44,7 @@ __all__ = [
     "FeedbackFile",
     "FeedbackStore",
     "MetricDoc",
+    "PossibleRanks",
     "RecipeDoc",
     "Results",
     "RowDoc",
@@ -60,7 +61,7 @@ __all__ = [
     "feedback_of",
     "find_runs",
     "open_feedback",
-    "open_ranks",
+    "possible_ranks",
     "read_document",
     "read_feedback",
     "read_runs",

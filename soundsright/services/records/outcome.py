@@ -189,7 +189,7 @@ def _values(evaluation: Evaluation, name: str, floor: float) -> list[float]:
 def _rank_sets(
     outcome: RoundOutcome, board: Leaderboard, evaluations: Sequence[Evaluation]
 ) -> dict[str, dict[str, RankSet]]:
-    """The open ranks, by metric that pays and by entry id."""
+    """The possible ranks, by metric that pays and by entry id."""
     if not 1 <= len(evaluations) <= MAX_RANKED:
         return {}
     floors = outcome.plan.floors

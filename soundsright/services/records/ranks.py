@@ -1,4 +1,4 @@
-"""Open ranks: which ranks an entry's scores leave open on each metric that pays, with 95 % confidence."""
+"""The possible ranks of entries: on each metric that pays, the ranks that the scores allow with 95 % confidence."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from soundsright.services.records.runs import RunCompetition
 
 RESAMPLES = 2_000
 MAX_RANKED = 64
-"""The most entries whose open ranks are computed: the cost grows with the square of their number."""
+"""Possible ranks are computed for at most this many entries, because the cost grows with the square."""
+
+PossibleRanks = dict[str, dict[str, RankSet]]
+"""By metric and entry key, the ranks that an entry may have."""
 
 
 def rank_sets(
     values: Mapping[str, Sequence[float]], metric: str, *, seed: int, higher_is_better: bool = True
 ) -> dict[str, RankSet]:
-    """The open ranks of each entry on one metric, by the keys of `values`.
+    """The possible ranks of each entry on one metric, by the keys of `values`.
 
     `values` has one score per clip for each entry, all in one order. The set's seed fixes the resampling, so the
     same run always gives the same ranks. Empty if there is no entry or more than `MAX_RANKED`.
@@ -31,8 +34,8 @@ def rank_sets(
     return rank_confidence_sets(signed, rng=rng, resamples=RESAMPLES)
 
 
-def open_ranks(competition: RunCompetition) -> dict[str, dict[str, RankSet]]:
-    """The open ranks of a run's entries, by metric that pays and by entry key.
+def possible_ranks(competition: RunCompetition) -> PossibleRanks:
+    """The possible ranks of a run's entries, for each metric that pays.
 
     Empty if the run has no scores per clip, or more than `MAX_RANKED` entries.
     """

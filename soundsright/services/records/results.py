@@ -71,8 +71,8 @@ class FlagDoc(Document):
 class RowDoc(Document):
     """One entry of a competition. `rank`, `hotkey`, `uid`, `model` and `block` are None for the unprocessed input.
 
-    `ranks` has, for each metric that pays, the best and the worst rank that the scores leave open with 95 %
-    confidence. `needed` is the mean that would have won. `failures` counts failed clips by code.
+    `ranks` has, for each metric that pays, the best and the worst rank that the scores allow with 95 % confidence.
+    `needed` is the mean that would have won. `failures` counts failed clips by code.
     """
 
     rank: int | None
@@ -92,8 +92,8 @@ class RowDoc(Document):
     needed: dict[SafeName, FiniteFloat] = {}
 
     @property
-    def open_ranks(self) -> RankSet | None:
-        """The best and the worst rank that any metric that pays leaves open. None if none was computed."""
+    def possible_ranks(self) -> RankSet | None:
+        """From the best to the worst rank that any metric that pays allows. None if no ranks were computed."""
         from soundsright.ranking import RankSet
 
         if not self.ranks:

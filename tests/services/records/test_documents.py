@@ -9,7 +9,7 @@ import pytest
 
 from soundsright.services.records.feedback import MAX_TEXT_CHARS, Feedback
 from soundsright.services.records.outcome import feedback_of, results_of, scores_of, scores_text
-from soundsright.services.records.ranks import open_ranks
+from soundsright.services.records.ranks import possible_ranks
 from soundsright.services.records.reading import read_scores, results_from
 from soundsright.services.records.results import ScoreLine
 from soundsright.services.records.runs import run_of
@@ -40,10 +40,10 @@ def test_scores_are_read_back_as_they_were_built(tmp_path: Path) -> None:
     assert all(isinstance(line, ScoreLine) for line in lines)
 
 
-def test_the_open_ranks_of_a_run_are_those_in_its_results(tmp_path: Path) -> None:
+def test_the_possible_ranks_of_a_run_are_those_in_its_results(tmp_path: Path) -> None:
     outcome = small_outcome()
     competition = run_of(tmp_path, results_of(outcome), scores_of(outcome)).competitions[0]
-    ranks = open_ranks(competition)
+    ranks = possible_ranks(competition)
     assert set(ranks) == set(COMPETITION.metric_weights)
     for metric, by_entry in ranks.items():
         for entry in competition.entries:
