@@ -23,7 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from soundsright.adapters.containers.build import BuildLimits
+from soundsright.adapters.containers.build_limits import BuildLimits
 from soundsright.adapters.containers.docker import DockerSandbox, DockerSettings
 from soundsright.adapters.sandboxes.bubblewrap import BubblewrapSandbox
 from soundsright.adapters.sandboxes.process import ProcessSandbox

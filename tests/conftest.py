@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from soundsright.adapters.containers.build import BuildLimits, remove_images
+from soundsright.adapters.containers.build_limits import BuildLimits
 from soundsright.adapters.containers.docker import DockerSandbox, DockerSettings
-from soundsright.adapters.containers.engine import CONTENT_LABEL, OWNER_LABEL, Engine, owner
+from soundsright.adapters.containers.engine import Engine
+from soundsright.adapters.containers.image_storage import remove_images
+from soundsright.adapters.containers.labels import CONTENT_LABEL, OWNER_LABEL, this_owner
 from soundsright.adapters.sandboxes.bubblewrap import BubblewrapSandbox
 from soundsright.adapters.sandboxes.process import ProcessSandbox
 from soundsright.core.audio import Audio, on_pcm16_grid
@@ -184,7 +186,7 @@ def left_behind(
         def look() -> list[str]:
             processes = _descendants(os.getpid(), others)
             if engine is not None:
-                ours = {"label": f"{OWNER_LABEL}={owner()}"}
+                ours = {"label": f"{OWNER_LABEL}={this_owner()}"}
                 for container in engine.client.containers.list(all=True, filters=ours, ignore_removed=True):
                     seen.add(f"container {container.id}")
                     pid = int(container.attrs["State"].get("Pid") or 0)

@@ -70,8 +70,8 @@ def test_a_package_without_its_template_says_so(monkeypatch: pytest.MonkeyPatch,
         ([".", "--competition", "DENOISING_16000HZ", "--sample-rate", "48000"], "not at 48000 Hz"),
         ([".", "--model_namespace", "a"], "Name the model once"),
         ([f"a/b@{REVISION}", "--sandbox", "process"], "--trust"),
-        ([".", "--sandbox", "process", "--python", "."], ". is not a program"),
-        ([".", "--sandbox", "bubblewrap", "--python", "nowhere"], "nowhere is not a program"),
+        ([".", "--sandbox", "process", "--python", "."], ". is not an executable file"),
+        ([".", "--sandbox", "bubblewrap", "--python", "nowhere"], "nowhere is not an executable file"),
     ],
 )
 def test_misuse_is_one_line_with_the_remedy(
@@ -86,7 +86,10 @@ def test_a_gpu_that_is_not_there_is_one_line(
 ) -> None:
     monkeypatch.setattr("soundsright.adapters.sandboxes.find_gpus", tuple)
     assert run(verify, [".", "--gpus", "all"]) == 1
-    assert "A GPU is asked for and this machine has none. Use --gpus none." in capsys.readouterr().err
+    assert (
+        "You asked for a GPU, but nvidia-smi finds none on this machine. Check the driver"
+        in capsys.readouterr().err
+    )
 
 
 def test_bubblewrap_gives_out_no_gpu_and_says_so(

@@ -1,4 +1,4 @@
-"""What every sandbox owes its callers, the fast and the isolated ones alike."""
+"""What every sandbox must do, whether it isolates models or not."""
 
 from __future__ import annotations
 
@@ -342,7 +342,7 @@ def test_a_model_that_listens_elsewhere_is_told_where(sandbox: Sandbox, make_mod
         pytest.skip("a plain process shares the host's ports: which of them are the model's cannot be seen")
     app = "import time; s = socket.create_server(('0.0.0.0', 8000)); time.sleep(600)"
     with (
-        pytest.raises(ProtocolViolation, match=r"listens on TCP port 8000, and neither on the socket .* 6500"),
+        pytest.raises(ProtocolViolation, match=r"listens on TCP port 8000\. It must listen on the socket .* 6500"),
         sandbox.run(make_model(app), limits=replace(LIMITS, load_timeout_s=5.0)),
     ):
         pass

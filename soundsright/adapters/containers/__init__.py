@@ -1,6 +1,6 @@
 """The sandbox that runs each model in a container of Docker or Podman.
 
-`DockerSandbox` builds the image from the entry's Dockerfile and runs it locked down.
+`DockerSandbox` builds the image from the model's Dockerfile and starts it with as few privileges as possible.
 It removes only the containers and images that it created.
 """
 

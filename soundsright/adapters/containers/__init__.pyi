@@ -1,4 +1,4 @@
-from .build import BuildLimits
+from .build_limits import BuildLimits
 from .docker import DockerSandbox, DockerSettings
 from .engine import Engine
 

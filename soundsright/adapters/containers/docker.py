@@ -1,9 +1,8 @@
 """A model in a container of Docker Engine, or of Podman through the same API.
 
-Sizes in bytes, times in seconds. The image is built by docker_build.py; here it runs: no network, a read-only
-root, bounded memory file systems, no capability, no new privilege, a list of allowed system calls, a user that is
-not root, and limits on memory without swap, processors, processes, files and log. What is asked of the engine is
-one function, in docker_settings.py, so that it can be read and tested in one place.
+Sizes are in bytes, times in seconds. The container has no network, a read-only root, temporary folders in memory of
+limited size, no capabilities and no way to gain privileges, a filter of system calls, a user that is not root, and
+limits on memory without swap, CPU cores, processes, files and log. create_request.py has all of these restrictions.
 """
 
 from __future__ import annotations
@@ -15,40 +14,37 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from soundsright.adapters.containers.build import BuildLimits, BuiltImage
+from soundsright.adapters.containers.build_limits import BuildLimits, BuiltImage
 from soundsright.adapters.containers.container import Container
-from soundsright.adapters.containers.engine import (
+from soundsright.adapters.containers.create_request import create_request
+from soundsright.adapters.containers.engine import Engine, engine_faults
+from soundsright.adapters.containers.labels import (
     ENTRY_LABEL,
     LABEL,
     OWNER_LABEL,
     PRIVATE_LABEL,
     ROUND_LABEL,
-    Engine,
-    engine_faults,
-    owner,
+    this_owner,
 )
-from soundsright.adapters.containers.images import image_of
-from soundsright.adapters.containers.settings import container_settings
+from soundsright.adapters.containers.model_images import model_image
 from soundsright.adapters.sandboxes import (
-    FOLDER,
-    INPUT,
-    OUTPUT,
-    CpuPool,
-    Gpu,
     GpuPool,
-    GpuWatch,
-    Run,
-    Runs,
-    Session,
-    Way,
-    client_of,
+    ModelConnector,
+    ModelSession,
+    ReservedResources,
+    ResourcePool,
+    StartedModel,
+    StopSource,
+    StopToken,
     engine_profile,
-    loaded,
+    loaded_session,
     private_directory,
+    protocol_folders,
 )
 from soundsright.core.dockerfile import PROTOCOL_LABEL, known_protocol
 from soundsright.core.errors import (
@@ -62,12 +58,16 @@ from soundsright.core.ports import SandboxLimits
 from soundsright.core.submission import FetchedModel
 
 _REMOVE_ATTEMPTS = 5
-_WAIT_S = 0.2
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
 class DockerSettings:
-    """What an operator chooses. `runtime` is one that the engine knows, such as `runsc`; `cdi` asks for GPUs so."""
+    """What an operator chooses.
+
+    `runtime` is one that the engine knows, such as `runsc` (gVisor). With `cdi`, GPUs are requested through the
+    Container Device Interface.
+    """
 
     build: BuildLimits = field(default_factory=BuildLimits)
     runtime: str | None = None
@@ -76,7 +76,7 @@ class DockerSettings:
 
 
 class DockerSandbox:
-    """`engine` runs the containers; a model takes one GPU of `gpus` where there is such a pool."""
+    """Runs each model in a container of `engine`. Each model reserves one GPU of `gpus`, if given."""
 
     name = "docker"
     isolated = True
@@ -86,216 +86,253 @@ class DockerSandbox:
     ) -> None:
         self._engine = engine or Engine()
         self._settings = settings or DockerSettings()
-        self._gpus = gpus
-        self._cpus = CpuPool()
-        self._runs = Runs()
+        self._resources = ResourcePool(gpus)
+        self._stop_source = StopSource()
         self._lock = threading.Lock()
-        self._swept = False
-        self._left: set[str] = set()
-        self._builds: dict[str, threading.Lock] = {}
-        self._used: dict[str, float] = {}
-        self._ahead: dict[str, float | ModelFault] = {}
+        self._has_swept = False
+        self._unremoved: set[str] = set()
+        # All by content hash: the lock of a build, the last use, and the outcome of `prepare`.
+        self._build_locks: dict[str, threading.Lock] = {}
+        self._last_used_s: dict[str, float] = {}
+        self._prepared: dict[str, float | ModelFault] = {}
 
     def stop(self) -> None:
         """End every model that runs here, and every build."""
-        self._runs.stop()
+        self._stop_source.stop()
 
     def available(self) -> str | None:
-        """None if an engine answers that can hold a model, else the reason in one line."""
+        """None if an engine answers and can limit a model, otherwise the reason in one line."""
         return self._engine.available() or self._engine.weakness()
 
     def prepare(self, model: FetchedModel) -> None:
-        """Build the model's image, if it is not there.
+        """Build the model's image, if it does not exist.
 
         Raises:
-            ModelFault: the Dockerfile is refused, or its build fails or breaks a limit.
-            InfrastructureFault: the engine, its disk, or the way to the base image failed.
+            ModelFault: the Dockerfile is refused, or the build fails or exceeds a limit.
+            InfrastructureFault: the engine, its disk, or the connection to the base image's registry failed.
         """
-        with self._runs.begun() as run, self._building(model, run):
+        with self._stop_source.token() as token, self._build_lock(model, token):
             try:
-                before_s = self._built_ahead_s(model)
-                self._ahead[model.content_hash] = before_s + self._image(model, run).build_s
+                before_s = self._prepared_build_s(model)
+                self._prepared[model.content_hash] = before_s + self._image(model, token).build_s
             except ModelTimeout:
-                # It had little of the processors: not its own fault.
+                # A build beside a running model gets few CPU shares, so the model may try again at its turn.
                 raise
             except ModelFault as fault:
-                run.check()
-                self._ahead[model.content_hash] = fault
+                token.check()
+                self._prepared[model.content_hash] = fault
                 raise
 
     def build(self, model: FetchedModel) -> BuiltImage:
-        """The model's image, with what `prepare` left of it; raises as `prepare` does."""
-        with self._runs.begun() as run:
-            return self._prepared(model, run)
+        """The model's image, built if it does not exist. Raises as `prepare` does."""
+        with self._stop_source.token() as token:
+            return self._image_for_run(model, token)
 
-    def _prepared(self, model: FetchedModel, run: Run) -> BuiltImage:
-        """The image for one run: what was built ahead counts for it, what failed ahead fails it."""
-        with self._building(model, run):
-            ahead_s = self._built_ahead_s(model)
-            image = self._image(model, run)
-        return replace(image, build_s=image.build_s + ahead_s)
+    def _image_for_run(self, model: FetchedModel, token: StopToken) -> BuiltImage:
+        """The image for one run. Its build time, or its fault, includes what `prepare` did before."""
+        with self._build_lock(model, token):
+            prepared_s = self._prepared_build_s(model)
+            image = self._image(model, token)
+        return replace(image, build_s=image.build_s + prepared_s)
 
-    def _built_ahead_s(self, model: FetchedModel) -> float:
-        ahead = self._ahead.pop(model.content_hash, 0.0)
-        if isinstance(ahead, ModelFault):
-            raise ahead
-        return ahead
+    def _prepared_build_s(self, model: FetchedModel) -> float:
+        """How long the last `prepare` took to build. It counts once.
+
+        Raises:
+            ModelFault: the last `prepare` failed with it.
+        """
+        outcome = self._prepared.pop(model.content_hash, 0.0)
+        if isinstance(outcome, ModelFault):
+            raise outcome
+        return outcome
 
     @contextlib.contextmanager
-    def _building(self, model: FetchedModel, run: Run) -> Iterator[None]:
-        """One build of the same content at a time: the second finds the image."""
+    def _build_lock(self, model: FetchedModel, token: StopToken) -> Iterator[None]:
+        """Allow one build of the same content at a time. The next one then finds the image."""
         with self._lock:
-            building = self._builds.setdefault(model.content_hash, threading.Lock())
-        while not building.acquire(timeout=_WAIT_S):
-            run.check()
+            lock = self._build_locks.setdefault(model.content_hash, threading.Lock())
+        while not lock.acquire(timeout=_POLL_S):
+            token.check()
         try:
             yield
         finally:
-            building.release()
+            lock.release()
 
-    def _image(self, model: FetchedModel, run: Run) -> BuiltImage:
-        self._used[model.content_hash] = time.monotonic()
-        return image_of(self._engine, model, self._settings.build, self._labels(model), run, used=self._used)
+    def _image(self, model: FetchedModel, token: StopToken) -> BuiltImage:
+        self._last_used_s[model.content_hash] = time.monotonic()
+        return model_image(
+            self._engine,
+            model,
+            self._settings.build,
+            self._labels(model),
+            token,
+            last_used_s=self._last_used_s,
+        )
 
     @contextlib.contextmanager
-    def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[Session]:
-        """Build the image if it is not there, start it and wait until it is ready.
+    def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[ModelSession]:
+        """Build the image if it does not exist, start the model, and wait until it is ready.
 
         Raises:
-            ModelFault: it cannot be built, or did not become ready.
-            EngineUnavailable: the engine could not start it.
+            ModelFault: the image cannot be built, or the model did not become ready.
+            EngineUnavailable: the engine cannot start the model.
         """
         with contextlib.ExitStack() as stack:
-            run = stack.enter_context(self._runs.begun())
+            token = stack.enter_context(self._stop_source.token())
             if (weakness := self._engine.weakness()) is not None:
-                raise EngineUnavailable(weakness, "Run the engine as root, or use the bubblewrap sandbox.")
+                raise EngineUnavailable(weakness, "Run the engine as root, or use --sandbox bubblewrap.")
             self._sweep()
-            run.check()
-            image = self._prepared(model, run)
-            gpu = stack.enter_context(self._gpus.taken(run.check)) if self._gpus else None
-            cpus = stack.enter_context(self._cpus.taken(limits.cpus))
-            private = self._private()
+            token.check()
+            image = self._image_for_run(model, token)
+            reserved = stack.enter_context(self._resources.reserved(limits.cpus, token))
+            private = self._private_folder()
             if private is not None:
                 stack.callback(shutil.rmtree, private, ignore_errors=True)
-            container = stack.enter_context(self._container(model, image, private, limits, cpus, gpu, run))
-            way = stack.enter_context(contextlib.closing(Way(container.reachable_pid, container.by_socket())))
-            watch = stack.enter_context(GpuWatch(gpu)) if gpu else None
-            yield loaded(
-                client_of(
-                    way.connect,
-                    container.open_folder,
-                    by_files=container.by_files,
-                    limits=limits,
-                    ended=container.fault,
-                ),
-                started=container.started,
-                load_timeout_s=limits.load_timeout_s,
-                peak_memory_bytes=container.peak_memory_bytes,
-                log=container.log,
-                listening=container.listening,
-                build_s=image.build_s,
-                gpu=watch,
-            )
+            started = stack.enter_context(self._started(model, image, private, limits, reserved, token))
+            gpu_watch = stack.enter_context(reserved.gpu_watch())
+            yield loaded_session(started, limits, build_s=image.build_s, gpu_watch=gpu_watch)
 
     def _sweep(self) -> None:
-        """Remove what a harness that is gone has left, and what this one could not while no engine answered."""
+        """Remove containers of ended harness processes, and those that this one could not remove before."""
         with self._lock:
-            left, self._left = self._left, set()
-            swept, self._swept = self._swept, True
+            unremoved, self._unremoved = self._unremoved, set()
+            has_swept, self._has_swept = self._has_swept, True
         try:
-            if not swept:
+            if not has_swept:
                 self._engine.sweep()
-            for name in left:
+            for name in unremoved:
                 self._remove(name)
         except InfrastructureFault:
             with self._lock:
-                self._swept = swept
-                self._left |= left
+                self._has_swept = has_swept
+                self._unremoved |= unremoved
             raise
 
-    def _private(self) -> Path | None:
-        """A folder on the host, where one is needed: root reaches into the container's own memory instead."""
+    def _private_folder(self) -> Path | None:
+        """A new folder on the host for this run, or None if none is needed.
+
+        Root needs none with Docker's own runtime, because it can reach the folders in the container's memory.
+        """
         if os.geteuid() == 0 and self._settings.runtime is None and not self._engine.is_podman:
             return None
         return private_directory()
 
     def _labels(self, model: FetchedModel) -> dict[str, str]:
         return {
-            OWNER_LABEL: owner(),
+            OWNER_LABEL: this_owner(),
             ROUND_LABEL: self._settings.round_id,
             ENTRY_LABEL: model.submission.entry_id,
         }
 
     @contextlib.contextmanager
-    def _container(
+    def _started(
         self,
         model: FetchedModel,
         image: BuiltImage,
         private: Path | None,
         limits: SandboxLimits,
-        cpus: Sequence[int],
-        gpu: Gpu | None,
-        run: Run,
-    ) -> Iterator[Container]:
-        api = self._engine.client.api
-        with engine_faults():
-            config = self._engine.client.images.get(image.id).attrs.get("Config") or {}
-        if not (config.get("Cmd") or config.get("Entrypoint")):
-            raise ProtocolViolation("the image has no command to run")
+        reserved: ReservedResources,
+        token: StopToken,
+    ) -> Iterator[StartedModel]:
+        """The model, started in a container. The container is removed at the end."""
+        config = self._image_config(image)
+        by_files = known_protocol(str((config.get("Labels") or {}).get(PROTOCOL_LABEL, "http"))) == "files"
+        self._check_protocol(by_files=by_files)
         shared = None if os.geteuid() == 0 and self._settings.runtime is None else private
         if shared is not None:
-            for folder in (FOLDER, INPUT, OUTPUT):
-                (shared / folder.name).mkdir()
-                # Open to the model's user; `shared` itself lets nobody else of the host in.
-                (shared / folder.name).chmod(0o777)
-        by_files = known_protocol(str((config.get("Labels") or {}).get(PROTOCOL_LABEL, "http"))) == "files"
-        profile = json.dumps(engine_profile())
-        labels = {LABEL: "model", **self._labels(model)}
-        if private is not None:
-            labels[PRIVATE_LABEL] = str(private)
-        if private is not None and self._engine.is_podman:
-            # Podman takes the name of a file where Docker takes its content.
-            (private / "seccomp.json").write_text(profile)
-            profile = str(private / "seccomp.json")
-        if not by_files and "runsc" in (self._settings.runtime or ""):
-            raise ProtocolViolation(
-                "models run under gVisor here, which passes no socket out of a container: speak by files"
-            )
-        settings = container_settings(
+            _make_protocol_folders(shared, limits, by_files=by_files)
+        request = create_request(
             image.id,
             config,
             limits,
-            labels=labels,
-            cpus=cpus,
-            gpus=(gpu,) if gpu else (),
+            labels=self._container_labels(model, private),
+            cpus=reserved.cpus,
+            gpus=(reserved.gpu,) if reserved.gpu else (),
             cdi=self._settings.cdi,
             runtime=self._settings.runtime,
-            seccomp=profile,
+            seccomp=self._seccomp_option(private),
             by_files=by_files,
             shared=shared,
-            closed=("/var/tmp",) if self._engine.is_podman else (),
+            read_only=("/var/tmp",) if self._engine.is_podman else (),
         )
-        # Named before it is made: an engine that ends in between may have made it all the same.
+        # Choose the name here: if the engine dies while it creates the container, the container can be found again.
         name = f"soundsright-{secrets.token_hex(8)}"
         container: Container | None = None
         try:
-            with engine_faults():
-                run.check()
-                api._result(
-                    api._post_json(api._url("/containers/create"), data=settings, params={"name": name}), True
+            started_s, pid = self._start_container(name, request, token)
+            container = Container(self._engine, name, pid, limits, shared=shared, by_files=by_files)
+            with (
+                token.on_stop(container.stop),
+                contextlib.closing(ModelConnector(container.network_pid, container.connect_to_socket)) as connector,
+            ):
+                yield StartedModel(
+                    started_s=started_s,
+                    by_files=by_files,
+                    connect=connector.connect,
+                    open_folder=container.open_folder,
+                    ended=container.fault,
+                    stop=container.stop,
+                    log=container.log,
+                    peak_memory_bytes=container.peak_memory_bytes,
+                    listening_ports=container.listening_ports,
                 )
-                started = time.monotonic()
-                api.start(name)
-                pid = int(api.inspect_container(name)["State"]["Pid"])
-            container = Container(self._engine, name, pid, limits, started, shared, by_files)
-            with run.ended_by(container.stop):
-                yield container
         finally:
             self._remove(name)
             if container is not None:
                 container.join()
 
+    def _image_config(self, image: BuiltImage) -> Mapping[str, Any]:
+        """The image's own configuration.
+
+        Raises:
+            ProtocolViolation: if the image has no command.
+        """
+        with engine_faults():
+            config: Mapping[str, Any] = self._engine.client.images.get(image.id).attrs.get("Config") or {}
+        if not (config.get("Cmd") or config.get("Entrypoint")):
+            raise ProtocolViolation("the image has no command; add a CMD to the Dockerfile")
+        return config
+
+    def _check_protocol(self, *, by_files: bool) -> None:
+        """Refuse a model that speaks HTTP under gVisor, which passes no socket out of a container.
+
+        Raises:
+            ProtocolViolation: if it does.
+        """
+        if not by_files and "runsc" in (self._settings.runtime or ""):
+            raise ProtocolViolation(
+                "this validator runs models under gVisor, which passes no socket out of a container; "
+                f'use the protocol over files (LABEL {PROTOCOL_LABEL}="files")'
+            )
+
+    def _container_labels(self, model: FetchedModel, private: Path | None) -> dict[str, str]:
+        labels = {LABEL: "model", **self._labels(model)}
+        return labels if private is None else labels | {PRIVATE_LABEL: str(private)}
+
+    def _seccomp_option(self, private: Path | None) -> str:
+        """The filter of system calls as the engine expects it: Docker takes its content, Podman a file name."""
+        profile = json.dumps(engine_profile())
+        if private is None or not self._engine.is_podman:
+            return profile
+        (private / "seccomp.json").write_text(profile)
+        return str(private / "seccomp.json")
+
+    def _start_container(self, name: str, request: Mapping[str, Any], token: StopToken) -> tuple[float, int]:
+        """Create and start a container. Returns the `time.monotonic()` of its start and its first process."""
+        api = self._engine.client.api
+        with engine_faults():
+            token.check()
+            api._result(api._post_json(api._url("/containers/create"), data=request, params={"name": name}), True)
+            started_s = time.monotonic()
+            api.start(name)
+            return started_s, int(api.inspect_container(name)["State"]["Pid"])
+
     def _remove(self, name: str) -> None:
+        """Remove a container, with several attempts.
+
+        Raises:
+            EngineUnavailable: if the engine does not remove it. The next run tries again.
+        """
         import docker.errors
 
         for attempt in range(_REMOVE_ATTEMPTS):
@@ -307,6 +344,14 @@ class DockerSandbox:
             except EngineUnavailable:
                 if attempt + 1 == _REMOVE_ATTEMPTS:
                     with self._lock:
-                        self._left.add(name)
+                        self._unremoved.add(name)
                     raise
                 time.sleep(0.2 * 2**attempt)
+
+
+def _make_protocol_folders(shared: Path, limits: SandboxLimits, *, by_files: bool) -> None:
+    """Create the folders through which the harness and the model talk, below a folder on the host."""
+    for folder in protocol_folders(limits, by_files=by_files):
+        (shared / folder.name).mkdir()
+        # The model's user must be able to write here. Nobody else on the host can enter `shared`.
+        (shared / folder.name).chmod(0o777)

@@ -1,7 +1,7 @@
-"""The model protocol: how the harness talks to a model over HTTP or files.
+"""The model protocol: how the harness talks to a model, over HTTP or over files.
 
-`ModelClient` sends clips and checks every answer before anything else sees it.
-See docs/reference/protocol.md for the messages.
+`HttpModelClient` and `FileModelClient` send clips and check every answer.
+docs/reference/protocol.md specifies the messages.
 """
 
 import lazy_loader

@@ -1,11 +1,11 @@
-from .client import ModelClient
-from .files import FileClient
-from .http import BoundedSocket, Connect, TooLarge
+from .file_client import FileModelClient
+from .http_client import HttpModelClient
+from .http_exchange import BoundedSocket, Connect, TooLarge
 
 __all__ = [
     "BoundedSocket",
     "Connect",
-    "FileClient",
-    "ModelClient",
+    "FileModelClient",
+    "HttpModelClient",
     "TooLarge",
 ]

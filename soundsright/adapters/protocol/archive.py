@@ -1,8 +1,8 @@
-"""The ZIP that a model returns, read within bounds and never unpacked to disk.
+"""The ZIP archive that a model returns, read within limits and never unpacked to disk.
 
-A member's name only looks a clip up; no path is ever made from it. Whatever has no place in a model's answer (a
-path, a link, a name twice, encryption, an exotic compression, more than was asked for) refuses the archive as a
-whole.
+The name of a member serves only to look up a clip; no path is made from it. The whole archive is refused if it has
+anything that an answer never needs: a path, a link, a name twice, encryption, an unusual compression, or too many
+members.
 """
 
 from __future__ import annotations
@@ -20,43 +20,46 @@ _CENTRAL_HEADER = b"PK\x01\x02"
 _SCAN_BYTES = 1 << 20
 _READ_BYTES = 1 << 18
 _EXTRA_MEMBERS = 16
-"""A folder entry or a note beside the clips is no offence."""
+"""A few members besides the clips are allowed, such as folders or a note."""
 
 
 @dataclass(frozen=True)
 class ArchiveBounds:
-    """`member_bytes`: for each name that is wanted, how many bytes it may unpack to.
+    """`member_bytes` gives each expected name and how many bytes it may unpack to.
 
-    The bound is by size, not by ratio: an honest second of silence shrinks a thousandfold.
+    The limit is a size, not a compression ratio: silence shrinks a thousandfold without being an attack.
     """
 
     member_bytes: Mapping[str, int]
 
     @property
     def total_bytes(self) -> int:
+        """The most that all members together may unpack to."""
         return sum(self.member_bytes.values())
 
     @property
     def archive_bytes(self) -> int:
-        """What the archive itself may weigh: stored without compression, plus its directory."""
+        """The largest size of the archive: all members without compression, and its directory."""
         return self.total_bytes + 1_024 * (len(self.member_bytes) + _EXTRA_MEMBERS) + 65_536
 
 
 def read_archive(file: IO[bytes], bounds: ArchiveBounds) -> dict[str, bytes | None]:
-    """What the archive holds under each wanted name: its bytes, or None where it unpacks to more than its bound.
+    """The bytes of each expected member, or None for one that unpacks to more than its limit.
 
-    A name that is not there is missing from the result. Members under other names are not read.
+    A name that the archive does not have is missing in the result. Other members are not read.
 
     Raises:
         ProtocolViolation: if the archive is damaged or hostile.
     """
-    most = len(bounds.member_bytes) + _EXTRA_MEMBERS
-    if _count(file, _CENTRAL_HEADER, most + 1) > most:
-        # Counted before `zipfile` makes an object of each: a directory of millions must not fill memory.
-        raise ProtocolViolation(f"the archive holds more than {most} members, {len(bounds.member_bytes)} expected")
+    max_members = len(bounds.member_bytes) + _EXTRA_MEMBERS
+    if _count(file, _CENTRAL_HEADER, max_members + 1) > max_members:
+        # Count before `zipfile` makes an object of each member: a directory of millions would fill the memory.
+        raise ProtocolViolation(
+            f"the archive has more than {max_members} members; expected {len(bounds.member_bytes)}"
+        )
     try:
         with zipfile.ZipFile(file) as archive:
-            members = _checked(archive.infolist())
+            members = _members_by_name(archive.infolist())
             return {
                 name: _read(archive, members[name], limit)
                 for name, limit in bounds.member_bytes.items()
@@ -66,10 +69,10 @@ def read_archive(file: IO[bytes], bounds: ArchiveBounds) -> dict[str, bytes | No
         raise ProtocolViolation(f"the archive cannot be read: {str(e)[:200]}") from e
 
 
-def _checked(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+def _members_by_name(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     by_name: dict[str, zipfile.ZipInfo] = {}
     for member in members:
-        # orig_filename: `filename` is cut at the first NUL, which would hide what was sent.
+        # `filename` ends at the first NUL byte, which would hide the rest of the name.
         name = member.orig_filename
         shown = ascii(name[:80])
         parts = name.rstrip("/").split("/")
@@ -82,39 +85,41 @@ def _checked(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
             or ".." in parts
             or "." in parts
         ):
-            raise ProtocolViolation(f"the archive holds the path {shown}")
+            raise ProtocolViolation(f"the archive has a path as a member name: {shown}")
         if name in by_name:
-            raise ProtocolViolation(f"the archive holds {shown} twice")
+            raise ProtocolViolation(f"the archive has the member {shown} twice")
         mode = member.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise ProtocolViolation(f"the archive holds {shown}, a link or a special file")
+            raise ProtocolViolation(f"the archive member {shown} is a link or a special file")
         if member.flag_bits & 0x41:
-            raise ProtocolViolation(f"the archive holds {shown}, encrypted")
+            raise ProtocolViolation(f"the archive member {shown} is encrypted")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ProtocolViolation(f"the archive holds {shown} in compression {member.compress_type}")
+            raise ProtocolViolation(
+                f"the archive member {shown} uses compression {member.compress_type}; store or deflate it"
+            )
         by_name[name] = member
     return by_name
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> bytes | None:
-    """At most `limit` bytes, counted as they unpack: the sizes in the headers are the model's own words."""
+    """The member's bytes, or None if they exceed the limit. They are counted, because the header may be false."""
     if member.file_size > limit:
         return None
     parts: list[bytes] = []
-    left = limit + 1
+    bytes_left = limit + 1
     with archive.open(member) as stream:
-        while left > 0 and (part := stream.read(min(left, _READ_BYTES))):
+        while bytes_left > 0 and (part := stream.read(min(bytes_left, _READ_BYTES))):
             parts.append(part)
-            left -= len(part)
-    return None if left <= 0 else b"".join(parts)
+            bytes_left -= len(part)
+    return None if bytes_left <= 0 else b"".join(parts)
 
 
-def _count(file: IO[bytes], pattern: bytes, enough: int) -> int:
-    """How often the bytes occur, counted up to `enough`."""
+def _count(file: IO[bytes], pattern: bytes, stop_at: int) -> int:
+    """How often the pattern occurs. Stops once it has counted `stop_at`."""
     file.seek(0)
-    found, tail = 0, b""
-    while found < enough and (block := file.read(_SCAN_BYTES)):
-        found += (tail + block).count(pattern)
+    count, tail = 0, b""
+    while count < stop_at and (block := file.read(_SCAN_BYTES)):
+        count += (tail + block).count(pattern)
         tail = block[-(len(pattern) - 1) :]
     file.seek(0)
-    return found
+    return count

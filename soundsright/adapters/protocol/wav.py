@@ -1,12 +1,12 @@
-"""WAV in memory: what a model is given, and what a stranger's model returns.
+"""WAV files in memory: those that the harness sends to a model, and those that a model returns.
 
-Signals are float32, shape `(n,)`, full scale ±1; a decoded file is shape `(n, channels)` in the file's own
-number type.
+A signal to encode is a float32 array of shape `(n,)`, full scale ±1. A decoded file has the shape `(n, channels)`
+and the number type of the file.
 
-The reader is written here, in bounds-checked Python, because the bytes come from strangers: no C decoder sees
-them, and a file is either exactly what its header says or refused. It reads linear PCM of 16, 24 or 32 bits and
-IEEE float of 32 or 64 bits, plain or extensible (RIFF/WAVE, "Multiple Channel Audio Data and WAVE Files",
-Microsoft 2007).
+The decoder is plain Python with checked bounds, because the files come from untrusted models: a fault in a C
+decoder could be exploited. A file that contradicts its header is refused. The decoder reads linear PCM of 16, 24 or
+32 bits and IEEE float of 32 or 64 bits, plain or extensible (RIFF/WAVE, "Multiple Channel Audio Data and WAVE
+Files", Microsoft 2007).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _MAX_CHUNKS = 64
 _MAX_CHANNELS = 64
 
 HEADER_ALLOWANCE_BYTES = 65_536
-"""What a WAV may hold beside its samples: headers and tags."""
+"""Allowed for headers and tags, besides the samples."""
 
 
 class WavRefused(ValueError):
-    """Bytes that are not a WAV of a kind that is read here."""
+    """The bytes are not a WAV file that this module can read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +54,10 @@ def encode_wav(audio: Audio) -> bytes:
 
 
 def decode_wav(data: bytes) -> Wav:
-    """The samples of a WAV.
+    """The samples of a WAV file.
 
     Raises:
-        WavRefused: if it is none, is cut short, lies about its sizes, or holds a coding that is not read here.
+        WavRefused: if the data is no WAV file, is cut short, contradicts its header, or uses another coding.
 
     >>> decode_wav(encode_wav(Audio(np.float32([0.5, -1.0]), 16_000))).samples.ravel().tolist()
     [16384, -32768]
@@ -71,33 +71,33 @@ def decode_wav(data: bytes) -> Wav:
         name, size = struct.unpack_from("<4sI", data, position)
         start, position = position + 8, position + 8 + size + (size & 1)
         if start + size > len(data):
-            raise WavRefused(f"chunk {name!r} claims {size} bytes, {len(data) - start} are there")
+            raise WavRefused(f"chunk {name!r} claims {size} bytes, but the file has only {len(data) - start}")
         if name == b"fmt ":
             layout = _layout(data[start : start + min(size, 64)])
         elif name == b"data":
             if layout is None:
-                raise WavRefused("samples come before their format")
+                raise WavRefused("the samples come before their format chunk")
             return _samples(memoryview(data)[start : start + size], *layout)
-    raise WavRefused("no samples")
+    raise WavRefused("the file has no samples")
 
 
 def _layout(fmt: bytes) -> tuple[int, int, int, int]:
     if len(fmt) < 16:
-        raise WavRefused(f"a format chunk of {len(fmt)} bytes")
+        raise WavRefused(f"the format chunk of {len(fmt)} bytes is too short")
     coding, channels, rate, _, block, bits = struct.unpack_from("<HHIIHH", fmt)
     if coding == _EXTENSIBLE and len(fmt) >= 40:
         (coding,) = struct.unpack_from("<H", fmt, 24)
     if (coding, bits) not in {(_PCM, 16), (_PCM, 24), (_PCM, 32), (_FLOAT, 32), (_FLOAT, 64)}:
-        raise WavRefused(f"coding {coding:#06x} of {bits} bits; PCM of 16, 24, 32 or float of 32, 64 is read")
+        raise WavRefused(f"coding {coding:#06x} of {bits} bits; use PCM of 16, 24 or 32 bits, or float of 32 or 64")
     if not 1 <= channels <= _MAX_CHANNELS or block != channels * bits // 8:
-        raise WavRefused(f"{channels} channels in blocks of {block} bytes")
+        raise WavRefused(f"the header gives {channels} channels of {bits} bits in blocks of {block} bytes")
     return coding, channels, rate, bits
 
 
 def _samples(data: memoryview, coding: int, channels: int, rate: int, bits: int) -> Wav:
     block = channels * bits // 8
     if len(data) % block:
-        raise WavRefused(f"{len(data)} bytes of samples are no multiple of {block}")
+        raise WavRefused(f"{len(data)} bytes of samples are not a multiple of {block}, the bytes per frame")
     flat: NDArray[Any]
     if bits == 24:
         flat = np.zeros((len(data) // 3, 4), np.uint8)

@@ -1,7 +1,7 @@
-"""Sandboxes that need no container engine: bubblewrap, and a plain process.
+"""Sandboxes without a container engine (bubblewrap, and a plain process), and what every sandbox needs.
 
-A sandbox starts a model, bounds what it may use, and hands it clips.
-The GPUs and processor cores of this machine are shared out here.
+`BubblewrapSandbox` and `ProcessSandbox` start a model, limit what it may use, and send it clips. Other packages can
+add sandboxes, which `plugged_sandbox` makes. The room also assigns this machine's GPUs and CPU cores to models.
 """
 
 import lazy_loader

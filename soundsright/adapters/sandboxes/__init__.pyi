@@ -1,63 +1,63 @@
+# Sandboxes, built in and added by other packages.
 from .bubblewrap import BubblewrapSandbox
-from .gpu import Gpu, GpuPool, GpuWatch, chosen_gpus, device_request, find_gpus, gpu_use
 from .local import checked_interpreter
+from .plugins import SANDBOX_PLUGINS, SandboxFactory, SandboxOptions, plugged_sandbox
 from .process import ProcessSandbox
-from .reach import TCP_PORT, Way, connect_inside, connect_to, listening_ports, open_inside
-from .resources import CpuPool, concurrency, memory_bytes, usable_cpus
-from .runs import Run, Runs
+
+# isort: split
+# The resources of this machine.
+from .gpu import Gpu, GpuPool, chosen_gpus, device_request, find_gpus, gpu_use
+from .reservations import ReservedResources, ResourcePool
+from .resources import concurrency, memory_bytes, usable_cpus
+
+# isort: split
+# What a sandbox is built from, such as the one for containers: the model's surroundings, ...
+from .environment import SHM_BYTES, SOCKET, VOLUME_BYTES, model_environment, protocol_folders, random_uid
+from .private_directories import PRIVATE_PREFIX, private_directory
 from .seccomp import engine_profile
-from .session import (
-    FIRST_UID,
-    FOLDER,
-    INPUT,
-    OUTPUT,
-    RUN_BYTES,
-    SHM_BYTES,
-    SOCKET,
-    UIDS,
-    Session,
-    client_of,
-    loaded,
-    model_environment,
-)
-from .supervised import PRIVATE_PREFIX, private_directory
+
+# isort: split
+# ... the way to a started model, and its run.
+from .connections import TCP_PORT, ModelConnector, SandboxNamespaces, unix_connection
+from .session import ModelSession, StartedModel, loaded_session
+from .stopping import STOPPED, StopSource, StopToken
 
 __all__ = [
-    "FIRST_UID",
-    "FOLDER",
-    "INPUT",
-    "OUTPUT",
     "PRIVATE_PREFIX",
-    "RUN_BYTES",
+    "SANDBOX_PLUGINS",
     "SHM_BYTES",
     "SOCKET",
+    "STOPPED",
     "TCP_PORT",
-    "UIDS",
+    "VOLUME_BYTES",
     "BubblewrapSandbox",
-    "CpuPool",
     "Gpu",
     "GpuPool",
-    "GpuWatch",
+    "ModelConnector",
+    "ModelSession",
     "ProcessSandbox",
-    "Run",
-    "Runs",
-    "Session",
-    "Way",
+    "ReservedResources",
+    "ResourcePool",
+    "SandboxFactory",
+    "SandboxNamespaces",
+    "SandboxOptions",
+    "StartedModel",
+    "StopSource",
+    "StopToken",
     "checked_interpreter",
     "chosen_gpus",
-    "client_of",
     "concurrency",
-    "connect_inside",
-    "connect_to",
     "device_request",
     "engine_profile",
     "find_gpus",
     "gpu_use",
-    "listening_ports",
-    "loaded",
+    "loaded_session",
     "memory_bytes",
     "model_environment",
-    "open_inside",
+    "plugged_sandbox",
     "private_directory",
+    "protocol_folders",
+    "random_uid",
+    "unix_connection",
     "usable_cpus",
 ]

@@ -1,37 +1,33 @@
-"""The command line of bubblewrap for one model: the whole of what the model can see and use.
+"""The command line of bubblewrap for one model. It lists everything that the model can see and use.
 
-Sizes in bytes.
+Sizes are in bytes.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from soundsright.adapters.sandboxes.session import (
-    FIRST_UID,
-    FOLDER,
-    INPUT,
-    OUTPUT,
-    RUN_BYTES,
+from soundsright.adapters.sandboxes.environment import (
     SHM_BYTES,
-    UIDS,
+    SOCKET_FOLDER,
     model_environment,
+    protocol_folders,
+    random_uid,
 )
 from soundsright.core.errors import EngineUnavailable
 from soundsright.core.ports import SandboxLimits
 
-_ASK_TIMEOUT_S = 20.0
+_PYTHON_TIMEOUT_S = 20.0
 _MAX_LINKS = 16
 _BIN = "/run/bin"
 _PROCESSORS = Path("/sys/devices/system/cpu")
-"""How many there are; numerical libraries read it."""
+"""Numerical libraries read the number of CPU cores here."""
 
 
-def bubblewrap_arguments(
+def bubblewrap_command(
     mounts: Sequence[Path],
     command: Sequence[str],
     model: Path,
@@ -42,91 +38,104 @@ def bubblewrap_arguments(
     status_fd: int,
     filter_fd: int,
 ) -> tuple[list[str], list[str]]:
-    """The options (what is shared, what is seen, what is given up), and the command that then runs.
+    """The options of bubblewrap, and the command that it then runs.
 
-    They are apart because the options go by a file handle: on the command line, which the model can read in its
-    `/proc/1`, they would tell it the host's paths.
+    Pass the options through a file, not on the command line: the model can read the command line in `/proc/1`, and
+    the options contain paths of the host.
     """
-    words = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
-    words += ["--hostname", "model", "--die-with-parent", "--new-session"]
-    words += ["--seccomp", str(filter_fd), "--json-status-fd", str(status_fd)]
-    words += ["--clearenv"]
-    paths = [str(path / "bin") for path in mounts]
-    for name, value in model_environment(limits, path=os.pathsep.join([_BIN, *paths, os.defpath])).items():
-        words += ["--setenv", name, value]
-    made: set[Path] = set()
+    options = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    options += ["--hostname", "model", "--die-with-parent", "--new-session"]
+    options += ["--seccomp", str(filter_fd), "--json-status-fd", str(status_fd)]
+    options += ["--clearenv"]
+    path = os.pathsep.join([_BIN, *(str(mount / "bin") for mount in mounts), os.defpath])
+    for name, value in model_environment(limits, path=path).items():
+        options += ["--setenv", name, value]
+    options += _mount_options(mounts, model, private, limits, by_files=by_files)
+    options += ["--cap-drop", "ALL"]
+    inner_command = ["prlimit", f"--nproc={limits.pids}", "--", *command]
+    if os.geteuid() == 0:
+        uid = str(random_uid())
+        for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
+            options += ["--cap-add", capability]
+        drop = ["--clear-groups", "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"]
+        inner_command = ["setpriv", "--reuid", uid, "--regid", uid, *drop, "--no-new-privs", "--", *inner_command]
+    else:
+        options += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
+    return options, inner_command
+
+
+def _mount_options(
+    mounts: Sequence[Path], model: Path, private: Path, limits: SandboxLimits, *, by_files: bool
+) -> list[str]:
+    """The options for all folders and files that the model sees."""
+    options: list[str] = []
+    created: set[Path] = set()
 
     def parents_of(path: Path) -> list[str]:
-        """Named one by one, since bubblewrap makes parents that only their owner may enter."""
-        missing = [parent for parent in reversed(path.parents[:-1]) if parent not in made]
-        made.update(missing)
+        """Create each parent explicitly, because bubblewrap creates parents that only their owner may enter."""
+        missing = [parent for parent in reversed(path.parents[:-1]) if parent not in created]
+        created.update(missing)
         return [word for parent in missing for word in ("--perms", "0755", "--dir", str(parent))]
 
-    for path in (Path("/etc/passwd"), Path(FOLDER), _PROCESSORS):
-        words += parents_of(path)
-    words += ["--ro-bind", "/usr", "/usr"]
+    def tmpfs(folder: str, size_bytes: int) -> list[str]:
+        return ["--perms", "1777", "--size", str(size_bytes), "--tmpfs", folder]
+
+    for path in (Path("/etc/passwd"), Path(SOCKET_FOLDER), _PROCESSORS):
+        options += parents_of(path)
+    options += ["--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         path = Path("/", name)
         if path.is_symlink():
-            words += ["--symlink", str(path.readlink()), str(path)]
+            options += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
-            words += ["--ro-bind", str(path), str(path)]
+            options += ["--ro-bind", str(path), str(path)]
     for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime"):
-        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    words += ["--ro-bind", str(private / "passwd"), "/etc/passwd", "--ro-bind", str(private / "bin"), _BIN]
-    # Before the interpreter, which may lie below it.
-    words += ["--perms", "1777", "--size", str(limits.tmpfs_bytes), "--tmpfs", "/tmp"]
+        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    options += ["--ro-bind", str(private / "passwd"), "/etc/passwd", "--ro-bind", str(private / "bin"), _BIN]
+    # Mount /tmp before the interpreter, which may be below it.
+    options += tmpfs("/tmp", limits.tmpfs_bytes)
     for path in mounts:
-        words += [*parents_of(path), "--ro-bind", str(path), str(path)]
-    words += ["--ro-bind", str(model), "/model", "--chdir", "/model"]
-    words += ["--ro-bind-try", str(_PROCESSORS), str(_PROCESSORS)]
-    words += ["--proc", "/proc", "--dev", "/dev"]
-    words += ["--perms", "1777", "--size", str(SHM_BYTES), "--tmpfs", "/dev/shm"]
-    words += ["--perms", "1777", "--size", str(RUN_BYTES), "--tmpfs", str(FOLDER)]
-    if by_files:
-        for folder in (INPUT, OUTPUT):
-            words += ["--perms", "1777", "--size", str(limits.tmpfs_bytes), "--tmpfs", str(folder)]
-    words += ["--remount-ro", "/dev", "--remount-ro", "/", "--cap-drop", "ALL"]
-    inner = ["prlimit", f"--nproc={limits.pids}", "--", *command]
-    if os.geteuid() == 0:
-        uid = str(FIRST_UID + secrets.randbelow(UIDS))
-        for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
-            words += ["--cap-add", capability]
-        drop = ["--clear-groups", "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"]
-        inner = ["setpriv", "--reuid", uid, "--regid", uid, *drop, "--no-new-privs", "--", *inner]
-    else:
-        words += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
-    return words, inner
+        options += [*parents_of(path), "--ro-bind", str(path), str(path)]
+    options += ["--ro-bind", str(model), "/model", "--chdir", "/model"]
+    options += ["--ro-bind-try", str(_PROCESSORS), str(_PROCESSORS)]
+    options += ["--proc", "/proc", "--dev", "/dev"]
+    options += tmpfs("/dev/shm", SHM_BYTES)
+    for folder, size_bytes in protocol_folders(limits, by_files=by_files).items():
+        options += tmpfs(str(folder), size_bytes)
+    return [*options, "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
 def python_mounts(python: Path) -> tuple[Path, ...]:
-    """The directories that an interpreter needs, its virtual environment first; `/usr` is there anyway.
+    """The directories outside `/usr` that an interpreter needs, its virtual environment first.
 
     Raises:
-        EngineUnavailable: if it cannot be run.
+        EngineUnavailable: if the interpreter does not run.
     """
-    asked = "import sys; print(sys.prefix, sys.base_prefix, sys.base_exec_prefix, sep='\\n')"
+    code = "import sys; print(sys.prefix, sys.base_prefix, sys.base_exec_prefix, sep='\\n')"
     try:
-        answer = subprocess.run(
-            [str(python), "-I", "-c", asked], capture_output=True, text=True, check=True, timeout=_ASK_TIMEOUT_S
+        output = subprocess.run(
+            [str(python), "-I", "-c", code], capture_output=True, text=True, check=True, timeout=_PYTHON_TIMEOUT_S
         ).stdout.splitlines()
     except (OSError, subprocess.SubprocessError) as e:
-        raise EngineUnavailable(f"The interpreter {python} does not run: {e}", "Name another one.") from e
-    prefixes = [Path(line) for line in answer if line]
-    # The chain of links from the given name to the program: each must exist inside as well.
+        raise EngineUnavailable(
+            f"The interpreter {python} does not run: {e}", "Give --python another interpreter."
+        ) from e
+    prefixes = [Path(line) for line in output if line]
+    # Every link from the given path to the program must exist inside the sandbox as well.
     link = python
     for _ in range(_MAX_LINKS):
-        if link.parent.name == "bin" and _holds_python(link.parent.parent):
+        if link.parent.name == "bin" and _has_python(link.parent.parent):
             prefixes.append(link.parent.parent)
         if not link.is_symlink():
             break
         link = Path(os.path.normpath(link.parent / link.readlink()))
     home = Path.home()
-    kept = dict.fromkeys(
+    # A prefix that contains the home directory would show the user's files to the model.
+    mounts = dict.fromkeys(
         prefix for prefix in prefixes if not prefix.is_relative_to("/usr") and not home.is_relative_to(prefix)
     )
-    return tuple(kept)
+    return tuple(mounts)
 
 
-def _holds_python(prefix: Path) -> bool:
+def _has_python(prefix: Path) -> bool:
     return (prefix / "pyvenv.cfg").is_file() or any(prefix.glob("lib/python3*"))

@@ -1,7 +1,7 @@
-"""A control group for one model, where this process may make one: the kernel then holds it to its limits.
+"""A control group for one model, through which the kernel enforces the model's limits.
 
-Sizes in bytes. Both versions of the interface are known; where neither can be written, the answer is None and the
-supervisor measures instead.
+Both versions of the kernel's interface are supported. If this process may not create a group, the supervisor
+enforces the limits instead. Sizes are in bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ _PERIOD_US = 100_000
 
 @dataclass(frozen=True)
 class ControlGroup:
-    """`paths` are joined by the model and removed after it; the files belong to its memory."""
+    """The group's directories and its memory files.
+
+    The model joins the group through `paths`, which are removed after it has ended. `peak_file` has the peak of
+    memory. `oom_file` says whether the kernel killed the model for using too much memory.
+    """
 
     paths: tuple[str, ...]
     peak_file: str
@@ -27,28 +31,28 @@ class ControlGroup:
 
 
 def make_control_group(limits: SandboxLimits) -> ControlGroup | None:
-    """A new group with the limits set, or None where this process may not make one."""
+    """A new group with these limits, or None if this process may not create one."""
     name = f"soundsright-{secrets.token_hex(6)}"
-    made: list[Path] = []
+    created: list[Path] = []
     try:
-        group = _version_2(name, limits, made) or _version_1(name, limits, made)
+        group = _version_2(name, limits, created) or _version_1(name, limits, created)
     except OSError:
         group = None
     if group is None:
-        for path in made:
+        for path in created:
             with contextlib.suppress(OSError):
                 path.rmdir()
     return group
 
 
-def _version_2(name: str, limits: SandboxLimits, made: list[Path]) -> ControlGroup | None:
-    own = next((path for controllers, path in _own_groups() if controllers == ""), None)
+def _version_2(name: str, limits: SandboxLimits, created: list[Path]) -> ControlGroup | None:
+    own_path = next((path for controllers, path in _own_groups() if controllers == ""), None)
     root = next((path for kind, _, path in _mounts() if kind == "cgroup2"), None)
-    if own is None or root is None:
+    if own_path is None or root is None:
         return None
-    here = root / own.lstrip("/")
-    # A group that holds processes cannot share out memory below itself, so the sibling is tried as well.
-    for parent in (here, here.parent):
+    own_group = root / own_path.lstrip("/")
+    # A group that has processes cannot have child groups with memory limits, so try its parent as well.
+    for parent in (own_group, own_group.parent):
         try:
             if not {"memory", "pids"} <= set((parent / "cgroup.subtree_control").read_text().split()):
                 continue
@@ -56,7 +60,7 @@ def _version_2(name: str, limits: SandboxLimits, made: list[Path]) -> ControlGro
             continue
         group = parent / name
         group.mkdir()
-        made.append(group)
+        created.append(group)
         (group / "memory.max").write_text(str(limits.memory_bytes))
         (group / "pids.max").write_text(str(limits.pids))
         for file, value in (("memory.swap.max", "0"), ("cpu.max", f"{_quota_us(limits)} {_PERIOD_US}")):
@@ -67,16 +71,16 @@ def _version_2(name: str, limits: SandboxLimits, made: list[Path]) -> ControlGro
     return None
 
 
-def _version_1(name: str, limits: SandboxLimits, made: list[Path]) -> ControlGroup | None:
-    own = {controller: path for controllers, path in _own_groups() for controller in controllers.split(",")}
+def _version_1(name: str, limits: SandboxLimits, created: list[Path]) -> ControlGroup | None:
+    own_paths = {controller: path for controllers, path in _own_groups() for controller in controllers.split(",")}
     groups: dict[str, Path] = {}
     for kind, options, root in _mounts():
         for controller in ("memory", "pids", "cpu"):
-            if kind == "cgroup" and controller in options and controller in own and controller not in groups:
-                group = root / own[controller].lstrip("/") / name
-                if group not in made:
+            if kind == "cgroup" and controller in options and controller in own_paths and controller not in groups:
+                group = root / own_paths[controller].lstrip("/") / name
+                if group not in created:
                     group.mkdir()
-                    made.append(group)
+                    created.append(group)
                 groups[controller] = group
     if not {"memory", "pids"} <= groups.keys():
         return None
@@ -89,7 +93,7 @@ def _version_1(name: str, limits: SandboxLimits, made: list[Path]) -> ControlGro
         (groups["cpu"] / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
         (groups["cpu"] / "cpu.cfs_quota_us").write_text(str(_quota_us(limits)))
     return ControlGroup(
-        tuple(str(path) for path in made),
+        tuple(str(path) for path in created),
         str(memory / "memory.max_usage_in_bytes"),
         str(memory / "memory.oom_control"),
     )
@@ -100,15 +104,15 @@ def _quota_us(limits: SandboxLimits) -> int:
 
 
 def _own_groups() -> Iterator[tuple[str, str]]:
-    """The controllers of each hierarchy (empty in version 2), and this process's place in it."""
+    """For each hierarchy: its controllers, separated by commas (empty in version 2), and this process's group."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         yield controllers, path
 
 
 def _mounts() -> Iterator[tuple[str, set[str], Path]]:
-    """Kind, options and place of each mounted hierarchy."""
+    """The kind, the options and the directory of each mounted hierarchy."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, place, kind, options, *_ = line.split(" ")
+        _, directory, kind, options, *_ = line.split(" ")
         if kind in ("cgroup", "cgroup2"):
-            yield kind, set(options.split(",")), Path(place)
+            yield kind, set(options.split(",")), Path(directory)

@@ -1,6 +1,6 @@
-"""Graphics processors: which there are, who has which, and how an engine is asked for them.
+"""The GPUs of this machine: find them, lend them to models, watch their use, and request them from an engine.
 
-Memory in bytes.
+Memory is in bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _WAIT_S = 0.2
 
 @dataclass(frozen=True)
 class Gpu:
-    """One processor: its number and its name for life."""
+    """One GPU: its number on this machine, and the name that it keeps for life."""
 
     index: int
     uuid: str
@@ -30,27 +30,28 @@ class Gpu:
 
 @dataclass(frozen=True)
 class GpuUse:
-    """What was seen of a processor: memory in use, and the percent of time that it worked."""
+    """The use of one GPU: memory in use, and the percentage of time that it was busy."""
 
     memory_bytes: int
     utilisation_percent: float
 
 
 def find_gpus() -> tuple[Gpu, ...]:
-    """The processors of this machine; none where the driver's tool is missing or finds none."""
-    rows = _asked("index,uuid,memory.total")
+    """The GPUs of this machine. Empty if `nvidia-smi` is missing or finds none."""
+    rows = _query("index,uuid,memory.total")
     return tuple(Gpu(int(index), uuid, int(mebibytes) << 20) for index, uuid, mebibytes in rows)
 
 
 def gpu_use(gpu: Gpu) -> GpuUse | None:
-    """What the processor is doing now, or None where the driver does not say."""
-    for uuid, mebibytes, percent in _asked("uuid,memory.used,utilization.gpu"):
+    """The use of a GPU now, or None if the driver does not report it."""
+    for uuid, mebibytes, percent in _query("uuid,memory.used,utilization.gpu"):
         if uuid == gpu.uuid and mebibytes.isdecimal():
             return GpuUse(int(mebibytes) << 20, float(percent) if percent.isdecimal() else 0.0)
     return None
 
 
-def _asked(fields: str) -> list[list[str]]:
+def _query(fields: str) -> list[list[str]]:
+    """The answer of `nvidia-smi`: one row per GPU, one cell per field. Empty if it fails."""
     command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_QUERY_TIMEOUT_S)
@@ -59,36 +60,44 @@ def _asked(fields: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines() if line.strip()]
 
 
-def chosen_gpus(wanted: str, present: Sequence[Gpu]) -> tuple[Gpu, ...]:
-    """What `--gpus` names: `none`, `all`, or numbers and names separated by commas.
+def _no_gpu() -> EngineUnavailable:
+    return EngineUnavailable(
+        "You asked for a GPU, but nvidia-smi finds none on this machine",
+        "Check the driver with nvidia-smi, or use --gpus none.",
+    )
+
+
+def chosen_gpus(names: str, present: Sequence[Gpu]) -> tuple[Gpu, ...]:
+    """The GPUs that the option `--gpus` names: `none`, `all`, or numbers and UUIDs separated by commas.
 
     Raises:
-        UsageError: if one is named that is not there.
-        EngineUnavailable: if the machine has none at all.
+        UsageError: if the machine does not have one of them.
+        EngineUnavailable: if the machine has no GPU at all.
 
     >>> chosen_gpus("1", (Gpu(0, "GPU-a"), Gpu(1, "GPU-b")))
     (Gpu(index=1, uuid='GPU-b', memory_bytes=0),)
     """
-    if wanted == "none":
+    if names == "none":
         return ()
     if not present:
-        raise EngineUnavailable("A GPU is asked for and this machine has none", "Use --gpus none.")
-    if wanted == "all":
+        raise _no_gpu()
+    if names == "all":
         return tuple(present)
     by_name = {name: gpu for gpu in present for name in (str(gpu.index), gpu.uuid)}
-    names = [name.strip() for name in wanted.split(",") if name.strip()]
-    for name in names:
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    for name in chosen:
         if name not in by_name:
-            there = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in present) or "none"
-            raise UsageError(f"No GPU {name!r} on this machine", f"There: {there}. Use --gpus none to go without.")
-    return tuple(by_name[name] for name in names)
+            known = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in present)
+            raise UsageError(
+                f"This machine has no GPU {name!r}", f"It has: {known}. Choose from these, or use --gpus none."
+            )
+    return tuple(by_name[name] for name in chosen)
 
 
 class GpuPool:
-    """Hands out processors, each to one model at a time unless `shared`.
+    """Lends each GPU to one model at a time, or to several if `shared`.
 
-    A model waits for its turn, so that two never share one by accident and the processor is never idle while one
-    waits.
+    A model waits until a GPU is free, so two models never slow each other by accident.
     """
 
     def __init__(self, gpus: Sequence[Gpu], *, shared: bool = False) -> None:
@@ -100,14 +109,14 @@ class GpuPool:
         return len(self._users)
 
     @contextlib.contextmanager
-    def taken(self, check: Callable[[], None] = lambda: None) -> Iterator[Gpu]:
-        """The processor with the fewest users, once one is free. `check` is called while waiting and may raise.
+    def reserved(self, check: Callable[[], None] = lambda: None) -> Iterator[Gpu]:
+        """The GPU with the fewest users, once one is free. `check` is called while waiting and may raise.
 
         Raises:
-            EngineUnavailable: if the pool has none at all.
+            EngineUnavailable: if the pool is empty.
         """
         if not self._users:
-            raise EngineUnavailable("A GPU is asked for and this machine has none", "Use --gpus none.")
+            raise _no_gpu()
         with self._changed:
             while not self._shared and min(self._users.values()) > 0:
                 self._changed.wait(_WAIT_S)
@@ -123,13 +132,13 @@ class GpuPool:
 
 
 class GpuWatch:
-    """A context that samples one processor's use from the model's start to its end."""
+    """A context that samples the use of one GPU twice a second."""
 
     def __init__(self, gpu: Gpu) -> None:
         self._gpu = gpu
         self._lock = threading.Lock()
         self._peak_bytes = 0
-        self._worked = 0.0
+        self._percent_sum = 0.0
         self._samples = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="gpu-watch", daemon=True)
@@ -142,12 +151,12 @@ class GpuWatch:
         self._done.set()
         self._thread.join()
 
-    def seen(self) -> GpuUse | None:
-        """The most memory and the mean share of work so far, or None where the driver said nothing."""
+    def use(self) -> GpuUse | None:
+        """The peak of memory and the mean utilisation so far, or None if the driver reported nothing."""
         with self._lock:
             if self._samples == 0:
                 return None
-            return GpuUse(self._peak_bytes, self._worked / self._samples)
+            return GpuUse(self._peak_bytes, self._percent_sum / self._samples)
 
     def _watch(self) -> None:
         while True:
@@ -155,14 +164,16 @@ class GpuWatch:
             if use is not None:
                 with self._lock:
                     self._peak_bytes = max(self._peak_bytes, use.memory_bytes)
-                    self._worked += use.utilisation_percent
+                    self._percent_sum += use.utilisation_percent
                     self._samples += 1
             if self._done.wait(_SAMPLE_S):
                 return
 
 
 def device_request(gpus: Sequence[Gpu], *, cdi: bool = False) -> dict[str, Any]:
-    """The engine's `DeviceRequests` entry: by the vendor's runtime hook, or by CDI where the engine knows it.
+    """One entry of `DeviceRequests` in the engine's API: for the NVIDIA runtime, or for CDI if `cdi`.
+
+    CDI is the Container Device Interface, which newer engines support.
 
     >>> device_request([Gpu(0, "GPU-a")], cdi=True)["DeviceIDs"]
     ['nvidia.com/gpu=GPU-a']

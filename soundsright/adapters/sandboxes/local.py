@@ -1,6 +1,6 @@
-"""What `bubblewrap` and `process` share: a model run by the operator's interpreter instead of an image's.
+"""What the bubblewrap and process sandboxes share: the operator's interpreter runs the model, without an image.
 
-Times in seconds.
+Times are in seconds.
 """
 
 from __future__ import annotations
@@ -10,37 +10,25 @@ import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from soundsright.adapters.protocol import Connect
-from soundsright.adapters.sandboxes.gpu import Gpu, GpuPool, GpuWatch
-from soundsright.adapters.sandboxes.resources import CpuPool
-from soundsright.adapters.sandboxes.runs import Run, Runs
-from soundsright.adapters.sandboxes.session import Session, client_of, loaded, python_command
-from soundsright.adapters.sandboxes.supervised import Supervised
+from soundsright.adapters.sandboxes.environment import python_command
+from soundsright.adapters.sandboxes.gpu import Gpu, GpuPool
+from soundsright.adapters.sandboxes.reservations import ResourcePool
+from soundsright.adapters.sandboxes.session import ModelSession, StartedModel, loaded_session
+from soundsright.adapters.sandboxes.stopping import StopSource, StopToken
 from soundsright.core.dockerfile import protocol_of, read_dockerfile
-from soundsright.core.errors import ModelFault, UsageError
+from soundsright.core.errors import UsageError
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.submission import FetchedModel
 
 
 @dataclass(frozen=True)
-class Place:
-    """A started model, and how it is reached. `listening` are its TCP ports, where they can be seen."""
-
-    program: Supervised
-    connect: Connect
-    open_folder: Callable[[PurePosixPath], int]
-    ended: Callable[[], ModelFault | None]
-    listening: Callable[[], Sequence[int]] = tuple
-
-
-@dataclass(frozen=True)
-class Start:
-    """What is to be started, and with what."""
+class StartRequest:
+    """What to start, and what it may use. `started_s` is the `time.monotonic()` of the request."""
 
     command: tuple[str, ...]
     model: Path
@@ -48,13 +36,16 @@ class Start:
     cpus: Sequence[int]
     gpu: Gpu | None
     by_files: bool
+    started_s: float
 
 
 class LocalSandbox(ABC):
-    """`python` runs the models; its packages are theirs. A model takes one GPU of `gpus` where there is a pool.
+    """A sandbox whose models run with the interpreter `python` and its packages, by default the harness's own.
+
+    Each model reserves one GPU of `gpus`, if given.
 
     Raises:
-        UsageError: `python` is no program.
+        UsageError: `python` is not an executable file.
     """
 
     name: str
@@ -62,72 +53,67 @@ class LocalSandbox(ABC):
 
     def __init__(self, python: Path | None = None, *, gpus: GpuPool | None = None) -> None:
         self._python = checked_interpreter(python) if python else Path(sys.executable)
-        self._gpus = gpus
-        self._cpus = CpuPool()
-        self._runs = Runs()
+        self._resources = ResourcePool(gpus)
+        self._stop_source = StopSource()
 
     @abstractmethod
     def available(self) -> str | None:
-        """None if a model can be run so on this machine, else the reason in one line."""
+        """None if this machine can run models in this sandbox, otherwise the reason in one line."""
 
     @abstractmethod
-    def _started(self, start: Start, run: Run) -> AbstractContextManager[Place]: ...
+    def _started(self, request: StartRequest, token: StopToken) -> AbstractContextManager[StartedModel]: ...
 
     @abstractmethod
     def _check(self, model: FetchedModel) -> None:
-        """See that the model can be run here, before it takes anything."""
+        """Raise if the model cannot run here, before it reserves anything."""
 
     def prepare(self, model: FetchedModel) -> None:
-        """Nothing is built here; what cannot be started is named early.
+        """Check the model early. This sandbox builds nothing.
 
         Raises:
-            ModelFault: the Dockerfile names no command.
-            InfrastructureFault: the sandbox cannot be used, or the model's files not be read.
+            ModelFault: the Dockerfile has no command.
+            InfrastructureFault: the sandbox cannot be used, or it cannot read the model's files.
         """
         self._check(model)
         python_command(read_dockerfile(model.path), self._python)
 
     @contextlib.contextmanager
-    def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[Session]:
+    def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[ModelSession]:
         """Start the model and wait until it is ready.
 
         Raises:
-            ModelFault: it did not become ready.
-            EngineUnavailable: it cannot be started here.
+            ModelFault: the model did not become ready.
+            EngineUnavailable: the sandbox cannot start it.
         """
         self._check(model)
         instructions = read_dockerfile(model.path)
         command = python_command(instructions, self._python)
         by_files = protocol_of(instructions) == "files"
         with contextlib.ExitStack() as stack:
-            run = stack.enter_context(self._runs.begun())
-            gpu = stack.enter_context(self._gpus.taken(run.check)) if self._gpus else None
-            cpus = stack.enter_context(self._cpus.taken(limits.cpus))
-            watch = stack.enter_context(GpuWatch(gpu)) if gpu else None
-            started = time.monotonic()
-            place = stack.enter_context(self._started(Start(command, model.path, limits, cpus, gpu, by_files), run))
-            stack.enter_context(run.ended_by(place.program.stop))
-            yield loaded(
-                client_of(place.connect, place.open_folder, by_files=by_files, limits=limits, ended=place.ended),
-                started=started,
-                load_timeout_s=limits.load_timeout_s,
-                peak_memory_bytes=lambda: place.program.peak_memory_bytes,
-                log=place.program.log,
-                listening=place.listening,
-                gpu=watch,
+            token = stack.enter_context(self._stop_source.token())
+            reserved = stack.enter_context(self._resources.reserved(limits.cpus, token))
+            gpu_watch = stack.enter_context(reserved.gpu_watch())
+            request = StartRequest(
+                command, model.path, limits, reserved.cpus, reserved.gpu, by_files, started_s=time.monotonic()
             )
+            started = stack.enter_context(self._started(request, token))
+            stack.enter_context(token.on_stop(started.stop))
+            yield loaded_session(started, limits, gpu_watch=gpu_watch)
 
     def stop(self) -> None:
         """End every model that runs here."""
-        self._runs.stop()
+        self._stop_source.stop()
 
 
 def checked_interpreter(python: Path) -> Path:
-    """The absolute path of a program.
+    """The absolute path of an interpreter.
 
     Raises:
-        UsageError: it is none.
+        UsageError: if it is not an executable file.
     """
     if not python.is_file() or not os.access(python, os.X_OK):
-        raise UsageError(f"{python} is not a program", "Give the interpreter that has the models' packages.")
+        raise UsageError(
+            f"{python} is not an executable file",
+            "Give --python the Python interpreter that has the models' packages, such as .venv/bin/python.",
+        )
     return python.absolute()

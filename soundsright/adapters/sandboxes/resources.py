@@ -1,4 +1,4 @@
-"""This machine's processors, shared out so that one model cannot slow another."""
+"""The CPU cores and the memory of this machine, and how many models it can run at the same time."""
 
 from __future__ import annotations
 
@@ -7,30 +7,34 @@ import math
 import os
 import threading
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from soundsright.core.ports import SandboxLimits
 
+_USABLE_MEMORY = 0.8
+"""The share of memory that models may use. The rest is for the harness and the system."""
+
 
 def usable_cpus() -> tuple[int, ...]:
-    """The numbers of the processors that this process may use."""
+    """The numbers of the CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
 
 
 class CpuPool:
-    """Hands out processors, those with the fewest users first."""
+    """Assigns CPU cores to models, those with the fewest users first, so that models do not slow each other."""
 
     def __init__(self, cpus: tuple[int, ...] | None = None) -> None:
         self._users = dict.fromkeys(cpus or usable_cpus(), 0)
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def taken(self, cpus: float) -> Iterator[tuple[int, ...]]:
-        """As many processors as `cpus` rounds up to, or all that there are.
+    def reserved(self, cpus: float) -> Iterator[tuple[int, ...]]:
+        """The numbers of `cpus` cores, rounded up, or of all cores if there are fewer.
 
-        >>> with CpuPool((0, 1)).taken(1.0) as mine:
-        ...     mine
+        >>> with CpuPool((0, 1)).reserved(1.0) as cores:
+        ...     cores
         (0,)
         """
         with self._lock:
@@ -47,27 +51,34 @@ class CpuPool:
 
 
 def memory_bytes() -> int:
-    """The machine's memory."""
+    """The memory of this machine."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def concurrency(limits: SandboxLimits, *, cpus: int, memory_bytes: int, gpus: int | None = None) -> tuple[int, str]:
-    """How many models this machine holds at once, and why; `gpus` where each model takes one.
+class Concurrency(NamedTuple):
+    """How many models run at the same time, and the reason in one line."""
 
-    >>> concurrency(SandboxLimits(memory_bytes=4_000_000_000), cpus=2, memory_bytes=24_000_000_000)
-    (2, '2 at once: 2 processors for 1 each, 19.2 of 24 GB of memory for 4 GB each; the processors decide')
+    models: int
+    reason: str
+
+
+def concurrency(limits: SandboxLimits, *, cpus: int, memory_bytes: int, gpus: int | None = None) -> Concurrency:
+    """How many models this machine can run at the same time. Give `gpus` if each model needs one.
+
+    >>> concurrency(SandboxLimits(memory_bytes=4_000_000_000), cpus=2, memory_bytes=24_000_000_000).reason
+    '2 at the same time, limited by CPU cores: 2 cores, 1 per model; 19.2 of 24 GB of memory, 4 GB per model'
     """
-    by_cpu = int(cpus // math.ceil(limits.cpus))
-    usable = 0.8 * memory_bytes
-    by_memory = int(usable // limits.memory_bytes)
-    bounds = {"processors decide": by_cpu, "memory decides": by_memory}
-    shared = ""
+    cpus_per_model = math.ceil(limits.cpus)
+    usable_bytes = _USABLE_MEMORY * memory_bytes
+    bounds = {"CPU cores": int(cpus // cpus_per_model), "memory": int(usable_bytes // limits.memory_bytes)}
+    shares = [
+        f"{cpus} cores, {cpus_per_model} per model",
+        f"{usable_bytes / 1e9:.3g} of {memory_bytes / 1e9:.3g} GB of memory, "
+        f"{limits.memory_bytes / 1e9:.3g} GB per model",
+    ]
     if gpus is not None:
-        bounds["GPUs decide"] = gpus
-        shared = f", {gpus} GPUs for 1 each"
-    why = min(bounds, key=lambda name: bounds[name])
-    chosen = max(1, bounds[why])
-    return chosen, (
-        f"{chosen} at once: {cpus} processors for {math.ceil(limits.cpus)} each, {usable / 1e9:.3g} of "
-        f"{memory_bytes / 1e9:.3g} GB of memory for {limits.memory_bytes / 1e9:.3g} GB each{shared}; the {why}"
-    )
+        bounds["GPUs"] = gpus
+        shares.append(f"{gpus} GPUs, 1 per model")
+    scarcest = min(bounds, key=lambda name: bounds[name])
+    models = max(1, bounds[scarcest])
+    return Concurrency(models, f"{models} at the same time, limited by {scarcest}: {'; '.join(shares)}")

@@ -1,4 +1,4 @@
-"""The system calls of Linux by name and number: facts of the kernel's interface, in the order of their numbers."""
+"""The system calls of Linux with their numbers: the names are in the order of the numbers, `-` for a gap."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _BOTH_FROM_424 = """
 
 
 def syscall_numbers(machine: str) -> dict[str, int]:
-    """Name to number, for `x86_64` or `aarch64` as `platform.machine()` names them.
+    """The number of each system call, for the machine `x86_64` or `aarch64`.
 
     Raises:
         KeyError: for another machine.

@@ -1,102 +1,106 @@
-"""A model that has loaded: batches go in, answers come out, and the host measures.
+"""A loaded model: it enhances batches of clips, and the harness measures it.
 
-Times in seconds, sizes in bytes.
+Times are in seconds, sizes in bytes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
-import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Protocol
 
-from soundsright.adapters.protocol import Connect, FileClient, ModelClient
+from soundsright.adapters.protocol import Connect, FileModelClient, HttpModelClient
+from soundsright.adapters.sandboxes.connections import TCP_PORT
+from soundsright.adapters.sandboxes.environment import INPUT_FOLDER, OUTPUT_FOLDER
 from soundsright.adapters.sandboxes.gpu import GpuWatch
-from soundsright.adapters.sandboxes.reach import TCP_PORT
-from soundsright.core.dockerfile import Instruction, command_of
 from soundsright.core.errors import ModelFault, ModelTimeout, ProtocolViolation
 from soundsright.core.ports import Answer, DegradedClip, SandboxLimits
 from soundsright.core.results import Timing
 
-FOLDER = PurePosixPath("/run/soundsright")
-SOCKET = FOLDER / "model.sock"
-INPUT, OUTPUT = PurePosixPath("/input"), PurePosixPath("/output")
-"""What a model finds in an isolated sandbox."""
-
 FAULT_LOG_CHARS = 4_000
-_LOG_PATIENCE_S, _LOG_PAUSE_S = 0.5, 0.1
-
-SHM_BYTES = 67_108_864
-RUN_BYTES = 1_048_576
-"""Sizes of `/dev/shm` and of the socket's folder."""
-
-FIRST_UID, UIDS = 2_000_000, 1_000_000
-"""User numbers that no account has; each model gets one by chance, so that none can signal or count another's."""
+_LOG_WAIT_S, _LOG_POLL_S = 0.5, 0.1
 
 
-class Client(Protocol):
-    """One side of a protocol: by HTTP or by files."""
+class ProtocolClient(Protocol):
+    """The harness's side of the model protocol, over HTTP or over files."""
 
     def wait_until_ready(self, deadline: float) -> None: ...
     def reset(self) -> None: ...
     def enhance(self, batch: Sequence[DegradedClip]) -> tuple[tuple[Answer, ...], float]: ...
 
 
-def client_of(
-    connect: Connect,
-    open_folder: Callable[[PurePosixPath], int],
-    *,
-    by_files: bool,
-    limits: SandboxLimits,
-    ended: Callable[[], ModelFault | None],
-) -> Client:
-    """The side of the protocol that the model's own speaks to."""
-    if by_files:
-        return FileClient(partial(open_folder, INPUT), partial(open_folder, OUTPUT), limits=limits, ended=ended)
-    return ModelClient(connect, limits=limits, ended=ended)
+@dataclass(frozen=True)
+class StartedModel:
+    """A model's program that a sandbox has started, and how to reach, watch and end it.
+
+    `started_s` is the `time.monotonic()` of its start. `by_files` says which protocol it speaks: over files, or
+    otherwise over HTTP. `ended` gives its fault once it has ended. `listening_ports` are its open TCP ports, as far
+    as they can be seen.
+    """
+
+    started_s: float
+    by_files: bool
+    connect: Connect
+    open_folder: Callable[[PurePosixPath], int]
+    ended: Callable[[], ModelFault | None]
+    stop: Callable[[], None]
+    log: Callable[[], str]
+    peak_memory_bytes: Callable[[], int]
+    listening_ports: Callable[[], Sequence[int]] = tuple
+
+    def client(self, limits: SandboxLimits) -> ProtocolClient:
+        """A client of the protocol that the model speaks."""
+        if not self.by_files:
+            return HttpModelClient(self.connect, limits=limits, ended=self.ended)
+        return FileModelClient(
+            partial(self.open_folder, INPUT_FOLDER),
+            partial(self.open_folder, OUTPUT_FOLDER),
+            limits=limits,
+            ended=self.ended,
+        )
 
 
-class Session:
-    """A `RunningModel` over a client. `peak_memory_bytes` and `log` ask the sandbox, `gpu` watches the model's."""
+class ModelSession:
+    """A `RunningModel`: a model that is ready. `gpu_watch` samples its GPU, if it has one."""
 
     def __init__(
         self,
-        client: Client,
+        model: StartedModel,
+        client: ProtocolClient,
         *,
         load_s: float,
-        build_s: float,
-        peak_memory_bytes: Callable[[], int],
-        log: Callable[[], str],
-        gpu: GpuWatch | None,
+        build_s: float = 0.0,
+        gpu_watch: GpuWatch | None = None,
     ) -> None:
+        self._model = model
         self._client = client
         self._load_s = load_s
         self._build_s = build_s
-        self._peak_memory_bytes = peak_memory_bytes
-        self._gpu = gpu
+        self._gpu_watch = gpu_watch
         self._enhance_s = 0.0
         self._audio_s = 0.0
-        self._fed = False
-        self.log = log
+        self._has_enhanced = False
+
+    def log(self) -> str:
+        """The end of what the model wrote to its output."""
+        return self._model.log()
 
     def enhance(self, batch: Sequence[DegradedClip]) -> tuple[Answer, ...]:
-        """One answer per clip, in the order of the batch; the model is reset before every batch but the first.
+        """One answer per clip, in the order of the batch. The model is reset before every batch but the first.
 
         Raises:
             ModelFault: the batch as a whole got no answer.
         """
         if not batch:
             return ()
-        if self._fed:
-            with _telling(self.log):
+        with _log_in_faults(self.log):
+            if self._has_enhanced:
                 self._client.reset()
-        self._fed = True
-        with _telling(self.log):
+            self._has_enhanced = True
             answers, enhance_s = self._client.enhance(batch)
         self._enhance_s += enhance_s
         self._audio_s += sum(clip.audio.duration_s for clip in batch)
@@ -104,12 +108,13 @@ class Session:
 
     @property
     def timing(self) -> Timing:
-        use = self._gpu.seen() if self._gpu else None
+        """What was measured so far."""
+        use = self._gpu_watch.use() if self._gpu_watch else None
         return Timing(
             load_s=self._load_s,
             enhance_s=self._enhance_s,
             audio_s=self._audio_s,
-            peak_memory_bytes=self._peak_memory_bytes(),
+            peak_memory_bytes=self._model.peak_memory_bytes(),
             build_s=self._build_s,
             peak_gpu_memory_bytes=use.memory_bytes if use else None,
             gpu_utilisation=use.utilisation_percent / 100 if use else None,
@@ -129,104 +134,44 @@ def _timed(answers: Sequence[Answer], batch: Sequence[DegradedClip], elapsed_s: 
 
 
 @contextlib.contextmanager
-def _telling(log: Callable[[], str]) -> Iterator[None]:
-    """What the model wrote last goes with its fault, so that its author can see why."""
+def _log_in_faults(log: Callable[[], str]) -> Iterator[None]:
+    """Attach the end of the model's log to a fault, so that the model's author can see the cause."""
     try:
         yield
     except ModelFault as fault:
-        # A server answers 500 first and writes its traceback then: wait until it has stopped writing.
-        deadline, seen = time.monotonic() + _LOG_PATIENCE_S, ""
-        while time.monotonic() < deadline and (not seen or seen != log()):
-            seen = log()
-            time.sleep(_LOG_PAUSE_S)
+        # A server answers 500 first and writes its traceback afterwards: wait until it stops writing.
+        deadline, previous = time.monotonic() + _LOG_WAIT_S, ""
+        while time.monotonic() < deadline and (not previous or previous != log()):
+            previous = log()
+            time.sleep(_LOG_POLL_S)
         fault.log = log()[-FAULT_LOG_CHARS:]
         raise
 
 
-def loaded(
-    client: Client,
-    *,
-    started: float,
-    load_timeout_s: float,
-    peak_memory_bytes: Callable[[], int],
-    log: Callable[[], str],
-    listening: Callable[[], Sequence[int]] = tuple,
-    build_s: float = 0.0,
-    gpu: GpuWatch | None = None,
-) -> Session:
-    """The session, once the model is ready; `started` is the monotonic time of its start.
-
-    Raises:
-        ModelFault: it did not become ready.
-    """
-    with _telling(log):
-        try:
-            client.wait_until_ready(started + load_timeout_s)
-        except ModelTimeout as e:
-            elsewhere = ", ".join(str(port) for port in listening() if port != TCP_PORT)
-            if not elsewhere:
-                raise
-            raise ProtocolViolation(
-                f"the model listens on TCP port {elsewhere}, and neither on the socket that SOUNDSRIGHT_SOCKET "
-                f"names nor on port {TCP_PORT}"
-            ) from e
-    return Session(
-        client,
-        load_s=time.monotonic() - started,
-        build_s=build_s,
-        peak_memory_bytes=peak_memory_bytes,
-        log=log,
-        gpu=gpu,
-    )
-
-
-def python_command(instructions: tuple[Instruction, ...], python: Path) -> tuple[str, ...]:
-    """The command of a model's Dockerfile, with `python` in place of the image's own.
-
-    Raises:
-        ProtocolViolation: if the Dockerfile names none.
-    """
-    first, *rest = command_of(instructions)
-    name = first.rpartition("/")[2]
-    return (str(python) if name.startswith("python") else first, *rest)
-
-
-def write_interpreter(folder: Path, python: Path) -> None:
-    """Make a folder in which `python` and `python3` are that interpreter, for commands that are run by a shell.
-
-    Scripts, not links: through a link an interpreter would not find its virtual environment.
-    """
-    folder.mkdir()
-    folder.chmod(0o755)
-    for name in ("python", "python3"):
-        (folder / name).write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} "$@"\n')
-        (folder / name).chmod(0o755)
-
-
-def model_environment(
+def loaded_session(
+    model: StartedModel,
     limits: SandboxLimits,
     *,
-    path: str,
-    socket: str = str(SOCKET),
-    home: str = "/tmp",
-    input_folder: str = str(INPUT),
-    output_folder: str = str(OUTPUT),
-) -> dict[str, str]:
-    """All that a model finds in its environment."""
-    threads = str(max(1, math.ceil(limits.cpus)))
-    return {
-        "PATH": path,
-        "LANG": "C.UTF-8",
-        "HOME": home,
-        "TMPDIR": home,
-        "SOUNDSRIGHT_SOCKET": socket,
-        "SOUNDSRIGHT_INPUT": input_folder,
-        "SOUNDSRIGHT_OUTPUT": output_folder,
-        "SOUNDSRIGHT_CPUS": threads,
-        "OMP_NUM_THREADS": threads,
-        "OPENBLAS_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "NUMBA_NUM_THREADS": threads,
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
+    build_s: float = 0.0,
+    gpu_watch: GpuWatch | None = None,
+) -> ModelSession:
+    """The session of a model, once it is ready.
+
+    Raises:
+        ModelFault: the model did not become ready.
+    """
+    client = model.client(limits)
+    with _log_in_faults(model.log):
+        try:
+            client.wait_until_ready(model.started_s + limits.load_timeout_s)
+        except ModelTimeout as e:
+            other_ports = ", ".join(str(port) for port in model.listening_ports() if port != TCP_PORT)
+            if not other_ports:
+                raise
+            raise ProtocolViolation(
+                f"the model listens on TCP port {other_ports}. It must listen on the socket in SOUNDSRIGHT_SOCKET "
+                f"or on port {TCP_PORT}"
+            ) from e
+    return ModelSession(
+        model, client, load_s=time.monotonic() - model.started_s, build_s=build_s, gpu_watch=gpu_watch
+    )

@@ -1,10 +1,11 @@
-"""Between the harness and a model: a process that ends all that the model started, whatever ends the harness.
+"""The supervisor program: starts a model, watches its limits, and ends all its processes, however the harness ends.
 
-Run as a program, by path, with the standard library alone; never imported. Sizes in bytes, times in seconds.
+`SupervisedProgram` runs it by its path, with the standard library alone. Do not import it. Sizes are in bytes and
+times in seconds.
 
-stdin holds one line of JSON (`Spec` in sandbox_supervised.py), then stays open: its end, which comes even when the
-harness is killed, ends the model. stdout says what happens, one JSON object a line: `{"peak_memory_bytes": n}`,
-`{"killed": "memory" | "pids"}`, `{"exit_status": n}`. stderr is the model's own log.
+stdin has one line of JSON (`ProgramSpec` in supervisor_client.py) and then stays open. It closes when the harness
+ends, even by a kill, and the supervisor then ends the model. stdout has one JSON report per line:
+`{"peak_memory_bytes": n}`, `{"killed": "memory" | "pids"}` or `{"exit_status": n}`. stderr is the model's log.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 SAMPLE_S = 0.25
-PATIENCE_S = 10.0
+END_TIMEOUT_S = 10.0
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -31,7 +32,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     spec = json.loads(_first_line(0))
     if sys.platform == "linux":
-        # Orphans of the model come to this process instead of escaping to init.
+        # A child whose parent ended becomes a child of this process, not of init, so that it cannot escape.
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     child = os.fork()
     if child == 0:
@@ -69,7 +70,7 @@ def _become_the_model(spec: dict[str, Any]) -> None:
         for name, value in spec["rlimits"].items():
             number = getattr(resource, name)
             hard = resource.getrlimit(number)[1]
-            # A limit may be lowered, never raised: stay under what the harness itself was given.
+            # A process may only lower its hard limit, so stay below the limit of the harness.
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(number, (value, value))
         os.chdir(spec["cwd"])
@@ -87,43 +88,43 @@ def _become_the_model(spec: dict[str, Any]) -> None:
 
 
 def _watch(child: int, spec: dict[str, Any]) -> None:
-    """Until the model ends or the harness does."""
-    waiting = select.poll()
-    waiting.register(0, select.POLLIN | select.POLLHUP)
+    """Watch the model's limits until the model or the harness ends."""
+    poll = select.poll()
+    poll.register(0, select.POLLIN | select.POLLHUP)
     if hasattr(os, "pidfd_open"):
-        waiting.register(os.pidfd_open(child), select.POLLIN)
+        poll.register(os.pidfd_open(child), select.POLLIN)
     peak, measured_by_cgroup, pause_s = 0, bool(spec["peak_file"]), 0.02
     while True:
-        events = dict(waiting.poll(pause_s * 1000))
+        events = dict(poll.poll(pause_s * 1000))
         pause_s = min(2 * pause_s, SAMPLE_S)
         if 0 in events and not os.read(0, 4096):
             return
         if measured_by_cgroup:
-            grown = _number_in(spec["peak_file"])
+            used = _number_in(spec["peak_file"])
         else:
-            tree = _tree(os.getpid())
-            grown = sum(tree.values())
-            for reason, value, most in (
-                ("memory", grown, spec["memory_bytes"]),
+            tree = _memory_by_descendant(os.getpid())
+            used = sum(tree.values())
+            for resource_name, value, limit in (
+                ("memory", used, spec["memory_bytes"]),
                 ("pids", len(tree), spec["pids"]),
             ):
-                if value > most:
-                    _say(peak_memory_bytes=max(grown, peak), killed=reason)
+                if value > limit:
+                    _report(peak_memory_bytes=max(used, peak), killed=resource_name)
                     return
-        if grown > peak:
-            peak = grown
-            _say(peak_memory_bytes=peak)
+        if used > peak:
+            peak = used
+            _report(peak_memory_bytes=peak)
         status = _reap(child)
         if status is not None:
             if _was_out_of_memory(spec["oom_file"]):
-                _say(killed="memory")
-            _say(exit_status=status)
+                _report(killed="memory")
+            _report(exit_status=status)
             return
 
 
 def _reap(child: int) -> int | None:
-    """Collect every process that ended; the model's exit status (128 + signal) if it is among them."""
-    found = None
+    """Reap every process that ended. The model's exit status (128 + signal), or None if it still runs."""
+    exit_status = None
     with contextlib.suppress(ChildProcessError):
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -131,12 +132,12 @@ def _reap(child: int) -> int | None:
                 break
             if pid == child:
                 code = os.waitstatus_to_exitcode(status)
-                found = code if code >= 0 else 128 - code
-    return found
+                exit_status = code if code >= 0 else 128 - code
+    return exit_status
 
 
-def _tree(root: int) -> dict[int, int]:
-    """The descendants of a process, each with its resident memory; empty where there is no /proc."""
+def _memory_by_descendant(root: int) -> dict[int, int]:
+    """The resident memory of each descendant of a process. Empty on a system without /proc."""
     parents: dict[int, int] = {}
     resident: dict[int, int] = {}
     with contextlib.suppress(FileNotFoundError):
@@ -149,23 +150,23 @@ def _tree(root: int) -> dict[int, int]:
                 continue
             parents[int(entry.name)] = int(fields[1])
             resident[int(entry.name)] = int(fields[21]) * PAGE_BYTES
-    below: dict[int, int] = {}
+    descendants: dict[int, int] = {}
     for pid in parents:
-        up, seen = parents[pid], 0
-        while up != root and up in parents and seen < 10_000:
-            up, seen = parents[up], seen + 1
-        if up == root:
-            below[pid] = resident[pid]
-    return below
+        ancestor, steps = parents[pid], 0
+        while ancestor != root and ancestor in parents and steps < 10_000:
+            ancestor, steps = parents[ancestor], steps + 1
+        if ancestor == root:
+            descendants[pid] = resident[pid]
+    return descendants
 
 
 def _end_all(child: int) -> None:
-    """Kill the model's group and every descendant, again and again until there is none."""
-    until = time.monotonic() + PATIENCE_S
+    """Kill the model's process group and every descendant, repeatedly until none is left."""
+    until = time.monotonic() + END_TIMEOUT_S
     while time.monotonic() < until:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child, signal.SIGKILL)
-        for pid in _tree(os.getpid()):
+        for pid in _memory_by_descendant(os.getpid()):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         _reap(child)
@@ -177,8 +178,8 @@ def _end_all(child: int) -> None:
 
 
 def _remove_cgroup(path: str) -> None:
-    # The kernel may answer EBUSY for a moment after the last process is gone.
-    until = time.monotonic() + PATIENCE_S
+    # The kernel may return EBUSY for a moment after the last process has ended.
+    until = time.monotonic() + END_TIMEOUT_S
     while time.monotonic() < until:
         try:
             Path(path).rmdir()
@@ -205,7 +206,7 @@ def _number_in(path: str) -> int:
     return 0
 
 
-def _say(**facts: object) -> None:
+def _report(**facts: object) -> None:
     with contextlib.suppress(BrokenPipeError):
         os.write(1, json.dumps(facts).encode() + b"\n")
 

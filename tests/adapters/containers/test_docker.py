@@ -1,4 +1,4 @@
-"""What the docker sandbox alone owes: builds, images, labels, faults of an engine, and what it must leave alone."""
+"""The docker sandbox: builds, images, labels, faults of an engine, and the containers of others."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from soundsright.adapters.containers.build import BuildLimits, pull_fault, remove_images
-from soundsright.adapters.containers.builder import Build
+from soundsright.adapters.containers.build_limits import BuildLimits
+from soundsright.adapters.containers.create_request import create_request
 from soundsright.adapters.containers.docker import DockerSandbox, DockerSettings
-from soundsright.adapters.containers.engine import ENTRY_LABEL, ROUND_LABEL, Engine, engine_faults
-from soundsright.adapters.containers.images import image_of
-from soundsright.adapters.containers.settings import container_settings
+from soundsright.adapters.containers.engine import Engine, engine_faults
+from soundsright.adapters.containers.image_build import ImageBuild
+from soundsright.adapters.containers.image_faults import pull_fault
+from soundsright.adapters.containers.image_storage import remove_images
+from soundsright.adapters.containers.labels import ENTRY_LABEL, ROUND_LABEL
+from soundsright.adapters.containers.model_images import model_image
 from soundsright.adapters.sandboxes.gpu import Gpu, GpuPool
-from soundsright.adapters.sandboxes.runs import Run
+from soundsright.adapters.sandboxes.stopping import StopToken
 from soundsright.core.dockerfile import BaseImage
 from soundsright.core.errors import EngineUnavailable, ModelCrashed, ModelTimeout, ProtocolViolation
 from soundsright.core.ports import DegradedClip, SandboxLimits
@@ -169,16 +172,16 @@ def test_a_base_image_that_does_not_come_is_the_submissions_fault_where_it_chose
 ) -> None:
     model = make_model(name="chosen", dockerfile='FROM registry.invalid/team/base:1\nCMD ["x"]\n')
     with pytest.raises(
-        ModelCrashed, match=r"the registry that it names does not give registry\.invalid/team/base:1"
+        ModelCrashed, match=r"the registry that the model chose does not provide registry\.invalid/team/base:1"
     ):
         docker_sandbox(engine).prepare(model)
-    with pytest.raises(EngineUnavailable, match="cannot be pulled"):
+    with pytest.raises(EngineUnavailable, match="cannot pull"):
         sandbox_with(engine, registries=("registry.invalid",)).prepare(model)
     hidden = 'ARG H=registry.invalid/x\nFROM --platform=linux/amd64 $H/y:1\nCMD ["x"]\n'
     with pytest.raises(ModelCrashed, match=r"registry\.invalid/x/y:1"):
         docker_sandbox(engine).prepare(make_model(name="hidden", dockerfile=hidden))
     model = make_model(name="default", dockerfile='FROM nobody/has-this:1\nCMD ["x"]\n')
-    with pytest.raises((EngineUnavailable, ModelCrashed), match=r"cannot be pulled|there is no image") as caught:
+    with pytest.raises((EngineUnavailable, ModelCrashed), match=r"cannot pull|does not exist") as caught:
         docker_sandbox(engine).prepare(model)
     unreached = "no such host" in str(caught.value) or "dial" in str(caught.value)
     assert (caught.type is EngineUnavailable) == unreached
@@ -196,8 +199,8 @@ def test_no_submission_sends_the_engine_into_the_operators_network(host: str, ma
     sandbox = DockerSandbox(Engine("unix:///nonexistent/docker.sock"))
     model = make_model(dockerfile=f'ARG HOST={host}\nFROM ${{HOST}}/a/b:1\nCMD ["x"]\n')
     limits = BuildLimits(registries=("registry.example",))
-    with pytest.raises(ProtocolViolation, match=r"line 2: .* is no public registry"):
-        image_of(sandbox._engine, model, limits, {}, Run(), used={})
+    with pytest.raises(ProtocolViolation, match=r"line 2: .* is not a public registry"):
+        model_image(sandbox._engine, model, limits, {}, StopToken(), last_used_s={})
 
 
 @pytest.mark.parametrize(
@@ -209,8 +212,10 @@ def test_no_submission_sends_the_engine_into_the_operators_network(host: str, ma
 )
 def test_no_submission_starts_from_what_the_engine_holds_of_others(image: str, make_model: MakeModel) -> None:
     model = make_model(dockerfile=f'FROM scratch\nCOPY --from={image} /app /app\nCMD ["x"]\n')
-    with pytest.raises(ProtocolViolation, match=r"line 2: .* is no image of a registry"):
-        image_of(Engine("unix:///nonexistent/docker.sock"), model, BuildLimits(), {}, Run(), used={})
+    with pytest.raises(ProtocolViolation, match=r"line 2: .* is not an image of a registry"):
+        model_image(
+            Engine("unix:///nonexistent/docker.sock"), model, BuildLimits(), {}, StopToken(), last_used_s={}
+        )
 
 
 @ON_ENGINE
@@ -222,7 +227,7 @@ def test_the_operators_credentials_go_only_where_the_operator_vouches(
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     model = make_model()
     for vouched, sent in [((), []), (("private.example",), ["private.example"]), (("docker.io",), [*auths][1:])]:
-        build = Build(Engine(engine.url), model, BuildLimits(registries=vouched), "t", {}, ())
+        build = ImageBuild(Engine(engine.url), model, BuildLimits(registries=vouched), "t", {}, ())
         header = build._credentials().get("X-Registry-Config", "e30=")
         assert list(json.loads(base64.urlsafe_b64decode(header))) == sent
 
@@ -234,7 +239,7 @@ def test_a_registry_that_says_nothing_holds_nobody_up(engine: Engine, make_model
         model = make_model(name="held")
         (model.path / "IMAGE").write_text(f"{host}/a/b@sha256:{'1' * 64}")
         started = time.monotonic()
-        with pytest.raises(EngineUnavailable, match="not within 1 s"):
+        with pytest.raises(EngineUnavailable, match="took longer than 1 s"):
             sandbox_with(engine, registries=(host,), timeout_s=1.0).prepare(model)
         sandbox = sandbox_with(engine, registries=(host,))
         stopper = threading.Timer(1.0, sandbox.stop)
@@ -248,7 +253,7 @@ def test_a_registry_that_says_nothing_holds_nobody_up(engine: Engine, make_model
 @pytest.mark.parametrize("volume", ["/proc", "//proc/x", "/sys/../sys", "/", "/dev/shm"])
 def test_an_image_cannot_ask_for_a_volume_that_no_engine_mounts(volume: str) -> None:
     with pytest.raises(ProtocolViolation, match="declares the volume"):
-        container_settings("i", {"Volumes": {volume: {}}}, LIMITS, labels={}, cpus=(0,), seccomp="{}")
+        create_request("i", {"Volumes": {volume: {}}}, LIMITS, labels={}, cpus=(0,), seccomp="{}")
 
 
 def test_a_stop_is_heard_from_the_first_moment_of_a_run(
@@ -305,7 +310,7 @@ def test_what_a_killed_harness_left_is_removed_by_the_next(
     script = f"""
     from pathlib import Path
     import os
-    from soundsright.adapters.docker_engine import Engine
+    from soundsright.adapters.containers import Engine
     from tests.conftest import docker_sandbox, fetched
     from soundsright.core.ports import SandboxLimits
     with docker_sandbox(Engine({engine.url!r})).run(fetched(Path({str(folder)!r})), limits=SandboxLimits()):
@@ -313,7 +318,7 @@ def test_what_a_killed_harness_left_is_removed_by_the_next(
         os.kill(os.getpid(), 9)
     """
     before = {c.id for c in engine.client.containers.list(all=True)}
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     killed = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
         env={**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(tmp_path)},
@@ -350,7 +355,7 @@ def test_what_an_engine_says_becomes_a_remedy(said: str, remedy: str) -> None:
 
 
 def test_everything_that_holds_a_model_is_asked_of_the_engine() -> None:
-    settings = container_settings(
+    settings = create_request(
         "sha256:1", {"User": "root", "Volumes": {"/data": {}}}, LIMITS, labels={"a": "b"}, cpus=(1, 3), seccomp="{}"
     )
     host = settings["HostConfig"]
@@ -380,7 +385,7 @@ def test_everything_that_holds_a_model_is_asked_of_the_engine() -> None:
 @pytest.mark.parametrize(("named", "group"), [("10001", "10001"), ("7:8", "8"), ("7:0", None), ("app:app", None)])
 def test_no_two_models_are_one_user_to_the_kernel_whatever_their_images_say(named: str, group: str | None) -> None:
     first, second = (
-        container_settings("sha256:1", {"User": named}, LIMITS, labels={}, cpus=(0,), seccomp="{}")["User"]
+        create_request("sha256:1", {"User": named}, LIMITS, labels={}, cpus=(0,), seccomp="{}")["User"]
         for _ in range(2)
     )
     assert first.partition(":")[0] != second.partition(":")[0]
@@ -389,25 +394,23 @@ def test_no_two_models_are_one_user_to_the_kernel_whatever_their_images_say(name
 
 def test_no_setting_makes_a_model_root(tmp_path: Path) -> None:
     for shared in (None, tmp_path):
-        settings = container_settings(
-            "i", {}, LIMITS, labels={}, cpus=(0,), seccomp="{}", runtime="x", shared=shared
-        )
+        settings = create_request("i", {}, LIMITS, labels={}, cpus=(0,), seccomp="{}", runtime="x", shared=shared)
         assert settings["User"].split(":")[0] != "0" != settings["User"].split(":")[1]
 
 
 def test_gpus_and_runtimes_are_asked_for_as_engines_expect_it() -> None:
-    asked = container_settings(
+    asked = create_request(
         "sha256:1", {}, LIMITS, labels={}, cpus=(0,), seccomp="{}", gpus=(Gpu(0, "GPU-a"),), runtime="runsc"
     )["HostConfig"]
     assert asked["DeviceRequests"] == [
         {"Driver": "", "Count": 0, "DeviceIDs": ["GPU-a"], "Capabilities": [["gpu"]], "Options": {}}
     ]
     assert asked["Runtime"] == "runsc"
-    by_cdi = container_settings(
+    by_cdi = create_request(
         "sha256:1", {}, LIMITS, labels={}, cpus=(0,), seccomp="{}", gpus=(Gpu(0, "GPU-a"),), cdi=True
     )["HostConfig"]
     assert by_cdi["DeviceRequests"] == [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=GPU-a"]}]
-    whole = container_settings("sha256:1", {}, LIMITS, labels={}, cpus=(0,), seccomp="{}")
+    whole = create_request("sha256:1", {}, LIMITS, labels={}, cpus=(0,), seccomp="{}")
     assert "NVIDIA_VISIBLE_DEVICES=void" in whole["Env"], "what a CUDA image asks for itself it must not get"
     plain = whole["HostConfig"]
     assert "DeviceRequests" not in plain
@@ -494,8 +497,8 @@ def test_a_models_gpu_comes_from_the_pool_and_an_engine_without_any_is_the_opera
     server, pool = recorded(), GpuPool((Gpu(0, "GPU-a"), Gpu(1, "GPU-b")))
     sandbox = DockerSandbox(server.engine, settings=DockerSettings(cdi=cdi), gpus=pool)
     with (
-        pool.taken(),
-        pytest.raises(EngineUnavailable, match=r"cannot give out GPUs.*--gpus none"),
+        pool.reserved(),
+        pytest.raises(EngineUnavailable, match=r"cannot give a GPU.*--gpus none"),
         sandbox.run(make_model(), limits=LIMITS),
     ):
         pass
@@ -506,7 +509,7 @@ def test_a_models_gpu_comes_from_the_pool_and_an_engine_without_any_is_the_opera
         else {"Driver": "", "Count": 0, "DeviceIDs": ["GPU-b"], "Capabilities": [["gpu"]], "Options": {}}
     )
     assert request["HostConfig"]["DeviceRequests"] == [expected]  # type: ignore[index]
-    with pool.taken() as one, pool.taken() as other:
+    with pool.reserved() as one, pool.reserved() as other:
         assert {one.index, other.index} == {0, 1}, "the model's was given back"
 
 

@@ -1,4 +1,4 @@
-"""What becomes of models when their engine, its registry or its runtime fails, on an engine of the tests' own."""
+"""Models whose engine, registry or runtime fails. The tests start and kill their own engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soundsright.adapters.containers.build import BuildLimits
+from soundsright.adapters.containers.build_limits import BuildLimits
 from soundsright.adapters.containers.docker import DockerSandbox, DockerSettings
 from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelCrashed, ProtocolViolation
 from soundsright.core.ports import DegradedClip, SandboxLimits
@@ -225,7 +225,7 @@ def test_an_image_by_digest_is_pulled_checked_and_run(
 
     model = shell_model(name="by-digest")
     (model.path / "IMAGE").write_text(f"{repository}@{digest}\n")
-    with pytest.raises(ProtocolViolation, match=r"IMAGE: 127\.0\.0\.1:\d+ is no public registry"):
+    with pytest.raises(ProtocolViolation, match=r"IMAGE: 127\.0\.0\.1:\d+ is not a public registry"):
         sandbox_of(own).prepare(model)
     sandbox = sandbox_of(own, build={"registries": (registry,)})
     with sandbox.run(model, limits=LIMITS) as running:
@@ -234,7 +234,7 @@ def test_an_image_by_digest_is_pulled_checked_and_run(
     np.testing.assert_array_equal(answers[0].audio.samples, clips[0].audio.samples)  # type: ignore[union-attr]
 
     (model.path / "IMAGE").write_text(f"{repository}@sha256:{'0' * 64}\n")
-    with pytest.raises(ModelCrashed, match=r"there is no image .*manifest unknown"):
+    with pytest.raises(ModelCrashed, match=r"does not exist: .*manifest unknown"):
         sandbox.prepare(model)
 
     # A registry that has other bytes under a digest than the digest says.
@@ -246,7 +246,7 @@ def test_an_image_by_digest_is_pulled_checked_and_run(
         path.parent.mkdir(parents=True)
         path.write_bytes(data)
     (model.path / "IMAGE").write_text(f"{repository}@sha256:{false}\n")
-    with pytest.raises(EngineUnavailable, match=r"is not that image: .*verification failed"):
+    with pytest.raises(EngineUnavailable, match=r"wrong content for .*verification failed"):
         sandbox_of(own, build={"registries": (registry,)}).prepare(model)
 
 
@@ -267,7 +267,7 @@ def test_a_model_that_speaks_by_files_runs_under_gvisor(
 
 def test_a_runtime_that_the_engine_lacks_is_named(own: OwnEngine, shell_model: Model) -> None:
     with (
-        pytest.raises(EngineUnavailable, match="no such runtime"),
+        pytest.raises(EngineUnavailable, match="does not have this runtime"),
         sandbox_of(own, runtime="nonesuch").run(shell_model(), limits=LIMITS),
     ):
         pass

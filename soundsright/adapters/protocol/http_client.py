@@ -1,11 +1,11 @@
-"""The model protocol over HTTP, as its client: docs/reference/protocol.md is the specification.
+"""The client of the model protocol over HTTP, which docs/reference/protocol.md specifies.
 
-Signals are float32, shape `(n,)`, full scale ±1; times in seconds, sizes in bytes.
+Signals are float32 arrays of shape `(n,)`, full scale ±1; times are in seconds, sizes in bytes.
 
-`GET /status/`, `POST /prepare/`, then for each batch `POST /upload-audio/`, `POST /enhance/`, `GET /download-
-enhanced/`, with `POST /reset/` between batches. The server is a stranger's: every answer is bounded in time and
-size, and every fault becomes a `ModelFault` (the batch has no answer) or a clip's `Failure` (the others are
-unharmed).
+The client requests `GET /status/` and `POST /prepare/`, then for each batch `POST /upload-audio/`, `POST /enhance/`
+and `GET /download-enhanced/`, with `POST /reset/` between batches. The server is not trusted: every answer has a
+limit in time and size. A fault becomes a `ModelFault` if the whole batch has no answer, or the `Failure` of one
+clip.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from __future__ import annotations
 import http.client
 import io
 import json
-import re
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
+from soundsright.adapters.protocol.answers import answer_of, max_wav_bytes, wav_name
 from soundsright.adapters.protocol.archive import ArchiveBounds, read_archive
-from soundsright.adapters.protocol.http import Body, Connect, TooLarge, exchange
-from soundsright.adapters.protocol.wav import HEADER_ALLOWANCE_BYTES, WavRefused, decode_wav, encode_wav
+from soundsright.adapters.protocol.http_exchange import Body, Connect, TooLarge, exchange
+from soundsright.adapters.protocol.wav import encode_wav
 from soundsright.core.errors import (
-    AudioRejected,
     ModelCrashed,
     ModelFault,
     ModelTimeout,
@@ -32,26 +31,22 @@ from soundsright.core.errors import (
     printable,
 )
 from soundsright.core.ports import Answer, DegradedClip, SandboxLimits
-from soundsright.core.results import Failure
-from soundsright.metrics import checked_enhanced
 
 TRANSFER_FACTOR = 0.2
-"""Seconds that an upload or a download may take per second of audio, beyond the fixed part of a step."""
+"""An upload or a download may take this many seconds per second of audio, besides the fixed limit of a step."""
 
 _POLL_S = 0.02
 _STATUS_TIMEOUT_S = 5.0
-_END_PATIENCE_S = 3.0
+_END_WAIT_S = 3.0
 _JSON_BYTES = 65_536
 _JSON_BYTES_PER_CLIP = 1_024
 _SPOOL_BYTES = 1 << 24
-_WIDEST_SAMPLE_BYTES = 8
-_CLIP_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
-class ModelClient:
-    """Talks to one model.
+class HttpModelClient:
+    """Talks to one model over HTTP.
 
-    `connect` opens a connection; `ended` says whether the model's process is gone, as the fault that tells how.
+    `connect` opens a connection. `ended` returns the model's fault if its process has ended, otherwise None.
     """
 
     def __init__(
@@ -62,12 +57,12 @@ class ModelClient:
         self._ended = ended
 
     def wait_until_ready(self, deadline: float) -> None:
-        """Ask for the status until the model says that it runs, then have it prepare; both within the deadline.
+        """Request the status until the model reports that it runs, then prepare it, all within the deadline.
 
         Raises:
-            ModelCrashed: it ended first.
-            ModelTimeout: it never said so.
-            ProtocolViolation: it answered something else.
+            ModelCrashed: the model ended first.
+            ModelTimeout: the model was not ready in time.
+            ProtocolViolation: the protocol does not allow its answer.
         """
         while True:
             if (fault := self._ended()) is not None:
@@ -89,25 +84,25 @@ class ModelClient:
         self._step("prepare", "POST", "/prepare/", "preparations", deadline, self._limits.load_timeout_s)
 
     def reset(self) -> None:
-        """Have the model forget what was uploaded and enhanced.
+        """Make the model delete the uploaded and enhanced clips.
 
         Raises:
-            ModelFault: it did not.
+            ModelFault: the model did not confirm.
         """
         limit_s = self._limits.step_timeout_s
         self._step("reset", "POST", "/reset/", "status", time.monotonic() + limit_s, limit_s)
 
     def enhance(self, batch: Sequence[DegradedClip]) -> tuple[tuple[Answer, ...], float]:
-        """One answer per clip in the order of the batch, and the seconds that the model made the harness wait.
+        """One answer per clip in the order of the batch, and how many seconds the harness waited for the model.
 
-        Waiting counts in whatever step: work may be hidden in the upload's answer or in the archive.
+        The waits of all steps count, because a model could do its work during the upload or the download.
 
         Raises:
             ModelFault: the batch as a whole got no answer.
         """
         audio_s = sum(clip.audio.duration_s for clip in batch)
         transfer_s = self._limits.step_timeout_s + TRANSFER_FACTOR * audio_s
-        files = [(f"{checked_id(clip.clip_id)}.wav", encode_wav(clip.audio)) for clip in batch]
+        files = [(wav_name(clip.clip_id), encode_wav(clip.audio)) for clip in batch]
         answer, uploading_s = self._step(
             "upload",
             "POST",
@@ -121,7 +116,7 @@ class ModelClient:
         names = answer.get("uploaded_files")
         if not isinstance(names, list) or len(names) != len(files):
             raise ProtocolViolation(
-                f"POST /upload-audio/ answered {_shown(answer)}, a list of {len(files)} uploaded_files expected"
+                f"POST /upload-audio/ answered {_shown(answer)}; expected a list of {len(files)} uploaded_files"
             )
         enhance_limit_s = self._limits.enhance_fixed_s + self._limits.enhance_factor * audio_s
         deadline = time.monotonic() + enhance_limit_s
@@ -130,7 +125,7 @@ class ModelClient:
         return answers, uploading_s + enhancing_s + downloading_s
 
     def _download(self, batch: Sequence[DegradedClip], limit_s: float) -> tuple[tuple[Answer, ...], float]:
-        bounds = ArchiveBounds({f"{clip.clip_id}.wav": widest_bytes(clip) for clip in batch})
+        bounds = ArchiveBounds({f"{clip.clip_id}.wav": max_wav_bytes(clip) for clip in batch})
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as file:
             status, waited_s = self._exchange(
                 "download",
@@ -144,8 +139,8 @@ class ModelClient:
             if status != 200:
                 file.seek(0)
                 raise _unexpected("GET /download-enhanced/", status, _text(file.read(200)), "a ZIP archive")
-            members = read_archive(file, bounds)
-        return tuple(answer_of(clip, members) for clip in batch), waited_s
+            wav_files = read_archive(file, bounds)
+        return tuple(answer_of(clip, wav_files) for clip in batch), waited_s
 
     def _step(
         self,
@@ -158,7 +153,7 @@ class ModelClient:
         body: Body | None = None,
         answer_bytes: int = _JSON_BYTES,
     ) -> tuple[dict[str, Any], float]:
-        """One request whose answer must be JSON with `key` true, and the seconds that were waited for it."""
+        """The JSON answer to a request, in which `key` must be true, and how many seconds it took to come."""
         with io.BytesIO() as sink:
             status, waited_s = self._exchange(step, method, path, deadline, limit_s, sink, answer_bytes, body)
             answer = _parsed(sink.getvalue())
@@ -173,7 +168,7 @@ class ModelClient:
                     self._connect, method, path, deadline=deadline, sink=sink, max_bytes=_JSON_BYTES
                 )
             except TooLarge as e:
-                raise ProtocolViolation(f"{method} {path} answered with {e}") from e
+                raise ProtocolViolation(f"{method} {path}: {e}") from e
             return status, _parsed(sink.getvalue())
 
     def _exchange(
@@ -194,42 +189,25 @@ class ModelClient:
         except TimeoutError as e:
             raise self._ended() or ModelTimeout(step, limit_s) from e
         except TooLarge as e:
-            raise ProtocolViolation(f"{method} {path} answered with {e}") from e
+            raise ProtocolViolation(f"{method} {path}: {e}") from e
         except (OSError, http.client.HTTPException) as e:
             raise self._fault_of(step, e) from e
 
     def _fault_of(self, step: str, error: Exception) -> ModelFault:
-        """A connection breaks a moment before its process is seen to be gone: look again before judging."""
-        patience = time.monotonic() + _END_PATIENCE_S
-        while time.monotonic() < patience:
+        """The fault behind a broken connection. It waits a moment, because the process may end only later."""
+        deadline = time.monotonic() + _END_WAIT_S
+        while time.monotonic() < deadline:
             if (fault := self._ended()) is not None:
                 return fault
             time.sleep(_POLL_S)
-        what = str(error) or type(error).__name__
+        reason = _text((str(error) or type(error).__name__).encode())
         if isinstance(error, ConnectionRefusedError | FileNotFoundError):
-            return ModelCrashed(f"{step}: the model no longer listens")
-        return ProtocolViolation(f"{step}: the model broke the connection off ({_text(what.encode())})")
-
-
-def answer_of(clip: DegradedClip, members: Mapping[str, bytes | None]) -> Answer:
-    """The clip's answer among the files that came back; None stands for one larger than its bound."""
-    name = f"{clip.clip_id}.wav"
-    try:
-        if name not in members:
-            raise AudioRejected(clip.clip_id, "missing", f"the archive holds no {name}")
-        data = members[name]
-        if data is None:
-            raise AudioRejected(clip.clip_id, "length", f"{name} is larger than its clip could ever be")
-        wav = decode_wav(data)
-        return Answer(clip.clip_id, checked_enhanced(clip.clip_id, wav.samples, wav.sample_rate_hz, clip.audio))
-    except WavRefused as e:
-        return Answer(clip.clip_id, failure=Failure("format", f"{name}: {e}"))
-    except AudioRejected as e:
-        return Answer(clip.clip_id, failure=Failure(e.code, str(e)))
+            return ModelCrashed(f"{step}: the model does not listen any more")
+        return ProtocolViolation(f"{step}: the model broke the connection ({reason})")
 
 
 def _multipart(files: Sequence[tuple[str, bytes]]) -> Body:
-    """A `multipart/form-data` body with one part `files` for each name (RFC 7578)."""
+    """A `multipart/form-data` body with one part called `files` for each file (RFC 7578)."""
     boundary = secrets.token_hex(16)
     parts: list[bytes] = []
     for name, data in files:
@@ -239,24 +217,8 @@ def _multipart(files: Sequence[tuple[str, bytes]]) -> Body:
     return Body(f"multipart/form-data; boundary={boundary}", sum(map(len, parts)), parts)
 
 
-def widest_bytes(clip: DegradedClip) -> int:
-    """What the widest coding of a clip, with its header, can weigh."""
-    return len(clip.audio) * _WIDEST_SAMPLE_BYTES + HEADER_ALLOWANCE_BYTES
-
-
-def checked_id(clip_id: str) -> str:
-    """The id, if it can safely name a file.
-
-    Raises:
-        ValueError: if not.
-    """
-    if not _CLIP_ID.fullmatch(clip_id):
-        raise ValueError(f"clip id {clip_id!r} cannot name a file")
-    return clip_id
-
-
 def _parsed(data: bytes) -> dict[str, Any]:
-    """The JSON object, or what was there instead under the key `answer`."""
+    """The JSON object. If the data is not one, its text under the key `answer`."""
     try:
         answer = json.loads(data)
     except (ValueError, RecursionError):
@@ -265,7 +227,7 @@ def _parsed(data: bytes) -> dict[str, Any]:
 
 
 def _unexpected(request: str, status: int, answer: Any, expected: str) -> ProtocolViolation:
-    fault = ProtocolViolation(f"{request} answered {status} {_shown(answer)}, {expected} expected")
+    fault = ProtocolViolation(f"{request} answered {status} {_shown(answer)}; expected {expected}")
     fault.status = status
     return fault
 
@@ -278,5 +240,5 @@ def _shown(answer: Any) -> str:
 
 
 def _text(data: bytes) -> str:
-    """The bytes as one printable line: a stranger's words may end up on a terminal."""
+    """The bytes as one printable line, because text of an untrusted model may be shown on a terminal."""
     return printable(data.decode("utf-8", "replace"))[:200]

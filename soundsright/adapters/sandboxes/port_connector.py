@@ -1,8 +1,8 @@
-"""Opens connections inside another process's network namespace and hands them over.
+"""A helper program that connects to a TCP port inside another process's network namespace.
 
-Run as a program, by path, with the standard library alone; never imported. Arguments: the process's number and
-the port. stdin is a Unix socket: for each byte that arrives there, a connection to the port on the loopback
-interface is opened, and goes back with the byte `+`; or the byte `-` goes back.
+`NamespacePort` runs it by its path, with the standard library alone. Do not import it. Its arguments are the
+process ID and the port. Its stdin is a Unix socket. For each byte that arrives there, it connects to the port on
+the loopback interface and sends the connection back with the byte `+`. If it cannot connect, it sends the byte `-`.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ CONNECT_TIMEOUT_S = 5.0
 def main() -> None:
     pid, port = sys.argv[1:]
     with Path("/proc", pid, "ns", "net").open("rb") as network:
-        # Only in the user namespace that owns a network may a process without privileges enter it.
+        # Without privileges, a process may enter a network only from the user namespace that owns it.
         owner = fcntl.ioctl(network.fileno(), NS_GET_USERNS)
         if os.fstat(owner).st_ino != Path("/proc/self/ns/user").stat().st_ino:
             _enter(owner)

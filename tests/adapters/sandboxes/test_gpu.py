@@ -1,4 +1,4 @@
-"""Graphics processors: chosen by name, one model each, and asked for as engines expect it."""
+"""GPUs: chosen by name, reserved by one model at a time, and requested as engines expect it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_plain_process_sees_its_own_gpu_alone_and_its_use_is_measured(
         timing, log = running.timing, running.log()
     assert (timing.peak_gpu_memory_bytes, timing.gpu_utilisation) == (1_024 << 20, 0.37)
     assert "sees GPU-a" in log
-    with pool.taken():
+    with pool.reserved():
         """Given back."""
     with ProcessSandbox(trusted=True).run(model, limits=SandboxLimits()) as running:
         wait_for(lambda: "sees" in running.log())  # It comes through a pipe, beside the model's first answer.
@@ -82,7 +82,7 @@ def test_a_model_that_waits_for_a_gpu_can_be_stopped(make_model: Callable[..., F
     stopper = threading.Thread(target=keep_stopping, daemon=True)
     stopper.start()
     with (
-        pool.taken(),
+        pool.reserved(),
         pytest.raises(ModelCrashed, match="stopped by the harness"),
         sandbox.run(model, limits=SandboxLimits()),
     ):
@@ -92,7 +92,7 @@ def test_a_model_that_waits_for_a_gpu_can_be_stopped(make_model: Callable[..., F
 
 
 def test_a_plain_process_must_be_vouched_for() -> None:
-    with pytest.raises(UsageError, match=r"holds nothing.*--trust"):
+    with pytest.raises(UsageError, match=r"no isolation.*--trust"):
         ProcessSandbox(trusted=False)
 
 
@@ -107,14 +107,14 @@ def test_a_gpu_that_is_not_there_is_named() -> None:
     assert chosen_gpus("GPU-b,0", TWO) == (TWO[1], TWO[0])
     with pytest.raises(UsageError, match=r"'7'.*0 \(GPU-a\)"):
         chosen_gpus("7", TWO)
-    with pytest.raises(EngineUnavailable, match="this machine has none"):
+    with pytest.raises(EngineUnavailable, match="finds none on this machine"):
         chosen_gpus("all", ())
 
 
 def test_two_models_never_share_one_unless_asked() -> None:
     pool = GpuPool(TWO[:1])
     order: list[str] = []
-    with pool.taken():
+    with pool.reserved():
         second = threading.Thread(target=lambda: _use(pool, order, "second"))
         second.start()
         second.join(0.05)
@@ -123,17 +123,17 @@ def test_two_models_never_share_one_unless_asked() -> None:
     second.join(5)
     assert order == ["first", "second"]
     shared = GpuPool(TWO[:1], shared=True)
-    with shared.taken() as one, shared.taken() as other:
+    with shared.reserved() as one, shared.reserved() as other:
         assert one == other
 
 
 def _use(pool: GpuPool, order: list[str], name: str) -> None:
-    with pool.taken():
+    with pool.reserved():
         order.append(name)
 
 
 def test_an_empty_pool_is_the_operators_affair() -> None:
-    with pytest.raises(EngineUnavailable, match="--gpus none"), GpuPool(()).taken():
+    with pytest.raises(EngineUnavailable, match="--gpus none"), GpuPool(()).reserved():
         pass
 
 

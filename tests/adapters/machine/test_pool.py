@@ -162,7 +162,7 @@ def test_a_closed_pool_charges_nobody(pool: ProcessPool) -> None:
 def test_workers_end_with_a_parent_that_was_killed() -> None:
     code = """
 import os, time
-from soundsright.adapters.pool import ProcessPool
+from soundsright.adapters.machine import ProcessPool
 pool = ProcessPool(1)
 print(pool.submit(os.getpid).result(), flush=True)
 pool.submit(time.sleep, 1e6).result()

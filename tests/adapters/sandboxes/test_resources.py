@@ -1,4 +1,4 @@
-"""Processors are shared out evenly, and the choice of how many models run at once is explained."""
+"""CPU cores are assigned evenly, and the number of models that run at the same time is explained."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from soundsright.core.ports import SandboxLimits
 
 def test_models_get_processors_of_their_own_while_there_are_some() -> None:
     pool = CpuPool((0, 1, 2))
-    with pool.taken(1.0) as a, pool.taken(2.0) as b:
+    with pool.reserved(1.0) as a, pool.reserved(2.0) as b:
         assert not set(a) & set(b)
-        with pool.taken(1.0) as c:
+        with pool.reserved(1.0) as c:
             assert len(c) == 1, "a fourth shares one, rather than waiting"
-    with pool.taken(0.5) as again:
+    with pool.reserved(0.5) as again:
         assert again == (0,)
 
 
 def test_more_than_there_are_is_all_of_them() -> None:
-    with CpuPool((4, 5)).taken(8.0) as cpus:
+    with CpuPool((4, 5)).reserved(8.0) as cpus:
         assert cpus == (4, 5)
 
 
@@ -29,7 +29,7 @@ def test_the_pool_serves_many_threads() -> None:
     pool, seen = CpuPool(tuple(range(4))), []
 
     def use() -> None:
-        with pool.taken(1.0) as cpus:
+        with pool.reserved(1.0) as cpus:
             seen.append(cpus)
 
     threads = [threading.Thread(target=use) for _ in range(32)]
@@ -38,13 +38,13 @@ def test_the_pool_serves_many_threads() -> None:
     for thread in threads:
         thread.join()
     assert len(seen) == 32
-    with pool.taken(4.0) as everything:
+    with pool.reserved(4.0) as everything:
         assert everything == (0, 1, 2, 3)
 
 
 @pytest.mark.parametrize(
     ("cpus", "memory_gb", "chosen", "reason"),
-    [(8, 64, 8, "the processors decide"), (16, 20, 4, "the memory decides"), (1, 1, 1, "the memory decides")],
+    [(8, 64, 8, "limited by CPU cores"), (16, 20, 4, "limited by memory"), (1, 1, 1, "limited by memory")],
 )
 def test_the_choice_of_concurrency_is_explained(cpus: int, memory_gb: int, chosen: int, reason: str) -> None:
     count, sentence = concurrency(SandboxLimits(), cpus=cpus, memory_bytes=memory_gb * 10**9)
@@ -55,4 +55,5 @@ def test_the_choice_of_concurrency_is_explained(cpus: int, memory_gb: int, chose
 def test_gpus_bound_how_many_run_at_once() -> None:
     count, sentence = concurrency(SandboxLimits(), cpus=16, memory_bytes=128 * 10**9, gpus=2)
     assert count == 2
-    assert sentence.endswith("2 GPUs for 1 each; the GPUs decide")
+    assert "limited by GPUs" in sentence
+    assert sentence.endswith("2 GPUs, 1 per model")

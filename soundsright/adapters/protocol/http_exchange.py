@@ -1,11 +1,10 @@
-"""One HTTP/1.1 exchange with a stranger's server: one deadline for all of it, a bound on every answer.
+"""One HTTP/1.1 exchange with an untrusted server: one deadline for the whole exchange, and a limit on the answer.
 
 Times are in seconds of `time.monotonic`, sizes in bytes.
 
-Plain `http.client` on a socket of our own making: client libraries bound each read, not the whole exchange, so
-that a server which drips one byte of header at a time could hold them for hours. Here every receive and send is
-given what is left until the deadline. There are no redirects, cookies, proxies or kept connections to be
-abused.
+Client libraries limit the time of each read, not of the whole exchange. A server that sends one byte at a time
+could keep them waiting for hours. So this module uses plain `http.client` on its own socket, where every send and
+receive gets the time left until the deadline. It has no redirects, cookies, proxies or kept connections to abuse.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from dataclasses import dataclass
 from typing import IO
 
 Connect = Callable[[float], socket.socket]
-"""Opens a connection within the given seconds, or raises OSError."""
+"""Opens a connection within that many seconds, or raises OSError."""
 
 _CHUNK_BYTES = 1 << 18
 _FRAMING_BYTES = 1 << 18
-"""For headers and the sizes of chunks, beside as much again as the body may have."""
+"""Allowed for headers and chunk sizes, besides twice the limit of the body."""
 
 
 class TooLarge(Exception):
-    """The body is larger than the bound."""
+    """The answer is larger than its limit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +50,14 @@ def exchange(
 ) -> tuple[int, float]:
     """Send one request and write the answer's body to `sink`.
 
-    Returns its status, and the seconds from the last byte that was sent to the last that came.
+    Returns the status, and the seconds between the last byte sent and the last byte received.
 
     Raises:
-        TimeoutError: if the deadline passes, wherever the exchange is.
+        TimeoutError: if the deadline passes at any point.
         TooLarge: if the body is larger than `max_bytes`.
         OSError, http.client.HTTPException: if the connection fails or the answer is not HTTP.
     """
-    with connect(_left(deadline)) as sock:
+    with connect(_seconds_left(deadline)) as sock:
         connection = http.client.HTTPConnection("model")
         connection.sock = BoundedSocket(sock, deadline, max_bytes)
         connection.putrequest(method, path, skip_accept_encoding=True)
@@ -72,7 +71,7 @@ def exchange(
         try:
             status = _receive(connection.getresponse(), sink, max_bytes)
         except (ValueError, ArithmeticError) as error:
-            # A length or a chunk's size that is a number and makes no sense, such as -5.
+            # The length or the size of a chunk is a number without meaning, such as -5.
             raise http.client.HTTPException(f"the answer is not HTTP: {error}") from error
         return status, time.monotonic() - sent
 
@@ -80,29 +79,29 @@ def exchange(
 def _receive(response: http.client.HTTPResponse, sink: IO[bytes], max_bytes: int) -> int:
     declared = response.getheader("Content-Length", "")[:20]
     if declared.isdecimal() and int(declared) > max_bytes:
-        raise TooLarge(f"{declared} bytes announced, at most {max_bytes} expected")
+        raise TooLarge(f"the answer announces {declared} bytes, at most {max_bytes} are allowed")
     received = 0
     while chunk := response.read(_CHUNK_BYTES):
         received += len(chunk)
         if received > max_bytes:
-            raise TooLarge(f"more than {max_bytes} bytes")
+            raise TooLarge(f"the answer has more than {max_bytes} bytes")
         sink.write(chunk)
     if declared.isdecimal() and received < int(declared):
         raise http.client.IncompleteRead(b"", int(declared) - received)
     return response.status
 
 
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
+def _seconds_left(deadline: float) -> float:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
         raise TimeoutError("the deadline has passed")
-    return left
+    return seconds
 
 
 class BoundedSocket:
-    """The part of a socket that `http.client` uses, given the time left before each call. Closed by its owner.
+    """The part of a socket that `http.client` uses, with a deadline for all calls together. Its owner closes it.
 
-    Of an answer it passes on some more than `max_bytes`, for its framing, and then raises `TooLarge`.
+    It reads up to about twice `max_bytes`, to allow for HTTP's framing, and then raises `TooLarge`.
     """
 
     def __init__(self, sock: socket.socket, deadline: float, max_bytes: int) -> None:
@@ -111,7 +110,7 @@ class BoundedSocket:
         self._max_bytes = max_bytes
 
     def sendall(self, data: bytes) -> None:
-        self._sock.settimeout(_left(self._deadline))
+        self._sock.settimeout(_seconds_left(self._deadline))
         self._sock.sendall(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:
@@ -122,21 +121,21 @@ class BoundedSocket:
 
 
 class _Reader(io.RawIOBase):
-    """Also bounds all that comes, headers and chunks' sizes included: a size of -1 reads on to the end."""
+    """Limits all received bytes, including headers: with a chunk size of -1, reading would never end."""
 
     def __init__(self, sock: socket.socket, deadline: float, max_bytes: int) -> None:
         self._sock = sock
         self._deadline = deadline
         self._max_bytes = max_bytes
-        self._left = 2 * max_bytes + _FRAMING_BYTES
+        self._bytes_left = 2 * max_bytes + _FRAMING_BYTES
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        self._sock.settimeout(_left(self._deadline))
+        self._sock.settimeout(_seconds_left(self._deadline))
         received = self._sock.recv_into(buffer)
-        self._left -= received
-        if self._left < 0:
-            raise TooLarge(f"more than {self._max_bytes} bytes")
+        self._bytes_left -= received
+        if self._bytes_left < 0:
+            raise TooLarge(f"the answer has more than {self._max_bytes} bytes")
         return received

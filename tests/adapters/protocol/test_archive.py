@@ -39,10 +39,10 @@ def test_a_member_whose_header_lies_about_its_size_is_cut_at_its_bound() -> None
     for place in (22, data.index(b"PK\x01\x02") + 24):
         data[place : place + 4] = (900).to_bytes(4, "little")
     try:
-        found = read_archive(io.BytesIO(bytes(data)), BOUNDS)
+        members = read_archive(io.BytesIO(bytes(data)), BOUNDS)
     except ProtocolViolation:
         return
-    assert found["a.wav"] is None or len(found["a.wav"]) <= 1_000
+    assert members["a.wav"] is None or len(members["a.wav"]) <= 1_000
 
 
 def test_silence_is_no_bomb() -> None:
@@ -98,10 +98,10 @@ def test_no_damage_raises_anything_else(changes: list[tuple[int, int]], cut: int
     for place, value in changes:
         data[place % len(data)] = value
     try:
-        found = read_archive(io.BytesIO(bytes(data[: len(data) - cut])), BOUNDS)
+        members = read_archive(io.BytesIO(bytes(data[: len(data) - cut])), BOUNDS)
     except ProtocolViolation:
         return
-    assert all(value is None or len(value) <= 1_000 for value in found.values())
+    assert all(value is None or len(value) <= 1_000 for value in members.values())
 
 
 @pytest.mark.parametrize("offset", [2**62, 2**63, 2**64 - 1])

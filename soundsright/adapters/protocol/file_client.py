@@ -1,11 +1,11 @@
 """The client of the model protocol over files, for models without a web server: see docs/reference/protocol.md.
 
-Signals are float32, shape `(n,)`, full scale ±1; times in seconds, sizes in bytes.
+Signals are float32 arrays of shape `(n,)`, full scale ±1; times are in seconds, sizes in bytes.
 
-The model puts `ready` into its output folder once it has loaded. A batch is a folder `batch-N` of degraded WAVs
-that appears in the input folder whole, by a rename; its answer is a folder of the same name that appears in the
-output folder in the same way. Both folders may belong to the model, so every name below them is opened without
-following a link, and only regular files are read, up to a bound.
+Once the model has loaded, it writes a file `ready` into its output folder. A batch is a folder `batch-N` of
+degraded WAV files. The client renames it into the input folder when it is complete. The model puts its answer, a
+folder of the same name, into the output folder in the same way. The model may control both folders, so the client
+follows no link below them, and reads only regular files up to a limit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from soundsright.adapters.protocol.client import answer_of, checked_id, widest_bytes
+from soundsright.adapters.protocol.answers import answer_of, max_wav_bytes, wav_name
 from soundsright.adapters.protocol.wav import encode_wav
 from soundsright.core.errors import ModelFault, ModelTimeout, ProtocolViolation
 from soundsright.core.ports import Answer, DegradedClip, SandboxLimits
@@ -25,11 +25,14 @@ READY = "ready"
 _POLL_S = 0.005
 
 OpenFolder = Callable[[], int]
-"""Opens a folder and returns its handle, or raises OSError while it is not there."""
+"""Opens a folder and returns its file descriptor, or raises OSError while the folder does not exist."""
 
 
-class FileClient:
-    """Talks to one model through two folders, given as functions that open them."""
+class FileModelClient:
+    """Talks to one model through its input and output folders, which two functions open.
+
+    `ended` returns the model's fault if its process has ended, otherwise None.
+    """
 
     def __init__(
         self,
@@ -55,12 +58,12 @@ class FileClient:
         self._wait_for(READY, stat.S_ISREG, deadline, "loading", self._limits.load_timeout_s)
 
     def reset(self) -> None:
-        """Take the last batch out of the input folder; what the model keeps of it is its own affair."""
+        """Remove the last batch from the input folder."""
         with contextlib.suppress(OSError), _opened(self._open_input) as folder:
             _remove_folder(folder, f"batch-{self._batches}")
 
     def enhance(self, batch: Sequence[DegradedClip]) -> tuple[tuple[Answer, ...], float]:
-        """One answer per clip in the order of the batch, and the seconds between its two renames.
+        """One answer per clip in the order of the batch, and the seconds between the renames of batch and answer.
 
         Raises:
             ModelFault: the batch as a whole got no answer.
@@ -71,29 +74,29 @@ class FileClient:
         try:
             self._write(name, batch)
         except OSError as e:
-            raise self._ended() or ProtocolViolation(f"the batch cannot be written to the input folder: {e}") from e
+            raise self._ended() or ProtocolViolation(f"cannot write {name} into the input folder: {e}") from e
         limit_s = self._limits.enhance_fixed_s + self._limits.enhance_factor * audio_s
         started = time.monotonic()
         self._wait_for(name, stat.S_ISDIR, started + limit_s, "enhance", limit_s)
         enhance_s = time.monotonic() - started
         try:
-            with _opened(self._open_output) as folder, _opened_below(folder, name) as answers:
-                members = {}
+            wav_files = {}
+            with _opened(self._open_output) as folder, _opened_below(folder, name) as answer_folder:
                 for clip in batch:
-                    file = f"{clip.clip_id}.wav"
+                    file = wav_name(clip.clip_id)
                     with contextlib.suppress(FileNotFoundError):
-                        members[file] = _read_file(answers, file, widest_bytes(clip))
+                        wav_files[file] = _read_file(answer_folder, file, max_wav_bytes(clip))
         except OSError as e:
-            raise self._ended() or ProtocolViolation(f"the answer {name} cannot be read: {e}") from e
-        return tuple(answer_of(clip, members) for clip in batch), enhance_s
+            raise self._ended() or ProtocolViolation(f"cannot read {name} in the output folder: {e}") from e
+        return tuple(answer_of(clip, wav_files) for clip in batch), enhance_s
 
     def _write(self, name: str, batch: Sequence[DegradedClip]) -> None:
         with _opened(self._open_input) as folder:
             os.mkdir(f"{name}.tmp", 0o755, dir_fd=folder)
-            with _opened_below(folder, f"{name}.tmp") as inside:
+            with _opened_below(folder, f"{name}.tmp") as batch_folder:
                 for clip in batch:
                     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-                    handle = os.open(f"{checked_id(clip.clip_id)}.wav", flags, 0o644, dir_fd=inside)
+                    handle = os.open(wav_name(clip.clip_id), flags, 0o644, dir_fd=batch_folder)
                     with os.fdopen(handle, "wb") as file:
                         file.write(encode_wav(clip.audio))
             os.rename(f"{name}.tmp", name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -103,7 +106,8 @@ class FileClient:
             with contextlib.suppress(OSError), _opened(self._open_output) as folder:
                 if kind(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                     return
-                raise ProtocolViolation(f"{name} in the output folder is of the wrong kind")
+                expected = "file" if kind is stat.S_ISREG else "folder"
+                raise ProtocolViolation(f"{name} in the output folder is not a {expected}")
             if (fault := self._ended()) is not None:
                 raise fault
             if time.monotonic() >= deadline:
@@ -112,8 +116,8 @@ class FileClient:
 
 
 @contextlib.contextmanager
-def _opened(opening: OpenFolder) -> Iterator[int]:
-    folder = opening()
+def _opened(open_folder: OpenFolder) -> Iterator[int]:
+    folder = open_folder()
     try:
         yield folder
     finally:
@@ -130,20 +134,18 @@ def _opened_below(folder: int, name: str) -> Iterator[int]:
 
 
 def _read_file(folder: int, name: str, limit: int) -> bytes | None:
-    """The bytes of a regular file, or None where it is larger than the limit.
-
-    Opened without waiting: a pipe in the place of a file would otherwise hold the harness.
-    """
+    """The bytes of a regular file, or None if it is larger than the limit."""
+    # Without O_NONBLOCK, a pipe in place of the file would block the harness.
     handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(f"{name} is no regular file")
+            raise OSError(f"{name} is not a regular file")
         data = file.read(limit + 1)
     return data if len(data) <= limit else None
 
 
 def _remove_folder(folder: int, name: str) -> None:
-    with _opened_below(folder, name) as inside, os.scandir(inside) as files:
+    with _opened_below(folder, name) as below, os.scandir(below) as files:
         for file in files:
-            os.unlink(file.name, dir_fd=inside)
+            os.unlink(file.name, dir_fd=below)
     os.rmdir(name, dir_fd=folder)

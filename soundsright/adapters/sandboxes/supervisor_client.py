@@ -1,0 +1,205 @@
+"""Starts a model's program under a supervisor process, watches it, and ends it.
+
+The supervisor (supervisor.py) stands between the harness and the program. It ends the program and everything that
+the program started, even if the harness is killed. Times are in seconds, sizes in bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from soundsright.adapters.sandboxes.stopping import STOPPED
+from soundsright.core.errors import (
+    EngineUnavailable,
+    InfrastructureFault,
+    ModelCrashed,
+    ModelFault,
+    printable,
+)
+
+_READ_BYTES = 1 << 16
+_CLOSE_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class ProgramSpec:
+    """What the supervisor starts, and under which limits.
+
+    The program joins `cgroups`. At the end, the supervisor removes them and the directories in `remove`.
+    `peak_file` and `oom_file` belong to a memory control group. If they are empty, the supervisor itself measures
+    and enforces `memory_bytes` and `pids`, four times a second.
+    """
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+    cpus: Sequence[int]
+    memory_bytes: int
+    pids: int
+    rlimits: Mapping[str, int] = field(default_factory=dict)
+    cgroups: Sequence[str] = ()
+    peak_file: str = ""
+    oom_file: str = ""
+    remove: Sequence[str] = ()
+    pass_fds: Sequence[int] = ()
+
+
+class SupervisedProgram:
+    """A program that runs under a supervisor. `close` ends it and waits until nothing of it is left.
+
+    Raises:
+        EngineUnavailable: the supervisor cannot be started.
+    """
+
+    def __init__(self, spec: ProgramSpec, *, log_bytes: int) -> None:
+        self._spec = spec
+        self._log: deque[bytes] = deque()
+        self._log_lock = threading.Lock()
+        self._log_room_bytes = log_bytes
+        self._log_bytes = log_bytes
+        self.peak_memory_bytes = 0
+        self.killed_for: str | None = None
+        self.exit_status: int | None = None
+        self._stopped = False
+        self._supervisor_ended = threading.Event()
+        self._process = _started_supervisor(spec)
+        self._reader = threading.Thread(target=self._read, name="model-log", daemon=True)
+        self._reader.start()
+
+    def fault(self) -> ModelFault | None:
+        """How the program ended, or None while it runs."""
+        if self.killed_for == "memory":
+            return ModelCrashed(f"killed: it used more than {self._spec.memory_bytes / 1e9:g} GB of memory")
+        if self.killed_for == "pids":
+            return ModelCrashed(f"killed: it ran more than {self._spec.pids} processes")
+        if self._stopped:
+            return ModelCrashed(STOPPED)
+        if self.exit_status is not None or self._supervisor_ended.is_set():
+            last = self.last_line()
+            return ModelCrashed(f"ended: {last}" if last else "ended", self.exit_status)
+        return None
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether the harness or the supervisor ended the program."""
+        return self._stopped or self.killed_for is not None
+
+    def log(self) -> str:
+        """The end of the program's output, at most `log_bytes`."""
+        with self._log_lock:
+            return b"".join(self._log)[-self._log_bytes :].decode("utf-8", "replace")
+
+    def last_line(self) -> str:
+        """The last line of the program's output that is not empty."""
+        lines = [line.strip() for line in self.log()[-4_096:].splitlines() if line.strip()]
+        return printable(lines[-1][:200]) if lines else ""
+
+    def close(self) -> None:
+        """End the program, everything that it started, and its private directories.
+
+        Raises:
+            InfrastructureFault: if one of its processes does not end.
+        """
+        self.stop()
+        try:
+            self._process.wait(_CLOSE_TIMEOUT_S)
+        except subprocess.TimeoutExpired as e:
+            raise InfrastructureFault(
+                f"Processes of the model, below process {self._process.pid}, did not end in {_CLOSE_TIMEOUT_S:g} s",
+                f"Look at them with `ps --ppid {self._process.pid}` and at the kernel log with `dmesg`.",
+            ) from e
+        self._reader.join()
+
+    def stop(self) -> None:
+        """Tell the supervisor, from any thread, to end the program. `close` waits until it has ended."""
+        assert self._process.stdin is not None
+        self._stopped = True
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            self._process.stdin.close()
+
+    def _read(self) -> None:
+        """Keep the end of the log and the supervisor's reports, until both streams end."""
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ, "reports")
+            selector.register(self._process.stderr, selectors.EVENT_READ, "log")
+            pending = b""
+            while selector.get_map():
+                # Read the log first, so that it is complete when the report of the program's end arrives.
+                for key, _ in sorted(selector.select(), key=lambda ready: ready[0].data != "log"):
+                    data = os.read(key.fd, _READ_BYTES)
+                    if not data:
+                        selector.unregister(key.fileobj)
+                        if key.data == "reports":
+                            self._supervisor_ended.set()
+                    elif key.data == "log":
+                        self._append_log(data)
+                    else:
+                        *lines, pending = (pending + data).split(b"\n")
+                        for line in lines:
+                            self._note_report(json.loads(line))
+        self._process.stdout.close()
+        self._process.stderr.close()
+
+    def _append_log(self, data: bytes) -> None:
+        with self._log_lock:
+            self._log.append(data)
+            self._log_room_bytes -= len(data)
+            while self._log_room_bytes < 0 and len(self._log) > 1:
+                self._log_room_bytes += len(self._log.popleft())
+
+    def _note_report(self, report: Mapping[str, int | str]) -> None:
+        self.peak_memory_bytes = max(self.peak_memory_bytes, int(report.get("peak_memory_bytes", 0)))
+        if "killed" in report:
+            self.killed_for = str(report["killed"])
+        if "exit_status" in report:
+            self.exit_status = int(report["exit_status"])
+
+
+def _started_supervisor(spec: ProgramSpec) -> subprocess.Popen[bytes]:
+    """A new supervisor process that was sent the specification."""
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"PATH": os.defpath},
+            start_new_session=True,
+            pass_fds=spec.pass_fds,
+        )
+    except OSError as e:
+        raise EngineUnavailable(
+            f"Cannot start a process for the model: {e}",
+            "Free memory, or raise this user's limit of processes (`ulimit -u`).",
+        ) from e
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(asdict(spec)).encode() + b"\n")
+    process.stdin.flush()
+    return process
+
+
+@contextlib.contextmanager
+def supervised_program(spec: ProgramSpec, *, log_bytes: int) -> Iterator[SupervisedProgram]:
+    """A program that runs as long as the context lasts.
+
+    Raises:
+        EngineUnavailable: the supervisor cannot be started.
+        InfrastructureFault: at the end, if one of the program's processes does not end.
+    """
+    program = SupervisedProgram(spec, log_bytes=log_bytes)
+    try:
+        yield program
+    finally:
+        program.close()
