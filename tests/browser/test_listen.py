@@ -11,7 +11,8 @@ import pytest
 
 from soundsright.services.listening.plan import ListeningTest
 from soundsright.services.listening.results import folder_of_test, read_test, save_test
-from soundsright.services.listening.server import ListeningRoom, listening_app
+from soundsright.services.listening.room import ListeningRoom
+from soundsright.services.listening.server import listening_app
 from soundsright.services.records.runs import read_run
 from tests.browser.conftest import served, until
 from tests.browser.test_access import serious_violations
@@ -78,7 +79,7 @@ def test_a_slider_gives_the_score_that_it_stands_at(visit: Callable[..., Any], t
             hear(page, button.get_attribute("data-name"))
         page.locator("#next").press("Enter")
         until(page, "document.body.dataset.done")
-        assert {vote.score for vote in read_test(at)[2]} == {50.0}
+        assert {vote.score for vote in read_test(at).votes} == {50.0}
 
 
 def test_a_page_loaded_again_goes_on_with_the_same_rater(visit: Callable[..., Any], tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_a_page_loaded_again_goes_on_with_the_same_rater(visit: Callable[..., An
             page.locator("#stimuli input[type=radio]").first.check()
             page.click("#next")
         until(page, "document.body.dataset.done")
-        assert len({vote.rater for vote in read_test(at)[2]}) == 1
+        assert len({vote.rater for vote in read_test(at).votes}) == 1
         page.reload()
         assert page.locator("#start").is_visible(), "who is done is asked no more"
 
@@ -125,8 +126,8 @@ def test_a_rater_gets_to_the_end_by_keyboard_alone(visit: Callable[..., Any], tm
             page.wait_for_timeout(20)
         until(page, "document.body.dataset.done")
         assert "Thank you" in page.inner_text("#say")
-    test, _, votes = read_test(at)
-    assert len(votes) == len(test.clips) * len(test.conditions)
+    stored = read_test(at)
+    assert len(stored.votes) == len(stored.test.clips) * len(stored.test.conditions)
 
 
 def test_a_server_that_is_gone_loses_no_answer(visit: Callable[..., Any], tmp_path: Path, browser: Any) -> None:
@@ -146,4 +147,4 @@ def test_a_server_that_is_gone_loses_no_answer(visit: Callable[..., Any], tmp_pa
         page.click("#next")
         until(page, "Listen.number === 1")
         page.close()
-    assert len(read_test(at)[2]) == 1
+    assert len(read_test(at).votes) == 1

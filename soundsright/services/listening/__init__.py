@@ -1,7 +1,7 @@
 """Blind listening tests on the entries of a run.
 
-`ListeningTest` decides who hears which clips in which order, and `listening_app` plays them.
-Votes are kept beside the run and summarised with confidence intervals.
+`ListeningTest` is the plan, `ListeningRoom` gives raters their trials, and `listening_app` serves the test.
+`summaries_below` gives the mean ratings with confidence intervals.
 """
 
 import lazy_loader

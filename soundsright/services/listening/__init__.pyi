@@ -1,6 +1,8 @@
 from .plan import ListeningTest
 from .results import folder_of_test, save_test, summaries_below
-from .server import ListeningRoom, chosen_clips, listening_app
+from .room import ListeningRoom
+from .server import listening_app
+from .stimuli import chosen_clips
 
 __all__ = [
     "ListeningRoom",

@@ -1,13 +1,13 @@
-"""Blind listening tests: what is played in which order, who counts, and what the votes say.
+"""Blind listening tests: methods, trials, votes, the rules that exclude raters, and the result.
 
-    acr     absolute category rating (after ITU-T P.808): one clip at a time, 1 bad to 5 excellent
-    ccr     comparison category rating (after ITU-T P.808): the input and a version of it, -3 much worse to 3 better
-    mushra  after ITU-R BS.1534-3: all versions of a clip against the open reference, 0 to 100
+    acr     absolute category rating (after ITU-T P.808): one recording, 1 bad to 5 excellent
+    ccr     comparison category rating (after ITU-T P.808): two versions, -3 much worse to 3 much better
+    mushra  after ITU-R BS.1534-3: all versions of a clip and the open reference, 0 to 100
 
-Every test holds the clean signal as hidden reference and the degraded input as anchor; MUSHRA has a further one,
-the clean signal low-passed at 3.5 kHz. A rater is left out by a rule that is fixed before the first vote, never by
-hand. A mean has its 95 % interval over raters, since one rater's votes are not independent. Votes come from
-strangers' browsers: every one is checked against the trial that it answers.
+Every test contains the clean signal as a hidden reference and the degraded input as an anchor. MUSHRA adds a second
+anchor, the clean signal low-passed at 3.5 kHz. The rules that exclude raters are fixed before the first vote. The
+95 % interval of a mean is clustered by rater, because the votes of one rater are not independent. Votes come from
+browsers of strangers, so each one is checked against its trial.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _MUSHRA_GOOD, _MUSHRA_SHARE = 90.0, 0.15
 
 @dataclass(frozen=True)
 class ListeningTest:
-    """One test: `entries` are keys of a competition's entries, `clips` ids of its set.
+    """One test. `entries` are keys of entries of a competition, `clips` are ids of its set.
 
     Raises:
-        UsageError: an unknown method, or more than a person can be asked to hear.
+        UsageError: the method is unknown, or the test is empty or too long for a person.
     """
 
     name: str
@@ -48,26 +48,27 @@ class ListeningTest:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise UsageError(f"Unknown method {self.method!r}", f"Choose from {', '.join(METHODS)}.")
+            raise UsageError(f"There is no method {self.method!r}", f"Choose one of {', '.join(METHODS)}.")
         if not 1 <= len(self.entries) <= MAX_ENTRIES or len(set(self.entries)) != len(self.entries):
             raise UsageError(
-                f"{len(self.entries)} entries cannot be tested", f"Choose 1 to {MAX_ENTRIES}, each once."
+                f"A test cannot have these {len(self.entries)} entries",
+                f"Choose 1 to {MAX_ENTRIES} different entries.",
             )
         if not 1 <= len(self.clips) <= MAX_CLIPS:
-            raise UsageError(f"{len(self.clips)} clips cannot be tested", f"Choose 1 to {MAX_CLIPS}.")
+            raise UsageError(f"A test cannot have {len(self.clips)} clips", f"Choose 1 to {MAX_CLIPS} clips.")
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """What is rated: entries, the hidden reference, the anchors."""
+        """The versions of a clip that are rated: entries, hidden reference and anchors."""
         extra = (REFERENCE, ANCHOR, LOW_ANCHOR) if self.method == "mushra" else (REFERENCE, ANCHOR)
         return (*self.entries, *extra)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One question. `stimuli` are conditions in the order shown; `rated` are those that get a score.
+    """One question. `stimuli` are the conditions in the order shown; `rated` are those that get a score.
 
-    Under `ccr` the pair is the input and the rated condition, in either order.
+    In `ccr`, the two stimuli are the input and the rated condition, in random order.
     """
 
     clip: str
@@ -77,7 +78,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Vote:
-    """One score: under `ccr` of the condition against the input, whichever came first."""
+    """One score. In `ccr` it compares the condition with the input, whichever of them played first."""
 
     rater: str
     clip: str
@@ -86,8 +87,8 @@ class Vote:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What the listeners said: estimates by condition, and the raters left out, each with the reason."""
+class ListeningResult:
+    """Estimates and numbers of votes by condition; `excluded` has the excluded raters with the reason."""
 
     estimates: Mapping[str, Estimate]
     votes: Mapping[str, int]
@@ -96,7 +97,7 @@ class Heard:
 
 
 def trials_for(test: ListeningTest, rater: int) -> tuple[Trial, ...]:
-    """Rater number `rater`'s questions, in an order of their own."""
+    """The questions of rater number `rater`, in random order."""
     rng = np.random.default_rng([test.seed, rater])
     trials: list[Trial] = []
     for clip in test.clips:
@@ -113,58 +114,60 @@ def trials_for(test: ListeningTest, rater: int) -> tuple[Trial, ...]:
 
 
 def votes_of(test: ListeningTest, rater: str, trial: Trial, scores: Sequence[float]) -> list[Vote]:
-    """A rater's answer to a trial, one score per rated stimulus in the order shown.
+    """The votes of a rater on a trial. `scores` has one score per rated stimulus, in the order shown.
 
     Raises:
-        UsageError: the answer does not fit the trial.
+        UsageError: the scores do not fit the trial or the scale.
     """
     low, high = SCALES[test.method]
     if len(scores) != len(trial.rated):
-        raise UsageError(f"{len(scores)} scores for {len(trial.rated)} stimuli", "Rate each of them.")
+        raise UsageError(
+            f"There are {len(scores)} scores for {len(trial.rated)} recordings", "Rate each recording once."
+        )
     for score in scores:
         if not (math.isfinite(score) and low <= score <= high and score == round(score)):
             raise UsageError(
-                f"A score of {score:g} is not on the scale", f"Give a whole number {low:g} to {high:g}."
+                f"The score {score:g} is not on the scale", f"Give a whole number from {low:g} to {high:g}."
             )
-    # Asked as "the second against the first": turned round where the input came second.
-    turn = -1.0 if test.method == "ccr" and trial.stimuli[1] == ANCHOR and trial.stimuli[0] != ANCHOR else 1.0
-    return [Vote(rater, trial.clip, c, turn * s) for c, s in zip(trial.rated, scores, strict=True)]
+    # Raters compare the second recording with the first. If the input was second, reverse the sign.
+    sign = -1.0 if test.method == "ccr" and trial.stimuli[1] == ANCHOR and trial.stimuli[0] != ANCHOR else 1.0
+    return [Vote(rater, trial.clip, c, sign * s) for c, s in zip(trial.rated, scores, strict=True)]
 
 
 def exclusions(test: ListeningTest, votes: Sequence[Vote]) -> dict[str, str]:
-    """Raters whose votes do not count, with the reason.
+    """The raters whose votes do not count, with the reason.
 
-    `mushra` (BS.1534-3): the hidden reference is put below 90, or the low-passed anchor above 90, for more than
-    15 % of the clips. `acr`: the hidden reference is not put above the input on average. `ccr`: the same, or the
-    input is heard to differ from itself by more than one step on average. All: one score for everything, or a
-    test that was not finished.
+    `mushra` (BS.1534-3): the rater scored the hidden reference below 90, or the low-passed anchor above 90, on more
+    than 15 % of the clips. `acr` and `ccr`: the rater did not score the clean signal above the input on average.
+    `ccr` also: the rater heard a difference of more than one step between the input and itself on average. All
+    methods: the rater gave the same score to everything, or did not finish.
     """
-    found: dict[str, str] = {}
-    asked = len(test.clips) * len(test.conditions)
+    excluded: dict[str, str] = {}
+    questions = len(test.clips) * len(test.conditions)
     for rater in dict.fromkeys(vote.rater for vote in votes):
         own = [vote for vote in votes if vote.rater == rater]
-        by_condition = {c: [v.score for v in own if v.condition == c] for c in test.conditions}
-        if len(own) < asked:
-            found[rater] = f"answered {len(own)} of {asked}"
-        # The size alone: a comparison's sign was turned with the order.
+        scores = {c: [v.score for v in own if v.condition == c] for c in test.conditions}
+        if len(own) < questions:
+            excluded[rater] = f"answered {len(own)} of {questions}"
+        # Compare sizes only: in `ccr`, the order of the recordings reverses the sign.
         elif len({abs(vote.score) for vote in own}) == 1:
-            found[rater] = "gave one score to everything"
+            excluded[rater] = "gave one score to everything"
         elif test.method == "mushra":
-            if _share(score < _MUSHRA_GOOD for score in by_condition[REFERENCE]) > _MUSHRA_SHARE:
-                found[rater] = "put the hidden reference below 90 too often"
-            elif _share(score > _MUSHRA_GOOD for score in by_condition[LOW_ANCHOR]) > _MUSHRA_SHARE:
-                found[rater] = "put the low-passed anchor above 90 too often"
-        elif fmean(by_condition[REFERENCE]) <= fmean(by_condition[ANCHOR]):
-            found[rater] = "did not put the clean signal above the input"
-        elif test.method == "ccr" and fmean(abs(s) for s in by_condition[ANCHOR]) > 1:
-            found[rater] = "heard the input differ from itself"
-    return found
+            if _share(score < _MUSHRA_GOOD for score in scores[REFERENCE]) > _MUSHRA_SHARE:
+                excluded[rater] = "scored the hidden reference below 90 too often"
+            elif _share(score > _MUSHRA_GOOD for score in scores[LOW_ANCHOR]) > _MUSHRA_SHARE:
+                excluded[rater] = "scored the low-passed anchor above 90 too often"
+        elif fmean(scores[REFERENCE]) <= fmean(scores[ANCHOR]):
+            excluded[rater] = "did not score the clean signal above the input"
+        elif test.method == "ccr" and fmean(abs(score) for score in scores[ANCHOR]) > 1:
+            excluded[rater] = "heard a difference between the input and itself"
+    return excluded
 
 
-def heard(test: ListeningTest, votes: Sequence[Vote]) -> Heard:
-    """The test's result: means over the raters that count, intervals by rater."""
-    out = exclusions(test, votes)
-    counted = [vote for vote in votes if vote.rater not in out]
+def listening_result(test: ListeningTest, votes: Sequence[Vote]) -> ListeningResult:
+    """Means over the raters who count, with intervals clustered by rater."""
+    excluded = exclusions(test, votes)
+    counted = [vote for vote in votes if vote.rater not in excluded]
     estimates: dict[str, Estimate] = {}
     numbers: dict[str, int] = {}
     for condition in test.conditions:
@@ -172,7 +175,7 @@ def heard(test: ListeningTest, votes: Sequence[Vote]) -> Heard:
         numbers[condition] = len(own)
         if own:
             estimates[condition] = mean_estimate([v.score for v in own], clusters=[v.rater for v in own])
-    return Heard(estimates, numbers, len({vote.rater for vote in votes}), out)
+    return ListeningResult(estimates, numbers, len({vote.rater for vote in votes}), excluded)
 
 
 def _share(flags: Iterable[bool]) -> float:

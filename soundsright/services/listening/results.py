@@ -1,7 +1,6 @@
-"""Listening tests on disk, below a run: `listening/NAME/test.json` and `votes.jsonl`, a line per score.
+"""Listening tests in the folder of a run: `listening/NAME/test.json` has the plan and `votes.jsonl` the votes.
 
-The plan is written before the first vote and names entries by hotkey, so that a result can be read beside the
-metrics at any time. Lines of votes are appended whole, one answer at a time.
+The plan is written before the first vote. It stores the hotkey of each entry, which connects ratings and metrics.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from soundsright.services.listening.plan import (
     LOW_ANCHOR,
     REFERENCE,
     SCALE_NAMES,
-    Heard,
+    ListeningResult,
     ListeningTest,
     Vote,
-    heard,
+    listening_result,
 )
 from soundsright.services.records import RunCompetition, SafeName, ShortText, slug
 from soundsright.services.rounds import write_text
@@ -37,7 +36,7 @@ MAX_TESTS = 100
 _NAMES = {REFERENCE: "clean (hidden reference)", ANCHOR: "unprocessed input", LOW_ANCHOR: "3.5 kHz low-pass anchor"}
 
 
-class _Plan(BaseModel):
+class _PlanDocument(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     schema_: Literal["soundsright.listening/1"] = Field(alias="schema")
@@ -49,7 +48,7 @@ class _Plan(BaseModel):
     seed: Annotated[int, Field(ge=0)]
 
 
-class _Vote(BaseModel):
+class _VoteDocument(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     rater: ShortText
@@ -59,8 +58,17 @@ class _Vote(BaseModel):
 
 
 @dataclass(frozen=True)
+class StoredTest:
+    """A test with the hotkeys of its entries by key, and its votes."""
+
+    test: ListeningTest
+    hotkeys: dict[str, str]
+    votes: list[Vote]
+
+
+@dataclass(frozen=True)
 class SummaryRow:
-    """One condition as heard, beside the means of its metrics over the run."""
+    """The mean rating of one condition, and the means of its metrics over the clips of the test."""
 
     label: str
     estimate: Estimate
@@ -70,7 +78,7 @@ class SummaryRow:
 
 @dataclass(frozen=True)
 class ListeningSummary:
-    """A test as the pages and the terminal show it, the best condition first."""
+    """A test as pages and the terminal show it. The condition with the best rating comes first."""
 
     summary: str
     scale: str
@@ -80,10 +88,10 @@ class ListeningSummary:
 
 
 def save_test(folder: Path, test: ListeningTest, competition: RunCompetition) -> None:
-    """Write the plan to `folder`, a new one, or find the same plan there.
+    """Write the plan to `folder`. If the same plan is there already, do nothing.
 
     Raises:
-        UsageError: another test has that name, or the folder cannot be written.
+        UsageError: the folder has another plan, or cannot be written.
     """
     hotkeys = {entry.key: entry.row.hotkey or "" for entry in competition.entries}
     plan = {
@@ -101,18 +109,18 @@ def save_test(folder: Path, test: ListeningTest, competition: RunCompetition) ->
         folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
             if path.read_text(encoding="utf-8") != text:
-                raise UsageError(f"A test with another plan is in {folder}", "Give another --name.")
+                raise UsageError(f"{folder} has a test with another plan", "Choose another --name.")
             return
         write_text(path, text)
     except (OSError, InfrastructureFault) as error:
-        raise UsageError(f"{folder} cannot be written ({error})", "Make the run's folder writable.") from error
+        raise UsageError(f"{folder} cannot be written ({error})", "Make the folder of the run writable.") from error
 
 
 def append_votes(folder: Path, votes: Sequence[Vote]) -> None:
-    """Add an answer to the test's votes: all its lines or none.
+    """Append the votes of one answer to the test in a single write.
 
     Raises:
-        InfrastructureFault: the disk is full or not writable, or the file has reached its bound.
+        InfrastructureFault: the disk is full or not writable, or the file has reached `MAX_VOTES_BYTES`.
     """
     lines = "".join(
         json.dumps({"rater": v.rater, "clip": v.clip, "condition": v.condition, "score": v.score}) + "\n"
@@ -121,7 +129,9 @@ def append_votes(folder: Path, votes: Sequence[Vote]) -> None:
     try:
         with (folder / "votes.jsonl").open("a", encoding="utf-8") as file:
             if file.tell() > MAX_VOTES_BYTES:
-                raise InfrastructureFault(f"{folder}: too many votes", "Start a new test.")
+                raise InfrastructureFault(
+                    f"{folder}/votes.jsonl has more than {MAX_VOTES_BYTES >> 20} MiB", "Start a new test."
+                )
             file.write(lines)
             file.flush()
             os.fsync(file.fileno())
@@ -129,78 +139,86 @@ def append_votes(folder: Path, votes: Sequence[Vote]) -> None:
         raise InfrastructureFault(f"{folder} cannot be written ({error})", "Free some disk space.") from error
 
 
-def read_test(folder: Path) -> tuple[ListeningTest, dict[str, str], list[Vote]]:
-    """A test, its entries' hotkeys by condition, and the votes that can be read.
+def read_test(folder: Path) -> StoredTest:
+    """The test in a folder. Votes that cannot be read are left out.
 
     Raises:
-        UsageError: the plan is missing or not one.
+        UsageError: the plan is missing or not valid.
     """
     path = folder / "test.json"
     try:
         if path.stat().st_size > MAX_PLAN_BYTES:
-            raise UsageError(f"{path} is too large", "SafeName the folder of a listening test.")
-        plan = _Plan.model_validate_json(path.read_bytes())
+            raise UsageError(
+                f"{path} is larger than {MAX_PLAN_BYTES >> 20} MiB", "Choose the folder of a listening test."
+            )
+        plan = _PlanDocument.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise UsageError(f"{path} is no plan of a listening test", "SafeName the folder of one.") from error
+        raise UsageError(
+            f"{path} is not the plan of a listening test", "Choose the folder of a listening test."
+        ) from error
     test = ListeningTest(plan.name, plan.method, plan.competition, tuple(plan.entries), plan.clips, plan.seed)
-    return test, dict(plan.entries), _votes(folder / "votes.jsonl", test)
+    return StoredTest(test, dict(plan.entries), _votes(folder / "votes.jsonl", test))
 
 
 def summaries_below(folder: Path, c: RunCompetition) -> list[ListeningSummary]:
-    """Every test of a competition below `folder`, by name; what cannot be read is left out."""
+    """The tests of a competition below `folder`, by name. Folders that are not tests are left out."""
     if not folder.is_dir():
         return []
-    found = []
+    summaries = []
     for path in sorted(child for child in folder.iterdir() if child.is_dir())[:MAX_TESTS]:
         try:
-            test, hotkeys, votes = read_test(path)
+            stored = read_test(path)
         except UsageError:
-            # Another program's folder, or a plan of a newer version: no test of ours.
+            # The folder of another program, or the plan of a newer version.
             continue
-        if test.competition == c.doc.id:
-            found.append(summarised(test, hotkeys, heard(test, votes), c))
-    return found
+        if stored.test.competition == c.doc.id:
+            summaries.append(_summary(stored, c))
+    return summaries
 
 
-def summarised(test: ListeningTest, hotkeys: dict[str, str], result: Heard, c: RunCompetition) -> ListeningSummary:
-    """What was heard beside what was measured. Metrics are means over the clips that were played."""
-    by_hotkey = {entry.row.hotkey: entry for entry in c.entries}
-    metrics = c.paid_metrics
-    rows = []
-    for condition, estimate in result.estimates.items():
-        entry = by_hotkey.get(hotkeys.get(condition)) if condition in hotkeys else None
-        source = entry or (c.unprocessed if condition == ANCHOR else None)
-        measured = {}
-        for name in metrics if source else ():
-            values = dict(zip(c.clip_ids, c.values(source, name), strict=True)) if source else {}
-            played = [values[clip] for clip in test.clips if clip in values]
-            if played:
-                measured[name] = sum(played) / len(played)
-        label = entry.label if entry else _NAMES.get(condition, condition)
-        rows.append(SummaryRow(label, estimate, result.votes[condition], measured))
+def _summary(stored: StoredTest, c: RunCompetition) -> ListeningSummary:
+    test = stored.test
+    result = listening_result(test, stored.votes)
+    rows = [_summary_row(condition, stored, result, c) for condition in result.estimates]
     rows.sort(key=lambda row: -row.estimate.mean)
-    counted = result.raters - len(result.excluded)
+    excluded = len(result.excluded)
     summary = (
-        f"{test.name}: {test.method.upper()}, {len(test.clips)} clips, {counted} raters"
-        f"{f' ({len(result.excluded)} more left out by rule)' if result.excluded else ''}"
+        f"{test.name}: {test.method.upper()}, {len(test.clips)} clips, {result.raters - excluded} raters"
+        f"{f' ({excluded} more excluded by rule)' if excluded else ''}"
     )
     reasons = tuple(f"{rater}: {reason}" for rater, reason in result.excluded.items())
-    return ListeningSummary(summary, SCALE_NAMES[test.method], metrics, tuple(rows), reasons)
+    return ListeningSummary(summary, SCALE_NAMES[test.method], c.paid_metrics, tuple(rows), reasons)
+
+
+def _summary_row(condition: str, stored: StoredTest, result: ListeningResult, c: RunCompetition) -> SummaryRow:
+    hotkey = stored.hotkeys.get(condition)
+    entry = next((entry for entry in c.entries if hotkey is not None and entry.row.hotkey == hotkey), None)
+    rated = entry or (c.unprocessed if condition == ANCHOR else None)
+    metrics = {}
+    for name in c.paid_metrics if rated else ():
+        values = dict(zip(c.clip_ids, c.values(rated, name), strict=True)) if rated else {}
+        played = [values[clip] for clip in stored.test.clips if clip in values]
+        if played:
+            metrics[name] = sum(played) / len(played)
+    label = entry.label if entry else _NAMES.get(condition, condition)
+    return SummaryRow(label, result.estimates[condition], result.votes[condition], metrics)
 
 
 def folder_of_test(run_folder: Path, name: str) -> Path:
-    """Where a test of that name lies.
+    """The folder of the test with this name.
 
     Raises:
-        UsageError: the name is not one of a folder.
+        UsageError: the name cannot be the name of a folder.
     """
     if slug(name) != name:
-        raise UsageError(f"--name {name!r} cannot name a folder", "Use letters, digits, - and _, 48 at most.")
+        raise UsageError(
+            f"--name {name!r} cannot be the name of a folder", "Use at most 48 letters, digits, - and _."
+        )
     return run_folder / "listening" / slug(name)
 
 
 def _votes(path: Path, test: ListeningTest) -> list[Vote]:
-    """The votes on what the test asks; a rater's first one on each counts, and a line cut short does not."""
+    """The votes on the clips and conditions of the test. The first vote of a rater on each counts."""
     votes: dict[tuple[str, str, str], Vote] = {}
     try:
         if path.stat().st_size > MAX_VOTES_BYTES + (1 << 20):
@@ -210,10 +228,11 @@ def _votes(path: Path, test: ListeningTest) -> list[Vote]:
         return []
     for line in lines:
         try:
-            vote = _Vote.model_validate_json(line)
+            vote = _VoteDocument.model_validate_json(line)
         except ValidationError:
+            # A line that was cut off, for example when the disk was full.
             continue
         if vote.clip in test.clips and vote.condition in test.conditions:
-            one = Vote(vote.rater, vote.clip, vote.condition, vote.score)
-            votes.setdefault((one.rater, one.clip, one.condition), one)
+            key = (vote.rater, vote.clip, vote.condition)
+            votes.setdefault(key, Vote(vote.rater, vote.clip, vote.condition, vote.score))
     return list(votes.values())

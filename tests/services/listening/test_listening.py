@@ -23,18 +23,14 @@ from soundsright.services.listening.plan import (
     ListeningTest,
     Vote,
     exclusions,
-    heard,
+    listening_result,
     trials_for,
     votes_of,
 )
 from soundsright.services.listening.results import folder_of_test, read_test, save_test, summaries_below
-from soundsright.services.listening.server import (
-    ListeningRoom,
-    at_level,
-    chosen_clips,
-    listening_app,
-    low_passed,
-)
+from soundsright.services.listening.room import ListeningRoom
+from soundsright.services.listening.server import listening_app
+from soundsright.services.listening.stimuli import at_level, chosen_clips, low_passed
 from soundsright.services.records.runs import RunCompetition, read_run
 from tests.services.records.runs import RATE_HZ, speech_like, write_run
 
@@ -98,7 +94,7 @@ def test_a_comparison_is_turned_round_where_the_input_came_second() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_planted_difference_is_found(method: str) -> None:
-    result = heard(plan(method), votes_by(plan(method), 8))
+    result = listening_result(plan(method), votes_by(plan(method), 8))
     assert dict(result.excluded) == {}
     better, worse = result.estimates["1-alpine"], result.estimates["2-brook"]
     assert better.low > worse.high
@@ -170,7 +166,7 @@ def test_a_plan_is_not_changed_under_its_votes(competition: RunCompetition, tmp_
     save_test(folder, plan("acr"), competition)
     with pytest.raises(UsageError, match="another plan"):
         save_test(folder, plan("ccr"), competition)
-    assert read_test(folder)[0] == plan("acr")
+    assert read_test(folder).test == plan("acr")
 
 
 def test_clips_without_all_the_audio_are_not_chosen(competition: RunCompetition) -> None:
@@ -253,7 +249,7 @@ def test_an_answer_given_twice_counts_once(room: Room, tmp_path: Path) -> None:
     rater = enter(client)["rater"]
     for score in (3, 4):
         assert client.post("/api/answer", json={"rater": rater, "trial": 0, "scores": [score]}).status_code == 200
-    votes = read_test(folder_of_test(tmp_path / "first", "ears"))[2]
+    votes = read_test(folder_of_test(tmp_path / "first", "ears")).votes
     assert [vote.score for vote in votes] == [3.0]
 
 
@@ -300,7 +296,7 @@ def test_a_test_that_cannot_begin_leaves_nothing(
 ) -> None:
     folder = tmp_path / "first"
     assert run(command, ["start", str(folder), "--name", "../x"]) == 2
-    assert "--name '../x' cannot name a folder" in capsys.readouterr().err
+    assert "--name '../x' cannot be the name of a folder" in capsys.readouterr().err
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

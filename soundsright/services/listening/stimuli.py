@@ -1,0 +1,100 @@
+"""The audio of a listening test: which clips have it, one level for all versions, and the low-passed anchor.
+
+Signals are float32 of shape `(n,)`, full scale ±1; levels are in dB re full scale.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from soundsright.core.audio import Audio, Samples, pcm16
+from soundsright.core.errors import InfrastructureFault, UsageError
+from soundsright.services.listening.plan import ANCHOR, LOW_ANCHOR, REFERENCE
+from soundsright.services.records import RunCompetition
+from soundsright.services.rounds import read_wav
+
+LEVEL_DB = -26.0
+LOW_PASS_HZ = 3500.0
+_FRAME_S = 0.02
+_ACTIVE_RATIO = 1e-3
+_MAX_PEAK = 0.99
+
+
+def stimulus_wav(competition: RunCompetition, clip: str, condition: str) -> bytes:
+    """A clip under a condition as 16-bit WAV, at the level of all stimuli.
+
+    Raises:
+        InfrastructureFault: the audio is missing or broken.
+    """
+    clean = _signal(competition, REFERENCE, clip)
+    if condition == LOW_ANCHOR:
+        audio = low_passed(clean)
+    else:
+        audio = clean if condition == REFERENCE else _signal(competition, condition, clip)
+    return wav_bytes(at_level(audio, clean))
+
+
+def at_level(audio: Audio, clean: Audio) -> Audio:
+    """The signal scaled to -26 dB where `clean` has speech, or less if a sample would exceed full scale.
+
+    Speech is in the 20 ms frames of `clean` within 30 dB of its loudest one, the same for every version of a clip.
+    """
+    size = round(_FRAME_S * clean.sample_rate_hz)
+    count = min(len(clean), len(audio)) // size
+    clean_power = np.square(clean.samples[: count * size].astype(np.float64)).reshape(count, size).mean(axis=1)
+    power = np.square(audio.samples[: count * size].astype(np.float64)).reshape(count, size).mean(axis=1)
+    is_active = clean_power > clean_power.max(initial=0.0) * _ACTIVE_RATIO
+    active_power = float(power[is_active].mean()) if is_active.any() else 0.0
+    gain = 10 ** (LEVEL_DB / 20) / np.sqrt(active_power) if active_power > 0 else 1.0
+    peak = float(np.abs(audio.samples).max(initial=0.0))
+    gain = min(gain, _MAX_PEAK / peak) if peak > 0 else gain
+    samples: Samples = (audio.samples * np.float32(gain)).astype(np.float32)
+    return Audio(samples, audio.sample_rate_hz)
+
+
+def low_passed(audio: Audio) -> Audio:
+    """The low anchor of ITU-R BS.1534-3: the signal without frequencies above 3.5 kHz."""
+    from scipy.signal import butter, sosfiltfilt
+
+    sections = butter(10, LOW_PASS_HZ, fs=audio.sample_rate_hz, output="sos")
+    samples: Samples = sosfiltfilt(sections, audio.samples.astype(np.float64)).astype(np.float32)
+    return Audio(samples, audio.sample_rate_hz)
+
+
+def wav_bytes(audio: Audio) -> bytes:
+    """The signal as a 16-bit WAV file."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, pcm16(audio.samples), audio.sample_rate_hz, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def chosen_clips(competition: RunCompetition, entries: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """At most `count` clips with audio of all entries. Those on which the scores differ most are chosen.
+
+    Raises:
+        UsageError: no clip has audio of all entries.
+    """
+    needed = (REFERENCE, ANCHOR, *entries)
+    usable = [c for c in competition.clip_ids if all(competition.signal(name, c) is not None for name in needed)]
+    if not usable:
+        raise UsageError(f"No clip has audio of all entries: {', '.join(entries)}", "Choose other entries.")
+    metric = next(iter(competition.paid_metrics), None)
+    by_key = {entry.key: entry for entry in competition.entries}
+
+    def spread(clip: str) -> float:
+        scores = [by_key[key].scores.get(clip, {}).get(metric or "") for key in entries]
+        known = [score for score in scores if score is not None]
+        return max(known) - min(known) if known else 0.0
+
+    return tuple(sorted(sorted(usable, key=lambda clip: (-spread(clip), clip))[:count]))
+
+
+def _signal(competition: RunCompetition, name: str, clip: str) -> Audio:
+    path = competition.signal(name, clip)
+    if path is None:
+        raise InfrastructureFault(f"There is no audio of {name} for clip {clip}")
+    return read_wav(path)
