@@ -9,7 +9,7 @@ OUT ?= runs/demo
 AVX2 := $(shell grep -qsw avx2 /proc/cpuinfo && echo -mavx2)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fast coverage check format dist clean
+.PHONY: help install demo test fast coverage check format docs dist clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -49,6 +49,11 @@ check: $(STAMP) ## Lint, format, types, then the tests: before each commit.
 format: $(STAMP) ## Format the source.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP) ## Build the docs into site/; a broken link fails.
+	$(BIN)/python scripts/reference_pages.py
+	@$(BIN)/python -c 'import mkdocs' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 dist: $(STAMP) ## Build the wheels and the sdist into dist/, and check them as an index would.
 	rm -rf dist

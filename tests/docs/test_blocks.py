@@ -1,0 +1,87 @@
+"""Every block of the docs that can run is run, page by page, each page in an empty folder.
+
+`soundsright` is this checkout's, `models` is a link to its models, and sets are made small.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import PAGES, ROOT, Block, blocks_of, name_of
+
+SMALL = ((re.compile(r"--n \d+"), "--n 4"), (re.compile(r"--clips \d+"), "--clips 2"))
+"""Sizes that a page gives, and what the test gives instead."""
+SHELLS = ("sh", "bash", "console", "shell")
+DATA = {"json": json.loads, "toml": tomllib.loads}
+
+
+def blocks(*languages: str, runs: bool = True) -> list[tuple[Path, Block]]:
+    return [(page, b) for page in PAGES for b in blocks_of(page) if b.language in languages and b.runs == runs]
+
+
+def pages_with(*languages: str) -> list[Path]:
+    return sorted({page for page, _ in blocks(*languages)})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with the program on the path and nothing of this machine's user."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    program = programs / "soundsright"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m soundsright "$@"\n')
+    program.chmod(0o755)
+    (programs / "python").symlink_to(sys.executable)
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "models").symlink_to(ROOT / "models")
+    for name in [name for name in os.environ if name.startswith(("SOUNDSRIGHT_", "GENERATE_", "SCORE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(work)
+    return work
+
+
+@pytest.mark.parametrize("page", pages_with("sh", "python"), ids=name_of)
+def test_what_a_page_shows_runs(page: Path, folder: Path) -> None:
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in blocks_of(page):
+        if not block.runs:
+            continue
+        if block.language == "sh":
+            run_shell(page, block, folder)
+        elif block.language == "python":
+            exec(compile(block.code, f"{name_of(page)}, line {block.line}", "exec"), names)
+
+
+def run_shell(page: Path, block: Block, folder: Path) -> None:
+    code = block.code
+    for size, small in SMALL:
+        code = size.sub(small, code)
+    done = subprocess.run(["bash", "-e"], input=code, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{name_of(page)}, line {block.line}:\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_block_says_its_language_and_why_it_is_not_run(page: Path) -> None:
+    for block in blocks_of(page):
+        place = f"{name_of(page)}, line {block.line}"
+        assert block.language, f"{place}: name the language of the block; `text` is one"
+        assert block.language not in SHELLS[1:], f"{place}: write sh"
+        assert not block.mark or block.reason, f"{place}: write no-run: and the reason"
+        assert not block.reason or block.language in ("sh", "python"), f"{place}: nothing runs there anyway"
+
+
+@pytest.mark.parametrize(("page", "block"), blocks(*DATA), ids=lambda value: getattr(value, "name", ""))
+def test_data_is_well_formed(page: Path, block: Block) -> None:
+    DATA[block.language](block.code)
