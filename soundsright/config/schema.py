@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WrapValidator
 
 from soundsright.config import values
 from soundsright.config.values import LOG_LEVELS as LOG_LEVELS
@@ -174,6 +174,7 @@ class ValidatorSettings(Settings):
     ] = False
     soundsright_sandbox: Annotated[
         Literal["auto", "bubblewrap", "docker", "process"],
+        WrapValidator(values.sandbox),
         Field(description="Sandbox in which models run. auto: docker, otherwise bubblewrap."),
     ] = "auto"
     soundsright_model_python: Annotated[

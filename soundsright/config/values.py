@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from soundsright.core.competition import competition_by_id
 from soundsright.core.errors import UsageError
+from soundsright.core.plugins import SANDBOX_GROUP, plugin_names
 
 LOG_LEVELS = ("TRACEX", "TRACE", "DEBUGX", "DEBUG", "INFOX", "INFO", "WARNING", "ERROR")
 _WALLET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -41,6 +43,10 @@ def log_level(value: Any) -> Any:
     if isinstance(value, str) and value.upper() in LOG_LEVELS:
         return value.upper()
     raise ValueError(f"choose one of {', '.join(LOG_LEVELS)}")
+
+
+def sandbox(value: Any, built_in: Callable[[Any], Any]) -> Any:
+    return value if value in plugin_names(SANDBOX_GROUP) else built_in(value)
 
 
 def host(value: str) -> str:

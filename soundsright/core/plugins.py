@@ -20,6 +20,13 @@ from soundsright.core.errors import UsageError, printable
 
 T = TypeVar("T")
 
+SANDBOX_GROUP = "soundsright.sandboxes"
+
+
+def plugin_names(group: str) -> tuple[str, ...]:
+    """The names of the installed plug-ins of a group, sorted. Nothing is imported."""
+    return tuple(sorted({point.name for point in entry_points(group=group)}))
+
 
 @dataclass(frozen=True)
 class PluginGroup(Generic[T]):
@@ -41,7 +48,7 @@ class PluginGroup(Generic[T]):
 
     def names(self) -> tuple[str, ...]:
         """The names of the installed plug-ins, sorted. Nothing is imported."""
-        return tuple(sorted({point.name for point in entry_points(group=self.group)}))
+        return plugin_names(self.group)
 
     def load(self, name: str) -> T:
         """Import the plug-in of that name.

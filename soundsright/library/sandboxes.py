@@ -22,7 +22,8 @@ _BY_CDI = "cdi:"
 class SandboxChoice:
     """Which sandbox to use, and how to set it up.
 
-    `kind` is `auto`, `bubblewrap`, `docker` or `process`; `auto` takes the first isolating sandbox that works here.
+    `kind` is `auto`, `bubblewrap`, `docker`, `process`, or the name of a sandbox from another installed package;
+    `auto` takes the first isolating sandbox that works here.
     `python` is the interpreter that runs models without an image. `trust` says that every model is your own.
     """
 
@@ -68,12 +69,21 @@ def opened_sandbox(
         EngineUnavailable: you ask for a GPU and the machine has none.
     """
     from soundsright.adapters.containers import BuildLimits, DockerSandbox, DockerSettings
-    from soundsright.adapters.sandboxes import BubblewrapSandbox, ProcessSandbox, checked_interpreter
+    from soundsright.adapters.sandboxes import (
+        SANDBOX_PLUGINS,
+        BubblewrapSandbox,
+        ProcessSandbox,
+        SandboxOptions,
+        checked_interpreter,
+        plugged_sandbox,
+    )
 
     trusted = local or choice.trust
     # Report a wrong path even if the chosen sandbox does not use it.
     python = checked_interpreter(choice.python) if choice.python else None
     gpus = choice.gpu_pool
+    if choice.kind not in SANDBOX_PLUGINS.built_in:
+        return plugged_sandbox(choice.kind, SandboxOptions(python, trusted, gpus, round_id))
     if choice.kind == "process":
         return ProcessSandbox(python, trusted=trusted, gpus=gpus)
     registries = tuple(name.strip() for name in choice.registries.split(",") if name.strip())

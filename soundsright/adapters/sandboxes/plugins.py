@@ -16,7 +16,7 @@ from typing import TypeGuard
 
 from soundsright.adapters.sandboxes.gpu import GpuPool
 from soundsright.core.errors import EngineUnavailable, SoundsRightError, UsageError, printable
-from soundsright.core.plugins import PluginGroup
+from soundsright.core.plugins import SANDBOX_GROUP, PluginGroup
 from soundsright.core.ports import Sandbox
 
 BUILT_IN_SANDBOXES = ("bubblewrap", "docker", "process")
@@ -47,7 +47,7 @@ def _is_factory(value: object) -> TypeGuard[SandboxFactory]:
 
 
 SANDBOX_PLUGINS: PluginGroup[SandboxFactory] = PluginGroup(
-    group="soundsright.sandboxes",
+    group=SANDBOX_GROUP,
     noun="sandbox",
     expected="a function that takes SandboxOptions and returns a Sandbox",
     is_valid=_is_factory,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from soundsright.core.plugins import SANDBOX_GROUP, plugin_names
 from soundsright.library import SandboxChoice as SandboxChoice
 
 if TYPE_CHECKING:
@@ -19,11 +20,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 SANDBOXES = ("auto", "bubblewrap", "docker", "process")
 
+
+class _SandboxName(click.Choice):  # type: ignore[type-arg,unused-ignore]
+    """A built-in sandbox, or one that another installed package adds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value in plugin_names(SANDBOX_GROUP) else super().convert(value, param, ctx)
+
+
 _OPTIONS = (
     click.option(
         "--sandbox",
         "kind",
-        type=click.Choice(SANDBOXES),
+        type=_SandboxName(SANDBOXES),
         default="auto",
         show_default=True,
         envvar="SOUNDSRIGHT_SANDBOX",
