@@ -141,5 +141,5 @@ def verified_entry(
         limits=SandboxLimits(),
         metrics=tuple(dict.fromkeys((*METRICS, *competition.metric_weights))),
         rules=organiser.entry_rules,
-        tell=on_step,
+        on_step=on_step,
     )

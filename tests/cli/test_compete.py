@@ -376,14 +376,14 @@ def test_a_folder_of_someone_elses_files_is_left_alone(tmp_path: Path, capsys: p
         ("x = [", "not TOML"),
         ("x = " + 50_000 * "[", "not TOML"),
         ("#" * 1_000_001, "larger than 1000000 bytes"),
-        ("", "holds no [[entry]]"),
-        ("entry = 3", "holds no [[entry]]"),
+        ("", "the file has no [[entry]]"),
+        ("entry = 3", "the file has no [[entry]]"),
         ("foo = 1\n[[entry]]\nminer = 'a'", "e.toml: unknown key 'foo'"),
         (
             "[[entry]]\nminer = 'a'\n[[entries]]\nminer = 'b'",
             "e.toml: unknown key 'entries'. Did you mean 'entry'?",
         ),
-        (257 * "[[entry]]\n", "holds 257 [[entry]], and at most 256"),
+        (257 * "[[entry]]\n", "the file has 257 [[entry]]; at most 256 are allowed"),
         (
             "[[entry]]\nminer = 'a'\nmodel = 'x'\ncompetition = 'DENOISING_16000'",
             "e.toml, entry 1: Unknown competition 'DENOISING_16000'",

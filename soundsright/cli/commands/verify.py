@@ -195,7 +195,7 @@ def _verified(
 
 def _tell(step: Step) -> None:
     mark = click.style("ok  ", fg="green") if step.passed else click.style("FAIL", fg="red")
-    click.echo(f"{mark} {step.name + ':':<20} {step.found}")
+    click.echo(f"{mark} {step.name + ':':<20} {step.message}")
 
 
 def _show(verification: Verification, competition: Competition) -> None:

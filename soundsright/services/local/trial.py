@@ -1,6 +1,6 @@
-"""A competition staged on one machine: miners are registered, their models published, committed and revealed.
+"""Stage a competition on one machine: register the miners, then publish, commit and reveal their models.
 
-Everything after that is a validator's own round: nothing here scores or ranks. Blocks are counted.
+After that, a validator runs its normal round. Nothing here scores or ranks. The chain's time is in blocks.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from soundsright.core.toml_place import Place
 VALIDATOR = "validator"
 RESERVED = frozenset({VALIDATOR, "unprocessed"})
 SEED_BLOCKS = 1_000
-"""The seed's block is the next multiple: with seeded blocks, a trial of fewer entries draws the same clips."""
+"""The seed's block is the next multiple of this, so that a trial with fewer entries draws the same clips."""
 MAX_ENTRIES = 256
 MAX_FILE_BYTES = 1_000_000
 _KEYS = {"miner", "model", "competition", "incumbent", "needs"}
 _NO_REVISION = "0" * 40
-"""What a folder that cannot be published is committed to with: the hub has it under none."""
+"""The revision in the commitment of a folder that could not be published. No published model has it."""
 
 
 class StagedChain(Chain, Protocol):
-    """A chain of one's own: its registrar and its author are here."""
+    """A local chain, on which this program registers hotkeys and makes blocks."""
 
     def register(self, hotkey: str, *, stake: float = 0.0, permit: bool = False) -> int: ...
     def advance(self, blocks: int = 1) -> BlockRef: ...
@@ -41,7 +41,7 @@ class StagedChain(Chain, Protocol):
 
 @dataclass(frozen=True)
 class TrialEntry:
-    """One miner of a trial: its hotkey, its model's folder, its competition.
+    """One miner of a trial: its hotkey, the folder of its model, and its competition.
 
     `needs` names the packages, as pip does, that the model imports and that no extra of SoundsRight installs.
     """
@@ -60,19 +60,22 @@ class TrialEntry:
 
 @dataclass(frozen=True)
 class Staged:
-    """What the round needs to know: its blocks, and what the miners revealed, by hotkey."""
+    """The input of the round: its blocks, and the reveals of the miners by hotkey."""
 
     round: Round
     reveals: dict[str, Reveal]
 
 
 class OwnHub(ModelHub, Publisher, Protocol):
-    """A hub of one's own: whoever keeps it publishes, too."""
+    """A local hub, to which this program also publishes."""
 
 
 @dataclass(frozen=True)
 class StagedHub:
-    """The `ModelHub` of a trial. It refuses the entries whose folders, by hotkey, could not be published."""
+    """The `ModelHub` of a trial. It refuses each entry whose folder could not be published.
+
+    `folders` are by hotkey.
+    """
 
     hub: OwnHub
     folders: Mapping[str, Path]
@@ -96,10 +99,10 @@ class StagedHub:
 def read_entries(
     path: Path, competitions: Sequence[Competition], wanted: Collection[str]
 ) -> tuple[TrialEntry, ...]:
-    """The entries of a file in the form of `models/demo.toml` for the wanted ones of the competitions, by id.
+    """The entries of a file like `models/demo.toml` for the competitions whose ids are in `wanted`.
 
     Raises:
-        UsageError: for the first mistake in the file, or where no entry is left.
+        UsageError: The file has a mistake, or no entry for these competitions.
     """
     try:
         with path.open("rb") as stream:
@@ -116,21 +119,23 @@ def read_entries(
     place = Place(str(path))
     rows = place.table(table, {"entry"}).get("entry")
     if not isinstance(rows, list) or not rows:
-        raise place.wrong("holds no [[entry]]", "Compare it with models/demo.toml.")
+        raise place.wrong("the file has no [[entry]]", "Add one, as in models/demo.toml.")
     if len(rows) > MAX_ENTRIES:
-        raise place.wrong(f"holds {len(rows)} [[entry]], and at most {MAX_ENTRIES} can enter", "Leave some out.")
+        raise place.wrong(f"the file has {len(rows)} [[entry]]; at most {MAX_ENTRIES} are allowed", "Remove some.")
     entries = [_entry(place.under(f"entry {n}"), path.parent, row, competitions) for n, row in enumerate(rows, 1)]
     miners = [entry.miner for entry in entries]
-    twice = next((miner for miner in miners if miners.count(miner) > 1), None)
-    if twice is not None:
-        raise UsageError(f"{path}: miner {twice!r} enters twice", "A hotkey has one entry: name another miner.")
+    repeated = next((miner for miner in miners if miners.count(miner) > 1), None)
+    if repeated is not None:
+        raise UsageError(
+            f"{path}: miner {repeated!r} enters twice", "A hotkey has one entry. Rename one of the miners."
+        )
     for competition in {entry.competition.id for entry in entries}:
         if sum(entry.incumbent and entry.competition.id == competition for entry in entries) > 1:
-            raise UsageError(f"{path}: {competition} has two incumbents", "Leave one of them.")
+            raise UsageError(f"{path}: {competition} has two incumbents", "Mark only one entry as incumbent.")
     kept = tuple(entry for entry in entries if entry.competition.id in wanted)
     if not kept:
         names = ", ".join(sorted(wanted))
-        raise UsageError(f"{path} has no entry for {names}", "Add one, or choose another competition.")
+        raise UsageError(f"{path} has no entry for {names}", "Add an entry, or choose another competition.")
     return kept
 
 
@@ -141,14 +146,14 @@ def _entry(place: Place, beside: Path, row: object, competitions: Sequence[Compe
     )
     incumbent = place.under("incumbent").truth(table.get("incumbent", False))
     if miner in RESERVED:
-        raise place.wrong(f"{miner!r} is a name of the harness's own", "Name the miner otherwise.")
+        raise place.wrong(f"the name {miner!r} is reserved", "Give the miner another name.")
     folder = beside / model
     if not folder.is_dir():
-        raise place.wrong(f"{folder} is no folder", "Name one that is laid out as models/template.")
+        raise place.wrong(f"{folder} is not a folder", "Give a folder that looks like models/template.")
     try:
         ModelRef(miner, folder.name, _NO_REVISION)
     except EntryRefused as error:
-        raise place.wrong(str(error), "Use letters, digits and - _ . within the name.") from error
+        raise place.wrong(str(error), "Use only letters, digits and - _ . in names.") from error
     competition = place.built(lambda: competition_by_id(competition_id, competitions))
     return TrialEntry(miner, folder, competition, incumbent, place.under("needs").names(table.get("needs", [])))
 
@@ -161,13 +166,13 @@ def _is_installed(package: str) -> bool:
 
 
 def stage(entries: Sequence[TrialEntry], *, chain: StagedChain, hub: Publisher, round_id: str) -> Staged:
-    """Register, publish, commit and reveal, one miner after the other; then let the seed's block come.
+    """Register, publish, commit and reveal one miner after the other. Then make blocks up to the seed's block.
 
-    An entry whose folder cannot be published is committed too, for `StagedHub` to refuse: the others compete.
+    An entry whose folder cannot be published is committed too: `StagedHub` refuses it, and the others compete.
 
     Raises:
-        EntryRefused: a miner's or folder's name is no name of a hub.
-        InfrastructureFault: the chain refused a commitment.
+        EntryRefused: The name of a miner or folder is not a valid name on a hub.
+        InfrastructureFault: The chain refused a commitment.
     """
     chain.register(VALIDATOR, stake=1_000.0, permit=True)
     for entry in entries:

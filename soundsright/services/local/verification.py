@@ -1,6 +1,6 @@
-"""One model, run as a validator runs it, and explained step by step: what works, what does not, and what to do.
+"""Verify one model: run it the way a validator does, step by step, and say what to fix.
 
-Signals are float32, shape `(n,)`, full scale ±1; times in seconds, sizes in bytes.
+Signals are float32 arrays of shape `(n,)`, full scale ±1. Times are in seconds, sizes in bytes.
 """
 
 from __future__ import annotations
@@ -26,36 +26,44 @@ from soundsright.services.rounds import check_fetched, checked_dockerfile
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 
 _REMEDIES = {
-    "missing": "Return every uploaded file in the archive, under the name that it came with and in no folder.",
-    "rate": "Write each WAV at the rate of its upload; resample inside the model if it works at another.",
+    "missing": "Return every uploaded file in the archive, under its original name and not in a folder.",
+    "rate": "Write each WAV file at the sample rate of its upload. Resample inside your model if needed.",
     "shape": "Write one channel: samples of shape (n,).",
-    "length": "Return exactly as many samples as came; a model that delays must remove its delay and keep the end.",
-    "not_finite": "Find where NaN or infinity arises, often a division by a level or a logarithm of zero.",
-    "format": "Write linear PCM of 16, 24 or 32 bits or float of 32 or 64, such as by soundfile.write.",
-    "crashed": "Read the log above, and start the model by hand with the Dockerfile's command.",
-    "protocol": "Compare the answer with docs/reference/protocol.md, which gives the exact JSON.",
+    "length": "Return exactly as many samples as the upload had. If your model delays audio, remove the delay and "
+    "keep the end of the clip.",
+    "not_finite": "Find where NaN or infinity arises. Common causes are a division by a level of zero and the "
+    "logarithm of zero.",
+    "format": "Write WAV files with linear PCM of 16, 24 or 32 bits or floats of 32 or 64 bits, for example with "
+    "soundfile.write.",
+    "crashed": "Read the log above. Then start your model by hand, with the command in the Dockerfile.",
+    "protocol": "Compare your model's reply with docs/reference/protocol.md, which gives the exact JSON.",
 }
 _RAISED = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception))\b", re.MULTILINE)
-_MISSING_MODULE = "Name it in requirements.txt; where no image is built, the interpreter of --python must have it."
+_MISSING_MODULE = (
+    "Add the package to requirements.txt. If the sandbox builds no image, also install the package for the "
+    "interpreter that --python names."
+)
 _TIMEOUT_REMEDIES = {
-    "loading": "Load faster: smaller weights, fewer imports, nothing fetched at the start (there is no network).",
-    "enhance": "Enhance faster: use the granted threads, and avoid work that grows with the square of the length.",
-    "build": "Build faster, or publish the image and name it by digest.",
+    "loading": "Load faster: use smaller weights and fewer imports. A model has no network, so it cannot download "
+    "anything.",
+    "enhance": "Enhance faster: use all threads that your model gets, and avoid work that grows with the square of "
+    "the clip's length.",
+    "build": "Make the build faster, or publish the image and name it by digest.",
 }
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that was tried: its name, whether it went well, and in a sentence what was found."""
+    """One step of a verification: its name, whether it passed, and a sentence about the outcome."""
 
     name: str
     passed: bool
-    found: str
+    message: str
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A metric's mean over the clips, enhanced and unprocessed; failed clips count at the floor."""
+    """A metric's mean over the clips, enhanced and unprocessed. A failed clip counts as the metric's floor."""
 
     metric: str
     enhanced: float
@@ -63,7 +71,7 @@ class Comparison:
 
     @property
     def better(self) -> bool | None:
-        """Whether the model helps; None where the two are equal."""
+        """Whether the model improves the metric. None if both means are equal."""
         if self.enhanced == self.unprocessed:
             return None
         return metric(self.metric).at_least_as_good(self.enhanced, self.unprocessed)
@@ -71,7 +79,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verification:
-    """`passed` means that a validator would rank the model. Otherwise `reason` and `remedy` say what to mend."""
+    """The outcome. If `passed`, a validator would rank the model; otherwise `reason` and `remedy` say what to fix.
+
+    `log` is the end of what the model wrote.
+    """
 
     steps: tuple[Step, ...]
     comparisons: tuple[Comparison, ...] = ()
@@ -93,14 +104,16 @@ def verify(
     limits: SandboxLimits,
     metrics: Sequence[str] = METRICS,
     rules: EntryRules = NO_RULES,
-    tell: Callable[[Step], None] = lambda step: None,
+    on_step: Callable[[Step], None] = lambda step: None,
 ) -> Verification:
-    """Take the model through every step of an evaluation under an organiser's rules; `tell` hears of each step.
+    """Take the model through every step of an evaluation, under an organiser's rules of entry.
+
+    `on_step` is called after each step.
 
     Raises:
-        InfrastructureFault: the sandbox failed, which says nothing about the model.
+        InfrastructureFault: The sandbox failed. This says nothing about the model.
     """
-    check = _Verifying(model, clips, sandbox, limits, tuple(metrics), tell)
+    check = _Verifying(model, clips, sandbox, limits, tuple(metrics), on_step)
     try:
         check.files(rules)
         check.dockerfile()
@@ -116,7 +129,7 @@ def verify(
 
 
 def _remedy_of_fault(fault: ModelFault) -> str:
-    # The last one raised: what a model caught and printed before is not what ended it.
+    # Look at the last exception in the log: the model caught the earlier ones, so they did not end it.
     if _RAISED.findall(fault.log)[-1:] == ["ModuleNotFoundError"] or "ModuleNotFoundError" in str(fault):
         return _MISSING_MODULE
     if isinstance(fault, ProtocolViolation) and (fault.status or 0) >= 500:
@@ -125,6 +138,8 @@ def _remedy_of_fault(fault: ModelFault) -> str:
 
 
 class _Verifying:
+    """A verification in progress. Each method is one step, in the order in which `verify` calls them."""
+
     def __init__(
         self,
         model: FetchedModel,
@@ -132,14 +147,14 @@ class _Verifying:
         sandbox: Sandbox,
         limits: SandboxLimits,
         metrics: tuple[str, ...],
-        tell: Callable[[Step], None],
+        on_step: Callable[[Step], None],
     ) -> None:
         self._model = model
         self._clips = clips
         self._sandbox = sandbox
         self._limits = limits
         self._metrics = metrics
-        self._tell = tell
+        self._on_step = on_step
         self._steps: list[Step] = []
         self._current = "files"
         self._answers: tuple[Answer, ...] = ()
@@ -151,92 +166,92 @@ class _Verifying:
         check_fetched(self._model, rules)
         files = files_below(self._model.path)
         size = sum(path.stat().st_size for path in files)
-        self._passed(f"{len(files)} files, {size / 1e6:.1f} MB, content {self._model.content_hash[:12]}")
+        self._end_step(f"{len(files)} files, {size / 1e6:.1f} MB, content hash {self._model.content_hash[:12]}")
 
     def dockerfile(self) -> None:
         self._current = "Dockerfile"
         instructions = checked_dockerfile(self._model)
         command, protocol = command_of(instructions), protocol_of(instructions)
-        self._passed(f"runs {' '.join(command)[:80]}, speaks by {protocol}")
+        self._end_step(f"starts with `{' '.join(command)[:80]}`, uses the protocol {protocol}")
 
     def prepare(self) -> None:
         self._current = "prepare"
         started = time.monotonic()
         self._sandbox.prepare(self._model)
-        self._passed(
-            f"can be started in the {self._sandbox.name} sandbox, after {time.monotonic() - started:.1f} s"
-        )
+        self._end_step(f"the {self._sandbox.name} sandbox is ready, after {time.monotonic() - started:.1f} s")
 
     def run(self) -> None:
         self._current = "start"
         with self._sandbox.run(self._model, limits=self._limits) as running:
             try:
-                held = "isolated" if self._sandbox.isolated else "not isolated"
-                self._passed(f"ready after {running.timing.load_s:.1f} s, {held}")
+                isolation = "isolated" if self._sandbox.isolated else "not isolated"
+                self._end_step(f"ready after {running.timing.load_s:.1f} s, {isolation}")
                 self._current = "enhance"
                 batch = [DegradedClip(clip.id, clip.degraded) for clip in self._clips]
                 self._answers = running.enhance(batch)
                 self._timing = running.timing
-                self._passed(self._spent(), passed=not self._failures())
+                self._end_step(self._enhance_message(), passed=not self._failures())
                 self._current = "again after a reset"
                 again = running.enhance(batch[:1])[0]
-                self._passed(self._repeated(again), passed=again.failure is None or bool(self._failures()))
+                self._end_step(self._again_message(again), passed=again.failure is None or bool(self._failures()))
                 if again.failure is not None and not self._failures():
                     self._answers = (again, *self._answers[1:])
             finally:
                 self._log = str(getattr(running, "log", str)())
 
-    def _spent(self) -> str:
+    def _enhance_message(self) -> str:
         failures = self._failures()
-        factor = self._timing.real_time_factor or 0.0
-        spent = (
-            f"{len(self._answers)} clips, {self._timing.audio_s:.1f} s of audio in {self._timing.enhance_s:.2f} s: "
-            f"real-time factor {factor:.3f}, peak memory {self._timing.peak_memory_bytes / 1e6:.0f} MB"
+        if failures:
+            clip_id, first = next(iter(failures.items()))
+            return f"{len(failures)} of {len(self._answers)} clips failed. Clip {clip_id}: {first.detail}"
+        timing = self._timing
+        message = (
+            f"{len(self._answers)} clips, {timing.audio_s:.1f} s of audio in {timing.enhance_s:.2f} s: "
+            f"real-time factor {timing.real_time_factor or 0.0:.3f}, "
+            f"peak memory {timing.peak_memory_bytes / 1e6:.0f} MB"
         )
-        if self._timing.peak_gpu_memory_bytes is not None:
-            worked = self._timing.gpu_utilisation or 0.0
-            spent += f", GPU {self._timing.peak_gpu_memory_bytes / 1e6:.0f} MB and {worked:.0%} busy"
-        if not failures:
-            return spent
-        return f"{len(failures)} of {len(self._answers)} clips failed: {failures[0].detail}"
+        if timing.peak_gpu_memory_bytes is not None:
+            busy = timing.gpu_utilisation or 0.0
+            message += f", GPU memory {timing.peak_gpu_memory_bytes / 1e6:.0f} MB, GPU {busy:.0%} busy"
+        return message
 
-    def _repeated(self, again: Answer) -> str:
+    def _again_message(self, again: Answer) -> str:
         first = self._answers[0]
         if again.failure is not None:
-            return again.failure.detail
+            return f"Clip {again.clip_id}: {again.failure.detail}"
         if first.audio is None or again.audio is None:
-            return "answered"
+            return "the model returned a clip"
         same = np.array_equal(first.audio.samples, again.audio.samples)
-        return "the same answer to the same clip" if same else "another answer to the same clip, which is allowed"
+        return "same output for the same clip" if same else "different output for the same clip, which is allowed"
 
-    def _failures(self) -> list[Failure]:
-        return [answer.failure for answer in self._answers if answer.failure is not None]
+    def _failures(self) -> dict[str, Failure]:
+        """The failed clips, by clip id."""
+        return {answer.clip_id: answer.failure for answer in self._answers if answer.failure is not None}
 
-    def _passed(self, found: str, *, passed: bool = True) -> None:
-        step = Step(self._current, passed, found)
+    def _end_step(self, message: str, *, passed: bool = True) -> None:
+        step = Step(self._current, passed, message)
         self._steps.append(step)
-        self._tell(step)
+        self._on_step(step)
 
     def failed(self, reason: str, remedy: str, log: str = "") -> Verification:
-        """`log` is the fault's own: a model that fails as it starts has no session whose log could be read."""
-        self._passed(reason, passed=False)
+        """End here. `log` is the fault's own log: a model that fails while it starts has no session with a log."""
+        self._end_step(reason, passed=False)
         return Verification(tuple(self._steps), (), self._timing, reason, remedy, self._log or log)
 
     def verdict(self) -> Verification:
-        """Scores beside the unprocessed input, and whether the model would be ranked."""
+        """Compare the scores with those of the unprocessed input, and say whether the model would be ranked."""
         self._current = "scores"
         comparisons = self._compared()
         reason = remedy = ""
-        failures = self._failures()
+        failures = list(self._failures().values())
         if failures:
-            reason, remedy = self._steps[-2].found, _REMEDIES.get(failures[0].code, _REMEDIES["protocol"])
-            if self._steps[-2].passed:
-                reason = self._steps[-1].found
+            reason = next(step.message for step in self._steps if not step.passed)
+            remedy = _REMEDIES.get(failures[0].code, _REMEDIES["protocol"])
         elif all(c.enhanced == floors([c.metric])[c.metric] for c in comparisons):
-            reason = "every clip scores the floor of every metric"
-            remedy = "Listen to the answers: they are silent or hold nothing of the speech."
+            reason = "Every clip scores the floor, the lowest value, of every metric."
+            remedy = "Listen to the enhanced clips: they are silent or contain none of the speech."
         better = sum(c.better is True for c in comparisons)
-        self._passed(
+        self._end_step(
             f"better than the unprocessed input in {better} of {len(comparisons)} metrics", passed=not reason
         )
         return Verification(tuple(self._steps), comparisons, self._timing, reason, remedy, self._log)

@@ -1,4 +1,4 @@
-"""`verify` says PASS for what a validator would rank, and names the step, the reason and the remedy otherwise."""
+"""`verify` passes a model that a validator would rank. Otherwise it names the step, the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class M(Model):
             r.json({{"detail": "Internal Server Error"}}, 500)
     def work(self):
     """
-"""A model whose step answers 500 and logs why. The body of `work` is to follow."""
+"""A model whose step replies 500 and logs why. Append the body of `work`."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def verified(
     app: str,
     make_model: MakeModel,
     drawn: Sequence[Clip],
-    told: list[Step] | None = None,
+    steps: list[Step] | None = None,
     limits: SandboxLimits = LIMITS,
 ) -> Verification:
     return verify(
@@ -57,20 +57,20 @@ def verified(
         sandbox=ProcessSandbox(trusted=True),
         limits=limits,
         metrics=("ESTOI", "SI_SDR"),
-        tell=(told if told is not None else []).append,
+        on_step=(steps if steps is not None else []).append,
     )
 
 
 def test_a_model_that_returns_its_input_passes_and_equals_it(
     make_model: MakeModel, drawn: tuple[Clip, ...]
 ) -> None:
-    told: list[Step] = []
-    result = verified("serve(Model())", make_model, drawn, told)
+    steps: list[Step] = []
+    result = verified("serve(Model())", make_model, drawn, steps)
     assert result.passed
     assert [c.better for c in result.comparisons] == [None, None]
-    assert tuple(told) == result.steps
+    assert tuple(steps) == result.steps
     names = ["files", "Dockerfile", "prepare", "start", "enhance", "again after a reset", "scores"]
-    assert [s.name for s in told] == names
+    assert [s.name for s in steps] == names
     assert result.timing.real_time_factor is not None
 
 
@@ -96,7 +96,7 @@ def test_a_model_that_returns_its_input_passes_and_equals_it(
             "class M(Model):\n    def enhanced(self): return {}\nserve(M())",
             "enhance",
             "2 of 2 clips failed",
-            "under the name that it came with",
+            "under its original name",
         ),
         (
             f"{FAILING.format(step='enhance')}    import no_such_package\nserve(M())",
