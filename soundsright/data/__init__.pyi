@@ -4,6 +4,7 @@ from .choice import SourceChoice, measured_share
 from .clips import checked_clip_count, draw_clip, draw_clips
 from .corpora import Corpus
 from .encoding import SetFormat, Subtype
+from .installed import corpus_folder, installed_corpora
 from .levels import SILENT_DB, active_level
 from .making import SetJob, SetReport, clips_of, generate_set
 from .manifest import recipe_fields
@@ -38,10 +39,12 @@ __all__ = [
     "clips_of",
     "compared",
     "corpus_entry",
+    "corpus_folder",
     "draw_clip",
     "draw_clips",
     "facts_of",
     "generate_set",
+    "installed_corpora",
     "measured_share",
     "read_file",
     "recipe_fields",

@@ -1,6 +1,7 @@
-"""Sources by the words that a user gives for them: a directory, a kind of noise, or what ships with the project.
+"""Sources by the words that a user gives for them: the shipped recordings, an installed corpus, a directory, or a
+kind of noise.
 
-Rates in Hz. Speech that is spoken on demand comes from above this layer: `SourceChoice.sources` takes any
+Rates in Hz. Speech that is spoken on demand comes from above this layer: `SourceChoice.sources` accepts any
 `SpeechSource`.
 """
 
@@ -15,6 +16,7 @@ from soundsright.core.errors import UsageError
 from soundsright.core.ports import SpeechSource
 from soundsright.data.corpora import Corpus
 from soundsright.data.directories import Listing, noise_listing, rir_listing, speech_listing
+from soundsright.data.installed import is_installed_corpus
 from soundsright.data.noise_kinds import BABBLE, NOISE_KINDS, Babble, FormulaNoise, NoiseMenu
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.recordings import RecordingSet
@@ -29,7 +31,7 @@ SIMULATED = "simulated"
 class SourceChoice:
     """Turns words into sources of one rate and one split (None: all of the material).
 
-    `provenance` gathers where each source came from, `skipped` the files that could not be used, by path.
+    `provenance` gathers where each source comes from, `skipped` the files that could not be used, by path.
     """
 
     sample_rate_hz: int
@@ -38,31 +40,26 @@ class SourceChoice:
     allow_upsampled: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    _corpus: Corpus | None = None
-
-    @property
-    def corpus(self) -> Corpus:
-        """The shipped recordings, read when they are first needed."""
-        if self._corpus is None:
-            self._corpus = Corpus.open(self.corpus_root)
-        return self._corpus
+    _corpora: dict[str, Corpus] = field(default_factory=dict)
 
     def note(self, role: str, **facts: Any) -> None:
-        """Say where a source came from, for the description of the set."""
+        """Record where a source comes from, for the description of the set."""
         self.provenance.setdefault(role, []).append(facts)
 
     def speech(self, name: str = SHIPPED) -> RecordingSet:
-        """`shipped`, or a directory.
+        """The speech of `shipped`, an installed corpus, or a directory.
 
         Raises:
             UsageError: the directory is missing, or nothing in it can be used.
         """
-        if name == SHIPPED:
-            return self._shipped("speech", self.corpus.speech_for(self.sample_rate_hz, self.split))
+        if _is_corpus(name):
+            return self._noted("speech", name, self.corpus(name).speech_for(self.sample_rate_hz, self.split))
         return self._directory("speech", name, speech_listing)
 
     def noise(self, names: str, speech: SpeechSource) -> NoiseSource:
-        """`shipped`, directories, and kinds of noise, with commas between; `speech` lends its voices to babble.
+        """The noise of `shipped`, installed corpora, directories and kinds of noise, with commas between several.
+
+        Babble takes its voices from `speech`.
 
         Raises:
             UsageError: a kind is unknown, or as `speech`.
@@ -71,9 +68,9 @@ class SourceChoice:
         for name in (word.strip() for word in names.split(",")):
             if not name:
                 raise UsageError(f"{names!r} names no noise between two commas", "Leave the comma out.")
-            if name == SHIPPED:
-                recordings = self.corpus.noise_for(self.sample_rate_hz, self.split)
-                parts.append(RecordedNoise(self._shipped("noise", recordings)))
+            if _is_corpus(name):
+                recordings = self.corpus(name).noise_for(self.sample_rate_hz, self.split)
+                parts.append(RecordedNoise(self._noted("noise", name, recordings)))
             elif name == BABBLE:
                 self.note("noise", name=BABBLE)
                 parts.append(Babble(speech))
@@ -85,7 +82,7 @@ class SourceChoice:
         return parts[0] if len(parts) == 1 else NoiseMenu(tuple(parts))
 
     def rooms(self, name: str, recipe: SetRecipe) -> RoomSource:
-        """`shipped` (simulated rooms and a few measured ones), `simulated`, or a directory.
+        """The rooms of `shipped` (simulated and a few measured ones), `simulated`, a corpus, or a directory.
 
         Raises:
             UsageError: as `speech`.
@@ -93,8 +90,8 @@ class SourceChoice:
         if name == SIMULATED:
             measured = RecordingSet(())
             self.note("rooms", name=SIMULATED)
-        elif name == SHIPPED:
-            measured = self._shipped("rooms", self.corpus.rirs_for(self.sample_rate_hz, self.split))
+        elif _is_corpus(name):
+            measured = self._noted("rooms", name, self.corpus(name).rirs_for(self.sample_rate_hz, self.split))
         else:
             measured = self._directory("rooms", name, rir_listing)
         return Rooms(measured, recipe.measured_rirs, recipe.rt60_s, self.split)
@@ -109,7 +106,7 @@ class SourceChoice:
         rooms: str = SHIPPED,
         in_order: bool = False,
     ) -> Sources:
-        """All that the task needs.
+        """All sources that the task needs.
 
         Raises:
             UsageError: as the methods above.
@@ -123,8 +120,18 @@ class SourceChoice:
             split=self.split,
         )
 
-    def _shipped(self, role: str, recordings: RecordingSet) -> RecordingSet:
-        self.note(role, name=SHIPPED, recordings=len(recordings), digest=self.corpus.digest)
+    def corpus(self, name: str = SHIPPED) -> Corpus:
+        """The corpus of that name, read when it is first needed. `shipped` is the one at `corpus_root`.
+
+        Raises:
+            UsageError: there is none, or its manifest cannot be read.
+        """
+        if name not in self._corpora:
+            self._corpora[name] = Corpus.open(self.corpus_root if name == SHIPPED else name)
+        return self._corpora[name]
+
+    def _noted(self, role: str, name: str, recordings: RecordingSet) -> RecordingSet:
+        self.note(role, name=name, recordings=len(recordings), digest=self.corpus(name).digest)
         return recordings
 
     def _directory(self, role: str, name: str, listing_of: Callable[..., Listing]) -> RecordingSet:
@@ -143,6 +150,14 @@ class SourceChoice:
         return RecordingSet(listing.recordings)
 
 
+def _is_corpus(name: str) -> bool:
+    return name == SHIPPED or is_installed_corpus(name)
+
+
 def measured_share(rooms: str) -> float:
-    """Of the rooms that such a word names, the share that is measured where nothing else is asked."""
+    """The share of measured rooms among those that the word names, if the user asks for no other share.
+
+    >>> measured_share("shipped"), measured_share("rirs/arni")
+    (0.0, 1.0)
+    """
     return 0.0 if rooms in (SHIPPED, SIMULATED) else 1.0

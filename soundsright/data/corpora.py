@@ -7,14 +7,15 @@ response, with its source, licence and SHA-256. The one that ships with the proj
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
-from soundsright.core.shipped import datasets_folder
 from soundsright.data.audio_files import facts_of
+from soundsright.data.installed import corpus_folder, installed_corpora
 from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.splits import Split, in_split
 
@@ -39,20 +40,22 @@ class Corpus:
     )
 
     @classmethod
-    def open(cls, root: Path | None = None) -> Corpus:
+    def open(cls, chosen: str | os.PathLike[str] | None = None) -> Corpus:
         """Read the manifest and the header of each file.
+
+        `chosen` is a folder or the name of an installed corpus; None is the shipped corpus.
 
         Raises:
             UsageError: there is no corpus, or its manifest cannot be read.
             AudioFileError: a file is missing or cannot be used as audio.
         """
-        root = datasets_folder() if root is None else Path(root)
+        root = corpus_folder(chosen)
         manifest = root / "manifest.jsonl"
-        found: dict[str, list[Recording]] = {kind: [] for kind in _KINDS}
+        by_kind: dict[str, list[Recording]] = {kind: [] for kind in _KINDS}
         for number, entry in enumerate(_entries(root, manifest), 1):
             kind, recording = _recording(root, manifest, number, entry)
-            found[kind].append(recording)
-        return cls(root, tuple(found["speech"]), tuple(found["noise"]), tuple(found["rir"]))
+            by_kind[kind].append(recording)
+        return cls(root, tuple(by_kind["speech"]), tuple(by_kind["noise"]), tuple(by_kind["rir"]))
 
     @property
     def digest(self) -> str:
@@ -108,7 +111,9 @@ class Corpus:
 def _entries(root: Path, manifest: Path) -> list[dict[str, Any]]:
     remedy = "Give the folder of a corpus, or restore datasets/ from the repository."
     if not root.is_dir():
-        raise UsageError(f"There is no corpus at {root}", remedy)
+        installed = ", ".join(installed_corpora())
+        also = f" Installed corpora: {installed}." if installed else ""
+        raise UsageError(f"There is no corpus at {root}", remedy + also)
     if not manifest.is_file():
         raise UsageError(f"{root} holds no manifest.jsonl", remedy)
     if manifest.stat().st_size > _MAX_MANIFEST_BYTES:

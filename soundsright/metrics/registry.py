@@ -1,10 +1,13 @@
-"""What each measure is: unit, direction, range, floor, allowed rates and source.
+"""The facts of each metric: unit, direction, range, floor, allowed rates and source.
 
-Scores are floats in a metric's own unit. `low` and `high` bound every score; `floor` is what a clip scores that
-cannot be measured, or whose enhanced audio is missing or rejected. For each metric of this package the floor is
-the worst end of the range, so that no answer, however bad, can be improved by spoiling or withholding it.
+Scores are floats in the metric's own unit. `low` and `high` bound every score. A clip scores the `floor` if the
+metric has no value for it, or if its enhanced audio is missing or rejected. The floor is the worst end of the
+range, so a model cannot improve a bad answer by spoiling or withholding it.
 
-A further metric is added by an entry point of the group `soundsright.metrics` that names a `PluggedMetric`.
+Another package adds a metric by an entry point that names a `PluggedMetric`:
+
+    [project.entry-points."soundsright.metrics"]
+    squim = "my_package:SQUIM"
 """
 
 from __future__ import annotations
@@ -13,16 +16,15 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import entry_points
 from types import MappingProxyType
+from typing import TypeGuard
 
 from soundsright.core.audio import Audio
 from soundsright.core.errors import UsageError
-
-ENTRY_POINT_GROUP = "soundsright.metrics"
+from soundsright.core.plugins import PluginGroup
 
 SCORE_DECIMALS = 10
-"""Scores are rounded so before anything is made of them: what mathematics libraries differ by lies far lower."""
+"""Scores are rounded to so many decimals, because mathematics libraries differ in digits far below them."""
 
 ANY_RATE_HZ = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 WIDE_BAND_RATES_HZ = tuple(rate for rate in ANY_RATE_HZ if rate >= 16_000)
@@ -35,13 +37,13 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """One measure of a clip.
+    """One metric of a clip.
 
-    `needs_reference` is False for a measure of the enhanced signal alone; `needs_noisy` is True where the degraded
-    input takes part.
+    `needs_reference` is False for a metric of the enhanced signal alone. `needs_noisy` is True for a metric that
+    also uses the degraded input.
 
     Raises:
-        ValueError: if the range is empty or not finite, or the floor is not its worst end.
+        ValueError: the range is empty or not finite, or the floor is not its worst end.
     """
 
     name: str
@@ -64,25 +66,25 @@ class Metric:
             raise ValueError(f"{self.name}: the floor {self.floor} is not the worst score {worst}")
 
     def bounded(self, value: float) -> float:
-        """The value inside the range, to `SCORE_DECIMALS`; the floor where it is not a number.
+        """The value rounded to `SCORE_DECIMALS` and clipped to the range; the floor for NaN.
 
         >>> metric("STOI").bounded(1.0000000000000002), metric("STOI").bounded(float("nan"))
         (1.0, -1.0)
         """
-        # Zero has one sign, or reports of equal scores would differ.
+        # Adding 0.0 turns -0.0 into 0.0: otherwise reports of equal scores could differ.
         rounded = round(value, SCORE_DECIMALS) + 0.0
         return self.floor if math.isnan(value) else min(max(rounded, self.low), self.high)
 
     def at_least_as_good(self, value: float, other: float) -> bool:
-        """Whether `value` is as good as `other` or better, by the metric's direction."""
+        """Whether `value` is as good as `other` or better in the metric's direction."""
         return value >= other if self.direction is Direction.HIGHER_IS_BETTER else value <= other
 
 
 @dataclass(frozen=True)
 class PluggedMetric:
-    """A metric from another package: what it is, and `measure(clean, enhanced, noisy) -> float`.
+    """A metric from another package: its facts, and the function `measure(clean, enhanced, noisy) -> float`.
 
-    A value out of range is clipped to it and one that is not a number becomes the floor.
+    A value outside the range is clipped to it. NaN becomes the floor.
     """
 
     metric: Metric
@@ -240,25 +242,29 @@ METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric
 """The metrics of this package by name."""
 
 
+def _is_plugged(loaded: object) -> TypeGuard[PluggedMetric]:
+    return isinstance(loaded, PluggedMetric)
+
+
+PLUGINS = PluginGroup("soundsright.metrics", "metric", "a soundsright PluggedMetric", _is_plugged)
+
+
 def plugged_metrics() -> dict[str, PluggedMetric]:
-    """The metrics that other installed packages add, by name.
+    """The metrics that other installed packages add, by the metric's name.
 
     Raises:
-        UsageError: if an entry point is not a `PluggedMetric`, or takes a name that is in use.
+        UsageError: an entry point cannot be imported or is no `PluggedMetric`, or two metrics have one name.
     """
-    found: dict[str, PluggedMetric] = {}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        plugged = point.load()
-        if not isinstance(plugged, PluggedMetric):
-            raise UsageError(
-                f"The entry point {point.name!r} of {ENTRY_POINT_GROUP} is a {type(plugged).__name__}",
-                "Let it name a PluggedMetric, or remove the package that adds it.",
-            )
+    by_name: dict[str, PluggedMetric] = {}
+    for point, plugged in PLUGINS.load_all().items():
         name = plugged.metric.name
-        if name in METRICS or name in found:
-            raise UsageError(f"Two metrics are called {name!r}", f"Remove the package that adds {point.value}.")
-        found[name] = plugged
-    return found
+        if name in METRICS or name in by_name:
+            raise UsageError(
+                f"Two metrics are called {name!r}",
+                f"Uninstall the package that adds the entry point {point!r} to {PLUGINS.group}.",
+            )
+        by_name[name] = plugged
+    return by_name
 
 
 def known_metrics() -> dict[str, Metric]:
@@ -267,26 +273,26 @@ def known_metrics() -> dict[str, Metric]:
 
 
 def metric(name: str) -> Metric:
-    """The metric of that name, upper or lower case, `-` or `_`.
+    """The metric of that name. Case does not matter, and `-` counts as `_`.
 
     Raises:
-        UsageError: if there is none; it names those there are.
+        UsageError: no metric has that name; the message lists all names.
 
     >>> metric("si-sdr").unit
     'dB'
     """
-    wanted = name.strip().upper().replace("-", "_")
-    if wanted in METRICS:
-        return METRICS[wanted]
+    spelled = name.strip().upper().replace("-", "_")
+    if spelled in METRICS:
+        return METRICS[spelled]
     known = known_metrics()
     for candidate in known.values():
-        if candidate.name.upper() == wanted:
+        if candidate.name.upper() == spelled:
             return candidate
     raise UsageError(f"Unknown metric {name!r}", f"Choose from {', '.join(known)}.")
 
 
 def floors(names: Iterable[str]) -> dict[str, float]:
-    """What a clip scores that cannot be measured, for each of these metrics.
+    """The floor of each of these metrics: the score of a clip that the metric has no value for.
 
     >>> floors(["ESTOI", "SI_SDR"])
     {'ESTOI': -1.0, 'SI_SDR': -60.0}

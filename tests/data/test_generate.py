@@ -101,7 +101,7 @@ def test_a_set_completed_after_a_kill_is_the_set(corpus: Any, tmp_path: Path) ->
         "seed=3, sources=corpus_sources(c, 16000, PUBLISHED_RECIPE), only=tuple(range(64))))"
     )
     # One item after the other, so that the kill falls between units whatever the machine's speed.
-    slow = "import soundsright.data.generate as g, time; real = g._make_unit;" + (
+    slow = "import soundsright.data.making as g, time; real = g._make_unit;" + (
         "g._make_unit = lambda j, u: (time.sleep(0.3), real(j, u))[1];"
     )
     process = subprocess.Popen([sys.executable, "-c", slow + program])

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import functools
 import math
-from importlib.metadata import EntryPoint
-from types import SimpleNamespace
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ import pytest
 from soundsright.core.audio import Audio
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
-from soundsright.metrics import registry
 from soundsright.metrics.registry import (
     METRICS,
+    PLUGINS,
     Direction,
     Metric,
     PluggedMetric,
@@ -21,6 +22,7 @@ from soundsright.metrics.registry import (
     metric,
 )
 from soundsright.metrics.suite import score_clip
+from tests.plugins import install_package
 
 LOUDNESS_GAP = PluggedMetric(
     Metric("LEVEL_GAP", "Level gap", "dB", Direction.LOWER_IS_BETTER, 0.0, 60.0, 60.0, (16_000,), False, "a test"),
@@ -29,10 +31,18 @@ LOUDNESS_GAP = PluggedMetric(
 
 
 @pytest.fixture
-def plugged(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("gap", f"{__name__}:LOUDNESS_GAP", registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(EntryPoint, "load", lambda self: LOUDNESS_GAP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: (point,))
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A function that installs a package with one module and its entry points in the group of metrics."""
+    return functools.partial(install_package, tmp_path, monkeypatch, group=PLUGINS.group)
+
+
+@pytest.fixture
+def plugged(install: Callable[..., None]) -> None:
+    install(
+        name="plugin_gap",
+        code="from tests.metrics.test_registry import LOUDNESS_GAP",
+        gap="plugin_gap:LOUDNESS_GAP",
+    )
 
 
 def test_every_metric_that_pays_in_a_published_competition_is_known_and_allows_its_rate() -> None:
@@ -80,17 +90,17 @@ def test_a_plugged_metric_is_listed_found_and_scored_inside_its_range() -> None:
     assert score_clip(clean, loud, None, ["LEVEL_GAP"])["LEVEL_GAP"] == 0.0
 
 
-def test_an_entry_point_that_is_no_metric_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = SimpleNamespace(name="odd", value="odd:thing", load=lambda: 3)
-    monkeypatch.setattr(registry, "entry_points", lambda group: (point,))
-    with pytest.raises(UsageError, match="'odd'"):
+def test_an_entry_point_that_is_no_metric_is_refused_by_name(install: Callable[..., None]) -> None:
+    install(name="plugin_odd", code="thing = 3", odd="plugin_odd:thing")
+    with pytest.raises(UsageError, match=r"'odd' of the package plugin_odd 1\.2: .*PluggedMetric"):
         known_metrics()
 
 
-def test_an_entry_point_may_not_take_a_name_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = SimpleNamespace(
-        name="mine", value="mine:stoi", load=lambda: PluggedMetric(METRICS["STOI"], lambda *a: 1)
+def test_an_entry_point_may_not_take_a_name_in_use(install: Callable[..., None]) -> None:
+    code = (
+        "from soundsright.metrics.registry import METRICS, PluggedMetric\n"
+        "stoi = PluggedMetric(METRICS['STOI'], lambda *signals: 1.0)\n"
     )
-    monkeypatch.setattr(registry, "entry_points", lambda group: (point,))
-    with pytest.raises(UsageError, match="Two metrics are called 'STOI'"):
+    install(name="plugin_mine", code=code, mine="plugin_mine:stoi")
+    with pytest.raises(UsageError, match=r"Two metrics are called 'STOI'.*'mine'"):
         known_metrics()

@@ -21,7 +21,7 @@ def list_corpora() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from soundsright.data import CATALOGUE, Corpus
+    from soundsright.data import CATALOGUE, Corpus, installed_corpora
 
     table = Table(box=None)
     for heading in ("name", "what", "kind", "licence", "commercial use", "files"):
@@ -33,6 +33,8 @@ def list_corpora() -> None:
     else:
         count = len(corpus.speech) + len(corpus.noise) + len(corpus.rirs)
         table.add_row("shipped", f"recordings in {corpus.root}", "all", "per file", "yes", str(count))
+    for name in installed_corpora():
+        table.add_row(name, "corpus of an installed package", "all", "per file", "per file", "")
     for entry in CATALOGUE:
         use = "NO" if entry.non_commercial else "yes"
         table.add_row(entry.name, entry.title, entry.kind, entry.licence, use, str(len(entry.files)))

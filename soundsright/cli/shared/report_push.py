@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 def write_data_set(folder: Path, run: Run, corpus: Path | None, audio_mib: int, name: str) -> None:
     """The round as a data set in `folder`, and a line that says what is in it."""
-    from soundsright.core.shipped import datasets_folder
+    from soundsright.data import corpus_folder
     from soundsright.services.report import read_sources, write_dataset
 
-    sources = read_sources(corpus or datasets_folder()) if audio_mib else {}
+    sources = read_sources(corpus_folder(corpus)) if audio_mib else {}
     written = write_dataset(run, folder, sources=sources, audio_bytes=audio_mib << 20, name=name)
     silent = f"; {written.clips_silent} clips without audio" if written.clips_silent else ""
     heard = f"audio of {written.clips_heard} clips{silent}"
