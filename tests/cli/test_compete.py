@@ -127,7 +127,7 @@ def test_a_crashed_model_leaves_what_it_wrote_for_its_author(
     (feedback,) = [json.loads(path.read_text()) for path in (out / "feedback").iterdir()]
     assert "no_such_library" in feedback["log"]
     told = " ".join(capsys.readouterr().out.split())
-    (log,) = re.findall(r"what it wrote is in (\S+)", told)
+    (log,) = re.findall(r"the model's log is in (\S+)", told)
     assert "no_such_library" in (out / log).read_text()
     # Nobody entered the others: they are not run.
     assert [c["id"] for c in results(out)["competitions"]] == ["DEREVERBERATION_16000HZ"]

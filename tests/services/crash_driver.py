@@ -58,11 +58,12 @@ from soundsright.core.schedule import Schedule
 from soundsright.core.submission import commitment_digest
 from soundsright.services.http.state import Health
 from soundsright.services.records import feedback_of, results_of
-from soundsright.services.rounds.answers import score_files
+from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import draw_to_disk
+from soundsright.services.rounds.scoring import score_files
 from soundsright.services.validator.lease import sole_process
 from soundsright.services.validator.service import MAX_PAUSE_S, ValidatorService
-from soundsright.services.validator.setup import Rules, Work
+from soundsright.services.validator.setup import Rules, ValidatorContext, Work
 from soundsright.testing import Behaviour, FakeSandbox, InlinePool, VirtualClock
 from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
 
@@ -236,7 +237,7 @@ def serve(folder: Path, tell: Disturb) -> None:
 
 
 def _service(folder: Path, state: SqlState, health: Health, tell: Disturb) -> ValidatorService:
-    return ValidatorService(
+    context = ValidatorContext(
         Rules(COMPETITIONS, 8, METRICS, SOUNDSRIGHT_V3, FLOORS, SCHEDULE, burn_hotkey="owner"),
         Work(
             hub=Watched(FolderHub(folder / "hub", folder / "cache"), ("fetch",), tell),
@@ -257,13 +258,16 @@ def _service(folder: Path, state: SqlState, health: Health, tell: Disturb) -> Va
         clock=CLOCK,
         health=health,
     )
+    return ValidatorService(context)
 
 
 def _is_over(folder: Path) -> bool:
     with closing(sqlite3.connect(folder / "state.db")) as db:
-        steps = {row[0]: json.loads(row[1]) for row in db.execute("SELECT step, facts FROM steps")}
-    told = [step for step in steps if step.startswith("delivered:")]
-    return "finished" in steps and len(told) == len(steps["feedback"])
+        rows = db.execute("SELECT step, facts FROM steps").fetchall()
+    records = [steps.record_of(ROUND_ID, step, json.loads(facts)) for step, facts in rows]
+    finished = any(isinstance(record, steps.FinishedStep) for record in records)
+    delivered = sum(isinstance(record, steps.DeliveredStep) for record in records)
+    return finished and delivered == sum(len(r.envelopes) for r in records if isinstance(r, steps.FeedbackStep))
 
 
 def result_of(folder: Path) -> dict[str, Any]:
@@ -273,7 +277,7 @@ def result_of(folder: Path) -> dict[str, Any]:
             "rounds": db.execute("SELECT round_id, facts FROM rounds ORDER BY position").fetchall(),
             "clips": db.execute("SELECT * FROM clip_results ORDER BY round_id, entry_id, clip_id").fetchall(),
             "steps": [
-                (step, _lasting(step, json.loads(facts)))
+                (step, steps.record_of(ROUND_ID, step, json.loads(facts)).reproducible().to_facts())
                 for step, facts in db.execute("SELECT step, facts FROM steps ORDER BY step")
             ],
         }
@@ -294,15 +298,6 @@ def result_of(folder: Path) -> dict[str, Any]:
             }
         )
     )
-
-
-def _lasting(step: str, facts: dict[str, Any]) -> object:
-    """Without what a restart may change: seconds of work, tries, and the block in which the weights landed."""
-    if step.startswith("enhanced:"):
-        return facts.get("fault")
-    return {
-        name: value for name, value in facts.items() if (step, name) != ("weights_set", "block") and name != "tries"
-    }
 
 
 def forked(work: Callable[[], None]) -> int:

@@ -5,19 +5,9 @@ import dataclasses
 import pytest
 
 from soundsright.core.rulesets import SOUNDSRIGHT_V2
-from soundsright.services.rounds import (
-    answers as evaluation,
-)
-from soundsright.services.rounds import (
-    context as round_context,
-)
-from soundsright.services.rounds import (
-    decide as round_decide,
-)
-from soundsright.services.rounds import (
-    fetch as round_fetch,
-)
-from soundsright.services.rounds.run import ProgramFault
+from soundsright.services.rounds import decision, evaluator, fetch_models
+from soundsright.services.rounds.faults import ProgramFault
+from soundsright.services.rounds.retries import refusal_of_stuck
 from soundsright.testing.simulation.invariants import Violation
 from soundsright.testing.simulation.simulator import BackwardsChain, simulate
 
@@ -55,24 +45,24 @@ class TestBrokenRulesAreNoticed:
         assert "earliest" in self.violated(chain_view=BackwardsChain)
 
     def test_copies_that_stay(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        keep_all = lambda models, **_options: round_fetch.Unique(tuple(models), ())  # noqa: E731
-        for module in (round_fetch, round_decide):
+        keep_all = lambda models, **_options: fetch_models.Unique(tuple(models), ())  # noqa: E731
+        for module in (fetch_models, decision):
             monkeypatch.setattr(module, "without_duplicates", keep_all)
         assert "earliest" in self.violated()
 
     def test_failed_clips_that_are_skipped(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def without_failures(self, model, clips):
-            whole = recorded(self, model, clips)
+        def without_failures(self, job):
+            whole = recorded(self, job)
             scored = tuple(clip for clip in whole.clips if clip.failure is None)
             return dataclasses.replace(whole, clips=scored or whole.clips)
 
-        recorded = evaluation.Evaluator._recorded
-        monkeypatch.setattr(evaluation.Evaluator, "_recorded", without_failures)
+        recorded = evaluator.Evaluator._recorded
+        monkeypatch.setattr(evaluator.Evaluator, "_recorded", without_failures)
         with pytest.raises((Violation, ProgramFault), match="clips"):
             play_some()
 
     def test_refused_entries_that_are_paid(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        honest = round_decide.weights_of
+        honest = decision.weights_of
 
         def generous(boards, **options):
             weights = honest(boards, **options)
@@ -80,24 +70,24 @@ class TestBrokenRulesAreNoticed:
             if not refused:
                 return weights
             shared = {uid: weight / 2 for uid, weight in weights.by_uid.items()}
-            return round_decide.Weights({**shared, refused[0]: shared.get(refused[0], 0.0) + 0.5})
+            return decision.Weights({**shared, refused[0]: shared.get(refused[0], 0.0) + 0.5})
 
-        monkeypatch.setattr(round_decide, "weights_of", generous)
+        monkeypatch.setattr(decision, "weights_of", generous)
         assert "refused" in self.violated()
 
     def test_entries_that_are_left_out_for_the_harness_own_faults(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def hasty(context, stuck, _again, **_checks):
-            return {entry_id: round_context._set_aside(context, one) for entry_id, one in stuck.items()}
+            return {entry_id: refusal_of_stuck(context, entry) for entry_id, entry in stuck.items()}
 
-        monkeypatch.setattr(round_fetch, "MAX_INFRASTRUCTURE_TRIES", 1)
-        monkeypatch.setattr(round_fetch, "settled", hasty)
+        monkeypatch.setattr(fetch_models, "MAX_INFRASTRUCTURE_TRIES", 1)
+        monkeypatch.setattr(fetch_models, "retry_stuck_entries", hasty)
         assert self.violated() in ("only who cannot be run is left out unscored", AGREEMENT)
 
     def test_a_validator_that_does_everything_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
-            evaluation.Evaluator,
+            evaluator.Evaluator,
             "evaluate",
-            lambda self, *args: (evaluate(self, *args), forget(self), evaluate(self, *args))[0],
+            lambda self, job: (evaluate(self, job), forget(self), evaluate(self, job))[0],
         )
         assert "asks for each clip once" in self.violated()
 
@@ -107,10 +97,10 @@ def play_some(**options) -> None:
         simulate(seed, rounds=2, **options)
 
 
-evaluate = evaluation.Evaluator.evaluate
+evaluate = evaluator.Evaluator.evaluate
 
 
 def forget(evaluator) -> None:
-    """Run the batches as if nothing had been recorded of them."""
-    state = evaluator.state
+    """Let the batches run again, as if none had been recorded."""
+    state = evaluator.context.state
     state._port._steps = {k: v for k, v in state._port._steps.items() if not k[1].startswith("enhanced:")}

@@ -308,7 +308,7 @@ def _run_round(request: Request, means: Means, staged: Staged, console: Console)
     from soundsright.cli.shared.progress import RoundDisplay
     from soundsright.metrics import floors, warm_up
     from soundsright.services.local import VALIDATOR, StagedHub
-    from soundsright.services.rounds import RoundPlan, RoundService
+    from soundsright.services.rounds import RoundContext, RoundPlan, RoundService
     from soundsright.services.validator import sole_process
 
     out = request.out
@@ -330,7 +330,7 @@ def _run_round(request: Request, means: Means, staged: Staged, console: Console)
     pool = ProcessPool(means.workers, warm_up=warm_up)
     try:
         with RoundDisplay(console, entries=len(request.entries), clips=request.clips) as display:
-            service = RoundService(
+            context = RoundContext(
                 plan,
                 chain=LocalChain(out / "chain.db", entropy=seeded_entropy(request.seed)),
                 hub=StagedHub(
@@ -342,11 +342,11 @@ def _run_round(request: Request, means: Means, staged: Staged, console: Console)
                 clock=SystemClock(),
                 folder=out,
                 validator=VALIDATOR,
-                reveals=staged.reveals,
                 slots=means.slots,
                 workers=means.workers,
                 observe=display.observe,
             )
+            service = RoundService(context, staged.reveals)
             try:
                 with sole_process(state, LEASE, clock=SystemClock(), lost=service.cancel):
                     return service.run()

@@ -53,6 +53,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
     )
     from soundsright.services.http import Health, HttpService, configure_logging, health_app
     from soundsright.services.validator import (
+        ValidatorContext,
         ValidatorService,
         ValidatorView,
         check_account,
@@ -82,7 +83,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
         _work(settings) as work,
         stopped_by_signals() as stop,
     ):
-        service = ValidatorService(
+        context = ValidatorContext(
             rules,
             work,
             chain=chain,
@@ -95,6 +96,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
             poll_s=poll_s,
             dry_run=partial(_told_weights, settings.burn_hotkey) if dry_run else None,
         )
+        service = ValidatorService(context)
         view = ValidatorView(state, rules.competitions, rules.schedule, service.chain_time_s)
         api = HttpService(health_app(health, view, service="validator", version=__version__), sock, name="health")
         click.echo(f"{account.address} judges {', '.join(c.id for c in rules.competitions)}; {_described(work)}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from soundsright.core.results import ClipResult
+from soundsright.services.rounds import BegunRound, steps
 
 
 class Stage(StrEnum):
@@ -41,10 +42,6 @@ STAGE_NAMES: Mapping[Stage, str] = {
 }
 _AFTER_MODELS = (Stage.DECIDE, Stage.WEIGHTS, Stage.DONE)
 MAX_FAULTS = 20
-
-
-Steps = Mapping[str, Mapping[str, Any]]
-"""The finished steps of a round: the recorded facts by name of the step."""
 
 
 class RoundState(Protocol):
@@ -169,16 +166,16 @@ class RoundWatch:
             return None
         if rounds[-1] != self._round_id:
             self._round_id, self._pace_start, self._counts = rounds[-1], None, {}
-        facts = self._state.round_facts(self._round_id) or {}
-        steps = self._state.steps(self._round_id)
-        stage = _stage(steps, facts)
-        entries = self._entries(steps, int(facts.get("clips", 0)), stage)
+        plan = BegunRound.from_facts(self._state.round_facts(self._round_id) or {})
+        recorded = steps.RoundSteps(self._round_id, self._state.steps(self._round_id))
+        stage = _stage(recorded, plan)
+        entries = self._entries(recorded, plan.clips, stage)
         running = [e for e in entries if e.state not in ("refused", "not run")]
         done = sum(entry.clips_done for entry in running)
         total = sum(entry.clips for entry in running)
         now = self._now()
-        if self._last_step[1] != len(steps):
-            self._last_step = (now, len(steps))
+        if self._last_step[1] != len(recorded):
+            self._last_step = (now, len(recorded))
         return RoundStatus(
             round_id=self._round_id,
             stage=stage,
@@ -187,7 +184,7 @@ class RoundWatch:
             clips=total,
             left_s=self._left_s(now, stage, done, total),
             quiet_s=now - self._last_step[0],
-            faults=_faults(steps),
+            faults=_faults(recorded),
             disk_free_bytes=shutil.disk_usage(self._folder).free,
             gpus=tuple(self._gpus()),
         )
@@ -203,28 +200,26 @@ class RoundWatch:
             return None
         return (total - done) * (now - started) / (done - done_at_start)
 
-    def _entries(self, steps: Steps, clips: int, stage: Stage) -> tuple[EntryStatus, ...]:
-        submissions = steps.get("entries", {}).get("submissions", [])
-        copies = _copies(steps, submissions)
+    def _entries(self, recorded: steps.RoundSteps, clips: int, stage: Stage) -> tuple[EntryStatus, ...]:
+        submissions = _submissions(recorded)
+        copies = _copies(recorded, submissions)
         entries = []
-        for submission in submissions:
-            entry_id = _entry_id(submission)
-            batches = [facts for name, facts in steps.items() if name.startswith(f"enhanced:{entry_id}:")]
-            counts = self._clip_counts(entry_id, len(batches))
+        for entry in submissions:
+            batches = tuple(recorded.batches(entry.entry_id))
+            counts = self._clip_counts(entry.entry_id, len(batches))
             is_over = stage in _AFTER_MODELS
-            if any("refusal" in steps.get(f"{step}:{entry_id}", {}) for step in ("fetch", "set_aside")):
+            if _is_refused(recorded, entry.entry_id):
                 state = "refused"
-            elif entry_id in copies or (not batches and is_over):
+            elif entry.entry_id in copies or (not batches and is_over):
                 state = "not run"
             elif is_over or (clips and counts.done >= clips):
                 state = "failed" if 0 < counts.done == counts.failed else "done"
-            elif counts.failed or any(facts.get("fault") for facts in batches):
+            elif counts.failed or any(batch.fault for batch in batches):
                 state = "failing"
             else:
                 state = "running" if counts.done else "waiting"
-            namespace, name, _ = submission["model"]
-            label = f"{namespace}/{name}"
-            entries.append(EntryStatus(label, submission["competition"], state, counts.done, counts.failed, clips))
+            label = entry.source.repository
+            entries.append(EntryStatus(label, entry.competition_id, state, counts.done, counts.failed, clips))
         return tuple(entries)
 
     def _clip_counts(self, entry_id: str, batches: int) -> _ClipCounts:
@@ -237,51 +232,57 @@ class RoundWatch:
         return counts
 
 
-def _stage(steps: Steps, facts: Mapping[str, Any]) -> Stage:
+def _stage(recorded: steps.RoundSteps, plan: BegunRound) -> Stage:
     """The first stage that is not finished."""
-    if "weights" in steps:
+    if steps.WEIGHTS in recorded:
         return Stage.DONE
-    competitions = facts.get("competitions", [])
-    if "entries" not in steps:
-        return Stage.ENTRIES if "seed" in steps else Stage.SEED
-    if "duplicates" not in steps:
+    if steps.ENTRIES not in recorded:
+        return Stage.ENTRIES if steps.SEED in recorded else Stage.SEED
+    if steps.DUPLICATES not in recorded:
         return Stage.FETCH
-    if not all(f"set:{c}" in steps for c in competitions):
+    if not all(steps.set_of(competition_id) in recorded for competition_id in plan.competition_ids):
         return Stage.SET
-    if all(f"decide:{c}" in steps for c in competitions):
+    if all(steps.decide(competition_id) in recorded for competition_id in plan.competition_ids):
         return Stage.WEIGHTS
-    decides = "near_copies" in steps or "flags" in steps or any(name.startswith("decide:") for name in steps)
+    decides = steps.NEAR_COPIES in recorded or steps.FLAGS in recorded or recorded.any_decided()
     return Stage.DECIDE if decides else Stage.ENHANCED
 
 
-def _copies(steps: Steps, submissions: Sequence[Mapping[str, Any]]) -> set[str]:
+def _submissions(recorded: steps.RoundSteps) -> tuple[steps.RecordedEntry, ...]:
+    record = recorded.get(steps.ENTRIES)
+    return record.submissions if record else ()
+
+
+def _is_refused(recorded: steps.RoundSteps, entry_id: str) -> bool:
+    fetched = recorded.get(steps.fetch(entry_id))
+    return (fetched is not None and fetched.refusal is not None) or steps.set_aside(entry_id) in recorded
+
+
+def _copies(recorded: steps.RoundSteps, entries: Sequence[steps.RecordedEntry]) -> set[str]:
     """The entries that will not run, because an earlier one of the competition has the same content or tensors."""
     copies: set[str] = set()
     contents: set[tuple[str, str]] = set()
     order: dict[str, tuple[int, str]] = {}
-    for index, submission in enumerate(sorted(submissions, key=lambda s: (s["block"], s["uid"]))):
-        entry_id, competition = _entry_id(submission), str(submission["competition"])
-        order[entry_id] = (index, competition)
-        content = str(steps.get(f"fetch:{entry_id}", {}).get("content_hash", entry_id))
-        if (competition, content) in contents:
-            copies.add(entry_id)
-        contents.add((competition, content))
-    for pair in steps.get("duplicates", {}).get("same_tensors", []):
-        both = [order[entry] for entry in (pair["first"], pair["second"]) if entry in order]
+    for index, entry in enumerate(sorted(entries, key=lambda e: (e.block, e.uid))):
+        order[entry.entry_id] = (index, entry.competition_id)
+        fetched = recorded.get(steps.fetch(entry.entry_id))
+        content = (fetched and fetched.content_hash) or entry.entry_id
+        if (entry.competition_id, content) in contents:
+            copies.add(entry.entry_id)
+        contents.add((entry.competition_id, content))
+    duplicates = recorded.get(steps.DUPLICATES)
+    for pair in duplicates.same_tensors if duplicates else ():
+        both = [order[entry_id] for entry_id in (pair.first, pair.second) if entry_id in order]
         if len(both) == 2 and both[0][1] == both[1][1]:
-            copies.add(max(pair["first"], pair["second"], key=lambda entry: order[entry]))
+            copies.add(max(pair.first, pair.second, key=lambda entry_id: order[entry_id]))
     return copies
 
 
-def _faults(steps: Steps) -> tuple[str, ...]:
+def _faults(recorded: steps.RoundSteps) -> tuple[str, ...]:
     """One line for each failed batch, at most `MAX_FAULTS`."""
     faults = [
-        f"{name.split(':')[1]}: {facts['fault']['code']}: {facts['fault']['detail']}"
-        for name, facts in sorted(steps.items())
-        if name.startswith("enhanced:") and facts.get("fault")
+        f"{entry_id}: {batch.fault.code}: {batch.fault.detail}"
+        for entry_id, batch in recorded.all_batches()
+        if batch.fault is not None
     ]
     return tuple(faults[:MAX_FAULTS])
-
-
-def _entry_id(submission: Mapping[str, Any]) -> str:
-    return f"{submission['uid']}-{str(submission['hotkey'])[:12]}"

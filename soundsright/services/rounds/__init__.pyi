@@ -1,14 +1,21 @@
-from .answers import Cancelled, Scored, evidence_of_files, score_files
+from . import steps
 from .clipset import DrawnClips, SetRequest, draw_to_disk, read_wav, write_text, write_wav
-from .run import ProgramFault, RoundService
+from .context import RoundContext
+from .faults import Cancelled, ProgramFault
+from .outcome import RoundOutcome
+from .plan import BegunRound, RoundPlan, plan_facts
+from .progress import Event
+from .run import RoundService
+from .scoring import Scored, evidence_of_files, score_files
 from .screening import check_fetched, checked_dockerfile
-from .types import Event, RoundOutcome, RoundPlan, entry_id_of, plan_facts
 
 __all__ = [
+    "BegunRound",
     "Cancelled",
     "DrawnClips",
     "Event",
     "ProgramFault",
+    "RoundContext",
     "RoundOutcome",
     "RoundPlan",
     "RoundService",
@@ -17,11 +24,11 @@ __all__ = [
     "check_fetched",
     "checked_dockerfile",
     "draw_to_disk",
-    "entry_id_of",
     "evidence_of_files",
     "plan_facts",
     "read_wav",
     "score_files",
+    "steps",
     "write_text",
     "write_wav",
 ]

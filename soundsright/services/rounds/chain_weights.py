@@ -1,4 +1,4 @@
-"""Setting weights on a chain whose answer may be lost: read again before they are set again.
+"""Setting weights on a chain whose answer can be lost: they are read back before they are set again.
 
 Blocks are counted, times are in seconds.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from soundsright.core.ports import Chain, TxResult
 
 PAUSES_S = (12.0, 24.0, 12.0)
-"""After each try: time for the block that what was sent may be in."""
+"""The pause after each try: time for the block that can contain the transaction."""
 
 _log = logging.getLogger(__name__)
 
@@ -19,9 +19,9 @@ _log = logging.getLogger(__name__)
 def set_weights(
     chain: Chain, hotkey: str, by_hotkey: Mapping[str, float], *, pause: Callable[[float], None]
 ) -> TxResult:
-    """Set the weights, and see that they are set. What may mend itself is tried again, after a pause.
+    """Set the weights and check that they are set. Temporary failures are tried again after a pause.
 
-    A write of which it is not known whether it landed counts as done where the chain says that the hotkey has set
+    If it is unknown whether a write took effect, it counts as done when the chain shows that the hotkey has set
     weights since.
 
     Raises:
@@ -37,13 +37,13 @@ def set_weights(
             return result
         _log.info("weights not set", extra={"action": "weights_not_set", "reason": result.message or result.code})
         pause(pause_s)
-        found = weights_set_at(chain, hotkey) if unsure else None
-        if found is not None and found > since:
-            return TxResult(True, "confirmed", block=found)
+        set_block = weights_set_at(chain, hotkey) if unsure else None
+        if set_block is not None and set_block > since:
+            return TxResult(True, "confirmed", block=set_block)
     return result
 
 
 def weights_set_at(chain: Chain, hotkey: str) -> int | None:
-    """The block in which the hotkey last set weights, as the chain's head has it."""
+    """The block in which the hotkey last set weights, at the head of the chain; None if it never did."""
     neurons = chain.snapshot(chain.head().number).neurons
     return next((n.weights_set_at for n in neurons if n.hotkey == hotkey), None)

@@ -1,7 +1,7 @@
-"""A round's set on disk: `clean/`, `degraded/` and a manifest, made from a seed alone, clip by clip.
+"""A round's set on disk: `clean/`, `degraded/` and a manifest. Every clip follows from the seed alone.
 
-Signals on disk are 16-bit WAV, which hold a clip's samples exactly. Whoever has the seed and the corpus can make
-the same files; the digest says whether they did.
+Signals are stored as 16-bit WAV, which keeps a clip's samples exactly. Anyone with the seed and the corpus can make
+the same files, and the digest shows whether they are the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from soundsright.core.ports import DegradedClip, Pool
 
 @dataclass(frozen=True)
 class SetRequest:
-    """Which set: a competition's, from a seed, of `count` clips, drawn from the corpus at `corpus_root`."""
+    """The set to draw into `folder`: `count` clips of a competition, from a seed and the corpus below a root."""
 
     competition: Competition
     seed: int
@@ -34,7 +34,7 @@ class SetRequest:
 
 @dataclass(frozen=True)
 class ClipSet:
-    """A set that is complete on disk. `digests`, `recipes` and `durations_s` are by clip id."""
+    """A complete set on disk. `digests`, `recipes` and `durations_s` are by clip id."""
 
     competition: Competition
     seed: int
@@ -60,7 +60,7 @@ class ClipSet:
 
 @dataclass(frozen=True)
 class DrawnClips:
-    """What a worker made: digests and recipes by clip id, and the seconds that it took."""
+    """The clips that a worker drew: digests, recipes and durations by clip id, and the seconds of work."""
 
     digests: dict[str, str]
     recipes: dict[str, dict[str, object]]
@@ -69,10 +69,10 @@ class DrawnClips:
 
 
 def read_wav(path: Path) -> Audio:
-    """A WAV of this round's own making.
+    """The signal of a WAV file that this round wrote.
 
     Raises:
-        InfrastructureFault: it is not there any more, or not what was written.
+        InfrastructureFault: the file is missing or damaged.
     """
     import soundfile
 
@@ -80,14 +80,14 @@ def read_wav(path: Path) -> Audio:
         samples, rate = soundfile.read(str(path), dtype="float32")
     except (OSError, soundfile.LibsndfileError) as error:
         raise InfrastructureFault(
-            f"{path} cannot be read back ({error})",
-            "Put the file back, or begin anew in an empty folder; leave a running round's files alone.",
+            f"{path} cannot be read ({error})",
+            "Put the file back, or start again in an empty folder. Do not change the files of a running round.",
         ) from error
     return Audio(samples, int(rate))
 
 
 def write_wav(path: Path, audio: Audio) -> None:
-    """A 16-bit WAV, complete or not there: it is written beside its place and renamed.
+    """Write a 16-bit WAV. It is written under another name and renamed, so that no incomplete file is seen.
 
     Raises:
         InfrastructureFault: the disk is full or not writable.
@@ -104,7 +104,7 @@ def write_wav(path: Path, audio: Audio) -> None:
 
 
 def draw_to_disk(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
-    """Draw clips and write them: a worker's job."""
+    """Draw the clips with these numbers and write them. A worker runs this."""
     from soundsright.data import Corpus, draw_clip, recipe_fields
 
     started = time.perf_counter()
@@ -123,11 +123,11 @@ def draw_to_disk(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
 
 
 MAX_CLIPS_OF_A_JOB = 50
-"""Whoever stops a round waits for the jobs in hand, some seconds each."""
+"""Keeps jobs short, because a round that is stopped waits for the running ones."""
 
 
 def start_set(request: SetRequest, pool: Pool, *, jobs: int) -> list[Future[DrawnClips]]:
-    """Begin to make the set on the pool, in `jobs` parts, or more where one would be too long to wait for."""
+    """Start to draw the set on the pool, in `jobs` parts, or more if a part would be too long."""
     for name in ("clean", "degraded"):
         make_folder(request.folder / name)
     count = min(max(jobs, math.ceil(request.count / MAX_CLIPS_OF_A_JOB)), request.count)
@@ -136,7 +136,7 @@ def start_set(request: SetRequest, pool: Pool, *, jobs: int) -> list[Future[Draw
 
 
 def finish_set(request: SetRequest, futures: Sequence[Future[DrawnClips]]) -> ClipSet:
-    """Wait for the parts and write the manifest."""
+    """Wait for the parts of a set and write its manifest."""
     digests: dict[str, str] = {}
     recipes: dict[str, dict[str, object]] = {}
     durations_s: dict[str, float] = {}
@@ -152,7 +152,7 @@ def finish_set(request: SetRequest, futures: Sequence[Future[DrawnClips]]) -> Cl
 
 
 def make_folder(path: Path) -> None:
-    """The folder, with those above it.
+    """Make the folder and its parents if they do not exist.
 
     Raises:
         InfrastructureFault: the disk is full or not writable.
@@ -160,11 +160,11 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InfrastructureFault(f"{path} cannot be made ({error})", _DISK_REMEDY) from error
+        raise InfrastructureFault(f"{path} cannot be created ({error})", _DISK_REMEDY) from error
 
 
 def write_text(path: Path, text: str) -> None:
-    """A file that is complete or not there, whatever happens to the machine.
+    """Write a text file. After a crash of the machine it is complete or absent.
 
     Raises:
         InfrastructureFault: the disk is full or not writable.
@@ -181,10 +181,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def flush_files(folder: Path, paths: Iterable[Path]) -> None:
-    """See that files of a folder, and their names in it, are on the disk: before a row says that they are there.
+    """Flush the files of a folder and their names to the disk, before a row says that they are there.
 
     Raises:
-        InfrastructureFault: the disk is full, or a file is gone.
+        InfrastructureFault: the disk is full, or a file is missing.
     """
     try:
         for path in paths:
@@ -202,4 +202,4 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-_DISK_REMEDY = "See that the disk has space and can be written."
+_DISK_REMEDY = "Check that the disk has space and is writable."

@@ -1,4 +1,4 @@
-"""What the steps of a round share: its plan, its ports, and how a step is done once.
+"""What the steps of a round share: its plan, its ports, and the rule that a step is done once.
 
 Times are in seconds.
 """
@@ -7,26 +7,31 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from soundsright.core.errors import EntryRefused
 from soundsright.core.ports import Chain, Clock, ModelHub, Pool, Runner, StateStore
-from soundsright.core.results import Refusal
-from soundsright.core.submission import Submission
-from soundsright.services.rounds.answers import Cancelled, EntryStuck, Progress
-from soundsright.services.rounds.types import Busy, Event, RoundPlan, refusal_facts, refusal_of
+from soundsright.services.rounds import steps
+from soundsright.services.rounds.faults import Cancelled
+from soundsright.services.rounds.plan import RoundPlan
+from soundsright.services.rounds.progress import BusySeconds, Event
 
 _log = logging.getLogger(__name__)
 
-_SLEPT_AT_ONCE_S = 1.0
+Record = TypeVar("Record", bound=steps.StepRecord)
+
+_LONGEST_SLEEP_S = 1.0
 
 
 @dataclass(frozen=True)
 class RoundContext:
-    """One round over the ports that it is given. `observe` is told of progress, from any thread."""
+    """One round's plan, its ports and its place on disk.
+
+    `folder` receives the sets and the enhanced audio. `validator` is the hotkey that sets the weights. `slots`
+    models run at a time. `workers` is the size of the pool. `observe` receives progress, from any thread.
+    """
 
     plan: RoundPlan
     chain: Chain
@@ -39,9 +44,9 @@ class RoundContext:
     validator: str
     slots: int
     workers: int
-    observe: Callable[[Event], None]
+    observe: Callable[[Event], None] = lambda _event: None
     cancelled: threading.Event = field(default_factory=threading.Event)
-    busy: Busy = field(default_factory=Busy)
+    busy: BusySeconds = field(default_factory=BusySeconds)
 
     @property
     def round_id(self) -> str:
@@ -49,120 +54,46 @@ class RoundContext:
 
     @property
     def enhanced(self) -> Path:
-        """The folder of the models' answers: one below it for each entry."""
+        """The folder of the enhanced audio. It has one folder per entry, named by the entry's id."""
         return self.folder / "enhanced"
 
-    def step(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-        """What the step left, doing it now if it was not done.
+    def step(self, key: steps.StepKey[Record], compute: Callable[[], Record]) -> Record:
+        """The record of a step. If the step is not done, compute the record and write it.
 
         Raises:
             Cancelled: the round was stopped.
         """
-        self.go_on()
-        facts = self.state.step_done(self.round_id, name)
-        if facts is None:
-            facts = compute()
-            self.state.finish_step(self.round_id, name, facts)
-            _log.info("step done", extra={"action": "step_done", "round": self.round_id, "step": name})
-        return facts
-
-    def refused(self, name: str, refusal: Refusal) -> Refusal:
-        """The refusal that a step recorded: this one, if it was not done."""
-        return Refusal(**self.step(name, lambda: {"refusal": refusal_facts(refusal)})["refusal"])
+        self.raise_if_cancelled()
+        recorded = steps.read(self.state, self.round_id, key)
+        if recorded is not None:
+            return recorded
+        computed = compute()
+        steps.write(self.state, self.round_id, key, computed)
+        _log.info("step done", extra={"action": "step_done", "round": self.round_id, "step": key.name})
+        return computed
 
     def cancel(self) -> None:
-        """Stop as soon as may be: running models are ended. Callable from any thread."""
+        """Stop as soon as possible, and end the running models. Any thread may call it."""
         self.cancelled.set()
         self.sandbox.stop()
 
-    def go_on(self) -> None:
-        """Nothing, while the round is to go on.
+    def raise_if_cancelled(self) -> None:
+        """Do nothing while the round may continue.
 
         Raises:
-            Cancelled: it was stopped.
+            Cancelled: the round was stopped.
         """
         if self.cancelled.is_set():
             raise Cancelled("stopped")
 
     def pause(self, seconds: float) -> None:
-        """Wait, for as long as the round is to go on.
+        """Sleep, and wake up early if the round is stopped.
 
         Raises:
-            Cancelled: it was stopped.
+            Cancelled: the round was stopped.
         """
         left_s = seconds
         while left_s > 0:
-            self.go_on()
-            self.clock.sleep(min(left_s, _SLEPT_AT_ONCE_S))
-            left_s -= _SLEPT_AT_ONCE_S
-
-
-@dataclass(frozen=True)
-class Stuck:
-    """An entry that the harness's surroundings failed, and how."""
-
-    submission: Submission
-    fault: EntryStuck
-
-
-def settled(
-    context: RoundContext,
-    stuck: Mapping[str, Stuck],
-    again: Callable[[Submission], None],
-    *,
-    working: Callable[[], int],
-    check_others: Callable[[], None],
-) -> dict[str, Refusal]:
-    """Try stuck entries again, with growing pauses; by entry id, the refusals of those that alone stay so.
-
-    `again` raises `EntryStuck` where the entry still is. `working` counts the entries that are not. Nobody is set
-    aside where more are stuck than work, which is rather this machine's doing; nor where `check_others`, asked
-    before and after the last try, raises because what worked for others does not work now.
-
-    Raises:
-        InfrastructureFault: it is not the entries; the round goes on from here when it is run again.
-    """
-    waiting = dict(stuck)
-    if waiting and not working():
-        raise next(iter(waiting.values())).fault
-    for pause_s in context.plan.retry_pauses_s:
-        if waiting:
-            context.pause(pause_s)
-            waiting = _still_stuck(context, waiting, again)
-    if len(waiting) > working():
-        raise next(iter(waiting.values())).fault
-    if waiting:
-        check_others()
-        waiting = _still_stuck(context, waiting, again)
-    if waiting:
-        check_others()
-    return {entry_id: _set_aside(context, one) for entry_id, one in waiting.items()}
-
-
-def _still_stuck(
-    context: RoundContext, waiting: Mapping[str, Stuck], again: Callable[[Submission], None]
-) -> dict[str, Stuck]:
-    found = {}
-    for entry_id, one in waiting.items():
-        context.go_on()
-        try:
-            again(one.submission)
-        except EntryStuck as fault:
-            found[entry_id] = Stuck(one.submission, fault)
-    return found
-
-
-def _set_aside(context: RoundContext, stuck: Stuck) -> Refusal:
-    submission, fault = stuck.submission, stuck.fault
-    _log.info(
-        "entry set aside",
-        extra={"action": "set_aside", "round": context.round_id, "entry": submission.entry_id, "fault": str(fault)},
-    )
-    told = Progress(0, 0, note=f"left out: {fault}")
-    context.observe(Event("progress", submission, submission.competition, told))
-    refused = EntryRefused(
-        "not_evaluated",
-        f"Could not be run here while others could, and was left out unscored: {fault.problem}",
-        {"fault": fault.problem, "tries": str(2 + len(context.plan.retry_pauses_s))},
-    )
-    return refusal_of(submission, refused)
+            self.raise_if_cancelled()
+            self.clock.sleep(min(left_s, _LONGEST_SLEEP_S))
+            left_s -= _LONGEST_SLEEP_S

@@ -1,6 +1,6 @@
-"""Copies that no hash shows: the same weights in another file, and models that answer as one.
+"""Copies that hashes do not show: the same weights in another file, and models whose enhanced audio is the same.
 
-The pairs are for `ranking.duplicates.without_duplicates(likenesses=...)`.
+`copies.without_duplicates(likenesses=...)` uses the pairs that are found here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from soundsright.core.ports import Pool
 from soundsright.core.results import Evaluation
 from soundsright.core.submission import FetchedModel
 from soundsright.services.rounds.clipset import ClipSet, read_wav
-from soundsright.services.rounds.jobs import result_on
+from soundsright.services.rounds.job_results import result_of
 
 if TYPE_CHECKING:
     from soundsright.copies import TensorFingerprint, TensorSummary
@@ -32,10 +32,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TensorsCompared:
-    """The pairs of entries that hold the same tensors; by entry id, which files could not be compared.
-
-    `sketches` are, by entry id, what is remembered of the tensors that were read.
-    """
+    """The pairs of entries with the same tensors. By entry id: the unread files, and sketches of the tensors."""
 
     pairs: tuple[Likeness, ...]
     unread: Mapping[str, tuple[str, ...]]
@@ -47,62 +44,60 @@ def same_tensor_pairs(
     pool: Pool,
     *,
     since: Callable[[str, str], int] | None = None,
-    go_on: Callable[[], None] = lambda: None,
+    raise_if_cancelled: Callable[[], None] = lambda: None,
 ) -> TensorsCompared:
-    """Compare what the files of a competition's entries hold, each entry's read by a job. Links are not followed.
+    """Compare the tensors of all entries of a competition. A job reads the files of each entry, without links.
 
-    `since` tells the block since which an entry has held the tensors of a sketch. `go_on` is called before each
-    comparison, and may raise to stop.
+    `since(entry_id, sketch)` gives the block since which an entry has had the tensors of a sketch.
+    `raise_if_cancelled` runs before each comparison.
 
     Raises:
-        InfrastructureFault: a worker failed that is not the entry's doing.
+        InfrastructureFault: a worker failed, and the entry is not to blame.
     """
-    from soundsright.copies import fingerprint_deadline_s, same_tensors, tensor_fingerprint, tensor_sketch
+    from soundsright.copies import same_tensors, tensor_sketch
 
-    jobs: dict[str, tuple[Path, Future[TensorFingerprint]]] = {}
-    for model in models:
-        paths = files_below(model.path)
-        deadline_s = fingerprint_deadline_s(sum(path.stat().st_size for path in paths))
-        job = pool.submit(tensor_fingerprint, paths, deadline_s=deadline_s)
-        jobs[model.submission.entry_id] = (model.path, job)
-    found: dict[str, tuple[TensorSummary, ...]] = {}
+    jobs = {model.submission.entry_id: (model.path, _start_fingerprint(model, pool)) for model in models}
+    summaries: dict[str, tuple[TensorSummary, ...]] = {}
     unread: dict[str, tuple[str, ...]] = {}
     for entry_id, (folder, job) in jobs.items():
         try:
-            fingerprint = result_on(job)
+            fingerprint = result_of(job)
         except ModelFault as fault:
             unread[entry_id] = (f"all files: {fault}",)
             continue
-        found[entry_id] = fingerprint.summaries
+        summaries[entry_id] = fingerprint.summaries
         if fingerprint.unread:
-            # Without the cache's place, which is this machine's own.
+            # Without the folder of the cache, which differs between machines.
             unread[entry_id] = tuple(reason.removeprefix(f"{folder}/") for reason in fingerprint.unread)
     for entry_id, reasons in unread.items():
         _log.info(
             "not compared", extra={"action": "tensors_unread", "entry": entry_id, "reasons": "; ".join(reasons)}
         )
-    competitions = dict.fromkeys(model.submission.competition.id for model in models)
-    entered = {model.submission.entry_id: model.submission.competition.id for model in models}
-    pairs = [
-        pair
-        for competition_id in competitions
-        for pair in same_tensors(
-            {entry_id: tensors for entry_id, tensors in found.items() if entered[entry_id] == competition_id},
-            since=since,
-            go_on=go_on,
-        )
-    ]
-    return TensorsCompared(tuple(pairs), unread, {entry_id: tensor_sketch(one) for entry_id, one in found.items()})
+    competition_of = {model.submission.entry_id: model.submission.competition.id for model in models}
+    pairs: list[Likeness] = []
+    for competition_id in dict.fromkeys(competition_of.values()):
+        own = {entry_id: each for entry_id, each in summaries.items() if competition_of[entry_id] == competition_id}
+        pairs += same_tensors(own, since=since, go_on=raise_if_cancelled)
+    sketches = {entry_id: tensor_sketch(tensors) for entry_id, tensors in summaries.items()}
+    return TensorsCompared(tuple(pairs), unread, sketches)
+
+
+def _start_fingerprint(model: FetchedModel, pool: Pool) -> Future[TensorFingerprint]:
+    from soundsright.copies import fingerprint_deadline_s, tensor_fingerprint
+
+    paths = files_below(model.path)
+    deadline_s = fingerprint_deadline_s(sum(path.stat().st_size for path in paths))
+    return pool.submit(tensor_fingerprint, paths, deadline_s=deadline_s)
 
 
 def near_copy_pairs(clips: ClipSet, enhanced: Path, evaluations: Sequence[Evaluation]) -> list[Likeness]:
-    """The pairs of entries whose answers agree as only copies do, over the first clips of the set.
+    """The pairs of entries whose enhanced audio agrees as only copies do, over the first clips of the set.
 
-    Only answers that were scored count: `enhanced` holds a folder per entry, named by its id, with their WAVs, and
-    whatever else a stopped process left there.
+    `enhanced` has a folder per entry, named by its id. Only clips with scores are read, because a stopped process
+    can leave other files there.
 
     Raises:
-        InfrastructureFault: an answer cannot be read back.
+        InfrastructureFault: an enhanced clip cannot be read.
     """
     from soundsright.copies import near_copies
 

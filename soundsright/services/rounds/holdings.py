@@ -1,9 +1,10 @@
-"""Since when a hotkey has held what its entry is made of, from the rounds before.
+"""Since when a hotkey has had the contents of its entry, read from earlier rounds.
 
-Who improves a model commits anew, and would else look younger than whoever copied it in the meantime. What counts
-is the earliest block of a commitment of the same hotkey that held the same mark (a reference, a content, a file of
-weights) or the same tensors. A hotkey that was deregistered and came back is a new one. Of what this state does not
-know the present block counts. Blocks are the chain's.
+Without this, a miner who improves a model and commits again would look younger than someone who copied the first
+version. The block that counts is that of the hotkey's earliest commitment with the same mark (a reference, a
+content hash, the hash of a weights file) or with the same tensors. A hotkey that was deregistered and came back is
+a new one. If this state has no earlier commitment, the block of the present one counts. Blocks are those of the
+chain.
 """
 
 from __future__ import annotations
@@ -12,18 +13,17 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from soundsright.copies import sketch_holds
-from soundsright.core.sources import Source, source_of
+from soundsright.core.sources import Source
 from soundsright.core.submission import FetchedModel
+from soundsright.services.rounds import steps
 from soundsright.services.rounds.context import RoundContext
-from soundsright.services.rounds.types import entry_id_of
 
 
 @dataclass(frozen=True)
-class _Held:
-    """What a hotkey entered in a round before: marks, and the sketch of its tensors where one is recorded."""
+class _EarlierEntry:
+    """An entry of an earlier round: its block, its marks, and the sketch of its tensors if one is recorded."""
 
     block: int
     marks: frozenset[str]
@@ -31,68 +31,68 @@ class _Held:
 
 
 class Holdings:
-    """What the hotkeys of a round's models held before. The state is read when it is first asked."""
+    """What the hotkeys of a round's models entered before. The state is read at the first question."""
 
     def __init__(self, context: RoundContext, models: Collection[FetchedModel]) -> None:
         self._context = context
         self._entries = {model.submission.entry_id: model.submission for model in models}
 
     def mark_since(self, entry_id: str, mark: str) -> int:
-        """The block since which the entry's hotkey has held the mark."""
+        """The block since which the entry's hotkey has had the mark."""
         entry = self._entries[entry_id]
-        held = self._by_hotkey.get(entry.hotkey, ())
-        return min((one.block for one in held if mark in one.marks), default=entry.block)
+        earlier = self._by_hotkey.get(entry.hotkey, ())
+        return min((other.block for other in earlier if mark in other.marks), default=entry.block)
 
-    def tensors_since(self, entry_id: str, shared: str) -> int:
-        """The block since which the entry's hotkey has held nearly all of the tensors of that sketch."""
+    def tensors_since(self, entry_id: str, sketch: str) -> int:
+        """The block since which the entry's hotkey has had nearly all tensors of the sketch."""
         entry = self._entries[entry_id]
-        held = self._by_hotkey.get(entry.hotkey, ())
-        return min((one.block for one in held if sketch_holds(one.sketch or "", shared)), default=entry.block)
+        earlier = self._by_hotkey.get(entry.hotkey, ())
+        blocks = (other.block for other in earlier if sketch_holds(other.sketch or "", sketch))
+        return min(blocks, default=entry.block)
 
     @cached_property
-    def _by_hotkey(self) -> Mapping[str, Sequence[_Held]]:
+    def _by_hotkey(self) -> Mapping[str, Sequence[_EarlierEntry]]:
         context = self._context
         rounds = context.state.rounds()
-        before = rounds[: rounds.index(context.round_id)]
-        if not before:
+        earlier_rounds = rounds[: rounds.index(context.round_id)]
+        if not earlier_rounds:
             return {}
         neurons = context.chain.snapshot(context.plan.round.entries_close_block).neurons
         registered_at = {neuron.hotkey: neuron.registered_at for neuron in neurons}
         hotkeys = {entry.hotkey for entry in self._entries.values()}
-        found: dict[tuple[str, Source], _Held] = {}
-        for round_id in before:
-            context.go_on()
-            entries = context.state.step_done(round_id, "entries") or {}
-            own = [s for s in entries.get("submissions", ()) if s["hotkey"] in hotkeys]
-            own = [s for s in own if s["block"] >= registered_at.get(s["hotkey"], math.inf)]
-            self._read(round_id, own, found)
-        by_hotkey: dict[str, list[_Held]] = {}
-        for (hotkey, _), held in found.items():
-            by_hotkey.setdefault(hotkey, []).append(held)
+        by_model: dict[tuple[str, Source], _EarlierEntry] = {}
+        for round_id in earlier_rounds:
+            context.raise_if_cancelled()
+            record = steps.read(context.state, round_id, steps.ENTRIES)
+            own = [entry for entry in (record.submissions if record else ()) if entry.hotkey in hotkeys]
+            own = [entry for entry in own if entry.block >= registered_at.get(entry.hotkey, math.inf)]
+            self._add_entries(round_id, own, by_model)
+        by_hotkey: dict[str, list[_EarlierEntry]] = {}
+        for (hotkey, _), entry in by_model.items():
+            by_hotkey.setdefault(hotkey, []).append(entry)
         return by_hotkey
 
-    def _read(
+    def _add_entries(
         self,
         round_id: str,
-        submissions: Sequence[Mapping[str, Any]],
-        found: dict[tuple[str, Source], _Held],
+        entries: Sequence[steps.RecordedEntry],
+        by_model: dict[tuple[str, Source], _EarlierEntry],
     ) -> None:
-        """Add what a round recorded of these; a model that stood before is not read again."""
+        """Add the entries of one round. A model that is already there with its sketch is not read again."""
         state = self._context.state
         new = []
-        for submission in submissions:
-            known = found.get((submission["hotkey"], source_of(submission["model"])))
+        for entry in entries:
+            known = by_model.get((entry.hotkey, entry.source))
             if known is None or known.sketch is None:
-                new.append((submission, known))
-        sketches = (state.step_done(round_id, "duplicates") or {}).get("tensors", {}) if new else {}
-        for submission, known in new:
-            model = source_of(submission["model"])
-            entry_id = entry_id_of(submission)
-            sketch = sketches.get(entry_id)
+                new.append((entry, known))
+        duplicates = steps.read(state, round_id, steps.DUPLICATES) if new else None
+        sketches = duplicates.sketches if duplicates else {}
+        for entry, known in new:
+            sketch = sketches.get(entry.entry_id)
             if known is not None:
-                found[submission["hotkey"], model] = replace(known, sketch=sketch)
+                by_model[entry.hotkey, entry.source] = replace(known, sketch=sketch)
                 continue
-            fetched = state.step_done(round_id, f"fetch:{entry_id}") or {}
-            if "content_hash" in fetched:
-                marks = frozenset({str(model), fetched["content_hash"], *fetched["checkpoint_hashes"]})
-                found[submission["hotkey"], model] = _Held(submission["block"], marks, sketch)
+            fetched = steps.read(state, round_id, steps.fetch(entry.entry_id))
+            if fetched is not None and fetched.content_hash is not None:
+                marks = frozenset({str(entry.source), fetched.content_hash, *fetched.checkpoint_hashes})
+                by_model[entry.hotkey, entry.source] = _EarlierEntry(entry.block, marks, sketch)

@@ -1,6 +1,6 @@
-"""Who may enter: each commitment on the chain becomes a submission or a refusal that names its rule.
+"""The rules of entry: each commitment on the chain becomes a submission, or a refusal that names the broken rule.
 
-Blocks are counted. A refusal's code is stable, its sentence is for the miner, its evidence is what was compared.
+Blocks are counted. A refusal has a stable code, a sentence for the miner, and the compared values as evidence.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from soundsright.core.submission import Commitment, FetchedModel, Reveal, Submis
 __all__ = ["EntryRules", "Screened", "check_fetched", "checked_dockerfile", "screened"]
 
 _LICENCE = re.compile(r"(un)?licen[cs]e([.-].*)?|copying([.-].*)?", re.IGNORECASE)
-_TOLD_BLOCKS = 20
+_MAX_BLOCKS_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Screened:
-    """The submissions in the order of their blocks, and the refusals."""
+    """The result of screening: submissions in the order of their blocks, and refusals."""
 
     submissions: tuple[Submission, ...]
     refusals: tuple[Refusal, ...]
@@ -42,7 +42,7 @@ def screened(
     entries_close_block: int,
     rules: EntryRules = NO_RULES,
 ) -> Screened:
-    """Apply the entry rules to every commitment; nothing is fetched for this."""
+    """Apply the rules that need no files to every commitment."""
     by_hotkey = {neuron.hotkey: neuron for neuron in neurons}
     by_id = {competition.id: competition for competition in competitions}
     submissions: list[Submission] = []
@@ -79,7 +79,7 @@ def _admitted(
     if neuron is None:
         raise EntryRefused(
             "not_registered",
-            f"The hotkey was not registered in block {entries_close_block}, with which entries closed",
+            f"The hotkey was not registered in block {entries_close_block}, in which entries closed",
             {"entries_close_block": str(entries_close_block)},
         )
     if commitment.block < neuron.registered_at:
@@ -91,19 +91,19 @@ def _admitted(
     if commitment.block > entries_close_block:
         raise EntryRefused(
             "too_late",
-            f"Committed in block {commitment.block}, after entries closed with block {entries_close_block}",
+            f"Committed in block {commitment.block}, after entries closed in block {entries_close_block}",
             {"entries_close_block": str(entries_close_block)},
         )
     _check_rules(commitment, entries_close_block, rules)
     if reveal is None:
-        raise EntryRefused("not_revealed", "The miner did not reveal what the commitment stands for")
+        raise EntryRefused("not_revealed", "The miner did not reveal its commitment")
     if isinstance(reveal, EntryRefused):
         raise reveal
     competition = competitions.get(reveal.competition_id)
     if competition is None:
         raise EntryRefused(
             "unknown_competition",
-            f"{reveal.competition_id[:60]!r} is no competition of this round",
+            f"{reveal.competition_id[:60]!r} is not a competition of this round",
             {"revealed": reveal.competition_id[:60], "competitions": ", ".join(competitions)},
         )
     digest = commitment_digest(reveal.model, commitment.hotkey, competition.id)
@@ -117,7 +117,7 @@ def _admitted(
 
 
 def _check_rules(commitment: Commitment, entries_close_block: int, rules: EntryRules) -> None:
-    """The organiser's rules on who commits, and how often."""
+    """Check the organiser's bans, and how often a hotkey may commit."""
     banned_until = rules.banned_hotkeys.get(commitment.hotkey)
     if banned_until is not None and entries_close_block < banned_until:
         raise EntryRefused(
@@ -130,8 +130,8 @@ def _check_rules(commitment: Commitment, entries_close_block: int, rules: EntryR
     if previous is not None and commitment.block - previous < rules.cooldown_blocks:
         raise EntryRefused(
             "cooldown",
-            f"Committed {commitment.block - previous} blocks after the commitment before;"
-            f" {rules.cooldown_blocks} are needed",
+            f"Committed {commitment.block - previous} blocks after the previous commitment;"
+            f" at least {rules.cooldown_blocks} are needed",
             {"previous_block": str(previous), "cooldown_blocks": str(rules.cooldown_blocks)},
         )
     opened = entries_close_block - rules.commitment_window_blocks
@@ -141,12 +141,12 @@ def _check_rules(commitment: Commitment, entries_close_block: int, rules: EntryR
             "too_many_commitments",
             f"{len(counted)} commitments in the {rules.commitment_window_blocks} blocks up to the close of entries;"
             f" at most {rules.max_commitments} are allowed",
-            {"limit": str(rules.max_commitments), "blocks": ", ".join(map(str, counted[-_TOLD_BLOCKS:]))},
+            {"limit": str(rules.max_commitments), "blocks": ", ".join(map(str, counted[-_MAX_BLOCKS_SHOWN:]))},
         )
 
 
 def check_fetched(model: FetchedModel, rules: EntryRules) -> None:
-    """The rules that need the files.
+    """Apply the rules that need the files.
 
     Raises:
         EntryRefused: `banned_content`, `no_dockerfile`, `no_licence`.
@@ -155,7 +155,7 @@ def check_fetched(model: FetchedModel, rules: EntryRules) -> None:
         raise EntryRefused("banned_content", "This content is banned", {"content_hash": model.content_hash})
     banned = next((digest for digest in model.checkpoint_hashes if digest in rules.banned_content), None)
     if banned is not None:
-        raise EntryRefused("banned_content", "A file of weights in it is banned", {"checkpoint_hash": banned})
+        raise EntryRefused("banned_content", "A weights file in it is banned", {"checkpoint_hash": banned})
     if not (model.path / "Dockerfile").is_file():
         raise EntryRefused("no_dockerfile", "The repository has no Dockerfile at its root", _root_files(model))
     if rules.needs_licence and not any(
@@ -166,16 +166,16 @@ def check_fetched(model: FetchedModel, rules: EntryRules) -> None:
 
 
 def _root_files(model: FetchedModel) -> dict[str, str]:
-    """What lies at the root instead, as evidence."""
+    """The files at the root, as evidence."""
     names = sorted(path.name for path in model.path.iterdir())
     return {"files": ", ".join(names)[:400]}
 
 
 def checked_dockerfile(model: FetchedModel) -> tuple[Instruction, ...]:
-    """The instructions of a model's Dockerfile, none of which asks for what an entry may not have.
+    """The instructions of a model's Dockerfile, after a check that all of them are allowed.
 
     Raises:
-        EntryRefused: `dockerfile`, with every refusal by its line.
+        EntryRefused: `dockerfile`. The sentence names every refused line.
     """
     try:
         instructions = read_dockerfile(model.path)

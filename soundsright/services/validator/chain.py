@@ -1,43 +1,40 @@
-"""The chain as one round sees it: who was registered when entries closed, whatever happens while it runs."""
+"""The chain as one round sees it: the registrations and commitments of the block in which entries closed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from soundsright.core.errors import UsageError
 from soundsright.core.ports import BlockRef, LiveChain, Neuron, Snapshot, TxResult
 from soundsright.core.schedule import Round
 from soundsright.core.submission import Commitment
+from soundsright.services.rounds import steps
 
 
-def at_the_close(chain: LiveChain, plan: Round, entries: Mapping[str, Any] | None) -> Snapshot:
-    """The chain when entries closed.
+def at_the_close(chain: LiveChain, plan: Round, entries: steps.EntriesStep | None) -> Snapshot:
+    """The chain at the block in which entries closed.
 
-    Once the round's `entries` are recorded, no more is needed of it than whose each uid was, and since when, which
-    is recorded with them: a node that is no archive has lost the block before a long round ends. Older records lack
-    since when, or both.
+    If the round's `entries` are recorded, their registrations are used. A node that is no archive can lose the
+    block before a long round ends. Old records lack the blocks of the registrations, or the registrations.
 
     Raises:
-        ChainUnavailable: the chain does not answer, or has the block no more.
+        ChainUnavailable: the chain does not answer, or no longer has the block.
     """
     close = plan.entries_close_block
-    recorded = entries or {}
-    if "neurons" in recorded:
-        held = recorded["neurons"]
-    elif "hotkeys" in recorded:
-        # Who is still registered tells since when; of who left in the meantime nobody knows any more.
-        since = {neuron.hotkey: neuron.registered_at for neuron in chain.neurons() if neuron.registered_at <= close}
-        held = {uid: (hotkey, since.get(hotkey, 0)) for uid, hotkey in recorded["hotkeys"].items()}
-    else:
+    if entries is None or entries.neurons is None:
         return chain.snapshot(close)
-    neurons = tuple(Neuron(int(uid), hotkey, registered_at) for uid, (hotkey, registered_at) in held.items())
+    if any(neuron.registered_at is None for neuron in entries.neurons):
+        # The present registrations give the missing blocks, except those of hotkeys that have left since.
+        since = {neuron.hotkey: neuron.registered_at for neuron in chain.neurons() if neuron.registered_at <= close}
+        neurons = tuple(Neuron(n.uid, n.hotkey, since.get(n.hotkey, 0)) for n in entries.neurons)
+    else:
+        neurons = tuple(Neuron(n.uid, n.hotkey, n.registered_at or 0) for n in entries.neurons)
     return Snapshot(BlockRef(close, ""), neurons, ())
 
 
 class PinnedChain:
-    """The `Chain` port with registrations and commitments as of one block, which sets no weights.
+    """The `Chain` port with the registrations and commitments of one block. It sets no weights.
 
     A uid means the hotkey that had it at that block.
     """
@@ -46,8 +43,8 @@ class PinnedChain:
         self._chain = chain
         self._pinned = closed
 
-    def show(self, commitments: tuple[Commitment, ...]) -> None:
-        """Show these instead of what the chain holds: the same ones, read."""
+    def replace_commitments(self, commitments: tuple[Commitment, ...]) -> None:
+        """Show these commitments instead of those of the chain: the same ones, decoded."""
         self._pinned = replace(self._pinned, commitments=commitments)
 
     def head(self) -> BlockRef:
@@ -72,18 +69,18 @@ class PinnedChain:
         return self._chain.publish(hotkey, digest)
 
     def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult:
-        """Nothing yet: the validator does, in its own thread, when the round has ended."""
+        """Do nothing. The validator sets the weights in its own thread when the round has ended."""
         return TxResult(True, "later")
 
     def close(self) -> None:
-        """The chain is another's to close."""
+        """Do nothing. The owner of the chain closes it."""
 
 
 def check_account(chain: LiveChain, address: str, *, sets_weights: bool) -> None:
-    """What would make a validator useless, before it starts.
+    """Check before a validator starts that its hotkey can do the work.
 
     Raises:
-        UsageError: the hotkey is not registered, or has no validator permit and is to set weights.
+        UsageError: the hotkey is not registered, or it must set weights and has no validator permit.
         ChainUnavailable: the chain does not answer.
     """
     own = next((n for n in chain.neurons() if n.hotkey == address), None)

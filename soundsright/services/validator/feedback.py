@@ -1,4 +1,4 @@
-"""A round's signed feedback: written once, recorded by its hash, and read back for delivery."""
+"""The signed feedback of a round: written once, recorded by its hash, and read back for delivery."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from soundsright.core.ports import Account, StateStore
 from soundsright.services.records import sign_feedback
+from soundsright.services.rounds import steps
 from soundsright.services.validator.retention import ArtifactStore
 
 _log = logging.getLogger(__name__)
@@ -19,32 +20,33 @@ def record_feedback(
     documents: Mapping[str, Mapping[str, object]],
     account: Account,
 ) -> None:
-    """Sign each miner's document, and record the envelopes' hashes by hotkey.
+    """Sign each miner's document and record the hashes of the envelopes by hotkey.
 
-    Once: what a miner may have received stays what this validator said, so what is recorded is not signed anew.
+    This happens once per round. A miner may already have the first envelope, so it must not change.
 
     Raises:
         StateUnavailable: an envelope cannot be written.
     """
-    if state.step_done(round_id, "feedback") is None:
+    if steps.read(state, round_id, steps.FEEDBACK) is None:
         digests = {
             hotkey: artifacts.put_bytes(sign_feedback(document, account).encode())
             for hotkey, document in documents.items()
         }
-        state.finish_step(round_id, "feedback", digests)
+        steps.write(state, round_id, steps.FEEDBACK, steps.FeedbackStep(digests))
 
 
 def recorded_feedback(state: StateStore, artifacts: ArtifactStore, round_id: str) -> dict[str, bytes]:
-    """The envelopes by hotkey. One that is not on the disk any more, or not as it was, is told and left out.
+    """The envelopes by hotkey. An envelope that is missing from the disk or damaged is logged and left out.
 
     Raises:
         StateUnavailable: they cannot be read.
     """
-    found = {}
-    for hotkey, digest in (state.step_done(round_id, "feedback") or {}).items():
+    record = steps.read(state, round_id, steps.FEEDBACK)
+    envelopes = {}
+    for hotkey, digest in (record.envelopes if record else {}).items():
         envelope = artifacts.read(digest)
         if envelope is None:
             _log.error("feedback is lost", extra={"action": "feedback_lost", "round": round_id, "hotkey": hotkey})
         else:
-            found[hotkey] = envelope
-    return found
+            envelopes[hotkey] = envelope
+    return envelopes

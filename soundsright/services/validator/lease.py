@@ -1,7 +1,7 @@
-"""One process at a time on one state: a lease in its database, renewed while the work lasts.
+"""One process at a time on one state: a lease in its database, which is renewed while the work lasts.
 
-Times are in seconds. A process that dies leaves a lease that runs out; the next one takes it over then, or at once
-where both are of one machine and it can see that the other is gone.
+Times are in seconds. The lease of a process that died expires. Then the next process can take it; at once if both
+run on one machine and the next one sees that the first is gone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Leases(Protocol):
-    """The part of a state that holds leases."""
+    """The leases of a state."""
 
     def take_lease(self, name: str, holder: str, *, now_s: float, duration_s: float) -> bool: ...
     def release_lease(self, name: str, holder: str) -> None: ...
@@ -32,21 +32,22 @@ class Leases(Protocol):
 
 
 def this_process() -> str:
-    """A name that no other living process has: of its machine, of the numbers' own space there, and its number."""
-    return f"{_place()}:{os.getpid()}"
+    """A name that no other living process has: `HOST:PID-NAMESPACE:PID`."""
+    return f"{_pid_namespace()}:{os.getpid()}"
 
 
-def _place() -> str:
-    space = ""
+def _pid_namespace() -> str:
+    """This machine and the namespace of its process ids. Containers on one machine have different namespaces."""
+    namespace = ""
     with suppress(OSError):
-        space = Path("/proc/self/ns/pid").readlink().name
-    return f"{socket.gethostname()}:{space}"
+        namespace = Path("/proc/self/ns/pid").readlink().name
+    return f"{socket.gethostname()}:{namespace}"
 
 
 def _is_gone(holder: str) -> bool:
-    """Whether a process has ended for certain. One of another machine or container cannot be seen from here."""
-    place, _, number = holder.rpartition(":")
-    if place != _place() or not number.isdecimal():
+    """Whether a process has certainly ended. Processes on other machines or in other containers are not visible."""
+    namespace, _, number = holder.rpartition(":")
+    if namespace != _pid_namespace() or not number.isdecimal():
         return False
     try:
         os.kill(int(number), 0)
@@ -58,7 +59,7 @@ def _is_gone(holder: str) -> bool:
 
 
 def living_holder(state: Leases, name: str, *, clock: Clock) -> str | None:
-    """Who holds the lease `name`, unless that process has ended for certain."""
+    """The holder of the lease `name`; None if there is none, or its process has certainly ended."""
     holder = state.lease_holder(name, now_s=clock.now())
     return None if holder is None or _is_gone(holder) else holder
 
@@ -73,13 +74,13 @@ def sole_process(
     holder: str | None = None,
     duration_s: float = LEASE_S,
 ) -> Iterator[None]:
-    """Hold the lease `name` for as long as the block runs, renewing it from a thread.
+    """Keep the lease `name` while the block runs. A thread renews it.
 
-    `lost` is called once, from that thread, where the lease could not be renewed in time: whoever else has it by
-    then works on the same state, so that the work must end.
+    The thread calls `lost` once if the lease could not be renewed in time. Another process may then work on the
+    same state, so the work must end.
 
     Raises:
-        UsageError: another process holds it.
+        UsageError: another process has the lease.
         StateUnavailable: the state does not answer.
     """
     own = holder or this_process()
@@ -90,7 +91,7 @@ def sole_process(
     if not state.take_lease(name, own, now_s=taken_at_s, duration_s=duration_s):
         other = state.lease_holder(name, now_s=clock.now()) or "another process"
         raise UsageError(
-            f"{other} works on this state", f"End it, or wait {duration_s:g} s after it died, and start again."
+            f"{other} works on this state", f"Stop it, or wait {duration_s:g} s after it died, and start again."
         )
     ended = threading.Event()
 

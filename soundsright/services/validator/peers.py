@@ -1,23 +1,22 @@
-"""What commitments stand for, asked of miners or read, between the close and the seed; feedback after the round.
+"""Exchanges with miners: the reveals of their commitments before a round, and feedback after it.
 
-Times are in seconds. Every answer is a stranger's: bounded, parsed strictly, and used only where it hashes to what
-is on the chain. What was received or delivered is recorded in the state and not asked or told again.
+Times are in seconds. Every reply comes from a stranger. It is bounded, parsed strictly, and used only if it hashes
+to the commitment on the chain. Reveals and deliveries are recorded in the state and not repeated.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from soundsright.core.errors import EntryRefused, PeerUnavailable
 from soundsright.core.ports import Clock, Neuron, Peers, StateStore, Timelock
-from soundsright.core.sources import ModelRef, Source, source_of
+from soundsright.core.sources import ModelRef, Source
 from soundsright.core.submission import (
     Commitment,
     CommitmentKind,
@@ -26,6 +25,7 @@ from soundsright.core.submission import (
     reveal_of_text,
 )
 from soundsright.services.http import Health
+from soundsright.services.rounds import steps
 from soundsright.services.validator.round import Backoff
 
 REVEAL_BODY = b'{"schema": "soundsright.reveal/1"}'
@@ -34,17 +34,17 @@ FEEDBACK_TIMEOUT_S = 20.0
 FIRST_PAUSE_S = 5.0
 MAX_PAUSE_S = 600.0
 MAX_TRIES = 30
-AT_A_TIME = 16
+MAX_PEERS_AT_A_TIME = 16
 
 _log = logging.getLogger(__name__)
 
 
-class RevealTold(BaseModel):
-    """A miner's answer."""
+class RevealReply(BaseModel):
+    """A miner's reply to a request for its reveal."""
 
     model_config = ConfigDict(extra="ignore")
 
-    told: Annotated[Literal["soundsright.reveal/1"], Field(alias="schema")]
+    document: Annotated[Literal["soundsright.reveal/1"], Field(alias="schema")]
     namespace: Annotated[str, Field(max_length=96)]
     name: Annotated[str, Field(max_length=96)]
     revision: Annotated[str, Field(max_length=64)]
@@ -52,32 +52,23 @@ class RevealTold(BaseModel):
 
 
 def reveal_of(body: bytes, commitment: Commitment) -> Reveal:
-    """The reveal in a miner's answer, where it is what was committed.
+    """The reveal in a miner's reply.
 
     Raises:
-        EntryRefused: `bad_reveal` or `digest_mismatch`.
+        EntryRefused: the reply is not a reveal (`bad_reveal`), or it is not what was committed (`digest_mismatch`).
     """
     try:
-        told = RevealTold.model_validate_json(body)
+        reply = RevealReply.model_validate_json(body)
     except ValidationError:
-        raise EntryRefused("bad_reveal", "The miner's answer is no reveal") from None
-    model = ModelRef(told.namespace, told.name, told.revision)
-    if commitment_digest(model, commitment.hotkey, told.competition) != commitment.digest:
+        raise EntryRefused("bad_reveal", "The miner's reply is not a reveal") from None
+    model = ModelRef(reply.namespace, reply.name, reply.revision)
+    if commitment_digest(model, commitment.hotkey, reply.competition) != commitment.digest:
         raise EntryRefused("digest_mismatch", "The reveal does not hash to the commitment")
-    return Reveal(model, told.competition)
+    return Reveal(model, reply.competition)
 
 
-def reveal_facts(reveal: Reveal) -> dict[str, Any]:
-    model = reveal.model
-    return {"model": [model.namespace, model.name, model.revision], "competition": reveal.competition_id}
-
-
-def reveal_from(facts: Mapping[str, Any]) -> Reveal:
-    return Reveal(ModelRef(*facts["model"]), facts["competition"])
-
-
-class _Due(Backoff):
-    """When a peer is asked again, and how often it was asked in vain."""
+class _PeerRetry(Backoff):
+    """When a peer is called again, and how many calls have failed."""
 
     def __init__(self) -> None:
         super().__init__(first_s=FIRST_PAUSE_S, longest_s=MAX_PAUSE_S)
@@ -90,7 +81,10 @@ class _Due(Backoff):
 
 @dataclass
 class RevealCollector:
-    """Collects what one round's commitments stand for: digests are asked for, texts are read, seals are opened."""
+    """Collects the reveals of one round's commitments.
+
+    Miners are asked for the reveals of digests; texts are read, and sealed texts are opened.
+    """
 
     round_id: str
     peers: Peers
@@ -99,49 +93,57 @@ class RevealCollector:
     health: Health
     kind: CommitmentKind = CommitmentKind.DIGEST
     timelock: Timelock | None = None
-    _due: dict[str, _Due] = field(default_factory=dict)
+    _retries: dict[str, _PeerRetry] = field(default_factory=dict)
     _refused: dict[str, EntryRefused] = field(default_factory=dict)
 
     def known(self, commitments: Iterable[Commitment]) -> dict[str, Reveal]:
-        """What was revealed so far, by hotkey."""
-        found: dict[str, Reveal] = {}
+        """The recorded reveals by hotkey."""
+        reveals: dict[str, Reveal] = {}
         for commitment in commitments:
-            facts = self.state.step_done(self.round_id, _reveal_step(commitment))
-            if facts is not None:
-                found[commitment.hotkey] = reveal_from(facts)
-        return found
+            record = steps.read(self.state, self.round_id, steps.reveal(commitment))
+            if record is not None:
+                reveals[commitment.hotkey] = record.reveal
+        return reveals
 
     def revealed(self, commitments: Iterable[Commitment]) -> dict[str, Reveal | EntryRefused]:
-        """What was revealed, or why what was said is no reveal, by hotkey. Who said nothing is not in it."""
-        refused = {c.hotkey: self._refused[_key(c)] for c in commitments if _key(c) in self._refused}
+        """The reveals, and the refusals of replies that are not valid, by hotkey. Silent miners are not in it."""
+        keys = {c.hotkey: steps.commitment_key(c) for c in commitments}
+        refused = {hotkey: self._refused[key] for hotkey, key in keys.items() if key in self._refused}
         return {**refused, **self.known(commitments)}
 
     def ask(self, commitments: Sequence[Commitment], neurons: Sequence[Neuron], *, last: bool = False) -> int:
-        """Ask those whose turn it is, `last`: all; the number that is still missing. Only digests are asked for."""
+        """Ask the miners whose turn it is for their reveals; all of them if `last`. Only digests need this.
+
+        Returns the number of reveals that are still missing.
+        """
         known = self.known(commitments)
         endpoints = {neuron.hotkey: neuron.endpoint for neuron in neurons if neuron.endpoint}
         missing = [c for c in commitments if c.hotkey not in known]
         now_s = self.clock.now()
-        turn = [
+        due = [
             c
             for c in missing
-            if c.hotkey in endpoints and (last or self._due.setdefault(c.hotkey, _Due()).is_due(now_s))
+            if c.hotkey in endpoints and (last or self._retries.setdefault(c.hotkey, _PeerRetry()).is_due(now_s))
         ]
-        if not turn:
+        if not due:
             return len(missing)
-        with ThreadPoolExecutor(min(AT_A_TIME, len(turn)), thread_name_prefix="reveal") as threads:
-            got = sum(threads.map(lambda c: self._ask_one(c, str(endpoints[c.hotkey])), turn))
-        return len(missing) - got
+        with ThreadPoolExecutor(min(MAX_PEERS_AT_A_TIME, len(due)), thread_name_prefix="reveal") as threads:
+            revealed = sum(threads.map(lambda c: self._ask_miner(c, str(endpoints[c.hotkey])), due))
+        return len(missing) - revealed
 
     def read(self, commitments: Sequence[Commitment], *, opened_by_s: float) -> int:
-        """Read the texts, opening those whose seal opens by that time; the number that says nothing.
+        """Read the texts, and open the seals that can be opened by that time.
+
+        Returns the number of commitments that reveal nothing.
 
         Raises:
-            PeerUnavailable: a seal cannot be opened now, though its time has come.
+            PeerUnavailable: a seal cannot be opened now, although its time has come.
         """
         known = self.known(commitments)
-        missing = [c for c in commitments if c.hotkey not in known and _key(c) not in self._refused]
-        for commitment in missing:
+        for commitment in commitments:
+            key = steps.commitment_key(commitment)
+            if commitment.hotkey in known or key in self._refused:
+                continue
             try:
                 reveal = reveal_of_text(self._text(commitment.digest, opened_by_s), commitment.hotkey)
             except EntryRefused as refused:
@@ -149,9 +151,9 @@ class RevealCollector:
                     "no reveal",
                     extra={"action": "no_reveal", "hotkey": commitment.hotkey, "reason": str(refused)[:200]},
                 )
-                self._refused[_key(commitment)] = refused
+                self._refused[key] = refused
                 continue
-            self._keep(commitment, reveal)
+            self._record(commitment, reveal)
         return len(commitments) - len(self.known(commitments))
 
     def _text(self, committed: str, opened_by_s: float) -> str:
@@ -166,44 +168,43 @@ class RevealCollector:
     def canonical(
         self, commitments: Sequence[Commitment], neurons: Sequence[Neuron], before: str | None
     ) -> tuple[Commitment, ...]:
-        """The commitments as digests, so that whoever screens them need not know how they were made.
+        """The commitments as digests, so that screening does not depend on their kind.
 
-        A sealed entry that stood in the round `before` keeps its block: it has to be sealed anew for each round,
-        and would otherwise look younger than a copy of it. For the same reason its earlier commitments do not
-        count. Of who left and came back since, only the new commitment does.
+        A sealed entry that was also admitted to the round `before` keeps its block. It must be sealed again for
+        each round, and would otherwise look younger than a copy of it. For the same reason its earlier commitments
+        do not count. If the hotkey was registered again since, only the new commitment counts.
         """
         if self.kind is CommitmentKind.DIGEST:
             return tuple(commitments)
-        since = self._stood(before) if self.kind is CommitmentKind.SEALED else {}
-        registered = {neuron.hotkey: neuron.registered_at for neuron in neurons}
+        earlier_blocks = self._admitted_blocks(before) if self.kind is CommitmentKind.SEALED else {}
+        registered_at = {neuron.hotkey: neuron.registered_at for neuron in neurons}
         known = self.known(commitments)
-        found = []
+        digests = []
         for commitment in commitments:
             reveal = known.get(commitment.hotkey)
             if reveal is not None:
                 hotkey, model, competition_id = commitment.hotkey, reveal.model, reveal.competition_id
                 commitment = replace(commitment, digest=commitment_digest(model, hotkey, competition_id))
-                stood_at = since.get((hotkey, model, competition_id), commitment.block)
-                if registered.get(hotkey, 0) <= stood_at < commitment.block:
-                    commitment = replace(commitment, block=stood_at)
+                earlier_block = earlier_blocks.get((hotkey, model, competition_id), commitment.block)
+                if registered_at.get(hotkey, 0) <= earlier_block < commitment.block:
+                    commitment = replace(commitment, block=earlier_block)
             if self.kind is CommitmentKind.SEALED:
                 commitment = replace(commitment, earlier_blocks=())
-            found.append(commitment)
-        return tuple(found)
+            digests.append(commitment)
+        return tuple(digests)
 
-    def _stood(self, round_id: str | None) -> dict[tuple[str, Source, str], int]:
-        """The block of each entry that was admitted to that round."""
-        entries = self.state.step_done(round_id, "entries") if round_id is not None else None
-        return {
-            (s["hotkey"], source_of(s["model"]), s["competition"]): int(s["block"])
-            for s in (entries or {}).get("submissions", ())
-        }
+    def _admitted_blocks(self, round_id: str | None) -> dict[tuple[str, Source, str], int]:
+        """The block of each entry that was admitted to a round."""
+        record = None if round_id is None else steps.read(self.state, round_id, steps.ENTRIES)
+        entries = record.submissions if record else ()
+        return {(entry.hotkey, entry.source, entry.competition_id): entry.block for entry in entries}
 
-    def _keep(self, commitment: Commitment, reveal: Reveal) -> None:
+    def _record(self, commitment: Commitment, reveal: Reveal) -> None:
         self.health.add("responses.total_valid_responses")
-        self.state.finish_step(self.round_id, _reveal_step(commitment), reveal_facts(reveal))
+        steps.write(self.state, self.round_id, steps.reveal(commitment), steps.RevealStep(reveal))
 
-    def _ask_one(self, commitment: Commitment, endpoint: str) -> bool:
+    def _ask_miner(self, commitment: Commitment, endpoint: str) -> bool:
+        """Whether the miner gave its reveal."""
         hotkey = commitment.hotkey
         self.health.add("axons.total_queried_axons")
         try:
@@ -213,26 +214,18 @@ class RevealCollector:
             reveal = reveal_of(reply.body, commitment)
         except (PeerUnavailable, EntryRefused) as error:
             if isinstance(error, EntryRefused):
-                self._refused[_key(commitment)] = error
+                self._refused[steps.commitment_key(commitment)] = error
             self.health.add("responses.total_invalid_responses")
             _log.info("no reveal", extra={"action": "no_reveal", "hotkey": hotkey, "reason": str(error)[:200]})
-            self._due.setdefault(hotkey, _Due()).failed(self.clock.now())
+            self._retries.setdefault(hotkey, _PeerRetry()).failed(self.clock.now())
             return False
-        self._keep(commitment, reveal)
+        self._record(commitment, reveal)
         return True
-
-
-def _reveal_step(commitment: Commitment) -> str:
-    return f"reveal:{_key(commitment)}"
-
-
-def _key(commitment: Commitment) -> str:
-    return f"{commitment.hotkey}:{hashlib.sha256(commitment.digest.encode()).hexdigest()[:16]}"
 
 
 @dataclass
 class FeedbackCourier:
-    """Delivers one round's envelopes, by hotkey."""
+    """Delivers the envelopes of one round to the miners. `envelopes` are by hotkey."""
 
     round_id: str
     envelopes: Mapping[str, bytes]
@@ -240,26 +233,29 @@ class FeedbackCourier:
     state: StateStore
     clock: Clock
     health: Health
-    _due: dict[str, _Due] = field(default_factory=dict)
+    _retries: dict[str, _PeerRetry] = field(default_factory=dict)
     _done: set[str] = field(default_factory=set)
 
     def deliver(self, neurons: Sequence[Neuron]) -> int:
-        """Try those whose turn it is; the number that is still waiting."""
+        """Call the miners whose turn it is. Returns the number of envelopes that are still waiting."""
         for hotkey in self.envelopes:
-            if hotkey not in self._done and self.state.step_done(self.round_id, f"delivered:{hotkey}") is not None:
+            if hotkey not in self._done and self._is_recorded(hotkey):
                 self._done.add(hotkey)
         endpoints = {neuron.hotkey: neuron.endpoint for neuron in neurons if neuron.endpoint}
         now_s = self.clock.now()
-        waiting = [hk for hk in self.envelopes if hk not in self._done]
-        turn = [hk for hk in waiting if self._due.setdefault(hk, _Due()).is_due(now_s)]
-        if turn:
-            with ThreadPoolExecutor(min(AT_A_TIME, len(turn)), thread_name_prefix="feedback") as threads:
-                list(threads.map(lambda hk: self._deliver_one(hk, endpoints.get(hk)), turn))
-        return sum(hk not in self._done for hk in self.envelopes)
+        waiting = [hotkey for hotkey in self.envelopes if hotkey not in self._done]
+        due = [hotkey for hotkey in waiting if self._retries.setdefault(hotkey, _PeerRetry()).is_due(now_s)]
+        if due:
+            with ThreadPoolExecutor(min(MAX_PEERS_AT_A_TIME, len(due)), thread_name_prefix="feedback") as threads:
+                list(threads.map(lambda hotkey: self._call_miner(hotkey, endpoints.get(hotkey)), due))
+        return sum(hotkey not in self._done for hotkey in self.envelopes)
 
-    def _deliver_one(self, hotkey: str, endpoint: str | None) -> None:
-        due = self._due[hotkey]
-        due.failed(self.clock.now())
+    def _is_recorded(self, hotkey: str) -> bool:
+        return steps.read(self.state, self.round_id, steps.delivered(hotkey)) is not None
+
+    def _call_miner(self, hotkey: str, endpoint: str | None) -> None:
+        retry = self._retries[hotkey]
+        retry.failed(self.clock.now())
         status = 0
         reason = "no endpoint on the chain"
         if endpoint is not None:
@@ -271,14 +267,14 @@ class FeedbackCourier:
             except PeerUnavailable as error:
                 reason = error.problem
         if status == 200:
-            self._finish(hotkey, {"ok": True, "tries": due.tries})
+            self._record(hotkey, steps.DeliveredStep(True, retry.tries))
             self.health.add("feedback.delivered")
-        elif due.tries >= MAX_TRIES or (400 <= status < 500 and status not in (401, 403, 408, 409, 429)):
-            self._finish(hotkey, {"ok": False, "tries": due.tries, "reason": reason[:200]})
+        elif retry.tries >= MAX_TRIES or (400 <= status < 500 and status not in (401, 403, 408, 409, 429)):
+            self._record(hotkey, steps.DeliveredStep(False, retry.tries, reason[:200]))
             self.health.event("warning", f"No feedback for {hotkey}: {reason}", action="feedback_given_up")
         else:
             _log.info("no delivery", extra={"action": "feedback_waits", "hotkey": hotkey, "reason": reason[:200]})
 
-    def _finish(self, hotkey: str, facts: Mapping[str, Any]) -> None:
-        self.state.finish_step(self.round_id, f"delivered:{hotkey}", facts)
+    def _record(self, hotkey: str, record: steps.DeliveredStep) -> None:
+        steps.write(self.state, self.round_id, steps.delivered(hotkey), record)
         self._done.add(hotkey)

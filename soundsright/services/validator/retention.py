@@ -1,7 +1,7 @@
-"""What a validator's disk holds of the rounds that are over, and how it gets rid of it.
+"""Removes from a validator's disk what old rounds no longer need.
 
-Results stay, in the database and as documents. Sets can be drawn again from the seed, and answers, models and
-envelopes are of use as long as a round may be looked into: those of the last rounds are kept. Times are in seconds.
+Results stay, in the database and as documents. Sets can be drawn again from the seed. Enhanced audio, models and
+envelopes are useful while a round may be examined, so those of the latest rounds are kept. Times are in seconds.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Protocol
 
 from soundsright.core.ports import ModelHub, StateStore
-from soundsright.services.rounds import entry_id_of
+from soundsright.services.rounds import steps
 
 KEPT_ROUNDS = 3
-_SPARED_S = 3_600.0  # What was written just now may be about to be recorded.
+_SPARED_S = 3_600.0
+"""Younger envelopes are kept, because a process may be about to record them."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,37 +42,39 @@ def forget_old_rounds(
     keep: int,
     now_s: float,
 ) -> None:
-    """Remove sets, answers, models and envelopes of all but the latest `keep` rounds.
+    """Remove sets, enhanced audio, models and envelopes of all rounds but the latest `keep`.
 
-    `folder` holds a folder per round, named by its id. Not while a round runs.
+    `folder` has a folder per round, named by its id. Call it only while no round runs.
 
     Raises:
         InfrastructureFault: something cannot be removed.
         ValueError: `keep` is not positive.
     """
     if keep < 1:
-        raise ValueError(f"{keep} rounds cannot be kept; keep at least one")
+        raise ValueError(f"keep={keep}: at least one round must be kept")
     rounds = state.rounds()
     kept = rounds[-keep:]
     for round_id in rounds[:-keep]:
         for name in ("sets", "enhanced"):
             shutil.rmtree(folder / round_id / name, ignore_errors=True)
-    models = hub.forget(set(_contents(state, kept)))
-    envelopes = artifacts.collect(set(_envelopes(state, kept)), older_than_s=now_s - _SPARED_S)
+    models = hub.forget(set(_content_hashes(state, kept)))
+    envelopes = artifacts.collect(set(_envelope_digests(state, kept)), older_than_s=now_s - _SPARED_S)
     if models or envelopes:
         facts = {"action": "forgotten", "models": models, "envelopes": len(envelopes)}
         _log.info("old rounds forgotten", extra=facts)
 
 
-def _contents(state: StateStore, rounds: Sequence[str]) -> Iterator[str]:
-    """The content hashes of the rounds' models."""
+def _content_hashes(state: StateStore, rounds: Sequence[str]) -> Iterator[str]:
+    """The content hashes of the models of these rounds."""
     for round_id in rounds:
-        for submission in (state.step_done(round_id, "entries") or {}).get("submissions", ()):
-            fetched = state.step_done(round_id, f"fetch:{entry_id_of(submission)}") or {}
-            if "content_hash" in fetched and "refusal" not in fetched:
-                yield fetched["content_hash"]
+        entries = steps.read(state, round_id, steps.ENTRIES)
+        for entry in entries.submissions if entries else ():
+            fetched = steps.read(state, round_id, steps.fetch(entry.entry_id))
+            if fetched is not None and fetched.content_hash is not None and fetched.refusal is None:
+                yield fetched.content_hash
 
 
-def _envelopes(state: StateStore, rounds: Sequence[str]) -> Iterator[str]:
+def _envelope_digests(state: StateStore, rounds: Sequence[str]) -> Iterator[str]:
     for round_id in rounds:
-        yield from (state.step_done(round_id, "feedback") or {}).values()
+        feedback = steps.read(state, round_id, steps.FEEDBACK)
+        yield from feedback.envelopes.values() if feedback else ()

@@ -1,4 +1,4 @@
-"""A validator's round in its thread, and when one that failed is begun again. Times are in seconds."""
+"""A validator's round in its own thread, and the pauses before failed work is tried again. Times are in seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from soundsright.services.rounds import Cancelled, RoundOutcome, RoundService
 
 
 def minute_of(time_s: float) -> str:
-    """When a round starts, for people.
+    """The time at which a round starts, for people.
 
     >>> minute_of(1_893_835_800)
     '2030-01-05 09:30 UTC'
@@ -20,34 +20,34 @@ def minute_of(time_s: float) -> str:
 
 
 class RunningRound:
-    """A round in its thread, from its making on."""
+    """A round in its own thread, which starts at once."""
 
-    def __init__(self, number: int, plan: Round, service: RoundService) -> None:
+    def __init__(self, number: int, schedule: Round, service: RoundService) -> None:
         self.number = number
-        self.plan = plan
+        self.schedule = schedule
         self._service = service
         self._outcome: RoundOutcome | None = None
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"round-{plan.id}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"round-{schedule.id}", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
             self._outcome = self._service.run()
-        except BaseException as error:  # noqa: BLE001 - raised where the round is looked at
+        except BaseException as error:  # noqa: BLE001 - `outcome` raises it
             self._error = error
 
     def ended(self) -> bool:
         return not self._thread.is_alive()
 
     def outcome(self) -> RoundOutcome:
-        """What the round came to.
+        """The outcome of a round that has ended.
 
         Raises:
-            SoundsRightError: it failed, and is begun again from what it recorded.
+            SoundsRightError: the round failed. It continues from what it recorded when it is started again.
         """
         if isinstance(self._error, Cancelled):
-            raise InfrastructureFault(f"Round {self.plan.id} was stopped", "It goes on at the next start.")
+            raise InfrastructureFault(f"Round {self.schedule.id} was stopped", "It continues at the next start.")
         if self._error is not None:
             raise self._error
         assert self._outcome is not None
@@ -59,9 +59,9 @@ class RunningRound:
 
 
 class Backoff:
-    """When to try again what failed: after a pause that doubles with each failure, up to the longest.
+    """When to try failed work again: after a pause that doubles with each failure, up to the longest.
 
-    A clock that is set back makes nothing wait longer than the longest pause.
+    A clock that is set back cannot make the pause longer than the longest.
 
     >>> retry = Backoff(first_s=10, longest_s=300)
     >>> retry.failed(now_s=1_000); retry.is_due(now_s=1_009), retry.is_due(now_s=1_010), retry.is_due(now_s=0)

@@ -1,4 +1,7 @@
-"""What a validator is given: the rules of its subnet, and the machine that runs its rounds. Blocks are counted."""
+"""What a validator needs: the rules of its subnet, the machine that runs its rounds, and its ports.
+
+Blocks are counted, times are in seconds.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,36 @@ from pathlib import Path
 from soundsright.core.competition import Competition
 from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.fetch_limits import FetchLimits
-from soundsright.core.ports import ModelHub, Pool, Sandbox
+from soundsright.core.ports import (
+    Account,
+    Clock,
+    LiveChain,
+    ModelHub,
+    Peers,
+    Pool,
+    Sandbox,
+    StateStore,
+    Timelock,
+)
 from soundsright.core.rulesets import Ruleset
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import CommitmentKind
+from soundsright.services.http import Health
 from soundsright.services.rounds import Event, RoundOutcome
 from soundsright.services.validator.retention import KEPT_ROUNDS, ArtifactStore
 
+POLL_S = 12.0
+
 Publish = Callable[[RoundOutcome, Path], Mapping[str, Mapping[str, object]]]
-"""Writes a round's results into a folder, and gives each miner's feedback by hotkey."""
+"""Writes a round's results into a folder, and returns each miner's feedback by hotkey."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What validators of one subnet must have the same, and when this one sets weights: 0 for the chain's tempo."""
+    """The settings that all validators of a subnet share.
+
+    `weights_every_blocks` is this validator's own: how often it sets weights, 0 for the chain's tempo.
+    """
 
     competitions: tuple[Competition, ...]
     clips: int
@@ -41,7 +60,7 @@ class Rules:
 
 @dataclass
 class Work:
-    """Where and with what rounds are run. Of `kept_rounds` rounds the audio, models and envelopes are kept."""
+    """The machine that runs the rounds. The audio, models and envelopes of `kept_rounds` rounds are kept."""
 
     hub: ModelHub
     sandbox: Sandbox
@@ -53,3 +72,24 @@ class Work:
     artifacts: ArtifactStore
     kept_rounds: int = KEPT_ROUNDS
     observe: Callable[[Event], None] = field(default=lambda _event: None)
+
+
+@dataclass(frozen=True)
+class ValidatorContext:
+    """Everything that a validator works with.
+
+    `timelock` is needed if entries are sealed. With `dry_run`, one round is run and `dry_run` receives the weights
+    by hotkey instead of the chain; they are empty if nobody is paid. Miners then receive nothing.
+    """
+
+    rules: Rules
+    work: Work
+    chain: LiveChain
+    account: Account
+    state: StateStore
+    peers: Peers
+    clock: Clock
+    health: Health
+    timelock: Timelock | None = None
+    poll_s: float = POLL_S
+    dry_run: Callable[[Mapping[str, float]], None] | None = None

@@ -1,26 +1,32 @@
 """What the health-check API shows of a validator: read from the state alone, at most once a second.
 
-Shares are percent of the emission, weights fractions.
+Shares are in percent of the emission, weights are fractions.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from soundsright.core.competition import Competition
 from soundsright.core.ports import StateStore
 from soundsright.core.schedule import Schedule, seed_of_round
+from soundsright.core.sources import ModelRef, Source
 from soundsright.services.http import Models
+from soundsright.services.rounds import steps
+
+Record = TypeVar("Record", bound=steps.StepRecord)
 
 _FRESH_S = 1.0
+_ROUNDS_SHOWN = 2
+"""The round that runs, and the round before, for steps that are not done yet."""
 
 
 class ValidatorView:
-    """The `View` of a validator's state. `chain_time_s` gives the time that rounds start by."""
+    """The `View` of a validator's state. `chain_time_s` gives the time that decides when rounds start."""
 
     def __init__(
         self,
@@ -34,46 +40,30 @@ class ValidatorView:
         self._schedule = schedule
         self._chain_time_s = chain_time_s
         self._lock = threading.Lock()
-        self._steps: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._records: dict[tuple[str, str], steps.StepRecord] = {}
         self._rounds: tuple[str, ...] = ()
         self._read_at_s = -_FRESH_S
 
     def current_models(self) -> Models | None:
-        facts = self._latest("entries")
-        if facts is None:
+        entries = self._latest(steps.ENTRIES)
+        if entries is None:
             return None
         models: Models = {competition.id: [] for competition in self._competitions}
-        for entry in facts["submissions"]:
-            namespace, name, revision = entry["model"]
-            models.setdefault(entry["competition"], []).append(
-                {
-                    "uid": entry["uid"],
-                    "hotkey": entry["hotkey"],
-                    "hf_model_namespace": namespace,
-                    "hf_model_name": name,
-                    "hf_model_revision": revision,
-                    "block": entry["block"],
-                }
-            )
+        for entry in entries.submissions:
+            models.setdefault(entry.competition_id, []).append(_model_row(entry))
         return models
 
     def best_models(self) -> Models | None:
         models: Models = {}
         for competition in self._competitions:
-            facts = self._latest(f"decide:{competition.id}")
-            for metric, holder in sorted(facts["champions"].items()) if facts else ():
-                namespace, name, revision = holder["model"]
+            decided = self._latest(steps.decide(competition.id))
+            for metric, champion in sorted(decided.champions.items()) if decided else ():
                 models.setdefault(competition.id, []).append(
                     {
-                        "uid": holder["uid"],
-                        "hotkey": holder["hotkey"],
-                        "hf_model_namespace": namespace,
-                        "hf_model_name": name,
-                        "hf_model_revision": revision,
-                        "block": holder["block"],
+                        **_model_row(champion),
                         "metric_name": metric,
-                        "average_metric": holder["mean"],
-                        "since_block": holder["since_block"],
+                        "average_metric": champion.mean,
+                        "since_block": champion.since_block,
                     }
                 )
         return models or None
@@ -82,21 +72,20 @@ class ValidatorView:
         return [competition.id for competition in self._competitions]
 
     def competition_scores(self) -> dict[str, dict[str, float]] | None:
-        entries = self._latest("entries")
-        uids = {e["hotkey"]: str(e["uid"]) for e in entries["submissions"]} if entries else {}
-        found: dict[str, dict[str, float]] = {}
+        entries = self._latest(steps.ENTRIES)
+        uids = {entry.hotkey: str(entry.uid) for entry in entries.submissions} if entries else {}
+        shares: dict[str, dict[str, float]] = {}
         for competition in self._competitions:
-            facts = self._latest(f"decide:{competition.id}")
-            if facts is not None:
-                found[competition.id] = {uids.get(hk, hk): share for hk, share in sorted(facts["shares"].items())}
-        return found or None
+            decided = self._latest(steps.decide(competition.id))
+            if decided is not None:
+                shares[competition.id] = {uids.get(hk, hk): share for hk, share in sorted(decided.shares.items())}
+        return shares or None
 
     def scores(self) -> list[float] | None:
-        facts = self._latest("weights")
-        if facts is None:
+        weights = self._latest(steps.WEIGHTS)
+        if weights is None:
             return None
-        by_uid = {int(uid): float(weight) for uid, weight in facts["by_uid"].items()}
-        return [by_uid.get(uid, 0.0) for uid in range(max(by_uid, default=-1) + 1)]
+        return [weights.by_uid.get(uid, 0.0) for uid in range(max(weights.by_uid, default=-1) + 1)]
 
     def next_competition(self) -> str | None:
         start_s = self._schedule.next_start_s(self._chain_time_s())
@@ -105,25 +94,45 @@ class ValidatorView:
         return datetime.fromtimestamp(start_s, UTC).strftime("%Y-%m-%d %H:%M:%S GMT")
 
     def seed(self) -> dict[str, Any] | None:
-        facts = self._latest("seed")
-        if facts is None:
+        seed = self._latest(steps.SEED)
+        if seed is None:
             return None
-        sets = {c.id: str(seed_of_round(str(facts["hash"]), c.id)) for c in self._competitions}
-        # As text: a 64-bit number loses digits in most JSON readers.
-        return {"block": facts["block"], "hash": facts["hash"], "sets": sets}
+        # As text, because most JSON readers lose digits of a 64-bit number.
+        sets = {c.id: str(seed_of_round(seed.hash, c.id)) for c in self._competitions}
+        return {"block": seed.block, "hash": seed.hash, "sets": sets}
 
-    def _latest(self, step: str) -> Mapping[str, Any] | None:
-        """What the step left in the latest round that has it."""
+    def _latest(self, key: steps.StepKey[Record]) -> Record | None:
+        """The record of the step in the latest round that has it."""
         with self._lock:
             now_s = time.monotonic()
             if now_s - self._read_at_s >= _FRESH_S:
                 self._rounds, self._read_at_s = self._state.rounds(), now_s
-            for round_id in reversed(self._rounds[-2:]):
-                key = (round_id, step)
-                if key not in self._steps:
-                    facts = self._state.step_done(round_id, step)
-                    if facts is None:
-                        continue
-                    self._steps[key] = facts
-                return self._steps[key]
+            for round_id in reversed(self._rounds[-_ROUNDS_SHOWN:]):
+                known = self._records.get((round_id, key.name))
+                if isinstance(known, key.record):
+                    return known
+                record = steps.read(self._state, round_id, key)
+                if record is not None:
+                    self._records[round_id, key.name] = record
+                    return record
         return None
+
+
+def _model_row(entry: steps.RecordedEntry | steps.RecordedChampion) -> dict[str, Any]:
+    return {
+        "uid": entry.uid,
+        "hotkey": entry.hotkey,
+        **_source_columns(entry.source),
+        "block": entry.block,
+    }
+
+
+def _source_columns(source: Source) -> dict[str, str]:
+    """The columns of a model's source. Repositories on a hub keep the columns of the original API."""
+    if isinstance(source, ModelRef):
+        return {
+            "hf_model_namespace": source.namespace,
+            "hf_model_name": source.name,
+            "hf_model_revision": source.revision,
+        }
+    return {"source": str(source)}

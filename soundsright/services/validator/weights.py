@@ -1,7 +1,7 @@
-"""A validator's weights on the chain: set once a round is decided, and again every tempo, as the chain allows.
+"""A validator's weights on the chain: set once a round is decided, and again every tempo.
 
-Blocks are counted. Every write of a validator's is made here, from the one thread that follows the chain: so the
-weights of the round before are never taken for those of this one.
+Blocks are counted. All writes happen here, in the one thread that follows the chain. Therefore the weights of the
+round before are never mistaken for those of this round.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ REFUSED_PAUSE_BLOCKS = 10
 
 
 @dataclass(frozen=True)
-class _Sent:
-    """A round's weights of which it is not known whether they landed; if they did, then after block `since`."""
+class _UnknownWrite:
+    """A write of a round's weights whose result is unknown. If it took effect, then after block `since`."""
 
     round_id: str
     since: int
 
 
 class WeightKeeper:
-    """Sets the weights of one round after the other for `hotkey`. What becomes of it shows in `health`."""
+    """Sets the weights of one round after another for `hotkey`. The result shows in `health`."""
 
     def __init__(self, chain: LiveChain, hotkey: str, clock: Clock, health: Health) -> None:
         self._chain = chain
@@ -33,15 +33,15 @@ class WeightKeeper:
         self._health = health
         self._round_id: str | None = None
         self._due_block = 0
-        self._unsure: _Sent | None = None
+        self._unknown: _UnknownWrite | None = None
 
-    def tend(
+    def set_if_due(
         self, round_id: str, payees: Mapping[str, float], head: int, neurons: Sequence[Neuron], *, every_blocks: int
     ) -> int | None:
-        """Set a round's weights, by hotkey, if they are due; the block in which they are then known to be set.
+        """Set a round's weights, by hotkey, if they are due. Returns the block if they are known to be set.
 
-        A new round's are due at once, the same ones again `every_blocks` later, 0: after the chain's tempo. Who is
-        not among the `neurons` is not paid: a uid may be another's by now.
+        The weights of a new round are due at once, and again after `every_blocks` (0: the chain's tempo). Hotkeys
+        that are not among the `neurons` are not paid, because their uid can belong to another hotkey by now.
 
         Raises:
             ChainUnavailable: the chain does not answer.
@@ -54,10 +54,10 @@ class WeightKeeper:
             return None
         rules = self._chain.rules()
         set_at = next((n.weights_set_at for n in neurons if n.hotkey == self._hotkey), None) or 0
-        unsure, self._unsure = self._unsure, None
-        same = unsure is not None and unsure.round_id == round_id
-        if unsure is not None and same and set_at > unsure.since:
-            # They had landed, though no answer came.
+        unknown, self._unknown = self._unknown, None
+        same_round = unknown is not None and unknown.round_id == round_id
+        if unknown is not None and same_round and set_at > unknown.since:
+            # The write took effect, although no answer came.
             return self._were_set(set_at, len(present), rules, every_blocks)
         result = self._chain.set_weights(self._hotkey, present)
         if result.ok:
@@ -68,31 +68,31 @@ class WeightKeeper:
             self._health.problem("weights", None)
             self._health.event(
                 "success",
-                f"The weights of round {round_id} are set at block {allowed_block}: "
-                f"the chain takes none sooner than {rules.rate_limit_blocks} blocks after the last",
+                f"The weights of round {round_id} will be set at block {allowed_block}: the chain allows one write"
+                f" every {rules.rate_limit_blocks} blocks",
                 action="weights_wait",
             )
             return None
-        # Asked again a few blocks later, not at once.
+        # Tried again a few blocks later, not at once.
         self._due_block = head + REFUSED_PAUSE_BLOCKS
-        if result.unknown and (same or unsure is None):
-            # Where other weights may still be on their way, only an answer tells which of them have landed.
-            self._unsure = unsure or _Sent(round_id, max(head, set_at))
-        told = f"The chain refused the weights: {result.message or result.code}"
-        remedy = "" if result.retryable else ". See that the validator is registered and has a permit."
-        self._health.problem("weights", told + remedy)
+        if result.unknown and (same_round or unknown is None):
+            # While other weights can still be on their way, only an answer shows which ones took effect.
+            self._unknown = unknown or _UnknownWrite(round_id, max(head, set_at))
+        problem = f"The chain refused the weights: {result.message or result.code}"
+        remedy = "" if result.retryable else ". Check that the validator is registered and has a permit."
+        self._health.problem("weights", problem + remedy)
         return None
 
     def _were_set(self, block: int, targets: int, rules: SubnetRules, every_blocks: int) -> int:
-        """Count it, and know when they are due again: never sooner than the chain allows."""
+        """Count the write, and compute when the next one is due. It is never earlier than the chain allows."""
         self._due_block = block + max(every_blocks or rules.tempo_blocks, rules.rate_limit_blocks)
         self._health.problem("weights", None)
         self._health.set("weights.targets", targets)
-        for count, time_, happened in (
+        for counter, timestamp, happened in (
             ("weights.total_count_set", "weights.last_set_timestamp", True),
             ("weights.total_count_committed", "weights.last_committed_timestamp", rules.commit_reveal),
         ):
             if happened:
-                self._health.add(count)
-                self._health.set(time_, self._clock.now())
+                self._health.add(counter)
+                self._health.set(timestamp, self._clock.now())
         return block

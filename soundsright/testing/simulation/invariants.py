@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 from soundsright.core.errors import SoundsRightError
 from soundsright.core.results import ClipResult
 from soundsright.core.schedule import Round
-from soundsright.services.rounds import RoundOutcome
+from soundsright.services.rounds import RoundOutcome, steps
 from soundsright.testing import FakeSandbox, MemoryState
 from soundsright.testing.simulation.world import BURN_HOTKEY, World, is_stuck
 
@@ -46,7 +47,7 @@ class WitnessState(MemoryState):
 
     def finish_step(self, round_id: str, step: str, facts: Mapping[str, Any]) -> None:
         before = self.step_done(round_id, step)
-        if before is not None and _lasting(step, before) != _lasting(step, facts):
+        if before is not None and _reproducible(round_id, step, before) != _reproducible(round_id, step, facts):
             self.conflicts.append(f"{step} was {before}, then {dict(facts)}")
         super().finish_step(round_id, step, facts)
 
@@ -167,21 +168,20 @@ def _agreed(outcome: RoundOutcome) -> object:
 
 
 def _state_difference(reference: WitnessState, state: WitnessState, round_id: str) -> str:
-    for name, view in (("steps", _lasting_steps), ("clip results", _clip_rows)):
+    for name, view in (("steps", _reproducible_steps), ("clip results", _clip_rows)):
         if view(reference, round_id) != view(state, round_id):
             return f"other {name} than validator-0"
     return ""
 
 
-def _lasting_steps(state: WitnessState, round_id: str) -> dict[str, object]:
-    return {step: _lasting(step, facts) for step, facts in state.steps(round_id).items()}
+def _reproducible_steps(state: WitnessState, round_id: str) -> dict[str, object]:
+    return {step: _reproducible(round_id, step, facts) for step, facts in state.steps(round_id).items()}
 
 
-def _lasting(step: str, facts: Mapping[str, Any]) -> object:
-    """The part of a step's facts that a restart must not change: not how long it took, nor in which block."""
-    if step.startswith("enhanced:"):
-        return facts.get("fault")
-    return {name: value for name, value in facts.items() if name != "block" or step != "weights"}
+def _reproducible(round_id: str, step: str, facts: Mapping[str, Any]) -> steps.StepRecord:
+    """A step's record without what a restart may change, such as the time that it took."""
+    # Through JSON, as in a database, so that new and stored facts compare equal.
+    return steps.record_of(round_id, step, json.loads(json.dumps(facts))).reproducible()
 
 
 def _clip_rows(state: WitnessState, round_id: str) -> dict[str, tuple[ClipResult, ...]]:

@@ -33,6 +33,7 @@ from soundsright.core.schedule import Round
 from soundsright.services.rounds import (
     Cancelled,
     ProgramFault,
+    RoundContext,
     RoundOutcome,
     RoundPlan,
     RoundService,
@@ -178,7 +179,7 @@ def _validated(validator: Validator, setting: _Setting, result: Simulated, where
             batch_audio_s=3.0,
             burn_uid=world.chain.register(BURN_HOTKEY),
         )
-        service = RoundService(
+        context = RoundContext(
             plan,
             chain=setting.chain_view(_faulty_chain(world, faults)),
             hub=cast(ModelHub, Faulty(world.hub, faults, {"fetch": {"hub": _hub_down, "death": Killed}})),
@@ -188,12 +189,11 @@ def _validated(validator: Validator, setting: _Setting, result: Simulated, where
             clock=validator.clock,
             folder=own,
             validator=validator.hotkey,
-            reveals=world.reveals,
             slots=1,
             workers=1,
         )
         try:
-            outcome = service.run()
+            outcome = RoundService(context, world.reveals).run()
         except ProgramFault:
             raise  # Whatever fails around it, the program itself must not.
         except (Killed, InfrastructureFault, Cancelled):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from soundsright.services.rounds.types import RoundOutcome, RoundPlan
+
 from soundsright.copies.duplicates import Duplicate, DuplicateRule
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.entry_rules import remedy_of
@@ -31,7 +33,6 @@ from soundsright.ranking.gaming import Flag
 from soundsright.ranking.statistics import mean_estimate
 from soundsright.services.records import feedback_of, results_of, scores_of, scores_text
 from soundsright.services.rounds.clipset import ClipSet
-from soundsright.services.rounds.types import RoundOutcome, RoundPlan
 
 GOLDEN = Path(__file__).parent / "golden"
 COMPETITION = PUBLISHED[0]

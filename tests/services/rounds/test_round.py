@@ -23,10 +23,10 @@ from soundsright.core.errors import (
 from soundsright.core.ports import TxResult
 from soundsright.core.rulesets import SOUNDSRIGHT_V2
 from soundsright.core.schedule import Round
-from soundsright.services.rounds import answers as evaluation
-from soundsright.services.rounds import clipset
-from soundsright.services.rounds.run import ProgramFault
-from tests.services.subnet import CLIPS, COMPETITION, ROUND_ID, VALIDATOR, Subnet
+from soundsright.services.rounds import clipset, steps
+from soundsright.services.rounds.faults import ProgramFault
+from soundsright.services.rounds.scoring import score_files
+from tests.services.rounds.subnet import CLIPS, COMPETITION, ROUND_ID, VALIDATOR, Subnet
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ def stop_at(state, step) -> None:
 class TestWhatNobodyForesaw:
     def test_a_full_disk_is_told_with_its_remedy(self, subnet: Any) -> None:
         (subnet.folder / "run").write_text("no folder")
-        with pytest.raises(InfrastructureFault, match=r"cannot be made .*disk has space"):
+        with pytest.raises(InfrastructureFault, match=r"cannot be created .*disk has space"):
             subnet.run()
 
     def test_an_error_of_the_system_is_told_with_its_remedy(
@@ -268,7 +268,7 @@ class TestWhatNobodyForesaw:
         def full(*_args) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("soundsright.services.rounds.decide.near_copy_pairs", full)
+        monkeypatch.setattr("soundsright.services.rounds.decision.near_copy_pairs", full)
         with pytest.raises(InfrastructureFault, match=r"No space left on device.*run again"):
             subnet.run()
 
@@ -278,7 +278,7 @@ class TestWhatNobodyForesaw:
         def broken(*_args, **_named) -> None:
             raise KeyError("who")
 
-        monkeypatch.setattr("soundsright.services.rounds.decide.flags", broken)
+        monkeypatch.setattr("soundsright.services.rounds.decision.flags", broken)
         with pytest.raises(ProgramFault, match=r"KeyError.*Run again"):
             subnet.run()
         assert "Traceback" in caplog.text
@@ -290,14 +290,14 @@ def test_a_round_is_not_gone_on_with_under_another_plan(subnet: Any) -> None:
     stop_at(subnet.state, "near_copies")
     with pytest.raises(StateUnavailable):
         subnet.run()
-    for changes, told in [
+    for changes, message in [
         ({"clips": 9}, "clips 8, now 9"),
         ({"ruleset": SOUNDSRIGHT_V2}, "ruleset digest"),
         ({"metrics": ("PESQ_WB",)}, "metrics"),
         ({"batch_audio_s": 6.0}, "batch audio s 3.0, now 6.0"),
         ({"competitions": (replace(COMPETITION, max_score=50.0),)}, "rewards"),
     ]:
-        with pytest.raises(UsageError, match=f"{told}.*Go on with those of before"):
+        with pytest.raises(UsageError, match=f"{message}.*Restore the settings"):
             subnet.run(**changes)
     assert judged(subnet.run()) == {"alice", "bob", "carol"}
 
@@ -317,8 +317,8 @@ class TestJobs:
                 raise errors[number]
             return score(*args)
 
-        score = subnet.pool._instead[evaluation.score_files]
-        subnet.pool._instead[evaluation.score_files] = fragile
+        score = subnet.pool._instead[score_files]
+        subnet.pool._instead[score_files] = fragile
         outcome = subnet.run()
         failures = [c.failure.code for e in outcome.evaluations[COMPETITION.id] for c in e.clips if c.failure]
         assert failures == ["unscorable", "unscorable"]
@@ -349,8 +349,8 @@ def test_a_validator_that_starts_from_a_backup_knows_whose_the_titles_are(subnet
     for name, since in (("backup.db", won), ("empty.db", subnet.round.seed_block)):
         subnet.state = SqlState(tmp_path / name)
         subnet.run()
-        titles = subnet.state.step_done("round-2", f"decide:{COMPETITION.id}")["champions"]
-        assert {title["since_block"] for title in titles.values()} == {since}
+        titles = steps.read(subnet.state, "round-2", steps.decide(COMPETITION.id)).champions
+        assert {title.since_block for title in titles.values()} == {since}
         subnet.state.close()
 
 
@@ -382,7 +382,7 @@ def test_an_answer_that_is_gone_is_told_with_its_remedy(subnet: Any) -> None:
     with pytest.raises(StateUnavailable):
         subnet.run()
     next((subnet.folder / "run" / "enhanced").rglob("*.wav")).unlink()
-    with pytest.raises(InfrastructureFault, match=r"cannot be read back .*Put the file back, or begin anew"):
+    with pytest.raises(InfrastructureFault, match=r"cannot be read .*Put the file back, or start again"):
         subnet.run()
 
 
@@ -408,7 +408,7 @@ class TestWeightsOfWhichItIsNotKnownWhetherTheyAreSet:
         outcome = subnet.run()
         assert len(asked) == len(subnet.chain.landed) == 1
         assert outcome.weights_block == subnet.chain.landed[0][1]
-        assert subnet.state.step_done(ROUND_ID, "weights")["block"] == outcome.weights_block
+        assert steps.read(subnet.state, ROUND_ID, steps.WEIGHTS).block == outcome.weights_block
 
     def test_are_set_again_where_they_are_not(self, subnet: Any) -> None:
         asked = self.planted(subnet, lands=False, answers=1)

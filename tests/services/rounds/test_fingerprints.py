@@ -30,7 +30,7 @@ def model(folder, uid, seed, dtype=np.float32, competition=ONE_METRIC):
 def test_entries_of_other_competitions_are_not_compared(tmp_path: Path) -> None:
     compared = []
     models = [model(tmp_path, uid, 1, competition=IN_DB if uid > 1 else ONE_METRIC) for uid in range(4)]
-    found = same_tensor_pairs(models, InlinePool(), go_on=lambda: compared.append(1))
+    found = same_tensor_pairs(models, InlinePool(), raise_if_cancelled=lambda: compared.append(1))
     ids = [one.submission.entry_id for one in models]
     assert [(pair.first, pair.second) for pair in found.pairs] == [(ids[0], ids[1]), (ids[2], ids[3])]
     assert len(compared) == 2

@@ -1,9 +1,9 @@
-"""The sets of a round, and every model's run on them: `slots` models at a time, scored beside them in the pool.
+"""Makes the sets of a round and runs every model on them: `slots` models at a time, scored beside them in the pool.
 
-For each model that begins, one whose turn comes later is prepared, so that its image is built by then.
+When a model starts, the model of a later turn is prepared, so that its image is built by then.
 
-A sandbox that fails for one entry stops no other. Such an entry is tried again when the others are done; who still
-cannot be run, while another model can, is set aside: refused as `not_evaluated`, and never scored.
+A sandbox that fails for one entry does not stop the others. Such an entry is tried again when the others are done.
+If it still cannot be run while another model can, it is set aside: refused as `not_evaluated`, and never scored.
 """
 
 from __future__ import annotations
@@ -19,17 +19,21 @@ from soundsright.core.results import ClipResult, Evaluation, Refusal, Timing
 from soundsright.core.schedule import seed_of_round
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import FetchedModel, Submission
-from soundsright.services.rounds.answers import EntryStuck, Evaluator, Progress, Scored, unprocessed_results
+from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import ClipSet, DrawnClips, SetRequest, finish_set, start_set
-from soundsright.services.rounds.context import RoundContext, Stuck, settled
-from soundsright.services.rounds.types import Event
+from soundsright.services.rounds.context import RoundContext
+from soundsright.services.rounds.evaluator import EntryJob, Evaluator
+from soundsright.services.rounds.faults import EntryStuck
+from soundsright.services.rounds.progress import Event, Progress
+from soundsright.services.rounds.retries import StuckEntry, retry_stuck_entries
+from soundsright.services.rounds.scoring import Scored, start_unprocessed
 
 UNPROCESSED = ModelRef("unprocessed", "degraded-input", "0" * 40)
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """Sets, evaluations and the unprocessed input's, by competition id; and the refusals of who was set aside."""
+class EvaluatedEntries:
+    """The sets, the evaluations and that of the unprocessed input, by competition id; and the entries set aside."""
 
     sets: Mapping[str, ClipSet]
     evaluations: Mapping[str, tuple[Evaluation, ...]]
@@ -37,19 +41,19 @@ class Evaluated:
     refusals: tuple[Refusal, ...]
 
 
-def evaluate_all(context: RoundContext, models: Sequence[FetchedModel], block_hash: str) -> Evaluated:
+def evaluate_all(context: RoundContext, models: Sequence[FetchedModel], block_hash: str) -> EvaluatedEntries:
     """Make the sets and run the models.
 
     Raises:
-        InfrastructureFault: no model can be run now, or something that all of them need has failed.
+        InfrastructureFault: no model can be run now, or something that all models need has failed.
         Cancelled: the round was stopped.
     """
     plan = context.plan
     refused: dict[str, Refusal] = {}
     for entry_id in (model.submission.entry_id for model in models):
-        recorded = context.state.step_done(context.round_id, f"set_aside:{entry_id}")
+        recorded = steps.read(context.state, context.round_id, steps.set_aside(entry_id))
         if recorded is not None:
-            refused[entry_id] = Refusal(**recorded["refusal"])
+            refused[entry_id] = recorded.refusal
     running = [model for model in models if model.submission.entry_id not in refused]
     context.observe(Event("run", total=len(running)))
     drawing = {c.id: _start_set(context, c, block_hash) for c in plan.competitions}
@@ -57,30 +61,30 @@ def evaluate_all(context: RoundContext, models: Sequence[FetchedModel], block_ha
     baselines: dict[str, list[Future[Scored]]] = {}
     with (
         ThreadPoolExecutor(context.slots, thread_name_prefix="model") as slots,
-        ThreadPoolExecutor(1, thread_name_prefix="prepare") as ahead,
+        ThreadPoolExecutor(1, thread_name_prefix="prepare") as preparer,
     ):
-        run = _Run(context, running, sets, ahead)
+        runs = _ModelRuns(context, running, sets, preparer)
         futures: list[Future[None]] = []
         try:
             for competition in plan.competitions:
                 clips = _finish_set(context, *drawing[competition.id])
                 sets[competition.id] = clips
-                baselines[competition.id] = unprocessed_results(clips, plan.metrics, context.pool)
-                futures += [slots.submit(run.try_one, m.submission) for m in running if _is_of(competition, m)]
+                baselines[competition.id] = start_unprocessed(clips, plan.metrics, context.pool)
+                futures += [slots.submit(runs.run, m.submission) for m in running if _is_of(competition, m)]
             wait_for_all(futures)
-            refused |= run.tried_again()
+            refused |= runs.retry_stuck()
         except BaseException:
             context.cancel()
             raise
     evaluations = {
         c.id: tuple(
-            run.evaluations[m.submission.entry_id] for m in models if _is_of(c, m) and not _is_in(refused, m)
+            runs.evaluations[m.submission.entry_id] for m in models if _is_of(c, m) and not _is_in(refused, m)
         )
         for c in plan.competitions
     }
     unprocessed = {c.id: _unprocessed(context, c, sets[c.id], baselines[c.id]) for c in plan.competitions}
     refusals = tuple(refused[m.submission.entry_id] for m in models if _is_in(refused, m))
-    return Evaluated(sets, evaluations, unprocessed, refusals)
+    return EvaluatedEntries(sets, evaluations, unprocessed, refusals)
 
 
 def _is_of(competition: Competition, model: FetchedModel) -> bool:
@@ -91,73 +95,63 @@ def _is_in(entries: Mapping[str, object], model: FetchedModel) -> bool:
     return model.submission.entry_id in entries
 
 
-class _Run:
-    """The models as they are run, from several threads: what each came to, by entry id."""
+class _ModelRuns:
+    """The runs of all models of a round, from several threads. `evaluations` are by entry id."""
 
     def __init__(
         self,
         context: RoundContext,
         models: Sequence[FetchedModel],
         sets: Mapping[str, ClipSet],
-        ahead: ThreadPoolExecutor,
+        preparer: ThreadPoolExecutor,
     ) -> None:
         self._context = context
         self._models = {model.submission.entry_id: model for model in models}
         self._sets = sets
-        self._ahead = ahead
+        self._preparer = preparer
         turns = [competition.id for competition in context.plan.competitions]
         self._turns = iter(sorted(models, key=lambda model: turns.index(model.submission.competition.id)))
-        self._begun: set[str] = set()
-        self._evaluator = Evaluator(
-            round_id=context.round_id,
-            metrics=context.plan.metrics,
-            sandbox=context.sandbox,
-            limits=context.plan.sandbox_limits,
-            state=context.state,
-            pool=context.pool,
-            clock=context.clock,
-            batch_audio_s=context.plan.batch_audio_s,
-            cancelled=context.cancelled.is_set,
-        )
-        self._stuck: dict[str, Stuck] = {}
+        self._started: set[str] = set()
+        self._evaluator = Evaluator(context)
+        self._stuck: dict[str, StuckEntry] = {}
         self.evaluations: dict[str, Evaluation] = {}
 
-    def try_one(self, submission: Submission) -> None:
-        """Run it. A fault that may be this entry's alone is kept, any other one raised."""
-        self._begun.add(submission.entry_id)
-        self._ahead.submit(self._prepare_next)
+    def run(self, submission: Submission) -> None:
+        """Evaluate an entry. A fault that may be this entry's alone is kept for `retry_stuck`. Raise others."""
+        self._started.add(submission.entry_id)
+        self._preparer.submit(self._prepare_next)
         try:
             self._evaluate(submission)
         except EntryStuck as fault:
-            self._context.go_on()
-            self._stuck[submission.entry_id] = Stuck(submission, fault)
+            self._context.raise_if_cancelled()
+            self._stuck[submission.entry_id] = StuckEntry(submission, fault)
 
     def _prepare_next(self) -> None:
-        """In the one thread that does so. What fails here fails the model's run as well, and is told there."""
-        model = next((m for m in self._turns if m.submission.entry_id not in self._begun), None)
+        """Prepare the next model. A failure here is ignored, because the model's run will fail the same way."""
+        model = next((m for m in self._turns if m.submission.entry_id not in self._started), None)
         if model is not None and not self._context.cancelled.is_set():
             with suppress(ModelFault, InfrastructureFault):
                 self._context.sandbox.prepare(model)
 
-    def tried_again(self) -> dict[str, Refusal]:
-        """Try those that were stuck again, one at a time, and set aside who still is.
+    def retry_stuck(self) -> dict[str, Refusal]:
+        """Try the stuck entries again, one at a time. Returns the refusals of those that stay stuck.
 
         Raises:
-            InfrastructureFault: it is not the entries.
+            InfrastructureFault: the entries are not to blame.
         """
-        # In the order of the entries, whichever thread was first.
+        # In the order of the entries, which does not depend on the threads.
         stuck = {entry_id: self._stuck[entry_id] for entry_id in self._models if entry_id in self._stuck}
-        left_out = settled(
+        left_out = retry_stuck_entries(
             self._context,
             stuck,
             self._evaluate,
-            working=lambda: len(self.evaluations),
+            count_working=lambda: len(self.evaluations),
             check_others=self._check_sandbox,
         )
-        return {
-            entry_id: self._context.refused(f"set_aside:{entry_id}", refusal)
-            for entry_id, refusal in left_out.items()
-        }
+        return {entry_id: self._set_aside(entry_id, refusal) for entry_id, refusal in left_out.items()}
+
+    def _set_aside(self, entry_id: str, refusal: Refusal) -> Refusal:
+        return self._context.step(steps.set_aside(entry_id), lambda: steps.SetAsideStep(refusal)).refusal
 
     def _evaluate(self, submission: Submission) -> None:
         context, clips = self._context, self._sets[submission.competition.id]
@@ -170,29 +164,30 @@ class _Run:
             context.observe(Event("progress", submission, submission.competition, progress))
 
         entry_id = submission.entry_id
-        model, folder = self._models[entry_id], context.enhanced / entry_id
-        self.evaluations[entry_id] = self._evaluator.evaluate(model, clips, folder, report)
+        job = EntryJob(self._models[entry_id], clips, context.enhanced / entry_id, report)
+        self.evaluations[entry_id] = self._evaluator.evaluate(job)
         context.observe(Event("evaluated", submission, submission.competition))
 
     def _check_sandbox(self) -> None:
-        """See that a model that did run can still be started. What it does then is its own affair.
+        """Check that a model that was evaluated can still be started. What it does after the start is ignored.
 
         Raises:
-            InfrastructureFault: it cannot.
+            InfrastructureFault: the model cannot be started.
         """
-        witness = min(self.evaluations.values(), key=lambda evaluation: evaluation.failed).submission.entry_id
+        fewest_failures = min(self.evaluations.values(), key=lambda evaluation: evaluation.failed)
+        model = self._models[fewest_failures.submission.entry_id]
         try:
-            with self._context.sandbox.run(self._models[witness], limits=self._context.plan.sandbox_limits):
+            with self._context.sandbox.run(model, limits=self._context.plan.sandbox_limits):
                 pass
         except ModelFault:
-            self._context.go_on()
+            self._context.raise_if_cancelled()
 
 
 def wait_for_all(futures: Sequence[Future[None]]) -> None:
     """Wait until all are done or one has failed; then raise its error."""
     pending = set(futures)
     while pending:
-        # In slices, so that the main thread sees Ctrl-C.
+        # A short timeout lets the main thread notice Ctrl-C.
         done, pending = wait(pending, timeout=0.2)
         for future in done:
             future.result()
@@ -212,10 +207,10 @@ def _finish_set(context: RoundContext, request: SetRequest, futures: list[Future
     clips = finish_set(request, futures)
     context.busy.add("generate", sum(future.result().busy_s for future in futures))
     competition_id = request.competition.id
-    facts = context.step(f"set:{competition_id}", lambda: {"seed": request.seed, "digest": clips.digest})
-    if facts["digest"] != clips.digest:
+    recorded = context.step(steps.set_of(competition_id), lambda: steps.SetStep(request.seed, clips.digest))
+    if recorded.digest != clips.digest:
         raise InfrastructureFault(
-            f"{competition_id}: set {clips.digest[:12]} was drawn, {facts['digest'][:12]} before",
+            f"{competition_id}: the set has digest {clips.digest[:12]} now, and had {recorded.digest[:12]} before",
             "The corpus or the program has changed since: start a new round.",
         )
     return clips
@@ -224,10 +219,11 @@ def _finish_set(context: RoundContext, request: SetRequest, futures: list[Future
 def _unprocessed(
     context: RoundContext, competition: Competition, clips: ClipSet, futures: Sequence[Future[Scored]]
 ) -> Evaluation:
-    scored = [future.result() for future in futures]
-    context.busy.add("score", sum(one.busy_s for one in scored))
+    scored_clips = [future.result() for future in futures]
+    context.busy.add("score", sum(scored.busy_s for scored in scored_clips))
     results = tuple(
-        ClipResult(clip_id, scores=one.scores) for clip_id, one in zip(clips.clip_ids, scored, strict=True)
+        ClipResult(clip_id, scores=scored.scores)
+        for clip_id, scored in zip(clips.clip_ids, scored_clips, strict=True)
     )
     return Evaluation(
         Submission(-1, "unprocessed", competition, UNPROCESSED, 0), context.round_id, results, Timing()

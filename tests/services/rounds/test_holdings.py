@@ -10,9 +10,10 @@ import pytest
 from soundsright.core.schedule import Round
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import Reveal, commitment_digest
+from soundsright.services.rounds import steps
 from soundsright.testing import Behaviour, FakeHub, FakeRepository
 from soundsright.testing.state import MemoryState
-from tests.services.subnet import COMPETITION, Subnet
+from tests.services.rounds.subnet import COMPETITION, Subnet
 
 TENSORS = {
     name: np.random.default_rng(seed).standard_normal((count, 300)).astype(np.float32)
@@ -96,7 +97,7 @@ def test_who_improves_a_model_is_no_copy_of_whoever_copied_it(rounds: Any) -> No
     rounds.commit("victim", files=("encoder", "head 2"))
     assert rounds.play() == [("parasite", "shared_checkpoint")]
     refusal = next(iter(rounds.run().refusals))  # from what was recorded
-    first = rounds.state.step_done("round-1", "entries")["submissions"][1]["block"]
+    first = steps.read(rounds.state, "round-1", steps.ENTRIES).submissions[1].block
     assert f"held since block {first})" in refusal.sentence
     assert refusal.evidence["original_since_block"] == str(first)
 

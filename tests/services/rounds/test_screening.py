@@ -30,7 +30,7 @@ from soundsright.services.rounds.screening import (
     screened,
 )
 
-RULES = Path(__file__).resolve().parents[2] / "docs" / "reference" / "error-codes.md"
+RULES = Path(__file__).resolve().parents[3] / "docs" / "reference" / "error-codes.md"
 COMPETITION = PUBLISHED[0].id
 MODEL = ModelRef("alice", "model", "1" * 40)
 NEURON = Neuron(uid=3, hotkey="alice", registered_at=10)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from soundsright.core.errors import ChainUnavailable
+from soundsright.services.rounds import steps
 from soundsright.services.validator.chain import PinnedChain, at_the_close
 from soundsright.testing.state import MemoryState
-from tests.services.test_holdings import Rounds
+from tests.services.rounds.test_holdings import Rounds
 
 
 class Archiveless:
@@ -33,12 +34,12 @@ def stopped_after_its_entries(rounds: Rounds, **entries: Any) -> MemoryState:
     left = MemoryState()
     for round_id in rounds.state.rounds():
         left.begin_round(round_id, rounds.state.begin_round(round_id, {}))
-        steps = rounds.state.steps(round_id)
+        recorded = rounds.state.steps(round_id)
         if round_id == rounds.round.id:
-            facts = {name: fact for name, fact in steps["entries"].items() if name != "neurons"}
-            steps = {"seed": steps["seed"], "entries": facts | entries}
-        for name, found in steps.items():
-            left.finish_step(round_id, name, found)
+            facts = {name: fact for name, fact in recorded["entries"].items() if name != "neurons"}
+            recorded = {"seed": recorded["seed"], "entries": facts | entries}
+        for name, facts in recorded.items():
+            left.finish_step(round_id, name, facts)
     return left
 
 
@@ -50,7 +51,7 @@ def rounds(tmp_path: Path) -> Rounds:
 
 
 def resumed(rounds: Rounds, chain: Any) -> list[tuple[str, str]]:
-    closed = at_the_close(chain, rounds.round, rounds.state.step_done(rounds.round.id, "entries"))
+    closed = at_the_close(chain, rounds.round, steps.read(rounds.state, rounds.round.id, steps.ENTRIES))
     rounds.chain = PinnedChain(chain, closed)
     return [(refusal.hotkey, refusal.code) for refusal in rounds.run().refusals]
 

@@ -22,13 +22,14 @@ from soundsright.core.submission import Commitment, CommitmentKind, commitment_t
 from soundsright.services.http.health import health_app
 from soundsright.services.http.state import Health
 from soundsright.services.miner.service import Committing, Entry
+from soundsright.services.rounds import steps
 from soundsright.services.rounds.screening import screened
 from soundsright.services.validator.peers import RevealCollector
 from soundsright.testing import VirtualClock
 from soundsright.testing.fakechain.drand import ROUND_1000_S, Relay, served_relay
 from soundsright.testing.state import MemoryState
 from tests.services.services_bench import ALICE, ENTRY, VICTOR, miner_on
-from tests.services.test_validator import COMPETITION, MINERS, Bench, Miners, finish
+from tests.services.validator.test_validator import COMPETITION, MINERS, Bench, Miners, finish
 
 DAY_S = 86_400
 # A day's round starts when round 1000 of the beacon is published.
@@ -72,10 +73,10 @@ class SealedBench(Bench):
         service._timelock = self.timelock
         return service
 
-    def entries(self, number: int = 0) -> dict[str, Any]:
-        facts = self.state.step_done(SCHEDULE.id_of(number), "entries")
-        assert facts is not None
-        return dict(facts)
+    def entries(self, number: int = 0) -> steps.EntriesStep:
+        record = steps.read(self.state, SCHEDULE.id_of(number), steps.ENTRIES)
+        assert record is not None
+        return record
 
     def to_round(self) -> None:
         while self.chain.timestamp_s(self.chain.head().number) < ROUND_1000_S:
@@ -88,8 +89,8 @@ def test_each_kind_is_judged_as_the_same_entries(tmp_path: Path, relay: Relay, k
     bench = SealedBench(tmp_path, kind, relay)
     bench.to_round()
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
-    assert bench.entries()["refusals"] == []
-    assert [(e["hotkey"], e["model"]) for e in bench.entries()["submissions"]] == [
+    assert bench.entries().refusals == ()
+    assert [(e.hotkey, e.source.facts()) for e in bench.entries().submissions] == [
         (MINERS[name].address, [name, "model", "a" * 40]) for name in ("alice", "bob")
     ]
     assert bench.weights()
@@ -107,10 +108,8 @@ def test_what_another_committed_is_not_entered_by_copying_it(
     bench.chain.publish(MINERS["bob"].address, stolen)
     bench.to_round()
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
-    assert [e["hotkey"] for e in bench.entries()["submissions"]] == [MINERS["alice"].address]
-    assert [(r["hotkey"], r["code"]) for r in bench.entries()["refusals"]] == [
-        (MINERS["bob"].address, "wrong_hotkey")
-    ]
+    assert [e.hotkey for e in bench.entries().submissions] == [MINERS["alice"].address]
+    assert [(r.hotkey, r.code) for r in bench.entries().refusals] == [(MINERS["bob"].address, "wrong_hotkey")]
 
 
 @pytest.mark.parametrize(
@@ -124,8 +123,8 @@ def test_a_seal_that_does_not_open_in_time_costs_only_its_own_entry(
     bench.chain.publish(MINERS["bob"].address, text)
     bench.to_round()
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
-    assert [e["hotkey"] for e in bench.entries()["submissions"]] == [MINERS["alice"].address]
-    assert [r["code"] for r in bench.entries()["refusals"]] == [code]
+    assert [e.hotkey for e in bench.entries().submissions] == [MINERS["alice"].address]
+    assert [r.code for r in bench.entries().refusals] == [code]
 
 
 def test_a_beacon_that_is_away_is_waited_for_and_costs_no_entry(tmp_path: Path, relay: Relay) -> None:
@@ -135,24 +134,24 @@ def test_a_beacon_that_is_away_is_waited_for_and_costs_no_entry(tmp_path: Path, 
     service = bench.validator()
     service.tick()
     assert "DRAND_RELAYS" in bench.health.problems()["round"]
-    assert bench.state.step_done(SCHEDULE.id_of(0), "entries") is None
+    assert steps.read(bench.state, SCHEDULE.id_of(0), steps.ENTRIES) is None
     relay.instead = None
     bench.clock.sleep(600)
     finish(service, bench, SCHEDULE.id_of(0))
-    assert len(bench.entries()["submissions"]) == 2
+    assert len(bench.entries().submissions) == 2
 
 
 def test_an_entry_that_is_sealed_anew_for_the_next_round_is_as_old_as_it_was(tmp_path: Path, relay: Relay) -> None:
     bench = SealedBench(tmp_path, CommitmentKind.SEALED, relay)
     bench.to_round()
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
-    first = {e["hotkey"]: e["block"] for e in bench.entries()["submissions"]}
+    first = {e.hotkey: e.block for e in bench.entries().submissions}
     # Now everybody can read alice's entry. She seals it anew, as her miner does; bob enters another model.
     bench.chain.publish(MINERS["alice"].address, bench.committed("alice"))
     bench.enter("bob", quality=0.9, revision="b")
     bench.chain.advance(24)
     finish(bench.validator(), bench, SCHEDULE.id_of(1))
-    second = {e["hotkey"]: e["block"] for e in bench.entries(1)["submissions"]}
+    second = {e.hotkey: e.block for e in bench.entries(1).submissions}
     alice, bob = (MINERS[name].address for name in ("alice", "bob"))
     assert second[alice] == first[alice]
     assert second[bob] > first[bob]
@@ -168,10 +167,10 @@ def judged(
 ) -> list[int | str]:
     """What becomes of an entry of block 1000 that stood in the round before: its block, or its refusal."""
     state, clock = MemoryState(), VirtualClock(1e9)
-    stood = {"hotkey": "hk", "model": ["ns", "model", "a" * 40], "competition": COMPETITION.id, "block": stood_at}
+    stood = steps.RecordedEntry(0, "hk", COMPETITION.id, MODEL, stood_at)
     for round_id in ("before", "now"):
         state.begin_round(round_id, {})
-    state.finish_step("before", "entries", {"submissions": [stood]})
+    steps.write(state, "before", steps.ENTRIES, steps.EntriesStep((stood,), (), None))
     text = commitment_text(MODEL, "hk", COMPETITION.id)
     committed = replace(COMMITTED, digest=text if kind is CommitmentKind.PLAIN else seal(text, 1_000))
     neuron = Neuron(0, "hk", registered_at)

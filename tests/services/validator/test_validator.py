@@ -25,12 +25,13 @@ from soundsright.core.submission import Commitment, commitment_digest
 from soundsright.services.http.state import Health
 from soundsright.services.records import feedback_of, results_of
 from soundsright.services.records.feedback import open_feedback
-from soundsright.services.rounds.answers import score_files
+from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import draw_to_disk
+from soundsright.services.rounds.scoring import score_files
 from soundsright.services.validator.chain import check_account
 from soundsright.services.validator.peers import MAX_TRIES, reveal_of
 from soundsright.services.validator.service import ValidatorService
-from soundsright.services.validator.setup import Rules, Work
+from soundsright.services.validator.setup import Rules, ValidatorContext, Work
 from soundsright.services.validator.view import ValidatorView
 from soundsright.testing import Behaviour, FakeHub, FakeRepository, FakeSandbox, InlinePool, VirtualClock
 from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
@@ -95,7 +96,7 @@ class Bench:
         self.peers.reveals[key.address] = reveal(model)
 
     def validator(self, *, dry_run: bool = False, chain: Any = None) -> ValidatorService:
-        return ValidatorService(
+        context = ValidatorContext(
             Rules(
                 (COMPETITION,), 8, ("PESQ_WB", "ESTOI"), SOUNDSRIGHT_V3, {"PESQ_WB": 0.0, "ESTOI": -1.0}, SCHEDULE
             ),
@@ -117,6 +118,7 @@ class Bench:
             health=self.health,
             dry_run=self.told.append if dry_run else None,
         )
+        return ValidatorService(context)
 
     def to_seed(self, day: int) -> None:
         """Let the chain reach the seed block of the round of that day."""
@@ -144,11 +146,15 @@ def published(outcome: Any, _folder: Path) -> dict[str, dict[str, Any]]:
     return {f.hotkey: f.as_json() for f in feedback_of(outcome, results_of(outcome)).values()}
 
 
+def payees_of(state: MemoryState) -> steps.PayeesStep | None:
+    return steps.read(state, SCHEDULE.id_of(0), steps.PAYEES)
+
+
 def finish(service: ValidatorService, bench: Bench, round_id: str) -> None:
     """Tick until that round is done."""
     for _ in range(400):
         service.tick()
-        if bench.state.step_done(round_id, "finished") is not None:
+        if steps.read(bench.state, round_id, steps.FINISHED) is not None:
             return
         running = service._running
         if running is not None:
@@ -176,7 +182,7 @@ def test_after_the_last_round_none_is_announced(bench: Bench) -> None:
     service._rules = replace(service._rules, schedule=replace(SCHEDULE, last_day=10))
     finish(service, bench, SCHEDULE.id_of(0))
     service.tick()
-    assert bench.health.events()["success"][-1]["message"] == "The last round has been held"
+    assert bench.health.events()["success"][-1]["message"] == "The last round is over"
     view = ValidatorView(bench.state, (COMPETITION,), service._rules.schedule, service.chain_time_s)
     assert view.next_competition() is None
 
@@ -209,7 +215,7 @@ def test_reveals_are_asked_for_after_the_close_and_before_the_seed_and_kept(benc
     service.tick()
     asked = {receiver for receiver, path in bench.peers.calls if path == "/reveal"}
     assert asked == {key.address for key in MINERS.values()}
-    assert bench.state.step_done(SCHEDULE.id_of(0), "entries") is None
+    assert steps.read(bench.state, SCHEDULE.id_of(0), steps.ENTRIES) is None
     waits = bench.health.events()["success"][-1]["message"]
     assert waits.startswith("Entries of round 1970-01-11 are closed; block ")
     # From here on the miners may go away: what they revealed is in the state.
@@ -223,10 +229,10 @@ def test_a_miner_that_is_away_is_refused_and_others_are_judged(bench: Bench) -> 
     bench.peers.away = {MINERS["alice"].address}
     bench.to_seed(10)
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
-    facts = bench.state.step_done(SCHEDULE.id_of(0), "entries")
+    facts = steps.read(bench.state, SCHEDULE.id_of(0), steps.ENTRIES)
     assert facts is not None
-    assert [(r["hotkey"], r["code"]) for r in facts["refusals"]] == [(MINERS["alice"].address, "not_revealed")]
-    assert [s["hotkey"] for s in facts["submissions"]] == [MINERS["bob"].address]
+    assert [(r.hotkey, r.code) for r in facts.refusals] == [(MINERS["alice"].address, "not_revealed")]
+    assert [s.hotkey for s in facts.submissions] == [MINERS["bob"].address]
 
 
 @pytest.mark.parametrize(
@@ -252,7 +258,7 @@ def test_a_reveal_counts_only_where_it_hashes_to_the_commitment(answer: bytes) -
 def test_a_stopped_validator_goes_on_and_comes_to_the_same_weights(bench: Bench, tmp_path: Path) -> None:
     bench.to_seed(10)
     first = bench.validator()
-    while bench.state.step_done(SCHEDULE.id_of(0), "seed") is None:
+    while steps.read(bench.state, SCHEDULE.id_of(0), steps.SEED) is None:
         first.tick()
     first.cancel()
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
@@ -265,7 +271,7 @@ def test_a_stopped_validator_goes_on_and_comes_to_the_same_weights(bench: Bench,
     weights = bench.weights()
     finish(undisturbed, bench, SCHEDULE.id_of(0))
     assert bench.weights() == weights
-    assert kept.step_done(SCHEDULE.id_of(0), "payees") == bench.state.step_done(SCHEDULE.id_of(0), "payees")
+    assert payees_of(kept) == payees_of(bench.state)
 
 
 def test_weights_are_set_again_every_tempo_and_after_a_restart(bench: Bench) -> None:
@@ -285,7 +291,7 @@ def test_weights_are_set_again_every_tempo_and_after_a_restart(bench: Bench) -> 
     service = bench.validator(chain=Counting())
     service._rules = Rules(**{**vars(service._rules), "weights_every_blocks": 5})
     for _ in range(12):
-        service._set_weights_again(bench.chain.head().number, bench.chain.neurons())
+        service._set_weights_if_due(bench.chain.head().number, bench.chain.neurons())
         bench.chain.advance()
     assert [later - earlier for earlier, later in itertools.pairwise(sets)] == [5, 5]
 
@@ -320,7 +326,7 @@ def test_weights_follow_the_chains_tempo_and_rate_limit(
     service = bench.validator(chain=Ruled())
     service._rules = replace(service._rules, weights_every_blocks=asked)
     for _ in range(2 * every + 1):
-        service._set_weights_again(bench.chain.head().number, bench.chain.neurons())
+        service._set_weights_if_due(bench.chain.head().number, bench.chain.neurons())
         bench.chain.advance()
     assert [later - earlier for earlier, later in itertools.pairwise(sets)] == [every, every]
     assert bench.health.metrics()["weights.total_count_committed"] == 3 * rules.commit_reveal
@@ -349,17 +355,15 @@ def test_feedback_that_does_not_arrive_is_tried_again_and_recorded(bench: Bench)
     bench.peers.deaf = {alice}
     bench.peers.status[bob] = 422
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
-    assert bench.state.step_done(SCHEDULE.id_of(0), f"delivered:{alice}") is None
-    assert bench.state.step_done(SCHEDULE.id_of(0), f"delivered:{bob}") == {
-        "ok": False,
-        "tries": 1,
-        "reason": "status 422",
-    }
+    assert steps.read(bench.state, SCHEDULE.id_of(0), steps.delivered(alice)) is None
+    assert steps.read(bench.state, SCHEDULE.id_of(0), steps.delivered(bob)) == steps.DeliveredStep(
+        False, 1, "status 422"
+    )
     bench.clock.sleep(60)
     bench.peers.deaf = set()
     again = bench.validator()
     again.tick()
-    assert bench.state.step_done(SCHEDULE.id_of(0), f"delivered:{alice}") == {"ok": True, "tries": 1}
+    assert steps.read(bench.state, SCHEDULE.id_of(0), steps.delivered(alice)) == steps.DeliveredStep(True, 1)
     calls = len(bench.peers.calls)
     bench.clock.sleep(600)
     again.tick()
@@ -375,9 +379,9 @@ def test_a_miner_that_never_answers_is_given_up(bench: Bench) -> None:
     for _ in range(MAX_TRIES + 2):
         service.tick()
         bench.clock.sleep(1_000)
-    facts = bench.state.step_done(SCHEDULE.id_of(0), f"delivered:{alice}")
+    facts = steps.read(bench.state, SCHEDULE.id_of(0), steps.delivered(alice))
     assert facts is not None
-    assert (facts["ok"], facts["tries"]) == (False, MAX_TRIES)
+    assert (facts.ok, facts.tries) == (False, MAX_TRIES)
 
 
 @pytest.mark.parametrize(("registered", "told"), [(False, "not registered"), (True, "no validator permit")])
@@ -402,8 +406,8 @@ def test_who_left_during_the_round_is_not_paid_and_no_heir_of_its_uid_is(bench: 
         (({"gone": 1.0}, before), ({"gone": 0.5, alice: 0.5}, {uids[alice]: 0.5})), start=1
     ):
         bench.state.begin_round(SCHEDULE.id_of(number), {})
-        bench.state.finish_step(SCHEDULE.id_of(number), "payees", payees)
-        bench.validator()._set_weights_again(bench.chain.head().number, bench.chain.neurons())
+        steps.write(bench.state, SCHEDULE.id_of(number), steps.PAYEES, steps.PayeesStep(payees))
+        bench.validator()._set_weights_if_due(bench.chain.head().number, bench.chain.neurons())
         assert bench.weights() == weights
 
 
@@ -411,10 +415,10 @@ def test_what_is_committed_after_the_close_is_not_seen(bench: Bench) -> None:
     bench.to_seed(10)
     bench.enter("alice", quality=0.9, revision="b")
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
-    facts = bench.state.step_done(SCHEDULE.id_of(0), "entries")
+    facts = steps.read(bench.state, SCHEDULE.id_of(0), steps.ENTRIES)
     assert facts is not None
-    assert {r["code"] for r in facts["refusals"]} == {"digest_mismatch"}
-    assert [s["hotkey"] for s in facts["submissions"]] == [MINERS["bob"].address]
+    assert {r.code for r in facts.refusals} == {"digest_mismatch"}
+    assert [s.hotkey for s in facts.submissions] == [MINERS["bob"].address]
 
 
 def test_a_chain_that_is_away_is_a_problem_and_then_none(bench: Bench) -> None:

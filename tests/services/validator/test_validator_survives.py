@@ -13,8 +13,9 @@ from soundsright.adapters.peers.client import SignedPeers
 from soundsright.core.entry_rules import EntryRules
 from soundsright.core.errors import ChainUnavailable, InfrastructureFault, StateUnavailable
 from soundsright.core.ports import Reply, SubnetRules, TxResult
+from soundsright.services.rounds import steps
 from soundsright.services.validator.service import MAX_PAUSE_S, ValidatorService
-from tests.services.test_validator import MINERS, SCHEDULE, VICTOR, Bench, finish, published
+from tests.services.validator.test_validator import MINERS, SCHEDULE, VICTOR, Bench, finish, published
 
 FIRST, SECOND = SCHEDULE.id_of(0), SCHEDULE.id_of(1)
 
@@ -48,16 +49,16 @@ def test_a_round_that_cannot_be_ended_is_told_and_tried_again_later(bench: Bench
     service._work.publish = broken(error)
     ticked(service, bench)
     assert str(error) in bench.health.problems()["round"]
-    assert bench.state.step_done(FIRST, "finished") is None
+    assert steps.read(bench.state, FIRST, steps.FINISHED) is None
     # What it decided is paid for all that, and paid again every tempo.
     assert bench.weights()
-    assert service._latest("payees")
+    assert steps.latest(bench.state, steps.PAYEES)
     service._work.publish = published
     ticked(service, bench)
-    assert bench.state.step_done(FIRST, "finished") is None
+    assert steps.read(bench.state, FIRST, steps.FINISHED) is None
     bench.clock.sleep(MAX_PAUSE_S)
     ticked(service, bench)
-    assert bench.state.step_done(FIRST, "finished") == {"number": 0}
+    assert steps.read(bench.state, FIRST, steps.FINISHED) == steps.FinishedStep(0)
     assert bench.health.problems().keys() <= {"start"}
 
 
@@ -69,7 +70,7 @@ def test_a_clock_that_is_set_back_delays_nothing_for_long(bench: Bench) -> None:
     service._work.publish = published
     bench.clock.jump(-86_400.0)
     ticked(service, bench)
-    assert bench.state.step_done(FIRST, "finished") == {"number": 0}
+    assert steps.read(bench.state, FIRST, steps.FINISHED) == steps.FinishedStep(0)
 
 
 @pytest.mark.parametrize("endpoint", ["1.2.3.4:99999", "[abc:80", "2001:db8::1:8091"])
@@ -92,12 +93,12 @@ def test_an_endpoint_that_is_no_address_costs_its_own_miner_and_no_round(bench: 
     miners, bench.peers = bench.peers, OneByNetwork()  # type: ignore[assignment]
     bench.to_seed(10)
     finish(bench.validator(chain=Careless()), bench, FIRST)
-    entries = bench.state.step_done(FIRST, "entries")
+    entries = steps.read(bench.state, FIRST, steps.ENTRIES)
     assert entries is not None
-    assert [s["hotkey"] for s in entries["submissions"]] == [MINERS["alice"].address]
-    assert [(r["hotkey"], r["code"]) for r in entries["refusals"]] == [(bob, "not_revealed")]
+    assert [s.hotkey for s in entries.submissions] == [MINERS["alice"].address]
+    assert [(r.hotkey, r.code) for r in entries.refusals] == [(bob, "not_revealed")]
     assert bench.weights()
-    assert bench.state.step_done(FIRST, f"delivered:{MINERS['alice'].address}") == {"ok": True, "tries": 1}
+    assert steps.read(bench.state, FIRST, steps.delivered(MINERS["alice"].address)) == steps.DeliveredStep(True, 1)
 
 
 def test_a_clock_that_is_set_back_leaves_nobody_unasked_and_untold_for_long(bench: Bench) -> None:
@@ -115,7 +116,7 @@ def test_a_clock_that_is_set_back_leaves_nobody_unasked_and_untold_for_long(benc
     bench.peers.deaf = set()
     bench.clock.jump(-3e7)
     service.tick()
-    assert bench.state.step_done(FIRST, f"delivered:{bob}") == {"ok": True, "tries": 2}
+    assert steps.read(bench.state, FIRST, steps.delivered(bob)) == steps.DeliveredStep(True, 2)
 
 
 def test_a_round_with_other_rules_than_it_was_begun_with_is_told(bench: Bench) -> None:
@@ -172,7 +173,7 @@ def test_weights_whose_answer_was_lost_are_read_back_before_they_are_set_again(b
 
     service = bench.validator(chain=Lossy())
     for _ in range(20):
-        service._set_weights_again(bench.chain.head().number, bench.chain.neurons())
+        service._set_weights_if_due(bench.chain.head().number, bench.chain.neurons())
         bench.chain.advance()
     assert len(asked) == (1 if lands else 2)
     assert "weights" not in bench.health.problems()
@@ -200,28 +201,32 @@ def test_a_round_that_ends_within_the_rate_limit_is_over_and_its_weights_follow(
     )
     bench.to_seed(10)
     finish(service, bench, FIRST)
-    before, set_before = bench.weights(), bench.state.step_done(FIRST, "weights_set")
+    before, set_before = bench.weights(), steps.read(bench.state, FIRST, steps.WEIGHTS_SET)
     assert set_before is not None
+    assert set_before.block is not None
     bench.enter("alice", quality=0.9, revision="b")
     bench.to_seed(11)
     finish(service, bench, SECOND)
     assert bench.weights() == before
     assert bench.health.problems().keys() <= {"start"}
     assert {len(letters) for letters in bench.peers.feedback.values()} == {2}
-    assert bench.state.step_done(SECOND, "weights_set") is None
-    assert told_blocks == [set_before["block"], None]
-    allowed_block = set_before["block"] + 100
+    assert steps.read(bench.state, SECOND, steps.WEIGHTS_SET) is None
+    assert told_blocks == [set_before.block, None]
+    allowed_block = set_before.block + 100
     told = [event["message"] for event in bench.health.events()["success"]]
-    assert sum(f"round {SECOND} are set at block {allowed_block}:" in message for message in told) == 1
+    assert sum(f"round {SECOND} will be set at block {allowed_block}:" in message for message in told) == 1
     if killed:
         service = bench.validator(chain=Limited())
-    while bench.state.step_done(SECOND, "weights_set") is None:
+    while steps.read(bench.state, SECOND, steps.WEIGHTS_SET) is None:
         bench.chain.advance()
-        service._set_weights_again(bench.chain.head().number, bench.chain.neurons())
-    payees = bench.state.step_done(SECOND, "payees")
-    assert payees != bench.state.step_done(FIRST, "payees")
-    assert bench.weights() == {n.uid: payees[n.hotkey] for n in bench.chain.neurons() if n.hotkey in (payees or {})}
-    assert bench.state.step_done(SECOND, "weights_set") == {"block": allowed_block + 1}
+        service._set_weights_if_due(bench.chain.head().number, bench.chain.neurons())
+    payees = steps.read(bench.state, SECOND, steps.PAYEES)
+    assert payees is not None
+    assert payees != steps.read(bench.state, FIRST, steps.PAYEES)
+    assert bench.weights() == {
+        n.uid: payees.by_hotkey[n.hotkey] for n in bench.chain.neurons() if n.hotkey in payees.by_hotkey
+    }
+    assert steps.read(bench.state, SECOND, steps.WEIGHTS_SET) == steps.WeightsSetStep(allowed_block + 1)
 
 
 @pytest.mark.parametrize("lands", [True, False])
@@ -245,12 +250,12 @@ def test_weights_of_the_round_before_are_never_taken_for_those_of_this_one(bench
     service = bench.validator(chain=Lossy())
     for round_id, payee in ((FIRST, alice), (SECOND, bob)):
         bench.state.begin_round(round_id, {})
-        bench.state.finish_step(round_id, "payees", {payee: 1.0})
-        service._set_weights_again(bench.chain.head().number, bench.chain.neurons())
+        steps.write(bench.state, round_id, steps.PAYEES, steps.PayeesStep({payee: 1.0}))
+        service._set_weights_if_due(bench.chain.head().number, bench.chain.neurons())
     if not lands:
         bench.chain.set_weights(VICTOR.address, late[0])  # The first ones, on their way until now.
     bench.chain.advance(20)
-    service._set_weights_again(bench.chain.head().number, bench.chain.neurons())
+    service._set_weights_if_due(bench.chain.head().number, bench.chain.neurons())
     assert bench.weights() == {n.uid: 1.0 for n in bench.chain.neurons() if n.hotkey == bob}
 
 
@@ -307,8 +312,10 @@ def test_what_the_organiser_asks_of_entries_holds_for_a_validator(bench: Bench) 
     service = bench.validator()
     service._rules = replace(service._rules, entry_rules=EntryRules(banned_content=frozenset({"hash-bob-a"})))
     finish(service, bench, FIRST)
-    fetched = [facts for name, facts in bench.state.steps(FIRST).items() if name.startswith("fetch:")]
-    assert [f["refusal"]["code"] for f in fetched if "refusal" in f] == ["banned_content"]
+    recorded = bench.state.steps(FIRST).items()
+    records = [steps.record_of(FIRST, name, facts) for name, facts in recorded]
+    refusals = [each.refusal for each in records if isinstance(each, steps.FetchStep) and each.refusal]
+    assert [refusal.code for refusal in refusals] == ["banned_content"]
 
 
 def test_old_audio_models_and_envelopes_go_and_those_of_the_last_rounds_stay(bench: Bench) -> None:
@@ -325,7 +332,9 @@ def test_old_audio_models_and_envelopes_go_and_those_of_the_last_rounds_stay(ben
     folders = {path.parent.name for path in (bench.folder / "state" / "rounds").glob("*/enhanced")}
     assert folders == {rounds[1]}
     assert set(bench.hub.cache) == {"hash-alice-b", "hash-bob-a"}
-    kept = set((bench.state.step_done(rounds[1], "feedback") or {}).values())
+    feedback = steps.read(bench.state, rounds[1], steps.FEEDBACK)
+    assert feedback is not None
+    kept = set(feedback.envelopes.values())
     assert len(kept) == len(MINERS)
     assert all(service._work.artifacts.read(digest) for digest in kept)
 
@@ -349,9 +358,9 @@ def test_a_disk_that_is_full_is_cleared_of_old_rounds_before_the_next_one_begins
     assert "No space left" in bench.health.problems()["round"]
     folders = {path.parent.name for path in (bench.folder / "state" / "rounds").glob("*/enhanced")}
     assert folders == {rounds[1]}
-    feedback = bench.state.step_done(rounds[1], "feedback")
+    feedback = steps.read(bench.state, rounds[1], steps.FEEDBACK)
     assert feedback
-    assert all(map(service._work.artifacts.read, feedback.values()))
+    assert all(map(service._work.artifacts.read, feedback.envelopes.values()))
     bench.hub.fetch = fetch  # type: ignore[method-assign]
     bench.clock.sleep(MAX_PAUSE_S)
     finish(service, bench, rounds[2])
@@ -364,9 +373,9 @@ def test_an_envelope_is_signed_once_and_a_changed_one_is_not_sent(
     bench.to_seed(10)
     bench.peers.deaf = {alice, bob}
     finish(bench.validator(), bench, FIRST)
-    digests = bench.state.step_done(FIRST, "feedback")
-    assert digests is not None
-    path = next((bench.folder / "artifacts").rglob(digests[alice]))
+    feedback = steps.read(bench.state, FIRST, steps.FEEDBACK)
+    assert feedback is not None
+    path = next((bench.folder / "artifacts").rglob(feedback.envelopes[alice]))
     path.write_bytes(b"forged")
     bench.clock.sleep(60)
     bench.peers.deaf = set()
@@ -389,5 +398,5 @@ def test_a_state_that_fails_while_a_round_runs_ends_no_service(bench: Bench) -> 
     bench.state.add_clip_results = add  # type: ignore[method-assign]
     bench.clock.sleep(MAX_PAUSE_S)
     ticked(service, bench)
-    assert bench.state.step_done(FIRST, "finished") == {"number": 0}
+    assert steps.read(bench.state, FIRST, steps.FINISHED) == steps.FinishedStep(0)
     assert bench.chain.weights(VICTOR.address)

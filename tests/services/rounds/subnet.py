@@ -12,10 +12,11 @@ from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Round
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import Reveal, commitment_digest
-from soundsright.services.rounds.answers import score_files
 from soundsright.services.rounds.clipset import draw_to_disk
+from soundsright.services.rounds.context import RoundContext
+from soundsright.services.rounds.plan import RoundPlan
 from soundsright.services.rounds.run import RoundService
-from soundsright.services.rounds.types import RoundPlan
+from soundsright.services.rounds.scoring import score_files
 from soundsright.testing import (
     Behaviour,
     FakeChain,
@@ -82,7 +83,7 @@ class Subnet:
         return RoundPlan(**(options | changes))
 
     def service(self, **changes):
-        return RoundService(
+        context = RoundContext(
             self.plan(**changes),
             chain=self.chain,
             hub=self.hub,
@@ -92,11 +93,11 @@ class Subnet:
             clock=self.clock,
             folder=self.folder / "run",
             validator=VALIDATOR,
-            reveals=self.reveals,
             slots=1,
             workers=1,
             observe=lambda event: self.events.append(event.progress.note if event.progress else event.stage),
         )
+        return RoundService(context, self.reveals)
 
     def run(self, **changes):
         return self.service(**changes).run()
