@@ -20,7 +20,8 @@ from soundsright.core.results import ClipResult, Evaluation
 from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Ruleset
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import Submission
-from soundsright.ranking.leaderboard import Champion, decide
+from soundsright.ranking.champions import Champion
+from soundsright.ranking.leaderboard import decide
 from soundsright.ranking.scores import superiority_p_values
 from soundsright.ranking.statistics import holm
 

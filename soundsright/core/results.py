@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from soundsright.core.competition import Competition
 from soundsright.core.submission import Submission
@@ -122,12 +123,46 @@ class Refusal:
     evidence: Mapping[str, str] = field(default_factory=dict)
 
 
+class PrizeReason(StrEnum):
+    """Why one metric's prize goes to its winner, or to nobody."""
+
+    TAKEN = "taken"
+    """A challenger reached the margin over the champion and passed the test."""
+    UNCHALLENGED = "unchallenged"
+    """The champion keeps the title: there is no other entry with a score."""
+    CHALLENGERS_TOO_WEAK = "challengers_too_weak"
+    """The champion keeps the title: no other entry beats the unprocessed input."""
+    MARGIN_MISSED = "margin_missed"
+    """The champion keeps the title: the best challenger did not reach the margin."""
+    TEST_IMPOSSIBLE = "test_impossible"
+    """The champion keeps the title: the best challenger could not be tested."""
+    TEST_FAILED = "test_failed"
+    """The champion keeps the title: the best challenger's lead could be chance."""
+    OPEN_TITLE = "open_title"
+    """The best mean wins: no champion takes part."""
+    WON_BACK = "won_back"
+    """The best mean wins: it is the former champion's, with another model."""
+    CHAMPION_TOO_WEAK = "champion_too_weak"
+    """The best mean wins: the champion does not beat the unprocessed input."""
+    NOBODY_BEATS_UNPROCESSED = "nobody_beats_unprocessed"
+    """Nobody is paid."""
+    NO_ENTRY = "no_entry"
+    """Nobody entered, and the rules pay the absent champion."""
+    NO_USABLE_SCORE = "no_usable_score"
+    """Nobody is paid: no entry has a usable score."""
+
+
 @dataclass(frozen=True)
 class Decision:
-    """Who takes one metric's prize, with the evidence: numbers and sentences by name."""
+    """Who takes one metric's prize and why. `winner` is None if nobody is paid.
+
+    `sentence` says it in words, and `evidence` holds the numbers behind it, by name.
+    """
 
     metric: str
     winner: Submission | None
+    reason: PrizeReason
+    champion_took_part: bool
     sentence: str
     evidence: Mapping[str, float | str | bool] = field(default_factory=dict)
 

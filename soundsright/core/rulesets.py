@@ -47,7 +47,7 @@ class Margin:
 
 
 @dataclass(frozen=True)
-class Gate:
+class StandIn:
     """A metric that can be raised without enhancing anything, and the metric that stands in for it.
 
     The gain over the unprocessed input is taken on `by`, and an entry must reach `fraction` of the best gain there.
@@ -93,7 +93,7 @@ class Ruleset:
     copy_tightening_limit: float = 1.0
     alpha: float | None = None
     must_beat_unprocessed: bool = False
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[StandIn, ...] = ()
     remainder_cap: float = 1.0
     emission_hold_blocks: int = 0
     emission_decay_blocks: int = 1
@@ -125,7 +125,7 @@ class Ruleset:
         """SHA-256 of `canonical_json`: the name of these rules on the chain."""
         return hashlib.sha256(self.canonical_json.encode()).hexdigest()
 
-    def gate_of(self, metric: str) -> Gate | None:
+    def stand_in_of(self, metric: str) -> StandIn | None:
         return next((gate for gate in self.gates if gate.metric == metric), None)
 
     def margin_over(self, metric: str, champion_mean: float, age_blocks: int, copies: int = 0) -> float:
@@ -172,7 +172,7 @@ SOUNDSRIGHT_V3 = Ruleset(
     copy_tightening_limit=2.0,
     alpha=0.05,
     must_beat_unprocessed=True,
-    gates=(Gate("SI_SAR", by="SI_SDR", fraction=0.5), Gate("SI_SIR", by="SI_SDR", fraction=0.0)),
+    gates=(StandIn("SI_SAR", by="SI_SDR", fraction=0.5), StandIn("SI_SIR", by="SI_SDR", fraction=0.0)),
     remainder_cap=0.5,
     emission_hold_blocks=50_400,
     emission_decay_blocks=151_200,

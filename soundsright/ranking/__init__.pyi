@@ -1,6 +1,7 @@
 from .awards import Contender, Title, award
+from .champions import Champion, champions_after
 from .gaming import Flag, flags, shipped_honest_systems
-from .leaderboard import Champion, champions_after, decide
+from .leaderboard import decide
 from .statistics import PairedComparison, RankSet, holm, mean_estimate, paired_comparison, rank_confidence_sets
 from .trial import trial_round
 from .weights import weights_of

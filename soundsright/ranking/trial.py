@@ -13,7 +13,8 @@ from soundsright.core.results import ClipResult, Evaluation, Failure, Leaderboar
 from soundsright.core.rulesets import Ruleset
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import Submission
-from soundsright.ranking.leaderboard import Champion, decide
+from soundsright.ranking.champions import Champion
+from soundsright.ranking.leaderboard import decide
 
 _AT_BLOCK = 30_000
 _TITLE_BLOCK = 10_000

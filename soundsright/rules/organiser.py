@@ -17,7 +17,7 @@ from typing import Any
 from soundsright.core.competition import Competition, Task
 from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.fetch_limits import FetchLimits
-from soundsright.core.rulesets import Age, Gate, Margin, Remainder, Ruleset, ruleset_by_name
+from soundsright.core.rulesets import Age, Margin, Remainder, Ruleset, StandIn, ruleset_by_name
 from soundsright.core.schedule import DAY_S, Schedule
 from soundsright.core.ss58 import is_address
 from soundsright.core.submission import CommitmentKind
@@ -172,10 +172,10 @@ def _ruleset_value(place: Place, key: str, value: Any) -> Any:
     return place.whole(value) if kind == "int" else place.number(value)
 
 
-def _gate(place: Place, value: object) -> Gate:
+def _gate(place: Place, value: object) -> StandIn:
     table = place.table(value, {"metric", "by", "fraction"})
     metric, by = (str(place.required(table, key)) for key in ("metric", "by"))
-    return Gate(metric, by, place.under("fraction").number(place.required(table, "fraction")))
+    return StandIn(metric, by, place.under("fraction").number(place.required(table, "fraction")))
 
 
 def _schedule(place: Place, value: object, now_s: float, begun: bool) -> Schedule:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundsright.core.rulesets import RULESETS, SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Gate, Margin, Ruleset
+from soundsright.core.rulesets import RULESETS, SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Margin, Ruleset, StandIn
 from soundsright.ranking.awards import Contender, Title, award, capped_shares
+from soundsright.ranking.sentences import prize_sentence
 
 MEANS = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True), st.floats(-50, 50))
 P_VALUES = st.one_of(st.none(), st.floats(0, 1))
@@ -58,7 +59,7 @@ def test_shares_are_finite_positive_and_within_the_prize(
     if ruleset.must_beat_unprocessed:
         assert paid <= {c.hotkey for c in contenders if c.beats_unprocessed}
         assert all(s <= 0.9 + 1e-9 for h, s in result.shares.items() if h != result.winner)
-    assert result.sentence.endswith(".")
+    assert prize_sentence(ruleset, metric, result).endswith(".")
 
 
 def test_a_challenger_with_the_needed_mean_wins_and_a_hair_less_does_not() -> None:
@@ -104,7 +105,7 @@ def test_every_number_of_the_rules_is_in_the_digest() -> None:
 
     changes = {
         "margin": Margin(0.004, 0.0015, 50_400),
-        "gates": (Gate("SI_SAR", "SI_SDR", 0.6),),
+        "gates": (StandIn("SI_SAR", "SI_SDR", 0.6),),
         "alpha": 0.01,
         "remainder_cap": 0.4,
         "emission_floor": 0.4,

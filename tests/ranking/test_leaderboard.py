@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
-from soundsright.ranking.leaderboard import Champion, champions_after, decide
+from soundsright.ranking.champions import Champion, champions_after
+from soundsright.ranking.leaderboard import decide
 from tests.ranking.builders import (
     FLOORS,
     IN_DB,

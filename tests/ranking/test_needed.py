@@ -8,7 +8,8 @@ import pytest
 
 from soundsright.core.results import ClipResult
 from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
-from soundsright.ranking.leaderboard import Champion, decide
+from soundsright.ranking.champions import Champion
+from soundsright.ranking.leaderboard import decide
 from soundsright.ranking.needed import holm_levels, least_mean_difference
 from soundsright.ranking.scores import superiority_p_values
 from tests.ranking.builders import FLOORS, IN_DB, ONE_METRIC, WITH_ARTEFACTS, entry, evaluation, spread

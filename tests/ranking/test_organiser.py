@@ -63,7 +63,7 @@ def test_changed_numbers_make_other_rules_with_another_digest() -> None:
     )
     ruleset = read(text).ruleset
     assert (ruleset.name, ruleset.alpha, ruleset.margin) == ("mine", 0.01, Margin(0.005, 0.002, 100))
-    assert ruleset.gate_of("SI_SIR").by == "SI_SDR"
+    assert ruleset.stand_in_of("SI_SIR").by == "SI_SDR"
     assert ruleset.remainder_cap == SOUNDSRIGHT_V3.remainder_cap
     assert ruleset.digest != SOUNDSRIGHT_V3.digest
 

@@ -1,0 +1,63 @@
+"""The champions: who holds the title of each metric, from round to round. Blocks are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from soundsright.core.competition import Competition
+from soundsright.core.results import Leaderboard
+from soundsright.core.sources import source_of
+from soundsright.core.submission import Submission
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The holder of a metric's title: its entry, its mean when last ranked, and the block of the round it won."""
+
+    submission: Submission
+    mean: float
+    since_block: int
+
+    def facts(self) -> dict[str, Any]:
+        """The champion as plain values, for a row of the state."""
+        entry = self.submission
+        return {
+            "uid": entry.uid,
+            "hotkey": entry.hotkey,
+            "block": entry.block,
+            "model": entry.source.facts(),
+            "mean": self.mean,
+            "since_block": self.since_block,
+        }
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any], competition: Competition) -> Champion:
+        """The champion whose `facts()` these are."""
+        source = source_of(facts["model"])
+        entry = Submission(facts["uid"], facts["hotkey"], competition, source, facts["block"])
+        return cls(entry, facts["mean"], facts["since_block"])
+
+
+def champions_after(
+    leaderboard: Leaderboard, champions: Mapping[str, Champion], *, at_block: int
+) -> dict[str, Champion]:
+    """The champions after the round, by metric. A champion that did not take part keeps a title that nobody won.
+
+    A title keeps its age while it stays with one hotkey, even if the hotkey enters a new model. The new model was
+    not compared with the old one, so it has shown no clear improvement.
+    """
+    means = {(s.submission.hotkey, s.metric): s.estimate.mean for s in leaderboard.standings}
+    after: dict[str, Champion] = {}
+    for decision in leaderboard.decisions:
+        before = champions.get(decision.metric)
+        if decision.winner is None:
+            if before is not None and not decision.champion_took_part:
+                after[decision.metric] = before
+            continue
+        hotkey = decision.winner.hotkey
+        same_holder = before is not None and before.submission.hotkey == hotkey
+        since_block = before.since_block if before is not None and same_holder else at_block
+        after[decision.metric] = Champion(decision.winner, means[hotkey, decision.metric], since_block)
+    return after

@@ -1,0 +1,172 @@
+"""Decisions in words: the one place where a prize and a share become sentences.
+
+Means are in the metric's unit, higher is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from soundsright.core.competition import metric_name
+from soundsright.core.results import PrizeReason
+from soundsright.core.rulesets import Ruleset
+from soundsright.ranking.awards import Award, Contender, Shortfall, shortfall_of
+from soundsright.ranking.reasons import ShareReason, share_reason
+
+_TOO_FEW = "Over so few clips no lead is sure enough to take the prize."
+
+
+def prize_sentence(ruleset: Ruleset, metric: str, award: Award) -> str:
+    """Who takes one metric's prize and why, in one sentence."""
+    return _PRIZE_SENTENCES[award.reason](ruleset, metric, award)
+
+
+def _taken(ruleset: Ruleset, metric: str, award: Award) -> str:
+    winner, champion = award.winning_entry, award.champion
+    assert winner is not None
+    assert champion is not None
+    tested = f" and the paired test gives p = {winner.p_value:.2g}" if ruleset.alpha is not None else ""
+    return (
+        f"{winner.hotkey} takes {metric_name(metric)} from {champion.hotkey}: {winner.mean:.4f} reaches the"
+        f" {award.needed[winner.hotkey]:.4f} that were needed{tested}."
+    )
+
+
+def _kept(ruleset: Ruleset, metric: str, award: Award) -> str:
+    champion = award.champion
+    assert champion is not None
+    why = _why_kept(ruleset, metric, award)
+    return f"{champion.hotkey} keeps {metric_name(metric)} with {champion.mean:.4f}: {why}."
+
+
+def _why_kept(ruleset: Ruleset, metric: str, award: Award) -> str:
+    if award.reason is PrizeReason.UNCHALLENGED:
+        return "nobody challenges"
+    if award.reason is PrizeReason.CHALLENGERS_TOO_WEAK:
+        return f"no other entry gains enough over the unprocessed input{_stand_in(ruleset, metric)}"
+    challenger = award.challenger
+    assert challenger is not None
+    outcome = {
+        PrizeReason.MARGIN_MISSED: f"needed {award.needed[challenger.hotkey]:.4f}",
+        PrizeReason.TEST_IMPOSSIBLE: "could not be tested clip by clip",
+        PrizeReason.TEST_FAILED: f"reached the margin, but the paired test gives p = {challenger.p_value or 0:.2g}",
+    }[award.reason]
+    return f"the best challenger, {challenger.hotkey} with {challenger.mean:.4f}, {outcome}"
+
+
+def _open(ruleset: Ruleset, metric: str, award: Award) -> str:
+    winner = award.winning_entry
+    assert winner is not None
+    among = ""
+    if winner is not award.ranked[0]:
+        among = f" of those that gain enough over the unprocessed input{_stand_in(ruleset, metric)}"
+    why = "no champion defends"
+    if award.reason is PrizeReason.WON_BACK:
+        why = "it held the title before, with another model, and the title keeps its age"
+    elif award.champion is not None:
+        shortfall = _shortfall(ruleset, metric, award.champion)
+        why = f"{award.champion.hotkey}, the champion, cannot defend: it {shortfall}"
+    return f"{winner.hotkey} takes {metric_name(metric)} with {winner.mean:.4f}, the best mean{among}; {why}."
+
+
+def _nobody_beats_unprocessed(ruleset: Ruleset, metric: str, award: Award) -> str:
+    test = ""
+    if ruleset.alpha is not None and any(entry.gain is not None and entry.gain > 0 for entry in award.ranked):
+        test = ", by the paired test over these clips"
+    beaten = f"the unprocessed input{_stand_in(ruleset, metric)}"
+    return f"Nobody is paid for {metric_name(metric)}: no entry beats {beaten}{test}."
+
+
+def _no_entry(_ruleset: Ruleset, metric: str, award: Award) -> str:
+    return f"{award.winner} keeps {metric_name(metric)}: there was no entry this round."
+
+
+def _no_usable_score(_ruleset: Ruleset, metric: str, _award: Award) -> str:
+    return f"Nobody is paid for {metric_name(metric)}: no entry has a usable score."
+
+
+_PRIZE_SENTENCES: Mapping[PrizeReason, Callable[[Ruleset, str, Award], str]] = {
+    PrizeReason.TAKEN: _taken,
+    PrizeReason.UNCHALLENGED: _kept,
+    PrizeReason.CHALLENGERS_TOO_WEAK: _kept,
+    PrizeReason.MARGIN_MISSED: _kept,
+    PrizeReason.TEST_IMPOSSIBLE: _kept,
+    PrizeReason.TEST_FAILED: _kept,
+    PrizeReason.OPEN_TITLE: _open,
+    PrizeReason.WON_BACK: _open,
+    PrizeReason.CHAMPION_TOO_WEAK: _open,
+    PrizeReason.NOBODY_BEATS_UNPROCESSED: _nobody_beats_unprocessed,
+    PrizeReason.NO_ENTRY: _no_entry,
+    PrizeReason.NO_USABLE_SCORE: _no_usable_score,
+}
+
+
+def share_sentence(
+    ruleset: Ruleset, metric: str, contender: Contender, award: Award, needed: float | None, *, failed: int
+) -> str:
+    """Why an entry's share is what it is, and what the prize would have taken. `failed` counts its failed clips."""
+    clips = f" {failed} of its clips failed and scored the floor." if failed else ""
+    share = "Shares in the remainder" if award.shares.get(contender.hotkey, 0.0) > 0 else "Has no share"
+    more = _prize_needed(ruleset, metric, needed)
+    match share_reason(ruleset, contender, award, needed):
+        case ShareReason.TAKES_PRIZE:
+            part = award.emission_fraction
+            return f"Takes the prize{'' if part == 1 else f' ({part:.0%} of it, by the age of the title)'}.{clips}"
+        case ShareReason.NO_CLIPS:
+            return "Has no clips to be ranked by."
+        case ShareReason.TOO_WEAK:
+            return f"Is not paid: it {_shortfall(ruleset, metric, contender)}.{more}{clips}"
+        case ShareReason.LEAD_UNSURE:
+            return f"{share}: {_unsure_lead(ruleset, contender, award)}.{more}{clips}"
+        case ShareReason.TOO_FEW_CLIPS:
+            return f"{share}. {_TOO_FEW}{clips}"
+        case ShareReason.MEAN_TOO_LOW:
+            assert needed is not None
+            assert contender.mean is not None
+            lack = needed - contender.mean
+            return f"{share}: the prize needed {needed:.4f}, {lack:.4f} more than it reached.{clips}"
+        case ShareReason.CAME_LATER:
+            return f"{share}: another entry reached as much, and committed earlier.{clips}"
+
+
+def _prize_needed(ruleset: Ruleset, metric: str, needed: float | None) -> str:
+    if needed is not None:
+        return f" The prize needed a mean of {needed:.4f}."
+    # If another metric stands in, that metric's mean is too low, not this one's.
+    return "" if ruleset.stand_in_of(metric) else f" {_TOO_FEW}"
+
+
+def _unsure_lead(ruleset: Ruleset, contender: Contender, award: Award) -> str:
+    champion, winner = award.defender, award.winning_entry
+    assert champion is not None
+    taken = ""
+    if winner is not None and winner.hotkey != champion.hotkey:
+        taken = f"; {winner.hotkey} took the prize with {winner.mean:.4f}"
+    return (
+        f"it reached the margin over the champion, {champion.hotkey} with {champion.mean:.4f}, but over these clips"
+        f" the lead could be chance (p = {contender.p_value:.2g}, needed at most {ruleset.alpha:g}){taken}"
+    )
+
+
+def _shortfall(ruleset: Ruleset, metric: str, contender: Contender) -> str:
+    """Why an entry does not beat the unprocessed input, as the end of a sentence about it."""
+    beaten = f"the unprocessed input{_stand_in(ruleset, metric)}"
+    gain, stand_in = contender.gain, ruleset.stand_in_of(metric)
+    match shortfall_of(ruleset, metric, contender):
+        case Shortfall.CHANCE:
+            return (
+                f"gains {gain:.4f} over {beaten}, but over these clips that could be chance"
+                f" (p = {contender.unprocessed_p_value:.2g}, needed at most {ruleset.alpha:g})"
+            )
+        case Shortfall.LESS_THAN_BEST:
+            assert stand_in is not None
+            least = f"{stand_in.fraction:.0%} of the best gain there"
+            return f"gains {gain:.4f} over {beaten}, but needs at least {least}"
+        case Shortfall.NO_GAIN:
+            return f"does not beat {beaten}{'' if gain is None else f' (mean gain {gain:.4f})'}"
+
+
+def _stand_in(ruleset: Ruleset, metric: str) -> str:
+    """The metric on which the unprocessed input must be beaten, if it is another one."""
+    stand_in = ruleset.stand_in_of(metric)
+    return "" if stand_in is None else f" on {metric_name(stand_in.by)}, which stands in for {metric_name(metric)}"
