@@ -10,12 +10,16 @@ fixed-sample test is simulated beside it, for what it would have cost.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 from numpy.typing import NDArray
 
-from soundsright.ranking.sequential import first_verdicts
+from benchmarks.sequential import first_verdicts
 
 Rng = np.random.Generator
 Draw = Callable[[Rng, tuple[int, int]], NDArray[np.float64]]

@@ -153,8 +153,3 @@ class Schedule:
 
 def _date(day: int) -> str:
     return (datetime.date(1970, 1, 1) + datetime.timedelta(days=day)).isoformat()
-
-
-def fixed_hash(number: int, *, finalized: int, block_hash: Callable[[int], str]) -> str | None:
-    """The hash of a block once it is finalised, else None: what a reorganisation could change fixes nothing."""
-    return block_hash(number) if number <= finalized else None

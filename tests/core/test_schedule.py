@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from soundsright.core.schedule import DAY_S, Round, Schedule, fixed_hash
+from soundsright.core.schedule import DAY_S, Round, Schedule
 
 NINE = 9 * 3600
 DAILY = Schedule(time_of_day_s=NINE, every_days=1, first_day=20_000, seed_delay_blocks=10, final_after_blocks=100)
@@ -106,13 +106,6 @@ class TestPlan:
         plan = DAILY.plan(0, finalized=100_000 + blocks_since, timestamp_s=counted)
         assert plan.entries_close_block == 100_000
         assert max(asked) <= oldest
-
-
-def test_a_reorganised_block_cannot_fix_the_seed() -> None:
-    hashes = {1010: "0xorphan"}
-    assert fixed_hash(1010, finalized=1009, block_hash=hashes.__getitem__) is None
-    hashes[1010] = "0xcanonical"
-    assert fixed_hash(1010, finalized=1010, block_hash=hashes.__getitem__) == "0xcanonical"
 
 
 def test_results_cannot_be_final_before_the_seed() -> None:

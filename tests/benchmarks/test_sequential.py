@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundsright.ranking.sequential import (
+from benchmarks.sequential import (
     SequentialResult,
     Verdict,
     first_verdicts,
