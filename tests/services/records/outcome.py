@@ -19,6 +19,7 @@ from soundsright.core.results import (
     Evaluation,
     Failure,
     Leaderboard,
+    PrizeReason,
     Refusal,
     Standing,
     Timing,
@@ -70,8 +71,8 @@ def _board(entries: tuple[Evaluation, ...], refusals: tuple[Refusal, ...]) -> Le
             )
     evidence = {"champion": bob.hotkey, "dethroned": True, "clips": 3.0, "mean_to_win": 2.5, "p_value_holm": 0.01}
     decisions = (
-        Decision("PESQ_WB", alice, "alice takes PESQ_WB.", evidence),
-        Decision("ESTOI", None, "Nobody takes ESTOI.", {"clips": 3.0}),
+        Decision("PESQ_WB", alice, PrizeReason.TAKEN, True, "alice takes PESQ_WB.", evidence),
+        Decision("ESTOI", None, PrizeReason.NO_USABLE_SCORE, False, "Nobody takes ESTOI.", {"clips": 3.0}),
     )
     return Leaderboard(COMPETITION, "trial", tuple(standings), decisions, refusals)
 
