@@ -42,7 +42,7 @@ def _command_lines(command: click.Command, path: tuple[str, ...]) -> Iterator[st
         yield from ("```text", usage, "```", "")
         options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
         if options:
-            yield from ("| option | variable | default | meaning |", "| --- | --- | --- | --- |")
+            yield from ("| option | meaning | default |", "| --- | --- | --- |")
             yield from (_option_row(option, context) for option in options)
             yield ""
     if isinstance(command, click.Group):
@@ -73,9 +73,9 @@ def _option_row(option: click.Option, context: click.Context) -> str:
     if written:
         default, text = written[1], text.replace(written[0], "")
     notes = [note for note in (facts.get("range", ""), facts.get("required", "")) if note]
-    variable = ", ".join(f"`{name}`" for name in facts.get("envvars", ()))
     meaning = " ".join([*text.split(), *(f"({note})" for note in notes)])
-    return f"| {names}{kind} | {variable} | {_escaped(default)} | {_escaped(meaning)} |"
+    variables = "".join(f" Variable: `{name}`." for name in facts.get("envvars", ()))
+    return f"| {names}{kind} | {_escaped(meaning)}{variables} | {_escaped(default)} |"
 
 
 def settings_text(kind: type[Settings], shared: bool) -> str:

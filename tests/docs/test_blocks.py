@@ -20,6 +20,8 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks_of, name_of
 SMALL = ((re.compile(r"--n \d+"), "--n 4"), (re.compile(r"--clips \d+"), "--clips 2"))
 """Sizes that a page gives, and what the test gives instead."""
 SHELLS = ("sh", "bash", "console", "shell")
+ELSEWHERE = {"docs/how-to/python.md"}
+"""Pages whose blocks have a test of their own: tests/library/test_docs.py."""
 DATA = {"json": json.loads, "toml": tomllib.loads}
 
 
@@ -28,7 +30,7 @@ def blocks(*languages: str, runs: bool = True) -> list[tuple[Path, Block]]:
 
 
 def pages_with(*languages: str) -> list[Path]:
-    return sorted({page for page, _ in blocks(*languages)})
+    return sorted({page for page, _ in blocks(*languages) if name_of(page) not in ELSEWHERE})
 
 
 @pytest.fixture
