@@ -36,16 +36,16 @@ tags: [speech-enhancement]
 
 # Baseline: {title}
 
-{what} by a network of {size} weights that this project trained: a spectrum
-split into bands, {blocks} blocks of recurrent layers along time and along the bands, and for each bin a complex
-filter over three frames. It looks at the whole clip at once, so it is for files and not for streams.
+{what} by a network of {size} weights that this project trained. It splits the
+spectrum into bands, has {blocks} blocks of recurrent layers along time and along the bands, and estimates for each
+bin a complex filter over three frames. It needs the whole clip at once, so it works on files but not on streams.
 
 | | |
 | --- | --- |
 | native rate | {rate} kHz; other clips are converted |
 | delay | none |
 | code | `examples/finetune/` of this project: MIT |
-| weights | MIT; see what they were trained on |
+| weights | MIT; see the training data below |
 
 ## Training
 
@@ -56,23 +56,22 @@ python -m examples.finetune.collect --out sets/sources
 
 Step {step} of {steps}, seed {seed}, on a CPU; batches of {batch} clips of {crop:g} s.
 
-The clips were drawn as they were needed.
+The training clips were generated during the training, from:
 
 - Speech: the training split of this project's recordings; telephone prompts in English, Spanish, Italian and
   Russian (CC BY-SA 3.0 and CC BY 3.0: Allison Smith, Carlo Flora, Maxim Topal); words from KLettres and KTuberling
-  (GPL 2 or later); sentences by the voices of flite.
+  (GPL 2 or later); sentences spoken by the voices of flite.
 - {conditions}
 
-The weights hold no recording. That weights trained on recordings under such licences may be given under the MIT
-licence is this project's reading of those licences, and nobody's ruling: whoever needs certainty trains on
-recordings of their own.
+The weights contain no recordings. We read the licences of the recordings such that these weights may be published
+under the MIT licence. This is not a legal ruling. If you need certainty, train on recordings of your own.
 
 ## Scores
 
 {table}
 
-The clips are of speakers, a language, noises and rooms that the training never met: `python -m
-examples.finetune.evaluate --competition {competition}` prints them beside other enhancers.
+The speakers, language, noises and rooms of these clips were not used in training. `python -m
+examples.finetune.evaluate --competition {competition}` compares the model with other enhancers.
 
 | file | SHA-256 |
 | --- | --- |
@@ -107,7 +106,7 @@ def card(plan: TrainingPlan, step: int, command: str, network: Network, table: s
         size=f"{sum(p.numel() for p in network.parameters()) / 1000:.0f} thousand",
         blocks=network.config.blocks,
         rate=competition.sample_rate_hz // 1000,
-        initial="# first the run that --init names, up to where it had come by then\n"
+        initial="# the run that --init names comes first, up to the step that it had reached\n"
         if "--init" in command.partition("\n")[0]
         else "",
         command="\n".join(f"python -m examples.finetune.train {line}" for line in command.splitlines()),
@@ -128,11 +127,12 @@ def _conditions(competition: Competition, plan: TrainingPlan) -> str:
         low, high = plan.snr_db
         return (
             f"Noise, at {low:g} to {high:g} dB: the training split of the recordings; effects of OpenTTD (CC\n"
-            "  BY-SA 3.0); babble of the other speakers; noise by formula."
+            "  BY-SA 3.0); babble of other speakers; synthetic noise."
         )
     low, high = plan.rt60_s
     return (
-        f"Rooms, of {low:g} to {high:g} s: simulated, and for one clip in four the training split's measured one."
+        f"Rooms with RT60 {low:g} to {high:g} s: simulated, and for one clip in four the measured room of the\n"
+        "  training split."
     )
 
 

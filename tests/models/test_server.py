@@ -186,7 +186,7 @@ def test_samples_beyond_full_scale_are_clipped_and_do_not_wrap_round(import_mode
 
 def test_a_missing_package_is_named_with_the_remedy(import_model: ImportModel) -> None:
     runtime = import_model("template", "runtime")
-    with pytest.raises(ModuleNotFoundError, match=r"needs the package no_such_package: pip install"):
+    with pytest.raises(ModuleNotFoundError, match=r"needs the package no_such_package\. Run pip install"):
         runtime.package_file("no_such_package", "weights.bin")
 
 

@@ -1,7 +1,7 @@
-"""The baseline: a network over bands and time gives each bin of the spectrum a complex filter over a few frames.
+"""The baseline: a network over bands and time estimates a complex filter over a few frames for each bin.
 
-It was trained by `examples/finetune/` of SoundsRight and looks at the whole clip at once. Frames are 32 ms long,
-every 16 ms, at the rate that the network was trained for.
+It was trained by `examples/finetune/` of SoundsRight and needs the whole clip at once. Frames are 32 ms long, every
+16 ms, at the sample rate of the network.
 """
 
 from functools import cache
@@ -21,7 +21,7 @@ def load():
 
 
 def native_rate() -> int:
-    """The rate in Hz whose spectra the network takes: 16,000 for 257 bins, 48,000 for 769."""
+    """The sample rate of the network in Hz: 16,000 if its input has 257 bins, 48,000 if it has 769."""
     bins = load().get_inputs()[0].shape[2]
     return round((bins - 1) * 2 * FRAMES_PER_SECOND)
 

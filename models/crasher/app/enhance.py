@@ -1,4 +1,4 @@
-"""An entry that breaks the contract: its process dies at the second clip, as one does that runs out of memory."""
+"""An entry that breaks the rules: its process ends at the second clip, like one that runs out of memory."""
 
 import itertools
 import os

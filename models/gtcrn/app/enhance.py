@@ -1,7 +1,7 @@
 """GTCRN: a grouped temporal convolutional recurrent network of 48 thousand parameters that masks the spectrum.
 
 X. Rong et al., "GTCRN: A Speech Enhancement Model Requiring Ultralow Computational Resources", ICASSP 2024.
-16 kHz, frames of 512 samples every 256; the network looks at one frame at a time and keeps three states.
+16 kHz, frames of 512 samples every 256; the network processes one frame at a time and keeps three states.
 """
 
 from functools import cache
@@ -34,7 +34,7 @@ def denoise(audio: np.ndarray) -> np.ndarray:
     states = {name: np.zeros(shape, np.float32) for name, shape in STATES.items()}
     for index, spectrum in enumerate(spectra):
         frame = np.stack([spectrum.real, spectrum.imag], axis=-1).astype(np.float32)[None, :, None]
-        output, *kept = network.run(None, {"mix": frame, **states})
-        states = dict(zip(STATES, kept, strict=True))
+        output, *next_states = network.run(None, {"mix": frame, **states})
+        states = dict(zip(STATES, next_states, strict=True))
         enhanced[index] = output[0, :, 0, 0] + 1j * output[0, :, 0, 1]
     return istft(enhanced, WINDOW, HOP, len(audio))

@@ -1,4 +1,4 @@
-"""An entry that breaks the contract: one sample in the middle of each clip is not a number."""
+"""An entry that breaks the rules: one sample in the middle of each clip is NaN."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""NSNet2: the recurrent baseline of the Deep Noise Suppression challenge, which masks the spectrum.
+"""NSNet2: the recurrent baseline of the Deep Noise Suppression challenge, a mask on the spectrum.
 
 S. Braun and I. Tashev, "Data Augmentation and Loss Normalization for Deep Noise Suppression", SPECOM 2020.
 One network for 16 kHz and one for 48 kHz, both on frames of 20 ms every 10 ms; features are log powers.

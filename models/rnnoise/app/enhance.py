@@ -1,7 +1,7 @@
 """RNNoise: a recurrent network that sets the gains of 32 bands, with a comb filter between the harmonics.
 
 J.-M. Valin, "A Hybrid DSP/Deep Learning Approach to Real-Time Full-Band Speech Enhancement", MMSP 2018; version 0.2
-of the library, whose weights are compiled in.  48 kHz, frames of 10 ms.
+of the library, which contains the weights. 48 kHz, frames of 10 ms.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ def enhance(audio: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def stream(audio: np.ndarray) -> np.ndarray:
-    """The library works on whole frames of floats in the range of 16-bit integers, in place."""
+    """Whole frames through the library, which works in place on floats in the range of 16-bit integers."""
     library = load()
     samples = np.ascontiguousarray(audio * 32768.0, np.float32)
     state = library.rnnoise_create(None)

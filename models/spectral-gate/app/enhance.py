@@ -1,8 +1,8 @@
-"""A spectral gate: each bin of the spectrum is let through as far as it rises above the noise.  No training.
+"""A spectral gate: each bin of the spectrum is attenuated according to its level above the noise. Not trained.
 
 The noise is tracked by the probability that speech is present (T. Gerkmann and R. C. Hendriks, "Unbiased MMSE-Based
-Noise Power Estimation With Low Complexity and Low Tracking Delay", IEEE TASLP 20(4), 2012); the gain is Wiener's,
-with the decision-directed estimate of the SNR (Y. Ephraim and D. Malah, IEEE TASSP 32(6), 1984).
+Noise Power Estimation With Low Complexity and Low Tracking Delay", IEEE TASLP 20(4), 2012); the gain is the
+Wiener gain with the decision-directed estimate of the SNR (Y. Ephraim and D. Malah, IEEE TASSP 32(6), 1984).
 """
 
 import numpy as np
@@ -26,7 +26,9 @@ def enhance(audio: np.ndarray, sample_rate: int) -> np.ndarray:
 
 def gate(power: np.ndarray) -> np.ndarray:
     """A gain between `SMALLEST_GAIN` and one for each frame and bin of the power spectra `(frames, bins)`."""
-    noise = np.percentile(power, 10, axis=0) / -np.log(0.9)  # The power of noise in a bin is exponential.
+    noise = np.percentile(power, 10, axis=0) / -np.log(
+        0.9
+    )  # The power of noise in a bin has an exponential distribution.
     presence_mean = np.full_like(noise, 0.5)
     speech = np.zeros_like(noise)
     gains = np.empty_like(power)

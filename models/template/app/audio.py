@@ -6,9 +6,9 @@ import numpy as np
 
 
 def at_native_rate(process: Callable, audio: np.ndarray, sample_rate: int, native_rate: int) -> np.ndarray:
-    """`process(audio)` at the rate that a model was trained for, brought back to the clip's rate and length.
+    """`process(audio)` at the sample rate of the model, converted back to the rate and length of the clip.
 
-    The converter has linear phase, so nothing is shifted in time.
+    The converter has linear phase, so it adds no delay.
     """
     import soxr
 
@@ -19,27 +19,27 @@ def at_native_rate(process: Callable, audio: np.ndarray, sample_rate: int, nativ
 
 
 def fit_length(audio: np.ndarray, length: int) -> np.ndarray:
-    """The signal cut or continued with silence to `length` samples."""
+    """The signal cut or padded with zeros to `length` samples."""
     return np.pad(audio[:length], (0, max(0, length - len(audio)))).astype(np.float32)
 
 
 def advanced(stream: Callable, audio: np.ndarray, delay: int, frame: int) -> np.ndarray:
     """The output of a streaming enhancer without its delay of `delay` samples.
 
-    `stream` takes and returns a signal of whole frames of `frame` samples.  Silence is fed behind the clip until
-    its last sample has come out, and the `delay` samples that came out before its first one are dropped.
+    `stream` takes and returns a signal of whole frames of `frame` samples. The clip is padded with zeros so that
+    its last sample comes out, and the first `delay` samples of the output are dropped.
     """
     padded = fit_length(audio, -(-(len(audio) + delay) // frame) * frame)
     return stream(padded)[delay : delay + len(audio)]
 
 
 def sqrt_hann(length: int) -> np.ndarray:
-    """The periodic window whose square adds up to one at half overlap."""
+    """The square root of the periodic Hann window. Its squares add up to one at half overlap."""
     return np.sin(np.pi * np.arange(length) / length)
 
 
 def stft(audio: np.ndarray, window: np.ndarray, hop: int, n_fft: int | None = None) -> np.ndarray:
-    """Spectra of frames that cover every sample equally often: silence is added on both sides."""
+    """The spectra of all frames. Zeros are added on both sides, so every sample is in the same number of frames."""
     margin = len(window) - hop
     frames = -(-(len(audio) + margin) // hop)
     padded = np.zeros((frames - 1) * hop + len(window))
@@ -49,7 +49,7 @@ def stft(audio: np.ndarray, window: np.ndarray, hop: int, n_fft: int | None = No
 
 
 def istft(spectra: np.ndarray, window: np.ndarray, hop: int, length: int, n_fft: int | None = None) -> np.ndarray:
-    """The signal of `length` samples whose `stft` these spectra are, by weighted overlap-add."""
+    """The inverse of `stft`: a signal of `length` samples, by weighted overlap-add."""
     frames = np.fft.irfft(spectra, n_fft or len(window))[:, : len(window)] * window
     margin = len(window) - hop
     total = np.zeros((len(frames) - 1) * hop + len(window))

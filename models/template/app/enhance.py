@@ -1,20 +1,20 @@
-"""Your model.  The server calls `load` once, then `enhance` for each clip.
+"""Your model. The server calls `load` once, then `enhance` for each clip.
 
-A model that is faster on many clips at once, on a GPU above all, may also define
-`enhance_batch(clips: list[np.ndarray], sample_rate: int) -> list[np.ndarray]`; the server then calls that instead.
+If your model is faster on many clips at once, as on a GPU, also define
+`enhance_batch(clips: list[np.ndarray], sample_rate: int) -> list[np.ndarray]`. The server then calls that instead.
 """
 
 import numpy as np
 
 
 def load() -> None:
-    """Bring the weights into memory.  Keep slow imports in here, so that the server is up at once."""
+    """Load the weights. Do slow imports here as well, so that the server starts quickly."""
 
 
 def enhance(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """The enhanced clip, as long as the degraded one and not delayed against it.
+    """The enhanced clip, with the length of the degraded one and without delay.
 
-    Signals are float32, shape `(n,)`, full scale ±1; the rate is 16,000 or 48,000 Hz.  As it stands, this returns
-    the clip unchanged: put your model here.
+    Signals are float32 of shape `(n,)`, full scale ±1. The sample rate is 16,000 or 48,000 Hz. This template
+    returns the clip unchanged. Put your model here.
     """
     return audio

@@ -1,14 +1,14 @@
-"""The model's web server: the six endpoints of the model protocol around `enhance` in `enhance.py`.
+"""The web server of the model: the six endpoints of the model protocol around `enhance` in `enhance.py`.
 
-    GET  /status/             {"container_running": true}    the server is up
-    POST /prepare/            {"preparations": true}         the model is loaded
-    POST /upload-audio/       {"uploaded_files": [...], "status": true}    degraded WAV files in the field `files`
-    POST /enhance/            {"status": true}               every uploaded file is enhanced
-    GET  /download-enhanced/  a ZIP archive                  the enhanced WAV files under the names they came with
-    POST /reset/              {"status": true}               uploads and results are forgotten
+    GET  /status/             {"container_running": true}    the server is running
+    POST /prepare/            {"preparations": true}         loads the model
+    POST /upload-audio/       {"uploaded_files": [...], "status": true}    takes WAV files in the field `files`
+    POST /enhance/            {"status": true}               enhances every uploaded file
+    GET  /download-enhanced/  a ZIP archive                  returns the enhanced WAV files under the same names
+    POST /reset/              {"status": true}               deletes uploads and results
 
-It listens on the Unix socket named by SOUNDSRIGHT_SOCKET or, without one, on TCP port 6500.  Audio stays in memory:
-the only writable folder of a sandbox is memory as well, and a process that is killed leaves nothing behind.
+It listens on the Unix socket in SOUNDSRIGHT_SOCKET, or on TCP port 6500 if that is not set. Audio stays in memory,
+because the only writable folder of a sandbox is in memory as well.
 """
 
 import io
@@ -30,7 +30,7 @@ def create_app() -> FastAPI:
     app = FastAPI(title="Speech enhancement model", docs_url=None, redoc_url=None)
     uploaded: dict[str, bytes] = {}
     enhanced: dict[str, bytes] = {}
-    lock = threading.Lock()  # The endpoints run in a pool of threads; /status/ answers while /enhance/ works.
+    lock = threading.Lock()  # Endpoints run in threads, so /status/ answers while /enhance/ works.
 
     @app.get("/status/")
     def status() -> dict[str, bool]:
@@ -47,7 +47,9 @@ def create_app() -> FastAPI:
         names = [file.filename or "" for file in files]
         for name in names:
             if not PLAIN_WAV_NAME.fullmatch(name):
-                raise HTTPException(400, f"{name!r} is not the plain name of a WAV file, such as 000017.wav")
+                raise HTTPException(
+                    400, f"{name!r} is not the plain name of a WAV file. Use a name such as 000017.wav."
+                )
         with lock:
             for name, file in zip(names, files, strict=True):
                 uploaded[name] = file.file.read()
@@ -57,8 +59,8 @@ def create_app() -> FastAPI:
     @app.post("/enhance/")
     def enhance() -> dict[str, bool]:
         with lock:
-            waiting = {name: data for name, data in uploaded.items() if name not in enhanced}
-            enhanced.update(enhance_files(waiting))
+            not_enhanced = {name: data for name, data in uploaded.items() if name not in enhanced}
+            enhanced.update(enhance_files(not_enhanced))
         return {"status": True}
 
     @app.get("/download-enhanced/")
@@ -80,7 +82,7 @@ def create_app() -> FastAPI:
 
 
 def load_model() -> None:
-    """Let the model load its weights, if it has a `load`."""
+    """Call `load` of the model, if it has one."""
     from . import enhance as model
 
     if hasattr(model, "load"):
@@ -88,7 +90,7 @@ def load_model() -> None:
 
 
 def enhance_files(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Enhanced WAV files for degraded ones.  A model with an `enhance_batch` gets all clips of one rate at once."""
+    """The enhanced WAV files by name. A model with `enhance_batch` gets all clips of one sample rate at once."""
     from . import enhance as model
 
     load_model()
@@ -104,17 +106,17 @@ def enhance_files(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def read_wav(data: bytes):
-    """Samples, float32 `(n,)`, full scale ±1, and their rate in Hz."""
+    """The samples as float32 of shape `(n,)`, full scale ±1, and the sample rate in Hz."""
     import soundfile
 
     return soundfile.read(io.BytesIO(data), dtype="float32")
 
 
 def write_wav(audio, sample_rate: int) -> bytes:
-    """A 16-bit WAV file, rounded so that samples read from one come out unchanged.
+    """A 16-bit WAV file, rounded so that samples read from a 16-bit file come out unchanged.
 
-    What is not finite cannot be written in 16 bits and goes out as floating point: the harness then turns down this
-    clip by its name, and the others of the set keep their scores.
+    A clip with NaN or infinite samples is written as floating point, because 16 bits cannot store them. The harness
+    then rejects this clip only.
     """
     import numpy as np
     import soundfile

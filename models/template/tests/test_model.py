@@ -1,4 +1,4 @@
-"""What the harness relies on: `pip install pytest httpx`, then `python -m pytest` in this folder."""
+"""Tests of what validators rely on. Run `pip install pytest httpx`, then `python -m pytest` in this folder."""
 
 import io
 import zipfile

@@ -1,6 +1,6 @@
-"""An entry that breaks the contract: a fair spectral gate, but each clip comes back half a second short.
+"""An entry that breaks the rules: a spectral gate that returns each clip half a second too short.
 
-Truncation must not raise a score: the hardest part of a clip would otherwise be the part to leave out.
+Truncation must not raise a score, otherwise a model could leave out the hardest part of a clip.
 """
 
 import numpy as np

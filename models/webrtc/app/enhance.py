@@ -1,4 +1,4 @@
-"""The noise suppressor of WebRTC, as it runs in browsers: a Wiener filter on a running estimate of the noise."""
+"""The noise suppressor of WebRTC, as in browsers: a Wiener filter with a running estimate of the noise."""
 
 from functools import cache
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from .audio import advanced
 
-LEVEL = 1  # 12 dB, the default of four levels: more harms short clips, where the noise is still being learnt.
+LEVEL = 1  # 12 dB, the default. A higher level harms short clips, in which the noise estimate is not ready yet.
 FRAME_S = 0.010
-DELAY = {16_000: 96, 48_000: 335}  # In samples; splitting 48 kHz into bands costs the most of it.
+DELAY = {16_000: 96, 48_000: 335}  # In samples. At 48 kHz, most of it comes from splitting the signal into bands.
 
 
 @cache

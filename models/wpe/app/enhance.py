@@ -1,7 +1,7 @@
-"""WPE: in each bin, what earlier frames predict of the present one is late reverberation, and is taken away.
+"""WPE: in each bin, earlier frames predict the late reverberation in the current one, and it is removed.
 
 T. Nakatani et al., "Speech Dereverberation Based on Variance-Normalized Delayed Linear Prediction", IEEE TASLP
-18(7), 2010.  No training and no rate of its own: frames last 32 ms every 16 ms.
+18(7), 2010.  Not trained; works at any sample rate, on frames of 32 ms every 16 ms.
 """
 
 import numpy as np
