@@ -1,4 +1,4 @@
-"""Accounts, a chain in a file, and the documents that miner and validator exchange: what their tests share."""
+"""Accounts, a chain in a file, and the documents that miners and validators exchange, for their tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from soundsright.adapters.peers.keys import Hotkey, valid_signature
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.sources import ModelRef
 from soundsright.services.http.state import Health
-from soundsright.services.miner.service import Committing, Entry, MinerService
+from soundsright.services.miner.entry import Entry, EntryCommitment
+from soundsright.services.miner.service import MinerContext, MinerService
 from soundsright.services.records.feedback_store import FeedbackStore
 from soundsright.testing import VirtualClock
 
@@ -21,7 +22,7 @@ ENTRY = Entry(ALICE, PUBLISHED[0], MODEL)
 
 
 def chain_with_validators(folder: Path) -> LocalChain:
-    """Alice is registered, victor may be answered, poor has a permit and little stake."""
+    """Alice is registered. Victor is a validator with enough stake, poor is one with too little."""
     chain = LocalChain(folder / "chain.db", block_s=3_600.0)
     chain.register(ALICE.address)
     chain.register(VICTOR.address, stake=2_000.0, permit=True)
@@ -31,16 +32,15 @@ def chain_with_validators(folder: Path) -> LocalChain:
 
 def miner_on(chain: Any, folder: Path, clock: VirtualClock | None = None, **options: Any) -> MinerService:
     clock = clock or VirtualClock(1e9)
-    asked = {"min_stake": 1_000.0, "poll_s": 1.0, "health": Health(clock)} | options
+    choices = {"min_stake": 1_000.0, "poll_s": 1.0, "health": Health(clock)} | options
     store = FeedbackStore(folder / "feedback", valid_signature=valid_signature)
-    committing = asked.pop("committing", Committing(ENTRY, folder))
-    return MinerService(
-        ENTRY, committing, chain=chain, clock=clock, store=store, valid_signature=valid_signature, **asked
-    )
+    commitment = choices.pop("commitment", EntryCommitment(ENTRY, folder))
+    context = MinerContext(chain=chain, clock=clock, store=store, valid_signature=valid_signature, **choices)
+    return MinerService(ENTRY, commitment, context)
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    """A feedback as `services.results` writes it."""
+    """A feedback document as a validator writes it."""
     estimate = {"mean": 2.5, "low": 2.4, "high": 2.6, "n": 2}
     return {
         "schema": "soundsright.feedback/1",

@@ -47,7 +47,7 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
         stopped_by_signals,
     )
     from soundsright.services.http import Health, HttpService, configure_logging, health_app
-    from soundsright.services.miner import Entry, HookRunner, MinerService, hook_fault, miner_app
+    from soundsright.services.miner import Entry, HookRunner, MinerContext, MinerService, hook_fault, miner_app
     from soundsright.services.records import FeedbackStore
 
     settings = settings_from(MinerSettings, flags, env_file)
@@ -64,15 +64,17 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
     miner = MinerService(
         entry,
         committing_of(settings, entry),
-        chain=chain,
-        clock=clock,
-        health=health,
-        store=store,
-        valid_signature=valid_signature,
-        endpoint=f"{ip}:{settings.axon_port}" if ip else "",
-        min_stake=settings.validator_min_stake,
-        poll_s=poll_s,
-        on_feedback=hook or (lambda _path: None),
+        MinerContext(
+            chain=chain,
+            clock=clock,
+            health=health,
+            store=store,
+            valid_signature=valid_signature,
+            endpoint=f"{ip}:{settings.axon_port}" if ip else "",
+            min_stake=settings.validator_min_stake,
+            poll_s=poll_s,
+            on_feedback=hook or (lambda _path: None),
+        ),
     )
     check_clock(chain, clock.now())
     warnings = miner.check()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from soundsright.adapters.peers import Hotkey
     from soundsright.cli.shared.sandboxes import SandboxChoice
     from soundsright.core.ports import LiveChain, Sandbox
-    from soundsright.services.miner import Committing, Entry
+    from soundsright.services.miner import Entry, EntryCommitment
 
 S = TypeVar("S", bound=Settings)
 
@@ -145,21 +145,21 @@ def check_clock(chain: LiveChain, now_s: float) -> None:
         )
 
 
-def committing_of(settings: MinerSettings, entry: Entry) -> Committing:
+def committing_of(settings: MinerSettings, entry: Entry) -> EntryCommitment:
     """How the organiser's file says that entries are committed; as digests where there is none.
 
     Raises:
         UsageError: the file cannot be used.
     """
-    from soundsright.services.miner import Committing
+    from soundsright.services.miner import EntryCommitment
 
     if not settings.soundsright_ruleset.endswith(".toml"):
-        return Committing(entry, settings.folder)
+        return EntryCommitment(entry, settings.folder)
     from soundsright.adapters.chains import DrandTimelock
     from soundsright.cli.commands.rules import organiser_of
 
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
-    return Committing(
+    return EntryCommitment(
         entry, settings.folder, organiser.commitment, timelock=DrandTimelock(()), schedule=organiser.schedule
     )
 

@@ -1,11 +1,13 @@
 from .api import miner_app
+from .entry import Entry, EntryCommitment
 from .feedback_hook import HookRunner, hook_fault
-from .service import Committing, Entry, MinerService
+from .service import MinerContext, MinerService
 
 __all__ = [
-    "Committing",
     "Entry",
+    "EntryCommitment",
     "HookRunner",
+    "MinerContext",
     "MinerService",
     "hook_fault",
     "miner_app",

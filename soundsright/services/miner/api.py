@@ -1,10 +1,10 @@
-"""What validators ask of a miner, over signed HTTP: `POST /reveal` and `POST /feedback`.
+"""The miner's HTTP API for validators: `POST /reveal` and `POST /feedback`, both signed.
 
-A request is counted by address, bounded in size, verified, and only then parsed; then its sender must be a
-validator. Sizes are in bytes.
+Each request is counted for its address, limited in size and verified before it is parsed. Then its sender must be
+a validator. Sizes are in bytes.
 """
 
-# No `from __future__ import annotations`: FastAPI evaluates annotations, and these are of names inside a function.
+# No `from __future__ import annotations`: FastAPI evaluates annotations, and these name classes inside a function.
 
 from typing import TYPE_CHECKING
 
@@ -20,16 +20,16 @@ MAX_REVEAL_BYTES = 2_000
 
 
 def miner_app(miner: MinerService, *, admit: Admit, throttle: Throttle) -> "FastAPI":
-    """The app that validators reach. `admit` verifies a signature, `throttle` counts an address's requests."""
+    """The app for validators. `admit` verifies a signature; `throttle` counts the requests of an address."""
     from fastapi import FastAPI, Request
     from pydantic import BaseModel, Field
     from starlette.concurrency import run_in_threadpool
 
-    class RevealAsked(BaseModel):
-        asked: str = Field(alias="schema", pattern=r"^soundsright\.reveal/1$")
+    class RevealRequest(BaseModel):
+        request_schema: str = Field(alias="schema", pattern=r"^soundsright\.reveal/1$")
 
-    class RevealTold(BaseModel):
-        told: str = Field(alias="schema")
+    class RevealReply(BaseModel):
+        reply_schema: str = Field(alias="schema")
         hotkey: str
         namespace: str
         name: str
@@ -45,18 +45,18 @@ def miner_app(miner: MinerService, *, admit: Admit, throttle: Throttle) -> "Fast
     async def signed(request: Request, max_bytes: int) -> tuple[str, bytes]:
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) > max_bytes:
-            raise RequestRefused("too_large", f"A request holds at most {max_bytes} bytes", status=413)
+            raise RequestRefused("too_large", f"A request may have at most {max_bytes} bytes", status=413)
         return await signed_body(request, admit=admit, throttle=throttle, max_bytes=max_bytes)
 
     @app.post("/reveal")
-    async def reveal(request: Request) -> RevealTold:
+    async def reveal(request: Request) -> RevealReply:
         sender, body = await signed(request, MAX_REVEAL_BYTES)
-        parsed(RevealAsked, body)
-        return RevealTold.model_validate(miner.reveal(sender))
+        parsed(RevealRequest, body)
+        return RevealReply.model_validate(miner.reveal(sender))
 
     @app.post("/feedback")
     async def feedback(request: Request) -> Stored:
         sender, body = await signed(request, MAX_ENVELOPE_BYTES)
-        return Stored.model_validate(await run_in_threadpool(miner.take_feedback, sender, body))
+        return Stored.model_validate(await run_in_threadpool(miner.receive_feedback, sender, body))
 
     return app

@@ -1,7 +1,8 @@
-"""A user's own code, called with each feedback: in a process of its own, so that it may fail, hang or load torch.
+"""A feedback hook: your own code, called with each feedback. Times are in seconds.
 
-A hook is a function, `package.module:function`, called with the feedback as a dict; or a command, which gets the
-file's path as its last argument and in SOUNDSRIGHT_FEEDBACK. Times are in seconds.
+A hook is a function, `package.module:function`, which gets the feedback as a dict. Or it is a command, which gets
+the path of the file as its last argument and in SOUNDSRIGHT_FEEDBACK. It runs in another process, so it can fail,
+hang or load torch without harming the miner.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ _SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 
 def hook_command(hook: str) -> list[str]:
-    """The command that a hook is, without the file.
+    """The command that runs a hook, without the feedback file.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: The hook is empty, or a quote in it is not closed.
 
     >>> hook_command("notify-send 'new feedback'")
     ['notify-send', 'new feedback']
@@ -43,17 +44,19 @@ def hook_command(hook: str) -> list[str]:
     try:
         command = shlex.split(hook)
     except ValueError as error:
-        raise UsageError(f"FEEDBACK_HOOK {hook[:80]!r} cannot be read ({error})", "Close the quotes.") from None
+        raise UsageError(
+            f"FEEDBACK_HOOK {hook[:80]!r} is not a valid command ({error})", "Close the quotes."
+        ) from None
     if not command:
-        raise UsageError(f"FEEDBACK_HOOK {hook[:80]!r} is empty", "Give module:function or a command.")
+        raise UsageError(f"FEEDBACK_HOOK {hook[:80]!r} is empty", "Set it to module:function or to a command.")
     return command
 
 
 def hook_fault(hook: str) -> str | None:
-    """What would make each call of the hook fail, as far as it can be told without running it.
+    """Why every call of the hook would fail, or None. The hook is not run for this.
 
     Raises:
-        UsageError: as `hook_command`.
+        UsageError: As `hook_command`.
 
     >>> hook_fault("json.tool:main"), hook_fault("json.missing:main")
     (None, "there is no module 'json.missing'")
@@ -62,20 +65,20 @@ def hook_fault(hook: str) -> str | None:
         program = hook_command(hook)[0]
         return None if shutil.which(program) else f"there is no program {program[:80]!r}"
     module = hook.partition(":")[0]
-    # Nothing is imported: not even a package that the module lies in, which would run here.
+    # Import nothing, not even the package of the module: that would run its code in this process.
     package, *inner = module.split(".")
-    found = PathFinder.find_spec(package, [str(Path.cwd())]) or find_spec(package)
+    spec = PathFinder.find_spec(package, [str(Path.cwd())]) or find_spec(package)
     name = package
     for part in inner:
-        if found is None:
+        if spec is None:
             break
         name = f"{name}.{part}"
-        found = PathFinder.find_spec(name, found.submodule_search_locations or [])
-    return f"there is no module {module[:80]!r}" if found is None or found.origin is None else None
+        spec = PathFinder.find_spec(name, spec.submodule_search_locations or [])
+    return f"there is no module {module[:80]!r}" if spec is None or spec.origin is None else None
 
 
 class HookRunner:
-    """Runs the hook for one file after the other, beside the service. Of calls that wait, a hundred are kept."""
+    """Runs the hook for one file after the other, beside the service. At most `MAX_WAITING` files wait."""
 
     def __init__(self, hook: str, health: Health, *, timeout_s: float = TIMEOUT_S) -> None:
         self._command = hook_command(hook)
@@ -89,13 +92,13 @@ class HookRunner:
             self._waiting.put_nowait(path)
         except queue.Full:
             self._health.event(
-                "warning", f"The feedback hook is behind: {path.name} was left out", action="hook_full"
+                "warning", f"The feedback hook is too slow: {path.name} was skipped", action="hook_full"
             )
 
     def _work(self) -> None:
         while True:
             path = self._waiting.get()
-            # The service's own secrets are no business of the hook's.
+            # Do not pass the service's secrets to the hook.
             environment = {k: v for k, v in os.environ.items() if not any(part in k for part in _SECRET_NAMES)}
             try:
                 done = subprocess.run(
@@ -111,19 +114,18 @@ class HookRunner:
                 self._health.event("error", f"The feedback hook failed: {error}", action="hook_failed")
                 continue
             if done.returncode:
-                last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-                self._health.event(
-                    "error", f"The feedback hook ended with {done.returncode}: {last[0]}", action="hook_failed"
-                )
+                last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it wrote no error"]
+                problem = f"The feedback hook failed with exit code {done.returncode}: {last[0]}"
+                self._health.event("error", problem, action="hook_failed")
             else:
-                self._health.event("success", f"The feedback hook took {path.name}", action="hook_done")
+                self._health.event("success", f"The feedback hook processed {path.name}", action="hook_done")
 
 
 def main() -> None:
-    """In the process of its own: import the function and call it."""
+    """Import the function and call it. This is the main function of the hook's own process."""
     name, path = sys.argv[1:]
     module, _, function = name.partition(":")
-    # As `python -m` does: the user's own module lies beside the `.env` file.
+    # Look in the current folder, as `python -m` does: the user's module is beside the `.env` file.
     sys.path.insert(0, str(Path.cwd()))
     envelope = json.loads(Path(path).read_text(encoding="utf-8"))
     getattr(importlib.import_module(module), function)(json.loads(envelope["document"]))

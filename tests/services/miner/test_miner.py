@@ -186,8 +186,8 @@ def test_feedback_is_verified_stored_and_handed_on_once(tmp_path: Path) -> None:
     miner = miner_on(chain_with_validators(tmp_path), tmp_path, on_feedback=handed.append)
     miner.tick()
     raw = sign_feedback(document(), VICTOR).encode()
-    miner.take_feedback(VICTOR.address, raw)
-    miner.take_feedback(VICTOR.address, raw)
+    miner.receive_feedback(VICTOR.address, raw)
+    miner.receive_feedback(VICTOR.address, raw)
     (path,) = handed
     assert path.read_bytes() == raw
     (winner,) = (miner.best_models() or {})["DENOISING_16000HZ"]
@@ -212,6 +212,6 @@ def test_feedback_that_is_not_for_it_or_not_of_a_validator_is_refused(
     miner = miner_on(chain_with_validators(tmp_path), tmp_path)
     miner.tick()
     with pytest.raises(RequestRefused) as caught:
-        miner.take_feedback(sender.address, sign_feedback(document(**changes), signer).encode())
+        miner.receive_feedback(sender.address, sign_feedback(document(**changes), signer).encode())
     assert caught.value.code == code
     assert not (tmp_path / "feedback").exists()

@@ -21,7 +21,7 @@ from soundsright.core.sources import ModelRef
 from soundsright.core.submission import Commitment, CommitmentKind, commitment_text
 from soundsright.services.http.health import health_app
 from soundsright.services.http.state import Health
-from soundsright.services.miner.service import Committing, Entry
+from soundsright.services.miner.entry import Entry, EntryCommitment
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.screening import screened
 from soundsright.services.validator.peers import RevealCollector
@@ -206,8 +206,8 @@ def test_cool_down_and_count_ask_of_plain_entries_what_they_do_not_of_sealed_one
         assert judged(sealed, relay, stood_at=100, registered_at=1, rules=rules) == [100]
 
 
-def committing(folder: Path, relay: Relay, kind: CommitmentKind, entry: Entry = ENTRY) -> Committing:
-    return Committing(entry, folder, kind, timelock=DrandTimelock([relay.url]), schedule=SCHEDULE)
+def committing(folder: Path, relay: Relay, kind: CommitmentKind, entry: Entry = ENTRY) -> EntryCommitment:
+    return EntryCommitment(entry, folder, kind, timelock=DrandTimelock([relay.url]), schedule=SCHEDULE)
 
 
 def subnet(folder: Path) -> LocalChain:
@@ -223,7 +223,7 @@ def test_a_miner_commits_once_in_each_kind_also_after_a_restart(
 ) -> None:
     chain = subnet(tmp_path)
     for _ in range(2):
-        miner = miner_on(chain, tmp_path, committing=committing(tmp_path, relay, kind))
+        miner = miner_on(chain, tmp_path, commitment=committing(tmp_path, relay, kind))
         miner.tick()
         miner.tick()
     (commitment,) = chain.commitments()
@@ -239,7 +239,7 @@ def test_a_miner_commits_once_in_each_kind_also_after_a_restart(
 def test_a_sealed_entry_is_told_to_nobody(tmp_path: Path, relay: Relay) -> None:
     health = Health(VirtualClock(1e9))
     sealing = committing(tmp_path, relay, CommitmentKind.SEALED)
-    miner = miner_on(subnet(tmp_path), tmp_path, committing=sealing, health=health)
+    miner = miner_on(subnet(tmp_path), tmp_path, commitment=sealing, health=health)
     miner.tick()
     with pytest.raises(RequestRefused) as caught:
         miner.reveal(VICTOR.address)
@@ -257,7 +257,7 @@ def test_a_seal_is_made_anew_where_the_old_one_is_gone_or_stands_for_another_mod
     tmp_path: Path, relay: Relay, lost: str
 ) -> None:
     chain = subnet(tmp_path)
-    miner_on(chain, tmp_path, committing=committing(tmp_path, relay, CommitmentKind.SEALED)).tick()
+    miner_on(chain, tmp_path, commitment=committing(tmp_path, relay, CommitmentKind.SEALED)).tick()
     (first,) = chain.commitments()
     entry = ENTRY
     if lost == "the chain's":
@@ -266,7 +266,7 @@ def test_a_seal_is_made_anew_where_the_old_one_is_gone_or_stands_for_another_mod
         (tmp_path / "sealed.json").write_text("{")
     else:
         entry = Entry(ALICE, ENTRY.competition, ModelRef("alice", "gate", "b" * 40))
-    miner_on(chain, tmp_path, committing=committing(tmp_path, relay, CommitmentKind.SEALED, entry)).tick()
+    miner_on(chain, tmp_path, commitment=committing(tmp_path, relay, CommitmentKind.SEALED, entry)).tick()
     (second,) = chain.commitments()
     assert second.digest not in (first.digest, "what is left when the chain has opened it")
     assert json.loads((tmp_path / "sealed.json").read_text())["sealed"] == second.digest
@@ -276,5 +276,5 @@ def test_a_seal_is_made_anew_where_the_old_one_is_gone_or_stands_for_another_mod
 def test_a_seal_lasts_until_the_next_close_that_it_can_reach(
     tmp_path: Path, relay: Relay, before_s: float, until_s: float
 ) -> None:
-    sealed = committing(tmp_path, relay, CommitmentKind.SEALED).made(ROUND_1000_S - before_s)
+    sealed = committing(tmp_path, relay, CommitmentKind.SEALED).new_text(ROUND_1000_S - before_s)
     assert DrandTimelock([]).opens_s(sealed) == ROUND_1000_S + until_s
