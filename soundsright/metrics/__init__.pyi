@@ -1,6 +1,6 @@
 from .align import MAX_DELAY_S, aligned
 from .evidence import ClipEvidence, clip_evidence
-from .registry import METRICS, Direction, Metric, floors, known_metrics, metric
+from .registry import METRICS, Direction, Metric, PluggedMetric, floors, known_metrics, metric
 from .suite import Measurement, NoValue, measured_clip, score_clip, scoring_deadline_s, warm_up
 from .validate import checked_enhanced, mono_audio
 
@@ -12,6 +12,7 @@ __all__ = [
     "Measurement",
     "Metric",
     "NoValue",
+    "PluggedMetric",
     "aligned",
     "checked_enhanced",
     "clip_evidence",

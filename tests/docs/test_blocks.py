@@ -1,6 +1,7 @@
 """Every block of the docs that can run is run, page by page, each page in an empty folder.
 
-`soundsright` is this checkout's, `models` is a link to its models, and sets are made small.
+`soundsright` is this checkout's, `models` is a link to its models, and sets are made small. A Python block that
+begins with a file's name is written to that file. A `pyproject.toml` with entry points is installed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks_of, name_of
 
 SMALL = ((re.compile(r"--n \d+"), "--n 4"), (re.compile(r"--clips \d+"), "--clips 2"))
 """Sizes that a page gives, and what the test gives instead."""
+FILE_NAME = re.compile(r"# (\w+\.py)\n")
+"""The first line of a block that is a file of its own."""
 SHELLS = ("sh", "bash", "console", "shell")
 ELSEWHERE = {"docs/how-to/python.md"}
 """Pages whose blocks have a test of their own: tests/library/test_docs.py."""
@@ -48,7 +51,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith(("SOUNDSRIGHT_", "GENERATE_", "SCORE_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{work}")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(work)
     return work
@@ -62,8 +65,26 @@ def test_what_a_page_shows_runs(page: Path, folder: Path) -> None:
             continue
         if block.language == "sh":
             run_shell(page, block, folder)
+        elif block.language == "toml":
+            install_package(block, folder)
+        elif named := FILE_NAME.match(block.code):
+            (folder / named[1]).write_text(block.code)
         elif block.language == "python":
             exec(compile(block.code, f"{name_of(page)}, line {block.line}", "exec"), names)
+
+
+def install_package(block: Block, folder: Path) -> None:
+    """If the block is a `pyproject.toml` with entry points, install its package into the folder, as pip would."""
+    project = tomllib.loads(block.code).get("project", {})
+    if "entry-points" not in project:
+        return
+    metadata = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    metadata.mkdir()
+    facts = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    (metadata / "METADATA").write_text(facts)
+    groups = project["entry-points"].items()
+    lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in points.items()) for group, points in groups]
+    (metadata / "entry_points.txt").write_text("\n".join(lines))
 
 
 def run_shell(page: Path, block: Block, folder: Path) -> None:
