@@ -1,7 +1,7 @@
 """Signals are float32, shape `(n,)`, full scale ±1; times in seconds.
 
-Reads what libsndfile reads (WAV, FLAC, Ogg, MP3 …) and, through PyAV, what it does not (G.722, WebM, M4A …).
-Of a recording with several channels the first is taken: an average of microphones is a comb filter.
+libsndfile reads WAV, FLAC, Ogg, MP3 and more; PyAV reads the rest, such as G.722, WebM and M4A. Only the first
+channel of a recording is used, because an average of microphones is a comb filter.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ SUFFIXES = frozenset(
     {".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".g722", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg"}
     | {".opus", ".rf64", ".w64", ".wav", ".webm", ".wma"}
 )
-"""What is taken for audio in a directory."""
+"""The file names in a directory that count as audio."""
 
 MAX_FILE_S = 4 * 3600.0
-"""Longer files are refused: no corpus holds them, and one must not fill the memory."""
+"""Longer files are refused, because a single one could fill the memory."""
 
-# G.722 is a bare bit stream: nothing in the file says what it is.
+# G.722 is a bare bit stream: only the suffix says what it is.
 _PYAV_FORMATS = {".g722": "g722"}
 _ONLY_PYAV = frozenset((*_PYAV_FORMATS, ".m4a", ".mp4", ".aac", ".webm", ".mka", ".wma"))
 
 
 @dataclass(frozen=True)
 class AudioFacts:
-    """What a file's header says. `frames` is None where the container does not tell."""
+    """The facts in a file's header. `frames` is None if the container does not state the length."""
 
     sample_rate_hz: int
     frames: int | None
@@ -47,7 +47,7 @@ def facts_of(path: Path) -> AudioFacts:
     """Rate, length and channels from the header; no samples are decoded.
 
     Raises:
-        AudioFileError: the file is missing, empty, truncated, too long, or no audio.
+        AudioFileError: the file is missing, empty, truncated or too long, or is not audio.
     """
     _check_size(path)
     if path.suffix.lower() not in _ONLY_PYAV:
@@ -57,7 +57,7 @@ def facts_of(path: Path) -> AudioFacts:
             info = soundfile.info(str(path))
         except soundfile.LibsndfileError as error:
             if path.suffix.lower() in (".wav", ".flac"):
-                raise AudioFileError(path, f"is no readable audio file ({error})") from error
+                raise AudioFileError(path, f"is not a readable audio file ({error})") from error
         else:
             return _checked(path, AudioFacts(int(info.samplerate), int(info.frames), int(info.channels)))
     with _open_pyav(path) as container:
@@ -69,10 +69,10 @@ def facts_of(path: Path) -> AudioFacts:
 
 
 def read_file(path: Path, *, start_s: float = 0.0, duration_s: float | None = None) -> Audio:
-    """The first channel from `start_s` on, `duration_s` long or to the end, at the file's own rate.
+    """The first channel from `start_s` on, for `duration_s` or to the end, at the file's own rate.
 
     Raises:
-        AudioFileError: the file is missing, empty, truncated, no audio, or holds NaN or infinite samples.
+        AudioFileError: the file is missing, empty or truncated, is not audio, or has NaN or infinite samples.
     """
     facts = facts_of(path)
     start = round(start_s * facts.sample_rate_hz)
@@ -82,14 +82,14 @@ def read_file(path: Path, *, start_s: float = 0.0, duration_s: float | None = No
         samples = _read_pyav(path)
         samples = samples[start:] if count < 0 else samples[start : start + count]
     if samples.size == 0:
-        raise AudioFileError(path, "holds no samples")
+        raise AudioFileError(path, "has no samples")
     if not np.isfinite(samples).all():
-        raise AudioFileError(path, "holds NaN or infinite samples")
+        raise AudioFileError(path, "has NaN or infinite samples")
     return Audio(samples, facts.sample_rate_hz)
 
 
 def resampled(samples: Samples, from_hz: int, to_hz: int) -> Samples:
-    """The signal at another rate (soxr, high quality, no delay); its length is `n * to / from`, rounded."""
+    """The signal at another rate (soxr, HQ setting, no delay); its length is `n * to_hz / from_hz`, rounded."""
     if from_hz == to_hz:
         return samples
     import soxr
@@ -108,7 +108,7 @@ def _check_size(path: Path) -> None:
     if path.suffix.lower() == ".wav":
         with path.open("rb") as stream:
             head = stream.read(12)
-        # libsndfile reads a cut WAV as a shorter one, without a word. Streams say 0 or 4 GiB and are let through.
+        # libsndfile silently reads a truncated WAV as a shorter one. Streams state 0 or 4 GiB; those are accepted.
         if head[:4] == b"RIFF" and len(head) == 12:
             declared = struct.unpack_from("<I", head, 4)[0]
             if 0 < declared < 0xFFFF_F000 and declared + 8 > size + 1:
@@ -132,12 +132,12 @@ def _read_soundfile(path: Path, start: int, count: int) -> Samples | None:
         with soundfile.SoundFile(str(path)) as stream:
             if start:
                 stream.seek(min(start, stream.frames))
-            read: Samples = stream.read(count, dtype="float32", always_2d=True)[:, 0]
+            samples: Samples = stream.read(count, dtype="float32", always_2d=True)[:, 0]
     except soundfile.LibsndfileError as error:
         if path.suffix.lower() in (".wav", ".flac"):
             raise AudioFileError(path, f"cannot be decoded ({error})") from error
         return None
-    return np.ascontiguousarray(read)
+    return np.ascontiguousarray(samples)
 
 
 def _open_pyav(path: Path) -> Any:
@@ -146,18 +146,18 @@ def _open_pyav(path: Path) -> Any:
     except ImportError as error:
         raise AudioFileError(
             path,
-            "is of a format that libsndfile does not read",
+            "has a format that libsndfile does not read",
             "Run `pip install soundsright[validator]` for PyAV.",
         ) from error
     try:
         return av.open(str(path), format=_PYAV_FORMATS.get(path.suffix.lower()))
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise AudioFileError(path, f"is no readable audio file ({error})") from error
+        raise AudioFileError(path, f"is not a readable audio file ({error})") from error
 
 
 def _audio_stream(container: Any, path: Path) -> Any:
     if not container.streams.audio:
-        raise AudioFileError(path, "holds no audio stream")
+        raise AudioFileError(path, "has no audio stream")
     return container.streams.audio[0]
 
 

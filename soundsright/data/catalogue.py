@@ -1,7 +1,7 @@
-"""Corpora that users own the rights to and fetch themselves: where they are, under which licence; sizes in bytes.
+"""Corpora that `soundsright datasets fetch` knows: their addresses and licences. Sizes in bytes.
 
-Checksums are those that the publisher or a widely used loader states; where there are none, the first fetch records
-its own.
+You fetch them yourself, under their licences. Checksums come from the publisher or a widely used loader. If there
+is none, the first fetch records the one that it computes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from soundsright.core.errors import UsageError
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One archive. `checksum` is `md5:…` or `sha256:…`, or None where no publisher states one."""
+    """One archive. `checksum` is `md5:…` or `sha256:…`, or None if no publisher states one."""
 
     url: str
     checksum: str | None = None
@@ -26,7 +26,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class CorpusEntry:
-    """A corpus that can be fetched by name. `parts` are archives that can be chosen."""
+    """A corpus that can be fetched by name. `default_parts` are the parts fetched by default; empty means all."""
 
     name: str
     title: str
@@ -41,19 +41,19 @@ class CorpusEntry:
         return "NC" in self.licence.split("-")
 
     def chosen(self, parts: tuple[str, ...]) -> tuple[RemoteFile, ...]:
-        """The archives of those parts (file names without their ending), or of the default ones, or all.
+        """The archives of these parts, or of the default ones, or all. A part is a file name without its ending.
 
         Raises:
-            UsageError: for a part that the corpus does not have.
+            UsageError: the corpus lacks a part.
         """
-        wanted = parts or self.default_parts
-        if not wanted:
+        names = parts or self.default_parts
+        if not names:
             return self.files
         by_part = {part_of(f.name): f for f in self.files}
-        for part in wanted:
+        for part in names:
             if part not in by_part:
                 raise UsageError(f"{self.name} has no part {part!r}", f"Choose from {', '.join(sorted(by_part))}.")
-        return tuple(by_part[part] for part in wanted)
+        return tuple(by_part[part] for part in names)
 
 
 def part_of(file_name: str) -> str:
@@ -140,7 +140,7 @@ def corpus_entry(name: str) -> CorpusEntry:
     """The corpus of that name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the catalogue has none of that name.
     """
     for entry in CATALOGUE:
         if entry.name == name.lower():

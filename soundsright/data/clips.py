@@ -1,7 +1,7 @@
-"""Clips are drawn by number: signals float32 `(n,)` on the 16-bit grid, times in seconds, levels in dB.
+"""The clips of a competition, by number. Signals float32 `(n,)` on the 16-bit grid, times in seconds, levels in dB.
 
-Every clip has its own generator, seeded by (seed, index): clip 17 is the same whether made alone, in order, or on
-eight machines. The published competitions use the defaults of `SetRecipe`.
+Each clip has its own random generator, seeded by (seed, index), so clip 17 is the same whether it is made alone, in
+order, or on eight machines. The published competitions use the defaults of `SetRecipe`.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ def checked_clip_count(count: int) -> int:
     """The count itself.
 
     Raises:
-        UsageError: if it is not between 1 and `MAX_CLIPS`.
+        UsageError: it is not between 1 and `MAX_CLIPS`.
     """
     if not 1 <= count <= MAX_CLIPS:
-        raise UsageError(f"{count} clips are no set", f"Ask for 1 to {MAX_CLIPS} clips.")
+        raise UsageError(f"A set cannot have {count} clips", f"Ask for 1 to {MAX_CLIPS} clips.")
     return count
 
 
 def corpus_sources(
     corpus: Corpus, sample_rate_hz: int, recipe: SetRecipe, *, split: Split | None = None
 ) -> Sources:
-    """The corpus's own speech, noise and rooms at that rate, or what of them belongs to the split.
+    """The corpus's speech, noise and rooms for sets at that rate, or the part of them in the split.
 
     Raises:
-        UsageError: there is no speech or no noise.
+        UsageError: the corpus has no speech or no noise for that rate and split.
     """
     rirs = corpus.rirs_for(sample_rate_hz, split)
     return Sources(
@@ -62,10 +62,10 @@ def corpus_sources(
 def draw_clip(
     competition: Competition, seed: int, index: int, *, corpus: Corpus, recipe: SetRecipe = PUBLISHED_RECIPE
 ) -> Clip:
-    """Clip `index` of the set that `seed` gives, the same wherever and whenever it is drawn.
+    """Clip `index` of the set of `seed`, the same on every machine.
 
     Raises:
-        UsageError: the corpus has nothing for that rate, or seed or index is negative.
+        UsageError: the corpus has no speech or no noise for that rate, or seed or index is negative.
         AudioFileError: a recording cannot be used.
     """
     rate = competition.sample_rate_hz
@@ -79,7 +79,7 @@ def draw_clips(
     """Clips 0 to `count` - 1, one at a time.
 
     Raises:
-        UsageError: the count is out of bounds, or as `draw_clip`.
+        UsageError: the count is out of range, or as `draw_clip`.
         AudioFileError: as `draw_clip`.
     """
     checked_clip_count(count)

@@ -1,7 +1,7 @@
 """Times in seconds, rates and bandwidths in Hz.
 
 A corpus is a folder with `manifest.jsonl`: one line for each recording of speech or noise and each impulse
-response, with its source, licence and SHA-256. The one that ships with the project is `datasets/` of a checkout.
+response, with its source, licence and SHA-256. `core.shipped` finds the corpus that ships with the project.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.splits import Split, in_split
 
 FULL_BAND_HZ = 12_000.0
-"""What a recording must hold to serve a 48 kHz set: an upsampled one would ask models to invent the upper band."""
+"""The bandwidth that a 48 kHz set needs. With upsampled recordings, models would have to invent the upper band."""
 
 _KINDS = ("speech", "noise", "rir")
 _MAX_MANIFEST_BYTES = 50_000_000
@@ -28,13 +28,13 @@ _MAX_MANIFEST_BYTES = 50_000_000
 
 @dataclass(frozen=True)
 class Corpus:
-    """Speech, noise and impulse responses, by the rates that they can serve."""
+    """Speech, noise and impulse responses, for sets of different rates."""
 
     root: Path
     speech: tuple[Recording, ...]
     noise: tuple[Recording, ...]
     rirs: tuple[Recording, ...]
-    # What was decoded is kept with the corpus that it belongs to.
+    # The corpus keeps its sets, because each caches decoded recordings.
     _sets: dict[tuple[str, int, Split | None], RecordingSet] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -59,14 +59,14 @@ class Corpus:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the manifest, which holds the hash of every file."""
+        """SHA-256 of the manifest, which lists the hash of every file."""
         return sha256_of_file(self.root / "manifest.jsonl")
 
     def verify(self) -> None:
-        """Hash every file and hold it against the manifest.
+        """Hash every file and compare it with the manifest.
 
         Raises:
-            AudioFileError: a file differs from what the manifest says.
+            AudioFileError: a file has another hash.
         """
         for recording in (*self.speech, *self.noise, *self.rirs):
             if recording.sha256 and sha256_of_file(recording.path) != recording.sha256:
@@ -75,16 +75,18 @@ class Corpus:
                 )
 
     def speech_for(self, sample_rate_hz: int, split: Split | None = None) -> RecordingSet:
-        """Speech that fills the band of a set at that rate. Sentences recorded at 16 kHz serve 16 kHz alone where
-        there are any, but a split takes all speakers: those of the sentences are too few to be told apart.
+        """Speech that fills the band of a set at that rate.
+
+        A set at 16 kHz uses only the sentences that were recorded at 16 kHz, if there are any. With a split it uses
+        all speakers, because the sentences have too few speakers to split.
 
         Raises:
             UsageError: there is none.
         """
-        fitting = _full_band(self.speech, sample_rate_hz)
-        alone = split is None and sample_rate_hz <= 16_000
-        own = [r for r in fitting if r.sample_rate_hz <= 24_000] if alone else fitting
-        return self._kept("speech", sample_rate_hz, own or fitting, split)
+        usable = _full_band(self.speech, sample_rate_hz)
+        narrow_only = split is None and sample_rate_hz <= 16_000
+        narrow = [r for r in usable if r.sample_rate_hz <= 24_000] if narrow_only else usable
+        return self._set_of("speech", sample_rate_hz, narrow or usable, split)
 
     def noise_for(self, sample_rate_hz: int, split: Split | None = None) -> RecordingSet:
         """Noise that fills the band of a set at that rate.
@@ -92,17 +94,17 @@ class Corpus:
         Raises:
             UsageError: there is none.
         """
-        return self._kept("noise", sample_rate_hz, _full_band(self.noise, sample_rate_hz), split)
+        return self._set_of("noise", sample_rate_hz, _full_band(self.noise, sample_rate_hz), split)
 
     def rirs_for(self, sample_rate_hz: int, split: Split | None = None) -> RecordingSet:
         """Measured impulse responses that fill the band of a set at that rate; there may be none."""
-        return self._kept("rir", sample_rate_hz, _full_band(self.rirs, sample_rate_hz), split)
+        return self._set_of("rir", sample_rate_hz, _full_band(self.rirs, sample_rate_hz), split)
 
-    def _kept(self, kind: str, sample_rate_hz: int, fitting: list[Recording], split: Split | None) -> RecordingSet:
-        recordings = in_split(fitting, split)
+    def _set_of(self, kind: str, sample_rate_hz: int, usable: list[Recording], split: Split | None) -> RecordingSet:
+        recordings = in_split(usable, split)
         if not recordings and kind != "rir":
             raise UsageError(
-                f"{self.root} holds no {kind} for a set at {sample_rate_hz} Hz{f' and {split}' if split else ''}",
+                f"{self.root} has no {kind} for a set at {sample_rate_hz} Hz{f' and {split}' if split else ''}",
                 f"Add recordings with content up to {min(FULL_BAND_HZ, 0.4 * sample_rate_hz):.0f} Hz.",
             )
         return self._sets.setdefault((kind, sample_rate_hz, split), RecordingSet(recordings))
@@ -115,7 +117,7 @@ def _entries(root: Path, manifest: Path) -> list[dict[str, Any]]:
         also = f" Installed corpora: {installed}." if installed else ""
         raise UsageError(f"There is no corpus at {root}", remedy + also)
     if not manifest.is_file():
-        raise UsageError(f"{root} holds no manifest.jsonl", remedy)
+        raise UsageError(f"{root} has no manifest.jsonl", remedy)
     if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
         raise UsageError(f"{manifest} is larger than {_MAX_MANIFEST_BYTES} bytes", remedy)
     entries: list[dict[str, Any]] = []

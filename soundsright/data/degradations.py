@@ -1,7 +1,8 @@
 """Degradations beyond noise and rooms: signals float64 `(n,)`, full scale ±1, frequencies in Hz, times in seconds.
 
-Each keeps the length and the alignment of the signal to the sample, and says what it did. They come in the order of
-a call: the microphone clips, the line limits the band, the codec compresses, the network loses packets.
+Each keeps the signal's length and alignment to the sample, and returns notes on what it did. They are applied in
+the order of a call: the microphone clips, the line limits the band, the codec compresses, the network loses
+packets.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ _MAX_LAG_S = 0.1
 def degraded_further(
     rng: np.random.Generator, samples: Signal, sample_rate_hz: int, recipe: SetRecipe
 ) -> tuple[Signal, Notes]:
-    """The signal after those degradations that the recipe's shares draw, and what was done.
+    """The signal after the degradations that are drawn for it, with notes on each.
 
-    Nothing is drawn for a share of 0, so that a set without them is the same as before they existed.
+    A share of 0 uses no random number, so sets without these degradations stay as they were before they existed.
     """
     steps: tuple[tuple[float, Callable[[np.random.Generator, Signal, int], tuple[Signal, Notes]]], ...] = (
         (recipe.clipping, clipped),
@@ -47,14 +48,14 @@ def degraded_further(
 
 
 def clipped(rng: np.random.Generator, samples: Signal, sample_rate_hz: int) -> tuple[Signal, Notes]:
-    """Hard clipping at a level that 0.5 to 10 % of the samples pass."""
+    """Hard clipping at a level that 0.5 to 10 % of the samples exceed."""
     share = float(rng.uniform(0.005, 0.1))
     level = float(np.quantile(np.abs(samples), 1.0 - share))
     return np.clip(samples, -level, level), {"clipped_share": share}
 
 
 def band_limited(rng: np.random.Generator, samples: Signal, sample_rate_hz: int) -> tuple[Signal, Notes]:
-    """A linear-phase low-pass at a drawn telephone, radio or broadcast bandwidth below the signal's own."""
+    """A linear-phase low-pass at a drawn telephone, radio or broadcast bandwidth below the signal's bandwidth."""
     from scipy.signal import fftconvolve, firwin
 
     choices = [f for f in BAND_LIMITS_HZ if f <= 0.45 * sample_rate_hz]
@@ -81,7 +82,7 @@ def with_lost_packets(rng: np.random.Generator, samples: Signal, sample_rate_hz:
 
 
 def coded(rng: np.random.Generator, samples: Signal, sample_rate_hz: int) -> tuple[Signal, Notes]:
-    """The signal after a drawn codec at a drawn bit rate."""
+    """The signal after a drawn codec at a drawn bit rate in bit/s."""
     codec = str(rng.choice(CODECS))
     bit_rate = int(rng.choice((16_000, 24_000, 32_000, 48_000)))
     if codec == "mulaw":
@@ -94,7 +95,7 @@ def coded(rng: np.random.Generator, samples: Signal, sample_rate_hz: int) -> tup
 
 
 def telephone(samples: Signal, sample_rate_hz: int) -> Signal:
-    """The signal at 8 kHz by ITU-T G.711, and back at its own rate."""
+    """The signal after ITU-T G.711 at 8 kHz, resampled to its original rate."""
     from soundsright.data.audio_files import resampled
 
     narrow = mulaw(resampled(samples.astype(np.float32), sample_rate_hz, 8_000).astype(np.float64))
@@ -103,7 +104,7 @@ def telephone(samples: Signal, sample_rate_hz: int) -> Signal:
 
 
 def mulaw(samples: Signal, mu: float = 255.0) -> Signal:
-    """Eight bits a sample by the curve of ITU-T G.711.
+    """The signal in eight bits a sample, compressed and expanded by the curve of ITU-T G.711.
 
     >>> bool(np.abs(mulaw(np.linspace(-1, 1, 101)) - np.linspace(-1, 1, 101)).max() < 0.03)
     True
@@ -118,7 +119,7 @@ def mulaw(samples: Signal, mu: float = 255.0) -> Signal:
 def through_codec(
     samples: Signal, sample_rate_hz: int, codec: str, container: str, codec_rate_hz: int, bit_rate: int
 ) -> Signal:
-    """Encoded and decoded by FFmpeg's codecs, with the codec's delay taken out again.
+    """The signal after encoding and decoding by FFmpeg, with the codec's delay removed.
 
     Raises:
         UsageError: PyAV is not installed or lacks the codec.
@@ -166,7 +167,7 @@ def _round_trip(
 
 
 def _aligned(decoded: Signal, original: Signal, max_lag: int) -> Signal:
-    """The decoded signal moved to where it fits the original best, cut or padded to its length."""
+    """The decoded signal, shifted to its best match with the original, and cut or padded to its length."""
     from scipy.signal import correlate
 
     lags = correlate(decoded, original, mode="full", method="fft")
@@ -176,5 +177,5 @@ def _aligned(decoded: Signal, original: Signal, max_lag: int) -> Signal:
 
 
 def _fitted(samples: Signal, count: int) -> Signal:
-    """The signal cut, or ended in silence, to that length."""
+    """The signal cut or padded with silence to `count` samples."""
     return np.pad(samples[:count], (0, max(0, count - samples.shape[0])))

@@ -1,6 +1,7 @@
-"""Signals are float32 `(n,)`, full scale ±1; files are bytes before they are files, and hashed as they are written.
+"""Items as bytes of a file format. Signals are float32 `(n,)`, full scale ±1.
 
 Formats: a folder of WAV or FLAC files, WebDataset shards (tar), or Parquet shards for the `datasets` library.
+Encoding in memory lets the set's maker hash each file before it is written.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from soundsright.data.render import Rendered
 
 
 class SetFormat(StrEnum):
+    """How a set is stored on disk."""
+
     WAV = "wav"
     FLAC = "flac"
     WEBDATASET = "webdataset"
@@ -35,18 +38,20 @@ class SetFormat(StrEnum):
 
     @property
     def suffix(self) -> str:
-        """Of one signal, inside a shard or on its own: shards hold FLAC."""
+        """The suffix of one signal, in a shard or as a file; shards contain FLAC."""
         return ".wav" if self is SetFormat.WAV else ".flac"
 
 
 class Subtype(StrEnum):
+    """The sample format of WAV files."""
+
     PCM16 = "pcm16"
     FLOAT = "float"
 
 
 @dataclass(frozen=True)
 class EncodedItem:
-    """One item as bytes by role, with the line of the manifest that describes it."""
+    """One item: the bytes of each role, and its line of the manifest."""
 
     id: str
     files: dict[str, bytes]
@@ -66,7 +71,7 @@ def encoded(item: Rendered, role: str, fmt: SetFormat, subtype: Subtype) -> byte
 
 
 def wav_bytes(samples: NDArray[np.int16] | Samples, sample_rate_hz: int) -> bytes:
-    """A canonical mono WAV: 16-bit PCM, or 32-bit float with its fact chunk. No library's version is in it.
+    """A mono WAV: 16-bit PCM, or 32-bit float with a fact chunk. The bytes do not depend on any library's version.
 
     >>> len(wav_bytes(np.zeros(8, dtype=np.int16), 16_000))
     60
@@ -83,11 +88,12 @@ def wav_bytes(samples: NDArray[np.int16] | Samples, sample_rate_hz: int) -> byte
 
 
 def sha256_of(data: bytes) -> str:
+    """The hex SHA-256 of the bytes."""
     return hashlib.sha256(data).hexdigest()
 
 
 def webdataset_bytes(items: list[EncodedItem], suffix: str) -> bytes:
-    """A tar of `ID.ROLE.flac` and `ID.json`, the same bytes for the same items: no times, no owners."""
+    """A tar of `ID.ROLE.flac` and `ID.json`. It has no times and no owners, so equal items give equal bytes."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for item in items:
@@ -105,7 +111,7 @@ _COLUMNS = ("text", "speaker", "speech", "noise", "snr_db", "rir", "rt60_s", "di
 
 
 def parquet_bytes(items: list[EncodedItem], suffix: str, sample_rate_hz: int) -> bytes:
-    """A Parquet file whose audio columns the `datasets` library decodes by itself.
+    """A Parquet file whose audio columns the `datasets` library decodes.
 
     Raises:
         UsageError: pyarrow is not installed.
@@ -134,7 +140,7 @@ def parquet_bytes(items: list[EncodedItem], suffix: str, sample_rate_hz: int) ->
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what decides a set's samples."""
+    """The versions of the libraries that a set's samples depend on."""
     import scipy
     import soundfile
     import soxr

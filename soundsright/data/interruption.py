@@ -1,4 +1,4 @@
-"""Ctrl-C while worker processes run: heard once, and by the parent alone."""
+"""Ctrl-C while worker processes run: only the parent reacts, and only once."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from types import FrameType
 
 @contextmanager
 def one_interruption() -> Iterator[None]:
-    """The first Ctrl-C ends what runs within, and those that follow are not heard.
+    """The first Ctrl-C ends the block; later ones are ignored.
 
-    A second one, as an impatient user or `timeout` sends it, would break into the ending of the workers; the pool
-    never recovers from that, and neither it nor the program would end.
+    An impatient user or `timeout` can send a second one. It would interrupt the shutdown of the workers, and the
+    pool would then hang.
     """
-    heard = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is signal.default_int_handler]
+    signals = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is signal.default_int_handler]
     if threading.current_thread() is not threading.main_thread():
-        heard = []  # Another thread is not interrupted, and may not say what a signal does.
+        signals = []  # Only the main thread is interrupted, and only it may set handlers.
 
     def first(number: int, frame: FrameType | None) -> None:
-        for each in heard:
+        for each in signals:
             signal.signal(each, lambda number, frame: None)
         raise KeyboardInterrupt
 
-    for each in heard:
+    for each in signals:
         signal.signal(each, first)
     try:
         yield
     finally:
-        for each in heard:
+        for each in signals:
             signal.signal(each, signal.default_int_handler)
 
 
 @contextmanager
 def deaf_children() -> Iterator[None]:
-    """Processes begun within do not hear Ctrl-C, from their first moment on.
+    """Processes started in the block ignore Ctrl-C from their first moment.
 
-    It reaches the whole process group, and the parent decides when the workers end.
+    Ctrl-C reaches the whole process group, but the parent decides when the workers end.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -1,8 +1,8 @@
-"""What of a set is already on disk: one line per finished item, appended as items finish, in any order.
+"""The journal of a set in progress: one line for each finished item, in the order of finishing.
 
-The journal (`.journal.jsonl`) begins with the facts of its job; another job is refused. When the set is complete
-the lines are sorted into `manifest.jsonl` and the journal is removed. Only offsets of lines are kept in memory.
-Whoever goes on with a set takes an item for finished where its files have the SHA-256 of its line.
+The journal (`.journal.jsonl`) begins with the facts of its job; a different job is refused. When the set is
+complete, the lines are sorted into `manifest.jsonl` and the journal is removed. Memory keeps only the offsets of
+the lines. A resumed job counts an item as finished if its files have the SHA-256 of its line.
 """
 
 from __future__ import annotations
@@ -25,34 +25,35 @@ NAME = ".journal.jsonl"
 
 
 class Journal:
-    """Finished items of one job. `skipped` are recordings that could not be used, by path."""
+    """The finished items of one job. `skipped` has the reason for each unusable recording, by path."""
 
     def __init__(self, path: Path, stream: IO[bytes], facts: dict[str, Any]) -> None:
         self.path = path
         self._stream = stream
         self._facts = facts
         self._offsets: dict[int, int] = {}
-        # The last file alone is kept: items that share a shard follow one another.
+        # Cache one hash: items of one shard follow each other.
         self._sha256 = lru_cache(maxsize=1)(sha256_of_file)
         self.skipped: dict[str, str] = {}
 
     @classmethod
     def open(
-        cls, out: Path, facts: dict[str, Any], *, resume: bool, found: Callable[[int], None] = lambda items: None
+        cls, out: Path, facts: dict[str, Any], *, resume: bool, on_item: Callable[[int], None] = lambda items: None
     ) -> Journal:
-        """Begin a set in an empty place, or go on with the one that is there. `found` is told the number of items
-        that are there and whole, as they are read.
+        """Begin a set in an empty folder, or resume the one in it.
+
+        `on_item` is called with the number of intact items so far, while they are read.
 
         Raises:
-            UsageError: the place is taken, by this set without `resume` or by another set.
+            UsageError: the folder has another set, or this one and `resume` is false.
         """
         path, summary = out / NAME, out / "set.json"
         out.mkdir(parents=True, exist_ok=True)
         if summary.exists() or path.exists():
             if not resume:
-                raise UsageError(f"{out} already holds a set", "Choose another --out, or --resume to complete it.")
+                raise UsageError(f"{out} already has a set", "Choose another --out, or --resume to complete it.")
         elif resume and any(out.iterdir()):
-            raise UsageError(f"{out} holds files but no set to resume", "Choose another --out.")
+            raise UsageError(f"{out} has files but no set to resume", "Choose another --out.")
         elif any(out.iterdir()):
             raise UsageError(f"{out} is not empty", "Choose another --out.")
         stream = path.open("r+b" if path.exists() else "w+b")
@@ -60,13 +61,13 @@ class Journal:
         begun = stream.seek(0, os.SEEK_END) > 0
         try:
             if begun:
-                journal._read(out, found)
+                journal._read(out, on_item)
             elif summary.exists():
-                journal._take_over(out, summary, found)
+                journal._take_over(out, summary, on_item)
             else:
                 journal._append({"job": facts})
         except BaseException:
-            # A journal of some items of a finished set would hide the others.
+            # A partial journal of a finished set would hide the other items.
             journal.close() if begun else journal.finish()
             raise
         return journal
@@ -78,7 +79,7 @@ class Journal:
         return len(self._offsets)
 
     def add(self, lines: dict[int, dict[str, Any]], skipped: dict[str, str]) -> None:
-        """Note items that are on disk."""
+        """Record items that are on disk."""
         self.skipped |= skipped
         for index, line in lines.items():
             self._offsets[index] = self._append({"index": index, "line": line, "skipped": skipped})
@@ -93,7 +94,9 @@ class Journal:
                 yield line
 
     def write_metadata(self, path: Path) -> None:
-        """What an audio folder's reader takes for columns: the files by role, and a few fields."""
+        """Write `metadata.jsonl`, which readers of audio folders use as columns: the files by role, and a few
+        fields.
+        """
         with written_atomically(path) as out:
             for line in self._lines():
                 row = {f"{role}_file_name": file for role, file in line["files"].items()}
@@ -101,11 +104,12 @@ class Journal:
                 out.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
 
     def finish(self) -> None:
+        """Close and remove the journal."""
         self.close()
         self.path.unlink()
 
     def discard_if_empty(self) -> None:
-        """Leave no trace where nothing was made: another try must not be taken for another set."""
+        """Remove the journal if no item was made, so that the next attempt is not mistaken for another set."""
         if not self._offsets and [entry.name for entry in self.path.parent.iterdir()] == [NAME]:
             self.finish()
             self.path.parent.rmdir()
@@ -127,7 +131,7 @@ class Journal:
         files = file_hashes(line).items()
         return all((out / file).is_file() and self._sha256(out / file) == sha256 for file, sha256 in files)
 
-    def _read(self, out: Path, found: Callable[[int], None]) -> None:
+    def _read(self, out: Path, on_item: Callable[[int], None]) -> None:
         self._stream.seek(0)
         header = _parsed(self._stream.readline())
         self._check_facts(out, (header or {}).get("job"))
@@ -135,16 +139,16 @@ class Journal:
         while raw := self._stream.readline():
             entry = _parsed(raw)
             if entry is None:
-                break  # The run was killed in the middle of this line.
+                break  # The run was killed while it wrote this line.
             if self._is_whole(out, entry["line"]):
                 self._offsets[int(entry["index"])] = end
                 self.skipped |= entry["skipped"]
-                found(len(self))
+                on_item(len(self))
             end = self._stream.tell()
         self._stream.truncate(end)
 
-    def _take_over(self, out: Path, summary: Path, found: Callable[[int], None]) -> None:
-        """Begin with the items of a finished set whose files are still there and whole."""
+    def _take_over(self, out: Path, summary: Path, on_item: Callable[[int], None]) -> None:
+        """Begin with the items of a finished set whose files are intact."""
         facts = _parsed(summary.read_bytes()) or {}
         self._check_facts(out, {key: facts.get(key) for key in self._facts})
         self._append({"job": self._facts})
@@ -155,38 +159,38 @@ class Journal:
                     line = _parsed(raw)
                     if line is not None and self._is_whole(out, line):
                         self.add({int(line["id"]): line}, {})
-                        found(len(self))
+                        on_item(len(self))
         self.skipped |= facts.get("skipped", {})
 
-    def _check_facts(self, out: Path, found: object) -> None:
-        wanted = json.loads(json.dumps(self._facts))
-        if found != wanted:
-            there, here = _flat(found), _flat(wanted)
-            keys = [key for key in {**here, **there} if there.get(key) != here.get(key)]
-            differing = [_difference(key, there.get(key), here.get(key)) for key in keys[:3]]
+    def _check_facts(self, out: Path, facts_on_disk: object) -> None:
+        facts = json.loads(json.dumps(self._facts))
+        if facts_on_disk != facts:
+            old, new = _flat(facts_on_disk), _flat(facts)
+            keys = [key for key in {**new, **old} if old.get(key) != new.get(key)]
+            differing = [_difference(key, old.get(key), new.get(key)) for key in keys[:3]]
             raise UsageError(
-                f"{out} holds another set: {'; '.join(differing)}",
-                "Choose another --out, or repeat the options it was begun with.",
+                f"{out} has another set: {'; '.join(differing)}",
+                "Choose another --out, or repeat the options of that set.",
             )
 
 
 def _flat(facts: object) -> dict[str, Any]:
-    """The facts of a job with those of its recipe and its sources beside them."""
+    """The facts of a job, with the facts of its recipe and its sources at the top level."""
     flat: dict[str, Any] = {}
     for key, value in facts.items() if isinstance(facts, dict) else ():
         flat |= _flat(value) if key in ("recipe", "sources") else {key: value}
     return flat
 
 
-def _difference(key: str, there: object, here: object) -> str:
-    one, other = _as_given(there), _as_given(here)
-    if one == other:
-        return f"{flag_of(key)} is not what it was"
-    return f"{flag_of(key)} is {one} there and {other} here"
+def _difference(key: str, old: object, new: object) -> str:
+    old_words, new_words = _words(old), _words(new)
+    if old_words == new_words:
+        return f"{flag_of(key)} has changed"
+    return f"{flag_of(key)} is {old_words} there and {new_words} here"
 
 
-def _as_given(value: object) -> str:
-    """A value of a fact in about the words of the command line."""
+def _words(value: object) -> str:
+    """A value of a fact, about as one types it on the command line."""
     if isinstance(value, list) and value:
         words = [str(each.get("name")) if isinstance(each, dict) else f"{each}" for each in value]
         return shorten(" ".join(words), 60, placeholder=" …")
@@ -203,7 +207,7 @@ def _parsed(raw: bytes) -> dict[str, Any] | None:
 
 @contextmanager
 def written_atomically(path: Path) -> Iterator[IO[bytes]]:
-    """A stream whose content appears under the name only when it is complete."""
+    """A stream whose content appears at the path only when it is complete."""
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as stream:

@@ -16,19 +16,19 @@ Signal = NDArray[np.float64]
 
 SILENCE_DB = -120.0
 SILENT_DB = -70.0
-"""What lies below is taken for silence: no recording of anything is so quiet."""
+"""A recording below this level counts as silent."""
 
 _TIME_CONSTANT_S = 0.03
 _HANGOVER_S = 0.2
 _MARGIN_DB = 15.9
 _ENVELOPE_STEP_S = 0.001
-_MEMORY_S = 0.9  # After thirty time constants nothing is left of a value.
+_MEMORY_S = 0.9  # After thirty time constants a value has no effect.
 _THRESHOLDS = 15
 
 
 @dataclass(frozen=True)
 class ActiveLevel:
-    """`level_db`: mean power while speech is active; `activity`: share of the time that it is."""
+    """`level_db`: mean power while speech is active. `activity`: share of the time with active speech, 0 to 1."""
 
     level_db: float
     activity: float
@@ -47,19 +47,19 @@ def power_db(samples: NDArray[np.floating]) -> float:
 
 
 def energy_of(values: NDArray[np.float64]) -> float:
-    """The sum of squares, without BLAS: its sums depend on the number of threads, and the last bits with them."""
+    """The sum of squares. It avoids BLAS, whose last bits depend on the number of threads."""
     return float(np.square(values).sum())
 
 
 def active_level(samples: NDArray[np.floating], sample_rate_hz: int) -> ActiveLevel:
     """Active speech level of ITU-T P.56 (12/2011), method B.
 
-    The envelope (two exponential averages of 30 ms) is held against thresholds 6.02 dB apart, with 200 ms of
-    hangover; the level lies where it exceeds its own threshold by 15.9 dB. The envelope moves
-    slowly enough to be taken every 1 ms. Thresholds count down from the envelope's peak instead of
-    full scale, so that a gain moves the level by exactly itself.
+    The envelope (two exponential averages of 30 ms) is compared with thresholds 6.02 dB apart, with 200 ms of
+    hangover. The level is the one that exceeds its own threshold by 15.9 dB. The envelope is slow enough to be
+    sampled every 1 ms. Thresholds count down from the envelope's peak instead of full scale, so a gain moves the
+    level by exactly that gain.
 
-    Returns `SILENCE_DB` and activity 0 for silence.
+    Silence has the level `SILENCE_DB` and activity 0.
 
     >>> tone = np.sin(np.arange(32_000) * 0.3)
     >>> half = np.concatenate([tone, np.zeros(32_000)])
@@ -80,21 +80,21 @@ def active_level(samples: NDArray[np.floating], sample_rate_hz: int) -> ActiveLe
     long_term_db = 10.0 * np.log10(energy / values.size)
 
     def measured(halvings: int) -> tuple[float, float]:
-        """Level, and how far it exceeds the threshold that lies so many times 6.02 dB below the envelope's peak."""
+        """The level for the threshold `halvings` x 6.02 dB below the envelope's peak, and its excess over it."""
         threshold = peak * 2.0**-halvings
         share = _activity(envelope >= threshold, round(_HANGOVER_S / _ENVELOPE_STEP_S))
         level = long_term_db - 10.0 * np.log10(share)
         return float(level), float(level - 20.0 * np.log10(threshold))
 
-    # The lower the threshold, the more its level exceeds it: halve the interval in which the margin is passed.
+    # The excess grows as the threshold falls, so bisect for the threshold where it passes the margin.
     above, below = 0, _THRESHOLDS
     level, excess = measured(below)
     if excess > _MARGIN_DB:
         while below - above > 1:
             middle = (above + below) // 2
-            found = measured(middle)
-            if found[1] > _MARGIN_DB:
-                below, (level, excess) = middle, found
+            level_middle, excess_middle = measured(middle)
+            if excess_middle > _MARGIN_DB:
+                below, level, excess = middle, level_middle, excess_middle
             else:
                 above = middle
         level_above, excess_above = measured(above)
@@ -106,7 +106,8 @@ def active_level(samples: NDArray[np.floating], sample_rate_hz: int) -> ActiveLe
 def _smoothed_twice(values: Signal, step_s: float) -> Signal:
     """The values after two exponential averages (P.56's p and q), by their common impulse response.
 
-    A transform instead of a recursion: the recursion's library takes longer to load than a hundred clips to draw.
+    It uses a transform instead of a recursion: the library for the recursion takes longer to load than drawing a
+    hundred clips.
     """
     from scipy.fft import irfft, next_fast_len, rfft
 
@@ -124,7 +125,7 @@ def _response_of_two_averages(step_s: float) -> Signal:
 
 
 def _activity(above: NDArray[np.bool_], hangover: int) -> float:
-    """Share of the values that are above, or follow one that is by at most `hangover` values."""
+    """Share of the values that are above, or come at most `hangover` values after one that is."""
     hits = np.flatnonzero(above)
     if hits.size == 0:
         return 0.0
@@ -133,5 +134,5 @@ def _activity(above: NDArray[np.bool_], hangover: int) -> float:
 
 
 def gain_to(level_db: float, target_db: float) -> float:
-    """The factor that moves one level to another."""
+    """The gain that moves a signal from `level_db` to `target_db`."""
     return float(10.0 ** ((target_db - level_db) / 20.0))

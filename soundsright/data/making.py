@@ -1,8 +1,9 @@
 """Makes a set on disk: signals are float32 `(n,)`, full scale ±1; times in seconds.
 
-`clean/`, `noisy/` and `reverberant/` with equal names and lengths, `manifest.jsonl` with a line for each item, and
-`set.json` with all that is needed to make the set again. Items are made by workers, a few at a time, and noted in a
-journal once they are on disk: memory does not grow with the set, and a run that was killed goes on where it was.
+A set has the folders `clean`, `noisy` and `reverberant` with equal names and lengths, `manifest.jsonl` with a line
+for each item, and `set.json` with everything that is needed to make the set again. Workers make a few items at a
+time, and a journal records each item on disk. So memory does not grow with the set, and a killed run can be
+resumed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -49,16 +50,18 @@ _ITEMS_A_UNIT = 16
 _ITEMS_A_SHARD = 1_000
 _UNITS_IN_FLIGHT = 3
 _GRACE_S = 5.0
-"""How long a worker has for the item in hand once it is told to stop."""
+"""The time in which a worker may finish its current item after a request to stop."""
 
 
 @dataclass(frozen=True)
 class SetJob:
-    """What to make, from what, and where. `provenance` describes the sources for `set.json`; `folders` renames the
-    folders of `clean`, `noisy` and `reverberant`.
+    """One set to make: its items, sources and files.
+
+    `only` limits the job to these items. `folders` renames the folders `clean`, `noisy` and `reverberant`.
+    `provenance` describes the sources in `set.json`.
 
     Raises:
-        UsageError: if a number is out of bounds or `only` names an item outside the set.
+        UsageError: a number is out of range, or `only` names an item outside the set.
     """
 
     out: Path
@@ -77,30 +80,33 @@ class SetJob:
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= MAX_ITEMS:
-            raise UsageError(f"{self.count} items are no set", f"Ask for 1 to {MAX_ITEMS} with --n.")
+            raise UsageError(f"A set cannot have {self.count} items", f"Ask for 1 to {MAX_ITEMS} with --n.")
         if self.seed < 0:
             raise UsageError(f"Seed {self.seed} is negative", "Choose a number from 0.")
         if self.shards is not None and not 1 <= self.shards <= self.count:
-            raise UsageError(f"{self.shards} shards of {self.count} items", f"Choose 1 to {self.count} shards.")
+            raise UsageError(
+                f"{self.count} items cannot fill {self.shards} shards", f"Choose 1 to {self.count} shards."
+            )
         outside = [i for i in self.only if not 0 <= i < self.count]
         if outside:
             raise UsageError(f"Item {outside[0]} is not in a set of {self.count}", f"Choose 0 to {self.count - 1}.")
         if self.subtype is Subtype.FLOAT and self.format is not SetFormat.WAV:
-            raise UsageError(f"{self.format} cannot hold float samples here", "Use --format wav for float.")
+            raise UsageError(f"--format {self.format} has no float samples", "Use --format wav for float.")
 
     @property
     def shard_count(self) -> int:
+        """The number of folders or archives that the items are spread over."""
         if self.shards is not None:
             return self.shards
         return -(-self.count // _ITEMS_A_SHARD) if self.format.in_shards else 1
 
     def shard_of(self, index: int) -> int:
-        """Contiguous shards whose sizes differ by one at most."""
+        """The item's shard. Shards are contiguous, and their sizes differ by one at most."""
         return index * self.shard_count // self.count
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What decides every byte of the set, as JSON-able values."""
+        """The values that decide every byte of the set, ready for JSON."""
         return {
             "format_version": FORMAT_VERSION,
             "task": str(self.task),
@@ -120,9 +126,14 @@ class SetJob:
 
 @dataclass(frozen=True)
 class SetReport:
-    """What was made: the digest of the set, the number of items, and the recordings that could not be used.
+    """A finished set.
 
-    `shorter` items are shorter than the recipe's shortest duration, since their recordings are.
+    Attributes:
+        out: its folder.
+        digest: one SHA-256 over the digests of all items.
+        items: the number of items, and `made_now` of them in this run.
+        skipped: the reason for each recording that could not be used, by path.
+        shorter: the number of items shorter than the recipe's shortest duration, because their recordings are.
     """
 
     out: Path
@@ -135,14 +146,16 @@ class SetReport:
 
 @dataclass(frozen=True)
 class _Unit:
-    """The items of one task of a worker: a whole shard, or a handful of files."""
+    """The items that a worker makes at once: a whole shard, or a few files."""
 
     number: int
     indices: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class _Made:
+class _MadeUnit:
+    """The lines of a unit's items by index, and the recordings that could not be used."""
+
     lines: dict[int, dict[str, Any]]
     skipped: dict[str, str]
 
@@ -154,19 +167,20 @@ def generate_set(
     resume: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SetReport:
-    """Make the set, or what is missing of it or damaged. `progress` is told items done and items in all.
+    """Make the set, or its missing and damaged items.
 
-    The same job gives the same bytes for any number of workers, in one run or in several.
+    The same job gives the same bytes for any number of workers, in one run or in several. `progress` is called with
+    the number of finished items and of all items.
 
     Raises:
-        UsageError: the directory holds another set, cannot be written, or its disk is full; a source has nothing
-            that can be used.
+        UsageError: the folder has another set, cannot be written, or its disk is full; or no recording of a source
+            can be used.
     """
     if not 1 <= workers <= MAX_WORKERS:
-        raise UsageError(f"{workers} workers", f"Choose 1 to {MAX_WORKERS} workers.")
-    with _told_plainly(job.out):
+        raise UsageError(f"{workers} workers is out of range", f"Choose 1 to {MAX_WORKERS} workers.")
+    with _disk_errors_as_usage(job.out):
         total = len(set(job.only)) or job.count
-        journal = Journal.open(job.out, job.facts, resume=resume, found=lambda items: progress(items, total))
+        journal = Journal.open(job.out, job.facts, resume=resume, on_item=lambda items: progress(items, total))
         try:
             return _generate(job, journal, workers, progress)
         except UsageError:
@@ -187,13 +201,13 @@ def clips_of(job: SetJob) -> Iterator[Clip]:
 
 
 def _generate(job: SetJob, journal: Journal, workers: int, progress: Callable[[int, int], None]) -> SetReport:
-    wanted = sorted(set(job.only)) or range(job.count)
-    total = len(wanted)
+    indices = sorted(set(job.only)) or range(job.count)
+    total = len(indices)
     if job.format.in_shards:
-        # A shard is one file: made as a whole or not at all.
-        units = [u for u in _units(job, wanted) if not all(index in journal for index in u.indices)]
+        # A shard is one file, so make it as a whole.
+        units = [u for u in _units(job, indices) if not all(index in journal for index in u.indices)]
     else:
-        units = list(_units(job, [index for index in wanted if index not in journal]))
+        units = list(_units(job, [index for index in indices if index not in journal]))
     made_now = 0
     progress(total - sum(len(u.indices) for u in units), total)
     with one_interruption(), _Workers(job, workers) as pool:
@@ -205,7 +219,7 @@ def _generate(job: SetJob, journal: Journal, workers: int, progress: Callable[[i
     digests, shorter = {}, 0
     for line in journal.write_manifest(job.out / "manifest.jsonl"):
         digests[line["id"]] = line["digest"]
-        # The shortest that can be drawn, rounded as the cut is.
+        # Round as the renderer rounds a cut.
         shorter += line["samples"] < round(job.recipe.duration_s[0] * job.sample_rate_hz)
     if not job.format.in_shards:
         journal.write_metadata(job.out / "metadata.jsonl")
@@ -224,13 +238,13 @@ def _generate(job: SetJob, journal: Journal, workers: int, progress: Callable[[i
     return SetReport(job.out, digest, len(digests), made_now, skipped, shorter)
 
 
-def _units(job: SetJob, wanted: Any) -> Iterator[_Unit]:
+def _units(job: SetJob, indices: Sequence[int]) -> Iterator[_Unit]:
     if not job.format.in_shards:
-        for start in range(0, len(wanted), _ITEMS_A_UNIT):
-            yield _Unit(start // _ITEMS_A_UNIT, tuple(wanted[start : start + _ITEMS_A_UNIT]))
+        for start in range(0, len(indices), _ITEMS_A_UNIT):
+            yield _Unit(start // _ITEMS_A_UNIT, tuple(indices[start : start + _ITEMS_A_UNIT]))
         return
     shard: list[int] = []
-    for index in wanted:
+    for index in indices:
         if shard and job.shard_of(index) != job.shard_of(shard[0]):
             yield _Unit(job.shard_of(shard[0]), tuple(shard))
             shard = []
@@ -238,7 +252,7 @@ def _units(job: SetJob, wanted: Any) -> Iterator[_Unit]:
     yield _Unit(job.shard_of(shard[0]), tuple(shard))
 
 
-def _make_unit(job: SetJob, unit: _Unit) -> _Made:
+def _make_unit(job: SetJob, unit: _Unit) -> _MadeUnit:
     """Render, encode and write the items of a unit."""
     skipped: dict[str, str] = {}
     if not job.format.in_shards:
@@ -248,7 +262,7 @@ def _make_unit(job: SetJob, unit: _Unit) -> _Made:
             for role, data in item.files.items():
                 _write(job.out / item.line["files"][role], data)
             lines[index] = item.line
-        return _Made(lines, skipped)
+        return _MadeUnit(lines, skipped)
     items = [_item(job, index, skipped) for index in unit.indices]
     if job.format is SetFormat.WEBDATASET:
         name, data = f"set-{unit.number:05d}.tar", webdataset_bytes(items, job.format.suffix)
@@ -257,11 +271,11 @@ def _make_unit(job: SetJob, unit: _Unit) -> _Made:
         data = parquet_bytes(items, job.format.suffix, job.sample_rate_hz)
     _write(job.out / name, data)
     shard = {"shard": name, "shard_sha256": sha256_of(data)}
-    return _Made({i: {**item.line, **shard} for i, item in zip(unit.indices, items, strict=True)}, skipped)
+    return _MadeUnit({i: {**item.line, **shard} for i, item in zip(unit.indices, items, strict=True)}, skipped)
 
 
 def _item(job: SetJob, index: int, skipped: dict[str, str]) -> EncodedItem:
-    if _told_to_stop.is_set():
+    if _stop_requested.is_set():
         raise InterruptedError
     rendered = _rendered(job, index, skipped)
     name = clip_id(index) + job.format.suffix
@@ -291,7 +305,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 class _Workers:
-    """Runs units here or in processes, and yields them as they are done, a few in flight."""
+    """Makes units in this process or in workers, a few at a time, and yields them as they finish."""
 
     def __init__(self, job: SetJob, count: int) -> None:
         self.job = job
@@ -315,13 +329,13 @@ class _Workers:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._run_on.close()
 
-    def run(self, units: list[_Unit]) -> Iterator[_Made]:
+    def run(self, units: list[_Unit]) -> Iterator[_MadeUnit]:
         if self._pool is None:
             for unit in units:
                 yield _make_unit(self.job, unit)
             return
         waiting = iter(units)
-        running: set[Future[_Made]] = set()
+        running: set[Future[_MadeUnit]] = set()
         try:
             while True:
                 for unit in waiting:
@@ -336,41 +350,40 @@ class _Workers:
                     yield future.result()
         except BrokenProcessPool as error:
             raise UsageError(
-                "A worker process was killed, perhaps for want of memory",
+                "A worker process was killed; perhaps memory ran out",
                 "Run again with --resume and fewer --workers.",
             ) from error
 
 
-# What a worker process is told, the job once by its pool before any unit: a pool has no other way to give its
-# processes something that is too large to be sent with every unit.
+# The state of a worker process. The pool sets the job once, because it is too large to send with every unit.
 _job_of_this_worker: list[SetJob] = []
-_told_to_stop = threading.Event()
+_stop_requested = threading.Event()
 
 
 def _prepare_worker(job: SetJob, stop: Connection) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    threading.Thread(target=_end_when_told, args=(stop,), daemon=True).start()
+    threading.Thread(target=_end_on_request, args=(stop,), daemon=True).start()
     _job_of_this_worker[:] = [job]
 
 
-def _end_when_told(stop: Connection) -> None:
-    # The other end is closed by the parent, or by its death: one that was killed outright closes no queue, and its
-    # workers would wait for work for ever. A parent that lives waits for the item in hand, but not for a stuck one.
+def _end_on_request(stop: Connection) -> None:
+    # The parent closes the other end, also by dying. Without this thread, the workers of a killed parent would wait
+    # for work forever. A living parent waits for the current item, but not for one that hangs.
     wait_for_any([stop])
-    _told_to_stop.set()
+    _stop_requested.set()
     parent = parent_process()
     if parent is not None:
         parent.join(_GRACE_S)
     os._exit(1)
 
 
-def _make_unit_in_worker(unit: _Unit) -> _Made:
+def _make_unit_in_worker(unit: _Unit) -> _MadeUnit:
     return _make_unit(_job_of_this_worker[0], unit)
 
 
 @contextmanager
-def _told_plainly(out: Path) -> Iterator[None]:
-    """Errors of the disk as one line; what was made so far is kept."""
+def _disk_errors_as_usage(out: Path) -> Iterator[None]:
+    """Turn errors of the disk into a `UsageError`. The finished items are kept."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How a clip was made, as JSON: the line of a set's manifest and the fields that a reader of it relies on."""
+"""The lines of a set's manifest, as values ready for JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from soundsright.data.render import Rendered
 
 
 def recipe_fields(recipe: ClipRecipe) -> dict[str, Any]:
-    """The recipe as JSON-able values; `extra` is kept as an object of its own.
+    """The recipe as values ready for JSON; `extra` stays a nested object.
 
     >>> recipe_fields(ClipRecipe("utterance-1", "anna", 0.0, noise="rain", noise_offset_s=1.5, snr_db=3.0))["noise"]
     'rain'
@@ -39,15 +39,17 @@ def clip_line(clip: Clip) -> dict[str, Any]:
 
 
 def file_hashes(line: dict[str, Any]) -> dict[str, str]:
-    """The SHA-256 of each file that holds the item of such a line, by its path in the set."""
+    """The SHA-256 of each file of the line's item, by its path in the set."""
     if "shard" in line:
         return {line["shard"]: line["shard_sha256"]}
     return {file: line["sha256"][role] for role, file in line["files"].items()}
 
 
 def item_line(item: Rendered, files: dict[str, str], sha256: dict[str, str]) -> dict[str, Any]:
-    """One line of a set on disk: as `clip_line`, with the text, the role that is degraded, each file's hash, the
-    split and the speakers, recordings of noise and rooms that two splits never share."""
+    """One line of a set on disk: `clip_line` with the text, the degraded role, and each file's path and hash.
+
+    `drawn_from` names the speakers, noise recordings and rooms, which two splits never share.
+    """
     return {
         "id": item.id,
         "sample_rate_hz": item.sample_rate_hz,

@@ -1,6 +1,6 @@
 """Signals are float, shape `(n,)`, full scale ±1; levels in dB, times in seconds.
 
-Noise under speech: the segment, its loop where it is short, the signal-to-noise ratio, and room below full scale.
+Adds noise to speech at a signal-to-noise ratio, loops short noise, and keeps mixtures below full scale.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from soundsright.core.audio import Samples
 from soundsright.data.levels import SILENCE_DB, active_level, gain_to, power_db
 
 PEAK = 0.99
-"""No sample of a set lies above this."""
+"""The largest absolute sample value in a set."""
 
 _CROSS_FADE_S = 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Speech, the mixture, and the gains that were applied to speech and noise. float64."""
+    """Speech and mixture, float64 `(n,)`, and the gains that were applied to speech and noise."""
 
     clean: NDArray[np.float64]
     noisy: NDArray[np.float64]
@@ -42,13 +42,13 @@ def looped(segment: Samples, count: int, sample_rate_hz: int) -> Samples:
     ramp = np.sin(np.linspace(0.0, np.pi / 2.0, fade)).astype(np.float32)
     piece = segment.copy()
     if fade:
-        # Start and end overlap in every joint; the joint itself is made once.
+        # Every joint overlaps the end with the start, so compute it once.
         piece[:fade] = segment[:fade] * ramp + segment[length - fade :] * ramp[::-1]
     period = piece[: length - fade]
     repeats = -(-count // max(1, period.shape[0])) + 1
     out: Samples = np.tile(period, repeats)[:count]
     if fade:
-        # The very first start has nothing before it to fade from.
+        # The first repetition has no predecessor to fade from.
         head = min(fade, count)
         out[:head] = segment[:head]
     return out
@@ -61,12 +61,12 @@ def mix_at_snr(
     snr_db: float,
     sample_rate_hz: int,
 ) -> Mixture:
-    """Speech with noise `snr_db` below its active level (ITU-T P.56 against the noise's mean power).
+    """Speech with noise. The noise's mean power lies `snr_db` below the active speech level (ITU-T P.56).
 
-    Where the mixture would pass `PEAK`, both are lowered together: the ratio stays.
+    If the mixture would exceed `PEAK`, speech and mixture get the same lower gain, so the ratio stays.
 
     Raises:
-        ValueError: if one of them is silent.
+        ValueError: speech or noise is silent.
 
     >>> rng = np.random.default_rng(1)
     >>> speech, noise = rng.standard_normal(16_000) * 0.1, rng.standard_normal(16_000)
@@ -82,10 +82,10 @@ def mix_at_snr(
 
 
 def noise_gain(speech_level_db: float, noise: NDArray[np.floating], *, snr_db: float) -> float:
-    """The factor for the noise that puts its mean power `snr_db` below the active speech level.
+    """The gain that puts the noise's mean power `snr_db` below the active speech level.
 
     Raises:
-        ValueError: if one of them is silent.
+        ValueError: speech or noise is silent.
     """
     noise_level = power_db(noise)
     if speech_level_db <= SILENCE_DB or noise_level <= SILENCE_DB + 10.0:
@@ -94,6 +94,6 @@ def noise_gain(speech_level_db: float, noise: NDArray[np.floating], *, snr_db: f
 
 
 def room_below_full_scale(*signals: NDArray[np.float64]) -> float:
-    """The gain, 1 at most, that keeps every sample of all signals within `PEAK`."""
+    """The gain, at most 1, that keeps every sample of all signals within `PEAK`."""
     peak = max(float(np.abs(signal).max(initial=0.0)) for signal in signals)
     return min(1.0, PEAK / peak) if peak > 0.0 else 1.0

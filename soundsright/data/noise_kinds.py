@@ -1,7 +1,7 @@
 """Noise made by formula: signals float32 `(n,)` of about -20 dB, frequencies in Hz, times in seconds.
 
-The mixing sets the level; here only the character is drawn: the colour of a hiss, the hum of a mains, clicks, wind,
-and babble from other speakers of the set.
+The kinds are coloured hiss, mains hum, clicks, wind, and babble of other speakers of the set. Mixing sets the
+level.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def coloured(rng: np.random.Generator, count: int, sample_rate_hz: int, *, expon
 
 
 def hum(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples:
-    """Mains hum: 50 or 60 Hz with harmonics that fall off, slightly off pitch, over a trace of hiss."""
+    """Mains hum: 50 or 60 Hz, slightly detuned, with decaying harmonics and faint hiss."""
     mains_hz = float(rng.choice((50.0, 60.0))) * float(rng.uniform(0.998, 1.002))
     time_s = np.arange(count) / sample_rate_hz
     harmonics = int(rng.integers(6, 24))
@@ -52,7 +52,7 @@ def hum(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples:
 
 
 def clicks(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples:
-    """Clicks of 0.1 to 3 ms at 5 to 40 a second, over a trace of hiss."""
+    """Clicks of 0.1 to 3 ms at 5 to 40 a second, with faint hiss."""
     per_second = float(rng.uniform(5.0, 40.0))
     out = 1e-3 * rng.standard_normal(count)
     number = max(1, int(rng.poisson(per_second * count / sample_rate_hz)))
@@ -65,10 +65,10 @@ def clicks(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples
 
 
 def wind(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples:
-    """Wind at a microphone: rumble that falls off from 60 to 200 Hz on, in gusts of some tenths of a second.
+    """Wind at a microphone: rumble that decays above 60 to 200 Hz, in gusts of 0.1 to 0.4 s.
 
-    The shape and the gusts follow what C. M. Nelke and P. Vary report in "Measurement, analysis and simulation of
-    wind noise signals for mobile communication devices" (IWAENC 2014); the model is simpler than theirs.
+    A simpler version of the model of C. M. Nelke and P. Vary, "Measurement, analysis and simulation of wind noise
+    signals for mobile communication devices", IWAENC 2014.
     """
     from scipy.fft import irfft, next_fast_len, rfft
 
@@ -85,7 +85,7 @@ def wind(rng: np.random.Generator, count: int, sample_rate_hz: int) -> Samples:
 
 
 def levelled(samples: NDArray[np.floating]) -> Samples:
-    """The noise at the level of every noise here, float32 `(n,)`."""
+    """The noise at `LEVEL_DB`, float32 `(n,)`."""
     return (samples * gain_to(power_db(samples), LEVEL_DB)).astype(np.float32)
 
 
@@ -102,17 +102,17 @@ NOISE_KINDS: dict[str, Callable[[np.random.Generator, int, int], Samples]] = {
     "clicks": clicks,
     "wind": wind,
 }
-"""The kinds that need no other source, by name."""
+"""The kinds that are computed by formula, by name."""
 
 BABBLE = "babble"
 
 
 @dataclass(frozen=True)
 class FormulaNoise:
-    """One of `NOISE_KINDS`.
+    """Noise of one of `NOISE_KINDS`.
 
     Raises:
-        UsageError: if the kind is unknown.
+        UsageError: the kind is unknown.
     """
 
     kind: str
@@ -121,7 +121,7 @@ class FormulaNoise:
         if self.kind not in NOISE_KINDS:
             raise UsageError(
                 f"Unknown kind of noise {self.kind!r}",
-                f"Choose from {', '.join((*NOISE_KINDS, BABBLE))} or give a path.",
+                f"Choose from {', '.join((*NOISE_KINDS, BABBLE))}, or give a directory that exists.",
             )
 
     def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
@@ -130,9 +130,9 @@ class FormulaNoise:
 
 @dataclass(frozen=True, eq=False)
 class Babble:
-    """Several voices at equal level, none of them that of the clip where there are enough others.
+    """Several voices at equal level, without the clip's own speaker if there are enough others.
 
-    Voices are taken from `speech`; its utterances are looped and started anywhere.
+    The voices are utterances of `speech`, looped from a random start.
     """
 
     speech: SpeechSource
@@ -169,7 +169,7 @@ class Babble:
 
 @dataclass(frozen=True, eq=False)
 class NoiseMenu:
-    """One of several noise sources for each clip, all equally likely."""
+    """Draws one of several noise sources for each clip, with equal probability."""
 
     sources: tuple[NoiseSource, ...]
 

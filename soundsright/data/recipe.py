@@ -1,4 +1,4 @@
-"""The ranges that a set is drawn from: levels and ratios in dB, times in seconds, shares between 0 and 1."""
+"""The ranges of a set's random choices: levels and ratios in dB, times in seconds, shares between 0 and 1."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from soundsright.core.errors import UsageError
 
 
 class SetTask(StrEnum):
-    """What a set asks a model to undo. `both` has a noisy and a reverberant version of each utterance."""
+    """The degradation that a set wants undone. `both` makes a noisy and a reverberant version of each item."""
 
     DENOISING = "denoising"
     DEREVERBERATION = "dereverberation"
@@ -35,7 +35,7 @@ _RANGES = {
     "duration_s": (0.5, 60.0),
     "speech_level_db": (-60.0, -3.0),
 }
-# Where the flag of a setting is not its name.
+# The flags whose name differs from the setting.
 _FLAGS = {
     "count": "n",
     "duration_s": "duration",
@@ -50,7 +50,7 @@ _SHARES = ("measured_rirs", "band_limit", "clipping", "codec", "packet_loss")
 
 
 def flag_of(name: str) -> str:
-    """What the command line calls a setting of a set.
+    """The command-line flag of a setting.
 
     >>> flag_of("snr_db"), flag_of("noise_in_room")
     ('--snr', '--noise-in-room')
@@ -60,17 +60,23 @@ def flag_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class SetRecipe:
-    """Ranges are drawn from uniformly; the defaults are those of the published competitions.
+    """The ranges of a set; each value is drawn uniformly. The defaults are those of the published competitions.
 
-    `speech_level_db` is the active level of the clean signal. `measured_rirs` is the share of clips whose room is a
-    measured one, where there are any; the published competitions have none, since whoever knows the few rooms that
-    ship could undo them. `early_reflections_s` > 0 makes the target of dereverberation the speech with the room's
-    first reflections instead of the dry speech. With `noise_in_room` the noisy version of a set for both
-    tasks is the reverberant speech with noise, instead of the clean speech with noise. `band_limit`, `clipping`,
-    `codec` and `packet_loss` are the shares of clips that are degraded so as well.
+    Attributes:
+        snr_db: signal-to-noise ratio, lowest and highest.
+        rt60_s: reverberation time, shortest and longest.
+        duration_s: longer utterances are cut to a length in this range.
+        speech_level_db: active level of the clean signal.
+        measured_rirs: share of clips with a measured room. The published competitions use none, because a model
+            could learn to undo the few rooms that ship.
+        noise_in_room: in a set for both tasks, the noisy version is the reverberant speech with noise, not the
+            clean speech with noise.
+        early_reflections_s: if above 0, the target of dereverberation is the speech with the room's reflections up
+            to this time, not the dry speech.
+        band_limit, clipping, codec, packet_loss: shares of clips with these further degradations.
 
     Raises:
-        UsageError: if a range is empty or out of bounds.
+        UsageError: a range is empty or out of bounds.
     """
 
     snr_db: tuple[float, float] = (-2.5, 17.5)
@@ -90,12 +96,14 @@ class SetRecipe:
             low, high = getattr(self, name)
             if not lowest <= low <= high <= highest:
                 raise UsageError(
-                    f"{flag_of(name)} {low:g} {high:g} is no range",
+                    f"{flag_of(name)} {low:g} {high:g} is not a valid range",
                     f"Give the lower number first, both between {lowest:g} and {highest:g}.",
                 )
         for name in _SHARES:
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise UsageError(f"{flag_of(name)} {getattr(self, name):g} is no share", "Choose between 0 and 1.")
+                raise UsageError(
+                    f"{flag_of(name)} {getattr(self, name):g} is not a share", "Choose a number from 0 to 1."
+                )
         if not 0.0 <= self.early_reflections_s <= 0.2:
             raise UsageError(
                 f"{flag_of('early_reflections_s')} {self.early_reflections_s:g} is out of bounds",

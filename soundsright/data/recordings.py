@@ -1,8 +1,8 @@
 """Signals are float32, shape `(n,)`, full scale ±1; times in seconds.
 
 A set of recordings, addressed by number and read at any rate. It implements the `SpeechSource` port, and serves
-noise and impulse responses in the same way. Short files are decoded and resampled once and kept; of long ones only
-the part that is asked for is read.
+noise and impulse responses in the same way. Short files are decoded and resampled once and cached. Of a long file
+only the requested part is read.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from soundsright.data.reverb import Room
 from soundsright.data.splits import Split
 
 CACHE_BYTES = 96_000_000
-"""What one set of recordings keeps decoded: three sets and two workers stay within 600 MB."""
+"""The size of the cache of one set. With three sets and two workers, memory stays within 600 MB."""
 LONG_FILE_S = 60.0
 MAX_ROOMS = 64
 
-# Read around a part of a long file, so that the resampler's edges fall outside it.
+# Extra audio around a part of a long file, so that the resampler's edges fall outside the part.
 _GUARD_S = 0.05
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One file of a corpus and what is known of it. `bandwidth_hz` is None where it was not measured.
+    """One file of a corpus and its facts. `bandwidth_hz` is None if it was not measured.
 
-    `group` is what a split keeps together: the speaker, the recording of noise, the room; without a name it is the
-    speaker or the file itself. `split` is the one that the corpus states, or None.
+    `group` is the unit that a split keeps together: the speaker, the noise recording or the room. By default it is
+    the speaker, or the file if there is none. `split` is the corpus's own split, or None.
     """
 
     id: str
@@ -58,7 +58,7 @@ class Recording:
 
 
 class RecordingSet:
-    """Recordings with a bounded cache of what was read. A copy in another process starts with an empty one."""
+    """Recordings with a bounded cache of decoded audio. A copy in another process starts with an empty cache."""
 
     def __init__(self, recordings: Sequence[Recording], *, cache_bytes: int = CACHE_BYTES) -> None:
         self.recordings = tuple(recordings)
@@ -97,7 +97,7 @@ class RecordingSet:
         return Audio(self.samples(index, sample_rate_hz), sample_rate_hz)
 
     def samples(self, index: int, sample_rate_hz: int) -> Samples:
-        """As `read`, the cached array itself: not to be written to."""
+        """As `read`, but the cached array itself, which is read-only."""
         key = (index, sample_rate_hz)
         cached = self._cache.get(key)
         if cached is None:
@@ -121,7 +121,8 @@ class RecordingSet:
         if recording.duration_s <= LONG_FILE_S:
             return self.samples(index, sample_rate_hz)[start : start + count]
         native = recording.sample_rate_hz
-        # Whole seconds are whole samples at every rate, so that a part is the same wherever the reading began.
+        # Start at a whole second, which is a whole sample at every rate, so a part does not depend on where reading
+        # begins.
         first_s = max(0, int(start / sample_rate_hz - _GUARD_S))
         until_s = int(np.ceil((start + count) / sample_rate_hz + _GUARD_S))
         audio = read_file(recording.path, start_s=first_s, duration_s=until_s - first_s)
@@ -130,7 +131,7 @@ class RecordingSet:
         return samples[offset : offset + count]
 
     def room(self, index: int, sample_rate_hz: int) -> Room:
-        """The recording as an impulse response, analysed once.
+        """The recording as an impulse response. It is analysed once and cached.
 
         Raises:
             AudioFileError: the file cannot be used.
@@ -150,7 +151,7 @@ class RecordingSet:
 def recording_of(
     path: Path, recording_id: str, *, speaker: str = "", group: str = "", split: Split | None = None
 ) -> Recording:
-    """What the file's header says, as a `Recording`.
+    """The `Recording` of a file, from its header.
 
     Raises:
         AudioFileError: the file cannot be used.

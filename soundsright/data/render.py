@@ -1,6 +1,6 @@
 """One item of a set from its sources: signals are float32 `(n,)`, full scale ±1; levels in dB.
 
-Everything random comes from the generator of (seed, index).
+All random choices come from the generator of (seed, index).
 """
 
 from __future__ import annotations
@@ -30,9 +30,13 @@ Signal = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """One item: `signals` by role (`clean`, and `noisy`, `reverberant` or both), equally long.
+    """One item of a set.
 
-    `degraded` is the role that a model is given, `drawn_from` names what splits keep apart, `split` is the item's.
+    Attributes:
+        signals: by role: `clean`, and `noisy`, `reverberant` or both; all of one length.
+        degraded: the role of the signal that a model gets.
+        text: the spoken text; None if it is unknown or the utterance was cut.
+        drawn_from: the speakers, noise recordings and rooms, which splits keep apart.
     """
 
     id: str
@@ -45,7 +49,7 @@ class Rendered:
     split: Split | None
 
     def as_clip(self) -> Clip:
-        """Clean and degraded as a clip on the 16-bit grid."""
+        """The clean and the degraded signal as a clip on the 16-bit grid."""
         clean, degraded = (
             Audio(on_pcm16_grid(self.signals[role]), self.sample_rate_hz) for role in ("clean", self.degraded)
         )
@@ -53,7 +57,7 @@ class Rendered:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over identity, rate and 16-bit samples: that of the clip, where there are two signals."""
+        """SHA-256 over the id, the rate and the 16-bit samples. With two signals it equals the clip's digest."""
         n = self.signals["clean"].shape[0]
         h = hashlib.sha256(f"{self.id}:{self.sample_rate_hz}:{n}:".encode())
         for role in ("clean", "reverberant", "noisy"):
@@ -63,12 +67,12 @@ class Rendered:
 
     @cached_property
     def grid(self) -> dict[str, NDArray[np.int16]]:
-        """The signals on the 16-bit grid, little-endian: what a 16-bit file holds."""
+        """The signals as little-endian 16-bit integers, as a 16-bit file stores them."""
         return {role: pcm16(samples).astype("<i2", copy=False) for role, samples in self.signals.items()}
 
 
 def clip_rng(seed: int, index: int, split: Split | None = None) -> np.random.Generator:
-    """The generator of one clip.
+    """The random generator of one clip.
 
     >>> int(clip_rng(7, 17).integers(1_000)) == int(clip_rng(7, 17).integers(1_000))
     True
@@ -80,7 +84,7 @@ def clip_rng(seed: int, index: int, split: Split | None = None) -> np.random.Gen
 
 
 def clip_id(index: int) -> str:
-    """The name of a clip in its set: six digits, so that names sort as numbers do.
+    """The name of a clip in its set: six digits, so that names sort like numbers.
 
     >>> clip_id(17)
     '000017'
@@ -98,13 +102,14 @@ def render(
     recipe: SetRecipe,
     skipped: dict[str, str] | None = None,
 ) -> Rendered:
-    """Item `index` of the set that `seed` gives.
+    """Item `index` of the set of `seed`.
 
-    A recording that turns out unusable is an error, unless `skipped` is given: then it is noted there, by path,
-    and another one is drawn.
+    An unusable recording is an error without `skipped`. With it, the recording's path and the reason are added to
+    `skipped`, and another recording is drawn.
 
     Raises:
-        UsageError: a source that the task needs is missing, or seed or index is negative.
+        UsageError: a source that the task needs is missing, seed or index is negative, or too many recordings in a
+            row cannot be used.
         AudioFileError: a recording cannot be used.
     """
     rng = clip_rng(seed, index, sources.split)
@@ -118,7 +123,7 @@ def render(
             unusable = error.problem
             skipped[error.path] = error.problem.removeprefix(f"{error.path}: ")
     raise UsageError(
-        f"Item {index}: {_TRIES} recordings in a row cannot be used; {unusable}",
+        f"Item {index}: {_TRIES} recordings in a row cannot be used, the last because {unusable}",
         "Check the directories with `soundsright datasets verify`.",
     )
 
@@ -157,7 +162,7 @@ def _rendered(
         role = "noisy"
     signals[role], notes = degraded_further(rng, signals[role], rate, recipe)
     gain = room_below_full_scale(*signals.values())
-    # What lowers one signal lowers all that belong to it: ratios and levels between them stay.
+    # Apply one gain to all signals, so that the ratios between them stay.
     extra = {key: value * gain if isinstance(value, float) else value for key, value in extra.items()}
     return Rendered(
         id=clip_id(index),
@@ -174,20 +179,20 @@ def _rendered(
 def _speech(
     rng: np.random.Generator, sources: Sources, rate: int, recipe: SetRecipe, chosen: int | None
 ) -> tuple[Signal, float, str | None, dict[str, Any]]:
-    """Speech at a drawn active level, cut to a drawn length where the utterance is longer.
+    """Speech at a drawn active level. An utterance longer than the drawn length is cut.
 
-    Returns the speech, its level in dB, the text of an utterance that was not cut, and what was drawn.
+    Returns the speech, its level in dB, its text if it was not cut, and the fields of the recipe.
     """
     source = sources.speech
     index = int(rng.integers(len(source))) if chosen is None else chosen
     samples = source.read(index, rate).samples
     text = source.text(index)
-    wanted = round(float(rng.uniform(*recipe.duration_s)) * rate)
+    length = round(float(rng.uniform(*recipe.duration_s)) * rate)
     offset = 0
     if samples.shape[0] > round(recipe.duration_s[1] * rate):
-        offset = int(rng.integers(samples.shape[0] - wanted + 1))
-        samples = samples[offset : offset + wanted]
-        text = None  # Nobody knows which of its words are left.
+        offset = int(rng.integers(samples.shape[0] - length + 1))
+        samples = samples[offset : offset + length]
+        text = None  # It is unknown which words remain.
     level = active_level(samples, rate).level_db
     if level <= SILENT_DB:
         raise AudioFileError(
@@ -211,9 +216,11 @@ def _with_noise(
     recipe: SetRecipe,
     speaker: str,
 ) -> tuple[Signal, dict[str, Any], float, Origins]:
-    """The noisy speech, what was drawn, the gain of the noise, and whence it is."""
+    """The noisy speech, the fields of the recipe, the gain of the noise, and its origin."""
     if sources.noise is None:
-        raise UsageError("This task needs noise and none was given", "Give a noise directory or a kind of noise.")
+        raise UsageError(
+            "This task needs noise, but no source of noise is given", "Give a noise directory or a kind of noise."
+        )
     snr_db = float(rng.uniform(*recipe.snr_db))
     noise = sources.noise.draw(rng, speech.shape[0], rate, avoid=speaker)
     gain = noise_gain(level_db, noise.samples, snr_db=snr_db)
@@ -225,9 +232,11 @@ def _with_noise(
 def _in_room(
     rng: np.random.Generator, speech: Signal, level_db: float, sources: Sources, rate: int, recipe: SetRecipe
 ) -> tuple[Signal, Signal, dict[str, Any], dict[str, float | str], Origins]:
-    """The target, the reverberant speech at the level of the dry one, what was drawn, and the room."""
+    """The target, the reverberant speech at the level of the dry one, recipe fields, notes, and the room."""
     if sources.rooms is None:
-        raise UsageError("This task needs rooms and none were given", "Give impulse responses or simulated rooms.")
+        raise UsageError(
+            "This task needs rooms, but no source of rooms is given", "Give impulse responses or simulated rooms."
+        )
     room = sources.rooms.draw(rng, rate)
     wet = reverberant(speech, room.taps, room.direct)
     wet_db = active_level(wet, rate).level_db
@@ -236,7 +245,7 @@ def _in_room(
     gain = gain_to(wet_db, level_db)
     target = speech
     if recipe.early_reflections_s > 0.0:
-        # The same gain as the reverberant signal: what is to be removed is then exactly their difference.
+        # Use the gain of the reverberant signal, so that their difference is exactly the part to remove.
         target = reverberant(speech, room.early(recipe.early_reflections_s), room.direct) * gain
     facts = {"rir": room.id, "rt60_s": room.rt60_s}
     kind = "early" if recipe.early_reflections_s > 0.0 else "dry"

@@ -1,10 +1,10 @@
 """Impulse responses are float, shape `(taps,)`; times in seconds, levels in dB.
 
-Reverberation time by Schroeder's backward integration, the direct path, and reverberant speech that stays in step
-with the dry speech to the sample.
+Reverberation time by Schroeder's backward integration, the direct path, and reverberant speech that is aligned with
+the dry speech to the sample.
 
-Sources: M. R. Schroeder, "New method of measuring reverberation time", JASA 37 (1965); ISO 3382-2:2008 for T30 and
-for the truncation and its correction where a recording ends in noise.
+Sources: M. R. Schroeder, "New method of measuring reverberation time", JASA 37 (1965); ISO 3382-2:2008 for T30, and
+for the truncation of responses that end in noise and its correction.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _BLOCK = 8_192
 def direct_path(rir: NDArray[np.floating], sample_rate_hz: int) -> int:
     """Index of the direct sound: the first peak within 10 dB of the strongest one in the 2.5 ms after the onset.
 
-    The onset is the first tap within 20 dB of the response's peak. The strongest peak alone would not do:
-    reflections that arrive together, from a floor and a table, may exceed the direct sound.
+    The onset is the first tap within 20 dB of the response's peak. The strongest peak may be a later one:
+    reflections that arrive together, from a floor and a table, can exceed the direct sound.
 
     >>> direct_path(np.array([0.0, 0.0, 0.8, 0.3, 0.9]), 16_000)
     2
@@ -44,10 +44,10 @@ def direct_path(rir: NDArray[np.floating], sample_rate_hz: int) -> int:
 
 
 def decay_curve_db(rir: NDArray[np.floating], sample_rate_hz: int) -> Signal:
-    """Schroeder's curve from the direct path on: energy still to come against all of it, shape `(taps,)`.
+    """Schroeder's decay curve from the direct path on: remaining energy over total energy, shape `(taps,)`, in dB.
 
-    Where the response sinks into noise it is cut, and the energy missing beyond the cut is added as the
-    exponential decay that leads there (ISO 3382-2), so that the curve neither bends up nor down at its end.
+    The response is cut where it reaches its noise floor. The energy beyond the cut is added as an exponential decay
+    (ISO 3382-2), so the curve does not bend at its end.
     """
     taps = np.asarray(rir, dtype=np.float64)[direct_path(rir, sample_rate_hz) :]
     energy = taps * taps
@@ -75,10 +75,10 @@ def decay_curve_db(rir: NDArray[np.floating], sample_rate_hz: int) -> Signal:
 
 
 def rt60_s(rir: NDArray[np.floating], sample_rate_hz: int) -> float:
-    """Reverberation time T30: the fit of the decay from -5 to -35 dB, carried on to 60 dB.
+    """Reverberation time T30 in seconds: the slope of the decay from -5 to -35 dB, extrapolated to 60 dB.
 
-    Where the response falls by less than 35 dB the fit ends 5 dB above its end (T20 and shorter); without any
-    decay to fit (an anechoic response) the answer is 0.
+    If the response decays by less than 35 dB, the fit ends 5 dB above its end (T20 and shorter). An anechoic
+    response has no decay to fit, and the result is 0.
 
     >>> decay = np.exp(-6.9078 / 0.5 * np.arange(16_000) / 16_000)
     >>> round(rt60_s(np.random.default_rng(1).standard_normal(16_000) * decay, 16_000), 1)
@@ -91,7 +91,7 @@ def rt60_s(rir: NDArray[np.floating], sample_rate_hz: int) -> float:
     if end_db > -10.0 or first == 0 or below.size == 0 or below[0] - first < 4:
         return 0.0
     span = curve[first : int(below[0])]
-    # Least squares by sums: a polynomial fit of 100 000 points costs more than the integration itself.
+    # Least squares by sums, because a polynomial fit of 100 000 points costs more than the integration.
     index = np.arange(span.size, dtype=np.float64) - (span.size - 1) / 2.0
     slope_db_per_tap = float((index * span).sum() / energy_of(index))
     return -60.0 / slope_db_per_tap / sample_rate_hz if slope_db_per_tap < 0.0 else 0.0
@@ -99,9 +99,9 @@ def rt60_s(rir: NDArray[np.floating], sample_rate_hz: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Room:
-    """An impulse response ready for use: the direct path at `direct`, positive, and the time it rings.
+    """An impulse response: positive at its direct path, tap `direct`, with its reverberation time.
 
-    `group` names the room in which it was measured, whatever the place of the microphone.
+    `group` names the room; responses of other microphone positions in it have the same group.
     """
 
     id: str
@@ -123,16 +123,16 @@ class Room:
         return cls(room_id, values[: max(heard, direct + 1)], direct, sample_rate_hz, time_s, group or room_id)
 
     def early(self, reflections_s: float) -> Signal:
-        """The taps up to `reflections_s` after the direct path."""
+        """The taps up to `reflections_s` seconds after the direct path."""
         return self.taps[: self.direct + 1 + round(reflections_s * self.sample_rate_hz)]
 
 
 def reverberant(dry: NDArray[np.floating], taps: NDArray[np.floating], direct: int) -> Signal:
-    """Dry speech in the room, as long as it was: sample k of the answer holds the direct sound of sample k.
+    """Dry speech in the room, at its own length: sample k of the result has the direct sound of sample k.
 
-    Single precision: the error lies 120 dB below the signal, and the transforms take half the time. Signal and
-    response are cut into blocks (overlap-save, the response in parts), so that transforms of one size run side by
-    side in the processor's vector units and stay in its cache.
+    It computes in single precision, whose error lies 120 dB below the signal, and takes half the time. Signal and
+    response are cut into blocks (overlap-save with a partitioned response), so that transforms of one size fit the
+    processor's vector units and cache.
 
     >>> reverberant(np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.5]), direct=1).round(4).tolist()
     [1.0, 0.5, 0.0]
@@ -149,6 +149,6 @@ def reverberant(dry: NDArray[np.floating], taps: NDArray[np.floating], direct: i
     wet = np.zeros_like(spectra)
     for lag, part in enumerate(rfft(response.reshape(parts, _BLOCK), size)[:blocks]):
         wet[lag:] += spectra[: blocks - lag] * part
-    # The first half of each transform is spoilt by its wrap-around.
+    # The first half of each transform is invalid because of its wrap-around.
     out = irfft(wet, size)[:, _BLOCK:].reshape(-1)
     return np.asarray(out[direct : direct + count], dtype=np.float64)

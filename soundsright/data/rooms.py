@@ -1,11 +1,11 @@
 """Simulated rooms: lengths in metres, times in seconds, impulse responses float64 of shape `(taps,)`.
 
-A shoebox room by the image-source method up to its mixing time, then decaying noise. Every image beyond the mixing
-time would cost time and sound like that noise: echoes are too dense to be told apart.
+A shoebox room: image sources up to the mixing time, then decaying noise. After the mixing time, echoes are so dense
+that computed images would sound like noise and only cost time.
 
 Sources: J. B. Allen, D. A. Berkley, "Image method for efficiently simulating small-room acoustics", JASA 65 (1979);
 C. F. Eyring, "Reverberation time in dead rooms", JASA 1 (1930); J.-D. Polack, "Playing billiards in the concert
-hall", Applied Acoustics 38 (1993) for the mixing time of sqrt(V) ms, of which twice is taken.
+hall", Applied Acoustics 38 (1993) for the mixing time of sqrt(V) ms, doubled here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from soundsright.data.splits import Split, split_of
 SPEED_OF_SOUND_M_S = 343.0
 
 _DECAY_60_DB = 6.907755278982137  # ln(1000)
-_LEAD = 32  # taps before the direct path: half of an interpolation kernel
+_LEAD = 32  # taps before the direct path: half an interpolation kernel
 _KERNEL = np.arange(-_LEAD + 1, _LEAD + 1)
 _WALL_CLEARANCE_M = 0.5
 
@@ -31,7 +31,7 @@ class Shoebox:
     """A rectangular room with one source and one microphone, as vectors of shape `(3,)`.
 
     Raises:
-        ValueError: if one of them does not stand in the room, or both stand in one place.
+        ValueError: the source or microphone is outside the room, or both are at one point.
     """
 
     size_m: tuple[float, float, float]
@@ -40,11 +40,11 @@ class Shoebox:
     rt60_s: float
 
     def __post_init__(self) -> None:
-        for place in (self.source_m, self.microphone_m):
-            if not all(0.0 < p < side for p, side in zip(place, self.size_m, strict=True)):
-                raise ValueError(f"{place} does not lie in a room of {self.size_m} m")
+        for point in (self.source_m, self.microphone_m):
+            if not all(0.0 < p < side for p, side in zip(point, self.size_m, strict=True)):
+                raise ValueError(f"{point} is not in a room of {self.size_m} m")
         if self.distance_m < 1e-3:
-            raise ValueError("source and microphone stand in one place")
+            raise ValueError("source and microphone are at one point")
         if self.rt60_s <= 0.0:
             raise ValueError(f"reverberation time {self.rt60_s:g} s is not positive")
 
@@ -63,36 +63,36 @@ class Shoebox:
 
     @property
     def name(self) -> str:
-        """The room to the centimetre, without its source and microphone."""
+        """The name of the room: its size in centimetres, without source and microphone."""
         x, y, z = self.size_m
         return f"shoebox-{x:.2f}x{y:.2f}x{z:.2f}m"
 
     @property
     def reflection(self) -> float:
-        """Pressure reflection coefficient of the walls that gives `rt60_s` by Eyring's formula."""
+        """Pressure reflection coefficient of the walls for `rt60_s`, by Eyring's formula."""
         return float(
             np.exp(-12.0 * np.log(10.0) * self.volume_m3 / (SPEED_OF_SOUND_M_S * self.surface_m2 * self.rt60_s))
         )
 
 
 def random_shoebox(rng: np.random.Generator, *, rt60_s: tuple[float, float]) -> Shoebox:
-    """A room 2.5 to 4.5 m high, of 3 to 10 m sides; both points at least 0.5 m off the walls and 0.5 to 4 m apart.
+    """A random room, 3 to 10 m by 3 to 8 m and 2.5 to 4.5 m high. `rt60_s` is the range of its reverberation time.
 
-    Rooms too large to ring so briefly, or too small to ring so long, are drawn again: the walls would have to
-    absorb more than 95 % or less than 2 % of the energy.
+    Source and microphone are at least 0.5 m from the walls and 0.5 to 4 m apart. A room whose walls would have to
+    absorb more than 95 % or less than 2 % of the energy is drawn again.
     """
     time_s = float(rng.uniform(*rt60_s))
     shoebox: Shoebox | None = None
     for _ in range(100):
         size = rng.uniform([3.0, 3.0, 2.5], [10.0, 8.0, 4.5])
-        spots = rng.uniform(_WALL_CLEARANCE_M, size - _WALL_CLEARANCE_M, size=(2, 3))
-        if not 0.5 <= float(np.linalg.norm(spots[0] - spots[1])) <= 4.0:
+        points = rng.uniform(_WALL_CLEARANCE_M, size - _WALL_CLEARANCE_M, size=(2, 3))
+        if not 0.5 <= float(np.linalg.norm(points[0] - points[1])) <= 4.0:
             continue
-        shoebox = Shoebox(_triple(size), _triple(spots[0]), _triple(spots[1]), time_s)
+        shoebox = Shoebox(_triple(size), _triple(points[0]), _triple(points[1]), time_s)
         if 0.02 <= 1.0 - shoebox.reflection**2 <= 0.95:
             break
     if shoebox is None:
-        raise ValueError("no place for source and microphone was found in 100 rooms")
+        raise ValueError("100 random rooms had no suitable points for source and microphone")
     return shoebox
 
 
@@ -101,10 +101,11 @@ def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def simulate(shoebox: Shoebox, sample_rate_hz: int, rng: np.random.Generator) -> Signal:
-    """The impulse response, direct path at tap 32 with amplitude 1; its T30 is that of the room.
+    """The impulse response of the room: direct path at tap 32 with amplitude 1, and T30 equal to the room's
+    `rt60_s`.
 
-    `rng` draws the tail's noise. The decay is corrected once by the measured time, since Eyring's formula is off
-    by up to a third in rooms that are not cubes.
+    `rng` draws the noise of the tail. The decay is corrected once by the measured reverberation time, because
+    Eyring's formula is off by up to a third in rooms that are not cubes.
     """
     mixing_s = min(0.002 * np.sqrt(shoebox.volume_m3), 0.25 * shoebox.rt60_s)
     taps = _LEAD + round(shoebox.rt60_s * 1.15 * sample_rate_hz)
@@ -113,7 +114,7 @@ def simulate(shoebox: Shoebox, sample_rate_hz: int, rng: np.random.Generator) ->
     early = _early_reflections(shoebox, mixing_s, sample_rate_hz)
     rir[: min(early.size, taps)] = early[:taps]
 
-    # The tail starts in the middle of the images' fade-out, with the energy density that they end with.
+    # The tail fades in while the images fade out, and starts at the energy density at which they end.
     fade = max(2, mixing // 3)
     start = _LEAD + mixing - fade
     density = _energy_density(shoebox, mixing / sample_rate_hz) / sample_rate_hz
@@ -133,10 +134,10 @@ def simulate(shoebox: Shoebox, sample_rate_hz: int, rng: np.random.Generator) ->
 
 
 def _energy_density(shoebox: Shoebox, time_s: float) -> float:
-    """Energy of the images per second, `time_s` after the direct sound, where that has energy 1.
+    """Energy of the images per second, `time_s` after the direct sound, which has energy 1.
 
-    There are `4 pi c^3 t^2 / V` images a second at distance `c t`, each of energy `(d0 / (c t))^2 R^(2 n)`:
-    the squares of the distance cancel, and the reflections' loss is the room's decay.
+    At distance `c t` there are `4 pi c^3 t^2 / V` images a second, each of energy `(d0 / (c t))^2 R^(2 n)`. The
+    squared distances cancel, and the loss of the reflections is the room's decay.
     """
     lag_s = time_s + shoebox.distance_m / SPEED_OF_SOUND_M_S
     loss = float(np.exp(-2.0 * _DECAY_60_DB * lag_s / shoebox.rt60_s))
@@ -144,7 +145,7 @@ def _energy_density(shoebox: Shoebox, time_s: float) -> float:
 
 
 def _early_reflections(shoebox: Shoebox, until_s: float, sample_rate_hz: int) -> Signal:
-    """Images that arrive up to `until_s` after the direct sound, each by a windowed sinc at its exact time."""
+    """Images up to `until_s` after the direct sound; each is a windowed sinc at its exact, fractional time."""
     size = np.asarray(shoebox.size_m)
     source, microphone = np.asarray(shoebox.source_m), np.asarray(shoebox.microphone_m)
     reach_m = shoebox.distance_m + until_s * SPEED_OF_SOUND_M_S
@@ -168,14 +169,14 @@ def _early_reflections(shoebox: Shoebox, until_s: float, sample_rate_hz: int) ->
     kernel *= amplitude[:, None]
     index = whole[:, None] + (_LEAD + _KERNEL)
     length = int(np.ceil(until_s * sample_rate_hz)) + 2 * _LEAD + 2
-    # NumPy's stub says integers; with weights the sums are float64.
+    # NumPy's stub says integers, but with weights the sums are float64.
     return np.asarray(np.bincount(index.ravel(), weights=kernel.ravel(), minlength=length), dtype=np.float64)
 
 
 def simulated_room(
     rng: np.random.Generator, sample_rate_hz: int, *, rt60_s: tuple[float, float], split: Split | None = None
 ) -> Room:
-    """A random room, its response and its measured reverberation time; with a split, one of its own rooms."""
+    """A random room with its response and measured reverberation time; with a split, only a room of that split."""
     shoebox = random_shoebox(rng, rt60_s=rt60_s)
     while split is not None and split_of(shoebox.name) is not split:
         shoebox = random_shoebox(rng, rt60_s=rt60_s)

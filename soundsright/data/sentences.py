@@ -1,13 +1,13 @@
 """English sentences for synthesised speech, drawn by (seed, index).
 
-A small grammar over a lexicon of some six hundred words, names and numbers included. Of several candidates the one
-is taken whose phones come closest to those of English conversation, so that a set is balanced as a whole and each
-sentence can still be drawn alone.
+A small grammar over a lexicon of about six hundred words, with names and numbers. Each sentence is the one of
+several candidates whose phones come closest to those of English conversation. So a set is balanced as a whole,
+although each sentence is drawn alone.
 
-Phone frequencies: received pronunciation, in percent, as counted by D. B. Fry, "The frequency of occurrence of
-speech sounds in southern English", Archives Néerlandaises de Phonétique Expérimentale 20 (1947), and reprinted in
-D. Crystal, The Cambridge Encyclopedia of the English Language (1995), against which each number was held; the
-vowels stand in A. C. Gimson, An Introduction to the Pronunciation of English (3rd ed. 1980), p. 149, as well.
+Phone frequencies: received pronunciation, in percent, counted by D. B. Fry, "The frequency of occurrence of speech
+sounds in southern English", Archives Néerlandaises de Phonétique Expérimentale 20 (1947). Each number was checked
+with the reprint in D. Crystal, The Cambridge Encyclopedia of the English Language (1995); the vowels are also in A.
+C. Gimson, An Introduction to the Pronunciation of English (3rd ed. 1980), p. 149.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ PHONE_PERCENT = {
 
 _CANDIDATES = 12
 
-# One line per shape of sentence. A word in capitals is drawn from its list; "N" is a number below a
-# hundred, "NN" one below ten thousand; "AN" is the article that the next word needs.
+# One line per sentence shape. A word in capitals is drawn from its list; "N" is a number below a hundred, "NN" a
+# number below ten thousand; "AN" is the article that the next word needs.
 _SHAPES = (
     "the ADJECTIVE THING PAST PREPOSITION the PLACE",
     "NAME and NAME PASTT the THING PREPOSITION the PLACE",
@@ -76,7 +76,7 @@ def number_in_words(value: int) -> str:
     """A number below ten thousand in English.
 
     Raises:
-        ValueError: if it is not between 0 and 9999.
+        ValueError: it is not between 0 and 9999.
 
     >>> number_in_words(3_417)
     'three thousand four hundred and seventeen'
@@ -101,7 +101,7 @@ def phones_of(text: str) -> list[str]:
     """The phones of a sentence of this module, in received pronunciation.
 
     Raises:
-        KeyError: for a word that the lexicon does not hold.
+        KeyError: the lexicon lacks a word.
 
     >>> phones_of("The tea.")
     ['ð', 'ə', 't', 'iː']
@@ -112,11 +112,10 @@ def phones_of(text: str) -> list[str]:
 
 
 def distance_from_english(phones: Iterable[str]) -> float:
-    """Half the sum of the differences between the phones' shares and Fry's (total variation): 0 is the same, 1 is
-    nothing in common.
+    """Total variation distance between the phones' shares and Fry's: 0 for equal shares, 1 for disjoint ones.
 
     Raises:
-        ValueError: if there are no phones.
+        ValueError: there are no phones.
     """
     counts = Counter(phones)
     total = counts.total()
@@ -127,7 +126,7 @@ def distance_from_english(phones: Iterable[str]) -> float:
 
 
 def sentence(seed: int, index: int) -> str:
-    """Sentence `index` of the series that `seed` gives.
+    """Sentence `index` of the series of `seed`.
 
     >>> sentence(1, 5) == sentence(1, 5) != sentence(1, 6)
     True
@@ -160,7 +159,7 @@ def _with_articles(words: list[str]) -> str:
     out = []
     for word, after in zip(words, [*words[1:], ""], strict=True):
         if word == "AN":
-            # The lists hold no word whose first letter misleads, such as "hour" or "useful".
+            # No list has a word whose first letter misleads, such as "hour" or "useful".
             out.append("an" if after[:1].lower() in "aeiou" else "a")
         else:
             out.append(word)

@@ -1,7 +1,7 @@
-"""What a clip is drawn from: signals float32 `(n,)`, times in seconds, rates in Hz.
+"""The sources of a clip: speech, noise and rooms. Signals float32 `(n,)`, times in seconds, rates in Hz.
 
-A source of noise or rooms is asked with a generator and answers from it alone; the same state gives the same answer
-in any process. Sources are picklable: each worker gets its own copy.
+A source draws only from the generator that it gets, so the same generator state gives the same result in any
+process. Sources can be pickled: each worker gets its own copy.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _TRIES = 8
 
 @dataclass(frozen=True, eq=False)
 class NoiseSegment:
-    """`count` samples of noise, where they come from, and where in it they begin.
+    """A stretch of noise: its source's id, its samples, and its offset in the source.
 
-    `recording` and `speakers` name what a split keeps apart; noise by formula has neither.
+    `recording` and `speakers` name the material that splits keep apart; noise by formula has neither.
     """
 
     id: str
@@ -39,7 +39,7 @@ class NoiseSegment:
 
 
 class NoiseSource(Protocol):
-    """Noise of any length. `avoid` is the speaker of the clip: babble must not hold the same voice."""
+    """Noise of any length. `avoid` is the speaker of the clip, whose voice babble must not contain."""
 
     def draw(
         self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = ""
@@ -54,11 +54,11 @@ class RoomSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """All that a set is made from. What a task does not use may be None.
+    """The sources of a set. A source that the task does not use is None.
 
-    `in_order` says that clip i speaks utterance i (modulo their number) instead of a drawn one: right for a
-    synthesiser, where an utterance that is never drawn was paid for in vain. `split` is the one that all of them
-    are limited to: sets of two splits differ in every draw.
+    With `in_order`, clip i uses utterance i (modulo their number) instead of a random one. This suits a paid
+    synthesiser, because every utterance is then used. `split` limits all sources; sets of two splits differ in
+    every random choice.
     """
 
     speech: SpeechSource
@@ -70,12 +70,12 @@ class Sources:
 
 @dataclass(frozen=True, eq=False)
 class RecordedNoise:
-    """Segments of recordings, looped with a cross-fade where a recording is shorter than the clip."""
+    """Segments of recordings. A recording shorter than the clip is looped with a cross-fade."""
 
     recordings: RecordingSet
 
     def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
-        """A segment of a recording; drawn again where the recording is silent there.
+        """A segment of a recording. A silent segment is drawn again.
 
         Raises:
             AudioFileError: a recording cannot be used, or only silence was found.
@@ -90,15 +90,17 @@ class RecordedNoise:
                 samples = looped(segment, count, sample_rate_hz)
                 recording = source.recordings[index]
                 return NoiseSegment(recording.id, samples, start / sample_rate_hz, recording.group)
-        raise AudioFileError(source.recordings[index].path, f"is silent, like {_TRIES - 1} noises drawn before it")
+        raise AudioFileError(
+            source.recordings[index].path, f"is silent, like the {_TRIES - 1} segments drawn before it"
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Rooms:
-    """Simulated rooms and, for a share of the clips, measured ones.
+    """Simulated rooms and, for the share `measured` of the clips, measured ones.
 
-    `measured` is that share; without measured responses every room is simulated, and with a share of 1 none is.
-    `split` is the one that the measured ones belong to, and limits the simulated ones to it.
+    Without measured responses, every room is simulated. `rt60_s` is the range of reverberation times. The measured
+    responses belong to `split`, which also limits the simulated rooms.
     """
 
     measured_rirs: RecordingSet
@@ -107,7 +109,7 @@ class Rooms:
     split: Split | None = None
 
     def draw(self, rng: np.random.Generator, sample_rate_hz: int) -> Room:
-        """A room; of measured ones only those whose time lies below the longest asked for.
+        """A room. A measured room that rings longer than the longest `rt60_s` is drawn again.
 
         Raises:
             AudioFileError: an impulse response cannot be used.

@@ -1,8 +1,8 @@
 """Training, validation and test material that share nothing: no speaker, no recording of noise, no room.
 
-What belongs together (all utterances of a speaker, all microphones of a room) is one group, and a group belongs to
-one split for ever: the one that a corpus states, or else the one that the hash of its name gives. So a split does
-not change when files are added, read at another rate, or listed on another machine.
+All utterances of a speaker, or all microphones of a room, form a group. A group always belongs to one split: the
+one that its corpus states, or otherwise the one given by the hash of its name. So a split does not change if files
+are added, read at another rate, or listed on another machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from soundsright.core.errors import UsageError
 
 
 class Split(StrEnum):
-    """Part of the material: eight groups in ten are for training, one for validation, one for the test."""
+    """A part of the material: about 80 % of the groups for training, 10 % for validation, 10 % for testing."""
 
     TRAIN = "train"
     VALID = "valid"
@@ -40,7 +40,7 @@ def split_of(group: str) -> Split:
 
 
 class Grouped(Protocol):
-    """A recording as splits see it: the split that its corpus gives, or the group that decides it."""
+    """A recording with the split that its corpus states, and the group that otherwise decides it."""
 
     @property
     def split(self) -> Split | None: ...
@@ -52,13 +52,13 @@ Recording = TypeVar("Recording", bound=Grouped)
 
 
 def in_split(recordings: Iterable[Recording], split: Split | None) -> list[Recording]:
-    """Those of the recordings that belong to the split; all of them for None."""
+    """The recordings that belong to the split; all for None."""
     return [r for r in recordings if split is None or (r.split or split_of(r.group)) is split]
 
 
 @dataclass(frozen=True)
 class Origins:
-    """What an item, or a set, was drawn from, by the names that splits go by. Noise by formula has no origin."""
+    """The speakers, noise recordings and rooms of an item or a set. Noise by formula has no origin."""
 
     speakers: frozenset[str] = frozenset()
     noises: frozenset[str] = frozenset()
@@ -75,6 +75,7 @@ class Origins:
 
     @property
     def as_lists(self) -> dict[str, list[str]]:
+        """The sorted names of each kind, as in a manifest."""
         return {kind: sorted(getattr(self, kind)) for kind in ORIGIN_KINDS}
 
 
@@ -83,7 +84,7 @@ ORIGIN_KINDS = ("speakers", "noises", "rooms")
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sets beside each other: what each was drawn from, and what they share."""
+    """The origins of two sets, and those that they share."""
 
     first: Origins
     second: Origins
@@ -94,21 +95,23 @@ class Comparison:
 
 
 def compared(first: Path, second: Path) -> Comparison:
-    """Hold the manifests of two sets against each other.
+    """Compare the origins of two sets.
 
     Raises:
-        UsageError: a manifest is missing or does not say what its items were drawn from.
+        UsageError: a manifest is missing or does not name the origins of its items.
     """
     return Comparison(origins_of(first), origins_of(second))
 
 
-def origins_of(place: Path) -> Origins:
-    """What the items of a set (its directory, or its manifest) were drawn from, all together.
+def origins_of(directory_or_manifest: Path) -> Origins:
+    """The origins of all items of a set, from its directory or its manifest.
 
     Raises:
         UsageError: as `compared`.
     """
-    manifest = place / "manifest.jsonl" if place.is_dir() else place
+    manifest = directory_or_manifest
+    if manifest.is_dir():
+        manifest = manifest / "manifest.jsonl"
     if not manifest.is_file():
         raise UsageError(f"There is no manifest at {manifest}", "Give the directory of a set.")
     found: dict[str, set[str]] = {kind: set() for kind in ORIGIN_KINDS}
@@ -126,6 +129,6 @@ def _drawn_from(manifest: Path, number: int, raw: str) -> dict[str, list[str]]:
         return {kind: [str(name) for name in lists[kind]] for kind in ORIGIN_KINDS}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{manifest}, line {number}, does not say what the item was drawn from",
+            f"{manifest}, line {number}, does not name the speakers, noises and rooms of its item",
             "Give the directory of a set that `soundsright generate` made.",
         ) from error

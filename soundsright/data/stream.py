@@ -1,8 +1,8 @@
-"""Clips drawn while a model trains: signals float32 `(batch, n)`, full scale ±1; times in seconds, rates in Hz.
+"""Clips made while a model trains: signals float32 `(batch, n)`, full scale ±1; times in seconds, rates in Hz.
 
-Sample `k` of a stream is item `k` of the set that `generate` writes from the same seed and sources, before it is
-put on the 16-bit grid; epoch after epoch the numbers go on, so that nothing is heard twice. Which loader worker or
-which rank draws a sample changes nothing about it, nor about the batch in which it lies.
+Sample `k` of a stream is item `k` of the set that `generate` writes for the same seed and sources, before rounding
+to 16 bits. Numbers continue from epoch to epoch, so no sample comes twice. A sample and its batch do not depend on
+the loader worker or the rank that makes them.
 
     stream = ClipStream(sources, task=SetTask.DENOISING, sample_rate_hz=16_000, seed=1, epoch_clips=20_000)
     for batch in stream: ...                                    # NumPy, this process
@@ -25,7 +25,7 @@ from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
 from soundsright.data.render import Rendered, render
 from soundsright.data.sources import Sources
 
-# Keeps the draw of a crop apart from every draw of its clip.
+# Separates the random numbers of a crop from those of its clip.
 _CROP_KEY = 0xC409
 
 
@@ -33,8 +33,8 @@ _CROP_KEY = 0xC409
 class Batch:
     """Clips cut to one length.
 
-    `clean` and `degraded` are float32 `(batch, n)`; a clip shorter than the crop ends in zeros, and `lengths`
-    `(batch,)` says where. `indices` `(batch,)` are the numbers of the samples.
+    `clean` and `degraded` are float32 `(batch, n)`. A clip shorter than the crop is padded with zeros; `lengths`
+    `(batch,)` has the lengths without padding. `indices` `(batch,)` are the numbers of the samples.
     """
 
     clean: NDArray[np.float32]
@@ -51,13 +51,13 @@ class Batch:
 class ClipStream:
     """An endless series of clips, cut into epochs of `epoch_clips` and batches of crops of `crop_s`.
 
-    A crop begins at a drawn place of its clip. What it leaves out was drawn in vain: for the greatest speed let the
-    recipe's `duration_s` be `(crop_s, crop_s)`. With `ranks` processes, rank `rank` draws its own part of each
-    batch: all ranks together draw what one would with a batch `ranks` times as large. An epoch ends with the last
-    full batch. `skipped` gathers files that turned out unusable, by path.
+    A crop begins at a random point of its clip. The rest of the clip is made for nothing, so the fastest recipe has
+    a `duration_s` of `(crop_s, crop_s)`. With `ranks` processes, rank `rank` makes its own part of each batch;
+    together they make the batch of one process with a `ranks` times larger `batch_size`. An epoch ends with its
+    last full batch. `skipped` gathers unusable files, by path.
 
     Raises:
-        UsageError: if a number is out of bounds.
+        UsageError: a number is out of range.
     """
 
     sources: Sources
@@ -89,7 +89,7 @@ class ClipStream:
             )
 
     def __len__(self) -> int:
-        """Batches of an epoch, the same for every rank."""
+        """The number of batches in an epoch, the same for every rank."""
         return self.epoch_clips // (self.batch_size * self.ranks)
 
     @property
@@ -101,10 +101,10 @@ class ClipStream:
         return self.batches()
 
     def batches(self, epoch: int = 0, *, start: int = 0, step: int = 1) -> Iterator[Batch]:
-        """Batches `start`, `start + step`, … of an epoch: what is left of it, or one of several workers' part.
+        """Batches `start`, `start + step`, … of an epoch: its remainder, or the part of one of several workers.
 
         Raises:
-            UsageError: the sources cannot serve the task, or too many of their files cannot be used.
+            UsageError: the task needs a source that is missing, or too many files cannot be used.
         """
         for number in range(start, len(self), step):
             yield self.batch(epoch, number)
@@ -127,7 +127,7 @@ class ClipStream:
         return Batch(clean, degraded, lengths, indices, tuple(recipes))
 
     def clip(self, index: int) -> Rendered:
-        """Sample `index` whole, before its crop.
+        """Sample `index` before it is cropped.
 
         Raises:
             UsageError: as `batches`.
@@ -155,9 +155,9 @@ def torch_dataset(stream: ClipStream) -> Any:
     """The stream as a `torch.utils.data.IterableDataset` of batches, for `DataLoader(dataset, batch_size=None)`.
 
     A batch is a dict of tensors: `clean` and `degraded` float32 `(batch, n)`, `lengths` and `index` int64
-    `(batch,)`. Worker `w` of `n` makes batches `w`, `w + n`, …, and the loader takes them in turn: the order is the
-    same for any number of workers. `dataset.begin(epoch, batch)` says what the next pass over the loader begins
-    with, for workers that persist too.
+    `(batch,)`. Worker `w` of `n` makes batches `w`, `w + n`, …, and the loader reads the workers in turn, so the
+    order is the same for any number of workers. `dataset.begin(epoch, batch)` sets the start of the next pass over
+    the loader, also with persistent workers.
 
     Raises:
         UsageError: torch is not installed.
@@ -170,7 +170,7 @@ def torch_dataset(stream: ClipStream) -> Any:
 
 
 def _dataset(stream: ClipStream, position: Any) -> Any:
-    # The class is made here, so that this module serves without torch; `__reduce__` takes it to other processes.
+    # The class is defined here so that this module works without torch. `__reduce__` lets workers rebuild it.
     from torch import from_numpy
     from torch.utils.data import IterableDataset, get_worker_info
 
@@ -184,7 +184,7 @@ def _dataset(stream: ClipStream, position: Any) -> Any:
             return _dataset, (stream, position)
 
         def begin(self, epoch: int, batch: int = 0) -> None:
-            """Let the next pass begin with that batch of that epoch."""
+            """Start the next pass with this batch of this epoch."""
             position[0], position[1] = epoch, batch
 
         def __iter__(self) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Whether a directory still holds what it should: a corpus, a set, fetched archives, or any recordings."""
+"""Checks that the files of a directory are intact: a corpus, a set, fetched archives, or any recordings."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from soundsright.data.audio_files import SUFFIXES, read_file
 from soundsright.data.manifest import file_hashes
 
 RECEIPT = ".soundsright-fetch.json"
-"""What `fetch` leaves beside the archives: the SHA-256 of each."""
+"""The file that `fetch` writes beside the archives, with the SHA-256 of each."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What kind of directory it is, how many files were looked at, and what is wrong, by path."""
+    """The kind of a directory, the number of files checked, and the problem of each damaged file, by path."""
 
     kind: str
     checked: int
@@ -29,13 +29,13 @@ class Verdict:
 
 
 def verified(root: Path) -> Verdict:
-    """Read every file of the directory and hold it against what its manifest says, where it has one.
+    """Read every file of the directory, and compare it with the manifest if there is one.
 
     Raises:
-        UsageError: the directory is missing or holds no audio, or its manifest is none of ours.
+        UsageError: the directory is missing or has no audio, or its manifest has another form.
     """
     if not root.is_dir():
-        raise UsageError(f"There is no directory {root}", "Give a directory.")
+        raise UsageError(f"There is no directory {root}", "Give a directory of audio.")
     if (root / "set.json").is_file():
         return _set(root)
     if (root / "manifest.jsonl").is_file():
@@ -60,7 +60,7 @@ def _set(root: Path) -> Verdict:
 
 
 def _of_manifest(root: Path, lines: list[dict[str, Any]]) -> Verdict:
-    """A directory that has a manifest alone: each kind has lines of its own."""
+    """The verdict on a directory with a manifest but no `set.json`: a corpus, or the set of a round."""
     if all({"file", "sha256"} <= line.keys() for line in lines):
         return _hashed("corpus", root, ((line["file"], line["sha256"]) for line in lines))
     if all({"id", "digest", "speech"} <= line.keys() for line in lines) and (root / "degraded").is_dir():
@@ -72,28 +72,28 @@ def _of_manifest(root: Path, lines: list[dict[str, Any]]) -> Verdict:
 
 
 def _round_set(root: Path, lines: list[dict[str, Any]]) -> Verdict:
-    """The clips of a round: each has one digest over the rate and the samples of both its files."""
+    """The verdict on the clips of a round. Each has one digest over the rate and the samples of both its files."""
 
     def check(line: dict[str, Any]) -> dict[str, str]:
         clean, degraded = (root / role / f"{line['id']}.wav" for role in ("clean", "degraded"))
         missing = {str(path): "is missing" for path in (clean, degraded) if not path.is_file()}
         if missing:
             return missing
-        recipe = ClipRecipe(line["speech"], "", 0.0)  # No part of the digest.
+        recipe = ClipRecipe(line["speech"], "", 0.0)  # The digest does not cover it.
         try:
-            found = Clip(line["id"], read_file(clean), read_file(degraded), recipe).digest
+            digest: str | None = Clip(line["id"], read_file(clean), read_file(degraded), recipe).digest
         except AudioFileError as error:
             return {error.path: error.problem.removeprefix(f"{error.path}: ")}
         except ValueError:
-            found = None  # They differ in rate or length.
+            digest = None  # They differ in rate or length.
         return (
-            {} if found == line["digest"] else {f"{clean} and {degraded}": "do not have the digest of their clip"}
+            {} if digest == line["digest"] else {f"{clean} and {degraded}": "do not have the digest of their clip"}
         )
 
     problems: dict[str, str] = {}
     with ThreadPoolExecutor(4) as pool:
-        for found in pool.map(check, lines):
-            problems |= found
+        for problem in pool.map(check, lines):
+            problems |= problem
     return Verdict("round's set", 2 * len(lines), problems)
 
 
@@ -103,9 +103,11 @@ def _lines(manifest: Path) -> Iterator[dict[str, Any]]:
             try:
                 line = json.loads(raw)
             except json.JSONDecodeError as error:
-                raise UsageError(f"{manifest}, line {number}, is not JSON ({error.msg})", "Restore it.") from error
+                raise UsageError(
+                    f"{manifest}, line {number}, is not JSON ({error.msg})", "Restore the file."
+                ) from error
             if not isinstance(line, dict):
-                raise UsageError(f"{manifest}, line {number}, is no object", "Restore it.")
+                raise UsageError(f"{manifest}, line {number}, is not an object", "Restore the file.")
             yield line
 
 
@@ -117,14 +119,14 @@ def _hashed(kind: str, root: Path, expected: Any) -> Verdict:
         return str(path), None if sha256_of_file(path) == item[1] else "differs from its SHA-256"
 
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(check, expected))
-    return Verdict(kind, len(found), {path: problem for path, problem in found if problem})
+        checks = list(pool.map(check, expected))
+    return Verdict(kind, len(checks), {path: problem for path, problem in checks if problem})
 
 
 def _recordings(root: Path) -> Verdict:
     paths = [p for p in files_below(root) if p.suffix.lower() in SUFFIXES]
     if not paths:
-        raise UsageError(f"{root} holds no audio files", "Give a directory of recordings, a corpus or a set.")
+        raise UsageError(f"{root} has no audio files", "Give a directory of recordings, a corpus or a set.")
 
     def check(path: Path) -> tuple[str, str | None]:
         try:
@@ -134,5 +136,5 @@ def _recordings(root: Path) -> Verdict:
         return str(path), None
 
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(check, paths))
-    return Verdict("recordings", len(found), {path: problem for path, problem in found if problem})
+        checks = list(pool.map(check, paths))
+    return Verdict("recordings", len(checks), {path: problem for path, problem in checks if problem})

@@ -189,13 +189,13 @@ def test_a_flag_and_its_published_name_together_are_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--n", "0", "--out", "x"], "0 items are no set"),
+        (["--n", "0", "--out", "x"], "A set cannot have 0 items"),
         (["--n", "2"], "No place for the set"),
         (["--n", "2", "--out", "x", "--noise", "purple"], "Unknown kind of noise 'purple'"),
         (["--n", "2", "--out", "x", "--only", "a"], "--only 'a' is no list"),
         (["--n", "9", "--out", "x", "--only", "5-2"], "--only '5-2' is no list"),
         (["--n", "2", "--out", "x", "--noise", "white,,pink"], "names no noise between two commas"),
-        (["--n", "2", "--out", "x", "--snr", "9", "1"], "--snr 9 1 is no range"),
+        (["--n", "2", "--out", "x", "--snr", "9", "1"], "--snr 9 1 is not a valid range"),
         (["--n", "2", "--out", "x", "--corpus", "nowhere"], "There is no corpus at nowhere"),
         (["--n", "2", "--out", "x", "--speech", "flite", "--sample-rate", "48000"], "nothing above 8000 Hz"),
         (["--n", "2", "--out", "x", "--clean_dir", "a/b"], "not different folders side by side"),

@@ -129,9 +129,15 @@ def test_negative_seeds_are_refused(corpus: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"snr_db": (5.0, -5.0)}, "--snr 5 -5 is no range. Give the lower number first, both between -60 and 100."),
-        ({"rt60_s": (0.0, 1.0)}, "--rt60 0 1 is no range. Give the lower number first, both between 0.1 and 5."),
-        ({"measured_rirs": 2.0}, "--measured-rirs 2 is no share. Choose between 0 and 1."),
+        (
+            {"snr_db": (5.0, -5.0)},
+            "--snr 5 -5 is not a valid range. Give the lower number first, both between -60 and 100.",
+        ),
+        (
+            {"rt60_s": (0.0, 1.0)},
+            "--rt60 0 1 is not a valid range. Give the lower number first, both between 0.1 and 5.",
+        ),
+        ({"measured_rirs": 2.0}, "--measured-rirs 2 is not a share. Choose a number from 0 to 1."),
         ({"early_reflections_s": 0.5}, "--early 0.5 is out of bounds. Choose between 0 and 0.2."),
     ],
 )

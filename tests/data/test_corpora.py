@@ -80,7 +80,7 @@ def test_a_missing_corpus_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_manifest_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no manifest"):
+    with pytest.raises(UsageError, match="has no manifest"):
         Corpus.open(tmp_path)
 
 
@@ -130,7 +130,7 @@ def test_a_changed_file_is_found_by_its_hash(tmp_path: Path) -> None:
 
 def test_a_corpus_with_nothing_for_the_rate_is_refused(tmp_path: Path) -> None:
     corpus = Corpus.open(corpus_with(tmp_path, SPEECH, NOISE))
-    with pytest.raises(UsageError, match="holds no speech for a set at 48000 Hz"):
+    with pytest.raises(UsageError, match="has no speech for a set at 48000 Hz"):
         draw_clip(PUBLISHED[2], 1, 0, corpus=corpus)
 
 

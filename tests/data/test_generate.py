@@ -233,7 +233,7 @@ def test_a_full_disk_is_one_line_and_the_set_can_be_completed(
 
 def test_another_set_in_the_same_place_is_refused(corpus: Any, tmp_path: Path) -> None:
     generate_set(job_of(corpus, tmp_path / "set"))
-    with pytest.raises(UsageError, match="already holds a set"):
+    with pytest.raises(UsageError, match="already has a set"):
         generate_set(job_of(corpus, tmp_path / "set"))
     before = bytes_of(tmp_path / "set")
     for change, told in (
@@ -242,7 +242,7 @@ def test_another_set_in_the_same_place_is_refused(corpus: Any, tmp_path: Path) -
         ({"recipe": SetRecipe(snr_db=(0.0, 5.0))}, "--snr is -2.5 17.5 there and 0.0 5.0 here"),
         ({"provenance": {"noise": [{"name": "white"}]}}, "--noise is not set there and white here"),
     ):
-        with pytest.raises(UsageError, match=f"holds another set: {re.escape(told)}[.] Choose another --out"):
+        with pytest.raises(UsageError, match=f"has another set: {re.escape(told)}[.] Choose another --out"):
             generate_set(job_of(corpus, tmp_path / "set", **change), resume=True)
     assert bytes_of(tmp_path / "set") == before
 
@@ -382,7 +382,7 @@ def test_a_set_of_nothing_but_bad_recordings_is_an_error(corpus: Any, tmp_path: 
     soundfile.write(silent, np.zeros(64_000), 16_000)
     shipped = corpus_sources(corpus, 16_000, PUBLISHED_RECIPE)
     sources = Sources(RecordingSet([Recording("s", silent, 16_000, 4.0)]), shipped.noise)
-    with pytest.raises(UsageError, match=r"recordings in a row cannot be used; .*silent\.wav: is silent"):
+    with pytest.raises(UsageError, match=r"recordings in a row cannot be used, .*silent\.wav: is silent"):
         generate_set(job_of(corpus, tmp_path / "set", sources=sources))
     # Nothing was made, so nothing stands in the way of another try.
     assert not (tmp_path / "set").exists()
@@ -394,8 +394,8 @@ def test_a_set_of_nothing_but_bad_recordings_is_an_error(corpus: Any, tmp_path: 
         ({"count": 0}, "0 items"),
         ({"seed": -1}, "negative"),
         ({"only": (6,)}, "Item 6 is not in a set of 6"),
-        ({"shards": 7}, "7 shards of 6"),
-        ({"format": SetFormat.FLAC, "subtype": Subtype.FLOAT}, "cannot hold float"),
+        ({"shards": 7}, "6 items cannot fill 7 shards"),
+        ({"format": SetFormat.FLAC, "subtype": Subtype.FLOAT}, "has no float samples"),
     ],
 )
 def test_impossible_sets_are_refused(corpus: Any, tmp_path: Path, change: dict[str, Any], message: str) -> None:

@@ -61,5 +61,5 @@ def test_the_same_generator_gives_the_same_room() -> None:
 
 
 def test_a_source_outside_the_room_is_refused() -> None:
-    with pytest.raises(ValueError, match="does not lie"):
+    with pytest.raises(ValueError, match="is not in a room"):
         Shoebox((4.0, 4.0, 3.0), (5.0, 1.0, 1.0), (1.0, 1.0, 1.0), 0.5)

@@ -160,13 +160,13 @@ def test_a_split_of_the_corpus_itself_goes_before_the_hash(tmp_path: Path) -> No
 def test_a_directory_of_one_speaker_cannot_serve_every_split(tmp_path: Path) -> None:
     write_speech(tmp_path / "anna" / "1.wav")
     (split, *_) = [s for s in Split if s is not split_of("anna")]
-    with pytest.raises(UsageError, match=f"None of the 1 speakers in .* belongs to the split {split}"):
+    with pytest.raises(UsageError, match=f"The split {split} has none of the 1 speakers in "):
         SourceChoice(16_000, split).speech(str(tmp_path))
 
 
 def test_a_manifest_without_origins_proves_nothing(sets: Any, tmp_path: Path) -> None:
     (tmp_path / "manifest.jsonl").write_text('{"id": "000000"}\n')
-    with pytest.raises(UsageError, match=r"line 1, does not say what the item was drawn from"):
+    with pytest.raises(UsageError, match=r"line 1, does not name the speakers, noises and rooms of its item"):
         compared(sets / "train", tmp_path)
     with pytest.raises(UsageError, match="There is no manifest"):
         compared(sets / "train", tmp_path / "missing")

@@ -46,7 +46,7 @@ def test_the_recipe_is_kept(tmp_path: Path) -> None:
 
 def test_misuse_is_told_before_the_first_clip(tmp_path: Path) -> None:
     for options, words in (
-        ({"count": 0}, "0 items"),
+        ({"count": 0}, "cannot have 0 items"),
         ({"count": 1, "seed": -1}, "Seed -1"),
         ({"count": 1, "sample_rate_hz": 8_000}, "8000 Hz"),
         ({"count": 1, "task": "separation"}, "There is no task 'separation'"),
