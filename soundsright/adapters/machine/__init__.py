@@ -1,4 +1,4 @@
-"""This machine: its workers, clock, memory, and the experiment trackers on it.
+"""This machine: worker processes, the clock, the memory in use, and experiment trackers.
 
 `ProcessPool` runs jobs in worker processes with a deadline and a memory limit for each job.
 """

@@ -6,7 +6,7 @@ import time
 
 
 class SystemClock:
-    """The `Clock` port."""
+    """The `Clock` port over this machine's clock."""
 
     def now(self) -> float:
         return time.time()

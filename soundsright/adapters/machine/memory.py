@@ -1,4 +1,4 @@
-"""The memory of this process and all below it, sampled. Sizes in bytes, times in seconds."""
+"""The memory of this process and its descendants. Sizes are in bytes, times in seconds."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import psutil
 
-_PERIOD_S = 0.5
+_SAMPLE_S = 0.5
 
 
 class MemoryWatch:
-    """A context that samples the process tree's memory; `peak_bytes` is the largest sum seen.
+    """A context that samples the memory of the process tree. `peak_bytes` is the largest sum so far.
 
-    Pages that processes share are counted once (proportional set size) where the kernel tells, else in each.
+    Pages that processes share count once, if the kernel reports the proportional set size. Otherwise they count in
+    each process.
     """
 
     def __init__(self) -> None:
@@ -33,12 +34,12 @@ class MemoryWatch:
     def _watch(self) -> None:
         while True:
             self.peak_bytes = max(self.peak_bytes, tree_memory_bytes())
-            if self._done.wait(_PERIOD_S):
+            if self._done.wait(_SAMPLE_S):
                 return
 
 
 def tree_memory_bytes() -> int:
-    """The memory of this process and its descendants, now."""
+    """The memory of this process and its descendants now."""
     import psutil
 
     own = psutil.Process()
@@ -46,13 +47,13 @@ def tree_memory_bytes() -> int:
 
 
 def _memory_bytes(process: psutil.Process) -> int:
-    """One process's part; nothing of one that ends meanwhile, whichever question it does not answer any more."""
+    """The memory of one process; 0 if it has ended or its memory cannot be read."""
     import psutil
 
     try:
         try:
-            full = process.memory_full_info()
-            return int(getattr(full, "pss", full.rss))
+            memory = process.memory_full_info()
+            return int(getattr(memory, "pss", memory.rss))
         except psutil.AccessDenied:
             return int(process.memory_info().rss)
     except (psutil.NoSuchProcess, psutil.AccessDenied):

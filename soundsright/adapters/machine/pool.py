@@ -1,14 +1,14 @@
-"""Worker processes for drawing and scoring: niced, so that a model being timed beside them keeps its processor.
+"""Worker processes that draw and score clips. Their priority is low, so they do not slow a model being timed.
 
-What becomes of a job that does not answer, so that one clip's fault never touches another's result:
+The error of a job that gives no result depends on the cause, so that the fault of one clip never affects another:
 
-- It used up its deadline, counted in processor time so that a busy machine charges nobody: `JobTimeout`.
-- It ended its process, wanted more memory than a worker may take, or was `PATIENCE` deadlines in coming: something
-  else may be to blame, such as what an earlier job left behind. It runs once more, in a fresh process, while all
-  other workers stand still. If that fails too, the job did it: `WorkerDied` or `JobTimeout`.
-- But where it was killed from outside the second time too (SIGKILL, as the kernel does when memory runs out), the
-  machine is to blame: what a job may take is bounded, and there was less than that. An `InfrastructureFault`.
-- No worker became ready, or the pool was closed: an `InfrastructureFault`.
+- The job used up its deadline: `JobTimeout`. The deadline counts processor time, so a busy machine blames nobody.
+- The job ended its process, needed too much memory, or took `PATIENCE` times its deadline by the wall clock.
+  Something else may be the cause, such as the remains of an earlier job. So the job runs once more, in a new
+  process, while all other workers wait. If it fails again, it is to blame: `WorkerDied` or `JobTimeout`.
+- The job was killed from outside (SIGKILL) in the second attempt too. The kernel does this when memory runs out.
+  The job's memory is limited, so the machine has too little: `InfrastructureFault`.
+- No worker became ready, or the pool was closed: `InfrastructureFault`.
 """
 
 from __future__ import annotations
@@ -28,42 +28,46 @@ from enum import Enum, auto
 from multiprocessing import Pipe
 from typing import Any, TypeVar
 
-from soundsright.adapters.machine.pool_worker import Answer, prepare
+from soundsright.adapters.machine.pool_worker import JobOutcome, prepare
 from soundsright.core.errors import InfrastructureFault, JobTimeout, WorkerDied
 
 T = TypeVar("T")
 
 MEMORY_BYTES = 4_000_000_000
-"""What a job may take beyond what its worker held when it was ready (on Linux)."""
+"""A job may take this much memory beyond that of its worker when it became ready (on Linux only)."""
 
 PATIENCE = 20.0
-"""How many times its deadline a job may take by the clock on the wall."""
+"""A job may take this many times its deadline by the wall clock."""
 
-_READY_LIMIT_S = 900.0  # The inner loops are compiled once per machine.
+_READY_TIMEOUT_S = 900.0
+"""Long, because the first worker on a machine compiles the inner loops."""
 
 _ENVIRONMENT = {
-    # One thread per worker: the workers are the parallelism.
+    # One thread per worker, because the workers themselves run in parallel.
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"),
-    # glibc: keep freed arrays for the next clip. The kernel would clear each page anew, a tenth of a clip's time.
+    # Make glibc keep freed arrays for the next clip. Fresh pages from the kernel would cost a tenth of a clip's
+    # time.
     **dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(256 << 20)),
 }
 
 
-class _Loss(Enum):
-    """Why a job got no answer."""
+class _LossCause(Enum):
+    """Why a worker was lost before it gave the outcome of its job."""
 
     NOT_READY = auto()
     DEADLINE = auto()
-    PATIENCE = auto()
+    WALL_CLOCK = auto()
     MEMORY = auto()
     KILLED = auto()
     DIED = auto()
 
 
-class _NoAnswer(Exception):
-    def __init__(self, loss: _Loss, detail: str = "") -> None:
+class _WorkerLost(Exception):
+    """A worker was lost before it gave the outcome of its job."""
+
+    def __init__(self, cause: _LossCause, detail: str = "") -> None:
         super().__init__(detail)
-        self.loss = loss
+        self.cause = cause
         self.detail = detail
 
 
@@ -76,9 +80,9 @@ class _Job:
 
 
 class ProcessPool:
-    """The `Pool` port over processes of their own. `warm_up` runs once in each, before its first job.
+    """The `Pool` port over worker processes. `warm_up` runs once in each, before its first job.
 
-    A job's function is found by its module's name, which must not be `__main__`.
+    Workers import the function of a job by its module, which must not be `__main__`.
     """
 
     def __init__(
@@ -93,7 +97,7 @@ class ProcessPool:
         self._memory_bytes = memory_bytes
         self._patience = patience
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._turns = _Turns()
+        self._turns = _ExclusiveTurns()
         self._lock = threading.Lock()
         self._closed = False
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(workers)]
@@ -101,18 +105,18 @@ class ProcessPool:
             thread.start()
 
     def submit(self, function: Callable[..., T], /, *args: Any, deadline_s: float | None = None) -> Future[T]:
-        """The job's future. Its error is the job's own, or one of those at the head of this module."""
+        """The job's future. Its error is the job's own, or one of those that this module's docstring lists."""
         name = getattr(function, "__name__", type(function).__name__)
         job = _Job(name, pickle.dumps((function, args, deadline_s)), deadline_s)
         with self._lock:
             if self._closed:
-                job.result.set_exception(_closed())
+                job.result.set_exception(_pool_closed())
             else:
                 self._jobs.put(job)
         return job.result
 
     def close(self) -> None:
-        """End the workers, each after the job it is at; jobs that have not begun are dropped."""
+        """End each worker after its current job. Jobs that have not started fail with an `InfrastructureFault`."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -121,66 +125,73 @@ class ProcessPool:
         for thread in self._threads:
             thread.join()
 
-    def _started(self) -> _Worker:
+    def _new_worker(self) -> _Worker:
         return _Worker(self._warm_up, self._memory_bytes, self._patience)
 
     def _serve(self) -> None:
-        """The life of one worker and of those that replace it."""
-        worker: _Worker | None = self._started()
+        """Run jobs in one worker, and replace the worker when it is lost."""
+        worker: _Worker | None = self._new_worker()
         while (job := self._jobs.get()) is not None:
             if not job.result.set_running_or_notify_cancel():
                 continue
             if self._closed:
-                job.result.set_exception(_closed())
+                job.result.set_exception(_pool_closed())
                 continue
-            worker = worker or self._started()
+            worker = worker or self._new_worker()
             try:
                 with self._turns.beside_others():
-                    answer = worker.answer(job)
-            except _NoAnswer as lost:
+                    outcome = worker.outcome(job)
+            except _WorkerLost as lost:
                 worker.end()
                 worker = None
-                answer = self._without_answer(job, lost)
-            _settle(job.result, answer)
+                outcome = self._outcome_of_loss(job, lost)
+            _settle(job.result, outcome)
         if worker is not None:
             worker.end()
 
-    def _without_answer(self, job: _Job, lost: _NoAnswer) -> Answer:
-        if lost.loss in (_Loss.NOT_READY, _Loss.DEADLINE):
-            return "error", _verdict(job, lost)
+    def _outcome_of_loss(self, job: _Job, lost: _WorkerLost) -> JobOutcome:
+        """The outcome of a job whose worker was lost: a fault, or the outcome of a second attempt."""
+        if lost.cause in (_LossCause.NOT_READY, _LossCause.DEADLINE):
+            return "error", _fault_of(job, lost)
         with self._turns.alone():
-            worker = self._started()
+            worker = self._new_worker()
             try:
-                return worker.answer(job)
-            except _NoAnswer as lost_again:
-                return "error", _verdict(job, lost_again)
+                return worker.outcome(job)
+            except _WorkerLost as lost_again:
+                return "error", _fault_of(job, lost_again)
             finally:
                 worker.end()
 
 
-def _verdict(job: _Job, lost: _NoAnswer) -> InfrastructureFault:
-    match lost.loss:
-        case _Loss.NOT_READY:
-            return InfrastructureFault(f"No worker became ready: {lost.detail}", "Mend that and run again.")
-        case _Loss.DEADLINE | _Loss.PATIENCE:
-            return JobTimeout(job.name, job.deadline_s or 0.0)
-        case _Loss.KILLED:
+def _fault_of(job: _Job, lost: _WorkerLost) -> InfrastructureFault:
+    match lost.cause:
+        case _LossCause.NOT_READY:
             return InfrastructureFault(
-                f"The worker of {job.name} was killed from outside, twice; its memory may have run out",
-                "Free memory, or take fewer workers.",
+                f"No worker process became ready: {lost.detail}", "Fix that, then run the command again."
             )
-        case _Loss.MEMORY:
-            return WorkerDied(f"{job.name} wanted more memory than a worker may take", lost.detail or "Try less.")
-        case _Loss.DIED:
+        case _LossCause.DEADLINE | _LossCause.WALL_CLOCK:
+            return JobTimeout(job.name, job.deadline_s or 0.0)
+        case _LossCause.KILLED:
+            return InfrastructureFault(
+                f"The worker of {job.name} was killed from outside, twice. The machine may have run out of memory",
+                "Free memory, or use fewer workers (--workers, SOUNDSRIGHT_WORKERS).",
+            )
+        case _LossCause.MEMORY:
+            return WorkerDied(
+                f"{job.name} needed more memory than a worker may use", lost.detail or "Use shorter clips."
+            )
+        case _LossCause.DIED:
             return WorkerDied(f"{job.name} ended its process ({lost.detail})")
 
 
-def _closed() -> InfrastructureFault:
-    return InfrastructureFault("The pool of workers was closed")
+def _pool_closed() -> InfrastructureFault:
+    return InfrastructureFault(
+        "The pool of workers was closed before the job ran", "Run the command again, unless you stopped it."
+    )
 
 
-def _settle(result: Future[Any], answer: Answer) -> None:
-    kind, value = answer
+def _settle(result: Future[Any], outcome: JobOutcome) -> None:
+    kind, value = outcome
     if kind == "error":
         result.set_exception(value)
     else:
@@ -188,62 +199,62 @@ def _settle(result: Future[Any], answer: Answer) -> None:
 
 
 class _Worker:
-    """One process. It is lost once `answer` has raised."""
+    """One worker process. Once `outcome` has raised, it cannot be used any more."""
 
     def __init__(self, warm_up: Callable[[], None] | None, memory_bytes: int, patience: float) -> None:
         self._patience = patience
         self._ready = False
         self._process: subprocess.Popen[bytes] | None = None
-        self._failure = ""
+        self._start_error = ""
         try:
-            self._connection, far_end = Pipe()
+            self._connection, worker_end = Pipe()
         except OSError as error:
-            self._failure = f"no connection could be made ({error})"
+            self._start_error = f"cannot open a connection to it ({error})"
             return
-        # The parent's own path, so that a worker finds what the parent finds.
+        # Give the worker the parent's import path, so that it finds the same modules.
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
-            f"from soundsright.adapters.machine.pool_worker import serve; serve({far_end.fileno()})"
+            f"from soundsright.adapters.machine.pool_worker import serve; serve({worker_end.fileno()})"
         )
-        with far_end:
+        with worker_end:
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-c", code],
-                    stdin=subprocess.PIPE,  # Closes with the parent, and ends the worker.
-                    stdout=2,  # A library's chatter must not mix with a report on standard output.
-                    pass_fds=(far_end.fileno(),),
+                    stdin=subprocess.PIPE,  # It closes when the parent ends, which ends the worker.
+                    stdout=2,  # Output of libraries must not mix with a report on standard output.
+                    pass_fds=(worker_end.fileno(),),
                     env={**os.environ, **_ENVIRONMENT},
-                    process_group=0,  # Ctrl-C is the parent's alone; and a worker is killed with its children.
+                    process_group=0,  # Only the parent gets Ctrl-C, and a worker can be killed with its children.
                 )
             except OSError as error:
                 self._connection.close()
-                self._failure = f"no process could be started ({error})"
+                self._start_error = f"cannot start its process ({error})"
                 return
-        with suppress(OSError):  # A worker that is dead already is found so by its first job.
+        with suppress(OSError):  # If the worker has ended already, its first job reports it.
             self._connection.send_bytes(pickle.dumps((prepare, (warm_up, memory_bytes), None)))
 
-    def answer(self, job: _Job) -> Answer:
-        """What the job returned or raised.
+    def outcome(self, job: _Job) -> JobOutcome:
+        """Run the job and return its outcome.
 
         Raises:
-            _NoAnswer: the process is lost.
+            _WorkerLost: the process ended, took too long, or ran out of memory.
         """
         if not self._ready:
             self._wait_until_ready()
-        patience_s = None if job.deadline_s is None else job.deadline_s * self._patience
+        timeout_s = None if job.deadline_s is None else job.deadline_s * self._patience
         try:
             self._connection.send_bytes(job.message)
-            answer = self._received(patience_s)
+            outcome = self._received(timeout_s)
         except (EOFError, OSError):
-            raise self._why_it_ended() from None
-        if answer is None:
-            raise _NoAnswer(_Loss.PATIENCE)
-        if answer[0] == "memory":
-            raise _NoAnswer(_Loss.MEMORY, answer[1])
-        return answer
+            raise self._loss_of_ended_process() from None
+        if outcome is None:
+            raise _WorkerLost(_LossCause.WALL_CLOCK)
+        if outcome[0] == "memory":
+            raise _WorkerLost(_LossCause.MEMORY, outcome[1])
+        return outcome
 
     def end(self) -> None:
-        """End the process and what it has started."""
+        """End the process and its children."""
         if self._process is None:
             return
         self._connection.close()
@@ -255,45 +266,51 @@ class _Worker:
         self._process.stdin.close()
 
     def _wait_until_ready(self) -> None:
-        if self._failure:
-            raise _NoAnswer(_Loss.NOT_READY, self._failure)
+        if self._start_error:
+            raise _WorkerLost(_LossCause.NOT_READY, self._start_error)
         try:
-            answer = self._received(_READY_LIMIT_S)
+            outcome = self._received(_READY_TIMEOUT_S)
         except (EOFError, OSError):
-            raise _NoAnswer(_Loss.NOT_READY, f"its process ended ({self._why_it_ended().detail})") from None
-        if answer is None:
-            raise _NoAnswer(_Loss.NOT_READY, f"it took longer than {_READY_LIMIT_S:g} s")
-        kind, value = answer
+            raise _WorkerLost(
+                _LossCause.NOT_READY, f"its process ended ({self._loss_of_ended_process().detail})"
+            ) from None
+        if outcome is None:
+            raise _WorkerLost(_LossCause.NOT_READY, f"it took longer than {_READY_TIMEOUT_S:g} s")
+        kind, value = outcome
         if kind != "done":
-            raise _NoAnswer(_Loss.NOT_READY, f"{type(value).__name__}: {value}" if kind == "error" else "no memory")
+            raise _WorkerLost(
+                _LossCause.NOT_READY,
+                f"{type(value).__name__}: {value}" if kind == "error" else "it ran out of memory",
+            )
         self._ready = True
 
-    def _received(self, timeout_s: float | None) -> Answer | None:
+    def _received(self, timeout_s: float | None) -> JobOutcome | None:
+        """The next outcome from the worker, or None if none came in time."""
         if not self._connection.poll(timeout_s):
             return None
         message = self._connection.recv_bytes()
         try:
-            answer: Answer = pickle.loads(message)
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the job
+            outcome: JobOutcome = pickle.loads(message)
+        except Exception as error:  # noqa: BLE001 - raised in the thread that waits for the job
             return "error", error
-        return answer
+        return outcome
 
-    def _why_it_ended(self) -> _NoAnswer:
+    def _loss_of_ended_process(self) -> _WorkerLost:
         assert self._process is not None
         try:
             status = self._process.wait(timeout=5.0)
         except subprocess.TimeoutExpired:
-            return _NoAnswer(_Loss.DIED, "its connection broke")
+            return _WorkerLost(_LossCause.DIED, "its connection broke")
         if status == -signal.SIGPROF:
-            return _NoAnswer(_Loss.DEADLINE)
+            return _WorkerLost(_LossCause.DEADLINE)
         if status >= 0:
-            return _NoAnswer(_Loss.DIED, f"exit status {status}")
-        loss = _Loss.KILLED if status == -signal.SIGKILL else _Loss.DIED
-        return _NoAnswer(loss, signal.Signals(-status).name)
+            return _WorkerLost(_LossCause.DIED, f"exit status {status}")
+        cause = _LossCause.KILLED if status == -signal.SIGKILL else _LossCause.DIED
+        return _WorkerLost(cause, signal.Signals(-status).name)
 
 
-class _Turns:
-    """Jobs run beside each other, but one that runs alone waits for the others and keeps them waiting."""
+class _ExclusiveTurns:
+    """Lets jobs run at the same time, or one job alone: it waits for the others, and they wait for it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

@@ -1,10 +1,10 @@
-"""Experiment trackers, all with the shape of wandb: `init`, `log`, `finish`.
+"""Experiment trackers: they receive the numbers of a run.
 
-    wandb         Weights & Biases; WANDB_MODE=offline keeps everything on this machine
-    trackio       the same calls, kept on this machine
-    tensorboard   event files below ./runs-tensorboard, or TENSORBOARD_LOGDIR
+    wandb         Weights & Biases; with WANDB_MODE=offline, nothing leaves this machine
+    trackio       the same calls as wandb, stored on this machine
+    tensorboard   event files in the folder TENSORBOARD_LOGDIR, by default ./runs-tensorboard
 
-A tracker is another's program with settings of its own, which it reads from its own variables.
+Each tracker is a separate package and reads its settings from its own environment variables.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ DEFAULT_LOGDIR = "runs-tensorboard"
 
 
 class Tracker(Protocol):
-    """One run of a tracker."""
+    """One run in an experiment tracker."""
 
     def log(self, values: Mapping[str, float]) -> None: ...
     def finish(self) -> None: ...
 
 
 def open_tracker(kind: str, *, project: str, name: str, config: Mapping[str, Any]) -> Tracker:
-    """Begin a run called `name` in `project`.
+    """Start a run called `name` in `project`.
 
     Raises:
         UsageError: the tracker is unknown or not installed.
-        InfrastructureFault: it does not begin.
+        InfrastructureFault: the tracker cannot start a run.
     """
     if kind not in TRACKERS:
         raise UsageError(f"Unknown tracker {kind!r}", f"Choose from {', '.join(TRACKERS)}.")
     if kind == "tensorboard":
-        return _EventFiles(_installed("tensorboardX"), project, name, config)
-    return _Run(_installed(kind), kind, project, name, config)
+        return _TensorBoardTracker(_installed("tensorboardX"), project, name, config)
+    return _WandbTracker(_installed(kind), kind, project, name, config)
 
 
-class _Run:
-    """wandb and what has its shape."""
+class _WandbTracker:
+    """A run of wandb, or of a package with the same calls."""
 
     def __init__(self, module: ModuleType, kind: str, project: str, name: str, config: Mapping[str, Any]) -> None:
         self._module = module
@@ -58,24 +58,26 @@ class _Run:
         self._call("finish")
 
     def _call(self, action: str, *args: Any, **options: Any) -> None:
-        own = getattr(self._module, "Error", OSError)
+        tracker_error = getattr(self._module, "Error", OSError)
         try:
             getattr(self._module, action)(*args, **options)
-        except (OSError, RuntimeError, ValueError, own) as error:
+        except (OSError, RuntimeError, ValueError, tracker_error) as error:
             raise InfrastructureFault(
-                f"{self._kind}.{action} failed ({error})", "See the tracker's own log."
+                f"{self._kind}.{action} failed ({error})", f"Read the log of {self._kind}, and check its settings."
             ) from error
 
 
-class _EventFiles:
-    """TensorBoard's event files, one folder per run."""
+class _TensorBoardTracker:
+    """A run in TensorBoard's event files, in its own folder."""
 
     def __init__(self, module: ModuleType, project: str, name: str, config: Mapping[str, Any]) -> None:
-        folder = Path(os.environ.get("TENSORBOARD_LOGDIR", DEFAULT_LOGDIR)) / _part(project) / _part(name)
+        folder = Path(os.environ.get("TENSORBOARD_LOGDIR", DEFAULT_LOGDIR)) / _path_part(project) / _path_part(name)
         try:
             self._writer = module.SummaryWriter(str(folder))
         except OSError as error:
-            raise InfrastructureFault(f"{folder} cannot be written ({error})", "Set TENSORBOARD_LOGDIR.") from error
+            raise InfrastructureFault(
+                f"Cannot write to {folder} ({error})", "Set TENSORBOARD_LOGDIR to a folder that you can write to."
+            ) from error
         self._writer.add_text("config", "\n".join(f"    {key}: {value}" for key, value in config.items()))
 
     def log(self, values: Mapping[str, float]) -> None:
@@ -90,13 +92,13 @@ def _installed(module: str) -> ModuleType:
     try:
         return import_module(module)
     except ImportError as error:
-        raise UsageError(f"{module} is not installed", f"pip install {module}") from error
+        raise UsageError(f"The Python package {module} is not installed", f"Run `pip install {module}`.") from error
 
 
-def _part(text: str) -> str:
-    """One plain part of a path.
+def _path_part(text: str) -> str:
+    """The text as one part of a path, with only letters, digits, dots, hyphens and underscores.
 
-    >>> _part("../a b/c")
+    >>> _path_part("../a b/c")
     'a-b-c'
     """
     kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in text)
