@@ -1,10 +1,10 @@
-"""How fast the baselines are on one core, beside the packaged enhancers.
+"""Measure the speed of the baselines on one core, and of the packaged enhancers for comparison.
 
     python benchmarks/baseline.py [--seconds 2 10 60] [--repeats 3]
 
-The real-time factor is processor time on one thread over the duration of the audio, the best of some repeats that
-take turns in this one run: compare rows, not machines. Below one is faster than real time. The memory is what the
-longest clip adds to the process at its peak, once the model is loaded.
+The real-time factor is processor time on one thread divided by the duration of the audio, the best of several
+repeats. Below 1, a model is faster than real time. Compare rows of one run, not machines. The memory is how much
+the longest clip raises the peak of the process, after the model is loaded.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ RATES_HZ = (16_000, 48_000)
 
 
 def noise(seconds: float, rate_hz: int) -> np.ndarray:
-    """Noise that comes and goes, so that no model can rest."""
+    """Noise whose level rises and falls, so that no model can skip it as silence."""
     rng = np.random.default_rng(1)
     count = round(seconds * rate_hz)
-    course = 0.05 * (1.5 + np.sin(2 * np.pi * 2.0 * np.arange(count) / rate_hz))
-    return (course * rng.standard_normal(count)).astype(np.float32)
+    envelope = 0.05 * (1.5 + np.sin(2 * np.pi * 2.0 * np.arange(count) / rate_hz))
+    return (envelope * rng.standard_normal(count)).astype(np.float32)
 
 
 def real_time_factors(
     models: dict[str, ModuleType], rate_hz: int, seconds: list[float], repeats: int
 ) -> dict[str, list[float]]:
-    """By model, one for each duration."""
+    """The real-time factors of each model, one for each duration."""
     best: dict[str, list[float]] = defaultdict(lambda: [float("inf")] * len(seconds))
     for _ in range(repeats):
-        for place, duration_s in enumerate(seconds):
+        for index, duration_s in enumerate(seconds):
             audio = noise(duration_s, rate_hz)
             for name, model in models.items():
                 start = time.process_time()
                 model.enhance(audio, rate_hz)
-                best[name][place] = min(best[name][place], (time.process_time() - start) / duration_s)
+                best[name][index] = min(best[name][index], (time.process_time() - start) / duration_s)
     return best
 
 
 def peak_growth_mb(model: ModuleType, rate_hz: int, seconds: float) -> float:
-    """How far a clip of that length lifts the process above its peak so far."""
+    """How much a clip of that length raises the peak memory of the process, in MB."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     model.enhance(noise(seconds, rate_hz), rate_hz)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -63,7 +63,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seconds = sorted(arguments.seconds)
     if seconds[0] <= 0 or arguments.repeats < 1:
-        parser.error("durations and repeats are above 0")
+        parser.error("--seconds and --repeats must be greater than 0")
     baselines = sorted(path.parent.name for path in MODELS.glob("baseline-*/network.onnx"))
     ours = dict(available(tuple(baselines)))
     grown = {}

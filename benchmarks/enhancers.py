@@ -1,9 +1,10 @@
-"""What each model under models/ is worth on the shipped recordings, beside the unprocessed input.
+"""Score each model below models/ on the shipped recordings, and the unprocessed input for comparison.
 
     python benchmarks/enhancers.py [--clips 20] [--seed 1] [--competition DENOISING_16000HZ] [--models dtln gtcrn]
 
-Scores are means over the clips. The real-time factor is processor time on one thread over the duration of the
-audio, in this one run: compare rows, not machines. Models whose package is missing are named and left out.
+Scores are means over the clips. The real-time factor is processor time on one thread divided by the duration of the
+audio. Compare it between rows of one run, not between machines. A model whose package is missing is named and
+skipped.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-# NumPy reads this when it is first imported, which the next lines do.
+# Set these before the next lines import NumPy, which reads them once.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 from soundsright.core.audio import Audio, Clip, on_pcm16_grid
@@ -34,12 +35,12 @@ METRICS = ("PESQ_WB", "ESTOI", "SI_SDR")
 
 
 def enhancer(name: str) -> ModuleType:
-    """The model of that name below `models/`, as `enhancer_in`."""
+    """The module of the model of that name below `models/`; see `enhancer_in`."""
     return enhancer_in(MODELS / name)
 
 
 def enhancer_in(folder: Path) -> ModuleType:
-    """The module `app.enhance` of a model's folder, loaded, under a package name of its own."""
+    """The module `app.enhance` of a model's folder, with the model loaded. Its package name is unique."""
     package = f"model_{folder.name.replace('-', '_')}"
     app = folder / "app"
     spec = importlib.util.spec_from_file_location(
@@ -54,15 +55,16 @@ def enhancer_in(folder: Path) -> ModuleType:
 
 
 def available(names: tuple[str, ...]) -> Iterator[tuple[str, ModuleType]]:
+    """Each model whose packages are installed, by name. Prints the others."""
     for name in names:
         try:
             yield name, enhancer(name)
         except ModuleNotFoundError as missing:
-            print(f"{name} is left out: {missing}")
+            print(f"{name} is skipped: {missing}")
 
 
 def measure(competition: Competition, clips: list[Clip], models: dict[str, ModuleType]) -> None:
-    """Print one row per model. Models take turns on each clip, so that a busy machine is unfair to none."""
+    """Print one row per model. All models enhance one clip after the other, so a busy machine affects all alike."""
     scores: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(METRICS, 0.0))
     seconds: dict[str, float] = defaultdict(float)
     for clip in clips:
@@ -88,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--competition", help="one of the four; all of them, if not given")
+    parser.add_argument("--competition", help="one of the four competitions [default: all]")
     parser.add_argument("--models", nargs="+", choices=ENTRIES, default=ENTRIES, metavar="NAME")
     arguments = parser.parse_args()
     try:

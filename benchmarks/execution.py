@@ -1,10 +1,10 @@
-"""What running models costs beyond the models themselves, measured in one run on this machine.
+"""Measure the overhead of running models: the time beyond the models' own work, on this machine.
 
     python benchmarks/execution.py [--models 8] [--clips 100] [--sandbox bubblewrap …]
 
-The overhead of a round is its wall time less the models' own time, over that time. A model's own time is its work
-on the clips and the start of its interpreter, which is measured alone, outside any sandbox. Everything else is the
-harness's: sandbox, protocol, coding, checks, removal. Timings are noisy: compare rows of one run, not runs.
+The overhead of a round is (wall time - own time) / own time. A model's own time is its work on the clips and the
+start of its interpreter, which is measured alone, outside any sandbox. The rest is the harness's work: sandbox,
+protocol, WAV coding, checks and removal. Timings vary, so compare rows of one run, not of several runs.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ serve(Working())
 
 
 def model(folder: Path, work_s: float) -> FetchedModel:
-    """A model that works for `work_s` per clip and returns it."""
+    """A model that waits `work_s` per clip and returns the clip unchanged."""
     folder.mkdir()
     folder.chmod(0o755)
     (folder / "app.py").write_text(APP.format(work_s=work_s))
@@ -64,17 +64,18 @@ def clips(count: int) -> list[DegradedClip]:
     return [DegradedClip(f"clip-{n}", Audio(samples, RATE_HZ)) for n in range(count)]
 
 
-def median_s(repeats: int, act: Callable[[], object]) -> float:
+def median_s(repeats: int, action: Callable[[], object]) -> float:
+    """The median duration of an action."""
     times = []
     for _ in range(repeats):
         started = time.monotonic()
-        act()
+        action()
         times.append(time.monotonic() - started)
     return statistics.median(times)
 
 
-def start_and_stop(sandbox: Sandbox, one: FetchedModel) -> None:
-    with sandbox.run(one, limits=SandboxLimits()):
+def start_and_stop(sandbox: Sandbox, entry: FetchedModel) -> None:
+    with sandbox.run(entry, limits=SandboxLimits()):
         pass
 
 
@@ -89,64 +90,64 @@ def measure(sandbox: Sandbox, folder: Path, models: int, per_model: int, work_s:
     size = sum(2 * len(clip.audio) for clip in batch) / 1e6
     with sandbox.run(idle, limits=SandboxLimits()) as running:
         running.enhance(batch)
-        there_and_back_s = median_s(3, lambda: running.enhance(batch))
-    rate = 2 * size / there_and_back_s
-    print(f"{sandbox.name}: {size:.1f} MB there and back: {there_and_back_s:.3f} s, {rate:.0f} MB/s")
+        round_trip_s = median_s(3, lambda: running.enhance(batch))
+    rate = 2 * size / round_trip_s
+    print(f"{sandbox.name}: {size:.1f} MB to the model and back: {round_trip_s:.3f} s, {rate:.0f} MB/s")
 
     batch = clips(per_model)
     entries = [model(folder / f"{sandbox.name}-{n}", work_s) for n in range(models)]
     for entry in entries:
         sandbox.prepare(entry)
-    own = models * (bare_s + per_model * work_s)
+    own_s = models * (bare_s + per_model * work_s)
     started = time.monotonic()
     for entry in entries:
         with sandbox.run(entry, limits=SandboxLimits()) as running:
             assert all(answer.failure is None for answer in running.enhance(batch))
-    wall = time.monotonic() - started
+    wall_s = time.monotonic() - started
     print(
-        f"{sandbox.name}: {models} models x {per_model} clips: {wall:.2f} s, {own:.2f} s of it the models' own: "
-        f"overhead {100 * (wall - own) / own:.1f} %"
+        f"{sandbox.name}: {models} models x {per_model} clips: {wall_s:.2f} s, {own_s:.2f} s of them the models': "
+        f"overhead {100 * (wall_s - own_s) / own_s:.1f} %"
     )
 
 
 @contextmanager
 def sandboxes(names: list[str]) -> Iterator[list[Sandbox]]:
-    """Those of the names that this machine has; says why where it lacks one."""
-    found: list[Sandbox] = [ProcessSandbox(trusted=True)] if "process" in names else []
+    """The sandboxes of these names that work on this machine. Prints the reason for each that does not."""
+    usable: list[Sandbox] = [ProcessSandbox(trusted=True)] if "process" in names else []
     if "bubblewrap" in names:
         bubblewrap = BubblewrapSandbox()
         if (obstacle := bubblewrap.available()) is None:
-            found.append(bubblewrap)
+            usable.append(bubblewrap)
         else:
             print(f"bubblewrap: {obstacle}")
     if "docker" not in names:
-        yield found
+        yield usable
         return
     try:
         with container_engine() as engine:
             command = ["docker", *(["-H", engine.url] if engine.url else []), "run", "--rm", "--network", "none"]
             alone_s = median_s(5, lambda: subprocess.run([*command, BASE, "python", "-c", ""], check=True))
-            print(f"`docker run` alone, to an interpreter and back: {alone_s:.3f} s")
-            yield [*found, DockerSandbox(engine, settings=DockerSettings(build=BuildLimits(network="none")))]
+            print(f"`docker run` alone, with an interpreter that ends at once: {alone_s:.3f} s")
+            yield [*usable, DockerSandbox(engine, settings=DockerSettings(build=BuildLimits(network="none")))]
     except NoEngine as e:
         print(f"docker: {e}")
-        yield found
+        yield usable
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=int, default=8)
     parser.add_argument("--clips", type=int, default=100)
-    parser.add_argument("--work-s", type=float, default=0.05, help="a model's own work per clip, in seconds")
+    parser.add_argument("--work-s", type=float, default=0.05, help="own work of a model per clip, in seconds")
     parser.add_argument("--sandbox", nargs="+", default=["process", "bubblewrap", "docker"])
     arguments = parser.parse_args()
     bare_s = median_s(
         5, lambda: subprocess.run([sys.executable, "-c", "import http.server, zipfile, json"], check=True)
     )
-    print(f"an interpreter that imports the same, outside: {bare_s:.3f} s")
-    with tempfile.TemporaryDirectory() as folder, sandboxes(arguments.sandbox) as found:
+    print(f"an interpreter with the same imports, outside any sandbox: {bare_s:.3f} s")
+    with tempfile.TemporaryDirectory() as folder, sandboxes(arguments.sandbox) as usable:
         Path(folder).chmod(0o755)
-        for sandbox in found:
+        for sandbox in usable:
             measure(sandbox, Path(folder), arguments.models, arguments.clips, arguments.work_s, bare_s)
 
 

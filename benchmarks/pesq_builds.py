@@ -1,10 +1,10 @@
-"""Whether the `pesq` package gives the same bits under other compiler flags, and what they gain.
+"""Check whether the `pesq` package gives the same bits with other compiler flags, and measure its speed.
 
     python benchmarks/pesq_builds.py [--outputs 1000]
 
-Builds the installed version once per set of flags into temporary folders, then scores the same signals with all
-builds in turn, one process each: hostile outputs of `fuzz_metrics.py` in wide and narrow band, and shipped
-recordings in noise. Times are medians of processor time per recording.
+Builds the installed version with each set of flags in a temporary folder. Then every build, in its own process,
+scores the same signals: hostile outputs of `fuzz_metrics.py` in wide and narrow band, and noisy shipped recordings.
+Times are medians of processor time per recording. The exit code is 1 if any bit differs.
 """
 
 from __future__ import annotations
@@ -34,37 +34,38 @@ RECORDINGS = 20
 
 
 def signals(outputs: int) -> list[tuple[int, str, np.ndarray, np.ndarray]]:
-    """Rate, mode, clean and output; the recordings come last."""
-    found = []
+    """The sample rate, the mode, the clean signal and the output of each case. The recordings are the last ones."""
+    cases = []
     for index in range(outputs):
         _, clean, output, _ = drawn(1, index)
         if clean.sample_rate_hz == 48_000 or output.shape != clean.samples.shape or not np.isfinite(output).all():
             continue
         for mode in ("nb",) if clean.sample_rate_hz == 8_000 else ("wb", "nb"):
             if clean.samples.any() and output.any():
-                found.append((clean.sample_rate_hz, mode, clean.samples, output))
+                cases.append((clean.sample_rate_hz, mode, clean.samples, output))
     corpus = Corpus.open()
     for index in range(RECORDINGS):
         clip = draw_clip(PUBLISHED[0], 2, index, corpus=corpus)
-        found.append((16_000, "wb", clip.clean.samples, clip.degraded.samples))
-    return found
+        cases.append((16_000, "wb", clip.clean.samples, clip.degraded.samples))
+    return cases
 
 
 def answer(outputs: int) -> None:
-    """Score signal after signal as their numbers come in; print each score's bits and its milliseconds."""
+    """For each number on stdin, score the signal of that number. Prints the score's bits and the milliseconds."""
     import pesq
 
     np.seterr(all="ignore")
-    known = signals(outputs)
-    print(len(known), flush=True)
+    cases = signals(outputs)
+    print(len(cases), flush=True)
     for line in sys.stdin:
-        rate, mode, clean, output = known[int(line)]
+        rate, mode, clean, output = cases[int(line)]
         start = time.process_time()
         score = float(pesq.pesq(rate, clean, output, mode, on_error=pesq.PesqError.RETURN_VALUES))
         print(json.dumps([score.hex(), (time.process_time() - start) * 1e3]), flush=True)
 
 
 def built(flags: str, folder: Path) -> Path:
+    """The folder, with the package built with these flags in it."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]
     pip += ["--no-deps", "--no-binary", "pesq", "--target", str(folder), f"pesq=={version('pesq')}"]
     subprocess.run(pip, env=os.environ | {"CFLAGS": flags}, check=True)
@@ -72,10 +73,11 @@ def built(flags: str, folder: Path) -> Path:
 
 
 def compare(flags: tuple[str, ...], outputs: int) -> bool:
+    """Print a table of the builds. Whether all builds give the same bits."""
     with tempfile.TemporaryDirectory() as name:
         children = []
-        for number, each in enumerate(flags):
-            path = built(each, Path(name) / str(number))
+        for number, flag_set in enumerate(flags):
+            path = built(flag_set, Path(name) / str(number))
             children.append(
                 subprocess.Popen(
                     [sys.executable, __file__, "--answer", "--outputs", str(outputs)],
@@ -96,12 +98,12 @@ def compare(flags: tuple[str, ...], outputs: int) -> bool:
             child.stdin.close()
             child.wait()
     print(f"pesq {version('pesq')}, {count} scores\n")
-    print("| flags | ms | other bits than the first |\n| --- | ---: | ---: |")
-    others = []
-    for each, row in zip(flags, rows, strict=True):
-        others.append(sum(bits != first for (bits, _), (first, _) in zip(row, rows[0], strict=True)))
-        print(f"| {each} | {statistics.median(ms for _, ms in row[-RECORDINGS:]):.1f} | {others[-1]} |")
-    return not any(others)
+    print("| flags | ms | scores that differ from the first row |\n| --- | ---: | ---: |")
+    differing = []
+    for flag_set, row in zip(flags, rows, strict=True):
+        differing.append(sum(bits != first for (bits, _), (first, _) in zip(row, rows[0], strict=True)))
+        print(f"| {flag_set} | {statistics.median(ms for _, ms in row[-RECORDINGS:]):.1f} | {differing[-1]} |")
+    return not any(differing)
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
-# The miner: no GPU, no scoring, no model runs in it. Build from the repository's root:
+# The image of the miner. It needs no GPU: it neither scores nor runs models. Build it in the repository's root:
 #   docker build -f docker/miner.Dockerfile -t soundsright-miner .
 ARG BASE=python:3.12-slim
 FROM ${BASE}
-# NEEDS=miner is enough for a private competition. PIP_OPTIONS: such as --no-index --find-links for a build without network.
+# NEEDS=miner is enough for a private competition. For a build without network, set PIP_OPTIONS, for example to
+# "--no-index --find-links FOLDER".
 ARG NEEDS=miner-chain
 ARG PIP_OPTIONS=
 WORKDIR /opt/soundsright
@@ -13,7 +14,7 @@ COPY requirements requirements
 # A miner scores nothing, so it needs far fewer packages than the whole of soundsright.
 RUN pip install --no-cache-dir ${PIP_OPTIONS} -r "requirements/${NEEDS}.txt" \
     && pip install --no-cache-dir ${PIP_OPTIONS} --no-deps .
-# Whoever runs it: a named volume takes this folder's mode.
+# Any user may write here: a named volume gets the mode of this folder.
 RUN mkdir -m 1777 /state
 ENV STATE_FOLDER=/state WALLET_PATH=/wallets HOME=/state PYTHONUNBUFFERED=1
 VOLUME /state

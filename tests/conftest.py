@@ -1,4 +1,4 @@
-"""Fixtures that tests of several layers share: clips, models made of a few lines, the sandboxes of this machine."""
+"""Fixtures for the tests of several layers: clips, small models, and the sandboxes of this machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from soundsright.core.sources import ModelRef
 from soundsright.core.submission import FetchedModel, Submission
 from tests.engines import BASE, NoEngine, container_engine, podman_engine
 
-# The same examples each time, however slow the machine: what a test says of a commit, it says on every machine.
+# Use the same examples on every machine, fast or slow, so that a commit has the same test results everywhere.
 settings.register_profile(
     "soundsright", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -39,7 +39,7 @@ settings.load_profile("soundsright")
 
 MakeModel = Callable[..., FetchedModel]
 ENGINES = {"docker": "engine", "podman": "podman"}
-"""Fixtures by the name of what they start."""
+"""The fixture that starts each engine."""
 KIT = Path(__file__).parent / "hostile" / "kit" / "server.py"
 DOCKERFILE = f'FROM {BASE}\nWORKDIR /app\nCOPY . .\nCMD ["python", "app.py"]\n'
 
@@ -51,7 +51,7 @@ def noise_clip(clip_id: str, seed: int = 0, samples: int = 8_000, rate_hz: int =
 
 def pytest_configure() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # As a shell has it for what it starts in the background; what the tests interrupt would inherit it.
+        # A shell ignores SIGINT for background jobs. The programs that the tests interrupt would inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -63,22 +63,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def clips() -> tuple[DegradedClip, ...]:
-    """Three clips of half a second and less, each of its own length."""
+    """Three clips of different lengths, at most half a second."""
     return tuple(noise_clip(f"clip-{i}", seed=i, samples=8_000 - 100 * i) for i in range(3))
 
 
 @pytest.fixture
 def make_model(tmp_path: Path) -> MakeModel:
-    """Writes a model: the body of its `app.py`, which may subclass `Model`, and its Dockerfile."""
+    """A function that writes a model: the body of its `app.py`, which may subclass `Model`, and its Dockerfile."""
 
     return functools.partial(write_model, tmp_path)
 
 
 def write_model(
-    place: Path, app: str = "serve(Model())", *, name: str = "model", dockerfile: str = DOCKERFILE
+    parent: Path, app: str = "serve(Model())", *, name: str = "model", dockerfile: str = DOCKERFILE
 ) -> FetchedModel:
-    """A model of a few lines in a new folder below `place`."""
-    folder = place / name
+    """A small model in a new folder below `parent`."""
+    folder = parent / name
     folder.mkdir()
     folder.chmod(0o755)
     (folder / "app.py").write_text(f"from server import *\n\n{app}\n")
@@ -88,7 +88,7 @@ def write_model(
 
 
 def fetched(folder: Path) -> FetchedModel:
-    """A folder as a hub would hand it over."""
+    """A model's folder, as a hub returns it."""
     submission = Submission(
         uid=1,
         hotkey=f"hk-{folder.name}",
@@ -108,12 +108,12 @@ def fetched(folder: Path) -> FetchedModel:
     ]
 )
 def sandbox(request: pytest.FixtureRequest) -> Sandbox:
-    """Each sandbox of this machine in turn; skips with the reason where one cannot be used."""
+    """Each sandbox of this machine in turn. Skips one that does not work, with the reason."""
     return sandbox_named(request.param, request)
 
 
 def sandbox_named(name: str, request: pytest.FixtureRequest) -> Sandbox:
-    """The sandbox of that name, or of Podman; skips with the reason where it cannot be used."""
+    """The sandbox of that name; `podman` is the docker sandbox with Podman. Skips if it does not work."""
     if name in ENGINES:
         return docker_sandbox(request.getfixturevalue(ENGINES[name]))
     chosen = ProcessSandbox(trusted=True) if name == "process" else _bubblewrap()
@@ -130,10 +130,10 @@ def docker_sandbox(engine: Engine) -> DockerSandbox:
 def engine() -> Iterator[Engine]:
     """A container engine with the tests' base image."""
     try:
-        with container_engine() as found:
-            kept = frozenset(model_contents(found))
-            yield found
-            remove_images(found, kept)
+        with container_engine() as engine:
+            kept = frozenset(model_contents(engine))
+            yield engine
+            remove_images(engine, kept)
     except NoEngine as e:
         pytest.skip(f"no container engine: {e}")
 
@@ -142,15 +142,15 @@ def engine() -> Iterator[Engine]:
 def podman() -> Iterator[Engine]:
     """Podman with the tests' base image."""
     try:
-        with podman_engine() as found:
-            yield found
-            remove_images(found, frozenset())
+        with podman_engine() as engine:
+            yield engine
+            remove_images(engine, frozenset())
     except NoEngine as e:
         pytest.skip(f"no Podman: {e}")
 
 
 def model_contents(engine: Engine) -> set[str]:
-    """The contents that the harness has built images of."""
+    """The content hashes of the models for which the harness has built images."""
     return {image.labels.get(CONTENT_LABEL, "") for image in engine.client.images.list()} - {""}
 
 
@@ -161,7 +161,7 @@ def _bubblewrap() -> BubblewrapSandbox:
 
 @pytest.fixture
 def published_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """This machine's TCP port 6500, for one test at a time, whichever worker of pytest-xdist runs it."""
+    """Lets one test at a time, in any worker of pytest-xdist, use this machine's TCP port 6500."""
     with (tmp_path_factory.getbasetemp().parent / "port-6500.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -171,30 +171,30 @@ def published_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def left_behind(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], list[str]]]:
-    """What models of this test have on the machine now: processes, private directories, control groups, containers.
+    """A function that lists what models of this test have on the machine: processes, folders, groups, containers.
 
-    What was seen once is looked for again, wherever it may have gone. Others' models on the machine do not count,
-    nor what this process ran before, such as a browser, with all that it may start.
+    It remembers what it has listed once and looks for it again. Models of other tests do not count, nor processes
+    that this process started before, such as a browser.
     """
     others = frozenset(_descendants(os.getpid()))
     engine = next((request.getfixturevalue(f) for n, f in ENGINES.items() if n in request.node.nodeid), None)
     with tempfile.TemporaryDirectory(prefix="t-") as folder:
         monkeypatch.setenv("TMPDIR", folder)
         monkeypatch.setattr(tempfile, "tempdir", folder)
-        seen: set[str] = set()
+        traces: set[str] = set()
 
         def look() -> list[str]:
             processes = _descendants(os.getpid(), others)
             if engine is not None:
                 ours = {"label": f"{OWNER_LABEL}={this_owner()}"}
                 for container in engine.client.containers.list(all=True, filters=ours, ignore_removed=True):
-                    seen.add(f"container {container.id}")
+                    traces.add(f"container {container.id}")
                     pid = int(container.attrs["State"].get("Pid") or 0)
                     processes |= {pid, *_descendants(pid)} - {0}
-            seen.update(f"/proc/{pid} {_start_of(pid)}" for pid in processes)
-            seen.update(group for pid in processes for group in _control_groups(pid))
-            seen.update(str(path) for path in Path(folder).glob("sr-*"))
-            return sorted(trace for trace in seen if _exists(trace, engine))
+            traces.update(f"/proc/{pid} {_start_of(pid)}" for pid in processes)
+            traces.update(group for pid in processes for group in _control_groups(pid))
+            traces.update(str(path) for path in Path(folder).glob("sr-*"))
+            return sorted(trace for trace in traces if _exists(trace, engine))
 
         yield look
 
@@ -214,7 +214,7 @@ def _start_of(pid: int) -> str:
 
 
 def _descendants(root: int, others: frozenset[int] = frozenset()) -> set[int]:
-    """The processes below one, without `others` and what is below those."""
+    """The descendants of a process, without `others` and their descendants."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The container engine of this machine for tests: the one that runs, or one started for this session."""
+"""Container engines for tests: the one that runs on this machine, or one that the tests start."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import platformdirs
 from soundsright.adapters.containers.engine import Engine
 
 BASE = "soundsright-base:test"
-"""What the tests' models are built from: this machine's Python with what models/template needs."""
+"""The base image of the tests' models: this machine's Python with the packages that models/template needs."""
 
 _PACKAGES = ("numpy", "soundfile", "fastapi", "uvicorn", "python-multipart")
 _SCRIPT = Path(__file__).parents[1] / "scripts" / "base_image.sh"
@@ -35,7 +35,7 @@ events_logger = "none"
 
 
 class NoEngine(Exception):
-    """Why there is none."""
+    """No engine can be used, for the reason in the message."""
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def container_engine() -> Iterator[Engine]:
     """An engine that answers and has the base image.
 
     Raises:
-        NoEngine: if none runs and none can be started here.
+        NoEngine: if none runs and the tests cannot start one.
     """
     engine = Engine()
     reason = engine.available()
@@ -54,7 +54,7 @@ def container_engine() -> Iterator[Engine]:
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
         raise NoEngine(f"{reason}; starting one needs root and dockerd")
     if os.environ.get("PYTEST_XDIST_WORKER"):
-        raise NoEngine(f"{reason}; parallel workers share one that runs already, named by DOCKER_HOST")
+        raise NoEngine(f"{reason}; parallel workers start none: start one and set DOCKER_HOST")
     folder = platformdirs.user_cache_path("soundsright", ensure_exists=True) / "test-engine"
     folder.mkdir(exist_ok=True)
     url = f"unix://{folder}/docker.sock"
@@ -69,13 +69,13 @@ def container_engine() -> Iterator[Engine]:
 
 @contextmanager
 def podman_engine() -> Iterator[Engine]:
-    """Podman behind the same API, with the base image, its own storage and its own socket.
+    """Podman through Docker's API, with the base image, its own storage and its own socket.
 
     Raises:
         NoEngine: if it is not installed or does not start.
     """
     if os.geteuid() != 0:
-        raise NoEngine("podman: tests start it as root")
+        raise NoEngine("only root can start Podman for the tests")
     for program in ("podman", "runc"):
         if shutil.which(program) is None:
             raise NoEngine(f"{program} is not installed")
@@ -92,7 +92,7 @@ def podman_engine() -> Iterator[Engine]:
     url = f"unix://{folder}/{os.getpid()}.sock"
     with (folder / "log").open("wb") as log:
         words = ["podman", "system", "service", "--time=0", url]
-        # Its monitors write notes into the folder that they are started in.
+        # Podman's monitors write files into their working directory.
         service = subprocess.Popen(
             words, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
         )
@@ -102,13 +102,13 @@ def podman_engine() -> Iterator[Engine]:
 
 @contextmanager
 def _answering(daemon: subprocess.Popen[bytes], url: str, log: Path) -> Iterator[Engine]:
-    """The engine that a process becomes, with the base image, until the context ends."""
+    """The engine of a daemon that is starting, with the base image. The daemon ends with the context."""
     engine = Engine(url)
     try:
-        until = time.monotonic() + _START_TIMEOUT_S
+        deadline = time.monotonic() + _START_TIMEOUT_S
         while engine.available() is not None:
-            if daemon.poll() is not None or time.monotonic() > until:
-                raise NoEngine(f"{daemon.args[0]} does not start; its log is {log}")  # type: ignore[index]
+            if daemon.poll() is not None or time.monotonic() > deadline:
+                raise NoEngine(f"{daemon.args[0]} does not start; see its log {log}")  # type: ignore[index]
             time.sleep(0.1)
         _ensure_base(url)
         yield engine
@@ -119,7 +119,7 @@ def _answering(daemon: subprocess.Popen[bytes], url: str, log: Path) -> Iterator
 
 
 class OwnEngine:
-    """A Docker Engine of a test's own, to be killed and started again. It knows the runtime `runsc` where that is.
+    """A Docker Engine that a test can kill and start again. It has the runtime `runsc` if that is installed.
 
     Its base image is `BUSYBOX`, a shell of 2 MB.
     """
@@ -135,7 +135,7 @@ class OwnEngine:
         self._folder = folder
         self._daemon: subprocess.Popen[bytes] | None = None
         self.engine = Engine(f"unix://{folder}/docker.sock")
-        # By ptrace and without a network of its own: what works inside a virtual machine as well.
+        # The ptrace platform without gVisor's own network also works inside a virtual machine.
         (folder / "runsc").write_text('#!/bin/sh\nexec runsc --platform=ptrace --network=none "$@"\n')
         (folder / "runsc").chmod(0o755)
 
@@ -147,21 +147,21 @@ class OwnEngine:
         (folder / "pid").unlink(missing_ok=True)
         with (folder / "log").open("ab") as log:
             self._daemon = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
-        until = time.monotonic() + _START_TIMEOUT_S
+        deadline = time.monotonic() + _START_TIMEOUT_S
         while self.engine.available() is not None:
-            if self._daemon.poll() is not None or time.monotonic() > until:
+            if self._daemon.poll() is not None or time.monotonic() > deadline:
                 raise NoEngine(f"dockerd does not start: {(folder / 'log').read_text()[-500:]}")
             time.sleep(0.05)
         if not self.engine.client.images.list(self.BUSYBOX):
             self.engine.client.api.import_image_from_data(_busybox(), *self.BUSYBOX.split(":"))
 
     def signal(self, number: int) -> None:
-        """Send it a signal that ends it, and wait until it has ended."""
+        """Send the daemon a signal that ends it, and wait until it has ended."""
         assert self._daemon is not None
         self._daemon.send_signal(number)
         self._daemon.wait(60)
         self.engine.forget()
-        # A killed engine takes its helper with it or not; the next one must not wait for it.
+        # The helper may survive a killed engine. The next engine would wait for it.
         helper = self._folder / "exec" / "containerd" / "containerd.pid"
         if helper.exists():
             with suppress(ProcessLookupError, ValueError):
@@ -174,7 +174,7 @@ class OwnEngine:
 
 
 def _busybox() -> bytes:
-    """A root file system with a shell, as an archive."""
+    """A tar archive of a root file system with a shell."""
     program = Path(shutil.which("busybox") or "")
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
@@ -187,15 +187,16 @@ def _busybox() -> bytes:
 
 
 def _ensure_base(url: str) -> None:
+    """Make the base image, unless the engine has one of the same content."""
     environment = {**os.environ, **({"DOCKER_HOST": url} if url else {}), "PYTHON": sys.executable}
     client = shutil.which("docker") or shutil.which("podman")
     if client is None:
-        raise NoEngine("there is no `docker` or `podman` client to make the base image with")
-    exact = (
+        raise NoEngine("the base image needs a `docker` or `podman` client, and neither is installed")
+    tag = (
         "soundsright-base:"
         + hashlib.sha256("".join((_SCRIPT.read_text(), sys.version, *_PACKAGES)).encode()).hexdigest()[:16]
     )
     environment["CLIENT"] = client
-    if subprocess.run([client, "image", "inspect", exact], env=environment, capture_output=True).returncode != 0:
-        subprocess.run([str(_SCRIPT), exact, *_PACKAGES], env=environment, check=True, capture_output=True)
-    subprocess.run([client, "tag", exact, BASE], env=environment, check=True, capture_output=True)
+    if subprocess.run([client, "image", "inspect", tag], env=environment, capture_output=True).returncode != 0:
+        subprocess.run([str(_SCRIPT), tag, *_PACKAGES], env=environment, check=True, capture_output=True)
+    subprocess.run([client, "tag", tag, BASE], env=environment, check=True, capture_output=True)

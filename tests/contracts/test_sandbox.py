@@ -44,7 +44,7 @@ Clips = tuple[DegradedClip, ...]
     ]
 )
 def sandbox(request: pytest.FixtureRequest) -> Sandbox:
-    """Each sandbox of this machine, and the containers' with either engine."""
+    """Each sandbox of this machine; the docker sandbox with Docker and with Podman."""
     return sandbox_named(request.param, request)
 
 
@@ -118,13 +118,11 @@ def test_the_host_measures_load_enhancement_audio_and_memory(
         running.enhance(clips)
         timing = running.timing
     assert timing.audio_s == pytest.approx(sum(c.audio.duration_s for c in clips))
-    assert timing.enhance_s >= 0.6, "work counts in whatever step it is hidden"
+    assert timing.enhance_s >= 0.6, "work counts in every step in which it is hidden"
     assert timing.peak_memory_bytes > 60_000_000
 
 
-def test_one_bad_answer_fails_one_clip_and_spares_the_others(
-    sandbox: Sandbox, make_model: MakeModel, clips: Clips
-) -> None:
+def test_one_bad_answer_fails_only_its_clip(sandbox: Sandbox, make_model: MakeModel, clips: Clips) -> None:
     app = """
     class Forgetful(Model):
         def enhanced(self):
@@ -136,7 +134,7 @@ def test_one_bad_answer_fails_one_clip_and_spares_the_others(
     assert [a.failure and a.failure.code for a in answers] == [None, "missing", None]
 
 
-def test_a_model_that_ends_at_once_crashed_with_its_last_word(sandbox: Sandbox, make_model: MakeModel) -> None:
+def test_a_model_that_ends_at_once_crashed_with_its_last_line(sandbox: Sandbox, make_model: MakeModel) -> None:
     model = make_model("raise SystemExit('no weights found')")
     with pytest.raises(ModelCrashed, match="no weights found") as caught, sandbox.run(model, limits=LIMITS):
         pass
@@ -196,13 +194,13 @@ def test_a_command_written_for_a_shell_runs(sandbox: Sandbox, make_model: MakeMo
         assert all(a.failure is None for a in running.enhance(clips))
 
 
-def test_a_dockerfile_that_names_no_command_is_the_models_fault(sandbox: Sandbox, make_model: MakeModel) -> None:
+def test_a_dockerfile_without_a_command_is_the_models_fault(sandbox: Sandbox, make_model: MakeModel) -> None:
     model = make_model(dockerfile=DOCKERFILE.partition("CMD")[0])
     with pytest.raises(ProtocolViolation, match="no CMD"), sandbox.run(model, limits=LIMITS):
         pass
 
 
-def test_the_environment_holds_nothing_of_the_harness(
+def test_the_environment_has_nothing_of_the_harness(
     sandbox: Sandbox, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WALLET_PASSWORD", "correct horse")
@@ -214,7 +212,9 @@ def test_the_environment_holds_nothing_of_the_harness(
     assert "SOUNDSRIGHT_CPUS" in str(caught.value)
 
 
-def test_too_much_memory_is_held_back_and_named(sandbox: Sandbox, make_model: MakeModel, clips: Clips) -> None:
+def test_a_model_that_uses_too_much_memory_is_killed_for_it(
+    sandbox: Sandbox, make_model: MakeModel, clips: Clips
+) -> None:
     app = """
     import time
     class Hog(Model):
@@ -229,7 +229,7 @@ def test_too_much_memory_is_held_back_and_named(sandbox: Sandbox, make_model: Ma
         assert running.timing.peak_memory_bytes < 2 * LIMITS.memory_bytes
 
 
-def test_a_flood_of_log_is_cut_and_its_end_kept(sandbox: Sandbox, make_model: MakeModel) -> None:
+def test_a_long_log_is_cut_to_its_end(sandbox: Sandbox, make_model: MakeModel) -> None:
     model = make_model("print('x' * 20_000_000); print('the last word'); raise SystemExit(1)")
     with (
         pytest.raises(ModelCrashed, match="the last word"),
@@ -238,7 +238,7 @@ def test_a_flood_of_log_is_cut_and_its_end_kept(sandbox: Sandbox, make_model: Ma
         pass
 
 
-def test_nothing_is_left_behind_even_of_processes_that_hide(
+def test_no_process_is_left_behind_even_if_it_hides(
     sandbox: Sandbox, make_model: MakeModel, left_behind: Callable[[], list[str]]
 ) -> None:
     app = """
@@ -253,11 +253,11 @@ def test_nothing_is_left_behind_even_of_processes_that_hide(
     serve(Model())
     """
     with sandbox.run(make_model(textwrap.dedent(app)), limits=LIMITS):
-        assert left_behind(), "what a running model has must be seen, or this test proves nothing"
+        assert left_behind(), "the test proves nothing unless it sees the running model"
     assert not left_behind()
 
 
-def test_an_error_of_the_caller_ends_the_model(
+def test_an_error_in_the_caller_ends_the_model(
     sandbox: Sandbox, make_model: MakeModel, left_behind: Callable[[], list[str]]
 ) -> None:
     with pytest.raises(KeyboardInterrupt), sandbox.run(make_model(), limits=LIMITS):
@@ -273,7 +273,7 @@ def test_a_killed_harness_leaves_nothing(
     number: signal.Signals,
 ) -> None:
     if sandbox.name == "docker":
-        pytest.skip("an engine outlives the harness; its next start removes what has the harness's labels")
+        pytest.skip("an engine outlives the harness; the next harness removes the container")
     folder, kind = make_model().path, type(sandbox)
     trust = "" if sandbox.isolated else "trusted=True"
     script = f"""
@@ -313,11 +313,11 @@ def test_stopping_ends_a_model_while_it_loads(
     started = time.monotonic()
     with pytest.raises(ModelCrashed, match="stopped by the harness"), sandbox.run(model, limits=LIMITS):
         pass
-    assert time.monotonic() - started < 15, "the deadline of loading was not waited for"
+    assert time.monotonic() - started < 15, "it did not wait for the deadline of loading"
     stopper.join()
     assert not left_behind()
     with sandbox.run(make_model(name="next"), limits=LIMITS):
-        """A sandbox that was stopped can be used again."""
+        """A stopped sandbox can be used again."""
 
 
 def test_stopping_ends_a_model_while_it_enhances(sandbox: Sandbox, make_model: MakeModel, clips: Clips) -> None:
@@ -337,9 +337,9 @@ def test_stopping_ends_a_model_while_it_enhances(sandbox: Sandbox, make_model: M
         stopper.join()
 
 
-def test_a_model_that_listens_elsewhere_is_told_where(sandbox: Sandbox, make_model: MakeModel) -> None:
+def test_a_model_on_another_port_gets_a_message_with_the_port(sandbox: Sandbox, make_model: MakeModel) -> None:
     if not sandbox.isolated:
-        pytest.skip("a plain process shares the host's ports: which of them are the model's cannot be seen")
+        pytest.skip("a plain process shares the host's ports, so its own cannot be told apart")
     app = "import time; s = socket.create_server(('0.0.0.0', 8000)); time.sleep(600)"
     with (
         pytest.raises(ProtocolViolation, match=r"listens on TCP port 8000\. It must listen on the socket .* 6500"),
@@ -356,7 +356,7 @@ def test_a_model_can_be_prepared_while_another_runs(sandbox: Sandbox, make_model
         sandbox.prepare(following)
         assert all(a.failure is None for a in running.enhance(clips))
     with sandbox.run(following, limits=LIMITS) as running:
-        assert (running.timing.build_s > 0.0) == builds, "what was built ahead counts for the run"
+        assert (running.timing.build_s > 0.0) == builds, "the build in prepare counts for the run"
     with sandbox.run(following, limits=LIMITS) as running:
         assert running.timing.build_s == 0.0
     with pytest.raises(ProtocolViolation, match="no CMD"):
@@ -372,11 +372,11 @@ def test_two_models_run_side_by_side(sandbox: Sandbox, make_model: MakeModel, cl
 
 
 @pytest.mark.usefixtures("published_port")
-def test_a_published_model_that_listens_on_tcp_is_reached_where_nothing_else_can_reach_it(
+def test_a_published_model_on_a_tcp_port_is_reached_by_the_harness_only(
     sandbox: Sandbox, make_model: MakeModel, clips: Clips
 ) -> None:
     if not sandbox.isolated:
-        pytest.skip("a plain process shares the host's ports: test_sandbox_process.py")
+        pytest.skip("a plain process shares the host's ports")
     model = make_model("os.environ['PUBLISHED'] = '1'; serve(Model())")
     with sandbox.run(model, limits=LIMITS) as running:
         assert [a.failure for a in running.enhance(clips)] == [None] * 3
@@ -384,7 +384,7 @@ def test_a_published_model_that_listens_on_tcp_is_reached_where_nothing_else_can
             socket.create_connection(("127.0.0.1", 6500), timeout=1.0)
 
 
-def test_a_model_without_a_web_server_speaks_by_files(
+def test_a_model_without_a_web_server_uses_the_protocol_over_files(
     sandbox: Sandbox, make_model: MakeModel, clips: Clips
 ) -> None:
     app = """
@@ -413,7 +413,9 @@ def test_a_model_without_a_web_server_speaks_by_files(
         np.testing.assert_array_equal(answer.audio.samples, clip.audio.samples)
 
 
-def test_a_sandbox_that_cannot_be_used_says_why(monkeypatch: pytest.MonkeyPatch, make_model: MakeModel) -> None:
+def test_a_sandbox_that_does_not_work_here_gives_the_reason(
+    monkeypatch: pytest.MonkeyPatch, make_model: MakeModel
+) -> None:
     from soundsright.adapters.sandboxes.bubblewrap import BubblewrapSandbox
 
     monkeypatch.setenv("PATH", "/nonexistent")

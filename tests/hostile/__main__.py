@@ -1,6 +1,6 @@
-"""Prints the hostile table: every hostile model in every sandbox of this machine, and what came of it.
+"""Print a table with the outcome of every hostile model in every sandbox of this machine.
 
-python -m tests.hostile [NAME …]     only the models whose name contains one of the words
+python -m tests.hostile [WORD …]     only models whose name contains one of the words
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.hostile.trial import bait, tried
 
 
 def main() -> None:
-    wanted = [case for case in CASES if not sys.argv[1:] or any(word in case.name for word in sys.argv[1:])]
+    cases = [case for case in CASES if not sys.argv[1:] or any(word in case.name for word in sys.argv[1:])]
     clips = tuple(noise_clip(f"clip-{i}", seed=i, samples=8_000 - 100 * i) for i in range(3))
     with ExitStack() as stack:
         sandboxes: list[Sandbox] = [ProcessSandbox(trusted=True)]
@@ -34,7 +34,7 @@ def main() -> None:
             print(f"docker: {e}", file=sys.stderr)
         print("| model | " + " | ".join(sandbox.name for sandbox in sandboxes) + " |")
         print("| --- |" + " --- |" * len(sandboxes))
-        for case in wanted:
+        for case in cases:
             cells = [case.name, *(_row(case, sandbox, clips) for sandbox in sandboxes)]
             print(f"| {' | '.join(cells)} |", flush=True)
 
@@ -42,14 +42,14 @@ def main() -> None:
 def _row(case: Case, sandbox: Sandbox, clips: tuple[DegradedClip, ...]) -> str:
     if case.needs_isolation and not sandbox.isolated:
         return "not tried"
-    with tempfile.TemporaryDirectory() as folder, bait(Path(folder, "bait")) as found:
+    with tempfile.TemporaryDirectory() as folder, bait(Path(folder, "bait")) as targets:
         Path(folder).chmod(0o755)
-        outcome = tried(case, sandbox, functools.partial(write_model, Path(folder)), clips, found)
+        outcome = tried(case, sandbox, functools.partial(write_model, Path(folder)), clips, targets)
     if outcome.escaped:
         return f"ESCAPED: {outcome.escaped[0]}"
     codes = (outcome.got,) if isinstance(outcome.got, str) else tuple(dict.fromkeys(outcome.got))
     got = ", ".join("scored" if code in (None, "answers") else code for code in codes)
-    return f"held, {got}" if outcome.held else got
+    return f"held, {got}" if outcome.prevented else got
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Hostile models: what each tries, and what its entry gets. `app` follows `from server import *` (kit/server.py).
+"""Hostile models, with the attack of each and its expected outcome.
 
-`gets` is `answers` (the entry is scored as any other), a fault's code, or for each of the three clips None or the
-code of its failure. A model that attempts to get out says on its log whether it was held; it must be.
+`app` follows the line `from server import *` (kit/server.py). `gets` is `answers` (the entry is scored like any
+other), a fault's code, or for each of the three clips None or the code of its failure. A model that tries to escape
+writes to its log whether it was held or ESCAPED.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Case:
-    """`needs_isolation`: not to be tried where nothing would hold it. `<…>` in `app` are filled in by the test."""
+    """One hostile model.
+
+    A case with `needs_isolation` is tried only in sandboxes that isolate. The test replaces each `<…>` in `app`.
+    """
 
     name: str
     app: str
@@ -30,7 +34,7 @@ def _attempts(name: str, *lines: str) -> Case:
 
 
 def _serving(name: str, body: str, gets: str | tuple[str | None, ...], **more: Any) -> Case:
-    """A model that differs from an honest one in some of its hooks."""
+    """An honest model of which some hooks are replaced."""
     return Case(name, f"class Hostile(Model):\n{_indented(body)}\nserve(Hostile())", gets, **more)
 
 
@@ -39,7 +43,7 @@ def _indented(body: str, spaces: int = 4) -> str:
 
 
 def _archive(name: str, body: str, gets: str | tuple[str | None, ...]) -> Case:
-    """A model whose archive is made by `body`, which writes to the ZipFile `z`."""
+    """A model whose archive `body` makes: it writes to the ZipFile `z`."""
     lines = _indented(body, 8)
     return _serving(
         name,
@@ -93,7 +97,7 @@ ESCAPES = (
     ),
     _attempts(
         "reads another model's files",
-        # Its own interpreter may lie there, where that is so outside.
+        # The interpreter may be below /tmp on the host, and then it is there inside as well.
         "'temporary files', lambda: "
         "[n for n in os.listdir('/tmp') if '/tmp/' + n not in __import__('sys').prefix] or None",
         "'other sockets', lambda: os.listdir('/run/soundsright') or None",

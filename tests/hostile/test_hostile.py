@@ -1,4 +1,4 @@
-"""Hostile models: each is held, gets what it deserves, harms no other and leaves nothing."""
+"""Hostile models: none escapes, each gets the expected fault, harms no other model, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def neighbours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Sandbox], RunningModel]]:
-    """An honest model in each sandbox, which runs beside every hostile one."""
+    """An honest model in each sandbox, which runs at the same time as every hostile one."""
     running: dict[str, RunningModel] = {}
     with ExitStack() as stack:
 
@@ -41,12 +41,12 @@ def neighbours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[S
 
 @pytest.fixture
 def neighbour(sandbox: Sandbox, neighbours: Callable[[Sandbox], RunningModel]) -> RunningModel:
-    """Started before `left_behind` moves the temporary directory, since it outlives the test."""
+    """The honest model. It starts before `left_behind` moves the temporary directory, as it outlives the test."""
     return neighbours(sandbox)
 
 
 def open_handles() -> int:
-    """How many files, pipes and connections the harness has open."""
+    """The number of open files, pipes and connections of the harness."""
     gc.collect()
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
@@ -62,21 +62,21 @@ def test_a_hostile_model(
     tmp_path: Path,
 ) -> None:
     if case.needs_isolation and not sandbox.isolated:
-        pytest.skip(f"the {sandbox.name} sandbox holds nothing of the kind: for one's own models only")
+        pytest.skip(f"the {sandbox.name} sandbox provides no isolation: use it only for models that you trust")
     before = set(left_behind())
     handles = open_handles()
     (tmp_path / "bait").mkdir()
-    with bait(tmp_path / "bait") as found:
-        outcome = tried(case, sandbox, make_model, clips, found)
+    with bait(tmp_path / "bait") as targets:
+        outcome = tried(case, sandbox, make_model, clips, targets)
     assert not outcome.escaped
     if case.attempts:
-        assert outcome.held, f"the model never tried: {outcome.sentence} {outcome.log}"
+        assert outcome.prevented, f"the model never tried: {outcome.sentence} {outcome.log}"
     if case.gets != "any":
         assert outcome.got == case.gets, f"{outcome.sentence} {outcome.log[-500:]}"
     assert len(outcome.log.encode()) <= LIMITS.log_bytes
     assert set(left_behind()) <= before
-    # An engine's client keeps a few connections for later.
-    assert open_handles() <= handles + 20, "what a model sends must not stay open in the harness"
+    # The client of an engine keeps a few connections open.
+    assert open_handles() <= handles + 20, "the harness must close what a model sent"
     for answer, clip in zip(neighbour.enhance(clips), clips, strict=True):
         assert answer.audio is not None, answer.failure
         np.testing.assert_array_equal(answer.audio.samples, clip.audio.samples)

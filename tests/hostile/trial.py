@@ -1,4 +1,4 @@
-"""One hostile model tried in one sandbox, beside an honest neighbour."""
+"""One trial of a hostile model in a sandbox."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECRET = "correct-horse-battery"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the entry got: `answers`, a fault's code, or the codes of its clips; and what its log says."""
+    """What the entry got (`answers`, a fault's code, or its clips' codes), its log, and the fault's message."""
 
     got: str | tuple[str | None, ...]
     log: str
@@ -38,16 +38,21 @@ class Outcome:
 
     @property
     def escaped(self) -> list[str]:
+        """The lines of the log that report a successful escape."""
         return [line for line in self.log.splitlines() if line.startswith("ESCAPED")]
 
     @property
-    def held(self) -> list[str]:
+    def prevented(self) -> list[str]:
+        """The lines of the log that report an attempt that failed."""
         return [line for line in self.log.splitlines() if line.startswith("held")]
 
 
 @contextmanager
 def bait(folder: Path) -> Iterator[dict[str, str]]:
-    """What a model could find if nothing held it: files, a wallet, a port, a secret in the environment."""
+    """Targets that a model could reach without isolation: files, a wallet, a port, a secret in the environment.
+
+    Gives each target by the name that `Case.app` uses.
+    """
     wallet = folder / ".bittensor" / "wallets" / "coldkey"
     wallet.parent.mkdir(parents=True, exist_ok=True)
     for path in (wallet, folder / "clean.wav"):
@@ -77,12 +82,12 @@ def tried(
     sandbox: Sandbox,
     make_model: Callable[..., FetchedModel],
     clips: tuple[DegradedClip, ...],
-    found: dict[str, str],
+    targets: dict[str, str],
 ) -> Outcome:
-    """Run the model on two batches and say what came of it."""
+    """Run the model on two batches and return the outcome."""
     dockerfile = DOCKERFILE + ('LABEL soundsright.protocol="files"\n' if case.by_files else "")
     app = textwrap.dedent(case.app)
-    for name, value in found.items():
+    for name, value in targets.items():
         app = app.replace(f"<{name}>", value)
     model = make_model(app, dockerfile=dockerfile)
     log = ""
@@ -97,6 +102,6 @@ def tried(
     except ModelFault as e:
         return Outcome(e.code + (" on the second batch" if batches else ""), log, str(e))
     codes = {tuple(a.failure.code if a.failure else None for a in answers) for answers in batches}
-    assert len(codes) == 1, "both batches must fare alike"
+    assert len(codes) == 1, "both batches must have the same outcome"
     (got,) = codes
     return Outcome("answers" if not any(got) else got, log)

@@ -50,7 +50,7 @@ def sandbox_with(engine: Engine, **limits: object) -> DockerSandbox:
 
 @pytest.fixture
 def stranger(engine: Engine) -> Iterator[str]:
-    """A container that has nothing to do with the harness."""
+    """A container that the harness did not create."""
     container = engine.client.containers.run(BASE, ["sleep", "600"], detach=True, labels={"mine": "yes"})
     yield container.id
     container.remove(force=True)
@@ -104,21 +104,21 @@ def test_a_build_that_fails_says_where(engine: Engine, make_model: MakeModel) ->
 
 
 @ON_ENGINE
-def test_a_build_that_failed_ahead_fails_the_run_and_is_not_done_twice(
+def test_a_build_that_failed_in_prepare_fails_the_run_without_a_second_build(
     engine: Engine, make_model: MakeModel
 ) -> None:
     model = make_model(dockerfile=f'FROM {BASE}\nRUN exit 7\nCMD ["x"]\n')
     sandbox = docker_sandbox(engine)
     with pytest.raises(ModelCrashed, match="returned a non-zero code: 7"):
         sandbox.prepare(model)
-    # The same content as far as the sandbox is told: a second build would end with this.
+    # The content hash stays the same. A second build would end with this code.
     (model.path / "Dockerfile").write_text(f'FROM {BASE}\nRUN exit 8\nCMD ["x"]\n')
     with pytest.raises(ModelCrashed, match="returned a non-zero code: 7"), sandbox.run(model, limits=LIMITS):
         pass
 
 
 @ON_ENGINE
-def test_a_build_that_was_too_slow_ahead_is_done_again_at_its_turn(engine: Engine, make_model: MakeModel) -> None:
+def test_a_build_that_was_too_slow_in_prepare_is_repeated_in_its_run(engine: Engine, make_model: MakeModel) -> None:
     model = make_model(dockerfile=f'FROM {BASE}\nRUN sleep 3\nCMD ["x"]\n')
     sandbox = sandbox_with(engine, timeout_s=1.0)
     with pytest.raises(ModelTimeout):
@@ -152,7 +152,7 @@ def test_an_image_that_is_too_large_is_removed(engine: Engine, make_model: MakeM
 
 
 @ON_ENGINE
-def test_a_full_disk_is_the_operators_affair(engine: Engine, make_model: MakeModel) -> None:
+def test_a_full_disk_is_a_fault_of_the_operator(engine: Engine, make_model: MakeModel) -> None:
     model = make_model(dockerfile=f'FROM {BASE}\nRUN sleep 600\nCMD ["x"]\n')
     with pytest.raises(Exception, match="Free space there") as caught:
         sandbox_with(engine, min_free_bytes=10**18).build(model)
@@ -167,7 +167,7 @@ def test_a_refused_dockerfile_is_never_built(engine: Engine, make_model: MakeMod
 
 
 @ON_ENGINE
-def test_a_base_image_that_does_not_come_is_the_submissions_fault_where_it_chose_the_registry(
+def test_a_failed_pull_is_the_models_fault_only_if_the_model_chose_the_registry(
     engine: Engine, make_model: MakeModel
 ) -> None:
     model = make_model(name="chosen", dockerfile='FROM registry.invalid/team/base:1\nCMD ["x"]\n')
@@ -188,14 +188,14 @@ def test_a_base_image_that_does_not_come_is_the_submissions_fault_where_it_chose
 
 
 @ON_ENGINE
-def test_a_stage_copied_from_a_registry_is_judged_alike(engine: Engine, make_model: MakeModel) -> None:
+def test_a_failed_pull_of_a_copied_stage_is_judged_in_the_same_way(engine: Engine, make_model: MakeModel) -> None:
     words = f'FROM {BASE}\nCOPY --from=registry.invalid/x/y:1 /x /x\nCMD ["x"]\n'
     with pytest.raises(ModelCrashed, match=r"registry\.invalid/x/y:1"):
         docker_sandbox(engine).prepare(make_model(dockerfile=words))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:5000", "169.254.169.254", "localhost", "registry:5000", "[::1]:5000"])
-def test_no_submission_sends_the_engine_into_the_operators_network(host: str, make_model: MakeModel) -> None:
+def test_a_registry_in_the_operators_network_is_refused(host: str, make_model: MakeModel) -> None:
     sandbox = DockerSandbox(Engine("unix:///nonexistent/docker.sock"))
     model = make_model(dockerfile=f'ARG HOST={host}\nFROM ${{HOST}}/a/b:1\nCMD ["x"]\n')
     limits = BuildLimits(registries=("registry.example",))
@@ -210,7 +210,7 @@ def test_no_submission_sends_the_engine_into_the_operators_network(host: str, ma
         *("sha256:" + "0" * 64, "c8a141bec925"),
     ],
 )
-def test_no_submission_starts_from_what_the_engine_holds_of_others(image: str, make_model: MakeModel) -> None:
+def test_a_local_image_of_the_engine_is_refused_as_a_base(image: str, make_model: MakeModel) -> None:
     model = make_model(dockerfile=f'FROM scratch\nCOPY --from={image} /app /app\nCMD ["x"]\n')
     with pytest.raises(ProtocolViolation, match=r"line 2: .* is not an image of a registry"):
         model_image(
@@ -219,7 +219,7 @@ def test_no_submission_starts_from_what_the_engine_holds_of_others(image: str, m
 
 
 @ON_ENGINE
-def test_the_operators_credentials_go_only_where_the_operator_vouches(
+def test_credentials_are_sent_only_for_trusted_registries(
     engine: Engine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auths = {name: {"auth": "dXNlcjpzZWNyZXQ="} for name in ("private.example", "https://index.docker.io/v1/")}
@@ -233,7 +233,7 @@ def test_the_operators_credentials_go_only_where_the_operator_vouches(
 
 
 @ON_ENGINE
-def test_a_registry_that_says_nothing_holds_nobody_up(engine: Engine, make_model: MakeModel) -> None:
+def test_a_silent_registry_delays_a_pull_only_until_its_limit(engine: Engine, make_model: MakeModel) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         model = make_model(name="held")
@@ -251,14 +251,12 @@ def test_a_registry_that_says_nothing_holds_nobody_up(engine: Engine, make_model
 
 
 @pytest.mark.parametrize("volume", ["/proc", "//proc/x", "/sys/../sys", "/", "/dev/shm"])
-def test_an_image_cannot_ask_for_a_volume_that_no_engine_mounts(volume: str) -> None:
+def test_an_image_with_a_volume_in_a_system_folder_is_refused(volume: str) -> None:
     with pytest.raises(ProtocolViolation, match="declares the volume"):
         create_request("i", {"Volumes": {volume: {}}}, LIMITS, labels={}, cpus=(0,), seccomp="{}")
 
 
-def test_a_stop_is_heard_from_the_first_moment_of_a_run(
-    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_can_be_stopped_from_its_first_moment(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = DockerSandbox(Engine("unix:///nonexistent/docker.sock"))
     monkeypatch.setattr(Engine, "weakness", lambda self: sandbox.stop())
     monkeypatch.setattr(Engine, "sweep", lambda self: 0)
@@ -267,7 +265,7 @@ def test_a_stop_is_heard_from_the_first_moment_of_a_run(
 
 
 @pytest.mark.parametrize(
-    ("said", "fault"),
+    ("message", "fault"),
     [
         ("manifest for a/b:1 not found: manifest unknown: manifest unknown", ModelCrashed),
         ("pull access denied for a/b, repository does not exist or may require 'docker login'", ModelCrashed),
@@ -277,12 +275,12 @@ def test_a_stop_is_heard_from_the_first_moment_of_a_run(
         ("write /var/lib/x: no space left on device", EngineUnavailable),
     ],
 )
-def test_what_a_registry_says_decides_who_is_to_blame(said: str, fault: type[Exception]) -> None:
-    assert type(pull_fault([BaseImage(1, "a/b:1")], said, BuildLimits())) is fault
+def test_the_engines_message_decides_who_is_to_blame(message: str, fault: type[Exception]) -> None:
+    assert type(pull_fault([BaseImage(1, "a/b:1")], message, BuildLimits())) is fault
 
 
 @ON_ENGINE
-def test_the_operators_proxies_reach_no_build(
+def test_a_build_never_sees_the_operators_proxies(
     engine: Engine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxies = {"default": {"httpProxy": "http://user:secret-password@proxy.example:1"}}
@@ -303,7 +301,7 @@ def test_an_image_named_without_its_digest_is_refused(engine: Engine, make_model
 
 
 @ON_ENGINE
-def test_what_a_killed_harness_left_is_removed_by_the_next(
+def test_the_next_harness_removes_the_containers_of_a_killed_one(
     engine: Engine, make_model: MakeModel, tmp_path: Path
 ) -> None:
     folder = make_model().path
@@ -339,7 +337,7 @@ def test_no_engine_is_one_line_with_a_remedy(make_model: MakeModel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "remedy"),
+    ("message", "remedy"),
     [
         ("write /var/lib/x: no space left on device", "Free space"),
         ('could not select device driver "" with capabilities: [[gpu]]', "--gpus none"),
@@ -347,14 +345,14 @@ def test_no_engine_is_one_line_with_a_remedy(make_model: MakeModel) -> None:
         ("something else", "engine's log"),
     ],
 )
-def test_what_an_engine_says_becomes_a_remedy(said: str, remedy: str) -> None:
+def test_an_engines_error_gets_a_remedy(message: str, remedy: str) -> None:
     import docker.errors
 
     with pytest.raises(EngineUnavailable, match=remedy), engine_faults():
-        raise docker.errors.APIError("500", explanation=said)
+        raise docker.errors.APIError("500", explanation=message)
 
 
-def test_everything_that_holds_a_model_is_asked_of_the_engine() -> None:
+def test_the_request_has_every_restriction() -> None:
     settings = create_request(
         "sha256:1", {"User": "root", "Volumes": {"/data": {}}}, LIMITS, labels={"a": "b"}, cpus=(1, 3), seccomp="{}"
     )
@@ -382,10 +380,12 @@ def test_everything_that_holds_a_model_is_asked_of_the_engine() -> None:
     json.dumps(settings)
 
 
-@pytest.mark.parametrize(("named", "group"), [("10001", "10001"), ("7:8", "8"), ("7:0", None), ("app:app", None)])
-def test_no_two_models_are_one_user_to_the_kernel_whatever_their_images_say(named: str, group: str | None) -> None:
+@pytest.mark.parametrize(
+    ("image_user", "group"), [("10001", "10001"), ("7:8", "8"), ("7:0", None), ("app:app", None)]
+)
+def test_two_models_never_have_the_same_user(image_user: str, group: str | None) -> None:
     first, second = (
-        create_request("sha256:1", {"User": named}, LIMITS, labels={}, cpus=(0,), seccomp="{}")["User"]
+        create_request("sha256:1", {"User": image_user}, LIMITS, labels={}, cpus=(0,), seccomp="{}")["User"]
         for _ in range(2)
     )
     assert first.partition(":")[0] != second.partition(":")[0]
@@ -398,30 +398,32 @@ def test_no_setting_makes_a_model_root(tmp_path: Path) -> None:
         assert settings["User"].split(":")[0] != "0" != settings["User"].split(":")[1]
 
 
-def test_gpus_and_runtimes_are_asked_for_as_engines_expect_it() -> None:
-    asked = create_request(
+def test_gpus_and_runtimes_are_requested_as_engines_expect() -> None:
+    host_config = create_request(
         "sha256:1", {}, LIMITS, labels={}, cpus=(0,), seccomp="{}", gpus=(Gpu(0, "GPU-a"),), runtime="runsc"
     )["HostConfig"]
-    assert asked["DeviceRequests"] == [
+    assert host_config["DeviceRequests"] == [
         {"Driver": "", "Count": 0, "DeviceIDs": ["GPU-a"], "Capabilities": [["gpu"]], "Options": {}}
     ]
-    assert asked["Runtime"] == "runsc"
+    assert host_config["Runtime"] == "runsc"
     by_cdi = create_request(
         "sha256:1", {}, LIMITS, labels={}, cpus=(0,), seccomp="{}", gpus=(Gpu(0, "GPU-a"),), cdi=True
     )["HostConfig"]
     assert by_cdi["DeviceRequests"] == [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=GPU-a"]}]
     whole = create_request("sha256:1", {}, LIMITS, labels={}, cpus=(0,), seccomp="{}")
-    assert "NVIDIA_VISIBLE_DEVICES=void" in whole["Env"], "what a CUDA image asks for itself it must not get"
+    assert "NVIDIA_VISIBLE_DEVICES=void" in whole["Env"], (
+        "a CUDA image must not get the GPUs that it requests itself"
+    )
     plain = whole["HostConfig"]
     assert "DeviceRequests" not in plain
     assert "Runtime" not in plain
 
 
 class RecordedEngine:
-    """An engine's answers as they were recorded, and what it was asked to make."""
+    """A stand-in for an engine with recorded answers. `requests` are those to create a container."""
 
     def __init__(self, folder: Path, info: dict[str, object]) -> None:
-        self.asked: list[dict[str, object]] = []
+        self.requests: list[dict[str, object]] = []
         image = {"Id": "sha256:1", "Config": {"Cmd": ["x"], "Labels": {"soundsright.protocol": "files"}}}
         answers = {
             "version": {"ApiVersion": "1.41", "Version": "24.0.7", "Components": []},
@@ -432,7 +434,7 @@ class RecordedEngine:
             "images/json": [image],
             "images/sha256:1/json": image,
         }
-        asked = self.asked
+        requests = self.requests
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -440,7 +442,7 @@ class RecordedEngine:
                 self.answer(200, answers[re.sub(r"^v[0-9.]+/", "", path)])
 
             def do_POST(self) -> None:
-                asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 self.answer(500, {"message": 'could not select device driver "" with capabilities: [[gpu]]'})
 
             def do_DELETE(self) -> None:
@@ -458,7 +460,7 @@ class RecordedEngine:
                 return "client"
 
             def log_message(self, *_: object) -> None:
-                """A test reads `asked`."""
+                """Write no log."""
 
         path = folder / "recorded.sock"
         self._server = ThreadingUnixStreamServer(str(path), Handler)
@@ -486,12 +488,12 @@ def recorded(tmp_path: Path) -> Iterator[Callable[..., RecordedEngine]]:
         return made[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for engine in made:
+        engine.close()
 
 
 @pytest.mark.parametrize("cdi", [False, True])
-def test_a_models_gpu_comes_from_the_pool_and_an_engine_without_any_is_the_operators_affair(
+def test_a_model_reserves_a_gpu_and_an_engine_without_gpus_is_the_operators_fault(
     recorded: Callable[..., RecordedEngine], make_model: MakeModel, cdi: bool
 ) -> None:
     server, pool = recorded(), GpuPool((Gpu(0, "GPU-a"), Gpu(1, "GPU-b")))
@@ -502,7 +504,7 @@ def test_a_models_gpu_comes_from_the_pool_and_an_engine_without_any_is_the_opera
         sandbox.run(make_model(), limits=LIMITS),
     ):
         pass
-    (request,) = server.asked
+    (request,) = server.requests
     expected = (
         {"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=GPU-b"]}
         if cdi
@@ -510,7 +512,7 @@ def test_a_models_gpu_comes_from_the_pool_and_an_engine_without_any_is_the_opera
     )
     assert request["HostConfig"]["DeviceRequests"] == [expected]  # type: ignore[index]
     with pool.reserved() as one, pool.reserved() as other:
-        assert {one.index, other.index} == {0, 1}, "the model's was given back"
+        assert {one.index, other.index} == {0, 1}, "the model's GPU is free again"
 
 
 @pytest.mark.parametrize(
@@ -521,7 +523,7 @@ def test_a_models_gpu_comes_from_the_pool_and_an_engine_without_any_is_the_opera
         {"PidsLimit": False},
     ],
 )
-def test_an_engine_that_cannot_hold_a_model_to_its_limits_is_not_used(
+def test_an_engine_that_cannot_enforce_limits_is_not_used(
     recorded: Callable[..., RecordedEngine], make_model: MakeModel, info: dict[str, object]
 ) -> None:
     sandbox = DockerSandbox(recorded(**info).engine)

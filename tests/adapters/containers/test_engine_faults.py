@@ -67,7 +67,7 @@ def own() -> Iterator[OwnEngine]:
 
 @pytest.fixture
 def shell_model(make_model: Model) -> Model:
-    """A model of a few lines of shell that speaks by files."""
+    """A model of a few lines of shell that uses the protocol over files."""
 
     def made(delay: str = ":", *, dockerfile: str = DOCKERFILE, name: str = "model") -> FetchedModel:
         model = make_model(dockerfile=dockerfile, name=name)
@@ -86,7 +86,7 @@ def containers(own: OwnEngine) -> list[str]:
     return [c.name for c in own.engine.client.containers.list(all=True)]
 
 
-def test_an_engine_killed_under_a_model_is_the_operators_affair_and_leaves_nothing(
+def test_an_engine_killed_while_a_model_runs_is_the_operators_fault_and_leaves_nothing(
     own: OwnEngine, shell_model: Model, clips: tuple[DegradedClip, ...]
 ) -> None:
     sandbox = sandbox_of(own)
@@ -101,13 +101,13 @@ def test_an_engine_killed_under_a_model_is_the_operators_affair_and_leaves_nothi
         run()
     assert "\n" not in str(caught.value)
     own.start()
-    assert len(containers(own)) == 1, "an engine that was killed could remove nothing"
+    assert len(containers(own)) == 1, "a killed engine cannot remove the container"
     with sandbox.run(model, limits=LIMITS) as running:
         assert all(a.failure is None for a in running.enhance(clips))
     assert containers(own) == []
 
 
-def test_an_engine_stopped_under_a_working_model_is_not_the_models_fault(
+def test_an_engine_stopped_while_a_model_works_is_not_the_models_fault(
     own: OwnEngine, shell_model: Model, clips: tuple[DegradedClip, ...]
 ) -> None:
     stopper = threading.Timer(0.3, own.signal, (signal.SIGTERM,))
@@ -174,7 +174,7 @@ def test_a_build_that_fails_leaves_no_layer(own: OwnEngine, shell_model: Model) 
     assert containers(own) == []
 
 
-def test_images_beyond_the_room_for_them_are_removed_oldest_first(own: OwnEngine, shell_model: Model) -> None:
+def test_images_beyond_the_limit_are_removed_oldest_first(own: OwnEngine, shell_model: Model) -> None:
     sandbox = sandbox_of(own, build={"kept_bytes": 5_000_000})
     fill = f'FROM {OwnEngine.BUSYBOX}\nCOPY run.sh /run.sh\nRUN cat /bin/busybox /bin/busybox >/fill\nCMD ["x"]\n'
     first, second, third = (sandbox.build(shell_model(dockerfile=fill, name=n)).id for n in "abc")
@@ -186,7 +186,7 @@ def test_images_beyond_the_room_for_them_are_removed_oldest_first(own: OwnEngine
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
-    """A registry on loopback; gives `host:port`."""
+    """The `host:port` of a registry on the loopback interface."""
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip("docker-registry is not installed")
@@ -237,7 +237,7 @@ def test_an_image_by_digest_is_pulled_checked_and_run(
     with pytest.raises(ModelCrashed, match=r"does not exist: .*manifest unknown"):
         sandbox.prepare(model)
 
-    # A registry that has other bytes under a digest than the digest says.
+    # A registry whose content does not match its digest.
     store, false = tmp_path / "registry/docker/registry/v2", "f" * 64
     kept = store / "blobs/sha256" / digest[7:9] / digest[7:] / "data"
     lies = store / "blobs/sha256/ff" / false / "data"
@@ -250,7 +250,7 @@ def test_an_image_by_digest_is_pulled_checked_and_run(
         sandbox_of(own, build={"registries": (registry,)}).prepare(model)
 
 
-def test_a_model_that_speaks_by_files_runs_under_gvisor(
+def test_a_model_with_the_protocol_over_files_runs_under_gvisor(
     own: OwnEngine, shell_model: Model, clips: tuple[DegradedClip, ...]
 ) -> None:
     if shutil.which("runsc") is None:
@@ -265,7 +265,7 @@ def test_a_model_that_speaks_by_files_runs_under_gvisor(
         pass
 
 
-def test_a_runtime_that_the_engine_lacks_is_named(own: OwnEngine, shell_model: Model) -> None:
+def test_a_runtime_that_the_engine_does_not_have_is_named(own: OwnEngine, shell_model: Model) -> None:
     with (
         pytest.raises(EngineUnavailable, match="does not have this runtime"),
         sandbox_of(own, runtime="nonesuch").run(shell_model(), limits=LIMITS),

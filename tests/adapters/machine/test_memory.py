@@ -1,4 +1,4 @@
-"""The memory of a tree of processes."""
+"""The memory of a process and its descendants."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def hidden(process: psutil.Process) -> None:
 
 
 @pytest.mark.parametrize(("full", "plain"), [(gone, gone), (hidden, gone), (hidden, hidden)])
-def test_a_process_that_ends_while_it_is_asked_counts_nothing(
+def test_a_process_that_ends_meanwhile_counts_as_zero(
     monkeypatch: pytest.MonkeyPatch, full: object, plain: object
 ) -> None:
     monkeypatch.setattr(psutil.Process, "memory_full_info", full)

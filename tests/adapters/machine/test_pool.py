@@ -1,4 +1,4 @@
-"""The pool of workers: what one job does to its process never changes another job's result."""
+"""The pool of workers: whatever a job does to its process, the results of other jobs stay the same."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_job_that_kills_its_worker_fails_alone(pool: ProcessPool) -> None:
 
 
 @pytest.mark.parametrize("code", HANGS.values(), ids=HANGS)
-def test_a_job_that_hangs_is_ended_at_its_deadline_and_others_go_on(pool: ProcessPool, code: str) -> None:
+def test_a_job_that_hangs_is_ended_at_its_deadline_and_others_continue(pool: ProcessPool, code: str) -> None:
     hung = pool.submit(exec, code, deadline_s=0.2)
     after = [pool.submit(operator.mul, 2, i, deadline_s=5.0) for i in range(8)]
     with pytest.raises(JobTimeout, match=r"after 0\.2 s"):
@@ -68,7 +68,7 @@ def test_a_job_that_hangs_is_ended_at_its_deadline_and_others_go_on(pool: Proces
     assert [job.result(timeout=60) for job in after] == [2 * i for i in range(8)]
 
 
-def test_a_machine_without_a_free_file_descriptor_is_told_and_works_again_once_it_has_one(
+def test_without_a_free_file_descriptor_jobs_fail_until_one_is_free_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def none_left() -> NoReturn:
@@ -80,7 +80,7 @@ def test_a_machine_without_a_free_file_descriptor_is_told_and_works_again_once_i
         with pytest.raises(InfrastructureFault, match="Too many open files"):
             pool.submit(operator.mul, 2, 3).result(timeout=60)
     assert products(pool) == [2 * i for i in range(8)]
-    # A worker that is lost and cannot be replaced.
+    # A worker is lost and cannot be replaced.
     with monkeypatch.context() as full:
         full.setattr("soundsright.adapters.machine.pool.Pipe", none_left)
         with pytest.raises(InfrastructureFault, match="Too many open files"):
@@ -96,7 +96,7 @@ def test_a_deadline_does_not_outlive_its_job() -> None:
     pool.close()
 
 
-def test_a_job_killed_for_another_ones_memory_is_run_again(pool: ProcessPool, tmp_path: Path) -> None:
+def test_a_job_that_was_killed_once_is_run_again(pool: ProcessPool, tmp_path: Path) -> None:
     pool.submit(exec, FAILS_ONCE.format(mark=str(tmp_path / "mark"))).result(timeout=60)
     assert (tmp_path / "mark").exists()
 
@@ -109,7 +109,7 @@ def test_a_kill_from_outside_is_never_the_jobs_fault(pool: ProcessPool) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds a process's private memory")
-def test_a_job_that_wants_more_memory_than_a_worker_may_take_fails_alone() -> None:
+def test_a_job_that_needs_too_much_memory_fails_alone() -> None:
     pool = ProcessPool(2, memory_bytes=200_000_000)
     greedy = pool.submit(exec, "bytearray(300_000_000)")
     assert pool.submit(exec, "bytearray(100_000_000)").result(timeout=60) is None
@@ -123,9 +123,7 @@ def test_a_job_that_wants_more_memory_than_a_worker_may_take_fails_alone() -> No
     ("warm_up", "cause"),
     [(partial(int, "no package"), "ValueError: .*no package"), (partial(os._exit, 3), "exit status 3")],
 )
-def test_a_worker_that_does_not_become_ready_is_nobodys_fault_and_says_why(
-    warm_up: Callable[[], None], cause: str
-) -> None:
+def test_no_job_is_blamed_for_a_worker_that_does_not_become_ready(warm_up: Callable[[], None], cause: str) -> None:
     pool = ProcessPool(1, warm_up=warm_up)
     with pytest.raises(InfrastructureFault, match=cause) as caught:
         pool.submit(operator.mul, 6, 7).result(timeout=60)
@@ -133,7 +131,7 @@ def test_a_worker_that_does_not_become_ready_is_nobodys_fault_and_says_why(
     pool.close()
 
 
-def test_a_worker_that_cannot_be_started_is_nobodys_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_job_is_blamed_for_a_worker_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     pool = ProcessPool(1)
     for _ in range(2):
@@ -142,7 +140,7 @@ def test_a_worker_that_cannot_be_started_is_nobodys_fault(monkeypatch: pytest.Mo
     pool.close()
 
 
-def test_a_jobs_own_error_reaches_who_waits_for_it(pool: ProcessPool) -> None:
+def test_a_jobs_own_error_reaches_its_future(pool: ProcessPool) -> None:
     with pytest.raises(ValueError, match="no such clip") as caught:
         pool.submit(int, "no such clip").result(timeout=60)
     assert "In a worker process" in caught.value.__notes__[0]
@@ -150,7 +148,7 @@ def test_a_jobs_own_error_reaches_who_waits_for_it(pool: ProcessPool) -> None:
         pool.submit(exec, UNPICKLABLE).result(timeout=60)
 
 
-def test_a_closed_pool_charges_nobody(pool: ProcessPool) -> None:
+def test_no_job_is_blamed_for_a_closed_pool(pool: ProcessPool) -> None:
     jobs = [pool.submit(time.sleep, 0.2) for _ in range(6)]
     pool.close()
     for job in [*jobs[-2:], pool.submit(operator.mul, 6, 7)]:
@@ -159,7 +157,7 @@ def test_a_closed_pool_charges_nobody(pool: ProcessPool) -> None:
         assert not isinstance(caught.value, WorkerDied)
 
 
-def test_workers_end_with_a_parent_that_was_killed() -> None:
+def test_workers_end_when_their_parent_is_killed() -> None:
     code = """
 import os, time
 from soundsright.adapters.machine import ProcessPool
@@ -174,7 +172,7 @@ pool.submit(time.sleep, 1e6).result()
     worker.wait(timeout=30)  # raises if it lives on
 
 
-def test_workers_have_one_thread_and_yield_to_the_models(pool: ProcessPool) -> None:
+def test_workers_have_one_thread_and_a_low_priority(pool: ProcessPool) -> None:
     before = dict(os.environ)
     assert pool.submit(os.getenv, "OMP_NUM_THREADS").result(timeout=60) == "1"
     assert pool.submit(os.nice, 0).result(timeout=60) == min(os.nice(0) + 10, 19)

@@ -1,4 +1,4 @@
-"""The ZIP that a model returns: bounded, and refused as a whole where it is hostile."""
+"""The ZIP archive that a model returns: read within limits, and refused as a whole if it is hostile."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def zipped(fill: Callable[[zipfile.ZipFile], object], compression: int = zipfile
     return out
 
 
-def test_wanted_members_are_read_and_others_are_not() -> None:
+def test_only_expected_members_are_read() -> None:
     file = zipped(lambda z: [z.writestr("a.wav", b"x"), z.writestr("note.txt", b"y"), z.mkdir("folder")])
     assert read_archive(file, BOUNDS) == {"a.wav": b"x"}
 
 
-def test_a_member_that_unpacks_to_more_than_its_bound_is_none() -> None:
+def test_a_member_that_unpacks_to_more_than_its_limit_is_none() -> None:
     assert read_archive(zipped(lambda z: z.writestr("a.wav", bytes(1_001))), BOUNDS) == {"a.wav": None}
 
 
-def test_a_member_whose_header_lies_about_its_size_is_cut_at_its_bound() -> None:
+def test_a_member_with_a_false_size_in_its_header_is_cut_at_its_limit() -> None:
     data = bytearray(zipped(lambda z: z.writestr("a.wav", bytes(50_000_000))).getvalue())
     for place in (22, data.index(b"PK\x01\x02") + 24):
         data[place : place + 4] = (900).to_bytes(4, "little")
@@ -45,7 +45,7 @@ def test_a_member_whose_header_lies_about_its_size_is_cut_at_its_bound() -> None
     assert members["a.wav"] is None or len(members["a.wav"]) <= 1_000
 
 
-def test_silence_is_no_bomb() -> None:
+def test_highly_compressed_silence_is_allowed() -> None:
     bounds = ArchiveBounds({"a.wav": 10_000_000})
     assert read_archive(zipped(lambda z: z.writestr("a.wav", bytes(10_000_000))), bounds)["a.wav"] == bytes(
         10_000_000
@@ -93,7 +93,7 @@ def test_a_directory_of_thousands_is_refused_before_it_is_read() -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8), st.integers(0, 300))
-def test_no_damage_raises_anything_else(changes: list[tuple[int, int]], cut: int) -> None:
+def test_damaged_archives_raise_nothing_but_a_protocol_violation(changes: list[tuple[int, int]], cut: int) -> None:
     data = bytearray(zipped(lambda z: [z.writestr("a.wav", bytes(100)), z.writestr("b.wav", b"y" * 50)]).getvalue())
     for place, value in changes:
         data[place % len(data)] = value
@@ -105,7 +105,7 @@ def test_no_damage_raises_anything_else(changes: list[tuple[int, int]], cut: int
 
 
 @pytest.mark.parametrize("offset", [2**62, 2**63, 2**64 - 1])
-def test_a_member_that_lies_beyond_all_files_is_refused(offset: int) -> None:
+def test_a_member_beyond_the_end_of_the_file_is_refused(offset: int) -> None:
     name, wide = b"a.wav", struct.pack("<HHQ", 1, 8, offset)
     facts = (45, 3, 45, 0, 0, 0, 0, 33, 0, 10, 10, len(name), len(wide), 0, 0, 0, 0, 0xFFFFFFFF)
     directory = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", *facts) + name + wide

@@ -1,4 +1,4 @@
-"""WAV from strangers: what is read comes out exact, and everything else is refused."""
+"""WAV files from untrusted models: they are decoded exactly, or refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from soundsright.adapters.protocol.wav import WavRefused, decode_wav, encode_wav
 from soundsright.core.audio import Audio, on_pcm16_grid
 
 
-def test_sixteen_bits_come_back_to_the_bit() -> None:
+def test_sixteen_bit_samples_survive_a_round_trip_exactly() -> None:
     samples = on_pcm16_grid(np.random.default_rng(0).uniform(-1, 1, 1_001))
     wav = decode_wav(encode_wav(Audio(samples, 48_000)))
     assert wav.sample_rate_hz == 48_000
@@ -25,7 +25,7 @@ def test_sixteen_bits_come_back_to_the_bit() -> None:
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
 @pytest.mark.parametrize("container", ["WAV", "WAVEX"])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_what_libsndfile_writes_is_read_the_same(subtype: str, container: str, channels: int) -> None:
+def test_files_of_libsndfile_are_decoded_as_libsndfile_does(subtype: str, container: str, channels: int) -> None:
     signal = np.random.default_rng(1).uniform(-0.9, 0.9, (333, channels))
     file = io.BytesIO()
     soundfile.write(file, signal, 16_000, subtype=subtype, format=container)
@@ -35,7 +35,7 @@ def test_what_libsndfile_writes_is_read_the_same(subtype: str, container: str, c
     np.testing.assert_array_equal(ours.samples / scale, theirs)
 
 
-def test_a_cut_file_is_refused_whatever_its_header_says() -> None:
+def test_a_file_cut_at_any_byte_is_refused() -> None:
     whole = encode_wav(Audio(np.zeros(100, np.float32), 16_000))
     for size in range(len(whole)):
         with pytest.raises(WavRefused):
@@ -53,7 +53,7 @@ def test_a_cut_file_is_refused_whatever_its_header_says() -> None:
         (16, "<I", 4, "format chunk of 4"),
     ],
 )
-def test_a_header_that_lies_is_refused(offset: int, form: str, value: int, reason: str) -> None:
+def test_a_false_header_is_refused(offset: int, form: str, value: int, reason: str) -> None:
     data = bytearray(encode_wav(Audio(np.zeros(100, np.float32), 16_000)))
     struct.pack_into(form, data, offset, value)
     with pytest.raises(WavRefused, match=reason):
@@ -65,7 +65,7 @@ def test_a_header_that_lies_is_refused(offset: int, form: str, value: int, reaso
     st.binary(max_size=200),
     st.lists(st.tuples(st.integers(0, 43), st.integers(0, 255)), max_size=6),
 )
-def test_no_bytes_raise_anything_else(tail: bytes, changes: list[tuple[int, int]]) -> None:
+def test_damaged_files_raise_nothing_but_a_refusal(tail: bytes, changes: list[tuple[int, int]]) -> None:
     data = bytearray(encode_wav(Audio(np.zeros(10, np.float32), 16_000)) + tail)
     for place, value in changes:
         data[place] = value

@@ -29,7 +29,7 @@ TWO = (Gpu(0, "GPU-a"), Gpu(1, "GPU-b"))
 
 @pytest.fixture
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The driver's tool, which tells of one GPU."""
+    """A stand-in for nvidia-smi that reports one GPU."""
     tool = tmp_path / "nvidia-smi"
     tool.write_text(
         '#!/bin/sh\ncase "$1" in *memory.total*) echo "0, GPU-a, 143771";; *) echo "GPU-a, 1024, 37";; esac\n'
@@ -39,14 +39,14 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("driver")
-def test_the_drivers_tool_is_asked() -> None:
+def test_gpus_and_their_use_are_read_from_nvidia_smi() -> None:
     (gpu,) = find_gpus()
     assert gpu == Gpu(0, "GPU-a", 143_771 << 20)
     assert gpu_use(gpu) == GpuUse(1_024 << 20, 37.0)
 
 
 @pytest.mark.usefixtures("driver")
-def test_a_plain_process_sees_its_own_gpu_alone_and_its_use_is_measured(
+def test_a_plain_process_sees_only_its_own_gpu_whose_use_is_measured(
     make_model: Callable[..., FetchedModel], clips: tuple[DegradedClip, ...]
 ) -> None:
     model = make_model("print('sees', os.environ['CUDA_VISIBLE_DEVICES'], flush=True)\nserve(Model())")
@@ -58,16 +58,16 @@ def test_a_plain_process_sees_its_own_gpu_alone_and_its_use_is_measured(
     assert (timing.peak_gpu_memory_bytes, timing.gpu_utilisation) == (1_024 << 20, 0.37)
     assert "sees GPU-a" in log
     with pool.reserved():
-        """Given back."""
+        """The GPU is free again."""
     with ProcessSandbox(trusted=True).run(model, limits=SandboxLimits()) as running:
-        wait_for(lambda: "sees" in running.log())  # It comes through a pipe, beside the model's first answer.
-        assert "sees \n" in running.log(), "none was asked for, so none is seen"
+        wait_for(lambda: "sees" in running.log())  # The log comes through a pipe and may be later than the answer.
+        assert "sees \n" in running.log(), "no GPU was reserved, so the model sees none"
         assert running.timing.peak_gpu_memory_bytes is None
 
 
-def wait_for(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + 10
-    while not true() and time.monotonic() < until:
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
@@ -91,17 +91,17 @@ def test_a_model_that_waits_for_a_gpu_can_be_stopped(make_model: Callable[..., F
     stopper.join()
 
 
-def test_a_plain_process_must_be_vouched_for() -> None:
+def test_a_plain_process_needs_trust() -> None:
     with pytest.raises(UsageError, match=r"no isolation.*--trust"):
         ProcessSandbox(trusted=False)
 
 
-def test_without_the_drivers_tool_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_nvidia_smi_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert find_gpus() == ()
 
 
-def test_a_gpu_that_is_not_there_is_named() -> None:
+def test_a_gpu_that_the_machine_lacks_is_named() -> None:
     assert chosen_gpus("all", TWO) == TWO
     assert chosen_gpus("none", TWO) == ()
     assert chosen_gpus("GPU-b,0", TWO) == (TWO[1], TWO[0])
@@ -111,7 +111,7 @@ def test_a_gpu_that_is_not_there_is_named() -> None:
         chosen_gpus("all", ())
 
 
-def test_two_models_never_share_one_unless_asked() -> None:
+def test_two_models_share_a_gpu_only_if_the_pool_is_shared() -> None:
     pool = GpuPool(TWO[:1])
     order: list[str] = []
     with pool.reserved():
@@ -132,12 +132,12 @@ def _use(pool: GpuPool, order: list[str], name: str) -> None:
         order.append(name)
 
 
-def test_an_empty_pool_is_the_operators_affair() -> None:
+def test_an_empty_pool_is_a_fault_of_the_operator() -> None:
     with pytest.raises(EngineUnavailable, match="--gpus none"), GpuPool(()).reserved():
         pass
 
 
-def test_the_request_names_processors_for_life() -> None:
+def test_a_device_request_names_gpus_by_uuid() -> None:
     assert device_request(TWO)["DeviceIDs"] == ["GPU-a", "GPU-b"]
     assert device_request(TWO)["Capabilities"] == [["gpu"]]
     assert device_request(TWO, cdi=True) == {

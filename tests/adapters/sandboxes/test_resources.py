@@ -10,34 +10,34 @@ from soundsright.adapters.sandboxes.resources import CpuPool, concurrency
 from soundsright.core.ports import SandboxLimits
 
 
-def test_models_get_processors_of_their_own_while_there_are_some() -> None:
+def test_models_get_cores_of_their_own_while_any_are_free() -> None:
     pool = CpuPool((0, 1, 2))
     with pool.reserved(1.0) as a, pool.reserved(2.0) as b:
         assert not set(a) & set(b)
         with pool.reserved(1.0) as c:
-            assert len(c) == 1, "a fourth shares one, rather than waiting"
+            assert len(c) == 1, "another model shares a core and does not wait"
     with pool.reserved(0.5) as again:
         assert again == (0,)
 
 
-def test_more_than_there_are_is_all_of_them() -> None:
+def test_a_model_that_wants_more_cores_than_exist_gets_all() -> None:
     with CpuPool((4, 5)).reserved(8.0) as cpus:
         assert cpus == (4, 5)
 
 
 def test_the_pool_serves_many_threads() -> None:
-    pool, seen = CpuPool(tuple(range(4))), []
+    pool, reserved = CpuPool(tuple(range(4))), []
 
     def use() -> None:
         with pool.reserved(1.0) as cpus:
-            seen.append(cpus)
+            reserved.append(cpus)
 
     threads = [threading.Thread(target=use) for _ in range(32)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(seen) == 32
+    assert len(reserved) == 32
     with pool.reserved(4.0) as everything:
         assert everything == (0, 1, 2, 3)
 
@@ -52,7 +52,7 @@ def test_the_choice_of_concurrency_is_explained(cpus: int, memory_gb: int, chose
     assert reason in sentence
 
 
-def test_gpus_bound_how_many_run_at_once() -> None:
+def test_gpus_can_limit_the_concurrency() -> None:
     count, sentence = concurrency(SandboxLimits(), cpus=16, memory_bytes=128 * 10**9, gpus=2)
     assert count == 2
     assert "limited by GPUs" in sentence

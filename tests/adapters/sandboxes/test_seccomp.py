@@ -1,4 +1,4 @@
-"""The system-call policy, run by an interpreter of its BPF program, against the kernel's own numbers."""
+"""The filter of system calls. The tests interpret its BPF program as the kernel does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def verdict(
     architecture: int | None = None,
     also_denied: frozenset[str] = frozenset(),
 ) -> int:
-    """What the program returns for a system call: the five operations that it uses, as the kernel runs them."""
+    """The program's result for a system call, by an interpreter of the five operations that it uses."""
     program = bpf_program(machine, also_denied=also_denied)
     steps = [struct.unpack_from("<HBBI", program, at) for at in range(0, len(program), 8)]
     data = struct.pack("<IIQQ", number, architecture or ARCHITECTURES[machine], 0, argument)
@@ -53,7 +53,7 @@ def test_every_denied_call_is_refused_and_every_other_allowed(machine: str) -> N
 
 
 @pytest.mark.parametrize("machine", ARCHITECTURES)
-def test_arguments_decide_where_they_must(machine: str) -> None:
+def test_some_calls_are_allowed_by_their_arguments(machine: str) -> None:
     numbers = syscall_numbers(machine)
     assert verdict(machine, numbers["clone"], 0x0100_0011) == ALLOW
     assert verdict(machine, numbers["clone"], 0x1000_0000) == ERRNO | errno.EPERM
@@ -65,7 +65,7 @@ def test_arguments_decide_where_they_must(machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", ARCHITECTURES)
-def test_unknown_calls_and_other_architectures_get_nowhere(machine: str) -> None:
+def test_unknown_calls_fail_and_other_architectures_are_killed(machine: str) -> None:
     assert verdict(machine, 9_999) == ERRNO | errno.ENOSYS
     assert verdict(machine, 1, architecture=0x4000_0003) == KILL
     if machine == "x86_64":
@@ -77,7 +77,7 @@ def test_another_machine_is_refused_with_a_remedy() -> None:
         bpf_program("riscv64")
 
 
-def test_the_engines_profile_says_the_same() -> None:
+def test_the_profile_for_engines_has_the_same_policy() -> None:
     profile = engine_profile()
     assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
     allowed = {name for rule in profile["syscalls"] if "args" not in rule for name in rule["names"]} - {"clone3"}
@@ -87,7 +87,7 @@ def test_the_engines_profile_says_the_same() -> None:
     assert families == {1, 2, 10, 16}
 
 
-def test_memory_of_no_process_is_refused_where_nothing_would_count_it() -> None:
+def test_calls_for_uncounted_memory_are_denied_on_request() -> None:
     number = syscall_numbers("x86_64")["memfd_create"]
     assert verdict("x86_64", number) == ALLOW
     assert verdict("x86_64", number, also_denied=UNCOUNTED_MEMORY_CALLS) == ERRNO | errno.EPERM
