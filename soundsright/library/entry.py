@@ -16,10 +16,10 @@ from soundsright.library.sandboxes import SandboxChoice, opened_sandbox
 
 if TYPE_CHECKING:
     from soundsright.core.competition import Competition
+    from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.fetch_limits import FetchLimits
     from soundsright.core.ports import Sandbox
     from soundsright.core.submission import FetchedModel
-    from soundsright.rules import Organiser
     from soundsright.services.local import Step, Verification
 
 _SEED = 20_260_101
@@ -117,7 +117,7 @@ def model_of_folder(folder: Path, competition: Competition, limits: FetchLimits)
 def verified_entry(
     model: FetchedModel,
     competition: Competition,
-    organiser: Organiser,
+    organiser: CompetitionRules,
     sandbox: Sandbox,
     *,
     clips: int,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from soundsright.rules import Organiser
+    from soundsright.core.competition_rules import CompetitionRules
 
 
-def organiser_of(rules: str, *, begun: bool) -> Organiser:
+def organiser_of(rules: str, *, begun: bool) -> CompetitionRules:
     """The organiser's choices behind `rules`: the name of a shipped ruleset, or the path of a `.toml` file.
 
     `begun` says that the competition has started, so its first day may lie in the past.
@@ -21,14 +21,15 @@ def organiser_of(rules: str, *, begun: bool) -> Organiser:
         UsageError: no ruleset has that name, or the file cannot be read or has a mistake.
     """
     from soundsright.core.competition import PUBLISHED
+    from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.rulesets import ruleset_by_name
     from soundsright.metrics import Direction, known_metrics
-    from soundsright.rules import MAX_FILE_CHARS, Organiser, organiser_of_toml
+    from soundsright.rules import MAX_FILE_CHARS, organiser_of_toml
 
     if not rules.endswith(".toml"):
         if "/" in rules or Path(rules).exists():
             raise UsageError(f"{rules} is no file of rules", "Give a file whose name ends in .toml.")
-        return Organiser(PUBLISHED, ruleset_by_name(rules), None)
+        return CompetitionRules(PUBLISHED, ruleset_by_name(rules))
     # The rules treat the larger mean as the better one, so only metrics of that direction can pay.
     payable = [name for name, one in known_metrics().items() if one.direction is Direction.HIGHER_IS_BETTER]
     return organiser_of_toml(

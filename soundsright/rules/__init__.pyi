@@ -1,10 +1,9 @@
 from .explain import competitions_text, entries_text, explained, leaderboard_text
-from .organiser import MAX_FILE_CHARS, Organiser, entries_facts, organiser_of_toml
+from .organiser import MAX_FILE_CHARS, entries_facts, organiser_of_toml
 from .vectors import check_vectors
 
 __all__ = [
     "MAX_FILE_CHARS",
-    "Organiser",
     "check_vectors",
     "competitions_text",
     "entries_facts",

@@ -1,100 +1,103 @@
-"""Rules and leaderboards in words, for a terminal."""
+"""Rules and leaderboards in words, for a terminal. Shares and rewards are percent of a round's emission."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from soundsright.core.competition import Competition
+from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.results import Leaderboard, Standing
 from soundsright.core.rulesets import Age, Remainder, Ruleset
 from soundsright.core.schedule import Schedule
-from soundsright.rules.organiser import Organiser
 
 BLOCK_S = 12
 WIDTH = 96
 
+Rule = tuple[str, str]
+"""The title of a rule, and the sentences that explain it."""
+
 
 def explained(ruleset: Ruleset) -> str:
-    """Every rule as a sentence, under the name and the digest."""
+    """Every rule of a ruleset in sentences, after its name and its digest."""
     lines = [f"{ruleset.name}  {ruleset.digest}", ruleset.summary, ""]
     indent = " " * 6
-    for title, sentence in _sentences(ruleset):
+    for title, sentence in (*_rules_of_winning(ruleset), *_rules_of_payment(ruleset)):
         lines += [f"  {title}", *textwrap.wrap(sentence, WIDTH, initial_indent=indent, subsequent_indent=indent)]
     return "\n".join(lines)
 
 
-def _sentences(ruleset: Ruleset) -> list[tuple[str, str]]:
+def _rules_of_winning(ruleset: Ruleset) -> Iterator[Rule]:
     margin = ruleset.margin
-    falls = f"falling linearly to {margin.end:.2%} over {margin.over_blocks} blocks ({_days(margin.over_blocks)})"
     age = {
-        Age.COMMITMENT: "between the champion's commitment and the challenger's",
-        Age.TITLE: "since the champion took the title",
+        Age.COMMITMENT: "The age is the number of blocks from the champion's commitment to the challenger's.",
+        Age.TITLE: "The age is the number of blocks since the champion took the title.",
     }[ruleset.age]
-    sentences = [("Margin", f"A challenger must exceed the champion by {margin.start:.2%}, {falls} {age}.")]
+    yield (
+        "Margin",
+        f"To win, a challenger must exceed the champion's mean by {margin.start:.2%}. The margin falls steadily"
+        f" to {margin.end:.2%} at an age of {margin.over_blocks} blocks ({_days(margin.over_blocks)}). {age}",
+    )
     if ruleset.additive_db is not None:
         db = ruleset.additive_db
-        names = ", ".join(ruleset.additive_metrics)
-        sentences.append(
-            (
-                "Margin in dB",
-                f"For {names} it is {db.start:g} dB, falling to {db.end:g} dB: a ratio of dB means nothing.",
-            )
+        yield (
+            "Margin in dB",
+            f"For {', '.join(ruleset.additive_metrics)} the margin is {db.start:g} dB and falls to {db.end:g} dB,"
+            " because a percentage of a value in dB has no meaning.",
         )
     if ruleset.copy_tightening:
-        limit = f"at most {ruleset.copy_tightening_limit:g} times"
-        sentences.append(
-            (
-                "Copies",
-                f"Each copy of the champion widens the margin by {ruleset.copy_tightening:.0%} of itself, {limit}.",
-            )
+        yield (
+            "Copies",
+            f"Each entry that copies the champion widens the margin by {ruleset.copy_tightening:.0%} of itself,"
+            f" most {ruleset.copy_tightening_limit:g} times its size.",
         )
     if ruleset.alpha is None:
-        sentences.append(("Test", "None: the means decide, and only the best challenger is tried."))
+        yield ("Test", "There is no statistical test. The means decide, and only the best challenger can win.")
     else:
-        sentences.append(
-            (
-                "Test",
-                "The challenger must also win a paired one-sided test over the clips, p at most"
-                f" {ruleset.alpha:g} after Holm's correction over all challengers.",
-            )
-        )
-    if ruleset.must_beat_unprocessed:
-        how = f"in a paired test, p at most {ruleset.alpha:g}," if ruleset.alpha is not None else "on average"
-        sentences.append(("Unprocessed input", f"Who does not beat it {how} is not paid for that metric."))
-    for gate in ruleset.gates:
-        sentences.append(
-            (
-                f"{gate.metric}",
-                f"It rises without enhancement, so {gate.by} stands in where the unprocessed input must be beaten"
-                + (f", and an entry needs {gate.fraction:.0%} of the best gain there." if gate.fraction else "."),
-            )
-        )
-    parts = {Remainder.MEAN: "their means", Remainder.GAIN: "their gains over the unprocessed input"}
-    cap = "" if ruleset.remainder_cap == 1 else f"; no entry takes more than {ruleset.remainder_cap:.0%} of it"
-    sentences.append(("Remainder", f"Shared by the others in proportion to {parts[ruleset.remainder]}{cap}."))
-    if ruleset.emission_floor < 1:
-        hold, decay = ruleset.emission_hold_blocks, ruleset.emission_decay_blocks
-        sentences.append(
-            (
-                "Emission floor",
-                f"A title is paid in full for {hold} blocks ({_days(hold)}), then less and less over {decay} blocks"
-                f" ({_days(decay)}), never below {ruleset.emission_floor:.0%}. What is not paid burns.",
-            )
+        yield (
+            "Test",
+            "The challenger must also win a paired one-sided test over the clips, with p at most"
+            f" {ruleset.alpha:g} after Holm's correction for the number of challengers.",
         )
     model = (
-        "A champion that enters a new model still defends with it."
+        "A champion that enters a new model defends the title with it."
         if ruleset.champion_keeps_title_with_new_model
-        else "A champion that enters a new model gives its title up and may win it again, at the title's age."
+        else "A champion that enters a new model gives up the title. It can win it again, with the age unchanged."
     )
-    sentences.append(("Champion", model + " It defends with its mean on today's set."))
+    yield ("Champion", f"The champion defends with its mean on today's clips. {model}")
+
+
+def _rules_of_payment(ruleset: Ruleset) -> Iterator[Rule]:
+    if ruleset.must_beat_unprocessed:
+        how = "on average" if ruleset.alpha is None else f"in a paired test with p at most {ruleset.alpha:g}"
+        yield (
+            "Unprocessed input",
+            f"An entry is paid for a metric only if it beats the unprocessed input {how}.",
+        )
+    for stand_in in ruleset.gates:
+        least = f" An entry needs at least {stand_in.fraction:.0%} of the best gain there."
+        yield (
+            stand_in.metric,
+            "This metric can rise without enhancement. So an entry must beat the unprocessed input on"
+            f" {stand_in.by} instead.{least if stand_in.fraction else ''}",
+        )
+    parts = {Remainder.MEAN: "their means", Remainder.GAIN: "their gains over the unprocessed input"}
+    cap = ruleset.remainder_cap
+    most = "" if cap == 1 else f" No entry gets more than {cap:.0%} of it."
+    yield ("Remainder", f"The other entries share the remainder in proportion to {parts[ruleset.remainder]}.{most}")
+    if ruleset.emission_floor < 1:
+        hold, decay = ruleset.emission_hold_blocks, ruleset.emission_decay_blocks
+        yield (
+            "Emission floor",
+            f"A champion gets the full prize for {hold} blocks ({_days(hold)}). Then the prize falls over {decay}"
+            f" blocks ({_days(decay)}) to {ruleset.emission_floor:.0%}. The rest burns.",
+        )
     if ruleset.absent_champion_is_paid:
-        sentences.append(("No entry", "Where nobody entered, the champion is paid all the same."))
-    return sentences
+        yield ("No entry", "If nobody enters, the champion is still paid.")
 
 
 def competitions_text(competitions: Sequence[Competition], schedule: Schedule | None) -> str:
-    """Rewards and schedule, one line each."""
+    """The rewards of each competition, one line each, and the schedule."""
     lines = ["Rewards, in percent of a round's emission"]
     for c in competitions:
         weights = ", ".join(f"{name} {weight:g}" for name, weight in c.metric_weights.items())
@@ -105,43 +108,43 @@ def competitions_text(competitions: Sequence[Competition], schedule: Schedule | 
         lines += [
             "",
             f"A round starts every {every} at {hours:02d}:{minutes:02d} UTC.",
-            "Entries close with the last block before.",
-            f"The seed is the hash of the block {schedule.seed_delay_blocks} later; results are final"
-            f" {schedule.final_after_blocks} blocks after that.",
+            "Entries close with the last block before the start.",
+            f"The hash of the block {schedule.seed_delay_blocks} blocks later is the seed of the clips."
+            f" Results are final {schedule.final_after_blocks} blocks after that block.",
         ]
     return "\n".join(lines)
 
 
-def entries_text(organiser: Organiser) -> str:
-    """What an entry must keep to, one line each."""
-    rules, limits = organiser.entry_rules, organiser.fetch_limits
+def entries_text(rules: CompetitionRules) -> str:
+    """The rules for entries, one line each."""
+    entry_rules, limits = rules.entry_rules, rules.fetch_limits
     lines = [
         "Entries",
-        f"  Committed as {organiser.commitment.value}; at most {limits.max_files} files, {limits.max_bytes} bytes.",
+        f"  Committed as {rules.commitment.value}; at most {limits.max_files} files, {limits.max_bytes} bytes.",
     ]
     if limits.allowed_files:
-        lines.append(
-            f"  Only files named {', '.join(limits.allowed_files)}, beside the Dockerfile and the licence."
-        )
+        lines.append(f"  Only files named {', '.join(limits.allowed_files)}, the Dockerfile and the licence.")
     if limits.refused_files:
         lines.append(f"  No files named {', '.join(limits.refused_files)}.")
-    if rules.needs_licence:
-        lines.append("  A licence file lies at the root.")
-    if rules.cooldown_blocks:
-        wait = f"{rules.cooldown_blocks} blocks ({_days(rules.cooldown_blocks)})"
-        lines.append(f"  {wait} between two commitments of a hotkey.")
-    if rules.max_commitments:
-        window = f"{rules.commitment_window_blocks} blocks ({_days(rules.commitment_window_blocks)})"
-        lines.append(f"  At most {rules.max_commitments} commitments of a hotkey in the {window} up to the close.")
-    lines += [f"  {hotkey} is banned until block {block}." for hotkey, block in rules.banned_hotkeys.items()]
-    lines += [f"  Content {digest} is banned." for digest in sorted(rules.banned_content)]
-    if organiser.exclude_near_copies:
-        lines.append("  Who answers as an earlier entry does is refused.")
+    if entry_rules.needs_licence:
+        lines.append("  The root of the repository contains a licence file.")
+    if entry_rules.cooldown_blocks:
+        wait = f"{entry_rules.cooldown_blocks} blocks ({_days(entry_rules.cooldown_blocks)})"
+        lines.append(f"  At least {wait} between two commitments of a hotkey.")
+    if entry_rules.max_commitments:
+        window = f"{entry_rules.commitment_window_blocks} blocks ({_days(entry_rules.commitment_window_blocks)})"
+        lines.append(
+            f"  At most {entry_rules.max_commitments} commitments of a hotkey in the {window} before entries close."
+        )
+    lines += [f"  {hotkey} is banned until block {block}." for hotkey, block in entry_rules.banned_hotkeys.items()]
+    lines += [f"  Content {digest} is banned." for digest in sorted(entry_rules.banned_content)]
+    if rules.exclude_near_copies:
+        lines.append("  An entry whose output is nearly the same as an earlier entry's is refused.")
     return "\n".join(lines)
 
 
 def leaderboard_text(leaderboard: Leaderboard) -> str:
-    """Standings and decisions of one competition."""
+    """The standings and decisions of one competition."""
     competition = leaderboard.competition
     lines = [f"{competition.title}: {competition.max_score:g} + {competition.remainder:g} percent"]
     by_hotkey: dict[str, list[Standing]] = {}
@@ -155,7 +158,7 @@ def leaderboard_text(leaderboard: Leaderboard) -> str:
         lines.append(_row("unprocessed", leaderboard.unprocessed) + f"{'-':>10}")
     for decision in leaderboard.decisions:
         lines += ["", f"{decision.metric}: {decision.sentence}"]
-        lines += [f"    {name}: {_value(value)}" for name, value in _told(decision.evidence).items()]
+        lines += [f"    {name}: {_value(value)}" for name, value in _without_ruleset(decision.evidence).items()]
     return "\n".join(lines)
 
 
@@ -164,7 +167,8 @@ def _row(name: str, standings: Sequence[Standing]) -> str:
     return f"{name:<14}" + "".join(f"{cell:>24}" for cell in cells)
 
 
-def _told(evidence: Mapping[str, float | str | bool]) -> dict[str, float | str | bool]:
+def _without_ruleset(evidence: Mapping[str, float | str | bool]) -> dict[str, float | str | bool]:
+    """The evidence without the ruleset's name and digest, which the text shows once at its start."""
     return {name: value for name, value in evidence.items() if not name.startswith("ruleset")}
 
 

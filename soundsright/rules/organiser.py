@@ -1,7 +1,7 @@
-"""What an organiser decides, in one TOML file: competitions, metrics, rewards, the rules and the schedule.
+"""Reads an organiser's TOML file: competitions, metrics, rewards, the ruleset, the schedule, rules for entries.
 
-Times are UTC; rewards are percent of a round's emission. Everything is checked before anything is used, and the
-first mistake is named with its place in the file. `soundsright/rulesets/published.toml` is such a file.
+Times are UTC; rewards are percent of a round's emission. The whole file is checked before anything is used. The
+first mistake is reported with its location. `soundsright/rulesets/published.toml` is an example.
 """
 
 from __future__ import annotations
@@ -11,37 +11,23 @@ import math
 import re
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import asdict, fields, replace
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from soundsright.core.competition import Competition, Task
-from soundsright.core.entry_rules import NO_RULES, EntryRules
+from soundsright.core.competition_rules import CompetitionRules
+from soundsright.core.entry_rules import EntryRules
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.rulesets import Age, Margin, Remainder, Ruleset, StandIn, ruleset_by_name
 from soundsright.core.schedule import DAY_S, Schedule
 from soundsright.core.ss58 import is_address
 from soundsright.core.submission import CommitmentKind
-from soundsright.core.toml_place import Place, shown
+from soundsright.core.toml_location import TomlLocation, toml_text
 
 MAX_FILE_CHARS = 1_000_000
+Choice = TypeVar("Choice", bound=StrEnum)
 _SHA256 = re.compile("[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class Organiser:
-    """One organiser's decisions. `schedule` is None where the file leaves the start of rounds to somebody.
-
-    `commitment` is what of an entry stands on the chain until entries close; `entry_rules` and `fetch_limits` say
-    which entries are refused; with `exclude_near_copies` those that answer as an earlier one does are, too.
-    """
-
-    competitions: tuple[Competition, ...]
-    ruleset: Ruleset
-    schedule: Schedule | None
-    commitment: CommitmentKind = CommitmentKind.DIGEST
-    entry_rules: EntryRules = NO_RULES
-    fetch_limits: FetchLimits = FetchLimits()
-    exclude_near_copies: bool = False
 
 
 def organiser_of_toml(
@@ -51,164 +37,174 @@ def organiser_of_toml(
     now_s: float,
     begun: bool = False,
     known_metrics: Collection[str] | None = None,
-) -> Organiser:
-    """The decisions of a file; `source` names it in messages.
+) -> CompetitionRules:
+    """The organiser's decisions in the text of a file. `source` is the file's name in messages.
 
-    `begun` says that the competition is under way, so that a first day in the past is right. `known_metrics` are
-    the names that can be measured; None accepts every name.
+    If `begun` is True, the competition has started, and its first day can lie in the past. `known_metrics` are the
+    metrics that can pay; None accepts every name.
 
     Raises:
-        UsageError: for the first mistake: no TOML, an unknown or missing key, a value of the wrong kind or range,
+        UsageError: for the first mistake: no TOML, an unknown or missing key, a value of the wrong type or range,
             metrics that do not sum to 1, rewards above 100, two competitions of one name, a schedule in the past.
     """
-    place = Place(source)
+    file = TomlLocation(source)
     if len(text) > MAX_FILE_CHARS:
-        raise place.wrong(f"{len(text)} characters are no file of rules", "Keep it below a million.")
+        raise file.error(f"the file has {len(text)} characters", f"Keep it below {MAX_FILE_CHARS}.")
     try:
-        loaded = tomllib.loads(text)
+        content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise place.wrong(f"not TOML: {error}", "Compare it with soundsright/rulesets/published.toml.") from error
-    table = place.table(loaded, {"ruleset", "schedule", "entries", "competition"})
-    competitions = _competitions(place, table.get("competition"), known_metrics)
-    ruleset = _ruleset(place.under("ruleset"), table.get("ruleset", {"base": "soundsright-v3"}))
+        raise file.error(f"not TOML: {error}", "Compare it with soundsright/rulesets/published.toml.") from error
+    table = file.table(content, {"ruleset", "schedule", "entries", "competition"})
+    competitions = _competitions(file, table.get("competition"), known_metrics)
+    ruleset = _ruleset(file.under("ruleset"), table.get("ruleset", {"base": "soundsright-v3"}))
     schedule = None
     if "schedule" in table:
-        schedule = _schedule(place.under("schedule"), table["schedule"], now_s, begun)
-    entries_here = place.under("entries")
-    entries = entries_here.table(table.get("entries", {}), _ENTRIES_KEYS)
-    commitment = _commitment(
-        entries_here.under("commitment"), entries.get("commitment", CommitmentKind.DIGEST.value)
-    )
+        schedule = _schedule(file.under("schedule"), table["schedule"], now_s, begun)
+    location = file.under("entries")
+    entries = location.table(table.get("entries", {}), _ENTRIES_KEYS)
+    kind = entries.get("commitment", CommitmentKind.DIGEST.value)
+    commitment = _choice(location.under("commitment"), CommitmentKind, kind)
     if commitment is CommitmentKind.SEALED and schedule is None:
-        raise place.wrong("entries are sealed to a close that is not given", "Add a [schedule].")
-    return Organiser(
+        raise location.under("commitment").error(
+            "sealed entries open when entries close, and the file has no [schedule] that says when",
+            "Add a [schedule], or choose another kind.",
+        )
+    return CompetitionRules(
         competitions,
         ruleset,
         schedule,
         commitment,
-        _entry_rules(entries_here, entries),
-        _fetch_limits(entries_here, entries),
-        entries_here.under("exclude_near_copies").truth(entries.get("exclude_near_copies", False)),
+        _entry_rules(location, entries),
+        _fetch_limits(location, entries),
+        location.under("exclude_near_copies").true_or_false(entries.get("exclude_near_copies", False)),
     )
 
 
-def entries_facts(organiser: Organiser) -> dict[str, Any]:
-    """What decides which entries are refused, as plain values."""
-    rules = asdict(organiser.entry_rules)
+def entries_facts(rules: CompetitionRules) -> dict[str, Any]:
+    """Everything that decides which entries are refused, as plain values."""
+    entry_rules = asdict(rules.entry_rules)
     return {
-        **rules,
-        "banned_content": sorted(rules["banned_content"]),
-        **{key: list(v) if isinstance(v, tuple) else v for key, v in asdict(organiser.fetch_limits).items()},
-        "exclude_near_copies": organiser.exclude_near_copies,
+        **entry_rules,
+        "banned_content": sorted(entry_rules["banned_content"]),
+        **{key: list(v) if isinstance(v, tuple) else v for key, v in asdict(rules.fetch_limits).items()},
+        "exclude_near_copies": rules.exclude_near_copies,
     }
 
 
-def _competitions(place: Place, tables: object, known_metrics: Collection[str] | None) -> tuple[Competition, ...]:
+def _competitions(
+    file: TomlLocation, tables: object, known_metrics: Collection[str] | None
+) -> tuple[Competition, ...]:
     if not isinstance(tables, list) or not tables:
-        raise place.wrong("no [[competition]] is defined", "Add at least one.")
-    found: list[Competition] = []
+        raise file.error("the file defines no [[competition]]", "Add at least one.")
+    competitions: list[Competition] = []
     for number, value in enumerate(tables, start=1):
-        here = place.under(f"competition {number}")
-        table = here.table(value, {"task", "sample_rate_hz", "max_score", "remainder", "metrics"})
-        metrics_here = here.under("metrics")
-        metrics = here.required(table, "metrics")
-        weights = {
-            name: metrics_here.under(name).amount(weight)
-            for name, weight in metrics_here.table(metrics, known_metrics).items()
-        }
-        task = here.required(table, "task")
-        if task not in list(Task):
-            raise here.under("task").wrong(f"unknown task {task!r}", f"Choose {' or '.join(Task)}.")
-        rate_hz = here.under("sample_rate_hz").whole(here.required(table, "sample_rate_hz"))
-        max_score = here.under("max_score").amount(here.required(table, "max_score"))
-        remainder = here.under("remainder").amount(here.required(table, "remainder"))
-        competition = here.built(lambda: Competition(Task(task), rate_hz, weights, max_score, remainder))  # noqa: B023
-        if competition.id in (other.id for other in found):
-            raise here.wrong(f"{competition.id} is defined twice", "Keep one of them.")
-        found.append(competition)
-    total = math.fsum(c.max_score + c.remainder for c in found)
+        location = file.under(f"competition {number}")
+        competition = _competition(location, value, known_metrics)
+        if competition.id in (other.id for other in competitions):
+            raise location.error(f"{competition.id} is defined twice", "Keep one of them.")
+        competitions.append(competition)
+    total = math.fsum(c.max_score + c.remainder for c in competitions)
     if total > 100.0 + 1e-9:
-        raise place.wrong(f"the rewards sum to {total:g} percent", "Lower them to at most 100.")
-    return tuple(found)
+        raise file.error(f"the rewards sum to {total:g} percent", "Lower them to at most 100 percent.")
+    return tuple(competitions)
+
+
+def _competition(location: TomlLocation, value: object, known_metrics: Collection[str] | None) -> Competition:
+    table = location.table(value, {"task", "sample_rate_hz", "max_score", "remainder", "metrics"})
+    metrics = location.under("metrics")
+    weights = {
+        name: metrics.under(name).non_negative(weight)
+        for name, weight in metrics.table(location.required(table, "metrics"), known_metrics).items()
+    }
+    task = _choice(location.under("task"), Task, location.required(table, "task"))
+    rate_hz = location.under("sample_rate_hz").whole_number(location.required(table, "sample_rate_hz"))
+    max_score, remainder = (
+        location.under(key).non_negative(location.required(table, key)) for key in ("max_score", "remainder")
+    )
+    return location.built(lambda: Competition(task, rate_hz, weights, max_score, remainder))
 
 
 _RULESET_FIELDS = {field.name: field.type for field in fields(Ruleset)}
 
 
-def _ruleset(place: Place, value: object) -> Ruleset:
-    table = dict(place.table(value, {"base", *_RULESET_FIELDS}))
-    name = place.under("base").text(table.pop("base", "soundsright-v3"))
-    base = place.under("base").built(lambda: ruleset_by_name(name))
+def _ruleset(location: TomlLocation, value: object) -> Ruleset:
+    table = dict(location.table(value, {"base", *_RULESET_FIELDS}))
+    name = location.under("base").text(table.pop("base", "soundsright-v3"))
+    base = location.under("base").built(lambda: ruleset_by_name(name))
     if not table:
         return base
     if not isinstance(table.get("name"), str) or table["name"] == base.name:
-        raise place.wrong("changed rules need a name of their own", 'Add `name = "..."`.')
-    changes = {key: _ruleset_value(place.under(key), key, change) for key, change in table.items()}
+        raise location.error(
+            "changed rules need a name of their own", 'Add a name that no shipped ruleset has: `name = "..."`.'
+        )
+    changes = {key: _ruleset_value(location.under(key), key, change) for key, change in table.items()}
     changes.setdefault("summary", f"{base.name} with changes by the organiser.")
-    return place.built(lambda: replace(base, **changes))
+    return location.built(lambda: replace(base, **changes))
 
 
-def _ruleset_value(place: Place, key: str, value: Any) -> Any:
+def _ruleset_value(location: TomlLocation, key: str, value: Any) -> Any:
     kind = str(_RULESET_FIELDS[key])
     if kind.startswith("Margin"):
-        table = place.table(value, {"start", "end", "over_blocks"})
-        start, end = (place.under(k).number(place.required(table, k)) for k in ("start", "end"))
-        over_blocks = place.under("over_blocks").whole(place.required(table, "over_blocks"))
-        return place.built(lambda: Margin(start, end, over_blocks))
-    if kind == "Age":
-        return place.built(lambda: Age(value))
-    if kind == "Remainder":
-        return place.built(lambda: Remainder(value))
+        table = location.table(value, {"start", "end", "over_blocks"})
+        start, end = (location.under(k).number(location.required(table, k)) for k in ("start", "end"))
+        over_blocks = location.under("over_blocks").whole_number(location.required(table, "over_blocks"))
+        return location.built(lambda: Margin(start, end, over_blocks))
+    if kind in ("Age", "Remainder"):
+        return _choice(location, Age if kind == "Age" else Remainder, value)
     if kind == "bool":
-        return place.truth(value)
+        return location.true_or_false(value)
     if kind == "str":
-        return place.text(value)
+        return location.text(value)
     if key == "gates":
         if not isinstance(value, list):
-            raise place.wrong(f"{shown(value)} is no list of tables", "Write [{ metric, by, fraction }].")
-        return tuple(_gate(place.under(f"{n}"), gate) for n, gate in enumerate(value, start=1))
+            raise location.error(
+                f"{toml_text(value)} is not a list of tables", 'Write [{ metric = "A", by = "B", fraction = 0.5 }].'
+            )
+        return tuple(_stand_in(location.under(f"{n}"), gate) for n, gate in enumerate(value, start=1))
     if kind.startswith("tuple"):
-        return place.names(value)
-    return place.whole(value) if kind == "int" else place.number(value)
+        return location.names(value)
+    return location.whole_number(value) if kind == "int" else location.number(value)
 
 
-def _gate(place: Place, value: object) -> StandIn:
-    table = place.table(value, {"metric", "by", "fraction"})
-    metric, by = (str(place.required(table, key)) for key in ("metric", "by"))
-    return StandIn(metric, by, place.under("fraction").number(place.required(table, "fraction")))
+def _choice(location: TomlLocation, choices: type[Choice], value: object) -> Choice:
+    if value not in list(choices):
+        raise location.error(f"{toml_text(value)} is not a choice", f"Choose one of {', '.join(choices)}.")
+    return choices(str(value))
 
 
-def _schedule(place: Place, value: object, now_s: float, begun: bool) -> Schedule:
+def _stand_in(location: TomlLocation, value: object) -> StandIn:
+    table = location.table(value, {"metric", "by", "fraction"})
+    metric, by = (str(location.required(table, key)) for key in ("metric", "by"))
+    return StandIn(metric, by, location.under("fraction").number(location.required(table, "fraction")))
+
+
+def _schedule(location: TomlLocation, value: object, now_s: float, begun: bool) -> Schedule:
     known = {"time_utc", "every_days", "first_day", "last_day", "seed_delay_blocks", "final_after_blocks"}
-    table = place.table(value, known)
-    time = place.required(table, "time_utc")
+    table = location.table(value, known)
+    time = location.required(table, "time_utc")
     if not isinstance(time, datetime.time):
-        raise place.under("time_utc").wrong(f"{shown(time)} is no time of day", "Write 09:00:00, without quotes.")
-    days = {key: place.under(key).day(table[key]) for key in ("first_day", "last_day") if key in table}
+        raise location.under("time_utc").error(
+            f"{toml_text(time)} is not a time of day", "Write a time such as 09:00:00, without quotes."
+        )
+    days = {key: location.under(key).day(table[key]) for key in ("first_day", "last_day") if key in table}
     numbers = {
-        key: place.under(key).whole(table[key])
+        key: location.under(key).whole_number(table[key])
         for key in ("every_days", "seed_delay_blocks", "final_after_blocks")
         if key in table
     }
-    place.required(table, "every_days")
+    location.required(table, "every_days")
     time_of_day_s = time.hour * 3600 + time.minute * 60 + time.second
-    schedule = place.built(lambda: Schedule(time_of_day_s, **numbers, **days))
+    schedule = location.built(lambda: Schedule(time_of_day_s, **numbers, **days))
     if "first_day" in days and not begun and schedule.start_s(0) < now_s:
-        raise place.under("first_day").wrong(
+        raise location.under("first_day").error(
             f"the first round, {table['first_day']} {time} UTC, lies in the past",
-            "Give a day to come, or say --begun where it is under way.",
+            "Write a later day, or add --begun if the competition has started.",
         )
     if "last_day" in days and schedule.last_day is not None and (schedule.last_day + 1) * DAY_S <= now_s:
-        raise place.under("last_day").wrong(
-            f"the last day, {table['last_day']}, lies in the past", "Give a day to come, or leave it out."
+        raise location.under("last_day").error(
+            f"the last day, {table['last_day']}, lies in the past", "Write a later day, or remove the key."
         )
     return schedule
-
-
-def _commitment(place: Place, kind: object) -> CommitmentKind:
-    if kind not in list(CommitmentKind):
-        raise place.wrong(f"unknown kind {kind!r}", f"Choose {', '.join(CommitmentKind)}.")
-    return CommitmentKind(str(kind))
 
 
 _ENTRIES_KEYS = frozenset(
@@ -218,39 +214,46 @@ _ENTRIES_KEYS = frozenset(
 )
 
 
-def _entry_rules(place: Place, table: Mapping[str, Any]) -> EntryRules:
+def _entry_rules(location: TomlLocation, table: Mapping[str, Any]) -> EntryRules:
     chosen: dict[str, Any] = {
-        key: place.under(key).whole(table[key])
+        key: location.under(key).whole_number(table[key])
         for key in ("cooldown_blocks", "max_commitments", "commitment_window_blocks")
         if key in table
     }
     if "banned_hotkeys" in table:
-        here = place.under("banned_hotkeys")
-        until = here.table(table["banned_hotkeys"], None)
-        wrong = next((hotkey for hotkey in until if not is_address(hotkey)), None)
-        if wrong is not None:
-            raise here.wrong(f"{shown(wrong)} is no hotkey's address", "Give all of it, as the chain shows it.")
-        chosen["banned_hotkeys"] = {hotkey: here.under(hotkey).whole(block) for hotkey, block in until.items()}
+        hotkeys = location.under("banned_hotkeys")
+        last_blocks = hotkeys.table(table["banned_hotkeys"], None)
+        for hotkey in last_blocks:
+            if not is_address(hotkey):
+                raise hotkeys.error(
+                    f"{toml_text(hotkey)} is not the address of a hotkey",
+                    "Write the whole address, as the chain shows it.",
+                )
+        chosen["banned_hotkeys"] = {
+            hotkey: hotkeys.under(hotkey).whole_number(block) for hotkey, block in last_blocks.items()
+        }
     if "banned_content" in table:
-        here = place.under("banned_content")
-        hashes = here.names(table["banned_content"])
-        wrong = next((h for h in hashes if not _SHA256.fullmatch(h)), None)
-        if wrong is not None:
-            raise here.wrong(f"{shown(wrong)} is no SHA-256", "Give its 64 hex digits, in lower case.")
+        content = location.under("banned_content")
+        hashes = content.names(table["banned_content"])
+        for digest in hashes:
+            if not _SHA256.fullmatch(digest):
+                raise content.error(
+                    f"{toml_text(digest)} is not a SHA-256", "Write its 64 hex digits, in lower case."
+                )
         chosen["banned_content"] = frozenset(hashes)
     if "needs_licence" in table:
-        chosen["needs_licence"] = place.under("needs_licence").truth(table["needs_licence"])
-    return place.built(lambda: EntryRules(**chosen))
+        chosen["needs_licence"] = location.under("needs_licence").true_or_false(table["needs_licence"])
+    return location.built(lambda: EntryRules(**chosen))
 
 
-def _fetch_limits(place: Place, table: Mapping[str, Any]) -> FetchLimits:
+def _fetch_limits(location: TomlLocation, table: Mapping[str, Any]) -> FetchLimits:
     chosen: dict[str, Any] = {}
     for key in ("max_bytes", "max_files"):
         if key in table:
-            chosen[key] = place.under(key).whole(table[key])
+            chosen[key] = location.under(key).whole_number(table[key])
             if chosen[key] < 1:
-                raise place.under(key).wrong(f"{chosen[key]} leaves room for no model", "Give at least 1.")
+                raise location.under(key).error(f"{chosen[key]} leaves no room for a model", "Write 1 or more.")
     for key in ("allowed_files", "refused_files"):
         if key in table:
-            chosen[key] = place.under(key).names(table[key])
+            chosen[key] = location.under(key).names(table[key])
     return FetchLimits(**chosen)

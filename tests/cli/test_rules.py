@@ -95,10 +95,10 @@ def test_show_tells_an_organisers_rules_of_entry(tmp_path: Path) -> None:
         "28800 blocks (4 days) between two commitments",
         "At most 3 commitments of a hotkey in the 7200 blocks (1 day)",
         "is banned until block 1200000",
-        "A licence file lies at the root",
+        "The root of the repository contains a licence file",
         "Only files named .py, .txt",
         "No files named .exe, .iso",
-        "Who answers as an earlier entry does is refused",
+        "An entry whose output is nearly the same as an earlier entry's is refused",
     ):
         assert words in told
 
@@ -119,5 +119,5 @@ def test_a_competition_that_is_under_way_is_shown_as_the_remedy_says(tmp_path: P
         '[[competition]]\ntask = "DENOISING"\nsample_rate_hz = 16_000\nmax_score = 50.0\nremainder = 10.0\n'
         "metrics = { ESTOI = 1.0 }\n"
     )
-    assert "Give a day to come, or say --begun where it is under way." in str(rules("show", path).exception)
+    assert "Write a later day, or add --begun if the competition has started." in str(rules("show", path).exception)
     assert rules("show", path, "--begun").exit_code == 0

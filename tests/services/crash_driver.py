@@ -42,6 +42,7 @@ from soundsright.adapters.state import database as state_database
 from soundsright.adapters.state.artifacts import Artifacts
 from soundsright.adapters.state.store import SqlState
 from soundsright.core.competition import PUBLISHED
+from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.errors import (
     ChainUnavailable,
     EngineUnavailable,
@@ -63,7 +64,7 @@ from soundsright.services.rounds.clipset import draw_to_disk
 from soundsright.services.rounds.scoring import score_files
 from soundsright.services.validator.lease import sole_process
 from soundsright.services.validator.service import MAX_PAUSE_S, ValidatorService
-from soundsright.services.validator.setup import Rules, ValidatorContext, Work
+from soundsright.services.validator.setup import SubnetSettings, ValidatorContext, Work
 from soundsright.testing import Behaviour, FakeSandbox, InlinePool, VirtualClock
 from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
 
@@ -238,7 +239,12 @@ def serve(folder: Path, tell: Disturb) -> None:
 
 def _service(folder: Path, state: SqlState, health: Health, tell: Disturb) -> ValidatorService:
     context = ValidatorContext(
-        Rules(COMPETITIONS, 8, METRICS, SOUNDSRIGHT_V3, FLOORS, SCHEDULE, burn_hotkey="owner"),
+        SubnetSettings(
+            CompetitionRules(COMPETITIONS, SOUNDSRIGHT_V3),
+            Measures(8, METRICS, FLOORS),
+            SCHEDULE,
+            burn_hotkey="owner",
+        ),
         Work(
             hub=Watched(FolderHub(folder / "hub", folder / "cache"), ("fetch",), tell),
             sandbox=Watched(FakeSandbox(behaviour), ("run",), tell),

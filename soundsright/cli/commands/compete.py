@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +20,14 @@ from soundsright.cli.shared.sandboxes import (
     concurrency_option,
     sandbox_options,
 )
-from soundsright.core.competition import Competition, competition_by_id
+from soundsright.core.competition import competition_by_id
 from soundsright.core.errors import UnpublishableFolder, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.ports import Sandbox
-    from soundsright.rules import Organiser
     from soundsright.services.local import Staged, TrialEntry
     from soundsright.services.records import Results
     from soundsright.services.rounds import RoundOutcome
@@ -43,12 +43,11 @@ _NEEDED_PACKAGES = ("sqlalchemy", "numba", "pesq", "psutil", "jinja2", "matplotl
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked. The first five decide the result; a run goes on only where they are the same."""
+    """What the user asked for. A stopped run continues only if all except `out` and `force` are the same."""
 
-    competitions: tuple[Competition, ...]
+    rules: CompetitionRules
     clips: int
     seed: int
-    organiser: Organiser
     entries: tuple[TrialEntry, ...]
     corpus: Path | None
     out: Path
@@ -57,7 +56,7 @@ class Request:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Those that are always shown, and any other that pays."""
-        paying = [name for competition in self.competitions for name in competition.metric_weights]
+        paying = [name for competition in self.rules.competitions for name in competition.metric_weights]
         return tuple(dict.fromkeys((*METRICS, *paying)))
 
     def needed_bytes(self) -> float:
@@ -66,7 +65,7 @@ class Request:
 
         clip_s = sum(PUBLISHED_RECIPE.duration_s) / 2
         total = 0.0
-        for competition in self.competitions:
+        for competition in self.rules.competitions:
             signals = 2 + sum(entry.competition.id == competition.id for entry in self.entries)
             total += self.clips * signals * clip_s * competition.sample_rate_hz * 2
         for folder in {entry.folder for entry in self.entries}:
@@ -77,11 +76,13 @@ class Request:
         from soundsright.rules import entries_facts
 
         return {
-            "competitions": [[c.id, dict(c.metric_weights), c.max_score, c.remainder] for c in self.competitions],
+            "competitions": [
+                [c.id, dict(c.metric_weights), c.max_score, c.remainder] for c in self.rules.competitions
+            ],
             "clips": self.clips,
             "seed": self.seed,
-            "ruleset": self.organiser.ruleset.digest,
-            "rules_of_entry": entries_facts(self.organiser),
+            "ruleset": self.rules.ruleset.digest,
+            "rules_of_entry": entries_facts(self.rules),
             "entries": [[e.miner, _content_of(e.folder), e.competition.id, e.incumbent] for e in self.entries],
             "corpus": str(self.corpus.resolve()) if self.corpus else None,
         }
@@ -205,10 +206,9 @@ def command(
             raise UsageError(f"{name} {value} is out of range", "Give a number from 0.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     request = Request(
-        competitions=competitions,
+        rules=replace(organiser, competitions=competitions),
         clips=clips,
         seed=seed,
-        organiser=organiser,
         entries=entries,
         corpus=corpus,
         out=out if out is not None else Path("runs") / f"seed-{seed}",
@@ -244,7 +244,7 @@ def _check(request: Request) -> None:
 
     check_packages(_NEEDED_PACKAGES)
     corpus = Corpus.open(request.corpus)
-    for competition in request.competitions:
+    for competition in request.rules.competitions:
         corpus.speech_for(competition.sample_rate_hz)
 
 
@@ -306,6 +306,7 @@ def _run_round(request: Request, means: Means, staged: Staged, console: Console)
     from soundsright.adapters.machine import ProcessPool, SystemClock
     from soundsright.adapters.state import SqlState
     from soundsright.cli.shared.progress import RoundDisplay
+    from soundsright.core.competition_rules import Measures
     from soundsright.metrics import floors, warm_up
     from soundsright.services.local import VALIDATOR, StagedHub
     from soundsright.services.rounds import RoundContext, RoundPlan, RoundService
@@ -313,16 +314,9 @@ def _run_round(request: Request, means: Means, staged: Staged, console: Console)
 
     out = request.out
     plan = RoundPlan(
-        round=staged.round,
-        competitions=request.competitions,
-        clips=request.clips,
-        metrics=request.metrics,
-        ruleset=request.organiser.ruleset,
-        entry_rules=request.organiser.entry_rules,
-        fetch_limits=request.organiser.fetch_limits,
-        exclude_near_copies=request.organiser.exclude_near_copies,
-        floors=floors(request.metrics),
-        corpus_root=request.corpus,
+        staged.round,
+        request.rules,
+        Measures(request.clips, request.metrics, floors(request.metrics), request.corpus),
         burn_uid=BURN_UID,
         incumbents={e.competition.id: e.miner for e in request.entries if e.incumbent},
     )

@@ -21,7 +21,7 @@ from soundsright.core.ss58 import is_address
 if TYPE_CHECKING:
     from soundsright.adapters.state import SqlState
     from soundsright.services.rounds import RoundOutcome
-    from soundsright.services.validator import Rules, Work
+    from soundsright.services.validator import SubnetSettings, Work
 
 _log = logging.getLogger(__name__)
 
@@ -67,12 +67,12 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
         settings = settings.model_copy(update={"state_folder": settings.folder / "dry-run"})
     account = Hotkey.read(settings.hotkey_file)
     configure_logging(settings.log_level, secrets=secrets_of(settings))
-    rules = _rules(settings)
+    subnet = _subnet_settings(settings)
     chain = opened_chain(settings, account)
     check_clock(chain, SystemClock().now())
     check_account(chain, account.address, sets_weights=not dry_run)
-    if dry_run and rules.schedule.last_started(chain.timestamp_s(chain.finalized().number)) is None:
-        click.echo(f"No round has started; the first is {minute_of(rules.schedule.start_s(0))}.")
+    if dry_run and subnet.schedule.last_started(chain.timestamp_s(chain.finalized().number)) is None:
+        click.echo(f"No round has started; the first is {minute_of(subnet.schedule.start_s(0))}.")
         chain.close()
         return
     clock = SystemClock()
@@ -84,7 +84,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
         stopped_by_signals() as stop,
     ):
         context = ValidatorContext(
-            rules,
+            subnet,
             work,
             chain=chain,
             account=account,
@@ -97,9 +97,11 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
             dry_run=partial(_told_weights, settings.burn_hotkey) if dry_run else None,
         )
         service = ValidatorService(context)
-        view = ValidatorView(state, rules.competitions, rules.schedule, service.chain_time_s)
+        view = ValidatorView(state, subnet.rules.competitions, subnet.schedule, service.chain_time_s)
         api = HttpService(health_app(health, view, service="validator", version=__version__), sock, name="health")
-        click.echo(f"{account.address} judges {', '.join(c.id for c in rules.competitions)}; {_described(work)}")
+        click.echo(
+            f"{account.address} judges {', '.join(c.id for c in subnet.rules.competitions)}; {_described(work)}"
+        )
         with sole_process(state, "validator", clock=clock, lost=stop.set):
             api.start()
             service.run(stop)
@@ -107,13 +109,16 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
     chain.close()
 
 
-def _rules(settings: ValidatorSettings) -> Rules:
+def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
+    from dataclasses import replace
+
     from soundsright.cli.commands.rules import organiser_of
+    from soundsright.core.competition_rules import Measures
     from soundsright.core.errors import UsageError
     from soundsright.core.schedule import Schedule
     from soundsright.data import Corpus
     from soundsright.metrics import floors
-    from soundsright.services.validator import Rules
+    from soundsright.services.validator import SubnetSettings
 
     if settings.burn_hotkey and not is_address(settings.burn_hotkey):
         raise UsageError(
@@ -138,12 +143,9 @@ def _rules(settings: ValidatorSettings) -> Rules:
     for competition in competitions:
         corpus.speech_for(competition.sample_rate_hz)
     metrics = tuple(dict.fromkeys((*METRICS, *(name for c in competitions for name in c.metric_weights))))
-    return Rules(
-        competitions=competitions,
-        clips=settings.soundsright_clips,
-        metrics=metrics,
-        ruleset=organiser.ruleset,
-        floors=floors(metrics),
+    return SubnetSettings(
+        replace(organiser, competitions=competitions),
+        Measures(settings.soundsright_clips, metrics, floors(metrics), settings.soundsright_corpus),
         schedule=organiser.schedule
         or Schedule(
             time_of_day_s=settings.round_start_s,
@@ -151,13 +153,8 @@ def _rules(settings: ValidatorSettings) -> Rules:
             first_day=settings.first_day,
             seed_delay_blocks=settings.round_seed_delay_blocks,
         ),
-        corpus_root=settings.soundsright_corpus,
         burn_hotkey=settings.burn_hotkey,
         weights_every_blocks=settings.weights_every_blocks,
-        commitment=organiser.commitment,
-        entry_rules=organiser.entry_rules,
-        fetch_limits=organiser.fetch_limits,
-        exclude_near_copies=organiser.exclude_near_copies,
     )
 
 

@@ -17,11 +17,11 @@ from soundsright.core.errors import EntryRefused, UsageError, printable
 
 if TYPE_CHECKING:
     from soundsright.config import MinerSettings
+    from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.fetch_limits import FetchLimits
     from soundsright.core.ports import Sandbox
     from soundsright.core.sources import ModelRef
     from soundsright.core.submission import FetchedModel
-    from soundsright.rules import Organiser
     from soundsright.services.local import Step, Verification
 
 _LOG_LINES = 12
@@ -180,7 +180,7 @@ def _reference(target: str) -> ModelRef:
 def _verified(
     model: FetchedModel,
     competition: Competition,
-    organiser: Organiser,
+    organiser: CompetitionRules,
     sandbox: Sandbox,
     clips: int,
     corpus: Path | None,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.core.errors import UsageError
-from soundsright.core.toml_place import shown
+from soundsright.core.toml_location import toml_text
 
 LEASE = "compete"
 """The lease that a run holds in its state for as long as it lasts."""
@@ -124,7 +124,7 @@ def _differences(before: object, now: object, place: str = "") -> Iterator[str]:
 
 def _short(value: object) -> str:
     # Of a hash so much that two can be told apart.
-    return f"{value[:12]}…" if isinstance(value, str) and _SHA256.fullmatch(value) else shown(value)
+    return f"{value[:12]}…" if isinstance(value, str) and _SHA256.fullmatch(value) else toml_text(value)
 
 
 def _check_writable(out: Path) -> None:

@@ -19,7 +19,7 @@ from soundsright.core.ports import BlockRef, Chain, ModelHub, Publisher
 from soundsright.core.schedule import Round
 from soundsright.core.sources import ModelRef, hub_model
 from soundsright.core.submission import FetchedModel, Reveal, Submission, commitment_digest
-from soundsright.core.toml_place import Place
+from soundsright.core.toml_location import TomlLocation
 
 VALIDATOR = "validator"
 RESERVED = frozenset({VALIDATOR, "unprocessed"})
@@ -116,13 +116,17 @@ def read_entries(
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML ({error})", "Compare it with models/demo.toml.") from error
-    place = Place(str(path))
-    rows = place.table(table, {"entry"}).get("entry")
+    location = TomlLocation(str(path))
+    rows = location.table(table, {"entry"}).get("entry")
     if not isinstance(rows, list) or not rows:
-        raise place.wrong("the file has no [[entry]]", "Add one, as in models/demo.toml.")
+        raise location.error("the file has no [[entry]]", "Add one, as in models/demo.toml.")
     if len(rows) > MAX_ENTRIES:
-        raise place.wrong(f"the file has {len(rows)} [[entry]]; at most {MAX_ENTRIES} are allowed", "Remove some.")
-    entries = [_entry(place.under(f"entry {n}"), path.parent, row, competitions) for n, row in enumerate(rows, 1)]
+        raise location.error(
+            f"the file has {len(rows)} [[entry]]; at most {MAX_ENTRIES} are allowed", "Remove some."
+        )
+    entries = [
+        _entry(location.under(f"entry {n}"), path.parent, row, competitions) for n, row in enumerate(rows, 1)
+    ]
     miners = [entry.miner for entry in entries]
     repeated = next((miner for miner in miners if miners.count(miner) > 1), None)
     if repeated is not None:
@@ -139,23 +143,23 @@ def read_entries(
     return kept
 
 
-def _entry(place: Place, beside: Path, row: object, competitions: Sequence[Competition]) -> TrialEntry:
-    table = place.table(row, _KEYS)
+def _entry(location: TomlLocation, beside: Path, row: object, competitions: Sequence[Competition]) -> TrialEntry:
+    table = location.table(row, _KEYS)
     miner, model, competition_id = (
-        place.under(key).text(place.required(table, key)) for key in ("miner", "model", "competition")
+        location.under(key).text(location.required(table, key)) for key in ("miner", "model", "competition")
     )
-    incumbent = place.under("incumbent").truth(table.get("incumbent", False))
+    incumbent = location.under("incumbent").true_or_false(table.get("incumbent", False))
     if miner in RESERVED:
-        raise place.wrong(f"the name {miner!r} is reserved", "Give the miner another name.")
+        raise location.error(f"the name {miner!r} is reserved", "Give the miner another name.")
     folder = beside / model
     if not folder.is_dir():
-        raise place.wrong(f"{folder} is not a folder", "Give a folder that looks like models/template.")
+        raise location.error(f"{folder} is not a folder", "Give a folder that looks like models/template.")
     try:
         ModelRef(miner, folder.name, _NO_REVISION)
     except EntryRefused as error:
-        raise place.wrong(str(error), "Use only letters, digits and - _ . in names.") from error
-    competition = place.built(lambda: competition_by_id(competition_id, competitions))
-    return TrialEntry(miner, folder, competition, incumbent, place.under("needs").names(table.get("needs", [])))
+        raise location.error(str(error), "Use only letters, digits and - _ . in names.") from error
+    competition = location.built(lambda: competition_by_id(competition_id, competitions))
+    return TrialEntry(miner, folder, competition, incumbent, location.under("needs").names(table.get("needs", [])))
 
 
 def _is_installed(package: str) -> bool:

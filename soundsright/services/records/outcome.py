@@ -57,11 +57,11 @@ def results_of(outcome: RoundOutcome) -> Results:
             entries_close_block=plan.round.entries_close_block,
             seed_block=plan.round.seed_block,
             seed_block_hash=outcome.block_hash,
-            ruleset=plan.ruleset.name,
-            ruleset_digest=plan.ruleset.digest,
-            clips=plan.clips,
+            ruleset=plan.rules.ruleset.name,
+            ruleset_digest=plan.rules.ruleset.digest,
+            clips=plan.measures.clips,
         ),
-        metrics={name: _metric(name) for name in plan.metrics},
+        metrics={name: _metric(name) for name in plan.measures.metrics},
         competitions=tuple(_competition(outcome, board) for board in outcome.leaderboards),
         weights={str(uid): weight for uid, weight in outcome.weights.by_uid.items()},
         weights_block=outcome.weights_block,
@@ -72,7 +72,7 @@ def results_of(outcome: RoundOutcome) -> Results:
 
 def scores_of(outcome: RoundOutcome) -> Iterator[ScoreLine]:
     """The lines of scores.jsonl: one per entry and clip. The unprocessed input comes first."""
-    for competition in outcome.plan.competitions:
+    for competition in outcome.plan.rules.competitions:
         clips = outcome.sets[competition.id]
         for evaluation in (outcome.unprocessed[competition.id], *outcome.evaluations[competition.id]):
             for clip in evaluation.clips:
@@ -192,7 +192,7 @@ def _rank_sets(
     """The possible ranks, by metric that pays and by entry id."""
     if not 1 <= len(evaluations) <= MAX_RANKED:
         return {}
-    floors = outcome.plan.floors
+    floors = outcome.plan.measures.floors
     return {
         name: rank_sets(
             {e.submission.entry_id: _values(e, name, floors[name]) for e in evaluations},
@@ -206,8 +206,8 @@ def _rank_sets(
 
 def _measured(outcome: RoundOutcome, evaluation: Evaluation) -> dict[str, Any]:
     """The fields of a row that come from the evaluation alone."""
-    floors = outcome.plan.floors
-    estimates = {m: mean_estimate(_values(evaluation, m, floors[m])) for m in outcome.plan.metrics}
+    floors = outcome.plan.measures.floors
+    estimates = {m: mean_estimate(_values(evaluation, m, floors[m])) for m in outcome.plan.measures.metrics}
     flags = outcome.flags.get(evaluation.submission.entry_id, ())
     timing = evaluation.timing
     return {

@@ -35,7 +35,7 @@ def without_near_copies(
         return steps.NearCopiesStep(
             tuple(
                 pair
-                for competition in context.plan.competitions
+                for competition in context.plan.rules.competitions
                 for pair in near_copy_pairs(
                     evaluated.sets[competition.id], context.enhanced, evaluated.evaluations[competition.id]
                 )
@@ -44,7 +44,7 @@ def without_near_copies(
 
     with context.busy.measured("decide"):
         pairs = context.step(steps.NEAR_COPIES, compute).pairs
-    reported_only = () if context.plan.exclude_near_copies else (DuplicateRule.NEAR_COPY,)
+    reported_only = () if context.plan.rules.exclude_near_copies else (DuplicateRule.NEAR_COPY,)
     with_results = {e.submission.entry_id for entries in evaluated.evaluations.values() for e in entries}
     models = [model for model in unique.kept if model.submission.entry_id in with_results]
     checked = without_duplicates(models, likenesses=pairs, reported_only=reported_only)
@@ -106,7 +106,7 @@ def decide_all(
     """
     context.observe(Event("decide"))
     with context.busy.measured("decide"):
-        return tuple(_decided(context, c, evaluated, unique, refusals) for c in context.plan.competitions)
+        return tuple(_decided(context, c, evaluated, unique, refusals) for c in context.plan.rules.competitions)
 
 
 def _decided(
@@ -124,9 +124,9 @@ def _decided(
         context.round_id,
         entries,
         champions,
-        plan.ruleset,
+        plan.rules.ruleset,
         evaluated.unprocessed[competition.id],
-        floors=plan.floors,
+        floors=plan.measures.floors,
         at_block=plan.round.seed_block,
         copies={e.submission.hotkey: unique.copies_of(e.submission) for e in entries},
         refusals=[r for r in refusals if r.competition_id in (competition.id, None)],
@@ -171,7 +171,7 @@ def _champions(
     incumbent = next((e.submission for e in entries if e.submission.hotkey == hotkey), None)
     if incumbent is None:
         return {}
-    return {m: Champion(incumbent, plan.floors[m], incumbent.block) for m in competition.metric_weights}
+    return {m: Champion(incumbent, plan.measures.floors[m], incumbent.block) for m in competition.metric_weights}
 
 
 def pay(context: RoundContext, boards: Sequence[Leaderboard]) -> tuple[Weights, int | None]:

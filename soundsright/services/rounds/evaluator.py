@@ -126,7 +126,7 @@ class Evaluator:
             path = job.folder / f"{answer.clip_id}.wav"
             # Scores are computed from 16-bit samples, because these are kept and anyone can score them again.
             write_wav(path, Audio(on_pcm16_grid(answer.audio.samples), answer.audio.sample_rate_hz))
-            metrics = self.context.plan.metrics
+            metrics = self.context.plan.measures.metrics
             jobs[answer.clip_id] = start_scoring(job.clips, answer.clip_id, path, metrics, self.context.pool)
         return _BatchScoring(batch, jobs, enhanced.timing, enhanced.fault)
 

@@ -111,7 +111,7 @@ def _fetched(context: RoundContext, submission: Submission) -> FetchedModel | Re
         try:
             model = _from_hub(context, submission)
             record = steps.FetchStep(model.content_hash, tuple(model.checkpoint_hashes))
-            check_fetched(model, context.plan.entry_rules)
+            check_fetched(model, context.plan.rules.entry_rules)
             checked_dockerfile(model)
         except EntryRefused as refused:
             # The hashes are recorded as well: a miner who fixes the entry later still counts as its first holder.
@@ -156,7 +156,7 @@ def _from_hub(context: RoundContext, submission: Submission) -> FetchedModel:
     while True:
         try:
             with context.busy.measured("fetch"):
-                return context.hub.fetch(submission, limits=context.plan.fetch_limits)
+                return context.hub.fetch(submission, limits=context.plan.rules.fetch_limits)
         except HubUnavailable as fault:
             tries += 1
             if tries >= MAX_INFRASTRUCTURE_TRIES:

@@ -5,41 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from soundsright.core.competition import Competition
-from soundsright.core.entry_rules import EntryRules
+from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.errors import UsageError
-from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.ports import SandboxLimits
-from soundsright.core.rulesets import Ruleset
 from soundsright.core.schedule import Round
 
 
 @dataclass(frozen=True)
 class RoundPlan:
-    """What an organiser decided for a round.
+    """The settings of one round: the organiser's rules, what is measured, and how this validator runs it.
 
-    `metrics` are measured and shown; the metrics that pay are among them. `incumbents` are the champions before the
-    first round of this state: a hotkey by competition id. A model gets `batch_audio_s` seconds of audio at once.
-    `retry_pauses_s` are the pauses before the last tries of an entry for which the hub or the sandbox fails.
+    `incumbents` are the champions before the first round of this state: a hotkey by competition id. A model gets
+    `batch_audio_s` seconds of audio at once. `retry_pauses_s` are the pauses before the last tries of an entry for
+    which the hub or the sandbox fails.
     """
 
     round: Round
-    competitions: tuple[Competition, ...]
-    clips: int
-    metrics: tuple[str, ...]
-    ruleset: Ruleset
-    floors: Mapping[str, float]
-    corpus_root: Path | None = None
+    rules: CompetitionRules
+    measures: Measures
     incumbents: Mapping[str, str] = field(default_factory=dict)
-    entry_rules: EntryRules = EntryRules()
     sandbox_limits: SandboxLimits = SandboxLimits()
-    fetch_limits: FetchLimits = FetchLimits()
     batch_audio_s: float = 24.0
     burn_uid: int | None = None
-    exclude_near_copies: bool = False
     retry_pauses_s: tuple[float, ...] = (15.0, 60.0, 240.0)
 
 
@@ -64,17 +53,18 @@ class BegunRound:
 
 def plan_facts(plan: RoundPlan) -> dict[str, Any]:
     """The row of a round that begins: everything that its result depends on and that no step records."""
+    rules, measures = plan.rules, plan.measures
     return {
         "round": asdict(plan.round),
-        "clips": plan.clips,
-        "metrics": list(plan.metrics),
-        "ruleset": plan.ruleset.name,
-        "ruleset_digest": plan.ruleset.digest,
-        "competitions": [c.id for c in plan.competitions],
-        "rewards": {c.id: [c.max_score, c.remainder, dict(c.metric_weights)] for c in plan.competitions},
-        "floors": dict(plan.floors),
+        "clips": measures.clips,
+        "metrics": list(measures.metrics),
+        "ruleset": rules.ruleset.name,
+        "ruleset_digest": rules.ruleset.digest,
+        "competitions": [c.id for c in rules.competitions],
+        "rewards": {c.id: [c.max_score, c.remainder, dict(c.metric_weights)] for c in rules.competitions},
+        "floors": dict(measures.floors),
         "batch_audio_s": plan.batch_audio_s,
-        "exclude_near_copies": plan.exclude_near_copies,
+        "exclude_near_copies": rules.exclude_near_copies,
     }
 
 

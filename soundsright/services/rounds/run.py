@@ -138,9 +138,9 @@ def _entries(
             closed.commitments,
             reveals,
             closed.neurons,
-            plan.competitions,
+            plan.rules.competitions,
             entries_close_block=plan.round.entries_close_block,
-            rules=plan.entry_rules,
+            rules=plan.rules.entry_rules,
         )
         return steps.EntriesStep(
             tuple(steps.RecordedEntry.of_submission(submission) for submission in result.submissions),
@@ -149,5 +149,5 @@ def _entries(
         )
 
     record = context.step(steps.ENTRIES, compute)
-    by_id = {competition.id: competition for competition in plan.competitions}
+    by_id = {competition.id: competition for competition in plan.rules.competitions}
     return tuple(entry.submission(by_id) for entry in record.submissions), record.refusals

@@ -56,7 +56,7 @@ def evaluate_all(context: RoundContext, models: Sequence[FetchedModel], block_ha
             refused[entry_id] = recorded.refusal
     running = [model for model in models if model.submission.entry_id not in refused]
     context.observe(Event("run", total=len(running)))
-    drawing = {c.id: _start_set(context, c, block_hash) for c in plan.competitions}
+    drawing = {c.id: _start_set(context, c, block_hash) for c in plan.rules.competitions}
     sets: dict[str, ClipSet] = {}
     baselines: dict[str, list[Future[Scored]]] = {}
     with (
@@ -66,10 +66,10 @@ def evaluate_all(context: RoundContext, models: Sequence[FetchedModel], block_ha
         runs = _ModelRuns(context, running, sets, preparer)
         futures: list[Future[None]] = []
         try:
-            for competition in plan.competitions:
+            for competition in plan.rules.competitions:
                 clips = _finish_set(context, *drawing[competition.id])
                 sets[competition.id] = clips
-                baselines[competition.id] = start_unprocessed(clips, plan.metrics, context.pool)
+                baselines[competition.id] = start_unprocessed(clips, plan.measures.metrics, context.pool)
                 futures += [slots.submit(runs.run, m.submission) for m in running if _is_of(competition, m)]
             wait_for_all(futures)
             refused |= runs.retry_stuck()
@@ -80,9 +80,9 @@ def evaluate_all(context: RoundContext, models: Sequence[FetchedModel], block_ha
         c.id: tuple(
             runs.evaluations[m.submission.entry_id] for m in models if _is_of(c, m) and not _is_in(refused, m)
         )
-        for c in plan.competitions
+        for c in plan.rules.competitions
     }
-    unprocessed = {c.id: _unprocessed(context, c, sets[c.id], baselines[c.id]) for c in plan.competitions}
+    unprocessed = {c.id: _unprocessed(context, c, sets[c.id], baselines[c.id]) for c in plan.rules.competitions}
     refusals = tuple(refused[m.submission.entry_id] for m in models if _is_in(refused, m))
     return EvaluatedEntries(sets, evaluations, unprocessed, refusals)
 
@@ -109,7 +109,7 @@ class _ModelRuns:
         self._models = {model.submission.entry_id: model for model in models}
         self._sets = sets
         self._preparer = preparer
-        turns = [competition.id for competition in context.plan.competitions]
+        turns = [competition.id for competition in context.plan.rules.competitions]
         self._turns = iter(sorted(models, key=lambda model: turns.index(model.submission.competition.id)))
         self._started: set[str] = set()
         self._evaluator = Evaluator(context)
@@ -198,7 +198,7 @@ def _start_set(
 ) -> tuple[SetRequest, list[Future[DrawnClips]]]:
     seed = seed_of_round(block_hash, competition.id)
     folder = context.folder / "sets" / competition.id
-    request = SetRequest(competition, seed, context.plan.clips, context.plan.corpus_root, folder)
+    request = SetRequest(competition, seed, context.plan.measures.clips, context.plan.measures.corpus_root, folder)
     context.observe(Event("generate", competition=competition))
     return request, start_set(request, context.pool, jobs=context.workers)
 

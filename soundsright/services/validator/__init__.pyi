@@ -2,12 +2,12 @@ from .chain import check_account
 from .lease import LEASE_S, living_holder, sole_process
 from .round import minute_of
 from .service import ValidatorService
-from .setup import Rules, ValidatorContext, Work
+from .setup import SubnetSettings, ValidatorContext, Work
 from .view import ValidatorView
 
 __all__ = [
     "LEASE_S",
-    "Rules",
+    "SubnetSettings",
     "ValidatorContext",
     "ValidatorService",
     "ValidatorView",

@@ -42,7 +42,7 @@ class ValidatorService:
     """Runs rounds until it is stopped. After one round it stops by itself if the context has a `dry_run`."""
 
     def __init__(self, context: ValidatorContext) -> None:
-        self._rules = context.rules
+        self._settings = context.settings
         self._work = context.work
         self._chain = context.chain
         self._account = context.account
@@ -152,7 +152,7 @@ class ValidatorService:
         self._health.problem("round", problem)
 
     def _start_due_round(self, finalized: int) -> None:
-        schedule = self._rules.schedule
+        schedule = self._settings.schedule
         number = schedule.due(self.chain_time_s(), last_done=self._last_done)
         if number is None:
             start_s = schedule.next_start_s(self.chain_time_s())
@@ -179,12 +179,12 @@ class ValidatorService:
         closed = self._closed_of(blocks)
         final = finalized >= blocks.seed_block
         missing = 0
-        if self._rules.commitment is CommitmentKind.DIGEST:
+        if self._settings.rules.commitment is CommitmentKind.DIGEST:
             missing = collector.ask(closed.commitments, self._chain.neurons(), last=final)
         if not final:
             self._report_wait(f"Entries of round {blocks.id} are closed; block {blocks.seed_block} gives its seed")
             return False
-        if self._rules.commitment is not CommitmentKind.DIGEST:
+        if self._settings.rules.commitment is not CommitmentKind.DIGEST:
             # The time of the seed's block, so that all validators refuse the same seals.
             opened_by_s = self._chain.timestamp_s(blocks.seed_block)
             missing = collector.read(closed.commitments, opened_by_s=opened_by_s)
@@ -196,7 +196,7 @@ class ValidatorService:
 
         They come from the state if the round began before, because a node can lose blocks that old.
         """
-        schedule = self._rules.schedule
+        schedule = self._settings.schedule
         round_id = schedule.id_of(number)
         if round_id in self._state.rounds():
             recorded = BegunRound.from_facts(self._state.begin_round(round_id, {})).round
@@ -218,25 +218,13 @@ class ValidatorService:
                 self._state,
                 self._clock,
                 self._health,
-                kind=self._rules.commitment,
+                kind=self._settings.rules.commitment,
                 timelock=self._timelock,
             )
         return self._collector
 
     def _round_plan(self, blocks: Round) -> RoundPlan:
-        rules = self._rules
-        return RoundPlan(
-            round=blocks,
-            competitions=rules.competitions,
-            clips=rules.clips,
-            metrics=rules.metrics,
-            ruleset=rules.ruleset,
-            floors=rules.floors,
-            corpus_root=rules.corpus_root,
-            entry_rules=rules.entry_rules,
-            fetch_limits=rules.fetch_limits,
-            exclude_near_copies=rules.exclude_near_copies,
-        )
+        return RoundPlan(blocks, self._settings.rules, self._settings.measures)
 
     def _closed_of(self, blocks: Round) -> Snapshot:
         """The chain as the round sees it, read once."""
@@ -252,7 +240,7 @@ class ValidatorService:
         reveals = collector.revealed(pinned.commitments())
         round_before = self._round_before(blocks.id)
         pinned.replace_commitments(collector.canonical(pinned.commitments(), pinned.neurons(), round_before))
-        burn_uid = next((n.uid for n in pinned.neurons() if n.hotkey == self._rules.burn_hotkey), None)
+        burn_uid = next((n.uid for n in pinned.neurons() if n.hotkey == self._settings.burn_hotkey), None)
         context = RoundContext(
             replace(self._round_plan(blocks), burn_uid=burn_uid),
             chain=pinned,
@@ -295,7 +283,7 @@ class ValidatorService:
         self._retry.succeeded()
         self._health.problem("round", None)
         self._courier = None
-        self._health.add("competitions_judged", len(outcome.plan.competitions))
+        self._health.add("competitions_judged", len(outcome.plan.rules.competitions))
         self._health.add("datasets_generated", len(outcome.sets))
         self._health.event("success", f"Round {blocks.id} is decided", action="round_decided")
         for refusal in outcome.refusals:
@@ -337,7 +325,7 @@ class ValidatorService:
         if decided is None:
             return
         round_id, payees = decided
-        every_blocks = self._rules.weights_every_blocks
+        every_blocks = self._settings.weights_every_blocks
         set_block = self._weights.set_if_due(round_id, payees.by_hotkey, head, neurons, every_blocks=every_blocks)
         if set_block is not None:
             steps.write(self._state, round_id, steps.WEIGHTS_SET, steps.WeightsSetStep(set_block))
@@ -348,7 +336,7 @@ class ValidatorService:
         if self._courier is None:
             if self._last_done is None:
                 return
-            round_id = self._rules.schedule.id_of(self._last_done)
+            round_id = self._settings.schedule.id_of(self._last_done)
             envelopes = recorded_feedback(self._state, self._work.artifacts, round_id)
             self._courier = FeedbackCourier(
                 round_id, envelopes, self._peers, self._state, self._clock, self._health

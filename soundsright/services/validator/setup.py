@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from soundsright.core.competition import Competition
-from soundsright.core.entry_rules import NO_RULES, EntryRules
-from soundsright.core.fetch_limits import FetchLimits
+from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.ports import (
     Account,
     Clock,
@@ -23,9 +21,7 @@ from soundsright.core.ports import (
     StateStore,
     Timelock,
 )
-from soundsright.core.rulesets import Ruleset
 from soundsright.core.schedule import Schedule
-from soundsright.core.submission import CommitmentKind
 from soundsright.services.http import Health
 from soundsright.services.rounds import Event, RoundOutcome
 from soundsright.services.validator.retention import KEPT_ROUNDS, ArtifactStore
@@ -37,25 +33,18 @@ Publish = Callable[[RoundOutcome, Path], Mapping[str, Mapping[str, object]]]
 
 
 @dataclass(frozen=True)
-class Rules:
+class SubnetSettings:
     """The settings that all validators of a subnet share.
 
-    `weights_every_blocks` is this validator's own: how often it sets weights, 0 for the chain's tempo.
+    `schedule` is the organiser's, or the settings' if the organiser gives none. `weights_every_blocks` is this
+    validator's own: how often it sets weights, 0 for the chain's tempo.
     """
 
-    competitions: tuple[Competition, ...]
-    clips: int
-    metrics: tuple[str, ...]
-    ruleset: Ruleset
-    floors: Mapping[str, float]
+    rules: CompetitionRules
+    measures: Measures
     schedule: Schedule
-    corpus_root: Path | None = None
     burn_hotkey: str = ""
     weights_every_blocks: int = 0
-    commitment: CommitmentKind = CommitmentKind.DIGEST
-    entry_rules: EntryRules = NO_RULES
-    fetch_limits: FetchLimits = FetchLimits()
-    exclude_near_copies: bool = False
 
 
 @dataclass
@@ -82,7 +71,7 @@ class ValidatorContext:
     by hotkey instead of the chain; they are empty if nobody is paid. Miners then receive nothing.
     """
 
-    rules: Rules
+    settings: SubnetSettings
     work: Work
     chain: LiveChain
     account: Account

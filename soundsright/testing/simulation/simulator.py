@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from soundsright.core.competition import PUBLISHED
+from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.errors import (
     ChainUnavailable,
     EngineUnavailable,
@@ -170,12 +171,9 @@ def _validated(validator: Validator, setting: _Setting, result: Simulated, where
         # Faults get rarer with every start: like any operator, we mend what fails.
         faults = Faults((validator.seed, validator.number, round_.id, start), validator.rate * 0.8**start)
         plan = RoundPlan(
-            round=round_,
-            competitions=COMPETITIONS,
-            clips=CLIPS,
-            metrics=METRICS,
-            ruleset=setting.ruleset,
-            floors=FLOORS,
+            round_,
+            CompetitionRules(COMPETITIONS, setting.ruleset),
+            Measures(CLIPS, METRICS, FLOORS),
             batch_audio_s=3.0,
             burn_uid=world.chain.register(BURN_HOTKEY),
         )

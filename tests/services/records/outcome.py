@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from soundsright.services.rounds.types import RoundOutcome, RoundPlan
-
 from soundsright.copies.duplicates import Duplicate, DuplicateRule
 from soundsright.core.competition import PUBLISHED
+from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.entry_rules import remedy_of
 from soundsright.core.results import (
     ClipResult,
@@ -34,6 +33,8 @@ from soundsright.ranking.gaming import Flag
 from soundsright.ranking.statistics import mean_estimate
 from soundsright.services.records import feedback_of, results_of, scores_of, scores_text
 from soundsright.services.rounds.clipset import ClipSet
+from soundsright.services.rounds.outcome import RoundOutcome
+from soundsright.services.rounds.plan import RoundPlan
 
 GOLDEN = Path(__file__).parent / "golden"
 COMPETITION = PUBLISHED[0]
@@ -98,7 +99,11 @@ def small_outcome(folder: Path = Path("set")) -> RoundOutcome:
     clips = ClipSet(
         COMPETITION, 2**63 + 5, folder, dict.fromkeys(CLIPS, "ab" * 32), recipes, dict.fromkeys(CLIPS, 4.0)
     )
-    plan = RoundPlan(Round("trial", 30, 500), (COMPETITION,), len(CLIPS), METRICS, RULESETS[0], floors(METRICS))
+    plan = RoundPlan(
+        Round("trial", 30, 500),
+        CompetitionRules((COMPETITION,), RULESETS[0]),
+        Measures(len(CLIPS), METRICS, floors(METRICS)),
+    )
     return RoundOutcome(
         plan=plan,
         block_hash="0x" + "cd" * 32,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from soundsright.core.competition import PUBLISHED
+from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.errors import EngineUnavailable
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Round
@@ -72,11 +73,8 @@ class Subnet:
     def plan(self, **changes):
         options = {
             "round": self.round,
-            "competitions": (COMPETITION,),
-            "clips": CLIPS,
-            "metrics": ("PESQ_WB", "ESTOI"),
-            "ruleset": SOUNDSRIGHT_V3,
-            "floors": {"PESQ_WB": 0.0, "ESTOI": -1.0},
+            "rules": CompetitionRules((COMPETITION,), SOUNDSRIGHT_V3),
+            "measures": Measures(CLIPS, ("PESQ_WB", "ESTOI"), {"PESQ_WB": 0.0, "ESTOI": -1.0}),
             "batch_audio_s": 3.0,
             "burn_uid": 0,
         }

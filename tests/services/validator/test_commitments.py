@@ -69,7 +69,8 @@ class SealedBench(Bench):
 
     def validator(self, *, dry_run: bool = False, chain: Any = None) -> Any:
         service = super().validator(dry_run=dry_run, chain=chain)
-        service._rules = replace(service._rules, schedule=SCHEDULE, commitment=self.kind)
+        rules = replace(service._settings.rules, commitment=self.kind)
+        service._settings = replace(service._settings, schedule=SCHEDULE, rules=rules)
         service._timelock = self.timelock
         return service
 

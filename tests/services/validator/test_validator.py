@@ -16,6 +16,7 @@ from soundsright.adapters.chains.local import LocalChain, seeded_entropy
 from soundsright.adapters.peers.keys import Hotkey, valid_signature
 from soundsright.adapters.state.artifacts import Artifacts
 from soundsright.core.competition import PUBLISHED
+from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.errors import ChainUnavailable, EntryRefused, PeerUnavailable, UsageError
 from soundsright.core.ports import Reply, SubnetRules, TxResult
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
@@ -31,7 +32,7 @@ from soundsright.services.rounds.scoring import score_files
 from soundsright.services.validator.chain import check_account
 from soundsright.services.validator.peers import MAX_TRIES, reveal_of
 from soundsright.services.validator.service import ValidatorService
-from soundsright.services.validator.setup import Rules, ValidatorContext, Work
+from soundsright.services.validator.setup import SubnetSettings, ValidatorContext, Work
 from soundsright.services.validator.view import ValidatorView
 from soundsright.testing import Behaviour, FakeHub, FakeRepository, FakeSandbox, InlinePool, VirtualClock
 from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
@@ -97,8 +98,10 @@ class Bench:
 
     def validator(self, *, dry_run: bool = False, chain: Any = None) -> ValidatorService:
         context = ValidatorContext(
-            Rules(
-                (COMPETITION,), 8, ("PESQ_WB", "ESTOI"), SOUNDSRIGHT_V3, {"PESQ_WB": 0.0, "ESTOI": -1.0}, SCHEDULE
+            SubnetSettings(
+                CompetitionRules((COMPETITION,), SOUNDSRIGHT_V3),
+                Measures(8, ("PESQ_WB", "ESTOI"), {"PESQ_WB": 0.0, "ESTOI": -1.0}),
+                SCHEDULE,
             ),
             Work(
                 hub=self.hub,
@@ -179,11 +182,11 @@ def test_nothing_is_due_before_the_first_round(bench: Bench) -> None:
 def test_after_the_last_round_none_is_announced(bench: Bench) -> None:
     bench.to_seed(10)
     service = bench.validator()
-    service._rules = replace(service._rules, schedule=replace(SCHEDULE, last_day=10))
+    service._settings = replace(service._settings, schedule=replace(SCHEDULE, last_day=10))
     finish(service, bench, SCHEDULE.id_of(0))
     service.tick()
     assert bench.health.events()["success"][-1]["message"] == "The last round is over"
-    view = ValidatorView(bench.state, (COMPETITION,), service._rules.schedule, service.chain_time_s)
+    view = ValidatorView(bench.state, (COMPETITION,), service._settings.schedule, service.chain_time_s)
     assert view.next_competition() is None
 
 
@@ -289,7 +292,7 @@ def test_weights_are_set_again_every_tempo_and_after_a_restart(bench: Bench) -> 
 
     # Before the next round's start: a block is an hour here, and a tempo 360 of them.
     service = bench.validator(chain=Counting())
-    service._rules = Rules(**{**vars(service._rules), "weights_every_blocks": 5})
+    service._settings = replace(service._settings, weights_every_blocks=5)
     for _ in range(12):
         service._set_weights_if_due(bench.chain.head().number, bench.chain.neurons())
         bench.chain.advance()
@@ -324,7 +327,7 @@ def test_weights_follow_the_chains_tempo_and_rate_limit(
             return getattr(bench.chain, name)
 
     service = bench.validator(chain=Ruled())
-    service._rules = replace(service._rules, weights_every_blocks=asked)
+    service._settings = replace(service._settings, weights_every_blocks=asked)
     for _ in range(2 * every + 1):
         service._set_weights_if_due(bench.chain.head().number, bench.chain.neurons())
         bench.chain.advance()

@@ -125,7 +125,7 @@ def test_a_round_with_other_rules_than_it_was_begun_with_is_told(bench: Bench) -
     first._work.publish = broken(KeyError("who"))
     ticked(first, bench, times=2)
     service = bench.validator()
-    service._rules = replace(service._rules, clips=9)
+    service._settings = replace(service._settings, measures=replace(service._settings.measures, clips=9))
     ticked(service, bench, times=2)
     assert "clips 8, now 9" in bench.health.problems()["round"]
     finish(bench.validator(), bench, FIRST)
@@ -310,7 +310,8 @@ def test_a_round_that_a_pruned_node_knows_no_more_holds_up_nothing_else(bench: B
 def test_what_the_organiser_asks_of_entries_holds_for_a_validator(bench: Bench) -> None:
     bench.to_seed(10)
     service = bench.validator()
-    service._rules = replace(service._rules, entry_rules=EntryRules(banned_content=frozenset({"hash-bob-a"})))
+    entry_rules = EntryRules(banned_content=frozenset({"hash-bob-a"}))
+    service._settings = replace(service._settings, rules=replace(service._settings.rules, entry_rules=entry_rules))
     finish(service, bench, FIRST)
     recorded = bench.state.steps(FIRST).items()
     records = [steps.record_of(FIRST, name, facts) for name, facts in recorded]
