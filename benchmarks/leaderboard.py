@@ -1,11 +1,11 @@
-"""Readers a second that the leaderboard serves from one core, and what a browser makes of its pages.
+"""Measures how many readers per second the leaderboard server serves from one core, and how fast its pages are.
 
     python benchmarks/leaderboard.py RUN [--readers 50] [--seconds 10] [--browser]
 
-A reader loads the first page with its style sheets, its script and its mark: five requests. Readers come at an even
-pace, whether or not earlier ones were served; the server runs on one core, the last that this process may use. With
-`--browser`: first paint, two clicks from the table to the clip that is heard, and the sort of 256 rows, in headless
-Chromium on the static build.
+A reader loads the first page with its style sheets, script and icon: five requests. Readers arrive at a constant
+rate, even if earlier ones still wait. The server runs on one core, the last one that this process may use. With
+`--browser`, headless Chromium opens the static build and the script prints the time to first paint, of two clicks
+from the table to a clip that is ready to play, and of sorting 256 rows.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ SERVE = "from soundsright.cli.commands.leaderboard import command; command()"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--readers", type=int, default=50)
-    parser.add_argument("--seconds", type=int, default=10)
-    parser.add_argument("--browser", action="store_true")
-    given = parser.parse_args()
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("--readers", type=int, default=50, help="readers that arrive per second")
+    parser.add_argument("--seconds", type=int, default=10, help="how long readers arrive")
+    parser.add_argument("--browser", action="store_true", help="also measure the pages in Chromium")
+    arguments = parser.parse_args()
     core = max(os.sched_getaffinity(0))
     server = subprocess.Popen(
-        [sys.executable, "-c", SERVE, "serve", "--run", str(given.run), "--port", "0"],
+        [sys.executable, "-c", SERVE, "serve", "--run", str(arguments.run), "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),
@@ -44,21 +44,22 @@ def main() -> None:
     try:
         assert server.stdout is not None
         address = server.stdout.readline().split()[1].rstrip("/")
-        asyncio.run(load(address, given.readers, given.seconds, server.pid))
+        asyncio.run(load(address, arguments.readers, arguments.seconds, server.pid))
     finally:
         server.terminate()
         server.wait(10)
-    if given.browser:
-        look(given.run)
+    if arguments.browser:
+        measure_pages(arguments.run)
 
 
 def processor_s(pid: int) -> float:
-    """What a process has used of the processor, which a busy machine does not change."""
+    """The processor time that a process used. Other processes on the machine hardly change it."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def load(address: str, readers: int, seconds: int, pid: int) -> None:
+    """Send `readers` readers per second and print how long they took."""
     took_s: list[float] = []
     sizes: list[int] = []
     failed = 0
@@ -89,18 +90,19 @@ async def load(address: str, readers: int, seconds: int, pid: int) -> None:
         used_s = processor_s(pid) - used_s
     cuts = quantiles(took_s, n=100)
     print(
-        f"{len(took_s) / wall_s:.1f} readers/s of {readers} asked, {failed} failed; per reader "
-        f"median {1000 * median(took_s):.0f} ms, 99 % {1000 * cuts[98]:.0f} ms; {sizes[-1] / 1000:.1f} kB packed"
+        f"{len(took_s) / wall_s:.1f} of {readers} readers/s served, {failed} failed; per reader "
+        f"median {1000 * median(took_s):.0f} ms, 99 % {1000 * cuts[98]:.0f} ms; {sizes[-1] / 1000:.1f} kB gzipped"
     )
     each_s = used_s / len(took_s)
-    print(f"{1000 * each_s:.2f} ms of the processor per reader: {1 / each_s:.0f} readers/s fill one core")
+    print(f"{1000 * each_s:.2f} ms of processor time per reader: one core serves {1 / each_s:.0f} readers/s")
 
 
-def look(run: Path) -> None:
+def measure_pages(run: Path) -> None:
+    """Print first paint, two clicks to a clip, and the time to sort 256 rows."""
     from playwright.sync_api import sync_playwright
 
-    from soundsright.services.board.build import build_site
-    from soundsright.services.records.runs import find_runs, read_runs
+    from soundsright.services.board import build_site
+    from soundsright.services.records import find_runs, read_runs
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         runs = read_runs(find_runs([run]))
@@ -115,7 +117,7 @@ def look(run: Path) -> None:
         paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN")
         files = ["index.html", "assets/board.css", "assets/plots.css", "assets/board.js", "assets/mark.svg"]
         size = sum((Path(folder) / name).stat().st_size for name in files)
-        print(f"first page: painted after {paint:.0f} ms, {size / 1000:.1f} kB unpacked")
+        print(f"first page: first paint after {paint:.0f} ms, {size / 1000:.1f} kB uncompressed")
         links = page.locator("table.board").first.locator("a.hear")
         started = time.perf_counter()
         links.nth(0).click()
@@ -137,7 +139,7 @@ def look(run: Path) -> None:
               return Array.from({ length: 7 }, sorted);
             }"""
         )
-        print(f"sort of 256 rows with layout: at best {min(sort_ms):.0f} ms, median {median(sort_ms):.0f} ms")
+        print(f"sorting 256 rows with layout: best {min(sort_ms):.0f} ms, median {median(sort_ms):.0f} ms")
         browser.close()
 
 

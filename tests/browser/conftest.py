@@ -48,21 +48,21 @@ def browser() -> Iterator[Browser]:
         pytest.skip("Playwright is not installed")
     flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=flags)
-        yield found
-        found.close()
+        chromium = playwright.chromium.launch(executable_path=program, args=flags)
+        yield chromium
+        chromium.close()
 
 
 def until(page: Page, expression: str) -> None:
-    """Wait until the expression is true: asked from outside, since the pages' policy forbids to evaluate text."""
+    """Wait until the expression is true. Polled from outside: the policy of the pages forbids `eval`."""
     deadline = time.monotonic() + 15
     while not page.evaluate(f"Boolean({expression})"):
-        assert time.monotonic() < deadline, f"never came true: {expression}"
+        assert time.monotonic() < deadline, f"this did not become true within 15 s: {expression}"
         page.wait_for_timeout(20)
 
 
 class Visit:
-    """A page with what went wrong on it: errors, refusals of the policy, and requests that left the site."""
+    """A page with its problems: errors, violations of the security policy, and requests to other sites."""
 
     def __init__(self, context: BrowserContext, allowed: str) -> None:
         self.page: Page = context.new_page()
@@ -71,9 +71,9 @@ class Visit:
         self.outside: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type in ("error", "warning") else None)
-        self.page.on("request", lambda r: self._seen(r.url, allowed))
+        self.page.on("request", lambda r: self._requested(r.url, allowed))
 
-    def _seen(self, url: str, allowed: str) -> None:
+    def _requested(self, url: str, allowed: str) -> None:
         if not url.startswith((allowed, "data:")):
             self.outside.append(url)
 
@@ -84,7 +84,7 @@ class Visit:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
-    """Opens a fresh page; fails the test if anything went wrong on one, or a request left the site."""
+    """Opens a new page. The test fails if a page has an error or sends a request to another site."""
     visits: list[Visit] = []
     contexts: list[BrowserContext] = []
 
@@ -96,7 +96,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
     yield start
     for context in contexts:
         context.close()
-    # A stream of events that ends with its server is no fault of the page's.
+    # An event stream that ends with its server is not an error of the page.
     errors = [error for one in visits for error in one.errors if "ERR_INCOMPLETE_CHUNKED_ENCODING" not in error]
     assert errors == []
     assert [address for one in visits for address in one.outside] == []
@@ -111,7 +111,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def site(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The static build's address, on disk."""
+    """The address of the static build on disk."""
     from soundsright.services.board.build import build_site
     from soundsright.services.records.runs import find_runs, read_runs
 
@@ -123,7 +123,7 @@ def site(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @contextmanager
 def served(app: Any) -> Iterator[str]:
-    """The application on a free port, until the block ends."""
+    """Serve the application on a free port until the block ends."""
     import uvicorn
 
     with closing(socket.socket()) as listener:

@@ -1,4 +1,4 @@
-"""The pages for everybody: axe's rules in light and dark, wide and narrow, nothing wider than the screen."""
+"""Accessibility: the rules of axe in light and dark, and no page wider than a phone."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PAGES = {
 
 
 def serious_violations(page: Any) -> list[str]:
-    """What axe calls serious or critical, one line each."""
+    """The serious and critical violations that axe reports, one line each."""
     if not AXE.exists():
         pytest.skip("axe-core is not installed: npm ci --prefix tests/browser")
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")
+    report = page.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")
     return [
         f"{v['id']}: {v['nodes'][0]['html'][:120]} ({v['nodes'][0]['failureSummary'][:160]})"
-        for v in found["violations"]
+        for v in report["violations"]
         if v["impact"] in ("serious", "critical")
     ]
 

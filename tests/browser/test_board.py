@@ -1,4 +1,4 @@
-"""The leaderboard in a browser, from a disk: tables sort, two clicks lead to the ears, hostile names do nothing."""
+"""The leaderboard in a browser, from a disk: sorting, comparing two entries, and hostile names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_heading_sorts_the_table_and_sorts_it_back(visit: Callable[..., Any], 
     heading.get_by_role("button").click()
     assert heading.get_attribute("aria-sort") == "descending"
     after = labels(page)
-    assert after[-1] == "unprocessed input", "what has no value stays last, whichever way"
+    assert after[-1] == "unprocessed input", "rows without a value stay last in both directions"
     assert after[:-1] == before[:-1][::-1]
 
 
@@ -49,7 +49,7 @@ def test_a_table_sorts_from_the_keyboard(visit: Callable[..., Any], site: str) -
     assert names == sorted(names, key=str.lower)
 
 
-def test_two_clicks_lead_to_the_clip_where_two_entries_differ_most(visit: Callable[..., Any], site: str) -> None:
+def test_two_clicks_open_the_clip_with_the_largest_difference(visit: Callable[..., Any], site: str) -> None:
     page = visit(site).open(site + COMPETITION + "index.html")
     page.get_by_role("link", name="Listen to alpine/clear").click()
     assert "in the row of the entry to compare it with" in page.locator(".pick").inner_text()
@@ -102,7 +102,7 @@ def test_every_page_of_the_build_opens_and_every_link_leads_to_a_file(visit: Cal
     assert len(seen) >= 12
 
 
-def test_a_table_of_256_entries_sorts_at_once(visit: Callable[..., Any], tmp_path: Any) -> None:
+def test_a_table_of_256_entries_is_sorted(visit: Callable[..., Any], tmp_path: Any) -> None:
     from soundsright.services.board.build import build_site
     from soundsright.services.records.runs import read_run
     from tests.services.records.runs import Entrant, write_run
@@ -120,14 +120,14 @@ def test_a_table_of_256_entries_sorts_at_once(visit: Callable[..., Any], tmp_pat
     assert values == sorted(values, reverse=True)
 
 
-def test_no_script_of_a_page_is_its_own(visit: Callable[..., Any], site: str) -> None:
+def test_pages_have_no_inline_scripts(visit: Callable[..., Any], site: str) -> None:
     page = visit(site).open(site + COMPETITION + "ears.html")
     inline = "els => els.filter(e => !e.src && e.type !== 'application/json').length"
     assert page.eval_on_selector_all("script", inline) == 0
     assert page.locator("[style], [onclick], [onload], [onerror]").count() == 0
 
 
-def test_a_script_that_got_in_would_not_run(browser: Any, server: str) -> None:
+def test_an_injected_script_does_not_run(browser: Any, server: str) -> None:
     context = browser.new_context()
     page = context.new_page()
     refusals: list[str] = []
@@ -147,7 +147,7 @@ def test_a_script_that_got_in_would_not_run(browser: Any, server: str) -> None:
     context.close()
 
 
-def test_a_server_without_results_says_so(visit: Callable[..., Any], tmp_path: Any) -> None:
+def test_a_server_without_results_shows_a_message(visit: Callable[..., Any], tmp_path: Any) -> None:
     from soundsright.services.board.server import LiveSite, board_app
 
     half = tmp_path / "half"
@@ -159,7 +159,7 @@ def test_a_server_without_results_says_so(visit: Callable[..., Any], tmp_path: A
         assert "not finished" in page.inner_text("main")
 
 
-def test_the_way_to_hear_an_entry_is_in_sight_on_a_telephone(visit: Callable[..., Any], site: str) -> None:
+def test_the_listen_links_are_visible_on_a_phone(visit: Callable[..., Any], site: str) -> None:
     page = visit(site, viewport={"width": 390, "height": 800}).open(site + COMPETITION + "index.html")
     for link in page.locator("table.board a.hear").all():
         box = link.bounding_box()
@@ -167,7 +167,7 @@ def test_the_way_to_hear_an_entry_is_in_sight_on_a_telephone(visit: Callable[...
     assert "gradient" in page.eval_on_selector(".wide", "e => getComputedStyle(e).backgroundImage")
 
 
-def test_a_failed_clip_shows_the_floor_that_counts_and_paper_shows_every_clip(
+def test_a_failed_clip_shows_the_floor_and_a_printed_page_shows_every_clip(
     visit: Callable[..., Any], site: str
 ) -> None:
     page = visit(site).open(site + COMPETITION + "e/3-cedar.html")
@@ -179,7 +179,7 @@ def test_a_failed_clip_shows_the_floor_that_counts_and_paper_shows_every_clip(
     assert page.eval_on_selector(".tall", "e => e.scrollHeight - e.clientHeight") == 0
 
 
-def test_a_long_name_keeps_its_beginning_beside_a_plot(visit: Callable[..., Any], site: str) -> None:
+def test_a_long_name_fits_beside_a_plot(visit: Callable[..., Any], site: str) -> None:
     from soundsright.services.drawing.boxes import Box, box_plot
 
     drawing = box_plot([Box("harbour/baseline-denoising-16k", (1.0, 2.0))], title="t", unit="")

@@ -1,4 +1,4 @@
-"""Hearing two entries: in step, level-matched, without losing the place, by keyboard, and with clips missing."""
+"""Listening to two entries: synchronous playback, equal levels, keyboard, and missing clips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EARS = "r/first/DENOISING_16000HZ/ears.html"
 PAIR = "#a=1-alpine&b=2-brook"
 LOADED = "document.body.dataset.loaded"
 
-# Renders the page's own graph: B is the clean signal a thousand samples in, and is switched to half-way.
+# Renders the audio graph of the page offline. B is A with reversed sign, and is switched on halfway.
 RENDER = """async () => {
   const rate = 16000, n = rate, noise = new Float32Array(n);
   let x = 1;
@@ -42,7 +42,7 @@ RENDER = """async () => {
 
 @pytest.fixture(params=["disk", "server"])
 def ears(request: pytest.FixtureRequest, visit: Callable[..., Any]) -> Any:
-    """The ears page on two entries, loaded, from a disk and from a server."""
+    """The listening page of two entries, loaded from a disk and from a server."""
     base = request.getfixturevalue("site" if request.param == "disk" else "server")
     page = visit(base).open(base + EARS + PAIR)
     until(page, LOADED)
@@ -54,12 +54,12 @@ def position(page: Any) -> float:
 
 
 @pytest.mark.parametrize("loop", ["null", "{from: 0, to: .25}"])
-def test_tracks_are_in_step_to_the_sample(ears: Any, loop: str) -> None:
+def test_tracks_are_synchronous_to_the_sample(ears: Any, loop: str) -> None:
     assert ears.evaluate(RENDER.replace("LOOP", loop)) < 1e-6
 
 
-def test_switching_keeps_the_place(ears: Any) -> None:
-    """The clip's place runs with the media clock of the audio, whatever is heard."""
+def test_switching_keeps_the_position(ears: Any) -> None:
+    """The position follows the audio clock, independent of the audible track."""
     ears.locator("#play").click()
     until(ears, "Ears.player.playing && Ears.player.position() > 0.05")
     both = """() => ({clock: Ears.player.context.currentTime, at: Ears.player.position(), heard: Ears.player.heard,
@@ -70,15 +70,15 @@ def test_switching_keeps_the_place(ears: Any) -> None:
         ears.keyboard.press(key)
     after = ears.evaluate(both)
     assert after["heard"] == "B"
-    # It plays in a loop, and may have come round while the keys were pressed.
+    # Playback loops, so it may have restarted while the keys were pressed.
     loop_s = ears.evaluate("Ears.player.duration")
     off_s = after["at"] - before["at"] - (after["clock"] - before["clock"])
     assert off_s - loop_s * round(off_s / loop_s) == pytest.approx(0.0, abs=1e-6)
     same = "old => [...Ears.player.nodes.values()].every((n, i) => n.source === old[i])"
-    assert ears.evaluate(same, nodes), "no source was started anew"
+    assert ears.evaluate(same, nodes), "no source was restarted"
 
 
-def test_every_track_is_brought_to_the_level_of_the_clean_signal(ears: Any) -> None:
+def test_every_track_has_the_level_of_the_clean_signal(ears: Any) -> None:
     levels = ears.evaluate(
         """() => {
           const {tracks, gains, rate} = Ears.player, clean = tracks.get("clean").getChannelData(0);
@@ -89,7 +89,7 @@ def test_every_track_is_brought_to_the_level_of_the_clean_signal(ears: Any) -> N
     assert len(levels) == 4
     assert all(abs(gain_db) < 0.1 for _, gain_db in levels)
     gain = ears.evaluate("20 * Math.log10(Ears.player.gains.get('B') / Ears.player.gains.get('A'))")
-    assert gain == pytest.approx(12.0, abs=0.5), "brook answers 12 dB too low"
+    assert gain == pytest.approx(12.0, abs=0.5), "the output of brook is 12 dB too low"
     ears.keyboard.press("m")
     assert ears.evaluate("[...Ears.player.gains.values()]") == [1, 1, 1, 1]
 
@@ -117,7 +117,7 @@ def test_the_keyboard_plays_seeks_loops_and_changes_the_clip(ears: Any) -> None:
     assert ears.locator("#clip-title").inner_text() == first
 
 
-def test_a_drag_over_a_spectrogram_loops_that_part(ears: Any) -> None:
+def test_dragging_over_a_spectrogram_loops_that_part(ears: Any) -> None:
     over = ears.locator(".over").first
     over.scroll_into_view_if_needed()
     box = over.bounding_box()
@@ -134,7 +134,7 @@ def test_a_drag_over_a_spectrogram_loops_that_part(ears: Any) -> None:
     assert 0.19 <= position(ears) <= 0.61
 
 
-def test_five_pictures_are_drawn_and_the_difference_is_not_flat(ears: Any) -> None:
+def test_five_spectrograms_are_drawn_and_the_difference_is_not_flat(ears: Any) -> None:
     drawn = ears.eval_on_selector_all(
         "#views canvas:not(.over)",
         """els => els.map((c) => {
@@ -146,12 +146,10 @@ def test_five_pictures_are_drawn_and_the_difference_is_not_flat(ears: Any) -> No
     assert len(drawn) == 5
     assert min(shades for shades, _, _ in drawn) > 20
     _, red, blue = drawn[-1]
-    assert red > blue, "B left more noise than A, so its colour prevails"
+    assert red > blue, "B left more noise than A, so its colour dominates"
 
 
-def test_an_entry_without_audio_of_a_clip_says_so_and_the_rest_plays(
-    visit: Callable[..., Any], server: str
-) -> None:
+def test_a_failed_clip_shows_a_message_and_the_rest_plays(visit: Callable[..., Any], server: str) -> None:
     page = visit(server).open(server + EARS + "#a=1-alpine&b=3-cedar&clip=000001")
     until(page, LOADED)
     assert "B failed on this clip (timeout)" in page.inner_text("#say")
@@ -160,7 +158,7 @@ def test_an_entry_without_audio_of_a_clip_says_so_and_the_rest_plays(
     assert "timeout" in page.inner_text("#scores")
 
 
-def test_a_broken_clip_says_so_and_the_rest_plays(
+def test_a_broken_clip_shows_a_message_and_the_rest_plays(
     visit: Callable[..., Any], run_folder: Path, tmp_path: Path
 ) -> None:
     from soundsright.services.board.build import build_site
@@ -177,7 +175,7 @@ def test_a_broken_clip_says_so_and_the_rest_plays(
     assert page.evaluate("[...Ears.player.tracks.keys()]") == ["clean", "degraded", "B"]
 
 
-def test_clips_beyond_the_stated_size_have_no_audio_and_say_so(
+def test_clips_beyond_the_size_limit_have_no_audio_and_a_message(
     visit: Callable[..., Any], run_folder: Path, tmp_path: Path
 ) -> None:
     from soundsright.services.board.build import build_site

@@ -1,4 +1,4 @@
-"""A listening test in the browser, from the first page to the last question, under each method."""
+"""A listening test in the browser, from the first page to the last question, with each method."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.services.records.runs import write_run
 
 
 def hear(page: Any, name: str) -> None:
-    """Wait until a recording that is being played counts as heard."""
+    """Wait until the recording that plays counts as heard."""
     until(page, f"document.querySelector('#stimuli button[data-name=\"{name}\"][data-heard]')")
 
 
 @contextmanager
-def held(folder: Path, method: str, clips: tuple[str, ...] = ("000000",)) -> Iterator[tuple[str, Path]]:
-    """A test of one entry on a run of one-second clips: its address and its folder."""
+def running_test(folder: Path, method: str, clips: tuple[str, ...] = ("000000",)) -> Iterator[tuple[str, Path]]:
+    """A test of one entry on one-second clips: its address and its folder."""
     run_folder = write_run(folder / "first", clips=len(clips))
     competition = read_run(run_folder, "first").competitions[0]
     test = ListeningTest("ears", method, "DENOISING_16000HZ", ("1-alpine",), clips, 1)
@@ -37,21 +37,21 @@ def held(folder: Path, method: str, clips: tuple[str, ...] = ("000000",)) -> Ite
 
 
 @pytest.mark.parametrize("method", ["ccr", "mushra"])
-def test_next_opens_once_everything_was_listened_to_and_not_clicked_at(
+def test_next_is_enabled_after_listening_and_not_after_clicking(
     visit: Callable[..., Any], tmp_path: Path, method: str
 ) -> None:
-    with held(tmp_path, method) as (address, _):
+    with running_test(tmp_path, method) as (address, _):
         page = visit(address).open(address)
         page.click("#start")
         until(page, "document.querySelector('#stimuli button')")
         buttons = page.locator("#stimuli button").all()
-        # All in one turn of the page: on a busy machine a second, and so a clip, may pass from click to click.
+        # Click all buttons in one script call. Between separate calls, a busy machine could play a whole clip.
         page.eval_on_selector_all("#stimuli button", "buttons => buttons.forEach(button => button.click())")
         for slider in page.locator("#stimuli input[type=range]").all():
             slider.press("ArrowRight")
         if method == "ccr":
             page.locator("#stimuli input[type=radio]").first.check()
-        # The last one plays on, and is the only one that was listened to.
+        # The last recording keeps playing, and is the only one that was heard.
         hear(page, buttons[-1].get_attribute("data-name"))
         assert page.locator("#stimuli button[data-heard]").count() == 1
         assert page.locator("#next").is_disabled()
@@ -61,8 +61,8 @@ def test_next_opens_once_everything_was_listened_to_and_not_clicked_at(
         until(page, "!document.querySelector('#next').disabled")
 
 
-def test_a_slider_gives_the_score_that_it_stands_at(visit: Callable[..., Any], tmp_path: Path) -> None:
-    with held(tmp_path, "mushra") as (address, at):
+def test_a_slider_gives_the_score_that_it_shows(visit: Callable[..., Any], tmp_path: Path) -> None:
+    with running_test(tmp_path, "mushra") as (address, at):
         page = visit(address).open(address)
         page.click("#start")
         until(page, "document.querySelector('#stimuli button')")
@@ -82,8 +82,8 @@ def test_a_slider_gives_the_score_that_it_stands_at(visit: Callable[..., Any], t
         assert {vote.score for vote in read_test(at).votes} == {50.0}
 
 
-def test_a_page_loaded_again_goes_on_with_the_same_rater(visit: Callable[..., Any], tmp_path: Path) -> None:
-    with held(tmp_path, "acr") as (address, at):
+def test_after_a_reload_the_test_continues_with_the_same_rater(visit: Callable[..., Any], tmp_path: Path) -> None:
+    with running_test(tmp_path, "acr") as (address, at):
         page = visit(address).open(address)
         page.click("#start")
         for number in range(3):
@@ -100,18 +100,18 @@ def test_a_page_loaded_again_goes_on_with_the_same_rater(visit: Callable[..., An
         until(page, "document.body.dataset.done")
         assert len({vote.rater for vote in read_test(at).votes}) == 1
         page.reload()
-        assert page.locator("#start").is_visible(), "who is done is asked no more"
+        assert page.locator("#start").is_visible(), "a rater who has finished gets no more questions"
 
 
 @pytest.mark.parametrize("method", ["acr", "ccr", "mushra"])
-def test_a_rater_gets_to_the_end_by_keyboard_alone(visit: Callable[..., Any], tmp_path: Path, method: str) -> None:
-    with held(tmp_path, method, ("000000", "000001")) as (address, at):
+def test_a_rater_can_finish_with_the_keyboard_only(visit: Callable[..., Any], tmp_path: Path, method: str) -> None:
+    with running_test(tmp_path, method, ("000000", "000001")) as (address, at):
         page = visit(address).open(address)
         page.locator("#start").press("Enter")
         questions = 2 if method == "mushra" else 6
         for number in range(questions):
             until(page, f"Listen.number === {number} && document.querySelector('#stimuli button')")
-            assert page.locator("#next").is_disabled(), "nothing was heard and nothing rated"
+            assert page.locator("#next").is_disabled(), "nothing was heard or rated yet"
             if number == 0:
                 assert serious_violations(page) == []
             for button in page.locator("#stimuli button").all():
@@ -130,8 +130,10 @@ def test_a_rater_gets_to_the_end_by_keyboard_alone(visit: Callable[..., Any], tm
     assert len(stored.votes) == len(stored.test.clips) * len(stored.test.conditions)
 
 
-def test_a_server_that_is_gone_loses_no_answer(visit: Callable[..., Any], tmp_path: Path, browser: Any) -> None:
-    with held(tmp_path, "acr") as (address, at):
+def test_no_answer_is_lost_when_the_server_is_unreachable(
+    visit: Callable[..., Any], tmp_path: Path, browser: Any
+) -> None:
+    with running_test(tmp_path, "acr") as (address, at):
         page = browser.new_page()
         page.goto(address)
         page.click("#start")

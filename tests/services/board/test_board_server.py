@@ -1,4 +1,4 @@
-"""The leaderboard over HTTP: headers, ranges, caching, paths that lead nowhere, runs that appear."""
+"""The leaderboard over HTTP: headers, ranges, caching, addresses without a page, new runs."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def clock() -> Clock:
 @pytest.fixture
 def client(tmp_path: Path, clock: Clock) -> Iterator[TestClient]:
     write_run(tmp_path / "runs" / "first")
-    with TestClient(board_app(LiveSite([tmp_path / "runs"], live=False, now=clock))) as found:
-        yield found
+    with TestClient(board_app(LiveSite([tmp_path / "runs"], live=False, now=clock))) as test_client:
+        yield test_client
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_every_answer_carries_the_policy(client: TestClient, path: str) -> None:
     ],
 )
 def test_a_folder_is_answered_with_its_page(client: TestClient, path: str, page: str) -> None:
-    """Ends with a slash wherever it is a folder's page, since its links are relative."""
-    found = client.get(path)
-    assert found.content == client.get(page).content
-    assert found.url.path in (page, page.removesuffix("index.html"))
+    """The address of a folder ends with a slash, because the links of its page are relative."""
+    response = client.get(path)
+    assert response.content == client.get(page).content
+    assert response.url.path in (page, page.removesuffix("index.html"))
 
 
 def test_audio_is_answered_by_range(client: TestClient) -> None:
@@ -76,7 +76,7 @@ def test_audio_is_answered_by_range(client: TestClient) -> None:
     assert client.get(AUDIO, headers={"Range": "bytes=99999999-"}).status_code == 416
 
 
-def test_what_has_not_changed_is_not_sent_again(client: TestClient) -> None:
+def test_unchanged_pages_and_audio_are_not_sent_again(client: TestClient) -> None:
     for path in ("/", AUDIO):
         first = client.get(path)
         assert "max-age" in first.headers["cache-control"]
@@ -84,12 +84,12 @@ def test_what_has_not_changed_is_not_sent_again(client: TestClient) -> None:
         assert (again.status_code, again.content) == (304, b"")
 
 
-def test_a_page_is_packed_for_who_can_unpack_it(client: TestClient) -> None:
-    packed = client.get("/", headers={"Accept-Encoding": "gzip"})
+def test_a_page_is_compressed_if_the_browser_accepts_it(client: TestClient) -> None:
+    gzipped = client.get("/", headers={"Accept-Encoding": "gzip"})
     plain = client.get("/", headers={"Accept-Encoding": "identity"})
-    assert packed.headers["content-encoding"] == "gzip"
-    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 3
-    assert packed.content == plain.content
+    assert gzipped.headers["content-encoding"] == "gzip"
+    assert int(gzipped.headers["content-length"]) < int(plain.headers["content-length"]) / 3
+    assert gzipped.content == plain.content
 
 
 @pytest.mark.parametrize(
@@ -107,18 +107,18 @@ def test_a_page_is_packed_for_who_can_unpack_it(client: TestClient) -> None:
         "/r/first/DENOISING_16000HZ/e/nobody.html",
     ],
 )
-def test_what_is_no_page_is_not_there(client: TestClient, path: str) -> None:
+def test_addresses_without_a_page_are_not_found(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-def test_a_finished_round_appears_by_itself(client: TestClient, clock: Clock, tmp_path: Path) -> None:
+def test_a_finished_round_appears_without_a_restart(client: TestClient, clock: Clock, tmp_path: Path) -> None:
     assert "/r/second/" not in client.get("/history.html").text.replace('href="r', 'href="/r')
     write_run(tmp_path / "runs" / "second", clips=2, audio=False)
     clock.now += 10
     assert "r/second/index.html" in client.get("/history.html").text
 
 
-def test_a_run_written_anew_is_shown_anew(client: TestClient, clock: Clock, tmp_path: Path) -> None:
+def test_a_changed_run_is_drawn_again(client: TestClient, clock: Clock, tmp_path: Path) -> None:
     results = tmp_path / "runs" / "first" / "results.json"
     results.write_text(results.read_text().replace("alpine/clear", "alpine/clearer"))
     os.utime(results, ns=(1, 1))
@@ -126,7 +126,9 @@ def test_a_run_written_anew_is_shown_anew(client: TestClient, clock: Clock, tmp_
     assert "alpine/clearer" in client.get("/").text
 
 
-def test_a_run_of_a_newer_version_leaves_the_others_alone(client: TestClient, clock: Clock, tmp_path: Path) -> None:
+def test_a_run_of_a_newer_version_does_not_affect_the_others(
+    client: TestClient, clock: Clock, tmp_path: Path
+) -> None:
     newer = tmp_path / "runs" / "newer"
     newer.mkdir()
     (newer / "results.json").write_text('{"schema": "soundsright.results/7"}')
@@ -136,7 +138,7 @@ def test_a_run_of_a_newer_version_leaves_the_others_alone(client: TestClient, cl
     assert "alpine/clear" in text
 
 
-def test_a_build_names_what_it_wrote_and_is_the_same_again(
+def test_a_build_reports_what_it_wrote_and_is_reproducible(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_run(tmp_path / "first", clips=2)
@@ -150,7 +152,7 @@ def test_a_build_names_what_it_wrote_and_is_the_same_again(
 
 
 @pytest.mark.parametrize("text", ['{"schema": "soundsright.results/7"}', "{", None])
-def test_a_build_says_which_runs_cannot_be_read_and_needs_one_that_can(
+def test_a_build_reports_unreadable_runs_and_needs_a_readable_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None
 ) -> None:
     broken, out = tmp_path / "runs" / "broken", tmp_path / "out"
@@ -163,10 +165,10 @@ def test_a_build_says_which_runs_cannot_be_read_and_needs_one_that_can(
     assert not out.exists()
     write_run(tmp_path / "runs" / "sound", clips=2, audio=False)
     assert run(command, ["build", str(out), "--run", str(tmp_path / "runs")]) == 0
-    told = capsys.readouterr()
-    assert str(broken) in told.err
-    assert "sound" not in told.err.replace("soundsright", "")
-    assert "Open " in told.out
+    printed = capsys.readouterr()
+    assert str(broken) in printed.err
+    assert "sound" not in printed.err.replace("soundsright", "")
+    assert "Open " in printed.out
 
 
 def test_a_build_of_a_folder_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +177,7 @@ def test_a_build_of_a_folder_without_runs_is_refused(tmp_path: Path, capsys: pyt
     assert str(tmp_path / "runs") in capsys.readouterr().err
 
 
-def test_a_folder_that_is_no_build_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_with_other_files_is_not_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_run(tmp_path / "first", clips=2, audio=False)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
@@ -184,7 +186,7 @@ def test_a_folder_that_is_no_build_is_left_alone(tmp_path: Path, capsys: pytest.
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
-def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_taken_port_is_reported_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import socket
 
     folder = write_run(tmp_path / "first", clips=2, audio=False)

@@ -1,4 +1,4 @@
-"""The pages and the report say what was decided, and why."""
+"""The pages and the report show each decision and its reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from soundsright.services.report.html import report_html
 from tests.services.records.runs import USUAL, Entrant, write_run
 
 FLAGGED = Entrant("mirror/same", 0.0, "mirror", flags=[("copy_of_input", "The output is the input again")])
-FOUGHT = {
+EVIDENCE = {
     "champion": "brook",
     "champion_mean": 1.5,
     "challenger": "alpine",
@@ -30,10 +30,10 @@ FOUGHT = {
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> Run:
+def flagged_run(tmp_path: Path) -> Run:
     refused = {"entry": "copy/cat", "hotkey": "c", "uid": 9, "code": "same_content_hash", "sentence": "Copies it"}
     refusals = [{**refused, "evidence": {}}]
-    folder = write_run(tmp_path / "a", [*USUAL, FLAGGED], refused=refusals, evidence=FOUGHT, audio=False)
+    folder = write_run(tmp_path / "a", [*USUAL, FLAGGED], refused=refusals, evidence=EVIDENCE, audio=False)
     return read_run(folder, "a")
 
 
@@ -42,9 +42,9 @@ def text_of(html: str) -> str:
 
 
 def page(run: Run, path: str) -> str:
-    found = Site([run], AudioAccess("file")).page(path)
-    assert found is not None
-    return found.body.decode()
+    rendered = Site([run], AudioAccess("file")).page(path)
+    assert rendered is not None
+    return rendered.body.decode()
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def page(run: Run, path: str) -> str:
     ],
     ids=["first page", "competition", "report"],
 )
-def test_a_prize_is_told_with_its_defence_its_test_and_its_winner(found: Run, shown: object) -> None:
-    html = shown(found)  # type: ignore[operator]
+def test_a_decision_is_shown_with_its_numbers_and_winner(flagged_run: Run, shown: object) -> None:
+    html = shown(flagged_run)  # type: ignore[operator]
     text = text_of(html)
     assert (
         "PESQ-WB taken over alpine takes PESQ_WB. brook/soft 1.50 1.60 alpine/clear 2.25 "
@@ -69,42 +69,42 @@ def test_a_prize_is_told_with_its_defence_its_test_and_its_winner(found: Run, sh
     assert "mirror/same: The output is the input again (40, limit 35). copy_of_input" in text
 
 
-def test_a_flag_is_on_the_entry_s_own_page(found: Run) -> None:
-    text = text_of(page(found, "r/a/DENOISING_16000HZ/e/4-mirror.html"))
+def test_a_flag_is_on_the_page_of_its_entry(flagged_run: Run) -> None:
+    text = text_of(page(flagged_run, "r/a/DENOISING_16000HZ/e/4-mirror.html"))
     assert "Copy of input. The output is the input again (40, limit 35)." in text
 
 
 @pytest.mark.parametrize(
     ("evidence", "outcome"),
     [
-        (FOUGHT, "taken"),
-        ({**FOUGHT, "dethroned": False}, "kept"),
+        (EVIDENCE, "taken"),
+        ({**EVIDENCE, "dethroned": False}, "kept"),
         ({"champion": ""}, "first"),
     ],
 )
-def test_the_outcome_of_a_defence_is_read_from_its_evidence(
+def test_the_outcome_of_a_prize_is_read_from_its_evidence(
     tmp_path: Path, evidence: dict[str, object], outcome: str
 ) -> None:
     run = read_run(write_run(tmp_path / "a", evidence=evidence), "a")
     assert [d.outcome for d in prize_decisions(run.competitions[0])] == [outcome]
 
 
-def test_a_prize_that_nobody_takes_is_not_paid(tmp_path: Path) -> None:
+def test_a_prize_without_a_winner_is_not_paid(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "a", []), "a")
     assert [d.outcome for d in prize_decisions(run.competitions[0])] == ["nobody"]
     assert "not paid" in text_of(page(run, "index.html"))
 
 
-def test_evidence_of_another_kind_costs_no_page(tmp_path: Path) -> None:
+def test_evidence_of_an_unknown_kind_does_not_break_a_page(tmp_path: Path) -> None:
     strange = {"champion_mean": "high", "needed": None, "difference": True, "p_value_holm": "small"}
     run = read_run(write_run(tmp_path / "a", evidence=strange), "a")
     assert "alpine takes PESQ_WB." in page(run, "index.html")
 
 
 def test_a_round_links_its_bundle(tmp_path: Path) -> None:
-    found = read_run(write_run(tmp_path / "a"), "a")
-    assert 'href="bundle.zip"' in page(found, "r/a/index.html")
-    bundle = Site([found], AudioAccess("file")).page("r/a/bundle.zip")
+    run = read_run(write_run(tmp_path / "a"), "a")
+    assert 'href="bundle.zip"' in page(run, "r/a/index.html")
+    bundle = Site([run], AudioAccess("file")).page("r/a/bundle.zip")
     assert bundle is not None
     with zipfile.ZipFile(io.BytesIO(bundle.body)) as archive:
         assert {"README.txt", "SHA256SUMS", "results.json", "scores.jsonl"} <= set(archive.namelist())

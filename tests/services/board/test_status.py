@@ -1,4 +1,4 @@
-"""The status of a round that is under way, from its state: in the terminal, as JSON, over server-sent events."""
+"""The status of a running round: in the terminal, as JSON, and as server-sent events."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ class Round:
 
 @pytest.fixture
 def current(tmp_path: Path) -> Iterator[Round]:
-    found = Round(tmp_path / "now")
-    yield found
-    found.state.close()
+    round_now = Round(tmp_path / "now")
+    yield round_now
+    round_now.state.close()
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def watch(current: Round, clock: Clock) -> RoundWatch:
     return RoundWatch(current.state, current.folder, now=clock, gpus=lambda: [GpuStatus(0, 1, 2, 50.0)])
 
 
-def test_the_stage_is_the_first_that_is_not_done(current: Round, watch: RoundWatch) -> None:
+def test_the_stage_is_the_first_unfinished_one(current: Round, watch: RoundWatch) -> None:
     def stage() -> str | None:
         status = watch.look()
         return status and status.stage
@@ -111,7 +111,7 @@ def test_the_stage_is_the_first_that_is_not_done(current: Round, watch: RoundWat
     assert stage() == "done"
 
 
-def test_models_are_counted_clip_by_clip_and_the_pace_tells_the_time_left(
+def test_clips_are_counted_and_the_pace_gives_the_time_left(
     current: Round, watch: RoundWatch, clock: Clock
 ) -> None:
     current.begin()
@@ -133,7 +133,9 @@ def test_models_are_counted_clip_by_clip_and_the_pace_tells_the_time_left(
     assert status.disk_free_bytes > 0
 
 
-def test_a_round_that_stands_still_says_since_when(current: Round, watch: RoundWatch, clock: Clock) -> None:
+def test_a_stalled_round_shows_the_time_since_its_last_step(
+    current: Round, watch: RoundWatch, clock: Clock
+) -> None:
     current.begin()
     current.ready("alpine")
     watch.look()
@@ -143,7 +145,7 @@ def test_a_round_that_stands_still_says_since_when(current: Round, watch: RoundW
     assert status.quiet_s == 60
 
 
-def test_faults_refusals_and_copies_are_told_apart(current: Round, watch: RoundWatch) -> None:
+def test_failures_refusals_and_copies_have_different_states(current: Round, watch: RoundWatch) -> None:
     current.begin()
     current.enter("alpine", "brook", "cedar")
     current.step("fetch:1-alpine", content_hash="same")
@@ -156,10 +158,10 @@ def test_faults_refusals_and_copies_are_told_apart(current: Round, watch: RoundW
     assert status is not None
     assert [e.state for e in status.entries] == ["failing", "not run", "refused"]
     assert status.faults == ("1-alpine: crashed: exit status 1",)
-    assert status.clips == 4, "who does not run is not waited for"
+    assert status.clips == 4, "entries that do not run are not counted"
 
 
-def test_a_round_that_is_done_says_which_models_failed_and_on_how_many_clips(
+def test_a_finished_round_shows_failed_models_and_their_failed_clips(
     current: Round, watch: RoundWatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     current.begin()
@@ -185,12 +187,12 @@ def test_a_round_that_is_done_says_which_models_failed_and_on_how_many_clips(
     assert status is not None
     assert [(e.state, e.clips_failed) for e in status.entries] == [("done", 0), ("failed", 4), ("done", 1)]
     assert run(watch_command, [str(current.folder)]) == 0
-    told = capsys.readouterr().out
-    assert "done, 1 failed" in told
-    assert told.endswith("\n"), "the prompt has a line of its own"
+    printed = capsys.readouterr().out
+    assert "done, 1 failed" in printed
+    assert printed.endswith("\n"), "the prompt must start on a new line"
 
 
-def test_who_was_set_aside_is_not_waited_for(current: Round, watch: RoundWatch) -> None:
+def test_entries_that_were_set_aside_are_not_counted(current: Round, watch: RoundWatch) -> None:
     current.begin()
     current.ready("alpine", "brook")
     current.batch("1-alpine", 0, 1, 2, 3)
@@ -210,17 +212,17 @@ def test_status_prints_the_round_and_its_json(
     assert run(status_command, [str(current.folder)]) == 0
     text = capsys.readouterr().out
     assert "Run and score models, 0 of 8 clips" in text
-    assert "[bold]alpine/model" in text, "a name is no markup"
+    assert "[bold]alpine/model" in text, "a name is not markup"
     assert run(status_command, [str(current.folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["clips"] == 8
 
 
-def test_a_folder_without_a_state_is_refused_in_one_line(
+def test_a_folder_without_a_state_is_an_error_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(status_command, [str(tmp_path)]) == 2
     assert "holds no state.db" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == [], "looking makes no database"
+    assert list(tmp_path.iterdir()) == [], "reading the status creates no database"
 
 
 def test_watch_ends_when_the_round_does(current: Round, capsys: pytest.CaptureFixture[str]) -> None:
@@ -233,7 +235,7 @@ def test_watch_ends_when_the_round_does(current: Round, capsys: pytest.CaptureFi
     assert "Done, 4 of 4 clips" in capsys.readouterr().out
 
 
-def test_the_feed_looks_once_a_second_however_many_ask(current: Round, tmp_path: Path, clock: Clock) -> None:
+def test_the_feed_reads_the_state_at_most_once_a_second(current: Round, tmp_path: Path, clock: Clock) -> None:
     current.begin()
     current.ready("alpine")
     opened: list[Path] = []
@@ -254,7 +256,7 @@ def test_the_feed_looks_once_a_second_however_many_ask(current: Round, tmp_path:
     assert feed.current() == {"problem": "No round is running."}
 
 
-def test_a_validator_keeps_one_state_above_its_rounds(tmp_path: Path, clock: Clock) -> None:
+def test_the_feed_finds_the_state_of_a_validator_above_its_rounds(tmp_path: Path, clock: Clock) -> None:
     service = Round(tmp_path / "validator")
     (service.folder / "run.json").unlink()
     (service.folder / "rounds").mkdir()

@@ -1,4 +1,4 @@
-"""Blind listening: the plan, the rules that leave a rater out, simulated raters who hear a planted difference."""
+"""Blind listening tests: plan, exclusion of raters, and simulated raters who hear a known difference."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def plan(method: str, entries: tuple[str, ...] = ("1-alpine", "2-brook")) -> Lis
 
 
 def rating(method: str, quality: float, rng: np.random.Generator) -> float:
-    """What somebody who hears the quality, with some error, says of it."""
+    """The rating of a simulated rater who hears the quality with some error."""
     q = quality + rng.normal(scale=0.03)
     if method == "acr":
         return float(np.clip(round(1 + 4 * q), 1, 5))
@@ -77,15 +77,15 @@ def competition(tmp_path: Path) -> RunCompetition:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_rater_hears_everything_in_an_order_of_their_own(method: str) -> None:
+def test_every_rater_hears_everything_in_a_random_order(method: str) -> None:
     test = plan(method)
-    asked = [sorted((t.clip, c) for t in trials_for(test, rater) for c in t.rated) for rater in (1, 2)]
-    assert asked[0] == asked[1] == sorted((clip, c) for clip in CLIPS for c in test.conditions)
+    questions = [sorted((t.clip, c) for t in trials_for(test, rater) for c in t.rated) for rater in (1, 2)]
+    assert questions[0] == questions[1] == sorted((clip, c) for clip in CLIPS for c in test.conditions)
     assert trials_for(test, 1) != trials_for(test, 2)
     assert trials_for(test, 1) == trials_for(test, 1)
 
 
-def test_a_comparison_is_turned_round_where_the_input_came_second() -> None:
+def test_the_sign_of_a_comparison_is_reversed_if_the_input_was_second() -> None:
     test = plan("ccr")
     trials = {t.stimuli.index(ANCHOR): t for t in trials_for(test, 1) if t.rated == ("1-alpine",)}
     assert votes_of(test, "r", trials[0], [2])[0].score == 2
@@ -93,7 +93,7 @@ def test_a_comparison_is_turned_round_where_the_input_came_second() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_planted_difference_is_found(method: str) -> None:
+def test_a_known_difference_is_detected(method: str) -> None:
     result = listening_result(plan(method), votes_by(plan(method), 8))
     assert dict(result.excluded) == {}
     better, worse = result.estimates["1-alpine"], result.estimates["2-brook"]
@@ -103,7 +103,7 @@ def test_a_planted_difference_is_found(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_rater_who_answers_by_chance_or_always_the_same_is_left_out(method: str) -> None:
+def test_raters_who_do_not_listen_or_do_not_finish_are_excluded(method: str) -> None:
     test = plan(method)
     votes = votes_by(test, 4)
     rng = np.random.default_rng(0)
@@ -120,13 +120,13 @@ def test_a_rater_who_answers_by_chance_or_always_the_same_is_left_out(method: st
             [float(np.clip(s, *{"acr": (1, 5)}.get(method, (-3, 100)))) for s in upside_down],
         )
     votes += votes_of(test, "early", trials_for(test, 5)[0], scores_of(test, trials_for(test, 5)[0].stimuli, rng))
-    found = exclusions(test, votes)
-    assert set(found) == {"flat", "upside-down", "early"}
-    assert found["flat"] == "gave one score to everything"
-    assert found["early"].startswith("answered")
+    excluded = exclusions(test, votes)
+    assert set(excluded) == {"flat", "upside-down", "early"}
+    assert excluded["flat"] == "gave one score to everything"
+    assert excluded["early"].startswith("answered")
 
 
-def test_mushra_leaves_out_who_cannot_hear_the_low_pass() -> None:
+def test_mushra_excludes_raters_who_do_not_hear_the_low_pass() -> None:
     test = plan("mushra")
     deaf = [
         Vote("deaf", clip, c, 95.0 if c in (REFERENCE, LOW_ANCHOR) else 50.0)
@@ -137,13 +137,13 @@ def test_mushra_leaves_out_who_cannot_hear_the_low_pass() -> None:
 
 
 @pytest.mark.parametrize("scores", [[], [1.0, 2.0], [6.0], [0.0], [float("nan")], [3.5]])
-def test_a_score_off_the_scale_is_no_vote(scores: list[float]) -> None:
+def test_a_score_outside_the_scale_is_rejected(scores: list[float]) -> None:
     test = plan("acr")
     with pytest.raises(UsageError):
         votes_of(test, "r", trials_for(test, 1)[0], scores)
 
 
-def test_stimuli_are_brought_to_one_level_and_none_is_clipped() -> None:
+def test_stimuli_have_one_level_and_are_not_clipped() -> None:
     clean = Audio(speech_like(1), RATE_HZ)
     quiet = Audio(clean.samples * np.float32(0.01), RATE_HZ)
     assert np.allclose(at_level(quiet, clean).samples, at_level(clean, clean).samples, atol=1e-6)
@@ -154,13 +154,13 @@ def test_stimuli_are_brought_to_one_level_and_none_is_clipped() -> None:
     assert not at_level(silent, silent).samples.any()
 
 
-def test_the_low_anchor_has_nothing_above_its_edge() -> None:
+def test_the_low_anchor_has_no_energy_above_its_edge() -> None:
     noise = Audio(np.random.default_rng(0).standard_normal(RATE_HZ).astype(np.float32), RATE_HZ)
     spectrum = np.abs(np.fft.rfft(low_passed(noise).samples)) ** 2
     assert spectrum[4500:].sum() < 1e-4 * spectrum[:3400].sum()
 
 
-def test_a_plan_is_not_changed_under_its_votes(competition: RunCompetition, tmp_path: Path) -> None:
+def test_a_test_cannot_be_saved_with_another_plan(competition: RunCompetition, tmp_path: Path) -> None:
     folder = folder_of_test(tmp_path / "first", "ears")
     save_test(folder, plan("acr"), competition)
     save_test(folder, plan("acr"), competition)
@@ -185,9 +185,9 @@ def room(competition: RunCompetition, tmp_path: Path) -> Iterator[Room]:
     def opened(method: str) -> TestClient:
         folder = folder_of_test(tmp_path / "first", "ears")
         save_test(folder, plan(method), competition)
-        found = ListeningRoom(plan(method), competition, folder)
-        found.check()
-        clients.append(TestClient(listening_app(found)))
+        listening_room = ListeningRoom(plan(method), competition, folder)
+        listening_room.check()
+        clients.append(TestClient(listening_app(listening_room)))
         return clients[-1].__enter__()
 
     yield opened
@@ -196,15 +196,15 @@ def room(competition: RunCompetition, tmp_path: Path) -> Iterator[Room]:
 
 
 def enter(client: TestClient) -> dict[str, Any]:
-    found: dict[str, Any] = client.post("/api/enter", json={}).json()
-    return found
+    entered: dict[str, Any] = client.post("/api/enter", json={}).json()
+    return entered
 
 
-def test_no_address_tells_what_is_played(room: Room) -> None:
+def test_no_address_reveals_what_is_played(room: Room) -> None:
     client = room("mushra")
-    told = json.dumps(enter(client)) + client.get("/").text
+    visible = json.dumps(enter(client)) + client.get("/").text
     for secret in ("alpine", "brook", "clean", "lowpass", "degraded", "000000"):
-        assert secret not in told
+        assert secret not in visible
     words = [word for trial in enter(client)["trials"] for word in (*trial["stimuli"], trial["reference"])]
     assert len(set(words)) == len(words) == 4 * 6
 
@@ -221,7 +221,7 @@ def test_sounds_are_for_their_own_rater_only(room: Room) -> None:
     "body",
     [b"", b"[]", b'{"rater": "nobody", "trial": 0, "scores": [3]}', b"x" * 20_000, b'{"rater": 1}'],
 )
-def test_what_is_no_answer_is_refused_and_leaves_nothing(room: Room, tmp_path: Path, body: bytes) -> None:
+def test_an_invalid_answer_is_rejected_and_stores_nothing(room: Room, tmp_path: Path, body: bytes) -> None:
     client = room("acr")
     enter(client)
     answer = client.post("/api/answer", content=body, headers={"Content-Type": "application/json"})
@@ -229,11 +229,11 @@ def test_what_is_no_answer_is_refused_and_leaves_nothing(room: Room, tmp_path: P
     assert not (folder_of_test(tmp_path / "first", "ears") / "votes.jsonl").exists()
 
 
-def test_a_rater_who_comes_back_is_known_and_a_made_up_one_is_not(room: Room) -> None:
+def test_a_returning_rater_is_known_and_an_invented_one_is_not(room: Room) -> None:
     client = room("acr")
-    told = enter(client)
-    client.post("/api/answer", json={"rater": told["rater"], "trial": 0, "scores": [3]})
-    assert client.post("/api/enter", json={"rater": told["rater"]}).json() == {**told, "answered": 1}
+    entered = enter(client)
+    client.post("/api/answer", json={"rater": entered["rater"], "trial": 0, "scores": [3]})
+    assert client.post("/api/enter", json={"rater": entered["rater"]}).json() == {**entered, "answered": 1}
     for rater in ("nobody", "x" * 100, 7):
         assert client.post("/api/enter", json={"rater": rater}).status_code == 400
 
@@ -253,20 +253,20 @@ def test_an_answer_given_twice_counts_once(room: Room, tmp_path: Path) -> None:
     assert [vote.score for vote in votes] == [3.0]
 
 
-def test_a_test_held_over_http_is_shown_beside_the_metrics(
+def test_the_result_of_a_test_is_shown_beside_the_metrics(
     room: Room, competition: RunCompetition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Raters know the sound alone: they judge by how far it is from the reference they are given."""
+    """The simulated raters only get the sound. They rate by its distance from the open reference."""
     client = room("mushra")
     for number in range(5):
-        told = enter(client)
+        entered = enter(client)
         rng = np.random.default_rng(number)
-        for place, trial in enumerate(told["trials"]):
-            sounds = {w: samples_of(client, told["rater"], w) for w in (*trial["stimuli"], trial["reference"])}
+        for place, trial in enumerate(entered["trials"]):
+            sounds = {w: samples_of(client, entered["rater"], w) for w in (*trial["stimuli"], trial["reference"])}
             reference = sounds[trial["reference"]]
             distances = [float(np.sqrt(np.mean((sounds[w] - reference) ** 2))) for w in trial["stimuli"]]
             scores = [float(np.clip(round(100 - 1500 * d + rng.normal(scale=2)), 0, 100)) for d in distances]
-            client.post("/api/answer", json={"rater": told["rater"], "trial": place, "scores": scores})
+            client.post("/api/answer", json={"rater": entered["rater"], "trial": place, "scores": scores})
     [summary] = summaries_below(tmp_path / "first" / "listening", competition)
     assert "5 raters" in summary.summary
     labels = [row.label for row in summary.rows]
@@ -284,14 +284,14 @@ def samples_of(client: TestClient, rater: str, word: str) -> np.ndarray[Any, Any
     return np.frombuffer(data[44:], dtype="<i2").astype(np.float64) / 32768
 
 
-def test_an_entry_that_is_not_there_is_refused_in_one_line(
+def test_an_unknown_entry_is_an_error_in_one_line(
     competition: RunCompetition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(command, ["start", str(tmp_path / "first"), "--entry", "nobody"]) == 2
     assert "There is no entry 'nobody'" in capsys.readouterr().err
 
 
-def test_a_test_that_cannot_begin_leaves_nothing(
+def test_a_test_that_cannot_start_leaves_no_files(
     competition: RunCompetition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "first"
@@ -305,7 +305,7 @@ def test_a_test_that_cannot_begin_leaves_nothing(
     assert not (folder / "listening").exists()
 
 
-def test_fewer_clips_than_asked_for_are_said(
+def test_fewer_clips_than_requested_are_reported(
     competition: RunCompetition,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
