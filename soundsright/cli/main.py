@@ -1,4 +1,7 @@
-"""`soundsright`: the commands, each loaded when it is called, so that `--help` answers at once."""
+"""`soundsright`: the list of commands, and how their errors become one line and an exit code.
+
+A command's module is imported only when the command runs, so that `soundsright --help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -7,67 +10,75 @@ import os
 import signal
 import sys
 from importlib import import_module
+from typing import NamedTuple
 
 import click
 
 from soundsright import __version__
 from soundsright.cli.shared.packages import INSTALL_REMEDY
-from soundsright.core.errors import InfrastructureFault, SoundsRightError, UsageError, printable
+from soundsright.cli.shared.stopping import EXIT_INTERRUPTED
+from soundsright.core.errors import SoundsRightError, UsageError, printable
 
-# name -> (module in `soundsright.cli.commands`, help). With the help here, listing the commands imports none.
-COMMANDS = {
-    "compete": ("compete", "Run a whole competition on this machine."),
-    "generate": ("generate", "Make a set of clean and noisy or reverberant utterances."),
-    "datasets": ("datasets", "List, fetch and verify corpora."),
-    "score": ("score", "Score a folder of enhanced audio against clean references."),
-    "compare": ("compare", "Compare two scored systems clip by clip."),
-    "metrics": ("metrics", "List the metrics: range, direction, unit, floor, source."),
-    "verify": ("verify", "Run a model as a validator will, and say what to mend."),
-    "init-model": ("init_model", "Write a model template that passes `verify`."),
-    "init-competition": (
-        "init_competition",
-        "Write the files of a competition of one's own.",
-    ),
-    "leaderboard": (
-        "leaderboard",
-        "Show the results of runs as pages, served or as static files.",
-    ),
-    "report": (
-        "report",
-        "Report a finished run or scored folders as html, md, tex, bib or csv.",
-    ),
-    "listen": ("listen", "Let people judge entries blindly, by ear."),
-    "status": ("status", "Show how far the running round is."),
-    "watch": ("watch", "Watch the running round, live in the terminal."),
-    "rules": ("rules", "Show, simulate and check the rules of payment."),
-    "simulate": (
-        "simulate",
-        "Simulate whole rounds with faults and check their invariants.",
-    ),
-    "miner": ("miner", "Run a miner: commit, answer validators, take their feedback."),
-    "validator": ("validator", "Run a validator: rounds, weights, feedback."),
-    "feedback": ("feedback", "List, show and verify feedback from validators."),
-    "chain": ("chain", "A private competition's chain: serve it, register, look at it."),
-    "db": ("db", "Check, back up and upgrade a validator's database."),
+
+class Listed(NamedTuple):
+    """A command in the list: its module in `soundsright.cli.commands`, and the first line of its help."""
+
+    module: str
+    summary: str
+
+
+SECTIONS = {
+    "Everyone": {
+        "compete": Listed("compete", "Run a whole competition on this machine."),
+        "generate": Listed("generate", "Make a set of clean and noisy or reverberant speech."),
+        "score": Listed("score", "Score a folder of enhanced recordings against the clean ones."),
+        "compare": Listed("compare", "Compare two scored systems clip by clip."),
+        "metrics": Listed("metrics", "List the metrics with their range, unit and source."),
+        "datasets": Listed("datasets", "List, fetch and check corpora of speech, noise and rooms."),
+        "leaderboard": Listed("leaderboard", "Show the results of runs as web pages."),
+        "report": Listed("report", "Write a report of a finished run or of scored folders."),
+        "bundle": Listed("bundle", "Pack a finished run so that others can check it."),
+        "publish": Listed("publish", "Publish a finished run on a hub or in an experiment tracker."),
+        "status": Listed("status", "Show how far a running round is."),
+        "watch": Listed("watch", "Follow a running round live in the terminal."),
+    },
+    "Miners": {
+        "init-model": Listed("init_model", "Write a model template that passes `verify`."),
+        "verify": Listed("verify", "Run a model the way a validator will and say what to fix."),
+        "miner": Listed("miner", "Run a miner: commit to a model and answer validators."),
+        "feedback": Listed("feedback", "List, show and verify the feedback of validators."),
+    },
+    "Validators": {
+        "validator": Listed("validator", "Run a validator: judge rounds, set weights, send feedback."),
+        "db": Listed("db", "Check, back up and upgrade a validator's database."),
+    },
+    "Organisers": {
+        "init-competition": Listed("init_competition", "Write the files of a competition of your own."),
+        "rules": Listed("rules", "Show, simulate and check the rules of payment."),
+        "chain": Listed("chain", "Serve a private competition's chain and take part in it."),
+        "listen": Listed("listen", "Run a blind listening test on a run's entries."),
+        "simulate": Listed("simulate", "Simulate rounds with planted faults and check what must hold."),
+    },
 }
+"""The commands by who uses them. The summaries are here so that listing them imports no command."""
+COMMANDS = {name: listed for section in SECTIONS.values() for name, listed in section.items()}
 
 _OS_REMEDIES = {
-    errno.ENOSPC: "Free some disk space, then run again.",
-    errno.EDQUOT: "Free some of your disk quota, then run again.",
+    errno.ENOSPC: "Free some disk space, then run the command again.",
+    errno.EDQUOT: "Free some of your disk quota, then run the command again.",
     errno.EROFS: "Name a folder on a disk that can be written.",
     errno.EACCES: "Change its permissions, or name another.",
     errno.EPERM: "Change its permissions, or name another.",
-    errno.EMFILE: "Raise the limit of open files (ulimit -n), or run with fewer --slots.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n), or use fewer --slots.",
     errno.ENAMETOOLONG: "Give a shorter path.",
 }
 
 EXIT_FAILED = 1
 EXIT_MISUSE = 2
-EXIT_INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is called."""
+    """A group that imports a command's module only when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -75,66 +86,83 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"soundsright.cli.commands.{COMMANDS[cmd_name][0]}").command
+        command = import_module(f"soundsright.cli.commands.{COMMANDS[cmd_name].module}").command
         assert isinstance(command, click.Command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), listed.summary) for name, listed in section.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="soundsright")
 def cli() -> None:
-    """The open competition harness for speech enhancement."""
+    """Run open competitions for speech enhancement, or enter one.
+
+    \b
+    Start here:
+      soundsright compete
+      soundsright COMMAND --help
+
+    Exit codes: 0 done, 1 failed, 2 wrong use, 130 stopped.
+    """
 
 
 def main() -> None:
-    """Run a command. Exit codes: 0 done, 1 failed, 2 misuse, 130 stopped by Ctrl-C or SIGTERM."""
+    """Run a command and exit. SIGTERM stops a command the way Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(cli))
 
 
 def run(command: click.Command, arguments: list[str] | None = None, *, program: str = "soundsright") -> int:
-    """The exit code of a command; errors become one line on stderr. `program` is how the command is called."""
+    """Run a command and return its exit code. An error becomes one line on stderr.
+
+    `arguments` are those of this process by default. `program` is the name to show in messages.
+    """
     try:
         result = command.main(arguments, prog_name=program, standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
-    except click.exceptions.Abort:
-        return _say("Stopped.", EXIT_INTERRUPTED)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return EXIT_MISUSE
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _end("Stopped.", EXIT_INTERRUPTED)
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        more = f" Try: {context.command_path} --help" if context is not None else ""
-        return _say(f"Error: {error.format_message().rstrip('.')}.{more}", EXIT_MISUSE)
-    except KeyboardInterrupt:
-        return _say("Stopped.", EXIT_INTERRUPTED)
+        return _end_of_misuse(error)
     except UsageError as error:
-        return _say(f"Error: {error}", EXIT_MISUSE)
-    except (InfrastructureFault, SoundsRightError) as error:
-        return _say(f"Failed: {error}", EXIT_FAILED)
+        return _end(f"Error: {error}", EXIT_MISUSE)
+    except SoundsRightError as error:
+        return _end(f"Failed: {error}", EXIT_FAILED)
     except BrokenPipeError:
-        # The reader of our output is gone, as with `| head`; nothing is left to say, and to nobody.
+        # The reader of our output has gone, as with `| head`. Python must not fail again when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("", "soundsright"):
             raise
-        return _say(f"Error: This needs the package {package}. {INSTALL_REMEDY}", EXIT_MISUSE)
+        return _end(f"Error: This command needs the package {package}. {INSTALL_REMEDY}", EXIT_MISUSE)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        remedy = _OS_REMEDIES.get(error.errno or 0, "See that it exists and can be used, then run again.")
-        return _say(f"Failed: {where}{error.strerror or error}. {remedy}", EXIT_FAILED)
+        path = f"{error.filename}: " if error.filename is not None else ""
+        remedy = _OS_REMEDIES.get(
+            error.errno or 0, "Check that it exists and can be used, then run the command again."
+        )
+        return _end(f"Failed: {path}{error.strerror or error}. {remedy}", EXIT_FAILED)
     except MemoryError:
-        return _say("Failed: No memory is left. Close other programs, or run with fewer --slots.", EXIT_FAILED)
+        return _end("Failed: No memory is left. Close other programs, or use fewer --slots.", EXIT_FAILED)
 
 
-def _say(line: str, code: int) -> int:
+def _end_of_misuse(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return EXIT_MISUSE
+    context = getattr(error, "ctx", None)
+    hint = f" Try: {context.command_path} --help" if context is not None else ""
+    return _end(f"Error: {error.format_message().rstrip('.')}.{hint}", EXIT_MISUSE)
+
+
+def _end(line: str, code: int) -> int:
     click.echo(printable(" ".join(line.split())), err=True)
     return code

@@ -31,7 +31,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     for name, value in {"WALLET": "organiser", "STATE_FOLDER": str(tmp_path / "state"), **shared}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("soundsright.cli.shared.service.stopped_by_signals", lambda: nullcontext(stop))
+    monkeypatch.setattr("soundsright.cli.shared.stopping.stopped_by_signals", lambda: nullcontext(stop))
     started: list[threading.Thread] = []
 
     def start(options: str) -> str:

@@ -91,7 +91,7 @@ def test_a_set_spoken_by_a_service_is_asked_for_once_and_has_its_text(
     monkeypatch.setenv("SOUNDSRIGHT_SPEECH_CACHE", str(tmp_path / "cache"))
     arguments = ["--n", 6, "--speech", "openai", "--voices", "alloy,nova", "--tts-rate", 100]
     first = run(*arguments, "--workers", 2, "--out", tmp_path / "one")
-    assert "6 utterances to be spoken, 0 in the cache" in first.output
+    assert "6 utterances must be synthesised, 0 are in the cache" in first.output
     assert "USD" in first.output
     run(*arguments, "--out", tmp_path / "two")
     service.server.shutdown()
@@ -131,7 +131,7 @@ def test_clips_that_stay_shorter_than_asked_are_counted(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "set/manifest.jsonl").read_text().splitlines()]
     short = sum(line["samples"] < 160_000 for line in lines)
     assert 0 < short < 8
-    told = f"{short} of 8 clips are shorter than --duration 10: recordings are cut, never joined.\n"
+    told = f"{short} of 8 clips are shorter than --duration 10: recordings are cut, but never joined.\n"
     assert told in done.output
     assert told in run(*asked, "--duration", 10, 11, "--resume").output
     assert "are shorter" not in run(*asked[:-1], tmp_path / "other", "--duration", 3, 4).output
@@ -182,7 +182,7 @@ def test_a_setting_or_a_published_flag_of_another_task_is_no_error(
 
 
 def test_a_flag_and_its_published_name_together_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--noise pink and --noise_data_dir white are one option twice"):
+    with pytest.raises(UsageError, match="--noise pink and --noise_data_dir white are one option"):
         run("--n", 2, "--out", tmp_path / "set", "--noise", "pink", "--noise_data_dir", "white")
 
 
@@ -190,10 +190,10 @@ def test_a_flag_and_its_published_name_together_are_refused(tmp_path: Path) -> N
     ("arguments", "message"),
     [
         (["--n", "0", "--out", "x"], "A set cannot have 0 items"),
-        (["--n", "2"], "No place for the set"),
+        (["--n", "2"], "No folder for the set"),
         (["--n", "2", "--out", "x", "--noise", "purple"], "Unknown kind of noise 'purple'"),
-        (["--n", "2", "--out", "x", "--only", "a"], "--only 'a' is no list"),
-        (["--n", "9", "--out", "x", "--only", "5-2"], "--only '5-2' is no list"),
+        (["--n", "2", "--out", "x", "--only", "a"], "--only 'a' is not a list"),
+        (["--n", "9", "--out", "x", "--only", "5-2"], "--only '5-2' is not a list"),
         (["--n", "2", "--out", "x", "--noise", "white,,pink"], "names no noise between two commas"),
         (["--n", "2", "--out", "x", "--snr", "9", "1"], "--snr 9 1 is not a valid range"),
         (["--n", "2", "--out", "x", "--corpus", "nowhere"], "There is no corpus at nowhere"),

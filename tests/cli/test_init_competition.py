@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.cli.commands.rules import organiser_of
 from soundsright.cli.main import cli, run
 from soundsright.core.competition import PUBLISHED
+from soundsright.library import organiser_of
 from soundsright.services.local.trial import read_entries
 
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,6 +17,72 @@ import pytest
 from soundsright.cli.main import COMMANDS, cli, run
 from soundsright.cli.shared.packages import check_packages
 from soundsright.core.errors import UsageError
+
+
+def every_command() -> Iterator[tuple[str, click.Command]]:
+    """Each command and each part of a group, by its full name without `soundsright`."""
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {part}", child) for part, child in command.commands.items())
+
+
+EVERY_COMMAND = dict(every_command())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_what_the_help_says(name: str) -> None:
+    assert inspect.cleandoc(EVERY_COMMAND[name].help or "").split("\n\n")[0] == COMMANDS[name].summary
+
+
+@pytest.mark.parametrize("name", EVERY_COMMAND)
+def test_a_help_begins_with_an_imperative_and_an_example(name: str) -> None:
+    first, example, *_ = inspect.cleandoc(EVERY_COMMAND[name].help or "").split("\n\n")
+    assert re.fullmatch(r"[A-Z][a-z]+,? .*\.", first), first
+    assert len(first) < 100
+    assert re.search(rf"^soundsright {name.split()[0]}\b", example, re.MULTILINE), example
+
+
+@pytest.mark.parametrize("name", EVERY_COMMAND)
+def test_the_examples_have_the_options_that_the_command_has(name: str) -> None:
+    example = inspect.cleandoc(EVERY_COMMAND[name].help or "").split("\n\n")[1]
+    for line in re.findall(r"^soundsright (.*)", example, re.MULTILINE):
+        words = shlex.split(line.partition(">")[0], comments=True)
+        called = next(EVERY_COMMAND[n] for n in (" ".join(words[:2]), words[0]) if n in EVERY_COMMAND)
+        arguments = words[2:] if " ".join(words[:2]) in EVERY_COMMAND else words[1:]
+        context = click.Context(called)
+        _values, left_over, _order = called.make_parser(context).parse_args(arguments)
+        assert left_over == [], line
+
+
+@pytest.mark.parametrize("name", EVERY_COMMAND)
+def test_every_option_has_a_help_that_is_a_sentence(name: str) -> None:
+    for parameter in EVERY_COMMAND[name].params:
+        if isinstance(parameter, click.Option) and not parameter.hidden:
+            text = re.sub(r"\s*\[default: .*\]\s*$", "", parameter.help or "")
+            assert re.fullmatch(r"\w.*\.\s*", text, re.DOTALL), (parameter.name, text)
+
+
+def test_help_lists_the_commands_by_who_uses_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(cli, ["--help"]) == 0
+    page = capsys.readouterr().out
+    sections = [page.index(f"\n{title}:\n") for title in ("Everyone", "Miners", "Validators", "Organisers")]
+    assert sections == sorted(sections)
+    assert all(re.search(rf"^  {name} ", page, re.MULTILINE) for name in COMMANDS)
+
+
+def test_help_loads_no_command_and_no_slow_package() -> None:
+    code = (
+        "import sys; from soundsright.cli.main import cli, run; run(cli, ['--help']); "
+        "slow = {'numpy', 'pydantic', 'rich', 'httpx', 'fastapi', 'soundfile', 'importlib.metadata', 'asyncio'}; "
+        "loaded = {m for m in sys.modules if m.startswith('soundsright.cli.commands.')}; "
+        "print(sorted(loaded | slow & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -49,20 +120,24 @@ def raising(error: BaseException) -> click.Command:
         (
             OSError(errno.ENOSPC, "No space left on device", "/data/x.wav"),
             1,
-            "Failed: /data/x.wav: No space left on device. Free some disk space, then run again.",
+            "Failed: /data/x.wav: No space left on device. Free some disk space, then run the command again.",
         ),
         (
             PermissionError(errno.EACCES, "Permission denied", "/root/x"),
             1,
             "Failed: /root/x: Permission denied. Change its permissions, or name another.",
         ),
-        (OSError("odd\nand long"), 1, "Failed: odd and long. See that it exists and can be used, then run again."),
+        (
+            OSError("odd\nand long"),
+            1,
+            "Failed: odd and long. Check that it exists and can be used, then run the command again.",
+        ),
         (
             ModuleNotFoundError("No module named 'numba'", name="numba.core"),
             2,
-            "Error: This needs the package numba. Run: pip install soundsright",
+            "Error: This command needs the package numba. Run: pip install soundsright",
         ),
-        (MemoryError(), 1, "Failed: No memory is left. Close other programs, or run with fewer --slots."),
+        (MemoryError(), 1, "Failed: No memory is left. Close other programs, or use fewer --slots."),
         (UsageError("x is \x1b[2J", "Mend it."), 2, "Error: x is ?[2J. Mend it."),
     ],
 )

@@ -66,7 +66,7 @@ def test_a_failed_clip_gives_a_complete_report_and_exit_status_1(folders: Path) 
     ("more", "named"),
     [
         (("--metrics", "STOY"), "'STOY'"),
-        (("--metrics", ","), "names none"),
+        (("--metrics", ","), "has no name"),
         (("--clips", "x.csv"), "x.csv"),
         (("--resume",), "--resume"),
         (("--json", "/no/such/folder/r.json"), "/no/such/folder"),
@@ -81,7 +81,7 @@ def test_misuse_is_named(folders: Path, more: tuple[str, ...], named: str) -> No
 def test_names_of_outputs_that_do_not_count_cannot_steer_the_terminal(folders: Path) -> None:
     (folders / "enhanced" / "0.wav").rename(folders / "enhanced" / "\x1b[2Jred.wav")
     result = run_score(folders, "--metrics", "STOI")
-    assert "1 enhanced file has no clean one, and no score: ?[2Jred" in result.stderr
+    assert "1 enhanced file has no clean file, so no score: ?[2Jred" in result.stderr
     assert "\x1b[2J" not in result.output
 
 
@@ -115,7 +115,10 @@ def test_lines_of_an_earlier_run_are_not_overwritten(folders: Path) -> None:
     before = lines.read_bytes()
     again = run_score(folders, "--metrics", "STOI", "--clips", str(lines))
     assert isinstance(again.exception, UsageError)
-    assert str(again.exception) == f"{lines} holds scores. Add --resume to go on, or name another file."
+    assert (
+        str(again.exception)
+        == f"--clips {lines} already has scores. Add --resume to continue, or name another file."
+    )
     assert lines.read_bytes() == before
 
 
@@ -127,7 +130,7 @@ def test_a_stopped_run_names_the_way_to_go_on(folders: Path, monkeypatch: pytest
     lines = folders / "r.jsonl"
     stopped = run_score(folders, "--metrics", "STOI", "--clips", str(lines))
     assert stopped.exit_code == 130
-    assert stopped.stderr == f"Stopped. {lines} is kept; the same command with --resume goes on.\n"
+    assert stopped.stderr == f"Stopped. {lines} is kept. To continue, run the same command with --resume.\n"
     assert "--resume" not in run_score(folders, "--metrics", "STOI").stderr, "there is nothing to go on from"
 
 
@@ -158,7 +161,9 @@ def test_a_length_that_align_would_mend_names_it(folders: Path) -> None:
     samples, _ = soundfile.read(folders / "enhanced" / "1.wav")
     soundfile.write(folders / "enhanced" / "1.wav", samples[:-80], 16_000)
     result = run_score(folders, "--metrics", "STOI")
-    assert result.output.rstrip().endswith("--align mends lengths that differ by up to 0.5 s; no competition does.")
+    assert result.output.rstrip().endswith(
+        "--align corrects lengths that differ by up to 0.5 s. No competition does."
+    )
     assert run_score(folders, "--metrics", "STOI", "--align").exit_code == 0
 
 
@@ -314,9 +319,9 @@ def test_a_table_takes_lines_names_rows_apart_and_tells_what_is_of_another_set(f
 @pytest.mark.parametrize(
     ("more", "named"),
     [
-        (("--format", "html"), "--format html is for runs"),
-        (("--plots", "figures"), "--plots is for runs"),
-        (("clean",), "clean is no file of scores"),
+        (("--format", "html"), "--format html works only for a run"),
+        (("--plots", "figures"), "--plots works only for a run"),
+        (("clean",), "clean is not a file of scores"),
         (("clean/0.wav",), "0.wav"),
     ],
 )

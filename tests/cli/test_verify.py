@@ -68,7 +68,7 @@ def test_a_package_without_its_template_says_so(monkeypatch: pytest.MonkeyPatch,
         (["a/b@main"], "not a commit (40 hex digits)"),
         ([".", "--competition", "SINGING_16000HZ"], "Unknown competition"),
         ([".", "--competition", "DENOISING_16000HZ", "--sample-rate", "48000"], "not at 48000 Hz"),
-        ([".", "--model_namespace", "a"], "Name the model once"),
+        ([".", "--model_namespace", "a"], "Name the model only once"),
         ([f"a/b@{REVISION}", "--sandbox", "process"], "--trust"),
         ([".", "--sandbox", "process", "--python", "."], ". is not an executable file"),
         ([".", "--sandbox", "bubblewrap", "--python", "nowhere"], "nowhere is not an executable file"),
@@ -173,10 +173,10 @@ metrics = { SSNR = 1.0 }
     assert f"this competition accepts only .py\n      {remedy}" in capsys.readouterr().out
     assert run(verify, [*words, "--competition", "DENOISING_16000HZ"]) == 2
     assert run(verify, [*words, "--sample-rate", "48000"]) == 2
-    assert "No competition of the rules is at 48000 Hz" in capsys.readouterr().err
+    assert "The rules have no competition at 48000 Hz" in capsys.readouterr().err
 
 
 def test_what_the_hub_lacks_is_one_line(hub: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
     for target in (f"alice/nothing@{REVISION}", f"alice/gate@{'b' * 40}"):
         assert run(verify, [target, "--sandbox", "process", "--trust"]) == 2
-        assert "Give the name and the commit as on the hub." in capsys.readouterr().err
+        assert "Copy the name and the commit from the model's page on the hub." in capsys.readouterr().err

@@ -160,7 +160,7 @@ def test_a_second_interruption_neither_hangs_nor_harms_the_set(tmp_path: Path, g
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    told = f"Stopped. {tmp_path / 'set'} is kept; the same command with --resume goes on."
+    told = f"Stopped. {tmp_path / 'set'} is kept. To continue, run the same command with --resume."
     assert (process.returncode, said.strip()) == (130, told)
     fail_if_workers_live_on(process.pid)
     command = [sys.executable, "-m", "soundsright.data.generate", "--resume", "--out", str(tmp_path / "set")]

@@ -136,7 +136,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service ends as soon as it runs."""
     at_once = threading.Event()
     at_once.set()
-    monkeypatch.setattr("soundsright.cli.shared.service.stopped_by_signals", lambda: nullcontext(at_once))
+    monkeypatch.setattr("soundsright.cli.shared.stopping.stopped_by_signals", lambda: nullcontext(at_once))
 
 
 @pytest.mark.usefixtures("stopped")
@@ -266,13 +266,13 @@ def test_a_model_is_run_before_it_is_entered_where_that_is_asked_for(
         ("chain serve", {"CHAIN_BLOCK_EVERY": "61"}, "61.0 is not in the range 0<=x<=60"),
         ("chain serve", {"CHAIN_BLOCK_SECONDS": "100000"}, "100000.0 is not in the range 0<x<=86400"),
         ("miner --poll nan", {}, "nan is not in the range"),
-        ("chain register xyz --permit", {"WALLET": "organiser"}, "'xyz' is no address"),
+        ("chain register xyz --permit", {"WALLET": "organiser"}, "'xyz' is not the address of a key"),
         (f"chain register {ALICE.address} --stake nan", {"WALLET": "organiser"}, "--stake"),
         ("chain advance 100000", {"WALLET": "organiser"}, "1<=x<=10000"),
         (
             "chain publish gate --namespace me/x --hub hub",
             {},
-            "'me/x' is not a repository name of a hub. Use letters",
+            "'me/x' is not a name that a hub allows. Use letters",
         ),
     ],
 )

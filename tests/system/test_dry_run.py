@@ -16,7 +16,7 @@ from soundsright.adapters.chains.local import LocalChain
 from soundsright.adapters.peers.keys import Hotkey
 from soundsright.adapters.state.artifacts import Artifacts
 from soundsright.adapters.state.store import SqlState
-from soundsright.cli.commands.validator import _told_weights, command
+from soundsright.cli.commands.validator import _print_weights, command
 from soundsright.cli.main import run
 from soundsright.config import ValidatorSettings
 from soundsright.testing.fakechain.http import served_chain
@@ -118,7 +118,7 @@ def test_it_leaves_the_validators_own_files_alone_and_judges_each_time(
 def test_it_prints_the_weights_largest_first_or_why_there_are_none(
     capsys: pytest.CaptureFixture[str], burn_hotkey: str, weights: dict[str, float], told: str
 ) -> None:
-    _told_weights(burn_hotkey, weights)
+    _print_weights(burn_hotkey, weights)
     assert capsys.readouterr().out.endswith(told)
 
 

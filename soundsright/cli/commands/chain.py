@@ -1,118 +1,132 @@
-"""`soundsright chain`: keep a private competition's chain, and take part in one."""
+"""`soundsright chain`: serve a private competition's chain and take part in it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.shared.service import ENV_FILE, Finite, settings_from
+from soundsright.cli.shared.options import (
+    ANY_PATH,
+    FiniteFloat,
+    env_file_option,
+    grouped,
+    listening_options,
+    option,
+)
+from soundsright.cli.shared.settings_options import settings_from, settings_options
 from soundsright.config import Settings
+from soundsright.core.errors import UsageError
 from soundsright.core.ss58 import is_address
 
 if TYPE_CHECKING:
-    from soundsright.adapters.chains import HttpChain
+    from collections.abc import Callable
+
+    from fastapi import FastAPI
+
+    from soundsright.adapters.chains import HttpChain, LocalChain
     from soundsright.adapters.peers import Hotkey
 
 _MAX_AHEAD_S = 3_600.0
 _MAX_BLOCK_EVERY_S = 60
-"""A miner gives a commitment up that no block shows within three minutes, and makes it again."""
+"""A miner repeats a commitment that no block shows within three minutes."""
 _BLOCK_WAIT_S = 60.0
 _LOOK_EVERY_S = 0.5
-_SHARED = ("subtensor_chain_endpoint", "wallet", "hotkey", "wallet_path", "state_folder")
+_ACCOUNT_SETTINGS = ("subtensor_chain_endpoint", "wallet", "hotkey", "wallet_path", "state_folder")
 
 
 def _account_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The flags of a command that acts under an account."""
-    for name in reversed(_SHARED):
-        field = Settings.model_fields[name]
-        command = click.option(
-            f"--{name.replace('_', '-')}", name, envvar=name.upper(), show_envvar=True, help=field.description
-        )(command)
-    return ENV_FILE(command)
+    """The flags of a command that acts for an account."""
+    return env_file_option(settings_options(Settings, _ACCOUNT_SETTINGS)(command))
 
 
 def _settings(flags: dict[str, Any], env_file: Path | None) -> Settings:
     return settings_from(Settings, flags, env_file)
 
 
-def _opened(settings: Settings) -> tuple[HttpChain, Hotkey]:
-    """The chain for the account of WALLET and HOTKEY."""
+def _opened_with_account(settings: Settings) -> tuple[HttpChain, Hotkey]:
+    """The chain, signing as the account of WALLET and HOTKEY, and that account."""
     from soundsright.adapters.peers import Hotkey
 
     account = Hotkey.read(settings.hotkey_file)
-    return _chain(settings, account), account
+    return _opened(settings, account), account
 
 
-def _chain(settings: Settings, account: Hotkey | None = None) -> HttpChain:
+def _opened(settings: Settings, account: Hotkey | None = None) -> HttpChain:
     from soundsright.adapters.chains import HttpChain
-    from soundsright.core.errors import UsageError
 
     if settings.is_bittensor:
         raise UsageError(
-            f"SUBTENSOR_CHAIN_ENDPOINT {settings.subtensor_chain_endpoint} is no private chain",
-            "Give its http:// address; for Bittensor use `btcli`.",
+            f"SUBTENSOR_CHAIN_ENDPOINT {settings.subtensor_chain_endpoint} is not a private chain",
+            "Give the http:// address of a private chain. For Bittensor, use `btcli`.",
         )
     return HttpChain(settings.subtensor_chain_endpoint, account)
 
 
 @click.group("chain")
 def command() -> None:
-    """A private competition's chain: serve it, register, look at it."""
+    """Serve a private competition's chain and take part in it.
+
+    \b
+    soundsright chain account                # make a key
+    soundsright chain serve --open           # the organiser
+    soundsright chain join                   # everybody else
+    """
+
+
+@dataclass(frozen=True)
+class _BlockTimes:
+    """Seconds between blocks, and the chain's own seconds that a block lasts (None: real time)."""
+
+    block_every: float
+    block_seconds: float | None
 
 
 @command.command("serve")
 @_account_options
-@click.option("--host", default="127.0.0.1", show_default=True, envvar="CHAIN_HOST", show_envvar=True)
-@click.option(
-    "--port",
-    default=9944,
-    show_default=True,
-    envvar="CHAIN_PORT",
-    show_envvar=True,
-    type=click.IntRange(0, 65_535),
-    help="Port to listen on; 0 takes a free one.",
+@listening_options("CHAIN", 9944)
+@grouped(
+    _BlockTimes,
+    "times",
+    option(
+        "--block-every",
+        default=12.0,
+        type=FiniteFloat(0, _MAX_BLOCK_EVERY_S),
+        envvar="CHAIN_BLOCK_EVERY",
+        help="Seconds between two blocks. 0: each write makes a block, and so does `soundsright chain advance`.",
+    ),
+    option(
+        "--block-seconds",
+        type=FiniteFloat(0, 86_400, min_open=True),
+        envvar="CHAIN_BLOCK_SECONDS",
+        help="Seconds of the chain's own time per block, to rehearse days in minutes. [default: real time]",
+    ),
 )
-@click.option(
-    "--block-every",
-    default=12.0,
-    type=Finite(0, _MAX_BLOCK_EVERY_S),
-    show_default=True,
-    envvar="CHAIN_BLOCK_EVERY",
-    show_envvar=True,
-    help="Seconds from one block to the next, at most 60, whoever writes; 0: each write makes one, and "
-    "`soundsright chain advance`.",
-)
-@click.option(
-    "--block-seconds",
-    type=Finite(0, 86_400, min_open=True),
-    envvar="CHAIN_BLOCK_SECONDS",
-    show_envvar=True,
-    help="Chain time of a block, to rehearse days in minutes. [default: the real time]",
-)
-@click.option("--open", "open_registration", is_flag=True, help="Let every key register itself, without stake.")
-@click.option("--log-level", default="INFO", show_default=True, envvar="LOG_LEVEL", show_envvar=True)
+@option("--open", "open_registration", is_flag=True, help="Let every key register itself, without stake.")
+@option("--log-level", default="INFO", envvar="LOG_LEVEL", help="Least severe messages to log.")
 def serve(
     host: str,
     port: int,
-    block_every: float,
-    block_seconds: float | None,
+    times: _BlockTimes,
     open_registration: bool,
     log_level: str,
     env_file: Path | None,
     **flags: Any,
 ) -> None:
-    """Serve the chain in STATE_FOLDER/chain.db until stopped. WALLET and HOTKEY are the organiser's.
+    """Serve the chain in STATE_FOLDER/chain.db until it is stopped.
 
-    Reads are free for all; put a proxy with TLS before it where the network is not your own.
+    \b
+    soundsright chain serve --wallet organiser --open
+
+    WALLET and HOTKEY are the organiser's. Everybody who reaches the port can read the chain. If the network is not
+    your own, put a proxy with TLS in front of it.
     """
     from soundsright.adapters.chains import LocalChain, sole_author
-    from soundsright.adapters.peers import Gate, Hotkey, RateLimit
-    from soundsright.cli.shared.service import stopped_by_signals
-    from soundsright.services.http import HttpService, chain_app, configure_logging, listening
+    from soundsright.adapters.peers import Hotkey
+    from soundsright.services.http import configure_logging, listening
 
     settings = _settings({**flags, "log_level": log_level}, env_file)
     configure_logging(settings.log_level)
@@ -120,47 +134,70 @@ def serve(
     settings.folder.mkdir(parents=True, exist_ok=True)
     file = settings.folder / "chain.db"
     with sole_author(file):
-        # Where time makes the blocks, nobody who writes may: it would be theirs to say when entries close.
-        chain = LocalChain(file, block_s=block_seconds, block_per_write=not block_every)
+        # If blocks come with time, writes make none. Otherwise a writer could decide when entries close.
+        chain = LocalChain(file, block_s=times.block_seconds, block_per_write=not times.block_every)
         chain.check()
-        if block_seconds is None:
-            _see_that_time_passes(chain.ahead_s())
-        app = chain_app(
-            chain,
-            address=account.address,
-            organiser=account.address,
-            admit=Gate(account.address).admit,
-            throttle=RateLimit(per_minute=600, burst=200).check,
-            is_address=is_address,
-            open_registration=open_registration,
-        )
+        if times.block_seconds is None:
+            _check_time(chain.ahead_s())
+        app = _chain_app(chain, account, open_registration=open_registration)
         sock = listening(host, port, host_variable="CHAIN_HOST", port_variable="CHAIN_PORT")
-        service = HttpService(app, sock, name="chain").start()
-        click.echo(f"Chain of {account.address} at http://{host}:{service.port}, block {chain.head().number}")
-        with stopped_by_signals() as stop:
-            while not stop.wait(block_every or 3_600.0):
-                if block_every:
-                    chain.advance()
-        service.close()
+        _serve_blocks(chain, app, sock, f"Chain of {account.address} at http://{host}", times.block_every)
 
 
-def _see_that_time_passes(ahead_s: float) -> None:
-    """A chain's time never goes back: one that is far ahead would stand still until the clock has caught up."""
-    from soundsright.core.errors import UsageError
+def _chain_app(chain: LocalChain, account: Hotkey, *, open_registration: bool) -> FastAPI:
+    from soundsright.adapters.peers import Gate, RateLimit
+    from soundsright.services.http import chain_app
 
+    return chain_app(
+        chain,
+        address=account.address,
+        organiser=account.address,
+        admit=Gate(account.address).admit,
+        throttle=RateLimit(per_minute=600, burst=200).check,
+        is_address=is_address,
+        open_registration=open_registration,
+    )
+
+
+def _serve_blocks(chain: LocalChain, app: FastAPI, sock: Any, title: str, block_every_s: float) -> None:
+    """Serve the chain and make blocks until a signal stops it."""
+    from soundsright.cli.shared.stopping import stopped_by_signals
+    from soundsright.services.http import HttpService
+
+    service = HttpService(app, sock, name="chain").start()
+    click.echo(f"{title}:{service.port}, block {chain.head().number}")
+    with stopped_by_signals() as stop:
+        while not stop.wait(block_every_s or 3_600.0):
+            if block_every_s:
+                chain.advance()
+    service.close()
+
+
+def _check_time(ahead_s: float) -> None:
+    """Check that the chain's time is not far ahead. It never goes back, so it would stand still until then.
+
+    Raises:
+        UsageError: it is more than an hour ahead.
+    """
     if ahead_s > _MAX_AHEAD_S:
         hours = ahead_s / 3_600
         shown = f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.1f} hours"
         raise UsageError(
             f"The chain's time is {shown} ahead of this machine's",
-            "Use another STATE_FOLDER, or go on with --block-seconds.",
+            "Use another STATE_FOLDER, or continue with --block-seconds.",
         )
 
 
 @command.command("account")
 @_account_options
 def account(env_file: Path | None, **flags: Any) -> None:
-    """Make the key WALLET/HOTKEY, in the form of a Bittensor wallet, and print its address."""
+    """Make the key WALLET/HOTKEY and print its address.
+
+    \b
+    soundsright chain account --wallet alice
+
+    The key has the form of a Bittensor wallet.
+    """
     from soundsright.adapters.peers import new_hotkey
 
     settings = _settings(flags, env_file)
@@ -172,36 +209,46 @@ def account(env_file: Path | None, **flags: Any) -> None:
 @command.command("join")
 @_account_options
 def join(env_file: Path | None, **flags: Any) -> None:
-    """Register one's own key on a chain whose registration is open, and wait for the block that shows it."""
-    chain, own = _opened(_settings(flags, env_file))
-    _registered(chain, own.address)
+    """Register your own key on a chain with open registration.
+
+    \b
+    soundsright chain join --wallet alice --subtensor-chain-endpoint http://127.0.0.1:9944
+
+    The command waits for the block that shows the key.
+    """
+    chain, own_key = _opened_with_account(_settings(flags, env_file))
+    _register(chain, own_key.address)
 
 
 @command.command("register")
 @_account_options
 @click.argument("address")
-@click.option(
+@option(
     "--stake",
     default=0.0,
-    type=Finite(0, 1e15),
-    show_default=True,
-    help="Its stake: what a miner asks of a validator.",
+    type=FiniteFloat(0, 1e15),
+    help="Stake of the key. Miners answer only validators with enough stake.",
 )
-@click.option("--permit", is_flag=True, help="It may set weights: a validator.")
+@option("--permit", is_flag=True, help="Let the key set weights, as a validator.")
 def register(address: str, stake: float, permit: bool, env_file: Path | None, **flags: Any) -> None:
-    """Register the key ADDRESS, as the organiser, and wait for the block that shows it."""
-    from soundsright.core.errors import UsageError
+    """Register the key ADDRESS, as the organiser.
 
+    \b
+    soundsright chain register 5F3sa2TJAWMqDhXG6jhV4N8ko9SxwGy8TpaNS1repo5EYjQX --permit --stake 2000
+
+    The command waits for the block that shows the key.
+    """
     if not is_address(address):
         raise UsageError(
-            f"ADDRESS {address[:80]!r} is no address of a key", "Give what `soundsright chain account` printed."
+            f"ADDRESS {address[:80]!r} is not the address of a key",
+            "Give the address that `soundsright chain account` printed.",
         )
-    chain, _own = _opened(_settings(flags, env_file))
-    _registered(chain, address, stake=stake, permit=permit)
+    chain, _organiser = _opened_with_account(_settings(flags, env_file))
+    _register(chain, address, stake=stake, permit=permit)
 
 
-def _registered(chain: HttpChain, address: str, *, stake: float = 0.0, permit: bool = False) -> None:
-    """Register a key, and say its uid once the chain shows it; a chain of slow blocks is not waited for."""
+def _register(chain: HttpChain, address: str, *, stake: float = 0.0, permit: bool = False) -> None:
+    """Register a key and print its uid once a block shows it. If that takes too long, do not wait."""
     uid = chain.register(address, stake=stake, permit=permit)
     deadline_s = time.monotonic() + _BLOCK_WAIT_S
     while address not in (neuron.hotkey for neuron in chain.neurons()):
@@ -216,23 +263,33 @@ def _registered(chain: HttpChain, address: str, *, stake: float = 0.0, permit: b
 @_account_options
 @click.argument("blocks", default=1, type=click.IntRange(1, 10_000))
 def advance(blocks: int, env_file: Path | None, **flags: Any) -> None:
-    """Make BLOCKS blocks at once, as the organiser."""
-    chain, _own = _opened(_settings(flags, env_file))
+    """Make blocks at once, as the organiser.
+
+    \b
+    soundsright chain advance 25 --wallet organiser
+    """
+    chain, _organiser = _opened_with_account(_settings(flags, env_file))
     click.echo(f"block {chain.advance(blocks).number}")
 
 
 @command.command("publish")
 @_account_options
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--hub", required=True, envvar="SOUNDSRIGHT_HUB", show_envvar=True, type=click.Path(path_type=Path))
-@click.option("--namespace", required=True, help="Owner of the model on the hub.")
+@click.argument("folder", type=ANY_PATH)
+@option("--hub", required=True, envvar="SOUNDSRIGHT_HUB", type=ANY_PATH, help="Folder of the competition's hub.")
+@option("--namespace", required=True, help="Owner of the model on the hub.")
 def publish(folder: Path, hub: Path, namespace: str, env_file: Path | None, **flags: Any) -> None:
-    """Copy the model in FOLDER to a private competition's hub, and print its revision."""
+    """Copy the model in FOLDER to a private competition's hub.
+
+    \b
+    soundsright chain publish my-model --hub /srv/hub --namespace alice
+
+    The command prints the model's revision, which a miner's settings need.
+    """
     from soundsright.adapters.hubs import FolderHub
-    from soundsright.core.errors import EntryRefused, UsageError
+    from soundsright.core.errors import EntryRefused
 
     settings = _settings(flags, env_file)
-    name = folder.name or folder.resolve().name  # `.` has one too.
+    name = folder.name or folder.resolve().name  # The folder `.` has an empty name.
     try:
         model = FolderHub(hub.expanduser(), settings.folder / "cache").publish(namespace, name, folder)
     except EntryRefused as refused:
@@ -246,13 +303,17 @@ def publish(folder: Path, hub: Path, namespace: str, env_file: Path | None, **fl
 @command.command("status")
 @_account_options
 def status(env_file: Path | None, **flags: Any) -> None:
-    """Show the head, and each hotkey with its commitment and endpoint."""
-    snapshot = _chain(_settings(flags, env_file)).snapshot()
+    """Show the latest block, and each hotkey with its endpoint and commitment.
+
+    \b
+    soundsright chain status --subtensor-chain-endpoint http://127.0.0.1:9944
+    """
+    snapshot = _opened(_settings(flags, env_file)).snapshot()
     click.echo(f"block {snapshot.block.number}  {snapshot.block.hash}")
-    committed = {c.hotkey: f"block {c.block}  {c.digest[:16]}" for c in snapshot.commitments}
+    commitments = {c.hotkey: f"block {c.block}  {c.digest[:16]}" for c in snapshot.commitments}
     for neuron in snapshot.neurons:
         role = f"validator, stake {neuron.stake:g}" if neuron.permit else "miner"
         click.echo(
             f"{neuron.uid:>4}  {neuron.hotkey}  {role:<24}  {neuron.endpoint or '-':<22}  "
-            f"{committed.get(neuron.hotkey, '-')}"
+            f"{commitments.get(neuron.hotkey, '-')}"
         )

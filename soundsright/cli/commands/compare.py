@@ -1,12 +1,14 @@
-"""`soundsright compare`: two systems on one set, clip by clip."""
+"""`soundsright compare`: compare two scored systems clip by clip."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from soundsright.cli.shared.options import FILE, FILE_OR_STDOUT, cluster_options, grouped, option
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,50 +18,47 @@ LEVEL = 0.05
 _REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+@dataclass(frozen=True)
+class _Statistics:
+    """How differences are tested: the groups of clips, and the resampling."""
+
+    manifest: Path | None
+    cluster_by: str
+    resamples: int
+    seed: int
+
+
 @click.command("compare")
 @click.argument("a", type=_REPORT)
 @click.argument("b", type=_REPORT)
-@click.option("--metrics", help="Names with commas between.  [default: all that both reports have]")
-@click.option(
-    "--manifest", type=_REPORT, help="The set's manifest (JSON lines): clips of one speaker count as one."
+@option("--metrics", help="Names with commas between. [default: all that both reports have]")
+@grouped(
+    _Statistics,
+    "statistics",
+    *cluster_options,
+    option(
+        "--resamples",
+        default=10_000,
+        type=click.IntRange(100, 1_000_000),
+        help="Draws of the bootstrap and of the permutation test.",
+    ),
+    option("--seed", default=0, type=click.IntRange(0), help="Seed of the resampling."),
 )
-@click.option("--cluster-by", default="speaker", show_default=True, help="The manifest's field that clips share.")
-@click.option(
-    "--resamples",
-    default=10_000,
-    show_default=True,
-    type=click.IntRange(100, 1_000_000),
-    help="Draws of the bootstrap and of the permutation test.",
-)
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the resampling.")
-@click.option(
-    "--json",
-    "report",
-    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
-    help="Write the numbers; - for stdout.",
-)
-@click.option(
-    "--plot",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Draw the differences: .svg, .pdf or .png.",
-)
+@option("--json", "report", type=FILE_OR_STDOUT, help="Write the numbers as JSON to this file. -: stdout.")
+@option("--plot", type=FILE, help="Draw the differences to this file: .svg, .pdf or .png.")
 def command(
-    *,
-    a: Path,
-    b: Path,
-    metrics: str | None,
-    manifest: Path | None,
-    cluster_by: str,
-    resamples: int,
-    seed: int,
-    report: Path | None,
-    plot: Path | None,
+    *, a: Path, b: Path, metrics: str | None, statistics: _Statistics, report: Path | None, plot: Path | None
 ) -> None:
-    """Compare two reports of `soundsright score` on the same set: A minus B, per metric.
+    """Compare two scored systems clip by clip.
 
-    Shows the mean difference with its 95 % interval (BCa bootstrap), the p-value of a paired permutation test,
-    the same after Holm's correction over the metrics, and the effect size (Cohen's d of the paired
-    differences).
+    \b
+    soundsright score --clean set/clean --enhanced a --json a.json
+    soundsright score --clean set/clean --enhanced b --json b.json
+    soundsright compare a.json b.json
+
+    A and B are reports of `soundsright score` on the same set. For each metric you get the mean of A minus B with
+    its 95 % interval (BCa bootstrap), the p-value of a paired permutation test before and after Holm's correction
+    over the metrics, and the effect size (Cohen's d of the paired differences).
     """
     import json
 
@@ -73,9 +72,15 @@ def command(
         checked_suffix(plot)
     chosen = [] if metrics is None else [name for name in metrics.split(",") if name.strip()]
     if metrics is not None and not chosen:
-        raise UsageError("--metrics names none", "Name one or more, with commas between.")
+        raise UsageError("--metrics has no name", "Name one or more, with commas between.")
     compared = compare(
-        a, b, metrics=chosen, manifest=manifest, cluster_by=cluster_by, resamples=resamples, seed=seed
+        a,
+        b,
+        metrics=chosen,
+        manifest=statistics.manifest,
+        cluster_by=statistics.cluster_by,
+        resamples=statistics.resamples,
+        seed=statistics.seed,
     )
     for note in compared.notes:
         click.echo(note, err=True)
@@ -87,7 +92,8 @@ def command(
             report.write_text(text, encoding="utf-8")
     if report is None or str(report) != "-":
         _print_table(compared, a, b)
-        _say_if_too_few(compared, "clips" if manifest is None else f"values of {cluster_by!r}")
+        group = "clips" if statistics.manifest is None else f"values of {statistics.cluster_by!r}"
+        _print_if_too_few(compared, group)
     if plot is not None:
         _draw(plot, compared, f"{a.stem} minus {b.stem}")
 
@@ -133,11 +139,11 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
     console.print(table)
 
 
-def _say_if_too_few(compared: SystemComparison, what: str) -> None:
+def _print_if_too_few(compared: SystemComparison, group: str) -> None:
     if compared.least_p_value_holm > LEVEL:
         over = f" over {len(compared.metrics)} metrics" if len(compared.metrics) > 1 else ""
         least = f"{compared.least_p_value_holm:.3g}"
-        click.echo(f"{compared.groups} {what} are too few: p (Holm){over} cannot fall below {least}.")
+        click.echo(f"{compared.groups} {group} are too few: p (Holm){over} cannot fall below {least}.")
 
 
 def _draw(path: Path, compared: SystemComparison, title: str) -> None:

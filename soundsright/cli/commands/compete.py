@@ -1,17 +1,18 @@
-"""`soundsright compete`: a whole competition on this machine, on embedded adapters, by a validator's own code."""
+"""`soundsright compete`: run a whole competition on this machine, with the code of a validator."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.commands.rules import organiser_of, ruleset_option
+from soundsright.cli.shared.options import ANY_PATH, corpus_option, grouped, option, ruleset_option
 from soundsright.cli.shared.run_folder import LEASE, claim_folder, read_run
 from soundsright.cli.shared.sandboxes import (
     SandboxChoice,
@@ -22,6 +23,7 @@ from soundsright.cli.shared.sandboxes import (
 )
 from soundsright.core.competition import competition_by_id
 from soundsright.core.errors import UnpublishableFolder, UsageError
+from soundsright.library import organiser_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,20 +32,20 @@ if TYPE_CHECKING:
     from soundsright.core.ports import Sandbox
     from soundsright.services.local import Staged, TrialEntry
     from soundsright.services.records import Results
-    from soundsright.services.rounds import RoundOutcome
+    from soundsright.services.rounds import RoundOutcome, RoundPlan
 
 DEFAULT_CLIPS = 30
 _FILE_COLUMNS = 140
 BURN_UID = 0
-"""The validator of a trial registers first: what is not paid goes to it."""
+"""The uid of the validator, which registers first. It gets the weight of the prizes that nobody won."""
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 ROUND_ID = "trial"
 _NEEDED_PACKAGES = ("sqlalchemy", "numba", "pesq", "psutil", "jinja2", "matplotlib")
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the user asked for. A stopped run continues only if all except `out` and `force` are the same."""
+class CompetitionRequest:
+    """The competition to run. The fields before `out` decide the result. A run continues only if they are equal."""
 
     rules: CompetitionRules
     clips: int
@@ -51,16 +53,15 @@ class Request:
     entries: tuple[TrialEntry, ...]
     corpus: Path | None
     out: Path
-    force: bool
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Those that are always shown, and any other that pays."""
+        """The metrics to show: the usual ones, and any other that counts for a prize."""
         paying = [name for competition in self.rules.competitions for name in competition.metric_weights]
         return tuple(dict.fromkeys((*METRICS, *paying)))
 
     def needed_bytes(self) -> float:
-        """About what the run writes: the clips, the answers, and two copies of each model."""
+        """About how much the run writes: clips, answers, and two copies of each model."""
         from soundsright.data import PUBLISHED_RECIPE
 
         clip_s = sum(PUBLISHED_RECIPE.duration_s) / 2
@@ -73,6 +74,7 @@ class Request:
         return total
 
     def identity(self) -> dict[str, Any]:
+        """Everything that decides the result, as JSON values."""
         from soundsright.rules import entries_facts
 
         return {
@@ -89,7 +91,7 @@ class Request:
 
 
 def _content_of(folder: Path) -> str:
-    """The hash of what an entry is published as, or why it cannot be."""
+    """The content hash under which the entry is published, or the reason why it cannot be published."""
     from soundsright.adapters.hubs import folder_hash
 
     try:
@@ -99,130 +101,151 @@ def _content_of(folder: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Means:
-    """What models run in, how many at a time, and how many processes draw and score beside them."""
+class Execution:
+    """The sandbox, the number of models that run at the same time, and the processes that draw and score clips."""
 
     sandbox: Sandbox
     slots: int
     workers: int
 
 
+@dataclass(frozen=True)
+class _SetChoice:
+    """Which clips the models get."""
+
+    clips: int
+    seed: int
+    corpus: Path | None
+
+
+@dataclass(frozen=True)
+class _RunFolder:
+    """Where the run is written, and whether it replaces what is there."""
+
+    out: Path | None
+    force: bool
+
+
 @click.command("compete")
-@click.option(
+@option(
     "--competition",
     "competition_ids",
     multiple=True,
     metavar="ID",
     envvar="SOUNDSRIGHT_COMPETITION",
-    show_envvar=True,
-    help="One of the four, such as DENOISING_16000HZ; repeat for several. [default: all that have an entry]",
+    help="Competition to run, such as DENOISING_16000HZ. Repeat it for more. [default: all that have an entry]",
 )
-@click.option(
-    "--clips",
-    default=DEFAULT_CLIPS,
-    show_default=True,
-    envvar="SOUNDSRIGHT_CLIPS",
-    show_envvar=True,
-    help="Clips in each set.",
+@grouped(
+    _SetChoice,
+    "set_choice",
+    option("--clips", default=DEFAULT_CLIPS, envvar="SOUNDSRIGHT_CLIPS", help="Number of clips in each set."),
+    option(
+        "--seed",
+        default=1,
+        envvar="SOUNDSRIGHT_SEED",
+        help="Seed of the local chain's block hashes, and so of the clips.",
+    ),
+    corpus_option,
 )
-@click.option(
-    "--seed",
-    default=1,
-    show_default=True,
-    envvar="SOUNDSRIGHT_SEED",
-    show_envvar=True,
-    help="Decides the chain's block hashes, and so the clips.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    envvar="SOUNDSRIGHT_OUT",
-    show_envvar=True,
-    help="Folder for everything that is written. [default: runs/seed-SEED]",
-)
-@click.option(
+@option(
     "--entries",
     "entries_file",
-    type=click.Path(path_type=Path),
-    default=None,
+    type=ANY_PATH,
     envvar="SOUNDSRIGHT_ENTRIES",
-    show_envvar=True,
     help="TOML file that lists the entries. [default: the demo's]",
-)
-@click.option(
-    "--corpus",
-    type=click.Path(path_type=Path),
-    envvar="SOUNDSRIGHT_CORPUS",
-    show_envvar=True,
-    help="Folder of recordings with a manifest. [default: datasets]",
 )
 @ruleset_option
 @sandbox_options
 @concurrency_option
-@click.option(
+@option(
     "--workers",
     default=0,
+    show_default=False,
     envvar="SOUNDSRIGHT_WORKERS",
-    show_envvar=True,
-    help="Processes that draw and score. [default: one per processor]",
+    help="Processes that draw and score clips. [default: one per processor]",
 )
-@click.option("--force", is_flag=True, help="Replace a finished run, or one with other settings, in --out.")
+@grouped(
+    _RunFolder,
+    "folder",
+    option(
+        "--out",
+        type=ANY_PATH,
+        envvar="SOUNDSRIGHT_OUT",
+        help="Folder to write to. [default: runs/seed-SEED]",
+    ),
+    option("--force", is_flag=True, help="Replace a finished run, or one with other settings, in --out."),
+)
 def command(
+    *,
     competition_ids: tuple[str, ...],
-    clips: int,
-    seed: int,
-    out: Path | None,
+    set_choice: _SetChoice,
     entries_file: Path | None,
-    corpus: Path | None,
     ruleset: str,
     sandbox: SandboxChoice,
     slots: int,
     workers: int,
-    force: bool,
+    folder: _RunFolder,
 ) -> None:
-    """Run a whole competition on this machine: real recordings, real models, no account and no network.
+    """Run a whole competition on this machine.
 
-    Miners register on a local chain, commit and reveal; a block fixes the seed; clips are drawn; every model runs
-    in a sandbox and is scored; prizes are decided, weights set, and each miner gets feedback. The run ends with a
-    leaderboard per competition and report.html. A run that was stopped goes on where it was.
-    """  # fmt: skip
+    \b
+    soundsright compete
+    soundsright compete --entries mine/entries.toml --ruleset mine/competition.toml --out runs/mine
+
+    It uses real recordings and real models, and needs no account and no network. Miners register on a local chain,
+    commit to their models and reveal them. A block fixes the seed, from which the clips are drawn. Every model runs
+    in a sandbox and is scored. The run ends with prizes, weights, feedback for each miner, a leaderboard per
+    competition, and report.html. If you stop a run, the same command continues it.
+    """
     from soundsright.core.ports import SandboxLimits
+
+    request = _request(competition_ids, set_choice, entries_file, ruleset, folder.out)
+    if sandbox.kind != "docker" and sandbox.python is None:
+        entries = _runnable(request.entries)
+        entered = {entry.competition.id for entry in entries}
+        competitions = tuple(c for c in request.rules.competitions if c.id in entered)
+        request = replace(request, entries=entries, rules=replace(request.rules, competitions=competitions))
+    for name, value in (("--seed", set_choice.seed), ("--workers", workers)):
+        if not 0 <= value < 2**63:
+            raise UsageError(f"{name} {value} is out of range", "Give a number from 0.")
+    _check(request)
+    # `auto` leaves out Docker, which would first build an image for every entry.
+    opened = chosen_sandbox(sandbox, local=True, round_id=ROUND_ID, auto=("bubblewrap",))
+    claim_folder(request.out, request.identity(), request.needed_bytes(), force=folder.force)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    _run(request, Execution(opened, chosen_concurrency(sandbox, SandboxLimits(), slots), workers or cores))
+
+
+def _request(
+    competition_ids: Sequence[str],
+    set_choice: _SetChoice,
+    entries_file: Path | None,
+    ruleset: str,
+    out: Path | None,
+) -> CompetitionRequest:
+    """The competition that the flags describe. Its competitions have the order of the rules."""
     from soundsright.core.shipped import models_folder
     from soundsright.data import checked_clip_count
     from soundsright.services.local import read_entries
 
-    # The rules' order, whatever order was asked for: the set of competitions decides, not the typing of it.
     organiser = organiser_of(ruleset, begun=True)
     offered = organiser.competitions
-    wanted = {competition_by_id(name, offered).id for name in competition_ids} or {c.id for c in offered}
-    entries = read_entries(entries_file or models_folder() / "demo.toml", offered, wanted)
-    if sandbox.kind != "docker" and sandbox.python is None:
-        entries = _runnable(entries)
+    chosen = {competition_by_id(name, offered).id for name in competition_ids} or {c.id for c in offered}
+    entries = read_entries(entries_file or models_folder() / "demo.toml", offered, chosen)
     entered = {entry.competition.id for entry in entries}
-    competitions = tuple(c for c in offered if c.id in entered)
-    checked_clip_count(clips)
-    for name, value in (("--seed", seed), ("--workers", workers)):
-        if not 0 <= value < 2**63:
-            raise UsageError(f"{name} {value} is out of range", "Give a number from 0.")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    request = Request(
-        rules=replace(organiser, competitions=competitions),
-        clips=clips,
-        seed=seed,
+    checked_clip_count(set_choice.clips)
+    return CompetitionRequest(
+        rules=replace(organiser, competitions=tuple(c for c in offered if c.id in entered)),
+        clips=set_choice.clips,
+        seed=set_choice.seed,
         entries=entries,
-        corpus=corpus,
-        out=out if out is not None else Path("runs") / f"seed-{seed}",
-        force=force,
+        corpus=set_choice.corpus,
+        out=out if out is not None else Path("runs") / f"seed-{set_choice.seed}",
     )
-    _check(request)
-    # An engine would first build an image for every entry: only where it is asked for.
-    held = chosen_sandbox(sandbox, local=True, round_id=ROUND_ID, auto=("bubblewrap",))
-    claim_folder(request.out, request.identity(), request.needed_bytes(), force=force)
-    _run(request, Means(held, chosen_concurrency(sandbox, SandboxLimits(), slots), workers or cores))
 
 
 def _runnable(entries: Sequence[TrialEntry]) -> tuple[TrialEntry, ...]:
-    """The entries whose packages are installed here; each other entry is named on stderr."""
+    """The entries whose packages are installed. A line on stderr names each other entry."""
     runnable = tuple(entry for entry in entries if not entry.missing_packages)
     for package in sorted({name for entry in entries for name in entry.missing_packages}):
         left_out = [f"{e.miner}/{e.folder.name}" for e in entries if package in e.missing_packages]
@@ -233,11 +256,11 @@ def _runnable(entries: Sequence[TrialEntry]) -> tuple[TrialEntry, ...]:
     return runnable
 
 
-def _check(request: Request) -> None:
-    """Everything that can be told to be wrong before anything is written or begun.
+def _check(request: CompetitionRequest) -> None:
+    """Check what can be checked before anything is written.
 
     Raises:
-        UsageError: a value cannot be used.
+        UsageError: a package or recordings are missing.
     """
     from soundsright.cli.shared.packages import check_packages
     from soundsright.data import Corpus
@@ -248,12 +271,12 @@ def _check(request: Request) -> None:
         corpus.speech_for(competition.sample_rate_hz)
 
 
-def _run(request: Request, means: Means) -> None:
-    """Run, show and write."""
+def _run(request: CompetitionRequest, execution: Execution) -> None:
+    """Run the competition, then print and write its results."""
     from rich.console import Console
 
     from soundsright.adapters.machine import MemoryWatch
-    from soundsright.cli.shared.tables import print_tables
+    from soundsright.cli.shared.tables import print_summary, print_tables
     from soundsright.services.records import results_of
 
     started = time.monotonic()
@@ -262,16 +285,23 @@ def _run(request: Request, means: Means) -> None:
         console = Console(highlight=False, width=_FILE_COLUMNS)
     staged = _staged(request)
     with MemoryWatch() as memory:
-        outcome = _run_round(request, means, staged, console)
+        outcome = _run_round(request, execution, staged, console)
         results = results_of(outcome)
         print_tables(console, results.competitions, request.metrics)
         wall_s = time.monotonic() - started
         _write(request.out, outcome, results.with_cost(wall_s=wall_s, peak_memory_bytes=memory.peak_bytes))
-    _print_summary(console, request, outcome, time.monotonic() - started, memory.peak_bytes)
+    print_summary(
+        console,
+        outcome,
+        burn_uid=BURN_UID,
+        wall_s=time.monotonic() - started,
+        peak_bytes=memory.peak_bytes,
+        page=request.out / "report.html",
+    )
 
 
-def _staged(request: Request) -> Staged:
-    """Stage the competition, or read how it was staged."""
+def _staged(request: CompetitionRequest) -> Staged:
+    """Register the entries on a new local chain, or read how an earlier run did it."""
     from dataclasses import asdict
 
     from soundsright.adapters.chains import LocalChain, seeded_entropy
@@ -300,56 +330,59 @@ def _staged(request: Request) -> Staged:
     return staged
 
 
-def _run_round(request: Request, means: Means, staged: Staged, console: Console) -> RoundOutcome:
+def _run_round(request: CompetitionRequest, execution: Execution, staged: Staged, console: Console) -> RoundOutcome:
     from soundsright.adapters.chains import LocalChain, seeded_entropy
     from soundsright.adapters.hubs import FolderHub
     from soundsright.adapters.machine import ProcessPool, SystemClock
     from soundsright.adapters.state import SqlState
     from soundsright.cli.shared.progress import RoundDisplay
-    from soundsright.core.competition_rules import Measures
-    from soundsright.metrics import floors, warm_up
+    from soundsright.metrics import warm_up
     from soundsright.services.local import VALIDATOR, StagedHub
-    from soundsright.services.rounds import RoundContext, RoundPlan, RoundService
+    from soundsright.services.rounds import RoundContext, RoundService
     from soundsright.services.validator import sole_process
 
     out = request.out
-    plan = RoundPlan(
+    folders = {entry.miner: entry.folder for entry in request.entries}
+    with (
+        closing(SqlState(out / "state.db")) as state,
+        closing(ProcessPool(execution.workers, warm_up=warm_up)) as pool,
+        RoundDisplay(console, entries=len(request.entries), clips=request.clips) as display,
+    ):
+        context = RoundContext(
+            _plan(request, staged),
+            chain=LocalChain(out / "chain.db", entropy=seeded_entropy(request.seed)),
+            hub=StagedHub(FolderHub(out / "hub", out / "cache"), folders),
+            sandbox=execution.sandbox,
+            state=state,
+            pool=pool,
+            clock=SystemClock(),
+            folder=out,
+            validator=VALIDATOR,
+            slots=execution.slots,
+            workers=execution.workers,
+            observe=display.observe,
+        )
+        service = RoundService(context, staged.reveals)
+        try:
+            with sole_process(state, LEASE, clock=SystemClock(), lost=service.cancel):
+                return service.run()
+        except KeyboardInterrupt:
+            service.cancel()
+            raise
+
+
+def _plan(request: CompetitionRequest, staged: Staged) -> RoundPlan:
+    from soundsright.core.competition_rules import Measures
+    from soundsright.metrics import floors
+    from soundsright.services.rounds import RoundPlan
+
+    return RoundPlan(
         staged.round,
         request.rules,
         Measures(request.clips, request.metrics, floors(request.metrics), request.corpus),
         burn_uid=BURN_UID,
-        incumbents={e.competition.id: e.miner for e in request.entries if e.incumbent},
+        incumbents={entry.competition.id: entry.miner for entry in request.entries if entry.incumbent},
     )
-    state = SqlState(out / "state.db")
-    pool = ProcessPool(means.workers, warm_up=warm_up)
-    try:
-        with RoundDisplay(console, entries=len(request.entries), clips=request.clips) as display:
-            context = RoundContext(
-                plan,
-                chain=LocalChain(out / "chain.db", entropy=seeded_entropy(request.seed)),
-                hub=StagedHub(
-                    FolderHub(out / "hub", out / "cache"), {entry.miner: entry.folder for entry in request.entries}
-                ),
-                sandbox=means.sandbox,
-                state=state,
-                pool=pool,
-                clock=SystemClock(),
-                folder=out,
-                validator=VALIDATOR,
-                slots=means.slots,
-                workers=means.workers,
-                observe=display.observe,
-            )
-            service = RoundService(context, staged.reveals)
-            try:
-                with sole_process(state, LEASE, clock=SystemClock(), lost=service.cancel):
-                    return service.run()
-            except KeyboardInterrupt:
-                service.cancel()
-                raise
-    finally:
-        pool.close()
-        state.close()
 
 
 def _write(out: Path, outcome: RoundOutcome, results: Results) -> None:
@@ -360,26 +393,3 @@ def _write(out: Path, outcome: RoundOutcome, results: Results) -> None:
     for name, feedback in feedback_of(outcome, results).items():
         write_json(out / "feedback" / f"{name}.json", feedback.as_json())
     write_round(out, results, scores_of(outcome))
-
-
-def _print_summary(
-    console: Console, request: Request, outcome: RoundOutcome, wall_s: float, peak_bytes: int
-) -> None:
-    weights = ", ".join(f"{uid}: {weight:.3f}" for uid, weight in outcome.weights.by_uid.items())
-    stages = ("fetch", "generate", "load", "enhance", "score", "decide")
-    spent = "  ".join(f"{stage} {outcome.busy_s.get(stage, 0.0):.1f} s" for stage in stages)
-    sets = "  ".join(f"{c} {s.digest[:12]}" for c, s in outcome.sets.items())
-    console.print()
-    console.print(
-        "Ordered by share; * pays. Beside or under the rank are the ranks that the scores leave open, on any metric"
-        " that pays, with 95 % confidence. ± is half the 95 % interval over the clips; a failed clip scores the"
-        " floor. RTF is wall time on one processor, beside other work. At 48 kHz, PESQ-WB is computed at 16 kHz.",
-        soft_wrap=True,
-    )
-    paid = 1 - outcome.weights.by_uid.get(BURN_UID, 0.0)
-    console.print(f"Weights    set in block {outcome.weights_block} (uid: weight)  {weights}", soft_wrap=True)
-    console.print(f"Paid       {paid:.1%} of the emission; uid {BURN_UID} burns the rest", soft_wrap=True)
-    console.print(f"Sets       {sets}", soft_wrap=True)
-    console.print(f"Work       {spent}  (summed over processes)", soft_wrap=True)
-    console.print(f"Took       {wall_s:.0f} s, at most {peak_bytes / 1e9:.2f} GB of memory in all processes")
-    console.print(f"Open       {(request.out / 'report.html').resolve()}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`soundsright datasets`: corpora to make sets from."""
+"""`soundsright datasets`: list, fetch and check corpora."""
 
 from __future__ import annotations
 
@@ -7,17 +7,27 @@ from pathlib import Path
 
 import click
 
+from soundsright.cli.shared.options import ANY_PATH, FOLDER, option
 from soundsright.core.errors import UsageError
 
 
 @click.group("datasets")
 def command() -> None:
-    """List, fetch and verify corpora of speech, noise and rooms."""
+    """List, fetch and check corpora of speech, noise and rooms.
+
+    \b
+    soundsright datasets list
+    soundsright datasets fetch librispeech
+    """
 
 
 @command.command("list")
 def list_corpora() -> None:
-    """Show the corpora that can be fetched, and the recordings that ship with the project."""
+    """List the corpora to fetch, and the shipped recordings.
+
+    \b
+    soundsright datasets list
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -29,7 +39,7 @@ def list_corpora() -> None:
     try:
         corpus = Corpus.open()
     except UsageError:
-        pass  # An installed package without its checkout has none; the corpora to fetch are there all the same.
+        pass  # The shipped recordings are not installed. The corpora to fetch are listed anyway.
     else:
         count = len(corpus.speech) + len(corpus.noise) + len(corpus.rirs)
         table.add_row("shipped", f"recordings in {corpus.root}", "all", "per file", "yes", str(count))
@@ -43,21 +53,25 @@ def list_corpora() -> None:
 
 @command.command("fetch")
 @click.argument("name")
-@click.option(
+@option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     default=Path("corpora"),
-    show_default=True,
     envvar="SOUNDSRIGHT_CORPORA",
-    show_envvar=True,
-    help="The archives go to DIR/NAME.",
+    help="Folder for corpora. The archives go to its subfolder NAME.",
 )
-@click.option("--part", "parts", multiple=True, help="Only this archive, such as dev-clean; may be repeated.")
-@click.option("--mirror", envvar="DATASETS_MIRROR", show_envvar=True, help="Take the archives from this address.")
-@click.option("--no-unpack", is_flag=True, help="Leave the archives packed.")
-@click.option("--yes", is_flag=True, help="Agree to the licence without being asked.")
+@option("--part", "parts", multiple=True, help="Fetch only this archive, such as dev-clean. Repeat it for more.")
+@option("--mirror", envvar="DATASETS_MIRROR", help="Address from which to fetch the archives instead.")
+@option("--no-unpack", is_flag=True, help="Leave the archives packed.")
+@option("--yes", is_flag=True, help="Accept the licence without a question.")
 def fetch(name: str, out: Path, parts: tuple[str, ...], mirror: str | None, no_unpack: bool, yes: bool) -> None:
-    """Fetch the corpus NAME, or go on where a fetch stopped. The licence is shown first."""
+    """Fetch the corpus NAME, or continue a fetch that stopped.
+
+    \b
+    soundsright datasets fetch librispeech --part dev-clean
+
+    The command shows the licence and asks you to accept it.
+    """
     from dataclasses import replace
 
     from soundsright.adapters.speech import fetched, unpack
@@ -67,7 +81,7 @@ def fetch(name: str, out: Path, parts: tuple[str, ...], mirror: str | None, no_u
     files = entry.chosen(parts)
     click.echo(f"{entry.title}\n  licence: {entry.licence}\n  home page: {entry.homepage}")
     if entry.non_commercial:
-        click.echo("  NON-COMMERCIAL: a model trained on it may not be used for profit, prizes included.")
+        click.echo("  NON-COMMERCIAL: you may not use a model trained on it for profit, and prizes are profit.")
     sizes = [f.size_bytes for f in files]
     known = sum(s for s in sizes if s is not None)
     size = f"{known / 1e9:.1f} GB" if None not in sizes else "size not stated"
@@ -84,19 +98,23 @@ def fetch(name: str, out: Path, parts: tuple[str, ...], mirror: str | None, no_u
     for file in files:
         source = replace(file, url=f"{mirror.rstrip('/')}/{file.name}") if mirror else file
         archive = fetched(source, out / entry.name, progress=progress)
-        checked = "checksum verified" if file.checksum else "no checksum is published; this one is recorded"
+        checked = "checksum verified" if file.checksum else "no checksum is published, so this one is recorded"
         click.echo(f"{archive}: {checked}")
         if not no_unpack:
             click.echo(f"  {unpack(archive, out / entry.name)} files unpacked")
 
 
 @command.command("verify")
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=ANY_PATH)
 @click.pass_context
 def verify(context: click.Context, directory: Path) -> None:
-    """Check DIRECTORY: a corpus, a set or a round's set against its manifest, fetched archives, or any recordings.
+    """Check the files of DIRECTORY.
 
-    Exit status 1 says that files are missing, changed or unreadable.
+    \b
+    soundsright datasets verify sets/train
+
+    DIRECTORY is a corpus or a set with a manifest, a folder of fetched archives, or any folder of recordings. The
+    exit code is 1 if files are missing, changed or unreadable.
     """
     from soundsright.data import verified
 
@@ -110,20 +128,25 @@ def verify(context: click.Context, directory: Path) -> None:
 
 
 @command.command("disjoint")
-@click.argument("first", type=click.Path(path_type=Path))
-@click.argument("second", type=click.Path(path_type=Path))
+@click.argument("first", type=ANY_PATH)
+@click.argument("second", type=ANY_PATH)
 @click.pass_context
 def disjoint(context: click.Context, first: Path, second: Path) -> None:
-    """Prove that two sets, FIRST and SECOND, share no speaker, no recording of noise and no room.
+    """Check that two sets share no speaker, no noise and no room.
 
-    Each is the directory of a set, or its manifest. Exit status 1 says that they share something.
+    \b
+    soundsright datasets disjoint sets/train sets/test
+
+    FIRST and SECOND are directories of sets, or their manifests. The exit code is 1 if the sets share something.
     """
     from soundsright.data import ORIGIN_KINDS, compared
 
-    both = compared(first, second)
+    overlap = compared(first, second)
     for kind in ORIGIN_KINDS:
-        one, other, shared = (sorted(getattr(side, kind)) for side in (both.first, both.second, both.shared))
+        in_first, in_second, shared = (
+            sorted(getattr(side, kind)) for side in (overlap.first, overlap.second, overlap.shared)
+        )
         names = f": {', '.join(shared[:5])}{' …' if len(shared) > 5 else ''}" if shared else ""
-        click.echo(f"{kind}: {len(one)} and {len(other)}, {len(shared) or 'none'} shared{names}")
-    if both.shared:
+        click.echo(f"{kind}: {len(in_first)} and {len(in_second)}, {len(shared) or 'none'} shared{names}")
+    if overlap.shared:
         context.exit(1)

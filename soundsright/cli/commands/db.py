@@ -1,4 +1,4 @@
-"""`soundsright db`: look after the state's database."""
+"""`soundsright db`: check, back up and upgrade a validator's database."""
 
 from __future__ import annotations
 
@@ -9,35 +9,43 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.shared.service import ENV_FILE
+from soundsright.cli.shared.options import ANY_PATH, env_file_option, option
+from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
 def _database_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
+    return option(
         "--state",
         "url",
         envvar="STATE_URL",
-        show_envvar=True,
-        help="sqlite:///FILE, a plain path, or postgresql://USER@HOST/NAME. "
-        "[default: STATE_FOLDER/state.db where STATE_FOLDER is set, else state.db]",
-    )(ENV_FILE(command))
+        help="A path, sqlite:///FILE, or postgresql://USER@HOST/NAME. "
+        "[default: state.db in STATE_FOLDER if that is set, otherwise here]",
+    )(env_file_option(command))
 
 
 @click.group("db")
 def command() -> None:
-    """The state's database: check it, copy it, bring it up to date."""
+    """Check, back up and upgrade a validator's database.
+
+    \b
+    soundsright db check --state ~/.soundsright-subnet/state.db
+    """
 
 
 @command.command("check")
 @_database_options
 def check(url: str | None, env_file: Path | None) -> None:
-    """Read every page and reference, and count the rows."""
+    """Check the whole database and count its rows.
+
+    \b
+    soundsright db check --state state.db
+    """
     from soundsright.adapters.state import database as state_database
 
-    with _existing(url, env_file) as engine:
+    with _opened_engine(url, env_file) as engine:
         counts = state_database.check(engine)
     for table, count in counts.items():
         click.echo(f"{table:<16}{count:>10}")
@@ -46,12 +54,18 @@ def check(url: str | None, env_file: Path | None) -> None:
 
 @command.command("backup")
 @_database_options
-@click.argument("to", type=click.Path(path_type=Path))
+@click.argument("to", type=ANY_PATH)
 def backup(url: str | None, env_file: Path | None, to: Path) -> None:
-    """Copy the database to the new file TO, consistently, while a validator may be writing."""
+    """Copy the database to the new file TO.
+
+    \b
+    soundsright db backup --state state.db backup.db
+
+    The copy is consistent even while a validator writes.
+    """
     from soundsright.adapters.state import database as state_database
 
-    with _existing(url, env_file) as engine:
+    with _opened_engine(url, env_file) as engine:
         size_bytes = state_database.backup(engine, to)
     click.echo(f"{to}: {size_bytes} bytes")
 
@@ -59,25 +73,28 @@ def backup(url: str | None, env_file: Path | None, to: Path) -> None:
 @command.command("upgrade")
 @_database_options
 def upgrade(url: str | None, env_file: Path | None) -> None:
-    """Bring the database to this program's version, in one transaction."""
+    """Upgrade the database to this program's version, in one transaction.
+
+    \b
+    soundsright db upgrade --state state.db
+    """
     from soundsright.adapters.state import database as state_database
 
-    with _existing(url, env_file) as engine:
+    with _opened_engine(url, env_file) as engine:
         before, after = state_database.upgrade(engine)
     click.echo(f"Version {after}: nothing to do." if before == after else f"Version {before or 'none'} -> {after}.")
 
 
 @contextmanager
-def _existing(url: str | None, env_file: Path | None) -> Iterator[Engine]:
-    """An engine on a database that is there: these commands create none."""
+def _opened_engine(url: str | None, env_file: Path | None) -> Iterator[Engine]:
+    """An engine on an existing database. These commands never create one."""
     from soundsright.adapters.state import database as state_database
-    from soundsright.core.errors import UsageError
 
-    engine = state_database.open_engine(url or _own_database(env_file))
+    engine = state_database.open_engine(url or _default_database(env_file))
     try:
         if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).exists():
             raise UsageError(
-                f"There is no database {engine.url.database}", "Give one with --state or STATE_FOLDER."
+                f"There is no database {engine.url.database}", "Give its path with --state, or set STATE_FOLDER."
             )
         with state_database.told_errors(engine):
             yield engine
@@ -85,9 +102,9 @@ def _existing(url: str | None, env_file: Path | None) -> Iterator[Engine]:
         engine.dispose()
 
 
-def _own_database(env_file: Path | None) -> str | Path:
-    """The validator's, where the environment or the file says where that is."""
-    from soundsright.cli.shared.service import settings_from
+def _default_database(env_file: Path | None) -> str | Path:
+    """The database in STATE_FOLDER if the environment or the file sets it, otherwise state.db here."""
+    from soundsright.cli.shared.settings_options import settings_from
     from soundsright.config import Settings
 
     settings = settings_from(Settings, {}, env_file)

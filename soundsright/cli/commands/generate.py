@@ -1,14 +1,15 @@
-"""`soundsright generate`, and `python -m soundsright.data.generate`: makes a set to train or to test on."""
+"""`soundsright generate`, also as `python -m soundsright.data.generate`: make a set to train or test with."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from soundsright.cli.shared.options import FOLDER, option
 from soundsright.cli.shared.stopping import resumable
 from soundsright.core.errors import UsageError
 
@@ -16,115 +17,155 @@ if TYPE_CHECKING:
     from soundsright.adapters.speech import SynthesisedSpeech
     from soundsright.data import SetRecipe, SetTask
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 SYNTHESISERS = ("openai", "flite", "espeak-ng")
 
 _RANGE = (float, float)
-_DIRECTORY = click.Path(path_type=Path, file_okay=False)
 _SHARE = click.FloatRange(0.0, 1.0)
 
+_set_options = (
+    option(
+        "--task",
+        type=click.Choice(["denoising", "dereverberation", "both"]),
+        default="denoising",
+        help="Degradation: noise, a room, or both.",
+    ),
+    option(
+        "--sample-rate",
+        "--sample_rate",
+        "sample_rate_hz",
+        type=click.Choice(["16000", "48000"]),
+        default="16000",
+        help="Sample rate of the set, in Hz.",
+    ),
+    option("--n", "count", type=int, required=True, help="Number of utterances."),
+    option("--out", type=FOLDER, help="Folder of the set: an empty or new one, or one to --resume."),
+    option("--seed", type=int, default=0, envvar="GENERATE_SEED", help="Seed. The same seed gives the same set."),
+    option(
+        "--format",
+        "fmt",
+        type=click.Choice(["wav", "flac", "webdataset", "parquet"]),
+        default="wav",
+        help="Format of the files.",
+    ),
+    option("--float", "float_samples", is_flag=True, help="Write WAV with 32-bit floats instead of 16 bits."),
+    option("--shards", type=click.IntRange(1), help="Number of folders or archives for the utterances."),
+    option("--only", help="Make only these utterances: numbers and ranges, such as 17 or 3,10-20."),
+    option("--resume", is_flag=True, help="Complete a set that was interrupted."),
+    option(
+        "--workers",
+        type=click.IntRange(1, 256),
+        default=1,
+        envvar="GENERATE_WORKERS",
+        help="Worker processes. The set does not depend on their number.",
+    ),
+)
+_source_options = (
+    option(
+        "--speech",
+        default="shipped",
+        envvar="GENERATE_SPEECH",
+        help=f"Speech: shipped, a folder of recordings, or a synthesiser ({', '.join(SYNTHESISERS)}).",
+    ),
+    option(
+        "--noise",
+        default="shipped",
+        envvar="GENERATE_NOISE",
+        help="Noise: shipped, a folder, or kinds with commas between. Kinds: white, pink, brown, blue, hum, "
+        "clicks, wind, babble.",
+    ),
+    option(
+        "--rooms",
+        default="shipped",
+        envvar="GENERATE_ROOMS",
+        help="Rooms: simulated, shipped (also has two measured rooms for --measured-rirs), or a folder of RIRs.",
+    ),
+    option(
+        "--split",
+        type=click.Choice(["train", "valid", "test"]),
+        envvar="GENERATE_SPLIT",
+        help="Part of the material. Two parts share no speaker, no noise and no room.",
+    ),
+    option(
+        "--corpus",
+        type=FOLDER,
+        envvar="SOUNDSRIGHT_CORPUS",
+        help="Folder of the shipped recordings. [default: datasets]",
+    ),
+    option(
+        "--allow-upsampled", is_flag=True, help="Accept speech and noise with a lower sample rate than the set."
+    ),
+    option("--voices", help="Voices of the synthesiser, with commas between."),
+    option("--tts-model", default="gpt-4o-mini-tts", envvar="OPENAI_TTS_MODEL", help="Model of --speech openai."),
+    option(
+        "--tts-rate", type=float, default=5.0, envvar="OPENAI_TTS_RATE", help="Most requests per second to openai."
+    ),
+    option("--yes", is_flag=True, help="Start a paid job without a question."),
+)
+_degradation_options = (
+    option("--snr", "snr_db", type=_RANGE, default=(-2.5, 17.5), help="Lowest and highest SNR, in dB."),
+    option("--rt60", "rt60_s", type=_RANGE, default=(0.2, 2.0), help="Shortest and longest RT60, in seconds."),
+    option(
+        "--duration",
+        "duration_s",
+        type=_RANGE,
+        default=(3.0, 6.0),
+        help="Lengths in seconds to which longer recordings are cut. Shorter ones keep their length.",
+    ),
+    option(
+        "--measured-rirs",
+        type=_SHARE,
+        help="Share of measured rooms. [default: 1 if --rooms is a folder, otherwise 0]",
+    ),
+    option(
+        "--early",
+        "early_s",
+        type=float,
+        default=0.0,
+        help="Early reflections to keep in the clean target, in seconds. 0: a dry target.",
+    ),
+    option("--noise-in-room", is_flag=True, help="With --task both: add the noise to the reverberant speech too."),
+    option("--band-limit", type=_SHARE, default=0.0, help="Share of utterances with a limited band."),
+    option("--clipping", type=_SHARE, default=0.0, help="Share of utterances that are clipped."),
+    option(
+        "--codec",
+        type=_SHARE,
+        default=0.0,
+        help="Share of utterances coded by a codec (G.711, G.722, MP3, Opus).",
+    ),
+    option("--packet-loss", type=_SHARE, default=0.0, help="Share of utterances with lost packets."),
+)
+_published_options = (
+    option("--clean_dir", type=FOLDER, help="Original subnet's name: folder of the clean files. Replaces --out."),
+    option("--noise_dir", type=FOLDER, help="Original subnet's name: folder of the noisy files."),
+    option("--reverb_dir", type=FOLDER, help="Original subnet's name: folder of the reverberant files."),
+    option("--noise_data_dir", help="Original subnet's name for --noise."),
+    option("--reverb_data_dir", help="Original subnet's name for --rooms."),
+    option("--output_format", "tts_format", default="wav", help="Audio format to request from openai."),
+)
 
-def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
-    settings.setdefault("show_envvar", "envvar" in settings)
-    settings.setdefault("show_default", settings.get("default") not in (None, False))
-    return click.option(*names, **settings)
+
+def _with_options(command: F) -> F:
+    groups = (*_set_options, *_source_options, *_degradation_options, *_published_options)
+    for add in reversed(groups):
+        command = add(command)
+    return command
 
 
 @click.command("generate", context_settings={"show_default": True})
-@_option(
-    "--task", type=click.Choice(["denoising", "dereverberation", "both"]), default="denoising", help="What for."
-)
-@_option(
-    "--sample-rate",
-    "--sample_rate",
-    "sample_rate_hz",
-    type=click.Choice(["16000", "48000"]),
-    default="16000",
-    help="Of the set, in Hz.",
-)
-@_option("--n", "count", type=int, required=True, help="Number of items.")
-@_option("--out", type=_DIRECTORY, help="Where the set goes: an empty or new directory, or one to --resume.")
-@_option("--seed", type=int, default=0, envvar="GENERATE_SEED", help="The same seed gives the same set.")
-@_option(
-    "--speech",
-    default="shipped",
-    envvar="GENERATE_SPEECH",
-    help=f"shipped, a directory of recordings, or a synthesiser: {', '.join(SYNTHESISERS)}.",
-)
-@_option(
-    "--noise",
-    default="shipped",
-    envvar="GENERATE_NOISE",
-    help="shipped, a directory, or kinds with commas between: white, pink, brown, blue, hum, clicks, wind, babble; "
-    "they may be mixed.",
-)
-@_option(
-    "--rooms",
-    default="shipped",
-    envvar="GENERATE_ROOMS",
-    help="simulated, shipped (the same, with two measured rooms for --measured-rirs), or a directory of responses.",
-)
-@_option(
-    "--split",
-    type=click.Choice(["train", "valid", "test"]),
-    envvar="GENERATE_SPLIT",
-    help="Draw only from this part of the material: splits share no speaker, no noise and no room.",
-)
-@_option("--corpus", type=_DIRECTORY, envvar="SOUNDSRIGHT_CORPUS", help="The shipped recordings, if elsewhere.")
-@_option(
-    "--format", "fmt", type=click.Choice(["wav", "flac", "webdataset", "parquet"]), default="wav", help="Files."
-)
-@_option("--float", "float_samples", is_flag=True, help="32-bit float WAV instead of 16-bit.")
-@_option("--shards", type=click.IntRange(1), help="Folders or archives to spread the items over.")
-@_option(
-    "--workers",
-    type=click.IntRange(1, 256),
-    default=1,
-    envvar="GENERATE_WORKERS",
-    help="Processes. The set does not depend on it.",
-)
-@_option("--only", help="Make only these items: numbers and ranges, such as 17 or 3,10-20.")
-@_option("--resume", is_flag=True, help="Complete a set that was interrupted.")
-@_option("--allow-upsampled", is_flag=True, help="Take speech and noise that do not fill the set's band.")
-@_option(
-    "--snr", "snr_db", type=_RANGE, default=(-2.5, 17.5), help="Signal-to-noise ratio, lowest and highest, dB."
-)
-@_option("--rt60", "rt60_s", type=_RANGE, default=(0.2, 2.0), help="Reverberation time, shortest and longest, s.")
-@_option(
-    "--duration",
-    "duration_s",
-    type=_RANGE,
-    default=(3.0, 6.0),
-    help="Longer recordings are cut to this, s; shorter ones stay as they are, and none are joined.",
-)
-@_option("--measured-rirs", type=_SHARE, help="Share of measured rooms.  [default: 1 for a directory, else 0]")
-@_option(
-    "--early", "early_s", type=float, default=0.0, help="Target holds this much early reflections, s; 0 is dry."
-)
-@_option(
-    "--noise-in-room", is_flag=True, help="For both: noise on the reverberant speech instead of the clean one."
-)
-@_option("--band-limit", type=_SHARE, default=0.0, help="Share of items with a limited band.")
-@_option("--clipping", type=_SHARE, default=0.0, help="Share of items that are clipped.")
-@_option("--codec", type=_SHARE, default=0.0, help="Share of items through a codec (G.711, G.722, MP3, Opus).")
-@_option("--packet-loss", type=_SHARE, default=0.0, help="Share of items with lost packets.")
-@_option("--voices", help="Voices of the synthesiser, with commas between.")
-@_option("--tts-model", default="gpt-4o-mini-tts", envvar="OPENAI_TTS_MODEL", help="Model of --speech openai.")
-@_option("--tts-rate", type=float, default=5.0, envvar="OPENAI_TTS_RATE", help="Requests a second, at most.")
-@_option("--yes", is_flag=True, help="Do not ask before a paid job.")
-@_option("--clean_dir", type=_DIRECTORY, help="As published: the folder of clean files; --out is its parent.")
-@_option("--noise_dir", type=_DIRECTORY, help="As published: the folder of noisy files, beside --clean_dir.")
-@_option("--reverb_dir", type=_DIRECTORY, help="As published: the folder of reverberant files.")
-@_option("--noise_data_dir", help="As published: --noise.")
-@_option("--reverb_data_dir", help="As published: --rooms.")
-@_option("--output_format", "tts_format", default="wav", help="As published: the format asked of a speech service.")
+@_with_options
 @click.pass_context
 def command(context: click.Context, /, **options: Any) -> None:
-    """Make a set: clean speech and its noisy or reverberant versions, with a manifest.
+    """Make a set of clean and noisy or reverberant speech.
 
     \b
     soundsright generate --n 1000 --out sets/train
-    soundsright generate --task both --speech LibriSpeech/train-clean-100 --noise wham_noise --n 5000 --out sets/ls
+    soundsright generate --task both --speech my-speech --noise my-noise --n 5000 --out sets/large
     soundsright generate --speech openai --n 200 --out sets/spoken
+
+    The set has a manifest with the recipe of each utterance. The names with an underscore are those of the original
+    subnet, and are accepted for compatibility.
     """
     from soundsright.data import SetFormat, SetTask, Subtype, generate_set
     from soundsright.library import set_job
@@ -165,30 +206,30 @@ def command(context: click.Context, /, **options: Any) -> None:
     if report.shorter:
         click.echo(
             f"{report.shorter} of {report.items} clips are shorter than --duration {recipe.duration_s[0]:g}: "
-            "recordings are cut, never joined."
+            "recordings are cut, but never joined."
         )
     if report.skipped:
         path, reason = next(iter(report.skipped.items()))
-        click.echo(f"{len(report.skipped)} recordings were skipped, such as {path}: {reason}; set.json lists them.")
+        click.echo(f"{len(report.skipped)} recordings were skipped, such as {path}: {reason}. set.json lists them.")
 
 
 def _refuse_idle_flags(context: click.Context, task: SetTask) -> None:
-    """A flag that was typed and would do nothing is a mistake; one of the environment is not meant for one set."""
+    """Refuse typed flags that have no effect on this task. Variables are accepted, because they serve all sets."""
     idle = [] if task.has_noise else ["noise", "snr_db"]
     idle += [] if task.has_room else ["rooms", "rt60_s", "measured_rirs", "early_s"]
     idle += [] if task.has_noise and task.has_room else ["noise_in_room"]
-    for option in context.command.params:
-        if option.name in idle and _was_typed(context, option.name):
+    for parameter in context.command.params:
+        if parameter.name in idle and _was_typed(context, parameter.name):
             raise UsageError(
-                f"{option.opts[0]} has no effect with --task {task}", "Leave it out, or use --task both."
+                f"{parameter.opts[0]} has no effect with --task {task}", "Leave it out, or use --task both."
             )
 
 
 def _either(context: click.Context, flag: str, published: str) -> str:
-    """The value of a flag that has a published name too."""
+    """The value of a flag that has a second name, from the original subnet."""
     value, other = str(context.params[flag]), context.params[published]
     if other is not None and _was_typed(context, flag):
-        raise UsageError(f"--{flag} {value} and --{published} {other} are one option twice", "Give one of them.")
+        raise UsageError(f"--{flag} {value} and --{published} {other} are one option", "Give only one of them.")
     return value if other is None else str(other)
 
 
@@ -197,23 +238,23 @@ def _was_typed(context: click.Context, name: str) -> bool:
 
 
 def _output(options: dict[str, Any]) -> tuple[Path, dict[str, str]]:
-    """Where the set goes, and the names of its folders where the published flags choose them."""
-    given = {
+    """The folder of the set, and the names of its subfolders if the original subnet's flags choose them."""
+    folders = {
         role: options[flag]
         for role, flag in (("clean", "clean_dir"), ("noisy", "noise_dir"), ("reverberant", "reverb_dir"))
         if options[flag] is not None
     }
-    if options["out"] is not None and not given:
+    if options["out"] is not None and not folders:
         return options["out"], {}
-    if not given:
-        raise UsageError("No place for the set was given", "Give --out DIR.")
-    parents = {path.absolute().parent for path in given.values()}
-    if options["out"] is not None or len(parents) != 1 or len({p.name for p in given.values()}) != len(given):
+    if not folders:
+        raise UsageError("No folder for the set is given", "Give --out DIR.")
+    parents = {path.absolute().parent for path in folders.values()}
+    if options["out"] is not None or len(parents) != 1 or len({p.name for p in folders.values()}) != len(folders):
         raise UsageError(
             "--clean_dir, --noise_dir and --reverb_dir are not different folders side by side",
             "Put them into one parent directory, or give --out DIR instead.",
         )
-    return parents.pop(), {role: path.name for role, path in given.items()}
+    return parents.pop(), {role: path.name for role, path in folders.items()}
 
 
 def _recipe(options: dict[str, Any]) -> SetRecipe:
@@ -237,21 +278,21 @@ def _recipe(options: dict[str, Any]) -> SetRecipe:
 
 
 def _numbers(text: str | None) -> tuple[int, ...]:
-    """The items that `--only` names."""
+    """The numbers of the utterances in `--only`."""
     if not text:
         return ()
-    found: set[int] = set()
+    numbers: set[int] = set()
     for part in text.split(","):
         first, _, last = part.strip().partition("-")
         both_are_numbers = first.isdigit() and (last or first).isdigit()
         if not both_are_numbers or not 0 <= int(last or first) - int(first) <= 1_000_000:
-            raise UsageError(f"--only {text!r} is no list of items", "Write numbers and ranges, such as 3,10-20.")
-        found.update(range(int(first), int(last or first) + 1))
-    return tuple(sorted(found))
+            raise UsageError(f"--only {text!r} is not a list", "Write numbers and ranges, such as 3,10-20.")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return tuple(sorted(numbers))
 
 
 def _synthesised(options: dict[str, Any], rate: int) -> SynthesisedSpeech | None:
-    """The speech that a synthesiser speaks, if `--speech` names one."""
+    """Speech by a synthesiser, or None if `--speech` names none."""
     from soundsright.data import Split
 
     name = options["speech"]
@@ -276,29 +317,31 @@ def _synthesised(options: dict[str, Any], rate: int) -> SynthesisedSpeech | None
         engine = synthesiser_of(name, voices_of_split(name, synthesiser_of(name, voices).voices, split))
     if engine.sample_rate_hz < 0.9 * rate and not options["allow_upsampled"]:
         raise UsageError(
-            f"{name} speaks at {engine.sample_rate_hz} Hz: nothing above {engine.sample_rate_hz // 2} Hz",
-            f"A set at {rate} Hz needs recordings, or --allow-upsampled.",
+            f"{name} speaks at {engine.sample_rate_hz} Hz, so it has nothing above {engine.sample_rate_hz // 2} Hz",
+            f"For a set at {rate} Hz, use recordings, or add --allow-upsampled.",
         )
-    # Splits share no sentence either.
+    # Another seed per split, so that splits share no sentence.
     seed = options["seed"] + (0 if split is None else (1 + list(Split).index(split)) << 32)
     return SynthesisedSpeech(engine, seed=seed, count=options["count"], cache=cache_directory())
 
 
-def _speak(speech: SynthesisedSpeech, wanted: Any, options: dict[str, Any]) -> None:
-    """Fill the cache before the workers start, after the price was shown."""
-    missing = speech.missing(wanted)
+def _speak(speech: SynthesisedSpeech, numbers: Any, options: dict[str, Any]) -> None:
+    """Show the price, then synthesise what the cache lacks, before the workers start."""
+    missing = speech.missing(numbers)
     price = speech.engine.price_usd([speech.text(i) or "" for i in missing])
     if missing and price > 0.0:
-        click.echo(f"{len(missing)} utterances to be spoken, {len(wanted) - len(missing)} in the cache.")
-        click.echo(f"About {price:.2f} USD by {speech.engine.name}'s list price; your account decides.")
+        click.echo(
+            f"{len(missing)} utterances must be synthesised, {len(numbers) - len(missing)} are in the cache."
+        )
+        click.echo(f"About {price:.2f} USD by {speech.engine.name}'s list price. Your account may differ.")
         if price > 1.0 and not options["yes"]:
-            click.confirm("Go on?", abort=True)
+            click.confirm("Continue?", abort=True)
     with _Progress("speaking") as progress:
         speech.fill(missing, progress)
 
 
 class _Progress:
-    """A line on a terminal; nothing where the output goes to a file."""
+    """A line of progress on a terminal. Without a terminal, nothing is shown."""
 
     def __init__(self, verb: str = "made") -> None:
         self.verb = verb

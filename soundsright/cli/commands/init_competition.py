@@ -1,4 +1,4 @@
-"""`soundsright init-competition`: write the files of a competition of one's own, ready to run."""
+"""`soundsright init-competition`: write the files of a competition of your own."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ from pathlib import Path
 
 import click
 
+from soundsright.cli.shared.options import ANY_PATH
 from soundsright.core.errors import UsageError
 
 
 @click.command("init-competition")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=ANY_PATH)
 def command(folder: Path) -> None:
-    """Write into FOLDER what an organiser decides (competition.toml), who enters (entries.toml), and a first model.
+    """Write the files of a competition of your own.
 
-    Both files say in comments what each line means; the competition runs as it is.
+    \b
+    soundsright init-competition mine
+
+    FOLDER gets competition.toml (prizes, metrics, dates), entries.toml (who enters what) and a first model.
+    Comments explain each line. The competition runs without any change.
     """
     from importlib.resources import files
     from shlex import quote
 
-    from soundsright.cli.commands.init_model import write_template
+    from soundsright.cli.commands.init_model import check_is_new, write_template
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not an empty folder", "Name another.")
+    check_is_new(folder)
     samples = files("soundsright").joinpath("rulesets")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -30,8 +34,8 @@ def command(folder: Path) -> None:
             (folder / name).write_text(samples.joinpath(sample).read_text(encoding="utf-8"), encoding="utf-8")
         write_template(folder / "models" / "baseline")
     except OSError as error:
-        raise UsageError(f"{folder} cannot be written ({error.strerror})", "Name another.") from error
+        raise UsageError(f"{folder} cannot be written ({error.strerror})", "Name another folder.") from error
     rules, entries, out = (quote(str(folder / name)) for name in ("competition.toml", "entries.toml", "run"))
-    click.echo(f"Wrote {folder}. Change competition.toml and entries.toml, then:")
+    click.echo(f"Wrote {folder}. Change competition.toml and entries.toml, then run:")
     click.echo(f"  soundsright rules show {rules}")
     click.echo(f"  soundsright compete --ruleset {rules} --entries {entries} --out {out}")

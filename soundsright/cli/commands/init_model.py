@@ -1,4 +1,4 @@
-"""`soundsright init-model`: write a model template that passes `verify` at once."""
+"""`soundsright init-model`: write a model template that passes `verify`."""
 
 from __future__ import annotations
 
@@ -6,34 +6,53 @@ from pathlib import Path
 
 import click
 
+from soundsright.cli.shared.options import ANY_PATH
 from soundsright.core.errors import UsageError
-from soundsright.core.shipped import template_folder
 
 
 @click.command("init-model")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=ANY_PATH)
 def command(folder: Path) -> None:
-    """Write a model into FOLDER: Dockerfile, app, README, tests. It returns what it gets; make it better."""
+    """Write a model template that passes `verify`.
+
+    \b
+    soundsright init-model my-model
+    soundsright verify my-model
+
+    FOLDER gets a Dockerfile, the app, a README and tests. The template returns its input unchanged: replace that by
+    your model.
+    """
     from shlex import quote
 
     write_template(folder)
-    model, named = folder / "app" / "enhance.py", quote(str(folder))
-    click.echo(f"Wrote {folder}. Put your model into {model}, then: soundsright verify {named}")
+    model, quoted = folder / "app" / "enhance.py", quote(str(folder))
+    click.echo(f"Wrote {folder}. Put your model into {model}, then run: soundsright verify {quoted}")
 
 
 def write_template(folder: Path) -> None:
-    """The template's files in a new or empty folder.
+    """Copy the template into a new or empty folder.
 
     Raises:
-        UsageError: the folder holds something or cannot be written, or there is no template.
+        UsageError: the folder is not empty or cannot be written, or the template is not installed.
     """
     import shutil
 
+    from soundsright.core.shipped import template_folder
+
     template = template_folder()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not an empty folder", "Name another.")
+    check_is_new(folder)
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".pytest_cache")
     try:
         shutil.copytree(template, folder, ignore=ignored, dirs_exist_ok=True)
-    except OSError as e:
-        raise UsageError(f"{folder} cannot be written: {e}", "Name another.") from e
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written ({error})", "Name another folder.") from error
+
+
+def check_is_new(folder: Path) -> None:
+    """Check that the folder does not exist, or is empty.
+
+    Raises:
+        UsageError: it is a file, or holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists and is not an empty folder", "Name another folder.")

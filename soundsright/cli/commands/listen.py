@@ -1,82 +1,80 @@
-"""`soundsright listen`: a blind listening test on a run's entries, in the browser."""
+"""`soundsright listen`: run a blind listening test on a run's entries, in the browser."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from soundsright.cli.shared.options import ANY_PATH, grouped, listening_options, option
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     from soundsright.services.records import Run, RunCompetition
 
-_RUN = click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+_run_argument = click.argument("run_folder", metavar="RUN", type=ANY_PATH)
+
+
+@dataclass(frozen=True)
+class _TestChoice:
+    """What listeners hear, and how they judge it."""
+
+    competition_id: str | None
+    names: tuple[str, ...]
+    method: str
+    clips: int
+    seed: int
+    name: str
 
 
 @click.group("listen")
 def command() -> None:
-    """Let people judge entries blindly, by ear."""
+    """Run a blind listening test on a run's entries.
+
+    \b
+    soundsright listen start runs/seed-1
+    soundsright listen results runs/seed-1
+    """
 
 
 @command.command("start")
-@_RUN
-@click.option(
-    "--competition",
-    "competition_id",
-    metavar="ID",
-    envvar="SOUNDSRIGHT_COMPETITION",
-    show_envvar=True,
-    help="Which of the run's competitions.  [default: its first]",
+@_run_argument
+@grouped(
+    _TestChoice,
+    "choice",
+    option(
+        "--competition",
+        "competition_id",
+        metavar="ID",
+        envvar="SOUNDSRIGHT_COMPETITION",
+        help="Competition of the run. [default: its first]",
+    ),
+    option(
+        "--entry",
+        "names",
+        multiple=True,
+        metavar="NAME",
+        help="Entry by name, hotkey or uid. Repeat it for more. [default: the first three]",
+    ),
+    option(
+        "--method",
+        type=click.Choice(["acr", "ccr", "mushra"]),
+        default="mushra",
+        help="acr: rate each clip (P.808). ccr: compare it with the input (P.808). mushra: compare all (BS.1534).",
+    ),
+    option("--clips", default=6, type=click.IntRange(1, 60), help="Number of clips to play."),
+    option("--seed", default=1, type=click.IntRange(0), help="Seed of the order in which listeners hear clips."),
+    option("--name", default="test", help="Name of the test. Its votes go to RUN/listening/NAME."),
 )
-@click.option(
-    "--entry",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    help="An entry by its name, hotkey or uid; repeat for several.  [default: the first three]",
-)
-@click.option(
-    "--method",
-    type=click.Choice(["acr", "ccr", "mushra"]),
-    default="mushra",
-    show_default=True,
-    help="Absolute (P.808 ACR), against the input (P.808 CCR), or all side by side (BS.1534).",
-)
-@click.option("--clips", default=6, show_default=True, type=click.IntRange(1, 60), help="Clips that are played.")
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Decides the raters' orders.")
-@click.option("--name", default="test", show_default=True, help="The test's name; its votes lie below the run.")
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    envvar="SOUNDSRIGHT_LISTEN_HOST",
-    show_envvar=True,
-    help="Address to listen on.",
-)
-@click.option(
-    "--port",
-    default=8710,
-    show_default=True,
-    type=click.IntRange(0, 65_535),
-    envvar="SOUNDSRIGHT_LISTEN_PORT",
-    show_envvar=True,
-    help="Port to listen on; 0 takes a free one.",
-)
-def start(
-    *,
-    run_folder: Path,
-    competition_id: str | None,
-    names: tuple[str, ...],
-    method: str,
-    clips: int,
-    seed: int,
-    name: str,
-    host: str,
-    port: int,
-) -> None:
-    """Serve a test on the finished run in the folder RUN until Ctrl-C."""
+@listening_options("SOUNDSRIGHT_LISTEN", 8710)
+def start(*, run_folder: Path, choice: _TestChoice, host: str, port: int) -> None:
+    """Serve a listening test on a finished run until Ctrl-C.
+
+    \b
+    soundsright listen start runs/seed-1 --method acr --clips 10
+    """
     from soundsright.cli.shared.serving import serve_app
     from soundsright.services.listening import (
         ListeningRoom,
@@ -87,30 +85,36 @@ def start(
         save_test,
     )
 
-    run = _finished(run_folder)
-    competition = _competition(run, competition_id)
-    entries = _entries(competition, names)
-    chosen = chosen_clips(competition, entries, clips)
-    test = ListeningTest(name, method, competition.doc.id, entries, chosen, seed)
-    folder = folder_of_test(run.folder, name)
+    run = _finished_run(run_folder)
+    competition = _competition(run, choice.competition_id)
+    entries = _entries(competition, choice.names)
+    clips = chosen_clips(competition, entries, choice.clips)
+    test = ListeningTest(choice.name, choice.method, competition.doc.id, entries, clips, choice.seed)
+    folder = folder_of_test(run.folder, choice.name)
     room = ListeningRoom(test, competition, folder)
     room.check()
 
-    def opened() -> None:
+    def on_open() -> None:
         save_test(folder, test, competition)
-        if len(chosen) < clips:
-            click.echo(f"Only {len(chosen)} clips have audio of every entry, not --clips {clips}.", err=True)
-        click.echo(
-            f"{method.upper()} of {', '.join(entries)} on {len(chosen)} clips; votes in {folder / 'votes.jsonl'}"
-        )
+        if len(clips) < choice.clips:
+            click.echo(
+                f"Only {len(clips)} clips have audio of every entry. --clips asks for {choice.clips}.",
+                err=True,
+            )
+        method, names = choice.method.upper(), ", ".join(entries)
+        click.echo(f"{method} of {names} on {len(clips)} clips; votes in {folder / 'votes.jsonl'}")
 
-    serve_app(listening_app(room), host, port, "Listening test", on_open=opened)
+    serve_app(listening_app(room), host, port, "Listening test", on_open=on_open)
 
 
 @command.command("results")
-@_RUN
+@_run_argument
 def results(*, run_folder: Path) -> None:
-    """Show what the listeners of a run's tests said, beside the metrics."""
+    """Show the votes of a run's listening tests beside the metrics.
+
+    \b
+    soundsright listen results runs/seed-1
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -119,12 +123,12 @@ def results(*, run_folder: Path) -> None:
     from soundsright.services.drawing import metric_name
     from soundsright.services.listening import summaries_below
 
-    run = _finished(run_folder)
-    found = [test for c in run.competitions for test in summaries_below(run.folder / "listening", c)]
-    if not found:
+    run = _finished_run(run_folder)
+    tests = [test for c in run.competitions for test in summaries_below(run.folder / "listening", c)]
+    if not tests:
         raise UsageError(f"{run_folder} has no listening test", "Start one with `soundsright listen start`.")
     console = Console(highlight=False)
-    for test in found:
+    for test in tests:
         table = Table(title=Text(test.summary), title_justify="left", box=box.SIMPLE_HEAD)
         table.add_column("heard")
         for heading in (test.scale, "votes", *(metric_name(m) for m in test.metrics)):
@@ -136,41 +140,43 @@ def results(*, run_folder: Path) -> None:
             table.add_row(Text(row.label), *cells)
         console.print(table)
         for line in test.excluded:
-            console.print(Text(f"  left out: {line}", style="yellow"))
+            console.print(Text(f"  not counted: {line}", style="yellow"))
 
 
-def _finished(folder: Path) -> Run:
+def _finished_run(folder: Path) -> Run:
     from soundsright.services.records import find_runs, read_runs
 
-    found = read_runs(find_runs([folder]))
-    if len(found) != 1 or found[0].doc is None:
-        why = found[0].problem if found else "It holds no run."
-        raise UsageError(f"{folder}: {why}", "Name the folder of one finished run.")
-    return found[0]
+    runs = read_runs(find_runs([folder]))
+    if len(runs) != 1 or runs[0].doc is None:
+        reason = runs[0].problem if runs else "It has no run."
+        raise UsageError(f"{folder}: {reason}", "Name the folder of one finished run.")
+    return runs[0]
 
 
 def _competition(run: Run, competition_id: str | None) -> RunCompetition:
+    """The competition of that id, or the run's first if it is None."""
     if competition_id is None:
         if not run.competitions:
             raise UsageError(f"{run.folder} has no competition", "Name another run.")
         return run.competitions[0]
-    found = run.competition(competition_id.upper())
-    if found is None:
-        known = ", ".join(c.doc.id for c in run.competitions)
-        raise UsageError(f"The run has no competition {competition_id!r}", f"Choose from {known}.")
-    return found
+    competition = run.competition(competition_id.upper())
+    if competition is None:
+        ids = ", ".join(c.doc.id for c in run.competitions)
+        raise UsageError(f"The run has no competition {competition_id!r}", f"Choose from {ids}.")
+    return competition
 
 
 def _entries(competition: RunCompetition, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys of the named entries, or of the first three that have audio and scores."""
     known = {e.key: (e.label, e.row.hotkey, str(e.row.uid), e.key) for e in competition.entries}
     if not names:
         return tuple(e.key for e in competition.entries if e.folder is not None and e.scores)[:3]
     chosen = []
     for name in names:
-        found = [key for key, words in known.items() if name in words]
-        if len(found) != 1:
+        matches = [key for key, words in known.items() if name in words]
+        if len(matches) != 1:
             labels = ", ".join(e.label for e in competition.entries)
-            problem = f"{name!r} names {len(found)} entries" if found else f"There is no entry {name!r}"
+            problem = f"{name!r} names {len(matches)} entries" if matches else f"There is no entry {name!r}"
             raise UsageError(problem, f"Choose from {labels}.")
-        chosen.append(found[0])
+        chosen.append(matches[0])
     return tuple(dict.fromkeys(chosen))

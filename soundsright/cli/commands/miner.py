@@ -1,54 +1,52 @@
-"""`soundsright miner`: enter a model, and keep the entry alive."""
+"""`soundsright miner`: commit to a model and answer validators."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.shared.service import ENV_FILE, POLL
-from soundsright.cli.shared.settings_options import settings_options
+from soundsright.cli.shared.options import env_file_option, option, poll_option
+from soundsright.cli.shared.settings_options import secrets_of, settings_from, settings_options
 from soundsright.config import MinerSettings
 
 if TYPE_CHECKING:
     import socket
 
+    from soundsright.core.ports import LiveChain
+    from soundsright.services.http import Health
+    from soundsright.services.miner import Entry, EntryCommitment, MinerService
+
 
 @click.command("miner")
-@ENV_FILE
-@click.option("--check", is_flag=True, help="Check settings, key, chain and model, say what is entered, and end.")
-@click.option(
+@env_file_option
+@option("--check", is_flag=True, help="Check settings, key, chain and model, print what you enter, and stop.")
+@option(
     "--verify",
     "run_model",
     is_flag=True,
-    help="Check all that, then fetch the model and run it as a validator will.",
+    help="Do the same, then fetch the model and run it the way a validator will.",
 )
-@POLL
+@poll_option
 @settings_options(MinerSettings)
 def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, **flags: Any) -> int:
-    """Run a miner: commit to the model, answer validators, take their feedback. Settings as in .miner-env.sample.
+    """Run a miner: commit to a model and answer validators.
 
-    Nothing of the model runs here, but with --verify.
+    \b
+    cp .miner-env.sample .env      # then fill it in
+    soundsright miner --check
+    soundsright miner
+
+    The miner does not run your model, except with --verify. Settings come from flags, the environment or .env.
     """
-    from soundsright import __version__
     from soundsright.adapters.machine import SystemClock
-    from soundsright.adapters.peers import Gate, Hotkey, RateLimit, valid_signature
+    from soundsright.adapters.peers import Hotkey
     from soundsright.cli.commands.verify import verified_model
-    from soundsright.cli.shared.hub import check_model
-    from soundsright.cli.shared.service import (
-        check_clock,
-        committing_of,
-        health_socket,
-        opened_chain,
-        secrets_of,
-        settings_from,
-        stopped_by_signals,
-    )
-    from soundsright.services.http import Health, HttpService, configure_logging, health_app
-    from soundsright.services.miner import Entry, HookRunner, MinerContext, MinerService, hook_fault, miner_app
-    from soundsright.services.records import FeedbackStore
+    from soundsright.cli.shared.opening import check_clock, check_model, opened_chain
+    from soundsright.services.http import Health, configure_logging
+    from soundsright.services.miner import Entry
 
     settings = settings_from(MinerSettings, flags, env_file)
     competition, model = settings.entry()
@@ -56,19 +54,44 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
     configure_logging(settings.log_level, secrets=secrets_of(settings))
     clock = SystemClock()
     health = Health(clock)
-    store = FeedbackStore(settings.folder / "feedback", valid_signature=valid_signature)
+    with closing(opened_chain(settings, account)) as chain:
+        entry = Entry(account, competition, model)
+        miner = _miner(settings, entry, chain, health, poll_s)
+        check_clock(chain, clock.now())
+        warnings = miner.check()
+        check_model(settings, model)
+        click.echo(f"{account.address} enters {model} for {competition.id}")
+        warnings += _hook_warnings(settings)
+        if check:
+            warnings += _port_warnings(settings)
+        for warning in warnings:
+            click.echo(f"Warning: {warning}.", err=True)
+        if not run_model and not check:
+            _serve(settings, miner, health, account.address)
+            return 0
+    if run_model:
+        return verified_model(settings, model, competition)
+    verdict = "Nothing else is wrong: see the warnings." if warnings else "All is well."
+    click.echo(f"{verdict} To run the model the way a validator will: soundsright miner --verify")
+    return 0
+
+
+def _miner(settings: MinerSettings, entry: Entry, chain: LiveChain, health: Health, poll_s: float) -> MinerService:
+    from soundsright.adapters.machine import SystemClock
+    from soundsright.adapters.peers import valid_signature
+    from soundsright.services.miner import HookRunner, MinerContext, MinerService
+    from soundsright.services.records import FeedbackStore
+
     hook = HookRunner(settings.feedback_hook, health) if settings.feedback_hook else None
-    chain = opened_chain(settings, account)
     ip = settings.axon_external_ip
-    entry = Entry(account, competition, model)
-    miner = MinerService(
+    return MinerService(
         entry,
-        committing_of(settings, entry),
+        _commitment(settings, entry),
         MinerContext(
             chain=chain,
-            clock=clock,
+            clock=SystemClock(),
             health=health,
-            store=store,
+            store=FeedbackStore(settings.folder / "feedback", valid_signature=valid_signature),
             valid_signature=valid_signature,
             endpoint=f"{ip}:{settings.axon_port}" if ip else "",
             min_stake=settings.validator_min_stake,
@@ -76,60 +99,79 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
             on_feedback=hook or (lambda _path: None),
         ),
     )
-    check_clock(chain, clock.now())
-    warnings = miner.check()
-    check_model(settings, model)
-    click.echo(f"{account.address} enters {model} for {competition.id}")
-    fault = hook_fault(settings.feedback_hook) if settings.feedback_hook else None
-    if fault is not None:
-        warnings.append(f"FEEDBACK_HOOK {settings.feedback_hook[:80]!r} cannot be called: {fault}")
-    if check:
-        warnings += _taken_ports(settings)
-    for told in warnings:
-        click.echo(f"Warning: {told}.", err=True)
-    if run_model:
-        chain.close()
-        return verified_model(settings, model, competition)
-    if check:
-        well = "All is well." if not warnings else "Nothing else is wrong: see the warnings."
-        click.echo(f"{well} To run the model too, as a validator will: soundsright miner --verify")
-        chain.close()
-        return 0
+
+
+def _commitment(settings: MinerSettings, entry: Entry) -> EntryCommitment:
+    """How to commit to the entry: as the organiser's file says, or as a digest if there is no file.
+
+    Raises:
+        UsageError: the file cannot be used.
+    """
+    from soundsright.services.miner import EntryCommitment
+
+    if not settings.soundsright_ruleset.endswith(".toml"):
+        return EntryCommitment(entry, settings.folder)
+    from soundsright.adapters.chains import DrandTimelock
+    from soundsright.library import organiser_of
+
+    organiser = organiser_of(settings.soundsright_ruleset, begun=True)
+    return EntryCommitment(
+        entry, settings.folder, organiser.commitment, timelock=DrandTimelock(()), schedule=organiser.schedule
+    )
+
+
+def _serve(settings: MinerSettings, miner: MinerService, health: Health, address: str) -> None:
+    """Run the miner and its two APIs until a signal stops them."""
+    from soundsright import __version__
+    from soundsright.adapters.peers import Gate, RateLimit
+    from soundsright.cli.shared.opening import health_socket
+    from soundsright.cli.shared.stopping import stopped_by_signals
+    from soundsright.services.http import HttpService, health_app
+    from soundsright.services.miner import miner_app
+
     limit = RateLimit(per_minute=30, burst=30)
     with (
-        health_socket(settings) as own,
-        _axon_socket(settings) as axon,
+        health_socket(settings) as own_socket,
+        _axon_socket(settings) as axon_socket,
         stopped_by_signals() as stop,
     ):
         health_api = health_app(health, miner, service="miner", version=__version__)
-        axon_api = miner_app(miner, admit=Gate(account.address).admit, throttle=limit.check)
-        services = [HttpService(health_api, own, name="health"), HttpService(axon_api, axon, name="axon")]
+        axon_api = miner_app(miner, admit=Gate(address).admit, throttle=limit.check)
+        services = [
+            HttpService(health_api, own_socket, name="health"),
+            HttpService(axon_api, axon_socket, name="axon"),
+        ]
         for service in services:
             service.start()
         miner.run(stop)
         for service in services:
             service.close()
-    chain.close()
-    return 0
 
 
-def _taken_ports(settings: MinerSettings) -> list[str]:
-    """What to tell of ports that are taken: perhaps by the very miner beside which a new entry is checked."""
-    from soundsright.cli.shared.service import health_socket
+def _hook_warnings(settings: MinerSettings) -> list[str]:
+    from soundsright.services.miner import hook_fault
+
+    fault = hook_fault(settings.feedback_hook) if settings.feedback_hook else None
+    return [] if fault is None else [f"FEEDBACK_HOOK {settings.feedback_hook[:80]!r} cannot be called: {fault}"]
+
+
+def _port_warnings(settings: MinerSettings) -> list[str]:
+    """Warnings about ports that are taken. The miner that is being checked may itself be running already."""
+    from soundsright.cli.shared.opening import health_socket
     from soundsright.services.http import PortTaken
 
-    told = []
-    with ExitStack() as opened:
+    warnings = []
+    with ExitStack() as sockets:
         for open_socket in (health_socket, _axon_socket):
             try:
-                opened.enter_context(open_socket(settings))
+                sockets.enter_context(open_socket(settings))
             except PortTaken as error:
-                told.append(f"{error.problem}: give another, unless this miner holds it and runs already")
-    return told
+                warnings.append(f"{error.problem}: choose another, unless this miner is already running")
+    return warnings
 
 
 def _axon_socket(settings: MinerSettings) -> socket.socket:
-    """A socket for what validators ask.
+    """A socket for validators' requests.
 
     Raises:
         UsageError: the port is taken.

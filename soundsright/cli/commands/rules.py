@@ -1,4 +1,4 @@
-"""`soundsright rules`: show a ruleset, try it, and hold it against worked examples."""
+"""`soundsright rules`: show, simulate and check the rules of payment."""
 
 from __future__ import annotations
 
@@ -6,37 +6,38 @@ from pathlib import Path
 
 import click
 
+from soundsright.cli.shared.options import ANY_PATH, option
 from soundsright.core.errors import UsageError
-from soundsright.library import organiser_of as organiser_of
 
 MAX_VECTORS_BYTES = 64_000_000
+
+_rules_argument = click.argument("rules", default="soundsright-v3")
 
 
 @click.group("rules")
 def command() -> None:
-    """The rules of payment: show them, try them, check them."""
+    """Show, simulate and check the rules of payment.
 
-
-_RULES = click.argument("rules", default="soundsright-v3")
-ruleset_option = click.option(
-    "--ruleset",
-    default="soundsright-v3",
-    show_default=True,
-    envvar="SOUNDSRIGHT_RULESET",
-    show_envvar=True,
-    help="soundsright-v3, soundsright-v2, or an organiser's TOML file (see docs/reference/rules.md).",
-)
+    \b
+    soundsright rules show
+    soundsright rules simulate competition.toml
+    """
 
 
 @command.command("show")
-@_RULES
-@click.option("--json", "as_json", is_flag=True, help="Only the canonical JSON that the digest is taken over.")
-@click.option("--begun", is_flag=True, help="The competition is under way: its first day may have passed.")
+@_rules_argument
+@option("--json", "as_json", is_flag=True, help="Print only the canonical JSON whose digest identifies the rules.")
+@option("--begun", is_flag=True, help="Accept a first day in the past: the competition has started.")
 def show(rules: str, as_json: bool, begun: bool) -> None:
-    """Explain rules, number by number, with their digest.
+    """Explain the rules number by number, with their digest.
 
-    RULES is soundsright-v3 (the default), soundsright-v2, or an organiser's TOML file, which is checked on the way.
+    \b
+    soundsright rules show soundsright-v3
+    soundsright rules show competition.toml
+
+    RULES is soundsright-v3 (the default), soundsright-v2, or an organiser's TOML file, which is checked too.
     """
+    from soundsright.library import organiser_of
     from soundsright.rules import competitions_text, entries_text, explained
 
     organiser = organiser_of(rules, begun=begun)
@@ -51,15 +52,20 @@ def show(rules: str, as_json: bool, begun: bool) -> None:
 
 
 @command.command("simulate")
-@_RULES
-@click.option("--entries", default=6, show_default=True, type=click.IntRange(1, 256), help="Entries of the round.")
-@click.option("--clips", default=100, show_default=True, type=click.IntRange(2, 5_000), help="Clips of the set.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the drawn scores.")
+@_rules_argument
+@option("--entries", default=6, type=click.IntRange(1, 256), help="Number of entries.")
+@option("--clips", default=100, type=click.IntRange(2, 5_000), help="Number of clips in the set.")
+@option("--seed", default=0, type=click.IntRange(0), help="Seed of the random scores.")
 def simulate(rules: str, entries: int, clips: int, seed: int) -> None:
-    """Try rules on one round of drawn scores: each decision with its evidence, and what everybody is paid.
+    """Try the rules on one round of random scores.
 
-    RULES is soundsright-v3 (the default), soundsright-v2, or an organiser's TOML file.
+    \b
+    soundsright rules simulate competition.toml --entries 8
+
+    RULES is soundsright-v3 (the default), soundsright-v2, or an organiser's TOML file. The command shows each
+    decision with its evidence, and what everybody is paid.
     """
+    from soundsright.library import organiser_of
     from soundsright.ranking import trial_round
     from soundsright.rules import leaderboard_text
 
@@ -71,19 +77,21 @@ def simulate(rules: str, entries: int, clips: int, seed: int) -> None:
 
 
 @command.command("check")
-@click.argument("vectors", type=click.Path(path_type=Path))
-@click.option(
-    "--rules", default="soundsright-v2", show_default=True, help="A ruleset, or an organiser's TOML file."
-)
+@click.argument("vectors", type=ANY_PATH)
+@option("--rules", default="soundsright-v2", help="Name of a ruleset, or an organiser's TOML file.")
 @click.pass_context
 def check(context: click.Context, vectors: Path, rules: str) -> None:
-    """Hold rules against a file of worked examples; exit code 1 where one differs.
+    """Compare the rules with a file of worked examples.
 
-    VECTORS is a JSON file of the form of tests/golden/published_rules.json.
+    \b
+    soundsright rules check tests/golden/published_rules.json --rules soundsright-v2
+
+    VECTORS is a JSON file in the form of tests/golden/published_rules.json. The exit code is 1 if an example
+    differs.
     """
     import json
 
-    from soundsright.library import text_of_file
+    from soundsright.library import organiser_of, text_of_file
     from soundsright.rules import check_vectors
 
     text = text_of_file(vectors, MAX_VECTORS_BYTES)
@@ -92,9 +100,9 @@ def check(context: click.Context, vectors: Path, rules: str) -> None:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{vectors} is not JSON: {error}", "Name a JSON file of worked examples.") from error
     checks = check_vectors(organiser_of(rules, begun=True).ruleset, examples)
-    failed = [one for one in checks if not one.passed]
-    for one in failed:
-        click.echo(f"{one.title}: expected {one.expected}, got {one.got}")
+    failed = [example for example in checks if not example.passed]
+    for example in failed:
+        click.echo(f"{example.title}: expected {example.expected}, got {example.got}")
     click.echo(f"{len(checks) - len(failed)} passed, {len(failed)} failed")
     if failed:
         context.exit(1)

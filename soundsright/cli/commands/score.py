@@ -1,171 +1,224 @@
-"""`soundsright score`: measure a folder of enhanced recordings against their clean ones."""
+"""`soundsright score`: score a folder of enhanced recordings against the clean ones."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from soundsright.cli.shared.options import FILE, FILE_OR_STDOUT, cluster_options, grouped, option
 from soundsright.cli.shared.stopping import resumable
 from soundsright.core.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from soundsright.core.results import ClipResult
-    from soundsright.services.scoring import MetricSummary, ScoredClip
+    from soundsright.library import FolderScore
+    from soundsright.services.scoring import MetricSummary, ScoredClip, ScoreSet
 
-_SIDE = click.Path(exists=True, path_type=Path)
-_MEASURED_AT_16_KHZ = ("PESQ_", "CSIG", "CBAK", "COVL", "DNSMOS_")  # how their names begin
+_RECORDINGS = click.Path(exists=True, path_type=Path)
+_MEASURED_AT_16_KHZ = ("PESQ_", "CSIG", "CBAK", "COVL", "DNSMOS_")
+"""How the names of metrics begin that are defined at 16 kHz only."""
+
+
+@dataclass(frozen=True)
+class _Recordings:
+    """The recordings to score: folders or Kaldi lists with files of the same names."""
+
+    clean: Path
+    enhanced: Path
+    noisy: Path | None
+
+
+@dataclass(frozen=True)
+class _Output:
+    """Where scores are written, and whether the clips of an earlier run are kept."""
+
+    report: Path | None
+    clips: Path | None
+    resume: bool
+
+    @property
+    def writes_lines(self) -> bool:
+        return self.clips is not None and self.clips.suffix == ".jsonl"
+
+
+@dataclass(frozen=True)
+class _Clusters:
+    """How clips are grouped for the intervals."""
+
+    manifest: Path | None
+    cluster_by: str
 
 
 @click.command("score")
-@click.option("--clean", required=True, type=_SIDE, help="Clean recordings: a folder, or a Kaldi list (.scp).")
-@click.option("--enhanced", required=True, type=_SIDE, help="Enhanced recordings of the same names.")
-@click.option("--noisy", type=_SIDE, help="The degraded inputs of the same names; SI_SIR and SI_SAR need them.")
-@click.option(
+@grouped(
+    _Recordings,
+    "recordings",
+    option("--clean", required=True, type=_RECORDINGS, help="Clean recordings: a folder, or a Kaldi list (.scp)."),
+    option("--enhanced", required=True, type=_RECORDINGS, help="Enhanced recordings of the same names."),
+    option("--noisy", type=_RECORDINGS, help="Degraded recordings of the same names. SI_SIR and SI_SAR need them."),
+)
+@option(
     "--metrics",
-    help="Names with commas between; `soundsright metrics` lists them.  [default: PESQ_WB (PESQ_NB at "
-    "8 kHz), ESTOI, STOI, SI_SDR and, with --noisy, SI_SIR and SI_SAR]",
+    help="Names with commas between. `soundsright metrics` lists them. [default: PESQ_WB (PESQ_NB at 8 kHz), "
+    "ESTOI, STOI, SI_SDR and, with --noisy, SI_SIR and SI_SAR]",
 )
-@click.option(
-    "--json",
-    "report",
-    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
-    help="Write the report; - for stdout.",
+@grouped(
+    _Output,
+    "output",
+    option("--json", "report", type=FILE_OR_STDOUT, help="Write the report as JSON to this file. -: stdout."),
+    option(
+        "--clips",
+        type=FILE,
+        help="Write one row per clip to this file. .jsonl is written clip by clip, .parquet at the end.",
+    ),
+    option("--resume", is_flag=True, help="Keep the scores in --clips FILE.jsonl, unless a recording has changed."),
 )
-@click.option(
-    "--clips",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write one row per clip: JSON Lines (.jsonl), as it goes, or Parquet (.parquet).",
-)
-@click.option("--resume", is_flag=True, help="Keep what --clips (.jsonl) holds, where no file has changed.")
-@click.option(
+@option(
     "--workers",
     default=1,
-    show_default=True,
     type=click.IntRange(1, 256),
     envvar="SCORE_WORKERS",
-    show_envvar=True,
-    help="Worker processes. The scores do not depend on it.",
+    help="Worker processes. The scores do not depend on their number.",
 )
-@click.option(
-    "--manifest",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The set's manifest (JSON lines): intervals take clips of one speaker together.",
-)
-@click.option("--cluster-by", default="speaker", show_default=True, help="The manifest's field that clips share.")
-@click.option("--align", is_flag=True, help="Mend delay and length, up to 0.5 s; no competition does.")
-@click.option(
+@grouped(_Clusters, "clusters", *cluster_options)
+@option("--align", is_flag=True, help="Correct delay and length, up to 0.5 s. No competition does this.")
+@option(
     "--other-rates",
     type=click.Choice(["resample", "refuse"]),
     default="resample",
-    show_default=True,
-    help="PESQ, composite and DNSMOS are defined at 16 kHz: resample other clips to it, or refuse.",
+    help="PESQ, the composite metrics and DNSMOS need 16 kHz. Resample other clips, or refuse them.",
 )
 @click.pass_context
 def command(
     context: click.Context,
     *,
-    clean: Path,
-    enhanced: Path,
-    noisy: Path | None,
+    recordings: _Recordings,
     metrics: str | None,
-    report: Path | None,
-    clips: Path | None,
-    resume: bool,
+    output: _Output,
     workers: int,
-    manifest: Path | None,
-    cluster_by: str,
+    clusters: _Clusters,
     align: bool,
     other_rates: str,
 ) -> None:
-    """Measure enhanced recordings against the clean ones of the same names.
+    """Score a folder of enhanced recordings against the clean ones.
 
-    Every clip of the clean side counts: one that is missing or unusable scores each metric's floor. Exit status
-    1 says that some clips failed; the report is complete all the same.
+    \b
+    soundsright score --clean set/clean --enhanced out --noisy set/noisy
+    soundsright score --clean set/clean --enhanced out --json out.json --clips out.jsonl
+
+    Files belong together if they have the same name. Every clean file counts: if its enhanced file is missing or
+    unusable, each metric gets its floor. The exit code is 1 if clips failed. The report is complete even then.
     """
-    from soundsright.library import scored_set, set_clusters
-    from soundsright.services.scoring import (
-        ScoreOptions,
-        checked_targets,
-        chosen_metrics,
-        report_json,
-        score_set,
-        some_of,
-        write_parquet,
-    )
+    from soundsright.services.scoring import checked_targets, score_set, some_of, write_parquet
 
-    checked_targets(report, clips)
-    done = _done(clips, resume=resume)
-    found = score_set(clean, enhanced, noisy)
-    asked = [name for name in metrics.split(",") if name.strip()] if metrics is not None else []
-    if metrics is not None and not asked:
-        raise UsageError("--metrics names none", "Name one or more, with commas between.")
-    names = chosen_metrics(asked, sample_rate_hz=found.sample_rate_hz, has_noisy=noisy is not None)
-    clusters = None if manifest is None else set_clusters(found, manifest, cluster_by)
-    for note in _rate_notes(names, found.sample_rate_hz, other_rates):
+    checked_targets(output.report, output.clips)
+    done = _earlier_scores(output)
+    pairs = score_set(recordings.clean, recordings.enhanced, recordings.noisy)
+    names = _metric_names(metrics, pairs.sample_rate_hz, has_noisy=recordings.noisy is not None)
+    for note in _rate_notes(names, pairs.sample_rate_hz, other_rates):
         click.echo(note, err=True)
-    if found.extra:
-        count = f"{len(found.extra)} enhanced {'file has' if len(found.extra) == 1 else 'files have'}"
-        click.echo(printable(f"{count} no clean one, and no score: {some_of(found.extra)}"), err=True)
-    by_line = clips is not None and clips.suffix == ".jsonl"
-    with resumable(str(clips) if by_line else None), _line_writer(clips, done) as write:
-        advance = _Progress(len(found.clips))
+    if pairs.extra:
+        count = len(pairs.extra)
+        files = "1 enhanced file has" if count == 1 else f"{count} enhanced files have"
+        click.echo(printable(f"{files} no clean file, so no score: {some_of(pairs.extra)}"), err=True)
+    scores = _scored(pairs, names, output, done, clusters, workers=workers, align=align)
+    if output.clips is not None and output.clips.suffix == ".parquet":
+        write_parquet(output.clips, scores.clips, names)
+    _print_or_write(scores, output, align=align)
+    if scores.failures:
+        context.exit(1)
+
+
+def _metric_names(metrics: str | None, sample_rate_hz: int, *, has_noisy: bool) -> tuple[str, ...]:
+    from soundsright.services.scoring import chosen_metrics
+
+    chosen = [name for name in metrics.split(",") if name.strip()] if metrics is not None else []
+    if metrics is not None and not chosen:
+        raise UsageError("--metrics has no name", "Name one or more, with commas between.")
+    return chosen_metrics(chosen, sample_rate_hz=sample_rate_hz, has_noisy=has_noisy)
+
+
+def _scored(
+    pairs: ScoreSet,
+    names: tuple[str, ...],
+    output: _Output,
+    done: dict[str, ScoredClip] | None,
+    clusters: _Clusters,
+    *,
+    workers: int,
+    align: bool,
+) -> FolderScore:
+    """Score the set. Each clip's line is written at once, so that a stopped run can be resumed."""
+    from soundsright.library import scored_set, set_clusters
+    from soundsright.services.scoring import ScoreOptions
+
+    groups = None
+    if clusters.manifest is not None:
+        groups = set_clusters(pairs, clusters.manifest, clusters.cluster_by)
+    kept = str(output.clips) if output.writes_lines else None
+    with resumable(kept), _line_writer(output, done) as write:
+        advance = _Progress(len(pairs.clips))
 
         def on_clip(scored: ScoredClip) -> None:
             write(scored)
             advance()
 
         options = ScoreOptions(names, align=align)
-        measured = scored_set(found, options, workers=workers, clusters=clusters, done=done, on_clip=on_clip)
-    results = measured.clips
-    if clips is not None and clips.suffix == ".parquet":
-        write_parquet(clips, results, names)
-    if report is not None:
-        text = report_json(measured.report, names)
-        if str(report) == "-":
+        return scored_set(pairs, options, workers=workers, clusters=groups, done=done, on_clip=on_clip)
+
+
+def _print_or_write(scores: FolderScore, output: _Output, *, align: bool) -> None:
+    from soundsright.services.scoring import report_json
+
+    if output.report is not None:
+        text = report_json(scores.report, scores.metrics)
+        if str(output.report) == "-":
             click.echo(text, nl=False)
-        else:
-            report.write_text(text, encoding="utf-8")
-    if report is None or str(report) != "-":
-        _print_table(measured.summaries)
-        _print_failures(results, align=align)
-    if any(result.failure is not None for result in results):
-        context.exit(1)
+            return
+        output.report.write_text(text, encoding="utf-8")
+    _print_table(scores.summaries)
+    _print_failures(scores.clips, align=align)
 
 
 def _rate_notes(names: Sequence[str], sample_rate_hz: int, other_rates: str) -> Iterator[str]:
-    moved = [name for name in names if name.startswith(_MEASURED_AT_16_KHZ) and sample_rate_hz != 16_000]
+    resampled = [name for name in names if name.startswith(_MEASURED_AT_16_KHZ) and sample_rate_hz != 16_000]
     if sample_rate_hz == 8_000:
-        moved = []  # PESQ_NB is defined there, the others are refused by their rates
-    if moved and other_rates == "refuse":
+        resampled = []  # PESQ_NB is defined at 8 kHz, and the other metrics refuse this rate themselves.
+    if resampled and other_rates == "refuse":
         raise UsageError(
-            f"{', '.join(moved)} are defined at 16 kHz, the clips have {sample_rate_hz} Hz",
-            "Leave them out, or allow --other-rates resample.",
+            f"{', '.join(resampled)} need 16 kHz, and the clips have {sample_rate_hz} Hz",
+            "Leave them out, or use --other-rates resample.",
         )
-    if moved:
-        yield f"{', '.join(moved)}: measured at 16 kHz, after resampling from {sample_rate_hz} Hz (soxr, HQ)."
+    if resampled:
+        yield f"{', '.join(resampled)}: measured at 16 kHz, after resampling from {sample_rate_hz} Hz (soxr, HQ)."
 
 
-def _done(clips: Path | None, *, resume: bool) -> dict[str, ScoredClip] | None:
+def _earlier_scores(output: _Output) -> dict[str, ScoredClip] | None:
+    """The scores to keep, by clip; None if there are none."""
     from soundsright.services.scoring import read_clip_lines
 
+    clips = output.clips
     if clips is not None and clips.suffix not in (".jsonl", ".parquet"):
-        raise UsageError(f"--clips {clips} is neither .jsonl nor .parquet", "Name the file so.")
-    if not resume:
-        if clips is not None and clips.suffix == ".jsonl" and clips.exists() and clips.stat().st_size:
-            raise UsageError(f"{clips} holds scores", "Add --resume to go on, or name another file.")
+        raise UsageError(f"--clips {clips} is neither .jsonl nor .parquet", "Use one of these endings.")
+    if not output.resume:
+        if clips is not None and output.writes_lines and clips.exists() and clips.stat().st_size:
+            raise UsageError(
+                f"--clips {clips} already has scores", "Add --resume to continue, or name another file."
+            )
         return None
-    if clips is None or clips.suffix != ".jsonl":
-        raise UsageError("--resume has nothing to go on from", "Add --clips FILE.jsonl of the earlier run.")
+    if clips is None or not output.writes_lines:
+        raise UsageError("--resume needs the scores of an earlier run", "Add --clips with its FILE.jsonl.")
     return read_clip_lines(clips) if clips.exists() else None
 
 
 class _LineWriter:
-    """Writes each clip's line as soon as it is known, so that a killed run loses only what was under way."""
+    """Writes each clip's line at once, so that a run that is killed loses only the clips in progress."""
 
     def __init__(self, stream: TextIO | None, done: Mapping[str, ScoredClip]) -> None:
         self._stream = stream
@@ -185,27 +238,29 @@ class _LineWriter:
 
 
 @contextlib.contextmanager
-def _line_writer(clips: Path | None, done: Mapping[str, ScoredClip] | None) -> Iterator[_LineWriter]:
-    """Goes on behind the lines of the earlier run; at the end there is one line per clip, in the set's order."""
-    if clips is None or clips.suffix != ".jsonl":
+def _line_writer(output: _Output, done: Mapping[str, ScoredClip] | None) -> Iterator[_LineWriter]:
+    """A writer that appends to the earlier run's lines. In the end, the file has one line per clip, in order."""
+    if output.clips is None or not output.writes_lines:
         yield _LineWriter(None, {})
         return
     from soundsright.services.scoring import clip_line
 
-    _replace(clips, [clip_line(scored) for scored in (done or {}).values()])
-    with clips.open("a", encoding="utf-8") as stream:
+    _replace(output.clips, [clip_line(scored) for scored in (done or {}).values()])
+    with output.clips.open("a", encoding="utf-8") as stream:
         writer = _LineWriter(stream, done or {})
         yield writer
-    _replace(clips, writer.lines)
+    _replace(output.clips, writer.lines)
 
 
 def _replace(path: Path, lines: Sequence[str]) -> None:
-    beside = path.with_name(f"{path.name}.new")
-    beside.write_text("".join(lines), encoding="utf-8")
-    beside.replace(path)
+    new = path.with_name(f"{path.name}.new")
+    new.write_text("".join(lines), encoding="utf-8")
+    new.replace(path)
 
 
 class _Progress:
+    """The number of scored clips, on a terminal only."""
+
     def __init__(self, total: int) -> None:
         self._total = total
         self._count = 0
@@ -252,4 +307,4 @@ def _print_failures(results: Sequence[ClipResult], *, align: bool) -> None:
         more = f" and {len(clips) - 3} more" if len(clips) > 3 else ""
         console.print(printable(f"{len(clips)} failed, {code}: {', '.join(clips[:3])}{more}"), markup=False)
     if "length" in codes and not align:
-        console.print("--align mends lengths that differ by up to 0.5 s; no competition does.", markup=False)
+        console.print("--align corrects lengths that differ by up to 0.5 s. No competition does.", markup=False)

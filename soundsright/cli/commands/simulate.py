@@ -1,70 +1,106 @@
-"""`soundsright simulate`: whole rounds with faults, under invariants."""
+"""`soundsright simulate`: simulate rounds with planted faults and check what must hold."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
 import click
+
+from soundsright.cli.shared.options import option
+
+if TYPE_CHECKING:
+    from soundsright.testing.simulation.simulator import Simulated
+
+
+@dataclass
+class _Totals:
+    """Sums over the simulated seeds."""
+
+    rounds: int = 0
+    restarts: int = 0
+    checks: int = 0
+    violations: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+
+    def add(self, result: Simulated) -> None:
+        self.rounds += result.rounds
+        self.restarts += result.restarts
+        self.checks += result.checks
+        self.faults.update(result.faults)
 
 
 @click.command("simulate")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The first seed.")
-@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="How many seeds, one by one.")
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Rounds of each seed.")
-@click.option("--rules", default="soundsright-v3", show_default=True, help="soundsright-v3 or soundsright-v2.")
-@click.option(
+@option("--seed", default=0, type=click.IntRange(0), help="The first seed.")
+@option("--seeds", default=1, type=click.IntRange(1), help="Number of seeds, counted up from --seed.")
+@option("--rounds", default=5, type=click.IntRange(1), help="Rounds per seed.")
+@option("--rules", default="soundsright-v3", help="soundsright-v3 or soundsright-v2.")
+@option(
     "--plant-mistake",
     is_flag=True,
-    help="Let the validators see later commitments as earlier ones: the invariants must notice.",
+    help="Show validators later commitments as earlier ones. The invariants must notice it.",
 )
 @click.pass_context
 def command(context: click.Context, seed: int, seeds: int, rounds: int, rules: str, plant_mistake: bool) -> None:
-    """Simulate whole rounds of a made-up subnet, with faults, and check what must always hold.
+    """Simulate rounds with planted faults and check what must hold.
 
-    Honest, copying, colluding and crashing miners; three validators, each with its own state: one left in peace,
-    two that meet failing databases, hubs, engines and chains, and die at recorded steps. Exit code 1 where an
-    invariant does not hold; the printed command plays the same again.
+    \b
+    soundsright simulate --seeds 20 --rounds 10
+
+    The made-up subnet has honest, copying, colluding and crashing miners, and three validators with a state each.
+    Two of the validators meet failing databases, hubs, engines and chains, and are killed at recorded steps. The
+    exit code is 1 if an invariant is violated. The output then has the command that repeats it.
     """
     import time
 
     from soundsright.core.rulesets import ruleset_by_name
-    from soundsright.testing.simulation.invariants import INVARIANTS, Violation
+    from soundsright.testing.simulation.invariants import Violation
     from soundsright.testing.simulation.simulator import BackwardsChain, simulate
 
     ruleset = ruleset_by_name(rules)
+
+    def simulated(number: int) -> Simulated:
+        if plant_mistake:
+            return simulate(number, rounds=rounds, ruleset=ruleset, chain_view=BackwardsChain)
+        return simulate(number, rounds=rounds, ruleset=ruleset)
+
     started = time.monotonic()
-    played = restarts = checks = 0
-    faults: dict[str, int] = {}
-    violations = 0
+    totals = _Totals()
     for number in range(seed, seed + seeds):
         try:
-            if plant_mistake:
-                result = simulate(number, rounds=rounds, ruleset=ruleset, chain_view=BackwardsChain)
-            else:
-                result = simulate(number, rounds=rounds, ruleset=ruleset)
+            _run_seed(number, simulated, totals)
         except Violation as violation:
-            violations += 1
-            click.echo(str(violation))
+            totals.violations += 1
             mistake = " --plant-mistake" if plant_mistake else ""
+            click.echo(str(violation))
             click.echo(
                 f"    again: soundsright simulate --seed {number} --rounds {rounds} --rules {rules}{mistake}"
             )
-            continue
-        played += result.rounds
-        restarts += result.restarts
-        checks += result.checks
-        for kind, count in result.faults.items():
-            faults[kind] = faults.get(kind, 0) + count
-        click.echo(
-            f"seed {number}: {result.rounds} rounds, {result.entries} entries, {result.refused} refused,"
-            f" {result.restarts} restarts, digest {result.digest[:16]}"
-        )
-    elapsed_s = time.monotonic() - started
+    _print_totals(totals, seeds, time.monotonic() - started)
+    if totals.violations:
+        context.exit(1)
+
+
+def _run_seed(number: int, simulated: Callable[[int], Simulated], totals: _Totals) -> None:
+    result = simulated(number)
+    totals.add(result)
+    click.echo(
+        f"seed {number}: {result.rounds} rounds, {result.entries} entries, {result.refused} refused,"
+        f" {result.restarts} restarts, digest {result.digest[:16]}"
+    )
+
+
+def _print_totals(totals: _Totals, seeds: int, elapsed_s: float) -> None:
+    from soundsright.testing.simulation.invariants import INVARIANTS
+
     click.echo()
     click.echo("Invariants")
     for invariant in INVARIANTS:
         click.echo(f"  {invariant}")
-    told = ", ".join(f"{count} of {kind}" for kind, count in sorted(faults.items())) or "none"
-    click.echo(f"Faults: {told}; {restarts} restarts; {checks} checks of an invariant.")
-    click.echo(f"{played} rounds in {elapsed_s:.1f} s ({60 * played / max(elapsed_s, 1e-9):.0f} a minute).")
-    click.echo(f"{seeds - violations} passed, {violations} failed")
-    if violations:
-        context.exit(1)
+    faults = ", ".join(f"{count} of {kind}" for kind, count in sorted(totals.faults.items())) or "none"
+    click.echo(f"Faults: {faults}; {totals.restarts} restarts; {totals.checks} checks of an invariant.")
+    rate = 60 * totals.rounds / max(elapsed_s, 1e-9)
+    click.echo(f"{totals.rounds} rounds in {elapsed_s:.1f} s ({rate:.0f} a minute).")
+    click.echo(f"{seeds - totals.violations} passed, {totals.violations} failed")

@@ -1,102 +1,36 @@
-"""`soundsright status`: the running round at a glance."""
+"""`soundsright status`: show how far a running round is."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from soundsright.cli.shared.options import ANY_PATH, option
 from soundsright.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from soundsright.services.board import RoundStatus, RoundWatch
 
 
 @click.command("status")
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("run_folder", metavar="RUN", type=ANY_PATH)
+@option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(*, run_folder: Path, as_json: bool) -> None:
-    """Show how far the round in the folder RUN is: stage, models, faults, disk and GPU."""
+    """Show how far a running round is.
+
+    \b
+    soundsright status runs/seed-1
+
+    RUN is the folder of a run or of a validator. The command shows the stage, the models, faults, disk and GPUs.
+    """
     import json
 
     from rich.console import Console
 
-    status = open_watch(run_folder).look()
+    from soundsright.cli.shared.round_watch import drawn_status, opened_watch
+
+    status = opened_watch(run_folder).look()
     if status is None:
-        raise UsageError(f"No round has begun in {run_folder}", "Start one, or name another folder.")
+        raise UsageError(f"No round has started in {run_folder}", "Start one, or name another folder.")
     if as_json:
         click.echo(json.dumps(status.fields(), indent=1))
     else:
-        Console(highlight=False).print(drawn(status))
-
-
-def open_watch(folder: Path) -> RoundWatch:
-    """A watch on the state of a run's or a service's folder.
-
-    Raises:
-        UsageError: the folder holds no state.
-    """
-    import time
-
-    from soundsright.adapters.sandboxes import find_gpus, gpu_use
-    from soundsright.adapters.state import SqlState
-    from soundsright.services.board import GpuStatus, RoundWatch
-
-    database = folder / "state.db"
-    if not database.is_file():
-        raise UsageError(f"{folder} holds no state.db", "Name the folder of a run or of a validator.")
-    gpus = find_gpus()
-
-    def processors() -> list[GpuStatus]:
-        found = []
-        for gpu in gpus:
-            use = gpu_use(gpu)
-            if use is not None:
-                found.append(GpuStatus(gpu.index, use.memory_bytes, gpu.memory_bytes, use.utilisation_percent))
-        return found
-
-    return RoundWatch(SqlState(database), folder, now=time.monotonic, gpus=processors)
-
-
-def drawn(status: RoundStatus) -> RenderableType:
-    """A status as text and a table for the terminal."""
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    left = "" if status.left_s is None else f", {duration(status.left_s)} left"
-    head = f"Round {status.round_id}: {status.stage_name}, {status.clips_done} of {status.clips} clips{left}"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("entry", "competition", "state"):
-        table.add_column(heading)
-    table.add_column("clips", justify="right")
-    colours = {"failing": "red", "failed": "red", "refused": "red", "done": "green", "running": "bold"}
-    for entry in status.entries:
-        table.add_row(
-            Text(entry.label),
-            Text(entry.competition),
-            Text(entry.summary, style=colours.get(entry.state, "")),
-            f"{entry.clips_done} of {entry.clips}",
-        )
-    gpus = [
-        f"GPU {g.index} {g.used_bytes / 1e9:.1f} of {g.total_bytes / 1e9:.1f} GB, {g.busy_percent:.0f} % busy"
-        for g in status.gpus
-    ]
-    foot = f"Disk {status.disk_free_bytes / 1e9:.1f} GB free. {'. '.join(gpus) or 'No GPU'}."
-    faults = [Text(f"  {' '.join(fault.split())}", style="red") for fault in status.faults]
-    return Group(Text(head, style="bold"), table, *faults, Text(foot))
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours.
-
-    >>> duration(59), duration(600), duration(7200)
-    ('59 s', '10 min', '2.0 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        Console(highlight=False).print(drawn_status(status))

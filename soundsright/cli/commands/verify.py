@@ -1,19 +1,22 @@
-"""`soundsright verify`: run a model as a validator will, on a few clips, and say what to mend."""
+"""`soundsright verify`: run a model the way a validator will, on a few clips, and say what to fix."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from soundsright.cli.commands.rules import organiser_of, ruleset_option
+from soundsright.cli.shared.model_log import last_lines
+from soundsright.cli.shared.options import FOLDER, corpus_option, grouped, option, ruleset_option
 from soundsright.cli.shared.sandboxes import SandboxChoice, chosen_sandbox, sandbox_options
 from soundsright.core.competition import Competition, competition_by_id
 from soundsright.core.entry_rules import remedy_of
-from soundsright.core.errors import EntryRefused, UsageError, printable
+from soundsright.core.errors import EntryRefused, UsageError
+from soundsright.library import organiser_of
 
 if TYPE_CHECKING:
     from soundsright.config import MinerSettings
@@ -24,90 +27,106 @@ if TYPE_CHECKING:
     from soundsright.core.submission import FetchedModel
     from soundsright.services.local import Step, Verification
 
-_LOG_LINES = 12
-_NOT_THERE = ("not_found", "revision_not_found")
+_NOT_ON_HUB = ("not_found", "revision_not_found")
+
+
+@dataclass(frozen=True)
+class _ModelParts:
+    """A model on a hub as the published interface names it: three flags."""
+
+    model_namespace: str | None
+    model_name: str | None
+    model_revision: str | None
+
+
+@dataclass(frozen=True)
+class _HubChoice:
+    """The hub to fetch from. The field names are those of the settings, without SOUNDSRIGHT_."""
+
+    hub: Path | None
+    hf_endpoint: str | None
+    hf_token: str | None
 
 
 @click.command("verify")
 @click.argument("target", required=False)
-@click.option(
-    "--competition", "competition_id", metavar="ID", help="What it enters. [default: the first of the rules]"
-)
-@click.option(
+@option("--competition", "competition_id", metavar="ID", help="Competition. [default: the first of the rules]")
+@option(
     "--sample-rate",
     "--sample_rate",
     type=click.Choice(["16000", "48000"]),
-    help="Instead of --competition: its rate.",
+    help="Choose the first competition at this rate, in Hz.",
 )
-@click.option("--model-namespace", "--model_namespace", help="With the next two, instead of TARGET.")
-@click.option("--model-name", "--model_name", help="The repository.")
-@click.option("--model-revision", "--model_revision", help="The commit.")
-@click.option(
-    "--hub",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="SOUNDSRIGHT_HUB",
-    show_envvar=True,
-    help="Folder of a private competition's models, instead of --hf-endpoint.",
+@grouped(
+    _ModelParts,
+    "parts",
+    option("--model-namespace", "--model_namespace", help="Owner of the model. Use it instead of TARGET."),
+    option("--model-name", "--model_name", help="Name of the model's repository. Use it instead of TARGET."),
+    option("--model-revision", "--model_revision", help="Commit of the model. Use it instead of TARGET."),
 )
-@click.option(
-    "--hf-endpoint",
-    envvar="HF_ENDPOINT",
-    show_envvar=True,
-    help="Address of the models' hub. [default: the Hugging Face Hub]",
+@grouped(
+    _HubChoice,
+    "hub_choice",
+    option(
+        "--hub",
+        type=FOLDER,
+        envvar="SOUNDSRIGHT_HUB",
+        help="Folder with a private competition's models. It replaces --hf-endpoint.",
+    ),
+    option(
+        "--hf-endpoint",
+        envvar="HF_ENDPOINT",
+        help="Address of the hub with the models. [default: https://huggingface.co]",
+    ),
+    option("--hf-token", envvar="HF_TOKEN", help="Token for a private repository on that hub."),
 )
-@click.option("--hf-token", envvar="HF_TOKEN", show_envvar=True, help="Token for a private repository there.")
-@click.option("--clips", default=3, show_default=True, type=click.IntRange(1, 100), help="Sample clips.")
-@click.option(
-    "--corpus",
-    type=click.Path(path_type=Path),
-    envvar="SOUNDSRIGHT_CORPUS",
-    show_envvar=True,
-    help="Folder of recordings with a manifest. [default: datasets]",
-)
+@option("--clips", default=3, type=click.IntRange(1, 100), help="Number of sample clips.")
+@corpus_option
 @ruleset_option
 @sandbox_options
 def command(
+    *,
     target: str | None,
     competition_id: str | None,
     sample_rate: str | None,
-    model_namespace: str | None,
-    model_name: str | None,
-    model_revision: str | None,
-    hub: Path | None,
-    hf_endpoint: str | None,
-    hf_token: str | None,
+    parts: _ModelParts,
+    hub_choice: _HubChoice,
     clips: int,
     corpus: Path | None,
     ruleset: str,
     sandbox: SandboxChoice,
 ) -> int:
-    """Run TARGET as a validator will, and say PASS or FAIL with the reason and the remedy.
+    """Run a model the way a validator will and say what to fix.
 
-    TARGET is a model's folder, or namespace/name@revision in a hub.
-    """  # fmt: skip
-    target = _target(target, model_namespace, model_name, model_revision)
+    \b
+    soundsright verify my-model
+    soundsright verify my-lab/my-model@0123456789abcdef0123456789abcdef01234567
+
+    TARGET is the folder of a model, or namespace/name@revision on a hub. The last line is PASS or FAIL. After FAIL
+    you read the reason and what to do.
+    """
+    target = _target(target, parts)
     organiser = organiser_of(ruleset, begun=True)
     competition = _competition(competition_id, sample_rate, organiser.competitions)
-    # Before anything is fetched: what cannot be run needs not be there.
+    # Choose the sandbox first. If no sandbox works here, there is no need to fetch the model.
     chosen = chosen_sandbox(sandbox, local=Path(target).is_dir(), round_id="verify")
-    flags = {"soundsright_hub": hub, "hf_endpoint": hf_endpoint, "hf_token": hf_token}
     try:
-        with _fetched(target, competition, flags, organiser.fetch_limits) as model:
-            return _verified(model, competition, organiser, chosen, clips, corpus)
+        with _fetched(target, competition, hub_choice, organiser.fetch_limits) as model:
+            return _verify(model, competition, organiser, chosen, clips, corpus)
     except EntryRefused as refused:
-        _say_failed(refused.sentence, remedy_of(refused.code))
+        _print_failure(refused.sentence, remedy_of(refused.code))
         return 1
 
 
-def _target(target: str | None, namespace: str | None, name: str | None, revision: str | None) -> str:
-    parts = (namespace, name, revision)
+def _target(target: str | None, parts: _ModelParts) -> str:
+    three = (parts.model_namespace, parts.model_name, parts.model_revision)
     if target is not None:
-        if any(parts):
-            raise UsageError(f"Both {target} and --model-… are given", "Name the model once.")
+        if any(three):
+            raise UsageError(f"Both {target} and --model-… are given", "Name the model only once.")
         return target
-    if not all(parts):
+    if not all(three):
         raise UsageError("No model is named", "Give a folder, or namespace/name@revision.")
-    return f"{namespace}/{name}@{revision}"
+    return f"{parts.model_namespace}/{parts.model_name}@{parts.model_revision}"
 
 
 def _competition(
@@ -116,27 +135,27 @@ def _competition(
     if competition_id is not None:
         chosen = competition_by_id(competition_id, offered)
         if sample_rate is not None and chosen.sample_rate_hz != int(sample_rate):
-            raise UsageError(f"{chosen.id} is not at {sample_rate} Hz", "Leave --sample-rate out.")
+            raise UsageError(f"{chosen.id} is not at {sample_rate} Hz", "Leave out --sample-rate.")
         return chosen
-    rate = int(sample_rate or offered[0].sample_rate_hz)
-    found = next((c for c in offered if c.sample_rate_hz == rate), None)
-    if found is None:
-        raise UsageError(f"No competition of the rules is at {rate} Hz", "Name one with --competition.")
-    return found
+    rate_hz = int(sample_rate or offered[0].sample_rate_hz)
+    competition = next((c for c in offered if c.sample_rate_hz == rate_hz), None)
+    if competition is None:
+        raise UsageError(f"The rules have no competition at {rate_hz} Hz", "Name one with --competition.")
+    return competition
 
 
 @contextlib.contextmanager
 def _fetched(
-    target: str, competition: Competition, hub: Mapping[str, Any], limits: FetchLimits
+    target: str, competition: Competition, hub_choice: _HubChoice, limits: FetchLimits
 ) -> Iterator[FetchedModel]:
-    """The model as a validator's hub hands it over.
+    """The model as a validator gets it from a hub. A folder is first published to a temporary hub.
 
     Raises:
         EntryRefused: the files exceed a limit.
     """
     from platformdirs import user_cache_path
 
-    from soundsright.cli.shared.hub import opened_hub
+    from soundsright.cli.shared.opening import opened_hub
     from soundsright.config import Settings, read_settings
     from soundsright.core.submission import Submission
     from soundsright.library import model_of_folder
@@ -146,17 +165,24 @@ def _fetched(
             yield model
         return
     ref = _reference(target)
-    # Kept, so that a large model is fetched once.
-    cache = user_cache_path("soundsright") / "verify"
-    opened = opened_hub(read_settings(Settings, flags={**hub, "state_folder": cache}, environment={}))
+    # The cache stays, so that a large model is fetched only once.
+    flags = {
+        "soundsright_hub": hub_choice.hub,
+        "hf_endpoint": hub_choice.hf_endpoint,
+        "hf_token": hub_choice.hf_token,
+        "state_folder": user_cache_path("soundsright") / "verify",
+    }
+    hub = opened_hub(read_settings(Settings, flags=flags, environment={}))
     click.echo(f"Fetching {ref}")
     submission = Submission(uid=0, hotkey="verify", competition=competition, source=ref, block=0)
     try:
-        model = opened.fetch(submission, limits=limits)
+        model = hub.fetch(submission, limits=limits)
     except EntryRefused as refused:
-        if refused.code not in _NOT_THERE:
+        if refused.code not in _NOT_ON_HUB:
             raise
-        raise UsageError(refused.sentence, "Give the name and the commit as on the hub.") from refused
+        raise UsageError(
+            refused.sentence, "Copy the name and the commit from the model's page on the hub."
+        ) from refused
     yield model
 
 
@@ -167,7 +193,8 @@ def _reference(target: str) -> ModelRef:
     namespace, slash, name = repository.partition("/")
     if not slash or not revision:
         raise UsageError(
-            f"{target} is neither a folder nor namespace/name@revision", "Give one that exists, or the other."
+            f"{target} is neither a folder nor namespace/name@revision",
+            "Give a folder that exists, or a model on a hub.",
         )
     try:
         return ModelRef(namespace, name, revision)
@@ -177,7 +204,7 @@ def _reference(target: str) -> ModelRef:
         ) from refused
 
 
-def _verified(
+def _verify(
     model: FetchedModel,
     competition: Competition,
     organiser: CompetitionRules,
@@ -188,17 +215,19 @@ def _verified(
     from soundsright.library import verified_entry
 
     click.echo(f"{competition.title}, {clips} sample clips")
-    verification = verified_entry(model, competition, organiser, sandbox, clips=clips, corpus=corpus, on_step=_tell)
-    _show(verification, competition)
+    verification = verified_entry(
+        model, competition, organiser, sandbox, clips=clips, corpus=corpus, on_step=_print_step
+    )
+    _print_verification(verification, competition)
     return 0 if verification.passed else 1
 
 
-def _tell(step: Step) -> None:
+def _print_step(step: Step) -> None:
     mark = click.style("ok  ", fg="green") if step.passed else click.style("FAIL", fg="red")
     click.echo(f"{mark} {step.name + ':':<20} {step.message}")
 
 
-def _show(verification: Verification, competition: Competition) -> None:
+def _print_verification(verification: Verification, competition: Competition) -> None:
     if verification.comparisons:
         click.echo(f"\n{'metric':<10}{'enhanced':>12}{'unprocessed':>13}{'change':>10}")
     for row in verification.comparisons:
@@ -208,32 +237,26 @@ def _show(verification: Verification, competition: Competition) -> None:
         values = f"{row.enhanced:>12.3f}{row.unprocessed:>13.3f}{change:>+10.3f}"
         click.echo(f"{row.metric + paid:<10}{values}  {verdict}")
     if verification.comparisons:
-        click.echo("* pays in this competition\n")
+        click.echo("* counts for the prize in this competition\n")
     if verification.passed:
         click.echo(click.style("PASS", fg="green", bold=True) + "  A validator would rank this model.")
         return
     for line in last_lines(verification.log):
         click.echo(line)
-    _say_failed(verification.reason, verification.remedy)
+    _print_failure(verification.reason, verification.remedy)
 
 
-def _say_failed(reason: str, remedy: str) -> None:
+def _print_failure(reason: str, remedy: str) -> None:
     click.echo(click.style("FAIL", fg="red", bold=True) + f"  {reason}\n      {remedy}")
 
 
-def last_lines(log: str) -> list[str]:
-    """The end of what a model wrote, to be shown: none of it may steer the terminal."""
-    lines = [line for line in log.splitlines() if line.strip()]
-    return ["  log | " + printable(line[:200]) for line in lines[-_LOG_LINES:]]
-
-
 def verified_model(settings: MinerSettings, model: ModelRef, competition: Competition) -> int:
-    """Fetch the model as a validator will, and run it as `soundsright verify` does; its exit code.
+    """Fetch a miner's model and run `soundsright verify` on it. Returns the exit code.
 
     Raises:
-        UsageError: what a validator would refuse, or what is needed to run it here is missing.
+        UsageError: a validator would refuse the model, or something needed to run it here is missing.
     """
-    from soundsright.cli.shared.hub import opened_hub
+    from soundsright.cli.shared.opening import opened_hub
     from soundsright.core.submission import Submission
 
     entry = Submission(uid=0, hotkey="verify", competition=competition, source=model, block=0)
@@ -241,7 +264,7 @@ def verified_model(settings: MinerSettings, model: ModelRef, competition: Compet
         limits = organiser_of(settings.soundsright_ruleset, begun=True).fetch_limits
         fetched = opened_hub(settings).fetch(entry, limits=limits)
     except EntryRefused as refused:
-        raise UsageError(f"{model}: {refused.sentence}", "A validator would refuse it too.") from refused
-    words = [str(fetched.path), "--competition", competition.id, "--ruleset", settings.soundsright_ruleset]
-    code = command.main(words, standalone_mode=False)
+        raise UsageError(f"{model}: {refused.sentence}", "Fix it: a validator would refuse it too.") from refused
+    arguments = [str(fetched.path), "--competition", competition.id, "--ruleset", settings.soundsright_ruleset]
+    code = command.main(arguments, standalone_mode=False)
     return int(code or 0)

@@ -1,4 +1,4 @@
-"""`soundsright watch`: the running round, live in the terminal."""
+"""`soundsright watch`: follow a running round live in the terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from soundsright.cli.shared.options import ANY_PATH, option
 from soundsright.core.errors import StateUnavailable
 
 if TYPE_CHECKING:
@@ -17,25 +18,30 @@ if TYPE_CHECKING:
 
 
 @click.command("watch")
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option(
+@click.argument("run_folder", metavar="RUN", type=ANY_PATH)
+@option(
     "--every",
     "every_s",
     default=1.0,
-    show_default=True,
     type=click.FloatRange(0.1, 3600),
     metavar="SECONDS",
-    help="How often it looks.",
+    help="Seconds between two looks.",
 )
 def command(*, run_folder: Path, every_s: float) -> None:
-    """Watch the round in the folder RUN until it is done or Ctrl-C."""
+    """Follow a running round live in the terminal.
+
+    \b
+    soundsright watch runs/seed-1
+
+    RUN is the folder of a run or of a validator. The command ends when the round is done, or on Ctrl-C.
+    """
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
-    from soundsright.cli.commands.status import open_watch
+    from soundsright.cli.shared.round_watch import opened_watch
 
-    watch = open_watch(run_folder)
+    watch = opened_watch(run_folder)
     console = Console(highlight=False)
     try:
         with Live(Text("Looking"), console=console, auto_refresh=False) as live:
@@ -49,16 +55,17 @@ def command(*, run_folder: Path, every_s: float) -> None:
 def _follow(watch: RoundWatch, live: Live, every_s: float) -> None:
     from rich.text import Text
 
-    from soundsright.cli.commands.status import drawn
+    from soundsright.cli.shared.round_watch import drawn_status
 
     while True:
         try:
             status = watch.look()
         except StateUnavailable as error:
-            # Locked or busy for now: said, and looked at again.
+            # The database is locked or busy for now. Show that, and look again.
             live.update(Text(str(error)), refresh=True)
         else:
-            live.update(Text("The round has not begun") if status is None else drawn(status), refresh=True)
+            shown = Text("The round has not started") if status is None else drawn_status(status)
+            live.update(shown, refresh=True)
             if status is not None and status.finished:
                 return
         time.sleep(every_s)

@@ -1,4 +1,4 @@
-"""What a command needs beyond the base install, asked for before it begins to work."""
+"""Check that a command's packages are installed before it begins to work."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ INSTALL_REMEDY = "Run: pip install soundsright"
 
 
 def check_packages(names: Iterable[str]) -> None:
-    """See that these can be imported, importing none of them.
+    """Check that these packages are installed, without importing them.
 
     Raises:
-        UsageError: some cannot; all are named.
+        UsageError: some are not installed. The message names all of them.
 
     >>> check_packages(["json"])
     """
     missing = [name for name in names if find_spec(name) is None]
     if missing:
-        raise UsageError(f"This needs {', '.join(missing)}, not installed here", INSTALL_REMEDY)
+        raise UsageError(f"This command needs {', '.join(missing)}, not installed here", INSTALL_REMEDY)

@@ -1,22 +1,19 @@
-"""What models run in: the flags that say so, shared by every command that runs one, and what is made of them."""
+"""Options that choose the sandbox and how many models run at the same time."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from soundsright.cli.shared.options import ANY_PATH, grouped, option
 from soundsright.core.plugins import SANDBOX_GROUP, plugin_names
 from soundsright.library import SandboxChoice as SandboxChoice
 
 if TYPE_CHECKING:
     from soundsright.adapters.containers import Engine
     from soundsright.core.ports import Sandbox, SandboxLimits
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 SANDBOXES = ("auto", "bubblewrap", "docker", "process")
 
@@ -28,77 +25,56 @@ class _SandboxName(click.Choice):  # type: ignore[type-arg,unused-ignore]
         return value if value in plugin_names(SANDBOX_GROUP) else super().convert(value, param, ctx)
 
 
-_OPTIONS = (
-    click.option(
+sandbox_options = grouped(
+    SandboxChoice,
+    "sandbox",
+    option(
         "--sandbox",
         "kind",
         type=_SandboxName(SANDBOXES),
         default="auto",
-        show_default=True,
         envvar="SOUNDSRIGHT_SANDBOX",
-        show_envvar=True,
-        help="What the model runs in.",
+        help="Sandbox in which models run. process provides no isolation.",
     ),
-    click.option(
+    option(
         "--python",
-        type=click.Path(path_type=Path),
+        type=ANY_PATH,
         envvar="SOUNDSRIGHT_MODEL_PYTHON",
-        show_envvar=True,
-        help="Interpreter that has the model's packages, where no image is built. [default: this one]",
+        help="Python interpreter with the models' packages, for bubblewrap and process. [default: this one]",
     ),
-    click.option(
+    option(
         "--build-network",
         type=click.Choice(["none", "default"]),
         default="default",
-        show_default=True,
         envvar="SOUNDSRIGHT_BUILD_NETWORK",
-        show_envvar=True,
-        help="What an image's build may reach.",
+        help="Network of an image's build. none: no network.",
     ),
-    click.option(
+    option(
         "--registries",
         default="",
         envvar="SOUNDSRIGHT_REGISTRIES",
-        show_envvar=True,
-        help="Registries that you vouch for, host:port, with commas between: their outage is no model's fault.",
+        help="Registries that you run, host:port with commas. No model is blamed if one is down.",
     ),
-    click.option(
+    option(
         "--runtime",
         default="",
         envvar="SOUNDSRIGHT_RUNTIME",
-        show_envvar=True,
-        help="An engine's runtime, such as runsc (gVisor).",
+        help="Runtime of the container engine, such as runsc (gVisor).",
     ),
-    click.option(
+    option(
         "--gpus",
         default="none",
-        show_default=True,
         envvar="SOUNDSRIGHT_GPUS",
-        show_envvar=True,
-        help="`all`, or numbers with commas between; after `cdi:` they are asked for by CDI.",
+        help="GPUs for models: none, all, or numbers with commas. The prefix cdi: uses CDI.",
     ),
-    click.option(
+    option(
         "--trust",
         is_flag=True,
         envvar="SOUNDSRIGHT_TRUST",
-        show_envvar=True,
-        help="Every model is your own: with it, --sandbox process, which holds nothing, runs strangers' as well.",
+        help="Say that every model is your own. Allows --sandbox process for fetched models.",
     ),
 )
-
-
-def sandbox_options(command: F) -> F:
-    """The flags of a sandbox, given to the command as one `SandboxChoice` named `sandbox`."""
-
-    @functools.wraps(command)
-    def with_choice(*args: Any, **values: Any) -> Any:
-        choice = SandboxChoice(**{name: values.pop(name) for name in SandboxChoice.__dataclass_fields__})
-        return command(*args, sandbox=choice, **values)
-
-    decorated: Any = with_choice
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
+"""The flags of a sandbox. The command gets them as one `SandboxChoice` named `sandbox`."""
 
 
 class _Concurrency(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -116,21 +92,22 @@ class _Concurrency(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return number
 
 
-concurrency_option = click.option(
+concurrency_option = option(
     "--concurrency",
     "--slots",
     "slots",
     type=_Concurrency(),
     default="auto",
-    show_default=True,
     envvar="SOUNDSRIGHT_SLOTS",
-    show_envvar=True,
-    help="Models that run at a time; auto: as many as the machine holds, and a line says why.",
+    help="Models that run at the same time. auto: as many as the machine can hold; a line says why.",
 )
 
 
 def chosen_concurrency(choice: SandboxChoice, limits: SandboxLimits, slots: int) -> int:
-    """How many models run at a time: `slots`, or for 0 what the machine holds, explained in a line on stderr."""
+    """How many models run at the same time: `slots`, or if that is 0, as many as the machine can hold.
+
+    In the second case a line on stderr gives the reason.
+    """
     from soundsright.adapters.sandboxes import concurrency, memory_bytes, usable_cpus
 
     if slots:

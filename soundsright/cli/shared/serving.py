@@ -1,4 +1,4 @@
-"""Runs an ASGI application on a socket that it opens itself, so that a taken port is said in one line."""
+"""Serve a web application. A port that is taken becomes one line of error."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def serve_app(
     app: FastAPI,
     host: str,
     port: int,
-    what: str,
+    title: str,
     *,
     on_open: Callable[[], None] = lambda: None,
     on_stop: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until Ctrl-C. The address is printed once it accepts connections.
+    """Serve until Ctrl-C. Prints the address when the port is open.
 
-    `on_open` is called once the address is ours, before anybody is answered; `on_stop` when the end is asked for,
-    while readers are still connected.
+    `on_open` runs when the port is open, before the first request. `on_stop` runs on Ctrl-C, while clients are
+    still connected.
 
     Raises:
-        UsageError: the address cannot be listened on, or uvicorn is not installed.
+        UsageError: the port cannot be opened, or uvicorn is not installed.
     """
     try:
         import uvicorn
@@ -56,11 +56,11 @@ def serve_app(
     with listener:
         on_open()
         shown = f"[{host}]" if ":" in host else host
-        click.echo(f"{what}: http://{shown}:{listener.getsockname()[1]}/  (Ctrl-C stops it)")
+        click.echo(f"{title}: http://{shown}:{listener.getsockname()[1]}/  (Ctrl-C stops it)")
         try:
             Server(config).run(sockets=[listener])
         except KeyboardInterrupt:
-            # The server has ended in order and hands the signal on: what was asked for was done.
+            # The server has already shut down and raises the signal again. Ctrl-C is the normal end.
             return
 
 
@@ -79,6 +79,7 @@ def _listener(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise UsageError(
-            f"{host}, port {port} cannot be listened on ({error.strerror})", "Give another --port, or 0."
+            f"Port {port} of {host} cannot be opened ({error.strerror})",
+            "Give another --port, or 0 for any free one.",
         ) from error
     return listener

@@ -1,14 +1,20 @@
-"""Flags made from a settings class: one per setting."""
+"""Flags made from a settings class, and the settings that a command gets from them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from soundsright.config import Settings
+from soundsright.config import MinerSettings, Settings, ValidatorSettings, misspelt_names, read_settings
+from soundsright.core.errors import printable
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+S = TypeVar("S", bound=Settings)
 
 
 def settings_options(
@@ -31,6 +37,44 @@ def settings_options(
         return command
 
     return decorate
+
+
+def settings_from(kind: type[S], flags: dict[str, Any], env_file: Path | None) -> S:
+    """The settings of a command. Names in the `.env` file that look misspelt become warnings.
+
+    Raises:
+        UsageError: the file or a value cannot be used.
+    """
+    if env_file is None and Path(".env").is_file():
+        env_file = Path(".env")
+    settings = read_settings(kind, flags=flags, env_file=env_file)
+    if env_file is not None:
+        for sentence in misspelt_names(env_file, _known_variables()):
+            click.echo(f"Warning: {printable(sentence)}", err=True)
+    return settings
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Every secret among the settings, for the log to hide."""
+    values = [getattr(settings, name) for name in type(settings).model_fields]
+    secrets: list[SecretStr] = [value for value in values if hasattr(value, "get_secret_value")]
+    return [secret.get_secret_value() for secret in secrets]
+
+
+def _known_variables() -> set[str]:
+    """Every variable that any command reads, because one file may serve them all."""
+    from soundsright.cli.main import cli
+
+    variables = {name.upper() for kind in (MinerSettings, ValidatorSettings) for name in kind.model_fields}
+    commands: list[click.Command] = [cli]
+    context = click.Context(cli)
+    while commands:
+        command = commands.pop()
+        variables |= {parameter.envvar for parameter in command.params if isinstance(parameter.envvar, str)}
+        if isinstance(command, click.Group):
+            parts = (command.get_command(context, name) for name in command.list_commands(context))
+            commands += [part for part in parts if part is not None]
+    return variables
 
 
 def _metavar(annotation: Any) -> str:

@@ -1,9 +1,10 @@
-"""Leaderboards in the terminal. Every name that a miner chose is plain text here: no markup is read from it."""
+"""Leaderboards in the terminal. Names that miners chose are shown as plain text, so their markup has no effect."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -14,14 +15,23 @@ from rich.text import Text
 from soundsright.metrics import metric
 from soundsright.services.records import CompetitionDoc, DecisionDoc, EstimateDoc, RowDoc
 
+if TYPE_CHECKING:
+    from soundsright.services.rounds import RoundOutcome
+
+_LEGEND = (
+    "Ordered by share. * counts for the prize. Beside or under each rank are the ranks that remain possible with"
+    " 95 % confidence, on any metric that counts. ± is half of the 95 % interval over the clips. A failed clip"
+    " scores the floor. RTF is wall time on one processor, with other work running. At 48 kHz, PESQ-WB is computed"
+    " at 16 kHz."
+)
 WIDE_COLUMNS = 120
-"""A narrower terminal gets the interval under the mean, and the open ranks under the rank."""
+"""In a narrower terminal, intervals go under the means and possible ranks under the ranks."""
 
 SHORT_NAMES = {"PESQ_WB": "PESQ-WB", "SI_SDR": "SI-SDR", "SI_SIR": "SI-SIR", "SI_SAR": "SI-SAR"}
 
 
 def print_tables(console: Console, competitions: Sequence[CompetitionDoc], metrics: Sequence[str]) -> None:
-    """One leaderboard per competition, refused entries below it."""
+    """Print one leaderboard per competition, with the refused entries below it."""
     for competition in competitions:
         console.print()
         console.print(_leaderboard(competition, metrics, narrow=console.width < WIDE_COLUMNS))
@@ -29,16 +39,35 @@ def print_tables(console: Console, competitions: Sequence[CompetitionDoc], metri
             console.print(Padding(note, (0, 0, 0, 2)))
 
 
+def print_summary(
+    console: Console, outcome: RoundOutcome, *, burn_uid: int, wall_s: float, peak_bytes: int, page: Path
+) -> None:
+    """Explain the tables, then list weights, digests of the sets, and what the run cost. `page` is its report."""
+    weights = ", ".join(f"{uid}: {weight:.3f}" for uid, weight in outcome.weights.by_uid.items())
+    stages = ("fetch", "generate", "load", "enhance", "score", "decide")
+    work = "  ".join(f"{stage} {outcome.busy_s.get(stage, 0.0):.1f} s" for stage in stages)
+    sets = "  ".join(f"{competition} {clips.digest[:12]}" for competition, clips in outcome.sets.items())
+    paid = 1 - outcome.weights.by_uid.get(burn_uid, 0.0)
+    console.print()
+    console.print(_LEGEND, soft_wrap=True)
+    console.print(f"Weights    set in block {outcome.weights_block} (uid: weight)  {weights}", soft_wrap=True)
+    console.print(f"Paid       {paid:.1%} of the emission; uid {burn_uid} burns the rest", soft_wrap=True)
+    console.print(f"Sets       {sets}", soft_wrap=True)
+    console.print(f"Work       {work}  (summed over processes)", soft_wrap=True)
+    console.print(f"Took       {wall_s:.0f} s, at most {peak_bytes / 1e9:.2f} GB of memory in all processes")
+    console.print(f"Open       {page.resolve()}", soft_wrap=True)
+
+
 def _notes(competition: CompetitionDoc) -> Iterator[Text]:
-    """What a table has no column for: failures, flags, refusals, suspicions, and each decision with its test."""
+    """Facts that have no column: failures, flags, refusals, suspected copies, and each decision with its test."""
     for row in competition.entries:
         if row.failures:
             yield Text.assemble((row.entry, "yellow"), f"  {row.failure_note}")
         for flag in row.flags:
             yield Text.assemble((row.entry, "yellow"), f"  flagged, {flag.code}: {flag.sentence}")
     for refusal in competition.refused:
-        who = f"{refusal.entry} (uid {refusal.uid})"
-        yield Text.assemble((who, "red"), f"  refused, {refusal.code}: {refusal.sentence}")
+        entry = f"{refusal.entry} (uid {refusal.uid})"
+        yield Text.assemble((entry, "red"), f"  refused, {refusal.code}: {refusal.sentence}")
     for copy in competition.suspected:
         yield Text.assemble((copy.entry, "yellow"), f"  suspected, {copy.code}: {copy.sentence}")
     for decision in competition.decisions:
@@ -48,7 +77,7 @@ def _notes(competition: CompetitionDoc) -> Iterator[Text]:
 
 
 def line_of_test(decision: DecisionDoc) -> str:
-    """The test behind a decision, with its p-value; empty where the rules hold none."""
+    """The test behind a decision, with its p-value. Empty if the rules have no test."""
     facts: Mapping[str, Any] = decision.evidence
     if "test" not in facts:
         return ""
@@ -76,7 +105,7 @@ def _leaderboard(competition: CompetitionDoc, metrics: Sequence[str], *, narrow:
     out.add_column("#", justify="right", no_wrap=True)
     if not narrow:
         out.add_column("ranks", justify="right", no_wrap=True)
-    # The only column that may wrap: a long name must not cut the numbers.
+    # Only this column wraps, so that a long name does not cut the numbers.
     out.add_column("entry", overflow="fold")
     for name in metrics:
         paid = "*" if name in competition.metric_weights else ""
@@ -121,12 +150,12 @@ def _ranks(row: RowDoc) -> str:
 
 
 def decimals_of(metric: str) -> int:
-    """Decimals that a reader wants: two for dB, two for PESQ, three for indices between 0 and 1."""
+    """Decimals to show: two for dB and PESQ, three for indices between 0 and 1."""
     return 3 if metric.endswith("STOI") else 2
 
 
 def mean_and_interval(estimate: EstimateDoc, decimals: int) -> str:
-    """Mean ± half the 95 % interval.
+    """Mean ± half of the 95 % interval.
 
     >>> mean_and_interval(EstimateDoc(mean=1.234, low=1.134, high=1.334, n=20), 2)
     '1.23 ±0.10'

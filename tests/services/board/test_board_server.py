@@ -195,7 +195,7 @@ def test_a_taken_port_is_reported_in_one_line(tmp_path: Path, capsys: pytest.Cap
         taken.listen()
         port = taken.getsockname()[1]
         assert run(command, ["serve", "--run", str(folder), "--port", str(port)]) == 2
-    assert f"port {port} cannot be listened on" in capsys.readouterr().err
+    assert f"Port {port} of 127.0.0.1 cannot be opened" in capsys.readouterr().err
 
 
 def test_a_bundle_with_audio_is_sent_from_the_folder(client: TestClient, clock: Clock, tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_a_folder_without_a_state_is_an_error_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(status_command, [str(tmp_path)]) == 2
-    assert "holds no state.db" in capsys.readouterr().err
+    assert "has no state.db" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [], "reading the status creates no database"
 
 

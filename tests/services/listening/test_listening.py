@@ -301,7 +301,7 @@ def test_a_test_that_cannot_start_leaves_no_files(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert run(command, ["start", str(folder), "--port", str(taken.getsockname()[1])]) == 2
-    assert "cannot be listened on" in capsys.readouterr().err
+    assert "cannot be opened" in capsys.readouterr().err
     assert not (folder / "listening").exists()
 
 
@@ -313,4 +313,4 @@ def test_fewer_clips_than_requested_are_reported(
 ) -> None:
     monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: None)
     assert run(command, ["start", str(tmp_path / "first"), "--clips", "50", "--port", "0"]) == 0
-    assert "Only 5 clips have audio of every entry, not --clips 50" in capsys.readouterr().err
+    assert "Only 5 clips have audio of every entry. --clips asks for 50" in capsys.readouterr().err

@@ -1,0 +1,147 @@
+"""Turn settings into adapters: the chain, the hub, the sandbox and the health socket of a service."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soundsright.config import Settings, ValidatorSettings
+from soundsright.core.errors import UsageError
+
+if TYPE_CHECKING:
+    import socket
+
+    from soundsright.adapters.peers import Hotkey
+    from soundsright.cli.shared.sandboxes import SandboxChoice
+    from soundsright.core.ports import LiveChain, ModelHub, Sandbox
+    from soundsright.core.sources import ModelRef
+
+
+def health_socket(settings: Settings) -> socket.socket:
+    """A socket for the health-check API.
+
+    Raises:
+        UsageError: the port is taken, or the address does not belong to this machine.
+    """
+    from soundsright.services.http import listening
+
+    return listening(
+        settings.healthcheck_api_host,
+        settings.healthcheck_api_port,
+        host_variable="HEALTHCHECK_API_HOST",
+        port_variable="HEALTHCHECK_API_PORT",
+    )
+
+
+def opened_chain(settings: Settings, account: Hotkey | None) -> LiveChain:
+    """The chain at SUBTENSOR_CHAIN_ENDPOINT.
+
+    Raises:
+        UsageError: something that is not a chain answers there.
+        ChainUnavailable: nothing answers there.
+    """
+    if settings.is_bittensor:
+        from soundsright.adapters.chains import BittensorChain
+
+        return BittensorChain(settings.subtensor_chain_endpoint, settings.netuid, account)
+    from soundsright.adapters.chains import HttpChain
+
+    return HttpChain(settings.subtensor_chain_endpoint, account)
+
+
+def check_clock(chain: LiveChain, now_s: float) -> None:
+    """Check that this machine's clock is close enough to the chain's for signed requests.
+
+    Raises:
+        UsageError: it is not.
+        ChainUnavailable: the chain does not answer.
+    """
+    from soundsright.adapters.peers import MAX_AGE_S
+
+    offset_s = chain.clock_offset_s(now_s)
+    if abs(offset_s) > MAX_AGE_S:
+        raise UsageError(
+            f"This machine's clock is {abs(offset_s):.0f} s {'behind' if offset_s > 0 else 'ahead of'} the chain's",
+            "Set it by NTP (`timedatectl set-ntp true`). Other services refuse requests signed at another time.",
+        )
+
+
+def opened_hub(settings: Settings) -> ModelHub:
+    """The hub that the settings name. Its cache is in STATE_FOLDER.
+
+    Raises:
+        UsageError: SOUNDSRIGHT_HUB is not a folder.
+    """
+    root = settings.soundsright_hub
+    if root is None:
+        from soundsright.adapters.hubs import HuggingFaceHub
+
+        return HuggingFaceHub(settings.hf_endpoint, settings.folder / "cache", token=_token(settings))
+    if not root.expanduser().is_dir():
+        raise UsageError(
+            f"SOUNDSRIGHT_HUB {root} is not a folder", "Give the folder of a private hub, or clear the setting."
+        )
+    from soundsright.adapters.hubs import FolderHub
+
+    return FolderHub(root.expanduser(), settings.folder / "cache")
+
+
+def check_model(settings: Settings, model: ModelRef) -> None:
+    """Check that everybody can fetch the model at that commit from the hub.
+
+    Raises:
+        UsageError: the hub does not have it, or it is private.
+        HubUnavailable: the hub does not answer.
+    """
+    root = settings.soundsright_hub
+    if root is None:
+        from soundsright.adapters.hubs import check_on_hub
+
+        check_on_hub(settings.hf_endpoint, model, token=_token(settings))
+        return
+    folder = root.expanduser() / model.namespace / model.name / model.revision
+    if not (folder / "Dockerfile").is_file():
+        raise UsageError(
+            f"SOUNDSRIGHT_HUB {root} has no {model} with a Dockerfile",
+            "Run `soundsright chain publish` and give the revision that it prints.",
+        )
+
+
+def sandbox_choice(settings: ValidatorSettings) -> SandboxChoice:
+    """The sandbox that the settings choose."""
+    from soundsright.cli.shared.sandboxes import SandboxChoice
+
+    return SandboxChoice(
+        kind=settings.soundsright_sandbox,
+        python=settings.soundsright_model_python,
+        build_network=settings.soundsright_build_network,
+        registries=settings.soundsright_registries,
+        runtime=settings.soundsright_runtime,
+        gpus=settings.soundsright_gpus,
+        trust=settings.soundsright_trust,
+    )
+
+
+def opened_sandbox(settings: ValidatorSettings, choice: SandboxChoice) -> Sandbox:
+    """The chosen sandbox. `auto` tries Docker, then bubblewrap.
+
+    Raises:
+        UsageError: no sandbox can be used.
+        EngineUnavailable: the settings ask for a GPU and the machine has none.
+    """
+    from soundsright.adapters.containers import Engine
+    from soundsright.cli.shared.sandboxes import chosen_sandbox
+
+    engine = Engine(None if settings.use_docker or "DOCKER_HOST" in os.environ else _podman_socket())
+    return chosen_sandbox(choice, local=False, round_id="validator", auto=("docker", "bubblewrap"), engine=engine)
+
+
+def _podman_socket() -> str:
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    rootless = Path(runtime) / "podman" / "podman.sock"
+    return f"unix://{rootless if rootless.exists() else '/run/podman/podman.sock'}"
+
+
+def _token(settings: Settings) -> str | None:
+    return settings.hf_token.get_secret_value() if settings.hf_token is not None else None
