@@ -226,10 +226,10 @@ class TestMaintenance:
         engine = state_database.open_engine(filled)
         assert state_database.check(engine) == {
             "clip_results": 200,
-            "first_seen": 0,
             "leases": 0,
             "rounds": 1,
             "steps": 1,
+            "titles": 0,
         }
         engine.dispose()
 

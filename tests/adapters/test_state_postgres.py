@@ -86,7 +86,7 @@ def test_the_migrations_lead_to_the_same_tables(url: Any) -> None:
     assert state_database.upgrade(engine)[1] == state_database.HEAD_REVISION
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
-    assert set(state_database.check(engine)) == {"rounds", "steps", "clip_results", "first_seen", "leases"}
+    assert set(state_database.check(engine)) == {"rounds", "steps", "clip_results", "titles", "leases"}
     engine.dispose()
 
 

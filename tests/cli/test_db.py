@@ -62,7 +62,7 @@ def test_an_empty_file_is_not_called_sound(tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
     error = db("check", "--state", tmp_path / "empty.db").exception
     assert isinstance(error, UsageError)
-    assert "empty.db holds no state yet" in str(error)
+    assert "empty.db has no state yet" in str(error)
 
 
 def test_backup_writes_a_copy_that_passes_the_check(url: Any, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from soundsright.core.ports import TitleRow
 from soundsright.core.results import ClipResult, Failure
 from tests.adapters import postgres
 
@@ -186,3 +187,88 @@ def test_old_rounds_are_forgotten_with_all_that_belongs_to_them(state: Any) -> N
     assert state.forget_rounds(keep=1) == ()
     with pytest.raises(ValueError, match="at least one"):
         state.forget_rounds(keep=0)
+
+
+def title(round_id: str, metric: str = "ESTOI", hotkey: str | None = "alice", competition: str = "A") -> TitleRow:
+    return TitleRow(competition, metric, round_id, None if hotkey is None else {"hotkey": hotkey, "mean": 1 / 3})
+
+
+def decided(state, round_id: str, *titles: TitleRow) -> None:
+    state.begin_round(round_id, {})
+    state.finish_step(round_id, "decide:A", {}, titles=titles)
+
+
+def test_the_latest_title_of_each_metric_counts(state, reopen) -> None:
+    decided(state, "r1", title("r1"), title("r1", "PESQ_WB", "bob"), title("r1", competition="B"))
+    decided(state, "r2", title("r2", hotkey="carol"))
+    state.begin_round("r3", {})
+    assert reopen().titles("A", before="r3") == (title("r2", hotkey="carol"), title("r1", "PESQ_WB", "bob"))
+    assert state.titles("C", before="r3") == ()
+
+
+def test_a_title_without_a_champion_hides_the_one_before(state) -> None:
+    decided(state, "r1", title("r1"))
+    decided(state, "r2", title("r2", hotkey=None))
+    assert state.titles("A", before="r3") == (title("r2", hotkey=None),)
+
+
+def test_a_round_sees_the_titles_of_the_rounds_before_it_only(state) -> None:
+    for round_id in ("r1", "r2", "r3"):
+        decided(state, round_id, title(round_id))
+    assert state.titles("A", before="r1") == ()
+    assert state.titles("A", before="r3") == (title("r2"),)
+    assert state.titles("A", before="never begun") == (title("r3"),)
+
+
+def test_a_title_is_recorded_once(state, reopen) -> None:
+    decided(state, "r1", title("r1"))
+    decided(state, "r1", title("r1", hotkey="mallory"), title("r1", "PESQ_WB"))
+    assert reopen().titles("A", before="r2") == (title("r1"), title("r1", "PESQ_WB"))
+
+
+def test_titles_and_their_step_are_recorded_together(state) -> None:
+    state.begin_round("r1", {})
+    broken = TitleRow("A", "ESTOI", "r1", {"mean": float("nan")})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        state.finish_step("r1", "decide:A", {}, titles=[title("r1"), broken])
+    assert state.step_done("r1", "decide:A") is None
+    assert state.titles("A", before="r2") == ()
+
+
+def test_titles_outlive_the_rounds_that_are_forgotten(state) -> None:
+    decided(state, "r1", title("r1"))
+    decided(state, "r2")
+    assert state.forget_rounds(keep=1) == ("r1",)
+    assert state.titles("A", before="r2") == (title("r1"),)
+
+
+def test_scopes_share_nothing_but_leases(state, reopen) -> None:
+    other = reopen().scoped("another organiser")
+    assert state.begin_round("r1", {"seed": 1}) == {"seed": 1}
+    assert other.begin_round("r1", {"seed": 2}) == {"seed": 2}
+    decided(state, "r1", title("r1"))
+    state.add_clip_results("r1", "e", [SCORED])
+    assert other.step_done("r1", "decide:A") is None
+    assert other.steps("r1") == {}
+    assert other.clip_results("r1", "e") == ()
+    assert other.entries_with_results("r1") == ()
+    assert other.titles("A", before="r2") == ()
+    decided(other, "r1", title("r1", hotkey="bob"))
+    other.add_clip_results("r1", "e", [FAILED])
+    other.begin_round("r2", {})
+    assert other.forget_rounds(keep=1) == ("r1",)
+    assert reopen().rounds() == ("r1",)
+    assert state.clip_results("r1", "e") == (SCORED,)
+    assert state.titles("A", before="r2") == (title("r1"),)
+    assert other.titles("A", before="r3") == (title("r1", hotkey="bob"),)
+    assert reopen().scoped("another organiser").rounds() == ("r2",)
+    assert state.take_lease("validator", "a", now_s=100.0, duration_s=60.0)
+    assert not other.take_lease("validator", "b", now_s=110.0, duration_s=60.0)
+
+
+def test_a_round_of_another_scope_has_not_begun_here(state) -> None:
+    state.begin_round("r1", {})
+    with pytest.raises(ValueError, match="not begun"):
+        state.scoped("another organiser").finish_step("r1", "step", {})
+    with pytest.raises(ValueError, match="not begun"):
+        state.scoped("another organiser").add_clip_results("r1", "e", [SCORED])

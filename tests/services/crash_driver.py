@@ -282,6 +282,7 @@ def result_of(folder: Path) -> dict[str, Any]:
         rows = {
             "rounds": db.execute("SELECT round_id, facts FROM rounds ORDER BY position").fetchall(),
             "clips": db.execute("SELECT * FROM clip_results ORDER BY round_id, entry_id, clip_id").fetchall(),
+            "titles": db.execute("SELECT * FROM titles ORDER BY position").fetchall(),
             "steps": [
                 (step, steps.record_of(ROUND_ID, step, json.loads(facts)).reproducible().to_facts())
                 for step, facts in db.execute("SELECT step, facts FROM steps ORDER BY step")

@@ -102,5 +102,6 @@ evaluate = evaluator.Evaluator.evaluate
 
 def forget(evaluator) -> None:
     """Let the batches run again, as if none had been recorded."""
-    state = evaluator.context.state
-    state._port._steps = {k: v for k, v in state._port._steps.items() if not k[1].startswith("enhanced:")}
+    rows = evaluator.context.state._port._own.steps
+    for key in [key for key in rows if key[1].startswith("enhanced:")]:
+        del rows[key]

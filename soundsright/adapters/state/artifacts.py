@@ -1,8 +1,8 @@
-"""Files that belong to the state, named by their content: a set's manifest, a bundle, a report.
+"""Files that belong to the state, named by the SHA-256 of their content: a manifest, a bundle, a report.
 
-A file is written beside its place, flushed to the disk and renamed, so that a name either holds the whole content
-or does not exist; writing the same content again changes nothing. Rows of the database hold the names. Sizes are in
-bytes, times in seconds since the epoch.
+A file is written under another name, flushed to the disk and renamed. Therefore a name has the whole content or
+does not exist, and writing the same content again changes nothing. Rows of the database contain the names. Sizes
+are in bytes, times in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Artifacts:
         self._folder = folder
 
     def put(self, source: Path) -> str:
-        """Keep a copy of the file; its digest."""
+        """Store a copy of the file. Returns its digest."""
 
         def copied(target: IO[bytes]) -> None:
             with source.open("rb") as stream:
@@ -40,16 +40,16 @@ class Artifacts:
         return self._written(copied)
 
     def put_bytes(self, content: bytes) -> str:
-        """Keep the bytes; their digest."""
+        """Store the bytes. Returns their digest."""
         return self._written(lambda target: target.write(content))
 
     def path(self, digest: str) -> Path | None:
-        """Where the content lies, or None where it is not kept."""
-        path = self._place(digest)
+        """The file with this content, or None if it is not stored."""
+        path = self._file_of(digest)
         return path if path.is_file() else None
 
     def read(self, digest: str) -> bytes | None:
-        """The content, or None where it is not kept or no longer what its name says."""
+        """The content, or None if it is not stored or does not match its name."""
         path = self.path(digest)
         try:
             content = path.read_bytes() if path is not None else None
@@ -58,16 +58,15 @@ class Artifacts:
         return content if content is not None and hashlib.sha256(content).hexdigest() == digest else None
 
     def collect(self, keep: Collection[str], *, older_than_s: float) -> tuple[str, ...]:
-        """Remove what is not among `keep` and was last written before `older_than_s`; the digests removed.
+        """Remove files that are not among `keep` and were written before `older_than_s`. Returns their digests.
 
-        What a killed process left half-written goes the same way. Only files that have this store's form are
-        touched.
+        Incomplete files of killed processes are removed too. Files that this store did not name stay.
         """
         removed = []
         try:
             kept = self._folder.glob("[0-9a-f][0-9a-f]/*")
             for path in sorted((*kept, *self._folder.glob("*.part"))):
-                ours = path.suffix == ".part" or self._place(path.name) == path
+                ours = path.suffix == ".part" or self._file_of(path.name) == path
                 if ours and path.name not in keep and path.stat().st_mtime < older_than_s:
                     path.unlink()
                     removed.append(path.name)
@@ -86,9 +85,9 @@ class Artifacts:
                 os.fsync(target.fileno())
             with partial.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            place = self._place(digest)
-            place.parent.mkdir(exist_ok=True)
-            partial.replace(place)
+            path = self._file_of(digest)
+            path.parent.mkdir(exist_ok=True)
+            partial.replace(path)
         except OSError as error:
             if partial is not None:
                 partial.unlink(missing_ok=True)
@@ -97,7 +96,7 @@ class Artifacts:
             ) from error
         return digest
 
-    def _place(self, digest: str) -> Path:
+    def _file_of(self, digest: str) -> Path:
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
             return self._folder / "none"
         return self._folder / digest[:2] / digest

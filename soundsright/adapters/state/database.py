@@ -1,7 +1,7 @@
-"""Opening, checking, upgrading and copying the state's database. Imported only by `state` and `soundsright db`.
+"""Opens, checks, upgrades and copies the state's database. Only `SqlState` and `soundsright db` use this module.
 
-A database is changed in two places only: an empty one gets its tables when it is opened, and an older one is
-migrated by `upgrade`. Whatever else is found (newer, corrupt, another program's) is named and left as it is.
+The tables change in two places only: an empty database gets its tables when it is opened, and `upgrade` migrates an
+older one. Any other database (newer, corrupt, another program's) is named in an error and not changed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def state_url(url: str | Path) -> URL:
-    """The database's address with its driver; a plain path means SQLite.
+    """The address of the database with its driver. A plain path means SQLite.
 
     Raises:
-        UsageError: if it names no database that the state can be kept in.
+        UsageError: the URL names no usable database.
 
     >>> str(state_url("runs/state.db")), str(state_url("postgresql://me@host/sr"))
     ('sqlite:///runs/state.db', 'postgresql+pg8000://me@host/sr')
@@ -39,7 +39,7 @@ def state_url(url: str | Path) -> URL:
     try:
         parsed = make_url(text_url) if "://" in text_url else URL.create("sqlite", database=text_url)
     except ArgumentError as error:
-        raise UsageError(f"The state URL {text_url!r} cannot be read", _URL_REMEDY) from error
+        raise UsageError(f"The state URL {text_url!r} is not a URL", _URL_REMEDY) from error
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
@@ -47,17 +47,17 @@ def state_url(url: str | Path) -> URL:
         return parsed
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+pg8000")
-    raise UsageError(f"The state cannot be kept in {backend!r}", _URL_REMEDY)
+    raise UsageError(f"The state cannot be stored in {backend!r}", _URL_REMEDY)
 
 
 _URL_REMEDY = "Give sqlite:///FILE or postgresql://USER@HOST/NAME."
 
 
 def open_engine(url: str | Path) -> Engine:
-    """An engine whose transactions take SQLite's write lock when they begin. Opens no connection yet.
+    """An engine whose transactions take SQLite's write lock when they begin. It opens no connection yet.
 
     Raises:
-        UsageError: if the URL or its driver is unusable.
+        UsageError: the URL or its driver cannot be used.
     """
     address = state_url(url)
     try:
@@ -73,28 +73,28 @@ def open_engine(url: str | Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.isolation_level = None  # Transactions are begun below, not by the driver.
+        connection.isolation_level = None  # `_on_begin` starts transactions, not the driver.
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")  # What is recorded as done must survive a power cut.
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            # At once, not at the first write: a reader that turns writer would fail instead of waiting.
+            # Immediately, because a transaction that reads first and then writes would fail instead of waiting.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
 
 def _pinged_engine(address: URL) -> Engine:
-    """An engine that tries a connection before it is used, and takes a new one where it is gone."""
+    """An engine that tests each connection before use, and replaces it if it is gone."""
     engine = create_engine(address, pool_pre_ping=True)
     ping = engine.dialect.do_ping
 
     def answers(connection: Any) -> bool:
         try:
             return ping(connection)
-        except OSError:  # pg8000 lets the socket's own error through.
+        except OSError:  # pg8000 does not wrap errors of the socket.
             return False
 
     engine.dialect.do_ping = answers  # type: ignore[assignment]
@@ -102,12 +102,12 @@ def _pinged_engine(address: URL) -> Engine:
 
 
 @contextmanager
-def told_errors(engine: Engine) -> Iterator[None]:
-    """SQLAlchemy's errors as the state's.
+def database_errors(engine: Engine) -> Iterator[None]:
+    """Raise SQLAlchemy's errors as errors of the state.
 
     Raises:
         UsageError: the database is corrupt.
-        StateUnavailable: any other of them, in the driver's own words.
+        StateUnavailable: any other error, with the driver's message.
     """
     try:
         yield
@@ -116,12 +116,12 @@ def told_errors(engine: Engine) -> Iterator[None]:
             raise UsageError(f"{_title(engine.url)} is corrupt: {_cause(error)}", _CORRUPT_REMEDY) from error
         raise StateUnavailable(
             f"{_title(engine.url)} failed: {_cause(error)}",
-            "Look at its disk, its locks and its server, then start again: nothing finished is lost.",
+            "Check its disk, its locks and its server, then start again. Finished steps are not lost.",
         ) from error
 
 
 def _cause(error: Exception) -> str:
-    """The driver's own words, on one line. pg8000 gives a mapping, in which M is the message."""
+    """The driver's message, on one line. pg8000 gives a mapping, in which M is the message."""
     cause = getattr(error, "orig", None) or error
     if cause.args and isinstance(cause.args[0], dict):
         return str(cause.args[0].get("M", cause))
@@ -130,7 +130,7 @@ def _cause(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class DatabaseState:
-    """What a database is: `revision` None where it has no tables yet; `problem` empty where it is usable."""
+    """The state of a database. `revision` is None if it has no tables yet; `problem` is empty if it is usable."""
 
     revision: str | None
     problem: str = ""
@@ -138,22 +138,22 @@ class DatabaseState:
 
 
 def prepare(engine: Engine) -> None:
-    """Create the tables in an empty database; accept a current one.
+    """Create the tables in an empty database. Accept a current one.
 
     Raises:
-        UsageError: for any other database, which stays untouched.
+        UsageError: it is any other database, which is not changed.
     """
-    _refuse_what_is_no_database(engine.url)
-    _begin_wal(engine.url)
+    _check_is_database(engine.url)
+    _enable_wal(engine.url)
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
-        found = examine(connection)
-        if found.problem:
-            raise UsageError(f"{_title(engine.url)}: {found.problem}", found.remedy)
-        if found.revision is None:
+        state = examine(connection)
+        if state.problem:
+            raise UsageError(f"{_title(engine.url)}: {state.problem}", state.remedy)
+        if state.revision is None:
             METADATA.create_all(connection)
-            # What Alembic itself would leave, without the time that loading it takes; a test compares them.
+            # The same as Alembic creates, without the time to load it. A test compares them.
             connection.execute(
                 text(
                     "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
@@ -164,15 +164,15 @@ def prepare(engine: Engine) -> None:
 
 
 def examine(connection: Connection) -> DatabaseState:
-    """Whose database this is, and which version of it."""
+    """Find out whether this is a state database, and its version."""
     tables = set(inspect(connection).get_table_names())
     if not tables:
         return DatabaseState(None)
     if "alembic_version" not in tables or not {"rounds", "steps"} <= tables:
         return DatabaseState(
             None,
-            f"it holds another program's tables ({', '.join(sorted(tables)[:3])})",
-            "Give the state a database of its own.",
+            f"it has another program's tables ({', '.join(sorted(tables)[:3])})",
+            "Use a separate database for the state.",
         )
     revisions = [row[0] for row in connection.execute(text("SELECT version_num FROM alembic_version"))]
     revision = str(revisions[0]) if revisions else ""
@@ -181,63 +181,84 @@ def examine(connection: Connection) -> DatabaseState:
     if revision in known_revisions():
         return DatabaseState(
             revision,
-            f"it is of an older version ({revision}; this program writes {HEAD_REVISION})",
+            f"it has an older version ({revision}; this program writes {HEAD_REVISION})",
             "Run `soundsright db backup`, then `soundsright db upgrade`.",
         )
     return DatabaseState(
         revision,
-        f"it is of a newer version ({revision!r}; this program knows up to {HEAD_REVISION})",
-        "Update soundsright; the database was left as it is.",
+        f"it has a newer version ({revision!r}; this program reads up to {HEAD_REVISION})",
+        "Update soundsright. The database was not changed.",
     )
 
 
 def known_revisions() -> tuple[str, ...]:
-    """Every version that this program can upgrade from, and its own, oldest first."""
+    """The versions that this program can upgrade from, and its own one, oldest first."""
     return tuple(sorted(path.name[1:5] for path in (_MIGRATIONS / "versions").glob("v[0-9]*_*.py")))
 
 
 def upgrade(engine: Engine) -> tuple[str | None, str]:
-    """Migrate to this program's version in one transaction; return the versions before and after.
+    """Migrate to this program's version in one transaction. Returns the versions before and after.
 
     Raises:
-        UsageError: if the database is corrupt, newer, or another program's.
+        UsageError: the database is corrupt, newer, or another program's.
     """
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
 
-    _refuse_what_is_no_database(engine.url)
+    _check_is_database(engine.url)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     script = ScriptDirectory.from_config(config)
-    _begin_wal(engine.url)
-    with engine.begin() as connection:
-        found = examine(connection)
-        if found.problem and found.revision not in known_revisions():
-            raise UsageError(f"{_title(engine.url)}: {found.problem}", found.remedy)
+    _enable_wal(engine.url)
+    with _migrating(engine) as connection:
+        before = examine(connection)
+        if before.problem and before.revision not in known_revisions():
+            raise UsageError(f"{_title(engine.url)}: {before.problem}", before.remedy)
         with EnvironmentContext(
             config, script, fn=lambda revision, _context: script._upgrade_revs("head", revision)
         ) as environment:
             environment.configure(connection=connection, target_metadata=METADATA, transactional_ddl=True)
             with environment.begin_transaction():
                 environment.run_migrations()
-    return found.revision, HEAD_REVISION
+    return before.revision, HEAD_REVISION
+
+
+@contextmanager
+def _migrating(engine: Engine) -> Iterator[Connection]:
+    """A transaction for migrations. In SQLite, foreign keys are off: a copied table must not empty others."""
+    if engine.dialect.name != "sqlite":
+        with engine.begin() as connection:
+            yield connection
+        return
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("PRAGMA foreign_keys = OFF")  # It has no effect inside a transaction.
+        try:
+            with connection.begin():
+                yield connection
+                orphan = connection.execute(text("PRAGMA foreign_key_check")).first()
+                if orphan is not None:
+                    raise UsageError(f"{_title(engine.url)} is corrupt: {orphan}", _CORRUPT_REMEDY)
+        finally:
+            driver.execute("PRAGMA foreign_keys = ON")
 
 
 def check(engine: Engine) -> dict[str, int]:
-    """Every page and every reference read; the number of rows by table.
+    """Read every page and every reference of a database. Returns the number of rows by table.
 
     Raises:
-        UsageError: with the first thing that is wrong.
+        UsageError: the database has a problem; the first one is named.
     """
-    _refuse_what_is_no_database(engine.url)
+    _check_is_database(engine.url)
     try:
         with engine.connect() as connection:
-            found = examine(connection)
-            if found.problem:
-                raise UsageError(f"{_title(engine.url)}: {found.problem}", found.remedy)
-            if found.revision is None:
-                raise UsageError(f"{_title(engine.url)} holds no state yet", "Name the one that a validator wrote.")
+            state = examine(connection)
+            if state.problem:
+                raise UsageError(f"{_title(engine.url)}: {state.problem}", state.remedy)
+            if state.revision is None:
+                raise UsageError(f"{_title(engine.url)} has no state yet", "Name the database of a validator.")
             if connection.dialect.name == "sqlite":
                 verdict = connection.execute(text("PRAGMA integrity_check(1)")).scalar_one()
                 orphan = connection.execute(text("PRAGMA foreign_key_check")).first()
@@ -256,16 +277,16 @@ def check(engine: Engine) -> dict[str, int]:
 
 
 def backup(engine: Engine, to: Path) -> int:
-    """A consistent copy of a SQLite database, made while others may write; returns its bytes.
+    """Copy a SQLite database consistently, while others may write to it. Returns the size in bytes.
 
     Raises:
-        UsageError: if the target exists, cannot be written, or the database is not SQLite.
+        UsageError: the target exists or cannot be written, or the database is not SQLite.
     """
     if engine.dialect.name != "sqlite":
         raise UsageError(f"{_title(engine.url)} is on a server", "Use the server's own `pg_dump`.")
-    _refuse_what_is_no_database(engine.url)
+    _check_is_database(engine.url)
     if to.exists():
-        raise UsageError(f"{to} exists", "Name a file that does not.")
+        raise UsageError(f"{to} exists", "Name a file that does not exist.")
     part = to.with_name(f".{to.name}.part")
     try:
         source_path = str(engine.url.database)
@@ -277,17 +298,15 @@ def backup(engine: Engine, to: Path) -> int:
         part.replace(to)
     except (OSError, sqlite3.Error) as error:
         part.unlink(missing_ok=True)
-        raise UsageError(
-            f"{to} cannot be written: {error}", "Name a file in a folder that can be written."
-        ) from error
+        raise UsageError(f"{to} cannot be written: {error}", "Name a file in a writable folder.") from error
     return to.stat().st_size
 
 
-_CORRUPT_REMEDY = "Move it away and put the last `soundsright db backup` in its place; it was left as it is."
+_CORRUPT_REMEDY = "Replace it with the last `soundsright db backup`. It was not changed."
 
 
-def _refuse_what_is_no_database(url: URL) -> None:
-    """Before SQLite could write to it: a file must be empty or begin as a SQLite database does."""
+def _check_is_database(url: URL) -> None:
+    """Check that a file is empty or starts like a SQLite database, before SQLite could write to it."""
     if url.get_backend_name() != "sqlite":
         return
     path = Path(str(url.database))
@@ -304,8 +323,8 @@ def _refuse_what_is_no_database(url: URL) -> None:
         raise UsageError(f"{path} is not a SQLite database, or is corrupt", _CORRUPT_REMEDY)
 
 
-def _begin_wal(url: URL) -> None:
-    """Have a database that is yet to be made log ahead; the file remembers. Any other file stays as it is."""
+def _enable_wal(url: URL) -> None:
+    """Create a SQLite file in write-ahead mode, which the file remembers. An existing file is not changed."""
     if url.get_backend_name() != "sqlite":
         return
     path = Path(str(url.database))
@@ -315,7 +334,7 @@ def _begin_wal(url: URL) -> None:
             with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.Error as error:
-            # Of several that change the mode at once, SQLite refuses all but one without waiting.
+            # If several processes change the mode at once, SQLite refuses all but one without waiting.
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
                 raise StateUnavailable(
                     f"{path} cannot be created ({error})", "Check its folder and its disk."

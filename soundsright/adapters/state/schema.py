@@ -1,12 +1,25 @@
-"""The tables of the state, as SQLAlchemy knows them. Imported only by `state`: it loads SQLAlchemy.
+"""The tables of the state, as SQLAlchemy knows them. Only this room imports it, because it loads SQLAlchemy.
 
-Nothing here holds a time of the wall clock but `leases`, so that a validator that was killed and restarted ends
-with the very rows of one that was not. `position` counts rows in the order in which they were written.
+Only `leases` has times of the wall clock. Therefore a validator that was killed and restarted ends with the same
+rows as one that was not. `position` counts rows in the order in which they were written.
+
+`scope` separates the rounds of organisers who share one database. It is empty if there is only one organiser.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKeyConstraint,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 METADATA = MetaData(
     naming_convention={
@@ -20,41 +33,59 @@ METADATA = MetaData(
 # SQLite numbers rows by itself only under the type name INTEGER.
 _COUNTED = BigInteger().with_variant(Integer(), "sqlite")
 
+
+def _scope(*, primary_key: bool = False) -> Column[str]:
+    return Column("scope", String(64), primary_key=primary_key, nullable=False, server_default="")
+
+
+def _of_a_round() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["round_id", "scope"], ["rounds.round_id", "rounds.scope"], ondelete="CASCADE")
+
+
 ROUNDS = Table(
     "rounds",
     METADATA,
     Column("position", _COUNTED, primary_key=True, autoincrement=True),
-    Column("round_id", String(128), nullable=False, unique=True),
+    Column("round_id", String(128), nullable=False),
     Column("facts", Text, nullable=False),
+    _scope(),
+    UniqueConstraint("round_id", "scope", name="uq_rounds_round_id_scope"),
 )
 
 STEPS = Table(
     "steps",
     METADATA,
-    Column("round_id", String(128), ForeignKey("rounds.round_id", ondelete="CASCADE"), primary_key=True),
+    Column("round_id", String(128), primary_key=True),
     Column("step", String(255), primary_key=True),
     Column("facts", Text, nullable=False),
+    _scope(primary_key=True),
+    _of_a_round(),
 )
 
 CLIP_RESULTS = Table(
     "clip_results",
     METADATA,
-    Column("round_id", String(128), ForeignKey("rounds.round_id", ondelete="CASCADE"), primary_key=True),
+    Column("round_id", String(128), primary_key=True),
     Column("entry_id", String(128), primary_key=True),
     Column("clip_id", String(128), primary_key=True),
     Column("scores", Text),
     Column("failure_code", String(64)),
     Column("failure_detail", Text),
+    _scope(primary_key=True),
+    _of_a_round(),
 )
 
-# Nothing is written here any more: a table that every database has by its first migration.
-FIRST_SEEN = Table(
-    "first_seen",
+# Without a foreign key: titles outlive the rounds that are forgotten.
+TITLES = Table(
+    "titles",
     METADATA,
-    Column("hotkey", String(128), primary_key=True),
-    Column("digest", String(128), primary_key=True),
-    Column("block", BigInteger, nullable=False),
-    Index("ix_first_seen_block", "block"),
+    Column("position", _COUNTED, primary_key=True, autoincrement=True),
+    Column("scope", String(64), nullable=False),
+    Column("competition_id", String(128), nullable=False),
+    Column("metric", String(64), nullable=False),
+    Column("round_id", String(128), nullable=False),
+    Column("champion", Text),
+    UniqueConstraint("scope", "competition_id", "metric", "round_id", name="uq_titles_scope_competition_id"),
 )
 
 LEASES = Table(
@@ -65,5 +96,5 @@ LEASES = Table(
     Column("expires_at_s", Float(53), nullable=False),
 )
 
-HEAD_REVISION = "0001"
-"""The migration that leads to these tables; a test compares the two."""
+HEAD_REVISION = "0002"
+"""The migration that leads to these tables. A test compares the two."""

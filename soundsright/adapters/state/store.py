@@ -1,7 +1,8 @@
 """The validator's state in one SQL database: SQLite in WAL mode by default, PostgreSQL by URL.
 
-Every write is one transaction and may be repeated: the first one counts. Times are in seconds since the epoch.
-Facts are JSON; a row, once written, is never changed, so what a killed process left is what the next one finds.
+Every write is one transaction, and repeating it is safe: the first write stays. Times are in seconds since the
+epoch. Facts are JSON. A row does not change once it is written, so a restarted process finds what the last one
+wrote.
 
 URLs: `sqlite:///state.db`, `postgresql://user@host/name` (through pg8000), or a plain path, which means SQLite.
 """
@@ -14,10 +15,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from soundsright.core.ports import TitleRow
 from soundsright.core.results import ClipResult, Failure
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, Table
+    from sqlalchemy import ColumnElement, Connection, Engine, Table
 
 _ROWS_PER_STATEMENT = 500
 
@@ -25,16 +27,18 @@ _ROWS_PER_STATEMENT = 500
 class SqlState:
     """The `StateStore` port over SQLAlchemy.
 
-    Opening creates the tables in an empty database, and changes nothing in any other.
+    Opening creates the tables in an empty database and changes no other database. Rounds, steps, clips and titles
+    belong to a `scope`; leases belong to the whole database.
 
     Raises:
-        UsageError: the URL is not usable, or the database is corrupt, newer, older or another program's.
+        UsageError: the URL cannot be used, or the database is corrupt, newer, older or another program's.
         StateUnavailable: in every method, if the database does not answer, is locked, or its disk is full.
     """
 
-    def __init__(self, url: str | Path) -> None:
+    def __init__(self, url: str | Path, *, scope: str = "") -> None:
         from soundsright.adapters.state.database import open_engine, prepare
 
+        self._scope = scope
         self._engine: Engine = open_engine(url)
         try:
             with self._errors():
@@ -43,36 +47,44 @@ class SqlState:
             self._engine.dispose()
             raise
 
+    def scoped(self, scope: str) -> SqlState:
+        """The same database with another scope. Closing one closes both."""
+        other = object.__new__(SqlState)
+        other._scope, other._engine = scope, self._engine
+        return other
+
     def begin_round(self, round_id: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Record the round, or return what was recorded of it before."""
+        """Record the facts of a new round, or return those that were recorded before."""
         from soundsright.adapters.state.schema import ROUNDS
 
         with self._writing() as connection:
-            self._insert(connection, ROUNDS, [{"round_id": round_id, "facts": _dumped(facts)}], ("round_id",))
-            found = connection.execute(ROUNDS.select().where(ROUNDS.c.round_id == round_id)).one()
-        return _loaded(found.facts)
+            row = {"scope": self._scope, "round_id": round_id, "facts": _dumped(facts)}
+            self._insert(connection, ROUNDS, [row], ("round_id", "scope"))
+            recorded = connection.execute(ROUNDS.select().where(*self._is_round(ROUNDS, round_id))).one()
+        return _loaded(recorded.facts)
 
     def rounds(self) -> tuple[str, ...]:
         """The rounds begun, oldest first."""
         from soundsright.adapters.state.schema import ROUNDS
 
         with self._reading() as connection:
-            rows = connection.execute(ROUNDS.select().order_by(ROUNDS.c.position))
+            query = ROUNDS.select().where(ROUNDS.c.scope == self._scope).order_by(ROUNDS.c.position)
+            rows = connection.execute(query)
             return tuple(row.round_id for row in rows)
 
     def round_facts(self, round_id: str) -> Mapping[str, Any] | None:
-        """What was recorded when the round began, or None where it never did."""
+        """The facts that were recorded when the round began, or None if it did not begin."""
         from soundsright.adapters.state.schema import ROUNDS
 
         with self._reading() as connection:
-            row = connection.execute(ROUNDS.select().where(ROUNDS.c.round_id == round_id)).one_or_none()
+            row = connection.execute(ROUNDS.select().where(*self._is_round(ROUNDS, round_id))).one_or_none()
         return None if row is None else _loaded(row.facts)
 
     def step_done(self, round_id: str, step: str) -> Mapping[str, Any] | None:
-        """What a finished step left, or None where it is still to be done."""
+        """The facts that a finished step recorded, or None if the step is not done."""
         from soundsright.adapters.state.schema import STEPS
 
-        query = STEPS.select().where(STEPS.c.round_id == round_id, STEPS.c.step == step)
+        query = STEPS.select().where(*self._is_round(STEPS, round_id), STEPS.c.step == step)
         with self._reading() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _loaded(row.facts)
@@ -82,25 +94,63 @@ class SqlState:
         from soundsright.adapters.state.schema import STEPS
 
         with self._reading() as connection:
-            rows = connection.execute(STEPS.select().where(STEPS.c.round_id == round_id))
-            found = {row.step: _loaded(row.facts) for row in rows}
-        return dict(sorted(found.items()))
+            rows = connection.execute(STEPS.select().where(*self._is_round(STEPS, round_id)))
+            by_name = {row.step: _loaded(row.facts) for row in rows}
+        return dict(sorted(by_name.items()))
 
-    def finish_step(self, round_id: str, step: str, facts: Mapping[str, Any]) -> None:
-        """Record that a step of a begun round is done. Of repeated calls the first one counts."""
-        from soundsright.adapters.state.schema import STEPS
+    def finish_step(
+        self, round_id: str, step: str, facts: Mapping[str, Any], *, titles: Iterable[TitleRow] = ()
+    ) -> None:
+        """Record that a step of a begun round is done, together with the titles that follow from it."""
+        from soundsright.adapters.state.schema import STEPS, TITLES
 
-        row = {"round_id": round_id, "step": step, "facts": _dumped(facts)}
+        row = {"scope": self._scope, "round_id": round_id, "step": step, "facts": _dumped(facts)}
+        title_rows = [
+            {
+                "scope": self._scope,
+                "competition_id": title.competition_id,
+                "metric": title.metric,
+                "round_id": title.round_id,
+                "champion": None if title.champion is None else _dumped(title.champion),
+            }
+            for title in titles
+        ]
         with self._writing() as connection:
-            _require_begun(connection, round_id)
-            self._insert(connection, STEPS, [row], ("round_id", "step"))
+            self._require_begun(connection, round_id)
+            self._insert(connection, STEPS, [row], ("round_id", "step", "scope"))
+            if title_rows:
+                self._insert(connection, TITLES, title_rows, ("scope", "competition_id", "metric", "round_id"))
+
+    def titles(self, competition_id: str, *, before: str) -> tuple[TitleRow, ...]:
+        """The latest title of each metric, of the rounds before that round, by metric in alphabetical order."""
+        from sqlalchemy import select
+
+        from soundsright.adapters.state.schema import ROUNDS, TITLES
+
+        position = select(ROUNDS.c.position).where(*self._is_round(ROUNDS, before)).scalar_subquery()
+        later = select(ROUNDS.c.round_id).where(ROUNDS.c.scope == self._scope, ROUNDS.c.position >= position)
+        query = (
+            TITLES.select()
+            .where(TITLES.c.scope == self._scope, TITLES.c.competition_id == competition_id)
+            .where(TITLES.c.round_id.not_in(later))
+            .order_by(TITLES.c.position)
+        )
+        with self._reading() as connection:
+            latest = {row.metric: row for row in connection.execute(query)}
+        return tuple(
+            TitleRow(
+                row.competition_id, metric, row.round_id, None if row.champion is None else _loaded(row.champion)
+            )
+            for metric, row in sorted(latest.items())
+        )
 
     def add_clip_results(self, round_id: str, entry_id: str, results: Iterable[ClipResult]) -> None:
-        """Record clips of an entry in a begun round, all or none. A clip recorded before keeps its result."""
+        """Record clips of an entry in a begun round, all or none. Clips that were recorded before stay."""
         from soundsright.adapters.state.schema import CLIP_RESULTS
 
         rows = [
             {
+                "scope": self._scope,
                 "round_id": round_id,
                 "entry_id": entry_id,
                 "clip_id": result.clip_id,
@@ -111,16 +161,16 @@ class SqlState:
             for result in results
         ]
         with self._writing() as connection:
-            _require_begun(connection, round_id)
+            self._require_begun(connection, round_id)
             for start in range(0, len(rows), _ROWS_PER_STATEMENT):
                 part = rows[start : start + _ROWS_PER_STATEMENT]
-                self._insert(connection, CLIP_RESULTS, part, ("round_id", "entry_id", "clip_id"))
+                self._insert(connection, CLIP_RESULTS, part, ("round_id", "entry_id", "clip_id", "scope"))
 
     def clip_results(self, round_id: str, entry_id: str) -> tuple[ClipResult, ...]:
         """The recorded clips of an entry, in the order of their ids."""
         from soundsright.adapters.state.schema import CLIP_RESULTS as CLIPS
 
-        query = CLIPS.select().where(CLIPS.c.round_id == round_id, CLIPS.c.entry_id == entry_id)
+        query = CLIPS.select().where(*self._is_round(CLIPS, round_id), CLIPS.c.entry_id == entry_id)
         with self._reading() as connection:
             rows = connection.execute(query).all()
         results = (
@@ -131,7 +181,7 @@ class SqlState:
             )
             for row in rows
         )
-        # Sorted here, not by the database: collations differ between databases.
+        # Not sorted by the database, because collations differ between databases.
         return tuple(sorted(results, key=lambda result: result.clip_id))
 
     def entries_with_results(self, round_id: str) -> tuple[str, ...]:
@@ -141,11 +191,12 @@ class SqlState:
         from soundsright.adapters.state.schema import CLIP_RESULTS as CLIPS
 
         with self._reading() as connection:
-            rows = connection.execute(select(CLIPS.c.entry_id).where(CLIPS.c.round_id == round_id).distinct())
+            query = select(CLIPS.c.entry_id).where(*self._is_round(CLIPS, round_id)).distinct()
+            rows = connection.execute(query)
             return tuple(sorted(row.entry_id for row in rows))
 
     def take_lease(self, name: str, holder: str, *, now_s: float, duration_s: float) -> bool:
-        """Take or renew a lease; False where another holder's has not run out."""
+        """Take or renew a lease. Returns False if another holder's has not expired."""
         from sqlalchemy import or_
 
         from soundsright.adapters.state.schema import LEASES
@@ -161,14 +212,14 @@ class SqlState:
             return taken.rowcount == 1
 
     def release_lease(self, name: str, holder: str) -> None:
-        """Give a lease back; another holder's stays."""
+        """Give a lease back. The lease of another holder stays."""
         from soundsright.adapters.state.schema import LEASES
 
         with self._writing() as connection:
             connection.execute(LEASES.delete().where(LEASES.c.name == name, LEASES.c.holder == holder))
 
     def lease_holder(self, name: str, *, now_s: float) -> str | None:
-        """Who holds a lease that has not run out."""
+        """The holder of a lease that has not expired."""
         from soundsright.adapters.state.schema import LEASES
 
         with self._reading() as connection:
@@ -176,19 +227,19 @@ class SqlState:
         return row.holder if row is not None and row.expires_at_s > now_s else None
 
     def forget_rounds(self, *, keep: int) -> tuple[str, ...]:
-        """Remove all but the latest `keep` rounds with their steps and clips; return what was removed.
+        """Remove all rounds but the latest `keep`, with their steps and clips. Returns them. Titles stay.
 
         Raises:
-            ValueError: if `keep` is not positive.
+            ValueError: `keep` is not positive.
         """
         from soundsright.adapters.state.schema import ROUNDS
 
         if keep < 1:
-            raise ValueError(f"{keep} rounds cannot be kept; keep at least one")
+            raise ValueError(f"keep={keep}: at least one round must be kept")
         removed = self.rounds()[:-keep]
         with self._writing() as connection:
             for round_id in removed:
-                connection.execute(ROUNDS.delete().where(ROUNDS.c.round_id == round_id))
+                connection.execute(ROUNDS.delete().where(*self._is_round(ROUNDS, round_id)))
         return removed
 
     def close(self) -> None:
@@ -201,30 +252,32 @@ class SqlState:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        # Each query is its own transaction: a reader never waits for a writer, nor a writer for a reader.
+        # Each query is its own transaction, so that readers and writers never wait for each other.
         with self._errors(), self._engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def _errors(self) -> AbstractContextManager[None]:
-        from soundsright.adapters.state.database import told_errors
+        from soundsright.adapters.state.database import database_errors
 
-        return told_errors(self._engine)
+        return database_errors(self._engine)
 
     def _insert(
         self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], key: tuple[str, ...]
     ) -> None:
-        """Insert what is not there yet; a row with the same key stays as it is."""
+        """Insert rows whose key does not exist. Rows with the same key stay unchanged."""
         from sqlalchemy.dialects import postgresql, sqlite
 
         insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
         connection.execute(insert(table).on_conflict_do_nothing(index_elements=key), list(rows))
 
+    def _is_round(self, table: Table, round_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        return table.c.round_id == round_id, table.c.scope == self._scope
 
-def _require_begun(connection: Connection, round_id: str) -> None:
-    from soundsright.adapters.state.schema import ROUNDS
+    def _require_begun(self, connection: Connection, round_id: str) -> None:
+        from soundsright.adapters.state.schema import ROUNDS
 
-    if connection.execute(ROUNDS.select().where(ROUNDS.c.round_id == round_id)).first() is None:
-        raise ValueError(f"round {round_id!r} was not begun: call begin_round before its steps and clips")
+        if connection.execute(ROUNDS.select().where(*self._is_round(ROUNDS, round_id))).first() is None:
+            raise ValueError(f"round {round_id!r} has not begun: call begin_round before its steps and clips")
 
 
 def _dumped(facts: Mapping[str, Any]) -> str:

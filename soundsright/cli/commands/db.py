@@ -96,7 +96,7 @@ def _opened_engine(url: str | None, env_file: Path | None) -> Iterator[Engine]:
             raise UsageError(
                 f"There is no database {engine.url.database}", "Give its path with --state, or set STATE_FOLDER."
             )
-        with state_database.told_errors(engine):
+        with state_database.database_errors(engine):
             yield engine
     finally:
         engine.dispose()

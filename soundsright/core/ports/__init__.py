@@ -20,7 +20,7 @@ from soundsright.core.ports.machine import Clock, Pool
 from soundsright.core.ports.peers import Peers, Reply
 from soundsright.core.ports.runners import Answer, DegradedClip, Runner, RunningModel, Sandbox, SandboxLimits
 from soundsright.core.ports.speech import SpeechSource
-from soundsright.core.ports.state import StateStore
+from soundsright.core.ports.state import StateStore, TitleRow
 
 __all__ = [
     "Account",
@@ -45,5 +45,6 @@ __all__ = [
     "StateStore",
     "SubnetRules",
     "Timelock",
+    "TitleRow",
     "TxResult",
 ]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from soundsright.core.ports import Chain, Clock, ModelHub, Pool, Runner, StateStore
+from soundsright.core.ports import Chain, Clock, ModelHub, Pool, Runner, StateStore, TitleRow
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.faults import Cancelled
 from soundsright.services.rounds.plan import RoundPlan
@@ -57,8 +57,14 @@ class RoundContext:
         """The folder of the enhanced audio. It has one folder per entry, named by the entry's id."""
         return self.folder / "enhanced"
 
-    def step(self, key: steps.StepKey[Record], compute: Callable[[], Record]) -> Record:
-        """The record of a step. If the step is not done, compute the record and write it.
+    def step(
+        self,
+        key: steps.StepKey[Record],
+        compute: Callable[[], Record],
+        *,
+        titles_of: Callable[[Record], Iterable[TitleRow]] = lambda _record: (),
+    ) -> Record:
+        """The record of a step. If the step is not done, compute the record and write it with its titles.
 
         Raises:
             Cancelled: the round was stopped.
@@ -66,9 +72,12 @@ class RoundContext:
         self.raise_if_cancelled()
         recorded = steps.read(self.state, self.round_id, key)
         if recorded is not None:
+            if titles := tuple(titles_of(recorded)):
+                # soundsright 0.1.0 recorded the step without its titles.
+                steps.write(self.state, self.round_id, key, recorded, titles)
             return recorded
         computed = compute()
-        steps.write(self.state, self.round_id, key, computed)
+        steps.write(self.state, self.round_id, key, computed, titles_of(computed))
         _log.info("step done", extra={"action": "step_done", "round": self.round_id, "step": key.name})
         return computed
 

@@ -21,6 +21,7 @@ from soundsright.services.rounds.outcome import scores_of
 from soundsright.services.rounds.progress import Event
 from soundsright.services.rounds.run_models import EvaluatedEntries
 from soundsright.services.rounds.scoring import start_evidence
+from soundsright.services.rounds.titles import Titles, titles_before
 
 
 def without_near_copies(
@@ -118,7 +119,8 @@ def _decided(
 ) -> Leaderboard:
     plan = context.plan
     entries = evaluated.evaluations[competition.id]
-    champions = _champions(context, competition, entries)
+    titles = titles_before(context, competition)
+    champions = _champions(context, competition, titles, entries)
     board = decide(
         competition,
         context.round_id,
@@ -141,7 +143,11 @@ def _decided(
         shares,
         {d.metric: d.sentence for d in board.decisions},
     )
-    recorded = context.step(steps.decide(competition.id), lambda: decided)
+    recorded = context.step(
+        steps.decide(competition.id),
+        lambda: decided,
+        titles_of=lambda record: (titles or Titles({})).rows_after(competition, context.round_id, record),
+    )
     if recorded.shares != shares:
         raise InfrastructureFault(
             f"Round {context.round_id}: the recorded shares of {competition.id} are not those computed now",
@@ -151,22 +157,13 @@ def _decided(
 
 
 def _champions(
-    context: RoundContext, competition: Competition, entries: Sequence[Evaluation]
+    context: RoundContext, competition: Competition, titles: Titles | None, entries: Sequence[Evaluation]
 ) -> dict[str, Champion]:
-    """The champion of each metric: from the round before, otherwise the incumbents."""
+    """The champion of each metric: from earlier rounds, or the incumbents if there is none."""
     plan = context.plan
-    closed = context.chain.snapshot(plan.round.entries_close_block)
-    uids = {neuron.hotkey: neuron.uid for neuron in closed.neurons}
-    rounds = context.state.rounds()
-    for round_id in reversed(rounds[: rounds.index(context.round_id)]):
-        record = steps.read(context.state, round_id, steps.decide(competition.id))
-        if record is not None:
-            # A hotkey can come back under another uid. Its present uid is paid.
-            return {
-                metric: replace(recorded, uid=uids[recorded.hotkey]).champion(competition)
-                for metric, recorded in record.champions.items()
-                if recorded.hotkey in uids
-            }
+    if titles is not None:
+        closed = context.chain.snapshot(plan.round.entries_close_block)
+        return titles.champions(competition, {neuron.hotkey: neuron.uid for neuron in closed.neurons})
     hotkey = plan.incumbents.get(competition.id)
     incumbent = next((e.submission for e in entries if e.submission.hotkey == hotkey), None)
     if incumbent is None:

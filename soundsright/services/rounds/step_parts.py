@@ -114,8 +114,11 @@ class RecordedNeuron:
 
 
 @dataclass(frozen=True)
-class RecordedChampion:
-    """The holder of a metric's title: its entry, its mean when last ranked, and the block of its first win."""
+class RecordedChampion(StepRecord):
+    """The holder of a metric's title: its entry, its mean when last ranked, and the block of its first win.
+
+    Title rows of the state contain it as a record of its own.
+    """
 
     uid: int
     hotkey: str
@@ -125,7 +128,7 @@ class RecordedChampion:
     since_block: int
 
     @classmethod
-    def of(cls, facts: Facts) -> RecordedChampion:
+    def of(cls, facts: Facts) -> Self:
         source = source_of(facts["model"])
         return cls(facts["uid"], facts["hotkey"], source, facts["block"], facts["mean"], facts["since_block"])
 

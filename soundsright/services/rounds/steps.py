@@ -10,11 +10,11 @@ read as well. `services/rounds/run.py` and `services/validator/service.py` list 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from soundsright.core.ports import StateStore
+from soundsright.core.ports import StateStore, TitleRow
 from soundsright.core.submission import Commitment
 from soundsright.services.rounds.step_parts import (
     BatchFault,
@@ -176,13 +176,15 @@ def read(state: StateStore, round_id: str, key: StepKey[Record]) -> Record | Non
     return None if facts is None else _parsed(round_id, key.name, key.record, facts)
 
 
-def write(state: StateStore, round_id: str, key: StepKey[Record], record: Record) -> None:
-    """Record that a step is done. If it was recorded before, the first record stays.
+def write(
+    state: StateStore, round_id: str, key: StepKey[Record], record: Record, titles: Iterable[TitleRow] = ()
+) -> None:
+    """Record that a step is done, and the titles that follow from it. What was recorded before stays.
 
     Raises:
         StateUnavailable: the state does not answer.
     """
-    state.finish_step(round_id, key.name, record.to_facts())
+    state.finish_step(round_id, key.name, record.to_facts(), titles=titles)
 
 
 def latest(state: StateStore, key: StepKey[Record]) -> tuple[str, Record] | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from soundsright.core.errors import SoundsRightError
+from soundsright.core.ports import TitleRow
 from soundsright.core.results import ClipResult
 from soundsright.core.schedule import Round
 from soundsright.services.rounds import RoundOutcome, steps
@@ -45,11 +46,13 @@ class WitnessState(MemoryState):
         super().__init__()
         self.conflicts: list[str] = []
 
-    def finish_step(self, round_id: str, step: str, facts: Mapping[str, Any]) -> None:
+    def finish_step(
+        self, round_id: str, step: str, facts: Mapping[str, Any], *, titles: Iterable[TitleRow] = ()
+    ) -> None:
         before = self.step_done(round_id, step)
         if before is not None and _reproducible(round_id, step, before) != _reproducible(round_id, step, facts):
             self.conflicts.append(f"{step} was {before}, then {dict(facts)}")
-        super().finish_step(round_id, step, facts)
+        super().finish_step(round_id, step, facts, titles=titles)
 
     def add_clip_results(self, round_id: str, entry_id: str, results: Iterable[ClipResult]) -> None:
         kept = tuple(results)

@@ -243,15 +243,15 @@ def test_the_next_model_is_prepared_while_one_runs(subnet: Any) -> None:
     assert prepared.empty()
 
 
-def stop_at(state, step) -> None:
+def stop_at(state: Any, step: str) -> None:
     """Let the state fail once, when that step is to be recorded."""
     finish = state.finish_step
 
-    def failing(round_id, name, facts) -> None:
+    def failing(round_id: str, name: str, facts: Any, **titles: Any) -> None:
         if name == step:
             state.finish_step = finish
             raise StateUnavailable("locked")
-        finish(round_id, name, facts)
+        finish(round_id, name, facts, **titles)
 
     state.finish_step = failing
 

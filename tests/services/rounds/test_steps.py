@@ -35,7 +35,9 @@ def old() -> MemoryState:
 
 def test_every_step_of_a_round_of_0_1_0_is_read(old: MemoryState) -> None:
     records = {name: steps.record_of("r1", name, facts) for name, facts in old.steps("r1").items()}
-    assert {type(record) for record in records.values()} == set(steps.StepRecord.__subclasses__())
+    assert {type(record) for record in records.values()} == set(steps.StepRecord.__subclasses__()) - {
+        steps.RecordedChampion
+    }
 
 
 def test_what_0_1_0_recorded_of_a_round_has_its_meaning(old: MemoryState) -> None:
