@@ -62,8 +62,7 @@ def create_request(
             for folder in folders
         ]
     environment = model_environment(limits, path=_image_path(image_config))
-    # CUDA's images request every GPU in their own environment, which the engine's runtime would obey.
-    environment["NVIDIA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in gpus) if gpus and not cdi else "void"
+    environment["NVIDIA_VISIBLE_DEVICES"] = _visible_gpus(gpus, cdi=cdi)
     host_config = _host_config(limits, cpus, seccomp) | {"Tmpfs": tmpfs, "Mounts": mounts}
     if gpus:
         host_config["DeviceRequests"] = [device_request(gpus, cdi=cdi)]
@@ -116,6 +115,11 @@ def _host_config(limits: SandboxLimits, cpus: Sequence[int], seccomp: str) -> di
         "Privileged": False,
         "PublishAllPorts": False,
     }
+
+
+def _visible_gpus(gpus: Sequence[Gpu], *, cdi: bool) -> str:
+    """The GPUs for the engine's NVIDIA runtime, which would otherwise obey an image that requests all of them."""
+    return ",".join(gpu.uuid for gpu in gpus) if gpus and not cdi else "void"
 
 
 def _tmpfs(image_config: Mapping[str, Any], limits: SandboxLimits, read_only: Sequence[str]) -> dict[str, str]:

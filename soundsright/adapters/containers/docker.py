@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from soundsright.adapters.containers.build_limits import BuildLimits, BuiltImage
 from soundsright.adapters.containers.container import Container
@@ -73,6 +73,13 @@ class DockerSettings:
     runtime: str | None = None
     round_id: str = ""
     cdi: bool = False
+
+
+class _StartedContainer(NamedTuple):
+    """The first process of a container, by its number on the host, and the `time.monotonic()` of its start."""
+
+    pid: int
+    started_s: float
 
 
 class DockerSandbox:
@@ -259,7 +266,7 @@ class DockerSandbox:
         name = f"soundsright-{secrets.token_hex(8)}"
         container: Container | None = None
         try:
-            started_s, pid = self._start_container(name, request, token)
+            pid, started_s = self._started_container(name, request, token)
             container = Container(self._engine, name, pid, limits, shared=shared, by_files=by_files)
             with (
                 token.on_stop(container.stop),
@@ -317,15 +324,15 @@ class DockerSandbox:
         (private / "seccomp.json").write_text(profile)
         return str(private / "seccomp.json")
 
-    def _start_container(self, name: str, request: Mapping[str, Any], token: StopToken) -> tuple[float, int]:
-        """Create and start a container. Returns the `time.monotonic()` of its start and its first process."""
+    def _started_container(self, name: str, request: Mapping[str, Any], token: StopToken) -> _StartedContainer:
+        """Create and start a container."""
         api = self._engine.client.api
         with engine_faults():
             token.check()
             api._result(api._post_json(api._url("/containers/create"), data=request, params={"name": name}), True)
             started_s = time.monotonic()
             api.start(name)
-            return started_s, int(api.inspect_container(name)["State"]["Pid"])
+            return _StartedContainer(int(api.inspect_container(name)["State"]["Pid"]), started_s)
 
     def _remove(self, name: str) -> None:
         """Remove a container, with several attempts.

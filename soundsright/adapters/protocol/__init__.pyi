@@ -1,8 +1,10 @@
+from .answers import BatchAnswers
 from .file_client import FileModelClient
 from .http_client import HttpModelClient
 from .http_exchange import BoundedSocket, Connect, TooLarge
 
 __all__ = [
+    "BatchAnswers",
     "BoundedSocket",
     "Connect",
     "FileModelClient",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from soundsright.adapters.protocol.wav import HEADER_ALLOWANCE_BYTES, WavRefused, decode_wav
 from soundsright.core.errors import AudioRejected
@@ -16,6 +17,14 @@ from soundsright.metrics import checked_enhanced
 
 _WIDEST_SAMPLE_BYTES = 8
 _CLIP_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+@dataclass(frozen=True)
+class BatchAnswers:
+    """The answers to a batch, in its order, and how many seconds the harness waited for the model."""
+
+    answers: tuple[Answer, ...]
+    waited_s: float
 
 
 def answer_of(clip: DegradedClip, files: Mapping[str, bytes | None]) -> Answer:

@@ -16,10 +16,10 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from soundsright.adapters.protocol.answers import answer_of, max_wav_bytes, wav_name
+from soundsright.adapters.protocol.answers import BatchAnswers, answer_of, max_wav_bytes, wav_name
 from soundsright.adapters.protocol.wav import encode_wav
 from soundsright.core.errors import ModelFault, ModelTimeout, ProtocolViolation
-from soundsright.core.ports import Answer, DegradedClip, SandboxLimits
+from soundsright.core.ports import DegradedClip, SandboxLimits
 
 READY = "ready"
 _POLL_S = 0.005
@@ -62,8 +62,8 @@ class FileModelClient:
         with contextlib.suppress(OSError), _opened(self._open_input) as folder:
             _remove_folder(folder, f"batch-{self._batches}")
 
-    def enhance(self, batch: Sequence[DegradedClip]) -> tuple[tuple[Answer, ...], float]:
-        """One answer per clip in the order of the batch, and the seconds between the renames of batch and answer.
+    def enhance(self, batch: Sequence[DegradedClip]) -> BatchAnswers:
+        """One answer per clip, and the seconds between the renames of the batch and of its answer.
 
         Raises:
             ModelFault: the batch as a whole got no answer.
@@ -88,7 +88,7 @@ class FileModelClient:
                         wav_files[file] = _read_file(answer_folder, file, max_wav_bytes(clip))
         except OSError as e:
             raise self._ended() or ProtocolViolation(f"cannot read {name} in the output folder: {e}") from e
-        return tuple(answer_of(clip, wav_files) for clip in batch), enhance_s
+        return BatchAnswers(tuple(answer_of(clip, wav_files) for clip in batch), enhance_s)
 
     def _write(self, name: str, batch: Sequence[DegradedClip]) -> None:
         with _opened(self._open_input) as folder:

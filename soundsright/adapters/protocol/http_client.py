@@ -17,11 +17,12 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from typing import IO, Any
+from dataclasses import dataclass, replace
+from typing import IO, Any, NamedTuple
 
-from soundsright.adapters.protocol.answers import answer_of, max_wav_bytes, wav_name
+from soundsright.adapters.protocol.answers import BatchAnswers, answer_of, max_wav_bytes, wav_name
 from soundsright.adapters.protocol.archive import ArchiveBounds, read_archive
-from soundsright.adapters.protocol.http_exchange import Body, Connect, TooLarge, exchange
+from soundsright.adapters.protocol.http_exchange import Body, Connect, HttpReply, TooLarge, exchange
 from soundsright.adapters.protocol.wav import encode_wav
 from soundsright.core.errors import (
     ModelCrashed,
@@ -30,7 +31,7 @@ from soundsright.core.errors import (
     ProtocolViolation,
     printable,
 )
-from soundsright.core.ports import Answer, DegradedClip, SandboxLimits
+from soundsright.core.ports import DegradedClip, SandboxLimits
 
 TRANSFER_FACTOR = 0.2
 """An upload or a download may take this many seconds per second of audio, besides the fixed limit of a step."""
@@ -41,6 +42,35 @@ _END_WAIT_S = 3.0
 _JSON_BYTES = 65_536
 _JSON_BYTES_PER_CLIP = 1_024
 _SPOOL_BYTES = 1 << 24
+_NOT_READY_STATUSES = (404, 425, 429, 503)
+"""A server answers with these while it starts: not found, too early, too many requests, unavailable."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One request of the protocol. The field `confirmed_by` of its JSON answer must be true."""
+
+    name: str
+    method: str
+    path: str
+    confirmed_by: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+_STATUS = _Step("loading", "GET", "/status/", "container_running")
+_PREPARE = _Step("prepare", "POST", "/prepare/", "preparations")
+_UPLOAD = _Step("upload", "POST", "/upload-audio/", "status")
+_ENHANCE = _Step("enhance", "POST", "/enhance/", "status")
+_DOWNLOAD = _Step("download", "GET", "/download-enhanced/")
+_RESET = _Step("reset", "POST", "/reset/", "status")
+
+
+class _JsonAnswer(NamedTuple):
+    status: int
+    fields: dict[str, Any]
+    waited_s: float
 
 
 class HttpModelClient:
@@ -68,20 +98,19 @@ class HttpModelClient:
             if (fault := self._ended()) is not None:
                 raise fault
             if time.monotonic() >= deadline:
-                raise ModelTimeout("loading", self._limits.load_timeout_s)
+                raise ModelTimeout(_STATUS.name, self._limits.load_timeout_s)
             try:
-                status, answer = self._json("GET", "/status/", min(deadline, time.monotonic() + _STATUS_TIMEOUT_S))
+                answer = self._status(min(deadline, time.monotonic() + _STATUS_TIMEOUT_S))
             except (OSError, http.client.HTTPException):
                 time.sleep(_POLL_S)
                 continue
-            if status == 200 and answer.get("container_running") is True:
+            is_running = answer.fields.get(_STATUS.confirmed_by)
+            if answer.status == 200 and is_running is True:
                 break
-            if status not in (404, 425, 429, 503) and not (
-                status == 200 and answer.get("container_running") is False
-            ):
-                raise _unexpected("GET /status/", status, answer, '{"container_running": true}')
+            if answer.status not in _NOT_READY_STATUSES and not (answer.status == 200 and is_running is False):
+                raise _unexpected(_STATUS, answer.status, answer.fields, '{"container_running": true}')
             time.sleep(_POLL_S)
-        self._step("prepare", "POST", "/prepare/", "preparations", deadline, self._limits.load_timeout_s)
+        self._step(_PREPARE, deadline, self._limits.load_timeout_s)
 
     def reset(self) -> None:
         """Make the model delete the uploaded and enhanced clips.
@@ -90,10 +119,10 @@ class HttpModelClient:
             ModelFault: the model did not confirm.
         """
         limit_s = self._limits.step_timeout_s
-        self._step("reset", "POST", "/reset/", "status", time.monotonic() + limit_s, limit_s)
+        self._step(_RESET, time.monotonic() + limit_s, limit_s)
 
-    def enhance(self, batch: Sequence[DegradedClip]) -> tuple[tuple[Answer, ...], float]:
-        """One answer per clip in the order of the batch, and how many seconds the harness waited for the model.
+    def enhance(self, batch: Sequence[DegradedClip]) -> BatchAnswers:
+        """One answer per clip, and the time that the harness waited for the model.
 
         The waits of all steps count, because a model could do its work during the upload or the download.
 
@@ -102,96 +131,94 @@ class HttpModelClient:
         """
         audio_s = sum(clip.audio.duration_s for clip in batch)
         transfer_s = self._limits.step_timeout_s + TRANSFER_FACTOR * audio_s
+        uploading_s = self._upload(batch, transfer_s)
+        limit_s = self._limits.enhance_fixed_s + self._limits.enhance_factor * audio_s
+        enhancing_s = self._step(_ENHANCE, time.monotonic() + limit_s, limit_s).waited_s
+        downloaded = self._download(batch, transfer_s)
+        return replace(downloaded, waited_s=uploading_s + enhancing_s + downloaded.waited_s)
+
+    def _upload(self, batch: Sequence[DegradedClip], limit_s: float) -> float:
+        """Upload the clips. Returns how many seconds the harness waited for the answer."""
         files = [(wav_name(clip.clip_id), encode_wav(clip.audio)) for clip in batch]
-        answer, uploading_s = self._step(
-            "upload",
-            "POST",
-            "/upload-audio/",
-            "status",
-            time.monotonic() + transfer_s,
-            transfer_s,
+        answer = self._step(
+            _UPLOAD,
+            time.monotonic() + limit_s,
+            limit_s,
             _multipart(files),
-            answer_bytes=_JSON_BYTES + _JSON_BYTES_PER_CLIP * len(files),
+            max_bytes=_JSON_BYTES + _JSON_BYTES_PER_CLIP * len(files),
         )
-        names = answer.get("uploaded_files")
+        names = answer.fields.get("uploaded_files")
         if not isinstance(names, list) or len(names) != len(files):
             raise ProtocolViolation(
-                f"POST /upload-audio/ answered {_shown(answer)}; expected a list of {len(files)} uploaded_files"
+                f"{_UPLOAD} answered {_shown(answer.fields)}; expected a list of {len(files)} uploaded_files"
             )
-        enhance_limit_s = self._limits.enhance_fixed_s + self._limits.enhance_factor * audio_s
-        deadline = time.monotonic() + enhance_limit_s
-        _, enhancing_s = self._step("enhance", "POST", "/enhance/", "status", deadline, enhance_limit_s)
-        answers, downloading_s = self._download(batch, transfer_s)
-        return answers, uploading_s + enhancing_s + downloading_s
+        return answer.waited_s
 
-    def _download(self, batch: Sequence[DegradedClip], limit_s: float) -> tuple[tuple[Answer, ...], float]:
+    def _download(self, batch: Sequence[DegradedClip], limit_s: float) -> BatchAnswers:
         bounds = ArchiveBounds({f"{clip.clip_id}.wav": max_wav_bytes(clip) for clip in batch})
+        deadline = time.monotonic() + limit_s
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as file:
-            status, waited_s = self._exchange(
-                "download",
-                "GET",
-                "/download-enhanced/",
-                time.monotonic() + limit_s,
-                limit_s,
-                file,
-                bounds.archive_bytes,
-            )
-            if status != 200:
+            reply = self._exchange(_DOWNLOAD, deadline, limit_s, file, max_bytes=bounds.archive_bytes)
+            if reply.status != 200:
                 file.seek(0)
-                raise _unexpected("GET /download-enhanced/", status, _text(file.read(200)), "a ZIP archive")
+                raise _unexpected(_DOWNLOAD, reply.status, _text(file.read(200)), "a ZIP archive")
             wav_files = read_archive(file, bounds)
-        return tuple(answer_of(clip, wav_files) for clip in batch), waited_s
+        return BatchAnswers(tuple(answer_of(clip, wav_files) for clip in batch), reply.waited_s)
 
     def _step(
         self,
-        step: str,
-        method: str,
-        path: str,
-        key: str,
+        step: _Step,
         deadline: float,
         limit_s: float,
         body: Body | None = None,
-        answer_bytes: int = _JSON_BYTES,
-    ) -> tuple[dict[str, Any], float]:
-        """The JSON answer to a request, in which `key` must be true, and how many seconds it took to come."""
+        *,
+        max_bytes: int = _JSON_BYTES,
+    ) -> _JsonAnswer:
+        """The JSON answer to a step, which must confirm it."""
         with io.BytesIO() as sink:
-            status, waited_s = self._exchange(step, method, path, deadline, limit_s, sink, answer_bytes, body)
-            answer = _parsed(sink.getvalue())
-        if status != 200 or answer.get(key) is not True:
-            raise _unexpected(f"{method} {path}", status, answer, f'{{"{key}": true}}')
-        return answer, waited_s
+            reply = self._exchange(step, deadline, limit_s, sink, body, max_bytes=max_bytes)
+            fields = _parsed(sink.getvalue())
+        if reply.status != 200 or fields.get(step.confirmed_by) is not True:
+            raise _unexpected(step, reply.status, fields, f'{{"{step.confirmed_by}": true}}')
+        return _JsonAnswer(reply.status, fields, reply.waited_s)
 
-    def _json(self, method: str, path: str, deadline: float) -> tuple[int, dict[str, Any]]:
+    def _status(self, deadline: float) -> _JsonAnswer:
         with io.BytesIO() as sink:
             try:
-                status, _ = exchange(
-                    self._connect, method, path, deadline=deadline, sink=sink, max_bytes=_JSON_BYTES
+                reply = exchange(
+                    self._connect, _STATUS.method, _STATUS.path, deadline=deadline, sink=sink, max_bytes=_JSON_BYTES
                 )
             except TooLarge as e:
-                raise ProtocolViolation(f"{method} {path}: {e}") from e
-            return status, _parsed(sink.getvalue())
+                raise ProtocolViolation(f"{_STATUS}: {e}") from e
+            return _JsonAnswer(reply.status, _parsed(sink.getvalue()), reply.waited_s)
 
     def _exchange(
         self,
-        step: str,
-        method: str,
-        path: str,
+        step: _Step,
         deadline: float,
         limit_s: float,
         sink: IO[bytes],
-        max_bytes: int,
         body: Body | None = None,
-    ) -> tuple[int, float]:
+        *,
+        max_bytes: int,
+    ) -> HttpReply:
+        """One exchange whose errors become the model's faults."""
         try:
             return exchange(
-                self._connect, method, path, deadline=deadline, sink=sink, max_bytes=max_bytes, body=body
+                self._connect,
+                step.method,
+                step.path,
+                deadline=deadline,
+                sink=sink,
+                max_bytes=max_bytes,
+                body=body,
             )
         except TimeoutError as e:
-            raise self._ended() or ModelTimeout(step, limit_s) from e
+            raise self._ended() or ModelTimeout(step.name, limit_s) from e
         except TooLarge as e:
-            raise ProtocolViolation(f"{method} {path}: {e}") from e
+            raise ProtocolViolation(f"{step}: {e}") from e
         except (OSError, http.client.HTTPException) as e:
-            raise self._fault_of(step, e) from e
+            raise self._fault_of(step.name, e) from e
 
     def _fault_of(self, step: str, error: Exception) -> ModelFault:
         """The fault behind a broken connection. It waits a moment, because the process may end only later."""
@@ -226,8 +253,8 @@ def _parsed(data: bytes) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {"answer": _text(data[:200])}
 
 
-def _unexpected(request: str, status: int, answer: Any, expected: str) -> ProtocolViolation:
-    fault = ProtocolViolation(f"{request} answered {status} {_shown(answer)}; expected {expected}")
+def _unexpected(step: _Step, status: int, answer: Any, expected: str) -> ProtocolViolation:
+    fault = ProtocolViolation(f"{step} answered {status} {_shown(answer)}; expected {expected}")
     fault.status = status
     return fault
 

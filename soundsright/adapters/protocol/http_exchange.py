@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 Connect = Callable[[float], socket.socket]
 """Opens a connection within that many seconds, or raises OSError."""
@@ -38,6 +38,13 @@ class Body:
     parts: Iterable[bytes]
 
 
+class HttpReply(NamedTuple):
+    """The status of an answer, and the seconds between the last byte sent and the last byte received."""
+
+    status: int
+    waited_s: float
+
+
 def exchange(
     connect: Connect,
     method: str,
@@ -47,10 +54,8 @@ def exchange(
     sink: IO[bytes],
     max_bytes: int,
     body: Body | None = None,
-) -> tuple[int, float]:
+) -> HttpReply:
     """Send one request and write the answer's body to `sink`.
-
-    Returns the status, and the seconds between the last byte sent and the last byte received.
 
     Raises:
         TimeoutError: if the deadline passes at any point.
@@ -73,7 +78,7 @@ def exchange(
         except (ValueError, ArithmeticError) as error:
             # The length or the size of a chunk is a number without meaning, such as -5.
             raise http.client.HTTPException(f"the answer is not HTTP: {error}") from error
-        return status, time.monotonic() - sent
+        return HttpReply(status, time.monotonic() - sent)
 
 
 def _receive(response: http.client.HTTPResponse, sink: IO[bytes], max_bytes: int) -> int:

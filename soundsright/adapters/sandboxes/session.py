@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from soundsright.adapters.protocol import Connect, FileModelClient, HttpModelClient
+from soundsright.adapters.protocol import BatchAnswers, Connect, FileModelClient, HttpModelClient
 from soundsright.adapters.sandboxes.connections import TCP_PORT
 from soundsright.adapters.sandboxes.environment import INPUT_FOLDER, OUTPUT_FOLDER
 from soundsright.adapters.sandboxes.gpu import GpuWatch
@@ -30,7 +30,7 @@ class ProtocolClient(Protocol):
 
     def wait_until_ready(self, deadline: float) -> None: ...
     def reset(self) -> None: ...
-    def enhance(self, batch: Sequence[DegradedClip]) -> tuple[tuple[Answer, ...], float]: ...
+    def enhance(self, batch: Sequence[DegradedClip]) -> BatchAnswers: ...
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ class ModelSession:
             if self._has_enhanced:
                 self._client.reset()
             self._has_enhanced = True
-            answers, enhance_s = self._client.enhance(batch)
-        self._enhance_s += enhance_s
+            result = self._client.enhance(batch)
+        self._enhance_s += result.waited_s
         self._audio_s += sum(clip.audio.duration_s for clip in batch)
-        return _timed(answers, batch, enhance_s)
+        return _timed(result, batch)
 
     @property
     def timing(self) -> Timing:
@@ -121,15 +121,18 @@ class ModelSession:
         )
 
 
-def _timed(answers: Sequence[Answer], batch: Sequence[DegradedClip], elapsed_s: float) -> tuple[Answer, ...]:
+def _timed(result: BatchAnswers, batch: Sequence[DegradedClip]) -> tuple[Answer, ...]:
     """The answers, each with its part of the batch's time.
 
     A model gets the whole batch at once, so the time is divided in proportion to the clips' durations.
     """
     samples = sum(len(clip.audio) for clip in batch)
     return tuple(
-        replace(answer, elapsed_s=elapsed_s * len(clip.audio) / samples if samples else elapsed_s / len(batch))
-        for answer, clip in zip(answers, batch, strict=True)
+        replace(
+            answer,
+            elapsed_s=result.waited_s * (len(clip.audio) / samples if samples else 1 / len(batch)),
+        )
+        for answer, clip in zip(result.answers, batch, strict=True)
     )
 
 
