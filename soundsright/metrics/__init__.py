@@ -1,6 +1,6 @@
 """Metrics of enhanced speech: PESQ, STOI, ESTOI, SI-SDR and more.
 
-`score_clip` measures one clip under any set of metrics from the registry.
+`score_clip` scores one clip with any metrics of the registry.
 Signals are float32 arrays of shape `(n,)`, full scale ±1.
 """
 

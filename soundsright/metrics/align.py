@@ -1,7 +1,7 @@
 """Alignment for measurements outside a competition. Signals are float32, shape `(n,)`; times in seconds.
 
-A competition aligns nothing: its tolerance is 0 samples. A codec, a recording or a model with latency is
-measured after its delay is taken out, if that is asked for.
+A competition never aligns: its tolerance is 0 samples. Outside one, you can ask to remove the delay of a codec, a
+recording or a model with latency before it is measured.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ import numpy as np
 from soundsright.core.audio import Samples
 
 MAX_DELAY_S = 0.5
+"""The largest delay that alignment corrects, in either direction."""
 
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
-    """The enhanced signal at the reference's length, and the delay that was taken out, in samples."""
+    """The enhanced signal at the reference's length, and the delay that was removed, in samples."""
 
     samples: Samples
     delay: int
 
 
 def aligned(enhanced: Samples, reference: Samples, sample_rate_hz: int) -> Aligned:
-    """Shift the enhanced signal to where it fits the reference best, and cut or pad it with silence to its length.
+    """The enhanced signal, shifted to its best match with the reference, and cut or padded with silence to its
+    length.
 
-    The delay is that of the largest cross-correlation by absolute value, within `MAX_DELAY_S` either way; the
-    smallest of equal ones. A sign flip is left as it is.
+    The delay has the largest absolute cross-correlation within ±`MAX_DELAY_S`; among equal ones the smallest delay
+    is used. The sign of the signal does not change.
 
     >>> click = np.zeros(100, np.float32)
     >>> click[10] = 1

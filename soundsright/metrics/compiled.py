@@ -1,7 +1,7 @@
-"""How the inner loops are compiled: in IEEE order, so that every machine gets the same bits.
+"""Compiles inner loops so that every machine computes the same bits.
 
-No fast-math: sums run in the order that is written, and where speed asks for several accumulators the source holds
-them. Machine code is kept on disk beside the module, or in the user's cache where the package is read-only.
+There is no fast-math: sums run in the written order, and a fast sum has its several accumulators in the source.
+Machine code is cached beside the module, or in the user's cache if the package is read-only.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ R = TypeVar("R")
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """The function as machine code, with division as IEEE 754 has it, free of the interpreter's lock.
+    """The function as machine code, with IEEE 754 division. It releases the interpreter's lock.
 
     Raises:
-        UsageError: if numba is not installed.
+        UsageError: numba is not installed.
     """
     try:
         import numba
     except ImportError as error:
         raise UsageError(
-            "The measures need numba, which is not installed", "Run pip install soundsright."
+            "The metrics need numba, which is not installed", "Run pip install soundsright."
         ) from error
     try:
         return cast(Callable[P, R], numba.njit(cache=True, nogil=True, error_model="numpy")(function))
     except RuntimeError:
-        # numba found no folder that it may write to: compile in memory, once per process.
+        # numba found no folder that it can write to, so compile in memory, once per process.
         return cast(Callable[P, R], numba.njit(nogil=True, error_model="numpy")(function))

@@ -1,8 +1,8 @@
 """CSIG, CBAK and COVL: predicted ratings of speech, background and overall quality, from 1 to 5.
 
-Signals are shape `(n,)` at 16 kHz. Each is a regression of listeners' ratings on PESQ, the log-likelihood ratio
-(LLR), the weighted spectral slope (WSS) and the segmental SNR, as the field reports them at 16 kHz: with
-wide-band PESQ. LLR and WSS are means over the 95 % of frames where they are least.
+Signals are shape `(n,)` at 16 kHz. Each rating is a regression of listeners' ratings on PESQ, the log-likelihood
+ratio (LLR), the weighted spectral slope (WSS) and the segmental SNR. At 16 kHz, papers use wide-band PESQ, and so
+does this module. LLR and WSS are means over the 95 % of frames with the smallest values.
 
 Sources: Hu, Loizou, "Evaluation of Objective Quality Measures for Speech Enhancement", IEEE Trans. ASLP 16(1),
 2008; Loizou, "Speech Enhancement: Theory and Practice", 2nd ed., 2013, chapter 11 and its listing of the
@@ -45,13 +45,19 @@ _WIDTHS_HZ = (
 
 @dataclass(frozen=True)
 class Composite:
+    """Ratings from 1 (bad) to 5 (excellent): CSIG of the speech, CBAK of the background, COVL overall."""
+
     csig: float
     cbak: float
     covl: float
 
 
 def composite(clean: NDArray[np.floating], enhanced: NDArray[np.floating], pesq_wb: float) -> Composite | None:
-    """All three from one framing of signals at 16 kHz and their PESQ; None where no frame fits."""
+    """The three ratings of a clip at 16 kHz with its wide-band PESQ; None if the clip is shorter than one frame.
+
+    CSIG = 3.093 - 1.029 LLR + 0.603 PESQ - 0.009 WSS, CBAK = 1.634 + 0.478 PESQ - 0.007 WSS + 0.063 SSNR,
+    COVL = 1.594 + 0.805 PESQ - 0.512 LLR - 0.007 WSS (Hu, Loizou 2008), each limited to 1 to 5.
+    """
     s, e = loizou_frames(clean, RATE_HZ), loizou_frames(enhanced, RATE_HZ)
     ssnr = segmental_snr(clean, enhanced, RATE_HZ)
     if ssnr is None:
@@ -66,16 +72,18 @@ def composite(clean: NDArray[np.floating], enhanced: NDArray[np.floating], pesq_
 
 
 def log_likelihood_ratios(clean: Float64, enhanced: Float64) -> Float64:
-    """ln (a_e R a_e) / (a_s R a_s) per windowed frame: how badly the enhanced frame's predictor fits the clean one.
+    """The log-likelihood ratio ln((a_e R a_e) / (a_s R a_s)) per windowed frame, shape `(frames,)`; 0 for equal
+    frames.
 
-    R is the clean frame's autocorrelation and a the linear predictors of order 16. A silent frame has the predictor
-    that predicts nothing.
+    R is the clean frame's autocorrelation; a_s and a_e are the clean and the enhanced linear predictors of order
+    16. It measures how badly the enhanced predictor fits the clean frame. A silent frame has the predictor (1, 0,
+    …, 0).
     """
     return _log_likelihood_ratios(np.ascontiguousarray(clean), np.ascontiguousarray(enhanced))
 
 
 def weighted_spectral_slopes(clean: Float64, enhanced: Float64) -> Float64:
-    """Klatt's distance per windowed frame: differences of slopes in 25 critical bands, weighted near the peaks."""
+    """Klatt's distance per windowed frame, shape `(frames,)`: differing slopes in 25 bands, weighted by peaks."""
     from scipy import fft
 
     spectra = (fft.rfft(frames, _SPECTRUM, axis=1).view(np.float64) for frames in (clean, enhanced))
@@ -94,7 +102,7 @@ def _mean_of_least(values: Float64) -> float:
 
 @cache
 def _critical_bands() -> Float64:
-    """Gaussian filters on the bins, shape (25, 512); under -30 dB nothing."""
+    """Gaussian filters on the bins, shape (25, 512); weights below -30 dB are 0."""
     bins = _SPECTRUM // 2
     per_hz = bins / (RATE_HZ / 2)
     least = math.exp(-30.0 / (2 * 2.303))
@@ -109,7 +117,7 @@ def _critical_bands() -> Float64:
 
 @compiled
 def _predictor(frame: Float64, autocorrelation: Float64, predictor: Float64) -> None:
-    """Fill in a frame's autocorrelation (order + 1) and error filter 1, -a_1, … by Levinson and Durbin."""
+    """Fill in a frame's autocorrelation (order + 1) and error filter 1, -a_1, …, by Levinson-Durbin recursion."""
     length = frame.shape[0]
     autocorrelation[:] = 0.0
     for i in range(length - _ORDER):
@@ -124,7 +132,7 @@ def _predictor(frame: Float64, autocorrelation: Float64, predictor: Float64) -> 
     previous = np.zeros(_ORDER + 1)
     for order in range(1, _ORDER + 1):
         if not error > _EPS * autocorrelation[0]:
-            break  # silent, or predicted already: the rest stays zero
+            break  # silent or fully predicted: the remaining coefficients stay zero
         total = autocorrelation[order]
         for i in range(1, order):
             total += predictor[i] * autocorrelation[order - i]
@@ -164,7 +172,7 @@ def _log_likelihood_ratios(s: Float64, e: Float64) -> Float64:
 
 @compiled
 def _band_levels(spectra: Float64, filters: Float64) -> Float64:
-    """Level in dB per frame and band. `spectra` holds real and imaginary parts in turn."""
+    """Level in dB per frame and band. `spectra` alternates real and imaginary parts."""
     bands, bins = filters.shape
     levels = np.empty((spectra.shape[0], bands))
     power = np.empty(bins)
@@ -182,7 +190,7 @@ def _band_levels(spectra: Float64, filters: Float64) -> Float64:
 
 @compiled
 def _slope_weights(levels: Float64, weights: Float64) -> None:
-    """Klatt's weight of each slope: nearness in level to the loudest band and to the nearest peak."""
+    """Fill in Klatt's weight of each slope: its closeness in level to the loudest band and to the nearest peak."""
     slopes = levels.shape[0] - 1
     loudest = levels[0]
     for b in range(1, levels.shape[0]):
@@ -192,7 +200,9 @@ def _slope_weights(levels: Float64, weights: Float64) -> None:
         if levels[b + 1] > levels[b]:
             while n < slopes and levels[n + 1] > levels[n]:
                 n += 1
-            peak = levels[n - 1]  # the band before the summit: so the listing has it, and all published values
+            peak = levels[
+                n - 1
+            ]  # the band before the summit, as in Loizou's listing and so in all published values
         else:
             while n >= 0 and levels[n + 1] <= levels[n]:
                 n -= 1

@@ -1,7 +1,7 @@
-"""What an enhanced clip did to the speech, beside its scores. Signals are float32, shape `(n,)`; levels in dB.
+"""Facts about an enhanced clip beside its scores. Signals are float32, shape `(n,)`; levels in dB.
 
-Levels are those of frames of 20 ms. The share of vanished speech decides whether PESQ is defined (`suite`); all
-else is evidence for people and for `ranking.gaming`, and enters no score.
+Levels are those of frames of 20 ms. The share of vanished speech decides whether PESQ has a value (`suite`). The
+other facts are evidence for people and for `ranking.gaming`, and do not affect a score.
 """
 
 from __future__ import annotations
@@ -17,19 +17,23 @@ from soundsright.core.audio import Audio, Samples
 from soundsright.metrics.frames import frames_of, hann_window
 
 _FRAME_S = 0.020
-_SPEECH_BAND_HZ = (350.0, 3250.0)  # where PESQ measures and matches levels
-_ACTIVE_DB = -25.0  # of the clean signal's loudest frames: speech
-_VANISHED_DB = -20.0  # below the clean frame: the speech is gone
-_PAUSE_DB = -55.0  # of the loudest frames: a pause
-_HALLUCINATED_DB = -20.0  # of the loudest frames, in a pause: as loud as speech
+_SPEECH_BAND_HZ = (350.0, 3250.0)  # the band in which PESQ matches levels
+_ACTIVE_DB = -25.0  # relative to the loudest clean frames: louder frames are speech
+_VANISHED_DB = -20.0  # relative to the clean frame: below, the speech is gone
+_PAUSE_DB = -55.0  # relative to the loudest frames: quieter frames are pauses
+_HALLUCINATED_DB = -20.0  # relative to the loudest frames: a louder pause has hallucinated speech
 _LOUD_QUANTILE = 0.95
 _MOST_DB = 100.0
 
 
 @dataclass(frozen=True)
 class ClipEvidence:
-    """`deleted`: the share of vanished speech. `hallucinated`: share of pauses that became as loud as
-    speech, and louder than the input was there. `likeness_to_input_db`: SI-SDR against the noisy input, to ±100.
+    """Facts about one enhanced clip.
+
+    Attributes:
+        deleted: share of speech frames that vanished, 0 to 1.
+        hallucinated: share of pause frames that became as loud as speech and louder than the input, 0 to 1.
+        likeness_to_input_db: SI-SDR of the output against the noisy input, limited to ±100 dB.
     """
 
     deleted: float
@@ -38,9 +42,10 @@ class ClipEvidence:
 
 
 def clip_evidence(clean: Audio, enhanced: Audio, noisy: Audio) -> ClipEvidence:
-    """The evidence of one clip; all signals of one rate and length.
+    """The evidence of one clip, whose signals have one rate and length.
 
-    A silent output deletes everything. Where the clean signal has no speech or no pause, that share is 0.
+    A silent output deletes everything. If the clean signal has no speech or no pauses, the corresponding share is
+    0.
 
     >>> speech = np.repeat([0.1, -0.1, 0.0, 0.0], 4_000).astype(np.float32)
     >>> clean, silence = Audio(speech, 16_000), Audio(0 * speech, 16_000)
@@ -58,7 +63,7 @@ def clip_evidence(clean: Audio, enhanced: Audio, noisy: Audio) -> ClipEvidence:
     if loudest <= 0.0:
         return ClipEvidence(deleted, 0.0, likeness_db)
     ratio = e[s >= loudest * _power(_ACTIVE_DB)] / s[s >= loudest * _power(_ACTIVE_DB)]
-    # The median over speech frames: what an output adds or drops elsewhere cannot move it.
+    # The median over speech frames does not depend on sound that the output adds or drops elsewhere.
     gain = float(np.median(ratio[ratio > 0])) if (ratio > 0).any() else 1.0
     pause = s <= loudest * _power(_PAUSE_DB)
     invented = (e > gain * loudest * _power(_HALLUCINATED_DB)) & (e > 2.0 * gain * y)
@@ -66,11 +71,11 @@ def clip_evidence(clean: Audio, enhanced: Audio, noisy: Audio) -> ClipEvidence:
 
 
 def vanished_speech(clean: Samples, enhanced: Samples, sample_rate_hz: int) -> float:
-    """Share of the clean signal's speech frames that lie over 20 dB lower in the enhanced one.
+    """The share of clean speech frames, 0 to 1, that are over 20 dB quieter in the enhanced signal.
 
-    Speech is what lies within 25 dB of the loudest frames. Levels are those of 350 to 3250 Hz, after both
-    signals were brought to one total power there, as PESQ does: a loud burst lowers all the rest. 0 where there
-    is no speech, 1 where the enhanced signal is silent.
+    Speech frames are those within 25 dB of the loudest ones. Levels cover 350 to 3250 Hz, after both signals are
+    scaled to the same total power in this band, as in PESQ; so a loud burst lowers all other frames. The share is 0
+    without speech, and 1 for a silent enhanced signal.
 
     >>> speech = np.sin(np.arange(16_000) / 3).astype(np.float32)
     >>> vanished_speech(speech, np.where(np.arange(16_000) < 8_000, speech, 0), 16_000)
@@ -78,7 +83,7 @@ def vanished_speech(clean: Samples, enhanced: Samples, sample_rate_hz: int) -> f
     """
     s, e = (_band_powers(each, sample_rate_hz) for each in (clean, enhanced))
     loudest = float(np.quantile(s, _LOUD_QUANTILE)) if len(s) else 0.0
-    if not 0.0 < loudest < math.inf:  # Resampling may have carried it out of range.
+    if not 0.0 < loudest < math.inf:  # Resampling can overflow extreme values.
         return 0.0
     total = math.fsum(e)
     if total <= 0.0:
@@ -93,7 +98,7 @@ def _power(level_db: float) -> float:
 
 
 def _band_powers(samples: Samples, sample_rate_hz: int) -> NDArray[np.float64]:
-    """The power of each frame of 20 ms within the speech band."""
+    """The power of each frame of 20 ms in the speech band, shape `(frames,)`."""
     from scipy import fft
 
     length = round(_FRAME_S * sample_rate_hz)

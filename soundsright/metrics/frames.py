@@ -1,4 +1,4 @@
-"""Windows and frames that several measures share. Signals are shape `(n,)`, frames `(count, length)`, float64."""
+"""Windows and frames that several metrics share. Signals are shape `(n,)`, frames `(count, length)`, float64."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LOIZOU_FRAME_S = 0.030
 
 
 def sin_pi(numerator: int, denominator: int) -> float:
-    """sin(pi x numerator / denominator), to within an ulp or two, by IEEE additions and multiplications alone.
+    """sin(pi x numerator / denominator), exact to about two ulp, from IEEE additions and multiplications only.
 
-    The mathematics libraries of two machines may differ in the last bit of a sine, and tables made of it carry that
-    into every score.
+    The mathematics libraries of two machines can differ in the last bit of a sine, and so would every score that
+    uses a table of sines.
 
     >>> round(sin_pi(1, 6), 15), sin_pi(-1, 2), sin_pi(14, 7)
     (0.5, -1.0, 0.0)
@@ -37,7 +37,7 @@ def sin_pi(numerator: int, denominator: int) -> float:
 
 
 def hann_window(length: int) -> Float64:
-    """A Hann window without its zeros, the same bits everywhere.
+    """A Hann window without its zeros, with the same bits on every machine.
 
     >>> hann_window(3).round(15).tolist()
     [0.5, 1.0, 0.5]
@@ -46,7 +46,7 @@ def hann_window(length: int) -> Float64:
 
 
 def frames_of(signal: NDArray[np.floating], length: int, hop: int) -> Float64:
-    """Every whole frame of the signal, shape (count, length), a view where the signal is float64.
+    """Every whole frame of the signal, shape `(count, length)`; a view if the signal is float64.
 
     >>> frames_of(np.arange(5.0), 3, 2).tolist()
     [[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]]
@@ -57,7 +57,7 @@ def frames_of(signal: NDArray[np.floating], length: int, hop: int) -> Float64:
 
 
 def loizou_frames(signal: NDArray[np.floating], sample_rate_hz: int) -> Float64:
-    """Frames of 30 ms at a quarter of it, with a Hann window, less the last: the framing of Loizou's measures."""
+    """Hann-windowed frames of 30 ms with a hop of 7.5 ms, without the last: the framing of Loizou's metrics."""
     length = round(LOIZOU_FRAME_S * sample_rate_hz)
     hop = length // 4
     windowed: Float64 = frames_of(signal, length, hop)[: max(0, (len(signal) - length) // hop)] * _window(length)

@@ -1,10 +1,9 @@
 """DNSMOS: ratings predicted from the enhanced signal alone. Signals are float32, shape `(n,)`, at 16 kHz.
 
-P.835 rates speech (SIG), background (BAK) and overall quality (OVRL), P.808 overall quality; all on 1 to 5. The
-networks come with the `speechmos` package and are only run here. Its procedure: a signal under 9.01 s is
-doubled until it is long enough, and windows of 9.01 s are rated at a hop of 1 s and averaged. A doubled signal
-of whole seconds repeats itself, so equal windows are rated once. Samples beyond full scale are clipped, as a
-16-bit file would.
+P.835 rates speech (SIG), background (BAK) and overall quality (OVRL); P.808 rates overall quality. All ratings go
+from 1 to 5. The networks come with the `speechmos` package, whose procedure this module follows: a signal under
+9.01 s is doubled until it is long enough; windows of 9.01 s with a hop of 1 s are rated, and the ratings averaged.
+Equal windows of a doubled signal are rated once. Samples beyond full scale are clipped, as in a 16-bit file.
 
 Sources: Reddy, Gopal, Cutler, "DNSMOS P.835", ICASSP 2022; Reddy, Gopal, Cutler, "DNSMOS: A Non-Intrusive
 Perceptual Objective Speech Quality Metric to Evaluate Noise Suppressors", ICASSP 2021.
@@ -35,7 +34,7 @@ _MEL_FRAME = 321
 _MEL_HOP = 160
 _MEL_BANDS = 120
 _MEL_RANGE_DB = 80.0
-# From a network's raw output to the rating: coefficients published with the models, highest power first.
+# Polynomials from a network's raw output to the rating, as published with the models, highest power first.
 _SIG = (-0.08397278, 1.22083953, 0.0052439)
 _BAK = (-0.13166888, 1.60915514, -0.39604546)
 _OVRL = (-0.06766283, 1.11546468, 0.04602535)
@@ -43,6 +42,8 @@ _OVRL = (-0.06766283, 1.11546468, 0.04602535)
 
 @dataclass(frozen=True)
 class Dnsmos:
+    """Ratings from 1 to 5; NaN for a rating that was not requested."""
+
     sig: float
     bak: float
     ovrl: float
@@ -50,10 +51,10 @@ class Dnsmos:
 
 
 def dnsmos(enhanced: Samples, *, p835: bool = True, p808: bool = True) -> Dnsmos | None:
-    """The four ratings; those not asked for are NaN. None for an empty signal.
+    """The four ratings of a signal at 16 kHz; those not requested are NaN. None for an empty signal.
 
     Raises:
-        UsageError: if onnxruntime or speechmos is not installed.
+        UsageError: onnxruntime or speechmos is not installed.
     """
     if len(enhanced) == 0:
         return None
@@ -97,7 +98,7 @@ def _polynomial(coefficients: tuple[float, ...], x: float) -> float:
 
 
 def log_mel(signal: Samples) -> NDArray[np.float32]:
-    """What the P.808 network sees: shape (frames, 120), dB under the loudest over 80 dB, mapped to -1 … 1."""
+    """The input of the P.808 network, shape `(frames, 120)`: the top 80 dB of mel levels, mapped to -1 … 1."""
     from scipy import fft
 
     half = _MEL_FRAME // 2
@@ -139,7 +140,7 @@ def _slaney_hz(mel: float) -> float:
 
 @cache
 def _session(model: str) -> onnxruntime.InferenceSession:
-    """One session per model and process, on one thread: workers share the cores among themselves."""
+    """One session per model and process. It uses one thread, because the cores are shared by workers."""
     try:
         import onnxruntime
     except ImportError as error:

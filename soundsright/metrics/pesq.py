@@ -1,12 +1,12 @@
-"""PESQ as MOS-LQO. Signals are float32, shape `(n,)`; the `pesq` package is the authority and does the work.
+"""PESQ as MOS-LQO, from about 1 (bad) to 4.6 (excellent). Signals are float32, shape `(n,)`.
 
-Wide band (ITU-T P.862.2) is defined at 16 kHz, narrow band (P.862 with P.862.1) at 8 and 16 kHz; every other
-rate is resampled to 16 kHz by soxr's HQ setting first. Both signals are divided by their common peak, as the
-package does.
+The `pesq` package is the reference and computes the value. Wide band (ITU-T P.862.2) is defined at 16 kHz, narrow
+band (P.862 with P.862.1) at 8 and 16 kHz; other rates are first resampled to 16 kHz by soxr's HQ setting. The
+package divides both signals by their common peak.
 
-The package holds at most 50 utterances and writes past its table beyond them, which ends the process. Fifty do
-not fit in 16 s, since an utterance and its pause last 0.4 s at least; a longer clip is measured in a process of
-its own.
+The package has room for 50 utterances. A clip with more makes it write past its table, which ends the process.
+Clips up to 16 s are safe, because an utterance with its pause lasts at least 0.4 s. Longer clips are measured in a
+separate process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LIMIT_FACTOR = 5.0
 
 
 def pesq_rate_hz(sample_rate_hz: int, *, wide_band: bool) -> int:
-    """The rate at which PESQ is computed for clips of that rate.
+    """The rate in Hz at which PESQ is computed for clips of `sample_rate_hz`.
 
     >>> pesq_rate_hz(48_000, wide_band=True), pesq_rate_hz(8_000, wide_band=False)
     (16000, 8000)
@@ -37,14 +37,14 @@ def pesq_rate_hz(sample_rate_hz: int, *, wide_band: bool) -> int:
 
 
 def pesq(clean: Samples, enhanced: Samples, sample_rate_hz: int, *, wide_band: bool) -> float | None:
-    """MOS-LQO of the enhanced signal; None where PESQ has no value.
+    """MOS-LQO of the enhanced signal; None if PESQ has no value.
 
-    That is so where it finds no speech, where the clip is under a quarter of a second, where the enhanced signal
-    vanishes beside the clean one, and where a long clip holds more than 50 utterances.
+    PESQ has no value if it finds no speech, if the clip is shorter than 0.25 s, if the enhanced signal is
+    negligible beside the clean one, or if a long clip has more than 50 utterances.
 
     Raises:
-        UsageError: if the `pesq` package is not installed.
-        ValueError: if the rate is not one of `pesq_rate_hz`.
+        UsageError: the `pesq` package is not installed.
+        ValueError: the rate is not one of `pesq_rate_hz`.
     """
     if len(clean) <= LONGEST_IN_PROCESS_S * sample_rate_hz:
         return _packaged_pesq(clean, enhanced, sample_rate_hz, "wb" if wide_band else "nb")
@@ -59,7 +59,7 @@ def _packaged_pesq(clean: Samples, enhanced: Samples, sample_rate_hz: int, mode:
             "PESQ needs the pesq package, which is not installed", "Run pip install soundsright."
         ) from error
     errors = package.PesqError
-    with np.errstate(all="ignore"):  # it divides by the common peak, which may be denormal
+    with np.errstate(all="ignore"):  # it divides by the common peak, which can be denormal
         score = float(package.pesq(sample_rate_hz, clean, enhanced, mode, on_error=errors.RETURN_VALUES))
     if score in (errors.OUT_OF_MEMORY_REF, errors.OUT_OF_MEMORY_DEG, errors.OUT_OF_MEMORY_TMP):
         raise MemoryError(f"PESQ of {len(clean)} samples")
@@ -67,9 +67,9 @@ def _packaged_pesq(clean: Samples, enhanced: Samples, sample_rate_hz: int, mode:
 
 
 def _in_own_process(clean: Samples, enhanced: Samples, sample_rate_hz: int, mode: str) -> float | None:
-    """The same, where a crash or a hang of the package costs this one score."""
-    # In processor time, which the process counts itself: a busy machine changes no score, and nothing is left
-    # running where this process is killed.
+    """As `_packaged_pesq`, in a separate process, so that a crash or a hang costs only this score."""
+    # The process limits its own processor time. So a busy machine changes no score, and the process ends even if
+    # this one is killed.
     limit_s = math.ceil(_LIMIT_FIXED_S + _LIMIT_FACTOR * len(clean) / sample_rate_hz)
     done = subprocess.run(
         [sys.executable, "-P", "-m", "soundsright.metrics.pesq", str(sample_rate_hz), mode, str(limit_s)],
@@ -84,7 +84,7 @@ def _in_own_process(clean: Samples, enhanced: Samples, sample_rate_hz: int, mode
 
 
 def _main() -> None:
-    """Score the two signals on standard input, one after the other as float32, and print the value or nothing."""
+    """Read two float32 signals of one length from standard input, and print their PESQ, or nothing if undefined."""
     limit_s = int(sys.argv[3])
     resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
     signals = np.frombuffer(sys.stdin.buffer.read(), dtype=np.float32).reshape(2, -1)

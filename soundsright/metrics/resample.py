@@ -1,7 +1,7 @@
-"""Signals are shape `(n,)`; rates in Hz. Two ways to another rate, each the one that a measure's authority uses.
+"""Two resamplers. Signals are shape `(n,)`; rates in Hz.
 
-`to_rate_of_stoi` is the polyphase filter of the STOI authors' Matlab `resample`, as `pystoi` has it; `to_rate` is
-soxr's HQ setting, for measures that define no resampler of their own.
+`to_rate_of_stoi` is the polyphase filter of Matlab's `resample`, which the authors of STOI used, as in `pystoi`.
+`to_rate` is soxr's HQ setting, for metrics that do not define a resampler.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TAPS_AT_ONCE = 4
 
 
 def to_rate(samples: Samples, from_hz: int, to_hz: int) -> Samples:
-    """The signal at another rate by soxr's HQ setting; the same array where the rate stays."""
+    """The signal at another rate by soxr's HQ setting; the same array if the rate is the same."""
     if from_hz == to_hz:
         return samples
     import soxr
@@ -48,9 +48,9 @@ def to_rate_of_stoi(samples: NDArray[np.floating], from_hz: int) -> NDArray[np.f
 
 @lru_cache(maxsize=8)
 def _polyphase_table(from_hz: int) -> tuple[int, int, NDArray[np.float64], int]:
-    """Up and down factors, one row of reversed taps per output phase, and half the filter's length.
+    """Up and down factors, a table with one row of reversed taps per output phase, and half the filter's length.
 
-    A Kaiser-windowed sinc with 60 dB rejection and a transition of a tenth of the stop band (Kaiser's formulas).
+    The filter is a Kaiser-windowed sinc with 60 dB rejection and a transition of a tenth of the stop band.
     """
     divisor = math.gcd(STOI_RATE_HZ, from_hz)
     up, down = STOI_RATE_HZ // divisor, from_hz // divisor
@@ -87,10 +87,10 @@ def _bessel_i0(x: float) -> float:
 def _polyphase(
     x: NDArray[np.float64], table: NDArray[np.float64], half: int, up: int, down: int
 ) -> NDArray[np.float64]:
-    """Resample by `up / down`.
+    """The signal resampled by `up / down`.
 
-    The input is dealt into `down` rows, so that a tap adds a contiguous run to a block of outputs of one phase:
-    vectorised across outputs, while each output's sum keeps one order, tap by tap.
+    The input is dealt into `down` rows, so that each tap adds a contiguous run to a block of outputs of one phase.
+    The loop is vectorised across outputs, while the sum of each output keeps its order, tap by tap.
     """
     n, length = x.shape[0], table.shape[1]
     n_out = (n * up + down - 1) // down

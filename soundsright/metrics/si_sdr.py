@@ -3,13 +3,14 @@
 The enhanced signal e is split along the clean s and the noise n = noisy - clean: e = a s + b n + artefacts, with
 a = <e, s> / <s, s> and b = <e, n> / <n, n>. Then
 
-    SI-SDR = 10 lg |a s|² / |e - a s|²,   SI-SIR = 10 lg |a s|² / |b n|²,   SI-SAR = 10 lg |a s|² / |e - a s - b
-    n|².
+    SI-SDR = 10 lg |a s|² / |e - a s|²
+    SI-SIR = 10 lg |a s|² / |b n|²
+    SI-SAR = 10 lg |a s|² / |e - a s - b n|²
 
-They ignore the level and the sign of e, by definition. Sources: Le Roux, Wisdom, Erdogan, Hershey, "SDR -
-half-baked or well done?", ICASSP 2019, eqs. 4 and 5; the split along the noise as in Richter, Welker,
-Lemercier, Lay, Gerkmann, "Speech Enhancement and Dereverberation with Diffusion-based Generative Models",
-IEEE/ACM Trans. ASLP 31, 2023.
+By definition they ignore the level and the sign of e. Higher is better; the range is unbounded, and the registry
+clips it to -60 to 100 dB. Sources: Le Roux, Wisdom, Erdogan, Hershey, "SDR - half-baked or well done?", ICASSP
+2019, eqs. 4 and 5; the split along the noise as in Richter, Welker, Lemercier, Lay, Gerkmann, "Speech Enhancement
+and Dereverberation with Diffusion-based Generative Models", IEEE/ACM Trans. ASLP 31, 2023.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from numpy.typing import NDArray
 
 from soundsright.metrics.compiled import compiled
 
-_LANES = 16  # independent accumulators: wide enough for any vector unit, in an order that none may change
+_LANES = 16  # independent accumulators, in a fixed order: enough for any vector unit
 
 
 @dataclass(frozen=True)
 class EnergyRatios:
-    """In dB, possibly infinite; None where undefined (no speech, no output, or no noise)."""
+    """The ratios in dB, possibly infinite; None if undefined, because speech, output or noise has no energy."""
 
     si_sdr: float | None
     si_sir: float | None
@@ -37,7 +38,7 @@ class EnergyRatios:
 def energy_ratios(
     clean: NDArray[np.floating], enhanced: NDArray[np.floating], noisy: NDArray[np.floating] | None
 ) -> EnergyRatios:
-    """All three ratios in two passes over the signals, summed in float64 in a fixed order.
+    """The three ratios, from two passes over the signals, summed in float64 in a fixed order.
 
     Without `noisy`, SI-SIR and SI-SAR are None.
 
@@ -107,7 +108,7 @@ def _inner_products(
 def _residual_energies(
     s: NDArray[np.floating], e: NDArray[np.floating], y: NDArray[np.floating], a: float, b: float
 ) -> tuple[float, float]:
-    """|e - a s|² and |e - a s - b n|², from the residuals themselves: no cancellation where they are small."""
+    """|e - a s|² and |e - a s - b n|², summed over the residuals, so that small ones suffer no cancellation."""
     sums = np.zeros((2, _LANES))
     for start in range(0, s.shape[0], _LANES):
         if start + _LANES <= s.shape[0]:

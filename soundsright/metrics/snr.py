@@ -1,6 +1,7 @@
 """SNR, segmental SNR and log-spectral distance. Signals are shape `(n,)`; results in dB.
 
-Unlike SI-SDR these hear level and sign: the difference to the clean signal itself is the noise.
+Unlike SI-SDR, these metrics depend on level and sign: the noise is the difference to the clean signal. A higher SNR
+is better; a lower log-spectral distance is better, and 0 dB is best.
 
 Sources: Hansen, Pellom, "An Effective Quality Evaluation Protocol for Speech Enhancement Algorithms", ICSLP
 1998, and Loizou, "Speech Enhancement: Theory and Practice", 2nd ed., 2013, section 11.1 (segmental SNR: frames
@@ -26,12 +27,12 @@ HIGHEST_SEGMENT_DB = 35.0
 
 _LSD_FRAME_S = 0.032
 _LSD_HOP_S = 0.008
-_LSD_FLOOR = 1e-8  # of the clean signal's strongest bin: 80 dB below it nothing is heard
+_LSD_FLOOR = 1e-8  # relative to the clean signal's strongest bin: 80 dB below it is inaudible
 _EPS = float(np.finfo(np.float64).eps)
 
 
 def snr(clean: NDArray[np.floating], enhanced: NDArray[np.floating]) -> float | None:
-    """10 lg |s|² / |s - e|²; None where there is no speech, infinite for a perfect copy.
+    """10 lg |s|² / |s - e|² in dB; None without speech, infinite for a perfect copy.
 
     >>> snr(np.array([1.0, -1.0]), np.array([0.9, -0.9]))
     20.0
@@ -43,7 +44,7 @@ def snr(clean: NDArray[np.floating], enhanced: NDArray[np.floating]) -> float | 
 
 
 def segmental_snr(clean: NDArray[np.floating], enhanced: NDArray[np.floating], sample_rate_hz: int) -> float | None:
-    """The mean of the frames' SNRs, each within -10 and 35 dB; None where no frame fits."""
+    """The mean SNR of frames, each clipped to -10 to 35 dB; None if the clip is shorter than one frame."""
     s = loizou_frames(clean, sample_rate_hz)
     e = loizou_frames(enhanced, sample_rate_hz)
     return float(_segmental_snr(s, e)) if len(s) else None
@@ -52,10 +53,10 @@ def segmental_snr(clean: NDArray[np.floating], enhanced: NDArray[np.floating], s
 def log_spectral_distance(
     clean: NDArray[np.floating], enhanced: NDArray[np.floating], sample_rate_hz: int
 ) -> float | None:
-    """Mean over frames of the root mean square over bins of the difference of log power spectra.
+    """The root mean square over bins of the difference of log power spectra, averaged over frames, in dB.
 
-    Frames of 32 ms at a hop of 8 ms with a Hann window; bins 80 dB under the clean signal's strongest count as
-    that. None where no frame fits or the clean signal is silent.
+    Frames have 32 ms, a hop of 8 ms and a Hann window. Bins over 80 dB below the clean signal's strongest bin are
+    raised to that level. None if the clip is shorter than one frame or the clean signal is silent.
     """
     from scipy import fft
 
@@ -116,7 +117,7 @@ def _segmental_snr(s: Float64, e: Float64) -> float:
 
 @compiled
 def _log_spectral_distance(s: Float64, e: Float64) -> float:
-    """`s` and `e` hold real and imaginary parts in turn."""
+    """The mean distance in dB. `s` and `e` alternate real and imaginary parts."""
     frames, bins = s.shape[0], s.shape[1] // 2
     strongest = 0.0
     for f in range(frames):

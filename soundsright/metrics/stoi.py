@@ -1,10 +1,10 @@
-"""STOI and ESTOI. Signals are shape `(n,)`, any rate; both measures share one resampling and one framing.
+"""STOI and ESTOI, from -1 to 1, higher is better. Signals are shape `(n,)`, any rate.
 
-Conventions and constants are those of `pystoi`, the authority here: 10 kHz, frames of 256 samples at a hop of
-128 with a Hann window, 512-point spectra, 15 one-third octave bands from 150 Hz, segments of 30 frames (384
-ms), and frames dropped where the clean one lies more than 40 dB under the loudest. `pystoi` adds random noise
-of 2e-16 in ESTOI to keep its divisions defined; here a constant row or column has correlation 0 instead, so
-that two runs agree to the bit.
+Both share one resampling and one framing. Conventions and constants are those of `pystoi`, the reference: 10 kHz,
+frames of 256 samples with a hop of 128 and a Hann window, 512-point spectra, 15 one-third octave bands from 150 Hz,
+segments of 30 frames (384 ms). Frames whose clean part is over 40 dB quieter than the loudest are dropped. For
+ESTOI, `pystoi` adds random noise of 2e-16 to keep divisions defined. Here a constant row or column has correlation
+0 instead, so two runs agree to the bit.
 
 Sources: Taal, Hendriks, Heusdens, Jensen, "An Algorithm for Intelligibility Prediction of Time-Frequency
 Weighted Noisy Speech", IEEE Trans. ASLP 19(7), 2011 (STOI); Jensen, Taal, "An Algorithm for Predicting the
@@ -51,7 +51,7 @@ class BandEnvelopes:
 def band_envelopes(
     clean: NDArray[np.floating], enhanced: NDArray[np.floating], sample_rate_hz: int
 ) -> BandEnvelopes | None:
-    """Both signals in bands, silent frames of the clean one dropped; None where under 30 frames remain."""
+    """Both signals in bands, without the silent frames of the clean one; None if fewer than 30 frames remain."""
     x = to_rate_of_stoi(clean, sample_rate_hz)
     y = to_rate_of_stoi(enhanced, sample_rate_hz)
     window, low, high = _window(), *_band_edges()
@@ -94,7 +94,7 @@ def _bands(signal: Float64, window: Float64, low: Bounds, high: Bounds) -> Float
 
 @compiled
 def _without_silent_frames(x: Float64, y: Float64, window: Float64) -> tuple[Float64, Float64]:
-    """Windowed frames of both signals, those dropped that are silent in `x`, overlapped and added again."""
+    """Both signals, overlap-added from their windowed frames without those that are silent in `x`."""
     count = max(0, (x.shape[0] - FRAME + HOP - 1) // HOP)
     norms = np.empty(count)
     for f in range(count):
@@ -128,7 +128,7 @@ def _without_silent_frames(x: Float64, y: Float64, window: Float64) -> tuple[Flo
 
 @compiled
 def _band_norms(spectra: Float64, low: Bounds, high: Bounds) -> Float64:
-    """Norm per frame and band. `spectra` holds real and imaginary parts in turn."""
+    """Norm per frame and band. `spectra` alternates real and imaginary parts."""
     bins = spectra.shape[1] // 2
     norms = np.empty((spectra.shape[0], low.shape[0]))
     power = np.empty(bins)
