@@ -146,16 +146,18 @@ def serve(
 
 def _chain_app(chain: LocalChain, account: Hotkey, *, open_registration: bool) -> FastAPI:
     from soundsright.adapters.peers import Gate, RateLimit
-    from soundsright.services.http import chain_app
+    from soundsright.services.http import ChainAccess, chain_app
 
     return chain_app(
         chain,
-        address=account.address,
-        organiser=account.address,
-        admit=Gate(account.address).admit,
-        throttle=RateLimit(per_minute=600, burst=200).check,
-        is_address=is_address,
-        open_registration=open_registration,
+        ChainAccess(
+            address=account.address,
+            organiser=account.address,
+            admit=Gate(account.address).admit,
+            throttle=RateLimit(per_minute=600, burst=200).check,
+            is_address=is_address,
+            open_registration=open_registration,
+        ),
     )
 
 

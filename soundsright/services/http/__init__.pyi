@@ -1,10 +1,11 @@
-from .chain import chain_app
+from .chain import ChainAccess, chain_app
 from .health import Models, health_app
 from .requests import Admit, HttpService, PortTaken, Throttle, answer_refusals, listening, parsed, signed_body
 from .state import Health, configure_logging
 
 __all__ = [
     "Admit",
+    "ChainAccess",
     "Health",
     "HttpService",
     "Models",

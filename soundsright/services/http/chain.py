@@ -1,168 +1,194 @@
-"""A private competition's chain for many hosts: reads for everybody, writes signed by the hotkey that they concern.
+"""The HTTP API of a private competition's chain. Anyone can read it; a write is signed by the hotkey it is about.
 
-Blocks are counted, times in seconds since the epoch. The organiser's account registers hotkeys and makes blocks;
-where registration is open, a hotkey registers itself, without stake or permit.
+The chain's time is in blocks, other times are in seconds since the epoch. The organiser's account registers hotkeys
+and makes blocks. If registration is open, a hotkey can register itself, without stake or permit.
 """
 
-# No `from __future__ import annotations`: FastAPI evaluates annotations, and these are of names inside a function.
+# No `from __future__ import annotations`: FastAPI evaluates annotations, and these name classes inside a function.
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from soundsright.core.endpoint import MAX_CHARS as MAX_ENDPOINT_CHARS
 from soundsright.core.errors import RequestRefused, UsageError
-from soundsright.core.ports import BlockRef, LiveChain, TxResult
+from soundsright.core.ports import BlockRef, LiveChain
 from soundsright.services.http.requests import Admit, Throttle, answer_refusals, parsed, signed_body
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from fastapi import FastAPI, Request
 
 MAX_BODY_BYTES = 400_000
 MAX_WEIGHTS = 4_096
 
 
-class OwnChain(LiveChain, Protocol):
-    """A chain of one's own: its registrar and its author are here."""
+class PrivateChain(LiveChain, Protocol):
+    """A chain that this program runs: it also registers hotkeys, makes blocks, and shows weights."""
 
     def register(self, hotkey: str, *, stake: float = 0.0, permit: bool = False) -> int: ...
     def advance(self, blocks: int = 1) -> BlockRef: ...
     def weights(self, validator: str) -> dict[int, float]: ...
 
 
-def chain_app(
-    chain: OwnChain,
-    *,
-    address: str,
-    organiser: str,
-    admit: Admit,
-    throttle: Throttle,
-    is_address: Callable[[str], bool],
-    open_registration: bool = False,
-) -> "FastAPI":
-    """The chain's HTTP service. `address` is its own account, which requests are bound to."""
-    from fastapi import FastAPI, Query, Request
-    from pydantic import BaseModel, ConfigDict, Field
-    from starlette.concurrency import run_in_threadpool
+@dataclass(frozen=True)
+class ChainAccess:
+    """Who may do what. `address` is the account of the chain itself: signed requests name it as their receiver.
 
-    class Body(BaseModel):
-        model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    `admit` verifies a signature, `throttle` counts the requests of an address, and `is_address` checks a hotkey.
+    """
 
-    class Digest(Body):
-        digest: Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^[ -~]+$")]
+    address: str
+    organiser: str
+    admit: Admit
+    throttle: Throttle
+    is_address: Callable[[str], bool]
+    open_registration: bool = False
 
-    class Endpoint(Body):
-        endpoint: Annotated[str, Field(max_length=MAX_ENDPOINT_CHARS)]
 
-    class WeightsOf(Body):
-        by_hotkey: Annotated[
-            dict[Annotated[str, Field(max_length=128)], Annotated[float, Field(ge=0)]],
-            Field(min_length=1, max_length=MAX_WEIGHTS),
-        ]
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    class Registration(Body):
-        hotkey: Annotated[str, Field(max_length=128)]
-        stake: Annotated[float, Field(ge=0, le=1e15)] = 0.0
-        permit: bool = False
 
-    class Advance(Body):
-        blocks: Annotated[int, Field(ge=1, le=10_000)] = 1
+class _Commitment(_Body):
+    digest: Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^[ -~]+$")]
+
+
+class _Endpoint(_Body):
+    endpoint: Annotated[str, Field(max_length=MAX_ENDPOINT_CHARS)]
+
+
+class _WeightsByHotkey(_Body):
+    by_hotkey: Annotated[
+        dict[Annotated[str, Field(max_length=128)], Annotated[float, Field(ge=0)]],
+        Field(min_length=1, max_length=MAX_WEIGHTS),
+    ]
+
+
+class _Registration(_Body):
+    hotkey: Annotated[str, Field(max_length=128)]
+    stake: Annotated[float, Field(ge=0, le=1e15)] = 0.0
+    permit: bool = False
+
+
+class _Advance(_Body):
+    blocks: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+
+def chain_app(chain: PrivateChain, access: ChainAccess) -> "FastAPI":
+    """The app that serves a chain."""
+    from fastapi import FastAPI
 
     app = FastAPI(title="SoundsRight private chain", version="1", docs_url=None, redoc_url=None)
     answer_refusals(app)
+    _add_reads(app, chain, access)
+    _add_writes(app, chain, access)
+    _add_organising(app, chain, access)
+    return app
 
-    def block_facts(block: BlockRef) -> dict[str, Any]:
-        return {"number": block.number, "hash": block.hash}
+
+def _block_fields(block: BlockRef) -> dict[str, Any]:
+    return {"number": block.number, "hash": block.hash}
+
+
+def _add_reads(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> None:
+    from fastapi import Query
+
+    def check_exists(number: int) -> None:
+        head = chain.head().number
+        if not 0 <= number <= head:
+            raise RequestRefused("no_block", f"There is no block {number}; the latest is {head}", status=404)
 
     @app.get("/v1/identity")
     def identity() -> dict[str, Any]:
         return {
             "service": "soundsright.chain/1",
-            "address": address,
-            "open_registration": open_registration,
+            "address": access.address,
+            "open_registration": access.open_registration,
             "time_s": time.time(),
         }
 
     @app.get("/v1/head")
     def head() -> dict[str, Any]:
-        return block_facts(chain.head())
+        return _block_fields(chain.head())
 
     @app.get("/v1/finalized")
     def finalized() -> dict[str, Any]:
-        return block_facts(chain.finalized())
+        return _block_fields(chain.finalized())
 
     @app.get("/v1/blocks/{number}")
     def block(number: int) -> dict[str, Any]:
-        known(number)
+        check_exists(number)
         return {"number": number, "hash": chain.block_hash(number), "timestamp_s": chain.timestamp_s(number)}
 
     @app.get("/v1/snapshot")
     def snapshot(block: Annotated[int | None, Query()] = None) -> dict[str, Any]:
         if block is not None:
-            known(block)
-        found = chain.snapshot(block)
+            check_exists(block)
+        snapshot = chain.snapshot(block)
         return {
-            "block": block_facts(found.block),
-            "neurons": [asdict(neuron) for neuron in found.neurons],
-            "commitments": [asdict(commitment) for commitment in found.commitments],
+            "block": _block_fields(snapshot.block),
+            "neurons": [asdict(neuron) for neuron in snapshot.neurons],
+            "commitments": [asdict(commitment) for commitment in snapshot.commitments],
         }
 
     @app.get("/v1/weights/{hotkey}")
     def weights(hotkey: str) -> dict[str, float]:
         return {str(uid): weight for uid, weight in chain.weights(hotkey).items()}
 
+
+async def _signed(request: "Request", access: ChainAccess) -> tuple[str, bytes]:
+    return await signed_body(request, admit=access.admit, throttle=access.throttle, max_bytes=MAX_BODY_BYTES)
+
+
+def _add_writes(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> None:
+    """The writes of a hotkey about itself."""
+    from fastapi import Request
+    from starlette.concurrency import run_in_threadpool
+
     @app.post("/v1/commitment")
     async def commit(request: Request) -> dict[str, Any]:
-        sender, body = await signed(request)
-        asked = parsed(Digest, body)
-        return written(await run_in_threadpool(chain.publish, sender, asked.digest))
+        sender, body = await _signed(request, access)
+        commitment = parsed(_Commitment, body)
+        return asdict(await run_in_threadpool(chain.publish, sender, commitment.digest))
 
     @app.post("/v1/endpoint")
     async def endpoint(request: Request) -> dict[str, Any]:
-        sender, body = await signed(request)
-        asked = parsed(Endpoint, body)
-        return written(await run_in_threadpool(chain.publish_endpoint, sender, asked.endpoint))
+        sender, body = await _signed(request, access)
+        return asdict(await run_in_threadpool(chain.publish_endpoint, sender, parsed(_Endpoint, body).endpoint))
 
     @app.post("/v1/weights")
     async def set_weights(request: Request) -> dict[str, Any]:
-        sender, body = await signed(request)
-        asked: Mapping[str, float] = parsed(WeightsOf, body).by_hotkey
-        return written(await run_in_threadpool(chain.set_weights, sender, asked))
+        sender, body = await _signed(request, access)
+        return asdict(await run_in_threadpool(chain.set_weights, sender, parsed(_WeightsByHotkey, body).by_hotkey))
+
+
+def _add_organising(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> None:
+    """Registration and blocks, which are the organiser's."""
+    from fastapi import Request
+    from starlette.concurrency import run_in_threadpool
 
     @app.post("/v1/register")
     async def register(request: Request) -> dict[str, Any]:
-        sender, body = await signed(request)
-        asked = parsed(Registration, body)
-        own = open_registration and sender == asked.hotkey and not asked.permit and asked.stake == 0
-        if sender != organiser and not own:
+        sender, body = await _signed(request, access)
+        wish = parsed(_Registration, body)
+        is_own = access.open_registration and sender == wish.hotkey and not wish.permit and wish.stake == 0
+        if sender != access.organiser and not is_own:
             raise RequestRefused("not_organiser", "Only the organiser registers hotkeys")
-        if not is_address(asked.hotkey):
-            raise RequestRefused("malformed", "The hotkey is no address", status=422)
+        if not access.is_address(wish.hotkey):
+            raise RequestRefused("malformed", "The hotkey is not a valid address", status=422)
         try:
-            uid = await run_in_threadpool(
-                lambda: chain.register(asked.hotkey, stake=asked.stake, permit=asked.permit)
-            )
+            uid = await run_in_threadpool(lambda: chain.register(wish.hotkey, stake=wish.stake, permit=wish.permit))
         except UsageError as error:
             raise RequestRefused("full", error.problem, status=409) from error
         return {"uid": uid}
 
     @app.post("/v1/advance")
     async def advance(request: Request) -> dict[str, Any]:
-        sender, body = await signed(request)
-        asked = parsed(Advance, body)
-        if sender != organiser:
+        sender, body = await _signed(request, access)
+        blocks = parsed(_Advance, body).blocks
+        if sender != access.organiser:
             raise RequestRefused("not_organiser", "Only the organiser makes blocks")
-        return block_facts(await run_in_threadpool(chain.advance, asked.blocks))
-
-    async def signed(request: Request) -> tuple[str, bytes]:
-        return await signed_body(request, admit=admit, throttle=throttle, max_bytes=MAX_BODY_BYTES)
-
-    def known(number: int) -> None:
-        if not 0 <= number <= chain.head().number:
-            raise RequestRefused("no_block", "There is no such block yet", status=404)
-
-    def written(result: TxResult) -> dict[str, Any]:
-        return asdict(result)
-
-    return app
+        return _block_fields(await run_in_threadpool(chain.advance, blocks))

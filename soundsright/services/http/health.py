@@ -1,10 +1,10 @@
-"""The health-check API of miner and validator: the published endpoints, and what machines ask for.
+"""The health-check API of miner and validator: the published endpoints, and probes for machines.
 
-It answers from memory and the state only, so that it answers whatever the service is doing. Every published
-endpoint gives `{"data": ..., "timestamp": "..."}`, with null where there is nothing.
+It reads only memory and the state, so it replies no matter what the service is doing. Every published endpoint
+gives `{"data": ..., "timestamp": "..."}`; data is null if there is none yet.
 """
 
-# No `from __future__ import annotations`: FastAPI evaluates annotations, and these are of names inside a function.
+# No `from __future__ import annotations`: FastAPI evaluates annotations, and these name classes inside a function.
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,19 +19,19 @@ Models = dict[str, list[dict[str, Any]]]
 
 
 class View(Protocol):
-    """What a service shows beyond its health. Each may be None: nothing yet."""
+    """What a service shows in addition to its health. Each method returns None if there is nothing yet."""
 
     def current_models(self) -> Models | None:
-        """The models of the round that runs, or of the last one, by competition."""
+        """The models of the current round, or else of the last round, by competition."""
         ...
 
     def best_models(self) -> Models | None:
-        """Who holds each competition's titles."""
+        """The models that hold each competition's titles."""
         ...
 
     def competitions(self) -> list[str] | None: ...
     def competition_scores(self) -> dict[str, dict[str, float]] | None:
-        """Share of the prize by uid, for each competition of the last round."""
+        """For each competition of the last round, the share of the prize by uid."""
         ...
 
     def scores(self) -> list[float] | None:
@@ -39,7 +39,7 @@ class View(Protocol):
         ...
 
     def next_competition(self) -> str | None:
-        """When the next round starts, `YYYY-MM-DD HH:MM:SS GMT`."""
+        """The start of the next round, as `YYYY-MM-DD HH:MM:SS GMT`."""
         ...
 
     def seed(self) -> dict[str, Any] | None:
@@ -50,25 +50,7 @@ class View(Protocol):
 def health_app(health: Health, view: View, *, service: str, version: str) -> "FastAPI":
     """The app. `service` is `miner` or `validator`."""
     from fastapi import FastAPI
-    from pydantic import BaseModel, JsonValue
-    from starlette.responses import JSONResponse, PlainTextResponse
-
-    class Data(BaseModel):
-        """A published answer."""
-
-        data: JsonValue
-        timestamp: str
-
-    class Checked(BaseModel):
-        """Whether all is well, and each check by name: empty, or what is wrong."""
-
-        status: bool
-        checks: dict[str, str]
-        timestamp: str
-
-    class Alive(BaseModel):
-        service: str
-        version: str
+    from pydantic import BaseModel
 
     class Refusal(BaseModel):
         code: str
@@ -82,52 +64,77 @@ def health_app(health: Health, view: View, *, service: str, version: str) -> "Fa
         responses={503: {"model": Refusal, "description": "The state cannot be read now"}},
     )
     answer_refusals(app)
+    _add_published(app, health, view)
+    _add_probes(app, health, service=service, version=version)
+    return app
 
-    def data(path: str, read: Callable[[], Any], summary: str) -> None:
+
+def _add_published(app: "FastAPI", health: Health, view: View) -> None:
+    """The endpoints whose names and form are published."""
+    from pydantic import BaseModel, JsonValue
+
+    class Data(BaseModel):
+        """The reply of a published endpoint."""
+
+        data: JsonValue
+        timestamp: str
+
+    def add(path: str, read: Callable[[], Any], summary: str) -> None:
         def endpoint() -> Data:
             return Data(data=read(), timestamp=health.timestamp())
 
         app.get(f"/healthcheck/{path}", summary=summary, operation_id=path)(endpoint)
 
-    data("metrics", health.metrics, "Counters and rates since the start")
-    data("events", health.events, "The latest events, by kind")
-    data("current_models", view.current_models, "Models of the present round")
-    data("best_models", view.best_models, "Holders of the titles")
-    data("competitions", view.competitions, "Names of the competitions")
-    data("competition_scores", view.competition_scores, "Shares of the last round, by competition and uid")
-    data("scores", view.scores, "The last weights, by uid")
-    data("next_competition", view.next_competition, "When the next round starts")
-    data("seed", view.seed, "The last seed")
+    add("metrics", health.metrics, "Counters and rates since the start")
+    add("events", health.events, "The latest events, by kind")
+    add("current_models", view.current_models, "Models of the current round")
+    add("best_models", view.best_models, "Holders of the titles")
+    add("competitions", view.competitions, "Names of the competitions")
+    add("competition_scores", view.competition_scores, "Shares of the last round, by competition and uid")
+    add("scores", view.scores, "The last weights, by uid")
+    add("next_competition", view.next_competition, "When the next round starts")
+    add("seed", view.seed, "The last seed")
+
+
+def _add_probes(app: "FastAPI", health: Health, *, service: str, version: str) -> None:
+    """The endpoints for orchestrators and for Prometheus."""
+    from pydantic import BaseModel
+    from starlette.responses import JSONResponse, PlainTextResponse
+
+    class Checked(BaseModel):
+        """Whether all is well, and the problems by name."""
+
+        status: bool
+        checks: dict[str, str]
+        timestamp: str
+
+    class Alive(BaseModel):
+        service: str
+        version: str
 
     def checked() -> Checked:
         problems = health.problems()
         return Checked(status=not problems, checks=problems, timestamp=health.timestamp())
 
-    @app.get("/healthcheck", summary="Whether all is well, and what is not")
+    @app.get("/healthcheck", summary="Whether all is well, and the problems")
     def overview() -> Checked:
         return checked()
 
-    @app.get("/livez", summary="The process answers")
+    @app.get("/livez", summary="200 if the process replies")
     def livez() -> Alive:
         return Alive(service=service, version=version)
 
     @app.get(
         "/readyz",
-        summary="It does its work; 503 says why not",
+        summary="200 if the service works; 503 and the problems if not",
         response_model=Checked,
         responses={503: {"model": Checked, "description": "Something is wrong"}},
     )
     def readyz() -> JSONResponse:
-        found = checked()
-        return JSONResponse(found.model_dump(), 200 if found.status else 503)
+        result = checked()
+        return JSONResponse(result.model_dump(), 200 if result.status else 503)
 
-    @app.get(
-        "/metrics",
-        summary="Counters for Prometheus",
-        response_class=PlainTextResponse,
-    )
+    @app.get("/metrics", summary="Counters for Prometheus", response_class=PlainTextResponse)
     def metrics() -> PlainTextResponse:
         text = prometheus_text(health.metrics(), service=service, problems=len(health.problems()))
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
-
-    return app

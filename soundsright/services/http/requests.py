@@ -1,6 +1,6 @@
-"""What every HTTP service of this program shares: bounded bodies, refusals as JSON, ports, running in a thread.
+"""Parts that all HTTP services of this program share: limits on requests, refusals as JSON, ports, a server thread.
 
-Sizes in bytes, times in seconds.
+Sizes are in bytes, times in seconds.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     M = TypeVar("M", bound=BaseModel)
 
 Admit = Callable[[str, str, Mapping[str, str], bytes], str]
-"""Who signed a request, from method, path, headers and raw body. Raises RequestRefused."""
+"""The signer of a request, from its method, path, headers and raw body. Raises RequestRefused."""
 
 Throttle = Callable[[str], None]
-"""Counts a request of an address. Raises RequestRefused when there are too many."""
+"""Counts a request of an address. Raises RequestRefused if there are too many."""
 
 _START_TIMEOUT_S = 20.0
 
 
 async def bounded_body(request: Request, max_bytes: int) -> bytes:
-    """The raw body, read no further than allowed.
+    """The raw body. Reading stops at `max_bytes`.
 
     Raises:
         RequestRefused: `too_large`.
@@ -39,15 +39,15 @@ async def bounded_body(request: Request, max_bytes: int) -> bytes:
     async for piece in request.stream():
         body += piece
         if len(body) > max_bytes:
-            raise RequestRefused("too_large", f"A request holds at most {max_bytes} bytes", status=413)
+            raise RequestRefused("too_large", f"A request may have at most {max_bytes} bytes", status=413)
     return bytes(body)
 
 
 async def signed_body(request: Request, *, admit: Admit, throttle: Throttle, max_bytes: int) -> tuple[str, bytes]:
-    """The sender and the raw body. Counted first, then bounded, then verified, and only then parsed by anybody.
+    """The sender and the raw body of a request that was counted, limited in size, and verified, in this order.
 
     Raises:
-        RequestRefused: as `throttle`, `bounded_body` and `admit` say.
+        RequestRefused: As `throttle`, `bounded_body` and `admit`.
     """
     throttle(request.client.host if request.client else "")
     body = await bounded_body(request, max_bytes)
@@ -59,7 +59,7 @@ def parsed(model: type[M], body: bytes) -> M:
     """The body as that model.
 
     Raises:
-        RequestRefused: `malformed`, with the first place that is wrong and not its value.
+        RequestRefused: `malformed`. It names the first field that is wrong, but not its value.
     """
     from pydantic import ValidationError
 
@@ -67,34 +67,38 @@ def parsed(model: type[M], body: bytes) -> M:
         return model.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "body"
-        raise RequestRefused("malformed", f"{place[:100]}: {first['msg'][:200]}", status=422) from None
+        field = ".".join(map(str, first["loc"])) or "body"
+        raise RequestRefused("malformed", f"{field[:100]}: {first['msg'][:200]}", status=422) from None
 
 
 def answer_refusals(app: FastAPI) -> None:
-    """Make refusals and faults of `app` JSON with a stable code; no traceback leaves the machine."""
+    """Send refusals and faults of `app` as JSON with a stable code. No traceback leaves the machine."""
     from starlette.responses import JSONResponse
 
     def refused(_request: Request, error: Any) -> JSONResponse:
         return JSONResponse({"code": error.code, "sentence": error.sentence}, error.status)
 
     def failed(_request: Request, _error: Any) -> JSONResponse:
-        return JSONResponse({"code": "unavailable", "sentence": "The service cannot answer now"}, 503)
+        return JSONResponse(
+            {"code": "unavailable", "sentence": "The service cannot reply now. Try again later."}, 503
+        )
 
     app.add_exception_handler(RequestRefused, refused)
     app.add_exception_handler(InfrastructureFault, failed)
 
 
 class PortTaken(UsageError):
-    """Another program listens on that port."""
+    """Another program already listens on the port."""
 
 
 def listening(host: str, port: int, *, host_variable: str, port_variable: str) -> socket.socket:
-    """A socket that listens there; port 0 takes a free one.
+    """A socket that listens on the host and port. Port 0 picks a free port.
+
+    The two names are those of the settings, for errors.
 
     Raises:
-        PortTaken: another program listens there.
-        UsageError: the port needs more rights, or the address is not this machine's.
+        PortTaken: Another program already listens on the port.
+        UsageError: The port needs more rights, or the address is not one of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -104,23 +108,23 @@ def listening(host: str, port: int, *, host_variable: str, port_variable: str) -
         sock.listen(128)
     except PermissionError as error:
         sock.close()
-        raise UsageError(f"{port_variable} {port} needs more rights", "Give a port from 1024.") from error
+        raise UsageError(f"{port_variable} {port} needs more rights", "Choose a port of 1024 or higher.") from error
     except OSError as error:
         sock.close()
         if error.errno in (98, 48):
-            raise PortTaken(f"{port_variable} {port} is taken", "Give another port.") from error
+            raise PortTaken(f"{port_variable} {port} is used by another program", "Choose another port.") from error
         raise UsageError(
-            f"{host_variable} {host!r} cannot be listened on ({error.strerror or error})",
-            "Give an address of this machine, or 0.0.0.0.",
+            f"This machine cannot listen on {host_variable} {host!r} ({error.strerror or error})",
+            "Set it to an address of this machine, or to 0.0.0.0 for all of them.",
         ) from error
     return sock
 
 
 class HttpService:
-    """An app served from a thread of its own, so that it answers whatever the rest of the process does.
+    """An app that a separate thread serves, so that it replies no matter what the rest of the process does.
 
-    A client that takes longer than `patience_s` to send a request or to take an answer is cut off, and one address
-    holds at most `MAX_CONNECTIONS`: nobody keeps others out by being slow.
+    A client that takes longer than `patience_s` to send a request or to receive a reply is disconnected. An address
+    can have at most `MAX_CONNECTIONS`. Slow clients therefore cannot keep others out.
     """
 
     MAX_CONNECTIONS = 64
@@ -146,7 +150,7 @@ class HttpService:
         return self
 
     def close(self) -> None:
-        """Stop answering and wait for what is being answered."""
+        """Stop, after the requests that are being handled."""
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join(_START_TIMEOUT_S)
@@ -154,42 +158,42 @@ class HttpService:
 
 
 def _impatient(patience_s: float, max_connections: int) -> Any:
-    """The server's protocol, with a deadline for what a client has to do, and a bound of its connections."""
+    """The server's protocol, with a deadline for each client and a limit on its connections."""
     import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    held: Counter[str] = Counter()
+    connections: Counter[str] = Counter()
 
     class Impatient(H11Protocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self.address = self.client[0] if self.client else ""
-            self.waited_for: Any = (None, "request")
-            held[self.address] += 1
-            self.watch = self.loop.call_later(patience_s, self.look)
-            if held[self.address] > max_connections:
+            self.expected: Any = (None, "request")
+            connections[self.address] += 1
+            self.watch = self.loop.call_later(patience_s, self.disconnect_if_idle)
+            if connections[self.address] > max_connections:
                 transport.abort()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self.watch.cancel()
-            held[self.address] -= 1
-            if not held[self.address]:
-                del held[self.address]
+            connections[self.address] -= 1
+            if not connections[self.address]:
+                del connections[self.address]
             super().connection_lost(exc)
 
-        def look(self) -> None:
-            """Cut the client off where it has been waited for since the last look."""
-            waits_for = self.waits_for()
-            if waits_for is not None and waits_for == self.waited_for:
+        def disconnect_if_idle(self) -> None:
+            """Disconnect the client if it still has to do the same as at the last check."""
+            expected = self.expected_of_client()
+            if expected is not None and expected == self.expected:
                 self.transport.abort()
                 return
-            self.waited_for = waits_for
-            self.watch = self.loop.call_later(patience_s, self.look)
+            self.expected = expected
+            self.watch = self.loop.call_later(patience_s, self.disconnect_if_idle)
 
-        def waits_for(self) -> Any:
-            """What the client is to do next in which exchange; None: nothing, or it rests between two requests."""
+        def expected_of_client(self) -> Any:
+            """The exchange and what the client has to do next in it. None if nothing, or between two requests."""
             if self.flow.write_paused:
-                return self.cycle, "take the answer"
+                return self.cycle, "receive the reply"
             if self.conn.their_state is h11.SEND_BODY:
                 return self.cycle, "body"
             if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:

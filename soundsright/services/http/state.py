@@ -1,7 +1,7 @@
-"""What a running service knows of itself: counters, the latest events, and what is wrong now.
+"""The health of a running service: counters, the latest events, and current problems.
 
-Kept in memory, from any thread; gone with the process, as the health-check API has always promised. What must not
-be lost is in the state. Times are in seconds since the epoch, rates per second.
+It is kept in memory, can be used from any thread, and is lost when the process ends. Anything that must not be lost
+is in the state instead. Times are in seconds since the epoch, rates are per second.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from soundsright.core.ports import Clock
 
 MAX_EVENTS = 250
 _MAX_MESSAGE_CHARS = 500
-_COUNTED = {
+_RATES = {
     "axons.queries_per_second": "axons.total_queried_axons",
     "responses.valid_responses_per_second": "responses.total_valid_responses",
     "responses.invalid_responses_per_second": "responses.total_invalid_responses",
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class Health:
-    """The published metrics and events, and the problems that `/readyz` tells.
+    """The published metrics and events, and the problems that `/readyz` shows.
 
     >>> from soundsright.testing import VirtualClock
     >>> health = Health(VirtualClock()); health.add("iterations"); health.metrics()["iterations"]
@@ -91,7 +91,7 @@ class Health:
             self._events[kind].append({"timestamp": self.timestamp(), "message": message[:_MAX_MESSAGE_CHARS]})
 
     def problem(self, name: str, sentence: str | None) -> None:
-        """Say what is wrong, or with None that it is not any more. A new problem is an event too."""
+        """Report a problem, or with None that it is solved. Both are also events."""
         with self._lock:
             before = self._problems.get(name)
             if sentence is None:
@@ -101,8 +101,8 @@ class Health:
         if sentence is not None and sentence != before:
             self.event("warning", sentence, action=f"problem_{name}")
         elif sentence is None and before is not None and name != "start":
-            # The first sentence says what it was; the remedy after it is needed no more.
-            self.event("success", f"Mended: {_FIRST_SENTENCE.split(before)[0]}", action=f"mended_{name}")
+            # Repeat only the first sentence, which names the problem: the remedy is not needed any more.
+            self.event("success", f"Solved: {_FIRST_SENTENCE.split(before)[0]}", action=f"mended_{name}")
 
     def problems(self) -> dict[str, str]:
         with self._lock:
@@ -110,16 +110,16 @@ class Health:
 
     def metrics(self) -> dict[str, Any]:
         with self._lock:
-            found = dict(self._metrics)
+            metrics = dict(self._metrics)
         elapsed_s = max(self._clock.now() - self._start_s, 1e-9)
-        return found | {rate: found[counter] / elapsed_s for rate, counter in _COUNTED.items()}
+        return metrics | {rate: metrics[counter] / elapsed_s for rate, counter in _RATES.items()}
 
     def events(self) -> dict[str, list[dict[str, str]]]:
         with self._lock:
             return {kind: list(events) for kind, events in self._events.items()}
 
     def timestamp(self) -> str:
-        """Now, as the published API writes it."""
+        """The time now, in the format of the published API."""
         return datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
@@ -142,8 +142,8 @@ def prometheus_text(metrics: dict[str, Any], *, service: str, problems: int) -> 
     return "\n".join(lines) + "\n"
 
 
-class _Line(logging.Formatter):
-    """`time level message key=value …` on one line: nothing in a message can forge a second one."""
+class _OneLineFormatter(logging.Formatter):
+    """`time level message key=value …`, always on one line, so that a message cannot fake a second record."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
@@ -162,19 +162,19 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 def configure_logging(level: str, *, secrets: Iterable[str] = (), stream: Any = None) -> Callable[[], None]:
-    """Log to `stream`, standard error by default, one line per record. Returns what undoes it.
+    """Log to `stream` (standard error by default), one line per record. Call the returned function to undo this.
 
-    `secrets` are blotted out wherever a library may log them.
+    `secrets` are replaced by `***` in every record, also in those of libraries.
     """
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Line(secrets))
-    own, root = logging.getLogger("soundsright"), logging.getLogger()
+    handler.setFormatter(_OneLineFormatter(secrets))
+    package, root = logging.getLogger("soundsright"), logging.getLogger()
     root.addHandler(handler)
-    before = own.level
-    own.setLevel({"TRACEX": "DEBUG", "TRACE": "DEBUG", "DEBUGX": "DEBUG", "INFOX": "INFO"}.get(level, level))
+    before = package.level
+    package.setLevel({"TRACEX": "DEBUG", "TRACE": "DEBUG", "DEBUGX": "DEBUG", "INFOX": "INFO"}.get(level, level))
 
     def undo() -> None:
         root.removeHandler(handler)
-        own.setLevel(before)
+        package.setLevel(before)
 
     return undo

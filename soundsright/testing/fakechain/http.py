@@ -9,7 +9,7 @@ from pathlib import Path
 from soundsright.adapters.chains import HttpChain, LocalChain
 from soundsright.adapters.peers import Gate, Hotkey, RateLimit
 from soundsright.core.ss58 import is_address
-from soundsright.services.http import HttpService, chain_app, listening
+from soundsright.services.http import ChainAccess, HttpService, chain_app, listening
 
 ORGANISER = Hotkey.of_seed("organiser")
 
@@ -22,12 +22,14 @@ def served_chain(
     chain = LocalChain(path, block_s=block_s)
     app = chain_app(
         chain,
-        address=ORGANISER.address,
-        organiser=ORGANISER.address,
-        admit=Gate(ORGANISER.address).admit,
-        throttle=RateLimit(per_minute=per_minute, burst=max(1, int(per_minute))).check,
-        is_address=is_address,
-        open_registration=open_registration,
+        ChainAccess(
+            address=ORGANISER.address,
+            organiser=ORGANISER.address,
+            admit=Gate(ORGANISER.address).admit,
+            throttle=RateLimit(per_minute=per_minute, burst=max(1, int(per_minute))).check,
+            is_address=is_address,
+            open_registration=open_registration,
+        ),
     )
     service = HttpService(app, listening("127.0.0.1", 0, host_variable="", port_variable=""), name="chain")
     service.start()

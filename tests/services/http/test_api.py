@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from soundsright.adapters.peers.auth import Gate
 from soundsright.core.errors import StateUnavailable, UsageError
 from soundsright.core.ss58 import is_address
-from soundsright.services.http.chain import chain_app
+from soundsright.services.http.chain import ChainAccess, chain_app
 from soundsright.services.http.health import health_app
 from soundsright.services.http.requests import listening
 from soundsright.services.http.state import MAX_EVENTS, Health, configure_logging
@@ -143,11 +143,13 @@ def miner_service(folder: Path) -> FastAPI:
 def chain_service(folder: Path) -> FastAPI:
     return chain_app(
         chain_with_validators(folder),
-        address=ALICE.address,
-        organiser=ALICE.address,
-        admit=Gate(ALICE.address).admit,
-        throttle=lambda _address: None,
-        is_address=is_address,
+        ChainAccess(
+            address=ALICE.address,
+            organiser=ALICE.address,
+            admit=Gate(ALICE.address).admit,
+            throttle=lambda _address: None,
+            is_address=is_address,
+        ),
     )
 
 

@@ -1,8 +1,9 @@
-"""A miner: when it commits, whom it answers, what it takes."""
+"""A miner: when it commits, which validators get a reply, and which feedback it accepts."""
 
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from tests.services.services_bench import (
 
 
 class Shaky:
-    """A chain whose methods misbehave as a test plans: an error to raise, or a result instead of the effect."""
+    """A chain with planned faults: a method raises an error, or returns a result without the effect."""
 
     def __init__(self, chain: LocalChain) -> None:
         self._chain = chain
@@ -130,13 +131,15 @@ def test_a_chain_that_goes_away_is_waited_for_and_said_to_be_missing(tmp_path: P
     chain.planned["snapshot"] += [watch]
     thread = threading.Thread(target=miner.run, args=(stop,))
     thread.start()
-    while not any("Mended" in event["message"] for event in health.events()["success"]):
+    deadline_s = time.monotonic() + 20
+    while not any("Solved" in event["message"] for event in health.events()["success"]):
         assert thread.is_alive()
+        assert time.monotonic() < deadline_s
     stop.set()
     thread.join(10)
     assert ready == [{"chain": "gone. Try again."}]
     assert health.metrics()["chain.failures"] == 3
-    assert "Mended: gone" in [event["message"] for event in health.events()["success"]]
+    assert "Solved: gone" in [event["message"] for event in health.events()["success"]]
 
 
 def test_an_error_that_nobody_foresaw_does_not_end_the_service(
