@@ -1,8 +1,9 @@
-"""Plug-ins are read from real packages: each test writes the metadata of some onto the import path."""
+"""Plug-ins from real packages, which each test writes onto the import path."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeGuard
 
@@ -10,6 +11,7 @@ import pytest
 
 from soundsright.core.errors import UsageError
 from soundsright.core.plugins import PluginGroup
+from tests.plugins import install_package
 
 Install = Callable[..., None]
 
@@ -24,17 +26,11 @@ WORDS = PluginGroup("soundsright.words", "word", "a text", is_text, built_in=("h
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """A function that installs a package with one module and its entry points in the group of words."""
-    monkeypatch.syspath_prepend(str(tmp_path))
+    return partial(_install, tmp_path, monkeypatch)
 
-    def install_package(package: str, code: str, **entry_points: str) -> None:
-        (tmp_path / f"{package}.py").write_text(code)
-        metadata = tmp_path / f"{package}-1.2.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
-        lines = [f"{name} = {value}\n" for name, value in entry_points.items()]
-        (metadata / "entry_points.txt").write_text(f"[{WORDS.group}]\n" + "".join(lines))
 
-    return install_package
+def _install(folder: Path, monkeypatch: pytest.MonkeyPatch, package: str, code: str, **entry_points: str) -> None:
+    install_package(folder, monkeypatch, package, WORDS.group, code, **entry_points)
 
 
 def test_without_packages_there_are_no_plugins() -> None:

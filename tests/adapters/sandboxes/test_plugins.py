@@ -13,6 +13,7 @@ from soundsright.config import ValidatorSettings, read_settings
 from soundsright.core.errors import EngineUnavailable, UsageError
 from soundsright.core.plugins import SANDBOX_GROUP
 from soundsright.library.sandboxes import SandboxChoice, opened_sandbox
+from tests.plugins import install_package
 
 TRUSTED = SandboxOptions(trusted=True)
 CODE = """
@@ -39,16 +40,11 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Installs a package with sandboxes, by name and function."""
+    """A function that installs a package with sandboxes: the function of `CODE` for each name."""
 
-    def install_sandboxes(package: str, **entry_points: str) -> None:
-        (tmp_path / f"{package}.py").write_text(CODE)
-        metadata = tmp_path / f"{package}-1.2.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
-        lines = [f"{name} = {package}:{function}\n" for name, function in entry_points.items()]
-        (metadata / "entry_points.txt").write_text(f"[{SANDBOX_GROUP}]\n" + "".join(lines))
-        monkeypatch.syspath_prepend(str(tmp_path))
+    def install_sandboxes(package: str, **functions: str) -> None:
+        entry_points = {name: f"{package}:{function}" for name, function in functions.items()}
+        install_package(tmp_path, monkeypatch, package, SANDBOX_GROUP, CODE, **entry_points)
 
     return install_sandboxes
 
