@@ -53,6 +53,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{work}")
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SOUNDSRIGHT_WORKERS", "1")
+    monkeypatch.setenv("SOUNDSRIGHT_SLOTS", "1")
     monkeypatch.chdir(work)
     return work
 
