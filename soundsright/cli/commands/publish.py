@@ -82,8 +82,9 @@ def card(
     from soundsright.cli.shared.publishing import card_index, card_text, finished_run, opened_push, push_card
 
     run = finished_run([run_folder])
+    text = card_text(run, entry)  # Fails for an unknown entry, before the hub is needed.
     if only_print:
-        click.echo(card_text(run, entry), nl=False)
+        click.echo(text, nl=False)
         return
     push = opened_push(hub)
     push_card(push, run, entry, card_index(push, run, entry, dataset), pull_request=pull_request)
