@@ -58,7 +58,7 @@ class Settings(BaseModel):
         "~/.soundsright-subnet"
     )
     hf_endpoint: Annotated[
-        str, AfterValidator(values.http_url), Field(description="Address of the hub with the models.")
+        str, AfterValidator(values.hub_url), Field(description="Address of the hub with the models.")
     ] = "https://huggingface.co"
     soundsright_hub: Annotated[
         OptionalPath, Field(description="Folder with a private competition's models. It replaces HF_ENDPOINT.")
@@ -72,6 +72,15 @@ class Settings(BaseModel):
     @property
     def is_bittensor(self) -> bool:
         return urlsplit(self.subtensor_chain_endpoint).scheme in ("ws", "wss")
+
+    @property
+    def is_private_chain(self) -> bool:
+        return urlsplit(self.subtensor_chain_endpoint).scheme in ("http", "https")
+
+    @property
+    def has_plugged_hub(self) -> bool:
+        """Whether another installed package makes the hub."""
+        return urlsplit(self.hf_endpoint).scheme not in ("http", "https")
 
     @property
     def hotkey_file(self) -> Path:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from soundsright.core.competition import competition_by_id
 from soundsright.core.errors import UsageError
-from soundsright.core.plugins import SANDBOX_GROUP, plugin_names
+from soundsright.core.plugins import CHAIN_GROUP, HUB_GROUP, SANDBOX_GROUP, plugin_names
 
 LOG_LEVELS = ("TRACEX", "TRACE", "DEBUGX", "DEBUG", "INFOX", "INFO", "WARNING", "ERROR")
 _WALLET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -18,18 +18,33 @@ _CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 
 def chain_url(value: str) -> str:
+    """Check the address of a chain: a WebSocket, HTTP, or a scheme that another installed package adds."""
     parts = urlsplit(value)
-    if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname:
-        raise ValueError("give ws:// or wss:// for Bittensor, http:// or https:// for a private chain")
-    if parts.username or parts.password:
-        raise ValueError("give the address without a user and password")
-    return value
+    plugged = plugin_names(CHAIN_GROUP)
+    if parts.scheme not in plugged and (parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname):
+        others = "".join(f", {name}:// for the chain of an installed package" for name in plugged)
+        raise ValueError(f"give ws:// or wss:// for Bittensor, http:// or https:// for a private chain{others}")
+    return _without_password(value)
 
 
 def http_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
         raise ValueError("give an http:// or https:// address without a user and password")
+    return value
+
+
+def hub_url(value: str) -> str:
+    """Check the address of a hub: HTTP, or a scheme that another installed package adds."""
+    if urlsplit(value).scheme in plugin_names(HUB_GROUP):
+        return _without_password(value)
+    return http_url(value)
+
+
+def _without_password(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.username or parts.password:
+        raise ValueError("give the address without a user and password")
     return value
 
 
@@ -46,6 +61,7 @@ def log_level(value: Any) -> Any:
 
 
 def sandbox(value: Any, built_in: Callable[[Any], Any]) -> Any:
+    """Check the name of a sandbox: a built-in one, or one that another installed package adds."""
     return value if value in plugin_names(SANDBOX_GROUP) else built_in(value)
 
 

@@ -20,6 +20,8 @@ from soundsright.core.errors import UsageError, printable
 
 T = TypeVar("T")
 
+CHAIN_GROUP = "soundsright.chains"
+HUB_GROUP = "soundsright.hubs"
 SANDBOX_GROUP = "soundsright.sandboxes"
 
 

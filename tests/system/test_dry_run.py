@@ -105,14 +105,14 @@ def test_it_leaves_the_validators_own_files_alone_and_judges_each_time(
         assert code == 0, err
         assert own_files(state) == before
         assert len(list((state / "dry-run" / "rounds").glob("*/results.json"))) == 1
-        assert out.endswith("Dry run: no weights would be set: nobody is paid, and BURN_HOTKEY is empty.\n")
+        assert out.endswith("Dry run: no weights would be set, because nobody is paid and BURN_HOTKEY is empty.\n")
 
 
 @pytest.mark.parametrize(
     ("burn_hotkey", "weights", "told"),
     [
         ("", {"a": 0.25, "b": 0.75}, "Dry run: these weights would be set.\n 0.75000  b\n 0.25000  a\n"),
-        ("gone", {}, "nobody is paid, and BURN_HOTKEY was not registered at the close.\n"),
+        ("gone", {}, "nobody is paid and BURN_HOTKEY was not registered at the close.\n"),
     ],
 )
 def test_it_prints_the_weights_largest_first_or_why_there_are_none(
@@ -138,7 +138,7 @@ def test_it_does_not_remove_the_folder_of_one_that_still_runs(
 
 def test_before_the_first_round_it_says_when_that_is(dry_run: DryRun) -> None:
     code, out, err = dry_run(ROUND_FIRST_DAY="2130-01-07")
-    assert (code, out, err) == (0, "No round has started; the first is 2130-01-07 09:00 UTC.\n", "")
+    assert (code, out, err) == (0, "No round has started. The first starts at 2130-01-07 09:00 UTC.\n", "")
 
 
 def test_settings_that_an_organisers_schedule_overrides_are_named(dry_run: DryRun, tmp_path: Path) -> None:
@@ -150,4 +150,4 @@ def test_settings_that_an_organisers_schedule_overrides_are_named(dry_run: DryRu
     assert (code, "2130-01-07 10:00 UTC" in out, err) == (0, True, "")
     code, out, err = dry_run(SOUNDSRIGHT_RULESET="rules.toml", ROUND_TIME_OF_DAY="18:00", ROUND_EVERY_DAYS="7")
     assert (code, "2130-01-07 10:00 UTC" in out) == (0, True)
-    assert "WARNING ROUND_EVERY_DAYS, ROUND_TIME_OF_DAY: ignored, since [schedule] of rules.toml" in err
+    assert "WARNING ROUND_EVERY_DAYS, ROUND_TIME_OF_DAY: ignored, because [schedule] of rules.toml" in err

@@ -58,7 +58,7 @@ def _opened_with_account(settings: Settings) -> tuple[HttpChain, Hotkey]:
 def _opened(settings: Settings, account: Hotkey | None = None) -> HttpChain:
     from soundsright.adapters.chains import HttpChain
 
-    if settings.is_bittensor:
+    if not settings.is_private_chain:
         raise UsageError(
             f"SUBTENSOR_CHAIN_ENDPOINT {settings.subtensor_chain_endpoint} is not a private chain",
             "Give the http:// address of a private chain. For Bittensor, use `btcli`.",

@@ -59,7 +59,7 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
         miner = _miner(settings, entry, chain, health, poll_s)
         check_clock(chain, clock.now())
         warnings = miner.check()
-        check_model(settings, model)
+        check_model(settings, model, competition)
         click.echo(f"{account.address} enters {model} for {competition.id}")
         warnings += _hook_warnings(settings)
         if check:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundsright.config import Settings, ValidatorSettings
-from soundsright.core.errors import UsageError
+from soundsright.core.errors import EntryRefused, UsageError
 
 if TYPE_CHECKING:
     import socket
 
     from soundsright.adapters.peers import Hotkey
     from soundsright.cli.shared.sandboxes import SandboxChoice
+    from soundsright.core.competition import Competition
     from soundsright.core.ports import LiveChain, ModelHub, Sandbox
     from soundsright.core.sources import ModelRef
 
@@ -35,19 +36,24 @@ def health_socket(settings: Settings) -> socket.socket:
 
 
 def opened_chain(settings: Settings, account: Hotkey | None) -> LiveChain:
-    """The chain at SUBTENSOR_CHAIN_ENDPOINT.
+    """The chain at SUBTENSOR_CHAIN_ENDPOINT. Another installed package may add its URL scheme.
 
     Raises:
-        UsageError: something that is not a chain answers there.
+        UsageError: something that is not a chain answers there, or the package that adds it is broken.
         ChainUnavailable: nothing answers there.
     """
+    endpoint = settings.subtensor_chain_endpoint
     if settings.is_bittensor:
         from soundsright.adapters.chains import BittensorChain
 
-        return BittensorChain(settings.subtensor_chain_endpoint, settings.netuid, account)
-    from soundsright.adapters.chains import HttpChain
+        return BittensorChain(endpoint, settings.netuid, account)
+    if settings.is_private_chain:
+        from soundsright.adapters.chains import HttpChain
 
-    return HttpChain(settings.subtensor_chain_endpoint, account)
+        return HttpChain(endpoint, account)
+    from soundsright.adapters.chains import ChainOptions, plugged_chain
+
+    return plugged_chain(ChainOptions(endpoint, settings.netuid, account))
 
 
 def check_clock(chain: LiveChain, now_s: float) -> None:
@@ -71,23 +77,28 @@ def opened_hub(settings: Settings) -> ModelHub:
     """The hub that the settings name. Its cache is in STATE_FOLDER.
 
     Raises:
-        UsageError: SOUNDSRIGHT_HUB is not a folder.
+        UsageError: SOUNDSRIGHT_HUB is not a folder, or the package that adds the hub is broken.
     """
     root = settings.soundsright_hub
+    cache = settings.folder / "cache"
+    if root is None and settings.has_plugged_hub:
+        from soundsright.adapters.hubs import HubOptions, plugged_hub
+
+        return plugged_hub(HubOptions(settings.hf_endpoint, cache, _token(settings)))
     if root is None:
         from soundsright.adapters.hubs import HuggingFaceHub
 
-        return HuggingFaceHub(settings.hf_endpoint, settings.folder / "cache", token=_token(settings))
+        return HuggingFaceHub(settings.hf_endpoint, cache, token=_token(settings))
     if not root.expanduser().is_dir():
         raise UsageError(
             f"SOUNDSRIGHT_HUB {root} is not a folder", "Give the folder of a private hub, or clear the setting."
         )
     from soundsright.adapters.hubs import FolderHub
 
-    return FolderHub(root.expanduser(), settings.folder / "cache")
+    return FolderHub(root.expanduser(), cache)
 
 
-def check_model(settings: Settings, model: ModelRef) -> None:
+def check_model(settings: Settings, model: ModelRef, competition: Competition) -> None:
     """Check that everybody can fetch the model at that commit from the hub.
 
     Raises:
@@ -95,17 +106,32 @@ def check_model(settings: Settings, model: ModelRef) -> None:
         HubUnavailable: the hub does not answer.
     """
     root = settings.soundsright_hub
-    if root is None:
+    if root is not None:
+        folder = root.expanduser() / model.namespace / model.name / model.revision
+        if not (folder / "Dockerfile").is_file():
+            raise UsageError(
+                f"SOUNDSRIGHT_HUB {root} has no {model} with a Dockerfile",
+                "Run `soundsright chain publish` and give the revision that it prints.",
+            )
+    elif settings.has_plugged_hub:
+        _fetch(opened_hub(settings), model, competition)
+    else:
         from soundsright.adapters.hubs import check_on_hub
 
         check_on_hub(settings.hf_endpoint, model, token=_token(settings))
-        return
-    folder = root.expanduser() / model.namespace / model.name / model.revision
-    if not (folder / "Dockerfile").is_file():
-        raise UsageError(
-            f"SOUNDSRIGHT_HUB {root} has no {model} with a Dockerfile",
-            "Run `soundsright chain publish` and give the revision that it prints.",
+
+
+def _fetch(hub: ModelHub, model: ModelRef, competition: Competition) -> None:
+    """Fetch the model. This is the only way to check a model on a hub that another package adds."""
+    from soundsright.core.fetch_limits import FetchLimits
+    from soundsright.core.submission import Submission
+
+    try:
+        hub.fetch(
+            Submission(uid=0, hotkey="check", competition=competition, source=model, block=0), limits=FetchLimits()
         )
+    except EntryRefused as refused:
+        raise UsageError(f"{model}: {refused.sentence}", "Fix it: a validator would refuse it too.") from refused
 
 
 def sandbox_choice(settings: ValidatorSettings) -> SandboxChoice:

@@ -1,0 +1,84 @@
+"""Chains that other installed packages add, by entry points of the group `soundsright.chains`.
+
+An entry point is named by the URL scheme of its chain. It names a function that takes `ChainOptions` and returns a
+`LiveChain`:
+
+    [project.entry-points."soundsright.chains"]
+    ledger = "my_package.chain:make_chain"
+
+With that package installed, SUBTENSOR_CHAIN_ENDPOINT can be `ledger://host`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeGuard
+from urllib.parse import urlsplit
+
+from soundsright.core.errors import SoundsRightError, UsageError, printable
+from soundsright.core.plugins import CHAIN_GROUP, PluginGroup
+from soundsright.core.ports import Account, LiveChain
+
+BUILT_IN_SCHEMES = ("ws", "wss", "http", "https")
+
+
+@dataclass(frozen=True)
+class ChainOptions:
+    """The chain that an operator chose.
+
+    Attributes:
+        endpoint: the address, as in SUBTENSOR_CHAIN_ENDPOINT. Its scheme is the plug-in's name.
+        netuid: the number of the subnet. A chain with only one may ignore it.
+        account: the hotkey that signs what is written, or None if nothing will be written.
+    """
+
+    endpoint: str
+    netuid: int
+    account: Account | None
+
+
+ChainFactory = Callable[[ChainOptions], LiveChain]
+
+
+def _is_factory(value: object) -> TypeGuard[ChainFactory]:
+    return callable(value)
+
+
+CHAIN_PLUGINS: PluginGroup[ChainFactory] = PluginGroup(
+    group=CHAIN_GROUP,
+    noun="chain",
+    expected="a function that takes ChainOptions and returns a LiveChain",
+    is_valid=_is_factory,
+    built_in=BUILT_IN_SCHEMES,
+)
+
+
+def plugged_chain(options: ChainOptions) -> LiveChain:
+    """The chain that another installed package makes for the endpoint's scheme.
+
+    Raises:
+        UsageError: if no package adds the scheme, if it cannot be imported or fails, or if what it makes is not a
+            `LiveChain`.
+        ChainUnavailable: if the package says that its chain does not answer.
+    """
+    scheme = urlsplit(options.endpoint).scheme
+    factory = CHAIN_PLUGINS.load(scheme)
+    try:
+        chain = factory(options)
+    except SoundsRightError:
+        raise
+    except Exception as e:
+        # A function of another package can raise anything.
+        raise UsageError(
+            f"The chain {options.endpoint} cannot be opened: {printable(f'{type(e).__name__}: {e}')}",
+            f"Check SUBTENSOR_CHAIN_ENDPOINT and the package that adds the chain {scheme!r}.",
+        ) from e
+    missing = [name for name, _ in inspect.getmembers(LiveChain) if name[0] != "_" and not hasattr(chain, name)]
+    if missing:
+        raise UsageError(
+            f"The chain {scheme!r} made a {type(chain).__name__} without {', '.join(missing)}",
+            "Update or uninstall the package that adds it.",
+        )
+    return chain
