@@ -1,10 +1,11 @@
-"""What a miner costs while it waits, and how fast the health-check API answers, a validator's in a round too.
+"""Measures the memory of an idle miner, and the latency of the health-check APIs of a miner and a validator.
 
     python benchmarks/services.py
 
-Starts a private chain, then a node that Bittensor's own SDK talks to, in this process, and a miner in its own, on
-loopback. Prints seconds from the start to the first answer, the miner's memory when idle (resident, MB), and the
-latency of its API beside two busy processes. Then a validator judges a round of one model while its API is asked.
+A private chain runs in this process, then a fake node for the Bittensor SDK. A miner runs in its own process on
+loopback. The output has the seconds from the start to the first answer, the miner's resident memory when idle in
+MB, and the latency of its API beside two busy processes. Then a validator runs a round of one model while its API
+receives requests.
 """
 
 from __future__ import annotations
@@ -29,9 +30,7 @@ from soundsright.adapters.peers.client import request
 from soundsright.adapters.peers.keys import Hotkey
 from soundsright.core.errors import PeerUnavailable
 from soundsright.core.submission import commitment_text
-from soundsright.testing.fakechain.http import served_chain
-from soundsright.testing.fakechain.ledger import Ledger
-from soundsright.testing.fakechain.node import running_node
+from soundsright.testing.fakechain import Ledger, running_node, served_chain
 
 NEURONS = 256
 REQUESTS = 400
@@ -79,7 +78,7 @@ def main() -> None:
             "DENOISING_16000HZ_HF_MODEL_NAMESPACE": model.namespace,
             "DENOISING_16000HZ_HF_MODEL_NAME": model.name,
             "DENOISING_16000HZ_HF_MODEL_REVISION": model.revision,
-            # The SDK's caches, which are in the home folder otherwise.
+            # The SDK's caches, which would otherwise be in the home folder.
             "BITTENSOR_RUNTIME_CACHE_DIR": str(folder / "runtime"),
             "BTCLI_TOKEN_SYMBOLS_CACHE": str(folder / "symbols"),
         }
@@ -95,10 +94,10 @@ def main() -> None:
 
 
 def answering(service: subprocess.Popen[bytes], port: int) -> str:
-    """Its address, once it answers there."""
+    """The URL of a service's API, as soon as it answers."""
     api = f"http://127.0.0.1:{port}"
     while not answers(api):
-        assert service.poll() is None, "the service ended"
+        assert service.poll() is None, "the service has ended"
         time.sleep(0.01)
     return api
 
@@ -119,7 +118,7 @@ def measure(chain: str, settings: dict[str, str]) -> None:
 
 
 def measure_round(folder: Path) -> None:
-    """A whole round of a validator, in blocks of an hour, while its API is asked without a pause."""
+    """Run a whole round of a validator, with blocks of an hour, while its API receives requests without a pause."""
     key, miner = Hotkey.of_seed("validator"), Hotkey.of_seed("miner")
     key.write(folder / "wallets" / "v" / "hotkeys" / "h")
     model = FolderHub(folder / "hub", folder / "cache").publish("me", "gate", ROOT / "models" / "spectral-gate")
@@ -156,7 +155,7 @@ def measure_round(folder: Path) -> None:
         print(f"Validator, a round of {CLIPS} clips")
         with running(MAIN.format("validator"), settings) as validator:
             api = answering(validator, port)
-            # To the first start, and past the block that fixes its seed.
+            # To the start of the first round, and past the block that gives its seed.
             start_s = datetime.datetime.combine(first_day, datetime.time(9), datetime.UTC).timestamp()
             chain.advance(int((start_s - chain.timestamp_s(chain.head().number)) / BLOCK_S) + 12)
             times_ms: list[float] = []
@@ -172,8 +171,8 @@ def print_latency(times_ms: list[float]) -> None:
 
 
 def judged(api: str) -> bool:
-    told = json.loads(request(api, "GET", "/healthcheck/metrics", timeout_s=10).body)
-    return bool(told["data"]["competitions_judged"])
+    metrics = json.loads(request(api, "GET", "/healthcheck/metrics", timeout_s=10).body)
+    return bool(metrics["data"]["competitions_judged"])
 
 
 def answers(api: str) -> bool:

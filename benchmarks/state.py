@@ -1,9 +1,9 @@
-"""How many state operations a second the database takes, and whether it slows with the number of rounds.
+"""Measures state operations per second, and whether they slow down as the number of rounds grows.
 
     python benchmarks/state.py [--url postgresql://...]
 
-Every write is committed to the disk before the next. "clip results" come in batches of 25, as an entry's clips do;
-"single" is one clip in one transaction.
+Every write is committed to the disk before the next one. "clip results" are written in batches of 25, like the
+clips of an entry. "single" is one clip in one transaction.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def rate(count: int, work: Callable[[], None]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--url", help="another database; a temporary SQLite file otherwise")
+    parser.add_argument("--url", help="The database to measure. [default: a temporary SQLite file]")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         state = SqlState(options.url or Path(folder) / "state.db")
         print(f"opened and created in {time.perf_counter() - started:.3f} s")
         state.begin_round("warm", {})
-        print(f"{'rounds held':>12}{'clip results/s':>16}{'single/s':>10}{'steps/s':>9}{'read/s':>9}{'peak MB':>9}")
+        print(f"{'rounds':>12}{'clip results/s':>16}{'single/s':>10}{'steps/s':>9}{'read/s':>9}{'peak MB':>9}")
         for number in range(1, 41):
             name = f"round-{number}"
             state.begin_round(name, {})
@@ -54,7 +54,7 @@ def main() -> None:
             if number not in (1, 10, 40):
                 continue
             single = rate(
-                200, lambda name=name: [state.add_clip_results(name, "one", clips(i, 1)) for i in range(200)]
+                200, lambda name=name: [state.add_clip_results(name, "single", clips(i, 1)) for i in range(200)]
             )
             steps = rate(200, lambda name=name: [state.finish_step(name, f"s{i}", {"n": i}) for i in range(200)])
             read = rate(2_000, lambda name=name: state.clip_results(name, "entry"))

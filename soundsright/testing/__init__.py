@@ -1,4 +1,7 @@
-"""Fakes of the ports, and faults to plant in them, for tests and simulations."""
+"""Fakes of the ports for tests and simulations, and faults that you can plant in them.
+
+`testing.hub` and `testing.fakechain` are servers in this process. `testing.simulation` plays whole rounds.
+"""
 
 from soundsright.testing.fakes import (
     Behaviour,

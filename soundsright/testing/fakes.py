@@ -1,4 +1,4 @@
-"""Fakes of the ports that hold everything in memory, draw no chance of their own and read no clock but their own.
+"""Fakes of the ports in memory. They use no random numbers and read only their own clock.
 
 Times are in seconds, blocks are counted, signals are float32 `(n,)`.
 """
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 def unit_interval(*parts: object) -> float:
-    """A number in [0, 1) that follows from the parts alone.
+    """A number in [0, 1), computed from the parts.
 
     >>> unit_interval("a", 1) == unit_interval("a", 1) != unit_interval("a", 2)
     True
@@ -53,7 +53,7 @@ def unit_interval(*parts: object) -> float:
 
 
 class VirtualClock:
-    """The `Clock` port: time passes only when somebody sleeps, or `jump` is called."""
+    """The `Clock` port. Time passes only in `sleep` and `jump`."""
 
     def __init__(self, now_s: float = 0.0) -> None:
         self._now_s = now_s
@@ -65,14 +65,14 @@ class VirtualClock:
         self._now_s += seconds
 
     def jump(self, seconds: float) -> None:
-        """Set the clock by that much, forward or back, as an operator or a time server does."""
+        """Set the clock forward or back, as an operator or a time server does."""
         self._now_s += seconds
 
 
 class InlinePool:
-    """The `Pool` port without workers: a job is done when it is handed in, and its errors are raised there.
+    """The `Pool` port without workers. `submit` does the job at once and raises its errors.
 
-    `instead` replaces functions by cheaper ones with the same arguments. Nothing ends a job at its deadline.
+    `instead` replaces functions by cheaper ones with the same arguments. Deadlines are ignored.
     """
 
     def __init__(self, instead: Mapping[Callable[..., Any], Callable[..., Any]] | None = None) -> None:
@@ -85,14 +85,14 @@ class InlinePool:
         return future
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there are no workers."""
 
 
 class FakeChain:
-    """The `Chain` port in memory, and the ledger's own side: blocks, registration, finality.
+    """The `Chain` port in memory, with methods that make blocks and registrations.
 
-    Hashes follow from `seed`. The `unfinal` latest blocks are not final: `reorganise` gives them other hashes.
-    `landed` holds every write of weights that took effect, as (validator, block, weights by hotkey).
+    Hashes follow from `seed`. The latest `unfinal` blocks are not final: `reorganise` gives them other hashes.
+    `landed` has every write of weights that took effect, as (validator, block, weights by hotkey).
     """
 
     BLOCK_S = 12.0
@@ -100,20 +100,20 @@ class FakeChain:
     def __init__(self, *, seed: int = 0, start_s: float = 0.0, unfinal: int = 3) -> None:
         self._seed = seed
         self._unfinal = unfinal
-        self._times_s = array("d", [start_s])  # Eight bytes a block: a day has 7200 of them.
+        self._times_s = array("d", [start_s])  # Eight bytes for each of the 7200 blocks of a day.
         self._forks: dict[int, int] = {}
         self._neurons: dict[str, Neuron] = {}
         self._commitments: list[Commitment] = []
         self.landed: list[tuple[str, int, dict[str, float]]] = []
 
     def advance(self, blocks: int = 1, *, delay_s: float = 0.0) -> BlockRef:
-        """Append blocks; the first of them comes `delay_s` late."""
+        """Append blocks. The first of them comes `delay_s` late."""
         for number in range(blocks):
             self._times_s.append(self._times_s[-1] + self.BLOCK_S + (delay_s if number == 0 else 0.0))
         return self.head()
 
     def reorganise(self) -> None:
-        """Replace the blocks that are not final by others."""
+        """Replace the blocks that are not final."""
         for number in range(self.finalized().number + 1, len(self._times_s)):
             self._forks[number] = self._forks.get(number, 0) + 1
 
@@ -128,7 +128,7 @@ class FakeChain:
 
     def block_hash(self, number: int) -> str:
         if not 0 <= number < len(self._times_s):
-            raise ChainUnavailable(f"There is no block {number} yet", "Wait for it.")
+            raise ChainUnavailable(f"Block {number} does not exist yet", "Wait for it.")
         return self._block(number).hash
 
     def _block(self, number: int) -> BlockRef:
@@ -136,7 +136,7 @@ class FakeChain:
         return BlockRef(number, "0x" + hashlib.sha256(text.encode()).hexdigest())
 
     def register(self, hotkey: str, *, permit: bool = False) -> int:
-        """The uid of a hotkey; a new one takes the lowest that is free."""
+        """The uid of a hotkey. A new hotkey gets the lowest free uid."""
         if hotkey not in self._neurons:
             taken = {neuron.uid for neuron in self._neurons.values()}
             uid = next(uid for uid in range(len(taken) + 1) if uid not in taken)
@@ -175,15 +175,15 @@ class FakeChain:
         return TxResult(True, block=block)
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is no connection."""
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What a fake model does. `quality` is from 0, which returns the input, to 1.
+    """What a fake model does. `quality` is between 0, which returns the input, and 1.
 
-    `load_fault` is raised instead of loading, `batch_fault` instead of answering any batch; `clip_failure` is the
-    answer to every third clip. `engine_fault` is what the sandbox comes to with it.
+    `load_fault` is raised at the start, `batch_fault` for every batch. `clip_failure` is the answer to every third
+    clip. `engine_fault` is raised by the sandbox instead of starting the model.
     """
 
     quality: float = 0.5
@@ -195,7 +195,7 @@ class Behaviour:
 
 @dataclass(frozen=True)
 class FakeRepository:
-    """What the fake hub holds at a commit: hashes, how the model behaves, and what the hub says in its place."""
+    """A repository at one commit: its hashes, its model's behaviour, and a fault that the hub raises instead."""
 
     content_hash: str
     checkpoint_hashes: tuple[str, ...] = ()
@@ -204,9 +204,9 @@ class FakeRepository:
 
 
 class FakeHub:
-    """The `ModelHub` port over a mapping that the test fills. `folder` stands for every fetched model's files.
+    """The `ModelHub` port over a mapping that the test fills. All fetched models have their files in `folder`.
 
-    `cache` holds what was fetched, by content hash.
+    `cache` has the fetched repositories by content hash.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -215,19 +215,19 @@ class FakeHub:
         self.cache: dict[str, FakeRepository] = {}
 
     def fetch(self, submission: Submission, *, limits: FetchLimits) -> FetchedModel:
-        found = self.repositories.get(hub_model(submission.source))
-        if found is None:
+        repository = self.repositories.get(hub_model(submission.source))
+        if repository is None:
             raise EntryRefused("not_found", f"The hub has no {submission.source}")
-        if found.hub_fault is not None:
-            raise found.hub_fault
-        self.cache[found.content_hash] = found
-        return FetchedModel(submission, self._folder, found.content_hash, found.checkpoint_hashes)
+        if repository.hub_fault is not None:
+            raise repository.hub_fault
+        self.cache[repository.content_hash] = repository
+        return FetchedModel(submission, self._folder, repository.content_hash, repository.checkpoint_hashes)
 
     def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
-        found = self.cache.get(content_hash)
-        if found is None:
+        repository = self.cache.get(content_hash)
+        if repository is None:
             return None
-        return FetchedModel(submission, self._folder, content_hash, found.checkpoint_hashes)
+        return FetchedModel(submission, self._folder, content_hash, repository.checkpoint_hashes)
 
     def forget(self, keep: Collection[str]) -> int:
         gone = self.cache.keys() - set(keep)
@@ -240,12 +240,12 @@ class FakeHub:
 
 
 class FakeSandbox:
-    """The `Sandbox` port without processes, over models that behave as they are said to.
+    """The `Sandbox` port without processes. Models do what their `Behaviour` says.
 
-    An answer's first sample is the model's quality, its second a small number that belongs to the model and the
-    clip: scores that depend on them show a mixed-up answer.
+    The first sample of an enhanced clip is the model's quality, the second a number that belongs to the model and
+    the clip. Scores that depend on them show if enhanced clips are mixed up.
 
-    `enhanced` counts how often each (model, clip) was asked for.
+    `enhanced` counts how often each (model, clip) was requested.
     """
 
     name = "fake"
@@ -257,7 +257,7 @@ class FakeSandbox:
         self.enhanced: dict[tuple[str, str], int] = {}
 
     def prepare(self, model: FetchedModel) -> None:
-        """Nothing is built."""
+        """Do nothing: no image is built."""
 
     @contextmanager
     def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[FakeRunningModel]:
@@ -269,7 +269,7 @@ class FakeSandbox:
         yield FakeRunningModel(self, model, behaviour)
 
     def stop(self) -> None:
-        """No process to end."""
+        """Do nothing: there are no processes."""
 
     def count(self, content_hash: str, clip_id: str) -> None:
         with self._lock:
@@ -278,7 +278,7 @@ class FakeSandbox:
 
 
 class FakeRunningModel:
-    """The `RunningModel` port: answers as its behaviour says."""
+    """The `RunningModel` port. Its answers follow from the behaviour."""
 
     def __init__(self, sandbox: FakeSandbox, model: FetchedModel, behaviour: Behaviour) -> None:
         self._sandbox = sandbox

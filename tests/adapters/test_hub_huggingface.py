@@ -105,7 +105,7 @@ def test_a_disk_without_room_is_told_before_a_file_is_fetched(
     with pytest.raises(InfrastructureFault, match=r"GB left, and alice/gate.* needs .*KEPT_ROUNDS") as told:
         fetch(hub, tmp_path)
     assert not isinstance(told.value, HubUnavailable)
-    assert not [path for _, path, _ in hub.asked if "/resolve/" in path]
+    assert not [path for _, path, _ in hub.requests if "/resolve/" in path]
     monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=needed))
     assert fetch(hub, tmp_path).path.is_dir()
 
@@ -119,7 +119,7 @@ def test_the_longest_name_that_is_allowed_can_be_fetched(hub: HubServer, tmp_pat
 def test_a_long_tree_is_read_page_by_page(hub: HubServer, tmp_path: Path) -> None:
     hub.page = 2
     assert fetch(hub, tmp_path).path.is_dir()
-    assert sum("/tree/" in path for _, path, _ in hub.asked) == 2
+    assert sum("/tree/" in path for _, path, _ in hub.requests) == 2
 
 
 def test_a_body_that_is_cut_off_goes_on_where_it_was(hub: HubServer, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_body_that_is_cut_off_goes_on_where_it_was(hub: HubServer, tmp_path: P
     hub.repositories["alice/gate"].commits[REVISION]["weights/model.onnx"] = large
     hub.cut_at["weights/model.onnx"] = 11_000_000
     assert (fetch(hub, tmp_path).path / "weights" / "model.onnx").read_bytes() == large
-    assert f"bytes={10 * 2**20}-" in {wanted for _, _, wanted in hub.asked}
+    assert f"bytes={10 * 2**20}-" in {wanted for _, _, wanted in hub.requests}
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -205,7 +205,7 @@ def test_limits_hold_before_anything_is_fetched(
     with pytest.raises(EntryRefused) as caught:
         fetch(hub, tmp_path, limits=limits)
     assert caught.value.code == code
-    assert not [path for _, path, _ in hub.asked if "/resolve/" in path]
+    assert not [path for _, path, _ in hub.requests if "/resolve/" in path]
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "weights/model.onnx"])

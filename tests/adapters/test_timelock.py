@@ -67,7 +67,7 @@ def test_a_lock_opens_at_its_time_and_asks_each_round_once(relay: Relay) -> None
     sealed = [lock.sealed(TEXT, until_s=ROUND_1000_S - 0.5), lock.sealed("another", until_s=ROUND_1000_S)]
     assert [lock.opens_s(one) for one in sealed] == [ROUND_1000_S] * 2
     assert [lock.opened(one) for one in sealed] == [TEXT, "another"]
-    assert len(relay.asked) == 1
+    assert len(relay.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_lock_opens_at_its_time_and_asks_each_round_once(relay: Relay) -> None
 def test_a_relay_that_lies_or_fails_is_not_believed_and_the_next_is_asked(
     relay: Relay, instead: tuple[int, bytes]
 ) -> None:
-    relay.instead = instead
+    relay.override = instead
     sealed = seal(TEXT, 1_000)
     with pytest.raises(PeerUnavailable, match="DRAND_RELAYS"):
         DrandTimelock([relay.url]).opened(sealed)

@@ -130,14 +130,14 @@ def test_a_sealed_entry_is_judged_while_its_miner_is_away(world: World) -> None:
     with served_relay() as relay:
         world.start_validator("victor", SOUNDSRIGHT_RULESET=str(rules), DRAND_RELAYS=relay.url)
         until(lambda: (world.health("victor", "/readyz") or {}).get("status"), "the validator is ready")
-        assert relay.asked == []
+        assert relay.requests == []
         chain.advance(HOURS_A_DAY)
         weights = until(partial(chain.weights, world.key("victor").address), "weights", timeout_s=120)
     uids = {neuron.hotkey: neuron.uid for neuron in chain.neurons()}
     assert weights == {uids[world.key("alice").address]: 1.0}
     models = world.health("victor", "/healthcheck/current_models")["data"][COMPETITION]
     assert [(model["hf_model_namespace"], model["block"]) for model in models] == [("alice", commitment.block)]
-    assert len(relay.asked) == 1
+    assert len(relay.requests) == 1
     assert world.services["victor"].stop() == 0, world.services["victor"].said()[-2_000:]
 
 

@@ -81,7 +81,7 @@ class TestBrokenRulesAreNoticed:
 
         monkeypatch.setattr(fetch_models, "MAX_INFRASTRUCTURE_TRIES", 1)
         monkeypatch.setattr(fetch_models, "retry_stuck_entries", hasty)
-        assert self.violated() in ("only who cannot be run is left out unscored", AGREEMENT)
+        assert self.violated() in ("only entries that cannot be run are left out unscored", AGREEMENT)
 
     def test_a_validator_that_does_everything_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
@@ -89,7 +89,7 @@ class TestBrokenRulesAreNoticed:
             "evaluate",
             lambda self, job: (evaluate(self, job), forget(self), evaluate(self, job))[0],
         )
-        assert "asks for each clip once" in self.violated()
+        assert "requests each clip once" in self.violated()
 
 
 def play_some(**options) -> None:

@@ -12,7 +12,7 @@ import click
 from soundsright.cli.shared.options import option
 
 if TYPE_CHECKING:
-    from soundsright.testing.simulation.simulator import Simulated
+    from soundsright.testing.simulation import Simulated
 
 
 @dataclass
@@ -56,8 +56,7 @@ def command(context: click.Context, seed: int, seeds: int, rounds: int, rules: s
     import time
 
     from soundsright.core.rulesets import ruleset_by_name
-    from soundsright.testing.simulation.invariants import Violation
-    from soundsright.testing.simulation.simulator import BackwardsChain, simulate
+    from soundsright.testing.simulation import BackwardsChain, Violation, simulate
 
     ruleset = ruleset_by_name(rules)
 
@@ -93,7 +92,7 @@ def _run_seed(number: int, simulated: Callable[[int], Simulated], totals: _Total
 
 
 def _print_totals(totals: _Totals, seeds: int, elapsed_s: float) -> None:
-    from soundsright.testing.simulation.invariants import INVARIANTS
+    from soundsright.testing.simulation import INVARIANTS
 
     click.echo()
     click.echo("Invariants")

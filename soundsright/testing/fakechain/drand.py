@@ -1,6 +1,6 @@
 """A relay of drand's beacon on loopback, with signatures that the beacon "quicknet" published in August 2023.
 
-They are facts that anybody can check, and open what is sealed to their rounds without any network.
+With them, tests open texts that are sealed to these rounds without a network. Anyone can check the signatures.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ SIGNATURES = {
     1000: "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39",
 }
 ROUND_1000_S = 1_692_806_364
-"""When round 1000 was published, 2023-08-23 15:59:24 UTC."""
+"""The time at which round 1000 was published: 2023-08-23 15:59:24 UTC."""
 
 
 @dataclass
 class Relay:
-    """What the relay holds, answers instead where `instead` is given, and was asked."""
+    """A relay: its signatures by round, an answer that overrides them, and the paths that were requested."""
 
     url: str = ""
     signatures: Mapping[int, str] = field(default_factory=lambda: SIGNATURES)
-    instead: tuple[int, bytes] | None = None
-    asked: list[str] = field(default_factory=list)
+    override: tuple[int, bytes] | None = None
+    requests: list[str] = field(default_factory=list)
 
 
 @contextmanager
 def served_relay() -> Iterator[Relay]:
-    """A relay that knows the signatures above."""
+    """A relay with `SIGNATURES`, until the block ends."""
     relay = Relay()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            relay.asked.append(self.path)
+            relay.requests.append(self.path)
             number = self.path.rpartition("/")[2]
             signature = relay.signatures.get(int(number)) if number.isdigit() else None
             status, body = 200, json.dumps({"round": number, "signature": signature}).encode()
             if signature is None:
                 status, body = 404, b"{}"
-            if relay.instead is not None:
-                status, body = relay.instead
+            if relay.override is not None:
+                status, body = relay.override
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Tests read `relay.asked`."""
+            """Tests read `relay.requests`."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

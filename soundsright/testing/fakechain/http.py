@@ -1,4 +1,4 @@
-"""A private chain's HTTP service on a free port of loopback, in this process."""
+"""The HTTP service of a private chain, in this process, on a free port of loopback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORGANISER = Hotkey.of_seed("organiser")
 def served_chain(
     path: Path, *, open_registration: bool = False, block_s: float | None = None, per_minute: float = 1e6
 ) -> Iterator[tuple[LocalChain, str]]:
-    """The chain in that file and the address that it is served at."""
+    """The chain in the file `path`, and the URL of its service."""
     chain = LocalChain(path, block_s=block_s)
     app = chain_app(
         chain,

@@ -1,7 +1,7 @@
-"""The fake chain's ledger: storage, blocks, signed transactions, and what they do.
+"""The ledger of the fake node: storage, blocks, signed transactions and their effects.
 
-A block keeps the whole state as it was, so that any past block can be read. Signatures, nonces and eras are checked
-as a node checks them. Times are in milliseconds, as the chain's own are; a block is made at the time of the clock.
+Each block has a copy of the whole state, so any past block can be read. Signatures, nonces and eras are checked as
+a node checks them. Times are in milliseconds, as on the chain. A block gets the time of the clock.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _INFO = {"weight": {"ref_time": 1, "proof_size": 0}, "class": "Normal", "pays_fe
 
 
 class TransactionRefused(Exception):
-    """A transaction that never gets into a block: what a node answers to whoever submitted it."""
+    """A transaction that a node refuses. It never gets into a block."""
 
 
 class DispatchFailed(Exception):
-    """A transaction that is in a block and had no effect: a pallet's error by name."""
+    """A transaction that is in a block and had no effect, with the pallet and its error."""
 
     def __init__(self, pallet: str, error: str) -> None:
         super().__init__(f"{pallet}.{error}")
@@ -46,7 +46,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Transaction:
-    """A transaction whose signature was right."""
+    """A transaction with a valid signature."""
 
     raw: bytes
     signer: str
@@ -56,8 +56,8 @@ class Transaction:
 
 
 @dataclass
-class Hotkey:
-    """A registration. Stakes are in the chain's smallest unit."""
+class Registration:
+    """A registered hotkey. Its stake is in the smallest unit of the chain."""
 
     address: str
     coldkey: str
@@ -76,7 +76,7 @@ class Ledger:
         self.runtime = core.Runtime(self.metadata, SPEC_VERSION, TRANSACTION_VERSION, SS58_FORMAT)
         self.blocks: list[Block] = []
         self.by_hash: dict[bytes, Block] = {}
-        self.hotkeys: list[Hotkey] = []
+        self.hotkeys: list[Registration] = []
         self._pallets = {pallet["name"]: pallet for pallet in self.runtime.metadata_ir()["pallets"]}
         self._state: dict[bytes, bytes] = {}
         self._events: list[dict[str, Any]] = []
@@ -107,15 +107,15 @@ class Ledger:
     def subnet(self, item: str) -> Any:
         return self.get("SubtensorModule", item, [self.netuid])
 
-    # The subnet owner's side
+    # What the subnet's owner does
 
     def register(self, address: str, *, stake: float = 0.0, permit: bool = False) -> int:
-        """The hotkey's uid, in a block of its own. `stake` is in whole units."""
-        known = next((uid for uid, hotkey in enumerate(self.hotkeys) if hotkey.address == address), None)
-        if known is not None:
-            return known
+        """Register a hotkey in a new block. Returns its uid. `stake` is in whole units."""
+        own_uid = next((uid for uid, hotkey in enumerate(self.hotkeys) if hotkey.address == address), None)
+        if own_uid is not None:
+            return own_uid
         uid = len(self.hotkeys)
-        self.hotkeys.append(Hotkey(address, address, int(stake * 1e9), permit, self.head.number + 1))
+        self.hotkeys.append(Registration(address, address, int(stake * 1e9), permit, self.head.number + 1))
         self.put("SubtensorModule", "Uids", [self.netuid, address], uid)
         self.put("SubtensorModule", "Keys", [self.netuid, uid], address)
         self.put("SubtensorModule", "SubnetworkN", [self.netuid], len(self.hotkeys))
@@ -125,14 +125,14 @@ class Ledger:
         return uid
 
     def weights(self, address: str) -> dict[int, float]:
-        """What the validator set last: weight by uid, as fractions of the greatest."""
+        """The last weights of a validator by uid, as fractions of the greatest one."""
         uid = self._uid(address, "SubtensorModule", "HotKeyNotRegisteredInSubNet")
         return {int(u): w / 65_535 for u, w in self.get("SubtensorModule", "Weights", [self.netuid, uid])}
 
     def sealed_weights(self) -> list[tuple[str, int]]:
-        """Who committed to weights, and the drand round that reveals them."""
-        found = self.get("SubtensorModule", "TimelockedWeightCommits", [self.netuid, 0]) or []
-        return [(who, reveal_round) for who, _, _, reveal_round in found]
+        """The validators that committed to weights, each with the drand round that reveals them."""
+        commits = self.get("SubtensorModule", "TimelockedWeightCommits", [self.netuid, 0]) or []
+        return [(who, reveal_round) for who, _, _, reveal_round in commits]
 
     # Blocks
 
@@ -141,7 +141,7 @@ class Ledger:
         return self.blocks[-1]
 
     def seal(self, transactions: tuple[Transaction, ...]) -> Block:
-        """Make a block of these transactions."""
+        """Make a block with these transactions."""
         self._number = len(self.blocks)
         self._now_ms = max(self._now_ms + 1, int(time.time() * 1_000))
         self._events = []
@@ -189,7 +189,7 @@ class Ledger:
             {"phase": {"ApplyExtrinsic": index}, "event": {"System": {name: attributes}}, "topics": []}
         )
 
-    # What transactions do
+    # Effects of transactions
 
     def _uid(self, who: str, pallet: str, error: str) -> int:
         uid = self.get("SubtensorModule", "Uids", [self.netuid, who])
@@ -205,7 +205,9 @@ class Ledger:
         epoch = self._number // (self.subnet("Tempo") + 1)
         usage = self.get("Commitments", "UsedSpaceOf", [self.netuid, who])
         used = usage["used_space"] if usage and usage["last_epoch"] == epoch else 0
-        used += max(100, sum(_bytes_of(value) for one in fields if isinstance(one, dict) for value in one.values()))
+        used += max(
+            100, sum(_bytes_of(value) for each in fields if isinstance(each, dict) for value in each.values())
+        )
         if used > self.get("Commitments", "MaxSpace", []):
             raise DispatchFailed("Commitments", "SpaceLimitExceeded")
         key = [self.netuid, who]
@@ -241,7 +243,7 @@ class Ledger:
         if len(pairs) < self.subnet("MinAllowedWeights"):
             raise DispatchFailed("SubtensorModule", "WeightVecLengthIsLow")
         values = [int(weight) for _, weight in pairs]
-        # A few units of rounding, as the chain's own fixed-point numbers have.
+        # Allow a little rounding, as in the chain's fixed-point numbers.
         if max(values) / sum(values) > self.subnet("MaxWeightsLimit") / 65_535 + 1e-3:
             raise DispatchFailed("SubtensorModule", "MaxWeightExceeded")
         self.put("SubtensorModule", "Weights", [self.netuid, uid], pairs)
@@ -249,7 +251,7 @@ class Ledger:
     def _commit_weights(self, who: str, arguments: dict[str, Any]) -> None:
         self._may_set_weights(who, None)
         key = [self.netuid, 0]
-        pending = [tuple(one) for one in self.get("SubtensorModule", "TimelockedWeightCommits", key) or []]
+        pending = [tuple(commit) for commit in self.get("SubtensorModule", "TimelockedWeightCommits", key) or []]
         pending.append((who, self._number, arguments["commit"], arguments["reveal_round"]))
         self.put("SubtensorModule", "TimelockedWeightCommits", key, pending)
 
@@ -259,7 +261,7 @@ class Ledger:
         """The signed transaction in these bytes.
 
         Raises:
-            TransactionRefused: its signature, nonce or era is wrong, or it is no signed transaction.
+            TransactionRefused: it is not signed, or its signature, nonce or era is wrong.
         """
         _, at = read_compact(raw, 0)
         if raw[at] != _SIGNED_V4 or raw[at + 1] != 0:
@@ -292,7 +294,7 @@ class Ledger:
         return int(self.get("System", "Account", [who])["nonce"]) + sum(t.signer == who for t in waiting)
 
     def _era_hash(self, extra: bytes, genesis: bytes) -> bytes:
-        """The hash of the block that the transaction's time begins with."""
+        """The hash of the block from which the transaction is valid."""
         if extra[0] == 0:
             return genesis
         encoded = extra[0] | extra[1] << 8
@@ -307,7 +309,7 @@ class Ledger:
     # Runtime APIs
 
     def metagraph(self, block: Block) -> dict[str, Any]:
-        """The record of the subnet, as the runtime gives it. Registrations are the present ones."""
+        """The subnet as the runtime reports it, with the present registrations."""
         keys = self.hotkeys
         zeros = [0] * len(keys)
         no_axon = {"block": 0, "version": 0, "ip": 0, "port": 0, "ip_type": 4, "protocol": 4}

@@ -1,6 +1,6 @@
-"""A node on loopback for Bittensor's own client: JSON-RPC over a websocket, blocks on demand, planned faults.
+"""A node on loopback for the Bittensor SDK: JSON-RPC over a websocket, blocks on demand, planted faults.
 
-It runs on an event loop of its own, in a thread, so that a test of blocking code can use it.
+It runs on its own event loop in a thread, so that tests of blocking code can use it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _BLOCK_DELAY_S = 0.02
 
 @dataclass
 class NodeFaults:
-    """What the node does wrong. `failing` counts the next calls of a method that are answered with an error.
+    """The faults of a node. `failing` has, by method, how many of its next calls get an error.
 
-    `silent` methods are never answered; `swallows`: transactions are taken and never get into a block; `drops`: the
-    connection breaks as soon as a transaction was taken, which then does get into one.
+    `silent` methods get no reply. If `swallows`, transactions are accepted and never get into a block. If `drops`,
+    the connection breaks when a transaction was accepted, and the transaction still gets into a block.
     """
 
     failing: dict[str, int] = field(default_factory=dict)
@@ -64,16 +64,16 @@ class Node:
         await asyncio.gather(*self._tasks)
 
     async def drop_connections(self) -> None:
-        """Break every connection, as a network does."""
+        """Break every connection, as a failing network does."""
         for connection in list(self._connections):
             connection.transport.abort()
 
     async def produce(self, blocks: int = 1) -> None:
-        """Make blocks; what waits goes into the first."""
+        """Make blocks. Waiting transactions go into the first one."""
         for _ in range(blocks):
-            taken, self._waiting = tuple(self._waiting), []
-            block = self.ledger.seal(taken)
-            for transaction in taken:
+            transactions, self._waiting = tuple(self._waiting), []
+            block = self.ledger.seal(transactions)
+            for transaction in transactions:
                 watcher = _watcher_of(transaction.raw)
                 for status in ("inBlock", "finalized"):
                     await self._notify(watcher, {status: _hex(block.hash)})
@@ -94,27 +94,26 @@ class Node:
         self._connections.add(connection)
         try:
             async for message in connection:
-                asked = json.loads(message)
-                answers = [
-                    await self._answer(connection, one) for one in (asked if isinstance(asked, list) else [asked])
-                ]
-                told = [answer for answer in answers if answer is not None]
-                if told:
-                    await connection.send(json.dumps(told if isinstance(asked, list) else told[0]))
+                request = json.loads(message)
+                batch = request if isinstance(request, list) else [request]
+                answers = [await self._answer(connection, each) for each in batch]
+                replies = [answer for answer in answers if answer is not None]
+                if replies:
+                    await connection.send(json.dumps(replies if isinstance(request, list) else replies[0]))
         except ConnectionClosed:
             pass
         finally:
             self._connections.discard(connection)
 
-    async def _answer(self, connection: ServerConnection, asked: dict[str, Any]) -> dict[str, Any] | None:
-        method, params = asked["method"], asked.get("params") or []
+    async def _answer(self, connection: ServerConnection, request: dict[str, Any]) -> dict[str, Any] | None:
+        method, params = request["method"], request.get("params") or []
         self.calls.append(method)
-        head = {"jsonrpc": "2.0", "id": asked["id"]}
+        head = {"jsonrpc": "2.0", "id": request["id"]}
         if method in self.faults.silent:
             return None
         if self.faults.failing.get(method, 0) > 0:
             self.faults.failing[method] -= 1
-            return head | {"error": {"code": -32000, "message": "planned failure"}}
+            return head | {"error": {"code": -32000, "message": "planted failure"}}
         handler = getattr(self, f"_{method}", None)
         if handler is None:
             return head | {"error": {"code": -32601, "message": f"Method not found: {method}"}}
@@ -123,7 +122,7 @@ class Node:
         except TransactionRefused as refused:
             return head | {"error": {"code": 1010, "message": str(refused), "data": str(refused)}}
 
-    # Reads; each is named by the method that it answers.
+    # Reads. Each function has the name of the method that it answers.
 
     def _at(self, block_hash: str | None) -> Block:
         return self.ledger.head if block_hash is None else self.ledger.by_hash[_raw(block_hash)]
@@ -233,15 +232,15 @@ class Node:
     # Writes and subscriptions
 
     def _author_submitExtrinsic(self, connection: ServerConnection, data: str) -> str:
-        return self._take(connection, data)
+        return self._accept(connection, data)
 
     def _author_submitAndWatchExtrinsic(self, connection: ServerConnection, data: str) -> str:
         watcher = _watcher_of(_raw(data))
         self._watchers[watcher] = (connection, "transaction")
-        self._take(connection, data)
+        self._accept(connection, data)
         return watcher
 
-    def _take(self, connection: ServerConnection, data: str) -> str:
+    def _accept(self, connection: ServerConnection, data: str) -> str:
         transaction = self.ledger.opened(_raw(data), self._waiting)
         if not self.faults.swallows:
             self._waiting.append(transaction)
@@ -275,7 +274,7 @@ class Node:
 
 
 class RunningNode:
-    """A node in its thread, to be used from blocking code."""
+    """A node in its own thread, for blocking code."""
 
     def __init__(self, node: Node, loop: asyncio.AbstractEventLoop) -> None:
         self.node = node
@@ -286,7 +285,7 @@ class RunningNode:
         return self.node.url
 
     def do(self, work: Callable[[], T]) -> T:
-        """Run a function of the ledger between the node's own steps."""
+        """Run a function on the node's event loop, so that it does not run beside the node."""
 
         async def run() -> T:
             return work()
@@ -308,7 +307,7 @@ class RunningNode:
 
 @contextmanager
 def running_node(ledger: Ledger) -> Iterator[RunningNode]:
-    """The node on a free port of loopback, until the block ends."""
+    """A node on a free port of loopback, until the block ends."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="fakechain", daemon=True)
     thread.start()

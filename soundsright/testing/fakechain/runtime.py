@@ -1,6 +1,6 @@
-"""The runtime that the fake node claims to run: those parts of Bittensor's that miners and validators use.
+"""The runtime of the fake node: the parts of Bittensor's runtime that miners and validators use.
 
-Names, indices and shapes are the chain's own, as its metadata shows them; nothing else of it is here.
+Names, indices and shapes are those of the real chain's metadata.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _BY_NETUID_AND_HOTKEY = ("Identity", "Twox64Concat")
 
 
 def runtime_metadata() -> bytes:
-    """The metadata, as `state_getMetadata` gives it."""
+    """The metadata, as `state_getMetadata` returns it."""
     return _Runtime().metadata()
 
 

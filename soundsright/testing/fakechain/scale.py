@@ -1,6 +1,6 @@
-"""SCALE encoding of a runtime's metadata (version 15), built type by type: enough for a client to know a chain by.
+"""SCALE encoding of a runtime's metadata (version 15), type by type: as much of it as a client needs.
 
-Source: the SCALE codec's specification and `frame-metadata` 15, docs.substrate.io. A type is known by its number.
+Source: the specification of the SCALE codec and `frame-metadata` 15, docs.substrate.io. Types have numbers.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ PRIMITIVES = {"bool": 0, "char": 1, "str": 2, "u8": 3, "u16": 4, "u32": 5, "u64"
 HASHERS = {"Blake2_128Concat": 2, "Twox64Concat": 5, "Identity": 6}
 
 Field = tuple[str | None, int] | tuple[str | None, int, str]
-"""A field: its name, its type, and where it matters the type's name."""
+"""A field: its name, its type, and the name of the type if a client needs it."""
 Variant = tuple[str, int, Sequence[Field]]
 
 
 def compact(number: int) -> bytes:
-    """A number in as few bytes as it needs.
+    """A number in the compact encoding, which needs few bytes for small numbers.
 
     >>> compact(1).hex(), compact(64).hex(), compact(2**30).hex()
     ('04', '0101', '0300000040')
@@ -34,7 +34,7 @@ def compact(number: int) -> bytes:
 
 
 def read_compact(data: bytes, at: int) -> tuple[int, int]:
-    """A compact number and the place after it."""
+    """The compact number at this position, and the position after it."""
     mode = data[at] & 3
     if mode == 0:
         return data[at] >> 2, at + 1
@@ -67,7 +67,7 @@ _EMPTY = vector([])
 
 
 class Registry:
-    """The types of a runtime. Asking for a type twice gives the same number."""
+    """The types of a runtime. The same type always has the same number."""
 
     def __init__(self) -> None:
         self._types: list[bytes] = []
@@ -170,7 +170,7 @@ class Pallet:
 
 @dataclass(frozen=True)
 class Extrinsics:
-    """How a runtime's transactions look: types of address, call, signature and extra, and its signed extensions."""
+    """The form of a runtime's transactions: types of address, call, signature and extra; and signed extensions."""
 
     address: int
     call: int
@@ -184,7 +184,7 @@ class Extrinsics:
 
 
 Api = tuple[str, Sequence[tuple[str, Sequence[tuple[str, int]], int]]]
-"""A runtime API: its name, and of each method name, inputs and output."""
+"""A runtime API: its name and its methods, each with a name, inputs and an output."""
 
 
 def metadata(
@@ -195,7 +195,7 @@ def metadata(
     apis: Sequence[Api],
     outer: Sequence[int],
 ) -> bytes:
-    """The whole runtime as metadata 15."""
+    """The metadata of a whole runtime, version 15."""
 
     def method(name: str, inputs: Sequence[tuple[str, int]], output: int) -> bytes:
         return text(name) + vector(text(n) + compact(t) for n, t in inputs) + compact(output) + _EMPTY

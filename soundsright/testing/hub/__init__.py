@@ -1,1 +1,8 @@
-"""A Hugging Face Hub in this process, with the faults that a test plants."""
+"""A Hugging Face Hub in this process, for tests, with faults that a test can plant.
+
+`served_hub` gives a server without repositories, which the test fills.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

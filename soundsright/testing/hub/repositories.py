@@ -1,4 +1,4 @@
-"""What the fake hub stores, and the faults that a test plants in it."""
+"""The repositories of the fake hub, and the faults that a test can plant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class HubRepository:
-    """One repository: its commits, each with its files."""
+    """One repository: its commits, each with its files by path."""
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     private: bool = False
@@ -16,10 +16,11 @@ class HubRepository:
 
 @dataclass
 class HubServer:
-    """What the server holds, what it should do wrong, and what it was asked.
+    """The contents of the server, its planted faults, and the requests that it received.
 
-    `failing` maps a part of a path to the statuses of the next answers to it. `cut_at` ends a body after that many
-    bytes, once; `corrupt` and `extend` change the bytes of a file; `listed_as` renames a file in the tree.
+    `failing` maps a part of a path to the statuses of its next replies. `cut_at` ends the body of a file after that
+    many bytes, once. `corrupt` and `extend` change the bytes of a file. `listed_as` renames a file in the tree.
+    `requests` has the method, the path and the range of each request.
     """
 
     url: str = ""
@@ -31,6 +32,6 @@ class HubServer:
     corrupt: set[str] = field(default_factory=set)
     extend: set[str] = field(default_factory=set)
     listed_as: dict[str, str] = field(default_factory=dict)
-    asked: list[tuple[str, str, str | None]] = field(default_factory=list)
+    requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     authorizations: set[str] = field(default_factory=set)
     lfs: dict[str, bytes] = field(default_factory=dict)

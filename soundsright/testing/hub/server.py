@@ -1,4 +1,4 @@
-"""A server on loopback that speaks the Hub's API: tree, resolve, LFS by redirect, ranges, commits, faults."""
+"""A server on loopback with the API of the Hub: tree, resolve, LFS by redirect, ranges, commits; and faults."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 from soundsright.testing.hub.repositories import HubServer
-from soundsright.testing.hub.writes import answer_write
+from soundsright.testing.hub.writes import reply_to_write
 
 LFS_FROM_BYTES = 2_000
 
 
 @contextmanager
 def served_hub() -> Iterator[HubServer]:
-    """A hub without repositories; the test fills it."""
+    """A hub without repositories, until the block ends. The test fills it."""
     hub = HubServer()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub))
     server.daemon_threads = True
@@ -35,7 +35,7 @@ def served_hub() -> Iterator[HubServer]:
 
 
 def git_hash(data: bytes) -> str:
-    """How Git names a file's content."""
+    """Git's hash of a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
@@ -45,7 +45,7 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path)
-            hub.asked.append((self.command, path, self.headers.get("Range")))
+            hub.requests.append((self.command, path, self.headers.get("Range")))
             if (authorization := self.headers.get("Authorization")) is not None:
                 hub.authorizations.add(authorization)
             for part, statuses in hub.failing.items():
@@ -67,9 +67,9 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             url = urlsplit(self.path)
             path = unquote(url.path)
-            hub.asked.append((self.command, path, None))
+            hub.requests.append((self.command, path, None))
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            # The place of an upload is signed by its address: no token goes there.
+            # The URL of an upload is signed, so the client sends no token.
             if not path.startswith("/lfs/") and self.headers.get("Authorization") != f"Bearer {hub.token}":
                 self.refuse(401, "Unauthorized", "Invalid credentials in Authorization header")
                 return
@@ -77,27 +77,27 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 if part in path and statuses:
                     self.refuse(statuses.pop(0), "Busy")
                     return
-            found = answer_write(hub, path, url.query, body)
-            if found is None:
+            reply = reply_to_write(hub, path, url.query, body)
+            if reply is None:
                 self.refuse(404, "NotFound")
                 return
-            self.answer(found[0], json.dumps(found[1]).encode(), {"Content-Type": "application/json"})
+            self.answer(reply.status, json.dumps(reply.document).encode(), {"Content-Type": "application/json"})
 
         do_PUT = do_POST
 
         def files(self, repository: str, revision: str) -> dict[str, bytes] | None:
-            found = hub.repositories.get(repository)
+            own = hub.repositories.get(repository)
             authorized = self.headers.get("Authorization") == f"Bearer {hub.token}"
             if "Authorization" in self.headers and not authorized:
                 self.refuse(401, "Unauthorized", "Invalid credentials in Authorization header")
-            elif found is None or (found.private and not authorized):
+            elif own is None or (own.private and not authorized):
                 self.refuse(401 if not authorized else 404, "RepoNotFound")
-            elif found.gated and not authorized:
+            elif own.gated and not authorized:
                 self.refuse(403, "GatedRepo")
-            elif revision not in found.commits:
+            elif revision not in own.commits:
                 self.refuse(404, "RevisionNotFound")
             else:
-                return found.commits[revision]
+                return own.commits[revision]
             return None
 
         def tree(self, repository: str, revision: str) -> None:
@@ -137,7 +137,7 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 headers |= {
                     "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"',
                     "X-Linked-Size": str(len(data)),
-                    # Another host, as the Hub's own store is: the library follows it for the body only.
+                    # Another host, like the Hub's store. The library follows it only for the body.
                     "Location": f"{hub.url.replace('127.0.0.1', 'localhost')}/cdn/{repository}/{revision}/{name}",
                 }
                 self.answer(302, b"", headers)
@@ -148,7 +148,7 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             if name in hub.corrupt:
                 data = bytes([data[0] ^ 1]) + data[1:]
             if name in hub.extend and self.command == "GET":
-                # Without a length, as a server that streams.
+                # Without a length, like a server that streams.
                 self.send_response(200)
                 for key, value in (headers | {"Connection": "close"}).items():
                     self.send_header(key, value)
@@ -184,6 +184,6 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(data)
 
         def log_message(self, *_: object) -> None:
-            """Tests read `hub.asked`."""
+            """Tests read `hub.requests`."""
 
     return Handler

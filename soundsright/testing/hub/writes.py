@@ -1,4 +1,4 @@
-"""The writing half of the fake hub: create, preupload, LFS batch, upload and commit, as the Hub's API has them."""
+"""The writes of the fake hub: create, preupload, LFS batch, upload and commit, as in the API of the Hub."""
 
 from __future__ import annotations
 
@@ -6,46 +6,55 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from soundsright.testing.hub.repositories import HubRepository, HubServer
 
-_Answer = tuple[int, dict[str, Any]]
+
+@dataclass(frozen=True)
+class WriteReply:
+    """The HTTP status and the JSON document of a reply."""
+
+    status: int
+    document: dict[str, Any]
 
 
-def answer_write(hub: HubServer, path: str, query: str, body: bytes) -> _Answer | None:
-    """The status and JSON for a POST or PUT, None where there is nothing at the path.
+def reply_to_write(hub: HubServer, path: str, query: str, body: bytes) -> WriteReply | None:
+    """The reply to a POST or PUT, or None if the hub has no such path.
 
-    Data sets are kept as `datasets/namespace/name`; each commit takes the place of `main`.
+    Data sets are stored as `datasets/namespace/name`. Each commit replaces `main`.
     """
     if path == "/api/repos/create":
         return _create(hub, json.loads(body))
     if path == "/api/validate-yaml":
-        # The hub reads a card's head before it takes the card.
+        # The hub checks the head of a model card before it accepts the card.
         headed = json.loads(body)["content"].startswith("---\n")
-        return 200, {"errors": [] if headed else [{"message": "no metadata"}], "warnings": []}
+        return WriteReply(200, {"errors": [] if headed else [{"message": "no metadata"}], "warnings": []})
     if re.fullmatch(r"/api/(?:models/|datasets/)[^/]+/[^/]+/preupload/main", path):
         files = json.loads(body)["files"]
-        return 200, {"files": [_upload_mode(file) for file in files]}
+        return WriteReply(200, {"files": [_upload_mode(file) for file in files]})
     if re.fullmatch(r"/(?:datasets/)?[^/]+/[^/]+\.git/info/lfs/objects/batch", path):
-        wanted = json.loads(body)["objects"]
-        objects = [{**one, "actions": {"upload": {"href": f"{hub.url}/lfs/{one['oid']}"}}} for one in wanted]
-        return 200, {"transfer": "basic", "objects": objects}
+        objects = [
+            {**each, "actions": {"upload": {"href": f"{hub.url}/lfs/{each['oid']}"}}}
+            for each in json.loads(body)["objects"]
+        ]
+        return WriteReply(200, {"transfer": "basic", "objects": objects})
     if match := re.fullmatch(r"/lfs/([0-9a-f]{64})", path):
         assert hashlib.sha256(body).hexdigest() == match[1]
         hub.lfs[match[1]] = body
-        return 200, {}
+        return WriteReply(200, {})
     if match := re.fullmatch(r"/api/(?:models/|(datasets)/)([^/]+/[^/]+)/commit/main", path):
         return _commit(hub, "/".join(part for part in match.groups() if part), query, body)
     return None
 
 
-def _create(hub: HubServer, asked: dict[str, Any]) -> _Answer:
-    kind = "datasets/" if asked.get("type") == "dataset" else ""
-    name = f"{kind}{asked['organization']}/{asked['name']}"
+def _create(hub: HubServer, request: dict[str, Any]) -> WriteReply:
+    kind = "datasets/" if request.get("type") == "dataset" else ""
+    name = f"{kind}{request['organization']}/{request['name']}"
     status = 409 if name in hub.repositories else 200
-    hub.repositories.setdefault(name, HubRepository({"main": {}}, private=bool(asked.get("private"))))
-    return status, {"url": f"{hub.url}/{name}"}
+    hub.repositories.setdefault(name, HubRepository({"main": {}}, private=bool(request.get("private"))))
+    return WriteReply(status, {"url": f"{hub.url}/{name}"})
 
 
 def _upload_mode(file: dict[str, Any]) -> dict[str, Any]:
@@ -53,10 +62,10 @@ def _upload_mode(file: dict[str, Any]) -> dict[str, Any]:
     return {"path": file["path"], "uploadMode": "lfs" if binary else "regular", "shouldIgnore": False}
 
 
-def _commit(hub: HubServer, name: str, query: str, body: bytes) -> _Answer:
+def _commit(hub: HubServer, name: str, query: str, body: bytes) -> WriteReply:
     repository = hub.repositories.get(name)
     if repository is None:
-        return 404, {}
+        return WriteReply(404, {})
     files = dict(repository.commits.get("main", {}))
     for line in body.splitlines():
         operation = json.loads(line)
@@ -71,6 +80,6 @@ def _commit(hub: HubServer, name: str, query: str, body: bytes) -> _Answer:
     repository.commits[commit] = files
     done = {"commitUrl": f"{hub.url}/{name}/commit/{commit}", "commitOid": commit, "hookOutput": ""}
     if "create_pr=1" in query:
-        return 200, done | {"pullRequestUrl": f"{hub.url}/{name}/discussions/1"}
+        return WriteReply(200, done | {"pullRequestUrl": f"{hub.url}/{name}/discussions/1"})
     repository.commits["main"] = files
-    return 200, done
+    return WriteReply(200, done)

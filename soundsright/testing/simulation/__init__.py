@@ -1,1 +1,8 @@
-"""Whole rounds in a simulated world, with planted faults and invariants that are checked after each."""
+"""Simulated rounds: the real round service on a made-up subnet with planted faults, checked by invariants.
+
+`simulate(seed, rounds=5)` raises `Violation` if an invariant does not hold.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,7 @@
-"""What must hold after every simulated round, whatever failed in it. Each check gives the problem, or nothing."""
+"""The conditions that every simulated round must meet, whatever failed in it.
+
+Each check returns the problem, or an empty text.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +21,29 @@ from soundsright.testing.simulation.world import BURN_HOTKEY, World, is_stuck
 
 INVARIANTS = (
     "weights are finite and sum to one, or are empty",
-    "nobody who was refused is paid",
-    "of copies only the earliest stays",
+    "no refused entry is paid",
+    "only the earliest of several copies stays",
     "every clip of every entry is counted",
     "an entry that failed on every clip is paid nothing",
-    "only who cannot be run is left out unscored",
+    "only entries that cannot be run are left out unscored",
     "the seed is the hash of a final block",
     "validators agree on standings, decisions and weights",
-    "validators' states hold the same facts",
+    "validators' states have the same facts",
     "no step took effect twice",
-    "a validator left in peace asks for each clip once",
+    "an undisturbed validator requests each clip once",
 )
 
 
 class Violation(SoundsRightError):
-    """An invariant does not hold: which one, where, and what was found."""
+    """An invariant that does not hold: which one, in which round, and the problem."""
 
-    def __init__(self, invariant: str, where: str, found: str) -> None:
-        super().__init__(f"{where}: NOT {invariant}: {found}")
+    def __init__(self, invariant: str, where: str, problem: str) -> None:
+        super().__init__(f"{where}: NOT {invariant}: {problem}")
         self.invariant = invariant
 
 
 class WitnessState(MemoryState):
-    """A state in memory that notices when something is recorded again and differs."""
+    """A state in memory that notices if something is recorded again with other values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,9 +66,9 @@ class WitnessState(MemoryState):
 
 @dataclass(frozen=True)
 class Witnessed:
-    """What one validator did in a round: its outcome, and what its state, sandbox and writes show.
+    """What one validator did in a round: its outcome, its state and its sandbox.
 
-    `clips` is the size of a set, `undisturbed` says that nothing failed around it.
+    `clips` is the size of a set. `undisturbed` means that nothing failed around the validator.
     """
 
     hotkey: str
@@ -77,16 +80,15 @@ class Witnessed:
 
 
 def check_round(world: World, validators: list[Witnessed], round_: Round, where: str) -> int:
-    """Hold every validator against every invariant; the first in the list is the reference. Returns the checks
-    made.
+    """Check every invariant for every validator; the first one is the reference. Returns the number of checks.
 
     Raises:
-        Violation: for the first that does not hold.
+        Violation: an invariant does not hold; the first one is named.
     """
     reference = validators[0]
     for validator in validators:
         outcome = validator.outcome
-        found = (
+        problems = (
             _weights_fault(outcome),
             _refused_and_paid(world, outcome),
             _copies_left(world, outcome),
@@ -94,12 +96,14 @@ def check_round(world: World, validators: list[Witnessed], round_: Round, where:
             _dead_and_paid(outcome),
             _wrongly_set_aside(world, outcome),
             _wrong_seed(world, outcome, round_),
-            "" if _agreed(outcome) == _agreed(reference.outcome) else f"another result than {reference.hotkey}",
+            ""
+            if _agreed(outcome) == _agreed(reference.outcome)
+            else f"the result differs from that of {reference.hotkey}",
             _state_difference(reference.state, validator.state, round_.id),
             "; ".join(validator.state.conflicts[:1]) or _weights_changed(world, validator.hotkey, round_),
-            _asked_twice(validator.sandbox) if validator.undisturbed else "",
+            _requested_twice(validator.sandbox) if validator.undisturbed else "",
         )
-        for invariant, problem in zip(INVARIANTS, found, strict=True):
+        for invariant, problem in zip(INVARIANTS, problems, strict=True):
             if problem:
                 raise Violation(invariant, f"{where}, {validator.hotkey}", problem)
     return len(validators) * len(INVARIANTS)
@@ -119,18 +123,20 @@ def _refused_and_paid(world: World, outcome: RoundOutcome) -> str:
 
 
 def _copies_left(world: World, outcome: RoundOutcome) -> str:
-    """Two entries of a competition that share a mark, or one that was refused for who held it later."""
-    seen: dict[tuple[str, str], str] = {}
+    """Two entries that share a mark, or an entry that was refused although it had the mark first."""
+    first_holder: dict[tuple[str, str], str] = {}
     for model in outcome.fetched:
         entry = model.submission
         for mark in (str(entry.source), model.content_hash, *model.checkpoint_hashes):
-            other = seen.setdefault((entry.competition.id, mark), entry.hotkey)
+            other = first_holder.setdefault((entry.competition.id, mark), entry.hotkey)
             if other != entry.hotkey:
                 return f"{entry.hotkey} and {other} share {mark}"
     for refusal in outcome.refusals:
         original = refusal.evidence.get("original_hotkey")
-        if original is not None and world.came(refusal.hotkey, original) < world.came(original, refusal.hotkey):
-            return f"{refusal.hotkey} was refused for the later {original}"
+        if original is not None and world.entered_at(refusal.hotkey, original) < world.entered_at(
+            original, refusal.hotkey
+        ):
+            return f"{refusal.hotkey} was refused as a copy of {original}, which is later"
     return ""
 
 
@@ -154,7 +160,7 @@ def _dead_and_paid(outcome: RoundOutcome) -> str:
 
 
 def _wrongly_set_aside(world: World, outcome: RoundOutcome) -> str:
-    """Who was left out though the hub gives the model and every engine runs it, or was left out and ranked."""
+    """Entries that were left out although their model can be fetched and run, or that were left out and ranked."""
     left_out = {refusal.hotkey for refusal in outcome.refusals if refusal.code == "not_evaluated"}
     ranked = {s.submission.hotkey for board in outcome.leaderboards for s in board.standings if s.estimate.n}
     wrong = [hotkey for hotkey in left_out if not is_stuck(world.hub.repositories[world.reveals[hotkey].model])]
@@ -173,7 +179,7 @@ def _agreed(outcome: RoundOutcome) -> object:
 def _state_difference(reference: WitnessState, state: WitnessState, round_id: str) -> str:
     for name, view in (("steps", _reproducible_steps), ("clip results", _clip_rows)):
         if view(reference, round_id) != view(state, round_id):
-            return f"other {name} than validator-0"
+            return f"the {name} differ from those of validator-0"
     return ""
 
 
@@ -192,10 +198,10 @@ def _clip_rows(state: WitnessState, round_id: str) -> dict[str, tuple[ClipResult
 
 
 def _weights_changed(world: World, hotkey: str, round_: Round) -> str:
-    """A connection that drops after a write may have the write repeated, but never with other weights."""
+    """Writes of different weights. The same weights may be written again after a dropped connection."""
     landed = [w for who, block, w in world.chain.landed if who == hotkey and block > round_.seed_block]
     return "" if all(w == landed[0] for w in landed) else "weights were set twice, and differ"
 
 
-def _asked_twice(sandbox: FakeSandbox) -> str:
+def _requested_twice(sandbox: FakeSandbox) -> str:
     return ", ".join(f"{key}: {count}" for key, count in sandbox.enhanced.items() if count > 1)

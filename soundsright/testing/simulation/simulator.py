@@ -1,10 +1,9 @@
-"""Whole rounds in a made-up subnet: the real round service, on fakes that fail, under invariants.
+"""Simulates whole rounds in a made-up subnet: the real round service, on fakes that fail, checked by invariants.
 
-Several validators, each with its own state, run every round. The first is left in peace; the others meet faults: a
-state that is locked or full, a chain that drops the connection before or after a write, a hub and an engine that
-are down, a clock that jumps, and death at any recorded step, after which they start again on what they had
-recorded. Whatever happens, all must come to the same result. The same seed replays the same miners, scores, blocks
-and faults.
+Several validators, each with its own state, run every round. The first one is undisturbed. The others meet faults:
+a state that is locked or full, a chain that drops the connection before or after a write, a hub or an engine that
+is down, a clock that jumps, and death at any recorded step, after which they start again from what they recorded.
+All validators must reach the same result. The same seed gives the same miners, scores, blocks and faults.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ Errors = Mapping[str, Mapping[str, Callable[[], BaseException]]]
 
 @dataclass
 class Simulated:
-    """What a simulation came to. `digest` is over all weights and standings: the same for the same seed."""
+    """The result of a simulation. `digest` covers weights and standings; the same seed gives the same digest."""
 
     rounds: int = 0
     runs: int = 0
@@ -86,7 +85,7 @@ class Simulated:
 
 @dataclass
 class Validator:
-    """One validator: its own state and sandbox, which outlive its deaths, and its faults."""
+    """One validator: its faults, and its state and sandbox, which survive when it is killed."""
 
     number: int
     state: WitnessState
@@ -110,9 +109,9 @@ def simulate(
     ruleset: Ruleset = SOUNDSRIGHT_V3,
     chain_view: Callable[[Chain], Chain] = lambda chain: chain,
 ) -> Simulated:
-    """Play `rounds` rounds and hold each against the invariants.
+    """Simulate `rounds` rounds and check the invariants after each.
 
-    `chain_view` stands between the validators and the chain: a way to plant a mistake that must be noticed.
+    `chain_view` changes how validators see the chain. With it, you can plant a mistake that must be noticed.
 
     Raises:
         Violation: an invariant does not hold.
@@ -135,11 +134,11 @@ def simulate(
         for number in range(rounds):
             where = f"seed {seed}, round {number}"
             round_ = world.play_until_close(number, COMPETITIONS)
-            setting = _Setting(world, round_, ruleset, folder, chain_view)
+            setting = _RoundSetting(world, round_, ruleset, folder, chain_view)
             outcomes: dict[int, RoundOutcome] = {}
             for position in world.rng.permutation(VALIDATORS):
                 validator = validators[int(position)]
-                outcomes[validator.number] = _validated(validator, setting, result, where)
+                outcomes[validator.number] = _outcome_of(validator, setting, result, where)
                 world.chain.advance(int(world.rng.integers(0, 4)))
             witnessed = [v.witnessed(outcomes[v.number]) for v in validators]
             result.checks += check_round(world, witnessed, round_, where)
@@ -153,8 +152,8 @@ def simulate(
 
 
 @dataclass(frozen=True)
-class _Setting:
-    """What the validators of a round share."""
+class _RoundSetting:
+    """What the validators of a round have in common."""
 
     world: World
     round: Round
@@ -163,12 +162,12 @@ class _Setting:
     chain_view: Callable[[Chain], Chain]
 
 
-def _validated(validator: Validator, setting: _Setting, result: Simulated, where: str) -> RoundOutcome:
-    """One validator's round, started again after every death until it ends."""
+def _outcome_of(validator: Validator, setting: _RoundSetting, result: Simulated, where: str) -> RoundOutcome:
+    """The outcome of one validator's round. The validator is started again whenever it is killed."""
     world, round_ = setting.world, setting.round
     own = setting.folder / validator.hotkey
     for start in range(MAX_STARTS):
-        # Faults get rarer with every start: like any operator, we mend what fails.
+        # Faults become rarer with every start, as if an operator repaired something.
         faults = Faults((validator.seed, validator.number, round_.id, start), validator.rate * 0.8**start)
         plan = RoundPlan(
             round_,
@@ -193,7 +192,7 @@ def _validated(validator: Validator, setting: _Setting, result: Simulated, where
         try:
             outcome = RoundService(context, world.reveals).run()
         except ProgramFault:
-            raise  # Whatever fails around it, the program itself must not.
+            raise  # Faults around the program must not cause errors in it.
         except (Killed, InfrastructureFault, Cancelled):
             result.restarts += 1
             world.chain.advance()
@@ -205,19 +204,19 @@ def _validated(validator: Validator, setting: _Setting, result: Simulated, where
         result.runs += 1
         shutil.rmtree(own)
         return outcome
-    raise Violation("a validator that keeps failing ends", f"{where}, {validator.hotkey}", f"{MAX_STARTS} starts")
+    raise Violation("every round ends", f"{where}, {validator.hotkey}", f"not after {MAX_STARTS} starts")
 
 
 class BackwardsChain:
-    """A chain on which later commitments look earlier: a mistake to plant, so that copies win over originals."""
+    """A planted mistake: a chain on which later commitments look earlier, so that copies win over originals."""
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
 
     def snapshot(self, number: int | None = None) -> Snapshot:
-        found = self._chain.snapshot(number)
-        last = max((c.block for c in found.commitments), default=0)
-        return replace(found, commitments=tuple(replace(c, block=last - c.block) for c in found.commitments))
+        snapshot = self._chain.snapshot(number)
+        last = max((c.block for c in snapshot.commitments), default=0)
+        return replace(snapshot, commitments=tuple(replace(c, block=last - c.block) for c in snapshot.commitments))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._chain, name)
@@ -270,7 +269,7 @@ def _engine_down() -> EngineUnavailable:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """A temporary folder, in memory where the machine has such a place."""
+    """A temporary folder, in memory if the machine has `/dev/shm`."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="soundsright-sim-", dir=memory if memory.is_dir() else None) as name:
         yield Path(name)

@@ -1,4 +1,4 @@
-"""A subnet of made-up miners on a fake chain and hub: what a simulated round takes place in.
+"""A subnet of made-up miners on a fake chain and hub, in which rounds are simulated.
 
 Blocks are counted, times are in seconds. Everything follows from one `numpy.random.Generator`.
 """
@@ -38,7 +38,7 @@ _QUALITY_SCALE = 0.9  # What `FakeRunningModel` writes for a quality of 1.
 
 
 class Kind(StrEnum):
-    """What a miner is up to."""
+    """What a miner does."""
 
     HONEST = "honest"
     COPIES_REFERENCE = "copies a reference"
@@ -50,12 +50,12 @@ class Kind(StrEnum):
     STALLS = "stalls"
     TRUNCATES = "truncates"
     COMES_LATE = "comes late"
-    MISREVEALS = "reveals something else"
+    MISREVEALS = "reveals another model"
     HIDES = "reveals nothing"
     VANISHES = "deletes its model"
     IDLES = "returns its input"
-    CANNOT_RUN = "needs a base image that nobody has"
-    WITHHELD = "has a model that the hub does not give"
+    CANNOT_RUN = "needs a base image that does not exist"
+    WITHHELD = "has a model that the hub never gives"
 
 
 _STUCK = (Kind.CANNOT_RUN, Kind.WITHHELD)
@@ -73,7 +73,7 @@ class Miner:
 
 @dataclass
 class World:
-    """Miners, chain and hub, what the miners revealed; `holdings` are, by hotkey and mark, since which block."""
+    """Miners, chain, hub and reveals. `since_blocks` has the block of the first entry by hotkey and mark."""
 
     rng: np.random.Generator
     chain: FakeChain
@@ -81,7 +81,7 @@ class World:
     miners: list[Miner]
     reveals: dict[str, Reveal] = field(default_factory=dict)
     entries_made: int = 0
-    holdings: dict[tuple[str, str], int] = field(default_factory=dict)
+    since_blocks: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @classmethod
     def of_seed(cls, seed: int, *, competitions: tuple[Competition, ...], validators: int, folder: Path) -> World:
@@ -94,7 +94,7 @@ class World:
         chain.register(BURN_HOTKEY)
         for number in range(validators):
             chain.register(validator_hotkey(number), permit=True)
-        # One who stays: where nobody's model runs, no validator can tell whether it is the models or itself.
+        # One honest miner that stays. If no model runs, a validator cannot know whether the models are to blame.
         world._arrive(competitions, Kind.HONEST)
         for _ in range(int(rng.integers(4, 12))):
             world._arrive(competitions)
@@ -105,7 +105,7 @@ class World:
         odds = np.array([8.0 if each is Kind.HONEST else 1.0 for each in kinds])
         kind = kind or kinds[int(self.rng.choice(len(kinds), p=odds / odds.sum()))]
         if kind in _STUCK and any(miner.kind is kind for miner in self.miners):
-            # Where more are stuck than run, validators wait: see `of_seed`.
+            # If more models are stuck than run, validators wait. See `of_seed`.
             kind = Kind.HONEST
         competition = competitions[int(self.rng.integers(len(competitions)))]
         self.entries_made += 1
@@ -114,10 +114,10 @@ class World:
         self.miners.append(miner)
 
     def play_until_close(self, number: int, competitions: tuple[Competition, ...]) -> Round:
-        """Let miners leave, arrive, enter and improve until round `number` closes; then until its seed is final.
+        """Let miners leave, arrive, enter and improve until round `number` closes and its seed is final.
 
         Raises:
-            AssertionError: the schedule gave the round's blocks too early, or gave others later.
+            AssertionError: the schedule changed the blocks of the round.
         """
         rng = self.rng
         for miner in self.miners[1:]:
@@ -147,14 +147,14 @@ class World:
             self.chain.advance()
         if rng.random() < 0.3:
             self.chain.reorganise()
-        assert self._plan(number) == plan, "the round's blocks moved"
+        assert self._plan(number) == plan, "the blocks of the round have changed"
         return plan
 
     def _plan(self, number: int) -> Round | None:
         return SCHEDULE.plan(number, finalized=self.chain.finalized().number, timestamp_s=self.chain.timestamp_s)
 
     def _enter(self, miner: Miner) -> None:
-        """Publish a model, commit to it, reveal it."""
+        """Publish a model, commit to it and reveal it, in the way of the miner's kind."""
         self.entries_made += 1
         entry = self.entries_made
         miner.entered = True
@@ -171,7 +171,7 @@ class World:
             else:
                 repository = FakeRepository(f"content-{entry}", original.checkpoint_hashes, original.behaviour)
         if miner.kind is Kind.COLLUDES:
-            # The whole ring enters one checkpoint under many names.
+            # All colluding miners enter one checkpoint under many names.
             ring = f"ring-{miner.competition.id}"
             repository = FakeRepository(f"content-{entry}", (ring, f"own-{entry}"), Behaviour(0.6))
         if miner.kind is Kind.WITHHELD:
@@ -179,7 +179,7 @@ class World:
         self.hub.repositories[model] = repository
         self.chain.publish(miner.hotkey, commitment_digest(model, miner.hotkey, miner.competition.id))
         for mark in self._marks(model):
-            self.holdings.setdefault((miner.hotkey, mark), self.chain.head().number)
+            self.since_blocks.setdefault((miner.hotkey, mark), self.chain.head().number)
         self.reveals[miner.hotkey] = Reveal(model, miner.competition.id)
         if miner.kind is Kind.MISREVEALS:
             self.reveals[miner.hotkey] = Reveal(ModelRef("other", "model", f"{entry:040x}"), miner.competition.id)
@@ -188,20 +188,20 @@ class World:
         elif miner.kind is Kind.VANISHES:
             del self.hub.repositories[model]
 
-    def came(self, hotkey: str, other: str) -> tuple[int, int]:
-        """The block since which a miner has held something that it shares with the other, and its uid."""
+    def entered_at(self, hotkey: str, other: str) -> tuple[int, int]:
+        """The block since which a miner has had something that it shares with the other, and its uid."""
         own, others = (self._marks(self.reveals[name].model) for name in (hotkey, other))
-        return min(self.holdings[hotkey, mark] for mark in own & others), self.chain.register(hotkey)
+        return min(self.since_blocks[hotkey, mark] for mark in own & others), self.chain.register(hotkey)
 
     def _marks(self, model: ModelRef) -> set[str]:
         repository = self.hub.repositories[model]
         return {str(model), repository.content_hash, *repository.checkpoint_hashes}
 
     def _victim(self, miner: Miner) -> tuple[ModelRef, FakeRepository] | None:
-        """Whose model a copying miner copies: one that is revealed in the same competition."""
+        """A revealed model of the same competition for a copying miner to copy; None if there is none."""
         if miner.kind not in _COPIES:
             return None
-        seen = [
+        candidates = [
             reveal.model
             for hotkey, reveal in sorted(self.reveals.items())
             if hotkey != miner.hotkey
@@ -209,14 +209,14 @@ class World:
             and reveal.model in self.hub.repositories
             and not is_stuck(self.hub.repositories[reveal.model])
         ]
-        if not seen:
+        if not candidates:
             return None
-        target = seen[int(self.rng.integers(len(seen)))]
+        target = candidates[int(self.rng.integers(len(candidates)))]
         return target, self.hub.repositories[target]
 
 
 def is_stuck(repository: FakeRepository) -> bool:
-    """Whether no validator can fetch the model, or run it, through no fault that the model shows."""
+    """Whether the hub or the sandbox fails for this model on every validator."""
     return repository.hub_fault is not None or repository.behaviour.engine_fault is not None
 
 
@@ -239,12 +239,12 @@ def _behaviour(miner: Miner) -> Behaviour:
 
 
 def draw_fake_clips(request: SetRequest, indices: tuple[int, ...]) -> DrawnClips:
-    """Instead of `draw_to_disk`: clips of 16 samples whose first one says how hard the clip is."""
+    """Replaces `draw_to_disk`: clips of 16 samples. The first sample is the difficulty of the clip."""
     digests: dict[str, str] = {}
     for index in indices:
         clip_id = f"clip-{index:04d}"
         paths = [request.folder / kind / f"{clip_id}.wav" for kind in ("clean", "degraded")]
-        if not paths[1].exists():  # Written before the last death; the same number gives the same clip.
+        if not paths[1].exists():  # Otherwise it was written before the last kill, with the same samples.
             samples = np.zeros((2, _SAMPLES), dtype=np.float32)
             samples[0, 0] = 0.9 * unit_interval("hard", request.seed, index)
             for path, signal in zip(paths, samples, strict=True):
@@ -254,7 +254,7 @@ def draw_fake_clips(request: SetRequest, indices: tuple[int, ...]) -> DrawnClips
 
 
 def score_fake_clip(clean: Path, _degraded: Path, enhanced: Path, names: tuple[str, ...]) -> Scored:
-    """Instead of `score_files`: a score that grows with what the fake model wrote, and falls on hard clips."""
+    """Replaces `score_files`: the score grows with the quality in the enhanced clip, and falls on hard clips."""
     hardness = float(read_wav(clean).samples[0])
     quality, chance = (float(value) / _QUALITY_SCALE for value in read_wav(enhanced).samples[:2])
     level = 0.3 + 0.5 * quality + 0.02 * chance - 0.2 * hardness
@@ -262,7 +262,7 @@ def score_fake_clip(clean: Path, _degraded: Path, enhanced: Path, names: tuple[s
 
 
 def see_fake_clip(_clean: Path, _degraded: Path, enhanced: Path) -> ClipEvidence:
-    """Instead of `evidence_of_files`: nothing out of the ordinary, of an answer that is there."""
+    """Replaces `evidence_of_files`: no signs of tampering. The enhanced file must exist."""
     if not enhanced.is_file():
-        raise InfrastructureFault(f"{enhanced} is gone")
+        raise InfrastructureFault(f"{enhanced} is missing")
     return ClipEvidence(deleted=0.0, hallucinated=0.0, likeness_to_input_db=10.0)

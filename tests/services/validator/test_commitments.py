@@ -97,7 +97,7 @@ def test_each_kind_is_judged_as_the_same_entries(tmp_path: Path, relay: Relay, k
     assert bench.weights()
     asked = {path for _, path in bench.peers.calls}
     assert asked == ({"/reveal", "/feedback"} if kind is CommitmentKind.DIGEST else {"/feedback"})
-    assert len(relay.asked) == (kind is CommitmentKind.SEALED)
+    assert len(relay.requests) == (kind is CommitmentKind.SEALED)
 
 
 @pytest.mark.parametrize("kind", [CommitmentKind.PLAIN, CommitmentKind.SEALED])
@@ -131,12 +131,12 @@ def test_a_seal_that_does_not_open_in_time_costs_only_its_own_entry(
 def test_a_beacon_that_is_away_is_waited_for_and_costs_no_entry(tmp_path: Path, relay: Relay) -> None:
     bench = SealedBench(tmp_path, CommitmentKind.SEALED, relay)
     bench.to_round()
-    relay.instead = (503, b"")
+    relay.override = (503, b"")
     service = bench.validator()
     service.tick()
     assert "DRAND_RELAYS" in bench.health.problems()["round"]
     assert steps.read(bench.state, SCHEDULE.id_of(0), steps.ENTRIES) is None
-    relay.instead = None
+    relay.override = None
     bench.clock.sleep(600)
     finish(service, bench, SCHEDULE.id_of(0))
     assert len(bench.entries().submissions) == 2
@@ -250,7 +250,7 @@ def test_a_sealed_entry_is_told_to_nobody(tmp_path: Path, relay: Relay) -> None:
         answer = api.get(path).text
         assert ENTRY.model.name not in answer
         assert ENTRY.model.revision not in answer
-    assert relay.asked == []
+    assert relay.requests == []
 
 
 @pytest.mark.parametrize("lost", ["the chain's", "the miner's", "another model"])
