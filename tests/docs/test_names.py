@@ -180,6 +180,16 @@ def codes_of_the_source() -> set[str]:
     return codes
 
 
+def test_a_page_that_the_code_names_exists() -> None:
+    missing = set()
+    for folder in CODE_FOLDERS:
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in CODE_FILES | {".md"} and path.is_file() and path.stat().st_size < 1_000_000:
+                named = re.findall(r"\bdocs/[\w/-]+\.md", path.read_text(encoding="utf-8", errors="ignore"))
+                missing |= {f"{path.relative_to(ROOT)}: {page}" for page in named if not (ROOT / page).exists()}
+    assert missing == set()
+
+
 def test_generated_parts_say_what_the_code_says() -> None:
     pages = [name_of(page) for page in outdated()]
     assert pages == [], "run: python scripts/reference_pages.py"
