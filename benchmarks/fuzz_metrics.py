@@ -1,11 +1,11 @@
-"""Hostile outputs against every metric that has a reference: each score must be finite and within its range.
+"""Tests every metric that has a reference with hostile outputs: each score must be finite and in its range.
 
-    python benchmarks/fuzz_metrics.py                     # 100 000 outputs, seeded: the same ones on every machine
-    python benchmarks/fuzz_metrics.py --table             # what each kind of hostile output scores on one recording
+    python benchmarks/fuzz_metrics.py                     # 100 000 outputs, the same on every machine python
+    benchmarks/fuzz_metrics.py --table             # the scores of each kind of hostile output for one recording
 
-Each output is drawn from `numpy.random.default_rng([seed, index])`, made hostile, held to the rules of
-`metrics.validate`, and scored; one that the rules refuse scores the floors, as in a competition. Exits 1 where a
-score is not finite or out of range.
+Each output is drawn from `numpy.random.default_rng([seed, index])`, made hostile, checked by `metrics.validate`,
+and scored. A rejected output scores the floors, as in a competition. The exit status is 1 if a score is not finite
+or out of range.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ RATES_HZ = (16_000, 16_000, 16_000, 48_000, 8_000)
 
 
 def speechlike(rng: Rng, n: int, rate: int) -> Samples:
-    """Harmonics under a slow envelope with pauses: enough of speech for every metric to find some."""
+    """Harmonics with a slow envelope and pauses, which every metric accepts as speech."""
     t = np.arange(n) / rate
     f0 = rng.uniform(80, 250)
     phase = 2 * np.pi * np.cumsum(f0 * (1 + 0.1 * np.sin(2 * np.pi * rng.uniform(2, 6) * t))) / rate
@@ -57,7 +57,7 @@ def _random_bits(rng: Rng, x: Samples) -> Samples:
     return rng.integers(0, 2**32, len(x), dtype=np.uint32).view(np.float32)
 
 
-def _some(rng: Rng, x: Samples, value: float) -> Samples:
+def _with_value(rng: Rng, x: Samples, value: float) -> Samples:
     out = x.astype(np.float32)
     out[rng.integers(0, len(x), rng.integers(1, 20))] = value
     return out
@@ -71,7 +71,7 @@ def _burst(rng: Rng, x: Samples) -> Samples:
 
 
 def _syllable(rng: Rng, x: Samples, rest: float) -> Samples:
-    """A twentieth of the signal as it is, and all else this much lower."""
+    """A twentieth of the signal unchanged, and the rest multiplied by `rest`."""
     start = rng.integers(0, len(x))
     inside = (np.arange(len(x)) >= start) & (np.arange(len(x)) < start + max(1, len(x) // 20))
     return np.where(inside, x, rest * x)
@@ -99,10 +99,10 @@ HOSTILE: dict[str, Callable[[Rng, Samples, Samples], Samples]] = {
     "an offset": lambda rng, x, y: x + rng.choice([-1e3, -0.5, 0.5, 1e3]),
     "denormals": lambda rng, x, y: x * 1e-42,
     "denormals on silence": lambda rng, x, y: rng.integers(0, 2, len(x)) * 1e-45,
-    "NaN here and there": lambda rng, x, y: _some(rng, x, math.nan),
-    "infinity here and there": lambda rng, x, y: _some(rng, x, math.inf),
+    "NaN here and there": lambda rng, x, y: _with_value(rng, x, math.nan),
+    "infinity here and there": lambda rng, x, y: _with_value(rng, x, math.inf),
     "NaN throughout": lambda rng, x, y: np.full(len(x), math.nan),
-    "one huge sample": lambda rng, x, y: _some(rng, x, 3e38),
+    "one huge sample": lambda rng, x, y: _with_value(rng, x, 3e38),
     "clipped hard": lambda rng, x, y: np.clip(x * 10.0 ** rng.uniform(1, 30), -1, 1),
     "over full scale": lambda rng, x, y: np.clip(x * 10.0 ** rng.uniform(1, 39), -3.4e38, 3.4e38),
     "far too quiet": lambda rng, x, y: x * 10.0 ** rng.uniform(-44, -1),
@@ -112,9 +112,9 @@ HOSTILE: dict[str, Callable[[Rng, Samples, Samples], Samples]] = {
     "backwards": lambda rng, x, y: y[::-1].copy(),
     "white noise": lambda rng, x, y: rng.standard_normal(len(x)),
     "full-scale square": lambda rng, x, y: np.where(np.arange(len(x)) // rng.integers(1, 400) % 2, 1.0, -1.0),
-    "one sample": lambda rng, x, y: _some(rng, 0 * x, rng.choice([1.0, -1e-30, 1e30])),
+    "one sample": lambda rng, x, y: _with_value(rng, 0 * x, rng.choice([1.0, -1e-30, 1e30])),
     "one burst": lambda rng, x, y: _burst(rng, x),
-    "clicks added": lambda rng, x, y: _some(rng, y, rng.choice([1.0, -1.0])),
+    "clicks added": lambda rng, x, y: _with_value(rng, y, rng.choice([1.0, -1.0])),
     "gaps of zeros": lambda rng, x, y: _gaps(rng, y),
     "a syllable amid silence": lambda rng, x, y: _syllable(rng, y, 0.0),
     "a burst amid quiet": lambda rng, x, y: _syllable(rng, y, 10.0 ** rng.uniform(-3, -1)),
@@ -133,7 +133,7 @@ HOSTILE: dict[str, Callable[[Rng, Samples, Samples], Samples]] = {
 
 
 def drawn(seed: int, index: int) -> tuple[str, Audio, Samples, Audio]:
-    """Kind, clean, hostile samples and noisy of one output."""
+    """The kind of one output, its clean signal, its hostile samples, and its noisy signal."""
     rng = np.random.default_rng([seed, index])
     rate = int(rng.choice(RATES_HZ))
     n = int(rng.choice([int(0.6 * rate), int(0.45 * rate), rng.integers(1, rate // 2)], p=[0.5, 0.3, 0.2]))
@@ -146,7 +146,7 @@ def drawn(seed: int, index: int) -> tuple[str, Audio, Samples, Audio]:
 
 
 def scored(clean: Audio, output: Samples, noisy: Audio, names: list[str]) -> tuple[dict[str, float], str]:
-    """The scores as in a competition, and the code of the rule that refused the output, if one did."""
+    """The scores as in a competition, and the code of the rejection, or an empty string."""
     try:
         enhanced = checked_enhanced("clip", output, clean.sample_rate_hz, clean)
     except AudioRejected as error:
@@ -155,13 +155,13 @@ def scored(clean: Audio, output: Samples, noisy: Audio, names: list[str]) -> tup
 
 
 def worst_of(seed: int, start: int, count: int) -> tuple[int, list[str], dict[str, list[float]]]:
-    """Scores `count` outputs: how many scores, what was wrong with them, and the range of each metric."""
+    """Score `count` outputs. Returns the number of scores, the wrong ones in words, and the range of each metric."""
     total, wrong, ranges = 0, [], {}
     for index in range(start, start + count):
         kind, clean, output, noisy = drawn(seed, index)
         names = [name for name in NAMES if clean.sample_rate_hz in METRICS[name].sample_rates_hz]
         if index % 4 and clean.sample_rate_hz != 8_000:
-            names.remove("PESQ_NB")  # as slow as all the rest together, and of the same code as wide band
+            names.remove("PESQ_NB")  # as slow as all others together, and the same code as wide band
         for name, value in scored(clean, output, noisy, names)[0].items():
             total += 1
             low, high = ranges.setdefault(name, [value, value])
@@ -172,16 +172,17 @@ def worst_of(seed: int, start: int, count: int) -> tuple[int, list[str], dict[st
 
 
 def fuzz(outputs: int, seed: int, workers: int) -> int:
+    """Score the outputs on a pool, print the ranges and the wrong scores. Returns the exit status."""
     start = time.perf_counter()
     total, wrong, ranges = 0, [], {}
     step = 250
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=warm_up) as pool:
         jobs = [pool.submit(worst_of, seed, i, min(step, outputs - i)) for i in range(0, outputs, step)]
         for job in jobs:
-            scores, problems, seen = job.result()
+            scores, problems, part = job.result()
             total += scores
             wrong += problems
-            for name, (low, high) in seen.items():
+            for name, (low, high) in part.items():
                 old = ranges.setdefault(name, [low, high])
                 ranges[name] = [min(old[0], low), max(old[1], high)]
     print(f"{outputs} hostile outputs of {len(HOSTILE)} kinds, seed {seed}: {total} scores, {len(wrong)} wrong")
@@ -202,7 +203,7 @@ SPOILT_FILES: dict[str, Callable[[bytes], bytes | None]] = {
 
 
 def table(seed: int) -> None:
-    """Each kind of output of one shipped recording, written to files and scored as `soundsright score` does."""
+    """Print a table: each kind of output for one shipped recording, scored from files as `soundsright score` does."""
     clip = draw_clip(PUBLISHED[0], seed, 0, corpus=Corpus.open())
     names = ("PESQ_WB", "ESTOI", "STOI", "SI_SDR", "SI_SIR", "SI_SAR", "SNR", "SSNR", "LSD", "COVL")
     clean, noisy = (a.samples.astype(np.float64) for a in (clip.clean, clip.degraded))

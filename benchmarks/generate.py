@@ -1,11 +1,11 @@
-"""How fast sets are made, per core, beside the published recipe and beside what cannot be done without.
+"""Measures how fast sets are made per core, compared with the published recipe and with the unavoidable work.
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/generate.py [--pairs N] [--scaling WORKERS]
 
-The published recipe is written as one would with librosa, pyloudnorm and SciPy: load and resample both files,
-measure the loudness of both, mix or convolve, write. Both read the same WAV files at 48 kHz and write the same
-kinds of files; this package also hashes them and writes its manifest. Processor time is counted, so that a busy
-machine changes little; ratios are of one run. Needs `pip install soundsright[validator] librosa pyloudnorm`.
+The published recipe uses librosa, pyloudnorm and SciPy: load and resample both files, measure the loudness of both,
+mix or convolve, write. Both read the same WAV files at 48 kHz and write the same kinds of files; this package also
+hashes them and writes its manifest. The times are processor time, so a busy machine changes little; ratios are of
+one run. Needs `pip install soundsright[validator] librosa pyloudnorm`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SOURCE_HZ = 48_000
 
 
 def material(folder: Path, count: int) -> dict[str, list[Path]]:
-    """Speech of 4 s, noise of 10 s and impulse responses of 3.5 s as 16-bit WAV at 48 kHz."""
+    """Write speech of 4 s, noise of 10 s and impulse responses of 3.5 s as 16-bit WAV at 48 kHz."""
     corpus = Corpus.open()
     speech, noise = corpus.speech_for(SOURCE_HZ), corpus.noise_for(SOURCE_HZ)
     rng = np.random.default_rng(1)
@@ -60,7 +60,7 @@ def material(folder: Path, count: int) -> dict[str, list[Path]]:
 
 
 class PublishedRecipe:
-    """Noise and reverberation by loudness (ITU-R BS.1770), one pair after the other."""
+    """The published recipe: noise and reverberation by loudness (ITU-R BS.1770), one pair after the other."""
 
     def __init__(self, files: dict[str, list[Path]], rate: int) -> None:
         self.files, self.rate = files, rate
@@ -111,7 +111,7 @@ RECIPE = SetRecipe(measured_rirs=1.0, rt60_s=(0.2, 5.0), duration_s=(SECONDS, SE
 
 
 def sources_of(files: dict[str, list[Path]], cache_bytes: int) -> Sources:
-    """The same files as sources of this package, with measured responses only."""
+    """The same files as sources of this package, with only measured responses."""
     sets = {
         kind: RecordingSet(
             [Recording(p.stem, p, SOURCE_HZ, soundfile.info(p).duration) for p in paths], cache_bytes=cache_bytes
@@ -123,24 +123,26 @@ def sources_of(files: dict[str, list[Path]], cache_bytes: int) -> Sources:
 
 
 def ours(files: dict[str, list[Path]], rate: int, out: Path, task: SetTask, pairs: int, cache_bytes: int) -> float:
-    """Milliseconds a pair of this package, with manifest and hashes included."""
+    """Milliseconds per pair of this package, including manifest and hashes."""
     sources = sources_of(files, cache_bytes)
     job = SetJob(out=out, task=task, sample_rate_hz=rate, count=pairs, seed=1, sources=sources, recipe=RECIPE)
     return timed(lambda: generate_set(job), pairs)
 
 
 def timed(work: Callable[[], object], times: int) -> float:
+    """Milliseconds of processor time of the work, divided by `times`."""
     start = time.process_time()
     work()
     return (time.process_time() - start) / times * 1e3
 
 
 def repeated(work: Callable[[int], object], times: int) -> float:
+    """Mean milliseconds of processor time of the work for 0, 1, …, `times` - 1."""
     return timed(lambda: [work(number) for number in range(times)], times)
 
 
 def floors(files: dict[str, list[Path]], rate: int, out: Path, pairs: int) -> dict[str, float]:
-    """What cannot be done without: reading two files at the set's rate, writing two, one convolution."""
+    """Milliseconds of the unavoidable work: reading two files at the set's rate, writing two, one convolution."""
     folder = out / "floor"
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -161,7 +163,7 @@ def floors(files: dict[str, list[Path]], rate: int, out: Path, pairs: int) -> di
 
 
 def convolving(files: dict[str, list[Path]], rate: int, pairs: int) -> float:
-    """Milliseconds a pair that this package spends in convolution: all that a GPU could take over."""
+    """Milliseconds per pair that this package spends in convolution, the only part that a GPU could do."""
     sources = sources_of(files, 400_000_000)
     rng = np.random.default_rng(0)
     dry = 0.1 * rng.standard_normal(SECONDS * rate)
@@ -170,6 +172,7 @@ def convolving(files: dict[str, list[Path]], rate: int, pairs: int) -> float:
 
 
 def rooms_line(rate: int) -> str:
+    """A line with the mean time of simulating a room."""
     rng = np.random.default_rng(2)
     shoeboxes = [random_shoebox(rng, rt60_s=(1.0, 1.0)) for _ in range(30)]
     each = repeated(lambda n: simulate(shoeboxes[n], rate, rng), 30)
@@ -177,10 +180,10 @@ def rooms_line(rate: int) -> str:
 
 
 def scaling(out: Path, pairs: int, most: int) -> None:
-    """Throughput with more and more workers as ratios to one, and what stands between them and as many cores.
+    """Print the throughput with 1, 2, 4 … workers, relative to one.
 
-    Wall time counts all, the start of the workers included; `busy` is the processor time of the parent and its
-    workers against that of one worker: what is above 1 is work that more workers do more than once.
+    Wall time includes the start of the workers. `busy` is the processor time of the parent and its workers relative
+    to that of one worker; the part above 1 is work that several workers repeat.
     """
     recipe = SetRecipe()
     alone = None
@@ -197,20 +200,20 @@ def scaling(out: Path, pairs: int, most: int) -> None:
         alone = alone or (wall, parent + children)
         print(
             f"{pairs} items of both tasks at 16 kHz, workers {workers}: {pairs / wall:.0f} items a second, ratio "
-            f"{alone[0] / wall:.2f}; busy {(parent + children) / alone[1]:.2f}, of it the parent's "
+            f"{alone[0] / wall:.2f}; busy {(parent + children) / alone[1]:.2f}, the parent's share "
             f"{100 * parent / (parent + children):.1f} %"
         )
         workers *= 2
 
 
 def children_s() -> float:
-    """Processor time of all processes that this one started and that have ended."""
+    """Processor time of all ended child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def peak_memory_mb(folder: Path, count: int) -> float:
-    """The largest resident size of any child so far: made in the order of growing sets."""
+    """The largest resident size of any child so far in MB. Call it for growing sets."""
     command = [sys.executable, "-m", "soundsright.data.generate", "--n", str(count), "--sample-rate", "48000"]
     subprocess.run([*command, "--out", str(folder / f"memory{count}")], check=True, stdout=subprocess.DEVNULL)
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
@@ -222,7 +225,7 @@ def main() -> None:
     parser.add_argument("--sources", type=int, default=24, help="files of each kind; each is used several times")
     parser.add_argument("--scaling", type=int, metavar="WORKERS", help="only throughput with 1, 2, 4 … workers")
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore")  # pyloudnorm warns of clipping that the recipe undoes afterwards.
+    warnings.simplefilter("ignore")  # pyloudnorm warns of clipping, which the recipe corrects later.
     pairs = arguments.pairs
     if arguments.scaling:
         with tempfile.TemporaryDirectory() as name:
@@ -230,7 +233,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # First of all: what a child holds is counted from the size of this process on.
+        # Measure this first, because a child's peak starts at the size of this process.
         for count in (pairs, 5 * pairs):
             print(f"peak memory of a set of {count} at 48 kHz, one worker: {peak_memory_mb(folder, count):.0f} MB")
         print("ms a pair on one core            16 kHz           48 kHz")
@@ -242,7 +245,7 @@ def main() -> None:
             floor = floors(files, rate, out, pairs)
             recipe = PublishedRecipe(files, rate)
             for task in (SetTask.DENOISING, SetTask.DEREVERBERATION):
-                recipe.pair(task, 0)  # Imports and compilation are not counted.
+                recipe.pair(task, 0)  # Do not count imports and compilation.
                 kind = "noisy" if task is SetTask.DENOISING else "reverberant"
                 unavoidable = floor["read"] + floor["write"] + (floor["convolve"] if kind == "reverberant" else 0.0)
                 published = repeated(partial(recipe.written_pair, out / "published", task), pairs)
@@ -257,8 +260,8 @@ def main() -> None:
                 rows.setdefault(f"{kind}: pairs a second and core", []).append(1e3 / warm)
                 if kind == "reverberant":
                     spent = convolving(files, rate, pairs)
-                    rows.setdefault("reverberant: of it in convolution", []).append(spent)
-                    rows.setdefault("reverberant: faster at most by a GPU", []).append(warm / (warm - spent))
+                    rows.setdefault("reverberant: convolution", []).append(spent)
+                    rows.setdefault("reverberant: largest gain by a GPU", []).append(warm / (warm - spent))
         for label, values in rows.items():
             print(f"{label:40s}" + "".join(f"{value:10.2f}       " for value in values))
         for rate in (16_000, 48_000):

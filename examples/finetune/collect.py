@@ -4,10 +4,10 @@
     speech-48k/SPEAKER/…   words of some thirty speakers with content above 13.5 kHz
     noise/…                effects of a transport game
 
-Debian's packages are fetched with `apt-get download` and unpacked, not installed (110 MB). Short recordings of one
-speaker are joined with pauses into utterances of about eight seconds, so that a crop of a few seconds holds speech.
-The speakers that the shipped corpus keeps for validation and test are left out, and so is every noise that it
-holds: a recording is either here or there. `SOURCES.md` in the folder names packages, speakers and licences.
+Debian's packages (110 MB) are downloaded with `apt-get download` and unpacked, not installed. Short recordings of
+one speaker are joined with pauses into utterances of about eight seconds, so that a crop of a few seconds contains
+speech. Speakers of the validation and test splits of the shipped corpus are left out, and so are all of its noises.
+`SOURCES.md` in the folder lists packages, speakers and licences.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ FLITE_VOICES = ("awb", "rms", "slt", "kal16")
 WORDS = ("klettres-data", "ktuberling-data")
 EFFECTS = "openttd-opensfx"
 MAYBE_HELD_OUT = ("ktuberling-uk",)
-"""Speakers that may be those of a held-out voice under another name."""
+"""Speakers that could be held-out speakers under another name."""
 SEED = 9
 UTTERANCE_S = 8.0
 
 
 def fetched(work: Path, packages: Iterable[str]) -> dict[str, Path]:
-    """The packages, downloaded and unpacked below `work` unless they are there already."""
+    """The folders of the packages, downloaded and unpacked below `work` if they are not there yet."""
     work.mkdir(parents=True, exist_ok=True)
     folders = {}
     for package in packages:
@@ -63,7 +63,7 @@ def fetched(work: Path, packages: Iterable[str]) -> dict[str, Path]:
 
 
 def prompts(folder: Path) -> Iterator[Signal]:
-    """The spoken prompts of one voice, trimmed; silences, tones and the sound of monkeys are no speech."""
+    """The spoken prompts of one voice, trimmed, without silences, tones and sound effects."""
     for path in sorted(folder.rglob("*.g722")):
         if path.stat().st_size == 0:
             continue
@@ -74,6 +74,7 @@ def prompts(folder: Path) -> Iterator[Signal]:
 
 
 def flite_sentences(voice: str, count: int) -> Iterator[Signal]:
+    """Sentences spoken by a voice of flite, at 16 kHz, trimmed."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "speech.wav")
         for index in range(count):
@@ -82,10 +83,12 @@ def flite_sentences(voice: str, count: int) -> Iterator[Signal]:
 
 
 def words(folder: Path) -> Iterator[tuple[str, int, list[Signal]]]:
-    """Speaker, rate and words of each folder of recordings whose band is full."""
-    for place in sorted({path.parent for path in folder.rglob("*") if path.suffix in (".ogg", ".wav", ".opus")}):
+    """Speaker, rate and words of each folder with at least six full-band recordings at one rate."""
+    for directory in sorted(
+        {path.parent for path in folder.rglob("*") if path.suffix in (".ogg", ".wav", ".opus")}
+    ):
         by_rate: dict[int, list[Signal]] = {}
-        for path in sorted(place.iterdir()):
+        for path in sorted(directory.iterdir()):
             if path.suffix not in (".ogg", ".wav", ".opus") or path.stem.lower() == "noise":
                 continue
             audio = read_file(path)
@@ -94,13 +97,13 @@ def words(folder: Path) -> Iterator[tuple[str, int, list[Signal]]]:
                 by_rate.setdefault(rate, []).append(
                     shipped.faded(shipped.trimmed(samples, rate, margin_s=0.04), rate)
                 )
-        for rate, found in by_rate.items():
-            if len(found) >= 6:
-                yield "-".join(place.relative_to(folder).parts[2:]), rate, found
+        for rate, recordings in by_rate.items():
+            if len(recordings) >= 6:
+                yield "-".join(directory.relative_to(folder).parts[2:]), rate, recordings
 
 
 def joined(parts: Iterable[Signal], rate: int, rng: np.random.Generator) -> Iterator[Signal]:
-    """Utterances of about `UTTERANCE_S` from shorter recordings, in a drawn order, at equal levels."""
+    """Utterances of about `UTTERANCE_S` seconds: shorter recordings in random order, at equal levels."""
     utterance: list[Signal] = []
     kept = list(parts)
     for index in rng.permutation(len(kept)):
@@ -116,7 +119,7 @@ def joined(parts: Iterable[Signal], rate: int, rng: np.random.Generator) -> Iter
 
 
 def write(folder: Path, signals: Iterable[Signal], rate: int) -> float:
-    """Write FLAC files below full scale; the seconds written."""
+    """Write the signals as FLAC files below full scale. Returns the seconds written."""
     folder.mkdir(parents=True, exist_ok=True)
     seconds = 0.0
     for number, samples in enumerate(signals, 1):
@@ -127,24 +130,24 @@ def write(folder: Path, signals: Iterable[Signal], rate: int) -> float:
 
 
 def collect(out: Path, packages: Path) -> Iterator[tuple[str, float, str]]:
-    """Write everything; yields each folder, its seconds and its licence."""
+    """Write all recordings. Yields each folder with its seconds and its licence."""
     rng = np.random.default_rng(SEED)
     shipped_speech = Corpus.open().speech
     held_out = {r.speaker for r in shipped_speech} - {r.speaker for r in in_split(shipped_speech, Split.TRAIN)}
     held_out |= set(MAYBE_HELD_OUT)
     folders = fetched(packages, [*(p for p, _, _ in PROMPTS.values()), *WORDS, EFFECTS])
     for speaker, (package, voice, licence) in PROMPTS.items():
-        found = prompts(folders[package] / "usr/share/asterisk/sounds" / voice)
-        seconds = write(out / "speech-16k" / speaker, joined(found, 16_000, rng), 16_000)
+        spoken = prompts(folders[package] / "usr/share/asterisk/sounds" / voice)
+        seconds = write(out / "speech-16k" / speaker, joined(spoken, 16_000, rng), 16_000)
         yield f"speech-16k/{speaker}", seconds, f"{package}: {licence}"
     for voice in FLITE_VOICES:
         signals = joined(flite_sentences(voice, 150), 16_000, rng)
         seconds = write(out / "speech-16k" / f"flite-{voice}", signals, 16_000)
         yield f"speech-16k/flite-{voice}", seconds, "flite: synthetic"
     for package in WORDS:
-        for place, rate, spoken in words(folders[package]):
+        for directory, rate, spoken in words(folders[package]):
             corpus = package.removesuffix("-data")
-            name = place.removeprefix(f"{corpus}-").removeprefix("sounds-")
+            name = directory.removeprefix(f"{corpus}-").removeprefix("sounds-")
             speaker = f"{corpus}-{name}".replace("-alpha", "-letters").replace("-syllab", "")
             if speaker in held_out:
                 continue
@@ -154,7 +157,7 @@ def collect(out: Path, packages: Path) -> Iterator[tuple[str, float, str]]:
 
 
 def effects(catalogue: Path, out: Path) -> Iterator[tuple[str, float, str]]:
-    """The sounds of a catalogue that the shipped corpus does not hold, cut where they are silent."""
+    """The sounds of a catalogue that are not in the shipped corpus, without silent parts."""
     for number, (name, samples, rate) in enumerate(shipped.opensfx_entries(catalogue)):
         title = name.split('"')[1] if '"' in name else name
         loud = shipped.loudest_run(samples, rate, 8.0) if len(samples) > 0.5 * rate else samples[:0]
@@ -165,7 +168,9 @@ def effects(catalogue: Path, out: Path) -> Iterator[tuple[str, float, str]]:
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("sets/sources"), show_default=True)
-@click.option("--packages", type=click.Path(path_type=Path), help="Where downloads are kept; OUT/packages.")
+@click.option(
+    "--packages", type=click.Path(path_type=Path), help="Where downloads are kept. [default: OUT/packages]"
+)
 def main(out: Path, packages: Path | None) -> None:
     """Collect speech and noise from Debian's packages."""
     lines = []
@@ -176,7 +181,7 @@ def main(out: Path, packages: Path | None) -> None:
     except (subprocess.CalledProcessError, FileNotFoundError) as error:
         raise UsageError(
             f"The packages cannot be fetched ({error})",
-            "Run it on Debian or its kin, with apt-get, dpkg and flite.",
+            "Run this on Debian or a derivative, with apt-get, dpkg and flite installed.",
         ) from error
     text = "| what | seconds | package and licence |\n| --- | ---: | --- |\n" + "".join(lines)
     (out / "SOURCES.md").write_text(text, encoding="utf-8")

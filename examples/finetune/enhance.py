@@ -1,7 +1,7 @@
 """Enhances the degraded files of a set: `python -m examples.finetune.enhance MODEL SET --out ENHANCED`.
 
-MODEL is a folder of your own: it runs in this process and in no sandbox. `soundsright score` then measures what
-came out.
+MODEL is a folder of your own, because its code runs in this process without a sandbox. Score the enhanced files
+with `soundsright score`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ def main(model: Path, set_folder: Path, out: Path) -> None:
     import soundfile
 
     if not (model / "app" / "enhance.py").is_file():
-        raise UsageError(f"{model} is no model's folder", "Give one with app/enhance.py, such as models/template.")
+        raise UsageError(
+            f"{model} is not a model's folder", "Give one with app/enhance.py, such as models/template."
+        )
     folders = [set_folder / role for role in ("noisy", "reverberant") if (set_folder / role).is_dir()]
     files = sorted(folders[0].rglob("*.wav")) if folders else []
     if not files:
-        raise UsageError(f"{set_folder} holds no degraded WAV files", "Generate it with --format wav.")
+        raise UsageError(f"{set_folder} has no degraded WAV files", "Generate it with --format wav.")
     enhance = enhancers.enhancer_in(model).enhance
     for file in files:
         audio = read_file(file)

@@ -1,8 +1,8 @@
 """Turns trained weights into a model folder: `python -m examples.finetune.export RUN --to my-model`.
 
-Writes `weights.safetensors`, to fine-tune from, and `network.onnx`, which the folder's app runs: degraded spectra
-in, enhanced spectra out, both as real and imaginary parts, float32 `(1, frames, bins, 2)`, any number of frames.
-The two are held against each other before anything is replaced.
+Writes `weights.safetensors`, for fine-tuning, and `network.onnx`, which the folder's app runs. The network maps
+degraded spectra to enhanced ones, both as real and imaginary parts, float32 `(1, frames, bins, 2)`, for any number
+of frames. Before any file is replaced, the outputs of both are compared.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from soundsright.core.errors import UsageError
 from soundsright.data.journal import written_atomically
 
 TOLERANCE = 1e-4
-"""How far ONNX Runtime may be from torch, as a share of the largest value."""
+"""The largest allowed difference between ONNX Runtime and torch, as a share of the largest value."""
 
 
 def onnx_bytes(network: Network) -> bytes:
-    """The network as an ONNX model whose number of frames is free."""
+    """The network as an ONNX model for any number of frames."""
     import torch
 
     example = torch.randn(1, 50, network.config.frame // 2 + 1, 2)
     stream = io.BytesIO()
     with warnings.catch_warnings():
-        # The tracing exporter needs nothing but torch and onnx, and says on each use that another one exists.
+        # The tracing exporter needs only torch and onnx, but warns at each use that a newer exporter exists.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network.eval(), (example,), stream, dynamo=False, opset_version=17, input_names=["degraded"],
@@ -43,7 +43,7 @@ def onnx_bytes(network: Network) -> bytes:
 
 
 def distance_to_torch(model: bytes, network: Network, frames: int, seed: int = 1) -> float:
-    """Largest difference between ONNX Runtime and torch on noise of that many frames, as a share of the peak."""
+    """The largest difference between ONNX Runtime and torch on noise, as a share of the largest value."""
     import onnxruntime
     import torch
 
@@ -57,10 +57,10 @@ def distance_to_torch(model: bytes, network: Network, frames: int, seed: int = 1
 
 
 def export(weights: Path, folder: Path) -> dict[str, str]:
-    """Write both files into the folder; their SHA-256 by name.
+    """Write both files into the folder. Returns their SHA-256 by name.
 
     Raises:
-        UsageError: the weights cannot be read, or ONNX Runtime does not give what torch gives.
+        UsageError: the weights cannot be read, or ONNX Runtime and torch give different results.
     """
     network = load_network(weights)
     model = onnx_bytes(network)

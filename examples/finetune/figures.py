@@ -1,7 +1,8 @@
-"""Draws what the tutorial shows: `python -m examples.finetune.figures --out docs/assets/finetune`.
+"""Draws the figures of the tutorial: `python -m examples.finetune.figures --out docs/assets/finetune`.
 
-`curves.svg` from the logs of the runs below `--runs`: the gain on validation clips over the steps. `NAME.png` for
-each competition: spectrograms of one held-out clip, clean, degraded and enhanced by the baseline.
+`curves.svg` shows the gains on validation clips over the steps, from the logs of the runs below `--runs`.
+`NAME.png` shows, for each competition, spectrograms of one held-out clip: clean, degraded, and enhanced by the
+baseline.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ METRICS = {"PESQ_WB": "PESQ-WB", "ESTOI": "ESTOI", "SI_SDR": "SI-SDR, dB"}
 
 
 def levels_db(samples: Samples, sample_rate_hz: int) -> np.ndarray:
-    """Level of each bin of 32 ms Hann frames every 16 ms, dB re a tone of full scale, shape `(bins, frames)`."""
+    """Levels in dB relative to a full-scale tone, shape `(bins, frames)`, of 32 ms Hann frames every 16 ms."""
     frame = round(0.032 * sample_rate_hz)
     framed = np.lib.stride_tricks.sliding_window_view(samples, frame)[:: frame // 2]
     window = np.hanning(frame)
@@ -36,7 +37,7 @@ def levels_db(samples: Samples, sample_rate_hz: int) -> np.ndarray:
 
 
 def draw_spectrograms(path: Path, signals: dict[str, Samples], sample_rate_hz: int, title: str) -> None:
-    """One panel for each signal, on one scale."""
+    """Draw one panel for each signal, all on one scale."""
     plt = _pyplot()
     figure, axes = plt.subplots(len(signals), 1, figsize=(8, 1.9 * len(signals)), sharex=True, layout="constrained")
     for axis, (name, samples) in zip(axes, signals.items(), strict=True):
@@ -55,7 +56,7 @@ def draw_spectrograms(path: Path, signals: dict[str, Samples], sample_rate_hz: i
 
 
 def draw_curves(path: Path, runs: Path) -> None:
-    """Gains on the validation clips of each run, a panel for each metric.
+    """Draw the gains on the validation clips of each run, one panel for each metric.
 
     Raises:
         UsageError: there are no logs.
@@ -91,7 +92,7 @@ def _pyplot() -> Any:
 @click.command(context_settings={"show_default": True})
 @click.option("--out", type=click.Path(path_type=Path), default=Path("docs/assets/finetune"))
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/baseline"))
-@click.option("--clip", default=1, help="Which held-out clip.")
+@click.option("--clip", default=1, help="Number of the held-out clip.")
 def main(out: Path, runs: Path, clip: int) -> None:
     """Draw curves and spectrograms."""
     out.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,7 @@ def main(out: Path, runs: Path, clip: int) -> None:
     for competition in PUBLISHED:
         folder = MODELS / evaluate.baseline_of(competition)
         if not (folder / "network.onnx").is_file():
-            click.echo(f"{folder.name} is not there yet")
+            click.echo(f"{folder.name} does not exist yet")
             continue
         drawn = evaluate.held_out_clips(competition, clip + 1, evaluate.SEED)[clip]
         rate = competition.sample_rate_hz

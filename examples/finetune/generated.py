@@ -1,7 +1,7 @@
 """Batches from a set on disk that `soundsright generate` made: signals float32 `(batch, n)`, times in seconds.
 
-For training on a set that does not change, or that another machine made. The batches are those of `ClipStream` in
-form: crops are drawn by the seed and the number of the sample, and each epoch has an order of its own.
+Use it to train on a fixed set, or on one from another machine. The batches have the form of `ClipStream`'s. Crops
+depend on the seed and the number of the sample, and each pass over the set has another order.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from soundsright.data.stream import Batch
 
 @dataclass(frozen=True, eq=False)
 class GeneratedSet:
-    """`batches` passes over the set as one epoch of `len(self)` batches.
+    """A set on disk as one epoch of `total` batches, which passes over the set as often as needed.
 
     Raises:
-        UsageError: there is no such set, or it is for another task or rate.
+        UsageError: there is no set in the folder, or it is for another task or rate.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class GeneratedSet:
             raise UsageError(f"{where}: the set is for {facts['task']}", f"Generate one with --task {self.task}.")
         if facts.get("format") not in ("wav", "flac"):
             raise UsageError(
-                f"{where}: the set is kept as {facts.get('format')}", "Generate one with --format wav."
+                f"{where}: the set is stored as {facts.get('format')}", "Generate one with --format wav."
             )
 
     @cached_property
@@ -58,7 +58,7 @@ class GeneratedSet:
 
     @cached_property
     def _pairs(self) -> list[tuple[str, str]]:
-        """Clean and degraded file of each item, relative to the folder."""
+        """The clean and the degraded file of each item, relative to the folder."""
         role = "noisy" if self.task is SetTask.DENOISING else "reverberant"
         manifest = self.folder / "manifest.jsonl"
         try:
@@ -81,9 +81,9 @@ class GeneratedSet:
         lengths = np.zeros(self.batch_size, np.int64)
         indices = np.arange(number * self.batch_size, (number + 1) * self.batch_size)
         for row, index in enumerate(indices.tolist()):
-            passes, place = divmod(index, len(self._pairs))
+            passes, position = divmod(index, len(self._pairs))
             order = np.random.default_rng(np.random.SeedSequence((self.seed, passes))).permutation(len(self._pairs))
-            pair = self._pairs[int(order[place])]
+            pair = self._pairs[int(order[position])]
             first, second = (read_file(self.folder / name).samples for name in pair)
             spare = max(0, len(first) - length)
             begin = int(np.random.default_rng(np.random.SeedSequence((self.seed, index, 1))).integers(spare + 1))
@@ -99,6 +99,6 @@ def _json(path: Path) -> dict[str, Any]:
         value["sample_rate_hz"], value["task"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path} describes no set ({error})", "Give a folder that `soundsright generate` made."
+            f"{path} does not describe a set ({error})", "Give a folder that `soundsright generate` made."
         ) from error
     return dict(value)

@@ -1,10 +1,9 @@
-"""What training lowers: signals are float32 `(batch, n)`, full scale ±1; levels in dB.
+"""The training loss. Signals are float32 `(batch, n)`, full scale ±1; levels in dB.
 
-Spectra are compared at several resolutions after their magnitudes were raised to the power 0.3, which is near to
-how loudness grows: once without the phase and once with it (S. Braun and I. Tashev, "A consolidated view of loss
-functions for supervised deep learning-based speech enhancement", TSP 2021). The scale-invariant
-signal-to-distortion ratio (J. Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019) keeps the waveform in
-place.
+Spectra are compared at several resolutions, with and without phase. Their magnitudes are raised to the power 0.3,
+which approximates loudness (S. Braun and I. Tashev, "A consolidated view of loss functions for supervised deep
+learning-based speech enhancement", TSP 2021). The scale-invariant signal-to-distortion ratio (J. Le Roux et al.,
+"SDR - half-baked or well done?", ICASSP 2019) keeps the waveform aligned.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from examples.finetune.perception import perceived_difference
 
 _TINY = 1e-12
 _FLOOR = 1e-3
-"""Power of a bin below which it counts as silent, some 55 dB below speech; the signals have a mean square of one.
-Without it, what is left in digital silence would outweigh errors in the speech."""
+"""The power below which a bin counts as silent, about 55 dB below speech; the signals have a mean square of 1.
+Without this floor, residues in digital silence would outweigh errors in the speech."""
 
 
 def si_sdr_db(estimate: Tensor, target: Tensor) -> Tensor:
-    """The ratio of each signal, `(batch,)`."""
+    """SI-SDR of each signal in dB, shape `(batch,)`, after the mean is removed."""
     estimate, target = estimate - estimate.mean(-1, keepdim=True), target - target.mean(-1, keepdim=True)
     scale = (estimate * target).sum(-1, keepdim=True) / (target.square().sum(-1, keepdim=True) + _TINY)
     projected = scale * target
@@ -31,7 +30,7 @@ def si_sdr_db(estimate: Tensor, target: Tensor) -> Tensor:
 
 
 def spectral_distance(estimate: Tensor, target: Tensor, frame: int, *, complex_share: float = 0.3) -> Tensor:
-    """Mean squared distance of compressed spectra with frames of `frame` samples at half overlap."""
+    """Mean squared distance of compressed spectra, with frames of `frame` samples at half overlap."""
     ours, theirs = (spectrum(x, frame, frame // 2) for x in (estimate, target))
     a, b = ((x.real.square() + x.imag.square() + _FLOOR).sqrt() for x in (ours, theirs))
     loud_a, loud_b = a**COMPRESSION, b**COMPRESSION
@@ -50,9 +49,10 @@ def enhancement_loss(
     si_sdr_weight: float = 0.01,
     perceptual_weight: float = 0.0,
 ) -> Tensor:
-    """Spectral distance, the mean over `frames_s`, less the weighted SI-SDR in dB, plus what is heard of the error.
+    """The loss: mean spectral distance over `frames_s`, minus the weighted SI-SDR, plus the weighted perceived
+    difference.
 
-    Each clip counts alike: both signals are scaled by the target's level first.
+    Both signals are first scaled by the target's level, so that all clips have the same weight.
     """
     scale = (target.square().mean(-1, keepdim=True) + _TINY).rsqrt()
     estimate, target = estimate * scale, target * scale

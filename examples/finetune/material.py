@@ -1,7 +1,7 @@
-"""What a network is trained and validated on: signals float32 `(n,)`, full scale ±1; times in seconds, rates in Hz.
+"""The sources for training and validation. Signals float32 `(n,)`, full scale ±1; times in seconds, rates in Hz.
 
-Speech, noise and rooms of one split of the shipped corpus; for training also directories that `collect.py` or the
-user brings, and noise with a random spectrum and a random course of its level, which costs nothing and never ends.
+They are the speech, noise and rooms of one split of the shipped corpus. Training adds the directories of
+`collect.py` or the user, and endless synthetic noise with a random spectrum and a random level over time.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from soundsright.data.sources import NoiseSegment, NoiseSource, RecordedNoise, R
 from soundsright.data.splits import Split
 
 CACHE_BYTES = 1_500_000_000
-"""What is kept decoded: all three hours that `collect.py` brings. A machine with less memory reads more often."""
+"""The size of the cache of decoded audio: enough for the three hours of `collect.py`. A smaller one reads more."""
 
 FORMULAS = ("white", "pink", "brown", "hum", "clicks")
 
 
 @dataclass(frozen=True)
 class ShapedNoise:
-    """Gaussian noise with a random smooth spectrum, whose level may wander, throb or come in bursts."""
+    """Gaussian noise with a random smooth spectrum and a level that is steady, varies, or comes in bursts."""
 
     def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
         from scipy.fft import irfft, next_fast_len, rfft
@@ -40,12 +40,12 @@ class ShapedNoise:
         tilt_db = rng.uniform(-6.0, 1.0) * (octaves - 10.0)
         gain_db = np.interp(octaves, corners, rng.uniform(-15.0, 15.0, corners.size)) + tilt_db
         samples = irfft(rfft(rng.standard_normal(size)) * 10.0 ** (gain_db / 20.0), size)[:count]
-        samples *= self._course(rng, count, sample_rate_hz)
+        samples *= self._gain_over_time(rng, count, sample_rate_hz)
         return NoiseSegment("shaped", levelled(samples), 0.0)
 
     @staticmethod
-    def _course(rng: np.random.Generator, count: int, sample_rate_hz: int) -> np.ndarray:
-        """Steady in one case of three; else the level moves by up to 25 dB at a rate between 0.5 and 12 Hz."""
+    def _gain_over_time(rng: np.random.Generator, count: int, sample_rate_hz: int) -> np.ndarray:
+        """The gain over time: steady with probability 1/3, otherwise varying by up to 25 dB at 0.5 to 12 Hz."""
         if rng.random() < 1 / 3:
             return np.ones(count)
         points = max(3, round(count / sample_rate_hz * 2.0 * 2.0 ** rng.uniform(-1.0, 3.6)))
@@ -65,13 +65,12 @@ def sources_of(
     speech: tuple[Path, ...] = (),
     noise: tuple[Path, ...] = (),
 ) -> Sources:
-    """The split of the shipped corpus and, of the directories, everything that fills the band.
+    """One split of the shipped corpus, and all recordings of the directories that fill the band.
 
-    For training, speech and noise are varied, and the menu of noises also holds babble of the other speakers and
-    noise by formula.
+    For training, speech and noise are varied, and babble of other speakers and noise by formula are added.
 
     Raises:
-        UsageError: a directory is missing, or nothing in it can be used.
+        UsageError: a directory is missing, or none of its files can be used.
     """
     corpus = Corpus.open()
     voices = RecordingSet(
@@ -84,9 +83,9 @@ def sources_of(
     menu: tuple[NoiseSource, ...] = (recorded,)
     if split is Split.TRAIN:
         extra = _listed(noise, sample_rate_hz, noise_listing)
-        brought = (VariedNoise(RecordedNoise(RecordingSet(extra, cache_bytes=CACHE_BYTES))),) * 3 if extra else ()
+        collected = (VariedNoise(RecordedNoise(RecordingSet(extra, cache_bytes=CACHE_BYTES))),) * 3 if extra else ()
         formulas = tuple(FormulaNoise(kind) for kind in FORMULAS)
-        menu = ((VariedNoise(recorded),) * 6 + brought + (ShapedNoise(),) * 3 + (Babble(voices),) * 2
+        menu = ((VariedNoise(recorded),) * 6 + collected + (ShapedNoise(),) * 3 + (Babble(voices),) * 2
                 + (NoiseMenu(formulas),))  # fmt: skip
     return Sources(
         speech=VariedVoices(voices) if split is Split.TRAIN else voices,
@@ -99,7 +98,7 @@ def sources_of(
 
 
 def _listed(folders, sample_rate_hz, listing_of) -> tuple[Recording, ...]:  # type: ignore[no-untyped-def]
-    found: list[Recording] = []
+    recordings: list[Recording] = []
     for folder in folders:
-        found += listing_of(folder, sample_rate_hz).recordings
-    return tuple(found)
+        recordings += listing_of(folder, sample_rate_hz).recordings
+    return tuple(recordings)

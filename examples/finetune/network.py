@@ -1,9 +1,9 @@
 """The baseline's network: signals float32 `(batch, n)`, full scale ±1; spectra complex `(batch, frames, bins)`.
 
-A spectrum of 32 ms frames every 16 ms is split into bands: narrow ones below 3 kHz, coarser ones above, the widest
-above 8 kHz. Each band becomes one vector. Blocks of two recurrent layers, one along time and one along the bands,
-let the vectors see the clip and each other; a small decoder then gives each bin a complex filter over a few frames.
-All bands share the recurrent layers, so a network for 48 kHz is the one for 16 kHz with eight more bands.
+The spectrum of 32 ms frames every 16 ms is split into bands: narrow below 3 kHz, wider above, widest above 8 kHz.
+Each band becomes one vector. Each block has two recurrent layers, one along time and one along the bands. A small
+decoder then estimates a complex filter over a few frames for each bin. All bands share the recurrent layers, so the
+network for 48 kHz is the one for 16 kHz with eight more bands.
 
 Ideas: Y. Luo and J. Yu, "Music Source Separation with Band-split RNN", TASLP 2023 (band split, the two directions);
 W. Mack and E. Habets, "Deep Filtering", SPL 2020 (a filter over frames instead of a mask).
@@ -23,17 +23,19 @@ from soundsright.core.errors import UsageError
 FRAME_S = 0.032
 COMPRESSION = 0.3
 BANDS = {16_000: ((8, 4), (8, 8), (10, 16)), 48_000: ((8, 4), (8, 8), (10, 16), (8, 64))}
-"""(number, width in bins) of the bands from 0 Hz up; the bin at half the sampling rate, in none, is dropped."""
+"""(number, width in bins) of the bands from 0 Hz up. The bin at half the sampling rate is in no band and is
+dropped.
+"""
 
 _TINY = 1e-12
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What decides the network's shape. `causal` looks at no later frame but those of the filter.
+    """The shape of the network. With `causal`, only the filter looks at later frames.
 
     Raises:
-        UsageError: for a rate without bands, or sizes below one.
+        UsageError: there are no bands for the rate, or a size is out of range.
     """
 
     sample_rate_hz: int = 16_000
@@ -46,14 +48,16 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.sample_rate_hz not in BANDS:
             raise UsageError(
-                f"No network for {self.sample_rate_hz} Hz", f"Choose from {', '.join(map(str, BANDS))}."
+                f"There is no network for {self.sample_rate_hz} Hz", f"Choose from {', '.join(map(str, BANDS))}."
             )
         if (
             min(self.channels, self.blocks) < 1
             or self.channels % 2
             or min(self.past_frames, self.future_frames) < 0
         ):
-            raise UsageError(f"{self} is no network", "Give an even number of channels and at least one block.")
+            raise UsageError(
+                f"{self} is not a valid network", "Give an even number of channels and at least one block."
+            )
 
     @property
     def frame(self) -> int:
@@ -73,10 +77,10 @@ class NetworkConfig:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> NetworkConfig:
-        """The configuration that `as_json` gave.
+        """The configuration from the values of `as_json`.
 
         Raises:
-            UsageError: for names that are none of the fields.
+            UsageError: a name is not a field.
         """
         try:
             return cls(**values)
@@ -85,9 +89,9 @@ class NetworkConfig:
 
 
 def spectrum(signal: Tensor, frame: int, hop: int) -> Tensor:
-    """Spectra `(batch, frames, bins)` under a square-root Hann window; silence is added on both sides.
+    """Spectra `(batch, frames, bins)` with a square-root Hann window, after padding with silence on both sides.
 
-    The frames are those of `stft` in `models/template/app/audio.py`, which serves the network.
+    The frames equal those of `stft` in `models/template/app/audio.py`, which runs the network in a model.
     """
     margin = frame - hop
     frames = -(-(signal.shape[-1] + margin) // hop)
@@ -96,7 +100,7 @@ def spectrum(signal: Tensor, frame: int, hop: int) -> Tensor:
 
 
 def signal_of(spectra: Tensor, frame: int, hop: int, length: int) -> Tensor:
-    """The signal whose `spectrum` this is, `(batch, length)`, by overlap-add of half-overlapping frames."""
+    """The inverse of `spectrum`: signals `(batch, length)`, by overlap-add of half-overlapping frames."""
     frames = torch.fft.irfft(spectra, frame) * _sqrt_hann(frame, spectra.real)
     first, second = frames[..., :hop], frames[..., hop:]
     total = first[..., 1:, :] + second[..., :-1, :]
@@ -109,7 +113,7 @@ def _sqrt_hann(frame: int, like: Tensor) -> Tensor:
 
 
 class BandSplit(nn.Module):
-    """`(batch, frames, bins, features)` to `(batch, frames, bands, channels)`, with weights for each band."""
+    """Maps `(batch, frames, bins, features)` to `(batch, frames, bands, channels)`, with weights for each band."""
 
     def __init__(self, bands: tuple[tuple[int, int], ...], features: int, channels: int) -> None:
         super().__init__()
@@ -131,7 +135,7 @@ class BandSplit(nn.Module):
 
 
 class BandJoin(nn.Module):
-    """`(batch, frames, bands, channels)` to `(batch, frames, bins, features)`, with weights for each band."""
+    """Maps `(batch, frames, bands, channels)` to `(batch, frames, bins, features)`, with weights for each band."""
 
     def __init__(self, bands: tuple[tuple[int, int], ...], channels: int, features: int) -> None:
         super().__init__()
@@ -154,7 +158,9 @@ class BandJoin(nn.Module):
 
 
 class Block(nn.Module):
-    """A recurrent layer along time for each band, then one along the bands for each frame; both add to `x`."""
+    """A recurrent layer along time in each band, then one along the bands in each frame, both with a skip
+    connection.
+    """
 
     def __init__(self, channels: int, *, causal: bool) -> None:
         super().__init__()
@@ -174,7 +180,7 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
-    """Degraded spectra to enhanced ones, both as real and imaginary parts `(batch, frames, bins, 2)`."""
+    """Maps degraded spectra to enhanced ones, both as real and imaginary parts `(batch, frames, bins, 2)`."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -189,20 +195,20 @@ class Network(nn.Module):
     def forward(self, parts: Tensor) -> Tensor:
         bins = parts.shape[2] - 1
         scale = (parts.square().mean(dim=(1, 2, 3), keepdim=True) + _TINY).rsqrt()
-        given = parts[:, :, :bins] * scale
-        magnitude = (given.square().sum(-1, keepdim=True) + _TINY).sqrt()
+        degraded = parts[:, :, :bins] * scale
+        magnitude = (degraded.square().sum(-1, keepdim=True) + _TINY).sqrt()
         loud = magnitude**COMPRESSION
-        x = self.split(torch.cat([loud, given / magnitude * loud], dim=-1))
+        x = self.split(torch.cat([loud, degraded / magnitude * loud], dim=-1))
         for block in self.blocks:
             x = block(x)
         x = self.join(nn.functional.glu(self.hidden(self.norm(x)), dim=-1))
         return nn.functional.pad(self._filtered(x, parts[:, :, :bins]), (0, 0, 0, 1))
 
-    def _filtered(self, filters: Tensor, given: Tensor) -> Tensor:
-        """Each bin's frames weighted with its complex filter, whose middle tap starts from one."""
-        past, future, frames = self.config.past_frames, self.config.future_frames, given.shape[1]
-        around = nn.functional.pad(given, (0, 0, 0, 0, past, future))
-        real, imaginary = torch.zeros_like(given[..., 0]), torch.zeros_like(given[..., 0])
+    def _filtered(self, filters: Tensor, degraded: Tensor) -> Tensor:
+        """The frames after each bin's complex filter; 1 is added to its middle tap."""
+        past, future, frames = self.config.past_frames, self.config.future_frames, degraded.shape[1]
+        around = nn.functional.pad(degraded, (0, 0, 0, 0, past, future))
+        real, imaginary = torch.zeros_like(degraded[..., 0]), torch.zeros_like(degraded[..., 0])
         for tap in range(self.config.taps):
             a, b = around[:, tap : tap + frames].unbind(-1)
             c, d = filters[..., 2 * tap], filters[..., 2 * tap + 1]
@@ -212,7 +218,7 @@ class Network(nn.Module):
         return torch.stack([real, imaginary], dim=-1)
 
     def enhance(self, signal: Tensor) -> Tensor:
-        """Enhanced signals for degraded ones, `(batch, n)` both."""
+        """The enhanced signals of degraded ones, both `(batch, n)`."""
         frame, hop = self.config.frame, self.config.hop
         parts = torch.view_as_real(spectrum(signal, frame, hop))
         return signal_of(torch.view_as_complex(self(parts).contiguous()), frame, hop, signal.shape[-1])

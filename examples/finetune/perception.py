@@ -1,10 +1,12 @@
-"""How different two signals sound, as a loss: signals float32 `(batch, n)`, levels in dB SPL, frequencies in Hz.
+"""The perceived difference of two signals, as a loss. Signals float32 `(batch, n)`, levels in dB SPL, frequencies
+in Hz.
 
-After the steps of ITU-T P.862 (PESQ) that have a gradient: the estimate's level follows the target's from frame to
-frame, loudness by Zwicker's law in bands of equal width in Bark, the difference less a dead zone, and once more
-with a weight on what was added rather than taken away. Time alignment, filters and the mapping to a score are left
-out. The threshold of hearing is E. Terhardt's ("Calculating virtual pitch", Hearing Research 1, 1979), the Bark
-scale H. Traunmüller's (JASA 88, 1990). It follows PESQ in rank and not in value.
+It follows the steps of ITU-T P.862 (PESQ) that have a gradient. The estimate's level is matched to the target's in
+each frame. Loudness follows Zwicker's law in bands of equal width in Bark. A dead zone is subtracted from the
+loudness difference. A second, asymmetric term gives more weight to added sound than to removed sound. Time
+alignment, filters and the mapping to a score are left out. The threshold of hearing is from E. Terhardt
+("Calculating virtual pitch", Hearing Research 1, 1979), the Bark scale from H. Traunmüller (JASA 88, 1990). The
+loss agrees with PESQ in rank, not in value.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 FRAME_S = 0.032
 BANDS = 42
 LEVEL_DB = 79.0
-"""Active speech is taken to be played at this level."""
+"""The assumed playback level of active speech."""
 
 _LOWEST_HZ, _HIGHEST_HZ = 60.0, 7_800.0
 _DEAD_ZONE = 0.25
@@ -28,7 +30,8 @@ _TINY = 1e-8
 
 
 def bark(frequency_hz: float) -> float:
-    """
+    """The frequency in Bark.
+
     >>> round(bark(1_000.0), 2)
     8.53
     """
@@ -36,7 +39,8 @@ def bark(frequency_hz: float) -> float:
 
 
 def hearing_threshold_db(frequency_hz: float) -> float:
-    """
+    """The threshold of hearing in dB SPL.
+
     >>> round(hearing_threshold_db(1_000.0), 1)
     3.4
     """
@@ -46,7 +50,7 @@ def hearing_threshold_db(frequency_hz: float) -> float:
 
 @cache
 def _bands(frame: int, sample_rate_hz: int) -> tuple[Tensor, Tensor]:
-    """Which share of each bin belongs to each band `(bins, bands)`, and the bands' thresholds as powers."""
+    """The share of each bin in each band, `(bins, bands)`, and the bands' thresholds as powers, `(bands,)`."""
     low, high = bark(_LOWEST_HZ), bark(_HIGHEST_HZ)
     shares = torch.zeros(frame // 2 + 1, BANDS)
     thresholds = []
@@ -56,9 +60,9 @@ def _bands(frame: int, sample_rate_hz: int) -> tuple[Tensor, Tensor]:
         thresholds.append(10 ** (hearing_threshold_db(centre_hz) / 10))
     width = (high - low) / BANDS
     for k in range(1, frame // 2 + 1):
-        place = (bark(k * sample_rate_hz / frame) - low) / width - 0.5
-        first = math.floor(place)
-        for band, share in ((first, 1 - (place - first)), (first + 1, place - first)):
+        position = (bark(k * sample_rate_hz / frame) - low) / width - 0.5
+        first = math.floor(position)
+        for band, share in ((first, 1 - (position - first)), (first + 1, position - first)):
             if 0 <= band < BANDS:
                 shares[k, band] += share
     return shares, torch.tensor(thresholds)
@@ -72,20 +76,20 @@ def _powers(signal: Tensor, frame: int, shares: Tensor) -> Tensor:
     return (spectra.real.square() + spectra.imag.square()) @ shares * scale
 
 
-def _follow(wanted: Tensor, power: Tensor) -> Tensor:
-    """What makes each frame's power the wanted one, `(batch, frames)`, smoothed and bounded."""
-    gain = ((wanted + 5e3) / (power + 5e3)).clamp(3e-4, 5.0)
+def _gains_to(target: Tensor, power: Tensor) -> Tensor:
+    """The power gain of each frame towards the target power, `(batch, frames)`, smoothed and bounded."""
+    gain = ((target + 5e3) / (power + 5e3)).clamp(3e-4, 5.0)
     padded = nn.functional.pad(gain[:, None], (len(_SMOOTHING) - 1, 0), mode="replicate")
     return nn.functional.conv1d(padded, gain.new_tensor(_SMOOTHING)[None, None])[:, 0]
 
 
 def perceived_difference(estimate: Tensor, target: Tensor, sample_rate_hz: int) -> Tensor:
-    """The disturbance of each signal, `(batch,)`, about in units of PESQ's raw score."""
+    """The disturbance of each signal, `(batch,)`, roughly in units of PESQ's raw score."""
     frame = round(FRAME_S * sample_rate_hz)
     shares, thresholds = (x.to(estimate.device) for x in _bands(frame, sample_rate_hz))
     estimate, target = (x * (x.square().mean(-1, keepdim=True) + _TINY).rsqrt() for x in (estimate, target))
     ours, theirs = (_powers(x, frame, shares) for x in (estimate, target))
-    ours = ours * _follow(theirs.sum(-1), ours.sum(-1))[..., None]
+    ours = ours * _gains_to(theirs.sum(-1), ours.sum(-1))[..., None]
     loud, should = (
         (thresholds / 0.5) ** 0.23 * ((0.5 + 0.5 * power / thresholds) ** 0.23 - 1.0).clamp(min=0.0)
         for power in (ours, theirs)

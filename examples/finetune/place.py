@@ -1,7 +1,7 @@
-"""Makes a run into a model that can be entered: `python -m examples.finetune.place runs/baseline/denoising-16k`.
+"""Turns a run into a model for a competition: `python -m examples.finetune.place runs/baseline/denoising-16k`.
 
-Exports the run's averaged weights into the competition's folder below `models/` (or `--to`), laid out as the
-template, scores them on held-out clips beside the unprocessed input, and writes the model card.
+Exports the run's averaged weights into the competition's folder below `models/` (or `--to`), with the layout of the
+template, scores them and the unprocessed input on held-out clips, and writes the model card.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ examples.finetune.evaluate --competition {competition}` compares the model with 
 
 
 def lay_out(folder: Path) -> None:
-    """The template's files, as links where the folder lies beside it, else as copies."""
+    """Put the template's files into the folder: as links if it lies beside the template, otherwise as copies."""
     (folder / "app").mkdir(parents=True, exist_ok=True)
     inside = folder.resolve().parent == MODELS
     links = {name: MODELS / "template" / name for name in SHARED}
@@ -106,7 +106,7 @@ def card(plan: TrainingPlan, step: int, command: str, network: Network, table: s
         size=f"{sum(p.numel() for p in network.parameters()) / 1000:.0f} thousand",
         blocks=network.config.blocks,
         rate=competition.sample_rate_hz // 1000,
-        initial="# the run that --init names comes first, up to the step that it had reached\n"
+        initial="# first train the run that --init names, up to the same step\n"
         if "--init" in command.partition("\n")[0]
         else "",
         command="\n".join(f"python -m examples.finetune.train {line}" for line in command.splitlines()),
@@ -138,10 +138,10 @@ def _conditions(competition: Competition, plan: TrainingPlan) -> str:
 
 @click.command(context_settings={"show_default": True})
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--to", type=click.Path(path_type=Path), help="The model's folder; models/baseline-… if not given.")
+@click.option("--to", type=click.Path(path_type=Path), help="The model's folder. [default: models/baseline-…]")
 @click.option("--clips", default=30, help="Held-out clips to score.")
 def main(run_folder: Path, to: Path | None, clips: int) -> None:
-    """Make RUN into a model's folder."""
+    """Turn RUN into a model's folder."""
     state = load_state(run_folder / "last.pt", FORMAT)
     plan = plan_from_json(state["plan"])
     competition = competition_by_id(plan.competition)

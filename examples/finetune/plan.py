@@ -1,4 +1,4 @@
-"""What decides the weights that a run reaches: levels in dB, times in seconds, rates in Hz."""
+"""The settings that decide the weights of a run: levels in dB, times in seconds, rates in Hz."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from soundsright.data.splits import Split
 from soundsright.data.stream import ClipStream
 
 SCHEDULE_END = 0.03
-"""The learning rate falls along half a cosine to this part of its height."""
+"""The learning rate falls along half a cosine to this share of its maximum."""
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What decides the weights that a run reaches, beside its sources and its network.
+    """The settings that, with the sources and the network, decide the weights of a run.
 
     Raises:
-        UsageError: if a number is out of bounds.
+        UsageError: a number is out of range.
     """
 
     competition: str = "DENOISING_16000HZ"
@@ -52,10 +52,10 @@ class TrainingPlan:
             raise UsageError("Steps, batch size and accumulation must be at least 1", "Give larger numbers.")
         if not 0.0 <= self.ema < 1.0 or self.learning_rate <= 0.0 or self.crop_s <= 0.0:
             raise UsageError(
-                f"ema {self.ema:g}, learning rate {self.learning_rate:g} or crop {self.crop_s:g} s out of bounds",
+                f"ema {self.ema:g}, learning rate {self.learning_rate:g} or crop {self.crop_s:g} s is out of range",
                 "Choose ema in [0, 1) and the others above 0.",
             )
-        SetRecipe(snr_db=self.snr_db, rt60_s=self.rt60_s)  # Checks the bounds of the ranges.
+        SetRecipe(snr_db=self.snr_db, rt60_s=self.rt60_s)  # This checks the ranges.
 
     @property
     def task(self) -> SetTask:
@@ -75,7 +75,7 @@ class TrainingPlan:
         )
 
     def learning_rate_at(self, step: int) -> float:
-        """After a linear rise over at most a tenth of the run, half a cosine."""
+        """The learning rate of a step: a linear rise over at most a tenth of the run, then half a cosine."""
         rise = max(1, min(self.warmup_steps, self.steps // 10))
         if step < rise:
             return self.learning_rate * (step + 1) / rise
@@ -86,7 +86,7 @@ class TrainingPlan:
 
 
 def stream_of(plan: TrainingPlan) -> ClipStream | GeneratedSet:
-    """What the run draws its batches from: clips made as it goes, or a generated set.
+    """The source of the run's batches: clips made during training, or a generated set.
 
     Raises:
         UsageError: sources are missing or cannot be used, or the set is for another task or rate.
@@ -107,7 +107,7 @@ def stream_of(plan: TrainingPlan) -> ClipStream | GeneratedSet:
 
 
 def plan_from_json(text: str) -> TrainingPlan:
-    """The plan that `plan_as_json` gave.
+    """The plan from the text of `plan_as_json`.
 
     Raises:
         UsageError: it cannot be read.
@@ -120,4 +120,5 @@ def plan_from_json(text: str) -> TrainingPlan:
 
 
 def plan_as_json(plan: TrainingPlan) -> str:
+    """The plan as JSON, for checkpoints."""
     return json.dumps(asdict(plan))

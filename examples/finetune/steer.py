@@ -1,9 +1,9 @@
 """Turns a round's feedback into the next set: `python -m examples.finetune.steer FEEDBACK.json --out sets/steered`.
 
-The round's clips are drawn again from its seed (the set's digest proves that they are the same). The quarter of
-them on which the entry did worst says what to train on: their range of SNR or of reverberation times, widened a
-little, and those training noises whose spectra are nearest to theirs. The round's own recordings are not used. The
-commands that make the set, and that fine-tune on it, are printed and kept in `steer.json`.
+The round's clips are drawn again from its seed; the set's digest proves that they are the same. The quarter of
+clips with the entry's worst scores decides the next set: their range of SNR or of reverberation times, slightly
+widened, and the training noises with the most similar spectra. The round's own recordings are not used. The
+commands that make the set and fine-tune on it are printed and stored in `steer.json`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _EDGES_HZ = (0, 125, 250, 500, 1_000, 2_000, 4_000, 8_000)
 
 @dataclass(frozen=True)
 class Steering:
-    """What the next set should hold: ranges in dB and s, None where the task has no such thing; noises by id."""
+    """The recipe of the next set: ranges in dB and s, None if the task has no such range, and noises by id."""
 
     competition: str
     round: str
@@ -53,13 +53,13 @@ def worst_clips(feedback: Feedback, competition: Competition, share: float = WOR
     """The ids of the clips with the lowest ranks, averaged over the metrics that pay, worst first.
 
     Raises:
-        UsageError: the feedback holds no scores.
+        UsageError: the feedback has no scores.
     """
     scored = {clip.id: clip.scores for clip in feedback.clips if clip.scores}
     weights = competition.metric_weights
     metrics = [name for name in weights if scored and all(name in scores for scores in scored.values())]
     if not metrics:
-        raise UsageError("The feedback holds no scores of clips", "Wait for a round in which the entry was scored.")
+        raise UsageError("The feedback has no scores of clips", "Wait for a round in which the entry was scored.")
     ids = sorted(scored)
     rank = np.zeros(len(ids))
     for name in metrics:
@@ -69,17 +69,17 @@ def worst_clips(feedback: Feedback, competition: Competition, share: float = WOR
 
 
 def steering(feedback: Feedback, corpus: Corpus) -> Steering:
-    """What the worst clips have in common.
+    """The recipe that follows from the worst clips.
 
     Raises:
-        UsageError: there are no scores, or this corpus gives other clips than the round's.
+        UsageError: there are no scores, or this corpus does not give the clips of the round.
     """
     competition = competition_by_id(feedback.competition)
     worst = worst_clips(feedback, competition)
     clips = {clip.id: clip for clip in draw_clips(competition, feedback.seed, len(feedback.clips), corpus=corpus)}
     if digest_of_digests({name: clip.digest for name, clip in clips.items()}) != feedback.set_digest:
         raise UsageError(
-            f"Round {feedback.round}: this corpus gives other clips than those that were scored",
+            f"Round {feedback.round}: this corpus does not give the clips that were scored",
             "Use the corpus and the version of soundsright that the validator used.",
         )
     chosen = [clips[name] for name in worst]
@@ -97,24 +97,24 @@ def steering(feedback: Feedback, corpus: Corpus) -> Steering:
 
 
 def _range(values: list[float], margin: float, bounds: tuple[float, float]) -> tuple[float, float]:
-    """The middle eight tenths of the values, widened by the margin, within bounds."""
+    """The range of the middle 80 % of the values, widened by the margin, within the bounds."""
     low, high = np.quantile(values, (0.1, 0.9))
     return round(max(bounds[0], low - margin), 2), round(min(bounds[1], high + margin), 2)
 
 
 def nearest_noises(clips: list[Clip], corpus: Corpus, sample_rate_hz: int, count: int = NOISES) -> tuple[str, ...]:
-    """The ids of the training noises whose spectra are nearest to the noise of any of the clips."""
+    """The ids of the training noises whose spectra are most similar to the noise of one of the clips."""
     recordings = corpus.noise_for(sample_rate_hz, Split.TRAIN)
     offered = np.array(
         [_shape(recordings.samples(i, sample_rate_hz), sample_rate_hz) for i in range(len(recordings))]
     )
-    wanted = np.array([_shape(c.degraded.samples - c.clean.samples, sample_rate_hz) for c in clips])
-    distance = np.linalg.norm(offered[:, None] - wanted[None], axis=-1).min(axis=1)
+    of_clips = np.array([_shape(c.degraded.samples - c.clean.samples, sample_rate_hz) for c in clips])
+    distance = np.linalg.norm(offered[:, None] - of_clips[None], axis=-1).min(axis=1)
     return tuple(recordings.utterance_id(int(i)) for i in np.argsort(distance, kind="stable")[:count])
 
 
 def _shape(samples: NDArray[np.float32], sample_rate_hz: int) -> NDArray[np.float64]:
-    """Levels in octaves, dB, with a mean of zero."""
+    """Levels in octave bands, in dB, with a mean of zero."""
     power = power_spectrum(samples)
     edges = [round(hz / (sample_rate_hz / 2) * (len(power) - 1)) for hz in _EDGES_HZ]
     levels = 10 * np.log10([power[a : max(a + 1, b)].mean() + 1e-12 for a, b in pairwise(edges)])
@@ -122,7 +122,7 @@ def _shape(samples: NDArray[np.float32], sample_rate_hz: int) -> NDArray[np.floa
 
 
 def commands(steered: Steering, out: Path) -> tuple[str, str]:
-    """How to make a set of such clips, and how to fine-tune the competition's baseline on clips like them."""
+    """The commands that make a set of such clips, and fine-tune the competition's baseline on them."""
     competition = competition_by_id(steered.competition)
     task, rate = competition.task.value.lower(), competition.sample_rate_hz
     flags = ""
@@ -155,18 +155,18 @@ def write(steered: Steering, out: Path, corpus: Corpus) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where noises and steer.json go.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the noises and steer.json.")
 @click.option(
     "--corpus", "corpus_root", type=click.Path(path_type=Path), help="The validator's recordings, if elsewhere."
 )
 def main(file: Path, out: Path, corpus_root: Path | None) -> None:
-    """Read the feedback FILE and say what to train on."""
+    """Read the feedback FILE and print the commands that train on its worst clips."""
     corpus = Corpus.open(corpus_root)
-    told = read_document(file, valid_signature=valid_signature)
-    steered = steering(told.feedback, corpus)
+    document = read_document(file, valid_signature=valid_signature)
+    steered = steering(document.feedback, corpus)
     write(steered, out, corpus)
-    if not isinstance(told, SignedFeedbackFile):
-        click.echo(f"Unsigned: nobody vouches for {file}.")
+    if not isinstance(document, SignedFeedbackFile):
+        click.echo(f"Unsigned: the sender of {file} is unknown.")
     click.echo(f"Round {steered.round}: the worst clips are {', '.join(steered.worst)}")
     if steered.noises:
         click.echo(f"Training noises most like theirs: {', '.join(steered.noises)}")

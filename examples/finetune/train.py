@@ -1,8 +1,8 @@
 """Trains a network: `python -m examples.finetune.train --competition DENOISING_16000HZ --out runs/denoising-16k`.
 
-Clips are drawn while it trains, by number: a run that was stopped goes on with `--resume` at the batch where it
-was, and on the CPU it reaches the same weights as a run that was never stopped. `RUN/last.pt` holds all that is
-needed for that, `RUN/weights.safetensors` the averaged weights, `RUN/log.jsonl` the curves.
+Clips are made during training, by number, so `--resume` continues a stopped run at its next batch. On the CPU it
+then reaches the same weights as a run without a stop. `RUN/last.pt` is the checkpoint, `RUN/weights.safetensors`
+has the averaged weights, and `RUN/log.jsonl` the curves.
 """
 
 from __future__ import annotations
@@ -28,59 +28,62 @@ from soundsright.cli.main import run
 from soundsright.core.errors import UsageError
 
 
-def device_of(wanted: str) -> str:
-    """`auto` is CUDA where there is one.
+def device_of(name: str) -> str:
+    """The device of that name; `auto` is CUDA if torch sees a GPU, otherwise the CPU.
 
     Raises:
-        UsageError: CUDA was asked for and is not there.
+        UsageError: the name is a GPU, and torch sees none.
     """
-    if wanted == "auto":
+    if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
+    if name.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError("No GPU is visible to torch", "Use --device cpu, or install a CUDA build of torch.")
-    return wanted
+    return name
 
 
 CHANGEABLE = ("steps", "learning_rate", "perceptual", "speech", "noise", "generated")
-"""What of a plan `--resume` changes where it is given."""
+"""The settings of a plan that you can change with `--resume`."""
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--competition", default=TrainingPlan.competition, help="Which of the four.")
+@click.option("--competition", default=TrainingPlan.competition, help="One of the four.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The run's folder.")
 @click.option(
-    "--steps", type=int, help=f"Steps in all, where the schedule ends; {TrainingPlan.steps} if not given."
+    "--steps", type=int, help=f"Steps in total, at which the schedule ends. [default: {TrainingPlan.steps}]"
 )
 @click.option("--batch-size", default=TrainingPlan.batch_size)
-@click.option("--accumulate", default=TrainingPlan.accumulate, help="Batches to a step.")
+@click.option("--accumulate", default=TrainingPlan.accumulate, help="Batches per step.")
 @click.option("--crop", "crop_s", default=TrainingPlan.crop_s, help="Seconds of a clip.")
-@click.option("--learning-rate", type=float, help=f"At its height; {TrainingPlan.learning_rate:g} if not given.")
-@click.option("--ema", default=TrainingPlan.ema, help="Share of the averaged weights that a step keeps.")
+@click.option("--learning-rate", type=float, help=f"The maximum. [default: {TrainingPlan.learning_rate:g}]")
+@click.option("--ema", default=TrainingPlan.ema, help="Share of the averaged weights that each step keeps.")
 @click.option("--seed", default=TrainingPlan.seed)
 @click.option("--snr", "snr_db", nargs=2, default=TrainingPlan.snr_db, type=float, help="Lowest and highest, dB.")
 @click.option("--rt60", "rt60_s", nargs=2, default=TrainingPlan.rt60_s, type=float, help="Shortest and longest, s.")
-@click.option("--perceptual", type=float, help="Weight of the perceived difference in the loss; 0 if not given.")
+@click.option("--perceptual", type=float, help="Weight of the perceived difference in the loss. [default: 0]")
 @click.option("--speech", multiple=True, help="A directory of more speech.")
 @click.option("--noise", multiple=True, help="A directory of more noise.")
-@click.option("--set", "generated", help="A generated set instead of clips drawn as it goes.")
-@click.option("--channels", type=int, help=f"{NetworkConfig.channels}, or those of --init, if not given.")
-@click.option("--blocks", type=int, help=f"{NetworkConfig.blocks}, or those of --init, if not given.")
+@click.option("--set", "generated", help="A generated set, instead of clips made during training.")
+@click.option("--channels", type=int, help=f"[default: those of --init, otherwise {NetworkConfig.channels}]")
+@click.option("--blocks", type=int, help=f"[default: those of --init, otherwise {NetworkConfig.blocks}]")
 @click.option("--causal", is_flag=True, help="A network for streaming.")
 @click.option(
-    "--init", multiple=True, type=click.Path(path_type=Path), help="Weights to start from; the last counts."
+    "--init",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Weights to start from; of several, later ones overwrite earlier ones.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1 …")
 @click.option("--amp/--no-amp", default=True, help="bfloat16 on a GPU.")
-@click.option("--threads", default=1, help="CPU threads of torch: weights are equal only for equal numbers.")
-@click.option("--workers", default=0, help="Processes that draw clips; 0 draws in this one.")
+@click.option("--threads", default=1, help="CPU threads of torch; other numbers give other weights.")
+@click.option("--workers", default=0, help="Processes that make clips; 0 makes them in this one.")
 @click.option("--every", default=200, help="Steps between validations and checkpoints.")
 @click.option("--validate", "validation_clips", default=12, help="Clips of a validation; 0 for none.")
 @click.option(
     "--tensorboard", type=click.Path(path_type=Path), help="A folder for TensorBoard (needs tensorboardX)."
 )
 def main(**options: Any) -> None:
-    """Train a network, or go on with a run."""
+    """Train a network, or continue a run."""
     try:
         train(**options)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -109,19 +112,19 @@ def train(
     tensorboard: Path | None,
     **numbers: Any,
 ) -> None:
-    """Prepare and run; `numbers` are fields of the plan."""
+    """Prepare the network and run the trainer. `numbers` are fields of the plan."""
     torch.set_num_threads(max(1, threads))
     device = device_of(device)
     state = None
     if resume:
         state = load_state(out / "last.pt", FORMAT)
         plan = plan_from_json(state["plan"])
-        given = {k: v for k, v in numbers.items() if k in CHANGEABLE and v}
-        plan = replace(plan, **given)
+        changes = {k: v for k, v in numbers.items() if k in CHANGEABLE and v}
+        plan = replace(plan, **changes)
         config = NetworkConfig.from_json(json.loads(state["network"]))
     else:
         if (out / "last.pt").exists():
-            raise UsageError(f"{out} holds a run", "Go on with --resume, or choose another --out.")
+            raise UsageError(f"{out} already has a run", "Continue it with --resume, or choose another --out.")
         plan = TrainingPlan(**{k: v for k, v in numbers.items() if v is not None})
         like = load_weights(init[-1])[1] if init else NetworkConfig()
         config = NetworkConfig(
@@ -133,8 +136,8 @@ def train(
     torch.manual_seed(plan.seed)
     network = Network(config)
     for weights in init if state is None else ():
-        kept = start_from(network, weights)
-        click.echo(f"Started from {weights}; {len(kept)} tensors are not in it")
+        missing = start_from(network, weights)
+        click.echo(f"Started from {weights}; {len(missing)} tensors are not in it")
     trainer = Trainer(plan, network, stream_of(plan), device=device, amp=amp)
     if state is not None:
         trainer.restore(state)
@@ -154,7 +157,7 @@ def train(
 
 
 class Watch:
-    """Progress, curves, validations and checkpoints of a run."""
+    """Called after each step: prints progress, and writes curves, validations and checkpoints."""
 
     def __init__(
         self, out: Path, trainer: Trainer, every: int, validation: Validation | None, tensorboard: Path | None
@@ -172,7 +175,7 @@ class Watch:
             self.writer = SummaryWriter(str(tensorboard))
 
     def stop(self, *_: object) -> None:
-        """Let the run end after the step that it is in: half a step is no state to go on from."""
+        """Stop the run after the current step, because a checkpoint needs a whole step."""
         self.stopping = True
 
     def __call__(self, trainer: Trainer, loss: float, norm: float) -> None:
@@ -190,6 +193,7 @@ class Watch:
             raise click.Abort
 
     def note(self, step: int, norm: float) -> None:
+        """Validate, and append a line to the log."""
         values = {"loss": sum(self.losses) / len(self.losses), "norm": norm}
         self.losses = []
         if self.validation is not None:
@@ -205,6 +209,7 @@ class Watch:
             self.writer.flush()
 
     def save(self) -> None:
+        """Write the checkpoint and the averaged weights."""
         save_state(self.out / "last.pt", self.trainer.state)
         save_weights(self.out / "weights.safetensors", self.trainer.average, self.trainer.network.config)
 

@@ -1,4 +1,4 @@
-"""The training loop: a run that was stopped goes on at its batch, and on the CPU to the same weights."""
+"""The training loop. A stopped run continues at its next batch; on the CPU it reaches the same weights."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from soundsright.data.stream import ClipStream, torch_dataset
 
 FORMAT = "soundsright-baseline/1"
 AfterStep = Callable[["Trainer", float, float], None]
-"""Told the trainer, and the loss and the norm of the gradient of the step that it made."""
+"""Is called after each step with the trainer, the loss and the norm of the gradient."""
 
 
 class Trainer:
-    """The loop and all of its state. `step` counts optimiser steps; each uses `accumulate` batches."""
+    """The loop and its state. `step` counts optimiser steps; each uses `accumulate` batches."""
 
     def __init__(
         self,
@@ -41,14 +41,14 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, betas=(0.9, 0.98)
         )
-        # bfloat16 has the range of float32: no scaling of the loss is needed.
+        # bfloat16 has the range of float32, so the loss needs no scaling.
         self.amp = amp and device.startswith("cuda")
         self.stream: Any = stream
 
     def run(
         self, until: int, *, workers: int = 0, after_step: AfterStep = lambda trainer, loss, norm: None
     ) -> None:
-        """Train up to step `until`. `after_step` is told the loss and the norm of the gradient of each step."""
+        """Train up to step `until`, and call `after_step` after each step."""
         batches = self._batches(workers)
         while self.step < until:
             loss, norm = self._one_step(batches)
@@ -96,6 +96,7 @@ class Trainer:
 
     @property
     def state(self) -> dict[str, Any]:
+        """The checkpoint: everything that `restore` needs."""
         return {
             "format": FORMAT,
             "plan": plan_as_json(self.plan),
@@ -107,7 +108,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint's state."""
+        """Continue from the state of a checkpoint."""
         self.step = int(state["step"])
         self.network.load_state_dict(state["weights"])
         self.average = {name: value.to(self.device) for name, value in state["average"].items()}

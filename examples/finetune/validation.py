@@ -1,4 +1,4 @@
-"""How far a run has come, on clips of other speakers, noises and rooms: signals float32 `(n,)`, full scale ±1."""
+"""Validation on clips of other speakers, noises and rooms. Signals float32 `(n,)`, full scale ±1."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEED = 20_261
 
 
 class Validation:
-    """The same clips of other speakers, noises and rooms each time, scored as the competition scores them."""
+    """A fixed set of clips of the validation split, scored as in a competition."""
 
     def __init__(self, plan: TrainingPlan, count: int) -> None:
         recipe = SetRecipe(duration_s=(3.0, 4.0), snr_db=(-2.5, 7.5))
@@ -36,14 +36,14 @@ class Validation:
         return dict(score_clip(clean, enhanced, names=METRICS))
 
     def gains(self, network: Any, weights: dict[str, Any]) -> dict[str, float]:
-        """Mean gains over the unprocessed clips, by metric."""
-        judged = Network(network.config)
-        judged.load_state_dict(weights)
-        judged.eval()
+        """The mean gain of the enhanced over the unprocessed clips, by metric."""
+        averaged = Network(network.config)
+        averaged.load_state_dict(weights)
+        averaged.eval()
         gains = dict.fromkeys(METRICS, 0.0)
         for clean, degraded, before in self.clips:
             with torch.no_grad():
-                enhanced = judged.enhance(torch.from_numpy(degraded.samples.copy())[None])[0].numpy()
+                enhanced = averaged.enhance(torch.from_numpy(degraded.samples.copy())[None])[0].numpy()
             after = self._scores(clean, Audio(enhanced.clip(-1.0, 1.0), self.rate))
             for name in METRICS:
                 gains[name] += (after[name] - before[name]) / len(self.clips)

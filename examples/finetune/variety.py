@@ -1,8 +1,8 @@
-"""More voices and noises from those at hand, for training alone: signals float32 `(n,)`, rates in Hz, levels in dB.
+"""Variations of voices and noises, for training only. Signals float32 `(n,)`, rates in Hz, levels in dB.
 
-Played faster or slower, an utterance is that of a longer or shorter throat (T. Ko et al., "Audio augmentation for
-speech recognition", Interspeech 2015). A noise may besides be played backwards, through another microphone, and
-with a second one behind it.
+An utterance at another speed sounds like a speaker with a longer or shorter vocal tract (T. Ko et al., "Audio
+augmentation for speech recognition", Interspeech 2015). A noise can also be reversed, filtered as by another
+microphone, and mixed with a second noise.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from soundsright.data.sources import NoiseSegment, NoiseSource
 
 VOICE_SPEEDS = (1.0, 0.88, 0.94, 1.07, 1.15)
 NOISE_OCTAVES = 0.6
-"""A noise is played at most so much faster or slower."""
+"""The largest change of a noise's speed, in octaves."""
 
 
 @dataclass(frozen=True, eq=False)
 class VariedVoices:
-    """Each utterance at each of `VOICE_SPEEDS`; the words are the same, so is the speaker."""
+    """Each utterance at each of `VOICE_SPEEDS`. Its text and its speaker stay the same."""
 
     voices: SpeechSource
 
@@ -49,20 +49,20 @@ class VariedVoices:
 
 @dataclass(frozen=True, eq=False)
 class VariedNoise:
-    """Another source's noises, varied; one in three has a second noise behind it."""
+    """Variations of another source's noises. One in three is mixed with a second noise."""
 
     noise: NoiseSource
 
     def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
-        first, samples = self._one(rng, count, sample_rate_hz, avoid)
+        first, samples = self._varied(rng, count, sample_rate_hz, avoid)
         if rng.random() < 1 / 3:
-            _, behind = self._one(rng, count, sample_rate_hz, avoid)
-            samples = samples + behind * 10.0 ** (rng.uniform(-15.0, 0.0) / 20.0)
+            _, background = self._varied(rng, count, sample_rate_hz, avoid)
+            samples = samples + background * 10.0 ** (rng.uniform(-15.0, 0.0) / 20.0)
         return NoiseSegment(
             first.id, levelled(samples), first.offset_s, recording=first.recording, speakers=first.speakers
         )
 
-    def _one(
+    def _varied(
         self, rng: np.random.Generator, count: int, sample_rate_hz: int, avoid: str
     ) -> tuple[NoiseSegment, Samples]:
         speed = 2.0 ** rng.uniform(-NOISE_OCTAVES, NOISE_OCTAVES)
@@ -74,7 +74,7 @@ class VariedNoise:
 
 
 def through_a_microphone(rng: np.random.Generator, samples: Samples) -> Samples:
-    """The signal after a filter of zero phase whose gain wanders by up to 10 dB over the octaves."""
+    """The signal after a zero-phase filter with a random gain of up to ±10 dB over the octaves."""
     from scipy.fft import irfft, next_fast_len, rfft
 
     size = next_fast_len(samples.shape[0], real=True)

@@ -269,9 +269,9 @@ def test_other_misuse_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "bad.safetensors").write_bytes(b"\0" * 20)
     cases = {
         "There is no checkpoint": ["--resume"],
-        "holds no weights of a baseline": ["--init", str(tmp_path / "bad.safetensors")],
+        "has no weights of a baseline": ["--init", str(tmp_path / "bad.safetensors")],
         "Unknown competition 'X'": ["--competition", "X"],
-        "describes no set": ["--set", str(tmp_path)],
+        "does not describe a set": ["--set", str(tmp_path)],
     }
     if not torch.cuda.is_available():
         cases["No GPU is visible"] = ["--device", "cuda"]
