@@ -155,7 +155,7 @@ def scored(clean: Audio, output: Samples, noisy: Audio, names: list[str]) -> tup
 
 
 def worst_of(seed: int, start: int, count: int) -> tuple[int, list[str], dict[str, list[float]]]:
-    """Score `count` outputs. Returns the number of scores, the wrong ones in words, and the range of each metric."""
+    """Score `count` outputs. Returns the number of scores, the wrong ones, and the range of each metric."""
     total, wrong, ranges = 0, [], {}
     for index in range(start, start + count):
         kind, clean, output, noisy = drawn(seed, index)
@@ -203,7 +203,7 @@ SPOILT_FILES: dict[str, Callable[[bytes], bytes | None]] = {
 
 
 def table(seed: int) -> None:
-    """Print a table: each kind of output for one shipped recording, scored from files as `soundsright score` does."""
+    """Print a table: each kind of output for one shipped recording, scored as `soundsright score` does."""
     clip = draw_clip(PUBLISHED[0], seed, 0, corpus=Corpus.open())
     names = ("PESQ_WB", "ESTOI", "STOI", "SI_SDR", "SI_SIR", "SI_SAR", "SNR", "SSNR", "LSD", "COVL")
     clean, noisy = (a.samples.astype(np.float64) for a in (clip.clean, clip.degraded))

@@ -340,7 +340,7 @@ def test_feedback_that_nobody_signed_steers_and_what_was_changed_does_not(
 def test_feedback_on_other_clips_or_without_scores_cannot_steer() -> None:
     corpus = Corpus.open()
     clips = list(draw_clips(competition_by_id("DENOISING_16000HZ"), 5, 2, corpus=corpus))
-    with pytest.raises(UsageError, match="other clips"):
+    with pytest.raises(UsageError, match="does not give the clips"):
         steer.steering(feedback_on(clips, [1.0, 2.0], digest="ab" * 32), corpus)
     with pytest.raises(UsageError, match="no scores"):
         steer.steering(feedback_on([], []), corpus)
