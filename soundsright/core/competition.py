@@ -1,20 +1,22 @@
-"""A competition is one task at one sample rate, with the metrics that pay and what they pay."""
+"""A competition: a task at a sample rate, under a name of its own, with the metrics that pay and the rewards."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from types import MappingProxyType
 
 from soundsright.core.errors import UsageError
 
 SAMPLE_RATES_HZ = (16_000, 48_000)
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def metric_name(metric: str) -> str:
-    """A metric's id as papers write it.
+    """A metric's name as papers write it.
 
     >>> metric_name("SI_SDR"), metric_name("PESQ_WB")
     ('SI-SDR', 'PESQ-WB')
@@ -22,20 +24,36 @@ def metric_name(metric: str) -> str:
     return metric.replace("_", "-")
 
 
+def is_competition_name(text: str) -> bool:
+    """Whether a competition can have that name: 1 to 64 letters, digits, `-` and `_`.
+
+    >>> is_competition_name("summer-2030"), is_competition_name("summer 2030")
+    (True, False)
+    """
+    return _NAME.fullmatch(text) is not None
+
+
 class Task(StrEnum):
+    """What a model does to the input."""
+
     DENOISING = "DENOISING"
     DEREVERBERATION = "DEREVERBERATION"
 
 
 @dataclass(frozen=True)
 class Competition:
-    """`metric_weights` name the metrics that pay and sum to one.
+    """One competition. `metric_weights` lists the metrics that pay; the weights sum to 1.
 
-    The winner of a metric takes `max_score` x its weight; `remainder` x its weight is shared among the others.
-    Scores are percent of a round's emission.
+    The winner of a metric gets `max_score` x its weight. The other entries share `remainder` x its weight. Both are
+    percent of a round's emission. `name` tells competitions apart, also two with the same task and rate. It has up
+    to 64 letters, digits, `-` and `_`. The default is made of the task and the rate.
 
     Raises:
-        ValueError: if weights do not sum to one or a reward is negative.
+        ValueError: if the rate is not supported, the weights do not sum to 1, a reward is negative, or the name has
+            another form.
+
+    >>> Competition(Task.DENOISING, 16_000, {"ESTOI": 1.0}, 10.0, 3.0).name
+    'DENOISING_16000HZ'
     """
 
     task: Task
@@ -43,35 +61,49 @@ class Competition:
     metric_weights: Mapping[str, float]
     max_score: float
     remainder: float
+    name: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric_weights", MappingProxyType(dict(self.metric_weights)))
+        object.__setattr__(self, "name", self.name or self._default_name)
         if self.sample_rate_hz not in SAMPLE_RATES_HZ:
-            raise ValueError(f"sample rate {self.sample_rate_hz} Hz is none of {SAMPLE_RATES_HZ}")
+            rates = " or ".join(map(str, SAMPLE_RATES_HZ))
+            raise ValueError(f"the sample rate {self.sample_rate_hz} Hz is not {rates} Hz")
+        if not is_competition_name(self.name):
+            raise ValueError(
+                f"the name {self.name[:80]!r} is not 1 to 64 letters, digits, `-` and `_`; for example summer-2030"
+            )
         if not self.metric_weights or any(w < 0 for w in self.metric_weights.values()):
-            raise ValueError(f"{self.id}: metric weights must be non-negative and not empty")
+            raise ValueError(f"{self.id}: there must be metric weights, and none can be negative")
         if not math.isclose(sum(self.metric_weights.values()), 1.0, abs_tol=1e-9):
-            raise ValueError(f"{self.id}: metric weights sum to {sum(self.metric_weights.values()):g}, not 1")
+            raise ValueError(f"{self.id}: the metric weights sum to {sum(self.metric_weights.values()):g}, not 1")
         if self.max_score < 0 or self.remainder < 0:
-            raise ValueError(f"{self.id}: rewards must not be negative")
+            raise ValueError(f"{self.id}: a reward is negative")
 
     def __reduce__(self) -> tuple[type[Competition], tuple[object, ...]]:
-        # A read-only mapping cannot be pickled; workers get a competition made anew from its fields.
-        return Competition, (
-            self.task,
-            self.sample_rate_hz,
-            dict(self.metric_weights),
-            self.max_score,
-            self.remainder,
-        )
+        # A read-only mapping cannot be pickled. A worker builds the competition again from its fields.
+        values = (getattr(self, field.name) for field in fields(self))
+        return Competition, tuple(dict(value) if isinstance(value, Mapping) else value for value in values)
 
     @property
     def id(self) -> str:
-        return f"{self.task}_{self.sample_rate_hz}HZ"
+        """The name, by which commitments, sets, results and states identify the competition."""
+        return self.name
+
+    @property
+    def has_default_name(self) -> bool:
+        """Whether the name says the task and the rate, and no more."""
+        return self.name == self._default_name
 
     @property
     def title(self) -> str:
-        return f"{self.task.value.capitalize()}, {self.sample_rate_hz // 1000} kHz"
+        """The competition for people: its task and rate, and its name if it has one of its own."""
+        title = f"{self.task.value.capitalize()}, {self.sample_rate_hz // 1000} kHz"
+        return title if self.has_default_name else f"{title} ({self.name})"
+
+    @property
+    def _default_name(self) -> str:
+        return f"{self.task}_{self.sample_rate_hz}HZ"
 
 
 PUBLISHED = (
@@ -80,11 +112,11 @@ PUBLISHED = (
     Competition(Task.DENOISING, 48_000, {"ESTOI": 0.4, "SI_SDR": 0.2, "SI_SIR": 0.2, "SI_SAR": 0.2}, 45.0, 5.0),
     Competition(Task.DEREVERBERATION, 48_000, {"ESTOI": 0.6, "SI_SDR": 0.4}, 20.0, 5.0),
 )
-"""The four published competitions; their rewards sum to 100 percent."""
+"""The four published competitions. Their rewards sum to 100 percent."""
 
 
 def competition_by_id(competition_id: str, competitions: Sequence[Competition] = PUBLISHED) -> Competition:
-    """The competition of that name, upper or lower case.
+    """The competition of that name, in upper or lower case.
 
     Raises:
         UsageError: if there is none.
@@ -93,7 +125,7 @@ def competition_by_id(competition_id: str, competitions: Sequence[Competition] =
     'Denoising, 16 kHz'
     """
     for competition in competitions:
-        if competition.id == competition_id.upper():
+        if competition.id.casefold() == competition_id.casefold():
             return competition
     raise UsageError(
         f"Unknown competition {competition_id!r}", f"Choose one of {', '.join(c.id for c in competitions)}."

@@ -15,7 +15,7 @@ from dataclasses import asdict, fields, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from soundsright.core.competition import Competition, Task
+from soundsright.core.competition import Competition, Task, is_competition_name
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.entry_rules import EntryRules
 from soundsright.core.fetch_limits import FetchLimits
@@ -100,8 +100,10 @@ def _competitions(
     for number, value in enumerate(tables, start=1):
         location = file.under(f"competition {number}")
         competition = _competition(location, value, known_metrics)
-        if competition.id in (other.id for other in competitions):
-            raise location.error(f"{competition.id} is defined twice", "Keep one of them.")
+        if competition.id.casefold() in (other.id.casefold() for other in competitions):
+            raise location.error(
+                f"{competition.id} is defined twice", 'Keep one of them, or give one another name: `name = "..."`.'
+            )
         competitions.append(competition)
     total = math.fsum(c.max_score + c.remainder for c in competitions)
     if total > 100.0 + 1e-9:
@@ -110,7 +112,7 @@ def _competitions(
 
 
 def _competition(location: TomlLocation, value: object, known_metrics: Collection[str] | None) -> Competition:
-    table = location.table(value, {"task", "sample_rate_hz", "max_score", "remainder", "metrics"})
+    table = location.table(value, {"name", "task", "sample_rate_hz", "max_score", "remainder", "metrics"})
     metrics = location.under("metrics")
     weights = {
         name: metrics.under(name).non_negative(weight)
@@ -121,7 +123,15 @@ def _competition(location: TomlLocation, value: object, known_metrics: Collectio
     max_score, remainder = (
         location.under(key).non_negative(location.required(table, key)) for key in ("max_score", "remainder")
     )
-    return location.built(lambda: Competition(task, rate_hz, weights, max_score, remainder))
+    name = ""
+    if "name" in table:
+        name = location.under("name").text(table["name"])
+        if not is_competition_name(name):
+            raise location.under("name").error(
+                f"{toml_text(name)} is not a name of a competition",
+                "Write 1 to 64 letters, digits, `-` and `_`, such as summer-2030.",
+            )
+    return location.built(lambda: Competition(task, rate_hz, weights, max_score, remainder, name))
 
 
 _RULESET_FIELDS = {field.name: field.type for field in fields(Ruleset)}

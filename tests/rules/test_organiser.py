@@ -10,6 +10,8 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.rulesets import SOUNDSRIGHT_V3, Margin
+from soundsright.ranking import trial_round
+from soundsright.rules.explain import competitions_text
 from soundsright.rules.organiser import organiser_of_toml
 
 NOW_S = datetime.datetime(2029, 1, 1, tzinfo=datetime.UTC).timestamp()
@@ -130,3 +132,54 @@ def test_a_first_day_in_the_past_is_right_once_the_competition_has_begun() -> No
 def test_a_file_without_competitions_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         read(text)
+
+
+TWO_OF_ONE_TASK = """
+[[competition]]
+name = "studio"
+task = "DENOISING"
+sample_rate_hz = 16_000
+max_score = 30.0
+remainder = 10.0
+metrics = { PESQ_WB = 1.0 }
+
+[[competition]]
+name = "street"
+task = "DENOISING"
+sample_rate_hz = 16_000
+max_score = 40.0
+remainder = 20.0
+metrics = { ESTOI = 1.0 }
+"""
+
+
+def test_two_competitions_of_one_task_have_different_names() -> None:
+    studio, street = read(TWO_OF_ONE_TASK).competitions
+    assert (studio.id, street.id) == ("studio", "street")
+    assert (studio.task, studio.sample_rate_hz) == (street.task, street.sample_rate_hz)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ('"a b"', "competition 1.name: 'a b' is not a name of a competition. Write 1 to 64 letters"),
+        ('""', "competition 1.name: '' is not a name"),
+        (f'"{"a" * 65}"', "competition 1.name: 'aaa.* is not a name"),
+        ("3", "competition 1.name: 3 is not a text"),
+        ('"street"', "competition 2: street is defined twice. Keep one of them, or give one another name"),
+        ('"STREET"', "competition 2: street is defined twice"),
+    ],
+)
+def test_a_bad_name_is_one_message(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read(TWO_OF_ONE_TASK.replace('"studio"', name))
+
+
+def test_each_competition_of_one_task_is_decided_on_its_own() -> None:
+    rules = read(TWO_OF_ONE_TASK)
+    boards = [trial_round(c, rules.ruleset, entries=4, clips=30, seed=1) for c in rules.competitions]
+    assert [d.metric for board in boards for d in board.decisions] == ["PESQ_WB", "ESTOI"]
+    assert [board.competition.id for board in boards] == ["studio", "street"]
+    text = competitions_text(rules.competitions, rules.schedule)
+    assert "Denoising, 16 kHz (studio)" in text
+    assert "Denoising, 16 kHz (street)" in text

@@ -79,7 +79,9 @@ class CompetitionRequest:
 
         return {
             "competitions": [
-                [c.id, dict(c.metric_weights), c.max_score, c.remainder] for c in self.rules.competitions
+                [c.id, dict(c.metric_weights), c.max_score, c.remainder]
+                + ([] if c.has_default_name else [c.task.value, c.sample_rate_hz])
+                for c in self.rules.competitions
             ],
             "clips": self.clips,
             "seed": self.seed,

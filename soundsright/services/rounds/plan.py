@@ -54,6 +54,8 @@ class BegunRound:
 def plan_facts(plan: RoundPlan) -> dict[str, Any]:
     """The row of a round that begins: everything that its result depends on and that no step records."""
     rules, measures = plan.rules, plan.measures
+    # The default name says the task and the rate. Any other name does not, so they are recorded beside it.
+    tasks = {c.id: [c.task.value, c.sample_rate_hz] for c in rules.competitions if not c.has_default_name}
     return {
         "round": asdict(plan.round),
         "clips": measures.clips,
@@ -65,6 +67,7 @@ def plan_facts(plan: RoundPlan) -> dict[str, Any]:
         "floors": dict(measures.floors),
         "batch_audio_s": plan.batch_audio_s,
         "exclude_near_copies": rules.exclude_near_copies,
+        **({"tasks": tasks} if tasks else {}),
     }
 
 
