@@ -118,7 +118,7 @@ def test_a_bad_value_names_its_variable_and_the_remedy(variable: str, value: str
     ("variable", "value", "remedy"),
     [
         ("ROUND_TIME_OF_DAY", "9 o'clock", "Give a time of day in UTC, such as 09:00."),
-        ("SOUNDSRIGHT_COMPETITION", "ECHO_16000HZ", ", DEREVERBERATION_48000HZ."),
+        ("SOUNDSRIGHT_COMPETITION", "ECHO 16000HZ", "separated by commas, such as DENOISING_16000HZ."),
         ("ROUND_FIRST_DAY", "soon", "Give a day, such as 2025-01-31."),
         ("ROUND_FIRST_DAY", "2025-01-31T12:00", "Give a day, such as 2025-01-31."),
         ("USE_DOCKER", "maybe", "Give true or false."),
@@ -180,3 +180,11 @@ def test_the_model_is_the_one_that_is_filled_in() -> None:
 def test_no_two_or_half_models_are_refused(change: dict[str, str], variable: str) -> None:
     with pytest.raises(UsageError, match=variable):
         read_settings(MinerSettings, environment=MODEL | change).entry()
+
+
+def test_a_miner_enters_a_competition_by_the_name_that_the_organiser_gave_it() -> None:
+    named = read_settings(MinerSettings, environment=MODEL | {"COMPETITION_NAME": "studio"}).entry()[0]
+    assert (named.id, named.sample_rate_hz) == ("studio", 16_000)
+    assert read_settings(MinerSettings, environment=MODEL).entry()[0].id == "DENOISING_16000HZ"
+    with pytest.raises(UsageError, match="COMPETITION_NAME"):
+        read_settings(MinerSettings, environment=MODEL | {"COMPETITION_NAME": "a b"})

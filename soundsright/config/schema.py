@@ -7,6 +7,7 @@ Secrets are `SecretStr`, which prints as asterisks.
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from soundsright.config import values
 from soundsright.config.values import LOG_LEVELS as LOG_LEVELS
-from soundsright.core.competition import PUBLISHED, Competition, competition_by_id
+from soundsright.core.competition import PUBLISHED, Competition
 from soundsright.core.errors import EntryRefused, UsageError
 from soundsright.core.sources import ModelRef
 
@@ -129,6 +130,12 @@ class MinerSettings(Settings):
     dereverberation_48000hz_hf_model_name: str = _model_part("NAME", PUBLISHED[3])
     dereverberation_48000hz_hf_model_revision: str = _model_part("REVISION", PUBLISHED[3])
 
+    competition_name: Annotated[
+        str,
+        AfterValidator(values.competition_name),
+        Field(description="Name of the competition, if the organiser gives it one. Empty: its task and rate."),
+    ] = ""
+
     def entry(self) -> tuple[Competition, ModelRef]:
         """The one model that this hotkey enters, and its competition.
 
@@ -147,7 +154,8 @@ class MinerSettings(Settings):
                 f"Two models are given: {first}_HF_MODEL_NAME and {second}_HF_MODEL_NAME",
                 "A hotkey enters one competition. Clear one of them, and register another hotkey for it.",
             )
-        return entries[0]
+        competition, model = entries[0]
+        return replace(competition, name=self.competition_name or competition.name), model
 
     def _model_for(self, competition: Competition) -> ModelRef | None:
         """The model that the three variables of this competition name; None if all three are empty."""
@@ -209,8 +217,8 @@ class ValidatorSettings(Settings):
     ] = "none"
     soundsright_competition: Annotated[
         str,
-        AfterValidator(values.competition_ids),
-        Field(description="Competitions to judge, with commas. Empty: all four."),
+        AfterValidator(values.competition_names),
+        Field(description="Competitions to judge, with commas. Empty: all."),
     ] = ""
     soundsright_clips: Annotated[int, Field(ge=1, le=100_000, description="Number of clips in each set.")] = 200
     soundsright_corpus: Annotated[
@@ -248,9 +256,9 @@ class ValidatorSettings(Settings):
     ] = ""
 
     @property
-    def competitions(self) -> tuple[Competition, ...]:
-        chosen = {competition_by_id(name).id for name in values.items(self.soundsright_competition)}
-        return tuple(c for c in PUBLISHED if not chosen or c.id in chosen)
+    def competition_names(self) -> tuple[str, ...]:
+        """The competitions to judge, as they are written. Empty means all."""
+        return values.items(self.soundsright_competition)
 
     @property
     def round_start_s(self) -> int:

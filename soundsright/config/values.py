@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from soundsright.core.competition import competition_by_id
-from soundsright.core.errors import UsageError
+from soundsright.core.competition import is_competition_name
 from soundsright.core.plugins import CHAIN_GROUP, HUB_GROUP, SANDBOX_GROUP, plugin_names
 
 LOG_LEVELS = ("TRACEX", "TRACE", "DEBUGX", "DEBUG", "INFOX", "INFO", "WARNING", "ERROR")
@@ -86,13 +85,16 @@ def time_of_day(value: str) -> str:
     return value
 
 
-def competition_ids(value: str) -> str:
-    """Check a list of published competitions, separated by commas."""
-    for name in items(value):
-        try:
-            competition_by_id(name)
-        except UsageError as error:
-            raise ValueError(error.remedy) from None
+def competition_names(value: str) -> str:
+    """Check a list of competitions, separated by commas. Which competitions exist, the organiser's file says."""
+    if not all(is_competition_name(name) for name in items(value)):
+        raise ValueError("give names of competitions, separated by commas, such as DENOISING_16000HZ")
+    return value
+
+
+def competition_name(value: str) -> str:
+    if value and not is_competition_name(value):
+        raise ValueError("give the name as the organiser's file has it, such as summer-2030")
     return value
 
 

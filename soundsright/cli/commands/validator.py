@@ -159,16 +159,20 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
 
 
 def _judged(settings: ValidatorSettings, organiser: CompetitionRules) -> tuple[Competition, ...]:
-    """The organiser's competitions that SOUNDSRIGHT_COMPETITION names."""
-    chosen = {competition.id for competition in settings.competitions}
-    competitions = tuple(competition for competition in organiser.competitions if competition.id in chosen)
-    if not competitions:
-        raise UsageError(
-            f"{settings.soundsright_ruleset} has no competition of SOUNDSRIGHT_COMPETITION "
-            f"{settings.soundsright_competition}",
-            f"Choose from {', '.join(c.id for c in organiser.competitions)}.",
-        )
-    return competitions
+    """The organiser's competitions that SOUNDSRIGHT_COMPETITION names; all if it is empty.
+
+    Raises:
+        UsageError: the organiser has no competition of a name.
+    """
+    from soundsright.core.competition import competition_by_id
+
+    offered = organiser.competitions
+    try:
+        chosen = {competition_by_id(name, offered).id for name in settings.competition_names}
+    except UsageError as error:
+        problem = f"SOUNDSRIGHT_COMPETITION: {error.problem} in {settings.soundsright_ruleset}"
+        raise UsageError(problem, error.remedy) from error
+    return tuple(competition for competition in offered if not chosen or competition.id in chosen)
 
 
 def _schedule(settings: ValidatorSettings, organiser: CompetitionRules) -> Schedule:

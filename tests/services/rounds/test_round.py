@@ -290,12 +290,13 @@ def test_a_round_is_not_gone_on_with_under_another_plan(subnet: Any) -> None:
     stop_at(subnet.state, "near_copies")
     with pytest.raises(StateUnavailable):
         subnet.run()
+    plan = subnet.plan()
     for changes, message in [
-        ({"clips": 9}, "clips 8, now 9"),
-        ({"ruleset": SOUNDSRIGHT_V2}, "ruleset digest"),
-        ({"metrics": ("PESQ_WB",)}, "metrics"),
+        ({"measures": replace(plan.measures, clips=9)}, "clips 8, now 9"),
+        ({"rules": replace(plan.rules, ruleset=SOUNDSRIGHT_V2)}, "ruleset digest"),
+        ({"measures": replace(plan.measures, metrics=("PESQ_WB",))}, "metrics"),
         ({"batch_audio_s": 6.0}, "batch audio s 3.0, now 6.0"),
-        ({"competitions": (replace(COMPETITION, max_score=50.0),)}, "rewards"),
+        ({"rules": replace(plan.rules, competitions=(replace(COMPETITION, max_score=50.0),))}, "rewards"),
     ]:
         with pytest.raises(UsageError, match=f"{message}.*Restore the settings"):
             subnet.run(**changes)
