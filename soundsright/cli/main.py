@@ -54,7 +54,7 @@ SECTIONS = {
     },
     "Organisers": {
         "init-competition": Listed("init_competition", "Write the files of a competition of your own."),
-        "rules": Listed("rules", "Show, simulate and check the rules of payment."),
+        "rules": Listed("rules", "Show, simulate and check the rules that decide prizes."),
         "chain": Listed("chain", "Serve a private competition's chain and take part in it."),
         "listen": Listed("listen", "Run a blind listening test on a run's entries."),
         "simulate": Listed("simulate", "Simulate rounds with planted faults and check what must hold."),

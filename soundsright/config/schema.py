@@ -49,7 +49,7 @@ class Settings(BaseModel):
     log_level: Annotated[
         Literal["TRACEX", "TRACE", "DEBUGX", "DEBUG", "INFOX", "INFO", "WARNING", "ERROR"],
         BeforeValidator(values.log_level),
-        Field(description="Least severe messages to log. TRACEX, TRACE and DEBUGX mean DEBUG; INFOX means INFO."),
+        Field(description="Lowest level to log. TRACEX, TRACE and DEBUGX mean DEBUG; INFOX means INFO."),
     ] = "INFO"
     healthcheck_api_host: Annotated[
         str, AfterValidator(values.host), Field(description="Address on which the health-check API listens.")
@@ -213,7 +213,9 @@ class ValidatorSettings(Settings):
     ] = ""
     soundsright_gpus: Annotated[
         str,
-        Field(description="GPUs for models: none, all, or numbers with commas. The prefix cdi: uses CDI."),
+        Field(
+            description="GPUs for models: none, all, or numbers with commas. The prefix cdi: requests them by CDI."
+        ),
     ] = "none"
     soundsright_competition: Annotated[
         str,

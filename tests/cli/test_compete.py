@@ -358,7 +358,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_work(
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
     assert run(cli, arguments(tmp_path, "new", "--clips", "1000")) == 2
     told = capsys.readouterr().err
-    assert "has 0.00 GB free, and this run writes about 1.15 GB" in told
+    assert "has 0.00 GB free, but this run writes about 1.15 GB" in told
     assert list((tmp_path / "new").iterdir()) == []
 
 

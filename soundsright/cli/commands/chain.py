@@ -106,7 +106,7 @@ class _BlockTimes:
     ),
 )
 @option("--open", "open_registration", is_flag=True, help="Let every key register itself, without stake.")
-@option("--log-level", default="INFO", envvar="LOG_LEVEL", help="Least severe messages to log.")
+@option("--log-level", default="INFO", envvar="LOG_LEVEL", help="Lowest level of messages to log.")
 def serve(
     host: str,
     port: int,

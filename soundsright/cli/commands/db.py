@@ -21,7 +21,7 @@ def _database_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--state",
         "url",
         envvar="STATE_URL",
-        help="A path, sqlite:///FILE, or postgresql://USER@HOST/NAME. "
+        help="Database: a path, sqlite:///FILE, or postgresql://USER@HOST/NAME. "
         "[default: state.db in STATE_FOLDER if that is set, otherwise here]",
     )(env_file_option(command))
 

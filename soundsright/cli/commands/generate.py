@@ -79,7 +79,7 @@ _source_options = (
         "--rooms",
         default="shipped",
         envvar="GENERATE_ROOMS",
-        help="Rooms: simulated, shipped (also has two measured rooms for --measured-rirs), or a folder of RIRs.",
+        help="Rooms: simulated, shipped (simulated and two measured rooms), or a folder of RIRs.",
     ),
     option(
         "--split",
@@ -91,7 +91,7 @@ _source_options = (
         "--corpus",
         type=FOLDER,
         envvar="SOUNDSRIGHT_CORPUS",
-        help="Folder of the shipped recordings. [default: datasets]",
+        help="Folder that replaces the shipped recordings.",
     ),
     option(
         "--allow-upsampled", is_flag=True, help="Accept speech and noise with a lower sample rate than the set."
@@ -116,7 +116,7 @@ _degradation_options = (
     option(
         "--measured-rirs",
         type=_SHARE,
-        help="Share of measured rooms. [default: 1 if --rooms is a folder, otherwise 0]",
+        help="Share of utterances in measured rooms. [default: 1 if --rooms is a folder, otherwise 0]",
     ),
     option(
         "--early",
@@ -125,7 +125,11 @@ _degradation_options = (
         default=0.0,
         help="Early reflections to keep in the clean target, in seconds. 0: a dry target.",
     ),
-    option("--noise-in-room", is_flag=True, help="With --task both: add the noise to the reverberant speech too."),
+    option(
+        "--noise-in-room",
+        is_flag=True,
+        help="With --task both: add noise to the reverberant speech, not the clean.",
+    ),
     option("--band-limit", type=_SHARE, default=0.0, help="Share of utterances with a limited band."),
     option("--clipping", type=_SHARE, default=0.0, help="Share of utterances that are clipped."),
     option(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--verify",
     "run_model",
     is_flag=True,
-    help="Do the same, then fetch the model and run it the way a validator will.",
+    help="Check the same, then run the model the way a validator will.",
 )
 @poll_option
 @settings_options(MinerSettings)

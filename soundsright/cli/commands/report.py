@@ -30,7 +30,11 @@ FORMATS = ("html", "md", "tex", "bib", "csv")
     "[default: md]",
 )
 @option("--out", type=FILE_OR_STDOUT, help="File to write. [default: stdout]")
-@option("--plots", type=FOLDER, help="Write every plot to this folder. Prints no report, unless --format or --out.")
+@option(
+    "--plots",
+    type=FOLDER,
+    help="Write every plot to this folder. A report is then printed only with --format or --out.",
+)
 @option(
     "--plot-format",
     type=click.Choice(("svg", "pdf", "png")),

@@ -1,4 +1,4 @@
-"""`soundsright rules`: show, simulate and check the rules of payment."""
+"""`soundsright rules`: show, simulate and check the rules that decide prizes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _rules_argument = click.argument("rules", default="soundsright-v3")
 
 @click.group("rules")
 def command() -> None:
-    """Show, simulate and check the rules of payment.
+    """Show, simulate and check the rules that decide prizes.
 
     \b
     soundsright rules show

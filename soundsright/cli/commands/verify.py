@@ -102,8 +102,8 @@ def command(
     soundsright verify my-model
     soundsright verify my-lab/my-model@0123456789abcdef0123456789abcdef01234567
 
-    TARGET is the folder of a model, or namespace/name@revision on a hub. The last line is PASS or FAIL. After FAIL
-    you read the reason and what to do.
+    TARGET is the folder of a model, or namespace/name@revision on a hub. The output ends with PASS,
+    or with FAIL, the reason, and what to do.
     """
     target = _target(target, parts)
     organiser = organiser_of(ruleset, begun=True)

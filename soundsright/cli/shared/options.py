@@ -75,7 +75,7 @@ corpus_option = option(
     "--corpus",
     type=ANY_PATH,
     envvar="SOUNDSRIGHT_CORPUS",
-    help="Folder of recordings with a manifest. [default: datasets]",
+    help="Folder of recordings with a manifest. [default: the shipped recordings]",
 )
 ruleset_option = option(
     "--ruleset",

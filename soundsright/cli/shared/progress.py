@@ -1,4 +1,4 @@
-"""A round as it runs, in the terminal: stages, one bar per model, scored clips and time left."""
+"""Show a running round in the terminal: stages, one bar per model, scored clips and time left."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _STAGES = {
 
 
 class RoundDisplay:
-    """A context whose `observe` takes the round's events, from any thread.
+    """A context manager whose `observe` accepts the round's events from any thread.
 
-    On a terminal: a live display. Elsewhere: one line per stage and per finished model.
+    A terminal gets a live display. Other outputs get one line per stage and per finished model.
     """
 
     def __init__(self, console: Console, *, entries: int, clips: int) -> None:
@@ -75,9 +75,11 @@ class RoundDisplay:
         with self._lock:
             if event.stage in _STAGES and event.stage != self._stage:
                 self._stage = event.stage
-                self._say(Text(f"{time.monotonic() - self._started:5.0f} s  {_STAGES[event.stage]}", style="bold"))
+                self._print(
+                    Text(f"{time.monotonic() - self._started:5.0f} s  {_STAGES[event.stage]}", style="bold")
+                )
             if event.stage == "run":
-                # Refused entries do not run.
+                # Refused entries do not run, so the total is known only now.
                 self._entries = event.total
                 self._progress.update(self._all, total=event.total * self._clips)
             if event.entry is None:
@@ -89,7 +91,7 @@ class RoundDisplay:
             elif event.stage == "progress" and event.progress is not None:
                 progress = event.progress
                 if progress.note:
-                    self._say(Text.assemble("         ", (name, "yellow"), f": {progress.note}"))
+                    self._print(Text.assemble("         ", (name, "yellow"), f": {progress.note}"))
                 if progress.clips and key in self._tasks:
                     done = self._progress.tasks[self._index(key)].completed
                     self._progress.update(self._tasks[key], completed=progress.clips_done)
@@ -99,10 +101,10 @@ class RoundDisplay:
                 if key in self._tasks:
                     self._progress.remove_task(self._tasks.pop(key))
                 at_s = time.monotonic() - self._started
-                self._say(Text(f"{at_s:5.0f} s  {self._finished:2d}/{self._entries}  {name}"))
+                self._print(Text(f"{at_s:5.0f} s  {self._finished:2d}/{self._entries}  {name}"))
 
     def _index(self, key: str) -> int:
         return next(i for i, task in enumerate(self._progress.tasks) if task.id == self._tasks[key])
 
-    def _say(self, text: Text) -> None:
+    def _print(self, text: Text) -> None:
         self._progress.console.print(text)

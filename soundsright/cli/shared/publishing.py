@@ -31,7 +31,7 @@ licences_option = option(
     "--corpus",
     type=FOLDER,
     envvar="SOUNDSRIGHT_CORPUS",
-    help="The run's recordings. Their manifest names the licences. [default: datasets]",
+    help="The run's recordings. Their manifest names the licences. [default: the shipped recordings]",
 )
 project_option = option(
     "--project", default="soundsright", envvar="SOUNDSRIGHT_PROJECT", help="Project in the tracker."

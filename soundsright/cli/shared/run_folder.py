@@ -1,4 +1,4 @@
-"""The folder that `compete` writes into: made, gone on in, or refused. Sizes in bytes."""
+"""The folder that `compete` writes to. It is made, continued, replaced, or refused. Sizes are in bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from soundsright.core.errors import UsageError
 from soundsright.core.toml_location import toml_text
 
 LEASE = "compete"
-"""The lease that a run holds in its state for as long as it lasts."""
+"""The lease that a run holds in its state while it runs."""
 
 _OWN_NAMES = frozenset(
     {
@@ -32,72 +32,76 @@ _OWN_NAMES = frozenset(
     | {".run.json.part", ".results.json.part", ".scores.jsonl.part", ".report.html.part"}
 )
 
+_BUNDLE = "bundle.zip"
+"""Written later by `soundsright bundle`. It is removed only together with its run."""
 _COLUMNS = {"competitions": ("metrics", "max_score", "remainder"), "entries": ("model", "competition", "incumbent")}
-"""What stands in a row of a request, after the name of what it is about."""
-_MAX_TOLD = 8
+"""The columns of a row of a request, after the name in its first column."""
+_MAX_SHOWN = 8
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def claim_folder(out: Path, identity: Mapping[str, Any], needed_bytes: float, *, force: bool) -> None:
-    """Make the folder, or go on in it. Nothing is removed but what a run of this program wrote.
+    """Make the folder, continue the run in it, or with `force` replace that run.
 
-    `identity` is what decides a run's results: a run goes on only where it is the same.
+    `identity` is everything that decides a run's results. An unfinished run continues only if it is the same. Files
+    that no run of this program wrote are never removed.
 
     Raises:
-        UsageError: the folder cannot be written, has too little space, holds something else, or another process
-            works in it.
+        UsageError: the folder cannot be written, has too little space or other files, holds a run that is finished
+            or differs, or another process works in it.
     """
     _check_writable(out)
     present = {path.name for path in out.iterdir()}
     if "run.json" in present:
-        begun = read_run(out)["request"]
-        same = begun == identity
+        earlier = read_run(out)["request"]
+        same = earlier == identity
         finished = "results.json" in present
         if same and not finished and not force:
             return
         if not force:
-            what = "a finished run"
+            content = "a finished run"
             if not finished:
-                what = f"an unfinished run with other settings: {_told_differences(begun, identity)}"
-            raise UsageError(f"--out {out} holds {what}", "Name another folder, or replace it with --force.")
+                content = f"an unfinished run with other settings: {_shown_differences(earlier, identity)}"
+            raise UsageError(f"--out {out} has {content}", "Name another folder, or replace the run with --force.")
+        (out / _BUNDLE).unlink(missing_ok=True)
     elif not present <= _OWN_NAMES:
-        raise UsageError(f"--out {out} holds files that are not a run", "Name an empty or new folder.")
+        raise UsageError(f"--out {out} has files that are not a run's", "Name an empty or new folder.")
     _check_idle(out)
     _clear(out)
     free_bytes = shutil.disk_usage(out).free
     if free_bytes < needed_bytes:
         free, needed = f"{free_bytes / 1e9:.2f} GB", f"{needed_bytes / 1e9:.2f} GB"
         raise UsageError(
-            f"--out {out} has {free} free, and this run writes about {needed}",
-            "Free some disk space, name another folder, or ask for fewer --clips.",
+            f"--out {out} has {free} free, but this run writes about {needed}",
+            "Free some disk space, name another folder, or use fewer --clips.",
         )
 
 
 def read_run(out: Path) -> dict[str, Any]:
-    """What was written of a run when it began.
+    """The content of run.json, which a run writes when it starts.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: the file cannot be read.
     """
     try:
         run = json.loads((out / "run.json").read_text())
         if not isinstance(run, dict) or not {"request", "round", "reveals"} <= set(run):
-            raise ValueError("no run of this program")
+            raise ValueError("it is not a run of this program")
         return run
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
-            f"{out / 'run.json'} cannot be read ({error})", "Remove the folder or name another."
+            f"{out / 'run.json'} cannot be read ({error})", "Remove the folder, or name another."
         ) from error
 
 
-def _told_differences(before: object, now: object) -> str:
-    told = list(_differences(_by_name(before), _by_name(now))) or ["the order of entries or competitions"]
-    more = len(told) - _MAX_TOLD
-    return "; ".join([*told[:_MAX_TOLD], f"and {more} more"] if more > 0 else told)
+def _shown_differences(before: object, now: object) -> str:
+    differences = list(_differences(_by_name(before), _by_name(now))) or ["the order of entries or competitions"]
+    more = len(differences) - _MAX_SHOWN
+    return "; ".join([*differences[:_MAX_SHOWN], f"and {more} more"] if more > 0 else differences)
 
 
 def _by_name(request: object) -> object:
-    """The request with its rows as tables, by the name that each begins with; of any other form, as it is."""
+    """The request, with each list of rows as a table by the rows' first column. Other values stay unchanged."""
     if not isinstance(request, Mapping):
         return request
     named = dict(request)
@@ -108,29 +112,29 @@ def _by_name(request: object) -> object:
     return named
 
 
-def _differences(before: object, now: object, place: str = "") -> Iterator[str]:
+def _differences(before: object, now: object, key_path: str = "") -> Iterator[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
-            here = f"{place}.{key}" if place else key
+            path = f"{key_path}.{key}" if key_path else key
             if key not in now:
-                yield f"{here} is gone"
+                yield f"{path} is gone"
             elif key not in before:
-                yield f"{here} is new"
+                yield f"{path} is new"
             else:
-                yield from _differences(before[key], now[key], here)
+                yield from _differences(before[key], now[key], path)
     elif before != now:
-        yield f"{place or 'the request'} {_short(before)}, now {_short(now)}"
+        yield f"{key_path or 'the request'} {_short(before)}, now {_short(now)}"
 
 
 def _short(value: object) -> str:
-    # Of a hash so much that two can be told apart.
+    # The start of a hash is enough to see that two differ.
     return f"{value[:12]}…" if isinstance(value, str) and _SHA256.fullmatch(value) else toml_text(value)
 
 
 def _check_writable(out: Path) -> None:
     try:
         if out.exists() and not out.is_dir():
-            raise UsageError(f"--out {out} is not a folder", "Name another one.")
+            raise UsageError(f"--out {out} is not a folder", "Name another folder.")
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".probe"
         probe.write_bytes(b"")
@@ -151,17 +155,17 @@ def _check_idle(out: Path) -> None:
     try:
         state = SqlState(out / "state.db")
     except UsageError:
-        return  # Damaged, so that no process works on it.
+        return  # The database is damaged, so no process works with it.
     try:
         holder = living_holder(state, LEASE, clock=SystemClock())
     finally:
         state.close()
     if holder is not None:
-        raise UsageError(f"{holder} works in --out {out}", "End it, or name another folder.")
+        raise UsageError(f"{holder} works in --out {out}", "Stop it, or name another folder.")
 
 
 def _clear(out: Path) -> None:
-    # run.json first: without it, what is left of a run that was half removed is no run to go on with.
+    # Remove run.json first. If the removal is interrupted, the rest then does not count as a run to continue.
     for name in sorted(_OWN_NAMES, key=lambda name: name != "run.json"):
         path = out / name
         if path.is_dir() and not path.is_symlink():

@@ -65,7 +65,7 @@ sandbox_options = grouped(
         "--gpus",
         default="none",
         envvar="SOUNDSRIGHT_GPUS",
-        help="GPUs for models: none, all, or numbers with commas. The prefix cdi: uses CDI.",
+        help="GPUs for models: none, all, or numbers with commas. The prefix cdi: requests them by CDI.",
     ),
     option(
         "--trust",

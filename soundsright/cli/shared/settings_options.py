@@ -32,7 +32,7 @@ def settings_options(
                     envvar=name.upper(),
                     show_envvar=True,
                     metavar=_metavar(field.annotation),
-                    help=f"{field.description} {_shown_default(field.default)}",
+                    help=f"{field.description} {_shown_default(field.default)}".strip(),
                 )(command)
         return command
 
@@ -80,8 +80,12 @@ def _known_variables() -> set[str]:
 def _metavar(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return "|".join(get_args(annotation))
-    return {int: "NUMBER", float: "NUMBER", bool: "true|false", Path: "PATH"}.get(annotation, "TEXT")
+    if Path in (annotation, *get_args(annotation)):
+        return "PATH"
+    return {int: "NUMBER", float: "NUMBER", bool: "true|false"}.get(annotation, "TEXT")
 
 
 def _shown_default(default: Any) -> str:
-    return "" if default in (None, "") else f"[default: {default}]"
+    if default in (None, ""):
+        return ""
+    return f"[default: {str(default).lower() if isinstance(default, bool) else default}]"
