@@ -114,12 +114,12 @@ def origins_of(directory_or_manifest: Path) -> Origins:
         manifest = manifest / "manifest.jsonl"
     if not manifest.is_file():
         raise UsageError(f"There is no manifest at {manifest}", "Give the directory of a set.")
-    found: dict[str, set[str]] = {kind: set() for kind in ORIGIN_KINDS}
+    names_by_kind: dict[str, set[str]] = {kind: set() for kind in ORIGIN_KINDS}
     with manifest.open(encoding="utf-8") as stream:
         for number, raw in enumerate(stream, 1):
             for kind, names in _drawn_from(manifest, number, raw).items():
-                found[kind].update(names)
-    return Origins(*(frozenset(found[kind]) for kind in ORIGIN_KINDS))
+                names_by_kind[kind].update(names)
+    return Origins(*(frozenset(names_by_kind[kind]) for kind in ORIGIN_KINDS))
 
 
 def _drawn_from(manifest: Path, number: int, raw: str) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""What `import soundsright` offers, and what it shares with the command line.
+"""The functions of `import soundsright`, and the code that they share with the command line.
 
 Each function joins services and adapters the way a command does, and returns typed results instead of text.
 `soundsright.cli` imports from here; nothing here imports from `soundsright.cli`.

@@ -6,7 +6,7 @@ import soundfile
 
 
 def write_speech(path: Path, *, rate: int = 16_000, seconds: float = 3.5, seed: int = 0, **settings) -> Path:
-    """Noise gated like syllables: speech enough for levels, mixing and rooms. It fills its band."""
+    """Full-band noise gated like syllables, which levels, mixing and rooms treat as speech."""
     rng = np.random.default_rng(seed)
     count = int(rate * seconds)
     gate = np.sin(2 * np.pi * 2.0 * np.arange(count) / rate + seed) > -0.3

@@ -1,4 +1,4 @@
-"""Writes `golden_sets.json`, the digests of small default sets, after a change that is meant to change them."""
+"""Writes `golden_sets.json`, the digests of small default sets. Run it after a change that should change sets."""
 
 import json
 import tempfile

@@ -116,7 +116,7 @@ def test_a_corpus_travels_without_its_decoded_recordings(corpus: Any) -> None:
 
 
 @pytest.mark.parametrize("count", [0, -1, 100_001])
-def test_a_count_that_is_no_set_is_refused(count: int) -> None:
+def test_a_count_out_of_range_is_refused(count: int) -> None:
     with pytest.raises(UsageError, match="Ask for 1 to 100000"):
         checked_clip_count(count)
 

@@ -148,7 +148,7 @@ def test_speech_that_holds_nan_is_named(tmp_path: Path) -> None:
         draw_clip(PUBLISHED[0], 1, 0, corpus=Corpus.open(tmp_path))
 
 
-def test_a_corpus_may_lie_anywhere(tmp_path: Path, shipped: Any) -> None:
+def test_a_corpus_can_be_in_any_folder(tmp_path: Path, shipped: Any) -> None:
     copy = tmp_path / "elsewhere"
     shutil.copytree(shipped.root, copy)
     assert (

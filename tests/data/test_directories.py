@@ -43,7 +43,7 @@ def test_known_layouts_are_found_with_their_speakers(
     assert not any("mic2" in r.id or "vegetative" in r.id for r in listing.recordings)
 
 
-def test_texts_are_read_where_the_corpus_has_them(tmp_path: Path) -> None:
+def test_texts_are_read_if_the_corpus_has_them(tmp_path: Path) -> None:
     write_speech(tmp_path / "libri/84/121123/84-121123-0001.flac")
     (tmp_path / "libri/84/121123/84-121123.trans.txt").write_text("84-121123-0001 GO DO YOU HEAR\n")
     write_speech(tmp_path / "vctk/wav48_silence_trimmed/p225/p225_001_mic1.flac")

@@ -120,7 +120,7 @@ def test_a_set_completed_after_a_kill_is_the_set(corpus: Any, tmp_path: Path) ->
 
 
 def begun(out: Path, *arguments: str) -> subprocess.Popen:
-    """The program with two workers, in a process group of its own, once its first items are made."""
+    """Start the program with two workers in a new process group, and wait for its first items."""
     command = [sys.executable, "-m", "soundsright.data.generate", "--workers", "2", "--out", str(out), *arguments]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     journal = out / ".journal.jsonl"
@@ -156,12 +156,12 @@ def test_a_second_interruption_neither_hangs_nor_harms_the_set(tmp_path: Path, g
             os.killpg(process.pid, signal.SIGINT)
             time.sleep(gap_s)
         try:
-            said = process.communicate(timeout=20)[1]
+            stderr = process.communicate(timeout=20)[1]
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    told = f"Stopped. {tmp_path / 'set'} is kept. To continue, run the same command with --resume."
-    assert (process.returncode, said.strip()) == (130, told)
+    message = f"Stopped. {tmp_path / 'set'} is kept. To continue, run the same command with --resume."
+    assert (process.returncode, stderr.strip()) == (130, message)
     fail_if_workers_live_on(process.pid)
     command = [sys.executable, "-m", "soundsright.data.generate", "--resume", "--out", str(tmp_path / "set")]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True).stdout
@@ -170,7 +170,7 @@ def test_a_second_interruption_neither_hangs_nor_harms_the_set(tmp_path: Path, g
     assert verified(tmp_path / "set").problems == {}
 
 
-def test_resume_makes_again_what_was_deleted(corpus: Any, tmp_path: Path) -> None:
+def test_resume_remakes_deleted_files(corpus: Any, tmp_path: Path) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set"))
     before = bytes_of(report.out)
     (report.out / "noisy" / "000003.wav").unlink()
@@ -180,7 +180,7 @@ def test_resume_makes_again_what_was_deleted(corpus: Any, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("fmt", [SetFormat.WAV, SetFormat.WEBDATASET])
-def test_resume_makes_again_what_was_damaged(corpus: Any, tmp_path: Path, fmt: SetFormat) -> None:
+def test_resume_remakes_damaged_files(corpus: Any, tmp_path: Path, fmt: SetFormat) -> None:
     job = job_of(corpus, tmp_path / "set", format=fmt, shards=2)
     report = generate_set(job)
     before = bytes_of(report.out)
@@ -191,7 +191,7 @@ def test_resume_makes_again_what_was_damaged(corpus: Any, tmp_path: Path, fmt: S
     assert bytes_of(report.out) == before
 
 
-def test_resume_makes_again_what_a_stopped_run_left_damaged(
+def test_resume_remakes_files_that_a_stopped_run_left_damaged(
     corpus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(done, total) -> None:
@@ -236,13 +236,13 @@ def test_another_set_in_the_same_place_is_refused(corpus: Any, tmp_path: Path) -
     with pytest.raises(UsageError, match="already has a set"):
         generate_set(job_of(corpus, tmp_path / "set"))
     before = bytes_of(tmp_path / "set")
-    for change, told in (
+    for change, message in (
         ({"seed": 4}, "--seed is 3 there and 4 here"),
         ({"count": 7, "only": (0, 2)}, "--n is 6 there and 7 here; --only is not set there and 0 2 here"),
         ({"recipe": SetRecipe(snr_db=(0.0, 5.0))}, "--snr is -2.5 17.5 there and 0.0 5.0 here"),
         ({"provenance": {"noise": [{"name": "white"}]}}, "--noise is not set there and white here"),
     ):
-        with pytest.raises(UsageError, match=f"has another set: {re.escape(told)}[.] Choose another --out"):
+        with pytest.raises(UsageError, match=f"has another set: {re.escape(message)}[.] Choose another --out"):
             generate_set(job_of(corpus, tmp_path / "set", **change), resume=True)
     assert bytes_of(tmp_path / "set") == before
 
@@ -377,7 +377,7 @@ def test_an_utterance_that_was_cut_has_no_text(corpus: Any, tmp_path: Path) -> N
     }  # fmt: skip
 
 
-def test_a_set_of_nothing_but_bad_recordings_is_an_error(corpus: Any, tmp_path: Path) -> None:
+def test_a_set_of_only_bad_recordings_is_an_error(corpus: Any, tmp_path: Path) -> None:
     silent = tmp_path / "silent.wav"
     soundfile.write(silent, np.zeros(64_000), 16_000)
     shipped = corpus_sources(corpus, 16_000, PUBLISHED_RECIPE)
@@ -404,7 +404,7 @@ def test_impossible_sets_are_refused(corpus: Any, tmp_path: Path, change: dict[s
 
 
 def test_the_digest_of_the_default_set_is_the_one_on_record(corpus: Any, tmp_path: Path) -> None:
-    """Made anew, after a change that is meant to change every set, by `python tests/data/golden_sets.py`."""
+    """After a change that should change every set, run `python tests/data/golden_sets.py`."""
     golden = json.loads((Path(__file__).parent / "golden_sets.json").read_text())
     for task in SetTask:
         for rate in (16_000, 48_000):

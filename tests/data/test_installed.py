@@ -1,4 +1,4 @@
-"""A corpus that another package adds, by its name, wherever a corpus is chosen."""
+"""A corpus of another package, chosen by its name."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from soundsright.data.levels import SILENCE_DB, active_level, gain_to, power_db
 
 
 def p56_sample_by_sample(x, rate):
-    """ITU-T P.56 method B as its text has it: envelope, counts and hangover at the full sample rate."""
+    """ITU-T P.56 method B written as in its text: envelope, counts and hangover at the full sample rate."""
     g = np.exp(-1 / (rate * 0.03))
     q = lfilter([1 - g], [1, -g], lfilter([1 - g], [1, -g], np.abs(x)))
     hangover = int(np.ceil(0.2 * rate))
@@ -32,7 +32,7 @@ def p56_sample_by_sample(x, rate):
 
 
 def speech_like(rng, rate, seconds=3.0):
-    """Noise in bursts of 100 to 500 ms with pauses: what an active level is made for."""
+    """Noise in bursts of 100 to 500 ms with pauses, like speech for an active level."""
     t = np.arange(int(rate * seconds)) / rate
     gate = (np.sin(2 * np.pi * 0.9 * t) + 0.5 * np.sin(2 * np.pi * 2.3 * t + 1) > 0.2).astype(float)
     return 0.1 * rng.standard_normal(t.size) * gate * (0.4 + 0.6 * np.abs(np.sin(7 * t))) + 1e-4
@@ -55,7 +55,7 @@ def test_pauses_do_not_lower_the_active_level() -> None:
     assert power_db(sparse) < active_level(sparse, 16_000).level_db - 4
 
 
-def test_a_gain_moves_the_active_level_by_exactly_itself() -> None:
+def test_a_gain_moves_the_active_level_by_exactly_that_gain() -> None:
     x = speech_like(np.random.default_rng(3), 16_000)
     before = active_level(x, 16_000).level_db
     after = active_level(x * gain_to(before, -26.0), 16_000).level_db

@@ -11,7 +11,7 @@ def bursts(rng, count):
 
 
 @pytest.mark.parametrize("snr_db", [-2.5, 0.0, 7.3, 17.5])
-def test_the_mixture_has_the_asked_ratio_of_active_speech_to_noise(snr_db: float) -> None:
+def test_the_mixture_has_the_requested_ratio_of_active_speech_to_noise(snr_db: float) -> None:
     rng = np.random.default_rng(1)
     mixture = mix_at_snr(bursts(rng, 64_000), rng.standard_normal(64_000), snr_db=snr_db, sample_rate_hz=16_000)
     noise = mixture.noisy - mixture.clean

@@ -37,7 +37,7 @@ def test_every_kind_is_finite_level_and_repeatable(kind: Any, rate: int) -> None
     assert np.array_equal(first.samples, again.samples)
 
 
-def test_hum_stands_at_the_mains_frequency() -> None:
+def test_hum_has_the_mains_frequency() -> None:
     noise = FormulaNoise("hum").draw(np.random.default_rng(3), 160_000, 16_000)
     spectrum = np.abs(np.fft.rfft(noise.samples))
     strongest = np.argmax(spectrum) * 16_000 / 160_000

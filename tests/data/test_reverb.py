@@ -57,7 +57,7 @@ def test_the_direct_path_is_the_first_strong_arrival_not_the_strongest_reflectio
 
 
 @pytest.mark.parametrize("later", [3, 20, 38])
-def test_reflections_that_arrive_together_do_not_pass_for_the_direct_path(later: int) -> None:
+def test_reflections_that_arrive_together_are_not_mistaken_for_the_direct_path(later: int) -> None:
     h = np.zeros(4_000)
     h[98:101], h[100 + later] = [0.1, 0.2, 0.5], 1.0
     assert direct_path(h, 16_000) == 100
@@ -109,6 +109,6 @@ def test_a_room_turns_an_inverted_recording_round_and_cuts_its_inaudible_end() -
     assert room.rt60_s == pytest.approx(0.3, rel=0.05)
 
 
-def test_early_reflections_end_where_asked() -> None:
+def test_early_reflections_end_at_the_requested_time() -> None:
     h = np.ones(16_000)
     assert Room.of("flat", h, 16_000).early(0.05).size == 801

@@ -6,7 +6,7 @@ from soundsright.data.rooms import Shoebox, random_shoebox, simulate, simulated_
 
 
 def t30_by_hand(h, rate):
-    """Backward integration and a fit from -5 to -35 dB, with none of the package's corrections."""
+    """Backward integration and a fit from -5 to -35 dB, without the package's corrections."""
     energy = np.cumsum(h[::-1] ** 2)[::-1]
     curve = 10 * np.log10(energy / energy[0] + 1e-30)
     span = (curve <= -5) & (curve >= -35)
@@ -16,7 +16,7 @@ def t30_by_hand(h, rate):
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])
 @pytest.mark.parametrize("asked_s", [0.2, 0.35, 0.6, 1.0, 1.5, 2.0])
-def test_the_measured_time_lies_within_ten_percent_of_the_asked_one(rate: int, asked_s: float) -> None:
+def test_the_measured_time_is_within_ten_percent_of_the_requested_one(rate: int, asked_s: float) -> None:
     for seed in range(6):
         rng = np.random.default_rng(seed)
         h = simulate(random_shoebox(rng, rt60_s=(asked_s, asked_s)), rate, rng)

@@ -51,7 +51,7 @@ def test_sets_of_two_splits_share_no_speaker_no_noise_and_no_room(sets: Any, one
         assert len(side.rooms) > 10
 
 
-def test_a_set_shares_with_itself_all_that_its_lines_name(sets: Any) -> None:
+def test_a_set_shares_all_its_origins_with_itself(sets: Any) -> None:
     both = compared(sets / "train", sets / "train" / "manifest.jsonl")
     lines = lines_of(sets / "train")
     assert {line["speaker"] for line in lines} == both.shared.speakers
@@ -98,7 +98,7 @@ def test_simulated_rooms_keep_to_their_split_and_their_range_of_times() -> None:
         assert max(times) > 1.6
 
 
-def test_a_directory_is_split_by_speaker_whatever_its_files(tmp_path: Path) -> None:
+def test_a_directory_is_split_by_speaker_not_by_file(tmp_path: Path) -> None:
     for number in range(36):
         write_speech(tmp_path / f"p{225 + number // 2}" / f"{number}.wav", seed=number)
     parts = {split: speech_listing(tmp_path, 16_000, split=split).recordings for split in Split}
@@ -130,7 +130,7 @@ def test_a_directory_is_split_by_speaker_whatever_its_files(tmp_path: Path) -> N
                          "aFe3.wav"], {"validated_12", "aFe3"}),
     ],
 )  # fmt: skip
-def test_what_belongs_to_one_room_or_recording_is_one_group(
+def test_files_of_one_room_or_recording_are_one_group(
     tmp_path: Path, listing: Any, files: Any, groups: Any
 ) -> None:
     for number, name in enumerate(files):
@@ -138,7 +138,7 @@ def test_what_belongs_to_one_room_or_recording_is_one_group(
     assert {r.group for r in listing(tmp_path, 16_000).recordings} == groups
 
 
-def test_part_of_a_corpus_is_split_as_the_whole_of_it(tmp_path: Path) -> None:
+def test_part_of_a_corpus_is_split_like_the_whole(tmp_path: Path) -> None:
     for number, name in enumerate(("wham/tr/a.wav", "wham/tt/b.wav", "rain/c.wav", "rain/d.wav", "rain/e.wav")):
         write_speech(tmp_path / name, seed=number)
     whole = {r.path: (r.group, r.split) for r in noise_listing(tmp_path / "wham", 16_000).recordings}
@@ -150,11 +150,11 @@ def test_part_of_a_corpus_is_split_as_the_whole_of_it(tmp_path: Path) -> None:
         assert recording.group == groups[recording.path]
 
 
-def test_a_split_of_the_corpus_itself_goes_before_the_hash(tmp_path: Path) -> None:
+def test_a_split_that_the_corpus_states_overrides_the_hash(tmp_path: Path) -> None:
     for number, name in enumerate(("tr/a.wav", "cv/b.wav", "tt/c.wav", "tt/d.wav")):
         write_speech(tmp_path / name, seed=number)
-    found = noise_listing(tmp_path, 16_000).recordings
-    assert {r.id for r in in_split(found, Split.TEST)} == {"tt/c.wav", "tt/d.wav"}
+    listed = noise_listing(tmp_path, 16_000).recordings
+    assert {r.id for r in in_split(listed, Split.TEST)} == {"tt/c.wav", "tt/d.wav"}
 
 
 def test_a_directory_of_one_speaker_cannot_serve_every_split(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`examples` is no installed package: its programs are run from the root of a checkout."""
+"""`examples` is not an installed package: its programs run from the root of a checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training path in small: the promises of docs/how-to/train-a-model.md, on networks that train in seconds."""
+"""The promises of docs/how-to/train-a-model.md, tested on networks that train in seconds."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_run_becomes_a_model_with_a_card_that_says_how_and_how_good(tmp_path: 
 
 
 @pytest.mark.parametrize(("given", "blocks"), [([], 1), (["--blocks", "2"], 2)])
-def test_a_run_has_the_size_of_what_it_starts_from_unless_told(
+def test_a_run_has_the_size_of_its_initial_weights_by_default(
     tmp_path: Path, given: list[str], blocks: int
 ) -> None:
     save_weights(tmp_path / "weights.safetensors", Network(SMALL).state_dict(), SMALL)
@@ -163,7 +163,7 @@ def test_a_spectrum_becomes_its_signal_again(length: int) -> None:
     torch.testing.assert_close(again, signal, atol=1e-5, rtol=0)
 
 
-def test_a_causal_network_hears_nothing_of_the_future_but_one_frame() -> None:
+def test_a_causal_network_sees_only_one_future_frame() -> None:
     torch.manual_seed(2)
     network = Network(dataclasses.replace(SMALL, causal=True)).eval()
     parts = torch.randn(1, 40, 257, 2)
@@ -198,8 +198,8 @@ def test_the_perceived_difference_grows_with_the_noise_and_counts_the_audible_on
     assert perceived_difference(clean + deep, clean, 16_000).item() < heard[2]
 
 
-def test_a_level_that_wanders_slowly_is_hardly_heard() -> None:
-    """P.862 follows the level before it compares: noise as strong as the wandering counts for far more."""
+def test_a_slowly_varying_level_barely_changes_the_perceived_difference() -> None:
+    """P.862 matches levels before it compares, so noise as strong as the level's variation counts for far more."""
     clip = next(draw_clips(competition_by_id("DENOISING_16000HZ"), 5, 1, corpus=Corpus.open()))
     clean = torch.from_numpy(clip.clean.samples.copy())[None]
     course = 10 ** (3 / 20 * torch.sin(2 * torch.pi * 0.5 / 16_000 * torch.arange(clean.shape[-1])))
@@ -223,7 +223,7 @@ def test_voices_vary_in_pitch_and_stay_their_speakers() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 800, 32_001])
-def test_varied_noise_is_as_long_and_as_loud_as_asked_and_the_same_again(count: int) -> None:
+def test_varied_noise_has_the_requested_length_and_level_and_is_repeatable(count: int) -> None:
     noise = RecordedNoise(Corpus.open().noise_for(16_000, Split.TRAIN))
     varied = VariedNoise(noise)
     for seed in range(12):
@@ -315,7 +315,7 @@ def test_the_worst_clips_of_a_round_steer_the_next_set(tmp_path: Path) -> None:
     assert "--init models/baseline-denoising-16k/weights.safetensors" in said[1]
 
 
-def test_feedback_that_nobody_signed_steers_and_what_was_changed_does_not(
+def test_unsigned_feedback_steers_and_changed_feedback_does_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clips = list(draw_clips(competition_by_id("DENOISING_16000HZ"), 5, 4, corpus=Corpus.open()))

@@ -1,4 +1,4 @@
-"""docs/how-to/python.md does what it says: its blocks run in order, in a folder with the template and a run."""
+"""The examples of docs/how-to/python.md run in order, in a folder with the template and a run."""
 
 from __future__ import annotations
 

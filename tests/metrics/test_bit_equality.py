@@ -1,4 +1,4 @@
-"""The same bits whatever the processor's vector units: two validators compare numbers, not approximations.
+"""Scores have the same bits with any vector units, because validators compare exact numbers.
 
 What NumPy, OpenBLAS and numba use of a processor can be limited by the environment, one process each.
 """

@@ -1,4 +1,4 @@
-"""CSIG, CBAK and COVL against the published listing's steps, written here plainly with SciPy."""
+"""CSIG, CBAK and COVL against a plain SciPy version of the published listing."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_likelihood_ratios_equal_those_of_solved_normal_equations(make_clip: Mak
     np.testing.assert_allclose(ours, [plain_llr(s[f], e[f]) for f in loud], rtol=1e-5, atol=1e-5)
 
 
-def test_a_copy_has_no_distance_of_either_kind(make_clip: MakeClip) -> None:
+def test_a_perfect_copy_has_distance_zero(make_clip: MakeClip) -> None:
     clean, _, _ = make_clip()
     s = loizou_frames(clean.samples, 16_000)
     assert np.abs(log_likelihood_ratios(s, s)).max() == 0.0
     assert np.abs(weighted_spectral_slopes(s, s)).max() == 0.0
 
 
-def test_a_frame_of_silence_gets_the_predictor_that_predicts_nothing() -> None:
+def test_a_silent_frame_gets_the_predictor_one_and_zeros() -> None:
     n = np.arange(480)
     voiced = (np.sin(0.2 * n) + 0.5 * np.sin(0.61 * n) + 1e-3 * np.cos(1.7 * n * n))[np.newaxis]
     ratio = log_likelihood_ratios(voiced, 0 * voiced)[0]
@@ -61,9 +61,9 @@ def test_noise_lowers_every_rating_step_by_step(make_clip: MakeClip) -> None:
     ratings = []
     for snr_db in (30, 15, 0):
         clean, _, noisy = make_clip(snr_db=snr_db)
-        found = composite(clean.samples, noisy.samples, 4.0 - (30 - snr_db) / 15)
-        assert found is not None
-        ratings.append([found.csig, found.cbak, found.covl])
+        ratings_of_clip = composite(clean.samples, noisy.samples, 4.0 - (30 - snr_db) / 15)
+        assert ratings_of_clip is not None
+        ratings.append([ratings_of_clip.csig, ratings_of_clip.cbak, ratings_of_clip.covl])
     assert (np.diff(ratings, axis=0) < 0).all()
 
 

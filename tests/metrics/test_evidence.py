@@ -21,9 +21,9 @@ def evidence(enhanced: np.ndarray, clean: np.ndarray = SPEECH):  # type: ignore[
 
 @pytest.mark.parametrize("gain", [1.0, 1e-3, -20.0])
 def test_honest_output_deletes_and_invents_nothing_at_any_level(gain: float) -> None:
-    found = evidence(gain * (SPEECH + 0.3 * NOISE))
-    assert found.deleted == 0.0
-    assert found.hallucinated == 0.0
+    facts = evidence(gain * (SPEECH + 0.3 * NOISE))
+    assert facts.deleted == 0.0
+    assert facts.hallucinated == 0.0
 
 
 def test_syllables_that_are_gone_are_counted() -> None:
@@ -39,17 +39,17 @@ def test_speech_in_pauses_is_counted() -> None:
 
 def test_noise_that_was_in_the_input_is_not_called_invented() -> None:
     loud = SPEECH + 0.2 * RNG.standard_normal(32_000)
-    found = clip_evidence(audio(SPEECH), audio(loud), audio(loud))
-    assert found.hallucinated == 0.0
+    facts = clip_evidence(audio(SPEECH), audio(loud), audio(loud))
+    assert facts.hallucinated == 0.0
 
 
-def test_the_input_again_is_alike_at_any_level() -> None:
+def test_the_unchanged_input_is_alike_at_any_level() -> None:
     assert evidence(0.5 * (SPEECH + NOISE)).likeness_to_input_db > 60
     assert evidence(SPEECH).likeness_to_input_db < 30
 
 
 @pytest.mark.parametrize("enhanced", [np.zeros(32_000), np.full(32_000, 1e30), np.full(32_000, 1e-40)])
 def test_absurd_output_gives_finite_evidence(enhanced: np.ndarray) -> None:
-    found = evidence(enhanced)
-    assert np.isfinite([found.deleted, found.hallucinated, found.likeness_to_input_db]).all()
+    facts = evidence(enhanced)
+    assert np.isfinite([facts.deleted, facts.hallucinated, facts.likeness_to_input_db]).all()
     assert np.isfinite(evidence(enhanced, clean=0 * SPEECH).likeness_to_input_db)

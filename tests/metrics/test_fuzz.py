@@ -1,4 +1,4 @@
-"""The seeded fuzzer of the benchmarks, on fewer outputs: each kind of hostile output, at every rate."""
+"""The benchmarks' fuzzer on fewer outputs: each kind of hostile output at every rate."""
 
 from __future__ import annotations
 

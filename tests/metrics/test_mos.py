@@ -17,7 +17,7 @@ MakeClip = Callable[..., tuple[Audio, Audio, Audio]]
 pytest.importorskip("speechmos", reason="speechmos, which holds the networks, is not installed")
 
 
-def test_speech_in_noise_is_rated_under_clean_speech(make_clip: MakeClip) -> None:
+def test_speech_in_noise_is_rated_below_clean_speech(make_clip: MakeClip) -> None:
     clean, _, noisy = make_clip(seconds=2.0)
     better, worse = dnsmos(clean.samples), dnsmos(noisy.samples)
     assert better is not None
@@ -46,13 +46,13 @@ def test_equal_windows_are_rated_once(make_clip: MakeClip, monkeypatch: pytest.M
 
     monkeypatch.setattr(mos, "_ratings", count)
     clean, _, _ = make_clip(seconds=4.0)
-    found = dnsmos(clean.samples)
+    ratings = dnsmos(clean.samples)
     assert rated == [144_160] * 4
-    assert found is not None
-    assert found.sig == pytest.approx((1 + 2 + 3 + 4 + 1 + 2 + 3) / 7)
+    assert ratings is not None
+    assert ratings.sig == pytest.approx((1 + 2 + 3 + 4 + 1 + 2 + 3) / 7)
 
 
-def test_what_the_quality_network_sees_has_its_shape_and_range() -> None:
+def test_the_features_of_the_quality_network_have_its_shape_and_range() -> None:
     features = log_mel(np.random.default_rng(0).standard_normal(144_000).astype(np.float32))
     assert features.shape == (900, 120)
     assert features.max() == 1.0

@@ -46,7 +46,7 @@ def test_a_long_clip_has_the_same_value_in_its_own_process(
     assert pesq(clean.samples, enhanced.samples, 16_000, wide_band=True) == here
 
 
-def test_a_clip_that_makes_the_package_crash_has_no_value_and_ends_nothing_else() -> None:
+def test_a_clip_that_crashes_the_package_has_no_value_and_harms_nothing_else() -> None:
     rng = np.random.default_rng(0)
     clean = np.zeros(16_000 * 60, np.float32)
     for second in range(60):
@@ -54,7 +54,7 @@ def test_a_clip_that_makes_the_package_crash_has_no_value_and_ends_nothing_else(
     assert pesq(clean, clean[::-1].copy(), 16_000, wide_band=True) is None
 
 
-def test_a_clip_that_would_take_for_ever_has_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_that_never_finishes_has_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     clean, noise = np.random.default_rng(0).standard_normal((2, 16_000 * 100)).astype(np.float32)
     assert pesq(clean, clean + noise, 16_000, wide_band=True) is not None
     monkeypatch.setattr(module, "_LIMIT_FIXED_S", 0.0)
@@ -65,7 +65,7 @@ def test_a_clip_that_would_take_for_ever_has_no_value(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("clean_scale", "enhanced_scale", "n"), [(1.0, 1e-45, 32_000), (1.0, 1e38, 32_000), (1.0, 1.0, 3_000)]
 )
-def test_where_the_package_finds_nothing_there_is_no_value(
+def test_pesq_has_no_value_if_the_package_finds_no_speech(
     clean_scale: float, enhanced_scale: float, n: int
 ) -> None:
     signal = np.random.default_rng(0).standard_normal(n).astype(np.float32) / 10

@@ -13,7 +13,7 @@ from soundsright.metrics.si_sdr import energy_ratios
 
 
 def orthogonal_parts(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Speech, noise and artefacts of energy one, each at right angles to the others."""
+    """Speech, noise and artefacts of energy one, orthogonal to each other."""
     q, _ = np.linalg.qr(rng.standard_normal((n, 3)))
     return q[:, 0], q[:, 1], q[:, 2]
 
@@ -58,7 +58,7 @@ def test_without_a_noisy_signal_only_si_sdr_is_defined() -> None:
     assert ratios.si_sar is None
 
 
-def test_where_nothing_was_added_there_is_no_interference_to_measure() -> None:
+def test_without_noise_there_is_no_interference() -> None:
     speech, noise, _ = orthogonal_parts(np.random.default_rng(0), 64)
     assert energy_ratios(speech, speech + noise, speech).si_sir is None
 

@@ -1,4 +1,4 @@
-"""SNR, segmental SNR and log-spectral distance: exact answers, and the formulas written plainly."""
+"""SNR, segmental SNR and log-spectral distance against exact values and plain formulas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_snr_is_the_ratio_of_energies(n: int) -> None:
     assert snr(clean, enhanced) == pytest.approx(plain, abs=1e-9)
 
 
-def test_snr_hears_level_and_sign() -> None:
+def test_snr_depends_on_level_and_sign() -> None:
     clean = np.random.default_rng(0).standard_normal(1_000)
     assert snr(clean, 0.5 * clean) == pytest.approx(20 * math.log10(2))
     assert snr(clean, -clean) == pytest.approx(-20 * math.log10(2))

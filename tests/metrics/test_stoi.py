@@ -60,7 +60,7 @@ def test_clean_against_itself_is_one(make_clip: MakeClip) -> None:
     assert both(clean.samples, clean.samples) == pytest.approx((1.0, 1.0), abs=1e-12)
 
 
-def test_neither_hears_level_or_sign(make_clip: MakeClip) -> None:
+def test_neither_depends_on_level_or_sign(make_clip: MakeClip) -> None:
     clean, enhanced, _ = make_clip()
     assert both(clean.samples, -0.25 * enhanced.samples) == pytest.approx(
         both(clean.samples, enhanced.samples), abs=1e-9

@@ -1,4 +1,4 @@
-"""Whatever a model answers, each metric gives a finite score inside its range, by the documented rule."""
+"""For every possible output of a model, each metric gives a finite score in its range."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def assert_bounded(scores: dict[str, float]) -> None:
         assert METRICS[name].low <= value <= METRICS[name].high, name
 
 
-def test_scores_come_in_the_order_asked_and_only_those(make_clip: MakeClip) -> None:
+def test_only_the_named_metrics_are_scored_in_the_order_of_their_names(make_clip: MakeClip) -> None:
     assert list(score_clip(*make_clip(), ["SI_SDR", "STOI"])) == ["SI_SDR", "STOI"]
 
 
@@ -134,7 +134,7 @@ def test_warming_up_twice_is_harmless() -> None:
 
 
 def test_a_read_only_package_still_keeps_its_compiled_code(tmp_path: Path) -> None:
-    """As installed by root and run by another: the cache goes to the user's folder."""
+    """The package is installed by root and run by another user, so the cache goes to the user's folder."""
     package = tmp_path / "site" / "soundsright"
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(soundsright.__file__).parent, package, ignore=ignore)
@@ -170,7 +170,7 @@ def test_a_read_only_package_still_keeps_its_compiled_code(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("rest", [0.0, 0.003])
 def test_a_syllable_amid_silence_or_a_burst_amid_quiet_has_no_pesq(make_clip: MakeClip, rest: float) -> None:
-    """P.862 itself may rate such output far over an honest one."""
+    """P.862 itself can rate such an output far above an honest one."""
     clean, enhanced, noisy = make_clip(seconds=3.0)
     kept = (np.arange(48_000) > 20_000) & (np.arange(48_000) < 24_000)
     scores = score_clip(clean, audio_of(np.where(kept, 1.0, rest) * enhanced.samples), noisy, INTRUSIVE)

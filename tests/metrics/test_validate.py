@@ -29,7 +29,7 @@ def test_one_channel_written_as_a_column_or_row_passes(shape: tuple[int, int]) -
     assert checked_enhanced("c", np.ones(shape), 16_000, REFERENCE).samples.shape == (100,)
 
 
-def test_int16_is_taken_on_its_full_scale() -> None:
+def test_int16_is_scaled_by_its_full_scale() -> None:
     audio = checked_enhanced("c", np.full(100, -32768, np.int16), 16_000, REFERENCE)
     assert audio.samples[0] == -1.0
 
