@@ -17,7 +17,7 @@ _NO_RUN = re.compile(r" no-run: (.+)")
 _CODE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-_COMMENT = re.compile(r"<!-- .*? -->")
+_GENERATED = re.compile(r"<!-- begin ([\w-]+) -->.*?<!-- end \1 -->|<!-- .*? -->", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def text_of(page: Path) -> str:
 
 @cache
 def prose_of(page: Path) -> str:
-    """The page without its code blocks and comments."""
-    return _COMMENT.sub("", _FENCE.sub("", text_of(page)))
+    """The page without its code blocks, its comments, and the parts that are written from the code."""
+    return _GENERATED.sub("", _FENCE.sub("", text_of(page)))
 
 
 @cache

@@ -6,6 +6,7 @@ begins with a file's name is written to that file. A `pyproject.toml` with entry
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -56,6 +57,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SOUNDSRIGHT_WORKERS", "1")
     monkeypatch.setenv("SOUNDSRIGHT_SLOTS", "1")
     monkeypatch.chdir(work)
+    monkeypatch.syspath_prepend(str(work))
     return work
 
 
@@ -87,6 +89,7 @@ def install_package(block: Block, folder: Path) -> None:
     groups = project["entry-points"].items()
     lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in points.items()) for group, points in groups]
     (metadata / "entry_points.txt").write_text("\n".join(lines))
+    importlib.invalidate_caches()
 
 
 def run_shell(page: Path, block: Block, folder: Path) -> None:
