@@ -115,7 +115,11 @@ def test_misuse_names_the_value_and_the_remedy(folders: Path) -> None:
         ((path, path, 48_000), {}, "has a rate of 16000 Hz, not 48000 Hz."),
         ((path, folders / "none.wav"), {}, "There is no file"),
         ((folders / "none.wav", path), {}, "none.wav: cannot be read"),
-        ((path, path), {"noisy": clean[:-1]}, "The noisy signal has 15999 samples at 16000 Hz beside 16000"),
+        (
+            (path, path),
+            {"noisy": clean[:-1]},
+            "The noisy signal has 15999 samples at 16000 Hz; the clean",
+        ),
         ((path, path), {"metrics": ["SI_SIR"]}, "SI_SIR needs the noisy signals."),
         ((path, path), {"metrics": ["STOY"]}, "Unknown metric 'STOY'."),
         ((clean, clean, 11_025), {}, "No metric is defined at 11025 Hz."),

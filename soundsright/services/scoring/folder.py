@@ -1,9 +1,8 @@
-"""Scores folders or lists of recordings: pairs the files by name, measures each clip, and always reports them all.
+"""Score folders or lists of recordings: pair the files by name, measure each clip, and report all of them.
 
-The clips of a set are those of the clean side. A clip whose enhanced file is missing, unreadable or refused by
-`metrics.validate` is a failure and counts at each metric's floor; the denominator never shrinks. The clean and
-the noisy side are the user's own: where one of their files cannot be used, nothing is scored and all such files
-are named.
+The clean files define the clips of the set. If an enhanced file is missing, unreadable or rejected by
+`metrics.validate`, its clip fails and counts as each metric's floor: the number of clips never shrinks. The clean
+and noisy files are your own, so if any of them cannot be used, nothing is scored and the error names them.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from soundsright.services.scoring.reading import difference_to_clean, enhanced_a
 MAX_LIST_BYTES = 64_000_000
 DEFAULT_METRICS = ("PESQ_WB", "ESTOI", "STOI", "SI_SDR", "SI_SIR", "SI_SAR")
 
-_NAMED = 5  # of many names, as many are written out
+_MAX_NAMES = 5  # in an error; the rest are counted
 
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """One clip's files, and how long the clean one lasts. `enhanced` is None where there is none."""
+    """The files of one clip, and the duration of the clean one. `enhanced` is None if it is missing."""
 
     id: str
     clean: Path
@@ -40,7 +39,7 @@ class ClipFiles:
 
 @dataclass(frozen=True)
 class ScoreSet:
-    """The clips in the order of their names, their one sample rate, and enhanced names that no clean file has."""
+    """The clips by name, their common sample rate, and `extra`: enhanced files without a clean file."""
 
     clips: tuple[ClipFiles, ...]
     sample_rate_hz: int
@@ -49,7 +48,7 @@ class ScoreSet:
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """What is measured, and whether a delay or another length is mended first (never in a competition)."""
+    """The metrics, and whether to correct delay and length before measuring (never in a competition)."""
 
     metrics: tuple[str, ...]
     align: bool = False
@@ -57,7 +56,7 @@ class ScoreOptions:
 
 @dataclass(frozen=True)
 class FileDigests:
-    """Hex SHA-256 of each of a clip's files; None where there is none, or an earlier report does not tell."""
+    """Hex SHA-256 of each file of a clip. None if there is no file, or an old report did not store it."""
 
     clean: str | None = None
     enhanced: str | None = None
@@ -66,7 +65,7 @@ class FileDigests:
 
 @dataclass(frozen=True)
 class ScoredClip:
-    """A result, the digest of all it was measured from (`digest_of_inputs`), and those of its files."""
+    """A result, the digest of everything that it depends on (`digest_of_inputs`), and the digests of its files."""
 
     result: ClipResult
     inputs: str
@@ -76,71 +75,73 @@ class ScoredClip:
 
 @dataclass(frozen=True)
 class _ReferenceProblem:
-    """What a worker found wrong with the user's own side."""
+    """A problem with a clean or noisy file, as a worker reports it."""
 
     problem: str
 
 
 def listed_files(source: Path) -> dict[str, Path]:
-    """Audio files by clip: of a folder with all below it, or of a Kaldi list (`.scp`: one `clip path` per line).
+    """The audio files of a folder and all its subfolders, or of a Kaldi list (`.scp`: `clip path` lines), by clip.
 
-    A folder's clips are named by the path below it without the suffix. Paths of a list are taken from the current
-    folder; lines that run commands are refused.
+    In a folder, the name of a clip is its path without the suffix. Paths in a list start at the current folder.
+    Lines that run commands are refused.
 
     Raises:
-        UsageError: if there is nothing, a name stands for two files or is no UTF-8, or a line is not of that form.
+        UsageError: There is no audio, two files have one name, a name is not UTF-8, or a line is malformed.
     """
     if source.is_dir():
         from soundsright.data import SUFFIXES
 
-        found = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        pairs = [(path.relative_to(source).with_suffix("").as_posix(), path) for path in found]
+        paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        pairs = [(path.relative_to(source).with_suffix("").as_posix(), path) for path in paths]
     elif source.suffix == ".scp" and source.is_file():
         pairs = list(_scp_lines(source))
     else:
-        raise UsageError(f"{source} is neither a folder nor a .scp list", "Give one of them.")
+        raise UsageError(f"{source} is neither a folder nor a .scp list", "Give a folder or a list of recordings.")
     if not pairs:
         raise UsageError(f"{source} holds no audio", "Give a folder or a list of recordings.")
     if not_utf8 := [name for name, path in pairs if not _is_utf8(f"{name}{path}")]:
-        raise UsageError(f"{source}: {some_of(not_utf8)} are named in no UTF-8", "Rename these files.")
+        raise UsageError(f"{source}: the names {some_of(not_utf8)} are not UTF-8", "Rename these files.")
     files = dict(pairs)
     if len(files) != len(pairs):
         names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise UsageError(f"{source}: {some_of(twice)} stand for two files each", "Keep one of them.")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        raise UsageError(
+            f"{source}: there are two files for each of {some_of(repeated)}", "Keep one file for each name."
+        )
     return files
 
 
 def score_set(clean: Path, enhanced: Path, noisy: Path | None = None) -> ScoreSet:
-    """Pair the files by name and check the user's own sides, from the headers alone.
+    """Pair the files by name and check the clean and noisy files. Only the headers are read.
 
     Raises:
-        UsageError: if the sides share no names, clean or noisy files are missing, unreadable or not of one channel,
-            or the clean ones have two rates.
+        UsageError: No names match. Or a clean or noisy file is missing, unreadable or has several channels, or the
+            clean files have different sample rates.
     """
-    references, answers = listed_files(clean), listed_files(enhanced)
-    if not references.keys() & answers.keys():
+    references, outputs = listed_files(clean), listed_files(enhanced)
+    if not references.keys() & outputs.keys():
         raise UsageError(
-            f"{clean} and {enhanced} share no names ({some_of(references)} against {some_of(answers)})",
-            "Name each enhanced file like its clean one.",
+            f"{clean} and {enhanced} share no names (clean: {some_of(references)}; enhanced: {some_of(outputs)})",
+            "Name each enhanced file like its clean file.",
         )
     inputs = listed_files(noisy) if noisy is not None else None
     if inputs is not None and (missing := sorted(references.keys() - inputs.keys())):
-        raise UsageError(f"{noisy} lacks {some_of(missing)}", "Give a noisy file for each clean one.")
+        raise UsageError(f"{noisy} has no file for {some_of(missing)}", "Add a noisy file for each clean file.")
     named = tuple(
-        ClipFiles(name, references[name], answers.get(name), None if inputs is None else inputs[name])
+        ClipFiles(name, references[name], outputs.get(name), None if inputs is None else inputs[name])
         for name in sorted(references)
     )
     clips, sample_rate_hz = _measured(named)
-    return ScoreSet(clips, sample_rate_hz, tuple(sorted(answers.keys() - references.keys())))
+    return ScoreSet(clips, sample_rate_hz, tuple(sorted(outputs.keys() - references.keys())))
 
 
 def chosen_metrics(names: Sequence[str], *, sample_rate_hz: int, has_noisy: bool) -> tuple[str, ...]:
-    """The metrics asked for, each once; or the usual ones that the rate and the sides given allow.
+    """The metrics in `names`, each once. If there are none: the default metrics that the rate and the files allow.
 
     Raises:
-        UsageError: a rate at which no metric is defined, an unknown metric, one that the rate does not allow, or
-            one that needs the noisy side.
+        UsageError: No metric is defined at this rate; or a metric is unknown, not defined at this rate, or needs
+            the noisy files.
 
     >>> chosen_metrics((), sample_rate_hz=8_000, has_noisy=False)
     ('PESQ_NB', 'ESTOI', 'STOI', 'SI_SDR')
@@ -149,22 +150,22 @@ def chosen_metrics(names: Sequence[str], *, sample_rate_hz: int, has_noisy: bool
     if sample_rate_hz not in rates:
         raise UsageError(
             f"No metric is defined at {sample_rate_hz} Hz",
-            f"Resample clean and enhanced files to one of {', '.join(map(str, rates))} Hz.",
+            f"Resample the clean and enhanced files to one of {', '.join(map(str, rates))} Hz.",
         )
     if not names:
         usual = DEFAULT_METRICS if sample_rate_hz >= 16_000 else ("PESQ_NB", *DEFAULT_METRICS[1:])
         return tuple(name for name in usual if has_noisy or not metric(name).needs_noisy)
-    wanted = tuple(dict.fromkeys(metric(name).name for name in names))
-    for name in wanted:
+    chosen = tuple(dict.fromkeys(metric(name).name for name in names))
+    for name in chosen:
         each = metric(name)
         if sample_rate_hz not in each.sample_rates_hz:
             raise UsageError(
                 f"{name} is not defined at {sample_rate_hz} Hz",
-                f"Leave it out, or use clips at {', '.join(map(str, each.sample_rates_hz))} Hz.",
+                f"Leave the metric out, or use clips at {', '.join(map(str, each.sample_rates_hz))} Hz.",
             )
         if each.needs_noisy and not has_noisy:
             raise UsageError(f"{name} needs the noisy signals", "Add --noisy, or leave the metric out.")
-    return wanted
+    return chosen
 
 
 def score_files(
@@ -175,15 +176,14 @@ def score_files(
     done: Mapping[str, ScoredClip] | None = None,
     on_clip: Callable[[ClipFiles, ClipResult], None] = lambda files, result: None,
 ) -> tuple[ClipResult, ...]:
-    """Every clip's result, in the order of the set, whatever the number of workers.
+    """The result of every clip, in the order of the set. The number of workers changes nothing.
 
-    `done` holds results of an earlier run; one is kept where its files and options are still the same.
-
-    A clip that ends its worker, or hangs it, is a failure of its own (`unscorable`).
+    `done` has results of an earlier run. A result is reused if its files and options are still the same. A clip
+    that crashes or hangs its worker fails with the code `unscorable`.
 
     Raises:
-        UsageError: if a clean or noisy file turns out to be unusable.
-        InfrastructureFault: if the workers failed for a reason of their own.
+        UsageError: A clean or noisy file cannot be used.
+        InfrastructureFault: The workers failed, and no clip caused it.
     """
     kept = {
         clip.id: done[clip.id].result
@@ -207,7 +207,7 @@ def score_files(
             on_clip(clip, outcome)
             results.append(outcome)
     if problems:
-        raise UsageError(f"{some_of(problems)}", "Replace these files; nothing can be measured against them.")
+        raise UsageError(f"{some_of(problems)}", "Replace these files, then score again.")
     return tuple(results)
 
 
@@ -218,7 +218,7 @@ def _submitted(pool: Pool, clip: ClipFiles, options: ScoreOptions) -> Future[Cli
 
 
 def file_digests(clip: ClipFiles) -> FileDigests:
-    """Of the clip's files as they are on disk now."""
+    """The digests of the files that are on disk now."""
 
     def of(path: Path | None) -> str | None:
         return sha256_of_file(path) if path is not None and path.is_file() else None
@@ -227,22 +227,22 @@ def file_digests(clip: ClipFiles) -> FileDigests:
 
 
 def digest_of_inputs(clip: ClipFiles, options: ScoreOptions, files: FileDigests | None = None) -> str:
-    """SHA-256 of the options and of each file's bytes, or `files` where known; a missing file counts as such."""
-    found = file_digests(clip) if files is None else files
+    """SHA-256 of the options and of each file, which may be missing. With `files`, no file is read."""
+    known = file_digests(clip) if files is None else files
     digest = hashlib.sha256(repr((clip.id, options)).encode())
-    for each in (found.clean, found.enhanced, found.noisy):
+    for each in (known.clean, known.enhanced, known.noisy):
         digest.update(b"-" if each is None else bytes.fromhex(each))
     return digest.hexdigest()
 
 
 def scored_clip(clip: ClipFiles, result: ClipResult, options: ScoreOptions) -> ScoredClip:
-    """A result with what it was measured from; each file is read once."""
+    """A result together with the digests of its inputs. Each file is read once."""
     files = file_digests(clip)
     return ScoredClip(result, digest_of_inputs(clip, options, files), files, options.align)
 
 
 def _result_of(clip: ClipFiles, options: ScoreOptions) -> ClipResult | _ReferenceProblem:
-    """One clip from its files, each read once. Runs in a worker, whose errors come back as values."""
+    """Score one clip; each file is read once. This runs in a worker, so errors are returned as values."""
     from soundsright.data import read_file
     from soundsright.metrics import score_clip
 
@@ -255,7 +255,7 @@ def _result_of(clip: ClipFiles, options: ScoreOptions) -> ClipResult | _Referenc
         return _ReferenceProblem(f"{clip.noisy}: {difference}")
     try:
         if clip.enhanced is None:
-            raise AudioRejected(clip.id, "missing", "no enhanced file of that name")
+            raise AudioRejected(clip.id, "missing", "there is no enhanced file with this name")
         enhanced = enhanced_audio(clip.id, clip.enhanced, clean, align=options.align)
         scores = score_clip(clean, enhanced, noisy, options.metrics)
     except AudioRejected as error:
@@ -264,7 +264,7 @@ def _result_of(clip: ClipFiles, options: ScoreOptions) -> ClipResult | _Referenc
 
 
 def _measured(clips: Sequence[ClipFiles]) -> tuple[tuple[ClipFiles, ...], int]:
-    """The clips with their lengths, and their one rate, after a look at each header of the user's own sides."""
+    """The clips with their durations, and their common rate, from the headers of the clean and noisy files."""
     by_rate: dict[int, list[str]] = {}
     measured, problems = [], []
     for clip in clips:
@@ -278,11 +278,12 @@ def _measured(clips: Sequence[ClipFiles]) -> tuple[tuple[ClipFiles, ...], int]:
             by_rate.setdefault(facts.sample_rate_hz, []).append(clip.id)
             measured.append(replace(clip, audio_s=facts.duration_s or 0.0))
     if problems:
-        raise UsageError(some_of(problems), "Replace these files; nothing can be measured against them.")
+        raise UsageError(some_of(problems), "Replace these files, then score again.")
     if len(by_rate) > 1:
         rates = "; ".join(f"{rate} Hz: {some_of(names)}" for rate, names in sorted(by_rate.items()))
         raise UsageError(
-            f"The clean files have {len(by_rate)} sample rates ({rates})", "Score each rate by itself."
+            f"The clean files have {len(by_rate)} sample rates ({rates})",
+            "Score each rate separately.",
         )
     return tuple(measured), next(iter(by_rate))
 
@@ -297,11 +298,11 @@ def _is_utf8(text: str) -> bool:
 
 def _scp_lines(source: Path) -> Iterator[tuple[str, Path]]:
     if source.stat().st_size > MAX_LIST_BYTES:
-        raise UsageError(f"{source} is over {MAX_LIST_BYTES} bytes", "Split the list.")
+        raise UsageError(f"{source} is larger than {MAX_LIST_BYTES} bytes", "Split the list.")
     try:
         text = source.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{source} is no text in UTF-8 ({error.reason})", "Give a Kaldi list.") from error
+        raise UsageError(f"{source} is not UTF-8 text ({error.reason})", "Give a Kaldi list.") from error
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
@@ -309,13 +310,13 @@ def _scp_lines(source: Path) -> Iterator[tuple[str, Path]]:
         if not path.strip() or "|" in path:
             raise UsageError(
                 f"{source}, line {number}: {line[:80]!r} is not `clip path`",
-                "Write a name and a file; no commands.",
+                "Write the name of a clip, a space and the path of a file. Commands are not allowed.",
             )
         yield name, Path(path.strip())
 
 
 def some_of(names: Sequence[str] | Mapping[str, object]) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names, and the number of the others."""
     listed = list(names)
-    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
-    return ", ".join(listed[:_NAMED]) + more
+    more = f" and {len(listed) - _MAX_NAMES} more" if len(listed) > _MAX_NAMES else ""
+    return ", ".join(listed[:_MAX_NAMES]) + more

@@ -36,13 +36,13 @@ def difference_to_clean(noisy: Audio, clean: Audio) -> str:
 
     >>> tone = np.zeros(4, np.float32)
     >>> difference_to_clean(Audio(tone[:3], 8_000), Audio(tone, 8_000))
-    '3 samples at 8000 Hz beside 4 at 8000 Hz of its clean file'
+    '3 samples at 8000 Hz; the clean recording has 4 at 8000 Hz'
     """
     if (len(noisy), noisy.sample_rate_hz) == (len(clean), clean.sample_rate_hz):
         return ""
     return (
-        f"{len(noisy)} samples at {noisy.sample_rate_hz} Hz beside {len(clean)} at "
-        f"{clean.sample_rate_hz} Hz of its clean file"
+        f"{len(noisy)} samples at {noisy.sample_rate_hz} Hz; the clean recording has {len(clean)} at "
+        f"{clean.sample_rate_hz} Hz"
     )
 
 
@@ -91,14 +91,18 @@ def enhanced_samples(
 
 
 def mono_facts(path: Path) -> AudioFacts:
-    """As `_facts_of`, of a recording that has one channel."""
+    """The facts of a recording in the file's header.
+
+    Raises:
+        AudioFileError: The file cannot be read, or has several channels.
+    """
     if (facts := _facts_of(path)).channels != 1:
-        raise AudioFileError(path, f"has {facts.channels} channels", "Give one channel.")
+        raise AudioFileError(path, f"has {facts.channels} channels", "Give a file with one channel.")
     return facts
 
 
 def _facts_of(path: Path) -> AudioFacts:
-    """As `data.facts_of`, with one error for every file that cannot be read, also for a folder."""
+    """As `data.facts_of`, but a folder or an unreadable file is an `AudioFileError` too."""
     from soundsright.data import facts_of
 
     try:

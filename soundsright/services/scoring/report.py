@@ -1,6 +1,6 @@
-"""A set's scores as people and programs read them: the summary, the JSON report, per-clip lines and tables.
+"""The scores of a set as a summary, a JSON report, lines per clip, and a Parquet table.
 
-A clip that failed counts at the metric's floor in the mean, the interval and the median.
+A failed clip counts as the metric's floor in the mean, the interval and the median.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from soundsright.services.scoring.folder import FileDigests, ScoredClip
 
 MAX_REPORT_BYTES = 512_000_000
 
-# What reading JSON of another form raises.
-_OF_ANOTHER_FORM = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+# The errors of reading JSON that has another structure.
+_WRONG_STRUCTURE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
 class MetricSummary:
-    """One metric over all `n` clips: mean with its 95 % interval, median, and how many clips failed."""
+    """One metric over all `n` clips: mean, 95 % interval, median, and the number of failed clips."""
 
     mean: float
     low: float
@@ -39,22 +39,22 @@ class MetricSummary:
 
 
 def values_of(clips: Sequence[ClipResult], name: str) -> list[float]:
-    """One value per clip, the floor where it failed or lacks the metric."""
+    """One value per clip. A clip that failed or lacks the metric gets the floor."""
     floor = metric(name).floor
     return [floor if clip.scores is None else clip.scores.get(name, floor) for clip in clips]
 
 
 def measured_metrics(clips: Sequence[ClipResult]) -> list[str]:
-    """The names of the metrics that some clip has, in the order of the clips."""
+    """The names of all metrics in the clips, in the order in which they appear."""
     return list(dict.fromkeys(name for clip in clips if clip.scores is not None for name in clip.scores))
 
 
 def summaries(
     clips: Sequence[ClipResult], names: Sequence[str], clusters: Sequence[str] | None = None
 ) -> dict[str, MetricSummary]:
-    """The summary of each metric. Ends of an interval stay inside the metric's range.
+    """The summary of each metric. Intervals are cut to the metric's range.
 
-    With `clusters`, one label per clip, the interval is the cluster-robust one.
+    With `clusters` (one label per clip), intervals are cluster-robust.
 
     >>> results = [ClipResult("a", {"STOI": 0.5}), ClipResult("b", failure=Failure("missing", "no file"))]
     >>> summary = summaries(results, ["STOI"])["STOI"]
@@ -62,20 +62,20 @@ def summaries(
     (-0.25, 2, 1)
     """
     failed = sum(clip.failure is not None for clip in clips)
-    found = {}
+    by_metric = {}
     for name in names:
-        values, known = values_of(clips, name), metric(name)
+        values, definition = values_of(clips, name), metric(name)
         estimate = mean_estimate(values, clusters)
-        low, high = max(estimate.low, known.low), min(estimate.high, known.high)
-        found[name] = MetricSummary(estimate.mean, low, high, statistics.median(values), len(values), failed)
-    return found
+        low, high = max(estimate.low, definition.low), min(estimate.high, definition.high)
+        by_metric[name] = MetricSummary(estimate.mean, low, high, statistics.median(values), len(values), failed)
+    return by_metric
 
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """A set's results, and what they were measured from: one entry of `files` and of `clusters` per clip.
+    """The results of a set and the digests of its files. `files` and `clusters` have one item per clip.
 
-    What an earlier version's report does not tell is None.
+    A field is None if the report is from an earlier version that did not store it.
     """
 
     clips: tuple[ClipResult, ...]
@@ -86,24 +86,24 @@ class ScoreReport:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def differing(self, other: ScoreReport, side: Literal["clean", "noisy"]) -> list[str]:
-        """Clips of both whose files of that side are known, and are not the same."""
-        there = {clip.clip_id: getattr(each, side) for clip, each in zip(other.clips, other.files, strict=True)}
+        """The clips of both reports whose files on that side are known and differ."""
+        others = {clip.clip_id: getattr(each, side) for clip, each in zip(other.clips, other.files, strict=True)}
         return [
             clip.clip_id
             for clip, each in zip(self.clips, self.files, strict=True)
-            if (here := getattr(each, side)) and there.get(clip.clip_id, here) not in (None, here)
+            if (digest := getattr(each, side)) and others.get(clip.clip_id, digest) not in (None, digest)
         ]
 
     @property
     def names_its_files(self) -> bool:
-        """Whether it tells of every clip which clean file it was measured against, and whether it was aligned."""
+        """Whether the report has the digest of every clean file, and says whether clips were aligned."""
         return self.align is not None and all(each.clean is not None for each in self.files)
 
 
 def report_json(report: ScoreReport, names: Sequence[str]) -> str:
     """The report: `{"sample_rate_hz", "align", "versions", "metrics": {name: summary}, "clips": […]}`.
 
-    Each clip has `id`, `scores`, `failure`, `sha256` by side, and `cluster` where the intervals go by clusters.
+    Each clip has `id`, `scores`, `failure`, `sha256` by side, and `cluster` if intervals are by cluster.
     """
     rows = [_clip_fields(clip, files) for clip, files in zip(report.clips, report.files, strict=True)]
     for row, cluster in zip(rows, report.clusters or (), strict=report.clusters is not None):
@@ -121,16 +121,16 @@ def report_json(report: ScoreReport, names: Sequence[str]) -> str:
 
 
 def clip_line(clip: ScoredClip) -> str:
-    """One line of JSON Lines, with the digest by which a later run knows the clip again."""
+    """One line of JSON, with the digest from which a later run sees that nothing changed."""
     fields = _clip_fields(clip.result, clip.files) | {"align": clip.align, "inputs": clip.inputs}
     return json.dumps(fields, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def read_clip_lines(path: Path) -> dict[str, ScoredClip]:
-    """The clips of a file of lines, as far as it goes: a last line that was cut by a crash is left out.
+    """The clips of a file that `clip_line` wrote. A last line that a crash cut short is left out.
 
     Raises:
-        UsageError: if the file is no such file.
+        UsageError: The file is not such a file.
     """
     scored = {}
     lines = _text_of(path).splitlines()
@@ -140,39 +140,39 @@ def read_clip_lines(path: Path) -> dict[str, ScoredClip]:
             scored[str(fields["id"])] = ScoredClip(
                 _clip_of(fields), str(fields["inputs"]), _files_of(fields), _align_of(fields)
             )
-        except _OF_ANOTHER_FORM as error:
+        except _WRONG_STRUCTURE as error:
             if number == len(lines):
                 break
             raise UsageError(
-                f"{path}, line {number} is no scored clip",
+                f"{path}, line {number} is not a scored clip",
                 "Give the file that --clips wrote, or leave out --resume.",
             ) from error
     return scored
 
 
 def checked_targets(*paths: Path | None) -> None:
-    """Look, before any work is done, whether files can be written there.
+    """Check, before any work is done, that these files can be written.
 
     Raises:
-        UsageError: if a folder does not exist or may not be written.
+        UsageError: A folder does not exist or is not writable.
     """
     for path in paths:
         if path is None or str(path) == "-":
             continue
         if not path.parent.is_dir():
-            raise UsageError(f"{path} cannot be written", f"Make the folder {path.parent}, or name another.")
+            raise UsageError(f"{path} cannot be written", f"Make the folder {path.parent}, or give another path.")
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise UsageError(
-                f"{path} cannot be written: the folder {path.parent} may not be",
-                "Change its permissions, or name another.",
+                f"{path} cannot be written: the folder {path.parent} is not writable",
+                "Change its permissions, or give another path.",
             )
 
 
 def write_parquet(path: Path, clips: Sequence[ClipResult], names: Sequence[str]) -> None:
-    """One row per clip: id, one column per metric (empty where it failed), failure code and detail.
+    """One row per clip: id, one column per metric (empty if the clip failed), failure code and detail.
 
     Raises:
-        UsageError: if pyarrow is not installed.
+        UsageError: The package pyarrow is not installed.
     """
     try:
         import pyarrow as pa
@@ -191,50 +191,50 @@ def write_parquet(path: Path, clips: Sequence[ClipResult], names: Sequence[str])
 
 
 def read_report(path: Path) -> ScoreReport:
-    """A JSON report, or a file of per-clip lines.
+    """Read a JSON report, or a file with one line per clip.
 
     Raises:
-        UsageError: if it is neither.
+        UsageError: The file is neither.
     """
     text = _text_of(path)
     try:
         if path.suffix == ".jsonl":
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-            facts = {"align": rows[0].get("align")} if len({row.get("align") for row in rows}) == 1 else {}
+            head = {"align": rows[0].get("align")} if len({row.get("align") for row in rows}) == 1 else {}
         else:
-            facts = json.loads(text)
-            rows = facts["clips"]
+            head = json.loads(text)
+            rows = head["clips"]
         clips = tuple(_clip_of(row) for row in rows)
-        rate = facts.get("sample_rate_hz")
+        rate = head.get("sample_rate_hz")
         clusters = tuple(str(row["cluster"]) for row in rows if "cluster" in row)
-        found = ScoreReport(
+        report = ScoreReport(
             clips,
             tuple(_files_of(row) for row in rows),
             None if rate is None else int(rate),
-            _align_of(facts),
+            _align_of(head),
             clusters if clusters and len(clusters) == len(clips) else None,
-            {str(name): str(version) for name, version in facts.get("versions", {}).items()},
+            {str(name): str(version) for name, version in head.get("versions", {}).items()},
         )
-    except _OF_ANOTHER_FORM as error:
+    except _WRONG_STRUCTURE as error:
         raise UsageError(
-            f"{path} is no report of scores ({error})", "Give a file that `soundsright score --json` wrote."
+            f"{path} is not a report of scores ({error})", "Give a file that `soundsright score --json` wrote."
         ) from error
     if not clips:
-        raise UsageError(f"{path} holds no clips", "Give a report of at least one clip.")
+        raise UsageError(f"{path} has no clips", "Give a report of at least one clip.")
     if len({clip.clip_id for clip in clips}) != len(clips):
-        raise UsageError(f"{path} holds a clip twice", "Score the set anew.")
-    return found
+        raise UsageError(f"{path} has a clip twice", "Score the set again.")
+    return report
 
 
 def clusters_of(
     path: Path, clip_ids: Sequence[str], field: str, clean_sha256: Sequence[str | None] = ()
 ) -> tuple[str, ...]:
-    """What each clip shares with others (its speaker, say), from a set's manifest of JSON lines.
+    """The cluster of each clip: the value of `field` (for example the speaker) in the set's manifest of JSON lines.
 
-    Where the manifest has the SHA-256 of a clean file, it must be that of `clean_sha256`, if that is known.
+    If the manifest has the SHA-256 of a clean file, it must match `clean_sha256`, as far as that is known.
 
     Raises:
-        UsageError: if the manifest lacks a clip or the field, or is of other clean files.
+        UsageError: The manifest lacks a clip or the field, or is for other clean files.
     """
     labels, known = {}, {}
     for number, line in enumerate(_text_of(path).splitlines(), start=1):
@@ -242,23 +242,26 @@ def clusters_of(
             row = json.loads(line)
             labels[str(row["id"])] = str(row[field])
             known[str(row["id"])] = _files_of(row).clean
-        except _OF_ANOTHER_FORM as error:
+        except _WRONG_STRUCTURE as error:
             raise UsageError(
                 f"{path}, line {number} has no id and {field}",
-                "Give the manifest of the set, one JSON object a line.",
+                "Give the manifest of the set, with one JSON object per line.",
             ) from error
     missing = [clip_id for clip_id in clip_ids if clip_id not in labels]
     if missing:
-        raise UsageError(f"{path} lacks {len(missing)} clips, {missing[0]} first", "Give the manifest of this set.")
-    others = [
-        clip_id
-        for clip_id, here in zip(clip_ids, clean_sha256, strict=bool(clean_sha256))
-        if None not in (here, known[clip_id]) and here != known[clip_id]
-    ]
-    if others:
         raise UsageError(
-            f"{path} names another clean file for {len(others)} of {len(clip_ids)} clips, {others[0]} first",
-            "Give the manifest of this set; of files that were converted since, one without sha256.",
+            f"{path} lacks {len(missing)} clips; the first is {missing[0]}", "Give the manifest of this set."
+        )
+    differing = [
+        clip_id
+        for clip_id, digest in zip(clip_ids, clean_sha256, strict=bool(clean_sha256))
+        if None not in (digest, known[clip_id]) and digest != known[clip_id]
+    ]
+    if differing:
+        raise UsageError(
+            f"{path} has another clean file for {len(differing)} of {len(clip_ids)} clips; the first is "
+            f"{differing[0]}",
+            "Give the manifest of this set. If you converted the files, remove sha256 from the manifest.",
         )
     return tuple(labels[clip_id] for clip_id in clip_ids)
 
@@ -299,7 +302,7 @@ def _finite_items(scores: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 def _text_of(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_REPORT_BYTES:
-            raise UsageError(f"{path} is over {MAX_REPORT_BYTES} bytes", "Split the set.")
+            raise UsageError(f"{path} is larger than {MAX_REPORT_BYTES} bytes", "Split the set.")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read ({error})", "Give a readable file.") from error
+        raise UsageError(f"{path} cannot be read ({error})", "Give a UTF-8 text file that you may read.") from error
