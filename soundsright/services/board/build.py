@@ -14,7 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from soundsright.core.errors import InfrastructureFault, UsageError
-from soundsright.services.board.pages import AudioAccess, Site
+from soundsright.services.board.pages import AudioAccess, ClipAddress, Site
 from soundsright.services.drawing import Page, clips_by_spread, flac_bytes
 from soundsright.services.records import REFERENCES, Run, RunCompetition
 from soundsright.services.rounds import read_wav
@@ -46,37 +46,37 @@ def build_site(runs: Sequence[Run], out: Path, *, audio_bytes: int) -> BuiltSite
     _claim(out)
     writer = _Writer(out)
     notes: list[str] = []
-    kept, silent = _write_audio(runs, writer, audio_bytes, notes)
+    with_audio = _write_audio(runs, writer, audio_bytes, notes)
     audio_written = writer.total_bytes
-    site = Site(runs, AudioAccess("embedded", frozenset(kept)))
+    site = Site(runs, AudioAccess("embedded", frozenset(with_audio)))
     for path in site.paths():
         page = site.page(path)
         if page is not None:
             writer.write(path, page)
     writer.finish()
-    return BuiltSite(writer.files, writer.total_bytes, audio_written, len(kept), silent, tuple(notes))
+    clips = sum(len(c.clip_ids) for run in runs for c in run.competitions)
+    silent = clips - len(with_audio)
+    return BuiltSite(writer.files, writer.total_bytes, audio_written, len(with_audio), silent, tuple(notes))
 
 
-def _write_audio(
-    runs: Sequence[Run], writer: _Writer, limit: int, notes: list[str]
-) -> tuple[set[tuple[str, str, str]], int]:
-    """Write audio, one clip of each competition in turn, latest run first, until `limit` bytes are reached.
+def _write_audio(runs: Sequence[Run], writer: _Writer, limit_bytes: int, notes: list[str]) -> set[ClipAddress]:
+    """Write clips until `limit_bytes` are reached, one of each competition in turn, latest run first.
 
-    Returns the (run, competition, clip) that have audio, and the number of clips without.
+    Returns the clips that have audio.
     """
     queues = [[(run, c, clip) for clip in clips_by_spread(c)] for run in reversed(runs) for c in run.competitions]
     clips = [clip for turn in zip_longest(*queues) for clip in turn if clip is not None]
-    kept: set[tuple[str, str, str]] = set()
+    written: set[ClipAddress] = set()
     for run, c, clip in clips:
         scripts = _clip_scripts(run, c, clip, notes)
         if not scripts:
             continue
-        if writer.total_bytes + sum(len(page.body) for page in scripts.values()) > limit:
+        if writer.total_bytes + sum(len(page.body) for page in scripts.values()) > limit_bytes:
             break
         for path, page in scripts.items():
             writer.write(path, page)
-        kept.add((run.key, c.doc.id, clip))
-    return kept, len(clips) - len(kept)
+        written.add(ClipAddress(run.key, c.doc.id, clip))
+    return written
 
 
 def _clip_scripts(run: Run, c: RunCompetition, clip: str, notes: list[str]) -> dict[str, Page]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from soundsright.services.drawing import (
     ASSETS,
@@ -46,18 +46,27 @@ DOWNLOADS = {"results.json": "application/json", "scores.jsonl": "application/js
 
 
 @dataclass(frozen=True)
+class ClipAddress:
+    """A clip of a site: the key of its run, and the ids of its competition and clip."""
+
+    run_key: str
+    competition_id: str
+    clip_id: str
+
+
+@dataclass(frozen=True)
 class AudioAccess:
     """How the listening page loads audio.
 
     `kind` is `file` (WAV from the server) or `embedded` (FLAC inside scripts beside the page, which a browser can
-    also load from a disk). `kept` has the (run, competition, clip) with audio, or None if all clips have it.
+    also load from a disk). `clips` are those with audio, or None if all have it.
     """
 
-    kind: str
-    kept: frozenset[tuple[str, str, str]] | None = None
+    kind: Literal["file", "embedded"]
+    clips: frozenset[ClipAddress] | None = None
 
     def has(self, run: Run, competition: RunCompetition, clip: str) -> bool:
-        return self.kept is None or (run.key, competition.doc.id, clip) in self.kept
+        return self.clips is None or ClipAddress(run.key, competition.doc.id, clip) in self.clips
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 from .charts import Interval, interval_plot, stacked, style_sheet
 from .comparisons import clips_by_spread, metric_docs, paired_difference
-from .figures import CompetitionHistory, competition_plots, entry_plots, history_plots
+from .figures import competition_plots, entry_plots, history_plots
 from .files import checked_suffix, write_drawing
 from .frame import ASSETS, HEADERS, Frame, Page, asset
 from .media import data_uri, flac_bytes, spectrogram_png
@@ -10,7 +10,6 @@ from .texts import clip_facts, counted, digits, factor, metric_name, set_facts
 __all__ = [
     "ASSETS",
     "HEADERS",
-    "CompetitionHistory",
     "Frame",
     "Interval",
     "Page",
