@@ -180,7 +180,7 @@ class FakeChain:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What a fake model does. `quality` is between 0, which returns the input, and 1.
+    """The behaviour of a fake model. `quality` is between 0, which returns the input, and 1.
 
     `load_fault` is raised at the start, `batch_fault` for every batch. `clip_failure` is the answer to every third
     clip. `engine_fault` is raised by the sandbox instead of starting the model.

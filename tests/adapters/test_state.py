@@ -1,4 +1,4 @@
-"""What belongs to the SQL state alone: opening, versions, damage, locks, upgrades and copies."""
+"""The SQL state alone: opening, versions, damage, locks, upgrades and copies."""
 
 import sqlite3
 import subprocess
@@ -53,7 +53,7 @@ class TestOpening:
             assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
     def test_creates_what_the_migrations_create(self, path: Any, tmp_path: Path) -> None:
-        """The short way of a fresh database and the long way of the migrations end in the same tables."""
+        """A new database and a migrated one have the same tables."""
         from alembic.autogenerate import compare_metadata
         from alembic.migration import MigrationContext
 
@@ -77,8 +77,8 @@ class TestOpening:
         assert columns(path) == columns(migrated)
         SqlState(migrated).close()
 
-    @pytest.mark.parametrize("attempt", range(5))  # What the eight race for is over in a millisecond.
-    def test_all_that_open_at_once_find_the_tables(self, path: Any, attempt: int) -> None:
+    @pytest.mark.parametrize("attempt", range(5))  # The race of the eight threads takes only a millisecond.
+    def test_processes_that_open_a_new_database_at_once_all_find_the_tables(self, path: Any, attempt: int) -> None:
         start = threading.Barrier(8)
 
         def open_one(_) -> None:
@@ -99,7 +99,7 @@ class TestOpening:
             "/nowhere/at/all/state.db",
         ],
     )
-    def test_names_an_address_that_cannot_be_used(self, url: str) -> None:
+    def test_an_unusable_url_is_named(self, url: str) -> None:
         with pytest.raises(UsageError):
             SqlState(url)
 
@@ -200,7 +200,7 @@ class TestFaults:
         again.close()
 
     def test_a_killed_writer_leaves_whole_transactions(self, path: Any) -> None:
-        """A child is killed in mid-write; what it had reported as done is there, and nothing is half-written."""
+        """A child is killed while it writes. Everything that it reported as done is there, and complete."""
         code = (
             "import sys; from soundsright.adapters.state.store import SqlState\n"
             "from soundsright.core.results import ClipResult\n"

@@ -1,4 +1,4 @@
-"""Files named by their content: whole or not there, kept as long as they are needed."""
+"""Files named by their content are complete or absent, and kept as long as they are needed."""
 
 import hashlib
 import os
@@ -29,7 +29,7 @@ def test_content_comes_back_under_its_digest(artifacts: Any, tmp_path: Path) -> 
     assert artifacts.put(tmp_path / "file") == digest
 
 
-def test_what_is_not_kept_is_none(artifacts: Any) -> None:
+def test_content_that_is_not_stored_is_none(artifacts: Any) -> None:
     assert artifacts.read("0" * 64) is None
     assert artifacts.path("../../etc/passwd") is None
 

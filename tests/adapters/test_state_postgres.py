@@ -1,4 +1,4 @@
-"""What belongs to PostgreSQL alone: a server that goes away and comes back, and validators that write at once."""
+"""PostgreSQL alone: a server that goes away and comes back, and two validators that write at once."""
 
 import threading
 from pathlib import Path
@@ -90,7 +90,7 @@ def test_the_migrations_lead_to_the_same_tables(url: Any) -> None:
     engine.dispose()
 
 
-def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_server_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateUnavailable):
         SqlState(f"postgresql://sr@/state?unix_sock={tmp_path}/.s.PGSQL.5432")
 

@@ -1,4 +1,4 @@
-"""One suite over every `StateStore`: SQLite, PostgreSQL and the fake."""
+"""One suite for every `StateStore`: SQLite, PostgreSQL and the fake."""
 
 import itertools
 from pathlib import Path
@@ -68,7 +68,7 @@ def state(reopen):
     return reopen()
 
 
-def test_a_round_keeps_the_facts_of_its_first_beginning(state: Any, reopen: Any) -> None:
+def test_a_round_keeps_the_facts_that_were_recorded_first(state: Any, reopen: Any) -> None:
     assert state.begin_round("r1", {"seed": 7, "competitions": ["A", "B"]}) == {
         "seed": 7,
         "competitions": ["A", "B"],
@@ -124,7 +124,7 @@ def test_a_clip_that_is_recorded_again_keeps_its_first_result(state: Any) -> Non
     assert state.clip_results("r1", "e") == (FAILED, SCORED)
 
 
-def test_no_clips_are_recorded_without_complaint(state: Any) -> None:
+def test_an_empty_list_of_clips_is_accepted(state: Any) -> None:
     state.begin_round("r1", {})
     state.add_clip_results("r1", "e", [])
     assert state.clip_results("r1", "e") == ()

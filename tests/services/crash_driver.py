@@ -1,14 +1,15 @@
-"""A validator's round, disturbed at every point where it touches the outside, and what becomes of it.
+"""Disturbs a validator's round at every point where it touches the outside, and checks that the result is the same.
 
     python tests/services/crash_driver.py [--every N]
 
-Each disturbance is one process that dies, stops or goes on by itself, and a second one that goes on from what the
-first recorded. The whole service runs: reveals are asked for, models fetched and run, prizes decided, weights set,
-feedback signed and delivered. Chain, hub, artifacts and state are the real ones, in files; miners, models and
+Each disturbance has one process that dies, stops or recovers, and a second process that continues from what the
+first recorded. The whole service runs: it collects reveals, fetches and runs models, decides prizes, sets weights,
+signs feedback and delivers it. Chain, hub, artifacts and state are the real ones, in files. Miners, models and
 scores are fakes, so that a round takes a moment. Afterwards the weights on the chain, the database, the enhanced
-audio and what each miner was told must equal those of an undisturbed round.
+audio and the feedback of each miner must equal those of an undisturbed round.
 
-Prints a table, and ends with the number of fault points. `--every N` takes every N-th, and one of each kind.
+The output is a table, and then the number of fault points. `--every N` uses every N-th point, and at least one of
+each kind.
 """
 
 from __future__ import annotations
@@ -82,30 +83,30 @@ CHAIN_CALLS = ("finalized", "block_hash", "snapshot", "neurons", "set_weights")
 ARTIFACT_CALLS = ("put_bytes", "read", "collect")
 FEEDBACK = ("call /feedback",)
 MOST_TICKS = 14
-CLIP_S = 10.0  # Of which three make a batch.
+CLIP_S = 10.0  # Three clips make a batch.
 
 CLOCK = VirtualClock(1.9e9)
 
 Disturb = Callable[[str, str], None]
-"""Told of every call, as (moment, method), where the moment is `before` or `after` its effect."""
+"""Receives every call as (moment, method). The moment is `before` or `after` the effect of the call."""
 
 
 class Watched:
-    """A port that tells of each call before and after its effect."""
+    """A port that reports each call before and after its effect."""
 
     def __init__(self, port: object, names: tuple[str, ...], tell: Disturb) -> None:
         self._port, self._names, self._tell = port, names, tell
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._port, name)
+        attribute = getattr(self._port, name)
         if name not in self._names:
-            return found
+            return attribute
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            # Of a call to a miner, what it is about counts too.
+            # Calls of miners are told apart by their path.
             label = f"call {args[2]}" if name == "call" else name
             self._tell("before", label)
-            result = found(*args, **kwargs)
+            result = attribute(*args, **kwargs)
             self._tell("after", label)
             return result
 
@@ -113,7 +114,7 @@ class Watched:
 
 
 def behaviour(model: Any) -> Behaviour:
-    """What the file `behaviour` of a model says."""
+    """The behaviour in the file `behaviour` of a model."""
     text = (model.path / "behaviour").read_text().split()
     return Behaviour(
         float(text[0]),
@@ -123,23 +124,23 @@ def behaviour(model: Any) -> Behaviour:
 
 
 class Miners:
-    """The `Peers` port: miners that reveal what they committed, and keep every feedback that they get."""
+    """The `Peers` port: miners that give their reveals and store the feedback that they receive."""
 
     def __init__(self, folder: Path) -> None:
         self._reveals = json.loads((folder / "reveals.json").read_text())
-        self._told = folder / "told"
+        self._feedback = folder / "feedback"
 
     def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
         if path == "/reveal":
             return Reply(200, self._reveals[receiver].encode())
-        # The same letter twice is one letter.
+        # A repeated delivery of the same feedback counts once.
         name = f"{receiver}-{hashlib.sha256(body).hexdigest()[:16]}.json"
-        (self._told / name).write_bytes(body)
+        (self._feedback / name).write_bytes(body)
         return Reply(200, b"{}")
 
 
 class Signer:
-    """An account whose signature follows from what it signs."""
+    """An account with reproducible signatures."""
 
     address = VALIDATOR
 
@@ -158,7 +159,7 @@ def opened_chain(folder: Path) -> LocalChain:
 
 
 def stage(folder: Path) -> None:
-    """The subnet before the validator starts: six entries, of which one copies and one fails, and one too late."""
+    """Make the subnet before the validator starts: six entries, among them a copy, and a late one."""
     chain = opened_chain(folder)
     hub = FolderHub(folder / "hub", folder / "cache")
     chain.register("owner")
@@ -185,32 +186,32 @@ def stage(folder: Path) -> None:
         model = hub.publish(name, "model", source)
         chain.publish_endpoint(name, "10.0.0.1:6001")
         chain.publish(name, commitment_digest(model, name, competition.id))
-        told = {"namespace": model.namespace, "name": model.name, "revision": model.revision}
-        reveals[name] = json.dumps({"schema": "soundsright.reveal/1", **told, "competition": competition.id})
+        fields = {"namespace": model.namespace, "name": model.name, "revision": model.revision}
+        reveals[name] = json.dumps({"schema": "soundsright.reveal/1", **fields, "competition": competition.id})
     chain.advance(SCHEDULE.seed_delay_blocks)
     (folder / "reveals.json").write_text(json.dumps(reveals))
-    (folder / "told").mkdir()
+    (folder / "feedback").mkdir()
 
 
 def draw_long_clips(*arguments: Any) -> Any:
-    """Fake clips that are said to last, so that a few of them make a batch."""
+    """Fake clips with a recorded duration of `CLIP_S`, so that a few of them make a batch."""
     drawn = draw_fake_clips(*arguments)
     return replace(drawn, durations_s=dict.fromkeys(drawn.durations_s, CLIP_S))
 
 
-class Unforeseen(Exception):
-    """The service met an error of the program itself."""
+class UnexpectedError(Exception):
+    """The service had an unexpected error of the program itself."""
 
 
 class NotOver(InfrastructureFault):
-    """The round has not ended while this process had patience."""
+    """The round did not end within the number of ticks."""
 
 
 def serve(folder: Path, tell: Disturb) -> None:
-    """The validator's process, until the round is over and everybody has been told.
+    """Run the validator until the round is over and all feedback is delivered.
 
     Raises:
-        InfrastructureFault: it is not over after many looks at the chain.
+        InfrastructureFault: the round is not over after many ticks.
     """
     state = SqlState(folder / "state.db")
     health = Health(CLOCK)
@@ -232,9 +233,9 @@ def serve(folder: Path, tell: Disturb) -> None:
             raise NotOver("The round is not over")
     finally:
         state.close()
-        said = [event["message"] for events in health.events().values() for event in events]
-        if any("its trace is in the log" in line or "error of the program" in line for line in said):
-            raise Unforeseen(*said)
+        messages = [event["message"] for events in health.events().values() for event in events]
+        if any("its trace is in the log" in line or "error of the program" in line for line in messages):
+            raise UnexpectedError(*messages)
 
 
 def _service(folder: Path, state: SqlState, health: Health, tell: Disturb) -> ValidatorService:
@@ -277,7 +278,7 @@ def _is_over(folder: Path) -> bool:
 
 
 def result_of(folder: Path) -> dict[str, Any]:
-    """All that must come out the same, however the round went."""
+    """Everything that must be the same, however the round was disturbed."""
     with closing(sqlite3.connect(folder / "state.db")) as db:
         rows = {
             "rounds": db.execute("SELECT round_id, facts FROM rounds ORDER BY position").fetchall(),
@@ -292,13 +293,13 @@ def result_of(folder: Path) -> dict[str, Any]:
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted((folder / "validator").rglob("*.wav"))
     }
-    # What a killed process had half-written and no other process can know of is collected with old rounds.
+    # Incomplete artifacts of killed processes do not count. They are removed with old rounds.
     left = [p.name for p in sorted(folder.rglob("*.part")) if not re.fullmatch(r"tmp\w+\.part", p.name)]
     return json.loads(
         json.dumps(
             {
                 "weights": opened_chain(folder).weights(VALIDATOR),
-                "feedback": {path.name: path.read_text() for path in sorted((folder / "told").iterdir())},
+                "feedback": {path.name: path.read_text() for path in sorted((folder / "feedback").iterdir())},
                 "database": rows,
                 "audio": audio,
                 "half-written files": left,
@@ -308,7 +309,7 @@ def result_of(folder: Path) -> dict[str, Any]:
 
 
 def forked(work: Callable[[], None]) -> int:
-    """Do the work in a process of its own; its wait status."""
+    """Do the work in a new process. Returns its wait status."""
     pid = os.fork()
     if pid == 0:
         code = 4
@@ -318,7 +319,7 @@ def forked(work: Callable[[], None]) -> int:
         except InfrastructureFault:
             code = 3
         finally:
-            # Whatever was raised, the child must not go on into the driver's own code.
+            # The child must not continue with the driver's code, whatever was raised.
             if code == 4:
                 traceback.print_exc()
             os._exit(code)
@@ -327,7 +328,7 @@ def forked(work: Callable[[], None]) -> int:
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What happens at the n-th of the calls that it is about, and at as many calls after it as `calls` says."""
+    """An event at the n-th call of `methods`, and at the calls after it: at `calls` calls in all."""
 
     name: str
     methods: tuple[str, ...]
@@ -336,13 +337,13 @@ class Disturbance:
     calls: int = 1
 
     def at(self, number: int, folder: Path) -> Disturb:
-        seen = 0
+        count = 0
 
         def tell(moment: str, method: str) -> None:
-            nonlocal seen
+            nonlocal count
             if moment in self.moments and method in self.methods:
-                seen += 1
-                if number <= seen < number + self.calls:
+                count += 1
+                if number <= count < number + self.calls:
                     self.act(folder)
 
         return tell
@@ -353,13 +354,13 @@ def killed(_folder: Path) -> None:
 
 
 def hub_gone(folder: Path) -> None:
-    """From now on the hub answers 404 to everything; and the process dies."""
+    """From now on the hub answers 404. The process dies."""
     shutil.rmtree(folder / "hub")
     killed(folder)
 
 
 def cut_off(folder: Path) -> None:
-    """A model in the cache has lost its end, as where the power went; and the process dies."""
+    """The files in the cache are truncated, as after a power cut. The process dies."""
     for path in (folder / "cache").rglob("behaviour"):
         path.chmod(0o644)
         path.write_bytes(b"0")
@@ -374,21 +375,21 @@ def raising(error: type[InfrastructureFault]) -> Callable[[Path], None]:
 
 
 def locked(folder: Path) -> None:
-    """Another program takes the database's write lock, and keeps it past our patience."""
+    """Another program takes the database's write lock and keeps it longer than the validator waits."""
     blocker = sqlite3.connect(folder / "state.db", isolation_level=None, check_same_thread=False)
     blocker.execute("BEGIN IMMEDIATE")
     threading.Timer(3 * state_database.BUSY_TIMEOUT_S, blocker.close).start()
 
 
 def disk_full(_folder: Path) -> None:
-    """From now on nothing can be written by this process but the database."""
+    """From now on this process can write only to the database."""
     full = OSError(errno.ENOSPC, "No space left on device")
     for owner, name in ((soundfile, "write"), (Path, "mkdir"), (Path, "write_text"), (os, "fsync")):
         mock.patch.object(owner, name, side_effect=full).start()
 
 
 def clock_jumps(seconds: float) -> Callable[[Path], None]:
-    """What an operator or a time server does to the machine's clock."""
+    """Set the clock, as an operator or a time server does."""
     return lambda _folder: CLOCK.jump(seconds)
 
 
@@ -425,13 +426,13 @@ DISTURBANCES = (
 
 
 def points_of(disturbance: Disturbance, calls: Sequence[tuple[str, str]], every: int, offset: int) -> list[int]:
-    """The calls of an undisturbed round at which the disturbance is planted: every N-th, and at least one."""
+    """The calls of an undisturbed round that are disturbed: every N-th, and at least one."""
     count = sum(moment in disturbance.moments and method in disturbance.methods for moment, method in calls)
     return list(range(1 + offset % min(every, count), count + 1, every))
 
 
 def finished(folder: Path, expected: Path) -> str:
-    """Run to the end in a fresh process; what differs from the expected result, or nothing."""
+    """Run to the end in a new process. Returns the differences from the expected result, or an empty text."""
 
     def work() -> None:
         serve(folder, lambda _moment, _method: None)
@@ -448,10 +449,10 @@ def finished(folder: Path, expected: Path) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--every", type=int, default=1, help="take every N-th fault point of all")
+    parser.add_argument("--every", type=int, default=1, help="use every N-th fault point")
     options = parser.parse_args()
     state_database.BUSY_TIMEOUT_S = 0.05
-    logging.getLogger().addHandler(logging.NullHandler())  # What is told of planted faults is noise here.
+    logging.getLogger().addHandler(logging.NullHandler())  # Logs of planted faults are not shown.
     failures = total = 0
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:

@@ -1,4 +1,4 @@
-"""Whole rounds with faults: the invariants hold, a broken rule is noticed, and a seed replays."""
+"""Whole rounds with faults: the invariants hold, a broken rule is noticed, and a seed can be repeated."""
 
 import dataclasses
 
@@ -34,7 +34,7 @@ def test_a_seed_replays_exactly() -> None:
 
 
 class TestBrokenRulesAreNoticed:
-    """A copy-protection, a count, a payment and a memory, each broken on purpose."""
+    """Each test breaks one rule on purpose."""
 
     def violated(self, **options):
         with pytest.raises(Violation) as caught:
@@ -75,7 +75,7 @@ class TestBrokenRulesAreNoticed:
         monkeypatch.setattr(decision, "weights_of", generous)
         assert "refused" in self.violated()
 
-    def test_entries_that_are_left_out_for_the_harness_own_faults(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_entries_that_are_left_out_for_faults_of_the_harness(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def hasty(context, stuck, _again, **_checks):
             return {entry_id: refusal_of_stuck(context, entry) for entry_id, entry in stuck.items()}
 

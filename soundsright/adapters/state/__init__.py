@@ -1,6 +1,6 @@
 """Durable state in SQLite or PostgreSQL, and artifacts on disk.
 
-`SqlState` implements the port `StateStore`; each write is one transaction and may be repeated.
+`SqlState` implements the port `StateStore`; each write is one transaction, and repeating it is safe.
 The tables are created and upgraded by the migrations in this room.
 """
 

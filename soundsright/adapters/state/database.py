@@ -75,7 +75,7 @@ def open_engine(url: str | Path) -> Engine:
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # `_on_begin` starts transactions, not the driver.
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")  # What is recorded as done must survive a power cut.
+        connection.execute("PRAGMA synchronous = FULL")  # Recorded steps must survive a power cut.
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:

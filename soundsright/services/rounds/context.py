@@ -1,4 +1,4 @@
-"""What the steps of a round share: its plan, its ports, and the rule that a step is done once.
+"""The plan, the ports and the helpers that all steps of a round use. A step is done only once.
 
 Times are in seconds.
 """

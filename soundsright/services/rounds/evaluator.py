@@ -62,7 +62,7 @@ class EntryJob:
 
 @dataclass(frozen=True)
 class BatchAnswers:
-    """What a model gave for one batch, how long it took, and the fault if the model failed."""
+    """A model's answers to one batch, the time that they took, and the fault if the model failed."""
 
     answers: Sequence[Answer]
     timing: Timing

@@ -31,7 +31,7 @@ class _EarlierEntry:
 
 
 class Holdings:
-    """What the hotkeys of a round's models entered before. The state is read at the first question."""
+    """The earlier entries of the hotkeys of a round's models. The state is read at the first call."""
 
     def __init__(self, context: RoundContext, models: Collection[FetchedModel]) -> None:
         self._context = context

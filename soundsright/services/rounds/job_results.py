@@ -1,4 +1,4 @@
-"""Who is to blame if a worker's job on a miner's files or audio fails."""
+"""Decides whether the miner is to blame if a worker's job on its files or audio fails."""
 
 from __future__ import annotations
 

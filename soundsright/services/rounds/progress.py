@@ -1,4 +1,4 @@
-"""What a round reports while it runs, and how many seconds each stage took."""
+"""Progress reports of a running round, and the seconds of work of each stage."""
 
 from __future__ import annotations
 

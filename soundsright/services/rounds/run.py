@@ -9,7 +9,7 @@ continues from there and reaches the same weights. The steps in their order (`st
     duplicates    which entries have the same tensors, which files could not be compared, and since when a hotkey
                   has had what its entry shares with others
     set:COMPETITION        the digest of the set
-    enhanced:ENTRY:CLIP    one batch of clips; their results are rows of their own
+    enhanced:ENTRY:CLIP    one batch of clips; their results are separate rows
     set_aside:ENTRY        the refusal of an entry that could not be run while others could
     near_copies   which entries give the same enhanced audio
     flags         signs that an entry was tuned to a metric

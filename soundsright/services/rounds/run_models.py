@@ -169,7 +169,7 @@ class _ModelRuns:
         context.observe(Event("evaluated", submission, submission.competition))
 
     def _check_sandbox(self) -> None:
-        """Check that a model that was evaluated can still be started. What it does after the start is ignored.
+        """Check that a model that was evaluated can still be started. Its behaviour after the start is ignored.
 
         Raises:
             InfrastructureFault: the model cannot be started.

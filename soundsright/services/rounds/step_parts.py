@@ -1,4 +1,4 @@
-"""What the records of steps are made of: their base class, and the values that several of them contain.
+"""The base class of all step records, and the values that several of them contain.
 
 Blocks are counted.
 """
@@ -68,7 +68,7 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class RecordedEntry:
-    """A submission as it is recorded: with the id of its competition."""
+    """A submission with the id of its competition, for records."""
 
     uid: int
     hotkey: str
@@ -106,7 +106,7 @@ class RecordedEntry:
 
 @dataclass(frozen=True)
 class RecordedNeuron:
-    """Who had a uid when entries closed. `registered_at` is None in old records, which do not contain it."""
+    """A registration when entries closed. `registered_at` is None in old records, which do not contain it."""
 
     uid: int
     hotkey: str
@@ -117,7 +117,7 @@ class RecordedNeuron:
 class RecordedChampion(StepRecord):
     """The holder of a metric's title: its entry, its mean when last ranked, and the block of its first win.
 
-    Title rows of the state contain it as a record of its own.
+    Title rows of the state contain it as a separate record.
     """
 
     uid: int

@@ -129,7 +129,7 @@ class SetStep(StepRecord):
 
 @dataclass(frozen=True)
 class BatchStep(StepRecord):
-    """What one batch of clips took. The results of its clips are rows of their own."""
+    """The time and the fault of one batch of clips. The results of its clips are separate rows."""
 
     timing: Timing = field(default_factory=Timing)
     score_s: float = 0.0

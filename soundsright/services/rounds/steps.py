@@ -179,7 +179,7 @@ def read(state: StateStore, round_id: str, key: StepKey[Record]) -> Record | Non
 def write(
     state: StateStore, round_id: str, key: StepKey[Record], record: Record, titles: Iterable[TitleRow] = ()
 ) -> None:
-    """Record that a step is done, and the titles that follow from it. What was recorded before stays.
+    """Record that a step is done, with the titles that follow from it. Earlier records stay.
 
     Raises:
         StateUnavailable: the state does not answer.

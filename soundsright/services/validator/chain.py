@@ -36,7 +36,7 @@ def at_the_close(chain: LiveChain, plan: Round, entries: steps.EntriesStep | Non
 class PinnedChain:
     """The `Chain` port with the registrations and commitments of one block. It sets no weights.
 
-    A uid means the hotkey that had it at that block.
+    A uid belongs to the hotkey that had it at that block.
     """
 
     def __init__(self, chain: LiveChain, closed: Snapshot) -> None:

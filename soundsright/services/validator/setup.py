@@ -1,4 +1,4 @@
-"""What a validator needs: the rules of its subnet, the machine that runs its rounds, and its ports.
+"""Everything that a validator needs: the rules of its subnet, the machine that runs its rounds, and its ports.
 
 Blocks are counted, times are in seconds.
 """

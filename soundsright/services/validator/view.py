@@ -1,4 +1,4 @@
-"""What the health-check API shows of a validator: read from the state alone, at most once a second.
+"""The validator's data for the health-check API, read from the state alone, at most once a second.
 
 Shares are in percent of the emission, weights are fractions.
 """

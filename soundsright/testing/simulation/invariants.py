@@ -66,7 +66,7 @@ class WitnessState(MemoryState):
 
 @dataclass(frozen=True)
 class Witnessed:
-    """What one validator did in a round: its outcome, its state and its sandbox.
+    """One validator's part in a round: its outcome, its state and its sandbox.
 
     `clips` is the size of a set. `undisturbed` means that nothing failed around the validator.
     """

@@ -38,7 +38,7 @@ _QUALITY_SCALE = 0.9  # What `FakeRunningModel` writes for a quality of 1.
 
 
 class Kind(StrEnum):
-    """What a miner does."""
+    """The kinds of miners."""
 
     HONEST = "honest"
     COPIES_REFERENCE = "copies a reference"

@@ -1,4 +1,4 @@
-"""A small subnet on fakes, and a validator's round in it: what tests of rounds disturb."""
+"""A small subnet on fakes, and a validator's round in it. Tests of rounds disturb it."""
 
 from __future__ import annotations
 

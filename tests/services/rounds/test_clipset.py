@@ -1,4 +1,4 @@
-"""A set, made in parts."""
+"""A set that is drawn in parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from soundsright.testing import InlinePool
 
 
 @pytest.mark.parametrize(("clips", "jobs", "parts"), [(1, 4, 1), (10, 4, 4), (100, 2, 2), (1_001, 2, 21)])
-def test_a_set_is_made_in_parts_that_hold_every_clip_once_and_end_soon(
+def test_a_set_is_drawn_in_short_parts_that_have_every_clip_once(
     tmp_path: Path, clips: int, jobs: int, parts: int
 ) -> None:
     drawn: list[tuple[int, ...]] = []

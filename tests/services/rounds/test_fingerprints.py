@@ -1,4 +1,4 @@
-"""Copies that no hash shows, found in files."""
+"""Copies that hashes do not show."""
 
 from pathlib import Path
 
@@ -30,11 +30,11 @@ def model(folder, uid, seed, dtype=np.float32, competition=ONE_METRIC):
 def test_entries_of_other_competitions_are_not_compared(tmp_path: Path) -> None:
     compared = []
     models = [model(tmp_path, uid, 1, competition=IN_DB if uid > 1 else ONE_METRIC) for uid in range(4)]
-    found = same_tensor_pairs(models, InlinePool(), raise_if_cancelled=lambda: compared.append(1))
+    compared_tensors = same_tensor_pairs(models, InlinePool(), raise_if_cancelled=lambda: compared.append(1))
     ids = [one.submission.entry_id for one in models]
-    assert [(pair.first, pair.second) for pair in found.pairs] == [(ids[0], ids[1]), (ids[2], ids[3])]
+    assert [(pair.first, pair.second) for pair in compared_tensors.pairs] == [(ids[0], ids[1]), (ids[2], ids[3])]
     assert len(compared) == 2
-    assert set(found.sketches) == set(ids)
+    assert set(compared_tensors.sketches) == set(ids)
 
 
 def test_the_same_weights_in_another_format_are_refused_with_evidence(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def _result(clip_id, *, scored):
     return ClipResult(clip_id, {"ESTOI": 0.5}) if scored else ClipResult(clip_id, failure=Failure("length", ""))
 
 
-def test_models_that_answer_as_one_are_paired(tmp_path: Path) -> None:
+def test_models_with_the_same_enhanced_audio_are_paired(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     ids = [f"clip-{i}" for i in range(4)]
     entries = [entry(uid) for uid in range(3)]
@@ -71,7 +71,7 @@ def test_models_that_answer_as_one_are_paired(tmp_path: Path) -> None:
                 write_wav(path, Audio(output, 16_000))
     clips = ClipSet(ONE_METRIC, 1, tmp_path, dict.fromkeys(ids, ""), {}, {})
     evaluations = [Evaluation(one, "r1", tuple(_result(i, scored=i != "clip-3") for i in ids)) for one in entries]
-    # What a stopped process left of a clip that failed says nothing.
+    # A file that a stopped process left of a failed clip is ignored.
     (tmp_path / "enhanced" / entries[0].entry_id / "clip-3.wav").write_bytes(b"half")
     (pair,) = near_copy_pairs(clips, tmp_path / "enhanced", evaluations)
     assert (pair.first, pair.second) == (entries[0].entry_id, entries[1].entry_id)

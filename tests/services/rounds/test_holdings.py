@@ -1,4 +1,4 @@
-"""Who improves a model stays older than whoever copied it before."""
+"""The first holder of a model stays the first one when it improves the model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,19 +25,19 @@ TENSORS["tuned encoder"] = TENSORS["encoder"] * np.float32(1.001)
 
 
 class FilesHub(FakeHub):
-    """A hub whose models have files of their own, by content hash."""
+    """A hub whose models have different files, by content hash."""
 
     def __init__(self, folder) -> None:
         super().__init__(folder)
         self.root = folder
 
     def fetch(self, submission, *, limits):
-        found = super().fetch(submission, limits=limits)
-        return replace(found, path=self.root / found.content_hash)
+        model = super().fetch(submission, limits=limits)
+        return replace(model, path=self.root / model.content_hash)
 
     def cached(self, submission, content_hash):
-        found = super().cached(submission, content_hash)
-        return found and replace(found, path=self.root / content_hash)
+        model = super().cached(submission, content_hash)
+        return model and replace(model, path=self.root / content_hash)
 
 
 class Rounds(Subnet):
@@ -74,7 +74,7 @@ class Rounds(Subnet):
         return [(refusal.hotkey, refusal.code) for refusal in self.run().refusals]
 
     def play_with_one_who_came_back(self):
-        """Two rounds; between them `victim` goes and comes back, behind `another` with the same weights."""
+        """Two rounds. Between them `victim` registers again, after `another` entered the same weights."""
         self.commit("victim", files=("encoder",))
         self.play()
         self.chain.deregister("victim")
@@ -88,8 +88,8 @@ def rounds(tmp_path: Path):
     return Rounds(tmp_path)
 
 
-def test_who_improves_a_model_is_no_copy_of_whoever_copied_it(rounds: Any) -> None:
-    """Though its present commitment is the later one, and the copy was there before it."""
+def test_an_improved_model_is_not_a_copy_of_its_copy(rounds: Any) -> None:
+    """Although its present commitment is later than the copy."""
     rounds.commit("victim", files=("encoder", "head 1"))
     assert rounds.play() == []
     rounds.commit("parasite", files=("encoder", "junk"))
@@ -107,7 +107,7 @@ def test_who_improves_a_model_is_no_copy_of_whoever_copied_it(rounds: Any) -> No
     [(("encoder", "head 1"), ("encoder", "head 1")), (("encoder", "head 1"), ("encoder", "head 2"))],
     ids=["mended beside its weights", "with a better head in the same file"],
 )
-def test_so_it_is_where_the_copy_is_in_another_format(rounds: Any, before: Any, after: Any) -> None:
+def test_an_improved_model_is_not_a_copy_of_a_copy_in_another_format(rounds: Any, before: Any, after: Any) -> None:
     rounds.commit("victim", files=("v1",), tensors=before)
     assert rounds.play() == []
     rounds.commit("parasite", files=("p",), tensors=("encoder",), dtype=np.float16)
@@ -115,7 +115,7 @@ def test_so_it_is_where_the_copy_is_in_another_format(rounds: Any, before: Any, 
     assert rounds.play() == [("parasite", "same_tensors")]
 
 
-def test_so_it_is_where_it_was_trained_on_a_little(rounds: Any) -> None:
+def test_a_slightly_trained_model_is_not_a_copy_of_its_copy(rounds: Any) -> None:
     rounds.commit("victim", files=("v1",), tensors=("encoder",))
     rounds.commit("parasite", files=("p",), tensors=("encoder",))
     assert rounds.play() == [("parasite", "same_tensors")]
@@ -123,7 +123,7 @@ def test_so_it_is_where_it_was_trained_on_a_little(rounds: Any) -> None:
     assert rounds.play() == [("parasite", "same_tensors")]
 
 
-def test_so_it_is_where_the_entry_was_refused_and_is_mended(rounds: Any) -> None:
+def test_a_refused_entry_that_was_fixed_is_not_a_copy_of_its_copy(rounds: Any) -> None:
     rounds.commit("victim", files=("encoder",))
     (rounds.hub.root / f"content-{len(rounds.models) - 1}" / "Dockerfile").unlink()
     assert rounds.play() == [("victim", "no_dockerfile")]
@@ -132,8 +132,8 @@ def test_so_it_is_where_the_entry_was_refused_and_is_mended(rounds: Any) -> None
     assert rounds.play() == [("parasite", "shared_checkpoint")]
 
 
-def test_having_held_a_part_makes_nobody_the_original_of_the_whole(rounds: Any) -> None:
-    """Neither by what is public in it, nor by whatever else was entered with that."""
+def test_the_first_holder_of_a_part_is_not_the_first_holder_of_the_whole(rounds: Any) -> None:
+    """Neither through public tensors in it, nor through other tensors that were entered with these."""
     rounds.commit("parasite", files=("p1",), tensors=("tuned encoder", "decoy"))
     assert rounds.play() == []
     rounds.commit("victim", files=("v",), tensors=("encoder", "decoder"))
@@ -142,8 +142,8 @@ def test_having_held_a_part_makes_nobody_the_original_of_the_whole(rounds: Any) 
     assert rounds.play() == [("parasite", "same_tensors")]
 
 
-def test_an_early_entry_of_something_else_makes_nobody_an_original(rounds: Any) -> None:
-    """Neither a file nor tensors that were held before reach what was taken later beside them."""
+def test_an_early_entry_of_other_weights_does_not_count(rounds: Any) -> None:
+    """Early files and tensors do not make stolen ones older that are entered beside them later."""
     rounds.commit("parasite", files=("decoy",), tensors=("decoy",))
     rounds.commit("accomplice", files=("another",))
     assert rounds.play() == []
@@ -157,11 +157,11 @@ def test_an_early_entry_of_something_else_makes_nobody_an_original(rounds: Any) 
     assert rounds.play() == [("parasite", "same_tensors")]
 
 
-def test_a_hotkey_that_was_deregistered_and_came_back_is_a_new_one(rounds: Any) -> None:
+def test_a_hotkey_that_registers_again_counts_as_a_new_one(rounds: Any) -> None:
     assert rounds.play_with_one_who_came_back() == [("victim", "shared_checkpoint")]
 
 
-def test_a_state_that_lacks_the_earlier_rounds_goes_by_the_present_blocks(rounds: Any) -> None:
+def test_without_earlier_rounds_the_present_blocks_count(rounds: Any) -> None:
     rounds.commit("victim", files=("encoder",))
     rounds.play()
     rounds.state = MemoryState()

@@ -1,4 +1,4 @@
-"""A round goes on: past one entry's bad luck, after a restart, and with a sentence that says what to mend."""
+"""A round continues after faults of one entry and after a restart, and its errors say what to do."""
 
 import itertools
 import os
@@ -38,8 +38,8 @@ def judged(outcome):
     return {e.submission.hotkey for e in outcome.evaluations[COMPETITION.id]}
 
 
-class TestAnEntryThatTheSandboxFailsFor:
-    def test_is_set_aside_unscored_and_the_others_are_judged(self, subnet: Any) -> None:
+class TestEntryForWhichTheSandboxFails:
+    def test_is_set_aside_without_a_score_and_the_others_are_ranked(self, subnet: Any) -> None:
         subnet.sandbox.stuck = {"content-bob"}
         outcome = subnet.run()
         assert judged(outcome) == {"alice", "carol"}
@@ -49,12 +49,12 @@ class TestAnEntryThatTheSandboxFailsFor:
         assert refusal in outcome.leaderboards[0].refusals
         assert {s.submission.hotkey for s in outcome.leaderboards[0].standings} == {"alice", "carol"}
         assert subnet.chain.landed
-        # With pauses of minutes between the tries, and a look at whether another model can be run now.
+        # With pauses of minutes between the tries, and a check that another model can be run now.
         assert subnet.clock.now() - 1e9 >= sum(subnet.plan().retry_pauses_s)
         assert subnet.sandbox.started.count("content-bob") == 15
         assert subnet.sandbox.started[-1] != "content-bob"
 
-    def test_is_set_aside_too_where_the_sandbox_fails_in_a_way_nobody_foresaw(
+    def test_is_set_aside_after_an_unexpected_error_of_the_sandbox(
         self, subnet: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         run = subnet.sandbox.run
@@ -70,14 +70,14 @@ class TestAnEntryThatTheSandboxFailsFor:
         assert [(r.hotkey, r.code) for r in outcome.refusals] == [("bob", "not_evaluated")]
         assert "Traceback" in caplog.text
 
-    def test_is_not_tried_again_once_that_is_recorded(self, subnet: Any) -> None:
+    def test_is_not_tried_again_when_its_refusal_is_recorded(self, subnet: Any) -> None:
         subnet.sandbox.stuck = {"content-bob"}
         first = subnet.run()
         subnet.sandbox.started.clear()
         assert subnet.run().refusals == first.refusals
         assert subnet.sandbox.started == []
 
-    def test_is_judged_where_it_runs_in_the_end(self, subnet: Any) -> None:
+    def test_is_ranked_if_a_later_try_works(self, subnet: Any) -> None:
         subnet.sandbox.stuck = {"content-bob"}
         sleep = subnet.clock.sleep
 
@@ -91,8 +91,8 @@ class TestAnEntryThatTheSandboxFailsFor:
         assert judged(outcome) == {"alice", "bob", "carol"}
         assert outcome.refusals == ()
 
-    def test_is_judged_where_only_the_engine_was_away(self, subnet: Any) -> None:
-        """For all of its tries but the last, before which another model is seen to run."""
+    def test_is_ranked_if_only_the_engine_was_away(self, subnet: Any) -> None:
+        """For all tries but the last one. Before that one, another model is started successfully."""
         subnet.sandbox.stuck = {"content-carol"}
         run = subnet.sandbox.run
 
@@ -104,7 +104,7 @@ class TestAnEntryThatTheSandboxFailsFor:
         subnet.sandbox.run = back
         assert judged(subnet.run()) == {"alice", "bob", "carol"}
 
-    def test_stops_the_round_where_no_other_runs_either(self, subnet: Any) -> None:
+    def test_stops_the_round_if_no_other_entry_runs(self, subnet: Any) -> None:
         subnet.sandbox.stuck = {"content-alice", "content-bob", "content-carol"}
         with pytest.raises(InfrastructureFault, match="Check the engine's network"):
             subnet.run()
@@ -112,7 +112,7 @@ class TestAnEntryThatTheSandboxFailsFor:
         subnet.sandbox.stuck.clear()
         assert judged(subnet.run()) == {"alice", "bob", "carol"}
 
-    def test_stops_the_round_where_more_are_stuck_than_run(self, subnet: Any) -> None:
+    def test_stops_the_round_if_more_entries_are_stuck_than_run(self, subnet: Any) -> None:
         subnet.sandbox.stuck = {"content-alice", "content-carol"}
         with pytest.raises(InfrastructureFault):
             subnet.run()
@@ -120,7 +120,7 @@ class TestAnEntryThatTheSandboxFailsFor:
         subnet.sandbox.stuck = {"content-alice"}
         assert judged(subnet.run()) == {"bob", "carol"}
 
-    def test_is_not_set_aside_where_the_engine_has_died_since_the_others_ran(self, subnet: Any) -> None:
+    def test_is_not_set_aside_if_the_engine_died_after_the_others_ran(self, subnet: Any) -> None:
         run = subnet.sandbox.run
 
         def dying(model, *, limits):
@@ -138,20 +138,20 @@ class TestAnEntryThatTheSandboxFailsFor:
 
 
 class TestTheHub:
-    """`answers` decides what each fetch comes to."""
+    """`answers` decides the result of each fetch."""
 
     def planted(self, subnet, answers):
-        fetch, asked = subnet.hub.fetch, []
+        fetch, calls = subnet.hub.fetch, []
 
         def planted(submission, *, limits):
-            asked.append(submission.hotkey)
-            answers(submission.hotkey, asked.count(submission.hotkey))
+            calls.append(submission.hotkey)
+            answers(submission.hotkey, calls.count(submission.hotkey))
             return fetch(submission, limits=limits)
 
         subnet.hub.fetch = planted
-        return asked
+        return calls
 
-    def test_is_asked_again_after_a_fault(self, subnet: Any) -> None:
+    def test_is_called_again_after_a_fault(self, subnet: Any) -> None:
         def answers(_hotkey, number) -> None:
             if number <= 2:
                 raise HubUnavailable("The hub answered 503")
@@ -159,7 +159,7 @@ class TestTheHub:
         self.planted(subnet, answers)
         assert judged(subnet.run()) == {"alice", "bob", "carol"}
 
-    def test_that_never_gives_one_entry_sets_it_aside(self, subnet: Any) -> None:
+    def test_that_never_gives_one_model_sets_its_entry_aside(self, subnet: Any) -> None:
         def answers(hotkey, _number) -> None:
             if hotkey == "alice":
                 raise HubUnavailable("The hub answered 403")
@@ -169,7 +169,7 @@ class TestTheHub:
         assert judged(outcome) == {"bob", "carol"}
         assert [(r.hotkey, r.code) for r in outcome.refusals] == [("alice", "not_evaluated")]
 
-    def test_that_answers_for_nobody_stops_the_round(self, subnet: Any) -> None:
+    def test_that_gives_no_model_stops_the_round(self, subnet: Any) -> None:
         def answers(_hotkey, _number) -> None:
             raise HubUnavailable("The hub answered 500")
 
@@ -178,12 +178,12 @@ class TestTheHub:
             subnet.run()
         assert subnet.steps("fetch:") == {}
 
-    def test_that_goes_down_midway_refuses_nobody(self, subnet: Any) -> None:
+    def test_that_goes_down_midway_refuses_no_entry(self, subnet: Any) -> None:
         def answers(_hotkey, number) -> None:
-            if len(asked) > 1:
+            if len(calls) > 1:
                 raise HubUnavailable("The hub answered 500")
 
-        asked = self.planted(subnet, answers)
+        calls = self.planted(subnet, answers)
         with pytest.raises(HubUnavailable):
             subnet.run()
         assert set(subnet.steps("fetch:")) == {"fetch:2-alice"}
@@ -211,7 +211,7 @@ class TestTheHub:
         assert judged(subnet.run()) == {"alice", "bob", "carol"}
 
     @pytest.mark.parametrize("answer", [EntryRefused("not_found", "gone"), HubUnavailable("The hub answered 500")])
-    def test_that_lost_what_the_cache_lost_too_is_the_operators_to_mend(
+    def test_that_lost_a_model_which_the_cache_lost_too_stops_the_round(
         self, subnet: Any, answer: EntryRefused | HubUnavailable
     ) -> None:
         stop_at(subnet.state, "near_copies")
@@ -256,13 +256,13 @@ def stop_at(state: Any, step: str) -> None:
     state.finish_step = failing
 
 
-class TestWhatNobodyForesaw:
-    def test_a_full_disk_is_told_with_its_remedy(self, subnet: Any) -> None:
+class TestUnexpectedErrors:
+    def test_a_full_disk_is_reported_with_a_remedy(self, subnet: Any) -> None:
         (subnet.folder / "run").write_text("no folder")
         with pytest.raises(InfrastructureFault, match=r"cannot be created .*disk has space"):
             subnet.run()
 
-    def test_an_error_of_the_system_is_told_with_its_remedy(
+    def test_an_error_of_the_system_is_reported_with_a_remedy(
         self, subnet: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def full(*_args) -> None:
@@ -272,7 +272,7 @@ class TestWhatNobodyForesaw:
         with pytest.raises(InfrastructureFault, match=r"No space left on device.*run again"):
             subnet.run()
 
-    def test_an_error_of_the_program_is_told_and_leaves_its_trace(
+    def test_an_error_of_the_program_is_reported_with_a_trace_in_the_log(
         self, subnet: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         def broken(*_args, **_named) -> None:
@@ -286,7 +286,7 @@ class TestWhatNobodyForesaw:
         assert judged(subnet.run()) == {"alice", "bob", "carol"}
 
 
-def test_a_round_is_not_gone_on_with_under_another_plan(subnet: Any) -> None:
+def test_a_round_does_not_continue_under_another_plan(subnet: Any) -> None:
     stop_at(subnet.state, "near_copies")
     with pytest.raises(StateUnavailable):
         subnet.run()
@@ -304,9 +304,9 @@ def test_a_round_is_not_gone_on_with_under_another_plan(subnet: Any) -> None:
 
 
 class TestJobs:
-    """Work on what miners sent is done in workers, until a deadline."""
+    """Workers process the files and audio of miners, and each job has a deadline."""
 
-    def test_an_answer_that_no_metric_can_take_fails_its_clip_only(
+    def test_audio_that_no_metric_can_score_fails_only_its_clip(
         self, subnet: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         calls = itertools.count()
@@ -330,7 +330,7 @@ class TestJobs:
         assert subnet.pool.deadlines_s["tensor_fingerprint"] > 0
         assert subnet.pool.deadlines_s["evidence_of_files"] > 0
 
-    def test_weights_that_cannot_be_read_are_compared_with_nobody(self, subnet: Any) -> None:
+    def test_unreadable_weights_are_not_compared(self, subnet: Any) -> None:
         def hangs(_paths) -> None:
             raise JobTimeout("tensor_fingerprint", 300.0)
 
@@ -339,8 +339,8 @@ class TestJobs:
         assert "was not done after 300 s" in subnet.steps("duplicates")["duplicates"]["unread"]["2-alice"][0]
 
 
-def test_a_validator_that_starts_from_a_backup_knows_whose_the_titles_are(subnet: Any, tmp_path: Path) -> None:
-    """One that starts from nothing does not: to it, they were all won today."""
+def test_a_validator_that_starts_from_a_backup_knows_the_champions(subnet: Any, tmp_path: Path) -> None:
+    """A validator that starts with an empty state counts all titles as won in its first round."""
     subnet.state = SqlState(tmp_path / "state.db")
     subnet.run()
     state_database.backup(state_database.open_engine(tmp_path / "state.db"), tmp_path / "backup.db")
@@ -355,7 +355,7 @@ def test_a_validator_that_starts_from_a_backup_knows_whose_the_titles_are(subnet
         subnet.state.close()
 
 
-def test_answers_are_on_the_disk_before_a_row_says_so(subnet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_audio_is_on_the_disk_before_a_row_says_so(subnet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     flushed: set[Path] = set()
     fsync = os.fsync
 
@@ -378,7 +378,7 @@ def test_answers_are_on_the_disk_before_a_row_says_so(subnet: Any, monkeypatch: 
     assert late == []
 
 
-def test_an_answer_that_is_gone_is_told_with_its_remedy(subnet: Any) -> None:
+def test_missing_audio_is_reported_with_a_remedy(subnet: Any) -> None:
     stop_at(subnet.state, "near_copies")
     with pytest.raises(StateUnavailable):
         subnet.run()
@@ -387,37 +387,37 @@ def test_an_answer_that_is_gone_is_told_with_its_remedy(subnet: Any) -> None:
         subnet.run()
 
 
-class TestWeightsOfWhichItIsNotKnownWhetherTheyAreSet:
+class TestWeightsWhoseWriteIsUnknown:
     def planted(self, subnet, *, lands, answers):
-        """A chain whose first `answers` answers are lost; the write lands nevertheless, or does not."""
+        """A chain whose first `answers` answers are lost. If `lands`, the write takes effect nevertheless."""
         write = subnet.chain.set_weights
-        asked: list[int] = []
+        calls: list[int] = []
 
         def lossy(hotkey, by_hotkey):
-            asked.append(subnet.chain.head().number)
-            if len(asked) > answers:
+            calls.append(subnet.chain.head().number)
+            if len(calls) > answers:
                 return write(hotkey, by_hotkey)
             if lands:
                 write(hotkey, by_hotkey)
             return TxResult(False, "no_answer", "the connection dropped", retryable=True, unknown=True)
 
         subnet.chain.set_weights = lossy
-        return asked
+        return calls
 
     def test_are_read_back_and_not_set_twice(self, subnet: Any) -> None:
-        asked = self.planted(subnet, lands=True, answers=9)
+        calls = self.planted(subnet, lands=True, answers=9)
         outcome = subnet.run()
-        assert len(asked) == len(subnet.chain.landed) == 1
+        assert len(calls) == len(subnet.chain.landed) == 1
         assert outcome.weights_block == subnet.chain.landed[0][1]
         assert steps.read(subnet.state, ROUND_ID, steps.WEIGHTS).block == outcome.weights_block
 
-    def test_are_set_again_where_they_are_not(self, subnet: Any) -> None:
-        asked = self.planted(subnet, lands=False, answers=1)
+    def test_are_set_again_if_they_are_not_set(self, subnet: Any) -> None:
+        calls = self.planted(subnet, lands=False, answers=1)
         subnet.run()
-        assert len(asked) == 2
+        assert len(calls) == 2
         assert [who for who, _, _ in subnet.chain.landed] == [VALIDATOR]
 
-    def test_are_not_recorded_while_it_is_not_known(self, subnet: Any) -> None:
+    def test_are_not_recorded_while_it_is_unknown(self, subnet: Any) -> None:
         self.planted(subnet, lands=False, answers=9)
         with pytest.raises(InfrastructureFault, match="the connection dropped"):
             subnet.run()

@@ -1,4 +1,4 @@
-"""Who may enter."""
+"""The rules of entry."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_each_broken_rule_is_named(result: object, code: str) -> None:
     assert refusal.code == code
     assert refusal.sentence
     assert "commitment_block" in refusal.evidence
-    # What no board stands for would be shown by none.
+    # A refusal of an unknown competition would be on no leaderboard.
     assert refusal.competition_id in (None, *(c.id for c in PUBLISHED))
 
 
@@ -179,14 +179,14 @@ def test_a_dockerfile_that_asks_for_too_much_is_refused_with_its_lines(
 
 def codes_in_the_source() -> set[str]:
     """The first argument of every `EntryRefused(...)`, and the rules of duplicates."""
-    found = {rule.value for rule in DuplicateRule}
+    codes = {rule.value for rule in DuplicateRule}
     for path in Path(soundsright.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "EntryRefused":
                 code = node.args[0]
                 assert isinstance(code, ast.Constant), f"{path}:{node.lineno}: a code is a literal"
-                found.add(str(code.value))
-    return found
+                codes.add(str(code.value))
+    return codes
 
 
 def test_every_code_of_a_refusal_is_explained() -> None:
@@ -195,5 +195,5 @@ def test_every_code_of_a_refusal_is_explained() -> None:
 
 def test_the_rules_document_lists_every_code_as_it_is() -> None:
     rows = [f"| `{code}` | {r.when} | {r.remedy} |" for code, r in REFUSAL_REASONS.items()]
-    told = [line for line in RULES.read_text().splitlines() if line.startswith("| `") and line.count("|") == 4]
-    assert [line for line in told if line.split("`")[1] in REFUSAL_REASONS] == rows
+    listed = [line for line in RULES.read_text().splitlines() if line.startswith("| `") and line.count("|") == 4]
+    assert [line for line in listed if line.split("`")[1] in REFUSAL_REASONS] == rows

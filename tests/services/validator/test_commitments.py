@@ -1,4 +1,4 @@
-"""The three kinds of commitment: each is judged as the same entry, and a sealed one by nobody before the close."""
+"""The three kinds of commitment give the same entries, and nobody can read a sealed one before the close."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def relay() -> Iterator[Relay]:
 
 
 class SealedBench(Bench):
-    """A subnet of a validator whose rules ask for one kind of commitment; a block is an hour of August 2023."""
+    """A subnet whose rules ask for one kind of commitment. A block is an hour of August 2023."""
 
     def __init__(self, folder: Path, kind: CommitmentKind, relay: Relay) -> None:
         self.kind = kind
@@ -61,7 +61,7 @@ class SealedBench(Bench):
         super().enter(name, quality=quality, revision=revision)
         if self.kind is not CommitmentKind.DIGEST:
             self.chain.publish(MINERS[name].address, self.committed(name, revision))
-            self.peers.reveals[MINERS[name].address] = b"nobody has to be asked"
+            self.peers.reveals[MINERS[name].address] = b"not needed"
 
     def committed(self, name: str, revision: str = "a", round_number: int = 1_000) -> str:
         text = commitment_text(ModelRef(name, "model", revision * 40), MINERS[name].address, COMPETITION.id)
@@ -86,7 +86,7 @@ class SealedBench(Bench):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_is_judged_as_the_same_entries(tmp_path: Path, relay: Relay, kind: CommitmentKind) -> None:
+def test_each_kind_gives_the_same_entries(tmp_path: Path, relay: Relay, kind: CommitmentKind) -> None:
     bench = SealedBench(tmp_path, kind, relay)
     bench.to_round()
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
@@ -95,15 +95,13 @@ def test_each_kind_is_judged_as_the_same_entries(tmp_path: Path, relay: Relay, k
         (MINERS[name].address, [name, "model", "a" * 40]) for name in ("alice", "bob")
     ]
     assert bench.weights()
-    asked = {path for _, path in bench.peers.calls}
-    assert asked == ({"/reveal", "/feedback"} if kind is CommitmentKind.DIGEST else {"/feedback"})
+    paths = {path for _, path in bench.peers.calls}
+    assert paths == ({"/reveal", "/feedback"} if kind is CommitmentKind.DIGEST else {"/feedback"})
     assert len(relay.requests) == (kind is CommitmentKind.SEALED)
 
 
 @pytest.mark.parametrize("kind", [CommitmentKind.PLAIN, CommitmentKind.SEALED])
-def test_what_another_committed_is_not_entered_by_copying_it(
-    tmp_path: Path, relay: Relay, kind: CommitmentKind
-) -> None:
+def test_a_copied_commitment_is_refused(tmp_path: Path, relay: Relay, kind: CommitmentKind) -> None:
     bench = SealedBench(tmp_path, kind, relay)
     stolen = next(c.digest for c in bench.chain.commitments() if c.hotkey == MINERS["alice"].address)
     bench.chain.publish(MINERS["bob"].address, stolen)
@@ -116,7 +114,7 @@ def test_what_another_committed_is_not_entered_by_copying_it(
 @pytest.mark.parametrize(
     ("committed", "code"), [("sealed:1000:AAAA", "bad_seal"), ("0" * 64, "bad_seal"), ("later", "sealed_too_long")]
 )
-def test_a_seal_that_does_not_open_in_time_costs_only_its_own_entry(
+def test_a_seal_that_does_not_open_in_time_refuses_only_its_entry(
     tmp_path: Path, relay: Relay, committed: str, code: str
 ) -> None:
     bench = SealedBench(tmp_path, CommitmentKind.SEALED, relay)
@@ -128,7 +126,7 @@ def test_a_seal_that_does_not_open_in_time_costs_only_its_own_entry(
     assert [r.code for r in bench.entries().refusals] == [code]
 
 
-def test_a_beacon_that_is_away_is_waited_for_and_costs_no_entry(tmp_path: Path, relay: Relay) -> None:
+def test_the_validator_waits_for_a_beacon_that_is_away_and_refuses_no_entry(tmp_path: Path, relay: Relay) -> None:
     bench = SealedBench(tmp_path, CommitmentKind.SEALED, relay)
     bench.to_round()
     relay.override = (503, b"")
@@ -142,12 +140,12 @@ def test_a_beacon_that_is_away_is_waited_for_and_costs_no_entry(tmp_path: Path, 
     assert len(bench.entries().submissions) == 2
 
 
-def test_an_entry_that_is_sealed_anew_for_the_next_round_is_as_old_as_it_was(tmp_path: Path, relay: Relay) -> None:
+def test_an_entry_that_is_sealed_again_for_the_next_round_keeps_its_block(tmp_path: Path, relay: Relay) -> None:
     bench = SealedBench(tmp_path, CommitmentKind.SEALED, relay)
     bench.to_round()
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
     first = {e.hotkey: e.block for e in bench.entries().submissions}
-    # Now everybody can read alice's entry. She seals it anew, as her miner does; bob enters another model.
+    # Now everybody can read alice's entry. She seals it again, as her miner does. Bob enters another model.
     bench.chain.publish(MINERS["alice"].address, bench.committed("alice"))
     bench.enter("bob", quality=0.9, revision="b")
     bench.chain.advance(24)
@@ -166,7 +164,7 @@ ASKED = EntryRules(cooldown_blocks=500, max_commitments=1)
 def judged(
     kind: CommitmentKind, relay: Relay, *, stood_at: int, registered_at: int, rules: EntryRules = NO_RULES
 ) -> list[int | str]:
-    """What becomes of an entry of block 1000 that stood in the round before: its block, or its refusal."""
+    """The block, or the refusal, of an entry of block 1000 that was also in the round before."""
     state, clock = MemoryState(), VirtualClock(1e9)
     stood = steps.RecordedEntry(0, "hk", COMPETITION.id, MODEL, stood_at)
     for round_id in ("before", "now"):
@@ -179,7 +177,7 @@ def judged(
         "now", Miners(), state, clock, Health(clock), kind=kind, timelock=DrandTimelock([relay.url])
     )
     collector.read([committed], opened_by_s=ROUND_1000_S)
-    found = screened(
+    result = screened(
         collector.canonical([committed], [neuron], "before"),
         collector.revealed([committed]),
         [neuron],
@@ -187,17 +185,17 @@ def judged(
         entries_close_block=1_001,
         rules=rules,
     )
-    return [*(entry.block for entry in found.submissions), *(refusal.code for refusal in found.refusals)]
+    return [*(entry.block for entry in result.submissions), *(refusal.code for refusal in result.refusals)]
 
 
 @pytest.mark.parametrize("kind", [CommitmentKind.PLAIN, CommitmentKind.SEALED])
-def test_who_came_back_with_the_entry_that_stood_before_is_as_old_as_its_new_commitment(
+def test_a_hotkey_that_registers_again_gets_the_block_of_its_new_commitment(
     relay: Relay, kind: CommitmentKind
 ) -> None:
     assert judged(kind, relay, stood_at=100, registered_at=500) == [1_000]
 
 
-def test_cool_down_and_count_ask_of_plain_entries_what_they_do_not_of_sealed_ones(relay: Relay) -> None:
+def test_cool_down_and_count_apply_to_plain_entries_and_not_to_sealed_ones(relay: Relay) -> None:
     plain, sealed = CommitmentKind.PLAIN, CommitmentKind.SEALED
     for rules, code in (
         (ASKED, "cooldown"),
@@ -237,7 +235,7 @@ def test_a_miner_commits_once_in_each_kind_also_after_a_restart(
         assert commitment.digest == (ENTRY.digest if kind is CommitmentKind.DIGEST else text)
 
 
-def test_a_sealed_entry_is_told_to_nobody(tmp_path: Path, relay: Relay) -> None:
+def test_a_sealed_entry_is_not_revealed_to_validators(tmp_path: Path, relay: Relay) -> None:
     health = Health(VirtualClock(1e9))
     sealing = committing(tmp_path, relay, CommitmentKind.SEALED)
     miner = miner_on(subnet(tmp_path), tmp_path, commitment=sealing, health=health)
@@ -254,7 +252,7 @@ def test_a_sealed_entry_is_told_to_nobody(tmp_path: Path, relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("lost", ["the chain's", "the miner's", "another model"])
-def test_a_seal_is_made_anew_where_the_old_one_is_gone_or_stands_for_another_model(
+def test_a_seal_is_made_again_if_the_old_one_is_gone_or_has_another_model(
     tmp_path: Path, relay: Relay, lost: str
 ) -> None:
     chain = subnet(tmp_path)

@@ -29,7 +29,7 @@ def test_a_second_process_is_refused_while_the_first_lives() -> None:
     assert state.lease_holder("validator", now_s=clock.now()) is None
 
 
-def test_what_a_dead_process_held_is_taken_over_when_it_runs_out() -> None:
+def test_the_lease_of_a_dead_process_is_taken_over_when_it_expires() -> None:
     state, clock = MemoryState(), VirtualClock(1_000.0)
     assert state.take_lease("validator", "dead", now_s=clock.now(), duration_s=60.0)
     clock.sleep(60.0)
@@ -37,15 +37,15 @@ def test_what_a_dead_process_held_is_taken_over_when_it_runs_out() -> None:
         assert state.lease_holder("validator", now_s=clock.now()) == this_process()
 
 
-def test_what_a_process_of_this_machine_held_is_taken_over_at_once_when_it_is_gone() -> None:
+def test_the_lease_of_a_dead_process_on_this_machine_is_taken_over_at_once() -> None:
     state, clock = MemoryState(), VirtualClock(1_000.0)
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         child.wait()
     place = this_process().rpartition(":")[0]
-    for other, told in [(str(child.pid), None), (str(os.getppid()), "works on this state"), ("1x", "works on")]:
+    for other, message in [(str(child.pid), None), (str(os.getppid()), "works on this state"), ("1x", "works on")]:
         holder = f"{place}:{other}"
         assert state.take_lease("validator", holder, now_s=clock.now(), duration_s=60.0)
-        expected = pytest.raises(UsageError, match=told) if told else contextlib.nullcontext()
+        expected = pytest.raises(UsageError, match=message) if message else contextlib.nullcontext()
         with expected, sole_process(state, "validator", clock=clock, lost=never):
             assert state.lease_holder("validator", now_s=clock.now()) == this_process()
         state.release_lease("validator", holder)

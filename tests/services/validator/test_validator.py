@@ -1,4 +1,4 @@
-"""A validator on a chain: when rounds start, whom it asks, what it sets and tells, and how it goes on."""
+"""A validator on a chain: the start of rounds, reveals, weights, feedback, and restarts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SCHEDULE = Schedule(time_of_day_s=0, every_days=1, first_day=10, seed_delay_bloc
 
 
 class Miners:
-    """The `Peers` port: miners that answer as they are told to."""
+    """The `Peers` port: miners whose replies the test sets."""
 
     def __init__(self) -> None:
         self.reveals: dict[str, bytes] = {}
@@ -68,7 +68,7 @@ class Miners:
 
 
 class Bench:
-    """A subnet in which a block is an hour; day 10 is the first round's."""
+    """A subnet in which a block is an hour. The first round is on day 10."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -83,7 +83,7 @@ class Bench:
         self.state = MemoryState()
         self.clock = VirtualClock(1e9)
         self.health = Health(self.clock)
-        self.told: list[Mapping[str, float]] = []
+        self.dry_run_weights: list[Mapping[str, float]] = []
         for number, name in enumerate(MINERS):
             self.enter(name, quality=0.4 + 0.3 * number)
 
@@ -119,7 +119,7 @@ class Bench:
             peers=self.peers,
             clock=self.clock,
             health=self.health,
-            dry_run=self.told.append if dry_run else None,
+            dry_run=self.dry_run_weights.append if dry_run else None,
         )
         return ValidatorService(context)
 
@@ -175,11 +175,11 @@ def test_nothing_is_due_before_the_first_round(bench: Bench) -> None:
     for _ in range(2):
         service.tick()
     assert bench.state.rounds() == ()
-    told = [event["message"] for event in bench.health.events()["success"]]
-    assert told == ["The next round starts 1970-01-11 00:00 UTC"]
+    messages = [event["message"] for event in bench.health.events()["success"]]
+    assert messages == ["The next round starts 1970-01-11 00:00 UTC"]
 
 
-def test_after_the_last_round_none_is_announced(bench: Bench) -> None:
+def test_no_round_is_announced_after_the_last_one(bench: Bench) -> None:
     bench.to_seed(10)
     service = bench.validator()
     service._settings = replace(service._settings, schedule=replace(SCHEDULE, last_day=10))
@@ -190,7 +190,7 @@ def test_after_the_last_round_none_is_announced(bench: Bench) -> None:
     assert view.next_competition() is None
 
 
-def test_a_round_asks_judges_sets_weights_and_tells_everybody(bench: Bench) -> None:
+def test_a_round_asks_for_reveals_sets_weights_and_delivers_feedback(bench: Bench) -> None:
     bench.to_seed(10)
     service = bench.validator()
     finish(service, bench, SCHEDULE.id_of(0))
@@ -205,30 +205,30 @@ def test_a_round_asks_judges_sets_weights_and_tells_everybody(bench: Bench) -> N
         assert envelope.validator == VICTOR.address
         assert (feedback.hotkey, feedback.round, len(feedback.clips)) == (key.address, SCHEDULE.id_of(0), 8)
         assert set(feedback.metrics) == set(feedback.unprocessed) == {"PESQ_WB", "ESTOI"}
-        # What each metric's winner reached, whoever it is.
+        # The scores of each metric's winner.
         assert set(feedback.winners) == {"PESQ_WB", "ESTOI"}
         assert {row.hotkey for row in feedback.winners.values()} <= {k.address for k in MINERS.values()}
         assert all(set(row.metrics) == {"PESQ_WB", "ESTOI"} for row in feedback.winners.values())
     assert bench.health.metrics()["competitions_judged"] == 1
 
 
-def test_reveals_are_asked_for_after_the_close_and_before_the_seed_and_kept(bench: Bench) -> None:
+def test_reveals_are_collected_between_the_close_and_the_seed_and_recorded(bench: Bench) -> None:
     bench.chain.advance(SCHEDULE.start_s(0) // 3_600 - 9 * 24 - bench.chain.head().number)
     service = bench.validator()
     service.tick()
-    asked = {receiver for receiver, path in bench.peers.calls if path == "/reveal"}
-    assert asked == {key.address for key in MINERS.values()}
+    receivers = {receiver for receiver, path in bench.peers.calls if path == "/reveal"}
+    assert receivers == {key.address for key in MINERS.values()}
     assert steps.read(bench.state, SCHEDULE.id_of(0), steps.ENTRIES) is None
     waits = bench.health.events()["success"][-1]["message"]
     assert waits.startswith("Entries of round 1970-01-11 are closed; block ")
-    # From here on the miners may go away: what they revealed is in the state.
-    bench.peers.away = asked
+    # From now on the miners can be away, because their reveals are in the state.
+    bench.peers.away = receivers
     bench.chain.advance(SCHEDULE.seed_delay_blocks)
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
     assert bench.weights()
 
 
-def test_a_miner_that_is_away_is_refused_and_others_are_judged(bench: Bench) -> None:
+def test_a_miner_that_is_away_is_refused_and_the_others_are_ranked(bench: Bench) -> None:
     bench.peers.away = {MINERS["alice"].address}
     bench.to_seed(10)
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
@@ -250,7 +250,7 @@ def test_a_miner_that_is_away_is_refused_and_others_are_judged(bench: Bench) -> 
         reveal(ModelRef("alice", "model", "a" * 40)).replace(b'"alice"', b'"' + b"x" * 5_000 + b'"'),
     ],
 )
-def test_a_reveal_counts_only_where_it_hashes_to_the_commitment(answer: bytes) -> None:
+def test_a_reveal_counts_only_if_it_hashes_to_the_commitment(answer: bytes) -> None:
     model, hotkey = ModelRef("alice", "model", "a" * 40), MINERS["alice"].address
     commitment = Commitment(hotkey, commitment_digest(model, hotkey, COMPETITION.id), 5)
     assert reveal_of(reveal(model), commitment).model == model
@@ -258,7 +258,7 @@ def test_a_reveal_counts_only_where_it_hashes_to_the_commitment(answer: bytes) -
         reveal_of(answer, commitment)
 
 
-def test_a_stopped_validator_goes_on_and_comes_to_the_same_weights(bench: Bench, tmp_path: Path) -> None:
+def test_a_stopped_validator_continues_and_reaches_the_same_weights(bench: Bench, tmp_path: Path) -> None:
     bench.to_seed(10)
     first = bench.validator()
     while steps.read(bench.state, SCHEDULE.id_of(0), steps.SEED) is None:
@@ -300,7 +300,7 @@ def test_weights_are_set_again_every_tempo_and_after_a_restart(bench: Bench) -> 
 
 
 @pytest.mark.parametrize(
-    ("rules", "asked", "every"),
+    ("rules", "own_blocks", "every"),
     [
         (SubnetRules(tempo_blocks=4), 0, 4),
         (SubnetRules(tempo_blocks=4, rate_limit_blocks=7), 0, 7),
@@ -309,7 +309,7 @@ def test_weights_are_set_again_every_tempo_and_after_a_restart(bench: Bench) -> 
     ],
 )
 def test_weights_follow_the_chains_tempo_and_rate_limit(
-    bench: Bench, rules: SubnetRules, asked: int, every: int
+    bench: Bench, rules: SubnetRules, own_blocks: int, every: int
 ) -> None:
     bench.to_seed(10)
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
@@ -327,7 +327,7 @@ def test_weights_follow_the_chains_tempo_and_rate_limit(
             return getattr(bench.chain, name)
 
     service = bench.validator(chain=Ruled())
-    service._settings = replace(service._settings, weights_every_blocks=asked)
+    service._settings = replace(service._settings, weights_every_blocks=own_blocks)
     for _ in range(2 * every + 1):
         service._set_weights_if_due(bench.chain.head().number, bench.chain.neurons())
         bench.chain.advance()
@@ -335,21 +335,21 @@ def test_weights_follow_the_chains_tempo_and_rate_limit(
     assert bench.health.metrics()["weights.total_count_committed"] == 3 * rules.commit_reveal
 
 
-def test_a_dry_run_tells_the_weights_and_writes_nothing(bench: Bench) -> None:
+def test_a_dry_run_reports_the_weights_and_writes_nothing(bench: Bench) -> None:
     bench.to_seed(10)
     head = bench.chain.head()
     finish(bench.validator(dry_run=True), bench, SCHEDULE.id_of(0))
-    assert bench.told
+    assert bench.dry_run_weights
     assert bench.weights() == {}
     assert bench.chain.head() == head
     assert bench.peers.feedback == {}
 
 
-def test_a_dry_run_tells_that_nobody_is_paid(bench: Bench) -> None:
+def test_a_dry_run_reports_empty_weights_if_nobody_is_paid(bench: Bench) -> None:
     bench.peers.away = {key.address for key in MINERS.values()}
     bench.to_seed(10)
     finish(bench.validator(dry_run=True), bench, SCHEDULE.id_of(0))
-    assert bench.told == [{}]
+    assert bench.dry_run_weights == [{}]
 
 
 def test_feedback_that_does_not_arrive_is_tried_again_and_recorded(bench: Bench) -> None:
@@ -387,19 +387,19 @@ def test_a_miner_that_never_answers_is_given_up(bench: Bench) -> None:
     assert (facts.ok, facts.tries) == (False, MAX_TRIES)
 
 
-@pytest.mark.parametrize(("registered", "told"), [(False, "not registered"), (True, "no validator permit")])
-def test_a_validator_that_could_not_set_weights_is_told_before_the_start(
-    bench: Bench, registered: bool, told: str
+@pytest.mark.parametrize(("registered", "message"), [(False, "not registered"), (True, "no validator permit")])
+def test_a_validator_that_cannot_set_weights_learns_it_before_the_start(
+    bench: Bench, registered: bool, message: str
 ) -> None:
     nobody = Hotkey.of_seed("nobody").address
     if registered:
         bench.chain.register(nobody)
         check_account(bench.chain, nobody, sets_weights=False)
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         check_account(bench.chain, nobody, sets_weights=True)
 
 
-def test_who_left_during_the_round_is_not_paid_and_no_heir_of_its_uid_is(bench: Bench) -> None:
+def test_neither_a_hotkey_that_left_nor_the_next_owner_of_its_uid_is_paid(bench: Bench) -> None:
     bench.to_seed(10)
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
     before = bench.weights()
@@ -414,7 +414,7 @@ def test_who_left_during_the_round_is_not_paid_and_no_heir_of_its_uid_is(bench: 
         assert bench.weights() == weights
 
 
-def test_what_is_committed_after_the_close_is_not_seen(bench: Bench) -> None:
+def test_commitments_after_the_close_are_ignored(bench: Bench) -> None:
     bench.to_seed(10)
     bench.enter("alice", quality=0.9, revision="b")
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
@@ -424,7 +424,7 @@ def test_what_is_committed_after_the_close_is_not_seen(bench: Bench) -> None:
     assert [s.hotkey for s in facts.submissions] == [MINERS["bob"].address]
 
 
-def test_a_chain_that_is_away_is_a_problem_and_then_none(bench: Bench) -> None:
+def test_a_problem_ends_when_the_chain_is_back(bench: Bench) -> None:
     class Away:
         def __init__(self) -> None:
             self.failures = 2
@@ -450,7 +450,7 @@ def test_a_chain_that_is_away_is_a_problem_and_then_none(bench: Bench) -> None:
 def test_the_health_api_shows_the_round_from_the_state(bench: Bench) -> None:
     service = bench.validator()
     view = ValidatorView(bench.state, (COMPETITION,), SCHEDULE, service.chain_time_s)
-    assert view.next_competition() == "2001-09-10 00:00:00 GMT"  # No block was seen: by the clock.
+    assert view.next_competition() == "2001-09-10 00:00:00 GMT"  # From the clock, because no block is known.
     assert (view.current_models(), view.best_models(), view.scores(), view.seed()) == (None, None, None, None)
     bench.to_seed(10)
     finish(service, bench, SCHEDULE.id_of(0))

@@ -1,4 +1,4 @@
-"""A round that goes on after a restart sees the chain that it saw before."""
+"""A round that continues after a restart sees the same chain as before."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.services.rounds.test_holdings import Rounds
 
 
 class Archiveless:
-    """A node that knows the present state alone."""
+    """A node that knows only the present state."""
 
     def __init__(self, chain: Any) -> None:
         self._chain = chain
@@ -30,7 +30,7 @@ class Archiveless:
 
 
 def stopped_after_its_entries(rounds: Rounds, **entries: Any) -> MemoryState:
-    """What a validator that was stopped there has of the last round, whose neurons are recorded as given."""
+    """The state of a validator that was stopped after the entries of the last round, with these facts."""
     left = MemoryState()
     for round_id in rounds.state.rounds():
         left.begin_round(round_id, rounds.state.begin_round(round_id, {}))
@@ -56,8 +56,8 @@ def resumed(rounds: Rounds, chain: Any) -> list[tuple[str, str]]:
     return [(refusal.hotkey, refusal.code) for refusal in rounds.run().refusals]
 
 
-def test_who_came_back_is_a_new_one_for_a_restarted_round_too(rounds: Rounds) -> None:
-    """Whatever became of the hotkey since, and though the node has lost the block."""
+def test_a_restarted_round_also_sees_a_hotkey_that_registered_again_as_new(rounds: Rounds) -> None:
+    """Even if the hotkey left since, and the node has lost the block."""
     entries = rounds.state.step_done(rounds.round.id, "entries")
     assert entries is not None
     rounds.state = stopped_after_its_entries(rounds, neurons=entries["neurons"])

@@ -1,4 +1,4 @@
-"""A validator goes on whatever one round comes to, and keeps what it needs and no more."""
+"""A validator continues after a failed round, and keeps only the files that it needs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def ticked(service: ValidatorService, bench: Bench, times: int = 6) -> None:
-    """Look at the chain some times, each time with the running round at its end."""
+    """Tick several times. After each tick, wait until the running round has ended."""
     for _ in range(times):
         service.tick()
         if service._running is not None:
@@ -43,14 +43,14 @@ def broken(error: BaseException) -> Any:
 @pytest.mark.parametrize(
     "error", [KeyError("who"), OSError(28, "No space left"), InfrastructureFault("full", "Free.")]
 )
-def test_a_round_that_cannot_be_ended_is_told_and_tried_again_later(bench: Bench, error: Exception) -> None:
+def test_a_round_that_cannot_be_finished_is_reported_and_tried_again_later(bench: Bench, error: Exception) -> None:
     bench.to_seed(10)
     service = bench.validator()
     service._work.publish = broken(error)
     ticked(service, bench)
     assert str(error) in bench.health.problems()["round"]
     assert steps.read(bench.state, FIRST, steps.FINISHED) is None
-    # What it decided is paid for all that, and paid again every tempo.
+    # Its weights are set nevertheless, and again every tempo.
     assert bench.weights()
     assert steps.latest(bench.state, steps.PAYEES)
     service._work.publish = published
@@ -74,7 +74,7 @@ def test_a_clock_that_is_set_back_delays_nothing_for_long(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["1.2.3.4:99999", "[abc:80", "2001:db8::1:8091"])
-def test_an_endpoint_that_is_no_address_costs_its_own_miner_and_no_round(bench: Bench, endpoint: str) -> None:
+def test_an_invalid_endpoint_refuses_only_its_own_miner(bench: Bench, endpoint: str) -> None:
     signed, bob = SignedPeers(VICTOR), MINERS["bob"].address
 
     class OneByNetwork:
@@ -82,7 +82,7 @@ def test_an_endpoint_that_is_no_address_costs_its_own_miner_and_no_round(bench: 
             return (signed if receiver == bob else miners).call(endpoint, receiver, *rest, **how)
 
     class Careless:
-        """A chain that shows whatever somebody published."""
+        """A chain that shows endpoints without checking them."""
 
         def neurons(self) -> Any:
             return tuple(replace(n, endpoint=endpoint) if n.hotkey == bob else n for n in bench.chain.neurons())
@@ -101,7 +101,7 @@ def test_an_endpoint_that_is_no_address_costs_its_own_miner_and_no_round(bench: 
     assert steps.read(bench.state, FIRST, steps.delivered(MINERS["alice"].address)) == steps.DeliveredStep(True, 1)
 
 
-def test_a_clock_that_is_set_back_leaves_nobody_unasked_and_untold_for_long(bench: Bench) -> None:
+def test_a_clock_that_is_set_back_does_not_delay_reveals_and_feedback_for_long(bench: Bench) -> None:
     alice, bob = (key.address for key in MINERS.values())
     bench.chain.advance(SCHEDULE.start_s(0) // 3_600 - 9 * 24 - bench.chain.head().number)
     service = bench.validator()
@@ -119,7 +119,7 @@ def test_a_clock_that_is_set_back_leaves_nobody_unasked_and_untold_for_long(benc
     assert steps.read(bench.state, FIRST, steps.delivered(bob)) == steps.DeliveredStep(True, 2)
 
 
-def test_a_round_with_other_rules_than_it_was_begun_with_is_told(bench: Bench) -> None:
+def test_a_round_whose_rules_changed_is_reported(bench: Bench) -> None:
     bench.to_seed(10)
     first = bench.validator()
     first._work.publish = broken(KeyError("who"))
@@ -131,9 +131,7 @@ def test_a_round_with_other_rules_than_it_was_begun_with_is_told(bench: Bench) -
     finish(bench.validator(), bench, FIRST)
 
 
-def test_an_error_that_nobody_foresaw_does_not_end_the_service(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unexpected_error_does_not_end_the_service(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     stop, seen = threading.Event(), []
 
     class Odd:
@@ -159,14 +157,14 @@ def test_an_error_that_nobody_foresaw_does_not_end_the_service(
 def test_weights_whose_answer_was_lost_are_read_back_before_they_are_set_again(bench: Bench, lands: bool) -> None:
     bench.to_seed(10)
     finish(bench.validator(), bench, FIRST)
-    asked: list[int] = []
+    heads: list[int] = []
 
     class Lossy:
         def set_weights(self, hotkey: str, by_hotkey: Any) -> TxResult:
-            asked.append(bench.chain.head().number)
-            if lands or len(asked) > 1:
+            heads.append(bench.chain.head().number)
+            if lands or len(heads) > 1:
                 bench.chain.set_weights(hotkey, by_hotkey)
-            return TxResult(len(asked) > 1, "no_answer", "dropped", retryable=True, unknown=len(asked) == 1)
+            return TxResult(len(heads) > 1, "no_answer", "dropped", retryable=True, unknown=len(heads) == 1)
 
         def __getattr__(self, name: str) -> Any:
             return getattr(bench.chain, name)
@@ -175,7 +173,7 @@ def test_weights_whose_answer_was_lost_are_read_back_before_they_are_set_again(b
     for _ in range(20):
         service._set_weights_if_due(bench.chain.head().number, bench.chain.neurons())
         bench.chain.advance()
-    assert len(asked) == (1 if lands else 2)
+    assert len(heads) == (1 if lands else 2)
     assert "weights" not in bench.health.problems()
 
 
@@ -213,8 +211,8 @@ def test_a_round_that_ends_within_the_rate_limit_is_over_and_its_weights_follow(
     assert steps.read(bench.state, SECOND, steps.WEIGHTS_SET) is None
     assert told_blocks == [set_before.block, None]
     allowed_block = set_before.block + 100
-    told = [event["message"] for event in bench.health.events()["success"]]
-    assert sum(f"round {SECOND} will be set at block {allowed_block}:" in message for message in told) == 1
+    messages = [event["message"] for event in bench.health.events()["success"]]
+    assert sum(f"round {SECOND} will be set at block {allowed_block}:" in message for message in messages) == 1
     if killed:
         service = bench.validator(chain=Limited())
     while steps.read(bench.state, SECOND, steps.WEIGHTS_SET) is None:
@@ -230,7 +228,7 @@ def test_a_round_that_ends_within_the_rate_limit_is_over_and_its_weights_follow(
 
 
 @pytest.mark.parametrize("lands", [True, False])
-def test_weights_of_the_round_before_are_never_taken_for_those_of_this_one(bench: Bench, lands: bool) -> None:
+def test_weights_of_the_round_before_are_never_mistaken_for_those_of_this_round(bench: Bench, lands: bool) -> None:
     alice, bob = (key.address for key in MINERS.values())
     late: list[Any] = []
 
@@ -253,14 +251,14 @@ def test_weights_of_the_round_before_are_never_taken_for_those_of_this_one(bench
         steps.write(bench.state, round_id, steps.PAYEES, steps.PayeesStep({payee: 1.0}))
         service._set_weights_if_due(bench.chain.head().number, bench.chain.neurons())
     if not lands:
-        bench.chain.set_weights(VICTOR.address, late[0])  # The first ones, on their way until now.
+        bench.chain.set_weights(VICTOR.address, late[0])  # The first weights arrive only now.
     bench.chain.advance(20)
     service._set_weights_if_due(bench.chain.head().number, bench.chain.neurons())
     assert bench.weights() == {n.uid: 1.0 for n in bench.chain.neurons() if n.hotkey == bob}
 
 
 class Pruned:
-    """A node that knows the state of its last few blocks only."""
+    """A node that keeps the state of only its last few blocks."""
 
     def __init__(self, bench: Bench) -> None:
         self._chain = bench.chain
@@ -296,7 +294,7 @@ def test_a_round_outlasts_what_a_pruned_node_keeps(
     assert bench.weights()
 
 
-def test_a_round_that_a_pruned_node_knows_no_more_holds_up_nothing_else(bench: Bench) -> None:
+def test_a_round_that_a_pruned_node_lost_does_not_stop_other_work(bench: Bench) -> None:
     bench.to_seed(10)
     finish(bench.validator(), bench, FIRST)
     set_before = [n.weights_set_at for n in bench.chain.neurons() if n.hotkey == VICTOR.address]
@@ -307,7 +305,7 @@ def test_a_round_that_a_pruned_node_knows_no_more_holds_up_nothing_else(bench: B
     assert set_before != [n.weights_set_at for n in bench.chain.neurons() if n.hotkey == VICTOR.address]
 
 
-def test_what_the_organiser_asks_of_entries_holds_for_a_validator(bench: Bench) -> None:
+def test_a_validator_applies_the_entry_rules_of_the_organiser(bench: Bench) -> None:
     bench.to_seed(10)
     service = bench.validator()
     entry_rules = EntryRules(banned_content=frozenset({"hash-bob-a"}))
@@ -319,7 +317,7 @@ def test_what_the_organiser_asks_of_entries_holds_for_a_validator(bench: Bench) 
     assert [refusal.code for refusal in refusals] == ["banned_content"]
 
 
-def test_old_audio_models_and_envelopes_go_and_those_of_the_last_rounds_stay(bench: Bench) -> None:
+def test_audio_models_and_envelopes_of_the_last_rounds_stay_and_older_ones_go(bench: Bench) -> None:
     service = bench.validator()
     service._work.kept_rounds = 1
     rounds = []
@@ -385,7 +383,7 @@ def test_an_envelope_is_signed_once_and_a_changed_one_is_not_sent(
     assert "feedback is lost" in caplog.text
 
 
-def test_a_state_that_fails_while_a_round_runs_ends_no_service(bench: Bench) -> None:
+def test_a_state_that_fails_during_a_round_does_not_end_the_service(bench: Bench) -> None:
     bench.to_seed(10)
     add = bench.state.add_clip_results
 
