@@ -6,10 +6,11 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from types import MappingProxyType
 
 from soundsright.core.errors import UsageError
+from soundsright.core.tasks import AnyTask
+from soundsright.core.tasks import Task as Task
 
 SAMPLE_RATES_HZ = (16_000, 48_000)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -33,13 +34,6 @@ def is_competition_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-class Task(StrEnum):
-    """What a model does to the input."""
-
-    DENOISING = "DENOISING"
-    DEREVERBERATION = "DEREVERBERATION"
-
-
 @dataclass(frozen=True)
 class Competition:
     """One competition. `metric_weights` lists the metrics that pay; the weights sum to 1.
@@ -56,7 +50,7 @@ class Competition:
     'DENOISING_16000HZ'
     """
 
-    task: Task
+    task: AnyTask
     sample_rate_hz: int
     metric_weights: Mapping[str, float]
     max_score: float
@@ -98,7 +92,7 @@ class Competition:
     @property
     def title(self) -> str:
         """The competition for people: its task and rate, and its name if it has one of its own."""
-        title = f"{self.task.value.capitalize()}, {self.sample_rate_hz // 1000} kHz"
+        title = f"{self.task.value.replace('_', ' ').capitalize()}, {self.sample_rate_hz // 1000} kHz"
         return title if self.has_default_name else f"{title} ({self.name})"
 
     @property

@@ -9,7 +9,7 @@ from .levels import SILENT_DB, active_level
 from .making import SetJob, SetReport, clips_of, generate_set
 from .manifest import recipe_fields
 from .noise_kinds import BABBLE, NOISE_KINDS
-from .recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
+from .recipe import PUBLISHED_RECIPE, AnySetTask, SetRecipe, SetTask
 from .sentences import sentence
 from .splits import ORIGIN_KINDS, Split, compared, split_of
 from .verify import RECEIPT, verified
@@ -23,6 +23,7 @@ __all__ = [
     "RECEIPT",
     "SILENT_DB",
     "SUFFIXES",
+    "AnySetTask",
     "AudioFacts",
     "Corpus",
     "RemoteFile",

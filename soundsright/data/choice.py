@@ -18,7 +18,7 @@ from soundsright.data.corpora import Corpus
 from soundsright.data.directories import Listing, noise_listing, rir_listing, speech_listing
 from soundsright.data.installed import is_installed_corpus
 from soundsright.data.noise_kinds import BABBLE, NOISE_KINDS, Babble, FormulaNoise, NoiseMenu
-from soundsright.data.recipe import SetRecipe, SetTask
+from soundsright.data.recipe import AnySetTask, SetRecipe
 from soundsright.data.recordings import RecordingSet
 from soundsright.data.sources import NoiseSource, RecordedNoise, Rooms, RoomSource, Sources
 from soundsright.data.splits import Split
@@ -98,7 +98,7 @@ class SourceChoice:
 
     def sources(
         self,
-        task: SetTask,
+        task: AnySetTask,
         recipe: SetRecipe,
         *,
         speech: str | SpeechSource = SHIPPED,

@@ -38,7 +38,7 @@ from soundsright.data.encoding import (
 from soundsright.data.interruption import deaf_children, one_interruption
 from soundsright.data.journal import Journal, written_atomically
 from soundsright.data.manifest import item_line
-from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
+from soundsright.data.recipe import PUBLISHED_RECIPE, AnySetTask, SetRecipe
 from soundsright.data.render import Rendered, clip_id, render
 from soundsright.data.sources import Sources
 
@@ -65,7 +65,7 @@ class SetJob:
     """
 
     out: Path
-    task: SetTask
+    task: AnySetTask
     sample_rate_hz: int
     count: int
     seed: int

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
-from soundsright.core.competition import Task
 from soundsright.core.errors import UsageError
+from soundsright.core.tasks import AnyTask, CustomTask, custom_tasks
 
 
 class SetTask(StrEnum):
@@ -17,8 +18,24 @@ class SetTask(StrEnum):
     BOTH = "both"
 
     @classmethod
-    def of(cls, task: Task) -> SetTask:
-        return cls(task.value.lower())
+    def of(cls, task: AnyTask) -> AnySetTask:
+        """The task of the sets of a competition."""
+        return task if isinstance(task, CustomTask) else cls(task.value.lower())
+
+    @classmethod
+    def named(cls, name: str) -> AnySetTask:
+        """The task of that name, in upper or lower case, also one that another package adds.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if name.lower() in list(cls):
+            return cls(name.lower())
+        custom = custom_tasks()
+        if name.upper() not in custom:
+            known = ", ".join((*cls, *(each.lower() for each in custom)))
+            raise UsageError(f"There is no task {name!r}", f"Choose one of {known}.")
+        return custom[name.upper()]
 
     @property
     def has_noise(self) -> bool:
@@ -28,6 +45,8 @@ class SetTask(StrEnum):
     def has_room(self) -> bool:
         return self is not SetTask.DENOISING
 
+
+AnySetTask: TypeAlias = SetTask | CustomTask
 
 _RANGES = {
     "snr_db": (-60.0, 100.0),

@@ -6,6 +6,7 @@ All random choices come from the generator of (seed, index).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 
 from soundsright.core.audio import Audio, Clip, ClipRecipe, Samples, on_pcm16_grid, pcm16
 from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.core.tasks import CustomTask
 from soundsright.data.degradations import degraded_further
 from soundsright.data.levels import SILENT_DB, active_level, gain_to
 from soundsright.data.mixing import noise_gain, room_below_full_scale
-from soundsright.data.recipe import SetRecipe, SetTask
+from soundsright.data.recipe import AnySetTask, SetRecipe
 from soundsright.data.reverb import reverberant
 from soundsright.data.sources import Sources
 from soundsright.data.splits import Origins, Split
@@ -33,7 +35,8 @@ class Rendered:
     """One item of a set.
 
     Attributes:
-        signals: by role: `clean`, and `noisy`, `reverberant` or both; all of one length.
+        signals: by role: `clean`, and `noisy`, `reverberant` or both, or `degraded` for another package's task; all
+            of one length.
         degraded: the role of the signal that a model gets.
         text: the spoken text; None if it is unknown or the utterance was cut.
         drawn_from: the speakers, noise recordings and rooms, which splits keep apart.
@@ -60,7 +63,7 @@ class Rendered:
         """SHA-256 over the id, the rate and the 16-bit samples. With two signals it equals the clip's digest."""
         n = self.signals["clean"].shape[0]
         h = hashlib.sha256(f"{self.id}:{self.sample_rate_hz}:{n}:".encode())
-        for role in ("clean", "reverberant", "noisy"):
+        for role in ("clean", "reverberant", "noisy", "degraded"):
             if role in self.grid:
                 h.update(self.grid[role].data)
         return h.hexdigest()
@@ -93,7 +96,7 @@ def clip_id(index: int) -> str:
 
 
 def render(
-    task: SetTask,
+    task: AnySetTask,
     sample_rate_hz: int,
     seed: int,
     index: int,
@@ -130,7 +133,7 @@ def render(
 
 def _rendered(
     rng: np.random.Generator,
-    task: SetTask,
+    task: AnySetTask,
     rate: int,
     index: int,
     sources: Sources,
@@ -143,6 +146,10 @@ def _rendered(
     origins = Origins(frozenset({str(facts["speaker"])}))
     extra: dict[str, float | str] = {}
     role = "clean"
+    if isinstance(task, CustomTask):
+        signals, custom_facts = _custom_signals(task, rng, clean, rate)
+        extra |= custom_facts
+        role = "degraded"
     if task.has_room:
         signals["clean"], signals["reverberant"], more, extra, origin = _in_room(
             rng, clean, level_db, sources, rate, recipe
@@ -174,6 +181,21 @@ def _rendered(
         drawn_from=origins,
         split=sources.split,
     )
+
+
+def _custom_signals(
+    task: CustomTask, rng: np.random.Generator, speech: Signal, rate: int
+) -> tuple[dict[str, Signal], Mapping[str, float | str]]:
+    """The checked signals of another package's task, by role, and facts for the recipe."""
+    made = task.degrade(rng, speech.copy(), rate)
+    for name, signal in (("clean", made.clean), ("degraded", made.degraded)):
+        if signal.shape != speech.shape or not np.isfinite(signal).all():
+            raise UsageError(
+                f"The task {task.name} returned a {name} signal that is not finite or not of shape {speech.shape}",
+                "Update the package that adds the task.",
+            )
+    signals = {"clean": made.clean.astype(np.float64), "degraded": made.degraded.astype(np.float64)}
+    return signals, made.facts
 
 
 def _speech(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from soundsright.core.audio import ClipRecipe, Samples
 from soundsright.core.errors import UsageError
-from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
+from soundsright.data.recipe import PUBLISHED_RECIPE, AnySetTask, SetRecipe
 from soundsright.data.render import Rendered, render
 from soundsright.data.sources import Sources
 
@@ -61,7 +61,7 @@ class ClipStream:
     """
 
     sources: Sources
-    task: SetTask
+    task: AnySetTask
     sample_rate_hz: int
     seed: int
     recipe: SetRecipe = PUBLISHED_RECIPE

@@ -14,7 +14,6 @@ from soundsright.core.ports import SpeechSource
 if TYPE_CHECKING:
     from soundsright.data import SetJob, SetRecipe, SetReport
 
-Task = Literal["denoising", "dereverberation", "both"]
 Format = Literal["wav", "flac", "webdataset", "parquet"]
 Part = Literal["train", "valid", "test"]
 
@@ -24,7 +23,7 @@ def generate(
     out: str | os.PathLike[str],
     *,
     count: int,
-    task: Task = "denoising",
+    task: str = "denoising",
     sample_rate_hz: int = 16_000,
     seed: int = 0,
     speech: str | os.PathLike[str] = "shipped",
@@ -46,7 +45,7 @@ def generate(
     out: None = None,
     *,
     count: int,
-    task: Task = "denoising",
+    task: str = "denoising",
     sample_rate_hz: int = 16_000,
     seed: int = 0,
     speech: str | os.PathLike[str] = "shipped",
@@ -63,7 +62,7 @@ def generate(
     out: str | os.PathLike[str] | None = None,
     *,
     count: int,
-    task: Task = "denoising",
+    task: str = "denoising",
     sample_rate_hz: int = 16_000,
     seed: int = 0,
     speech: str | os.PathLike[str] = "shipped",
@@ -85,8 +84,8 @@ def generate(
     Args:
         out: the folder of the set; without one, the clips come as an iterator.
         count: number of items.
-        task: what the set asks a model to undo. `both` has a noisy and a reverberant version of each utterance,
-            and needs `out`.
+        task: what the set asks a model to undo: `denoising`, `dereverberation`, `both`, or an installed task.
+            `both` makes a noisy and a reverberant version of each utterance, and needs `out`.
         sample_rate_hz: 16000 or 48000.
         seed: the same seed gives the same set.
         speech: `shipped`, a folder of recordings, or an installed corpus.
@@ -169,7 +168,7 @@ def set_job(
     if sample_rate_hz not in (16_000, 48_000):
         raise UsageError(f"A set cannot have a rate of {sample_rate_hz} Hz", "Choose 16000 or 48000.")
     part = None if split is None else _known(Split, split, "split")
-    kind = _known(SetTask, task, "task")
+    kind = SetTask.named(task)
     choice = SourceChoice(sample_rate_hz, part, corpus, allow_upsampled)
     if speech_facts is not None:
         choice.note("speech", **speech_facts)

@@ -25,7 +25,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from soundsright.core.competition import Task
+from soundsright.core.tasks import AnyTask, Task
 
 Float64 = NDArray[np.float64]
 
@@ -110,7 +110,7 @@ class HonestSystems:
         return cls(tuple(fields["metrics"]), np.array(fields["means"]), np.array(fields["covariance"]))
 
 
-def shipped_honest_systems(task: Task) -> HonestSystems | None:
+def shipped_honest_systems(task: AnyTask) -> HonestSystems | None:
     """How honest systems lie in a task; None for dereverberation, where too few are at hand to tell."""
     return _denoisers() if task is Task.DENOISING else None
 

@@ -15,14 +15,16 @@ from dataclasses import asdict, fields, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from soundsright.core.competition import Competition, Task, is_competition_name
+from soundsright.core.competition import Competition, is_competition_name
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.entry_rules import EntryRules
+from soundsright.core.errors import UsageError
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.rulesets import Age, Margin, Remainder, Ruleset, StandIn, ruleset_by_name
 from soundsright.core.schedule import DAY_S, Schedule
 from soundsright.core.ss58 import is_address
 from soundsright.core.submission import CommitmentKind
+from soundsright.core.tasks import AnyTask, task_by_name
 from soundsright.core.toml_location import TomlLocation, toml_text
 
 MAX_FILE_CHARS = 1_000_000
@@ -118,7 +120,7 @@ def _competition(location: TomlLocation, value: object, known_metrics: Collectio
         name: metrics.under(name).non_negative(weight)
         for name, weight in metrics.table(location.required(table, "metrics"), known_metrics).items()
     }
-    task = _choice(location.under("task"), Task, location.required(table, "task"))
+    task = _task(location.under("task"), location.required(table, "task"))
     rate_hz = location.under("sample_rate_hz").whole_number(location.required(table, "sample_rate_hz"))
     max_score, remainder = (
         location.under(key).non_negative(location.required(table, key)) for key in ("max_score", "remainder")
@@ -180,6 +182,13 @@ def _choice(location: TomlLocation, choices: type[Choice], value: object) -> Cho
     if value not in list(choices):
         raise location.error(f"{toml_text(value)} is not a choice", f"Choose one of {', '.join(choices)}.")
     return choices(str(value))
+
+
+def _task(location: TomlLocation, value: object) -> AnyTask:
+    try:
+        return task_by_name(str(value))
+    except UsageError as error:
+        raise location.error(f"{toml_text(value)} is not a choice", error.remedy) from error
 
 
 def _stand_in(location: TomlLocation, value: object) -> StandIn:

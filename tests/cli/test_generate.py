@@ -144,7 +144,7 @@ def test_a_set_that_was_stopped_names_the_way_to_go_on(tmp_path: Path, monkeypat
     monkeypatch.setattr("soundsright.data.making._make_unit", stop)
     done = run("--n", 2, "--out", tmp_path / "set")
     assert done.exit_code == 130
-    assert done.stderr == f"Stopped. {tmp_path / 'set'} is kept; the same command with --resume goes on.\n"
+    assert done.stderr == f"Stopped. {tmp_path / 'set'} is kept. To continue, run the same command with --resume.\n"
     monkeypatch.undo()
     assert run("--n", 2, "--out", tmp_path / "set", "--resume").exit_code == 0
 

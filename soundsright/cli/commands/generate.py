@@ -15,7 +15,7 @@ from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     from soundsright.adapters.speech import SynthesisedSpeech
-    from soundsright.data import SetRecipe, SetTask
+    from soundsright.data import AnySetTask, SetRecipe
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,10 +24,22 @@ SYNTHESISERS = ("openai", "flite", "espeak-ng")
 _RANGE = (float, float)
 _SHARE = click.FloatRange(0.0, 1.0)
 
+
+class _TaskName(click.Choice):  # type: ignore[type-arg,unused-ignore]
+    """A task of this package, or one that another installed package adds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from soundsright.core.tasks import custom_tasks
+
+        if value not in self.choices and str(value).upper() in custom_tasks():
+            return str(value).lower()
+        return super().convert(value, param, ctx)
+
+
 _set_options = (
     option(
         "--task",
-        type=click.Choice(["denoising", "dereverberation", "both"]),
+        type=_TaskName(["denoising", "dereverberation", "both"]),
         default="denoising",
         help="Degradation: noise, a room, or both.",
     ),
@@ -175,7 +187,7 @@ def command(context: click.Context, /, **options: Any) -> None:
     from soundsright.library import set_job
 
     out, renamed = _output(options)
-    task, rate = SetTask(options["task"]), int(options["sample_rate_hz"])
+    task, rate = SetTask.named(options["task"]), int(options["sample_rate_hz"])
     _refuse_idle_flags(context, task)
     for flag, published in (("noise", "noise_data_dir"), ("rooms", "reverb_data_dir")):
         options[flag] = _either(context, flag, published)
@@ -183,7 +195,7 @@ def command(context: click.Context, /, **options: Any) -> None:
     to_speak = _synthesised(options, rate)
     job = set_job(
         out=out,
-        task=task,
+        task=str(task),
         sample_rate_hz=rate,
         count=options["count"],
         seed=options["seed"],
@@ -217,7 +229,7 @@ def command(context: click.Context, /, **options: Any) -> None:
         click.echo(f"{len(report.skipped)} recordings were skipped, such as {path}: {reason}. set.json lists them.")
 
 
-def _refuse_idle_flags(context: click.Context, task: SetTask) -> None:
+def _refuse_idle_flags(context: click.Context, task: AnySetTask) -> None:
     """Refuse typed flags that have no effect on this task. Variables are accepted, because they serve all sets."""
     idle = [] if task.has_noise else ["noise", "snr_db"]
     idle += [] if task.has_room else ["rooms", "rt60_s", "measured_rirs", "early_s"]
