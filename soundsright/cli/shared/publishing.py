@@ -79,8 +79,8 @@ def write_data_set(folder: Path, run: Run, choice: DataSetChoice, name: str) -> 
 
     sources = read_sources(corpus_folder(choice.corpus)) if choice.audio_mib else {}
     written = write_dataset(run, folder, sources=sources, audio_bytes=choice.audio_mib << 20, name=name)
-    silent = f"; {written.clips_silent} clips without audio" if written.clips_silent else ""
-    audio = f"audio of {written.clips_heard} clips{silent}"
+    silent = f"; {written.clips_without_audio} clips without audio" if written.clips_without_audio else ""
+    audio = f"audio of {written.clips_with_audio} clips{silent}"
     click.echo(f"{folder}: {len(written.files)} files, {written.total_bytes / 1e6:.1f} MB, {audio}", err=True)
 
 

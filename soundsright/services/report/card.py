@@ -1,7 +1,7 @@
-"""An entry's scores as evaluation metadata of a model card: the `model-index` that hubs read.
+"""An entry's scores as metadata of a model card: the `model-index` that model hubs read.
 
-Values are means over all clips of the set, a failed clip at the metric's floor, with the ends of their 95 %
-interval. The set is named by its digest.
+Values are means over all clips of the set with the ends of their 95 % interval. A failed clip counts as the
+metric's floor. The digest identifies the set.
 """
 
 from __future__ import annotations
@@ -15,29 +15,31 @@ from soundsright.services.records import Run, RunCompetition, RunEntry
 SOURCE_NAME = "SoundsRight"
 
 
-def entries_called(run: Run, label: str) -> list[tuple[RunCompetition, RunEntry]]:
-    """An entry, `namespace/name`, in each competition that it took part in.
+def entries_named(run: Run, label: str) -> list[tuple[RunCompetition, RunEntry]]:
+    """The entry `namespace/name` in each competition that it took part in.
 
     Raises:
-        UsageError: the run has no results, or no such entry.
+        UsageError: The run has no results, or no such entry.
     """
     run.finished()
-    found = [(c, entry) for c in run.competitions for entry in c.entries if entry.label == label]
-    if not found:
+    entries = [(c, entry) for c in run.competitions for entry in c.entries if entry.label == label]
+    if not entries:
         names = sorted({entry.label for c in run.competitions for entry in c.entries})
         raise UsageError(f"The round has no entry {label!r}", f"Choose from {', '.join(names)[:500]}.")
-    return found
+    return entries
 
 
 def model_index(run: Run, label: str, *, dataset: str = "", dataset_url: str = "") -> list[dict[str, Any]]:
-    """The metadata of an entry: a result for each competition, a metric each.
+    """The metadata of an entry: one result per competition, with all metrics.
 
-    `dataset` is the name of the data set on the hub, where the round was pushed as one, and `dataset_url` its page.
-    Raises as `entries_called`.
+    If the round was pushed to a hub as a data set, `dataset` is its name and `dataset_url` its page.
+
+    Raises:
+        UsageError: The run has no results, or no such entry.
     """
     doc = run.finished()
     results = []
-    for c, entry in entries_called(run, label):
+    for c, entry in entries_named(run, label):
         result: dict[str, Any] = {
             "task": {"type": "audio-to-audio", "name": c.doc.title},
             "dataset": {

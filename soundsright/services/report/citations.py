@@ -1,6 +1,6 @@
-"""The works that a round's numbers rest on, as BibTeX: by metric, and those of the intervals, tests and ranks.
+"""BibTeX entries of the publications behind the metrics, intervals, tests and ranks of a round.
 
-The entries are in `web/citations.bib`, a blank line between each two.
+The entries are in `web/citations.bib`, with a blank line between them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BY_METRIC: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def citation_keys(metric: str) -> tuple[str, ...]:
-    """The keys of a metric's works; none where it has no publication of its own.
+    """The BibTeX keys of a metric's publications. Empty if it has none.
 
     >>> citation_keys("SI_SIR")
     ('leroux2019sdr', 'richter2023sgmse')
@@ -44,7 +44,7 @@ def citation_keys(metric: str) -> tuple[str, ...]:
 
 
 def bibtex(metrics: Iterable[str], version: str) -> str:
-    """The works of these metrics, of the statistics, and this program, each once.
+    """The publications of these metrics and of the statistics, and this program, each once.
 
     >>> bibtex(["ESTOI", "ESTOI"], "1.0").count("@article{jensen2016estoi")
     1

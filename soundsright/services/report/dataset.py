@@ -1,14 +1,14 @@
-"""A round as a data set for a hub: tables, a bounded part of the audio, and a card that states whose audio it is.
+"""A round as a data set for a hub: tables, part of the audio, and a card that states the licences.
 
-    README.md        the card: what it is, how it was made, the tables, the licences
-    results.csv      a line per competition, entry and metric
-    clips.csv        a line per competition, entry and clip, with the audio's place where it was kept
-    sources.csv      every recording that went into the audio: who made it, under which licence, from where
-    results.json     the round as decided
+    README.md        the card: what the data set is, how it was made, tables, licences
+    results.csv      one line per competition, entry and metric
+    clips.csv        one line per competition, entry and clip, with the paths of its audio
+    sources.csv      every recording in the audio: its creator, its licence, its source
+    results.json     all results of the round
     LICENSE.md       the licences of the audio
     audio/COMPETITION/CLIP/SIGNAL.flac
 
-Audio is 16-bit FLAC. Clips are kept whole, with every signal or none, those first whose entries differ most.
+Audio is 16-bit FLAC. A clip has all of its signals or none. Clips on which the entries differ most come first.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from soundsright.services.rounds import read_wav
 MAX_MANIFEST_BYTES = 50 << 20
 SIMULATED_ROOM = "shoebox-"
 _SOURCES = ("id", "kind", "licence", "creator", "source", "changes")
-_Kept = list[tuple[RunCompetition, str, dict[str, bytes]]]
+_ClipAudio = list[tuple[RunCompetition, str, dict[str, bytes]]]
 
 
-class Source(BaseModel):
-    """A recording as a corpus names it."""
+class CorpusRecording(BaseModel):
+    """A recording of a corpus, with its creator and licence."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
 
@@ -56,78 +56,77 @@ class Source(BaseModel):
 
 @dataclass(frozen=True)
 class Dataset:
-    """What was written: files, their bytes, clips with audio and clips without."""
+    """What was written: the files, their bytes, and the number of clips with and without audio."""
 
     files: tuple[str, ...]
     total_bytes: int
-    clips_heard: int
-    clips_silent: int
+    clips_with_audio: int
+    clips_without_audio: int
 
 
-def read_sources(corpus: Path) -> dict[str, Source]:
-    """What a corpus says of its recordings, by their id.
+def read_sources(corpus: Path) -> dict[str, CorpusRecording]:
+    """The recordings of a corpus, by id.
 
     Raises:
-        UsageError: its manifest cannot be read.
+        UsageError: The manifest of the corpus cannot be read.
     """
     manifest = corpus / "manifest.jsonl"
     try:
         if manifest.stat().st_size > MAX_MANIFEST_BYTES:
-            raise UsageError(f"{manifest} is larger than {MAX_MANIFEST_BYTES >> 20} MiB", "Name another --corpus.")
+            raise UsageError(f"{manifest} is larger than {MAX_MANIFEST_BYTES >> 20} MiB", "Give another --corpus.")
         lines = manifest.read_text(encoding="utf-8").splitlines()
-        found = [Source.model_validate_json(line) for line in lines if line.strip()]
+        sources = [CorpusRecording.model_validate_json(line) for line in lines if line.strip()]
     except (OSError, ValueError, ValidationError) as error:
         raise UsageError(
-            f"{manifest} cannot be read ({str(error)[:120]})", "Name the --corpus of the run."
+            f"{manifest} cannot be read ({str(error)[:120]})", "Give the --corpus of the run."
         ) from error
-    return {source.id: source for source in found}
+    return {source.id: source for source in sources}
 
 
 def write_dataset(
-    run: Run, folder: Path, *, sources: Mapping[str, Source], audio_bytes: int, name: str = ""
+    run: Run, folder: Path, *, sources: Mapping[str, CorpusRecording], audio_bytes: int, name: str = ""
 ) -> Dataset:
-    """Write the data set to an empty or new folder; `name` is what the hub will call it.
+    """Write the data set to a new or empty folder, with at most `audio_bytes` of audio. `name` is for the hub.
 
     Raises:
-        UsageError: the run has no results, the folder holds something, or audio is asked for whose licence is not
-            known.
+        UsageError: The run has no results, the folder is not empty, or the licence of some audio is not known.
     """
     run.finished()
-    kept = _clips_kept(run, audio_bytes)
+    kept = _clips_with_audio(run, audio_bytes)
     used = _sources_used(kept, sources)
     files: dict[str, bytes] = {
         "results.csv": report_csv(run).encode(),
         "results.json": (run.folder / "results.json").read_bytes(),
         "sources.csv": _sources_csv(used).encode(),
     }
-    places = {}
+    paths = {}
     for c, clip, signals in kept:
         for signal, body in signals.items():
-            place = f"audio/{c.doc.id}/{clip}/{signal}.flac"
-            files[place] = body
-            places[c.doc.id, clip, signal] = place
-    files["clips.csv"] = _clips_csv(run, places).encode()
+            path = f"audio/{c.doc.id}/{clip}/{signal}.flac"
+            files[path] = body
+            paths[c.doc.id, clip, signal] = path
+    files["clips.csv"] = _clips_csv(run, paths).encode()
     total = sum(len(c.clip_ids) for c in run.competitions)
     files["LICENSE.md"] = f"# Licences\n\n{_licences(used)}\n".encode()
     files["README.md"] = _card(run, used, name, len(kept), total).encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise UsageError(f"{folder} is not empty", "Name a new folder.")
-        for place, body in files.items():
-            (folder / place).parent.mkdir(parents=True, exist_ok=True)
-            (folder / place).write_bytes(body)
+            raise UsageError(f"{folder} is not empty", "Give a new folder.")
+        for path, body in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(body)
     except OSError as error:
-        raise UsageError(f"{folder} cannot be written ({error.strerror})", "Name another folder.") from error
+        raise UsageError(f"{folder} cannot be written ({error.strerror})", "Give another folder.") from error
     return Dataset(tuple(sorted(files)), sum(map(len, files.values())), len(kept), total - len(kept))
 
 
-def _clips_kept(run: Run, limit: int) -> _Kept:
-    """Clips of all competitions in turn, their signals as FLAC, while there is room; a broken file is left out."""
+def _clips_with_audio(run: Run, limit: int) -> _ClipAudio:
+    """Clips of all competitions in turn, as FLAC, up to `limit` bytes. Broken files are skipped."""
     queues = [[(c, clip) for clip in clips_by_spread(c)] for c in run.competitions]
-    kept: _Kept = []
+    kept: _ClipAudio = []
     size = 0
-    for c, clip in (one for turn in zip_longest(*queues) for one in turn if one is not None):
+    for c, clip in (item for turn in zip_longest(*queues) for item in turn if item is not None):
         signals = {}
         for signal in (*REFERENCES, *(entry.key for entry in c.entries)):
             path = c.signal(signal, clip)
@@ -145,8 +144,8 @@ def _clips_kept(run: Run, limit: int) -> _Kept:
     return kept
 
 
-def _sources_used(kept: _Kept, sources: Mapping[str, Source]) -> list[Source]:
-    """The recordings in the audio: rooms and noise that were computed have none, babble names its voices."""
+def _sources_used(kept: _ClipAudio, sources: Mapping[str, CorpusRecording]) -> list[CorpusRecording]:
+    """The recordings in the audio. Simulated rooms and noises are no recordings; babble has several voices."""
     recipes = [c.recipes[clip] for c, clip, _ in kept]
     drawn = {name for r in recipes for name in (r.speech, r.noise, r.rir) if name}
     names = {voice for name in drawn for voice in name.removeprefix(f"{BABBLE}:").split("+")}
@@ -154,17 +153,17 @@ def _sources_used(kept: _Kept, sources: Mapping[str, Source]) -> list[Source]:
     unknown = sorted(name for name in names if name not in sources or not sources[name].licence)
     if unknown:
         raise UsageError(
-            f"The licence of {len(unknown)} recordings is not known, {unknown[0]} first",
-            "Name the run's --corpus, or keep the audio back with --audio-mib 0.",
+            f"The licence of {len(unknown)} recordings is not known; the first is {unknown[0]}",
+            "Give the run's --corpus, or leave out the audio with --audio-mib 0.",
         )
     return [sources[name] for name in sorted(names)]
 
 
-def _sources_csv(used: Sequence[Source]) -> str:
+def _sources_csv(used: Sequence[CorpusRecording]) -> str:
     return csv_text(_SOURCES, ([getattr(source, field) for field in _SOURCES] for source in used))
 
 
-def _clips_csv(run: Run, places: Mapping[tuple[str, str, str], str]) -> str:
+def _clips_csv(run: Run, paths: Mapping[tuple[str, str, str], str]) -> str:
     doc = run.finished()
     columns = (
         "round", "competition", "entry", "model", "clip", "speech", "speaker", "noise", "snr_db", "rir", "rt60_s",
@@ -176,7 +175,7 @@ def _clips_csv(run: Run, places: Mapping[tuple[str, str, str], str]) -> str:
             for clip in c.clip_ids:
                 r, scores = c.recipes[clip], entry.scores.get(clip, {})
                 failure = entry.failures.get(clip)
-                audio = [places.get((c.doc.id, clip, signal)) for signal in (*REFERENCES, entry.key)]
+                audio = [paths.get((c.doc.id, clip, signal)) for signal in (*REFERENCES, entry.key)]
                 rows.append(
                     (
                         *(doc.round.id, c.doc.id, entry.label, entry.row.model, clip),
@@ -188,8 +187,8 @@ def _clips_csv(run: Run, places: Mapping[tuple[str, str, str], str]) -> str:
     return csv_text(columns, rows)
 
 
-def _card(run: Run, used: Sequence[Source], name: str, heard: int, clips: int) -> str:
-    """README.md: metadata that the hub reads, then the round in words and tables."""
+def _card(run: Run, used: Sequence[CorpusRecording], name: str, with_audio: int, clips: int) -> str:
+    """README.md: metadata for the hub, then the round in tables and text."""
     doc = run.finished()
     by_licence = Counter(source.licence or "" for source in used)
     head: dict[str, object] = {
@@ -207,41 +206,41 @@ def _card(run: Run, used: Sequence[Source], name: str, heard: int, clips: int) -
         head = {"license": "other", "license_name": "by-recording", "license_link": "LICENSE.md", **head}
     lines = [
         "---",
-        # JSON is YAML: a stranger's text cannot end a value.
+        # JSON is also YAML, and in it a stranger's text cannot end a value.
         *(f"{key}: {json.dumps(value, ensure_ascii=True)}" for key, value in head.items()),
         "---",
         "",
         report_markdown(run).rstrip(),
         "",
-        "## What it holds",
+        "## Files",
         "",
-        "| file | holds |",
+        "| file | content |",
         "| :--- | :--- |",
-        "| results.csv | a line per competition, entry and metric: mean, 95 % interval, rank, share, speed |",
-        "| clips.csv | a line per competition, entry and clip: its recipe, its scores or its failure, its audio |",
-        "| sources.csv | every recording in the audio: who made it, under which licence, from where |",
-        "| results.json | the round as decided, with the evidence of each decision |",
+        "| results.csv | one line per competition, entry and metric: mean, 95 % interval, rank, share, speed |",
+        "| clips.csv | one line per competition, entry and clip: recipe, scores or failure, audio files |",
+        "| sources.csv | every recording in the audio: creator, licence and source |",
+        "| results.json | all results of the round, with the numbers behind each decision |",
         "| audio/ | clean, degraded and enhanced signals, 16-bit FLAC |",
         "",
-        f"Audio of {heard} of {clips} clips is here, those first whose entries differ most.",
+        f"{with_audio} of {clips} clips have audio: those on which the entries differ most.",
     ]
     if name:
         load = f'datasets.load_dataset("{name}", "clips")'
         lines += ["", "```python", "import datasets", "", f"clips = {load}", "```"]
-    lines += ["", "## Whose audio it is", "", _licences(used)]
+    lines += ["", "## Licences of the audio", "", _licences(used)]
     lines += ["", "## Citations", "", "```bibtex", report_bib(run).rstrip(), "```"]
     return "\n".join(lines) + "\n"
 
 
-def _licences(used: Sequence[Source]) -> str:
-    """Under which licences the audio is, in words."""
+def _licences(used: Sequence[CorpusRecording]) -> str:
+    """The licences of the audio, in words."""
     if not used:
-        return "No audio is here."
+        return "This data set has no audio."
     by_licence = Counter(source.licence or "" for source in used)
     return "\n".join(
         [
-            "Each clip mixes recordings of others, named in sources.csv with their makers; what the entries",
-            "made of it is derived from them. The licences of the recordings hold for both:",
+            "Each clip mixes recordings by other people. sources.csv names each recording and its creator. The",
+            "enhanced audio is derived from these recordings, so their licences apply to it too:",
             "",
             *(
                 f"- {markdown_text(licence)}: {count} {'recording' if count == 1 else 'recordings'}"

@@ -1,4 +1,4 @@
-"""report.html: one file that opens from disk and asks nothing of any server. Every name in it is escaped."""
+"""report.html: one file that opens from disk and needs no server. Every name in it is escaped."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from soundsright.services.records import (
 from soundsright.services.report.tables import metric_source, recipe_words, report_bib
 from soundsright.services.rounds import read_wav, write_text
 
-CLIPS_TO_HEAR = 3
+CLIPS_WITH_AUDIO = 3
 
 
 @dataclass(frozen=True)
 class Sound:
-    """One signal to hear, with its spectrogram: both as data URIs."""
+    """One signal with its spectrogram, both as data URIs."""
 
     title: str
     audio: str
@@ -43,8 +43,8 @@ class Sound:
 
 
 @dataclass(frozen=True)
-class HeardClip:
-    """One clip of a competition: clean, degraded and the winner's answer."""
+class ClipSounds:
+    """One clip of a competition: clean, degraded, and as the best entry enhanced it."""
 
     clip_id: str
     facts: str
@@ -63,10 +63,10 @@ def write_round(folder: Path, results: Results, scores: Iterable[ScoreLine]) -> 
 
 
 def report_html(run: Run) -> str:
-    """The whole page, from a finished run's files.
+    """The page for a finished run.
 
     Raises:
-        UsageError: the run has no results, or Jinja is not installed.
+        UsageError: The run has no results, or Jinja is not installed.
     """
     from markupsafe import Markup
 
@@ -79,7 +79,7 @@ def report_html(run: Run) -> str:
                 name: [Markup(plot) for plot in plots.values()] for name, plots in competition_plots(run, c).items()
             },
             "recipe": recipe_words(c),
-            "heard": [_heard(c, clip_id) for clip_id in _clips_to_hear(c)],
+            "clips": [_clip_sounds(c, clip_id) for clip_id in _clips_with_audio(c)],
         }
         for c in run.competitions
     ]
@@ -94,8 +94,8 @@ def report_html(run: Run) -> str:
     )
 
 
-def _clips_to_hear(c: RunCompetition) -> tuple[str, ...]:
-    """Clips from the hardest to the easiest: lowest, middle and highest SNR, or longest to shortest RT60."""
+def _clips_with_audio(c: RunCompetition) -> tuple[str, ...]:
+    """The hardest, a middle and the easiest clip: by SNR from the lowest, or by RT60 from the longest."""
 
     def difficulty(clip_id: str) -> float:
         recipe = c.recipes[clip_id]
@@ -107,24 +107,24 @@ def _clips_to_hear(c: RunCompetition) -> tuple[str, ...]:
     if not ordered:
         return ()
     last = len(ordered) - 1
-    return tuple(dict.fromkeys(ordered[round(i * last / (CLIPS_TO_HEAR - 1))] for i in range(CLIPS_TO_HEAR)))
+    return tuple(dict.fromkeys(ordered[round(i * last / (CLIPS_WITH_AUDIO - 1))] for i in range(CLIPS_WITH_AUDIO)))
 
 
-def _heard(c: RunCompetition, clip_id: str) -> HeardClip:
-    wanted = [("clean", "clean"), ("degraded", "degraded")]
+def _clip_sounds(c: RunCompetition, clip_id: str) -> ClipSounds:
+    signals = [("clean", "clean"), ("degraded", "degraded")]
     if c.best is not None:
-        wanted.append((c.best.label, c.best.key))
+        signals.append((c.best.label, c.best.key))
     sounds = []
-    for title, signal in wanted:
+    for title, signal in signals:
         path = c.signal(signal, clip_id)
         if path is None:
             continue
         try:
             sounds.append(_sound(title, read_wav(path)))
         except (InfrastructureFault, ValueError):
-            # A broken file costs its own place in the report, not the report.
+            # A broken file must not prevent the report.
             sounds.append(Sound(f"{title}: this clip cannot be read", "", ""))
-    return HeardClip(clip_id, clip_facts(c, clip_id), tuple(sounds))
+    return ClipSounds(clip_id, clip_facts(c, clip_id), tuple(sounds))
 
 
 def _sound(title: str, audio: Audio) -> Sound:

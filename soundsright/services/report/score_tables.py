@@ -1,7 +1,7 @@
-"""Reports of `soundsright score` as tables for a paper or a program: Markdown, LaTeX with BibTeX, CSV.
+"""Reports of `soundsright score` as tables for a paper or a program: Markdown, LaTeX with BibTeX, and CSV.
 
-A row per report, scores in their metric's unit as mean and half the 95 % interval. Rows are named by the stems of
-the files, which are the text of strangers: each format escapes them in its own way.
+Each report is a row. Scores are in their metric's unit, as the mean and half the 95 % interval. File names are a
+stranger's text, so each format escapes them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SCORE_COLUMNS = (
 
 @dataclass(frozen=True)
 class ScoredSystem:
-    """A row: one report, its name in the tables, and what it says of each metric."""
+    """A row: one report, its name in the tables, and the summary of each metric."""
 
     name: str
     report: ScoreReport
@@ -44,7 +44,7 @@ class ScoredSystem:
 
     @property
     def facts(self) -> str:
-        """What was measured, in words."""
+        """The number of clips, the options and the versions, in words."""
         words = [counted(len(self.report.clips), "clip")]
         if self.report.sample_rate_hz is not None:
             words[0] += f" at {self.report.sample_rate_hz} Hz"
@@ -57,10 +57,10 @@ class ScoredSystem:
 
 
 def scored_systems(paths: Sequence[Path]) -> list[ScoredSystem]:
-    """The reports in the order given. Where two files have one stem, rows are named by the paths as given.
+    """The reports, in the given order. If two files have the same stem, rows are named by their paths.
 
     Raises:
-        UsageError: if a file is no report of scores or has none, or a metric is not known here.
+        UsageError: A file is not a report of scores or has no scores, or a metric is unknown.
     """
     stems = [path.stem for path in paths]
     systems = []
@@ -68,25 +68,25 @@ def scored_systems(paths: Sequence[Path]) -> list[ScoredSystem]:
         report = read_report(path)
         names = [metric(name).name for name in measured_metrics(report.clips)]
         if not names:
-            raise UsageError(f"{path}: every clip failed, and no metric is named", "Leave this report out.")
+            raise UsageError(f"{path}: every clip failed, so there are no scores", "Leave this report out.")
         name = stem if len(set(stems)) == len(stems) else path.with_suffix("").as_posix()
         systems.append(ScoredSystem(printable(name), report, summaries(report.clips, names, report.clusters)))
     return systems
 
 
 def notes(systems: Sequence[ScoredSystem]) -> list[str]:
-    """Why rows may not be of one set and scored alike: a sentence for each that is not, or cannot be told."""
+    """Warnings that rows may not be comparable: other clean files, other options, or not known. One per row."""
     first = systems[0]
     ids = {clip.clip_id for clip in first.report.clips}
-    found = []
+    warnings = []
     for other in systems[1:]:
         if {clip.clip_id for clip in other.report.clips} != ids or first.report.differing(other.report, "clean"):
-            found.append(f"{other.name} was scored on another set than {first.name}.")
+            warnings.append(f"{other.name} was scored on another set than {first.name}.")
         elif not (first.report.names_its_files and other.report.names_its_files):
-            found.append(f"{other.name} and {first.name} cannot be checked to be of one set.")
+            warnings.append(f"It is not known whether {other.name} and {first.name} were scored on the same set.")
         elif first.report.align is not other.report.align:
-            found.append(f"Of {other.name} and {first.name} only one was scored with --align.")
-    return found
+            warnings.append(f"Only one of {other.name} and {first.name} was scored with --align.")
+    return warnings
 
 
 def scores_csv(systems: Sequence[ScoredSystem]) -> str:
@@ -103,7 +103,7 @@ def scores_csv(systems: Sequence[ScoredSystem]) -> str:
 
 
 def scores_markdown(systems: Sequence[ScoredSystem]) -> str:
-    """The table, what each row was measured on, and the sources of the metrics."""
+    """The table, the facts of each row, and the sources of the metrics."""
     names = _names(systems)
     rows = []
     for system in systems:
@@ -114,14 +114,14 @@ def scores_markdown(systems: Sequence[ScoredSystem]) -> str:
             cells.append(f"**{text}**" if _is_best(system, name, systems) else text)
         rows.append(cells)
     lines = markdown_table(["system", *(_heading(name) for name in names)], "l", rows)
-    lines += ["", "Mean ± half the 95 % interval; a failed clip scores the metric's floor.", ""]
+    lines += ["", "Mean ± half the 95 % interval. A failed clip counts as the metric's floor.", ""]
     lines += [f"- {markdown_text(system.name)}: {markdown_text(system.facts)}." for system in systems]
     lines += [f"- {metric_name(name)}: {metric(name).title}. {metric_source(name)}." for name in names]
     return "\n".join(lines) + "\n"
 
 
 def scores_tex(systems: Sequence[ScoredSystem]) -> str:
-    r"""One `table` and a list of the metrics' sources, to be read in by `\input` as `report_tables.report_tex`."""
+    r"""One `table` and a list of the metrics' sources, for `\input` in a document, as `tables.report_tex`."""
     names = _names(systems)
     counts = sorted({len(system.report.clips) for system in systems})
     over = counted(counts[0], "clip") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} clips"
@@ -133,7 +133,7 @@ def scores_tex(systems: Sequence[ScoredSystem]) -> str:
     lines = [
         *tex_preamble(tex_comment(f"{system.name}: {system.facts}.") for system in systems),
         *tex_table(
-            rf"Mean $\pm$ half the 95\,\% interval over {over}; a failed clip scores the metric's floor.",
+            rf"Mean $\pm$ half the 95\,\% interval over {over}. A failed clip counts as the metric's floor.",
             "scores",
             "l",
             ["System", *(tex_text(_heading(name)) for name in names)],
@@ -145,7 +145,7 @@ def scores_tex(systems: Sequence[ScoredSystem]) -> str:
 
 
 def scores_bib(systems: Sequence[ScoredSystem]) -> str:
-    """The works behind the metrics, intervals and tests, as BibTeX."""
+    """The publications behind the metrics, intervals and tests, as BibTeX."""
     return works(_names(systems), systems[0].report.versions)
 
 
@@ -158,13 +158,13 @@ def _heading(name: str) -> str:
 
 
 def _texts(system: ScoredSystem, name: str) -> tuple[str, str]:
-    """The mean and half its interval; a dash and nothing where it was not measured."""
+    """The mean and half its interval, or a dash and nothing if the metric was not measured."""
     s = system.summaries.get(name)
     return ("–", "") if s is None else score_texts(s.mean, s.low, s.high, digits(metric(name)))
 
 
 def _is_best(system: ScoredSystem, name: str, systems: Sequence[ScoredSystem]) -> bool:
-    """Whether the mean is better than every other row's; alone, nothing is best."""
+    """Whether the mean is better than that of every other row. A single row is never the best."""
     others = [other.summaries[name].mean for other in systems if other is not system and name in other.summaries]
     own = system.summaries.get(name)
     return bool(others) and own is not None and not any(metric(name).at_least_as_good(o, own.mean) for o in others)

@@ -1,7 +1,7 @@
-"""A run as tables for a paper or a program: Markdown, LaTeX with BibTeX, CSV.
+"""A run as tables for a paper or a program: Markdown, LaTeX with BibTeX, and CSV.
 
-Scores in their metric's unit as mean and half the 95 % interval; shares in percent of the emission. Names are the
-text of strangers: each format escapes them in its own way.
+Scores are in their metric's unit, as the mean and half the 95 % interval; shares are in percent of the emission.
+Names are a stranger's text, so each format escapes them.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _TEX = str.maketrans(
 
 
 def report_csv(run: Run) -> str:
-    """One line per competition, entry and metric; the unprocessed input has no rank.
+    """One line per competition, entry and metric. The unprocessed input has no rank.
 
     Raises:
-        UsageError: the run has no results.
+        UsageError: The run has no results.
     """
     doc = run.finished()
     rows: list[Sequence[object]] = []
@@ -55,7 +55,7 @@ def report_csv(run: Run) -> str:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV in which no cell is a spreadsheet's formula.
+    """A table as CSV. No cell can act as a formula in a spreadsheet.
 
     >>> csv_text(["a", "b"], [["=1+1", None]])
     "a,b\\n'=1+1,\\n"
@@ -68,10 +68,10 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def report_markdown(run: Run) -> str:
-    """The round with its recipe, decisions, versions and the sources of its metrics.
+    """The round: its set, tables, decisions, versions, and the sources of its metrics.
 
     Raises:
-        UsageError: the run has no results.
+        UsageError: The run has no results.
     """
     doc = run.finished()
     lines = [
@@ -93,7 +93,7 @@ def report_markdown(run: Run) -> str:
             cells += [factor(entry.row.timing.real_time_factor), _share(c, entry)]
             rows.append(cells)
         lines += markdown_table(head, "rl", rows)
-        lines += ["", "\\* pays a prize; bold: the best mean, where it is better than the unprocessed input.", ""]
+        lines += ["", "\\* has a prize. Bold: the best mean, if it is better than the unprocessed input.", ""]
         lines += [f"- {markdown_text(d.sentence)}" for d in c.doc.decisions]
         lines += [
             f"- Refused: {markdown_text(r.entry)}: {markdown_text(r.sentence)} ({markdown_text(r.code)})."
@@ -108,7 +108,7 @@ def report_markdown(run: Run) -> str:
 
 
 def markdown_table(head: Sequence[str], columns: str, rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a table; `columns` has an `l` or `r` for each of the first ones, the others stand right.
+    """The lines of a table. `columns` has `l` or `r` for the first columns; the others are aligned right.
 
     >>> markdown_table(["a", "b"], "l", [["x", "1"]])
     ['| a | b |', '| :--- | ---: |', '| x | 1 |']
@@ -118,13 +118,13 @@ def markdown_table(head: Sequence[str], columns: str, rows: Iterable[Sequence[st
 
 
 def report_tex(run: Run) -> str:
-    r"""One `table` per competition and a list of the metrics' sources, to be read in by `\input`.
+    r"""One `table` per competition and a list of the metrics' sources, for `\input` in a document.
 
-    It sets with `booktabs` and `graphicx` where they are loaded, and without; only with `graphicx` is a table that
-    is wider than its column made smaller. The sources are cited by the keys of `report_bib`.
+    It works with and without `booktabs` and `graphicx`. With `graphicx`, a table that is wider than its column is
+    scaled down. Citations use the keys of `report_bib`.
 
     Raises:
-        UsageError: the run has no results.
+        UsageError: The run has no results.
     """
     doc = run.finished()
     lines = tex_preamble(_provenance(doc, tex_comment))
@@ -143,8 +143,8 @@ def report_tex(run: Run) -> str:
             rows.append(cells)
         lines += tex_table(
             rf"{tex_text(c.doc.title)}: {_tex_minus(tex_text(recipe_words(c)))}. "
-            r"Mean $\pm$ half the 95\,\% interval; bold: best mean, if better than the input's; * pays a prize; "
-            r"a failed clip scores the metric's floor.",
+            r"Mean $\pm$ half the 95\,\% interval. Bold: best mean, if better than the unprocessed input. "
+            r"* has a prize. A failed clip counts as the metric's floor.",
             c.doc.id,
             "rl",
             [r"\#", "Entry", *heads, "RTF", r"Share\,\%"],
@@ -154,11 +154,11 @@ def report_tex(run: Run) -> str:
 
 
 def tex_preamble(facts: Iterable[str]) -> list[str]:
-    """Comments, and plain stand-ins for what `booktabs` and `graphicx` would give."""
+    """Comments, and plain replacements for the commands of `booktabs` and `graphicx`."""
     return [
         *(f"% {fact}" for fact in facts),
-        "% Looks best with booktabs; without it the rules are plain.",
-        "% Load graphicx, and a table that is too wide for its column is scaled down to it.",
+        "% Load booktabs for better lines.",
+        "% Load graphicx to scale a table down if it is wider than its column.",
         *(rf"\providecommand{{\{rule}}}{{\hline}}" for rule in ("toprule", "midrule", "bottomrule")),
         r"\providecommand{\resizebox}[3]{#3}",
     ]
@@ -167,7 +167,7 @@ def tex_preamble(facts: Iterable[str]) -> list[str]:
 def tex_table(
     caption: str, label: str, columns: str, heads: Sequence[str], rows: Iterable[Sequence[str] | None]
 ) -> list[str]:
-    """The lines of a `table`, scaled down where it is wider than its column. A row of None is a rule."""
+    """The lines of a `table`, scaled down if it is wider than its column. A row of None is a horizontal line."""
     return [
         "",
         r"\begin{table}[htbp]",
@@ -188,13 +188,13 @@ def tex_table(
 
 
 def tex_score(mean: str, half: str, best: bool) -> str:
-    """A mean and half its interval as LaTeX sets them; dashes where there is none."""
+    """A mean and half its interval in LaTeX, or dashes if there is no interval."""
     number = rf"\mathbf{{{mean}}}" if best else mean
     return rf"${number} \pm {half}$" if half else "--"
 
 
 def tex_sources(names: Iterable[str]) -> list[str]:
-    """A list of what the metrics are, with their works cited."""
+    """A list of the metrics, with citations."""
     lines = ["", r"\begin{description}"]
     for name in names:
         cited = rf"~\cite{{{','.join(keys)}}}" if (keys := citation_keys(name)) else ""
@@ -203,22 +203,22 @@ def tex_sources(names: Iterable[str]) -> list[str]:
 
 
 def report_bib(run: Run) -> str:
-    """The works behind the round's metrics, intervals, tests and ranks, as BibTeX.
+    """The publications behind the round's metrics, intervals, tests and ranks, as BibTeX.
 
     Raises:
-        UsageError: the run has no results.
+        UsageError: The run has no results.
     """
     doc = run.finished()
     return works(doc.metrics, doc.versions)
 
 
 def works(names: Iterable[str], versions: Mapping[str, str]) -> str:
-    """The works behind metrics, intervals, tests and ranks, and this program in the version that is told."""
+    """BibTeX of the publications behind metrics, intervals, tests and ranks, and of this program."""
     return bibtex(names, re.sub(r"[^0-9A-Za-z.+-]", "", versions.get("soundsright", "")))
 
 
 def markdown_text(text: str) -> str:
-    r"""A stranger's text that Markdown shows as it is.
+    r"""A stranger's text, escaped for Markdown.
 
     >>> print(markdown_text("<b>|x"))
     \<b\>\|x
@@ -227,7 +227,7 @@ def markdown_text(text: str) -> str:
 
 
 def tex_text(text: str) -> str:
-    r"""A stranger's text that LaTeX sets as it is; what is not ASCII is named by its number.
+    r"""A stranger's text, escaped for LaTeX. A character outside ASCII becomes its Unicode number.
 
     >>> print(tex_text("a_b & \\input{x}"))
     a\_b \& \textbackslash{}input\{x\}
@@ -240,31 +240,31 @@ def _tex_minus(text: str) -> str:
 
 
 def _cell(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula."""
+    """A cell that no spreadsheet treats as a formula."""
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return f"'{value}"
     return "" if value is None else value
 
 
 def tex_comment(text: str) -> str:
-    """A stranger's text on the one line of a comment."""
+    """A stranger's text on one line, for a comment."""
     return " ".join(text.split())
 
 
 def _provenance(doc: Results, shown: Callable[[str], str]) -> list[str]:
     r = doc.round
     return [
-        f"Round {shown(r.id)}: {r.clips} clips per competition, seeded by block {r.seed_block}, "
-        f"{shown(r.seed_block_hash)}; entries closed with block {r.entries_close_block}.",
+        f"Round {shown(r.id)}: {r.clips} clips per competition. The seed comes from block {r.seed_block}, "
+        f"{shown(r.seed_block_hash)}. Entries closed with block {r.entries_close_block}.",
         f"Rules: {shown(r.ruleset)}, {shown(r.ruleset_digest)}.",
         "Versions: " + ", ".join(f"{shown(name)} {shown(v)}" for name, v in doc.versions.items()) + ".",
     ]
 
 
 def recipe_words(c: RunCompetition) -> str:
-    """What a set was drawn over, its seed and the head of its digest."""
-    drawn = set_facts(c) if c.recipes else "no clips kept"
-    return f"{drawn}; seed {c.doc.seed}, set {c.doc.set_digest[:16]}"
+    """The conditions of a set, its seed, and the start of its digest."""
+    conditions = set_facts(c) if c.recipes else "no clips kept"
+    return f"{conditions}; seed {c.doc.seed}, set {c.doc.set_digest[:16]}"
 
 
 def _heading(c: RunCompetition, name: str, m: MetricDoc) -> str:
@@ -273,20 +273,20 @@ def _heading(c: RunCompetition, name: str, m: MetricDoc) -> str:
 
 
 def _best(c: RunCompetition, doc: Results) -> dict[str, RunEntry]:
-    """The entry with the best mean of each metric, where that is better than the unprocessed input's."""
-    found: dict[str, RunEntry] = {}
+    """By metric, the entry with the best mean, if it is better than the unprocessed input."""
+    best_entries: dict[str, RunEntry] = {}
     for name, m in doc.metrics.items():
         sign = 1.0 if m.direction == "higher" else -1.0
         means = {e.key: sign * e.row.metrics[name].mean for e in c.rows if name in e.row.metrics}
         measured = [entry for entry in c.entries if entry.key in means]
         best = max(measured, key=lambda entry, means=means: means[entry.key], default=None)  # type: ignore[misc]
         if best is not None and means[best.key] > means.get(c.unprocessed.key, -math.inf):
-            found[name] = best
-    return found
+            best_entries[name] = best
+    return best_entries
 
 
 def _score(entry: RunEntry, name: str, m: MetricDoc) -> tuple[str, str]:
-    """The mean and half its interval; a dash and nothing where it was not measured."""
+    """The mean and half its interval, or a dash and nothing if the metric was not measured."""
     estimate = entry.row.metrics.get(name)
     if estimate is None:
         return "–", ""
@@ -294,7 +294,7 @@ def _score(entry: RunEntry, name: str, m: MetricDoc) -> tuple[str, str]:
 
 
 def score_texts(mean: float, low: float, high: float, places: int) -> tuple[str, str]:
-    """A mean and half its interval with that many decimals.
+    """A mean and half its interval with `places` decimals.
 
     >>> score_texts(2.5, 2.0, 3.0, 2)
     ('2.50', '0.50')
@@ -311,7 +311,7 @@ def _share(c: RunCompetition, entry: RunEntry) -> str:
 
 
 def metric_source(name: str) -> str:
-    """A metric's publication or standard."""
+    """The publication or standard of a metric."""
     try:
         return metric(name).source
     except UsageError:

@@ -1,6 +1,6 @@
-"""What a tracker is told of a run: one tracker run per entry and competition.
+"""Send a run to an experiment tracker: one tracker run per entry and competition.
 
-Scores in their metric's unit, shares in percent of the emission.
+Scores are in their metric's unit, shares in percent of the emission.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from soundsright.core.errors import UsageError
 from soundsright.services.records import Run
 
 
-class Tracked(Protocol):
-    """A begun run of a tracker."""
+class TrackerRun(Protocol):
+    """A run of a tracker that has begun."""
 
     def log(self, values: Mapping[str, float]) -> None: ...
     def finish(self) -> None: ...
@@ -22,7 +21,7 @@ class Tracked(Protocol):
 
 @dataclass(frozen=True)
 class TrackedEntry:
-    """One entry's name, recipe and numbers."""
+    """One entry: its name, its configuration and its numbers."""
 
     name: str
     config: Mapping[str, Any]
@@ -30,13 +29,12 @@ class TrackedEntry:
 
 
 def tracked_entries(run: Run) -> Iterator[TrackedEntry]:
-    """Every entry, and the unprocessed input, of each competition.
+    """Every entry of each competition, and the unprocessed input.
 
     Raises:
-        UsageError: the run has no results.
+        UsageError: The run has no results.
     """
-    if run.doc is None:
-        raise UsageError(f"{run.folder}: {run.problem}", "Name the folder of a finished run.")
+    doc = run.finished()
     for c in run.competitions:
         for entry in c.rows:
             row = entry.row
@@ -53,7 +51,7 @@ def tracked_entries(run: Run) -> Iterator[TrackedEntry]:
                     f"{name}/high": estimate.high,
                 }
             config = {
-                "round": run.doc.round.id,
+                "round": doc.round.id,
                 "competition": c.doc.id,
                 "entry": row.entry,
                 "model": row.model or "",
@@ -61,21 +59,21 @@ def tracked_entries(run: Run) -> Iterator[TrackedEntry]:
                 "clips": row.clips,
                 "set_seed": str(c.doc.seed),
                 "set_digest": c.doc.set_digest,
-                "ruleset": run.doc.round.ruleset,
-                "ruleset_digest": run.doc.round.ruleset_digest,
-                **{f"version_{name}": version for name, version in run.doc.versions.items()},
+                "ruleset": doc.round.ruleset,
+                "ruleset_digest": doc.round.ruleset_digest,
+                **{f"version_{name}": version for name, version in doc.versions.items()},
             }
             yield TrackedEntry(f"{run.folder.name}-{c.doc.id}-{row.entry}", config, values)
 
 
-def track(run: Run, begin: Callable[[TrackedEntry], Tracked]) -> int:
-    """Tell a tracker of every entry; how many. A run that was begun is finished, whatever happens in it."""
+def track(run: Run, begin: Callable[[TrackedEntry], TrackerRun]) -> int:
+    """Send every entry to a tracker and return their number. Each run is finished, even after an error."""
     count = 0
     for entry in tracked_entries(run):
-        tracked = begin(entry)
+        tracker_run = begin(entry)
         try:
-            tracked.log(entry.values)
+            tracker_run.log(entry.values)
         finally:
-            tracked.finish()
+            tracker_run.finish()
         count += 1
     return count

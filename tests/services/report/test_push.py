@@ -108,18 +108,18 @@ def test_audio_of_unknown_owners_stays_here(folder: Path, corpus: Path, tmp_path
 
 
 def test_the_size_of_the_audio_is_bounded(folder: Path, tmp_path: Path) -> None:
-    from soundsright.services.report.dataset import Source, write_dataset
+    from soundsright.services.report.dataset import CorpusRecording, write_dataset
 
     sources = {
-        name: Source(id=name, kind="speech", licence="MIT")
+        name: CorpusRecording(id=name, kind="speech", licence="MIT")
         for name in ("rain", *map("utterance-{}".format, range(6)))
     }
     found = read_run(folder, "a")
     whole = write_dataset(found, tmp_path / "whole", sources=sources, audio_bytes=64 << 20)
     part = write_dataset(found, tmp_path / "part", sources=sources, audio_bytes=150_000)
     audio = sum(path.stat().st_size for path in (tmp_path / "part" / "audio").rglob("*.flac"))
-    assert whole.clips_heard == 6
-    assert 0 < part.clips_heard < 6
+    assert whole.clips_with_audio == 6
+    assert 0 < part.clips_with_audio < 6
     assert audio <= 150_000
 
 
