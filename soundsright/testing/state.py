@@ -19,6 +19,7 @@ class _Tables:
     steps: dict[tuple[str, str], str] = field(default_factory=dict)
     clips: dict[tuple[str, str], dict[str, ClipResult]] = field(default_factory=dict)
     titles: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    leases: dict[str, tuple[str, float]] = field(default_factory=dict)
 
 
 class MemoryState:
@@ -27,11 +28,10 @@ class MemoryState:
     def __init__(self) -> None:
         self._scopes: dict[str, _Tables] = {"": _Tables()}
         self._own = self._scopes[""]
-        self._leases: dict[str, tuple[str, float]] = {}
 
     def scoped(self, scope: str) -> MemoryState:
         other = object.__new__(MemoryState)
-        other._scopes, other._leases = self._scopes, self._leases
+        other._scopes = self._scopes
         other._own = self._scopes.setdefault(scope, _Tables())
         return other
 
@@ -87,18 +87,18 @@ class MemoryState:
         )
 
     def take_lease(self, name: str, holder: str, *, now_s: float, duration_s: float) -> bool:
-        current, expires_at_s = self._leases.get(name, (holder, now_s))
+        current, expires_at_s = self._own.leases.get(name, (holder, now_s))
         if current != holder and expires_at_s > now_s:
             return False
-        self._leases[name] = (holder, now_s + duration_s)
+        self._own.leases[name] = (holder, now_s + duration_s)
         return True
 
     def release_lease(self, name: str, holder: str) -> None:
-        if self._leases.get(name, ("", 0.0))[0] == holder:
-            del self._leases[name]
+        if self._own.leases.get(name, ("", 0.0))[0] == holder:
+            del self._own.leases[name]
 
     def lease_holder(self, name: str, *, now_s: float) -> str | None:
-        holder, expires_at_s = self._leases.get(name, ("", 0.0))
+        holder, expires_at_s = self._own.leases.get(name, ("", 0.0))
         return holder if holder and expires_at_s > now_s else None
 
     def forget_rounds(self, *, keep: int) -> tuple[str, ...]:

@@ -242,7 +242,7 @@ def test_titles_outlive_the_rounds_that_are_forgotten(state) -> None:
     assert state.titles("A", before="r2") == (title("r1"),)
 
 
-def test_scopes_share_nothing_but_leases(state, reopen) -> None:
+def test_scopes_share_nothing(state, reopen) -> None:
     other = reopen().scoped("another organiser")
     assert state.begin_round("r1", {"seed": 1}) == {"seed": 1}
     assert other.begin_round("r1", {"seed": 2}) == {"seed": 2}
@@ -263,7 +263,9 @@ def test_scopes_share_nothing_but_leases(state, reopen) -> None:
     assert other.titles("A", before="r3") == (title("r1", hotkey="bob"),)
     assert reopen().scoped("another organiser").rounds() == ("r2",)
     assert state.take_lease("validator", "a", now_s=100.0, duration_s=60.0)
-    assert not other.take_lease("validator", "b", now_s=110.0, duration_s=60.0)
+    assert other.take_lease("validator", "b", now_s=110.0, duration_s=60.0)
+    other.release_lease("validator", "b")
+    assert state.lease_holder("validator", now_s=120.0) == "a"
 
 
 def test_a_round_of_another_scope_has_not_begun_here(state) -> None:

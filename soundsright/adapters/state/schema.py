@@ -94,6 +94,7 @@ LEASES = Table(
     Column("name", String(64), primary_key=True),
     Column("holder", String(255), nullable=False),
     Column("expires_at_s", Float(53), nullable=False),
+    _scope(primary_key=True),
 )
 
 HEAD_REVISION = "0002"

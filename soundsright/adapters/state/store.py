@@ -27,8 +27,7 @@ _ROWS_PER_STATEMENT = 500
 class SqlState:
     """The `StateStore` port over SQLAlchemy.
 
-    Opening creates the tables in an empty database and changes no other database. Rounds, steps, clips and titles
-    belong to a `scope`; leases belong to the whole database.
+    Opening creates the tables in an empty database and changes no other database. All rows belong to a `scope`.
 
     Raises:
         UsageError: the URL cannot be used, or the database is corrupt, newer, older or another program's.
@@ -202,13 +201,12 @@ class SqlState:
         from soundsright.adapters.state.schema import LEASES
 
         expires_at_s = now_s + duration_s
-        row = {"name": name, "holder": holder, "expires_at_s": expires_at_s}
+        row = {"scope": self._scope, "name": name, "holder": holder, "expires_at_s": expires_at_s}
         free = or_(LEASES.c.holder == holder, LEASES.c.expires_at_s <= now_s)
         with self._writing() as connection:
-            self._insert(connection, LEASES, [row], ("name",))
-            taken = connection.execute(
-                LEASES.update().where(LEASES.c.name == name, free).values(holder=holder, expires_at_s=expires_at_s)
-            )
+            self._insert(connection, LEASES, [row], ("name", "scope"))
+            update = LEASES.update().where(*self._is_lease(name), free)
+            taken = connection.execute(update.values(holder=holder, expires_at_s=expires_at_s))
             return taken.rowcount == 1
 
     def release_lease(self, name: str, holder: str) -> None:
@@ -216,14 +214,14 @@ class SqlState:
         from soundsright.adapters.state.schema import LEASES
 
         with self._writing() as connection:
-            connection.execute(LEASES.delete().where(LEASES.c.name == name, LEASES.c.holder == holder))
+            connection.execute(LEASES.delete().where(*self._is_lease(name), LEASES.c.holder == holder))
 
     def lease_holder(self, name: str, *, now_s: float) -> str | None:
         """The holder of a lease that has not expired."""
         from soundsright.adapters.state.schema import LEASES
 
         with self._reading() as connection:
-            row = connection.execute(LEASES.select().where(LEASES.c.name == name)).one_or_none()
+            row = connection.execute(LEASES.select().where(*self._is_lease(name))).one_or_none()
         return row.holder if row is not None and row.expires_at_s > now_s else None
 
     def forget_rounds(self, *, keep: int) -> tuple[str, ...]:
@@ -272,6 +270,11 @@ class SqlState:
 
     def _is_round(self, table: Table, round_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
         return table.c.round_id == round_id, table.c.scope == self._scope
+
+    def _is_lease(self, name: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        from soundsright.adapters.state.schema import LEASES
+
+        return LEASES.c.name == name, LEASES.c.scope == self._scope
 
     def _require_begun(self, connection: Connection, round_id: str) -> None:
         from soundsright.adapters.state.schema import ROUNDS

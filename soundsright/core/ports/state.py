@@ -27,7 +27,7 @@ class StateStore(Protocol):
     """
 
     def scoped(self, scope: str) -> StateStore:
-        """The same database with another scope. It shares no rounds, steps, clips or titles with this one."""
+        """The same database with another scope. The two share no rows."""
         ...
 
     def begin_round(self, round_id: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:
