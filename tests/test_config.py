@@ -1,4 +1,4 @@
-"""Settings: samples, variables and flags are one list, and a bad value is one line that names its variable."""
+"""Samples, variables and flags have the same settings. A bad value is one line that names its variable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PUBLISHED_MINER = {"NETUID", "SUBTENSOR_CHAIN_ENDPOINT", "WALLET", "HOTKEY", "LO
 
 
 @pytest.mark.parametrize(("kind", "name"), KINDS)
-def test_a_sample_holds_every_setting_and_no_other(kind: type[Settings], name: str) -> None:
+def test_a_sample_has_every_setting_and_no_other(kind: type[Settings], name: str) -> None:
     sample = read_env_file(ROOT / f".{name}-env.sample")
     assert set(sample) == {field.upper() for field in kind.model_fields}
 
@@ -66,7 +66,7 @@ def test_what_was_published_is_still_read() -> None:
 def test_a_setting_is_read_or_says_that_it_is_not(kind: type[Settings], _name: str) -> None:
     code = "".join(path.read_text() for path in sorted((ROOT / "soundsright").rglob("*.py")))
     for name, field in kind.model_fields.items():
-        # The three parts of a model are read by names that are put together.
+        # The code builds the names of a model's three settings.
         is_read = f".{name}" in code or "_hf_model_" in name
         assert is_read != (field.description or "").startswith(("Unused.", "Not read")), name
 
@@ -80,7 +80,7 @@ def test_a_setting_is_one_flag_and_one_variable(kind: type[Settings], _name: str
         assert f"env var: {field.upper()}" in page
 
 
-def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+def test_a_flag_wins_over_the_environment_and_the_environment_over_the_file(tmp_path: Path) -> None:
     env = tmp_path / ".env"
     env.write_text("NETUID=1\nHOTKEY=filekey\nWALLET=filewallet\n")
     settings = read_settings(
@@ -141,7 +141,7 @@ def test_a_line_that_does_not_parse_is_named_by_its_number(tmp_path: Path, line:
 
 
 @pytest.mark.parametrize("line", ['WALLET="me', 'WALLET="me\nWALLET="me"', "export HOTKEY='me"])
-def test_a_quote_that_is_not_closed_is_said(tmp_path: Path, line: str) -> None:
+def test_a_quote_that_is_not_closed_is_named(tmp_path: Path, line: str) -> None:
     env = tmp_path / ".env"
     env.write_text(f"{line}\nNETUID=3\n")
     with pytest.raises(UsageError, match=r"line 1: the quote after '(WALLET|HOTKEY)=' is not closed"):
@@ -177,7 +177,7 @@ def test_the_model_is_the_one_that_is_filled_in() -> None:
         (dict.fromkeys(MODEL, ""), "No model"),
     ],
 )
-def test_no_two_or_half_models_are_refused(change: dict[str, str], variable: str) -> None:
+def test_a_missing_second_or_incomplete_model_is_refused(change: dict[str, str], variable: str) -> None:
     with pytest.raises(UsageError, match=variable):
         read_settings(MinerSettings, environment=MODEL | change).entry()
 

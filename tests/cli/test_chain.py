@@ -1,4 +1,4 @@
-"""`soundsright chain serve`, whose blocks are made by time, and who takes part."""
+"""`soundsright chain serve` makes blocks in time, and keys join the chain."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ORGANISER, ALICE, BOB = (Hotkey.of_seed(name) for name in ("organiser", "alice",
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
-    """A chain that everybody may join, in a thread; called with options of `chain serve`."""
+    """A function that serves an open chain in a thread, with options of `chain serve`."""
     stop, port = threading.Event(), free_port()
     url = f"http://127.0.0.1:{port}"
     for name, key in (("organiser", ORGANISER), ("alice", ALICE), ("bob", BOB)):
@@ -46,7 +46,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 
 def opened(url: str, account: Hotkey) -> HttpChain:
-    """The chain once it answers."""
+    """The chain, as soon as it answers."""
     pauses = threading.Event()
     for _ in range(200):
         try:
@@ -76,24 +76,24 @@ def test_strangers_cannot_move_the_time_of_a_served_chain(served: Callable[[str]
     }
 
 
-def test_who_joins_is_told_once_the_next_block_shows_it(
+def test_join_prints_the_uid_when_the_next_block_shows_the_key(
     served: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chain = opened(served("--block-every 60"), ORGANISER)
-    asked: list[Any] = []
+    answers: list[Any] = []
     neurons = HttpChain.neurons
 
     def looked(own: HttpChain) -> Any:
-        asked.append(neurons(own))
-        if len(asked) == 2:
+        answers.append(neurons(own))
+        if len(answers) == 2:
             chain.advance()
-        return asked[-1]
+        return answers[-1]
 
     monkeypatch.setattr(HttpChain, "neurons", looked)
     monkeypatch.setenv("WALLET", "alice")
     assert run(command, ["join"]) == 0
     assert f"{ALICE.address} is uid 0\n" in capsys.readouterr().out
-    assert [len(found) for found in asked] == [0, 0, 1]
+    assert [len(neurons_shown) for neurons_shown in answers] == [0, 0, 1]
     monkeypatch.setattr("soundsright.cli.commands.chain._BLOCK_WAIT_S", 0.0)
     monkeypatch.setenv("WALLET", "bob")
     assert run(command, ["join"]) == 0

@@ -84,9 +84,9 @@ def results(out: Path) -> dict[str, Any]:
 
 
 def entry(out: Path, name: str) -> dict[str, Any]:
-    (found,) = [e for e in results(out)["competitions"][0]["entries"] if e["hotkey"] == name]
-    assert isinstance(found, dict)
-    return found
+    (row_of_entry,) = [e for e in results(out)["competitions"][0]["entries"] if e["hotkey"] == name]
+    assert isinstance(row_of_entry, dict)
+    return row_of_entry
 
 
 def scores(out: Path) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ def scores(out: Path) -> list[dict[str, Any]]:
 
 def test_every_clip_of_every_entry_has_a_result(finished: Path) -> None:
     lines = scores(finished)
-    assert len(lines) == CLIPS * (1 + 5)  # the unprocessed input and every entry but the copy
+    assert len(lines) == CLIPS * (1 + 5)  # The unprocessed input and every entry except the copy.
     assert all((line["scores"] is None) != (line["failure"] is None) for line in lines)
 
 
@@ -113,27 +113,25 @@ def test_a_failed_clip_scores_the_floor_and_stays_in_the_mean(finished: Path, na
     assert failed["share"] == 0
 
 
-def test_a_crashed_model_leaves_what_it_wrote_for_its_author(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_log_of_a_crashed_model_goes_to_its_author(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(MODELS / "degraded", tmp_path / "mine")
     (tmp_path / "mine" / "app" / "enhance.py").write_text("import no_such_library\n")
     (tmp_path / "e.toml").write_text(
         '[[entry]]\nminer = "me"\nmodel = "mine"\ncompetition = "DEREVERBERATION_16000HZ"\n'
     )
     out = tmp_path / "out"
-    told = ["--entries", str(tmp_path / "e.toml"), "--out", str(out), "--clips", "1", "--sandbox", "process"]
-    assert run(cli, ["compete", *told]) == 0
+    options = ["--entries", str(tmp_path / "e.toml"), "--out", str(out), "--clips", "1", "--sandbox", "process"]
+    assert run(cli, ["compete", *options]) == 0
     (feedback,) = [json.loads(path.read_text()) for path in (out / "feedback").iterdir()]
     assert "no_such_library" in feedback["log"]
-    told = " ".join(capsys.readouterr().out.split())
-    (log,) = re.findall(r"the model's log is in (\S+)", told)
+    printed = " ".join(capsys.readouterr().out.split())
+    (log,) = re.findall(r"the model's log is in (\S+)", printed)
     assert "no_such_library" in (out / log).read_text()
-    # Nobody entered the others: they are not run.
+    # Competitions without entries do not run.
     assert [c["id"] for c in results(out)["competitions"]] == ["DEREVERBERATION_16000HZ"]
 
 
-def test_a_folder_that_is_no_model_is_refused_and_the_others_compete(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_refused_and_the_others_compete(tmp_path: Path) -> None:
     shutil.copytree(MODELS / "degraded", tmp_path / "good")
     for name in ("lacks", "copied", "empty"):
         (tmp_path / name).mkdir()
@@ -149,8 +147,8 @@ def test_a_folder_that_is_no_model_is_refused_and_the_others_compete(tmp_path: P
     assert [row["hotkey"] for row in competition["entries"]] == ["good"]
     codes = {row["hotkey"]: row["code"] for row in competition["refused"]}
     assert codes == {"lacks": "no_dockerfile", "copied": "link", "empty": "no_dockerfile"}
-    told = json.loads((out / "feedback" / "2-copied.json").read_text())["refusal"]["sentence"]
-    assert told.endswith("copied/Dockerfile is a link that leads nowhere")
+    message = json.loads((out / "feedback" / "2-copied.json").read_text())["refusal"]["sentence"]
+    assert message.endswith("copied/Dockerfile is a link that leads nowhere")
 
 
 def test_the_later_copy_is_refused_and_names_the_original(finished: Path) -> None:
@@ -160,15 +158,15 @@ def test_the_later_copy_is_refused_and_names_the_original(finished: Path) -> Non
     assert refused["remedy"] == "Enter a model of your own."
 
 
-def test_everybody_learns_what_it_would_have_taken_to_win(finished: Path) -> None:
+def test_every_feedback_has_the_scores_that_were_needed_to_win(finished: Path) -> None:
     (competition,) = results(finished)["competitions"]
     winners = {decision["metric"]: decision["winner"] for decision in competition["decisions"]}
     for row in competition["entries"]:
         assert set(row["reasons"]) == set(winners)
         for metric in (name for name, winner in winners.items() if winner != row["hotkey"]):
             # Over six clips no lead passes Holm's correction for four challengers.
-            told = row["reasons"][metric]
-            assert metric in row["needed"] or "Over so few clips" in told, told
+            reason = row["reasons"][metric]
+            assert metric in row["needed"] or "Over so few clips" in reason, reason
         best, worst = row["ranks"]["PESQ_WB"]
         assert 1 <= best <= worst <= len(competition["entries"])
     (refused,) = competition["refused"]
@@ -185,7 +183,7 @@ def test_the_weights_on_the_chain_are_those_of_the_results(finished: Path) -> No
         on_chain = dict(db.execute("SELECT uid, weight FROM weights").fetchall())
     assert on_chain == {int(uid): weight for uid, weight in weights.items()}
     assert sum(weights.values()) == pytest.approx(1.0)
-    assert weights["0"] > 0  # what nobody earned burns
+    assert weights["0"] > 0  # The weight that nobody earned burns.
 
 
 def test_every_miner_gets_a_feedback_file(finished: Path) -> None:
@@ -217,7 +215,7 @@ def test_the_report_stands_alone(finished: Path) -> None:
 
 
 def comparable(document: dict[str, Any]) -> dict[str, Any]:
-    """The results without what is measured by a clock."""
+    """The results without measured times."""
     kept = {k: v for k, v in document.items() if k not in ("cost",)}
     for competition in kept["competitions"]:
         for row in [*competition["entries"], competition["unprocessed"]]:
@@ -225,7 +223,7 @@ def comparable(document: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
+def test_a_killed_run_continues_and_ends_with_the_same_results(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     private = tmp_path / "tmp"
@@ -246,7 +244,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
         seen.append(line)
         if " 2/5 " in line:
             break
-    # Meanwhile nobody else may work on it; it stands still, so as not to be done before it is interrupted.
+    # Meanwhile no other process may work on it. It is stopped, so that it does not finish before the interrupt.
     process.send_signal(signal.SIGSTOP)
     assert run(cli, arguments(tmp_path, "run")) == 2
     assert f":{process.pid} works on this state" in capsys.readouterr().err
@@ -256,10 +254,10 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
     assert process.returncode == 130, "".join(seen) + rest
     assert "Traceback" not in rest
     assert rest.strip().endswith("Stopped.")
-    # Nothing is left: no process of its session, no temporary directory, no results.
+    # Nothing remains: no process of its session, no temporary directory, no results.
     deadline = time.monotonic() + 10
     while subprocess.run(["pgrep", "-s", str(process.pid)], capture_output=True).stdout:
-        assert time.monotonic() < deadline, "a child process is left"
+        assert time.monotonic() < deadline, "a child process remains"
         time.sleep(0.1)
     assert list(private.iterdir()) == []
     assert not (tmp_path / "run" / "results.json").exists()
@@ -270,7 +268,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(
     assert scores(finished) == scores(tmp_path / "run")
 
 
-def test_a_finished_run_is_not_replaced_unless_asked(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_run_is_replaced_only_with_force(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (finished / "results.json").read_bytes()
     assert run(cli, arguments(finished.parent, "run")) == 2
     assert "--force" in capsys.readouterr().err
@@ -351,14 +349,14 @@ def test_bad_input_is_one_line_that_names_the_value(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_disk_that_is_too_small_is_told_before_the_work(
+def test_a_disk_that_is_too_small_is_an_error_before_the_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type(shutil.disk_usage(tmp_path))(10**12, 10**12, 100_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
     assert run(cli, arguments(tmp_path, "new", "--clips", "1000")) == 2
-    told = capsys.readouterr().err
-    assert "has 0.00 GB free, but this run writes about 1.15 GB" in told
+    message = capsys.readouterr().err
+    assert "has 0.00 GB free, but this run writes about 1.15 GB" in message
     assert list((tmp_path / "new").iterdir()) == []
 
 
@@ -395,16 +393,16 @@ def test_a_folder_of_someone_elses_files_is_left_alone(tmp_path: Path, capsys: p
         ("[[entry]]\nminer = 'a'\nmodel = 'x'\ncompetition = 'DENOISING_16000HZ'\nprize = 3", "'prize'"),
     ],
 )
-def test_a_mistake_in_the_entries_is_named_with_its_place(
+def test_a_mistake_in_the_entries_is_named_with_its_position(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, named: str
 ) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "Dockerfile").write_text("FROM scratch\n")
     (tmp_path / "e.toml").write_text(text)
     assert run(cli, ["compete", "--entries", str(tmp_path / "e.toml"), "--out", str(tmp_path / "o")]) == 2
-    told = capsys.readouterr().err
-    assert named in told
-    assert told.count("\n") == 1
+    message = capsys.readouterr().err
+    assert named in message
+    assert message.count("\n") == 1
 
 
 def test_help_and_version_answer_without_the_heavy_libraries() -> None:

@@ -1,4 +1,4 @@
-"""`soundsright db`."""
+"""`soundsright db` checks, copies and upgrades a database, and never creates one."""
 
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def test_a_missing_database_is_not_created(tmp_path: Path, arguments: Any) -> No
     assert not missing.exists()
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but long enough")
     for arguments in (["check"], ["upgrade"], ["backup", tmp_path / "copy.db"]):

@@ -28,22 +28,22 @@ def summary_of(out: Path) -> dict:
 
 
 def test_the_module_and_the_command_are_the_same_program(tmp_path: Path) -> None:
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-m", "soundsright.data.generate", "--n", "2", "--out", str(tmp_path / "a")],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    assert "2 items" in said
+    assert "2 items" in output
     assert run("--n", 2, "--out", tmp_path / "b").exit_code == 0
     assert summary_of(tmp_path / "a")["digest"] == summary_of(tmp_path / "b")["digest"]
 
 
 def test_the_module_calls_itself_by_its_name(tmp_path: Path) -> None:
-    def said(*arguments):
+    def run_with(*arguments):
         words = [sys.executable, "-m", "soundsright.data.generate", *arguments]
         return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    assert said("--help").stdout.startswith("Usage: python -m soundsright.data.generate [OPTIONS]")
-    assert said("--n", "two").stderr.endswith(" Try: python -m soundsright.data.generate --help\n")
+    assert run_with("--help").stdout.startswith("Usage: python -m soundsright.data.generate [OPTIONS]")
+    assert run_with("--n", "two").stderr.endswith(" Try: python -m soundsright.data.generate --help\n")
 
 
 def test_an_error_of_the_program_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_directory_of_another_language_serves_as_speech(tmp_path: Path) -> Non
     assert (source["recordings"], source["speakers"], source["layout"]) == (9, 1, "files")
 
 
-def test_a_set_spoken_by_a_service_is_asked_for_once_and_has_its_text(
+def test_a_service_speaks_each_utterance_once_and_the_set_has_its_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("openai", reason="the openai package is not installed")
@@ -103,7 +103,7 @@ def test_a_set_spoken_by_a_service_is_asked_for_once_and_has_its_text(
     assert [line["speaker"] for line in lines] == ["alloy", "nova"] * 3
 
 
-def test_skipped_recordings_are_told_and_listed(tmp_path: Path) -> None:
+def test_skipped_recordings_are_counted_and_listed(tmp_path: Path) -> None:
     speech = tmp_path / "speech"
     speech.mkdir()
     soundfile.write(speech / "good.wav", 0.1 * np.random.default_rng(0).standard_normal(64_000), 16_000)
@@ -120,24 +120,24 @@ def test_only_and_resume_complete_a_set(tmp_path: Path) -> None:
     assert "0 made now" in again.output
 
 
-def test_clips_that_stay_shorter_than_asked_are_counted(tmp_path: Path) -> None:
+def test_clips_shorter_than_the_duration_are_counted(tmp_path: Path) -> None:
     speech = tmp_path / "speech"
     speech.mkdir()
     for name, seconds in (("short", 4), ("long", 12)):
         samples = 0.1 * np.random.default_rng(seconds).standard_normal(seconds * 16_000)
         soundfile.write(speech / f"{name}.wav", samples, 16_000)
-    asked = ["--n", 8, "--speech", speech, "--out", tmp_path / "set"]
-    done = run(*asked, "--duration", 10, 11)
+    arguments = ["--n", 8, "--speech", speech, "--out", tmp_path / "set"]
+    done = run(*arguments, "--duration", 10, 11)
     lines = [json.loads(line) for line in (tmp_path / "set/manifest.jsonl").read_text().splitlines()]
     short = sum(line["samples"] < 160_000 for line in lines)
     assert 0 < short < 8
-    told = f"{short} of 8 clips are shorter than --duration 10: recordings are cut, but never joined.\n"
-    assert told in done.output
-    assert told in run(*asked, "--duration", 10, 11, "--resume").output
-    assert "are shorter" not in run(*asked[:-1], tmp_path / "other", "--duration", 3, 4).output
+    shown = f"{short} of 8 clips are shorter than --duration 10: recordings are cut, but never joined.\n"
+    assert shown in done.output
+    assert shown in run(*arguments, "--duration", 10, 11, "--resume").output
+    assert "are shorter" not in run(*arguments[:-1], tmp_path / "other", "--duration", 3, 4).output
 
 
-def test_a_set_that_was_stopped_names_the_way_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_set_says_how_to_continue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_, **__) -> None:
         raise KeyboardInterrupt
 
@@ -162,7 +162,7 @@ def test_a_set_that_was_stopped_names_the_way_to_go_on(tmp_path: Path, monkeypat
         ("dereverberation", "--noise", ["white"]),
     ],
 )
-def test_a_flag_that_would_do_nothing_is_refused(tmp_path: Path, task: str, flag: str, values: Any) -> None:
+def test_a_flag_without_effect_is_refused(tmp_path: Path, task: str, flag: str, values: Any) -> None:
     message = f"{flag} has no effect with --task {task}. Leave it out, or use --task both."
     with pytest.raises(UsageError) as refused:
         run("--task", task, "--n", 2, "--out", tmp_path / "set", flag, *values)
@@ -243,9 +243,9 @@ def test_the_set_of_a_round_is_verified_by_the_digests_of_its_clips(tmp_path: Pa
     soundfile.write(folder / "degraded/000001.wav", samples, rate)
     soundfile.write(folder / "degraded/000002.wav", samples[:-1], rate)
     (folder / "clean/000003.wav").unlink()
-    told = verify()
-    assert told.exit_code == 1
-    assert [line.removeprefix(f"{folder}/") for line in told.output.splitlines()] == [
+    shown = verify()
+    assert shown.exit_code == 1
+    assert [line.removeprefix(f"{folder}/") for line in shown.output.splitlines()] == [
         f"clean/000001.wav and {folder}/degraded/000001.wav: do not have the digest of their clip",
         f"clean/000002.wav and {folder}/degraded/000002.wav: do not have the digest of their clip",
         "clean/000003.wav: is missing",
@@ -253,7 +253,7 @@ def test_the_set_of_a_round_is_verified_by_the_digests_of_its_clips(tmp_path: Pa
     ]
 
 
-def test_a_manifest_of_something_else_is_told_plainly(tmp_path: Path) -> None:
+def test_a_manifest_of_something_else_is_an_error(tmp_path: Path) -> None:
     run("--n", 2, "--out", tmp_path / "set")
     (tmp_path / "set/set.json").unlink()
     with pytest.raises(UsageError, match=r"manifest.jsonl is the manifest of neither .* has a set.json beside"):

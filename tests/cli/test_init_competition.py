@@ -1,4 +1,4 @@
-"""`soundsright init-competition`: what it writes can be run at once."""
+"""`soundsright init-competition` writes files that run without any change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
-def test_what_it_writes_is_read_as_it_is(folder: Path) -> None:
+def test_its_files_are_read_without_any_change(folder: Path) -> None:
     organiser = organiser_of(str(folder / "competition.toml"), begun=False)
     assert organiser.competitions == PUBLISHED
     (entry,) = read_entries(folder / "entries.toml", organiser.competitions, {c.id for c in organiser.competitions})
@@ -29,7 +29,7 @@ def test_what_it_writes_is_read_as_it_is(folder: Path) -> None:
         assert (entry.folder / name).is_file()
 
 
-def test_the_lines_that_are_comments_are_entries_once_they_are_set_free(folder: Path) -> None:
+def test_the_commented_lines_become_entries_without_their_marks(folder: Path) -> None:
     path = folder / "entries.toml"
     path.write_text(re.sub(r"^# (?=\[\[|\w+ = )", "", path.read_text(), flags=re.MULTILINE))
     (folder / "models" / "baseline").rename(folder / "models" / "ada")
@@ -46,7 +46,7 @@ def test_the_commands_that_it_prints_can_be_pasted(tmp_path: Path, capsys: pytes
     assert shlex.split(capsys.readouterr().out.rpartition("then: ")[2])[-1] == str(tmp_path / "my model")
 
 
-def test_a_folder_that_holds_something_is_left_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_not_empty_is_left_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "competition.toml").write_text("mine")
     assert run(cli, ["init-competition", str(folder)]) == 2
     assert "not an empty folder" in capsys.readouterr().err

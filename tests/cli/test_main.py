@@ -1,4 +1,4 @@
-"""Every command answers, and the list is what there is."""
+"""Every command has a help with an example, and every error is one line with an exit code."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_an_unknown_command_is_misuse(capsys: pytest.CaptureFixture[str]) -> Non
     assert "sing" in capsys.readouterr().err
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cli, ["--version"]) == 0
     assert "soundsright, version" in capsys.readouterr().out
 
@@ -138,36 +138,36 @@ def raising(error: BaseException) -> click.Command:
             "Error: This command needs the package numba. Run: pip install soundsright",
         ),
         (MemoryError(), 1, "Failed: No memory is left. Close other programs, or use fewer --slots."),
-        (UsageError("x is \x1b[2J", "Mend it."), 2, "Error: x is ?[2J. Mend it."),
+        (UsageError("x is \x1b[2J", "Repair it."), 2, "Error: x is ?[2J. Repair it."),
     ],
 )
-def test_what_goes_wrong_is_one_line(
+def test_an_error_is_one_line(
     capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
 ) -> None:
     assert run(raising(error), []) == code
     assert capsys.readouterr().err == f"{line}\n"
 
 
-def test_a_module_of_our_own_that_is_missing_is_a_mistake_of_ours() -> None:
+def test_a_missing_module_of_this_package_is_not_hidden() -> None:
     with pytest.raises(ModuleNotFoundError):
         run(raising(ModuleNotFoundError("x", name="soundsright.nowhere")), [])
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["compete", "--clips", "many"], ["compete", "--nope"], ["rules", "show", "a", "b"], ["db", "mend"]],
+    [["compete", "--clips", "many"], ["compete", "--nope"], ["rules", "show", "a", "b"], ["db", "repair"]],
 )
-def test_a_wrong_option_is_one_line_that_says_where_to_look(
+def test_a_wrong_option_is_one_line_that_names_the_help(
     capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
     assert run(cli, arguments) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert f"Try: soundsright {arguments[0]}" in told.replace("pytest", "soundsright").replace(
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert f"Try: soundsright {arguments[0]}" in message.replace("pytest", "soundsright").replace(
         "cli ", "soundsright "
     )
 
 
-def test_all_packages_that_are_missing_are_named_at_once() -> None:
+def test_all_missing_packages_are_named_together() -> None:
     with pytest.raises(UsageError, match=r"needs no_such_one, no_such_two, not installed.*pip install"):
         check_packages(["json", "no_such_one", "no_such_two"])

@@ -80,17 +80,17 @@ def test_bad_input_is_named(arguments: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["not json", "[1]", "{}", "[" * 100_000])
-def test_a_file_that_holds_no_examples_is_named(tmp_path: Path, text: str) -> None:
+def test_a_file_without_examples_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "vectors.json"
     path.write_text(text)
     assert isinstance(rules("check", path).exception, UsageError)
 
 
-def test_show_tells_an_organisers_rules_of_entry(tmp_path: Path) -> None:
+def test_show_lists_an_organisers_entry_rules(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     shipped = files("soundsright").joinpath("rulesets/published.toml").read_text()
     path.write_text(re.sub(r"^# (?=\w+ = )", "", shipped, flags=re.MULTILINE))
-    told = rules("show", path).output
+    shown = rules("show", path).output
     for words in (
         "28800 blocks (4 days) between two commitments",
         "At most 3 commitments of a hotkey in the 7200 blocks (1 day)",
@@ -100,7 +100,7 @@ def test_show_tells_an_organisers_rules_of_entry(tmp_path: Path) -> None:
         "No files named .exe, .iso",
         "An entry whose output is nearly the same as an earlier entry's is refused",
     ):
-        assert words in told
+        assert words in shown
 
 
 def test_an_organisers_mistake_is_one_message(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_an_organisers_mistake_is_one_message(tmp_path: Path) -> None:
     )
 
 
-def test_a_competition_that_is_under_way_is_shown_as_the_remedy_says(tmp_path: Path) -> None:
+def test_a_competition_that_has_started_is_shown_with_begun(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(
         "[schedule]\ntime_utc = 09:00:00\nevery_days = 7\nfirst_day = 2024-01-01\n"

@@ -1,4 +1,4 @@
-"""`score`, `compare` and `metrics` as a person runs them."""
+"""`score`, `compare` and `metrics` as a user runs them."""
 
 from __future__ import annotations
 
@@ -101,7 +101,9 @@ def test_a_resumed_run_measures_only_what_is_missing(folders: Path) -> None:
     whole = lines.read_text()
     first, *rest = whole.splitlines(keepends=True)
     planted = json.loads(first) | {"scores": {"STOI": 0.123}}
-    of_its_files = {key: planted.pop(key) for key in ("sha256", "align")}  # as an earlier version left it
+    of_its_files = {
+        key: planted.pop(key) for key in ("sha256", "align")
+    }  # An earlier version wrote the line without them.
     lines.write_text(json.dumps(planted) + "\n" + rest[0])
     run_score(folders, "--metrics", "STOI", "--clips", str(lines), "--resume")
     again = lines.read_text().splitlines(keepends=True)
@@ -122,7 +124,7 @@ def test_lines_of_an_earlier_run_are_not_overwritten(folders: Path) -> None:
     assert lines.read_bytes() == before
 
 
-def test_a_stopped_run_names_the_way_to_go_on(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_says_how_to_continue(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -131,14 +133,14 @@ def test_a_stopped_run_names_the_way_to_go_on(folders: Path, monkeypatch: pytest
     stopped = run_score(folders, "--metrics", "STOI", "--clips", str(lines))
     assert stopped.exit_code == 130
     assert stopped.stderr == f"Stopped. {lines} is kept. To continue, run the same command with --resume.\n"
-    assert "--resume" not in run_score(folders, "--metrics", "STOI").stderr, "there is nothing to go on from"
+    assert "--resume" not in run_score(folders, "--metrics", "STOI").stderr, "nothing is kept to continue from"
 
 
 def test_a_run_that_dies_while_resuming_keeps_what_was_done_before(folders: Path) -> None:
     lines = folders / "r.jsonl"
     run_score(folders, "--metrics", "STOI", "--clips", str(lines))
     whole = lines.read_text()
-    lines.write_text(whole[: whole.index("\n") + 20])  # one line, and one that was cut
+    lines.write_text(whole[: whole.index("\n") + 20])  # One line, and one that was cut.
     (folders / "clean" / "2.wav").write_bytes((folders / "clean" / "2.wav").read_bytes()[:44] + b"\xff" * 4)
     died = run_score(folders, "--metrics", "STOI", "--clips", str(lines), "--resume")
     assert isinstance(died.exception, UsageError)
@@ -157,7 +159,7 @@ def test_48_khz_says_that_pesq_is_resampled_or_refuses(folders: Path) -> None:
     assert isinstance(refused.exception, UsageError)
 
 
-def test_a_length_that_align_would_mend_names_it(folders: Path) -> None:
+def test_a_length_that_align_would_correct_names_the_flag(folders: Path) -> None:
     samples, _ = soundfile.read(folders / "enhanced" / "1.wav")
     soundfile.write(folders / "enhanced" / "1.wav", samples[:-80], 16_000)
     result = run_score(folders, "--metrics", "STOI")
@@ -167,7 +169,7 @@ def test_a_length_that_align_would_mend_names_it(folders: Path) -> None:
     assert run_score(folders, "--metrics", "STOI", "--align").exit_code == 0
 
 
-def test_clips_of_one_speaker_are_one_witness_of_a_mean(folders: Path) -> None:
+def test_clips_of_one_speaker_are_one_group_in_an_interval(folders: Path) -> None:
     manifest = folders / "manifest.jsonl"
     manifest.write_text("".join(f'{{"id": "{i}", "speaker": "s{i // 2}"}}\n' for i in range(4)))
     means = []
@@ -189,13 +191,13 @@ def test_a_comparison_shows_and_writes_paired_differences(reports: tuple[str, st
     target = folders / "c.json"
     result = CliRunner().invoke(compare, [*reports, "--json", str(target)])
     assert result.exit_code == 0
-    found = json.loads(target.read_text())["metrics"]["SI_SDR"]
-    assert found["difference"] == pytest.approx(20 * np.log10(5 / 3), abs=0.2)
-    assert found["low"] <= found["difference"] <= found["high"]
-    assert found["p_value"] == 0.125
-    assert found["p_value_holm"] == 0.25
+    difference = json.loads(target.read_text())["metrics"]["SI_SDR"]
+    assert difference["difference"] == pytest.approx(20 * np.log10(5 / 3), abs=0.2)
+    assert difference["low"] <= difference["difference"] <= difference["high"]
+    assert difference["p_value"] == 0.125
+    assert difference["p_value_holm"] == 0.25
     assert "4 clips are too few: p (Holm) over 2 metrics cannot fall below 0.25" in result.output
-    assert "Better" in result.output, "80 columns hold the table"
+    assert "Better" in result.output, "the table fits 80 columns"
 
 
 def test_a_comparison_draws_its_plot(reports: tuple[str, str], folders: Path) -> None:
@@ -204,7 +206,7 @@ def test_a_comparison_draws_its_plot(reports: tuple[str, str], folders: Path) ->
     target = folders / "c.json"
     refused = CliRunner().invoke(compare, [*reports, "--plot", str(folders / "p.jpg"), "--json", str(target)])
     assert isinstance(refused.exception, UsageError)
-    assert not target.exists(), "said before the work"
+    assert not target.exists(), "the error comes before the work"
 
 
 def test_clips_of_one_speaker_count_as_one(reports: tuple[str, str], folders: Path) -> None:
@@ -285,7 +287,7 @@ def test_reports_become_a_table_with_a_row_each(reports: tuple[str, str], folder
         assert row.startswith(f"| {name} | ")
         assert row.endswith(f"| {best}{s['mean']:.2f} ± {(s['high'] - s['low']) / 2:.2f}{best} |")
     assert "- other: 4 clips at 16000 Hz; soundsright " in result.stdout
-    assert "ITU" not in result.stdout, "only sources of what was measured"
+    assert "ITU" not in result.stdout, "only the sources of measured metrics"
 
     lines = list(csv.DictReader(io.StringIO(tabled(*reports, "--format", "csv").stdout)))
     assert [(line["system"], line["metric"]) for line in lines] == [
@@ -304,7 +306,7 @@ def test_reports_become_a_table_with_a_row_each(reports: tuple[str, str], folder
     assert all(f"{{{key}," in bib for key in cited)
 
 
-def test_a_table_takes_lines_names_rows_apart_and_tells_what_is_of_another_set(folders: Path) -> None:
+def test_a_table_reads_lines_separates_equal_names_and_notes_other_sets(folders: Path) -> None:
     for name in ("enhanced", "other"):
         (folders / f"of_{name}").mkdir()
         run_score(folders, "--metrics", "STOI", "--clips", str(folders / f"of_{name}" / "s.jsonl"), enhanced=name)
@@ -325,7 +327,7 @@ def test_a_table_takes_lines_names_rows_apart_and_tells_what_is_of_another_set(f
         (("clean/0.wav",), "0.wav"),
     ],
 )
-def test_what_a_table_of_scores_cannot_be_is_named(
+def test_an_option_that_scores_do_not_have_is_named(
     reports: tuple[str, str], folders: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], named: str
 ) -> None:
     monkeypatch.chdir(folders)

@@ -76,17 +76,17 @@ def shown(columns: int) -> str:
 
 @pytest.mark.parametrize("columns", [80, 140])
 def test_no_number_is_cut_however_long_a_name_is(columns: int) -> None:
-    told = shown(columns)
-    assert max(map(len, told.splitlines())) <= columns
-    assert "…" not in told
-    assert told.count("-51.230") == 3  # One ESTOI for each row.
-    assert told.count("-51.23") == 3 * len(METRICS)
-    assert told.count("±10.23") == 3 * len(METRICS)
-    assert told.count("1–12") == 2  # Between the best rank that a metric leaves open and the worst.
+    printed = shown(columns)
+    assert max(map(len, printed.splitlines())) <= columns
+    assert "…" not in printed
+    assert printed.count("-51.230") == 3  # One ESTOI per row.
+    assert printed.count("-51.23") == 3 * len(METRICS)
+    assert printed.count("±10.23") == 3 * len(METRICS)
+    assert printed.count("1–12") == 2  # From the best possible rank to the worst.
 
 
-def test_everything_that_was_found_has_a_line() -> None:
-    told = " ".join(shown(80).split())
+def test_every_finding_has_a_line() -> None:
+    printed = " ".join(shown(80).split())
     for words in (
         "3 of 20 clips: crashed",
         "bea/model flagged, copy_of_input: The output is the input again",
@@ -96,7 +96,7 @@ def test_everything_that_was_found_has_a_line() -> None:
         "exact sign-flip test, one-sided, paired over 12 clips, Holm over 3: bea minus al +0.2500 [0.1000, 0.4000],"
         " p = 0.00073",
     ):
-        assert words in told
+        assert words in printed
 
 
 def test_a_decision_without_a_rival_names_the_test_against_the_unprocessed_input() -> None:

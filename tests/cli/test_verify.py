@@ -46,7 +46,7 @@ def test_the_templates_own_tests_pass_and_are_in_no_image(tmp_path: Path) -> Non
     assert "tests" in (tmp_path / "mine" / ".dockerignore").read_text().split()
 
 
-def test_an_existing_folder_is_not_written_over(tmp_path: Path) -> None:
+def test_an_existing_folder_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "x").touch()
     with pytest.raises(UsageError, match="not an empty folder"):
@@ -92,7 +92,7 @@ def test_a_gpu_that_is_not_there_is_one_line(
     )
 
 
-def test_bubblewrap_gives_out_no_gpu_and_says_so(
+def test_bubblewrap_with_a_gpu_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from soundsright.adapters.sandboxes.gpu import Gpu
@@ -104,7 +104,7 @@ def test_bubblewrap_gives_out_no_gpu_and_says_so(
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """A hub that holds the template as alice/gate."""
+    """A hub with the template as alice/gate."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _s: None)
     template = template_folder()
@@ -176,7 +176,7 @@ metrics = { SSNR = 1.0 }
     assert "The rules have no competition at 48000 Hz" in capsys.readouterr().err
 
 
-def test_what_the_hub_lacks_is_one_line(hub: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_is_not_on_the_hub_is_one_line(hub: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
     for target in (f"alice/nothing@{REVISION}", f"alice/gate@{'b' * 40}"):
         assert run(verify, [target, "--sandbox", "process", "--trust"]) == 2
         assert "Copy the name and the commit from the model's page on the hub." in capsys.readouterr().err

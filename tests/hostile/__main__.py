@@ -49,7 +49,7 @@ def _row(case: Case, sandbox: Sandbox, clips: tuple[DegradedClip, ...]) -> str:
         return f"ESCAPED: {outcome.escaped[0]}"
     codes = (outcome.got,) if isinstance(outcome.got, str) else tuple(dict.fromkeys(outcome.got))
     got = ", ".join("scored" if code in (None, "answers") else code for code in codes)
-    return f"held, {got}" if outcome.prevented else got
+    return f"prevented, {got}" if outcome.prevented else got
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 `app` follows the line `from server import *` (kit/server.py). `gets` is `answers` (the entry is scored like any
 other), a fault's code, or for each of the three clips None or the code of its failure. A model that tries to escape
-writes to its log whether it was held or ESCAPED.
+writes `prevented` or `ESCAPED` to its log for each attempt.
 """
 
 from __future__ import annotations
@@ -83,9 +83,10 @@ ESCAPES = (
         "'udp', lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 53))",
         "'tcp6', lambda: socket.create_connection(('2001:db8::1', 80), 2)",
     ),
-    _attempts("asks for a name", "'dns', lambda: socket.getaddrinfo('example.com', 80)"),
+    _attempts("resolves a host name", "'dns', lambda: socket.getaddrinfo('example.com', 80)"),
     _attempts(
-        "asks the metadata address", "'metadata', lambda: socket.create_connection(('169.254.169.254', 80), 2)"
+        "connects to the metadata address",
+        "'metadata', lambda: socket.create_connection(('169.254.169.254', 80), 2)",
     ),
     _attempts(
         "reaches the host's loopback",
@@ -111,7 +112,7 @@ ESCAPES = (
         "'root home', lambda: os.listdir('/root/.bittensor')",
     ),
     _attempts(
-        "speaks to the container engine",
+        "connects to the container engine",
         "'engine socket', lambda: connect((socket.AF_UNIX,), '/var/run/docker.sock')",
         "'engine socket of the tests', lambda: connect((socket.AF_UNIX,), '<engine_socket>')",
     ),
@@ -184,7 +185,7 @@ ESCAPES = (
         ),
     ),
     _attempts(
-        "talks the kernel into more",
+        "uses risky system calls",
         "'bpf', lambda: syscall('bpf', 0, 0, 0)",
         "'perf_event_open', lambda: syscall('perf_event_open', 0, 0, -1, -1, 0)",
         "'userfaultfd', lambda: syscall('userfaultfd', 0)",
@@ -253,7 +254,7 @@ ESCAPES = (
         ),
     ),
     _attempts(
-        "has the machine's disks written out",
+        "syncs the machine's disks",
         "'syncfs', lambda: syscall('syncfs', os.open('/', 0))",
         "'shmget', lambda: syscall('shmget', 1, 4096, 0o1600)",
         "'msgget', lambda: syscall('msgget', 1, 0o1600)",
@@ -338,7 +339,7 @@ ABUSE = (
                     if os.fork() == 0:
                         time.sleep(600)
             except OSError as e:
-                print("held fork:", e, flush=True)
+                print("prevented fork:", e, flush=True)
         serve(Model())
         """,
         "any",
@@ -381,7 +382,7 @@ ABUSE = (
                 ended = os.times()
                 used = sum(ended[2:4]) - sum(began[2:4])
                 share = used / (ended.elapsed - began.elapsed)
-                print("ESCAPED" if share > 1.3 else "held", f"processors: {share:.2f}", flush=True)
+                print("ESCAPED" if share > 1.3 else "prevented", f"processors: {share:.2f}", flush=True)
                 super().enhance(request)
 
         serve(Greedy())
@@ -431,14 +432,14 @@ ABUSE = (
         limits={"load_timeout_s": 1.0},
     ),
     _serving(
-        "falls silent",
+        "stops answering",
         "def enhance(self, r): import time; time.sleep(60)",
         "timeout",
         limits={"enhance_fixed_s": 0.5},
     ),
     _serving("ends in the middle", "def enhance(self, r): os._exit(0)", "crashed"),
     _serving(
-        "kills all that it can",
+        "kills every process that it can",
         """
         def enhance(self, r):
             try:
@@ -498,7 +499,7 @@ PROTOCOL = (
         "protocol",
     ),
     _serving(
-        "sends a chunk that reads on to the end",
+        "sends a chunk without end",
         """
         def download(self, r):
             r.wfile.write(b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n-1\\r\\n")
@@ -535,7 +536,7 @@ PROTOCOL = (
         "protocol",
     ),
     _serving(
-        "says continue without end",
+        "sends 100 Continue without end",
         """
         def enhance(self, r):
             while True:

@@ -44,7 +44,7 @@ class Outcome:
     @property
     def prevented(self) -> list[str]:
         """The lines of the log that report an attempt that failed."""
-        return [line for line in self.log.splitlines() if line.startswith("held")]
+        return [line for line in self.log.splitlines() if line.startswith("prevented")]
 
 
 @contextmanager

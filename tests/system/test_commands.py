@@ -1,4 +1,4 @@
-"""The commands of the services: what they print, and that bad input is one line that names the variable, exit 2."""
+"""The commands of the services print what they do. Bad input is one line that names the variable, exit code 2."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def say(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Say:
-    """Runs a command under settings that are right, but for what a test changes."""
+    """A function that runs a command with valid settings, except for those that a test changes."""
     own = {name.upper() for kind in (MinerSettings, ValidatorSettings) for name in kind.model_fields}
     for name in own:
         monkeypatch.delenv(name, raising=False)
@@ -74,7 +74,7 @@ def say(
         key.write(tmp_path / "wallets" / owner / "hotkeys" / "default")
     monkeypatch.chdir(tmp_path)
 
-    def said(line: str, **settings: str) -> tuple[int, str, str]:
+    def run_with(line: str, **settings: str) -> tuple[int, str, str]:
         right = {
             "SUBTENSOR_CHAIN_ENDPOINT": chain[1],
             "WALLET": "alice",
@@ -95,7 +95,7 @@ def say(
         out, err = capsys.readouterr()
         return code, out, err
 
-    return said
+    return run_with
 
 
 def test_a_member_makes_a_key_joins_and_is_listed(say: Say, chain: tuple[LocalChain, str]) -> None:
@@ -133,7 +133,7 @@ def test_a_model_is_published_in_a_folder_and_entered_from_it(
 
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service ends as soon as it runs."""
+    """A service stops as soon as it runs."""
     at_once = threading.Event()
     at_once.set()
     monkeypatch.setattr("soundsright.cli.shared.stopping.stopped_by_signals", lambda: nullcontext(at_once))
@@ -182,9 +182,7 @@ def test_a_check_says_what_is_entered(say: Say, chain: tuple[LocalChain, str]) -
     assert f"{ALICE.address} enters alice/gate@{REVISION} for DENOISING_16000HZ" in out
 
 
-def test_a_check_warns_of_what_would_come_to_nothing(
-    say: Say, chain: tuple[LocalChain, str], tmp_path: Path
-) -> None:
+def test_a_check_warns_of_settings_without_effect(say: Say, chain: tuple[LocalChain, str], tmp_path: Path) -> None:
     chain[0].register(ALICE.address)
     code, out, err = say("miner --check", AXON_EXTERNAL_IP="")
     assert (code, "All is well" in out) == (0, False)
@@ -199,7 +197,7 @@ def test_a_check_warns_of_what_would_come_to_nothing(
 
 
 @pytest.mark.slow
-def test_a_model_is_run_before_it_is_entered_where_that_is_asked_for(
+def test_verify_runs_the_model_before_it_is_entered(
     say: Say, chain: tuple[LocalChain, str], tmp_path: Path
 ) -> None:
     chain[0].register(ALICE.address)
@@ -233,7 +231,7 @@ def test_a_model_is_run_before_it_is_entered_where_that_is_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("line", "settings", "told"),
+    ("line", "settings", "message"),
     [
         ("miner --check", {"WALLET": "nobody"}, "HOTKEY"),
         ("miner --check", {"HOTKEY": "missing"}, "HOTKEY"),
@@ -277,12 +275,12 @@ def test_a_model_is_run_before_it_is_entered_where_that_is_asked_for(
     ],
 )
 def test_bad_input_is_one_line_that_names_it(
-    say: Say, chain: tuple[LocalChain, str], line: str, settings: dict[str, str], told: str
+    say: Say, chain: tuple[LocalChain, str], line: str, settings: dict[str, str], message: str
 ) -> None:
     chain[0].register(ALICE.address, permit=True)
     code, _, err = say(line, **settings)
     assert (code, err.count("\n")) == (2, 1), err
-    assert told in err
+    assert message in err
 
 
 @pytest.mark.parametrize("command", ["miner", "validator"])
@@ -294,7 +292,7 @@ def test_an_unregistered_hotkey_is_named(say: Say, command: str) -> None:
     assert "is not registered" in err
 
 
-def test_a_validator_without_permit_is_told(say: Say, chain: tuple[LocalChain, str]) -> None:
+def test_a_validator_without_permit_is_refused(say: Say, chain: tuple[LocalChain, str]) -> None:
     chain[0].register(ALICE.address)
     code, _, err = say(
         "validator", SOUNDSRIGHT_SANDBOX="process", SOUNDSRIGHT_TRUST="true", HEALTHCHECK_API_PORT=str(free_port())
@@ -304,24 +302,29 @@ def test_a_validator_without_permit_is_told(say: Say, chain: tuple[LocalChain, s
 
 
 @pytest.mark.parametrize("command", ["miner", "validator"])
-@pytest.mark.parametrize(("by_s", "told"), [(60.0, "60 s ahead of"), (-60.0, "60 s behind")])
-def test_a_clock_that_is_a_minute_off_is_told_before_the_start(
-    say: Say, chain: tuple[LocalChain, str], monkeypatch: pytest.MonkeyPatch, command: str, by_s: float, told: str
+@pytest.mark.parametrize(("by_s", "message"), [(60.0, "60 s ahead of"), (-60.0, "60 s behind")])
+def test_a_clock_that_is_a_minute_off_is_an_error_before_the_start(
+    say: Say,
+    chain: tuple[LocalChain, str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    by_s: float,
+    message: str,
 ) -> None:
     chain[0].register(ALICE.address, permit=True)
-    # Both stand still, so that how long the question takes is not told with it.
+    # Both clocks stand still, so that the time of the request does not change the message.
     now_s = time.time()
     monkeypatch.setattr("soundsright.services.http.chain.time", SimpleNamespace(time=lambda: now_s))
     monkeypatch.setattr("soundsright.adapters.machine.clock.SystemClock.now", lambda _clock: now_s + by_s)
     code, _, err = say(command, SOUNDSRIGHT_SANDBOX="process", SOUNDSRIGHT_TRUST="true")
     assert (code, err.count("\n")) == (2, 1), err
-    assert told in err
+    assert message in err
     assert "NTP" in err
 
 
 @contextmanager
 def taken_port() -> Iterator[int]:
-    """A port on which somebody listens."""
+    """A port on which another socket listens."""
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
         taken.listen()
@@ -336,17 +339,17 @@ def test_a_taken_port_is_named(say: Say, chain: tuple[LocalChain, str], command:
     chain[0].register(ALICE.address, permit=True)
     with taken_port() as port:
         code, _, err = say(command, **{variable: str(port)})
-    assert (code, err.count("\n"), f"{variable} {port} is taken" in err) == (2, 1, True), err
+    assert (code, err.count("\n"), f"{variable} {port} is used by another program" in err) == (2, 1, True), err
 
 
 def test_a_check_beside_the_running_miner_warns_of_its_ports(say: Say, chain: tuple[LocalChain, str]) -> None:
     chain[0].register(ALICE.address)
     with taken_port() as axon, taken_port() as health:
         code, out, err = say("miner --check", AXON_PORT=str(axon), HEALTHCHECK_API_PORT=str(health))
-    told = err.splitlines()
-    assert (code, len(told), "All is well" in out) == (0, 2, False), err
-    assert told[0].startswith(f"Warning: HEALTHCHECK_API_PORT {health} is taken")
-    assert told[1].startswith(f"Warning: AXON_PORT {axon} is taken")
+    warnings = err.splitlines()
+    assert (code, len(warnings), "All is well" in out) == (0, 2, False), err
+    assert warnings[0].startswith(f"Warning: HEALTHCHECK_API_PORT {health} is used by another program")
+    assert warnings[1].startswith(f"Warning: AXON_PORT {axon} is used by another program")
 
 
 def test_a_line_of_the_file_that_does_not_parse_is_named(say: Say, tmp_path: Path) -> None:
@@ -377,7 +380,7 @@ def test_a_secret_of_the_settings_is_in_no_error(say: Say) -> None:
         assert "planted" not in out + err
 
 
-def test_help_loads_nothing_that_takes_time() -> None:
+def test_help_loads_no_slow_package() -> None:
     code = (
         "import sys; from soundsright.cli.commands import chain, feedback, miner, validator; "
         "print(sorted({'fastapi', 'numba', 'bittensor', 'bittensor_core', 'torch'} & set(sys.modules)))"

@@ -41,14 +41,14 @@ def test_two_rounds_of_a_private_competition(world: World) -> None:
         world.start_validator(name)
 
     until(lambda: len(chain.commitments()) == 3, "three commitments")
-    # Each comes after its miner's commitment, and validators ask where it says.
+    # A miner publishes its endpoint after its commitment. Validators send requests there.
     until(lambda: sum(neuron.endpoint is not None for neuron in chain.neurons()) == 3, "three endpoints")
     for commitment in chain.commitments():
         name = next(n for n in MINERS if world.key(n).address == commitment.hotkey)
         assert commitment.digest == commitment_digest(models[name], commitment.hotkey, COMPETITION)
     until(lambda: all((world.health(v, "/readyz") or {}).get("status") for v in VALIDATORS), "validators ready")
 
-    # First round: entries close with the next start, an hour a block; the seed follows.
+    # First round: a block is an hour. Entries close at the next start, and the seed follows.
     chain.advance(2 * HOURS_A_DAY)
     first = {v: until(partial(chain.weights, world.key(v).address), "weights", timeout_s=120) for v in VALIDATORS}
     assert first["victor"] == first["wanda"]
@@ -60,10 +60,10 @@ def test_two_rounds_of_a_private_competition(world: World) -> None:
     }
     until(lambda: all(len(list(store.all())) == 2 for store in stores.values()), "feedback from both validators")
     for name, store in stores.items():
-        told = list(store.all())
-        assert {kept.envelope.validator for kept in told} == {world.key(v).address for v in VALIDATORS}
-        assert {kept.feedback.hotkey for kept in told} == {world.key(name).address}
-        one, two = (kept.feedback for kept in told)
+        received = list(store.all())
+        assert {kept.envelope.validator for kept in received} == {world.key(v).address for v in VALIDATORS}
+        assert {kept.feedback.hotkey for kept in received} == {world.key(name).address}
+        one, two = (kept.feedback for kept in received)
         assert (one.seed, one.set_digest, one.rank, one.metrics) == (
             two.seed,
             two.set_digest,
@@ -101,7 +101,7 @@ def test_two_rounds_of_a_private_competition(world: World) -> None:
     assert after[world.key("alice").address] == before[world.key("alice").address], "alice committed once"
 
     for service in world.services.values():
-        assert service.stop() == 0, service.said()[-2_000:]
+        assert service.stop() == 0, service.output()[-2_000:]
     _check_no_secret(world)
 
 
@@ -118,7 +118,7 @@ def test_a_sealed_entry_is_judged_while_its_miner_is_away(world: World) -> None:
         published = published.replace(old, new)
     rules.write_text(published)
 
-    # A day of August 2023 whose close is when a round of the beacon was published.
+    # A day in August 2023. Entries close at the time of a real round of the beacon.
     chain = world.start_chain(ROUND_1000_S - 12 * 3_600)
     chain.register(world.key("victor").address, stake=2_000.0, permit=True)
     chain.register(world.key("alice").address)
@@ -138,7 +138,7 @@ def test_a_sealed_entry_is_judged_while_its_miner_is_away(world: World) -> None:
     models = world.health("victor", "/healthcheck/current_models")["data"][COMPETITION]
     assert [(model["hf_model_namespace"], model["block"]) for model in models] == [("alice", commitment.block)]
     assert len(relay.requests) == 1
-    assert world.services["victor"].stop() == 0, world.services["victor"].said()[-2_000:]
+    assert world.services["victor"].stop() == 0, world.services["victor"].output()[-2_000:]
 
 
 def _check_health(world: World) -> None:
@@ -155,7 +155,7 @@ def _check_health(world: World) -> None:
 
 
 def _check_refusals(world: World) -> None:
-    """A replayed, mis-signed, unpermitted and over-large request to a miner."""
+    """A miner refuses a request that is replayed, wrongly signed, without permit, or too large."""
     url, miner = f"http://127.0.0.1:{world.ports['alice-axon']}", world.key("alice").address
     body = b'{"schema": "soundsright.reveal/1"}'
 
@@ -176,9 +176,9 @@ def _check_refusals(world: World) -> None:
 
 
 def _check_no_secret(world: World) -> None:
-    found = [
+    files_with_secret = [
         path.relative_to(world.folder)
         for path in world.folder.rglob("*")
         if path.is_file() and SECRET.encode() in path.read_bytes()
     ]
-    assert found == []
+    assert files_with_secret == []

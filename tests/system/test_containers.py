@@ -1,7 +1,7 @@
-"""The images and the compose file: `docker compose up` starts a miner and the demo, as nobody in particular.
+"""`docker compose up` builds the images, and starts a miner and the demo without root.
 
-Images are built from this machine, since no registry may be there: the base is its own Python, and the demo's heavy
-packages are mounted instead of installed.
+The tests need no registry. The base image is made from this machine's Python, and the demo's large packages are
+mounted instead of installed.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ PACKAGES = (
     *("setuptools", "click", "platformdirs", "pydantic", "python-dotenv", "rich"),
     *("fastapi", "uvicorn", "bittensor-core", "lazy-loader"),
 )
-"""All that a miner imports on a private chain."""
+"""Everything that a miner imports on a private chain."""
 SERVICES = {"soundsright-miner", "soundsright-miner-dev", "soundsright-validator", "soundsright-demo"}
 UID = os.getuid() or 1_000
 HERE = {"restart": "no"}
 
 
 def compose_words() -> list[str]:
-    """The command of whichever compose is installed."""
+    """The command of the installed compose: the plug-in, otherwise docker-compose."""
     plugin = shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True)
     if plugin and plugin.returncode == 0:
         return ["docker", "compose"]
@@ -54,7 +54,7 @@ def compose_words() -> list[str]:
 
 @dataclass
 class Compose:
-    """The compose file of this repository with what a test changes, as a project of its own."""
+    """The compose file of this repository, with a test's changes, as a separate project."""
 
     words: list[str]
     folder: Path
@@ -75,19 +75,19 @@ class Compose:
 
 
 def engine_environment(engine: Engine | None, home: Path) -> dict[str, str]:
-    found = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ} | {
+    environment = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ} | {
         "HOME": str(home),
-        # The builder that every engine has.
+        # Every engine has the old builder.
         "DOCKER_BUILDKIT": "0",
         "COMPOSE_DOCKER_CLI_BUILD": "0",
         "PYTHONWARNINGS": "ignore",
     }
-    return found | ({"DOCKER_HOST": engine.url} if engine is not None and engine.url else {})
+    return environment | ({"DOCKER_HOST": engine.url} if engine is not None and engine.url else {})
 
 
 @pytest.fixture(scope="module")
 def base(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An image of this machine's Python with a miner's packages, kept by what it is made of."""
+    """An image of this machine's Python with a miner's packages. Its tag is a hash of its ingredients."""
     made_of = (BASE_SCRIPT.read_text(), sys.version, *PACKAGES)
     tag = "soundsright-miner-base:" + hashlib.sha256("".join(made_of).encode()).hexdigest()[:16]
     environment = engine_environment(engine, tmp_path_factory.mktemp("home"))
@@ -102,7 +102,7 @@ def base(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def compose(engine: Engine, base: str, tmp_path: Path) -> Iterator[Compose]:
-    """A copy of the compose file that builds from the base above, without network."""
+    """A copy of the compose file that builds from that base image, without a network."""
     shutil.copy(ROOT / "docker-compose.yml", tmp_path)
     (tmp_path / "source").symlink_to(ROOT)
     args = {
@@ -157,18 +157,18 @@ def compose(engine: Engine, base: str, tmp_path: Path) -> Iterator[Compose]:
 
 
 def owned(folder: Path) -> None:
-    """Give a folder to the containers' user, as a wallet's owner would."""
+    """Make the containers' user the owner of a folder, as for a real wallet."""
     if os.getuid() == 0:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, UID, UID)
 
 
-def until(true: Any, what: str, compose: Compose, timeout_s: float = 60.0) -> Any:
+def until(condition: Any, what: str, compose: Compose, timeout_s: float = 60.0) -> Any:
     deadline_s = time.monotonic() + timeout_s
     while True:
         try:
-            if found := true():
-                return found
+            if value := condition():
+                return value
         except (PeerUnavailable, ChainUnavailable):
             pass
         assert time.monotonic() < deadline_s, f"{what}: {compose('logs', check=False).stdout[-3_000:]}"
@@ -176,7 +176,7 @@ def until(true: Any, what: str, compose: Compose, timeout_s: float = 60.0) -> An
 
 
 @pytest.mark.slow
-def test_compose_up_starts_a_miner_that_commits_and_says_how_it_is(compose: Compose, tmp_path: Path) -> None:
+def test_compose_up_starts_a_miner_that_commits_and_reports_its_health(compose: Compose, tmp_path: Path) -> None:
     keys = {name: Hotkey.of_seed(name) for name in ("organiser", "alice")}
     for name, key in keys.items():
         key.write(tmp_path / "wallets" / name / "hotkeys" / "default")
@@ -203,8 +203,8 @@ def test_compose_up_starts_a_miner_that_commits_and_says_how_it_is(compose: Comp
     assert commitment.digest == commitment_digest(model, keys["alice"].address, "DENOISING_16000HZ")
     health = f"http://127.0.0.1:{compose.environment['HEALTHCHECK_API_PORT']}"
     until(lambda: request(health, "GET", "/readyz", timeout_s=5).status == 200, "readiness", compose)
-    told = json.loads(request(health, "GET", "/healthcheck/current_models", timeout_s=5).body)
-    assert told["data"]["DENOISING_16000HZ"][0]["revision"] == model.revision
+    answer = json.loads(request(health, "GET", "/healthcheck/current_models", timeout_s=5).body)
+    assert answer["data"]["DENOISING_16000HZ"][0]["revision"] == model.revision
 
     container = compose("ps", "-q", "soundsright-miner").stdout.strip()
     facts = inspected(compose, container)
@@ -213,10 +213,10 @@ def test_compose_up_starts_a_miner_that_commits_and_says_how_it_is(compose: Comp
     assert facts["HostConfig"]["CapDrop"] == ["ALL"]
     image = inspected(compose, "soundsright-miner")["Config"]
     assert image["User"] == "10001:10001"
-    # The image's own health check, as the engine runs it every half minute.
+    # The image's own health check, which the engine runs every half minute.
     check = image["Healthcheck"]["Test"][1:]
     assert docker(compose, "exec", container, *check).returncode == 0
-    # Nothing of the machine that built it but what it runs.
+    # The image has only the files that it runs.
     files = docker(compose, "exec", container, "ls", "/opt/soundsright").stdout.split()
     own = {"LICENSE", "README.md", "build", "models", "pyproject.toml", "soundsright", "soundsright.egg-info"}
     assert set(files) <= own
@@ -224,10 +224,10 @@ def test_compose_up_starts_a_miner_that_commits_and_says_how_it_is(compose: Comp
     assert inspected(compose, container)["State"]["ExitCode"] == 0
 
     refused = compose("run", "--rm", "--no-deps", "-e", "NETUID=many", "soundsright-miner", check=False)
-    said = [line for line in refused.stderr.splitlines() if "Error" in line]
+    errors = [line for line in refused.stderr.splitlines() if "Error" in line]
     assert refused.returncode == 2
-    assert len(said) == 1
-    assert "NETUID" in said[0]
+    assert len(errors) == 1
+    assert "NETUID" in errors[0]
 
 
 @pytest.mark.slow
@@ -251,8 +251,8 @@ def docker(compose: Compose, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def inspected(compose: Compose, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(docker(compose, "inspect", name).stdout)[0]
-    return found
+    facts: dict[str, Any] = json.loads(docker(compose, "inspect", name).stdout)[0]
+    return facts
 
 
 def test_the_compose_file_has_the_published_services_and_binds_health_to_this_machine(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`soundsright validator --dry-run`: what it says, and that it leaves the validator's own files alone."""
+"""`soundsright validator --dry-run` prints the weights and leaves the validator's own files alone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def dry_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> DryRun:
-    """Runs the command in an empty folder, with settings that are right but for what a test changes."""
+    """A function that runs the command in an empty folder. Its settings are valid, except for those of a test."""
     for name in ValidatorSettings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     VICTOR.write(tmp_path / "wallets" / "victor" / "hotkeys" / "default")
@@ -48,7 +48,7 @@ def dry_run(
     monkeypatch.chdir(tmp_path)
     port = free_port()
 
-    def said(**settings: str) -> tuple[int, str, str]:
+    def run_with(**settings: str) -> tuple[int, str, str]:
         right = {
             "SUBTENSOR_CHAIN_ENDPOINT": chain[1],
             "WALLET": "victor",
@@ -69,17 +69,17 @@ def dry_run(
         root = logging.getLogger()
         before = root.handlers[:]
         code = run(command, ["--dry-run", "--poll", "0.05"])
-        root.handlers[:] = before  # The next one logs to the standard error of its time.
+        root.handlers[:] = before  # The next run logs to its own standard error.
         out, err = capsys.readouterr()
         return code, out, err
 
-    return said
+    return run_with
 
 
 def own_files(state: Path) -> dict[str, bytes]:
-    """What the validator keeps, beside its dry runs."""
-    found = {path.relative_to(state).as_posix(): path for path in state.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in found.items() if not name.startswith("dry-run/")}
+    """The validator's files, without those of its dry runs."""
+    paths = {path.relative_to(state).as_posix(): path for path in state.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in paths.items() if not name.startswith("dry-run/")}
 
 
 def test_it_leaves_the_validators_own_files_alone_and_judges_each_time(
@@ -109,17 +109,17 @@ def test_it_leaves_the_validators_own_files_alone_and_judges_each_time(
 
 
 @pytest.mark.parametrize(
-    ("burn_hotkey", "weights", "told"),
+    ("burn_hotkey", "weights", "message"),
     [
         ("", {"a": 0.25, "b": 0.75}, "Dry run: these weights would be set.\n 0.75000  b\n 0.25000  a\n"),
         ("gone", {}, "nobody is paid and BURN_HOTKEY was not registered at the close.\n"),
     ],
 )
 def test_it_prints_the_weights_largest_first_or_why_there_are_none(
-    capsys: pytest.CaptureFixture[str], burn_hotkey: str, weights: dict[str, float], told: str
+    capsys: pytest.CaptureFixture[str], burn_hotkey: str, weights: dict[str, float], message: str
 ) -> None:
     _print_weights(burn_hotkey, weights)
-    assert capsys.readouterr().out.endswith(told)
+    assert capsys.readouterr().out.endswith(message)
 
 
 def test_it_does_not_remove_the_folder_of_one_that_still_runs(

@@ -1,4 +1,4 @@
-"""A private competition of real processes on loopback: one chain, miners, validators, each with its own folder.
+"""A private competition of real processes on this machine: a chain, miners and validators, with a folder each.
 
 Time is the chain's: a block is an hour of it, and blocks are made only when a test asks for them.
 """
@@ -32,7 +32,7 @@ COMPETITION = "DENOISING_16000HZ"
 HOURS_A_DAY = 24
 FIRST_DAY = datetime.date(2025, 1, 7)
 EVE_S = datetime.datetime(2025, 1, 6, 12, tzinfo=datetime.UTC).timestamp()
-"""Noon of the day before: whatever time it is here, all have entered before the first round starts."""
+"""Noon of the day before the first round, so that all have entered before it starts."""
 APPS = {
     "copy": "serve(Model())",
     "smooth": """
@@ -67,24 +67,24 @@ serve(Crash())
 }
 
 
-def until(true: Callable[[], Any], what: str, *, timeout_s: float = 60.0) -> Any:
-    """Wait until the condition holds, and return its value."""
+def until(condition: Callable[[], Any], what: str, *, timeout_s: float = 60.0) -> Any:
+    """Wait until the condition is true, and return its value."""
     deadline_s = time.monotonic() + timeout_s
-    while not (found := true()):
+    while not (value := condition()):
         assert time.monotonic() < deadline_s, f"{what}: not within {timeout_s:g} s"
         time.sleep(0.1)
-    return found
+    return value
 
 
 @dataclass
 class Service:
-    """A running command and what it said."""
+    """A running command and its output."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text(errors="replace")
 
     def stop(self) -> int:
@@ -94,7 +94,7 @@ class Service:
 
 @dataclass
 class World:
-    """The competition. `close` ends every process that it started."""
+    """The competition. `close` ends all its processes."""
 
     folder: Path
     keys: dict[str, Hotkey] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class World:
         return self.keys[name]
 
     def start(self, name: str, command: list[str], settings: dict[str, str], *, first: str = "") -> Service:
-        """Start `soundsright COMMAND` with an environment of its own, after the statement `first`."""
+        """Start `soundsright COMMAND` in a separate environment. The statement `first` runs before it."""
         self.key(name)
         module, *arguments = command
         code = (
@@ -146,7 +146,7 @@ class World:
         return self.services[name]
 
     def start_chain(self, begins_s: float = EVE_S) -> HttpChain:
-        """Serve a chain whose first block is of that time, and whose blocks have the same hashes in every world."""
+        """Serve a chain whose first block has that time. The hashes of its blocks are the same in every world."""
         (self.folder / "organiser").mkdir()
         LocalChain(self.folder / "organiser" / "chain.db", entropy=lambda _number: b"", now_s=lambda: begins_s)
         port = free_port()
@@ -157,7 +157,7 @@ class World:
             {},
             first="import secrets; secrets.token_bytes = lambda _count: b''",
         )
-        until(lambda: "Chain of" in self.services["organiser"].said(), "the chain answers")
+        until(lambda: "Chain of" in self.services["organiser"].output(), "the chain answers")
         return HttpChain(self.url, self.key("organiser"))
 
     def model(self, kind: str, owner: str) -> ModelRef:
@@ -206,7 +206,7 @@ class World:
         )
 
     def health(self, name: str, path: str) -> Any:
-        """The JSON of a service's health-check API; None while it does not answer."""
+        """The JSON of a service's health-check API, or None if it does not answer yet."""
         port = self.ports[f"{name}-health"]
         try:
             reply = request(f"http://127.0.0.1:{port}", "GET", path, timeout_s=10)

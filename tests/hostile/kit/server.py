@@ -1,6 +1,6 @@
-"""A model of the standard library alone: the six endpoints, and hooks that a hostile model overrides.
+"""A model that needs only the standard library: the six endpoints, and hooks that a hostile model overrides.
 
-It copies each degraded clip to its answer. Copied beside a test's `app.py`, which calls `serve(Model())`.
+It returns each degraded clip unchanged. Tests copy this file beside their `app.py`, which calls `serve(Model())`.
 """
 
 import io
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 class Model:
-    """An honest model. Each hook may be replaced."""
+    """An honest model. A subclass can replace each hook."""
 
     def __init__(self) -> None:
         self.files = {}
@@ -33,7 +33,7 @@ class Model:
         request.json({"status": True})
 
     def enhanced(self):
-        """Name to bytes: what goes into the archive."""
+        """The bytes of each file in the archive, by name."""
         return dict(self.files)
 
     def archive(self):
@@ -111,7 +111,7 @@ class _TcpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
 
 def serve(model) -> None:
-    """Listen on the socket that the environment names, or, as published models do, on TCP 6500."""
+    """Listen on the socket that the environment names, otherwise on TCP 6500 as published models do."""
     path = os.environ.get("SOUNDSRIGHT_SOCKET")
     if path and not os.environ.get("PUBLISHED"):
         server = _UnixServer(path, _Handler)
@@ -128,17 +128,17 @@ def connect(kind, address, timeout=3.0) -> None:
 
 
 def attempt(what, act) -> None:
-    """Try something forbidden and say on the log how it went; an act that returns None has failed."""
+    """Try something forbidden and write the outcome to the log. An act that returns None has failed."""
     try:
         result = act()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever it is, the attempt has failed
-        print(f"held {what}: {type(error).__name__} {error}"[:300], flush=True)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- any error means that the attempt failed
+        print(f"prevented {what}: {type(error).__name__} {error}"[:300], flush=True)
         return
-    print(f"held {what}: nothing there" if result is None else f"ESCAPED {what}: {result!r}"[:300], flush=True)
+    print(f"prevented {what}: nothing there" if result is None else f"ESCAPED {what}: {result!r}"[:300], flush=True)
 
 
 def syscall(name, *arguments):
-    """A system call by name, past the C library's wrappers; raises OSError as they do."""
+    """Make a system call by name, without the C library's wrappers. Raises OSError as they do."""
     import ctypes
     import platform
 
