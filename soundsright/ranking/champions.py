@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from soundsright.core.competition import Competition
 from soundsright.core.results import Leaderboard
-from soundsright.core.sources import source_of
 from soundsright.core.submission import Submission
 
 
@@ -19,25 +16,6 @@ class Champion:
     submission: Submission
     mean: float
     since_block: int
-
-    def facts(self) -> dict[str, Any]:
-        """The champion as plain values, for a row of the state."""
-        entry = self.submission
-        return {
-            "uid": entry.uid,
-            "hotkey": entry.hotkey,
-            "block": entry.block,
-            "model": entry.source.facts(),
-            "mean": self.mean,
-            "since_block": self.since_block,
-        }
-
-    @classmethod
-    def from_facts(cls, facts: Mapping[str, Any], competition: Competition) -> Champion:
-        """The champion whose `facts()` these are."""
-        source = source_of(facts["model"])
-        entry = Submission(facts["uid"], facts["hotkey"], competition, source, facts["block"])
-        return cls(entry, facts["mean"], facts["since_block"])
 
 
 def champions_after(

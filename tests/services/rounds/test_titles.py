@@ -11,6 +11,9 @@ import pytest
 from soundsright.core.errors import UsageError
 from soundsright.core.ports import TitleRow
 from soundsright.core.schedule import Round
+from soundsright.core.sources import ModelRef
+from soundsright.core.submission import Submission
+from soundsright.ranking import Champion
 from soundsright.services.rounds import RoundOutcome, steps
 from soundsright.testing import MemoryState
 from tests.services.rounds.subnet import COMPETITION, Subnet
@@ -134,3 +137,9 @@ def test_title_rows_are_plain_json(subnet: Subnet) -> None:
     decided = steps.read(subnet.state, "round-1", DECIDE)
     assert decided is not None
     assert champion == decided.champions[row.metric]
+
+
+def test_a_champion_is_read_back_from_its_record() -> None:
+    champion = Champion(Submission(2, "good", COMPETITION, ModelRef("good", "model", "0" * 40), 5), 2.2, 950)
+    facts = json.loads(json.dumps(steps.RecordedChampion.of_champion(champion).to_facts()))
+    assert steps.RecordedChampion.from_facts(facts).champion(COMPETITION) == champion
