@@ -1,15 +1,15 @@
-"""What scoring costs, beside the naive way and other packages, with the agreement of their values, all in one run.
+"""Measure what scoring costs. Compare time and values with the naive way and with other packages, in one run.
 
     python benchmarks/score.py [--clips 100] [--seconds 4] [--rates 16000 48000] [--dnsmos 2] [--workers 1 2]
 
-Clips are shipped recordings in noise, brought to one length, and an enhanced version with the noise 8 dB lower,
-written as 16-bit WAV. A row of one measure is the measure alone, given its signals. The suite is seven measures of
-files: ours as `soundsright score` runs it, in a worker of its own; the naive way is a loop over `pesq`, `pystoi`
-and NumPy in this process, which reads the files once per metric.
+Clips are shipped recordings in noise, all of one length, as 16-bit WAV. The enhanced version has 8 dB less
+noise. A row with one metric measures that metric alone, on signals in memory. The row "suite" measures seven
+metrics on files. Ours runs as in `soundsright score`, in a worker process. The naive way is a loop over `pesq`,
+`pystoi` and NumPy in this process that reads the files again for each metric.
 
-Times are milliseconds of processor time per clip on one thread, so that other work on the machine counts for
-little; the ways take turns, ten clips at a time, and their ratios compare where milliseconds do not. Packages of
-`benchmarks/requirements-score.txt` that are not installed are named and left out.
+Times are milliseconds of processor time per clip on one thread, so other work on the machine matters little. The
+two ways take turns, ten clips at a time. Compare ratios rather than milliseconds. The benchmark names and skips
+packages of `benchmarks/requirements-score.txt` that are not installed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-# Read when NumPy and torch are first imported, which the next lines do.
+# NumPy and torch read these when they are imported, so set them first.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import numpy as np
@@ -56,7 +56,7 @@ OTHERS = ("PESQ_NB", "SSNR", "LSD", "COVL")
 
 
 def write_clips(folder: Path, rate: int, count: int, seconds: float) -> None:
-    """`clean`, `noisy` and `enhanced` WAVs of one length."""
+    """Write `clean`, `noisy` and `enhanced` WAV files of one length."""
     competition = next(c for c in PUBLISHED if c.sample_rate_hz == rate)
     corpus = Corpus.open()
     for side in ("clean", "noisy", "enhanced"):
@@ -69,7 +69,7 @@ def write_clips(folder: Path, rate: int, count: int, seconds: float) -> None:
 
 
 def naive_measures() -> dict[str, Measure]:
-    """The usual loop: each measure by its package or a line of NumPy."""
+    """The naive way: each metric from its package or a line of NumPy."""
     import pystoi
     import soxr
     from pesq import pesq
@@ -105,7 +105,7 @@ def naive_measures() -> dict[str, Measure]:
 
 
 def package_measures() -> Iterator[tuple[str, str, Measure]]:
-    """Package, our metric, and the package's measure of it; a package that is missing is named."""
+    """For each package and metric: the package, our name of the metric, and the package's function."""
     try:
         import torch
         from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio, signal_noise_ratio
@@ -132,7 +132,7 @@ def package_measures() -> Iterator[tuple[str, str, Measure]]:
             lambda s, e, y, r: float(perceptual_evaluation_speech_quality(t(e), t(s), r, "wb")),
         )
     except ImportError as missing:
-        print(f"torchmetrics is left out: {missing}")
+        print(f"torchmetrics is skipped: {missing}")
     try:
         import torch
         from torch_stoi import NegSTOILoss
@@ -145,18 +145,18 @@ def package_measures() -> Iterator[tuple[str, str, Measure]]:
 
         yield "torch-stoi", "STOI", lambda s, e, y, r: torch_stoi(s, e, r, False)
         yield "torch-stoi", "ESTOI", lambda s, e, y, r: torch_stoi(s, e, r, True)
-    except (ImportError, OSError) as missing:  # it needs torchaudio, which has no build for machines without a GPU
-        print(f"torch-stoi is left out: {missing}")
+    except (ImportError, OSError) as missing:  # it needs torchaudio, which has no build without a GPU
+        print(f"torch-stoi is skipped: {missing}")
     try:
         import fast_bss_eval
 
         yield "fast_bss_eval", "SI_SDR", lambda s, e, y, r: float(fast_bss_eval.si_sdr(s[None], e[None])[0])
     except ImportError as missing:
-        print(f"fast_bss_eval is left out: {missing}")
+        print(f"fast_bss_eval is skipped: {missing}")
 
 
 class Tally:
-    """Milliseconds per clip, and the largest difference from our score, by way and metric."""
+    """Milliseconds per clip and the largest difference from our score, for each way and metric."""
 
     def __init__(self, clips: int) -> None:
         self.clips = clips
@@ -181,7 +181,7 @@ class Tally:
             cells = [f"{times[way, row]:.2f}" if (way, row) in times else "" for way in ways]
             ratio = f"{times['naive', row] / times['ours', row]:.1f}" if ("naive", row) in times else ""
             print(f"| {row} | " + " | ".join(cells) + f" | {ratio} |")
-        print("\nLargest difference of a clip's score from ours, which is rounded to 10 decimals\n")
+        print("\nLargest difference from our score of a clip, which is rounded to 10 decimals\n")
         print("| | " + " | ".join(ways[1:]) + " |\n| --- |" + " ---: |" * (len(ways) - 1))
         for row in SUITE:
             known = [(way, row) in self.differences for way in ways[1:]]
@@ -195,12 +195,12 @@ def read(folder: Path, clip: str, side: str, dtype: str) -> Signal:
 
 
 def used_s(processes: list[psutil.Process]) -> float:
-    """Seconds of processor time that they have used."""
+    """The seconds of processor time that the processes have used."""
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 class Worker:
-    """One worker as `soundsright score` has them, and the processor time that it used on the suite."""
+    """A worker as in `soundsright score`, and the processor time that it used on the suite."""
 
     def __init__(self) -> None:
         self.pool = ProcessPool(1, warm_up=warm_up)
@@ -208,7 +208,7 @@ class Worker:
         self.before_s = 0.0
 
     def begin(self, clip: ScoreSet) -> None:
-        """Count from here, behind a first clip, at which the last libraries are loaded."""
+        """Start to count, after a first clip that loads the last libraries."""
         self.scores(clip)
         self.before_s = used_s(self.processes)
 
@@ -250,7 +250,7 @@ def measure_rate(rate: int, count: int, seconds: float, workers: list[int]) -> N
             for files in block.clips:
                 values[files.id] = naive_suite(tally, folder, files.id, rate, naive)
 
-        # The two ways take turns, ten clips at a time, and turns to go first.
+        # The two ways take turns, ten clips at a time, and each goes first in every other turn.
         for number in range(0, count, TURN):
             block = replace(clips, clips=clips.clips[number : number + TURN])
             for turn in (our_turn, naive_turn)[:: 1 if number // TURN % 2 else -1]:
@@ -266,7 +266,7 @@ def measure_rate(rate: int, count: int, seconds: float, workers: list[int]) -> N
             arrays = [read(folder, files.id, side, "float64") for side in SIDES]
             for package, metric, measure in packages:
                 if metric == "PESQ_WB" and rate != 16_000:
-                    continue  # it refuses
+                    continue  # packages do not resample
                 value = tally.timed(package, (metric,), measure, *arrays, rate)
                 tally.compared(package, metric, value, scores[files.id][metric])
         tally.milliseconds["ours", "suite"] = suite.milliseconds(count)
@@ -276,7 +276,7 @@ def measure_rate(rate: int, count: int, seconds: float, workers: list[int]) -> N
 
 
 def measure_workers(clips: ScoreSet, workers: list[int]) -> None:
-    """By the clock, which other work on the machine lengthens, and in processor time, which it hardly does."""
+    """Time the suite by number of workers. Other work on the machine affects the clock more than processor time."""
     print(f"\nThe suite over all clips by workers ({os.cpu_count()} cores, load {os.getloadavg()[0]:.0f} before)\n")
     print("| workers | clock, s | speed-up | processor time of all, s |\n| ---: | ---: | ---: | ---: |")
     base = 0.0
@@ -294,7 +294,7 @@ def measure_workers(clips: ScoreSet, workers: list[int]) -> None:
 
 
 def measure_dnsmos(count: int, seconds: float) -> None:
-    """DNSMOS as packaged and as run here, wall-clock, since the package takes all cores."""
+    """Compare DNSMOS from its package with ours. Use the clock too, because the package uses all cores."""
     from soundsright.metrics.mos import dnsmos
 
     corpus = Corpus.open()
@@ -305,7 +305,7 @@ def measure_dnsmos(count: int, seconds: float) -> None:
     try:
         from speechmos import dnsmos as package
     except ImportError as missing:
-        print(f"speechmos as packaged is left out: {missing}")
+        print(f"speechmos is skipped: {missing}")
         return
     package.run(clips[0], 16_000)
     dnsmos(clips[0])
@@ -334,10 +334,10 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rates", type=int, nargs="+", default=[16_000, 48_000], choices=[16_000, 48_000])
-    parser.add_argument("--dnsmos", type=int, default=2, help="clips for DNSMOS; 0 leaves it out")
+    parser.add_argument("--dnsmos", type=int, default=2, help="number of clips for DNSMOS; 0 skips it")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore")  # other packages' deprecations
+    warnings.simplefilter("ignore")  # deprecation warnings of other packages
     warm_up()
     for rate in arguments.rates:
         measure_rate(rate, arguments.clips, arguments.seconds, arguments.workers)
