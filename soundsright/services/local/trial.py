@@ -97,9 +97,9 @@ class StagedHub:
 
 
 def read_entries(
-    path: Path, competitions: Sequence[Competition], wanted: Collection[str]
+    path: Path, competitions: Sequence[Competition], chosen_ids: Collection[str]
 ) -> tuple[TrialEntry, ...]:
-    """The entries of a file like `models/demo.toml` for the competitions whose ids are in `wanted`.
+    """The entries of a file like `models/demo.toml` for the competitions whose ids are in `chosen_ids`.
 
     Raises:
         UsageError: The file has a mistake, or no entry for these competitions.
@@ -136,9 +136,9 @@ def read_entries(
     for competition in {entry.competition.id for entry in entries}:
         if sum(entry.incumbent and entry.competition.id == competition for entry in entries) > 1:
             raise UsageError(f"{path}: {competition} has two incumbents", "Mark only one entry as incumbent.")
-    kept = tuple(entry for entry in entries if entry.competition.id in wanted)
+    kept = tuple(entry for entry in entries if entry.competition.id in chosen_ids)
     if not kept:
-        names = ", ".join(sorted(wanted))
+        names = ", ".join(sorted(chosen_ids))
         raise UsageError(f"{path} has no entry for {names}", "Add an entry, or choose another competition.")
     return kept
 

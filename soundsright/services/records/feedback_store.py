@@ -90,7 +90,7 @@ class FeedbackStore:
         return StoredFeedback(path, is_new=True)
 
     def _write(self, path: Path, raw: bytes) -> None:
-        """Write the file and its name to the disk. The validator sends it only once, so nothing may be lost."""
+        """Write the file and its name to the disk. After the reply, the validator does not send it again."""
         partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         with partial.open("wb") as file:
             file.write(raw)

@@ -151,7 +151,7 @@ class CompetitionDoc(Document):
 
 
 class RoundDoc(Document):
-    """Which round this is, under which rules, and the block that seeded its sets."""
+    """The round's id, its rules, and the block that seeded its sets."""
 
     id: ShortText
     entries_close_block: int

@@ -99,7 +99,7 @@ def listed_files(source: Path) -> dict[str, Path]:
     else:
         raise UsageError(f"{source} is neither a folder nor a .scp list", "Give a folder or a list of recordings.")
     if not pairs:
-        raise UsageError(f"{source} holds no audio", "Give a folder or a list of recordings.")
+        raise UsageError(f"{source} has no audio files", "Give a folder or a list of recordings.")
     if not_utf8 := [name for name, path in pairs if not _is_utf8(f"{name}{path}")]:
         raise UsageError(f"{source}: the names {some_of(not_utf8)} are not UTF-8", "Rename these files.")
     files = dict(pairs)

@@ -1,4 +1,4 @@
-"""The health-check API: its published shapes, and that it answers whatever happens."""
+"""The health-check API: its published structure, and its replies when something is wrong."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PUBLISHED_METRICS = {
 
 
 class EmptyView:
-    """A service that has nothing to show yet."""
+    """A service that has no results yet."""
 
     def __getattr__(self, _name: str) -> Any:
         return lambda: None
@@ -76,7 +76,7 @@ def test_a_published_endpoint_gives_data_and_a_timestamp(health: Health, name: s
     assert answer.json()["timestamp"] == "2023-11-14 22:13:20.000000"
 
 
-def test_the_published_metrics_are_all_there(health: Health) -> None:
+def test_all_published_metrics_are_present(health: Health) -> None:
     health.add("iterations", 3)
     data = client(health).get("/healthcheck/metrics").json()["data"]
     assert set(data) >= PUBLISHED_METRICS
@@ -92,7 +92,7 @@ def test_events_are_kept_by_kind_and_bounded(health: Health) -> None:
     assert data["warning"][-1]["message"] == f"number {MAX_EVENTS + 9}"
 
 
-def test_readiness_says_what_is_wrong_until_it_is_mended(health: Health) -> None:
+def test_readiness_names_a_problem_until_it_is_solved(health: Health) -> None:
     api = client(health)
     assert api.get("/readyz").status_code == 503
     health.problem("start", None)
@@ -106,7 +106,7 @@ def test_readiness_says_what_is_wrong_until_it_is_mended(health: Health) -> None
     assert api.get("/readyz").status_code == 200
 
 
-def test_a_state_that_is_away_is_a_503_that_tells_no_path(health: Health) -> None:
+def test_an_unreadable_state_is_a_503_without_a_path(health: Health) -> None:
     answer = client(health, BrokenView()).get("/healthcheck/seed")
     assert answer.status_code == 503
     assert "secret" not in answer.text
@@ -154,7 +154,7 @@ def chain_service(folder: Path) -> FastAPI:
 
 
 @pytest.mark.parametrize("service", [health_service, miner_service, chain_service])
-def test_generated_requests_find_nothing(service: Callable[[Path], FastAPI], tmp_path: Path) -> None:
+def test_generated_requests_find_no_fault(service: Callable[[Path], FastAPI], tmp_path: Path) -> None:
     schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     from schemathesis.checks import not_a_server_error
 
@@ -172,7 +172,7 @@ def test_generated_requests_find_nothing(service: Callable[[Path], FastAPI], tmp
         holds()
 
 
-def test_a_taken_port_and_a_strange_address_name_their_variable() -> None:
+def test_a_used_port_and_a_foreign_address_name_their_setting() -> None:
     with listening("127.0.0.1", 0, host_variable="H", port_variable="P") as taken:
         with pytest.raises(UsageError, match="HEALTHCHECK_API_PORT"):
             listening("127.0.0.1", taken.getsockname()[1], host_variable="H", port_variable="HEALTHCHECK_API_PORT")

@@ -1,4 +1,4 @@
-"""The shipped dashboard shows what the services count, and nothing that they do not."""
+"""Every series in the shipped dashboard is exported by the services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What strangers can do to a service by how they speak HTTP: nothing that others would notice."""
+"""Slow, broken and hostile HTTP clients cannot disturb other clients."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def take(service: HttpService, body: bytes) -> int:
 
 
 def ended(connection: socket.socket) -> bool:
-    """Whether the server ends the connection, reading what it still says."""
+    """Read to the end, and return whether the server ended the connection."""
     try:
         while connection.recv(1 << 20):
             pass
@@ -73,14 +73,14 @@ def ended(connection: socket.socket) -> bool:
         b"POST /take HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe",
     ],
 )
-def test_who_stops_in_the_middle_of_a_request_is_cut_off(service: HttpService, dial: Dial, said: bytes) -> None:
+def test_a_client_that_stops_in_a_request_is_disconnected(service: HttpService, dial: Dial, said: bytes) -> None:
     connection = dial()
     connection.sendall(said)
     assert ended(connection)
     assert take(service, b"x") == 200
 
 
-def test_who_sends_a_byte_at_a_time_is_cut_off(dial: Dial) -> None:
+def test_a_client_that_sends_single_bytes_is_disconnected(dial: Dial) -> None:
     connection = dial()
     sent = 0
     with contextlib.suppress(ConnectionError):
@@ -91,7 +91,7 @@ def test_who_sends_a_byte_at_a_time_is_cut_off(dial: Dial) -> None:
     assert sent < 100
 
 
-def test_who_does_not_take_the_answer_is_cut_off(service: HttpService, dial: Dial) -> None:
+def test_a_client_that_does_not_read_the_reply_is_disconnected(service: HttpService, dial: Dial) -> None:
     connection = dial()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -116,9 +116,7 @@ def test_one_connection_serves_one_request_after_the_other(service: HttpService)
         assert connection.sock is same
 
 
-def test_an_address_holds_so_many_connections_and_others_are_answered_when_it_lets_go(
-    service: HttpService, dial: Dial
-) -> None:
+def test_an_address_has_a_limit_of_connections(service: HttpService, dial: Dial) -> None:
     many = [dial() for _ in range(HttpService.MAX_CONNECTIONS + 20)]
     refused = sum(ended(connection) for connection in many[HttpService.MAX_CONNECTIONS :])
     assert refused == 20
@@ -144,7 +142,7 @@ def test_a_flood_of_headers_is_refused(service: HttpService, dial: Dial, lines: 
     assert take(service, b"x") == 200
 
 
-def test_a_body_is_read_no_further_than_allowed(service: HttpService, dial: Dial) -> None:
+def test_a_body_is_read_only_up_to_the_limit(service: HttpService, dial: Dial) -> None:
     assert take(service, b"x" * 10_000) == 200
     assert take(service, b"x" * 10_001) == 413
     # Without a length, and without an end.
@@ -170,7 +168,9 @@ def test_a_body_is_read_no_further_than_allowed(service: HttpService, dial: Dial
         b"POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_refused_and_nothing_breaks(service: HttpService, dial: Dial, said: bytes) -> None:
+def test_other_bytes_than_http_are_refused_and_nothing_breaks(
+    service: HttpService, dial: Dial, said: bytes
+) -> None:
     connection = dial()
     connection.sendall(said)
     with contextlib.suppress(ConnectionError):

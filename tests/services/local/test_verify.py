@@ -126,7 +126,7 @@ def test_a_model_that_returns_its_input_passes_and_equals_it(
         ),
     ],
 )
-def test_what_fails_is_named_with_its_remedy(
+def test_each_failure_is_named_with_its_remedy(
     app: str, step: str, reason: str, remedy: str, make_model: MakeModel, drawn: tuple[Clip, ...]
 ) -> None:
     patience = (
@@ -152,7 +152,7 @@ def test_what_fails_is_named_with_its_remedy(
         ),
     ],
 )
-def test_what_breaks_as_the_model_loads_is_shown(
+def test_the_log_of_a_model_that_fails_to_load_is_shown(
     work: str, logged: str, remedy: str, make_model: MakeModel, drawn: tuple[Clip, ...]
 ) -> None:
     result = verified(f"{FAILING.format(step='prepare')}    {work}\nserve(M())", make_model, drawn)
@@ -161,7 +161,7 @@ def test_what_breaks_as_the_model_loads_is_shown(
     assert remedy in result.remedy
 
 
-def test_an_organisers_rules_are_kept_to(make_model: MakeModel, drawn: tuple[Clip, ...]) -> None:
+def test_an_organisers_rules_of_entry_apply(make_model: MakeModel, drawn: tuple[Clip, ...]) -> None:
     model = make_model("serve(Model())")
     sandbox = ProcessSandbox(trusted=True)
     result = verify(model, drawn, sandbox=sandbox, limits=LIMITS, rules=EntryRules(needs_licence=True))

@@ -70,7 +70,7 @@ def test_another_model_is_another_commitment(tmp_path: Path) -> None:
     assert [c.digest for c in chain.commitments()] == [ENTRY.digest]
 
 
-def test_its_endpoint_is_published_where_it_changed(tmp_path: Path) -> None:
+def test_its_endpoint_is_published_if_it_changed(tmp_path: Path) -> None:
     chain = chain_with_validators(tmp_path)
     miner_on(chain, tmp_path, endpoint="10.0.0.1:6001").tick()
     head = chain.head()
@@ -79,7 +79,7 @@ def test_its_endpoint_is_published_where_it_changed(tmp_path: Path) -> None:
     assert chain.neurons()[0].endpoint == "10.0.0.1:6001"
 
 
-def test_a_write_without_answer_that_landed_is_not_made_again(tmp_path: Path) -> None:
+def test_a_write_without_reply_that_is_on_the_chain_is_not_repeated(tmp_path: Path) -> None:
     chain = Shaky(chain_with_validators(tmp_path))
 
     def lands_in_silence(publish: Any, *args: Any) -> TxResult:
@@ -92,7 +92,7 @@ def test_a_write_without_answer_that_landed_is_not_made_again(tmp_path: Path) ->
     assert [c.digest for c in chain.commitments()] == [ENTRY.digest]
 
 
-def test_a_write_that_never_lands_is_given_up_and_made_again_later(tmp_path: Path) -> None:
+def test_a_write_that_never_appears_is_repeated_later(tmp_path: Path) -> None:
     chain = Shaky(chain_with_validators(tmp_path))
     chain.planned["publish"] = [TxResult(False, "no_answer", unknown=True)]
     miner = miner_on(chain, tmp_path)
@@ -116,7 +116,7 @@ def test_an_unregistered_hotkey_is_named_before_the_start(tmp_path: Path) -> Non
         miner_on(chain, tmp_path).check()
 
 
-def test_a_chain_that_goes_away_is_waited_for_and_said_to_be_missing(tmp_path: Path) -> None:
+def test_an_unreachable_chain_is_a_problem_until_it_replies_again(tmp_path: Path) -> None:
     chain = Shaky(chain_with_validators(tmp_path))
     chain.planned["snapshot"] = [ChainUnavailable("gone")] * 3
     clock = VirtualClock(1e9)
@@ -142,9 +142,7 @@ def test_a_chain_that_goes_away_is_waited_for_and_said_to_be_missing(tmp_path: P
     assert "Solved: gone" in [event["message"] for event in health.events()["success"]]
 
 
-def test_an_error_that_nobody_foresaw_does_not_end_the_service(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unexpected_error_does_not_end_the_service(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     chain, health = Shaky(chain_with_validators(tmp_path)), Health(VirtualClock(1e9))
     stop, seen = threading.Event(), []
 
@@ -163,7 +161,7 @@ def test_an_error_that_nobody_foresaw_does_not_end_the_service(
     assert [c.digest for c in chain.commitments()] == [ENTRY.digest]
 
 
-def test_it_tells_a_validator_what_it_committed_and_nobody_else(tmp_path: Path) -> None:
+def test_it_reveals_its_entry_only_to_validators(tmp_path: Path) -> None:
     miner = miner_on(chain_with_validators(tmp_path), tmp_path)
     miner.tick()
     assert miner.reveal(VICTOR.address)["revision"] == "a" * 40
@@ -184,7 +182,7 @@ def test_nothing_is_revealed_before_the_commitment_is_on_the_chain(tmp_path: Pat
     assert caught.value.code == "not_committed"
 
 
-def test_feedback_is_verified_stored_and_handed_on_once(tmp_path: Path) -> None:
+def test_feedback_is_verified_and_stored_and_reaches_the_hook_once(tmp_path: Path) -> None:
     handed: list[Path] = []
     miner = miner_on(chain_with_validators(tmp_path), tmp_path, on_feedback=handed.append)
     miner.tick()
@@ -209,7 +207,7 @@ def test_feedback_is_verified_stored_and_handed_on_once(tmp_path: Path) -> None:
         (VICTOR, VICTOR, {"clips": "none"}, "malformed"),
     ],
 )
-def test_feedback_that_is_not_for_it_or_not_of_a_validator_is_refused(
+def test_feedback_for_others_or_from_others_is_refused(
     tmp_path: Path, signer: Any, sender: Any, changes: dict[str, Any], code: str
 ) -> None:
     miner = miner_on(chain_with_validators(tmp_path), tmp_path)

@@ -1,4 +1,4 @@
-"""A miner loads nothing that measures or learns: it is to run beside other things for months."""
+"""A miner loads no package for metrics or learning, because it runs beside other programs for months."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_miner_imports_no_heavy_library(
     assert (HEAVY | also) & set(modules) == set()
 
 
-def test_what_the_sdk_did_without_is_there_for_whoever_imports_it_later() -> None:
+def test_packages_that_the_sdk_did_not_load_can_be_imported_later() -> None:
     code = (
         "from soundsright.adapters.chains.bittensor_sdk import load_sdk; load_sdk(); load_sdk(); "
         "import bittensor, qrcode, eth_account; print(bittensor.Client.__name__, callable(qrcode.make))"

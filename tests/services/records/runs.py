@@ -1,4 +1,4 @@
-"""Runs made of numbers and short tones, as a competition leaves them: for tests of the pages."""
+"""Artificial runs of a competition, with made-up scores and short tones, for tests of reports and pages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNPROCESSED_MODEL = f"unprocessed/degraded-input@{'0' * 40}"
 
 @dataclass(frozen=True)
 class Entrant:
-    """`quality` moves every score and the level of the noise that is left; `failures` are by clip number."""
+    """`quality` shifts every score and the level of the remaining noise. `failures` are by clip number."""
 
     name: str
     quality: float
@@ -46,7 +46,7 @@ USUAL = (
 
 
 def speech_like(seed: int, seconds: float = 1.0, rate_hz: int = RATE_HZ) -> Samples:
-    """Tones that come and go, at -20 dB or so."""
+    """Tones with a slow envelope, at about -20 dB."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * rate_hz)) / rate_hz
     voiced = sum(np.sin(2 * np.pi * 140 * k * t + rng.uniform(0, 6)) / k for k in range(1, 9))

@@ -16,8 +16,8 @@ from soundsright.services.records.runs import run_of
 from tests.services.records.outcome import COMPETITION, GOLDEN, golden_files, small_outcome
 
 
-def test_the_bytes_are_those_of_the_golden_files() -> None:
-    """After a change that is meant to change them: `python -m tests.services.records.outcome`."""
+def test_documents_have_the_bytes_of_the_golden_files() -> None:
+    """To write them again after an intended change: `python -m tests.services.records.outcome`."""
     assert golden_files() == {path.name: path.read_text(encoding="utf-8") for path in GOLDEN.iterdir()}
 
 
@@ -50,7 +50,7 @@ def test_the_possible_ranks_of_a_run_are_those_in_its_results(tmp_path: Path) ->
             assert (by_entry[entry.key].best, by_entry[entry.key].worst) == entry.row.ranks[metric]
 
 
-def test_a_text_that_is_too_long_does_not_cost_a_miner_the_feedback() -> None:
+def test_long_text_in_feedback_is_cut() -> None:
     outcome = small_outcome()
     long = "x" * 2 * MAX_TEXT_CHARS
     results = results_of(outcome)

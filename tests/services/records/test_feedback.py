@@ -1,12 +1,9 @@
-"""Feedback: it verifies later, what was changed does not, and a hook can neither harm nor hold up the miner."""
+"""Feedback: signing, storing, and the commands that show it."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,13 +12,10 @@ from click.testing import CliRunner
 from soundsright.adapters.peers.keys import Hotkey, valid_signature
 from soundsright.cli.commands.feedback import command
 from soundsright.core.errors import RequestRefused, UsageError
-from soundsright.services.http.state import Health
-from soundsright.services.miner.feedback_hook import HookRunner, hook_command
 from soundsright.services.records import feedback_store
 from soundsright.services.records.feedback import FEEDBACK, open_feedback, sign_feedback
 from soundsright.services.records.feedback_store import FeedbackStore, read_feedback
 from soundsright.services.records.signed import signed_message
-from soundsright.testing import VirtualClock
 from tests.services.services_bench import ALICE, BOB, VICTOR, document
 
 
@@ -31,7 +25,7 @@ def stored(folder: Path, validator: Hotkey = VICTOR, **changes: object) -> Path:
     return store.keep(raw, open_feedback(raw, valid_signature=valid_signature)).path
 
 
-def test_a_stored_file_verifies_and_tells_its_signer(tmp_path: Path) -> None:
+def test_a_stored_file_verifies_and_names_its_signer(tmp_path: Path) -> None:
     kept = read_feedback(stored(tmp_path), valid_signature=valid_signature)
     assert kept.envelope.validator == VICTOR.address
     assert (kept.feedback.rank, kept.feedback.hotkey) == (1, ALICE.address)
@@ -41,7 +35,7 @@ def test_a_stored_file_verifies_and_tells_its_signer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new"), [('\\"rank\\":1', '\\"rank\\":2'), (VICTOR.address, ALICE.address), ("0x", "0y")]
 )
-def test_what_was_changed_after_it_was_signed_does_not_verify(tmp_path: Path, old: str, new: str) -> None:
+def test_a_changed_document_does_not_verify(tmp_path: Path, old: str, new: str) -> None:
     path = stored(tmp_path)
     text = path.read_text()
     assert old in text
@@ -53,14 +47,14 @@ def test_what_was_changed_after_it_was_signed_does_not_verify(tmp_path: Path, ol
 @pytest.mark.parametrize(
     "raw", [b"", b"[]", b"{}", b"\xff\xfe", b"[" * 50_000, b'{"schema": "soundsright.feedback-envelope/1"}']
 )
-def test_what_is_no_envelope_is_refused(raw: bytes) -> None:
+def test_other_bytes_than_an_envelope_are_refused(raw: bytes) -> None:
     with pytest.raises(RequestRefused) as caught:
         open_feedback(raw, valid_signature=valid_signature)
     assert caught.value.code == "malformed"
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-1e999"])
-def test_a_score_that_is_no_number_is_refused(value: str) -> None:
+def test_a_score_that_is_not_finite_is_refused(value: str) -> None:
     text = json.dumps(document()).replace("2.5", value)
     signature = VICTOR.sign(signed_message(FEEDBACK, text)).hex()
     raw = json.dumps(
@@ -79,14 +73,16 @@ def rounds_kept(folder: Path) -> list[str]:
     return sorted(path.name[:10] for path in (folder / "feedback").iterdir())
 
 
-def test_the_oldest_go_where_there_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_deletes_the_oldest_files_beyond_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(feedback_store, "MAX_KEPT", 3)
     for day in range(1, 6):
         stored(tmp_path, round=f"2026-01-0{day}")
     assert rounds_kept(tmp_path) == ["2026-01-03", "2026-01-04", "2026-01-05"]
 
 
-def test_a_validator_that_sends_much_pushes_out_its_own_alone(
+def test_a_validator_that_sends_too_much_pushes_out_only_its_own_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = stored(tmp_path, round="2026-01-01")
@@ -101,7 +97,7 @@ def test_a_validator_that_sends_much_pushes_out_its_own_alone(
     assert rounds_kept(tmp_path) == ["2026-01-01", "2026-02-06", "notes.json"]
 
 
-def test_a_feedback_is_on_the_disk_before_its_validator_is_told_so(
+def test_feedback_is_on_the_disk_before_the_validator_gets_a_reply(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
@@ -146,7 +142,7 @@ def test_the_command_lists_shows_and_verifies(tmp_path: Path) -> None:
     assert "2026-01-02" not in run(command, ["list", *folder]).output
 
 
-def test_what_the_list_prints_can_be_shown_and_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_listed_file_can_be_shown_and_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = stored(tmp_path)
     monkeypatch.setenv("STATE_FOLDER", str(tmp_path))
     run = CliRunner().invoke
@@ -172,7 +168,9 @@ def test_a_student_sees_why_the_model_failed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["list", "show"])
-def test_the_state_folder_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+def test_the_state_folder_can_be_set_in_an_env_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
     stored(tmp_path / "state")
     monkeypatch.delenv("STATE_FOLDER", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -182,7 +180,7 @@ def test_the_state_folder_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytes
     assert "2026-01-02" in CliRunner().invoke(command, [line, "--env-file", "miner.env"]).output
 
 
-def test_a_document_on_its_own_is_shown_as_unsigned(tmp_path: Path) -> None:
+def test_a_document_without_envelope_is_shown_as_unsigned(tmp_path: Path) -> None:
     path = tmp_path / "2-ada.json"
     path.write_text(json.dumps(document(hotkey="ada", reasons={"PESQ_WB": "Is not\x1b[2J paid"}), indent=1))
     shown = CliRunner().invoke(command, ["show", str(path)]).output
@@ -207,14 +205,14 @@ def test_a_newer_version_asks_for_a_newer_program(tmp_path: Path, schema: str, l
     assert "Update soundsright" in str(error)
 
 
-def test_a_newer_document_in_a_present_envelope_asks_for_a_newer_program(tmp_path: Path) -> None:
+def test_a_newer_document_in_a_current_envelope_asks_for_a_newer_program(tmp_path: Path) -> None:
     path = tmp_path / "newer.json"
     path.write_text(sign_feedback(document(schema="soundsright.feedback/2"), VICTOR))
     error = CliRunner().invoke(command, ["show", str(path)]).exception
     assert "Update soundsright" in str(error)
 
 
-def test_numbers_that_decide_are_told_apart(tmp_path: Path) -> None:
+def test_a_mean_is_shown_with_enough_decimals_to_differ_from_the_needed_mean(tmp_path: Path) -> None:
     estimate = {"mean": 0.57312, "low": 0.5, "high": 0.6, "n": 2}
     path = stored(tmp_path, metrics={"ESTOI": estimate, "PESQ_WB": estimate}, needed={"ESTOI": 0.57342})
     shown = CliRunner().invoke(command, ["show", str(path)]).output
@@ -222,62 +220,7 @@ def test_numbers_that_decide_are_told_apart(tmp_path: Path) -> None:
     assert "PESQ_WB        0.573  [0.500, 0.600]" in shown
 
 
-def wait_for(true: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)
-
-
-def test_a_hook_that_is_a_function_gets_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_hook.py").write_text(
-        "import os, pathlib\n"
-        "def tune(feedback):\n"
-        "    pathlib.Path('got').write_text(f\"{feedback['rank']} {os.environ.get('OPENAI_API_KEY')}\")\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OPENAI_API_KEY", "planted")
-    health = Health(VirtualClock())
-    HookRunner("my_hook:tune", health)(stored(tmp_path))
-    wait_for(lambda: bool(health.events()["success"]))
-    assert (tmp_path / "got").read_text() == "1 None"
-
-
-def test_a_hook_that_is_a_command_gets_the_file(tmp_path: Path) -> None:
-    health = Health(VirtualClock())
-    path = stored(tmp_path)
-    out = tmp_path / "out"
-    code = f"import sys, pathlib; pathlib.Path({str(out)!r}).write_text(sys.argv[-1])"
-    HookRunner(f'{sys.executable} -c "{code}"', health)(path)
-    wait_for(lambda: bool(health.events()["success"]))
-    assert out.read_text() == str(path)
-
-
-@pytest.mark.parametrize(
-    ("hook", "told"),
-    [
-        ("nosuchmodule:f", "nosuchmodule"),
-        ("/no/such/program", "No such file"),
-        (f'{sys.executable} -c "import time; time.sleep(60)"', "timed out"),
-    ],
-)
-def test_a_hook_that_fails_or_hangs_is_told_and_the_next_one_runs(tmp_path: Path, hook: str, told: str) -> None:
-    health = Health(VirtualClock())
-    runner = HookRunner(hook, health, timeout_s=1 if "sleep" in hook else 60)
-    path = stored(tmp_path)
-    for _ in range(2):
-        runner(path)
-    wait_for(lambda: len(health.events()["error"]) == 2)
-    assert told in health.events()["error"][0]["message"]
-
-
-@pytest.mark.parametrize("hook", ["", "   ", "say 'open"])
-def test_a_hook_that_is_nothing_is_named(hook: str) -> None:
-    with pytest.raises(UsageError, match="FEEDBACK_HOOK"):
-        hook_command(hook)
-
-
-def test_who_was_refused_sees_why_what_to_do_and_what_it_would_have_taken(tmp_path: Path) -> None:
+def test_a_refused_miner_sees_the_reason_the_remedy_and_the_needed_mean(tmp_path: Path) -> None:
     refusal = {
         "code": "too_late",
         "sentence": "After the close",
@@ -285,11 +228,11 @@ def test_who_was_refused_sees_why_what_to_do_and_what_it_would_have_taken(tmp_pa
         "evidence": {"entries_close_block": "100"},
     }
     path = stored(tmp_path, refusal=refusal, rank=None, needed={"PESQ_WB": 2.25})
-    told = CliRunner().invoke(command, ["show", str(path)]).output
+    shown = CliRunner().invoke(command, ["show", str(path)]).output
     for line in (
         "Refused     too_late: After the close",
         "Remedy      Do nothing: it counts for the next round.",
         "Evidence    entries_close_block: 100",
         "PESQ_WB        2.250 would have been needed to win",
     ):
-        assert line in told
+        assert line in shown

@@ -1,4 +1,4 @@
-"""What the pages make of a run's folder, whole, broken, half done or hostile."""
+"""Reading a run's folder: complete, broken, unfinished or hostile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_run_gives_every_clip_of_every_entry_a_value(tmp_path: Path) -> None:
     assert late.failures["000001"].code == "timeout"
 
 
-def test_the_values_of_a_run_have_the_mean_that_was_decided(tmp_path: Path) -> None:
+def test_the_values_of_a_run_have_the_mean_in_its_results(tmp_path: Path) -> None:
     competition = read_run(write_run(tmp_path / "a"), "a").competitions[0]
     for entry in competition.rows:
         for name, estimate in entry.row.metrics.items():
@@ -76,7 +76,7 @@ def test_a_broken_line_of_scores_is_named_and_the_rest_is_used(tmp_path: Path) -
     assert len(found.competitions[0].entries[0].scores) == 5
 
 
-def test_a_line_of_scores_that_is_too_long_hides_no_other(tmp_path: Path) -> None:
+def test_a_line_of_scores_that_is_too_long_does_not_hide_others(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "a")
     lines = (folder / "scores.jsonl").read_text()
     (folder / "scores.jsonl").write_text("x" * 200_000 + "\n" + lines + "y" * 100_000)
@@ -99,7 +99,7 @@ def test_a_run_without_scores_by_clip_keeps_its_means(tmp_path: Path) -> None:
     assert found.competitions[0].clip_ids == ()
 
 
-def test_a_hotkey_leads_nowhere_outside_the_run(tmp_path: Path) -> None:
+def test_a_hotkey_cannot_point_outside_the_run(tmp_path: Path) -> None:
     (tmp_path / "1-..").mkdir()
     folder = write_run(tmp_path / "a", [Entrant("x/up", 1.0, "../../etc")])
     entry = read_run(folder, "a").competitions[0].entries[0]
@@ -119,7 +119,7 @@ def test_a_link_among_the_audio_is_not_followed(tmp_path: Path) -> None:
     assert competition.signal("1-alpine", "000001") is not None
 
 
-def test_entries_of_one_name_get_pages_of_their_own(tmp_path: Path) -> None:
+def test_entries_with_the_same_name_get_separate_pages(tmp_path: Path) -> None:
     entrants = [Entrant("same/name", 1.0, "<a>"), Entrant("same/name", 1.0, "(a)")]
     folder = write_run(tmp_path / "a", entrants)
     document = json.loads((folder / "results.json").read_text())
@@ -136,7 +136,7 @@ def test_a_folder_of_runs_is_read_in_the_order_of_names(tmp_path: Path) -> None:
     assert [r.key for r in read_runs(find_runs([tmp_path]))] == ["round-1", "round-2"]
 
 
-def test_a_folder_that_is_not_there_is_refused() -> None:
+def test_a_missing_folder_is_refused() -> None:
     with pytest.raises(UsageError, match="is not a folder"):
         find_runs([Path("/nowhere/at/all")])
 

@@ -1,4 +1,4 @@
-"""What leaves the machine: the bundle, the data set with its card, and the metadata of model cards."""
+"""Publishing: the bundle, the data set with its card, and the metadata of model cards."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """Says whose the recordings of a made-up run are."""
+    """A corpus with the licences of the recordings in an artificial run."""
     path = tmp_path / "corpus"
     path.mkdir()
     licences = {f"utterance-{i}": "CC-BY-SA-3.0" for i in range(6)} | {"rain": "CC0-1.0"}
@@ -57,7 +57,7 @@ def head_of(card: str) -> dict[str, object]:
     return found
 
 
-def test_a_bundle_is_the_same_again_and_its_checksums_hold(folder: Path, tmp_path: Path) -> None:
+def test_a_bundle_is_reproducible_and_its_checksums_match(folder: Path, tmp_path: Path) -> None:
     (folder / "feedback").mkdir()
     (folder / "feedback" / "1-alpine.json").write_text("private")
     one, other = tmp_path / "one.zip", tmp_path / "other.zip"
@@ -80,7 +80,7 @@ def test_a_bundle_is_the_same_again_and_its_checksums_hold(folder: Path, tmp_pat
     assert len([line for line in words.splitlines() if "license" in line]) == 1, "a name keeps to its line"
 
 
-def test_a_data_set_states_whose_audio_it_holds(folder: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_data_set_states_the_licences_of_its_audio(folder: Path, corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
     assert run(command, [str(folder), "--dataset", str(out), "--corpus", str(corpus)]) == 0
     card = (out / "README.md").read_text()
@@ -97,7 +97,7 @@ def test_a_data_set_states_whose_audio_it_holds(folder: Path, corpus: Path, tmp_
     assert [(row["entry"], row["ESTOI"], row["enhanced"]) for row in failed] == [("cedar/late", "", "")]
 
 
-def test_audio_of_unknown_owners_stays_here(folder: Path, corpus: Path, tmp_path: Path) -> None:
+def test_audio_without_a_known_licence_is_not_published(folder: Path, corpus: Path, tmp_path: Path) -> None:
     (corpus / "manifest.jsonl").write_text('{"id": "rain", "kind": "noise", "licence": "MIT"}\n')
     given = [str(folder), "--corpus", str(corpus), "--dataset"]
     assert run(command, [*given, str(tmp_path / "set")]) == 2
@@ -146,7 +146,7 @@ def test_a_round_and_a_card_are_pushed(
     assert not any(name.startswith("audio/") for name in left), "a new push takes the place of the old one"
 
 
-def test_a_card_that_is_another_s_is_proposed(folder: Path, hub: HubServer) -> None:
+def test_a_change_to_another_users_card_is_proposed_as_a_pull_request(folder: Path, hub: HubServer) -> None:
     hub.repositories["alpine/clear"] = HubRepository({"main": {}})
     assert run(command, [str(folder), "--push-card", "alpine/clear", "--pull-request"]) == 0
     commits = hub.repositories["alpine/clear"].commits
@@ -164,7 +164,7 @@ def test_a_result_is_not_in_a_card_twice(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("token", "words"), [("", "without HF_TOKEN"), ("hf_wrong", "(401)")], ids=["no token", "a wrong one"]
 )
-def test_a_push_that_is_not_allowed_is_said_in_one_line(
+def test_a_push_that_is_not_allowed_gives_a_one_line_error(
     folder: Path,
     hub: HubServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -179,7 +179,7 @@ def test_a_push_that_is_not_allowed_is_said_in_one_line(
     assert "hf_" not in said
 
 
-def test_a_hub_that_fails_is_not_the_user_s_fault(
+def test_a_hub_that_fails_is_an_infrastructure_fault(
     folder: Path, hub: HubServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub.failing["preupload"] = [400]
@@ -187,7 +187,7 @@ def test_a_hub_that_fails_is_not_the_user_s_fault(
     assert "The hub answered 400 for lab/round" in capsys.readouterr().err
 
 
-def test_an_entry_that_is_not_there_is_named_with_those_that_are(
+def test_an_unknown_entry_is_an_error_that_lists_the_known_ones(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(command, [str(folder), "--card", "nobody/none"]) == 2

@@ -29,7 +29,7 @@ def reported(folder: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> str
     return capsys.readouterr().out
 
 
-def test_csv_holds_every_entry_and_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_csv_has_every_entry_and_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = list(csv.DictReader(io.StringIO(reported(write_run(tmp_path / "a"), "csv", capsys))))
     assert tuple(lines[0]) == CSV_COLUMNS
     assert len(lines) == 4 * 3
@@ -63,7 +63,7 @@ def test_a_name_cannot_break_out_of_a_markdown_table(tmp_path: Path, capsys: pyt
     assert not re.search(r"(?<!\\)<", text)
 
 
-def test_a_name_is_no_command_in_latex(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_cannot_run_a_latex_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     entry = Entrant("a_b/\\input{x}%$&#^~é", 1.0, "hk")
     text = reported(write_run(tmp_path / "a", [entry]), "tex", capsys)
     assert r"a\_b/\textbackslash{}input\{x\}\%\$\&\#\textasciicircum{}\textasciitilde{}[U+00E9]" in text
@@ -83,7 +83,7 @@ def test_the_page_is_one_file_with_audio_and_plots_and_no_script(
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)
 
 
-def test_a_broken_clip_costs_its_own_place_in_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_clip_does_not_prevent_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_run(tmp_path / "a")
     for path in (folder / "sets" / "DENOISING_16000HZ" / "degraded").iterdir():
         path.write_bytes(b"no audio")
@@ -92,7 +92,7 @@ def test_a_broken_clip_costs_its_own_place_in_the_page(tmp_path: Path, capsys: p
     assert text.count("data:audio/flac") == 6
 
 
-def test_every_plot_is_a_file_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_plot_is_a_separate_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_run(tmp_path / "a", [HOSTILE, *USUAL])
     out, plots = str(tmp_path / "report.md"), tmp_path / "plots"
     assert run(command, [str(folder), "--out", out, "--plots", str(plots)]) == 0
@@ -113,7 +113,9 @@ def test_a_round_that_is_not_finished_is_refused_in_one_line(
     assert "not finished" in capsys.readouterr().err
 
 
-def test_what_a_table_cites_is_in_the_bibliography(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_citation_of_a_table_is_in_the_bibliography(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = write_run(tmp_path / "a")
     cited = re.findall(r"\\cite\{([^}]+)\}", reported(folder, "tex", capsys))
     known = re.findall(r"^@\w+\{([^,]+),$", reported(folder, "bib", capsys), re.MULTILINE)
@@ -122,7 +124,7 @@ def test_what_a_table_cites_is_in_the_bibliography(tmp_path: Path, capsys: pytes
     assert len(known) == len(set(known))
 
 
-def test_latex_sets_the_tables_whatever_the_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_latex_compiles_the_tables_with_any_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     engine = shutil.which("pdflatex")
     if engine is None:
         pytest.skip("no pdflatex on this machine (Debian: texlive-latex-base)")
@@ -140,13 +142,13 @@ def test_latex_sets_the_tables_whatever_the_names(tmp_path: Path, capsys: pytest
         assert not packages or "Overfull" not in done.stdout, (layout, done.stdout[-2000:])
 
 
-def test_what_only_repeats_the_input_is_not_set_bold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_entry_equal_to_the_input_is_not_bold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = reported(write_run(tmp_path / "a", [Entrant("worse/still", -3.0)]), "md", capsys)
     assert "**" not in next(line for line in text.splitlines() if "worse/still" in line)
 
 
 @pytest.mark.parametrize(("kind", "head"), [("pdf", b"%PDF"), ("png", b"\x89PNG")])
-def test_every_plot_is_set_for_paper_too(tmp_path: Path, kind: str, head: bytes) -> None:
+def test_every_plot_can_be_written_for_print(tmp_path: Path, kind: str, head: bytes) -> None:
     folder = write_run(tmp_path / "a", [Entrant("$x^2$/<b>", 2.0, "hk", share=1.0), *USUAL], audio=False)
     assert run(command, [str(folder), "--plots", str(tmp_path / "one"), "--plot-format", kind]) == 0
     drawn = sorted((tmp_path / "one").iterdir())

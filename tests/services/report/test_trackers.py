@@ -1,4 +1,4 @@
-"""Experiment trackers: what they are told, through `init`, `log` and `finish`, and what happens when they fail."""
+"""Experiment trackers: the calls of `init`, `log` and `finish`, and failures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.services.records.runs import write_run
 
 
 class FakeTracker(SimpleNamespace):
-    """A module of wandb's shape that remembers its calls."""
+    """A module like wandb that records its calls."""
 
     def __init__(self, failing: str = "") -> None:
         super().__init__(calls=[], failing=failing)
@@ -40,7 +40,9 @@ def reported(folder: Path, kind: str, *more: str) -> int:
 
 
 @pytest.mark.parametrize("kind", ["wandb", "trackio"])
-def test_each_entry_becomes_a_run_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_each_entry_becomes_a_separate_tracker_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     fake = FakeTracker()
     monkeypatch.setitem(sys.modules, kind, fake)
     assert reported(write_run(tmp_path / "a"), kind, "--project", "mine") == 0
@@ -54,7 +56,7 @@ def test_each_entry_becomes_a_run_of_its_own(tmp_path: Path, monkeypatch: pytest
     assert "rank" not in fake.calls[-2][1], "the unprocessed input has no rank"
 
 
-def test_a_tracker_that_fails_is_said_in_one_line_and_its_run_is_finished(
+def test_a_tracker_that_fails_gives_a_one_line_error_and_its_run_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake = FakeTracker(failing="log")

@@ -1,4 +1,4 @@
-"""Folders of recordings: what is paired, what fails, what is refused, and that every clip of the set counts."""
+"""Scoring folders: pairing, failures, refusals, and that every clip of the set counts."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _write(path: Path, samples: np.ndarray, rate: int = 16_000) -> None:
         (lambda path: _write(path, np.full(16_000, np.inf)), "not_finite"),
     ],
 )
-def test_each_fault_of_one_output_is_named_and_costs_that_clip_alone(
+def test_a_fault_in_an_output_is_named_and_affects_only_its_clip(
     folders: tuple[Path, Path, Path], spoil: Callable[..., Any] | Path, code: str
 ) -> None:  # type: ignore[no-untyped-def]
     before = scored(folders)
@@ -110,12 +110,12 @@ def test_no_fault_ever_raises_the_mean(folders: tuple[Path, Path, Path]) -> None
         assert honest[name].mean != spoiled[name].mean
 
 
-def test_silence_is_an_answer_and_scores_the_floor(folders: tuple[Path, Path, Path]) -> None:
+def test_silence_is_a_valid_output_and_scores_the_floor(folders: tuple[Path, Path, Path]) -> None:
     _write(folders[1] / "a.wav", np.zeros(16_000))
     assert scored(folders)["a"].scores == floors(OPTIONS.metrics)
 
 
-def test_alignment_mends_a_delay_that_a_competition_would_not(folders: tuple[Path, Path, Path]) -> None:
+def test_align_corrects_a_delay(folders: tuple[Path, Path, Path]) -> None:
     samples, _ = soundfile.read(folders[1] / "a.wav")
     _write(folders[1] / "a.wav", np.concatenate([np.zeros(300), samples]))
     assert scored(folders)["a"].failure is not None
@@ -136,7 +136,7 @@ def test_results_do_not_depend_on_the_number_of_workers(folders: tuple[Path, Pat
 
 
 class DeadlyPool(InlinePool):
-    """A pool in which one clip ends whichever worker measures it."""
+    """A pool in which one clip crashes every worker that measures it."""
 
     def submit(self, function, /, *args, deadline_s=None):  # type: ignore[no-untyped-def]
         assert deadline_s > 30
@@ -147,13 +147,13 @@ class DeadlyPool(InlinePool):
         return future
 
 
-def test_a_clip_that_hangs_its_worker_is_its_own_failure(folders: tuple[Path, Path, Path]) -> None:
+def test_a_clip_that_hangs_its_worker_fails_alone(folders: tuple[Path, Path, Path]) -> None:
     results = score_files(score_set(*folders), OPTIONS, pool=DeadlyPool())
     assert [None if r.failure is None else r.failure.code for r in results] == [None, "unscorable", None]
     assert summaries(results, OPTIONS.metrics)["STOI"].n == 3
 
 
-def test_a_resumed_run_keeps_what_has_not_changed(folders: tuple[Path, Path, Path]) -> None:
+def test_a_resumed_run_reuses_unchanged_clips(folders: tuple[Path, Path, Path]) -> None:
     clips = score_set(*folders)
     planted = ClipResult("a", scores={"STOI": 0.123, "SI_SDR": 1.0, "SI_SIR": 1.0})
     done = {
@@ -206,19 +206,19 @@ def test_a_folder_in_place_of_a_file_is_an_unusable_file(folders: tuple[Path, Pa
         score_set(*lists)
 
 
-def test_a_name_that_no_report_can_hold_is_refused(folders: tuple[Path, Path, Path]) -> None:
+def test_a_name_that_is_not_utf8_is_refused(folders: tuple[Path, Path, Path]) -> None:
     shutil.copy(folders[0] / "a.wav", folders[0] / b"\xff.wav".decode("utf-8", "surrogateescape"))
     with pytest.raises(UsageError, match="UTF-8"):
         score_set(*folders)
 
 
-def test_two_rates_of_the_clean_side_are_refused_with_examples(folders: tuple[Path, Path, Path]) -> None:
+def test_clean_files_of_two_rates_are_refused_with_examples(folders: tuple[Path, Path, Path]) -> None:
     _write(folders[0] / "b.wav", np.ones(16_000), 48_000)
     with pytest.raises(UsageError, match=r"2 sample rates \(16000 Hz: a, sub/c; 48000 Hz: b\)"):
         score_set(*folders)
 
 
-def test_a_noisy_side_that_lacks_a_clip_or_differs_is_refused(folders: tuple[Path, Path, Path]) -> None:
+def test_noisy_files_that_are_missing_or_differ_are_refused(folders: tuple[Path, Path, Path]) -> None:
     _write(folders[2] / "b.wav", np.ones(10))
     with pytest.raises(UsageError, match=r"b\.wav: 10 samples"):
         scored(folders)
@@ -234,7 +234,7 @@ def test_extra_outputs_are_named_and_do_not_count(folders: tuple[Path, Path, Pat
     assert len(found.clips) == 3
 
 
-def test_one_name_may_not_stand_for_two_files(folders: tuple[Path, Path, Path]) -> None:
+def test_two_files_with_the_same_name_are_refused(folders: tuple[Path, Path, Path]) -> None:
     shutil.copy(folders[1] / "a.wav", folders[1] / "a.flac")
     with pytest.raises(UsageError, match="two files for each of a"):
         score_set(*folders)
@@ -251,8 +251,8 @@ def test_kaldi_lists_are_read_and_never_run(folders: tuple[Path, Path, Path], tm
         listed_files(lists[0])
 
 
-def test_a_folder_without_audio_and_a_file_that_is_no_list_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no audio"):
+def test_a_folder_without_audio_and_a_file_that_is_not_a_list_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no audio files"):
         listed_files(tmp_path)
     (tmp_path / "x.txt").write_text("x")
     with pytest.raises(UsageError, match="neither a folder nor"):
@@ -286,7 +286,7 @@ REPORT = ScoreReport(
 )
 
 
-def test_the_report_has_its_documented_form() -> None:
+def test_the_report_has_its_documented_structure() -> None:
     report = json.loads(report_json(REPORT, ["STOI"]))
     assert set(report) == {"sample_rate_hz", "align", "versions", "metrics", "clips"}
     assert set(report["metrics"]["STOI"]) == {"mean", "low", "high", "median", "n", "failed"}
@@ -339,13 +339,13 @@ def test_a_line_cut_by_a_crash_is_left_out(tmp_path: Path) -> None:
     ["", "[]", "{}", '{"clips": []}', '{"clips": [{"id": 1}]}', '{"clips": [{"id": "a", "scores": {"STOI": NaN}}]}',
      '{"clips": [{"id": "a", "scores": {"STOI": 1}}, {"id": "a", "scores": {"STOI": 1}}]}', "\x00", "[" * 100_000],
 )  # fmt: skip
-def test_what_is_no_report_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+def test_another_file_than_a_report_gives_a_one_line_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(UsageError, match=r"r\.json"):
         read_report(tmp_path / "r.json")
 
 
-def test_a_missing_folder_is_told_from_one_that_may_not_be_written(
+def test_a_missing_folder_and_one_that_is_not_writable_have_different_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UsageError, match=r"Make the folder .*gone"):
@@ -355,7 +355,7 @@ def test_a_missing_folder_is_told_from_one_that_may_not_be_written(
         checked_targets(tmp_path / "r.json")
 
 
-def test_parquet_holds_a_row_per_clip(tmp_path: Path) -> None:
+def test_parquet_has_a_row_per_clip(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     write_parquet(tmp_path / "r.parquet", RESULTS, ["STOI"])
     assert parquet.read_table(tmp_path / "r.parquet").to_pylist() == [
