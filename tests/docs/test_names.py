@@ -140,6 +140,8 @@ def test_a_module_or_file_in_the_text_exists(page: Path) -> None:
         for module in MODULE.findall(code):
             assert is_module_or_name(module), f"{name_of(page)}: {module}"
     for code in codes_of(page):
+        if re.fullmatch(r"[\w.-]+(?:/[\w.-]+)+/?", code) and code.split("/")[0] in ROOTS:
+            assert (ROOT / code).exists() or is_made(code), f"{name_of(page)}: {code}"
         for path in FILE.findall(code):
             first = path.split("/")[0]
             if first in ROOTS:
