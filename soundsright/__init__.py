@@ -4,6 +4,7 @@
     score_folder(clean, enhanced)     a folder of enhanced recordings against clean ones
     compare(a, b)                     two systems, clip by clip, with intervals and p-values
     generate(count=…)                 clean and noisy or reverberant speech, on disk or in memory
+    read_set(folder)                  the clips of such a set
     verify(folder)                    a model, run the way a validator will
     open_run(folder)                  the results of a competition
 

@@ -9,6 +9,7 @@ from .levels import SILENT_DB, active_level
 from .making import SetJob, SetReport, clips_of, generate_set
 from .manifest import recipe_fields
 from .noise_kinds import BABBLE, NOISE_KINDS
+from .reading import read_set
 from .recipe import PUBLISHED_RECIPE, AnySetTask, SetRecipe, SetTask
 from .sentences import sentence
 from .splits import ORIGIN_KINDS, Split, compared, split_of
@@ -48,6 +49,7 @@ __all__ = [
     "installed_corpora",
     "measured_share",
     "read_file",
+    "read_set",
     "recipe_fields",
     "resampled",
     "sentence",

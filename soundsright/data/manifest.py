@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
 from soundsright.core.audio import Clip, ClipRecipe
@@ -18,13 +19,16 @@ def recipe_fields(recipe: ClipRecipe) -> dict[str, Any]:
     return asdict(recipe)
 
 
-def recipe_of(fields: dict[str, Any]) -> ClipRecipe:
-    """The recipe back from `recipe_fields`.
+_RECIPE_FIELDS = tuple(field.name for field in fields(ClipRecipe))
+
+
+def recipe_of(line: Mapping[str, Any]) -> ClipRecipe:
+    """The recipe in a line of a manifest, or in the values of `recipe_fields`.
 
     Raises:
-        TypeError: if fields are missing or unknown.
+        KeyError: the line lacks a field.
     """
-    return ClipRecipe(**fields)
+    return ClipRecipe(**{name: line[name] for name in _RECIPE_FIELDS})
 
 
 def clip_line(clip: Clip) -> dict[str, Any]:

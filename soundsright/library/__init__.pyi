@@ -4,7 +4,7 @@ from .rulesets import organiser_of, text_of_file
 from .runs import open_run
 from .sandboxes import SandboxChoice, opened_sandbox
 from .scoring import FolderScore, UtteranceScore, score, score_folder, scored_set, set_clusters
-from .sets import generate, set_job
+from .sets import generate, read_set, set_job
 
 __all__ = [
     "FolderScore",
@@ -18,6 +18,7 @@ __all__ = [
     "open_run",
     "opened_sandbox",
     "organiser_of",
+    "read_set",
     "score",
     "score_folder",
     "scored_set",

@@ -138,6 +138,29 @@ def generate(
     return clips_of(job)
 
 
+def read_set(folder: str | os.PathLike[str]) -> Iterator[Clip]:
+    """The clips of a set on disk: one that `generate` wrote, or the set of a round.
+
+    Args:
+        folder: the set, in WAV or FLAC files.
+
+    Returns:
+        An iterator of `Clip` in the order of the manifest, with float32 signals of shape `(n,)`, full scale ±1. In
+        a set for both tasks, the degraded signal is the noisy one.
+
+    Raises:
+        UsageError: the folder has no set, the set is stored in shards, or its manifest or a file is damaged.
+
+    Example:
+        import soundsright
+        for clip in soundsright.read_set("sets/train"):
+            print(clip.id, clip.recipe.snr_db, soundsright.score(clip.clean, clip.degraded)["SI_SDR"])
+    """
+    from soundsright.data import read_set as clips_of_set
+
+    return clips_of_set(Path(folder))
+
+
 def set_job(
     *,
     out: Path,

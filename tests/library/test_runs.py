@@ -32,7 +32,7 @@ def test_what_is_no_finished_run_is_named(tmp_path: Path) -> None:
         soundsright.open_run(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
-    with pytest.raises(soundsright.UsageError, match="Name the folder of a finished run"):
+    with pytest.raises(soundsright.UsageError, match="Give the folder of a finished run"):
         soundsright.open_run(tmp_path / "run")
     write_run(tmp_path / "a")
     with pytest.raises(soundsright.UsageError, match="holds 2 runs"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 import soundsright
 from soundsright.cli.commands.generate import command as generate_command
+from soundsright.data.manifest import clip_line
 
 
 @pytest.mark.parametrize("task", ["denoising", "dereverberation"])
@@ -19,6 +21,8 @@ def test_the_clips_in_memory_are_those_on_disk(tmp_path: Path, task: str) -> Non
     degraded = {"denoising": "noisy", "dereverberation": "reverberant"}[task]
     clips = list(soundsright.generate(count=2, seed=5, task=task))
     assert report.items == len(clips) == 2
+    for stored, clip in zip(soundsright.read_set(tmp_path / "set"), clips, strict=True):
+        assert (stored.digest, stored.recipe) == (clip.digest, clip.recipe)
     for clip in clips:
         for folder, audio in (("clean", clip.clean), (degraded, clip.degraded)):
             samples, rate = soundfile.read(tmp_path / "set" / folder / f"{clip.id}.wav", dtype="float32")
@@ -57,3 +61,24 @@ def test_misuse_is_told_before_the_first_clip(tmp_path: Path) -> None:
     ):
         with pytest.raises(soundsright.UsageError, match=words):
             soundsright.generate(**options)
+
+
+def test_a_set_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(soundsright.UsageError, match="has no manifest"):
+        next(soundsright.read_set(tmp_path))
+    soundsright.generate(tmp_path / "shards", count=1, noise="white", format="webdataset")
+    with pytest.raises(soundsright.UsageError, match="is stored in shards"):
+        next(soundsright.read_set(tmp_path / "shards"))
+    manifest = tmp_path / "shards" / "manifest.jsonl"
+    manifest.write_text('{"id": "0"}\n')
+    with pytest.raises(soundsright.UsageError, match="line 1, does not describe a clip"):
+        next(soundsright.read_set(tmp_path / "shards"))
+
+
+def test_the_set_of_a_round_is_read_too(tmp_path: Path) -> None:
+    (clip,) = soundsright.generate(count=1, noise="white")
+    for side, audio in (("clean", clip.clean), ("degraded", clip.degraded)):
+        (tmp_path / side).mkdir()
+        soundfile.write(tmp_path / side / f"{clip.id}.wav", audio.samples, audio.sample_rate_hz, subtype="PCM_16")
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(clip_line(clip)) + "\n")
+    assert [read.digest for read in soundsright.read_set(tmp_path)] == [clip.digest]
