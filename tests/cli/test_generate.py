@@ -83,7 +83,7 @@ def test_a_service_speaks_each_utterance_once_and_the_set_has_its_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("openai", reason="the openai package is not installed")
-    from tests.adapters.speech_service import SpeechService
+    from tests.adapters.speech.speech_service import SpeechService
 
     service = SpeechService()
     monkeypatch.setenv("OPENAI_API_KEY", "test-key")

@@ -14,7 +14,7 @@ from soundsright.core.errors import InfrastructureFault, UsageError
 openai = pytest.importorskip("openai", reason="the openai package is not installed")
 
 from soundsright.adapters.speech.openai import OpenAISynthesiser  # noqa: E402
-from tests.adapters.speech_service import SpeechService  # noqa: E402
+from tests.adapters.speech.speech_service import SpeechService  # noqa: E402
 
 
 @pytest.fixture

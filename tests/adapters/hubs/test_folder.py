@@ -17,7 +17,7 @@ from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import Submission
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
+MODELS = Path(__file__).resolve().parents[3] / "models"
 
 
 @pytest.fixture
