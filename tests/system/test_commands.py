@@ -105,7 +105,7 @@ def test_a_member_makes_a_key_joins_and_is_listed(say: Say, chain: tuple[LocalCh
     assert say("chain join", WALLET="new")[1] == f"{address} is uid 0\n"
     assert address in say("chain status")[1]
     code, _, err = say("chain account", WALLET="new")
-    assert (code, f"holds a key already: {address}." in err) == (2, True), err
+    assert (code, f"already has a key: {address}." in err) == (2, True), err
 
 
 def test_the_organiser_registers_a_validator_and_makes_blocks(say: Say, chain: tuple[LocalChain, str]) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from soundsright.adapters.peers import json_of, request, signed_headers
+from soundsright.adapters.peers import reply_json, request, signed_headers
 from soundsright.core.errors import ChainUnavailable, PeerUnavailable, UsageError
 from soundsright.core.ports import Account, BlockRef, Neuron, Reply, Snapshot, SubnetRules, TxResult
 from soundsright.core.submission import Commitment
@@ -127,7 +127,7 @@ class HttpChain:
             try:
                 reply = request(self._url, "GET", path, timeout_s=self._timeout_s)
                 if reply.status == 200:
-                    return json_of(reply, self._url + path)
+                    return reply_json(reply, self._url + path)
                 if reply.status < 500:
                     raise ChainUnavailable(f"The chain at {self._url} answered {_told(reply)}", "Wait for it.")
                 reason = f"it answered {reply.status}"
@@ -150,7 +150,7 @@ class HttpChain:
         if reply.status != 200:
             retryable = reply.status >= 500 or reply.status in (401, 429)
             return TxResult(False, _code(reply), _told(reply), retryable=retryable, unknown=reply.status >= 500)
-        return self._facts(lambda facts: TxResult(**facts), json_of(reply, self._url + path))
+        return self._facts(lambda facts: TxResult(**facts), reply_json(reply, self._url + path))
 
     def _command(self, path: str, asked: Mapping[str, Any]) -> Any:
         try:
@@ -164,7 +164,7 @@ class HttpChain:
                 reply.status, "Correct that, or use the same version of soundsright on both hosts."
             )
             raise UsageError(f"The chain at {self._url} refused: {_told(reply)}", remedy)
-        return json_of(reply, self._url + path)
+        return reply_json(reply, self._url + path)
 
     def _signed(self, path: str, asked: Mapping[str, Any]) -> Reply:
         assert self._account is not None, "an account signs"

@@ -14,7 +14,7 @@ import math
 import threading
 from collections.abc import Sequence
 
-from soundsright.adapters.peers import json_of, request
+from soundsright.adapters.peers import reply_json, request
 from soundsright.core.errors import EntryRefused, PeerUnavailable
 
 CHAIN = "52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971"
@@ -132,7 +132,7 @@ class DrandTimelock:
             try:
                 reply = request(relay, "GET", path, timeout_s=self._timeout_s, max_bytes=_MAX_REPLY_BYTES)
                 if reply.status == 200:
-                    signature = json_of(reply, relay + path)["signature"]
+                    signature = reply_json(reply, relay + path)["signature"]
                     if _opens(signature, round_number):
                         return str(signature)
                 reasons.append(f"{relay} answered {reply.status} without the round's signature")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from soundsright.adapters.peers import json_of, request
+from soundsright.adapters.peers import reply_json, request
 from soundsright.core.errors import HubUnavailable, PeerUnavailable, UsageError
 from soundsright.core.ports import Reply
 from soundsright.core.sources import ModelRef
@@ -31,7 +31,7 @@ def check_on_hub(endpoint: str, model: ModelRef, *, token: str | None = None) ->
     if reply.status != 200:
         raise HubUnavailable(f"{endpoint} answered {reply.status}", "Try again later.")
     try:
-        files = {str(entry["path"]) for entry in json_of(reply, endpoint)}
+        files = {str(entry["path"]) for entry in reply_json(reply, endpoint)}
     except (PeerUnavailable, KeyError, TypeError) as error:
         raise HubUnavailable(f"HF_ENDPOINT {endpoint} answers as no hub does", "Check HF_ENDPOINT.") from error
     if "Dockerfile" not in files:

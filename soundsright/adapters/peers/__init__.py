@@ -1,7 +1,7 @@
 """Signed HTTP between miners, validators and private chains.
 
-`SignedPeers` makes signed requests, and `Gate` checks them: signature, age, replay and rate.
-`Hotkey` is a key on this machine.
+`SignedPeers` sends signed requests. `RequestGate` checks their signature, age and replay; `RateLimit` their number.
+`Hotkey` is a key in a wallet's file on this machine.
 """
 
 import lazy_loader

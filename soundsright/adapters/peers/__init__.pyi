@@ -1,15 +1,15 @@
-from .auth import MAX_AGE_S, Gate, RateLimit, signed_headers
-from .client import SignedPeers, json_of, request
+from .auth import MAX_AGE_S, RateLimit, RequestGate, signed_headers
+from .client import SignedPeers, reply_json, request
 from .keys import Hotkey, new_hotkey, valid_signature
 
 __all__ = [
     "MAX_AGE_S",
-    "Gate",
     "Hotkey",
     "RateLimit",
+    "RequestGate",
     "SignedPeers",
-    "json_of",
     "new_hotkey",
+    "reply_json",
     "request",
     "signed_headers",
     "valid_signature",

@@ -1,10 +1,10 @@
-"""Signed HTTP requests: who sent them, to whom, with which body, and when. The `btauth/1` protocol.
+"""Signed HTTP requests by the `btauth/1` protocol: they prove their sender, receiver, body and time.
 
-Times are in nanoseconds since the epoch where they are nonces, else in seconds. A signature covers, joined by
-newlines: protocol, scheme, method, path with its query, the body's SHA-256, nonce, sender, receiver. Six headers
-carry it, so any HTTP client will do, and Bittensor's own `http_auth` reads what is written here.
+A nonce is a time in nanoseconds since the epoch; all other times are in seconds. The signature covers these values,
+joined by newlines: protocol, scheme, method, path with its query, the body's SHA-256, nonce, sender, receiver. It
+travels in HTTP headers, so any HTTP client can send it. Bittensor's own `http_auth` accepts these requests.
 
-Only sr25519 is taken: hotkeys of a subnet have no other kind.
+Only sr25519 signatures are valid: hotkeys of a subnet have no other kind.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAX_NONCES = 100_000
 
 
 def signed_payload(*, method: str, path: str, body: bytes, nonce_ns: int, sender: str, receiver: str) -> bytes:
-    """The bytes that are signed.
+    """The bytes that the sender signs.
 
     >>> signed_payload(method="get", path="/x?y=1", body=b"", nonce_ns=5, sender="a", receiver="b")[:25]
     b'btauth/1\\nsr25519\\nGET\\n/x?y'
@@ -40,7 +40,7 @@ def signed_payload(*, method: str, path: str, body: bytes, nonce_ns: int, sender
 def signed_headers(
     account: Account, *, method: str, path: str, body: bytes, receiver: str, nonce_ns: int | None = None
 ) -> dict[str, str]:
-    """The headers of a signed request. A retry needs new ones."""
+    """The headers of a signed request. Sign each retry again: a nonce is accepted only once."""
     nonce = time.time_ns() if nonce_ns is None else nonce_ns
     payload = signed_payload(
         method=method, path=path, body=body, nonce_ns=nonce, sender=account.address, receiver=receiver
@@ -54,11 +54,12 @@ def signed_headers(
     }
 
 
-class Gate:
-    """Admits signed requests to one receiver: each once, and only while it is fresh.
+class RequestGate:
+    """Admits the signed requests to one receiver: each only once, and only while it is fresh.
 
-    What was signed before the gate was made is stale, so that a restart forgets no nonce that still counts. So is
-    what was signed before a nonce that is forgotten: nor does a clock that is set back.
+    A request that was signed before the gate was made is stale. Otherwise a restarted service, which has forgotten
+    its nonces, would admit it twice. A request older than a dropped nonce is stale too, so setting back the clock
+    admits nothing twice.
     """
 
     def __init__(self, receiver: str, *, now_ns: Callable[[], int] = time.time_ns) -> None:
@@ -66,24 +67,24 @@ class Gate:
         self._now_ns = now_ns
         self._oldest_ns = now_ns()
         self._lock = threading.Lock()
-        self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._nonces: OrderedDict[tuple[str, int], None] = OrderedDict()
 
     def admit(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> str:
-        """The sender's address.
+        """Check one request and return its sender's address.
 
         Raises:
-            RequestRefused: `unsigned`, `wrong_receiver`, `stale`, `bad_signature` or `replayed`.
+            RequestRefused: `unsigned`, `wrong_receiver`, `stale`, `bad_signature`, `replayed` or `busy`.
         """
         lowered = {key.lower(): value for key, value in headers.items()}
         sender = _header(lowered, "hotkey")
         signature = _header(lowered, "signature")
         raw_nonce = _header(lowered, "nonce")
         if _header(lowered, "version") != "1" or lowered.get("x-bittensor-crypto", SCHEME) != SCHEME:
-            raise RequestRefused("unsigned", f"Only {PROTOCOL} with {SCHEME} is understood", status=401)
+            raise RequestRefused("unsigned", f"Sign the request by {PROTOCOL} with {SCHEME}", status=401)
         if _header(lowered, "receiver") != self._receiver:
             raise RequestRefused("wrong_receiver", "The request was signed for another receiver", status=401)
         if not (raw_nonce.isascii() and raw_nonce.isdigit() and len(raw_nonce) <= 20):
-            raise RequestRefused("unsigned", "X-Bittensor-Nonce is no time in nanoseconds", status=401)
+            raise RequestRefused("unsigned", "X-Bittensor-Nonce is not a time in nanoseconds", status=401)
         nonce = int(raw_nonce)
         self._check_fresh(nonce)
         payload = signed_payload(
@@ -95,8 +96,8 @@ class Gate:
             raise RequestRefused("unsigned", "X-Bittensor-Signature is not hex", status=401) from None
         if not valid_signature(sender, payload, raw_signature):
             raise RequestRefused("bad_signature", "The signature is not the sender's", status=401)
-        # After the signature: nobody can use up another's nonces.
-        self._check_new(sender, nonce)
+        # Only after the signature, or strangers could use up the sender's nonces.
+        self._use_nonce(sender, nonce)
         return sender
 
     def _check_fresh(self, nonce_ns: int) -> None:
@@ -106,28 +107,28 @@ class Gate:
             raise RequestRefused(
                 "stale",
                 f"The request's time is {abs(age_s):.0f} s {'behind' if age_s > 0 else 'ahead of'} this machine's "
-                "clock; set both by NTP",
+                "clock; set both clocks by NTP",
                 status=401,
             )
 
-    def _check_new(self, sender: str, nonce_ns: int) -> None:
+    def _use_nonce(self, sender: str, nonce_ns: int) -> None:
         oldest_ns = self._now_ns() - int((MAX_AGE_S + 1) * 1e9)
         with self._lock:
-            while self._seen and next(iter(self._seen))[1] < oldest_ns:
-                (_, forgotten_ns), _ = self._seen.popitem(last=False)
-                self._oldest_ns = max(self._oldest_ns, forgotten_ns + 1)
+            while self._nonces and next(iter(self._nonces))[1] < oldest_ns:
+                (_, dropped_ns), _ = self._nonces.popitem(last=False)
+                self._oldest_ns = max(self._oldest_ns, dropped_ns + 1)
             if nonce_ns < self._oldest_ns:
                 raise RequestRefused(
                     "stale",
                     "The request was signed before this service started, or before its clock was set back; sign it "
-                    "anew",
+                    "again",
                     status=401,
                 )
-            if (sender, nonce_ns) in self._seen:
+            if (sender, nonce_ns) in self._nonces:
                 raise RequestRefused("replayed", "This request was already answered", status=401)
-            if len(self._seen) >= _MAX_NONCES:
+            if len(self._nonces) >= _MAX_NONCES:
                 raise RequestRefused("busy", "Too many requests; try again in a moment", status=429)
-            self._seen[sender, nonce_ns] = None
+            self._nonces[sender, nonce_ns] = None
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:
@@ -138,7 +139,7 @@ def _header(headers: Mapping[str, str], name: str) -> str:
 
 
 class RateLimit:
-    """At most `per_minute` requests of one address in a minute, `burst` at once; a bucket that fills evenly."""
+    """Limits each address to `per_minute` requests a minute, with at most `burst` at once (a token bucket)."""
 
     MAX_ADDRESSES = 10_000
 
@@ -150,15 +151,15 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def check(self, address: str) -> None:
-        """Count one request.
+        """Count one request of the address.
 
         Raises:
-            RequestRefused: `busy`.
+            RequestRefused: `busy`, if it has sent too many.
         """
         now_s = self._monotonic_s()
         with self._lock:
-            tokens, then_s = self._buckets.pop(address, (self._burst, now_s))
-            tokens = min(self._burst, tokens + (now_s - then_s) * self._per_s)
+            tokens, counted_at_s = self._buckets.pop(address, (self._burst, now_s))
+            tokens = min(self._burst, tokens + (now_s - counted_at_s) * self._per_s)
             allowed = tokens >= 1
             self._buckets[address] = (tokens - 1 if allowed else tokens, now_s)
             if len(self._buckets) > self.MAX_ADDRESSES:

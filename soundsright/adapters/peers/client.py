@@ -1,7 +1,7 @@
-"""A small HTTP client for other services: signed, bounded in bytes, and never slower than its deadline.
+"""A small HTTP client for other services, with a deadline and a limit of bytes for each request.
 
-Times are in seconds, sizes in bytes. It follows no redirect and needs no package, so that a miner stays small. To
-look up a host's name takes what the system's resolver takes for it, beside the deadline.
+Times are in seconds, sizes in bytes. It follows no redirects. It needs no package, which keeps a miner small. The
+deadline does not include the system's lookup of the host name.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def request(
     timeout_s: float,
     max_bytes: int = MAX_REPLY_BYTES,
 ) -> Reply:
-    """One request to `scheme://host:port`, with one deadline for all of it.
+    """Send one request to `scheme://host:port`. One deadline covers all of it, from connecting to the last byte.
 
     Raises:
-        PeerUnavailable: no connection, no complete answer in time, or more than `max_bytes`.
+        PeerUnavailable: nothing answers, the answer is not complete in time, or it is larger than `max_bytes`.
     """
     deadline_s = time.monotonic() + timeout_s
     try:
@@ -59,7 +59,7 @@ def request(
                 raise TooLarge
             return Reply(reply.status, data)
     except TooLarge as error:
-        raise PeerUnavailable(f"{url}{path} answered more than {max_bytes} bytes") from error
+        raise PeerUnavailable(f"{url}{path} sent more than {max_bytes} bytes") from error
     except (OSError, http.client.HTTPException, ValueError, ArithmeticError) as error:
         late = time.monotonic() >= deadline_s
         reason = f"no answer within {timeout_s:g} s" if late else f"{type(error).__name__}: {error}"
@@ -67,19 +67,19 @@ def request(
 
 
 def _connected(host: str, port: int, context: ssl.SSLContext | None, deadline_s: float) -> socket.socket:
-    """A socket to the first of the host's addresses that answers. Each gets its share of the time that is left."""
-    fault: Exception = OSError("the name has no address")
-    places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for tried, (family, kind, protocol, _, address) in enumerate(places):
+    """A socket to the first of the host's addresses that answers. Each address gets a share of the time left."""
+    last_error: Exception = OSError("the name has no address")
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for tried, (family, kind, protocol, _, address) in enumerate(addresses):
         now_s = time.monotonic()
         if now_s >= deadline_s:
             break
-        share_ends_s = now_s + (deadline_s - now_s) / (len(places) - tried)
+        share_ends_s = now_s + (deadline_s - now_s) / (len(addresses) - tried)
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(share_ends_s - now_s)
             sock.connect(address)
-            # Headers and body are two writes: the second does not wait for the first to be acknowledged.
+            # Headers and body are two writes. Without this the second waits until the first is acknowledged.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if context is None:
                 return sock
@@ -87,24 +87,24 @@ def _connected(host: str, port: int, context: ssl.SSLContext | None, deadline_s:
             return context.wrap_socket(sock, server_hostname=host)
         except (OSError, ValueError) as error:
             sock.close()
-            fault = error
-    raise fault
+            last_error = error
+    raise last_error
 
 
-def json_of(reply: Reply, where: str) -> Any:
-    """The reply's JSON.
+def reply_json(reply: Reply, url: str) -> Any:
+    """The reply's body, read as JSON. `url` is where it came from, for the error.
 
     Raises:
-        PeerUnavailable: it is none.
+        PeerUnavailable: the body is not JSON.
     """
     try:
         return json.loads(reply.body)
     except (ValueError, RecursionError) as error:
-        raise PeerUnavailable(f"{where} answered {reply.status} with something that is not JSON") from error
+        raise PeerUnavailable(f"{url} answered {reply.status} with something that is not JSON") from error
 
 
 class SignedPeers:
-    """The `Peers` port: requests signed by one account."""
+    """The `Peers` port: sends requests that one account signs."""
 
     MAX_REPLY_BYTES = 100_000
 
@@ -112,10 +112,10 @@ class SignedPeers:
         self._account = account
 
     def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
-        """A signed POST to `host:port`.
+        """Send a signed POST to `host:port`. The signature names the receiver's hotkey.
 
         Raises:
-            PeerUnavailable: no answer in time.
+            PeerUnavailable: no complete answer came in time, or it was larger than `MAX_REPLY_BYTES`.
         """
         headers = signed_headers(self._account, method="POST", path=path, body=body, receiver=receiver)
         return request(

@@ -1,6 +1,6 @@
-"""Hotkeys: read from and written to the files that Bittensor's wallets have, used on any chain.
+"""Hotkeys in the files of Bittensor's wallets. They sign for any chain.
 
-An address is SS58, a signature is 64 bytes of sr25519.
+An address is text in SS58; a signature is 64 bytes of sr25519.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _MAX_KEYFILE_BYTES = 16_384
 
 
 class Hotkey:
-    """The `Account` port over a key pair. Its secret is shown nowhere."""
+    """The `Account` port over a key pair. No message and no log shows its secret."""
 
     def __init__(self, keypair: object) -> None:
         self._keypair = keypair
@@ -22,7 +22,7 @@ class Hotkey:
 
     @classmethod
     def of_seed(cls, text: str) -> Hotkey:
-        """A key that follows from the text: for tests and demonstrations only.
+        """A key that anybody can derive from the text: for tests and demonstrations only.
 
         >>> Hotkey.of_seed("alice").address == Hotkey.of_seed("alice").address != Hotkey.of_seed("bob").address
         True
@@ -35,10 +35,10 @@ class Hotkey:
 
     @classmethod
     def read(cls, path: Path, *, variable: str = "HOTKEY") -> Hotkey:
-        """The key in a wallet's file.
+        """The key in a wallet's file. `variable` names the setting in an error.
 
         Raises:
-            UsageError: it is missing, encrypted, not readable, or no sr25519 key.
+            UsageError: the file is missing, unreadable or encrypted, or has no sr25519 key.
         """
         import bittensor_core as core
 
@@ -52,22 +52,23 @@ class Hotkey:
             ) from None
         if core.keyfile_data_is_encrypted(data):
             raise UsageError(
-                f"{variable}: {path} is encrypted", "A service cannot ask for its password: use a plain hotkey."
+                f"{variable}: {path} is encrypted",
+                "Use a hotkey without a password: a service cannot ask for one.",
             )
         try:
             keypair = core.deserialize_keypair_from_keyfile_data(data)
         except (core.KeyfileError, ValueError):
-            # The error could quote the file: it stays here.
-            raise UsageError(f"{variable}: {path} holds no key", "Restore the wallet from its phrase.") from None
+            # Not chained: the library's error could quote the secret.
+            raise UsageError(f"{variable}: {path} has no key", "Restore the wallet from its phrase.") from None
         if keypair.crypto_type != core.CRYPTO_SR25519:
-            raise UsageError(f"{variable}: {path} is not an sr25519 key", "Make a hotkey of that kind.")
+            raise UsageError(f"{variable}: the key in {path} is not of type sr25519", "Make a hotkey of that type.")
         return cls(keypair)
 
     def write(self, path: Path) -> None:
-        """Write the key where a wallet keeps it, readable by the owner only.
+        """Write the key to a new file in the format of a wallet. Only the file's owner can read it.
 
         Raises:
-            UsageError: there is a file already, or the folder cannot be written.
+            UsageError: the file exists, or its folder cannot be written.
         """
         import bittensor_core as core
 
@@ -77,10 +78,10 @@ class Hotkey:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(bytes(core.serialized_keypair_to_keyfile_data(self._keypair)))
         except FileExistsError:
-            held = _address_in(path)
+            address = _address_in(path)
             raise UsageError(
-                f"{path} holds a key already{f': {held}' if held else ''}",
-                "Choose another name; keys are not replaced.",
+                f"{path} already has a key{f': {address}' if address else ''}",
+                "Choose another name. Keys are never replaced.",
             ) from None
         except OSError as error:
             raise UsageError(f"{path} cannot be written ({error.strerror})", "Check WALLET_PATH.") from error
@@ -91,7 +92,7 @@ class Hotkey:
 
     @property
     def keypair(self) -> object:
-        """What Bittensor's client signs with."""
+        """The key pair that Bittensor's client needs for signing."""
         return self._keypair
 
     def sign(self, message: bytes) -> bytes:
@@ -102,7 +103,7 @@ class Hotkey:
 
 
 def _address_in(path: Path) -> str:
-    """The address of the key in a file; empty where it cannot be read."""
+    """The address of the key in a file, or an empty text if the file cannot be read."""
     try:
         return Hotkey.read(path).address
     except UsageError:
@@ -110,14 +111,14 @@ def _address_in(path: Path) -> str:
 
 
 def new_hotkey() -> Hotkey:
-    """A key that nobody else has."""
+    """A new random key."""
     from bittensor_core import Keypair
 
     return Hotkey(Keypair.create_from_mnemonic(Keypair.generate_mnemonic()))
 
 
 def valid_signature(address: str, message: bytes, signature: bytes) -> bool:
-    """Whether the address's owner signed the message. An address that is none signed nothing."""
+    """Whether the address's owner signed the message. False if the address is not valid."""
     import bittensor_core as core
 
     try:

@@ -145,7 +145,7 @@ def serve(
 
 
 def _chain_app(chain: LocalChain, account: Hotkey, *, open_registration: bool) -> FastAPI:
-    from soundsright.adapters.peers import Gate, RateLimit
+    from soundsright.adapters.peers import RateLimit, RequestGate
     from soundsright.services.http import ChainAccess, chain_app
 
     return chain_app(
@@ -153,7 +153,7 @@ def _chain_app(chain: LocalChain, account: Hotkey, *, open_registration: bool) -
         ChainAccess(
             address=account.address,
             organiser=account.address,
-            admit=Gate(account.address).admit,
+            admit=RequestGate(account.address).admit,
             throttle=RateLimit(per_minute=600, burst=200).check,
             is_address=is_address,
             open_registration=open_registration,

@@ -123,7 +123,7 @@ def _commitment(settings: MinerSettings, entry: Entry) -> EntryCommitment:
 def _serve(settings: MinerSettings, miner: MinerService, health: Health, address: str) -> None:
     """Run the miner and its two APIs until a signal stops them."""
     from soundsright import __version__
-    from soundsright.adapters.peers import Gate, RateLimit
+    from soundsright.adapters.peers import RateLimit, RequestGate
     from soundsright.cli.shared.opening import health_socket
     from soundsright.cli.shared.stopping import stopped_by_signals
     from soundsright.services.http import HttpService, health_app
@@ -136,7 +136,7 @@ def _serve(settings: MinerSettings, miner: MinerService, health: Health, address
         stopped_by_signals() as stop,
     ):
         health_api = health_app(health, miner, service="miner", version=__version__)
-        axon_api = miner_app(miner, admit=Gate(address).admit, throttle=limit.check)
+        axon_api = miner_app(miner, admit=RequestGate(address).admit, throttle=limit.check)
         services = [
             HttpService(health_api, own_socket, name="health"),
             HttpService(axon_api, axon_socket, name="axon"),

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from soundsright.adapters.chains import HttpChain, LocalChain
-from soundsright.adapters.peers import Gate, Hotkey, RateLimit
+from soundsright.adapters.peers import Hotkey, RateLimit, RequestGate
 from soundsright.core.ss58 import is_address
 from soundsright.services.http import ChainAccess, HttpService, chain_app, listening
 
@@ -25,7 +25,7 @@ def served_chain(
         ChainAccess(
             address=ORGANISER.address,
             organiser=ORGANISER.address,
-            admit=Gate(ORGANISER.address).admit,
+            admit=RequestGate(ORGANISER.address).admit,
             throttle=RateLimit(per_minute=per_minute, burst=max(1, int(per_minute))).check,
             is_address=is_address,
             open_registration=open_registration,

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from soundsright.adapters.peers.auth import Gate, RateLimit, signed_headers
+from soundsright.adapters.peers.auth import RateLimit, RequestGate, signed_headers
 from soundsright.adapters.peers.keys import Hotkey
 from soundsright.core.errors import RequestRefused
 
@@ -15,26 +15,28 @@ BODY = b'{"a": 1}'
 
 
 def headers_of(account: Hotkey = ALICE, **changes: object) -> dict[str, str]:
-    asked = {"method": "POST", "path": "/reveal", "body": BODY, "receiver": BOB.address} | changes
-    return signed_headers(account, **asked)  # type: ignore[arg-type]
+    request = {"method": "POST", "path": "/reveal", "body": BODY, "receiver": BOB.address} | changes
+    return signed_headers(account, **request)  # type: ignore[arg-type]
 
 
-def admit(headers: dict[str, str], *, body: bytes = BODY, path: str = "/reveal", gate: Gate | None = None) -> str:
-    return (gate or Gate(BOB.address, now_ns=Clock())).admit("POST", path, headers, body)
+def admit(
+    headers: dict[str, str], *, body: bytes = BODY, path: str = "/reveal", gate: RequestGate | None = None
+) -> str:
+    return (gate or RequestGate(BOB.address, now_ns=Clock())).admit("POST", path, headers, body)
 
 
 class Clock:
-    """A clock that lies in the past when it is first asked, so that a gate is older than the requests."""
+    """A clock whose first reading is 90 s in the past, so that a gate is older than the requests."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.was_read = False
 
     def __call__(self) -> int:
-        first, self.asked = not self.asked, True
+        first, self.was_read = not self.was_read, True
         return time.time_ns() - (90_000_000_000 if first else 0)
 
 
-def test_a_signed_request_tells_its_sender() -> None:
+def test_a_signed_request_proves_its_sender() -> None:
     assert admit(headers_of()) == ALICE.address
 
 
@@ -43,31 +45,31 @@ def test_header_names_are_read_in_any_case() -> None:
 
 
 def test_a_request_is_admitted_once() -> None:
-    gate, headers = Gate(BOB.address, now_ns=Clock()), headers_of()
+    gate, headers = RequestGate(BOB.address, now_ns=Clock()), headers_of()
     admit(headers, gate=gate)
     with pytest.raises(RequestRefused) as caught:
         admit(headers, gate=gate)
     assert caught.value.code == "replayed"
 
 
-@pytest.mark.parametrize(("ahead_s", "told"), [(60, "60 s behind"), (-60, "60 s ahead")])
-def test_a_clock_that_is_a_minute_off_is_told_so(ahead_s: int, told: str) -> None:
+@pytest.mark.parametrize(("ahead_s", "message"), [(60, "60 s behind"), (-60, "60 s ahead")])
+def test_the_refusal_says_how_far_the_clock_is_off(ahead_s: int, message: str) -> None:
     now_ns = time.time_ns()
-    gate = Gate(BOB.address, now_ns=lambda: now_ns + ahead_s * 1_000_000_000)
-    with pytest.raises(RequestRefused, match=told) as caught:
+    gate = RequestGate(BOB.address, now_ns=lambda: now_ns + ahead_s * 1_000_000_000)
+    with pytest.raises(RequestRefused, match=message) as caught:
         admit(headers_of(nonce_ns=now_ns), gate=gate)
     assert caught.value.code == "stale"
 
 
-def test_what_was_signed_before_a_restart_is_not_admitted_after_it() -> None:
+def test_a_request_signed_before_a_restart_is_refused_after_it() -> None:
     headers = headers_of()
     with pytest.raises(RequestRefused, match="before this service started"):
-        admit(headers, gate=Gate(BOB.address))
+        admit(headers, gate=RequestGate(BOB.address))
 
 
-def test_a_clock_that_is_set_back_admits_nothing_twice() -> None:
+def test_no_request_is_admitted_twice_when_the_clock_is_set_back() -> None:
     now_ns = [time.time_ns()]
-    gate = Gate(BOB.address, now_ns=lambda: now_ns[0])
+    gate = RequestGate(BOB.address, now_ns=lambda: now_ns[0])
     now_ns[0] += 30_000_000_000
     first = headers_of(nonce_ns=now_ns[0])
     admit(first, gate=gate)
@@ -89,20 +91,20 @@ def test_a_clock_that_is_set_back_admits_nothing_twice() -> None:
         ({"method": "GET"}, "bad_signature"),
     ],
 )
-def test_a_request_for_something_else_is_refused(changes: dict[str, object], code: str) -> None:
+def test_a_signature_for_another_request_is_refused(changes: dict[str, object], code: str) -> None:
     with pytest.raises(RequestRefused) as caught:
         admit(headers_of(**changes))
     assert caught.value.code == code
 
 
-def test_nobody_signs_for_another() -> None:
+def test_a_sender_cannot_sign_for_another() -> None:
     with pytest.raises(RequestRefused) as caught:
         admit(headers_of(EVE) | {"X-Bittensor-Hotkey": ALICE.address})
     assert caught.value.code == "bad_signature"
 
 
 def test_a_refused_request_does_not_use_up_the_nonce() -> None:
-    gate, headers = Gate(BOB.address, now_ns=Clock()), headers_of()
+    gate, headers = RequestGate(BOB.address, now_ns=Clock()), headers_of()
     with pytest.raises(RequestRefused):
         admit(headers | {"X-Bittensor-Signature": "0x" + "00" * 64}, gate=gate)
     assert admit(headers, gate=gate) == ALICE.address
@@ -123,13 +125,13 @@ def test_a_refused_request_does_not_use_up_the_nonce() -> None:
         {"X-Bittensor-Hotkey": "nobody"},
     ],
 )
-def test_headers_of_another_form_are_refused(change: dict[str, str]) -> None:
+def test_malformed_headers_are_refused(change: dict[str, str]) -> None:
     with pytest.raises(RequestRefused) as caught:
         admit(headers_of() | change)
     assert caught.value.status == 401
 
 
-def test_bittensor_reads_what_is_signed_here_and_the_other_way_round() -> None:
+def test_bittensor_accepts_our_signatures_and_we_accept_its_own() -> None:
     from bittensor import http_auth
 
     caller = http_auth.verify(
@@ -141,7 +143,7 @@ def test_bittensor_reads_what_is_signed_here_and_the_other_way_round() -> None:
     assert admit(theirs) == ALICE.address
 
 
-def test_a_rate_limit_refills_with_time_and_is_kept_by_address() -> None:
+def test_a_rate_limit_refills_with_time_and_counts_each_address_alone() -> None:
     now = [0.0]
     limit = RateLimit(per_minute=6, burst=2, monotonic_s=lambda: now[0])
     limit.check("a")

@@ -22,7 +22,7 @@ BODY = b'{"a": 1}'
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, list[bytes]]]:
-    """A server that sends the given pieces, a tenth of a second apart, and hangs after the last."""
+    """A server that sends the pieces of a list 0.1 s apart, and hangs after the last one."""
     pieces: list[bytes] = []
     done = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -56,7 +56,7 @@ def server() -> Iterator[tuple[str, list[bytes]]]:
     ],
     ids=["silent", "slow-headers", "slow-body-without-length", "slow-body"],
 )
-def test_a_peer_that_hangs_or_trickles_is_given_up_in_time(
+def test_a_peer_that_hangs_or_sends_slowly_is_given_up_in_time(
     server: tuple[str, list[bytes]], pieces: list[bytes]
 ) -> None:
     url, planned = server
@@ -78,20 +78,20 @@ def test_an_answer_that_is_too_large_is_given_up(server: tuple[str, list[bytes]]
     "endpoint",
     ["1.2.3.4:99999", "1.2.3.4:-1", "[abc:80", "2001:db8::1:8091", "a..b:80", f"{'a' * 70}.x:80", "a b:80"],
 )
-def test_an_endpoint_that_is_no_address_is_a_peer_that_does_not_answer(endpoint: str) -> None:
+def test_a_bad_endpoint_is_a_peer_that_does_not_answer(endpoint: str) -> None:
     with pytest.raises(PeerUnavailable, match="does not answer"):
         SignedPeers(ALICE).call(endpoint, BOB.address, "/reveal", BODY, timeout_s=1.0)
 
 
 @pytest.fixture
 def unanswered() -> Iterator[int]:
-    """A port that takes no connection and refuses none: those that wait to be accepted fill it."""
-    with contextlib.ExitStack() as held:
-        listener = held.enter_context(socket.socket())
+    """A port that neither accepts nor refuses connections, because its queue is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         for _ in range(3):
-            waiting = held.enter_context(socket.socket())
+            waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())
         yield int(listener.getsockname()[1])
@@ -100,52 +100,52 @@ def unanswered() -> Iterator[int]:
 def test_a_name_with_many_addresses_gets_no_more_time_than_one(
     unanswered: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", unanswered))
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_asked, **_how: [place] * 40)
+    address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", unanswered))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: [address] * 40)
     started_s = time.monotonic()
     with pytest.raises(PeerUnavailable, match=r"0\.2 s"):
         request(f"http://many.example:{unanswered}", "GET", "/", timeout_s=0.2)
     assert time.monotonic() - started_s < 4
 
 
-def test_a_name_is_reached_at_whichever_of_its_addresses_answers(
+def test_a_host_is_reached_by_the_first_address_that_answers(
     server: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, planned = server
     planned.append(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
     port = int(url.rpartition(":")[2])
-    places = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.2", "127.0.0.1")]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_asked, **_how: places)
+    addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.2", "127.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: addresses)
     assert request(f"http://two.example:{port}", "GET", "/", timeout_s=5).body == b"hi"
 
 
-def test_an_address_that_swallows_everything_leaves_time_for_the_next(
+def test_an_address_that_never_answers_leaves_time_for_the_next(
     unanswered: int, server: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, planned = server
     planned.append(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
     ports = (unanswered, int(url.rpartition(":")[2]))
-    places = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_asked, **_how: places)
+    addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: addresses)
     assert request("http://two.example", "GET", "/", timeout_s=4).body == b"hi"
 
 
-def test_a_handshake_gets_no_more_time_than_the_connection_has_left(
+def test_a_handshake_gets_only_the_time_that_connecting_left(
     server: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    took_s, given_s = 0.05, []
+    connect_s, timeouts_s = 0.05, []
 
     class Slow(socket.socket):
         def connect(self, address: Any) -> None:
             super().connect(address)
-            time.sleep(took_s)
+            time.sleep(connect_s)
 
-    def handshake(_context: ssl.SSLContext, sock: socket.socket, **_how: object) -> None:
-        given_s.append(sock.gettimeout())
+    def handshake(_context: ssl.SSLContext, sock: socket.socket, **_options: object) -> None:
+        timeouts_s.append(sock.gettimeout())
         raise ssl.SSLError("no handshake")
 
     monkeypatch.setattr(socket, "socket", Slow)
     monkeypatch.setattr(ssl.SSLContext, "wrap_socket", handshake)
     with pytest.raises(PeerUnavailable, match="no handshake"):
         request(server[0].replace("http:", "https:"), "GET", "/", timeout_s=5)
-    assert [left_s < 5 - took_s for left_s in given_s] == [True]
+    assert [timeout_s < 5 - connect_s for timeout_s in timeouts_s] == [True]

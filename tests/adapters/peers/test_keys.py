@@ -1,4 +1,4 @@
-"""Hotkeys in files: who can read them, and what an error about one shows."""
+"""Hotkeys in wallet files: they are read back, only their owner can read them, and errors show no secret."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_a_key_is_read_back_and_only_its_owner_may_read_it(tmp_path: Path) -> No
     key.write(path)
     assert Hotkey.read(path).address == key.address
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with pytest.raises(UsageError, match="holds a key already"):
+    with pytest.raises(UsageError, match="already has a key"):
         key.write(path)
 
 
@@ -29,7 +29,7 @@ def test_a_key_of_a_bittensor_wallet_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"secret-planted text", b'{"secretSeed": "planted"}', b"\xff" * 99])
-def test_a_wallet_that_is_wrong_names_the_variable_and_shows_no_secret(
+def test_an_error_about_a_wallet_names_the_setting_and_shows_no_secret(
     tmp_path: Path, content: bytes | None
 ) -> None:
     if content is not None:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 
-from soundsright.adapters.peers.auth import Gate
+from soundsright.adapters.peers.auth import RequestGate
 from soundsright.core.errors import StateUnavailable, UsageError
 from soundsright.core.ss58 import is_address
 from soundsright.services.http.chain import ChainAccess, chain_app
@@ -137,7 +137,7 @@ def health_service(_folder: Path) -> FastAPI:
 
 def miner_service(folder: Path) -> FastAPI:
     miner = miner_on(chain_with_validators(folder), folder)
-    return miner_app(miner, admit=Gate(ALICE.address).admit, throttle=lambda _address: None)
+    return miner_app(miner, admit=RequestGate(ALICE.address).admit, throttle=lambda _address: None)
 
 
 def chain_service(folder: Path) -> FastAPI:
@@ -146,7 +146,7 @@ def chain_service(folder: Path) -> FastAPI:
         ChainAccess(
             address=ALICE.address,
             organiser=ALICE.address,
-            admit=Gate(ALICE.address).admit,
+            admit=RequestGate(ALICE.address).admit,
             throttle=lambda _address: None,
             is_address=is_address,
         ),
