@@ -150,7 +150,19 @@ def test_a_build_is_stopped_at_once_and_leaves_nothing(own: OwnEngine, shell_mod
 def test_ctrl_c_ends_a_build_at_once(own: OwnEngine, shell_model: Model) -> None:
     model = shell_model(dockerfile=f'FROM {OwnEngine.BUSYBOX}\nRUN sleep 600\nCMD ["x"]\n')
     (model.path / "LICENSE").write_text("MIT")
-    words = [sys.executable, "-m", "soundsright", "verify", str(model.path), "--sandbox", "docker", "--clips", "1"]
+    words = [
+        sys.executable,
+        "-X",
+        "faulthandler",
+        "-m",
+        "soundsright",
+        "verify",
+        str(model.path),
+        "--sandbox",
+        "docker",
+        "--clips",
+        "1",
+    ]
     environment = {**os.environ, "DOCKER_HOST": own.engine.url or ""}
     command = subprocess.Popen([*words, "--build-network", "none"], env=environment, stdout=-1, stderr=-1)
     with command:
@@ -159,7 +171,11 @@ def test_ctrl_c_ends_a_build_at_once(own: OwnEngine, shell_model: Model) -> None
             time.sleep(0.05)
         command.send_signal(signal.SIGINT)
         started = time.monotonic()
-        out, error = command.communicate(timeout=60)
+        try:
+            out, error = command.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            command.send_signal(signal.SIGABRT)
+            pytest.fail(f"Ctrl-C had no effect. Where it hangs:\n{command.communicate()[1].decode()}")
     assert (command.returncode, error.decode().splitlines()[-1:]) == (130, ["Stopped."]), out
     assert time.monotonic() - started < 15, "the build had 600 s to go"
     assert containers(own) == []
