@@ -12,6 +12,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+OTHERS = tuple(
+    ROOT / name
+    for name in (
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "datasets/README.md",
+        "examples/finetune/README.md",
+        "models/README.md",
+    )
+)
+"""Pages beside the docs: their links are checked, their blocks are not."""
 _FENCE = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _NO_RUN = re.compile(r" no-run: (.+)")
 _CODE = re.compile(r"`([^`\n]+)`")

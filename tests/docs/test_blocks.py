@@ -61,6 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return work
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", pages_with("sh", "python"), ids=name_of)
 def test_what_a_page_shows_runs(page: Path, folder: Path) -> None:
     names: dict[str, object] = {"__name__": "__main__"}

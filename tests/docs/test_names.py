@@ -15,7 +15,7 @@ import pytest
 from scripts.reference_pages import outdated
 from soundsright.cli.main import COMMANDS, cli
 from soundsright.core.errors import ModelCrashed, ModelTimeout, ProtocolViolation
-from tests.docs.pages import PAGES, ROOT, anchors_of, blocks_of, codes_of, links_of, name_of, text_of
+from tests.docs.pages import OTHERS, PAGES, ROOT, anchors_of, blocks_of, codes_of, links_of, name_of, text_of
 
 CODE_FOLDERS = ("soundsright", "tests", "scripts", "benchmarks", "examples", "models", "datasets", "docker")
 CODE_FILES = {".py", ".pyi", ".toml", ".js", ".j2", ".json", ".bib", ".yml", ".sample", ".txt", ".sh", ".css", ""}
@@ -88,7 +88,7 @@ def command_lines(page: Path) -> Iterator[list[str]]:
                 yield words[words.index("soundsright") + 1 :]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=name_of)
 def test_a_link_leads_to_a_file_and_its_heading(page: Path) -> None:
     for target in links_of(page):
         path, _, anchor = target.partition("#")
