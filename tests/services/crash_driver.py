@@ -78,7 +78,7 @@ SCHEDULE = Schedule(time_of_day_s=0, every_days=1, first_day=10, seed_delay_bloc
 ROUND_ID = SCHEDULE.id_of(0)
 
 STATE_WRITES = ("begin_round", "finish_step", "add_clip_results")
-STATE_READS = ("step_done", "clip_results", "rounds")
+STATE_READS = ("step_done", "clip_results", "rounds", "titles")
 CHAIN_CALLS = ("finalized", "block_hash", "snapshot", "neurons", "set_weights")
 ARTIFACT_CALLS = ("put_bytes", "read", "collect")
 FEEDBACK = ("call /feedback",)
