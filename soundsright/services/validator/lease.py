@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -93,29 +94,40 @@ def sole_process(
         raise UsageError(
             f"{other} works on this state", f"Stop it, or wait {duration_s:g} s after it died, and start again."
         )
-    ended = threading.Event()
+    renewal = _Renewal(state, name, own, clock, lost, duration_s)
+    renewer = threading.Thread(target=renewal.run, args=[taken_at_s + duration_s], name="lease", daemon=True)
+    renewer.start()
+    try:
+        yield
+    finally:
+        renewal.ended.set()
+        renewer.join()
+        state.release_lease(name, own)
 
-    def renew() -> None:
-        expires_at_s = taken_at_s + duration_s
-        while not ended.wait(duration_s / 3):
-            now_s = clock.now()
+
+@dataclass
+class _Renewal:
+    """Renews a lease in a thread until `ended` is set."""
+
+    state: Leases
+    name: str
+    holder: str
+    clock: Clock
+    lost: Callable[[], None]
+    duration_s: float
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, expires_at_s: float) -> None:
+        while not self.ended.wait(self.duration_s / 3):
+            now_s = self.clock.now()
             try:
-                if state.take_lease(name, own, now_s=now_s, duration_s=duration_s):
-                    expires_at_s = now_s + duration_s
+                if self.state.take_lease(self.name, self.holder, now_s=now_s, duration_s=self.duration_s):
+                    expires_at_s = now_s + self.duration_s
                     continue
             except StateUnavailable as error:
                 _log.warning("the lease was not renewed", extra={"action": "lease_late", "error": str(error)})
                 if now_s < expires_at_s:
                     continue
-            _log.error("the lease was lost", extra={"action": "lease_lost", "lease": name})
-            lost()
+            _log.error("the lease was lost", extra={"action": "lease_lost", "lease": self.name})
+            self.lost()
             return
-
-    renewer = threading.Thread(target=renew, name="lease", daemon=True)
-    renewer.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        renewer.join()
-        state.release_lease(name, own)

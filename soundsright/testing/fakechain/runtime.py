@@ -118,12 +118,9 @@ class _Runtime:
 
     def _commitments(self) -> Pallet:
         r = self.registry
-        bounded = {
-            kind: r.composite("bounded_collections::bounded_vec::BoundedVec", [(None, r.sequence(kind))])
-            for kind in (self.u8,)
-        }
+        bounded = r.composite("bounded_collections::bounded_vec::BoundedVec", [(None, r.sequence(self.u8))])
         hashes = ("BlakeTwo256", "Sha256", "Keccak256", "ShaThree256")
-        sealed = [("encrypted", bounded[self.u8]), ("reveal_round", self.u64)]
+        sealed = [("encrypted", bounded), ("reveal_round", self.u64)]
         data = r.variants(
             "pallet_commitments::types::Data",
             [
@@ -132,7 +129,7 @@ class _Runtime:
                 *((name, 130 + i, [(None, self.bytes32)]) for i, name in enumerate(hashes)),
                 ("TimelockEncrypted", 134, sealed),
                 ("ResetBondsFlag", 135, []),
-                ("BigRaw", 136, [(None, bounded[self.u8])]),
+                ("BigRaw", 136, [(None, bounded)]),
             ],
         )
         fields = r.composite("bounded_collections::bounded_vec::BoundedVec", [(None, r.sequence(data))])
@@ -168,7 +165,7 @@ class _Runtime:
         pallet.plain("MaxSpace", self.u32, (3_100).to_bytes(4, "little"))
         return pallet.constant("MaxFields", self.u32, (3).to_bytes(4, "little"))
 
-    def _subtensor(self) -> Pallet:
+    def _subtensor_calls(self) -> int:
         r = self.registry
         weights = [("netuid", self.u16), ("mecid", self.u8)]
         set_weights = [
@@ -190,17 +187,21 @@ class _Runtime:
             ("port", self.u16),
             *((name, self.u8) for name in ("ip_type", "protocol", "placeholder1", "placeholder2")),
         ]
+        return r.variants(
+            "pallet_subtensor::pallet::Call",
+            [
+                ("serve_axon", 4, serve),
+                ("set_mechanism_weights", 119, set_weights),
+                ("commit_timelocked_mechanism_weights", 118, commit_weights),
+            ],
+        )
+
+    def _subtensor(self) -> Pallet:
+        r = self.registry
         pallet = Pallet(
             "SubtensorModule",
             7,
-            calls=r.variants(
-                "pallet_subtensor::pallet::Call",
-                [
-                    ("serve_axon", 4, serve),
-                    ("set_mechanism_weights", 119, set_weights),
-                    ("commit_timelocked_mechanism_weights", 118, commit_weights),
-                ],
-            ),
+            calls=self._subtensor_calls(),
             event=r.variants(
                 "pallet_subtensor::pallet::Event",
                 [
