@@ -65,7 +65,7 @@ def ended(connection: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent_bytes",
     [
         b"",
         b"POST /take HTTP/1.1\r\nHost: x\r\n",
@@ -73,9 +73,11 @@ def ended(connection: socket.socket) -> bool:
         b"POST /take HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe",
     ],
 )
-def test_a_client_that_stops_in_a_request_is_disconnected(service: HttpService, dial: Dial, said: bytes) -> None:
+def test_a_client_that_stops_in_a_request_is_disconnected(
+    service: HttpService, dial: Dial, sent_bytes: bytes
+) -> None:
     connection = dial()
-    connection.sendall(said)
+    connection.sendall(sent_bytes)
     assert ended(connection)
     assert take(service, b"x") == 200
 
@@ -158,7 +160,7 @@ def test_a_body_is_read_only_up_to_the_limit(service: HttpService, dial: Dial) -
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent_bytes",
     [
         b"\x16\x03\x01\x02\x00\x01",
         b"GET / HTTP/9.9\r\n\r\n",
@@ -169,10 +171,10 @@ def test_a_body_is_read_only_up_to_the_limit(service: HttpService, dial: Dial) -
     ],
 )
 def test_other_bytes_than_http_are_refused_and_nothing_breaks(
-    service: HttpService, dial: Dial, said: bytes
+    service: HttpService, dial: Dial, sent_bytes: bytes
 ) -> None:
     connection = dial()
-    connection.sendall(said)
+    connection.sendall(sent_bytes)
     with contextlib.suppress(ConnectionError):
         answer = connection.recv(4_096)
         assert not answer.startswith(b"HTTP/1.1 5")

@@ -36,7 +36,7 @@ class Shaky:
         self.calls: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._chain, name)
+        method = getattr(self._chain, name)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             self.calls.append(name)
@@ -45,9 +45,9 @@ class Shaky:
                 if isinstance(plan, Exception):
                     raise plan
                 if callable(plan):
-                    return plan(found, *args, **kwargs)
+                    return plan(method, *args, **kwargs)
                 return plan
-            return found(*args, **kwargs)
+            return method(*args, **kwargs)
 
         return call
 
@@ -144,18 +144,18 @@ def test_an_unreachable_chain_is_a_problem_until_it_replies_again(tmp_path: Path
 
 def test_an_unexpected_error_does_not_end_the_service(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     chain, health = Shaky(chain_with_validators(tmp_path)), Health(VirtualClock(1e9))
-    stop, seen = threading.Event(), []
+    stop, problems = threading.Event(), []
 
     def look(snapshot: Any) -> Any:
-        seen.append(health.problems().get("service", ""))
-        if len(seen) < 3:
+        problems.append(health.problems().get("service", ""))
+        if len(problems) < 3:
             raise ValueError("a block of no number")
         stop.set()
         return snapshot()
 
     chain.planned["snapshot"] = [look] * 3
     miner_on(chain, tmp_path, health=health, poll_s=0.01).run(stop)
-    assert "ValueError: a block of no number" in seen[1]
+    assert "ValueError: a block of no number" in problems[1]
     assert "Traceback" in caplog.text
     assert health.problems() == {}
     assert [c.digest for c in chain.commitments()] == [ENTRY.digest]

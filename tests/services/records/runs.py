@@ -79,18 +79,18 @@ def write_run(
         model = f"{entrant.name}@{uid:040x}"
         for clip in range(clips):
             wobble = rng.normal(scale=0.3)
-            found = {n: _score(n, entrant.quality + 0.5 * hardness[clip] + wobble) for n in METRICS}
+            clip_scores = {n: _score(n, entrant.quality + 0.5 * hardness[clip] + wobble) for n in METRICS}
             failure = entrant.failures.get(clip)
-            lines.append(_line(competition, hotkey, model, clip, None if failure else found, failure))
+            lines.append(_line(competition, hotkey, model, clip, None if failure else clip_scores, failure))
             for name in METRICS:
-                values[name].append(METRICS[name][2] if failure else found[name])
+                values[name].append(METRICS[name][2] if failure else clip_scores[name])
         rows.append(_row(uid, entrant, hotkey, model, values, clips))
         if audio:
             _write_enhanced(folder, uid, hotkey, entrant, clips, seed)
     baseline = {n: [_score(n, 0.5 * hardness[clip]) for clip in range(clips)] for n in METRICS}
     for clip in range(clips):
-        found = {n: baseline[n][clip] for n in METRICS}
-        lines.append(_line(competition, "unprocessed", UNPROCESSED_MODEL, clip, found, None))
+        clip_scores = {n: baseline[n][clip] for n in METRICS}
+        lines.append(_line(competition, "unprocessed", UNPROCESSED_MODEL, clip, clip_scores, None))
     if audio:
         _write_set(folder / "sets" / competition, clips, seed)
     document = {
@@ -218,8 +218,8 @@ def _competition(
 
 
 def _estimate(values: Sequence[float]) -> dict[str, float]:
-    found = mean_estimate(list(values))
-    return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
+    estimate = mean_estimate(list(values))
+    return {"mean": estimate.mean, "low": estimate.low, "high": estimate.high, "n": estimate.n}
 
 
 def _write_set(folder: Path, clips: int, seed: int) -> None:

@@ -14,9 +14,9 @@ from tests.services.records.runs import Entrant, write_run
 
 
 def test_a_run_gives_every_clip_of_every_entry_a_value(tmp_path: Path) -> None:
-    found = read_run(write_run(tmp_path / "a"), "a")
-    competition = found.competitions[0]
-    assert found.problem == ""
+    loaded = read_run(write_run(tmp_path / "a"), "a")
+    competition = loaded.competitions[0]
+    assert loaded.problem == ""
     assert [entry.label for entry in competition.entries] == ["alpine/clear", "brook/soft", "cedar/late"]
     for entry in competition.rows:
         assert len(competition.values(entry, "ESTOI")) == 6
@@ -37,9 +37,9 @@ def test_a_round_that_is_not_finished_says_so(tmp_path: Path) -> None:
     folder = tmp_path / "half"
     folder.mkdir()
     (folder / "run.json").write_text("{}")
-    found = read_run(folder, "half")
-    assert "not finished" in found.problem
-    assert found.competitions == ()
+    loaded = read_run(folder, "half")
+    assert "not finished" in loaded.problem
+    assert loaded.competitions == ()
 
 
 @pytest.mark.parametrize(
@@ -71,32 +71,32 @@ def test_a_broken_line_of_scores_is_named_and_the_rest_is_used(tmp_path: Path) -
     lines = (folder / "scores.jsonl").read_text().splitlines()
     lines[0] = '{"broken": '
     (folder / "scores.jsonl").write_text("\n".join(lines) + "\n")
-    found = read_run(folder, "a")
-    assert found.notes[0].startswith("scores.jsonl, line 1:")
-    assert len(found.competitions[0].entries[0].scores) == 5
+    loaded = read_run(folder, "a")
+    assert loaded.notes[0].startswith("scores.jsonl, line 1:")
+    assert len(loaded.competitions[0].entries[0].scores) == 5
 
 
 def test_a_line_of_scores_that_is_too_long_does_not_hide_others(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "a")
     lines = (folder / "scores.jsonl").read_text()
     (folder / "scores.jsonl").write_text("x" * 200_000 + "\n" + lines + "y" * 100_000)
-    found = read_run(folder, "a")
-    assert [note.split(":")[0] for note in found.notes] == ["scores.jsonl, line 1", "scores.jsonl, line 26"]
-    assert len(found.competitions[0].entries[0].scores) == 6
+    loaded = read_run(folder, "a")
+    assert [note.split(":")[0] for note in loaded.notes] == ["scores.jsonl, line 1", "scores.jsonl, line 26"]
+    assert len(loaded.competitions[0].entries[0].scores) == 6
 
 
 def test_a_name_of_a_million_letters_is_cut(tmp_path: Path) -> None:
-    found = read_run(write_run(tmp_path / "a", [Entrant("x" * 1_000_000, 1.0, "hk")], audio=False), "a")
-    assert found.problem == ""
-    assert len(found.competitions[0].entries[0].label) == 512
-    assert len(found.competitions[0].entries[0].scores) == 0, "its lines are passed over, and it is told"
-    assert len(found.competitions[0].unprocessed.scores) == 6
+    loaded = read_run(write_run(tmp_path / "a", [Entrant("x" * 1_000_000, 1.0, "hk")], audio=False), "a")
+    assert loaded.problem == ""
+    assert len(loaded.competitions[0].entries[0].label) == 512
+    assert len(loaded.competitions[0].entries[0].scores) == 0, "its lines are skipped, and a note says so"
+    assert len(loaded.competitions[0].unprocessed.scores) == 6
 
 
 def test_a_run_without_scores_by_clip_keeps_its_means(tmp_path: Path) -> None:
-    found = read_run(write_run(tmp_path / "a", scores=False), "a")
-    assert "means only" in found.notes[0]
-    assert found.competitions[0].clip_ids == ()
+    loaded = read_run(write_run(tmp_path / "a", scores=False), "a")
+    assert "means only" in loaded.notes[0]
+    assert loaded.competitions[0].clip_ids == ()
 
 
 def test_a_hotkey_cannot_point_outside_the_run(tmp_path: Path) -> None:
@@ -149,9 +149,9 @@ def test_a_real_competition_reads_back_without_a_note(tmp_path: Path) -> None:
     arguments = ["compete", "--entries", str(tmp_path / "entries.toml"), "--out", str(tmp_path / "out")]
     arguments += ["--clips", "2", "--competition", "DENOISING_16000HZ", "--sandbox", "process", "--workers", "1"]
     assert run(cli, arguments) == 0
-    found = read_run(tmp_path / "out", "out")
-    assert (found.problem, found.notes) == ("", ())
-    competition = found.competitions[0]
+    loaded = read_run(tmp_path / "out", "out")
+    assert (loaded.problem, loaded.notes) == ("", ())
+    competition = loaded.competitions[0]
     assert len(competition.clip_ids) == 2
     for signal in ("clean", "degraded", competition.entries[0].key):
         assert competition.signal(signal, competition.clip_ids[0]) is not None

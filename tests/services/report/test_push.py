@@ -53,20 +53,20 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 def head_of(card: str) -> dict[str, object]:
     yaml = pytest.importorskip("yaml", reason="reading a card's head needs PyYAML")
-    found: dict[str, object] = yaml.safe_load(card.split("---\n")[1])
-    return found
+    metadata: dict[str, object] = yaml.safe_load(card.split("---\n")[1])
+    return metadata
 
 
 def test_a_bundle_is_reproducible_and_its_checksums_match(folder: Path, tmp_path: Path) -> None:
     (folder / "feedback").mkdir()
     (folder / "feedback" / "1-alpine.json").write_text("private")
-    one, other = tmp_path / "one.zip", tmp_path / "other.zip"
-    assert run(command, [str(folder), "--bundle", str(one)]) == 0
+    first, other = tmp_path / "first.zip", tmp_path / "other.zip"
+    assert run(command, [str(folder), "--bundle", str(first)]) == 0
     for path in folder.rglob("*"):
         path.touch()
     assert run(command, [str(folder), "--bundle", str(other)]) == 0
-    assert one.read_bytes() == other.read_bytes()
-    with zipfile.ZipFile(one) as archive:
+    assert first.read_bytes() == other.read_bytes()
+    with zipfile.ZipFile(first) as archive:
         names = set(archive.namelist())
         sums = dict(line.split("  ")[::-1] for line in archive.read("SHA256SUMS").decode().splitlines())
         for name, digest in sums.items():
@@ -75,7 +75,7 @@ def test_a_bundle_is_reproducible_and_its_checksums_match(folder: Path, tmp_path
     assert names == sums.keys() | {"README.txt", "SHA256SUMS"}
     assert {"results.json", "sets/DENOISING_16000HZ/clean/000000.wav"} <= names
     assert "enhanced/DENOISING_16000HZ/1-alpine/000000.wav" in names
-    assert not any("feedback" in name for name in names), "what one miner was told is not for all"
+    assert not any("feedback" in name for name in names), "feedback is private"
     assert str(2**63 + 5) in words
     assert len([line for line in words.splitlines() if "license" in line]) == 1, "a name keeps to its line"
 
@@ -114,9 +114,9 @@ def test_the_size_of_the_audio_is_bounded(folder: Path, tmp_path: Path) -> None:
         name: CorpusRecording(id=name, kind="speech", licence="MIT")
         for name in ("rain", *map("utterance-{}".format, range(6)))
     }
-    found = read_run(folder, "a")
-    whole = write_dataset(found, tmp_path / "whole", sources=sources, audio_bytes=64 << 20)
-    part = write_dataset(found, tmp_path / "part", sources=sources, audio_bytes=150_000)
+    loaded = read_run(folder, "a")
+    whole = write_dataset(loaded, tmp_path / "whole", sources=sources, audio_bytes=64 << 20)
+    part = write_dataset(loaded, tmp_path / "part", sources=sources, audio_bytes=150_000)
     audio = sum(path.stat().st_size for path in (tmp_path / "part" / "audio").rglob("*.flac"))
     assert whole.clips_with_audio == 6
     assert 0 < part.clips_with_audio < 6
@@ -137,13 +137,13 @@ def test_a_round_and_a_card_are_pushed(
     text = json.dumps(head_of(card)["model-index"])
     assert '"type": "lab/round"' in text
     assert f"{hub.url}/datasets/lab/round" in text
-    said = "".join(capfd.readouterr())
-    assert hub.token not in said
-    assert "| 1 | alpine/clear" not in said, "no report is printed where a push was asked for"
+    printed = "".join(capfd.readouterr())
+    assert hub.token not in printed
+    assert "| 1 | alpine/clear" not in printed, "a push prints no report"
 
     assert run(command, [str(folder), "--push-dataset", "lab/round", "--audio-mib", "0"]) == 0
     left = hub.repositories["datasets/lab/round"].commits["main"]
-    assert not any(name.startswith("audio/") for name in left), "a new push takes the place of the old one"
+    assert not any(name.startswith("audio/") for name in left), "a new push replaces the old data set"
 
 
 def test_a_change_to_another_users_card_is_proposed_as_a_pull_request(folder: Path, hub: HubServer) -> None:
@@ -162,7 +162,7 @@ def test_a_result_is_not_in_a_card_twice(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "words"), [("", "without HF_TOKEN"), ("hf_wrong", "(401)")], ids=["no token", "a wrong one"]
+    ("token", "words"), [("", "without HF_TOKEN"), ("hf_wrong", "(401)")], ids=["no token", "a wrong token"]
 )
 def test_a_push_that_is_not_allowed_gives_a_one_line_error(
     folder: Path,
@@ -174,9 +174,9 @@ def test_a_push_that_is_not_allowed_gives_a_one_line_error(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
     assert run(command, [str(folder), "--push-dataset", "lab/round", "--audio-mib", "0"]) == 2
-    said = capsys.readouterr().err
-    assert words in said
-    assert "hf_" not in said
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert "hf_" not in printed
 
 
 def test_a_hub_that_fails_is_an_infrastructure_fault(

@@ -130,13 +130,13 @@ def test_latex_compiles_the_tables_with_any_names(tmp_path: Path, capsys: pytest
         pytest.skip("no pdflatex on this machine (Debian: texlive-latex-base)")
     entry = Entrant('a_b/\\input{x}%$&#^~"<>|é', 3.0, "hk")
     (tmp_path / "tables.tex").write_text(reported(write_run(tmp_path / "a", [entry, *USUAL]), "tex", capsys))
-    asked = [engine, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"]
+    command_line = [engine, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"]
     for layout, packages in (("", "graphicx"), ("[twocolumn]", "graphicx"), ("", "")):
         load = rf"\usepackage{{{packages}}}" if packages else ""
         (tmp_path / "paper.tex").write_text(
             rf"\documentclass{layout}{{article}}{load}\begin{{document}}\input{{tables}}\end{{document}}"
         )
-        done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command_line, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout[-2000:]
         assert (tmp_path / "paper.pdf").read_bytes().startswith(b"%PDF")
         assert not packages or "Overfull" not in done.stdout, (layout, done.stdout[-2000:])
@@ -154,6 +154,6 @@ def test_every_plot_can_be_written_for_print(tmp_path: Path, kind: str, head: by
     drawn = sorted((tmp_path / "one").iterdir())
     assert len(drawn) >= 10
     assert all(path.read_bytes().startswith(head) for path in drawn)
-    found, again = read_run(folder, "a"), tmp_path / f"again.{kind}"
-    write_drawing(competition_plots(found, found.competitions[0])["ESTOI"]["ESTOI-mean"], again)
+    loaded, again = read_run(folder, "a"), tmp_path / f"again.{kind}"
+    write_drawing(competition_plots(loaded, loaded.competitions[0])["ESTOI"]["ESTOI-mean"], again)
     assert again.read_bytes() == (tmp_path / "one" / f"DENOISING_16000HZ-ESTOI-mean.{kind}").read_bytes()

@@ -229,9 +229,9 @@ def test_noisy_files_that_are_missing_or_differ_are_refused(folders: tuple[Path,
 
 def test_extra_outputs_are_named_and_do_not_count(folders: tuple[Path, Path, Path]) -> None:
     shutil.copy(folders[1] / "a.wav", folders[1] / "z.wav")
-    found = score_set(*folders)
-    assert found.extra == ("z",)
-    assert len(found.clips) == 3
+    clips = score_set(*folders)
+    assert clips.extra == ("z",)
+    assert len(clips.clips) == 3
 
 
 def test_two_files_with_the_same_name_are_refused(folders: tuple[Path, Path, Path]) -> None:
@@ -265,9 +265,9 @@ def test_metrics_are_chosen_once_each_and_checked_before_any_work() -> None:
         chosen_metrics(["SI_SIR"], sample_rate_hz=16_000, has_noisy=False)
     with pytest.raises(UsageError, match="PESQ_WB is not defined at 8000"):
         chosen_metrics(["PESQ_WB"], sample_rate_hz=8_000, has_noisy=False)
-    for asked in ((), ("PESQ_NB",)):
+    for names in ((), ("PESQ_NB",)):
         with pytest.raises(UsageError, match=r"No metric is defined at 11025 Hz.* 8000, 16000, 22050"):
-            chosen_metrics(asked, sample_rate_hz=11_025, has_noisy=False)
+            chosen_metrics(names, sample_rate_hz=11_025, has_noisy=False)
 
 
 RESULTS = (
