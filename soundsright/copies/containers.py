@@ -1,9 +1,9 @@
-"""The tensors of a file of weights, whatever it is wrapped in. Nothing of the file is executed, and its sizes bind.
+"""Reads the tensors of a file of weights. No code in the file is executed, and sizes are bounded.
 
-Read are safetensors, NumPy's npy and npz, PyTorch's zip, plain pickles of arrays, and ONNX. What a file is follows
-from its bytes, not from its name. Only floating-point tensors come back, flat, as float32; of a file that is none
-of these, or is damaged, what can be read comes back, perhaps nothing. Of a tensor over `MAX_ELEMENTS` every k-th
-value comes back, so that copies still agree.
+The formats are safetensors, NumPy's npy and npz, PyTorch's zip, plain pickles of arrays, and ONNX. The format
+follows from the file's bytes, not from its name. The result is the floating-point tensors, flat, as float32. If the
+file is damaged or has another format, the result is what can be read, possibly nothing. Of a tensor over
+`MAX_ELEMENTS`, every k-th value is read, so copies still agree.
 
 Formats: safetensors README; NEP 1 (npy); PEP 307 and 3154 (pickle); onnx.proto3 (ModelProto, GraphProto,
 TensorProto).
@@ -45,14 +45,14 @@ _ONNX_DTYPES: Mapping[int, str] = {1: "<f4", 10: "<f2", 11: "<f8", 16: "bf16"}
 
 
 class TooMuchToRead(Exception):
-    """A file holds more than is read of one; what was within the bounds has come back before."""
+    """A file contains more than the bounds allow. The tensors within the bounds have been returned before."""
 
 
 def tensors_of(content: bytes | mmap.mmap) -> Iterator[Tensor]:
     """Every floating-point tensor in a file's bytes.
 
     Raises:
-        TooMuchToRead: after `MAX_TENSORS`, or where an archive unpacks to more than is allowed.
+        TooMuchToRead: after `MAX_TENSORS`, or if an archive unpacks to more than the bounds allow.
     """
     head = bytes(content[:9])
     reader = _onnx_tensors
@@ -66,12 +66,12 @@ def tensors_of(content: bytes | mmap.mmap) -> Iterator[Tensor]:
         reader = _safetensors
     for count, tensor in enumerate(reader(memoryview(content))):
         if count >= MAX_TENSORS:
-            raise TooMuchToRead(f"over {MAX_TENSORS} tensors")
+            raise TooMuchToRead(f"more than {MAX_TENSORS} tensors")
         yield tensor
 
 
 class _Bytes(io.RawIOBase):
-    """Bytes as a file, without a copy of them. What is read is never more than there is, however much is asked."""
+    """Bytes as a file, without copying them. A read never returns more than there is, however large its size."""
 
     def __init__(self, content: memoryview) -> None:
         self._content = content
@@ -145,7 +145,7 @@ def _npy(content: memoryview) -> Iterator[Tensor]:
 
 
 def _zip_tensors(content: memoryview) -> Iterator[Tensor]:
-    """npz: one npy per member. PyTorch: `data.pkl` names the type of each storage `data/0`, `data/1`, ..."""
+    """npz has one npy per member. In PyTorch's zip, `data.pkl` names the types of `data/0`, `data/1`, ..."""
     try:
         with zipfile.ZipFile(_Bytes(content)) as archive:
             members = archive.infolist()
@@ -162,7 +162,7 @@ def _zip_tensors(content: memoryview) -> Iterator[Tensor]:
                     continue
                 unpacked += member.file_size
                 if member.file_size > MAX_MEMBER_BYTES or unpacked > MAX_UNPACKED_BYTES:
-                    raise TooMuchToRead("it unpacks to more than is read")
+                    raise TooMuchToRead("it unpacks to more than the bounds allow")
                 raw = archive.read(member)
                 if is_npy:
                     yield from _npy(memoryview(raw))
@@ -173,13 +173,13 @@ def _zip_tensors(content: memoryview) -> Iterator[Tensor]:
 
 
 class _Global(str):
-    """`module name` of a pickled global; never looked up."""
+    """`module name` of a global in a pickle. It is never looked up."""
 
     __slots__ = ()
 
 
 class _Mark:
-    """Where a tuple or a list begins on the stack."""
+    """The beginning of a tuple or list on the stack."""
 
     __slots__ = ()
 
@@ -188,9 +188,9 @@ _MEMO_OPS = ("BINPUT", "LONG_BINPUT", "PUT", "BINGET", "LONG_BINGET", "GET")
 
 
 def _pickle_values(content: bytes | _Bytes) -> Iterator[tuple[str, Any]]:
-    """Run a pickle on symbols: yields `persid` and `bytes` with what they hold. No object is built, none imported.
+    """Run a pickle on symbols. Yields `persid` and `state` with their values. Nothing is built or imported.
 
-    Tuples of constants, globals and memo references are followed; the result of anything else is None.
+    Tuples of constants, globals and memo references are followed. The result of anything else is None.
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
@@ -226,7 +226,7 @@ def _pickle_values(content: bytes | _Bytes) -> Iterator[tuple[str, Any]]:
 
 
 def _called(function: Any, arguments: Any) -> Any:
-    """Of calls only two are followed: an array's type, and the text in which protocol 2 keeps its bytes."""
+    """The result of a call, for the two that are followed: an array's type, and the bytes of protocol 2."""
     if not isinstance(arguments, tuple) or not arguments:
         return None
     if function == "numpy dtype":
@@ -262,21 +262,21 @@ def _pushed(name: str, argument: Any, popped: Sequence[Any], count: int) -> list
 
 
 def _torch_storages(content: bytes) -> dict[str, str]:
-    """The type of each storage that `data.pkl` refers to as ('storage', torch.FloatStorage, '0', 'cpu', count)."""
-    found: dict[str, str] = {}
+    """The type of each storage by its key. `data.pkl` names one as ('storage', FloatStorage, '0', 'cpu', count)."""
+    dtypes: dict[str, str] = {}
     try:
         for kind, value in _pickle_values(content):
             if kind == "persid" and isinstance(value, tuple) and len(value) >= 3 and isinstance(value[2], str):
                 dtype = _TORCH_DTYPES.get(str(value[1]).rpartition(" ")[2])
                 if dtype is not None:
-                    found[value[2]] = dtype
+                    dtypes[value[2]] = dtype
     except (ValueError, IndexError, TypeError, KeyError):
-        pass  # A damaged pickle names no further storage; those named so far stand.
-    return found
+        pass  # A damaged pickle names no more storages. Keep those that it has named.
+    return dtypes
 
 
 def _pickled_arrays(content: memoryview) -> Iterator[Tensor]:
-    """NumPy arrays of a pickle: each is built from (version, shape, type, order, bytes)."""
+    """The NumPy arrays of a pickle. The state of each is (version, shape, type, order, bytes)."""
     try:
         for kind, value in _pickle_values(_Bytes(content)):
             if kind != "state" or len(value) != 5 or not isinstance(value[4], bytes | bytearray):
@@ -289,7 +289,7 @@ def _pickled_arrays(content: memoryview) -> Iterator[Tensor]:
 
 
 def _onnx_tensors(content: memoryview) -> Iterator[Tensor]:
-    """Initialisers of the graph, and the tensors of Constant nodes."""
+    """The initialisers of the graph, and the tensors of its Constant nodes."""
     try:
         for graph in _fields(content, 7):
             for tensor in _fields(graph, 5):
@@ -320,15 +320,15 @@ def _onnx_tensor(message: memoryview) -> Iterator[Tensor]:
         yield _as_floats(b"".join(floats), dtype)
 
 
-def _fields(message: memoryview, wanted: int) -> Iterator[memoryview]:
-    return (value for number, value in _message(message) if number == wanted and isinstance(value, memoryview))
+def _fields(message: memoryview, field: int) -> Iterator[memoryview]:
+    return (value for number, value in _message(message) if number == field and isinstance(value, memoryview))
 
 
 def _message(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """The fields of a protobuf message: varints as int, the rest as bytes.
+    """The fields of a protobuf message by number: varints as int, all others as bytes.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: if the bytes are not a message.
     """
     position = 0
     while position < len(data):
@@ -343,7 +343,7 @@ def _message(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         elif wire in (1, 5):
             length = 8 if wire == 1 else 4
         else:
-            raise ValueError(f"wire type {wire}")
+            raise ValueError(f"unknown wire type {wire}")
         if number == 0 or length > len(data) - position:
             raise ValueError("a field ends past its message")
         yield number, data[position : position + length]

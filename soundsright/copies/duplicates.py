@@ -1,9 +1,9 @@
-"""Which entries are copies of an earlier one.
+"""Finds entries that are copies of earlier ones.
 
-Who held first what two entries share stays; in the same block the lowest uid. A hotkey holds what it enters from
-the block of that commitment on, and an entry that it improves has held for as long what it keeps. A copy is dropped
-with the rule that found it and the entry that it copies. Only entries that stay count as originals: what shares
-nothing with them stays itself. Blocks are the chain's.
+If two entries share something, the one whose hotkey held it first stays. In the same block it is the lower uid. A
+hotkey holds its model from the block of its commitment on. If it later enters an improved model, the unchanged
+parts count as held since the first commitment. A copy is dropped, together with the rule that found it and the
+entry that it copies. Only entries that stay count as originals. Blocks are counted on the chain.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class DuplicateRule(StrEnum):
-    """In the order in which they are tried; the value is the refusal's code."""
+    """The rules, in the order in which they are tried. The value is the code of the refusal."""
 
     SAME_REFERENCE = "same_reference"
     SAME_CONTENT = "same_content_hash"
@@ -32,19 +32,20 @@ class DuplicateRule(StrEnum):
 
 
 _SENTENCES: Mapping[DuplicateRule, str] = {
-    DuplicateRule.SAME_REFERENCE: "The same repository at the same commit as {original}, which came first",
-    DuplicateRule.SAME_CONTENT: "Byte for byte the same content as {original}, which came first",
-    DuplicateRule.SHARED_CHECKPOINT: "Shares a file of weights with {original}, which came first",
-    DuplicateRule.SAME_TENSORS: "Holds the same tensors as {original}, which came first",
-    DuplicateRule.NEAR_COPY: "Answers probe clips as {original} does, which came first",
+    DuplicateRule.SAME_REFERENCE: "It has the same source as {original}, which came first",
+    DuplicateRule.SAME_CONTENT: "Its content is byte for byte the same as that of {original}, which came first",
+    DuplicateRule.SHARED_CHECKPOINT: "It shares a file of weights with {original}, which came first",
+    DuplicateRule.SAME_TENSORS: "It has the same tensors as {original}, which came first",
+    DuplicateRule.NEAR_COPY: "Its output on probe clips is nearly the same as that of {original}, which came first",
 }
 
 
 @dataclass(frozen=True)
 class Duplicate:
-    """An entry that copies `original`, by which rule, and what shows it.
+    """An entry that copies `original`, the rule that says so, and the evidence.
 
-    `original_since` is the block since which the original has held what they share, where it is not its own.
+    `original_since` is the block from which the original's hotkey has held the shared part. It is None if that is
+    the block of the original's commitment.
     """
 
     duplicate: Submission
@@ -60,7 +61,7 @@ class Duplicate:
         return _SENTENCES[self.rule].format(original=f"{entry.source.repository} (uid {entry.uid}, {came})")
 
     def refusal(self) -> Refusal:
-        """The line under the leaderboard."""
+        """The refusal of the copy, for the leaderboard and the miner."""
         return Refusal(
             hotkey=self.duplicate.hotkey,
             uid=self.duplicate.uid,
@@ -82,9 +83,10 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class Likeness:
-    """Two entries, by `Submission.entry_id`, of which one must be a copy; which one, their blocks say.
+    """Two entries, by `Submission.entry_id`, of which one must be a copy. Their blocks decide which one.
 
-    `since` are the blocks since which each has held what makes them alike, where these are known to be others.
+    `since` are the blocks from which each hotkey has held the shared part. It is None if they are the blocks of the
+    two commitments.
     """
 
     first: str
@@ -96,19 +98,19 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Unique:
-    """The entries that stay, earliest first, and those that do not. `suspected` stay, and are reported."""
+    """The entries that stay, earliest first, and the copies. The `suspected` stay too, and are reported."""
 
     kept: tuple[FetchedModel, ...]
     duplicates: tuple[Duplicate, ...]
     suspected: tuple[Duplicate, ...] = ()
 
     def copies_of(self, submission: Submission) -> int:
-        """How many entries copied this one: what tightens a champion's defence."""
-        return sum(found.original == submission for found in self.duplicates)
+        """The number of entries that copy this one. Copies widen the margin of a champion."""
+        return sum(copy.original == submission for copy in self.duplicates)
 
 
 def precedence(submission: Submission) -> tuple[int, int]:
-    """What the order of entries is decided by: the block of the commitment, then the uid."""
+    """The key that orders entries: the block of the commitment, then the uid."""
     return submission.block, submission.uid
 
 
@@ -118,26 +120,27 @@ def earliest_of_duplicates(
     order: Callable[[T, Hashable], tuple[int, int]],
     marks: Callable[[T], Iterable[Hashable]],
 ) -> tuple[list[T], list[tuple[T, T, Hashable]]]:
-    """The items that share no mark with an earlier kept one; and each other as (item, the kept one, the mark).
+    """Split items into those that stay and those that share a mark with an earlier one that stays.
 
-    `order` says since when an item has a mark. Of two items that one is earlier which had one of their shared marks
-    first: what an item shares with others makes it no earlier. Where three and more are each earlier than the next
-    in a ring, the one with the earliest mark of all stays.
+    Each dropped item comes as (item, the item that stays, the shared mark). `order` tells since when an item has a
+    mark. Of two items, the one that had one of their shared marks first is the earlier. Marks that it shares with
+    other items do not count. If three or more items are each earlier than the next in a circle, the one with the
+    earliest mark of all stays.
 
     >>> items = [(3, "a"), (1, "a"), (2, "b")]
     >>> earliest_of_duplicates(items, order=lambda i, _mark: (i[0], 0), marks=lambda i: i[1])
     ([(1, 'a'), (2, 'b')], [((3, 'a'), (1, 'a'), 'a')])
     """
-    found = list(items)
-    claims = [{mark: order(item, mark) for mark in marks(item)} for item in found]
+    all_items = list(items)
+    claims = [{mark: order(item, mark) for mark in marks(item)} for item in all_items]
     first = [min(own.values(), default=()) for own in claims]
-    earlier: dict[int, set[int]] = {index: set() for index in range(len(found))}  # of those still to be decided
+    earlier: dict[int, set[int]] = {index: set() for index in range(len(all_items))}  # only undecided items
     shared = _shared_claims(claims)
-    low = {place: min(own.values()) for place, own in shared.items()}
-    high = {place: max(own.values()) for place, own in shared.items()}
+    low = {index: min(own.values()) for index, own in shared.items()}
+    high = {index: max(own.values()) for index, own in shared.items()}
     for a, b in combinations(shared, 2):
         if not shared[a].keys().isdisjoint(shared[b]):
-            # Most often each has had all of its marks since one block, and none need be looked at.
+            # In most cases each item has all its marks since one block. Then the marks need no comparison.
             a_first = high[a] <= low[b] or (low[a] < high[b] and _is_first(shared[a], shared[b]))
             earlier[b if a_first else a].add(a if a_first else b)
     kept: list[T] = []
@@ -148,7 +151,7 @@ def earliest_of_duplicates(
         del earlier[turn]
         for others in earlier.values():
             others.discard(turn)
-        item = found[turn]
+        item = all_items[turn]
         known = next((mark for mark in claims[turn] if mark in owner), None)
         if known is not None:
             dropped.append((item, owner[known], known))
@@ -159,21 +162,21 @@ def earliest_of_duplicates(
 
 
 def _shared_claims(claims: Sequence[Mapping[Hashable, tuple[int, int]]]) -> dict[int, dict[int, tuple[int, int]]]:
-    """The claims on marks that others have too, by the claims' place; marks as numbers, which are found fast."""
+    """The claims on marks that several items have, by the item's index. Marks become numbers for speed."""
     holders = Counter(mark for own in claims for mark in own)
     numbers = {mark: number for number, mark in enumerate(mark for mark, count in holders.items() if count > 1)}
     shared = ({numbers[mark]: since for mark, since in own.items() if mark in numbers} for own in claims)
-    return {place: own for place, own in enumerate(shared) if own}
+    return {index: own for index, own in enumerate(shared) if own}
 
 
 def _is_first(a: Mapping[int, tuple[int, int]], b: Mapping[int, tuple[int, int]]) -> bool:
-    """Whether a had one of the marks that it shares with b before b had any of them."""
+    """Whether a had one of the marks that it shares with b before b had any of these marks."""
     both = a.keys() & b.keys()
     return min(map(a.__getitem__, both)) <= min(map(b.__getitem__, both))
 
 
 def marks_of(model: FetchedModel) -> dict[str, DuplicateRule]:
-    """What an entry can share with another by its reference and its bytes, with the rule; the first rule first."""
+    """The marks of an entry by its source and its bytes, with the rule of each, in the order of the rules."""
     return {
         str(model.submission.source): DuplicateRule.SAME_REFERENCE,
         model.content_hash: DuplicateRule.SAME_CONTENT,
@@ -182,13 +185,13 @@ def marks_of(model: FetchedModel) -> dict[str, DuplicateRule]:
 
 
 def contested_marks(models: Sequence[FetchedModel]) -> dict[str, list[str]]:
-    """By entry id, the marks that another entry of the same competition has too."""
+    """By entry id, the marks that another entry of the same competition also has."""
     holders = Counter((model.submission.competition.id, mark) for model in models for mark in marks_of(model))
-    found = {
+    contested = {
         model.submission.entry_id: [m for m in marks_of(model) if holders[model.submission.competition.id, m] > 1]
         for model in models
     }
-    return {entry_id: marks for entry_id, marks in found.items() if marks}
+    return {entry_id: marks for entry_id, marks in contested.items() if marks}
 
 
 def without_duplicates(
@@ -198,37 +201,39 @@ def without_duplicates(
     likenesses: Sequence[Likeness] = (),
     reported_only: Collection[DuplicateRule] = (),
 ) -> Unique:
-    """The models that copy no earlier one of the same competition.
+    """Split the models into those that stay and those that copy an earlier one of the same competition.
 
-    `since` are, by entry id and mark, the blocks since which entries have held a mark, where these are known; else
-    their own blocks count. `likenesses` are pairs found by comparing tensors or behaviour. A pair found by a rule
-    in `reported_only` excludes nobody: it is told under `suspected`.
+    `since` gives, by entry id and mark, the block from which the entry's hotkey has held the mark. Without it, the
+    block of the entry's commitment counts. `likenesses` are pairs that a comparison of tensors or outputs found. A
+    pair whose rule is in `reported_only` excludes no entry; it is listed under `suspected`.
     """
     blocks = since or {}
 
-    def held(entry: Submission, mark: str) -> int:
+    def held_since(entry: Submission, mark: str) -> int:
         return min(entry.block, blocks.get(entry.entry_id, {}).get(mark, entry.block))
 
     def marks(model: FetchedModel) -> list[tuple[str, str]]:
         return [(model.submission.competition.id, mark) for mark in marks_of(model)]
 
     kept, dropped = earliest_of_duplicates(
-        models, order=lambda m, mark: (held(m.submission, _value(mark)), m.submission.uid), marks=marks
+        models, order=lambda m, mark: (held_since(m.submission, _value(mark)), m.submission.uid), marks=marks
     )
     duplicates = []
     for copy, original, mark in dropped:
         value = _value(mark)
-        first = min(held(original.submission, both) for both in marks_of(copy).keys() & marks_of(original).keys())
+        first = min(
+            held_since(original.submission, both) for both in marks_of(copy).keys() & marks_of(original).keys()
+        )
         duplicates.append(
             _duplicate(copy.submission, original.submission, marks_of(copy)[value], {"shared": value}, first)
         )
-    stayed, alike = _without_likenesses(kept, [one for one in likenesses if one.rule not in reported_only])
-    stayed.sort(key=_present_order)
+    stayed, alike = _without_likenesses(kept, [pair for pair in likenesses if pair.rule not in reported_only])
+    stayed.sort(key=_order)
     suspected = [
         Duplicate(model.submission, original.submission, likeness.rule, likeness.evidence)
-        for model in sorted(kept, key=_present_order)
+        for model in sorted(kept, key=_order)
         for original in stayed
-        if _present_order(original) < _present_order(model)
+        if _order(original) < _order(model)
         for likeness in likenesses
         if likeness.rule in reported_only and _is_of(likeness, model.submission, original.submission)
     ]
@@ -238,10 +243,10 @@ def without_duplicates(
 def _without_likenesses(
     models: Sequence[FetchedModel], likenesses: Sequence[Likeness]
 ) -> tuple[list[FetchedModel], list[Duplicate]]:
-    """The models that are like no earlier one; each pair is a mark that only its two have."""
+    """The models without those that are like an earlier one. Each pair acts as a mark of its two entries."""
     by_id = {model.submission.entry_id: model.submission for model in models}
-    pairs = [one for one in likenesses if one.first in by_id and one.second in by_id]
-    pairs = [one for one in pairs if _is_of(one, by_id[one.first], by_id[one.second])]
+    pairs = [pair for pair in likenesses if pair.first in by_id and pair.second in by_id]
+    pairs = [pair for pair in pairs if _is_of(pair, by_id[pair.first], by_id[pair.second])]
 
     def since(number: int, entry: Submission) -> int:
         pair = pairs[number]
@@ -256,17 +261,17 @@ def _without_likenesses(
         own = [number for number, pair in enumerate(pairs) if entry.entry_id in (pair.first, pair.second)]
         return sorted(own, key=lambda number: precedence(other(number, entry)))
 
-    def order(model: FetchedModel, mark: Hashable) -> tuple[int, int]:
+    def order_by_mark(model: FetchedModel, mark: Hashable) -> tuple[int, int]:
         assert isinstance(mark, int)
         return since(mark, model.submission), model.submission.uid
 
-    stayed, dropped = earliest_of_duplicates(models, order=order, marks=marks)
-    found = []
+    stayed, dropped = earliest_of_duplicates(models, order=order_by_mark, marks=marks)
+    duplicates = []
     for copy, original, mark in dropped:
         assert isinstance(mark, int)
         pair, first = pairs[mark], since(mark, original.submission)
-        found.append(_duplicate(copy.submission, original.submission, pair.rule, pair.evidence, first))
-    return stayed, found
+        duplicates.append(_duplicate(copy.submission, original.submission, pair.rule, pair.evidence, first))
+    return stayed, duplicates
 
 
 def _duplicate(
@@ -276,12 +281,12 @@ def _duplicate(
 
 
 def _value(mark: Hashable) -> str:
-    """The mark of an entry, out of its competition's."""
+    """The mark of an entry, without the competition."""
     assert isinstance(mark, tuple)
     return str(mark[1])
 
 
-def _present_order(model: FetchedModel) -> tuple[int, int]:
+def _order(model: FetchedModel) -> tuple[int, int]:
     return precedence(model.submission)
 
 

@@ -1,11 +1,11 @@
-"""Whether two models hold the same tensors, whatever their files, names, order, shapes and number formats.
+"""Finds models with the same tensors, even if files, names, order, shapes and number formats differ.
 
-A tensor is summed up by its size and by the quantiles of its values. Rounding to another number format keeps the
-order of values, so a quantile of the rounded tensor is the rounded quantile: copies agree to a rounding error,
-while tensors that were trained apart differ by the sampling error of their quantiles, which is larger by far.
+A tensor is summarised by its size and the quantiles of its values. Rounding to another number format keeps the
+order of values, so the quantile of the rounded tensor is the rounded quantile. Copies therefore agree except for
+rounding. Tensors that were trained apart differ by the sampling error of their quantiles, which is far larger.
 
-Files are strangers': each step is bounded, and what the bounds leave out is named. Time is bounded from outside, by
-running `tensor_fingerprint` in a worker with `fingerprint_deadline_s`.
+The files come from strangers. So every step is bounded, and what the bounds leave out is named. Time is bounded by
+the caller, who runs `tensor_fingerprint` in a worker with `fingerprint_deadline_s`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from soundsright.copies.containers import Tensor, TooMuchToRead, tensors_of
 from soundsright.copies.duplicates import DuplicateRule, Likeness
 
 MIN_ELEMENTS = 64
-"""Smaller tensors (biases, scales) are often equal by construction, and say nothing."""
+"""Smaller tensors (biases, scales) are ignored, because they are often equal by construction."""
 
 MIN_TENSORS = 4
 SAME_FRACTION = 0.9
-"""The part of the smaller model's tensors that the larger one holds too, for one to be a copy."""
+"""If the larger model has this part of the smaller one's tensors, one of them is a copy."""
 
 LEAST_OF_LARGER = 0.25
-"""The part of the larger model that these must be, in number and in elements.
+"""The shared tensors must be this part of the larger model too, in number and in elements.
 
-Else who enters nothing but windows and DFT kernels would make a copy of every model that has them.
+Otherwise an entry with only windows and DFT kernels would make every model that has them a copy.
 """
 
 QUANTILES = 33
@@ -41,16 +41,22 @@ QUANTILES = 33
 MIN_FILE_BYTES = 512
 MAX_SUMMARIES = 20_000
 MAX_OF_ONE_SIZE = 512
-"""How many tensors of one size are compared: the cost of a comparison grows with its square."""
+"""How many tensors of one size are compared. The cost of a comparison grows with the square of this."""
 
 MAX_COMPARED = 2_048
-"""How many tensors of a model are compared, the largest ones: they bound the cost of a pair made to be slow."""
+"""How many tensors of a model are compared; the largest count. The bound limits the cost of a hostile pair."""
 
-_RELATIVE = 2.0**-8  # The rounding of bfloat16, the coarsest of the formats that are read.
+_RELATIVE = 2.0**-8  # The rounding of bfloat16, the coarsest format.
 _ABSOLUTE = 2.0**-24  # The smallest step of float16.
 
-_REMEMBERED = (2, 9, 16, 23, 30)  # Of a tensor's quantiles: enough for what a hotkey itself has held.
-_SKETCH = np.dtype([("elements", "<u8"), ("quantiles", "<f4", (len(_REMEMBERED),))])
+_SKETCHED = (
+    2,
+    9,
+    16,
+    23,
+    30,
+)  # The quantiles in a sketch; enough to recognise a hotkey's own tensors.
+_SKETCH = np.dtype([("elements", "<u8"), ("quantiles", "<f4", (len(_SKETCHED),))])
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -63,7 +69,7 @@ class TensorSummary:
 
 
 def tensor_summaries(tensors: Iterable[Tensor]) -> Iterator[TensorSummary]:
-    """The summaries of the tensors that can tell models apart: finite, not small, not constant."""
+    """The summaries of tensors that tell models apart: those that are finite, not small and not constant."""
     for tensor in tensors:
         if tensor.size < MIN_ELEMENTS or not np.isfinite(tensor).all():
             continue
@@ -75,19 +81,19 @@ def tensor_summaries(tensors: Iterable[Tensor]) -> Iterator[TensorSummary]:
 
 @dataclass(frozen=True, eq=False)
 class TensorFingerprint:
-    """What a model's files hold, and why some of them were not read to their end, as `path: reason`."""
+    """The tensors in a model's files. `unread` lists files that were not read completely, as `path: reason`."""
 
     summaries: tuple[TensorSummary, ...]
     unread: tuple[str, ...] = ()
 
 
 def tensor_fingerprint(paths: Sequence[Path]) -> TensorFingerprint:
-    """The tensors of a model's files, in the order of the paths. A job for a worker: picklable, silent.
+    """The tensors of a model's files, in the order of the paths. It can run as a job in a worker.
 
-    Files are mapped, not loaded: of one at a time, a tensor or an archive's member is held, 2 GB at most. One that
-    cannot be opened is named as unread.
+    Files are mapped, not loaded. One tensor or one member of an archive is in memory at a time, at most 2 GB. A
+    file that cannot be opened is listed as unread.
     """
-    found: list[TensorSummary] = []
+    summaries: list[TensorSummary] = []
     unread: list[str] = []
     for path in paths:
         try:
@@ -96,40 +102,41 @@ def tensor_fingerprint(paths: Sequence[Path]) -> TensorFingerprint:
             with path.open("rb") as file:
                 content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             for summary in tensor_summaries(tensors_of(content)):
-                if len(found) == MAX_SUMMARIES:
-                    raise TooMuchToRead(f"over {MAX_SUMMARIES} tensors with those before it")
-                found.append(summary)
+                if len(summaries) == MAX_SUMMARIES:
+                    raise TooMuchToRead(f"more than {MAX_SUMMARIES} tensors in all files")
+                summaries.append(summary)
         except (OSError, TooMuchToRead) as error:
             unread.append(f"{path}: {error}")
-    return TensorFingerprint(tuple(found), tuple(unread))
+    return TensorFingerprint(tuple(summaries), tuple(unread))
 
 
 def fingerprint_deadline_s(total_bytes: int) -> float:
-    """Seconds of processor time after which a fingerprint of files of that size in sum has hung."""
+    """The deadline of a fingerprint in seconds of processor time, for files of that total size."""
     return 60.0 + 60e-9 * total_bytes
 
 
 def tensor_sketch(summaries: Sequence[TensorSummary]) -> str:
-    """What is remembered of a model: size and five quantiles of each tensor that is compared, as base64."""
+    """A sketch of a model: the size and five quantiles of each compared tensor, as base64."""
     table = _table(summaries)
     return table.sketch(range(len(table.sizes)))
 
 
 def sketch_holds(sketch: str, shared: str) -> bool:
-    """Whether the model of a sketch held nearly all of the shared tensors, given as a sketch, but for rounding.
+    """Whether a sketched model has at least 90 % of the shared tensors, given as a sketch, except for rounding.
 
-    Each tensor counts, none is sampled: who could choose the sample could choose the answer.
+    Every tensor counts. With a sample, whoever chooses the sample could choose the answer.
     """
-    (sizes, held), (wanted_sizes, wanted) = (_read_sketch(text) for text in (sketch, shared))
-    free = np.ones(len(held), bool)
+    (sizes, quantiles), (shared_sizes, shared_quantiles) = (_read_sketch(text) for text in (sketch, shared))
+    free = np.ones(len(quantiles), bool)
     count = 0
-    for size, row in zip(wanted_sizes, wanted, strict=True):
+    for size, row in zip(shared_sizes, shared_quantiles, strict=True):
         candidates = np.flatnonzero(free & (sizes == size))
-        agreeing = candidates[_agree(row, held[candidates])]
+        agreeing = candidates[_agree(row, quantiles[candidates])]
         if len(agreeing):
             free[agreeing[0]] = False
             count += 1
-    return len(wanted) > 0 and count >= SAME_FRACTION * len(wanted)
+    total = len(shared_quantiles)
+    return total > 0 and count >= SAME_FRACTION * total
 
 
 def _read_sketch(text: str) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
@@ -138,7 +145,7 @@ def _read_sketch(text: str) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
 
 
 def shared_fraction(original: Sequence[TensorSummary], other: Sequence[TensorSummary]) -> float:
-    """The part of the original's tensors that the other holds too, each counted once.
+    """The part of the original's tensors that the other model also has. Each tensor counts once.
 
     >>> rng = np.random.default_rng(0)
     >>> tensors = lambda: [rng.standard_normal(500).astype(np.float32) for _ in range(4)]
@@ -156,13 +163,13 @@ def same_tensors(
     since: Callable[[str, str], int] | None = None,
     go_on: Callable[[], None] = lambda: None,
 ) -> list[Likeness]:
-    """The pairs of entries, by their ids, of which one holds nearly all tensors of the other, and not much else.
+    """The pairs of entries, by their ids, of which one has nearly all tensors of the other, and little else.
 
-    `since` tells the block since which an entry has held the tensors of a sketch. `go_on` is called before each
-    comparison, and may raise to stop.
+    `since` gives the block from which an entry's hotkey has held the tensors of a sketch. `go_on` is called before
+    each comparison; it can raise an error to stop.
     """
     tables = {name: _table(summaries) for name, summaries in models.items() if len(summaries) >= MIN_TENSORS}
-    found = []
+    likenesses = []
     for first, second in combinations(tables, 2):
         go_on()
         a, b = tables[first], tables[second]
@@ -176,16 +183,17 @@ def same_tensors(
             blocks = None
             if since is not None:
                 blocks = since(first, a.sketch(own)), since(second, b.sketch([row for _, row in shared]))
-            found.append(Likeness(first, second, DuplicateRule.SAME_TENSORS, evidence, blocks))
-    return found
+            likenesses.append(Likeness(first, second, DuplicateRule.SAME_TENSORS, evidence, blocks))
+    return likenesses
 
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """A model's compared tensors, in the order of their sizes and then of their quantiles.
+    """A model's compared tensors, sorted by size and then by quantiles.
 
-    `sizes` `(n,)`, `rows` `(n, 33)`. `by_median` `(n,)` puts them in the order of `rows_by_median` and of `keys`
-    `(n,)`, each of them a size and a median in one complex number: NumPy sorts these by the first, then the second.
+    `sizes` is `(n,)` and `rows` `(n, 33)`. `by_median` `(n,)` are the indices that sort the rows by size and
+    median, `rows_by_median` the rows in that order. `keys` `(n,)` are their sizes and medians as complex numbers,
+    which NumPy sorts by the real and then by the imaginary part.
     """
 
     sizes: NDArray[np.int64]
@@ -195,21 +203,21 @@ class _Table:
     keys: NDArray[np.complex128]
 
     def sketch(self, rows: Sequence[int]) -> str:
-        found = np.empty(len(rows), _SKETCH)
-        found["elements"] = self.sizes[rows]
-        found["quantiles"] = self.rows[rows][:, _REMEMBERED].clip(-_LARGEST, _LARGEST)
-        return base64.b64encode(found.tobytes()).decode()
+        sketched = np.empty(len(rows), _SKETCH)
+        sketched["elements"] = self.sizes[rows]
+        sketched["quantiles"] = self.rows[rows][:, _SKETCHED].clip(-_LARGEST, _LARGEST)
+        return base64.b64encode(sketched.tobytes()).decode()
 
 
 def _table(summaries: Sequence[TensorSummary]) -> _Table:
     sizes = np.array([summary.elements for summary in summaries], np.int64)
     rows = np.array([summary.quantiles for summary in summaries], np.float64).reshape(-1, QUANTILES)
-    # Sorted, so that of too many tensors a copy keeps the same ones in whatever order they come.
+    # Sorted, so that of too many tensors a copy keeps the same ones, even if their order differs.
     order = np.lexsort((*rows.T[::-1], sizes))
     sizes = sizes[order]
-    place = np.arange(len(sizes)) - np.searchsorted(sizes, sizes)
-    order = order[place < MAX_OF_ONE_SIZE][-MAX_COMPARED:]
-    sizes, rows = sizes[place < MAX_OF_ONE_SIZE][-MAX_COMPARED:], rows[order]
+    number_of_size = np.arange(len(sizes)) - np.searchsorted(sizes, sizes)
+    order = order[number_of_size < MAX_OF_ONE_SIZE][-MAX_COMPARED:]
+    sizes, rows = sizes[number_of_size < MAX_OF_ONE_SIZE][-MAX_COMPARED:], rows[order]
     medians = rows[:, QUANTILES // 2]
     by_median = np.lexsort((medians, sizes))
     return _Table(sizes, rows, by_median, rows[by_median], _keys(sizes, medians)[by_median])
@@ -222,12 +230,12 @@ def _keys(sizes: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.c
 
 
 def _shared(original: _Table, other: _Table, least: float = 0.0) -> list[tuple[int, int]]:
-    """The rows of the original's tensors that the other holds too, each with the other's; or fewer than `least`.
+    """The pairs of rows of equal tensors in the original and the other. It stops early if `least` is out of reach.
 
-    Of several that agree, a tensor takes the first that none has taken before it.
+    If several rows agree with a tensor, it takes the first that is still free.
     """
     medians = original.rows[:, QUANTILES // 2]
-    # What rounds to the other: |a - b| <= r max(|a|, |b|) + c is no more than (r |a| + c) / (1 - r), and a bit.
+    # Rounding moves a median by |a - b| <= r max(|a|, |b|) + c, at most (r |a| + c) / (1 - r). Add a little.
     reach = 1.001 * (_RELATIVE * np.abs(medians) + _ABSOLUTE) / (1 - _RELATIVE)
     low = np.searchsorted(other.keys, _keys(original.sizes, medians - reach), side="left")
     counts = np.searchsorted(other.keys, _keys(original.sizes, medians + reach), side="right") - low
@@ -241,13 +249,13 @@ def _shared(original: _Table, other: _Table, least: float = 0.0) -> list[tuple[i
         candidates = other.by_median[span][_agree(original.rows[row], other.rows_by_median[span])]
         candidates = candidates[free[candidates]]
         if len(candidates):
-            found = int(candidates.min())
-            free[found] = False
-            shared.append((row, found))
+            first = int(candidates.min())
+            free[first] = False
+            shared.append((row, first))
     return shared
 
 
 def _agree(row: NDArray[np.float64], candidates: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which candidates, `(count, quantiles)`, are the row but for rounding, `(count,)`."""
+    """Whether each candidate `(count, quantiles)` equals the row except for rounding: `(count,)`."""
     tolerance = _RELATIVE * np.maximum(np.abs(row), np.abs(candidates)) + _ABSOLUTE
     return np.asarray((np.abs(row - candidates) <= tolerance).all(axis=1))

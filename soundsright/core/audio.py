@@ -1,6 +1,6 @@
 """Signals are float32, shape `(n,)`, full scale ±1; times in seconds, levels in dB.
 
-A `Clip` is one item of a set: the clean reference, the degraded input, and the recipe that made it.
+A `Clip` is one item of a set: the clean speech, the degraded input, and the recipe that made it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class Audio:
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 1 or self.samples.dtype != np.float32:
-            raise ValueError(f"samples are {self.samples.dtype} {self.samples.shape}, not float32 (n,)")
+            raise ValueError(
+                f"samples are {self.samples.dtype} of shape {self.samples.shape}, not float32 of shape (n,)"
+            )
         if self.sample_rate_hz <= 0:
             raise ValueError(f"sample rate {self.sample_rate_hz} Hz is not positive")
 
@@ -40,7 +42,7 @@ class Audio:
 
 
 def pcm16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
-    """The samples on the 16-bit grid, clipped to full scale: what a 16-bit WAV holds.
+    """The samples as 16-bit integers, clipped to full scale, as a 16-bit WAV stores them.
 
     >>> pcm16(np.array([0.5, -1.5], dtype=np.float32)).tolist()
     [16384, -32768]
@@ -50,7 +52,7 @@ def pcm16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
 
 
 def on_pcm16_grid(samples: NDArray[np.floating]) -> Samples:
-    """The samples as a 16-bit WAV returns them, so that memory and disk hold the same signal.
+    """The samples rounded to 16 bits, so that the signal in memory is the one that a 16-bit WAV stores.
 
     >>> on_pcm16_grid(np.array([0.50001])).tolist()
     [0.5]
@@ -60,9 +62,9 @@ def on_pcm16_grid(samples: NDArray[np.floating]) -> Samples:
 
 @dataclass(frozen=True)
 class ClipRecipe:
-    """How a clip was made: enough to make it again from the same sources.
+    """How a clip was made. With the same sources, the recipe makes the same clip again.
 
-    `speech`, `noise` and `rir` name sources of the corpus; what a task does not use is None.
+    `speech`, `noise` and `rir` name sources in the corpus. A value that the task does not use is None.
     """
 
     speech: str
@@ -78,10 +80,10 @@ class ClipRecipe:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """One item of a set. `clean` and `degraded` have the same rate and length and lie on the 16-bit grid.
+    """One item of a set. `clean` and `degraded` have the same rate and length, and 16-bit values.
 
     Raises:
-        ValueError: if they differ in rate or length.
+        ValueError: if their rates or lengths differ.
     """
 
     id: str
@@ -91,11 +93,11 @@ class Clip:
 
     def __post_init__(self) -> None:
         if (len(self.clean), self.clean.sample_rate_hz) != (len(self.degraded), self.degraded.sample_rate_hz):
-            raise ValueError(f"clip {self.id}: clean and degraded differ in rate or length")
+            raise ValueError(f"clip {self.id}: clean and degraded have different rates or lengths")
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the identity, the rate and the 16-bit samples of both signals."""
+        """SHA-256 of the clip's id, its rate, its length and the 16-bit samples of both signals."""
         h = hashlib.sha256(f"{self.id}:{self.clean.sample_rate_hz}:{len(self.clean)}:".encode())
         for audio in (self.clean, self.degraded):
             h.update(pcm16(audio.samples).astype("<i2").tobytes())
@@ -103,7 +105,7 @@ class Clip:
 
 
 def digest_of_digests(digests: dict[str, str]) -> str:
-    """One SHA-256 for a set: over `id:digest` lines in the order of the ids.
+    """One SHA-256 for a whole set: over the lines `id:digest`, sorted by id.
 
     >>> digest_of_digests({"b": "2", "a": "1"}) == digest_of_digests({"a": "1", "b": "2"})
     True

@@ -1,4 +1,4 @@
-"""What a repository holds, as hashes: one for the whole content, one for each checkpoint."""
+"""Hashes of a repository: one of its whole content, and one of each file of weights."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ CHECKPOINT_SUFFIXES = frozenset(
     {".bin", ".ckpt", ".gguf", ".h5", ".joblib", ".keras", ".npy", ".npz", ".onnx", ".pb", ".pickle", ".pkl"}
     | {".pt", ".pte", ".pth", ".safetensors", ".tflite", ".th"}
 )
-"""Files that hold weights. A shared one makes two entries the same model."""
+"""Endings of files of weights. Two entries that share such a file are the same model."""
 
 
 def sha256_of_file(path: Path) -> str:
-    """Lower-case hex SHA-256 of the file's bytes, read in pieces."""
+    """The SHA-256 of the file in lower-case hex. The file is read in pieces."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Every regular file below the folder, in the order of their POSIX paths. Symbolic links are not followed."""
+    """Every regular file below the folder, sorted by POSIX path. Symbolic links are left out."""
     return sorted(
         (p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()),
         key=lambda p: p.relative_to(folder).as_posix(),
@@ -27,9 +27,9 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def content_hash(hash_by_path: dict[str, str]) -> str:
-    """One SHA-256 over `path:hash` lines in the order of the paths.
+    """One SHA-256 over the lines `length:path:hash`, sorted by path.
 
-    The length of each path is part of the line, so that no choice of names makes two contents look alike.
+    The length of the path is in the line, so two different contents cannot give the same lines.
     """
     h = hashlib.sha256()
     for path in sorted(hash_by_path):
@@ -40,7 +40,7 @@ def content_hash(hash_by_path: dict[str, str]) -> str:
 def checkpoint_hashes(
     hash_by_path: dict[str, str], sizes: dict[str, int], *, min_bytes: int = 1_024
 ) -> tuple[str, ...]:
-    """The hashes of the files of weights, sorted, without empty or trivial ones that many repositories share."""
+    """The sorted hashes of the files of weights. Tiny files are left out: many repositories share them."""
     return tuple(
         sorted(
             {

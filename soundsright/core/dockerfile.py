@@ -1,4 +1,4 @@
-"""A Dockerfile, read without an engine: its instructions, and the command that the image runs."""
+"""Reads a Dockerfile without a container engine: its instructions, and the command that the image runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _QUOTED = re.compile(r"[\"'`\\]")
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction: the line that it begins on (from 1), its name in capitals, its flags and the rest."""
+    """One instruction: its first line (from 1), its name in capitals, its flags, and the rest as `value`."""
 
     line: int
     name: str
@@ -27,7 +27,7 @@ class Instruction:
 
     @property
     def exec_form(self) -> tuple[str, ...] | None:
-        """The words of a JSON array, or None where the value is none."""
+        """The value as the words of a JSON array, or None if it is not one."""
         try:
             words = json.loads(self.value)
         except (ValueError, RecursionError):
@@ -41,21 +41,22 @@ def read_dockerfile(folder: Path) -> tuple[Instruction, ...]:
     """The instructions of `folder/Dockerfile`.
 
     Raises:
-        ProtocolViolation: if there is no such file, or it is not a text of reasonable size.
+        ProtocolViolation: if there is no such file, it is too large, or it is not UTF-8 text.
     """
     path = folder / "Dockerfile"
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
-            raise ProtocolViolation(f"the model has no Dockerfile of at most {MAX_BYTES} bytes")
+            raise ProtocolViolation(f"the model has no Dockerfile, or one larger than {MAX_BYTES} bytes")
         return parse_dockerfile(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, OSError) as e:
         raise ProtocolViolation(f"the model's Dockerfile cannot be read: {e}") from e
 
 
 def parse_dockerfile(text: str) -> tuple[Instruction, ...]:
-    r"""The instructions of a Dockerfile: comments and continuations resolved.
+    r"""The instructions of a Dockerfile, without comments and with continued lines joined.
 
-    There are no here-documents: some engines run their lines as instructions, so none may be hidden in one.
+    Here-documents are read as ordinary lines. Some engines run their lines as instructions, so no instruction can
+    hide in one.
 
     >>> [i.name for i in parse_dockerfile("FROM base\n# note\nRUN a \\\n  b\nCMD [\"python\", \"app.py\"]")]
     ['FROM', 'RUN', 'CMD']
@@ -64,7 +65,7 @@ def parse_dockerfile(text: str) -> tuple[Instruction, ...]:
 
 
 def _instructions(text: str) -> Iterator[Instruction]:
-    # Only what an engine takes for the end of a line: anything more would hide an instruction from us.
+    # Split lines only where an engine does. Any other split would hide an instruction from us.
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     escape = _escape_of(lines)
     number = 0
@@ -112,7 +113,7 @@ def _split_flags(value: str) -> tuple[tuple[str, ...], str]:
 
 
 def command_of(instructions: tuple[Instruction, ...]) -> tuple[str, ...]:
-    """What the last stage runs: its ENTRYPOINT and CMD, through a shell where they are written for one.
+    """The command of the last stage: its ENTRYPOINT and CMD. Commands in shell form run through `/bin/sh`.
 
     Raises:
         ProtocolViolation: if there is neither.
@@ -136,14 +137,14 @@ def command_of(instructions: tuple[Instruction, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class BaseImage:
-    """An image that a build starts from or copies out of, and the line that names it."""
+    """An image that a build starts from or copies from, and the line that names it."""
 
     line: int
     reference: str
 
     @property
     def host(self) -> str | None:
-        """The registry that the reference names, with its port; None where the engine's default is meant.
+        """The registry in the reference, with its port. None means the engine's default registry.
 
         >>> BaseImage(1, "registry.example:5000/team/base:1").host
         'registry.example:5000'
@@ -155,10 +156,10 @@ class BaseImage:
 
 
 def base_images(instructions: tuple[Instruction, ...]) -> tuple[BaseImage, ...]:
-    """The images that a build pulls: what `FROM` and `COPY --from` name and the Dockerfile does not itself build.
+    """The images that a build pulls: those in `FROM` and `COPY --from`, except the Dockerfile's own stages.
 
     Raises:
-        ProtocolViolation: one is named by a variable that the Dockerfile gives no value.
+        ProtocolViolation: if the Dockerfile gives an image by a variable that has no value.
 
     >>> text = "ARG TAG=3\\nFROM python:$TAG AS a\\nFROM a\\nCOPY --from=0 /x /x\\nCOPY --from=tools:1 /y /y"
     >>> [image.reference for image in base_images(parse_dockerfile(text))]
@@ -167,7 +168,7 @@ def base_images(instructions: tuple[Instruction, ...]) -> tuple[BaseImage, ...]:
     variables: dict[str, str] = {}
     stages = {"scratch"}
     count = 0
-    found = []
+    images = []
     for instruction in instructions:
         words = instruction.value.split()
         if instruction.name == "ARG" and count == 0:
@@ -177,7 +178,7 @@ def base_images(instructions: tuple[Instruction, ...]) -> tuple[BaseImage, ...]:
         elif instruction.name == "FROM" and words:
             reference = _plain(_expanded(words[0], variables, instruction.line), instruction.line)
             if reference.lower() not in stages:
-                found.append(BaseImage(instruction.line, reference))
+                images.append(BaseImage(instruction.line, reference))
             stages.add(str(count))
             count += 1
             if len(words) == 3 and words[1].upper() == "AS":
@@ -186,29 +187,29 @@ def base_images(instructions: tuple[Instruction, ...]) -> tuple[BaseImage, ...]:
             for flag in instruction.flags:
                 name, _, reference = flag.partition("=")
                 if name == "--from" and reference.lower() not in stages:
-                    found.append(BaseImage(instruction.line, _plain(reference, instruction.line)))
-    return tuple(found)
+                    images.append(BaseImage(instruction.line, _plain(reference, instruction.line)))
+    return tuple(images)
 
 
 def _expanded(text: str, variables: dict[str, str], line: int) -> str:
-    """The text with `$NAME`, `${NAME}` and `${NAME:-otherwise}` replaced."""
+    """The text with `$NAME`, `${NAME}` and `${NAME:-default}` replaced by their values."""
 
     def value(match: re.Match[str]) -> str:
         return variables.get(match[1] or match[2]) or match[3] or ""
 
     expanded = _VARIABLE.sub(value, text[:_MAX_REFERENCE])
     if max(len(text), len(expanded)) > _MAX_REFERENCE:
-        # Before the next line doubles it again.
-        raise ProtocolViolation(f"Dockerfile line {line}: a value of more than {_MAX_REFERENCE} characters")
+        # Stop here: each further line could double the length.
+        raise ProtocolViolation(f"Dockerfile line {line}: a value has more than {_MAX_REFERENCE} characters")
     if text and (not expanded or "$" in expanded):
-        raise ProtocolViolation(f"Dockerfile line {line}: {text[:100]!r} has no value; name the image itself")
+        raise ProtocolViolation(f"Dockerfile line {line}: {text[:100]!r} has no value; write the image's name")
     return expanded
 
 
 def _plain(reference: str, line: int) -> str:
-    """The reference, if every engine reads it as we do: quotes inside a word, some take away."""
+    """The reference, if all engines read it in the same way. Some engines remove quotes inside a word."""
     if _QUOTED.search(reference) or "$" in reference:
-        raise ProtocolViolation(f"Dockerfile line {line}: {reference[:100]!a} is no plain name of an image")
+        raise ProtocolViolation(f"Dockerfile line {line}: {reference[:100]!a} is not a plain name of an image")
     return reference
 
 
@@ -217,28 +218,28 @@ PROTOCOLS = ("http", "files")
 
 
 def protocol_of(instructions: tuple[Instruction, ...]) -> str:
-    """Which protocol the model speaks, by its label `soundsright.protocol`; `http` without one.
+    """The protocol that the label `soundsright.protocol` names; `http` without a label.
 
     Raises:
-        ProtocolViolation: if it is neither `http` nor `files`.
+        ProtocolViolation: if the label is neither `http` nor `files`.
 
     >>> protocol_of(parse_dockerfile('FROM base\\nLABEL soundsright.protocol="files"'))
     'files'
     """
-    found = "http"
+    protocol = "http"
     for instruction in instructions:
         if instruction.name == "LABEL":
             match = re.search(rf"{re.escape(PROTOCOL_LABEL)}\s*=\s*[\"']?([^\s\"']*)", instruction.value)
-            found = match[1] if match else found
-    return known_protocol(found)
+            protocol = match[1] if match else protocol
+    return known_protocol(protocol)
 
 
 def known_protocol(name: str) -> str:
-    """The name, if there is such a protocol.
+    """Return the name if there is such a protocol.
 
     Raises:
-        ProtocolViolation: if not.
+        ProtocolViolation: if there is none.
     """
     if name not in PROTOCOLS:
-        raise ProtocolViolation(f"the label {PROTOCOL_LABEL} is {name[:40]!r}, none of {', '.join(PROTOCOLS)}")
+        raise ProtocolViolation(f"the label {PROTOCOL_LABEL} is {name[:40]!r}; write {' or '.join(PROTOCOLS)}")
     return name

@@ -1,7 +1,7 @@
-"""What a Dockerfile may not ask for, each refusal with its line.
+"""Checks a Dockerfile for instructions that are refused, and names the line of each.
 
-These checks are for people: they say early and clearly what would not work or would not be allowed. What holds a
-model is the sandbox, which grants none of these things whatever the Dockerfile says.
+These checks are for people: they report early and clearly what would not work. They are not the protection. The
+sandbox is: it grants none of these things, even if a check overlooks them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ROOT = re.compile(r"(?:root|0+)(?::.*)?")
 
 @dataclass(frozen=True)
 class DockerfileRefusal:
-    """One reason: the line (from 1), a stable code, and a sentence with the remedy."""
+    """One refused line (from 1), with a code that never changes and a sentence with the remedy."""
 
     line: int
     code: str
@@ -39,15 +39,19 @@ class DockerfileRefusal:
 
 
 def dockerfile_refusals(text: str, instructions: tuple[Instruction, ...]) -> tuple[DockerfileRefusal, ...]:
-    """Everything in a Dockerfile that is refused, in the order of its lines.
+    """Every refusal of a Dockerfile, in the order of its lines.
 
     >>> from soundsright.core.dockerfile import parse_dockerfile
     >>> text = "FROM base\\nADD https://example.org/x /x"
     >>> [str(r) for r in dockerfile_refusals(text, parse_dockerfile(text))]
-    ['Dockerfile line 2: ADD from an address; put the file into the repository and COPY it']
+    ['Dockerfile line 2: ADD downloads from an address; put the file into the repository and COPY it']
     """
-    found = [*_of_syntax(text), *(r for i in instructions for r in _of(i)), *_of_user(instructions)]
-    return tuple(sorted(found, key=lambda refusal: refusal.line))
+    refusals = [
+        *_syntax_refusals(text),
+        *(refusal for instruction in instructions for refusal in _instruction_refusals(instruction)),
+        *_user_refusals(instructions),
+    ]
+    return tuple(sorted(refusals, key=lambda refusal: refusal.line))
 
 
 def check_dockerfile(text: str, instructions: tuple[Instruction, ...]) -> None:
@@ -60,46 +64,46 @@ def check_dockerfile(text: str, instructions: tuple[Instruction, ...]) -> None:
         raise EntryRefused("dockerfile", "; ".join(map(str, refusals)), evidence)
 
 
-def _of_syntax(text: str) -> Iterator[DockerfileRefusal]:
+def _syntax_refusals(text: str) -> Iterator[DockerfileRefusal]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.startswith("#"):
             return
         if _SYNTAX.match(line):
             yield DockerfileRefusal(
-                number, "syntax", "a syntax directive loads a program to read it; remove the line"
+                number, "syntax", "a syntax directive loads another program to read the file; remove the line"
             )
 
 
-def _of(instruction: Instruction) -> Iterator[DockerfileRefusal]:
+def _instruction_refusals(instruction: Instruction) -> Iterator[DockerfileRefusal]:
     line, name, value = instruction.line, instruction.name, instruction.value
     whole = " ".join((*instruction.flags, value))
     if name == "ADD" and (_REMOTE.search(value) or "$" in value):
         # A variable may hold an address.
         yield DockerfileRefusal(
-            line, "add_url", "ADD from an address; put the file into the repository and COPY it"
+            line, "add_url", "ADD downloads from an address; put the file into the repository and COPY it"
         )
     if name in ("RUN", "COPY", "ADD") and "<<" in value:
-        yield DockerfileRefusal(line, "heredoc", "<< begins a here-document; COPY a file with those lines instead")
+        yield DockerfileRefusal(line, "heredoc", "<< begins a here-document; COPY a file with these lines instead")
     if name == "STOPSIGNAL" and not _SIGNAL.fullmatch(value):
-        yield DockerfileRefusal(line, "signal", "STOPSIGNAL names no signal; remove it")
+        yield DockerfileRefusal(line, "signal", "STOPSIGNAL is not the name of a signal; remove it")
     if name == "VOLUME":
-        yield DockerfileRefusal(line, "volume", "VOLUME makes a writable disk; write to /tmp instead")
+        yield DockerfileRefusal(line, "volume", "VOLUME asks for a writable disk; write to /tmp instead")
     if name == "ONBUILD":
-        yield DockerfileRefusal(line, "onbuild", "ONBUILD acts in other builds; remove it")
+        yield DockerfileRefusal(line, "onbuild", "ONBUILD changes other builds; remove it")
     for flag in instruction.flags:
         if flag.startswith("--mount="):
-            yield DockerfileRefusal(line, "mount", f"{flag} mounts something of the host; COPY what is needed")
+            yield DockerfileRefusal(line, "mount", f"{flag} mounts files of the host; COPY the files instead")
         elif flag.startswith(("--security=", "--network=", "--device=")):
-            yield DockerfileRefusal(line, "privilege", f"{flag} is not granted; remove it")
+            yield DockerfileRefusal(line, "privilege", f"{flag} is never granted; remove it")
     if _ENGINE.search(whole):
-        yield DockerfileRefusal(line, "engine", "names the container engine's socket or files; remove it")
+        yield DockerfileRefusal(line, "engine", "the line names the container engine's socket or files; remove it")
     if name != "LABEL" and _WALLET.search(whole):
-        yield DockerfileRefusal(line, "wallet", "names a wallet or a key; a model has no use for one")
+        yield DockerfileRefusal(line, "wallet", "the line names a wallet or a key, which no model needs; remove it")
     if name in ("RUN", "CMD", "ENTRYPOINT") and (match := _PRIVILEGE.search(whole)):
         yield DockerfileRefusal(line, "privilege", f"{match[0]} asks for a privilege that no model gets; remove it")
 
 
-def _of_user(instructions: tuple[Instruction, ...]) -> Iterator[DockerfileRefusal]:
+def _user_refusals(instructions: tuple[Instruction, ...]) -> Iterator[DockerfileRefusal]:
     last: Instruction | None = None
     for instruction in instructions:
         if instruction.name == "FROM":

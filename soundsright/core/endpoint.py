@@ -1,4 +1,4 @@
-"""Endpoints, `host:port`: where a hotkey's service is reached, as a chain shows it to everybody."""
+"""Endpoints: the `host:port` at which others reach a hotkey's service. The chain lists them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
 def is_endpoint(text: str) -> bool:
-    """Whether that is `host:port`: an IPv4 address, an IPv6 address in brackets, or a host's name in ASCII.
+    """Whether the text is `host:port`. The host is an IPv4 address, an IPv6 address in brackets, or an ASCII name.
 
     >>> [is_endpoint(text) for text in ("10.0.0.7:6001", "[2001:db8::1]:6001", "miner.example:6001")]
     [True, True, True]
@@ -23,7 +23,7 @@ def is_endpoint(text: str) -> bool:
         return False
     try:
         if host.startswith("[") and host.endswith("]"):
-            # The name of a network card, after a %, says nothing to others.
+            # After a % comes the name of a network card, which has no meaning on other machines.
             return "%" not in host and bool(ipaddress.IPv6Address(host[1:-1]))
         if not set(host) - set("0123456789."):
             return bool(ipaddress.IPv4Address(host))

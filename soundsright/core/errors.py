@@ -1,27 +1,27 @@
-"""Every error that this package raises on purpose.
+"""Every error of this package.
 
     SoundsRightError
     ├── UsageError               bad input: names the value and the remedy; exit code 2
     │   ├── AudioFileError           a file that cannot be used as audio
-    │   └── UnpublishableFolder      a model's folder that no hub would give as it is
+    │   └── UnpublishableFolder      a model's folder that cannot be published
     ├── ModelFault               the model is to blame: becomes a clip's failure, scored at the floor
     │   ├── ModelCrashed
     │   ├── ModelTimeout
-    │   ├── ProtocolViolation        an answer that the protocol does not allow
+    │   ├── ProtocolViolation        an answer that breaks the protocol
     │   └── AudioRejected            an enhanced clip of the wrong rate, shape, length or content
     ├── EntryRefused             the entry breaks a rule: code, sentence, evidence
-    ├── RequestRefused           a stranger's request that is not answered: code, sentence, HTTP status
-    └── InfrastructureFault      the harness's own surroundings: retried, never charged to a miner
+    ├── RequestRefused           a stranger's request is refused: code, sentence, HTTP status
+    └── InfrastructureFault      something around the harness failed: retried, never charged to a miner
         ├── EngineUnavailable
         ├── HubUnavailable
         ├── ChainUnavailable
         ├── PeerUnavailable          another service, such as a miner's
         ├── StateUnavailable
-        └── WorkerDied               a job that ends its own process, even alone
-            └── JobTimeout               a job that is not done by its deadline
+        └── WorkerDied               a job ends its worker process, also when it runs alone
+            └── JobTimeout               a job is not done by its deadline
 
-A caller decides by the branch: `UsageError` ends a command, `ModelFault` becomes a result, `EntryRefused` a line
-under the leaderboard, `InfrastructureFault` a retry.
+A caller decides by the class: `UsageError` ends a command, `ModelFault` becomes a result, `EntryRefused` becomes a
+line under the leaderboard, `InfrastructureFault` leads to a retry.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from collections.abc import Callable, Mapping
 
 
 def printable(text: str) -> str:
-    """The text with `?` for each character that is none to print, such as a terminal's escape.
+    """The text with `?` in place of each character that cannot be printed, such as a terminal's escape.
 
     >>> printable("a\x1b[2Jb")
     'a?[2Jb'
@@ -39,15 +39,13 @@ def printable(text: str) -> str:
 
 
 class SoundsRightError(Exception):
-    """Root of the tree. Each can be pickled, whatever its constructor takes: workers raise them too."""
+    """The base of all these errors. Each one can be pickled, because workers raise them too."""
 
     def __reduce__(self) -> tuple[Callable[..., SoundsRightError], tuple[object, ...]]:
-        return _made_again, (type(self), self.args, dict(self.__dict__))
+        return _restored, (type(self), self.args, dict(self.__dict__))
 
 
-def _made_again(
-    kind: type[SoundsRightError], args: tuple[object, ...], facts: dict[str, object]
-) -> SoundsRightError:
+def _restored(kind: type[SoundsRightError], args: tuple[object, ...], facts: dict[str, object]) -> SoundsRightError:
     error = kind.__new__(kind)
     error.args = args
     error.__dict__.update(facts)
@@ -55,7 +53,7 @@ def _made_again(
 
 
 class UsageError(SoundsRightError):
-    """Bad input. `problem` names the value, `remedy` says what to do."""
+    """Bad input. `problem` names the wrong value, `remedy` says what to do."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(f"{problem.rstrip('.')}. {remedy}")
@@ -64,7 +62,7 @@ class UsageError(SoundsRightError):
 
 
 class AudioFileError(UsageError):
-    """A file that should hold audio and cannot be used. `path` names it."""
+    """A file that cannot be used as audio. `path` names it."""
 
     def __init__(self, path: object, problem: str, remedy: str = "Replace or remove the file.") -> None:
         super().__init__(f"{path}: {problem}", remedy)
@@ -72,14 +70,14 @@ class AudioFileError(UsageError):
 
 
 class ModelFault(SoundsRightError):
-    """The model is to blame. `code` is stable, the message is for people, `log` the end of what the model wrote."""
+    """The model is to blame. `code` never changes; the message is for people; `log` is its last output."""
 
     code = "model_fault"
     log = ""
 
 
 class ModelCrashed(ModelFault):
-    """The model's process ended, with its exit status where that is known."""
+    """The model's process ended. `exit_status` is None if it is unknown."""
 
     code = "crashed"
 
@@ -89,7 +87,7 @@ class ModelCrashed(ModelFault):
 
 
 class ModelTimeout(ModelFault):
-    """A step of the protocol took longer than allowed."""
+    """A step of the protocol took longer than its limit."""
 
     code = "timeout"
 
@@ -100,14 +98,14 @@ class ModelTimeout(ModelFault):
 
 
 class ProtocolViolation(ModelFault):
-    """An answer of the wrong form: status, JSON, size, archive. `status` is HTTP's, where that was wrong."""
+    """An answer that breaks the protocol: its status, JSON, size or archive. `status` is a wrong HTTP status."""
 
     code = "protocol"
     status: int | None = None
 
 
 class AudioRejected(ModelFault):
-    """An enhanced clip that cannot be scored. `code` is one of missing, rate, shape, length, not_finite, format."""
+    """An enhanced clip that cannot be scored. `code` is missing, rate, shape, length, not_finite or format."""
 
     def __init__(self, clip_id: str, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -116,10 +114,10 @@ class AudioRejected(ModelFault):
 
 
 class EntryRefused(SoundsRightError):
-    """An entry that breaks a rule of entry: a stable `code`, one sentence, and the evidence."""
+    """An entry that breaks a rule: a `code` that never changes, a sentence, and the evidence."""
 
     def __init__(self, code: str, sentence: str, evidence: Mapping[str, str] | None = None) -> None:
-        # The words are partly a stranger's: none of them may steer a terminal.
+        # A part of the text comes from a stranger. It must not be able to control a terminal.
         self.sentence = printable(sentence)
         super().__init__(self.sentence)
         self.code = code
@@ -127,15 +125,15 @@ class EntryRefused(SoundsRightError):
 
 
 class UnpublishableFolder(UsageError):
-    """A model's folder that cannot be published. `refusal` is what an entry with such files is refused with."""
+    """A model's folder that cannot be published. `refusal` is what an entry with these files would get."""
 
-    def __init__(self, refusal: EntryRefused, remedy: str = "Mend or remove it.") -> None:
+    def __init__(self, refusal: EntryRefused, remedy: str = "Correct or remove the file.") -> None:
         super().__init__(refusal.sentence, remedy)
         self.refusal = refusal
 
 
 class RequestRefused(SoundsRightError):
-    """A request that is not answered. The sentence tells nothing that a stranger may not know."""
+    """A request that is refused. The sentence contains nothing that a stranger must not know."""
 
     def __init__(self, code: str, sentence: str, *, status: int = 403) -> None:
         super().__init__(sentence)
@@ -166,7 +164,7 @@ class ChainUnavailable(InfrastructureFault):
 
 
 class PeerUnavailable(InfrastructureFault):
-    """Another service does not answer, or answers what nobody can read."""
+    """Another service does not answer, or its answer cannot be read."""
 
 
 class StateUnavailable(InfrastructureFault):
@@ -174,11 +172,11 @@ class StateUnavailable(InfrastructureFault):
 
 
 class WorkerDied(InfrastructureFault):
-    """A worker process ended in the middle of a job, and did so again when it had nothing else to do."""
+    """A worker process ended during a job, and ended again when the job ran alone."""
 
 
 class JobTimeout(WorkerDied):
-    """A job used up its deadline, in seconds of processor time, and its worker was ended."""
+    """A job was not done by its deadline, in seconds of processor time, so its worker was ended."""
 
     def __init__(self, job: str, deadline_s: float) -> None:
         super().__init__(f"{job} was not done after {deadline_s:g} s")

@@ -1,6 +1,6 @@
-"""What a model reached: per clip, per entry, per competition, and the weights that follow.
+"""Results: of one clip, of one entry, of one competition, and the weights that follow from them.
 
-Scores are keyed by the names of the metric registry; shares are percent of a round's emission.
+Scores are by metric, under the names of the metric registry. Shares are percent of a round's emission.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from soundsright.core.submission import Submission
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a clip has no enhanced audio: a stable code and a sentence."""
+    """Why a clip has no enhanced audio: a code that never changes, and a sentence."""
 
     code: str
     detail: str
@@ -24,7 +24,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class ClipResult:
-    """One clip of one entry: scores, or the named failure, never both and never neither.
+    """The result of one clip of one entry: either scores or a failure.
 
     Raises:
         ValueError: if both or neither are given, or a score is not finite.
@@ -44,11 +44,11 @@ class ClipResult:
 
 @dataclass(frozen=True)
 class Timing:
-    """Measured by the host: seconds of work, seconds of audio, bytes.
+    """What the host measured: seconds of work, seconds of audio, bytes.
 
-    `build_s` is what building took, for this run or ahead of it; 0 where nothing had to be built. The last two are
-    of the model's GPU: the most of its memory that was in use, and the mean share of the time that it worked, from
-    0 to 1; None where there was none.
+    `build_s` is the time to build the model's image, 0 if it was built before. The last two are about the model's
+    GPU: the most memory in use, and the mean share of time in which it worked, from 0 to 1. They are None without a
+    GPU.
     """
 
     load_s: float = 0.0
@@ -61,15 +61,15 @@ class Timing:
 
     @property
     def real_time_factor(self) -> float | None:
-        """Seconds of enhancement per second of audio; None where nothing was enhanced."""
+        """Seconds of enhancement per second of audio; None if nothing was enhanced."""
         return self.enhance_s / self.audio_s if self.audio_s > 0 else None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All clips of one entry in one round: `len(clips)` is the size of the set, whatever the model did.
+    """The results of all clips of one entry in one round. A failed clip has a result too.
 
-    `log` is the end of what a failing model wrote: for its author, and of no influence.
+    `log` is the end of a failing model's output. It helps the model's author and has no influence on scores.
     """
 
     submission: Submission
@@ -85,7 +85,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with the ends of its 95 % confidence interval over `n` clips."""
+    """A mean over `n` clips, with the ends of its 95 % confidence interval."""
 
     mean: float
     low: float
@@ -95,10 +95,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Standing:
-    """One entry under one metric: its estimate and its share of the prize.
+    """One entry under one metric: its mean and its share of the prize.
 
-    `rank` counts from 1 by the mean; `needed` is the mean that would have taken the prize, None where no mean
-    would have; `reason` says in one sentence why the share is what it is.
+    `rank` is the rank by the mean, from 1. `needed` is the mean that would have taken the prize, or None if no mean
+    would have. `reason` explains the share.
     """
 
     submission: Submission
@@ -112,7 +112,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An entry that took no part in the ranking, and why."""
+    """An entry that is not ranked, and the reason."""
 
     hotkey: str
     uid: int | None
@@ -169,9 +169,9 @@ class Decision:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """One competition's result. `standings` hold every entry under every metric, best total share first.
+    """One competition's result. `standings` has every entry under every metric, the largest total share first.
 
-    `unprocessed` holds the degraded input's own rows: what every entry must beat, and what nobody is paid for.
+    `unprocessed` has the rows of the degraded input itself, which every entry must beat.
     """
 
     competition: Competition
@@ -187,10 +187,10 @@ class Leaderboard:
 
 @dataclass(frozen=True)
 class Weights:
-    """What a round pays: finite, non-negative, summing to one, or empty where nothing is paid.
+    """The weights of a round, by uid. They are not negative and sum to 1. If nothing is paid, they are empty.
 
     Raises:
-        ValueError: otherwise.
+        ValueError: if a weight is negative or not finite, or the sum is not 1.
     """
 
     by_uid: Mapping[int, float]

@@ -1,10 +1,10 @@
-"""The rules of payment: data, and small pure functions of it.
+"""The rules of payment as data, with small pure functions of them.
 
-Means are in the metric's own unit, higher is better; margins are relative, or in dB where a rule says so; ages are
-in blocks of 12 s; shares are percent of a round's emission.
+Means are in the metric's own unit, higher is better. Margins are relative, or in dB where a rule says so. Ages are
+in blocks of 12 s. Shares are percent of a round's emission.
 
-A `Ruleset` holds every number that a payment depends on, so that its digest names the rules on the chain: two
-validators with the same digest, the same set and the same scores pay the same.
+A `Ruleset` has every number that a payment depends on, and a digest. Validators with the same digest, the same
+clips and the same scores pay the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from soundsright.core.errors import UsageError
 
 @dataclass(frozen=True)
 class Margin:
-    """By how much a challenger must beat a champion: from `start` at age 0 linearly to `end` at `over_blocks`.
+    """The lead that a challenger needs over a champion. It falls linearly with the champion's age.
+
+    It is `start` at age 0 and `end` from `over_blocks` on.
 
     Raises:
         ValueError: if a number is negative or not finite, or the margin grows with age.
@@ -32,7 +34,9 @@ class Margin:
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(v) and v >= 0 for v in (self.start, self.end)) or self.start < self.end:
-            raise ValueError(f"a margin falls from start to end, both at least 0: {self.start}, {self.end}")
+            raise ValueError(
+                f"a margin falls from start to end, both at least 0; here start is {self.start} and end {self.end}"
+            )
         if self.over_blocks < 1:
             raise ValueError(f"a margin falls over at least one block, not {self.over_blocks}")
 
@@ -48,9 +52,9 @@ class Margin:
 
 @dataclass(frozen=True)
 class StandIn:
-    """A metric that can be raised without enhancing anything, and the metric that stands in for it.
+    """A metric that can rise without enhancement, and the metric `by` that stands in for it.
 
-    The gain over the unprocessed input is taken on `by`, and an entry must reach `fraction` of the best gain there.
+    The gain over the unprocessed input is measured on `by`. An entry must reach `fraction` of the best gain there.
     """
 
     metric: str
@@ -59,16 +63,16 @@ class StandIn:
 
 
 class Age(StrEnum):
-    """What a champion's age is counted from."""
+    """What the age of a champion is counted from."""
 
     COMMITMENT = "commitment"
-    """Blocks between the champion's commitment and the challenger's."""
+    """The blocks from the champion's commitment to the challenger's."""
     TITLE = "title"
-    """Blocks from the round in which the champion took the title to this one."""
+    """The blocks from the round in which the champion took the title to this round."""
 
 
 class Remainder(StrEnum):
-    """What the shares of the remainder are in proportion to."""
+    """The value to which shares of the remainder are proportional."""
 
     MEAN = "mean"
     GAIN = "gain"
@@ -77,7 +81,9 @@ class Remainder(StrEnum):
 
 @dataclass(frozen=True)
 class Ruleset:
-    """Every number of the rules. `alpha` None: no test; `additive_db` None: all margins are relative.
+    """Every number of the rules. Without `alpha` there is no test. Without `additive_db` all margins are relative.
+
+    `gates` lists the metrics for which another metric stands in. `summary` is for people and not in the digest.
 
     Raises:
         ValueError: if a number is out of its range.
@@ -104,32 +110,33 @@ class Ruleset:
 
     def __post_init__(self) -> None:
         if self.alpha is not None and not 0 < self.alpha < 1:
-            raise ValueError(f"alpha {self.alpha} does not lie between 0 and 1")
+            raise ValueError(f"alpha {self.alpha} is not between 0 and 1")
         for name in ("remainder_cap", "emission_floor"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} {getattr(self, name)} does not lie between 0 and 1")
+                raise ValueError(f"{name} {getattr(self, name)} is not between 0 and 1")
         if self.copy_tightening < 0 or self.copy_tightening_limit < 1:
-            raise ValueError("copies tighten a margin: copy_tightening >= 0 and copy_tightening_limit >= 1")
+            raise ValueError("copy_tightening must be at least 0, and copy_tightening_limit at least 1")
         if self.emission_hold_blocks < 0 or self.emission_decay_blocks < 1:
-            raise ValueError("emission_hold_blocks is at least 0 and emission_decay_blocks at least 1")
+            raise ValueError("emission_hold_blocks must be at least 0, and emission_decay_blocks at least 1")
 
     @property
     def canonical_json(self) -> str:
-        """The rules as JSON with sorted keys and no spaces; the summary is prose and stays out."""
+        """The rules as JSON with sorted keys and no spaces, without the summary."""
         facts = asdict(self)
         del facts["summary"]
         return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of `canonical_json`: the name of these rules on the chain."""
+        """The SHA-256 of `canonical_json`, which identifies the rules."""
         return hashlib.sha256(self.canonical_json.encode()).hexdigest()
 
     def stand_in_of(self, metric: str) -> StandIn | None:
-        return next((gate for gate in self.gates if gate.metric == metric), None)
+        """The metric that stands in for this one, or None."""
+        return next((stand_in for stand_in in self.gates if stand_in.metric == metric), None)
 
     def margin_over(self, metric: str, champion_mean: float, age_blocks: int, copies: int = 0) -> float:
-        """By how much a mean must exceed `champion_mean`, in the metric's unit.
+        """The lead that a mean needs over `champion_mean`, in the metric's unit.
 
         >>> SOUNDSRIGHT_V2.margin_over("PESQ", 2.0, age_blocks=0)
         0.007
@@ -142,7 +149,7 @@ class Ruleset:
         return abs(champion_mean) * self.margin.at(age_blocks) * tightened
 
     def emission_fraction(self, title_age_blocks: int) -> float:
-        """The part of a prize that a holder of that age is paid; the rest burns.
+        """The part of a prize that a champion of that age gets. The rest burns.
 
         >>> SOUNDSRIGHT_V2.emission_fraction(10**6), SOUNDSRIGHT_V3.emission_fraction(0)
         (1.0, 1.0)
@@ -158,7 +165,7 @@ SOUNDSRIGHT_V2 = Ruleset(
     remainder=Remainder.MEAN,
     absent_champion_is_paid=True,
     champion_keeps_title_with_new_model=True,
-    summary="The published rules, version 2.1: means decide, and a relative margin protects the champion.",
+    summary="The published rules, version 2.1: the means decide, and a relative margin protects the champion.",
 )
 
 SOUNDSRIGHT_V3 = Ruleset(
@@ -177,15 +184,15 @@ SOUNDSRIGHT_V3 = Ruleset(
     emission_hold_blocks=50_400,
     emission_decay_blocks=151_200,
     emission_floor=0.5,
-    summary="The default: margin and paired test decide, nobody is paid for what the unprocessed input reaches.",
+    summary="The default: a margin and a paired test decide, and only entries that beat the input are paid.",
 )
 
 RULESETS = (SOUNDSRIGHT_V3, SOUNDSRIGHT_V2)
-"""The rulesets that ship, the default first."""
+"""The rulesets that ship with the package, the default first."""
 
 
 def ruleset_by_name(name: str) -> Ruleset:
-    """The ruleset that ships under that name.
+    """The ruleset of that name.
 
     Raises:
         UsageError: if there is none.

@@ -1,6 +1,6 @@
-"""Addresses of accounts, SS58: in base 58 a byte for the network, the key's 32 bytes and two of a checksum.
+"""SS58 addresses of accounts: in base 58, one byte for the network, the 32 bytes of the key, and a 2-byte checksum.
 
-The form is that of Substrate's documentation. The network is 42: Bittensor's, and any that has no byte of its own.
+Substrate's documentation defines the form. The network is 42, which Bittensor uses.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _LETTERS = 48
 
 
 def is_address(text: str) -> bool:
-    """Whether the text can be a hotkey's address. A slip of a letter does not pass the checksum.
+    """Whether the text is the address of a hotkey. The checksum finds a mistyped letter.
 
     >>> is_address("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"), is_address("alice")
     (True, False)

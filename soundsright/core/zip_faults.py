@@ -1,4 +1,4 @@
-"""What reading a stranger's ZIP can raise, for whoever reads one."""
+"""The errors that can come up when a ZIP file from a stranger is read."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ ZIP_FAULTS: tuple[type[Exception], ...] = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError),
     *(ArithmeticError, LookupError, AssertionError, RuntimeError),
 )
-"""RuntimeError is zipfile's word for a password, NotImplementedError for a compression that it lacks; OSError,
-ValueError and OverflowError are for offsets outside the file."""
+"""`zipfile` raises RuntimeError for a file with a password, NotImplementedError for an unknown compression, and
+OSError, ValueError or OverflowError for offsets outside the file."""

@@ -1,15 +1,14 @@
-"""Signs that an entry was tuned to a measure and not to speech. They are shown, and by default change no rank.
+"""Signs that an entry was tuned to a metric and not to speech. They are shown, and by default change no rank.
 
-Three signs:
+There are three signs:
 
-- One measure rose without the others. Honest systems that raise PESQ raise intelligibility and SI-SDR too; the
-  means and covariances of the improvements of honest systems say by how much, and an entry whose improvement
-  under one metric lies far above what its other improvements predict is flagged (a linear regression of each
-  metric on the others, with the spread of honest systems around it).
+- One metric rose without the others. An honest system that raises PESQ raises intelligibility and SI-SDR too. A
+  linear regression of each metric's improvement on the others, fitted on honest systems, predicts by how much. An
+  entry is flagged if one improvement is far above its prediction, compared with the spread of honest systems.
 - Speech was deleted, or invented in pauses.
 - The output is the input again.
 
-An improvement is an entry's mean score less the noisy input's on the same clips.
+An improvement is the entry's mean score minus the noisy input's, on the same clips.
 """
 
 from __future__ import annotations
@@ -30,17 +29,17 @@ from soundsright.core.tasks import AnyTask, Task
 Float64 = NDArray[np.float64]
 
 HIGHEST_Z = 5.0
-"""Flagged above so many deviations of honest systems around the regression."""
+"""An entry is flagged above this number of standard deviations of honest systems from the regression."""
 LEAST_CLIPS = 10
-"""The fit is of means over so many clips: means of fewer spread more, and are not held against it."""
+"""The fit uses means over this many clips. Means of fewer clips spread more, so they are not compared with it."""
 MOST_DELETED = 0.10
 MOST_HALLUCINATED = 0.10
 COPY_DB = 35.0
-"""An output this like the input, by SI-SDR and on the median clip, is a copy: 16-bit rounding lies far above."""
+"""An output is a copy if its SI-SDR to the input, on the median clip, is above this. Rounding gives far more."""
 
 
 class Evidence(Protocol):
-    """What `metrics.evidence` tells of a clip."""
+    """What `metrics.evidence` measures on a clip."""
 
     @property
     def deleted(self) -> float: ...
@@ -52,7 +51,7 @@ class Evidence(Protocol):
 
 @dataclass(frozen=True)
 class Flag:
-    """One sign: a stable code, a sentence, the value and the limit that it passed."""
+    """One sign: a code that never changes, a sentence, the value, and the limit that it exceeds."""
 
     code: str
     sentence: str
@@ -62,7 +61,7 @@ class Flag:
 
 @dataclass(frozen=True, eq=False)
 class HonestSystems:
-    """How the improvements of honest systems lie: metric names, their means, and their covariance."""
+    """The distribution of the improvements of honest systems: metrics, means and covariance."""
 
     metrics: tuple[str, ...]
     means: Float64
@@ -70,10 +69,10 @@ class HonestSystems:
 
     @classmethod
     def fitted(cls, improvements: Mapping[str, Sequence[float]]) -> HonestSystems:
-        """From one improvement per honest system and set, for each metric, in one order.
+        """Fit the distribution to improvements: for each metric one value per system and set, in the same order.
 
         Raises:
-            ValueError: if there are not more systems than metrics, or a value is not finite.
+            ValueError: if there are too few systems for the metrics, or a value is not finite.
         """
         table = np.array([list(values) for values in improvements.values()], dtype=np.float64)
         if table.ndim != 2 or table.shape[1] <= len(table) + 1:
@@ -83,15 +82,15 @@ class HonestSystems:
         return cls(tuple(improvements), table.mean(axis=1), np.cov(table))
 
     def surprise(self, improvements: Mapping[str, float]) -> dict[str, float]:
-        """How many deviations each metric lies above what the others predict, over the metrics known and given.
+        """By how many standard deviations each metric exceeds what the others predict.
 
-        Empty where fewer than two of them are.
+        Only metrics in both the fit and `improvements` count. The result is empty if there are fewer than two.
         """
         known = [i for i, name in enumerate(self.metrics) if name in improvements]
         if len(known) < 2:
             return {}
         x = np.array([improvements[self.metrics[i]] for i in known]) - self.means[known]
-        # For a normal law the precision matrix holds every regression of one on the others at once.
+        # For a normal distribution, the precision matrix contains the regressions of each metric on the others.
         precision = np.linalg.inv(self.covariance[np.ix_(known, known)])
         z = precision @ x / np.sqrt(np.diag(precision))
         return {self.metrics[i]: float(value) for i, value in zip(known, z, strict=True)}
@@ -111,7 +110,7 @@ class HonestSystems:
 
 
 def shipped_honest_systems(task: AnyTask) -> HonestSystems | None:
-    """How honest systems lie in a task; None for dereverberation, where too few are at hand to tell."""
+    """The distribution of honest systems for a task. None if there are too few systems, as for dereverberation."""
     return _denoisers() if task is Task.DENOISING else None
 
 
@@ -128,25 +127,25 @@ def flags(
     *,
     honest: HonestSystems | None,
 ) -> tuple[Flag, ...]:
-    """Every sign that an entry shows, over its clips.
+    """The signs that an entry shows over its clips.
 
-    `scores` and `noisy_scores` hold one value per clip for each metric, of the entry and of the unprocessed input;
-    clips that failed are left out of both by the caller. `evidence` has one item per clip. Without `honest`, or
-    with fewer than `LEAST_CLIPS`, no metric is held against the others.
+    `scores` and `noisy_scores` have one value per clip for each metric, of the entry and of the unprocessed input.
+    The caller leaves failed clips out of both. `evidence` has one item per clip. Without `honest`, or with fewer
+    than `LEAST_CLIPS` clips, metrics are not compared with each other.
 
     Raises:
-        ValueError: if a metric has no clips, or not the same number in both.
+        ValueError: if a metric has no clips, or different numbers of clips in the two.
     """
     improvements = {
         name: _improvement(name, scores[name], noisy_scores[name]) for name in scores if name in noisy_scores
     }
     enough = min((len(scores[name]) for name in improvements), default=0) >= LEAST_CLIPS
     surprise = honest.surprise(improvements) if honest is not None and enough else {}
-    found = [
+    signs = [
         Flag(
             "metric_alone",
-            f"{name} rose by {improvements[name]:+.3g}, far more than the other metrics of honest systems "
-            f"would let expect ({z:.1f} deviations)",
+            f"{name} changed by {improvements[name]:+.3g}, far more than honest systems reach with the same "
+            f"other metrics ({z:.1f} standard deviations)",
             z,
             HIGHEST_Z,
         )
@@ -154,19 +153,19 @@ def flags(
         if z > HIGHEST_Z and improvements[name] > 0
     ]
     if evidence:
-        found += _signs_of_evidence(evidence)
-    return tuple(found)
+        signs += _signs_of_evidence(evidence)
+    return tuple(signs)
 
 
 def _signs_of_evidence(evidence: Sequence[Evidence]) -> list[Flag]:
     deleted = math.fsum(clip.deleted for clip in evidence) / len(evidence)
     hallucinated = math.fsum(clip.hallucinated for clip in evidence) / len(evidence)
     likeness_db = float(np.median([clip.likeness_to_input_db for clip in evidence]))
-    found = []
+    signs = []
     if deleted > MOST_DELETED:
-        found.append(Flag("speech_deleted", f"{deleted:.0%} of the speech is gone", deleted, MOST_DELETED))
+        signs.append(Flag("speech_deleted", f"{deleted:.0%} of the speech was deleted", deleted, MOST_DELETED))
     if hallucinated > MOST_HALLUCINATED:
-        found.append(
+        signs.append(
             Flag(
                 "speech_invented",
                 f"{hallucinated:.0%} of the pauses became as loud as speech",
@@ -175,15 +174,18 @@ def _signs_of_evidence(evidence: Sequence[Evidence]) -> list[Flag]:
             )
         )
     if likeness_db > COPY_DB:
-        found.append(
+        signs.append(
             Flag(
-                "copy_of_input", f"The output is the input again ({likeness_db:.0f} dB alike)", likeness_db, COPY_DB
+                "copy_of_input",
+                f"The output is nearly the input itself ({likeness_db:.0f} dB SI-SDR)",
+                likeness_db,
+                COPY_DB,
             )
         )
-    return found
+    return signs
 
 
 def _improvement(name: str, scores: Sequence[float], noisy_scores: Sequence[float]) -> float:
     if len(scores) != len(noisy_scores) or not scores:
-        raise ValueError(f"{name}: {len(scores)} clips against {len(noisy_scores)} of the input")
+        raise ValueError(f"{name}: the entry has {len(scores)} clips, and the input {len(noisy_scores)}")
     return (math.fsum(scores) - math.fsum(noisy_scores)) / len(scores)

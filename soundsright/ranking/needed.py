@@ -1,7 +1,7 @@
-"""What it would have taken: the mean with which an entry would have won, all others being as they were.
+"""The mean with which an entry would have won, if all other entries had stayed the same.
 
-Scores are in the metric's unit, higher is better. An entry is thought to be better by the same amount on every
-clip, so that its differences keep their spread and their skewness.
+Scores are in the metric's unit, higher is better. The computation adds the same amount to the entry's score of
+every clip, so its differences keep their spread and their skewness.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ _HALVINGS = 40
 
 
 def least_mean_difference(differences: Scores, levels: Sequence[float]) -> NDArray[np.float64]:
-    """For each row of paired differences `(rows, clips)` the least mean at which its p-value is at most its level.
+    """For each row of paired differences `(rows, clips)`, the least mean whose p-value is at most the row's level.
 
-    The other way round of `superiority_p_values`; infinite where no lead over so few clips reaches the level.
+    This is the inverse of `superiority_p_values`. It is infinite if no lead over so few clips reaches the level.
 
     >>> lead = least_mean_difference(np.array([[1.0, 2.0, 3.0, 4.0, -1.0]]), [0.05])
     >>> round(float(lead[0]), 3)
     2.8
     """
     clips = differences.shape[1]
-    wanted = np.asarray(levels, dtype=np.float64)
+    level = np.asarray(levels, dtype=np.float64)
     mean = differences.mean(axis=1)
     spread = np.ptp(differences, axis=1)
     if clips <= EXACT_UP_TO_CLIPS:
         centred = differences - mean[:, None]
-        # A lead of the whole spread makes every difference positive, which is as sure as it gets.
+        # A lead of the whole spread makes every difference positive. No lead is surer than that.
         low, high = -spread, spread + 1e-9 * (1.0 + np.abs(mean))
-        reached = superiority_p_values(centred + high[:, None]) <= wanted
+        reached = superiority_p_values(centred + high[:, None]) <= level
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            enough = superiority_p_values(centred + middle[:, None]) <= wanted
+            enough = superiority_p_values(centred + middle[:, None]) <= level
             low, high = np.where(enough, low, middle), np.where(enough, middle, high)
         return np.where(reached, high, np.inf)
     from scipy.special import stdtrit
@@ -47,28 +47,27 @@ def least_mean_difference(differences: Scores, levels: Sequence[float]) -> NDArr
     centred = differences - mean[:, None]
     variance = (centred**2).mean(axis=1)
     sd = np.sqrt(variance)
-    t = stdtrit(clips - 1, 1.0 - wanted)
+    t = stdtrit(clips - 1, 1.0 - level)
     with np.errstate(divide="ignore", invalid="ignore"):
         skewness = np.where(sd > 0, (centred**3).mean(axis=1) / variance**1.5, 0.0)
-        # Hall's w + s w²/3 + s² w³/27 is ((1 + s w / 3)³ - 1) / s, which is solved for w.
+        # Hall's w + s w²/3 + s² w³/27 equals ((1 + s w / 3)³ - 1) / s. Solve it for w.
         by_hall = t / math.sqrt(clips) - skewness / (6 * clips)
         w = np.where(np.abs(skewness) < 1e-9, by_hall, 3 * (np.cbrt(1 + skewness * by_hall) - 1) / skewness)
     lead = np.maximum(t, w * math.sqrt(clips)) * sd / math.sqrt(clips - 1)
-    found: NDArray[np.float64] = np.where(spread == 0, np.nextafter(0.0, 1.0), lead)
-    return np.where(wanted < 2.0**-clips, np.inf, found)
+    least: NDArray[np.float64] = np.where(spread == 0, np.nextafter(0.0, 1.0), lead)
+    return np.where(level < 2.0**-clips, np.inf, least)
 
 
 def holm_levels(p_values: Sequence[float | None], alpha: float) -> list[float]:
-    """Which p-value, not adjusted, each of several comparisons needs to be told apart, the others as they are.
+    """The unadjusted p-value that each comparison needs to pass, if the other comparisons stay the same.
 
-    `p_values` are adjusted by Holm's rule. Whoever comes after k others that pass has alpha / (m - k) left.
+    `p_values` are adjusted by Holm's rule. If k of the other m - 1 comparisons pass, the level is alpha / (m - k).
 
     >>> holm_levels([0.01, 0.2, 0.3], alpha=0.05)
     [0.016666666666666666, 0.025, 0.025]
     """
     passed = [p is not None and p <= alpha for p in p_values]
-    others = sum(passed)
-    return [alpha / max(1, len(passed) - (others - own)) for own in passed]
+    return [alpha / max(1, len(passed) - (sum(passed) - own)) for own in passed]
 
 
 def needed_means(
@@ -82,25 +81,27 @@ def needed_means(
     over_unprocessed: Sequence[float] | None,
     at_block: int,
 ) -> list[float | None]:
-    """The mean with which each entry would have taken the prize; None for the winner, or where no mean would.
+    """The mean with which each entry would have taken the prize. None for the winner, or if no mean would.
 
     `over_champion` and `over_unprocessed` are the means with which each entry passes the paired test against the
-    champion and the unprocessed input; None where no such test on this metric's own scores decides. For a champion
-    that lost it is the mean that would have kept the title by the margin, whatever the test had said.
+    champion and against the unprocessed input. They are None if no such test on this metric's own scores decides.
+    For a champion that lost, the result is the mean that would have kept the title by the margin, without the test.
     """
     winner = next((c for c in contenders if c.hotkey == result.winner), None)
     champion = next((c for c in contenders if title is not None and c.hotkey == title.hotkey), None)
-    found: list[float | None] = []
+    needed: list[float | None] = []
     for row, contender in enumerate(contenders):
         if contender is winner or contender.mean is None:
-            found.append(None)
+            needed.append(None)
             continue
         bounds = [result.needed.get(contender.hotkey, -math.inf)]
         if winner is not None and winner.mean is not None and winner is not champion:
-            held = contender is champion and (contender.beats_unprocessed or not ruleset.must_beat_unprocessed)
+            could_defend = contender is champion and (
+                contender.beats_unprocessed or not ruleset.must_beat_unprocessed
+            )
             bounds.append(
                 _keeping_mean(ruleset, metric, title, winner, at_block)
-                if held and title is not None
+                if could_defend and title is not None
                 else winner.mean
             )
         if over_champion is not None and contender is not champion:
@@ -108,10 +109,10 @@ def needed_means(
         if over_unprocessed is not None:
             bounds.append(over_unprocessed[row])
         elif ruleset.must_beat_unprocessed and not contender.beats_unprocessed:
-            bounds.append(math.inf)  # It fails on another metric, which no mean of this one mends.
+            bounds.append(math.inf)  # It falls short on another metric, so no mean of this one would help.
         most = max(bounds)
-        found.append(most if math.isfinite(most) else None)
-    return found
+        needed.append(most if math.isfinite(most) else None)
+    return needed
 
 
 def mean_to_win(
@@ -124,7 +125,7 @@ def mean_to_win(
     unprocessed_mean: float | None,
     at_block: int,
 ) -> float | None:
-    """The mean that one more entry would have needed, a refused one for instance, before any test; None: any."""
+    """The mean that one more entry, such as a refused one, would have needed before any test; None: any mean."""
     winner = next((c for c in contenders if c.hotkey == result.winner), None)
     if winner is None or winner.mean is None:
         return unprocessed_mean if ruleset.must_beat_unprocessed else None
@@ -134,7 +135,7 @@ def mean_to_win(
 
 
 def _keeping_mean(ruleset: Ruleset, metric: str, title: Title, winner: Contender, at_block: int) -> float:
-    """The champion's mean at which the winner's would just not have reached the margin."""
+    """The champion's mean at which the winner would just have missed the margin."""
     assert winner.mean is not None
     if ruleset.additive_db is not None and metric in ruleset.additive_metrics:
         return winner.mean - margin_of(ruleset, metric, title, winner.mean, winner.block, at_block)

@@ -1,6 +1,7 @@
-"""The scores of a set as arrays: one row per entry, one column per clip, the same columns for all.
+"""The scores of a set as arrays: one row per entry, one column per clip.
 
-A clip that failed, or lacks a metric, holds the metric's floor. Scores are in the metric's unit, higher is better.
+A clip that failed, or has no value of a metric, gets the metric's floor. Scores are in the metric's unit, higher is
+better.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ EXACT_UP_TO_CLIPS = 12
 
 @dataclass(frozen=True, eq=False)
 class ScoreTable:
-    """`by_metric` holds one array `(entries, clips)` per metric, rows in the order of the evaluations."""
+    """`by_metric` has one array `(entries, clips)` per metric, with rows in the order of the evaluations."""
 
     clip_ids: tuple[str, ...]
     by_metric: Mapping[str, Scores]
@@ -29,29 +30,27 @@ class ScoreTable:
 def score_table(
     evaluations: Sequence[Evaluation], metrics: Sequence[str], floors: Mapping[str, float]
 ) -> ScoreTable:
-    """The scores of all evaluations over the clips of the first one.
+    """The scores of all evaluations over the same clips.
 
-    Floor, not skip: otherwise failing the hard clips raises the mean.
+    A failed clip gets the floor and is not skipped. Otherwise failing the hard clips would raise the mean.
 
     Raises:
-        ValueError: if the set is empty, an evaluation lacks a clip, holds one twice or one too many, or a metric
-        has
-            no floor.
+        ValueError: if the set is empty, evaluations have different clips or one twice, or a metric has no floor.
     """
     missing = [metric for metric in metrics if metric not in floors]
     if missing:
-        raise ValueError(f"no floor is given for {', '.join(missing)}")
+        raise ValueError(f"there is no floor for {', '.join(missing)}")
     clip_ids = tuple(sorted(clip.clip_id for clip in evaluations[0].clips)) if evaluations else ()
     if evaluations and not clip_ids:
-        raise ValueError(f"{evaluations[0].submission.entry_id} has no clips: a set holds at least one")
+        raise ValueError(f"{evaluations[0].submission.entry_id} has no clips")
     if len(set(clip_ids)) != len(clip_ids):
-        raise ValueError(f"{evaluations[0].submission.entry_id} holds a clip twice")
+        raise ValueError(f"{evaluations[0].submission.entry_id} has a clip twice")
     by_metric = {metric: np.empty((len(evaluations), len(clip_ids))) for metric in metrics}
     for row, evaluation in enumerate(evaluations):
         clips = sorted(evaluation.clips, key=lambda clip: clip.clip_id)
         if tuple(clip.clip_id for clip in clips) != clip_ids:
             raise ValueError(
-                f"{evaluation.submission.entry_id} has {len(clips)} clips that are not the set's {len(clip_ids)}"
+                f"{evaluation.submission.entry_id} has {len(clips)} clips, which are not the set's {len(clip_ids)}"
             )
         for metric in metrics:
             floor = floors[metric]
@@ -62,7 +61,7 @@ def score_table(
 
 
 def superiority_test(clips: int) -> str:
-    """The name of the test that `superiority_p_values` makes on so many clips.
+    """The name of the test that `superiority_p_values` uses for this number of clips.
 
     >>> superiority_test(12), superiority_test(13)
     ('exact sign-flip test', "t test with Hall's correction")
@@ -73,11 +72,11 @@ def superiority_test(clips: int) -> str:
 def superiority_p_values(differences: Scores) -> NDArray[np.float64]:
     """One-sided p-values of each row's paired differences `(rows, clips)`: is the mean above zero?
 
-    Up to 12 clips the exact sign-flip test (Fisher 1935). Beyond, the larger of two: Student's paired t, and the
-    same with Hall's correction for skewness (J. R. Statist. Soc. B 54, 1992), since a challenger that is a little
-    better on most clips and far worse on few has a long left tail, on which Student's t alone is much too sure. The
-    result is held above the 2^-n that no sign-flip test on n clips can fall below. Nothing is drawn: every
-    validator gets the same value.
+    Up to 12 clips use the exact sign-flip test (Fisher 1935). More clips use the larger of two p-values: Student's
+    paired t, and the same with Hall's correction for skewness (J. R. Statist. Soc. B 54, 1992). The correction is
+    needed because a challenger that is a little better on most clips and far worse on a few has a long left tail,
+    for which Student's t alone is much too sure. The result is at least 2^-n for n clips, the least p-value of a
+    sign-flip test. There is no chance in it, so every validator gets the same value.
 
     >>> superiority_p_values(np.array([[1.0, 2.0, 3.0, 4.0], [1.0, -1.0, 2.0, -2.0]])).tolist()
     [0.0625, 0.625]
@@ -87,7 +86,7 @@ def superiority_p_values(differences: Scores) -> NDArray[np.float64]:
         patterns = (np.arange(2**clips)[:, None] >> np.arange(clips)) & 1
         flipped = differences @ (1.0 - 2.0 * patterns.T)
         observed = differences.sum(axis=1, keepdims=True)
-        # A sum that equals the observed one but for its rounding counts as reached.
+        # A sum that differs from the observed one only by rounding counts as equal.
         slack = 1e-9 * np.abs(differences).sum(axis=1, keepdims=True)
         exact: NDArray[np.float64] = (flipped >= observed - slack).mean(axis=1)
         return exact
@@ -102,8 +101,8 @@ def superiority_p_values(differences: Scores) -> NDArray[np.float64]:
         w = t / np.sqrt(clips)
         corrected = np.sqrt(clips) * (w + skewness * w**2 / 3 + skewness**2 * w**3 / 27 + skewness / (6 * clips))
         p: NDArray[np.float64] = np.maximum(stdtr(clips - 1, -t), stdtr(clips - 1, -corrected))
-    # Equal differences have no spread: then their sign alone speaks.
+    # Equal differences have no spread, so only their sign decides.
     equal = np.ptp(differences, axis=1) == 0
     p = np.where(equal, np.where(mean > 0, 0.0, 1.0), p)
-    held: NDArray[np.float64] = np.maximum(p, 2.0**-clips)
-    return held
+    bounded: NDArray[np.float64] = np.maximum(p, 2.0**-clips)
+    return bounded

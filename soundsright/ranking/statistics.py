@@ -1,9 +1,9 @@
-"""How sure a mean is, and how sure a difference is. Scores are in their metric's unit; intervals are two-sided.
+"""How certain a mean or a difference is. Scores are in their metric's unit; intervals are two-sided.
 
-Values belong to clips of one set. A comparison is paired: the same clip under both entries, since clips differ
-far more than entries do. Where clips share a speaker or a source, they are not independent: give `clusters`,
-one label per clip. Sums are exactly rounded (`math.fsum`), so no result depends on the order of the clips;
-chance comes as `rng`.
+Values belong to the clips of one set. A comparison is paired: it compares entries on the same clip, because clips
+differ far more than entries do. Clips that share a speaker or a source are not independent. For them, give
+`clusters`, one label per clip. Sums are exactly rounded (`math.fsum`), so results do not depend on the order of the
+clips. Chance comes from `rng`.
 
 Sources: Efron, "Better Bootstrap Confidence Intervals", JASA 82, 1987 (BCa); Phipson, Smyth, "Permutation
 P-values Should Never Be Zero", SAGMB 9(1), 2010; Cameron, Miller, "A Practitioner's Guide to Cluster-Robust
@@ -25,18 +25,17 @@ from soundsright.core.results import Estimate
 
 CONFIDENCE = 0.95
 
-_BATCH_NUMBERS = 4_000_000  # resampled values held at a time
+_BATCH_NUMBERS = 4_000_000  # resampled values in memory at a time
 
 
 def mean_estimate(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Estimate:
-    """The mean with Student's 95 % interval, by clusters where they are given.
+    """The mean with Student's 95 % interval.
 
-    Without clusters the standard error is s / sqrt(n) with n - 1 degrees of freedom; with clusters it is the
-    cluster-robust one with G - 1. One value, or one cluster, says nothing about spread: the interval has zero
-    width.
+    Without clusters the standard error is s / sqrt(n) with n - 1 degrees of freedom. With G clusters it is the
+    cluster-robust one with G - 1. One value or one cluster has no spread, so its interval has zero width.
 
     Raises:
-        ValueError: if there is no value, one is not finite, or there is not one label per value.
+        ValueError: if there is no value, a value is not finite, or the numbers of labels and values differ.
 
     >>> estimate = mean_estimate([1.0, 2.0, 3.0])
     >>> round(estimate.low, 6), estimate.mean, round(estimate.high, 6)
@@ -57,7 +56,7 @@ def standard_error(values: Sequence[float], clusters: Sequence[Hashable] | None 
     """The standard error of the mean; with clusters, Cameron and Miller's with the factor G / (G - 1).
 
     Raises:
-        ValueError: as `mean_estimate`.
+        ValueError: as in `mean_estimate`.
 
     >>> round(standard_error([1.0, 2.0, 3.0, 4.0], clusters=["a", "a", "b", "b"]), 9)
     1.0
@@ -70,7 +69,7 @@ def standard_error(values: Sequence[float], clusters: Sequence[Hashable] | None 
 class PairedComparison:
     """Mean of `a - b` over the clips that both have, with its 95 % interval, p-value and effect size.
 
-    `effect_size` is Cohen's d of the paired differences (mean by standard deviation), 0 where all are equal.
+    `effect_size` is Cohen's d of the paired differences: mean / standard deviation, or 0 if all are equal.
     """
 
     difference: Estimate
@@ -86,7 +85,7 @@ def paired_comparison(
     clusters: Sequence[Hashable] | None = None,
     resamples: int = 10_000,
 ) -> PairedComparison:
-    """Entry `a` against entry `b`, clip by clip: BCa interval and two-sided sign-flip permutation test.
+    """Compare entry `a` with entry `b`, clip by clip: BCa interval and two-sided sign-flip permutation test.
 
     With clusters, whole clusters are resampled and change sign together.
 
@@ -113,11 +112,11 @@ def bca_interval(
 ) -> Estimate:
     """The mean with its bias-corrected and accelerated bootstrap interval (Efron 1987).
 
-    Right for skewed scores, where Student's interval is not. With clusters, whole clusters are drawn. One
+    It is right for skewed scores, for which Student's interval is not. With clusters, whole clusters are drawn. One
     value, one cluster or equal values give an interval of zero width.
 
     Raises:
-        ValueError: as `mean_estimate`.
+        ValueError: as in `mean_estimate`.
 
     >>> bca_interval([2.0, 2.0], rng=np.random.default_rng(0))
     Estimate(mean=2.0, low=2.0, high=2.0, n=2)
@@ -152,13 +151,13 @@ def permutation_p_value(
     clusters: Sequence[Hashable] | None = None,
     resamples: int = 10_000,
 ) -> float:
-    """Two-sided p-value of "the differences are symmetric about 0", by random flips of sign, never 0.
+    """Two-sided p-value of "the differences are symmetric about 0", by flips of their signs. It is never 0.
 
-    At most 12 clusters (or clips) are flipped in every way, which is exact; more of them `resamples` times,
-    where the p-value is (1 + hits) / (1 + resamples) (Phipson, Smyth 2010).
+    Up to 12 clusters (or clips) are flipped in every way, which is exact. More are flipped at random, `resamples`
+    times; then the p-value is (1 + hits) / (1 + resamples) (Phipson, Smyth 2010).
 
     Raises:
-        ValueError: as `mean_estimate`.
+        ValueError: as in `mean_estimate`.
 
     >>> permutation_p_value([1.0, 2.0, 3.0, 4.0], rng=np.random.default_rng(0))
     0.125
@@ -166,7 +165,7 @@ def permutation_p_value(
     _check_values(differences)
     sums, _ = _cluster_sums(differences, clusters)
     observed = abs(math.fsum(sums))
-    threshold = observed * (1 - 1e-12)  # a tie by other rounding is a tie
+    threshold = observed * (1 - 1e-12)  # Sums that differ only by rounding count as ties.
     if len(sums) <= 12:
         codes = np.arange(2 ** len(sums))[:, None]
         signs = 1.0 - 2.0 * ((codes >> np.arange(len(sums))) & 1)
@@ -179,7 +178,7 @@ def permutation_p_value(
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """p-values adjusted for several comparisons by Holm's step-down rule: reject those at or under alpha.
+    """p-values adjusted for several comparisons by Holm's step-down rule. Reject those that are at most alpha.
 
     Raises:
         ValueError: if a p-value is not in [0, 1].
@@ -188,7 +187,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     {'PESQ_WB': 0.03, 'ESTOI': 0.06, 'SI_SDR': 0.06}
     """
     if not all(0.0 <= p <= 1.0 for p in p_values.values()):
-        raise ValueError("p-values lie in [0, 1]")
+        raise ValueError("a p-value is not between 0 and 1")
     adjusted: dict[str, float] = {}
     worst = 0.0
     for rank, name in enumerate(sorted(p_values, key=lambda key: (p_values[key], key))):
@@ -199,7 +198,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class RankSet:
-    """The ranks, 1 the best, that an entry may have; `best` to `worst`, jointly right with the confidence asked."""
+    """The ranks that an entry can have, from `best` to `worst`; 1 is the best rank."""
 
     best: int
     worst: int
@@ -213,17 +212,18 @@ def rank_confidence_sets(
     confidence: float = CONFIDENCE,
     resamples: int = 10_000,
 ) -> dict[str, RankSet]:
-    """For each entry the ranks that its scores leave open, all true at once with that confidence.
+    """The ranks that each entry's scores leave open. With the given confidence, all of them are right at once.
 
-    Entry i ranks below each entry whose mean is surely above its own: pairwise studentised differences against one
-    critical value, the bootstrap quantile of the largest (Mogstad et al. 2024). Higher scores are better: negate a
-    metric that falls. Every entry has one value per clip, in one order.
+    An entry ranks below each entry whose mean is significantly above its own. The studentised difference of a pair
+    is significant above one critical value, the bootstrap quantile of the largest (Mogstad et al. 2024). Higher
+    scores are better: negate a metric for which lower is better. Every entry has one value per clip, in the same
+    order.
 
     Raises:
         ValueError: if there is no entry, or the numbers of values differ.
     """
     if not scores or len({len(values) for values in scores.values()}) != 1:
-        raise ValueError("rank sets need one or more entries with the same clips")
+        raise ValueError("rank sets need at least one entry, and the same clips for all")
     names = list(scores)
     for values in scores.values():
         _check_values(values)
@@ -277,26 +277,26 @@ def _check_values(values: Sequence[float]) -> None:
 
 def _differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
     if len(a) != len(b):
-        raise ValueError(f"{len(a)} values against {len(b)}: a comparison is paired")
+        raise ValueError(f"a paired comparison needs the same clips, not {len(a)} and {len(b)} values")
     return [float(x) - float(y) for x, y in zip(a, b, strict=True)]
 
 
 def _standard_error(values: Sequence[float], mean: float, clusters: Sequence[Hashable] | None) -> tuple[float, int]:
-    """The error of the mean and its degrees of freedom; 0 where there is no spread to see."""
+    """The standard error of the mean and its degrees of freedom. The error is 0 if there is no spread."""
     sums, _ = _cluster_sums([value - mean for value in values], clusters)
     groups = len(sums)
     if groups < 2:
         return 0.0, 1
     square = math.fsum(float(s) ** 2 for s in sums) * groups / (groups - 1)
     error = math.sqrt(square) / len(values)
-    # Equal values leave the rounding of their mean: no spread.
+    # For equal values, only the rounding of their mean is left. That is no spread.
     return (error if error > 1e-15 * max(map(abs, values)) else 0.0), groups - 1
 
 
 def _cluster_sums(
     values: Sequence[float], clusters: Sequence[Hashable] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The sum and the size of each cluster, in the order of first sight; each value alone without clusters."""
+    """The sum and the size of each cluster, in order of appearance. Without clusters each value is one."""
     if clusters is None:
         return np.asarray(values, dtype=np.float64), np.ones(len(values))
     if len(clusters) != len(values):
@@ -321,6 +321,6 @@ def _bootstrap_means(
 
 
 def _batches(resamples: int, width: int) -> list[int]:
-    """Numbers of resamples, each small enough to hold, that add up to all."""
+    """The sizes of batches of resamples, each small enough for memory, which add up to `resamples`."""
     size = max(1, _BATCH_NUMBERS // width)
     return [min(size, resamples - start) for start in range(0, resamples, size)]

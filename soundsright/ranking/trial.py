@@ -1,7 +1,7 @@
-"""One round of made-up scores, to see what rules do with it.
+"""One round of simulated scores, to try rules on.
 
-Scores are drawn, not measured: each clip is hard or easy for everybody, each entry a little better or worse, and
-the last entry fails on a tenth of the clips.
+Scores are drawn, not measured. Each clip is hard or easy for all entries, each entry is a little better or worse,
+and the last entry fails on a tenth of the clips.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from soundsright.ranking.leaderboard import decide
 _AT_BLOCK = 30_000
 _TITLE_BLOCK = 10_000
 
-# Mean of the unprocessed input, spread over clips, gain of a good enhancer, floor: of the size of published scores.
+# Mean of the unprocessed input, spread over clips, gain of a good enhancer, and floor, as in published scores.
 _TYPICAL = {
     "PESQ_WB": (1.5, 0.4, 1.0, 1.0),
     "ESTOI": (0.6, 0.15, 0.15, 0.0),
@@ -30,7 +30,7 @@ _TYPICAL = {
 
 
 def trial_round(competition: Competition, ruleset: Ruleset, *, entries: int, clips: int, seed: int) -> Leaderboard:
-    """A leaderboard over drawn scores, in which entry 0 is the champion of every metric.
+    """The leaderboard of a simulated round, in which entry 0 is the champion of every metric.
 
     The same seed gives the same round.
     """

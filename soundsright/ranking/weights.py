@@ -13,24 +13,25 @@ from soundsright.core.results import Leaderboard, Weights
 
 
 def weights_of(leaderboards: Sequence[Leaderboard], *, burn_uid: int | None = None) -> Weights:
-    """One weight per uid: its shares over all the leaderboards, against what these leaderboards could pay.
+    """One weight per uid: its shares on all leaderboards, as a fraction of what the leaderboards can pay.
 
-    What is not paid (a prize that nobody earned, a champion's decayed prize, the capped part of a remainder) goes
-    to `burn_uid`. Without one there is nowhere to burn, and what was paid is scaled to one.
+    What is not paid goes to `burn_uid`: a prize that nobody won, the decayed part of a champion's prize, the capped
+    part of a remainder. Without `burn_uid`, the paid shares are scaled to sum to 1.
 
-    Where nothing is paid, everything burns; without `burn_uid`, or without a leaderboard, the weights are empty:
-    never uniform.
+    If nothing is paid, everything goes to `burn_uid`. Without `burn_uid`, or without a leaderboard, the weights are
+    empty. They are never uniform.
 
     Raises:
         ValueError: if a share is negative or not finite, or `burn_uid` is negative.
     """
     if burn_uid is not None and burn_uid < 0:
-        raise ValueError(f"burn uid {burn_uid} is negative")
+        raise ValueError(f"burn_uid {burn_uid} is negative")
     paid: defaultdict[int, list[float]] = defaultdict(list)
     for board in leaderboards:
         for standing in board.standings:
             if not math.isfinite(standing.share) or standing.share < 0:
-                raise ValueError(f"{standing.submission.entry_id}, {standing.metric}: share {standing.share}")
+                where = f"{standing.submission.entry_id}, {standing.metric}"
+                raise ValueError(f"{where}: the share {standing.share} is negative or not finite")
             if standing.share > 0:
                 paid[standing.submission.uid].append(standing.share)
     by_uid = {uid: math.fsum(shares) for uid, shares in paid.items()}

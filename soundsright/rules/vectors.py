@@ -1,8 +1,8 @@
-"""Worked examples of the rules, and whether a ruleset reproduces them.
+"""Checks whether a ruleset reproduces worked examples of the rules.
 
-A file of examples holds up to three lists. `margin`: does a new value beat an old one. `duplicates`: which hotkeys
-stay under each rule. `scoring`: what each hotkey of several competitions is paid. A means-only example of `scoring`
-holds no clips, so that rules that test clip by clip let no challenger win one.
+A file of examples has up to three lists. `margin`: does a new value beat an old one? `duplicates`: which hotkeys
+stay under each rule? `scoring`: what is each hotkey paid in several competitions? An example of `scoring` has means
+but no clips, so no challenger can win under rules that test clip by clip.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from soundsright.ranking import Contender, Title, award
 FACTOR_TOLERANCE = 1e-12
 SCORE_TOLERANCE = 1e-7
 
+_REMEDY = "Compare it with tests/golden/published_rules.json."
 _RELATIVE = "any metric with a relative margin"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison: what it was about, and where it fails what was expected and what came."""
+    """One comparison of an example: its title, whether it passed, and the expected and the actual values."""
 
     title: str
     passed: bool
@@ -34,22 +35,22 @@ class Check:
 
 
 def check_vectors(ruleset: Ruleset, vectors: Any) -> tuple[Check, ...]:
-    """Every example of a file, in its order, under that ruleset.
+    """Compare every example of a file with the ruleset, in the file's order.
 
     Raises:
-        UsageError: if the file is not of that form, naming the example.
+        UsageError: if the file has another form. The message names the example.
     """
     if not isinstance(vectors, dict) or not any(isinstance(vectors.get(kind), list) for kind in _KINDS):
-        raise UsageError("The vectors hold none of 'margin', 'duplicates' and 'scoring'", "Give a file that does.")
+        raise UsageError("The file has no list 'margin', 'duplicates' or 'scoring'", _REMEDY)
     checks: list[Check] = []
-    for kind, checked in _KINDS.items():
+    for kind, check in _KINDS.items():
         for number, example in enumerate(vectors.get(kind, ())):
             try:
-                checks.extend(checked(ruleset, number, example))
+                checks.extend(check(ruleset, number, example))
             except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
                 raise UsageError(
                     f"Example {number} of {kind!r} cannot be read: {type(error).__name__} {error}",
-                    "Compare it with tests/golden/published_rules.json.",
+                    _REMEDY,
                 ) from error
     return tuple(checks)
 
@@ -61,11 +62,11 @@ def _margin(ruleset: Ruleset, number: int, example: Mapping[str, Any]) -> Iterat
     needed = old_value + ruleset.margin_over(metric, old_value, age_blocks)
     factor = ruleset.margin.at(age_blocks)
     beats = new_value >= needed
-    right = beats == example["expected_beats"]
-    right &= math.isclose(factor, example["expected_factor"], abs_tol=FACTOR_TOLERANCE, rel_tol=0)
+    passed = beats == example["expected_beats"]
+    passed &= math.isclose(factor, example["expected_factor"], abs_tol=FACTOR_TOLERANCE, rel_tol=0)
     yield Check(
         f"margin {number}",
-        right,
+        passed,
         f"factor {example['expected_factor']:.6f}, beats {example['expected_beats']}",
         f"factor {factor:.6f}, beats {beats}",
     )
@@ -140,21 +141,21 @@ def _scored(
 def _title(
     metric: str, previous: Sequence[Mapping[str, Any]], uid_of: Mapping[str, int], today: Mapping[str, float | None]
 ) -> Title | None:
-    """The champion: of the previous winners, the one whose recorded mean is best."""
+    """The champion: the previous winner with the best recorded mean."""
     usable = [entry for entry in previous if _mean(entry, metric) is not None]
     if not usable:
         return None
     best = min(usable, key=lambda e: (-(_mean(e, metric) or 0.0), e["block"], uid_of[e["hotkey"]]))
     hotkey = best["hotkey"]
     mean = today.get(hotkey)
-    recorded = _mean(best, metric) or 0.0
+    recorded_mean = _mean(best, metric) or 0.0
     return Title(
-        hotkey, recorded if mean is None else mean, best["block"], best["block"], took_part=mean is not None
+        hotkey, recorded_mean if mean is None else mean, best["block"], best["block"], took_part=mean is not None
     )
 
 
 def _mean(entry: Mapping[str, Any], metric: str) -> float | None:
-    """None where the value is missing or not finite."""
+    """The entry's mean, or None if it is missing or not finite."""
     value = (entry["metrics"].get(metric) or {}).get("average")
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 

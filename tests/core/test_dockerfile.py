@@ -174,5 +174,5 @@ def test_an_image_is_named_so_that_every_engine_reads_it_alike(lines: str) -> No
 
 def test_variables_that_multiply_fill_no_memory() -> None:
     grown = "".join(f"ARG A{n + 1}={f'$A{n}' * 10}\n" for n in range(20))
-    with pytest.raises(ProtocolViolation, match="line 3: a value of more than 512 characters"):
+    with pytest.raises(ProtocolViolation, match="line 3: a value has more than 512 characters"):
         base_images(parse_dockerfile(f"ARG A0=xxxxxxxxxx\n{grown}FROM base\n"))

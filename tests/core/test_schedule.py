@@ -120,7 +120,7 @@ def test_results_cannot_be_final_before_the_seed() -> None:
     [
         ({"every_days": 0}, "every_days is 0"),
         ({"first_day": -1}, "first_day -1"),
-        ({"first_day": 21_921, "last_day": 21_550}, "last_day 2029-01-01 lies before first_day 2030-01-07"),
+        ({"first_day": 21_921, "last_day": 21_550}, "last_day 2029-01-01 is before first_day 2030-01-07"),
     ],
 )
 def test_a_schedule_without_a_round_names_what_is_wrong(change: dict[str, Any], told: str) -> None:

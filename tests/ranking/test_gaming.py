@@ -109,5 +109,5 @@ def test_too_few_systems_fit_nothing() -> None:
 
 
 def test_scores_without_their_input_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 clips against 1"):
+    with pytest.raises(ValueError, match="the entry has 2 clips, and the input 1"):
         flags({"STOI": [0.5, 0.6]}, {"STOI": [0.5]}, honest=HONEST)

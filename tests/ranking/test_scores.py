@@ -26,7 +26,7 @@ def test_columns_are_the_same_clip_for_everybody() -> None:
 
 @pytest.mark.parametrize(
     ("scores", "message"),
-    [({"PESQ_WB": []}, "at least one"), ({"NEW": [1.0]}, "no floor is given for NEW")],
+    [({"PESQ_WB": []}, "has no clips"), ({"NEW": [1.0]}, "there is no floor for NEW")],
 )
 def test_an_empty_set_and_a_metric_without_floor_are_refused(scores: dict[str, Any], message: str) -> None:
     metric = next(iter(scores))

@@ -162,7 +162,7 @@ def test_a_full_disk_is_a_fault_of_the_operator(engine: Engine, make_model: Make
 @ON_ENGINE
 def test_a_refused_dockerfile_is_never_built(engine: Engine, make_model: MakeModel) -> None:
     model = make_model(dockerfile=f'FROM {BASE}\nADD https://example.org/x /x\nVOLUME /data\nCMD ["x"]\n')
-    with pytest.raises(ProtocolViolation, match=r"line 2: ADD from an address.*line 3: VOLUME"):
+    with pytest.raises(ProtocolViolation, match=r"line 2: ADD downloads from an address.*line 3: VOLUME"):
         docker_sandbox(engine).build(model)
 
 
