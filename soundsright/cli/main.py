@@ -57,7 +57,7 @@ SECTIONS = {
         "rules": Listed("rules", "Show, simulate and check the rules that decide prizes."),
         "chain": Listed("chain", "Serve a private competition's chain and take part in it."),
         "listen": Listed("listen", "Run a blind listening test on a run's entries."),
-        "simulate": Listed("simulate", "Simulate rounds with planted faults and check what must hold."),
+        "simulate": Listed("simulate", "Simulate rounds with planted faults and check the invariants."),
     },
 }
 """The commands by who uses them. The summaries are here so that listing them imports no command."""

@@ -36,7 +36,7 @@ _REMEDIES = {
     "greater_than_equal": "Give {ge:g} or more.",
     "less_than_equal": "Give {le:g} or less.",
 }
-"""What to give instead, by pydantic's name of the mistake."""
+"""The remedy for each type of mistake that pydantic reports."""
 
 
 def read_settings(

@@ -176,7 +176,7 @@ def _serve_blocks(chain: LocalChain, app: FastAPI, sock: Any, title: str, block_
 
 
 def _check_time(ahead_s: float) -> None:
-    """Check that the chain's time is not far ahead. It never goes back, so it would stand still until then.
+    """Check that the chain's time is not far ahead. It never goes back, so a chain that is ahead would stop.
 
     Raises:
         UsageError: it is more than an hour ahead.

@@ -122,7 +122,7 @@ class _SetChoice:
 
 @dataclass(frozen=True)
 class _RunFolder:
-    """Where the run is written, and whether it replaces what is there."""
+    """The folder of the run, and whether to replace a run in it."""
 
     out: Path | None
     force: bool

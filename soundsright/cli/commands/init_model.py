@@ -52,7 +52,7 @@ def check_is_new(folder: Path) -> None:
     """Check that the folder does not exist, or is empty.
 
     Raises:
-        UsageError: it is a file, or holds something.
+        UsageError: it is a file, or is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists and is not an empty folder", "Name another folder.")

@@ -19,7 +19,7 @@ _run_argument = click.argument("run_folder", metavar="RUN", type=ANY_PATH)
 
 @dataclass(frozen=True)
 class _TestChoice:
-    """What listeners hear, and how they judge it."""
+    """The entries and clips of a listening test, and its method."""
 
     competition_id: str | None
     names: tuple[str, ...]

@@ -156,7 +156,7 @@ def _hook_warnings(settings: MinerSettings) -> list[str]:
 
 
 def _port_warnings(settings: MinerSettings) -> list[str]:
-    """Warnings about ports that are taken. The miner that is being checked may itself be running already."""
+    """Warnings about ports in use. The miner itself may already be running."""
     from soundsright.cli.shared.opening import health_socket
     from soundsright.services.http import PortTaken
 
@@ -174,7 +174,7 @@ def _axon_socket(settings: MinerSettings) -> socket.socket:
     """A socket for validators' requests.
 
     Raises:
-        UsageError: the port is taken.
+        UsageError: the port is in use.
     """
     from soundsright.services.http import listening
 

@@ -36,7 +36,7 @@ class _Recordings:
 
 @dataclass(frozen=True)
 class _Output:
-    """Where scores are written, and whether the clips of an earlier run are kept."""
+    """The files to write, and whether to keep the scores of an earlier run."""
 
     report: Path | None
     clips: Path | None

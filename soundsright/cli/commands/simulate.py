@@ -1,4 +1,4 @@
-"""`soundsright simulate`: simulate rounds with planted faults and check what must hold."""
+"""`soundsright simulate`: simulate rounds with planted faults and check the invariants."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Totals:
 )
 @click.pass_context
 def command(context: click.Context, seed: int, seeds: int, rounds: int, rules: str, plant_mistake: bool) -> None:
-    """Simulate rounds with planted faults and check what must hold.
+    """Simulate rounds with planted faults and check the invariants.
 
     \b
     soundsright simulate --seeds 20 --rounds 10

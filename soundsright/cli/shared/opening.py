@@ -23,7 +23,7 @@ def health_socket(settings: Settings) -> socket.socket:
     """A socket for the health-check API.
 
     Raises:
-        UsageError: the port is taken, or the address does not belong to this machine.
+        UsageError: the port is in use, or the address does not belong to this machine.
     """
     from soundsright.services.http import listening
 

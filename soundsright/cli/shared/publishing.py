@@ -40,7 +40,7 @@ project_option = option(
 
 @dataclass(frozen=True)
 class DataSetChoice:
-    """What a data set of a run holds: at most `audio_mib` MiB of audio, with the licences that `corpus` names."""
+    """The audio of a data set: at most `audio_mib` MiB, under the licences that the manifest in `corpus` names."""
 
     corpus: Path | None
     audio_mib: int
@@ -95,7 +95,7 @@ def opened_push(hub: str | None) -> HubPush:
 def push_data_set(
     push: HubPush, run: Run, name: str, choice: DataSetChoice, *, folder: Path | None, private: bool
 ) -> None:
-    """Push the run as the data set `name`. `folder` holds the data set if it is already written."""
+    """Push the run as the data set `name`. `folder` has the data set if it is already written."""
     with tempfile.TemporaryDirectory() as temporary:
         if folder is None:
             folder = Path(temporary) / "dataset"

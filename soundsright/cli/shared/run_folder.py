@@ -47,7 +47,7 @@ def claim_folder(out: Path, identity: Mapping[str, Any], needed_bytes: float, *,
     that no run of this program wrote are never removed.
 
     Raises:
-        UsageError: the folder cannot be written, has too little space or other files, holds a run that is finished
+        UsageError: the folder cannot be written, has too little space or other files, has a run that is finished
             or differs, or another process works in it.
     """
     _check_writable(out)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soundsright.cli.shared.options import ANY_PATH, grouped, option
-from soundsright.core.plugins import SANDBOX_GROUP, plugin_names
 from soundsright.library import SandboxChoice as SandboxChoice
 
 if TYPE_CHECKING:
@@ -22,7 +21,11 @@ class _SandboxName(click.Choice):  # type: ignore[type-arg,unused-ignore]
     """A built-in sandbox, or one that another installed package adds."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if value in plugin_names(SANDBOX_GROUP) else super().convert(value, param, ctx)
+        from soundsright.core.plugins import SANDBOX_GROUP, plugin_names
+
+        if value not in self.choices and value in plugin_names(SANDBOX_GROUP):
+            return value
+        return super().convert(value, param, ctx)
 
 
 sandbox_options = grouped(

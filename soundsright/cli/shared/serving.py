@@ -1,4 +1,4 @@
-"""Serve a web application. A port that is taken becomes one line of error."""
+"""Serve a web application. A port that is in use is an error of one line."""
 
 from __future__ import annotations
 

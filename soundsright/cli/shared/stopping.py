@@ -1,4 +1,4 @@
-"""What a command does when Ctrl-C or a signal stops it."""
+"""How commands react to Ctrl-C and to signals."""
 
 from __future__ import annotations
 
