@@ -20,12 +20,12 @@ from soundsright.core.results import ClipResult
 
 
 @pytest.fixture
-def path(tmp_path: Path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "state.db"
 
 
 @pytest.fixture
-def filled(path):
+def filled(path: Path) -> Path:
     state = SqlState(path)
     state.begin_round("r1", {"seed": 1})
     state.finish_step("r1", "seed", {"block": 7})
@@ -34,12 +34,12 @@ def filled(path):
     return path
 
 
-def contents(path):
+def contents(path: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as db:
         return list(db.iterdump())
 
 
-def set_version(path, version) -> None:
+def set_version(path: Path, version: str) -> None:
     db = sqlite3.connect(path)
     db.execute("UPDATE alembic_version SET version_num = ?", (version,))
     db.commit()

@@ -12,12 +12,12 @@ from soundsright.core.errors import StateUnavailable
 
 
 @pytest.fixture
-def folder(tmp_path: Path):
+def folder(tmp_path: Path) -> Path:
     return tmp_path / "artifacts"
 
 
 @pytest.fixture
-def artifacts(folder):
+def artifacts(folder: Path) -> Artifacts:
     return Artifacts(folder)
 
 

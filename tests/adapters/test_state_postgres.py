@@ -1,6 +1,7 @@
 """PostgreSQL alone: a server that goes away and comes back, and two validators that write at once."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def url():
+def url() -> Iterator[str]:
     with postgres.server() as address:
         yield address
 
 
 @pytest.fixture
-def state(url):
+def state(url: str) -> Iterator[SqlState]:
     opened = SqlState(url)
     yield opened
     opened.close()

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from soundsright.adapters.state.store import SqlState
 from soundsright.cli.main import cli
@@ -12,14 +12,14 @@ from soundsright.core.errors import UsageError
 
 
 @pytest.fixture
-def url(tmp_path: Path):
+def url(tmp_path: Path) -> str:
     state = SqlState(tmp_path / "state.db")
     state.begin_round("r1", {})
     state.close()
     return str(tmp_path / "state.db")
 
 
-def db(*arguments):
+def db(*arguments) -> Result:
     return CliRunner().invoke(cli, ["db", *map(str, arguments)])
 
 

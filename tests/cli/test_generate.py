@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from soundsright.cli.commands.datasets import command as datasets_command
 from soundsright.cli.commands.generate import command
@@ -19,7 +19,7 @@ from soundsright.core.shipped import datasets_folder
 from soundsright.services.rounds.clipset import SetRequest, draw_to_disk, finish_set
 
 
-def run(*arguments, **settings):
+def run(*arguments, **settings) -> Result:
     return CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False, **settings)
 
 

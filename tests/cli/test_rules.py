@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from soundsright.cli.main import cli
 from soundsright.core.errors import UsageError
@@ -15,7 +15,7 @@ from soundsright.core.errors import UsageError
 GOLDEN = Path(__file__).parents[1] / "golden" / "published_rules.json"
 
 
-def rules(*arguments):
+def rules(*arguments) -> Result:
     return CliRunner().invoke(cli, ["rules", *map(str, arguments)])
 
 

@@ -2,18 +2,21 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from soundsright.copies.duplicates import DuplicateRule, Likeness, without_duplicates
 from soundsright.core.submission import FetchedModel
 from tests.ranking.builders import IN_DB, entry
 
 
-def model(uid, *, block, content=None, checkpoints=(), name=None, competition=None):
+def model(uid: int, *, block, content=None, checkpoints=(), name=None, competition=None) -> FetchedModel:
     submission = entry(uid, block=block, name=name) if competition is None else entry(uid, competition, block=block)
     return FetchedModel(submission, Path("/models"), content or f"content{uid}", tuple(checkpoints))
 
 
-def outcome(models, **options):
+def outcome(
+    models: list[FetchedModel], **options
+) -> tuple[list[int], list[Any]] | tuple[list[int], list[tuple[int, int, DuplicateRule]]]:
     unique = without_duplicates(models, **options)
     kept = [m.submission.uid for m in unique.kept]
     return kept, [(d.duplicate.uid, d.original.uid, d.rule) for d in unique.duplicates]
@@ -52,7 +55,7 @@ def test_a_copy_of_a_copy_counts_against_the_original_only() -> None:
     assert outcome(models)[0] == [1, 3]
 
 
-def since(models, *blocks):
+def since(models: list[FetchedModel], *blocks) -> dict[str, dict[str, int]]:
     return {m.submission.entry_id: held for m, held in zip(models, blocks, strict=True)}
 
 
@@ -85,7 +88,7 @@ def test_a_ring_of_copies_leaves_the_holder_of_the_earliest_mark() -> None:
         assert outcome(order, since=ring)[0] == [2]
 
 
-def likeness(a, b, rule):
+def likeness(a: FetchedModel, b: FetchedModel, rule: DuplicateRule) -> Likeness:
     return Likeness(a.submission.entry_id, b.submission.entry_id, rule, {"shown": "by this"})
 
 

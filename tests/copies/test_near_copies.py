@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy import ndarray
 
 from soundsright.copies.behaviour import agreement_db, median_agreement_db, near_copies
 from soundsright.copies.duplicates import DuplicateRule
@@ -10,12 +11,12 @@ RNG = np.random.default_rng(5)
 CLEAN = [RNG.standard_normal(4_000).astype(np.float32) for _ in range(5)]
 
 
-def errors(seed, level=0.2):
+def errors(seed: int, level: float = 0.2) -> list[ndarray]:
     rng = np.random.default_rng(seed)
     return [(level * rng.standard_normal(len(clean))).astype(np.float32) for clean in CLEAN]
 
 
-def outputs(*parts):
+def outputs(*parts) -> list[ndarray]:
     return [clean + sum(part[i] for part in parts) for i, clean in enumerate(CLEAN)]
 
 

@@ -12,7 +12,7 @@ DAILY = Schedule(time_of_day_s=NINE, every_days=1, first_day=20_000, seed_delay_
 START_S = 20_000 * DAY_S + NINE
 
 
-def steady(number):
+def steady(number: int) -> int:
     """A block every 12 s; block 1000 comes 6 s before the first round starts."""
     return START_S - 6 + 12 * (number - 1000)
 

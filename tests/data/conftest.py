@@ -16,7 +16,7 @@ def write_speech(path: Path, *, rate: int = 16_000, seconds: float = 3.5, seed: 
 
 
 @pytest.fixture
-def speech_dir(tmp_path: Path):
+def speech_dir(tmp_path: Path) -> Path:
     for number in range(4):
         write_speech(tmp_path / "speech" / f"speaker{number % 2}" / f"{number}.wav", seed=number)
     return tmp_path / "speech"

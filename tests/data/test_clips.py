@@ -18,7 +18,7 @@ by_id = pytest.mark.parametrize("competition", PUBLISHED, ids=lambda c: c.id)
 
 
 @pytest.fixture(scope="module")
-def corpus():
+def corpus() -> Corpus:
     return Corpus.open()
 
 

@@ -18,7 +18,7 @@ from soundsright.data.spectrum import bandwidth_hz, share_above_db
 
 
 @pytest.fixture(scope="module")
-def shipped():
+def shipped() -> Corpus:
     return Corpus.open()
 
 

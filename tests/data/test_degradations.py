@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy import ndarray
 
 from soundsright.data import degradations as more
 from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe
@@ -9,14 +10,14 @@ from soundsright.data.spectrum import share_above_db
 
 
 @pytest.fixture
-def signal():
+def signal() -> ndarray:
     rng = np.random.default_rng(0)
     time_s = np.arange(48_000) / 16_000
     tones = sum(np.sin(2 * np.pi * f * time_s + f) / f**0.5 for f in (150, 310, 620, 1_100, 2_300, 3_100))
     return 0.05 * tones * (0.3 + np.abs(np.sin(3 * time_s))) + 0.002 * rng.standard_normal(time_s.size)
 
 
-def lag_of(a, b):
+def lag_of(a: ndarray, b: ndarray) -> int:
     size = 2 * a.size
     return int(np.argmax(np.roll(np.fft.irfft(np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size))), 800))) - 800
 

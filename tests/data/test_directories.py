@@ -147,7 +147,7 @@ def test_every_common_format_is_read(tmp_path: Path, suffix: str) -> None:
     assert RecordingSet([recording]).samples(0, 16_000).shape[0] == pytest.approx(56_000, abs=3_000)
 
 
-def encode_with_pyav(path, codec, container) -> None:
+def encode_with_pyav(path: Path, codec: str, container: str) -> None:
     av = pytest.importorskip("av", reason="PyAV is not installed")
     pcm = (3_000 * np.random.default_rng(2).standard_normal(56_000)).clip(-32_000, 32_000).astype(np.int16)
     with av.open(str(path), "w", format=container) as out:

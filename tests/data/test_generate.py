@@ -30,11 +30,13 @@ from soundsright.data.verify import verified
 
 
 @pytest.fixture(scope="module")
-def corpus():
+def corpus() -> Corpus:
     return Corpus.open()
 
 
-def job_of(corpus, out, *, task=SetTask.DENOISING, count=6, seed=3, recipe=PUBLISHED_RECIPE, **settings):
+def job_of(
+    corpus: Corpus, out: Path, *, task=SetTask.DENOISING, count=6, seed=3, recipe=PUBLISHED_RECIPE, **settings
+) -> SetJob:
     rate = settings.pop("sample_rate_hz", 16_000)
     sources = settings.pop("sources", None) or corpus_sources(corpus, rate, recipe)
     return SetJob(

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy import float64, ndarray
 
 from soundsright.core.errors import UsageError
 from soundsright.data.levels import power_db
@@ -12,7 +13,7 @@ from soundsright.data.recordings import Recording, RecordingSet
 from .conftest import write_speech
 
 
-def slope_db_per_octave(samples, rate):
+def slope_db_per_octave(samples: ndarray, rate: int) -> float64:
     power = np.abs(np.fft.rfft(samples * np.hanning(samples.size))) ** 2
     frequency = np.fft.rfftfreq(samples.size, 1 / rate)
     bands = [100 * 2**k for k in range(6)]
@@ -58,7 +59,7 @@ def test_an_unknown_kind_is_refused_with_the_choices() -> None:
         FormulaNoise("purple")
 
 
-def voices(tmp_path):
+def voices(tmp_path: Path) -> RecordingSet:
     paths = [write_speech(tmp_path / f"{n}.wav", seed=n) for n in range(6)]
     return RecordingSet([Recording(f"u{n}", p, 16_000, 3.5, speaker=f"s{n % 3}") for n, p in enumerate(paths)])
 

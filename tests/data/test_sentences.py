@@ -13,7 +13,7 @@ from soundsright.data.sentences import (
 
 
 @pytest.fixture(scope="module")
-def series():
+def series() -> list[str]:
     return [sentence(3, index) for index in range(2_000)]
 
 

@@ -22,12 +22,12 @@ RECIPE = SetRecipe(measured_rirs=0.5)
 
 
 @pytest.fixture(scope="module")
-def corpus():
+def corpus() -> Corpus:
     return Corpus.open()
 
 
 @pytest.fixture(scope="module")
-def sets(corpus, tmp_path_factory: pytest.TempPathFactory):
+def sets(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One set of each split, from the same seed."""
     root = tmp_path_factory.mktemp("splits")
     for split in Split:
@@ -37,7 +37,7 @@ def sets(corpus, tmp_path_factory: pytest.TempPathFactory):
     return root
 
 
-def lines_of(out):
+def lines_of(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
 
 

@@ -15,11 +15,11 @@ from soundsright.data.stream import Batch, ClipStream, torch_dataset
 
 
 @pytest.fixture(scope="module")
-def corpus():
+def corpus() -> Corpus:
     return Corpus.open()
 
 
-def stream_of(corpus, *, task=SetTask.DENOISING, rate=16_000, split=None, **settings):
+def stream_of(corpus: Corpus, *, task=SetTask.DENOISING, rate=16_000, split=None, **settings) -> ClipStream:
     sources = corpus_sources(corpus, rate, PUBLISHED_RECIPE, split=split)
     defaults = {"seed": 5, "crop_s": 1.0, "batch_size": 3, "epoch_clips": 14}
     return ClipStream(sources, task=task, sample_rate_hz=rate, **{**defaults, **settings})

@@ -1,6 +1,9 @@
 """Entries and evaluations with chosen scores."""
 
+from typing import Any
+
 import numpy as np
+from numpy import float64, ndarray
 
 from soundsright.core.competition import Competition, Task
 from soundsright.core.results import ClipResult, Evaluation, Failure
@@ -14,7 +17,7 @@ WITH_INTERFERENCE = Competition(Task.DENOISING, 48_000, {"SI_SDR": 0.5, "SI_SIR"
 FLOORS = {"PESQ_WB": 1.0, "ESTOI": -1.0, "SI_SDR": -40.0, "SI_SIR": -40.0, "SI_SAR": -40.0}
 
 
-def entry(uid, competition=ONE_METRIC, *, block=None, name=None):
+def entry(uid: int, competition: Competition = ONE_METRIC, *, block=None, name=None) -> Submission:
     return Submission(
         uid=uid,
         hotkey=f"hk{uid:03d}",
@@ -24,7 +27,9 @@ def entry(uid, competition=ONE_METRIC, *, block=None, name=None):
     )
 
 
-def evaluation(submission, scores, *, failing=()):
+def evaluation(
+    submission: Submission, scores: dict[str, list[float] | ndarray | list[Any]], *, failing=()
+) -> Evaluation:
     """`scores` by metric: one value per clip."""
     count = len(next(iter(scores.values())))
     clips = tuple(
@@ -36,7 +41,7 @@ def evaluation(submission, scores, *, failing=()):
     return Evaluation(submission, "round", clips)
 
 
-def spread(mean, *, clips=40, seed=0, sd=0.3):
+def spread(mean: float | float64, *, clips=40, seed=0, sd=0.3) -> ndarray:
     """Values with exactly that mean, each clip hard or easy in the same way for everybody with that seed."""
     values = np.random.default_rng(seed).normal(0.0, sd, clips)
     return values - values.mean() + mean

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from soundsright.core.results import Evaluation, Leaderboard
 from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
 from soundsright.ranking.champions import Champion, champions_after
 from soundsright.ranking.leaderboard import decide
@@ -22,7 +23,15 @@ from tests.ranking.builders import (
 )
 
 
-def board(evaluations, champions=None, *, ruleset=SOUNDSRIGHT_V3, competition=ONE_METRIC, baseline=1.2, **options):
+def board(
+    evaluations: list[Evaluation | Any],
+    champions: dict[str, Champion] | None = None,
+    *,
+    ruleset=SOUNDSRIGHT_V3,
+    competition=ONE_METRIC,
+    baseline=1.2,
+    **options,
+) -> Leaderboard:
     """A round; `baseline` is the unprocessed input's mean, or its evaluation, or None."""
     if isinstance(baseline, float):
         metric = next(iter(competition.metric_weights))
@@ -41,20 +50,20 @@ def board(evaluations, champions=None, *, ruleset=SOUNDSRIGHT_V3, competition=ON
     )
 
 
-def shares(leaderboard):
+def shares(leaderboard: Leaderboard) -> dict[int, float]:
     return {s.submission.uid: s.share for s in leaderboard.standings}
 
 
-def pesq(uid, mean, **options):
+def pesq(uid: int, mean: float, **options) -> Evaluation:
     return evaluation(entry(uid, **options), {"PESQ_WB": spread(mean)})
 
 
-def noisy_pesq(uid, mean):
+def noisy_pesq(uid: int, mean: float) -> Evaluation:
     """As good on average, but good and bad on other clips than everybody else."""
     return evaluation(entry(uid), {"PESQ_WB": spread(mean, seed=uid)})
 
 
-def champion(uid, mean, *, since_block=9_000, competition=ONE_METRIC):
+def champion(uid: int, mean: float, *, since_block=9_000, competition=ONE_METRIC) -> Champion:
     return Champion(entry(uid, competition), mean, since_block)
 
 

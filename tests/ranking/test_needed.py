@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from soundsright.core.results import ClipResult
-from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
+from soundsright.core.competition import Competition
+from soundsright.core.results import ClipResult, Evaluation, Leaderboard
+from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Ruleset
 from soundsright.ranking.champions import Champion
 from soundsright.ranking.leaderboard import decide
 from soundsright.ranking.needed import holm_levels, least_mean_difference
@@ -51,7 +52,9 @@ def test_who_comes_after_others_that_pass_is_corrected_for_fewer() -> None:
 COMPETITIONS = (ONE_METRIC, IN_DB)
 
 
-def round_of(seed, ruleset, competition, *, clips, champion):
+def round_of(
+    seed: int, ruleset: Ruleset, competition: Competition, *, clips, champion
+) -> tuple[list[Evaluation], Evaluation, dict[Any, Any]] | tuple[list[Evaluation], Evaluation, dict[str, Champion]]:
     """A round of six entries of several qualities, the champion's hotkey among them or not."""
     rng = np.random.default_rng(seed)
     metric = next(iter(competition.metric_weights))
@@ -69,11 +72,17 @@ def round_of(seed, ruleset, competition, *, clips, champion):
     return rows, noisy, champions
 
 
-def decided(rows, noisy, champions, ruleset, competition):
+def decided(
+    rows: list[Evaluation],
+    noisy: Evaluation,
+    champions: dict[str, Champion],
+    ruleset: Ruleset,
+    competition: Competition,
+) -> Leaderboard:
     return decide(competition, "round", rows, champions, ruleset, noisy, floors=FLOORS, at_block=10_000)
 
 
-def better_by(row, metric, amount):
+def better_by(row: Evaluation, metric: str, amount: float) -> Evaluation:
     clips = tuple(ClipResult(clip.clip_id, scores={metric: clip.scores[metric] + amount}) for clip in row.clips)
     return dataclasses.replace(row, clips=clips)
 

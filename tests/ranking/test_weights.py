@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from soundsright.core.competition import Competition
 from soundsright.core.results import Estimate, Leaderboard, Standing
 from soundsright.ranking.weights import weights_of
 from tests.ranking.builders import IN_DB, ONE_METRIC, entry
 
 
-def leaderboard(shares, competition=ONE_METRIC):
+def leaderboard(shares: dict[int, float], competition: Competition = ONE_METRIC) -> Leaderboard:
     metric = next(iter(competition.metric_weights))
     standings = tuple(
         Standing(entry(uid, competition), metric, Estimate(2.0, 2.0, 2.0, 1), share)

@@ -7,6 +7,7 @@ from importlib.resources import files
 import pytest
 
 from soundsright.core.competition import PUBLISHED
+from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import UsageError
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.rulesets import SOUNDSRIGHT_V3, Margin
@@ -19,7 +20,7 @@ HOTKEY = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"
 SHIPPED = files("soundsright").joinpath("rulesets/published.toml").read_text()
 
 
-def read(text, **options):
+def read(text: str, **options) -> CompetitionRules:
     return organiser_of_toml(text, source="rules.toml", now_s=NOW_S, **options)
 
 

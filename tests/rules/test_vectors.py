@@ -14,7 +14,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "published_rules.json"
 
 
 @pytest.fixture(scope="module")
-def vectors():
+def vectors() -> dict[str, list[dict[str, Any]]]:
     return json.loads(GOLDEN.read_text())
 
 

@@ -18,7 +18,7 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault, UsageError
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.sources import ModelRef
-from soundsright.core.submission import Submission
+from soundsright.core.submission import FetchedModel, Submission
 from soundsright.testing.hub.repositories import HubRepository, HubServer
 from soundsright.testing.hub.server import served_hub
 
@@ -49,7 +49,7 @@ def submission(model: ModelRef = MODEL) -> Submission:
 
 def fetch(
     hub: HubServer, folder: Path, *, token: str | None = None, limits: FetchLimits | None = None, **model: str
-):  # type: ignore[no-untyped-def]
+) -> FetchedModel:  # type: ignore[no-untyped-def]
     ref = ModelRef(**({"namespace": "alice", "name": "gate", "revision": REVISION} | model))
     return HuggingFaceHub(hub.url, folder, token=token).fetch(submission(ref), limits=limits or FetchLimits())
 

@@ -3,6 +3,7 @@ import io
 import tarfile
 import threading
 import zipfile
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -59,14 +60,14 @@ class FileServer:
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[FileServer]:
     server = FileServer()
     yield server
     server.server.shutdown()
     server.server.server_close()
 
 
-def quiet(name, have, total) -> None:
+def quiet(name: str, have: int, total: int) -> None:
     pass
 
 

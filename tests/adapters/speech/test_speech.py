@@ -1,5 +1,6 @@
 import pickle
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,19 @@ from tests.adapters.speech.speech_service import SpeechService  # noqa: E402
 
 
 @pytest.fixture
-def service():
+def service() -> Iterator[SpeechService]:
     service = SpeechService()
     yield service
     service.server.shutdown()
     service.server.server_close()
 
 
-def engine_of(service, **settings):
+def engine_of(service: SpeechService, **settings: Any) -> OpenAISynthesiser:
     settings = {"voices": ("alloy", "nova"), "requests_per_s": 500.0, "first_pause_s": 0.01, **settings}
     return OpenAISynthesiser(key="test-key", base_url=service.url, **settings)
 
 
-def speech_of(service, tmp_path, count=4, **settings):
+def speech_of(service: SpeechService, tmp_path: Path, count: int = 4, **settings: Any) -> SynthesisedSpeech:
     return SynthesisedSpeech(engine_of(service, **settings), seed=1, count=count, cache=tmp_path / "cache")
 
 
