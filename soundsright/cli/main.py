@@ -90,6 +90,17 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, COMMANDS, n=1)
+            ctx.fail(f"No such command {name!r}." + (f" Did you mean {close[0]}?" if close else ""))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, COMMANDS))
         for title, section in SECTIONS.items():
@@ -160,7 +171,9 @@ def _end_of_misuse(error: click.ClickException) -> int:
         return EXIT_MISUSE
     context = getattr(error, "ctx", None)
     hint = f" Try: {context.command_path} --help" if context is not None else ""
-    return _end(f"Error: {error.format_message().rstrip('.')}.{hint}", EXIT_MISUSE)
+    message = error.format_message()
+    sentence = message if message.endswith("?") else f"{message.rstrip('.')}."
+    return _end(f"Error: {sentence}{hint}", EXIT_MISUSE)
 
 
 def _end(line: str, code: int) -> int:

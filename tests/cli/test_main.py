@@ -100,6 +100,10 @@ def test_the_readme_lists_every_command() -> None:
 def test_an_unknown_command_is_misuse(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cli, ["sing"]) == 2
     assert "sing" in capsys.readouterr().err
+    assert run(cli, ["scores"]) == 2
+    assert capsys.readouterr().err == (
+        "Error: No such command 'scores'. Did you mean score? Try: soundsright --help\n"
+    )
 
 
 def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
