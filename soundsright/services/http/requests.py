@@ -112,7 +112,9 @@ def listening(host: str, port: int, *, host_variable: str, port_variable: str) -
     except OSError as error:
         sock.close()
         if error.errno in (98, 48):
-            raise PortTaken(f"{port_variable} {port} is used by another program", "Choose another port.") from error
+            raise PortTaken(
+                f"{port_variable} {port} is taken by another program", "Choose another port."
+            ) from error
         raise UsageError(
             f"This machine cannot listen on {host_variable} {host!r} ({error.strerror or error})",
             "Set it to an address of this machine, or to 0.0.0.0 for all of them.",

@@ -178,7 +178,7 @@ class _Verifying:
         self._current = "prepare"
         started = time.monotonic()
         self._sandbox.prepare(self._model)
-        self._end_step(f"the {self._sandbox.name} sandbox is ready, after {time.monotonic() - started:.1f} s")
+        self._end_step(f"the {self._sandbox.name} sandbox is ready after {time.monotonic() - started:.1f} s")
 
     def run(self) -> None:
         self._current = "start"
@@ -217,8 +217,10 @@ class _Verifying:
 
     def _again_message(self, again: Answer) -> str:
         first = self._answers[0]
+        if again.failure is not None and self._failures():
+            return f"the model still replies after a reset; clip {again.clip_id} failed"
         if again.failure is not None:
-            return f"Clip {again.clip_id}: {again.failure.detail}"
+            return f"Clip {again.clip_id} failed after a reset: {again.failure.detail}"
         if first.audio is None or again.audio is None:
             return "the model returned a clip"
         same = np.array_equal(first.audio.samples, again.audio.samples)
@@ -251,9 +253,10 @@ class _Verifying:
             reason = "Every clip scores the floor, the lowest value, of every metric."
             remedy = "Listen to the enhanced clips: they are silent or contain none of the speech."
         better = sum(c.better is True for c in comparisons)
-        self._end_step(
-            f"better than the unprocessed input in {better} of {len(comparisons)} metrics", passed=not reason
-        )
+        message = f"better than the unprocessed input in {better} of {len(comparisons)} metrics"
+        if failures:
+            message += ", with each failed clip at the floor"
+        self._end_step(message, passed=not reason)
         return Verification(tuple(self._steps), comparisons, self._timing, reason, remedy, self._log)
 
     def _compared(self) -> tuple[Comparison, ...]:
