@@ -202,9 +202,9 @@ def _shared_metrics(chosen: Sequence[str], *sides: Sequence[ClipResult]) -> list
     common = [name for name in measured[0] if name in measured[1]]
     if not chosen:
         if not common:
-            raise UsageError("The reports have no metric in common", "Score both with the same --metrics.")
+            raise UsageError("The reports have no metric in common", "Score both with the same metrics.")
         return [metric(name).name for name in common]
     names = [metric(name).name for name in chosen if name.strip()]
     if lacking := [name for name in names if name not in common]:
-        raise UsageError(f"The reports do not both hold {', '.join(lacking)}", "Score both with it first.")
+        raise UsageError(f"Not both sides have {', '.join(lacking)}", "Score both with it, or leave it out.")
     return names

@@ -15,7 +15,6 @@ import click
 from soundsright.cli.shared.options import ANY_PATH, corpus_option, grouped, option, ruleset_option
 from soundsright.cli.shared.run_folder import LEASE, claim_folder, read_run
 from soundsright.cli.shared.sandboxes import (
-    SandboxChoice,
     chosen_concurrency,
     chosen_sandbox,
     concurrency_option,
@@ -23,7 +22,7 @@ from soundsright.cli.shared.sandboxes import (
 )
 from soundsright.core.competition import competition_by_id
 from soundsright.core.errors import UnpublishableFolder, UsageError
-from soundsright.library import organiser_of
+from soundsright.library import SandboxChoice, organiser_of
 
 if TYPE_CHECKING:
     from rich.console import Console

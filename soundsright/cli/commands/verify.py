@@ -12,11 +12,11 @@ import click
 
 from soundsright.cli.shared.model_log import last_lines
 from soundsright.cli.shared.options import FOLDER, corpus_option, grouped, option, ruleset_option
-from soundsright.cli.shared.sandboxes import SandboxChoice, chosen_sandbox, sandbox_options
+from soundsright.cli.shared.sandboxes import chosen_sandbox, sandbox_options
 from soundsright.core.competition import Competition, competition_by_id
 from soundsright.core.entry_rules import remedy_of
 from soundsright.core.errors import EntryRefused, UsageError
-from soundsright.library import organiser_of
+from soundsright.library import SandboxChoice, organiser_of
 
 if TYPE_CHECKING:
     from soundsright.config import MinerSettings

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import socket
 
     from soundsright.adapters.peers import Hotkey
-    from soundsright.cli.shared.sandboxes import SandboxChoice
     from soundsright.core.competition import Competition
     from soundsright.core.ports import LiveChain, ModelHub, Sandbox
     from soundsright.core.sources import ModelRef
+    from soundsright.library import SandboxChoice
 
 
 def health_socket(settings: Settings) -> socket.socket:
@@ -136,7 +136,7 @@ def _fetch(hub: ModelHub, model: ModelRef, competition: Competition) -> None:
 
 def sandbox_choice(settings: ValidatorSettings) -> SandboxChoice:
     """The sandbox that the settings choose."""
-    from soundsright.cli.shared.sandboxes import SandboxChoice
+    from soundsright.library import SandboxChoice
 
     return SandboxChoice(
         kind=settings.soundsright_sandbox,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soundsright.cli.shared.options import ANY_PATH, grouped, option
-from soundsright.library import SandboxChoice as SandboxChoice
+from soundsright.library import SandboxChoice
 
 if TYPE_CHECKING:
     from soundsright.adapters.containers import Engine
