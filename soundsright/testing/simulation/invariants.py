@@ -38,7 +38,7 @@ class Violation(SoundsRightError):
     """An invariant that does not hold: which one, in which round, and the problem."""
 
     def __init__(self, invariant: str, where: str, problem: str) -> None:
-        super().__init__(f"{where}: NOT {invariant}: {problem}")
+        super().__init__(f"{where}: this invariant does not hold: {invariant}. {problem}")
         self.invariant = invariant
 
 

@@ -29,7 +29,7 @@ from soundsright.testing import VirtualClock
 from soundsright.testing.fakechain.drand import ROUND_1000_S, Relay, served_relay
 from soundsright.testing.state import MemoryState
 from tests.services.services_bench import ALICE, ENTRY, VICTOR, miner_on
-from tests.services.validator.test_validator import COMPETITION, MINERS, Bench, Miners, finish
+from tests.services.validator.test_service import COMPETITION, MINERS, Bench, Miners, finish
 
 DAY_S = 86_400
 # A day's round starts when round 1000 of the beacon is published.

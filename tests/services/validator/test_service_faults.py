@@ -15,7 +15,7 @@ from soundsright.core.errors import ChainUnavailable, InfrastructureFault, State
 from soundsright.core.ports import Reply, SubnetRules, TxResult
 from soundsright.services.rounds import steps
 from soundsright.services.validator.service import MAX_PAUSE_S, ValidatorService
-from tests.services.validator.test_validator import MINERS, SCHEDULE, VICTOR, Bench, finish, published
+from tests.services.validator.test_service import MINERS, SCHEDULE, VICTOR, Bench, finish, published
 
 FIRST, SECOND = SCHEDULE.id_of(0), SCHEDULE.id_of(1)
 
