@@ -1,11 +1,11 @@
-"""How long the decision of a round takes, on one core, and how often a challenger wins by chance.
+"""Measures how long the decision of a round takes on one core, and how often a challenger wins by chance.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/decide.py [--null-rounds N]
 
-The first part decides 256 entries x 1000 clips x 7 metrics with intervals and paired tests, and counts the seconds
-of the processor, whatever else it does. The second draws rounds in which every challenger is exactly as good as the
-champion, with skewed differences as scores have, and counts how often one would take the title: by the test alone,
-and with the margin, as the rules ask.
+The first part decides up to 256 entries x 1000 clips x 7 metrics, with intervals and paired tests, and prints the
+seconds of processor time. The second part draws rounds in which every challenger is exactly as good as the
+champion, with skewed differences as in real scores. It counts how often a challenger would take the title, by the
+test alone and by test and margin together, as the rules require.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ def evaluations(entries: int, clips: int, seed: int = 0) -> list[Evaluation]:
     competition = Competition(Task.DENOISING, 16_000, dict.fromkeys(METRICS, 1 / len(METRICS)), 70.0, 30.0)
     hard = rng.normal(0.0, 1.0, (clips, len(METRICS)))
     ids = [f"clip-{i:05d}" for i in range(clips)]
-    found = []
+    drawn = []
     for uid in range(entries):
         model = ModelRef("ns", f"m{uid}", f"{uid:040x}")
         scores = 2.0 + 0.002 * uid + hard + rng.normal(0.0, 0.3, hard.shape)
         rows = [
             ClipResult(ids[i], scores=dict(zip(METRICS, row, strict=True))) for i, row in enumerate(scores.tolist())
         ]
-        found.append(Evaluation(Submission(uid, f"hk{uid}", competition, model, uid), "round", tuple(rows)))
-    return found
+        drawn.append(Evaluation(Submission(uid, f"hk{uid}", competition, model, uid), "round", tuple(rows)))
+    return drawn
 
 
 def decision_s(ruleset: Ruleset, entries: int, clips: int) -> float:
@@ -55,11 +55,11 @@ def decision_s(ruleset: Ruleset, entries: int, clips: int) -> float:
 
 
 def null_rounds(rounds: int, challengers: int, clips: int) -> tuple[int, int]:
-    """False victories by the test alone, and by test and margin, in rounds without a better challenger."""
+    """The number of rounds without a better challenger that one wins: by the test alone, and by test and margin."""
     rng = np.random.default_rng(1)
     by_test = by_both = 0
     for _ in range(rounds):
-        # A log-normal minus its mean: long tail of clips that one of the two fails on, on either side.
+        # A log-normal minus its mean has a long tail, like clips on which one of the two entries fails.
         tails = rng.lognormal(0.0, 1.0, (challengers, clips)) - np.exp(0.5)
         differences = 0.05 * np.where(rng.random((challengers, 1)) < 0.5, tails, -tails)
         adjusted = holm({str(i): float(p) for i, p in enumerate(superiority_p_values(differences))})

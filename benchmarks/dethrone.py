@@ -1,10 +1,10 @@
-"""How often a champion falls by chance, and how many clips a better challenger needs, by simulation.
+"""Simulates how often a champion loses its title by chance, and how many clips a better challenger needs.
 
     python benchmarks/dethrone.py [--rounds 10000] [--clips 1000] [--alpha 0.01] [--seed 0]
 
-Every round is looked at after every clip. Null rounds compare entries of equal worth. The rounds of a better
-challenger add one or two margins to each difference, whose standard deviation is given in margins. Peeking at a
-fixed-sample test is simulated beside it, for what it would have cost.
+The sequential test looks at every round after every clip. Null rounds compare entries of equal quality. Rounds with
+a better challenger add one or two margins to each difference; the standard deviation is given in margins. For
+comparison, a fixed-sample test that is repeated after every clip is simulated too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BATCH = 500
 
 
 def _failing(rng: Rng, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """One clip in fifty fails for either entry and scores a floor far away."""
+    """On 2 % of the clips one of the entries fails and scores a distant floor."""
     spikes = np.where(rng.random(shape) < 0.02, rng.choice([-20.0, 20.0], shape), 0.0)
     return np.asarray(rng.standard_normal(shape) + spikes)
 
@@ -54,7 +54,7 @@ def batches(rounds: int) -> list[int]:
 
 
 def falls(draw: Draw, rounds: int, clips: int, alpha: float, seed: int) -> float:
-    """Share of rounds in which the champion falls, looked at after every clip."""
+    """The share of rounds in which the champion loses, with a look after every clip."""
     rng = np.random.default_rng(seed)
     fallen = sum(
         int(first_verdicts(draw(rng, (count, clips)), alpha=alpha).better.sum()) for count in batches(rounds)
@@ -63,7 +63,7 @@ def falls(draw: Draw, rounds: int, clips: int, alpha: float, seed: int) -> float
 
 
 def falls_by_peeking(draw: Draw, rounds: int, clips: int, alpha: float, seed: int) -> float:
-    """The same with a one-sided z-test at alpha, repeated after every clip from the tenth on."""
+    """The same share for a one-sided z-test at alpha, repeated after every clip from the tenth on."""
     from scipy.special import ndtri
 
     rng = np.random.default_rng(seed)
@@ -80,7 +80,7 @@ def falls_by_peeking(draw: Draw, rounds: int, clips: int, alpha: float, seed: in
 def needed(
     advantage: float, spread: float, rounds: int, clips: int, alpha: float, seed: int
 ) -> tuple[float, float]:
-    """Share of rounds won, and the median share of clips until then, in margins of 1 with that spread."""
+    """The share of rounds won, and the median share of clips until then. The margin is 1."""
     rng = np.random.default_rng(seed)
     won, used = 0, []
     for count in batches(rounds):
@@ -92,7 +92,7 @@ def needed(
 
 
 def hopeless(spread: float, rounds: int, clips: int, alpha: float, seed: int) -> tuple[float, float]:
-    """Share of rounds of an equal challenger that are stopped as hopeless against a margin of 1, and when."""
+    """The share of rounds with an equal challenger that stop as hopeless, and when. The margin is 1."""
     rng = np.random.default_rng(seed)
     stopped, used = 0, []
     for count in batches(rounds):

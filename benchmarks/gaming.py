@@ -1,11 +1,11 @@
-"""Fits what honest systems look like, and tries the detector of gamed entries on them and on gamed ones.
+"""Fits the distribution of honest systems, and tries the detector of gamed entries on honest and gamed ones.
 
     python benchmarks/gaming.py [--clips 12] [--sets 4] [--write]
 
-Honest: the models under models/ whose packages are installed, each alone and mixed with the input at three
-ratios, on several seeded sets of the shipped recordings. `--write` puts the fit where the package reads it.
-Gamed: outputs that an attacker with the clean signal could make to raise one measure. Every honest system is
-judged by a fit without it.
+Honest systems are the models under models/ whose packages are installed, each alone and mixed with the input at
+three ratios, on several seeded sets of the shipped recordings. `--write` writes the fit to the file that the
+package reads. Gamed outputs are those that an attacker who has the clean signal could make to raise one metric.
+Every honest system is judged by a fit without it.
 """
 
 from __future__ import annotations
@@ -51,45 +51,45 @@ def istft(spectra: NDArray[np.complex128], n: int) -> Signal:
 
 
 def scrambled_phase(rng: np.random.Generator, clean: Signal, noisy: Signal, enhanced: Signal) -> Signal:
-    """Clean magnitudes, random phases: PESQ and STOI hear magnitudes alone."""
+    """Clean magnitudes with random phases. PESQ and STOI use only magnitudes."""
     spectra, n = stft(clean)
     return istft(np.abs(spectra) * np.exp(2j * np.pi * rng.random(spectra.shape)), n)
 
 
 def noisy_phase(rng: np.random.Generator, clean: Signal, noisy: Signal, enhanced: Signal) -> Signal:
-    """Clean magnitudes with noise of a tenth of a turn in phase."""
+    """Clean magnitudes with random noise on the phase, a quarter of a turn in standard deviation."""
     spectra, n = stft(clean)
     return istft(spectra * np.exp(2j * np.pi * 0.25 * rng.standard_normal(spectra.shape)), n)
 
 
 def loudest_bins_only(rng: np.random.Generator, clean: Signal, noisy: Signal, enhanced: Signal) -> Signal:
-    """Spectral holes: of the enhanced signal only bins within 25 dB of each clean frame's peak stay."""
+    """Spectral holes: only the bins within 25 dB of each clean frame's peak remain."""
     spectra, n = stft(enhanced)
     power = np.abs(stft(clean)[0])
     return istft(np.where(power > power.max(axis=1, keepdims=True) * 10 ** (-25 / 20), spectra, 0), n)
 
 
 def shaped_noise(rng: np.random.Generator, clean: Signal, noisy: Signal, enhanced: Signal) -> Signal:
-    """The clean signal under noise that follows its own spectrum 6 dB below, where PESQ masks it."""
+    """The clean signal with noise that follows its spectrum 6 dB below, where PESQ treats it as masked."""
     spectra, n = stft(clean)
     noise = rng.standard_normal(spectra.shape) + 1j * rng.standard_normal(spectra.shape)
     return istft(spectra + 10 ** (-6 / 20) * np.abs(spectra) * noise / np.sqrt(2), n)
 
 
 def clicks(rng: np.random.Generator, clean: Signal, noisy: Signal, enhanced: Signal) -> Signal:
-    """A full-scale click every fifth of a second on the clean signal."""
+    """The clean signal with a loud click every fifth of a second."""
     out = clean.astype(np.float64).copy()
     out[:: 16_000 // 5] = 0.9
     return out
 
 
 def deleted_half(rng: np.random.Generator, clean: Signal, noisy: Signal, enhanced: Signal) -> Signal:
-    """Every other 0.3 s is silence."""
+    """Every second stretch of 0.3 s is silence."""
     return np.where(np.arange(len(enhanced)) // 4_800 % 2, 0.0, enhanced)
 
 
 def filled_pauses(rng: np.random.Generator, clean: Signal, noisy: Signal, enhanced: Signal) -> Signal:
-    """The utterance again, backwards, over itself."""
+    """The utterance plus itself backwards."""
     return enhanced + 0.7 * enhanced[::-1]
 
 

@@ -1,10 +1,10 @@
-"""How alike the outputs of independently made enhancers are, and those of copies of one: what sets the threshold.
+"""Measures how much the outputs of independent enhancers agree, and those of copies. The threshold lies between.
 
     python benchmarks/near_copies.py [--clips 24] [--seed 1] [--competition DENOISING_16000HZ]
 
-Prints the median agreement in dB (`ranking.near_copies`) of each pair of models under models/, then of one model
-against disguised copies of itself: quieter, rounded to 12 bits, with noise 40 dB below the speech, mixed with a
-tenth of the input, and low-passed.
+Prints the median agreement in dB (`soundsright.copies.behaviour`) of each pair of models under models/. Then it
+compares each model with disguised copies of itself: quieter, rounded to 12 bits, with noise 40 dB below the speech,
+mixed with a tenth of the input, and low-passed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--competition", help="one of the four; all of them, if not given")
+    parser.add_argument("--competition", help="one of the four competitions; default: all of them")
     options = parser.parse_args()
     models = dict(available(ENTRIES))
     corpus = Corpus.open()
@@ -59,12 +59,12 @@ def main() -> None:
             disguised[name] += values
     above = sum(value >= NEAR_COPY_DB for value in independent)
     bound = 1 - 0.05 ** (1 / len(independent))
-    print(f"\nindependent pairs: {len(independent)}, the most alike {max(independent):.1f} dB")
-    print(f"above the threshold of {NEAR_COPY_DB:g} dB: {above}; with none, the rate of false alarms per pair is")
+    print(f"\nindependent pairs: {len(independent)}, highest agreement {max(independent):.1f} dB")
+    print(f"above the threshold of {NEAR_COPY_DB:g} dB: {above}; if none is, the rate of false alarms per pair is")
     print(f"below {bound:.1%} with 95 % confidence")
     for name, values in disguised.items():
-        found = sum(value >= NEAR_COPY_DB for value in values)
-        print(f"copies, {name}: {found} of {len(values)} found, {min(values):.1f} to {max(values):.1f} dB")
+        detected = sum(value >= NEAR_COPY_DB for value in values)
+        print(f"copies, {name}: {detected} of {len(values)} found, {min(values):.1f} to {max(values):.1f} dB")
 
 
 def agreements(

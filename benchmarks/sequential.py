@@ -1,13 +1,16 @@
-"""A comparison that may be looked at after every clip. Differences are challenger minus champion, per clip, in the
-metric's unit, higher is better; clips come in an order that neither entry chose.
+"""A sequential test: a comparison of two entries that can be looked at after every clip.
 
-The null hypothesis is that differences are symmetric about a centre, as they are about zero when neither entry
-is better: swapping the two changes nothing. Given how large a difference is, its sign is then a fair coin. A
-gambler who starts with 1 and bets on the signs cannot expect to gain, and reaches 1 / alpha at any time with
-probability at most alpha (Ville's inequality): so one may stop at the first clip where that happens.
+Differences are challenger minus champion, per clip, in the metric's unit, higher is better. The clips come in an
+order that neither entry chose. No service uses this test; `benchmarks/dethrone.py` measures its errors.
 
-The bet on a difference x is tanh(k x), the best one against a normal alternative; k mixes several effect sizes
-over a scale that is the mean magnitude seen so far. Sources: Ramdas, Grünwald, Vovk, Shafer, "Game-Theoretic
+The null hypothesis is that differences are symmetric about a centre. If neither entry is better, the centre is
+zero, because swapping the entries changes nothing. Given the size of a difference, its sign is then a fair coin. A
+gambler who starts with a capital of 1 and bets on the signs cannot expect to gain. The capital ever reaches 1 /
+alpha with probability at most alpha (Ville's inequality). So the comparison can stop at the first clip where that
+happens.
+
+The bet on a difference x is tanh(k x), the best bet against a normal alternative. k mixes several effect sizes,
+relative to the mean size of the differences so far. Sources: Ramdas, Grünwald, Vovk, Shafer, "Game-Theoretic
 Statistics and Safe Anytime-Valid Inference", Statistical Science 38(4), 2023; Ramdas, Ruf, Larsson, Koolen,
 "Admissible Anytime-Valid Sequential Inference Must Rely on Nonnegative Martingales", 2020 (symmetric
 distributions).
@@ -24,12 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 EFFECT_SIZES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""Mean by standard deviation of the alternatives that the gambler bets on, with equal stakes."""
+"""The alternatives that the gambler bets on, with equal stakes: mean / standard deviation."""
 
 ALPHA = 0.01
 
 _MAGNITUDE_TO_DEVIATION = math.sqrt(math.pi / 2)  # of a normal distribution
-_DIGITS = 9  # of the evidence, so that rounding elsewhere decides nothing
+_DIGITS = 9  # decimals of the evidence, so that rounding errors decide nothing
 
 
 class Verdict(StrEnum):
@@ -40,9 +43,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class SequentialResult:
-    """Where a comparison stands: the verdict, after how many clips it fell, and the evidence then.
+    """The verdict of a comparison, the number of clips that it took, and the evidence at that clip.
 
-    `evidence_better` and `evidence_hopeless` are the gamblers' capitals; 1 / alpha decides.
+    `evidence_better` and `evidence_hopeless` are the gamblers' capitals. A capital of 1 / alpha decides.
     """
 
     verdict: Verdict
@@ -54,12 +57,12 @@ class SequentialResult:
 def sequential_comparison(
     differences: Sequence[float], *, margin: float = 0.0, alpha: float = ALPHA, smallest: int = 10
 ) -> SequentialResult:
-    """The first verdict over the differences in their order, or open after all of them.
+    """The first verdict over the differences in their order, or `OPEN` after all of them.
 
-    Better: the capital against "symmetric about 0" reaches 1 / alpha on the challenger's side, and the mean so
-    far is at least the margin. Hopeless: the capital against "symmetric about the margin" reaches it on the
-    champion's side. No verdict falls before `smallest` clips. Clips that share a speaker are one witness: give
-    their means.
+    `BETTER`: the capital against "symmetric about 0" reaches 1 / alpha on the challenger's side, and the mean so
+    far is at least the margin. `HOPELESS`: the capital against "symmetric about the margin" reaches 1 / alpha on
+    the champion's side. There is no verdict before `smallest` clips. Clips of one speaker are not independent, so
+    give their mean as one difference.
 
     Raises:
         ValueError: if a difference is not finite, or alpha is not in (0, 1).
@@ -83,7 +86,7 @@ def sequential_comparison(
 
 @dataclass(frozen=True, eq=False)
 class FirstVerdicts:
-    """Of many comparisons: whether and after how many clips each was decided (all clips where it was not)."""
+    """For many comparisons: the verdict of each and the number of clips that it took. All clips if it is open."""
 
     better: NDArray[np.bool_]
     hopeless: NDArray[np.bool_]
@@ -118,19 +121,19 @@ def first_verdicts(
 def log_evidences(
     differences: NDArray[np.float64], margin: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Logarithms of both capitals after each clip (last axis): better than 0, and worse than the margin."""
+    """The logarithms of both capitals after each clip (last axis): better than 0, and worse than the margin."""
     return _log_capital(differences), _log_capital(margin - differences)
 
 
 def _log_capital(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """The logarithm of the capital of bets that signs are positive, averaged over the effect sizes.
 
-    Each stake depends on magnitudes up to this clip's and never on its sign, which keeps the game fair.
+    A stake depends on sizes up to this clip's, and not on its sign. That keeps the game fair.
     """
     count = np.arange(1, x.shape[-1] + 1)
     scale = np.cumsum(np.abs(x), axis=-1) / count * _MAGNITUDE_TO_DEVIATION
     standard = np.divide(x, scale, out=np.zeros_like(x), where=scale > 0)
-    # log(1 + tanh z), written so that it stays finite for a bet that is all but lost
+    # log(1 + tanh z), in a form that stays finite for a bet that is almost lost
     paths = np.stack(
         [np.cumsum(math.log(2) - np.logaddexp(0.0, -2 * size * standard), axis=-1) for size in EFFECT_SIZES]
     )

@@ -1,4 +1,4 @@
-"""The comparison may be watched clip by clip, and still errs no more often than it says."""
+"""The comparison can be watched clip by clip, and its error rate stays below alpha."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_no_clips_decide_nothing() -> None:
     assert sequential_comparison([]).verdict is Verdict.OPEN
 
 
-def test_no_verdict_falls_on_a_handful_of_clips() -> None:
+def test_there_is_no_verdict_over_very_few_clips() -> None:
     assert sequential_comparison([5.0] * 9, alpha=0.05, smallest=10).verdict is Verdict.OPEN
     assert sequential_comparison([5.0] * 10, alpha=0.05, smallest=10).verdict is Verdict.BETTER
 
@@ -102,7 +102,7 @@ def test_later_clips_never_change_what_was_decided_before_them(differences: list
         assert whole == part
 
 
-def test_a_difference_that_is_no_number_is_refused() -> None:
+def test_a_difference_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match="not finite"):
         sequential_comparison([0.1, float("nan")])
 

@@ -1,4 +1,4 @@
-"""Copies fall to the earliest commitment."""
+"""Of entries that are copies, the earliest stays."""
 
 import dataclasses
 from pathlib import Path
@@ -59,7 +59,7 @@ def since(models: list[FetchedModel], *blocks) -> dict[str, dict[str, int]]:
     return {m.submission.entry_id: held for m, held in zip(models, blocks, strict=True)}
 
 
-def test_who_held_the_shared_file_first_stays_whenever_it_committed_last() -> None:
+def test_the_first_holder_of_a_shared_file_stays_even_if_it_committed_last() -> None:
     models = [model(1, block=30, checkpoints=("a", "b")), model(2, block=20, checkpoints=("a", "c"))]
     held = since(models, {"a": 10}, {"c": 5})
     assert outcome(models, since=held) == ([1], [(2, 1, DuplicateRule.SHARED_CHECKPOINT)])
@@ -68,7 +68,7 @@ def test_who_held_the_shared_file_first_stays_whenever_it_committed_last() -> No
     assert (refusal.evidence["original_block"], refusal.evidence["original_since_block"]) == ("30", "10")
 
 
-def test_what_is_shared_with_an_accomplice_makes_nobody_older_than_a_third() -> None:
+def test_a_mark_shared_with_an_accomplice_does_not_count_against_a_third_entry() -> None:
     models = [
         model(1, block=20, checkpoints=("stolen", "own")),
         model(2, block=30, checkpoints=("own",)),
@@ -77,7 +77,7 @@ def test_what_is_shared_with_an_accomplice_makes_nobody_older_than_a_third() -> 
     assert outcome(models, since=since(models, {"own": 1}, {}, {}))[0] == [3, 2]
 
 
-def test_a_ring_of_copies_leaves_the_holder_of_the_earliest_mark() -> None:
+def test_in_a_circle_of_copies_the_holder_of_the_earliest_mark_stays() -> None:
     models = [
         model(1, block=90, checkpoints=("a", "b")),
         model(2, block=91, checkpoints=("b", "c")),
@@ -98,13 +98,13 @@ def test_a_likeness_drops_the_later_of_the_pair() -> None:
     assert outcome(models, likenesses=alike) == ([1, 3], [(2, 1, DuplicateRule.SAME_TENSORS)])
 
 
-def test_of_a_likeness_who_held_what_is_alike_first_stays() -> None:
+def test_of_two_similar_entries_the_first_holder_stays() -> None:
     models = [model(1, block=1), model(2, block=2)]
     alike = dataclasses.replace(likeness(models[1], models[0], DuplicateRule.SAME_TENSORS), since=(0, 1))
     assert outcome(models, likenesses=[alike]) == ([2], [(1, 2, DuplicateRule.SAME_TENSORS)])
 
 
-def test_what_is_only_like_a_dropped_copy_stays() -> None:
+def test_an_entry_that_is_similar_only_to_a_dropped_copy_stays() -> None:
     models = [model(1, block=1), model(2, block=2), model(3, block=3)]
     alike = [
         likeness(models[0], models[1], DuplicateRule.NEAR_COPY),
@@ -113,7 +113,7 @@ def test_what_is_only_like_a_dropped_copy_stays() -> None:
     assert outcome(models, likenesses=alike)[0] == [1, 3]
 
 
-def test_a_near_copy_may_be_reported_without_being_excluded() -> None:
+def test_a_near_copy_can_be_reported_without_being_excluded() -> None:
     models = [model(1, block=1), model(2, block=2)]
     alike = [likeness(models[0], models[1], DuplicateRule.NEAR_COPY)]
     unique = without_duplicates(models, likenesses=alike, reported_only=[DuplicateRule.NEAR_COPY])

@@ -1,4 +1,4 @@
-"""Outputs that agree as only copies do."""
+"""Copies are found by the agreement of their outputs."""
 
 import numpy as np
 import pytest
@@ -37,11 +37,11 @@ def test_a_quieter_or_slightly_noisy_copy_is_found() -> None:
     assert float(found[1].evidence["agreement_db"]) > 15
 
 
-def test_two_models_close_to_the_clean_speech_are_no_copies() -> None:
+def test_two_models_close_to_the_clean_speech_are_not_copies() -> None:
     assert near_copies(CLEAN, {"a": outputs(errors(1, 0.01)), "b": outputs(errors(2, 0.01))}) == []
 
 
-def test_failed_clips_and_silence_say_nothing() -> None:
+def test_failed_clips_and_silence_are_ignored() -> None:
     silent = [np.zeros_like(clean) for clean in CLEAN]
     assert near_copies(CLEAN, {"a": [None] * 5, "b": silent, "c": silent}) == []
     assert agreement_db(CLEAN[0], CLEAN[0], CLEAN[0]) == 80.0

@@ -1,4 +1,4 @@
-"""The same weights in another container, another format or under other names; and files that would do harm."""
+"""The same weights in other containers, formats and names, and hostile files."""
 
 import io
 import json
@@ -155,7 +155,7 @@ def test_the_same_tensors_are_recognised_in_every_container(container: Any) -> N
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_other_weights_of_the_same_shapes_are_others(container: Any) -> None:
+def test_other_weights_of_the_same_shapes_are_not_copies(container: Any) -> None:
     assert shared_fraction(summaries(as_safetensors(weights(1))), summaries(CONTAINERS[container](weights(2)))) == 0
 
 
@@ -169,29 +169,29 @@ def test_padding_a_copy_with_tensors_of_its_own_does_not_hide_it() -> None:
     assert same_tensors({"a": summaries(as_npz(weights(1))), "b": summaries(as_npz(padded))})
 
 
-def test_fine_tuned_weights_are_their_own() -> None:
+def test_fine_tuned_weights_are_not_copies() -> None:
     rng = np.random.default_rng(3)
     tuned = {n: (t * (1 + 0.05 * rng.standard_normal(t.shape))).astype(np.float32) for n, t in weights(1).items()}
     assert same_tensors({"a": summaries(as_npz(weights(1))), "b": summaries(as_npz(tuned))}) == []
 
 
 def test_equal_window_functions_make_no_copy() -> None:
-    """What many models share by construction, a window and a table of zeros, is far from nearly all they hold."""
+    """Many models share a window and a table of zeros. These are far from 90 % of their tensors."""
     shared = {"window": np.hanning(512).astype(np.float32), "zeros": np.zeros(512, np.float32)}
     a, b = weights(1) | shared, weights(2) | shared
     assert same_tensors({"a": summaries(as_npz(a)), "b": summaries(as_npz(b))}) == []
 
 
 def stft_tensors():
-    """What a model that holds its STFT as convolutions has by construction: windows and DFT kernels."""
+    """The standard tensors of a model whose STFT is a convolution: windows and DFT kernels."""
     window = np.hanning(513)[:-1].astype(np.float32)
     phase = 2 * np.pi * np.outer(np.arange(257), np.arange(512)) / 512
     kernels = {"cos": np.cos(phase) * window, "sin": -np.sin(phase) * window}
     return {"window": window, "hop": np.hanning(321)[:-1], **kernels}
 
 
-def test_who_committed_what_all_hold_by_construction_makes_nobody_a_copy() -> None:
-    """Be they few of a model's tensors but most of its elements, or many tensors and few elements."""
+def test_an_entry_with_only_standard_tensors_makes_no_other_entry_a_copy() -> None:
+    """They can be few tensors with most of the elements, or many tensors with few elements."""
     rng = np.random.default_rng(0)
     common = summaries(as_npz(stft_tensors()))
     for count, elements in ((80, 500), (6, 200_000)):
@@ -221,7 +221,7 @@ def test_a_pickle_is_read_without_being_executed() -> None:
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_damage_in_any_place_is_survived(container: Any) -> None:
+def test_a_file_with_any_damage_raises_no_error(container: Any) -> None:
     whole = CONTAINERS[container]({"layer": np.linspace(0, 1, 200, dtype=np.float32)})
     rng = np.random.default_rng(0)
     for _ in range(150):
@@ -232,7 +232,7 @@ def test_damage_in_any_place_is_survived(container: Any) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80", b"PK\x03\x04", b"hello world, this is prose", b"\x00" * 100])
-def test_files_that_hold_no_tensors_give_none(content: bytes) -> None:
+def test_files_without_tensors_give_none(content: bytes) -> None:
     assert list(tensors_of(content)) == []
 
 
@@ -242,7 +242,7 @@ def written(folder, files):
     return sorted(folder.iterdir())
 
 
-def test_a_models_files_are_summed_up_by_a_worker_and_what_is_left_out_is_named(
+def test_a_worker_summarises_a_models_files_and_names_unread_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {"a.npz": as_npz(weights(1)), "b.onnx": as_onnx(weights(2)), "c.py": b"print('no weights')\n" * 100}
@@ -266,7 +266,7 @@ def test_large_tensors_are_thinned_alike_in_every_container(monkeypatch: pytest.
 
 
 def plainly_shared(a, b):
-    """The sizes of a's tensors that b holds too: each held against each of its size, the lowest quantiles first."""
+    """The sizes of a's tensors that b also has, by comparing every pair of one size, lowest quantiles first."""
     shared, left = [], sorted((s.elements, *s.quantiles) for s in b)
     for size, *own in sorted((s.elements, *s.quantiles) for s in a):
         for other in left:
@@ -279,8 +279,8 @@ def plainly_shared(a, b):
     return shared
 
 
-def test_ordinary_models_are_judged_as_by_holding_each_tensor_against_each() -> None:
-    """Trained apart, shared in part and rounded, or hardly trained, so that all look alike."""
+def test_the_fast_comparison_agrees_with_comparing_every_pair_of_tensors() -> None:
+    """Models trained apart, models that share some rounded tensors, and models that are hardly trained."""
     rng = np.random.default_rng(5)
 
     def layers(count, spread):
@@ -305,7 +305,7 @@ def test_ordinary_models_are_judged_as_by_holding_each_tensor_against_each() -> 
 
 
 def drawn(count, seed=0):
-    """Summaries of tensors that resemble one another, as a model made to be slow to compare has them."""
+    """Summaries of tensors that resemble each other, as in a model that is made slow to compare."""
     rng = np.random.default_rng(seed)
     quantiles = np.linspace(-1, 1, 33) * (1 + 1e-4 * rng.random((count, 1)))
     return [tensors.TensorSummary(64 + i // 512, row) for i, row in enumerate(quantiles)]
@@ -321,7 +321,7 @@ def test_of_too_many_tensors_the_largest_are_compared(monkeypatch: pytest.Monkey
     assert (len(compared), max(compared)) == (600, 512)
 
 
-def test_a_stop_is_heard_between_two_comparisons() -> None:
+def test_a_stop_takes_effect_between_two_comparisons() -> None:
     asked = iter([None, None, InterruptedError("stopped")])
 
     def go_on() -> None:
@@ -332,8 +332,8 @@ def test_a_stop_is_heard_between_two_comparisons() -> None:
         same_tensors({name: drawn(8) for name in "abcd"}, go_on=go_on)
 
 
-def test_what_is_remembered_of_a_model_tells_whether_it_held_tensors() -> None:
-    """Of each of them, rounded or trained on a little: nobody can choose which of them count."""
+def test_a_sketch_tells_whether_a_model_had_tensors() -> None:
+    """Every tensor counts, rounded or trained a little further."""
     rng = np.random.default_rng(0)
     many = summaries(as_npz({f"t{i}": rng.standard_normal(64).astype(np.float32) for i in range(500)}))
     few, others = many[:100], many[400:]

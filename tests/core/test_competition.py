@@ -37,7 +37,7 @@ def test_a_name_of_its_own_is_the_id_and_is_in_the_title() -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "a/b", "..", "a:b", "é", "a" * 65, "a\n", "<b>"])
-def test_a_name_that_no_file_and_no_commitment_could_hold_is_refused(name: str) -> None:
+def test_a_name_of_another_form_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="1 to 64 letters, digits"):
         named(name)
 

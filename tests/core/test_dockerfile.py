@@ -67,18 +67,18 @@ def test_the_template_is_not_refused() -> None:
         ("RUN cat ~/wallets/default/coldkey", "wallet"),
     ],
 )
-def test_what_is_refused_is_named_with_its_line(line: str, code: str) -> None:
+def test_each_refusal_names_its_line(line: str, code: str) -> None:
     assert (2, code) in refused(f'FROM base\n{line}\nCMD ["x"]\n')
 
 
 @pytest.mark.parametrize(
     "line", ["USER 10001", "RUN pip install x", "ADD weights.tar /w", "RUN chmod 755 /x", "RUN chmod -R a+rX /x"]
 )
-def test_what_models_need_is_not_refused(line: str) -> None:
+def test_instructions_that_models_need_are_not_refused(line: str) -> None:
     assert refused(f'FROM base\n{line}\nCMD ["x"]\n') == []
 
 
-def test_a_root_stage_before_the_last_is_no_matter() -> None:
+def test_root_is_allowed_in_stages_before_the_last() -> None:
     assert refused('FROM a\nUSER root\nFROM b\nUSER 5\nCMD ["x"]\n') == []
 
 
@@ -118,7 +118,7 @@ def test_a_dockerfile_that_cannot_be_read_is_the_models_fault(tmp_path: Path) ->
         ("RUN true \u2028ADD x /x\nADD https://example.org/x /x", "add_url"),
     ],
 )
-def test_no_way_of_writing_hides_an_instruction(line: str, code: str) -> None:
+def test_a_refused_instruction_is_found_however_it_is_written(line: str, code: str) -> None:
     text = f'FROM base\n{line}\nUSER 10001\nCMD ["python", "app.py"]\n'
     assert code in {refusal.code for refusal in dockerfile_refusals(text, parse_dockerfile(text))}
 
@@ -127,7 +127,7 @@ def test_a_tab_after_an_instruction_is_a_space() -> None:
     assert command_of(parse_dockerfile('FROM base\nCMD\t["python", "app.py"]')) == ("python", "app.py")
 
 
-def test_a_strangers_words_cannot_steer_a_terminal() -> None:
+def test_a_strangers_text_cannot_control_a_terminal() -> None:
     text = 'FROM base\nRUN --mount=\x1b[2J true\nCMD ["python"]\n'
     with pytest.raises(EntryRefused) as refused:
         check_dockerfile(text, parse_dockerfile(text))
@@ -167,12 +167,12 @@ def test_an_image_without_a_name_is_refused_with_its_line(text: str) -> None:
         "FROM " + "a" * 600,
     ],
 )
-def test_an_image_is_named_so_that_every_engine_reads_it_alike(lines: str) -> None:
+def test_an_image_name_that_engines_read_differently_is_refused(lines: str) -> None:
     with pytest.raises(ProtocolViolation, match=r"line [12]:"):
         base_images(parse_dockerfile(lines))
 
 
-def test_variables_that_multiply_fill_no_memory() -> None:
+def test_variables_that_double_their_length_are_refused_early() -> None:
     grown = "".join(f"ARG A{n + 1}={f'$A{n}' * 10}\n" for n in range(20))
     with pytest.raises(ProtocolViolation, match="line 3: a value has more than 512 characters"):
         base_images(parse_dockerfile(f"ARG A0=xxxxxxxxxx\n{grown}FROM base\n"))

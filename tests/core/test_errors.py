@@ -1,4 +1,4 @@
-"""Errors keep what they say on the way from a worker."""
+"""Errors from workers keep their messages and values."""
 
 from __future__ import annotations
 

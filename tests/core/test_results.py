@@ -39,6 +39,6 @@ def test_metric_weights_must_sum_to_one() -> None:
         Competition(Task.DENOISING, 16_000, {"ESTOI": 0.9}, 1, 1)
 
 
-def test_the_seed_block_lies_after_the_close_of_entries() -> None:
+def test_the_seed_block_must_be_after_the_close_of_entries() -> None:
     with pytest.raises(ValueError, match="seed block"):
         Round("r", entries_close_block=10, seed_block=10)

@@ -1,4 +1,4 @@
-"""When rounds start, and which blocks they hang on: with late, missed and reorganised blocks, and wrong clocks."""
+"""The start and the blocks of rounds: with late and missed blocks, and with wrong clocks."""
 
 from dataclasses import replace
 from typing import Any
@@ -34,7 +34,7 @@ class TestStarts:
             assert schedule.start_s(2) - schedule.start_s(1) == DAY_S
             assert schedule.start_s(1) % DAY_S == NINE
 
-    def test_of_missed_starts_only_the_latest_is_due(self) -> None:
+    def test_after_missed_starts_only_the_latest_round_is_due(self) -> None:
         assert DAILY.due(START_S + 5 * DAY_S + 60, last_done=1) == 5
         assert DAILY.due(START_S + 5 * DAY_S + 60, last_done=5) is None
 
@@ -66,13 +66,13 @@ class TestPlan:
         assert DAILY.plan(0, finalized=1000, timestamp_s=steady) is None
         assert DAILY.plan(0, finalized=1001, timestamp_s=steady) is not None
 
-    def test_is_the_same_whenever_it_is_asked(self) -> None:
+    def test_is_the_same_at_any_later_time(self) -> None:
         plans = {DAILY.plan(0, finalized=finalized, timestamp_s=steady) for finalized in range(1001, 3000, 97)}
         assert len(plans) == 1
 
     def test_follows_late_blocks(self) -> None:
         def stalled(number):
-            """The chain stood still for an hour across the start."""
+            """No block came for an hour after block 990."""
             return steady(number) + (3600 if number > 990 else 0)
 
         assert DAILY.plan(0, finalized=5_000, timestamp_s=stalled).entries_close_block == 990
@@ -93,9 +93,7 @@ class TestPlan:
     @pytest.mark.parametrize(
         ("blocks_since", "oldest"), [(1, 250), (30, 250), (250, 250), (251, 500), (400, 500), (30_000, 32_000)]
     )
-    def test_reads_no_block_that_lies_much_further_back_than_the_close(
-        self, blocks_since: int, oldest: int
-    ) -> None:
+    def test_reads_no_block_much_older_than_the_close(self, blocks_since: int, oldest: int) -> None:
         # A node that is not an archive keeps the state of its last 256 blocks.
         asked = []
 

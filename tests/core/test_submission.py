@@ -1,4 +1,4 @@
-"""What a reference may hold, and what binds an entry to its hotkey."""
+"""The form of a reference, and the digest that binds an entry to its hotkey."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_digest_is_the_published_one() -> None:
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", "A" * 40, "a" * 39, "a" * 41, "", "g" * 40, "a" * 40 + "\n"])
-def test_a_revision_that_is_no_commit_is_refused(revision: str) -> None:
+def test_a_revision_that_is_not_a_commit_is_refused(revision: str) -> None:
     with pytest.raises(EntryRefused) as refused:
         ModelRef("ns", "name", revision)
     assert refused.value.code == "bad_revision"

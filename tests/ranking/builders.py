@@ -42,6 +42,6 @@ def evaluation(
 
 
 def spread(mean: float | float64, *, clips=40, seed=0, sd=0.3) -> ndarray:
-    """Values with exactly that mean, each clip hard or easy in the same way for everybody with that seed."""
+    """Values with exactly that mean. With the same seed, the same clips are hard or easy."""
     values = np.random.default_rng(seed).normal(0.0, sd, clips)
     return values - values.mean() + mean

@@ -1,4 +1,4 @@
-"""Whatever the means are, a prize is paid soundly."""
+"""For any means, shares are finite, not negative, and within the prize."""
 
 import math
 from typing import Any
@@ -62,7 +62,7 @@ def test_shares_are_finite_positive_and_within_the_prize(
     assert prize_sentence(ruleset, metric, result).endswith(".")
 
 
-def test_a_challenger_with_the_needed_mean_wins_and_a_hair_less_does_not() -> None:
+def test_a_challenger_wins_with_the_needed_mean_and_not_with_slightly_less() -> None:
     champion = Contender("champion", 0, 0, 2.0)
     title = Title("champion", 2.0, 0, 0)
     for mean, winner in ((2.007, "challenger"), (2.00699, "champion")):

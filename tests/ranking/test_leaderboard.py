@@ -59,7 +59,7 @@ def pesq(uid: int, mean: float, **options) -> Evaluation:
 
 
 def noisy_pesq(uid: int, mean: float) -> Evaluation:
-    """As good on average, but good and bad on other clips than everybody else."""
+    """A given mean, but with other clips hard and easy than for the other entries."""
     return evaluation(entry(uid), {"PESQ_WB": spread(mean, seed=uid)})
 
 
@@ -112,7 +112,7 @@ class TestChampion:
         assert decision.evidence["difference"] == pytest.approx(0.02)
         assert decision.evidence["p_value_holm"] <= SOUNDSRIGHT_V3.alpha
 
-    def test_keeps_it_where_the_lead_could_be_chance(self) -> None:
+    def test_keeps_it_if_the_lead_could_be_chance(self) -> None:
         result = board([pesq(1, 2.0), noisy_pesq(2, 2.02)], {"PESQ_WB": champion(1, 2.0)})
         assert result.decisions[0].winner == entry(1)
         assert "paired test" in result.decisions[0].sentence
@@ -124,7 +124,7 @@ class TestChampion:
         )
         assert published.decisions[0].winner == entry(2)
 
-    def test_a_second_challenger_may_win_where_the_best_could_be_chance(self) -> None:
+    def test_the_second_challenger_can_win_if_the_best_ones_lead_could_be_chance(self) -> None:
         result = board([pesq(1, 2.0), noisy_pesq(2, 2.05), pesq(3, 2.04)], {"PESQ_WB": champion(1, 2.0)})
         assert result.decisions[0].winner == entry(3)
         (unsure,) = [s for s in result.standings if s.submission.uid == 2]
@@ -135,7 +135,7 @@ class TestChampion:
         )
 
     def test_that_cannot_defend_sets_no_margin(self) -> None:
-        """Of equal means the earlier wins, and the later is not told of a test against who did not defend."""
+        """The earlier of equal means wins. The later one's reason mentions no test against the absent champion."""
         unsure = spread(2.0, seed=7, sd=3.0)
         equal = [evaluation(entry(uid), {"PESQ_WB": unsure + 1}) for uid in (2, 3)]
         fallen = evaluation(entry(1), {"PESQ_WB": spread(1.9, seed=9, sd=30.0)})
@@ -144,7 +144,7 @@ class TestChampion:
         (later,) = [s for s in result.standings if s.submission.uid == 3]
         assert later.reason == "Shares in the remainder: another entry reached as much, and committed earlier."
 
-    def test_keeps_it_unopposed_where_no_other_entry_gains_enough(self) -> None:
+    def test_keeps_it_if_no_other_entry_gains_enough(self) -> None:
         title = {"PESQ_WB": champion(1, 2.0)}
         kept = "hk001 keeps PESQ-WB with 2.0000: "
         alone = board([pesq(1, 2.0)], title).decisions[0].sentence
@@ -212,12 +212,12 @@ class TestUnprocessedInput:
         assert shares(result) == {1: 0.0, 2: 10.0}
         assert "unprocessed" in next(s.reason for s in result.standings if s.submission.uid == 1)
 
-    def test_pays_nobody_where_nobody_beats_it(self) -> None:
+    def test_nobody_is_paid_if_nobody_beats_it(self) -> None:
         result = board([pesq(1, 1.1), pesq(2, 1.15)], baseline=1.2)
         assert result.decisions[0].winner is None
         assert set(shares(result).values()) == {0.0}
 
-    def test_handed_in_as_an_entry_earns_nothing(self) -> None:
+    def test_entered_as_a_model_it_earns_nothing(self) -> None:
         copy = evaluation(entry(7), {"PESQ_WB": spread(1.2)})
         assert shares(board([copy], baseline=1.2)) == {7: 0.0}
 
@@ -259,21 +259,21 @@ class TestUnprocessedInput:
         assert {d.metric: d.winner.uid for d in result.decisions} == {"SI_SDR": 2, "SI_SIR": 2}
         assert shares(result)[1] == 0.0
 
-    def test_beaten_by_chance_only_is_told_apart_from_not_beaten(self) -> None:
+    def test_a_gain_by_chance_has_another_reason_than_no_gain(self) -> None:
         few = [1.9, 2.1, 2.0, 2.2]
         unprocessed = evaluation(entry(900), {"PESQ_WB": [1.5, 1.6, 1.5, 1.7]})
         result = board([evaluation(entry(1), {"PESQ_WB": few})], baseline=unprocessed)
         assert shares(result) == {1: 0.0}
         assert "could be chance (p = 0.062, needed at most 0.05)" in result.standings[0].reason
 
-    def test_is_named_where_the_champion_falls_to_it(self) -> None:
+    def test_is_named_if_the_champion_does_not_beat_it(self) -> None:
         result = board([pesq(1, 1.1), pesq(2, 1.5)], {"PESQ_WB": champion(1, 2.0)}, baseline=1.2)
         assert result.decisions[0].sentence == (
             "hk002 takes PESQ-WB with 1.5000, the best mean; hk001, the champion, cannot defend: it does not beat"
             " the unprocessed input (mean gain -0.1000)."
         )
 
-    def test_is_told_with_the_metric_that_stands_in_and_with_the_test_that_failed(self) -> None:
+    def test_the_reason_names_the_metric_that_stands_in_and_the_failed_test(self) -> None:
         def both(uid, si_sdr, si_sir):
             return evaluation(entry(uid, WITH_INTERFERENCE), {"SI_SDR": si_sdr, "SI_SIR": spread(si_sir, seed=1)})
 
@@ -335,7 +335,7 @@ def test_the_order_of_evaluations_changes_nothing() -> None:
     assert board(contest, title) == board(contest[::-1], title)
 
 
-def test_titles_pass_on_from_round_to_round() -> None:
+def test_titles_carry_over_from_round_to_round() -> None:
     first = board([pesq(1, 2.0)], at_block=500)
     titles = champions_after(first, {}, at_block=500)
     assert titles["PESQ_WB"].since_block == 500
@@ -352,7 +352,7 @@ def test_a_title_nobody_took_stays_with_its_absent_holder() -> None:
     assert champions_after(nobody, titles, at_block=1) == titles
 
 
-def test_published_rules_pay_a_champion_where_there_is_no_entry() -> None:
+def test_published_rules_pay_the_champion_if_nobody_enters() -> None:
     result = board([], {"PESQ_WB": champion(1, 2.0)}, ruleset=SOUNDSRIGHT_V2, baseline=None)
     assert shares(result) == {1: 10.0}
     assert board([], {"PESQ_WB": champion(1, 2.0)}, baseline=None).standings == ()

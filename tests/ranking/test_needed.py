@@ -1,4 +1,4 @@
-"""What it would have taken to win: exactly that, tried."""
+"""The mean that an entry needed to win, checked by giving the entry that mean."""
 
 import dataclasses
 from typing import Any
@@ -17,7 +17,7 @@ from tests.ranking.builders import FLOORS, IN_DB, ONE_METRIC, WITH_ARTEFACTS, en
 
 
 @pytest.mark.parametrize("clips", [5, 12, 13, 40, 300])
-def test_the_least_lead_is_where_the_test_turns(clips: int) -> None:
+def test_the_least_lead_just_passes_the_test(clips: int) -> None:
     rng = np.random.default_rng(clips)
     differences = np.vstack(
         [
@@ -44,7 +44,7 @@ def test_equal_differences_need_any_lead_at_all() -> None:
     assert 0 < lead < 1e-12
 
 
-def test_who_comes_after_others_that_pass_is_corrected_for_fewer() -> None:
+def test_the_correction_counts_only_comparisons_that_have_not_passed() -> None:
     assert holm_levels([0.9, 0.9], alpha=0.05) == [0.025, 0.025]
     assert holm_levels([0.01, 0.9, 0.9], alpha=0.06) == [0.02, 0.03, 0.03]
 
@@ -114,7 +114,7 @@ def test_an_entry_with_the_needed_mean_would_have_won_and_with_less_would_not(
     assert tried >= 15
 
 
-def test_where_nobody_is_paid_everybody_learns_what_it_would_have_taken() -> None:
+def test_if_nobody_is_paid_each_entry_is_shown_the_mean_that_it_needed() -> None:
     rows, noisy, _ = round_of(0, SOUNDSRIGHT_V3, ONE_METRIC, clips=40, champion=False)
     worse = [better_by(row, "PESQ_WB", -0.9) for row in rows]
     board = decided(worse, noisy, {}, SOUNDSRIGHT_V3, ONE_METRIC)
@@ -126,7 +126,7 @@ def test_where_nobody_is_paid_everybody_learns_what_it_would_have_taken() -> Non
         assert f"The prize needed a mean of {standing.needed:.4f}" in standing.reason
 
 
-def test_an_entry_that_failed_learns_what_it_would_have_taken() -> None:
+def test_a_failed_entry_is_shown_the_mean_that_it_needed() -> None:
     rows, noisy, champions = round_of(1, SOUNDSRIGHT_V3, ONE_METRIC, clips=40, champion=True)
     rows[3] = evaluation(entry(3), {"PESQ_WB": spread(2.0)}, failing=set(range(40)))
     board = decided(rows, noisy, champions, SOUNDSRIGHT_V3, ONE_METRIC)
@@ -136,7 +136,7 @@ def test_an_entry_that_failed_learns_what_it_would_have_taken() -> None:
     assert "The prize needed" in failed.reason
 
 
-def test_no_mean_of_a_metric_mends_a_failure_on_the_one_that_stands_in_for_it() -> None:
+def test_no_mean_helps_an_entry_that_fails_on_the_metric_that_stands_in() -> None:
     scores = {"SI_SDR": spread(5.0, seed=1), "SI_SAR": spread(9.0, seed=2)}
     idle = evaluation(entry(1, WITH_ARTEFACTS), scores)
     good = evaluation(entry(2, WITH_ARTEFACTS), {"SI_SDR": scores["SI_SDR"] + 4, "SI_SAR": scores["SI_SAR"] - 2})
@@ -147,7 +147,7 @@ def test_no_mean_of_a_metric_mends_a_failure_on_the_one_that_stands_in_for_it() 
     assert needed["SI_SDR"] == pytest.approx(9.0)
 
 
-def test_where_clips_are_too_few_for_any_lead_nobody_is_told_a_mean() -> None:
+def test_with_too_few_clips_for_any_lead_no_needed_mean_is_shown() -> None:
     rows, noisy, champions = round_of(2, SOUNDSRIGHT_V3, ONE_METRIC, clips=5, champion=True)
     board = decided(rows, noisy, champions, SOUNDSRIGHT_V3, ONE_METRIC)
     assert board.decisions[0].winner == entry(0)

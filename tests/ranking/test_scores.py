@@ -1,4 +1,4 @@
-"""Scores as arrays, and the test that a lead is no chance."""
+"""Scores as arrays, and the test of a lead."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from soundsright.ranking.scores import score_table, superiority_p_values
 from tests.ranking.builders import FLOORS, entry, evaluation
 
 
-def test_failures_and_missing_metrics_hold_the_floor() -> None:
+def test_failed_clips_and_missing_metrics_get_the_floor() -> None:
     table = score_table([evaluation(entry(1), {"PESQ_WB": [2.0, 3.0]}, failing={1})], ["PESQ_WB", "ESTOI"], FLOORS)
     assert table.by_metric["PESQ_WB"].tolist() == [[2.0, 1.0]]
     assert table.by_metric["ESTOI"].tolist() == [[-1.0, -1.0]]
 
 
-def test_columns_are_the_same_clip_for_everybody() -> None:
+def test_a_column_is_the_same_clip_for_all_entries() -> None:
     forward = evaluation(entry(1), {"PESQ_WB": [1.0, 2.0, 3.0]})
     backward = evaluation(entry(2), {"PESQ_WB": [1.0, 2.0, 3.0]})
     object.__setattr__(backward, "clips", backward.clips[::-1])
@@ -48,7 +48,7 @@ def test_up_to_twelve_clips_every_flip_of_signs_is_counted() -> None:
 
 
 @pytest.mark.parametrize("clips", [5, 40])
-def test_equal_differences_speak_by_their_sign_alone(clips: int) -> None:
+def test_equal_differences_are_decided_by_their_sign(clips: int) -> None:
     ahead, equal, behind = superiority_p_values(np.array([[0.1] * clips, [0.0] * clips, [-0.1] * clips]))
     assert ahead == 2.0**-clips
     assert equal == 1.0
@@ -56,7 +56,7 @@ def test_equal_differences_speak_by_their_sign_alone(clips: int) -> None:
 
 
 def test_a_long_left_tail_is_not_mistaken_for_a_lead() -> None:
-    """A little better on most clips, far worse on a few: with a mean of zero, Student's t alone is too sure."""
+    """A little better on most clips, far worse on a few, and a mean of zero. Student's t alone is too sure."""
     rng = np.random.default_rng(1)
     rows = np.exp(0.5) - rng.lognormal(0, 1, (4_000, 100))
     ours = (superiority_p_values(rows) <= 0.05).mean()

@@ -1,4 +1,4 @@
-"""Exact answers on small sets, and coverage where only chance can answer."""
+"""Exact answers on small sets, and coverage rates for methods that use chance."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_order_of_clips_never_changes_a_bit(values: list[float], random: obj
 
 
 @pytest.mark.parametrize("values", [[], [1.0, math.nan], [math.inf]])
-def test_no_values_or_one_that_is_no_number_is_refused(values: list[float]) -> None:
+def test_no_values_or_a_value_that_is_not_finite_is_refused(values: list[float]) -> None:
     with pytest.raises(ValueError, match="value"):
         mean_estimate(values)
 
@@ -113,7 +113,7 @@ def test_a_p_value_is_never_zero() -> None:
     assert permutation_p_value([1.0] * 60, rng=rng(), resamples=999) == 0.001
 
 
-def test_under_the_null_p_values_are_as_small_as_they_say() -> None:
+def test_p_values_are_uniform_if_entries_are_equal() -> None:
     small = sum(
         permutation_p_value(list(rng(seed).normal(size=20)), rng=rng(seed + 9_999), resamples=399) <= 0.05
         for seed in range(600)

@@ -47,6 +47,6 @@ def test_nothing_paid_is_never_uniform() -> None:
 
 
 @pytest.mark.parametrize("share", [-1.0, float("nan"), float("inf")])
-def test_a_share_that_is_no_share_is_refused(share: Any) -> None:
+def test_a_negative_or_infinite_share_is_refused(share: Any) -> None:
     with pytest.raises(ValueError, match="share"):
         weights_of([leaderboard({1: share})])

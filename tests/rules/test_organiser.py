@@ -1,4 +1,4 @@
-"""An organiser's file: what ships is right, and a mistake is named with its place."""
+"""An organiser's file: the shipped one is valid, and a mistake is reported with its location."""
 
 import datetime
 import re
@@ -36,13 +36,13 @@ def test_the_kind_of_commitment_is_the_organisers_choice(kind: str) -> None:
     assert read(SHIPPED.replace('commitment = "digest"', f'commitment = "{kind}"')).commitment == kind
 
 
-def test_a_seal_needs_a_close_to_be_sealed_to() -> None:
+def test_sealed_entries_need_a_schedule() -> None:
     without_schedule = SHIPPED[: SHIPPED.index("[schedule]")] + SHIPPED[SHIPPED.index("[entries]") :]
     with pytest.raises(UsageError, match=r"Add a \[schedule\]"):
         read(without_schedule.replace('commitment = "digest"', 'commitment = "sealed"'))
 
 
-def test_every_line_of_the_shipped_file_that_is_a_comment_can_be_set_free() -> None:
+def test_every_commented_setting_of_the_shipped_file_is_valid() -> None:
     free = re.sub(r"^# (?=\w+ = )", "", SHIPPED, flags=re.MULTILINE)
     assert free.count("\n#") < SHIPPED.count("\n#") - 12
     organiser = read(free, known_metrics=["PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR"])
@@ -57,7 +57,7 @@ def test_every_line_of_the_shipped_file_that_is_a_comment_can_be_set_free() -> N
     assert organiser.exclude_near_copies
 
 
-def test_changed_numbers_make_other_rules_with_another_digest() -> None:
+def test_changed_numbers_give_rules_with_another_digest() -> None:
     text = SHIPPED.replace(
         'base = "soundsright-v3"',
         'base = "soundsright-v3"\nname = "mine"\nalpha = 0.01\n'
@@ -118,13 +118,13 @@ def test_changed_numbers_make_other_rules_with_another_digest() -> None:
         ('commitment = "digest"', "commitment = 3", "entries.commitment: 3 is not a choice"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_named_with_its_place(old: str, new: str, message: str) -> None:
+def test_a_mistake_is_reported_with_its_location(old: str, new: str, message: str) -> None:
     assert old in SHIPPED
     with pytest.raises(UsageError, match=message):
         read(SHIPPED.replace(old, new, 1), known_metrics=["PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR"])
 
 
-def test_a_first_day_in_the_past_is_right_once_the_competition_has_begun() -> None:
+def test_a_first_day_in_the_past_is_valid_after_the_competition_began() -> None:
     text = SHIPPED.replace("# first_day = 2030-01-07", "first_day = 2028-01-07")
     assert read(text, begun=True).schedule.first_day == (datetime.date(2028, 1, 7) - datetime.date(1970, 1, 1)).days
 

@@ -40,8 +40,8 @@ def test_a_wrong_example_is_reported_with_both_values(vectors: Any) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, -1.0])
 @pytest.mark.parametrize("ruleset", [SOUNDSRIGHT_V2, SOUNDSRIGHT_V3])
-def test_one_unusable_mean_hurts_nobody_else(ruleset: Any, value: Any) -> None:
-    """The published rules give NaN for everybody, or a negative share, where one value is unusable."""
+def test_an_unusable_mean_does_not_affect_other_entries(ruleset: Any, value: Any) -> None:
+    """Without care, one unusable value gives every entry NaN, or a negative share."""
 
     def entry(hotkey, block, average):
         return {"hotkey": hotkey, "block": block, "metrics": {"PESQ": {"average": average}}}
