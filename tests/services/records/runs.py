@@ -93,7 +93,17 @@ def write_run(
         lines.append(_line(competition, "unprocessed", UNPROCESSED_MODEL, clip, clip_scores, None))
     if audio:
         _write_set(folder / "sets" / competition, clips, seed)
-    document = {
+    document = _document(clips, _competition(competition, rows, baseline, clips, refused, evidence))
+    (folder / "run.json").write_text("{}")
+    (folder / "results.json").write_text(json.dumps(document))
+    if scores:
+        (folder / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def _document(clips: int, competition: dict[str, Any]) -> dict[str, Any]:
+    """results.json of a round with one competition."""
+    return {
         "schema": RESULTS_SCHEMA,
         "round": {
             "id": "trial",
@@ -108,17 +118,12 @@ def write_run(
             n: {"title": t, "unit": u, "direction": "higher", "low": low, "high": high, "floor": low}
             for n, (t, u, low, high) in METRICS.items()
         },
-        "competitions": [_competition(competition, rows, baseline, clips, refused, evidence)],
+        "competitions": [competition],
         "weights": {"1": 1.0},
         "weights_block": 501,
         "cost": {"wall_s": 3.0, "busy_s": {"score": 1.0}, "peak_memory_bytes": 1_000_000},
         "versions": {"soundsright": "0.1.0", "python": "3.11.0"},
     }
-    (folder / "run.json").write_text("{}")
-    (folder / "results.json").write_text(json.dumps(document))
-    if scores:
-        (folder / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
 
 
 def _score(name: str, quality: float) -> float:
