@@ -28,7 +28,14 @@ from .runs import (
     run_stamp,
     slug,
 )
-from .signed import MAX_ENVELOPE_BYTES, ValidSignature
+from .signed import (
+    MAX_ENVELOPE_BYTES,
+    DocumentKind,
+    Envelope,
+    ValidSignature,
+    open_envelope,
+    sign_document,
+)
 
 __all__ = [
     "BUNDLE",
@@ -39,6 +46,8 @@ __all__ = [
     "UNPROCESSED",
     "CompetitionDoc",
     "DecisionDoc",
+    "DocumentKind",
+    "Envelope",
     "EstimateDoc",
     "Feedback",
     "FeedbackFile",
@@ -60,6 +69,7 @@ __all__ = [
     "bundle_bytes",
     "feedback_of",
     "find_runs",
+    "open_envelope",
     "open_feedback",
     "possible_ranks",
     "read_document",
@@ -71,6 +81,7 @@ __all__ = [
     "scores_of",
     "scores_text",
     "scoring_versions",
+    "sign_document",
     "sign_feedback",
     "slug",
     "write_bundle",

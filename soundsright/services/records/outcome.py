@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from soundsright import __version__
@@ -172,7 +173,7 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
             _entry_row(outcome, board, by_entry[entry], rank, {m: sets[entry] for m, sets in ranks.items()})
             for rank, entry in enumerate(ranked, 1)
         ),
-        unprocessed=_unprocessed_row(outcome, board),
+        unprocessed=_row(outcome, board, outcome.unprocessed[competition.id]),
         decisions=decisions,
         refused=tuple(_refusal(refusal, {"needed": needed}) for refusal in refusals),
         suspected=tuple(
@@ -204,54 +205,43 @@ def _rank_sets(
     }
 
 
-def _measured(outcome: RoundOutcome, evaluation: Evaluation) -> dict[str, Any]:
-    """The fields of a row that come from the evaluation alone."""
-    floors = outcome.plan.measures.floors
+def _row(
+    outcome: RoundOutcome,
+    board: Leaderboard,
+    evaluation: Evaluation,
+    rank: int | None = None,
+    ranks: Mapping[str, RankSet] = MappingProxyType({}),
+) -> RowDoc:
+    """A row without reasons. `rank` is None for the unprocessed input, which has no miner."""
+    submission, timing, floors = evaluation.submission, evaluation.timing, outcome.plan.measures.floors
     estimates = {m: mean_estimate(_values(evaluation, m, floors[m])) for m in outcome.plan.measures.metrics}
-    flags = outcome.flags.get(evaluation.submission.entry_id, ())
-    timing = evaluation.timing
-    return {
-        "metrics": {m: EstimateDoc(mean=e.mean, low=e.low, high=e.high, n=e.n) for m, e in estimates.items()},
-        "clips": len(evaluation.clips),
-        "failures": dict(Counter(clip.failure.code for clip in evaluation.clips if clip.failure is not None)),
-        "flags": tuple(FlagDoc(**asdict(flag)) for flag in flags),
-        "timing": TimingDoc(**asdict(timing), real_time_factor=timing.real_time_factor),
-    }
+    is_entry = rank is not None
+    return RowDoc(
+        rank=rank,
+        entry=submission.source.repository if is_entry else "unprocessed input",
+        hotkey=submission.hotkey if is_entry else None,
+        uid=submission.uid if is_entry else None,
+        model=str(submission.source) if is_entry else None,
+        block=submission.block if is_entry else None,
+        ranks={name: (r.best, r.worst) for name, r in ranks.items()},
+        share=board.share_of(submission),
+        metrics={m: EstimateDoc(mean=e.mean, low=e.low, high=e.high, n=e.n) for m, e in estimates.items()},
+        clips=len(evaluation.clips),
+        failures=dict(Counter(clip.failure.code for clip in evaluation.clips if clip.failure is not None)),
+        flags=tuple(FlagDoc(**asdict(flag)) for flag in outcome.flags.get(submission.entry_id, ())),
+        timing=TimingDoc(**asdict(timing), real_time_factor=timing.real_time_factor),
+    )
 
 
 def _entry_row(
     outcome: RoundOutcome, board: Leaderboard, evaluation: Evaluation, rank: int, ranks: Mapping[str, RankSet]
 ) -> RowDoc:
-    submission = evaluation.submission
-    standings = [s for s in board.standings if s.submission == submission]
-    return RowDoc(
-        rank=rank,
-        entry=submission.source.repository,
-        hotkey=submission.hotkey,
-        uid=submission.uid,
-        model=str(submission.source),
-        block=submission.block,
-        ranks={name: (r.best, r.worst) for name, r in ranks.items()},
-        share=board.share_of(submission),
-        **_measured(outcome, evaluation),
-        reasons={s.metric: s.reason for s in standings},
-        needed={s.metric: s.needed for s in standings if s.needed is not None},
-    )
-
-
-def _unprocessed_row(outcome: RoundOutcome, board: Leaderboard) -> RowDoc:
-    evaluation = outcome.unprocessed[board.competition.id]
-    return RowDoc(
-        rank=None,
-        entry="unprocessed input",
-        hotkey=None,
-        uid=None,
-        model=None,
-        block=None,
-        ranks={},
-        share=board.share_of(evaluation.submission),
-        **_measured(outcome, evaluation),
-    )
+    standings = [s for s in board.standings if s.submission == evaluation.submission]
+    why = {
+        "reasons": {s.metric: s.reason for s in standings},
+        "needed": {s.metric: s.needed for s in standings if s.needed is not None},
+    }
+    return _row(outcome, board, evaluation, rank, ranks).model_copy(update=why)
 
 
 def _refusal(refusal: Refusal, more: Mapping[str, Any]) -> RefusalDoc:
