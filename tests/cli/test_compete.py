@@ -148,7 +148,7 @@ def test_a_folder_without_a_model_is_refused_and_the_others_compete(tmp_path: Pa
     codes = {row["hotkey"]: row["code"] for row in competition["refused"]}
     assert codes == {"lacks": "no_dockerfile", "copied": "link", "empty": "no_dockerfile"}
     message = json.loads((out / "feedback" / "2-copied.json").read_text())["refusal"]["sentence"]
-    assert message.endswith("copied/Dockerfile is a link that leads nowhere")
+    assert message.endswith("copied/Dockerfile is a link that points to nothing")
 
 
 def test_the_later_copy_is_refused_and_names_the_original(finished: Path) -> None:

@@ -137,11 +137,16 @@ def test_the_schemes_of_installed_packages_are_offered(install: Install) -> None
             "is of type int, not a function",
         ),
         ("SUBTENSOR_CHAIN_ENDPOINT", "chains", "def made(options): return 1 / 0", "ZeroDivisionError"),
-        ("SUBTENSOR_CHAIN_ENDPOINT", "chains", "def made(options): return object()", "made a object without"),
+        (
+            "SUBTENSOR_CHAIN_ENDPOINT",
+            "chains",
+            "def made(options): return object()",
+            "made an object of type object, which lacks",
+        ),
         ("HF_ENDPOINT", "hubs", "import no_such_package_at_all", "cannot be imported from"),
         ("HF_ENDPOINT", "hubs", "made = 'text'", "is of type str, not a function that takes HubOptions"),
         ("HF_ENDPOINT", "hubs", "def made(options): return {}['x']", "KeyError"),
-        ("HF_ENDPOINT", "hubs", "def made(options): return object()", "made a object without"),
+        ("HF_ENDPOINT", "hubs", "def made(options): return object()", "made an object of type object, which lacks"),
     ],
 )
 def test_a_bad_plugin_is_one_line_and_exit_code_2(

@@ -70,7 +70,7 @@ def plugged_chain(options: ChainOptions) -> LiveChain:
     except SoundsRightError:
         raise
     except Exception as e:
-        # A function of another package can raise anything.
+        # Code of another package can raise anything.
         raise UsageError(
             f"The chain {options.endpoint} cannot be opened: {printable(f'{type(e).__name__}: {e}')}",
             f"Check SUBTENSOR_CHAIN_ENDPOINT and the package that adds the chain {scheme!r}.",
@@ -78,7 +78,7 @@ def plugged_chain(options: ChainOptions) -> LiveChain:
     missing = [name for name, _ in inspect.getmembers(LiveChain) if name[0] != "_" and not hasattr(chain, name)]
     if missing:
         raise UsageError(
-            f"The chain {scheme!r} made a {type(chain).__name__} without {', '.join(missing)}",
-            "Update or uninstall the package that adds it.",
+            f"The chain {scheme!r} made an object of type {type(chain).__name__}, which lacks {', '.join(missing)}",
+            "Update or uninstall the package that adds it. It must make a LiveChain.",
         )
     return chain

@@ -1,7 +1,7 @@
-"""Model hubs: a local folder and the Hugging Face Hub.
+"""Model hubs: a local folder, the Hugging Face Hub, container images, and hubs of other packages.
 
-Each class fetches a repository at one commit, within limits, and keeps it by content hash.
-`HubPush` publishes a model or a data set.
+Each hub implements the port `ModelHub`: it fetches a model at one commit, within limits, and caches it by its hash.
+`HubPush` writes data sets and model cards to the Hugging Face Hub.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Whether a hub has a model, asked by a miner: one request, no library, so that the miner stays small."""
+"""Checks that a hub has a miner's model. It needs one request and no library, which keeps the miner small."""
 
 from __future__ import annotations
 
@@ -11,34 +11,37 @@ _TIMEOUT_S = 20.0
 
 
 def check_on_hub(endpoint: str, model: ModelRef, *, token: str | None = None) -> None:
-    """See that everybody can fetch the model at that commit.
+    """Check that everybody can fetch the model at its commit. `token` only helps to explain a refusal.
 
     Raises:
-        UsageError: it does not exist, is private or gated, has no such commit, or no Dockerfile.
+        UsageError: the model or its commit does not exist, is private or gated, or has no Dockerfile.
         HubUnavailable: the hub does not answer.
     """
-    reply = _tree(endpoint, model, None)
+    reply = _file_list(endpoint, model, None)
     if reply.status in (401, 403, 404):
-        if token and _tree(endpoint, model, token).status == 200:
+        if token and _file_list(endpoint, model, token).status == 200:
             raise UsageError(
                 f"{model.repository} is private or gated on {endpoint}",
-                "Make it public: validators fetch it without your HF_TOKEN.",
+                "Make it public. Validators fetch it without your HF_TOKEN.",
             )
         raise UsageError(
             f"{endpoint} has no public {model}",
             "Check …_HF_MODEL_NAMESPACE, …_HF_MODEL_NAME and …_HF_MODEL_REVISION.",
         )
     if reply.status != 200:
-        raise HubUnavailable(f"{endpoint} answered {reply.status}", "Try again later.")
+        raise HubUnavailable(f"{endpoint} answered with status {reply.status}", "Try again later.")
     try:
         files = {str(entry["path"]) for entry in reply_json(reply, endpoint)}
     except (PeerUnavailable, KeyError, TypeError) as error:
-        raise HubUnavailable(f"HF_ENDPOINT {endpoint} answers as no hub does", "Check HF_ENDPOINT.") from error
+        raise HubUnavailable(f"HF_ENDPOINT {endpoint} does not answer like a hub", "Check HF_ENDPOINT.") from error
     if "Dockerfile" not in files:
-        raise UsageError(f"{model} has no Dockerfile at its root", "See `soundsright init-model`.")
+        raise UsageError(
+            f"{model} has no Dockerfile at its root",
+            "Add one, as `soundsright init-model` does.",
+        )
 
 
-def _tree(endpoint: str, model: ModelRef, token: str | None) -> Reply:
+def _file_list(endpoint: str, model: ModelRef, token: str | None) -> Reply:
     path = f"/api/models/{model.repository}/tree/{model.revision}"
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:

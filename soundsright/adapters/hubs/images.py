@@ -1,6 +1,6 @@
-"""Entries that are container images: each becomes a folder that holds the file `IMAGE` alone.
+"""Entries that are container images. Each becomes a folder with one file, `IMAGE`, that names the image.
 
-A sandbox that runs containers pulls the image by its digest when it runs the model.
+A sandbox for containers pulls the image by its digest when it runs the model.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-from soundsright.adapters.hubs.model_cache import STAGING_PREFIX, disk_fault, forget_models, model_in_cache
+from soundsright.adapters.hubs.model_cache import STAGING_PREFIX, disk_errors_at, forget_models, model_in_cache
 from soundsright.core.content import content_hash, sha256_of_file
 from soundsright.core.errors import EntryRefused, InfrastructureFault
 from soundsright.core.fetch_limits import FetchLimits
@@ -21,7 +21,7 @@ IMAGE_FILE = "IMAGE"
 
 
 class ImageFolders:
-    """The `ModelHub` of entries whose source is an image. The limits of repositories do not apply to images."""
+    """The `ModelHub` port for entries whose source is an image. The limits of a fetch do not apply to images."""
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache.absolute()
@@ -35,7 +35,7 @@ class ImageFolders:
         """
         if not isinstance(submission.source, ImageRef):
             raise EntryRefused("bad_image_ref", f"{str(submission.source)[:200]!r} is not an image")
-        try:
+        with disk_errors_at(self._cache):
             self._cache.mkdir(parents=True, exist_ok=True)
             staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=self._cache))
             try:
@@ -48,11 +48,9 @@ class ImageFolders:
                     staging.rename(self._cache / digest)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
-        except OSError as error:
-            raise disk_fault(self._cache, error) from error
         fetched = self.cached(submission, digest)
         if fetched is None:
-            raise InfrastructureFault(f"{self._cache / digest} was changed while it was written")
+            raise InfrastructureFault(f"Another program changed {self._cache / digest} while it was written")
         return fetched
 
     def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
@@ -60,5 +58,5 @@ class ImageFolders:
         return model_in_cache(self._cache, submission, content_hash)
 
     def forget(self, keep: Collection[str]) -> int:
-        """Remove all fetched models except those content hashes, and return how many went."""
+        """Remove all fetched models except those content hashes, and return how many were removed."""
         return forget_models(self._cache, keep)

@@ -1,7 +1,7 @@
-"""Fetched models on this machine's disk: a folder per content below one cache, named by its SHA-256.
+"""The cache of fetched models on this machine's disk: one folder for each content, named by its SHA-256.
 
-What lies there is verified before it is used, so that neither a hub nor a disk can change an entry between two
-starts of a round. Sizes are in bytes.
+Each model is hashed again before it is used. So neither a hub nor a disk can change an entry while a round is
+restarted. Sizes are in bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import errno
 import logging
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from soundsright.core.content import checkpoint_hashes, content_hash, files_below, sha256_of_file
@@ -19,7 +20,7 @@ from soundsright.core.sources import ModelRef
 from soundsright.core.submission import FetchedModel, Submission
 
 MAX_NAME_BYTES = 240
-"""Of a file or folder. Disks take 255; `huggingface_hub` writes beside a file one that is named 9 bytes longer."""
+"""The longest name of a file or folder. Most disks allow 255, and `huggingface_hub` writes names 9 bytes longer."""
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 STAGING_PREFIX = ".fetch-"
@@ -29,9 +30,9 @@ _log = logging.getLogger(__name__)
 
 
 def model_in_cache(cache: Path, submission: Submission, digest: str) -> FetchedModel | None:
-    """The content of that hash as the submission's, read and hashed anew; None where it is not there.
+    """The cached content of that hash as the submission's model, or None if it is not in the cache.
 
-    What is there and is not what its name says was cut off or changed: it is removed, to be fetched anew.
+    The content is hashed again. If it does not match, it is damaged: it is removed, and the result is None.
 
     Raises:
         InfrastructureFault: the cache cannot be read.
@@ -44,7 +45,9 @@ def model_in_cache(cache: Path, submission: Submission, digest: str) -> FetchedM
         hashes = {name: sha256_of_file(path) for name, path in files.items()}
         sizes = {name: path.stat().st_size for name, path in files.items()}
         if content_hash(hashes) != digest:
-            _log.warning("a damaged model is removed", extra={"action": "cache_damaged", "folder": str(folder)})
+            _log.warning(
+                "a cached model is damaged: removing it", extra={"action": "cache_damaged", "folder": str(folder)}
+            )
             shutil.rmtree(folder)
             return None
     except OSError as error:
@@ -53,12 +56,12 @@ def model_in_cache(cache: Path, submission: Submission, digest: str) -> FetchedM
 
 
 def forget_models(cache: Path, keep: Collection[str]) -> int:
-    """Remove the contents that are not to be kept, and what a fetch that was cut off has left.
+    """Remove all models except those of the hashes in `keep`, and return how many were removed.
 
-    Only folders that have this cache's form are touched.
+    Folders of interrupted fetches are removed too. Other folders are not touched.
 
     Raises:
-        InfrastructureFault: one cannot be removed.
+        InfrastructureFault: a folder cannot be removed.
     """
     removed = 0
     try:
@@ -75,7 +78,7 @@ def forget_models(cache: Path, keep: Collection[str]) -> int:
 
 
 def is_storable(path: str) -> bool:
-    """Whether every name in a path below a repository's root can be one on any validator's disk.
+    """Whether any validator's disk can store a file at that path, relative to a repository's root.
 
     >>> is_storable("weights/model.onnx"), is_storable("weights/" + "a" * 241)
     (True, False)
@@ -86,28 +89,46 @@ def is_storable(path: str) -> bool:
         return False
 
 
-def check_space(folder: Path, model: ModelRef, needed: int) -> None:
-    """See that the disk of an existing folder has room for what is to be fetched of a model.
+def check_space(folder: Path, model: ModelRef, needed_bytes: int) -> None:
+    """Check that the disk of an existing folder has space for the rest of a model.
 
     Raises:
-        InfrastructureFault: it has not.
+        InfrastructureFault: the space is too small.
     """
-    free = shutil.disk_usage(folder).free
-    if free < needed:
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
         raise InfrastructureFault(
-            f"{folder} has {free / 1e9:.1f} GB left, and {model} needs {needed / 1e9:.1f} GB",
-            "Free or add space there; a validator keeps less with a lower SOUNDSRIGHT_KEPT_ROUNDS.",
+            f"{folder} has {free_bytes / 1e9:.1f} GB left, and {model} needs {needed_bytes / 1e9:.1f} GB",
+            "Free or add space there. A validator needs less with a lower SOUNDSRIGHT_KEPT_ROUNDS.",
         )
 
 
-def is_of_the_disk(error: OSError) -> bool:
-    """Whether this machine's disk is meant, and no hub and no entry."""
+def is_disk_error(error: OSError) -> bool:
+    """Whether this machine's disk caused the error, not the hub or the network."""
     return error.errno in _DISK_ERRORS
 
 
 def disk_fault(path: Path, error: OSError) -> InfrastructureFault:
-    """A disk's error, which is never taken for one of the hub: it says nothing of any entry."""
+    """The error of this machine's disk as a fault that no hub and no entry is blamed for."""
     return InfrastructureFault(
         f"{path} cannot be read or written ({error.strerror or error})",
-        "See that the disk has space and can be written.",
+        "Check that the disk has free space and that you may write there.",
     )
+
+
+@contextmanager
+def disk_errors_at(path: Path) -> Iterator[None]:
+    """Turn each `OSError` inside the block into an InfrastructureFault that names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_fault(path, error) from error
+
+
+def move_into_place(finished: Path, target: Path) -> None:
+    """Rename a finished folder to its final name, or keep the same folder if another process was faster."""
+    try:
+        finished.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise

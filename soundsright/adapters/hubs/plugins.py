@@ -71,7 +71,7 @@ def plugged_hub(options: HubOptions) -> ModelHub:
     except SoundsRightError:
         raise
     except Exception as e:
-        # A function of another package can raise anything.
+        # Code of another package can raise anything.
         raise UsageError(
             f"The hub {options.endpoint} cannot be opened: {printable(f'{type(e).__name__}: {e}')}",
             f"Check HF_ENDPOINT and the package that adds the hub {scheme!r}.",
@@ -79,7 +79,7 @@ def plugged_hub(options: HubOptions) -> ModelHub:
     missing = [name for name, _ in inspect.getmembers(ModelHub) if name[0] != "_" and not hasattr(hub, name)]
     if missing:
         raise UsageError(
-            f"The hub {scheme!r} made a {type(hub).__name__} without {', '.join(missing)}",
-            "Update or uninstall the package that adds it.",
+            f"The hub {scheme!r} made an object of type {type(hub).__name__}, which lacks {', '.join(missing)}",
+            "Update or uninstall the package that adds it. It must make a ModelHub.",
         )
     return hub

@@ -1,6 +1,6 @@
-"""What is pushed to the Hugging Face Hub, or a server that speaks its API: data sets, and metadata of model cards.
+"""Writes data sets and the metadata of model cards to the Hugging Face Hub, or to a server with the same API.
 
-Sizes in bytes. A token goes to the endpoint only, and no message holds it.
+Sizes are in bytes. The token is sent to the endpoint only, and no message contains it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Read first: it sets how the library transfers files.
+# Imported first, because it sets how the library transfers files.
 import soundsright.adapters.hubs.huggingface  # noqa: F401
 from soundsright.core.errors import HubUnavailable, UsageError
 
@@ -20,7 +20,7 @@ _CARD = "README.md"
 
 
 class HubPush:
-    """Writes to `endpoint` with `token`.
+    """Writes to the hub at the URL `endpoint` with the token of a user who may write there.
 
     Raises:
         UsageError: there is no token, or `huggingface_hub` is not installed.
@@ -28,7 +28,7 @@ class HubPush:
 
     def __init__(self, endpoint: str, token: str | None) -> None:
         if not token:
-            raise UsageError("Nothing can be pushed without HF_TOKEN", "Set HF_TOKEN to a token that may write.")
+            raise UsageError("HF_TOKEN is not set", "Set it to a token that may write to the hub.")
         self.endpoint = endpoint.rstrip("/")
         library = _library()
         from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -37,52 +37,60 @@ class HubPush:
         self._api = library.HfApi(endpoint=self.endpoint, token=token)
 
     def dataset(self, name: str, folder: Path, *, message: str, private: bool = False) -> str:
-        """Make `name` hold the folder's files and no others, in one commit; the commit's address.
+        """Replace the files of the data set `name` by those of the folder, and return the URL of the commit.
 
         Raises:
-            UsageError: the name is none, or the token may not write there.
-            HubUnavailable: the hub does not answer, or refuses.
+            UsageError: the name is not valid, or the token may not write there.
+            HubUnavailable: the hub does not answer, or fails.
         """
-        with _told(name):
+        with _errors_of_library(name):
             self._api.create_repo(name, repo_type="dataset", private=private, exist_ok=True)
-            done = self._api.upload_folder(
+            commit = self._api.upload_folder(
                 repo_id=name, repo_type="dataset", folder_path=folder, delete_patterns="*", commit_message=message
             )
-        return str(done.commit_url)
+        return str(commit.commit_url)
 
     def card(
         self, name: str, index: Sequence[Mapping[str, Any]], *, message: str, pull_request: bool = False
     ) -> str:
-        """Put the evaluation metadata into a model's card, the rest of which stays; the commit's address.
+        """Put the evaluation metadata into the card of the model `name`. The rest of the card stays.
 
-        Raises as `dataset`.
+        Returns the URL of the commit, or of the pull request.
+
+        Raises:
+            UsageError: the name is not valid, the token may not write there, or the card is too large.
+            HubUnavailable: the hub does not answer, or fails.
         """
-        with _told(name):
+        with _errors_of_library(name):
             text = merged_card(self._card_of(name), index)
-            done = self._api.upload_file(
+            commit = self._api.upload_file(
                 path_or_fileobj=text.encode(),
                 path_in_repo=_CARD,
                 repo_id=name,
                 commit_message=message,
                 create_pr=pull_request,
             )
-        return str(done.pr_url if pull_request and done.pr_url else done.commit_url)
+        return str(commit.pr_url if pull_request and commit.pr_url else commit.commit_url)
 
     def _card_of(self, name: str) -> str:
-        """The model's card as it is, empty where it has none."""
-        tree = self._api.list_repo_tree(name)
-        size = next((getattr(file, "size", 0) for file in tree if file.path == _CARD), None)
-        if size is None:
+        """The model's present card, or an empty text if it has none."""
+        files = self._api.list_repo_tree(name)
+        size_bytes = next((getattr(file, "size", 0) for file in files if file.path == _CARD), None)
+        if size_bytes is None:
             return ""
-        if size > MAX_CARD_BYTES:
-            raise UsageError(f"The card of {name} has {size} bytes", "Shorten it first.")
+        if size_bytes > MAX_CARD_BYTES:
+            raise UsageError(
+                f"The card of {name} has {size_bytes} bytes", f"Shorten its {_CARD} to {MAX_CARD_BYTES} bytes."
+            )
         with tempfile.TemporaryDirectory() as folder:
             path = self._api.hf_hub_download(name, _CARD, local_dir=folder)
             return Path(path).read_text(encoding="utf-8")
 
 
 def merged_card(text: str, index: Sequence[Mapping[str, Any]]) -> str:
-    """A card with these results in its metadata, in place of its own of the same set, task and metric.
+    """The model card `text` with these results in its metadata.
+
+    They replace the card's own results for the same data set, configuration and metric.
 
     Raises:
         UsageError: `huggingface_hub` is not installed.
@@ -93,11 +101,10 @@ def merged_card(text: str, index: Sequence[Mapping[str, Any]]) -> str:
 
     card = ModelCard(text or "---\n{}\n---\n", ignore_metadata_errors=True)
     data: Any = card.data
-    name, results = model_index_to_eval_results([dict(one) for one in index])
-    new = {(r.dataset_name, r.dataset_config, r.metric_type) for r in results}
-    old = data.eval_results or []
+    name, results = model_index_to_eval_results([dict(model) for model in index])
+    replaced = {(r.dataset_name, r.dataset_config, r.metric_type) for r in results}
     data.eval_results = [
-        *(r for r in old if (r.dataset_name, r.dataset_config, r.metric_type) not in new),
+        *(r for r in data.eval_results or [] if (r.dataset_name, r.dataset_config, r.metric_type) not in replaced),
         *results,
     ]
     data.model_name = data.model_name or name
@@ -108,28 +115,30 @@ def _library() -> Any:
     try:
         import huggingface_hub
     except ImportError as error:
-        raise UsageError("A push needs huggingface_hub", "pip install 'soundsright[hub]'") from error
+        raise UsageError(
+            "Writing to a hub needs the package huggingface_hub", "Run `pip install 'soundsright[hub]'`."
+        ) from error
     return huggingface_hub
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
-    """The library's errors as ours. What it says may hold an address, so no more than the status is shown."""
+def _errors_of_library(name: str) -> Iterator[None]:
+    """Turn the library's errors into ours. They show only the status, since its texts can contain a signed URL."""
     import httpx2
     from huggingface_hub import errors
 
     try:
         yield
     except errors.HFValidationError as error:
-        raise UsageError(f"{name!r} is no name of a repository", "Name it namespace/name.") from error
+        raise UsageError(f"{name!r} is not the name of a repository", "Write it as NAMESPACE/NAME.") from error
     except errors.HfHubHTTPError as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403, 404):
             raise UsageError(
-                f"The hub refuses to write to {name} ({status})",
-                "See that it exists and that HF_TOKEN may write there.",
+                f"The hub refuses to write to {name} (status {status})",
+                "Check that it exists and that HF_TOKEN may write there.",
             ) from None
-        raise HubUnavailable(f"The hub answered {status} for {name}", "Try again later.") from None
+        raise HubUnavailable(f"The hub answered with status {status} for {name}", "Try again later.") from None
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, RuntimeError, ValueError) as error:
-        # A RuntimeError is one file that was not taken.
+        # The library raises a RuntimeError for a file that the hub did not accept.
         raise HubUnavailable(f"{name} cannot be pushed ({type(error).__name__})", "Try again later.") from None

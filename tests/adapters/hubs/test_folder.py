@@ -1,4 +1,4 @@
-"""The model hub in a folder."""
+"""The model hub in a folder: what it publishes, what it refuses, and how its cache recovers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_changed_byte_or_name_is_another_revision(hub: FolderHub, folder: Path
     assert len({first, second, hub.publish("alice", "model", folder)}) == 3
 
 
-def test_a_link_is_published_as_the_file_it_points_to(hub: FolderHub, folder: Path, tmp_path: Path) -> None:
+def test_a_link_is_published_as_the_file_that_it_points_to(hub: FolderHub, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "shared.py").write_text("x = 1\n")
     (folder / "app" / "server.py").symlink_to(tmp_path / "shared.py")
     path = hub.fetch(submission(hub.publish("alice", "model", folder)), limits=FetchLimits()).path
@@ -66,7 +66,7 @@ def test_a_link_is_published_as_the_file_it_points_to(hub: FolderHub, folder: Pa
     assert (path / "app" / "server.py").read_text() == "x = 1\n"
 
 
-def test_files_changed_behind_the_hub_are_refused(hub: FolderHub, folder: Path, tmp_path: Path) -> None:
+def test_a_model_whose_files_were_changed_is_refused(hub: FolderHub, folder: Path, tmp_path: Path) -> None:
     ref = hub.publish("alice", "model", folder)
     (tmp_path / "hub" / "alice" / "model" / ref.revision / "Dockerfile").write_text("FROM other\n")
     with pytest.raises(EntryRefused) as refused:
@@ -77,7 +77,7 @@ def test_files_changed_behind_the_hub_are_refused(hub: FolderHub, folder: Path, 
 @pytest.mark.parametrize(
     ("limits", "code"), [(FetchLimits(max_bytes=100), "too_large"), (FetchLimits(max_files=1), "too_many_files")]
 )
-def test_limits_hold_before_anything_is_copied(
+def test_limits_are_checked_before_anything_is_copied(
     hub: FolderHub, folder: Path, tmp_path: Path, limits: FetchLimits, code: str
 ) -> None:
     ref = hub.publish("alice", "model", folder)
@@ -93,7 +93,7 @@ def test_a_model_that_was_never_published_is_refused(hub: FolderHub) -> None:
     assert refused.value.code == "not_found"
 
 
-def test_what_an_interpreter_leaves_behind_is_no_part_of_a_model(hub: FolderHub, folder: Path) -> None:
+def test_leftovers_of_an_interpreter_are_not_published(hub: FolderHub, folder: Path) -> None:
     before = hub.publish("alice", "model", folder)
     (folder / "app" / "__pycache__").mkdir()
     (folder / "app" / "__pycache__" / "x.pyc").write_bytes(b"1")
@@ -102,7 +102,7 @@ def test_what_an_interpreter_leaves_behind_is_no_part_of_a_model(hub: FolderHub,
 
 def test_an_empty_folder_cannot_be_published(hub: FolderHub, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="empty"):
+    with pytest.raises(UsageError, match="empty has no model"):
         hub.publish("alice", "model", tmp_path / "empty")
 
 
@@ -118,7 +118,7 @@ def test_a_link_put_into_the_hub_is_refused_and_not_followed(
     assert not (tmp_path / "cache").exists()
 
 
-def test_what_was_fetched_comes_from_the_cache_without_the_hub(hub: FolderHub, folder: Path) -> None:
+def test_a_fetched_model_comes_from_the_cache_without_the_hub(hub: FolderHub, folder: Path) -> None:
     ref = hub.publish("alice", "model", folder)
     fetched = hub.fetch(submission(ref), limits=FetchLimits())
     shutil.rmtree(hub._root)
@@ -127,7 +127,7 @@ def test_what_was_fetched_comes_from_the_cache_without_the_hub(hub: FolderHub, f
         assert hub.cached(submission(ref), other) is None
 
 
-def test_a_cache_that_was_cut_off_or_changed_is_fetched_anew(hub: FolderHub, folder: Path) -> None:
+def test_a_damaged_model_in_the_cache_is_fetched_again(hub: FolderHub, folder: Path) -> None:
     ref = hub.publish("alice", "model", folder)
     fetched = hub.fetch(submission(ref), limits=FetchLimits())
     path = fetched.path / "Dockerfile"
@@ -142,9 +142,7 @@ def test_a_cache_that_was_cut_off_or_changed_is_fetched_anew(hub: FolderHub, fol
         assert path.read_bytes() == whole
 
 
-def test_models_that_are_not_kept_are_forgotten_and_nothing_else(
-    hub: FolderHub, folder: Path, tmp_path: Path
-) -> None:
+def test_forget_removes_only_models_that_are_not_kept(hub: FolderHub, folder: Path, tmp_path: Path) -> None:
     first = hub.fetch(submission(hub.publish("alice", "model", folder)), limits=FetchLimits())
     (folder / "more").write_text("more")
     second = hub.fetch(submission(hub.publish("alice", "model", folder)), limits=FetchLimits())
@@ -156,7 +154,7 @@ def test_models_that_are_not_kept_are_forgotten_and_nothing_else(
     assert hub.cached(submission(first.submission.source), first.content_hash) is None
 
 
-def test_a_folders_hash_is_that_of_its_publication(hub: FolderHub, folder: Path, tmp_path: Path) -> None:
+def test_the_hash_of_a_folder_begins_with_its_revision(hub: FolderHub, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "shared.py").write_text("x = 1")
     (folder / "app" / "server.py").symlink_to(tmp_path / "shared.py")
     (folder / "__pycache__").mkdir()
@@ -189,27 +187,27 @@ def an_endless_device(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "named"),
+    ("spoil", "message"),
     [
-        (a_dangling_link, "weights.onnx is a link that leads nowhere"),
-        (a_link_that_closes_a_circle, "again is a link to a folder that it lies in"),
+        (a_dangling_link, "weights.onnx is a link that points to nothing"),
+        (a_link_that_closes_a_circle, "again is a link to a folder that contains it"),
         (a_name_in_latin_1, "has a name that is not UTF-8"),
         (a_name_too_long_for_some_disks, "or longer than 240 bytes"),
         (a_pipe, "pipe is neither a file nor a folder"),
         (an_endless_device, "zeros.bin is neither a file nor a folder"),
     ],
 )
-def test_what_cannot_be_published_is_named_and_nothing_is_written(
-    hub: FolderHub, folder: Path, tmp_path: Path, spoil: Callable[[Path], None], named: str
+def test_a_file_that_cannot_be_published_is_named_and_nothing_is_written(
+    hub: FolderHub, folder: Path, tmp_path: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     spoil(folder)
     for publish in (lambda: hub.publish("alice", "model", folder), lambda: folder_hash(folder)):
-        with pytest.raises(UsageError, match=named):
+        with pytest.raises(UsageError, match=message):
             publish()
     assert not (tmp_path / "hub").exists()
 
 
-def test_a_namespace_cannot_lead_out_of_the_hub(hub: FolderHub, folder: Path, tmp_path: Path) -> None:
+def test_a_namespace_cannot_point_outside_the_hub(hub: FolderHub, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(EntryRefused):
         hub.publish("../elsewhere", "model", folder)
     assert not (tmp_path / "elsewhere").exists()
@@ -233,7 +231,7 @@ def test_a_file_of_a_refused_type_is_named_before_anything_is_read(
     assert not (tmp_path / "cache").exists()
 
 
-def test_the_models_that_ship_hold_no_file_that_is_refused_by_default() -> None:
+def test_no_file_of_the_shipped_models_is_refused_by_default() -> None:
     for path in MODELS.rglob("*"):
         FetchLimits().check_file("a/model", path.relative_to(MODELS).as_posix())
 
@@ -249,7 +247,7 @@ def test_a_name_put_into_the_hub_that_is_not_utf_8_or_too_long_is_refused(
     assert refused.value.code == "bad_path"
 
 
-def test_a_disk_without_room_is_told_before_a_byte_is_copied(
+def test_a_full_disk_is_an_error_before_a_byte_is_copied(
     hub: FolderHub, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = hub.publish("alice", "model", folder)

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub by its own library, against a server that speaks its API and fails as it does."""
+"""The Hugging Face Hub through its own library, against a server with the same API and the same failures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def hub() -> Iterator[HubServer]:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library's own pauses between tries."""
+    """Skip the library's own pauses between tries."""
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _s: None)
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _s: None)
 
@@ -54,7 +54,7 @@ def fetch(
     return HuggingFaceHub(hub.url, folder, token=token).fetch(submission(ref), limits=limits or FetchLimits())
 
 
-def test_a_model_arrives_whole_with_the_hashes_that_any_hub_gives(hub: HubServer, tmp_path: Path) -> None:
+def test_a_fetched_model_is_complete_and_has_the_hashes_of_any_hub(hub: HubServer, tmp_path: Path) -> None:
     fetched = fetch(hub, tmp_path / "cache")
     assert {
         p.relative_to(fetched.path).as_posix(): p.read_bytes() for p in fetched.path.rglob("*") if p.is_file()
@@ -74,7 +74,7 @@ def test_fetching_again_gives_the_same_folder_and_leaves_nothing_else(hub: HubSe
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_what_was_fetched_comes_back_without_the_hub_and_whole(hub: HubServer, tmp_path: Path) -> None:
+def test_an_undamaged_model_comes_from_the_cache_without_the_hub(hub: HubServer, tmp_path: Path) -> None:
     fetched = fetch(hub, tmp_path)
     away = HuggingFaceHub("http://127.0.0.1:9", tmp_path)
     assert away.cached(submission(), fetched.content_hash) == fetched
@@ -85,26 +85,26 @@ def test_what_was_fetched_comes_back_without_the_hub_and_whole(hub: HubServer, t
     assert (fetched.path / "Dockerfile").read_bytes() == FILES["Dockerfile"]
 
 
-def test_a_full_disk_is_this_machines_fault_and_not_the_hubs(
+def test_a_full_disk_is_blamed_on_this_machine_not_on_the_hub(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_args: object, **_options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x"))
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
-    with pytest.raises(InfrastructureFault, match="No space left") as told:
+    with pytest.raises(InfrastructureFault, match="No space left") as caught:
         fetch(hub, tmp_path)
-    assert not isinstance(told.value, HubUnavailable)
+    assert not isinstance(caught.value, HubUnavailable)
 
 
-def test_a_disk_without_room_is_told_before_a_file_is_fetched(
+def test_too_little_space_is_an_error_before_a_file_is_fetched(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = sum(map(len, FILES.values()))
     monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=needed - 1))
-    with pytest.raises(InfrastructureFault, match=r"GB left, and alice/gate.* needs .*KEPT_ROUNDS") as told:
+    with pytest.raises(InfrastructureFault, match=r"GB left, and alice/gate.* needs .*KEPT_ROUNDS") as caught:
         fetch(hub, tmp_path)
-    assert not isinstance(told.value, HubUnavailable)
+    assert not isinstance(caught.value, HubUnavailable)
     assert not [path for _, path, _ in hub.requests if "/resolve/" in path]
     monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=needed))
     assert fetch(hub, tmp_path).path.is_dir()
@@ -116,54 +116,54 @@ def test_the_longest_name_that_is_allowed_can_be_fetched(hub: HubServer, tmp_pat
     assert (fetch(hub, tmp_path).path / name).read_bytes() == b"x"
 
 
-def test_a_long_tree_is_read_page_by_page(hub: HubServer, tmp_path: Path) -> None:
+def test_a_long_list_of_files_is_read_page_by_page(hub: HubServer, tmp_path: Path) -> None:
     hub.page = 2
     assert fetch(hub, tmp_path).path.is_dir()
     assert sum("/tree/" in path for _, path, _ in hub.requests) == 2
 
 
-def test_a_body_that_is_cut_off_goes_on_where_it_was(hub: HubServer, tmp_path: Path) -> None:
-    # The library writes in pieces of 10 MiB: what is cut within the second piece keeps the first.
+def test_an_interrupted_download_resumes_where_it_stopped(hub: HubServer, tmp_path: Path) -> None:
+    # The library writes pieces of 10 MiB. The download is cut in the second piece, so the first is on disk.
     large = WEIGHTS * 24
     hub.repositories["alice/gate"].commits[REVISION]["weights/model.onnx"] = large
     hub.cut_at["weights/model.onnx"] = 11_000_000
     assert (fetch(hub, tmp_path).path / "weights" / "model.onnx").read_bytes() == large
-    assert f"bytes={10 * 2**20}-" in {wanted for _, _, wanted in hub.requests}
+    assert f"bytes={10 * 2**20}-" in {byte_range for _, _, byte_range in hub.requests}
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_hub_is_asked_again(hub: HubServer, tmp_path: Path, status: int) -> None:
+def test_a_busy_hub_is_tried_again(hub: HubServer, tmp_path: Path, status: int) -> None:
     hub.failing["/tree/"] = [status, status]
     assert fetch(hub, tmp_path).path.is_dir()
 
 
-def test_no_hub_at_all_is_unavailable(tmp_path: Path) -> None:
+def test_a_hub_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     with served_hub() as gone:
         pass
     with pytest.raises(HubUnavailable):
         fetch(gone, tmp_path)
 
 
-@pytest.mark.parametrize("place", ["/tree/", "/resolve/", "/cdn/"])
+@pytest.mark.parametrize("path", ["/tree/", "/resolve/", "/cdn/"])
 @pytest.mark.parametrize(
     ("status", "code"),
     [(401, "not_found"), (403, "forbidden"), (404, "not_found"), (410, "disabled"), (451, "disabled")],
 )
-def test_what_the_hub_says_of_one_repository_is_the_entrys_own(
-    hub: HubServer, tmp_path: Path, place: str, status: int, code: str
+def test_a_status_about_the_repository_refuses_the_entry(
+    hub: HubServer, tmp_path: Path, path: str, status: int, code: str
 ) -> None:
-    hub.failing[place] = [status] * 50
+    hub.failing[path] = [status] * 50
     with pytest.raises(EntryRefused) as caught:
         fetch(hub, tmp_path)
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize("place", ["/tree/", "/resolve/", "/cdn/"])
+@pytest.mark.parametrize("path", ["/tree/", "/resolve/", "/cdn/"])
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_what_the_hub_says_of_itself_is_never_the_entrys_fault(
-    hub: HubServer, tmp_path: Path, place: str, status: int
+def test_a_status_about_the_hub_never_refuses_the_entry(
+    hub: HubServer, tmp_path: Path, path: str, status: int
 ) -> None:
-    hub.failing[place] = [status] * 50
+    hub.failing[path] = [status] * 50
     with pytest.raises(HubUnavailable):
         fetch(hub, tmp_path)
     hub.failing.clear()
@@ -180,7 +180,7 @@ def test_what_the_hub_says_of_itself_is_never_the_entrys_fault(
         ({"name": "hollow"}, "not_found"),
     ],
 )
-def test_what_cannot_be_fetched_is_refused_with_its_reason(
+def test_a_model_that_cannot_be_fetched_is_refused_with_its_code(
     hub: HubServer, tmp_path: Path, model: dict[str, str], code: str
 ) -> None:
     hub.repositories["alice/private"] = HubRepository({REVISION: dict(FILES)}, private=True)
@@ -199,7 +199,7 @@ def test_what_cannot_be_fetched_is_refused_with_its_reason(
         (FetchLimits(refused_files=("Dockerfile",)), "file_type"),
     ],
 )
-def test_limits_hold_before_anything_is_fetched(
+def test_limits_are_checked_before_anything_is_fetched(
     hub: HubServer, tmp_path: Path, limits: FetchLimits, code: str
 ) -> None:
     with pytest.raises(EntryRefused) as caught:
@@ -209,15 +209,15 @@ def test_limits_hold_before_anything_is_fetched(
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "weights/model.onnx"])
-def test_other_bytes_than_promised_are_not_taken(hub: HubServer, tmp_path: Path, name: str) -> None:
+def test_bytes_that_do_not_match_the_commit_are_not_kept(hub: HubServer, tmp_path: Path, name: str) -> None:
     hub.corrupt.add(name)
-    with pytest.raises(HubUnavailable, match="promised"):
+    with pytest.raises(HubUnavailable, match="wrong bytes"):
         fetch(hub, tmp_path)
     hub.corrupt.clear()
     assert (fetch(hub, tmp_path).path / name).read_bytes() == FILES[name]
 
 
-def test_a_file_that_does_not_end_is_cut_off(hub: HubServer, tmp_path: Path) -> None:
+def test_a_file_that_is_longer_than_listed_is_refused(hub: HubServer, tmp_path: Path) -> None:
     hub.extend.add("weights/model.onnx")
     with pytest.raises(HubUnavailable, match="more bytes"):
         fetch(hub, tmp_path)
@@ -237,14 +237,14 @@ def test_a_file_that_does_not_end_is_cut_off(hub: HubServer, tmp_path: Path) -> 
         "\ud800",
     ],
 )
-def test_a_path_that_leads_elsewhere_is_refused(hub: HubServer, tmp_path: Path, path: str) -> None:
+def test_a_path_outside_the_model_is_refused(hub: HubServer, tmp_path: Path, path: str) -> None:
     hub.listed_as["Dockerfile"] = path
     with pytest.raises(EntryRefused) as caught:
         fetch(hub, tmp_path / "cache")
     assert caught.value.code == "bad_path"
 
 
-def test_a_bad_token_is_ours_to_mend_and_appears_nowhere(
+def test_a_bad_token_is_the_operators_fault_and_appears_nowhere(
     hub: HubServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -269,16 +269,16 @@ def test_a_miner_sees_that_its_model_can_be_fetched(hub: HubServer) -> None:
     check_on_hub(hub.url, MODEL)
 
 
-def test_a_miner_is_told_why_its_model_cannot_be_fetched(hub: HubServer) -> None:
+def test_a_miner_learns_why_its_model_cannot_be_fetched(hub: HubServer) -> None:
     hub.repositories["alice/private"] = HubRepository({REVISION: dict(FILES)}, private=True)
     hub.repositories["alice/plain"] = HubRepository({REVISION: {"README.md": b"hello"}})
-    for model, token, told in (
+    for model, token, message in (
         (ModelRef("alice", "missing", REVISION), None, "no public"),
         (ModelRef("alice", "gate", "b" * 40), None, "no public"),
         (ModelRef("alice", "private", REVISION), hub.token, "is private"),
         (ModelRef("alice", "plain", REVISION), None, "no Dockerfile"),
     ):
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=message):
             check_on_hub(hub.url, model, token=token)
     hub.failing["/tree/"] = [503]
     with pytest.raises(HubUnavailable):

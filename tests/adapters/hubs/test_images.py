@@ -1,4 +1,4 @@
-"""An image becomes a folder that names it."""
+"""An image is fetched as a folder with a file that names it."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def test_a_result_is_not_in_a_card_twice(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "words"), [("", "without HF_TOKEN"), ("hf_wrong", "(401)")], ids=["no token", "a wrong token"]
+    ("token", "words"), [("", "HF_TOKEN is not set"), ("hf_wrong", "(status 401)")], ids=["no token", "a wrong token"]
 )
 def test_a_push_that_is_not_allowed_gives_a_one_line_error(
     folder: Path,
@@ -184,7 +184,7 @@ def test_a_hub_that_fails_is_an_infrastructure_fault(
 ) -> None:
     hub.failing["preupload"] = [400]
     assert run(command, [str(folder), "--push-dataset", "lab/round", "--audio-mib", "0"]) not in (0, 2)
-    assert "The hub answered 400 for lab/round" in capsys.readouterr().err
+    assert "The hub answered with status 400 for lab/round" in capsys.readouterr().err
 
 
 def test_an_unknown_entry_is_an_error_that_lists_the_known_ones(
