@@ -162,7 +162,7 @@ def test_a_result_is_not_in_a_card_twice(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "words"), [("", "HF_TOKEN is not set"), ("hf_wrong", "(status 401)")], ids=["no token", "a wrong token"]
+    ("token", "words"), [("", "HF_TOKEN is not set"), ("hf_wrong", "(status 401)")], ids=["none", "a wrong token"]
 )
 def test_a_push_that_is_not_allowed_gives_a_one_line_error(
     folder: Path,
