@@ -40,7 +40,7 @@ def installed_corpora() -> tuple[str, ...]:
 
 def is_installed_corpus(name: str) -> bool:
     """Whether the name is an installed corpus, and not an existing folder."""
-    return name in CORPORA.names() and not Path(name).is_dir()
+    return not Path(name).is_dir() and name in CORPORA.names()
 
 
 def corpus_folder(chosen: str | os.PathLike[str] | None = None) -> Path:

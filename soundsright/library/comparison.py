@@ -1,4 +1,4 @@
-"""Two systems on one set, clip by clip: what `soundsright compare` prints, as records."""
+"""Two systems on one set, clip by clip: the numbers of `soundsright compare` as records."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class MetricComparison:
 class SystemComparison:
     """Two systems on one set. `groups` is the number of independent groups of clips: clips, or clusters.
 
-    `notes` says what could not be checked about the two sides.
+    `notes` lists facts about the two sides that could not be checked.
     """
 
     clip_ids: tuple[str, ...]
@@ -69,7 +69,7 @@ class SystemComparison:
 
     @property
     def least_p_value_holm(self) -> float:
-        """The smallest corrected p-value that any scores on so few groups could reach.
+        """The smallest corrected p-value that is possible with this number of groups.
 
         A two-sided sign-flip test on n groups cannot fall below 2 of the 2^n ways to flip, and Holm multiplies the
         smallest p-value by the number of metrics.
@@ -90,7 +90,7 @@ def compare(
     """Compare two systems on the same set, paired by clip: A minus B for each metric.
 
     Args:
-        a: what `score_folder` returned, a mapping from clip to what `score` returned, or the path of a report.
+        a: a result of `score_folder`, results of `score` by clip, or the path of a report.
         b: the same for the other system, on the same clips.
         metrics: names; the default is all metrics that both sides have.
         manifest: the set's manifest (JSON lines). Clips of one speaker then count as one group.
@@ -167,7 +167,7 @@ def _report_of(scored: Scored, name: str) -> ScoreReport:
 def _paired(
     a: str, first: ScoreReport, b: str, second: ScoreReport
 ) -> tuple[list[ClipResult], list[ClipResult], tuple[str, ...]]:
-    """The clips of both sides in the order of their names, and what could not be checked."""
+    """The clips of both sides in the order of their names, and notes on facts that could not be checked."""
     by_id = {clip.clip_id: clip for clip in second.clips}
     if differing := sorted({clip.clip_id for clip in first.clips} ^ by_id.keys()):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""One model, run the way a validator will: what `soundsright verify` prints, as a record."""
+"""One model, run the way a validator will: the result of `soundsright verify` as a record."""
 
 from __future__ import annotations
 

@@ -28,10 +28,10 @@ def organiser_of(rules: str, *, begun: bool) -> CompetitionRules:
 
     if not rules.endswith(".toml"):
         if "/" in rules or Path(rules).exists():
-            raise UsageError(f"{rules} is no file of rules", "Give a file whose name ends in .toml.")
+            raise UsageError(f"{rules} is not a file of rules", "Give a file whose name ends in .toml.")
         return CompetitionRules(PUBLISHED, ruleset_by_name(rules))
     # The rules treat the larger mean as the better one, so only metrics of that direction can pay.
-    payable = [name for name, one in known_metrics().items() if one.direction is Direction.HIGHER_IS_BETTER]
+    payable = [name for name, known in known_metrics().items() if known.direction is Direction.HIGHER_IS_BETTER]
     return organiser_of_toml(
         text_of_file(Path(rules), MAX_FILE_CHARS),
         source=rules,

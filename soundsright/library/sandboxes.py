@@ -45,8 +45,8 @@ class SandboxChoice:
         """
         from soundsright.adapters.sandboxes import GpuPool, chosen_gpus, find_gpus
 
-        wanted = self.gpus.removeprefix(_BY_CDI)
-        chosen = chosen_gpus(wanted, find_gpus() if wanted != "none" else ())
+        names = self.gpus.removeprefix(_BY_CDI)
+        chosen = chosen_gpus(names, find_gpus() if names != "none" else ())
         return GpuPool(chosen) if chosen else None
 
 
@@ -102,7 +102,7 @@ def opened_sandbox(
     if gpus is None:
         made["bubblewrap"] = BubblewrapSandbox(python)
     else:
-        obstacles.append("bubblewrap: it gives out no GPU")
+        obstacles.append("bubblewrap: it cannot give a model a GPU")
     for name in auto if choice.kind == "auto" else (choice.kind,):
         if name not in made:
             continue
@@ -114,5 +114,5 @@ def opened_sandbox(
         return ProcessSandbox(python, trusted=trusted, gpus=gpus)
     raise UsageError(
         f"No sandbox can be used ({'; '.join(obstacles)})",
-        "Install bubblewrap or start an engine; --sandbox process with --trust is for models of your own.",
+        "Install bubblewrap or start a container engine. For models of your own: --sandbox process with --trust.",
     )

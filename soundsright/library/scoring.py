@@ -1,4 +1,4 @@
-"""Scores of one utterance and of a folder: the numbers that `soundsright score` prints, as records."""
+"""Scores of one utterance and of a folder: the numbers of `soundsright score` as records."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class UtteranceScore:
 class FolderScore:
     """The scores of a folder, one `ClipResult` per clean recording.
 
-    `ignored` lists enhanced recordings that no clean one has the name of.
+    `ignored` lists enhanced recordings without a clean one of the same name.
     """
 
     report: ScoreReport

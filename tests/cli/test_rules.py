@@ -69,7 +69,7 @@ def test_simulate_shows_decisions_and_shares() -> None:
     [
         (["show", "soundsright-v9"], "Unknown ruleset 'soundsright-v9'"),
         (["show", "missing.toml"], "missing.toml cannot be read"),
-        (["show", "/dev/null"], "/dev/null is no file of rules. Give a file whose name ends in .toml"),
+        (["show", "/dev/null"], "/dev/null is not a file of rules. Give a file whose name ends in .toml"),
         (["check", "missing.json"], "missing.json cannot be read"),
     ],
 )

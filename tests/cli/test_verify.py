@@ -99,7 +99,7 @@ def test_bubblewrap_with_a_gpu_is_one_line(
 
     monkeypatch.setattr("soundsright.adapters.sandboxes.find_gpus", lambda: (Gpu(0, "GPU-a"),))
     assert run(verify, [".", "--gpus", "0", "--sandbox", "bubblewrap"]) == 2
-    assert "bubblewrap: it gives out no GPU" in capsys.readouterr().err
+    assert "bubblewrap: it cannot give a model a GPU" in capsys.readouterr().err
 
 
 @pytest.fixture
