@@ -19,6 +19,7 @@ import click
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from scripts.rooms_picture import rooms_svg  # noqa: E402
 from soundsright.cli.main import COMMANDS, cli  # noqa: E402
 from soundsright.config import MinerSettings, Settings, ValidatorSettings  # noqa: E402
 from soundsright.core.competition import PUBLISHED, metric_name  # noqa: E402
@@ -152,9 +153,13 @@ def renewed(page: str) -> str:
 
 
 def outdated(docs: Path = ROOT / "docs") -> dict[Path, str]:
-    """Pages that differ from what the code says, with their right text."""
+    """Pages, and the picture of the rooms, that differ from what the code says, with their right text."""
     texts = {path: path.read_text(encoding="utf-8") for path in sorted(docs.rglob("*.md"))}
-    return {path: right for path, text in texts.items() if (right := renewed(text)) != text}
+    pages = {path: right for path, text in texts.items() if (right := renewed(text)) != text}
+    picture_file, svg = docs / "assets" / "rooms.svg", rooms_svg()
+    if not picture_file.exists() or picture_file.read_text(encoding="utf-8") != svg:
+        pages[picture_file] = svg
+    return pages
 
 
 def main() -> None:
