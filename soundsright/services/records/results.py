@@ -146,7 +146,7 @@ class CompetitionDoc(Document):
 
     @property
     def best(self) -> RowDoc | None:
-        """The first entry that is paid."""
+        """The best entry that receives a share of the prize."""
         return next((row for row in self.entries if row.share > 0), None)
 
 

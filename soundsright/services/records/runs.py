@@ -1,4 +1,4 @@
-"""A run's folder, read back: what was decided, every clip's scores, and the audio files.
+"""A run's folder, read back: the decisions, every clip's scores, and the audio files.
 
 Scores are in their metric's unit. A clip without scores counts as the metric's floor, as in the ranking. If a run
 is unfinished, broken or newer than this program, `problem` says so and the rest is empty.
@@ -81,7 +81,7 @@ class RunCompetition:
 
     @property
     def best(self) -> RunEntry | None:
-        """The first entry that is paid."""
+        """The best entry that receives a share of the prize."""
         return next((entry for entry in self.entries if entry.paid), None)
 
     @property

@@ -1,7 +1,7 @@
-"""Reads the recordings of a clip. Signals are float32, shape `(n,)`, full scale ±1.
+"""Read the recordings of a clip. Signals are float32 arrays of shape `(n,)`, full scale ±1.
 
-A problem with a clean or noisy recording is the user's to fix: `AudioFileError`. A problem with an enhanced one is
-a result: `AudioRejected`, with the code of the failure.
+A bad clean or noisy recording raises `AudioFileError`, because the user has to replace it. A bad enhanced recording
+raises `AudioRejected` with the code of the failure, because that is a result.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def reference_audio(path: Path) -> Audio:
     """A clean or noisy recording.
 
     Raises:
-        AudioFileError: it is missing, has no audio or more than one channel, or is not finite.
+        AudioFileError: The file is missing, has no audio, has several channels, or has NaN or infinite samples.
     """
     from soundsright.data import read_file
 
@@ -32,7 +32,7 @@ def reference_audio(path: Path) -> Audio:
 
 
 def difference_to_clean(noisy: Audio, clean: Audio) -> str:
-    """How a noisy recording differs from its clean one in length or rate; empty if it does not.
+    """The difference in length or rate between a noisy recording and its clean one. Empty if there is none.
 
     >>> tone = np.zeros(4, np.float32)
     >>> difference_to_clean(Audio(tone[:3], 8_000), Audio(tone, 8_000))
@@ -52,7 +52,7 @@ def enhanced_audio(clip_id: str, path: Path, clean: Audio, *, align: bool) -> Au
     With `align`, its delay and length are corrected first, up to `metrics.MAX_DELAY_S`.
 
     Raises:
-        AudioRejected: it cannot be scored.
+        AudioRejected: The recording cannot be scored.
     """
     import soundfile
 
@@ -77,10 +77,10 @@ def enhanced_audio(clip_id: str, path: Path, clean: Audio, *, align: bool) -> Au
 def enhanced_samples(
     clip_id: str, samples: NDArray[Any], sample_rate_hz: int, clean: Audio, *, align: bool
 ) -> Audio:
-    """As `enhanced_audio`, of samples in memory.
+    """As `enhanced_audio`, for samples in memory.
 
     Raises:
-        AudioRejected: they cannot be scored.
+        AudioRejected: The samples cannot be scored.
     """
     from soundsright.metrics import aligned, checked_enhanced, mono_audio
 
