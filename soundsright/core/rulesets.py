@@ -184,7 +184,7 @@ SOUNDSRIGHT_V3 = Ruleset(
     emission_hold_blocks=50_400,
     emission_decay_blocks=151_200,
     emission_floor=0.5,
-    summary="The default: a margin and a paired test decide, and only entries that beat the input are paid.",
+    summary="The default: a margin and a paired test decide, and entries must beat the unprocessed input.",
 )
 
 RULESETS = (SOUNDSRIGHT_V3, SOUNDSRIGHT_V2)

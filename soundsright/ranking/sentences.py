@@ -25,10 +25,10 @@ def _taken(ruleset: Ruleset, metric: str, award: Award) -> str:
     winner, champion = award.winning_entry, award.champion
     assert winner is not None
     assert champion is not None
-    tested = f" and the paired test gives p = {winner.p_value:.2g}" if ruleset.alpha is not None else ""
+    tested = f", and the paired test gives p = {winner.p_value:.2g}" if ruleset.alpha is not None else ""
     return (
-        f"{winner.hotkey} takes {metric_name(metric)} from {champion.hotkey}: {winner.mean:.4f} reaches the"
-        f" {award.needed[winner.hotkey]:.4f} that were needed{tested}."
+        f"{winner.hotkey} takes {metric_name(metric)} from {champion.hotkey}: its mean of {winner.mean:.4f} reaches"
+        f" the needed {award.needed[winner.hotkey]:.4f}{tested}."
     )
 
 

@@ -49,7 +49,7 @@ def _rules_of_winning(ruleset: Ruleset) -> Iterator[Rule]:
         yield (
             "Copies",
             f"Each entry that copies the champion widens the margin by {ruleset.copy_tightening:.0%} of itself,"
-            f" most {ruleset.copy_tightening_limit:g} times its size.",
+            f" to at most {ruleset.copy_tightening_limit:g} times its size.",
         )
     if ruleset.alpha is None:
         yield ("Test", "There is no statistical test. The means decide, and only the best challenger can win.")
@@ -99,9 +99,12 @@ def _rules_of_payment(ruleset: Ruleset) -> Iterator[Rule]:
 def competitions_text(competitions: Sequence[Competition], schedule: Schedule | None) -> str:
     """The rewards of each competition, one line each, and the schedule."""
     lines = ["Rewards, in percent of a round's emission"]
+    width = max(24, *(len(competition.title) for competition in competitions))
     for c in competitions:
         weights = ", ".join(f"{name} {weight:g}" for name, weight in c.metric_weights.items())
-        lines.append(f"  {c.title:<24} {c.max_score:g} to the winner, {c.remainder:g} to the others   ({weights})")
+        lines.append(
+            f"  {c.title:<{width}} {c.max_score:g} to the winner, {c.remainder:g} to the others   ({weights})"
+        )
     if schedule is not None:
         hours, minutes = divmod(schedule.time_of_day_s // 60, 60)
         every = "day" if schedule.every_days == 1 else f"{schedule.every_days} days"
