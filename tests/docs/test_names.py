@@ -202,3 +202,18 @@ def test_every_page_is_in_the_navigation() -> None:
     for page in PAGES[1:]:
         path = page.relative_to(ROOT / "docs").as_posix()
         assert path in navigation or path.startswith("decisions/"), f"add {path} to mkdocs.yml"
+
+
+@pytest.mark.parametrize("name", ["docs/explanation/sandboxes.md", "docs/how-to/train-a-model.md"])
+def test_a_message_that_a_page_quotes_is_in_the_code(name: str) -> None:
+    """Rows of the tables of messages. An ellipsis and a number stand for values."""
+    source = "".join(
+        p.read_text(encoding="utf-8") for f in ("soundsright", "examples") for p in (ROOT / f).rglob("*.py")
+    )
+    one_line = re.sub(r"\s+", " ", re.sub(r'"\s*\n\s*f?"', "", source))
+    rows = [line for line in text_of(ROOT / name).splitlines() if re.match(r"\| `[A-Z…]", line)]
+    assert rows
+    for row in rows:
+        for message in re.findall(r"`([^`]+)`", row.split(" | ")[0]):
+            for part in re.split(r"…|\d+", message):
+                assert part.strip(" ,:") in one_line, f"{name} quotes {message!r}"
