@@ -17,6 +17,7 @@ from soundsright.cli.commands.compare import command as compare
 from soundsright.cli.commands.metrics import command as metrics
 from soundsright.cli.commands.report import command as tables
 from soundsright.cli.commands.score import command as score
+from soundsright.cli.shared.progress_line import ProgressLine
 from soundsright.core.errors import UsageError
 from soundsright.metrics.registry import METRICS
 
@@ -344,3 +345,14 @@ def test_every_metric_is_listed_with_its_source() -> None:
     listed = json.loads(CliRunner().invoke(metrics, ["--json"]).stdout)
     assert listed["LSD"]["direction"] == "lower"
     assert listed["PESQ_WB"]["floor"] == METRICS["PESQ_WB"].floor
+
+
+def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for terminal, shown in ((True, "\r1 of 2 clips\r2 of 2 clips\n"), (False, "")):
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
+        with ProgressLine("{done} of {total} clips") as progress:
+            progress(1, 2)
+            progress(2, 2)
+        assert capsys.readouterr().err == shown

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soundsright.cli.shared.options import grouped
+from soundsright.cli.shared.progress_line import ProgressLine
 from soundsright.cli.shared.set_options import (
     SYNTHESISERS,
     DegradationOptions,
@@ -68,7 +69,7 @@ def command(
     with resumable(str(job.out)):
         if to_speak is not None:
             _speak(to_speak, job.only or range(job.count), ask=not material.yes)
-        with _Progress() as progress:
+        with ProgressLine("made {done} of {total}") as progress:
             report = generate_set(job, workers=requested.workers, resume=requested.resume, progress=progress)
     click.echo(f"{report.items} items in {report.out}, {report.made_now} made now; digest {report.digest[:16]}")
     if report.shorter:
@@ -239,27 +240,8 @@ def _speak(speech: SynthesisedSpeech, numbers: Any, *, ask: bool) -> None:
         click.echo(f"About {price:.2f} USD by {speech.engine.name}'s list price. Your account may differ.")
         if price > 1.0 and ask:
             click.confirm("Continue?", abort=True)
-    with _Progress("speaking") as progress:
+    with ProgressLine("speaking {done} of {total}") as progress:
         speech.fill(missing, progress)
-
-
-class _Progress:
-    """A line of progress on a terminal. Without a terminal, nothing is shown."""
-
-    def __init__(self, verb: str = "made") -> None:
-        self.verb = verb
-        self.shown = sys.stderr.isatty()
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.shown:
-            click.echo("", err=True)
-
-    def __call__(self, done: int, total: int) -> None:
-        if self.shown:
-            click.echo(f"\r{self.verb} {done} of {total}", nl=False, err=True)
 
 
 if __name__ == "__main__":

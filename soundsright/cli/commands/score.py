@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from soundsright.cli.shared.options import FILE, FILE_OR_STDOUT, cluster_options, grouped, option
+from soundsright.cli.shared.progress_line import ProgressLine
 from soundsright.cli.shared.stopping import resumable
 from soundsright.core.errors import UsageError, printable
 
@@ -162,12 +163,13 @@ def _scored(
     if clusters.manifest is not None:
         groups = set_clusters(pairs, clusters.manifest, clusters.cluster_by)
     kept = str(output.clips) if output.writes_lines else None
-    with resumable(kept), _line_writer(output, done) as write:
-        advance = _Progress(len(pairs.clips))
+    progress = ProgressLine("{done} of {total} clips")
+    with resumable(kept), _line_writer(output, done) as write, progress:
+        count = itertools.count(1)
 
         def on_clip(scored: ScoredClip) -> None:
             write(scored)
-            advance()
+            progress(next(count), len(pairs.clips))
 
         options = ScoreOptions(names, align=align)
         return scored_set(pairs, options, workers=workers, clusters=groups, done=done, on_clip=on_clip)
@@ -256,20 +258,6 @@ def _replace(path: Path, lines: Sequence[str]) -> None:
     new = path.with_name(f"{path.name}.new")
     new.write_text("".join(lines), encoding="utf-8")
     new.replace(path)
-
-
-class _Progress:
-    """The number of scored clips, on a terminal only."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._count = 0
-        self._shown = sys.stderr.isatty()
-
-    def __call__(self) -> None:
-        self._count += 1
-        if self._shown:
-            click.echo(f"\r{self._count} of {self._total} clips", nl=self._count == self._total, err=True)
 
 
 def _print_table(summaries: Mapping[str, MetricSummary]) -> None:

@@ -116,10 +116,10 @@ def chosen_concurrency(choice: SandboxChoice, limits: SandboxLimits, slots: int)
     if slots:
         return slots
     pool = choice.gpu_pool
-    number, why = concurrency(
+    number, reason = concurrency(
         limits, cpus=len(usable_cpus()), memory_bytes=memory_bytes(), gpus=len(pool) if pool is not None else None
     )
-    click.echo(f"Models: {why}", err=True)
+    click.echo(f"Models: {reason}", err=True)
     return number
 
 
