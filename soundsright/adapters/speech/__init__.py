@@ -1,7 +1,7 @@
-"""Speech from outside: synthesisers, an online service, and corpora to download.
+"""Speech from outside: programs of this machine, an online service, and corpora to download.
 
-`SynthesisedSpeech` is a source of utterances whose sentences and voices follow from a seed.
-`fetched` downloads a corpus and checks every file.
+`SynthesisedSpeech` is a `SpeechSource`: a seed decides its sentences and voices.
+`download_archive` and `unpack_archive` bring a corpus to disk.
 """
 
 import lazy_loader

@@ -1,15 +1,15 @@
-from .corpus_fetch import fetched, unpack
-from .openai import VOICES, OpenAISynthesiser
-from .programs import synthesiser_of
-from .synthesis import SynthesisedSpeech, cache_directory, voices_of_split
+from .corpus_fetch import download_archive, unpack_archive
+from .openai import OPENAI_VOICES, OpenAISynthesiser
+from .programs import program_synthesiser
+from .synthesis import SynthesisedSpeech, speech_cache_folder, voices_of_split
 
 __all__ = [
-    "VOICES",
+    "OPENAI_VOICES",
     "OpenAISynthesiser",
     "SynthesisedSpeech",
-    "cache_directory",
-    "fetched",
-    "synthesiser_of",
-    "unpack",
+    "download_archive",
+    "program_synthesiser",
+    "speech_cache_folder",
+    "unpack_archive",
     "voices_of_split",
 ]

@@ -1,7 +1,7 @@
-"""Speech by programs of this machine: audio is float32 `(n,)`, full scale ±1; rates in Hz, times in seconds.
+"""Speech from programs of this machine: audio is float32 `(n,)`, full scale ±1; rates in Hz, times in seconds.
 
-`flite` (a BSD-like licence, four voices at 16 kHz) and `espeak-ng` (GPL 3: run as a program where the user
-installed it, never shipped or linked) need no key and no network, and say a text the same way each time.
+`flite` has a BSD-like licence and four voices at 16 kHz. `espeak-ng` is under GPL 3, so it is never shipped or
+linked: it runs if the user installed it. Both need no key and no network, and speak a text the same way each time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class ProgramSynthesiser:
-    """A program that speaks a text into a WAV file. `model` is what it says of its version."""
+    """The `Synthesiser` of a program that writes speech to a WAV file. `model` is the version that it prints."""
 
     name: str
     model: str
@@ -32,14 +32,15 @@ class ProgramSynthesiser:
     parallel: int = 1
 
     def speak(self, text: str, voice: str) -> Audio:
-        """The text in that voice.
+        """The text, spoken in that voice.
 
         Raises:
             InfrastructureFault: the program fails or takes longer than a minute.
+            AudioFileError: it does not write a file that can be read as audio.
         """
         with tempfile.TemporaryDirectory(prefix="soundsright-speech-") as folder:
             wav = Path(folder) / "speech.wav"
-            # The text is an argument of its own, never a line for a shell; it cannot begin with a dash.
+            # The text is one argument and no shell reads it. Our sentences never begin with a dash.
             if self.name == "flite":
                 command = ["flite", "-voice", voice, "-t", text, "-o", str(wav)]
             else:
@@ -47,33 +48,47 @@ class ProgramSynthesiser:
             try:
                 subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_S)
             except (OSError, subprocess.SubprocessError) as error:
-                raise InfrastructureFault(f"{self.name} did not speak ({error})") from error
+                raise InfrastructureFault(f"{self.name} failed to speak ({error})") from error
             return read_file(wav)
 
     def price_usd(self, texts: Sequence[str]) -> float:
+        """0: a program of this machine costs nothing."""
         return 0.0
 
 
-_ENGINES = {
-    "flite": (("slt", "rms", "awb", "kal16"), 16_000, "--version"),
-    "espeak-ng": (("en-gb-x-rp", "en-us", "en-gb-scotland", "en-gb-x-gbclan"), 22_050, "--version"),
+@dataclass(frozen=True)
+class _Program:
+    """The voices of a known program, and the rate of its audio."""
+
+    voices: tuple[str, ...]
+    sample_rate_hz: int
+
+
+_PROGRAMS = {
+    "flite": _Program(("slt", "rms", "awb", "kal16"), 16_000),
+    "espeak-ng": _Program(("en-gb-x-rp", "en-us", "en-gb-scotland", "en-gb-x-gbclan"), 22_050),
 }
 
 
-def synthesiser_of(name: str, voices: tuple[str, ...] = ()) -> ProgramSynthesiser:
-    """The program of that name with its voices, or with those of them that were chosen.
+def program_synthesiser(name: str, voices: tuple[str, ...] = ()) -> ProgramSynthesiser:
+    """The synthesiser of the program `flite` or `espeak-ng`, with the chosen voices or else with all of them.
 
     Raises:
-        UsageError: the program is unknown or not installed, or a voice is not one of its own.
+        UsageError: the program is unknown or not installed, or does not have one of the voices.
     """
-    if name not in _ENGINES:
-        raise UsageError(f"Unknown synthesiser {name!r}", f"Choose one of {', '.join(_ENGINES)}.")
-    known, rate, version = _ENGINES[name]
-    unknown = [v for v in voices if v not in known]
+    if name not in _PROGRAMS:
+        raise UsageError(f"Unknown synthesiser {name!r}", f"Choose one of {', '.join(_PROGRAMS)}.")
+    program = _PROGRAMS[name]
+    unknown = [v for v in voices if v not in program.voices]
     if unknown:
-        raise UsageError(f"{name} has no voice {unknown[0]!r}", f"Choose from {', '.join(known)}.")
+        raise UsageError(f"{name} has no voice {unknown[0]!r}", f"Choose from {', '.join(program.voices)}.")
     if shutil.which(name) is None:
         raise UsageError(f"{name} is not installed", f"Install it, for example with `apt-get install {name}`.")
-    said = subprocess.run([name, version], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False).stdout
-    first = said.strip().splitlines()[0].split("Data at")[0].strip() if said.strip() else name
-    return ProgramSynthesiser(name, first, voices or known, rate, parallel=os.cpu_count() or 1)
+    output = subprocess.run(
+        [name, "--version"], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+    ).stdout.strip()
+    # espeak-ng also prints the path of its data, which differs between machines.
+    version = output.splitlines()[0].split("Data at")[0].strip() if output else name
+    return ProgramSynthesiser(
+        name, version, voices or program.voices, program.sample_rate_hz, parallel=os.cpu_count() or 1
+    )

@@ -1,7 +1,7 @@
-"""Speech that is spoken on demand: audio is float32 `(n,)`, full scale ±1; rates in Hz, prices in US dollars.
+"""Synthesised speech: audio is float32 `(n,)`, full scale ±1; rates in Hz, times in seconds, prices in US dollars.
 
-A `Synthesiser` turns a text into audio; `SynthesisedSpeech` is the `SpeechSource` of sentences drawn by a seed.
-What was spoken once lies in a cache addressed by text, voice and model: a restart never asks, or pays, twice.
+A `Synthesiser` speaks a text. `SynthesisedSpeech` is the `SpeechSource` of sentences drawn by a seed. A cache keeps
+each utterance by its text, voice and model, so nothing is requested, or paid for, twice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LONGEST_S = 60.0
 
 
 class Synthesiser(Protocol):
-    """A voice engine. `model` and the voice name decide the audio, as far as the engine is deterministic."""
+    """An engine that speaks texts. Its name, its model, the voice and the text decide the audio."""
 
     @property
     def name(self) -> str: ...
@@ -37,25 +37,25 @@ class Synthesiser(Protocol):
     def sample_rate_hz(self) -> int: ...
     @property
     def parallel(self) -> int:
-        """How many requests may be under way at once."""
+        """How many texts it can speak at once."""
         ...
 
     def speak(self, text: str, voice: str) -> Audio:
-        """The text in that voice.
+        """The text, spoken in that voice.
 
         Raises:
             InfrastructureFault: the engine does not answer.
-            UsageError: it refuses the key, the voice or the text.
+            UsageError: the engine refuses the key, the voice or the text.
         """
         ...
 
     def price_usd(self, texts: Sequence[str]) -> float:
-        """What speaking the texts costs, about; 0 for an engine on this machine."""
+        """About how much it costs to speak the texts; 0 for an engine on this machine."""
         ...
 
 
-def cache_directory() -> Path:
-    """Where spoken utterances are kept: `SOUNDSRIGHT_SPEECH_CACHE`, or the user's cache directory."""
+def speech_cache_folder() -> Path:
+    """The folder that keeps utterances: SOUNDSRIGHT_SPEECH_CACHE, or one in the user's cache folder."""
     from platformdirs import user_cache_path
 
     chosen = os.environ.get("SOUNDSRIGHT_SPEECH_CACHE")
@@ -63,24 +63,24 @@ def cache_directory() -> Path:
 
 
 def voices_of_split(engine: str, voices: Sequence[str], split: Split | None) -> tuple[str, ...]:
-    """The voices that belong to the split; all of them for None.
+    """The voices of an engine that belong to the split. All of them if `split` is None.
 
     Raises:
-        UsageError: none of them does.
+        UsageError: no voice belongs to the split.
     """
     chosen = tuple(v for v in voices if split is None or split_of(v) is split)
     if not chosen:
         raise UsageError(
             f"None of the {len(voices)} voices of {engine} belongs to the split {split}",
-            "Take recordings for this split, or choose disjoint --voices by hand and no --split.",
+            "Use recordings for this split, or leave out --split and choose different --voices for each set.",
         )
     return chosen
 
 
 class SynthesisedSpeech:
-    """`count` sentences drawn by `seed`, each in one of the engine's voices: the `SpeechSource` port.
+    """The `SpeechSource` port over an engine: `count` sentences drawn by `seed`. The engine's voices take turns.
 
-    Picklable as far as the engine is; workers read the cache and speak only what is missing.
+    It can be sent to worker processes if the engine can. Workers speak only utterances that are not in the cache.
     """
 
     def __init__(self, engine: Synthesiser, *, seed: int, count: int, cache: Path) -> None:
@@ -94,7 +94,7 @@ class SynthesisedSpeech:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What decides the utterances, for a set's description."""
+        """The facts that decide the utterances, for the description of a set."""
         return {
             "name": self.engine.name,
             "model": self.engine.model,
@@ -112,32 +112,32 @@ class SynthesisedSpeech:
         return f"{self.engine.name}/{self.speaker(index)}/{self._key(index)[:16]}"
 
     def read(self, index: int, sample_rate_hz: int) -> Audio:
-        """The utterance, from the cache or spoken now.
+        """The utterance at that rate, from the cache or spoken now.
 
         Raises:
-            InfrastructureFault: the engine does not answer, or answers with what is no speech.
-            UsageError: the engine refuses.
+            InfrastructureFault: the engine does not answer, or its audio cannot be an utterance.
+            UsageError: the engine refuses the key, the voice or the text.
         """
         path = self._path(index)
         if path.is_file():
             try:
                 audio = read_file(path)
             except AudioFileError:
-                path.unlink()  # Left half-written by a machine that went down: spoken again.
+                path.unlink()  # Incomplete, because the machine stopped while writing it.
                 audio = self._spoken(index, path)
         else:
             audio = self._spoken(index, path)
         return Audio(resampled(audio.samples, audio.sample_rate_hz, sample_rate_hz), sample_rate_hz)
 
     def missing(self, indices: Iterable[int]) -> list[int]:
-        """Those utterances that are not in the cache."""
+        """The indices of utterances that are not in the cache."""
         return [index for index in indices if not self._path(index).is_file()]
 
     def fill(self, indices: Sequence[int], progress: Callable[[int, int], None]) -> None:
-        """Speak the utterances into the cache, several at a time.
+        """Speak the utterances into the cache, several at a time. `progress` gets the numbers done and in all.
 
         Raises:
-            InfrastructureFault, UsageError: as `read`; what was spoken before stays in the cache.
+            InfrastructureFault, UsageError: as for `read`. Finished utterances stay in the cache.
         """
         with ThreadPoolExecutor(max(1, self.engine.parallel)) as pool:
             jobs = [pool.submit(self._spoken, index, self._path(index)) for index in indices]
@@ -168,20 +168,20 @@ class SynthesisedSpeech:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
-        # As the cache returns it, so that the first run and the second make the same set.
+        # Read it back: the cache has 16 bits, and the first run must give the same samples as later ones.
         return read_file(path)
 
 
 def checked_speech(audio: Audio, engine: str) -> Audio:
-    """The audio itself, if it can be an utterance.
+    """The audio, unchanged, if it can be an utterance.
 
     Raises:
-        InfrastructureFault: it is silent, not finite, or of no plausible length.
+        InfrastructureFault: it is silent, not finite, or shorter than 0.3 s or longer than 60 s.
     """
     if not np.isfinite(audio.samples).all():
         raise InfrastructureFault(f"{engine} returned samples that are not finite")
     if not _SHORTEST_S <= audio.duration_s <= _LONGEST_S:
-        raise InfrastructureFault(f"{engine} returned {audio.duration_s:.2f} s of audio for a sentence")
+        raise InfrastructureFault(f"{engine} returned {audio.duration_s:.2f} s of audio for one sentence")
     if active_level(audio.samples, audio.sample_rate_hz).level_db <= SILENT_DB:
         raise InfrastructureFault(f"{engine} returned silence")
     return audio

@@ -74,7 +74,7 @@ def fetch(name: str, out: Path, parts: tuple[str, ...], mirror: str | None, no_u
     """
     from dataclasses import replace
 
-    from soundsright.adapters.speech import fetched, unpack
+    from soundsright.adapters.speech import download_archive, unpack_archive
     from soundsright.data import corpus_entry
 
     entry = corpus_entry(name)
@@ -97,11 +97,11 @@ def fetch(name: str, out: Path, parts: tuple[str, ...], mirror: str | None, no_u
 
     for file in files:
         source = replace(file, url=f"{mirror.rstrip('/')}/{file.name}") if mirror else file
-        archive = fetched(source, out / entry.name, progress=progress)
+        archive = download_archive(source, out / entry.name, progress=progress)
         checked = "checksum verified" if file.checksum else "no checksum is published, so this one is recorded"
         click.echo(f"{archive}: {checked}")
         if not no_unpack:
-            click.echo(f"  {unpack(archive, out / entry.name)} files unpacked")
+            click.echo(f"  {unpack_archive(archive, out / entry.name)} files unpacked")
 
 
 @command.command("verify")

@@ -203,22 +203,22 @@ def _synthesised(requested: SetOptions, material: SourceOptions, tts_format: str
     split = None if material.split is None else Split(material.split)
     if name not in SYNTHESISERS:
         return None
-    from soundsright.adapters.speech import SynthesisedSpeech, cache_directory, voices_of_split
+    from soundsright.adapters.speech import SynthesisedSpeech, speech_cache_folder, voices_of_split
 
     voices = tuple(v.strip() for v in (material.voices or "").split(",") if v.strip())
     if name == "openai":
-        from soundsright.adapters.speech import VOICES, OpenAISynthesiser
+        from soundsright.adapters.speech import OPENAI_VOICES, OpenAISynthesiser
 
         engine: Any = OpenAISynthesiser.from_environment(
             model=material.tts_model,
-            voices=voices_of_split(name, voices or VOICES, split),
+            voices=voices_of_split(name, voices or OPENAI_VOICES, split),
             requests_per_s=material.tts_rate,
             response_format="mp3" if tts_format.startswith("mp3") else "wav",
         )
     else:
-        from soundsright.adapters.speech import synthesiser_of
+        from soundsright.adapters.speech import program_synthesiser
 
-        engine = synthesiser_of(name, voices_of_split(name, synthesiser_of(name, voices).voices, split))
+        engine = program_synthesiser(name, voices_of_split(name, program_synthesiser(name, voices).voices, split))
     if engine.sample_rate_hz < 0.9 * rate and not material.allow_upsampled:
         raise UsageError(
             f"{name} speaks at {engine.sample_rate_hz} Hz, so it has nothing above {engine.sample_rate_hz // 2} Hz",
@@ -226,7 +226,7 @@ def _synthesised(requested: SetOptions, material: SourceOptions, tts_format: str
         )
     # Another seed per split, so that splits share no sentence.
     seed = requested.seed + (0 if split is None else (1 + list(Split).index(split)) << 32)
-    return SynthesisedSpeech(engine, seed=seed, count=requested.count, cache=cache_directory())
+    return SynthesisedSpeech(engine, seed=seed, count=requested.count, cache=speech_cache_folder())
 
 
 def _speak(speech: SynthesisedSpeech, numbers: Any, *, ask: bool) -> None:

@@ -1,4 +1,4 @@
-"""A speech service on this machine, for tests of what asks one."""
+"""A fake speech service on this machine."""
 
 import io
 import json
@@ -10,18 +10,18 @@ import soundfile
 
 
 class SpeechService:
-    """A server on this machine that speaks the audio part of the service's API, and can be told to misbehave."""
+    """A server with the audio part of OpenAI's API. `answers` has replies to give first, one for each request."""
 
     def __init__(self) -> None:
         self.requests: list[dict] = []
-        self.answers: list[tuple[int, dict, bytes]] = []  # Given before the right answer, one a request.
+        self.answers: list[tuple[int, dict, bytes]] = []
         service = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 service.requests.append({**body, "path": self.path, "key": self.headers["authorization"]})
-                status, headers, data = service.answers.pop(0) if service.answers else (200, {}, spoken(body))
+                status, headers, data = service.answers.pop(0) if service.answers else (200, {}, noise_wav(body))
                 self.send_response(status)
                 for name, value in {**headers, "content-length": str(len(data))}.items():
                     self.send_header(name, value)
@@ -39,7 +39,7 @@ class SpeechService:
         return f"http://127.0.0.1:{self.server.server_port}/v1"
 
 
-def spoken(request: dict) -> bytes:
+def noise_wav(request: dict) -> bytes:
     rng = np.random.default_rng(len(request["input"]))
     out = io.BytesIO()
     soundfile.write(out, 0.1 * rng.standard_normal(36_000), 24_000, format="WAV")

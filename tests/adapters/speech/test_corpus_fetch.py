@@ -1,3 +1,5 @@
+"""Archives of corpora are downloaded, resumed, checked and unpacked safely."""
+
 import hashlib
 import io
 import tarfile
@@ -10,26 +12,26 @@ from typing import Any
 
 import pytest
 
-from soundsright.adapters.speech.corpus_fetch import fetched, unpack
+from soundsright.adapters.speech.corpus_fetch import download_archive, unpack_archive
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.data.catalogue import CATALOGUE, RemoteFile, corpus_entry
 from soundsright.data.verify import verified
 
 
 class FileServer:
-    """Serves bytes by name with ranges; can break off, answer with an error, or ignore ranges."""
+    """Serves files with byte ranges. It can break off once, answer with errors first, or ignore ranges."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.break_after: int | None = None
         self.errors: list[int] = []
         self.ranges = True
-        self.asked: list[str | None] = []
+        self.requested_ranges: list[str | None] = []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                server.asked.append(self.headers.get("range"))
+                server.requested_ranges.append(self.headers.get("range"))
                 data = server.files.get(self.path.lstrip("/"))
                 if server.errors or data is None:
                     self.send_response(server.errors.pop(0) if server.errors else 404)
@@ -74,50 +76,52 @@ def quiet(name: str, have: int, total: int) -> None:
 DATA = bytes(range(256)) * 4_000
 
 
-def test_an_archive_is_fetched_whole_and_checked(server: Any, tmp_path: Path) -> None:
-    seen = []
-    path = fetched(server.file("a.zip", DATA), tmp_path, progress=lambda n, have, total: seen.append((have, total)))
+def test_an_archive_is_downloaded_completely_and_checked(server: Any, tmp_path: Path) -> None:
+    progress = []
+    path = download_archive(
+        server.file("a.zip", DATA), tmp_path, progress=lambda n, have, total: progress.append((have, total))
+    )
     assert path.read_bytes() == DATA
-    assert seen[-1] == (len(DATA), len(DATA))
+    assert progress[-1] == (len(DATA), len(DATA))
     assert verified(tmp_path).problems == {}
 
 
-def test_a_broken_download_goes_on_where_it_stopped(server: Any, tmp_path: Path) -> None:
+def test_an_interrupted_download_resumes_where_it_stopped(server: Any, tmp_path: Path) -> None:
     server.break_after = 300_000
-    path = fetched(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01)
+    path = download_archive(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01)
     assert path.read_bytes() == DATA
-    assert server.asked == [None, "bytes=300000-"]
+    assert server.requested_ranges == [None, "bytes=300000-"]
 
 
-def test_a_server_without_ranges_is_begun_anew(server: Any, tmp_path: Path) -> None:
+def test_a_server_without_ranges_sends_everything_again(server: Any, tmp_path: Path) -> None:
     server.break_after, server.ranges = 300_000, False
-    assert fetched(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01).read_bytes() == DATA
+    assert download_archive(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01).read_bytes() == DATA
 
 
-def test_what_is_there_and_right_is_not_fetched_again(server: Any, tmp_path: Path) -> None:
+def test_a_complete_archive_is_not_downloaded_again(server: Any, tmp_path: Path) -> None:
     file = server.file("a.zip", DATA)
-    fetched(file, tmp_path, progress=quiet)
-    fetched(file, tmp_path, progress=quiet)
-    assert len(server.asked) == 1
+    download_archive(file, tmp_path, progress=quiet)
+    download_archive(file, tmp_path, progress=quiet)
+    assert len(server.requested_ranges) == 1
 
 
 def test_a_wrong_checksum_is_named_and_the_file_removed(server: Any, tmp_path: Path) -> None:
     file = server.file("a.zip", DATA, checksum="md5:" + "0" * 32)
     with pytest.raises(InfrastructureFault, match=r"has the md5 .*, not 000000000000"):
-        fetched(file, tmp_path, progress=quiet)
+        download_archive(file, tmp_path, progress=quiet)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_server_error_is_tried_again_and_a_missing_file_is_not(server: Any, tmp_path: Path) -> None:
     server.errors = [503, 500]
-    assert fetched(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01).exists()
+    assert download_archive(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01).exists()
     gone = RemoteFile(server.file("b.zip", b"").url + "-moved")
     with pytest.raises(UsageError, match="404"):
-        fetched(gone, tmp_path, progress=quiet, pause_s=0.01)
+        download_archive(gone, tmp_path, progress=quiet, pause_s=0.01)
 
 
 def test_without_a_published_checksum_the_first_one_is_recorded_and_verified(server: Any, tmp_path: Path) -> None:
-    path = fetched(server.file("a.zip", DATA, checksum=None), tmp_path, progress=quiet)
+    path = download_archive(server.file("a.zip", DATA, checksum=None), tmp_path, progress=quiet)
     path.write_bytes(b"changed")
     assert verified(tmp_path).problems == {str(path): "differs from its SHA-256"}
 
@@ -130,12 +134,12 @@ def test_archives_are_unpacked_inside_their_folder(tmp_path: Path) -> None:
         entry = tarfile.TarInfo("y/3.wav")
         entry.size = 1
         tar.addfile(entry, io.BytesIO(b"3"))
-    assert unpack(tmp_path / "a.zip", tmp_path / "out") == 2
-    assert unpack(tmp_path / "b.tar.gz", tmp_path / "out") == 1
+    assert unpack_archive(tmp_path / "a.zip", tmp_path / "out") == 2
+    assert unpack_archive(tmp_path / "b.tar.gz", tmp_path / "out") == 1
     assert (tmp_path / "out/y/3.wav").read_bytes() == b"3"
 
 
-def test_archives_that_reach_outside_are_refused(tmp_path: Path) -> None:
+def test_archives_with_files_outside_the_folder_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
         bundle.writestr("../escaped.txt", b"1")
     with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as tar:
@@ -144,14 +148,14 @@ def test_archives_that_reach_outside_are_refused(tmp_path: Path) -> None:
         tar.addfile(entry, io.BytesIO(b"3"))
     for name in ("a.zip", "b.tar.gz"):
         with pytest.raises(UsageError):
-            unpack(tmp_path / name, tmp_path / "out")
+            unpack_archive(tmp_path / name, tmp_path / "out")
     assert not (tmp_path / "escaped.txt").exists()
 
 
-def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_archive_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"no zip")
     with pytest.raises(UsageError, match=r"a\.zip cannot be unpacked"):
-        unpack(tmp_path / "a.zip", tmp_path)
+        unpack_archive(tmp_path / "a.zip", tmp_path)
 
 
 def test_the_catalogue_states_licences_and_which_forbid_commercial_use() -> None:

@@ -1,3 +1,5 @@
+"""Synthesised speech: requests, prices, the cache, and engines that fail."""
+
 import pickle
 import shutil
 from collections.abc import Iterator
@@ -7,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from soundsright.adapters.speech.programs import synthesiser_of
+from soundsright.adapters.speech.programs import program_synthesiser
 from soundsright.adapters.speech.synthesis import SynthesisedSpeech, checked_speech
 from soundsright.core.audio import Audio
 from soundsright.core.errors import InfrastructureFault, UsageError
@@ -35,7 +37,7 @@ def speech_of(service: SpeechService, tmp_path: Path, count: int = 4, **settings
     return SynthesisedSpeech(engine_of(service, **settings), seed=1, count=count, cache=tmp_path / "cache")
 
 
-def test_an_utterance_is_asked_for_with_text_voice_and_model_and_resampled(service: Any, tmp_path: Path) -> None:
+def test_a_request_has_text_voice_and_model_and_its_audio_is_resampled(service: Any, tmp_path: Path) -> None:
     speech = speech_of(service, tmp_path)
     audio = speech.read(1, 16_000)
     assert (audio.sample_rate_hz, len(audio)) == (16_000, 24_000)
@@ -46,7 +48,7 @@ def test_an_utterance_is_asked_for_with_text_voice_and_model_and_resampled(servi
     assert speech.speaker(1) == "nova"
 
 
-def test_what_was_spoken_once_is_never_asked_for_again(service: Any, tmp_path: Path) -> None:
+def test_an_utterance_in_the_cache_is_not_requested_again(service: Any, tmp_path: Path) -> None:
     first = speech_of(service, tmp_path).read(0, 16_000)
     again = speech_of(service, tmp_path).read(0, 16_000)
     assert np.array_equal(first.samples, again.samples)
@@ -55,20 +57,20 @@ def test_what_was_spoken_once_is_never_asked_for_again(service: Any, tmp_path: P
     assert len(service.requests) == 2
 
 
-def test_filling_the_cache_asks_only_for_what_is_missing(service: Any, tmp_path: Path) -> None:
+def test_filling_the_cache_requests_only_missing_utterances(service: Any, tmp_path: Path) -> None:
     speech = speech_of(service, tmp_path, count=12)
     speech.read(3, 16_000)
-    seen = []
+    progress = []
     missing = speech.missing(range(12))
-    speech.fill(missing, lambda done, total: seen.append((done, total)))
+    speech.fill(missing, lambda done, total: progress.append((done, total)))
     assert 3 not in missing
     assert len(service.requests) == 12
-    assert seen[-1] == (11, 11)
+    assert progress[-1] == (11, 11)
     assert speech.missing(range(12)) == []
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_service_is_asked_again(service: Any, tmp_path: Path, status: int) -> None:
+def test_a_busy_service_is_tried_again(service: Any, tmp_path: Path, status: int) -> None:
     service.answers = [(status, {}, b'{"error": {"message": "busy"}}')] * 2
     assert len(speech_of(service, tmp_path).read(0, 16_000)) == 24_000
     assert len(service.requests) == 3
@@ -86,13 +88,13 @@ def test_the_pause_that_the_service_asks_for_is_kept(
     assert 7.0 in pauses
 
 
-def test_a_service_that_stays_away_is_an_infrastructure_fault(service: Any, tmp_path: Path) -> None:
+def test_a_service_that_stays_busy_is_an_infrastructure_fault(service: Any, tmp_path: Path) -> None:
     service.answers = [(503, {}, b"{}")] * 6
     with pytest.raises(InfrastructureFault, match="6 tries"):
         speech_of(service, tmp_path).read(0, 16_000)
 
 
-def test_a_refused_key_is_said_at_once_and_not_tried_again(service: Any, tmp_path: Path) -> None:
+def test_a_refused_key_is_an_error_at_once(service: Any, tmp_path: Path) -> None:
     service.answers = [(401, {}, b'{"error": {"message": "bad key"}}')] * 6
     with pytest.raises(UsageError, match=r"refused the key.*OPENAI_API_KEY"):
         speech_of(service, tmp_path).read(0, 16_000)
@@ -121,7 +123,7 @@ def test_an_answer_that_is_no_audio_is_an_infrastructure_fault(service: Any, tmp
     assert not list((tmp_path / "cache").rglob("*.flac"))
 
 
-def test_a_cache_file_torn_by_a_crash_is_spoken_again(service: Any, tmp_path: Path) -> None:
+def test_an_incomplete_file_in_the_cache_is_spoken_again(service: Any, tmp_path: Path) -> None:
     speech = speech_of(service, tmp_path)
     first = speech.read(0, 16_000)
     path = next((tmp_path / "cache").rglob("*.flac"))
@@ -130,13 +132,13 @@ def test_a_cache_file_torn_by_a_crash_is_spoken_again(service: Any, tmp_path: Pa
     assert len(service.requests) == 2
 
 
-def test_without_a_key_the_choices_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_about_a_missing_key_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UsageError, match="OPENAI_API_KEY is not set"):
         OpenAISynthesiser.from_environment(model="tts-1")
 
 
-def test_the_price_grows_with_the_text_and_is_known_before(service: Any) -> None:
+def test_the_price_grows_with_the_text_and_needs_no_request(service: Any) -> None:
     assert engine_of(service, model="tts-1").price_usd(["x" * 1_000_000]) == pytest.approx(15.0)
     assert engine_of(service, model="tts-1-hd").price_usd(["x" * 500_000, "y" * 500_000]) == pytest.approx(30.0)
     assert engine_of(service).price_usd([]) == 0.0
@@ -159,9 +161,7 @@ def test_requests_keep_to_their_rate() -> None:
     assert slept == pytest.approx([0.25] * 8)
 
 
-def test_an_engine_travels_to_workers_without_its_connection_and_hides_its_key(
-    service: Any, tmp_path: Path
-) -> None:
+def test_an_engine_is_pickled_without_its_connection_and_hides_its_key(service: Any, tmp_path: Path) -> None:
     engine = engine_of(service)
     engine.speak("Hello there.", "alloy")
     assert pickle.loads(pickle.dumps(engine)) == engine
@@ -172,27 +172,27 @@ def test_an_engine_travels_to_workers_without_its_connection_and_hides_its_key(
     ("samples", "message"),
     [(np.zeros(24_000), "silence"), (np.full(24_000, np.nan), "not finite"), (np.ones(100), "0.00 s")],
 )
-def test_audio_that_is_no_utterance_is_refused(samples: Any, message: str) -> None:
+def test_implausible_audio_is_refused(samples: Any, message: str) -> None:
     with pytest.raises(InfrastructureFault, match=message):
         checked_speech(Audio(samples.astype(np.float32), 24_000), "engine")
 
 
 @pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
-def test_flite_says_the_same_text_the_same_way(tmp_path: Path) -> None:
-    engine = synthesiser_of("flite", ("slt",))
+def test_flite_speaks_a_text_the_same_way_each_time(tmp_path: Path) -> None:
+    engine = program_synthesiser("flite", ("slt",))
     one, two = (SynthesisedSpeech(engine, seed=1, count=2, cache=tmp_path / name) for name in "ab")
     assert np.array_equal(one.read(0, 16_000).samples, two.read(0, 16_000).samples)
     assert one.utterance_id(0).startswith("flite/slt/")
 
 
-def test_a_synthesiser_that_is_not_installed_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_about_a_missing_program_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UsageError, match=r"flite is not installed.*apt-get install flite"):
-        synthesiser_of("flite")
+        program_synthesiser("flite")
 
 
 def test_unknown_synthesisers_and_voices_are_refused() -> None:
     with pytest.raises(UsageError, match="Unknown synthesiser 'hal'"):
-        synthesiser_of("hal")
+        program_synthesiser("hal")
     with pytest.raises(UsageError, match="flite has no voice 'hal'"):
-        synthesiser_of("flite", ("hal",))
+        program_synthesiser("flite", ("hal",))
