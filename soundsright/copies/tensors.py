@@ -161,17 +161,17 @@ def same_tensors(
     models: Mapping[str, Sequence[TensorSummary]],
     *,
     since: Callable[[str, str], int] | None = None,
-    go_on: Callable[[], None] = lambda: None,
+    check_stop: Callable[[], None] = lambda: None,
 ) -> list[Likeness]:
     """The pairs of entries, by their ids, of which one has nearly all tensors of the other, and little else.
 
-    `since` gives the block from which an entry's hotkey has held the tensors of a sketch. `go_on` is called before
-    each comparison; it can raise an error to stop.
+    `since` gives the block from which an entry's hotkey has held the tensors of a sketch. `check_stop` is called
+    before each comparison; it can raise an error to stop.
     """
     tables = {name: _table(summaries) for name, summaries in models.items() if len(summaries) >= MIN_TENSORS}
     likenesses = []
     for first, second in combinations(tables, 2):
-        go_on()
+        check_stop()
         a, b = tables[first], tables[second]
         smaller, larger = sorted((len(a.sizes), len(b.sizes)))
         least = max(SAME_FRACTION * smaller, LEAST_OF_LARGER * larger)

@@ -159,45 +159,45 @@ def _adjusted_p_values(differences: Scores) -> list[float]:
     return list(holm(by_row).values())
 
 
-def means_to_win(contest: Contest, own: MetricContest, award: Award) -> list[float | None]:
+def means_to_win(contest: Contest, subcontest: MetricContest, award: Award) -> list[float | None]:
     """The mean with which each entry would have taken the prize, by row; None if no mean would."""
     return needed_means(
         contest.ruleset,
-        own.metric,
-        own.contenders,
-        own.title,
+        subcontest.metric,
+        subcontest.contenders,
+        subcontest.title,
         award,
-        over_champion=_sure_over_champion(contest, own),
-        over_unprocessed=_sure_over_unprocessed(contest, own),
+        over_champion=_sure_over_champion(contest, subcontest),
+        over_unprocessed=_sure_over_unprocessed(contest, subcontest),
         at_block=contest.at_block,
     )
 
 
-def _sure_over_champion(contest: Contest, own: MetricContest) -> list[float] | None:
+def _sure_over_champion(contest: Contest, subcontest: MetricContest) -> list[float] | None:
     """The mean with which each entry would pass the test against the champion; None without such a test."""
-    ruleset, count, champion_row = contest.ruleset, len(own.contenders), own.champion_row
+    ruleset, count, champion_row = contest.ruleset, len(subcontest.contenders), subcontest.champion_row
     if ruleset.alpha is None or champion_row is None or count < 2:
         return None
-    champion = own.contenders[champion_row]
+    champion = subcontest.contenders[champion_row]
     if ruleset.must_beat_unprocessed and not champion.beats_unprocessed:
         return None
     rivals = [row for row in range(count) if row != champion_row]
-    levels = holm_levels([own.contenders[row].p_value for row in rivals], ruleset.alpha)
-    leads = least_mean_difference(own.scores[rivals] - own.scores[champion_row], levels)
+    levels = holm_levels([subcontest.contenders[row].p_value for row in rivals], ruleset.alpha)
+    leads = least_mean_difference(subcontest.scores[rivals] - subcontest.scores[champion_row], levels)
     means = [champion.mean or 0.0] * count
     for row, lead in zip(rivals, leads.tolist(), strict=True):
         means[row] += lead
     return means
 
 
-def _sure_over_unprocessed(contest: Contest, own: MetricContest) -> list[float] | None:
+def _sure_over_unprocessed(contest: Contest, subcontest: MetricContest) -> list[float] | None:
     """The mean with which each entry would beat the unprocessed input on this metric; None if it need not."""
-    ruleset, count = contest.ruleset, len(own.contenders)
-    has_stand_in = ruleset.stand_in_of(own.metric) is not None
+    ruleset, count = contest.ruleset, len(subcontest.contenders)
+    has_stand_in = ruleset.stand_in_of(subcontest.metric) is not None
     if not ruleset.must_beat_unprocessed or contest.baseline is None or has_stand_in or not count:
         return None
     leads = np.zeros(count)
     if ruleset.alpha is not None:
-        leads = least_mean_difference(own.scores[:count] - own.scores[-1], [ruleset.alpha] * count)
-    mean = math.fsum(own.scores[-1]) / own.scores.shape[1]
+        leads = least_mean_difference(subcontest.scores[:count] - subcontest.scores[-1], [ruleset.alpha] * count)
+    mean = math.fsum(subcontest.scores[-1]) / subcontest.scores.shape[1]
     return [mean + lead for lead in leads.tolist()]

@@ -14,42 +14,42 @@ from soundsright.ranking.statistics import mean_estimate
 Evidence = dict[str, float | str | bool]
 
 
-def decision_evidence(contest: Contest, own: MetricContest, award: Award) -> Evidence:
+def decision_evidence(contest: Contest, subcontest: MetricContest, award: Award) -> Evidence:
     """What the decision rests on, by name."""
     ruleset, clips = contest.ruleset, len(contest.table.clip_ids)
     evidence: Evidence = {
         "ruleset": ruleset.name,
         "ruleset_digest": ruleset.digest,
         "clips": float(clips),
-        "entries": float(len(own.contenders)),
+        "entries": float(len(subcontest.contenders)),
         "dethroned": award.dethroned,
         "emission_fraction": award.emission_fraction,
-        "champion_took_part": own.champion_row is not None,
+        "champion_took_part": subcontest.champion_row is not None,
     }
-    unprocessed_mean = own.means[-1] if contest.baseline is not None else None
+    unprocessed_mean = subcontest.means[-1] if contest.baseline is not None else None
     if unprocessed_mean is not None:
         evidence["unprocessed_mean"] = unprocessed_mean
     to_win = mean_to_win(
         ruleset,
-        own.metric,
-        own.contenders,
-        own.title,
+        subcontest.metric,
+        subcontest.contenders,
+        subcontest.title,
         award,
         unprocessed_mean=unprocessed_mean,
         at_block=contest.at_block,
     )
     if to_win is not None:
         evidence["mean_to_win"] = to_win
-    if own.title is not None:
-        evidence |= _of_title(own.title)
+    if subcontest.title is not None:
+        evidence |= _of_title(subcontest.title)
     if ruleset.alpha is not None and clips:
         evidence["test"] = superiority_test(clips)
     # The winner's p-value. If nobody wins, the smallest of all.
-    compared = [c for c in own.contenders if c.hotkey == award.winner] or own.contenders
+    compared = [c for c in subcontest.contenders if c.hotkey == award.winner] or subcontest.contenders
     if p_values := [c.unprocessed_p_value for c in compared if c.unprocessed_p_value is not None]:
         evidence["p_value_unprocessed"] = min(p_values)
     rival = award.winning_entry if award.dethroned else award.challenger
-    return evidence if rival is None else evidence | _of_rival(own, award, rival)
+    return evidence if rival is None else evidence | _of_rival(subcontest, award, rival)
 
 
 def _of_title(title: Title) -> Evidence:
@@ -62,14 +62,14 @@ def _of_title(title: Title) -> Evidence:
     }
 
 
-def _of_rival(own: MetricContest, award: Award, rival: Contender) -> Evidence:
+def _of_rival(subcontest: MetricContest, award: Award, rival: Contender) -> Evidence:
     """The champion's rival: the winner that dethroned it, or the best challenger."""
-    row = [contender.hotkey for contender in own.contenders].index(rival.hotkey)
-    evidence: Evidence = {"challenger": rival.hotkey, "challenger_mean": own.means[row]}
+    row = [contender.hotkey for contender in subcontest.contenders].index(rival.hotkey)
+    evidence: Evidence = {"challenger": rival.hotkey, "challenger_mean": subcontest.means[row]}
     if rival.hotkey in award.needed:
         evidence["needed"] = award.needed[rival.hotkey]
-    if own.champion_row is not None:
-        difference = mean_estimate((own.scores[row] - own.scores[own.champion_row]).tolist())
+    if subcontest.champion_row is not None:
+        difference = mean_estimate((subcontest.scores[row] - subcontest.scores[subcontest.champion_row]).tolist())
         evidence |= {
             "difference": difference.mean,
             "difference_low": difference.low,

@@ -84,26 +84,26 @@ class _MetricResult:
 def _metric_result(contest: Contest, metric: str, champion: Champion | None) -> _MetricResult:
     competition, ruleset = contest.competition, contest.ruleset
     estimates = [mean_estimate(row.tolist()) for row in contest.table.by_metric[metric]]
-    own = metric_contest(contest, metric, champion, [estimate.mean for estimate in estimates])
+    subcontest = metric_contest(contest, metric, champion, [estimate.mean for estimate in estimates])
     weight = competition.metric_weights[metric]
     result = award(
         ruleset,
         metric,
-        own.contenders,
-        own.title,
+        subcontest.contenders,
+        subcontest.title,
         prize=competition.max_score * weight,
         remainder=competition.remainder * weight,
         at_block=contest.at_block,
     )
     sentence = prize_sentence(ruleset, metric, result)
-    standings = _standings(contest, own, result, estimates)
+    standings = _standings(contest, subcontest, result, estimates)
     winner = next((e.submission for e in contest.entries if e.submission.hotkey == result.winner), None)
     if winner is None and result.winner is not None and champion is not None:
         winner = champion.submission  # The published rules pay a champion without an entry.
         estimate = Estimate(champion.mean, champion.mean, champion.mean, 0)
         standings = (Standing(winner, metric, estimate, result.shares[winner.hotkey], 1, None, sentence),)
-    evidence = decision_evidence(contest, own, result)
-    decision = Decision(metric, winner, result.reason, own.champion_row is not None, sentence, evidence)
+    evidence = decision_evidence(contest, subcontest, result)
+    decision = Decision(metric, winner, result.reason, subcontest.champion_row is not None, sentence, evidence)
     unprocessed = None
     if contest.baseline is not None:
         unprocessed = Standing(contest.baseline.submission, metric, estimates[-1], 0.0)
@@ -111,22 +111,21 @@ def _metric_result(contest: Contest, metric: str, champion: Champion | None) -> 
 
 
 def _standings(
-    contest: Contest, own: MetricContest, result: Award, estimates: Sequence[Estimate]
+    contest: Contest, subcontest: MetricContest, result: Award, estimates: Sequence[Estimate]
 ) -> tuple[Standing, ...]:
     """Every entry under the metric, in the order of the evaluations."""
-    needed = means_to_win(contest, own, result)
-    rank_of = {row: rank for rank, row in enumerate(_rows_by_mean(own.contenders), start=1)}
+    ruleset, metric, contenders = contest.ruleset, subcontest.metric, subcontest.contenders
+    needed = means_to_win(contest, subcontest, result)
+    rank_of = {row: rank for rank, row in enumerate(_rows_by_mean(contenders), start=1)}
     return tuple(
         Standing(
             evaluation.submission,
-            own.metric,
+            metric,
             estimates[row],
             result.shares.get(evaluation.submission.hotkey, 0.0),
             rank=rank_of[row],
             needed=needed[row],
-            reason=share_sentence(
-                contest.ruleset, own.metric, own.contenders[row], result, needed[row], failed=evaluation.failed
-            ),
+            reason=share_sentence(ruleset, metric, contenders[row], result, needed[row], failed=evaluation.failed),
         )
         for row, evaluation in enumerate(contest.entries)
     )
@@ -150,8 +149,13 @@ def _sorted_standings(competition: Competition, results: Sequence[_MetricResult]
             by_hotkey.setdefault(standing.submission.hotkey, []).append(standing)
 
     def key(hotkey: str) -> tuple[float, float, int, int]:
-        own = by_hotkey[hotkey]
-        weighted_rank = sum(competition.metric_weights[s.metric] * s.rank for s in own)
-        return -sum(s.share for s in own), weighted_rank, own[0].submission.block, own[0].submission.uid
+        standings = by_hotkey[hotkey]
+        weighted_rank = sum(competition.metric_weights[s.metric] * s.rank for s in standings)
+        return (
+            -sum(s.share for s in standings),
+            weighted_rank,
+            standings[0].submission.block,
+            standings[0].submission.uid,
+        )
 
     return tuple(standing for hotkey in sorted(by_hotkey, key=key) for standing in by_hotkey[hotkey])

@@ -324,12 +324,12 @@ def test_of_too_many_tensors_the_largest_are_compared(monkeypatch: pytest.Monkey
 def test_a_stop_takes_effect_between_two_comparisons() -> None:
     asked = iter([None, None, InterruptedError("stopped")])
 
-    def go_on() -> None:
+    def check_stop() -> None:
         if (error := next(asked)) is not None:
             raise error
 
     with pytest.raises(InterruptedError):
-        same_tensors({name: drawn(8) for name in "abcd"}, go_on=go_on)
+        same_tensors({name: drawn(8) for name in "abcd"}, check_stop=check_stop)
 
 
 def test_a_sketch_tells_whether_a_model_had_tensors() -> None:

@@ -77,7 +77,7 @@ def same_tensor_pairs(
     pairs: list[Likeness] = []
     for competition_id in dict.fromkeys(competition_of.values()):
         own = {entry_id: each for entry_id, each in summaries.items() if competition_of[entry_id] == competition_id}
-        pairs += same_tensors(own, since=since, go_on=raise_if_cancelled)
+        pairs += same_tensors(own, since=since, check_stop=raise_if_cancelled)
     sketches = {entry_id: tensor_sketch(tensors) for entry_id, tensors in summaries.items()}
     return TensorsCompared(tuple(pairs), unread, sketches)
 
