@@ -86,6 +86,15 @@ class ImageRef:
         return f"{self.repository}@sha256:{self.sha256}"
 
 
+def is_image_reference(text: str) -> bool:
+    """Whether the text is the name of an image by its digest, as in an `ImageRef` or a file `IMAGE`.
+
+    >>> is_image_reference("reg.example:5000/lab/gate@sha256:" + "0" * 64), is_image_reference("lab/gate:1.0")
+    (True, False)
+    """
+    return _IMAGE.fullmatch(text) is not None
+
+
 class SecretText:
     """A text that no log shows: `str` and `repr` give stars, and it has no JSON form."""
 

@@ -114,13 +114,13 @@ def test_results_cannot_be_final_before_the_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"every_days": 0}, "every_days is 0"),
         ({"first_day": -1}, "first_day -1"),
         ({"first_day": 21_921, "last_day": 21_550}, "last_day 2029-01-01 is before first_day 2030-01-07"),
     ],
 )
-def test_a_schedule_without_a_round_names_what_is_wrong(change: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_schedule_without_a_round_names_what_is_wrong(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         replace(DAILY, **change)

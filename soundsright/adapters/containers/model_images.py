@@ -34,11 +34,11 @@ from soundsright.core.errors import (
     InfrastructureFault,
     ProtocolViolation,
 )
+from soundsright.core.sources import is_image_reference
 from soundsright.core.submission import FetchedModel
 
 IMAGE_FILE = "IMAGE"
 """A repository may have this file in place of a Dockerfile, with one line: `repository@sha256:…`."""
-_IMAGE_LINE = re.compile(r"[a-z0-9][a-z0-9._/:-]{0,254}@sha256:[0-9a-f]{64}")
 _LOCAL_PREFIXES = ("docker.io/", "index.docker.io/", "localhost/")
 """Prefixes under which engines find their own local images."""
 _IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}")
@@ -128,7 +128,7 @@ def _image_name(model: FetchedModel) -> str:
             f"{IMAGE_FILE} is not a plain file of at most {_MAX_IMAGE_FILE_BYTES} bytes; write one line into it"
         )
     name = path.read_text(encoding="utf-8", errors="replace").strip()
-    if not _IMAGE_LINE.fullmatch(name):
+    if not is_image_reference(name):
         raise ProtocolViolation(f"{IMAGE_FILE} has {name[:100]!a}, not `repository@sha256:…`")
     return name
 
