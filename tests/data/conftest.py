@@ -1,12 +1,13 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 
-def write_speech(path: Path, *, rate: int = 16_000, seconds: float = 3.5, seed: int = 0, **settings) -> Path:
-    """Full-band noise gated like syllables, which levels, mixing and rooms treat as speech."""
+def write_speech(path: Path, *, rate: int = 16_000, seconds: float = 3.5, seed: int = 0, **settings: Any) -> Path:
+    """Write full-band noise that is gated like syllables; levels, mixing and rooms treat it as speech."""
     rng = np.random.default_rng(seed)
     count = int(rate * seconds)
     gate = np.sin(2 * np.pi * 2.0 * np.arange(count) / rate + seed) > -0.3

@@ -22,7 +22,7 @@ def shipped() -> Corpus:
     return Corpus.open()
 
 
-def corpus_with(tmp_path: Path, *entries: dict, audio: np.ndarray | None = None) -> Path:
+def corpus_with(tmp_path: Path, *entries: dict[str, Any], audio: np.ndarray | None = None) -> Path:
     (tmp_path / "a.wav").parent.mkdir(parents=True, exist_ok=True)
     samples = np.random.default_rng(0).standard_normal(64_000) * 0.1 if audio is None else audio
     soundfile.write(tmp_path / "a.wav", samples, 16_000)
@@ -34,12 +34,12 @@ SPEECH = {"id": "s", "kind": "speech", "file": "a.wav"}
 NOISE = {"id": "n", "kind": "noise", "file": "a.wav"}
 
 
-def test_the_shipped_recordings_are_what_the_manifest_says(shipped: Any) -> None:
+def test_the_shipped_recordings_are_what_the_manifest_says(shipped: Corpus) -> None:
     shipped.verify()
     assert sum(p.stat().st_size for p in datasets_folder().rglob("*") if p.is_file()) <= 25_000_000
 
 
-def test_every_shipped_recording_has_a_commercial_licence_and_its_text(shipped: Any) -> None:
+def test_every_shipped_recording_has_a_commercial_licence_and_its_text(shipped: Corpus) -> None:
     for line in (shipped.root / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
         assert "NC" not in entry["licence"]
@@ -47,26 +47,26 @@ def test_every_shipped_recording_has_a_commercial_licence_and_its_text(shipped: 
         assert (shipped.root / entry["licence_file"]).stat().st_size > 500
 
 
-def test_shipped_files_are_all_in_the_manifest(shipped: Any) -> None:
+def test_shipped_files_are_all_in_the_manifest(shipped: Corpus) -> None:
     listed = {r.path for r in (*shipped.speech, *shipped.noise, *shipped.rirs)}
     assert set(shipped.root.rglob("*.flac")) == listed
 
 
-def test_shipped_48_khz_speech_really_holds_content_above_8_khz(shipped: Any) -> None:
+def test_shipped_48_khz_speech_really_holds_content_above_8_khz(shipped: Corpus) -> None:
     for recording in shipped.speech_for(48_000).recordings:
         audio = read_file(recording.path)
         assert bandwidth_hz(audio.samples, audio.sample_rate_hz) >= 12_000
         assert share_above_db(audio.samples, audio.sample_rate_hz) > -50
 
 
-def test_shipped_speech_is_neither_silent_nor_clipped(shipped: Any) -> None:
+def test_shipped_speech_is_neither_silent_nor_clipped(shipped: Corpus) -> None:
     for recording in shipped.speech:
         audio = read_file(recording.path)
         assert active_level(audio.samples, audio.sample_rate_hz).level_db > -45
         assert np.abs(audio.samples).max() < 0.999
 
 
-def test_shipped_noise_holds_no_digital_silence(shipped: Any) -> None:
+def test_shipped_noise_holds_no_digital_silence(shipped: Corpus) -> None:
     for recording in shipped.noise:
         audio = read_file(recording.path)
         block = audio.sample_rate_hz // 20
@@ -148,7 +148,7 @@ def test_speech_that_holds_nan_is_named(tmp_path: Path) -> None:
         draw_clip(PUBLISHED[0], 1, 0, corpus=Corpus.open(tmp_path))
 
 
-def test_a_corpus_can_be_in_any_folder(tmp_path: Path, shipped: Any) -> None:
+def test_a_corpus_can_be_in_any_folder(tmp_path: Path, shipped: Corpus) -> None:
     copy = tmp_path / "elsewhere"
     shutil.copytree(shipped.root, copy)
     assert (

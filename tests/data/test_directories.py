@@ -1,5 +1,4 @@
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from soundsright.data.recordings import RecordingSet
 from .conftest import write_speech
 
 
-def test_a_plain_directory_has_its_folders_for_speakers(speech_dir: Any) -> None:
+def test_a_plain_directory_has_its_folders_for_speakers(speech_dir: Path) -> None:
     listing = speech_listing(speech_dir, 16_000)
     assert listing.layout == "files"
     assert {r.speaker for r in listing.recordings} == {"speaker0", "speaker1"}
@@ -33,7 +32,7 @@ def test_a_plain_directory_has_its_folders_for_speakers(speech_dir: Any) -> None
     ],
 )  # fmt: skip
 def test_known_layouts_are_found_with_their_speakers(
-    tmp_path: Path, files: Any, layout: str, speakers: Any
+    tmp_path: Path, files: list[str], layout: str, speakers: set[str]
 ) -> None:
     for number, name in enumerate(files):
         write_speech(tmp_path / name, seed=number)
@@ -61,7 +60,7 @@ def test_texts_are_read_if_the_corpus_has_them(tmp_path: Path) -> None:
         (["tr/40na010x_1.9857.wav", "cv/01xo031a.wav"], "wham", 2),
     ],
 )
-def test_noise_layouts_keep_what_is_noise(tmp_path: Path, files: Any, layout: str, kept: int) -> None:
+def test_noise_layouts_keep_what_is_noise(tmp_path: Path, files: list[str], layout: str, kept: int) -> None:
     for number, name in enumerate(files):
         write_speech(tmp_path / name, seed=number)
     listing = noise_listing(tmp_path, 16_000)
@@ -80,7 +79,7 @@ def test_noise_layouts_keep_what_is_noise(tmp_path: Path, files: Any, layout: st
     ],
 )  # fmt: skip
 def test_layouts_of_impulse_responses_leave_out_the_noises(
-    tmp_path: Path, files: Any, layout: str, kept: int
+    tmp_path: Path, files: list[str], layout: str, kept: int
 ) -> None:
     for number, name in enumerate(files):
         write_speech(tmp_path / name, seed=number, seconds=0.3)
@@ -88,7 +87,7 @@ def test_layouts_of_impulse_responses_leave_out_the_noises(
     assert (listing.layout, len(listing.recordings)) == (layout, kept)
 
 
-def test_unusable_files_are_skipped_and_named_with_the_reason(speech_dir: Any) -> None:
+def test_unusable_files_are_skipped_and_named_with_the_reason(speech_dir: Path) -> None:
     (speech_dir / "empty.wav").write_bytes(b"")
     (speech_dir / "text.wav").write_bytes(b"this is no audio at all, whatever its name says")
     whole = (speech_dir / "speaker0" / "0.wav").read_bytes()

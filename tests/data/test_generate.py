@@ -35,12 +35,26 @@ def corpus() -> Corpus:
 
 
 def job_of(
-    corpus: Corpus, out: Path, *, task=SetTask.DENOISING, count=6, seed=3, recipe=PUBLISHED_RECIPE, **settings
+    corpus: Corpus,
+    out: Path,
+    *,
+    task: SetTask = SetTask.DENOISING,
+    sample_rate_hz: int = 16_000,
+    count: int = 6,
+    seed: int = 3,
+    sources: Sources | None = None,
+    recipe: SetRecipe = PUBLISHED_RECIPE,
+    **settings: Any,
 ) -> SetJob:
-    rate = settings.pop("sample_rate_hz", 16_000)
-    sources = settings.pop("sources", None) or corpus_sources(corpus, rate, recipe)
     return SetJob(
-        out=out, task=task, sample_rate_hz=rate, count=count, seed=seed, sources=sources, recipe=recipe, **settings
+        out=out,
+        task=task,
+        sample_rate_hz=sample_rate_hz,
+        count=count,
+        seed=seed,
+        sources=sources or corpus_sources(corpus, sample_rate_hz, recipe),
+        recipe=recipe,
+        **settings,
     )
 
 
@@ -48,14 +62,14 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def lines_of(out: Path) -> list[dict]:
+def lines_of(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("task", list(SetTask))
 @pytest.mark.parametrize("rate", [16_000, 48_000])
 def test_files_have_equal_names_lengths_and_the_hashes_of_the_manifest(
-    corpus: Any, tmp_path: Path, task: Any, rate: int
+    corpus: Corpus, tmp_path: Path, task: SetTask, rate: int
 ) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set", task=task, count=3, sample_rate_hz=rate))
     folders = sorted(p.name for p in report.out.iterdir() if p.is_dir())
@@ -70,21 +84,21 @@ def test_files_have_equal_names_lengths_and_the_hashes_of_the_manifest(
     assert verified(report.out).problems == {}
 
 
-def test_a_set_holds_the_clips_that_a_validator_draws(corpus: Any, tmp_path: Path) -> None:
+def test_a_set_holds_the_clips_that_a_validator_draws(corpus: Corpus, tmp_path: Path) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set", seed=11))
     assert [line["digest"] for line in lines_of(report.out)] == [
         draw_clip(PUBLISHED[0], 11, index, corpus=corpus).digest for index in range(6)
     ]
 
 
-def test_the_same_bytes_for_any_number_of_workers(corpus: Any, tmp_path: Path) -> None:
+def test_the_same_bytes_for_any_number_of_workers(corpus: Corpus, tmp_path: Path) -> None:
     one = generate_set(job_of(corpus, tmp_path / "one", task=SetTask.BOTH, count=40), workers=1)
     two = generate_set(job_of(corpus, tmp_path / "two", task=SetTask.BOTH, count=40), workers=2)
     assert one.digest == two.digest
     assert bytes_of(one.out) == bytes_of(two.out)
 
 
-def test_a_subset_has_the_same_bytes_as_in_the_whole(corpus: Any, tmp_path: Path) -> None:
+def test_a_subset_has_the_same_bytes_as_in_the_whole(corpus: Corpus, tmp_path: Path) -> None:
     whole = generate_set(job_of(corpus, tmp_path / "whole", count=18))
     part = generate_set(job_of(corpus, tmp_path / "part", count=18, only=(17, 4)))
     assert [line["id"] for line in lines_of(part.out)] == ["000004", "000017"]
@@ -92,7 +106,7 @@ def test_a_subset_has_the_same_bytes_as_in_the_whole(corpus: Any, tmp_path: Path
         assert (part.out / file).read_bytes() == (whole.out / file).read_bytes()
 
 
-def test_a_set_completed_after_a_kill_is_the_set(corpus: Any, tmp_path: Path) -> None:
+def test_a_set_completed_after_a_kill_is_the_set(corpus: Corpus, tmp_path: Path) -> None:
     whole = generate_set(job_of(corpus, tmp_path / "whole", count=3_000, only=tuple(range(64))))
     out = tmp_path / "killed"
     program = (
@@ -121,7 +135,7 @@ def test_a_set_completed_after_a_kill_is_the_set(corpus: Any, tmp_path: Path) ->
     assert bytes_of(out) == bytes_of(whole.out)
 
 
-def begun(out: Path, *arguments: str) -> subprocess.Popen:
+def begun(out: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start the program with two workers in a new process group, and wait for its first items."""
     command = [sys.executable, "-m", "soundsright.data.generate", "--workers", "2", "--out", str(out), *arguments]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
@@ -172,7 +186,7 @@ def test_a_second_interruption_neither_hangs_nor_harms_the_set(tmp_path: Path, g
     assert verified(tmp_path / "set").problems == {}
 
 
-def test_resume_remakes_deleted_files(corpus: Any, tmp_path: Path) -> None:
+def test_resume_remakes_deleted_files(corpus: Corpus, tmp_path: Path) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set"))
     before = bytes_of(report.out)
     (report.out / "noisy" / "000003.wav").unlink()
@@ -182,7 +196,7 @@ def test_resume_remakes_deleted_files(corpus: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fmt", [SetFormat.WAV, SetFormat.WEBDATASET])
-def test_resume_remakes_damaged_files(corpus: Any, tmp_path: Path, fmt: SetFormat) -> None:
+def test_resume_remakes_damaged_files(corpus: Corpus, tmp_path: Path, fmt: SetFormat) -> None:
     job = job_of(corpus, tmp_path / "set", format=fmt, shards=2)
     report = generate_set(job)
     before = bytes_of(report.out)
@@ -194,9 +208,9 @@ def test_resume_remakes_damaged_files(corpus: Any, tmp_path: Path, fmt: SetForma
 
 
 def test_resume_remakes_files_that_a_stopped_run_left_damaged(
-    corpus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(done, total) -> None:
+    def stop(done: int, total: int) -> None:
         if done >= 32:
             raise KeyboardInterrupt
 
@@ -205,20 +219,21 @@ def test_resume_remakes_files_that_a_stopped_run_left_damaged(
         generate_set(job, progress=stop)
     samples = (job.out / "clean/000005.wav").read_bytes()
     (job.out / "clean/000005.wav").write_bytes(bytes(len(samples)))  # As after a power cut: the size is right.
-    seen = []
-    report = generate_set(job, resume=True, progress=lambda done, total: seen.append(done))
-    assert (report.made_now, seen[0], seen[-1]) == (9, 1, 40)
+    counts: list[int] = []
+    report = generate_set(job, resume=True, progress=lambda done, total: counts.append(done))
+    assert (report.made_now, counts[0], counts[-1]) == (9, 1, 40)
     assert (job.out / "clean/000005.wav").read_bytes() == samples
     assert verified(job.out).problems == {}
 
 
 def test_a_full_disk_is_one_line_and_the_set_can_be_completed(
-    corpus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = generate_set(job_of(corpus, tmp_path / "whole", count=40))
-    real, written = generate_module._write, []
+    real = generate_module._write
+    written: list[Path] = []
 
-    def write(path, data) -> None:
+    def write(path: Path, data: bytes) -> None:
         if len(written) >= 50:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         written.append(path)
@@ -233,7 +248,7 @@ def test_a_full_disk_is_one_line_and_the_set_can_be_completed(
     assert bytes_of(report.out) == bytes_of(whole.out)
 
 
-def test_another_set_in_the_same_place_is_refused(corpus: Any, tmp_path: Path) -> None:
+def test_another_set_in_the_same_place_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     generate_set(job_of(corpus, tmp_path / "set"))
     with pytest.raises(UsageError, match="already has a set"):
         generate_set(job_of(corpus, tmp_path / "set"))
@@ -249,14 +264,14 @@ def test_another_set_in_the_same_place_is_refused(corpus: Any, tmp_path: Path) -
     assert bytes_of(tmp_path / "set") == before
 
 
-def test_a_directory_with_other_files_is_left_alone(corpus: Any, tmp_path: Path) -> None:
+def test_a_directory_with_other_files_is_left_alone(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not empty"):
         generate_set(job_of(corpus, tmp_path))
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_flac_holds_the_same_samples_as_wav(corpus: Any, tmp_path: Path) -> None:
+def test_flac_holds_the_same_samples_as_wav(corpus: Corpus, tmp_path: Path) -> None:
     wav = generate_set(job_of(corpus, tmp_path / "wav"))
     flac = generate_set(job_of(corpus, tmp_path / "flac", format=SetFormat.FLAC))
     assert wav.digest == flac.digest
@@ -264,7 +279,7 @@ def test_flac_holds_the_same_samples_as_wav(corpus: Any, tmp_path: Path) -> None
     assert np.array_equal(a, b)
 
 
-def test_float_files_round_to_the_same_set(corpus: Any, tmp_path: Path) -> None:
+def test_float_files_round_to_the_same_set(corpus: Corpus, tmp_path: Path) -> None:
     fine = generate_set(job_of(corpus, tmp_path / "float", subtype=Subtype.FLOAT))
     coarse = generate_set(job_of(corpus, tmp_path / "pcm"))
     assert fine.digest == coarse.digest
@@ -274,21 +289,24 @@ def test_float_files_round_to_the_same_set(corpus: Any, tmp_path: Path) -> None:
     assert rate == 16_000
 
 
-def test_shards_spread_the_files_over_folders_of_equal_size(corpus: Any, tmp_path: Path) -> None:
+def test_shards_spread_the_files_over_folders_of_equal_size(corpus: Corpus, tmp_path: Path) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set", count=10, shards=3))
     sizes = [len(list(p.iterdir())) for p in sorted((report.out / "clean").iterdir())]
     assert sorted(sizes) == [3, 3, 4]
     assert verified(report.out).problems == {}
 
 
-def test_webdataset_shards_hold_audio_and_description(corpus: Any, tmp_path: Path) -> None:
+def test_webdataset_shards_hold_audio_and_description(corpus: Corpus, tmp_path: Path) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set", format=SetFormat.WEBDATASET, shards=2), workers=2)
     assert sorted(p.name for p in report.out.glob("*.tar")) == ["set-00000.tar", "set-00001.tar"]
     with tarfile.open(report.out / "set-00001.tar") as tar:
         names = tar.getnames()
         assert names[:3] == ["000003.clean.flac", "000003.noisy.flac", "000003.json"]
-        samples, _ = soundfile.read(io.BytesIO(tar.extractfile("000003.noisy.flac").read()), dtype="float32")
-        line = json.loads(tar.extractfile("000003.json").read())
+        noisy, description = tar.extractfile("000003.noisy.flac"), tar.extractfile("000003.json")
+        assert noisy is not None
+        assert description is not None
+        samples, _ = soundfile.read(io.BytesIO(noisy.read()), dtype="float32")
+        line = json.loads(description.read())
     plain = generate_set(job_of(corpus, tmp_path / "plain"))
     assert np.array_equal(samples, soundfile.read(plain.out / "noisy/000003.wav", dtype="float32")[0])
     assert line["snr_db"] == lines_of(plain.out)[3]["snr_db"]
@@ -298,7 +316,7 @@ def test_webdataset_shards_hold_audio_and_description(corpus: Any, tmp_path: Pat
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_datasets_library_opens_a_folder_and_parquet(
-    corpus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datasets = pytest.importorskip("datasets", reason="the datasets library is not installed")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -318,7 +336,7 @@ def test_the_datasets_library_opens_a_folder_and_parquet(
     assert np.array_equal(samples, soundfile.read(folder.out / "clean/000004.wav", dtype="float32")[0])
 
 
-def test_both_tasks_keep_ratio_and_level_of_one_clean_signal(corpus: Any, tmp_path: Path) -> None:
+def test_both_tasks_keep_ratio_and_level_of_one_clean_signal(corpus: Corpus, tmp_path: Path) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set", task=SetTask.BOTH))
     for line in lines_of(report.out):
         clean, noisy, wet = (
@@ -330,7 +348,7 @@ def test_both_tasks_keep_ratio_and_level_of_one_clean_signal(corpus: Any, tmp_pa
         assert max(np.abs(s).max() for s in (clean, noisy, wet)) <= 0.99 + 1 / 32768
 
 
-def test_noise_in_the_room_is_added_to_the_reverberant_speech(corpus: Any, tmp_path: Path) -> None:
+def test_noise_in_the_room_is_added_to_the_reverberant_speech(corpus: Corpus, tmp_path: Path) -> None:
     recipe = SetRecipe(noise_in_room=True)
     report = generate_set(job_of(corpus, tmp_path / "set", task=SetTask.BOTH, recipe=recipe))
     for line in lines_of(report.out):
@@ -339,14 +357,14 @@ def test_noise_in_the_room_is_added_to_the_reverberant_speech(corpus: Any, tmp_p
         assert ratio == pytest.approx(line["snr_db"], abs=0.5)
 
 
-def test_further_degradations_are_in_the_manifest(corpus: Any, tmp_path: Path) -> None:
+def test_further_degradations_are_in_the_manifest(corpus: Corpus, tmp_path: Path) -> None:
     recipe = SetRecipe(band_limit=1.0, clipping=1.0, packet_loss=1.0)
     report = generate_set(job_of(corpus, tmp_path / "set", recipe=recipe))
     for line in lines_of(report.out):
         assert {"band_limit_hz", "clipped_share", "packet_loss"} <= set(line["extra"])
 
 
-def test_recordings_that_cannot_be_used_are_counted_and_listed(corpus: Any, tmp_path: Path) -> None:
+def test_recordings_that_cannot_be_used_are_counted_and_listed(corpus: Corpus, tmp_path: Path) -> None:
     good = corpus.speech_for(16_000).recordings[:3]
     nan = tmp_path / "nan.wav"
     soundfile.write(nan, np.full(64_000, np.nan, dtype=np.float32), 16_000, subtype="FLOAT")
@@ -365,7 +383,7 @@ def test_recordings_that_cannot_be_used_are_counted_and_listed(corpus: Any, tmp_
     assert bytes_of(one.out) == bytes_of(two.out)
 
 
-def test_an_utterance_that_was_cut_has_no_text(corpus: Any, tmp_path: Path) -> None:
+def test_an_utterance_that_was_cut_has_no_text(corpus: Corpus, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     recordings = []
     for seconds in (4, 9):
@@ -379,7 +397,7 @@ def test_an_utterance_that_was_cut_has_no_text(corpus: Any, tmp_path: Path) -> N
     }  # fmt: skip
 
 
-def test_a_set_of_only_bad_recordings_is_an_error(corpus: Any, tmp_path: Path) -> None:
+def test_a_set_of_only_bad_recordings_is_an_error(corpus: Corpus, tmp_path: Path) -> None:
     silent = tmp_path / "silent.wav"
     soundfile.write(silent, np.zeros(64_000), 16_000)
     shipped = corpus_sources(corpus, 16_000, PUBLISHED_RECIPE)
@@ -400,12 +418,12 @@ def test_a_set_of_only_bad_recordings_is_an_error(corpus: Any, tmp_path: Path) -
         ({"format": SetFormat.FLAC, "subtype": Subtype.FLOAT}, "has no float samples"),
     ],
 )
-def test_impossible_sets_are_refused(corpus: Any, tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_impossible_sets_are_refused(corpus: Corpus, tmp_path: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         job_of(corpus, tmp_path / "set", **change)
 
 
-def test_the_digest_of_the_default_set_is_the_one_on_record(corpus: Any, tmp_path: Path) -> None:
+def test_the_digest_of_the_default_set_is_the_one_on_record(corpus: Corpus, tmp_path: Path) -> None:
     """After a change that should change every set, run `python tests/data/golden_sets.py`."""
     golden = json.loads((Path(__file__).parent / "golden_sets.json").read_text())
     for task in SetTask:

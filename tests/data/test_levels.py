@@ -2,12 +2,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from soundsright.data.levels import SILENCE_DB, active_level, gain_to, power_db
 
 
-def p56_sample_by_sample(x, rate):
+def p56_sample_by_sample(x: NDArray[np.float64], rate: int) -> float:
     """ITU-T P.56 method B written as in its text: envelope, counts and hangover at the full sample rate."""
     g = np.exp(-1 / (rate * 0.03))
     q = lfilter([1 - g], [1, -g], lfilter([1 - g], [1, -g], np.abs(x)))
@@ -27,15 +28,16 @@ def p56_sample_by_sample(x, rate):
         deltas.append((a, a - 20 * np.log10(c)))
     for (a0, d0), (a1, d1) in pairwise(deltas):
         if d1 <= 15.9 <= d0:
-            return a0 + (d0 - 15.9) / (d0 - d1) * (a1 - a0)
+            return float(a0 + (d0 - 15.9) / (d0 - d1) * (a1 - a0))
     raise AssertionError("no crossing")
 
 
-def speech_like(rng, rate, seconds=3.0):
+def speech_like(rng: np.random.Generator, rate: int, seconds: float = 3.0) -> NDArray[np.float64]:
     """Noise in bursts of 100 to 500 ms with pauses, like speech for an active level."""
     t = np.arange(int(rate * seconds)) / rate
     gate = (np.sin(2 * np.pi * 0.9 * t) + 0.5 * np.sin(2 * np.pi * 2.3 * t + 1) > 0.2).astype(float)
-    return 0.1 * rng.standard_normal(t.size) * gate * (0.4 + 0.6 * np.abs(np.sin(7 * t))) + 1e-4
+    loudness: NDArray[np.float64] = gate * (0.4 + 0.6 * np.abs(np.sin(7 * t)))
+    return 0.1 * rng.standard_normal(t.size) * loudness + 1e-4
 
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])

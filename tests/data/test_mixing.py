@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from soundsright.data.levels import active_level, power_db
 from soundsright.data.mixing import PEAK, looped, mix_at_snr
 
 
-def bursts(rng, count):
+def bursts(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     gate = np.sin(np.arange(count) / 1_500.0) > -0.2
     return 0.2 * rng.standard_normal(count) * gate
 

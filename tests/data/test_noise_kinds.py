@@ -1,9 +1,8 @@
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy import float64, ndarray
+from numpy.typing import NDArray
 
 from soundsright.core.errors import UsageError
 from soundsright.data.levels import power_db
@@ -13,12 +12,12 @@ from soundsright.data.recordings import Recording, RecordingSet
 from .conftest import write_speech
 
 
-def slope_db_per_octave(samples: ndarray, rate: int) -> float64:
+def slope_db_per_octave(samples: NDArray[np.floating], rate: int) -> float:
     power = np.abs(np.fft.rfft(samples * np.hanning(samples.size))) ** 2
     frequency = np.fft.rfftfreq(samples.size, 1 / rate)
     bands = [100 * 2**k for k in range(6)]
     levels = [10 * np.log10(power[(frequency >= f) & (frequency < 2 * f)].mean()) for f in bands]
-    return np.polyfit(range(6), levels, 1)[0]
+    return float(np.polyfit(range(6), levels, 1)[0])
 
 
 @pytest.mark.parametrize(("kind", "slope"), [("white", 0.0), ("pink", -3.01), ("brown", -6.02), ("blue", 3.01)])
@@ -29,7 +28,7 @@ def test_colours_fall_as_their_names_say(kind: str, slope: float) -> None:
 
 @pytest.mark.parametrize("kind", NOISE_KINDS)
 @pytest.mark.parametrize("rate", [16_000, 48_000])
-def test_every_kind_is_finite_level_and_repeatable(kind: Any, rate: int) -> None:
+def test_every_kind_is_finite_level_and_repeatable(kind: str, rate: int) -> None:
     first = FormulaNoise(kind).draw(np.random.default_rng(2), 30_001, rate)
     again = FormulaNoise(kind).draw(np.random.default_rng(2), 30_001, rate)
     assert first.samples.shape == (30_001,)

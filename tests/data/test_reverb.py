@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
 from soundsright.data.corpora import Corpus
@@ -7,7 +8,9 @@ from soundsright.data.reverb import Room, decay_curve_db, direct_path, reverbera
 from soundsright.data.rooms import simulated_room
 
 
-def decaying_noise(rng, rate, rt60, seconds, floor_db=None):
+def decaying_noise(
+    rng: np.random.Generator, rate: int, rt60: float, seconds: float, floor_db: float | None = None
+) -> NDArray[np.float64]:
     t = np.arange(int(rate * seconds)) / rate
     h = rng.standard_normal(t.size) * np.exp(-6.907755 * t / rt60)
     if floor_db is not None:

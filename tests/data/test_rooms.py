@@ -1,17 +1,18 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from soundsright.data.reverb import direct_path
 from soundsright.data.rooms import Shoebox, random_shoebox, simulate, simulated_room
 
 
-def t30_by_hand(h, rate):
+def t30_by_hand(h: NDArray[np.float64], rate: int) -> float:
     """Backward integration and a fit from -5 to -35 dB, without the package's corrections."""
     energy = np.cumsum(h[::-1] ** 2)[::-1]
     curve = 10 * np.log10(energy / energy[0] + 1e-30)
     span = (curve <= -5) & (curve >= -35)
     slope = np.polyfit(np.flatnonzero(span) / rate, curve[span], 1)[0]
-    return -60 / slope
+    return float(-60 / slope)
 
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])
@@ -43,10 +44,10 @@ def test_the_first_reflection_arrives_when_geometry_says() -> None:
 
 
 def test_a_longer_distance_lowers_the_direct_sound_against_the_room() -> None:
-    def direct_to_reverberant_db(distance):
+    def direct_to_reverberant_db(distance: float) -> float:
         box = Shoebox((8.0, 6.0, 3.0), (2.0, 3.0, 1.5), (2.0 + distance, 3.0, 1.5), 0.6)
         h = simulate(box, 16_000, np.random.default_rng(3))
-        return 10 * np.log10(np.sum(h[:50] ** 2) / np.sum(h[50:] ** 2))
+        return float(10 * np.log10(np.sum(h[:50] ** 2) / np.sum(h[50:] ** 2)))
 
     near, far = direct_to_reverberant_db(0.5), direct_to_reverberant_db(4.0)
     # Distance times 8 is 18 dB in free field.

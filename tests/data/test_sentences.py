@@ -1,5 +1,4 @@
 import re
-from typing import Any
 
 import pytest
 
@@ -17,30 +16,30 @@ def series() -> list[str]:
     return [sentence(3, index) for index in range(2_000)]
 
 
-def test_a_sentence_depends_on_seed_and_index_alone(series: Any) -> None:
+def test_a_sentence_depends_on_seed_and_index_alone(series: list[str]) -> None:
     assert sentence(3, 1_234) == series[1_234]
     assert sentence(4, 1_234) != series[1_234]
 
 
-def test_nearly_all_sentences_of_a_series_differ(series: Any) -> None:
+def test_nearly_all_sentences_of_a_series_differ(series: list[str]) -> None:
     assert len(set(series)) > 0.98 * len(series)
 
 
-def test_sentences_look_like_sentences(series: Any) -> None:
+def test_sentences_look_like_sentences(series: list[str]) -> None:
     for text in series:
         assert re.fullmatch(r"[A-Z][A-Za-z',]*( [A-Za-z',]+){4,24}[.?]", text), text
         assert not re.search(r"\b[Aa] [aeiouAEIOU]", text), text
         assert not re.search(r"\b[Aa]n [^aeiouAEIOU]", text), text
 
 
-def test_phones_come_close_to_those_of_conversation(series: Any) -> None:
+def test_phones_come_close_to_those_of_conversation(series: list[str]) -> None:
     phones = [phone for text in series for phone in phones_of(text)]
     assert distance_from_english(phones) < 0.11
     # Every phone but the rarest (0.06 %) occurs.
     assert set(PHONE_PERCENT) - set(phones) <= {"ʊə"}
 
 
-def test_numbers_and_names_are_said(series: Any) -> None:
+def test_numbers_and_names_are_said(series: list[str]) -> None:
     assert any("hundred" in text for text in series)
     assert any(text.split()[0] in ("Alice", "Daniel", "Hannah", "Zoe", "Peter") for text in series)
 

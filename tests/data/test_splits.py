@@ -42,7 +42,7 @@ def lines_of(out: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(Split, 2)))
-def test_sets_of_two_splits_share_no_speaker_no_noise_and_no_room(sets: Any, one: Any, other: Any) -> None:
+def test_sets_of_two_splits_share_no_speaker_no_noise_and_no_room(sets: Path, one: Split, other: Split) -> None:
     both = compared(sets / one, sets / other)
     assert not both.shared
     for side in (both.first, both.second):
@@ -51,7 +51,7 @@ def test_sets_of_two_splits_share_no_speaker_no_noise_and_no_room(sets: Any, one
         assert len(side.rooms) > 10
 
 
-def test_a_set_shares_all_its_origins_with_itself(sets: Any) -> None:
+def test_a_set_shares_all_its_origins_with_itself(sets: Path) -> None:
     both = compared(sets / "train", sets / "train" / "manifest.jsonl")
     lines = lines_of(sets / "train")
     assert {line["speaker"] for line in lines} == both.shared.speakers
@@ -63,7 +63,7 @@ def test_a_set_shares_all_its_origins_with_itself(sets: Any) -> None:
     assert "bathroom" in both.shared.rooms
 
 
-def test_the_shipped_material_is_in_one_split_each_and_all_of_it_in_some(corpus: Any) -> None:
+def test_the_shipped_material_is_in_one_split_each_and_all_of_it_in_some(corpus: Corpus) -> None:
     for rate in (16_000, 48_000):
         for kind, all_of_it in (
             ("speech_for", [r for r in corpus.speech if rate == 16_000 or r.sample_rate_hz > 24_000]),
@@ -75,7 +75,7 @@ def test_the_shipped_material_is_in_one_split_each_and_all_of_it_in_some(corpus:
             assert sum(map(len, parts)) == len(all_of_it)
 
 
-def test_the_test_split_has_a_language_that_training_never_hears(corpus: Any) -> None:
+def test_the_test_split_has_a_language_that_training_never_hears(corpus: Corpus) -> None:
     languages = {split: {r.language for r in corpus.speech_for(16_000, split).recordings} for split in Split}
     assert "fr" in languages[Split.TEST] - languages[Split.TRAIN]
 
@@ -131,7 +131,7 @@ def test_a_directory_is_split_by_speaker_not_by_file(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_files_of_one_room_or_recording_are_one_group(
-    tmp_path: Path, listing: Any, files: Any, groups: Any
+    tmp_path: Path, listing: Any, files: list[str], groups: set[str]
 ) -> None:
     for number, name in enumerate(files):
         write_speech(tmp_path / name, seed=number)
@@ -164,7 +164,7 @@ def test_a_directory_of_one_speaker_cannot_serve_every_split(tmp_path: Path) -> 
         SourceChoice(16_000, split).speech(str(tmp_path))
 
 
-def test_a_manifest_without_origins_proves_nothing(sets: Any, tmp_path: Path) -> None:
+def test_a_manifest_without_origins_proves_nothing(sets: Path, tmp_path: Path) -> None:
     (tmp_path / "manifest.jsonl").write_text('{"id": "000000"}\n')
     with pytest.raises(UsageError, match=r"line 1, does not name the speakers, noises and rooms of its item"):
         compared(sets / "train", tmp_path)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from soundsright.core.audio import on_pcm16_grid
-from soundsright.core.competition import PUBLISHED
+from soundsright.core.competition import PUBLISHED, Competition
 from soundsright.core.errors import UsageError
 from soundsright.data.clips import corpus_sources, draw_clip
 from soundsright.data.corpora import Corpus
-from soundsright.data.recipe import PUBLISHED_RECIPE, SetTask
+from soundsright.data.recipe import PUBLISHED_RECIPE, AnySetTask, SetTask
 from soundsright.data.splits import Split
 from soundsright.data.stream import Batch, ClipStream, torch_dataset
 
@@ -19,9 +19,16 @@ def corpus() -> Corpus:
     return Corpus.open()
 
 
-def stream_of(corpus: Corpus, *, task=SetTask.DENOISING, rate=16_000, split=None, **settings) -> ClipStream:
+def stream_of(
+    corpus: Corpus,
+    *,
+    task: AnySetTask = SetTask.DENOISING,
+    rate: int = 16_000,
+    split: Split | None = None,
+    **settings: Any,
+) -> ClipStream:
     sources = corpus_sources(corpus, rate, PUBLISHED_RECIPE, split=split)
-    defaults = {"seed": 5, "crop_s": 1.0, "batch_size": 3, "epoch_clips": 14}
+    defaults: dict[str, Any] = {"seed": 5, "crop_s": 1.0, "batch_size": 3, "epoch_clips": 14}
     return ClipStream(sources, task=task, sample_rate_hz=rate, **{**defaults, **settings})
 
 
@@ -33,7 +40,9 @@ def same(one: Batch, other: Batch) -> bool:
 
 
 @pytest.mark.parametrize("competition", PUBLISHED, ids=lambda c: c.id)
-def test_a_sample_is_the_clip_that_generate_writes_and_a_validator_draws(corpus: Any, competition: Any) -> None:
+def test_a_sample_is_the_clip_that_generate_writes_and_a_validator_draws(
+    corpus: Corpus, competition: Competition
+) -> None:
     rate = competition.sample_rate_hz
     stream = stream_of(corpus, task=SetTask.of(competition.task), rate=rate, crop_s=6.0, batch_size=4)
     batch = stream.batch(0, 1)
@@ -47,7 +56,7 @@ def test_a_sample_is_the_clip_that_generate_writes_and_a_validator_draws(corpus:
         assert batch.recipes[row] == clip.recipe
 
 
-def test_crops_are_cut_from_both_signals_at_one_place(corpus: Any) -> None:
+def test_crops_are_cut_from_both_signals_at_one_place(corpus: Corpus) -> None:
     for batch in stream_of(corpus, epoch_clips=6):
         assert batch.clean.shape == batch.degraded.shape == (3, 16_000)
         assert batch.clean.dtype == np.float32
@@ -59,7 +68,7 @@ def test_crops_are_cut_from_both_signals_at_one_place(corpus: Any) -> None:
             assert np.array_equal(whole["noisy"][cut], batch.degraded[row])
 
 
-def test_epochs_never_repeat_a_sample_and_any_batch_can_be_drawn_alone(corpus: Any) -> None:
+def test_epochs_never_repeat_a_sample_and_any_batch_can_be_drawn_alone(corpus: Corpus) -> None:
     stream = stream_of(corpus)
     first, second = list(stream.batches(0)), list(stream.batches(1))
     assert len(first) == len(second) == len(stream) == 4
@@ -69,7 +78,7 @@ def test_epochs_never_repeat_a_sample_and_any_batch_can_be_drawn_alone(corpus: A
     assert all(same(a, b) for a, b in zip(stream.batches(1, start=2), second[2:], strict=True))
 
 
-def test_ranks_together_draw_what_one_would(corpus: Any) -> None:
+def test_ranks_together_draw_what_one_would(corpus: Corpus) -> None:
     whole = stream_of(corpus, batch_size=6)
     parts = [stream_of(corpus, batch_size=2, rank=rank, ranks=3) for rank in range(3)]
     for number in range(len(whole)):
@@ -78,7 +87,7 @@ def test_ranks_together_draw_what_one_would(corpus: Any) -> None:
     assert {len(part) for part in parts} == {len(whole)}
 
 
-def test_a_split_limits_what_a_stream_draws(corpus: Any) -> None:
+def test_a_split_limits_what_a_stream_draws(corpus: Corpus) -> None:
     speakers = {}
     for split in Split:
         stream = stream_of(corpus, split=split, task=SetTask.BOTH, crop_s=3.0)
@@ -99,23 +108,23 @@ def test_a_split_limits_what_a_stream_draws(corpus: Any) -> None:
         ({"batch_size": 0}, "do not fill a batch of 0"),
     ],
 )
-def test_impossible_streams_are_refused(corpus: Any, change: dict[str, Any], message: str) -> None:
+def test_impossible_streams_are_refused(corpus: Corpus, change: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         stream_of(corpus, **change)
 
 
-def test_the_loader_gives_the_same_batches_in_the_same_order_for_any_number_of_workers(corpus: Any) -> None:
+def test_the_loader_gives_the_same_batches_in_the_same_order_for_any_number_of_workers(corpus: Corpus) -> None:
     torch = pytest.importorskip("torch")
     from torch.utils.data import DataLoader
 
     stream = replace(stream_of(corpus, task=SetTask.DEREVERBERATION), epoch_clips=15)
     expected = {epoch: list(stream.batches(epoch)) for epoch in (0, 1)}
 
-    def passes(loader, epoch, first=0) -> None:
+    def passes(loader: Any, epoch: int, first: int = 0) -> None:
         loader.dataset.begin(epoch, first)
-        got = list(loader)
-        assert [int(b["index"][0]) for b in got] == [int(b.indices[0]) for b in expected[epoch][first:]]
-        for batch, wanted in zip(got, expected[epoch][first:], strict=True):
+        batches = list(loader)
+        assert [int(b["index"][0]) for b in batches] == [int(b.indices[0]) for b in expected[epoch][first:]]
+        for batch, wanted in zip(batches, expected[epoch][first:], strict=True):
             assert torch.equal(batch["degraded"], torch.from_numpy(wanted.degraded))
             assert torch.equal(batch["clean"], torch.from_numpy(wanted.clean))
 

@@ -26,13 +26,14 @@ def speechlike(rng: np.random.Generator, seconds: float, sample_rate_hz: int) ->
             f0 = rng.uniform(90, 220) * (1 + rng.uniform(-0.3, 0.3) * t)
             phase = 2 * np.pi * np.cumsum(f0) / sample_rate_hz
             formants = rng.uniform([300, 900, 2200], [800, 2200, 3500])
-            syllable = sum(
+            harmonics = [
                 np.sin(k * phase + rng.uniform(0, 6)) * np.exp(-np.min(np.abs(formants - 150 * k)) / 250)
                 for k in range(1, 25)
-            )
+            ]
+            syllable = sum(harmonics, np.zeros(length))
         signal[start : start + length] += syllable * np.hanning(length) * rng.uniform(0.3, 1.0)
         start += length + int(rng.uniform(0.02, 0.25) * sample_rate_hz)
-    return signal / np.max(np.abs(signal)) * 0.5 + 5e-4 * rng.standard_normal(n)
+    return np.asarray(signal / np.max(np.abs(signal)) * 0.5 + 5e-4 * rng.standard_normal(n))
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def make_clip() -> MakeClip:
         noise = rng.standard_normal(len(clean))
         noise *= np.linalg.norm(clean) / np.linalg.norm(noise) * 10 ** (-snr_db / 20)
         enhanced = 0.9 * clean + 0.3 * noise + 0.05 * np.tanh(20 * clean) * np.std(clean)
-        return tuple(Audio(x.astype(np.float32), rate) for x in (clean, enhanced, clean + noise))  # type: ignore[return-value]
+        signals = [Audio(x.astype(np.float32), rate) for x in (clean, enhanced, clean + noise)]
+        return signals[0], signals[1], signals[2]
 
     return make

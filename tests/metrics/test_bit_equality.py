@@ -5,6 +5,7 @@ What NumPy, OpenBLAS and numba use of a processor can be limited by the environm
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import subprocess
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__  # type: ignore[attr-defined]
+
+NUMPY = importlib.import_module("numpy._core._multiarray_umath")
 
 # Signals of integers only: their making must not depend on the processor either.
 SCRIPT = """
@@ -62,7 +64,7 @@ def test_twice_the_same(here: str, tmp_path: Path) -> None:
 
 
 def test_without_the_vector_units_that_numpy_finds(here: str, tmp_path: Path) -> None:
-    present = [name for name in __cpu_dispatch__ if __cpu_features__[name]]
+    present = [name for name in NUMPY.__cpu_dispatch__ if NUMPY.__cpu_features__[name]]
     if not present:
         pytest.skip("this processor has no vector unit beyond NumPy's baseline")
     assert scores_under(tmp_path, NPY_DISABLE_CPU_FEATURES=" ".join(present)) == here
@@ -93,9 +95,14 @@ def test_a_clip_scores_the_same_alone_or_after_others() -> None:
 
     names = [name for name in METRICS if METRICS[name].needs_reference]
     rng = np.random.default_rng(0)
-    clips = [[Audio(rng.standard_normal(n).astype(np.float32), 16_000) for _ in range(3)] for n in (9_000, 30_001)]
-    first = score_clip(*clips[0], names)
-    score_clip(*clips[1], names)
+
+    def noise(count: int) -> Audio:
+        return Audio(rng.standard_normal(count).astype(np.float32), 16_000)
+
+    clip = noise(9_000), noise(9_000), noise(9_000)
+    longer = noise(30_001), noise(30_001), noise(30_001)
+    first = score_clip(*clip, names)
+    score_clip(*longer, names)
     broken = Audio(np.full(9_000, np.nan, np.float32), 16_000)
-    score_clip(clips[0][0], broken, clips[0][2], names)
-    assert score_clip(*clips[0], names) == first
+    score_clip(clip[0], broken, clip[2], names)
+    assert score_clip(*clip, names) == first

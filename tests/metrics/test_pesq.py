@@ -68,7 +68,7 @@ def test_a_clip_that_never_finishes_has_no_value(monkeypatch: pytest.MonkeyPatch
 def test_pesq_has_no_value_if_the_package_finds_no_speech(
     clean_scale: float, enhanced_scale: float, n: int
 ) -> None:
-    signal = np.random.default_rng(0).standard_normal(n).astype(np.float32) / 10
+    signal = np.random.default_rng(0).standard_normal(n).astype(np.float32) / np.float32(10)
     clean, enhanced = signal * np.float32(clean_scale), signal * np.float32(enhanced_scale)
     assert pesq(clean, enhanced, 16_000, wide_band=True) is None
 

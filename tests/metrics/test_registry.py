@@ -84,8 +84,8 @@ def test_a_plugged_metric_is_listed_found_and_scored_inside_its_range() -> None:
     assert "LEVEL_GAP" in known_metrics()
     rng = np.random.default_rng(0)
     clean = Audio(rng.standard_normal(8_000).astype(np.float32), 16_000)
-    quiet = Audio(clean.samples / 10, 16_000)
-    loud = Audio(clean.samples * 10, 16_000)
+    quiet = Audio(clean.samples / np.float32(10), 16_000)
+    loud = Audio(clean.samples * np.float32(10), 16_000)
     assert score_clip(clean, quiet, None, ["level-gap"])["LEVEL_GAP"] == pytest.approx(20, abs=1e-4)
     assert score_clip(clean, loud, None, ["LEVEL_GAP"])["LEVEL_GAP"] == 0.0
 
