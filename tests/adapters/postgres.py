@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 START_TIMEOUT_S = 60
 
@@ -37,7 +38,9 @@ def server() -> Iterator[str]:
     data, log = folder / "data", folder / "log"
 
     def run(*command: str | Path) -> None:
-        as_owner = {} if owner is None else {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        as_owner: dict[str, Any] = (
+            {} if owner is None else {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        )
         done = subprocess.run(
             [str(part) for part in command],
             capture_output=True,

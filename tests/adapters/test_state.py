@@ -48,11 +48,11 @@ def set_version(path: Path, version: str) -> None:
 
 
 class TestOpening:
-    def test_uses_write_ahead_logging(self, filled: Any) -> None:
+    def test_uses_write_ahead_logging(self, filled: Path) -> None:
         with closing(sqlite3.connect(filled)) as db:
             assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
-    def test_creates_what_the_migrations_create(self, path: Any, tmp_path: Path) -> None:
+    def test_creates_what_the_migrations_create(self, path: Path, tmp_path: Path) -> None:
         """A new database and a migrated one have the same tables."""
         from alembic.autogenerate import compare_metadata
         from alembic.migration import MigrationContext
@@ -65,7 +65,7 @@ class TestOpening:
             assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
         engine.dispose()
 
-        def columns(file):
+        def columns(file: Path) -> dict[str, list[tuple[Any, ...]]]:
             with closing(sqlite3.connect(file)) as db:
                 names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
                 return {
@@ -78,10 +78,10 @@ class TestOpening:
         SqlState(migrated).close()
 
     @pytest.mark.parametrize("attempt", range(5))  # The race of the eight threads takes only a millisecond.
-    def test_processes_that_open_a_new_database_at_once_all_find_the_tables(self, path: Any, attempt: int) -> None:
+    def test_processes_that_open_a_new_database_at_once_all_find_the_tables(self, path: Path, attempt: int) -> None:
         start = threading.Barrier(8)
 
-        def open_one(_) -> None:
+        def open_one(_number: int) -> None:
             start.wait()
             SqlState(path).close()
 
@@ -109,7 +109,7 @@ class TestOpening:
 
 
 class TestOtherDatabases:
-    def test_a_newer_version_is_named_and_left_alone(self, filled: Any) -> None:
+    def test_a_newer_version_is_named_and_left_alone(self, filled: Path) -> None:
         set_version(filled, "9999")
         before = filled.read_bytes()
         with pytest.raises(UsageError, match=r"newer version .*9999.* Update soundsright"):
@@ -120,13 +120,13 @@ class TestOtherDatabases:
         engine.dispose()
         assert filled.read_bytes() == before
 
-    def test_an_older_version_asks_for_an_upgrade(self, filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_older_version_asks_for_an_upgrade(self, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(state_database, "known_revisions", lambda: ("0000", HEAD_REVISION))
         set_version(filled, "0000")
         with pytest.raises(UsageError, match="soundsright db upgrade"):
             SqlState(filled)
 
-    def test_another_programs_database_is_left_alone(self, path: Any) -> None:
+    def test_another_programs_database_is_left_alone(self, path: Path) -> None:
         with closing(sqlite3.connect(path)) as db:
             db.execute("CREATE TABLE notes (text)")
             db.commit()
@@ -135,14 +135,14 @@ class TestOtherDatabases:
             SqlState(path)
         assert path.read_bytes() == before
 
-    def test_a_file_that_is_no_database_is_left_alone(self, path: Any) -> None:
+    def test_a_file_that_is_no_database_is_left_alone(self, path: Path) -> None:
         path.write_bytes(b"once upon a time" * 100)
         with pytest.raises(UsageError, match="not a SQLite database"):
             SqlState(path)
         assert path.read_bytes() == b"once upon a time" * 100
 
     @pytest.mark.parametrize("first_page", [1, 5])
-    def test_a_damaged_database_is_found_and_left_alone(self, filled: Any, first_page: int) -> None:
+    def test_a_damaged_database_is_found_and_left_alone(self, filled: Path, first_page: int) -> None:
         whole = filled.read_bytes()
         start, end = 4096 * first_page - 3_000, 4096 * (first_page + 3)
         damaged = whole[:start] + bytes(end - start) + whole[end:]
@@ -153,7 +153,7 @@ class TestOtherDatabases:
         engine.dispose()
         assert filled.read_bytes() == damaged
 
-    def test_a_damaged_catalogue_is_one_clear_message(self, filled: Any) -> None:
+    def test_a_damaged_catalogue_is_one_clear_message(self, filled: Path) -> None:
         whole = filled.read_bytes()
         filled.write_bytes(whole[:100] + b"\xff" * 3_996 + whole[4096:])
         with pytest.raises(UsageError, match=r"corrupt.*soundsright db backup"):
@@ -162,7 +162,7 @@ class TestOtherDatabases:
 
 class TestFaults:
     def test_a_locked_database_is_an_infrastructure_fault(
-        self, filled: Any, monkeypatch: pytest.MonkeyPatch
+        self, filled: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(state_database, "BUSY_TIMEOUT_S", 0.05)
         state = SqlState(filled)
@@ -177,12 +177,12 @@ class TestFaults:
         blocker.close()
         state.close()
 
-    def test_a_full_disk_loses_nothing_that_was_done(self, filled: Any) -> None:
+    def test_a_full_disk_loses_nothing_that_was_done(self, filled: Path) -> None:
         state = SqlState(filled)
         with state._engine.connect() as connection:
             pages = connection.execute(text("PRAGMA page_count")).scalar_one()
 
-        def fill(dbapi_connection, _record) -> None:
+        def fill(dbapi_connection: sqlite3.Connection, _record: object) -> None:
             dbapi_connection.execute(f"PRAGMA max_page_count = {pages}")
 
         state._engine.dispose()
@@ -199,7 +199,7 @@ class TestFaults:
         assert len(again.clip_results("r1", "e")) == 5_200
         again.close()
 
-    def test_a_killed_writer_leaves_whole_transactions(self, path: Any) -> None:
+    def test_a_killed_writer_leaves_whole_transactions(self, path: Path) -> None:
         """A child is killed while it writes. Everything that it reported as done is there, and complete."""
         code = (
             "import sys; from soundsright.adapters.state.store import SqlState\n"
@@ -211,6 +211,7 @@ class TestFaults:
             "    print(i, flush=True)\n"
         )
         child = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
         done = [int(child.stdout.readline()) for _ in range(20)]
         child.kill()
         rest = child.communicate()[0].split()
@@ -222,7 +223,7 @@ class TestFaults:
 
 
 class TestMaintenance:
-    def test_check_counts_rows(self, filled: Any) -> None:
+    def test_check_counts_rows(self, filled: Path) -> None:
         engine = state_database.open_engine(filled)
         assert state_database.check(engine) == {
             "clip_results": 200,
@@ -233,7 +234,7 @@ class TestMaintenance:
         }
         engine.dispose()
 
-    def test_backup_is_the_same_state(self, filled: Any, tmp_path: Path) -> None:
+    def test_backup_is_the_same_state(self, filled: Path, tmp_path: Path) -> None:
         engine = state_database.open_engine(filled)
         copy = tmp_path / "copy.db"
         assert state_database.backup(engine, copy) == copy.stat().st_size
@@ -243,7 +244,7 @@ class TestMaintenance:
         assert state.step_done("r1", "seed") == {"block": 7}
         state.close()
 
-    def test_backup_overwrites_nothing(self, filled: Any, tmp_path: Path) -> None:
+    def test_backup_overwrites_nothing(self, filled: Path, tmp_path: Path) -> None:
         (tmp_path / "copy.db").write_text("precious")
         engine = state_database.open_engine(filled)
         with pytest.raises(UsageError, match="exists"):
@@ -253,7 +254,7 @@ class TestMaintenance:
         engine.dispose()
         assert (tmp_path / "copy.db").read_text() == "precious"
 
-    def test_upgrade_of_a_current_database_changes_nothing(self, filled: Any) -> None:
+    def test_upgrade_of_a_current_database_changes_nothing(self, filled: Path) -> None:
         before = contents(filled)
         engine = state_database.open_engine(filled)
         assert state_database.upgrade(engine) == (HEAD_REVISION, HEAD_REVISION)

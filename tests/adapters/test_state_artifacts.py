@@ -3,7 +3,6 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +20,7 @@ def artifacts(folder: Path) -> Artifacts:
     return Artifacts(folder)
 
 
-def test_content_comes_back_under_its_digest(artifacts: Any, tmp_path: Path) -> None:
+def test_content_comes_back_under_its_digest(artifacts: Artifacts, tmp_path: Path) -> None:
     digest = artifacts.put_bytes(b"manifest")
     assert digest == hashlib.sha256(b"manifest").hexdigest()
     assert artifacts.read(digest) == b"manifest"
@@ -29,21 +28,23 @@ def test_content_comes_back_under_its_digest(artifacts: Any, tmp_path: Path) -> 
     assert artifacts.put(tmp_path / "file") == digest
 
 
-def test_content_that_is_not_stored_is_none(artifacts: Any) -> None:
+def test_content_that_is_not_stored_is_none(artifacts: Artifacts) -> None:
     assert artifacts.read("0" * 64) is None
     assert artifacts.path("../../etc/passwd") is None
 
 
-def test_changed_content_is_not_returned(artifacts: Any) -> None:
+def test_changed_content_is_not_returned(artifacts: Artifacts) -> None:
     digest = artifacts.put_bytes(b"manifest")
-    artifacts.path(digest).write_bytes(b"forged")
+    path = artifacts.path(digest)
+    assert path is not None
+    path.write_bytes(b"forged")
     assert artifacts.read(digest) is None
 
 
 def test_a_full_disk_leaves_nothing_half_written(
-    artifacts: Any, folder: Any, monkeypatch: pytest.MonkeyPatch
+    artifacts: Artifacts, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_descriptor) -> None:
+    def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
@@ -52,14 +53,15 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert list(folder.iterdir()) == []
 
 
-def test_old_content_is_collected_unless_it_is_kept(artifacts: Any, folder: Any) -> None:
+def test_old_content_is_collected_unless_it_is_kept(artifacts: Artifacts, folder: Path) -> None:
     old, kept, young = (artifacts.put_bytes(name) for name in (b"old", b"kept", b"young"))
     left = folder / "left-by-a-killed-process.part"
     foreign = folder / old[:2] / "notes.txt"
     for path in (left, foreign):
         path.write_bytes(b"")
-    for path in (artifacts.path(old), artifacts.path(kept), left, foreign):
-        os.utime(path, (1_000, 1_000))
+    for aged in (artifacts.path(old), artifacts.path(kept), left, foreign):
+        assert aged is not None
+        os.utime(aged, (1_000, 1_000))
     assert artifacts.collect({kept}, older_than_s=2_000) == (old,)
     assert artifacts.read(old) is None
     assert artifacts.read(kept) == b"kept"

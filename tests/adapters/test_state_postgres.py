@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
 
 from soundsright.adapters.state import database as state_database
+from soundsright.adapters.state.schema import HEAD_REVISION
 from soundsright.adapters.state.store import SqlState
 from soundsright.core.errors import StateUnavailable, UsageError
 from soundsright.core.results import ClipResult
@@ -35,7 +35,7 @@ def state(url: str) -> Iterator[SqlState]:
     opened.close()
 
 
-def test_a_lost_connection_heals(state: Any, url: Any) -> None:
+def test_a_lost_connection_heals(state: SqlState, url: str) -> None:
     state.begin_round("lost", {"n": 1})
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -55,12 +55,12 @@ def test_a_server_that_goes_away_is_an_infrastructure_fault() -> None:
     state.close()
 
 
-def test_two_writers_at_once_record_each_clip_once(state: Any, url: Any) -> None:
+def test_two_writers_at_once_record_each_clip_once(state: SqlState, url: str) -> None:
     state.begin_round("race", {})
     other = SqlState(url)
     clips = [ClipResult(f"clip{i:03d}", scores={"ESTOI": i / 100}) for i in range(200)]
 
-    def write(own) -> None:
+    def write(own: SqlState) -> None:
         for start in range(0, 200, 20):
             own.add_clip_results("race", "e", clips[start : start + 20])
 
@@ -73,7 +73,7 @@ def test_two_writers_at_once_record_each_clip_once(state: Any, url: Any) -> None
     other.close()
 
 
-def test_the_migrations_lead_to_the_same_tables(url: Any) -> None:
+def test_the_migrations_lead_to_the_same_tables(url: str) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
@@ -84,7 +84,7 @@ def test_the_migrations_lead_to_the_same_tables(url: Any) -> None:
         connection.execute(text("CREATE DATABASE migrated"))
     creator.dispose()
     engine = state_database.open_engine(url.replace("/postgres?", "/migrated?"))
-    assert state_database.upgrade(engine)[1] == state_database.HEAD_REVISION
+    assert state_database.upgrade(engine)[1] == HEAD_REVISION
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
     assert set(state_database.check(engine)) == {"rounds", "steps", "clip_results", "titles", "leases"}
@@ -96,7 +96,7 @@ def test_a_missing_server_is_named(tmp_path: Path) -> None:
         SqlState(f"postgresql://sr@/state?unix_sock={tmp_path}/.s.PGSQL.5432")
 
 
-def test_its_own_tool_makes_backups(url: Any, tmp_path: Path) -> None:
+def test_its_own_tool_makes_backups(url: str, tmp_path: Path) -> None:
     engine = state_database.open_engine(url)
     with pytest.raises(UsageError, match="pg_dump"):
         state_database.backup(engine, tmp_path / "copy")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 HOSTILE = "<script>document.title='owned'</script>"
 HOSTILE_IMAGE = "\"'><img src=x onerror=document.title='owned'>"
-REFUSED = {
+REFUSED: dict[str, Any] = {
     "entry": f"{HOSTILE}/copy",
     "hotkey": HOSTILE,
     "uid": None,

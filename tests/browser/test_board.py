@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.browser.conftest import HOSTILE, served, until
 
@@ -127,7 +128,7 @@ def test_pages_have_no_inline_scripts(visit: Callable[..., Any], site: str) -> N
     assert page.locator("[style], [onclick], [onload], [onerror]").count() == 0
 
 
-def test_an_injected_script_does_not_run(browser: Any, server: str) -> None:
+def test_an_injected_script_does_not_run(browser: Browser, server: str) -> None:
     context = browser.new_context()
     page = context.new_page()
     refusals: list[str] = []

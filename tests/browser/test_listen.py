@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from soundsright.services.listening.plan import ListeningTest
 from soundsright.services.listening.results import folder_of_test, read_test, save_test
@@ -131,7 +132,7 @@ def test_a_rater_can_finish_with_the_keyboard_only(visit: Callable[..., Any], tm
 
 
 def test_no_answer_is_lost_when_the_server_is_unreachable(
-    visit: Callable[..., Any], tmp_path: Path, browser: Any
+    visit: Callable[..., Any], tmp_path: Path, browser: Browser
 ) -> None:
     with running_test(tmp_path, "acr") as (address, at):
         page = browser.new_page()

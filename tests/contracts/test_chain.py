@@ -71,7 +71,8 @@ class Bench:
 
     def of(self, account: Hotkey) -> LiveChain:
         if not self.url:
-            return self.own
+            local: LiveChain = self.own
+            return local
         if account.address not in self.views:
             if self.url.startswith("ws"):
                 self.views[account.address] = opened(self.url, account)

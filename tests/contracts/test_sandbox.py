@@ -66,7 +66,11 @@ def test_every_answer_carries_its_part_of_the_time_that_the_host_waited(
 def test_the_answers_of_the_fake_carry_their_times_too(make_model: MakeModel, clips: Clips) -> None:
     model = make_model()
     for behaviour in (Behaviour(), Behaviour(clip_failure=Failure("format", "not a WAV"))):
-        check_times(FakeSandbox(lambda _model, chosen=behaviour: chosen), model, clips)
+        check_times(FakeSandbox(always(behaviour)), model, clips)
+
+
+def always(behaviour: Behaviour) -> Callable[[FetchedModel], Behaviour]:
+    return lambda _model: behaviour
 
 
 def check_times(runner: Runner, model: FetchedModel, clips: Clips) -> None:

@@ -44,8 +44,8 @@ def connect(node: RunningNode) -> Iterator[Connect]:
     opened: list[BittensorChain] = []
 
     def make(account: Hotkey | None = None, **options: Any) -> BittensorChain:
-        asked = {"read_timeout_s": 10.0, "write_timeout_s": 15.0, "sleep": lambda _s: None} | options
-        opened.append(BittensorChain(node.url, 1, account, **asked))
+        defaults: dict[str, Any] = {"read_timeout_s": 10.0, "write_timeout_s": 15.0, "sleep": lambda _s: None}
+        opened.append(BittensorChain(node.url, 1, account, **(defaults | options)))
         return opened[-1]
 
     yield make

@@ -76,9 +76,10 @@ def test_where_registration_is_open_a_hotkey_registers_itself_without_stake(tmp_
         eve = client(url, EVE)
         eve.register(EVE.address)
         assert [n.permit for n in chain.neurons()] == [False]
-        for greedy in ({"permit": True}, {"stake": 1.0}):
-            with pytest.raises(UsageError, match="organiser"):
-                eve.register(EVE.address, **greedy)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="organiser"):
+            eve.register(EVE.address, permit=True)
+        with pytest.raises(UsageError, match="organiser"):
+            eve.register(EVE.address, stake=1.0)
         with pytest.raises(UsageError, match="organiser"):
             eve.register(ALICE.address)
 

@@ -151,7 +151,7 @@ def test_forget_removes_only_models_that_are_not_kept(hub: FolderHub, folder: Pa
     (hub._cache / ("f" * 64)).symlink_to(tmp_path)
     assert hub.forget({second.content_hash}) == 1
     assert {path.name for path in hub._cache.iterdir()} == {second.content_hash, "mine", "f" * 64}
-    assert hub.cached(submission(first.submission.source), first.content_hash) is None
+    assert hub.cached(first.submission, first.content_hash) is None
 
 
 def test_the_hash_of_a_folder_begins_with_its_revision(hub: FolderHub, folder: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ def submission(model: ModelRef = MODEL) -> Submission:
 
 def fetch(
     hub: HubServer, folder: Path, *, token: str | None = None, limits: FetchLimits | None = None, **model: str
-) -> FetchedModel:  # type: ignore[no-untyped-def]
+) -> FetchedModel:
     ref = ModelRef(**({"namespace": "alice", "name": "gate", "revision": REVISION} | model))
     return HuggingFaceHub(hub.url, folder, token=token).fetch(submission(ref), limits=limits or FetchLimits())
 
@@ -181,7 +182,7 @@ def test_a_status_about_the_hub_never_refuses_the_entry(
     ],
 )
 def test_a_model_that_cannot_be_fetched_is_refused_with_its_code(
-    hub: HubServer, tmp_path: Path, model: dict[str, str], code: str
+    hub: HubServer, tmp_path: Path, model: dict[str, Any], code: str
 ) -> None:
     hub.repositories["alice/private"] = HubRepository({REVISION: dict(FILES)}, private=True)
     hub.repositories["alice/gated"] = HubRepository({REVISION: dict(FILES)}, gated=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_no_request_is_admitted_twice_when_the_clock_is_set_back() -> None:
         ({"method": "GET"}, "bad_signature"),
     ],
 )
-def test_a_signature_for_another_request_is_refused(changes: dict[str, object], code: str) -> None:
+def test_a_signature_for_another_request_is_refused(changes: dict[str, Any], code: str) -> None:
     with pytest.raises(RequestRefused) as caught:
         admit(headers_of(**changes))
     assert caught.value.code == code

@@ -133,7 +133,8 @@ def test_an_address_that_never_answers_leaves_time_for_the_next(
 def test_a_handshake_gets_only_the_time_that_connecting_left(
     server: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect_s, timeouts_s = 0.05, []
+    connect_s = 0.05
+    timeouts_s: list[float] = []
 
     class Slow(socket.socket):
         def connect(self, address: Any) -> None:
@@ -141,7 +142,9 @@ def test_a_handshake_gets_only_the_time_that_connecting_left(
             time.sleep(connect_s)
 
     def handshake(_context: ssl.SSLContext, sock: socket.socket, **_options: object) -> None:
-        timeouts_s.append(sock.gettimeout())
+        timeout_s = sock.gettimeout()
+        assert timeout_s is not None
+        timeouts_s.append(timeout_s)
         raise ssl.SSLError("no handshake")
 
     monkeypatch.setattr(socket, "socket", Slow)

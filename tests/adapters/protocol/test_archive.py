@@ -17,7 +17,7 @@ from soundsright.core.errors import ProtocolViolation
 BOUNDS = ArchiveBounds({"a.wav": 1_000, "b.wav": 1_000})
 
 
-def zipped(fill: Callable[[zipfile.ZipFile], object], compression: int = zipfile.ZIP_DEFLATED) -> io.BytesIO:
+def zipped(fill: Callable[[zipfile.ZipFile], None], compression: int = zipfile.ZIP_DEFLATED) -> io.BytesIO:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", compression) as archive:
         fill(archive)
@@ -25,9 +25,23 @@ def zipped(fill: Callable[[zipfile.ZipFile], object], compression: int = zipfile
     return out
 
 
+def members(*files: tuple[str, bytes]) -> Callable[[zipfile.ZipFile], None]:
+    """A function that writes these files, by name and content, into an archive."""
+
+    def fill(archive: zipfile.ZipFile) -> None:
+        for name, content in files:
+            archive.writestr(name, content)
+
+    return fill
+
+
 def test_only_expected_members_are_read() -> None:
-    file = zipped(lambda z: [z.writestr("a.wav", b"x"), z.writestr("note.txt", b"y"), z.mkdir("folder")])
-    assert read_archive(file, BOUNDS) == {"a.wav": b"x"}
+    def fill(archive: zipfile.ZipFile) -> None:
+        archive.writestr("a.wav", b"x")
+        archive.writestr("note.txt", b"y")
+        archive.mkdir("folder")
+
+    assert read_archive(zipped(fill), BOUNDS) == {"a.wav": b"x"}
 
 
 def test_a_member_that_unpacks_to_more_than_its_limit_is_none() -> None:
@@ -61,7 +75,7 @@ def test_a_path_in_a_name_refuses_the_archive(name: str) -> None:
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_name_twice_refuses_the_archive() -> None:
     with pytest.raises(ProtocolViolation, match="twice"):
-        read_archive(zipped(lambda z: [z.writestr("a.wav", b""), z.writestr("a.wav", b"")]), BOUNDS)
+        read_archive(zipped(members(("a.wav", b""), ("a.wav", b""))), BOUNDS)
 
 
 def test_a_link_refuses_the_archive() -> None:
@@ -86,7 +100,7 @@ def test_an_encrypted_member_refuses_the_archive() -> None:
 
 
 def test_a_directory_of_thousands_is_refused_before_it_is_read() -> None:
-    file = zipped(lambda z: [z.writestr(f"{n}", b"") for n in range(5_000)])
+    file = zipped(members(*((f"{n}", b"") for n in range(5_000))))
     with pytest.raises(ProtocolViolation, match="more than 18 members"):
         read_archive(file, BOUNDS)
 
@@ -94,14 +108,14 @@ def test_a_directory_of_thousands_is_refused_before_it_is_read() -> None:
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8), st.integers(0, 300))
 def test_damaged_archives_raise_nothing_but_a_protocol_violation(changes: list[tuple[int, int]], cut: int) -> None:
-    data = bytearray(zipped(lambda z: [z.writestr("a.wav", bytes(100)), z.writestr("b.wav", b"y" * 50)]).getvalue())
+    data = bytearray(zipped(members(("a.wav", bytes(100)), ("b.wav", b"y" * 50))).getvalue())
     for place, value in changes:
         data[place % len(data)] = value
     try:
-        members = read_archive(io.BytesIO(bytes(data[: len(data) - cut])), BOUNDS)
+        contents = read_archive(io.BytesIO(bytes(data[: len(data) - cut])), BOUNDS)
     except ProtocolViolation:
         return
-    assert all(value is None or len(value) <= 1_000 for value in members.values())
+    assert all(value is None or len(value) <= 1_000 for value in contents.values())
 
 
 @pytest.mark.parametrize("offset", [2**62, 2**63, 2**64 - 1])

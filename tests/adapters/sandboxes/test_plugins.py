@@ -70,7 +70,7 @@ def test_the_flag_and_the_setting_accept_its_name(install: Install) -> None:
     assert CliRunner().invoke(show, ["--sandbox", "microvm"]).output == "microvm\n"
     assert "'jail' is not one of 'auto'" in CliRunner().invoke(show, ["--sandbox", "jail"]).output
     settings = read_settings(ValidatorSettings, environment={"SOUNDSRIGHT_SANDBOX": "microvm"})
-    assert settings.soundsright_sandbox == "microvm"
+    assert str(settings.soundsright_sandbox) == "microvm"
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:

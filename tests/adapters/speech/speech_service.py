@@ -4,6 +4,7 @@ import io
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -13,8 +14,8 @@ class SpeechService:
     """A server with the audio part of OpenAI's API. `answers` has replies to give first, one for each request."""
 
     def __init__(self) -> None:
-        self.requests: list[dict] = []
-        self.answers: list[tuple[int, dict, bytes]] = []
+        self.requests: list[dict[str, Any]] = []
+        self.answers: list[tuple[int, dict[str, str], bytes]] = []
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -39,7 +40,7 @@ class SpeechService:
         return f"http://127.0.0.1:{self.server.server_port}/v1"
 
 
-def noise_wav(request: dict) -> bytes:
+def noise_wav(request: dict[str, Any]) -> bytes:
     rng = np.random.default_rng(len(request["input"]))
     out = io.BytesIO()
     soundfile.write(out, 0.1 * rng.standard_normal(36_000), 24_000, format="WAV")

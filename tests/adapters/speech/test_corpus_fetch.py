@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -69,15 +68,15 @@ def server() -> Iterator[FileServer]:
     server.server.server_close()
 
 
-def quiet(name: str, have: int, total: int) -> None:
+def quiet(name: str, have: int, total: int | None) -> None:
     pass
 
 
 DATA = bytes(range(256)) * 4_000
 
 
-def test_an_archive_is_downloaded_completely_and_checked(server: Any, tmp_path: Path) -> None:
-    progress = []
+def test_an_archive_is_downloaded_completely_and_checked(server: FileServer, tmp_path: Path) -> None:
+    progress: list[tuple[int, int | None]] = []
     path = download_archive(
         server.file("a.zip", DATA), tmp_path, progress=lambda n, have, total: progress.append((have, total))
     )
@@ -86,33 +85,33 @@ def test_an_archive_is_downloaded_completely_and_checked(server: Any, tmp_path: 
     assert verified(tmp_path).problems == {}
 
 
-def test_an_interrupted_download_resumes_where_it_stopped(server: Any, tmp_path: Path) -> None:
+def test_an_interrupted_download_resumes_where_it_stopped(server: FileServer, tmp_path: Path) -> None:
     server.break_after = 300_000
     path = download_archive(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01)
     assert path.read_bytes() == DATA
     assert server.requested_ranges == [None, "bytes=300000-"]
 
 
-def test_a_server_without_ranges_sends_everything_again(server: Any, tmp_path: Path) -> None:
+def test_a_server_without_ranges_sends_everything_again(server: FileServer, tmp_path: Path) -> None:
     server.break_after, server.ranges = 300_000, False
     assert download_archive(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01).read_bytes() == DATA
 
 
-def test_a_complete_archive_is_not_downloaded_again(server: Any, tmp_path: Path) -> None:
+def test_a_complete_archive_is_not_downloaded_again(server: FileServer, tmp_path: Path) -> None:
     file = server.file("a.zip", DATA)
     download_archive(file, tmp_path, progress=quiet)
     download_archive(file, tmp_path, progress=quiet)
     assert len(server.requested_ranges) == 1
 
 
-def test_a_wrong_checksum_is_named_and_the_file_removed(server: Any, tmp_path: Path) -> None:
+def test_a_wrong_checksum_is_named_and_the_file_removed(server: FileServer, tmp_path: Path) -> None:
     file = server.file("a.zip", DATA, checksum="md5:" + "0" * 32)
     with pytest.raises(InfrastructureFault, match=r"has the md5 .*, not 000000000000"):
         download_archive(file, tmp_path, progress=quiet)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_error_is_tried_again_and_a_missing_file_is_not(server: Any, tmp_path: Path) -> None:
+def test_a_server_error_is_tried_again_and_a_missing_file_is_not(server: FileServer, tmp_path: Path) -> None:
     server.errors = [503, 500]
     assert download_archive(server.file("a.zip", DATA), tmp_path, progress=quiet, pause_s=0.01).exists()
     gone = RemoteFile(server.file("b.zip", b"").url + "-moved")
@@ -120,7 +119,9 @@ def test_a_server_error_is_tried_again_and_a_missing_file_is_not(server: Any, tm
         download_archive(gone, tmp_path, progress=quiet, pause_s=0.01)
 
 
-def test_without_a_published_checksum_the_first_one_is_recorded_and_verified(server: Any, tmp_path: Path) -> None:
+def test_without_a_published_checksum_the_first_one_is_recorded_and_verified(
+    server: FileServer, tmp_path: Path
+) -> None:
     path = download_archive(server.file("a.zip", DATA, checksum=None), tmp_path, progress=quiet)
     path.write_bytes(b"changed")
     assert verified(tmp_path).problems == {str(path): "differs from its SHA-256"}

@@ -37,7 +37,9 @@ def speech_of(service: SpeechService, tmp_path: Path, count: int = 4, **settings
     return SynthesisedSpeech(engine_of(service, **settings), seed=1, count=count, cache=tmp_path / "cache")
 
 
-def test_a_request_has_text_voice_and_model_and_its_audio_is_resampled(service: Any, tmp_path: Path) -> None:
+def test_a_request_has_text_voice_and_model_and_its_audio_is_resampled(
+    service: SpeechService, tmp_path: Path
+) -> None:
     speech = speech_of(service, tmp_path)
     audio = speech.read(1, 16_000)
     assert (audio.sample_rate_hz, len(audio)) == (16_000, 24_000)
@@ -48,7 +50,7 @@ def test_a_request_has_text_voice_and_model_and_its_audio_is_resampled(service: 
     assert speech.speaker(1) == "nova"
 
 
-def test_an_utterance_in_the_cache_is_not_requested_again(service: Any, tmp_path: Path) -> None:
+def test_an_utterance_in_the_cache_is_not_requested_again(service: SpeechService, tmp_path: Path) -> None:
     first = speech_of(service, tmp_path).read(0, 16_000)
     again = speech_of(service, tmp_path).read(0, 16_000)
     assert np.array_equal(first.samples, again.samples)
@@ -57,7 +59,7 @@ def test_an_utterance_in_the_cache_is_not_requested_again(service: Any, tmp_path
     assert len(service.requests) == 2
 
 
-def test_filling_the_cache_requests_only_missing_utterances(service: Any, tmp_path: Path) -> None:
+def test_filling_the_cache_requests_only_missing_utterances(service: SpeechService, tmp_path: Path) -> None:
     speech = speech_of(service, tmp_path, count=12)
     speech.read(3, 16_000)
     progress = []
@@ -70,38 +72,36 @@ def test_filling_the_cache_requests_only_missing_utterances(service: Any, tmp_pa
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_service_is_tried_again(service: Any, tmp_path: Path, status: int) -> None:
+def test_a_busy_service_is_tried_again(service: SpeechService, tmp_path: Path, status: int) -> None:
     service.answers = [(status, {}, b'{"error": {"message": "busy"}}')] * 2
     assert len(speech_of(service, tmp_path).read(0, 16_000)) == 24_000
     assert len(service.requests) == 3
 
 
 def test_the_pause_that_the_service_asks_for_is_kept(
-    service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    service: SpeechService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import soundsright.adapters.speech.openai as module
-
-    pauses = []
-    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    pauses: list[float] = []
+    monkeypatch.setattr("soundsright.adapters.speech.openai.time.sleep", pauses.append)
     service.answers = [(429, {"retry-after": "7"}, b"{}")]
     speech_of(service, tmp_path).read(0, 16_000)
     assert 7.0 in pauses
 
 
-def test_a_service_that_stays_busy_is_an_infrastructure_fault(service: Any, tmp_path: Path) -> None:
+def test_a_service_that_stays_busy_is_an_infrastructure_fault(service: SpeechService, tmp_path: Path) -> None:
     service.answers = [(503, {}, b"{}")] * 6
     with pytest.raises(InfrastructureFault, match="6 tries"):
         speech_of(service, tmp_path).read(0, 16_000)
 
 
-def test_a_refused_key_is_an_error_at_once(service: Any, tmp_path: Path) -> None:
+def test_a_refused_key_is_an_error_at_once(service: SpeechService, tmp_path: Path) -> None:
     service.answers = [(401, {}, b'{"error": {"message": "bad key"}}')] * 6
     with pytest.raises(UsageError, match=r"refused the key.*OPENAI_API_KEY"):
         speech_of(service, tmp_path).read(0, 16_000)
     assert len(service.requests) == 1
 
 
-def test_an_account_without_credit_is_not_tried_again(service: Any, tmp_path: Path) -> None:
+def test_an_account_without_credit_is_not_tried_again(service: SpeechService, tmp_path: Path) -> None:
     body = b'{"error": {"message": "no credit", "code": "insufficient_quota"}}'
     service.answers = [(429, {"content-type": "application/json"}, body)] * 6
     with pytest.raises(UsageError, match="no credit"):
@@ -109,21 +109,23 @@ def test_an_account_without_credit_is_not_tried_again(service: Any, tmp_path: Pa
     assert len(service.requests) == 1
 
 
-def test_an_unknown_voice_is_a_usage_error(service: Any, tmp_path: Path) -> None:
+def test_an_unknown_voice_is_a_usage_error(service: SpeechService, tmp_path: Path) -> None:
     service.answers = [(400, {}, b'{"error": {"message": "voice not found"}}')]
     with pytest.raises(UsageError, match=r"'alloy'.*voice not found"):
         speech_of(service, tmp_path).read(0, 16_000)
 
 
 @pytest.mark.parametrize("data", [b"", b"this is no audio"])
-def test_an_answer_that_is_no_audio_is_an_infrastructure_fault(service: Any, tmp_path: Path, data: bytes) -> None:
+def test_an_answer_that_is_no_audio_is_an_infrastructure_fault(
+    service: SpeechService, tmp_path: Path, data: bytes
+) -> None:
     service.answers = [(200, {}, data)]
     with pytest.raises(InfrastructureFault):
         speech_of(service, tmp_path).read(0, 16_000)
     assert not list((tmp_path / "cache").rglob("*.flac"))
 
 
-def test_an_incomplete_file_in_the_cache_is_spoken_again(service: Any, tmp_path: Path) -> None:
+def test_an_incomplete_file_in_the_cache_is_spoken_again(service: SpeechService, tmp_path: Path) -> None:
     speech = speech_of(service, tmp_path)
     first = speech.read(0, 16_000)
     path = next((tmp_path / "cache").rglob("*.flac"))
@@ -138,7 +140,7 @@ def test_the_error_about_a_missing_key_names_it(monkeypatch: pytest.MonkeyPatch)
         OpenAISynthesiser.from_environment(model="tts-1")
 
 
-def test_the_price_grows_with_the_text_and_needs_no_request(service: Any) -> None:
+def test_the_price_grows_with_the_text_and_needs_no_request(service: SpeechService) -> None:
     assert engine_of(service, model="tts-1").price_usd(["x" * 1_000_000]) == pytest.approx(15.0)
     assert engine_of(service, model="tts-1-hd").price_usd(["x" * 500_000, "y" * 500_000]) == pytest.approx(30.0)
     assert engine_of(service).price_usd([]) == 0.0
@@ -148,9 +150,10 @@ def test_the_price_grows_with_the_text_and_needs_no_request(service: Any) -> Non
 def test_requests_keep_to_their_rate() -> None:
     from soundsright.adapters.speech.openai import _Pace
 
-    now, slept = [0.0], []
+    now = [0.0]
+    slept: list[float] = []
 
-    def sleep(seconds) -> None:
+    def sleep(seconds: float) -> None:
         slept.append(seconds)
         now[0] += seconds
 
@@ -161,7 +164,9 @@ def test_requests_keep_to_their_rate() -> None:
     assert slept == pytest.approx([0.25] * 8)
 
 
-def test_an_engine_is_pickled_without_its_connection_and_hides_its_key(service: Any, tmp_path: Path) -> None:
+def test_an_engine_is_pickled_without_its_connection_and_hides_its_key(
+    service: SpeechService, tmp_path: Path
+) -> None:
     engine = engine_of(service)
     engine.speak("Hello there.", "alloy")
     assert pickle.loads(pickle.dumps(engine)) == engine
