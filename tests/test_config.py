@@ -74,6 +74,7 @@ def test_a_setting_is_read_or_says_that_it_is_not(kind: type[Settings], _name: s
 @pytest.mark.parametrize(("kind", "_name"), KINDS)
 def test_a_setting_is_one_flag_and_one_variable(kind: type[Settings], _name: str) -> None:
     command = settings_options(kind)(click.Command("x", callback=lambda **_: None))
+    assert isinstance(command, click.Command)
     page = CliRunner().invoke(command, ["--help"], terminal_width=300).output
     for field in kind.model_fields:
         assert f"--{field.replace('_', '-')} " in page

@@ -19,11 +19,11 @@ def url(tmp_path: Path) -> str:
     return str(tmp_path / "state.db")
 
 
-def db(*arguments) -> Result:
+def db(*arguments: object) -> Result:
     return CliRunner().invoke(cli, ["db", *map(str, arguments)])
 
 
-def test_check_counts_rows(url: Any) -> None:
+def test_check_counts_rows(url: str) -> None:
     output = db("check", "--state", url).output
     assert "rounds                   1" in output
     assert "sound" in output
@@ -31,7 +31,7 @@ def test_check_counts_rows(url: Any) -> None:
 
 @pytest.mark.parametrize("where", ["environment", "file", "flag"])
 def test_the_database_is_that_of_the_state_folder(
-    url: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     monkeypatch.chdir(tmp_path / ".")
     monkeypatch.delenv("STATE_URL", raising=False)
@@ -50,7 +50,7 @@ def test_the_database_is_that_of_the_state_folder(
 
 
 def test_without_a_state_folder_the_database_is_here(
-    url: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("STATE_URL", "STATE_FOLDER"):
@@ -65,12 +65,12 @@ def test_an_empty_file_is_not_called_sound(tmp_path: Path) -> None:
     assert "empty.db has no state yet" in str(error)
 
 
-def test_backup_writes_a_copy_that_passes_the_check(url: Any, tmp_path: Path) -> None:
+def test_backup_writes_a_copy_that_passes_the_check(url: str, tmp_path: Path) -> None:
     assert db("backup", "--state", url, tmp_path / "copy.db").exit_code == 0
     assert db("check", "--state", tmp_path / "copy.db").exit_code == 0
 
 
-def test_upgrade_of_a_current_database_says_so(url: Any) -> None:
+def test_upgrade_of_a_current_database_says_so(url: str) -> None:
     assert "nothing to do" in db("upgrade", "--state", url).output
 
 

@@ -16,15 +16,15 @@ from soundsright.cli.commands.generate import command
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
 from soundsright.core.shipped import datasets_folder
-from soundsright.services.rounds.clipset import SetRequest, draw_to_disk, finish_set
+from soundsright.services.rounds.clipset import DrawnClips, SetRequest, draw_to_disk, finish_set
 
 
-def run(*arguments, **settings) -> Result:
+def run(*arguments: object, **settings: Any) -> Result:
     return CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False, **settings)
 
 
-def summary_of(out: Path) -> dict:
-    return json.loads((out / "set.json").read_text(encoding="utf-8"))
+def summary_of(out: Path) -> dict[str, Any]:
+    return dict(json.loads((out / "set.json").read_text(encoding="utf-8")))
 
 
 def test_the_module_and_the_command_are_the_same_program(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_the_module_and_the_command_are_the_same_program(tmp_path: Path) -> None
 
 
 def test_the_module_calls_itself_by_its_name(tmp_path: Path) -> None:
-    def run_with(*arguments):
+    def run_with(*arguments: str) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-m", "soundsright.data.generate", *arguments]
         return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
 
@@ -138,7 +138,7 @@ def test_clips_shorter_than_the_duration_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_stopped_set_says_how_to_continue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_, **__) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("soundsright.data.making._make_unit", stop)
@@ -230,11 +230,12 @@ def test_the_set_of_a_round_is_verified_by_the_digests_of_its_clips(tmp_path: Pa
     folder = tmp_path / "set"
     for role in ("clean", "degraded"):
         (folder / role).mkdir(parents=True)
-    request, drawn = SetRequest(PUBLISHED[0], 5, 4, None, folder), Future()
+    request = SetRequest(PUBLISHED[0], 5, 4, None, folder)
+    drawn: Future[DrawnClips] = Future()
     drawn.set_result(draw_to_disk(request, range(4)))
     finish_set(request, [drawn])
 
-    def verify():
+    def verify() -> Result:
         return CliRunner().invoke(datasets_command, ["verify", str(folder)], catch_exceptions=False)
 
     assert (verify().exit_code, verify().output) == (0, "round's set: 8 files checked, none wrong\n")
@@ -266,7 +267,7 @@ def test_splits_are_proved_disjoint_from_their_manifests(tmp_path: Path) -> None
         assert done.exit_code == 0
         assert summary_of(tmp_path / split)["split"] == split
 
-    def disjoint(*names):
+    def disjoint(*names: str) -> Result:
         arguments = ["disjoint", *(str(tmp_path / name) for name in names)]
         return CliRunner().invoke(datasets_command, arguments, catch_exceptions=False)
 
@@ -317,7 +318,6 @@ def test_fetch_takes_the_archives_from_a_mirror_and_unpacks_them(tmp_path: Path)
     with zipfile.ZipFile(served / "TBUS_48k.zip", "w") as bundle:
         bundle.writestr("TBUS/ch01.wav", b"audio")
     handler = functools.partial(SimpleHTTPRequestHandler, directory=str(served))
-    handler.log_message = lambda *a: None
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         done = CliRunner().invoke(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,9 +89,7 @@ def test_a_chain_is_chosen_by_its_scheme(install: Install) -> None:
     environment = {"SUBTENSOR_CHAIN_ENDPOINT": "ledger://somewhere/7", "NETUID": "7"}
     chain = opened_chain(read_settings(Settings, environment=environment), ALICE)
     assert [neuron.hotkey for neuron in chain.neurons()] == [ALICE.address]
-    import chain_good
-
-    (options,) = chain_good.opened
+    (options,) = importlib.import_module("chain_good").opened
     assert (options.endpoint, options.netuid, options.account) == ("ledger://somewhere/7", 7, ALICE)
 
 

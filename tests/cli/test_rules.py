@@ -15,7 +15,7 @@ from soundsright.core.errors import UsageError
 GOLDEN = Path(__file__).parents[1] / "golden" / "published_rules.json"
 
 
-def rules(*arguments) -> Result:
+def rules(*arguments: object) -> Result:
     return CliRunner().invoke(cli, ["rules", *map(str, arguments)])
 
 

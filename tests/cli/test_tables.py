@@ -19,7 +19,7 @@ from soundsright.services.records.results import (
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 LONG = "a-miner-with-a-name-of-fifty-characters-and-a-few"
-EVIDENCE = {
+EVIDENCE: dict[str, bool | float | str | None] = {
     "test": "exact sign-flip test", "clips": 12.0, "entries": 4.0, "challenger": "bea", "champion": "al",
     "needed": 1.5, "difference": 0.25, "difference_low": 0.1, "difference_high": 0.4, "p_value_holm": 0.00073,
 }  # fmt: skip
@@ -47,7 +47,7 @@ def refusal(name: str, uid: int, code: str, sentence: str) -> RefusalDoc:
     return RefusalDoc(entry=f"{name}/model", hotkey=name, uid=uid, code=code, sentence=sentence)
 
 
-def decision(sentence: str, evidence: dict[str, float | str]) -> DecisionDoc:
+def decision(sentence: str, evidence: dict[str, bool | float | str | None]) -> DecisionDoc:
     return DecisionDoc(metric="PESQ_WB", winner=None, sentence=sentence, evidence=evidence)
 
 
@@ -100,7 +100,11 @@ def test_every_finding_has_a_line() -> None:
 
 
 def test_a_decision_without_a_rival_names_the_test_against_the_unprocessed_input() -> None:
-    facts = {"test": "exact sign-flip test", "clips": 12.0, "p_value_unprocessed": 0.0002}
+    facts: dict[str, bool | float | str | None] = {
+        "test": "exact sign-flip test",
+        "clips": 12.0,
+        "p_value_unprocessed": 0.0002,
+    }
     assert line_of_test(decision("", facts)) == (
         "exact sign-flip test, one-sided, paired over 12 clips, over the unprocessed input: p = 0.0002"
     )

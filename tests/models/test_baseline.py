@@ -53,7 +53,7 @@ def held_out_clips(name: str) -> tuple[Clip, ...]:
 
 @every_baseline
 def test_held_out_clips_score_better_than_their_input(import_model: ImportModel, name: Any) -> None:
-    gains = {metric: [] for metric in LEAST_GAINS[name]}
+    gains: dict[str, list[float]] = {metric: [] for metric in LEAST_GAINS[name]}
     for clip in held_out_clips(name):
         rate = clip.clean.sample_rate_hz
         enhanced = Audio(import_model(name).enhance(clip.degraded.samples, rate), rate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def noisy_speech(rate_hz: int) -> tuple[tuple[Audio, Audio], ...]:
         clean = speech.samples(voice, rate_hz)[: 3 * rate_hz]
         around = looped(noise.samples(engine, rate_hz), len(clean), rate_hz)
         mixture = mix_at_snr(clean, around, snr_db=5.0, sample_rate_hz=rate_hz)
-        pairs.append(tuple(Audio(on_pcm16_grid(x), rate_hz) for x in (mixture.clean, mixture.noisy)))
+        signals = [Audio(on_pcm16_grid(x), rate_hz) for x in (mixture.clean, mixture.noisy)]
+        pairs.append((signals[0], signals[1]))
     return tuple(pairs)
 
 
@@ -67,7 +69,9 @@ def reverberant_speech(rate_hz: int) -> tuple[tuple[Audio, Audio], ...]:
     return tuple((clip.clean, clip.degraded) for clip in clips)
 
 
-def mean_gains(enhance, pairs) -> dict[str, float]:
+def mean_gains(
+    enhance: Callable[[NDArray[np.float32], int], NDArray[np.float32]], pairs: Iterable[tuple[Audio, Audio]]
+) -> dict[str, float]:
     """What the model adds to the scores of the degraded signals."""
     gains: dict[str, list[float]] = {"ESTOI": [], "SI_SDR": []}
     for clean, degraded in pairs:

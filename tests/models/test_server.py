@@ -163,9 +163,9 @@ def test_a_model_with_a_batch_function_gets_all_clips_of_one_rate_at_once(
     import_model: ImportModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, model = import_model("template", "server"), import_model("template")
-    calls = []
+    calls: list[tuple[int, int]] = []
 
-    def enhance_batch(clips, sample_rate):
+    def enhance_batch(clips: list[NDArray[np.float32]], sample_rate: int) -> list[NDArray[np.float32]]:
         calls.append((len(clips), sample_rate))
         return [-clip for clip in clips]
 

@@ -1,13 +1,21 @@
 """Whole rounds with faults: the invariants hold, a broken rule is noticed, and a seed can be repeated."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
+from soundsright.copies import Unique
+from soundsright.core.results import Evaluation, Leaderboard, Refusal, Weights
 from soundsright.core.rulesets import SOUNDSRIGHT_V2
-from soundsright.services.rounds import decision, evaluator, fetch_models
+from soundsright.core.submission import FetchedModel
+from soundsright.ranking.weights import weights_of
+from soundsright.services.rounds import decision, fetch_models
+from soundsright.services.rounds.context import RoundContext
+from soundsright.services.rounds.evaluator import EntryJob, Evaluator
 from soundsright.services.rounds.faults import ProgramFault
-from soundsright.services.rounds.retries import refusal_of_stuck
+from soundsright.services.rounds.retries import StuckEntry, refusal_of_stuck
 from soundsright.testing.simulation.invariants import Violation
 from soundsright.testing.simulation.simulator import BackwardsChain, simulate
 
@@ -36,7 +44,7 @@ def test_a_seed_replays_exactly() -> None:
 class TestBrokenRulesAreNoticed:
     """Each test breaks one rule on purpose."""
 
-    def violated(self, **options):
+    def violated(self, **options: Any) -> str:
         with pytest.raises(Violation) as caught:
             play_some(**options)
         return caught.value.invariant
@@ -45,38 +53,40 @@ class TestBrokenRulesAreNoticed:
         assert "earliest" in self.violated(chain_view=BackwardsChain)
 
     def test_copies_that_stay(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        keep_all = lambda models, **_options: fetch_models.Unique(tuple(models), ())  # noqa: E731
+        def keep_all(models: Sequence[FetchedModel], **_options: object) -> Unique:
+            return Unique(tuple(models), ())
+
         for module in (fetch_models, decision):
             monkeypatch.setattr(module, "without_duplicates", keep_all)
         assert "earliest" in self.violated()
 
     def test_failed_clips_that_are_skipped(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def without_failures(self, job):
+        def without_failures(self: Evaluator, job: EntryJob) -> Evaluation:
             whole = recorded(self, job)
             scored = tuple(clip for clip in whole.clips if clip.failure is None)
             return dataclasses.replace(whole, clips=scored or whole.clips)
 
-        recorded = evaluator.Evaluator._recorded
-        monkeypatch.setattr(evaluator.Evaluator, "_recorded", without_failures)
+        recorded = Evaluator._recorded
+        monkeypatch.setattr(Evaluator, "_recorded", without_failures)
         with pytest.raises((Violation, ProgramFault), match="clips"):
             play_some()
 
     def test_refused_entries_that_are_paid(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        honest = decision.weights_of
-
-        def generous(boards, **options):
-            weights = honest(boards, **options)
+        def generous(boards: Sequence[Leaderboard], **options: Any) -> Weights:
+            weights = weights_of(boards, **options)
             refused = [r.uid for board in boards for r in board.refusals if r.uid is not None]
             if not refused:
                 return weights
             shared = {uid: weight / 2 for uid, weight in weights.by_uid.items()}
-            return decision.Weights({**shared, refused[0]: shared.get(refused[0], 0.0) + 0.5})
+            return Weights({**shared, refused[0]: shared.get(refused[0], 0.0) + 0.5})
 
         monkeypatch.setattr(decision, "weights_of", generous)
         assert "refused" in self.violated()
 
     def test_entries_that_are_left_out_for_faults_of_the_harness(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def hasty(context, stuck, _again, **_checks):
+        def hasty(
+            context: RoundContext, stuck: Mapping[str, StuckEntry], _again: object, **_checks: object
+        ) -> dict[str, Refusal]:
             return {entry_id: refusal_of_stuck(context, entry) for entry_id, entry in stuck.items()}
 
         monkeypatch.setattr(fetch_models, "MAX_INFRASTRUCTURE_TRIES", 1)
@@ -84,24 +94,27 @@ class TestBrokenRulesAreNoticed:
         assert self.violated() in ("only entries that cannot be run are left out unscored", AGREEMENT)
 
     def test_a_validator_that_does_everything_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(
-            evaluator.Evaluator,
-            "evaluate",
-            lambda self, job: (evaluate(self, job), forget(self), evaluate(self, job))[0],
-        )
+        def twice(self: Evaluator, job: EntryJob) -> Evaluation:
+            first = evaluate(self, job)
+            forget(self)
+            evaluate(self, job)
+            return first
+
+        monkeypatch.setattr(Evaluator, "evaluate", twice)
         assert "requests each clip once" in self.violated()
 
 
-def play_some(**options) -> None:
+def play_some(**options: Any) -> None:
     for seed in range(12):
         simulate(seed, rounds=2, **options)
 
 
-evaluate = evaluator.Evaluator.evaluate
+evaluate = Evaluator.evaluate
 
 
-def forget(evaluator) -> None:
+def forget(evaluator: Evaluator) -> None:
     """Let the batches run again, as if none had been recorded."""
-    rows = evaluator.context.state._port._own.steps
+    state: Any = evaluator.context.state
+    rows = state._port._own.steps
     for key in [key for key in rows if key[1].startswith("enhanced:")]:
         del rows[key]

@@ -9,55 +9,60 @@ import os
 import socket
 import socketserver
 import zipfile
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 
 class Model:
     """An honest model. A subclass can replace each hook."""
 
     def __init__(self) -> None:
-        self.files = {}
+        self.files: dict[str, bytes] = {}
 
-    def status(self, request) -> None:
+    def status(self, request: "Request") -> None:
         request.json({"container_running": True})
 
-    def prepare(self, request) -> None:
+    def prepare(self, request: "Request") -> None:
         request.json({"preparations": True})
 
-    def upload(self, request) -> None:
+    def upload(self, request: "Request") -> None:
         self.files.update(request.multipart())
         request.json({"uploaded_files": sorted(self.files), "status": True})
 
-    def enhance(self, request) -> None:
+    def enhance(self, request: "Request") -> None:
         request.json({"status": True})
 
-    def enhanced(self):
+    def enhanced(self) -> dict[str, bytes]:
         """The bytes of each file in the archive, by name."""
         return dict(self.files)
 
-    def archive(self):
+    def archive(self) -> bytes:
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w") as archive:
             for name, data in self.enhanced().items():
                 archive.writestr(name, data)
         return out.getvalue()
 
-    def download(self, request) -> None:
+    def download(self, request: "Request") -> None:
         request.answer(200, self.archive(), "application/zip")
 
-    def reset(self, request) -> None:
+    def reset(self, request: "Request") -> None:
         self.files.clear()
         request.json({"status": True})
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Request(BaseHTTPRequestHandler):
+    """One HTTP request to the model, with ways to reply to it."""
 
-    def json(self, value, status=200) -> None:
+    protocol_version = "HTTP/1.1"
+    server: "_UnixServer | _TcpServer"
+
+    def json(self, value: object, status: int = 200) -> None:
         self.answer(status, json.dumps(value).encode(), "application/json")
 
-    def answer(self, status, body, kind, headers=()) -> None:
+    def answer(self, status: int, body: bytes, kind: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -66,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def multipart(self):
+    def multipart(self) -> dict[str, bytes]:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         boundary = self.headers["Content-Type"].partition("boundary=")[2].encode()
         files = {}
@@ -94,40 +99,42 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = route
 
-    def address_string(self):
+    def address_string(self) -> str:
         return "harness"
 
-    def log_message(self, *_) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
 
 class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
+    model: Model
 
 
 class _TcpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
     allow_reuse_address = True
+    model: Model
 
 
-def serve(model) -> None:
+def serve(model: Model) -> None:
     """Listen on the socket that the environment names, otherwise on TCP 6500 as published models do."""
     path = os.environ.get("SOUNDSRIGHT_SOCKET")
     if path and not os.environ.get("PUBLISHED"):
-        server = _UnixServer(path, _Handler)
+        server: _UnixServer | _TcpServer = _UnixServer(path, Request)
     else:
-        server = _TcpServer(("0.0.0.0", 6500), _Handler)
+        server = _TcpServer(("0.0.0.0", 6500), Request)
     server.model = model
     server.serve_forever()
 
 
-def connect(kind, address, timeout=3.0) -> None:
+def connect(kind: tuple[int, ...], address: str | tuple[str, int], timeout: float = 3.0) -> None:
     with socket.socket(*kind) as s:
         s.settimeout(timeout)
         s.connect(address)
 
 
-def attempt(what, act) -> None:
+def attempt(what: str, act: Callable[[], object]) -> None:
     """Try something forbidden and write the outcome to the log. An act that returns None has failed."""
     try:
         result = act()
@@ -137,7 +144,7 @@ def attempt(what, act) -> None:
     print(f"prevented {what}: nothing there" if result is None else f"ESCAPED {what}: {result!r}"[:300], flush=True)
 
 
-def syscall(name, *arguments):
+def syscall(name: str, *arguments: Any) -> int:
     """Make a system call by name, without the C library's wrappers. Raises OSError as they do."""
     import ctypes
     import platform
@@ -197,26 +204,26 @@ def syscall(name, *arguments):
         },
     }[platform.machine()]
     libc = ctypes.CDLL(None, use_errno=True)
-    result = libc.syscall(numbers[name], *arguments)
+    result: int = libc.syscall(numbers[name], *arguments)
     if result == -1:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
 
 
-def control_groups():
-    """Every control group that can be seen, this process's own first."""
+def control_groups() -> list[str]:
+    """The folders of all visible control groups, this process's own first."""
     own = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
-    seen = [f"/sys/fs/cgroup/{controllers}{path}".rstrip("/") for _, controllers, path in own]
+    groups = [f"/sys/fs/cgroup/{controllers}{path}".rstrip("/") for _, controllers, path in own]
     for root, folders, _ in os.walk("/sys/fs/cgroup"):
-        seen.append(root)
+        groups.append(root)
         del folders[8:]
         if root.count("/") > 6:
             folders.clear()
-    return [path for path in dict.fromkeys(seen) if Path(path).is_dir()][:64]
+    return [path for path in dict.fromkeys(groups) if Path(path).is_dir()][:64]
 
 
-def stopped(pid):
-    """Whether a process no longer runs: its state, or None while it does."""
+def stopped(pid: int) -> str | None:
+    """The state of a process that no longer runs, or None while it runs."""
     import time
 
     time.sleep(0.1)
@@ -227,8 +234,10 @@ def stopped(pid):
     return state if state in "TtZX" else None
 
 
-def wav(samples, rate=16000, channels=1, coding=1, bits=16, claim=None):
-    """A WAV of raw sample bytes; `claim` is what its header says of their number."""
+def wav(
+    samples: bytes, rate: int = 16000, channels: int = 1, coding: int = 1, bits: int = 16, claim: int | None = None
+) -> bytes:
+    """A WAV file of raw sample bytes; `claim` is the number of bytes that its header states."""
     import struct
 
     block = channels * bits // 8
