@@ -295,7 +295,7 @@ def result_of(folder: Path) -> dict[str, Any]:
     }
     # Incomplete artifacts of killed processes do not count. They are removed with old rounds.
     left = [p.name for p in sorted(folder.rglob("*.part")) if not re.fullmatch(r"tmp\w+\.part", p.name)]
-    return json.loads(
+    outcome: dict[str, Any] = json.loads(
         json.dumps(
             {
                 "weights": opened_chain(folder).weights(VALIDATOR),
@@ -306,6 +306,7 @@ def result_of(folder: Path) -> dict[str, Any]:
             }
         )
     )
+    return outcome
 
 
 def forked(work: Callable[[], None]) -> int:

@@ -32,7 +32,7 @@ def chain_with_validators(folder: Path) -> LocalChain:
 
 def miner_on(chain: Any, folder: Path, clock: VirtualClock | None = None, **options: Any) -> MinerService:
     clock = clock or VirtualClock(1e9)
-    choices = {"min_stake": 1_000.0, "poll_s": 1.0, "health": Health(clock)} | options
+    choices: dict[str, Any] = {"min_stake": 1_000.0, "poll_s": 1.0, "health": Health(clock)} | options
     store = FeedbackStore(folder / "feedback", valid_signature=valid_signature)
     commitment = choices.pop("commitment", EntryCommitment(ENTRY, folder))
     context = MinerContext(chain=chain, clock=clock, store=store, valid_signature=valid_signature, **choices)

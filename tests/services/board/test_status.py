@@ -92,7 +92,7 @@ def watch(current: Round, clock: Clock) -> RoundWatch:
 def test_the_stage_is_the_first_unfinished_one(current: Round, watch: RoundWatch) -> None:
     def stage() -> str | None:
         status = watch.look()
-        return status and status.stage
+        return status.stage if status else None
 
     assert stage() is None
     current.begin()

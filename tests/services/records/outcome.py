@@ -70,7 +70,13 @@ def _board(entries: tuple[Evaluation, ...], refusals: tuple[Refusal, ...]) -> Le
             standings.append(
                 Standing(evaluation.submission, name, mean_estimate(values), share, 1, needed, f"{name}: why")
             )
-    evidence = {"champion": bob.hotkey, "dethroned": True, "clips": 3.0, "mean_to_win": 2.5, "p_value_holm": 0.01}
+    evidence: dict[str, float | str | bool] = {
+        "champion": bob.hotkey,
+        "dethroned": True,
+        "clips": 3.0,
+        "mean_to_win": 2.5,
+        "p_value_holm": 0.01,
+    }
     decisions = (
         Decision("PESQ_WB", alice, PrizeReason.TAKEN, True, "alice takes PESQ_WB.", evidence),
         Decision("ESTOI", None, PrizeReason.NO_USABLE_SCORE, False, "Nobody takes ESTOI.", {"clips": 3.0}),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
+from soundsright.adapters.state.store import SqlState
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.errors import EngineUnavailable
+from soundsright.core.ports import Chain, SandboxLimits
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Round
 from soundsright.core.sources import ModelRef
-from soundsright.core.submission import Reveal, commitment_digest
+from soundsright.core.submission import FetchedModel, Reveal, commitment_digest
+from soundsright.services.rounds import RoundOutcome
 from soundsright.services.rounds.clipset import draw_to_disk
 from soundsright.services.rounds.context import RoundContext
 from soundsright.services.rounds.plan import RoundPlan
@@ -27,6 +32,7 @@ from soundsright.testing import (
     InlinePool,
     VirtualClock,
 )
+from soundsright.testing.fakes import FakeRunningModel
 from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
 from soundsright.testing.state import MemoryState
 
@@ -36,10 +42,19 @@ ROUND_ID = "round-1"
 CLIPS = 8
 
 
+T = TypeVar("T")
+
+
+def replace_method(port: object, name: str, method: Callable[..., Any]) -> None:
+    """Give this one object another method."""
+    setattr(port, name, method)
+
+
 class Subnet:
     """Three miners in one competition: `alice`, `bob` and `carol`, better from one to the next.
 
-    Every port can be replaced before `run`, which plays the round from what `state` holds.
+    Every port can be replaced before `run`, which continues the round that is recorded in `state`. A validator sees
+    `chain_view` in place of `chain` if there is one.
     """
 
     def __init__(self, folder: Path, qualities: tuple[float, ...] = (0.4, 0.6, 0.8)) -> None:
@@ -56,8 +71,9 @@ class Subnet:
             self.enter(("alice", "bob", "carol")[number], quality)
         self.round = Round(ROUND_ID, self.chain.head().number, self.chain.advance(5).number)
         self.chain.advance(5)
+        self.chain_view: Chain | None = None
         self.sandbox = StuckSandbox(self.hub)
-        self.state = MemoryState()
+        self.state: MemoryState | SqlState = MemoryState()
         self.pool = FuturePool()
         self.clock = VirtualClock(1e9)
         self.events: list[str] = []
@@ -70,8 +86,8 @@ class Subnet:
         self.chain.publish(name, commitment_digest(model, name, COMPETITION.id))
         self.reveals[name] = Reveal(model, COMPETITION.id)
 
-    def plan(self, **changes):
-        options = {
+    def plan(self, **changes: Any) -> RoundPlan:
+        options: dict[str, Any] = {
             "round": self.round,
             "rules": CompetitionRules((COMPETITION,), SOUNDSRIGHT_V3),
             "measures": Measures(CLIPS, ("PESQ_WB", "ESTOI"), {"PESQ_WB": 0.0, "ESTOI": -1.0}),
@@ -80,10 +96,10 @@ class Subnet:
         }
         return RoundPlan(**(options | changes))
 
-    def service(self, **changes):
+    def service(self, **changes: Any) -> RoundService:
         context = RoundContext(
             self.plan(**changes),
-            chain=self.chain,
+            chain=self.chain_view or self.chain,
             hub=self.hub,
             sandbox=self.sandbox,
             state=self.state,
@@ -97,15 +113,15 @@ class Subnet:
         )
         return RoundService(context, self.reveals)
 
-    def run(self, **changes):
+    def run(self, **changes: Any) -> RoundOutcome:
         return self.service(**changes).run()
 
-    def steps(self, prefix: str) -> dict:
+    def steps(self, prefix: str) -> dict[str, Mapping[str, Any]]:
         return {name: facts for name, facts in self.state.steps(ROUND_ID).items() if name.startswith(prefix)}
 
 
 class StuckSandbox(FakeSandbox):
-    """A sandbox that fails for the `stuck` contents. `started` names each content that it was to run."""
+    """A sandbox that fails for the contents in `stuck`. `started` lists each content that a test tried to run."""
 
     def __init__(self, hub: FakeHub) -> None:
         super().__init__(hub.behaviour)
@@ -113,7 +129,7 @@ class StuckSandbox(FakeSandbox):
         self.started: list[str] = []
 
     @contextmanager
-    def run(self, model, *, limits):
+    def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[FakeRunningModel]:
         self.started.append(model.content_hash)
         if model.content_hash in self.stuck:
             raise EngineUnavailable("The base image cannot be pulled", "Check the engine's network.")
@@ -122,17 +138,17 @@ class StuckSandbox(FakeSandbox):
 
 
 class FuturePool(InlinePool):
-    """A pool without workers whose jobs' errors come with their futures. `deadlines_s` are by the job's name."""
+    """A pool without workers. The future of a failed job carries its error. `deadlines_s` are by the job's name."""
 
     def __init__(self) -> None:
         super().__init__({draw_to_disk: draw_fake_clips, score_files: score_fake_clip})
         self.deadlines_s: dict[str, float | None] = {}
 
-    def submit(self, function, /, *args, deadline_s=None):
+    def submit(self, function: Callable[..., T], /, *args: Any, deadline_s: float | None = None) -> Future[T]:
         self.deadlines_s[function.__name__] = deadline_s
         try:
             return super().submit(function, *args)
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the job
-            failed: Future = Future()
+        except Exception as error:  # noqa: BLE001 - the caller that waits for the job gets it
+            failed: Future[T] = Future()
             failed.set_exception(error)
             return failed

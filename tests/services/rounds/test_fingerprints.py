@@ -1,11 +1,14 @@
 """Copies that hashes do not show."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from soundsright.copies.duplicates import DuplicateRule, without_duplicates
 from soundsright.core.audio import Audio
+from soundsright.core.competition import Competition
 from soundsright.core.results import ClipResult, Evaluation, Failure
 from soundsright.core.submission import FetchedModel
 from soundsright.services.rounds.clipset import ClipSet, write_wav
@@ -14,26 +17,29 @@ from soundsright.testing import InlinePool
 from tests.ranking.builders import IN_DB, ONE_METRIC, entry
 
 
-def tensors(seed):
+def tensors(seed: int) -> dict[str, NDArray[np.float32]]:
     rng = np.random.default_rng(seed)
     return {f"t{i}": rng.standard_normal(300).astype(np.float32) for i in range(6)}
 
 
-def model(folder, uid, seed, dtype=np.float32, competition=ONE_METRIC):
+def model(
+    folder: Path, uid: int, seed: int, dtype: DTypeLike = np.float32, competition: Competition = ONE_METRIC
+) -> FetchedModel:
     folder = folder / str(uid)
     folder.mkdir()
-    np.savez(folder / "weights.npz", **{name: t.astype(dtype) for name, t in tensors(seed).items()})
+    weights: dict[str, Any] = {name: t.astype(dtype) for name, t in tensors(seed).items()}
+    np.savez(folder / "weights.npz", **weights)
     (folder / "app.py").write_text("print('no weights')\n" * 100)
     return FetchedModel(entry(uid, competition), folder, f"content{uid}", (f"hash{uid}",))
 
 
 def test_entries_of_other_competitions_are_not_compared(tmp_path: Path) -> None:
-    compared = []
+    comparisons: list[None] = []
     models = [model(tmp_path, uid, 1, competition=IN_DB if uid > 1 else ONE_METRIC) for uid in range(4)]
-    compared_tensors = same_tensor_pairs(models, InlinePool(), raise_if_cancelled=lambda: compared.append(1))
+    compared_tensors = same_tensor_pairs(models, InlinePool(), raise_if_cancelled=lambda: comparisons.append(None))
     ids = [one.submission.entry_id for one in models]
     assert [(pair.first, pair.second) for pair in compared_tensors.pairs] == [(ids[0], ids[1]), (ids[2], ids[3])]
-    assert len(compared) == 2
+    assert len(comparisons) == 2
     assert set(compared_tensors.sketches) == set(ids)
 
 
@@ -49,7 +55,7 @@ def test_the_same_weights_in_another_format_are_refused_with_evidence(tmp_path: 
     assert refusal.evidence["shared_tensors"] == "100.0%"
 
 
-def _result(clip_id, *, scored):
+def _result(clip_id: str, *, scored: bool) -> ClipResult:
     return ClipResult(clip_id, {"ESTOI": 0.5}) if scored else ClipResult(clip_id, failure=Failure("length", ""))
 
 

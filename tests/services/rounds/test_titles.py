@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from soundsright.adapters.state.store import SqlState
 from soundsright.core.errors import UsageError
 from soundsright.core.ports import TitleRow
 from soundsright.core.schedule import Round
@@ -36,10 +37,10 @@ def next_round(subnet: Subnet, number: int) -> RoundOutcome:
 
 def titles(subnet: Subnet, *, before: str = "next") -> dict[str, str | None]:
     rows = subnet.state.titles(COMPETITION.id, before=before)
-    return {row.metric: row.champion and row.champion["hotkey"] for row in rows}
+    return {row.metric: row.champion["hotkey"] if row.champion else None for row in rows}
 
 
-def as_0_1_0_left_it(state: MemoryState) -> MemoryState:
+def as_0_1_0_left_it(state: MemoryState | SqlState) -> MemoryState:
     """The same rounds and steps without titles and without versions."""
     old = MemoryState()
     for round_id in state.rounds():

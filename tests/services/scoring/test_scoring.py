@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -87,8 +86,8 @@ def _write(path: Path, samples: np.ndarray, rate: int = 16_000) -> None:
     ],
 )
 def test_a_fault_in_an_output_is_named_and_affects_only_its_clip(
-    folders: tuple[Path, Path, Path], spoil: Callable[..., Any] | Path, code: str
-) -> None:  # type: ignore[no-untyped-def]
+    folders: tuple[Path, Path, Path], spoil: Callable[[Path], object], code: str
+) -> None:
     before = scored(folders)
     spoil(folders[1] / "b.wav")
     after = scored(folders)

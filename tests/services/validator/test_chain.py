@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,10 @@ def stopped_after_its_entries(rounds: Rounds, **entries: Any) -> MemoryState:
     left = MemoryState()
     for round_id in rounds.state.rounds():
         left.begin_round(round_id, rounds.state.begin_round(round_id, {}))
-        recorded = rounds.state.steps(round_id)
+        recorded: dict[str, Mapping[str, Any]] = dict(rounds.state.steps(round_id))
         if round_id == rounds.round.id:
-            facts = {name: fact for name, fact in recorded["entries"].items() if name != "neurons"}
-            recorded = {"seed": recorded["seed"], "entries": facts | entries}
+            kept = {name: fact for name, fact in recorded["entries"].items() if name != "neurons"}
+            recorded = {"seed": recorded["seed"], "entries": kept | entries}
         for name, facts in recorded.items():
             left.finish_step(round_id, name, facts)
     return left
@@ -52,7 +53,7 @@ def rounds(tmp_path: Path) -> Rounds:
 
 def resumed(rounds: Rounds, chain: Any) -> list[tuple[str, str]]:
     closed = at_the_close(chain, rounds.round, steps.read(rounds.state, rounds.round.id, steps.ENTRIES))
-    rounds.chain = PinnedChain(chain, closed)
+    rounds.chain_view = PinnedChain(chain, closed)
     return [(refusal.hotkey, refusal.code) for refusal in rounds.run().refusals]
 
 

@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from soundsright.core.errors import StateUnavailable, UsageError
 from soundsright.services.validator.lease import sole_process, this_process
 from soundsright.testing import MemoryState, VirtualClock
+from tests.services.rounds.subnet import replace_method
 
 
 def never() -> None:
@@ -53,15 +55,15 @@ def test_the_lease_of_a_dead_process_on_this_machine_is_taken_over_at_once() -> 
 
 def test_a_lease_is_renewed_while_the_work_lasts() -> None:
     state, clock, renewed = MemoryState(), VirtualClock(1_000.0), threading.Event()
-    take = state.take_lease
+    take: Callable[..., bool] = state.take_lease
 
-    def watched(*args, **options):
-        taken = take(*args, **options)
+    def watched(*args: str, **options: float) -> bool:
+        taken: bool = take(*args, **options)
         if options["now_s"] > 1_000.0:
             renewed.set()
         return taken
 
-    state.take_lease = watched
+    replace_method(state, "take_lease", watched)
     with sole_process(state, "validator", clock=clock, lost=never, duration_s=0.03):
         clock.sleep(0.02)
         assert renewed.wait(10.0)
@@ -72,12 +74,12 @@ def test_a_lease_is_renewed_while_the_work_lasts() -> None:
 def test_a_lost_lease_ends_the_work(reason: str) -> None:
     state, clock, lost = MemoryState(), VirtualClock(1_000.0), threading.Event()
 
-    def refuse(*_args, **_options):
+    def refuse(*_args: object, **_options: object) -> bool:
         if reason == "unavailable":
             raise StateUnavailable("locked")
         return False
 
     with sole_process(state, "validator", clock=clock, lost=lost.set, duration_s=0.03):
-        state.take_lease = refuse
+        replace_method(state, "take_lease", refuse)
         clock.sleep(1.0)
         assert lost.wait(10.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from soundsright.adapters.peers.client import SignedPeers
 from soundsright.core.entry_rules import EntryRules
 from soundsright.core.errors import ChainUnavailable, InfrastructureFault, StateUnavailable
 from soundsright.core.ports import Reply, SubnetRules, TxResult
-from soundsright.services.rounds import steps
+from soundsright.services.rounds import RoundOutcome, steps
 from soundsright.services.validator.service import MAX_PAUSE_S, ValidatorService
+from tests.services.rounds.subnet import replace_method
 from tests.services.validator.test_service import MINERS, SCHEDULE, VICTOR, Bench, finish, published
 
 FIRST, SECOND = SCHEDULE.id_of(0), SCHEDULE.id_of(1)
@@ -194,9 +196,12 @@ def test_a_round_that_ends_within_the_rate_limit_is_over_and_its_weights_follow(
 
     service = bench.validator(chain=Limited())
     told_blocks: list[int | None] = []
-    service._work.publish = lambda outcome, folder: (
-        told_blocks.append(outcome.weights_block) or published(outcome, folder)
-    )
+
+    def publish(outcome: RoundOutcome, folder: Path) -> Mapping[str, Mapping[str, object]]:
+        told_blocks.append(outcome.weights_block)
+        return published(outcome, folder)
+
+    service._work.publish = publish
     bench.to_seed(10)
     finish(service, bench, FIRST)
     before, set_before = bench.weights(), steps.read(bench.state, FIRST, steps.WEIGHTS_SET)
@@ -390,11 +395,11 @@ def test_a_state_that_fails_during_a_round_does_not_end_the_service(bench: Bench
     def locked(*_args: Any) -> None:
         raise StateUnavailable("The database is locked", "Wait.")
 
-    bench.state.add_clip_results = locked  # type: ignore[method-assign]
+    replace_method(bench.state, "add_clip_results", locked)
     service = bench.validator()
     ticked(service, bench)
     assert "The database is locked" in bench.health.problems()["round"]
-    bench.state.add_clip_results = add  # type: ignore[method-assign]
+    replace_method(bench.state, "add_clip_results", add)
     bench.clock.sleep(MAX_PAUSE_S)
     ticked(service, bench)
     assert steps.read(bench.state, FIRST, steps.FINISHED) == steps.FinishedStep(0)
