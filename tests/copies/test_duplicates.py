@@ -1,23 +1,36 @@
 """Of entries that are copies, the earliest stays."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from soundsright.copies.duplicates import DuplicateRule, Likeness, without_duplicates
+from soundsright.core.competition import Competition
 from soundsright.core.submission import FetchedModel
-from tests.ranking.builders import IN_DB, entry
+from tests.ranking.builders import IN_DB, ONE_METRIC, entry
 
 
-def model(uid: int, *, block, content=None, checkpoints=(), name=None, competition=None) -> FetchedModel:
-    submission = entry(uid, block=block, name=name) if competition is None else entry(uid, competition, block=block)
+def model(
+    uid: int,
+    *,
+    block: int,
+    content: str | None = None,
+    checkpoints: Sequence[str] = (),
+    name: str | None = None,
+    competition: Competition = ONE_METRIC,
+) -> FetchedModel:
+    submission = entry(uid, competition, block=block, name=name)
     return FetchedModel(submission, Path("/models"), content or f"content{uid}", tuple(checkpoints))
 
 
 def outcome(
-    models: list[FetchedModel], **options
-) -> tuple[list[int], list[Any]] | tuple[list[int], list[tuple[int, int, DuplicateRule]]]:
-    unique = without_duplicates(models, **options)
+    models: list[FetchedModel],
+    *,
+    since: Mapping[str, Mapping[str, int]] | None = None,
+    likenesses: Sequence[Likeness] = (),
+) -> tuple[list[int], list[tuple[int, int, DuplicateRule]]]:
+    """The uids that stay, and of each refused copy its uid, the original's uid and the rule."""
+    unique = without_duplicates(models, since=since, likenesses=likenesses)
     kept = [m.submission.uid for m in unique.kept]
     return kept, [(d.duplicate.uid, d.original.uid, d.rule) for d in unique.duplicates]
 
@@ -55,7 +68,7 @@ def test_a_copy_of_a_copy_counts_against_the_original_only() -> None:
     assert outcome(models)[0] == [1, 3]
 
 
-def since(models: list[FetchedModel], *blocks) -> dict[str, dict[str, int]]:
+def since(models: list[FetchedModel], *blocks: dict[str, int]) -> dict[str, dict[str, int]]:
     return {m.submission.entry_id: held for m, held in zip(models, blocks, strict=True)}
 
 

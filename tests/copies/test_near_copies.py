@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy import ndarray
+from numpy.typing import NDArray
 
 from soundsright.copies.behaviour import agreement_db, median_agreement_db, near_copies
 from soundsright.copies.duplicates import DuplicateRule
@@ -11,13 +11,13 @@ RNG = np.random.default_rng(5)
 CLEAN = [RNG.standard_normal(4_000).astype(np.float32) for _ in range(5)]
 
 
-def errors(seed: int, level: float = 0.2) -> list[ndarray]:
+def errors(seed: int, level: float = 0.2) -> list[NDArray[np.float32]]:
     rng = np.random.default_rng(seed)
     return [(level * rng.standard_normal(len(clean))).astype(np.float32) for clean in CLEAN]
 
 
-def outputs(*parts) -> list[ndarray]:
-    return [clean + sum(part[i] for part in parts) for i, clean in enumerate(CLEAN)]
+def outputs(*parts: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    return [sum((part[i] for part in parts), clean) for i, clean in enumerate(CLEAN)]
 
 
 def test_agreement_follows_from_the_correlation_of_the_errors() -> None:
@@ -29,7 +29,7 @@ def test_agreement_follows_from_the_correlation_of_the_errors() -> None:
 def test_a_quieter_or_slightly_noisy_copy_is_found() -> None:
     original = outputs(errors(1))
     quieter = [np.float32(0.3) * output for output in original]
-    noisy = [output + 0.02 * error for output, error in zip(original, errors(9, 1.0), strict=True)]
+    noisy = [output + np.float32(0.02) * error for output, error in zip(original, errors(9, 1.0), strict=True)]
     other = outputs(errors(2))
     found = near_copies(CLEAN, {"a": original, "b": quieter, "c": noisy, "d": other})
     assert [(pair.first, pair.second) for pair in found] == [("a", "b"), ("a", "c"), ("b", "c")]

@@ -45,8 +45,13 @@ def test_a_name_of_another_form_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     "change", [{"sample_rate_hz": 44_100}, {"metric_weights": {}}, {"max_score": -1.0}, {"remainder": -1.0}]
 )
-def test_numbers_out_of_range_are_refused(change: Any) -> None:
-    facts = {"task": Task.DENOISING, "sample_rate_hz": 16_000, "metric_weights": WEIGHTS, "max_score": 1.0}
+def test_numbers_out_of_range_are_refused(change: dict[str, Any]) -> None:
+    facts: dict[str, Any] = {
+        "task": Task.DENOISING,
+        "sample_rate_hz": 16_000,
+        "metric_weights": WEIGHTS,
+        "max_score": 1.0,
+    }
     with pytest.raises(ValueError, match=r"\S"):
         Competition(**({"remainder": 1.0} | facts | change))
 

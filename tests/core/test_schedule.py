@@ -60,6 +60,7 @@ class TestPlan:
 
     def test_a_block_at_the_very_start_is_too_late(self) -> None:
         plan = DAILY.plan(0, finalized=5_000, timestamp_s=lambda n: START_S + 12 * (n - 1000))
+        assert plan is not None
         assert plan.entries_close_block == 999
 
     def test_waits_for_a_finalised_block_past_the_start(self) -> None:
@@ -71,39 +72,44 @@ class TestPlan:
         assert len(plans) == 1
 
     def test_follows_late_blocks(self) -> None:
-        def stalled(number):
+        def stalled(number: int) -> float:
             """No block came for an hour after block 990."""
             return steady(number) + (3600 if number > 990 else 0)
 
-        assert DAILY.plan(0, finalized=5_000, timestamp_s=stalled).entries_close_block == 990
+        plan = DAILY.plan(0, finalized=5_000, timestamp_s=stalled)
+        assert plan is not None
+        assert plan.entries_close_block == 990
 
     def test_on_a_chain_younger_than_the_schedule_closes_at_its_first_block(self) -> None:
-        assert DAILY.plan(0, finalized=50, timestamp_s=lambda n: START_S + DAY_S + 12 * n).entries_close_block == 0
+        plan = DAILY.plan(0, finalized=50, timestamp_s=lambda n: START_S + DAY_S + 12 * n)
+        assert plan is not None
+        assert plan.entries_close_block == 0
 
     def test_reads_few_blocks_of_a_long_chain(self) -> None:
-        asked = []
+        blocks: list[int] = []
 
-        def counted(number):
-            asked.append(number)
+        def counted(number: int) -> float:
+            blocks.append(number)
             return steady(number)
 
         DAILY.plan(0, finalized=10_000_000, timestamp_s=counted)
-        assert len(asked) < 40
+        assert len(blocks) < 40
 
     @pytest.mark.parametrize(
         ("blocks_since", "oldest"), [(1, 250), (30, 250), (250, 250), (251, 500), (400, 500), (30_000, 32_000)]
     )
     def test_reads_no_block_much_older_than_the_close(self, blocks_since: int, oldest: int) -> None:
         # A node that is not an archive keeps the state of its last 256 blocks.
-        asked = []
+        ages: list[int] = []
 
-        def counted(number):
-            asked.append(100_000 + blocks_since - number)
+        def counted(number: int) -> float:
+            ages.append(100_000 + blocks_since - number)
             return steady(number - 99_000)
 
         plan = DAILY.plan(0, finalized=100_000 + blocks_since, timestamp_s=counted)
+        assert plan is not None
         assert plan.entries_close_block == 100_000
-        assert max(asked) <= oldest
+        assert max(ages) <= oldest
 
 
 def test_results_cannot_be_final_before_the_seed() -> None:

@@ -1,9 +1,9 @@
 """Entries and evaluations with chosen scores."""
 
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-from numpy import float64, ndarray
+from numpy.typing import NDArray
 
 from soundsright.core.competition import Competition, Task
 from soundsright.core.results import ClipResult, Evaluation, Failure
@@ -17,7 +17,9 @@ WITH_INTERFERENCE = Competition(Task.DENOISING, 48_000, {"SI_SDR": 0.5, "SI_SIR"
 FLOORS = {"PESQ_WB": 1.0, "ESTOI": -1.0, "SI_SDR": -40.0, "SI_SIR": -40.0, "SI_SAR": -40.0}
 
 
-def entry(uid: int, competition: Competition = ONE_METRIC, *, block=None, name=None) -> Submission:
+def entry(
+    uid: int, competition: Competition = ONE_METRIC, *, block: int | None = None, name: str | None = None
+) -> Submission:
     return Submission(
         uid=uid,
         hotkey=f"hk{uid:03d}",
@@ -28,7 +30,10 @@ def entry(uid: int, competition: Competition = ONE_METRIC, *, block=None, name=N
 
 
 def evaluation(
-    submission: Submission, scores: dict[str, list[float] | ndarray | list[Any]], *, failing=()
+    submission: Submission,
+    scores: Mapping[str, Sequence[float] | NDArray[np.float64]],
+    *,
+    failing: Collection[int] = (),
 ) -> Evaluation:
     """`scores` by metric: one value per clip."""
     count = len(next(iter(scores.values())))
@@ -41,7 +46,7 @@ def evaluation(
     return Evaluation(submission, "round", clips)
 
 
-def spread(mean: float | float64, *, clips=40, seed=0, sd=0.3) -> ndarray:
+def spread(mean: float, *, clips: int = 40, seed: int = 0, sd: float = 0.3) -> NDArray[np.float64]:
     """Values with exactly that mean. With the same seed, the same clips are hard or easy."""
     values = np.random.default_rng(seed).normal(0.0, sd, clips)
-    return values - values.mean() + mean
+    return np.asarray(values - values.mean() + mean)

@@ -47,7 +47,7 @@ TITLES = st.one_of(
 @settings(derandomize=True, database=None, max_examples=300, deadline=None)
 @given(contenders=CONTENDERS, title=TITLES, at_block=st.integers(0, 2 * 10**6))
 def test_shares_are_finite_positive_and_within_the_prize(
-    ruleset: Any, metric: str, contenders: Any, title: Any, at_block: Any
+    ruleset: Ruleset, metric: str, contenders: list[Contender], title: Title | None, at_block: int
 ) -> None:
     result = award(ruleset, metric, contenders, title, prize=6.0, remainder=1.8, at_block=at_block)
     assert all(math.isfinite(share) and share >= 0 for share in result.shares.values())
@@ -89,13 +89,13 @@ def test_shares_of_huge_and_tiny_parts_stay_finite() -> None:
     ],
 )
 def test_rules_out_of_range_cannot_be_built(change: dict[str, Any]) -> None:
-    facts = {"name": "x", "margin": SOUNDSRIGHT_V3.margin, "age": SOUNDSRIGHT_V3.age}
+    v3 = SOUNDSRIGHT_V3
     with pytest.raises(ValueError, match=r"\S"):
-        Ruleset(**facts, remainder=SOUNDSRIGHT_V3.remainder, **change)
+        Ruleset("x", margin=v3.margin, age=v3.age, remainder=v3.remainder, **change)
 
 
 @pytest.mark.parametrize("numbers", [(0.1, 0.2, 10), (-0.1, -0.2, 10), (0.2, 0.1, 0), (float("nan"), 0.1, 10)])
-def test_a_margin_that_does_not_fall_cannot_be_built(numbers: Any) -> None:
+def test_a_margin_that_does_not_fall_cannot_be_built(numbers: tuple[float, float, int]) -> None:
     with pytest.raises(ValueError, match="margin"):
         Margin(*numbers)
 
@@ -103,7 +103,7 @@ def test_a_margin_that_does_not_fall_cannot_be_built(numbers: Any) -> None:
 def test_every_number_of_the_rules_is_in_the_digest() -> None:
     import dataclasses
 
-    changes = {
+    changes: dict[str, Any] = {
         "margin": Margin(0.004, 0.0015, 50_400),
         "gates": (StandIn("SI_SAR", "SI_SDR", 0.6),),
         "alpha": 0.01,

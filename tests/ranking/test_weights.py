@@ -1,7 +1,6 @@
 """From shares to weights."""
 
 import math
-from typing import Any
 
 import pytest
 
@@ -47,6 +46,6 @@ def test_nothing_paid_is_never_uniform() -> None:
 
 
 @pytest.mark.parametrize("share", [-1.0, float("nan"), float("inf")])
-def test_a_negative_or_infinite_share_is_refused(share: Any) -> None:
+def test_a_negative_or_infinite_share_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match="share"):
         weights_of([leaderboard({1: share})])

@@ -3,6 +3,7 @@
 import datetime
 import re
 from importlib.resources import files
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ HOTKEY = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"
 SHIPPED = files("soundsright").joinpath("rulesets/published.toml").read_text()
 
 
-def read(text: str, **options) -> CompetitionRules:
+def read(text: str, **options: Any) -> CompetitionRules:
     return organiser_of_toml(text, source="rules.toml", now_s=NOW_S, **options)
 
 
@@ -28,6 +29,7 @@ def test_the_shipped_file_is_the_catalogue_of_competitions() -> None:
     organiser = read(SHIPPED, known_metrics=["PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR"])
     assert organiser.competitions == PUBLISHED
     assert organiser.ruleset is SOUNDSRIGHT_V3
+    assert organiser.schedule is not None
     assert organiser.schedule.start_s(1) - organiser.schedule.start_s(0) == 86_400
 
 
@@ -66,7 +68,9 @@ def test_changed_numbers_give_rules_with_another_digest() -> None:
     )
     ruleset = read(text).ruleset
     assert (ruleset.name, ruleset.alpha, ruleset.margin) == ("mine", 0.01, Margin(0.005, 0.002, 100))
-    assert ruleset.stand_in_of("SI_SIR").by == "SI_SDR"
+    stand_in = ruleset.stand_in_of("SI_SIR")
+    assert stand_in is not None
+    assert stand_in.by == "SI_SDR"
     assert ruleset.remainder_cap == SOUNDSRIGHT_V3.remainder_cap
     assert ruleset.digest != SOUNDSRIGHT_V3.digest
 
@@ -126,7 +130,9 @@ def test_a_mistake_is_reported_with_its_location(old: str, new: str, message: st
 
 def test_a_first_day_in_the_past_is_valid_after_the_competition_began() -> None:
     text = SHIPPED.replace("# first_day = 2030-01-07", "first_day = 2028-01-07")
-    assert read(text, begun=True).schedule.first_day == (datetime.date(2028, 1, 7) - datetime.date(1970, 1, 1)).days
+    schedule = read(text, begun=True).schedule
+    assert schedule is not None
+    assert schedule.first_day == (datetime.date(2028, 1, 7) - datetime.date(1970, 1, 1)).days
 
 
 @pytest.mark.parametrize("text", ["", "competition = 3", "[[competition]]", "competition = []", "[" * 5000])

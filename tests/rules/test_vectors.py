@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from soundsright.core.errors import UsageError
-from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
+from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Ruleset
 from soundsright.rules.vectors import check_vectors
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "published_rules.json"
@@ -15,23 +15,23 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "published_rules.json"
 
 @pytest.fixture(scope="module")
 def vectors() -> dict[str, list[dict[str, Any]]]:
-    return json.loads(GOLDEN.read_text())
+    return dict(json.loads(GOLDEN.read_text()))
 
 
-def test_v2_reproduces_every_published_example(vectors: Any) -> None:
+def test_v2_reproduces_every_published_example(vectors: dict[str, list[dict[str, Any]]]) -> None:
     checks = check_vectors(SOUNDSRIGHT_V2, vectors)
     assert [c for c in checks if not c.passed] == []
     # 200 margins; 60 x 3 rules; 60 rounds x (4 competitions x (winners, scores) + overall).
     assert len(checks) == 200 + 180 + 60 * 9
 
 
-def test_v3_pays_differently(vectors: Any) -> None:
+def test_v3_pays_differently(vectors: dict[str, list[dict[str, Any]]]) -> None:
     failed = [c for c in check_vectors(SOUNDSRIGHT_V3, vectors) if not c.passed]
     assert failed
     assert all(c.title.startswith("scoring") for c in failed)
 
 
-def test_a_wrong_example_is_reported_with_both_values(vectors: Any) -> None:
+def test_a_wrong_example_is_reported_with_both_values(vectors: dict[str, list[dict[str, Any]]]) -> None:
     wrong = {"margin": [{**vectors["margin"][0], "expected_beats": not vectors["margin"][0]["expected_beats"]}]}
     (check,) = check_vectors(SOUNDSRIGHT_V2, wrong)
     assert not check.passed
@@ -40,10 +40,10 @@ def test_a_wrong_example_is_reported_with_both_values(vectors: Any) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, -1.0])
 @pytest.mark.parametrize("ruleset", [SOUNDSRIGHT_V2, SOUNDSRIGHT_V3])
-def test_an_unusable_mean_does_not_affect_other_entries(ruleset: Any, value: Any) -> None:
+def test_an_unusable_mean_does_not_affect_other_entries(ruleset: Ruleset, value: float | None) -> None:
     """Without care, one unusable value gives every entry NaN, or a negative share."""
 
-    def entry(hotkey, block, average):
+    def entry(hotkey: str, block: int, average: float | None) -> dict[str, Any]:
         return {"hotkey": hotkey, "block": block, "metrics": {"PESQ": {"average": average}}}
 
     example = {
