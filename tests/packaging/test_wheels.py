@@ -61,7 +61,9 @@ def bare(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
-    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).stdout.strip())
+    site = Path(
+        run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).stdout.strip()
+    )
     run(sys.executable, ROOT / "scripts" / "copy_packages.py", site, *required(wheels), cwd=folder)
     built = sorted(wheels.glob("*.whl"))
     run(python, "-m", "pip", "install", "--no-index", "--no-deps", *built, cwd=folder)
@@ -101,7 +103,9 @@ def test_the_wheels_hold_the_program_the_template_and_the_recordings(wheels: Pat
     tracked = subprocess.run(["git", "ls-files", "datasets", "models"], cwd=ROOT, capture_output=True, text=True)
     assert {f"soundsright_data/{path}" for path in tracked.stdout.split()} <= names
     assert any(name.endswith("share/soundsright/template/Dockerfile") for name in names)
-    assert not [name for name in names if name.endswith((".pyc", ".db")) or "/tests/" in name and "template" not in name]
+    assert not [
+        name for name in names if name.endswith((".pyc", ".db")) or "/tests/" in name and "template" not in name
+    ]
 
 
 def test_an_index_would_accept_the_wheels(wheels: Path) -> None:
@@ -130,11 +134,13 @@ def test_each_command_runs_from_an_empty_folder(bare: Path, tmp_path: Path) -> N
 
 
 def test_without_the_recordings_one_line_says_how_to_get_them(bare: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [str(bare / "python"), "-c", "import sys; sys.modules['soundsright_data'] = None\n"
-         "from soundsright.cli.main import main; sys.argv = ['soundsright', 'generate', '--n', '1', '--out', 'x']; main()"],
-        cwd=tmp_path, capture_output=True, text=True, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
-    )  # fmt: skip
+    program = (
+        "import sys; sys.modules['soundsright_data'] = None; from soundsright.cli.main import main\n"
+        "sys.argv = ['soundsright', 'generate', '--n', '1', '--out', 'x']; main()"
+    )
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    words = [str(bare / "python"), "-c", program]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert "pip install 'soundsright[demo]'" in done.stderr
     assert "Traceback" not in done.stderr
