@@ -104,7 +104,7 @@ def test_the_wheels_hold_the_program_the_template_and_the_recordings(wheels: Pat
     assert {f"soundsright_data/{path}" for path in tracked.stdout.split()} <= names
     assert any(name.endswith("share/soundsright/template/Dockerfile") for name in names)
     assert not [
-        name for name in names if name.endswith((".pyc", ".db")) or "/tests/" in name and "template" not in name
+        name for name in names if name.endswith((".pyc", ".db")) or ("/tests/" in name and "template" not in name)
     ]
 
 
