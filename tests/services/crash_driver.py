@@ -37,7 +37,7 @@ from unittest import mock
 
 import soundfile
 
-from soundsright.adapters.chains.local import LocalChain, seeded_entropy
+from soundsright.adapters.chains.local import LocalChain, seeded_block_entropy
 from soundsright.adapters.hubs.folder import FolderHub
 from soundsright.adapters.state import database as state_database
 from soundsright.adapters.state.artifacts import Artifacts
@@ -152,7 +152,7 @@ def opened_chain(folder: Path) -> LocalChain:
     """A chain on which a block is an hour."""
     return LocalChain(
         folder / "chain.db",
-        entropy=seeded_entropy(1),
+        entropy=seeded_block_entropy(1),
         block_s=3_600.0,
         now_s=lambda: SCHEDULE.first_day * DAY_S - DAY_S,
     )

@@ -17,7 +17,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from soundsright.adapters.chains.local import LocalChain, sole_author
+from soundsright.adapters.chains.chain_file import authoring_lock
+from soundsright.adapters.chains.local import LocalChain
 from soundsright.adapters.hubs.folder import FolderHub
 from soundsright.adapters.peers.keys import Hotkey
 from soundsright.cli.main import run
@@ -142,9 +143,9 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("stopped")
 def test_a_chain_is_served_by_one_process_at_a_time(say: Say, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
-    with sole_author(tmp_path / "state" / "chain.db"):
+    with authoring_lock(tmp_path / "state" / "chain.db"):
         code, _, err = say("chain serve --port 0")
-        assert (code, err.count("\n"), "is served already" in err) == (2, 1, True), err
+        assert (code, err.count("\n"), "Another process already serves the chain" in err) == (2, 1, True), err
     code, out, _ = say("chain serve --port 0")
     assert (code, "Chain of" in out) == (0, True)
 

@@ -1,7 +1,7 @@
-"""Chains: a local one in a file, a private one over HTTP, and Bittensor.
+"""Chains: a local one in a file, a private one over HTTP, Bittensor, and chains of other packages.
 
-Each class implements the port `Chain` or `LiveChain`; one contract suite tests them all.
-`DrandTimelock` seals a text until a given time.
+Each chain implements the port `LiveChain`, and one contract suite tests them all.
+`DrandTimelock` implements the port `Timelock`: it seals a text until a given time.
 """
 
 import lazy_loader

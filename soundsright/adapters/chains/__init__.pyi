@@ -1,6 +1,7 @@
 from .bittensor import BittensorChain
+from .chain_file import authoring_lock
 from .http import HttpChain
-from .local import LocalChain, seeded_entropy, sole_author
+from .local import LocalChain, seeded_block_entropy
 from .plugins import CHAIN_PLUGINS, ChainOptions, plugged_chain
 from .timelock import DrandTimelock
 
@@ -11,7 +12,7 @@ __all__ = [
     "DrandTimelock",
     "HttpChain",
     "LocalChain",
+    "authoring_lock",
     "plugged_chain",
-    "seeded_entropy",
-    "sole_author",
+    "seeded_block_entropy",
 ]

@@ -124,7 +124,7 @@ def serve(
     WALLET and HOTKEY are the organiser's. Everybody who reaches the port can read the chain. If the network is not
     your own, put a proxy with TLS in front of it.
     """
-    from soundsright.adapters.chains import LocalChain, sole_author
+    from soundsright.adapters.chains import LocalChain, authoring_lock
     from soundsright.adapters.peers import Hotkey
     from soundsright.services.http import configure_logging, listening
 
@@ -133,7 +133,7 @@ def serve(
     account = Hotkey.read(settings.hotkey_file)
     settings.folder.mkdir(parents=True, exist_ok=True)
     file = settings.folder / "chain.db"
-    with sole_author(file):
+    with authoring_lock(file):
         # If blocks come with time, writes make none. Otherwise a writer could decide when entries close.
         chain = LocalChain(file, block_s=times.block_seconds, block_per_write=not times.block_every)
         chain.check()

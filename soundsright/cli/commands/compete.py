@@ -305,7 +305,7 @@ def _staged(request: CompetitionRequest) -> Staged:
     """Register the entries on a new local chain, or read how an earlier run did it."""
     from dataclasses import asdict
 
-    from soundsright.adapters.chains import LocalChain, seeded_entropy
+    from soundsright.adapters.chains import LocalChain, seeded_block_entropy
     from soundsright.adapters.hubs import FolderHub
     from soundsright.core.schedule import Round
     from soundsright.core.sources import ModelRef
@@ -318,7 +318,7 @@ def _staged(request: CompetitionRequest) -> Staged:
         run = read_run(out)
         reveals = {k: Reveal(ModelRef(**v["model"]), v["competition_id"]) for k, v in run["reveals"].items()}
         return Staged(Round(**run["round"]), reveals)
-    chain = LocalChain(out / "chain.db", entropy=seeded_entropy(request.seed))
+    chain = LocalChain(out / "chain.db", entropy=seeded_block_entropy(request.seed))
     staged = stage(request.entries, chain=chain, hub=FolderHub(out / "hub", out / "cache"), round_id=ROUND_ID)
     write_json(
         out / "run.json",
@@ -332,7 +332,7 @@ def _staged(request: CompetitionRequest) -> Staged:
 
 
 def _run_round(request: CompetitionRequest, execution: Execution, staged: Staged, console: Console) -> RoundOutcome:
-    from soundsright.adapters.chains import LocalChain, seeded_entropy
+    from soundsright.adapters.chains import LocalChain, seeded_block_entropy
     from soundsright.adapters.hubs import FolderHub
     from soundsright.adapters.machine import ProcessPool, SystemClock
     from soundsright.adapters.state import SqlState
@@ -351,7 +351,7 @@ def _run_round(request: CompetitionRequest, execution: Execution, staged: Staged
     ):
         context = RoundContext(
             _plan(request, staged),
-            chain=LocalChain(out / "chain.db", entropy=seeded_entropy(request.seed)),
+            chain=LocalChain(out / "chain.db", entropy=seeded_block_entropy(request.seed)),
             hub=StagedHub(FolderHub(out / "hub", out / "cache"), folders),
             sandbox=execution.sandbox,
             state=state,

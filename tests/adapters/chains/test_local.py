@@ -1,4 +1,4 @@
-"""The private chain in one file."""
+"""The private chain in one file: who writes what, what it keeps, and files that it cannot use."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.chains.local import MAX_COMMITMENT_CHARS, LocalChain, seeded_entropy
+from soundsright.adapters.chains.local import MAX_COMMITMENT_CHARS, LocalChain, seeded_block_entropy
 from soundsright.core.errors import ChainUnavailable, UsageError
 
 
-def test_a_commitment_carries_the_block_it_was_made_in(tmp_path: Path) -> None:
+def test_a_commitment_has_the_block_that_it_was_made_in(tmp_path: Path) -> None:
     chain = LocalChain(tmp_path / "c.db")
     chain.register("alice")
     chain.advance(5)
@@ -26,7 +26,7 @@ def test_a_commitment_carries_the_block_it_was_made_in(tmp_path: Path) -> None:
     assert commitment.block == chain.head().number
 
 
-def test_the_last_commitment_stands_with_its_own_block(tmp_path: Path) -> None:
+def test_the_last_commitment_counts_with_its_own_block(tmp_path: Path) -> None:
     chain = LocalChain(tmp_path / "c.db")
     chain.register("alice")
     first = chain.publish("alice", "one")
@@ -52,18 +52,18 @@ def test_registering_twice_keeps_the_uid_and_makes_no_block(tmp_path: Path) -> N
     assert chain.head() == head
 
 
-def test_nobody_can_know_the_hash_of_a_block_to_come(tmp_path: Path) -> None:
+def test_the_hashes_of_future_blocks_are_unpredictable(tmp_path: Path) -> None:
     hashes = {LocalChain(tmp_path / f"{i}.db").advance(3).hash for i in range(4)}
     assert len(hashes) == 4
 
 
-def test_a_seeded_chain_has_the_same_hashes_whatever_is_written(tmp_path: Path) -> None:
-    one = LocalChain(tmp_path / "1.db", entropy=seeded_entropy(7))
-    two = LocalChain(tmp_path / "2.db", entropy=seeded_entropy(7))
+def test_two_chains_of_one_seed_have_the_same_hashes_with_any_writes(tmp_path: Path) -> None:
+    one = LocalChain(tmp_path / "1.db", entropy=seeded_block_entropy(7))
+    two = LocalChain(tmp_path / "2.db", entropy=seeded_block_entropy(7))
     one.register("alice")
     one.publish("alice", "x")
     assert one.advance(10 - one.head().number) == two.advance(10)
-    assert LocalChain(tmp_path / "3.db", entropy=seeded_entropy(8)).advance(10) != two.head()
+    assert LocalChain(tmp_path / "3.db", entropy=seeded_block_entropy(8)).advance(10) != two.head()
 
 
 @pytest.mark.parametrize("weights", [{}, {"alice": math.nan}, {"alice": -0.1}, {"alice": math.inf}])
@@ -97,17 +97,17 @@ def test_an_unregistered_hotkey_and_an_overlong_digest_cannot_commit(tmp_path: P
     assert chain.commitments() == ()
 
 
-def test_a_file_that_is_no_database_is_named_with_what_to_do(tmp_path: Path) -> None:
+def test_the_error_about_a_file_that_is_not_a_database_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "c.db").write_bytes(b"not a database at all, just some text" * 50)
     with pytest.raises(UsageError, match=r"c\.db.*Move it away"):
         LocalChain(tmp_path / "c.db")
 
 
-def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+def test_the_database_of_another_program_is_refused_and_not_changed(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "c.db")) as db:
         db.execute("CREATE TABLE rounds (id TEXT)")
     before = (tmp_path / "c.db").read_bytes()
-    with pytest.raises(UsageError, match=r"c\.db holds no chain.*rounds"):
+    with pytest.raises(UsageError, match=r"c\.db is not a chain.*rounds"):
         LocalChain(tmp_path / "c.db")
     assert (tmp_path / "c.db").read_bytes() == before
 
@@ -129,7 +129,7 @@ def test_a_block_that_does_not_exist_yet_has_no_hash(tmp_path: Path) -> None:
         LocalChain(tmp_path / "c.db").block_hash(99)
 
 
-def test_many_processes_that_open_a_new_chain_at_once_have_one_and_the_same(tmp_path: Path) -> None:
+def test_processes_that_open_a_new_chain_at_once_get_the_same_chain(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from soundsright.adapters.chains.local import LocalChain; sys.stdin.read();"
         f"print(LocalChain(pathlib.Path({str(tmp_path / 'c.db')!r})).head())"
@@ -143,11 +143,11 @@ def test_many_processes_that_open_a_new_chain_at_once_have_one_and_the_same(tmp_
         process.stdin.close()
     for process in started:
         process.stdin = None
-    told = {process.communicate(timeout=60)[0] for process in started}
-    assert told == {f"{LocalChain(tmp_path / 'c.db').head()}\n"}
+    heads = {process.communicate(timeout=60)[0] for process in started}
+    assert heads == {f"{LocalChain(tmp_path / 'c.db').head()}\n"}
 
 
-def test_a_chain_that_could_not_be_made_whole_is_not_there_at_all(tmp_path: Path) -> None:
+def test_a_chain_is_made_completely_or_not_at_all(tmp_path: Path) -> None:
     def killed(_number: int) -> bytes:
         raise KeyboardInterrupt
 
@@ -168,7 +168,7 @@ def test_a_chain_is_read_while_another_process_is_about_to_write(tmp_path: Path)
         writer.execute("ROLLBACK")
 
 
-def test_a_snapshot_tells_of_the_commitments_before_the_last(tmp_path: Path) -> None:
+def test_a_snapshot_has_the_blocks_of_earlier_commitments(tmp_path: Path) -> None:
     chain = LocalChain(tmp_path / "c.db")
     chain.register("alice")
     blocks = [chain.publish("alice", f"{i}").block for i in range(4)]
@@ -178,7 +178,7 @@ def test_a_snapshot_tells_of_the_commitments_before_the_last(tmp_path: Path) -> 
     assert (commitment.earlier_blocks, commitment.block) == ((blocks[0],), blocks[1])
 
 
-def test_who_writes_moves_no_time_where_time_makes_the_blocks(tmp_path: Path) -> None:
+def test_writes_make_no_blocks_if_blocks_come_with_time(tmp_path: Path) -> None:
     chain = LocalChain(tmp_path / "c.db", block_per_write=False)
     chain.register("alice")
     chain.register("v", permit=True)
@@ -197,13 +197,13 @@ def test_who_writes_moves_no_time_where_time_makes_the_blocks(tmp_path: Path) ->
     assert chain.weights("v") == {0: 1.0}
     before = chain.snapshot(1)
     chain.advance()
-    told = {c.hotkey: (c.digest, c.block, c.earlier_blocks) for c in chain.commitments()}
-    assert told == {"alice": ("4", 2, (1,)), "v": ("4", 2, ())}
-    # Whoever reads an earlier block reads what everybody did.
+    commitments = {c.hotkey: (c.digest, c.block, c.earlier_blocks) for c in chain.commitments()}
+    assert commitments == {"alice": ("4", 2, (1,)), "v": ("4", 2, ())}
+    # An earlier block shows the same commitments as before.
     assert chain.snapshot(1).commitments == before.commitments
 
 
-def test_a_chain_from_before_many_could_commit_in_one_block_keeps_what_it_held(tmp_path: Path) -> None:
+def test_a_chain_with_the_old_log_of_commitments_is_upgraded_without_loss(tmp_path: Path) -> None:
     chain = LocalChain(tmp_path / "c.db")
     for name in ("alice", "bob"):
         chain.register(name)
@@ -227,12 +227,12 @@ def test_a_chain_from_before_many_could_commit_in_one_block_keeps_what_it_held(t
 @pytest.mark.parametrize(
     "endpoint", ["1.2.3.4:99999", "1.2.3.4:0", "1.2.3.4", "[abc:80", "[::1", "2001:db8::1:8091", "a b:1", "1.2.3:1"]
 )
-def test_an_endpoint_that_nobody_could_reach_is_refused(tmp_path: Path, endpoint: str) -> None:
+def test_a_malformed_endpoint_is_refused(tmp_path: Path, endpoint: str) -> None:
     chain = LocalChain(tmp_path / "c.db")
     chain.register("alice")
     result = chain.publish_endpoint("alice", endpoint)
     assert (result.ok, result.code) == (False, "bad_endpoint")
-    assert f"{endpoint!r} is no endpoint: give HOST:PORT" in result.message
+    assert f"{endpoint!r} is not an endpoint: give HOST:PORT" in result.message
     for right in ("1.2.3.4:8091", "[2001:db8::1]:8091", "miner.example:1"):
         assert chain.publish_endpoint("alice", right).ok
         assert chain.neurons()[0].endpoint == right

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from soundsright.adapters.chains.local import LocalChain, seeded_entropy
+from soundsright.adapters.chains.local import LocalChain, seeded_block_entropy
 from soundsright.adapters.chains.timelock import DrandTimelock, seal
 from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.errors import RequestRefused
@@ -51,7 +51,7 @@ class SealedBench(Bench):
         self.timelock = DrandTimelock([relay.url])
         super().__init__(folder)
         self.chain = LocalChain(
-            folder / "then.db", entropy=seeded_entropy(1), block_s=3_600.0, now_s=lambda: ROUND_1000_S - DAY_S
+            folder / "then.db", entropy=seeded_block_entropy(1), block_s=3_600.0, now_s=lambda: ROUND_1000_S - DAY_S
         )
         self.chain.register(VICTOR.address, stake=2_000.0, permit=True)
         for name in MINERS:

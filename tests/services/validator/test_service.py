@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from soundsright.adapters.chains.local import LocalChain, seeded_entropy
+from soundsright.adapters.chains.local import LocalChain, seeded_block_entropy
 from soundsright.adapters.peers.keys import Hotkey, valid_signature
 from soundsright.adapters.state.artifacts import Artifacts
 from soundsright.core.competition import PUBLISHED
@@ -73,7 +73,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.chain = LocalChain(
-            folder / "chain.db", entropy=seeded_entropy(1), block_s=3_600.0, now_s=lambda: 9 * DAY_S
+            folder / "chain.db", entropy=seeded_block_entropy(1), block_s=3_600.0, now_s=lambda: 9 * DAY_S
         )
         self.chain.register(VICTOR.address, stake=2_000.0, permit=True)
         self.peers = Miners()
