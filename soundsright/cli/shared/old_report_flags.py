@@ -1,6 +1,6 @@
 """Flags of `soundsright report` that `bundle` and `publish` replace. They still work, and name the new command.
 
-Remove this module in the version after 0.1.
+Remove this module in the version after 0.2.
 """
 
 from __future__ import annotations
