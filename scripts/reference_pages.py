@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import click
 
@@ -57,7 +58,7 @@ def _help_text(command: click.Command) -> str:
     """The command's help. A paragraph after the mark of click for verbatim text becomes a code block."""
     paragraphs = (command.help or "").split("\n\n")
     return "\n\n".join(
-        "```text\n" + p.strip().removeprefix("\b").strip("\n") + "\n```"
+        "```text\n" + dedent(p.strip().removeprefix("\b").strip("\n")) + "\n```"
         if p.lstrip().startswith("\b")
         else _escaped(" ".join(p.split()))
         for p in paragraphs
