@@ -108,7 +108,8 @@ def _answering(daemon: subprocess.Popen[bytes], url: str, log: Path) -> Iterator
         deadline = time.monotonic() + _START_TIMEOUT_S
         while engine.available() is not None:
             if daemon.poll() is not None or time.monotonic() > deadline:
-                raise NoEngine(f"{daemon.args[0]} does not start; see its log {log}")  # type: ignore[index]
+                assert isinstance(daemon.args, list)
+                raise NoEngine(f"{os.fsdecode(daemon.args[0])} does not start; see its log {log}")
             time.sleep(0.1)
         _ensure_base(url)
         yield engine

@@ -6,12 +6,14 @@ import pickle
 import sys
 import types
 import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import pytest
+from numpy.typing import DTypeLike, NDArray
 
 from soundsright.copies import containers, tensors
 from soundsright.copies.containers import tensors_of
@@ -24,22 +26,25 @@ from soundsright.copies.tensors import (
     tensor_summaries,
 )
 
+Tensors = dict[str, NDArray[np.floating]]
+
 SIZES = ((64, 128), (128,), (3, 5, 64), (1000,), (256, 4))
 
 
-def weights(seed):
+def weights(seed: int) -> Tensors:
     rng = np.random.default_rng(seed)
     return {f"layer{i}": (rng.standard_normal(s) * 10.0**-i).astype(np.float32) for i, s in enumerate(SIZES)}
 
 
-def bfloat16(array):
+def bfloat16(array: NDArray[np.floating]) -> bytes:
     """Rounded to nearest even, as bytes."""
     bits = array.astype(np.float32).view(np.uint32).astype(np.uint64)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2").tobytes()
 
 
-def as_safetensors(tensors, dtype="F32"):
-    header, data = {"__metadata__": {"format": "pt"}}, b""
+def as_safetensors(tensors: Tensors, dtype: str = "F32") -> bytes:
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    data = b""
     for name, tensor in tensors.items():
         raw = bfloat16(tensor) if dtype == "BF16" else tensor.astype({"F32": "<f4", "F16": "<f2"}[dtype]).tobytes()
         header[name] = {
@@ -52,44 +57,45 @@ def as_safetensors(tensors, dtype="F32"):
     return len(text).to_bytes(8, "little") + text + data
 
 
-def as_npz(tensors, dtype=np.float32):
+def as_npz(tensors: Tensors, dtype: DTypeLike = np.float32) -> bytes:
     file = io.BytesIO()
-    np.savez_compressed(file, **{name: tensor.astype(dtype) for name, tensor in tensors.items()})
+    arrays: dict[str, Any] = {name: tensor.astype(dtype) for name, tensor in tensors.items()}
+    np.savez_compressed(file, **arrays)
     return file.getvalue()
 
 
-def as_torch(tensors, protocol=2):
+def as_torch(tensors: Tensors, protocol: int = 2) -> bytes:
     """A zip as torch.save writes it, without torch: storages by persistent id, tensors by a rebuilding call."""
-    torch = types.ModuleType("torch")
     storage_type = type("FloatStorage", (), {"__module__": "torch"})
-    torch.FloatStorage = storage_type
+    torch = types.ModuleType("torch")
+    vars(torch)["FloatStorage"] = storage_type
 
-    def rebuild(*_parts):
+    def rebuild(*_parts: object) -> None:
         return None
 
     rebuild.__module__, rebuild.__qualname__, rebuild.__name__ = "torch._utils", "_rebuild", "_rebuild"
     utils = types.ModuleType("torch._utils")
-    utils._rebuild = rebuild
+    vars(utils)["_rebuild"] = rebuild
 
     class Tensor:
-        def __init__(self, key, array) -> None:
+        def __init__(self, key: str, array: NDArray[np.floating]) -> None:
             self.key, self.array = key, array
 
-        def __reduce__(self):
+        def __reduce__(self) -> tuple[Any, ...]:
             return rebuild, (Storage(self.key, self.array.size), 0, self.array.shape, (1,), False, {})
 
     class Storage:
-        def __init__(self, key, count) -> None:
+        def __init__(self, key: str, count: int) -> None:
             self.key, self.count = key, count
 
     class Pickler(pickle.Pickler):
-        def persistent_id(self, value):
+        def persistent_id(self, value: object) -> tuple[object, ...] | None:
             if isinstance(value, Storage):
                 return ("storage", storage_type, value.key, "cpu", value.count)
             return None
 
     modules = {"torch": torch, "torch._utils": utils}
-    with mock.patch.dict(sys.modules, modules):  # and back: the real one may be loaded
+    with mock.patch.dict(sys.modules, modules):  # undone afterwards: the real torch may be loaded
         stream = io.BytesIO()
         state = {name: Tensor(str(i), array) for i, (name, array) in enumerate(tensors.items())}
         Pickler(stream, protocol=protocol).dump({"state_dict": state, "epoch": 7})
@@ -101,8 +107,8 @@ def as_torch(tensors, protocol=2):
     return file.getvalue()
 
 
-def field(number, value):
-    def varint(n):
+def field(number: int, value: int | bytes) -> bytes:
+    def varint(n: int) -> bytes:
         out = b""
         while n > 0x7F:
             out += bytes([n & 0x7F | 0x80])
@@ -114,7 +120,7 @@ def field(number, value):
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
-def as_onnx(tensors, raw=True):
+def as_onnx(tensors: Tensors, raw: bool = True) -> bytes:
     """ModelProto with half of the tensors as initialisers, half as Constant nodes."""
     graph = b""
     for i, (name, tensor) in enumerate(tensors.items()):
@@ -124,7 +130,7 @@ def as_onnx(tensors, raw=True):
     return field(1, 8) + field(7, graph)
 
 
-CONTAINERS = {
+CONTAINERS: dict[str, Callable[[Tensors], bytes]] = {
     "safetensors": as_safetensors,
     "safetensors in float16": lambda t: as_safetensors(t, "F16"),
     "safetensors in bfloat16": lambda t: as_safetensors(t, "BF16"),
@@ -140,12 +146,12 @@ CONTAINERS = {
 }
 
 
-def summaries(content):
+def summaries(content: bytes) -> list[tensors.TensorSummary]:
     return list(tensor_summaries(tensors_of(content)))
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_the_same_tensors_are_recognised_in_every_container(container: Any) -> None:
+def test_the_same_tensors_are_recognised_in_every_container(container: str) -> None:
     original = weights(1)
     renamed = {f"other.{name}": tensor for name, tensor in reversed(original.items())}
     found = summaries(CONTAINERS[container](renamed))
@@ -155,7 +161,7 @@ def test_the_same_tensors_are_recognised_in_every_container(container: Any) -> N
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_other_weights_of_the_same_shapes_are_not_copies(container: Any) -> None:
+def test_other_weights_of_the_same_shapes_are_not_copies(container: str) -> None:
     assert shared_fraction(summaries(as_safetensors(weights(1))), summaries(CONTAINERS[container](weights(2)))) == 0
 
 
@@ -182,7 +188,7 @@ def test_equal_window_functions_make_no_copy() -> None:
     assert same_tensors({"a": summaries(as_npz(a)), "b": summaries(as_npz(b))}) == []
 
 
-def stft_tensors():
+def stft_tensors() -> Tensors:
     """The standard tensors of a model whose STFT is a convolution: windows and DFT kernels."""
     window = np.hanning(513)[:-1].astype(np.float32)
     phase = 2 * np.pi * np.outer(np.arange(257), np.arange(512)) / 512
@@ -208,7 +214,7 @@ def test_a_copy_is_found_until_it_is_padded_beyond_four_times_its_size() -> None
 
 
 class Malicious:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return exec, ("import builtins; builtins.pwned = True",)
 
 
@@ -221,7 +227,7 @@ def test_a_pickle_is_read_without_being_executed() -> None:
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_a_file_with_any_damage_raises_no_error(container: Any) -> None:
+def test_a_file_with_any_damage_raises_no_error(container: str) -> None:
     whole = CONTAINERS[container]({"layer": np.linspace(0, 1, 200, dtype=np.float32)})
     rng = np.random.default_rng(0)
     for _ in range(150):
@@ -236,7 +242,7 @@ def test_files_without_tensors_give_none(content: bytes) -> None:
     assert list(tensors_of(content)) == []
 
 
-def written(folder, files):
+def written(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     for name, content in files.items():
         (folder / name).write_bytes(content)
     return sorted(folder.iterdir())
@@ -265,7 +271,7 @@ def test_large_tensors_are_thinned_alike_in_every_container(monkeypatch: pytest.
     assert pair.evidence == {"shared_tensors": "100.0%"}
 
 
-def plainly_shared(a, b):
+def plainly_shared(a: Sequence[tensors.TensorSummary], b: Sequence[tensors.TensorSummary]) -> list[int]:
     """The sizes of a's tensors that b also has, by comparing every pair of one size, lowest quantiles first."""
     shared, left = [], sorted((s.elements, *s.quantiles) for s in b)
     for size, *own in sorted((s.elements, *s.quantiles) for s in a):
@@ -283,7 +289,7 @@ def test_the_fast_comparison_agrees_with_comparing_every_pair_of_tensors() -> No
     """Models trained apart, models that share some rounded tensors, and models that are hardly trained."""
     rng = np.random.default_rng(5)
 
-    def layers(count, spread):
+    def layers(count: int, spread: float) -> list[NDArray[np.float64]]:
         return [
             rng.choice([0.0, 1.0]) + spread * rng.standard_normal(rng.choice([64, 96, 4096])) for _ in range(count)
         ]
@@ -294,17 +300,17 @@ def test_the_fast_comparison_agrees_with_comparing_every_pair_of_tensors() -> No
         a, pads = layers(count, spread), layers(int(rng.integers(0, 3 * count)), spread)
         taken = [a[i] for i in rng.permutation(count)[: int(count * rng.choice([0.5, 0.89, 0.91, 1.0]))]]
         b = [tensor.astype(np.float16).astype(np.float32) for tensor in (*taken, *pads)]
-        first, second = (list(tensor_summaries(np.float32(t) for t in one)) for one in (a, b))
+        first, second = (list(tensor_summaries(t.astype(np.float32) for t in model)) for model in (a, b))
         shared = plainly_shared(first, second)
         assert shared_fraction(first, second) == len(shared) / count
         enough = len(shared) >= max(0.9 * min(count, len(b)), 0.25 * max(count, len(b)))
-        enough &= sum(shared) >= 0.25 * max(sum(t.size for t in one) for one in (a, b))
+        enough &= sum(shared) >= 0.25 * max(sum(t.size for t in model) for model in (a, b))
         found.append(bool(same_tensors({"a": first, "b": second})))
         assert found[-1] == enough
     assert 4 < sum(found) < 20
 
 
-def drawn(count, seed=0):
+def drawn(count: int, seed: int = 0) -> list[tensors.TensorSummary]:
     """Summaries of tensors that resemble each other, as in a model that is made slow to compare."""
     rng = np.random.default_rng(seed)
     quantiles = np.linspace(-1, 1, 33) * (1 + 1e-4 * rng.random((count, 1)))
@@ -313,19 +319,24 @@ def drawn(count, seed=0):
 
 def test_of_too_many_tensors_the_largest_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensors, "MAX_COMPARED", 600)
-    compared = []
+    compared: list[int] = []
     agree = tensors._agree
-    monkeypatch.setattr(tensors, "_agree", lambda row, others: compared.append(len(others)) or agree(row, others))
+
+    def counted(row: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+        compared.append(len(others))
+        return agree(row, others)
+
+    monkeypatch.setattr(tensors, "_agree", counted)
     small = [tensors.TensorSummary(s.elements // 64, s.quantiles) for s in drawn(2_000)]
     assert same_tensors({"a": [*small, *drawn(600)], "b": [*drawn(600)[::-1], *small]})
     assert (len(compared), max(compared)) == (600, 512)
 
 
 def test_a_stop_takes_effect_between_two_comparisons() -> None:
-    asked = iter([None, None, InterruptedError("stopped")])
+    stops = iter([None, None, InterruptedError("stopped")])
 
     def check_stop() -> None:
-        if (error := next(asked)) is not None:
+        if (error := next(stops)) is not None:
             raise error
 
     with pytest.raises(InterruptedError):

@@ -31,7 +31,7 @@ from examples.finetune.trainer import FORMAT, Trainer
 from examples.finetune.variety import VOICE_SPEEDS, VariedNoise, VariedVoices
 from soundsright.adapters.peers.keys import Hotkey
 from soundsright.cli.main import cli, run
-from soundsright.core.audio import digest_of_digests
+from soundsright.core.audio import Clip, digest_of_digests
 from soundsright.core.competition import competition_by_id
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import UsageError
@@ -43,6 +43,7 @@ from soundsright.data.noise_kinds import LEVEL_DB
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.sources import RecordedNoise
 from soundsright.data.splits import Split, in_split, origins_of
+from soundsright.data.stream import ClipStream
 from soundsright.services.records.feedback import Feedback, sign_feedback
 
 SMALL = NetworkConfig(channels=4, blocks=1)
@@ -59,7 +60,7 @@ def trainer() -> Trainer:
     return Trainer(PLAN, Network(SMALL), stream_of(PLAN))
 
 
-def equal(a: dict, b: dict) -> bool:
+def equal(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
@@ -89,6 +90,7 @@ def test_training_draws_nothing_that_is_held_out() -> None:
     held_out = {r.group for r in (*corpus.speech, *corpus.noise, *corpus.rirs)} - kept
     for competition in ("DENOISING_16000HZ", "DEREVERBERATION_16000HZ"):
         stream = stream_of(dataclasses.replace(PLAN, competition=competition))
+        assert isinstance(stream, ClipStream)
         drawn = [stream.clip(index).drawn_from for index in range(24)]
         assert not held_out & {name for o in drawn for name in o.speakers | o.noises | o.rooms}
 
@@ -237,8 +239,9 @@ def test_varied_noise_has_the_requested_length_and_level_and_is_repeatable(count
 
 def test_a_generated_set_trains_and_one_of_another_rate_or_task_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "set"
-    sources = stream_of(PLAN).sources
-    generate_set(SetJob(folder, SetTask.DENOISING, 16_000, 3, 1, sources, SetRecipe(duration_s=(0.5, 0.6))))
+    drawn = stream_of(PLAN)
+    assert isinstance(drawn, ClipStream)
+    generate_set(SetJob(folder, SetTask.DENOISING, 16_000, 3, 1, drawn.sources, SetRecipe(duration_s=(0.5, 0.6))))
     plan = dataclasses.replace(PLAN, generated=str(folder))
     stream = stream_of(plan)
     assert isinstance(stream, GeneratedSet)
@@ -256,7 +259,7 @@ def test_a_generated_set_trains_and_one_of_another_rate_or_task_is_refused(tmp_p
     "damage", [lambda data: data[: len(data) // 2], lambda data: b"no checkpoint", lambda _: b""]
 )
 def test_a_damaged_checkpoint_is_one_clear_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[..., Any]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[bytes], bytes]
 ) -> None:
     save_state(tmp_path / "last.pt", trainer().state)
     (tmp_path / "last.pt").write_bytes(damage((tmp_path / "last.pt").read_bytes()))
@@ -275,13 +278,13 @@ def test_other_misuse_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFi
     }
     if not torch.cuda.is_available():
         cases["No GPU is visible"] = ["--device", "cuda"]
-    for said, arguments in cases.items():
+    for message, arguments in cases.items():
         assert run(train_command, ["--out", str(tmp_path / "run"), *arguments]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert said in line
+        assert message in line
 
 
-def feedback_on(clips: list, scores: list[float], digest: str | None = None) -> Feedback:
+def feedback_on(clips: list[Clip], scores: list[float], digest: str | None = None) -> Feedback:
     named = [{"id": c.id, "scores": {"PESQ_WB": s, "ESTOI": s}} for c, s in zip(clips, scores, strict=True)]
     return Feedback.model_validate(
         {
@@ -297,14 +300,20 @@ def feedback_on(clips: list, scores: list[float], digest: str | None = None) -> 
     )
 
 
+def snr_db_of(clip: Clip) -> float:
+    assert clip.recipe.snr_db is not None
+    return clip.recipe.snr_db
+
+
 def test_the_worst_clips_of_a_round_steer_the_next_set(tmp_path: Path) -> None:
     corpus, competition = Corpus.open(), competition_by_id("DENOISING_16000HZ")
     clips = list(draw_clips(competition, 5, 12, corpus=corpus))
-    by_snr = sorted(clips, key=lambda clip: clip.recipe.snr_db)
-    steered = steer.steering(feedback_on(clips, [c.recipe.snr_db for c in clips]), corpus)
+    by_snr = sorted(clips, key=snr_db_of)
+    steered = steer.steering(feedback_on(clips, [snr_db_of(clip) for clip in clips]), corpus)
     assert steered.worst == tuple(c.id for c in by_snr[:3])
+    assert steered.snr_db is not None
     low, high = steered.snr_db
-    assert low < by_snr[1].recipe.snr_db < high < by_snr[-1].recipe.snr_db
+    assert low < snr_db_of(by_snr[1]) < high < snr_db_of(by_snr[-1])
     allowed = {r.id for r in in_split(corpus.noise, Split.TRAIN)}
     assert len(set(steered.noises)) == steer.NOISES
     assert set(steered.noises) <= allowed

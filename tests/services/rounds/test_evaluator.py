@@ -88,7 +88,7 @@ class Bench:
 
     def recorded_faults(self) -> list[str | None]:
         recorded = steps.RoundSteps(ROUND_ID, self.subnet.state.steps(ROUND_ID))
-        return [batch.fault and batch.fault.detail for batch in recorded.batches(self.entry.entry_id)]
+        return [batch.fault.detail if batch.fault else None for batch in recorded.batches(self.entry.entry_id)]
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def failures(evaluation: Evaluation) -> list[str | None]:
-    return [clip.failure and clip.failure.detail for clip in evaluation.clips]
+    return [clip.failure.detail if clip.failure else None for clip in evaluation.clips]
 
 
 def test_a_model_is_started_once_for_all_batches(bench: Bench) -> None:
