@@ -123,7 +123,7 @@ HOSTILE: dict[str, Callable[[Rng, Samples, Samples], Samples]] = {
     "random bits as float": lambda rng, x, y: _random_bits(rng, x),
     "random bits, made finite": lambda rng, x, y: np.nan_to_num(_random_bits(rng, x)),
     "the difference to the input": lambda rng, x, y: y - x,
-    "orthogonal to the clean": lambda rng, x, y: y - x * (y @ x) / max(x @ x, 1e-30),
+    "orthogonal to the clean": lambda rng, x, y: y - x * (y @ x) / np.maximum(x @ x, 1e-30),
     "stereo": lambda rng, x, y: np.stack([y, y]),
     "a sample short": lambda rng, x, y: y[:-1],
     "half the length": lambda rng, x, y: y[: len(y) // 2],
@@ -136,7 +136,8 @@ def drawn(seed: int, index: int) -> tuple[str, Audio, Samples, Audio]:
     """The kind of one output, its clean signal, its hostile samples, and its noisy signal."""
     rng = np.random.default_rng([seed, index])
     rate = int(rng.choice(RATES_HZ))
-    n = int(rng.choice([int(0.6 * rate), int(0.45 * rate), rng.integers(1, rate // 2)], p=[0.5, 0.3, 0.2]))
+    lengths = [int(0.6 * rate), int(0.45 * rate), int(rng.integers(1, rate // 2))]
+    n = int(rng.choice(lengths, p=[0.5, 0.3, 0.2]))
     clean = np.zeros(n) if rng.random() < 0.01 else speechlike(rng, n, rate) * 10.0 ** rng.uniform(-4, 0.5)
     noisy = clean if rng.random() < 0.02 else clean + rng.standard_normal(n) * 10.0 ** rng.uniform(-5, 0)
     kind = str(rng.choice(list(HOSTILE)))
@@ -156,7 +157,9 @@ def scored(clean: Audio, output: Samples, noisy: Audio, names: list[str]) -> tup
 
 def worst_of(seed: int, start: int, count: int) -> tuple[int, list[str], dict[str, list[float]]]:
     """Score `count` outputs. Returns the number of scores, the wrong ones, and the range of each metric."""
-    total, wrong, ranges = 0, [], {}
+    total = 0
+    wrong: list[str] = []
+    ranges: dict[str, list[float]] = {}
     for index in range(start, start + count):
         kind, clean, output, noisy = drawn(seed, index)
         names = [name for name in NAMES if clean.sample_rate_hz in METRICS[name].sample_rates_hz]
@@ -174,7 +177,9 @@ def worst_of(seed: int, start: int, count: int) -> tuple[int, list[str], dict[st
 def fuzz(outputs: int, seed: int, workers: int) -> int:
     """Score the outputs on a pool, print the ranges and the wrong scores. Returns the exit status."""
     start = time.perf_counter()
-    total, wrong, ranges = 0, [], {}
+    total = 0
+    wrong: list[str] = []
+    ranges: dict[str, list[float]] = {}
     step = 250
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=warm_up) as pool:
         jobs = [pool.submit(worst_of, seed, i, min(step, outputs - i)) for i in range(0, outputs, step)]

@@ -19,9 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).parent))
-from enhancers import ENTRIES, available
-
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.enhancers import ENTRIES, available
 from soundsright.core.audio import Audio, Clip, on_pcm16_grid
 from soundsright.core.competition import PUBLISHED
 from soundsright.data.clips import draw_clip

@@ -167,6 +167,7 @@ def convolving(files: dict[str, list[Path]], rate: int, pairs: int) -> float:
     sources = sources_of(files, 400_000_000)
     rng = np.random.default_rng(0)
     dry = 0.1 * rng.standard_normal(SECONDS * rate)
+    assert sources.rooms is not None
     rooms = [sources.rooms.draw(rng, rate) for _ in range(len(files["rir"]))]
     return repeated(lambda n: reverberant(dry, rooms[n % len(rooms)].taps, rooms[n % len(rooms)].direct), pairs)
 

@@ -12,22 +12,25 @@ install soundsright[validator] librosa pyloudnorm`.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
-from generate import RECIPE, SECONDS, PublishedRecipe, material, repeated, sources_of
-
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.generate import RECIPE, SECONDS, PublishedRecipe, material, repeated, sources_of
 from soundsright.data.clips import corpus_sources
 from soundsright.data.corpora import Corpus
 from soundsright.data.recipe import SetRecipe, SetTask
+from soundsright.data.sources import Sources
 from soundsright.data.stream import ClipStream, torch_dataset
 
 BATCH = 16
 
 
-def stream_of(sources, task: SetTask, rate: int, clips: int, recipe: SetRecipe) -> ClipStream:
+def stream_of(sources: Sources, task: SetTask, rate: int, clips: int, recipe: SetRecipe) -> ClipStream:
     return ClipStream(
         sources, task, rate, seed=1, recipe=recipe, crop_s=SECONDS, batch_size=BATCH, epoch_clips=clips
     )
@@ -41,13 +44,13 @@ def one_worker(folder: Path, clips: int) -> None:
         for rate in (16_000, 48_000):
             naive = PublishedRecipe(files, rate)
             naive.pair(task, 0)  # Do not count imports and compilation.
-            naive_ms = repeated(lambda n, naive=naive, task=task: naive.pair(task, n), clips)
+            naive_ms = repeated(partial(naive.pair, task), clips)
             ours_ms = []
             for cache_bytes in (400_000_000, 0):
                 stream = stream_of(sources_of(files, cache_bytes), task, rate, clips, RECIPE)
                 if cache_bytes:
                     stream.batch(1, 0)
-                ours_ms.append(repeated(lambda n, s=stream: s.batch(0, n), len(stream)) / BATCH)
+                ours_ms.append(repeated(partial(stream.batch, 0), len(stream)) / BATCH)
             rates = [1e3 / ms for ms in (naive_ms, *ours_ms)]
             print(
                 f"{task:16s} {rate // 1000} kHz         {rates[0]:10.0f} {rates[1]:16.0f} {rates[2]:10.0f}"
@@ -63,7 +66,7 @@ def shipped(clips: int) -> None:
         for task in SetTask:
             stream = stream_of(corpus_sources(corpus, rate, recipe), task, rate, clips, recipe)
             stream.batch(1, 0)
-            ms = repeated(lambda n, s=stream: s.batch(0, n), len(stream)) / BATCH
+            ms = repeated(partial(stream.batch, 0), len(stream)) / BATCH
             print(f"shipped recordings, {task}, {rate // 1000} kHz: {1e3 / ms:.0f} clips a second and core")
 
 

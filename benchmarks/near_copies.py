@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
-from enhancers import ENTRIES, available
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.enhancers import ENTRIES, available
 from soundsright.copies.behaviour import NEAR_COPY_DB, median_agreement_db
 from soundsright.core.audio import Samples
 from soundsright.core.competition import PUBLISHED, Competition, competition_by_id
@@ -24,13 +28,14 @@ from soundsright.data.corpora import Corpus
 
 
 def smoothed(output: Samples, _noisy: Samples) -> Samples:
-    return np.convolve(output, np.float32([0.05, 0.9, 0.05]), mode="same").astype(np.float32)
+    weights = np.array([0.05, 0.9, 0.05], dtype=np.float32)
+    return np.convolve(output, weights, mode="same").astype(np.float32)
 
 
 def with_noise(output: Samples, _noisy: Samples) -> Samples:
     rng = np.random.default_rng(0)
     level = np.sqrt(np.mean(output**2)) * 10 ** (-40 / 20)
-    return (output + level * rng.standard_normal(len(output))).astype(np.float32)
+    return np.asarray(output + level * rng.standard_normal(len(output)), dtype=np.float32)
 
 
 DISGUISES: dict[str, Callable[[Samples, Samples], Samples]] = {
@@ -68,7 +73,7 @@ def main() -> None:
 
 
 def agreements(
-    competition: Competition, models: dict, corpus: Corpus, count: int, seed: int
+    competition: Competition, models: Mapping[str, ModuleType], corpus: Corpus, count: int, seed: int
 ) -> tuple[list[float], dict[str, list[float]]]:
     clips = [draw_clip(competition, seed, i, corpus=corpus) for i in range(count)]
     clean, noisy = [c.clean.samples for c in clips], [c.degraded.samples for c in clips]

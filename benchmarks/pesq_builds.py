@@ -22,9 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-from fuzz_metrics import drawn
-
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.fuzz_metrics import drawn
 from soundsright.core.competition import PUBLISHED
 from soundsright.data.clips import draw_clip
 from soundsright.data.corpora import Corpus
@@ -48,6 +47,11 @@ def signals(outputs: int) -> list[tuple[int, str, np.ndarray, np.ndarray]]:
         clip = draw_clip(PUBLISHED[0], 2, index, corpus=corpus)
         cases.append((16_000, "wb", clip.clean.samples, clip.degraded.samples))
     return cases
+
+
+def read_line(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline()
 
 
 def answer(outputs: int) -> None:
@@ -88,13 +92,15 @@ def compare(flags: tuple[str, ...], outputs: int) -> bool:
                     bufsize=1,
                 )
             )
-        count = min(int(child.stdout.readline()) for child in children)
+        count = min(int(read_line(child)) for child in children)
         rows: list[list[tuple[str, float]]] = [[] for _ in flags]
         for index in range(count):
             for child, row in zip(children, rows, strict=True):
+                assert child.stdin is not None
                 child.stdin.write(f"{index}\n")
-                row.append(tuple(json.loads(child.stdout.readline())))
+                row.append(tuple(json.loads(read_line(child))))
         for child in children:
+            assert child.stdin is not None
             child.stdin.close()
             child.wait()
     print(f"pesq {version('pesq')}, {count} scores\n")

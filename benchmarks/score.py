@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 # NumPy and torch read these when they are imported, so set them first.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
@@ -137,7 +137,7 @@ def package_measures() -> Iterator[tuple[str, str, Measure]]:
         import torch
         from torch_stoi import NegSTOILoss
 
-        losses: dict[tuple[int, bool], Callable[..., object]] = {}
+        losses: dict[tuple[int, bool], Callable[..., Any]] = {}
 
         def torch_stoi(s: Signal, e: Signal, rate: int, extended: bool) -> float:
             loss = losses.setdefault((rate, extended), NegSTOILoss(rate, extended=extended))
@@ -313,7 +313,7 @@ def measure_dnsmos(count: int, seconds: float) -> None:
     processor: dict[str, float] = defaultdict(float)
     largest = 0.0
     for clip in clips:
-        values = {}
+        values: dict[str, Any] = {}
         for way, work in (("speechmos", lambda c=clip: package.run(c, 16_000)), ("ours", lambda c=clip: dnsmos(c))):
             start, used = time.perf_counter(), time.process_time()
             values[way] = work()

@@ -13,6 +13,7 @@ import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from soundsright.adapters.state.store import SqlState
@@ -25,7 +26,7 @@ def clips(start: int, count: int) -> list[ClipResult]:
     return [ClipResult(f"clip-{start + i:06d}", scores=SCORES) for i in range(count)]
 
 
-def rate(count: int, work: Callable[[], None]) -> float:
+def rate(count: int, work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return count / (time.perf_counter() - started)
@@ -50,14 +51,20 @@ def main() -> None:
                 for batch in range(80):
                     state.add_clip_results(name, "entry", clips(batch * 25, 25))
 
+            def write_singly(name: str = name) -> None:
+                for i in range(200):
+                    state.add_clip_results(name, "single", clips(i, 1))
+
+            def finish_steps(name: str = name) -> None:
+                for i in range(200):
+                    state.finish_step(name, f"s{i}", {"n": i})
+
             batched = rate(2_000, write_batches)
             if number not in (1, 10, 40):
                 continue
-            single = rate(
-                200, lambda name=name: [state.add_clip_results(name, "single", clips(i, 1)) for i in range(200)]
-            )
-            steps = rate(200, lambda name=name: [state.finish_step(name, f"s{i}", {"n": i}) for i in range(200)])
-            read = rate(2_000, lambda name=name: state.clip_results(name, "entry"))
+            single = rate(200, write_singly)
+            steps = rate(200, finish_steps)
+            read = rate(2_000, partial(state.clip_results, name, "entry"))
             peak_mb = tracemalloc.get_traced_memory()[1] / 1e6
             tracemalloc.stop()
             print(f"{number:>12}{batched:>16.0f}{single:>10.0f}{steps:>9.0f}{read:>9.0f}{peak_mb:>9.1f}")

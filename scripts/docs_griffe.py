@@ -27,7 +27,7 @@ def fenced(text: str) -> str:
     return _DOCTEST.sub(lambda match: f"{match[1]}```pycon\n{match[0]}\n{match[1]}```", text)
 
 
-class FencedDoctests(griffe.Extension):
+class FencedDoctests(griffe.Extension):  # type: ignore[misc]
     """Runs `fenced` on every docstring that is loaded."""
 
     def on_instance(self, *, obj: Any, **_: Any) -> None:

@@ -141,17 +141,17 @@ def collect(out: Path, packages: Path) -> Iterator[tuple[str, float, str]]:
         seconds = write(out / "speech-16k" / speaker, joined(spoken, 16_000, rng), 16_000)
         yield f"speech-16k/{speaker}", seconds, f"{package}: {licence}"
     for voice in FLITE_VOICES:
-        signals = joined(flite_sentences(voice, 150), 16_000, rng)
-        seconds = write(out / "speech-16k" / f"flite-{voice}", signals, 16_000)
+        sentences = joined(flite_sentences(voice, 150), 16_000, rng)
+        seconds = write(out / "speech-16k" / f"flite-{voice}", sentences, 16_000)
         yield f"speech-16k/flite-{voice}", seconds, "flite: synthetic"
     for package in WORDS:
-        for directory, rate, spoken in words(folders[package]):
+        for directory, rate, recordings in words(folders[package]):
             corpus = package.removesuffix("-data")
             name = directory.removeprefix(f"{corpus}-").removeprefix("sounds-")
             speaker = f"{corpus}-{name}".replace("-alpha", "-letters").replace("-syllab", "")
             if speaker in held_out:
                 continue
-            seconds = write(out / "speech-48k" / speaker, joined(spoken, rate, rng), rate)
+            seconds = write(out / "speech-48k" / speaker, joined(recordings, rate, rng), rate)
             yield f"speech-48k/{speaker}", seconds, f"{package}: GPL 2 or as its copyright file says"
     yield from effects(folders[EFFECTS] / shipped.OPENSFX, out / "noise")
 

@@ -26,6 +26,7 @@ from soundsright.core.audio import Audio, Clip, digest_of_digests, on_pcm16_grid
 from soundsright.core.competition import PUBLISHED, Competition, Task, competition_by_id
 from soundsright.core.content import content_hash, files_below, sha256_of_file
 from soundsright.core.errors import UsageError
+from soundsright.core.tasks import AnyTask
 from soundsright.data.clips import checked_clip_count
 from soundsright.data.journal import written_atomically
 from soundsright.data.recipe import SetRecipe, SetTask
@@ -39,7 +40,7 @@ SEED = 9
 HELD_OUT = SetRecipe(snr_db=(-2.5, 7.5), rt60_s=(0.2, 1.2))
 """A mean SNR of 2.5 dB, and rooms like homes, offices and halls."""
 
-BESIDE = {
+BESIDE: dict[AnyTask, tuple[str, ...]] = {
     Task.DENOISING: tuple(name for name in enhancers.ENTRIES if name != "wpe"),
     Task.DEREVERBERATION: ("wpe", "deepfilternet3", "nsnet2", "dtln", "gtcrn"),
 }

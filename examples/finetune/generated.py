@@ -18,7 +18,7 @@ import numpy as np
 from soundsright.core.audio import ClipRecipe
 from soundsright.core.errors import UsageError
 from soundsright.data.audio_files import read_file
-from soundsright.data.recipe import SetTask
+from soundsright.data.recipe import AnySetTask, SetTask
 from soundsright.data.stream import Batch
 
 
@@ -31,7 +31,7 @@ class GeneratedSet:
     """
 
     folder: Path
-    task: SetTask
+    task: AnySetTask
     sample_rate_hz: int
     seed: int
     crop_s: float

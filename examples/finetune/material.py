@@ -15,7 +15,7 @@ from examples.finetune.variety import VariedNoise, VariedVoices
 from soundsright.data.corpora import Corpus
 from soundsright.data.directories import noise_listing, speech_listing
 from soundsright.data.noise_kinds import Babble, FormulaNoise, NoiseMenu, levelled
-from soundsright.data.recipe import SetRecipe, SetTask
+from soundsright.data.recipe import AnySetTask, SetRecipe
 from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.sources import NoiseSegment, NoiseSource, RecordedNoise, Rooms, Sources
 from soundsright.data.splits import Split
@@ -57,7 +57,7 @@ class ShapedNoise:
 
 
 def sources_of(
-    task: SetTask,
+    task: AnySetTask,
     sample_rate_hz: int,
     recipe: SetRecipe,
     *,

@@ -112,7 +112,7 @@ def _sqrt_hann(frame: int, like: Tensor) -> Tensor:
     return torch.sin(torch.pi * torch.arange(frame, device=like.device, dtype=like.dtype) / frame)
 
 
-class BandSplit(nn.Module):
+class BandSplit(nn.Module):  # type: ignore[misc]
     """Maps `(batch, frames, bins, features)` to `(batch, frames, bands, channels)`, with weights for each band."""
 
     def __init__(self, bands: tuple[tuple[int, int], ...], features: int, channels: int) -> None:
@@ -134,7 +134,7 @@ class BandSplit(nn.Module):
         return torch.cat(out, dim=1).reshape(batch, frames, -1, out[0].shape[-1])
 
 
-class BandJoin(nn.Module):
+class BandJoin(nn.Module):  # type: ignore[misc]
     """Maps `(batch, frames, bands, channels)` to `(batch, frames, bins, features)`, with weights for each band."""
 
     def __init__(self, bands: tuple[tuple[int, int], ...], channels: int, features: int) -> None:
@@ -157,7 +157,7 @@ class BandJoin(nn.Module):
         return torch.cat(out, dim=2)
 
 
-class Block(nn.Module):
+class Block(nn.Module):  # type: ignore[misc]
     """A recurrent layer along time in each band, then one along the bands in each frame, both with a skip
     connection.
     """
@@ -179,7 +179,7 @@ class Block(nn.Module):
         return x + self.band_out(self.band(along)[0]).reshape(bands, batch, frames, channels).permute(1, 2, 0, 3)
 
 
-class Network(nn.Module):
+class Network(nn.Module):  # type: ignore[misc]
     """Maps degraded spectra to enhanced ones, both as real and imaginary parts `(batch, frames, bins, 2)`."""
 
     def __init__(self, config: NetworkConfig) -> None:

@@ -12,7 +12,7 @@ from examples.finetune.generated import GeneratedSet
 from examples.finetune.material import sources_of
 from soundsright.core.competition import competition_by_id
 from soundsright.core.errors import UsageError
-from soundsright.data.recipe import SetRecipe, SetTask
+from soundsright.data.recipe import AnySetTask, SetRecipe, SetTask
 from soundsright.data.splits import Split
 from soundsright.data.stream import ClipStream
 
@@ -58,7 +58,7 @@ class TrainingPlan:
         SetRecipe(snr_db=self.snr_db, rt60_s=self.rt60_s)  # This checks the ranges.
 
     @property
-    def task(self) -> SetTask:
+    def task(self) -> AnySetTask:
         return SetTask.of(competition_by_id(self.competition).task)
 
     @property
