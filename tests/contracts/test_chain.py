@@ -1,8 +1,8 @@
-"""What every chain must do, whoever keeps it.
+"""The contract of the port `LiveChain`: the same tests for every chain.
 
-With E2E_ENDPOINT the same tests run on a real network, such as a node of one's own with short blocks: E2E_NETUID is
-the subnet, E2E_WALLETS a folder of wallets `alice`, `bob` and `validator`, whose hotkeys `default` are registered
-there, the last one with a permit. Without the wallets only what reads is run.
+With E2E_ENDPOINT the tests also run on a real network, such as your own node with short blocks. E2E_NETUID is the
+subnet. E2E_WALLETS is a folder with the wallets `alice`, `bob` and `validator`, each with a registered hotkey
+`default`; the validator's needs a permit. Without the wallets only the tests that read are run.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ ALICE, BOB, VALIDATOR = (account(name) for name in ("alice", "bob", "validator")
 
 
 class RealNetwork:
-    """The subnet owner's side, where that is somebody else's: what cannot be done is waited for, or skips."""
+    """The owner's part of a subnet that we do not own. It waits for blocks, and skips tests of anything else."""
 
     def __init__(self, chain: BittensorChain) -> None:
         self._chain = chain
 
     def register(self, address: str, *, stake: float = 0.0, permit: bool = False) -> int:
-        found = next((n for n in self._chain.neurons() if n.hotkey == address), None)
-        if found is None or (permit and not found.permit):
+        neuron = next((n for n in self._chain.neurons() if n.hotkey == address), None)
+        if neuron is None or (permit and not neuron.permit):
             pytest.skip(f"E2E_WALLETS: {address} is not registered on {NETWORK}, or lacks a permit")
-        return found.uid
+        return neuron.uid
 
     def advance(self, blocks: int) -> None:
         target = self._chain.head().number + blocks
@@ -58,20 +58,20 @@ class RealNetwork:
             time.sleep(0.2)
 
     def weights(self, address: str) -> dict[int, float]:
-        pytest.skip("what commit-reveal seals cannot be read at once")
+        pytest.skip("weights that commit-reveal seals cannot be read at once")
 
 
 @dataclass
 class Bench:
-    """A chain under test: each account's view of it, and the hand of whoever keeps it."""
+    """A chain under test: `owner` registers and advances, and each account has a view of its own."""
 
-    own: Any
+    owner: Any
     views: dict[str, LiveChain] = field(default_factory=dict)
     url: str = ""
 
     def of(self, account: Hotkey) -> LiveChain:
         if not self.url:
-            local: LiveChain = self.own
+            local: LiveChain = self.owner
             return local
         if account.address not in self.views:
             if self.url.startswith("ws"):
@@ -89,13 +89,13 @@ class Bench:
             chain.close()
 
     def register(self, account: Hotkey, *, stake: float = 0.0, permit: bool = False) -> int:
-        return int(self.own.register(account.address, stake=stake, permit=permit))
+        return int(self.owner.register(account.address, stake=stake, permit=permit))
 
     def advance(self, blocks: int) -> None:
-        self.own.advance(blocks)
+        self.owner.advance(blocks)
 
     def weights(self, account: Hotkey) -> dict[int, float]:
-        return dict(self.own.weights(account.address))
+        return dict(self.owner.weights(account.address))
 
 
 def opened(url: str, account: Hotkey) -> BittensorChain:
@@ -112,13 +112,13 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         with served_chain(tmp_path / "chain.db") as (chain, url):
             yield Bench(chain, url=url)
     else:
-        # The SDK's own caches, which are in the home folder otherwise.
+        # The SDK keeps its caches in the home folder otherwise.
         monkeypatch.setenv("BITTENSOR_RUNTIME_CACHE_DIR", str(tmp_path / "runtime"))
         monkeypatch.setenv("BTCLI_TOKEN_SYMBOLS_CACHE", str(tmp_path / "symbols"))
         with contextlib.ExitStack() as stack:
             if request.param == "network":
                 bench = Bench(None, url=NETWORK)
-                bench.own = RealNetwork(bench.of(ALICE))  # type: ignore[arg-type]
+                bench.owner = RealNetwork(bench.of(ALICE))  # type: ignore[arg-type]
             else:
                 node = stack.enter_context(running_node(Ledger()))
                 bench = Bench(node, url=node.url)
@@ -126,7 +126,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
             yield bench
 
 
-def test_blocks_follow_each_other_and_keep_their_hash_and_time(bench: Bench) -> None:
+def test_blocks_are_numbered_in_order_and_keep_their_hash_and_time(bench: Bench) -> None:
     chain = bench.of(ALICE)
     first = chain.head()
     bench.advance(3)
@@ -137,13 +137,13 @@ def test_blocks_follow_each_other_and_keep_their_hash_and_time(bench: Bench) -> 
     assert chain.finalized().number <= later.number
 
 
-def test_a_block_to_come_has_no_hash(bench: Bench) -> None:
+def test_a_future_block_has_no_hash(bench: Bench) -> None:
     chain = bench.of(ALICE)
     with pytest.raises(ChainUnavailable):
         chain.block_hash(chain.head().number + 100)
 
 
-def test_a_commitment_is_read_with_the_block_it_was_made_in(bench: Bench) -> None:
+def test_a_commitment_is_read_with_the_block_that_it_was_made_in(bench: Bench) -> None:
     bench.register(ALICE)
     chain = bench.of(ALICE)
     result = chain.publish(ALICE.address, DIGEST)
@@ -153,7 +153,7 @@ def test_a_commitment_is_read_with_the_block_it_was_made_in(bench: Bench) -> Non
 
 
 @pytest.mark.parametrize("text", [DIGEST, "n" * 300, seal("n" * 300, 1_000)], ids=["digest", "plain", "sealed"])
-def test_every_kind_of_commitment_is_read_as_it_was_written(bench: Bench, text: str) -> None:
+def test_every_kind_of_commitment_is_read_unchanged(bench: Bench, text: str) -> None:
     bench.register(ALICE)
     assert bench.of(ALICE).publish(ALICE.address, text).ok
     assert [c.digest for c in of_alice(bench.of(ALICE).commitments())] == [text]
@@ -163,7 +163,7 @@ def of_alice(commitments: tuple[Commitment, ...]) -> list[Commitment]:
     return [commitment for commitment in commitments if commitment.hotkey == ALICE.address]
 
 
-def test_a_snapshot_shows_the_chain_as_it_was(bench: Bench) -> None:
+def test_a_snapshot_shows_the_chain_as_of_its_block(bench: Bench) -> None:
     bench.register(ALICE)
     chain = bench.of(ALICE)
     first = chain.publish(ALICE.address, DIGEST)
@@ -179,7 +179,7 @@ def test_a_snapshot_shows_the_chain_as_it_was(bench: Bench) -> None:
         assert [n.hotkey for n in then.neurons] == [ALICE.address]
 
 
-def test_neurons_carry_stake_permit_and_endpoint(bench: Bench) -> None:
+def test_neurons_have_stake_permit_and_endpoint(bench: Bench) -> None:
     uid = bench.register(VALIDATOR, stake=1_500.0, permit=True)
     chain = bench.of(VALIDATOR)
     assert chain.publish_endpoint(VALIDATOR.address, "10.0.0.7:6001").ok
@@ -195,12 +195,12 @@ def test_weights_are_set_by_hotkey_and_kept_by_uid(bench: Bench) -> None:
     assert result.ok, result
     kept = bench.weights(VALIDATOR)
     assert kept[alice] == pytest.approx(3 * kept[bob], rel=1e-3)
-    # Read back by whoever got no answer.
+    # A validator whose write got no answer reads this to see whether it succeeded.
     set_at = {n.hotkey: n.weights_set_at for n in bench.of(ALICE).snapshot().neurons}
     assert set_at == {ALICE.address: None, BOB.address: None, VALIDATOR.address: result.block}
 
 
-def test_writes_of_the_unregistered_and_of_those_without_permit_are_told_as_refused(bench: Bench) -> None:
+def test_writes_without_registration_or_permit_are_refused_for_good(bench: Bench) -> None:
     stranger = Hotkey.of_seed("a stranger")
     assert not bench.of(stranger).publish(stranger.address, DIGEST).ok
     bench.register(ALICE)
@@ -210,14 +210,14 @@ def test_writes_of_the_unregistered_and_of_those_without_permit_are_told_as_refu
     assert result.code == "no_permit"
 
 
-def test_two_chains_of_one_service_agree(bench: Bench) -> None:
+def test_two_accounts_read_the_same_snapshot(bench: Bench) -> None:
     bench.register(ALICE)
     bench.of(ALICE).publish(ALICE.address, DIGEST)
     number = bench.of(ALICE).finalized().number
     assert bench.of(ALICE).snapshot(number) == bench.of(BOB).snapshot(number)
 
 
-def test_a_finalised_block_has_a_hash_a_recent_time_and_neurons(bench: Bench) -> None:
+def test_a_finalized_block_has_a_hash_a_recent_time_and_neurons(bench: Bench) -> None:
     chain = bench.of(ALICE)
     final = chain.finalized()
     assert chain.block_hash(final.number) == final.hash

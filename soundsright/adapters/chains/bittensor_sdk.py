@@ -1,7 +1,7 @@
-"""Bittensor's SDK without what a service never uses.
+"""Imports Bittensor's SDK without packages that a service never uses.
 
-It loads Ethereum's keys and QR codes when it is imported: ten megabytes of a process that waits for months.
-Placeholders stand for those packages meanwhile.
+The SDK imports packages for Ethereum's keys and for QR codes. They would take ten megabytes of memory in a service
+that mostly waits. Placeholders replace them during the import.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _UNUSED = frozenset({"eth_abi", "eth_account", "qrcode"})
 
 
 def load_sdk() -> None:
-    """Import the SDK; `import bittensor` is for free afterwards.
+    """Import the SDK. A later `import bittensor` gives the same module.
 
     Raises:
-        UsageError: it is not installed.
+        UsageError: the SDK is not installed.
     """
     if "bittensor" in sys.modules:
         return
@@ -31,16 +31,19 @@ def load_sdk() -> None:
         import bittensor  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            "A SUBTENSOR_CHAIN_ENDPOINT with ws:// needs the Bittensor SDK", "pip install soundsright[chain]"
+            "SUBTENSOR_CHAIN_ENDPOINT with ws:// or wss:// needs the Bittensor SDK",
+            "Run `pip install 'soundsright[chain]'`.",
         ) from error
     finally:
         sys.meta_path.remove(finder)
-        # Whoever imports them later gets the real ones.
+        # A later import of these packages gets the real ones.
         for name in [name for name, module in sys.modules.items() if isinstance(module, _Placeholder)]:
             del sys.modules[name]
 
 
 class _Placeholder(ModuleType):
+    """A module in which every name is an empty class."""
+
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):
             raise AttributeError(name)
@@ -48,6 +51,8 @@ class _Placeholder(ModuleType):
 
 
 class _Placeholders(MetaPathFinder, Loader):
+    """Finds and loads a placeholder for each unused package."""
+
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -57,4 +62,4 @@ class _Placeholders(MetaPathFinder, Loader):
         return _Placeholder(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """There is nothing in it."""
+        """Do nothing: the module is empty."""

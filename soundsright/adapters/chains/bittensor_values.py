@@ -1,6 +1,6 @@
-"""Bittensor's own values as this program's: neurons, commitments, weights, and what became of a write.
+"""Converts between the SDK's values and those of this program: neurons, commitments, weights, results of writes.
 
-Blocks are counted, sizes in bytes. Bytes come from the SDK as text where they are text, else as hex or numbers.
+Blocks are counted; sizes are in bytes. The SDK shows bytes as text if they are text, otherwise as hex or numbers.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ MAX_RAW_BYTES = 128
 MAX_BIG_RAW_BYTES = 512
 MAX_SEALED_BYTES = 1_024
 MAX_U16 = 65_535
-# Refusals that time mends; everything else that a chain says no to stays a no.
+# Refusals that are worth another try later.
 _RETRYABLE = frozenset({"rate_limited", "too_early", "limit_exceeded", "expired"})
 
 
-def enough_weights(weights: Mapping[int, float], uids: Sequence[int], least: int) -> dict[int, float]:
-    """The weights, and as many of the least weight that a chain can hold as are missing to their `least` number.
+def padded_weights(weights: Mapping[int, float], uids: Sequence[int], min_weights: int) -> dict[int, float]:
+    """The weights by uid. If there are fewer than `min_weights`, other uids get the smallest weight of the chain.
 
-    >>> enough_weights({7: 3.0}, [0, 7, 9], 2) == {7: 3.0, 0: 3.0 / 65_535}
+    >>> padded_weights({7: 3.0}, [0, 7, 9], 2) == {7: 3.0, 0: 3.0 / 65_535}
     True
     """
-    found = dict(weights)
-    dust = max(found.values()) / MAX_U16
+    padded = dict(weights)
+    smallest = max(padded.values()) / MAX_U16
     for uid in sorted(uids):
-        if len(found) >= least:
+        if len(padded) >= min_weights:
             break
-        found.setdefault(uid, dust)
-    return found
+        padded.setdefault(uid, smallest)
+    return padded
 
 
 async def result_of(writing: Awaitable[Any]) -> TxResult:
-    """What became of a write of the SDK's."""
+    """The result of a write by the SDK."""
     from bittensor.result import ChainError
 
     try:
         result = await writing
     except ChainError as error:
-        # Raised before anything was sent: a preflight's refusal.
+        # The SDK's own check refused it before anything was sent.
         code = _code(error)
         return TxResult(False, code, str(error)[:300], retryable=code in _RETRYABLE)
     if result.success:
         return TxResult(True, block=_block_of(result))
     code = _code(result.error)
-    # So the SDK says that the connection broke while the transaction was on its way.
+    # With this code the SDK says that the connection broke after the transaction was sent.
     unknown = code == "unknown"
     return TxResult(
         False, code, str(result.message)[:300], retryable=unknown or code in _RETRYABLE, unknown=unknown
@@ -62,13 +62,13 @@ def _code(error: Any) -> str:
 
 
 def _block_of(result: Any) -> int | None:
-    """The block in an extrinsic's id, `number-index`."""
+    """The block number in the id of an extrinsic, which is `BLOCK-INDEX`."""
     number = str(getattr(result, "extrinsic_id", "") or "").partition("-")[0]
     return int(number) if number.isdigit() else None
 
 
 def neuron_of(neuron: Any) -> Neuron:
-    """A neuron of the SDK's metagraph."""
+    """The port's neuron for one of the SDK's metagraph. The stake is in TAO."""
     return Neuron(
         uid=int(neuron.uid),
         hotkey=str(neuron.hotkey),
@@ -81,30 +81,35 @@ def neuron_of(neuron: Any) -> Neuron:
 
 
 def field_of(text: str) -> dict[str, Any]:
-    """The text as the chain's own kind of data."""
+    """The field of a commitment that stores the text, in the chain's own form.
+
+    Raises:
+        ValueError: the text is empty or too long.
+        EntryRefused: `bad_seal`, if it begins like a sealed text but is not one.
+    """
     if text.startswith(PREFIX):
         reveal_round, encrypted = sealed_parts(text)
         if len(encrypted) > MAX_SEALED_BYTES:
-            raise ValueError(f"a sealed commitment holds {MAX_SEALED_BYTES} bytes")
+            raise ValueError(f"a sealed commitment has at most {MAX_SEALED_BYTES} bytes")
         return {"TimelockEncrypted": {"encrypted": encrypted, "reveal_round": reveal_round}}
     data = text.encode()
     if not 0 < len(data) <= MAX_BIG_RAW_BYTES:
-        raise ValueError(f"a commitment holds {MAX_BIG_RAW_BYTES} bytes")
+        raise ValueError(f"a commitment has 1 to {MAX_BIG_RAW_BYTES} bytes")
     return {f"Raw{len(data)}" if len(data) <= MAX_RAW_BYTES else "BigRaw": data}
 
 
 def commitments_of(rows: Any) -> tuple[Commitment, ...]:
-    """The commitments that are one text, plain or sealed; what else miners put there is no entry."""
-    found = []
+    """The commitments that are one text, plain or sealed. Others are left out: they cannot be entries."""
+    commitments = []
     for hotkey, registration in rows:
         text = _text(registration["info"]["fields"])
         if text is not None:
-            found.append(Commitment(str(hotkey), text, int(registration["block"])))
-    return tuple(sorted(found, key=lambda c: (c.block, c.hotkey)))
+            commitments.append(Commitment(str(hotkey), text, int(registration["block"])))
+    return tuple(sorted(commitments, key=lambda c: (c.block, c.hotkey)))
 
 
 def _text(fields: Any) -> str | None:
-    # A list in a list, where the runtime wraps its bounded vectors.
+    # The runtime wraps bounded vectors in lists of one element.
     while isinstance(fields, list | tuple) and len(fields) == 1 and not isinstance(fields[0], dict):
         fields = fields[0]
     if not isinstance(fields, list | tuple) or len(fields) != 1 or not isinstance(fields[0], dict):
@@ -122,12 +127,12 @@ def _text(fields: Any) -> str | None:
 
 
 def _bytes(value: Any) -> bytes | None:
-    """Bytes however the SDK shows them: text where they are text, else hex or numbers, in lists of one."""
+    """The bytes of a value as the SDK shows it: text, hex or numbers, possibly in lists of one element."""
     while isinstance(value, list | tuple) and len(value) == 1 and not isinstance(value[0], int):
         value = value[0]
     if isinstance(value, str):
         if value.startswith("0x"):
-            # Bytes that are no text come as hex, and hex that was committed as text would too.
+            # The SDK shows bytes that are not text as hex. Text that looks like hex cannot be told apart.
             with contextlib.suppress(ValueError):
                 return bytes.fromhex(value[2:])
         return value.encode()

@@ -1,7 +1,7 @@
-"""A private competition's chain on another host: the `LiveChain` port over its HTTP service.
+"""A private chain on another host, through its HTTP service.
 
-Blocks are counted, times in seconds. Reads are tried again with growing pauses, writes never: whether one that got
-no answer has landed is told as `unknown`, and the caller reads before it writes again.
+Blocks are counted; times are in seconds. Reads are repeated after growing pauses; writes never are. The result of a
+write without an answer is `unknown`: read the chain before you write again.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ T = TypeVar("T")
 SERVICE = "soundsright.chain/1"
 _TRIES = 3
 _FIRST_PAUSE_S = 0.3
-_CHECK_KEYS = "See that WALLET and HOTKEY are the right ones."
+_CHECK_KEYS = "Check WALLET and HOTKEY."
 _REMEDIES = {401: _CHECK_KEYS, 403: _CHECK_KEYS, 409: "Start another chain."}
 
 
 class HttpChain:
-    """The chain at `url`, with the account that signs its writes.
+    """The `LiveChain` port over the service at `url`. The account signs writes.
 
-    Opening asks the service for its address, which every write is bound to.
+    Opening reads the address of the service. Every write is signed for that address.
 
     Raises:
-        UsageError: something else answers there.
-        ChainUnavailable: in every method, if nothing does.
+        UsageError: the server at the URL is not a private chain.
+        ChainUnavailable: nothing answers there. Every method can raise it.
     """
 
     def __init__(
@@ -50,22 +50,22 @@ class HttpChain:
         identity = self._read("/v1/identity")
         if not isinstance(identity, dict) or identity.get("service") != SERVICE:
             raise UsageError(
-                f"SUBTENSOR_CHAIN_ENDPOINT {url}: no private chain answers there",
-                "Give the address of a `soundsright chain serve`, or a ws:// address for Bittensor.",
+                f"SUBTENSOR_CHAIN_ENDPOINT {url}: the server there is not a private chain",
+                "Give the address of `soundsright chain serve`, or a ws:// address for Bittensor.",
             )
         self._address = str(identity["address"])
 
     def head(self) -> BlockRef:
-        return self._facts(_block, self._read("/v1/head"))
+        return self._parsed(_block, self._read("/v1/head"))
 
     def finalized(self) -> BlockRef:
-        return self._facts(_block, self._read("/v1/finalized"))
+        return self._parsed(_block, self._read("/v1/finalized"))
 
     def block_hash(self, number: int) -> str:
-        return self._facts(lambda facts: str(facts["hash"]), self._read(f"/v1/blocks/{number}"))
+        return self._parsed(lambda reply: str(reply["hash"]), self._read(f"/v1/blocks/{number}"))
 
     def timestamp_s(self, number: int) -> float:
-        return self._facts(lambda facts: float(facts["timestamp_s"]), self._read(f"/v1/blocks/{number}"))
+        return self._parsed(lambda reply: float(reply["timestamp_s"]), self._read(f"/v1/blocks/{number}"))
 
     def neurons(self) -> tuple[Neuron, ...]:
         return self.snapshot().neurons
@@ -74,25 +74,25 @@ class HttpChain:
         return self.snapshot().commitments
 
     def snapshot(self, number: int | None = None) -> Snapshot:
-        """The chain as of that block, in one request."""
-        facts = self._read("/v1/snapshot" if number is None else f"/v1/snapshot?block={number}")
-        return self._facts(_snapshot, facts)
+        """The chain as of that block, in one request. None means the head."""
+        reply = self._read("/v1/snapshot" if number is None else f"/v1/snapshot?block={number}")
+        return self._parsed(_snapshot, reply)
 
     def weights(self, validator: str) -> dict[int, float]:
-        """What the validator set last: weight by uid."""
-        found = self._read(f"/v1/weights/{validator}")
-        return self._facts(lambda facts: {int(uid): float(w) for uid, w in facts.items()}, found)
+        """The validator's present weights, by uid."""
+        reply = self._read(f"/v1/weights/{validator}")
+        return self._parsed(lambda weights: {int(uid): float(weight) for uid, weight in weights.items()}, reply)
 
     def publish(self, hotkey: str, digest: str) -> TxResult:
         return self._write(hotkey, "/v1/commitment", {"digest": digest})
 
     def rules(self) -> SubnetRules:
-        """The defaults: a private chain's owner sets nothing."""
+        """The defaults: the owner of a private chain cannot change the rules."""
         return SubnetRules()
 
     def clock_offset_s(self, now_s: float) -> float:
-        """By the clock of the chain's host, not by its blocks: an organiser may let their time run faster."""
-        return self._facts(lambda facts: float(facts["time_s"]), self._read("/v1/identity")) - now_s
+        """The offset to the clock of the chain's host. Its blocks may have a faster time of their own."""
+        return self._parsed(lambda reply: float(reply["time_s"]), self._read("/v1/identity")) - now_s
 
     def publish_endpoint(self, hotkey: str, endpoint: str) -> TxResult:
         return self._write(hotkey, "/v1/endpoint", {"endpoint": endpoint})
@@ -101,26 +101,26 @@ class HttpChain:
         return self._write(hotkey, "/v1/weights", {"by_hotkey": dict(by_hotkey)})
 
     def register(self, hotkey: str, *, stake: float = 0.0, permit: bool = False) -> int:
-        """The hotkey's uid; the organiser's account registers anybody.
+        """Register the hotkey and return its uid. The organiser's account may register any hotkey.
 
         Raises:
             UsageError: the chain refuses.
-            ChainUnavailable: it does not answer now.
+            ChainUnavailable: the chain does not answer now.
         """
-        asked = {"hotkey": hotkey, "stake": stake, "permit": permit}
-        return self._facts(lambda facts: int(facts["uid"]), self._command("/v1/register", asked))
+        values = {"hotkey": hotkey, "stake": stake, "permit": permit}
+        return self._parsed(lambda reply: int(reply["uid"]), self._command("/v1/register", values))
 
     def advance(self, blocks: int = 1) -> BlockRef:
-        """Append blocks, as the organiser.
+        """Append blocks and return the new head. Only the organiser's account may do this.
 
         Raises:
             UsageError: the chain refuses.
-            ChainUnavailable: it does not answer now.
+            ChainUnavailable: the chain does not answer now.
         """
-        return self._facts(_block, self._command("/v1/advance", {"blocks": blocks}))
+        return self._parsed(_block, self._command("/v1/advance", {"blocks": blocks}))
 
     def close(self) -> None:
-        """Nothing stays open between calls."""
+        """Do nothing: no connection stays open between calls."""
 
     def _read(self, path: str) -> Any:
         for attempt in range(_TRIES):
@@ -129,8 +129,10 @@ class HttpChain:
                 if reply.status == 200:
                     return reply_json(reply, self._url + path)
                 if reply.status < 500:
-                    raise ChainUnavailable(f"The chain at {self._url} answered {_told(reply)}", "Wait for it.")
-                reason = f"it answered {reply.status}"
+                    raise ChainUnavailable(
+                        f"The chain at {self._url} answered: {_sentence_of(reply)}", "Wait for it."
+                    )
+                reason = f"status {reply.status}"
             except PeerUnavailable as error:
                 reason = error.problem
             if attempt + 1 < _TRIES:
@@ -140,68 +142,72 @@ class HttpChain:
             "Check SUBTENSOR_CHAIN_ENDPOINT and that `soundsright chain serve` runs there.",
         )
 
-    def _write(self, hotkey: str, path: str, asked: Mapping[str, Any]) -> TxResult:
+    def _write(self, hotkey: str, path: str, values: Mapping[str, Any]) -> TxResult:
         if self._account is None or self._account.address != hotkey:
             return TxResult(False, "wrong_account", f"this client does not sign for {hotkey}")
         try:
-            reply = self._signed(path, asked)
+            reply = self._signed_request(path, values)
         except PeerUnavailable as error:
             return TxResult(False, "no_answer", error.problem, retryable=True, unknown=True)
         if reply.status != 200:
             retryable = reply.status >= 500 or reply.status in (401, 429)
-            return TxResult(False, _code(reply), _told(reply), retryable=retryable, unknown=reply.status >= 500)
-        return self._facts(lambda facts: TxResult(**facts), reply_json(reply, self._url + path))
+            return TxResult(
+                False, _code_of(reply), _sentence_of(reply), retryable=retryable, unknown=reply.status >= 500
+            )
+        return self._parsed(lambda result: TxResult(**result), reply_json(reply, self._url + path))
 
-    def _command(self, path: str, asked: Mapping[str, Any]) -> Any:
+    def _command(self, path: str, values: Mapping[str, Any]) -> Any:
         try:
-            reply = self._signed(path, asked)
+            reply = self._signed_request(path, values)
         except PeerUnavailable as error:
             raise ChainUnavailable(error.problem, "Try again.") from error
         if reply.status == 429 or reply.status >= 500:
-            raise ChainUnavailable(f"The chain at {self._url} answered: {_told(reply)}", "Try again in a minute.")
+            raise ChainUnavailable(
+                f"The chain at {self._url} answered: {_sentence_of(reply)}", "Try again in a minute."
+            )
         if reply.status != 200:
             remedy = _REMEDIES.get(
-                reply.status, "Correct that, or use the same version of soundsright on both hosts."
+                reply.status, "Correct this, or use the same version of soundsright on both hosts."
             )
-            raise UsageError(f"The chain at {self._url} refused: {_told(reply)}", remedy)
+            raise UsageError(f"The chain at {self._url} refused: {_sentence_of(reply)}", remedy)
         return reply_json(reply, self._url + path)
 
-    def _signed(self, path: str, asked: Mapping[str, Any]) -> Reply:
-        assert self._account is not None, "an account signs"
-        body = json.dumps(asked, allow_nan=False).encode()
+    def _signed_request(self, path: str, values: Mapping[str, Any]) -> Reply:
+        assert self._account is not None, "a write needs an account"
+        body = json.dumps(values, allow_nan=False).encode()
         headers = signed_headers(self._account, method="POST", path=path, body=body, receiver=self._address)
         return request(self._url, "POST", path, body=body, headers=headers, timeout_s=self._timeout_s)
 
-    def _facts(self, read: Callable[[Any], T], facts: Any) -> T:
+    def _parsed(self, parse: Callable[[Any], T], reply: Any) -> T:
         try:
-            return read(facts)
+            return parse(reply)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ChainUnavailable(
-                f"The chain at {self._url} answered what cannot be read ({type(error).__name__}: {error})",
+                f"The answer of the chain at {self._url} has another form ({type(error).__name__}: {error})",
                 "Use the same version of soundsright on both hosts.",
             ) from error
 
 
-def _block(facts: Any) -> BlockRef:
-    return BlockRef(int(facts["number"]), str(facts["hash"]))
+def _block(reply: Any) -> BlockRef:
+    return BlockRef(int(reply["number"]), str(reply["hash"]))
 
 
-def _snapshot(facts: Any) -> Snapshot:
+def _snapshot(reply: Any) -> Snapshot:
     return Snapshot(
-        _block(facts["block"]),
-        tuple(Neuron(**neuron) for neuron in facts["neurons"]),
-        tuple(Commitment(**commitment) for commitment in facts["commitments"]),
+        _block(reply["block"]),
+        tuple(Neuron(**neuron) for neuron in reply["neurons"]),
+        tuple(Commitment(**commitment) for commitment in reply["commitments"]),
     )
 
 
-def _code(reply: Reply) -> str:
+def _code_of(reply: Reply) -> str:
     try:
         return str(json.loads(reply.body)["code"])[:60]
     except (ValueError, KeyError, TypeError):
         return f"http_{reply.status}"
 
 
-def _told(reply: Reply) -> str:
+def _sentence_of(reply: Reply) -> str:
     try:
         return str(json.loads(reply.body)["sentence"])[:300]
     except (ValueError, KeyError, TypeError):

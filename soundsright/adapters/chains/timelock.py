@@ -1,9 +1,11 @@
-"""Texts sealed until a moment by drand's beacon "quicknet": it publishes a signature every three seconds, and each
-signature opens what was sealed to its round. Nobody can open it sooner, whoever sealed it included.
+"""Seals texts until a given time, with drand's public beacon "quicknet".
 
-Times are in seconds since the epoch, rounds are counted from 1. Sealing is arithmetic on this machine; opening asks
-a relay of the beacon for one signature, which is tried on a seal of our own before it is believed. A sealed text is
-written `sealed:ROUND:BASE64`. The encryption is Bittensor's own, so that its chain can hold what is sealed here.
+The beacon publishes a signature every three seconds, one for each of its rounds. The signature of a round opens the
+texts that are sealed to it. Nobody can open them earlier, not even their author.
+
+Times are in seconds since the epoch; rounds are counted from 1. Sealing needs no network. Opening needs a signature
+from a relay of the beacon, which is first checked on a text that is sealed here. A sealed text has the form
+`sealed:ROUND:BASE64`. The encryption is Bittensor's own, so that its chain can store sealed texts.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from soundsright.adapters.peers import reply_json, request
 from soundsright.core.errors import EntryRefused, PeerUnavailable
 
 CHAIN = "52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971"
-"""The beacon's name: relays serve several."""
+"""The beacon's id. A relay can serve several beacons."""
 GENESIS_S = 1_692_803_367
 PERIOD_S = 3
 PREFIX = "sealed:"
@@ -30,7 +32,7 @@ _PROBE = b"probe"
 
 
 def round_at(time_s: float) -> int:
-    """The first round that is published at or after that time.
+    """The first round whose signature is published at or after that time.
 
     >>> round_at(GENESIS_S), round_at(GENESIS_S + 0.1), round_at(1_692_806_364)
     (1, 2, 1000)
@@ -39,7 +41,7 @@ def round_at(time_s: float) -> int:
 
 
 def seal(text: str, round_number: int) -> str:
-    """The text, sealed to that round."""
+    """The text, sealed to that round of the beacon."""
     import bittensor_core as core
 
     envelope, _ = core.encrypt_at_round(text.encode(), round_number)
@@ -48,10 +50,10 @@ def seal(text: str, round_number: int) -> str:
 
 
 def sealed_parts(sealed: str) -> tuple[int, bytes]:
-    """The round that opens a sealed text, and the encrypted bytes.
+    """The round that opens a sealed text, and its encrypted bytes.
 
     Raises:
-        EntryRefused: `bad_seal`.
+        EntryRefused: `bad_seal`, if this is not a sealed text.
 
     >>> sealed_parts(sealed_text(7, b"abc"))
     (7, b'abc')
@@ -62,34 +64,34 @@ def sealed_parts(sealed: str) -> tuple[int, bytes]:
             raise ValueError
         if not (number.isascii() and number.isdigit()):
             raise ValueError
-        found = int(number), base64.b64decode(encoded, validate=True)
+        round_number, encrypted = int(number), base64.b64decode(encoded, validate=True)
     except (ValueError, binascii.Error):
-        raise EntryRefused("bad_seal", "The commitment is no sealed text") from None
-    if not 1 <= found[0] < 2**40 or not found[1]:
-        raise EntryRefused("bad_seal", "The commitment is sealed to no round of the beacon")
-    return found
+        raise EntryRefused("bad_seal", "The commitment is not a sealed text") from None
+    if not 1 <= round_number < 2**40 or not encrypted:
+        raise EntryRefused("bad_seal", "The commitment is not sealed to a round of the beacon")
+    return round_number, encrypted
 
 
 def sealed_text(round_number: int, encrypted: bytes) -> str:
-    """How a sealed text is written."""
+    """The sealed text for encrypted bytes and the round that opens them."""
     return f"{PREFIX}{round_number}:{base64.b64encode(encrypted).decode()}"
 
 
 def unseal(sealed: str, signature: str) -> str:
-    """What was sealed, by the hex signature of its round.
+    """The original text, opened with the hex signature of its round.
 
     Raises:
-        EntryRefused: `bad_seal`: it was damaged, is no text, or the signature is another round's.
+        EntryRefused: `bad_seal`, if it is damaged or not ASCII text, or if the signature is of another round.
     """
     round_number, inner = sealed_parts(sealed)
     try:
         return _decrypted(_envelope(inner, round_number), signature).decode("ascii")
     except ValueError:
-        raise EntryRefused("bad_seal", "What is sealed cannot be read") from None
+        raise EntryRefused("bad_seal", "The sealed text cannot be opened") from None
 
 
 def _envelope(inner: bytes, round_number: int) -> bytes:
-    # The length as SCALE writes one below 2^14, then the bytes, then the round.
+    # The length in SCALE's compact form for lengths below 2^14, then the bytes, then the round.
     size = len(inner)
     length = bytes([size << 2]) if size < 64 else (size << 2 | 1).to_bytes(2, "little")
     return length + inner + round_number.to_bytes(8, "little")
@@ -102,7 +104,16 @@ def _decrypted(envelope: bytes, signature: str) -> bytes:
 
 
 class DrandTimelock:
-    """The `Timelock` port over relays of the beacon, asked in turn. Signatures are kept: they never change."""
+    """The `Timelock` port over relays of the beacon, which are tried in turn. A signature is fetched only once.
+
+    Parameters:
+        relays: the URLs of the relays.
+        timeout_s: the limit of each request.
+
+    Raises:
+        EntryRefused: `bad_seal`, from `opens_s` and `opened`, if a text is not sealed or is damaged.
+        PeerUnavailable: from `opened`, if no relay has the signature.
+    """
 
     def __init__(self, relays: Sequence[str], *, timeout_s: float = _TIMEOUT_S) -> None:
         self._relays = tuple(relay.rstrip("/") for relay in relays)
@@ -122,10 +133,10 @@ class DrandTimelock:
     def _signature(self, round_number: int) -> str:
         with self._lock:
             if round_number not in self._signatures:
-                self._signatures[round_number] = self._asked(round_number)
+                self._signatures[round_number] = self._fetched_signature(round_number)
             return self._signatures[round_number]
 
-    def _asked(self, round_number: int) -> str:
+    def _fetched_signature(self, round_number: int) -> str:
         reasons = []
         for relay in self._relays:
             path = f"/{CHAIN}/public/{round_number}"
@@ -135,16 +146,17 @@ class DrandTimelock:
                     signature = reply_json(reply, relay + path)["signature"]
                     if _opens(signature, round_number):
                         return str(signature)
-                reasons.append(f"{relay} answered {reply.status} without the round's signature")
+                reasons.append(f"{relay} answered with status {reply.status} and not with the signature")
             except (PeerUnavailable, KeyError, TypeError) as error:
                 reasons.append(f"{relay}: {type(error).__name__}: {str(error)[:120]}")
         raise PeerUnavailable(
-            f"Round {round_number} of drand cannot be had: {'; '.join(reasons)}", "Check DRAND_RELAYS."
+            f"No relay has the signature of drand's round {round_number}: {'; '.join(reasons)}",
+            "Check DRAND_RELAYS.",
         )
 
 
 def _opens(signature: object, round_number: int) -> bool:
-    """Whether that is the round's signature, by a seal of our own: a stranger's may be damaged."""
+    """Whether it is the round's signature. It is tried on a text sealed here, since an entry's may be damaged."""
     import bittensor_core as core
 
     if not isinstance(signature, str) or len(signature) != _SIGNATURE_CHARS:

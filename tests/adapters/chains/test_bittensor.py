@@ -1,4 +1,4 @@
-"""Bittensor by its own SDK, unmodified, against a node on loopback that fails as networks do."""
+"""Bittensor through its unmodified SDK, against a node on this machine that fails as networks do."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def test_a_metagraph_with_commitments_is_one_runtime_call_and_two_maps(node: Run
     assert sum(call == "state_call" for call in node.node.calls) == 1
 
 
-def test_a_clock_is_held_against_the_heads_time(node: RunningNode, connect: Connect) -> None:
+def test_a_clock_is_compared_with_the_time_of_the_head(node: RunningNode, connect: Connect) -> None:
     chain = connect()
     now_s = chain.timestamp_s(chain.head().number)
-    # A block's age says nothing of the clock.
+    # The head can be a minute old, so a clock up to a minute ahead of it may be right.
     assert chain.clock_offset_s(now_s + 30) == 0.0
     assert chain.clock_offset_s(now_s + 90) == pytest.approx(-90, abs=0.01)
     assert chain.clock_offset_s(now_s - 60) == pytest.approx(60, abs=0.01)
@@ -89,17 +89,17 @@ def test_stake_permit_and_registration_are_read(connect: Connect) -> None:
         *(seal("x" * 300, 1_000), sealed_text(7, b"\xff" * 1_024), sealed_text(7, b"text")),
     ],
 )
-def test_any_text_that_was_committed_is_read_as_it_was(connect: Connect, text: str) -> None:
+def test_a_committed_text_is_read_unchanged(connect: Connect, text: str) -> None:
     chain = connect(ALICE)
     assert chain.publish(ALICE.address, text).ok
     if text.startswith("0x"):
-        # The SDK shows text that begins with 0x as it shows bytes: no digest of ours does.
+        # The SDK shows text that begins with 0x like bytes. Our digests never begin so.
         assert len(chain.commitments()) <= 1
     else:
         assert [c.digest for c in chain.commitments()] == [text]
 
 
-def test_a_commitment_of_another_kind_is_no_entry(node: RunningNode, connect: Connect) -> None:
+def test_a_commitment_of_another_kind_is_left_out(node: RunningNode, connect: Connect) -> None:
     key = [1, ALICE.address]
     for fields in (
         [{"BlakeTwo256": b"x" * 32}],
@@ -114,11 +114,11 @@ def test_a_commitment_of_another_kind_is_no_entry(node: RunningNode, connect: Co
 
 
 @pytest.mark.parametrize("text", ["", "x" * 513, sealed_text(5, b"x" * 1_025), "sealed:5:?"])
-def test_a_text_that_no_commitment_holds_is_not_sent(connect: Connect, text: str) -> None:
+def test_a_text_that_does_not_fit_is_not_sent(connect: Connect, text: str) -> None:
     assert connect(ALICE).publish(ALICE.address, text).code == "too_long"
 
 
-def test_the_space_of_an_epoch_runs_out(connect: Connect) -> None:
+def test_the_space_for_commitments_in_an_epoch_is_limited(connect: Connect) -> None:
     chain = connect(ALICE)
     results = [chain.publish(ALICE.address, f"{number:064}") for number in range(32)]
     assert [r.ok for r in results] == [True] * 31 + [False]
@@ -126,7 +126,7 @@ def test_the_space_of_an_epoch_runs_out(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("node", [{"rate_limit_blocks": 50}], indirect=True)
-def test_weights_set_too_soon_are_refused_and_may_be_tried_later(node: RunningNode, connect: Connect) -> None:
+def test_weights_set_too_early_are_refused_and_can_be_tried_later(node: RunningNode, connect: Connect) -> None:
     chain = connect(VICTOR)
     assert chain.set_weights(VICTOR.address, {ALICE.address: 1.0}).ok
     result = chain.set_weights(VICTOR.address, {BOB.address: 1.0})
@@ -136,15 +136,15 @@ def test_weights_set_too_soon_are_refused_and_may_be_tried_later(node: RunningNo
 
 
 @pytest.mark.parametrize("node", [{"commit_reveal": True}], indirect=True)
-def test_weights_are_sealed_where_the_subnet_asks_for_it(node: RunningNode, connect: Connect) -> None:
+def test_weights_are_sealed_if_the_subnet_uses_commit_reveal(node: RunningNode, connect: Connect) -> None:
     assert connect(VICTOR).set_weights(VICTOR.address, {ALICE.address: 0.7, BOB.address: 0.3}).ok
     assert node.weights(VICTOR.address) == {}
-    ((who, reveal_round),) = node.do(node.node.ledger.sealed_weights)
-    assert who == VICTOR.address
+    ((hotkey, reveal_round),) = node.do(node.node.ledger.sealed_weights)
+    assert hotkey == VICTOR.address
     assert reveal_round > 0
 
 
-def test_the_subnets_version_of_weights_is_met(node: RunningNode, connect: Connect) -> None:
+def test_weights_are_set_with_the_version_key_of_the_subnet(node: RunningNode, connect: Connect) -> None:
     node.do(lambda: node.node.ledger.put("SubtensorModule", "WeightsVersionKey", [1], 7))
     node.advance()
     assert connect(VICTOR).set_weights(VICTOR.address, {ALICE.address: 1.0}).ok
@@ -155,7 +155,7 @@ def hyperparameter(node: RunningNode, name: str, value: int | bool) -> None:
     node.advance()
 
 
-def test_the_subnets_rules_are_read_anew_each_time(node: RunningNode, connect: Connect) -> None:
+def test_the_rules_of_the_subnet_are_read_again_on_each_call(node: RunningNode, connect: Connect) -> None:
     chain = connect()
     assert chain.rules() == SubnetRules(361, 0, 0, 1.0, False)
     for name, value in (
@@ -169,9 +169,7 @@ def test_the_subnets_rules_are_read_anew_each_time(node: RunningNode, connect: C
     assert chain.rules() == SubnetRules(100, 50, 8, 6_553 / 65_535, True)
 
 
-def test_where_more_weights_are_wanted_than_there_are_payees_others_get_the_least_there_is(
-    node: RunningNode, connect: Connect
-) -> None:
+def test_missing_weights_are_filled_with_the_smallest_weight(node: RunningNode, connect: Connect) -> None:
     for number in range(4):
         node.register(Hotkey.of_seed(f"more-{number}").address)
     hyperparameter(node, "MinAllowedWeights", 5)
@@ -183,7 +181,7 @@ def test_where_more_weights_are_wanted_than_there_are_payees_others_get_the_leas
     kept = node.weights(VICTOR.address)
     assert kept[1] == 1.0
     assert kept[2] == pytest.approx(2 / 3, abs=1e-4)
-    # By uid: alice, then the first two of the others; one part in 65535 each.
+    # By increasing uid: alice, then two of the others, with 1/65535 each.
     assert {uid: round(weight * 65_535) for uid, weight in kept.items() if uid not in (1, 2)} == {0: 1, 3: 1, 4: 1}
 
 
@@ -198,7 +196,7 @@ def test_no_hotkey_gets_more_than_the_subnet_allows(node: RunningNode, connect: 
     assert kept[1] / kept[2] == pytest.approx(1.5, rel=1e-3)
 
 
-def test_an_endpoint_that_changes_too_often_may_be_tried_later_and_delays_no_commitment(
+def test_an_endpoint_that_changes_too_often_does_not_delay_the_commitment(
     node: RunningNode, connect: Connect, tmp_path: Path
 ) -> None:
     hyperparameter(node, "ServingRateLimit", 50)
@@ -217,45 +215,43 @@ def test_all_zero_weights_never_become_uniform(node: RunningNode, connect: Conne
     assert node.weights(VICTOR.address) == {}
 
 
-def test_weights_for_somebody_who_left_are_not_sent(connect: Connect) -> None:
+def test_weights_for_an_unregistered_hotkey_are_not_sent(connect: Connect) -> None:
     assert connect(VICTOR).set_weights(VICTOR.address, {"gone": 1.0}).code == "unknown_hotkey"
 
 
-def test_a_broken_connection_is_made_anew(node: RunningNode, connect: Connect) -> None:
+def test_a_broken_connection_is_replaced(node: RunningNode, connect: Connect) -> None:
     chain = connect(ALICE)
     for _ in range(3):
         node.drop_connections()
         assert chain.head().number == node.node.ledger.head.number
 
 
-def test_a_node_that_hangs_stops_nobody_and_is_used_again_when_it_answers(
+def test_a_hanging_node_is_given_up_in_time_and_used_again_when_it_answers(
     node: RunningNode, connect: Connect
 ) -> None:
     chain = connect(ALICE)
-    chain._read_timeout_s = 0.5
+    chain._connection.read_timeout_s = 0.5
     node.node.faults.silent = {"chain_getHead", "chain_getHeader", "chain_getBlockHash", "chain_getFinalizedHead"}
     started_s = time.monotonic()
     with pytest.raises(ChainUnavailable, match="SUBTENSOR_CHAIN_ENDPOINT"):
         chain.head()
     assert time.monotonic() - started_s < 20
     node.node.faults.silent = set()
-    chain._read_timeout_s = 10.0
+    chain._connection.read_timeout_s = 10.0
     assert chain.head().number == node.node.ledger.head.number
 
 
-def test_a_write_that_is_never_included_is_unknown(node: RunningNode, connect: Connect) -> None:
+def test_a_write_that_no_block_includes_is_unknown(node: RunningNode, connect: Connect) -> None:
     chain = connect(ALICE, write_timeout_s=1.0)
     node.node.faults.swallows = True
     result = chain.publish(ALICE.address, "ab" * 32)
     assert (result.ok, result.unknown, result.retryable) == (False, True, True)
     node.node.faults.swallows = False
-    chain._write_timeout_s = 15.0
+    chain._connection.write_timeout_s = 15.0
     assert chain.publish(ALICE.address, "ab" * 32).ok
 
 
-def test_a_connection_that_breaks_during_a_write_leaves_its_fate_unknown_or_known(
-    node: RunningNode, connect: Connect
-) -> None:
+def test_a_write_whose_connection_breaks_is_ok_or_unknown(node: RunningNode, connect: Connect) -> None:
     chain = connect(ALICE)
     node.node.faults.drops = True
     result = chain.publish(ALICE.address, "ab" * 32)
@@ -266,7 +262,7 @@ def test_a_connection_that_breaks_during_a_write_leaves_its_fate_unknown_or_know
     assert [c.digest for c in chain.commitments()] == ["ab" * 32]
 
 
-def test_nobody_answers_at_all(tmp_path: Path) -> None:
+def test_a_node_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     port = free_port()
     with pytest.raises(ChainUnavailable, match=str(port)):
         BittensorChain(f"ws://127.0.0.1:{port}", 1, read_timeout_s=5, sleep=lambda _s: None)

@@ -1,4 +1,4 @@
-"""A private chain as a service: who may write what, and what a client does when nobody answers."""
+"""A private chain as a service: who may write what, and how a client behaves if nothing answers."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def served(tmp_path: Path) -> Iterator[tuple[LocalChain, str]]:
         yield both
 
 
-def post(url: str, path: str, asked: object, account: Hotkey, **changes: str) -> tuple[int, dict[str, object]]:
-    body = asked if isinstance(asked, bytes) else json.dumps(asked).encode()
+def post(url: str, path: str, content: object, account: Hotkey, **changes: str) -> tuple[int, dict[str, object]]:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
     headers = signed_headers(account, method="POST", path=path, body=body, receiver=ORGANISER.address)
     reply = request(url, "POST", path, body=body, headers=headers | changes, timeout_s=5)
     return reply.status, json.loads(reply.body)
@@ -47,7 +47,7 @@ def test_only_the_organiser_registers_and_makes_blocks(served: tuple[LocalChain,
             forbidden()
 
 
-def test_the_keys_are_to_blame_only_where_they_are(served: tuple[LocalChain, str]) -> None:
+def test_only_a_refusal_of_the_key_names_the_wallet(served: tuple[LocalChain, str]) -> None:
     organiser = client(served[1], ORGANISER)
     for refused in (lambda: organiser.register("xyz"), lambda: organiser.advance(100_000)):
         with pytest.raises(UsageError) as caught:
@@ -63,7 +63,7 @@ def test_a_full_chain_says_so(served: tuple[LocalChain, str], monkeypatch: pytes
         organiser.register(EVE.address)
 
 
-def test_a_command_to_a_busy_chain_is_to_be_tried_again(tmp_path: Path) -> None:
+def test_a_busy_chain_says_to_try_again(tmp_path: Path) -> None:
     with served_chain(tmp_path / "c.db", per_minute=1) as (_, url):
         organiser = client(url, ORGANISER)
         organiser.advance()
@@ -71,7 +71,7 @@ def test_a_command_to_a_busy_chain_is_to_be_tried_again(tmp_path: Path) -> None:
             organiser.advance()
 
 
-def test_where_registration_is_open_a_hotkey_registers_itself_without_stake(tmp_path: Path) -> None:
+def test_with_open_registration_a_hotkey_registers_itself_without_stake(tmp_path: Path) -> None:
     with served_chain(tmp_path / "c.db", open_registration=True) as (chain, url):
         eve = client(url, EVE)
         eve.register(EVE.address)
@@ -84,16 +84,16 @@ def test_where_registration_is_open_a_hotkey_registers_itself_without_stake(tmp_
             eve.register(ALICE.address)
 
 
-def test_nobody_writes_in_anothers_name(served: tuple[LocalChain, str]) -> None:
+def test_a_key_cannot_write_for_another_hotkey(served: tuple[LocalChain, str]) -> None:
     chain, url = served
     chain.register(ALICE.address)
     assert client(url, EVE).publish(ALICE.address, "x").code == "wrong_account"
-    status, told = post(url, "/v1/commitment", {"digest": "x"}, EVE, **{"X-Bittensor-Hotkey": ALICE.address})
-    assert (status, told["code"]) == (401, "bad_signature")
+    status, reply = post(url, "/v1/commitment", {"digest": "x"}, EVE, **{"X-Bittensor-Hotkey": ALICE.address})
+    assert (status, reply["code"]) == (401, "bad_signature")
     assert chain.commitments() == ()
 
 
-def test_a_replayed_write_lands_once(served: tuple[LocalChain, str]) -> None:
+def test_a_replayed_write_is_refused(served: tuple[LocalChain, str]) -> None:
     chain, url = served
     chain.register(ALICE.address)
     body = b'{"digest": "one"}'
@@ -104,7 +104,7 @@ def test_a_replayed_write_lands_once(served: tuple[LocalChain, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "status"),
+    ("content", "status"),
     [
         (b"not json", 422),
         ({"digest": ""}, 422),
@@ -114,23 +114,23 @@ def test_a_replayed_write_lands_once(served: tuple[LocalChain, str]) -> None:
         (b"[" * 100_000, 422),
     ],
 )
-def test_a_malformed_or_over_large_write_is_refused(
-    served: tuple[LocalChain, str], asked: object, status: int
+def test_a_malformed_or_too_large_write_is_refused(
+    served: tuple[LocalChain, str], content: object, status: int
 ) -> None:
     chain, url = served
     chain.register(ALICE.address)
-    assert post(url, "/v1/commitment", asked, ALICE)[0] == status
+    assert post(url, "/v1/commitment", content, ALICE)[0] == status
     assert chain.commitments() == ()
 
 
 @pytest.mark.parametrize("weights", ['{"a": NaN}', '{"a": -1}', "{}", '{"a": 1e999}'])
-def test_weights_that_are_no_weights_are_refused(served: tuple[LocalChain, str], weights: str) -> None:
+def test_bad_weights_are_refused(served: tuple[LocalChain, str], weights: str) -> None:
     chain, url = served
     chain.register(ALICE.address, permit=True)
     assert post(url, "/v1/weights", f'{{"by_hotkey": {weights}}}'.encode(), ALICE)[0] == 422
 
 
-def test_an_address_that_asks_too_often_is_told_to_wait(tmp_path: Path) -> None:
+def test_an_address_with_too_many_requests_is_refused_as_busy(tmp_path: Path) -> None:
     with served_chain(tmp_path / "c.db", per_minute=3) as (chain, url):
         chain.register(ALICE.address)
         codes = [client(url, ALICE).publish(ALICE.address, f"d{i}").code for i in range(5)]
@@ -146,7 +146,7 @@ def test_a_metagraph_of_256_with_commitments_is_one_request(served: tuple[LocalC
     assert (len(snapshot.neurons), len(snapshot.commitments)) == (256, 256)
 
 
-def test_a_chain_that_is_gone_is_unavailable_in_time_and_a_write_to_it_is_unknown(tmp_path: Path) -> None:
+def test_a_stopped_chain_is_unavailable_in_time_and_a_write_to_it_is_unknown(tmp_path: Path) -> None:
     with served_chain(tmp_path / "c.db") as (chain, url):
         chain.register(ALICE.address)
         alice = HttpChain(url, ALICE, timeout_s=5.0, sleep=lambda _s: None)
@@ -159,7 +159,7 @@ def test_a_chain_that_is_gone_is_unavailable_in_time_and_a_write_to_it_is_unknow
     assert time.monotonic() - started_s < 10
 
 
-def test_a_server_that_accepts_and_says_nothing_stops_nobody() -> None:
+def test_a_server_that_never_answers_is_given_up_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started_s = time.monotonic()
         with pytest.raises(ChainUnavailable):
@@ -174,26 +174,26 @@ def test_reads_are_tried_again_and_writes_are_not(monkeypatch: pytest.MonkeyPatc
     with served_chain(tmp_path / "c.db") as (chain, url):
         chain.register(ALICE.address)
         alice = HttpChain(url, ALICE, sleep=lambda _s: None)
-        fails = [2]
+        failures_left = [2]
         calls: list[str] = []
 
-        def shaky(base: str, method: str, path: str, **rest: object) -> object:
+        def unreliable_request(base: str, method: str, path: str, **rest: object) -> object:
             calls.append(method)
-            if fails[0] > 0:
-                fails[0] -= 1
+            if failures_left[0] > 0:
+                failures_left[0] -= 1
                 raise PeerUnavailable("dropped")
             return request(base, method, path, **rest)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(chain_http, "request", shaky)
+        monkeypatch.setattr(chain_http, "request", unreliable_request)
         assert alice.head().number == chain.head().number
         assert calls == ["GET"] * 3
-        fails[0] = 1
+        failures_left[0] = 1
         assert alice.publish(ALICE.address, "x").unknown
         assert calls == ["GET"] * 3 + ["POST"]
 
 
 @pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"service": "another"}'])
-def test_something_else_at_the_address_is_named(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+def test_an_address_without_a_chain_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
     from soundsright.adapters.chains import http as chain_http
 
     monkeypatch.setattr(chain_http, "request", lambda *_a, **_k: Reply(200, answer))
@@ -201,6 +201,6 @@ def test_something_else_at_the_address_is_named(monkeypatch: pytest.MonkeyPatch,
         HttpChain("http://127.0.0.1:1")
 
 
-def test_the_description_lists_every_path(served: tuple[LocalChain, str]) -> None:
+def test_the_openapi_document_lists_the_paths(served: tuple[LocalChain, str]) -> None:
     document = json.loads(request(served[1], "GET", "/openapi.json", timeout_s=5).body)
     assert {"/v1/head", "/v1/snapshot", "/v1/commitment", "/v1/weights", "/v1/register"} <= set(document["paths"])
