@@ -6,6 +6,7 @@ They are the speech, noise and rooms of one split of the shipped corpus. Trainin
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from examples.finetune.variety import VariedNoise, VariedVoices
 from soundsright.data.corpora import Corpus
-from soundsright.data.directories import noise_listing, speech_listing
+from soundsright.data.directories import Listing, noise_listing, speech_listing
 from soundsright.data.noise_kinds import Babble, FormulaNoise, NoiseMenu, levelled
 from soundsright.data.recipe import AnySetTask, SetRecipe
 from soundsright.data.recordings import Recording, RecordingSet
@@ -97,7 +98,9 @@ def sources_of(
     )
 
 
-def _listed(folders, sample_rate_hz, listing_of) -> tuple[Recording, ...]:  # type: ignore[no-untyped-def]
+def _listed(
+    folders: Iterable[Path], sample_rate_hz: int, listing_of: Callable[[Path, int], Listing]
+) -> tuple[Recording, ...]:
     recordings: list[Recording] = []
     for folder in folders:
         recordings += listing_of(folder, sample_rate_hz).recordings

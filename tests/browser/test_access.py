@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.browser.conftest import until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 COMPETITION = "r/first/DENOISING_16000HZ/"
@@ -22,7 +25,7 @@ PAGES = {
 }
 
 
-def serious_violations(page: Any) -> list[str]:
+def serious_violations(page: Page) -> list[str]:
     """The serious and critical violations that axe reports, one line each."""
     if not AXE.exists():
         pytest.skip("axe-core is not installed: npm ci --prefix tests/browser")

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser
 
-from tests.browser.conftest import HOSTILE, served, until
+from tests.browser.conftest import HOSTILE, Visit, served, until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 COMPETITION = "r/first/DENOISING_16000HZ/"
 LABELS = "rows => rows.map(row => row.querySelector('th a, th span').textContent)"
 
 
-def labels(page: Any) -> list[str]:
+def labels(page: Page) -> list[str]:
     return list(page.eval_on_selector_all("table.board tbody tr", LABELS))
 
 
-def test_a_heading_sorts_the_table_and_sorts_it_back(visit: Callable[..., Any], site: str) -> None:
+def test_a_heading_sorts_the_table_and_sorts_it_back(visit: Callable[..., Visit], site: str) -> None:
     page = visit(site).open(site + "index.html")
     before = labels(page)
     assert before[0] == "alpine/clear"
@@ -34,7 +37,7 @@ def test_a_heading_sorts_the_table_and_sorts_it_back(visit: Callable[..., Any], 
     assert after[:-1] == before[:-1][::-1]
 
 
-def test_the_best_score_comes_first_when_a_metric_is_chosen(visit: Callable[..., Any], site: str) -> None:
+def test_the_best_score_comes_first_when_a_metric_is_chosen(visit: Callable[..., Visit], site: str) -> None:
     page = visit(site).open(site + "index.html")
     page.locator("table.board th", has_text="PESQ-WB").first.get_by_role("button").click()
     cells = "els => els.map(e => Number(e.children[4].dataset.v))"
@@ -42,7 +45,7 @@ def test_the_best_score_comes_first_when_a_metric_is_chosen(visit: Callable[...,
     assert values == sorted(values, reverse=True)
 
 
-def test_a_table_sorts_from_the_keyboard(visit: Callable[..., Any], site: str) -> None:
+def test_a_table_sorts_from_the_keyboard(visit: Callable[..., Visit], site: str) -> None:
     page = visit(site).open(site + "index.html")
     page.locator("table.board th", has_text="entry").first.get_by_role("button").focus()
     page.keyboard.press("Enter")
@@ -50,7 +53,7 @@ def test_a_table_sorts_from_the_keyboard(visit: Callable[..., Any], site: str) -
     assert names == sorted(names, key=str.lower)
 
 
-def test_two_clicks_open_the_clip_with_the_largest_difference(visit: Callable[..., Any], site: str) -> None:
+def test_two_clicks_open_the_clip_with_the_largest_difference(visit: Callable[..., Visit], site: str) -> None:
     page = visit(site).open(site + COMPETITION + "index.html")
     page.get_by_role("link", name="Listen to alpine/clear").click()
     assert "in the row of the entry to compare it with" in page.locator(".pick").inner_text()
@@ -68,7 +71,7 @@ def test_two_clicks_open_the_clip_with_the_largest_difference(visit: Callable[..
     "path",
     ["index.html", "history.html", "r/first/index.html", COMPETITION + "index.html", COMPETITION + "ears.html"],
 )
-def test_a_hostile_name_is_shown_and_does_nothing(visit: Callable[..., Any], site: str, path: str) -> None:
+def test_a_hostile_name_is_shown_and_does_nothing(visit: Callable[..., Visit], site: str, path: str) -> None:
     page = visit(site).open(site + path)
     page.wait_for_timeout(100)
     assert "owned" not in page.title()
@@ -78,7 +81,7 @@ def test_a_hostile_name_is_shown_and_does_nothing(visit: Callable[..., Any], sit
         assert HOSTILE in text
 
 
-def test_the_page_of_a_hostile_entry_works(visit: Callable[..., Any], site: str) -> None:
+def test_the_page_of_a_hostile_entry_works(visit: Callable[..., Visit], site: str) -> None:
     page = visit(site).open(site + COMPETITION + "index.html")
     page.locator("table.board tbody a", has_text="<script>").first.click()
     page.wait_for_selector("h1")
@@ -89,7 +92,9 @@ def test_the_page_of_a_hostile_entry_works(visit: Callable[..., Any], site: str)
     assert "owned" not in page.title()
 
 
-def test_every_page_of_the_build_opens_and_every_link_leads_to_a_file(visit: Callable[..., Any], site: str) -> None:
+def test_every_page_of_the_build_opens_and_every_link_leads_to_a_file(
+    visit: Callable[..., Visit], site: str
+) -> None:
     first = visit(site)
     todo, seen = {site + "index.html"}, set()
     while todo:
@@ -103,7 +108,7 @@ def test_every_page_of_the_build_opens_and_every_link_leads_to_a_file(visit: Cal
     assert len(seen) >= 12
 
 
-def test_a_table_of_256_entries_is_sorted(visit: Callable[..., Any], tmp_path: Any) -> None:
+def test_a_table_of_256_entries_is_sorted(visit: Callable[..., Visit], tmp_path: Path) -> None:
     from soundsright.services.board.build import build_site
     from soundsright.services.records.runs import read_run
     from tests.services.records.runs import Entrant, write_run
@@ -121,7 +126,7 @@ def test_a_table_of_256_entries_is_sorted(visit: Callable[..., Any], tmp_path: A
     assert values == sorted(values, reverse=True)
 
 
-def test_pages_have_no_inline_scripts(visit: Callable[..., Any], site: str) -> None:
+def test_pages_have_no_inline_scripts(visit: Callable[..., Visit], site: str) -> None:
     page = visit(site).open(site + COMPETITION + "ears.html")
     inline = "els => els.filter(e => !e.src && e.type !== 'application/json').length"
     assert page.eval_on_selector_all("script", inline) == 0
@@ -148,7 +153,7 @@ def test_an_injected_script_does_not_run(browser: Browser, server: str) -> None:
     context.close()
 
 
-def test_a_server_without_results_shows_a_message(visit: Callable[..., Any], tmp_path: Any) -> None:
+def test_a_server_without_results_shows_a_message(visit: Callable[..., Visit], tmp_path: Path) -> None:
     from soundsright.services.board.server import LiveSite, board_app
 
     half = tmp_path / "half"
@@ -160,7 +165,7 @@ def test_a_server_without_results_shows_a_message(visit: Callable[..., Any], tmp
         assert "not finished" in page.inner_text("main")
 
 
-def test_the_listen_links_are_visible_on_a_phone(visit: Callable[..., Any], site: str) -> None:
+def test_the_listen_links_are_visible_on_a_phone(visit: Callable[..., Visit], site: str) -> None:
     page = visit(site, viewport={"width": 390, "height": 800}).open(site + COMPETITION + "index.html")
     for link in page.locator("table.board a.hear").all():
         box = link.bounding_box()
@@ -169,7 +174,7 @@ def test_the_listen_links_are_visible_on_a_phone(visit: Callable[..., Any], site
 
 
 def test_a_failed_clip_shows_the_floor_and_a_printed_page_shows_every_clip(
-    visit: Callable[..., Any], site: str
+    visit: Callable[..., Visit], site: str
 ) -> None:
     page = visit(site).open(site + COMPETITION + "e/3-cedar.html")
     table = page.locator(".tall table")
@@ -180,7 +185,7 @@ def test_a_failed_clip_shows_the_floor_and_a_printed_page_shows_every_clip(
     assert page.eval_on_selector(".tall", "e => e.scrollHeight - e.clientHeight") == 0
 
 
-def test_a_long_name_fits_beside_a_plot(visit: Callable[..., Any], site: str) -> None:
+def test_a_long_name_fits_beside_a_plot(visit: Callable[..., Visit], site: str) -> None:
     from soundsright.services.drawing.boxes import Box, box_plot
 
     drawing = box_plot([Box("harbour/baseline-denoising-16k", (1.0, 2.0))], title="t", unit="")

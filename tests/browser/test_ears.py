@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.conftest import until
+from tests.browser.conftest import Visit, until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 EARS = "r/first/DENOISING_16000HZ/ears.html"
 PAIR = "#a=1-alpine&b=2-brook"
@@ -41,7 +44,7 @@ RENDER = """async () => {
 
 
 @pytest.fixture(params=["disk", "server"])
-def ears(request: pytest.FixtureRequest, visit: Callable[..., Any]) -> Any:
+def ears(request: pytest.FixtureRequest, visit: Callable[..., Visit]) -> Page:
     """The listening page of two entries, loaded from a disk and from a server."""
     base = request.getfixturevalue("site" if request.param == "disk" else "server")
     page = visit(base).open(base + EARS + PAIR)
@@ -49,16 +52,16 @@ def ears(request: pytest.FixtureRequest, visit: Callable[..., Any]) -> Any:
     return page
 
 
-def position(page: Any) -> float:
+def position(page: Page) -> float:
     return float(page.evaluate("Ears.player.position()"))
 
 
 @pytest.mark.parametrize("loop", ["null", "{from: 0, to: .25}"])
-def test_tracks_are_synchronous_to_the_sample(ears: Any, loop: str) -> None:
+def test_tracks_are_synchronous_to_the_sample(ears: Page, loop: str) -> None:
     assert ears.evaluate(RENDER.replace("LOOP", loop)) < 1e-6
 
 
-def test_switching_keeps_the_position(ears: Any) -> None:
+def test_switching_keeps_the_position(ears: Page) -> None:
     """The position follows the audio clock, independent of the audible track."""
     ears.locator("#play").click()
     until(ears, "Ears.player.playing && Ears.player.position() > 0.05")
@@ -78,7 +81,7 @@ def test_switching_keeps_the_position(ears: Any) -> None:
     assert ears.evaluate(same, nodes), "no source was restarted"
 
 
-def test_every_track_has_the_level_of_the_clean_signal(ears: Any) -> None:
+def test_every_track_has_the_level_of_the_clean_signal(ears: Page) -> None:
     levels = ears.evaluate(
         """() => {
           const {tracks, gains, rate} = Ears.player, clean = tracks.get("clean").getChannelData(0);
@@ -94,7 +97,7 @@ def test_every_track_has_the_level_of_the_clean_signal(ears: Any) -> None:
     assert ears.evaluate("[...Ears.player.gains.values()]") == [1, 1, 1, 1]
 
 
-def test_the_keyboard_plays_seeks_loops_and_changes_the_clip(ears: Any) -> None:
+def test_the_keyboard_plays_seeks_loops_and_changes_the_clip(ears: Page) -> None:
     ears.keyboard.press("Space")
     until(ears, "Ears.player.playing")
     ears.keyboard.press("Space")
@@ -117,7 +120,7 @@ def test_the_keyboard_plays_seeks_loops_and_changes_the_clip(ears: Any) -> None:
     assert ears.locator("#clip-title").inner_text() == first
 
 
-def test_dragging_over_a_spectrogram_loops_that_part(ears: Any) -> None:
+def test_dragging_over_a_spectrogram_loops_that_part(ears: Page) -> None:
     over = ears.locator(".over").first
     over.scroll_into_view_if_needed()
     box = over.bounding_box()
@@ -134,7 +137,7 @@ def test_dragging_over_a_spectrogram_loops_that_part(ears: Any) -> None:
     assert 0.19 <= position(ears) <= 0.61
 
 
-def test_five_spectrograms_are_drawn_and_the_difference_is_not_flat(ears: Any) -> None:
+def test_five_spectrograms_are_drawn_and_the_difference_is_not_flat(ears: Page) -> None:
     drawn = ears.eval_on_selector_all(
         "#views canvas:not(.over)",
         """els => els.map((c) => {
@@ -149,7 +152,7 @@ def test_five_spectrograms_are_drawn_and_the_difference_is_not_flat(ears: Any) -
     assert red > blue, "B left more noise than A, so its colour dominates"
 
 
-def test_a_failed_clip_shows_a_message_and_the_rest_plays(visit: Callable[..., Any], server: str) -> None:
+def test_a_failed_clip_shows_a_message_and_the_rest_plays(visit: Callable[..., Visit], server: str) -> None:
     page = visit(server).open(server + EARS + "#a=1-alpine&b=3-cedar&clip=000001")
     until(page, LOADED)
     assert "B failed on this clip (timeout)" in page.inner_text("#say")
@@ -159,7 +162,7 @@ def test_a_failed_clip_shows_a_message_and_the_rest_plays(visit: Callable[..., A
 
 
 def test_a_broken_clip_shows_a_message_and_the_rest_plays(
-    visit: Callable[..., Any], run_folder: Path, tmp_path: Path
+    visit: Callable[..., Visit], run_folder: Path, tmp_path: Path
 ) -> None:
     from soundsright.services.board.build import build_site
     from soundsright.services.records.runs import read_run
@@ -176,7 +179,7 @@ def test_a_broken_clip_shows_a_message_and_the_rest_plays(
 
 
 def test_clips_beyond_the_size_limit_have_no_audio_and_a_message(
-    visit: Callable[..., Any], run_folder: Path, tmp_path: Path
+    visit: Callable[..., Visit], run_folder: Path, tmp_path: Path
 ) -> None:
     from soundsright.services.board.build import build_site
     from soundsright.services.records.runs import read_run

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser
 
 from soundsright.services.listening.plan import ListeningTest
 from soundsright.services.listening.results import folder_of_test, read_test, save_test
@@ -19,8 +18,11 @@ from tests.browser.conftest import served, until
 from tests.browser.test_access import serious_violations
 from tests.services.records.runs import write_run
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
-def hear(page: Any, name: str) -> None:
+
+def hear(page: Page, name: str) -> None:
     """Wait until the recording that plays counts as heard."""
     until(page, f"document.querySelector('#stimuli button[data-name=\"{name}\"][data-heard]')")
 

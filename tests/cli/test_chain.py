@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,6 +14,7 @@ from soundsright.adapters.peers.keys import Hotkey
 from soundsright.cli.commands.chain import command
 from soundsright.cli.main import run
 from soundsright.core.errors import ChainUnavailable
+from soundsright.core.ports import Neuron
 from tests.ports import free_port
 
 ORGANISER, ALICE, BOB = (Hotkey.of_seed(name) for name in ("organiser", "alice", "bob"))
@@ -80,10 +80,10 @@ def test_join_prints_the_uid_when_the_next_block_shows_the_key(
     served: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chain = opened(served("--block-every 60"), ORGANISER)
-    answers: list[Any] = []
+    answers: list[tuple[Neuron, ...]] = []
     neurons = HttpChain.neurons
 
-    def looked(own: HttpChain) -> Any:
+    def looked(own: HttpChain) -> tuple[Neuron, ...]:
         answers.append(neurons(own))
         if len(answers) == 2:
             chain.advance()

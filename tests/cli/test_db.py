@@ -1,7 +1,6 @@
 """`soundsright db` checks, copies and upgrades a database, and never creates one."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -75,7 +74,7 @@ def test_upgrade_of_a_current_database_says_so(url: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["upgrade"], ["backup", "copy.db"]])
-def test_a_missing_database_is_not_created(tmp_path: Path, arguments: Any) -> None:
+def test_a_missing_database_is_not_created(tmp_path: Path, arguments: list[str]) -> None:
     missing = tmp_path / "missing.db"
     error = db(*arguments, "--state", missing).exception
     assert isinstance(error, UsageError)

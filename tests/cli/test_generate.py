@@ -162,7 +162,7 @@ def test_a_stopped_set_says_how_to_continue(tmp_path: Path, monkeypatch: pytest.
         ("dereverberation", "--noise", ["white"]),
     ],
 )
-def test_a_flag_without_effect_is_refused(tmp_path: Path, task: str, flag: str, values: Any) -> None:
+def test_a_flag_without_effect_is_refused(tmp_path: Path, task: str, flag: str, values: list[str]) -> None:
     message = f"{flag} has no effect with --task {task}. Leave it out, or use --task both."
     with pytest.raises(UsageError) as refused:
         run("--task", task, "--n", 2, "--out", tmp_path / "set", flag, *values)
@@ -203,7 +203,7 @@ def test_a_flag_and_its_published_name_together_are_refused(tmp_path: Path) -> N
     ],
 )
 def test_bad_input_names_the_value_and_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: Any, message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
 
     if "flite" in arguments and shutil.which("flite") is None:

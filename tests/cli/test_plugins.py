@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,8 +97,8 @@ def test_a_chain_is_chosen_by_its_scheme(install: Install) -> None:
 def test_a_hub_is_chosen_by_its_scheme(install: Install, tmp_path: Path) -> None:
     install("hub_good", HUB.format(fetch="return None"), "soundsright.hubs", "shelf", "Hub")
     environment = {"HF_ENDPOINT": "shelf://lab", "STATE_FOLDER": str(tmp_path), "HF_TOKEN": "hf_planted"}
-    hub = opened_hub(read_settings(Settings, environment=environment))
-    options = hub.options  # type: ignore[attr-defined]
+    hub: Any = opened_hub(read_settings(Settings, environment=environment))
+    options = hub.options
     assert (options.endpoint, options.cache, options.token) == ("shelf://lab", tmp_path / "cache", "hf_planted")
     assert "hf_planted" not in repr(options)
 

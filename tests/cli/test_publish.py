@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -80,7 +79,7 @@ def tracker_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the calls that a fake wandb gets."""
     calls: list[str] = []
 
-    def recorded(name: str) -> Any:
+    def recorded(name: str) -> Callable[..., None]:
         return lambda *_values, **_options: calls.append(name)
 
     fake = SimpleNamespace(init=recorded("init"), log=recorded("log"), finish=recorded("finish"))

@@ -4,7 +4,6 @@ import json
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -73,7 +72,7 @@ def test_simulate_shows_decisions_and_shares() -> None:
         (["check", "missing.json"], "missing.json cannot be read"),
     ],
 )
-def test_bad_input_is_named(arguments: Any, message: str) -> None:
+def test_bad_input_is_named(arguments: list[str], message: str) -> None:
     error = rules(*arguments).exception
     assert isinstance(error, UsageError)
     assert message in str(error)

@@ -43,7 +43,7 @@ ALICE, BOB, VALIDATOR = (account(name) for name in ("alice", "bob", "validator")
 class RealNetwork:
     """The owner's part of a subnet that we do not own. It waits for blocks, and skips tests of anything else."""
 
-    def __init__(self, chain: BittensorChain) -> None:
+    def __init__(self, chain: LiveChain) -> None:
         self._chain = chain
 
     def register(self, address: str, *, stake: float = 0.0, permit: bool = False) -> int:
@@ -118,7 +118,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         with contextlib.ExitStack() as stack:
             if request.param == "network":
                 bench = Bench(None, url=NETWORK)
-                bench.owner = RealNetwork(bench.of(ALICE))  # type: ignore[arg-type]
+                bench.owner = RealNetwork(bench.of(ALICE))
             else:
                 node = stack.enter_context(running_node(Ledger()))
                 bench = Bench(node, url=node.url)

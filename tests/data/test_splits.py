@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from soundsright.core.errors import UsageError
 from soundsright.data.choice import SourceChoice
 from soundsright.data.clips import corpus_sources
 from soundsright.data.corpora import Corpus
-from soundsright.data.directories import noise_listing, rir_listing, speech_listing
+from soundsright.data.directories import Listing, noise_listing, rir_listing, speech_listing
 from soundsright.data.making import SetJob, generate_set
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.rooms import simulated_room
@@ -131,7 +132,7 @@ def test_a_directory_is_split_by_speaker_not_by_file(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_files_of_one_room_or_recording_are_one_group(
-    tmp_path: Path, listing: Any, files: list[str], groups: set[str]
+    tmp_path: Path, listing: Callable[[Path, int], Listing], files: list[str], groups: set[str]
 ) -> None:
     for number, name in enumerate(files):
         write_speech(tmp_path / name, seed=number)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from soundsright.core.audio import Audio
-from soundsright.metrics.evidence import clip_evidence
+from soundsright.metrics.evidence import ClipEvidence, clip_evidence
 
 RNG = np.random.default_rng(0)
 SPEECH = np.tile(np.repeat([1.0, 0.0], 1_600), 10) * RNG.standard_normal(32_000) * 0.1
@@ -15,7 +15,7 @@ def audio(samples: np.ndarray) -> Audio:
     return Audio(samples.astype(np.float32), 16_000)
 
 
-def evidence(enhanced: np.ndarray, clean: np.ndarray = SPEECH):  # type: ignore[no-untyped-def]
+def evidence(enhanced: np.ndarray, clean: np.ndarray = SPEECH) -> ClipEvidence:
     return clip_evidence(audio(clean), audio(enhanced), audio(clean + NOISE))
 
 

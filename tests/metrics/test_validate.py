@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import DTypeLike
 
 from soundsright.core.audio import Audio
 from soundsright.core.errors import AudioRejected
@@ -56,5 +57,5 @@ def test_samples_that_float32_cannot_hold_as_numbers_are_refused(value: float) -
 
 
 @pytest.mark.parametrize("dtype", [np.complex64, np.bool_, np.uint8, np.int64, object])
-def test_samples_of_another_type_are_refused(dtype: Any) -> None:
+def test_samples_of_another_type_are_refused(dtype: DTypeLike) -> None:
     assert code_of(np.zeros(100, dtype)) == "format"

@@ -8,7 +8,6 @@ import re
 import zipfile
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +51,7 @@ def held_out_clips(name: str) -> tuple[Clip, ...]:
 
 
 @every_baseline
-def test_held_out_clips_score_better_than_their_input(import_model: ImportModel, name: Any) -> None:
+def test_held_out_clips_score_better_than_their_input(import_model: ImportModel, name: str) -> None:
     gains: dict[str, list[float]] = {metric: [] for metric in LEAST_GAINS[name]}
     for clip in held_out_clips(name):
         rate = clip.clean.sample_rate_hz
@@ -66,7 +65,7 @@ def test_held_out_clips_score_better_than_their_input(import_model: ImportModel,
 
 @every_baseline
 @pytest.mark.parametrize("rate", [16_000, 48_000])
-def test_length_and_type_are_kept_and_silence_stays_silent(import_model: ImportModel, name: Any, rate: int) -> None:
+def test_length_and_type_are_kept_and_silence_stays_silent(import_model: ImportModel, name: str, rate: int) -> None:
     enhance = import_model(name).enhance
     for length in (1, 333, 16_001):
         enhanced = enhance(np.zeros(length, np.float32), rate)
@@ -76,7 +75,7 @@ def test_length_and_type_are_kept_and_silence_stays_silent(import_model: ImportM
 
 
 @every_baseline
-def test_a_clip_gives_the_same_samples_again_and_at_another_level(import_model: ImportModel, name: Any) -> None:
+def test_a_clip_gives_the_same_samples_again_and_at_another_level(import_model: ImportModel, name: str) -> None:
     enhance = import_model(name).enhance
     first, second = (clip.degraded.samples for clip in held_out_clips(name)[:2])
     rate = rate_of(name)
@@ -87,7 +86,7 @@ def test_a_clip_gives_the_same_samples_again_and_at_another_level(import_model: 
 
 
 @every_baseline
-def test_speech_is_not_delayed(import_model: ImportModel, name: Any) -> None:
+def test_speech_is_not_delayed(import_model: ImportModel, name: str) -> None:
     clean = held_out_clips(name)[0].clean
     enhanced = import_model(name).enhance(clean.samples, clean.sample_rate_hz)
     lags = range(-8, 9)
@@ -96,7 +95,7 @@ def test_speech_is_not_delayed(import_model: ImportModel, name: Any) -> None:
 
 
 @every_baseline
-def test_shipped_files_are_those_that_the_card_names(name: Any) -> None:
+def test_shipped_files_are_those_that_the_card_names(name: str) -> None:
     folder = MODELS / name
     card = dict(re.findall(r"\| `([^`]+)` \| `([0-9a-f]{64})` \|", (folder / "README.md").read_text()))
     files = {
@@ -107,7 +106,7 @@ def test_shipped_files_are_those_that_the_card_names(name: Any) -> None:
 
 @every_baseline
 def test_the_network_that_is_served_is_the_one_to_fine_tune_from(
-    name: Any, monkeypatch: pytest.MonkeyPatch
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch", reason="needs torch: pip install -e .[train]")
     pytest.importorskip("safetensors", reason="needs safetensors: pip install -e .[train]")

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from soundsright.core.competition import Task
+from soundsright.metrics.evidence import ClipEvidence
 from soundsright.ranking.gaming import LEAST_CLIPS, HonestSystems, flags, shipped_honest_systems
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR")
@@ -25,14 +24,14 @@ def honest_improvements(systems: int = 60) -> dict[str, list[float]]:
 HONEST = HonestSystems.fitted(honest_improvements())
 
 
-def codes(entry: dict[str, float], evidence: tuple[object, ...] = (), clips: int = LEAST_CLIPS) -> list[str]:
+def codes(entry: dict[str, float], evidence: tuple[ClipEvidence, ...] = (), clips: int = LEAST_CLIPS) -> list[str]:
     noisy = {"PESQ_WB": [1.2] * clips, "ESTOI": [0.7] * clips, "SI_SDR": [5.0] * clips}
     scores = {name: [value + entry[name] for value in noisy[name]] for name in entry}
-    return [flag.code for flag in flags(scores, noisy, evidence, honest=HONEST)]  # type: ignore[arg-type]
+    return [flag.code for flag in flags(scores, noisy, evidence, honest=HONEST)]
 
 
-def clip(deleted: float = 0.0, hallucinated: float = 0.0, likeness_to_input_db: float = 10.0) -> SimpleNamespace:
-    return SimpleNamespace(deleted=deleted, hallucinated=hallucinated, likeness_to_input_db=likeness_to_input_db)
+def clip(deleted: float = 0.0, hallucinated: float = 0.0, likeness_to_input_db: float = 10.0) -> ClipEvidence:
+    return ClipEvidence(deleted, hallucinated, likeness_to_input_db)
 
 
 def test_no_honest_system_is_flagged() -> None:

@@ -57,7 +57,7 @@ from soundsright.core.ports import Reply
 from soundsright.core.results import Failure
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Schedule
-from soundsright.core.submission import commitment_digest
+from soundsright.core.submission import FetchedModel, commitment_digest
 from soundsright.services.http.state import Health
 from soundsright.services.records import feedback_of, results_of
 from soundsright.services.rounds import steps
@@ -113,7 +113,7 @@ class Watched:
         return call
 
 
-def behaviour(model: Any) -> Behaviour:
+def behaviour(model: FetchedModel) -> Behaviour:
     """The behaviour in the file `behaviour` of a model."""
     text = (model.path / "behaviour").read_text().split()
     return Behaviour(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def connect(node: RunningNode) -> Iterator[Connect]:
 
 def test_a_metagraph_with_commitments_is_one_runtime_call_and_two_maps(node: RunningNode, connect: Connect) -> None:
     for number in range(253):
-        node.do(lambda n=number: node.node.ledger.register(Hotkey.of_seed(f"m{n}").address))  # type: ignore[misc]
+        node.do(partial(node.node.ledger.register, Hotkey.of_seed(f"m{number}").address))
     chain = connect(ALICE)
     chain.publish(ALICE.address, "ab" * 32)
     node.node.calls.clear()
@@ -108,7 +109,7 @@ def test_a_commitment_of_another_kind_is_left_out(node: RunningNode, connect: Co
         [{"Raw2": b"\xff\xfe"}],
     ):
         info = {"deposit": 0, "block": 1, "info": {"fields": [fields]}}
-        node.do(lambda info=info: node.node.ledger.put("Commitments", "CommitmentOf", key, info))  # type: ignore[misc]
+        node.do(partial(node.node.ledger.put, "Commitments", "CommitmentOf", key, info))
         node.advance()
         assert connect().commitments() == ()
 

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,12 +178,12 @@ def test_reads_are_tried_again_and_writes_are_not(monkeypatch: pytest.MonkeyPatc
         failures_left = [2]
         calls: list[str] = []
 
-        def unreliable_request(base: str, method: str, path: str, **rest: object) -> object:
+        def unreliable_request(base: str, method: str, path: str, **rest: Any) -> object:
             calls.append(method)
             if failures_left[0] > 0:
                 failures_left[0] -= 1
                 raise PeerUnavailable("dropped")
-            return request(base, method, path, **rest)  # type: ignore[arg-type]
+            return request(base, method, path, **rest)
 
         monkeypatch.setattr(chain_http, "request", unreliable_request)
         assert alice.head().number == chain.head().number

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -44,8 +45,8 @@ MakeModel = Callable[..., FetchedModel]
 ON_ENGINE = pytest.mark.docker
 
 
-def sandbox_with(engine: Engine, **limits: object) -> DockerSandbox:
-    return DockerSandbox(engine, settings=DockerSettings(build=BuildLimits(network="none", **limits)))  # type: ignore[arg-type]
+def sandbox_with(engine: Engine, **limits: Any) -> DockerSandbox:
+    return DockerSandbox(engine, settings=DockerSettings(build=BuildLimits(network="none", **limits)))
 
 
 @pytest.fixture

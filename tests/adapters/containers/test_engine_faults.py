@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,9 +78,9 @@ def shell_model(make_model: Model) -> Model:
     return made
 
 
-def sandbox_of(own: OwnEngine, **settings: object) -> DockerSandbox:
-    build = BuildLimits(network="none", **settings.pop("build", {}))  # type: ignore[arg-type]
-    return DockerSandbox(own.engine, settings=DockerSettings(build=build, **settings))  # type: ignore[arg-type]
+def sandbox_of(own: OwnEngine, **settings: Any) -> DockerSandbox:
+    build = BuildLimits(network="none", **settings.pop("build", {}))
+    return DockerSandbox(own.engine, settings=DockerSettings(build=build, **settings))
 
 
 def containers(own: OwnEngine) -> list[str]:
@@ -215,10 +216,11 @@ def registry(tmp_path: Path) -> Iterator[str]:
     )
     server = subprocess.Popen([program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
+        host, _, port = address.partition(":")
         until = time.monotonic() + 20
         while time.monotonic() < until:
             try:
-                socket.create_connection(address.split(":"), 1).close()  # type: ignore[arg-type]
+                socket.create_connection((host, int(port)), 1).close()
                 break
             except OSError:
                 time.sleep(0.05)
@@ -247,7 +249,8 @@ def test_an_image_by_digest_is_pulled_checked_and_run(
     with sandbox.run(model, limits=LIMITS) as running:
         answers = running.enhance(clips)
         assert running.timing.build_s > 0
-    np.testing.assert_array_equal(answers[0].audio.samples, clips[0].audio.samples)  # type: ignore[union-attr]
+    assert answers[0].audio is not None
+    np.testing.assert_array_equal(answers[0].audio.samples, clips[0].audio.samples)
 
     (model.path / "IMAGE").write_text(f"{repository}@sha256:{'0' * 64}\n")
     with pytest.raises(ModelCrashed, match=r"does not exist: .*manifest unknown"):

@@ -16,8 +16,8 @@ BODY = b'{"a": 1}'
 
 
 def headers_of(account: Hotkey = ALICE, **changes: object) -> dict[str, str]:
-    request = {"method": "POST", "path": "/reveal", "body": BODY, "receiver": BOB.address} | changes
-    return signed_headers(account, **request)  # type: ignore[arg-type]
+    request: dict[str, Any] = {"method": "POST", "path": "/reveal", "body": BODY, "receiver": BOB.address}
+    return signed_headers(account, **(request | changes))
 
 
 def admit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -51,9 +52,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 def test_a_plugged_sandbox_gets_the_operators_options(install: Install) -> None:
     install("sandbox_good", microvm="make")
-    sandbox = opened_sandbox(SandboxChoice("microvm", trust=True), local=False, round_id="round-7")
+    sandbox: Any = opened_sandbox(SandboxChoice("microvm", trust=True), local=False, round_id="round-7")
     assert sandbox.isolated
-    assert sandbox.options == SandboxOptions(None, True, None, "round-7")  # type: ignore[attr-defined]
+    assert sandbox.options == SandboxOptions(None, True, None, "round-7")
 
 
 def test_the_flag_and_the_setting_accept_its_name(install: Install) -> None:

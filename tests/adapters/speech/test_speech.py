@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from soundsright.adapters.speech.programs import program_synthesiser
 from soundsright.adapters.speech.synthesis import SynthesisedSpeech, checked_speech
@@ -177,7 +178,7 @@ def test_an_engine_is_pickled_without_its_connection_and_hides_its_key(
     ("samples", "message"),
     [(np.zeros(24_000), "silence"), (np.full(24_000, np.nan), "not finite"), (np.ones(100), "0.00 s")],
 )
-def test_implausible_audio_is_refused(samples: Any, message: str) -> None:
+def test_implausible_audio_is_refused(samples: NDArray[np.float64], message: str) -> None:
     with pytest.raises(InfrastructureFault, match=message):
         checked_speech(Audio(samples.astype(np.float32), 24_000), "engine")
 

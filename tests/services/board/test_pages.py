@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,8 @@ def page(run: Run, path: str) -> str:
     ],
     ids=["first page", "competition", "report"],
 )
-def test_a_decision_is_shown_with_its_numbers_and_winner(flagged_run: Run, shown: object) -> None:
-    html = shown(flagged_run)  # type: ignore[operator]
+def test_a_decision_is_shown_with_its_numbers_and_winner(flagged_run: Run, shown: Callable[[Run], str]) -> None:
+    html = shown(flagged_run)
     text = text_of(html)
     assert (
         "PESQ-WB taken over alpine takes PESQ_WB. brook/soft 1.50 1.60 alpine/clear 2.25 "

@@ -74,7 +74,7 @@ def write_run(
     lines: list[dict[str, Any]] = []
     rows = []
     for uid, entrant in enumerate(entrants, 1):
-        values = {name: [] for name in METRICS}  # type: ignore[var-annotated]
+        values: dict[str, list[float]] = {name: [] for name in METRICS}
         hotkey = entrant.hotkey or entrant.name
         model = f"{entrant.name}@{uid:040x}"
         for clip in range(clips):

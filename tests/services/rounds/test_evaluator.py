@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from soundsright.core.errors import EngineUnavailable, ModelCrashed, ModelFault
-from soundsright.core.ports import Answer, DegradedClip
+from soundsright.core.ports import Answer, DegradedClip, SandboxLimits
 from soundsright.core.results import Evaluation, Timing
 from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.rounds import steps
@@ -38,7 +37,7 @@ class ScriptedSandbox:
         self.starts = self.batches = self.running = 0
 
     @contextmanager
-    def run(self, model: FetchedModel, *, limits: Any) -> Iterator[ScriptedSandbox]:
+    def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[ScriptedSandbox]:
         self.starts += 1
         if self.starts in self.start_faults:
             raise self.start_faults[self.starts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from soundsright.core.submission import Submission
 from soundsright.ranking import Champion
 from soundsright.services.rounds import RoundOutcome, steps
 from soundsright.testing import MemoryState
-from tests.services.rounds.subnet import COMPETITION, Subnet
+from tests.services.rounds.subnet import COMPETITION, Subnet, replace_method
 
 DECIDE = steps.decide(COMPETITION.id)
 METRICS = sorted(COMPETITION.metric_weights)
@@ -101,11 +102,11 @@ def test_the_decisions_of_0_1_0_are_read_once(subnet: Subnet) -> None:
     reads: list[tuple[str, str]] = []
     step_done = subnet.state.step_done
 
-    def watched(round_id: str, step: str) -> Any:
+    def watched(round_id: str, step: str) -> Mapping[str, Any] | None:
         reads.append((round_id, step))
         return step_done(round_id, step)
 
-    subnet.state.step_done = watched  # type: ignore[method-assign]
+    replace_method(subnet.state, "step_done", watched)
     next_round(subnet, 3)
     assert ("round-1", DECIDE.name) not in reads
     assert ("round-2", DECIDE.name) not in reads

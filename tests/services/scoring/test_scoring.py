@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -40,13 +41,15 @@ from soundsright.services.scoring.report import (
 )
 from soundsright.testing.fakes import InlinePool
 
+T = TypeVar("T")
+
 OPTIONS = ScoreOptions(("STOI", "SI_SDR", "SI_SIR"))
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
     """Three clips of one second: clean, enhanced, noisy."""
-    paths = tuple(tmp_path / side for side in ("clean", "enhanced", "noisy"))
+    paths = tmp_path / "clean", tmp_path / "enhanced", tmp_path / "noisy"
     for path in paths:
         (path / "sub").mkdir(parents=True)
     for index, name in enumerate(("a", "b", "sub/c")):
@@ -55,7 +58,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
         noise = 0.03 * rng.standard_normal(16_000)
         for path, signal in zip(paths, (clean, clean + 0.3 * noise, clean + noise), strict=True):
             soundfile.write(path / f"{name}.wav", signal, 16_000)
-    return paths  # type: ignore[return-value]
+    return paths
 
 
 def scored(folders: tuple[Path, Path, Path], options: ScoreOptions = OPTIONS) -> dict[str, ClipResult]:
@@ -137,11 +140,12 @@ def test_results_do_not_depend_on_the_number_of_workers(folders: tuple[Path, Pat
 class DeadlyPool(InlinePool):
     """A pool in which one clip crashes every worker that measures it."""
 
-    def submit(self, function, /, *args, deadline_s=None):  # type: ignore[no-untyped-def]
+    def submit(self, function: Callable[..., T], /, *args: Any, deadline_s: float | None = None) -> Future[T]:
+        assert deadline_s is not None
         assert deadline_s > 30
         if args[0].id != "b":
             return super().submit(function, *args)
-        future = Future()  # type: ignore[var-annotated]
+        future: Future[T] = Future()
         future.set_exception(JobTimeout("scoring", deadline_s))
         return future
 

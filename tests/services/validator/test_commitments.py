@@ -25,6 +25,7 @@ from soundsright.services.miner.entry import Entry, EntryCommitment
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.screening import screened
 from soundsright.services.validator.peers import RevealCollector
+from soundsright.services.validator.service import ValidatorService
 from soundsright.testing import VirtualClock
 from soundsright.testing.fakechain.drand import ROUND_1000_S, Relay, served_relay
 from soundsright.testing.state import MemoryState
@@ -67,7 +68,7 @@ class SealedBench(Bench):
         text = commitment_text(ModelRef(name, "model", revision * 40), MINERS[name].address, COMPETITION.id)
         return text if self.kind is CommitmentKind.PLAIN else seal(text, round_number)
 
-    def validator(self, *, dry_run: bool = False, chain: Any = None) -> Any:
+    def validator(self, *, dry_run: bool = False, chain: Any = None) -> ValidatorService:
         service = super().validator(dry_run=dry_run, chain=chain)
         rules = replace(service._settings.rules, commitment=self.kind)
         service._settings = replace(service._settings, schedule=SCHEDULE, rules=rules)

@@ -13,9 +13,10 @@ import pytest
 from soundsright.adapters.peers.client import SignedPeers
 from soundsright.core.entry_rules import EntryRules
 from soundsright.core.errors import ChainUnavailable, InfrastructureFault, StateUnavailable
-from soundsright.core.ports import Reply, SubnetRules, TxResult
+from soundsright.core.ports import Neuron, Reply, SubnetRules, TxResult
 from soundsright.services.rounds import RoundOutcome, steps
 from soundsright.services.validator.service import MAX_PAUSE_S, ValidatorService
+from soundsright.services.validator.setup import Publish
 from tests.services.rounds.subnet import replace_method
 from tests.services.validator.test_service import MINERS, SCHEDULE, VICTOR, Bench, finish, published
 
@@ -35,8 +36,8 @@ def ticked(service: ValidatorService, bench: Bench, times: int = 6) -> None:
             service._running._thread.join(20)
 
 
-def broken(error: BaseException) -> Any:
-    def publish(_outcome: Any, _folder: Path) -> Any:
+def broken(error: BaseException) -> Publish:
+    def publish(_outcome: RoundOutcome, _folder: Path) -> Mapping[str, Mapping[str, object]]:
         raise error
 
     return publish
@@ -86,7 +87,7 @@ def test_an_invalid_endpoint_refuses_only_its_own_miner(bench: Bench, endpoint: 
     class Careless:
         """A chain that shows endpoints without checking them."""
 
-        def neurons(self) -> Any:
+        def neurons(self) -> tuple[Neuron, ...]:
             return tuple(replace(n, endpoint=endpoint) if n.hotkey == bob else n for n in bench.chain.neurons())
 
         def __getattr__(self, name: str) -> Any:
@@ -162,7 +163,7 @@ def test_weights_whose_answer_was_lost_are_read_back_before_they_are_set_again(b
     heads: list[int] = []
 
     class Lossy:
-        def set_weights(self, hotkey: str, by_hotkey: Any) -> TxResult:
+        def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult:
             heads.append(bench.chain.head().number)
             if lands or len(heads) > 1:
                 bench.chain.set_weights(hotkey, by_hotkey)
@@ -185,7 +186,7 @@ def test_a_round_that_ends_within_the_rate_limit_is_over_and_its_weights_follow(
         def rules(self) -> SubnetRules:
             return SubnetRules(tempo_blocks=361, rate_limit_blocks=100)
 
-        def set_weights(self, hotkey: str, by_hotkey: Any) -> TxResult:
+        def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult:
             set_at = next(n.weights_set_at for n in bench.chain.neurons() if n.hotkey == hotkey)
             if set_at is not None and bench.chain.head().number - set_at < 100:
                 return TxResult(False, "rate_limited", "too soon", retryable=True)
@@ -240,7 +241,7 @@ def test_weights_of_the_round_before_are_never_mistaken_for_those_of_this_round(
     class Lossy:
         answers = 2
 
-        def set_weights(self, hotkey: str, by_hotkey: Any) -> TxResult:
+        def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult:
             self.answers -= 1
             if self.answers < 0 or (lands and alice in by_hotkey):
                 return replace(bench.chain.set_weights(hotkey, by_hotkey), ok=self.answers < 0, unknown=True)
@@ -357,7 +358,7 @@ def test_a_disk_that_is_full_is_cleared_of_old_rounds_before_the_next_one_begins
     def full(*_args: Any, **_options: Any) -> Any:
         raise InfrastructureFault("No space left on device", "Free some.")
 
-    bench.hub.fetch = full  # type: ignore[method-assign]
+    replace_method(bench.hub, "fetch", full)
     ticked(service, bench)
     assert "No space left" in bench.health.problems()["round"]
     folders = {path.parent.name for path in (bench.folder / "state" / "rounds").glob("*/enhanced")}
@@ -365,7 +366,7 @@ def test_a_disk_that_is_full_is_cleared_of_old_rounds_before_the_next_one_begins
     feedback = steps.read(bench.state, rounds[1], steps.FEEDBACK)
     assert feedback
     assert all(map(service._work.artifacts.read, feedback.envelopes.values()))
-    bench.hub.fetch = fetch  # type: ignore[method-assign]
+    replace_method(bench.hub, "fetch", fetch)
     bench.clock.sleep(MAX_PAUSE_S)
     finish(service, bench, rounds[2])
 
