@@ -70,7 +70,7 @@ class VirtualClock:
 
 
 class InlinePool:
-    """The `Pool` port without workers. `submit` does the job at once and raises its errors.
+    """The `Pool` port without workers. `submit` runs the job at once and raises its errors.
 
     `instead` replaces functions by cheaper ones with the same arguments. Deadlines are ignored.
     """
@@ -92,7 +92,7 @@ class FakeChain:
     """The `Chain` port in memory, with methods that make blocks and registrations.
 
     Hashes follow from `seed`. The latest `unfinal` blocks are not final: `reorganise` gives them other hashes.
-    `landed` has every write of weights that took effect, as (validator, block, weights by hotkey).
+    `landed` lists every write of weights that took effect, as (validator, block, weights by hotkey).
     """
 
     BLOCK_S = 12.0
@@ -230,10 +230,10 @@ class FakeHub:
         return FetchedModel(submission, self._folder, content_hash, repository.checkpoint_hashes)
 
     def forget(self, keep: Collection[str]) -> int:
-        gone = self.cache.keys() - set(keep)
-        for content_hash in gone:
+        unwanted = self.cache.keys() - set(keep)
+        for content_hash in unwanted:
             del self.cache[content_hash]
-        return len(gone)
+        return len(unwanted)
 
     def behaviour(self, model: FetchedModel) -> Behaviour:
         return self.cache[model.content_hash].behaviour
@@ -242,8 +242,8 @@ class FakeHub:
 class FakeSandbox:
     """The `Sandbox` port without processes. Models do what their `Behaviour` says.
 
-    The first sample of an enhanced clip is the model's quality, the second a number that belongs to the model and
-    the clip. Scores that depend on them show if enhanced clips are mixed up.
+    The first sample of an enhanced clip is the model's quality. The second is a number computed from the model and
+    the clip. If enhanced clips are mixed up, scores that depend on these samples show it.
 
     `enhanced` counts how often each (model, clip) was requested.
     """

@@ -42,7 +42,7 @@ class Faults:
 class Faulty:
     """A port whose calls fail, before or after their effect, as the faults decide.
 
-    `errors` gives the error of each method by kind; other methods never fail. A failure after the effect is that of
+    `errors` gives the error of each method by kind; other methods never fail. A failure after the effect stands for
     a dropped connection or a killed process: the caller cannot know that the call took effect.
     """
 

@@ -1,4 +1,4 @@
-"""What the build of a model's image may use, and what a build gives. Times are in seconds, sizes in bytes."""
+"""The limits of the build of a model's image, and its result. Times are in seconds, sizes in bytes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ class BuildLimits:
     """The limits of a build, or of a pull in its place.
 
     Attributes:
-        network: `none` or `default`. registries: the registries that the operator trusts, as `host:port`. If one of
-        them fails, no model is blamed. min_free_bytes: a build ends if less is free on the engine's disk.
+        network: `none` or `default`.
+        registries: the registries that the operator trusts, as `host:port`. If one of them fails, no model is
+            blamed.
+        min_free_bytes: a build ends if less is free on the engine's disk.
         kept_bytes: the harness's images may take this much of the engine's disk. Beyond it, the images that were
             not used for the longest time are removed.
 

@@ -27,7 +27,7 @@ _JOIN_TIMEOUT_S = 10.0
 
 
 class Container:
-    """A running container. A thread waits for its end, which is cheaper for the engine than repeated questions."""
+    """A running container. A thread waits for its end, which is cheaper for the engine than repeated queries."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Container:
         self._waiter.start()
 
     def network_pid(self) -> int | None:
-        """The container's first process, by its number on the host. None if this user may not enter its network."""
+        """The host's ID of the container's first process. None if this user may not enter its network."""
         return self._pid if self._pid and os.geteuid() == 0 else None
 
     def connect_to_socket(self, timeout_s: float) -> socket.socket:
@@ -110,7 +110,7 @@ class Container:
         if self._engine_fault is not None:
             raise self._engine_fault
         with engine_faults():
-            # An engine that stops ends its containers too. This question fails then, and the model is not blamed.
+            # An engine that stops ends its containers too. Then this query fails, and the model is not blamed.
             state = self._engine.client.api.inspect_container(self._name)["State"]
         memory_was_full = self._peak_bytes >= 0.95 * self._limits.memory_bytes
         if state.get("OOMKilled") or (self._exit_status == 137 and memory_was_full):

@@ -1,4 +1,4 @@
-"""The request that creates a model's container. It has every restriction of the container in one place.
+"""The request that creates a model's container: every restriction of the container, in one place.
 
 Sizes are in bytes.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from soundsright.adapters.sandboxes import (
@@ -48,19 +48,13 @@ def create_request(
     leave writable in spite of a read-only root.
 
     Raises:
-        ProtocolViolation: the image declares a volume at a place such as `/proc`.
+        ProtocolViolation: the image declares a volume at a system folder such as `/proc`.
     """
     folders = protocol_folders(limits, by_files=by_files)
     tmpfs = _tmpfs(image_config, limits, read_only)
-    mounts = []
     if shared is None:
-        for folder, size_bytes in folders.items():
-            tmpfs[str(folder)] = f"rw,nosuid,nodev,noexec,size={size_bytes},mode=1777"
-    else:
-        mounts = [
-            {"Type": "bind", "Source": str(shared / folder.name), "Target": str(folder), "ReadOnly": False}
-            for folder in folders
-        ]
+        tmpfs |= {str(folder): f"rw,nosuid,nodev,noexec,size={n},mode=1777" for folder, n in folders.items()}
+    mounts = [] if shared is None else [_bind_mount(shared / folder.name, folder) for folder in folders]
     environment = model_environment(limits, path=_image_path(image_config))
     environment["NVIDIA_VISIBLE_DEVICES"] = _visible_gpus(gpus, cdi=cdi)
     host_config = _host_config(limits, cpus, seccomp) | {"Tmpfs": tmpfs, "Mounts": mounts}
@@ -79,6 +73,11 @@ def create_request(
         "StopTimeout": 0,
         "HostConfig": host_config,
     }
+
+
+def _bind_mount(source: Path, target: PurePosixPath) -> dict[str, Any]:
+    """A folder on the host that the container can read and write."""
+    return {"Type": "bind", "Source": str(source), "Target": str(target), "ReadOnly": False}
 
 
 def _host_config(limits: SandboxLimits, cpus: Sequence[int], seccomp: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Sizes are in bytes, times in seconds. The container has no network, a read-only root, temporary folders in memory of
 limited size, no capabilities and no way to gain privileges, a filter of system calls, a user that is not root, and
-limits on memory without swap, CPU cores, processes, files and log. create_request.py has all of these restrictions.
+limits on memory without swap, CPU cores, processes, files and log. create_request.py sets all of them.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True)
 class DockerSettings:
-    """What an operator chooses.
+    """The operator's choices.
 
-    `runtime` is one that the engine knows, such as `runsc` (gVisor). With `cdi`, GPUs are requested through the
-    Container Device Interface.
+    `runtime` is a runtime that the engine knows, such as `runsc` (gVisor). With `cdi`, GPUs are requested through
+    the Container Device Interface.
     """
 
     build: BuildLimits = field(default_factory=BuildLimits)
@@ -76,7 +76,7 @@ class DockerSettings:
 
 
 class _StartedContainer(NamedTuple):
-    """The first process of a container, by its number on the host, and the `time.monotonic()` of its start."""
+    """The host's ID of a container's first process, and the `time.monotonic()` of its start."""
 
     pid: int
     started_s: float
@@ -98,7 +98,7 @@ class DockerSandbox:
         self._lock = threading.Lock()
         self._has_swept = False
         self._unremoved: set[str] = set()
-        # All by content hash: the lock of a build, the last use, and the outcome of `prepare`.
+        # By content hash: the lock of a build, the last use, and the outcome of `prepare`.
         self._build_locks: dict[str, threading.Lock] = {}
         self._last_used_s: dict[str, float] = {}
         self._prepared: dict[str, float | ModelFault] = {}
@@ -123,7 +123,7 @@ class DockerSandbox:
                 before_s = self._prepared_build_s(model)
                 self._prepared[model.content_hash] = before_s + self._image(model, token).build_s
             except ModelTimeout:
-                # A build beside a running model gets few CPU shares, so the model may try again at its turn.
+                # A build beside a running model gets few CPU shares. So the model is built again at its turn.
                 raise
             except ModelFault as fault:
                 token.check()
@@ -143,10 +143,10 @@ class DockerSandbox:
         return replace(image, build_s=image.build_s + prepared_s)
 
     def _prepared_build_s(self, model: FetchedModel) -> float:
-        """How long the last `prepare` took to build. It counts once.
+        """The seconds that the last `prepare` took to build. They count once.
 
         Raises:
-            ModelFault: the last `prepare` failed with it.
+            ModelFault: the fault of the last `prepare`, if it failed.
         """
         outcome = self._prepared.pop(model.content_hash, 0.0)
         if isinstance(outcome, ModelFault):
@@ -200,7 +200,7 @@ class DockerSandbox:
             yield loaded_session(started, limits, build_s=image.build_s, gpu_watch=gpu_watch)
 
     def _sweep(self) -> None:
-        """Remove containers of ended harness processes, and those that this one could not remove before."""
+        """Remove containers of ended harness processes, and those that this process could not remove before."""
         with self._lock:
             unremoved, self._unremoved = self._unremoved, set()
             has_swept, self._has_swept = self._has_swept, True
@@ -262,7 +262,7 @@ class DockerSandbox:
             shared=shared,
             read_only=("/var/tmp",) if self._engine.is_podman else (),
         )
-        # Choose the name here: if the engine dies while it creates the container, the container can be found again.
+        # Choose the name before: if the engine dies while it creates the container, `_remove` can still find it.
         name = f"soundsright-{secrets.token_hex(8)}"
         container: Container | None = None
         try:
@@ -272,17 +272,7 @@ class DockerSandbox:
                 token.on_stop(container.stop),
                 contextlib.closing(ModelConnector(container.network_pid, container.connect_to_socket)) as connector,
             ):
-                yield StartedModel(
-                    started_s=started_s,
-                    by_files=by_files,
-                    connect=connector.connect,
-                    open_folder=container.open_folder,
-                    ended=container.fault,
-                    stop=container.stop,
-                    log=container.log,
-                    peak_memory_bytes=container.peak_memory_bytes,
-                    listening_ports=container.listening_ports,
-                )
+                yield _started_model(container, connector, started_s, by_files=by_files)
         finally:
             self._remove(name)
             if container is not None:
@@ -356,9 +346,25 @@ class DockerSandbox:
                 time.sleep(0.2 * 2**attempt)
 
 
+def _started_model(
+    container: Container, connector: ModelConnector, started_s: float, *, by_files: bool
+) -> StartedModel:
+    return StartedModel(
+        started_s=started_s,
+        by_files=by_files,
+        connect=connector.connect,
+        open_folder=container.open_folder,
+        ended=container.fault,
+        stop=container.stop,
+        log=container.log,
+        peak_memory_bytes=container.peak_memory_bytes,
+        listening_ports=container.listening_ports,
+    )
+
+
 def _make_protocol_folders(shared: Path, limits: SandboxLimits, *, by_files: bool) -> None:
     """Create the folders through which the harness and the model talk, below a folder on the host."""
     for folder in protocol_folders(limits, by_files=by_files):
         (shared / folder.name).mkdir()
-        # The model's user must be able to write here. Nobody else on the host can enter `shared`.
+        # The model's user must be able to write to it. Nobody else on the host can enter `shared`.
         (shared / folder.name).chmod(0o777)

@@ -1,4 +1,4 @@
-"""One build of a model's image: within limits, cancellable from any thread, and without remains if it fails.
+"""One build of a model's image: it has limits, any thread can cancel it, and a failed build leaves nothing behind.
 
 Times are in seconds, sizes in bytes. It uses the engine's classic builder, which runs each step as a container
 whose size can be watched.
@@ -120,7 +120,7 @@ class ImageBuild:
             self._stream = stream
         try:
             with engine_faults():
-                return self._followed(stream)
+                return self._read_reply(stream)
         except InfrastructureFault:
             if self._stop_reason is not None:
                 raise self._stop_reason from None
@@ -154,7 +154,7 @@ class ImageBuild:
             **({} if self._limits.network == "default" else {"networkmode": self._limits.network}),
         }
 
-    def _followed(self, stream: Iterable[dict[str, Any]]) -> str:
+    def _read_reply(self, stream: Iterable[dict[str, Any]]) -> str:
         """Read the engine's reply to its end. Returns the id of the image."""
         image_id, error = "", ""
         if self._stop_reason is not None:
@@ -207,7 +207,7 @@ class ImageBuild:
             return EngineUnavailable(f"The engine's disk is full: {reason}", FREE_SPACE)
         if instruction == "FROM":
             image = next((word for word in arguments.split() if not word.startswith("--")), "$")
-            # The log shows the line as it is written. If it has a variable, any base image may be the one.
+            # The log shows the line before variables are replaced. If it has one, it can mean any base image.
             return pull_fault(self._bases if "$" in image else [BaseImage(0, image)], engine_message, self._limits)
         if instruction == "COPY" and "--from=" in arguments:
             # A file that is missing in an earlier stage is a fault of the submission, not of a pull.
@@ -245,7 +245,7 @@ class ImageBuild:
         return None
 
     def _written_bytes(self, container: str) -> int:
-        """How much a build step has written so far; 0 if the engine does not say."""
+        """The bytes that a build step has written so far; 0 if the engine does not report them."""
         with contextlib.suppress(InfrastructureFault, ValueError), engine_faults():
             api = self._engine.client.api
             info = api.get(api._url("/containers/{0}/json", container), params={"size": "true"}).json()
@@ -253,7 +253,7 @@ class ImageBuild:
         return 0
 
     def _remove_remains(self) -> None:
-        """Remove the container of the last step, if the engine has not, and the layers of this build."""
+        """Remove the container of the last step, if it still exists, and the layers of this build."""
         import docker.errors
 
         with contextlib.suppress(InfrastructureFault), engine_faults():
@@ -288,7 +288,7 @@ def image_too_large(size_bytes: int, limits: BuildLimits) -> ModelCrashed:
 def _write_context(model: FetchedModel, file: IO[bytes]) -> None:
     """Write the model's files as an archive that is the same for every hub.
 
-    A `.dockerignore` has no effect: to match the patterns of an untrusted file could take the harness forever.
+    A `.dockerignore` has no effect, because matching the patterns of an untrusted file could take forever.
     """
 
     def normalised(member: tarfile.TarInfo) -> tarfile.TarInfo:

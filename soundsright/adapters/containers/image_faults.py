@@ -1,4 +1,4 @@
-"""Who is to blame if an image cannot be pulled.
+"""The fault for an image that cannot be pulled. It blames the submission or the operator.
 
 The submission is to blame if the image does not exist, or if the submission chose the registry. The operator is to
 blame if the engine's default registry, or a registry that the operator trusts, fails.

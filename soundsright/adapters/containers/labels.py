@@ -1,4 +1,4 @@
-"""The labels on everything that the harness creates in an engine. It removes only what has them."""
+"""The labels of the containers and images that the harness creates. It removes only those that have them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def this_owner() -> str:
 
 
 def owner_may_run(owner: str) -> bool:
-    """Whether the process of that name still runs. True if it cannot be seen: on another host, in a container."""
+    """Whether the process of that name still runs. True if this process cannot see it, as on another host."""
     host, namespace, boot, pid, start_time = (owner.split("/") + [""] * 5)[:5]
     if (host, namespace) != _host_and_pid_namespace():
         return True

@@ -1,7 +1,7 @@
 """The image of a model: it exists already, is built from the Dockerfile, or is pulled by its digest.
 
-Times are in seconds. A model's files are not trusted. They may not name an image that the engine has from others,
-nor a registry inside the operator's network.
+Times are in seconds. A model's files are not trusted. They may name neither a local image of the engine nor a
+registry inside the operator's network.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def serve(descriptor: int) -> None:
 
 
 def _end_with_the_parent() -> None:
-    # A killed parent cannot tell its workers to end. Without this, they would finish a job for nobody.
+    # A killed parent cannot end its workers. Without this, they would finish a job whose result nobody reads.
     while os.read(0, 1):
         pass
     os._exit(1)

@@ -101,5 +101,5 @@ def _path_part(text: str) -> str:
     >>> _path_part("../a b/c")
     'a-b-c'
     """
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in text)
-    return kept.strip(".-")[:100] or "x"
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in text)
+    return safe.strip(".-")[:100] or "x"

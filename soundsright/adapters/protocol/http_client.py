@@ -221,7 +221,7 @@ class HttpModelClient:
             raise self._fault_of(step.name, e) from e
 
     def _fault_of(self, step: str, error: Exception) -> ModelFault:
-        """The fault behind a broken connection. It waits a moment, because the process may end only later."""
+        """The fault behind a broken connection. It waits a moment, because the process can end a little later."""
         deadline = time.monotonic() + _END_WAIT_S
         while time.monotonic() < deadline:
             if (fault := self._ended()) is not None:

@@ -1,4 +1,4 @@
-"""WAV files in memory: those that the harness sends to a model, and those that a model returns.
+"""WAV files in memory: the harness sends them to a model, and a model returns them.
 
 A signal to encode is a float32 array of shape `(n,)`, full scale ±1. A decoded file has the shape `(n, channels)`
 and the number type of the file.
@@ -88,7 +88,9 @@ def _layout(fmt: bytes) -> tuple[int, int, int, int]:
     if coding == _EXTENSIBLE and len(fmt) >= 40:
         (coding,) = struct.unpack_from("<H", fmt, 24)
     if (coding, bits) not in {(_PCM, 16), (_PCM, 24), (_PCM, 32), (_FLOAT, 32), (_FLOAT, 64)}:
-        raise WavRefused(f"coding {coding:#06x} of {bits} bits; use PCM of 16, 24 or 32 bits, or float of 32 or 64")
+        raise WavRefused(
+            f"its coding is {coding:#06x} of {bits} bits; use PCM of 16, 24 or 32 bits, or float of 32 or 64 bits"
+        )
     if not 1 <= channels <= _MAX_CHANNELS or block != channels * bits // 8:
         raise WavRefused(f"the header gives {channels} channels of {bits} bits in blocks of {block} bytes")
     return coding, channels, rate, bits

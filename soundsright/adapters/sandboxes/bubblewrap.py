@@ -133,7 +133,7 @@ class BubblewrapSandbox(LocalSandbox):
     def _bubble(
         self, command: Sequence[str], model: Path, limits: SandboxLimits, cpus: Sequence[int], *, by_files: bool
     ) -> Iterator[_Bubble]:
-        # `inherited` are the files that bubblewrap reads. This process closes them once bubblewrap has started.
+        # `inherited` has the files that bubblewrap reads. This process closes them once bubblewrap has started.
         with contextlib.ExitStack() as stack, contextlib.ExitStack() as inherited:
             private = private_directory()
             stack.callback(shutil.rmtree, private, ignore_errors=True)
@@ -214,14 +214,14 @@ class _Bubble:
         self._status_lines = b""
 
     def inside_pid(self) -> int | None:
-        """A process whose root is the sandbox's, by its number on the host. None if it has not started."""
+        """The host's process ID of a process inside the sandbox, or None if it has not started."""
         return self._status("child-pid")
 
     def fault(self) -> ModelFault | None:
         """How the model ended, or None while it runs.
 
         Raises:
-            EngineUnavailable: bubblewrap ended and had not started the model.
+            EngineUnavailable: bubblewrap ended before it started the model.
         """
         fault = self.program.fault()
         # bubblewrap reports an exit code only for a command that it started, and no model can write to this pipe.

@@ -92,7 +92,7 @@ def _mount_options(
     for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime"):
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     options += ["--ro-bind", str(private / "passwd"), "/etc/passwd", "--ro-bind", str(private / "bin"), _BIN]
-    # Mount /tmp before the interpreter, which may be below it.
+    # Mount /tmp before the interpreter, because the interpreter can be inside /tmp.
     options += tmpfs("/tmp", limits.tmpfs_bytes)
     for path in mounts:
         options += [*parents_of(path), "--ro-bind", str(path), str(path)]

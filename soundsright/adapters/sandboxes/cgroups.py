@@ -21,7 +21,7 @@ _PERIOD_US = 100_000
 class ControlGroup:
     """The group's directories and its memory files.
 
-    The model joins the group through `paths`, which are removed after it has ended. `peak_file` has the peak of
+    The model joins the group through `paths`, which are removed after it has ended. `peak_file` gives the peak
     memory. `oom_file` says whether the kernel killed the model for using too much memory.
     """
 

@@ -1,8 +1,8 @@
 """Connections from the harness to a model inside a sandbox.
 
-A sandbox has no network that leads out. The model listens on a Unix socket in a small tmpfs of the sandbox, so that
-it cannot fill the host's disk, and the harness reaches that socket through `/proc/PID/root`. The model chooses what
-lies at that path, so no symbolic link is followed: a link could lead to any socket of the host.
+A sandbox has no network connection to the outside. The model listens on a Unix socket in a small tmpfs of the
+sandbox, so that it cannot fill the host's disk. The harness reaches that socket through `/proc/PID/root`. The model
+controls that path, so the harness follows no symbolic link: a link could lead to any socket of the host.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ TCP_PORT = 6500
 """The port on which published models listen."""
 
 _SOCKET_ATTEMPTS = 10
-"""After so many failed attempts on the socket, a helper for the port is started. Most models open a socket."""
+"""After this many failed attempts on the socket, start a helper for the port. Most models open a socket."""
 _CLOSE_TIMEOUT_S = 10.0
 _LISTEN_STATE = "0A"
 _CONNECTOR = Path(__file__).with_name("port_connector.py")
 
 
 def _handle_inside(pid: int, path: PurePosixPath, flags: int = 0) -> int:
-    """A file descriptor for an absolute path inside the root of a process. No link on the way is followed.
+    """A file descriptor for an absolute path inside the root of a process. It follows no link.
 
     Raises:
-        OSError: if nothing is there, or a part of the path is a link.
+        OSError: if the path does not exist, or a part of it is a link.
     """
     handle = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY)
     *folders, last = path.parts[1:]
@@ -67,7 +67,7 @@ def unix_connection(address: str, timeout_s: float) -> socket.socket:
 class SandboxNamespaces:
     """The file system and the network of a running sandbox, reached through one of its processes.
 
-    `pid` gives that process by its number on the host, or None while it has not started.
+    `pid` returns that process's ID on the host, or None before it has started.
     """
 
     def __init__(self, pid: Callable[[], int | None]) -> None:

@@ -1,4 +1,4 @@
-"""What a model finds in an isolated sandbox: folders, their sizes, its user, its command and its environment.
+"""The surroundings of a model in an isolated sandbox: folders, their sizes, its user, command and environment.
 
 Sizes are in bytes.
 """

@@ -21,7 +21,7 @@ _WAIT_S = 0.2
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU: its number on this machine, and the name that it keeps for life."""
+    """One GPU: its number on this machine, the UUID that never changes, and its memory."""
 
     index: int
     uuid: str

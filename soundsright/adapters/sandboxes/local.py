@@ -1,4 +1,4 @@
-"""What the bubblewrap and process sandboxes share: the operator's interpreter runs the model, without an image.
+"""The base of the bubblewrap and process sandboxes: the operator's interpreter runs the model, without an image.
 
 Times are in seconds.
 """
@@ -28,7 +28,7 @@ from soundsright.core.submission import FetchedModel
 
 @dataclass(frozen=True)
 class StartRequest:
-    """What to start, and what it may use. `started_s` is the `time.monotonic()` of the request."""
+    """A command to start, and its resources. `started_s` is the `time.monotonic()` of the request."""
 
     command: tuple[str, ...]
     model: Path

@@ -24,7 +24,7 @@ BUILT_IN_SANDBOXES = ("bubblewrap", "docker", "process")
 
 @dataclass(frozen=True)
 class SandboxOptions:
-    """What an operator chose for the sandbox. A sandbox may ignore what does not concern it.
+    """The operator's choices for a sandbox. A sandbox may ignore those that do not concern it.
 
     Attributes:
         python: the interpreter that has the models' packages, for a sandbox that builds no image.

@@ -111,7 +111,7 @@ def _return_if(test: tuple[int, int], action: int) -> list[_Step]:
 
 
 def _with_argument(number: int, body: list[_Step]) -> list[_Step]:
-    """For one system call, load its first argument (the low half, as all tested ones are ints), then run `body`."""
+    """For one system call, load the low half of its first argument (the tested ones are ints), then run `body`."""
     return [(_EQUAL, 0, len(body) + 1, number), (_LOAD, 0, 0, _ARGUMENT_0_AT), *body]
 
 

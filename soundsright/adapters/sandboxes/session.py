@@ -86,7 +86,7 @@ class ModelSession:
         self._has_enhanced = False
 
     def log(self) -> str:
-        """The end of what the model wrote to its output."""
+        """The end of the model's output."""
         return self._model.log()
 
     def enhance(self, batch: Sequence[DegradedClip]) -> tuple[Answer, ...]:
@@ -108,7 +108,7 @@ class ModelSession:
 
     @property
     def timing(self) -> Timing:
-        """What was measured so far."""
+        """The measurements so far."""
         use = self._gpu_watch.use() if self._gpu_watch else None
         return Timing(
             load_s=self._load_s,

@@ -24,7 +24,7 @@ class StopToken:
         self._stopped = False
 
     def check(self) -> None:
-        """Do nothing unless the run was stopped.
+        """Raise an error if the run was stopped.
 
         Raises:
             ModelCrashed: the run was stopped.
@@ -37,7 +37,7 @@ class StopToken:
         """While the context lasts, `stop` calls `callback`, from another thread.
 
         Raises:
-            ModelCrashed: the run was stopped before.
+            ModelCrashed: the run was stopped already.
         """
         with self._lock:
             self.check()

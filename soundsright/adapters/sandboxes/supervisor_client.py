@@ -1,7 +1,7 @@
 """Starts a model's program under a supervisor process, watches it, and ends it.
 
-The supervisor (supervisor.py) stands between the harness and the program. It ends the program and everything that
-the program started, even if the harness is killed. Times are in seconds, sizes in bytes.
+The supervisor (supervisor.py) is the program's parent. It ends the program and everything that the program started,
+even if the harness is killed. Times are in seconds, sizes in bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CLOSE_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class ProgramSpec:
-    """What the supervisor starts, and under which limits.
+    """The program that the supervisor starts, and its limits.
 
     The program joins `cgroups`. At the end, the supervisor removes them and the directories in `remove`.
     `peak_file` and `oom_file` belong to a memory control group. If they are empty, the supervisor itself measures
@@ -55,7 +55,7 @@ class ProgramSpec:
 
 
 class SupervisedProgram:
-    """A program that runs under a supervisor. `close` ends it and waits until nothing of it is left.
+    """A program that runs under a supervisor. `close` ends it and waits until all its processes have ended.
 
     Raises:
         EngineUnavailable: the supervisor cannot be started.
@@ -168,7 +168,7 @@ class SupervisedProgram:
 
 
 def _started_supervisor(spec: ProgramSpec) -> subprocess.Popen[bytes]:
-    """A new supervisor process that was sent the specification."""
+    """A new supervisor process, which has received the specification."""
     try:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py"))],

@@ -1,8 +1,8 @@
 """Files that belong to the state, named by the SHA-256 of their content: a manifest, a bundle, a report.
 
-A file is written under another name, flushed to the disk and renamed. Therefore a name has the whole content or
-does not exist, and writing the same content again changes nothing. Rows of the database contain the names. Sizes
-are in bytes, times in seconds since the epoch.
+A file is written under another name, flushed to the disk and renamed. Therefore it has its whole content or does
+not exist, and writing the same content again changes nothing. Rows of the database contain the names. Sizes are in
+bytes, times in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Artifacts:
     def put(self, source: Path) -> str:
         """Store a copy of the file. Returns its digest."""
 
-        def copied(target: IO[bytes]) -> None:
+        def copy(target: IO[bytes]) -> None:
             with source.open("rb") as stream:
                 while piece := stream.read(_PIECE_BYTES):
                     target.write(piece)
 
-        return self._written(copied)
+        return self._written(copy)
 
     def put_bytes(self, content: bytes) -> str:
         """Store the bytes. Returns their digest."""
@@ -58,16 +58,16 @@ class Artifacts:
         return content if content is not None and hashlib.sha256(content).hexdigest() == digest else None
 
     def collect(self, keep: Collection[str], *, older_than_s: float) -> tuple[str, ...]:
-        """Remove files that are not among `keep` and were written before `older_than_s`. Returns their digests.
+        """Remove files that are not in `keep` and were written before `older_than_s`. Returns their digests.
 
-        Incomplete files of killed processes are removed too. Files that this store did not name stay.
+        Incomplete files of killed processes are removed too. Files that this store did not write stay.
         """
         removed = []
         try:
-            kept = self._folder.glob("[0-9a-f][0-9a-f]/*")
-            for path in sorted((*kept, *self._folder.glob("*.part"))):
-                ours = path.suffix == ".part" or self._file_of(path.name) == path
-                if ours and path.name not in keep and path.stat().st_mtime < older_than_s:
+            stored = self._folder.glob("[0-9a-f][0-9a-f]/*")
+            for path in sorted((*stored, *self._folder.glob("*.part"))):
+                is_own = path.suffix == ".part" or self._file_of(path.name) == path
+                if is_own and path.name not in keep and path.stat().st_mtime < older_than_s:
                     path.unlink()
                     removed.append(path.name)
         except OSError as error:

@@ -1,7 +1,7 @@
 """Opens, checks, upgrades and copies the state's database. Only `SqlState` and `soundsright db` use this module.
 
 The tables change in two places only: an empty database gets its tables when it is opened, and `upgrade` migrates an
-older one. Any other database (newer, corrupt, another program's) is named in an error and not changed.
+older one. Any other database (newer, corrupt, another program's) stays unchanged and causes an error.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def prepare(engine: Engine) -> None:
     """Create the tables in an empty database. Accept a current one.
 
     Raises:
-        UsageError: it is any other database, which is not changed.
+        UsageError: it is any other database, which stays unchanged.
     """
     _check_is_database(engine.url)
     _enable_wal(engine.url)
@@ -192,7 +192,7 @@ def examine(connection: Connection) -> DatabaseState:
 
 
 def known_revisions() -> tuple[str, ...]:
-    """The versions that this program can upgrade from, and its own one, oldest first."""
+    """The versions that this program can upgrade, and its own version, oldest first."""
     return tuple(sorted(path.name[1:5] for path in (_MIGRATIONS / "versions").glob("v[0-9]*_*.py")))
 
 

@@ -30,7 +30,7 @@ METADATA = MetaData(
     }
 )
 
-# SQLite numbers rows by itself only under the type name INTEGER.
+# SQLite numbers rows automatically only in a column of the type INTEGER.
 _COUNTED = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -75,7 +75,7 @@ CLIP_RESULTS = Table(
     _of_a_round(),
 )
 
-# Without a foreign key: titles outlive the rounds that are forgotten.
+# It has no foreign key, because titles outlive forgotten rounds.
 TITLES = Table(
     "titles",
     METADATA,

@@ -63,7 +63,7 @@ class SqlState:
         return _loaded(recorded.facts)
 
     def rounds(self) -> tuple[str, ...]:
-        """The rounds begun, oldest first."""
+        """The rounds that have begun, oldest first."""
         from soundsright.adapters.state.schema import ROUNDS
 
         with self._reading() as connection:
@@ -121,7 +121,7 @@ class SqlState:
                 self._insert(connection, TITLES, title_rows, ("scope", "competition_id", "metric", "round_id"))
 
     def titles(self, competition_id: str, *, before: str) -> tuple[TitleRow, ...]:
-        """The latest title of each metric, of the rounds before that round, by metric in alphabetical order."""
+        """The latest title of each metric from the rounds before that one, in alphabetical order of the metrics."""
         from sqlalchemy import select
 
         from soundsright.adapters.state.schema import ROUNDS, TITLES
@@ -180,7 +180,7 @@ class SqlState:
             )
             for row in rows
         )
-        # Not sorted by the database, because collations differ between databases.
+        # Sort here, because collations differ between databases.
         return tuple(sorted(results, key=lambda result: result.clip_id))
 
     def entries_with_results(self, round_id: str) -> tuple[str, ...]:
@@ -195,7 +195,7 @@ class SqlState:
             return tuple(sorted(row.entry_id for row in rows))
 
     def take_lease(self, name: str, holder: str, *, now_s: float, duration_s: float) -> bool:
-        """Take or renew a lease. Returns False if another holder's has not expired."""
+        """Take or renew a lease. Returns False if another holder has it and it has not expired."""
         from sqlalchemy import or_
 
         from soundsright.adapters.state.schema import LEASES
@@ -225,7 +225,7 @@ class SqlState:
         return row.holder if row is not None and row.expires_at_s > now_s else None
 
     def forget_rounds(self, *, keep: int) -> tuple[str, ...]:
-        """Remove all rounds but the latest `keep`, with their steps and clips. Returns them. Titles stay.
+        """Remove all rounds except the latest `keep`, with their steps and clips. Returns their ids. Titles stay.
 
         Raises:
             ValueError: `keep` is not positive.

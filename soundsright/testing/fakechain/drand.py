@@ -1,6 +1,6 @@
 """A relay of drand's beacon on loopback, with signatures that the beacon "quicknet" published in August 2023.
 
-With them, tests open texts that are sealed to these rounds without a network. Anyone can check the signatures.
+With them, tests open texts sealed to these rounds and need no network. Anyone can check the signatures.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class TransactionRefused(Exception):
 
 
 class DispatchFailed(Exception):
-    """A transaction that is in a block and had no effect, with the pallet and its error."""
+    """A transaction in a block that had no effect, with the pallet and its error."""
 
     def __init__(self, pallet: str, error: str) -> None:
         super().__init__(f"{pallet}.{error}")
@@ -107,7 +107,7 @@ class Ledger:
     def subnet(self, item: str) -> Any:
         return self.get("SubtensorModule", item, [self.netuid])
 
-    # What the subnet's owner does
+    # Actions of the subnet's owner
 
     def register(self, address: str, *, stake: float = 0.0, permit: bool = False) -> int:
         """Register a hotkey in a new block. Returns its uid. `stake` is in whole units."""
@@ -309,7 +309,7 @@ class Ledger:
     # Runtime APIs
 
     def metagraph(self, block: Block) -> dict[str, Any]:
-        """The subnet as the runtime reports it, with the present registrations."""
+        """The subnet as the runtime reports it, with the current registrations."""
         keys = self.hotkeys
         zeros = [0] * len(keys)
         no_axon = {"block": 0, "version": 0, "ip": 0, "port": 0, "ip_type": 4, "protocol": 4}

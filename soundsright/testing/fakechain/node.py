@@ -26,10 +26,10 @@ _BLOCK_DELAY_S = 0.02
 
 @dataclass
 class NodeFaults:
-    """The faults of a node. `failing` has, by method, how many of its next calls get an error.
+    """The faults of a node. `failing` maps a method to the number of its next calls that get an error.
 
-    `silent` methods get no reply. If `swallows`, transactions are accepted and never get into a block. If `drops`,
-    the connection breaks when a transaction was accepted, and the transaction still gets into a block.
+    `silent` methods get no reply. If `swallows`, accepted transactions never get into a block. If `drops`, the
+    connection breaks once, after a transaction was accepted, but the transaction still gets into a block.
     """
 
     failing: dict[str, int] = field(default_factory=dict)
@@ -285,7 +285,7 @@ class RunningNode:
         return self.node.url
 
     def do(self, work: Callable[[], T]) -> T:
-        """Run a function on the node's event loop, so that it does not run beside the node."""
+        """Run a function on the node's event loop, so that it never runs at the same time as the node's code."""
 
         async def run() -> T:
             return work()

@@ -1,6 +1,6 @@
-"""SCALE encoding of a runtime's metadata (version 15), type by type: as much of it as a client needs.
+"""SCALE encoding of the parts of a runtime's metadata (version 15) that a client needs.
 
-Source: the specification of the SCALE codec and `frame-metadata` 15, docs.substrate.io. Types have numbers.
+Every type has a number. Source: the specification of the SCALE codec and `frame-metadata` 15, docs.substrate.io.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A Hugging Face Hub in this process, for tests, with faults that a test can plant.
 
-`served_hub` gives a server without repositories, which the test fills.
+`served_hub` starts a server without repositories, which the test fills.
 """
 
 import lazy_loader

@@ -88,18 +88,18 @@ class _HubHandler(BaseHTTPRequestHandler):
     do_PUT = do_POST
 
     def files(self, repository: str, revision: str) -> dict[str, bytes] | None:
-        own = self.hub.repositories.get(repository)
+        stored = self.hub.repositories.get(repository)
         authorized = self.headers.get("Authorization") == f"Bearer {self.hub.token}"
         if "Authorization" in self.headers and not authorized:
             self.refuse(401, "Unauthorized", "Invalid credentials in Authorization header")
-        elif own is None or (own.private and not authorized):
+        elif stored is None or (stored.private and not authorized):
             self.refuse(401 if not authorized else 404, "RepoNotFound")
-        elif own.gated and not authorized:
+        elif stored.gated and not authorized:
             self.refuse(403, "GatedRepo")
-        elif revision not in own.commits:
+        elif revision not in stored.commits:
             self.refuse(404, "RevisionNotFound")
         else:
-            return own.commits[revision]
+            return stored.commits[revision]
         return None
 
     def tree(self, repository: str, revision: str) -> None:
@@ -139,7 +139,7 @@ class _HubHandler(BaseHTTPRequestHandler):
             headers |= {
                 "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"',
                 "X-Linked-Size": str(len(data)),
-                # Another host, like the Hub's store. The library follows it only for the body.
+                # A redirect to another host, as to the Hub's store. The library follows it only for the body.
                 "Location": f"{self.hub.url.replace('127.0.0.1', 'localhost')}/cdn/{repository}/{revision}/{name}",
             }
             self.answer(302, b"", headers)
@@ -150,7 +150,7 @@ class _HubHandler(BaseHTTPRequestHandler):
         if name in self.hub.corrupt:
             data = bytes([data[0] ^ 1]) + data[1:]
         if name in self.hub.extend and self.command == "GET":
-            # Without a length, like a server that streams.
+            # Send no length, like a server that streams.
             self.send_response(200)
             for key, value in (headers | {"Connection": "close"}).items():
                 self.send_header(key, value)

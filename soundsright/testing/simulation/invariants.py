@@ -1,6 +1,6 @@
-"""The conditions that every simulated round must meet, whatever failed in it.
+"""The conditions that every simulated round must meet, even if something failed in it.
 
-Each check returns the problem, or an empty text.
+Each check returns the problem, or an empty text if there is none.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class WitnessState(MemoryState):
         super().finish_step(round_id, step, facts, titles=titles)
 
     def add_clip_results(self, round_id: str, entry_id: str, results: Iterable[ClipResult]) -> None:
-        kept = tuple(results)
+        all_results = tuple(results)
         before = {result.clip_id: result for result in self.clip_results(round_id, entry_id)}
-        self.conflicts += [f"{entry_id} {r.clip_id} changed" for r in kept if before.get(r.clip_id, r) != r]
-        super().add_clip_results(round_id, entry_id, kept)
+        self.conflicts += [f"{entry_id} {r.clip_id} changed" for r in all_results if before.get(r.clip_id, r) != r]
+        super().add_clip_results(round_id, entry_id, all_results)
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ def check_round(world: World, validators: list[Witnessed], round_: Round, where:
 def _weights_fault(outcome: RoundOutcome) -> str:
     values = list(outcome.weights.by_uid.values())
     total = math.fsum(values)
-    right = all(math.isfinite(v) and v >= 0 for v in values) and (not values or abs(total - 1) < 1e-9)
-    return "" if right else f"{outcome.weights.by_uid}"
+    is_valid = all(math.isfinite(v) and v >= 0 for v in values) and (not values or abs(total - 1) < 1e-9)
+    return "" if is_valid else f"{outcome.weights.by_uid}"
 
 
 def _refused_and_paid(world: World, outcome: RoundOutcome) -> str:
@@ -188,7 +188,7 @@ def _reproducible_steps(state: WitnessState, round_id: str) -> dict[str, object]
 
 
 def _reproducible(round_id: str, step: str, facts: Mapping[str, Any]) -> steps.StepRecord:
-    """A step's record without what a restart may change, such as the time that it took."""
+    """A step's record without the values that a restart may change, such as the time that it took."""
     # Through JSON, as in a database, so that new and stored facts compare equal.
     return steps.record_of(round_id, step, json.loads(json.dumps(facts))).reproducible()
 
@@ -198,7 +198,7 @@ def _clip_rows(state: WitnessState, round_id: str) -> dict[str, tuple[ClipResult
 
 
 def _weights_changed(world: World, hotkey: str, round_: Round) -> str:
-    """Writes of different weights. The same weights may be written again after a dropped connection."""
+    """A problem if two writes of weights differ. A dropped connection may repeat a write of the same weights."""
     landed = [w for who, block, w in world.chain.landed if who == hotkey and block > round_.seed_block]
     return "" if all(w == landed[0] for w in landed) else "weights were set twice, and differ"
 

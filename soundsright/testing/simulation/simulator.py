@@ -2,7 +2,7 @@
 
 Several validators, each with its own state, run every round. The first one is undisturbed. The others meet faults:
 a state that is locked or full, a chain that drops the connection before or after a write, a hub or an engine that
-is down, a clock that jumps, and death at any recorded step, after which they start again from what they recorded.
+is down, a clock that jumps, and death at any recorded step, after which they start again from their records.
 All validators must reach the same result. The same seed gives the same miners, scores, blocks and faults.
 """
 
@@ -111,7 +111,7 @@ def simulate(
 ) -> Simulated:
     """Simulate `rounds` rounds and check the invariants after each.
 
-    `chain_view` changes how validators see the chain. With it, you can plant a mistake that must be noticed.
+    `chain_view` changes how validators see the chain. Use it to plant a mistake that the invariants must find.
 
     Raises:
         Violation: an invariant does not hold.
@@ -153,7 +153,7 @@ def simulate(
 
 @dataclass(frozen=True)
 class _RoundSetting:
-    """What the validators of a round have in common."""
+    """The parts of a round that all its validators share."""
 
     world: World
     round: Round

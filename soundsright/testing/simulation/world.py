@@ -34,7 +34,7 @@ SCHEDULE = Schedule(time_of_day_s=9 * 3_600, every_days=1, first_day=FIRST_DAY, 
 BURN_HOTKEY = "owner"
 
 _SAMPLES = 16
-_QUALITY_SCALE = 0.9  # What `FakeRunningModel` writes for a quality of 1.
+_QUALITY_SCALE = 0.9  # The sample that `FakeRunningModel` writes for a quality of 1.
 
 
 class Kind(StrEnum):
@@ -73,7 +73,10 @@ class Miner:
 
 @dataclass
 class World:
-    """Miners, chain, hub and reveals. `since_blocks` has the block of the first entry by hotkey and mark."""
+    """Miners, chain, hub and reveals. `since_blocks` gives the block of the first entry by hotkey and mark.
+
+    A mark is a model's reference, or one of its hashes. Two entries that share a mark are copies.
+    """
 
     rng: np.random.Generator
     chain: FakeChain
@@ -94,7 +97,7 @@ class World:
         chain.register(BURN_HOTKEY)
         for number in range(validators):
             chain.register(validator_hotkey(number), permit=True)
-        # One honest miner that stays. If no model runs, a validator cannot know whether the models are to blame.
+        # One honest miner always stays. If no model runs, a validator cannot tell whether the models are to blame.
         world._arrive(competitions, Kind.HONEST)
         for _ in range(int(rng.integers(4, 12))):
             world._arrive(competitions)
@@ -189,7 +192,7 @@ class World:
             del self.hub.repositories[model]
 
     def entered_at(self, hotkey: str, other: str) -> tuple[int, int]:
-        """The block since which a miner has had something that it shares with the other, and its uid."""
+        """The first block in which a miner entered a mark that it shares with the other, and its uid."""
         own, others = (self._marks(self.reveals[name].model) for name in (hotkey, other))
         return min(self.since_blocks[hotkey, mark] for mark in own & others), self.chain.register(hotkey)
 

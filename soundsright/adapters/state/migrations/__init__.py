@@ -1,1 +1,1 @@
-"""Alembic migrations of the state. A database is brought up to date by `soundsright db upgrade`."""
+"""Alembic migrations of the state. `soundsright db upgrade` runs them."""

@@ -1,4 +1,4 @@
-"""Rounds, steps, clip results and leases get a scope; titles become rows; the unused table `first_seen` goes.
+"""Rounds, steps, clip results and leases get a scope; titles become rows; the unused `first_seen` is dropped.
 
 The titles of rounds that were decided before are read from their recorded steps when the next round needs them.
 """
