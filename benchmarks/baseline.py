@@ -1,10 +1,10 @@
-"""Measure the speed of the baselines on one core, and of the packaged enhancers for comparison.
+"""Measures the speed of the baselines on one core, and of the packaged enhancers for comparison.
 
     python benchmarks/baseline.py [--seconds 2 10 60] [--repeats 3]
 
 The real-time factor is processor time on one thread divided by the duration of the audio, the best of several
-repeats. Below 1, a model is faster than real time. Compare rows of one run, not machines. The memory is how much
-the longest clip raises the peak of the process, after the model is loaded.
+repeats. Below 1, a model is faster than real time. Compare rows of one run, not machines. The memory is the growth
+of the process's peak memory on the longest clip, after the model is loaded.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def decision_s(ruleset: Ruleset, entries: int, clips: int) -> float:
 
 
 def null_rounds(rounds: int, challengers: int, clips: int) -> tuple[int, int]:
-    """The number of rounds without a better challenger that one wins: by the test alone, and by test and margin."""
+    """The rounds that a challenger wins although none is better: by the test alone, and by test and margin."""
     rng = np.random.default_rng(1)
     by_test = by_both = 0
     for _ in range(rounds):

@@ -92,7 +92,10 @@ def needed(
 
 
 def hopeless(spread: float, rounds: int, clips: int, alpha: float, seed: int) -> tuple[float, float]:
-    """The share of rounds with an equal challenger that stop as hopeless, and when. The margin is 1."""
+    """The share of rounds with an equal challenger that stop as hopeless, and the share of clips until then.
+
+    The margin is 1.
+    """
     rng = np.random.default_rng(seed)
     stopped, used = 0, []
     for count in batches(rounds):

@@ -1,9 +1,9 @@
-"""Score each model below models/ on the shipped recordings, and the unprocessed input for comparison.
+"""Scores each model below models/ on the shipped recordings, and the unprocessed input for comparison.
 
     python benchmarks/enhancers.py [--clips 20] [--seed 1] [--competition DENOISING_16000HZ] [--models dtln gtcrn]
 
 Scores are means over the clips. The real-time factor is processor time on one thread divided by the duration of the
-audio. Compare it between rows of one run, not between machines. A model whose package is missing is named and
+audio. Compare it between rows of one run, not between machines. Models whose packages are missing are named and
 skipped.
 """
 
@@ -35,7 +35,7 @@ METRICS = ("PESQ_WB", "ESTOI", "SI_SDR")
 
 
 def enhancer(name: str) -> ModuleType:
-    """The module of the model of that name below `models/`; see `enhancer_in`."""
+    """The module of the model `models/NAME`; see `enhancer_in`."""
     return enhancer_in(MODELS / name)
 
 

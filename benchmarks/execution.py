@@ -1,9 +1,9 @@
-"""Measure the overhead of running models: the time beyond the models' own work, on this machine.
+"""Measures the overhead of running models: the time beyond the models' own work, on this machine.
 
     python benchmarks/execution.py [--models 8] [--clips 100] [--sandbox bubblewrap …]
 
 The overhead of a round is (wall time - own time) / own time. A model's own time is its work on the clips and the
-start of its interpreter, which is measured alone, outside any sandbox. The rest is the harness's work: sandbox,
+start of its interpreter, which is measured outside any sandbox. The rest is the harness's work: sandbox,
 protocol, WAV coding, checks and removal. Timings vary, so compare rows of one run, not of several runs.
 """
 

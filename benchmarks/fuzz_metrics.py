@@ -1,7 +1,7 @@
 """Tests every metric that has a reference with hostile outputs: each score must be finite and in its range.
 
-    python benchmarks/fuzz_metrics.py                     # 100 000 outputs, the same on every machine python
-    benchmarks/fuzz_metrics.py --table             # the scores of each kind of hostile output for one recording
+    python benchmarks/fuzz_metrics.py             # 100 000 outputs, the same on every machine
+    python benchmarks/fuzz_metrics.py --table     # the scores of each kind of hostile output for one recording
 
 Each output is drawn from `numpy.random.default_rng([seed, index])`, made hostile, checked by `metrics.validate`,
 and scored. A rejected output scores the floors, as in a competition. The exit status is 1 if a score is not finite

@@ -1,4 +1,4 @@
-"""Fits the distribution of honest systems, and tries the detector of gamed entries on honest and gamed ones.
+"""Fits the distribution of honest systems, and tries the detector of gamed entries on both kinds of systems.
 
     python benchmarks/gaming.py [--clips 12] [--sets 4] [--write]
 

@@ -5,7 +5,7 @@
 The published recipe uses librosa, pyloudnorm and SciPy: load and resample both files, measure the loudness of both,
 mix or convolve, write. Both read the same WAV files at 48 kHz and write the same kinds of files; this package also
 hashes them and writes its manifest. The times are processor time, so a busy machine changes little; ratios are of
-one run. Needs `pip install soundsright[validator] librosa pyloudnorm`.
+one run. It needs `pip install soundsright[validator] librosa pyloudnorm`.
 """
 
 from __future__ import annotations

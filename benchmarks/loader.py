@@ -5,8 +5,8 @@
 The naive loader reads and resamples both files of each pair with librosa, measures loudness with pyloudnorm, and
 convolves with SciPy, clip after clip. Both loaders cut 4 s from the same WAV files at 48 kHz. The times are
 processor time, so a busy machine changes little; ratios are of one run. With torch, the stream is then read through
-a `DataLoader`: wall time with one and with two workers, and the shortest training step that never waits. Needs `pip
-install soundsright[validator] librosa pyloudnorm`.
+a `DataLoader`: wall time with one and with two workers, and the shortest training step that never waits. It needs
+`pip install soundsright[validator] librosa pyloudnorm`.
 """
 
 from __future__ import annotations

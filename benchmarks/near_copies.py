@@ -83,11 +83,11 @@ def agreements(
     }
     print(f"\n{competition.title}, {count} clips")
     apart = []
-    for one, other in itertools.combinations(outputs, 2):
-        value = median_agreement_db(clean, outputs[one], outputs[other])
+    for first, second in itertools.combinations(outputs, 2):
+        value = median_agreement_db(clean, outputs[first], outputs[second])
         if value is not None:
             apart.append(value)
-            print(f"  {one:<16}{other:<16}{value:>7.1f} dB")
+            print(f"  {first:<16}{second:<16}{value:>7.1f} dB")
     alike: dict[str, list[float]] = {name: [] for name in DISGUISES}
     for output in outputs.values():
         for name, disguise in DISGUISES.items():

@@ -1,4 +1,4 @@
-"""Check whether the `pesq` package gives the same bits with other compiler flags, and measure its speed.
+"""Checks whether the `pesq` package gives the same bits with other compiler flags, and measures its speed.
 
     python benchmarks/pesq_builds.py [--outputs 1000]
 
@@ -55,7 +55,7 @@ def read_line(child: subprocess.Popen[str]) -> str:
 
 
 def answer(outputs: int) -> None:
-    """For each number on stdin, score the signal of that number. Prints the score's bits and the milliseconds."""
+    """For each number on stdin, score the signal of that number. Print the score's bits and the milliseconds."""
     import pesq
 
     np.seterr(all="ignore")
@@ -77,7 +77,7 @@ def built(flags: str, folder: Path) -> Path:
 
 
 def compare(flags: tuple[str, ...], outputs: int) -> bool:
-    """Print a table of the builds. Whether all builds give the same bits."""
+    """Print a table of the builds. Returns whether all builds give the same bits."""
     with tempfile.TemporaryDirectory() as name:
         children = []
         for number, flag_set in enumerate(flags):

@@ -1,4 +1,4 @@
-"""Measure what scoring costs. Compare time and values with the naive way and with other packages, in one run.
+"""Measures the cost of scoring, and compares time and values with the naive way and other packages, in one run.
 
     python benchmarks/score.py [--clips 100] [--seconds 4] [--rates 16000 48000] [--dnsmos 2] [--workers 1 2]
 

@@ -78,7 +78,7 @@ def main() -> None:
             "DENOISING_16000HZ_HF_MODEL_NAMESPACE": model.namespace,
             "DENOISING_16000HZ_HF_MODEL_NAME": model.name,
             "DENOISING_16000HZ_HF_MODEL_REVISION": model.revision,
-            # The SDK's caches, which would otherwise be in the home folder.
+            # Put the SDK's caches here, not in the home folder.
             "BITTENSOR_RUNTIME_CACHE_DIR": str(folder / "runtime"),
             "BTCLI_TOKEN_SYMBOLS_CACHE": str(folder / "symbols"),
         }

@@ -9,8 +9,8 @@ The script keeps:
 - words and letters at 44.1 and 48 kHz with energy above 13.5 kHz, a quiet background and no clipping, joined per
   speaker with natural pauses into utterances of about 4 s;
 - noises whose licence is stated for each file, cut to a part without digital silence;
-- impulse responses of rooms. Plates, gates and loudspeakers are left out, and so is a "concrete room" that was
-  computed: single pulses of equal height without a tail.
+- impulse responses of rooms. Plates, gates and loudspeakers are left out. So is a "concrete room", because it was
+  computed: it has single pulses of equal height and no tail.
 
 Each recording belongs to one split, by speaker, by noise recording and by room.
 """

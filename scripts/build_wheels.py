@@ -1,8 +1,8 @@
-"""Build what `pip install soundsright` needs: the main wheel and sdist, and the wheel of the shipped recordings.
+"""Builds the packages of `pip install soundsright`: the main wheel and sdist, and the wheel of the shipped recordings.
 
     python scripts/build_wheels.py FOLDER [--no-isolation]
 
-`soundsright` holds the program, the model template and the published rules. `soundsright-data` holds `datasets/`
+`soundsright` has the program, the model template and the published rules. `soundsright-data` has `datasets/`
 and `models/`; the extra `demo` installs it. Both have one version. With --no-isolation the build uses the packages
 of this environment and needs no network.
 """

@@ -1,4 +1,4 @@
-"""Measure the branch coverage of the rooms that decide about money, and fail below the floor.
+"""Measures the branch coverage of the rooms that decide about money, and fails below the floor.
 
     python scripts/coverage_floor.py
 

@@ -1,6 +1,6 @@
 """Prepares docstrings for the API pages: doctests become code blocks.
 
-Without it, Markdown takes the `>>>` of a doctest for a quotation.
+Without this, Markdown reads the `>>>` of a doctest as a quotation.
 """
 
 from __future__ import annotations

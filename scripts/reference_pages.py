@@ -154,7 +154,7 @@ def renewed(page: str) -> str:
 
 
 def outdated(docs: Path = ROOT / "docs") -> dict[Path, str]:
-    """Pages, and the picture of the rooms, that differ from what the code says, with their right text."""
+    """The pages, and the picture of the rooms, that do not match the code, each with its new text."""
     texts = {path: path.read_text(encoding="utf-8") for path in sorted(docs.rglob("*.md"))}
     pages = {path: right for path, text in texts.items() if (right := renewed(text)) != text}
     picture_file, svg = docs / "assets" / "rooms.svg", rooms_svg()

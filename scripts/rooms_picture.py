@@ -1,6 +1,6 @@
 """The layers and rooms of the package as SVG, drawn from the imports of the source.
 
-In a layer of rooms, a room stands above those that it imports. An arrow that follows from two others is left out.
+In a layer of rooms, a room is drawn above those that it imports. An arrow that follows from two others is left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STYLE = (
 
 
 def rooms_svg() -> str:
-    """The picture as text. It depends on nothing but the source."""
+    """The picture as text. It depends only on the source."""
     arrows = room_graph(module_graph())
     parts: list[str] = []
     y = MARGIN
@@ -95,7 +95,7 @@ def _layer(parts: list[str], arrows: dict[str, set[str]], layer: str, x: int, y:
 
 
 def _direct(graph: dict[str, set[str]], others: set[str]) -> set[str]:
-    """Those of the imported rooms that no other imported room reaches."""
+    """The imported rooms that no other imported room reaches."""
     return {other for other in others if not any(other in _reached(graph, o) for o in others - {other})}
 
 

@@ -1,9 +1,9 @@
-"""Run the tests of what changed: those beside each changed module, and those that import it.
+"""Runs the tests of the changes: those beside each changed module, and those that import it.
 
     python scripts/tests_of_changes.py [REVISION]
 
 The changes are those of the working tree since REVISION (default: HEAD). Tests of containers and browsers are left
-out: they take minutes. The whole suite is `make test`.
+out, because they take minutes. Run `make test` for the whole suite.
 """
 
 from __future__ import annotations
