@@ -1,4 +1,4 @@
-"""Builds the packages of `pip install soundsright`: the main wheel and sdist, and the wheel of the shipped recordings.
+"""Builds the packages of `pip install soundsright`: wheel and sdist, and the wheel of the shipped recordings.
 
     python scripts/build_wheels.py FOLDER [--no-isolation]
 

@@ -127,7 +127,7 @@ def rewards_text() -> str:
 
 
 def rooms_text() -> str:
-    rooms = picture().partition("\n")[2]  # Without the number of modules, which changes every day.
+    rooms = picture().partition("\n")[2]  # The number of modules changes every day.
     return f"```text\n{rooms}\n```"
 
 
