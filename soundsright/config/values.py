@@ -13,15 +13,18 @@ from soundsright.core.plugins import CHAIN_GROUP, HUB_GROUP, SANDBOX_GROUP, plug
 
 LOG_LEVELS = ("TRACEX", "TRACE", "DEBUGX", "DEBUG", "INFOX", "INFO", "WARNING", "ERROR")
 _WALLET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_URL_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_CHAIN_SCHEMES = ("ws", "wss", "http", "https")
+_HUB_SCHEMES = ("http", "https")
 _CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 
 def chain_url(value: str) -> str:
     """Check the address of a chain: a WebSocket, HTTP, or a scheme that another installed package adds."""
     parts = urlsplit(value)
-    plugged = plugin_names(CHAIN_GROUP)
-    if parts.scheme not in plugged and (parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname):
-        others = "".join(f", {name}:// for the chain of an installed package" for name in plugged)
+    plugged = _plugged_schemes(CHAIN_GROUP, _CHAIN_SCHEMES)
+    if parts.scheme not in plugged and (parts.scheme not in _CHAIN_SCHEMES or not parts.hostname):
+        others = _offered(plugged, "chain")
         raise ValueError(f"give ws:// or wss:// for Bittensor, http:// or https:// for a private chain{others}")
     return _without_password(value)
 
@@ -35,9 +38,24 @@ def http_url(value: str) -> str:
 
 def hub_url(value: str) -> str:
     """Check the address of a hub: HTTP, or a scheme that another installed package adds."""
-    if urlsplit(value).scheme in plugin_names(HUB_GROUP):
+    plugged = _plugged_schemes(HUB_GROUP, _HUB_SCHEMES)
+    if urlsplit(value).scheme in plugged:
         return _without_password(value)
-    return http_url(value)
+    try:
+        return http_url(value)
+    except ValueError as error:
+        raise ValueError(f"{error}{_offered(plugged, 'hub')}") from None
+
+
+def _plugged_schemes(group: str, built_in: tuple[str, ...]) -> tuple[str, ...]:
+    """The URL schemes that other installed packages add. Names that cannot be a scheme are left out."""
+    return tuple(name for name in plugin_names(group) if name not in built_in and _URL_SCHEME.fullmatch(name))
+
+
+def _offered(schemes: tuple[str, ...], noun: str) -> str:
+    """The schemes as the end of a message, empty if there are none."""
+    addresses = " or ".join(f"{scheme}://" for scheme in schemes)
+    return f", or {addresses} for the {noun} of an installed package" if schemes else ""
 
 
 def _without_password(value: str) -> str:

@@ -124,6 +124,15 @@ def test_the_schemes_of_installed_packages_are_offered(install: Install) -> None
     install("chain_offered", CHAIN.format(hotkey="x"), "soundsright.chains", "ledger", "make_chain")
     with pytest.raises(UsageError, match="ledger:// for the chain of an installed package"):
         read_settings(Settings, environment={"SUBTENSOR_CHAIN_ENDPOINT": "legder://typo"})
+    install("hub_offered", HUB.format(fetch="return None"), "soundsright.hubs", "shelf", "Hub")
+    with pytest.raises(UsageError, match=r"https:// address .*, or shelf:// for the hub of an installed package"):
+        read_settings(Settings, environment={"HF_ENDPOINT": "shlef://typo"})
+
+
+def test_a_plugin_cannot_replace_a_built_in_scheme(install: Install) -> None:
+    install("hub_greedy", HUB.format(fetch="return None"), "soundsright.hubs", "http", "Hub")
+    with pytest.raises(UsageError, match=r"'http://' cannot be used\. Give an http:// or https:// address"):
+        read_settings(Settings, environment={"HF_ENDPOINT": "http://"})
 
 
 @pytest.mark.parametrize(
