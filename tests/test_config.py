@@ -54,7 +54,7 @@ def test_the_page_names_every_setting(kind: type[Settings], name: str) -> None:
     ] == []
 
 
-def test_what_was_published_is_still_read() -> None:
+def test_published_settings_are_still_read() -> None:
     assert {field.upper() for field in MinerSettings.model_fields} >= PUBLISHED_MINER
     settings = read_settings(
         ValidatorSettings, environment={"USE_DOCKER": "true", "CUDA_DIRECTORY": "/usr/local/cuda"}

@@ -1,6 +1,6 @@
-"""A PostgreSQL server of the tests' own: a private directory, a socket in it, no TCP port, ended with the tests.
+"""A PostgreSQL server for the tests. Its data and its socket are in a private folder, and it has no TCP port.
 
-PostgreSQL refuses to run as root; there the server runs as the user `postgres` or `nobody`.
+PostgreSQL refuses to run as root. If the tests run as root, the server runs as the user `postgres` or `nobody`.
 """
 
 import os

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 
-def hear(page: Page, name: str) -> None:
-    """Wait until the recording that plays counts as heard."""
+def wait_until_heard(page: Page, name: str) -> None:
+    """Wait until the page counts the playing recording as heard."""
     until(page, f"document.querySelector('#stimuli button[data-name=\"{name}\"][data-heard]')")
 
 
@@ -55,12 +55,12 @@ def test_next_is_enabled_after_listening_and_not_after_clicking(
         if method == "ccr":
             page.locator("#stimuli input[type=radio]").first.check()
         # The last recording keeps playing, and is the only one that was heard.
-        hear(page, buttons[-1].get_attribute("data-name"))
+        wait_until_heard(page, buttons[-1].get_attribute("data-name"))
         assert page.locator("#stimuli button[data-heard]").count() == 1
         assert page.locator("#next").is_disabled()
         for button in buttons[:-1]:
             button.click()
-            hear(page, button.get_attribute("data-name"))
+            wait_until_heard(page, button.get_attribute("data-name"))
         until(page, "!document.querySelector('#next').disabled")
 
 
@@ -79,7 +79,7 @@ def test_a_slider_gives_the_score_that_it_shows(visit: Callable[..., Any], tmp_p
             slider.press("Enter")
         for button in page.locator("#stimuli button").all():
             button.click()
-            hear(page, button.get_attribute("data-name"))
+            wait_until_heard(page, button.get_attribute("data-name"))
         page.locator("#next").press("Enter")
         until(page, "document.body.dataset.done")
         assert {vote.score for vote in read_test(at).votes} == {50.0}
@@ -97,7 +97,7 @@ def test_after_a_reload_the_test_continues_with_the_same_rater(visit: Callable[.
                 assert page.inner_text("#number") == "Question 2 of 3"
             button = page.locator("#stimuli button")
             button.click()
-            hear(page, button.get_attribute("data-name"))
+            wait_until_heard(page, button.get_attribute("data-name"))
             page.locator("#stimuli input[type=radio]").first.check()
             page.click("#next")
         until(page, "document.body.dataset.done")
@@ -119,7 +119,7 @@ def test_a_rater_can_finish_with_the_keyboard_only(visit: Callable[..., Any], tm
                 assert serious_violations(page) == []
             for button in page.locator("#stimuli button").all():
                 button.press("Enter")
-                hear(page, button.get_attribute("data-name"))
+                wait_until_heard(page, button.get_attribute("data-name"))
             for slider in page.locator("#stimuli input[type=range]").all():
                 slider.press("ArrowRight")
             if method != "mushra":

@@ -275,7 +275,7 @@ def test_a_finished_run_is_replaced_only_with_force(finished: Path, capsys: pyte
     assert (finished / "results.json").read_bytes() == before
 
 
-def test_what_differs_from_an_unfinished_run_is_named(tmp_path: Path) -> None:
+def test_a_difference_from_an_unfinished_run_is_named(tmp_path: Path) -> None:
     entries = [["ada", "0f" * 32, "DENOISING_16000HZ", False], ["bob", "ab" * 32, "DENOISING_16000HZ", False]]
     before = {"clips": 50, "seed": 1, "rules_of_entry": {"cooldown_blocks": 0, "max_files": 9}, "entries": entries}
     (tmp_path / "run.json").write_text(json.dumps({"request": before, "round": {}, "reveals": {}}))

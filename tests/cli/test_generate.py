@@ -292,7 +292,7 @@ def test_voices_of_a_synthesiser_are_split_by_their_names(tmp_path: Path) -> Non
         run("--speech", "flite", "--n", 4, "--split", "test", "--out", tmp_path / "none")
 
 
-def test_the_list_names_what_may_not_be_used_commercially() -> None:
+def test_the_list_names_corpora_without_commercial_use() -> None:
     output = CliRunner().invoke(datasets_command, ["list"]).output
     row = next(line for line in output.splitlines() if line.strip().startswith("wham"))
     assert "CC-BY-NC-4.0" in row

@@ -48,7 +48,7 @@ def test_show_explains_every_rule_and_names_the_digest() -> None:
     assert "Holm" not in rules("show", "soundsright-v2").output
 
 
-def test_show_json_is_what_the_digest_is_taken_over() -> None:
+def test_the_digest_is_that_of_the_output_of_show_json() -> None:
     import hashlib
 
     text = rules("show", "soundsright-v2", "--json").output.strip()

@@ -30,6 +30,6 @@ def test_the_chosen_ones_are_judged_in_the_organisers_order() -> None:
     assert judged("street,studio", NAMED) == ["studio", "street"]
 
 
-def test_a_competition_that_the_organiser_does_not_hold_is_named_with_those_that_it_does() -> None:
+def test_an_unknown_competition_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"SOUNDSRIGHT_COMPETITION.*ECHO_16000HZ.*, DEREVERBERATION_48000HZ"):
         judged("ECHO_16000HZ", CompetitionRules(PUBLISHED, SOUNDSRIGHT_V3))

@@ -1,4 +1,4 @@
-"""What every sandbox must do, whether it isolates models or not."""
+"""The duties of every sandbox, whether it isolates models or not."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def check_times(runner: Runner, model: FetchedModel, clips: Clips) -> None:
             assert sum(times) <= wall_s + 0.01
 
 
-def test_a_warm_model_takes_batch_after_batch_and_is_reset_between(
+def test_a_running_model_gets_several_batches_and_is_reset_between_them(
     sandbox: Sandbox, make_model: MakeModel, clips: Clips
 ) -> None:
     with sandbox.run(make_model(), limits=LIMITS) as running:

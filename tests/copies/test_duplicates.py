@@ -1,4 +1,4 @@
-"""Of entries that are copies, the earliest stays."""
+"""The earliest of several copies stays."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -111,7 +111,7 @@ def test_a_likeness_drops_the_later_of_the_pair() -> None:
     assert outcome(models, likenesses=alike) == ([1, 3], [(2, 1, DuplicateRule.SAME_TENSORS)])
 
 
-def test_of_two_similar_entries_the_first_holder_stays() -> None:
+def test_the_first_holder_of_two_similar_entries_stays() -> None:
     models = [model(1, block=1), model(2, block=2)]
     alike = dataclasses.replace(likeness(models[1], models[0], DuplicateRule.SAME_TENSORS), since=(0, 1))
     assert outcome(models, likenesses=[alike]) == ([2], [(1, 2, DuplicateRule.SAME_TENSORS)])

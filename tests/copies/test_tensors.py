@@ -170,7 +170,7 @@ def test_transposed_weights_are_the_same() -> None:
     assert shared_fraction(summaries(as_npz(weights(1))), summaries(as_npz(turned))) == 1.0
 
 
-def test_padding_a_copy_with_tensors_of_its_own_does_not_hide_it() -> None:
+def test_padding_a_copy_with_other_tensors_does_not_hide_it() -> None:
     padded = weights(1) | {f"own{i}": tensor for i, tensor in enumerate(weights(2).values())}
     assert same_tensors({"a": summaries(as_npz(weights(1))), "b": summaries(as_npz(padded))})
 
@@ -317,7 +317,7 @@ def drawn(count: int, seed: int = 0) -> list[tensors.TensorSummary]:
     return [tensors.TensorSummary(64 + i // 512, row) for i, row in enumerate(quantiles)]
 
 
-def test_of_too_many_tensors_the_largest_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_largest_of_too_many_tensors_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensors, "MAX_COMPARED", 600)
     compared: list[int] = []
     agree = tensors._agree

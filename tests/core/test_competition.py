@@ -28,7 +28,7 @@ def test_the_published_names_are_task_and_rate() -> None:
     assert [c.title for c in PUBLISHED][:2] == ["Denoising, 16 kHz", "Dereverberation, 16 kHz"]
 
 
-def test_a_name_of_its_own_is_the_id_and_is_in_the_title() -> None:
+def test_a_given_name_is_the_id_and_is_in_the_title() -> None:
     summer = named("summer-2030")
     assert (summer.id, summer.title) == ("summer-2030", "Denoising, 16 kHz (summer-2030)")
     assert summer != named("winter_2030")

@@ -24,7 +24,7 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda e: type(e).__name__)
-def test_an_error_survives_pickling_with_its_values(error: errors.SoundsRightError) -> None:
+def test_a_pickled_error_keeps_its_values(error: errors.SoundsRightError) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert str(again) == str(error)

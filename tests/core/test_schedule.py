@@ -127,6 +127,6 @@ def test_results_cannot_be_final_before_the_seed() -> None:
         ({"first_day": 21_921, "last_day": 21_550}, "last_day 2029-01-01 is before first_day 2030-01-07"),
     ],
 )
-def test_a_schedule_without_a_round_names_what_is_wrong(change: dict[str, Any], message: str) -> None:
+def test_a_schedule_without_a_round_is_refused_with_the_reason(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(DAILY, **change)

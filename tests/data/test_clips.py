@@ -105,7 +105,7 @@ def test_48_khz_sets_use_speech_and_noise_that_fill_the_band(corpus: Corpus) -> 
         assert recording.bandwidth_hz >= 12_000
 
 
-def test_a_recipe_survives_json(corpus: Corpus) -> None:
+def test_a_recipe_is_equal_after_json(corpus: Corpus) -> None:
     import json
 
     clip = draw_clip(PUBLISHED[0], 1, 3, corpus=corpus)
@@ -115,7 +115,7 @@ def test_a_recipe_survives_json(corpus: Corpus) -> None:
     assert line["samples"] == len(clip.clean)
 
 
-def test_a_corpus_travels_without_its_decoded_recordings(corpus: Corpus) -> None:
+def test_a_corpus_is_pickled_without_its_decoded_recordings(corpus: Corpus) -> None:
     draw_clip(PUBLISHED[2], 1, 0, corpus=corpus)
     assert len(pickle.dumps(corpus)) < 200_000
 

@@ -34,7 +34,7 @@ SPEECH = {"id": "s", "kind": "speech", "file": "a.wav"}
 NOISE = {"id": "n", "kind": "noise", "file": "a.wav"}
 
 
-def test_the_shipped_recordings_are_what_the_manifest_says(shipped: Corpus) -> None:
+def test_the_shipped_recordings_agree_with_the_manifest(shipped: Corpus) -> None:
     shipped.verify()
     assert sum(p.stat().st_size for p in datasets_folder().rglob("*") if p.is_file()) <= 25_000_000
 
@@ -52,7 +52,7 @@ def test_shipped_files_are_all_in_the_manifest(shipped: Corpus) -> None:
     assert set(shipped.root.rglob("*.flac")) == listed
 
 
-def test_shipped_48_khz_speech_really_holds_content_above_8_khz(shipped: Corpus) -> None:
+def test_shipped_48_khz_speech_has_content_above_8_khz(shipped: Corpus) -> None:
     for recording in shipped.speech_for(48_000).recordings:
         audio = read_file(recording.path)
         assert bandwidth_hz(audio.samples, audio.sample_rate_hz) >= 12_000
@@ -66,7 +66,7 @@ def test_shipped_speech_is_neither_silent_nor_clipped(shipped: Corpus) -> None:
         assert np.abs(audio.samples).max() < 0.999
 
 
-def test_shipped_noise_holds_no_digital_silence(shipped: Corpus) -> None:
+def test_shipped_noise_has_no_digital_silence(shipped: Corpus) -> None:
     for recording in shipped.noise:
         audio = read_file(recording.path)
         block = audio.sample_rate_hz // 20
@@ -140,7 +140,7 @@ def test_silent_speech_is_named(tmp_path: Path) -> None:
         draw_clip(PUBLISHED[0], 1, 0, corpus=corpus)
 
 
-def test_speech_that_holds_nan_is_named(tmp_path: Path) -> None:
+def test_speech_with_nan_is_refused_by_name(tmp_path: Path) -> None:
     corpus_with(tmp_path, SPEECH, NOISE)
     samples = np.full(64_000, np.nan, dtype=np.float32)
     soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype="FLOAT")

@@ -36,7 +36,7 @@ def test_the_published_recipe_adds_nothing_and_draws_nothing(signal: NDArray[np.
 
 @pytest.mark.parametrize("step", [more.clipped, more.band_limited, more.with_lost_packets, more.coded])
 @pytest.mark.parametrize("seed", range(8))
-def test_each_keeps_length_and_alignment_and_says_what_it_did(
+def test_each_keeps_length_and_alignment_and_notes_its_parameters(
     signal: NDArray[np.float64], step: Step, seed: int
 ) -> None:
     pytest.importorskip("av", reason="PyAV is not installed")
@@ -53,7 +53,7 @@ def test_clipping_flattens_the_stated_share(signal: NDArray[np.float64]) -> None
     assert at_limit == pytest.approx(notes["clipped_share"], abs=0.005)
 
 
-def test_a_limited_band_holds_nothing_above_its_edge() -> None:
+def test_a_limited_band_has_no_content_above_its_edge() -> None:
     noise = np.random.default_rng(3).standard_normal(48_000)
     out, notes = more.band_limited(np.random.default_rng(4), noise, 16_000)
     assert share_above_db(out, 16_000, above_hz=1.2 * float(notes["band_limit_hz"]) + 100) < -40
@@ -68,7 +68,7 @@ def test_lost_packets_are_whole_and_as_many_as_stated(signal: NDArray[np.float64
 
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])
-def test_a_telephone_passes_nothing_above_4_khz_and_keeps_what_is_said(
+def test_a_telephone_passes_nothing_above_4_khz_and_keeps_the_speech(
     signal: NDArray[np.float64], rate: int
 ) -> None:
     noise = 0.1 * np.random.default_rng(6).standard_normal(48_001)
@@ -82,7 +82,7 @@ def test_a_telephone_passes_nothing_above_4_khz_and_keeps_what_is_said(
 @pytest.mark.parametrize(
     ("codec", "container", "rate"), [("libmp3lame", "mp3", 16_000), ("libopus", "ogg", 16_000)]
 )
-def test_codecs_change_the_signal_but_keep_what_is_said(
+def test_codecs_change_the_signal_but_keep_the_speech(
     signal: NDArray[np.float64], codec: str, container: str, rate: int
 ) -> None:
     pytest.importorskip("av", reason="PyAV is not installed")

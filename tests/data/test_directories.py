@@ -60,7 +60,7 @@ def test_texts_are_read_if_the_corpus_has_them(tmp_path: Path) -> None:
         (["tr/40na010x_1.9857.wav", "cv/01xo031a.wav"], "wham", 2),
     ],
 )
-def test_noise_layouts_keep_what_is_noise(tmp_path: Path, files: list[str], layout: str, kept: int) -> None:
+def test_noise_layouts_keep_only_noise(tmp_path: Path, files: list[str], layout: str, kept: int) -> None:
     for number, name in enumerate(files):
         write_speech(tmp_path / name, seed=number)
     listing = noise_listing(tmp_path, 16_000)

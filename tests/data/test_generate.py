@@ -84,7 +84,7 @@ def test_files_have_equal_names_lengths_and_the_hashes_of_the_manifest(
     assert verified(report.out).problems == {}
 
 
-def test_a_set_holds_the_clips_that_a_validator_draws(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_set_has_the_clips_that_a_validator_draws(corpus: Corpus, tmp_path: Path) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set", seed=11))
     assert [line["digest"] for line in lines_of(report.out)] == [
         draw_clip(PUBLISHED[0], 11, index, corpus=corpus).digest for index in range(6)
@@ -116,7 +116,7 @@ def test_a_set_completed_after_a_kill_is_the_set(corpus: Corpus, tmp_path: Path)
         f"generate_set(SetJob(out=Path({str(out)!r}), task=SetTask.DENOISING, sample_rate_hz=16000, count=3000,"
         "seed=3, sources=corpus_sources(c, 16000, PUBLISHED_RECIPE), only=tuple(range(64))))"
     )
-    # One item after the other, so that the kill falls between units whatever the machine's speed.
+    # Items are slowed down, so that the kill arrives between units on a machine of any speed.
     slow = "import soundsright.data.making as g, time; real = g._make_unit;" + (
         "g._make_unit = lambda j, u: (time.sleep(0.3), real(j, u))[1];"
     )
@@ -271,7 +271,7 @@ def test_a_directory_with_other_files_is_left_alone(corpus: Corpus, tmp_path: Pa
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_flac_holds_the_same_samples_as_wav(corpus: Corpus, tmp_path: Path) -> None:
+def test_flac_has_the_same_samples_as_wav(corpus: Corpus, tmp_path: Path) -> None:
     wav = generate_set(job_of(corpus, tmp_path / "wav"))
     flac = generate_set(job_of(corpus, tmp_path / "flac", format=SetFormat.FLAC))
     assert wav.digest == flac.digest
@@ -296,7 +296,7 @@ def test_shards_spread_the_files_over_folders_of_equal_size(corpus: Corpus, tmp_
     assert verified(report.out).problems == {}
 
 
-def test_webdataset_shards_hold_audio_and_description(corpus: Corpus, tmp_path: Path) -> None:
+def test_webdataset_shards_contain_audio_and_description(corpus: Corpus, tmp_path: Path) -> None:
     report = generate_set(job_of(corpus, tmp_path / "set", format=SetFormat.WEBDATASET, shards=2), workers=2)
     assert sorted(p.name for p in report.out.glob("*.tar")) == ["set-00000.tar", "set-00001.tar"]
     with tarfile.open(report.out / "set-00001.tar") as tar:
@@ -404,7 +404,7 @@ def test_a_set_of_only_bad_recordings_is_an_error(corpus: Corpus, tmp_path: Path
     sources = Sources(RecordingSet([Recording("s", silent, 16_000, 4.0)]), shipped.noise)
     with pytest.raises(UsageError, match=r"recordings in a row cannot be used, .*silent\.wav: is silent"):
         generate_set(job_of(corpus, tmp_path / "set", sources=sources))
-    # Nothing was made, so nothing stands in the way of another try.
+    # No folder remains that would make the next try fail.
     assert not (tmp_path / "set").exists()
 
 

@@ -57,7 +57,7 @@ def test_it_gives_speech_noise_and_rooms(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ours")
-def test_it_stands_for_the_shipped_one_where_a_whole_corpus_is_chosen() -> None:
+def test_it_can_replace_the_shipped_corpus() -> None:
     (chosen,) = soundsright.generate(count=1, corpus="ours")
     (shipped,) = soundsright.generate(count=1)
     assert chosen.digest == shipped.digest

@@ -63,7 +63,7 @@ def voices(tmp_path: Path) -> RecordingSet:
     return RecordingSet([Recording(f"u{n}", p, 16_000, 3.5, speaker=f"s{n % 3}") for n, p in enumerate(paths)])
 
 
-def test_babble_holds_several_voices_but_not_the_clips_own(tmp_path: Path) -> None:
+def test_babble_has_several_voices_but_not_that_of_the_clip(tmp_path: Path) -> None:
     babble = Babble(voices(tmp_path))
     for seed in range(20):
         noise = babble.draw(np.random.default_rng(seed), 64_000, 16_000, avoid="s0")

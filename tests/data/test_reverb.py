@@ -92,9 +92,7 @@ def test_reverberant_speech_stays_in_step_to_the_sample() -> None:
 
 
 @pytest.mark.parametrize(("count", "taps", "direct"), [(50_000, 30_001, 9_000), (3, 20_000, 2), (40_960, 5, 4)])
-def test_reverberant_speech_is_the_whole_convolution_whatever_the_lengths(
-    count: int, taps: int, direct: int
-) -> None:
+def test_reverberant_speech_is_the_whole_convolution_for_any_lengths(count: int, taps: int, direct: int) -> None:
     rng = np.random.default_rng(11)
     dry, h = rng.standard_normal(count), rng.standard_normal(taps)
     expected = fftconvolve(dry, h)[direct : direct + count]

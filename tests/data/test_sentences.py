@@ -39,7 +39,7 @@ def test_phones_come_close_to_those_of_conversation(series: list[str]) -> None:
     assert set(PHONE_PERCENT) - set(phones) <= {"ʊə"}
 
 
-def test_numbers_and_names_are_said(series: list[str]) -> None:
+def test_sentences_contain_numbers_and_names(series: list[str]) -> None:
     assert any("hundred" in text for text in series)
     assert any(text.split()[0] in ("Alice", "Daniel", "Hannah", "Zoe", "Peter") for text in series)
 

@@ -78,7 +78,7 @@ def test_epochs_never_repeat_a_sample_and_any_batch_can_be_drawn_alone(corpus: C
     assert all(same(a, b) for a, b in zip(stream.batches(1, start=2), second[2:], strict=True))
 
 
-def test_ranks_together_draw_what_one_would(corpus: Corpus) -> None:
+def test_all_ranks_together_draw_the_batches_of_one(corpus: Corpus) -> None:
     whole = stream_of(corpus, batch_size=6)
     parts = [stream_of(corpus, batch_size=2, rank=rank, ranks=3) for rank in range(3)]
     for number in range(len(whole)):
@@ -87,7 +87,7 @@ def test_ranks_together_draw_what_one_would(corpus: Corpus) -> None:
     assert {len(part) for part in parts} == {len(whole)}
 
 
-def test_a_split_limits_what_a_stream_draws(corpus: Corpus) -> None:
+def test_a_stream_draws_only_from_its_split(corpus: Corpus) -> None:
     speakers = {}
     for split in Split:
         stream = stream_of(corpus, split=split, task=SetTask.BOTH, crop_s=3.0)
@@ -132,7 +132,7 @@ def test_the_loader_gives_the_same_batches_in_the_same_order_for_any_number_of_w
     assert len(alone) == 5
     passes(alone, 0)
     passes(alone, 1, first=3)
-    # Workers that persist must hear of the next epoch, however they were started.
+    # Persistent workers must also get the number of the next epoch, even if they were spawned.
     two = DataLoader(
         torch_dataset(stream), batch_size=None, num_workers=2, persistent_workers=True,
         multiprocessing_context="spawn",

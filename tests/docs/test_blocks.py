@@ -63,7 +63,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", pages_with("sh", "python"), ids=name_of)
-def test_what_a_page_shows_runs(page: Path, folder: Path) -> None:
+def test_every_block_of_a_page_runs(page: Path, folder: Path) -> None:
     names: dict[str, object] = {"__name__": "__main__"}
     output, shrunk = "", False
     for block in blocks_of(page):

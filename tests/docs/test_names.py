@@ -192,7 +192,7 @@ def test_a_page_that_the_code_names_exists() -> None:
     assert missing == set()
 
 
-def test_generated_parts_say_what_the_code_says() -> None:
+def test_generated_parts_agree_with_the_code() -> None:
     pages = [name_of(page) for page in outdated()]
     assert pages == [], "run: python scripts/reference_pages.py"
 

@@ -96,7 +96,7 @@ def test_training_draws_nothing_that_is_held_out() -> None:
 
 
 @pytest.mark.parametrize("rate_hz", [16_000, 48_000])
-def test_the_exported_network_gives_what_torch_gives(tmp_path: Path, rate_hz: int) -> None:
+def test_the_exported_network_agrees_with_torch(tmp_path: Path, rate_hz: int) -> None:
     pytest.importorskip("onnx", reason="export needs onnx: pip install -e .[train]")
     torch.manual_seed(1)
     network = Network(dataclasses.replace(SMALL, sample_rate_hz=rate_hz))
@@ -116,7 +116,7 @@ def test_a_network_for_48_khz_starts_from_one_for_16_khz(tmp_path: Path) -> None
     assert torch.equal(narrow.blocks[0].time.weight_ih_l0, wide.blocks[0].time.weight_ih_l0)
 
 
-def test_a_deeper_network_starts_from_what_the_other_reached(tmp_path: Path) -> None:
+def test_a_deeper_network_starts_from_the_results_of_the_other(tmp_path: Path) -> None:
     torch.manual_seed(4)
     shallow, deep = Network(SMALL), Network(dataclasses.replace(SMALL, blocks=3))
     save_weights(tmp_path / "weights.safetensors", shallow.state_dict(), SMALL)

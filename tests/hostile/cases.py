@@ -98,7 +98,7 @@ ESCAPES = (
     ),
     _attempts(
         "reads another model's files",
-        # The interpreter may be below /tmp on the host, and then it is there inside as well.
+        # If the interpreter is below /tmp on the host, it is also visible in the sandbox.
         "'temporary files', lambda: "
         "[n for n in os.listdir('/tmp') if '/tmp/' + n not in __import__('sys').prefix] or None",
         "'other sockets', lambda: os.listdir('/run/soundsright') or None",

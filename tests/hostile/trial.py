@@ -30,7 +30,7 @@ SECRET = "correct-horse-battery"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the entry got (`answers`, a fault's code, or its clips' codes), its log, and the fault's message."""
+    """The entry's result (`answers`, a fault's code, or its clips' codes), its log, and the fault's message."""
 
     got: str | tuple[str | None, ...]
     log: str

@@ -25,7 +25,7 @@ def test_the_folder_above_one_run_will_do(tmp_path: Path) -> None:
     assert soundsright.open_run(tmp_path).folder == tmp_path / "run"
 
 
-def test_what_is_no_finished_run_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_a_finished_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(soundsright.UsageError, match="is not a folder"):
         soundsright.open_run(tmp_path / "none")
     with pytest.raises(soundsright.UsageError, match="holds 0 runs"):

@@ -35,7 +35,7 @@ def test_a_folder_gets_the_report_of_the_command(folders: Path) -> None:
     )
 
 
-def test_an_utterance_scores_what_it_scores_in_its_folder(folders: Path) -> None:
+def test_an_utterance_alone_has_the_score_that_it_has_in_its_folder(folders: Path) -> None:
     paths = [folders / side / "2.wav" for side in ("clean", "a", "noisy")]
     from_paths = soundsright.score(paths[0], paths[1], noisy=paths[2])
     clean, enhanced, noisy = map(read, paths)
@@ -70,7 +70,7 @@ def test_a_metric_without_a_value_scores_its_floor_and_says_why(folders: Path) -
     assert same.no_value["SI_SIR"].sentence == "The noisy signal equals the clean one."
 
 
-def test_alignment_takes_a_delay_out_of_arrays_and_of_files_alike(folders: Path) -> None:
+def test_alignment_removes_a_delay_from_arrays_and_from_files(folders: Path) -> None:
     clean = read(folders / "clean" / "0.wav")
     late = np.concatenate([np.zeros(100, np.float32), clean])
     soundfile.write(folders / "late.wav", late, 16_000)

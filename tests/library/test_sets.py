@@ -48,7 +48,7 @@ def test_the_recipe_is_kept(tmp_path: Path) -> None:
     assert clip.clean.samples.shape == (8_000,)
 
 
-def test_misuse_is_told_before_the_first_clip(tmp_path: Path) -> None:
+def test_misuse_is_refused_before_the_first_clip(tmp_path: Path) -> None:
     for options, words in (
         ({"count": 0}, "cannot have 0 items"),
         ({"count": 1, "seed": -1}, "Seed -1"),

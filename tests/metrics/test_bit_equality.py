@@ -55,11 +55,11 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> str:
     return scores_under(tmp_path_factory.mktemp("here"))
 
 
-def test_scores_are_there_to_compare(here: str) -> None:
+def test_the_script_prints_a_score_for_each_clip(here: str) -> None:
     assert here.count("SI_SDR=") == 4
 
 
-def test_twice_the_same(here: str, tmp_path: Path) -> None:
+def test_a_second_process_gives_the_same_bits(here: str, tmp_path: Path) -> None:
     assert scores_under(tmp_path) == here
 
 

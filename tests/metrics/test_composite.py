@@ -67,7 +67,7 @@ def test_noise_lowers_every_rating_step_by_step(make_clip: MakeClip) -> None:
     assert (np.diff(ratings, axis=0) < 0).all()
 
 
-def test_an_unvoiced_spectral_slope_is_heard(make_clip: MakeClip) -> None:
+def test_an_unvoiced_spectral_slope_changes_the_rating(make_clip: MakeClip) -> None:
     clean, _, _ = make_clip()
     tilted = np.diff(clean.samples, prepend=np.float32(0))
     s, e = loizou_frames(clean.samples, 16_000), loizou_frames(tilted, 16_000)

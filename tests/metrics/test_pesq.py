@@ -18,7 +18,7 @@ MakeClip = Callable[..., tuple[Audio, Audio, Audio]]
 
 
 @pytest.mark.parametrize("wide_band", [True, False])
-def test_it_is_the_packages_value(make_clip: MakeClip, wide_band: bool) -> None:
+def test_the_value_is_that_of_the_package(make_clip: MakeClip, wide_band: bool) -> None:
     clean, enhanced, _ = make_clip()
     theirs = package.pesq(16_000, clean.samples, enhanced.samples, "wb" if wide_band else "nb")
     assert pesq(clean.samples, enhanced.samples, 16_000, wide_band=wide_band) == theirs

@@ -65,7 +65,7 @@ def test_an_unknown_metric_is_refused_with_the_known_names() -> None:
         metric("STOY")
 
 
-def test_floors_come_by_name() -> None:
+def test_floors_are_found_by_name() -> None:
     assert floors(["PESQ_WB"]) == {"PESQ_WB": 0.999}
 
 
@@ -96,7 +96,7 @@ def test_an_entry_point_that_is_no_metric_is_refused_by_name(install: Callable[.
         known_metrics()
 
 
-def test_an_entry_point_may_not_take_a_name_in_use(install: Callable[..., None]) -> None:
+def test_an_entry_point_with_a_name_in_use_is_refused(install: Callable[..., None]) -> None:
     code = (
         "from soundsright.metrics.registry import METRICS, PluggedMetric\n"
         "stoi = PluggedMetric(METRICS['STOI'], lambda *signals: 1.0)\n"

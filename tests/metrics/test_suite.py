@@ -71,7 +71,7 @@ def test_a_clip_too_short_for_a_metric_scores_its_floor() -> None:
     assert {name: scores[name] for name in ("PESQ_WB", "STOI", "ESTOI")} == floors(["PESQ_WB", "STOI", "ESTOI"])
 
 
-def test_nothing_that_a_model_does_lets_a_floor_beat_its_honest_score(make_clip: MakeClip) -> None:
+def test_an_honest_score_is_better_than_the_floor(make_clip: MakeClip) -> None:
     scores = score_clip(*make_clip(), INTRUSIVE)
     for name, floor in floors(INTRUSIVE).items():
         assert METRICS[name].at_least_as_good(scores[name], floor)
@@ -169,8 +169,8 @@ def test_a_read_only_package_still_keeps_its_compiled_code(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("rest", [0.0, 0.003])
-def test_a_syllable_amid_silence_or_a_burst_amid_quiet_has_no_pesq(make_clip: MakeClip, rest: float) -> None:
-    """P.862 itself can rate such an output far above an honest one."""
+def test_a_syllable_in_silence_or_a_burst_in_quiet_noise_has_no_pesq(make_clip: MakeClip, rest: float) -> None:
+    """By the formula of P.862 alone, such an output can score far above an honest one."""
     clean, enhanced, noisy = make_clip(seconds=3.0)
     kept = (np.arange(48_000) > 20_000) & (np.arange(48_000) < 24_000)
     scores = score_clip(clean, audio_of(np.where(kept, 1.0, rest) * enhanced.samples), noisy, INTRUSIVE)

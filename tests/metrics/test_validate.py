@@ -50,7 +50,7 @@ def test_stereo_and_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
-def test_samples_that_float32_cannot_hold_as_numbers_are_refused(value: float) -> None:
+def test_samples_that_are_not_finite_in_float32_are_refused(value: float) -> None:
     samples = np.zeros(100)
     samples[50] = value
     assert code_of(samples) == "not_finite"

@@ -42,7 +42,7 @@ def skip_without_its_package(model: str) -> None:
 
 @pytest.fixture(scope="session")
 def import_model() -> ImportModel:
-    """Gives a module of a model, `app.enhance` unless told otherwise, under a package name of the model's own."""
+    """`import_model(model, module)` imports a module of the model's `app`, in a package with the model's name."""
 
     def imported(model: str, module: str = "enhance") -> ModuleType:
         skip_without_its_package(model)
@@ -61,9 +61,9 @@ def import_model() -> ImportModel:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
-    """Runs a model's server on a Unix socket, or on TCP port 6500, and gives a client of it.
+    """`serve(model)` runs a model's server on a Unix socket or on TCP port 6500, and yields a client of it.
 
-    The server finds neither a home nor anything else of this process's environment, and must leave no file.
+    The server gets nothing of this process's environment, not even a home folder. It must leave no file.
     """
 
     @contextmanager

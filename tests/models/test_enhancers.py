@@ -72,7 +72,7 @@ def reverberant_speech(rate_hz: int) -> tuple[tuple[Audio, Audio], ...]:
 def mean_gains(
     enhance: Callable[[NDArray[np.float32], int], NDArray[np.float32]], pairs: Iterable[tuple[Audio, Audio]]
 ) -> dict[str, float]:
-    """What the model adds to the scores of the degraded signals."""
+    """By how much the model raises the scores of the degraded signals, by metric."""
     gains: dict[str, list[float]] = {"ESTOI": [], "SI_SDR": []}
     for clean, degraded in pairs:
         enhanced = Audio(enhance(degraded.samples, degraded.sample_rate_hz), degraded.sample_rate_hz)
@@ -112,7 +112,7 @@ def test_clean_speech_comes_back_without_delay(import_model: ImportModel, name: 
 
 @both_rates
 @every_model
-def test_the_same_clip_gives_the_same_samples_whatever_came_between(
+def test_the_same_clip_gives_the_same_samples_after_other_clips(
     import_model: ImportModel, name: Any, rate_hz: Any
 ) -> None:
     enhance = import_model(name).enhance

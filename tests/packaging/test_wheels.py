@@ -71,7 +71,7 @@ def bare(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def required(wheels: Path) -> list[str]:
-    """What the main wheel requires, and what the demo's extra adds, by the wheel's own metadata."""
+    """The requirements of the main wheel and of its extra `demo`, from the wheel's metadata."""
     (wheel,) = wheels.glob("soundsright-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
@@ -85,7 +85,7 @@ def required(wheels: Path) -> list[str]:
     return wanted
 
 
-def test_the_wheels_hold_the_program_the_template_and_the_recordings(wheels: Path) -> None:
+def test_the_wheels_contain_the_program_the_template_and_the_recordings(wheels: Path) -> None:
     names: set[str] = set()
     for wheel in wheels.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:

@@ -82,13 +82,13 @@ def test_the_surprise_is_the_residual_of_a_regression_in_its_deviations() -> Non
     np.testing.assert_allclose(z, residual / residual.std(), rtol=0.02, atol=1e-9)
 
 
-def test_a_fit_survives_its_file() -> None:
+def test_a_fit_is_the_same_after_json() -> None:
     again = HonestSystems.from_json(HONEST.to_json())
     gains = {"PESQ_WB": 0.6, "ESTOI": 0.0, "SI_SDR": 0.0}
     assert again.surprise(gains) == pytest.approx(HONEST.surprise(gains), rel=1e-3)
 
 
-def test_the_shipped_fit_knows_what_pays_at_16_khz() -> None:
+def test_the_shipped_fit_covers_the_paid_metrics_at_16_khz() -> None:
     shipped = shipped_honest_systems(Task.DENOISING)
     assert shipped
     assert {"PESQ_WB", "ESTOI"} <= set(shipped.metrics)

@@ -89,7 +89,7 @@ def test_the_best_mean_takes_an_open_title() -> None:
     assert [s.rank for s in result.standings] == [1, 2, 3]
 
 
-def test_of_equal_means_the_earlier_commitment_wins_then_the_lower_uid() -> None:
+def test_equal_means_are_decided_by_the_earlier_commitment_then_the_lower_uid() -> None:
     assert winner_uid(board([pesq(1, 2.0, block=300), pesq(2, 2.0, block=200)])) == 2
     assert winner_uid(board([pesq(5, 2.0, block=200), pesq(4, 2.0, block=200)])) == 4
 

@@ -176,7 +176,7 @@ def test_clearly_different_entries_have_one_rank_each_and_equal_ones_share() -> 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 20), st.integers(0, 100))
-def test_a_rank_set_always_holds_the_rank_of_the_means(entries: int, clips: int, seed: int) -> None:
+def test_a_rank_set_always_contains_the_rank_of_the_mean(entries: int, clips: int, seed: int) -> None:
     table = rng(seed).normal(size=(entries, clips))
     sets = rank_confidence_sets({str(i): list(row) for i, row in enumerate(table)}, rng=rng(), resamples=200)
     order = np.argsort(-table.mean(axis=1))

@@ -25,11 +25,11 @@ def test_shares_of_all_competitions_add_up_to_one() -> None:
     assert math.fsum(weights.by_uid.values()) == pytest.approx(1.0, abs=1e-12)
 
 
-def test_what_is_not_paid_burns() -> None:
+def test_unpaid_shares_are_burned() -> None:
     assert weights_of([leaderboard({1: 7.0})], burn_uid=0).by_uid == pytest.approx({0: 0.5, 1: 0.5})
 
 
-def test_without_a_burn_uid_what_is_paid_is_scaled_to_one() -> None:
+def test_without_a_burn_uid_the_paid_shares_are_scaled_to_one() -> None:
     assert weights_of([leaderboard({1: 3.0, 2: 1.0})]).by_uid == pytest.approx({1: 0.75, 2: 0.25})
 
 

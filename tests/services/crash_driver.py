@@ -103,7 +103,7 @@ class Watched:
             return attribute
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            # Calls of miners are told apart by their path.
+            # Calls of miners are distinguished by their path.
             label = f"call {args[2]}" if name == "call" else name
             self._tell("before", label)
             result = attribute(*args, **kwargs)
@@ -320,7 +320,7 @@ def forked(work: Callable[[], None]) -> int:
         except InfrastructureFault:
             code = 3
         finally:
-            # The child must not continue with the driver's code, whatever was raised.
+            # After any error, the child must not continue with the driver's code.
             if code == 4:
                 traceback.print_exc()
             os._exit(code)

@@ -176,7 +176,7 @@ def test_a_rehearsed_chain_whose_time_is_ahead_is_not_served_in_real_time(say: S
     assert say("chain serve --port 0 --block-seconds 3600")[0] == 0
 
 
-def test_a_check_says_what_is_entered(say: Say, chain: tuple[LocalChain, str]) -> None:
+def test_a_check_names_the_committed_entry(say: Say, chain: tuple[LocalChain, str]) -> None:
     chain[0].register(ALICE.address)
     code, out, _ = say("miner --check")
     assert code == 0
@@ -313,7 +313,7 @@ def test_a_clock_that_is_a_minute_off_is_an_error_before_the_start(
     message: str,
 ) -> None:
     chain[0].register(ALICE.address, permit=True)
-    # Both clocks stand still, so that the time of the request does not change the message.
+    # Both clocks are stopped, so that the time of the request does not change the message.
     now_s = time.time()
     monkeypatch.setattr("soundsright.services.http.chain.time", SimpleNamespace(time=lambda: now_s))
     monkeypatch.setattr("soundsright.adapters.machine.clock.SystemClock.now", lambda _clock: now_s + by_s)

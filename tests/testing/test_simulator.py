@@ -24,14 +24,14 @@ AGREEMENT = "validators agree on standings, decisions and weights"
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 10))
-def test_invariants_hold(first: int) -> None:
+def test_every_invariant_is_true_after_a_round(first: int) -> None:
     results = [simulate(seed, rounds=1) for seed in range(first, first + 10)]
     assert sum(result.rounds for result in results) == 10
     assert sum(result.restarts for result in results) > 10
     assert all(result.checks == 33 for result in results)
 
 
-def test_invariants_hold_over_many_rounds_and_under_the_published_rules() -> None:
+def test_every_invariant_is_true_over_many_rounds_and_under_the_published_rules() -> None:
     assert simulate(1_000, rounds=6).rounds == 6
     assert simulate(1_001, rounds=3, ruleset=SOUNDSRIGHT_V2).rounds == 3
 

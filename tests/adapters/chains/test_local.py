@@ -37,7 +37,7 @@ def test_the_last_commitment_counts_with_its_own_block(tmp_path: Path) -> None:
     assert commitment.block > first.block
 
 
-def test_what_one_process_writes_another_reads(tmp_path: Path) -> None:
+def test_one_process_reads_the_writes_of_another(tmp_path: Path) -> None:
     writer, reader = LocalChain(tmp_path / "c.db"), LocalChain(tmp_path / "c.db")
     uid = writer.register("alice", stake=5.0, permit=True)
     assert [(n.uid, n.hotkey, n.stake, n.permit) for n in reader.neurons()] == [(uid, "alice", 5.0, True)]

@@ -10,7 +10,7 @@ from soundsright.adapters.sandboxes.resources import CpuPool, concurrency
 from soundsright.core.ports import SandboxLimits
 
 
-def test_models_get_cores_of_their_own_while_any_are_free() -> None:
+def test_models_get_different_cores_while_any_are_free() -> None:
     pool = CpuPool((0, 1, 2))
     with pool.reserved(1.0) as a, pool.reserved(2.0) as b:
         assert not set(a) & set(b)

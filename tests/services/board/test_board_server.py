@@ -138,9 +138,7 @@ def test_a_run_of_a_newer_version_does_not_affect_the_others(
     assert "alpine/clear" in text
 
 
-def test_a_build_reports_what_it_wrote_and_is_reproducible(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_build_reports_its_files_and_is_reproducible(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_run(tmp_path / "first", clips=2)
     arguments = ["build", str(tmp_path / "out"), "--run", str(folder)]
     assert run(command, arguments) == 0

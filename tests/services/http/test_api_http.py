@@ -155,7 +155,7 @@ def test_a_body_is_read_only_up_to_the_limit(service: HttpService, dial: Dial) -
             connection.sendall(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
     with contextlib.suppress(ConnectionError):
         answer = b"".join(iter(lambda: connection.recv(65_536), b""))
-        # Nothing, where the end of the connection was told while the last bytes were sent.
+        # The answer is empty if the connection was closed while the last bytes were sent.
         assert not answer or (answer.startswith(b"HTTP/1.1 413") and b"too_large" in answer)
 
 

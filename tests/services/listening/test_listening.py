@@ -77,7 +77,7 @@ def competition(tmp_path: Path) -> RunCompetition:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_rater_hears_everything_in_a_random_order(method: str) -> None:
+def test_every_rater_gets_all_stimuli_in_a_random_order(method: str) -> None:
     test = plan(method)
     questions = [sorted((t.clip, c) for t in trials_for(test, rater) for c in t.rated) for rater in (1, 2)]
     assert questions[0] == questions[1] == sorted((clip, c) for clip in CLIPS for c in test.conditions)
@@ -200,7 +200,7 @@ def enter(client: TestClient) -> dict[str, Any]:
     return entered
 
 
-def test_no_address_reveals_what_is_played(room: Room) -> None:
+def test_no_address_reveals_which_system_is_played(room: Room) -> None:
     client = room("mushra")
     visible = json.dumps(enter(client)) + client.get("/").text
     for secret in ("alpine", "brook", "clean", "lowpass", "degraded", "000000"):

@@ -136,7 +136,7 @@ def golden_files() -> dict[str, str]:
         f"feedback-{name}.json": feedback.as_json() for name, feedback in feedback_of(outcome, results).items()
     }
     texts = {name: json.dumps(value, indent=1, allow_nan=False) + "\n" for name, value in files.items()}
-    # Sentences and titles that come from other rooms may be reworded.
+    # Other rooms can change the words of their sentences and titles, so these are replaced.
     words = {metric(name).title: f"TITLE {name}" for name in METRICS}
     words |= {remedy_of(code): f"REMEDY {code}" for code in ("no_licence", "not_registered", "near_copy")}
     words |= {copy.sentence: f"SENTENCE {copy.rule.value}" for copy in outcome.suspected}

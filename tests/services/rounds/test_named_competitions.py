@@ -57,7 +57,7 @@ def test_a_resumed_round_reaches_the_same_result(subnet: TwoCompetitions) -> Non
     assert [b.standings for b in again.leaderboards] == [b.standings for b in first.leaderboards]
 
 
-def test_the_recorded_plan_says_what_a_name_means(subnet: TwoCompetitions) -> None:
+def test_the_recorded_plan_has_the_task_and_rate_of_each_name(subnet: TwoCompetitions) -> None:
     facts = plan_facts(subnet.plan(rules=RULES))
     assert facts["tasks"] == {"studio": ["DENOISING", 16_000], "street": ["DENOISING", 16_000]}
     assert "tasks" not in json.dumps(plan_facts(subnet.plan()))

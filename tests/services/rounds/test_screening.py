@@ -86,7 +86,7 @@ def test_each_broken_rule_is_named(result: object, code: str) -> None:
     assert refusal.competition_id in (None, *(c.id for c in PUBLISHED))
 
 
-def test_a_refusal_shows_what_was_compared() -> None:
+def test_a_refusal_has_the_compared_values_as_evidence() -> None:
     rules = EntryRules(banned_hotkeys={"alice": 200}, cooldown_blocks=50, max_commitments=2)
     expected = {
         "banned": {"until_block": "200", "entries_close_block": "100"},

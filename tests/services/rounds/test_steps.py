@@ -40,7 +40,7 @@ def test_every_step_of_a_round_of_0_1_0_is_read(old: MemoryState) -> None:
     }
 
 
-def test_what_0_1_0_recorded_of_a_round_has_its_meaning(old: MemoryState) -> None:
+def test_the_records_of_a_round_of_0_1_0_are_read_correctly(old: MemoryState) -> None:
     def read(key: steps.StepKey[Any]) -> Any:
         return steps.read(old, "r1", key)
 
