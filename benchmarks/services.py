@@ -25,9 +25,8 @@ from pathlib import Path
 
 import psutil
 
-from soundsright.adapters.hubs.folder import FolderHub
-from soundsright.adapters.peers.client import request
-from soundsright.adapters.peers.keys import Hotkey
+from soundsright.adapters.hubs import FolderHub
+from soundsright.adapters.peers import Hotkey, request
 from soundsright.core.errors import PeerUnavailable
 from soundsright.core.submission import commitment_text
 from soundsright.testing.fakechain import Ledger, running_node, served_chain
