@@ -10,7 +10,7 @@ from soundsright.adapters.state.store import SqlState
 from soundsright.core.ports import TitleRow
 from soundsright.core.results import ClipResult, Failure
 from soundsright.testing import MemoryState
-from tests.adapters import postgres
+from tests.adapters.state import postgres
 
 SCORED = ClipResult("clip1", scores={"PESQ_WB": 1.0 / 3.0, "ESTOI": -0.25})
 State = SqlState | MemoryState

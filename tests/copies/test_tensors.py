@@ -182,7 +182,7 @@ def test_fine_tuned_weights_are_not_copies() -> None:
 
 
 def test_equal_window_functions_make_no_copy() -> None:
-    """Many models share a window and a table of zeros. These are far from 90 % of their tensors."""
+    """Many models share a window and a table of zeros, which are far less than 90 % of their tensors."""
     shared = {"window": np.hanning(512).astype(np.float32), "zeros": np.zeros(512, np.float32)}
     a, b = weights(1) | shared, weights(2) | shared
     assert same_tensors({"a": summaries(as_npz(a)), "b": summaries(as_npz(b))}) == []

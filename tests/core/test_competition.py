@@ -1,4 +1,4 @@
-"""A competition has a name of its own, and the published four keep the names that they always had."""
+"""A competition can have its own name, and the four published competitions keep their names."""
 
 from __future__ import annotations
 

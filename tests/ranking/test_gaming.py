@@ -1,3 +1,5 @@
+"""Signs of entries tuned to a metric: honest systems show none, and each kind of evidence has its own flag."""
+
 from __future__ import annotations
 
 import numpy as np

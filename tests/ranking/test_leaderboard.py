@@ -1,4 +1,4 @@
-"""Who takes a prize, and why."""
+"""The winner of each prize, and the reason."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""A private chain as a service: who may write what, and how a client behaves if nothing answers."""
+"""A private chain as a service: the writes that each key can make, and clients of a chain that does not answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The private chain in one file: who writes what, what it keeps, and files that it cannot use."""
+"""The private chain in one file: permissions, hashes, commitments, and files that it cannot use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool of workers: whatever a job does to its process, the results of other jobs stay the same."""
+"""The pool of workers: a job cannot change the results of other jobs, even if it kills its process."""
 
 from __future__ import annotations
 

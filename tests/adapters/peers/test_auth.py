@@ -1,4 +1,4 @@
-"""Signed requests: which are admitted, and only once. Bittensor's own code reads and writes them too."""
+"""Signed requests: a valid one is admitted once. Bittensor's own code reads and writes them too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files named by their content are complete or absent, and kept as long as they are needed."""
+"""Files named by their content are complete or absent, and stay as long as they are needed."""
 
 import hashlib
 import os

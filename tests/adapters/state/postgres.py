@@ -17,11 +17,11 @@ START_TIMEOUT_S = 60
 
 
 def programs() -> Path | None:
-    """The folder of `initdb` and `pg_ctl`, or None where PostgreSQL is not installed."""
+    """The folder of `initdb` and `pg_ctl`, or None if PostgreSQL is not installed."""
     candidates = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
-    found = shutil.which("initdb")
-    if found:
-        candidates.insert(0, Path(found).resolve().parent)
+    initdb = shutil.which("initdb")
+    if initdb:
+        candidates.insert(0, Path(initdb).resolve().parent)
     return next((c for c in candidates if (c / "initdb").exists() and (c / "pg_ctl").exists()), None)
 
 
@@ -30,7 +30,7 @@ def server() -> Iterator[str]:
     """Start a server; yields the URL of its empty database `postgres`, to which others can be added."""
     bin_folder = programs()
     assert bin_folder is not None
-    # The path of a socket is at most 107 bytes, so not under pytest's own folder.
+    # The path of a socket has at most 107 bytes, so pytest's own folder is too deep.
     folder = Path(tempfile.mkdtemp(prefix="sr-pg-"))
     owner = _unprivileged_owner()
     if owner is not None:
@@ -56,7 +56,7 @@ def server() -> Iterator[str]:
 
     try:
         run(bin_folder / "initdb", "-D", data, "-U", "sr", "-A", "trust", "-E", "UTF8", "--no-sync")
-        # pg_ctl hands its output pipes to the server, which would keep them open: hence the log file.
+        # Use a log file, because pg_ctl gives its output pipes to the server, which would keep them open.
         options = f"-c listen_addresses='' -k {folder} -c fsync=off"
         run(bin_folder / "pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start")
         try:

@@ -12,7 +12,7 @@ from soundsright.adapters.state.schema import HEAD_REVISION
 from soundsright.adapters.state.store import SqlState
 from soundsright.core.errors import StateUnavailable, UsageError
 from soundsright.core.results import ClipResult
-from tests.adapters import postgres
+from tests.adapters.state import postgres
 
 pytest.importorskip("pg8000", reason="PostgreSQL needs soundsright[postgres]")
 

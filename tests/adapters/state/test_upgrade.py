@@ -18,7 +18,7 @@ from soundsright.adapters.state.store import SqlState
 from soundsright.cli.commands.db import command as db_command
 from soundsright.cli.main import run
 from soundsright.core.errors import UsageError
-from tests.adapters import postgres
+from tests.adapters.state import postgres
 
 DUMP = Path(__file__).with_name("state_0_1_0.sql")
 ROUND_ID = "1970-01-11"
