@@ -90,8 +90,9 @@ class PluginGroup(Generic[T]):
         plugin = f"The {self.noun} {point.name!r} of the package {_package_of(point)}"
         try:
             loaded = point.load()
-        except Exception as e:
-            # While it is imported, a module of another package can raise anything.
+        except (Exception, SystemExit) as e:
+            # While it is imported, a module of another package can raise anything, or end the program as if all
+            # was well.
             raise UsageError(
                 f"{plugin} cannot be imported from {point.value}: {printable(f'{type(e).__name__}: {e}')}",
                 "Repair, update or uninstall that package.",

@@ -59,7 +59,7 @@ def corpus_folder(chosen: str | os.PathLike[str] | None = None) -> Path:
         return Path(find_folder())
     except SoundsRightError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # A function of another package can raise anything.
         raise UsageError(
             f"The corpus {name!r} did not return its folder: {printable(f'{type(error).__name__}: {error}')}",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     from soundsright.core.competition_rules import CompetitionRules
+    from soundsright.metrics import Metric
 
 
 def organiser_of(rules: str, *, begun: bool) -> CompetitionRules:
@@ -23,22 +26,54 @@ def organiser_of(rules: str, *, begun: bool) -> CompetitionRules:
     from soundsright.core.competition import PUBLISHED
     from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.rulesets import ruleset_by_name
-    from soundsright.metrics import Direction, known_metrics
     from soundsright.rules import MAX_FILE_CHARS, organiser_of_toml
 
     if not rules.endswith(".toml"):
         if "/" in rules or Path(rules).exists():
             raise UsageError(f"{rules} is not a file of rules", "Give a file whose name ends in .toml.")
         return CompetitionRules(PUBLISHED, ruleset_by_name(rules))
-    # The rules treat the larger mean as the better one, so only metrics of that direction can pay.
-    payable = [name for name, known in known_metrics().items() if known.direction is Direction.HIGHER_IS_BETTER]
     return organiser_of_toml(
         text_of_file(Path(rules), MAX_FILE_CHARS),
         source=rules,
         now_s=time.time(),
         begun=begun,
-        known_metrics=payable,
+        known_metrics=_PayableMetrics(),
     )
+
+
+class _PayableMetrics(Collection[str]):
+    """The names of the metrics that can pay. The rules treat the larger mean as the better one, so only such ones.
+
+    Metrics of other packages are loaded only for a name that is not built in. A broken package that nobody uses
+    does no harm.
+    """
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._built_in or name in self._all
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @cached_property
+    def _built_in(self) -> tuple[str, ...]:
+        from soundsright.metrics import METRICS
+
+        return _payable(METRICS)
+
+    @cached_property
+    def _all(self) -> tuple[str, ...]:
+        from soundsright.metrics import known_metrics
+
+        return _payable(known_metrics())
+
+
+def _payable(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
+    from soundsright.metrics import Direction
+
+    return tuple(name for name, each in metrics.items() if each.direction is Direction.HIGHER_IS_BETTER)
 
 
 def text_of_file(path: Path, max_bytes: int) -> str:

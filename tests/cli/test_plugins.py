@@ -15,6 +15,8 @@ from soundsright.cli.main import run
 from soundsright.cli.shared.opening import opened_chain, opened_hub
 from soundsright.config import MinerSettings, Settings, read_settings
 from soundsright.core.errors import UsageError
+from soundsright.library.rulesets import organiser_of
+from soundsright.services.scoring import chosen_metrics
 from tests.ports import free_port
 
 Install = Callable[..., None]
@@ -178,3 +180,23 @@ def test_a_bad_plugin_is_one_line_and_exit_code_2(
     assert err.count("\n") == 1, err
     assert words in err
     assert "\x1b" not in err
+
+
+def test_a_broken_metric_that_nobody_uses_does_no_harm(install: Install, tmp_path: Path) -> None:
+    install("broken_metric", "raise RuntimeError('boom')", "soundsright.metrics", "boom", "METRIC")
+    file = tmp_path / "rules.toml"
+    competition = """[[competition]]
+task = "DENOISING"
+sample_rate_hz = 16000
+max_score = 10.0
+remainder = 3.0
+metrics = { METRIC = 1.0 }
+"""
+    file.write_text(competition.replace("METRIC", "ESTOI"))
+    assert organiser_of(str(file), begun=True).competitions[0].metric_weights == {"ESTOI": 1.0}
+    assert chosen_metrics(["ESTOI"], sample_rate_hz=16_000, has_noisy=False) == ("ESTOI",)
+    file.write_text(competition.replace("METRIC", "BOOM"))
+    with pytest.raises(UsageError, match="package broken_metric 1\\.2 cannot be imported"):
+        organiser_of(str(file), begun=True)
+    with pytest.raises(UsageError, match="package broken_metric 1\\.2 cannot be imported"):
+        chosen_metrics(["BOOM"], sample_rate_hz=16_000, has_noisy=False)

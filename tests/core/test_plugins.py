@@ -59,6 +59,13 @@ def test_a_module_that_fails_on_import_is_refused_with_its_package_and_error(ins
         WORDS.load("broken")
 
 
+def test_a_module_that_ends_the_program_is_refused(install: Install) -> None:
+    """Otherwise a command would print nothing and report success."""
+    install("plugin_exit", "import sys; sys.exit(0)", leaves="plugin_exit:WORD")
+    with pytest.raises(UsageError, match=r"'leaves' of the package plugin_exit 1\.2 .*SystemExit: 0.*uninstall"):
+        WORDS.load("leaves")
+
+
 def test_an_entry_point_whose_object_does_not_exist_is_refused(install: Install) -> None:
     install("plugin_absent", "", absent="plugin_absent:WORD")
     with pytest.raises(UsageError, match=r"'absent' .*plugin_absent:WORD.*AttributeError"):

@@ -69,7 +69,7 @@ def plugged_chain(options: ChainOptions) -> LiveChain:
         chain = factory(options)
     except SoundsRightError:
         raise
-    except Exception as e:
+    except (Exception, SystemExit) as e:
         # Code of another package can raise anything.
         raise UsageError(
             f"The chain {options.endpoint} cannot be opened: {printable(f'{type(e).__name__}: {e}')}",

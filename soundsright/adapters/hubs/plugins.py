@@ -70,7 +70,7 @@ def plugged_hub(options: HubOptions) -> ModelHub:
         hub = factory(options)
     except SoundsRightError:
         raise
-    except Exception as e:
+    except (Exception, SystemExit) as e:
         # Code of another package can raise anything.
         raise UsageError(
             f"The hub {options.endpoint} cannot be opened: {printable(f'{type(e).__name__}: {e}')}",

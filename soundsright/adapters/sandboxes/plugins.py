@@ -68,7 +68,7 @@ def plugged_sandbox(name: str, options: SandboxOptions) -> Sandbox:
         sandbox = factory(options)
     except SoundsRightError:
         raise
-    except Exception as e:
+    except (Exception, SystemExit) as e:
         # A function of another package can raise anything.
         raise EngineUnavailable(
             f"The sandbox {name!r} cannot be made: {printable(f'{type(e).__name__}: {e}')}",

@@ -17,7 +17,7 @@ from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, AudioRejected, UsageError, WorkerDied
 from soundsright.core.ports import Pool
 from soundsright.core.results import ClipResult, Failure
-from soundsright.metrics import known_metrics, metric
+from soundsright.metrics import METRICS, Metric, known_metrics, metric
 from soundsright.services.scoring.reading import difference_to_clean, enhanced_audio, mono_facts
 
 MAX_LIST_BYTES = 64_000_000
@@ -146,12 +146,14 @@ def chosen_metrics(names: Sequence[str], *, sample_rate_hz: int, has_noisy: bool
     >>> chosen_metrics((), sample_rate_hz=8_000, has_noisy=False)
     ('PESQ_NB', 'ESTOI', 'STOI', 'SI_SDR')
     """
-    rates = sorted({rate for each in known_metrics().values() for rate in each.sample_rates_hz})
-    if sample_rate_hz not in rates:
-        raise UsageError(
-            f"No metric is defined at {sample_rate_hz} Hz",
-            f"Resample the clean and enhanced files to one of {', '.join(map(str, rates))} Hz.",
-        )
+    if sample_rate_hz not in _rates_hz(METRICS):
+        # Metrics of other packages are loaded only here, so that a broken one does no harm elsewhere.
+        rates_hz = _rates_hz(known_metrics())
+        if sample_rate_hz not in rates_hz:
+            raise UsageError(
+                f"No metric is defined at {sample_rate_hz} Hz",
+                f"Resample the clean and enhanced files to one of {', '.join(map(str, rates_hz))} Hz.",
+            )
     if not names:
         usual = DEFAULT_METRICS if sample_rate_hz >= 16_000 else ("PESQ_NB", *DEFAULT_METRICS[1:])
         return tuple(name for name in usual if has_noisy or not metric(name).needs_noisy)
@@ -166,6 +168,10 @@ def chosen_metrics(names: Sequence[str], *, sample_rate_hz: int, has_noisy: bool
         if each.needs_noisy and not has_noisy:
             raise UsageError(f"{name} needs the noisy signals", "Add --noisy, or leave the metric out.")
     return chosen
+
+
+def _rates_hz(metrics: Mapping[str, Metric]) -> list[int]:
+    return sorted({rate_hz for each in metrics.values() for rate_hz in each.sample_rates_hz})
 
 
 def score_files(
