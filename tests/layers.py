@@ -29,22 +29,24 @@ def modules(package: Path = PACKAGE) -> dict[str, Path]:
 
 
 def imports(path: Path) -> list[tuple[str, str]]:
-    """What a module imports from the package, as (module, name) below it; the name is empty for `import module`."""
-    found = []
+    """The imports of a module from the package, as (module, name). The name is empty for `import module`."""
+    imported = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = (alias.name for alias in node.names)
-            found += [(name.removeprefix("soundsright."), "") for name in names if name.startswith("soundsright.")]
+            imported += [
+                (name.removeprefix("soundsright."), "") for name in names if name.startswith("soundsright.")
+            ]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import hides its direction"
             if (node.module or "").split(".")[0] == "soundsright":
                 module = (node.module or "").removeprefix("soundsright").removeprefix(".")
-                found += [(module, alias.name) for alias in node.names]
-    return found
+                imported += [(module, alias.name) for alias in node.names]
+    return imported
 
 
 def room_of(module: str) -> str | None:
-    """The room that a module lies in, None where it lies in none.
+    """The room of a module, or None if it is in no room.
 
     >>> room_of("services.rounds.clipset"), room_of("metrics.pesq"), room_of("core.errors")
     ('services.rounds', 'metrics', None)
@@ -106,7 +108,7 @@ def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
-    found: list[list[str]] = []
+    groups: list[list[str]] = []
 
     def visit(node: str) -> None:
         index[node] = low[node] = len(index)
@@ -121,16 +123,16 @@ def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
             group = stack[stack.index(node) :]
             del stack[stack.index(node) :]
             if len(group) > 1:
-                found.append(sorted(group))
+                groups.append(sorted(group))
 
     for node in sorted(graph):
         if node not in index:
             visit(node)
-    return found
+    return groups
 
 
 def floors(arrows: Mapping[str, set[str]]) -> dict[str, int]:
-    """How high each node stands above the lowest, when every arrow points down. The graph has no circle."""
+    """The height of each node: 1 without arrows, otherwise one above its highest target. No circles."""
     heights: dict[str, int] = {}
 
     def height(node: str) -> int:

@@ -96,16 +96,16 @@ def test_every_page_of_the_build_opens_and_every_link_leads_to_a_file(
     visit: Callable[..., Visit], site: str
 ) -> None:
     first = visit(site)
-    todo, seen = {site + "index.html"}, set()
+    todo, visited = {site + "index.html"}, set()
     while todo:
         address = todo.pop()
-        seen.add(address)
+        visited.add(address)
         page = first.open(address)
         for link in page.eval_on_selector_all("a[href]", "els => els.map(e => e.href.split('#')[0])"):
             assert link.startswith(site), f"{address} leads to {link}"
-            if link.endswith(".html") and link not in seen:
+            if link.endswith(".html") and link not in visited:
                 todo.add(link)
-    assert len(seen) >= 12
+    assert len(visited) >= 12
 
 
 def test_a_table_of_256_entries_is_sorted(visit: Callable[..., Visit], tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_copy_of_a_copy_counts_against_the_original_only() -> None:
 
 
 def since(models: list[FetchedModel], *blocks: dict[str, int]) -> dict[str, dict[str, int]]:
-    return {m.submission.entry_id: held for m, held in zip(models, blocks, strict=True)}
+    return {m.submission.entry_id: marks for m, marks in zip(models, blocks, strict=True)}
 
 
 def test_the_first_holder_of_a_shared_file_stays_even_if_it_committed_last() -> None:

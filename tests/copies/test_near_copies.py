@@ -31,10 +31,10 @@ def test_a_quieter_or_slightly_noisy_copy_is_found() -> None:
     quieter = [np.float32(0.3) * output for output in original]
     noisy = [output + np.float32(0.02) * error for output, error in zip(original, errors(9, 1.0), strict=True)]
     other = outputs(errors(2))
-    found = near_copies(CLEAN, {"a": original, "b": quieter, "c": noisy, "d": other})
-    assert [(pair.first, pair.second) for pair in found] == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert {pair.rule for pair in found} == {DuplicateRule.NEAR_COPY}
-    assert float(found[1].evidence["agreement_db"]) > 15
+    copies = near_copies(CLEAN, {"a": original, "b": quieter, "c": noisy, "d": other})
+    assert [(pair.first, pair.second) for pair in copies] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert {pair.rule for pair in copies} == {DuplicateRule.NEAR_COPY}
+    assert float(copies[1].evidence["agreement_db"]) > 15
 
 
 def test_two_models_close_to_the_clean_speech_are_not_copies() -> None:

@@ -154,9 +154,9 @@ def summaries(content: bytes) -> list[tensors.TensorSummary]:
 def test_the_same_tensors_are_recognised_in_every_container(container: str) -> None:
     original = weights(1)
     renamed = {f"other.{name}": tensor for name, tensor in reversed(original.items())}
-    found = summaries(CONTAINERS[container](renamed))
-    assert len(found) == len(SIZES)
-    (pair,) = same_tensors({"a": summaries(as_safetensors(original)), "b": found})
+    recognised = summaries(CONTAINERS[container](renamed))
+    assert len(recognised) == len(SIZES)
+    (pair,) = same_tensors({"a": summaries(as_safetensors(original)), "b": recognised})
     assert (pair.first, pair.second, pair.evidence) == ("a", "b", {"shared_tensors": "100.0%"})
 
 
@@ -208,9 +208,9 @@ def test_an_entry_with_only_standard_tensors_makes_no_other_entry_a_copy() -> No
 
 def test_a_copy_is_found_until_it_is_padded_beyond_four_times_its_size() -> None:
     original = summaries(as_npz(weights(0)))
-    for times, found in ((4, True), (5, False)):
+    for times, is_copy in ((4, True), (5, False)):
         padded = {f"{seed}{name}": tensor for seed in range(times) for name, tensor in weights(seed).items()}
-        assert bool(same_tensors({"original": original, "padded": summaries(as_npz(padded))})) is found
+        assert bool(same_tensors({"original": original, "padded": summaries(as_npz(padded))})) is is_copy
 
 
 class Malicious:
@@ -253,14 +253,14 @@ def test_a_worker_summarises_a_models_files_and_names_unread_ones(
 ) -> None:
     files = {"a.npz": as_npz(weights(1)), "b.onnx": as_onnx(weights(2)), "c.py": b"print('no weights')\n" * 100}
     paths = written(tmp_path, files)
-    found = pickle.loads(pickle.dumps(tensor_fingerprint(paths)))
-    assert (len(found.summaries), found.unread) == (2 * len(SIZES), ())
-    assert shared_fraction(summaries(as_torch(weights(2))), found.summaries) == 1.0
+    fingerprint = pickle.loads(pickle.dumps(tensor_fingerprint(paths)))
+    assert (len(fingerprint.summaries), fingerprint.unread) == (2 * len(SIZES), ())
+    assert shared_fraction(summaries(as_torch(weights(2))), fingerprint.summaries) == 1.0
     monkeypatch.setattr(containers, "MAX_UNPACKED_BYTES", 1_000)  # an archive that claims too much
     monkeypatch.setattr(tensors, "MAX_SUMMARIES", 4)
-    found = tensor_fingerprint([*paths, tmp_path / "gone.npz"])
-    assert len(found.summaries) == 4
-    assert [line.split(": ")[0] for line in found.unread] == [
+    fingerprint = tensor_fingerprint([*paths, tmp_path / "gone.npz"])
+    assert len(fingerprint.summaries) == 4
+    assert [line.split(": ")[0] for line in fingerprint.unread] == [
         str(tmp_path / n) for n in ("a.npz", "b.onnx", "gone.npz")
     ]
 
@@ -273,13 +273,13 @@ def test_large_tensors_are_thinned_alike_in_every_container(monkeypatch: pytest.
 
 def plainly_shared(a: Sequence[tensors.TensorSummary], b: Sequence[tensors.TensorSummary]) -> list[int]:
     """The sizes of a's tensors that b also has, by comparing every pair of one size, lowest quantiles first."""
-    shared, left = [], sorted((s.elements, *s.quantiles) for s in b)
+    shared, unmatched = [], sorted((s.elements, *s.quantiles) for s in b)
     for size, *own in sorted((s.elements, *s.quantiles) for s in a):
-        for other in left:
+        for other in unmatched:
             if other[0] == size and all(
                 abs(x - y) <= 2**-8 * max(abs(x), abs(y)) + 2**-24 for x, y in zip(own, other[1:], strict=True)
             ):
-                left.remove(other)
+                unmatched.remove(other)
                 shared.append(size)
                 break
     return shared
@@ -294,7 +294,7 @@ def test_the_fast_comparison_agrees_with_comparing_every_pair_of_tensors() -> No
             rng.choice([0.0, 1.0]) + spread * rng.standard_normal(rng.choice([64, 96, 4096])) for _ in range(count)
         ]
 
-    found = []
+    are_copies = []
     for case in range(24):
         count, spread = int(rng.integers(4, 60)), (1.0, 0.05, 0.01)[case % 3]
         a, pads = layers(count, spread), layers(int(rng.integers(0, 3 * count)), spread)
@@ -305,9 +305,9 @@ def test_the_fast_comparison_agrees_with_comparing_every_pair_of_tensors() -> No
         assert shared_fraction(first, second) == len(shared) / count
         enough = len(shared) >= max(0.9 * min(count, len(b)), 0.25 * max(count, len(b)))
         enough &= sum(shared) >= 0.25 * max(sum(t.size for t in model) for model in (a, b))
-        found.append(bool(same_tensors({"a": first, "b": second})))
-        assert found[-1] == enough
-    assert 4 < sum(found) < 20
+        are_copies.append(bool(same_tensors({"a": first, "b": second})))
+        assert are_copies[-1] == enough
+    assert 4 < sum(are_copies) < 20
 
 
 def drawn(count: int, seed: int = 0) -> list[tensors.TensorSummary]:
@@ -351,7 +351,7 @@ def test_a_sketch_tells_whether_a_model_had_tensors() -> None:
     near = [tensors.TensorSummary(s.elements, s.quantiles * (1 + 1e-3)) for s in few]
     far = [tensors.TensorSummary(s.elements, s.quantiles * (1 + 2e-2)) for s in few]
     huge = [tensors.TensorSummary(s.elements, s.quantiles * 1e300) for s in few]
-    for model, shared, held in (
+    for model, shared, has_all in (
         (few, few[:50], True),
         (few, [*few[:50], *others[:50]], False),
         (many, many[:300], True),
@@ -364,7 +364,7 @@ def test_a_sketch_tells_whether_a_model_had_tensors() -> None:
         (few, [], False),
         ([], few, False),
     ):
-        assert sketch_holds(tensor_sketch(model), tensor_sketch(shared)) is held
+        assert sketch_holds(tensor_sketch(model), tensor_sketch(shared)) is has_all
     assert len(tensor_sketch(many)) < 40 * len(many)
 
 

@@ -75,8 +75,8 @@ def test_a_telephone_passes_nothing_above_4_khz_and_keeps_the_speech(
     out = more.telephone(noise, rate)
     assert out.shape == noise.shape
     assert share_above_db(out, rate, above_hz=4_400) < -50
-    said = more.telephone(signal, 16_000)
-    assert np.corrcoef(said[800:-800], signal[800:-800])[0, 1] > 0.9
+    speech = more.telephone(signal, 16_000)
+    assert np.corrcoef(speech[800:-800], signal[800:-800])[0, 1] > 0.9
 
 
 @pytest.mark.parametrize(

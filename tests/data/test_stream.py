@@ -124,9 +124,9 @@ def test_the_loader_gives_the_same_batches_in_the_same_order_for_any_number_of_w
         loader.dataset.begin(epoch, first)
         batches = list(loader)
         assert [int(b["index"][0]) for b in batches] == [int(b.indices[0]) for b in expected[epoch][first:]]
-        for batch, wanted in zip(batches, expected[epoch][first:], strict=True):
-            assert torch.equal(batch["degraded"], torch.from_numpy(wanted.degraded))
-            assert torch.equal(batch["clean"], torch.from_numpy(wanted.clean))
+        for batch, drawn in zip(batches, expected[epoch][first:], strict=True):
+            assert torch.equal(batch["degraded"], torch.from_numpy(drawn.degraded))
+            assert torch.equal(batch["clean"], torch.from_numpy(drawn.clean))
 
     alone = DataLoader(torch_dataset(stream), batch_size=None)
     assert len(alone) == 5

@@ -123,11 +123,11 @@ def smaller(code: str) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_block_says_its_language_and_why_it_is_not_run(page: Path) -> None:
     for block in blocks_of(page):
-        place = f"{name_of(page)}, line {block.line}"
-        assert block.language, f"{place}: name the language of the block; `text` is one"
-        assert block.language not in SHELLS[1:], f"{place}: write sh"
-        assert not block.mark or block.reason, f"{place}: write no-run: and the reason"
-        assert not block.reason or block.language in ("sh", "python"), f"{place}: nothing runs there anyway"
+        location = f"{name_of(page)}, line {block.line}"
+        assert block.language, f"{location}: name the language of the block; `text` is one"
+        assert block.language not in SHELLS[1:], f"{location}: write sh"
+        assert not block.mark or block.reason, f"{location}: write no-run: and the reason"
+        assert not block.reason or block.language in ("sh", "python"), f"{location}: nothing runs there anyway"
 
 
 @pytest.mark.parametrize(("page", "block"), blocks(*DATA), ids=lambda value: getattr(value, "name", ""))

@@ -145,17 +145,17 @@ def test_a_run_becomes_a_model_with_a_card_that_says_how_and_how_good(tmp_path: 
     assert run(cli, ["verify", str(tmp_path / "model"), "--clips", "1", "--sandbox", "process", "--trust"]) == 0
 
 
-@pytest.mark.parametrize(("given", "blocks"), [([], 1), (["--blocks", "2"], 2)])
+@pytest.mark.parametrize(("flags", "blocks"), [([], 1), (["--blocks", "2"], 2)])
 def test_a_run_has_the_size_of_its_initial_weights_by_default(
-    tmp_path: Path, given: list[str], blocks: int
+    tmp_path: Path, flags: list[str], blocks: int
 ) -> None:
     save_weights(tmp_path / "weights.safetensors", Network(SMALL).state_dict(), SMALL)
-    command = ["--out", str(tmp_path / "run"), "--init", str(tmp_path / "weights.safetensors"), *given]
+    command = ["--out", str(tmp_path / "run"), "--init", str(tmp_path / "weights.safetensors"), *flags]
     assert (
         run(train_command, [*command, "--steps", "1", "--batch-size", "1", "--crop", "0.5", "--validate", "0"]) == 0
     )
-    wanted = dataclasses.replace(SMALL, blocks=blocks)
-    assert load_network(tmp_path / "run" / "weights.safetensors").config == wanted
+    config = dataclasses.replace(SMALL, blocks=blocks)
+    assert load_network(tmp_path / "run" / "weights.safetensors").config == config
 
 
 @pytest.mark.parametrize("length", [1, 511, 5_000])
@@ -319,9 +319,9 @@ def test_the_worst_clips_of_a_round_steer_the_next_set(tmp_path: Path) -> None:
     assert set(steered.noises) <= allowed
     steer.write(steered, tmp_path, corpus)
     assert {p.stem for p in (tmp_path / "noise").iterdir()} == set(steered.noises)
-    said = json.loads((tmp_path / "steer.json").read_text())["commands"]
-    assert f"--snr {low:g} {high:g}" in said[0]
-    assert "--init models/baseline-denoising-16k/weights.safetensors" in said[1]
+    commands = json.loads((tmp_path / "steer.json").read_text())["commands"]
+    assert f"--snr {low:g} {high:g}" in commands[0]
+    assert "--init models/baseline-denoising-16k/weights.safetensors" in commands[1]
 
 
 def test_unsigned_feedback_steers_and_changed_feedback_does_not(

@@ -47,9 +47,9 @@ def _row(case: Case, sandbox: Sandbox, clips: tuple[DegradedClip, ...]) -> str:
         outcome = tried(case, sandbox, functools.partial(write_model, Path(folder)), clips, targets)
     if outcome.escaped:
         return f"ESCAPED: {outcome.escaped[0]}"
-    codes = (outcome.got,) if isinstance(outcome.got, str) else tuple(dict.fromkeys(outcome.got))
-    got = ", ".join("scored" if code in (None, "answers") else code for code in codes)
-    return f"prevented, {got}" if outcome.prevented else got
+    codes = (outcome.result,) if isinstance(outcome.result, str) else tuple(dict.fromkeys(outcome.result))
+    result = ", ".join("scored" if code in (None, "answers") else code for code in codes)
+    return f"prevented, {result}" if outcome.prevented else result
 
 
 if __name__ == "__main__":

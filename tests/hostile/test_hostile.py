@@ -72,7 +72,7 @@ def test_a_hostile_model(
     if case.attempts:
         assert outcome.prevented, f"the model never tried: {outcome.sentence} {outcome.log}"
     if case.gets != "any":
-        assert outcome.got == case.gets, f"{outcome.sentence} {outcome.log[-500:]}"
+        assert outcome.result == case.gets, f"{outcome.sentence} {outcome.log[-500:]}"
     assert len(outcome.log.encode()) <= LIMITS.log_bytes
     assert set(left_behind()) <= before
     # The client of an engine keeps a few connections open.

@@ -32,7 +32,7 @@ SECRET = "correct-horse-battery"
 class Outcome:
     """The entry's result (`answers`, a fault's code, or its clips' codes), its log, and the fault's message."""
 
-    got: str | tuple[str | None, ...]
+    result: str | tuple[str | None, ...]
     log: str
     sentence: str = ""
 
@@ -103,5 +103,5 @@ def tried(
         return Outcome(e.code + (" on the second batch" if batches else ""), log, str(e))
     codes = {tuple(a.failure.code if a.failure else None for a in answers) for answers in batches}
     assert len(codes) == 1, "both batches must have the same outcome"
-    (got,) = codes
-    return Outcome("answers" if not any(got) else got, log)
+    (result,) = codes
+    return Outcome("answers" if not any(result) else result, log)

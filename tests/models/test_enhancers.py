@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -92,12 +91,12 @@ def lag(reference: Samples, signal: Samples) -> int:
 
 @both_rates
 @pytest.mark.parametrize("name", LEAST_GAIN_DB)
-def test_a_denoiser_raises_si_sdr_over_the_noisy_input(import_model: ImportModel, name: Any, rate_hz: Any) -> None:
+def test_a_denoiser_raises_si_sdr_over_the_noisy_input(import_model: ImportModel, name: str, rate_hz: int) -> None:
     assert mean_gains(import_model(name).enhance, noisy_speech(rate_hz))["SI_SDR"] > LEAST_GAIN_DB[name]
 
 
 @both_rates
-def test_wpe_brings_reverberant_speech_closer_to_the_dry_speech(import_model: ImportModel, rate_hz: Any) -> None:
+def test_wpe_brings_reverberant_speech_closer_to_the_dry_speech(import_model: ImportModel, rate_hz: int) -> None:
     gains = mean_gains(import_model("wpe").enhance, reverberant_speech(rate_hz))
     assert gains["ESTOI"] > 0.01
     assert gains["SI_SDR"] > 0.1
@@ -105,7 +104,7 @@ def test_wpe_brings_reverberant_speech_closer_to_the_dry_speech(import_model: Im
 
 @both_rates
 @every_model
-def test_clean_speech_comes_back_without_delay(import_model: ImportModel, name: Any, rate_hz: Any) -> None:
+def test_clean_speech_comes_back_without_delay(import_model: ImportModel, name: str, rate_hz: int) -> None:
     clean = noisy_speech(rate_hz)[0][0].samples
     assert abs(lag(clean, import_model(name).enhance(clean, rate_hz))) <= rate_hz // 16_000
 
@@ -113,7 +112,7 @@ def test_clean_speech_comes_back_without_delay(import_model: ImportModel, name: 
 @both_rates
 @every_model
 def test_the_same_clip_gives_the_same_samples_after_other_clips(
-    import_model: ImportModel, name: Any, rate_hz: Any
+    import_model: ImportModel, name: str, rate_hz: int
 ) -> None:
     enhance = import_model(name).enhance
     first, second = (noisy.samples for _, noisy in noisy_speech(rate_hz))
@@ -125,20 +124,20 @@ def test_the_same_clip_gives_the_same_samples_after_other_clips(
 @both_rates
 @every_model
 @pytest.mark.parametrize("length", [1, 333, 16_001])
-def test_length_type_and_input_are_kept(import_model: ImportModel, name: Any, rate_hz: Any, length: int) -> None:
+def test_length_type_and_input_are_kept(import_model: ImportModel, name: str, rate_hz: int, length: int) -> None:
     rng = np.random.default_rng(length)
     audio = (0.1 * rng.standard_normal(length)).astype(np.float32)
-    given = audio.copy()
+    original = audio.copy()
     enhanced = import_model(name).enhance(audio, rate_hz)
     assert enhanced.shape == (length,)
     assert enhanced.dtype == np.float32
     assert np.isfinite(enhanced).all()
-    np.testing.assert_array_equal(audio, given)
+    np.testing.assert_array_equal(audio, original)
 
 
 @both_rates
 @every_model
-def test_digital_silence_stays_silent(import_model: ImportModel, name: Any, rate_hz: Any) -> None:
+def test_digital_silence_stays_silent(import_model: ImportModel, name: str, rate_hz: int) -> None:
     assert np.abs(import_model(name).enhance(np.zeros(8_000, np.float32), rate_hz)).max() < 1e-4
 
 

@@ -76,13 +76,13 @@ def required(wheels: Path) -> list[str]:
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         lines = archive.read(metadata).decode().splitlines()
-    wanted = []
+    packages = []
     for line in lines:
         if match := re.match(r"Requires-Dist: ([A-Za-z0-9._-]+)[^;]*(?:; extra == \"(\w+)\")?$", line):
             name, extra = match.groups()
             if extra in (None, "models") and not name.startswith("soundsright"):
-                wanted.append(name)
-    return wanted
+                packages.append(name)
+    return packages
 
 
 def test_the_wheels_contain_the_program_the_template_and_the_recordings(wheels: Path) -> None:

@@ -56,8 +56,8 @@ def test_a_system_stronger_than_all_in_the_fit_is_not_flagged() -> None:
 
 def test_a_metric_that_fell_is_never_the_one_flagged() -> None:
     noisy = {"PESQ_WB": [1.2], "ESTOI": [0.7]}
-    found = flags({"PESQ_WB": [1.1], "ESTOI": [0.5]}, noisy, honest=HONEST)
-    assert [flag for flag in found if flag.code == "metric_alone"] == []
+    signs = flags({"PESQ_WB": [1.1], "ESTOI": [0.5]}, noisy, honest=HONEST)
+    assert [flag for flag in signs if flag.code == "metric_alone"] == []
 
 
 def test_the_regression_uses_the_metrics_that_are_available() -> None:

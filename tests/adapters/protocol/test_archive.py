@@ -50,8 +50,8 @@ def test_a_member_that_unpacks_to_more_than_its_limit_is_none() -> None:
 
 def test_a_member_with_a_false_size_in_its_header_is_cut_at_its_limit() -> None:
     data = bytearray(zipped(lambda z: z.writestr("a.wav", bytes(50_000_000))).getvalue())
-    for place in (22, data.index(b"PK\x01\x02") + 24):
-        data[place : place + 4] = (900).to_bytes(4, "little")
+    for offset in (22, data.index(b"PK\x01\x02") + 24):
+        data[offset : offset + 4] = (900).to_bytes(4, "little")
     try:
         members = read_archive(io.BytesIO(bytes(data)), BOUNDS)
     except ProtocolViolation:
@@ -93,8 +93,8 @@ def test_an_exotic_compression_refuses_the_archive(compression: int) -> None:
 
 def test_an_encrypted_member_refuses_the_archive() -> None:
     data = bytearray(zipped(lambda z: z.writestr("a.wav", b"x")).getvalue())
-    for place in (6, data.index(b"PK\x01\x02") + 8):
-        data[place] |= 1
+    for offset in (6, data.index(b"PK\x01\x02") + 8):
+        data[offset] |= 1
     with pytest.raises(ProtocolViolation, match="encrypted"):
         read_archive(io.BytesIO(bytes(data)), BOUNDS)
 
@@ -109,8 +109,8 @@ def test_a_directory_of_thousands_is_refused_before_it_is_read() -> None:
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8), st.integers(0, 300))
 def test_damaged_archives_raise_nothing_but_a_protocol_violation(changes: list[tuple[int, int]], cut: int) -> None:
     data = bytearray(zipped(members(("a.wav", bytes(100)), ("b.wav", b"y" * 50))).getvalue())
-    for place, value in changes:
-        data[place % len(data)] = value
+    for offset, value in changes:
+        data[offset % len(data)] = value
     try:
         contents = read_archive(io.BytesIO(bytes(data[: len(data) - cut])), BOUNDS)
     except ProtocolViolation:

@@ -67,8 +67,8 @@ def test_a_false_header_is_refused(offset: int, form: str, value: int, reason: s
 )
 def test_damaged_files_raise_nothing_but_a_refusal(tail: bytes, changes: list[tuple[int, int]]) -> None:
     data = bytearray(encode_wav(Audio(np.zeros(10, np.float32), 16_000)) + tail)
-    for place, value in changes:
-        data[place] = value
+    for offset, value in changes:
+        data[offset] = value
     try:
         wav = decode_wav(bytes(data))
     except WavRefused:

@@ -97,11 +97,11 @@ def test_a_client_that_does_not_read_the_reply_is_disconnected(service: HttpServ
     connection = dial()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-    held = service._server.server_state.connections
+    connections = service._server.server_state.connections
     deadline_s = time.monotonic() + 10
-    while not held:
+    while not connections:
         assert time.monotonic() < deadline_s
-    while held:
+    while connections:
         assert time.monotonic() < deadline_s
         time.sleep(0.01)
 

@@ -99,10 +99,10 @@ def test_a_data_set_states_the_licences_of_its_audio(folder: Path, corpus: Path,
 
 def test_audio_without_a_known_licence_is_not_published(folder: Path, corpus: Path, tmp_path: Path) -> None:
     (corpus / "manifest.jsonl").write_text('{"id": "rain", "kind": "noise", "licence": "MIT"}\n')
-    given = [str(folder), "--corpus", str(corpus), "--dataset"]
-    assert run(command, [*given, str(tmp_path / "set")]) == 2
+    words = [str(folder), "--corpus", str(corpus), "--dataset"]
+    assert run(command, [*words, str(tmp_path / "set")]) == 2
     assert not (tmp_path / "set").exists()
-    assert run(command, [*given, str(tmp_path / "silent"), "--audio-mib", "0"]) == 0
+    assert run(command, [*words, str(tmp_path / "silent"), "--audio-mib", "0"]) == 0
     assert not (tmp_path / "silent" / "audio").exists()
     assert "license" not in head_of((tmp_path / "silent" / "README.md").read_text())
 

@@ -43,9 +43,9 @@ def test_the_lease_of_a_dead_process_on_this_machine_is_taken_over_at_once() -> 
     state, clock = MemoryState(), VirtualClock(1_000.0)
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         child.wait()
-    place = this_process().rpartition(":")[0]
+    machine = this_process().rpartition(":")[0]
     for other, message in [(str(child.pid), None), (str(os.getppid()), "works on this state"), ("1x", "works on")]:
-        holder = f"{place}:{other}"
+        holder = f"{machine}:{other}"
         assert state.take_lease("validator", holder, now_s=clock.now(), duration_s=60.0)
         expected = pytest.raises(UsageError, match=message) if message else contextlib.nullcontext()
         with expected, sole_process(state, "validator", clock=clock, lost=never):

@@ -135,12 +135,12 @@ def test_a_round_whose_rules_changed_is_reported(bench: Bench) -> None:
 
 
 def test_an_unexpected_error_does_not_end_the_service(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    stop, seen = threading.Event(), []
+    stop, problems = threading.Event(), []
 
     class Odd:
         def finalized(self) -> Any:
-            seen.append(bench.health.problems().get("service", ""))
-            if len(seen) < 3:
+            problems.append(bench.health.problems().get("service", ""))
+            if len(problems) < 3:
                 raise ValueError("a block of no number")
             stop.set()
             return bench.chain.finalized()
@@ -151,7 +151,7 @@ def test_an_unexpected_error_does_not_end_the_service(bench: Bench, caplog: pyte
     service = bench.validator(chain=Odd())
     service._poll_s = 0.01
     service.run(stop)
-    assert "ValueError: a block of no number" in seen[1]
+    assert "ValueError: a block of no number" in problems[1]
     assert "Traceback" in caplog.text
     assert bench.health.problems() == {}
 
@@ -196,10 +196,10 @@ def test_a_round_that_ends_within_the_rate_limit_is_over_and_its_weights_follow(
             return getattr(bench.chain, name)
 
     service = bench.validator(chain=Limited())
-    told_blocks: list[int | None] = []
+    published_blocks: list[int | None] = []
 
     def publish(outcome: RoundOutcome, folder: Path) -> Mapping[str, Mapping[str, object]]:
-        told_blocks.append(outcome.weights_block)
+        published_blocks.append(outcome.weights_block)
         return published(outcome, folder)
 
     service._work.publish = publish
@@ -215,7 +215,7 @@ def test_a_round_that_ends_within_the_rate_limit_is_over_and_its_weights_follow(
     assert bench.health.problems().keys() <= {"start"}
     assert {len(letters) for letters in bench.peers.feedback.values()} == {2}
     assert steps.read(bench.state, SECOND, steps.WEIGHTS_SET) is None
-    assert told_blocks == [set_before.block, None]
+    assert published_blocks == [set_before.block, None]
     allowed_block = set_before.block + 100
     messages = [event["message"] for event in bench.health.events()["success"]]
     assert sum(f"round {SECOND} will be set at block {allowed_block}:" in message for message in messages) == 1
