@@ -83,7 +83,7 @@ ORIGIN_KINDS = ("speakers", "noises", "rooms")
 
 
 @dataclass(frozen=True)
-class Comparison:
+class OriginComparison:
     """The origins of two sets, and those that they share."""
 
     first: Origins
@@ -94,13 +94,13 @@ class Comparison:
         object.__setattr__(self, "shared", self.first & self.second)
 
 
-def compared(first: Path, second: Path) -> Comparison:
+def compared(first: Path, second: Path) -> OriginComparison:
     """Compare the origins of two sets.
 
     Raises:
         UsageError: a manifest is missing or does not name the origins of its items.
     """
-    return Comparison(origins_of(first), origins_of(second))
+    return OriginComparison(origins_of(first), origins_of(second))
 
 
 def origins_of(directory_or_manifest: Path) -> Origins:

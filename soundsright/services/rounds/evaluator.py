@@ -61,7 +61,7 @@ class EntryJob:
 
 
 @dataclass(frozen=True)
-class BatchAnswers:
+class EnhancedBatch:
     """A model's answers to one batch, the time that they took, and the fault if the model failed."""
 
     answers: Sequence[Answer]
@@ -115,7 +115,7 @@ class Evaluator:
             while scoring:
                 clips_done += self._finish_scoring(job, scoring.popleft(), clips_done)
 
-    def _start_scoring(self, job: EntryJob, batch: Batch, enhanced: BatchAnswers) -> _BatchScoring:
+    def _start_scoring(self, job: EntryJob, batch: Batch, enhanced: EnhancedBatch) -> _BatchScoring:
         """Write the enhanced audio of a batch and start the jobs that score it."""
         jobs: dict[str, Future[Scored] | Failure] = {}
         for answer in enhanced.answers:
@@ -148,9 +148,7 @@ class Evaluator:
         flush_files(job.folder, (job.folder / f"{r.clip_id}.wav" for r in results if r.scores is not None))
         context, timing, model_fault = self.context, scoring.timing, scoring.fault
         context.state.add_clip_results(context.round_id, job.entry_id, results)
-        fault = (
-            None if model_fault is None else steps.BatchFault(model_fault.code, str(model_fault), model_fault.log)
-        )
+        fault = None if model_fault is None else _recorded_fault(model_fault)
         key = steps.batch(job.entry_id, scoring.batch[0])
         steps.write(context.state, context.round_id, key, steps.BatchStep(timing, score_s, fault))
         note = "" if model_fault is None else _note_on(model_fault, job.folder)
@@ -226,7 +224,7 @@ class _ModelProcess:
     ) -> bool | None:
         return self._process.__exit__(kind, error, trace)
 
-    def enhance(self, batch: Batch) -> BatchAnswers:
+    def enhance(self, batch: Batch) -> EnhancedBatch:
         """Give the model a batch. Every clip gets an answer, which can be a failure.
 
         Raises:
@@ -234,7 +232,7 @@ class _ModelProcess:
             Cancelled: the round was stopped.
         """
         if self._state is _ProcessState.GIVEN_UP:
-            return BatchAnswers(self._failed_answers(batch), Timing())
+            return EnhancedBatch(self._failed_answers(batch), Timing())
         try:
             if self._state is _ProcessState.STOPPED:
                 self._start()
@@ -247,7 +245,7 @@ class _ModelProcess:
                 # The round itself ended this model, so the model is not to blame.
                 raise Cancelled("stopped") from fault
             return self._failed(batch, fault)
-        return BatchAnswers(answers, self._timing_of_batch())
+        return EnhancedBatch(answers, self._timing_of_batch())
 
     def _start(self) -> None:
         self._timing = Timing()
@@ -257,7 +255,7 @@ class _ModelProcess:
         self._state = _ProcessState.RUNNING
         self._context.raise_if_cancelled()
 
-    def _failed(self, batch: Batch, fault: ModelFault) -> BatchAnswers:
+    def _failed(self, batch: Batch, fault: ModelFault) -> EnhancedBatch:
         self._failures.append(Failure(fault.code, str(fault)))
         if fault.log:
             write_text(self._job.folder / MODEL_LOG, fault.log)
@@ -266,7 +264,7 @@ class _ModelProcess:
         with _sandbox_faults():
             self._process.close()
         self._state = self._state_without_process()
-        return BatchAnswers(self._failed_answers(batch), timing, fault)
+        return EnhancedBatch(self._failed_answers(batch), timing, fault)
 
     def _failed_answers(self, batch: Batch) -> tuple[Answer, ...]:
         return tuple(Answer(clip_id, failure=self._failures[-1]) for clip_id in batch)
