@@ -60,5 +60,5 @@ dist: $(STAMP) ## Build the wheels and the sdist into dist/, and check them as a
 	$(BIN)/python scripts/build_wheels.py dist
 	$(BIN)/twine check --strict dist/*
 
-clean: ## Remove the environment and the caches; runs/ stays.
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+clean: ## Remove the environment, the caches and what was built; runs/ stays.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site
