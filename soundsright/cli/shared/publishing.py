@@ -67,9 +67,9 @@ def write_bundle_of(run: Run, out: Path) -> None:
     from soundsright.core.content import sha256_of_file
     from soundsright.services.records import write_bundle
 
-    written = write_bundle(run, out)
+    files = write_bundle(run, out)
     size_mb = out.stat().st_size / 1e6
-    click.echo(f"{out}: {written.files} files, {size_mb:.1f} MB, SHA-256 {sha256_of_file(out)}", err=True)
+    click.echo(f"{out}: {files} files, {size_mb:.1f} MB, SHA-256 {sha256_of_file(out)}", err=True)
 
 
 def write_data_set(folder: Path, run: Run, choice: DataSetChoice, name: str) -> None:

@@ -16,7 +16,6 @@ import io
 import shutil
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -30,18 +29,10 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _PIECE_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
-class Bundle:
-    """What was written: the number of files, and their bytes before compression."""
+def write_bundle(run: Run, out: Path | IO[bytes], *, audio: bool = True, max_bytes: int = MAX_BUNDLE_BYTES) -> int:
+    """Write the archive, and return the number of its files.
 
-    files: int
-    content_bytes: int
-
-
-def write_bundle(
-    run: Run, out: Path | IO[bytes], *, audio: bool = True, max_bytes: int = MAX_BUNDLE_BYTES
-) -> Bundle:
-    """Write the archive. Names are sorted and dates are fixed, so the same run gives the same bytes.
+    Names are sorted and dates are fixed, so the same run gives the same bytes.
 
     Raises:
         UsageError: The run has no results or is larger than `max_bytes`, or a file cannot be read or written.
@@ -65,7 +56,7 @@ def write_bundle(
                 archive.writestr(_zip_info(name), text)
     except OSError as error:
         raise UsageError(f"The bundle cannot be written ({error})", "Give another file.") from error
-    return Bundle(len(files) + len(texts), total)
+    return len(files) + len(texts)
 
 
 def bundle_bytes(run: Run) -> bytes:
