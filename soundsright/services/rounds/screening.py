@@ -19,8 +19,6 @@ from soundsright.core.ports import Neuron
 from soundsright.core.results import Refusal
 from soundsright.core.submission import Commitment, FetchedModel, Reveal, Submission, commitment_digest
 
-__all__ = ["EntryRules", "Screened", "check_fetched", "checked_dockerfile", "screened"]
-
 _LICENCE = re.compile(r"(un)?licen[cs]e([.-].*)?|copying([.-].*)?", re.IGNORECASE)
 _MAX_BLOCKS_SHOWN = 20
 

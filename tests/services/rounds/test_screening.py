@@ -11,7 +11,7 @@ import pytest
 import soundsright
 from soundsright.copies.duplicates import DuplicateRule
 from soundsright.core.competition import PUBLISHED
-from soundsright.core.entry_rules import REFUSAL_REASONS
+from soundsright.core.entry_rules import REFUSAL_REASONS, EntryRules
 from soundsright.core.errors import EntryRefused
 from soundsright.core.ports import Neuron
 from soundsright.core.sources import ModelRef
@@ -23,7 +23,6 @@ from soundsright.core.submission import (
     commitment_digest,
 )
 from soundsright.services.rounds.screening import (
-    EntryRules,
     Screened,
     check_fetched,
     checked_dockerfile,
