@@ -13,7 +13,9 @@ from soundsright.core.tasks import AnyTask
 from soundsright.core.tasks import Task as Task
 
 SAMPLE_RATES_HZ = (16_000, 48_000)
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MAX_COMPETITIONS = 64
+"""The most competitions that one organiser may have; the results of a round have room for no more."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # also the name of a folder, and an argument of commands
 
 
 def metric_name(metric: str) -> str:
@@ -26,7 +28,7 @@ def metric_name(metric: str) -> str:
 
 
 def is_competition_name(text: str) -> bool:
-    """Whether a competition can have that name: 1 to 64 letters, digits, `-` and `_`.
+    """Whether a competition can have that name: 1 to 64 letters, digits, `-` and `_`, with a letter or digit first.
 
     >>> is_competition_name("summer-2030"), is_competition_name("summer 2030")
     (True, False)
@@ -40,7 +42,8 @@ class Competition:
 
     The winner of a metric gets `max_score` x its weight. The other entries share `remainder` x its weight. Both are
     percent of a round's emission. `name` tells competitions apart, also two with the same task and rate. It has up
-    to 64 letters, digits, `-` and `_`. The default is made of the task and the rate.
+    to 64 letters, digits, `-` and `_`, and begins with a letter or digit. The default is made of the task and the
+    rate.
 
     Raises:
         ValueError: if the rate is not supported, the weights do not sum to 1, a reward is negative, or the name has
@@ -65,7 +68,8 @@ class Competition:
             raise ValueError(f"the sample rate {self.sample_rate_hz} Hz is not {rates} Hz")
         if not is_competition_name(self.name):
             raise ValueError(
-                f"the name {self.name[:80]!r} is not 1 to 64 letters, digits, `-` and `_`; for example summer-2030"
+                f"the name {self.name[:80]!r} is not 1 to 64 letters, digits, `-` and `_`, with a letter or digit"
+                " first; for example summer-2030"
             )
         if not self.metric_weights or any(w < 0 for w in self.metric_weights.values()):
             raise ValueError(f"{self.id}: there must be metric weights, and none can be negative")

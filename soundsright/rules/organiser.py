@@ -15,7 +15,7 @@ from dataclasses import asdict, fields, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from soundsright.core.competition import Competition, is_competition_name
+from soundsright.core.competition import MAX_COMPETITIONS, Competition, is_competition_name
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.entry_rules import EntryRules
 from soundsright.core.errors import UsageError
@@ -98,6 +98,8 @@ def _competitions(
 ) -> tuple[Competition, ...]:
     if not isinstance(tables, list) or not tables:
         raise file.error("the file defines no [[competition]]", "Add at least one.")
+    if len(tables) > MAX_COMPETITIONS:
+        raise file.error(f"the file defines {len(tables)} competitions", f"Keep at most {MAX_COMPETITIONS}.")
     competitions: list[Competition] = []
     for number, value in enumerate(tables, start=1):
         location = file.under(f"competition {number}")
@@ -131,7 +133,7 @@ def _competition(location: TomlLocation, value: object, known_metrics: Collectio
         if not is_competition_name(name):
             raise location.under("name").error(
                 f"{toml_text(name)} is not a name of a competition",
-                "Write 1 to 64 letters, digits, `-` and `_`, such as summer-2030.",
+                "Write 1 to 64 letters, digits, `-` and `_`, with a letter or digit first, such as summer-2030.",
             )
     return location.built(lambda: Competition(task, rate_hz, weights, max_score, remainder, name))
 

@@ -36,7 +36,7 @@ def test_a_given_name_is_the_id_and_is_in_the_title() -> None:
     assert named("DENOISING_16000HZ") == named("")
 
 
-@pytest.mark.parametrize("name", ["a b", "a/b", "..", "a:b", "é", "a" * 65, "a\n", "<b>"])
+@pytest.mark.parametrize("name", ["a b", "a/b", "..", "a:b", "é", "a" * 65, "a\n", "<b>", "-h", "_a"])
 def test_a_name_of_another_form_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="1 to 64 letters, digits"):
         named(name)

@@ -171,6 +171,8 @@ def test_two_competitions_of_one_task_have_different_names() -> None:
     [
         ('"a b"', "competition 1.name: 'a b' is not a name of a competition. Write 1 to 64 letters"),
         ('""', "competition 1.name: '' is not a name"),
+        ('"-h"', "competition 1.name: '-h' is not a name.*letter or digit first"),
+        ('"_studio"', "competition 1.name: '_studio' is not a name"),
         (f'"{"a" * 65}"', "competition 1.name: 'aaa.* is not a name"),
         ("3", "competition 1.name: 3 is not a text"),
         ('"street"', "competition 2: street is defined twice. Keep one of them, or give one another name"),
@@ -180,6 +182,16 @@ def test_two_competitions_of_one_task_have_different_names() -> None:
 def test_a_bad_name_is_one_message(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         read(TWO_OF_ONE_TASK.replace('"studio"', name))
+
+
+def test_an_organiser_has_no_more_competitions_than_results_have_room_for() -> None:
+    one = (
+        '[[competition]]\nname = "c{}"\ntask = "DENOISING"\nsample_rate_hz = 16000\nmax_score = 1\nremainder = 0\n'
+    )
+    file = [one.format(number) + "metrics = { ESTOI = 1.0 }\n" for number in range(65)]
+    assert len(read("".join(file[:64])).competitions) == 64
+    with pytest.raises(UsageError, match=r"the file defines 65 competitions. Keep at most 64."):
+        read("".join(file))
 
 
 def test_each_competition_of_one_task_is_decided_on_its_own() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from soundsright.core.competition import MAX_COMPETITIONS
 from soundsright.services.records.fields import Count, LongText, SafeName, ShortText
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class Results(Document):
 
     round: RoundDoc
     metrics: dict[SafeName, MetricDoc]
-    competitions: Annotated[tuple[CompetitionDoc, ...], Field(max_length=64)]
+    competitions: Annotated[tuple[CompetitionDoc, ...], Field(max_length=MAX_COMPETITIONS)]
     weights: dict[ShortText, FiniteFloat] = {}
     weights_block: int | None = None
     cost: CostDoc = CostDoc()
