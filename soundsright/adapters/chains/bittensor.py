@@ -31,7 +31,7 @@ MAX_BLOCK_AGE_S = 60.0
 
 
 class BittensorChain:
-    """The `LiveChain` port over the subnet `netuid` at `endpoint`. The hotkey `account` signs writes.
+    """The `LiveChain` port over the subnet `netuid` of the node at `endpoint`. The hotkey `account` signs writes.
 
     `read_timeout_s` limits a read, `write_timeout_s` a write with its wait for a block. A write is never repeated.
     If it may or may not have succeeded, its result is `unknown`.
@@ -101,7 +101,7 @@ class BittensorChain:
         return self.snapshot().commitments
 
     def snapshot(self, number: int | None = None) -> Snapshot:
-        """The subnet as of that block, None being the head: one call of the runtime, and the map of commitments."""
+        """The subnet as of that block; None means the head. It takes one call of the runtime and one map."""
         from bittensor import storage
 
         async def read(client: Any) -> Snapshot:
@@ -200,7 +200,7 @@ class BittensorChain:
         return self._connection.read(read)
 
     def clock_offset_s(self, now_s: float) -> float:
-        """The offset to the head's time. The head can be a minute old, so a chain up to a minute behind gives 0."""
+        """The offset to the time of the head, which can be a minute old: up to a minute behind gives 0."""
         offset_s = self.timestamp_s(self.head().number) - now_s
         return 0.0 if -MAX_BLOCK_AGE_S < offset_s < 0 else offset_s
 

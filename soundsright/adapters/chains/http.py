@@ -26,7 +26,7 @@ _REMEDIES = {401: _CHECK_KEYS, 403: _CHECK_KEYS, 409: "Start another chain."}
 
 
 class HttpChain:
-    """The `LiveChain` port over the service at `url`. The account signs writes.
+    """The `LiveChain` port over the service at `url`. The account signs writes. `timeout_s` limits each request.
 
     Opening reads the address of the service. Every write is signed for that address.
 

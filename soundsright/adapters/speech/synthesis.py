@@ -25,7 +25,7 @@ _LONGEST_S = 60.0
 
 
 class Synthesiser(Protocol):
-    """An engine that speaks texts. Its name, its model, the voice and the text decide the audio."""
+    """An engine that speaks texts. Its name, its model, the voice and the text identify an utterance."""
 
     @property
     def name(self) -> str: ...
