@@ -14,10 +14,10 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -163,7 +163,11 @@ def owned(folder: Path) -> None:
             os.chown(path, UID, UID)
 
 
-def until(condition: Any, what: str, compose: Compose, timeout_s: float = 60.0) -> Any:
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T], what: str, compose: Compose, timeout_s: float = 60.0) -> T:
+    """Wait until the condition is true, and return its value."""
     deadline_s = time.monotonic() + timeout_s
     while True:
         try:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from soundsright.adapters.chains.http import HttpChain
 from soundsright.adapters.chains.local import LocalChain
@@ -67,7 +67,10 @@ serve(Crash())
 }
 
 
-def until(condition: Callable[[], Any], what: str, *, timeout_s: float = 60.0) -> Any:
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T], what: str, *, timeout_s: float = 60.0) -> T:
     """Wait until the condition is true, and return its value."""
     deadline_s = time.monotonic() + timeout_s
     while not (value := condition()):

@@ -421,10 +421,10 @@ def test_gpus_and_runtimes_are_requested_as_engines_expect() -> None:
 
 
 class RecordedEngine:
-    """A stand-in for an engine with recorded answers. `requests` are those to create a container."""
+    """A fake engine with recorded answers. `requests` are the received requests to create a container."""
 
     def __init__(self, folder: Path, info: dict[str, object]) -> None:
-        self.requests: list[dict[str, object]] = []
+        self.requests: list[dict[str, Any]] = []
         image = {"Id": "sha256:1", "Config": {"Cmd": ["x"], "Labels": {"soundsright.protocol": "files"}}}
         answers = {
             "version": {"ApiVersion": "1.41", "Version": "24.0.7", "Components": []},
@@ -511,7 +511,7 @@ def test_a_model_reserves_a_gpu_and_an_engine_without_gpus_is_the_operators_faul
         if cdi
         else {"Driver": "", "Count": 0, "DeviceIDs": ["GPU-b"], "Capabilities": [["gpu"]], "Options": {}}
     )
-    assert request["HostConfig"]["DeviceRequests"] == [expected]  # type: ignore[index]
+    assert request["HostConfig"]["DeviceRequests"] == [expected]
     with pool.reserved() as one, pool.reserved() as other:
         assert {one.index, other.index} == {0, 1}, "the model's GPU is free again"
 
