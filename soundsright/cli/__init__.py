@@ -1,1 +1,1 @@
-"""The command line: the only place that joins adapters to services."""
+"""The command line: one module per command. It joins adapters to services, like `soundsright.library`."""

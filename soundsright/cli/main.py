@@ -60,15 +60,15 @@ SECTIONS = {
         "simulate": Listed("simulate", "Simulate rounds with planted faults and check the invariants."),
     },
 }
-"""The commands by who uses them. The summaries are here so that listing them imports no command."""
+"""The commands, grouped by their users. The summaries are here so that listing them imports no command."""
 COMMANDS = {name: listed for section in SECTIONS.values() for name, listed in section.items()}
 
 _OS_REMEDIES = {
     errno.ENOSPC: "Free some disk space, then run the command again.",
     errno.EDQUOT: "Free some of your disk quota, then run the command again.",
-    errno.EROFS: "Name a folder on a disk that can be written.",
-    errno.EACCES: "Change its permissions, or name another.",
-    errno.EPERM: "Change its permissions, or name another.",
+    errno.EROFS: "Give a folder on a disk that is not read-only.",
+    errno.EACCES: "Change its permissions, or give another path.",
+    errno.EPERM: "Change its permissions, or give another path.",
     errno.EMFILE: "Raise the limit of open files (ulimit -n), or use fewer --slots.",
     errno.ENAMETOOLONG: "Give a shorter path.",
 }

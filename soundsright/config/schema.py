@@ -206,7 +206,10 @@ class ValidatorSettings(Settings):
     ] = "default"
     soundsright_registries: Annotated[
         str,
-        Field(description="Registries that you run, host:port with commas. No model is blamed if one is down."),
+        Field(
+            description="Registries that you run, as host:port, separated by commas. If one is down, no model is "
+            "blamed."
+        ),
     ] = ""
     soundsright_runtime: Annotated[
         str, Field(description="Runtime of the container engine, such as runsc (gVisor).")
@@ -214,13 +217,14 @@ class ValidatorSettings(Settings):
     soundsright_gpus: Annotated[
         str,
         Field(
-            description="GPUs for models: none, all, or numbers with commas. The prefix cdi: requests them by CDI."
+            description="GPUs for models: none, all, or numbers separated by commas. The prefix cdi: requests them "
+            "by CDI."
         ),
     ] = "none"
     soundsright_competition: Annotated[
         str,
         AfterValidator(values.competition_names),
-        Field(description="Competitions to judge, with commas. Empty: all."),
+        Field(description="Competitions to judge, separated by commas. Empty: all."),
     ] = ""
     soundsright_clips: Annotated[int, Field(ge=1, le=100_000, description="Number of clips in each set.")] = 200
     soundsright_corpus: Annotated[
@@ -229,7 +233,10 @@ class ValidatorSettings(Settings):
     drand_relays: Annotated[
         str,
         AfterValidator(values.http_urls),
-        Field(description="Addresses that publish the keys of sealed entries, with commas. Tried in order."),
+        Field(
+            description="Addresses that publish the keys of sealed entries, separated by commas. They are tried in "
+            "order."
+        ),
     ] = "https://api.drand.sh,https://api2.drand.sh,https://drand.cloudflare.com"
     soundsright_slots: Annotated[
         int, Field(ge=0, le=1_024, description="Models that run at the same time. 0: as many as the machine can.")
@@ -259,7 +266,7 @@ class ValidatorSettings(Settings):
 
     @property
     def competition_names(self) -> tuple[str, ...]:
-        """The competitions to judge, as they are written. Empty means all."""
+        """The competitions to judge, as they are written. Empty means all of them."""
         return values.items(self.soundsright_competition)
 
     @property

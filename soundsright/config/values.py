@@ -104,7 +104,7 @@ def time_of_day(value: str) -> str:
 
 
 def competition_names(value: str) -> str:
-    """Check a list of competitions, separated by commas. Which competitions exist, the organiser's file says."""
+    """Check a list of competitions, separated by commas. The organiser's file says which competitions exist."""
     if not all(is_competition_name(name) for name in items(value)):
         raise ValueError("give names of competitions, separated by commas, such as DENOISING_16000HZ")
     return value
@@ -128,7 +128,7 @@ def empty_is_none(value: Any) -> Any:
 
 
 def items(value: str) -> tuple[str, ...]:
-    """The parts of a list that is written with commas.
+    """The parts of a list that are separated by commas.
 
     >>> items("a, b,,c")
     ('a', 'b', 'c')

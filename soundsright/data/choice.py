@@ -57,7 +57,7 @@ class SourceChoice:
         return self._directory("speech", name, speech_listing)
 
     def noise(self, names: str, speech: SpeechSource) -> NoiseSource:
-        """The noise of `shipped`, installed corpora, directories and kinds of noise, with commas between several.
+        """The noise of `shipped`, installed corpora, directories and kinds of noise, separated by commas.
 
         Babble takes its voices from `speech`.
 
@@ -67,7 +67,7 @@ class SourceChoice:
         parts: list[NoiseSource] = []
         for name in (word.strip() for word in names.split(",")):
             if not name:
-                raise UsageError(f"{names!r} names no noise between two commas", "Leave the comma out.")
+                raise UsageError(f"{names!r} has an empty name between two commas", "Remove one of the commas.")
             if _is_corpus(name):
                 recordings = self.corpus(name).noise_for(self.sample_rate_hz, self.split)
                 parts.append(RecordedNoise(self._noted("noise", name, recordings)))

@@ -1,6 +1,6 @@
 """Times in seconds, rates and bandwidths in Hz.
 
-A corpus is a folder with `manifest.jsonl`: one line for each recording of speech or noise and each impulse
+A corpus is a folder with `manifest.jsonl`: one line for each recording of speech or noise and for each impulse
 response, with its source, licence and SHA-256. `core.shipped` finds the corpus that ships with the project.
 """
 
@@ -142,7 +142,7 @@ def _recording(root: Path, manifest: Path, number: int, entry: dict[str, Any]) -
     if kind not in _KINDS or not path.resolve().is_relative_to(root.resolve()):
         raise UsageError(
             f"{manifest}, line {number}: kind {kind!r} or file {file!r} is not allowed",
-            f"Kinds are {', '.join(_KINDS)}; files lie below the corpus.",
+            f"Kinds are {', '.join(_KINDS)}; files are below the corpus.",
         )
     facts = facts_of(path)
     bandwidth = entry.get("bandwidth_hz")

@@ -31,7 +31,7 @@ def degraded_further(
 ) -> tuple[Signal, Notes]:
     """The signal after the degradations that are drawn for it, with notes on each.
 
-    A share of 0 uses no random number, so sets without these degradations stay as they were before they existed.
+    A share of 0 uses no random number, so a set without these degradations does not depend on them.
     """
     steps: tuple[tuple[float, Callable[[np.random.Generator, Signal, int], tuple[Signal, Notes]]], ...] = (
         (recipe.clipping, clipped),

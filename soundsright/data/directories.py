@@ -77,7 +77,7 @@ def _parent(path: PurePosixPath) -> str:
 
 
 def _file(path: PurePosixPath) -> str:
-    """The file with its folder: the same for every directory above them that the user may give."""
+    """The file with its folder. It does not depend on which directory above them the user gives."""
     return "/".join(path.parts[-2:])
 
 
@@ -219,17 +219,17 @@ def _listing(root: Path, kind: _Kind, sample_rate_hz: int, allow_upsampled: bool
     paths = [p for p in files_below(root) if p.suffix.lower() in SUFFIXES]
     if not paths:
         raise UsageError(
-            f"{root} holds no audio files", f"Give a directory of {kind.noun} (WAV, FLAC, Ogg, MP3, M4A …)."
+            f"{root} has no audio files", f"Give a directory of {kind.noun} (WAV, FLAC, Ogg, MP3, M4A …)."
         )
     names = [PurePosixPath(root.resolve().name, p.relative_to(root).as_posix()) for p in paths]
     layout = _layout_of(names, kind.layouts) or Layout("files", re.compile(""), kind.group)
     skipped: dict[str, str] = {}
-    kept: list[tuple[Path, PurePosixPath]] = []
+    matching: list[tuple[Path, PurePosixPath]] = []
     for path, name in zip(paths, names, strict=True):
         if layout.keep is not None and not layout.keep.search(name.as_posix()):
             continue
-        kept.append((path, name))
-    recordings = list(_probed(root, kept, layout, kind is _SPEECH, skipped))
+        matching.append((path, name))
+    recordings = list(_probed(root, matching, layout, kind is _SPEECH, skipped))
     chosen = in_split(recordings, split)
     if recordings and not chosen:
         raise UsageError(
@@ -246,11 +246,11 @@ def _listing(root: Path, kind: _Kind, sample_rate_hz: int, allow_upsampled: bool
             text = texts.get(re.sub(r"_mic\d$", "", recording.path.stem))
             usable.append(replace(recording, text=text) if text else recording)
     if not usable:
-        first, reason = next(iter(skipped.items()), (str(root), "has no file that counts in its layout"))
+        first, reason = next(iter(skipped.items()), (str(root), "has no file that its layout counts"))
         remedy = "Give other recordings" + (", or --allow-upsampled." if "Hz" in reason else ".")
         raise UsageError(f"No file of {root} can be used as {kind.noun}: {first} {reason}", remedy)
     _refuse_upsampled(root, usable, sample_rate_hz, allow_upsampled)
-    sizes = {path.relative_to(root).as_posix(): str(path.stat().st_size) for path, _ in kept}
+    sizes = {path.relative_to(root).as_posix(): str(path.stat().st_size) for path, _ in matching}
     return Listing(root, layout.name, tuple(usable), skipped, content_hash(sizes))
 
 
@@ -262,7 +262,7 @@ def _layout_of(names: list[PurePosixPath], layouts: tuple[Layout, ...]) -> Layou
 
 
 def _probed(
-    root: Path, kept: list[tuple[Path, PurePosixPath]], layout: Layout, is_speech: bool, skipped: dict[str, str]
+    root: Path, matching: list[tuple[Path, PurePosixPath]], layout: Layout, is_speech: bool, skipped: dict[str, str]
 ) -> Iterator[Recording]:
     def probe(item: tuple[Path, PurePosixPath]) -> Recording | AudioFileError:
         path, name = item
@@ -276,7 +276,7 @@ def _probed(
 
     # Reading headers waits for the disk, so threads help.
     with ThreadPoolExecutor(8) as pool:
-        for probed in pool.map(probe, kept):
+        for probed in pool.map(probe, matching):
             if isinstance(probed, AudioFileError):
                 skipped[probed.path] = probed.problem.removeprefix(f"{probed.path}: ")
             else:
@@ -312,6 +312,6 @@ def _refuse_upsampled(root: Path, usable: list[Recording], sample_rate_hz: int, 
         widest = max(widest, bandwidth)
     if widest < 0.2 * sample_rate_hz:
         raise UsageError(
-            f"{root} holds nothing above {widest:.0f} Hz, although its files have higher rates",
+            f"{root} has nothing above {widest:.0f} Hz, although its files have higher rates",
             f"A set at {sample_rate_hz} Hz needs full-band recordings, or --allow-upsampled.",
         )

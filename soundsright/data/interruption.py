@@ -35,7 +35,7 @@ def one_interruption() -> Iterator[None]:
 
 
 @contextmanager
-def deaf_children() -> Iterator[None]:
+def children_ignore_interrupts() -> Iterator[None]:
     """Processes started in the block ignore Ctrl-C from their first moment.
 
     Ctrl-C reaches the whole process group, but the parent decides when the workers end.

@@ -35,7 +35,7 @@ from soundsright.data.encoding import (
     sha256_of,
     webdataset_bytes,
 )
-from soundsright.data.interruption import deaf_children, one_interruption
+from soundsright.data.interruption import children_ignore_interrupts, one_interruption
 from soundsright.data.journal import Journal, written_atomically
 from soundsright.data.manifest import item_line
 from soundsright.data.recipe import PUBLISHED_RECIPE, AnySetTask, SetRecipe
@@ -50,7 +50,7 @@ _ITEMS_A_UNIT = 16
 _ITEMS_A_SHARD = 1_000
 _UNITS_IN_FLIGHT = 3
 _GRACE_S = 5.0
-"""The time in which a worker may finish its current item after a request to stop."""
+"""A worker has this many seconds to finish its current item after a request to stop."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class SetJob:
         if not 1 <= self.count <= MAX_ITEMS:
             raise UsageError(f"A set cannot have {self.count} items", f"Ask for 1 to {MAX_ITEMS} with --n.")
         if self.seed < 0:
-            raise UsageError(f"Seed {self.seed} is negative", "Choose a number from 0.")
+            raise UsageError(f"Seed {self.seed} is negative", "Choose 0 or a larger number.")
         if self.shards is not None and not 1 <= self.shards <= self.count:
             raise UsageError(
                 f"{self.count} items cannot fill {self.shards} shards", f"Choose 1 to {self.count} shards."
@@ -339,7 +339,7 @@ class _Workers:
         try:
             while True:
                 for unit in waiting:
-                    with deaf_children():
+                    with children_ignore_interrupts():
                         running.add(self._pool.submit(_make_unit_in_worker, unit))
                     if len(running) >= self.count * _UNITS_IN_FLIGHT:
                         break
@@ -387,11 +387,11 @@ def _disk_errors_as_usage(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename or out
+        path = error.filename or out
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UsageError(
-                f"The disk is full at {where}", "Free some space and run again with --resume."
+                f"The disk is full at {path}", "Free some space and run again with --resume."
             ) from error
         raise UsageError(
-            f"{where} cannot be written ({error.strerror})", "Choose another --out, or run again with --resume."
+            f"{path} cannot be written ({error.strerror})", "Choose another --out, or run again with --resume."
         ) from error

@@ -61,7 +61,7 @@ def mix_at_snr(
     snr_db: float,
     sample_rate_hz: int,
 ) -> Mixture:
-    """Speech with noise. The noise's mean power lies `snr_db` below the active speech level (ITU-T P.56).
+    """Speech with noise. The noise's mean power is `snr_db` below the active speech level (ITU-T P.56).
 
     If the mixture would exceed `PEAK`, speech and mixture get the same lower gain, so the ratio stays.
 

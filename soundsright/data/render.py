@@ -81,7 +81,7 @@ def clip_rng(seed: int, index: int, split: Split | None = None) -> np.random.Gen
     True
     """
     if seed < 0 or index < 0:
-        raise UsageError(f"Seed {seed} or index {index} is negative", "Choose numbers from 0.")
+        raise UsageError(f"Seed {seed} or index {index} is negative", "Choose 0 or larger numbers.")
     key = () if split is None else (list(Split).index(split),)
     return np.random.default_rng(np.random.SeedSequence((seed, index), spawn_key=key))
 

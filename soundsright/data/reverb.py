@@ -130,7 +130,7 @@ class Room:
 def reverberant(dry: NDArray[np.floating], taps: NDArray[np.floating], direct: int) -> Signal:
     """Dry speech in the room, at its own length: sample k of the result has the direct sound of sample k.
 
-    It computes in single precision, whose error lies 120 dB below the signal, and takes half the time. Signal and
+    It computes in single precision, which takes half the time; the error is 120 dB below the signal. Signal and
     response are cut into blocks (overlap-save with a partitioned response), so that transforms of one size fit the
     processor's vector units and cache.
 

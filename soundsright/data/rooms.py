@@ -1,7 +1,7 @@
 """Simulated rooms: lengths in metres, times in seconds, impulse responses float64 of shape `(taps,)`.
 
 A shoebox room: image sources up to the mixing time, then decaying noise. After the mixing time, echoes are so dense
-that computed images would sound like noise and only cost time.
+that computed images would sound like noise and take more time.
 
 Sources: J. B. Allen, D. A. Berkley, "Image method for efficiently simulating small-room acoustics", JASA 65 (1979);
 C. F. Eyring, "Reverberation time in dead rooms", JASA 1 (1930); J.-D. Polack, "Playing billiards in the concert

@@ -51,7 +51,7 @@ class Batch:
 class ClipStream:
     """An endless series of clips, cut into epochs of `epoch_clips` and batches of crops of `crop_s`.
 
-    A crop begins at a random point of its clip. The rest of the clip is made for nothing, so the fastest recipe has
+    A crop begins at a random point of its clip. The rest of the clip is discarded, so the fastest recipe has
     a `duration_s` of `(crop_s, crop_s)`. With `ranks` processes, rank `rank` makes its own part of each batch;
     together they make the batch of one process with a `ranks` times larger `batch_size`. An epoch ends with its
     last full batch. `skipped` gathers unusable files, by path.
@@ -74,7 +74,7 @@ class ClipStream:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise UsageError(f"Seed {self.seed} is negative", "Choose a number from 0.")
+            raise UsageError(f"Seed {self.seed} is negative", "Choose 0 or a larger number.")
         if not 0.1 <= self.crop_s <= self.recipe.duration_s[1]:
             raise UsageError(
                 f"A crop of {self.crop_s:g} s does not fit clips of {self.recipe.duration_s[1]:g} s",

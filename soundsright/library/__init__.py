@@ -1,6 +1,6 @@
 """The functions of `import soundsright`, and the code that they share with the command line.
 
-Each function joins services and adapters the way a command does, and returns typed results instead of text.
+Each function joins services and adapters like a command, and returns typed results instead of text.
 `soundsright.cli` imports from here; nothing here imports from `soundsright.cli`.
 """
 

@@ -171,25 +171,26 @@ def _paired(
     by_id = {clip.clip_id: clip for clip in second.clips}
     if differing := sorted({clip.clip_id for clip in first.clips} ^ by_id.keys()):
         raise UsageError(
-            f"{a} and {b} differ in {len(differing)} clips, {differing[0]} first", "Compare reports of one set."
+            f"{a} and {b} do not have the same clips: {len(differing)} differ, such as {differing[0]}",
+            "Compare reports of one set.",
         )
     if others := first.differing(second, "clean"):
         raise UsageError(
             f"{a} and {b} were scored against different clean files: {len(others)} of {len(by_id)} clips, "
-            f"{others[0]} first",
+            f"such as {others[0]}",
             "Compare reports of one set.",
         )
     if None not in (first.align, second.align) and first.align is not second.align:
         aligned, plain = (a, b) if first.align else (b, a)
-        raise UsageError(f"{aligned} was scored with --align, {plain} without", "Score both alike.")
+        raise UsageError(f"{aligned} was scored with --align, {plain} without", "Score both with the same options.")
     notes = []
     if unchecked := [name for name, report in ((a, first), (b, second)) if not report.names_its_files]:
         notes.append(
-            f"{' and '.join(unchecked)} cannot be checked to be of one set and scored alike: written by an earlier "
-            "version, without the SHA-256 of the clean files."
+            f"It is not known whether both reports are of one set and scored alike: {' and '.join(unchecked)} "
+            "was written by an earlier version, without the SHA-256 of the clean files."
         )
     if others := first.differing(second, "noisy"):
-        notes.append(f"{len(others)} clips had different noisy files, {others[0]} first.")
+        notes.append(f"{len(others)} clips had different noisy files, such as {others[0]}.")
     ordered = sorted(first.clips, key=lambda clip: clip.clip_id)
     return ordered, [by_id[clip.clip_id] for clip in ordered], tuple(notes)
 
@@ -206,5 +207,5 @@ def _shared_metrics(chosen: Sequence[str], *sides: Sequence[ClipResult]) -> list
         return [metric(name).name for name in common]
     names = [metric(name).name for name in chosen if name.strip()]
     if lacking := [name for name in names if name not in common]:
-        raise UsageError(f"Not both sides have {', '.join(lacking)}", "Score both with it, or leave it out.")
+        raise UsageError(f"One of the reports lacks {', '.join(lacking)}", "Score both with it, or leave it out.")
     return names

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def organiser_of(rules: str, *, begun: bool) -> CompetitionRules:
     """The organiser's choices behind `rules`: the name of a shipped ruleset, or the path of a `.toml` file.
 
-    `begun` says that the competition has started, so its first day may lie in the past.
+    `begun` says that the competition has started, so its first day can be in the past.
 
     Raises:
         UsageError: no ruleset has that name, or the file cannot be read or has a mistake.
@@ -86,9 +86,11 @@ def text_of_file(path: Path, max_bytes: int) -> str:
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
         if len(content) > max_bytes:
-            raise UsageError(f"{path} is larger than {max_bytes} bytes", "Name a smaller file.")
+            raise UsageError(f"{path} is larger than {max_bytes} bytes", "Give a smaller file.")
         return content.decode()
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "Name a file that can.") from error
+        raise UsageError(
+            f"{path} cannot be read ({error.strerror})", "Check the path and the permissions of the file."
+        ) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text: {error}", "Name a text file.") from error
+        raise UsageError(f"{path} is not UTF-8 text: {error}", "Give a text file.") from error

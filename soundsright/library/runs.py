@@ -16,7 +16,7 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
     """A finished run of `soundsright compete` or of a validator.
 
     Args:
-        folder: the run's folder, or a folder that holds exactly one run.
+        folder: the run's folder, or a folder with exactly one run.
 
     Returns:
         The `Run`. Each of its `competitions` has `entries`, best first, and `unprocessed`, the degraded input's own
@@ -24,7 +24,7 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
         the path of a recording.
 
     Raises:
-        UsageError: there is no such folder, it holds no run or several, or the run is unfinished or damaged.
+        UsageError: there is no such folder, it has no run or several, or the run is unfinished or damaged.
 
     Example:
         import soundsright
@@ -37,6 +37,6 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
 
     runs = read_runs(find_runs([Path(folder)]))
     if len(runs) != 1:
-        raise UsageError(f"{os.fspath(folder)} holds {len(runs)} runs", "Name the folder of one finished run.")
+        raise UsageError(f"{os.fspath(folder)} has {len(runs)} runs", "Give the folder of one finished run.")
     runs[0].finished()
     return runs[0]

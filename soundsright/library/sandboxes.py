@@ -23,7 +23,7 @@ class SandboxChoice:
     """Which sandbox to use, and how to set it up.
 
     `kind` is `auto`, `bubblewrap`, `docker`, `process`, or the name of a sandbox from another installed package;
-    `auto` takes the first isolating sandbox that works here.
+    `auto` uses the first isolating sandbox that works here.
     `python` is the interpreter that runs models without an image. `trust` says that every model is your own.
     """
 

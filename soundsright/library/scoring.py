@@ -212,12 +212,12 @@ def scored_set(
 
     measured: list[ScoredClip] = []
 
-    def measured_one(files: ClipFiles, result: ClipResult) -> None:
+    def add_scored(files: ClipFiles, result: ClipResult) -> None:
         measured.append(scored_clip(files, result, options))
         on_clip(measured[-1])
 
     with _pool(workers) as pool:
-        score_files(pairs, options, pool=pool, done=done, on_clip=measured_one)
+        score_files(pairs, options, pool=pool, done=done, on_clip=add_scored)
     report = ScoreReport(
         tuple(each.result for each in measured),
         tuple(each.files for each in measured),

@@ -89,10 +89,10 @@ def generate(
         sample_rate_hz: 16000 or 48000.
         seed: the same seed gives the same set.
         speech: `shipped`, a folder of recordings, or an installed corpus.
-        noise: the same, or kinds of noise (`white`, `babble`, …), with commas between several.
+        noise: the same, or kinds of noise (`white`, `babble`, …), separated by commas.
         rooms: `shipped`, `simulated`, or a folder of impulse responses.
         split: draw only from this part; the parts share no speaker, no noise recording and no room.
-        corpus: the folder of the shipped recordings, if it lies elsewhere.
+        corpus: the folder of the shipped recordings, if it is elsewhere.
         recipe: the ranges of SNR, RT60, duration and more; the default is that of the published competitions.
         allow_upsampled: accept speech and noise that do not fill the set's band.
         format: of the files on disk.
@@ -105,7 +105,7 @@ def generate(
         `clip.degraded.samples` are float32 of shape `(n,)`, full scale ±1, and `clip.recipe` has the SNR and more.
 
     Raises:
-        UsageError: a number is out of range, a source is missing or cannot be used, or `out` holds another set.
+        UsageError: a number is out of range, a source is missing or cannot be used, or `out` has another set.
 
     Example:
         import soundsright
@@ -129,7 +129,7 @@ def generate(
         corpus=None if corpus is None else Path(corpus),
         recipe=SetRecipe(measured_rirs=measured_share(rooms)) if recipe is None else recipe,
         allow_upsampled=allow_upsampled,
-        format=_known(SetFormat, format, "format"),
+        format=_member(SetFormat, format, "format"),
     )
     if out is not None:
         return generate_set(job, workers=workers, resume=resume, progress=progress)
@@ -190,7 +190,7 @@ def set_job(
 
     if sample_rate_hz not in (16_000, 48_000):
         raise UsageError(f"A set cannot have a rate of {sample_rate_hz} Hz", "Choose 16000 or 48000.")
-    part = None if split is None else _known(Split, split, "split")
+    part = None if split is None else _member(Split, split, "split")
     kind = SetTask.named(task)
     choice = SourceChoice(sample_rate_hz, part, corpus, allow_upsampled)
     if speech_facts is not None:
@@ -211,7 +211,7 @@ def set_job(
     )
 
 
-def _known(kind: Any, name: str, what: str) -> Any:
+def _member(kind: Any, name: str, noun: str) -> Any:
     if name not in list(kind):
-        raise UsageError(f"There is no {what} {name!r}", f"Choose one of {', '.join(kind)}.")
+        raise UsageError(f"There is no {noun} {name!r}", f"Choose one of {', '.join(kind)}.")
     return kind(name)

@@ -96,8 +96,8 @@ def _rating(value: float) -> float:
 
 
 def _mean_of_least(values: Float64) -> float:
-    kept = np.sort(values)[: max(1, round(len(values) * _KEPT_SHARE))]
-    return math.fsum(kept) / len(kept)
+    least = np.sort(values)[: max(1, round(len(values) * _KEPT_SHARE))]
+    return math.fsum(least) / len(least)
 
 
 @cache

@@ -24,7 +24,7 @@ from soundsright.core.errors import UsageError
 from soundsright.core.plugins import PluginGroup
 
 SCORE_DECIMALS = 10
-"""Scores are rounded to so many decimals, because mathematics libraries differ in digits far below them."""
+"""Scores are rounded to this many decimals, because mathematics libraries differ only in later digits."""
 
 ANY_RATE_HZ = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 WIDE_BAND_RATES_HZ = tuple(rate for rate in ANY_RATE_HZ if rate >= 16_000)
@@ -209,19 +209,19 @@ _BUILT_IN = (
     *(
         _higher(
             name,
-            f"Composite rating of {what}",
+            f"Composite rating of {rated}",
             "rating",
             1.0,
             5.0,
             "Hu, Loizou, IEEE Trans. ASLP 16(1), 2008, with wide-band PESQ; other rates are resampled to 16 kHz",
             rates=WIDE_BAND_RATES_HZ,
         )
-        for name, what in (("CSIG", "the speech"), ("CBAK", "the background"), ("COVL", "overall quality"))
+        for name, rated in (("CSIG", "the speech"), ("CBAK", "the background"), ("COVL", "overall quality"))
     ),
     *(
         _higher(
             name,
-            f"DNSMOS {what}",
+            f"DNSMOS {rating}",
             "rating",
             1.0,
             5.0,
@@ -229,7 +229,7 @@ _BUILT_IN = (
             rates=WIDE_BAND_RATES_HZ,
             needs_reference=False,
         )
-        for name, what, source in (
+        for name, rating, source in (
             ("DNSMOS_SIG", "P.835, speech", "Reddy, Gopal, Cutler, ICASSP 2022"),
             ("DNSMOS_BAK", "P.835, background", "Reddy, Gopal, Cutler, ICASSP 2022"),
             ("DNSMOS_OVRL", "P.835, overall quality", "Reddy, Gopal, Cutler, ICASSP 2022"),

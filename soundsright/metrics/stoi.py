@@ -110,19 +110,19 @@ def _without_silent_frames(x: Float64, y: Float64, window: Float64) -> tuple[Flo
     loudest = 0.0
     for f in range(count):
         loudest = max(loudest, norms[f])
-    kept = 0
+    loud_frames = 0
     for f in range(count):
         if norms[f] * _DYNAMIC_RANGE > loudest:
-            kept += 1
-    x_out = np.zeros((kept + 1) * HOP if kept else 0)
-    y_out = np.zeros((kept + 1) * HOP if kept else 0)
-    place = 0
+            loud_frames += 1
+    x_out = np.zeros((loud_frames + 1) * HOP if loud_frames else 0)
+    y_out = np.zeros((loud_frames + 1) * HOP if loud_frames else 0)
+    start = 0
     for f in range(count):
         if norms[f] * _DYNAMIC_RANGE > loudest:
             for i in range(FRAME):
-                x_out[place + i] += window[i] * x[f * HOP + i]
-                y_out[place + i] += window[i] * y[f * HOP + i]
-            place += HOP
+                x_out[start + i] += window[i] * x[f * HOP + i]
+                y_out[start + i] += window[i] * y[f * HOP + i]
+            start += HOP
     return x_out, y_out
 
 

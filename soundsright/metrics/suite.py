@@ -2,7 +2,7 @@
 
 Each signal is resampled once and framed once per rate, and all metrics share the result.
 
-Every score is finite and lies in its metric's range:
+Every score is finite and within its metric's range:
 
 - A value outside the range is clipped to it.
 - A metric without a value scores its floor. `measured_clip` names the reason, a `NoValue`.
@@ -79,7 +79,7 @@ _SENTENCES = {
     NoValue.NO_NOISE: "The noisy signal equals the clean one.",
     NoValue.SPEECH_VANISHED: f"More than {MOST_VANISHED:.0%} of the speech is gone from the enhanced signal.",
     NoValue.PESQ_UNDEFINED: "PESQ finds no speech, or the clip is shorter than 0.25 s, or the output vanishes.",
-    NoValue.LITTLE_SPEECH: "The clean signal has less than 30 frames (0.4 s) of speech.",
+    NoValue.LITTLE_SPEECH: "The clean signal has fewer than 30 frames (0.4 s) of speech.",
     NoValue.TOO_SHORT: "The clip is shorter than one frame.",
     NoValue.NO_ENERGY: "The clean or the enhanced signal has no energy.",
     NoValue.NOT_A_NUMBER: "The metric returned no number.",
@@ -217,7 +217,7 @@ def score_clip(
 ) -> dict[str, float]:
     """The clip's score under each of the named metrics, in the order of the names.
 
-    Every score is finite and lies in its metric's range. A metric without a value scores its floor.
+    Every score is finite and within its metric's range. A metric without a value scores its floor.
 
     Raises:
         UsageError: a metric is unknown, is not defined at the clip's rate, or needs `noisy`.

@@ -1,1 +1,1 @@
-"""What runs: rounds, the validator, the miner, pages and reports. A room for each."""
+"""The services of the package: rounds, the validator, the miner, pages and reports. Each has its own room."""

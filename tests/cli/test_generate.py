@@ -194,7 +194,7 @@ def test_a_flag_and_its_published_name_together_are_refused(tmp_path: Path) -> N
         (["--n", "2", "--out", "x", "--noise", "purple"], "Unknown kind of noise 'purple'"),
         (["--n", "2", "--out", "x", "--only", "a"], "--only 'a' is not a list"),
         (["--n", "9", "--out", "x", "--only", "5-2"], "--only '5-2' is not a list"),
-        (["--n", "2", "--out", "x", "--noise", "white,,pink"], "names no noise between two commas"),
+        (["--n", "2", "--out", "x", "--noise", "white,,pink"], "has an empty name between two commas"),
         (["--n", "2", "--out", "x", "--snr", "9", "1"], "--snr 9 1 is not a valid range"),
         (["--n", "2", "--out", "x", "--corpus", "nowhere"], "There is no corpus at nowhere"),
         (["--n", "2", "--out", "x", "--speech", "flite", "--sample-rate", "48000"], "nothing above 8000 Hz"),

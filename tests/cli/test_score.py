@@ -255,7 +255,7 @@ def test_reports_that_do_not_name_their_files_compare_with_a_warning(
     result = CliRunner().invoke(compare, [str(folders / "old.json"), reports[1]])
     assert result.exit_code == 0
     assert result.stderr.count("\n") == 1
-    assert "old.json cannot be checked to be of one set" in result.stderr
+    assert "old.json was written by an earlier version" in result.stderr
 
 
 def test_a_comparison_refuses_the_manifest_of_another_set(reports: tuple[str, str], folders: Path) -> None:
@@ -316,7 +316,7 @@ def test_a_table_reads_lines_separates_equal_names_and_notes_other_sets(folders:
     result = tabled(*paths)
     names = [path.removesuffix(".jsonl") for path in paths]
     assert all(f"| {name.replace('_', chr(92) + '_')} | " in result.stdout for name in names)
-    assert result.stderr == f"Note: {names[1]} was scored on another set than {names[0]}.\n"
+    assert result.stderr == f"Note: {names[1]} and {names[0]} were scored on different sets.\n"
 
 
 @pytest.mark.parametrize(

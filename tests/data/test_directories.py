@@ -105,7 +105,7 @@ def test_unusable_files_are_skipped_and_named_with_the_reason(speech_dir: Path) 
 
 def test_a_directory_without_audio_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none here")
-    with pytest.raises(UsageError, match="holds no audio files"):
+    with pytest.raises(UsageError, match="has no audio files"):
         speech_listing(tmp_path, 16_000)
     with pytest.raises(UsageError, match="There is no directory"):
         speech_listing(tmp_path / "missing", 16_000)
@@ -123,7 +123,7 @@ def test_upsampled_files_that_pose_as_full_band_are_refused(tmp_path: Path) -> N
 
     low = np.random.default_rng(0).standard_normal(8_000 * 3) * 0.1
     soundfile.write(tmp_path / "posing.wav", soxr.resample(low, 8_000, 48_000), 48_000)
-    with pytest.raises(UsageError, match=r"holds nothing above 4\d\d\d Hz"):
+    with pytest.raises(UsageError, match=r"has nothing above 4\d\d\d Hz"):
         speech_listing(tmp_path, 48_000)
 
 

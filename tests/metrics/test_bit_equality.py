@@ -1,6 +1,6 @@
 """Scores have the same bits with any vector units, because validators compare exact numbers.
 
-What NumPy, OpenBLAS and numba use of a processor can be limited by the environment, one process each.
+Environment variables limit the processor features that NumPy, OpenBLAS and numba use, once per process.
 """
 
 from __future__ import annotations

@@ -258,7 +258,7 @@ def check(engine: Engine) -> dict[str, int]:
             if state.problem:
                 raise UsageError(f"{_title(engine.url)}: {state.problem}", state.remedy)
             if state.revision is None:
-                raise UsageError(f"{_title(engine.url)} has no state yet", "Name the database of a validator.")
+                raise UsageError(f"{_title(engine.url)} has no state yet", "Give the database of a validator.")
             if connection.dialect.name == "sqlite":
                 verdict = connection.execute(text("PRAGMA integrity_check(1)")).scalar_one()
                 orphan = connection.execute(text("PRAGMA foreign_key_check")).first()
@@ -286,7 +286,7 @@ def backup(engine: Engine, to: Path) -> int:
         raise UsageError(f"{_title(engine.url)} is on a server", "Use the server's own `pg_dump`.")
     _check_is_database(engine.url)
     if to.exists():
-        raise UsageError(f"{to} exists", "Name a file that does not exist.")
+        raise UsageError(f"{to} exists", "Give a file that does not exist.")
     part = to.with_name(f".{to.name}.part")
     try:
         source_path = str(engine.url.database)
@@ -298,7 +298,7 @@ def backup(engine: Engine, to: Path) -> int:
         part.replace(to)
     except (OSError, sqlite3.Error) as error:
         part.unlink(missing_ok=True)
-        raise UsageError(f"{to} cannot be written: {error}", "Name a file in a writable folder.") from error
+        raise UsageError(f"{to} cannot be written: {error}", "Give a file in a writable folder.") from error
     return to.stat().st_size
 
 
@@ -311,7 +311,7 @@ def _check_is_database(url: URL) -> None:
         return
     path = Path(str(url.database))
     if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"{path} cannot be a database file", "Name a file in a folder that exists.")
+        raise UsageError(f"{path} cannot be a database file", "Give a file in a folder that exists.")
     try:
         with path.open("rb") as file:
             head = file.read(16)

@@ -250,7 +250,7 @@ def register(address: str, stake: float, permit: bool, env_file: Path | None, **
 
 
 def _register(chain: HttpChain, address: str, *, stake: float = 0.0, permit: bool = False) -> None:
-    """Register a key and print its uid once a block shows it. If that takes too long, do not wait."""
+    """Register a key and print its uid once a block shows it. If that takes too long, stop waiting."""
     uid = chain.register(address, stake=stake, permit=permit)
     deadline_s = time.monotonic() + _BLOCK_WAIT_S
     while address not in (neuron.hotkey for neuron in chain.neurons()):

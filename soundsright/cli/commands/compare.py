@@ -31,7 +31,7 @@ class _Statistics:
 @click.command("compare")
 @click.argument("a", type=_REPORT)
 @click.argument("b", type=_REPORT)
-@option("--metrics", help="Names with commas between. [default: all that both reports have]")
+@option("--metrics", help="Names of metrics, separated by commas. [default: all that both reports have]")
 @grouped(
     _Statistics,
     "statistics",
@@ -72,7 +72,7 @@ def command(
         checked_suffix(plot)
     chosen = [] if metrics is None else [name for name in metrics.split(",") if name.strip()]
     if metrics is not None and not chosen:
-        raise UsageError("--metrics has no name", "Name one or more, with commas between.")
+        raise UsageError("--metrics has no name", "Give one or more names, separated by commas.")
     compared = compare(
         a,
         b,

@@ -44,7 +44,7 @@ _NEEDED_PACKAGES = ("sqlalchemy", "numba", "pesq", "psutil", "jinja2", "matplotl
 
 @dataclass(frozen=True)
 class CompetitionRequest:
-    """The competition to run. The fields before `out` decide the result. A run continues only if they are equal."""
+    """The competition to run. The fields before `out` decide the result; if one changes, no run continues."""
 
     rules: CompetitionRules
     clips: int
@@ -121,7 +121,7 @@ class _SetChoice:
 
 @dataclass(frozen=True)
 class _RunFolder:
-    """The folder of the run, and whether to replace a run in it."""
+    """The folder to write to, and whether to replace a run in it."""
 
     out: Path | None
     force: bool
@@ -208,7 +208,7 @@ def command(
         request = replace(request, entries=entries, rules=replace(request.rules, competitions=competitions))
     for name, value in (("--seed", set_choice.seed), ("--workers", workers)):
         if not 0 <= value < 2**63:
-            raise UsageError(f"{name} {value} is out of range", "Give a number from 0.")
+            raise UsageError(f"{name} {value} is out of range", "Give 0 or a larger number.")
     _check(request)
     # `auto` leaves out Docker, which would first build an image for every entry.
     opened = chosen_sandbox(sandbox, local=True, round_id=ROUND_ID, auto=("bubblewrap",))

@@ -47,16 +47,16 @@ def list_(state_folder: Path | None, env_file: Path | None) -> None:
     rows = list(_store(folder).all())
     if not rows:
         click.echo(f"No feedback in {folder} yet.")
-    for kept in rows:
-        feedback = kept.feedback
+    for stored in rows:
+        feedback = stored.feedback
         outcome = (
             f"refused: {feedback.refusal.code}"
             if feedback.refusal is not None
             else f"rank {feedback.rank}, {feedback.share:.2f} %"
         )
         click.echo(
-            f"{feedback.round}  {feedback.competition:<25}  {outcome:<24}  from {kept.envelope.validator[:12]}  "
-            f"{kept.path}"
+            f"{feedback.round}  {feedback.competition:<25}  {outcome:<24}  from {stored.envelope.validator[:12]}  "
+            f"{stored.path}"
         )
 
 
@@ -109,10 +109,10 @@ def verify(state_folder: Path | None, env_file: Path | None, file: Path) -> None
     from soundsright.adapters.peers import valid_signature
     from soundsright.services.records import read_feedback
 
-    kept = read_feedback(_resolved(file, state_folder, env_file), valid_signature=valid_signature)
+    stored = read_feedback(_resolved(file, state_folder, env_file), valid_signature=valid_signature)
     click.echo(
-        f"{kept.envelope.validator} signed this for {kept.feedback.hotkey}: round {kept.feedback.round}, "
-        f"{kept.feedback.competition}, SHA-256 {kept.envelope.digest}"
+        f"{stored.envelope.validator} signed this for {stored.feedback.hotkey}: round {stored.feedback.round}, "
+        f"{stored.feedback.competition}, SHA-256 {stored.envelope.digest}"
     )
 
 
@@ -142,8 +142,8 @@ def _resolved(file: Path, state_folder: Path | None, env_file: Path | None) -> P
     """The path of `file`. A bare name that does not exist here is looked up in the miner's folder."""
     if file.name != str(file) or file.exists():
         return file
-    kept = _feedback_folder(state_folder, env_file) / file
-    return kept if kept.exists() else file
+    stored = _feedback_folder(state_folder, env_file) / file
+    return stored if stored.exists() else file
 
 
 def _store(folder: Path) -> FeedbackStore:

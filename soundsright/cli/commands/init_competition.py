@@ -34,7 +34,7 @@ def command(folder: Path) -> None:
             (folder / name).write_text(samples.joinpath(sample).read_text(encoding="utf-8"), encoding="utf-8")
         write_template(folder / "models" / "baseline")
     except OSError as error:
-        raise UsageError(f"{folder} cannot be written ({error.strerror})", "Name another folder.") from error
+        raise UsageError(f"{folder} cannot be written ({error.strerror})", "Give another folder.") from error
     rules, entries, out = (quote(str(folder / name)) for name in ("competition.toml", "entries.toml", "run"))
     click.echo(f"Wrote {folder}. Change competition.toml and entries.toml, then run:")
     click.echo(f"  soundsright rules show {rules}")

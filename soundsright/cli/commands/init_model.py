@@ -45,7 +45,7 @@ def write_template(folder: Path) -> None:
     try:
         shutil.copytree(template, folder, ignore=ignored, dirs_exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{folder} cannot be written ({error})", "Name another folder.") from error
+        raise UsageError(f"{folder} cannot be written ({error})", "Give another folder.") from error
 
 
 def check_is_new(folder: Path) -> None:
@@ -55,4 +55,4 @@ def check_is_new(folder: Path) -> None:
         UsageError: it is a file, or is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not an empty folder", "Name another folder.")
+        raise UsageError(f"{folder} exists and is not an empty folder", "Give another folder.")

@@ -52,7 +52,7 @@ def build(*, out: Path, runs: tuple[Path, ...], audio_mib: int) -> None:
         click.echo(f"Note: {unreadable.folder}: {unreadable.problem}", err=True)
     if all(run.doc is None for run in found_runs):
         names = ", ".join(map(str, runs))
-        raise UsageError(f"There is no run to show in {names}", "Name the folder of a finished run.")
+        raise UsageError(f"There is no run to show in {names}", "Give the folder of a finished run.")
     built = build_site(found_runs, out, audio_bytes=audio_mib << 20)
     for note in built.notes:
         click.echo(f"Note: {' '.join(note.split())}", err=True)

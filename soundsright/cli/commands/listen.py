@@ -149,7 +149,7 @@ def _finished_run(folder: Path) -> Run:
     runs = read_runs(find_runs([folder]))
     if len(runs) != 1 or runs[0].doc is None:
         reason = runs[0].problem if runs else "It has no run."
-        raise UsageError(f"{folder}: {reason}", "Name the folder of one finished run.")
+        raise UsageError(f"{folder}: {reason}", "Give the folder of one finished run.")
     return runs[0]
 
 
@@ -157,7 +157,7 @@ def _competition(run: Run, competition_id: str | None) -> RunCompetition:
     """The competition of that id, or the run's first if it is None."""
     if competition_id is None:
         if not run.competitions:
-            raise UsageError(f"{run.folder} has no competition", "Name another run.")
+            raise UsageError(f"{run.folder} has no competition", "Give another run.")
         return run.competitions[0]
     competition = run.competition(competition_id.upper())
     if competition is None:

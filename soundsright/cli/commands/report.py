@@ -83,7 +83,7 @@ def _refuse_options_of_runs(context: click.Context) -> None:
         typed = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
         if typed and parameter.name not in ("paths", "kind", "out"):
             raise UsageError(
-                f"{parameter.opts[0]} works only for a run", "Remove it, or name the folder of a run instead."
+                f"{parameter.opts[0]} works only for a run", "Remove it, or give the folder of a run instead."
             )
 
 
@@ -99,7 +99,7 @@ def _score_tables(paths: Sequence[Path], kind: str) -> str:
     if kind not in writers:
         raise UsageError(f"--format {kind} works only for a run", f"Choose one of {', '.join(writers)}.")
     if folder := next((path for path in paths if not path.is_file()), None):
-        raise UsageError(f"{folder} is not a file of scores", "Name files of scores, or one run alone.")
+        raise UsageError(f"{folder} is not a file of scores", "Give files of scores, or one run alone.")
     systems = score_tables.scored_systems(paths)
     for note in score_tables.notes(systems):
         click.echo(f"Note: {note}", err=True)
@@ -126,7 +126,7 @@ def _write_text(out: Path | None, text: str) -> None:
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"--out {out} cannot be written ({error.strerror})", "Name another file.") from error
+        raise UsageError(f"--out {out} cannot be written ({error.strerror})", "Give another file.") from error
 
 
 def _write_plots(folder: Path, run: Run, kind: str) -> None:
@@ -136,7 +136,7 @@ def _write_plots(folder: Path, run: Run, kind: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"--plots {folder} cannot be written ({error.strerror})", "Name another folder."
+            f"--plots {folder} cannot be written ({error.strerror})", "Give another folder."
         ) from error
     written = 0
     for competition in run.competitions:

@@ -98,7 +98,7 @@ def check(context: click.Context, vectors: Path, rules: str) -> None:
     try:
         examples = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{vectors} is not JSON: {error}", "Name a JSON file of worked examples.") from error
+        raise UsageError(f"{vectors} is not JSON: {error}", "Give a JSON file of worked examples.") from error
     checks = check_vectors(organiser_of(rules, begun=True).ruleset, examples)
     failed = [example for example in checks if not example.passed]
     for example in failed:

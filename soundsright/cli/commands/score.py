@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _RECORDINGS = click.Path(exists=True, path_type=Path)
 _MEASURED_AT_16_KHZ = ("PESQ_", "CSIG", "CBAK", "COVL", "DNSMOS_")
-"""How the names of metrics begin that are defined at 16 kHz only."""
+"""The beginnings of the names of metrics that are defined only at 16 kHz."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class _Clusters:
 )
 @option(
     "--metrics",
-    help="Names with commas between. `soundsright metrics` lists them. [default: PESQ_WB (PESQ_NB at 8 kHz), "
-    "ESTOI, STOI, SI_SDR and, with --noisy, SI_SIR and SI_SAR]",
+    help="Names of metrics, separated by commas. `soundsright metrics` lists them. [default: PESQ_WB (PESQ_NB at "
+    "8 kHz), ESTOI, STOI, SI_SDR and, with --noisy, SI_SIR and SI_SAR]",
 )
 @grouped(
     _Output,
@@ -141,7 +141,7 @@ def _metric_names(metrics: str | None, sample_rate_hz: int, *, has_noisy: bool) 
 
     chosen = [name for name in metrics.split(",") if name.strip()] if metrics is not None else []
     if metrics is not None and not chosen:
-        raise UsageError("--metrics has no name", "Name one or more, with commas between.")
+        raise UsageError("--metrics has no name", "Give one or more names, separated by commas.")
     return chosen_metrics(chosen, sample_rate_hz=sample_rate_hz, has_noisy=has_noisy)
 
 
@@ -162,9 +162,9 @@ def _scored(
     groups = None
     if clusters.manifest is not None:
         groups = set_clusters(pairs, clusters.manifest, clusters.cluster_by)
-    kept = str(output.clips) if output.writes_lines else None
+    partial_result = str(output.clips) if output.writes_lines else None
     progress = ProgressLine("{done} of {total} clips")
-    with resumable(kept), _line_writer(output, done) as write, progress:
+    with resumable(partial_result), _line_writer(output, done) as write, progress:
         count = itertools.count(1)
 
         def on_clip(scored: ScoredClip) -> None:
@@ -211,7 +211,7 @@ def _earlier_scores(output: _Output) -> dict[str, ScoredClip] | None:
     if not output.resume:
         if clips is not None and output.writes_lines and clips.exists() and clips.stat().st_size:
             raise UsageError(
-                f"--clips {clips} already has scores", "Add --resume to continue, or name another file."
+                f"--clips {clips} already has scores", "Add --resume to continue, or give another file."
             )
         return None
     if clips is None or not output.writes_lines:
@@ -233,8 +233,8 @@ class _LineWriter:
         from soundsright.services.scoring import clip_line
 
         self.lines.append(clip_line(scored))
-        kept = self._done.get(scored.result.clip_id)
-        if kept is None or (kept.result, kept.inputs) != (scored.result, scored.inputs):
+        earlier = self._done.get(scored.result.clip_id)
+        if earlier is None or (earlier.result, earlier.inputs) != (scored.result, scored.inputs):
             self._stream.write(self.lines[-1])
             self._stream.flush()
 
@@ -255,9 +255,9 @@ def _line_writer(output: _Output, done: Mapping[str, ScoredClip] | None) -> Iter
 
 
 def _replace(path: Path, lines: Sequence[str]) -> None:
-    new = path.with_name(f"{path.name}.new")
-    new.write_text("".join(lines), encoding="utf-8")
-    new.replace(path)
+    written = path.with_name(f"{path.name}.new")
+    written.write_text("".join(lines), encoding="utf-8")
+    written.replace(path)
 
 
 def _print_table(summaries: Mapping[str, MetricSummary]) -> None:
@@ -292,7 +292,7 @@ def _print_failures(results: Sequence[ClipResult], *, align: bool) -> None:
         if result.failure is not None:
             codes.setdefault(result.failure.code, []).append(f"{result.clip_id} ({result.failure.detail})")
     for code, clips in codes.items():
-        more = f" and {len(clips) - 3} more" if len(clips) > 3 else ""
-        console.print(printable(f"{len(clips)} failed, {code}: {', '.join(clips[:3])}{more}"), markup=False)
+        others = f" and {len(clips) - 3} more" if len(clips) > 3 else ""
+        console.print(printable(f"{len(clips)} failed, {code}: {', '.join(clips[:3])}{others}"), markup=False)
     if "length" in codes and not align:
         console.print("--align corrects lengths that differ by up to 0.5 s. No competition does.", markup=False)

@@ -29,7 +29,7 @@ def command(*, run_folder: Path, as_json: bool) -> None:
 
     status = opened_watch(run_folder).look()
     if status is None:
-        raise UsageError(f"No round has started in {run_folder}", "Start one, or name another folder.")
+        raise UsageError(f"No round has started in {run_folder}", "Start one, or give another folder.")
     if as_json:
         click.echo(json.dumps(status.fields(), indent=1))
     else:

@@ -62,7 +62,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
 
     settings = settings_from(ValidatorSettings, flags, env_file)
     if dry_run:
-        # In a folder of its own, so that it changes nothing for the validator that sets weights.
+        # A dry run has its own folder, so it changes nothing for the validator that sets weights.
         settings = settings.model_copy(update={"state_folder": settings.folder / "dry-run"})
     account = Hotkey.read(settings.hotkey_file)
     configure_logging(settings.log_level, secrets=secrets_of(settings))

@@ -122,10 +122,10 @@ def _target(target: str | None, parts: _ModelParts) -> str:
     three = (parts.model_namespace, parts.model_name, parts.model_revision)
     if target is not None:
         if any(three):
-            raise UsageError(f"Both {target} and --model-… are given", "Name the model only once.")
+            raise UsageError(f"Both {target} and --model-… are given", "Give the model only once.")
         return target
     if not all(three):
-        raise UsageError("No model is named", "Give a folder, or namespace/name@revision.")
+        raise UsageError("No model is given", "Give a folder, or namespace/name@revision.")
     return f"{parts.model_namespace}/{parts.model_name}@{parts.model_revision}"
 
 
@@ -140,7 +140,7 @@ def _competition(
     rate_hz = int(sample_rate or offered[0].sample_rate_hz)
     competition = next((c for c in offered if c.sample_rate_hz == rate_hz), None)
     if competition is None:
-        raise UsageError(f"The rules have no competition at {rate_hz} Hz", "Name one with --competition.")
+        raise UsageError(f"The rules have no competition at {rate_hz} Hz", "Choose one with --competition.")
     return competition
 
 

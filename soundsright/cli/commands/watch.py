@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     default=1.0,
     type=click.FloatRange(0.1, 3600),
     metavar="SECONDS",
-    help="Seconds between two looks.",
+    help="Seconds between two updates.",
 )
 def command(*, run_folder: Path, every_s: float) -> None:
     """Follow a running round live in the terminal.
@@ -61,7 +61,7 @@ def _follow(watch: RoundWatch, live: Live, every_s: float) -> None:
         try:
             status = watch.look()
         except StateUnavailable as error:
-            # The database is locked or busy for now. Show that, and look again.
+            # The database is locked or busy for now. Show that, and try again.
             live.update(Text(str(error)), refresh=True)
         else:
             shown = Text("The round has not started") if status is None else drawn_status(status)

@@ -69,7 +69,7 @@ poll_option = option(
     default=12.0,
     envvar="SOUNDSRIGHT_POLL_S",
     type=FiniteFloat(0.05, 600),
-    help="Seconds between two looks at the chain.",
+    help="Seconds between two reads of the chain.",
 )
 corpus_option = option(
     "--corpus",

@@ -22,12 +22,12 @@ from rich.text import Text
 from soundsright.services.rounds import Event
 
 _STAGES = {
-    "seed": "Seed from the chain",
-    "screen": "Screen the entries",
-    "fetch": "Fetch models",
-    "generate": "Generate sets",
+    "seed": "Wait for the seed",
+    "screen": "Check the entries",
+    "fetch": "Download models",
+    "generate": "Generate clips",
     "run": "Run and score models",
-    "decide": "Decide",
+    "decide": "Decide the prizes",
     "weights": "Set weights",
 }
 

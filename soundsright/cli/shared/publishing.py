@@ -55,7 +55,7 @@ def finished_run(paths: Sequence[Path]) -> Run:
     from soundsright.library import open_run
 
     if len(paths) > 1:
-        raise UsageError(f"{len(paths)} folders were named", "Name one run at a time.")
+        raise UsageError(f"{len(paths)} folders are given", "Give one run at a time.")
     run = open_run(paths[0])
     for note in run.notes:
         click.echo(f"Note: {note}", err=True)

@@ -29,7 +29,7 @@ def opened_watch(folder: Path) -> RoundWatch:
 
     database = folder / "state.db"
     if not database.is_file():
-        raise UsageError(f"{folder} has no state.db", "Name the folder of a run or of a validator.")
+        raise UsageError(f"{folder} has no state.db", "Give the folder of a run or of a validator.")
     gpus = find_gpus()
 
     def gpu_statuses() -> list[GpuStatus]:

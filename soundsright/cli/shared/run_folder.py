@@ -1,4 +1,4 @@
-"""The folder that `compete` writes to. It is made, continued, replaced, or refused. Sizes are in bytes."""
+"""Claim the folder that `compete` writes to: make it, or continue or replace the run in it. Sizes are in bytes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def claim_folder(out: Path, identity: Mapping[str, Any], needed_bytes: float, *,
     """Make the folder, continue the run in it, or with `force` replace that run.
 
     `identity` is everything that decides a run's results. An unfinished run continues only if it is the same. Files
-    that no run of this program wrote are never removed.
+    that this program did not write are never removed.
 
     Raises:
         UsageError: the folder cannot be written, has too little space or other files, has a run that is finished
@@ -62,10 +62,10 @@ def claim_folder(out: Path, identity: Mapping[str, Any], needed_bytes: float, *,
             content = "a finished run"
             if not finished:
                 content = f"an unfinished run with other settings: {_shown_differences(earlier, identity)}"
-            raise UsageError(f"--out {out} has {content}", "Name another folder, or replace the run with --force.")
+            raise UsageError(f"--out {out} has {content}", "Give another folder, or replace the run with --force.")
         (out / _BUNDLE).unlink(missing_ok=True)
     elif not present <= _OWN_NAMES:
-        raise UsageError(f"--out {out} has files that are not a run's", "Name an empty or new folder.")
+        raise UsageError(f"--out {out} has files that are not a run's", "Give an empty or new folder.")
     _check_idle(out)
     _clear(out)
     free_bytes = shutil.disk_usage(out).free
@@ -73,7 +73,7 @@ def claim_folder(out: Path, identity: Mapping[str, Any], needed_bytes: float, *,
         free, needed = f"{free_bytes / 1e9:.2f} GB", f"{needed_bytes / 1e9:.2f} GB"
         raise UsageError(
             f"--out {out} has {free} free, but this run writes about {needed}",
-            "Free some disk space, name another folder, or use fewer --clips.",
+            "Free some disk space, give another folder, or use fewer --clips.",
         )
 
 
@@ -90,7 +90,7 @@ def read_run(out: Path) -> dict[str, Any]:
         return run
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
-            f"{out / 'run.json'} cannot be read ({error})", "Remove the folder, or name another."
+            f"{out / 'run.json'} cannot be read ({error})", "Remove the folder, or give another."
         ) from error
 
 
@@ -134,14 +134,14 @@ def _short(value: object) -> str:
 def _check_writable(out: Path) -> None:
     try:
         if out.exists() and not out.is_dir():
-            raise UsageError(f"--out {out} is not a folder", "Name another folder.")
+            raise UsageError(f"--out {out} is not a folder", "Give another folder.")
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".probe"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
         raise UsageError(
-            f"--out {out} cannot be written ({error.strerror})", "Name a folder of your own."
+            f"--out {out} cannot be written ({error.strerror})", "Give a folder that you may write to."
         ) from error
 
 
@@ -161,7 +161,7 @@ def _check_idle(out: Path) -> None:
     finally:
         state.close()
     if holder is not None:
-        raise UsageError(f"{holder} works in --out {out}", "Stop it, or name another folder.")
+        raise UsageError(f"{holder} works in --out {out}", "Stop it, or give another folder.")
 
 
 def _clear(out: Path) -> None:

@@ -56,7 +56,7 @@ sandbox_options = grouped(
         "--registries",
         default="",
         envvar="SOUNDSRIGHT_REGISTRIES",
-        help="Registries that you run, host:port with commas. No model is blamed if one is down.",
+        help="Registries that you run, as host:port, separated by commas. If one is down, no model is blamed.",
     ),
     option(
         "--runtime",
@@ -68,7 +68,7 @@ sandbox_options = grouped(
         "--gpus",
         default="none",
         envvar="SOUNDSRIGHT_GPUS",
-        help="GPUs for models: none, all, or numbers with commas. The prefix cdi: requests them by CDI.",
+        help="GPUs for models: none, all, or numbers separated by commas. The prefix cdi: requests them by CDI.",
     ),
     option(
         "--trust",

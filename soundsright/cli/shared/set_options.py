@@ -75,7 +75,7 @@ source_options = (
         "--noise",
         default="shipped",
         envvar="GENERATE_NOISE",
-        help="Noise: shipped, a folder, or kinds with commas between. Kinds: white, pink, brown, blue, hum, "
+        help="Noise: shipped, a folder, or kinds separated by commas. Kinds: white, pink, brown, blue, hum, "
         "clicks, wind, babble.",
     ),
     option(
@@ -99,7 +99,7 @@ source_options = (
     option(
         "--allow-upsampled", is_flag=True, help="Accept speech and noise with a lower sample rate than the set."
     ),
-    option("--voices", help="Voices of the synthesiser, with commas between."),
+    option("--voices", help="Voices of the synthesiser, separated by commas."),
     option("--tts-model", default="gpt-4o-mini-tts", envvar="OPENAI_TTS_MODEL", help="Model of --speech openai."),
     option(
         "--tts-rate", type=float, default=5.0, envvar="OPENAI_TTS_RATE", help="Most requests per second to openai."

@@ -13,17 +13,17 @@ EXIT_INTERRUPTED = 130
 
 
 @contextmanager
-def resumable(kept: str | None) -> Iterator[None]:
-    """If the block is interrupted, say that `kept` remains and that `--resume` continues from it.
+def resumable(partial_result: str | None) -> Iterator[None]:
+    """If the block is interrupted, say that the partial result is kept and that `--resume` continues from it.
 
-    `kept` is the path of the partial result, or None if nothing remains.
+    `partial_result` is its path, or None if nothing is kept.
     """
     try:
         yield
     except KeyboardInterrupt:
-        if kept is None:
+        if partial_result is None:
             raise
-        click.echo(f"Stopped. {kept} is kept. To continue, run the same command with --resume.", err=True)
+        click.echo(f"Stopped. {partial_result} is kept. To continue, run the same command with --resume.", err=True)
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
 
 

@@ -1,4 +1,4 @@
-"""Writes the site to a folder. Audio becomes scripts, which a browser can also load from a disk.
+"""Writes the pages of the leaderboard to a folder. Audio becomes scripts, which a browser can load from a disk.
 
 Audio is 16-bit FLAC in base64. A clip is written with all its signals or with none. Clips on which entries differ
 most come first, until the size limit is reached. The pages say which clips have no audio.

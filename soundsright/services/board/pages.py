@@ -144,17 +144,22 @@ class Site:
             case ["index.html"]:
                 downloads = [name for name in DOWNLOADS if run.doc and (run.folder / name).is_file()]
                 # Only the server can send the bundle with audio from the folder of the run.
-                whole = self._audio.kind == "file" and run.bundle is not None
+                has_audio = self._audio.kind == "file" and run.bundle is not None
                 return self._frame.page(
-                    "round.html.j2", "../../", title=run.title, run=run, files=downloads, whole_bundle=whole
+                    "round.html.j2",
+                    "../../",
+                    title=run.title,
+                    run=run,
+                    files=downloads,
+                    whole_bundle=has_audio,
                 )
             case [name] if name == BUNDLE and run.doc:
                 return Page(bundle_bytes(run), "application/zip")
             case [name] if name in DOWNLOADS and run.doc:
                 return _download(run, name)
-            case [competition_id, *more]:
+            case [competition_id, *rest_of_path]:
                 competition = run.competition(competition_id)
-                return None if competition is None else self._in_competition(run, competition, more)
+                return None if competition is None else self._in_competition(run, competition, rest_of_path)
         return None
 
     def _in_competition(self, run: Run, c: RunCompetition, rest: Sequence[str]) -> Page | None:

@@ -24,7 +24,7 @@ def running_folder(paths: Sequence[Path]) -> Path | None:
     try:
         folders = find_runs(paths)
     except UsageError:
-        # The folder was just moved or deleted, so no round runs in it.
+        # The folder was moved or deleted in the meantime, so no round runs in it.
         return None
     unfinished = [f for f in folders if (f / "state.db").is_file() and not (f / "results.json").exists()]
     candidates = {p for path in paths for p in (path.resolve(), path.resolve().parent)} - set(folders)

@@ -45,7 +45,7 @@ MAX_FAULTS = 20
 
 
 class RoundState(Protocol):
-    """The part of a state that is read here."""
+    """The part of a validator's state that this module reads."""
 
     def rounds(self) -> tuple[str, ...]: ...
     def round_facts(self, round_id: str) -> Mapping[str, Any] | None: ...
@@ -190,7 +190,7 @@ class RoundWatch:
         )
 
     def _left_s(self, now: float, stage: Stage, done: int, total: int) -> float | None:
-        """The time left, at the pace since the first look at which models were running."""
+        """The time left, at the pace since this watch first saw models running."""
         if stage is not Stage.ENHANCED:
             return 0.0 if stage in _AFTER_MODELS else None
         if self._pace_start is None:

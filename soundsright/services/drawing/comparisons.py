@@ -22,7 +22,7 @@ RESAMPLES = 2000
 class PairedDifference:
     """One entry minus another over the same clips, with the p-value of the two-sided paired test.
 
-    `better` says on which side of zero the interval lies: True on the better one, None if it contains zero.
+    `better` is True if the interval is on the better side of zero, False on the worse, None if it contains zero.
     """
 
     metric: str
@@ -34,7 +34,7 @@ class PairedDifference:
 
 @dataclass(frozen=True)
 class PrizeDecision:
-    """The decision for one metric's prize. Entries are labels, None if there was none or it is not known.
+    """The decision for one metric's prize. Entries are labels; None if there is no such entry or it is unknown.
 
     `outcome` is `taken` (by a challenger), `kept` (by the champion), `first` (there was no champion) or `nobody`.
     `gain` is the paired difference between rival and champion, and `p_value` that of the deciding test.

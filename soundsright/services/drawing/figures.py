@@ -126,13 +126,13 @@ def _competition_history(runs: Sequence[Run], competition_id: str) -> Competitio
     return CompetitionHistory(last.doc.title, tuple(plots))
 
 
-def _over_rounds(label: str, means: Mapping[int, Interval]) -> Series:
+def _over_rounds(label: str, mean_by_round: Mapping[int, Interval]) -> Series:
     return Series(
         label,
-        tuple(float(i) for i in means),
-        tuple(each.mean for each in means.values()),
-        tuple(each.low for each in means.values()),
-        tuple(each.high for each in means.values()),
+        tuple(float(i) for i in mean_by_round),
+        tuple(each.mean for each in mean_by_round.values()),
+        tuple(each.low for each in mean_by_round.values()),
+        tuple(each.high for each in mean_by_round.values()),
     )
 
 

@@ -1,4 +1,4 @@
-"""The HTTP API of a private competition's chain. Anyone can read it; a write is signed by the hotkey it is about.
+"""The HTTP API of a private chain. Anyone can read it; a write is signed by the hotkey that it changes.
 
 The chain's time is in blocks, other times are in seconds since the epoch. The organiser's account registers hotkeys
 and makes blocks. If registration is open, a hotkey can register itself, without stake or permit.
@@ -35,7 +35,7 @@ class PrivateChain(LiveChain, Protocol):
 
 @dataclass(frozen=True)
 class ChainAccess:
-    """Who may do what. `address` is the account of the chain itself: signed requests name it as their receiver.
+    """The checks of requests. `address` is the chain's own account, which signed requests name as their receiver.
 
     `admit` verifies a signature, `throttle` counts the requests of an address, and `is_address` checks a hotkey.
     """
@@ -166,7 +166,7 @@ def _add_writes(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> Non
 
 
 def _add_organising(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> None:
-    """Registration and blocks, which are the organiser's."""
+    """The requests that only the organiser makes: registrations and blocks."""
     from fastapi import Request
     from starlette.concurrency import run_in_threadpool
 

@@ -1,6 +1,6 @@
 """The health-check API of miner and validator: the published endpoints, and probes for machines.
 
-It reads only memory and the state, so it replies no matter what the service is doing. Every published endpoint
+It reads only memory and the state, so it answers at any time. Every published endpoint
 gives `{"data": ..., "timestamp": "..."}`; data is null if there is none yet.
 """
 
@@ -22,11 +22,11 @@ class View(Protocol):
     """What a service shows in addition to its health. Each method returns None if there is nothing yet."""
 
     def current_models(self) -> Models | None:
-        """The models of the current round, or else of the last round, by competition."""
+        """The models of the current round, otherwise of the last round, by competition."""
         ...
 
     def best_models(self) -> Models | None:
-        """The models that hold each competition's titles."""
+        """The models that have each competition's titles."""
         ...
 
     def competitions(self) -> list[str] | None: ...
@@ -88,7 +88,7 @@ def _add_published(app: "FastAPI", health: Health, view: View) -> None:
     add("metrics", health.metrics, "Counters and rates since the start")
     add("events", health.events, "The latest events, by kind")
     add("current_models", view.current_models, "Models of the current round")
-    add("best_models", view.best_models, "Holders of the titles")
+    add("best_models", view.best_models, "Models with the titles")
     add("competitions", view.competitions, "Names of the competitions")
     add("competition_scores", view.competition_scores, "Shares of the last round, by competition and uid")
     add("scores", view.scores, "The last weights, by uid")

@@ -47,7 +47,7 @@ async def signed_body(request: Request, *, admit: Admit, throttle: Throttle, max
     """The sender and the raw body of a request that was counted, limited in size, and verified, in this order.
 
     Raises:
-        RequestRefused: As `throttle`, `bounded_body` and `admit`.
+        RequestRefused: as `throttle`, `bounded_body` and `admit`.
     """
     throttle(request.client.host if request.client else "")
     body = await bounded_body(request, max_bytes)
@@ -80,7 +80,7 @@ def answer_refusals(app: FastAPI) -> None:
 
     def failed(_request: Request, _error: Any) -> JSONResponse:
         return JSONResponse(
-            {"code": "unavailable", "sentence": "The service cannot reply now. Try again later."}, 503
+            {"code": "unavailable", "sentence": "The service cannot answer now. Try again later."}, 503
         )
 
     app.add_exception_handler(RequestRefused, refused)
@@ -97,8 +97,8 @@ def listening(host: str, port: int, *, host_variable: str, port_variable: str) -
     The two names are those of the settings, for errors.
 
     Raises:
-        PortTaken: Another program already listens on the port.
-        UsageError: The port needs more rights, or the address is not one of this machine.
+        PortTaken: another program already listens on the port.
+        UsageError: the port needs more rights, or the address is not one of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -113,7 +113,7 @@ def listening(host: str, port: int, *, host_variable: str, port_variable: str) -
         sock.close()
         if error.errno in (98, 48):
             raise PortTaken(
-                f"{port_variable} {port} is taken by another program", "Choose another port."
+                f"{port_variable} {port} is in use by another program", "Choose another port."
             ) from error
         raise UsageError(
             f"This machine cannot listen on {host_variable} {host!r} ({error.strerror or error})",
@@ -123,7 +123,7 @@ def listening(host: str, port: int, *, host_variable: str, port_variable: str) -
 
 
 class HttpService:
-    """An app that a separate thread serves, so that it replies no matter what the rest of the process does.
+    """An app that a separate thread serves, so that it answers whatever the rest of the process does.
 
     A client that takes longer than `patience_s` to send a request or to receive a reply is disconnected. An address
     can have at most `MAX_CONNECTIONS`. Slow clients therefore cannot keep others out.

@@ -1,7 +1,7 @@
 """The health of a running service: counters, the latest events, and current problems.
 
-It is kept in memory, can be used from any thread, and is lost when the process ends. Anything that must not be lost
-is in the state instead. Times are in seconds since the epoch, rates are per second.
+It is kept in memory, can be used from any thread, and is lost when the process ends. The state stores everything
+that must not be lost. Times are in seconds since the epoch, rates are per second.
 """
 
 from __future__ import annotations

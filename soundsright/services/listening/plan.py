@@ -165,7 +165,7 @@ def exclusions(test: ListeningTest, votes: Sequence[Vote]) -> dict[str, str]:
 
 
 def listening_result(test: ListeningTest, votes: Sequence[Vote]) -> ListeningResult:
-    """Means over the raters who count, with intervals clustered by rater."""
+    """Means over the raters whose votes count, with intervals clustered by rater."""
     excluded = exclusions(test, votes)
     counted = [vote for vote in votes if vote.rater not in excluded]
     estimates: dict[str, Estimate] = {}

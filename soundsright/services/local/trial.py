@@ -24,7 +24,7 @@ from soundsright.core.toml_location import TomlLocation
 VALIDATOR = "validator"
 RESERVED = frozenset({VALIDATOR, "unprocessed"})
 SEED_BLOCKS = 1_000
-"""The seed's block is the next multiple of this, so that a trial with fewer entries draws the same clips."""
+"""The number of the seed's block is a multiple of this, so that a trial with fewer entries draws the same clips."""
 MAX_ENTRIES = 256
 MAX_FILE_BYTES = 1_000_000
 _KEYS = {"miner", "model", "competition", "incumbent", "needs"}
@@ -102,7 +102,7 @@ def read_entries(
     """The entries of a file like `models/demo.toml` for the competitions whose ids are in `chosen_ids`.
 
     Raises:
-        UsageError: The file has a mistake, or no entry for these competitions.
+        UsageError: the file has a mistake, or no entry for these competitions.
     """
     try:
         with path.open("rb") as stream:
@@ -136,11 +136,11 @@ def read_entries(
     for competition in {entry.competition.id for entry in entries}:
         if sum(entry.incumbent and entry.competition.id == competition for entry in entries) > 1:
             raise UsageError(f"{path}: {competition} has two incumbents", "Mark only one entry as incumbent.")
-    kept = tuple(entry for entry in entries if entry.competition.id in chosen_ids)
-    if not kept:
+    chosen = tuple(entry for entry in entries if entry.competition.id in chosen_ids)
+    if not chosen:
         names = ", ".join(sorted(chosen_ids))
         raise UsageError(f"{path} has no entry for {names}", "Add an entry, or choose another competition.")
-    return kept
+    return chosen
 
 
 def _entry(location: TomlLocation, beside: Path, row: object, competitions: Sequence[Competition]) -> TrialEntry:
@@ -175,8 +175,8 @@ def stage(entries: Sequence[TrialEntry], *, chain: StagedChain, hub: Publisher, 
     An entry whose folder cannot be published is committed too: `StagedHub` refuses it, and the others compete.
 
     Raises:
-        EntryRefused: The name of a miner or folder is not a valid name on a hub.
-        InfrastructureFault: The chain refused a commitment.
+        EntryRefused: the name of a miner or folder is not a valid name on a hub.
+        InfrastructureFault: the chain refused a commitment.
     """
     chain.register(VALIDATOR, stake=1_000.0, permit=True)
     for entry in entries:

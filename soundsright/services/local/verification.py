@@ -111,7 +111,7 @@ def verify(
     `on_step` is called after each step.
 
     Raises:
-        InfrastructureFault: The sandbox failed. This says nothing about the model.
+        InfrastructureFault: the sandbox failed. This says nothing about the model.
     """
     check = _Verifying(model, clips, sandbox, limits, tuple(metrics), on_step)
     try:
@@ -215,15 +215,15 @@ class _Verifying:
             message += f", GPU memory {timing.peak_gpu_memory_bytes / 1e6:.0f} MB, GPU {busy:.0%} busy"
         return message
 
-    def _again_message(self, again: Answer) -> str:
+    def _again_message(self, repeated: Answer) -> str:
         first = self._answers[0]
-        if again.failure is not None and self._failures():
-            return f"the model still replies after a reset; clip {again.clip_id} failed"
-        if again.failure is not None:
-            return f"Clip {again.clip_id} failed after a reset: {again.failure.detail}"
-        if first.audio is None or again.audio is None:
+        if repeated.failure is not None and self._failures():
+            return f"the model still answers after a reset; clip {repeated.clip_id} failed"
+        if repeated.failure is not None:
+            return f"Clip {repeated.clip_id} failed after a reset: {repeated.failure.detail}"
+        if first.audio is None or repeated.audio is None:
             return "the model returned a clip"
-        same = np.array_equal(first.audio.samples, again.audio.samples)
+        same = np.array_equal(first.audio.samples, repeated.audio.samples)
         return "same output for the same clip" if same else "different output for the same clip, which is allowed"
 
     def _failures(self) -> dict[str, Failure]:

@@ -1,6 +1,6 @@
 """The miner's HTTP API for validators: `POST /reveal` and `POST /feedback`, both signed.
 
-Each request is counted for its address, limited in size and verified before it is parsed. Then its sender must be
+Each request is counted for its address, limited in size and verified before it is parsed. Its sender must be
 a validator. Sizes are in bytes.
 """
 

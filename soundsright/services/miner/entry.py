@@ -17,7 +17,7 @@ from soundsright.core.submission import CommitmentKind, commitment_digest, commi
 
 REVEAL_SCHEMA = "soundsright.reveal/1"
 SEAL_AHEAD_S = 120.0
-"""If entries close within this time, a seal is made for the round after that."""
+"""If entries close within this time, the seal is made for the following round."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Entry:
         return commitment_text(self.model, self.account.address, self.competition.id)
 
     def reveal(self) -> dict[str, str]:
-        """The reply to a validator that asks which entry the commitment is for."""
+        """The reply to a validator that asks for the entry behind the commitment."""
         return {
             "schema": REVEAL_SCHEMA,
             "hotkey": self.account.address,
@@ -56,7 +56,7 @@ class EntryCommitment:
     recognises it after a restart.
 
     Raises:
-        ValueError: A sealed commitment has no timelock or no schedule.
+        ValueError: a sealed commitment has no timelock or no schedule.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class EntryCommitment:
         schedule: Schedule | None = None,
     ) -> None:
         if kind is CommitmentKind.SEALED and (timelock is None or schedule is None):
-            raise ValueError("a sealed commitment needs a timelock, and a schedule that says when it opens")
+            raise ValueError("a sealed commitment needs a timelock, and a schedule with the time at which it opens")
         self._entry = entry
         self._file = folder / "sealed.json"
         self.kind = kind
@@ -78,7 +78,7 @@ class EntryCommitment:
 
     @property
     def is_secret(self) -> bool:
-        """Whether this machine must not tell anyone what is entered."""
+        """Whether the entry must stay secret on this machine."""
         return self.kind is CommitmentKind.SEALED
 
     def matches(self, committed: str) -> bool:
@@ -91,7 +91,7 @@ class EntryCommitment:
         """The text to write to the chain now. A seal opens when entries close for the next round.
 
         Raises:
-            InfrastructureFault: The seal cannot be stored.
+            InfrastructureFault: the seal cannot be stored.
         """
         if self.kind is not CommitmentKind.SEALED:
             return self._unsealed()

@@ -34,7 +34,7 @@ def hook_command(hook: str) -> list[str]:
     """The command that runs a hook, without the feedback file.
 
     Raises:
-        UsageError: The hook is empty, or a quote in it is not closed.
+        UsageError: the hook is empty, or a quote in it is not closed.
 
     >>> hook_command("notify-send 'new feedback'")
     ['notify-send', 'new feedback']
@@ -56,7 +56,7 @@ def hook_fault(hook: str) -> str | None:
     """Why every call of the hook would fail, or None. The hook is not run for this.
 
     Raises:
-        UsageError: As `hook_command`.
+        UsageError: as `hook_command`.
 
     >>> hook_fault("json.tool:main"), hook_fault("json.missing:main")
     (None, "there is no module 'json.missing'")

@@ -50,7 +50,7 @@ class MinerContext:
 
 @dataclass
 class _LastSnapshot:
-    """What the chain showed last: validators by hotkey, the block of our commitment, and the head."""
+    """The chain as read last: validators by hotkey, the block of our commitment, and the head."""
 
     validators: dict[str, Neuron] = field(default_factory=dict)
     committed_at: int | None = None
@@ -70,11 +70,11 @@ class MinerService:
         self._last = _LastSnapshot()
 
     def check(self) -> list[str]:
-        """Check before the start that the service can work. Returns warnings about what would harm the entry.
+        """Check before the start that the service can work. Returns warnings about problems of the entry.
 
         Raises:
-            UsageError: The hotkey is not registered.
-            ChainUnavailable: The chain does not reply.
+            UsageError: the hotkey is not registered.
+            ChainUnavailable: the chain does not answer.
         """
         own = self._own_neuron(self._chain.snapshot())
         if self._commitment.kind is not CommitmentKind.DIGEST or self._context.endpoint:
@@ -87,7 +87,7 @@ class MinerService:
         ]
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set. If the chain does not reply, try again after growing pauses."""
+        """Work until `stop` is set. If the chain does not answer, try again after growing pauses."""
         self._health.set("neuron_running", True)
         pause_s = self._context.poll_s
         while not stop.is_set():
@@ -104,7 +104,7 @@ class MinerService:
                 self._health.problem("chain", str(error))
                 pause_s = min(2 * pause_s, MAX_PAUSE_S)
             except Exception as error:  # noqa: BLE001 - reported below, with its trace
-                # Nobody notices when a miner ends. Keep running, and report the error in the log and in its health.
+                # Nobody might notice that a miner ended. Keep running, and report the error in the log and health.
                 _log.exception("a tick failed", extra={"action": "tick_failed"})
                 self._health.problem("service", f"{type(error).__name__}: {error}. The log has the traceback.")
                 pause_s = min(2 * pause_s, MAX_PAUSE_S)
@@ -113,11 +113,11 @@ class MinerService:
         self._health.set("neuron_running", False)
 
     def tick(self) -> None:
-        """Read the chain once, and write to it what is missing.
+        """Read the chain once, and write the commitment and the endpoint if it lacks them.
 
         Raises:
-            UsageError: The hotkey is not registered, or the chain refused a write for good.
-            ChainUnavailable: The chain does not reply.
+            UsageError: the hotkey is not registered, or the chain refused a write for good.
+            ChainUnavailable: the chain does not answer.
         """
         self._health.add("iterations")
         snapshot = self._read_chain()
@@ -148,7 +148,7 @@ class MinerService:
             if clock.now() >= deadline_s:
                 raise InfrastructureFault(
                     f"The commitment is not on the chain after {INCLUSION_TIMEOUT_S:g} s",
-                    "It commits again.",
+                    "The miner commits again.",
                 )
             clock.sleep(min(self._context.poll_s, 6.0))
 
@@ -215,7 +215,7 @@ class MinerService:
         It is revealed only after the commitment is on the chain. A copy is then always later than the original.
 
         Raises:
-            RequestRefused: As `admit_validator`, or `not_committed` or `sealed`.
+            RequestRefused: as `admit_validator`, or `not_committed` or `sealed`.
         """
         self.admit_validator(sender)
         if self._commitment.is_secret:
@@ -231,8 +231,8 @@ class MinerService:
         """Verify and store one feedback.
 
         Raises:
-            RequestRefused: As `admit_validator`, or `malformed`, `bad_signature`, `wrong_sender`, `wrong_receiver`.
-            InfrastructureFault: The feedback cannot be stored.
+            RequestRefused: as `admit_validator`, or `malformed`, `bad_signature`, `wrong_sender`, `wrong_receiver`.
+            InfrastructureFault: the feedback cannot be stored.
         """
         try:
             self.admit_validator(sender)

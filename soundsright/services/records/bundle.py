@@ -35,7 +35,7 @@ def write_bundle(run: Run, out: Path | IO[bytes], *, audio: bool = True, max_byt
     Names are sorted and dates are fixed, so the same run gives the same bytes.
 
     Raises:
-        UsageError: The run has no results or is larger than `max_bytes`, or a file cannot be read or written.
+        UsageError: the run has no results or is larger than `max_bytes`, or a file cannot be read or written.
     """
     doc = run.finished()
     files = dict(sorted(_files(run, audio)))
@@ -63,7 +63,7 @@ def bundle_bytes(run: Run) -> bytes:
     """The archive without audio, as bytes.
 
     Raises:
-        UsageError: As `write_bundle`.
+        UsageError: as `write_bundle`.
     """
     buffer = io.BytesIO()
     write_bundle(run, buffer, audio=False, max_bytes=MAX_IN_MEMORY_BYTES)

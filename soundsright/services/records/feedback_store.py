@@ -58,8 +58,8 @@ class FeedbackStore:
     """A folder with one file per signed feedback. A file is complete or absent.
 
     The store keeps at most `MAX_KEPT` documents of each validator and `MAX_BYTES` in all. If there is more, it
-    deletes the oldest documents of the validator that takes the most room. A validator that sends too much can
-    only push out its own documents.
+    deletes the oldest documents of the validator that uses the most space. A validator that sends too much
+    displaces only its own documents.
     """
 
     def __init__(self, folder: Path, *, valid_signature: ValidSignature) -> None:
@@ -71,7 +71,7 @@ class FeedbackStore:
         """Store an envelope that was opened from `raw`.
 
         Raises:
-            InfrastructureFault: The folder cannot be written.
+            InfrastructureFault: the folder cannot be written.
         """
         feedback, envelope = signed.feedback, signed.envelope
         name = f"{feedback.round}_{feedback.competition}_{envelope.validator[:12]}_{envelope.digest[:12]}.json"
@@ -148,7 +148,7 @@ def read_feedback(path: Path, *, valid_signature: ValidSignature) -> SignedFeedb
     """Read a signed feedback file and verify it.
 
     Raises:
-        UsageError: The file cannot be read, is not feedback, is unsigned, or was changed after it was signed.
+        UsageError: the file cannot be read, is not feedback, is unsigned, or was changed after it was signed.
     """
     raw, schema = _contents(path)
     if schema == DOCUMENT_SCHEMA:
@@ -160,7 +160,7 @@ def read_document(path: Path, *, valid_signature: ValidSignature) -> FeedbackFil
     """Read a feedback file: verify a signed one, and accept an unsigned one.
 
     Raises:
-        UsageError: The file cannot be read, is not feedback, or was changed after it was signed.
+        UsageError: the file cannot be read, is not feedback, or was changed after it was signed.
     """
     raw, schema = _contents(path)
     if schema != DOCUMENT_SCHEMA:
@@ -183,7 +183,7 @@ def _contents(path: Path) -> tuple[bytes, str]:
     """A file's bytes and the schema that it names, or "".
 
     Raises:
-        UsageError: The file cannot be read, is too large, or is of a later version.
+        UsageError: the file cannot be read, is too large, or is of a later version.
     """
     try:
         if path.stat().st_size > MAX_ENVELOPE_BYTES:

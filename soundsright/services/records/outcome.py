@@ -103,8 +103,8 @@ def feedback_of(outcome: RoundOutcome, results: Results) -> dict[str, Feedback]:
             if refusal.hotkey in refused:
                 continue
             refused.add(refusal.hotkey)
-            known = refusal.uid is not None
-            feedback[f"{refusal.uid}-{refusal.hotkey[:12]}" if known else f"x-{refusal.hotkey}"] = Feedback(
+            has_uid = refusal.uid is not None
+            feedback[f"{refusal.uid}-{refusal.hotkey[:12]}" if has_uid else f"x-{refusal.hotkey}"] = Feedback(
                 **shared,
                 hotkey=refusal.hotkey,
                 uid=refusal.uid,
@@ -244,7 +244,7 @@ def _entry_row(
     return _row(outcome, board, evaluation, rank, ranks).model_copy(update=why)
 
 
-def _refusal(refusal: Refusal, more: Mapping[str, Any]) -> RefusalDoc:
+def _refusal(refusal: Refusal, other_fields: Mapping[str, Any]) -> RefusalDoc:
     return RefusalDoc(
         entry=refusal.label,
         hotkey=refusal.hotkey,
@@ -253,7 +253,7 @@ def _refusal(refusal: Refusal, more: Mapping[str, Any]) -> RefusalDoc:
         sentence=refusal.sentence,
         remedy=remedy_of(refusal.code),
         evidence=dict(refusal.evidence),
-        **more,
+        **other_fields,
     )
 
 

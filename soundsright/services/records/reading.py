@@ -25,7 +25,7 @@ def read_results(path: Path) -> Results:
     """Read and check results.json.
 
     Raises:
-        UsageError: The file is missing, too large, of another schema, or not what a round writes.
+        UsageError: the file is missing, too large, of another schema, or not what a round writes.
     """
     try:
         if path.stat().st_size > MAX_RESULTS_BYTES:
@@ -42,10 +42,10 @@ def results_from(document: Any, source: object = "results.json") -> Results:
     """Check an object that was parsed from results.json. `source` names it in errors.
 
     Raises:
-        UsageError: As `read_results`.
+        UsageError: as `read_results`.
     """
     if not isinstance(document, dict):
-        raise UsageError(f"{source} holds no JSON object", _NAME_A_RUN)
+        raise UsageError(f"{source} is not a JSON object", _NAME_A_RUN)
     family, _, version = str(document.get("schema", ""))[:64].partition("/")
     if family != _FAMILY:
         raise UsageError(f"{source} is not of schema {RESULTS_SCHEMA}", _NAME_A_RUN)
@@ -64,7 +64,7 @@ def read_scores(path: Path) -> Iterator[ScoreLine | str]:
     """Each line of scores.jsonl. A line that cannot be used gives a sentence that says why.
 
     Raises:
-        UsageError: The file is missing or too large.
+        UsageError: the file is missing or too large.
     """
     try:
         if path.stat().st_size > MAX_SCORES_BYTES:

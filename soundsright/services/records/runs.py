@@ -93,11 +93,11 @@ class RunCompetition:
     @property
     def champions(self) -> dict[str, list[str]]:
         """The metrics that each champion defended, by hotkey."""
-        held: dict[str, list[str]] = {}
+        metrics_by_hotkey: dict[str, list[str]] = {}
         for decision in self.doc.decisions:
             if hotkey := decision.evidence.get("champion"):
-                held.setdefault(str(hotkey), []).append(decision.metric)
-        return held
+                metrics_by_hotkey.setdefault(str(hotkey), []).append(decision.metric)
+        return metrics_by_hotkey
 
     @property
     def winners(self) -> dict[str, str]:
@@ -156,7 +156,7 @@ class Run:
         """The results.
 
         Raises:
-            UsageError: The run has no results, or they cannot be read.
+            UsageError: the run has no results, or they cannot be read.
         """
         if self.doc is None:
             raise UsageError(f"{self.folder}: {self.problem}", "Give the folder of a finished run.")
@@ -170,7 +170,7 @@ def find_runs(paths: Sequence[Path]) -> tuple[Path, ...]:
     """The run folders among `paths` and directly below them, in the order of their names.
 
     Raises:
-        UsageError: A path is not a folder, or there are more than `MAX_RUNS` runs.
+        UsageError: a path is not a folder, or there are more than `MAX_RUNS` runs.
     """
     folders: list[Path] = []
     for path in paths:

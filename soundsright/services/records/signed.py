@@ -1,6 +1,6 @@
 """Signed documents: a validator's JSON text in an envelope that carries the signature.
 
-The envelope holds the document as the exact text that was signed, so that anyone can check it later. Each kind of
+The envelope has the exact text that was signed, so that anyone can check it later. Each kind of
 document has its own schema name, and the name is part of the signed message. A signature for one kind is therefore
 not valid for another kind, or for a signed request.
 """

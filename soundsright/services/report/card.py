@@ -19,7 +19,7 @@ def entries_named(run: Run, label: str) -> list[tuple[RunCompetition, RunEntry]]
     """The entry `namespace/name` in each competition that it took part in.
 
     Raises:
-        UsageError: The run has no results, or no such entry.
+        UsageError: the run has no results, or no such entry.
     """
     run.finished()
     entries = [(c, entry) for c in run.competitions for entry in c.entries if entry.label == label]
@@ -35,7 +35,7 @@ def model_index(run: Run, label: str, *, dataset: str = "", dataset_url: str = "
     If the round was pushed to a hub as a data set, `dataset` is its name and `dataset_url` its page.
 
     Raises:
-        UsageError: The run has no results, or no such entry.
+        UsageError: the run has no results, or no such entry.
     """
     doc = run.finished()
     results = []

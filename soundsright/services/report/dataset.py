@@ -68,7 +68,7 @@ def read_sources(corpus: Path) -> dict[str, CorpusRecording]:
     """The recordings of a corpus, by id.
 
     Raises:
-        UsageError: The manifest of the corpus cannot be read.
+        UsageError: the manifest of the corpus cannot be read.
     """
     manifest = corpus / "manifest.jsonl"
     try:
@@ -89,18 +89,18 @@ def write_dataset(
     """Write the data set to a new or empty folder, with at most `audio_bytes` of audio. `name` is for the hub.
 
     Raises:
-        UsageError: The run has no results, the folder is not empty, or the licence of some audio is not known.
+        UsageError: the run has no results, the folder is not empty, or the licence of some audio is not known.
     """
     run.finished()
-    kept = _clips_with_audio(run, audio_bytes)
-    used = _sources_used(kept, sources)
+    clip_audio = _clips_with_audio(run, audio_bytes)
+    used = _sources_used(clip_audio, sources)
     files: dict[str, bytes] = {
         "results.csv": report_csv(run).encode(),
         "results.json": (run.folder / "results.json").read_bytes(),
         "sources.csv": _sources_csv(used).encode(),
     }
     paths = {}
-    for c, clip, signals in kept:
+    for c, clip, signals in clip_audio:
         for signal, body in signals.items():
             path = f"audio/{c.doc.id}/{clip}/{signal}.flac"
             files[path] = body
@@ -108,7 +108,7 @@ def write_dataset(
     files["clips.csv"] = _clips_csv(run, paths).encode()
     total = sum(len(c.clip_ids) for c in run.competitions)
     files["LICENSE.md"] = f"# Licences\n\n{_licences(used)}\n".encode()
-    files["README.md"] = _card(run, used, name, len(kept), total).encode()
+    files["README.md"] = _card(run, used, name, len(clip_audio), total).encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
@@ -118,13 +118,13 @@ def write_dataset(
             (folder / path).write_bytes(body)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error.strerror})", "Give another folder.") from error
-    return Dataset(tuple(sorted(files)), sum(map(len, files.values())), len(kept), total - len(kept))
+    return Dataset(tuple(sorted(files)), sum(map(len, files.values())), len(clip_audio), total - len(clip_audio))
 
 
 def _clips_with_audio(run: Run, limit: int) -> _ClipAudio:
     """Clips of all competitions in turn, as FLAC, up to `limit` bytes. Broken files are skipped."""
     queues = [[(c, clip) for clip in clips_by_spread(c)] for c in run.competitions]
-    kept: _ClipAudio = []
+    clips_with_audio: _ClipAudio = []
     size = 0
     for c, clip in (item for turn in zip_longest(*queues) for item in turn if item is not None):
         signals = {}
@@ -140,13 +140,13 @@ def _clips_with_audio(run: Run, limit: int) -> _ClipAudio:
         if size > limit:
             break
         if signals:
-            kept.append((c, clip, signals))
-    return kept
+            clips_with_audio.append((c, clip, signals))
+    return clips_with_audio
 
 
-def _sources_used(kept: _ClipAudio, sources: Mapping[str, CorpusRecording]) -> list[CorpusRecording]:
+def _sources_used(clips_with_audio: _ClipAudio, sources: Mapping[str, CorpusRecording]) -> list[CorpusRecording]:
     """The recordings in the audio. Simulated rooms and noises are no recordings; babble has several voices."""
-    recipes = [c.recipes[clip] for c, clip, _ in kept]
+    recipes = [c.recipes[clip] for c, clip, _ in clips_with_audio]
     drawn = {name for r in recipes for name in (r.speech, r.noise, r.rir) if name}
     names = {voice for name in drawn for voice in name.removeprefix(f"{BABBLE}:").split("+")}
     names = {name for name in names if name not in NOISE_KINDS and not name.startswith(SIMULATED_ROOM)}

@@ -66,7 +66,7 @@ def report_html(run: Run) -> str:
     """The page for a finished run.
 
     Raises:
-        UsageError: The run has no results, or Jinja is not installed.
+        UsageError: the run has no results, or Jinja is not installed.
     """
     from markupsafe import Markup
 

@@ -60,7 +60,7 @@ def scored_systems(paths: Sequence[Path]) -> list[ScoredSystem]:
     """The reports, in the given order. If two files have the same stem, rows are named by their paths.
 
     Raises:
-        UsageError: A file is not a report of scores or has no scores, or a metric is unknown.
+        UsageError: a file is not a report of scores or has no scores, or a metric is unknown.
     """
     stems = [path.stem for path in paths]
     systems = []
@@ -81,7 +81,7 @@ def notes(systems: Sequence[ScoredSystem]) -> list[str]:
     warnings = []
     for other in systems[1:]:
         if {clip.clip_id for clip in other.report.clips} != ids or first.report.differing(other.report, "clean"):
-            warnings.append(f"{other.name} was scored on another set than {first.name}.")
+            warnings.append(f"{other.name} and {first.name} were scored on different sets.")
         elif not (first.report.names_its_files and other.report.names_its_files):
             warnings.append(f"It is not known whether {other.name} and {first.name} were scored on the same set.")
         elif first.report.align is not other.report.align:

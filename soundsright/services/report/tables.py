@@ -35,7 +35,7 @@ def report_csv(run: Run) -> str:
     """One line per competition, entry and metric. The unprocessed input has no rank.
 
     Raises:
-        UsageError: The run has no results.
+        UsageError: the run has no results.
     """
     doc = run.finished()
     rows: list[Sequence[object]] = []
@@ -71,7 +71,7 @@ def report_markdown(run: Run) -> str:
     """The round: its set, tables, decisions, versions, and the sources of its metrics.
 
     Raises:
-        UsageError: The run has no results.
+        UsageError: the run has no results.
     """
     doc = run.finished()
     lines = [
@@ -124,7 +124,7 @@ def report_tex(run: Run) -> str:
     scaled down. Citations use the keys of `report_bib`.
 
     Raises:
-        UsageError: The run has no results.
+        UsageError: the run has no results.
     """
     doc = run.finished()
     lines = tex_preamble(_provenance(doc, tex_comment))
@@ -206,7 +206,7 @@ def report_bib(run: Run) -> str:
     """The publications behind the round's metrics, intervals, tests and ranks, as BibTeX.
 
     Raises:
-        UsageError: The run has no results.
+        UsageError: the run has no results.
     """
     doc = run.finished()
     return works(doc.metrics, doc.versions)

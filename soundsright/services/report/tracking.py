@@ -32,7 +32,7 @@ def tracked_entries(run: Run) -> Iterator[TrackedEntry]:
     """Every entry of each competition, and the unprocessed input.
 
     Raises:
-        UsageError: The run has no results.
+        UsageError: the run has no results.
     """
     doc = run.finished()
     for c in run.competitions:

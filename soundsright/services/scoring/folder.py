@@ -23,7 +23,7 @@ from soundsright.services.scoring.reading import difference_to_clean, enhanced_a
 MAX_LIST_BYTES = 64_000_000
 DEFAULT_METRICS = ("PESQ_WB", "ESTOI", "STOI", "SI_SDR", "SI_SIR", "SI_SAR")
 
-_MAX_NAMES = 5  # in an error; the rest are counted
+_MAX_NAMES = 5  # names shown in an error; the rest are counted
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def listed_files(source: Path) -> dict[str, Path]:
     Lines that run commands are refused.
 
     Raises:
-        UsageError: There is no audio, two files have one name, a name is not UTF-8, or a line is malformed.
+        UsageError: there is no audio, two files have one name, a name is not UTF-8, or a line is malformed.
     """
     if source.is_dir():
         from soundsright.data import SUFFIXES
@@ -116,7 +116,7 @@ def score_set(clean: Path, enhanced: Path, noisy: Path | None = None) -> ScoreSe
     """Pair the files by name and check the clean and noisy files. Only the headers are read.
 
     Raises:
-        UsageError: No names match. Or a clean or noisy file is missing, unreadable or has several channels, or the
+        UsageError: no names match. Or a clean or noisy file is missing, unreadable or has several channels, or the
             clean files have different sample rates.
     """
     references, outputs = listed_files(clean), listed_files(enhanced)
@@ -140,7 +140,7 @@ def chosen_metrics(names: Sequence[str], *, sample_rate_hz: int, has_noisy: bool
     """The metrics in `names`, each once. If there are none: the default metrics that the rate and the files allow.
 
     Raises:
-        UsageError: No metric is defined at this rate; or a metric is unknown, not defined at this rate, or needs
+        UsageError: no metric is defined at this rate; or a metric is unknown, not defined at this rate, or needs
             the noisy files.
 
     >>> chosen_metrics((), sample_rate_hz=8_000, has_noisy=False)
@@ -188,21 +188,21 @@ def score_files(
     that crashes or hangs its worker fails with the code `unscorable`.
 
     Raises:
-        UsageError: A clean or noisy file cannot be used.
-        InfrastructureFault: The workers failed, and no clip caused it.
+        UsageError: a clean or noisy file cannot be used.
+        InfrastructureFault: the workers failed, and no clip caused it.
     """
-    kept = {
+    reused = {
         clip.id: done[clip.id].result
         for clip in clips.clips
         if done is not None and clip.id in done and done[clip.id].inputs == digest_of_inputs(clip, options)
     }
-    waiting = [clip for clip in clips.clips if clip.id not in kept]
+    waiting = [clip for clip in clips.clips if clip.id not in reused]
     futures = {clip.id: _submitted(pool, clip, options) for clip in waiting} if pool is not None else {}
     results: list[ClipResult] = []
     problems: list[str] = []
     for clip in clips.clips:
         try:
-            outcome = kept.get(clip.id) or (
+            outcome = reused.get(clip.id) or (
                 futures[clip.id].result() if clip.id in futures else _result_of(clip, options)
             )
         except WorkerDied as error:
@@ -234,9 +234,9 @@ def file_digests(clip: ClipFiles) -> FileDigests:
 
 def digest_of_inputs(clip: ClipFiles, options: ScoreOptions, files: FileDigests | None = None) -> str:
     """SHA-256 of the options and of each file, which may be missing. With `files`, no file is read."""
-    known = file_digests(clip) if files is None else files
+    digests = file_digests(clip) if files is None else files
     digest = hashlib.sha256(repr((clip.id, options)).encode())
-    for each in (known.clean, known.enhanced, known.noisy):
+    for each in (digests.clean, digests.enhanced, digests.noisy):
         digest.update(b"-" if each is None else bytes.fromhex(each))
     return digest.hexdigest()
 

@@ -23,7 +23,7 @@ def reference_audio(path: Path) -> Audio:
     """A clean or noisy recording.
 
     Raises:
-        AudioFileError: The file is missing, has no audio, has several channels, or has NaN or infinite samples.
+        AudioFileError: the file is missing, has no audio, has several channels, or has NaN or infinite samples.
     """
     from soundsright.data import read_file
 
@@ -52,7 +52,7 @@ def enhanced_audio(clip_id: str, path: Path, clean: Audio, *, align: bool) -> Au
     With `align`, its delay and length are corrected first, up to `metrics.MAX_DELAY_S`.
 
     Raises:
-        AudioRejected: The recording cannot be scored.
+        AudioRejected: the recording cannot be scored.
     """
     import soundfile
 
@@ -80,7 +80,7 @@ def enhanced_samples(
     """As `enhanced_audio`, for samples in memory.
 
     Raises:
-        AudioRejected: The samples cannot be scored.
+        AudioRejected: the samples cannot be scored.
     """
     from soundsright.metrics import aligned, checked_enhanced, mono_audio
 
@@ -94,7 +94,7 @@ def mono_facts(path: Path) -> AudioFacts:
     """The facts of a recording in the file's header.
 
     Raises:
-        AudioFileError: The file cannot be read, or has several channels.
+        AudioFileError: the file cannot be read, or has several channels.
     """
     if (facts := _facts_of(path)).channels != 1:
         raise AudioFileError(path, f"has {facts.channels} channels", "Give a file with one channel.")

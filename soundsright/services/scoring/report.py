@@ -121,7 +121,7 @@ def report_json(report: ScoreReport, names: Sequence[str]) -> str:
 
 
 def clip_line(clip: ScoredClip) -> str:
-    """One line of JSON, with the digest from which a later run sees that nothing changed."""
+    """One line of JSON, with the digest by which a later run detects changes."""
     fields = _clip_fields(clip.result, clip.files) | {"align": clip.align, "inputs": clip.inputs}
     return json.dumps(fields, allow_nan=False, ensure_ascii=False) + "\n"
 
@@ -130,7 +130,7 @@ def read_clip_lines(path: Path) -> dict[str, ScoredClip]:
     """The clips of a file that `clip_line` wrote. A last line that a crash cut short is left out.
 
     Raises:
-        UsageError: The file is not such a file.
+        UsageError: the file has other content.
     """
     scored = {}
     lines = _text_of(path).splitlines()
@@ -154,7 +154,7 @@ def checked_targets(*paths: Path | None) -> None:
     """Check, before any work is done, that these files can be written.
 
     Raises:
-        UsageError: A folder does not exist or is not writable.
+        UsageError: a folder does not exist or is not writable.
     """
     for path in paths:
         if path is None or str(path) == "-":
@@ -172,7 +172,7 @@ def write_parquet(path: Path, clips: Sequence[ClipResult], names: Sequence[str])
     """One row per clip: id, one column per metric (empty if the clip failed), failure code and detail.
 
     Raises:
-        UsageError: The package pyarrow is not installed.
+        UsageError: the package pyarrow is not installed.
     """
     try:
         import pyarrow as pa
@@ -194,7 +194,7 @@ def read_report(path: Path) -> ScoreReport:
     """Read a JSON report, or a file with one line per clip.
 
     Raises:
-        UsageError: The file is neither.
+        UsageError: the file is neither.
     """
     text = _text_of(path)
     try:
@@ -234,7 +234,7 @@ def clusters_of(
     If the manifest has the SHA-256 of a clean file, it must match `clean_sha256`, as far as that is known.
 
     Raises:
-        UsageError: The manifest lacks a clip or the field, or is for other clean files.
+        UsageError: the manifest lacks a clip or the field, or is for other clean files.
     """
     labels, known = {}, {}
     for number, line in enumerate(_text_of(path).splitlines(), start=1):
@@ -276,8 +276,10 @@ def _clip_fields(clip: ClipResult, files: FileDigests) -> dict[str, Any]:
 
 
 def _files_of(fields: Mapping[str, Any]) -> FileDigests:
-    known = fields.get("sha256") or {}
-    return FileDigests(*(str(known[side]) if side in known else None for side in ("clean", "enhanced", "noisy")))
+    digests = fields.get("sha256") or {}
+    return FileDigests(
+        *(str(digests[side]) if side in digests else None for side in ("clean", "enhanced", "noisy"))
+    )
 
 
 def _align_of(fields: Mapping[str, Any]) -> bool | None:

@@ -47,7 +47,7 @@ def test_a_round_that_is_not_finished_says_so(tmp_path: Path) -> None:
     [
         ('{"schema": "soundsright.results/2"}', "this program reads soundsright.results/1"),
         ('{"schema": "soundsright.feedback/1"}', "is not of schema"),
-        ("[]", "no JSON object"),
+        ("[]", "not a JSON object"),
         ("{", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
         ('{"schema": "soundsright.results/1"}', "round: Field required"),
