@@ -20,7 +20,7 @@ SUFFIXES = frozenset(
     {".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".g722", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg"}
     | {".opus", ".rf64", ".w64", ".wav", ".webm", ".wma"}
 )
-"""The file names in a directory that count as audio."""
+"""The file names in a folder that count as audio."""
 
 MAX_FILE_S = 4 * 3600.0
 """Longer files are refused, because a single one could fill the memory."""
@@ -147,7 +147,7 @@ def _open_pyav(path: Path) -> Any:
         raise AudioFileError(
             path,
             "has a format that libsndfile does not read",
-            "Run `pip install soundsright[validator]` for PyAV.",
+            "Run `pip install 'soundsright[validator]'` for PyAV.",
         ) from error
     try:
         return av.open(str(path), format=_PYAV_FORMATS.get(path.suffix.lower()))

@@ -1,4 +1,4 @@
-"""Sources by the words that a user gives for them: the shipped recordings, an installed corpus, a directory, or a
+"""Sources by the words that a user gives for them: the shipped recordings, an installed corpus, a folder, or a
 kind of noise.
 
 Rates in Hz. Speech that is spoken on demand comes from above this layer: `SourceChoice.sources` accepts any
@@ -47,17 +47,17 @@ class SourceChoice:
         self.provenance.setdefault(role, []).append(facts)
 
     def speech(self, name: str = SHIPPED) -> RecordingSet:
-        """The speech of `shipped`, an installed corpus, or a directory.
+        """The speech of `shipped`, an installed corpus, or a folder.
 
         Raises:
-            UsageError: the directory is missing, or nothing in it can be used.
+            UsageError: the folder is missing, or nothing in it can be used.
         """
         if _is_corpus(name):
             return self._noted("speech", name, self.corpus(name).speech_for(self.sample_rate_hz, self.split))
-        return self._directory("speech", name, speech_listing)
+        return self._folder("speech", name, speech_listing)
 
     def noise(self, names: str, speech: SpeechSource) -> NoiseSource:
-        """The noise of `shipped`, installed corpora, directories and kinds of noise, separated by commas.
+        """The noise of `shipped`, installed corpora, folders and kinds of noise, separated by commas.
 
         Babble takes its voices from `speech`.
 
@@ -78,11 +78,11 @@ class SourceChoice:
                 parts.append(FormulaNoise(name))
                 self.note("noise", name=name)
             else:
-                parts.append(RecordedNoise(self._directory("noise", name, noise_listing)))
+                parts.append(RecordedNoise(self._folder("noise", name, noise_listing)))
         return parts[0] if len(parts) == 1 else NoiseMenu(tuple(parts))
 
     def rooms(self, name: str, recipe: SetRecipe) -> RoomSource:
-        """The rooms of `shipped` (simulated and a few measured ones), `simulated`, a corpus, or a directory.
+        """The rooms of `shipped` (simulated and a few measured ones), `simulated`, a corpus, or a folder.
 
         Raises:
             UsageError: as `speech`.
@@ -93,7 +93,7 @@ class SourceChoice:
         elif _is_corpus(name):
             measured = self._noted("rooms", name, self.corpus(name).rirs_for(self.sample_rate_hz, self.split))
         else:
-            measured = self._directory("rooms", name, rir_listing)
+            measured = self._folder("rooms", name, rir_listing)
         return Rooms(measured, recipe.measured_rirs, recipe.rt60_s, self.split)
 
     def sources(
@@ -134,7 +134,7 @@ class SourceChoice:
         self.note(role, name=name, recordings=len(recordings), digest=self.corpus(name).digest)
         return recordings
 
-    def _directory(self, role: str, name: str, listing_of: Callable[..., Listing]) -> RecordingSet:
+    def _folder(self, role: str, name: str, listing_of: Callable[..., Listing]) -> RecordingSet:
         listing = listing_of(
             Path(name), self.sample_rate_hz, allow_upsampled=self.allow_upsampled, split=self.split
         )

@@ -138,7 +138,9 @@ def _round_trip(
     try:
         import av
     except ImportError as error:
-        raise UsageError("Codecs need PyAV", "Run `pip install soundsright[validator]`.") from error
+        raise UsageError(
+            "Codecs need PyAV, which is not installed", "Run `pip install 'soundsright[validator]'`."
+        ) from error
     data = io.BytesIO()
     try:
         with av.open(data, "w", format=container) as out:

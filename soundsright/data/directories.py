@@ -1,6 +1,6 @@
-"""Directories of recordings: times in seconds, rates and bandwidths in Hz.
+"""Folders of recordings: times in seconds, rates and bandwidths in Hz.
 
-Well-known corpora are recognised by their paths; in any other directory every audio file counts. Files that a set
+Well-known corpora are recognised by their paths; in any other folder every audio file counts. Files that a set
 cannot use are skipped, and the listing names each one with the reason.
 """
 
@@ -27,7 +27,7 @@ _PROBED = 12
 
 @dataclass(frozen=True)
 class Listing:
-    """The recordings of a directory.
+    """The recordings of a folder.
 
     `skipped` has the reason for each file that cannot be used. `digest` covers the names and sizes of all files.
     """
@@ -43,7 +43,7 @@ class Listing:
 class Layout:
     """A corpus that is recognised by its paths.
 
-    Paths begin with the name of the user's directory, so part of a corpus is recognised like the whole.
+    Paths begin with the name of the user's folder, so part of a corpus is recognised like the whole.
 
     Attributes:
         sign: the pattern of a path by which the corpus is recognised.
@@ -72,12 +72,12 @@ def _captured(pattern: str) -> Callable[[PurePosixPath], str]:
 
 
 def _parent(path: PurePosixPath) -> str:
-    """The name of the file's folder; for a file directly in the user's directory, the name of the file."""
+    """The name of the file's folder; for a file directly in the user's folder, the name of the file."""
     return path.parent.name if len(path.parts) > 2 else path.stem
 
 
 def _file(path: PurePosixPath) -> str:
-    """The file with its folder. It does not depend on which directory above them the user gives."""
+    """The file with its folder. It does not depend on which folder above them the user gives."""
     return "/".join(path.parts[-2:])
 
 
@@ -137,7 +137,7 @@ SPEECH_LAYOUTS = (
 NOISE_LAYOUTS = (
     # DEMAND: <scene>/ch01.wav to ch16.wav: sixteen microphones of one recording; keep the first.
     Layout("demand", re.compile(r"(^|/)ch\d\d\.wav$"), _parent, re.compile(r"(^|/)ch01\.wav$")),
-    # MUSAN has music and speech too: speech is not noise to remove, and music needs a directory of its own.
+    # MUSAN has music and speech too: speech is not noise to remove, and music needs a folder of its own.
     Layout("musan", re.compile(r"(^|/)noise/[^/]+/noise-[a-z-]+-\d+\.wav$"), _file, re.compile(r"(^|/)noise/")),
     Layout("wham", re.compile(r"(^|/)(tr|cv|tt)/[^/]+\.wav$"), _file, split=_wham_split),
     # DNS challenge: <title>_Freesound_<id>_<part>.wav: parts of one recording.
@@ -178,7 +178,7 @@ def speech_listing(
     """Recordings of speech that fill the band of a set at that rate, all of them or those of one split.
 
     Raises:
-        UsageError: the directory is missing, or none of its files can be used.
+        UsageError: the folder is missing, or none of its files can be used.
     """
     return _listing(root, _SPEECH, sample_rate_hz, allow_upsampled, split)
 
@@ -215,11 +215,11 @@ _RIRS = _Kind("impulse responses", RIR_LAYOUTS, 0.0, "rooms", _parent)
 
 def _listing(root: Path, kind: _Kind, sample_rate_hz: int, allow_upsampled: bool, split: Split | None) -> Listing:
     if not root.is_dir():
-        raise UsageError(f"There is no directory {root}", f"Give a directory of {kind.noun}.")
+        raise UsageError(f"There is no folder {root}", f"Give a folder of {kind.noun}.")
     paths = [p for p in files_below(root) if p.suffix.lower() in SUFFIXES]
     if not paths:
         raise UsageError(
-            f"{root} has no audio files", f"Give a directory of {kind.noun} (WAV, FLAC, Ogg, MP3, M4A …)."
+            f"{root} has no audio files", f"Give a folder of {kind.noun} (WAV, FLAC, Ogg, MP3, M4A …)."
         )
     names = [PurePosixPath(root.resolve().name, p.relative_to(root).as_posix()) for p in paths]
     layout = _layout_of(names, kind.layouts) or Layout("files", re.compile(""), kind.group)
@@ -234,7 +234,7 @@ def _listing(root: Path, kind: _Kind, sample_rate_hz: int, allow_upsampled: bool
     if recordings and not chosen:
         raise UsageError(
             f"The split {split} has none of the {len({r.group for r in recordings})} {kind.groups} in {root}",
-            f"Give a directory with more {kind.groups}, or a separate directory for each split.",
+            f"Give a folder with more {kind.groups}, or a separate folder for each split.",
         )
     texts = layout.texts(root) if layout.texts is not None else {}
     usable: list[Recording] = []
@@ -293,7 +293,7 @@ def _unfit(recording: Recording, sample_rate_hz: int, min_s: float, allow_upsamp
 
 
 def _refuse_upsampled(root: Path, usable: list[Recording], sample_rate_hz: int, allow_upsampled: bool) -> None:
-    """Look at the spectra of a few files across the directory, because an upsampled file hides its bandwidth.
+    """Look at the spectra of a few files across the folder, because an upsampled file hides its bandwidth.
 
     Raises:
         UsageError: none of them fills the band of the set.

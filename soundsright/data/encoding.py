@@ -120,7 +120,7 @@ def parquet_bytes(items: list[EncodedItem], suffix: str, sample_rate_hz: int) ->
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise UsageError("Parquet needs pyarrow", "Run `pip install pyarrow`.") from error
+        raise UsageError("Parquet needs pyarrow, which is not installed", "Run `pip install pyarrow`.") from error
     audio_type = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     text_columns = [c for c in _COLUMNS if not c.endswith(("_db", "_s"))]
     columns: dict[str, Any] = {"id": pa.array([item.id for item in items], pa.string())}

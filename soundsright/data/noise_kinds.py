@@ -121,7 +121,7 @@ class FormulaNoise:
         if self.kind not in NOISE_KINDS:
             raise UsageError(
                 f"Unknown kind of noise {self.kind!r}",
-                f"Choose from {', '.join((*NOISE_KINDS, BABBLE))}, or give a directory that exists.",
+                f"Choose from {', '.join((*NOISE_KINDS, BABBLE))}, or give a folder that exists.",
             )
 
     def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:

@@ -127,7 +127,7 @@ def render(
             skipped[error.path] = error.problem.removeprefix(f"{error.path}: ")
     raise UsageError(
         f"Item {index}: {_TRIES} recordings in a row cannot be used, the last because {unusable}",
-        "Check the directories with `soundsright datasets verify`.",
+        "Check the folders with `soundsright datasets verify`.",
     )
 
 
@@ -241,7 +241,7 @@ def _with_noise(
     """The noisy speech, the fields of the recipe, the gain of the noise, and its origin."""
     if sources.noise is None:
         raise UsageError(
-            "This task needs noise, but no source of noise is given", "Give a noise directory or a kind of noise."
+            "This task needs noise, but no source of noise is given", "Give a noise folder or a kind of noise."
         )
     snr_db = float(rng.uniform(*recipe.snr_db))
     noise = sources.noise.draw(rng, speech.shape[0], rate, avoid=speaker)

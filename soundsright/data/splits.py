@@ -103,17 +103,17 @@ def compared(first: Path, second: Path) -> OriginComparison:
     return OriginComparison(origins_of(first), origins_of(second))
 
 
-def origins_of(directory_or_manifest: Path) -> Origins:
-    """The origins of all items of a set, from its directory or its manifest.
+def origins_of(folder_or_manifest: Path) -> Origins:
+    """The origins of all items of a set, from its folder or its manifest.
 
     Raises:
         UsageError: as `compared`.
     """
-    manifest = directory_or_manifest
+    manifest = folder_or_manifest
     if manifest.is_dir():
         manifest = manifest / "manifest.jsonl"
     if not manifest.is_file():
-        raise UsageError(f"There is no manifest at {manifest}", "Give the directory of a set.")
+        raise UsageError(f"There is no manifest at {manifest}", "Give the folder of a set.")
     names_by_kind: dict[str, set[str]] = {kind: set() for kind in ORIGIN_KINDS}
     with manifest.open(encoding="utf-8") as stream:
         for number, raw in enumerate(stream, 1):
@@ -130,5 +130,5 @@ def _drawn_from(manifest: Path, number: int, raw: str) -> dict[str, list[str]]:
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise UsageError(
             f"{manifest}, line {number}, does not name the speakers, noises and rooms of its item",
-            "Give the directory of a set that `soundsright generate` made.",
+            "Give the folder of a set that `soundsright generate` made.",
         ) from error

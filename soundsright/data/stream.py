@@ -165,7 +165,9 @@ def torch_dataset(stream: ClipStream) -> Any:
     try:
         import torch
     except ImportError as error:
-        raise UsageError("A torch dataset needs torch", "Run `pip install torch`.") from error
+        raise UsageError(
+            "A torch dataset needs torch, which is not installed", "Run `pip install torch`."
+        ) from error
     return _dataset(stream, torch.zeros(2, dtype=torch.int64).share_memory_())
 
 

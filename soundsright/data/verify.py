@@ -1,4 +1,4 @@
-"""Checks that the files of a directory are intact: a corpus, a set, fetched archives, or any recordings."""
+"""Checks that the files of a folder are intact: a corpus, a set, fetched archives, or any recordings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECEIPT = ".soundsright-fetch.json"
 
 @dataclass(frozen=True)
 class Verdict:
-    """The kind of a directory, the number of files checked, and the problem of each damaged file, by path."""
+    """The kind of a folder, the number of files checked, and the problem of each damaged file, by path."""
 
     kind: str
     checked: int
@@ -29,13 +29,13 @@ class Verdict:
 
 
 def verified(root: Path) -> Verdict:
-    """Read every file of the directory, and compare it with the manifest if there is one.
+    """Read every file of the folder, and compare it with the manifest if there is one.
 
     Raises:
-        UsageError: the directory is missing or has no audio, or its manifest has another form.
+        UsageError: the folder is missing or has no audio, or its manifest has another form.
     """
     if not root.is_dir():
-        raise UsageError(f"There is no directory {root}", "Give a directory of audio.")
+        raise UsageError(f"There is no folder {root}", "Give a folder of audio.")
     if (root / "set.json").is_file():
         return _set(root)
     if (root / "manifest.jsonl").is_file():
@@ -60,14 +60,14 @@ def _set(root: Path) -> Verdict:
 
 
 def _of_manifest(root: Path, lines: list[dict[str, Any]]) -> Verdict:
-    """The verdict on a directory with a manifest but no `set.json`: a corpus, or the set of a round."""
+    """The verdict on a folder with a manifest but no `set.json`: a corpus, or the set of a round."""
     if all({"file", "sha256"} <= line.keys() for line in lines):
         return _hashed("corpus", root, ((line["file"], line["sha256"]) for line in lines))
     if all({"id", "digest", "speech"} <= line.keys() for line in lines) and (root / "degraded").is_dir():
         return _round_set(root, lines)
     raise UsageError(
         f"{root / 'manifest.jsonl'} is the manifest of neither a corpus nor a round's set",
-        "Give a whole directory: a set that was generated has a set.json beside its manifest.",
+        "Give the whole folder of a set: a generated set has a set.json beside its manifest.",
     )
 
 
@@ -126,7 +126,7 @@ def _hashed(kind: str, root: Path, expected: Any) -> Verdict:
 def _recordings(root: Path) -> Verdict:
     paths = [p for p in files_below(root) if p.suffix.lower() in SUFFIXES]
     if not paths:
-        raise UsageError(f"{root} has no audio files", "Give a directory of recordings, a corpus or a set.")
+        raise UsageError(f"{root} has no audio files", "Give a folder of recordings, a corpus or a set.")
 
     def check(path: Path) -> tuple[str, str | None]:
         try:

@@ -25,7 +25,7 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
         import numba
     except ImportError as error:
         raise UsageError(
-            "The metrics need numba, which is not installed", "Run pip install soundsright."
+            "The metrics need numba, which is not installed", "Run `pip install soundsright`."
         ) from error
     try:
         return cast(Callable[P, R], numba.njit(cache=True, nogil=True, error_model="numpy")(function))

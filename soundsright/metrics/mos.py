@@ -162,5 +162,5 @@ def _models_folder() -> Path:
 
 def _missing(package: str) -> UsageError:
     return UsageError(
-        f"DNSMOS needs {package}, which is not installed", "Run pip install 'soundsright[validator]'."
+        f"DNSMOS needs {package}, which is not installed", "Run `pip install 'soundsright[validator]'`."
     )

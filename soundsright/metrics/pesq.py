@@ -56,7 +56,7 @@ def _packaged_pesq(clean: Samples, enhanced: Samples, sample_rate_hz: int, mode:
         import pesq as package
     except ImportError as error:
         raise UsageError(
-            "PESQ needs the pesq package, which is not installed", "Run pip install soundsright."
+            "PESQ needs the pesq package, which is not installed", "Run `pip install soundsright`."
         ) from error
     errors = package.PesqError
     with np.errstate(all="ignore"):  # it divides by the common peak, which can be denormal

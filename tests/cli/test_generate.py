@@ -53,7 +53,7 @@ def test_an_error_of_the_program_is_one_line_and_exit_code_2(tmp_path: Path) -> 
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr.splitlines() == ["Error: There is no directory missing. Give a directory of speech."]
+    assert done.stderr.splitlines() == ["Error: There is no folder missing. Give a folder of speech."]
 
 
 def test_the_published_flags_are_accepted(tmp_path: Path) -> None:

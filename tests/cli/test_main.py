@@ -129,7 +129,7 @@ def raising(error: BaseException) -> click.Command:
         (
             PermissionError(errno.EACCES, "Permission denied", "/root/x"),
             1,
-            "Failed: /root/x: Permission denied. Change its permissions, or name another.",
+            "Failed: /root/x: Permission denied. Change its permissions, or give another path.",
         ),
         (
             OSError("odd\nand long"),
@@ -139,7 +139,7 @@ def raising(error: BaseException) -> click.Command:
         (
             ModuleNotFoundError("No module named 'numba'", name="numba.core"),
             2,
-            "Error: This command needs the package numba. Run: pip install soundsright",
+            "Error: This command needs the package numba. Run `pip install soundsright`.",
         ),
         (MemoryError(), 1, "Failed: No memory is left. Close other programs, or use fewer --slots."),
         (UsageError("x is \x1b[2J", "Repair it."), 2, "Error: x is ?[2J. Repair it."),
@@ -173,5 +173,5 @@ def test_a_wrong_option_is_one_line_that_names_the_help(
 
 
 def test_all_missing_packages_are_named_together() -> None:
-    with pytest.raises(UsageError, match=r"needs no_such_one, no_such_two, not installed.*pip install"):
+    with pytest.raises(UsageError, match=r"are not installed: no_such_one, no_such_two.*pip install"):
         check_packages(["json", "no_such_one", "no_such_two"])

@@ -120,7 +120,7 @@ def test_lines_of_an_earlier_run_are_not_overwritten(folders: Path) -> None:
     assert isinstance(again.exception, UsageError)
     assert (
         str(again.exception)
-        == f"--clips {lines} already has scores. Add --resume to continue, or name another file."
+        == f"--clips {lines} already has scores. Add --resume to continue, or give another file."
     )
     assert lines.read_bytes() == before
 
@@ -223,7 +223,7 @@ def test_reports_of_two_sets_are_refused(reports: tuple[str, str], folders: Path
     (folders / "short.json").write_text(json.dumps(report))
     result = CliRunner().invoke(compare, [str(folders / "short.json"), reports[1]])
     assert isinstance(result.exception, UsageError)
-    assert "differ in 1 clips, 3" in str(result.exception)
+    assert "do not have the same clips: 1 differ, such as 3" in str(result.exception)
 
 
 def test_reports_of_two_sets_with_equal_names_are_refused(reports: tuple[str, str], folders: Path) -> None:
@@ -234,7 +234,7 @@ def test_reports_of_two_sets_with_equal_names_are_refused(reports: tuple[str, st
         run_score(folders, "--metrics", "STOI,SI_SDR", option, str(other))
         result = CliRunner().invoke(compare, [reports[0], str(other)])
         assert isinstance(result.exception, UsageError)
-        assert "scored against different clean files: 1 of 4 clips, 2 first" in str(result.exception)
+        assert "scored against different clean files: 1 of 4 clips, such as 2" in str(result.exception)
 
 
 def test_aligned_and_plain_scores_are_not_compared(reports: tuple[str, str], folders: Path) -> None:

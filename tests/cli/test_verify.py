@@ -63,7 +63,7 @@ def test_a_package_without_its_template_says_so(monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "No model is named"),
+        ([], "No model is given"),
         (["nowhere"], "neither a folder nor namespace/name@revision"),
         (["a/b@main"], "not a commit (40 hex digits)"),
         ([".", "--competition", "SINGING_16000HZ"], "Unknown competition"),

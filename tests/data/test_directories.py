@@ -107,7 +107,7 @@ def test_a_directory_without_audio_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none here")
     with pytest.raises(UsageError, match="has no audio files"):
         speech_listing(tmp_path, 16_000)
-    with pytest.raises(UsageError, match="There is no directory"):
+    with pytest.raises(UsageError, match="There is no folder"):
         speech_listing(tmp_path / "missing", 16_000)
 
 

@@ -28,12 +28,12 @@ def test_the_folder_above_one_run_will_do(tmp_path: Path) -> None:
 def test_a_folder_without_a_finished_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(soundsright.UsageError, match="is not a folder"):
         soundsright.open_run(tmp_path / "none")
-    with pytest.raises(soundsright.UsageError, match="holds 0 runs"):
+    with pytest.raises(soundsright.UsageError, match="has 0 runs"):
         soundsright.open_run(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
     with pytest.raises(soundsright.UsageError, match="Give the folder of a finished run"):
         soundsright.open_run(tmp_path / "run")
     write_run(tmp_path / "a")
-    with pytest.raises(soundsright.UsageError, match="holds 2 runs"):
+    with pytest.raises(soundsright.UsageError, match="has 2 runs"):
         soundsright.open_run(tmp_path)

@@ -251,7 +251,7 @@ def _runnable(entries: Sequence[TrialEntry]) -> tuple[TrialEntry, ...]:
     for package in sorted({name for entry in entries for name in entry.missing_packages}):
         left_out = [f"{e.miner}/{e.folder.name}" for e in entries if package in e.missing_packages]
         problem = f"Left out {', '.join(left_out)}: {package} is not installed."
-        click.echo(f"{problem} Run: pip install --no-deps {package}", err=True)
+        click.echo(f"{problem} Run `pip install --no-deps {package}`.", err=True)
     if not runnable:
         raise UsageError("No entry can run here", "Install the packages named above.")
     return runnable

@@ -137,7 +137,7 @@ def disjoint(context: click.Context, first: Path, second: Path) -> None:
     \b
     soundsright datasets disjoint sets/train sets/test
 
-    FIRST and SECOND are directories of sets, or their manifests. The exit code is 1 if the sets share something.
+    FIRST and SECOND are the folders of sets, or their manifests. The exit code is 1 if the sets share something.
     """
     from soundsright.data import ORIGIN_KINDS, compared
 

@@ -156,7 +156,7 @@ def _output(out: Path | None, published: PublishedOptions) -> tuple[Path, dict[s
     if out is not None or len(parents) != 1 or len({p.name for p in folders.values()}) != len(folders):
         raise UsageError(
             "--clean_dir, --noise_dir and --reverb_dir are not different folders side by side",
-            "Put them into one parent directory, or give --out DIR instead.",
+            "Put them into one parent folder, or give --out DIR instead.",
         )
     return parents.pop(), {role: path.name for role, path in folders.items()}
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from soundsright.core.errors import UsageError
 
-INSTALL_REMEDY = "Run: pip install soundsright"
+INSTALL_REMEDY = "Run `pip install soundsright`."
 
 
 def check_packages(names: Iterable[str]) -> None:
@@ -20,4 +20,6 @@ def check_packages(names: Iterable[str]) -> None:
     """
     missing = [name for name in names if find_spec(name) is None]
     if missing:
-        raise UsageError(f"This command needs {', '.join(missing)}, not installed here", INSTALL_REMEDY)
+        raise UsageError(
+            f"This command needs packages that are not installed: {', '.join(missing)}", INSTALL_REMEDY
+        )

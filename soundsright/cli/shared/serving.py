@@ -37,7 +37,9 @@ def serve_app(
     try:
         import uvicorn
     except ImportError as error:
-        raise UsageError("The server needs uvicorn", "pip install soundsright") from error
+        raise UsageError(
+            "The server needs uvicorn, which is not installed", "Run `pip install soundsright`."
+        ) from error
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:

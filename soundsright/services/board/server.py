@@ -124,7 +124,7 @@ def board_app(site: LiveSite, feed: StatusFeed | None = None) -> FastAPI:
         from fastapi import FastAPI
     except ImportError as error:
         raise UsageError(
-            "The leaderboard server needs FastAPI, which is not installed", "Run pip install soundsright."
+            "The leaderboard server needs FastAPI, which is not installed", "Run `pip install soundsright`."
         ) from error
 
     app = FastAPI(title="SoundsRight leaderboard", docs_url=None, redoc_url=None, openapi_url=None)

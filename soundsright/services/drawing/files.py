@@ -59,7 +59,7 @@ def _write_with_matplotlib(drawing: str, path: Path) -> None:
     except ImportError as error:
         raise UsageError(
             f"Writing {path} needs matplotlib, which is not installed",
-            "Run pip install soundsright, or choose a name that ends in .svg.",
+            "Run `pip install soundsright`, or choose a name that ends in .svg.",
         ) from error
     # Safe to parse: we wrote this markup, labels are escaped, and it has no entities or references.
     root = ElementTree.fromstring(drawing)

@@ -26,7 +26,7 @@ def template_environment() -> Environment:
         from markupsafe import Markup, escape
     except ImportError as error:
         raise UsageError(
-            "Pages and reports need Jinja, which is not installed", "Run pip install soundsright."
+            "Pages and reports need Jinja, which is not installed", "Run `pip install soundsright`."
         ) from error
     jinja = Environment(
         loader=PackageLoader("soundsright", "web/templates"),

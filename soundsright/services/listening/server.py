@@ -29,7 +29,7 @@ def listening_app(room: ListeningRoom) -> FastAPI:
         from fastapi import FastAPI
     except ImportError as error:
         raise UsageError(
-            "The listening test needs FastAPI, which is not installed", "Run pip install soundsright."
+            "The listening test needs FastAPI, which is not installed", "Run `pip install soundsright`."
         ) from error
 
     app = FastAPI(title="SoundsRight listening test", docs_url=None, redoc_url=None, openapi_url=None)

@@ -178,7 +178,7 @@ def write_parquet(path: Path, clips: Sequence[ClipResult], names: Sequence[str])
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise UsageError("Parquet needs pyarrow, which is not installed", "Run pip install pyarrow.") from error
+        raise UsageError("Parquet needs pyarrow, which is not installed", "Run `pip install pyarrow`.") from error
     columns: dict[str, list[Any]] = {"id": [clip.clip_id for clip in clips]}
     for name in names:
         columns[name] = [None if clip.scores is None else clip.scores.get(name) for clip in clips]
