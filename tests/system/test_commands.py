@@ -340,7 +340,7 @@ def test_a_taken_port_is_named(say: Say, chain: tuple[LocalChain, str], command:
     chain[0].register(ALICE.address, permit=True)
     with taken_port() as port:
         code, _, err = say(command, **{variable: str(port)})
-    assert (code, err.count("\n"), f"{variable} {port} is taken by another program" in err) == (2, 1, True), err
+    assert (code, err.count("\n"), f"{variable} {port} is in use by another program" in err) == (2, 1, True), err
 
 
 def test_a_check_beside_the_running_miner_warns_of_its_ports(say: Say, chain: tuple[LocalChain, str]) -> None:
@@ -349,8 +349,8 @@ def test_a_check_beside_the_running_miner_warns_of_its_ports(say: Say, chain: tu
         code, out, err = say("miner --check", AXON_PORT=str(axon), HEALTHCHECK_API_PORT=str(health))
     warnings = err.splitlines()
     assert (code, len(warnings), "All is well" in out) == (0, 2, False), err
-    assert warnings[0].startswith(f"Warning: HEALTHCHECK_API_PORT {health} is taken by another program")
-    assert warnings[1].startswith(f"Warning: AXON_PORT {axon} is taken by another program")
+    assert warnings[0].startswith(f"Warning: HEALTHCHECK_API_PORT {health} is in use by another program")
+    assert warnings[1].startswith(f"Warning: AXON_PORT {axon} is in use by another program")
 
 
 def test_a_line_of_the_file_that_does_not_parse_is_named(say: Say, tmp_path: Path) -> None:
