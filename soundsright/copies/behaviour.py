@@ -1,4 +1,4 @@
-"""Compares what two models do: how much their outputs on probe clips agree.
+"""Compares the behaviour of models: how much their outputs on probe clips agree.
 
 Signals are float32 `(n,)`, aligned with the clean speech; agreements are in dB. All good enhancers come close to
 the clean speech, so their outputs are similar even if no model is a copy. Therefore the errors are compared. The
@@ -53,9 +53,9 @@ def median_agreement_db(
     """The median agreement over the clips that both models answered; None if there are none."""
     values = [
         value
-        for reference, one, other in zip(clean, a, b, strict=True)
-        if one is not None and other is not None
-        if (value := agreement_db(reference, one, other)) is not None
+        for reference, output_a, output_b in zip(clean, a, b, strict=True)
+        if output_a is not None and output_b is not None
+        if (value := agreement_db(reference, output_a, output_b)) is not None
     ]
     return statistics.median(values) if values else None
 
@@ -73,7 +73,7 @@ def near_copies(
     """
     agreements: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for index, reference in enumerate(clean):
-        answers = {name: answer for name, of in outputs.items() if (answer := of[index]) is not None}
+        answers = {name: answer for name, clips in outputs.items() if (answer := clips[index]) is not None}
         for pair, value in _agreements_db(reference, answers).items():
             agreements[pair].append(value)
     likenesses = []
@@ -107,7 +107,7 @@ def _agreements_db(clean: Samples, outputs: Mapping[str, Samples]) -> dict[tuple
         value = MAX_AGREEMENT_DB
         if apart > shared * 10 ** (-MAX_AGREEMENT_DB / 10):
             value = 10 * math.log10(shared / apart) if shared > 0 else -MAX_AGREEMENT_DB
-        # Rounded, because the last bits of sums of products differ between processors.
+        # Round, because the last bits of sums of products differ between processors.
         agreements[names[i], names[j]] = round(value, 6)
     return agreements
 

@@ -1,9 +1,9 @@
 """Reads the tensors of a file of weights. No code in the file is executed, and sizes are bounded.
 
 The formats are safetensors, NumPy's npy and npz, PyTorch's zip, plain pickles of arrays, and ONNX. The format
-follows from the file's bytes, not from its name. The result is the floating-point tensors, flat, as float32. If the
-file is damaged or has another format, the result is what can be read, possibly nothing. Of a tensor over
-`MAX_ELEMENTS`, every k-th value is read, so copies still agree.
+follows from the file's bytes, not from its name. The result is the floating-point tensors, flat, as float32. From a
+damaged file, or one of another format, the result has only the tensors that can be read, possibly none. From a
+tensor over `MAX_ELEMENTS`, every k-th value is read, so copies still agree.
 
 Formats: safetensors README; NEP 1 (npy); PEP 307 and 3154 (pickle); onnx.proto3 (ModelProto, GraphProto,
 TensorProto).
@@ -71,7 +71,7 @@ def tensors_of(content: bytes | mmap.mmap) -> Iterator[Tensor]:
 
 
 class _Bytes(io.RawIOBase):
-    """Bytes as a file, without copying them. A read never returns more than there is, however large its size."""
+    """Bytes as a file, without copying them. A read never allocates more than the bytes that are left."""
 
     def __init__(self, content: memoryview) -> None:
         self._content = content
@@ -188,7 +188,7 @@ _MEMO_OPS = ("BINPUT", "LONG_BINPUT", "PUT", "BINGET", "LONG_BINGET", "GET")
 
 
 def _pickle_values(content: bytes | _Bytes) -> Iterator[tuple[str, Any]]:
-    """Run a pickle on symbols. Yields `persid` and `state` with their values. Nothing is built or imported.
+    """Interpret a pickle without building or importing anything. Yields `persid` and `state` with their values.
 
     Tuples of constants, globals and memo references are followed. The result of anything else is None.
     """
@@ -226,7 +226,7 @@ def _pickle_values(content: bytes | _Bytes) -> Iterator[tuple[str, Any]]:
 
 
 def _called(function: Any, arguments: Any) -> Any:
-    """The result of a call, for the two that are followed: an array's type, and the bytes of protocol 2."""
+    """The result of a call, for two functions: an array's type, and the bytes of protocol 2. Otherwise None."""
     if not isinstance(arguments, tuple) or not arguments:
         return None
     if function == "numpy dtype":

@@ -1,8 +1,8 @@
 """Finds entries that are copies of earlier ones.
 
-If two entries share something, the one whose hotkey held it first stays. In the same block it is the lower uid. A
-hotkey holds its model from the block of its commitment on. If it later enters an improved model, the unchanged
-parts count as held since the first commitment. A copy is dropped, together with the rule that found it and the
+If two entries share a part, the entry whose hotkey held the part first stays. In the same block, the lower uid
+stays. A hotkey holds its model from the block of its commitment on. If it later enters an improved model, the
+unchanged parts count as held since the first commitment. A copy is dropped, with the rule that found it and the
 entry that it copies. Only entries that stay count as originals. Blocks are counted on the chain.
 """
 
@@ -42,7 +42,7 @@ _SENTENCES: Mapping[DuplicateRule, str] = {
 
 @dataclass(frozen=True)
 class Duplicate:
-    """An entry that copies `original`, the rule that says so, and the evidence.
+    """An entry that copies `original`, the rule that found it, and the evidence.
 
     `original_since` is the block from which the original's hotkey has held the shared part. It is None if that is
     the block of the original's commitment.
@@ -122,10 +122,10 @@ def earliest_of_duplicates(
 ) -> tuple[list[T], list[tuple[T, T, Hashable]]]:
     """Split items into those that stay and those that share a mark with an earlier one that stays.
 
-    Each dropped item comes as (item, the item that stays, the shared mark). `order` tells since when an item has a
-    mark. Of two items, the one that had one of their shared marks first is the earlier. Marks that it shares with
-    other items do not count. If three or more items are each earlier than the next in a circle, the one with the
-    earliest mark of all stays.
+    Each dropped item comes as (item, the item that stays, the shared mark). `order` gives the block from which an
+    item has had a mark, and its uid. The earlier of two items is the one that had one of their shared marks first;
+    marks that it shares with other items do not count. If three or more items are each earlier than the next in a
+    circle, the item with the earliest mark of all stays.
 
     >>> items = [(3, "a"), (1, "a"), (2, "b")]
     >>> earliest_of_duplicates(items, order=lambda i, _mark: (i[0], 0), marks=lambda i: i[1])
@@ -140,7 +140,7 @@ def earliest_of_duplicates(
     high = {index: max(own.values()) for index, own in shared.items()}
     for a, b in combinations(shared, 2):
         if not shared[a].keys().isdisjoint(shared[b]):
-            # In most cases each item has all its marks since one block. Then the marks need no comparison.
+            # Most items got all their marks in one block. Then `low` and `high` decide without comparing marks.
             a_first = high[a] <= low[b] or (low[a] < high[b] and _is_first(shared[a], shared[b]))
             earlier[b if a_first else a].add(a if a_first else b)
     kept: list[T] = []

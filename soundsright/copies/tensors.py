@@ -4,8 +4,8 @@ A tensor is summarised by its size and the quantiles of its values. Rounding to 
 order of values, so the quantile of the rounded tensor is the rounded quantile. Copies therefore agree except for
 rounding. Tensors that were trained apart differ by the sampling error of their quantiles, which is far larger.
 
-The files come from strangers. So every step is bounded, and what the bounds leave out is named. Time is bounded by
-the caller, who runs `tensor_fingerprint` in a worker with `fingerprint_deadline_s`.
+The files come from strangers. So every step is bounded, and files that exceed the bounds are named. The caller
+bounds the time: it runs `tensor_fingerprint` in a worker with `fingerprint_deadline_s`.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ QUANTILES = 33
 MIN_FILE_BYTES = 512
 MAX_SUMMARIES = 20_000
 MAX_OF_ONE_SIZE = 512
-"""How many tensors of one size are compared. The cost of a comparison grows with the square of this."""
+"""At most this many tensors of one size are compared. The cost of a comparison grows with the square of this."""
 
 MAX_COMPARED = 2_048
-"""How many tensors of a model are compared; the largest count. The bound limits the cost of a hostile pair."""
+"""At most this many tensors of a model are compared, the largest ones. It bounds the cost of a hostile pair."""
 
 _RELATIVE = 2.0**-8  # The rounding of bfloat16, the coarsest format.
 _ABSOLUTE = 2.0**-24  # The smallest step of float16.
@@ -124,7 +124,7 @@ def tensor_sketch(summaries: Sequence[TensorSummary]) -> str:
 def sketch_holds(sketch: str, shared: str) -> bool:
     """Whether a sketched model has at least 90 % of the shared tensors, given as a sketch, except for rounding.
 
-    Every tensor counts. With a sample, whoever chooses the sample could choose the answer.
+    Every tensor counts, because a sample could be chosen to give the wanted answer.
     """
     (sizes, quantiles), (shared_sizes, shared_quantiles) = (_read_sketch(text) for text in (sketch, shared))
     free = np.ones(len(quantiles), bool)
@@ -163,7 +163,7 @@ def same_tensors(
     since: Callable[[str, str], int] | None = None,
     check_stop: Callable[[], None] = lambda: None,
 ) -> list[Likeness]:
-    """The pairs of entries, by their ids, of which one has nearly all tensors of the other, and little else.
+    """The pairs of entries, by their ids, in which one has nearly all tensors of the other and few others.
 
     `since` gives the block from which an entry's hotkey has held the tensors of a sketch. `check_stop` is called
     before each comparison; it can raise an error to stop.
@@ -212,7 +212,7 @@ class _Table:
 def _table(summaries: Sequence[TensorSummary]) -> _Table:
     sizes = np.array([summary.elements for summary in summaries], np.int64)
     rows = np.array([summary.quantiles for summary in summaries], np.float64).reshape(-1, QUANTILES)
-    # Sorted, so that of too many tensors a copy keeps the same ones, even if their order differs.
+    # Sort, so that a copy with too many tensors keeps the same ones, even if their order differs.
     order = np.lexsort((*rows.T[::-1], sizes))
     sizes = sizes[order]
     number_of_size = np.arange(len(sizes)) - np.searchsorted(sizes, sizes)

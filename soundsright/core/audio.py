@@ -62,7 +62,7 @@ def on_pcm16_grid(samples: NDArray[np.floating]) -> Samples:
 
 @dataclass(frozen=True)
 class ClipRecipe:
-    """How a clip was made. With the same sources, the recipe makes the same clip again.
+    """The recipe of a clip. With the same sources, it makes the same clip again.
 
     `speech`, `noise` and `rir` name sources in the corpus. A value that the task does not use is None.
     """

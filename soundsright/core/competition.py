@@ -1,4 +1,4 @@
-"""A competition: a task at a sample rate, under a name of its own, with the metrics that pay and the rewards."""
+"""A competition: a task at a sample rate, with its name, the metrics that pay, and the rewards."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Competition:
     """One competition. `metric_weights` lists the metrics that pay; the weights sum to 1.
 
     The winner of a metric gets `max_score` x its weight. The other entries share `remainder` x its weight. Both are
-    percent of a round's emission. `name` tells competitions apart, also two with the same task and rate. It has up
-    to 64 letters, digits, `-` and `_`, and begins with a letter or digit. The default is made of the task and the
-    rate.
+    percent of a round's emission. `name` tells competitions apart, even two with the same task and rate. It has up
+    to 64 letters, digits, `-` and `_`, and begins with a letter or digit. By default it consists of the task and
+    the rate.
 
     Raises:
         ValueError: if the rate is not supported, the weights do not sum to 1, a reward is negative, or the name has
@@ -85,17 +85,17 @@ class Competition:
 
     @property
     def id(self) -> str:
-        """The name, by which commitments, sets, results and states identify the competition."""
+        """The name. Commitments, sets, results and states use it to identify the competition."""
         return self.name
 
     @property
     def has_default_name(self) -> bool:
-        """Whether the name says the task and the rate, and no more."""
+        """Whether the name consists of the task and the rate, as it does by default."""
         return self.name == self._default_name
 
     @property
     def title(self) -> str:
-        """The competition for people: its task and rate, and its name if it has one of its own."""
+        """The competition in words: its task and rate, and its name if that is not the default."""
         title = f"{self.task.value.replace('_', ' ').capitalize()}, {self.sample_rate_hz // 1000} kHz"
         return title if self.has_default_name else f"{title} ({self.name})"
 

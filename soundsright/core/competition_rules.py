@@ -1,4 +1,4 @@
-"""What an organiser decides about its competitions, and what each round measures."""
+"""An organiser's decisions about its competitions, and the measurements of each round."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from soundsright.core.submission import CommitmentKind
 
 @dataclass(frozen=True)
 class CompetitionRules:
-    """One organiser's decisions. All validators of the competitions must have the same.
+    """One organiser's decisions. All validators of its competitions must use the same.
 
-    `schedule` is None if the organiser leaves the start of rounds to others. `commitment` is the form in which
-    entries are on the chain until they close. `entry_rules` and `fetch_limits` decide which entries are refused. If
+    `schedule` is None if the organiser does not decide when rounds start. `commitment` is the form in which entries
+    are on the chain until they close. `entry_rules` and `fetch_limits` decide which entries are refused. If
     `exclude_near_copies` is True, an entry whose output is nearly an earlier entry's is refused, not only reported.
     """
 
@@ -34,10 +34,10 @@ class CompetitionRules:
 
 @dataclass(frozen=True)
 class Measures:
-    """The set that each round draws for a competition, and what is measured on it.
+    """The set that each round draws for a competition, and the metrics that are measured on it.
 
-    `metrics` are all that are measured, and include those that pay. `floors` are the scores of a failed clip, by
-    metric. `corpus_root` is the folder of the recordings; None means the ones that ship.
+    `metrics` include those that pay. `floors` are the scores of a failed clip, by metric. `corpus_root` is the
+    folder of the recordings; None means the shipped ones.
     """
 
     clips: int

@@ -41,12 +41,14 @@ def read_dockerfile(folder: Path) -> tuple[Instruction, ...]:
     """The instructions of `folder/Dockerfile`.
 
     Raises:
-        ProtocolViolation: if there is no such file, it is too large, or it is not UTF-8 text.
+        ProtocolViolation: if the file does not exist, is too large, or is not UTF-8 text.
     """
     path = folder / "Dockerfile"
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
-            raise ProtocolViolation(f"the model has no Dockerfile, or one larger than {MAX_BYTES} bytes")
+            raise ProtocolViolation(
+                f"the model has no Dockerfile of at most {MAX_BYTES} bytes; put one at the root of the repository"
+            )
         return parse_dockerfile(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, OSError) as e:
         raise ProtocolViolation(f"the model's Dockerfile cannot be read: {e}") from e
@@ -65,7 +67,7 @@ def parse_dockerfile(text: str) -> tuple[Instruction, ...]:
 
 
 def _instructions(text: str) -> Iterator[Instruction]:
-    # Split lines only where an engine does. Any other split would hide an instruction from us.
+    # Split lines only where an engine does. Any other split could hide an instruction from the checks.
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     escape = _escape_of(lines)
     number = 0
@@ -235,10 +237,10 @@ def protocol_of(instructions: tuple[Instruction, ...]) -> str:
 
 
 def known_protocol(name: str) -> str:
-    """Return the name if there is such a protocol.
+    """Return the name of a protocol unchanged.
 
     Raises:
-        ProtocolViolation: if there is none.
+        ProtocolViolation: if no protocol has that name.
     """
     if name not in PROTOCOLS:
         raise ProtocolViolation(f"the label {PROTOCOL_LABEL} is {name[:40]!r}; write {' or '.join(PROTOCOLS)}")

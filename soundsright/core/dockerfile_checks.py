@@ -1,7 +1,7 @@
 """Checks a Dockerfile for instructions that are refused, and names the line of each.
 
-These checks are for people: they report early and clearly what would not work. They are not the protection. The
-sandbox is: it grants none of these things, even if a check overlooks them.
+These checks help miners: they report mistakes early and clearly. They do not protect the validator. The sandbox
+does: it grants none of these things, even if a check overlooks them.
 """
 
 from __future__ import annotations
@@ -55,8 +55,10 @@ def dockerfile_refusals(text: str, instructions: tuple[Instruction, ...]) -> tup
 
 
 def check_dockerfile(text: str, instructions: tuple[Instruction, ...]) -> None:
-    """Raises:
-    EntryRefused: `dockerfile`, with every refusal in the evidence.
+    """Check that a Dockerfile has no refused line.
+
+    Raises:
+        EntryRefused: `dockerfile`, with every refusal in the evidence.
     """
     refusals = dockerfile_refusals(text, instructions)
     if refusals:
@@ -78,7 +80,7 @@ def _instruction_refusals(instruction: Instruction) -> Iterator[DockerfileRefusa
     line, name, value = instruction.line, instruction.name, instruction.value
     whole = " ".join((*instruction.flags, value))
     if name == "ADD" and (_REMOTE.search(value) or "$" in value):
-        # A variable may hold an address.
+        # A variable can contain an address.
         yield DockerfileRefusal(
             line, "add_url", "ADD downloads from an address; put the file into the repository and COPY it"
         )

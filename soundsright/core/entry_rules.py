@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 MAX_EARLIER_BLOCKS = 100
-"""How many earlier commitments of a hotkey are considered. The latest ones count."""
+"""At most this many earlier commitments of a hotkey are considered, the latest ones."""
 
 
 @dataclass(frozen=True)
 class EntryRules:
-    """What an organiser requires of an entry, beyond a valid commitment. All rules are off by default.
+    """An organiser's requirements for an entry, beyond a valid commitment. All rules are off by default.
 
-    `banned_hotkeys` maps a hotkey to the block at which its ban ends. `banned_content` holds SHA-256 hashes of
+    `banned_hotkeys` maps a hotkey to the block at which its ban ends. `banned_content` lists SHA-256 hashes of
     whole repositories or of single files of weights. `cooldown_blocks` is the least distance between two
-    commitments of a hotkey. `max_commitments` is how many it can make in the `commitment_window_blocks` before
+    commitments of a hotkey. `max_commitments` limits its commitments in the `commitment_window_blocks` before
     entries close; 0 means any number. Both use only the commitments on the chain, so every validator agrees.
 
     Raises:
@@ -47,7 +47,7 @@ NO_RULES = EntryRules()
 
 @dataclass(frozen=True)
 class RefusalReason:
-    """When a code is given, and what the miner can do about it."""
+    """The condition for a code, and what the miner can do about it."""
 
     when: str
     remedy: str
@@ -189,7 +189,7 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
             " only reported",
             "Enter a model whose output differs.",
         ),
-        # Nobody is to blame: the entry gets no score, and the miner no mark.
+        # Nobody is to blame. The entry gets no score.
         "not_evaluated": RefusalReason(
             "it could not be fetched or run in many tries, while other entries could",
             "Check that anyone can download the repository and its base image.",

@@ -8,7 +8,7 @@
     │   ├── ModelCrashed
     │   ├── ModelTimeout
     │   ├── ProtocolViolation        an answer that breaks the protocol
-    │   └── AudioRejected            an enhanced clip of the wrong rate, shape, length or content
+    │   └── AudioRejected            an enhanced clip with the wrong rate, shape, length or content
     ├── EntryRefused             the entry breaks a rule: code, sentence, evidence
     ├── RequestRefused           a stranger's request is refused: code, sentence, HTTP status
     └── InfrastructureFault      something around the harness failed: retried, never charged to a miner
@@ -17,8 +17,8 @@
         ├── ChainUnavailable
         ├── PeerUnavailable          another service, such as a miner's
         ├── StateUnavailable
-        └── WorkerDied               a job ends its worker process, also when it runs alone
-            └── JobTimeout               a job is not done by its deadline
+        └── WorkerDied               a job ended its worker process, even when it ran alone
+            └── JobTimeout               a job was not done by its deadline
 
 A caller decides by the class: `UsageError` ends a command, `ModelFault` becomes a result, `EntryRefused` becomes a
 line under the leaderboard, `InfrastructureFault` leads to a retry.
@@ -39,7 +39,7 @@ def printable(text: str) -> str:
 
 
 class SoundsRightError(Exception):
-    """The base of all these errors. Each one can be pickled, because workers raise them too."""
+    """The base of all these errors. Each error can be pickled, because workers raise them too."""
 
     def __reduce__(self) -> tuple[Callable[..., SoundsRightError], tuple[object, ...]]:
         return _restored, (type(self), self.args, dict(self.__dict__))
@@ -125,7 +125,7 @@ class EntryRefused(SoundsRightError):
 
 
 class UnpublishableFolder(UsageError):
-    """A model's folder that cannot be published. `refusal` is what an entry with these files would get."""
+    """A model's folder that cannot be published. `refusal` is the refusal of an entry with these files."""
 
     def __init__(self, refusal: EntryRefused, remedy: str = "Correct or remove the file.") -> None:
         super().__init__(refusal.sentence, remedy)
@@ -133,7 +133,7 @@ class UnpublishableFolder(UsageError):
 
 
 class RequestRefused(SoundsRightError):
-    """A request that is refused. The sentence contains nothing that a stranger must not know."""
+    """A request that is refused. Its sentence contains no secret, because a stranger reads it."""
 
     def __init__(self, code: str, sentence: str, *, status: int = 403) -> None:
         super().__init__(sentence)

@@ -42,7 +42,7 @@ class FetchLimits:
     refused_files: tuple[str, ...] = DISK_IMAGES_AND_INSTALLERS
 
     def check_file(self, repository: str, path: str) -> None:
-        """Check that the repository is allowed to hold a file at that path, relative to its root.
+        """Check that the repository may contain a file at that path, relative to its root.
 
         Raises:
             EntryRefused: `file_type`.
@@ -56,7 +56,7 @@ class FetchLimits:
             files = f"files named *{refused}" if refused.startswith(".") else "files of that name"
             raise EntryRefused(
                 "file_type",
-                f"{repository} holds {path[:100]!r}; {files} are refused",
+                f"{repository} contains {path[:100]!r}; {files} are refused",
                 {"file": path[:200], "refused": refused},
             )
         if self.allowed_files and not (
@@ -65,7 +65,7 @@ class FetchLimits:
             allowed = ", ".join(self.allowed_files)
             raise EntryRefused(
                 "file_type",
-                f"{repository} holds {path[:100]!r}; this competition accepts only {allowed}",
+                f"{repository} contains {path[:100]!r}; this competition accepts only {allowed}",
                 {"file": path[:200], "allowed": allowed},
             )
 

@@ -1,6 +1,6 @@
 """Plug-ins: objects that other installed packages add through entry points.
 
-A package declares a plug-in in its `pyproject.toml`, by a name and the object that the name stands for:
+A package declares a plug-in in its `pyproject.toml`, with a name and the object that the name stands for:
 
     [project.entry-points."soundsright.sandboxes"]
     firecracker = "my_package.sandbox:make_sandbox"
@@ -36,8 +36,8 @@ class PluginGroup(Generic[T]):
 
     Attributes:
         group: the group's name, such as `soundsright.sandboxes`.
-        noun: what one plug-in is, for messages: "sandbox".
-        expected: what an entry point must name, for messages: "a function that returns a Sandbox".
+        noun: the word for one plug-in, for messages: "sandbox".
+        expected: the kind of object that an entry point names, for messages: "a function that returns a Sandbox".
         is_valid: whether a loaded object is what the group expects.
         built_in: names that this package has itself and that no plug-in may use.
     """

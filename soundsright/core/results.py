@@ -44,10 +44,10 @@ class ClipResult:
 
 @dataclass(frozen=True)
 class Timing:
-    """What the host measured: seconds of work, seconds of audio, bytes.
+    """The host's measurements: seconds of work, seconds of audio, bytes.
 
-    `build_s` is the time to build the model's image, 0 if it was built before. The last two are about the model's
-    GPU: the most memory in use, and the mean share of time in which it worked, from 0 to 1. They are None without a
+    `build_s` is the time to build the model's image, 0 if it existed before. The last two are about the model's
+    GPU: the peak memory in use, and the mean share of time in which it worked, from 0 to 1. They are None without a
     GPU.
     """
 
@@ -141,7 +141,7 @@ class PrizeReason(StrEnum):
     OPEN_TITLE = "open_title"
     """The best mean wins: no champion takes part."""
     WON_BACK = "won_back"
-    """The best mean wins: it is the former champion's, with another model."""
+    """The best mean wins: it belongs to the former champion, with another model."""
     CHAMPION_TOO_WEAK = "champion_too_weak"
     """The best mean wins: the champion does not beat the unprocessed input."""
     NOBODY_BEATS_UNPROCESSED = "nobody_beats_unprocessed"
@@ -154,9 +154,9 @@ class PrizeReason(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """Who takes one metric's prize and why. `winner` is None if nobody is paid.
+    """The winner of one metric's prize, and the reason. `winner` is None if nobody is paid.
 
-    `sentence` says it in words, and `evidence` holds the numbers behind it, by name.
+    `sentence` says the same in words. `evidence` has the numbers behind it, by name.
     """
 
     metric: str

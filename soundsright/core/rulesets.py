@@ -22,7 +22,7 @@ from soundsright.core.errors import UsageError
 class Margin:
     """The lead that a challenger needs over a champion. It falls linearly with the champion's age.
 
-    It is `start` at age 0 and `end` from `over_blocks` on.
+    It is `start` at age 0, and `end` at the age `over_blocks` and later.
 
     Raises:
         ValueError: if a number is negative or not finite, or the margin grows with age.
@@ -63,7 +63,7 @@ class StandIn:
 
 
 class Age(StrEnum):
-    """What the age of a champion is counted from."""
+    """The start from which the age of a champion is counted."""
 
     COMMITMENT = "commitment"
     """The blocks from the champion's commitment to the challenger's."""

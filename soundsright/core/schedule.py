@@ -1,4 +1,4 @@
-"""Rounds: when they start, when entries close, and which block gives the seed of the clips.
+"""Rounds: their start, the close of entries, and the block that gives the seed of the clips.
 
 Times are in seconds since the epoch, UTC; blocks are counted; a block's hash is a hex string. Entries close with
 `entries_close_block`. The hash of the later `seed_block` gives the seed, so nobody can know the clips before
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 DAY_S = 86_400
 PRUNED_BLOCKS = 250
-"""Every node can answer for blocks this far back. A node that is not an archive keeps the state of 256 blocks."""
+"""Every node knows the state this many blocks back. A node that is not an archive keeps the state of 256 blocks."""
 
 
 @dataclass(frozen=True)

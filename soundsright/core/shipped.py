@@ -53,15 +53,15 @@ def template_folder() -> Path:
     raise UsageError("The model template is not installed", "Reinstall soundsright.")
 
 
-def _shipped(folder: str, marker: str, what: str, otherwise: str) -> Path:
-    beside = CHECKOUT / folder
-    if (beside / marker).is_file():
-        return beside
+def _shipped(folder: str, marker: str, contents: str, alternative: str) -> Path:
+    in_checkout = CHECKOUT / folder
+    if (in_checkout / marker).is_file():
+        return in_checkout
     package = find_spec("soundsright_data")
     for root in package.submodule_search_locations or () if package else ():
         if (Path(root) / folder / marker).is_file():
             return Path(root) / folder
     raise UsageError(
-        f"The {what} that ship with SoundsRight are not installed",
-        f"Run: pip install 'soundsright[demo]', or {otherwise}.",
+        f"The {contents} that ship with SoundsRight are not installed",
+        f"Run: pip install 'soundsright[demo]', or {alternative}.",
     )

@@ -1,4 +1,4 @@
-"""Where an entry's model comes from: a repository on a model hub, a container image, or source code.
+"""The source of an entry's model: a repository on a model hub, a container image, or source code.
 
 Each source names one version that cannot change: a commit or a digest. `str(source)` is its full name, and two
 entries with the same name have the same source.
@@ -96,7 +96,7 @@ def is_image_reference(text: str) -> bool:
 
 
 class SecretText:
-    """A text that no log shows: `str` and `repr` give stars, and it has no JSON form."""
+    """A text that logs do not show: `str` and `repr` give stars, and it has no JSON form."""
 
     __slots__ = ("_text",)
 
@@ -130,7 +130,7 @@ class SourceRef:
 
     def __post_init__(self) -> None:
         if len(self.url) > _MAX_URL_CHARS or not _HTTPS_URL.fullmatch(self.url) or "/../" in f"{self.url}/":
-            # The URL is not shown: it can hold a password.
+            # Do not show the URL, because it can contain a password.
             raise EntryRefused("bad_source", "The source is not a plain https URL of a Git repository")
         _check_commit(self.revision)
 

@@ -1,4 +1,4 @@
-"""Who enters what: the commitment that binds an entry to a hotkey, and the submission that results."""
+"""Entries: the commitment that binds an entry to a hotkey, and the submission that follows from it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CommitmentKind(StrEnum):
 def commitment_text(model: ModelRef, hotkey: str, competition_id: str) -> str:
     """An entry as one line: `namespace:name:revision:hotkey:competition_id`.
 
-    The chain holds the hash of this line, the line itself, or the line sealed. No part contains a colon, so two
+    The chain has the hash of this line, the line itself, or the line sealed. No part contains a colon, so two
     different entries never have the same text. The hotkey is part of it, so copying another hotkey's commitment
     does not make an entry.
     """
@@ -44,7 +44,7 @@ def commitment_digest(model: ModelRef, hotkey: str, competition_id: str) -> str:
 
 @dataclass(frozen=True)
 class Commitment:
-    """The text that a hotkey has on the chain, and the block that it was written in.
+    """The text that a hotkey has on the chain, and the block in which it was written.
 
     `digest` is that text: the entry's digest, its plain text, or its sealed text. `earlier_blocks` are the blocks
     of the hotkey's earlier commitments, as far back as the chain lists them.
@@ -103,7 +103,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class FetchedModel:
-    """A submission's files on disk, read-only from now on.
+    """A submission's files on disk. They are not changed any more.
 
     `content_hash` covers every path and byte; `checkpoint_hashes` are the SHA-256 of each file of weights.
     """

@@ -28,7 +28,7 @@ _NAME = re.compile(r"[A-Z][A-Z0-9_]{1,47}")
 
 
 class Task(StrEnum):
-    """What a model does to the input."""
+    """The work of a model on its input."""
 
     DENOISING = "DENOISING"
     DEREVERBERATION = "DEREVERBERATION"

@@ -1,4 +1,4 @@
-"""The errors that can come up when a ZIP file from a stranger is read."""
+"""The errors that can occur when a ZIP file from a stranger is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One metric's prize under a ruleset: who takes it, why, and how the remainder is shared.
+"""One metric's prize under a ruleset: the winner, the reason, and the shares of the remainder.
 
 Means are in the metric's own unit, higher is better. Shares are percent of a round's emission; ages are in blocks.
 Everything here is data; `ranking/sentences.py` puts it into words.
@@ -20,9 +20,9 @@ class Contender:
     """One entry under one metric, as the rules see it.
 
     `mean` is None if the entry has no usable value. `gain` is the mean gain over the unprocessed input, or None if
-    there is none to compare with. `beats_unprocessed` is the outcome of that comparison, and
-    `unprocessed_p_value` the p-value of its test. `p_value` is that of the paired test against the champion,
-    adjusted over all challengers. A p-value is None if no such test was possible.
+    it is unknown. `beats_unprocessed` is the outcome of that comparison, and `unprocessed_p_value` the
+    p-value of its test. `p_value` is the p-value of the paired test against the champion, adjusted over all
+    challengers. A p-value is None if no such test was possible.
     """
 
     hotkey: str
@@ -37,7 +37,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Title:
-    """The champion of one metric. `mean` is today's if it took part today, otherwise the one that won the title."""
+    """The champion of one metric. `mean` is its mean of today if it took part, otherwise its recorded mean."""
 
     hotkey: str
     mean: float
@@ -106,7 +106,7 @@ def shortfall_of(ruleset: Ruleset, metric: str, contender: Contender) -> Shortfa
 def capped_shares(parts: Mapping[str, float], amount: float, cap: float) -> dict[str, float]:
     """Divide `amount` in proportion to the positive `parts`, with no share above `cap` x `amount`.
 
-    What the cap cuts off goes to the others, up to their own caps. The rest is not paid.
+    The part above a cap goes to the others, up to their own caps. The rest is not paid.
 
     >>> capped_shares({"a": 8.0, "b": 1.0, "c": 1.0, "d": -2.0}, 4.0, cap=0.5)
     {'a': 2.0, 'b': 1.0, 'c': 1.0, 'd': 0.0}
@@ -141,10 +141,10 @@ def award(
     remainder: float,
     at_block: int,
 ) -> Award:
-    """Decide who takes one metric's prize, and how the remainder is shared.
+    """Decide one metric's prize and the shares of the remainder.
 
     The champion defends if it takes part. Otherwise, or without a champion, the title is open. `at_block` is the
-    block of the round; the age of a title is counted up to it.
+    block of the round, up to which the age of a title is counted.
     """
     ranked = tuple(sorted((c for c in contenders if _usable(c.mean)), key=_best_first))
     able = [c for c in ranked if c.beats_unprocessed or not ruleset.must_beat_unprocessed]

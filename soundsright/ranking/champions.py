@@ -1,4 +1,4 @@
-"""The champions: who holds the title of each metric, from round to round. Blocks are counted."""
+"""The champions, who hold the titles of the metrics from round to round. Blocks are counted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Champion:
 def champions_after(
     leaderboard: Leaderboard, champions: Mapping[str, Champion], *, at_block: int
 ) -> dict[str, Champion]:
-    """The champions after the round, by metric. A champion that did not take part keeps a title that nobody won.
+    """The champions after the round, by metric. An absent champion keeps its title if nobody wins it.
 
     A title keeps its age while it stays with one hotkey, even if the hotkey enters a new model. The new model was
     not compared with the old one, so it has shown no clear improvement.

@@ -24,7 +24,7 @@ from soundsright.ranking.statistics import holm
 
 @dataclass(frozen=True)
 class Contest:
-    """What decides one competition in one round. `baseline` is the evaluation of the unprocessed input."""
+    """Everything that decides one competition in one round. `baseline` is the unprocessed input's evaluation."""
 
     competition: Competition
     entries: tuple[Evaluation, ...]
@@ -93,7 +93,7 @@ def _title(
 
 @dataclass(frozen=True)
 class _OverUnprocessed:
-    """How one entry compares with the unprocessed input; `p_value` is None if nothing was tested."""
+    """One entry's comparison with the unprocessed input; `p_value` is None without a test."""
 
     gain: float
     beats: bool = True
@@ -120,7 +120,7 @@ def _contenders(contest: Contest, metric: str, means: Sequence[float], champion_
 
 
 def _over_unprocessed(contest: Contest, metric: str, means: Sequence[float]) -> list[_OverUnprocessed]:
-    """The comparison of each entry with the unprocessed input, on the metric that stands in if there is one."""
+    """Each entry's comparison with the unprocessed input, on the metric that stands in, if any."""
     ruleset, count = contest.ruleset, len(contest.entries)
     if contest.baseline is None or not count:
         return [_OverUnprocessed(mean - contest.floors[metric]) for mean in means]
@@ -133,7 +133,7 @@ def _over_unprocessed(contest: Contest, metric: str, means: Sequence[float]) -> 
     beats = [gain > 0 and gain >= least for gain in gains]
     if ruleset.alpha is None:
         return [_OverUnprocessed(gain, beat) for gain, beat in zip(gains, beats, strict=True)]
-    # Not adjusted for the number of entries: how many others enter must not decide whether an entry is paid.
+    # Do not adjust for the number of entries: whether an entry is paid must not depend on how many others enter.
     p_values = superiority_p_values(differences).tolist()
     return [
         _OverUnprocessed(gain, beat and p_value <= ruleset.alpha, float(p_value))
@@ -191,7 +191,7 @@ def _sure_over_champion(contest: Contest, subcontest: MetricContest) -> list[flo
 
 
 def _sure_over_unprocessed(contest: Contest, subcontest: MetricContest) -> list[float] | None:
-    """The mean with which each entry would beat the unprocessed input on this metric; None if it need not."""
+    """The mean with which each entry would beat the unprocessed input here; None if the rules do not require it."""
     ruleset, count = contest.ruleset, len(subcontest.contenders)
     has_stand_in = ruleset.stand_in_of(subcontest.metric) is not None
     if not ruleset.must_beat_unprocessed or contest.baseline is None or has_stand_in or not count:

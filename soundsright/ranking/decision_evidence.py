@@ -15,7 +15,7 @@ Evidence = dict[str, float | str | bool]
 
 
 def decision_evidence(contest: Contest, subcontest: MetricContest, award: Award) -> Evidence:
-    """What the decision rests on, by name."""
+    """The numbers behind the decision, by name."""
     ruleset, clips = contest.ruleset, len(contest.table.clip_ids)
     evidence: Evidence = {
         "ruleset": ruleset.name,

@@ -1,4 +1,4 @@
-"""Signs that an entry was tuned to a metric and not to speech. They are shown, and by default change no rank.
+"""Signs that an entry was tuned to a metric and not to speech. They are reported, and by default change no rank.
 
 There are three signs:
 
@@ -31,15 +31,15 @@ Float64 = NDArray[np.float64]
 HIGHEST_Z = 5.0
 """An entry is flagged above this number of standard deviations of honest systems from the regression."""
 LEAST_CLIPS = 10
-"""The fit uses means over this many clips. Means of fewer clips spread more, so they are not compared with it."""
+"""Means of fewer clips spread more than those that the fit uses, so they are not compared with it."""
 MOST_DELETED = 0.10
 MOST_HALLUCINATED = 0.10
 COPY_DB = 35.0
-"""An output is a copy if its SI-SDR to the input, on the median clip, is above this. Rounding gives far more."""
+"""Above this SI-SDR to the input, on the median clip, an output is a copy of it. Mere rounding gives far more."""
 
 
 class Evidence(Protocol):
-    """What `metrics.evidence` measures on a clip."""
+    """The measurements of `metrics.evidence` on a clip."""
 
     @property
     def deleted(self) -> float: ...
@@ -82,7 +82,7 @@ class HonestSystems:
         return cls(tuple(improvements), table.mean(axis=1), np.cov(table))
 
     def surprise(self, improvements: Mapping[str, float]) -> dict[str, float]:
-        """By how many standard deviations each metric exceeds what the others predict.
+        """The number of standard deviations by which each metric exceeds the prediction from the others.
 
         Only metrics in both the fit and `improvements` count. The result is empty if there are fewer than two.
         """

@@ -1,4 +1,4 @@
-"""One competition's leaderboard: who takes each metric's prize, every entry's share, and the evidence.
+"""One competition's leaderboard: the winner of each metric's prize, every entry's share, and the evidence.
 
 Scores are in the metric's unit, higher is better. Shares are percent of a round's emission; ages are in blocks.
 Nothing here uses chance or a clock: the same evaluations give the same leaderboard on every machine.
@@ -40,8 +40,8 @@ def decide(
     `champions` are by metric. Give only those whose hotkey is still registered. A champion defends with its
     evaluation of today, which must be among `evaluations`. `baseline` is the evaluation of the unprocessed input on
     the same clips. Without it, no entry has to beat the unprocessed input, and gains are counted from the metric's
-    floor. `floors` are the scores of a failed clip, by metric. `at_block` is the round's block. `copies` is, by
-    hotkey, the number of entries that copy it.
+    floor. `floors` are the scores of a failed clip, by metric. `at_block` is the round's block. `copies` gives, by
+    hotkey, the number of entries that copy its entry.
 
     Raises:
         ValueError: if the evaluations have different clips, a hotkey appears twice, or a floor is missing.
@@ -142,7 +142,7 @@ def _rows_by_mean(contenders: Sequence[Contender]) -> list[int]:
 
 
 def _sorted_standings(competition: Competition, results: Sequence[_MetricResult]) -> tuple[Standing, ...]:
-    """Entry by entry: the largest total share first, then the better weighted rank, then the older entry."""
+    """The standings by entry: the largest total share first, then the better weighted rank, then the older entry."""
     by_hotkey: dict[str, list[Standing]] = {}
     for result in results:
         for standing in result.standings:

@@ -84,7 +84,7 @@ def needed_means(
     """The mean with which each entry would have taken the prize. None for the winner, or if no mean would.
 
     `over_champion` and `over_unprocessed` are the means with which each entry passes the paired test against the
-    champion and against the unprocessed input. They are None if no such test on this metric's own scores decides.
+    champion and against the unprocessed input. They are None without such a test on this metric's scores.
     For a champion that lost, the result is the mean that would have kept the title by the margin, without the test.
     """
     winner = next((c for c in contenders if c.hotkey == result.winner), None)
@@ -109,7 +109,7 @@ def needed_means(
         if over_unprocessed is not None:
             bounds.append(over_unprocessed[row])
         elif ruleset.must_beat_unprocessed and not contender.beats_unprocessed:
-            bounds.append(math.inf)  # It falls short on another metric, so no mean of this one would help.
+            bounds.append(math.inf)  # It falls short on another metric, so no mean on this metric would help.
         most = max(bounds)
         needed.append(most if math.isfinite(most) else None)
     return needed
@@ -125,7 +125,10 @@ def mean_to_win(
     unprocessed_mean: float | None,
     at_block: int,
 ) -> float | None:
-    """The mean that one more entry, such as a refused one, would have needed before any test; None: any mean."""
+    """The mean that a further entry, such as a refused one, would have needed before any test.
+
+    None means that any mean would have been enough.
+    """
     winner = next((c for c in contenders if c.hotkey == result.winner), None)
     if winner is None or winner.mean is None:
         return unprocessed_mean if ruleset.must_beat_unprocessed else None

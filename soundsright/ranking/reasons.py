@@ -1,4 +1,4 @@
-"""Why an entry's share is what it is, as data. Means are in the metric's unit, higher is better."""
+"""The reason for an entry's share, as data. Means are in the metric's unit, higher is better."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from soundsright.ranking.awards import Award, Contender, passes
 
 
 class ShareReason(StrEnum):
-    """Why an entry's share of a metric's prize is what it is."""
+    """The reason for an entry's share of a metric's prize."""
 
     TAKES_PRIZE = "takes_prize"
     NO_CLIPS = "no_clips"
@@ -19,14 +19,14 @@ class ShareReason(StrEnum):
     LEAD_UNSURE = "lead_unsure"
     """It reached the margin over the champion, but not the test."""
     TOO_FEW_CLIPS = "too_few_clips"
-    """No mean over so few clips would have been sure enough."""
+    """Over so few clips, no mean would have been certain enough."""
     MEAN_TOO_LOW = "mean_too_low"
     CAME_LATER = "came_later"
-    """An earlier entry reached as much."""
+    """An earlier entry reached the same mean."""
 
 
 def share_reason(ruleset: Ruleset, contender: Contender, award: Award, needed: float | None) -> ShareReason:
-    """Why the entry's share is what it is. `needed` is the mean that would have taken the prize, if any would."""
+    """The reason for the entry's share. `needed` is the mean that would have taken the prize, if any would."""
     if contender.hotkey == award.winner:
         return ShareReason.TAKES_PRIZE
     if contender.mean is None:

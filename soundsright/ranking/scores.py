@@ -74,9 +74,9 @@ def superiority_p_values(differences: Scores) -> NDArray[np.float64]:
 
     Up to 12 clips use the exact sign-flip test (Fisher 1935). More clips use the larger of two p-values: Student's
     paired t, and the same with Hall's correction for skewness (J. R. Statist. Soc. B 54, 1992). The correction is
-    needed because a challenger that is a little better on most clips and far worse on a few has a long left tail,
-    for which Student's t alone is much too sure. The result is at least 2^-n for n clips, the least p-value of a
-    sign-flip test. There is no chance in it, so every validator gets the same value.
+    needed because a challenger that is a little better on most clips and far worse on a few has a long left tail.
+    For it, Student's t alone gives much too small a p-value. The result is at least 2^-n for n clips, the least
+    p-value of a sign-flip test. It uses no random numbers, so every validator gets the same value.
 
     >>> superiority_p_values(np.array([[1.0, 2.0, 3.0, 4.0], [1.0, -1.0, 2.0, -2.0]])).tolist()
     [0.0625, 0.625]

@@ -17,7 +17,7 @@ _TOO_FEW = "Over so few clips no lead is sure enough to take the prize."
 
 
 def prize_sentence(ruleset: Ruleset, metric: str, award: Award) -> str:
-    """Who takes one metric's prize and why, in one sentence."""
+    """The winner of one metric's prize and the reason, in one sentence."""
     return _PRIZE_SENTENCES[award.reason](ruleset, metric, award)
 
 
@@ -104,7 +104,7 @@ _PRIZE_SENTENCES: Mapping[PrizeReason, Callable[[Ruleset, str, Award], str]] = {
 def share_sentence(
     ruleset: Ruleset, metric: str, contender: Contender, award: Award, needed: float | None, *, failed: int
 ) -> str:
-    """Why an entry's share is what it is, and what the prize would have taken. `failed` counts its failed clips."""
+    """The reason for an entry's share, and the mean that the prize needed. `failed` counts its failed clips."""
     clips = f" {failed} of its clips failed and scored the floor." if failed else ""
     share = "Shares in the remainder" if award.shares.get(contender.hotkey, 0.0) > 0 else "Has no share"
     more = _prize_needed(ruleset, metric, needed)
@@ -149,7 +149,7 @@ def _unsure_lead(ruleset: Ruleset, contender: Contender, award: Award) -> str:
 
 
 def _shortfall(ruleset: Ruleset, metric: str, contender: Contender) -> str:
-    """Why an entry does not beat the unprocessed input, as the end of a sentence about it."""
+    """The reason why an entry does not beat the unprocessed input, as the end of a sentence about it."""
     beaten = f"the unprocessed input{_stand_in(ruleset, metric)}"
     gain, stand_in = contender.gain, ruleset.stand_in_of(metric)
     match shortfall_of(ruleset, metric, contender):

@@ -1,4 +1,4 @@
-"""How certain a mean or a difference is. Scores are in their metric's unit; intervals are two-sided.
+"""The certainty of means and differences. Scores are in their metric's unit; intervals are two-sided.
 
 Values belong to the clips of one set. A comparison is paired: it compares entries on the same clip, because clips
 differ far more than entries do. Clips that share a speaker or a source are not independent. For them, give
@@ -212,7 +212,7 @@ def rank_confidence_sets(
     confidence: float = CONFIDENCE,
     resamples: int = 10_000,
 ) -> dict[str, RankSet]:
-    """The ranks that each entry's scores leave open. With the given confidence, all of them are right at once.
+    """The ranks that each entry can have, given its scores. With the given confidence, all sets are right at once.
 
     An entry ranks below each entry whose mean is significantly above its own. The studentised difference of a pair
     is significant above one critical value, the bootstrap quantile of the largest (Mogstad et al. 2024). Higher
@@ -296,7 +296,7 @@ def _standard_error(values: Sequence[float], mean: float, clusters: Sequence[Has
 def _cluster_sums(
     values: Sequence[float], clusters: Sequence[Hashable] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The sum and the size of each cluster, in order of appearance. Without clusters each value is one."""
+    """The sum and the size of each cluster, in order of appearance. Without clusters, each value is a cluster."""
     if clusters is None:
         return np.asarray(values, dtype=np.float64), np.ones(len(values))
     if len(clusters) != len(values):

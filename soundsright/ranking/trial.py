@@ -1,4 +1,4 @@
-"""One round of simulated scores, to try rules on.
+"""One round of simulated scores, for trying out rules.
 
 Scores are drawn, not measured. Each clip is hard or easy for all entries, each entry is a little better or worse,
 and the last entry fails on a tenth of the clips.

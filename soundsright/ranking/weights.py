@@ -15,7 +15,7 @@ from soundsright.core.results import Leaderboard, Weights
 def weights_of(leaderboards: Sequence[Leaderboard], *, burn_uid: int | None = None) -> Weights:
     """One weight per uid: its shares on all leaderboards, as a fraction of what the leaderboards can pay.
 
-    What is not paid goes to `burn_uid`: a prize that nobody won, the decayed part of a champion's prize, the capped
+    The unpaid part goes to `burn_uid`: a prize that nobody won, the decayed part of a champion's prize, the capped
     part of a remainder. Without `burn_uid`, the paid shares are scaled to sum to 1.
 
     If nothing is paid, everything goes to `burn_uid`. Without `burn_uid`, or without a leaderboard, the weights are

@@ -42,12 +42,12 @@ def organiser_of_toml(
 ) -> CompetitionRules:
     """The organiser's decisions in the text of a file. `source` is the file's name in messages.
 
-    If `begun` is True, the competition has started, and its first day can lie in the past. `known_metrics` are the
+    If `begun` is True, the competition has started, and its first day can be in the past. `known_metrics` are the
     metrics that can pay; None accepts every name.
 
     Raises:
         UsageError: for the first mistake: no TOML, an unknown or missing key, a value of the wrong type or range,
-            metrics that do not sum to 1, rewards above 100, two competitions of one name, a schedule in the past.
+            metrics that do not sum to 1, rewards above 100, two competitions with one name, a schedule in the past.
     """
     file = TomlLocation(source)
     if len(text) > MAX_FILE_CHARS:
@@ -68,7 +68,7 @@ def organiser_of_toml(
     commitment = _choice(location.under("commitment"), CommitmentKind, kind)
     if commitment is CommitmentKind.SEALED and schedule is None:
         raise location.under("commitment").error(
-            "sealed entries open when entries close, and the file has no [schedule] that says when",
+            "sealed entries open when entries close, but the file has no [schedule] that gives this time",
             "Add a [schedule], or choose another kind.",
         )
     return CompetitionRules(
@@ -218,12 +218,12 @@ def _schedule(location: TomlLocation, value: object, now_s: float, begun: bool) 
     schedule = location.built(lambda: Schedule(time_of_day_s, **numbers, **days))
     if "first_day" in days and not begun and schedule.start_s(0) < now_s:
         raise location.under("first_day").error(
-            f"the first round, {table['first_day']} {time} UTC, lies in the past",
+            f"the first round, {table['first_day']} {time} UTC, is in the past",
             "Write a later day, or add --begun if the competition has started.",
         )
     if "last_day" in days and schedule.last_day is not None and (schedule.last_day + 1) * DAY_S <= now_s:
         raise location.under("last_day").error(
-            f"the last day, {table['last_day']}, lies in the past", "Write a later day, or remove the key."
+            f"the last day, {table['last_day']}, is in the past", "Write a later day, or remove the key."
         )
     return schedule
 

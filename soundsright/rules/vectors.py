@@ -1,8 +1,8 @@
 """Checks whether a ruleset reproduces worked examples of the rules.
 
-A file of examples has up to three lists. `margin`: does a new value beat an old one? `duplicates`: which hotkeys
-stay under each rule? `scoring`: what is each hotkey paid in several competitions? An example of `scoring` has means
-but no clips, so no challenger can win under rules that test clip by clip.
+A file of examples has up to three lists. `margin`: does a new value beat an old value? `duplicates`: which hotkeys
+stay under each rule? `scoring`: how much is each hotkey paid in several competitions? An example of `scoring` has
+means but no clips, so no challenger can win under rules that test clip by clip.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the services need from outside, as protocols.
+"""The ports: protocols for everything that the services need from outside.
 
 Adapters implement them, and `soundsright.testing` has a fake of each. Times are in seconds, sizes in bytes.
-This package needs no NumPy: a miner imports it.
+This package needs no NumPy, because a miner imports it and has none.
 """
 
 from soundsright.core.ports.chain import (

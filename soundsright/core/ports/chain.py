@@ -22,7 +22,7 @@ class Neuron:
     """A registered hotkey. `endpoint` is the `host:port` that it serves, if it serves one.
 
     `weights_set_at` is the block of its latest weights. It is None if it never set any, or if the chain does not
-    tell.
+    report it.
     """
 
     uid: int
@@ -67,7 +67,7 @@ class Chain(Protocol):
     def neurons(self) -> tuple[Neuron, ...]: ...
     def commitments(self) -> tuple[Commitment, ...]: ...
     def snapshot(self, number: int | None = None) -> Snapshot:
-        """The chain as of that block, without anything later. None means the head."""
+        """The chain as it was at that block. None means the head."""
         ...
 
     def publish(self, hotkey: str, digest: str) -> TxResult: ...
@@ -77,7 +77,7 @@ class Chain(Protocol):
 
 @dataclass(frozen=True)
 class SubnetRules:
-    """The chain's present rules for setting weights. `max_weight` is the largest share that one hotkey can get.
+    """The chain's current rules for setting weights. `max_weight` is the largest share that one hotkey can get.
 
     Weights take effect every `tempo_blocks`. After setting weights, wait `rate_limit_blocks` before you set them
     again. With `commit_reveal` they are sealed when set, and the chain opens them later.
@@ -130,7 +130,7 @@ class Timelock(Protocol):
 
         Raises:
             EntryRefused: `bad_seal`, if this is not a sealed text.
-            PeerUnavailable: the key that opens it is not available now.
+            PeerUnavailable: the key that opens it cannot be fetched now.
         """
         ...
 

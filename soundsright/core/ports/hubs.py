@@ -1,4 +1,4 @@
-"""Where models are published and fetched from."""
+"""Model hubs: miners publish models there, and validators fetch them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from soundsright.core.submission import FetchedModel, Submission
 
 
 class ModelHub(Protocol):
-    """Where models are fetched from."""
+    """A hub from which models are fetched."""
 
     def fetch(self, submission: Submission, *, limits: FetchLimits) -> FetchedModel:
         """The submission's repository at its commit, on this machine's disk.
@@ -25,11 +25,11 @@ class ModelHub(Protocol):
         ...
 
     def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
-        """The model from this machine's cache, or None if it is not there or no longer complete."""
+        """The model from this machine's cache, or None if the cache does not have all of it."""
         ...
 
     def forget(self, keep: Collection[str]) -> int:
-        """Remove all fetched models except those content hashes, and return how many went.
+        """Remove all fetched models except those with these content hashes. Returns the number of removed models.
 
         Do not call it while a round runs.
         """
@@ -37,6 +37,6 @@ class ModelHub(Protocol):
 
 
 class Publisher(Protocol):
-    """Where a miner publishes a model: the writing half of a hub."""
+    """A hub on which a miner publishes models."""
 
     def publish(self, namespace: str, name: str, folder: Path) -> ModelRef: ...

@@ -15,8 +15,8 @@ class Pool(Protocol):
     def submit(self, function: Callable[..., T], /, *args: Any, deadline_s: float | None = None) -> Future[T]:
         """The job's future. The deadline is in seconds of the job's own processor time.
 
-        The future raises the job's own error. If the job killed its worker it raises `WorkerDied`, or `JobTimeout`,
-        a kind of it, after the deadline. If the job is not to blame, it raises another `InfrastructureFault`.
+        The future raises the job's own error. If the job killed its worker, the future raises `WorkerDied`; after
+        the deadline, `JobTimeout`. If the job is not to blame, the future raises another `InfrastructureFault`.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What runs a model. Times are in seconds and measured by the host; sizes are in bytes."""
+"""Runners of models. Times are in seconds and measured by the host; sizes are in bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SandboxLimits:
-    """What a model can use. A batch's deadline is `enhance_fixed_s + enhance_factor x its seconds of audio`."""
+    """The limits of a model. A batch's deadline is `enhance_fixed_s + enhance_factor x its seconds of audio`."""
 
     memory_bytes: int = 4_000_000_000
     cpus: float = 1.0
@@ -34,7 +34,7 @@ class SandboxLimits:
 
 @dataclass(frozen=True, eq=False)
 class DegradedClip:
-    """What a model gets: the degraded signal, under a name that reveals nothing about it."""
+    """A model's input: the degraded signal, under a name that reveals nothing about it."""
 
     clip_id: str
     audio: Audio
@@ -82,7 +82,7 @@ class RunningModel(Protocol):
 class Runner(Protocol):
     """Runs entries: it takes an entry and clips, and returns answers with their times.
 
-    A runner can be a sandbox on this machine, an executor on another one, or a model that is served elsewhere.
+    A runner can be a sandbox on this machine, an executor on another machine, or a model that is served elsewhere.
     It removes only what it created.
     """
 
@@ -90,7 +90,7 @@ class Runner(Protocol):
     def name(self) -> str: ...
 
     def prepare(self, model: FetchedModel) -> None:
-        """Do the first part of `run` early: what does not use the model's processor, such as building its image.
+        """Do the part of `run` that does not need the model's processor early, such as building its image.
 
         The work is done once, here or in `run`. You can prepare one model while another runs.
 
@@ -118,7 +118,7 @@ class Runner(Protocol):
 
 
 class Sandbox(Runner, Protocol):
-    """A runner on this machine, which runs strangers' models as its own processes or containers."""
+    """A runner that runs strangers' models on this machine, in processes or containers that it starts."""
 
     @property
     def isolated(self) -> bool:

@@ -1,4 +1,4 @@
-"""The state of a validator: what must survive a restart."""
+"""The state of a validator, which survives a restart."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class TitleRow:
 class StateStore(Protocol):
     """Everything that a validator must not lose. Each write is one transaction, and repeating it is safe.
 
-    A state has one scope. Two organisers whose rounds have the same names can share a database: each uses
-    `scoped` with a name of its own.
+    A state has one scope. Two organisers whose rounds have the same names can share a database if each uses
+    `scoped` with its own name.
     """
 
     def scoped(self, scope: str) -> StateStore:
@@ -45,7 +45,7 @@ class StateStore(Protocol):
         ...
 
     def titles(self, competition_id: str, *, before: str) -> tuple[TitleRow, ...]:
-        """The latest title of each metric, of the rounds that began before the round `before`."""
+        """The latest title of each metric, from the rounds that began before the round `before`."""
         ...
 
     def add_clip_results(self, round_id: str, entry_id: str, results: Iterable[ClipResult]) -> None: ...
