@@ -142,7 +142,7 @@ def _rows_by_mean(contenders: Sequence[Contender]) -> list[int]:
 
 
 def _sorted_standings(competition: Competition, results: Sequence[_MetricResult]) -> tuple[Standing, ...]:
-    """The standings by entry: the largest total share first, then the better weighted rank, then the older entry."""
+    """The standings by entry: the largest total share first, then the better weighted rank, then the older."""
     by_hotkey: dict[str, list[Standing]] = {}
     for result in results:
         for standing in result.standings:
