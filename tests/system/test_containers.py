@@ -222,7 +222,16 @@ def test_compose_up_starts_a_miner_that_commits_and_reports_its_health(compose: 
     assert docker(compose, "exec", container, *check).returncode == 0
     # The image has only the files that it runs.
     files = docker(compose, "exec", container, "ls", "/opt/soundsright").stdout.split()
-    own = {"LICENSE", "README.md", "build", "models", "pyproject.toml", "soundsright", "soundsright.egg-info"}
+    own = {
+        "LICENSE",
+        "README.md",
+        "build",
+        "models",
+        "pyproject.toml",
+        "requirements",
+        "soundsright",
+        "soundsright.egg-info",
+    }
     assert set(files) <= own
     compose("stop", "-t", "20", "soundsright-miner")
     assert inspected(compose, container)["State"]["ExitCode"] == 0
