@@ -87,7 +87,7 @@ def blocks_of(page: Path) -> tuple[Block, ...]:
 
 
 def codes_of(page: Path) -> tuple[str, ...]:
-    """What the page's prose writes as code."""
+    """The inline code of the page's prose."""
     return tuple(_CODE.findall(prose_of(page)))
 
 

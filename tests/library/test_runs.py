@@ -20,7 +20,7 @@ def test_a_run_has_its_competitions_entries_and_values(tmp_path: Path) -> None:
     assert competition.signal("clean", competition.clip_ids[0]) is not None
 
 
-def test_the_folder_above_one_run_will_do(tmp_path: Path) -> None:
+def test_the_folder_above_one_run_is_accepted(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     assert soundsright.open_run(tmp_path).folder == tmp_path / "run"
 

@@ -1,4 +1,4 @@
-"""Models as a miner submits them: imported one beside the other, or run in a process as the harness runs them."""
+"""Imports the folders below `models/`, or runs their servers in a process as the harness does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The baselines that this project trained do what their cards say, on recordings that their training never met."""
+"""The baselines do what their cards state, on recordings that were not used for training."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ both_rates = pytest.mark.parametrize("rate_hz", RATES_HZ)
 
 @cache
 def noisy_speech(rate_hz: int) -> tuple[tuple[Audio, Audio], ...]:
-    """Clean and noisy: the start of the two longest recordings of speech, among engines at an SNR of 5 dB."""
+    """Pairs of clean and noisy speech: 3 s of the two longest recordings, with engine noise at 5 dB SNR."""
     corpus = Corpus.open()
     speech, noise = corpus.speech_for(rate_hz), corpus.noise_for(rate_hz)
     longest = sorted(range(len(speech)), key=speech.duration_s)[-2:]
@@ -61,7 +61,7 @@ def noisy_speech(rate_hz: int) -> tuple[tuple[Audio, Audio], ...]:
 
 @cache
 def reverberant_speech(rate_hz: int) -> tuple[tuple[Audio, Audio], ...]:
-    """Dry and reverberant, in rooms of everyday size."""
+    """Pairs of dry and reverberant speech, in rooms of everyday size."""
     recipe = SetRecipe(rt60_s=(0.4, 0.8), duration_s=(2.5, 3.0))
     competition, corpus = competition_by_id(f"DEREVERBERATION_{rate_hz}HZ"), Corpus.open()
     clips = (draw_clip(competition, 2, i, corpus=corpus, recipe=recipe) for i in range(3))
@@ -82,7 +82,7 @@ def mean_gains(
 
 
 def lag(reference: Samples, signal: Samples) -> int:
-    """By how many samples the signal comes later, from the peak of the cross-correlation."""
+    """The delay of the signal in samples, from the peak of the cross-correlation."""
     n = 2 * len(reference)
     correlation = np.fft.irfft(np.fft.rfft(signal, n) * np.conj(np.fft.rfft(reference, n)), n)
     peak = int(np.argmax(correlation))

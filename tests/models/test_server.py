@@ -1,4 +1,4 @@
-"""The template's server, met over its socket as the harness meets it."""
+"""The template's server, tested over its socket as the harness uses it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_protocol_brings_every_clip_back_under_its_name_rate_and_length(serv
 
 
 @pytest.mark.usefixtures("published_port")
-def test_a_published_style_client_finds_it_on_tcp_port_6500(serve: Serve) -> None:
+def test_without_a_socket_it_listens_on_tcp_port_6500(serve: Serve) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -178,7 +178,7 @@ def test_a_model_with_a_batch_function_gets_all_clips_of_one_rate_at_once(
         assert server.read_wav(enhanced[name])[1] == rate_hz
 
 
-def test_samples_beyond_full_scale_are_clipped_and_do_not_wrap_round(import_model: ImportModel) -> None:
+def test_samples_beyond_full_scale_are_clipped(import_model: ImportModel) -> None:
     server = import_model("template", "server")
     samples, _ = server.read_wav(server.write_wav(np.array([1.5, -1.5, 0.25], np.float32), 16_000))
     assert samples.tolist() == [32767 / 32768, -1.0, 0.25]
