@@ -11,14 +11,17 @@ uses does no harm.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeGuard, TypeVar
+from typing import Any, Generic, TypeGuard, TypeVar
 
-from soundsright.core.errors import UsageError, printable
+from soundsright.core.errors import SoundsRightError, UsageError, printable
 
 T = TypeVar("T")
+Options = TypeVar("Options")
+Made = TypeVar("Made")
 
 CHAIN_GROUP = "soundsright.chains"
 HUB_GROUP = "soundsright.hubs"
@@ -103,6 +106,44 @@ class PluginGroup(Generic[T]):
                 f"Update or uninstall that package, or correct its entry point in {self.group}.",
             )
         return loaded
+
+
+def is_function(value: object) -> TypeGuard[Callable[[Any], Any]]:
+    """Whether a plug-in can be called, for groups whose plug-ins are functions."""
+    return callable(value)
+
+
+def made_by_plugin(
+    group: PluginGroup[Callable[[Options], Made]],
+    name: str,
+    options: Options,
+    *,
+    port: type,
+    failure: Callable[[str], SoundsRightError],
+) -> Made:
+    """The object that the function of a plug-in makes. It must have every method of the protocol `port`.
+
+    Raises:
+        UsageError: if the plug-in cannot be loaded (see `PluginGroup.load`), or its object lacks a method.
+        SoundsRightError: an error of this package that the function raised. For any other, the error that `failure`
+            makes from its text.
+    """
+    function = group.load(name)
+    try:
+        made = function(options)
+    except SoundsRightError:
+        raise
+    except (Exception, SystemExit) as e:
+        # Code of another package can raise anything.
+        raise failure(printable(f"{type(e).__name__}: {e}")) from e
+    missing = [member for member, _ in inspect.getmembers(port) if member[0] != "_" and not hasattr(made, member)]
+    if missing:
+        raise UsageError(
+            f"The {group.noun} {name!r} made an object of type {type(made).__name__}, which lacks"
+            f" {', '.join(missing)}",
+            f"Update or uninstall the package that adds it. It must make a {port.__name__}.",
+        )
+    return made
 
 
 def _package_of(point: EntryPoint) -> str:

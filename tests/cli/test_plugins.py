@@ -17,6 +17,7 @@ from soundsright.config import MinerSettings, Settings, read_settings
 from soundsright.core.errors import UsageError
 from soundsright.library.rulesets import organiser_of
 from soundsright.services.scoring import chosen_metrics
+from tests.plugins import install_package
 from tests.ports import free_port
 
 Install = Callable[..., None]
@@ -52,16 +53,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """A function that installs a package with one module and one entry point of a group."""
     site = tmp_path / "site"
     site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
 
-    def install_package(package: str, code: str, group: str, name: str, target: str) -> None:
-        (site / f"{package}.py").write_text(code)
-        metadata = site / f"{package}-1.2.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
-        (metadata / "entry_points.txt").write_text(f"[{group}]\n{name} = {package}:{target}\n")
+    def install_one(package: str, code: str, group: str, name: str, target: str) -> None:
+        install_package(site, monkeypatch, package, group, code, **{name: f"{package}:{target}"})
 
-    return install_package
+    return install_one
 
 
 @pytest.fixture

@@ -11,14 +11,12 @@ With that package installed, SUBTENSOR_CHAIN_ENDPOINT can be `ledger://host`.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeGuard
 from urllib.parse import urlsplit
 
-from soundsright.core.errors import SoundsRightError, UsageError, printable
-from soundsright.core.plugins import CHAIN_GROUP, PluginGroup
+from soundsright.core.errors import UsageError
+from soundsright.core.plugins import CHAIN_GROUP, PluginGroup, is_function, made_by_plugin
 from soundsright.core.ports import Account, LiveChain
 
 BUILT_IN_SCHEMES = ("ws", "wss", "http", "https")
@@ -41,16 +39,11 @@ class ChainOptions:
 
 ChainFactory = Callable[[ChainOptions], LiveChain]
 
-
-def _is_factory(value: object) -> TypeGuard[ChainFactory]:
-    return callable(value)
-
-
 CHAIN_PLUGINS: PluginGroup[ChainFactory] = PluginGroup(
     group=CHAIN_GROUP,
     noun="chain",
     expected="a function that takes ChainOptions and returns a LiveChain",
-    is_valid=_is_factory,
+    is_valid=is_function,
     built_in=BUILT_IN_SCHEMES,
 )
 
@@ -64,21 +57,11 @@ def plugged_chain(options: ChainOptions) -> LiveChain:
         ChainUnavailable: if the package says that its chain does not answer.
     """
     scheme = urlsplit(options.endpoint).scheme
-    factory = CHAIN_PLUGINS.load(scheme)
-    try:
-        chain = factory(options)
-    except SoundsRightError:
-        raise
-    except (Exception, SystemExit) as e:
-        # Code of another package can raise anything.
-        raise UsageError(
-            f"The chain {options.endpoint} cannot be opened: {printable(f'{type(e).__name__}: {e}')}",
+
+    def failure(text: str) -> UsageError:
+        return UsageError(
+            f"The chain {options.endpoint} cannot be opened: {text}",
             f"Check SUBTENSOR_CHAIN_ENDPOINT and the package that adds the chain {scheme!r}.",
-        ) from e
-    missing = [name for name, _ in inspect.getmembers(LiveChain) if name[0] != "_" and not hasattr(chain, name)]
-    if missing:
-        raise UsageError(
-            f"The chain {scheme!r} made an object of type {type(chain).__name__}, which lacks {', '.join(missing)}",
-            "Update or uninstall the package that adds it. It must make a LiveChain.",
         )
-    return chain
+
+    return made_by_plugin(CHAIN_PLUGINS, scheme, options, port=LiveChain, failure=failure)

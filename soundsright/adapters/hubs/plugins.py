@@ -11,15 +11,13 @@ With that package installed, HF_ENDPOINT can be `registry://host`.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeGuard
 from urllib.parse import urlsplit
 
-from soundsright.core.errors import SoundsRightError, UsageError, printable
-from soundsright.core.plugins import HUB_GROUP, PluginGroup
+from soundsright.core.errors import UsageError
+from soundsright.core.plugins import HUB_GROUP, PluginGroup, is_function, made_by_plugin
 from soundsright.core.ports import ModelHub
 
 BUILT_IN_SCHEMES = ("http", "https")
@@ -42,16 +40,11 @@ class HubOptions:
 
 HubFactory = Callable[[HubOptions], ModelHub]
 
-
-def _is_factory(value: object) -> TypeGuard[HubFactory]:
-    return callable(value)
-
-
 HUB_PLUGINS: PluginGroup[HubFactory] = PluginGroup(
     group=HUB_GROUP,
     noun="hub",
     expected="a function that takes HubOptions and returns a ModelHub",
-    is_valid=_is_factory,
+    is_valid=is_function,
     built_in=BUILT_IN_SCHEMES,
 )
 
@@ -65,21 +58,11 @@ def plugged_hub(options: HubOptions) -> ModelHub:
         HubUnavailable: if the package says that its hub does not answer.
     """
     scheme = urlsplit(options.endpoint).scheme
-    factory = HUB_PLUGINS.load(scheme)
-    try:
-        hub = factory(options)
-    except SoundsRightError:
-        raise
-    except (Exception, SystemExit) as e:
-        # Code of another package can raise anything.
-        raise UsageError(
-            f"The hub {options.endpoint} cannot be opened: {printable(f'{type(e).__name__}: {e}')}",
+
+    def failure(text: str) -> UsageError:
+        return UsageError(
+            f"The hub {options.endpoint} cannot be opened: {text}",
             f"Check HF_ENDPOINT and the package that adds the hub {scheme!r}.",
-        ) from e
-    missing = [name for name, _ in inspect.getmembers(ModelHub) if name[0] != "_" and not hasattr(hub, name)]
-    if missing:
-        raise UsageError(
-            f"The hub {scheme!r} made an object of type {type(hub).__name__}, which lacks {', '.join(missing)}",
-            "Update or uninstall the package that adds it. It must make a ModelHub.",
         )
-    return hub
+
+    return made_by_plugin(HUB_PLUGINS, scheme, options, port=ModelHub, failure=failure)

@@ -8,15 +8,13 @@ An entry point names a function that takes `SandboxOptions` and returns a `Sandb
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
 from soundsright.adapters.sandboxes.gpu import GpuPool
-from soundsright.core.errors import EngineUnavailable, SoundsRightError, UsageError, printable
-from soundsright.core.plugins import SANDBOX_GROUP, PluginGroup
+from soundsright.core.errors import EngineUnavailable, UsageError
+from soundsright.core.plugins import SANDBOX_GROUP, PluginGroup, is_function, made_by_plugin
 from soundsright.core.ports import Sandbox
 
 BUILT_IN_SANDBOXES = ("bubblewrap", "docker", "process")
@@ -42,15 +40,11 @@ class SandboxOptions:
 SandboxFactory = Callable[[SandboxOptions], Sandbox]
 
 
-def _is_factory(value: object) -> TypeGuard[SandboxFactory]:
-    return callable(value)
-
-
 SANDBOX_PLUGINS: PluginGroup[SandboxFactory] = PluginGroup(
     group=SANDBOX_GROUP,
     noun="sandbox",
     expected="a function that takes SandboxOptions and returns a Sandbox",
-    is_valid=_is_factory,
+    is_valid=is_function,
     built_in=("auto", *BUILT_IN_SANDBOXES),
 )
 
@@ -63,31 +57,17 @@ def plugged_sandbox(name: str, options: SandboxOptions) -> Sandbox:
             provides no isolation and the models are not trusted.
         EngineUnavailable: if it cannot be made on this machine.
     """
-    factory = SANDBOX_PLUGINS.load(name)
-    try:
-        sandbox = factory(options)
-    except SoundsRightError:
-        raise
-    except (Exception, SystemExit) as e:
-        # A function of another package can raise anything.
-        raise EngineUnavailable(
-            f"The sandbox {name!r} cannot be made: {printable(f'{type(e).__name__}: {e}')}",
+
+    def failure(text: str) -> EngineUnavailable:
+        return EngineUnavailable(
+            f"The sandbox {name!r} cannot be made: {text}",
             "See the documentation of the package that adds it, or use another --sandbox.",
-        ) from e
-    missing = [member for member in _sandbox_members() if not hasattr(sandbox, member)]
-    if missing:
-        raise UsageError(
-            f"The sandbox {name!r} made a {type(sandbox).__name__} without {', '.join(missing)}",
-            "Update or uninstall the package that adds it, or use another --sandbox.",
         )
+
+    sandbox = made_by_plugin(SANDBOX_PLUGINS, name, options, port=Sandbox, failure=failure)
     if not sandbox.isolated and not options.trusted:
         raise UsageError(
             f"The sandbox {name!r} provides no isolation, and these models may come from other people",
             "Use another --sandbox, or add --trust if you trust every model.",
         )
     return sandbox
-
-
-def _sandbox_members() -> list[str]:
-    """The names that every `Sandbox` has."""
-    return [name for name, _ in inspect.getmembers(Sandbox) if not name.startswith("_")]

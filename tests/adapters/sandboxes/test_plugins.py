@@ -94,7 +94,10 @@ def test_a_sandbox_that_cannot_be_made_is_named_with_its_error(install: Install)
 
 def test_an_object_that_is_no_sandbox_is_refused(install: Install) -> None:
     install("sandbox_nothing", microvm="nothing")
-    with pytest.raises(UsageError, match=r"'microvm' made a NoneType without isolated, name, prepare, run, stop"):
+    with pytest.raises(
+        UsageError,
+        match=r"'microvm' made an object of type NoneType, which lacks isolated, name, prepare, run, stop",
+    ):
         plugged_sandbox("microvm", TRUSTED)
 
 
