@@ -17,11 +17,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
-from soundsright.core.audio import Audio
 from soundsright.core.errors import UsageError
 from soundsright.core.plugins import PluginGroup
+
+if TYPE_CHECKING:
+    # A miner reads an organiser's file without NumPy.
+    from soundsright.core.audio import Audio
 
 SCORE_DECIMALS = 10
 """Scores are rounded to this many decimals, because mathematics libraries differ only in later digits."""

@@ -50,10 +50,31 @@ def bittensor(_folder: Path) -> Iterator[str]:
         yield node.url
 
 
-@pytest.mark.parametrize(("chain", "also"), [(private_chain, {"bittensor"}), (bittensor, set())])
+ORGANISER = """
+[schedule]
+time_utc = 09:00:00
+every_days = 1
+[entries]
+commitment = "sealed"
+[[competition]]
+task = "DENOISING"
+sample_rate_hz = 16000
+max_score = 10.0
+remainder = 3.0
+metrics = { ESTOI = 1.0 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("chain", "also", "organiser"),
+    [(private_chain, {"bittensor"}, ""), (private_chain, {"bittensor"}, ORGANISER), (bittensor, set(), "")],
+    ids=["private", "organiser", "bittensor"],
+)
 def test_a_miner_imports_no_heavy_library(
-    tmp_path: Path, chain: Callable[[Path], AbstractContextManager[str]], also: set[str]
+    tmp_path: Path, chain: Callable[[Path], AbstractContextManager[str]], also: set[str], organiser: str
 ) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(organiser)
     ALICE.write(tmp_path / "wallets" / "w" / "hotkeys" / "h")
     source = tmp_path / "source"
     source.mkdir()
@@ -74,6 +95,7 @@ def test_a_miner_imports_no_heavy_library(
                 "WALLET_PATH": str(tmp_path / "wallets"),
                 "STATE_FOLDER": str(tmp_path / "state"),
                 "SOUNDSRIGHT_HUB": str(tmp_path / "hub"),
+                "SOUNDSRIGHT_RULESET": str(rules) if organiser else "soundsright-v3",
                 "DENOISING_16000HZ_HF_MODEL_NAMESPACE": "alice",
                 "DENOISING_16000HZ_HF_MODEL_NAME": "gate",
                 "DENOISING_16000HZ_HF_MODEL_REVISION": model.revision,
