@@ -197,6 +197,21 @@ def test_a_check_warns_of_settings_without_effect(say: Say, chain: tuple[LocalCh
     assert say("miner --check", FEEDBACK_HOOK="my_module:tune")[2] == ""
 
 
+def test_a_check_warns_of_a_competition_that_the_organiser_does_not_have(
+    say: Say, chain: tuple[LocalChain, str], tmp_path: Path
+) -> None:
+    """The name must be exact, because the commitment is a hash of it."""
+    chain[0].register(ALICE.address)
+    (tmp_path / "rules.toml").write_text(
+        '[[competition]]\nname = "summer"\ntask = "DENOISING"\nsample_rate_hz = 16000\n'
+        "max_score = 50.0\nremainder = 10.0\nmetrics = { ESTOI = 1.0 }\n"
+    )
+    for name, named in (("", "DENOISING_16000HZ"), ("Summer", "Summer")):
+        err = say("miner --check", SOUNDSRIGHT_RULESET="rules.toml", COMPETITION_NAME=name)[2]
+        assert f"Warning: rules.toml has no competition {named}, so your entry will be refused" in err
+    assert say("miner --check", SOUNDSRIGHT_RULESET="rules.toml", COMPETITION_NAME="summer")[2] == ""
+
+
 @pytest.mark.slow
 def test_verify_runs_the_model_before_it_is_entered(
     say: Say, chain: tuple[LocalChain, str], tmp_path: Path

@@ -15,6 +15,7 @@ from soundsright.config import MinerSettings
 if TYPE_CHECKING:
     import socket
 
+    from soundsright.core.competition import Competition
     from soundsright.core.ports import LiveChain
     from soundsright.services.http import Health
     from soundsright.services.miner import Entry, EntryCommitment, MinerService
@@ -61,6 +62,7 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
         warnings = miner.check()
         check_model(settings, model, competition)
         click.echo(f"{account.address} enters {model} for {competition.id}")
+        warnings += _competition_warnings(settings, competition)
         warnings += _hook_warnings(settings)
         if check:
             warnings += _port_warnings(settings)
@@ -146,6 +148,21 @@ def _serve(settings: MinerSettings, miner: MinerService, health: Health, address
         miner.run(stop)
         for service in services:
             service.close()
+
+
+def _competition_warnings(settings: MinerSettings, competition: Competition) -> list[str]:
+    """A warning if the organiser's file has no competition of the name that the miner commits to."""
+    if not settings.soundsright_ruleset.endswith(".toml"):
+        return []
+    from soundsright.library import organiser_of
+
+    names = [each.id for each in organiser_of(settings.soundsright_ruleset, begun=True).competitions]
+    if competition.id in names:
+        return []
+    return [
+        f"{settings.soundsright_ruleset} has no competition {competition.id}, so your entry will be refused as "
+        f"unknown_competition. Set COMPETITION_NAME to one of {', '.join(names)}"
+    ]
 
 
 def _hook_warnings(settings: MinerSettings) -> list[str]:
