@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from soundsright.copies.containers import Tensor, TooMuchToRead, tensors_of
+from soundsright.copies.containers import Tensor, tensors_of
 from soundsright.copies.duplicates import DuplicateRule, Likeness
+from soundsright.copies.limits import DAMAGE, TooMuchToRead
 
 MIN_ELEMENTS = 64
 """Smaller tensors (biases, scales) are ignored, because they are often equal by construction."""
@@ -91,7 +92,7 @@ def tensor_fingerprint(paths: Sequence[Path]) -> TensorFingerprint:
     """The tensors of a model's files, in the order of the paths. It can run as a job in a worker.
 
     Files are mapped, not loaded. One tensor or one member of an archive is in memory at a time, at most 2 GB. A
-    file that cannot be opened is listed as unread.
+    file that cannot be read completely is listed as unread, and the other files are read all the same.
     """
     summaries: list[TensorSummary] = []
     unread: list[str] = []
@@ -107,6 +108,8 @@ def tensor_fingerprint(paths: Sequence[Path]) -> TensorFingerprint:
                 summaries.append(summary)
         except (OSError, TooMuchToRead) as error:
             unread.append(f"{path}: {error}")
+        except DAMAGE as error:
+            unread.append(f"{path}: it cannot be read ({type(error).__name__})")
     return TensorFingerprint(tuple(summaries), tuple(unread))
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 PROBE_CLIPS = 12
 
+MAX_FAILED_FILES = 4
+"""How many files of an entry can fail alone before the remaining ones are not read."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -63,8 +66,7 @@ def same_tensor_pairs(
         try:
             fingerprint = result_of(job)
         except ModelFault as fault:
-            unread[entry_id] = (f"all files: {fault}",)
-            continue
+            fingerprint = _file_by_file(folder, pool, fault)
         summaries[entry_id] = fingerprint.summaries
         if fingerprint.unread:
             # Without the folder of the cache, which differs between machines.
@@ -88,6 +90,33 @@ def _start_fingerprint(model: FetchedModel, pool: Pool) -> Future[TensorFingerpr
     paths = files_below(model.path)
     deadline_s = fingerprint_deadline_s(sum(path.stat().st_size for path in paths))
     return pool.submit(tensor_fingerprint, paths, deadline_s=deadline_s)
+
+
+def _file_by_file(folder: Path, pool: Pool, fault: ModelFault) -> TensorFingerprint:
+    """The tensors of a model whose files cannot be read in one job: a job reads each file on its own.
+
+    After `MAX_FAILED_FILES` failures, the remaining files are listed as unread. This limits the time that a hostile
+    entry takes. The largest files are read first.
+    """
+    from soundsright.copies import TensorFingerprint, fingerprint_deadline_s, tensor_fingerprint
+
+    summaries: list[TensorSummary] = []
+    unread: list[str] = []
+    failures = 0
+    for path in sorted(files_below(folder), key=lambda path: -path.stat().st_size):
+        if failures == MAX_FAILED_FILES:
+            unread.append(f"{path}: it was not read, because {failures} other files failed")
+            continue
+        deadline_s = fingerprint_deadline_s(path.stat().st_size)
+        try:
+            fingerprint = result_of(pool.submit(tensor_fingerprint, [path], deadline_s=deadline_s))
+        except ModelFault as file_fault:
+            failures += 1
+            unread.append(f"{path}: {file_fault}")
+            continue
+        summaries += fingerprint.summaries
+        unread += fingerprint.unread
+    return TensorFingerprint(tuple(summaries), tuple(unread or [f"all files in one job: {fault}"]))
 
 
 def near_copy_pairs(clips: ClipSet, enhanced: Path, evaluations: Sequence[Evaluation]) -> list[Likeness]:

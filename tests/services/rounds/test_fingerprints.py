@@ -1,7 +1,9 @@
 """Copies that hashes do not show."""
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -9,12 +11,15 @@ from numpy.typing import DTypeLike, NDArray
 from soundsright.copies.duplicates import DuplicateRule, without_duplicates
 from soundsright.core.audio import Audio
 from soundsright.core.competition import Competition
+from soundsright.core.errors import JobTimeout
 from soundsright.core.results import ClipResult, Evaluation, Failure
 from soundsright.core.submission import FetchedModel
 from soundsright.services.rounds.clipset import ClipSet, write_wav
 from soundsright.services.rounds.fingerprints import near_copy_pairs, same_tensor_pairs
 from soundsright.testing import InlinePool
 from tests.ranking.builders import IN_DB, ONE_METRIC, entry
+
+T = TypeVar("T")
 
 
 def tensors(seed: int) -> dict[str, NDArray[np.float32]]:
@@ -53,6 +58,36 @@ def test_the_same_weights_in_another_format_are_refused_with_evidence(tmp_path: 
     refusal = unique.duplicates[0].refusal()
     assert refusal.code == "same_tensors"
     assert refusal.evidence["shared_tensors"] == "100.0%"
+
+
+class FailingPool(InlinePool):
+    """A pool whose job fails as soon as it reads a file named poison."""
+
+    def submit(self, function: Callable[..., T], /, *args: Any, deadline_s: float | None = None) -> Future[T]:
+        if any(path.name.startswith("poison") for path in args[0]):
+            failed: Future[T] = Future()
+            failed.set_exception(JobTimeout("tensor_fingerprint", 60.0))
+            return failed
+        return super().submit(function, *args, deadline_s=deadline_s)
+
+
+def test_a_file_that_stops_its_worker_does_not_hide_the_entrys_other_files(tmp_path: Path) -> None:
+    models = [model(tmp_path, uid, 1) for uid in range(2)]
+    (models[1].path / "poison.pt").write_bytes(b"x")
+    compared = same_tensor_pairs(models, FailingPool())
+    assert len(compared.pairs) == 1
+    (reason,) = compared.unread[models[1].submission.entry_id]
+    assert reason.startswith("poison.pt: ")
+
+
+def test_many_files_that_stop_their_workers_cost_a_bounded_time(tmp_path: Path) -> None:
+    models = [model(tmp_path, 0, 1)]
+    for number in range(9):
+        (models[0].path / f"poison{number}.pt").write_bytes(b"x" * 1_000)
+    compared = same_tensor_pairs(models, FailingPool())
+    reasons = compared.unread[models[0].submission.entry_id]
+    assert sum("4 other files failed" in reason for reason in reasons) == 5
+    assert compared.sketches[models[0].submission.entry_id]
 
 
 def _result(clip_id: str, *, scored: bool) -> ClipResult:
