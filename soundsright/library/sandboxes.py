@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from soundsright.adapters.containers import Engine
+    from soundsright.adapters.containers import DockerSandbox, Engine
     from soundsright.adapters.sandboxes import GpuPool
     from soundsright.core.ports import Sandbox
 
@@ -68,7 +68,6 @@ def opened_sandbox(
         UsageError: no sandbox can be used.
         EngineUnavailable: you ask for a GPU and the machine has none.
     """
-    from soundsright.adapters.containers import BuildLimits, DockerSandbox, DockerSettings
     from soundsright.adapters.sandboxes import (
         SANDBOX_PLUGINS,
         BubblewrapSandbox,
@@ -86,18 +85,7 @@ def opened_sandbox(
         return plugged_sandbox(choice.kind, SandboxOptions(python, trusted, gpus, round_id))
     if choice.kind == "process":
         return ProcessSandbox(python, trusted=trusted, gpus=gpus)
-    registries = tuple(name.strip() for name in choice.registries.split(",") if name.strip())
-    docker = DockerSandbox(
-        engine,
-        settings=DockerSettings(
-            build=BuildLimits(network=choice.build_network, registries=registries),
-            runtime=choice.runtime or None,
-            round_id=round_id,
-            cdi=choice.gpus.startswith(_BY_CDI),
-        ),
-        gpus=gpus,
-    )
-    made: dict[str, BubblewrapSandbox | DockerSandbox] = {"docker": docker}
+    made: dict[str, BubblewrapSandbox | DockerSandbox] = {"docker": _docker_sandbox(choice, engine, round_id)}
     obstacles = []
     if gpus is None:
         made["bubblewrap"] = BubblewrapSandbox(python)
@@ -116,3 +104,16 @@ def opened_sandbox(
         f"No sandbox can be used ({'; '.join(obstacles)})",
         "Install bubblewrap or start a container engine. For models of your own: --sandbox process with --trust.",
     )
+
+
+def _docker_sandbox(choice: SandboxChoice, engine: Engine | None, round_id: str) -> DockerSandbox:
+    from soundsright.adapters.containers import BuildLimits, DockerSandbox, DockerSettings
+
+    registries = tuple(name.strip() for name in choice.registries.split(",") if name.strip())
+    settings = DockerSettings(
+        build=BuildLimits(network=choice.build_network, registries=registries),
+        runtime=choice.runtime or None,
+        round_id=round_id,
+        cdi=choice.gpus.startswith(_BY_CDI),
+    )
+    return DockerSandbox(engine, settings=settings, gpus=choice.gpu_pool)
