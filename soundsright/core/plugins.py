@@ -108,7 +108,7 @@ class PluginGroup(Generic[T]):
         return loaded
 
 
-def is_function(value: object) -> TypeGuard[Callable[[Any], Any]]:
+def is_function(value: object) -> TypeGuard[Callable[..., Any]]:
     """Whether a plug-in can be called, for groups whose plug-ins are functions."""
     return callable(value)
 

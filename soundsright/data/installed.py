@@ -15,21 +15,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeGuard
 
 from soundsright.core.errors import SoundsRightError, UsageError, printable
-from soundsright.core.plugins import PluginGroup
+from soundsright.core.plugins import PluginGroup, is_function
 from soundsright.core.shipped import datasets_folder
 
 CorpusFolder = Callable[[], str | os.PathLike[str]]
 
 
-def _is_function(loaded: object) -> TypeGuard[CorpusFolder]:
-    return callable(loaded)
-
-
-CORPORA = PluginGroup(
-    "soundsright.corpora", "corpus", "a function that returns the folder of a corpus", _is_function, ("shipped",)
+CORPORA: PluginGroup[CorpusFolder] = PluginGroup(
+    "soundsright.corpora", "corpus", "a function that returns the folder of a corpus", is_function, ("shipped",)
 )
 
 
