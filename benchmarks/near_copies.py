@@ -1,4 +1,4 @@
-"""Measures how much the outputs of independent enhancers agree, and those of copies. The threshold lies between.
+"""Measures how much the outputs agree of independent enhancers, and of copies. The threshold is between the two.
 
     python benchmarks/near_copies.py [--clips 24] [--seed 1] [--competition DENOISING_16000HZ]
 

@@ -147,17 +147,17 @@ def earliest_of_duplicates(
     dropped: list[tuple[T, T, Hashable]] = []
     owner: dict[Hashable, T] = {}
     while earlier:
-        turn = min(earlier, key=lambda i: (bool(earlier[i]), first[i], i))
-        del earlier[turn]
-        for others in earlier.values():
-            others.discard(turn)
-        item = all_items[turn]
-        known = next((mark for mark in claims[turn] if mark in owner), None)
-        if known is not None:
-            dropped.append((item, owner[known], known))
+        index = min(earlier, key=lambda i: (bool(earlier[i]), first[i], i))
+        del earlier[index]
+        for undecided in earlier.values():
+            undecided.discard(index)
+        item = all_items[index]
+        owned_mark = next((mark for mark in claims[index] if mark in owner), None)
+        if owned_mark is not None:
+            dropped.append((item, owner[owned_mark], owned_mark))
             continue
         kept.append(item)
-        owner.update(dict.fromkeys(claims[turn], item))
+        owner.update(dict.fromkeys(claims[index], item))
     return kept, dropped
 
 

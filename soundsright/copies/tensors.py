@@ -179,13 +179,13 @@ def same_tensors(
         smaller, larger = sorted((len(a.sizes), len(b.sizes)))
         least = max(SAME_FRACTION * smaller, LEAST_OF_LARGER * larger)
         shared = _shared(a, b, least)
-        own = [row for row, _ in shared]
+        rows_of_a = [row for row, _ in shared]
         elements = max(int(a.sizes.sum()), int(b.sizes.sum()))
-        if len(shared) >= least and int(a.sizes[own].sum()) >= LEAST_OF_LARGER * elements:
+        if len(shared) >= least and int(a.sizes[rows_of_a].sum()) >= LEAST_OF_LARGER * elements:
             evidence = {"shared_tensors": f"{len(shared) / smaller:.1%}"}
             blocks = None
             if since is not None:
-                blocks = since(first, a.sketch(own)), since(second, b.sketch([row for _, row in shared]))
+                blocks = since(first, a.sketch(rows_of_a)), since(second, b.sketch([row for _, row in shared]))
             likenesses.append(Likeness(first, second, DuplicateRule.SAME_TENSORS, evidence, blocks))
     return likenesses
 

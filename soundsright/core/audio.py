@@ -52,7 +52,7 @@ def pcm16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
 
 
 def on_pcm16_grid(samples: NDArray[np.floating]) -> Samples:
-    """The samples rounded to 16 bits, so that the signal in memory is the one that a 16-bit WAV stores.
+    """The samples rounded to 16 bits, so that the signal in memory is exactly what a 16-bit WAV stores.
 
     >>> on_pcm16_grid(np.array([0.50001])).tolist()
     [0.5]

@@ -78,7 +78,7 @@ def _syntax_refusals(text: str) -> Iterator[DockerfileRefusal]:
 
 def _instruction_refusals(instruction: Instruction) -> Iterator[DockerfileRefusal]:
     line, name, value = instruction.line, instruction.name, instruction.value
-    whole = " ".join((*instruction.flags, value))
+    text = " ".join((*instruction.flags, value))
     if name == "ADD" and (_REMOTE.search(value) or "$" in value):
         # A variable can contain an address.
         yield DockerfileRefusal(
@@ -97,11 +97,11 @@ def _instruction_refusals(instruction: Instruction) -> Iterator[DockerfileRefusa
             yield DockerfileRefusal(line, "mount", f"{flag} mounts files of the host; COPY the files instead")
         elif flag.startswith(("--security=", "--network=", "--device=")):
             yield DockerfileRefusal(line, "privilege", f"{flag} is never granted; remove it")
-    if _ENGINE.search(whole):
+    if _ENGINE.search(text):
         yield DockerfileRefusal(line, "engine", "the line names the container engine's socket or files; remove it")
-    if name != "LABEL" and _WALLET.search(whole):
+    if name != "LABEL" and _WALLET.search(text):
         yield DockerfileRefusal(line, "wallet", "the line names a wallet or a key, which no model needs; remove it")
-    if name in ("RUN", "CMD", "ENTRYPOINT") and (match := _PRIVILEGE.search(whole)):
+    if name in ("RUN", "CMD", "ENTRYPOINT") and (match := _PRIVILEGE.search(text)):
         yield DockerfileRefusal(line, "privilege", f"{match[0]} asks for a privilege that no model gets; remove it")
 
 

@@ -95,15 +95,15 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
             "your commitment names another hotkey", "Commit with the hotkey that enters."
         ),
         "digest_mismatch": RefusalReason(
-            "the model that you revealed is not the one that you committed",
+            "the model that you revealed is not the model that you committed",
             "Reveal the committed model, or commit the new one.",
         ),
         "unknown_competition": RefusalReason(
             "this round has no competition of that name",
-            "Choose one that the organiser's rules list; `soundsright rules show` prints them.",
+            "Choose a competition of the organiser's rules; `soundsright rules show` prints them.",
         ),
         "bad_reference": RefusalReason(
-            "the model's namespace or name is not one that a hub allows",
+            "no hub allows the model's namespace or name",
             "Use letters, digits, `-`, `_` and `.`; begin and end with a letter or digit.",
         ),
         "bad_image_ref": RefusalReason(

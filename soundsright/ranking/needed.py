@@ -67,7 +67,7 @@ def holm_levels(p_values: Sequence[float | None], alpha: float) -> list[float]:
     [0.016666666666666666, 0.025, 0.025]
     """
     passed = [p is not None and p <= alpha for p in p_values]
-    return [alpha / max(1, len(passed) - (sum(passed) - own)) for own in passed]
+    return [alpha / max(1, len(passed) - (sum(passed) - has_passed)) for has_passed in passed]
 
 
 def needed_means(

@@ -64,8 +64,8 @@ def _evaluation(
     scores = {}
     for metric, hard in hardness.items():
         mean, spread, gain, floor = _typical(metric)
-        own = 0.1 * spread * rng.standard_normal(len(hard))
-        scores[metric] = np.maximum(mean + talent * gain + spread * hard + own, floor)
+        noise = 0.1 * spread * rng.standard_normal(len(hard))
+        scores[metric] = np.maximum(mean + talent * gain + spread * hard + noise, floor)
     submission = Submission(
         uid, f"entry-{uid}", competition, ModelRef("trial", f"model-{uid}", f"{uid:040x}"), _TITLE_BLOCK - 500 + uid
     )

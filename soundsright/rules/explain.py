@@ -155,8 +155,8 @@ def leaderboard_text(leaderboard: Leaderboard) -> str:
         by_hotkey.setdefault(standing.submission.hotkey, []).append(standing)
     header = "".join(f"{metric:>24}" for metric in competition.metric_weights)
     lines += ["", f"{'entry':<14}{header}{'share %':>10}"]
-    for hotkey, own in by_hotkey.items():
-        lines.append(_row(hotkey, own) + f"{sum(s.share for s in own):>10.3f}")
+    for hotkey, standings in by_hotkey.items():
+        lines.append(_row(hotkey, standings) + f"{sum(s.share for s in standings):>10.3f}")
     if leaderboard.unprocessed:
         lines.append(_row("unprocessed", leaderboard.unprocessed) + f"{'-':>10}")
     for decision in leaderboard.decisions:

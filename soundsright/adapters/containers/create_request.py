@@ -137,9 +137,9 @@ def _tmpfs(image_config: Mapping[str, Any], limits: SandboxLimits, read_only: Se
 def _user(image_config: Mapping[str, Any], shared: Path | None) -> str:
     """The container's user and group, as numbers.
 
-    The user is a random one that no other model has, because the kernel counts processes and file watches, and
-    allows signals, by user, across all containers. The group is the image's own if it is a number, so that files of
-    this group can be read. If a harness that is not root shares a folder, both are those of the harness.
+    The user is random, and no other model has it: across all containers, the kernel counts processes and file
+    watches by user, and allows signals by user. The group is the image's own if it is a number, so that files of
+    this group can be read. A harness that is not root and shares a folder uses its own user and group.
     """
     if shared is not None and os.geteuid() != 0:
         return f"{os.geteuid()}:{os.getegid()}"

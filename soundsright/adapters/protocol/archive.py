@@ -44,7 +44,7 @@ class ArchiveBounds:
 
 
 def read_archive(file: IO[bytes], bounds: ArchiveBounds) -> dict[str, bytes | None]:
-    """The bytes of each expected member, or None for one that unpacks to more than its limit.
+    """The bytes of each expected member, or None if it unpacks to more than its limit.
 
     A name that the archive does not have is missing in the result. Other members are not read.
 

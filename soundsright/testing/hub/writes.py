@@ -78,8 +78,8 @@ def _commit(hub: HubServer, name: str, query: str, body: bytes) -> WriteReply:
             del files[value["path"]]
     commit = hashlib.sha1(body, usedforsecurity=False).hexdigest()
     repository.commits[commit] = files
-    done = {"commitUrl": f"{hub.url}/{name}/commit/{commit}", "commitOid": commit, "hookOutput": ""}
+    document = {"commitUrl": f"{hub.url}/{name}/commit/{commit}", "commitOid": commit, "hookOutput": ""}
     if "create_pr=1" in query:
-        return WriteReply(200, done | {"pullRequestUrl": f"{hub.url}/{name}/discussions/1"})
+        return WriteReply(200, document | {"pullRequestUrl": f"{hub.url}/{name}/discussions/1"})
     repository.commits["main"] = files
-    return WriteReply(200, done)
+    return WriteReply(200, document)

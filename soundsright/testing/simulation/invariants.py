@@ -128,9 +128,9 @@ def _copies_left(world: World, outcome: RoundOutcome) -> str:
     for model in outcome.fetched:
         entry = model.submission
         for mark in (str(entry.source), model.content_hash, *model.checkpoint_hashes):
-            other = first_holder.setdefault((entry.competition.id, mark), entry.hotkey)
-            if other != entry.hotkey:
-                return f"{entry.hotkey} and {other} share {mark}"
+            holder = first_holder.setdefault((entry.competition.id, mark), entry.hotkey)
+            if holder != entry.hotkey:
+                return f"{entry.hotkey} and {holder} share {mark}"
     for refusal in outcome.refusals:
         original = refusal.evidence.get("original_hotkey")
         if original is not None and world.entered_at(refusal.hotkey, original) < world.entered_at(
@@ -199,7 +199,7 @@ def _clip_rows(state: WitnessState, round_id: str) -> dict[str, tuple[ClipResult
 
 def _weights_changed(world: World, hotkey: str, round_: Round) -> str:
     """A problem if two writes of weights differ. A dropped connection may repeat a write of the same weights."""
-    landed = [w for who, block, w in world.chain.landed if who == hotkey and block > round_.seed_block]
+    landed = [w for setter, block, w in world.chain.landed if setter == hotkey and block > round_.seed_block]
     return "" if all(w == landed[0] for w in landed) else "weights were set twice, and differ"
 
 

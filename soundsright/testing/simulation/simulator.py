@@ -3,7 +3,7 @@
 Several validators, each with its own state, run every round. The first one is undisturbed. The others meet faults:
 a state that is locked or full, a chain that drops the connection before or after a write, a hub or an engine that
 is down, a clock that jumps, and death at any recorded step, after which they start again from their records.
-All validators must reach the same result. The same seed gives the same miners, scores, blocks and faults.
+All validators must reach the same result. The same seed gives the same miners, scores, blocks and faulty calls.
 """
 
 from __future__ import annotations
@@ -71,14 +71,18 @@ Errors = Mapping[str, Mapping[str, Callable[[], BaseException]]]
 
 @dataclass
 class Simulated:
-    """The result of a simulation. `digest` covers weights and standings; the same seed gives the same digest."""
+    """The result of a simulation. `digest` covers weights and standings; the same seed gives the same digest.
+
+    Equality ignores `faults`, which vary a little: when a call fails, the other threads of a round may or may not
+    reach their next faulty call before they stop.
+    """
 
     rounds: int = 0
     runs: int = 0
     entries: int = 0
     refused: int = 0
     restarts: int = 0
-    faults: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict, compare=False)
     checks: int = 0
     digest: str = ""
 
@@ -165,7 +169,7 @@ class _RoundSetting:
 def _outcome_of(validator: Validator, setting: _RoundSetting, result: Simulated, where: str) -> RoundOutcome:
     """The outcome of one validator's round. The validator is started again whenever it is killed."""
     world, round_ = setting.world, setting.round
-    own = setting.folder / validator.hotkey
+    own_folder = setting.folder / validator.hotkey
     for start in range(MAX_STARTS):
         # Faults become rarer with every start, as if an operator repaired something.
         faults = Faults((validator.seed, validator.number, round_.id, start), validator.rate * 0.8**start)
@@ -184,7 +188,7 @@ def _outcome_of(validator: Validator, setting: _RoundSetting, result: Simulated,
             state=_faulty_state(validator.state, faults),
             pool=InlinePool(FAKE_JOBS),
             clock=validator.clock,
-            folder=own,
+            folder=own_folder,
             validator=validator.hotkey,
             slots=1,
             workers=1,
@@ -202,7 +206,7 @@ def _outcome_of(validator: Validator, setting: _RoundSetting, result: Simulated,
             for kind, count in faults.struck.items():
                 result.faults[kind] = result.faults.get(kind, 0) + count
         result.runs += 1
-        shutil.rmtree(own)
+        shutil.rmtree(own_folder)
         return outcome
     raise Violation("every round ends", f"{where}, {validator.hotkey}", f"not after {MAX_STARTS} starts")
 

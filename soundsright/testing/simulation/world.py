@@ -193,8 +193,9 @@ class World:
 
     def entered_at(self, hotkey: str, other: str) -> tuple[int, int]:
         """The first block in which a miner entered a mark that it shares with the other, and its uid."""
-        own, others = (self._marks(self.reveals[name].model) for name in (hotkey, other))
-        return min(self.since_blocks[hotkey, mark] for mark in own & others), self.chain.register(hotkey)
+        own_marks, other_marks = (self._marks(self.reveals[name].model) for name in (hotkey, other))
+        shared_marks = own_marks & other_marks
+        return min(self.since_blocks[hotkey, mark] for mark in shared_marks), self.chain.register(hotkey)
 
     def _marks(self, model: ModelRef) -> set[str]:
         repository = self.hub.repositories[model]
