@@ -34,7 +34,7 @@ class DuplicateRule(StrEnum):
 _SENTENCES: Mapping[DuplicateRule, str] = {
     DuplicateRule.SAME_REFERENCE: "It has the same source as {original}, which came first",
     DuplicateRule.SAME_CONTENT: "Its content is byte for byte the same as that of {original}, which came first",
-    DuplicateRule.SHARED_CHECKPOINT: "It shares a file of weights with {original}, which came first",
+    DuplicateRule.SHARED_CHECKPOINT: "It shares a file of weights or an image with {original}, which came first",
     DuplicateRule.SAME_TENSORS: "It has the same tensors as {original}, which came first",
     DuplicateRule.NEAR_COPY: "Its output on probe clips is nearly the same as that of {original}, which came first",
 }

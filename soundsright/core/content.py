@@ -5,11 +5,18 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from soundsright.core.sources import is_image_reference
+
 CHECKPOINT_SUFFIXES = frozenset(
     {".bin", ".ckpt", ".gguf", ".h5", ".joblib", ".keras", ".npy", ".npz", ".onnx", ".pb", ".pickle", ".pkl"}
     | {".pt", ".pte", ".pth", ".safetensors", ".tflite", ".th"}
 )
 """Endings of files of weights. Two entries that share such a file are the same model."""
+
+IMAGE_FILE = "IMAGE"
+"""A repository may have this file in place of a Dockerfile, with one line: `repository@sha256:…`."""
+
+MAX_IMAGE_FILE_BYTES = 1_024
 
 
 def sha256_of_file(path: Path) -> str:
@@ -50,3 +57,15 @@ def checkpoint_hashes(
             }
         )
     )
+
+
+def image_digests(folder: Path) -> tuple[str, ...]:
+    """The digest of the image that the file `IMAGE` of a model names, as 64 hex digits; empty if it names none.
+
+    The name of the repository does not count: one image can be in several registries.
+    """
+    path = folder / IMAGE_FILE
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_IMAGE_FILE_BYTES:
+        return ()
+    name = path.read_text(encoding="utf-8", errors="replace").strip()
+    return (name.rpartition("@sha256:")[2],) if is_image_reference(name) else ()

@@ -178,7 +178,8 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
             "an earlier entry has exactly the same files", "Enter a model of your own."
         ),
         "shared_checkpoint": RefusalReason(
-            "an earlier entry contains one of your files of weights", "Train weights of your own."
+            "an earlier entry contains one of your files of weights, or names the same image",
+            "Train weights of your own, and build an image of your own.",
         ),
         "same_tensors": RefusalReason(
             "an earlier entry has at least 90 % of the same tensors, counted in the smaller model",

@@ -105,7 +105,8 @@ class Submission:
 class FetchedModel:
     """A submission's files on disk. They are not changed any more.
 
-    `content_hash` covers every path and byte; `checkpoint_hashes` are the SHA-256 of each file of weights.
+    `content_hash` covers every path and byte; `checkpoint_hashes` are the SHA-256 of each file of weights, and
+    the digest of the image that the model names, if it names one.
     """
 
     submission: Submission

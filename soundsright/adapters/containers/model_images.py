@@ -20,6 +20,7 @@ from soundsright.adapters.containers.image_build import ImageBuild, image_too_la
 from soundsright.adapters.containers.image_faults import FREE_SPACE, pull_fault
 from soundsright.adapters.containers.image_storage import free_bytes_reader, remove_unused_images
 from soundsright.adapters.sandboxes import StopToken
+from soundsright.core.content import IMAGE_FILE, MAX_IMAGE_FILE_BYTES
 from soundsright.core.dockerfile import (
     BaseImage,
     Instruction,
@@ -37,12 +38,9 @@ from soundsright.core.errors import (
 from soundsright.core.sources import is_image_reference
 from soundsright.core.submission import FetchedModel
 
-IMAGE_FILE = "IMAGE"
-"""A repository may have this file in place of a Dockerfile, with one line: `repository@sha256:…`."""
 _LOCAL_PREFIXES = ("docker.io/", "index.docker.io/", "localhost/")
 """Prefixes under which engines find their own local images."""
 _IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}")
-_MAX_IMAGE_FILE_BYTES = 1_024
 _POLL_S = 0.2
 
 
@@ -123,9 +121,9 @@ def _image_name(model: FetchedModel) -> str:
         ProtocolViolation: if the file is not one line `repository@sha256:…`.
     """
     path = model.path / IMAGE_FILE
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_IMAGE_FILE_BYTES:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_IMAGE_FILE_BYTES:
         raise ProtocolViolation(
-            f"{IMAGE_FILE} is not a plain file of at most {_MAX_IMAGE_FILE_BYTES} bytes; write one line into it"
+            f"{IMAGE_FILE} is not a plain file of at most {MAX_IMAGE_FILE_BYTES} bytes; write one line into it"
         )
     name = path.read_text(encoding="utf-8", errors="replace").strip()
     if not is_image_reference(name):

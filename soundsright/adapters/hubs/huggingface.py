@@ -27,7 +27,7 @@ from soundsright.adapters.hubs.model_cache import (
     is_storable,
     model_in_cache,
 )
-from soundsright.core.content import checkpoint_hashes, content_hash, files_below, sha256_of_file
+from soundsright.core.content import checkpoint_hashes, content_hash, files_below, image_digests, sha256_of_file
 from soundsright.core.errors import EntryRefused, HubUnavailable, UsageError
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.sources import ModelRef, hub_model
@@ -110,7 +110,9 @@ class HuggingFaceHub:
                 for path in paths.values():
                     path.chmod(0o444)
                 staging.replace(target)
-        return FetchedModel(submission, target, digest, checkpoint_hashes(hashes, sizes))
+        with disk_errors_at(target):
+            images = image_digests(target)
+        return FetchedModel(submission, target, digest, (*checkpoint_hashes(hashes, sizes), *images))
 
     def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
         """The model from the cache, or None if it is not there or no longer complete."""

@@ -11,13 +11,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 from soundsright.adapters.hubs.model_cache import STAGING_PREFIX, disk_errors_at, forget_models, model_in_cache
-from soundsright.core.content import content_hash, sha256_of_file
+from soundsright.core.content import IMAGE_FILE, content_hash, sha256_of_file
 from soundsright.core.errors import EntryRefused, InfrastructureFault
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.sources import ImageRef
 from soundsright.core.submission import FetchedModel, Submission
-
-IMAGE_FILE = "IMAGE"
 
 
 class ImageFolders:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from soundsright.core.content import checkpoint_hashes, content_hash, files_below, sha256_of_file
+from soundsright.core.content import checkpoint_hashes, content_hash, files_below, image_digests, sha256_of_file
 from soundsright.core.errors import InfrastructureFault
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import FetchedModel, Submission
@@ -50,9 +50,10 @@ def model_in_cache(cache: Path, submission: Submission, digest: str) -> FetchedM
             )
             shutil.rmtree(folder)
             return None
+        images = image_digests(folder)
     except OSError as error:
         raise disk_fault(folder, error) from error
-    return FetchedModel(submission, folder, digest, checkpoint_hashes(hashes, sizes))
+    return FetchedModel(submission, folder, digest, (*checkpoint_hashes(hashes, sizes), *images))
 
 
 def forget_models(cache: Path, keep: Collection[str]) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from soundsright.adapters.hubs import ImageFolders
+from soundsright.adapters.hubs.model_cache import model_in_cache
+from soundsright.copies import without_duplicates
 from soundsright.core.competition import PUBLISHED
+from soundsright.core.content import content_hash, image_digests
 from soundsright.core.errors import EntryRefused
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.sources import ImageRef, ModelRef
@@ -29,3 +33,33 @@ def test_an_image_is_fetched_as_a_folder_with_one_file(tmp_path: Path) -> None:
         hub.fetch(other, limits=FetchLimits())
     assert hub.forget(()) == 1
     assert hub.cached(entry, fetched.content_hash) is None
+
+
+def test_repositories_that_name_one_image_are_copies(tmp_path: Path) -> None:
+    """The README, the white space and the registry do not count, only the digest."""
+    digest = "ab" * 32
+    models = []
+    for uid, line in enumerate((f"lab/gate@sha256:{digest}", f" reg.example/other@sha256:{digest}\n", IMAGE)):
+        files = {"IMAGE": line, "README.md": f"My model {uid}"}
+        digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
+        folder = tmp_path / content_hash(digests)
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        entry = Submission(uid, f"hk{uid}", PUBLISHED[0], ModelRef("lab", f"m{uid}", COMMIT), 10 + uid)
+        model = model_in_cache(tmp_path, entry, folder.name)
+        assert model is not None
+        models.append(model)
+    unique = without_duplicates(models)
+    assert [model.submission.uid for model in unique.kept] == [0, 2]
+    (copy,) = unique.duplicates
+    refusal = copy.refusal()
+    assert refusal.code == "shared_checkpoint"
+    assert refusal.evidence["shared"] == digest
+    assert refusal.evidence["original_uid"] == "0"
+
+
+@pytest.mark.parametrize("text", ["lab/gate:latest", "", "x" * 2_000, "lab/gate@sha256:" + "g" * 64])
+def test_a_file_that_names_no_image_is_no_mark(text: str, tmp_path: Path) -> None:
+    (tmp_path / "IMAGE").write_text(text)
+    assert image_digests(tmp_path) == ()
