@@ -234,7 +234,7 @@ def serve(folder: Path, tell: Disturb) -> None:
     finally:
         state.close()
         messages = [event["message"] for events in health.events().values() for event in events]
-        if any("its trace is in the log" in line or "error of the program" in line for line in messages):
+        if any("The log has the traceback" in line or "error of the program" in line for line in messages):
             raise UnexpectedError(*messages)
 
 

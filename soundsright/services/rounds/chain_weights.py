@@ -1,4 +1,4 @@
-"""Setting weights on a chain whose answer can be lost: they are read back before they are set again.
+"""Set weights on a chain whose answer can be lost: read them back before setting them again.
 
 Blocks are counted, times are in seconds.
 """

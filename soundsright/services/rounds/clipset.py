@@ -87,7 +87,7 @@ def read_wav(path: Path) -> Audio:
 
 
 def write_wav(path: Path, audio: Audio) -> None:
-    """Write a 16-bit WAV. It is written under another name and renamed, so that no incomplete file is seen.
+    """Write a 16-bit WAV. It is written under another name and renamed, so no reader finds an incomplete file.
 
     Raises:
         InfrastructureFault: the disk is full or not writable.
@@ -181,7 +181,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def flush_files(folder: Path, paths: Iterable[Path]) -> None:
-    """Flush the files of a folder and their names to the disk, before a row says that they are there.
+    """Flush the files of a folder and their names to the disk, before a row records them.
 
     Raises:
         InfrastructureFault: the disk is full, or a file is missing.

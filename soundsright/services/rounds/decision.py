@@ -49,9 +49,9 @@ def without_near_copies(
     with_results = {e.submission.entry_id for entries in evaluated.evaluations.values() for e in entries}
     models = [model for model in unique.kept if model.submission.entry_id in with_results]
     checked = without_duplicates(models, likenesses=pairs, reported_only=reported_only)
-    kept = {model.submission.entry_id for model in checked.kept}
+    kept_ids = {model.submission.entry_id for model in checked.kept}
     evaluations = {
-        competition_id: tuple(e for e in entries if e.submission.entry_id in kept)
+        competition_id: tuple(e for e in entries if e.submission.entry_id in kept_ids)
         for competition_id, entries in evaluated.evaluations.items()
     }
     return (
@@ -103,7 +103,7 @@ def decide_all(
     """The leaderboards of all competitions. The titles that follow from them are recorded.
 
     Raises:
-        InfrastructureFault: the recorded result of a competition is another one.
+        InfrastructureFault: the recorded result of a competition differs from this one.
     """
     context.observe(Event("decide"))
     with context.busy.measured("decide"):

@@ -1,6 +1,6 @@
 """Runs one model on one set, batch by batch, and gives every clip a result.
 
-Times are in seconds. This module decides who is to blame for a failure:
+Times are in seconds. This module decides what is to blame for a failure:
 
 - A `ModelFault` becomes the failure of every clip of the batch. The model is then started again. After two failed
   batches it is given up, and the remaining clips get the last failure.
@@ -48,7 +48,7 @@ Batch = tuple[str, ...]
 
 @dataclass(frozen=True)
 class EntryJob:
-    """One entry's evaluation: the model, its set, the folder of its enhanced audio, and who receives progress."""
+    """One entry's evaluation: the model, its set, the folder of its audio, and the receiver of progress."""
 
     model: FetchedModel
     clips: ClipSet
@@ -144,7 +144,7 @@ class Evaluator:
                     results.append(ClipResult(clip_id, scores=scored.scores))
             except ModelFault as unscorable:
                 results.append(ClipResult(clip_id, failure=Failure(unscorable.code, str(unscorable))))
-        # The audio must be on the disk before a row says so.
+        # The audio must be on the disk before a row records it.
         flush_files(job.folder, (job.folder / f"{r.clip_id}.wav" for r in results if r.scores is not None))
         context, timing, model_fault = self.context, scoring.timing, scoring.fault
         context.state.add_clip_results(context.round_id, job.entry_id, results)
@@ -167,15 +167,15 @@ class Evaluator:
 
     def _recorded(self, job: EntryJob) -> Evaluation:
         """The evaluation, from what was recorded of its batches and clips."""
-        known = [record for record in self._recorded_batches(job).values() if record is not None]
+        done = [record for record in self._recorded_batches(job).values() if record is not None]
         results = self.context.state.clip_results(self.context.round_id, job.entry_id)
         by_id = {result.clip_id: result for result in results}
-        log = next((record.fault.log for record in reversed(known) if record.fault), "")
+        log = next((record.fault.log for record in reversed(done) if record.fault), "")
         return Evaluation(
             job.model.submission,
             self.context.round_id,
             tuple(by_id[clip_id] for clip_id in job.clips.clip_ids),
-            _total([record.timing for record in known]),
+            _total([record.timing for record in done]),
             log,
         )
 
@@ -300,23 +300,23 @@ def _sandbox_faults() -> Iterator[None]:
     except SoundsRightError:
         raise
     except Exception as error:
-        # An unexpected error can be the doing of one model, and must not stop the round for the others.
+        # One model can cause an unexpected error, which must not stop the round for the others.
         _log.exception("sandbox failed", extra={"action": "sandbox_failed"})
         raise EntryStuck(
             f"The sandbox failed with an unexpected error ({type(error).__name__}: {error})",
-            "Report it with the trace in the log.",
+            "Report it with the traceback in the log.",
         ) from error
 
 
 def _progress_of(job: EntryJob, recorded: Mapping[Batch, steps.BatchStep | None]) -> Progress:
     """The progress that earlier runs of the evaluation made."""
-    known = {batch: record for batch, record in recorded.items() if record is not None}
+    done = {batch: record for batch, record in recorded.items() if record is not None}
     return Progress(
-        sum(len(batch) for batch in known),
+        sum(len(batch) for batch in done),
         len(job.clips.digests),
-        enhance_s=sum(record.timing.enhance_s for record in known.values()),
-        load_s=sum(record.timing.load_s for record in known.values()),
-        score_s=sum(record.score_s for record in known.values()),
+        enhance_s=sum(record.timing.enhance_s for record in done.values()),
+        load_s=sum(record.timing.load_s for record in done.values()),
+        score_s=sum(record.score_s for record in done.values()),
     )
 
 

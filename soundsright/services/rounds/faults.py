@@ -18,7 +18,7 @@ class EntryStuck(InfrastructureFault):
 
 
 class ProgramFault(InfrastructureFault):
-    """An unexpected error of the program itself. Its cause is chained, and its trace is in the log."""
+    """An unexpected error of the program itself. Its cause is chained, and the log has the traceback."""
 
 
 class Unscorable(ModelFault):

@@ -1,7 +1,7 @@
 """From submissions to models on this machine: each model is fetched once and verified, and copies are removed.
 
-After a restart a fetched model comes from the cache by its content hash. The hub is not called, so it does not
-matter if it is down or has lost the model.
+After a restart a fetched model comes from the cache by its content hash. The hub is not called, so a
+hub that is down or has lost the model does no harm.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from soundsright.services.rounds.retries import (
 from soundsright.services.rounds.screening import check_fetched, checked_dockerfile
 
 _FILE_LIST_ONLY = FetchLimits(max_bytes=0, max_files=0)
-"""Limits under which a fetch asks the hub for the list of files only, and is then refused."""
+"""With these limits, a fetch asks the hub only for the list of files, and is then refused."""
 
 
 def fetch_all(

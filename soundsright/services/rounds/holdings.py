@@ -80,17 +80,17 @@ class Holdings:
     ) -> None:
         """Add the entries of one round. A model that is already there with its sketch is not read again."""
         state = self._context.state
-        new = []
+        unread = []
         for entry in entries:
-            known = by_model.get((entry.hotkey, entry.source))
-            if known is None or known.sketch is None:
-                new.append((entry, known))
-        duplicates = steps.read(state, round_id, steps.DUPLICATES) if new else None
+            earlier = by_model.get((entry.hotkey, entry.source))
+            if earlier is None or earlier.sketch is None:
+                unread.append((entry, earlier))
+        duplicates = steps.read(state, round_id, steps.DUPLICATES) if unread else None
         sketches = duplicates.sketches if duplicates else {}
-        for entry, known in new:
+        for entry, earlier in unread:
             sketch = sketches.get(entry.entry_id)
-            if known is not None:
-                by_model[entry.hotkey, entry.source] = replace(known, sketch=sketch)
+            if earlier is not None:
+                by_model[entry.hotkey, entry.source] = replace(earlier, sketch=sketch)
                 continue
             fetched = steps.read(state, round_id, steps.fetch(entry.entry_id))
             if fetched is not None and fetched.content_hash is not None:

@@ -54,7 +54,7 @@ class BegunRound:
 def plan_facts(plan: RoundPlan) -> dict[str, Any]:
     """The row of a round that begins: everything that its result depends on and that no step records."""
     rules, measures = plan.rules, plan.measures
-    # The default name says the task and the rate. Any other name does not, so they are recorded beside it.
+    # The default name contains the task and the rate. Beside any other name, they are recorded too.
     tasks = {c.id: [c.task.value, c.sample_rate_hz] for c in rules.competitions if not c.has_default_name}
     return {
         "round": asdict(plan.round),

@@ -6,12 +6,12 @@ continues from there and reaches the same weights. The steps in their order (`st
     seed          the hash of the seed block
     entries       submissions and refusals, and the registrations when entries closed
     fetch:ENTRY   the content hash, or the refusal
-    duplicates    which entries have the same tensors, which files could not be compared, and since when a hotkey
-                  has had what its entry shares with others
+    duplicates    the entries with the same tensors, the files that could not be compared, and the block since which
+                  a hotkey has had the parts that its entry shares with others
     set:COMPETITION        the digest of the set
     enhanced:ENTRY:CLIP    one batch of clips; their results are separate rows
     set_aside:ENTRY        the refusal of an entry that could not be run while others could
-    near_copies   which entries give the same enhanced audio
+    near_copies   the entries with the same enhanced audio
     flags         signs that an entry was tuned to a metric
     decide:COMPETITION     winners and champions
     weights       the weights, and the block in which they were set; no block if they are set after the round
@@ -75,7 +75,7 @@ class RoundService:
             _log.exception("round stopped", extra={"action": "round_stopped", "round": round_id})
             raise ProgramFault(
                 f"An error of the program stopped round {round_id} ({type(error).__name__}: {error})",
-                "Run again to continue. If the error comes back, report it with the trace in the log.",
+                "Run again to continue. If the error comes back, report it with the traceback in the log.",
             ) from error
 
     def _run(self) -> RoundOutcome:
@@ -132,7 +132,7 @@ def _entries(
     plan = context.plan
 
     def compute() -> steps.EntriesStep:
-        # At the closing block, so that later commitments change nothing, whenever a validator looks.
+        # Read the closing block, so that later commitments change nothing, whenever a validator reads.
         closed = context.chain.snapshot(plan.round.entries_close_block)
         result = screened(
             closed.commitments,

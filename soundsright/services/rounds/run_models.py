@@ -1,6 +1,6 @@
 """Makes the sets of a round and runs every model on them: `slots` models at a time, scored beside them in the pool.
 
-When a model starts, the model of a later turn is prepared, so that its image is built by then.
+When a model starts, the next waiting model is prepared, so that its image is ready when its turn comes.
 
 A sandbox that fails for one entry does not stop the others. Such an entry is tried again when the others are done.
 If it still cannot be run while another model can, it is set aside: refused as `not_evaluated`, and never scored.
@@ -117,7 +117,7 @@ class _ModelRuns:
         self.evaluations: dict[str, Evaluation] = {}
 
     def run(self, submission: Submission) -> None:
-        """Evaluate an entry. A fault that may be this entry's alone is kept for `retry_stuck`. Raise others."""
+        """Evaluate an entry. A fault that may concern only this entry is kept for `retry_stuck`."""
         self._started.add(submission.entry_id)
         self._preparer.submit(self._prepare_next)
         try:

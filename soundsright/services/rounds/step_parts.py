@@ -32,8 +32,8 @@ class StepRecord:
         return {"version": self.VERSION, **self.facts()}
 
     @classmethod
-    def from_facts(cls, facts: Facts, *, where: str = "A recorded step") -> Self:
-        """The record that `to_facts` gave. `where` names it in errors.
+    def from_facts(cls, facts: Facts, *, source: str = "A recorded step") -> Self:
+        """The record that `to_facts` gave. `source` names it in errors.
 
         Raises:
             UsageError: the record is newer than this program, or damaged.
@@ -41,14 +41,14 @@ class StepRecord:
         version = facts.get("version", 0)
         if not isinstance(version, int) or version > cls.VERSION:
             raise UsageError(
-                f"{where}: the record has version {version!r}, and this program reads up to version {cls.VERSION}",
+                f"{source}: the record has version {version!r}, and this program reads up to version {cls.VERSION}",
                 "Update soundsright.",
             )
         try:
             return cls.of(facts)
         except (EntryRefused, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise UsageError(
-                f"{where}: the record is damaged ({type(error).__name__}: {error})",
+                f"{source}: the record is damaged ({type(error).__name__}: {error})",
                 "Restore the last backup of the state database.",
             ) from error
 

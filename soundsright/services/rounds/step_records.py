@@ -94,7 +94,7 @@ class FetchStep(StepRecord):
 
 @dataclass(frozen=True)
 class DuplicatesStep(StepRecord):
-    """Which entries have the same tensors, which files could not be read, and since when hotkeys have their files.
+    """The entries with the same tensors, the files that could not be read, and since when hotkeys have their files.
 
     `unread` and `sketches` are by entry id. `since_blocks` are by entry id and mark; None in old records, which do
     not contain them.
@@ -212,7 +212,7 @@ class DecideStep(StepRecord):
 
 @dataclass(frozen=True)
 class WeightsStep(StepRecord):
-    """The weights by uid, and the block in which they were set; None where the validator sets them later."""
+    """The weights by uid, and the block in which they were set; None if the validator sets them later."""
 
     by_uid: Mapping[int, float]
     block: int | None

@@ -212,11 +212,11 @@ def record_of(round_id: str, name: str, facts: Facts) -> StepRecord:
 
 
 def _parsed(round_id: str, name: str, record: type[Record], facts: Facts) -> Record:
-    return record.from_facts(facts, where=f"Round {round_id}, step {name}")
+    return record.from_facts(facts, source=f"Round {round_id}, step {name}")
 
 
 class RoundSteps:
-    """All finished steps of one round, from the `steps` method of a state. Records are read when asked for."""
+    """All finished steps of one round, from the `steps` method of a state. `get` parses the record."""
 
     def __init__(self, round_id: str, facts: Mapping[str, Facts]) -> None:
         self._round_id = round_id

@@ -1,4 +1,4 @@
-"""The titles of a competition: who is the champion of each metric, round after round.
+"""The titles of a competition: the champion of each metric, round after round.
 
 Every decided round records a row for each metric, in the same transaction as its decision. The latest row counts.
 States of soundsright 0.1.0 have no such rows; their titles are read once from the recorded decisions.
@@ -53,8 +53,8 @@ def titles_before(context: RoundContext, competition: Competition) -> Titles | N
 
 
 def _champion_of(row: TitleRow) -> steps.RecordedChampion | None:
-    where = f"Round {row.round_id}, title {row.metric} of {row.competition_id}"
-    return None if row.champion is None else steps.RecordedChampion.from_facts(row.champion, where=where)
+    source = f"Round {row.round_id}, title {row.metric} of {row.competition_id}"
+    return None if row.champion is None else steps.RecordedChampion.from_facts(row.champion, source=source)
 
 
 def _add_rows_of_old_rounds(context: RoundContext, competition: Competition) -> None:

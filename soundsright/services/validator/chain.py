@@ -15,8 +15,8 @@ from soundsright.services.rounds import steps
 def at_the_close(chain: LiveChain, plan: Round, entries: steps.EntriesStep | None) -> Snapshot:
     """The chain at the block in which entries closed.
 
-    If the round's `entries` are recorded, their registrations are used. A node that is no archive can lose the
-    block before a long round ends. Old records lack the blocks of the registrations, or the registrations.
+    If the round's `entries` are recorded, their registrations are used. A node without an archive can lose the
+    block before a long round ends. Old records lack the registrations, or their blocks.
 
     Raises:
         ChainUnavailable: the chain does not answer, or no longer has the block.

@@ -1,7 +1,7 @@
 """One process at a time on one state: a lease in its database, which is renewed while the work lasts.
 
-Times are in seconds. The lease of a process that died expires. Then the next process can take it; at once if both
-run on one machine and the next one sees that the first is gone.
+Times are in seconds. The lease of a process that died expires. Then the next process can take it. If both run on
+one machine and the next one sees that the first has ended, it takes the lease at once.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def reveal_of(body: bytes, commitment: Commitment) -> Reveal:
 
 
 class _PeerRetry(Backoff):
-    """When a peer is called again, and how many calls have failed."""
+    """The time of the next call of a peer, and the number of its failed calls."""
 
     def __init__(self) -> None:
         super().__init__(first_s=FIRST_PAUSE_S, longest_s=MAX_PAUSE_S)
@@ -96,7 +96,7 @@ class RevealCollector:
     _retries: dict[str, _PeerRetry] = field(default_factory=dict)
     _refused: dict[str, EntryRefused] = field(default_factory=dict)
 
-    def known(self, commitments: Iterable[Commitment]) -> dict[str, Reveal]:
+    def recorded(self, commitments: Iterable[Commitment]) -> dict[str, Reveal]:
         """The recorded reveals by hotkey."""
         reveals: dict[str, Reveal] = {}
         for commitment in commitments:
@@ -106,19 +106,19 @@ class RevealCollector:
         return reveals
 
     def revealed(self, commitments: Iterable[Commitment]) -> dict[str, Reveal | EntryRefused]:
-        """The reveals, and the refusals of replies that are not valid, by hotkey. Silent miners are not in it."""
+        """The reveals, and the refusals of replies that are not valid, by hotkey. Silent miners are left out."""
         keys = {c.hotkey: steps.commitment_key(c) for c in commitments}
         refused = {hotkey: self._refused[key] for hotkey, key in keys.items() if key in self._refused}
-        return {**refused, **self.known(commitments)}
+        return {**refused, **self.recorded(commitments)}
 
     def ask(self, commitments: Sequence[Commitment], neurons: Sequence[Neuron], *, last: bool = False) -> int:
         """Ask the miners whose turn it is for their reveals; all of them if `last`. Only digests need this.
 
         Returns the number of reveals that are still missing.
         """
-        known = self.known(commitments)
+        recorded = self.recorded(commitments)
         endpoints = {neuron.hotkey: neuron.endpoint for neuron in neurons if neuron.endpoint}
-        missing = [c for c in commitments if c.hotkey not in known]
+        missing = [c for c in commitments if c.hotkey not in recorded]
         now_s = self.clock.now()
         due = [
             c
@@ -139,10 +139,10 @@ class RevealCollector:
         Raises:
             PeerUnavailable: a seal cannot be opened now, although its time has come.
         """
-        known = self.known(commitments)
+        recorded = self.recorded(commitments)
         for commitment in commitments:
             key = steps.commitment_key(commitment)
-            if commitment.hotkey in known or key in self._refused:
+            if commitment.hotkey in recorded or key in self._refused:
                 continue
             try:
                 reveal = reveal_of_text(self._text(commitment.digest, opened_by_s), commitment.hotkey)
@@ -154,7 +154,7 @@ class RevealCollector:
                 self._refused[key] = refused
                 continue
             self._record(commitment, reveal)
-        return len(commitments) - len(self.known(commitments))
+        return len(commitments) - len(self.recorded(commitments))
 
     def _text(self, committed: str, opened_by_s: float) -> str:
         if self.kind is CommitmentKind.PLAIN:
@@ -178,10 +178,10 @@ class RevealCollector:
             return tuple(commitments)
         earlier_blocks = self._admitted_blocks(before) if self.kind is CommitmentKind.SEALED else {}
         registered_at = {neuron.hotkey: neuron.registered_at for neuron in neurons}
-        known = self.known(commitments)
+        recorded = self.recorded(commitments)
         digests = []
         for commitment in commitments:
-            reveal = known.get(commitment.hotkey)
+            reveal = recorded.get(commitment.hotkey)
             if reveal is not None:
                 hotkey, model, competition_id = commitment.hotkey, reveal.model, reveal.competition_id
                 commitment = replace(commitment, digest=commitment_digest(model, hotkey, competition_id))

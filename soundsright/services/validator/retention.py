@@ -1,4 +1,4 @@
-"""Removes from a validator's disk what old rounds no longer need.
+"""Removes the files of old rounds from a validator's disk.
 
 Results stay, in the database and as documents. Sets can be drawn again from the seed. Enhanced audio, models and
 envelopes are useful while a round may be examined, so those of the latest rounds are kept. Times are in seconds.
@@ -53,12 +53,12 @@ def forget_old_rounds(
     if keep < 1:
         raise ValueError(f"keep={keep}: at least one round must be kept")
     rounds = state.rounds()
-    kept = rounds[-keep:]
+    latest = rounds[-keep:]
     for round_id in rounds[:-keep]:
         for name in ("sets", "enhanced"):
             shutil.rmtree(folder / round_id / name, ignore_errors=True)
-    models = hub.forget(set(_content_hashes(state, kept)))
-    envelopes = artifacts.collect(set(_envelope_digests(state, kept)), older_than_s=now_s - _SPARED_S)
+    models = hub.forget(set(_content_hashes(state, latest)))
+    envelopes = artifacts.collect(set(_envelope_digests(state, latest)), older_than_s=now_s - _SPARED_S)
     if models or envelopes:
         facts = {"action": "forgotten", "models": models, "envelopes": len(envelopes)}
         _log.info("old rounds forgotten", extra=facts)

@@ -82,7 +82,7 @@ class ValidatorService:
                 except Exception as error:  # noqa: BLE001 - reported below, with its trace
                     # A service that ends sets no weights, so it continues and reports the error.
                     _log.exception("a tick failed", extra={"action": "tick_failed"})
-                    self._health.problem("service", f"{type(error).__name__}: {error}; its trace is in the log")
+                    self._health.problem("service", f"{type(error).__name__}: {error}. The log has the traceback.")
                     pause_s = min(2 * pause_s, MAX_PAUSE_S)
                 self._health.problem("start", None)
                 if self._dry_run is not None and self._last_done is not None and self._running is None:
@@ -145,7 +145,7 @@ class ValidatorService:
             self._round_failed(now_s, str(error))
         except Exception as error:  # noqa: BLE001 - reported with its trace, and tried again
             _log.exception("round failed", extra={"action": "round_failed"})
-            self._round_failed(now_s, f"{type(error).__name__}: {error}; its trace is in the log")
+            self._round_failed(now_s, f"{type(error).__name__}: {error}. The log has the traceback.")
 
     def _round_failed(self, now_s: float, problem: str) -> None:
         self._retry.failed(now_s)
@@ -205,7 +205,7 @@ class ValidatorService:
         return schedule.plan(number, finalized=finalized, timestamp_s=self._chain.timestamp_s)
 
     def _report_wait(self, message: str) -> None:
-        """Report once what the validator waits for."""
+        """Report the reason for waiting, once."""
         if message != self._waits_for:
             self._waits_for = message
             self._health.event("success", message, action="waits")
@@ -288,7 +288,7 @@ class ValidatorService:
         self._health.event("success", f"Round {blocks.id} is decided", action="round_decided")
         for refusal in outcome.refusals:
             if refusal.code == "not_evaluated":
-                # The entry or this machine can be at fault. The operator can find out which.
+                # The cause can be the entry or this machine. The operator can find out which.
                 self._health.event("warning", f"{refusal.label}: {refusal.sentence}", action="not_evaluated")
         self._forget_old_rounds(keep=self._work.kept_rounds)
 

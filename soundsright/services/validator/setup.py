@@ -37,7 +37,7 @@ class SubnetSettings:
     """The settings that all validators of a subnet share.
 
     `schedule` is the organiser's, or the settings' if the organiser gives none. `weights_every_blocks` is this
-    validator's own: how often it sets weights, 0 for the chain's tempo.
+    validator's own: the blocks between two settings of weights, 0 for the chain's tempo.
     """
 
     rules: CompetitionRules

@@ -22,7 +22,7 @@ Record = TypeVar("Record", bound=steps.StepRecord)
 
 _FRESH_S = 1.0
 _ROUNDS_SHOWN = 2
-"""The round that runs, and the round before, for steps that are not done yet."""
+"""The running round, and the round before it for the steps that are not done yet."""
 
 
 class ValidatorView:
@@ -108,9 +108,9 @@ class ValidatorView:
             if now_s - self._read_at_s >= _FRESH_S:
                 self._rounds, self._read_at_s = self._state.rounds(), now_s
             for round_id in reversed(self._rounds[-_ROUNDS_SHOWN:]):
-                known = self._records.get((round_id, key.name))
-                if isinstance(known, key.record):
-                    return known
+                cached = self._records.get((round_id, key.name))
+                if isinstance(cached, key.record):
+                    return cached
                 record = steps.read(self._state, round_id, key)
                 if record is not None:
                     self._records[round_id, key.name] = record

@@ -1,7 +1,7 @@
 """A validator's weights on the chain: set once a round is decided, and again every tempo.
 
-Blocks are counted. All writes happen here, in the one thread that follows the chain. Therefore the weights of the
-round before are never mistaken for those of this round.
+Blocks are counted. All writes happen here, in the one thread that follows the chain. So the weights of the round
+before are never mistaken for those of this round.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ REFUSED_PAUSE_BLOCKS = 10
 
 @dataclass(frozen=True)
 class _UnknownWrite:
-    """A write of a round's weights whose result is unknown. If it took effect, then after block `since`."""
+    """A write of a round's weights whose result is unknown. If it took effect, that was after block `since`."""
 
     round_id: str
     since: int
