@@ -151,10 +151,10 @@ def _rendered(
         extra |= custom_facts
         role = "degraded"
     if task.has_room:
-        signals["clean"], signals["reverberant"], more, extra, origin = _in_room(
+        signals["clean"], signals["reverberant"], room_facts, extra, origin = _in_room(
             rng, clean, level_db, sources, rate, recipe
         )
-        facts |= more
+        facts |= room_facts
         origins |= origin
         role = "reverberant"
     if task.has_noise:

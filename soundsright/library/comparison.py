@@ -186,8 +186,8 @@ def _paired(
     notes = []
     if unchecked := [name for name, report in ((a, first), (b, second)) if not report.names_its_files]:
         notes.append(
-            f"It is not known whether both reports are of one set and scored alike: {' and '.join(unchecked)} "
-            "was written by an earlier version, without the SHA-256 of the clean files."
+            "It is not known whether both reports are of one set and scored alike. An earlier version wrote "
+            f"{' and '.join(unchecked)} without the SHA-256 of the clean files."
         )
     if others := first.differing(second, "noisy"):
         notes.append(f"{len(others)} clips had different noisy files, such as {others[0]}.")

@@ -42,7 +42,7 @@ def organiser_of(rules: str, *, begun: bool) -> CompetitionRules:
 
 
 class _PayableMetrics(Collection[str]):
-    """The names of the metrics that can pay. The rules treat the larger mean as the better one, so only such ones.
+    """The names of the metrics that can pay: those where higher is better, because the rules pay larger means.
 
     Metrics of other packages are loaded only for a name that is not built in. A broken package that nobody uses
     does no harm.

@@ -255,7 +255,7 @@ def test_reports_that_do_not_name_their_files_compare_with_a_warning(
     result = CliRunner().invoke(compare, [str(folders / "old.json"), reports[1]])
     assert result.exit_code == 0
     assert result.stderr.count("\n") == 1
-    assert "old.json was written by an earlier version" in result.stderr
+    assert "old.json without the SHA-256 of the clean files" in result.stderr
 
 
 def test_a_comparison_refuses_the_manifest_of_another_set(reports: tuple[str, str], folders: Path) -> None:

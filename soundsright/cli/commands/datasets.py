@@ -83,8 +83,8 @@ def fetch(name: str, out: Path, parts: tuple[str, ...], mirror: str | None, no_u
     if entry.non_commercial:
         click.echo("  NON-COMMERCIAL: you may not use a model trained on it for profit, and prizes are profit.")
     sizes = [f.size_bytes for f in files]
-    known = sum(s for s in sizes if s is not None)
-    size = f"{known / 1e9:.1f} GB" if None not in sizes else "size not stated"
+    total_bytes = sum(s for s in sizes if s is not None)
+    size = f"{total_bytes / 1e9:.1f} GB" if None not in sizes else "size not stated"
     click.echo(f"  {len(files)} archive{'s' * (len(files) > 1)}, {size}, to {out / entry.name}")
     if not yes:
         click.confirm("Fetch under this licence?", abort=True)

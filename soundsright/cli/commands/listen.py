@@ -168,12 +168,12 @@ def _competition(run: Run, competition_id: str | None) -> RunCompetition:
 
 def _entries(competition: RunCompetition, names: tuple[str, ...]) -> tuple[str, ...]:
     """The keys of the named entries, or of the first three that have audio and scores."""
-    known = {e.key: (e.label, e.row.hotkey, str(e.row.uid), e.key) for e in competition.entries}
+    names_by_key = {e.key: (e.label, e.row.hotkey, str(e.row.uid), e.key) for e in competition.entries}
     if not names:
         return tuple(e.key for e in competition.entries if e.folder is not None and e.scores)[:3]
     chosen = []
     for name in names:
-        matches = [key for key, words in known.items() if name in words]
+        matches = [key for key, own_names in names_by_key.items() if name in own_names]
         if len(matches) != 1:
             labels = ", ".join(e.label for e in competition.entries)
             problem = f"{name!r} names {len(matches)} entries" if matches else f"There is no entry {name!r}"

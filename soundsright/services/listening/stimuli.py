@@ -87,8 +87,8 @@ def chosen_clips(competition: RunCompetition, entries: tuple[str, ...], count: i
 
     def spread(clip: str) -> float:
         scores = [by_key[key].scores.get(clip, {}).get(metric or "") for key in entries]
-        known = [score for score in scores if score is not None]
-        return max(known) - min(known) if known else 0.0
+        present = [score for score in scores if score is not None]
+        return max(present) - min(present) if present else 0.0
 
     return tuple(sorted(sorted(usable, key=lambda clip: (-spread(clip), clip))[:count]))
 

@@ -192,10 +192,11 @@ class _Verifying:
                 self._timing = running.timing
                 self._end_step(self._enhance_message(), passed=not self._failures())
                 self._current = "again after a reset"
-                again = running.enhance(batch[:1])[0]
-                self._end_step(self._again_message(again), passed=again.failure is None or bool(self._failures()))
-                if again.failure is not None and not self._failures():
-                    self._answers = (again, *self._answers[1:])
+                repeated = running.enhance(batch[:1])[0]
+                passed = repeated.failure is None or bool(self._failures())
+                self._end_step(self._message_after_reset(repeated), passed=passed)
+                if repeated.failure is not None and not self._failures():
+                    self._answers = (repeated, *self._answers[1:])
             finally:
                 self._log = str(getattr(running, "log", str)())
 
@@ -215,7 +216,7 @@ class _Verifying:
             message += f", GPU memory {timing.peak_gpu_memory_bytes / 1e6:.0f} MB, GPU {busy:.0%} busy"
         return message
 
-    def _again_message(self, repeated: Answer) -> str:
+    def _message_after_reset(self, repeated: Answer) -> str:
         first = self._answers[0]
         if repeated.failure is not None and self._failures():
             return f"the model still answers after a reset; clip {repeated.clip_id} failed"

@@ -287,8 +287,8 @@ def _entry(folder: Path, row: RowDoc, lines: Sequence[ScoreLine], taken: set[str
     audio = folder / "enhanced" / name
     # The hotkey is a stranger's text. Look for audio only if it is one plain part of a path.
     is_plain = "/" not in name and "\0" not in name and name not in (".", "..")
-    kept = audio if is_plain and audio.is_dir() and not audio.is_symlink() else None
-    return RunEntry(_unique(slug(name), taken), row, *_clips(lines), kept)
+    audio_folder = audio if is_plain and audio.is_dir() and not audio.is_symlink() else None
+    return RunEntry(_unique(slug(name), taken), row, *_clips(lines), audio_folder)
 
 
 def _clips(lines: Sequence[ScoreLine]) -> tuple[dict[str, Mapping[str, float]], dict[str, FailureDoc]]:

@@ -25,11 +25,11 @@
     heading.setAttribute("aria-sort", order);
     const sign = order === "ascending" ? 1 : -1;
     const body = table.tBodies[0];
-    const rows = Array.from(body.rows, (row, place) => ({ row, place, value: valueOf(row, column) }));
+    const rows = Array.from(body.rows, (row, index) => ({ row, index, value: valueOf(row, column) }));
     rows.sort((x, y) => {
       // Rows without a value stay last in both directions.
-      if (x.value === null || y.value === null) return (x.value === null) - (y.value === null) || x.place - y.place;
-      return sign * compare(x.value, y.value) || x.place - y.place;
+      if (x.value === null || y.value === null) return (x.value === null) - (y.value === null) || x.index - y.index;
+      return sign * compare(x.value, y.value) || x.index - y.index;
     });
     const sorted = document.createDocumentFragment();
     for (const { row } of rows) sorted.append(row);

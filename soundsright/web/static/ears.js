@@ -136,7 +136,7 @@ const Ears = (() => {
     await Promise.all(playable.map(async (track) => {
       const signal = signalOf(track), key = `${clip} ${signal}`;
       try {
-        if (!cache.has(key)) cache.set(key, fetched(signal, clip).then((one) => ({ ...one, view: Spectrogram.of(one.samples, one.rate) })));
+        if (!cache.has(key)) cache.set(key, fetched(signal, clip).then((audio) => ({ ...audio, view: Spectrogram.of(audio.samples, audio.rate) })));
         signals.set(track, await cache.get(key));
       } catch (error) {
         cache.delete(key);

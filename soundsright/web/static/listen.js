@@ -34,7 +34,7 @@ const Listen = (() => {
   const labels = (trial) => {
     if (test.method === "acr") return ["Recording"];
     if (test.method === "ccr") return ["First", "Second"];
-    return ["Reference", ...trial.stimuli.map((_, place) => `Version ${place + 1}`)];
+    return ["Reference", ...trial.stimuli.map((_, index) => `Version ${index + 1}`)];
   };
 
   const begin = async () => {
@@ -54,7 +54,7 @@ const Listen = (() => {
       if (!answer.ok) throw new Error("A recording did not load. Load the page again.");
       return Player.decode(await answer.arrayBuffer());
     }));
-    const tracks = new Map(names.map((name, place) => [name, recordings[place].samples]));
+    const tracks = new Map(names.map((name, index) => [name, recordings[index].samples]));
     const seconds = Math.max(...recordings.map(({ samples, rate }) => samples.length / rate));
     player.looping = test.method === "mushra";
     player.heard = names[0];
@@ -195,7 +195,7 @@ const Listen = (() => {
   $("start").addEventListener("click", () => enter({}));
   $("trial").addEventListener("submit", next);
   setInterval(count, LOOK_MS);
-  const kept = store?.getItem(KEPT);
-  if (kept) { store?.removeItem(KEPT); enter({ rater: kept }); }
+  const rater = store?.getItem(KEPT);
+  if (rater) { store?.removeItem(KEPT); enter({ rater }); }
   return { player, get test() { return test; }, get number() { return number; } };
 })();

@@ -95,7 +95,7 @@ def rounds(tmp_path: Path) -> Rounds:
 
 
 def test_an_improved_model_is_not_a_copy_of_its_copy(rounds: Rounds) -> None:
-    """Although its present commitment is later than the copy."""
+    """The present commitment of the improved model is later than the copy."""
     rounds.commit("victim", files=("encoder", "head 1"))
     assert rounds.play() == []
     rounds.commit("parasite", files=("encoder", "junk"))
@@ -143,7 +143,7 @@ def test_a_refused_entry_that_was_fixed_is_not_a_copy_of_its_copy(rounds: Rounds
 
 
 def test_the_first_holder_of_a_part_is_not_the_first_holder_of_the_whole(rounds: Rounds) -> None:
-    """Neither through public tensors in it, nor through other tensors that were entered with these."""
+    """Public tensors in it, or other tensors that were entered with these, do not make the whole older."""
     rounds.commit("parasite", files=("p1",), tensors=("tuned encoder", "decoy"))
     assert rounds.play() == []
     rounds.commit("victim", files=("v",), tensors=("encoder", "decoder"))
@@ -153,7 +153,7 @@ def test_the_first_holder_of_a_part_is_not_the_first_holder_of_the_whole(rounds:
 
 
 def test_an_early_entry_of_other_weights_does_not_count(rounds: Rounds) -> None:
-    """Early files and tensors do not make stolen ones older that are entered beside them later."""
+    """Stolen weights do not become older if they are entered later beside early files and tensors."""
     rounds.commit("parasite", files=("decoy",), tensors=("decoy",))
     rounds.commit("accomplice", files=("another",))
     assert rounds.play() == []

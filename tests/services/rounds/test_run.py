@@ -88,18 +88,18 @@ class TestEntryForWhichTheSandboxFails:
         subnet.sandbox.stuck = {"content-bob"}
         sleep = subnet.clock.sleep
 
-        def mended(seconds: float) -> None:
+        def repaired(seconds: float) -> None:
             sleep(seconds)
             if subnet.clock.now() - 1e9 > 60:
                 subnet.sandbox.stuck.clear()
 
-        replace_method(subnet.clock, "sleep", mended)
+        replace_method(subnet.clock, "sleep", repaired)
         outcome = subnet.run()
         assert judged(outcome) == {"alice", "bob", "carol"}
         assert outcome.refusals == ()
 
     def test_is_ranked_if_only_the_engine_was_away(self, subnet: Subnet) -> None:
-        """For all tries but the last one. Before that one, another model is started successfully."""
+        """The engine fails at every try except the last. Before the last, another model starts successfully."""
         subnet.sandbox.stuck = {"content-carol"}
         run = subnet.sandbox.run
 

@@ -1,4 +1,4 @@
-"""Titles are rows of the state: the latest one counts, and states of 0.1.0, which have none, keep theirs."""
+"""Titles are rows of the state, and the latest row counts. A state of 0.1.0 has no rows, but keeps its titles."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def resumed(rounds: Rounds, chain: Any) -> list[tuple[str, str]]:
 
 
 def test_a_restarted_round_also_sees_a_hotkey_that_registered_again_as_new(rounds: Rounds) -> None:
-    """Even if the hotkey left since, and the node has lost the block."""
+    """The hotkey has left since, and the node has lost the block."""
     entries = rounds.state.step_done(rounds.round.id, "entries")
     assert entries is not None
     rounds.state = stopped_after_its_entries(rounds, neurons=entries["neurons"])
