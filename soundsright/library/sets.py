@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from soundsright.core.audio import Clip
 from soundsright.core.errors import UsageError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 Format = Literal["wav", "flac", "webdataset", "parquet"]
 Part = Literal["train", "valid", "test"]
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 @overload
@@ -211,7 +213,7 @@ def set_job(
     )
 
 
-def _member(kind: Any, name: str, noun: str) -> Any:
+def _member(kind: type[Choice], name: str, noun: str) -> Choice:
     if name not in list(kind):
         raise UsageError(f"There is no {noun} {name!r}", f"Choose one of {', '.join(kind)}.")
     return kind(name)
