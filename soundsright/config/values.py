@@ -9,21 +9,26 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from soundsright.core.competition import is_competition_name
-from soundsright.core.plugins import CHAIN_GROUP, HUB_GROUP, SANDBOX_GROUP, plugin_names
+from soundsright.core.plugins import (
+    CHAIN_GROUP,
+    CHAIN_SCHEMES,
+    HUB_GROUP,
+    HUB_SCHEMES,
+    SANDBOX_GROUP,
+    plugin_names,
+)
 
 LOG_LEVELS = ("TRACEX", "TRACE", "DEBUGX", "DEBUG", "INFOX", "INFO", "WARNING", "ERROR")
 _WALLET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _URL_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
-_CHAIN_SCHEMES = ("ws", "wss", "http", "https")
-_HUB_SCHEMES = ("http", "https")
 _CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 
 def chain_url(value: str) -> str:
     """Check the address of a chain: a WebSocket, HTTP, or a scheme that another installed package adds."""
     parts = urlsplit(value)
-    plugged = _plugged_schemes(CHAIN_GROUP, _CHAIN_SCHEMES)
-    if parts.scheme not in plugged and (parts.scheme not in _CHAIN_SCHEMES or not parts.hostname):
+    plugged = _plugged_schemes(CHAIN_GROUP, CHAIN_SCHEMES)
+    if parts.scheme not in plugged and (parts.scheme not in CHAIN_SCHEMES or not parts.hostname):
         others = _offered(plugged, "chain")
         raise ValueError(f"give ws:// or wss:// for Bittensor, http:// or https:// for a private chain{others}")
     return _without_password(value)
@@ -38,7 +43,7 @@ def http_url(value: str) -> str:
 
 def hub_url(value: str) -> str:
     """Check the address of a hub: HTTP, or a scheme that another installed package adds."""
-    plugged = _plugged_schemes(HUB_GROUP, _HUB_SCHEMES)
+    plugged = _plugged_schemes(HUB_GROUP, HUB_SCHEMES)
     if urlsplit(value).scheme in plugged:
         return _without_password(value)
     try:

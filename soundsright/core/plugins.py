@@ -27,6 +27,11 @@ CHAIN_GROUP = "soundsright.chains"
 HUB_GROUP = "soundsright.hubs"
 SANDBOX_GROUP = "soundsright.sandboxes"
 
+CHAIN_SCHEMES = ("ws", "wss", "http", "https")
+HUB_SCHEMES = ("http", "https")
+SANDBOXES = ("auto", "bubblewrap", "docker", "process")
+"""Names of this package's own chains, hubs and sandboxes. No plug-in may use them."""
+
 
 def plugin_names(group: str) -> tuple[str, ...]:
     """The names of the installed plug-ins of a group, sorted. Nothing is imported."""

@@ -16,10 +16,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from soundsright.core.errors import UsageError
-from soundsright.core.plugins import CHAIN_GROUP, PluginGroup, is_function, made_by_plugin
+from soundsright.core.plugins import CHAIN_GROUP, CHAIN_SCHEMES, PluginGroup, is_function, made_by_plugin
 from soundsright.core.ports import Account, LiveChain
-
-BUILT_IN_SCHEMES = ("ws", "wss", "http", "https")
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ CHAIN_PLUGINS: PluginGroup[ChainFactory] = PluginGroup(
     noun="chain",
     expected="a function that takes ChainOptions and returns a LiveChain",
     is_valid=is_function,
-    built_in=BUILT_IN_SCHEMES,
+    built_in=CHAIN_SCHEMES,
 )
 
 

@@ -17,10 +17,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from soundsright.core.errors import UsageError
-from soundsright.core.plugins import HUB_GROUP, PluginGroup, is_function, made_by_plugin
+from soundsright.core.plugins import HUB_GROUP, HUB_SCHEMES, PluginGroup, is_function, made_by_plugin
 from soundsright.core.ports import ModelHub
-
-BUILT_IN_SCHEMES = ("http", "https")
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ HUB_PLUGINS: PluginGroup[HubFactory] = PluginGroup(
     noun="hub",
     expected="a function that takes HubOptions and returns a ModelHub",
     is_valid=is_function,
-    built_in=BUILT_IN_SCHEMES,
+    built_in=HUB_SCHEMES,
 )
 
 

@@ -14,10 +14,8 @@ from pathlib import Path
 
 from soundsright.adapters.sandboxes.gpu import GpuPool
 from soundsright.core.errors import EngineUnavailable, UsageError
-from soundsright.core.plugins import SANDBOX_GROUP, PluginGroup, is_function, made_by_plugin
+from soundsright.core.plugins import SANDBOX_GROUP, SANDBOXES, PluginGroup, is_function, made_by_plugin
 from soundsright.core.ports import Sandbox
-
-BUILT_IN_SANDBOXES = ("bubblewrap", "docker", "process")
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ SANDBOX_PLUGINS: PluginGroup[SandboxFactory] = PluginGroup(
     noun="sandbox",
     expected="a function that takes SandboxOptions and returns a Sandbox",
     is_valid=is_function,
-    built_in=("auto", *BUILT_IN_SANDBOXES),
+    built_in=SANDBOXES,
 )
 
 

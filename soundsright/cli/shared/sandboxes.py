@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soundsright.cli.shared.options import ANY_PATH, grouped, option
+from soundsright.core.plugins import SANDBOXES
 from soundsright.library import SandboxChoice
 
 if TYPE_CHECKING:
     from soundsright.adapters.containers import Engine
     from soundsright.core.ports import Sandbox, SandboxLimits
-
-SANDBOXES = ("auto", "bubblewrap", "docker", "process")
 
 
 class _SandboxName(click.Choice):  # type: ignore[type-arg,unused-ignore]
