@@ -60,7 +60,7 @@ def room_of(module: str) -> str | None:
 def face_of(room: str) -> tuple[set[str], dict[str, str]]:
     """The names in a room's face, and for each name that a module gives: which module.
 
-    The face is the stub beside `__init__.py`, from which `lazy_loader` and type checkers both read it.
+    The face is the stub beside `__init__.py`, which `lazy_loader` and type checkers read.
     """
     tree = ast.parse((PACKAGE / room.replace(".", "/") / "__init__.pyi").read_text(encoding="utf-8"))
     exported: set[str] = set()
@@ -97,9 +97,9 @@ def room_graph(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
     arrows: dict[str, set[str]] = {room: set() for room in rooms(graph)}
     for module, targets in graph.items():
         for target in targets:
-            here, there = room_of(module), room_of(target)
-            if here and there and here != there:
-                arrows[here].add(there)
+            source_room, target_room = room_of(module), room_of(target)
+            if source_room and target_room and source_room != target_room:
+                arrows[source_room].add(target_room)
     return arrows
 
 
@@ -151,21 +151,21 @@ def picture() -> str:
     arrows = room_graph(graph)
     lines = [f"modules: {len(graph)}, circles between modules: {len(circles(graph))}"]
     for layer in LAYERS_OF_ROOMS:
-        here = {
+        inside = {
             r: {o for o in others if o.startswith(layer)} for r, others in arrows.items() if r.startswith(layer)
         }
-        circled = circles(here)
-        heights = {} if circled else floors(here)
+        circled = circles(inside)
+        heights = {} if circled else floors(inside)
         lines.append(
-            f"{layer}: {len(here)} rooms, {max(heights.values(), default=0)} floors, "
-            f"{sum(map(len, here.values()))} arrows, {len(circled)} circles"
+            f"{layer}: {len(inside)} rooms, {max(heights.values(), default=0)} floors, "
+            f"{sum(map(len, inside.values()))} arrows, {len(circled)} circles"
         )
         by_floor = defaultdict(list)
         for room, height in heights.items():
             by_floor[height].append(room)
         for height in sorted(by_floor, reverse=True):
             for room in sorted(by_floor[height]):
-                below = ", ".join(sorted(other.split(".")[1] for other in here[room]))
+                below = ", ".join(sorted(other.split(".")[1] for other in inside[room]))
                 lines.append(f"  {height}  {room.split('.')[1]:12}{' -> ' + below if below else ''}")
     return "\n".join(lines)
 
