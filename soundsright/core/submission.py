@@ -85,6 +85,11 @@ def reveal_of_text(text: str, hotkey: str) -> Reveal:
     return Reveal(ModelRef(namespace, name, revision), competition_id)
 
 
+def entry_id_of(uid: int, hotkey: str) -> str:
+    """A name for an entry's files and rows. It is unique in a round, since a hotkey enters one competition."""
+    return f"{uid}-{hotkey[:12]}"
+
+
 @dataclass(frozen=True)
 class Submission:
     """A valid entry: its reveal matched its commitment, which was made before the seed was fixed."""
@@ -97,8 +102,8 @@ class Submission:
 
     @property
     def entry_id(self) -> str:
-        """A name for files and rows. It is unique in a round, since a hotkey enters one competition."""
-        return f"{self.uid}-{self.hotkey[:12]}"
+        """See `entry_id_of`."""
+        return entry_id_of(self.uid, self.hotkey)
 
 
 @dataclass(frozen=True)

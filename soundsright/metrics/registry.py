@@ -34,6 +34,8 @@ WIDE_BAND_RATES_HZ = tuple(rate for rate in ANY_RATE_HZ if rate >= 16_000)
 
 
 class Direction(StrEnum):
+    """Which scores of a metric are better."""
+
     HIGHER_IS_BETTER = "higher"
     LOWER_IS_BETTER = "lower"
 

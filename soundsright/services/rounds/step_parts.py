@@ -14,7 +14,7 @@ from soundsright.core.competition import Competition
 from soundsright.core.errors import EntryRefused, UsageError
 from soundsright.core.results import Refusal
 from soundsright.core.sources import Source, source_of
-from soundsright.core.submission import Submission
+from soundsright.core.submission import Submission, entry_id_of
 from soundsright.ranking import Champion
 
 Facts = Mapping[str, Any]
@@ -79,7 +79,7 @@ class RecordedEntry:
     @property
     def entry_id(self) -> str:
         """The same as `Submission.entry_id`."""
-        return f"{self.uid}-{self.hotkey[:12]}"
+        return entry_id_of(self.uid, self.hotkey)
 
     @classmethod
     def of(cls, facts: Facts) -> RecordedEntry:
