@@ -32,7 +32,7 @@ MAX_DIRECTORY_BYTES = 4_000_000
 MAX_MEMBER_BYTES = 2_000_000_000
 MAX_UNPACKED_BYTES = 4_000_000_000
 MAX_FIELDS = 1_000_000
-"""How many fields of protobuf messages are read."""
+"""At most this many fields of protobuf messages are read."""
 
 FREE_UNPACKED_BYTES = 64_000_000
 MAX_UNPACKED_RATIO = 32
@@ -135,7 +135,7 @@ def _zip_tensors(content: memoryview) -> Iterator[Tensor]:
 
 
 def _member_tensors(archive: zipfile.ZipFile, unpacked: Allowance) -> Iterator[Tensor]:
-    """The tensors of the members, each on its own: what one member contains does not hide another."""
+    """The tensors of the members. Each member is read on its own, so that none can hide another."""
     types, reasons = _storage_types(archive)
     for member in archive.infolist():
         folder, _, key = member.filename.rpartition("data/")

@@ -1,4 +1,4 @@
-"""Reads what a pickle says about its tensors. No code in the pickle is executed, and nothing in it is imported.
+"""Reads the descriptions of tensors in a pickle. It executes no code in the pickle, and imports nothing for it.
 
 The pickle runs on symbols: constants, names of globals, and tuples of these. A pickle can name one value many
 times, so a small one can describe a tuple of 2^40 parts. Therefore a tuple of over `MAX_PARTS` parts, counted with
@@ -18,10 +18,10 @@ from typing import IO, Any, cast
 from soundsright.copies.limits import DAMAGE, Allowance, BoundedBytes, TooMuchToRead
 
 MAX_PICKLE_STEPS = 300_000
-"""How many steps the pickles of a file can take. A tensor takes about 45."""
+"""The pickles of a file can take at most this many steps. A tensor takes about 45."""
 
 MAX_PARTS = MAX_PICKLE_STEPS
-"""More than this needs repetition, because each part of a tuple takes a step."""
+"""A tuple with more parts has repeated ones, because each new part takes a step."""
 
 MAX_DEPTH = 100
 MAX_NAME = 256
@@ -38,10 +38,10 @@ _TORCH_DTYPES = {
 def torch_storages(content: bytes, steps: Allowance) -> Iterator[tuple[str, str]]:
     """The key and the type of each storage. `data.pkl` names one as ('storage', FloatStorage, '0', 'cpu', count).
 
-    A damaged pickle names no more storages after the damage.
+    Storages after a damaged part of the pickle are not read.
 
     Raises:
-        TooMuchToRead: after what could be read, if the pickle exceeds a bound.
+        TooMuchToRead: after the storages within the bounds, if the pickle exceeds a bound.
     """
     for kind, value in _values(content, steps):
         if kind != "persid" or not isinstance(value, tuple) or len(value) < 3:
@@ -57,7 +57,7 @@ def array_states(content: memoryview) -> Iterator[tuple[bytes | bytearray, str]]
     """The bytes and the type of each NumPy array. Its state is (version, shape, type, order, bytes).
 
     Raises:
-        TooMuchToRead: after what could be read, if the pickle exceeds a bound.
+        TooMuchToRead: after the arrays within the bounds, if the pickle exceeds a bound.
     """
     steps = Allowance(MAX_PICKLE_STEPS, f"a pickle of over {MAX_PICKLE_STEPS} steps")
     for kind, state in _values(BoundedBytes(content), steps):
@@ -105,7 +105,7 @@ _MEMO_OPS = ("BINPUT", "LONG_BINPUT", "PUT", "BINGET", "LONG_BINGET", "GET")
 def _values(content: bytes | BoundedBytes, steps: Allowance) -> Iterator[tuple[str, Any]]:
     """The `persid` and `state` values of a pickle, until it ends or is damaged."""
     machine = _Machine(content, steps)
-    with contextlib.suppress(*DAMAGE):  # A damaged pickle names no more values. Keep those that it has named.
+    with contextlib.suppress(*DAMAGE):  # Keep the values before the damage.
         yield from machine.run()
     if machine.left_out:
         raise TooMuchToRead(machine.left_out)
@@ -163,7 +163,7 @@ class _Machine:
                 stack.extend(self._pushed(name, argument, popped, len(opcode.stack_after)))
 
     def _called(self, function: Any, arguments: Any) -> Any:
-        """The result of a call, for the two that are followed: an array's type, and the bytes of protocol 2."""
+        """The result of a call, for two functions: an array's type, and the bytes of protocol 2. Otherwise None."""
         if not isinstance(function, _Global) or not isinstance(arguments, tuple) or not arguments:
             return None
         first = arguments[0]
@@ -195,9 +195,9 @@ class _Machine:
         if parts > MAX_PARTS or depth > MAX_DEPTH:
             self.left_out = f"a tuple of over {MAX_PARTS} parts or {MAX_DEPTH} levels"
             return None
-        made = _Tuple(items)
-        made.parts, made.depth = parts, depth
-        return made
+        result = _Tuple(items)
+        result.parts, result.depth = parts, depth
+        return result
 
 
 def _global(*names: str) -> _Global | None:

@@ -92,7 +92,7 @@ def tensor_fingerprint(paths: Sequence[Path]) -> TensorFingerprint:
     """The tensors of a model's files, in the order of the paths. It can run as a job in a worker.
 
     Files are mapped, not loaded. One tensor or one member of an archive is in memory at a time, at most 2 GB. A
-    file that cannot be read completely is listed as unread, and the other files are read all the same.
+    file that cannot be read completely is listed as unread, and the other files are still read.
     """
     summaries: list[TensorSummary] = []
     unread: list[str] = []

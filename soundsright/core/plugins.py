@@ -99,8 +99,8 @@ class PluginGroup(Generic[T]):
         try:
             loaded = point.load()
         except (Exception, SystemExit) as e:
-            # While it is imported, a module of another package can raise anything, or end the program as if all
-            # was well.
+            # While it is imported, a module of another package can raise anything, or end the program without an
+            # error.
             raise UsageError(
                 f"{plugin} cannot be imported from {point.value}: {printable(f'{type(e).__name__}: {e}')}",
                 "Repair, update or uninstall that package.",

@@ -34,7 +34,7 @@ class BittensorChain:
     """The `LiveChain` port over the subnet `netuid` of the node at `endpoint`. The hotkey `account` signs writes.
 
     `read_timeout_s` limits a read, `write_timeout_s` a write with its wait for a block. A write is never repeated.
-    If it may or may not have succeeded, its result is `unknown`.
+    If nobody can know whether it succeeded, its result is `unknown`.
 
     Raises:
         UsageError: the SDK is not installed, or the network does not have the subnet.
@@ -101,7 +101,7 @@ class BittensorChain:
         return self.snapshot().commitments
 
     def snapshot(self, number: int | None = None) -> Snapshot:
-        """The subnet as of that block; None means the head. It takes one call of the runtime and one map."""
+        """The subnet as of that block; None means the head. It reads the metagraph and the map of commitments."""
         from bittensor import storage
 
         async def read(client: Any) -> Snapshot:
@@ -145,7 +145,7 @@ class BittensorChain:
         return self._write(hotkey, lambda client, wallet: client.execute(intent, wallet))
 
     def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult:
-        """Set the weights, by commit-reveal if the subnet uses it. They are set for the hotkeys' present uids.
+        """Set the weights, by commit-reveal if the subnet uses it. They are set for the hotkeys' current uids.
 
         The SDK applies the subnet's limits. If the subnet requires more weights than there are payees, further uids
         get the smallest weight that the chain can store, by increasing uid.

@@ -132,7 +132,7 @@ def _bytes(value: Any) -> bytes | None:
         value = value[0]
     if isinstance(value, str):
         if value.startswith("0x"):
-            # The SDK shows bytes that are not text as hex. Text that looks like hex cannot be told apart.
+            # The SDK shows bytes that are not text as hex. Text that looks like hex is read as bytes too.
             with contextlib.suppress(ValueError):
                 return bytes.fromhex(value[2:])
         return value.encode()

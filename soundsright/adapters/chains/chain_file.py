@@ -67,7 +67,7 @@ class ChainFile:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that writes. An error inside the block undoes it."""
+        """A transaction that writes. An error inside the context undoes it."""
         with self._transaction("IMMEDIATE") as db:
             yield db
 
@@ -119,7 +119,7 @@ class ChainFile:
 
 @contextmanager
 def authoring_lock(path: Path) -> Iterator[None]:
-    """Make sure that inside the block no other process makes blocks of the chain in that file.
+    """Prevent other processes from making blocks of the chain in that file, while the context lasts.
 
     The lock is on a second file, `PATH.lock`. The system releases it when the process ends in any way.
 
@@ -139,7 +139,7 @@ def authoring_lock(path: Path) -> Iterator[None]:
 
 def _tables_of(db: sqlite3.Connection) -> set[str]:
     rows = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-    # SQLite has tables too, such as the statistics of ANALYZE.
+    # SQLite adds its own tables, such as the statistics of ANALYZE.
     return {str(name) for (name,) in rows if not str(name).startswith("sqlite_")}
 
 

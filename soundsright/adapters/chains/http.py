@@ -79,7 +79,7 @@ class HttpChain:
         return self._parsed(_snapshot, reply)
 
     def weights(self, validator: str) -> dict[int, float]:
-        """The validator's present weights, by uid."""
+        """The validator's current weights, by uid."""
         reply = self._read(f"/v1/weights/{validator}")
         return self._parsed(lambda weights: {int(uid): float(weight) for uid, weight in weights.items()}, reply)
 
@@ -91,7 +91,7 @@ class HttpChain:
         return SubnetRules()
 
     def clock_offset_s(self, now_s: float) -> float:
-        """The offset to the clock of the chain's host. Its blocks may have a faster time of their own."""
+        """The offset to the clock of the chain's host. The time of its blocks can be faster."""
         return self._parsed(lambda reply: float(reply["time_s"]), self._read("/v1/identity")) - now_s
 
     def publish_endpoint(self, hotkey: str, endpoint: str) -> TxResult:

@@ -43,7 +43,7 @@ class LocalChain:
     """The `LiveChain` port over one file, with the organiser's methods `register` and `advance`.
 
     Parameters:
-        entropy: the unpredictable part of the hash of the block with that number.
+        entropy: gives, for the number of a block, the unpredictable part of the block's hash.
         block_s: the seconds between two blocks in the chain's own time, however fast blocks are made. If None, a
             block has the time of the clock.
         block_per_write: whether each write makes the block that it belongs to. Otherwise only `advance` makes
@@ -159,7 +159,7 @@ class LocalChain:
     def snapshot(self, number: int | None = None) -> Snapshot:
         """The chain as of that block; None means the head.
 
-        Registrations and commitments are those of that block. Endpoints and weights are always the present ones.
+        Registrations and commitments are those of that block. Endpoints and weights are always the current ones.
         """
         with self._file.reading() as db:
             query = "SELECT number, hash FROM blocks WHERE number <= ? ORDER BY number DESC LIMIT 1"
@@ -176,7 +176,7 @@ class LocalChain:
             if not _is_registered(db, hotkey):
                 return _not_registered(hotkey)
             block = self._block_of_write(db)
-            # A file from before the log has the present commitment in this table only.
+            # A file from before the log has the current commitment in this table only.
             db.execute("INSERT OR IGNORE INTO commitment_log SELECT * FROM commitments WHERE hotkey = ?", (hotkey,))
             db.execute("INSERT OR REPLACE INTO commitments VALUES (?, ?, ?)", (hotkey, digest, block))
             db.execute("INSERT OR REPLACE INTO commitment_log VALUES (?, ?, ?)", (hotkey, digest, block))
@@ -229,7 +229,7 @@ class LocalChain:
         return TxResult(True, block=block)
 
     def weights(self, validator: str) -> dict[int, float]:
-        """The validator's present weights, by uid."""
+        """The validator's current weights, by uid."""
         with self._file.reading() as db:
             rows = db.execute("SELECT uid, weight FROM weights WHERE validator = ? ORDER BY uid", (validator,))
             return {int(uid): float(weight) for uid, weight in rows}

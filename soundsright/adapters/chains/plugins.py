@@ -27,7 +27,7 @@ class ChainOptions:
     Attributes:
         endpoint: the address, as in SUBTENSOR_CHAIN_ENDPOINT. Its scheme is the plug-in's name.
         netuid: the number of the subnet. A chain with only one may ignore it.
-        account: the hotkey that signs what is written, or None if nothing will be written.
+        account: the hotkey that signs writes, or None if there will be no writes.
     """
 
     endpoint: str

@@ -115,11 +115,11 @@ class FolderHub:
         return fetched
 
     def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
-        """The model from the cache, or None if it is not there or no longer complete."""
+        """The model from the cache, or None if the cache does not have all of it."""
         return model_in_cache(self._cache, submission, content_hash)
 
     def forget(self, keep: Collection[str]) -> int:
-        """Remove all fetched models except those content hashes, and return how many were removed."""
+        """Remove all fetched models except those with these content hashes. Returns how many were removed."""
         return forget_models(self._cache, keep)
 
     def _copy(self, source: Path, target: Path, names: Sequence[str]) -> None:
@@ -193,7 +193,7 @@ def _published_files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _checked_status(path: Path) -> os.stat_result:
-    """The status of a file or folder that can be published; of a link, that of its target.
+    """The status of a file or folder that can be published. For a link, it is the status of its target.
 
     Raises:
         UnpublishableFolder: it cannot be published.

@@ -115,11 +115,11 @@ class HuggingFaceHub:
         return FetchedModel(submission, target, digest, (*checkpoint_hashes(hashes, sizes), *images))
 
     def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
-        """The model from the cache, or None if it is not there or no longer complete."""
+        """The model from the cache, or None if the cache does not have all of it."""
         return model_in_cache(self._cache, submission, content_hash)
 
     def forget(self, keep: Collection[str]) -> int:
-        """Remove all fetched models except those content hashes, and return how many were removed."""
+        """Remove all fetched models except those with these content hashes. Returns how many were removed."""
         return forget_models(self._cache, keep)
 
     def _files_of_commit(self, model: ModelRef, limits: FetchLimits) -> list[RepoFile]:
@@ -251,7 +251,7 @@ def _matches_commit(path: Path, file: RepoFile) -> bool:
 
 @contextmanager
 def _errors_of_library(model: ModelRef, token: str | bool) -> Iterator[None]:
-    """Turn the library's errors into ours: EntryRefused blames the miner, HubUnavailable the hub."""
+    """Turn the library's errors into this package's: EntryRefused blames the miner, HubUnavailable the hub."""
     import httpx2
     from huggingface_hub import errors
 

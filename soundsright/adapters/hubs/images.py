@@ -52,9 +52,9 @@ class ImageFolders:
         return fetched
 
     def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
-        """The model from the cache, or None if it is not there or no longer complete."""
+        """The model from the cache, or None if the cache does not have all of it."""
         return model_in_cache(self._cache, submission, content_hash)
 
     def forget(self, keep: Collection[str]) -> int:
-        """Remove all fetched models except those content hashes, and return how many were removed."""
+        """Remove all fetched models except those with these content hashes. Returns how many were removed."""
         return forget_models(self._cache, keep)

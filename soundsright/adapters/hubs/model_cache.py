@@ -57,7 +57,7 @@ def model_in_cache(cache: Path, submission: Submission, digest: str) -> FetchedM
 
 
 def forget_models(cache: Path, keep: Collection[str]) -> int:
-    """Remove all models except those of the hashes in `keep`, and return how many were removed.
+    """Remove all models except those with a hash in `keep`. Returns how many were removed.
 
     Folders of interrupted fetches are removed too. Other folders are not touched.
 
@@ -110,7 +110,7 @@ def is_disk_error(error: OSError) -> bool:
 
 
 def disk_fault(path: Path, error: OSError) -> InfrastructureFault:
-    """The error of this machine's disk as a fault that no hub and no entry is blamed for."""
+    """The error of this machine's disk, as a fault that blames neither a hub nor an entry."""
     return InfrastructureFault(
         f"{path} cannot be read or written ({error.strerror or error})",
         "Check that the disk has free space and that you may write there.",

@@ -73,7 +73,7 @@ class HubPush:
         return str(commit.pr_url if pull_request and commit.pr_url else commit.commit_url)
 
     def _card_of(self, name: str) -> str:
-        """The model's present card, or an empty text if it has none."""
+        """The model's current card, or an empty text if it has none."""
         files = self._api.list_repo_tree(name)
         size_bytes = next((getattr(file, "size", 0) for file in files if file.path == _CARD), None)
         if size_bytes is None:
@@ -123,7 +123,7 @@ def _library() -> Any:
 
 @contextmanager
 def _errors_of_library(name: str) -> Iterator[None]:
-    """Turn the library's errors into ours. They show only the status, since its texts can contain a signed URL."""
+    """Turn the library's errors into this package's. They show only the status: a text can contain a signed URL."""
     import httpx2
     from huggingface_hub import errors
 

@@ -92,7 +92,7 @@ def _connected(host: str, port: int, context: ssl.SSLContext | None, deadline_s:
 
 
 def reply_json(reply: Reply, url: str) -> Any:
-    """The reply's body, read as JSON. `url` is where it came from, for the error.
+    """The reply's body, read as JSON. `url` is the address of its sender, for the error.
 
     Raises:
         PeerUnavailable: the body is not JSON.

@@ -25,7 +25,7 @@ _TIMEOUT_S = 60.0
 _MAX_ARCHIVE_BYTES = 200_000_000_000
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with the archive's name, its bytes so far, and all its bytes; None if their number is unknown."""
+"""Called with the archive's name, the bytes so far, and the total number of bytes, or None if it is unknown."""
 
 
 def download_archive(file: RemoteFile, folder: Path, *, progress: Progress, pause_s: float = 1.0) -> Path:

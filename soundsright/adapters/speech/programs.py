@@ -71,7 +71,7 @@ _PROGRAMS = {
 
 
 def program_synthesiser(name: str, voices: tuple[str, ...] = ()) -> ProgramSynthesiser:
-    """The synthesiser of the program `flite` or `espeak-ng`, with the chosen voices or else with all of them.
+    """The synthesiser of the program `flite` or `espeak-ng`, with the chosen voices or with all of them.
 
     Raises:
         UsageError: the program is unknown or not installed, or does not have one of the voices.

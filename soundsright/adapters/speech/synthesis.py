@@ -50,7 +50,7 @@ class Synthesiser(Protocol):
         ...
 
     def price_usd(self, texts: Sequence[str]) -> float:
-        """About how much it costs to speak the texts; 0 for an engine on this machine."""
+        """The approximate price of speaking the texts; 0 for an engine on this machine."""
         ...
 
 
@@ -123,7 +123,7 @@ class SynthesisedSpeech:
             try:
                 audio = read_file(path)
             except AudioFileError:
-                path.unlink()  # Incomplete, because the machine stopped while writing it.
+                path.unlink()  # The file is incomplete, because the machine stopped while writing it.
                 audio = self._spoken(index, path)
         else:
             audio = self._spoken(index, path)
@@ -134,7 +134,7 @@ class SynthesisedSpeech:
         return [index for index in indices if not self._path(index).is_file()]
 
     def fill(self, indices: Sequence[int], progress: Callable[[int, int], None]) -> None:
-        """Speak the utterances into the cache, several at a time. `progress` gets the numbers done and in all.
+        """Speak the utterances into the cache, several at a time. `progress` gets the finished and the total number.
 
         Raises:
             InfrastructureFault, UsageError: as for `read`. Finished utterances stay in the cache.
