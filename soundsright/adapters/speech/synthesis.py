@@ -134,7 +134,7 @@ class SynthesisedSpeech:
         return [index for index in indices if not self._path(index).is_file()]
 
     def fill(self, indices: Sequence[int], progress: Callable[[int, int], None]) -> None:
-        """Speak the utterances into the cache, several at a time. `progress` gets the finished and the total number.
+        """Speak the utterances into the cache, in parallel. `progress` gets the finished and the total number.
 
         Raises:
             InfrastructureFault, UsageError: as for `read`. Finished utterances stay in the cache.
