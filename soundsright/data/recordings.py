@@ -1,8 +1,8 @@
 """Signals are float32, shape `(n,)`, full scale ±1; times in seconds.
 
 A set of recordings, addressed by number and read at any rate. It implements the `SpeechSource` port, and serves
-noise and impulse responses in the same way. Short files are decoded and resampled once and cached. Of a long file
-only the requested part is read.
+noise and impulse responses in the same way. Short files are decoded and resampled once and cached. A long file is
+read only in the requested part.
 """
 
 from __future__ import annotations
