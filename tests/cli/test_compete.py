@@ -239,9 +239,9 @@ def test_a_killed_run_continues_and_ends_with_the_same_results(
         start_new_session=True,
     )
     assert process.stdout is not None
-    seen = []
+    lines = []
     for line in process.stdout:
-        seen.append(line)
+        lines.append(line)
         if " 2/5 " in line:
             break
     # Meanwhile no other process may work on it. It is stopped, so that it does not finish before the interrupt.
@@ -251,7 +251,7 @@ def test_a_killed_run_continues_and_ends_with_the_same_results(
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGCONT)
     rest = process.communicate(timeout=60)[0]
-    assert process.returncode == 130, "".join(seen) + rest
+    assert process.returncode == 130, "".join(lines) + rest
     assert "Traceback" not in rest
     assert rest.strip().endswith("Stopped.")
     # Nothing remains: no process of its session, no temporary directory, no results.

@@ -34,11 +34,11 @@ def test_a_clip_is_the_same_alone_in_any_order_and_from_another_copy(
 
 def test_a_clip_is_the_same_in_other_processes(corpus: Corpus) -> None:
     competition = PUBLISHED[0]
-    here = [draw_clip(competition, 11, i, corpus=corpus).digest for i in range(4)]
+    in_this_process = [draw_clip(competition, 11, i, corpus=corpus).digest for i in range(4)]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(draw_clip, competition, 11, i, corpus=corpus) for i in range(4)]
-        there = [job.result().digest for job in jobs]
-    assert there == here
+        in_workers = [job.result().digest for job in jobs]
+    assert in_workers == in_this_process
 
 
 @by_id

@@ -41,9 +41,9 @@ def test_a_long_clip_has_the_same_value_in_its_own_process(
     make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clean, enhanced, _ = make_clip()
-    here = pesq(clean.samples, enhanced.samples, 16_000, wide_band=True)
+    in_this_process = pesq(clean.samples, enhanced.samples, 16_000, wide_band=True)
     monkeypatch.setattr(module, "LONGEST_IN_PROCESS_S", 1.0)
-    assert pesq(clean.samples, enhanced.samples, 16_000, wide_band=True) == here
+    assert pesq(clean.samples, enhanced.samples, 16_000, wide_band=True) == in_this_process
 
 
 def test_a_clip_that_crashes_the_package_has_no_value_and_harms_nothing_else() -> None:

@@ -438,8 +438,8 @@ def finished(folder: Path, expected: Path) -> str:
     def work() -> None:
         serve(folder, lambda _moment, _method: None)
         result = result_of(folder)
-        wanted = json.loads(expected.read_text())
-        wrong = [name for name in wanted if result[name] != wanted[name]]
+        undisturbed = json.loads(expected.read_text())
+        wrong = [name for name in undisturbed if result[name] != undisturbed[name]]
         (folder / "differs.json").write_text(json.dumps(wrong))
 
     status = forked(work)

@@ -121,18 +121,18 @@ def test_align_corrects_a_delay(folders: tuple[Path, Path, Path]) -> None:
     samples, _ = soundfile.read(folders[1] / "a.wav")
     _write(folders[1] / "a.wav", np.concatenate([np.zeros(300), samples]))
     assert scored(folders)["a"].failure is not None
-    mended = scored(folders, ScoreOptions(OPTIONS.metrics, align=True))["a"]
-    assert mended.scores is not None
-    assert mended.scores["SI_SDR"] > 15
+    aligned = scored(folders, ScoreOptions(OPTIONS.metrics, align=True))["a"]
+    assert aligned.scores is not None
+    assert aligned.scores["SI_SDR"] > 15
 
 
 @pytest.mark.parametrize("workers", [2, 4])
 def test_results_do_not_depend_on_the_number_of_workers(folders: tuple[Path, Path, Path], workers: int) -> None:
     clips, options = score_set(*folders), ScoreOptions(("PESQ_WB", "ESTOI", "SI_SAR"))
-    here = score_files(clips, options)
+    without_workers = score_files(clips, options)
     pool = ProcessPool(workers, warm_up=warm_up)
     try:
-        assert score_files(clips, options, pool=pool) == here
+        assert score_files(clips, options, pool=pool) == without_workers
     finally:
         pool.close()
 
