@@ -63,5 +63,5 @@ def _shipped(folder: str, marker: str, contents: str, alternative: str) -> Path:
             return Path(root) / folder
     raise UsageError(
         f"The {contents} that ship with SoundsRight are not installed",
-        f"Run: pip install 'soundsright[demo]', or {alternative}.",
+        f"Run `pip install 'soundsright[demo]'`, or {alternative}.",
     )

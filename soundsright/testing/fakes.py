@@ -128,7 +128,7 @@ class FakeChain:
 
     def block_hash(self, number: int) -> str:
         if not 0 <= number < len(self._times_s):
-            raise ChainUnavailable(f"Block {number} does not exist yet", "Wait for it.")
+            raise ChainUnavailable(f"Block {number} does not exist yet", "Wait until the chain has made it.")
         return self._block(number).hash
 
     def _block(self, number: int) -> BlockRef:

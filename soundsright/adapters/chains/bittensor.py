@@ -85,7 +85,7 @@ class BittensorChain:
     async def _hash_of(self, client: Any, number: int) -> str:
         info = await client.block_info(number)
         if info is None:
-            raise ChainUnavailable(f"There is no block {number} yet", "Wait for it.")
+            raise ChainUnavailable(f"There is no block {number} yet", "Wait until the chain has made it.")
         return str(info.hash)
 
     def timestamp_s(self, number: int) -> float:
@@ -112,7 +112,9 @@ class BittensorChain:
                 self._hash_of(client, view.block),
             )
             if metagraph is None:
-                raise ChainUnavailable(f"NETUID {self._netuid} no longer exists", "Check NETUID.")
+                raise ChainUnavailable(
+                    f"NETUID {self._netuid} no longer exists", "Set NETUID to a subnet that exists."
+                )
             return Snapshot(
                 BlockRef(int(view.block), digest),
                 tuple(neuron_of(neuron) for neuron in metagraph if int(neuron.block_at_registration) <= view.block),

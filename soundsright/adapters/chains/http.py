@@ -130,7 +130,8 @@ class HttpChain:
                     return reply_json(reply, self._url + path)
                 if reply.status < 500:
                     raise ChainUnavailable(
-                        f"The chain at {self._url} answered: {_sentence_of(reply)}", "Wait for it."
+                        f"The chain at {self._url} answered: {_sentence_of(reply)}",
+                        "Wait a moment, then try again.",
                     )
                 reason = f"status {reply.status}"
             except PeerUnavailable as error:

@@ -239,7 +239,7 @@ class LocalChain:
 
 
 def _no_block_yet(number: int) -> ChainUnavailable:
-    return ChainUnavailable(f"The local chain has no block {number} yet", "Wait for it.")
+    return ChainUnavailable(f"The local chain has no block {number} yet", "Wait until the chain has made it.")
 
 
 def _not_registered(hotkey: str) -> TxResult:

@@ -64,7 +64,7 @@ class Engine:
             except ImportError as e:
                 raise EngineUnavailable(
                     "The docker sandbox needs the Python package `docker`",
-                    "Run `pip install soundsright[validator]`.",
+                    "Run `pip install 'soundsright[validator]'`.",
                 ) from e
             with engine_faults():
                 _check_listening(self.url or os.environ.get("DOCKER_HOST") or _DEFAULT_URL)

@@ -84,7 +84,9 @@ class Hotkey:
                 "Choose another name. Keys are never replaced.",
             ) from None
         except OSError as error:
-            raise UsageError(f"{path} cannot be written ({error.strerror})", "Check WALLET_PATH.") from error
+            raise UsageError(
+                f"{path} cannot be written ({error.strerror})", "Check WALLET_PATH, and that you may write there."
+            ) from error
 
     @property
     def address(self) -> str:

@@ -22,6 +22,7 @@ from soundsright.data import SILENT_DB, Split, active_level, read_file, resample
 
 _SHORTEST_S = 0.3
 _LONGEST_S = 60.0
+_OTHER_VOICE = "Try again. If it fails again, choose another voice with --voices."
 
 
 class Synthesiser(Protocol):
@@ -179,9 +180,11 @@ def checked_speech(audio: Audio, engine: str) -> Audio:
         InfrastructureFault: it is silent, not finite, or shorter than 0.3 s or longer than 60 s.
     """
     if not np.isfinite(audio.samples).all():
-        raise InfrastructureFault(f"{engine} returned samples that are not finite")
+        raise InfrastructureFault(f"{engine} returned samples that are not finite", _OTHER_VOICE)
     if not _SHORTEST_S <= audio.duration_s <= _LONGEST_S:
-        raise InfrastructureFault(f"{engine} returned {audio.duration_s:.2f} s of audio for one sentence")
+        raise InfrastructureFault(
+            f"{engine} returned {audio.duration_s:.2f} s of audio for one sentence", _OTHER_VOICE
+        )
     if active_level(audio.samples, audio.sample_rate_hz).level_db <= SILENT_DB:
-        raise InfrastructureFault(f"{engine} returned silence")
+        raise InfrastructureFault(f"{engine} returned silence", _OTHER_VOICE)
     return audio

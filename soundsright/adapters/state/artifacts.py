@@ -54,7 +54,9 @@ class Artifacts:
         try:
             content = path.read_bytes() if path is not None else None
         except OSError as error:
-            raise StateUnavailable(f"{path} cannot be read ({error})", "Check the disk.") from error
+            raise StateUnavailable(
+                f"{path} cannot be read ({error})", "Check the disk, and that you may read the file."
+            ) from error
         return content if content is not None and hashlib.sha256(content).hexdigest() == digest else None
 
     def collect(self, keep: Collection[str], *, older_than_s: float) -> tuple[str, ...]:
@@ -71,7 +73,10 @@ class Artifacts:
                     path.unlink()
                     removed.append(path.name)
         except OSError as error:
-            raise StateUnavailable(f"{self._folder} cannot be cleared ({error})", "Check the disk.") from error
+            raise StateUnavailable(
+                f"Old files in {self._folder} cannot be removed ({error})",
+                "Check the disk, and that you may write to the folder.",
+            ) from error
         return tuple(name for name in removed if not name.endswith(".part"))
 
     def _written(self, write: Callable[[IO[bytes]], object]) -> str:

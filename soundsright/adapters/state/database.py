@@ -68,7 +68,7 @@ def open_engine(url: str | Path) -> Engine:
         engine = create_engine(address, connect_args={"timeout": BUSY_TIMEOUT_S})
     except (ImportError, NoSuchModuleError) as error:
         raise UsageError(
-            f"{address.drivername} is not installed: {error}", "Install soundsright[postgres]."
+            f"{address.drivername} is not installed: {error}", "Run `pip install 'soundsright[postgres]'`."
         ) from error
 
     @event.listens_for(engine, "connect")
