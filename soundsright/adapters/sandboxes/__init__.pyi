@@ -11,13 +11,13 @@ from .reservations import ReservedResources, ResourcePool
 from .resources import concurrency, memory_bytes, usable_cpus
 
 # isort: split
-# Parts of which other rooms build sandboxes, such as the one for containers: the model's surroundings, ...
+# Parts for sandboxes of other rooms, such as containers: the model's surroundings.
 from .environment import SHM_BYTES, SOCKET, VOLUME_BYTES, model_environment, protocol_folders, random_uid
 from .private_directories import PRIVATE_PREFIX, private_directory
 from .seccomp import engine_profile
 
 # isort: split
-# ... the connections to a started model, and its run.
+# Parts for the same: the connections to a started model, and its run.
 from .connections import TCP_PORT, ModelConnector, SandboxNamespaces, unix_connection
 from .session import ModelSession, StartedModel, loaded_session
 from .stopping import STOPPED, StopSource, StopToken
