@@ -123,7 +123,7 @@ def listening(host: str, port: int, *, host_variable: str, port_variable: str) -
 
 
 class HttpService:
-    """An app that a separate thread serves, so that it answers whatever the rest of the process does.
+    """An app that a separate thread serves, so that it answers even while the process is busy.
 
     A client that takes longer than `patience_s` to send a request or to receive a reply is disconnected. An address
     can have at most `MAX_CONNECTIONS`. Slow clients therefore cannot keep others out.

@@ -102,7 +102,7 @@ class Health:
             self.event("warning", sentence, action=f"problem_{name}")
         elif sentence is None and before is not None and name != "start":
             # Repeat only the first sentence, which names the problem: the remedy is not needed any more.
-            self.event("success", f"Solved: {_FIRST_SENTENCE.split(before)[0]}", action=f"mended_{name}")
+            self.event("success", f"Solved: {_FIRST_SENTENCE.split(before)[0]}", action=f"solved_{name}")
 
     def problems(self) -> dict[str, str]:
         with self._lock:

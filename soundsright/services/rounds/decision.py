@@ -103,7 +103,7 @@ def decide_all(
     """The leaderboards of all competitions. The titles that follow from them are recorded.
 
     Raises:
-        InfrastructureFault: the recorded result of a competition differs from this one.
+        InfrastructureFault: the recorded result of a competition differs from the computed one.
     """
     context.observe(Event("decide"))
     with context.busy.measured("decide"):
