@@ -34,6 +34,8 @@ METRICS = ("PESQ_WB", "ESTOI", "STOI", "SI_SDR")
 SHARES = (1.0, 0.8, 0.5, 0.25)
 Signal = NDArray[np.floating]
 Scores = dict[str, list[float]]
+System = tuple[str, Scores, Scores, list[ClipEvidence]]
+"""A system's name, its scores, those of the input, and the evidence, on one set."""
 
 
 def stft(x: Signal) -> tuple[NDArray[np.complex128], int]:
@@ -121,8 +123,8 @@ def main() -> None:
     arguments = parser.parse_args()
     corpus = Corpus.open()
     models = dict(available(tuple(name for name in ENTRIES if name != "wpe")))
-    honest: list[tuple[str, Scores, Scores, list[ClipEvidence]]] = []
-    gamed: list[tuple[str, Scores, Scores, list[ClipEvidence]]] = []
+    honest: list[System] = []
+    gamed: list[System] = []
     for seed in range(arguments.sets):
         clips = [draw_clip(PUBLISHED[0], seed, i, corpus=corpus) for i in range(arguments.clips)]
         base, _ = scores_of(clips, [clip.degraded.samples for clip in clips])
@@ -142,18 +144,27 @@ def main() -> None:
             scores, evidence = scores_of(clips, outputs)
             gamed.append((attack.__name__, scores, base, evidence))
 
-    def improvements(rows: list[tuple[str, Scores, Scores, list[ClipEvidence]]]) -> dict[str, list[float]]:
-        return {m: [float(np.mean(s[m]) - np.mean(b[m])) for _, s, b, _ in rows] for m in METRICS}
-
     fit = HonestSystems.fitted(improvements(honest))
     print(
         f"{len(honest)} honest systems x sets of {arguments.clips} clips; limit {gaming.HIGHEST_Z:g} deviations\n"
     )
+    print_table(honest, gamed, fit)
+    if arguments.write:
+        target = Path(gaming.__file__).with_name("honest_systems.json")
+        target.write_text(fit.to_json(), encoding="utf-8")
+        print(f"\nwritten: {target}")
+
+
+def improvements(systems: list[System]) -> dict[str, list[float]]:
+    return {m: [float(np.mean(s[m]) - np.mean(b[m])) for _, s, b, _ in systems] for m in METRICS}
+
+
+def print_table(honest: list[System], gamed: list[System], fit: HonestSystems) -> None:
     print("| system | flagged | highest surprise | deleted | most in a clip | invented |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
-    for group, rows in (("honest", honest), ("gamed", gamed)):
-        for name in dict.fromkeys(row[0] for row in rows):
-            own = [row for row in rows if row[0] == name]
+    for group, systems in (("honest", honest), ("gamed", gamed)):
+        for name in dict.fromkeys(row[0] for row in systems):
+            sets = [row for row in systems if row[0] == name]
             judge = (
                 HonestSystems.fitted(improvements([r for r in honest if r[0] != name]))
                 if group == "honest"
@@ -161,22 +172,18 @@ def main() -> None:
             )
             codes: dict[str, int] = defaultdict(int)
             risen: list[float] = []
-            for _, s, b, e in own:
+            for _, s, b, e in sets:
                 for code in {flag.code for flag in flags(s, b, e, honest=judge)}:
                     codes[code] += 1
                 gains = {m: float(np.mean(s[m]) - np.mean(b[m])) for m in METRICS}
                 risen += [z for m, z in judge.surprise(gains).items() if gains[m] > 0]
-            text = ", ".join(f"{code} {count}/{len(own)}" for code, count in codes.items()) or "no"
-            deleted = [x.deleted for row in own for x in row[3]]
-            invented = np.mean([x.hallucinated for row in own for x in row[3]])
+            text = ", ".join(f"{code} {count}/{len(sets)}" for code, count in codes.items()) or "no"
+            deleted = [x.deleted for row in sets for x in row[3]]
+            invented = np.mean([x.hallucinated for row in sets for x in row[3]])
             print(
                 f"| {group}: {name} | {text} | {max(risen, default=0.0):.1f} | "
                 f"{np.mean(deleted):.1%} | {max(deleted):.1%} | {invented:.1%} |"
             )
-    if arguments.write:
-        target = Path(gaming.__file__).with_name("honest_systems.json")
-        target.write_text(fit.to_json(), encoding="utf-8")
-        print(f"\nwritten: {target}")
 
 
 if __name__ == "__main__":
