@@ -198,6 +198,7 @@ def command(
     in a sandbox and is scored. The run ends with prizes, weights, feedback for each miner, a leaderboard per
     competition, and report.html. If you stop a run, the same command continues it.
     """
+    from soundsright.adapters.sandboxes import usable_cpus
     from soundsright.core.ports import SandboxLimits
 
     request = _request(competition_ids, set_choice, entries_file, ruleset, folder.out)
@@ -213,8 +214,8 @@ def command(
     # `auto` leaves out Docker, which would first build an image for every entry.
     opened = chosen_sandbox(sandbox, local=True, round_id=ROUND_ID, auto=("bubblewrap",))
     claim_folder(request.out, request.identity(), request.needed_bytes(), force=folder.force)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    _run(request, Execution(opened, chosen_concurrency(sandbox, SandboxLimits(), slots), workers or cores))
+    models_at_once = chosen_concurrency(sandbox, SandboxLimits(), slots)
+    _run(request, Execution(opened, models_at_once, workers or len(usable_cpus())))
 
 
 def _request(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -238,6 +237,7 @@ def _remove_dry_run(folder: Path) -> None:
 def _opened_work(settings: ValidatorSettings) -> Iterator[Work]:
     """The hub, sandbox and processes with which a validator works."""
     from soundsright.adapters.machine import ProcessPool
+    from soundsright.adapters.sandboxes import usable_cpus
     from soundsright.adapters.state import Artifacts
     from soundsright.cli.shared.opening import opened_hub, opened_sandbox, sandbox_choice
     from soundsright.cli.shared.sandboxes import chosen_concurrency
@@ -245,8 +245,7 @@ def _opened_work(settings: ValidatorSettings) -> Iterator[Work]:
     from soundsright.metrics import warm_up
     from soundsright.services.validator import Work
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    workers = settings.soundsright_workers or cores
+    workers = settings.soundsright_workers or len(usable_cpus())
     choice = sandbox_choice(settings)
     hub, sandbox = opened_hub(settings), opened_sandbox(settings, choice)
     with closing(ProcessPool(workers, warm_up=warm_up)) as pool:
