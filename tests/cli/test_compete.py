@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -247,12 +248,16 @@ def test_a_killed_run_continues_and_ends_with_the_same_results(
     # Meanwhile no other process may work on it. It is stopped, so that it does not finish before the interrupt.
     process.send_signal(signal.SIGSTOP)
     assert run(cli, arguments(tmp_path, "run")) == 2
-    assert f":{process.pid} works on this state" in capsys.readouterr().err
+    other = (
+        f"Process {process.pid} on this machine ({socket.gethostname()}) uses {tmp_path / 'run'}. Stop it, or wait"
+    )
+    assert f"{other} until it ends, or name another folder with --out." in capsys.readouterr().err
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGCONT)
     rest = process.communicate(timeout=60)[0]
     assert process.returncode == 130, "".join(lines) + rest
     assert "Traceback" not in rest
+    assert "Stopping ...\n" in rest
     assert rest.strip().endswith("Stopped.")
     # Nothing remains: no process of its session, no temporary directory, no results.
     deadline = time.monotonic() + 10
@@ -306,7 +311,7 @@ def test_a_folder_in_which_a_process_works_is_not_cleared(
     with sole_process(state, LEASE, clock=SystemClock(), lost=lambda: None):
         assert run(cli, arguments(tmp_path, "run", "--force")) == 2
     state.close()
-    assert "works in --out" in capsys.readouterr().err
+    assert f"uses {tmp_path / 'run'}. Stop it" in capsys.readouterr().err
     assert results(tmp_path / "run") == results(finished)
 
 

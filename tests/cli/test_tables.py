@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from soundsright.cli.shared.tables import line_of_test, print_tables
+from soundsright.cli.shared.tables import line_of_test, paid_sentence, print_tables
 from soundsright.core.competition import PUBLISHED
 from soundsright.services.records.results import (
     CompetitionDoc,
@@ -112,3 +112,8 @@ def test_a_decision_without_a_rival_names_the_test_against_the_unprocessed_input
 
 def test_rules_without_a_test_name_none() -> None:
     assert line_of_test(decision("", {"clips": 12.0})) == ""
+
+
+def test_the_paid_part_and_the_prizes_have_one_denominator() -> None:
+    sentence = paid_sentence(1 - 10 / 13, PUBLISHED[:1])
+    assert sentence == "10 of the 13 percent that this run could pay (76.9 %)"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soundsright.cli.shared.options import ANY_PATH, corpus_option, grouped, option, ruleset_option
-from soundsright.cli.shared.run_folder import LEASE, claim_folder, read_run
+from soundsright.cli.shared.run_folder import LEASE, OTHER_FOLDER, claim_folder, read_run
 from soundsright.cli.shared.sandboxes import (
     chosen_concurrency,
     chosen_sandbox,
@@ -338,6 +338,7 @@ def _run_round(request: CompetitionRequest, execution: Execution, staged: Staged
     from soundsright.adapters.machine import ProcessPool, SystemClock
     from soundsright.adapters.state import SqlState
     from soundsright.cli.shared.progress import RoundDisplay
+    from soundsright.cli.shared.stopping import stopping_at_once
     from soundsright.metrics import warm_up
     from soundsright.services.local import VALIDATOR, StagedHub
     from soundsright.services.rounds import RoundContext, RoundService
@@ -345,8 +346,17 @@ def _run_round(request: CompetitionRequest, execution: Execution, staged: Staged
 
     out = request.out
     folders = {entry.miner: entry.folder for entry in request.entries}
+    services: list[RoundService] = []
+
+    def cancel() -> None:
+        for service in services:
+            service.cancel()
+
     with (
+        stopping_at_once(),
         closing(SqlState(out / "state.db")) as state,
+        # The workers end before the lease does, so that no second run works beside them.
+        sole_process(state, LEASE, clock=SystemClock(), lost=cancel, used=str(out), elsewhere=OTHER_FOLDER),
         closing(ProcessPool(execution.workers, warm_up=warm_up)) as pool,
         RoundDisplay(console, entries=len(request.entries), clips=request.clips) as display,
     ):
@@ -365,9 +375,9 @@ def _run_round(request: CompetitionRequest, execution: Execution, staged: Staged
             observe=display.observe,
         )
         service = RoundService(context, staged.reveals)
+        services.append(service)
         try:
-            with sole_process(state, LEASE, clock=SystemClock(), lost=service.cancel):
-                return service.run()
+            return service.run()
         except KeyboardInterrupt:
             service.cancel()
             raise

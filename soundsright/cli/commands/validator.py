@@ -215,16 +215,13 @@ def _remove_dry_run(folder: Path) -> None:
     """
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.state import SqlState
-    from soundsright.services.validator import LEASE_S, living_holder
+    from soundsright.services.validator import in_use, living_holder
 
     if (folder / "state.db").exists():
         with closing(SqlState(folder / "state.db")) as earlier:
             holder = living_holder(earlier, "validator", clock=SystemClock())
         if holder is not None:
-            raise UsageError(
-                f"{holder} works in {folder}",
-                f"Wait until that dry run ends. If it has crashed, wait {LEASE_S:g} s.",
-            )
+            raise in_use(holder, str(folder))
     try:
         shutil.rmtree(folder)
     except OSError as error:

@@ -15,6 +15,8 @@ from soundsright.core.toml_location import toml_text
 LEASE = "compete"
 """The lease that a run holds in its state while it runs."""
 
+OTHER_FOLDER = "name another folder with --out"
+
 _OWN_NAMES = frozenset(
     {
         "run.json",
@@ -148,7 +150,7 @@ def _check_writable(out: Path) -> None:
 def _check_idle(out: Path) -> None:
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.state import SqlState
-    from soundsright.services.validator import living_holder
+    from soundsright.services.validator import in_use, living_holder
 
     if not (out / "state.db").exists():
         return
@@ -161,7 +163,7 @@ def _check_idle(out: Path) -> None:
     finally:
         state.close()
     if holder is not None:
-        raise UsageError(f"{holder} works in --out {out}", "Stop it, or give another folder.")
+        raise in_use(holder, str(out), OTHER_FOLDER)
 
 
 def _clear(out: Path) -> None:

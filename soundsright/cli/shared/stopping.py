@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -25,6 +26,27 @@ def resumable(partial_result: str | None) -> Iterator[None]:
             raise
         click.echo(f"Stopped. {partial_result} is kept. To continue, run the same command with --resume.", err=True)
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+
+
+@contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """Say at once that a signal stops the block, because its threads and workers take some time to end."""
+
+    def handle(_number: int, _frame: object) -> None:
+        # Not print: the signal can arrive while the program prints, and a stream cannot be entered twice.
+        with suppress(OSError):
+            os.write(2, b"Stopping ...\n")
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Only the main thread gets signals.
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from soundsright.metrics import metric
 from soundsright.services.records import CompetitionDoc, DecisionDoc, EstimateDoc, RowDoc
 
 if TYPE_CHECKING:
+    from soundsright.core.competition import Competition
     from soundsright.services.rounds import RoundOutcome
 
 _LEGEND = (
@@ -47,15 +48,29 @@ def print_summary(
     stages = ("fetch", "generate", "load", "enhance", "score", "decide")
     work = "  ".join(f"{stage} {outcome.busy_s.get(stage, 0.0):.1f} s" for stage in stages)
     sets = "  ".join(f"{competition} {clips.digest[:12]}" for competition, clips in outcome.sets.items())
-    paid = 1 - outcome.weights.by_uid.get(burn_uid, 0.0)
+    competitions = [board.competition for board in outcome.leaderboards]
+    paid = paid_sentence(outcome.weights.by_uid.get(burn_uid, 0.0), competitions)
     console.print()
     console.print(_LEGEND, soft_wrap=True)
     console.print(f"Weights    set in block {outcome.weights_block} (uid: weight)  {weights}", soft_wrap=True)
-    console.print(f"Paid       {paid:.1%} of the emission; uid {burn_uid} burns the rest", soft_wrap=True)
+    console.print(f"Paid       {paid}; uid {burn_uid} burns the rest", soft_wrap=True)
     console.print(f"Sets       {sets}", soft_wrap=True)
     console.print(f"Work       {work}  (summed over processes)", soft_wrap=True)
     console.print(f"Took       {wall_s:.0f} s, at most {peak_bytes / 1e9:.2f} GB of memory in all processes")
     console.print(f"Open       {page.resolve()}", soft_wrap=True)
+
+
+def paid_sentence(burned: float, competitions: Sequence[Competition]) -> str:
+    """The part of the prizes and remainders that was paid, in percent of the emission. `burned` is a weight.
+
+    >>> from soundsright.core.competition import PUBLISHED
+    >>> paid_sentence(0.5, PUBLISHED[:1])
+    '6.5 of the 13 percent that this run could pay (50.0 %)'
+    """
+    payable_percent = sum(competition.max_score + competition.remainder for competition in competitions)
+    paid = 1 - burned
+    paid_percent = f"{paid * payable_percent:.3g}"
+    return f"{paid_percent} of the {payable_percent:g} percent that this run could pay ({100 * paid:.1f} %)"
 
 
 def _notes(competition: CompetitionDoc) -> Iterator[Text]:

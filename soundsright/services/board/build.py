@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -16,7 +18,7 @@ from pathlib import Path
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.services.board.pages import AudioAccess, ClipAddress, Site
 from soundsright.services.drawing import Page, clips_by_spread, flac_bytes
-from soundsright.services.records import REFERENCES, Run, RunCompetition
+from soundsright.services.records import BUNDLE, REFERENCES, Run, RunCompetition
 from soundsright.services.rounds import read_wav
 
 MARKER = ".soundsright-leaderboard"
@@ -49,7 +51,11 @@ def build_site(runs: Sequence[Run], out: Path, *, audio_bytes: int) -> BuiltSite
     with_audio = _write_audio(runs, writer, audio_bytes, notes)
     audio_written = writer.total_bytes
     site = Site(runs, AudioAccess("embedded", frozenset(with_audio)))
+    bundles = {f"r/{run.key}/{BUNDLE}": run.bundle for run in runs if run.bundle is not None}
     for path in site.paths():
+        if path in bundles:
+            writer.copy(path, bundles[path])
+            continue
         page = site.page(path)
         if page is not None:
             writer.write(path, page)
@@ -116,6 +122,16 @@ class _Writer:
         return len(self._written)
 
     def write(self, path: str, page: Page) -> None:
+        with self._target(path) as target:
+            target.write_bytes(page.body)
+
+    def copy(self, path: str, source: Path) -> None:
+        with self._target(path) as target:
+            shutil.copyfile(source, target)
+
+    @contextmanager
+    def _target(self, path: str) -> Iterator[Path]:
+        """The file to write for a path of the site, in an existing folder. Its size counts."""
         if not re.fullmatch(r"[A-Za-z0-9_./-]+", path) or ".." in path:
             raise AssertionError(f"{path!r} is not a path of the site")
         target = self._out / path
@@ -123,13 +139,13 @@ class _Writer:
             if target.parent not in self._folders:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._folders.add(target.parent)
-            target.write_bytes(page.body)
+            yield target
         except OSError as error:
             raise UsageError(
                 f"{target} cannot be written ({error.strerror})", "Choose a folder that you may write to."
             ) from error
         self._written.add(target)
-        self.total_bytes += len(page.body)
+        self.total_bytes += target.stat().st_size
 
     def finish(self) -> None:
         for path in self._before - self._written - {self._out / MARKER}:

@@ -143,15 +143,13 @@ class Site:
         match rest:
             case ["index.html"]:
                 downloads = [name for name in DOWNLOADS if run.doc and (run.folder / name).is_file()]
-                # Only the server can send the bundle with audio from the folder of the run.
-                has_audio = self._audio.kind == "file" and run.bundle is not None
                 return self._frame.page(
                     "round.html.j2",
                     "../../",
                     title=run.title,
                     run=run,
                     files=downloads,
-                    whole_bundle=has_audio,
+                    whole_bundle=run.bundle is not None,
                 )
             case [name] if name == BUNDLE and run.doc:
                 return Page(bundle_bytes(run), "application/zip")

@@ -65,6 +65,28 @@ def living_holder(state: Leases, name: str, *, clock: Clock) -> str | None:
     return None if holder is None or _is_gone(holder) else holder
 
 
+def in_use(holder: str, used: str, elsewhere: str = "") -> UsageError:
+    """The error that the process `holder` uses something. `elsewhere` says how to use another one.
+
+    >>> print(in_use("host:1", "runs/a", "name another folder with --out"))
+    Process 1 on host uses runs/a. Stop it, or wait 60 s after it ended, or name another folder with --out.
+    """
+    namespace, _, number = holder.rpartition(":")
+    host = namespace.partition(":")[0]
+    own_host = host == socket.gethostname()
+    if not host:
+        user = "Another process"
+    elif own_host:
+        inside = "" if namespace == _pid_namespace() else "in a container "
+        user = f"Process {number} {inside}on this machine ({host})"
+    else:
+        user = f"Process {number} on {host}"
+    # Only a process in the same namespace is seen to end. The lease of any other one has to expire.
+    wait = "until it ends" if namespace == _pid_namespace() else f"{LEASE_S:g} s after it ended"
+    more = f", or {elsewhere}" if elsewhere else ""
+    return UsageError(f"{user} uses {used}", f"Stop it, or wait {wait}{more}.")
+
+
 @contextmanager
 def sole_process(
     state: Leases,
@@ -74,8 +96,10 @@ def sole_process(
     lost: Callable[[], None],
     holder: str | None = None,
     duration_s: float = LEASE_S,
+    used: str = "this state",
+    elsewhere: str = "",
 ) -> Iterator[None]:
-    """Keep the lease `name` while the block runs. A thread renews it.
+    """Keep the lease `name` while the block runs. A thread renews it. `used` and `elsewhere` are for the error.
 
     The thread calls `lost` once if the lease could not be renewed in time. Another process may then work on the
     same state, so the work must end.
@@ -90,10 +114,8 @@ def sole_process(
         state.release_lease(name, before)
     taken_at_s = clock.now()
     if not state.take_lease(name, own, now_s=taken_at_s, duration_s=duration_s):
-        other = state.lease_holder(name, now_s=clock.now()) or "another process"
-        raise UsageError(
-            f"{other} works on this state", f"Stop it, or wait {duration_s:g} s after it died, and start again."
-        )
+        other = state.lease_holder(name, now_s=clock.now()) or ""
+        raise in_use(other, used, elsewhere)
     renewal = _Renewal(state, name, own, clock, lost, duration_s)
     renewer = threading.Thread(target=renewal.run, args=[taken_at_s + duration_s], name="lease", daemon=True)
     renewer.start()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from soundsright.services.board.build import build_site
 from soundsright.services.board.pages import AudioAccess, Site
 from soundsright.services.drawing.comparisons import prize_decisions
 from soundsright.services.records.runs import Run, read_run
@@ -110,3 +111,11 @@ def test_a_round_links_its_bundle(tmp_path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(bundle.body)) as archive:
         assert {"README.txt", "SHA256SUMS", "results.json", "scores.jsonl"} <= set(archive.namelist())
         assert not any(name.endswith(".wav") for name in archive.namelist())
+
+
+def test_a_build_copies_the_bundle_of_a_run(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a")
+    (folder / "bundle.zip").write_bytes(b"with audio")
+    build_site([read_run(folder, "a")], tmp_path / "site", audio_bytes=0)
+    assert (tmp_path / "site/r/a/bundle.zip").read_bytes() == b"with audio"
+    assert "and the audio to score again" in (tmp_path / "site/r/a/index.html").read_text()

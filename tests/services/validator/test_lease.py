@@ -24,7 +24,9 @@ def test_a_second_process_is_refused_while_the_first_lives() -> None:
     with sole_process(state, "validator", clock=clock, lost=never, holder="host:1"):
         clock.sleep(30.0)
         second = sole_process(state, "validator", clock=clock, lost=never, holder="host:2")
-        with pytest.raises(UsageError, match="host:1 works on this state"):
+        with pytest.raises(
+            UsageError, match=r"Process 1 on host uses this state\. Stop it, or wait 60 s after it ended\."
+        ):
             second.__enter__()
     with sole_process(state, "validator", clock=clock, lost=never, holder="host:2"):
         assert state.lease_holder("validator", now_s=clock.now()) == "host:2"
@@ -44,7 +46,11 @@ def test_the_lease_of_a_dead_process_on_this_machine_is_taken_over_at_once() -> 
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         child.wait()
     machine = this_process().rpartition(":")[0]
-    for other, message in [(str(child.pid), None), (str(os.getppid()), "works on this state"), ("1x", "works on")]:
+    for other, message in [
+        (str(child.pid), None),
+        (str(os.getppid()), "uses this state.*until it ends"),
+        ("1x", "uses"),
+    ]:
         holder = f"{machine}:{other}"
         assert state.take_lease("validator", holder, now_s=clock.now(), duration_s=60.0)
         expected = pytest.raises(UsageError, match=message) if message else contextlib.nullcontext()
