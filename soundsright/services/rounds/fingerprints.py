@@ -138,4 +138,8 @@ def near_copy_pairs(clips: ClipSet, enhanced: Path, evaluations: Sequence[Evalua
         folder = enhanced / evaluation.submission.entry_id
         return [read_wav(folder / f"{clip_id}.wav").samples if clip_id in scored else None for clip_id in probes]
 
-    return near_copies(clean, {e.submission.entry_id: outputs(e) for e in evaluations})
+    return near_copies(
+        clean,
+        {e.submission.entry_id: outputs(e) for e in evaluations},
+        sample_rate_hz=clips.competition.sample_rate_hz,
+    )
