@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from examples.finetune import torch_check  # noqa: F401  # First: it ends the program if torch is missing.
 from examples.finetune.checkpoints import load_network, save_weights
 from examples.finetune.network import Network
 from soundsright.cli.main import run

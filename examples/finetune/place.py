@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from benchmarks import enhancers
-from examples.finetune import evaluate
+from examples.finetune import evaluate, torch_check  # noqa: F401  # First: it ends the program if torch is missing.
 from examples.finetune.checkpoints import load_network, load_state
 from examples.finetune.export import export
 from examples.finetune.network import Network

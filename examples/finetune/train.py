@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
 
+from examples.finetune import torch_check  # noqa: F401  # First: it ends the program if torch is missing.
 from examples.finetune.checkpoints import load_state, load_weights, save_state, save_weights, start_from
 from examples.finetune.network import Network, NetworkConfig
 from examples.finetune.plan import TrainingPlan, plan_from_json, stream_of
@@ -34,6 +34,8 @@ def device_of(name: str) -> str:
     Raises:
         UsageError: the name is a GPU, and torch sees none.
     """
+    import torch
+
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
@@ -84,6 +86,8 @@ CHANGEABLE = ("steps", "learning_rate", "perceptual", "speech", "noise", "genera
 )
 def main(**options: Any) -> None:
     """Train a network, or continue a run."""
+    import torch
+
     try:
         train(**options)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -113,6 +117,8 @@ def train(
     **numbers: Any,
 ) -> None:
     """Prepare the network and run the trainer. `numbers` are fields of the plan."""
+    import torch
+
     torch.set_num_threads(max(1, threads))
     device = device_of(device)
     state = None
