@@ -192,7 +192,7 @@ class ValidatorSettings(Settings):
     soundsright_sandbox: Annotated[
         Literal["auto", "bubblewrap", "docker", "process"],
         WrapValidator(values.sandbox),
-        Field(description="Sandbox in which models run. auto: docker, otherwise bubblewrap."),
+        Field(description="Sandbox in which the validator runs models. auto: docker, otherwise bubblewrap."),
     ] = "auto"
     soundsright_model_python: Annotated[
         OptionalPath,

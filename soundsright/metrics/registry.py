@@ -189,7 +189,7 @@ _BUILT_IN = (
         "dB",
         -60.0,
         100.0,
-        "The difference to the clean signal counts as noise, so level and sign are heard",
+        "The difference to the clean signal counts as noise, so level and sign affect it",
     ),
     _higher(
         "SSNR",
