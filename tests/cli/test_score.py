@@ -125,6 +125,59 @@ def test_lines_of_an_earlier_run_are_not_overwritten(folders: Path) -> None:
     assert lines.read_bytes() == before
 
 
+def scores_in(lines: Path) -> list[dict[str, float]]:
+    return [json.loads(line)["scores"] for line in lines.read_text().splitlines()]
+
+
+def test_resuming_with_other_metrics_keeps_the_scores_of_the_earlier_ones(folders: Path) -> None:
+    lines, whole = folders / "r.jsonl", folders / "whole.jsonl"
+    run_score(folders, "--metrics", "ESTOI,SI_SDR", "--clips", str(whole))
+    run_score(folders, "--metrics", "ESTOI", "--clips", str(lines))
+    for name in ("SI_SDR", "ESTOI"):
+        report = str(folders / "r.json")
+        resumed = run_score(
+            folders, "--metrics", name, "--clips", str(lines), "--resume", "--json", report, "--workers", "1"
+        )
+        assert resumed.exit_code == 0
+        assert list(json.loads(Path(report).read_text())["clips"][0]["scores"]) == [name]
+        assert lines.read_text() == whole.read_text()
+
+
+def test_resuming_without_the_noisy_recordings_keeps_their_metrics(folders: Path) -> None:
+    lines = folders / "r.jsonl"
+    run_score(folders, "--metrics", "SI_SIR", "--clips", str(lines))
+    (before, *_) = scores_in(lines)
+    sides = ["--clean", str(folders / "clean"), "--enhanced", str(folders / "enhanced")]
+    more = ["--metrics", "STOI", "--clips", str(lines), "--resume"]
+    assert CliRunner().invoke(score, [*sides, *more]).exit_code == 0
+    assert scores_in(lines)[0].items() >= before.items()
+    assert scores_in(lines)[0].keys() == {"SI_SIR", "STOI"}
+
+
+def test_resuming_with_another_system_or_alignment_is_refused(folders: Path) -> None:
+    lines = folders / "r.jsonl"
+    run_score(folders, "--metrics", "STOI", "--clips", str(lines))
+    before = lines.read_bytes()
+    more = ("--metrics", "STOI", "--clips", str(lines), "--resume")
+    refused = run_score(folders, *more, enhanced="other")
+    assert isinstance(refused.exception, UsageError)
+    assert str(refused.exception) == f"{lines} has scores of other recordings (4 of 4 differ). Name another file."
+    aligned = run_score(folders, *more, "--align")
+    assert isinstance(aligned.exception, UsageError)
+    assert "was scored without --align. Name another file, or leave out --align" in str(aligned.exception)
+    assert lines.read_bytes() == before
+
+
+def test_resuming_names_the_recordings_that_changed(folders: Path) -> None:
+    lines = folders / "r.jsonl"
+    run_score(folders, "--metrics", "ESTOI", "--clips", str(lines))
+    (folders / "enhanced" / "2.wav").write_bytes((folders / "other" / "2.wav").read_bytes())
+    resumed = run_score(folders, "--metrics", "STOI", "--clips", str(lines), "--resume")
+    assert resumed.exit_code == 0
+    assert f"1 recording has changed, so {lines} loses the earlier scores of 2" in resumed.stderr
+    assert [list(each) for each in scores_in(lines)] == [["ESTOI", "STOI"]] * 2 + [["STOI"], ["ESTOI", "STOI"]]
+
+
 def test_a_stopped_run_says_how_to_continue(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -19,7 +19,7 @@ from soundsright.core.errors import UsageError, printable
 if TYPE_CHECKING:
     from soundsright.core.results import ClipResult
     from soundsright.library import FolderScore
-    from soundsright.services.scoring import MetricSummary, ScoredClip, ScoreSet
+    from soundsright.services.scoring import MetricSummary, ScoredClip, ScoreOptions, ScoreSet
 
 _RECORDINGS = click.Path(exists=True, path_type=Path)
 _MEASURED_AT_16_KHZ = ("PESQ_", "CSIG", "CBAK", "COVL", "DNSMOS_")
@@ -116,7 +116,7 @@ def command(
     Files belong together if they have the same name. Every clean file counts: if its enhanced file is missing or
     unusable, each metric gets its floor. The exit code is 1 if clips failed. The report is complete even then.
     """
-    from soundsright.services.scoring import checked_targets, score_set, some_of, write_parquet
+    from soundsright.services.scoring import ScoreOptions, checked_targets, score_set, some_of, write_parquet
 
     checked_targets(output.report, output.clips)
     done = _earlier_scores(output)
@@ -128,6 +128,8 @@ def command(
         count = len(pairs.extra)
         files = "1 enhanced file has" if count == 1 else f"{count} enhanced files have"
         click.echo(printable(f"{files} no clean file, so no score: {some_of(pairs.extra)}"), err=True)
+    if done is not None and output.clips is not None:
+        done = _kept_scores(output.clips, done, pairs, ScoreOptions(names, align=align))
     scores = _scored(pairs, names, output, done, clusters, workers=workers, align=align)
     if output.clips is not None and output.clips.suffix == ".parquet":
         write_parquet(output.clips, scores.clips, names)
@@ -149,7 +151,7 @@ def _scored(
     pairs: ScoreSet,
     names: tuple[str, ...],
     output: _Output,
-    done: dict[str, ScoredClip] | None,
+    done: Mapping[str, ScoredClip] | None,
     clusters: _Clusters,
     *,
     workers: int,
@@ -201,8 +203,8 @@ def _rate_notes(names: Sequence[str], sample_rate_hz: int, other_rates: str) -> 
         yield f"{', '.join(resampled)}: measured at 16 kHz, after resampling from {sample_rate_hz} Hz (soxr, HQ)."
 
 
-def _earlier_scores(output: _Output) -> dict[str, ScoredClip] | None:
-    """The scores to keep, by clip; None if there are none."""
+def _earlier_scores(output: _Output) -> Mapping[str, ScoredClip] | None:
+    """The scores in the file of the earlier run, by clip; None if there are none."""
     from soundsright.services.scoring import read_clip_lines
 
     clips = output.clips
@@ -219,6 +221,21 @@ def _earlier_scores(output: _Output) -> dict[str, ScoredClip] | None:
     return read_clip_lines(clips) if clips.exists() else None
 
 
+def _kept_scores(
+    clips: Path, done: Mapping[str, ScoredClip], pairs: ScoreSet, options: ScoreOptions
+) -> Mapping[str, ScoredClip]:
+    """The earlier scores of recordings that have not changed. The others are named."""
+    from soundsright.services.scoring import earlier_scores, some_of
+
+    earlier = earlier_scores(clips, done, pairs, options)
+    if earlier.replaced:
+        count = len(earlier.replaced)
+        changed = "1 recording has" if count == 1 else f"{count} recordings have"
+        note = f"{changed} changed, so {clips} loses the earlier scores of {some_of(earlier.replaced)}"
+        click.echo(printable(note), err=True)
+    return earlier.kept
+
+
 class _LineWriter:
     """Writes each clip's line at once, so that a run that is killed loses only the clips in progress."""
 
@@ -230,10 +247,11 @@ class _LineWriter:
     def __call__(self, scored: ScoredClip) -> None:
         if self._stream is None:
             return
-        from soundsright.services.scoring import clip_line
+        from soundsright.services.scoring import clip_line, merged_scores
 
-        self.lines.append(clip_line(scored))
         earlier = self._done.get(scored.result.clip_id)
+        scored = merged_scores(earlier, scored)
+        self.lines.append(clip_line(scored))
         if earlier is None or (earlier.result, earlier.inputs) != (scored.result, scored.inputs):
             self._stream.write(self.lines[-1])
             self._stream.flush()

@@ -25,9 +25,11 @@ from .report import (
     values_of,
     write_parquet,
 )
+from .resuming import EarlierScores, earlier_scores, merged_scores
 
 __all__ = [
     "ClipFiles",
+    "EarlierScores",
     "FileDigests",
     "MetricSummary",
     "ScoreOptions",
@@ -39,9 +41,11 @@ __all__ = [
     "clip_line",
     "clusters_of",
     "difference_to_clean",
+    "earlier_scores",
     "enhanced_audio",
     "enhanced_samples",
     "measured_metrics",
+    "merged_scores",
     "read_clip_lines",
     "read_report",
     "reference_audio",

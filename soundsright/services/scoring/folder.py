@@ -184,18 +184,15 @@ def score_files(
 ) -> tuple[ClipResult, ...]:
     """The result of every clip, in the order of the set. The number of workers changes nothing.
 
-    `done` has results of an earlier run. A result is reused if its files and options are still the same. A clip
-    that crashes or hangs its worker fails with the code `unscorable`.
+    `done` has results of an earlier run. A result is reused if its files are still the same and it has the metrics
+    of `options`. A clip that crashes or hangs its worker fails with the code `unscorable`.
 
     Raises:
         UsageError: a clean or noisy file cannot be used.
         InfrastructureFault: the workers failed, and no clip caused it.
     """
-    reused = {
-        clip.id: done[clip.id].result
-        for clip in clips.clips
-        if done is not None and clip.id in done and done[clip.id].inputs == digest_of_inputs(clip, options)
-    }
+    earlier = {clip.id: _reused(clip, (done or {}).get(clip.id), options) for clip in clips.clips}
+    reused = {name: result for name, result in earlier.items() if result is not None}
     waiting = [clip for clip in clips.clips if clip.id not in reused]
     futures = {clip.id: _submitted(pool, clip, options) for clip in waiting} if pool is not None else {}
     results: list[ClipResult] = []
@@ -217,6 +214,21 @@ def score_files(
     return tuple(results)
 
 
+def _reused(clip: ClipFiles, earlier: ScoredClip | None, options: ScoreOptions) -> ClipResult | None:
+    """The earlier result under the metrics of `options`. None if it lacks one, or if a recording has changed."""
+    if earlier is None:
+        return None
+    files = file_digests(clip)
+    if earlier.inputs == digest_of_scoring(clip.id, options, files):
+        return earlier.result
+    scores = earlier.result.scores or {}
+    if not scores.keys() >= set(options.metrics) or earlier.inputs != digest_of_scoring(
+        clip.id, replace(options, metrics=tuple(scores)), files
+    ):
+        return None
+    return replace(earlier.result, scores={name: scores[name] for name in options.metrics})
+
+
 def _submitted(pool: Pool, clip: ClipFiles, options: ScoreOptions) -> Future[ClipResult | _ReferenceProblem]:
     from soundsright.metrics import scoring_deadline_s
 
@@ -234,9 +246,13 @@ def file_digests(clip: ClipFiles) -> FileDigests:
 
 def digest_of_inputs(clip: ClipFiles, options: ScoreOptions, files: FileDigests | None = None) -> str:
     """SHA-256 of the options and of each file, which may be missing. With `files`, no file is read."""
-    digests = file_digests(clip) if files is None else files
-    digest = hashlib.sha256(repr((clip.id, options)).encode())
-    for each in (digests.clean, digests.enhanced, digests.noisy):
+    return digest_of_scoring(clip.id, options, file_digests(clip) if files is None else files)
+
+
+def digest_of_scoring(clip_id: str, options: ScoreOptions, files: FileDigests) -> str:
+    """As `digest_of_inputs`, from the digests of the files."""
+    digest = hashlib.sha256(repr((clip_id, options)).encode())
+    for each in (files.clean, files.enhanced, files.noisy):
         digest.update(b"-" if each is None else bytes.fromhex(each))
     return digest.hexdigest()
 
