@@ -32,6 +32,8 @@ def organiser_of(rules: str, *, begun: bool) -> CompetitionRules:
         if "/" in rules or Path(rules).exists():
             raise UsageError(f"{rules} is not a file of rules", "Give a file whose name ends in .toml.")
         return CompetitionRules(PUBLISHED, ruleset_by_name(rules))
+    if not Path(rules).exists():
+        raise UsageError(f"There is no file {rules}", "Give the path of a rules file.")
     return organiser_of_toml(
         text_of_file(Path(rules), MAX_FILE_CHARS),
         source=rules,

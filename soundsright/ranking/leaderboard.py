@@ -95,7 +95,7 @@ def _metric_result(contest: Contest, metric: str, champion: Champion | None) -> 
         remainder=competition.remainder * weight,
         at_block=contest.at_block,
     )
-    sentence = prize_sentence(ruleset, metric, result)
+    sentence = prize_sentence(ruleset, metric, result, clips=contest.table.by_metric[metric].shape[1])
     standings = _standings(contest, subcontest, result, estimates)
     winner = next((e.submission for e in contest.entries if e.submission.hotkey == result.winner), None)
     if winner is None and result.winner is not None and champion is not None:

@@ -5,6 +5,7 @@ Means are in the metric's unit, higher is better.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from soundsright.core.competition import metric_name
@@ -16,8 +17,16 @@ from soundsright.ranking.reasons import ShareReason, share_reason
 _TOO_FEW = "Over so few clips no lead is sure enough to take the prize."
 
 
-def prize_sentence(ruleset: Ruleset, metric: str, award: Award) -> str:
-    """The winner of one metric's prize and the reason, in one sentence."""
+def prize_sentence(ruleset: Ruleset, metric: str, award: Award, *, clips: int | None = None) -> str:
+    """The winner of one metric's prize and the reason, in one sentence. `clips` is the size of the set."""
+    too_weak = award.reason is PrizeReason.NOBODY_BEATS_UNPROCESSED
+    gained = any(entry.gain is not None and entry.gain > 0 for entry in award.ranked)
+    if too_weak and gained and ruleset.alpha is not None and clips is not None:
+        # If every clip improves, the test over n clips gives p = 2^-n. No p-value is smaller.
+        needed = math.ceil(-math.log2(ruleset.alpha))
+        if clips < needed:
+            few = f"{clips} {'clip is' if clips == 1 else 'clips are'} too few for any prize"
+            return f"Nobody is paid for {metric_name(metric)}: {few}; at least {needed} are needed."
     return _PRIZE_SENTENCES[award.reason](ruleset, metric, award)
 
 

@@ -55,7 +55,7 @@ def organiser_of_toml(
     try:
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise file.error(f"not TOML: {error}", "Compare it with soundsright/rulesets/published.toml.") from error
+        raise file.error(f"not TOML: {error}", "`soundsright init-competition` writes an example.") from error
     table = file.table(content, {"ruleset", "schedule", "entries", "competition"})
     competitions = _competitions(file, table.get("competition"), known_metrics)
     ruleset = _ruleset(file.under("ruleset"), table.get("ruleset", {"base": "soundsright-v3"}))

@@ -122,14 +122,24 @@ def test_the_log_of_a_crashed_model_goes_to_its_author(tmp_path: Path, capsys: p
     )
     out = tmp_path / "out"
     options = ["--entries", str(tmp_path / "e.toml"), "--out", str(out), "--clips", "1", "--sandbox", "process"]
-    assert run(cli, ["compete", *options]) == 0
+    assert run(cli, ["compete", *options]) == 1  # No entry was scored.
     (feedback,) = [json.loads(path.read_text()) for path in (out / "feedback").iterdir()]
     assert "no_such_library" in feedback["log"]
-    printed = " ".join(capsys.readouterr().out.split())
+    captured = capsys.readouterr()
+    cause = "app/enhance.py, line 1: ModuleNotFoundError: No module named 'no_such_library'"
+    verify = f"Run `soundsright verify {tmp_path / 'mine'}` to see why."
+    assert f"me/mine failed its only clip: {cause}. {verify}" in captured.err
+    printed = " ".join(captured.out.split())
     (log,) = re.findall(r"the model's log is in (\S+)", printed)
     assert "no_such_library" in (out / log).read_text()
     # Competitions without entries do not run.
     assert [c["id"] for c in results(out)["competitions"]] == ["DEREVERBERATION_16000HZ"]
+
+
+def test_an_entry_in_single_brackets_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "e.toml").write_text('[entry]\nminer = "me"\n')
+    assert run(cli, ["compete", "--entries", str(tmp_path / "e.toml")]) == 2
+    assert "`[entry]` needs double brackets: [[entry]]" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_model_is_refused_and_the_others_compete(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_simulate_shows_decisions_and_shares() -> None:
     ("arguments", "message"),
     [
         (["show", "soundsright-v9"], "Unknown ruleset 'soundsright-v9'"),
-        (["show", "missing.toml"], "missing.toml cannot be read"),
+        (["show", "missing.toml"], "There is no file missing.toml. Give the path of a rules file."),
         (["show", "/dev/null"], "/dev/null is not a file of rules. Give a file whose name ends in .toml"),
         (["check", "missing.json"], "missing.json cannot be read"),
     ],

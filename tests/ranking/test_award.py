@@ -62,6 +62,14 @@ def test_shares_are_finite_positive_and_within_the_prize(
     assert prize_sentence(ruleset, metric, result).endswith(".")
 
 
+def test_a_set_that_is_too_small_for_any_prize_says_how_many_clips_are_needed() -> None:
+    entry = Contender("a", 1, 0, 2.0, gain=0.5, beats_unprocessed=False, unprocessed_p_value=0.25)
+    result = award(SOUNDSRIGHT_V3, "ESTOI", [entry], None, prize=1.0, remainder=0.0, at_block=0)
+    few = prize_sentence(SOUNDSRIGHT_V3, "ESTOI", result, clips=2)
+    assert few == "Nobody is paid for ESTOI: 2 clips are too few for any prize; at least 5 are needed."
+    assert "no entry beats" in prize_sentence(SOUNDSRIGHT_V3, "ESTOI", result, clips=5)
+
+
 def test_a_challenger_wins_with_the_needed_mean_and_not_with_slightly_less() -> None:
     champion = Contender("champion", 0, 0, 2.0)
     title = Title("champion", 2.0, 0, 0)

@@ -61,7 +61,7 @@ class FolderHub:
         if not files:
             raise UnpublishableFolder(
                 EntryRefused("no_dockerfile", f"{folder} has no model in it"),
-                "Give a folder with a Dockerfile, such as models/template.",
+                "Give a folder with a Dockerfile. `soundsright init-model` writes an example.",
             )
         parent = self._root / namespace / name
         with disk_errors_at(parent):

@@ -56,6 +56,11 @@ class LocalSandbox(ABC):
         self._resources = ResourcePool(gpus)
         self._stop_source = StopSource()
 
+    @property
+    def interpreter(self) -> Path:
+        """The Python interpreter that runs models."""
+        return self._python
+
     @abstractmethod
     def available(self) -> str | None:
         """None if this machine can run models in this sandbox, otherwise the reason in one line."""

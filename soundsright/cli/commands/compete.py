@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from soundsright.cli.shared.needed_packages import runnable_entries
 from soundsright.cli.shared.options import ANY_PATH, corpus_option, grouped, option, ruleset_option
 from soundsright.cli.shared.run_folder import LEASE, OTHER_FOLDER, claim_folder, read_run
 from soundsright.cli.shared.sandboxes import (
@@ -186,7 +187,7 @@ def command(
     slots: int,
     workers: int,
     folder: _RunFolder,
-) -> None:
+) -> int:
     """Run a whole competition on this machine.
 
     \b
@@ -203,7 +204,7 @@ def command(
 
     request = _request(competition_ids, set_choice, entries_file, ruleset, folder.out)
     if sandbox.kind != "docker" and sandbox.python is None:
-        entries = _runnable(request.entries)
+        entries = runnable_entries(request.entries)
         entered = {entry.competition.id for entry in entries}
         competitions = tuple(c for c in request.rules.competitions if c.id in entered)
         request = replace(request, entries=entries, rules=replace(request.rules, competitions=competitions))
@@ -215,7 +216,7 @@ def command(
     opened = chosen_sandbox(sandbox, local=True, round_id=ROUND_ID, auto=("bubblewrap",))
     claim_folder(request.out, request.identity(), request.needed_bytes(), force=folder.force)
     models_at_once = chosen_concurrency(sandbox, SandboxLimits(), slots)
-    _run(request, Execution(opened, models_at_once, workers or len(usable_cpus())))
+    return _run(request, Execution(opened, models_at_once, workers or len(usable_cpus())))
 
 
 def _request(
@@ -246,18 +247,6 @@ def _request(
     )
 
 
-def _runnable(entries: Sequence[TrialEntry]) -> tuple[TrialEntry, ...]:
-    """The entries whose packages are installed. A line on stderr names each other entry."""
-    runnable = tuple(entry for entry in entries if not entry.missing_packages)
-    for package in sorted({name for entry in entries for name in entry.missing_packages}):
-        left_out = [f"{e.miner}/{e.folder.name}" for e in entries if package in e.missing_packages]
-        problem = f"Left out {', '.join(left_out)}: {package} is not installed."
-        click.echo(f"{problem} Run `pip install --no-deps {package}`.", err=True)
-    if not runnable:
-        raise UsageError("No entry can run here", "Install the packages named above.")
-    return runnable
-
-
 def _check(request: CompetitionRequest) -> None:
     """Check what can be checked before anything is written.
 
@@ -273,11 +262,12 @@ def _check(request: CompetitionRequest) -> None:
         corpus.speech_for(competition.sample_rate_hz)
 
 
-def _run(request: CompetitionRequest, execution: Execution) -> None:
-    """Run the competition, then print and write its results."""
+def _run(request: CompetitionRequest, execution: Execution) -> int:
+    """Run the competition, then print and write its results. Returns 1 if no entry was scored, otherwise 0."""
     from rich.console import Console
 
     from soundsright.adapters.machine import MemoryWatch
+    from soundsright.cli.shared.failures import warn_of_failures
     from soundsright.cli.shared.tables import print_summary, print_tables
     from soundsright.services.records import results_of
 
@@ -300,6 +290,9 @@ def _run(request: CompetitionRequest, execution: Execution) -> None:
         peak_bytes=memory.peak_bytes,
         page=request.out / "report.html",
     )
+    folders = {entry.miner: entry.folder for entry in request.entries}
+    evaluations = [each for entries in outcome.evaluations.values() for each in entries]
+    return warn_of_failures(evaluations, folders)
 
 
 def _staged(request: CompetitionRequest) -> Staged:

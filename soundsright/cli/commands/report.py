@@ -125,6 +125,7 @@ def _write_text(out: Path | None, text: str) -> None:
         return
     try:
         out.write_text(text, encoding="utf-8")
+        click.echo(f"Wrote {out}", err=True)
     except OSError as error:
         raise UsageError(f"--out {out} cannot be written ({error.strerror})", "Give another file.") from error
 

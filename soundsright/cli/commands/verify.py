@@ -214,7 +214,7 @@ def _verify(
 ) -> int:
     from soundsright.library import verified_entry
 
-    click.echo(f"{competition.title}, {clips} sample clips")
+    click.echo(f"{competition.title}, {clips} sample clip{'' if clips == 1 else 's'}")
     verification = verified_entry(
         model, competition, organiser, sandbox, clips=clips, corpus=corpus, on_step=_print_step
     )
@@ -240,6 +240,8 @@ def _print_verification(verification: Verification, competition: Competition) ->
         click.echo("* counts for the prize in this competition\n")
     if verification.passed:
         click.echo(click.style("PASS", fg="green", bold=True) + "  A validator would rank this model.")
+        if not any(row.better for row in verification.comparisons if row.metric in competition.metric_weights):
+            click.echo("      It would win nothing: it does not beat its input.")
         return
     for line in last_lines(verification.log):
         click.echo(line)

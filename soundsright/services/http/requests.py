@@ -112,8 +112,10 @@ def listening(host: str, port: int, *, host_variable: str, port_variable: str) -
     except OSError as error:
         sock.close()
         if error.errno in (98, 48):
+            other_port = port + 10 if port <= 65_525 else port - 10
             raise PortTaken(
-                f"{port_variable} {port} is in use by another program", "Choose another port."
+                f"{port_variable} {port} is in use by another program",
+                f"Set {port_variable}={other_port}, for example.",
             ) from error
         raise UsageError(
             f"This machine cannot listen on {host_variable} {host!r} ({error.strerror or error})",

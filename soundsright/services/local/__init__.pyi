@@ -1,3 +1,4 @@
+from .model_errors import model_error
 from .trial import VALIDATOR, Staged, StagedHub, TrialEntry, read_entries, stage
 from .verification import METRICS, Step, Verification, verify
 
@@ -9,6 +10,7 @@ __all__ = [
     "Step",
     "TrialEntry",
     "Verification",
+    "model_error",
     "read_entries",
     "stage",
     "verify",

@@ -28,6 +28,7 @@ SEED_BLOCKS = 1_000
 MAX_ENTRIES = 256
 MAX_FILE_BYTES = 1_000_000
 _KEYS = {"miner", "model", "competition", "incumbent", "needs"}
+_EXAMPLE = "`soundsright init-competition` writes an example."
 _NO_REVISION = "0" * 40
 """The revision in the commitment of a folder that could not be published. No published model has it."""
 
@@ -99,7 +100,7 @@ class StagedHub:
 def read_entries(
     path: Path, competitions: Sequence[Competition], chosen_ids: Collection[str]
 ) -> tuple[TrialEntry, ...]:
-    """The entries of a file like `models/demo.toml` for the competitions whose ids are in `chosen_ids`.
+    """The entries of a TOML file for the competitions whose ids are in `chosen_ids`.
 
     Raises:
         UsageError: the file has a mistake, or no entry for these competitions.
@@ -108,18 +109,18 @@ def read_entries(
         with path.open("rb") as stream:
             text = stream.read(MAX_FILE_BYTES + 1)
         if len(text) > MAX_FILE_BYTES:
-            raise UsageError(f"{path} is larger than {MAX_FILE_BYTES} bytes", "Give a file like models/demo.toml.")
+            raise UsageError(f"{path} is larger than {MAX_FILE_BYTES} bytes", _EXAMPLE)
         table = tomllib.loads(text.decode())
     except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read ({error.strerror})", "Give a file like models/demo.toml."
-        ) from error
+        raise UsageError(f"{path} cannot be read ({error.strerror})", _EXAMPLE) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is not TOML ({error})", "Compare it with models/demo.toml.") from error
+        raise UsageError(f"{path} is not TOML ({error})", _EXAMPLE) from error
     location = TomlLocation(str(path))
     rows = location.table(table, {"entry"}).get("entry")
+    if isinstance(rows, dict):
+        raise location.error("`[entry]` needs double brackets: [[entry]]", _EXAMPLE)
     if not isinstance(rows, list) or not rows:
-        raise location.error("the file has no [[entry]]", "Add one, as in models/demo.toml.")
+        raise location.error("the file has no [[entry]]", f"Add one. {_EXAMPLE}")
     if len(rows) > MAX_ENTRIES:
         raise location.error(
             f"the file has {len(rows)} [[entry]]; at most {MAX_ENTRIES} are allowed", "Remove some."
@@ -153,7 +154,7 @@ def _entry(location: TomlLocation, beside: Path, row: object, competitions: Sequ
         raise location.error(f"the name {miner!r} is reserved", "Give the miner another name.")
     folder = beside / model
     if not folder.is_dir():
-        raise location.error(f"{folder} is not a folder", "Give a folder that looks like models/template.")
+        raise location.error(f"{folder} is not a folder", "`soundsright init-model` writes an example.")
     try:
         ModelRef(miner, folder.name, _NO_REVISION)
     except EntryRefused as error:

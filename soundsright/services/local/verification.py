@@ -16,11 +16,12 @@ from soundsright.core.audio import Clip
 from soundsright.core.content import files_below
 from soundsright.core.dockerfile import command_of, protocol_of
 from soundsright.core.entry_rules import NO_RULES, EntryRules, remedy_of
-from soundsright.core.errors import EntryRefused, ModelFault, ModelTimeout, ProtocolViolation
+from soundsright.core.errors import EntryRefused, ModelCrashed, ModelFault, ModelTimeout, ProtocolViolation
 from soundsright.core.ports import Answer, DegradedClip, Sandbox, SandboxLimits
 from soundsright.core.results import Failure, Timing
 from soundsright.core.submission import FetchedModel
 from soundsright.metrics import floors, metric, score_clip
+from soundsright.services.local.model_errors import missing_server_package, model_error
 from soundsright.services.rounds import check_fetched, checked_dockerfile
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
@@ -120,11 +121,12 @@ def verify(
         check.prepare()
         check.run()
     except EntryRefused as e:
-        return check.failed(e.sentence, remedy_of(e.code))
+        sentence = "The folder has no Dockerfile" if e.code == "no_dockerfile" else e.sentence
+        return check.failed(sentence, remedy_of(e.code))
     except ModelTimeout as e:
         return check.failed(str(e), _TIMEOUT_REMEDIES.get(e.step, _TIMEOUT_REMEDIES["loading"]), e.log)
     except ModelFault as e:
-        return check.failed(str(e), _remedy_of_fault(e), e.log)
+        return check.failed_by(e)
     return check.verdict()
 
 
@@ -205,9 +207,10 @@ class _Verifying:
         if failures:
             clip_id, first = next(iter(failures.items()))
             return f"{len(failures)} of {len(self._answers)} clips failed. Clip {clip_id}: {first.detail}"
-        timing = self._timing
+        timing, count = self._timing, len(self._answers)
+        clips = "1 clip" if count == 1 else f"{count} clips"
         message = (
-            f"{len(self._answers)} clips, {timing.audio_s:.1f} s of audio in {timing.enhance_s:.2f} s: "
+            f"{clips}, {timing.audio_s:.1f} s of audio in {timing.enhance_s:.2f} s: "
             f"real-time factor {timing.real_time_factor or 0.0:.3f}, "
             f"peak memory {timing.peak_memory_bytes / 1e6:.0f} MB"
         )
@@ -235,6 +238,18 @@ class _Verifying:
         step = Step(self._current, passed, message)
         self._steps.append(step)
         self._on_step(step)
+
+    def failed_by(self, fault: ModelFault) -> Verification:
+        """End here, and lead with the model's own error if it has one."""
+        log = fault.log or self._log
+        interpreter = getattr(self._sandbox, "interpreter", None)
+        package = missing_server_package(log)
+        if package is not None and interpreter is not None:
+            reason = f"{package} is missing for the interpreter that runs models ({interpreter})."
+            return self.failed(reason, f"Run: {interpreter} -m pip install {package}", log)
+        failed_itself = isinstance(fault, ModelCrashed) or (getattr(fault, "status", None) or 0) >= 500
+        own_error = model_error(log, self._model.path) if failed_itself else ""
+        return self.failed(f"{own_error} ({fault})" if own_error else str(fault), _remedy_of_fault(fault), log)
 
     def failed(self, reason: str, remedy: str, log: str = "") -> Verification:
         """End here. `log` is the fault's own log: a model that fails while it starts has no session with a log."""

@@ -216,8 +216,9 @@ def read_report(path: Path) -> ScoreReport:
             {str(name): str(version) for name, version in head.get("versions", {}).items()},
         )
     except _WRONG_STRUCTURE as error:
+        reason = f"it has no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
         raise UsageError(
-            f"{path} is not a report of scores ({error})", "Give a file that `soundsright score --json` wrote."
+            f"{path} is not a report of scores: {reason}", "Give a file that `soundsright score --json` wrote."
         ) from error
     if not clips:
         raise UsageError(f"{path} has no clips", "Give a report of at least one clip.")

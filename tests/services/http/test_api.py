@@ -174,7 +174,7 @@ def test_generated_requests_find_no_fault(service: Callable[[Path], FastAPI], tm
 
 def test_a_used_port_and_a_foreign_address_name_their_setting() -> None:
     with listening("127.0.0.1", 0, host_variable="H", port_variable="P") as taken:
-        with pytest.raises(UsageError, match="HEALTHCHECK_API_PORT"):
+        with pytest.raises(UsageError, match=r"Set HEALTHCHECK_API_PORT=\d+, for example"):
             listening("127.0.0.1", taken.getsockname()[1], host_variable="H", port_variable="HEALTHCHECK_API_PORT")
         with pytest.raises(UsageError, match="HEALTHCHECK_API_HOST"):
             listening("203.0.113.7", 6000, host_variable="HEALTHCHECK_API_HOST", port_variable="P")
