@@ -36,8 +36,8 @@ sandbox_options = grouped(
         type=_SandboxName(SANDBOXES),
         default="auto",
         envvar="SOUNDSRIGHT_SANDBOX",
-        help="Sandbox in which models run. auto: the first that works of those this command tries, bubblewrap "
-        "first. process provides no isolation.",
+        help="Sandbox in which models run. auto: bubblewrap, otherwise docker (verify only), otherwise process "
+        "(only for folders of your own). process provides no isolation.",
     ),
     option(
         "--python",
