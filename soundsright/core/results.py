@@ -26,6 +26,8 @@ class Failure:
 class ClipResult:
     """The result of one clip of one entry: either scores or a failure.
 
+    `no_value` has the code of the reason for each metric that has no value and scores its floor, if it is known.
+
     Raises:
         ValueError: if both or neither are given, or a score is not finite.
     """
@@ -33,6 +35,7 @@ class ClipResult:
     clip_id: str
     scores: Mapping[str, float] | None = None
     failure: Failure | None = None
+    no_value: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.scores is None) == (self.failure is None):

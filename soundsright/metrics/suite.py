@@ -73,8 +73,8 @@ class NoValue(StrEnum):
 
 
 _SENTENCES = {
-    NoValue.ENHANCED_BLANK: "The enhanced signal is empty, constant or not finite.",
-    NoValue.CLEAN_BLANK: "The clean signal is empty, constant or not finite.",
+    NoValue.ENHANCED_BLANK: "The enhanced recording is silent, constant or not finite.",
+    NoValue.CLEAN_BLANK: "The clean recording is silent, constant or not finite.",
     NoValue.NOISY_NOT_FINITE: "The noisy signal is not finite.",
     NoValue.NO_NOISE: "The noisy signal equals the clean one.",
     NoValue.SPEECH_VANISHED: f"More than {MOST_VANISHED:.0%} of the speech is gone from the enhanced signal.",

@@ -178,6 +178,25 @@ def test_resuming_names_the_recordings_that_changed(folders: Path) -> None:
     assert [list(each) for each in scores_in(lines)] == [["ESTOI", "STOI"]] * 2 + [["STOI"], ["ESTOI", "STOI"]]
 
 
+@pytest.mark.parametrize("side", ["enhanced", "clean"])
+def test_silent_recordings_are_named_with_the_reason(folders: Path, side: str) -> None:
+    for clip in (0, 1):
+        soundfile.write(folders / side / f"{clip}.wav", np.zeros(16_000), 16_000)
+    report, lines = folders / "r.json", folders / "r.jsonl"
+    more = ("--metrics", "ESTOI", "--json", str(report), "--clips", str(lines))
+    result = run_score(folders, *more)
+    assert result.exit_code == 0
+    expected = f"the {side} recording is silent, constant or not finite (0, 1)"
+    assert f"ESTOI has no value in 2 of 4 clips and counts as its floor: {expected}" in result.output
+    for rows in (
+        json.loads(report.read_text())["clips"],
+        [json.loads(each) for each in lines.read_text().splitlines()],
+    ):
+        assert [row.get("no_value") for row in rows] == [{"ESTOI": f"{side}_blank"}] * 2 + [None, None]
+    resumed = run_score(folders, *more, "--resume")
+    assert expected in resumed.output
+
+
 def test_a_stopped_run_says_how_to_continue(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

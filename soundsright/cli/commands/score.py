@@ -187,6 +187,7 @@ def _print_or_write(scores: FolderScore, output: _Output, *, align: bool) -> Non
             return
         output.report.write_text(text, encoding="utf-8")
     _print_table(scores.summaries)
+    _print_missing_values(scores.clips)
     _print_failures(scores.clips, align=align)
 
 
@@ -299,6 +300,27 @@ def _print_table(summaries: Mapping[str, MetricSummary]) -> None:
             metric(name).unit + (", lower is better" if lower else ""),
         )
     Console(highlight=False).print(table)
+
+
+def _print_missing_values(results: Sequence[ClipResult]) -> None:
+    """Say for which clips a metric has no value, and why. Metrics with the same reason share a line."""
+    from soundsright.metrics import NoValue
+    from soundsright.services.scoring import some_of
+
+    clips_of: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        for name, why in result.no_value.items():
+            clips_of.setdefault((name, why), []).append(result.clip_id)
+    metrics_of: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (name, why), clips in clips_of.items():
+        metrics_of.setdefault((why, tuple(clips)), []).append(name)
+    for (why, clip_ids), names in metrics_of.items():
+        counts = "has no value" if len(names) == 1 else "have no value"
+        floor = "counts as its floor" if len(names) == 1 else "count as their floors"
+        reason = NoValue(why).sentence.rstrip(".") if why in set(NoValue) else why
+        reason = reason if reason.startswith("PESQ") else reason[0].lower() + reason[1:]
+        line = f"{', '.join(names)} {counts} in {len(clip_ids)} of {len(results)} clips and {floor}: {reason}"
+        click.echo(printable(f"{line} ({some_of(clip_ids)})"))
 
 
 def _print_failures(results: Sequence[ClipResult], *, align: bool) -> None:

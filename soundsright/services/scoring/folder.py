@@ -226,7 +226,11 @@ def _reused(clip: ClipFiles, earlier: ScoredClip | None, options: ScoreOptions) 
         clip.id, replace(options, metrics=tuple(scores)), files
     ):
         return None
-    return replace(earlier.result, scores={name: scores[name] for name in options.metrics})
+    return replace(
+        earlier.result,
+        scores={name: scores[name] for name in options.metrics},
+        no_value={name: why for name, why in earlier.result.no_value.items() if name in options.metrics},
+    )
 
 
 def _submitted(pool: Pool, clip: ClipFiles, options: ScoreOptions) -> Future[ClipResult | _ReferenceProblem]:
@@ -266,7 +270,7 @@ def scored_clip(clip: ClipFiles, result: ClipResult, options: ScoreOptions) -> S
 def _result_of(clip: ClipFiles, options: ScoreOptions) -> ClipResult | _ReferenceProblem:
     """Score one clip; each file is read once. This runs in a worker, so errors are returned as values."""
     from soundsright.data import read_file
-    from soundsright.metrics import score_clip
+    from soundsright.metrics import measured_clip
 
     try:
         clean = read_file(clip.clean)
@@ -279,10 +283,14 @@ def _result_of(clip: ClipFiles, options: ScoreOptions) -> ClipResult | _Referenc
         if clip.enhanced is None:
             raise AudioRejected(clip.id, "missing", "there is no enhanced file with this name")
         enhanced = enhanced_audio(clip.id, clip.enhanced, clean, align=options.align)
-        scores = score_clip(clean, enhanced, noisy, options.metrics)
+        measured = measured_clip(clean, enhanced, noisy, options.metrics)
     except AudioRejected as error:
         return ClipResult(clip.id, failure=Failure(error.code, str(error)))
-    return ClipResult(clip.id, scores=scores)
+    return ClipResult(
+        clip.id,
+        scores={name: each.score for name, each in measured.items()},
+        no_value={name: str(each.no_value) for name, each in measured.items() if each.no_value is not None},
+    )
 
 
 def _measured(clips: Sequence[ClipFiles]) -> tuple[tuple[ClipFiles, ...], int]:

@@ -104,6 +104,7 @@ def report_json(report: ScoreReport, names: Sequence[str]) -> str:
     """The report: `{"sample_rate_hz", "align", "versions", "metrics": {name: summary}, "clips": […]}`.
 
     Each clip has `id`, `scores`, `failure`, `sha256` by side, and `cluster` if intervals are by cluster.
+    If a metric has no value, the clip also has `no_value`: the code of the reason (`metrics.NoValue`) by metric.
     """
     rows = [_clip_fields(clip, files) for clip, files in zip(report.clips, report.files, strict=True)]
     for row, cluster in zip(rows, report.clusters or (), strict=report.clusters is not None):
@@ -272,6 +273,7 @@ def _clip_fields(clip: ClipResult, files: FileDigests) -> dict[str, Any]:
         "id": clip.clip_id,
         "scores": None if clip.scores is None else dict(clip.scores),
         "failure": None if clip.failure is None else asdict(clip.failure),
+        **({"no_value": dict(clip.no_value)} if clip.no_value else {}),
         "sha256": {side: digest for side, digest in asdict(files).items() if digest is not None},
     }
 
@@ -292,7 +294,8 @@ def _clip_of(fields: Mapping[str, Any]) -> ClipResult:
     failure = fields.get("failure")
     if failure is not None:
         return ClipResult(str(fields["id"]), failure=Failure(str(failure["code"]), str(failure["detail"])))
-    return ClipResult(str(fields["id"]), scores=dict(_finite_items(fields["scores"])))
+    no_value = {str(name): str(why) for name, why in (fields.get("no_value") or {}).items()}
+    return ClipResult(str(fields["id"]), scores=dict(_finite_items(fields["scores"])), no_value=no_value)
 
 
 def _finite_items(scores: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

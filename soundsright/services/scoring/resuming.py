@@ -68,7 +68,8 @@ def merged_scores(earlier: ScoredClip | None, scored: ScoredClip) -> ScoredClip:
     scores = {**earlier.result.scores, **scored.result.scores}
     if scores.keys() == scored.result.scores.keys():
         return scored
-    result = replace(scored.result, scores=scores)
+    kept = {name: why for name, why in earlier.result.no_value.items() if name not in scored.result.scores}
+    result = replace(scored.result, scores=scores, no_value={**kept, **scored.result.no_value})
     align = bool(scored.align)
     return ScoredClip(
         result, digest_of_scoring(result.clip_id, ScoreOptions(tuple(scores), align), files), files, scored.align
