@@ -44,6 +44,28 @@ def test_bundle_writes_the_file_that_the_leaderboard_offers(
     assert (folder / "bundle.zip").read_bytes() == (tmp_path / "round.zip").read_bytes()
 
 
+def test_a_bundle_never_replaces_a_file_of_its_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The archive would otherwise read the file that it writes, until the disk is full."""
+    for name in ("results.json", "scores.jsonl"):
+        before = (folder / name).read_bytes()
+        assert run(bundle, [str(folder), "--out", str(folder / name)]) == 2
+        assert f"{name} is a file of the run" in capsys.readouterr().err
+        assert (folder / name).read_bytes() == before
+
+
+def test_an_interrupted_bundle_leaves_the_one_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(bundle, [str(folder)]) == 0
+    before = (folder / "bundle.zip").read_bytes()
+
+    def fails(*_args: object) -> str:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("soundsright.services.records.bundle._copy", fails)
+    assert run(bundle, [str(folder)]) == 2
+    assert (folder / "bundle.zip").read_bytes() == before
+    assert not list(folder.glob(".*.part"))
+
+
 def test_a_data_set_is_written_without_a_hub(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
     assert run(publish, ["dataset", str(folder), "--folder", str(out), "--audio-mib", "0"]) == 0

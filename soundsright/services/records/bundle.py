@@ -15,7 +15,7 @@ import hashlib
 import io
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -35,7 +35,8 @@ def write_bundle(run: Run, out: Path | IO[bytes], *, audio: bool = True, max_byt
     Names are sorted and dates are fixed, so the same run gives the same bytes.
 
     Raises:
-        UsageError: the run has no results or is larger than `max_bytes`, or a file cannot be read or written.
+        UsageError: the run has no results or is larger than `max_bytes`, a file cannot be read or written, or `out`
+            is one of the run's own files.
     """
     doc = run.finished()
     files = dict(sorted(_files(run, audio)))
@@ -45,17 +46,34 @@ def write_bundle(run: Run, out: Path | IO[bytes], *, audio: bool = True, max_byt
             f"The bundle would have {total / 1e6:.0f} MB, and at most {max_bytes / 1e6:.0f} MB are allowed",
             "Leave out the audio.",
         )
-    texts = {"README.txt": _readme(run, doc, audio)}
-    sums: list[str] = []
+    if isinstance(out, Path) and out.resolve() in {path.resolve() for path in files.values()}:
+        raise UsageError(f"{out} is a file of the run, which goes into the bundle", "Give another file.")
+    readme = _readme(run, doc, audio)
     try:
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-            for name, path in files.items():
-                sums.append(f"{_copy(archive, name, path)}  {name}\n")
-            texts["SHA256SUMS"] = "".join(sums)
-            for name, text in texts.items():
-                archive.writestr(_zip_info(name), text)
+        if not isinstance(out, Path) or (out.exists() and not out.is_file()):
+            return _write_archive(out, files, readme)
+        # A bundle that is interrupted must not look like a finished one, which the leaderboard offers.
+        target = out.resolve()
+        part = target.with_name(f".{target.name}.part")
+        try:
+            count = _write_archive(part, files, readme)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        return count
     except OSError as error:
         raise UsageError(f"The bundle cannot be written ({error})", "Give another file.") from error
+
+
+def _write_archive(out: Path | IO[bytes], files: Mapping[str, Path], readme: str) -> int:
+    texts = {"README.txt": readme}
+    sums: list[str] = []
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name, path in files.items():
+            sums.append(f"{_copy(archive, name, path)}  {name}\n")
+        texts["SHA256SUMS"] = "".join(sums)
+        for name, text in texts.items():
+            archive.writestr(_zip_info(name), text)
     return len(files) + len(texts)
 
 
