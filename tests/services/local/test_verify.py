@@ -177,3 +177,12 @@ def test_a_refused_dockerfile_is_named_by_its_line(make_model: MakeModel, drawn:
     result = verify(model, drawn, sandbox=ProcessSandbox(trusted=True), limits=LIMITS)
     assert "line 2" in result.reason
     assert "Change the lines" in result.remedy
+
+
+def test_a_missing_package_of_the_model_server_names_the_interpreter(
+    make_model: MakeModel, drawn: tuple[Clip, ...]
+) -> None:
+    result = verified("""raise ModuleNotFoundError("No module named 'uvicorn'")""", make_model, drawn)
+    python = ProcessSandbox(trusted=True).interpreter
+    assert result.reason == f"uvicorn is missing for the interpreter that runs models ({python})."
+    assert result.remedy == f"Run: {python} -m pip install uvicorn"
