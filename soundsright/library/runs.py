@@ -37,6 +37,7 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
 
     runs = read_runs(find_runs([Path(folder)]))
     if len(runs) != 1:
-        raise UsageError(f"{os.fspath(folder)} has {len(runs)} runs", "Give the folder of one finished run.")
+        count = "no run" if not runs else f"{len(runs)} runs"
+        raise UsageError(f"{os.fspath(folder)} has {count}", "Give the folder of one finished run.")
     runs[0].finished()
     return runs[0]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeGuard
@@ -293,7 +294,9 @@ def metric(name: str) -> Metric:
     for candidate in known.values():
         if candidate.name.upper() == spelled:
             return candidate
-    raise UsageError(f"Unknown metric {name!r}", f"Choose from {', '.join(known)}.")
+    close = get_close_matches(spelled, known, n=1)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    raise UsageError(f"Unknown metric {name!r}", f"{hint}Choose from {', '.join(known)}.")
 
 
 def floors(names: Iterable[str]) -> dict[str, float]:

@@ -46,6 +46,17 @@ def test_the_table_shows_every_usual_metric(folders: Path) -> None:
         assert name in result.output
 
 
+@pytest.mark.parametrize("columns", [40, 80])
+def test_no_number_of_the_table_is_cut(folders: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    report = json.loads(run_score(folders, "--metrics", "LSD,SI_SDR", "--json", "-").stdout)["metrics"]
+    output = run_score(folders, "--metrics", "LSD,SI_SDR").output
+    for summary in report.values():
+        assert f"{summary['low']:.4f} … {summary['high']:.4f}" in output
+        assert f"{summary['median']:.4f}" in output
+    assert output.count("0 of 4") == 2
+
+
 def test_the_report_goes_to_a_file_or_alone_to_stdout(folders: Path) -> None:
     assert run_score(folders, "--metrics", "STOI", "--json", str(folders / "r.json")).exit_code == 0
     report = json.loads((folders / "r.json").read_text())

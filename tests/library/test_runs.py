@@ -28,7 +28,7 @@ def test_the_folder_above_one_run_is_accepted(tmp_path: Path) -> None:
 def test_a_folder_without_a_finished_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(soundsright.UsageError, match="is not a folder"):
         soundsright.open_run(tmp_path / "none")
-    with pytest.raises(soundsright.UsageError, match="has 0 runs"):
+    with pytest.raises(soundsright.UsageError, match="has no run"):
         soundsright.open_run(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")

@@ -93,7 +93,7 @@ def test_an_answer_that_is_not_finite_or_of_another_rate_is_rejected(folders: Pa
     with pytest.raises(soundsright.AudioRejected, match="16000 of 16000 samples are NaN or infinite"):
         soundsright.score(clean, np.full(16_000, np.nan))
     soundfile.write(folders / "slow.wav", np.zeros(8_000), 8_000)
-    with pytest.raises(soundsright.AudioRejected, match="8000 Hz, 16000 Hz expected"):
+    with pytest.raises(soundsright.AudioRejected, match=r"8000 Hz, 16000 Hz expected\. Resample it to 16000 Hz"):
         soundsright.score(clean, folders / "slow.wav")
     (folders / "junk.wav").write_bytes(b"junk")
     with pytest.raises(soundsright.AudioRejected) as caught:
@@ -121,7 +121,8 @@ def test_misuse_names_the_value_and_the_remedy(folders: Path) -> None:
             "The noisy signal has 15999 samples at 16000 Hz; the clean",
         ),
         ((path, path), {"metrics": ["SI_SIR"]}, "SI_SIR needs the noisy signals."),
-        ((path, path), {"metrics": ["STOY"]}, "Unknown metric 'STOY'."),
+        ((path, path), {"metrics": ["STOY"]}, "Unknown metric 'STOY'. Did you mean STOI?"),
+        ((path, path), {"metrics": "PESQ"}, "metrics is the text 'PESQ', not a list. Give a list"),
         ((clean, clean, 11_025), {}, "No metric is defined at 11025 Hz."),
     ):
         with pytest.raises(soundsright.UsageError, match=words):
@@ -143,7 +144,12 @@ def test_a_clip_that_failed_is_named_and_counts_at_the_floor(folders: Path) -> N
 
 
 def test_folders_that_cannot_be_paired_are_named(folders: Path) -> None:
-    with pytest.raises(soundsright.UsageError, match=r"is neither a folder nor a \.scp list"):
+    with pytest.raises(soundsright.UsageError, match=r"There is no folder .*nowhere"):
         soundsright.score_folder(folders / "clean", folders / "nowhere")
     with pytest.raises(soundsright.UsageError, match="Make the folder"):
         soundsright.score_folder(folders / "clean", folders / "a", metrics=["SNR"]).write(folders / "no" / "r.json")
+
+
+def test_several_channels_are_counted(folders: Path) -> None:
+    with pytest.raises(soundsright.AudioRejected, match=r"2 channels, one expected\. Write one channel"):
+        soundsright.score(folders / "clean" / "0.wav", np.ones((16_000, 2)))

@@ -287,8 +287,10 @@ def _print_table(summaries: Mapping[str, MetricSummary]) -> None:
     from soundsright.metrics import Direction, metric
 
     table = Table(box=SIMPLE, pad_edge=False)
-    for heading in ("Metric", "Mean", "95 % interval", "Median", "Failed", "Unit"):
-        table.add_column(heading, justify="left" if heading in ("Metric", "Unit") else "right", no_wrap=True)
+    table.add_column("Metric", overflow="fold")
+    for heading in ("Mean", "95 % interval", "Median", "Failed"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Unit")
     for name, summary in summaries.items():
         lower = metric(name).direction is Direction.LOWER_IS_BETTER
         table.add_row(
@@ -299,7 +301,13 @@ def _print_table(summaries: Mapping[str, MetricSummary]) -> None:
             f"{summary.failed} of {summary.n}",
             metric(name).unit + (", lower is better" if lower else ""),
         )
-    Console(highlight=False).print(table)
+    # Only the columns of text wrap, because a number that is cut is wrong.
+    for column in table.columns[1:5]:
+        column.min_width = max(len(str(cell)) for cell in (column.header, *column.cells))
+    console = Console(highlight=False)
+    needed = console.measure(table, options=console.options.update(width=1_000)).minimum
+    console.width = max(console.width, needed)
+    console.print(table)
 
 
 def _print_missing_values(results: Sequence[ClipResult]) -> None:

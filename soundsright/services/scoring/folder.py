@@ -97,6 +97,8 @@ def listed_files(source: Path) -> dict[str, Path]:
     elif source.suffix == ".scp" and source.is_file():
         pairs = list(_scp_lines(source))
     else:
+        if not source.exists():
+            raise UsageError(f"There is no folder {source}", "Give a folder or a list of recordings.")
         raise UsageError(f"{source} is neither a folder nor a .scp list", "Give a folder or a list of recordings.")
     if not pairs:
         raise UsageError(f"{source} has no audio files", "Give a folder or a list of recordings.")
@@ -154,6 +156,8 @@ def chosen_metrics(names: Sequence[str], *, sample_rate_hz: int, has_noisy: bool
                 f"No metric is defined at {sample_rate_hz} Hz",
                 f"Resample the clean and enhanced files to one of {', '.join(map(str, rates_hz))} Hz.",
             )
+    if isinstance(names, str):
+        raise UsageError(f"metrics is the text {names!r}, not a list", 'Give a list, for example ["PESQ_WB"].')
     if not names:
         usual = DEFAULT_METRICS if sample_rate_hz >= 16_000 else ("PESQ_NB", *DEFAULT_METRICS[1:])
         return tuple(name for name in usual if has_noisy or not metric(name).needs_noisy)

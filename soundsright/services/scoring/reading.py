@@ -87,7 +87,16 @@ def enhanced_samples(
     if align and samples.size == max(samples.shape) and np.isfinite(samples).all():
         one_channel = mono_audio(clip_id, samples, sample_rate_hz)
         samples = aligned(one_channel.samples, clean.samples, sample_rate_hz).samples
-    return checked_enhanced(clip_id, samples, sample_rate_hz, clean)
+    try:
+        return checked_enhanced(clip_id, samples, sample_rate_hz, clean)
+    except AudioRejected as error:
+        if error.code == "rate":
+            remedy = f"Resample it to {clean.sample_rate_hz} Hz"
+            raise AudioRejected(clip_id, error.code, f"{error}. {remedy}") from error
+        if error.code == "shape" and samples.ndim == 2:
+            channels = f"{min(samples.shape)} channels, one expected. Write one channel"
+            raise AudioRejected(clip_id, error.code, channels) from error
+        raise
 
 
 def mono_facts(path: Path) -> AudioFacts:
