@@ -90,6 +90,12 @@ def test_misuse_is_named(folders: Path, more: tuple[str, ...], named: str) -> No
     assert named in str(result.exception)
 
 
+def test_folders_without_options_show_an_example(folders: Path) -> None:
+    result = CliRunner().invoke(score, [str(folders / "clean"), str(folders / "enhanced")])
+    assert isinstance(result.exception, UsageError)
+    assert "Missing option '--clean'. Example: soundsright score --clean" in str(result.exception)
+
+
 def test_names_of_outputs_that_do_not_count_cannot_steer_the_terminal(folders: Path) -> None:
     (folders / "enhanced" / "0.wav").rename(folders / "enhanced" / "\x1b[2Jred.wav")
     result = run_score(folders, "--metrics", "STOI")

@@ -56,7 +56,18 @@ class _Clusters:
     cluster_by: str
 
 
-@click.command("score")
+class _ScoreCommand(click.Command):
+    """A command whose error for a missing option shows an example."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter as error:
+            example = "Example: soundsright score --clean set/clean --enhanced out"
+            raise UsageError(error.format_message(), example) from error
+
+
+@click.command("score", cls=_ScoreCommand)
 @grouped(
     _Recordings,
     "recordings",
