@@ -237,11 +237,23 @@ class _Bubble:
         with contextlib.suppress(BlockingIOError):
             while part := os.read(self._status_fd, 4_096):
                 self._status_lines += part
-        for line in self._status_lines.splitlines():
-            values = json.loads(line)
-            if name in values:
-                return int(values[name])
-        return None
+        return reported_value(self._status_lines, name)
+
+
+def reported_value(status: bytes, name: str) -> int | None:
+    """A value from the JSON lines that bubblewrap has written so far, without a line that is not complete yet.
+
+    >>> reported_value(b'{ "child-pid": 17 }\\n{ "exit-co', "child-pid")
+    17
+    >>> reported_value(b'{ "child-pid": 17, "cgro', "child-pid") is None
+    True
+    """
+    complete, _, _ = status.rpartition(b"\n")
+    for line in complete.splitlines():
+        values = json.loads(line)
+        if name in values:
+            return int(values[name])
+    return None
 
 
 def _check_readable(folder: Path) -> None:
