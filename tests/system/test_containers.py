@@ -129,12 +129,21 @@ def compose(engine: Engine, base: str, tmp_path: Path) -> Iterator[Compose]:
         },
         "soundsright-demo": {
             **built,
-            "environment": {"PYTHONPATH": "/packages"},
-            "volumes": [f"{sysconfig.get_path('purelib')}:/packages:ro"],
+            "environment": {"PYTHONPATH": "/packages", "SOUNDSRIGHT_MODEL_PYTHON": "/model-python"},
+            "volumes": [
+                f"{sysconfig.get_path('purelib')}:/packages:ro",
+                f"{tmp_path}/model-python:/model-python:ro",
+            ],
         },
     }
     (tmp_path / "here.yml").write_text(json.dumps({"services": changed}))
     (tmp_path / "runs").mkdir()
+    # The models run without the variables of the command, and this base image has none of their packages.
+    model_python = tmp_path / "model-python"
+    model_python.write_text(
+        '#!/bin/sh\nPYTHONPATH="/packages:$PYTHONPATH" exec /usr/local/bin/python3 "$@"\n', encoding="utf-8"
+    )
+    model_python.chmod(0o755)
     own = {
         "SOUNDSRIGHT_UID": str(UID),
         "SOUNDSRIGHT_GID": str(UID),
@@ -254,6 +263,7 @@ def test_compose_up_runs_the_demo_to_its_report(compose: Compose, tmp_path: Path
     (competition,) = results["competitions"]
     assert competition["id"] == "DEREVERBERATION_48000HZ"
     assert {entry["clips"] for entry in competition["entries"]} == {2}
+    assert not any(entry["failures"] for entry in competition["entries"])
     assert (tmp_path / "runs" / "docker" / "report.html").stat().st_size > 10_000
 
 
