@@ -201,7 +201,7 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
 
 
 def remedy_of(code: str) -> str:
-    """What a miner can do about a refusal. Empty for a code that this version does not know.
+    """The remedy for a refusal, for the miner. Empty for a code that this version does not know.
 
     >>> remedy_of("forbidden")
     'Make the repository public.'

@@ -1,4 +1,4 @@
-"""What all pages share: static files, security headers, and the rendering of templates.
+"""The common parts of all pages: static files, security headers, and the rendering of templates.
 
 Scripts and styles come only from static files. The security policy forbids inline ones, so the names that miners
 choose can never run as code.

@@ -19,7 +19,7 @@ Models = dict[str, list[dict[str, Any]]]
 
 
 class View(Protocol):
-    """What a service shows in addition to its health. Each method returns None if there is nothing yet."""
+    """The data that a service shows beside its health. Each method returns None if there is nothing yet."""
 
     def current_models(self) -> Models | None:
         """The models of the current round, otherwise of the last round, by competition."""

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MinerContext:
-    """What a miner works with.
+    """The chain, clock, health, feedback store and settings of a miner.
 
     `endpoint` (`host:port`) is published on the chain, unless it is empty. A validator with a stake below
     `min_stake` gets no reply. `on_feedback` is called with the file of each new feedback.

@@ -48,7 +48,7 @@ class MetricDoc(Document):
 
 
 class TimingDoc(Document):
-    """What a model used: see `core.results.Timing`. Early versions did not write every field."""
+    """The time and memory of a model: see `core.results.Timing`. Early versions did not write every field."""
 
     load_s: FiniteFloat
     enhance_s: FiniteFloat = 0.0
@@ -108,7 +108,7 @@ class RowDoc(Document):
 
 
 class DecisionDoc(Document):
-    """Who won one metric's prize (a hotkey, or None), and the numbers behind it."""
+    """The winner of one metric's prize (a hotkey, or None), and the numbers behind it."""
 
     metric: SafeName
     winner: ShortText | None
@@ -164,7 +164,7 @@ class RoundDoc(Document):
 
 
 class CostDoc(Document):
-    """What the round took: wall time, seconds of work by stage, and the most memory."""
+    """The cost of the round: wall time, seconds of work by stage, and the most memory."""
 
     wall_s: FiniteFloat | None = None
     busy_s: dict[ShortText, FiniteFloat] = {}

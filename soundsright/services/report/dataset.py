@@ -56,7 +56,7 @@ class CorpusRecording(BaseModel):
 
 @dataclass(frozen=True)
 class Dataset:
-    """What was written: the files, their bytes, and the number of clips with and without audio."""
+    """The result of writing a data set: the files, their bytes, and the number of clips with and without audio."""
 
     files: tuple[str, ...]
     total_bytes: int
