@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from soundsright.core.competition import Competition
 from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.fetch_limits import FetchLimits
+from soundsright.core.material import PUBLIC_MATERIAL, Material
 from soundsright.core.rulesets import Ruleset
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import CommitmentKind
@@ -36,11 +36,11 @@ class CompetitionRules:
 class Measures:
     """The set that each round draws for a competition, and the metrics that are measured on it.
 
-    `metrics` include those that pay. `floors` are the scores of a failed clip, by metric. `corpus_root` is the
-    folder of the recordings; None means the shipped ones.
+    `metrics` include those that pay. `floors` are the scores of a failed clip, by metric. `material` names
+    the recordings.
     """
 
     clips: int
     metrics: tuple[str, ...]
     floors: Mapping[str, float]
-    corpus_root: Path | None = None
+    material: Material = PUBLIC_MATERIAL

@@ -15,6 +15,7 @@ from soundsright.cli.commands.datasets import command as datasets_command
 from soundsright.cli.commands.generate import command
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
+from soundsright.core.material import Material
 from soundsright.core.shipped import datasets_folder
 from soundsright.services.rounds.clipset import DrawnClips, SetRequest, draw_to_disk, finish_set
 
@@ -230,7 +231,7 @@ def test_the_set_of_a_round_is_verified_by_the_digests_of_its_clips(tmp_path: Pa
     folder = tmp_path / "set"
     for role in ("clean", "degraded"):
         (folder / role).mkdir(parents=True)
-    request = SetRequest(PUBLISHED[0], 5, 4, None, folder)
+    request = SetRequest(PUBLISHED[0], 5, 4, Material(), folder)
     drawn: Future[DrawnClips] = Future()
     drawn.set_result(draw_to_disk(request, range(4)))
     finish_set(request, [drawn])

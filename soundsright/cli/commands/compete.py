@@ -378,13 +378,14 @@ def _run_round(request: CompetitionRequest, execution: Execution, staged: Staged
 
 def _plan(request: CompetitionRequest, staged: Staged) -> RoundPlan:
     from soundsright.core.competition_rules import Measures
+    from soundsright.core.material import Material
     from soundsright.metrics import floors
     from soundsright.services.rounds import RoundPlan
 
     return RoundPlan(
         staged.round,
         request.rules,
-        Measures(request.clips, request.metrics, floors(request.metrics), request.corpus),
+        Measures(request.clips, request.metrics, floors(request.metrics), Material(request.corpus)),
         burn_uid=BURN_UID,
         incumbents={entry.competition.id: entry.miner for entry in request.entries if entry.incumbent},
     )

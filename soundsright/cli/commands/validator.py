@@ -133,6 +133,7 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
         UsageError: the settings or the organiser's file do not fit together, or recordings are missing.
     """
     from soundsright.core.competition_rules import Measures
+    from soundsright.core.material import Material
     from soundsright.data import Corpus
     from soundsright.library import organiser_of
     from soundsright.metrics import floors
@@ -150,7 +151,7 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
     metrics = tuple(dict.fromkeys((*METRICS, *(name for c in competitions for name in c.metric_weights))))
     return SubnetSettings(
         replace(organiser, competitions=competitions),
-        Measures(settings.soundsright_clips, metrics, floors(metrics), settings.soundsright_corpus),
+        Measures(settings.soundsright_clips, metrics, floors(metrics), Material(settings.soundsright_corpus)),
         schedule=_schedule(settings, organiser),
         burn_hotkey=settings.burn_hotkey,
         weights_every_blocks=settings.weights_every_blocks,

@@ -2,6 +2,7 @@ from . import steps
 from .clipset import DrawnClips, SetRequest, draw_to_disk, read_wav, write_text, write_wav
 from .context import RoundContext
 from .faults import Cancelled, ProgramFault
+from .opening import OpenedMaterial, material_digest, opened
 from .outcome import RoundOutcome
 from .plan import BegunRound, RoundPlan, plan_facts
 from .progress import Event
@@ -14,6 +15,7 @@ __all__ = [
     "Cancelled",
     "DrawnClips",
     "Event",
+    "OpenedMaterial",
     "ProgramFault",
     "RoundContext",
     "RoundOutcome",
@@ -25,6 +27,8 @@ __all__ = [
     "checked_dockerfile",
     "draw_to_disk",
     "evidence_of_files",
+    "material_digest",
+    "opened",
     "plan_facts",
     "read_wav",
     "score_files",

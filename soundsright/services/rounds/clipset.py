@@ -18,17 +18,19 @@ from pathlib import Path
 from soundsright.core.audio import Audio, Clip, digest_of_digests, pcm16
 from soundsright.core.competition import Competition
 from soundsright.core.errors import InfrastructureFault
+from soundsright.core.material import Material
 from soundsright.core.ports import DegradedClip, Pool
+from soundsright.services.rounds.opening import opened
 
 
 @dataclass(frozen=True)
 class SetRequest:
-    """The set to draw into `folder`: `count` clips of a competition, from a seed and the corpus below a root."""
+    """The set to draw into `folder`: `count` clips of a competition, from a seed and the material of a round."""
 
     competition: Competition
     seed: int
     count: int
-    corpus_root: Path | None
+    material: Material
     folder: Path
 
 
@@ -105,10 +107,10 @@ def write_wav(path: Path, audio: Audio) -> None:
 
 def draw_to_disk(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
     """Draw the clips with these numbers and write them. A worker runs this."""
-    from soundsright.data import Corpus, draw_clip, recipe_fields
+    from soundsright.data import draw_clip, recipe_fields
 
     started = time.perf_counter()
-    corpus = Corpus.open(request.corpus_root)
+    corpus = opened(request.material).corpus
     digests: dict[str, str] = {}
     recipes: dict[str, dict[str, object]] = {}
     durations_s: dict[str, float] = {}

@@ -11,6 +11,7 @@ from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.errors import UsageError
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.schedule import Round
+from soundsright.services.rounds.opening import material_digest
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ def plan_facts(plan: RoundPlan) -> dict[str, Any]:
         "floors": dict(measures.floors),
         "batch_audio_s": plan.batch_audio_s,
         "exclude_near_copies": rules.exclude_near_copies,
+        "corpus": material_digest(measures.material),
+        "corpus_round": measures.material.round_number,
+        "speech": measures.material.speech,
         **({"tasks": tasks} if tasks else {}),
     }
 

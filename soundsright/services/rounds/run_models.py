@@ -198,7 +198,7 @@ def _start_set(
 ) -> tuple[SetRequest, list[Future[DrawnClips]]]:
     seed = seed_of_round(block_hash, competition.id)
     folder = context.folder / "sets" / competition.id
-    request = SetRequest(competition, seed, context.plan.measures.clips, context.plan.measures.corpus_root, folder)
+    request = SetRequest(competition, seed, context.plan.measures.clips, context.plan.measures.material, folder)
     context.observe(Event("generate", competition=competition))
     return request, start_set(request, context.pool, jobs=context.workers)
 

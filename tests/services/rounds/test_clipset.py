@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from soundsright.core.competition import PUBLISHED
+from soundsright.core.material import Material
 from soundsright.services.rounds.clipset import (
     MAX_CLIPS_OF_A_JOB,
     DrawnClips,
@@ -27,7 +28,7 @@ def test_a_set_is_drawn_in_short_parts_that_have_every_clip_once(
         drawn.append(indices)
         return DrawnClips({}, {}, {}, 0.0)
 
-    request = SetRequest(PUBLISHED[0], 1, clips, None, tmp_path)
+    request = SetRequest(PUBLISHED[0], 1, clips, Material(), tmp_path)
     start_set(request, InlinePool({draw_to_disk: draw}), jobs=jobs)
     assert len(drawn) == parts
     assert max(map(len, drawn)) <= MAX_CLIPS_OF_A_JOB

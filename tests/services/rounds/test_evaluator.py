@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from soundsright.core.errors import EngineUnavailable, ModelCrashed, ModelFault
+from soundsright.core.material import Material
 from soundsright.core.ports import Answer, DegradedClip, SandboxLimits
 from soundsright.core.results import Evaluation, Timing
 from soundsright.core.submission import FetchedModel, Submission
@@ -70,7 +71,7 @@ class Bench:
         self.subnet = Subnet(folder)
         self.subnet.state.begin_round(ROUND_ID, {})
         self.context = self.subnet.service()._context
-        request = SetRequest(COMPETITION, 1, CLIPS, None, folder / "set")
+        request = SetRequest(COMPETITION, 1, CLIPS, Material(), folder / "set")
         self.clips: ClipSet = finish_set(request, start_set(request, self.subnet.pool, jobs=1))
         self.entry = Submission(2, "alice", COMPETITION, self.subnet.models["alice"], 1)
         self.folder = folder / "enhanced" / self.entry.entry_id

@@ -1,0 +1,30 @@
+"""The recordings and the speech that a round draws its clips from, by name. `services.rounds.opened` opens them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Material:
+    """The material of one round. It can be pickled, so that every worker opens the same.
+
+    `corpus` is the folder of the recordings; None means the shipped ones. A private corpus also has a `key_file`.
+    `round_number` is then the round's number in the life of that corpus, from 0: it decides which recordings are
+    used. `speech` names a synthesiser that speaks new sentences for this round; empty means recorded speech.
+    """
+
+    corpus: Path | None = None
+    key_file: Path | None = None
+    round_number: int | None = None
+    speech: str = ""
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the recordings are encrypted, and stay secret until they are retired."""
+        return self.key_file is not None
+
+
+PUBLIC_MATERIAL = Material()
+"""The shipped recordings, which everybody has."""
