@@ -64,7 +64,8 @@ def on_pcm16_grid(samples: NDArray[np.floating]) -> Samples:
 class ClipRecipe:
     """The recipe of a clip. With the same sources, it makes the same clip again.
 
-    `speech`, `noise` and `rir` name sources in the corpus. A value that the task does not use is None.
+    `speech`, `noise` and `rir` name sources in the corpus. A value that the task does not use is None. `fresh` says
+    whether no set had used the speech before; it is None if the corpus does not know.
     """
 
     speech: str
@@ -76,6 +77,7 @@ class ClipRecipe:
     rir: str | None = None
     rt60_s: float | None = None
     extra: dict[str, float | str] = field(default_factory=dict)
+    fresh: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from .encoding import SetFormat, Subtype
 from .installed import corpus_folder, installed_corpora
 from .levels import SILENT_DB, active_level
 from .making import SetJob, SetReport, clips_of, generate_set
-from .manifest import recipe_fields
+from .manifest import recipe_fields, recordings_of
 from .noise_kinds import BABBLE, NOISE_KINDS
 from .reading import read_set
 from .recipe import PUBLISHED_RECIPE, AnySetTask, SetRecipe, SetTask
@@ -51,6 +51,7 @@ __all__ = [
     "read_file",
     "read_set",
     "recipe_fields",
+    "recordings_of",
     "resampled",
     "sentence",
     "split_of",

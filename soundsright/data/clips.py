@@ -51,11 +51,13 @@ def corpus_sources(
         UsageError: the corpus has no speech or no noise for that rate and split.
     """
     rirs = corpus.rirs_for(sample_rate_hz, split)
+    speech = corpus.speech_for(sample_rate_hz, split)
     return Sources(
-        speech=corpus.speech_for(sample_rate_hz, split),
+        speech=speech,
         noise=RecordedNoise(corpus.noise_for(sample_rate_hz, split)),
         rooms=Rooms(rirs, recipe.measured_rirs, recipe.rt60_s, split),
         split=split,
+        fresh=speech.fresh,
     )
 
 

@@ -114,7 +114,7 @@ class SetJob:
             "count": self.count,
             "seed": self.seed,
             "split": self.sources.split,
-            "recipe": asdict(self.recipe),
+            "recipe": self._recipe_facts,
             "format": str(self.format),
             "subtype": str(self.subtype),
             "shards": self.shard_count,
@@ -122,6 +122,14 @@ class SetJob:
             "folders": dict(self.folders),
             "sources": {k: v for k, v in self.provenance.items() if k != "skipped"},
         }
+
+    @property
+    def _recipe_facts(self) -> dict[str, Any]:
+        """The recipe without the choices that cannot change this set, so that sets of older versions resume."""
+        facts = asdict(self.recipe)
+        if not self.sources.fresh:
+            del facts["fresh_share"]
+        return facts
 
 
 @dataclass(frozen=True)

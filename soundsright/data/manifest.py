@@ -11,15 +11,21 @@ from soundsright.data.render import Rendered
 
 
 def recipe_fields(recipe: ClipRecipe) -> dict[str, Any]:
-    """The recipe as values ready for JSON; `extra` stays a nested object.
+    """The recipe as values ready for JSON; `extra` stays a nested object. Later additions are absent if unused.
 
     >>> recipe_fields(ClipRecipe("utterance-1", "anna", 0.0, noise="rain", noise_offset_s=1.5, snr_db=3.0))["noise"]
     'rain'
     """
-    return asdict(recipe)
+    values = asdict(recipe)
+    return {name: value for name, value in values.items() if name not in _ADDED or value != _ADDED[name]}
 
+
+_ADDED: dict[str, Any] = {"fresh": None}
+"""Fields that older sets do not have, with the values that they stand for there."""
 
 _RECIPE_FIELDS = tuple(field.name for field in fields(ClipRecipe))
+
+_BABBLE = "babble:"
 
 
 def recipe_of(line: Mapping[str, Any]) -> ClipRecipe:
@@ -28,7 +34,24 @@ def recipe_of(line: Mapping[str, Any]) -> ClipRecipe:
     Raises:
         KeyError: the line lacks a field.
     """
-    return ClipRecipe(**{name: line[name] for name in _RECIPE_FIELDS})
+    return ClipRecipe(
+        **{name: line.get(name, _ADDED[name]) if name in _ADDED else line[name] for name in _RECIPE_FIELDS}
+    )
+
+
+def recordings_of(recipe: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ids of all recordings in a clip, each once: its speech, its noise with every voice of babble, its room.
+
+    `recipe` has the values of `recipe_fields`, or a whole line of a manifest. The ids of simulated rooms and of
+    noise by formula are among the result, although no recording has them.
+
+    >>> recordings_of({"speech": "utterance-1", "noise": "babble:utterance-2+utterance-3", "rir": None})
+    ('utterance-1', 'utterance-2', 'utterance-3')
+    """
+    names = [recipe.get("speech"), recipe.get("rir")]
+    noise = recipe.get("noise") or ""
+    names[1:1] = noise.removeprefix(_BABBLE).split("+") if noise.startswith(_BABBLE) else [noise]
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def clip_line(clip: Clip) -> dict[str, Any]:

@@ -65,7 +65,7 @@ _FLAGS = {
     "snr_db": "snr",
     "subtype": "float",
 }
-_SHARES = ("measured_rirs", "band_limit", "clipping", "codec", "packet_loss")
+_SHARES = ("measured_rirs", "band_limit", "clipping", "codec", "packet_loss", "fresh_share")
 
 
 def flag_of(name: str) -> str:
@@ -93,6 +93,7 @@ class SetRecipe:
         early_reflections_s: if above 0, the target of dereverberation is the speech with the room's reflections up
             to this time, not the dry speech.
         band_limit, clipping, codec, packet_loss: shares of clips with these further degradations.
+        fresh_share: share of clips whose speech no set has used before, if the source names such recordings.
 
     Raises:
         UsageError: a range is empty or out of bounds.
@@ -109,6 +110,7 @@ class SetRecipe:
     clipping: float = 0.0
     codec: float = 0.0
     packet_loss: float = 0.0
+    fresh_share: float = 0.2
 
     def __post_init__(self) -> None:
         for name, (lowest, highest) in _RANGES.items():

@@ -36,7 +36,8 @@ class Recording:
     """One file of a corpus and its facts. `bandwidth_hz` is None if it was not measured.
 
     `group` is the unit that a split keeps together: the speaker, the noise recording or the room. By default it is
-    the speaker, or the file if there is none. `split` is the corpus's own split, or None.
+    the speaker, or the file if there is none. `split` is the corpus's own split, or None. `fresh` marks speech that
+    no set has used before.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Recording:
     sha256: str | None = None
     group: str = ""
     split: Split | None = None
+    fresh: bool = False
 
     def __post_init__(self) -> None:
         if not self.group:
@@ -58,7 +60,10 @@ class Recording:
 
 
 class RecordingSet:
-    """Recordings with a bounded cache of decoded audio. A copy in another process starts with an empty cache."""
+    """Recordings with a bounded cache of decoded audio. A copy in another process starts with an empty cache.
+
+    `fresh` has the numbers of the recordings that no set has used before.
+    """
 
     def __init__(self, recordings: Sequence[Recording], *, cache_bytes: int = CACHE_BYTES) -> None:
         self.recordings = tuple(recordings)
@@ -66,6 +71,7 @@ class RecordingSet:
         self._cache: OrderedDict[tuple[int, int], Samples] = OrderedDict()
         self._cached_bytes = 0
         self._rooms: dict[tuple[int, int], Room] = {}
+        self.fresh = tuple(number for number, recording in enumerate(self.recordings) if recording.fresh)
 
     def __len__(self) -> int:
         return len(self.recordings)

@@ -20,6 +20,7 @@ from soundsright.core.tasks import CustomTask
 from soundsright.data.degradations import degraded_further
 from soundsright.data.levels import SILENT_DB, active_level, gain_to
 from soundsright.data.mixing import noise_gain, room_below_full_scale
+from soundsright.data.pools import chosen_recording
 from soundsright.data.recipe import AnySetTask, SetRecipe
 from soundsright.data.reverb import reverberant
 from soundsright.data.sources import Sources
@@ -206,7 +207,8 @@ def _speech(
     Returns the speech, its level in dB, its text if it was not cut, and the fields of the recipe.
     """
     source = sources.speech
-    index = int(rng.integers(len(source))) if chosen is None else chosen
+    recording = chosen_recording(rng, sources, fresh_share=recipe.fresh_share, number=chosen)
+    index = recording.index
     samples = source.read(index, rate).samples
     text = source.text(index)
     length = round(float(rng.uniform(*recipe.duration_s)) * rate)
@@ -225,6 +227,7 @@ def _speech(
         "speech": source.utterance_id(index),
         "speaker": source.speaker(index),
         "speech_offset_s": offset / rate,
+        "fresh": recording.fresh,
     }
     return samples.astype(np.float64) * gain_to(level, target), target, text, facts
 

@@ -7,9 +7,11 @@ process. Sources can be pickled: each worker gets its own copy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from soundsright.core.audio import Samples
 from soundsright.core.errors import AudioFileError, UsageError
@@ -58,7 +60,11 @@ class Sources:
 
     With `in_order`, clip i uses utterance i (modulo their number) instead of a random one. This suits a paid
     synthesiser, because every utterance is then used. `split` limits all sources; sets of two splits differ in
-    every random choice.
+    every random choice. `fresh` has the numbers of the recordings of speech that no set has used before; if it is
+    empty, the source makes no such difference.
+
+    Raises:
+        UsageError: a fresh recording is not in the source.
     """
 
     speech: SpeechSource
@@ -66,6 +72,26 @@ class Sources:
     rooms: RoomSource | None = None
     in_order: bool = False
     split: Split | None = None
+    fresh: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = len(self.speech)
+        outside = [number for number in self.fresh if not 0 <= number < count]
+        if outside:
+            raise UsageError(
+                f"Fresh recording {outside[0]} is not among the {count} recordings of speech",
+                "Number the recordings of the source from 0.",
+            )
+
+    @cached_property
+    def fresh_numbers(self) -> frozenset[int]:
+        """The numbers of the fresh recordings, without repetition."""
+        return frozenset(self.fresh)
+
+    @cached_property
+    def used_numbers(self) -> NDArray[np.int64]:
+        """The numbers of the recordings that are not fresh, in ascending order, shape `(n,)`."""
+        return np.setdiff1d(np.arange(len(self.speech)), np.asarray(self.fresh, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)

@@ -211,6 +211,7 @@ class RecipeDoc(Document):
     rir: ShortText | None = None
     rt60_s: FiniteFloat | None = None
     extra: Mapping[str, Any] = {}
+    fresh: bool | None = None
 
 
 class ScoreLine(Document):
