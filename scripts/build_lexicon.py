@@ -95,11 +95,55 @@ LISTS = {
         zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
         sixteen seventeen eighteen nineteen""",
     "TENS": "twenty thirty forty fifty sixty seventy eighty ninety",
+    "MONTH": "January February March April May June July August September October November December",
+    "ORDINAL": """
+        first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth
+        fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth""",
+    "SURNAME": """
+        Abbott Ahmed Atkins Baldwin Barker Bennett Bishop Bradley Brennan Brooks Bryant Burgess Burton
+        Campbell Carter Chambers Chapman Coleman Collins Cooper Crawford Curtis Dalton Dawson Dixon
+        Douglas Duncan Edwards Elliott Evans Fisher Fletcher Forster Foster Francis Fraser Gibson
+        Gilbert Goodwin Graham Grant Griffin Harding Harper Harrison Hawkins Henderson Higgins Hopkins
+        Howard Hudson Hughes Hussain Jackson Jefferson Jenkins Johnson Kennedy Khan Knight Lambert
+        Lawson Leonard Lloyd Lopez Macdonald Marsh Marshall Mason Matthews Meyer Mitchell Morgan Morris
+        Murphy Murray Nelson Newton Nicholson Norman Novak Owens Palmer Parker Patel Pearson Perkins
+        Phillips Porter Powell Quinn Randall Reynolds Richards Roberts Robinson Rogers Russell Sanders
+        Schmidt Sharma Shepherd Silva Simmons Simpson Singh Spencer Stevens Stewart Sutton Tanner Thompson
+        Tucker Turner Wallace Walsh Watson Weaver Webster Whitman Wilkins Williams Wilson Winters
+        Woods Wright Yates Young""",
+    "CITY": """
+        Athens Austin Baltimore Bangkok Barcelona Belfast Berlin Birmingham Boston Bristol Brussels
+        Budapest Cairo Calcutta Cambridge Cardiff Chester Chicago Copenhagen Dallas Delhi Denver Detroit
+        Dublin Durham Edinburgh Exeter Florence Geneva Glasgow Halifax Hamburg Helsinki Houston Istanbul
+        Jakarta Kingston Lagos Lancaster Leeds Leicester Lima Lisbon Liverpool London Madrid Manchester
+        Melbourne Milan Montreal Moscow Mumbai Munich Nairobi Naples Norwich Nottingham Oslo Ottawa Oxford
+        Paris Perth Phoenix Portland Prague Quebec Rome Santiago Seattle Seoul Sheffield Stockholm Swansea
+        Sydney Tokyo Toronto Vancouver Venice Vienna Warsaw Washington Wellington York Zurich""",
+    "FOOD": """
+        almonds apricots bacon beans beef biscuits bread butter cabbage carrots cherries chicken chocolate
+        cider coffee corn crackers cream cucumber fish garlic ginger grapes ham honey jam lamb lemons
+        lentils lettuce mango melon milk mushrooms mustard noodles nuts oats olives onions parsley pasta
+        peaches peas pepper pickles plums pork pumpkin radishes raisins rice salad salmon salt sausages
+        soup spinach strawberries sugar tea toast tomatoes tuna turkey vinegar walnuts yoghurt""",
+    "ANIMAL": """
+        badger bat bear beaver beetle buffalo bull butterfly camel cat chipmunk cow crab crow deer dog
+        dolphin donkey dragonfly duck eagle elephant falcon fox frog giraffe goat goose hare hawk hedgehog
+        hen horse jackal kitten leopard lion lizard lobster monkey mouse octopus otter owl ox panda parrot
+        peacock pelican penguin pheasant pig pigeon pony puppy rabbit raven robin rooster salmon seal
+        shark sheep snail snake spider squirrel swallow swan tiger toad tortoise turtle vulture weasel
+        whale wolf woodpecker worm zebra""",
+    "COLOUR": """
+        amber beige black blue bronze brown copper cream crimson golden green grey lilac maroon mauve navy
+        olive orange pink purple red scarlet silver turquoise violet white yellow""",
+    "WEATHER": "cloudy cold dry foggy frosty hot humid icy misty rainy snowy stormy sunny warm wet windy",
     "GLUE": """
         a an the and is better than on we will with has have you ever seen at o'clock please before they
         said that was it takes minutes to in number where did this there were would rather when I think
         if nobody had who hundred thousand tea he may be by my from time she told me that her should for
-        more could our some of them like as much your give keep these people seem home or room most""",
+        more could our some of them like as much your give keep these people seem home or room most
+        born call train flight bag chased works but wore dress fried boiled cost pounds pence do
+        not until every night turn meeting begins both code address miles away why which ran
+        over how many year I'll chapter ends""",
 }
 
 # From espeak-ng's symbols to the distribution's phones, one or two each.

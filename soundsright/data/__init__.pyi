@@ -9,6 +9,7 @@ from .levels import SILENT_DB, active_level
 from .making import SetJob, SetReport, clips_of, generate_set
 from .manifest import recipe_fields, recordings_of
 from .noise_kinds import BABBLE, NOISE_KINDS
+from .passages import LONGEST_PASSAGE_CHARS, passage
 from .reading import read_set
 from .recipe import PUBLISHED_RECIPE, AnySetTask, SetRecipe, SetTask
 from .sentences import sentence
@@ -18,6 +19,7 @@ from .verify import RECEIPT, verified
 __all__ = [
     "BABBLE",
     "CATALOGUE",
+    "LONGEST_PASSAGE_CHARS",
     "NOISE_KINDS",
     "ORIGIN_KINDS",
     "PUBLISHED_RECIPE",
@@ -48,6 +50,7 @@ __all__ = [
     "generate_set",
     "installed_corpora",
     "measured_share",
+    "passage",
     "read_file",
     "read_set",
     "recipe_fields",

@@ -33,8 +33,8 @@ PHONE_PERCENT = {
 _CANDIDATES = 12
 
 # One line per sentence shape. A word in capitals is drawn from its list; "N" is a number below a hundred, "NN" a
-# number below ten thousand; "AN" is the article that the next word needs.
-_SHAPES = (
+# number below ten thousand, "DIGIT" one digit; "AN" is the article that the next word needs.
+SENTENCE_SHAPES = (
     "the ADJECTIVE THING PAST PREPOSITION the PLACE",
     "NAME and NAME PASTT the THING PREPOSITION the PLACE",
     "AN ADJECTIVE THING is better than AN ADJECTIVE THING",
@@ -132,18 +132,21 @@ def sentence(seed: int, index: int) -> str:
     True
     """
     rng = np.random.default_rng(np.random.SeedSequence((seed, index, 0x5E47)))
-    candidates = [_candidate(rng) for _ in range(_CANDIDATES)]
+    candidates = [drawn_sentence(rng, SENTENCE_SHAPES) for _ in range(_CANDIDATES)]
     return min(candidates, key=lambda text: distance_from_english(phones_of(text)))
 
 
-def _candidate(rng: np.random.Generator) -> str:
+def drawn_sentence(rng: np.random.Generator, shapes: tuple[str, ...]) -> str:
+    """A sentence of one of the shapes. The comment above `SENTENCE_SHAPES` explains their words in capitals."""
     lists, _ = _lexicon()
     words: list[str] = []
-    for slot in str(rng.choice(_SHAPES)).split():
+    for slot in str(rng.choice(shapes)).split():
         if slot == "N":
             words += number_in_words(int(rng.integers(2, 100))).split()
         elif slot == "NN":
             words += number_in_words(int(rng.integers(2, (100, 1_000, 9_999)[int(rng.integers(3))]))).split()
+        elif slot == "DIGIT":
+            words.append(lists["UNITS"][int(rng.integers(10))])
         elif slot in lists:
             options = [word for word in lists[slot] if word not in words] or lists[slot]
             words.append(options[int(rng.integers(len(options)))])

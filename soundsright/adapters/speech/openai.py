@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from soundsright.core.audio import Audio
 from soundsright.core.errors import AudioFileError, InfrastructureFault, UsageError
 from soundsright.data import read_file
@@ -29,6 +31,22 @@ MAX_RESPONSE_BYTES = 50_000_000
 _USD_PER_MILLION_CHARACTERS = {"tts-1": 15.0, "tts-1-hd": 30.0}
 _USD_PER_MINUTE = {"gpt-4o-mini-tts": 0.015}
 _CHARACTERS_PER_MINUTE = 900.0
+
+# The manners of speaking that rounds draw from: the instruction for the newer models, and the speed for tts-1.
+_MANNERS = (
+    ("Speak naturally, at a normal pace.", 1.0),
+    ("Speak slowly and calmly.", 0.85),
+    ("Speak quickly, as if in a hurry.", 1.2),
+    ("Speak cheerfully and with energy.", 1.1),
+    ("Speak in a tired, low voice.", 0.9),
+    ("Speak clearly, like a newsreader.", 1.05),
+    ("Speak like somebody on the telephone to a friend.", 1.15),
+    ("Speak seriously and with emphasis.", 0.95),
+    ("Speak with a British accent.", 1.0),
+    ("Speak with an Irish accent.", 1.05),
+    ("Speak with an Indian accent.", 1.1),
+    ("Speak with an Australian accent.", 0.95),
+)
 
 _MAX_TRIES = 6
 _FIRST_PAUSE_S = 0.5
@@ -137,8 +155,17 @@ class OpenAISynthesiser:
         highest = max(_USD_PER_MILLION_CHARACTERS.values())
         return characters / 1e6 * _USD_PER_MILLION_CHARACTERS.get(self.model, highest)
 
+    @property
+    def sound(self) -> str:
+        """Empty: the service speaks a text differently each time."""
+        return ""
+
+    def drawn_voice(self, rng: np.random.Generator) -> str:
+        """One of the voices, with a drawn manner of speaking: `nova 3`."""
+        return f"{self.voices[int(rng.integers(len(self.voices)))]} {int(rng.integers(len(_MANNERS)))}"
+
     def speak(self, text: str, voice: str) -> Audio:
-        """The text, spoken in that voice.
+        """The text, spoken in that voice, and in the manner whose number follows the voice, if there is one.
 
         Raises:
             UsageError: the service refuses the key, the model, the voice or the text.
@@ -171,9 +198,14 @@ class OpenAISynthesiser:
         """
         import openai
 
+        name, _, manner = voice.partition(" ")
+        more: dict[str, Any] = {}
+        if manner:
+            instructions, speed = _MANNERS[int(manner)]
+            more = {"speed": speed} if self.model.startswith("tts-1") else {"instructions": instructions}
         try:
             response = client.audio.speech.create(
-                model=self.model, voice=voice, input=text, response_format=self.response_format
+                model=self.model, voice=name, input=text, response_format=self.response_format, **more
             )
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
             raise UsageError("The speech service refused the key", "Check OPENAI_API_KEY.") from error

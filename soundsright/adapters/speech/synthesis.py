@@ -1,7 +1,7 @@
 """Synthesised speech: audio is float32 `(n,)`, full scale ±1; rates in Hz, times in seconds, prices in US dollars.
 
 A `Synthesiser` speaks a text. `SynthesisedSpeech` is the `SpeechSource` of sentences drawn by a seed. A cache keeps
-each utterance by its text, voice and model, so nothing is requested, or paid for, twice.
+each utterance, so nothing is requested, or paid for, twice.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from soundsright.core.audio import Audio, pcm16
-from soundsright.core.errors import AudioFileError, InfrastructureFault, UsageError
-from soundsright.data import SILENT_DB, Split, active_level, read_file, resampled, sentence, split_of
+from soundsright.adapters.speech.cache import SpeechCache
+from soundsright.core.audio import Audio
+from soundsright.core.errors import InfrastructureFault, UsageError
+from soundsright.data import SILENT_DB, Split, active_level, resampled, sentence, split_of
 
 _SHORTEST_S = 0.3
 _LONGEST_S = 60.0
@@ -55,6 +56,21 @@ class Synthesiser(Protocol):
         ...
 
 
+class VariedSynthesiser(Synthesiser, Protocol):
+    """An engine for the speech of rounds: it draws a voice and how it speaks."""
+
+    @property
+    def sound(self) -> str:
+        """A digest of the engine's sound, or an empty text if it speaks a text differently each time."""
+        ...
+
+    def drawn_voice(self, rng: np.random.Generator) -> str:
+        """A voice for `speak`. The speaker's name is its first word."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+
 def speech_cache_folder() -> Path:
     """The folder that keeps utterances: SOUNDSRIGHT_SPEECH_CACHE, or one in the user's cache folder."""
     from platformdirs import user_cache_path
@@ -88,7 +104,7 @@ class SynthesisedSpeech:
         self.engine = engine
         self.seed = seed
         self.count = count
-        self.cache = cache
+        self.cache = SpeechCache(cache)
 
     def __len__(self) -> int:
         return self.count
@@ -109,30 +125,29 @@ class SynthesisedSpeech:
     def text(self, index: int) -> str | None:
         return sentence(self.seed, index)
 
+    def voice(self, index: int) -> str:
+        """The voice of an utterance, as the engine's `speak` takes it."""
+        return self.speaker(index)
+
     def utterance_id(self, index: int) -> str:
-        return f"{self.engine.name}/{self.speaker(index)}/{self._key(index)[:16]}"
+        return f"{self.engine.name}/{self.speaker(index)}/{self.key(index)[:16]}"
 
     def read(self, index: int, sample_rate_hz: int) -> Audio:
         """The utterance at that rate, from the cache or spoken now.
 
         Raises:
-            InfrastructureFault: the engine does not answer, or its audio cannot be an utterance.
+            InfrastructureFault: the engine does not answer, its audio cannot be an utterance, or the cache cannot
+                be written.
             UsageError: the engine refuses the key, the voice or the text.
         """
-        path = self._path(index)
-        if path.is_file():
-            try:
-                audio = read_file(path)
-            except AudioFileError:
-                path.unlink()  # The file is incomplete, because the machine stopped while writing it.
-                audio = self._spoken(index, path)
-        else:
-            audio = self._spoken(index, path)
+        audio = self.cache.get(self.key(index))
+        if audio is None:
+            audio = self._spoken(index)
         return Audio(resampled(audio.samples, audio.sample_rate_hz, sample_rate_hz), sample_rate_hz)
 
     def missing(self, indices: Iterable[int]) -> list[int]:
         """The indices of utterances that are not in the cache."""
-        return [index for index in indices if not self._path(index).is_file()]
+        return [index for index in indices if self.key(index) not in self.cache]
 
     def fill(self, indices: Sequence[int], progress: Callable[[int, int], None]) -> None:
         """Speak the utterances into the cache, in parallel. `progress` gets the finished and the total number.
@@ -141,7 +156,7 @@ class SynthesisedSpeech:
             InfrastructureFault, UsageError: as for `read`. Finished utterances stay in the cache.
         """
         with ThreadPoolExecutor(max(1, self.engine.parallel)) as pool:
-            jobs = [pool.submit(self._spoken, index, self._path(index)) for index in indices]
+            jobs = [pool.submit(self._spoken, index) for index in indices]
             try:
                 for done, job in enumerate(as_completed(jobs), 1):
                     job.result()
@@ -150,27 +165,15 @@ class SynthesisedSpeech:
                 for job in jobs:
                     job.cancel()
 
-    def _key(self, index: int) -> str:
-        identity = [self.engine.name, self.engine.model, self.speaker(index), self.text(index)]
+    def key(self, index: int) -> str:
+        """SHA-256 of what is requested of the engine: the key of the utterance in the cache."""
+        identity = [self.engine.name, self.engine.model, self.voice(index), self.text(index)]
         return hashlib.sha256(json.dumps(identity, ensure_ascii=False).encode()).hexdigest()
 
-    def _path(self, index: int) -> Path:
-        key = self._key(index)
-        return self.cache / key[:2] / f"{key}.flac"
-
-    def _spoken(self, index: int, path: Path) -> Audio:
-        import soundfile
-
-        audio = checked_speech(self.engine.speak(self.text(index) or "", self.speaker(index)), self.engine.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.{index}.part")
-        try:
-            soundfile.write(part, pcm16(audio.samples), audio.sample_rate_hz, format="FLAC", subtype="PCM_16")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-        # Read it back: the cache has 16 bits, and the first run must give the same samples as later ones.
-        return read_file(path)
+    def _spoken(self, index: int) -> Audio:
+        audio = checked_speech(self.engine.speak(self.text(index) or "", self.voice(index)), self.engine.name)
+        # The cache has 16 bits, and the first run must give the same samples as later ones.
+        return self.cache.put(self.key(index), audio)
 
 
 def checked_speech(audio: Audio, engine: str) -> Audio:

@@ -110,6 +110,33 @@ def test_an_account_without_credit_is_not_tried_again(service: SpeechService, tm
     assert len(service.requests) == 1
 
 
+@pytest.mark.parametrize(("model", "field"), [("gpt-4o-mini-tts", "instructions"), ("tts-1", "speed")])
+def test_a_drawn_voice_asks_for_a_manner_of_speaking(service: SpeechService, model: str, field: str) -> None:
+    engine = engine_of(service, model=model)
+    voices = {engine.drawn_voice(np.random.default_rng(seed)) for seed in range(60)}
+    assert len(voices) > 15
+    engine.speak("Hello there.", "nova 2")
+    request = service.requests[0]
+    assert request["voice"] == "nova"
+    assert {"instructions", "speed"} & request.keys() == {field}
+
+
+def test_an_utterance_in_the_cache_of_an_earlier_version_is_not_requested(
+    service: SpeechService, tmp_path: Path
+) -> None:
+    speech = speech_of(service, tmp_path)
+    audio = speech.read(0, 24_000)
+    cache, key = tmp_path / "cache", speech.key(0)
+    earlier = cache / key[:2] / f"{key}.flac"
+    earlier.parent.mkdir(exist_ok=True)
+    next((cache / "audio").rglob("*.flac")).rename(earlier)
+    shutil.rmtree(cache / "audio")
+    shutil.rmtree(cache / "requests")
+    assert np.array_equal(speech.read(0, 24_000).samples, audio.samples)
+    assert len(service.requests) == 1
+    assert speech.missing([0]) == []
+
+
 def test_an_unknown_voice_is_a_usage_error(service: SpeechService, tmp_path: Path) -> None:
     service.answers = [(400, {}, b'{"error": {"message": "voice not found"}}')]
     with pytest.raises(UsageError, match=r"'alloy'.*voice not found"):
