@@ -16,7 +16,7 @@ PLAIN = (
     ("library", "the same for Python"),
     ("testing", "fakes of the ports, the simulator"),
 )
-BELOW = (("rules", "an organiser's file"),)
+BELOW = (("rules", "an organiser's file"), ("corpus", "private recordings"))
 PURE = (("ranking", "prizes"), ("copies", "duplicates"), ("metrics", "scores"), ("data", "clips"))
 CORE = (("core", "types, errors, ports"),)
 STYLE = (

@@ -15,7 +15,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "soundsright"
 LAYERS_OF_ROOMS = ("services", "adapters")
-ROOMS_AT_THE_TOP = ("metrics", "ranking", "copies", "rules", "data", "config", "library")
+ROOMS_AT_THE_TOP = ("metrics", "ranking", "copies", "rules", "data", "corpus", "config", "library")
 """Folders directly below the package that are one room each."""
 
 

@@ -1,6 +1,6 @@
 """Imports point down, and code outside a room imports only the room's face.
 
-    cli > library > testing > services and adapters > rules > ranking, copies, metrics, data > core
+    cli > library > testing > services and adapters > rules, corpus > ranking, copies, metrics, data > core
 
 Services and adapters never import each other. `tests/layers.py` reads the graph; `python -m tests.layers` draws it.
 """
@@ -27,13 +27,14 @@ from tests.layers import (
     rooms,
 )
 
-PURE = {"core", "metrics", "ranking", "copies", "rules", "data"}
+PURE = {"core", "metrics", "ranking", "copies", "rules", "data", "corpus"}
 MAY_IMPORT = {
     "core": {"core"},
     "metrics": {"core", "metrics"},
     "ranking": {"core", "ranking"},
     "copies": {"core", "copies"},
     "data": {"core", "data"},
+    "corpus": {"core", "data", "corpus"},
     "rules": {"core", "ranking", "copies", "rules"},
     "adapters": PURE | {"adapters", "config"},
     "services": PURE | {"services", "config"},

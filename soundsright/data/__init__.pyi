@@ -1,8 +1,9 @@
-from .audio_files import SUFFIXES, AudioFacts, facts_of, read_file, resampled
+from .audio_files import SUFFIXES, AudioFacts, facts_of, read_file, read_flac, resampled
 from .catalogue import CATALOGUE, RemoteFile, corpus_entry
 from .choice import SourceChoice, measured_share
 from .clips import checked_clip_count, draw_clip, draw_clips
-from .corpora import Corpus
+from .corpora import FULL_BAND_HZ, PRIVATE_MARK, Corpus
+from .directories import Listing, noise_listing, rir_listing, speech_listing
 from .encoding import SetFormat, Subtype
 from .installed import corpus_folder, installed_corpora
 from .levels import SILENT_DB, active_level
@@ -12,16 +13,20 @@ from .noise_kinds import BABBLE, NOISE_KINDS
 from .passages import LONGEST_PASSAGE_CHARS, passage
 from .reading import read_set
 from .recipe import PUBLISHED_RECIPE, AnySetTask, SetRecipe, SetTask
+from .recordings import Recording, RecordingSet
 from .sentences import sentence
+from .spectrum import bandwidth_hz
 from .splits import ORIGIN_KINDS, Split, compared, split_of
 from .verify import RECEIPT, verified
 
 __all__ = [
     "BABBLE",
     "CATALOGUE",
+    "FULL_BAND_HZ",
     "LONGEST_PASSAGE_CHARS",
     "NOISE_KINDS",
     "ORIGIN_KINDS",
+    "PRIVATE_MARK",
     "PUBLISHED_RECIPE",
     "RECEIPT",
     "SILENT_DB",
@@ -29,6 +34,9 @@ __all__ = [
     "AnySetTask",
     "AudioFacts",
     "Corpus",
+    "Listing",
+    "Recording",
+    "RecordingSet",
     "RemoteFile",
     "SetFormat",
     "SetJob",
@@ -39,6 +47,7 @@ __all__ = [
     "Split",
     "Subtype",
     "active_level",
+    "bandwidth_hz",
     "checked_clip_count",
     "clips_of",
     "compared",
@@ -50,13 +59,17 @@ __all__ = [
     "generate_set",
     "installed_corpora",
     "measured_share",
+    "noise_listing",
     "passage",
     "read_file",
+    "read_flac",
     "read_set",
     "recipe_fields",
     "recordings_of",
     "resampled",
+    "rir_listing",
     "sentence",
+    "speech_listing",
     "split_of",
     "verified",
 ]

@@ -6,6 +6,7 @@ channel of a recording is used, because an average of microphones is a comb filt
 
 from __future__ import annotations
 
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,29 @@ def read_file(path: Path, *, start_s: float = 0.0, duration_s: float | None = No
     if not np.isfinite(samples).all():
         raise AudioFileError(path, "has NaN or infinite samples")
     return Audio(samples, facts.sample_rate_hz)
+
+
+def read_flac(content: bytes, name: object) -> Audio:
+    """The first channel of a FLAC file in memory, at its own rate. `name` is shown in errors.
+
+    Raises:
+        AudioFileError: the content is not FLAC, is too long, or has no samples.
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as stream:
+            if stream.format != "FLAC":
+                raise AudioFileError(name, f"is {stream.format}, not FLAC")
+            if stream.frames > MAX_FILE_S * stream.samplerate:
+                raise AudioFileError(name, f"is longer than {MAX_FILE_S:.0f} s", "Split the file.")
+            samples: Samples = stream.read(dtype="float32", always_2d=True)[:, 0]
+            rate = int(stream.samplerate)
+    except soundfile.LibsndfileError as error:
+        raise AudioFileError(name, f"cannot be decoded ({error})") from error
+    if samples.size == 0:
+        raise AudioFileError(name, "has no samples")
+    return Audio(np.ascontiguousarray(samples), rate)
 
 
 def resampled(samples: Samples, from_hz: int, to_hz: int) -> Samples:

@@ -22,18 +22,28 @@ from soundsright.data.splits import Split, in_split
 FULL_BAND_HZ = 12_000.0
 """The bandwidth that a 48 kHz set needs. With upsampled recordings, models would have to invent the upper band."""
 
+PRIVATE_MARK = "corpus.json"
+"""The file that marks the folder of a private corpus."""
+
 _KINDS = ("speech", "noise", "rir")
 _MAX_MANIFEST_BYTES = 50_000_000
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Speech, noise and impulse responses, for sets of different rates."""
+    """Speech, noise and impulse responses, for sets of different rates.
+
+    Attributes:
+        private_root: the root of the private corpus whose recordings of one round these are; otherwise empty.
+        is_public: whether anybody may have heard these recordings. Only those of a private corpus are not public.
+    """
 
     root: Path
     speech: tuple[Recording, ...]
     noise: tuple[Recording, ...]
     rirs: tuple[Recording, ...]
+    private_root: str = ""
+    is_public: bool = True
     # The corpus keeps its sets, because each caches decoded recordings.
     _sets: dict[tuple[str, int, Split | None], RecordingSet] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -58,9 +68,14 @@ class Corpus:
         return cls(root, tuple(by_kind["speech"]), tuple(by_kind["noise"]), tuple(by_kind["rir"]))
 
     @property
+    def fresh(self) -> frozenset[str]:
+        """The ids of speech that no set has used before."""
+        return frozenset(recording.id for recording in self.speech if recording.fresh)
+
+    @property
     def digest(self) -> str:
-        """SHA-256 of the manifest, which lists the hash of every file."""
-        return sha256_of_file(self.root / "manifest.jsonl")
+        """SHA-256 of the manifest, which lists the hash of every file; for a private corpus, its root."""
+        return self.private_root or sha256_of_file(self.root / "manifest.jsonl")
 
     def verify(self) -> None:
         """Hash every file and compare it with the manifest.
@@ -69,7 +84,9 @@ class Corpus:
             AudioFileError: a file has another hash.
         """
         for recording in (*self.speech, *self.noise, *self.rirs):
-            if recording.sha256 and sha256_of_file(recording.path) != recording.sha256:
+            if recording.sealed is not None:
+                recording.sealed.read()
+            elif recording.sha256 and sha256_of_file(recording.path) != recording.sha256:
                 raise AudioFileError(
                     recording.path, "differs from its SHA-256 in manifest.jsonl", "Restore it from its source."
                 )
@@ -117,6 +134,11 @@ def _entries(root: Path, manifest: Path) -> list[dict[str, Any]]:
         also = f" Installed corpora: {installed}." if installed else ""
         raise UsageError(f"There is no corpus at {root}", remedy + also)
     if not manifest.is_file():
+        if (root / PRIVATE_MARK).is_file():
+            raise UsageError(
+                f"{root} is a private corpus, which cannot be read without its key and the number of a round",
+                "Give its key with SOUNDSRIGHT_CORPUS_KEY, or give the folder of a published corpus.",
+            )
         raise UsageError(f"{root} has no manifest.jsonl", remedy)
     if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
         raise UsageError(f"{manifest} is larger than {_MAX_MANIFEST_BYTES} bytes", remedy)
@@ -160,6 +182,7 @@ def _recording(root: Path, manifest: Path, number: int, entry: dict[str, Any]) -
         language=entry.get("language"),
         text=entry.get("text"),
         licence=entry.get("licence"),
+        source=entry.get("source"),
         bandwidth_hz=None if bandwidth is None else float(bandwidth),
         sha256=entry.get("sha256"),
         group=str(entry.get("group") or ""),

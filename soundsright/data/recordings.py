@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from soundsright.core.audio import Audio, Samples
 from soundsright.core.errors import AudioFileError
-from soundsright.data.audio_files import facts_of, read_file, resampled
+from soundsright.data.audio_files import facts_of, read_file, read_flac, resampled
 from soundsright.data.levels import SILENT_DB, power_db
 from soundsright.data.reverb import Room
 from soundsright.data.splits import Split
@@ -31,13 +31,25 @@ MAX_ROOMS = 64
 _GUARD_S = 0.05
 
 
+class Sealed(Protocol):
+    """An encrypted file whose content is read into memory only, such as a recording of a private corpus."""
+
+    def read(self) -> bytes:
+        """The FLAC file that was encrypted.
+
+        Raises:
+            AudioFileError: the file is missing or was changed.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Recording:
     """One file of a corpus and its facts. `bandwidth_hz` is None if it was not measured.
 
     `group` is the unit that a split keeps together: the speaker, the noise recording or the room. By default it is
     the speaker, or the file if there is none. `split` is the corpus's own split, or None. `fresh` marks speech that
-    no set has used before.
+    no set has used before. With `sealed`, `path` is an encrypted file.
     """
 
     id: str
@@ -53,10 +65,28 @@ class Recording:
     group: str = ""
     split: Split | None = None
     fresh: bool = False
+    source: str | None = None
+    sealed: Sealed | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.group:
             object.__setattr__(self, "group", self.speaker or self.id)
+
+    def audio(self, *, start_s: float = 0.0, duration_s: float | None = None) -> Audio:
+        """The first channel from `start_s` on, for `duration_s` or to the end, at the file's own rate.
+
+        Raises:
+            AudioFileError: the file cannot be used.
+        """
+        if self.sealed is None:
+            return read_file(self.path, start_s=start_s, duration_s=duration_s)
+        whole = read_flac(self.sealed.read(), self.path)
+        start = round(start_s * whole.sample_rate_hz)
+        stop = None if duration_s is None else start + round(duration_s * whole.sample_rate_hz)
+        samples = whole.samples[start:stop]
+        if samples.size == 0:
+            raise AudioFileError(self.path, "has no samples")
+        return Audio(samples, whole.sample_rate_hz)
 
 
 class RecordingSet:
@@ -107,7 +137,7 @@ class RecordingSet:
         key = (index, sample_rate_hz)
         cached = self._cache.get(key)
         if cached is None:
-            audio = read_file(self.recordings[index].path)
+            audio = self.recordings[index].audio()
             if power_db(audio.samples) <= SILENT_DB - 20.0:
                 raise AudioFileError(self.recordings[index].path, "is silent")
             cached = resampled(audio.samples, audio.sample_rate_hz, sample_rate_hz)
@@ -131,7 +161,7 @@ class RecordingSet:
         # begins.
         first_s = max(0, int(start / sample_rate_hz - _GUARD_S))
         until_s = int(np.ceil((start + count) / sample_rate_hz + _GUARD_S))
-        audio = read_file(recording.path, start_s=first_s, duration_s=until_s - first_s)
+        audio = recording.audio(start_s=first_s, duration_s=until_s - first_s)
         samples = resampled(audio.samples, native, sample_rate_hz)
         offset = start - first_s * sample_rate_hz
         return samples[offset : offset + count]

@@ -1,0 +1,30 @@
+"""Which corpora are public: the shipped one, and those of installed packages."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from soundsright.core.errors import UsageError
+from soundsright.data import Corpus, installed_corpora
+
+
+def public_corpora() -> dict[str, Corpus]:
+    """The shipped corpus and those of installed packages, by name. One that is not installed is left out.
+
+    Raises:
+        UsageError: an installed corpus cannot be read.
+    """
+    found: dict[str, Corpus] = {}
+    with suppress(UsageError):  # They are an optional package.
+        found["the shipped recordings"] = Corpus.open()
+    for name in installed_corpora():
+        found[f"the installed corpus {name}"] = Corpus.open(name)
+    return found
+
+
+def is_published_digest(digest: str) -> bool:
+    """Whether this is the digest of the shipped corpus or of an installed one.
+
+    The digest of another folder says nothing about who knows it: see `Corpus.is_public`.
+    """
+    return any(corpus.digest == digest for corpus in public_corpora().values())
