@@ -2,53 +2,72 @@
 
 Signals are float32 `(n,)`; agreements are in dB. All good enhancers come close to the clean speech, so their
 outputs are similar even if no model is a copy. Therefore their errors are compared. A copy can be disguised by a
-delay, a sign, a level or a short filter. So both outputs are aligned with the clean speech, and each is predicted
-from the other by the best filter of `TAPS` taps. Let |x|y| be the level of the part of x that cannot be predicted
-from y:
+delay, a sign, a level, a filter, or some of the input. So outputs are aligned with the input, and each signal is
+predicted from another one and the input, both filtered. Let |x|y| be the energy of the part of x that cannot be
+predicted from y and the input, relative to the part of x that the input alone does not predict:
 
-    agreement = 10 lg (|c|a| |c|b| / (|a|b| |b|a|))
+    agreement = 5 lg (|c|a| |c|b| / (|a|b| |b|a|))
 
-c is the clean speech, and each level is relative to that of x. The agreement is 0 dB if the outputs predict each
-other as badly as they predict the speech. It grows without bound as one output becomes a filtered form of the
-other. For small errors of equal size and correlation r it is -10 lg 2(1 - r): 7 dB at r = 0.9, 17 dB at r = 0.99.
-The same number of taps is fitted above and below the fraction, so the fit alone gives independent outputs no
-agreement.
+c is the clean speech. The agreement is 0 dB if the outputs predict each other as badly as they predict the speech.
+It grows without bound as one output becomes a filtered form of the other. For small errors of equal size and
+correlation r it is -10 lg 2(1 - r): 7 dB at r = 0.9, 17 dB at r = 0.99. The same filters are fitted above and below
+the fraction, so the fit alone gives independent outputs no agreement.
+
+A copy can also be the mean of two other outputs. Therefore the agreement is computed with each third output among
+the known signals too.
 """
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundsright.copies.duplicates import DuplicateRule, Likeness
+from soundsright.copies.prediction import OTHER_REACH, Correlations, Floats, correlations, sections
 from soundsright.core.audio import Samples
 
-NEAR_COPY_DB = 18.0
-"""Independently trained models stay below this; `benchmarks/near_copies.py` prints their agreements."""
+NEAR_COPY_DB = 8.0
+"""Independently made models stay below this; `benchmarks/near_copies.py` prints their agreements."""
+
+UNREAD_NEAR_COPY_DB = 6.0
+"""The threshold if one of the two has a file of weights that could not be read."""
 
 MAX_AGREEMENT_DB = 80.0
 
-MAX_DELAY_S = 0.05
-TAPS = 17
-"""The length of the filter. Its middle tap is the delay that was found."""
+INPUT = "the input"
+"""Stands for the degraded input, not late, in the mixture that a late copy can be."""
 
-_REACH = TAPS // 2
-_BLOCK = 16_384  # samples of all outputs in memory as float64 at a time
-_MAX_BLOCKS = 3  # compared in a clip, spread evenly over it, so that long clips take no longer
-_ALIGNED = 131_072  # samples in the middle of a clip by which the delay is found
-_RIDGE = 1e-12  # of the energy, so that the filter of a band-limited signal is defined
-_EXACT = 1e-9  # of the energy: less than this remains only by rounding
+MIXED_CLIPS = 24
+"""Mixtures are looked for in this many clips, because the comparison of three outputs takes longer."""
+
+_LEAST_OWN = 1e-5
+"""A part of the energy. An output of which the input predicts all but this much has nothing to compare."""
+
+_LEAST_ERROR = 1e-5
+"""A part of the energy. No enhancer comes closer to the speech; two outputs that are the speech itself agree."""
 
 
-def agreement_db(clean: Samples, a: Samples, b: Samples, *, sample_rate_hz: int = 16_000) -> float | None:
-    """The agreement of two outputs on one clip, at most 80 dB; None if an output contains no speech.
+@dataclass(frozen=True)
+class Agreements:
+    """The median agreements over the clips that all compared models answered.
+
+    `pairs` are by two names, `mixtures` by three: that of the mixture, of its larger part, and of the other part,
+    which can be `INPUT`. Mixtures have only the agreements above the least one that was asked for.
+    """
+
+    pairs: Mapping[tuple[str, str], float]
+    mixtures: Mapping[tuple[str, str, str], float]
+
+
+def agreement_db(
+    clean: Samples, degraded: Samples, a: Samples, b: Samples, *, sample_rate_hz: int = 16_000
+) -> float | None:
+    """The agreement of two outputs on one clip, at most 80 dB; None if one is silent or only filters the input.
 
     Delays up to 50 ms are undone.
 
@@ -56,137 +75,154 @@ def agreement_db(clean: Samples, a: Samples, b: Samples, *, sample_rate_hz: int 
         ValueError: if the signals differ in length.
 
     >>> rng = np.random.default_rng(0)
-    >>> clean, one, two = rng.standard_normal((3, 8_000)).astype(np.float32)
-    >>> round(agreement_db(clean, clean + 0.1 * one, np.roll(-2 * clean - 0.2 * one, 100)), 1)
-    80.0
-    >>> agreement_db(clean, clean + 0.1 * one, clean + 0.1 * two) < -2.5
+    >>> clean, noise, one, two = rng.standard_normal((4, 16_000)).astype(np.float32)
+    >>> agreement_db(clean, clean + noise, clean + 0.1 * one, np.roll(-2 * clean - 0.2 * one, 100)) > 40
+    True
+    >>> agreement_db(clean, clean + noise, clean + 0.1 * one, clean + 0.1 * two) < 0
     True
     """
-    return _agreements_db(clean, {"a": a, "b": b}, round(MAX_DELAY_S * sample_rate_hz)).get(("a", "b"))
+    names, values = _of_clip(clean, degraded, {"a": a, "b": b}, sample_rate_hz)[:2]
+    return round(float(values[0, 1]), 6) if len(names) == 2 else None
 
 
-def median_agreement_db(
+def agreements(
     clean: Sequence[Samples],
-    a: Sequence[Samples | None],
-    b: Sequence[Samples | None],
+    degraded: Sequence[Samples],
+    outputs: Mapping[str, Sequence[Samples | None]],
     *,
     sample_rate_hz: int = 16_000,
-) -> float | None:
-    """The median agreement over the clips that both models answered; None if there are none."""
-    values = [
-        value
-        for reference, one, other in zip(clean, a, b, strict=True)
-        if one is not None and other is not None
-        if (value := agreement_db(reference, one, other, sample_rate_hz=sample_rate_hz)) is not None
-    ]
-    return statistics.median(values) if values else None
+    least_mixture_db: float = UNREAD_NEAR_COPY_DB,
+    mixed_clips: int = MIXED_CLIPS,
+) -> Agreements:
+    """The agreements of all pairs of outputs, and of mixtures of two outputs.
+
+    `outputs` has one signal per probe clip, or None if the clip failed. It begins with the entry that came first.
+    The mixture of three outputs is the last of them. It is looked for in the first `mixed_clips` clips. Each signal
+    is accessed once, clip by clip, so a sequence can read it from disk at that time. Only the signals of one clip
+    are in memory at once.
+    """
+    pairs: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    mixtures = _Mixtures(least_mixture_db)
+    for index, (speech, noisy) in enumerate(zip(clean, degraded, strict=True)):
+        answers = {name: answer for name, clips in outputs.items() if (answer := clips[index]) is not None}
+        names, values, correlated = _of_clip(speech, noisy, answers, sample_rate_hz)
+        for i, j in combinations(range(len(names)), 2):
+            # Rounded, because the last bits of sums of products differ between processors.
+            pairs[names[i], names[j]].append(round(float(values[i, j]), 6))
+        if index < mixed_clips and correlated is not None:
+            mixtures.add(names, correlated)
+    ordered = {pair: pairs[pair] for pair in combinations(outputs, 2) if pair in pairs}
+    return Agreements({pair: statistics.median(found) for pair, found in ordered.items()}, mixtures.medians())
 
 
 def near_copies(
     clean: Sequence[Samples],
+    degraded: Sequence[Samples],
     outputs: Mapping[str, Sequence[Samples | None]],
     *,
     threshold_db: float = NEAR_COPY_DB,
+    unread: Collection[str] = (),
+    unread_threshold_db: float = UNREAD_NEAR_COPY_DB,
     sample_rate_hz: int = 16_000,
 ) -> list[Likeness]:
     """The pairs of entries, by their ids, whose median agreement reaches the threshold.
 
-    `outputs` has one signal per probe clip, or None if the clip failed. Each signal is accessed once, clip by clip,
-    so a sequence can read it from disk at that time. Only the signals of one clip are in memory at once.
-    """
-    agreements: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-    for index, reference in enumerate(clean):
-        answers = {name: answer for name, clips in outputs.items() if (answer := clips[index]) is not None}
-        for pair, value in _agreements_db(reference, answers, round(MAX_DELAY_S * sample_rate_hz)).items():
-            agreements[pair].append(value)
-    likenesses = []
-    for first, second in combinations(outputs, 2):
-        values = agreements[first, second]
-        if values and (value := statistics.median(values)) >= threshold_db:
-            evidence = {"agreement_db": f"{value:.1f}", "threshold_db": f"{threshold_db:g}"}
-            likenesses.append(Likeness(first, second, DuplicateRule.NEAR_COPY, evidence))
-    return likenesses
-
-
-@dataclass(frozen=True, eq=False)
-class _Products:
-    """Inner products of aligned signals.
-
-    `own` `(n, TAPS, TAPS)` are those of the shifts of each signal; `cross` `(TAPS, n, n)` are those of each signal,
-    not shifted, with the shifts of each.
+    The arguments are those of `agreements`. Pairs with one of the `unread` entries need only the lower threshold.
+    An entry that mixes the outputs of two earlier entries is paired with the one that it has more of.
     """
 
-    own: NDArray[np.float64]
-    cross: NDArray[np.float64]
+    def needed_db(*names: str) -> float:
+        return unread_threshold_db if any(name in unread for name in names) else threshold_db
 
-    def remaining(self) -> NDArray[np.float64]:
-        """`(n, n)`: the energy of signal i that remains if it is predicted from j, as a part of the energy of i."""
-        energies = self.own[:, _REACH, _REACH]
-        targets = self.cross.transpose(2, 0, 1)  # by source: (taps, targets)
-        ridge = _RIDGE * energies[:, None, None] * np.eye(TAPS)
-        filters = np.linalg.solve(self.own + ridge, targets)
-        fitted = (filters * (self.own @ filters)).sum(axis=1) - 2 * (filters * targets).sum(axis=1)
-        remaining = 1 + fitted.T / energies[:, None]
-        return np.asarray(np.where(remaining < _EXACT, 0.0, remaining))
-
-
-def _agreements_db(clean: Samples, outputs: Mapping[str, Samples], max_delay: int) -> dict[tuple[str, str], float]:
-    """The agreement of each pair of outputs on one clip, in their order, without outputs that contain no speech."""
-    if lengths := {len(output) for output in outputs.values()} - {len(clean)}:
-        raise ValueError(f"outputs of {sorted(lengths)} samples are not aligned with {len(clean)} of speech")
-    max_delay = min(max_delay, len(clean) // 8)
-    delays = _delays(clean, outputs, max_delay)
-    names = list(delays)
-    if len(names) < 2 or len(clean) < 16 * TAPS:
-        return {}
-    signals = [(clean, 0), *((outputs[name], delay) for name, delay in delays.items())]
-    remaining = _products(signals, max_delay + _REACH).remaining()
-    agreements = {}
-    for i, j in combinations(range(1, len(signals)), 2):
-        errors = math.sqrt(max(remaining[0, i], _EXACT) * max(remaining[0, j], _EXACT))
-        apart = math.sqrt(remaining[i, j] * remaining[j, i])
-        value = MAX_AGREEMENT_DB
-        if apart > errors * 10 ** (-MAX_AGREEMENT_DB / 10):
-            value = 10 * math.log10(errors / apart)
-        # Rounded, because the last bits of sums of products differ between processors.
-        agreements[names[i - 1], names[j - 1]] = round(value, 6)
-    return agreements
-
-
-def _products(signals: Sequence[tuple[Samples, int]], margin: int) -> _Products:
-    """The products over blocks that are at least `margin` from both ends. Each signal comes with its delay."""
-    count, end = len(signals), len(signals[0][0]) - margin
-    own, cross = np.zeros((count, TAPS, TAPS)), np.zeros((TAPS, count, count))
-    starts = range(margin, end, _BLOCK)
-    if len(starts) > _MAX_BLOCKS:
-        starts = range(margin, end, -(-(end - margin) // _MAX_BLOCKS))
-    for start in starts:
-        length = min(_BLOCK, end - start)
-        first, last = start - _REACH, start + length + _REACH
-        parts = np.array([signal[first + delay : last + delay] for signal, delay in signals], np.float64)
-        middle = parts[:, _REACH : _REACH + length]
-        for tap in range(TAPS):
-            cross[tap] += middle @ parts[:, tap : tap + length].T
-        for index, part in enumerate(parts):
-            shifts = np.lib.stride_tricks.sliding_window_view(part, length)
-            own[index] += shifts @ shifts.T
-    return _Products(own, cross)
-
-
-def _delays(clean: Samples, outputs: Mapping[str, Samples], max_delay: int) -> dict[str, int]:
-    """By name, the samples by which each output is later than the clean speech, without outputs without speech."""
-    from scipy import fft
-
-    first = max(0, (len(clean) - _ALIGNED) // 2)
-    middle = slice(first, first + _ALIGNED)
-    size = fft.next_fast_len(len(clean[middle]) + max_delay, real=True)
-    spectrum = np.conj(fft.rfft(clean[middle], size))
-    delays = {}
-    for name, output in outputs.items():
-        if not np.isfinite(output).all() or not output.any():
+    least_db = min(threshold_db, unread_threshold_db)
+    found = agreements(clean, degraded, outputs, sample_rate_hz=sample_rate_hz, least_mixture_db=least_db)
+    evidence = {
+        pair: {"agreement_db": f"{value:.1f}", "threshold_db": f"{needed_db(*pair):g}"}
+        for pair, value in found.pairs.items()
+        if value >= needed_db(*pair)
+    }
+    alike = set(evidence)
+    for (mixture, part, other), value in found.mixtures.items():
+        parts = [name for name in (part, other) if name != INPUT]
+        pair = (part, mixture)
+        # Two outputs that are alike are also alike beside a third one, which has no part in it.
+        is_alike = any(each in alike or each[::-1] in alike for each in combinations([mixture, *parts], 2))
+        if is_alike or pair in evidence or value < needed_db(mixture, *parts):
             continue
-        likeness = np.abs(fft.irfft(fft.rfft(output[middle], size) * spectrum, size))
-        likeness = np.concatenate((likeness[size - max_delay :], likeness[: max_delay + 1]))
-        if likeness.any():
-            delays[name] = int(likeness.argmax()) - max_delay
-    return delays
+        facts = {"agreement_db": f"{value:.1f}", "threshold_db": f"{needed_db(mixture, *parts):g}"}
+        evidence[pair] = {**facts, "mixed_with": other}
+    return [Likeness(*pair, DuplicateRule.NEAR_COPY, facts) for pair, facts in evidence.items()]
+
+
+@dataclass
+class _Mixtures:
+    """The agreements of mixtures, collected clip by clip. Those below `least_db` are counted and not kept."""
+
+    least_db: float
+    found: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
+    answered: list[frozenset[str]] = field(default_factory=list)
+
+    def add(self, names: Sequence[str], correlated: Correlations) -> None:
+        self.answered.append(frozenset(names))
+        of_clip: dict[tuple[str, str, str], float] = {}
+        for mixture, part, other, value in _mixtures_of_clip(len(names), correlated, self.least_db):
+            key = names[mixture], names[part], names[other] if other < len(names) else INPUT
+            of_clip[key] = max(value, of_clip.get(key, value))
+        for key, value in of_clip.items():
+            self.found.setdefault(key, []).append(value)
+
+    def medians(self) -> dict[tuple[str, str, str], float]:
+        medians = {}
+        for mixture, values in self.found.items():
+            clips = Counter(set(mixture) - {INPUT} <= answered for answered in self.answered)[True]
+            ordered = [-np.inf] * (clips - len(values)) + sorted(values)
+            if (median := float(ordered[(clips - 1) // 2])) >= self.least_db:
+                medians[mixture] = median
+        return medians
+
+
+def _of_clip(
+    clean: Samples, degraded: Samples, outputs: Mapping[str, Samples], sample_rate_hz: int
+) -> tuple[Sequence[str], Floats, Correlations | None]:
+    """The names of the outputs that can be compared on a clip, the agreements of pairs, and the correlations."""
+    parts = sections(clean, degraded, outputs, sample_rate_hz)
+    if len(parts.names) < 2 or not parts.signals[0].any() or not parts.signals[1].any():
+        return (), np.zeros((0, 0)), None
+    correlated = correlations(parts.signals)
+    own = correlated.remaining() > _LEAST_OWN * correlated.energies
+    heard = [number for number in range(len(parts.names)) if own[2 + number]]
+    late = range(2 + len(parts.names), correlated.count)
+    correlated = correlated.of([0, 1, *(2 + number for number in heard), *late])
+    values = _agreements(correlated.remaining_of_pairs(2 + len(heard)), correlated.remaining())
+    return [parts.names[number] for number in heard], values, correlated
+
+
+def _agreements(remaining: Floats, known: Floats) -> Floats:
+    """`(outputs, outputs)`: the agreement of each pair.
+
+    `remaining` `(n, outputs)` are the energies of the signals that each output does not predict, and `known` `(n,)`
+    those before these predictions.
+    """
+    parts = remaining / known[:, None]
+    speech, apart = np.maximum(parts[0], _LEAST_ERROR), parts[2 : 2 + remaining.shape[1]]
+    values = 5 * np.log10(speech * speech[:, None] / (apart * apart.T))
+    return np.asarray(np.minimum(values, MAX_AGREEMENT_DB))
+
+
+def _mixtures_of_clip(
+    count: int, correlated: Correlations, least_db: float
+) -> Iterator[tuple[int, int, int, float]]:
+    """The mixture, its larger part, its other part, and the agreement, by the numbers of outputs and late inputs.
+
+    `count` is the number of outputs. The mixture is the last output of the three.
+    """
+    remaining = np.stack([correlated.remaining_of_mixtures(2 + source) for source in range(count)], axis=2)
+    apart = correlated.remaining_of_pairs(2 + count)[2:]
+    for other in range(correlated.count - 2):
+        values = _agreements(remaining[:, other], correlated.remaining(2 + other, reach=OTHER_REACH))
+        for first, last in np.argwhere(values >= least_db).tolist():
+            is_late = other >= count
+            if first < last and (
+                is_late or (other < last and other != first and apart[last, first] <= apart[last, other])
+            ):
+                yield last, first, other, round(float(values[first, last]), 6)

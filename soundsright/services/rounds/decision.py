@@ -33,12 +33,14 @@ def without_near_copies(
     """
 
     def compute() -> steps.NearCopiesStep:
+        compared = steps.read(context.state, context.round_id, steps.DUPLICATES)
+        unread = compared.unread if compared else {}
         return steps.NearCopiesStep(
             tuple(
                 pair
-                for competition in context.plan.rules.competitions
+                for c in context.plan.rules.competitions
                 for pair in near_copy_pairs(
-                    evaluated.sets[competition.id], context.enhanced, evaluated.evaluations[competition.id]
+                    evaluated.sets[c.id], context.enhanced, evaluated.evaluations[c.id], unread=unread
                 )
             )
         )

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from soundsright.copies import Likeness
 from soundsright.core.audio import Samples
@@ -119,11 +119,13 @@ def _file_by_file(folder: Path, pool: Pool, fault: ModelFault) -> TensorFingerpr
     return TensorFingerprint(tuple(summaries), tuple(unread or [f"all files in one job: {fault}"]))
 
 
-def near_copy_pairs(clips: ClipSet, enhanced: Path, evaluations: Sequence[Evaluation]) -> list[Likeness]:
+def near_copy_pairs(
+    clips: ClipSet, enhanced: Path, evaluations: Sequence[Evaluation], *, unread: Collection[str] = ()
+) -> list[Likeness]:
     """The pairs of entries whose enhanced audio agrees as only copies do, over the first clips of the set.
 
     `enhanced` has a folder per entry, named by its id. Only clips with scores are read, because a stopped process
-    can leave other files there.
+    can leave other files there. `unread` are the entries with files of weights that could not be read.
 
     Raises:
         InfrastructureFault: an enhanced clip cannot be read.
@@ -131,15 +133,34 @@ def near_copy_pairs(clips: ClipSet, enhanced: Path, evaluations: Sequence[Evalua
     from soundsright.copies import near_copies
 
     probes = clips.clip_ids[:PROBE_CLIPS]
-    clean = [clips.clean(clip_id).samples for clip_id in probes]
-
-    def outputs(evaluation: Evaluation) -> list[Samples | None]:
-        scored = {clip.clip_id for clip in evaluation.clips if clip.scores is not None}
-        folder = enhanced / evaluation.submission.entry_id
-        return [read_wav(folder / f"{clip_id}.wav").samples if clip_id in scored else None for clip_id in probes]
-
+    in_order = sorted(evaluations, key=lambda each: (each.submission.block, each.submission.uid))
+    outputs = {each.submission.entry_id: _Outputs(probes, enhanced, each) for each in in_order}
     return near_copies(
-        clean,
-        {e.submission.entry_id: outputs(e) for e in evaluations},
+        [clips.clean(clip_id).samples for clip_id in probes],
+        [clips.degraded(clip_id).audio.samples for clip_id in probes],
+        outputs,
+        unread=unread,
         sample_rate_hz=clips.competition.sample_rate_hz,
     )
+
+
+class _Outputs(Sequence["Samples | None"]):
+    """An entry's enhanced audio of some clips, read when it is accessed; None for a clip without scores."""
+
+    def __init__(self, clip_ids: Sequence[str], enhanced: Path, evaluation: Evaluation) -> None:
+        self._clip_ids = clip_ids
+        self._folder = enhanced / evaluation.submission.entry_id
+        self._scored = {clip.clip_id for clip in evaluation.clips if clip.scores is not None}
+
+    def __len__(self) -> int:
+        return len(self._clip_ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Samples | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Samples | None]: ...
+    def __getitem__(self, index: int | slice) -> Samples | list[Samples | None] | None:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        clip_id = self._clip_ids[index]
+        return read_wav(self._folder / f"{clip_id}.wav").samples if clip_id in self._scored else None

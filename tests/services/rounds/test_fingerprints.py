@@ -98,11 +98,12 @@ def test_models_with_the_same_enhanced_audio_are_paired(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     ids = [f"clip-{i}" for i in range(4)]
     entries = [entry(uid) for uid in range(3)]
-    for kind in ("clean", *(f"enhanced/{e.entry_id}" for e in entries)):
+    for kind in ("clean", "degraded", *(f"enhanced/{e.entry_id}" for e in entries)):
         (tmp_path / kind).mkdir(parents=True)
     for clip_id in ids:
-        clean = (0.1 * rng.standard_normal(3_000)).astype(np.float32)
-        error, other = (0.01 * rng.standard_normal((2, 3_000))).astype(np.float32)
+        clean, noise = (0.1 * rng.standard_normal((2, 8_000))).astype(np.float32)
+        error, other = (0.01 * rng.standard_normal((2, 8_000))).astype(np.float32)
+        write_wav(tmp_path / "degraded" / f"{clip_id}.wav", Audio(clean + noise, 16_000))
         write_wav(tmp_path / "clean" / f"{clip_id}.wav", Audio(clean, 16_000))
         for one, output in zip(
             entries, (clean + error, np.float32(0.7) * (clean + error), clean + other), strict=True

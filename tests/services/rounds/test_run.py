@@ -274,7 +274,7 @@ class TestUnexpectedErrors:
     def test_an_error_of_the_system_is_reported_with_a_remedy(
         self, subnet: Subnet, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def full(*_args: object) -> None:
+        def full(*_args: object, **_named: object) -> None:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr("soundsright.services.rounds.decision.near_copy_pairs", full)
