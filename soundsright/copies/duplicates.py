@@ -15,6 +15,7 @@ from enum import StrEnum
 from itertools import combinations
 from typing import TypeVar
 
+from soundsright.core.competition import Competition
 from soundsright.core.results import Refusal
 from soundsright.core.submission import FetchedModel, Submission
 
@@ -105,8 +106,9 @@ class Unique:
     suspected: tuple[Duplicate, ...] = ()
 
     def copies_of(self, submission: Submission) -> int:
-        """The number of entries that copy this one. Copies widen the margin of a champion."""
-        return sum(copy.original == submission for copy in self.duplicates)
+        """The number of entries in its competition that copy this one. They widen the margin of a champion."""
+        own = submission.competition.id
+        return sum(c.original == submission and c.duplicate.competition.id == own for c in self.duplicates)
 
 
 def precedence(submission: Submission) -> tuple[int, int]:
@@ -184,11 +186,23 @@ def marks_of(model: FetchedModel) -> dict[str, DuplicateRule]:
     }
 
 
+def contest_of(competition: Competition) -> str:
+    """The task and rate by which a competition's entries are compared.
+
+    Two competitions can have one task and one rate. A copy in one of them could take the prize of the other.
+    """
+    return f"{competition.task}_{competition.sample_rate_hz}HZ"
+
+
 def contested_marks(models: Sequence[FetchedModel]) -> dict[str, list[str]]:
-    """By entry id, the marks that another entry of the same competition also has."""
-    holders = Counter((model.submission.competition.id, mark) for model in models for mark in marks_of(model))
+    """By entry id, the marks that another entry for the same task and rate also has."""
+    holders = Counter(
+        (contest_of(model.submission.competition), mark) for model in models for mark in marks_of(model)
+    )
     contested = {
-        model.submission.entry_id: [m for m in marks_of(model) if holders[model.submission.competition.id, m] > 1]
+        model.submission.entry_id: [
+            mark for mark in marks_of(model) if holders[contest_of(model.submission.competition), mark] > 1
+        ]
         for model in models
     }
     return {entry_id: marks for entry_id, marks in contested.items() if marks}
@@ -201,7 +215,7 @@ def without_duplicates(
     likenesses: Sequence[Likeness] = (),
     reported_only: Collection[DuplicateRule] = (),
 ) -> Unique:
-    """Split the models into those that stay and those that copy an earlier one of the same competition.
+    """Split the models into those that stay and those that copy an earlier one for the same task and rate.
 
     `since` gives, by entry id and mark, the block from which the entry's hotkey has held the mark. Without it, the
     block of the entry's commitment counts. `likenesses` are pairs that a comparison of tensors or outputs found. A
@@ -213,7 +227,7 @@ def without_duplicates(
         return min(entry.block, blocks.get(entry.entry_id, {}).get(mark, entry.block))
 
     def marks(model: FetchedModel) -> list[tuple[str, str]]:
-        return [(model.submission.competition.id, mark) for mark in marks_of(model)]
+        return [(contest_of(model.submission.competition), mark) for mark in marks_of(model)]
 
     kept, dropped = earliest_of_duplicates(
         models, order=lambda m, mark: (held_since(m.submission, _value(mark)), m.submission.uid), marks=marks
@@ -281,7 +295,7 @@ def _duplicate(
 
 
 def _value(mark: Hashable) -> str:
-    """The mark of an entry, without the competition."""
+    """The mark of an entry, without the task and rate."""
     assert isinstance(mark, tuple)
     return str(mark[1])
 
@@ -291,5 +305,5 @@ def _order(model: FetchedModel) -> tuple[int, int]:
 
 
 def _is_of(likeness: Likeness, a: Submission, b: Submission) -> bool:
-    same_competition = a.competition.id == b.competition.id
-    return same_competition and {likeness.first, likeness.second} == {a.entry_id, b.entry_id}
+    are_compared = contest_of(a.competition) == contest_of(b.competition)
+    return are_compared and {likeness.first, likeness.second} == {a.entry_id, b.entry_id}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
+from soundsright.core.dockerfile import base_images, read_dockerfile
+from soundsright.core.errors import ProtocolViolation
 from soundsright.core.sources import is_image_reference
 
 CHECKPOINT_SUFFIXES = frozenset(
@@ -17,6 +20,9 @@ IMAGE_FILE = "IMAGE"
 """A repository may have this file in place of a Dockerfile, with one line: `repository@sha256:…`."""
 
 MAX_IMAGE_FILE_BYTES = 1_024
+
+_PINNED = re.compile(r"(?!(?:docker\.io/)?library/)[^@/]+/[^@]+@sha256:([0-9a-f]{64})")
+"""An image by its digest. The engine's own library has no models, and many images begin with one of its images."""
 
 
 def sha256_of_file(path: Path) -> str:
@@ -60,12 +66,34 @@ def checkpoint_hashes(
 
 
 def image_digests(folder: Path) -> tuple[str, ...]:
-    """The digest of the image that the file `IMAGE` of a model names, as 64 hex digits; empty if it names none.
+    """The digests of the images that a model consists of, as 64 hex digits; empty if it has files of its own.
 
-    The name of the repository does not count: one image can be in several registries.
+    These are the image that the file `IMAGE` names, or those that a Dockerfile pins and adds nothing to. The name
+    of the repository does not count: one image can be in several registries.
     """
     path = folder / IMAGE_FILE
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_IMAGE_FILE_BYTES:
+    if path.is_symlink():
         return ()
-    name = path.read_text(encoding="utf-8", errors="replace").strip()
-    return (name.rpartition("@sha256:")[2],) if is_image_reference(name) else ()
+    if path.exists():
+        if not path.is_file() or path.stat().st_size > MAX_IMAGE_FILE_BYTES:
+            return ()
+        name = path.read_text(encoding="utf-8", errors="replace").strip()
+        return (name.rpartition("@sha256:")[2],) if is_image_reference(name) else ()
+    pinned = (_PINNED.fullmatch(name) for name in _images_without_additions(folder))
+    return tuple(sorted({match[1] for match in pinned if match}))
+
+
+def _images_without_additions(folder: Path) -> list[str]:
+    """The images of a Dockerfile that takes no file of the repository and runs nothing."""
+    try:
+        instructions = read_dockerfile(folder)
+        images = [image.reference for image in base_images(instructions)]
+    except ProtocolViolation:
+        return []
+    for instruction in instructions:
+        copies_files = instruction.name == "COPY" and not any(
+            flag.startswith("--from=") for flag in instruction.flags
+        )
+        if copies_files or instruction.name in ("RUN", "ADD"):
+            return []
+    return images

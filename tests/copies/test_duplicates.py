@@ -9,6 +9,8 @@ from soundsright.core.competition import Competition
 from soundsright.core.submission import FetchedModel
 from tests.ranking.builders import IN_DB, ONE_METRIC, entry
 
+NAMED = dataclasses.replace(ONE_METRIC, name="summer")
+
 
 def model(
     uid: int,
@@ -134,7 +136,22 @@ def test_a_near_copy_can_be_reported_without_being_excluded() -> None:
     assert [(d.duplicate.uid, d.evidence["shown"]) for d in unique.suspected] == [(2, "by this")]
 
 
-def test_one_model_may_enter_two_competitions() -> None:
+def test_a_copy_in_another_competition_with_the_same_task_and_rate_is_refused() -> None:
+    models = [model(1, block=1, content="c"), model(2, block=2, content="c", competition=NAMED)]
+    assert outcome(models) == ([1], [(2, 1, DuplicateRule.SAME_CONTENT)])
+    models = [model(1, block=1), model(2, block=2, competition=NAMED)]
+    alike = [likeness(models[0], models[1], DuplicateRule.SAME_TENSORS)]
+    assert outcome(models, likenesses=alike)[0] == [1]
+
+
+def test_only_copies_in_the_same_competition_widen_the_margin() -> None:
+    models = [
+        model(uid, block=uid, content="c", competition=NAMED if uid == 3 else ONE_METRIC) for uid in range(1, 4)
+    ]
+    assert without_duplicates(models).copies_of(models[0].submission) == 1
+
+
+def test_one_model_may_enter_competitions_at_two_rates() -> None:
     models = [model(1, block=1, content="c"), model(2, block=2, content="c", competition=IN_DB)]
     assert outcome(models)[0] == [1, 2]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from soundsright.copies import Likeness
+from soundsright.copies import Likeness, contest_of
 from soundsright.core.audio import Samples
 from soundsright.core.content import files_below
 from soundsright.core.errors import ModelFault
@@ -49,7 +49,7 @@ def same_tensor_pairs(
     since: Callable[[str, str], int] | None = None,
     raise_if_cancelled: Callable[[], None] = lambda: None,
 ) -> TensorsCompared:
-    """Compare the tensors of all entries of a competition. A job reads the files of each entry, without links.
+    """Compare the tensors of all entries for one task and rate. A job reads the files of each entry, without links.
 
     `since(entry_id, sketch)` gives the block since which an entry has had the tensors of a sketch.
     `raise_if_cancelled` runs before each comparison.
@@ -75,10 +75,10 @@ def same_tensor_pairs(
         _log.info(
             "not compared", extra={"action": "tensors_unread", "entry": entry_id, "reasons": "; ".join(reasons)}
         )
-    competition_of = {model.submission.entry_id: model.submission.competition.id for model in models}
+    contests = {model.submission.entry_id: contest_of(model.submission.competition) for model in models}
     pairs: list[Likeness] = []
-    for competition_id in dict.fromkeys(competition_of.values()):
-        own = {entry_id: each for entry_id, each in summaries.items() if competition_of[entry_id] == competition_id}
+    for contest in dict.fromkeys(contests.values()):
+        own = {entry_id: each for entry_id, each in summaries.items() if contests[entry_id] == contest}
         pairs += same_tensors(own, since=since, check_stop=raise_if_cancelled)
     sketches = {entry_id: tensor_sketch(tensors) for entry_id, tensors in summaries.items()}
     return TensorsCompared(tuple(pairs), unread, sketches)

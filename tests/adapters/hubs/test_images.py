@@ -63,3 +63,26 @@ def test_repositories_that_name_one_image_are_copies(tmp_path: Path) -> None:
 def test_a_file_that_names_no_image_is_no_mark(text: str, tmp_path: Path) -> None:
     (tmp_path / "IMAGE").write_text(text)
     assert image_digests(tmp_path) == ()
+
+
+DIGEST = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "digests"),
+    [
+        (f'FROM lab/gate@sha256:{DIGEST}\nCMD ["run"]', (DIGEST,)),
+        (f"FROM reg.example/lab/gate:1@sha256:{DIGEST}\nENV A=1\nWORKDIR /x", (DIGEST,)),
+        (f"FROM python@sha256:{'0' * 64}\nCOPY --from=lab/gate@sha256:{DIGEST} / /", (DIGEST,)),
+        (f'FROM docker.io/library/python@sha256:{DIGEST}\nCMD ["run"]', ()),
+        (f"FROM lab/base@sha256:{DIGEST}\nCOPY app /app", ()),
+        (f"FROM lab/base@sha256:{DIGEST}\nRUN make", ()),
+        ("FROM lab/gate:latest", ()),
+        ("FROM $UNKNOWN", ()),
+    ],
+)
+def test_an_image_that_a_dockerfile_pins_and_adds_nothing_to_is_a_mark(
+    dockerfile: str, digests: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text(dockerfile)
+    assert image_digests(tmp_path) == digests

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,7 +39,7 @@ def model(
     return FetchedModel(entry(uid, competition), folder, f"content{uid}", (f"hash{uid}",))
 
 
-def test_entries_of_other_competitions_are_not_compared(tmp_path: Path) -> None:
+def test_entries_for_another_task_or_rate_are_not_compared(tmp_path: Path) -> None:
     comparisons: list[None] = []
     models = [model(tmp_path, uid, 1, competition=IN_DB if uid > 1 else ONE_METRIC) for uid in range(4)]
     compared_tensors = same_tensor_pairs(models, InlinePool(), raise_if_cancelled=lambda: comparisons.append(None))
@@ -46,6 +47,14 @@ def test_entries_of_other_competitions_are_not_compared(tmp_path: Path) -> None:
     assert [(pair.first, pair.second) for pair in compared_tensors.pairs] == [(ids[0], ids[1]), (ids[2], ids[3])]
     assert len(comparisons) == 2
     assert set(compared_tensors.sketches) == set(ids)
+
+
+def test_entries_of_two_competitions_with_one_task_and_rate_are_compared(tmp_path: Path) -> None:
+    named = replace(ONE_METRIC, name="summer")
+    models = [model(tmp_path, 0, 1), model(tmp_path, 1, 1, competition=named)]
+    (pair,) = same_tensor_pairs(models, InlinePool()).pairs
+    (copy,) = without_duplicates(models, likenesses=[pair]).duplicates
+    assert (copy.duplicate.uid, copy.refusal().competition_id) == (1, "summer")
 
 
 def test_the_same_weights_in_another_format_are_refused_with_evidence(tmp_path: Path) -> None:
