@@ -17,7 +17,7 @@ import numpy as np
 
 from soundsright.core.competition import Competition, Task
 from soundsright.core.results import ClipResult, Evaluation
-from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Ruleset
+from soundsright.core.rulesets import RULESETS, SOUNDSRIGHT_V4, Ruleset
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import Submission
 from soundsright.ranking.champions import Champion
@@ -63,8 +63,8 @@ def null_rounds(rounds: int, challengers: int, clips: int) -> tuple[int, int]:
         tails = rng.lognormal(0.0, 1.0, (challengers, clips)) - np.exp(0.5)
         differences = 0.05 * np.where(rng.random((challengers, 1)) < 0.5, tails, -tails)
         adjusted = holm({str(i): float(p) for i, p in enumerate(superiority_p_values(differences))})
-        wins = np.array(list(adjusted.values())) <= (SOUNDSRIGHT_V3.alpha or 0.0)
-        margin = SOUNDSRIGHT_V3.margin_over("PESQ_WB", 2.0, 0)
+        wins = np.array(list(adjusted.values())) <= (SOUNDSRIGHT_V4.alpha or 0.0)
+        margin = SOUNDSRIGHT_V4.margin_over("PESQ_WB", 2.0, 0)
         by_test += bool(wins.any())
         by_both += bool((wins & (differences.mean(axis=1) >= margin)).any())
     return by_test, by_both
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--null-rounds", type=int, default=2_000)
     options = parser.parse_args()
     print(f"{'rules':<16}{'entries':>9}{'clips':>7}{'metrics':>9}{'CPU s':>9}")
-    for ruleset in (SOUNDSRIGHT_V3, SOUNDSRIGHT_V2):
+    for ruleset in RULESETS:
         for entries, clips in ((16, 200), (256, 1_000)):
             seconds = decision_s(ruleset, entries, clips)
             print(f"{ruleset.name:<16}{entries:>9}{clips:>7}{len(METRICS):>9}{seconds:>9.2f}")

@@ -67,8 +67,8 @@ class Settings(BaseModel):
     hf_token: Annotated[OptionalSecret, Field(description="Token for private repositories on the hub.")] = None
     soundsright_ruleset: Annotated[
         str,
-        Field(description="Name of a ruleset (soundsright-v3, soundsright-v2), or an organiser's TOML file."),
-    ] = "soundsright-v3"
+        Field(description="Name of a ruleset, such as soundsright-v4, or an organiser's TOML file."),
+    ] = "soundsright-v4"
 
     @property
     def is_bittensor(self) -> bool:

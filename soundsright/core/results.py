@@ -159,7 +159,8 @@ class PrizeReason(StrEnum):
 class Decision:
     """The winner of one metric's prize, and the reason. `winner` is None if nobody is paid.
 
-    `sentence` says the same in words. `evidence` has the numbers behind it, by name.
+    `sentence` says the same in words. `evidence` has the numbers behind it, by name. `title_since_block` is the
+    block since which the winner's title counts as held.
     """
 
     metric: str
@@ -168,13 +169,37 @@ class Decision:
     champion_took_part: bool
     sentence: str
     evidence: Mapping[str, float | str | bool] = field(default_factory=dict)
+    title_since_block: int | None = None
+
+
+class ApartReason(StrEnum):
+    """Why an entry that ran is ranked apart and not paid."""
+
+    MEMORISED = "memorised"
+    """It gains more on recordings that were used before than on new ones."""
+    HELD = "held"
+    """Its scores are higher than any enhancer reaches. The organiser decides."""
+    REFUSED = "refused"
+    """The organiser refused it after its scores were held."""
+
+
+@dataclass(frozen=True)
+class Apart:
+    """An entry that is ranked apart and not paid: the reason, a sentence, and the numbers behind it."""
+
+    submission: Submission
+    reason: ApartReason
+    sentence: str
+    evidence: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Leaderboard:
     """One competition's result. `standings` has every entry under every metric, the largest total share first.
 
-    `unprocessed` has the rows of the degraded input itself, which every entry must beat.
+    `unprocessed` has the rows of the degraded input itself, which every entry must beat. `apart` are the entries
+    that ran and are not ranked with the others. `unmeasured` has a sentence for each test of them that this round
+    did not allow, by reason.
     """
 
     competition: Competition
@@ -183,6 +208,8 @@ class Leaderboard:
     decisions: tuple[Decision, ...]
     refusals: tuple[Refusal, ...] = ()
     unprocessed: tuple[Standing, ...] = ()
+    apart: tuple[Apart, ...] = ()
+    unmeasured: Mapping[ApartReason, str] = field(default_factory=dict)
 
     def share_of(self, submission: Submission) -> float:
         return math.fsum(s.share for s in self.standings if s.submission == submission)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 
 from soundsright.core.errors import UsageError
@@ -54,12 +54,45 @@ class Margin:
 class StandIn:
     """A metric that can rise without enhancement, and the metric `by` that stands in for it.
 
-    The gain over the unprocessed input is measured on `by`. An entry must reach `fraction` of the best gain there.
+    The gain over the unprocessed input is measured on `by`. An entry must reach `fraction` of the best gain there,
+    or of the gain that the ruleset's `reference` names.
     """
 
     metric: str
     by: str
     fraction: float
+
+
+@dataclass(frozen=True)
+class NoLoss:
+    """A metric that is paid only to entries that keep what they have on the metrics `on`.
+
+    On each of them, an entry must beat the unprocessed input, and must not be significantly worse than the
+    reference: the champion, or without one the median of the honest entries. The test is paired and one-sided, with
+    p at most `alpha`.
+
+    Raises:
+        ValueError: if there is no other metric, or `alpha` is not between 0 and 1.
+    """
+
+    metric: str
+    on: tuple[str, ...]
+    alpha: float
+
+    def __post_init__(self) -> None:
+        if not self.on or self.metric in self.on:
+            raise ValueError(f"{self.metric}: `on` must list other metrics")
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"alpha {self.alpha} is not between 0 and 1")
+
+
+class Reference(StrEnum):
+    """The gain of which a `StandIn` requires a fraction."""
+
+    BEST = "best"
+    """The best gain of all entries."""
+    CHAMPION_OR_MEDIAN = "champion_or_median"
+    """The champion's gain. Without a champion, the median gain of the entries that beat the unprocessed input."""
 
 
 class Age(StrEnum):
@@ -85,6 +118,17 @@ class Ruleset:
 
     `gates` lists the metrics for which another metric stands in. `summary` is for people and not in the digest.
 
+    The fields from `reference` on came with version 4. At their defaults they change nothing and are left out of
+    the canonical JSON, so that older rulesets keep their digests:
+
+    - `no_loss` lists the metrics that are paid only to entries that lose nothing on others.
+    - If `title_follows_model` is True, a title's age belongs to the model: another hotkey with the same model does
+      not make the title young.
+    - If `copies_share_once` is True, suspected copies get no share of a remainder beside their original.
+    - If `tests_count_able_only` is True, Holm's correction counts only entries that beat the unprocessed input.
+    - `memorised_alpha` is the level of the test for memorised recordings; None means no test.
+    - If `holds_impossible` is True, an entry with impossible scores is paid only after the organiser releases it.
+
     Raises:
         ValueError: if a number is out of its range.
     """
@@ -106,11 +150,20 @@ class Ruleset:
     emission_floor: float = 1.0
     absent_champion_is_paid: bool = False
     champion_keeps_title_with_new_model: bool = False
+    reference: Reference = Reference.BEST
+    no_loss: tuple[NoLoss, ...] = ()
+    title_follows_model: bool = False
+    copies_share_once: bool = False
+    tests_count_able_only: bool = False
+    memorised_alpha: float | None = None
+    holds_impossible: bool = False
     summary: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        if self.alpha is not None and not 0 < self.alpha < 1:
-            raise ValueError(f"alpha {self.alpha} is not between 0 and 1")
+        for name in ("alpha", "memorised_alpha"):
+            level = getattr(self, name)
+            if level is not None and not 0 < level < 1:
+                raise ValueError(f"{name} {level} is not between 0 and 1")
         for name in ("remainder_cap", "emission_floor"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} {getattr(self, name)} is not between 0 and 1")
@@ -124,6 +177,9 @@ class Ruleset:
         """The rules as JSON with sorted keys and no spaces, without the summary."""
         facts = asdict(self)
         del facts["summary"]
+        for added in _ADDED:
+            if facts[added.name] == added.default:
+                del facts[added.name]
         return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @property
@@ -134,6 +190,10 @@ class Ruleset:
     def stand_in_of(self, metric: str) -> StandIn | None:
         """The metric that stands in for this one, or None."""
         return next((stand_in for stand_in in self.gates if stand_in.metric == metric), None)
+
+    def no_loss_of(self, metric: str) -> NoLoss | None:
+        """What an entry must not lose to be paid for this metric, or None."""
+        return next((no_loss for no_loss in self.no_loss if no_loss.metric == metric), None)
 
     def margin_over(self, metric: str, champion_mean: float, age_blocks: int, copies: int = 0) -> float:
         """The lead that a mean needs over `champion_mean`, in the metric's unit.
@@ -156,6 +216,23 @@ class Ruleset:
         """
         past = max(title_age_blocks - self.emission_hold_blocks, 0)
         return 1.0 - (1.0 - self.emission_floor) * min(past / self.emission_decay_blocks, 1.0)
+
+
+_ADDED = tuple(
+    each
+    for each in fields(Ruleset)
+    if each.name
+    in {
+        "reference",
+        "no_loss",
+        "title_follows_model",
+        "copies_share_once",
+        "tests_count_able_only",
+        "memorised_alpha",
+        "holds_impossible",
+    }
+)
+"""The fields that rulesets before version 4 do not have."""
 
 
 SOUNDSRIGHT_V2 = Ruleset(
@@ -184,11 +261,29 @@ SOUNDSRIGHT_V3 = Ruleset(
     emission_hold_blocks=50_400,
     emission_decay_blocks=151_200,
     emission_floor=0.5,
-    summary="The default: a margin and a paired test decide, and entries must beat the unprocessed input.",
+    summary="A margin and a paired test decide, and entries must beat the unprocessed input.",
 )
 
-RULESETS = (SOUNDSRIGHT_V3, SOUNDSRIGHT_V2)
+SOUNDSRIGHT_V4 = replace(
+    SOUNDSRIGHT_V3,
+    name="soundsright-v4",
+    reference=Reference.CHAMPION_OR_MEDIAN,
+    no_loss=(
+        NoLoss("SI_SIR", on=("SI_SDR", "ESTOI"), alpha=0.005),
+        NoLoss("SI_SAR", on=("SI_SDR", "ESTOI"), alpha=0.005),
+    ),
+    title_follows_model=True,
+    copies_share_once=True,
+    tests_count_able_only=True,
+    memorised_alpha=0.001,
+    holds_impossible=True,
+    summary="The default: version 3, and nobody is paid for memorised, copied or impossible results.",
+)
+
+RULESETS = (SOUNDSRIGHT_V4, SOUNDSRIGHT_V3, SOUNDSRIGHT_V2)
 """The rulesets that ship with the package, the default first."""
+
+DEFAULT_RULESET = RULESETS[0].name
 
 
 def ruleset_by_name(name: str) -> Ruleset:

@@ -1,5 +1,6 @@
-from .awards import Contender, Title, award
+from .awards import Contender, Loss, LossOver, Title, award
 from .champions import Champion, champions_after
+from .examined import Examined, TitleModel
 from .gaming import Flag, flags, shipped_honest_systems
 from .leaderboard import decide
 from .statistics import PairedComparison, RankSet, holm, mean_estimate, paired_comparison, rank_confidence_sets
@@ -9,10 +10,14 @@ from .weights import weights_of
 __all__ = [
     "Champion",
     "Contender",
+    "Examined",
     "Flag",
+    "Loss",
+    "LossOver",
     "PairedComparison",
     "RankSet",
     "Title",
+    "TitleModel",
     "award",
     "champions_after",
     "decide",

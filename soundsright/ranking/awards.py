@@ -7,12 +7,32 @@ Everything here is data; `ranking/sentences.py` puts it into words.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from soundsright.core.results import PrizeReason
 from soundsright.core.rulesets import Age, Remainder, Ruleset
+
+
+class LossOver(StrEnum):
+    """What an entry is worse than on a metric on which it must not lose."""
+
+    UNPROCESSED = "unprocessed"
+    """It does not beat the unprocessed input there."""
+    CHAMPION = "champion"
+    MEDIAN = "median"
+    """The median of the honest entries, clip by clip, if no champion takes part."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """How much an entry loses on `metric`, as a mean over the clips, and the p-value of the paired test."""
+
+    metric: str
+    over: LossOver
+    amount: float
+    p_value: float
 
 
 @dataclass(frozen=True)
@@ -22,7 +42,8 @@ class Contender:
     `mean` is None if the entry has no usable value. `gain` is the mean gain over the unprocessed input, or None if
     it is unknown. `beats_unprocessed` is the outcome of that comparison, and `unprocessed_p_value` the
     p-value of its test. `p_value` is the p-value of the paired test against the champion, adjusted over all
-    challengers. A p-value is None if no such test was possible.
+    challengers. A p-value is None if no such test was possible. `loss` is the loss on another metric that keeps the
+    entry from being paid for this one. `copy_of` are the earlier entries that it is suspected to copy.
     """
 
     hotkey: str
@@ -33,11 +54,17 @@ class Contender:
     beats_unprocessed: bool = True
     p_value: float | None = None
     unprocessed_p_value: float | None = None
+    loss: Loss | None = None
+    copy_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Title:
-    """The champion of one metric. `mean` is its mean of today if it took part, otherwise its recorded mean."""
+    """The champion of one metric. `mean` is its mean of today if it took part, otherwise its recorded mean.
+
+    `same_model` are the hotkeys of today's entries that have the champion's model. If `apart` is True, the
+    champion's entry ran today and is ranked apart.
+    """
 
     hotkey: str
     mean: float
@@ -45,6 +72,8 @@ class Title:
     since_block: int
     took_part: bool = True
     copies: int = 0
+    same_model: frozenset[str] = frozenset()
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +83,8 @@ class Award:
     `winner` is a hotkey, or None if nobody is paid. `shares` are by hotkey, in percent of the emission. `needed` is
     the mean that each entry needed, by hotkey. `emission_fraction` is the part of the prize that is paid.
     `ranked` are the entries with a usable mean, best first. `champion` is the champion's entry of today, and
-    `challenger` the best of the others that can win.
+    `challenger` the best of the others that can win. `since_block` is the block since which the winner's title
+    counts as held.
     """
 
     reason: PrizeReason
@@ -65,6 +95,7 @@ class Award:
     ranked: tuple[Contender, ...] = ()
     champion: Contender | None = None
     challenger: Contender | None = None
+    since_block: int | None = None
 
     @property
     def winning_entry(self) -> Contender | None:
@@ -83,18 +114,27 @@ class Award:
 
 
 class Shortfall(StrEnum):
-    """Why an entry counts as no better than the unprocessed input."""
+    """Why an entry cannot be paid for a metric."""
 
     NO_GAIN = "no_gain"
     """Its mean gain is not positive."""
     CHANCE = "chance"
     """It gains, but the paired test does not show it."""
     LESS_THAN_BEST = "less_than_best"
-    """It gains less than the required part of the best gain on the metric that stands in."""
+    """It gains less than the required part of the reference's gain on the metric that stands in."""
+    LOSES = "loses"
+    """It loses on another metric."""
+
+
+def is_able(ruleset: Ruleset, contender: Contender) -> bool:
+    """Whether an entry can be paid: it beats the unprocessed input, and loses nothing that the rules protect."""
+    return (contender.beats_unprocessed or not ruleset.must_beat_unprocessed) and contender.loss is None
 
 
 def shortfall_of(ruleset: Ruleset, metric: str, contender: Contender) -> Shortfall:
-    """Why an entry that does not beat the unprocessed input falls short."""
+    """Why an entry that cannot be paid falls short."""
+    if contender.loss is not None and contender.beats_unprocessed:
+        return Shortfall.LOSES
     if contender.gain is None or not contender.gain > 0:
         return Shortfall.NO_GAIN
     p_value = contender.unprocessed_p_value
@@ -147,7 +187,7 @@ def award(
     block of the round, up to which the age of a title is counted.
     """
     ranked = tuple(sorted((c for c in contenders if _usable(c.mean)), key=_best_first))
-    able = [c for c in ranked if c.beats_unprocessed or not ruleset.must_beat_unprocessed]
+    able = [c for c in ranked if is_able(ruleset, c)]
     if not able:
         return _without_able_entry(ruleset, contenders, ranked, title, prize)
     champion = next((c for c in ranked if title and title.took_part and c.hotkey == title.hotkey), None)
@@ -159,10 +199,15 @@ def award(
         winner = able[0]
         needed = {c.hotkey: winner.mean for c in ranked[1:] if winner.mean is not None}
         reason = _reason_without_defence(title, champion, winner)
-    # Compare hotkeys: a hotkey that wins its own title back with a new model has beaten nobody by a margin.
-    title_held = title if title is not None and winner.hotkey == title.hotkey else None
-    fraction = 1.0 if title_held is None else ruleset.emission_fraction(at_block - title_held.since_block)
-    parts = {c.hotkey: _part(ruleset, c) for c in able if c.hotkey != winner.hotkey}
+    kept = title is not None and _keeps_age(ruleset, title, winner, reason)
+    since_block = title.since_block if title is not None and kept else at_block
+    fraction = ruleset.emission_fraction(at_block - since_block) if kept else 1.0
+    paid = frozenset(c.hotkey for c in able)
+    parts = {
+        c.hotkey: 0.0 if keeper_of_share(ruleset, c, paid) else _part(ruleset, c)
+        for c in able
+        if c.hotkey != winner.hotkey
+    }
     return Award(
         reason=reason,
         winner=winner.hotkey,
@@ -172,7 +217,38 @@ def award(
         ranked=ranked,
         champion=champion,
         challenger=challengers[0] if challengers else None,
+        since_block=since_block,
     )
+
+
+def _keeps_age(ruleset: Ruleset, title: Title, winner: Contender, reason: PrizeReason) -> bool:
+    """Whether the winner's title is as old as the champion's.
+
+    A hotkey that wins its own title back with a new model has beaten nobody by a margin. Nor has another hotkey
+    that enters the champion's model, or any entry while the champion does not defend. A champion that is ranked
+    apart held the title wrongly, so its successor's title is new.
+    """
+    if winner.hotkey == title.hotkey:
+        return True
+    if not ruleset.title_follows_model:
+        return False
+    return winner.hotkey in title.same_model or (reason is not PrizeReason.TAKEN and not title.apart)
+
+
+def paid_by(ruleset: Ruleset, award: Award) -> frozenset[str]:
+    """The hotkeys of the entries that can be paid."""
+    return frozenset(entry.hotkey for entry in award.ranked if is_able(ruleset, entry))
+
+
+def keeper_of_share(ruleset: Ruleset, contender: Contender, paid: Collection[str]) -> str | None:
+    """The entry that keeps the share of a suspected copy. None if the entry has a share of its own.
+
+    The earliest of a group of copies keeps one share for the group. More copies are worth no more than one, and
+    take nothing from their original.
+    """
+    if not ruleset.copies_share_once:
+        return None
+    return next((hotkey for hotkey in contender.copy_of if hotkey in paid), None)
 
 
 def _without_able_entry(
@@ -186,7 +262,8 @@ def _without_able_entry(
     if ranked:
         return Award(PrizeReason.NOBODY_BEATS_UNPROCESSED, None, {}, {}, ranked=ranked)
     if title is not None and ruleset.absent_champion_is_paid and not contenders:
-        return Award(PrizeReason.NO_ENTRY, title.hotkey, {title.hotkey: prize}, {})
+        shares = {title.hotkey: prize}
+        return Award(PrizeReason.NO_ENTRY, title.hotkey, shares, {}, since_block=title.since_block)
     return Award(PrizeReason.NO_USABLE_SCORE, None, {}, {})
 
 

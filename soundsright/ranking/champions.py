@@ -24,7 +24,8 @@ def champions_after(
     """The champions after the round, by metric. An absent champion keeps its title if nobody wins it.
 
     A title keeps its age while it stays with one hotkey, even if the hotkey enters a new model. The new model was
-    not compared with the old one, so it has shown no clear improvement.
+    not compared with the old one, so it has shown no clear improvement. Under rules by which titles follow the
+    model, the decision has the age.
     """
     means = {(s.submission.hotkey, s.metric): s.estimate.mean for s in leaderboard.standings}
     after: dict[str, Champion] = {}
@@ -35,7 +36,9 @@ def champions_after(
                 after[decision.metric] = before
             continue
         hotkey = decision.winner.hotkey
-        same_holder = before is not None and before.submission.hotkey == hotkey
-        since_block = before.since_block if before is not None and same_holder else at_block
+        since_block = decision.title_since_block
+        if since_block is None:
+            same_holder = before is not None and before.submission.hotkey == hotkey
+            since_block = before.since_block if before is not None and same_holder else at_block
         after[decision.metric] = Champion(decision.winner, means[hotkey, decision.metric], since_block)
     return after

@@ -15,9 +15,11 @@ import numpy as np
 from soundsright.core.competition import Competition
 from soundsright.core.results import Evaluation
 from soundsright.core.rulesets import Ruleset
-from soundsright.ranking.awards import Award, Contender, Title
+from soundsright.ranking.awards import Award, Contender, Loss, Title, is_able
 from soundsright.ranking.champions import Champion
+from soundsright.ranking.examined import Examined
 from soundsright.ranking.needed import holm_levels, least_mean_difference, needed_means
+from soundsright.ranking.safeguards import losses, required_gain
 from soundsright.ranking.scores import Scores, ScoreTable, superiority_p_values
 from soundsright.ranking.statistics import holm
 
@@ -34,6 +36,7 @@ class Contest:
     floors: Mapping[str, float]
     at_block: int
     copies: Mapping[str, int]
+    examined: Examined
 
 
 @dataclass(frozen=True)
@@ -52,35 +55,51 @@ def metric_contest(
     contest: Contest, metric: str, champion: Champion | None, means: Sequence[float]
 ) -> MetricContest:
     """Compare the entries under one metric: with the unprocessed input, and with the champion."""
-    champion_row = _champion_row(contest, champion)
+    champion_row = _champion_row(contest, metric, champion)
     return MetricContest(
         metric,
         contest.table.by_metric[metric],
         means,
         _contenders(contest, metric, means[: len(contest.entries)], champion_row),
-        _title(contest, champion, champion_row, means),
+        _title(contest, metric, champion, champion_row, means),
         champion_row,
     )
 
 
-def _champion_row(contest: Contest, champion: Champion | None) -> int | None:
-    """The row of the champion's entry, or None if it does not take part."""
+def _champion_row(contest: Contest, metric: str, champion: Champion | None) -> int | None:
+    """The row of the entry that defends the title, or None if no entry does.
+
+    That is the champion's own entry, with the same model. If titles follow the model, it is otherwise the earliest
+    entry of another hotkey with that model.
+    """
     if champion is None:
         return None
+    ruleset = contest.ruleset
+    same_model = contest.examined.same_model_as_champion(metric) if ruleset.title_follows_model else frozenset()
+    defending: list[int] = []
     for row, evaluation in enumerate(contest.entries):
         entry = evaluation.submission
         if entry.hotkey == champion.submission.hotkey:
-            same_model = entry.source == champion.submission.source
-            return row if same_model or contest.ruleset.champion_keeps_title_with_new_model else None
-    return None
+            same_source = entry.source == champion.submission.source
+            if same_source or entry.hotkey in same_model or ruleset.champion_keeps_title_with_new_model:
+                return row
+        elif entry.hotkey in same_model:
+            defending.append(row)
+
+    def precedence(row: int) -> tuple[int, int]:
+        return contest.entries[row].submission.block, contest.entries[row].submission.uid
+
+    return min(defending, key=precedence, default=None)
 
 
 def _title(
-    contest: Contest, champion: Champion | None, champion_row: int | None, means: Sequence[float]
+    contest: Contest, metric: str, champion: Champion | None, champion_row: int | None, means: Sequence[float]
 ) -> Title | None:
     if champion is None:
         return None
     hotkey = champion.submission.hotkey
+    if champion_row is not None:
+        hotkey = contest.entries[champion_row].submission.hotkey
     return Title(
         hotkey=hotkey,
         mean=champion.mean if champion_row is None else means[champion_row],
@@ -88,6 +107,8 @@ def _title(
         since_block=champion.since_block,
         took_part=champion_row is not None,
         copies=contest.copies.get(hotkey, 0),
+        same_model=contest.examined.same_model_as_champion(metric),
+        apart=contest.examined.champion_is_apart(metric),
     )
 
 
@@ -102,8 +123,10 @@ class _OverUnprocessed:
 
 def _contenders(contest: Contest, metric: str, means: Sequence[float], champion_row: int | None) -> list[Contender]:
     """Every entry as the rules see it, with its gain and its tests; one per row."""
-    over_unprocessed = _over_unprocessed(contest, metric, means)
-    p_values = _p_values_over_champion(contest, metric, champion_row)
+    over_unprocessed = _over_unprocessed(contest, metric, means, champion_row)
+    beats = [comparison.beats for comparison in over_unprocessed]
+    p_values = _p_values_over_champion(contest, metric, champion_row, beats)
+    lost = _losses(contest, metric, champion_row)
     return [
         Contender(
             hotkey=evaluation.submission.hotkey,
@@ -114,12 +137,16 @@ def _contenders(contest: Contest, metric: str, means: Sequence[float], champion_
             beats_unprocessed=over_unprocessed[row].beats,
             p_value=p_values[row],
             unprocessed_p_value=over_unprocessed[row].p_value,
+            loss=lost[row],
+            copy_of=tuple(contest.examined.suspected.get(evaluation.submission.hotkey, ())),
         )
         for row, evaluation in enumerate(contest.entries)
     ]
 
 
-def _over_unprocessed(contest: Contest, metric: str, means: Sequence[float]) -> list[_OverUnprocessed]:
+def _over_unprocessed(
+    contest: Contest, metric: str, means: Sequence[float], champion_row: int | None
+) -> list[_OverUnprocessed]:
     """Each entry's comparison with the unprocessed input, on the metric that stands in, if any."""
     ruleset, count = contest.ruleset, len(contest.entries)
     if contest.baseline is None or not count:
@@ -129,25 +156,55 @@ def _over_unprocessed(contest: Contest, metric: str, means: Sequence[float]) -> 
     scores = contest.table.by_metric[by]
     differences = scores[:count] - scores[-1]
     gains = [math.fsum(row) / len(row) for row in differences.tolist()]
-    least = stand_in.fraction * max(gains) if stand_in is not None and by != metric else 0.0
-    beats = [gain > 0 and gain >= least for gain in gains]
-    if ruleset.alpha is None:
-        return [_OverUnprocessed(gain, beat) for gain, beat in zip(gains, beats, strict=True)]
-    # Do not adjust for the number of entries: whether an entry is paid must not depend on how many others enter.
-    p_values = superiority_p_values(differences).tolist()
-    return [
-        _OverUnprocessed(gain, beat and p_value <= ruleset.alpha, float(p_value))
-        for gain, beat, p_value in zip(gains, beats, p_values, strict=True)
-    ]
-
-
-def _p_values_over_champion(contest: Contest, metric: str, champion_row: int | None) -> list[float | None]:
-    """The adjusted p-value of each entry's lead over the champion; None for the champion, or without a test."""
-    count = len(contest.entries)
+    beats = [gain > 0 for gain in gains]
     p_values: list[float | None] = [None] * count
-    if champion_row is not None and contest.ruleset.alpha is not None:
+    if ruleset.alpha is not None:
+        # Do not adjust for the number of entries: whether one is paid must not depend on how many others enter.
+        p_values = [float(p) for p in superiority_p_values(differences)]
+        beats = [beat and p <= ruleset.alpha for beat, p in zip(beats, p_values, strict=True) if p is not None]
+    if stand_in is not None and by != metric:
+        honest = [beat and not suspected for beat, suspected in zip(beats, _suspected(contest), strict=True)]
+        champion_row = champion_row if champion_row is not None and beats[champion_row] else None
+        least = required_gain(ruleset, stand_in.fraction, gains, honest=honest, champion_row=champion_row)
+        beats = [beat and gain >= least for beat, gain in zip(beats, gains, strict=True)]
+    return [_OverUnprocessed(*row) for row in zip(gains, beats, p_values, strict=True)]
+
+
+def _suspected(contest: Contest) -> list[bool]:
+    """Whether each entry is suspected to be a copy of another one."""
+    return [bool(contest.examined.suspected.get(e.submission.hotkey)) for e in contest.entries]
+
+
+def _losses(contest: Contest, metric: str, champion_row: int | None) -> list[Loss | None]:
+    """Each entry's loss on the metrics that the rules protect, by row."""
+    ruleset = contest.ruleset
+    no_loss = ruleset.no_loss_of(metric)
+    if no_loss is None or contest.baseline is None or not contest.entries:
+        return [None] * len(contest.entries)
+    return losses(
+        no_loss,
+        contest.table.by_metric,
+        alpha=ruleset.alpha if ruleset.alpha is not None else 0.5,
+        suspected=_suspected(contest),
+        champion_row=champion_row,
+    )
+
+
+def _p_values_over_champion(
+    contest: Contest, metric: str, champion_row: int | None, beats: Sequence[bool]
+) -> list[float | None]:
+    """The adjusted p-value of each entry's lead over the champion; None for the champion, or without a test.
+
+    If the rules say so, only entries that beat the unprocessed input are tested and counted. Otherwise junk entries
+    would raise the lead that a better one needs.
+    """
+    ruleset, count = contest.ruleset, len(contest.entries)
+    p_values: list[float | None] = [None] * count
+    if champion_row is not None and ruleset.alpha is not None:
         scores = contest.table.by_metric[metric][:count]
         rivals = [row for row in range(count) if row != champion_row]
+        if ruleset.tests_count_able_only:
+            rivals = [row for row in rivals if beats[row]]
         for row, p_value in zip(rivals, _adjusted_p_values(scores[rivals] - scores[champion_row]), strict=True):
             p_values[row] = p_value
     return p_values
@@ -155,6 +212,8 @@ def _p_values_over_champion(contest: Contest, metric: str, champion_row: int | N
 
 def _adjusted_p_values(differences: Scores) -> list[float]:
     """One-sided p-values of each row, adjusted for the number of rows."""
+    if not len(differences):
+        return []
     by_row = {str(row): float(p) for row, p in enumerate(superiority_p_values(differences))}
     return list(holm(by_row).values())
 
@@ -179,10 +238,17 @@ def _sure_over_champion(contest: Contest, subcontest: MetricContest) -> list[flo
     if ruleset.alpha is None or champion_row is None or count < 2:
         return None
     champion = subcontest.contenders[champion_row]
-    if ruleset.must_beat_unprocessed and not champion.beats_unprocessed:
+    if not is_able(ruleset, champion):
         return None
     rivals = [row for row in range(count) if row != champion_row]
-    levels = holm_levels([subcontest.contenders[row].p_value for row in rivals], ruleset.alpha)
+    if ruleset.tests_count_able_only:
+        tested = {row: p for row in rivals if (p := subcontest.contenders[row].p_value) is not None}
+        own_levels = dict(zip(tested, holm_levels(list(tested.values()), ruleset.alpha), strict=True))
+        # With the needed mean, an entry that is not tested now would be tested too, as one more.
+        joining = holm_levels([*tested.values(), None], ruleset.alpha)[-1]
+        levels = [own_levels.get(row, joining) for row in rivals]
+    else:
+        levels = holm_levels([subcontest.contenders[row].p_value for row in rivals], ruleset.alpha)
     leads = least_mean_difference(subcontest.scores[rivals] - subcontest.scores[champion_row], levels)
     means = [champion.mean or 0.0] * count
     for row, lead in zip(rivals, leads.tolist(), strict=True):

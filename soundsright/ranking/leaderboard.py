@@ -17,6 +17,7 @@ from soundsright.ranking.awards import Award, Contender, award
 from soundsright.ranking.champions import Champion
 from soundsright.ranking.contest import Contest, MetricContest, means_to_win, metric_contest
 from soundsright.ranking.decision_evidence import decision_evidence
+from soundsright.ranking.examined import Examined
 from soundsright.ranking.scores import score_table
 from soundsright.ranking.sentences import prize_sentence, share_sentence
 from soundsright.ranking.statistics import mean_estimate
@@ -34,6 +35,7 @@ def decide(
     at_block: int,
     copies: Mapping[str, int] | None = None,
     refusals: Sequence[Refusal] = (),
+    examined: Examined | None = None,
 ) -> Leaderboard:
     """Apply a ruleset to a round's evaluations.
 
@@ -41,12 +43,15 @@ def decide(
     evaluation of today, which must be among `evaluations`. `baseline` is the evaluation of the unprocessed input on
     the same clips. Without it, no entry has to beat the unprocessed input, and gains are counted from the metric's
     floor. `floors` are the scores of a failed clip, by metric. `at_block` is the round's block. `copies` gives, by
-    hotkey, the number of entries that copy its entry.
+    hotkey, the number of entries that copy its entry. `examined` has the findings beside the scores. An entry that
+    it sets apart is not ranked, and changes nothing for the others.
 
     Raises:
         ValueError: if the evaluations have different clips, a hotkey appears twice, or a floor is missing.
     """
-    entries = [e for e in evaluations if baseline is None or e.submission != baseline.submission]
+    examined = examined or Examined()
+    not_ranked = [each.submission for each in (*examined.apart, baseline) if each is not None]
+    entries = [e for e in evaluations if e.submission not in not_ranked]
     hotkeys = [evaluation.submission.hotkey for evaluation in entries]
     if len(set(hotkeys)) != len(hotkeys):
         raise ValueError(f"{competition.id}: a hotkey has more than one evaluation")
@@ -56,9 +61,14 @@ def decide(
         for stand_in in ruleset.gates
         if stand_in.metric in metrics and stand_in.by in floors and _is_measured(baseline, stand_in.by)
     }
+    protected = {name for each in ruleset.no_loss if each.metric in metrics for name in each.on}
+    others = sorted((stand_ins | protected).difference(metrics))
     rows = [*entries, baseline] if baseline is not None else entries
-    table = score_table(rows, (*metrics, *sorted(stand_ins.difference(metrics))), floors)
-    contest = Contest(competition, tuple(entries), baseline, table, ruleset, floors, at_block, copies or {})
+    # On a metric that was not measured, all scores are equal, so nobody can show a gain.
+    table = score_table(rows, (*metrics, *others), {**dict.fromkeys(others, 0.0), **floors})
+    contest = Contest(
+        competition, tuple(entries), baseline, table, ruleset, floors, at_block, copies or {}, examined
+    )
     results = [_metric_result(contest, metric, champions.get(metric)) for metric in metrics]
     return Leaderboard(
         competition=competition,
@@ -67,6 +77,8 @@ def decide(
         decisions=tuple(result.decision for result in results),
         refusals=tuple(refusals),
         unprocessed=tuple(r.unprocessed for r in results if r.unprocessed is not None),
+        apart=examined.apart,
+        unmeasured=examined.unmeasured,
     )
 
 
@@ -103,7 +115,8 @@ def _metric_result(contest: Contest, metric: str, champion: Champion | None) -> 
         estimate = Estimate(champion.mean, champion.mean, champion.mean, 0)
         standings = (Standing(winner, metric, estimate, result.shares[winner.hotkey], 1, None, sentence),)
     evidence = decision_evidence(contest, subcontest, result)
-    decision = Decision(metric, winner, result.reason, subcontest.champion_row is not None, sentence, evidence)
+    took_part = subcontest.champion_row is not None
+    decision = Decision(metric, winner, result.reason, took_part, sentence, evidence, result.since_block)
     unprocessed = None
     if contest.baseline is not None:
         unprocessed = Standing(contest.baseline.submission, metric, estimates[-1], 0.0)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundsright.core.rulesets import Ruleset
-from soundsright.ranking.awards import Award, Contender, Title, margin_of
+from soundsright.ranking.awards import Award, Contender, Title, is_able, margin_of
 from soundsright.ranking.scores import EXACT_UP_TO_CLIPS, Scores, superiority_p_values
 
 _HALVINGS = 40
@@ -96,9 +96,7 @@ def needed_means(
             continue
         bounds = [result.needed.get(contender.hotkey, -math.inf)]
         if winner is not None and winner.mean is not None and winner is not champion:
-            could_defend = contender is champion and (
-                contender.beats_unprocessed or not ruleset.must_beat_unprocessed
-            )
+            could_defend = contender is champion and is_able(ruleset, contender)
             bounds.append(
                 _keeping_mean(ruleset, metric, title, winner, at_block)
                 if could_defend and title is not None
@@ -106,7 +104,9 @@ def needed_means(
             )
         if over_champion is not None and contender is not champion:
             bounds.append(over_champion[row])
-        if over_unprocessed is not None:
+        if contender.loss is not None:
+            bounds.append(math.inf)
+        elif over_unprocessed is not None:
             bounds.append(over_unprocessed[row])
         elif ruleset.must_beat_unprocessed and not contender.beats_unprocessed:
             bounds.append(math.inf)  # It falls short on another metric, so no mean on this metric would help.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from soundsright.core.rulesets import Ruleset
-from soundsright.ranking.awards import Award, Contender, passes
+from soundsright.ranking.awards import Award, Contender, is_able, keeper_of_share, paid_by, passes
 
 
 class ShareReason(StrEnum):
@@ -15,7 +15,7 @@ class ShareReason(StrEnum):
     NO_CLIPS = "no_clips"
     """It has no usable mean."""
     TOO_WEAK = "too_weak"
-    """It does not beat the unprocessed input, as the rules require."""
+    """It cannot be paid: it does not beat the unprocessed input, or loses on another metric."""
     LEAD_UNSURE = "lead_unsure"
     """It reached the margin over the champion, but not the test."""
     TOO_FEW_CLIPS = "too_few_clips"
@@ -23,6 +23,8 @@ class ShareReason(StrEnum):
     MEAN_TOO_LOW = "mean_too_low"
     CAME_LATER = "came_later"
     """An earlier entry reached the same mean."""
+    SUSPECTED_COPY = "suspected_copy"
+    """It did not win, and the earlier entry that it is suspected to copy keeps the share of both."""
 
 
 def share_reason(ruleset: Ruleset, contender: Contender, award: Award, needed: float | None) -> ShareReason:
@@ -31,8 +33,10 @@ def share_reason(ruleset: Ruleset, contender: Contender, award: Award, needed: f
         return ShareReason.TAKES_PRIZE
     if contender.mean is None:
         return ShareReason.NO_CLIPS
-    if ruleset.must_beat_unprocessed and not contender.beats_unprocessed:
+    if not is_able(ruleset, contender):
         return ShareReason.TOO_WEAK
+    if keeper_of_share(ruleset, contender, paid_by(ruleset, award)) is not None:
+        return ShareReason.SUSPECTED_COPY
     threshold = award.needed.get(contender.hotkey)
     tested = contender.p_value is not None and ruleset.alpha is not None
     reached = award.defender is not None and threshold is not None and contender.mean >= threshold

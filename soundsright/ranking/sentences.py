@@ -10,8 +10,17 @@ from collections.abc import Callable, Mapping
 
 from soundsright.core.competition import metric_name
 from soundsright.core.results import PrizeReason
-from soundsright.core.rulesets import Ruleset
-from soundsright.ranking.awards import Award, Contender, Shortfall, shortfall_of
+from soundsright.core.rulesets import Reference, Ruleset
+from soundsright.ranking.awards import (
+    Award,
+    Contender,
+    Loss,
+    LossOver,
+    Shortfall,
+    keeper_of_share,
+    paid_by,
+    shortfall_of,
+)
 from soundsright.ranking.reasons import ShareReason, share_reason
 
 _TOO_FEW = "Over so few clips no lead is sure enough to take the prize."
@@ -52,6 +61,9 @@ def _why_kept(ruleset: Ruleset, metric: str, award: Award) -> str:
     if award.reason is PrizeReason.UNCHALLENGED:
         return "nobody challenges"
     if award.reason is PrizeReason.CHALLENGERS_TOO_WEAK:
+        others = [entry for entry in award.ranked if entry is not award.champion]
+        if all(shortfall_of(ruleset, metric, entry) is Shortfall.LOSES for entry in others):
+            return "every other entry loses on another metric"
         return f"no other entry gains enough over the unprocessed input{_stand_in(ruleset, metric)}"
     challenger = award.challenger
     assert challenger is not None
@@ -69,16 +81,23 @@ def _open(ruleset: Ruleset, metric: str, award: Award) -> str:
     among = ""
     if winner is not award.ranked[0]:
         among = f" of those that gain enough over the unprocessed input{_stand_in(ruleset, metric)}"
+        if shortfall_of(ruleset, metric, award.ranked[0]) is Shortfall.LOSES:
+            among = " of those that lose on no other metric"
     why = "no champion defends"
     if award.reason is PrizeReason.WON_BACK:
         why = "it held the title before, with another model, and the title keeps its age"
     elif award.champion is not None:
         shortfall = _shortfall(ruleset, metric, award.champion)
         why = f"{award.champion.hotkey}, the champion, cannot defend: it {shortfall}"
+    if award.reason is not PrizeReason.WON_BACK and award.emission_fraction < 1:
+        why += ", so the title keeps its age"
     return f"{winner.hotkey} takes {metric_name(metric)} with {winner.mean:.4f}, the best mean{among}; {why}."
 
 
 def _nobody_beats_unprocessed(ruleset: Ruleset, metric: str, award: Award) -> str:
+    able_before = [entry for entry in award.ranked if entry.beats_unprocessed]
+    if able_before and all(entry.loss is not None for entry in able_before):
+        return f"Nobody is paid for {metric_name(metric)}: every entry loses on another metric."
     test = ""
     if ruleset.alpha is not None and any(entry.gain is not None and entry.gain > 0 for entry in award.ranked):
         test = ", by the paired test over these clips"
@@ -134,6 +153,12 @@ def share_sentence(
             assert contender.mean is not None
             lack = needed - contender.mean
             return f"{share}: the prize needed {needed:.4f}, {lack:.4f} more than it reached.{clips}"
+        case ShareReason.SUSPECTED_COPY:
+            keeper = keeper_of_share(ruleset, contender, paid_by(ruleset, award))
+            return (
+                f"Has no share of the remainder: it is suspected to copy {keeper}, which came first and keeps the"
+                f" share of both.{more}{clips}"
+            )
         case ShareReason.CAME_LATER:
             return f"{share}: another entry reached as much, and committed earlier.{clips}"
 
@@ -141,8 +166,8 @@ def share_sentence(
 def _prize_needed(ruleset: Ruleset, metric: str, needed: float | None) -> str:
     if needed is not None:
         return f" The prize needed a mean of {needed:.4f}."
-    # If another metric stands in, that metric's mean is too low, not this one's.
-    return "" if ruleset.stand_in_of(metric) else f" {_TOO_FEW}"
+    # If another metric stands in or is protected, that metric's mean is too low, not this one's.
+    return "" if ruleset.stand_in_of(metric) or ruleset.no_loss_of(metric) else f" {_TOO_FEW}"
 
 
 def _unsure_lead(ruleset: Ruleset, contender: Contender, award: Award) -> str:
@@ -169,10 +194,31 @@ def _shortfall(ruleset: Ruleset, metric: str, contender: Contender) -> str:
             )
         case Shortfall.LESS_THAN_BEST:
             assert stand_in is not None
-            least = f"{stand_in.fraction:.0%} of the best gain there"
+            least = f"{stand_in.fraction:.0%} of {_REFERENCES[ruleset.reference]} there"
             return f"gains {gain:.4f} over {beaten}, but needs at least {least}"
+        case Shortfall.LOSES:
+            assert contender.loss is not None
+            return _loss(metric, contender.loss)
         case Shortfall.NO_GAIN:
             return f"does not beat {beaten}{'' if gain is None else f' (mean gain {gain:.4f})'}"
+
+
+def _loss(metric: str, loss: Loss) -> str:
+    """What an entry loses on a metric that the rules protect, as the end of a sentence about it."""
+    needs = f"{metric_name(metric)} is paid only without a loss there"
+    if loss.over is LossOver.UNPROCESSED:
+        return f"does not beat the unprocessed input on {metric_name(loss.metric)}, and {needs}"
+    reference = "the champion" if loss.over is LossOver.CHAMPION else "the median of the honest entries"
+    return (
+        f"loses {loss.amount:.4f} of {metric_name(loss.metric)} against {reference} (p = {loss.p_value:.2g}), and"
+        f" {needs}"
+    )
+
+
+_REFERENCES: Mapping[Reference, str] = {
+    Reference.BEST: "the best gain",
+    Reference.CHAMPION_OR_MEDIAN: "the gain of the champion, or of the median honest entry,",
+}
 
 
 def _stand_in(ruleset: Ruleset, metric: str) -> str:

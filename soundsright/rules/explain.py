@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from soundsright.core.competition import Competition
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.results import Leaderboard, Standing
-from soundsright.core.rulesets import Age, Remainder, Ruleset
+from soundsright.core.rulesets import Age, Reference, Remainder, Ruleset
 from soundsright.core.schedule import Schedule
 
 BLOCK_S = 12
@@ -54,10 +54,11 @@ def _rules_of_winning(ruleset: Ruleset) -> Iterator[Rule]:
     if ruleset.alpha is None:
         yield ("Test", "There is no statistical test. The means decide, and only the best challenger can win.")
     else:
+        counted = " that beat the unprocessed input" if ruleset.tests_count_able_only else ""
         yield (
             "Test",
             "The challenger must also win a paired one-sided test over the clips, with p at most"
-            f" {ruleset.alpha:g} after Holm's correction for the number of challengers.",
+            f" {ruleset.alpha:g} after Holm's correction for the number of challengers{counted}.",
         )
     model = (
         "A champion that enters a new model defends the title with it."
@@ -65,6 +66,13 @@ def _rules_of_winning(ruleset: Ruleset) -> Iterator[Rule]:
         else "A champion that enters a new model gives up the title. It can win it again, with the age unchanged."
     )
     yield ("Champion", f"The champion defends with its mean on today's clips. {model}")
+    if ruleset.title_follows_model:
+        yield (
+            "Age of a title",
+            "The age belongs to the model. Another hotkey with the champion's model (the same files or tensors, or"
+            " nearly the same output) defends the title at its age. A title that nobody defends keeps its age too."
+            " Only a better model makes it young.",
+        )
 
 
 def _rules_of_payment(ruleset: Ruleset) -> Iterator[Rule]:
@@ -75,16 +83,47 @@ def _rules_of_payment(ruleset: Ruleset) -> Iterator[Rule]:
             f"An entry is paid for a metric only if it beats the unprocessed input {how}.",
         )
     for stand_in in ruleset.gates:
-        least = f" An entry needs at least {stand_in.fraction:.0%} of the best gain there."
+        of = {
+            Reference.BEST: "the best gain there",
+            Reference.CHAMPION_OR_MEDIAN: "the champion's gain there, or without a champion of the median gain of"
+            " the entries that beat the unprocessed input and copy nobody",
+        }[ruleset.reference]
+        least = f" An entry needs at least {stand_in.fraction:.0%} of {of}."
         yield (
             stand_in.metric,
             "This metric can rise without enhancement. So an entry must beat the unprocessed input on"
             f" {stand_in.by} instead.{least if stand_in.fraction else ''}",
         )
+    for no_loss in ruleset.no_loss:
+        yield (
+            f"No loss for {no_loss.metric}",
+            "An entry is paid for this metric only if it beats the unprocessed input on"
+            f" {' and '.join(no_loss.on)}, and is worse than the champion on none of them, in a paired test with p"
+            f" at most {no_loss.alpha:g}."
+            " Without a champion, the median of the honest entries takes its place.",
+        )
     parts = {Remainder.MEAN: "their means", Remainder.GAIN: "their gains over the unprocessed input"}
     cap = ruleset.remainder_cap
     most = "" if cap == 1 else f" No entry gets more than {cap:.0%} of it."
     yield ("Remainder", f"The other entries share the remainder in proportion to {parts[ruleset.remainder]}.{most}")
+    if ruleset.copies_share_once:
+        yield (
+            "Suspected copies",
+            "An entry that is suspected to copy an earlier one has no share of the remainder beside it. The"
+            " earliest keeps one share for all of them.",
+        )
+    if ruleset.memorised_alpha is not None:
+        yield (
+            "Memorised recordings",
+            "An entry that gains more on recordings of earlier rounds than on new ones, compared with the other"
+            f" entries, is not paid. The test needs p at most {ruleset.memorised_alpha:g} after Holm's correction.",
+        )
+    if ruleset.holds_impossible:
+        yield (
+            "Impossible scores",
+            "An entry with scores that no enhancer reaches is not paid until the organiser releases it. The others"
+            " are ranked as if it were absent.",
+        )
     if ruleset.emission_floor < 1:
         hold, decay = ruleset.emission_hold_blocks, ruleset.emission_decay_blocks
         yield (

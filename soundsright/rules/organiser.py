@@ -20,7 +20,17 @@ from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.entry_rules import EntryRules
 from soundsright.core.errors import UsageError
 from soundsright.core.fetch_limits import FetchLimits
-from soundsright.core.rulesets import Age, Margin, Remainder, Ruleset, StandIn, ruleset_by_name
+from soundsright.core.rulesets import (
+    DEFAULT_RULESET,
+    Age,
+    Margin,
+    NoLoss,
+    Reference,
+    Remainder,
+    Ruleset,
+    StandIn,
+    ruleset_by_name,
+)
 from soundsright.core.schedule import DAY_S, Schedule
 from soundsright.core.ss58 import is_address
 from soundsright.core.submission import CommitmentKind
@@ -58,7 +68,7 @@ def organiser_of_toml(
         raise file.error(f"not TOML: {error}", "`soundsright init-competition` writes an example.") from error
     table = file.table(content, {"ruleset", "schedule", "entries", "competition"})
     competitions = _competitions(file, table.get("competition"), known_metrics)
-    ruleset = _ruleset(file.under("ruleset"), table.get("ruleset", {"base": "soundsright-v3"}))
+    ruleset = _ruleset(file.under("ruleset"), table.get("ruleset", {"base": DEFAULT_RULESET}))
     schedule = None
     if "schedule" in table:
         schedule = _schedule(file.under("schedule"), table["schedule"], now_s, begun)
@@ -138,12 +148,13 @@ def _competition(location: TomlLocation, value: object, known_metrics: Collectio
     return location.built(lambda: Competition(task, rate_hz, weights, max_score, remainder, name))
 
 
+_CHOICES: Mapping[str, type[StrEnum]] = {"Age": Age, "Remainder": Remainder, "Reference": Reference}
 _RULESET_FIELDS = {field.name: field.type for field in fields(Ruleset)}
 
 
 def _ruleset(location: TomlLocation, value: object) -> Ruleset:
     table = dict(location.table(value, {"base", *_RULESET_FIELDS}))
-    name = location.under("base").text(table.pop("base", "soundsright-v3"))
+    name = location.under("base").text(table.pop("base", DEFAULT_RULESET))
     base = location.under("base").built(lambda: ruleset_by_name(name))
     if not table:
         return base
@@ -163,8 +174,8 @@ def _ruleset_value(location: TomlLocation, key: str, value: Any) -> Any:
         start, end = (location.under(k).number(location.required(table, k)) for k in ("start", "end"))
         over_blocks = location.under("over_blocks").whole_number(location.required(table, "over_blocks"))
         return location.built(lambda: Margin(start, end, over_blocks))
-    if kind in ("Age", "Remainder"):
-        return _choice(location, Age if kind == "Age" else Remainder, value)
+    if kind in _CHOICES:
+        return _choice(location, _CHOICES[kind], value)
     if kind == "bool":
         return location.true_or_false(value)
     if kind == "str":
@@ -175,6 +186,13 @@ def _ruleset_value(location: TomlLocation, key: str, value: Any) -> Any:
                 f"{toml_text(value)} is not a list of tables", 'Write [{ metric = "A", by = "B", fraction = 0.5 }].'
             )
         return tuple(_stand_in(location.under(f"{n}"), gate) for n, gate in enumerate(value, start=1))
+    if key == "no_loss":
+        if not isinstance(value, list):
+            raise location.error(
+                f"{toml_text(value)} is not a list of tables",
+                'Write [{ metric = "A", on = ["B"], alpha = 0.005 }].',
+            )
+        return tuple(_no_loss(location.under(f"{n}"), each) for n, each in enumerate(value, start=1))
     if kind.startswith("tuple"):
         return location.names(value)
     return location.whole_number(value) if kind == "int" else location.number(value)
@@ -197,6 +215,13 @@ def _stand_in(location: TomlLocation, value: object) -> StandIn:
     table = location.table(value, {"metric", "by", "fraction"})
     metric, by = (str(location.required(table, key)) for key in ("metric", "by"))
     return StandIn(metric, by, location.under("fraction").number(location.required(table, "fraction")))
+
+
+def _no_loss(location: TomlLocation, value: object) -> NoLoss:
+    table = location.table(value, {"metric", "on", "alpha"})
+    metric, on = str(location.required(table, "metric")), location.under("on").names(location.required(table, "on"))
+    alpha = location.under("alpha").number(location.required(table, "alpha"))
+    return location.built(lambda: NoLoss(metric, tuple(on), alpha))
 
 
 def _schedule(location: TomlLocation, value: object, now_s: float, begun: bool) -> Schedule:

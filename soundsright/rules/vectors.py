@@ -2,7 +2,9 @@
 
 A file of examples has up to three lists. `margin`: does a new value beat an old value? `duplicates`: which hotkeys
 stay under each rule? `scoring`: how much is each hotkey paid in several competitions? An example of `scoring` has
-means but no clips, so no challenger can win under rules that test clip by clip.
+means but no clips. Under rules that test clip by clip, a challenger can win only if the example has the outcome of
+its tests: a metric of an entry can have `gain`, `beats_unprocessed`, `p_value` and `loses_on`, an entry `copy_of`,
+a previous winner `since_block` and `same_model`, and a competition `at_block`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 from soundsright.copies import DuplicateRule, earliest_of_duplicates
 from soundsright.core.errors import UsageError
 from soundsright.core.rulesets import Ruleset
-from soundsright.ranking import Contender, Title, award
+from soundsright.ranking import Contender, Loss, LossOver, Title, award
 
 FACTOR_TOLERANCE = 1e-12
 SCORE_TOLERANCE = 1e-7
@@ -118,14 +120,14 @@ def _scored(
     uid_of = {hotkey: uid for uid, hotkey in enumerate(hotkeys)}
     entries = [e for e in facts["entries"] if e["hotkey"] in uid_of]
     previous = [e for e in facts["previous_winners"] if e["hotkey"] in uid_of]
-    at_block = max((e["block"] for e in (*entries, *previous)), default=0)
+    at_block = facts.get("at_block", max((e["block"] for e in (*entries, *previous)), default=0))
     winners, scores = [], [0.0] * len(hotkeys)
     for metric, proportion in facts["metric_proportions"].items():
         today = {entry["hotkey"]: _mean(entry, metric) for entry in entries}
         result = award(
             ruleset,
             metric,
-            [Contender(e["hotkey"], uid_of[e["hotkey"]], e["block"], _mean(e, metric)) for e in entries],
+            [_contender(entry, metric, uid_of[entry["hotkey"]]) for entry in entries],
             _title(metric, previous, uid_of, today),
             prize=facts["max_score"] * proportion,
             remainder=facts["remainder"] * proportion,
@@ -136,6 +138,22 @@ def _scored(
         for hotkey, share in result.shares.items():
             scores[uid_of[hotkey]] += share
     return winners, scores
+
+
+def _contender(entry: Mapping[str, Any], metric: str, uid: int) -> Contender:
+    own = entry["metrics"].get(metric) or {}
+    loses_on = own.get("loses_on")
+    return Contender(
+        entry["hotkey"],
+        uid,
+        entry["block"],
+        _mean(entry, metric),
+        gain=own.get("gain"),
+        beats_unprocessed=own.get("beats_unprocessed", True),
+        p_value=own.get("p_value"),
+        loss=None if loses_on is None else Loss(loses_on, LossOver.CHAMPION, 0.0, 0.0),
+        copy_of=tuple(entry.get("copy_of", ())),
+    )
 
 
 def _title(
@@ -150,7 +168,12 @@ def _title(
     mean = today.get(hotkey)
     recorded_mean = _mean(best, metric) or 0.0
     return Title(
-        hotkey, recorded_mean if mean is None else mean, best["block"], best["block"], took_part=mean is not None
+        hotkey,
+        recorded_mean if mean is None else mean,
+        best["block"],
+        best.get("since_block", best["block"]),
+        took_part=mean is not None,
+        same_model=frozenset(best.get("same_model", ())),
     )
 
 

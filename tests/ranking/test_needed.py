@@ -7,7 +7,7 @@ import pytest
 
 from soundsright.core.competition import Competition
 from soundsright.core.results import ClipResult, Evaluation, Leaderboard
-from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Ruleset
+from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, SOUNDSRIGHT_V4, Ruleset
 from soundsright.ranking.champions import Champion
 from soundsright.ranking.leaderboard import decide
 from soundsright.ranking.needed import holm_levels, least_mean_difference
@@ -90,7 +90,7 @@ def better_by(row: Evaluation, metric: str, amount: float) -> Evaluation:
 
 
 @pytest.mark.parametrize("competition", COMPETITIONS, ids=lambda c: c.id)
-@pytest.mark.parametrize("ruleset", [SOUNDSRIGHT_V3, SOUNDSRIGHT_V2], ids=lambda r: r.name)
+@pytest.mark.parametrize("ruleset", [SOUNDSRIGHT_V4, SOUNDSRIGHT_V3, SOUNDSRIGHT_V2], ids=lambda r: r.name)
 @pytest.mark.parametrize(("clips", "champion"), [(10, True), (40, True), (40, False)])
 def test_an_entry_with_the_needed_mean_would_have_won_and_with_less_would_not(
     ruleset: Ruleset, competition: Competition, clips: int, champion: bool

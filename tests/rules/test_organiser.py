@@ -11,7 +11,7 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import UsageError
 from soundsright.core.fetch_limits import FetchLimits
-from soundsright.core.rulesets import SOUNDSRIGHT_V3, Margin
+from soundsright.core.rulesets import SOUNDSRIGHT_V4, Margin
 from soundsright.ranking import trial_round
 from soundsright.rules.explain import competitions_text
 from soundsright.rules.organiser import organiser_of_toml
@@ -28,7 +28,7 @@ def read(text: str, **options: Any) -> CompetitionRules:
 def test_the_shipped_file_is_the_catalogue_of_competitions() -> None:
     organiser = read(SHIPPED, known_metrics=["PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR"])
     assert organiser.competitions == PUBLISHED
-    assert organiser.ruleset is SOUNDSRIGHT_V3
+    assert organiser.ruleset is SOUNDSRIGHT_V4
     assert organiser.schedule is not None
     assert organiser.schedule.start_s(1) - organiser.schedule.start_s(0) == 86_400
 
@@ -61,8 +61,8 @@ def test_every_commented_setting_of_the_shipped_file_is_valid() -> None:
 
 def test_changed_numbers_give_rules_with_another_digest() -> None:
     text = SHIPPED.replace(
-        'base = "soundsright-v3"',
-        'base = "soundsright-v3"\nname = "mine"\nalpha = 0.01\n'
+        'base = "soundsright-v4"',
+        'base = "soundsright-v4"\nname = "mine"\nalpha = 0.01\n'
         "margin = { start = 0.005, end = 0.002, over_blocks = 100 }\n"
         'gates = [{ metric = "SI_SIR", by = "SI_SDR", fraction = 0.1 }]',
     )
@@ -71,8 +71,8 @@ def test_changed_numbers_give_rules_with_another_digest() -> None:
     stand_in = ruleset.stand_in_of("SI_SIR")
     assert stand_in is not None
     assert stand_in.by == "SI_SDR"
-    assert ruleset.remainder_cap == SOUNDSRIGHT_V3.remainder_cap
-    assert ruleset.digest != SOUNDSRIGHT_V3.digest
+    assert ruleset.remainder_cap == SOUNDSRIGHT_V4.remainder_cap
+    assert ruleset.digest != SOUNDSRIGHT_V4.digest
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,8 @@ def test_changed_numbers_give_rules_with_another_digest() -> None:
         ("final_after_blocks = 7200 ", "final_after_blocks = -1 ", "schedule: final_after_blocks is -1; "),
         ("every_days = 1 ", "# ", "'every_days' is missing"),
         ("time_utc = 09:00:00", 'time_utc = "nine"', "'nine' is not a time of day"),
-        ('base = "soundsright-v3"', 'base = "soundsright-v9"', r"rules\.toml, ruleset\.base: .*soundsright-v9"),
-        ('base = "soundsright-v3"', 'base = "soundsright-v3"\nalpha = 0.01', "a name of their own"),
+        ('base = "soundsright-v4"', 'base = "soundsright-v9"', r"rules\.toml, ruleset\.base: .*soundsright-v9"),
+        ('base = "soundsright-v4"', 'base = "soundsright-v4"\nalpha = 0.01', "a name of their own"),
         ("# name = \"my-rules\"\n# alpha = 0.01", 'name = "x"\nalpha = 2.0', r"alpha 2\.0"),
         ("# name = \"my-rules\"\n# alpha = 0.01", 'name = "x"\nage = "birth"', "'birth' is not a choice"),
         ("[ruleset]", "[ruleset", "not TOML"),

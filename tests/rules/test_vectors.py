@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from soundsright.core.errors import UsageError
-from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Ruleset
+from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, SOUNDSRIGHT_V4, Ruleset
 from soundsright.rules.vectors import check_vectors
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "published_rules.json"
@@ -39,7 +39,7 @@ def test_a_wrong_example_is_reported_with_both_values(vectors: dict[str, list[di
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, -1.0])
-@pytest.mark.parametrize("ruleset", [SOUNDSRIGHT_V2, SOUNDSRIGHT_V3])
+@pytest.mark.parametrize("ruleset", [SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, SOUNDSRIGHT_V4])
 def test_an_unusable_mean_does_not_affect_other_entries(ruleset: Ruleset, value: float | None) -> None:
     """Without care, one unusable value gives every entry NaN, or a negative share."""
 
@@ -70,3 +70,9 @@ def test_an_unusable_mean_does_not_affect_other_entries(ruleset: Ruleset, value:
 def test_a_file_of_another_form_is_named(vectors: Any) -> None:
     with pytest.raises(UsageError):
         check_vectors(SOUNDSRIGHT_V2, vectors)
+
+
+def test_v4_reproduces_its_own_examples_and_v3_does_not() -> None:
+    examples = json.loads((GOLDEN.parent / "rules_v4.json").read_text())
+    assert [c for c in check_vectors(SOUNDSRIGHT_V4, examples) if not c.passed] == []
+    assert [c for c in check_vectors(SOUNDSRIGHT_V3, examples) if not c.passed] != []

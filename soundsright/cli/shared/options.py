@@ -79,9 +79,9 @@ corpus_option = option(
 )
 ruleset_option = option(
     "--ruleset",
-    default="soundsright-v3",
+    default="soundsright-v4",
     envvar="SOUNDSRIGHT_RULESET",
-    help="Name of a ruleset (soundsright-v3, soundsright-v2), or an organiser's TOML file.",
+    help="Name of a ruleset, such as soundsright-v4, or an organiser's TOML file.",
 )
 
 cluster_options = (

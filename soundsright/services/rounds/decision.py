@@ -15,6 +15,7 @@ from soundsright.ranking import Champion, Flag, champions_after, decide, flags, 
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.chain_weights import set_weights
 from soundsright.services.rounds.context import RoundContext
+from soundsright.services.rounds.examine import examined
 from soundsright.services.rounds.fingerprints import near_copy_pairs
 from soundsright.services.rounds.job_results import result_of
 from soundsright.services.rounds.outcome import scores_of
@@ -134,6 +135,7 @@ def _decided(
         at_block=plan.round.seed_block,
         copies={e.submission.hotkey: unique.copies_of(e.submission) for e in entries},
         refusals=[r for r in refusals if r.competition_id in (competition.id, None)],
+        examined=examined(context, competition, unique, champions),
     )
     after = champions_after(board, champions, at_block=plan.round.seed_block)
     shares: dict[str, float] = {}
@@ -165,7 +167,8 @@ def _champions(
     plan = context.plan
     if titles is not None:
         closed = context.chain.snapshot(plan.round.entries_close_block)
-        return titles.champions(competition, {neuron.hotkey: neuron.uid for neuron in closed.neurons})
+        uids = {neuron.hotkey: neuron.uid for neuron in closed.neurons}
+        return titles.champions(competition, uids, with_departed=plan.rules.ruleset.title_follows_model)
     hotkey = plan.incumbents.get(competition.id)
     incumbent = next((e.submission for e in entries if e.submission.hotkey == hotkey), None)
     if incumbent is None:

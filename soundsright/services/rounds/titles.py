@@ -22,12 +22,18 @@ class Titles:
 
     by_metric: Mapping[str, steps.RecordedChampion | None]
 
-    def champions(self, competition: Competition, uids: Mapping[str, int]) -> dict[str, Champion]:
-        """The champions whose hotkey is among `uids`, with their present uid, which may have changed."""
+    def champions(
+        self, competition: Competition, uids: Mapping[str, int], *, with_departed: bool = False
+    ) -> dict[str, Champion]:
+        """The champions whose hotkey is among `uids`, with their present uid, which may have changed.
+
+        `with_departed` adds those that are no longer registered: the age of a title that follows the model does not
+        end with a hotkey.
+        """
         return {
-            metric: replace(champion, uid=uids[champion.hotkey]).champion(competition)
+            metric: replace(champion, uid=uids.get(champion.hotkey, champion.uid)).champion(competition)
             for metric, champion in self.by_metric.items()
-            if champion is not None and champion.hotkey in uids
+            if champion is not None and (with_departed or champion.hotkey in uids)
         }
 
     def rows_after(self, competition: Competition, round_id: str, decided: steps.DecideStep) -> list[TitleRow]:

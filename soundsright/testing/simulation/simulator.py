@@ -28,7 +28,7 @@ from soundsright.core.errors import (
     StateUnavailable,
 )
 from soundsright.core.ports import Chain, ModelHub, Sandbox, Snapshot, StateStore
-from soundsright.core.rulesets import SOUNDSRIGHT_V3, Ruleset
+from soundsright.core.rulesets import SOUNDSRIGHT_V4, Ruleset
 from soundsright.core.schedule import Round
 from soundsright.services.rounds import (
     Cancelled,
@@ -110,7 +110,7 @@ def simulate(
     seed: int,
     *,
     rounds: int,
-    ruleset: Ruleset = SOUNDSRIGHT_V3,
+    ruleset: Ruleset = SOUNDSRIGHT_V4,
     chain_view: Callable[[Chain], Chain] = lambda chain: chain,
 ) -> Simulated:
     """Simulate `rounds` rounds and check the invariants after each.

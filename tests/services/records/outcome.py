@@ -24,7 +24,7 @@ from soundsright.core.results import (
     Timing,
     Weights,
 )
-from soundsright.core.rulesets import RULESETS
+from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Round
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import Submission
@@ -107,7 +107,7 @@ def small_outcome(folder: Path = Path("set")) -> RoundOutcome:
     )
     plan = RoundPlan(
         Round("trial", 30, 500),
-        CompetitionRules((COMPETITION,), RULESETS[0]),
+        CompetitionRules((COMPETITION,), SOUNDSRIGHT_V3),
         Measures(len(CLIPS), METRICS, floors(METRICS)),
     )
     return RoundOutcome(

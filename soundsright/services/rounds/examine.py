@@ -1,0 +1,121 @@
+"""What a round knows about its entries beside their scores: suspected copies, and who has the champion's model.
+
+Blocks are those of the chain. Everything here follows from recorded steps, so a restart finds the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from soundsright.copies import Unique, sketch_holds
+from soundsright.core.competition import Competition
+from soundsright.core.results import Apart
+from soundsright.core.submission import Submission
+from soundsright.ranking import Champion, Examined, TitleModel
+from soundsright.services.rounds import steps
+from soundsright.services.rounds.context import RoundContext
+
+
+def examined(
+    context: RoundContext,
+    competition: Competition,
+    unique: Unique,
+    champions: Mapping[str, Champion],
+) -> Examined:
+    """The findings about the entries of a competition."""
+    apart: tuple[Apart, ...] = ()
+    title_models: dict[str, TitleModel] = {}
+    if context.plan.rules.ruleset.title_follows_model:
+        title_models = _title_models(context, competition, unique, champions, apart)
+    return Examined(_suspected(competition, unique), title_models, apart)
+
+
+def _suspected(competition: Competition, unique: Unique) -> dict[str, tuple[str, ...]]:
+    """By hotkey, the earlier entries that an entry is suspected to copy."""
+    originals: dict[str, list[str]] = {}
+    for copy in unique.suspected:
+        if copy.duplicate.competition.id == competition.id:
+            originals.setdefault(copy.duplicate.hotkey, []).append(copy.original.hotkey)
+    return {hotkey: tuple(found) for hotkey, found in originals.items()}
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """What identifies a model: its content hash, and the sketch of its tensors. Either is None if it is unknown."""
+
+    content_hash: str | None = None
+    sketch: str | None = None
+
+    def is_same(self, other: _Marks) -> bool:
+        if self.content_hash is not None and self.content_hash == other.content_hash:
+            return True
+        return bool(self.sketch and other.sketch) and sketch_holds(other.sketch or "", self.sketch or "")
+
+
+def _title_models(
+    context: RoundContext,
+    competition: Competition,
+    unique: Unique,
+    champions: Mapping[str, Champion],
+    apart: Collection[Apart],
+) -> dict[str, TitleModel]:
+    """By metric, the entries of today that have the champion's model."""
+    today = _marks_of_today(context, competition, unique)
+    by_champion: dict[str, TitleModel] = {}
+    result: dict[str, TitleModel] = {}
+    for metric, champion in champions.items():
+        key = f"{champion.submission.hotkey} {champion.submission.source}"
+        if key not in by_champion:
+            hotkeys = _with_model_of(champion.submission, context, today, unique)
+            by_champion[key] = TitleModel(hotkeys, any(each.submission.hotkey in hotkeys for each in apart))
+        result[metric] = by_champion[key]
+    return result
+
+
+def _marks_of_today(
+    context: RoundContext, competition: Competition, unique: Unique
+) -> dict[str, tuple[Submission, _Marks]]:
+    """The entries of today with their marks, by hotkey."""
+    duplicates = steps.read(context.state, context.round_id, steps.DUPLICATES)
+    sketches = duplicates.sketches if duplicates else {}
+    return {
+        m.submission.hotkey: (m.submission, _Marks(m.content_hash, sketches.get(m.submission.entry_id)))
+        for m in unique.kept
+        if m.submission.competition.id == competition.id
+    }
+
+
+def _with_model_of(
+    champion: Submission,
+    context: RoundContext,
+    today: Mapping[str, tuple[Submission, _Marks]],
+    unique: Unique,
+) -> frozenset[str]:
+    """The hotkeys of today's entries that have the champion's model, by source, content, tensors or behaviour."""
+    own = today.get(champion.hotkey)
+    is_own = own is not None and own[0].source == champion.source
+    marks = own[1] if own is not None and is_own else _recorded_marks(context, champion)
+    found = {hotkey for hotkey, (_, other) in today.items() if marks.is_same(other)}
+    if is_own:
+        found.add(champion.hotkey)
+    alike = [(copy.duplicate, copy.original) for copy in unique.suspected]
+    pairs = [(a.hotkey, b.hotkey) for a, b in alike if a.competition.id == champion.competition.id]
+    behaving = {hotkey for pair in pairs if not found.isdisjoint(pair) for hotkey in pair}
+    return frozenset(found | behaving)
+
+
+def _recorded_marks(context: RoundContext, champion: Submission) -> _Marks:
+    """The marks of a champion's model, from the latest earlier round in which it took part."""
+    rounds = context.state.rounds()
+    for round_id in reversed(rounds[: rounds.index(context.round_id)]):
+        context.raise_if_cancelled()
+        entries = steps.read(context.state, round_id, steps.ENTRIES)
+        for entry in entries.submissions if entries else ():
+            if (entry.hotkey, entry.source) != (champion.hotkey, champion.source):
+                continue
+            fetched = steps.read(context.state, round_id, steps.fetch(entry.entry_id))
+            duplicates = steps.read(context.state, round_id, steps.DUPLICATES)
+            sketches = duplicates.sketches if duplicates else {}
+            return _Marks(fetched.content_hash if fetched else None, sketches.get(entry.entry_id))
+    return _Marks()
