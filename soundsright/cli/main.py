@@ -50,6 +50,7 @@ SECTIONS = {
     },
     "Validators": {
         "validator": Listed("validator", "Run a validator: judge rounds, set weights, send feedback."),
+        "corpus": Listed("corpus", "Keep a private corpus: build, add, publish, verify, export."),
         "db": Listed("db", "Check, back up and upgrade a validator's database."),
     },
     "Organisers": {

@@ -1,35 +1,50 @@
-from .building import BuildReport, Plan, add_to_corpus, build_corpus, key_of
+from .building import BuildReport, Plan, add_to_corpus, build_corpus, check_new_folder, key_of
+from .cards import KeyCard, new_card, read_card
+from .checking import Check, check_private, check_published
 from .encoding import Known
 from .keys import CorpusKey
 from .layout import is_private_corpus, read_statement
 from .life import DEFAULT_FRESH, DEFAULT_USES, Life
-from .material import Material, Origin, folder_material, made_noise, spoken_material
+from .material import NewRecording, Origin, made_noise, recordings_in, spoken_recordings
 from .private import PrivateCorpus
 from .published import is_published_digest, public_corpora
+from .publishing import PublishReport, publish_retired
 from .records import Batch, Statement, checked_root
+from .transfer import export_corpus, import_corpus
 
 __all__ = [
     "DEFAULT_FRESH",
     "DEFAULT_USES",
     "Batch",
     "BuildReport",
+    "Check",
     "CorpusKey",
+    "KeyCard",
     "Known",
     "Life",
-    "Material",
+    "NewRecording",
     "Origin",
     "Plan",
     "PrivateCorpus",
+    "PublishReport",
     "Statement",
     "add_to_corpus",
     "build_corpus",
+    "check_new_folder",
+    "check_private",
+    "check_published",
     "checked_root",
-    "folder_material",
+    "export_corpus",
+    "import_corpus",
     "is_private_corpus",
     "is_published_digest",
     "key_of",
     "made_noise",
+    "new_card",
     "public_corpora",
+    "publish_retired",
+    "read_card",
     "read_statement",
-    "spoken_material",
+    "recordings_in",
+    "spoken_recordings",
 ]

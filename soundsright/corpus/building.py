@@ -29,7 +29,7 @@ from soundsright.corpus.layout import (
     write_statement,
 )
 from soundsright.corpus.life import DEFAULT_FRESH, DEFAULT_USES, spread
-from soundsright.corpus.material import Material
+from soundsright.corpus.material import NewRecording
 from soundsright.corpus.private import PrivateCorpus
 from soundsright.corpus.records import KINDS, MAX_RECORDINGS, Batch, Leaf, Statement, canonical
 from soundsright.data import PRIVATE_MARK
@@ -83,7 +83,7 @@ class _Draft:
 def build_corpus(
     folder: Path,
     key_file: Path,
-    material: Sequence[Material],
+    material: Sequence[NewRecording],
     *,
     plan: Plan | None = None,
     known: Known | None = None,
@@ -96,10 +96,7 @@ def build_corpus(
             twice, or there are too few recordings.
     """
     plan = Plan() if plan is None else plan
-    if is_private_corpus(folder):
-        raise UsageError(f"{folder} is a private corpus already", "Add to it with `soundsright corpus add`.")
-    if folder.exists() and any(entry.name != "batches" for entry in folder.iterdir()):
-        raise UsageError(f"{folder} is not empty", "Give a new folder.")
+    check_new_folder(folder)
     key = key_of(key_file)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
@@ -111,7 +108,7 @@ def build_corpus(
 
 def add_to_corpus(
     corpus: PrivateCorpus,
-    material: Sequence[Material],
+    material: Sequence[NewRecording],
     *,
     fresh: int | None = None,
     skip_known: bool = False,
@@ -137,6 +134,18 @@ def add_to_corpus(
     return BuildReport(PrivateCorpus.opened(corpus.folder, corpus.key), batch.recordings, draft.skipped)
 
 
+def check_new_folder(folder: Path) -> None:
+    """Check that a corpus can be built in the folder: it is new, empty, or left by an interrupted build.
+
+    Raises:
+        UsageError: it has something else.
+    """
+    if is_private_corpus(folder):
+        raise UsageError(f"{folder} is a private corpus already", "Add to it with `soundsright corpus add`.")
+    if folder.exists() and any(entry.name != "batches" for entry in folder.iterdir()):
+        raise UsageError(f"{folder} is not empty", "Give a new folder.")
+
+
 def key_of(key_file: Path) -> CorpusKey:
     """The key in the file, which is made if there is none.
 
@@ -154,7 +163,7 @@ def _write_batch(
     folder: Path,
     number: int,
     key: CorpusKey,
-    material: Sequence[Material],
+    material: Sequence[NewRecording],
     plan: Plan,
     known: Known,
     progress: Progress,
@@ -189,7 +198,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _sealed_material(
-    part: Path, key: CorpusKey, material: Sequence[Material], plan: Plan, known: Known, progress: Progress
+    part: Path, key: CorpusKey, material: Sequence[NewRecording], plan: Plan, known: Known, progress: Progress
 ) -> _Draft:
     draft = _Draft()
     own: dict[str, str] = {}
@@ -217,7 +226,7 @@ def _sealed_material(
     return draft
 
 
-def _sealed(part: Path, key: CorpusKey, item: Material, piece: Encoded) -> tuple[Leaf, str]:
+def _sealed(part: Path, key: CorpusKey, item: NewRecording, piece: Encoded) -> tuple[Leaf, str]:
     salt = secrets.token_hex(16)
     leaf = Leaf(
         # The id reveals neither the name nor the content: it may be seen before the recording retires.

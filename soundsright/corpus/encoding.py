@@ -13,7 +13,7 @@ import numpy as np
 from soundsright.core.audio import Audio, Samples
 from soundsright.core.errors import AudioFileError
 from soundsright.corpus.layout import MAX_SEALED_BYTES
-from soundsright.corpus.material import Material
+from soundsright.corpus.material import NewRecording
 from soundsright.data import FULL_BAND_HZ, SILENT_DB, Corpus, Recording, bandwidth_hz, read_flac
 
 __all__ = ["FULL_BAND_HZ", "Encoded", "Known", "encoded_pieces", "flac", "samples_digest"]
@@ -64,7 +64,7 @@ def flac(audio: Audio) -> bytes:
     return stream.getvalue()
 
 
-def encoded_pieces(item: Material) -> list[Encoded]:
+def encoded_pieces(item: NewRecording) -> list[Encoded]:
     """The recording as FLAC, in pieces if it is long.
 
     Raises:
@@ -88,7 +88,7 @@ def encoded_pieces(item: Material) -> list[Encoded]:
     return pieces
 
 
-def _encoded(item: Material, name: str, audio: Audio, whole_frames: int, whole: str | None) -> Encoded:
+def _encoded(item: NewRecording, name: str, audio: Audio, whole_frames: int, whole: str | None) -> Encoded:
     content = flac(audio)
     if len(content) > MAX_SEALED_BYTES - 100:
         raise AudioFileError(name, f"is larger than {MAX_SEALED_BYTES} bytes as FLAC", "Split the file.")
@@ -111,7 +111,7 @@ def _encoded(item: Material, name: str, audio: Audio, whole_frames: int, whole: 
     )
 
 
-def _check(item: Material, audio: Audio) -> None:
+def _check(item: NewRecording, audio: Audio) -> None:
     if audio.sample_rate_hz < MIN_RATE_HZ:
         raise AudioFileError(item.name, f"is sampled at {audio.sample_rate_hz} Hz; {MIN_RATE_HZ} Hz are needed")
     if audio.duration_s < MIN_S[item.kind]:

@@ -1,4 +1,4 @@
-"""Material for a private corpus: recordings in folders, speech of a synthesiser, and noise made by formula."""
+"""NewRecording for a private corpus: recordings in folders, speech of a synthesiser, and noise made by formula."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MADE_NOISE_HZ = 48_000
 
 
 @dataclass(frozen=True)
-class Material:
+class NewRecording:
     """A recording that may enter a corpus. `read` decodes it when its turn comes. `group` is as in `Recording`."""
 
     kind: str
@@ -44,7 +44,7 @@ class Origin:
     language: str | None = None
 
 
-def folder_material(folder: str, kind: str, origin: Origin) -> tuple[list[Material], dict[str, str]]:
+def recordings_in(folder: str, kind: str, origin: Origin) -> tuple[list[NewRecording], dict[str, str]]:
     """The recordings of one kind in a folder, and the reason for each file that cannot be used.
 
     The folder is a corpus with a `manifest.jsonl`, the word `shipped`, or any folder of audio files.
@@ -71,7 +71,7 @@ _LISTINGS: dict[str, Callable[[Path, int], Listing]] = {
 }
 
 
-def _of(recording: Recording, kind: str, origin: Origin, folder: str) -> Material:
+def _of(recording: Recording, kind: str, origin: Origin, folder: str) -> NewRecording:
     licence = recording.licence or origin.licence
     source = recording.source or origin.source
     if not licence or not source:
@@ -79,7 +79,7 @@ def _of(recording: Recording, kind: str, origin: Origin, folder: str) -> Materia
             f"The {'licence' if not licence else 'source'} of {folder} is not known",
             "Give --licence and --source: both are published with the recordings when they retire.",
         )
-    return Material(
+    return NewRecording(
         kind=kind,
         name=recording.id,
         read=recording.audio,
@@ -93,12 +93,12 @@ def _of(recording: Recording, kind: str, origin: Origin, folder: str) -> Materia
     )
 
 
-def spoken_material(
+def spoken_recordings(
     speech: SpeechSource, indices: Iterable[int], sample_rate_hz: int, *, licence: str, source: str
-) -> list[Material]:
+) -> list[NewRecording]:
     """Utterances of a synthesiser as material, at its rate."""
     return [
-        Material(
+        NewRecording(
             kind="speech",
             name=speech.utterance_id(index),
             read=partial(speech.read, index, sample_rate_hz),
@@ -112,11 +112,11 @@ def spoken_material(
     ]
 
 
-def made_noise(count: int, seed: int) -> list[Material]:
+def made_noise(count: int, seed: int) -> list[NewRecording]:
     """Noise by formula, 10 s at 48 kHz each. The seed is secret, so no stranger can make the same samples."""
     kinds = tuple(NOISE_KINDS)
     return [
-        Material(
+        NewRecording(
             kind="noise",
             name=f"{kinds[number % len(kinds)]}-{number:05d}",
             read=partial(_noise, kinds[number % len(kinds)], seed, number),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from soundsright.core.audio import Audio, on_pcm16_grid
-from soundsright.corpus import Material, Plan, PrivateCorpus, build_corpus
+from soundsright.corpus import NewRecording, Plan, PrivateCorpus, build_corpus
 
 RATE_HZ = 16_000
 
@@ -21,11 +21,11 @@ def hiss(seed: int, duration_s: float = 0.6) -> Audio:
     return Audio(on_pcm16_grid(0.1 * rng.standard_normal(round(duration_s * RATE_HZ))), RATE_HZ)
 
 
-def some(kind: str, numbers: range, *, seed: int = 0) -> list[Material]:
+def some(kind: str, numbers: range, *, seed: int = 0) -> list[NewRecording]:
     """Recordings of hiss, each with its own name, speaker and text."""
     offset = {"speech": 0, "noise": 10_000, "rir": 20_000}[kind] + 100_000 * seed
     return [
-        Material(
+        NewRecording(
             kind=kind,
             name=f"{kind}-file-{number}.wav",
             read=partial(hiss, offset + number),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import click
 
@@ -10,12 +11,13 @@ import click
 class ProgressLine:
     """A context manager that shows how many items are done. Without a terminal, it shows nothing.
 
-    `form` is the text of the line, with the fields `done` and `total`.
+    `form` is the text of the line, with the fields `done` and `total`, and `left` for the time that is left.
     """
 
     def __init__(self, form: str) -> None:
         self._form = form
         self._shown = sys.stderr.isatty()
+        self._started_s = time.monotonic()
 
     def __enter__(self) -> ProgressLine:
         return self
@@ -26,4 +28,18 @@ class ProgressLine:
 
     def __call__(self, done: int, total: int) -> None:
         if self._shown:
-            click.echo("\r" + self._form.format(done=done, total=total), nl=False, err=True)
+            left = time_left(time.monotonic() - self._started_s, done, total)
+            # The spaces remove the end of a longer line.
+            click.echo("\r" + self._form.format(done=done, total=total, left=left) + "   ", nl=False, err=True)
+
+
+def time_left(elapsed_s: float, done: int, total: int) -> str:
+    """The time that the rest takes at the pace so far, in words; a dash if nothing is done yet.
+
+    >>> time_left(10.0, 1, 13), time_left(600.0, 10, 100), time_left(1.0, 0, 5)
+    ('2 min', '90 min', '–')
+    """
+    if done <= 0:
+        return "–"
+    left_s = elapsed_s / done * (total - done)
+    return f"{left_s:.0f} s" if left_s < 90 else f"{left_s / 60:.0f} min"
