@@ -28,7 +28,7 @@ import psutil
 from soundsright.adapters.hubs import FolderHub
 from soundsright.adapters.peers import Hotkey, request
 from soundsright.core.errors import PeerUnavailable
-from soundsright.core.submission import commitment_text
+from soundsright.testing import salted_reveal
 from soundsright.testing.fakechain import Ledger, running_node, served_chain
 
 NEURONS = 256
@@ -133,7 +133,9 @@ def measure_round(folder: Path) -> None:
     with served_chain(folder / "rounds.db", block_s=BLOCK_S) as (chain, url):
         chain.register(key.address, stake=1.0, permit=True)
         chain.register(miner.address)
-        chain.publish(miner.address, commitment_text(model, miner.address, "DENOISING_16000HZ"))
+        content = FolderHub(folder / "hub", folder / "cache").content_of(model)
+        entry = salted_reveal(model, miner.address, "DENOISING_16000HZ", content)
+        chain.publish(miner.address, entry.text(miner.address))
         settings = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {
             "SUBTENSOR_CHAIN_ENDPOINT": url,
             "WALLET": "v",

@@ -70,6 +70,17 @@ class Settings(BaseModel):
         Field(description="Name of a ruleset, such as soundsright-v4, or an organiser's TOML file."),
     ] = "soundsright-v4"
 
+    round_time_of_day: Annotated[
+        str, AfterValidator(values.time_of_day), Field(description="Time of day, in UTC, at which rounds start.")
+    ] = "09:00"
+    round_every_days: Annotated[int, Field(ge=1, le=366, description="Days between two rounds.")] = 1
+    round_first_day: Annotated[datetime.date, Field(description="Day of the first round.")] = datetime.date(
+        2025, 1, 1
+    )
+    round_seed_delay_blocks: Annotated[
+        int, Field(ge=1, le=100_000, description="Blocks between the close of entries and the block of the seed.")
+    ] = 25
+
     @property
     def is_bittensor(self) -> bool:
         return urlsplit(self.subtensor_chain_endpoint).scheme in ("ws", "wss")
@@ -90,6 +101,16 @@ class Settings(BaseModel):
     @property
     def folder(self) -> Path:
         return self.state_folder.expanduser()
+
+    @property
+    def round_start_s(self) -> int:
+        hours, minutes = self.round_time_of_day.split(":")
+        return int(hours) * 3_600 + int(minutes) * 60
+
+    @property
+    def first_day(self) -> int:
+        """Days from 1970-01-01 to the first round."""
+        return (self.round_first_day - datetime.date(1970, 1, 1)).days
 
 
 def _model_part(part: str, competition: Competition) -> Any:
@@ -247,16 +268,6 @@ class ValidatorSettings(Settings):
     soundsright_kept_rounds: Annotated[
         int, Field(ge=1, le=1_000, description="Number of rounds whose audio, models and feedback are kept.")
     ] = 3
-    round_time_of_day: Annotated[
-        str, AfterValidator(values.time_of_day), Field(description="Time of day, in UTC, at which rounds start.")
-    ] = "09:00"
-    round_every_days: Annotated[int, Field(ge=1, le=366, description="Days between two rounds.")] = 1
-    round_first_day: Annotated[datetime.date, Field(description="Day of the first round.")] = datetime.date(
-        2025, 1, 1
-    )
-    round_seed_delay_blocks: Annotated[
-        int, Field(ge=1, le=100_000, description="Blocks between the close of entries and the block of the seed.")
-    ] = 25
     weights_every_blocks: Annotated[
         int, Field(ge=0, le=100_000, description="Blocks between two settings of weights. 0: the chain's tempo.")
     ] = 0
@@ -268,16 +279,6 @@ class ValidatorSettings(Settings):
     def competition_names(self) -> tuple[str, ...]:
         """The competitions to judge, as they are written. Empty means all of them."""
         return values.items(self.soundsright_competition)
-
-    @property
-    def round_start_s(self) -> int:
-        hours, minutes = self.round_time_of_day.split(":")
-        return int(hours) * 3_600 + int(minutes) * 60
-
-    @property
-    def first_day(self) -> int:
-        """Days from 1970-01-01 to the first round."""
-        return (self.round_first_day - datetime.date(1970, 1, 1)).days
 
 
 def _is_namespace(text: str) -> bool:

@@ -19,6 +19,9 @@ CHECKPOINT_SUFFIXES = frozenset(
 IMAGE_FILE = "IMAGE"
 """A repository may have this file in place of a Dockerfile, with one line: `repository@sha256:…`."""
 
+SEALED_FILE = "model.sealed"
+"""A repository may have this file in place of all others: the model's files in an encrypted archive."""
+
 MAX_IMAGE_FILE_BYTES = 1_024
 
 _PINNED = re.compile(r"(?!(?:docker\.io/)?library/)[^@/]+/[^@]+@sha256:([0-9a-f]{64})")

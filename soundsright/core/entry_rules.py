@@ -21,6 +21,7 @@ class EntryRules:
     whole repositories or of single files of weights. `cooldown_blocks` is the least distance between two
     commitments of a hotkey. `max_commitments` limits its commitments in the `commitment_window_blocks` before
     entries close; 0 means any number. Both use only the commitments on the chain, so every validator agrees.
+    `unsalted` accepts commitments of format 1, which have no salt.
 
     Raises:
         ValueError: if a number is out of its range.
@@ -32,6 +33,7 @@ class EntryRules:
     max_commitments: int = 0
     commitment_window_blocks: int = 7_200
     needs_licence: bool = False
+    unsalted: bool = False
 
     def __post_init__(self) -> None:
         if self.cooldown_blocks < 0:
@@ -94,6 +96,10 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
         "wrong_hotkey": RefusalReason(
             "your commitment names another hotkey", "Commit with the hotkey that enters."
         ),
+        "unsalted": RefusalReason(
+            "your commitment has no salt, so a list of public models opens it before entries close",
+            "Update SoundsRight, then commit again with `soundsright miner`.",
+        ),
         "digest_mismatch": RefusalReason(
             "the model that you revealed is not the model that you committed",
             "Reveal the committed model, or commit the new one.",
@@ -155,6 +161,10 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
         # The files.
         "revision_mismatch": RefusalReason(
             "the files do not match their revision", "Publish the model again and commit the new revision."
+        ),
+        "content_mismatch": RefusalReason(
+            "the files in the repository are not the content that you committed",
+            "Reveal a repository with the committed files, or commit the new content.",
         ),
         "banned_content": RefusalReason(
             "the organiser has banned this model, or a file of weights in it", "Enter another model."

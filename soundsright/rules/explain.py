@@ -168,6 +168,8 @@ def entries_text(rules: CompetitionRules) -> str:
         lines.append(f"  Only files named {', '.join(limits.allowed_files)}, the Dockerfile and the licence.")
     if limits.refused_files:
         lines.append(f"  No files named {', '.join(limits.refused_files)}.")
+    if entry_rules.unsalted:
+        lines.append("  A commitment needs no salt.")
     if entry_rules.needs_licence:
         lines.append("  The root of the repository contains a licence file.")
     if entry_rules.cooldown_blocks:

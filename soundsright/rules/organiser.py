@@ -95,6 +95,8 @@ def organiser_of_toml(
 def entries_facts(rules: CompetitionRules) -> dict[str, Any]:
     """Everything that decides which entries are refused, as plain values."""
     entry_rules = asdict(rules.entry_rules)
+    if not entry_rules["unsalted"]:
+        del entry_rules["unsalted"]  # Earlier versions did not record it.
     return {
         **entry_rules,
         "banned_content": sorted(entry_rules["banned_content"]),
@@ -287,8 +289,9 @@ def _entry_rules(location: TomlLocation, table: Mapping[str, Any]) -> EntryRules
                     f"{toml_text(digest)} is not a SHA-256", "Write its 64 hex digits, in lower case."
                 )
         chosen["banned_content"] = frozenset(hashes)
-    if "needs_licence" in table:
-        chosen["needs_licence"] = location.under("needs_licence").true_or_false(table["needs_licence"])
+    for key in ("needs_licence", "unsalted"):
+        if key in table:
+            chosen[key] = location.under(key).true_or_false(table[key])
     return location.built(lambda: EntryRules(**chosen))
 
 

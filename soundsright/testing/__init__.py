@@ -3,6 +3,7 @@
 `testing.hub` and `testing.fakechain` are servers in this process. `testing.simulation` plays whole rounds.
 """
 
+from soundsright.testing.entries import salted_reveal
 from soundsright.testing.fakes import (
     Behaviour,
     FakeChain,
@@ -28,5 +29,6 @@ __all__ = [
     "Killed",
     "MemoryState",
     "VirtualClock",
+    "salted_reveal",
     "unit_interval",
 ]

@@ -57,16 +57,16 @@ from soundsright.core.ports import Reply
 from soundsright.core.results import Failure
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Schedule
-from soundsright.core.submission import FetchedModel, commitment_digest
+from soundsright.core.submission import FetchedModel
 from soundsright.services.http.state import Health
-from soundsright.services.records import feedback_of, results_of
+from soundsright.services.records import feedback_of, results_of, reveal_document
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import draw_to_disk
 from soundsright.services.rounds.scoring import score_files
 from soundsright.services.validator.lease import sole_process
 from soundsright.services.validator.service import MAX_PAUSE_S, ValidatorService
 from soundsright.services.validator.setup import SubnetSettings, ValidatorContext, Work
-from soundsright.testing import Behaviour, FakeSandbox, InlinePool, VirtualClock
+from soundsright.testing import Behaviour, FakeSandbox, InlinePool, VirtualClock, salted_reveal
 from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
 
 COMPETITIONS = (PUBLISHED[0], PUBLISHED[3])
@@ -76,6 +76,7 @@ VALIDATOR = "validator"
 DAY_S = 86_400.0
 SCHEDULE = Schedule(time_of_day_s=0, every_days=1, first_day=10, seed_delay_blocks=3)
 ROUND_ID = SCHEDULE.id_of(0)
+SIGNATURE = "0x" + "0" * 128  # The signature that `Signer` gives is not checked here.
 
 STATE_WRITES = ("begin_round", "finish_step", "add_clip_results")
 STATE_READS = ("step_done", "clip_results", "rounds", "titles")
@@ -185,9 +186,9 @@ def stage(folder: Path) -> None:
         (source / "behaviour").write_text(says)
         model = hub.publish(name, "model", source)
         chain.publish_endpoint(name, "10.0.0.1:6001")
-        chain.publish(name, commitment_digest(model, name, competition.id))
-        fields = {"namespace": model.namespace, "name": model.name, "revision": model.revision}
-        reveals[name] = json.dumps({"schema": "soundsright.reveal/1", **fields, "competition": competition.id})
+        reveal = salted_reveal(model, name, competition.id, hub.content_of(model))
+        chain.publish(name, reveal.digest(name))
+        reveals[name] = json.dumps(reveal_document(reveal, name, SCHEDULE.id_of(0), SIGNATURE))
     chain.advance(SCHEDULE.seed_delay_blocks)
     (folder / "reveals.json").write_text(json.dumps(reveals))
     (folder / "feedback").mkdir()
@@ -264,6 +265,7 @@ def _service(folder: Path, state: SqlState, health: Health, tell: Disturb) -> Va
         peers=Watched(Miners(folder), ("call",), tell),
         clock=CLOCK,
         health=health,
+        valid_signature=lambda _address, _message, _signature: True,
     )
     return ValidatorService(context)
 

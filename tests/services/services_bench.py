@@ -9,6 +9,7 @@ from typing import Any
 from soundsright.adapters.chains.local import LocalChain
 from soundsright.adapters.peers.keys import Hotkey, valid_signature
 from soundsright.core.competition import PUBLISHED
+from soundsright.core.schedule import Schedule
 from soundsright.core.sources import ModelRef
 from soundsright.services.http.state import Health
 from soundsright.services.miner.entry import Entry, EntryCommitment
@@ -18,7 +19,9 @@ from soundsright.testing import VirtualClock
 
 ALICE, BOB, VICTOR, POOR = (Hotkey.of_seed(name) for name in ("alice", "bob", "victor", "poor"))
 MODEL = ModelRef("alice", "gate", "a" * 40)
-ENTRY = Entry(ALICE, PUBLISHED[0], MODEL)
+ENTRY = Entry(ALICE, PUBLISHED[0], MODEL, "c" * 64, "5" * 32)
+SCHEDULE = Schedule(time_of_day_s=0, every_days=1, seed_delay_blocks=3)
+DAY_BLOCKS = 24
 
 
 def chain_with_validators(folder: Path) -> LocalChain:
@@ -32,7 +35,8 @@ def chain_with_validators(folder: Path) -> LocalChain:
 
 def miner_on(chain: Any, folder: Path, clock: VirtualClock | None = None, **options: Any) -> MinerService:
     clock = clock or VirtualClock(1e9)
-    choices: dict[str, Any] = {"min_stake": 1_000.0, "poll_s": 1.0, "health": Health(clock)} | options
+    choices: dict[str, Any] = {"min_stake": 1_000.0, "poll_s": 1.0, "health": Health(clock)}
+    choices |= {"schedule": SCHEDULE} | options
     store = FeedbackStore(folder / "feedback", valid_signature=valid_signature)
     commitment = choices.pop("commitment", EntryCommitment(ENTRY, folder))
     context = MinerContext(chain=chain, clock=clock, store=store, valid_signature=valid_signature, **choices)

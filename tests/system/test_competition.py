@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from soundsright.adapters.hubs.folder import FolderHub
 from soundsright.adapters.peers.auth import signed_headers
 from soundsright.adapters.peers.client import request
 from soundsright.adapters.peers.keys import valid_signature
-from soundsright.core.submission import commitment_digest
+from soundsright.core.submission import salted_digest
 from soundsright.services.records.feedback_store import FeedbackStore
 from soundsright.testing.fakechain.drand import ROUND_1000_S, served_relay
 from tests.system.world import COMPETITION, HOURS_A_DAY, SECRET, World, running_world, until
@@ -45,7 +46,12 @@ def test_two_rounds_of_a_private_competition(world: World) -> None:
     until(lambda: sum(neuron.endpoint is not None for neuron in chain.neurons()) == 3, "three endpoints")
     for commitment in chain.commitments():
         name = next(n for n in MINERS if world.key(n).address == commitment.hotkey)
-        assert commitment.digest == commitment_digest(models[name], commitment.hotkey, COMPETITION)
+        salts = json.loads((world.folder / name / "salts.json").read_text())["salts"]
+        content = FolderHub(world.folder / "hub", world.folder / "cache").content_of(models[name])
+        salt = salts[f"{commitment.hotkey}:{COMPETITION}:{content}"]
+        assert commitment.digest == salted_digest(content, commitment.hotkey, COMPETITION, salt)
+        # Nobody can read the model before entries close.
+        assert models[name].revision not in str(world.health(name, "/healthcheck/current_models"))
     until(lambda: all((world.health(v, "/readyz") or {}).get("status") for v in VALIDATORS), "validators ready")
 
     # First round: a block is an hour. Entries close at the next start, and the seed follows.
@@ -74,7 +80,7 @@ def test_two_rounds_of_a_private_competition(world: World) -> None:
     (crashed, _) = stores["carol"].all()
     assert set(crashed.feedback.failures) == {"crashed"}
     _check_health(world)
-    _check_refusals(world)
+    _check_refusals(world, crashed.feedback.round)
 
     # Second round: bob enters alice's kind of model, and has a new commitment.
     assert world.services["bob"].stop() == 0
@@ -154,10 +160,10 @@ def _check_health(world: World) -> None:
     assert world.health("victor", "/healthcheck/seed")["data"]["sets"].keys() == {COMPETITION}
 
 
-def _check_refusals(world: World) -> None:
+def _check_refusals(world: World, round_id: str) -> None:
     """A miner refuses a request that is replayed, wrongly signed, without permit, or too large."""
     url, miner = f"http://127.0.0.1:{world.ports['alice-axon']}", world.key("alice").address
-    body = b'{"schema": "soundsright.reveal/1"}'
+    body = json.dumps({"schema": "soundsright.reveal/2", "round": round_id}).encode()
 
     def post(name: str, sent: bytes, *, again: bool = False, **changes: str) -> tuple[int, str]:
         headers = (
@@ -171,7 +177,7 @@ def _check_refusals(world: World) -> None:
     assert post("victor", body) == (200, "None")
     assert post("victor", body, again=True) == (401, "replayed")
     assert post("bob", body) == (403, "no_permit")
-    assert post("victor", b'{"schema": "soundsright.reveal/2"}') == (401, "bad_signature")
+    assert post("victor", b'{"schema": "soundsright.reveal/1"}') == (401, "bad_signature")
     assert post("victor", b" " * 3_000) == (413, "too_large")
 
 

@@ -122,6 +122,7 @@ class World:
         log = self.folder / f"{name}.log"
         environment = {
             "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "HOME": str(self.folder),
             "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
             "WALLET": name,
@@ -185,6 +186,8 @@ class World:
                 "HEALTHCHECK_API_PORT": str(self.ports[f"{name}-health"]),
                 "AXON_PORT": str(self.ports[f"{name}-axon"]),
                 "AXON_EXTERNAL_IP": "127.0.0.1",
+                "ROUND_FIRST_DAY": FIRST_DAY.isoformat(),
+                "ROUND_SEED_DELAY_BLOCKS": "3",
             }
             | settings,
         )

@@ -1,6 +1,6 @@
 from .folder import FolderHub, folder_hash
 from .huggingface import HuggingFaceHub
-from .huggingface_check import check_on_hub
+from .huggingface_check import ModelOnHub, model_on_hub
 from .images import ImageFolders
 from .plugins import HUB_PLUGINS, HubOptions, plugged_hub
 from .push import HubPush, merged_card
@@ -12,8 +12,9 @@ __all__ = [
     "HubPush",
     "HuggingFaceHub",
     "ImageFolders",
-    "check_on_hub",
+    "ModelOnHub",
     "folder_hash",
     "merged_card",
+    "model_on_hub",
     "plugged_hub",
 ]

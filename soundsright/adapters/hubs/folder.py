@@ -114,6 +114,19 @@ class FolderHub:
             raise HubUnavailable(f"{model} changed while it was copied", "Try again.")
         return fetched
 
+    def content_of(self, model: ModelRef) -> str:
+        """The content hash of a published model.
+
+        Raises:
+            EntryRefused: `not_found`.
+            InfrastructureFault: its files cannot be read.
+        """
+        source = self._root / model.namespace / model.name / model.revision
+        if not source.is_dir():
+            raise EntryRefused("not_found", f"The hub has no {model}", {"model": str(model)})
+        with disk_errors_at(source):
+            return content_hash(_sha256_by_path(source))
+
     def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
         """The model from the cache, or None if the cache does not have all of it."""
         return model_in_cache(self._cache, submission, content_hash)

@@ -380,11 +380,12 @@ def _plan(request: CompetitionRequest, staged: Staged) -> RoundPlan:
     from soundsright.core.competition_rules import Measures
     from soundsright.core.material import Material
     from soundsright.metrics import floors
+    from soundsright.services.local import trial_rules
     from soundsright.services.rounds import RoundPlan
 
     return RoundPlan(
         staged.round,
-        request.rules,
+        trial_rules(request.rules),
         Measures(request.clips, request.metrics, floors(request.metrics), Material(request.corpus)),
         burn_uid=BURN_UID,
         incumbents={entry.competition.id: entry.miner for entry in request.entries if entry.incumbent},

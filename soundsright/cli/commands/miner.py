@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import socket
 
     from soundsright.core.competition import Competition
+    from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.ports import LiveChain
     from soundsright.services.http import Health
     from soundsright.services.miner import Entry, EntryCommitment, MinerService
@@ -45,9 +46,9 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.peers import Hotkey
     from soundsright.cli.commands.verify import verified_model
-    from soundsright.cli.shared.opening import check_clock, check_model, opened_chain
+    from soundsright.cli.shared.opening import check_clock, content_of_model, opened_chain
     from soundsright.services.http import Health, configure_logging
-    from soundsright.services.miner import Entry
+    from soundsright.services.miner import Entry, stored_salt
 
     settings = settings_from(MinerSettings, flags, env_file)
     competition, model = settings.entry()
@@ -56,12 +57,14 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
     clock = SystemClock()
     health = Health(clock)
     with closing(opened_chain(settings, account)) as chain:
-        entry = Entry(account, competition, model)
-        miner = _miner(settings, entry, chain, health, poll_s)
         check_clock(chain, clock.now())
+        content = content_of_model(settings, model, competition)
+        salt = stored_salt(settings.folder, account.address, competition.id, content)
+        miner = _miner(settings, Entry(account, competition, model, content, salt), chain, health, poll_s)
         warnings = miner.check()
-        check_model(settings, model, competition)
-        click.echo(f"{account.address} enters {model} for {competition.id}")
+        # Without --check this goes to the log of a service, and the model must stay secret until the close.
+        shown = f"{model} for " if check or run_model else ""
+        click.echo(f"{account.address} enters {shown}{competition.id}")
         warnings += _competition_warnings(settings, competition)
         warnings += _hook_warnings(settings)
         if check:
@@ -81,20 +84,23 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
 def _miner(settings: MinerSettings, entry: Entry, chain: LiveChain, health: Health, poll_s: float) -> MinerService:
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.peers import valid_signature
+    from soundsright.cli.shared.opening import schedule_of
     from soundsright.services.miner import HookRunner, MinerContext, MinerService
     from soundsright.services.records import FeedbackStore
 
     hook = HookRunner(settings.feedback_hook, health) if settings.feedback_hook else None
     ip = settings.axon_external_ip
+    organiser = _organiser(settings)
     return MinerService(
         entry,
-        _commitment(settings, entry),
+        _commitment(settings, entry, organiser),
         MinerContext(
             chain=chain,
             clock=SystemClock(),
             health=health,
             store=FeedbackStore(settings.folder / "feedback", valid_signature=valid_signature),
             valid_signature=valid_signature,
+            schedule=schedule_of(settings, organiser),
             endpoint=f"{ip}:{settings.axon_port}" if ip else "",
             min_stake=settings.validator_min_stake,
             poll_s=poll_s,
@@ -103,20 +109,27 @@ def _miner(settings: MinerSettings, entry: Entry, chain: LiveChain, health: Heal
     )
 
 
-def _commitment(settings: MinerSettings, entry: Entry) -> EntryCommitment:
-    """How to commit to the entry: as the organiser's file says, or as a digest if there is no file.
+def _organiser(settings: MinerSettings) -> CompetitionRules | None:
+    """The decisions in the organiser's file, or None if there is no file.
 
     Raises:
         UsageError: the file cannot be used.
     """
-    from soundsright.services.miner import EntryCommitment
-
     if not settings.soundsright_ruleset.endswith(".toml"):
-        return EntryCommitment(entry, settings.folder)
-    from soundsright.adapters.chains import DrandTimelock
+        return None
     from soundsright.library import organiser_of
 
-    organiser = organiser_of(settings.soundsright_ruleset, begun=True)
+    return organiser_of(settings.soundsright_ruleset, begun=True)
+
+
+def _commitment(settings: MinerSettings, entry: Entry, organiser: CompetitionRules | None) -> EntryCommitment:
+    """How to commit to the entry: as the organiser's file says, or as a digest if there is no file."""
+    from soundsright.services.miner import EntryCommitment
+
+    if organiser is None:
+        return EntryCommitment(entry, settings.folder)
+    from soundsright.adapters.chains import DrandTimelock
+
     return EntryCommitment(
         entry, settings.folder, organiser.commitment, timelock=DrandTimelock(()), schedule=organiser.schedule
     )
@@ -152,11 +165,10 @@ def _serve(settings: MinerSettings, miner: MinerService, health: Health, address
 
 def _competition_warnings(settings: MinerSettings, competition: Competition) -> list[str]:
     """A warning if the organiser's file has no competition of the name that the miner commits to."""
-    if not settings.soundsright_ruleset.endswith(".toml"):
+    organiser = _organiser(settings)
+    if organiser is None:
         return []
-    from soundsright.library import organiser_of
-
-    names = [each.id for each in organiser_of(settings.soundsright_ruleset, begun=True).competitions]
+    names = [each.id for each in organiser.competitions]
     if competition.id in names:
         return []
     return [

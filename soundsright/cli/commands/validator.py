@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -25,11 +24,8 @@ if TYPE_CHECKING:
     from soundsright.core.competition import Competition
     from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.ports import LiveChain
-    from soundsright.core.schedule import Schedule
     from soundsright.services.rounds import RoundOutcome
     from soundsright.services.validator import SubnetSettings, Work
-
-_log = logging.getLogger(__name__)
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 
@@ -88,7 +84,7 @@ def _serve(
     from soundsright import __version__
     from soundsright.adapters.chains import DrandTimelock
     from soundsright.adapters.machine import SystemClock
-    from soundsright.adapters.peers import SignedPeers
+    from soundsright.adapters.peers import SignedPeers, valid_signature
     from soundsright.cli.shared.opening import health_socket
     from soundsright.cli.shared.stopping import stopped_by_signals
     from soundsright.services.http import Health, HttpService, health_app
@@ -111,6 +107,7 @@ def _serve(
             peers=SignedPeers(account),
             clock=clock,
             health=health,
+            valid_signature=valid_signature,
             timelock=DrandTimelock([part.strip() for part in settings.drand_relays.split(",") if part.strip()]),
             poll_s=poll_s,
             dry_run=partial(_print_weights, settings.burn_hotkey) if dry_run else None,
@@ -132,6 +129,7 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
     Raises:
         UsageError: the settings or the organiser's file do not fit together, or recordings are missing.
     """
+    from soundsright.cli.shared.opening import schedule_of
     from soundsright.core.competition_rules import Measures
     from soundsright.core.material import Material
     from soundsright.data import Corpus
@@ -152,7 +150,7 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
     return SubnetSettings(
         replace(organiser, competitions=competitions),
         Measures(settings.soundsright_clips, metrics, floors(metrics), Material(settings.soundsright_corpus)),
-        schedule=_schedule(settings, organiser),
+        schedule=schedule_of(settings, organiser),
         burn_hotkey=settings.burn_hotkey,
         weights_every_blocks=settings.weights_every_blocks,
     )
@@ -173,27 +171,6 @@ def _judged(settings: ValidatorSettings, organiser: CompetitionRules) -> tuple[C
         problem = f"SOUNDSRIGHT_COMPETITION: {error.problem} in {settings.soundsright_ruleset}"
         raise UsageError(problem, error.remedy) from error
     return tuple(competition for competition in offered if not chosen or competition.id in chosen)
-
-
-def _schedule(settings: ValidatorSettings, organiser: CompetitionRules) -> Schedule:
-    """The organiser's schedule, or the one that the ROUND_ settings give."""
-    from soundsright.core.schedule import Schedule
-
-    if organiser.schedule is None:
-        return Schedule(
-            time_of_day_s=settings.round_start_s,
-            every_days=settings.round_every_days,
-            first_day=settings.first_day,
-            seed_delay_blocks=settings.round_seed_delay_blocks,
-        )
-    ignored = sorted(name.upper() for name in settings.model_fields_set if name.startswith("round_"))
-    if ignored:
-        _log.warning(
-            "%s: ignored, because [schedule] of %s says when rounds start",
-            ", ".join(ignored),
-            settings.soundsright_ruleset,
-        )
-    return organiser.schedule
 
 
 @contextmanager

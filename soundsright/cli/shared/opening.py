@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,13 @@ if TYPE_CHECKING:
 
     from soundsright.adapters.peers import Hotkey
     from soundsright.core.competition import Competition
+    from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.ports import LiveChain, ModelHub, Sandbox
+    from soundsright.core.schedule import Schedule
     from soundsright.core.sources import ModelRef
     from soundsright.library import SandboxChoice
+
+_log = logging.getLogger(__name__)
 
 
 def health_socket(settings: Settings) -> socket.socket:
@@ -98,8 +103,8 @@ def opened_hub(settings: Settings) -> ModelHub:
     return FolderHub(root.expanduser(), cache)
 
 
-def check_model(settings: Settings, model: ModelRef, competition: Competition) -> None:
-    """Check that everybody can fetch the model at that commit from the hub.
+def content_of_model(settings: Settings, model: ModelRef, competition: Competition) -> str:
+    """The content hash of the model at that commit, after a check that everybody can fetch it from the hub.
 
     Raises:
         UsageError: the hub does not have it, or it is private.
@@ -107,31 +112,55 @@ def check_model(settings: Settings, model: ModelRef, competition: Competition) -
     """
     root = settings.soundsright_hub
     if root is not None:
+        from soundsright.adapters.hubs import FolderHub
+
         folder = root.expanduser() / model.namespace / model.name / model.revision
         if not (folder / "Dockerfile").is_file():
             raise UsageError(
                 f"SOUNDSRIGHT_HUB {root} has no {model} with a Dockerfile",
                 "Run `soundsright chain publish` and give the revision that it prints.",
             )
-    elif settings.has_plugged_hub:
-        _fetch(opened_hub(settings), model, competition)
-    else:
-        from soundsright.adapters.hubs import check_on_hub
+        return FolderHub(root.expanduser(), settings.folder / "cache").content_of(model)
+    if settings.has_plugged_hub:
+        return _fetched_content(opened_hub(settings), model, competition)
+    from soundsright.adapters.hubs import model_on_hub
 
-        check_on_hub(settings.hf_endpoint, model, token=_token(settings))
+    return model_on_hub(settings.hf_endpoint, model, token=_token(settings)).content_hash
 
 
-def _fetch(hub: ModelHub, model: ModelRef, competition: Competition) -> None:
-    """Fetch the model. This is the only way to check a model on a hub that another package adds."""
+def _fetched_content(hub: ModelHub, model: ModelRef, competition: Competition) -> str:
+    """The content of the model. On a hub that another package adds, fetching is the only way to check a model."""
     from soundsright.core.fetch_limits import FetchLimits
     from soundsright.core.submission import Submission
 
     try:
-        hub.fetch(
+        fetched = hub.fetch(
             Submission(uid=0, hotkey="check", competition=competition, source=model, block=0), limits=FetchLimits()
         )
     except EntryRefused as refused:
         raise UsageError(f"{model}: {refused.sentence}", "Fix it: a validator would refuse it too.") from refused
+    return fetched.content_hash
+
+
+def schedule_of(settings: Settings, organiser: CompetitionRules | None) -> Schedule:
+    """The organiser's schedule, or the one that the ROUND_ settings give."""
+    from soundsright.core.schedule import Schedule
+
+    if organiser is None or organiser.schedule is None:
+        return Schedule(
+            time_of_day_s=settings.round_start_s,
+            every_days=settings.round_every_days,
+            first_day=settings.first_day,
+            seed_delay_blocks=settings.round_seed_delay_blocks,
+        )
+    ignored = sorted(name.upper() for name in settings.model_fields_set if name.startswith("round_"))
+    if ignored:
+        _log.warning(
+            "%s: ignored, because [schedule] of %s says when rounds start",
+            ", ".join(ignored),
+            settings.soundsright_ruleset,
+        )
+    return organiser.schedule
 
 
 def sandbox_choice(settings: ValidatorSettings) -> SandboxChoice:

@@ -1,5 +1,5 @@
 from .model_errors import model_error
-from .trial import VALIDATOR, Staged, StagedHub, TrialEntry, read_entries, stage
+from .trial import VALIDATOR, Staged, StagedHub, TrialEntry, read_entries, stage, trial_rules
 from .verification import METRICS, Step, Verification, verify
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "model_error",
     "read_entries",
     "stage",
+    "trial_rules",
     "verify",
 ]

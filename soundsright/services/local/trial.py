@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
 from soundsright.core.competition import Competition, competition_by_id
+from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import EntryRefused, InfrastructureFault, UnpublishableFolder, UsageError
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.ports import BlockRef, Chain, ModelHub, Publisher
@@ -168,6 +169,11 @@ def _is_installed(package: str) -> bool:
         return bool(version(package))
     except PackageNotFoundError:
         return False
+
+
+def trial_rules(rules: CompetitionRules) -> CompetitionRules:
+    """The rules of a trial on one machine. Its commitments have no salt, because nobody else can see them."""
+    return replace(rules, entry_rules=replace(rules.entry_rules, unsalted=True))
 
 
 def stage(entries: Sequence[TrialEntry], *, chain: StagedChain, hub: Publisher, round_id: str) -> Staged:

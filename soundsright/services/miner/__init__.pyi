@@ -1,5 +1,5 @@
 from .api import miner_app
-from .entry import Entry, EntryCommitment
+from .entry import Entry, EntryCommitment, stored_salt
 from .feedback_hook import HookRunner, hook_fault
 from .service import MinerContext, MinerService
 
@@ -11,4 +11,5 @@ __all__ = [
     "MinerService",
     "hook_fault",
     "miner_app",
+    "stored_salt",
 ]

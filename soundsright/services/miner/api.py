@@ -6,12 +6,12 @@ a validator. Sizes are in bytes.
 
 # No `from __future__ import annotations`: FastAPI evaluates annotations, and these name classes inside a function.
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from soundsright.core.errors import RequestRefused
 from soundsright.services.http import Admit, Throttle, answer_refusals, parsed, signed_body
 from soundsright.services.miner.service import MinerService
-from soundsright.services.records import MAX_ENVELOPE_BYTES
+from soundsright.services.records import MAX_ENVELOPE_BYTES, RevealDocument
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -26,15 +26,8 @@ def miner_app(miner: MinerService, *, admit: Admit, throttle: Throttle) -> "Fast
     from starlette.concurrency import run_in_threadpool
 
     class RevealRequest(BaseModel):
-        request_schema: str = Field(alias="schema", pattern=r"^soundsright\.reveal/1$")
-
-    class RevealReply(BaseModel):
-        reply_schema: str = Field(alias="schema")
-        hotkey: str
-        namespace: str
-        name: str
-        revision: str
-        competition: str
+        request_schema: Literal["soundsright.reveal/2"] = Field(alias="schema")
+        round: str = Field(max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
 
     class Stored(BaseModel):
         stored: str
@@ -49,10 +42,11 @@ def miner_app(miner: MinerService, *, admit: Admit, throttle: Throttle) -> "Fast
         return await signed_body(request, admit=admit, throttle=throttle, max_bytes=max_bytes)
 
     @app.post("/reveal")
-    async def reveal(request: Request) -> RevealReply:
+    async def reveal(request: Request) -> RevealDocument:
         sender, body = await signed(request, MAX_REVEAL_BYTES)
-        parsed(RevealRequest, body)
-        return RevealReply.model_validate(miner.reveal(sender))
+        asked = parsed(RevealRequest, body)
+        # The miner can have to read the chain.
+        return RevealDocument.model_validate(await run_in_threadpool(miner.reveal, sender, asked.round))
 
     @app.post("/feedback")
     async def feedback(request: Request) -> Stored:

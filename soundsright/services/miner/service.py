@@ -17,8 +17,10 @@ from typing import Any
 
 from soundsright.core.errors import InfrastructureFault, RequestRefused, UsageError
 from soundsright.core.ports import Clock, LiveChain, Neuron, Snapshot, TxResult
+from soundsright.core.schedule import Round, Schedule
 from soundsright.core.submission import CommitmentKind
 from soundsright.services.http import Health, Models
+from soundsright.services.miner.closing import EntriesClose
 from soundsright.services.miner.entry import Entry, EntryCommitment
 from soundsright.services.records import FeedbackStore, ValidSignature, open_feedback
 
@@ -34,7 +36,8 @@ class MinerContext:
     """The chain, clock, health, feedback store and settings of a miner.
 
     `endpoint` (`host:port`) is published on the chain, unless it is empty. A validator with a stake below
-    `min_stake` gets no reply. `on_feedback` is called with the file of each new feedback.
+    `min_stake` gets no reply. `schedule` says when entries close: before, the miner shows nobody its model.
+    `on_feedback` is called with the file of each new feedback.
     """
 
     chain: LiveChain
@@ -42,6 +45,7 @@ class MinerContext:
     health: Health
     store: FeedbackStore
     valid_signature: ValidSignature
+    schedule: Schedule
     endpoint: str = ""
     min_stake: float = 0.0
     poll_s: float = POLL_S
@@ -50,11 +54,12 @@ class MinerContext:
 
 @dataclass
 class _LastSnapshot:
-    """The chain as read last: validators by hotkey, the block of our commitment, and the head."""
+    """The chain as read last: validators by hotkey, the block of our commitment, the head, and the closed round."""
 
     validators: dict[str, Neuron] = field(default_factory=dict)
     committed_at: int | None = None
     head: int = 0
+    closed: Round | None = None
 
 
 class MinerService:
@@ -66,6 +71,7 @@ class MinerService:
         self._context = context
         self._chain = context.chain
         self._health = context.health
+        self._closes = EntriesClose(context.chain, context.schedule)
         self._lock = threading.Lock()
         self._last = _LastSnapshot()
 
@@ -139,10 +145,9 @@ class MinerService:
         while True:
             block = self._committed(self._read_chain())
             if block is not None:
-                # Everyone who reaches the health-check API can read events.
-                model = "a sealed entry" if self._commitment.is_secret else str(entry.model)
+                # Everyone who reaches the health-check API can read events, so this does not name the model.
                 self._health.event(
-                    "success", f"Committed {model} for {entry.competition.id} in block {block}", action="committed"
+                    "success", f"Committed an entry for {entry.competition.id} in block {block}", action="committed"
                 )
                 return
             if clock.now() >= deadline_s:
@@ -170,6 +175,7 @@ class MinerService:
             self._last.validators = {n.hotkey: n for n in snapshot.neurons if n.permit}
             self._last.head = snapshot.block.number
             self._last.committed_at = self._committed(snapshot)
+        self._look_for_close()
         self._health.set("chain.head_block", snapshot.block.number)
         return snapshot
 
@@ -209,13 +215,22 @@ class MinerService:
             self._health.add("axons.total_filtered_axons")
             raise RequestRefused("low_stake", f"Only validators with a stake of {min_stake:g} or more get a reply")
 
-    def reveal(self, sender: str) -> dict[str, str]:
-        """The entry behind the commitment.
+    def _look_for_close(self) -> Round | None:
+        """The round that closed with the present commitment in it, looked up now."""
+        with self._lock:
+            committed_at = self._last.committed_at
+        closed = self._closes.closed_round(committed_at)
+        with self._lock:
+            self._last.closed = closed
+        return closed
 
-        It is revealed only after the commitment is on the chain. A copy is then always later than the original.
+    def reveal(self, sender: str, round_id: str) -> dict[str, Any]:
+        """The signed entry behind the commitment, for a validator that judges that round.
+
+        It is revealed only after the entries of the round have closed. So nobody can commit a copy in time.
 
         Raises:
-            RequestRefused: as `admit_validator`, or `not_committed` or `sealed`.
+            RequestRefused: as `admit_validator`, or `not_committed`, `not_closed` or `sealed`.
         """
         self.admit_validator(sender)
         if self._commitment.is_secret:
@@ -224,8 +239,15 @@ class MinerService:
             committed = self._last.committed_at
         if committed is None:
             raise RequestRefused("not_committed", "The commitment is not on the chain yet", status=409)
+        with self._lock:
+            closed = self._last.closed
+        if closed is None or closed.id != round_id:
+            # Entries can have closed since the last tick. Only validators get here, so this reads the chain rarely.
+            closed = self._look_for_close()
+        if closed is None or closed.id != round_id:
+            raise RequestRefused("not_closed", f"The entries of round {round_id} are not closed here", status=409)
         self._health.add("responses.total_valid_responses")
-        return self._entry.reveal()
+        return self._entry.signed_reveal(round_id)
 
     def receive_feedback(self, sender: str, raw: bytes) -> dict[str, str]:
         """Verify and store one feedback.
@@ -259,8 +281,13 @@ class MinerService:
     # The health-check API shows the following.
 
     def current_models(self) -> Models:
-        shown = {"hotkey": self._entry.account.address, "sealed": True}
-        return {self._entry.competition.id: [shown if self._commitment.is_secret else self._entry.reveal()]}
+        """The entry. Before its round has closed, this shows only that there is a commitment."""
+        with self._lock:
+            committed_at, closed = self._last.committed_at, self._last.closed
+        hidden = {"hotkey": self._entry.account.address, "hidden": True, "block": committed_at}
+        if committed_at is not None:
+            hidden["digest"] = self._entry.digest
+        return {self._entry.competition.id: [hidden if closed is None else self._entry.columns()]}
 
     def best_models(self) -> Models | None:
         """Each metric's winner, from the last feedback."""

@@ -17,7 +17,7 @@ from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.errors import EntryRefused, ProtocolViolation
 from soundsright.core.ports import Neuron
 from soundsright.core.results import Refusal
-from soundsright.core.submission import Commitment, FetchedModel, Reveal, Submission, commitment_digest
+from soundsright.core.submission import Commitment, FetchedModel, Reveal, Submission
 
 _LICENCE = re.compile(r"(un)?licen[cs]e([.-].*)?|copying([.-].*)?", re.IGNORECASE)
 _MAX_BLOCKS_SHOWN = 20
@@ -104,14 +104,33 @@ def _admitted(
             f"{reveal.competition_id[:60]!r} is not a competition of this round",
             {"revealed": reveal.competition_id[:60], "competitions": ", ".join(competitions)},
         )
-    digest = commitment_digest(reveal.model, commitment.hotkey, competition.id)
+    digest = reveal.digest(commitment.hotkey)
     if digest != commitment.digest:
         raise EntryRefused(
             "digest_mismatch",
             "The reveal does not hash to the commitment",
             {"committed": commitment.digest[:64], "revealed": digest},
         )
-    return Submission(neuron.uid, commitment.hotkey, competition, reveal.model, commitment.block)
+    if not (reveal.is_salted or rules.unsalted):
+        raise EntryRefused("unsalted", "The commitment has no salt, so anyone could open it before entries closed")
+    return Submission(
+        neuron.uid,
+        commitment.hotkey,
+        competition,
+        reveal.model,
+        _first_block(commitment, neuron),
+        reveal.content_hash,
+        reveal.archive_key,
+    )
+
+
+def _first_block(commitment: Commitment, neuron: Neuron) -> int:
+    """The block of the hotkey's first commitment of this content since its registration.
+
+    A miner keeps the salt of a content, so the same content gives the same digest when it is committed again.
+    """
+    first = commitment.first_block
+    return commitment.block if first is None or first < neuron.registered_at else min(first, commitment.block)
 
 
 def _check_rules(commitment: Commitment, entries_close_block: int, rules: EntryRules) -> None:
@@ -147,8 +166,15 @@ def check_fetched(model: FetchedModel, rules: EntryRules) -> None:
     """Apply the rules that need the files.
 
     Raises:
-        EntryRefused: `banned_content`, `no_dockerfile`, `no_licence`.
+        EntryRefused: `content_mismatch`, `banned_content`, `no_dockerfile`, `no_licence`.
     """
+    committed = model.submission.content_hash
+    if committed and model.content_hash != committed:
+        raise EntryRefused(
+            "content_mismatch",
+            "The files in the repository are not the content that was committed",
+            {"committed": committed, "content_hash": model.content_hash},
+        )
     if model.content_hash in rules.banned_content:
         raise EntryRefused("banned_content", "This content is banned", {"content_hash": model.content_hash})
     banned = next((digest for digest in model.checkpoint_hashes if digest in rules.banned_content), None)

@@ -75,6 +75,8 @@ class RecordedEntry:
     competition_id: str
     source: Source
     block: int
+    content_hash: str = ""
+    archive_key: str = ""
 
     @property
     def entry_id(self) -> str:
@@ -84,11 +86,13 @@ class RecordedEntry:
     @classmethod
     def of(cls, facts: Facts) -> RecordedEntry:
         source = source_of(facts["model"])
-        return cls(facts["uid"], facts["hotkey"], facts["competition"], source, facts["block"])
+        committed = (facts.get("content", ""), facts.get("key", ""))
+        return cls(facts["uid"], facts["hotkey"], facts["competition"], source, facts["block"], *committed)
 
     @classmethod
     def of_submission(cls, entry: Submission) -> RecordedEntry:
-        return cls(entry.uid, entry.hotkey, entry.competition.id, entry.source, entry.block)
+        committed = (entry.content_hash, entry.archive_key)
+        return cls(entry.uid, entry.hotkey, entry.competition.id, entry.source, entry.block, *committed)
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -97,11 +101,15 @@ class RecordedEntry:
             "competition": self.competition_id,
             "model": self.source.facts(),
             "block": self.block,
+            **({"content": self.content_hash} if self.content_hash else {}),
+            **({"key": self.archive_key} if self.archive_key else {}),
         }
 
     def submission(self, competitions: Mapping[str, Competition]) -> Submission:
         """The submission, with its competition looked up by id."""
-        return Submission(self.uid, self.hotkey, competitions[self.competition_id], self.source, self.block)
+        competition = competitions[self.competition_id]
+        committed = (self.content_hash, self.archive_key)
+        return Submission(self.uid, self.hotkey, competition, self.source, self.block, *committed)
 
 
 @dataclass(frozen=True)

@@ -233,16 +233,30 @@ class WeightsStep(StepRecord):
 
 @dataclass(frozen=True)
 class RevealStep(StepRecord):
-    """The model and the competition that a commitment stands for."""
+    """The model and the competition that a commitment stands for.
+
+    `signature` is the miner's, by which other validators can check the reveal. It is empty if a text on the chain
+    revealed the entry, and in records of old versions.
+    """
 
     reveal: Reveal
+    signature: str = ""
 
     def facts(self) -> dict[str, Any]:
-        return {"model": self.reveal.model.facts(), "competition": self.reveal.competition_id}
+        reveal = self.reveal
+        facts = {"model": reveal.model.facts(), "competition": reveal.competition_id}
+        salted = {"salt": reveal.salt, "content": reveal.content_hash, "key": reveal.archive_key}
+        return {
+            **facts,
+            **(salted if reveal.is_salted else {}),
+            **({"signature": self.signature} if self.signature else {}),
+        }
 
     @classmethod
     def of(cls, facts: Facts) -> Self:
-        return cls(Reveal(ModelRef(*facts["model"]), facts["competition"]))
+        model = ModelRef(*facts["model"])
+        salted = (facts.get("salt", ""), facts.get("content", ""), facts.get("key", ""))
+        return cls(Reveal(model, facts["competition"], *salted), facts.get("signature", ""))
 
 
 @dataclass(frozen=True)

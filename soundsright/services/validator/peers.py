@@ -6,6 +6,7 @@ to the commitment on the chain. Reveals and deliveries are recorded in the state
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,14 +22,14 @@ from soundsright.core.submission import (
     Commitment,
     CommitmentKind,
     Reveal,
-    commitment_digest,
     reveal_of_text,
 )
 from soundsright.services.http import Health
+from soundsright.services.records import REVEAL_SCHEMA, SignedReveal, ValidSignature, open_reveal
 from soundsright.services.rounds import steps
 from soundsright.services.validator.round import Backoff
 
-REVEAL_BODY = b'{"schema": "soundsright.reveal/1"}'
+OLD_REVEAL_BODY = b'{"schema": "soundsright.reveal/1"}'
 REVEAL_TIMEOUT_S = 5.0
 FEEDBACK_TIMEOUT_S = 20.0
 FIRST_PAUSE_S = 5.0
@@ -39,8 +40,8 @@ MAX_PEERS_AT_A_TIME = 16
 _log = logging.getLogger(__name__)
 
 
-class RevealReply(BaseModel):
-    """A miner's reply to a request for its reveal."""
+class OldReveal(BaseModel):
+    """A reveal of format 1. It has no salt and no signature."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -51,20 +52,24 @@ class RevealReply(BaseModel):
     competition: Annotated[str, Field(max_length=64)]
 
 
-def reveal_of(body: bytes, commitment: Commitment) -> Reveal:
-    """The reveal in a miner's reply.
+def old_reveal_of(body: bytes, commitment: Commitment) -> SignedReveal:
+    """The reveal in a miner's reply of format 1.
 
     Raises:
         EntryRefused: the reply is not a reveal (`bad_reveal`), or it is not what was committed (`digest_mismatch`).
     """
     try:
-        reply = RevealReply.model_validate_json(body)
+        reply = OldReveal.model_validate_json(body)
     except ValidationError:
         raise EntryRefused("bad_reveal", "The miner's reply is not a reveal") from None
-    model = ModelRef(reply.namespace, reply.name, reply.revision)
-    if commitment_digest(model, commitment.hotkey, reply.competition) != commitment.digest:
+    reveal = Reveal(ModelRef(reply.namespace, reply.name, reply.revision), reply.competition)
+    _check_digest(reveal, commitment)
+    return SignedReveal(commitment.hotkey, reveal, "")
+
+
+def _check_digest(reveal: Reveal, commitment: Commitment) -> None:
+    if reveal.digest(commitment.hotkey) != commitment.digest:
         raise EntryRefused("digest_mismatch", "The reveal does not hash to the commitment")
-    return Reveal(model, reply.competition)
 
 
 class _PeerRetry(Backoff):
@@ -83,7 +88,8 @@ class _PeerRetry(Backoff):
 class RevealCollector:
     """Collects the reveals of one round's commitments.
 
-    Miners are asked for the reveals of digests; texts are read, and sealed texts are opened.
+    Miners are asked for the reveals of digests; texts are read, and sealed texts are opened. With `unsalted`, a
+    miner that knows only format 1 is asked in that format.
     """
 
     round_id: str
@@ -91,8 +97,10 @@ class RevealCollector:
     state: StateStore
     clock: Clock
     health: Health
+    valid_signature: ValidSignature
     kind: CommitmentKind = CommitmentKind.DIGEST
     timelock: Timelock | None = None
+    unsalted: bool = False
     _retries: dict[str, _PeerRetry] = field(default_factory=dict)
     _refused: dict[str, EntryRefused] = field(default_factory=dict)
 
@@ -153,7 +161,7 @@ class RevealCollector:
                 )
                 self._refused[key] = refused
                 continue
-            self._record(commitment, reveal)
+            self._record(commitment, SignedReveal(commitment.hotkey, reveal, ""))
         return len(commitments) - len(self.recorded(commitments))
 
     def _text(self, committed: str, opened_by_s: float) -> str:
@@ -184,7 +192,7 @@ class RevealCollector:
             reveal = recorded.get(commitment.hotkey)
             if reveal is not None:
                 hotkey, model, competition_id = commitment.hotkey, reveal.model, reveal.competition_id
-                commitment = replace(commitment, digest=commitment_digest(model, hotkey, competition_id))
+                commitment = replace(commitment, digest=reveal.digest(hotkey))
                 earlier_block = earlier_blocks.get((hotkey, model, competition_id), commitment.block)
                 if registered_at.get(hotkey, 0) <= earlier_block < commitment.block:
                     commitment = replace(commitment, block=earlier_block)
@@ -199,19 +207,17 @@ class RevealCollector:
         entries = record.submissions if record else ()
         return {(entry.hotkey, entry.source, entry.competition_id): entry.block for entry in entries}
 
-    def _record(self, commitment: Commitment, reveal: Reveal) -> None:
+    def _record(self, commitment: Commitment, signed: SignedReveal) -> None:
         self.health.add("responses.total_valid_responses")
-        steps.write(self.state, self.round_id, steps.reveal(commitment), steps.RevealStep(reveal))
+        record = steps.RevealStep(signed.reveal, signed.signature)
+        steps.write(self.state, self.round_id, steps.reveal(commitment), record)
 
     def _ask_miner(self, commitment: Commitment, endpoint: str) -> bool:
         """Whether the miner gave its reveal."""
         hotkey = commitment.hotkey
         self.health.add("axons.total_queried_axons")
         try:
-            reply = self.peers.call(endpoint, hotkey, "/reveal", REVEAL_BODY, timeout_s=REVEAL_TIMEOUT_S)
-            if reply.status != 200:
-                raise PeerUnavailable(f"{endpoint} answered {reply.status}")
-            reveal = reveal_of(reply.body, commitment)
+            reveal = self._revealed_by(commitment, endpoint)
         except (PeerUnavailable, EntryRefused) as error:
             if isinstance(error, EntryRefused):
                 self._refused[steps.commitment_key(commitment)] = error
@@ -221,6 +227,29 @@ class RevealCollector:
             return False
         self._record(commitment, reveal)
         return True
+
+    def _revealed_by(self, commitment: Commitment, endpoint: str) -> SignedReveal:
+        """The reveal that a miner gives.
+
+        Raises:
+            PeerUnavailable: the miner does not answer, or not yet.
+            EntryRefused: its reply is not a valid reveal.
+        """
+        hotkey = commitment.hotkey
+        body = json.dumps({"schema": REVEAL_SCHEMA, "round": self.round_id}).encode()
+        reply = self.peers.call(endpoint, hotkey, "/reveal", body, timeout_s=REVEAL_TIMEOUT_S)
+        is_old = reply.status == 422 and self.unsalted
+        if is_old:
+            reply = self.peers.call(endpoint, hotkey, "/reveal", OLD_REVEAL_BODY, timeout_s=REVEAL_TIMEOUT_S)
+        if reply.status != 200:
+            raise PeerUnavailable(f"{endpoint} answered {reply.status}")
+        if is_old:
+            return old_reveal_of(reply.body, commitment)
+        signed = open_reveal(
+            reply.body, hotkey=hotkey, round_id=self.round_id, valid_signature=self.valid_signature
+        )
+        _check_digest(signed.reveal, commitment)
+        return signed
 
 
 @dataclass

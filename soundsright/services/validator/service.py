@@ -51,6 +51,7 @@ class ValidatorService:
         self._clock = context.clock
         self._health = context.health
         self._timelock = context.timelock
+        self._valid_signature = context.valid_signature
         self._poll_s = context.poll_s
         self._dry_run = context.dry_run
         self._collector: RevealCollector | None = None
@@ -218,8 +219,10 @@ class ValidatorService:
                 self._state,
                 self._clock,
                 self._health,
+                self._valid_signature,
                 kind=self._settings.rules.commitment,
                 timelock=self._timelock,
+                unsalted=self._settings.rules.entry_rules.unsalted,
             )
         return self._collector
 

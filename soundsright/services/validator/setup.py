@@ -23,6 +23,7 @@ from soundsright.core.ports import (
 )
 from soundsright.core.schedule import Schedule
 from soundsright.services.http import Health
+from soundsright.services.records import ValidSignature
 from soundsright.services.rounds import Event, RoundOutcome
 from soundsright.services.validator.retention import KEPT_ROUNDS, ArtifactStore
 
@@ -79,6 +80,7 @@ class ValidatorContext:
     peers: Peers
     clock: Clock
     health: Health
+    valid_signature: ValidSignature
     timelock: Timelock | None = None
     poll_s: float = POLL_S
     dry_run: Callable[[Mapping[str, float]], None] | None = None

@@ -58,6 +58,8 @@ class _HubHandler(BaseHTTPRequestHandler):
             self.tree(*match.groups())
         elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self.resolve(*match.groups())
+        elif match := re.fullmatch(r"/([^/]+/[^/]+)/raw/([^/]+)/(.+)", path):
+            self.raw(*match.groups())
         elif match := re.fullmatch(r"/cdn/([^/]+/[^/]+)/([^/]+)/(.+)", path):
             repository, revision, name = match.groups()
             self.body(self.hub.repositories[repository].commits[revision][name], name, {})
@@ -145,6 +147,16 @@ class _HubHandler(BaseHTTPRequestHandler):
             self.answer(302, b"", headers)
             return
         self.body(data, name, headers)
+
+    def raw(self, repository: str, revision: str, name: str) -> None:
+        """A file without redirect. Of a large file the Hub sends only the pointer, so this sends nothing."""
+        files = self.files(repository, revision)
+        if files is None:
+            return
+        if name not in files or len(files[name]) >= LFS_FROM_BYTES:
+            self.refuse(404, "EntryNotFound")
+            return
+        self.body(files[name], name, {})
 
     def body(self, data: bytes, name: str, headers: dict[str, str]) -> None:
         if name in self.hub.corrupt:

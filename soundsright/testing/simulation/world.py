@@ -24,10 +24,10 @@ from soundsright.core.errors import (
 from soundsright.core.results import Failure
 from soundsright.core.schedule import DAY_S, Round, Schedule
 from soundsright.core.sources import ModelRef
-from soundsright.core.submission import Reveal, commitment_digest
+from soundsright.core.submission import Reveal
 from soundsright.metrics import ClipEvidence
 from soundsright.services.rounds import DrawnClips, Scored, SetRequest, read_wav, write_wav
-from soundsright.testing import Behaviour, FakeChain, FakeHub, FakeRepository, unit_interval
+from soundsright.testing import Behaviour, FakeChain, FakeHub, FakeRepository, salted_reveal, unit_interval
 
 FIRST_DAY = 20_000
 SCHEDULE = Schedule(time_of_day_s=9 * 3_600, every_days=1, first_day=FIRST_DAY, seed_delay_blocks=10)
@@ -180,12 +180,14 @@ class World:
         if miner.kind is Kind.WITHHELD:
             repository = replace(repository, hub_fault=HubUnavailable("The hub answered 403"))
         self.hub.repositories[model] = repository
-        self.chain.publish(miner.hotkey, commitment_digest(model, miner.hotkey, miner.competition.id))
+        reveal = salted_reveal(model, miner.hotkey, miner.competition.id, repository.content_hash)
+        self.chain.publish(miner.hotkey, reveal.digest(miner.hotkey))
         for mark in self._marks(model):
             self.since_blocks.setdefault((miner.hotkey, mark), self.chain.head().number)
-        self.reveals[miner.hotkey] = Reveal(model, miner.competition.id)
+        self.reveals[miner.hotkey] = reveal
         if miner.kind is Kind.MISREVEALS:
-            self.reveals[miner.hotkey] = Reveal(ModelRef("other", "model", f"{entry:040x}"), miner.competition.id)
+            other = ModelRef("other", "model", f"{entry:040x}")
+            self.reveals[miner.hotkey] = replace(reveal, model=other, content_hash="other")
         elif miner.kind is Kind.HIDES:
             del self.reveals[miner.hotkey]
         elif miner.kind is Kind.VANISHES:

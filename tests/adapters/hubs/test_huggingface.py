@@ -14,7 +14,7 @@ import pytest
 
 from soundsright.adapters.hubs.folder import FolderHub
 from soundsright.adapters.hubs.huggingface import HuggingFaceHub
-from soundsright.adapters.hubs.huggingface_check import check_on_hub
+from soundsright.adapters.hubs.huggingface_check import model_on_hub
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault, UsageError
 from soundsright.core.fetch_limits import FetchLimits
@@ -267,7 +267,27 @@ def test_without_a_token_none_is_sent(hub: HubServer, tmp_path: Path, monkeypatc
 
 
 def test_a_miner_sees_that_its_model_can_be_fetched(hub: HubServer) -> None:
-    check_on_hub(hub.url, MODEL)
+    found = model_on_hub(hub.url, MODEL)
+    assert found.is_public
+
+
+def test_a_miner_commits_to_the_content_that_validators_fetch(hub: HubServer, tmp_path: Path) -> None:
+    found = model_on_hub(hub.url, MODEL)
+    assert found.content_hash == fetch(hub, tmp_path / "cache").content_hash
+    # The hub lists the hash of the large file, so the miner does not download it.
+    assert not any("model.onnx" in path for _, path, _ in hub.requests[:6] if "/raw/" in path)
+
+
+def test_a_file_that_does_not_match_the_commit_is_not_committed(hub: HubServer) -> None:
+    hub.corrupt.add("Dockerfile")
+    with pytest.raises(HubUnavailable, match="Dockerfile"):
+        model_on_hub(hub.url, MODEL)
+
+
+def test_a_private_model_can_be_committed_with_its_owners_token(hub: HubServer) -> None:
+    hub.repositories["alice/gate"].private = True
+    found = model_on_hub(hub.url, MODEL, token=hub.token, may_be_private=True)
+    assert not found.is_public
 
 
 def test_a_miner_learns_why_its_model_cannot_be_fetched(hub: HubServer) -> None:
@@ -280,7 +300,7 @@ def test_a_miner_learns_why_its_model_cannot_be_fetched(hub: HubServer) -> None:
         (ModelRef("alice", "plain", REVISION), None, "no Dockerfile"),
     ):
         with pytest.raises(UsageError, match=message):
-            check_on_hub(hub.url, model, token=token)
+            model_on_hub(hub.url, model, token=token)
     hub.failing["/tree/"] = [503]
     with pytest.raises(HubUnavailable):
-        check_on_hub(hub.url, MODEL)
+        model_on_hub(hub.url, MODEL)

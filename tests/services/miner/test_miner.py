@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from soundsright.adapters.chains.local import LocalChain
 from soundsright.core.errors import ChainUnavailable, InfrastructureFault, RequestRefused, UsageError
 from soundsright.core.ports import TxResult
+from soundsright.services.http.health import health_app
 from soundsright.services.http.state import Health
 from soundsright.services.records.feedback import sign_feedback
 from soundsright.testing import VirtualClock
 from tests.services.services_bench import (
     ALICE,
     BOB,
+    DAY_BLOCKS,
     ENTRY,
     POOR,
+    SCHEDULE,
     VICTOR,
     chain_with_validators,
     document,
@@ -161,13 +165,75 @@ def test_an_unexpected_error_does_not_end_the_service(tmp_path: Path, caplog: py
     assert [c.digest for c in chain.commitments()] == [ENTRY.digest]
 
 
-def test_it_reveals_its_entry_only_to_validators(tmp_path: Path) -> None:
-    miner = miner_on(chain_with_validators(tmp_path), tmp_path)
+def close(chain: Any) -> None:
+    """Let a day pass, so that the next round's entries close."""
+    chain.advance(DAY_BLOCKS)
+
+
+def round_of(chain: Any) -> str:
+    """The latest round that has started."""
+    number = SCHEDULE.last_started(chain.timestamp_s(chain.head().number))
+    assert number is not None
+    return SCHEDULE.id_of(number)
+
+
+def test_nobody_sees_the_model_before_entries_close(tmp_path: Path) -> None:
+    chain, health = chain_with_validators(tmp_path), Health(VirtualClock(1e9))
+    miner = miner_on(chain, tmp_path, health=health)
+    api = TestClient(health_app(health, miner, service="miner", version="1"))
+    paths = list(api.get("/openapi.json").json()["paths"])
+
+    def shown() -> str:
+        return "".join(api.get(path).text for path in paths)
+
     miner.tick()
-    assert miner.reveal(VICTOR.address)["revision"] == "a" * 40
+    (commitment,) = chain.commitments()
+    assert commitment.digest in shown()
+    for secret in (ENTRY.model.name, ENTRY.model.revision, ENTRY.content_hash, ENTRY.salt):
+        assert secret not in shown()
+    # The round before is over, and the one that will judge this entry is still open.
+    for round_id in (round_of(chain), "2030-01-01"):
+        with pytest.raises(RequestRefused) as caught:
+            miner.reveal(VICTOR.address, round_id)
+        assert caught.value.code == "not_closed"
+    close(chain)
+    assert miner.reveal(VICTOR.address, round_of(chain))["salt"] == ENTRY.salt
+    assert ENTRY.model.revision in shown()
+    assert ENTRY.salt not in shown()
+
+
+def test_an_entry_that_comes_after_the_close_waits_for_the_next_round(tmp_path: Path) -> None:
+    chain = chain_with_validators(tmp_path)
+    close(chain)
+    miner = miner_on(chain, tmp_path)
+    miner.tick()
+    with pytest.raises(RequestRefused) as caught:
+        miner.reveal(VICTOR.address, round_of(chain))
+    assert caught.value.code == "not_closed"
+    close(chain)
+    assert miner.reveal(VICTOR.address, round_of(chain))["hotkey"] == ALICE.address
+
+
+def test_nothing_is_shown_while_the_chain_does_not_say_that_entries_are_closed(tmp_path: Path) -> None:
+    chain = Shaky(chain_with_validators(tmp_path))
+    miner = miner_on(chain, tmp_path)
+    miner.tick()
+    close(chain)
+    chain.planned["finalized"] = [ChainUnavailable("gone")]
+    with pytest.raises(RequestRefused) as caught:
+        miner.reveal(VICTOR.address, round_of(chain))
+    assert caught.value.code == "not_closed"
+
+
+def test_it_reveals_its_entry_only_to_validators(tmp_path: Path) -> None:
+    chain = chain_with_validators(tmp_path)
+    miner = miner_on(chain, tmp_path)
+    miner.tick()
+    close(chain)
+    assert miner.reveal(VICTOR.address, round_of(chain))["revision"] == "a" * 40
     for sender, code in ((BOB, "no_permit"), (ALICE, "no_permit"), (POOR, "low_stake")):
         with pytest.raises(RequestRefused) as caught:
-            miner.reveal(sender.address)
+            miner.reveal(sender.address, round_of(chain))
         assert caught.value.code == code
 
 
@@ -178,7 +244,7 @@ def test_nothing_is_revealed_before_the_commitment_is_on_the_chain(tmp_path: Pat
     with pytest.raises(InfrastructureFault):
         miner.tick()
     with pytest.raises(RequestRefused) as caught:
-        miner.reveal(VICTOR.address)
+        miner.reveal(VICTOR.address, round_of(chain))
     assert caught.value.code == "not_committed"
 
 

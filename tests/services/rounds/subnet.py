@@ -16,7 +16,7 @@ from soundsright.core.ports import Chain, SandboxLimits
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Round
 from soundsright.core.sources import ModelRef
-from soundsright.core.submission import FetchedModel, Reveal, commitment_digest
+from soundsright.core.submission import FetchedModel, Reveal
 from soundsright.services.rounds import RoundOutcome
 from soundsright.services.rounds.clipset import draw_to_disk
 from soundsright.services.rounds.context import RoundContext
@@ -31,6 +31,7 @@ from soundsright.testing import (
     FakeSandbox,
     InlinePool,
     VirtualClock,
+    salted_reveal,
 )
 from soundsright.testing.fakes import FakeRunningModel
 from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
@@ -83,8 +84,8 @@ class Subnet:
         model = ModelRef(name, "model", f"{len(self.models):040x}")
         self.models[name] = model
         self.hub.repositories[model] = FakeRepository(f"content-{name}", behaviour=Behaviour(quality))
-        self.chain.publish(name, commitment_digest(model, name, COMPETITION.id))
-        self.reveals[name] = Reveal(model, COMPETITION.id)
+        self.reveals[name] = salted_reveal(model, name, COMPETITION.id, f"content-{name}")
+        self.chain.publish(name, self.reveals[name].digest(name))
 
     def plan(self, **changes: Any) -> RoundPlan:
         options: dict[str, Any] = {

@@ -11,9 +11,9 @@ from numpy.typing import DTypeLike
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.schedule import Round
 from soundsright.core.sources import ModelRef
-from soundsright.core.submission import FetchedModel, Reveal, Submission, commitment_digest
+from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.rounds import steps
-from soundsright.testing import Behaviour, FakeHub, FakeRepository
+from soundsright.testing import Behaviour, FakeHub, FakeRepository, salted_reveal
 from soundsright.testing.state import MemoryState
 from tests.services.rounds.subnet import COMPETITION, Subnet
 
@@ -68,8 +68,8 @@ class Rounds(Subnet):
         self.hub.repositories[model] = FakeRepository(f"content-{number}", tuple(files), Behaviour(0.5))
         self.chain.register(hotkey)
         self.chain.advance(10)
-        self.chain.publish(hotkey, commitment_digest(model, hotkey, COMPETITION.id))
-        self.reveals[hotkey] = Reveal(model, COMPETITION.id)
+        self.reveals[hotkey] = salted_reveal(model, hotkey, COMPETITION.id, f"content-{number}")
+        self.chain.publish(hotkey, self.reveals[hotkey].digest(hotkey))
 
     def play(self) -> list[tuple[str, str]]:
         self.played += 1

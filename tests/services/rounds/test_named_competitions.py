@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ import pytest
 from soundsright.core.competition import Competition, Task
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.rulesets import SOUNDSRIGHT_V2
-from soundsright.core.submission import Reveal, commitment_digest
 from soundsright.services.rounds.plan import plan_facts
 from tests.services.rounds.subnet import Subnet
 
@@ -26,8 +26,8 @@ class TwoCompetitions(Subnet):
     def enter(self, name: str, quality: float) -> None:
         super().enter(name, quality)
         competition = ENTERED[name]
-        self.chain.publish(name, commitment_digest(self.models[name], name, competition.id))
-        self.reveals[name] = Reveal(self.models[name], competition.id)
+        self.reveals[name] = replace(self.reveals[name], competition_id=competition.id)
+        self.chain.publish(name, self.reveals[name].digest(name))
 
 
 @pytest.fixture

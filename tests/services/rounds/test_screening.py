@@ -20,7 +20,6 @@ from soundsright.core.submission import (
     FetchedModel,
     Reveal,
     Submission,
-    commitment_digest,
 )
 from soundsright.services.rounds.screening import (
     Screened,
@@ -28,21 +27,24 @@ from soundsright.services.rounds.screening import (
     checked_dockerfile,
     screened,
 )
+from soundsright.testing import salted_reveal
 
 RULES = Path(__file__).resolve().parents[3] / "docs" / "reference" / "error-codes.md"
 COMPETITION = PUBLISHED[0].id
 MODEL = ModelRef("alice", "model", "1" * 40)
+REVEAL = salted_reveal(MODEL, "alice", COMPETITION, "c" * 64)
+OLD = Reveal(MODEL, COMPETITION)
 NEURON = Neuron(uid=3, hotkey="alice", registered_at=10)
 
 
 def commitment(block: int = 20, digest: str | None = None, earlier: tuple[int, ...] = ()) -> Commitment:
-    return Commitment("alice", digest or commitment_digest(MODEL, "alice", COMPETITION), block, earlier)
+    return Commitment("alice", digest or REVEAL.digest("alice"), block, earlier)
 
 
 def screen(
     committed: Commitment,
     *,
-    reveal: Reveal | None = Reveal(MODEL, COMPETITION),  # noqa: B008
+    reveal: Reveal | None = REVEAL,
     neurons: tuple[Neuron, ...] = (NEURON,),
     rules: EntryRules = EntryRules(),
 ) -> Screened:
@@ -66,8 +68,16 @@ def test_a_revealed_commitment_made_in_time_is_admitted() -> None:
         (lambda: screen(commitment(block=9)), "stale_commitment"),
         (lambda: screen(commitment(), reveal=None), "not_revealed"),
         (lambda: screen(commitment(digest="0" * 64)), "digest_mismatch"),
-        (lambda: screen(commitment(), reveal=Reveal(MODEL, PUBLISHED[1].id)), "digest_mismatch"),
-        (lambda: screen(commitment(), reveal=Reveal(MODEL, "SINGING_8000HZ")), "unknown_competition"),
+        (
+            lambda: screen(commitment(), reveal=replace(REVEAL, competition_id=PUBLISHED[1].id)),
+            "digest_mismatch",
+        ),
+        (
+            lambda: screen(commitment(), reveal=replace(REVEAL, competition_id="SINGING_8000HZ")),
+            "unknown_competition",
+        ),
+        (lambda: screen(commitment(), reveal=replace(REVEAL, salt="6" * 32)), "digest_mismatch"),
+        (lambda: screen(commitment(digest=OLD.digest("alice")), reveal=OLD), "unsalted"),
         (lambda: screen(commitment(), rules=EntryRules(banned_hotkeys={"alice": 101})), "banned"),
         (lambda: screen(commitment(earlier=(2, 5)), rules=EntryRules(cooldown_blocks=16)), "cooldown"),
         (lambda: screen(commitment(earlier=(2, 5)), rules=EntryRules(max_commitments=2)), "too_many_commitments"),
@@ -109,6 +119,26 @@ def test_commitments_before_the_window_do_not_count() -> None:
     assert screen(commitment(block=21, earlier=(18, 20)), rules=rules).refusals
 
 
+def test_an_organiser_can_accept_commitments_without_salt() -> None:
+    committed = commitment(digest=OLD.digest("alice"))
+    assert screen(committed, reveal=OLD, rules=EntryRules(unsalted=True)).submissions
+
+
+def test_the_same_content_at_another_place_is_still_the_committed_one() -> None:
+    moved = replace(REVEAL, model=ModelRef("alice", "renamed", "2" * 40))
+    (entry,) = screen(commitment(), reveal=moved).submissions
+    assert (entry.source, entry.content_hash) == (moved.model, "c" * 64)
+
+
+@pytest.mark.parametrize(("first", "block"), [(12, 12), (9, 20), (None, 20), (25, 20)])
+def test_the_block_of_an_entry_is_that_of_the_first_commitment_of_its_content(
+    first: int | None, block: int
+) -> None:
+    """The hotkey was registered in block 10, so a commitment before it belongs to an earlier owner."""
+    (entry,) = screen(replace(commitment(), first_block=first)).submissions
+    assert entry.block == block
+
+
 def test_a_commitment_in_the_closing_block_is_in_time() -> None:
     assert screen(commitment(block=100)).submissions
 
@@ -118,7 +148,7 @@ def test_a_ban_ends() -> None:
 
 
 def test_another_hotkeys_digest_does_not_fit() -> None:
-    stolen = commitment_digest(MODEL, "bob", COMPETITION)
+    stolen = REVEAL.digest("bob")
     assert screen(commitment(digest=stolen)).refusals[0].code == "digest_mismatch"
 
 
@@ -127,6 +157,14 @@ def fetched(tmp_path: Path) -> FetchedModel:
     (tmp_path / "Dockerfile").write_text("FROM scratch\nUSER 10001\n")
     entry = Submission(3, "alice", PUBLISHED[0], MODEL, 20)
     return FetchedModel(entry, tmp_path, "c" * 64, ("d" * 64,))
+
+
+def test_content_that_was_not_committed_is_refused(fetched: FetchedModel) -> None:
+    committed = replace(fetched, submission=replace(fetched.submission, content_hash="e" * 64))
+    with pytest.raises(EntryRefused) as refused:
+        check_fetched(committed, EntryRules())
+    assert refused.value.code == "content_mismatch"
+    check_fetched(replace(committed, content_hash="e" * 64), EntryRules())
 
 
 @pytest.mark.parametrize(

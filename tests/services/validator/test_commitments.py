@@ -13,12 +13,13 @@ from fastapi.testclient import TestClient
 
 from soundsright.adapters.chains.local import LocalChain, seeded_block_entropy
 from soundsright.adapters.chains.timelock import DrandTimelock, seal
+from soundsright.adapters.peers.keys import valid_signature
 from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.errors import RequestRefused
 from soundsright.core.ports import Neuron
 from soundsright.core.schedule import Schedule
 from soundsright.core.sources import ModelRef
-from soundsright.core.submission import Commitment, CommitmentKind, commitment_text
+from soundsright.core.submission import Commitment, CommitmentKind
 from soundsright.services.http.health import health_app
 from soundsright.services.http.state import Health
 from soundsright.services.miner.entry import Entry, EntryCommitment
@@ -26,11 +27,11 @@ from soundsright.services.rounds import steps
 from soundsright.services.rounds.screening import screened
 from soundsright.services.validator.peers import RevealCollector
 from soundsright.services.validator.service import ValidatorService
-from soundsright.testing import VirtualClock
+from soundsright.testing import VirtualClock, salted_reveal
 from soundsright.testing.fakechain.drand import ROUND_1000_S, Relay, served_relay
 from soundsright.testing.state import MemoryState
 from tests.services.services_bench import ALICE, ENTRY, VICTOR, miner_on
-from tests.services.validator.test_service import COMPETITION, MINERS, Bench, Miners, finish
+from tests.services.validator.test_service import COMPETITION, MINERS, Bench, Miners, content_of, finish
 
 DAY_S = 86_400
 # A day's round starts when round 1000 of the beacon is published.
@@ -62,10 +63,11 @@ class SealedBench(Bench):
         super().enter(name, quality=quality, revision=revision)
         if self.kind is not CommitmentKind.DIGEST:
             self.chain.publish(MINERS[name].address, self.committed(name, revision))
-            self.peers.reveals[MINERS[name].address] = b"not needed"
 
     def committed(self, name: str, revision: str = "a", round_number: int = 1_000) -> str:
-        text = commitment_text(ModelRef(name, "model", revision * 40), MINERS[name].address, COMPETITION.id)
+        key = MINERS[name].address
+        model = ModelRef(name, "model", revision * 40)
+        text = salted_reveal(model, key, COMPETITION.id, content_of(name, revision)).text(key)
         return text if self.kind is CommitmentKind.PLAIN else seal(text, round_number)
 
     def validator(self, *, dry_run: bool = False, chain: Any = None) -> ValidatorService:
@@ -171,11 +173,18 @@ def judged(
     for round_id in ("before", "now"):
         state.begin_round(round_id, {})
     steps.write(state, "before", steps.ENTRIES, steps.EntriesStep((stood,), (), None))
-    text = commitment_text(MODEL, "hk", COMPETITION.id)
+    text = salted_reveal(MODEL, "hk", COMPETITION.id, "c" * 64).text("hk")
     committed = replace(COMMITTED, digest=text if kind is CommitmentKind.PLAIN else seal(text, 1_000))
     neuron = Neuron(0, "hk", registered_at)
     collector = RevealCollector(
-        "now", Miners(), state, clock, Health(clock), kind=kind, timelock=DrandTimelock([relay.url])
+        "now",
+        Miners(),
+        state,
+        clock,
+        Health(clock),
+        valid_signature,
+        kind=kind,
+        timelock=DrandTimelock([relay.url]),
     )
     collector.read([committed], opened_by_s=ROUND_1000_S)
     result = screened(
@@ -228,7 +237,7 @@ def test_a_miner_commits_once_in_each_kind_also_after_a_restart(
         miner.tick()
     (commitment,) = chain.commitments()
     assert chain.head().number == commitment.block
-    text = commitment_text(ENTRY.model, ALICE.address, ENTRY.competition.id)
+    text = ENTRY.text
     if kind is CommitmentKind.SEALED:
         assert "alice" not in commitment.digest
         assert DrandTimelock([relay.url]).opened(commitment.digest) == text
@@ -242,7 +251,7 @@ def test_a_sealed_entry_is_not_revealed_to_validators(tmp_path: Path, relay: Rel
     miner = miner_on(subnet(tmp_path), tmp_path, commitment=sealing, health=health)
     miner.tick()
     with pytest.raises(RequestRefused) as caught:
-        miner.reveal(VICTOR.address)
+        miner.reveal(VICTOR.address, SCHEDULE.id_of(0))
     assert caught.value.code == "sealed"
     api = TestClient(health_app(health, miner, service="miner", version="1"))
     for path in api.get("/openapi.json").json()["paths"]:
@@ -265,7 +274,7 @@ def test_a_seal_is_made_again_if_the_old_one_is_gone_or_has_another_model(
     elif lost == "the miner's":
         (tmp_path / "sealed.json").write_text("{")
     else:
-        entry = Entry(ALICE, ENTRY.competition, ModelRef("alice", "gate", "b" * 40))
+        entry = Entry(ALICE, ENTRY.competition, ModelRef("alice", "gate", "b" * 40), "d" * 64, "5" * 32)
     miner_on(chain, tmp_path, commitment=committing(tmp_path, relay, CommitmentKind.SEALED, entry)).tick()
     (second,) = chain.commitments()
     assert second.digest not in (first.digest, "what is left when the chain has opened it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import threading
@@ -18,23 +19,31 @@ from soundsright.adapters.state.artifacts import Artifacts
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.errors import ChainUnavailable, EntryRefused, PeerUnavailable, UsageError
-from soundsright.core.ports import Reply, SubnetRules, TxResult
+from soundsright.core.ports import Neuron, Reply, SubnetRules, TxResult
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Schedule
 from soundsright.core.sources import ModelRef
-from soundsright.core.submission import Commitment, commitment_digest
+from soundsright.core.submission import Commitment, Reveal
 from soundsright.services.http.state import Health
-from soundsright.services.records import feedback_of, results_of
+from soundsright.services.records import feedback_of, results_of, sign_reveal
 from soundsright.services.records.feedback import open_feedback
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import draw_to_disk
 from soundsright.services.rounds.scoring import score_files
 from soundsright.services.validator.chain import check_account
-from soundsright.services.validator.peers import MAX_TRIES, reveal_of
+from soundsright.services.validator.peers import MAX_TRIES, RevealCollector, old_reveal_of
 from soundsright.services.validator.service import ValidatorService
 from soundsright.services.validator.setup import SubnetSettings, ValidatorContext, Work
 from soundsright.services.validator.view import ValidatorView
-from soundsright.testing import Behaviour, FakeHub, FakeRepository, FakeSandbox, InlinePool, VirtualClock
+from soundsright.testing import (
+    Behaviour,
+    FakeHub,
+    FakeRepository,
+    FakeSandbox,
+    InlinePool,
+    VirtualClock,
+    salted_reveal,
+)
 from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
 from soundsright.testing.state import MemoryState
 
@@ -49,7 +58,8 @@ class Miners:
     """The `Peers` port: miners whose replies the test sets."""
 
     def __init__(self) -> None:
-        self.reveals: dict[str, bytes] = {}
+        self.reveals: dict[str, Reveal] = {}
+        self.keys = {key.address: key for key in MINERS.values()}
         self.calls: list[tuple[str, str]] = []
         self.feedback: dict[str, list[bytes]] = {}
         self.away: set[str] = set()
@@ -61,7 +71,9 @@ class Miners:
         if receiver in self.away or (path == "/feedback" and receiver in self.deaf):
             raise PeerUnavailable(f"{endpoint} does not answer")
         if path == "/reveal":
-            return Reply(200, self.reveals[receiver])
+            round_id = json.loads(body)["round"]
+            signed = sign_reveal(self.reveals[receiver], self.keys[receiver], round_id)
+            return Reply(200, json.dumps(signed).encode())
         if (status := self.status.get(receiver, 200)) == 200:
             self.feedback.setdefault(receiver, []).append(body)
         return Reply(status, b"{}")
@@ -91,10 +103,11 @@ class Bench:
         key = MINERS[name]
         self.chain.register(key.address)
         model = ModelRef(name, "model", revision * 40)
-        self.hub.repositories[model] = FakeRepository(f"hash-{name}-{revision}", behaviour=Behaviour(quality))
+        self.hub.repositories[model] = FakeRepository(content_of(name, revision), behaviour=Behaviour(quality))
         self.chain.publish_endpoint(key.address, f"10.0.0.{len(name)}:6001")
-        self.chain.publish(key.address, commitment_digest(model, key.address, COMPETITION.id))
-        self.peers.reveals[key.address] = reveal(model)
+        committed = salted_reveal(model, key.address, COMPETITION.id, content_of(name, revision))
+        self.chain.publish(key.address, committed.digest(key.address))
+        self.peers.reveals[key.address] = committed
 
     def validator(self, *, dry_run: bool = False, chain: Any = None) -> ValidatorService:
         context = ValidatorContext(
@@ -119,6 +132,7 @@ class Bench:
             peers=self.peers,
             clock=self.clock,
             health=self.health,
+            valid_signature=valid_signature,
             dry_run=self.dry_run_weights.append if dry_run else None,
         )
         return ValidatorService(context)
@@ -133,16 +147,8 @@ class Bench:
         return self.chain.weights(VICTOR.address)
 
 
-def reveal(model: ModelRef, competition: str = COMPETITION.id) -> bytes:
-    return json.dumps(
-        {
-            "schema": "soundsright.reveal/1",
-            "namespace": model.namespace,
-            "name": model.name,
-            "revision": model.revision,
-            "competition": competition,
-        }
-    ).encode()
+def content_of(name: str, revision: str) -> str:
+    return hashlib.sha256(f"{name} {revision}".encode()).hexdigest()
 
 
 def published(outcome: Any, _folder: Path) -> dict[str, dict[str, Any]]:
@@ -238,24 +244,80 @@ def test_a_miner_that_is_away_is_refused_and_the_others_are_ranked(bench: Bench)
     assert [s.hotkey for s in facts.submissions] == [MINERS["bob"].address]
 
 
+ALICE = MINERS["alice"]
+REVEAL = salted_reveal(ModelRef("alice", "model", "a" * 40), ALICE.address, COMPETITION.id, "c" * 64)
+OLD_REVEAL = {"schema": "soundsright.reveal/1", "namespace": "alice", "name": "model", "revision": "a" * 40}
+
+
+def asked(answers: Mapping[bytes, tuple[int, bytes]], committed: str, **options: Any) -> RevealCollector:
+    """A collector that has asked alice, who committed that text. `answers` are by the schema in the request."""
+
+    class Alice(Miners):
+        def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
+            return Reply(*next(answer for schema, answer in answers.items() if schema in body))
+
+    state, clock = MemoryState(), VirtualClock(1e9)
+    state.begin_round("now", {})
+    collector = RevealCollector("now", Alice(), state, clock, Health(clock), valid_signature, **options)
+    collector.ask([Commitment(ALICE.address, committed, 5)], [Neuron(0, ALICE.address, 1, endpoint="10.0.0.1:1")])
+    return collector
+
+
+def outcome_of(collector: RevealCollector, committed: str) -> str:
+    """Whether alice's entry is revealed, or the code of its refusal."""
+    found = collector.revealed([Commitment(ALICE.address, committed, 5)]).get(ALICE.address)
+    return "silent" if found is None else "revealed" if isinstance(found, Reveal) else found.code
+
+
 @pytest.mark.parametrize(
-    "answer",
+    ("reveal", "signer", "round_id", "code"),
     [
-        b"",
-        b"[]",
-        b'{"schema": "soundsright.reveal/1"}',
-        reveal(ModelRef("mallory", "other", "c" * 40)),
-        reveal(ModelRef("alice", "model", "a" * 40), "DENOISING_48000HZ"),
-        reveal(ModelRef("alice", "model", "a" * 40)).replace(b"a" * 40, b"main"),
-        reveal(ModelRef("alice", "model", "a" * 40)).replace(b'"alice"', b'"' + b"x" * 5_000 + b'"'),
+        (REVEAL, ALICE, "now", "revealed"),
+        (replace(REVEAL, salt="6" * 32), ALICE, "now", "digest_mismatch"),
+        (replace(REVEAL, content_hash="d" * 64), ALICE, "now", "digest_mismatch"),
+        (replace(REVEAL, competition_id="DENOISING_48000HZ"), ALICE, "now", "digest_mismatch"),
+        # The content counts, wherever it is now.
+        (replace(REVEAL, model=ModelRef("alice", "renamed", "b" * 40)), ALICE, "now", "revealed"),
+        (REVEAL, MINERS["bob"], "now", "wrong_hotkey"),
+        (REVEAL, ALICE, "before", "bad_reveal"),
     ],
 )
-def test_a_reveal_counts_only_if_it_hashes_to_the_commitment(answer: bytes) -> None:
-    model, hotkey = ModelRef("alice", "model", "a" * 40), MINERS["alice"].address
-    commitment = Commitment(hotkey, commitment_digest(model, hotkey, COMPETITION.id), 5)
-    assert reveal_of(reveal(model), commitment).model == model
+def test_a_reveal_counts_only_if_it_hashes_to_the_commitment(
+    reveal: Reveal, signer: Hotkey, round_id: str, code: str
+) -> None:
+    committed = REVEAL.digest(ALICE.address)
+    raw = json.dumps(sign_reveal(reveal, signer, round_id)).encode()
+    assert outcome_of(asked({b"reveal/2": (200, raw)}, committed), committed) == code
+
+
+@pytest.mark.parametrize(("unsalted", "outcome"), [(True, "revealed"), (False, "silent")])
+def test_an_old_miner_is_asked_in_its_format_only_if_the_organiser_allows_it(unsalted: bool, outcome: str) -> None:
+    old = Reveal(REVEAL.model, COMPETITION.id)
+    answers = {
+        b"reveal/2": (422, b"{}"),
+        b"reveal/1": (200, json.dumps(OLD_REVEAL | {"competition": COMPETITION.id}).encode()),
+    }
+    committed = old.digest(ALICE.address)
+    assert outcome_of(asked(answers, committed, unsalted=unsalted), committed) == outcome
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"[]", b'{"schema": "soundsright.reveal/1"}']
+    + [
+        json.dumps(OLD_REVEAL | {"competition": COMPETITION.id} | change).encode()
+        for change in (
+            {"name": "other"},
+            {"competition": "DENOISING_48000HZ"},
+            {"revision": "main"},
+            {"name": "x" * 99},
+        )
+    ],
+)
+def test_an_old_reveal_counts_only_if_it_hashes_to_the_commitment(answer: bytes) -> None:
+    old = Reveal(REVEAL.model, COMPETITION.id)
     with pytest.raises(EntryRefused):
-        reveal_of(answer, commitment)
+        old_reveal_of(answer, Commitment(ALICE.address, old.digest(ALICE.address), 5))
 
 
 def test_a_stopped_validator_continues_and_reaches_the_same_weights(bench: Bench, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from soundsright.services.rounds import RoundOutcome, steps
 from soundsright.services.validator.service import MAX_PAUSE_S, ValidatorService
 from soundsright.services.validator.setup import Publish
 from tests.services.rounds.subnet import replace_method
-from tests.services.validator.test_service import MINERS, SCHEDULE, VICTOR, Bench, finish, published
+from tests.services.validator.test_service import MINERS, SCHEDULE, VICTOR, Bench, content_of, finish, published
 
 FIRST, SECOND = SCHEDULE.id_of(0), SCHEDULE.id_of(1)
 
@@ -314,7 +314,7 @@ def test_a_round_that_a_pruned_node_lost_does_not_stop_other_work(bench: Bench) 
 def test_a_validator_applies_the_entry_rules_of_the_organiser(bench: Bench) -> None:
     bench.to_seed(10)
     service = bench.validator()
-    entry_rules = EntryRules(banned_content=frozenset({"hash-bob-a"}))
+    entry_rules = EntryRules(banned_content=frozenset({content_of("bob", "a")}))
     service._settings = replace(service._settings, rules=replace(service._settings.rules, entry_rules=entry_rules))
     finish(service, bench, FIRST)
     recorded = bench.state.steps(FIRST).items()
@@ -336,7 +336,7 @@ def test_audio_models_and_envelopes_of_the_last_rounds_stay_and_older_ones_go(be
         bench.clock.sleep(86_400.0)
     folders = {path.parent.name for path in (bench.folder / "state" / "rounds").glob("*/enhanced")}
     assert folders == {rounds[1]}
-    assert set(bench.hub.cache) == {"hash-alice-b", "hash-bob-a"}
+    assert set(bench.hub.cache) == {content_of("alice", "b"), content_of("bob", "a")}
     feedback = steps.read(bench.state, rounds[1], steps.FEEDBACK)
     assert feedback is not None
     kept = set(feedback.envelopes.values())
