@@ -6,6 +6,8 @@ FROM ${BASE}
 ARG EXTRAS=validator,chain,hub
 ARG DEMO=
 ARG PIP_OPTIONS=
+# espeak-ng speaks new sentences in each round. Validators that must draw equal sets need the same version of it.
+RUN apt-get update && apt-get install --no-install-recommends -y espeak-ng && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/soundsright
 COPY pyproject.toml README.md LICENSE ./
 COPY requirements requirements

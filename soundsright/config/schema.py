@@ -123,7 +123,7 @@ class MinerSettings(Settings):
 
     openai_api_key: Annotated[
         OptionalSecret,
-        Field(description="Not read by the miner. `soundsright generate --speech openai` needs this variable."),
+        Field(description="Key for `soundsright generate --speech openai`. The miner itself needs none."),
     ] = None
     axon_port: Annotated[Port, Field(description="Port for validators' requests and feedback.")] = 6001
     axon_external_ip: Annotated[
@@ -202,8 +202,11 @@ class ValidatorSettings(Settings):
     """The settings of a validator."""
 
     openai_api_key: Annotated[
-        OptionalSecret, Field(description="Unused. Accepted because the original subnet's sample file has it.")
+        OptionalSecret, Field(description="Key of the account that pays for new speech by openai.")
     ] = None
+    openai_tts_model: Annotated[str, Field(description="Model of OpenAI's service that speaks.")] = (
+        "gpt-4o-mini-tts"
+    )
     cuda_directory: Annotated[
         OptionalPath, Field(description="Unused. Accepted because the original subnet's sample file has it.")
     ] = None
@@ -251,6 +254,20 @@ class ValidatorSettings(Settings):
     soundsright_corpus: Annotated[
         OptionalPath, Field(description="Folder of recordings with a manifest. Empty: the shipped recordings.")
     ] = None
+    soundsright_speech: Annotated[
+        Literal["auto", "recordings", "espeak-ng", "flite", "openai"],
+        Field(
+            description="Speech of the sets: recordings, or a synthesiser that speaks new sentences in each round. "
+            "auto: openai if its key is set, otherwise recordings if SOUNDSRIGHT_CORPUS is set, otherwise "
+            "espeak-ng or flite if installed."
+        ),
+    ] = "auto"
+    soundsright_speech_max_usd: Annotated[
+        float,
+        Field(
+            ge=0, allow_inf_nan=False, description="Highest price of the new speech of one round, in US dollars."
+        ),
+    ] = 5.0
     drand_relays: Annotated[
         str,
         AfterValidator(values.http_urls),

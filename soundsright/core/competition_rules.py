@@ -13,6 +13,9 @@ from soundsright.core.rulesets import Ruleset
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import CommitmentKind
 
+SPEECH_OF_ROUNDS = ("recordings", "espeak-ng", "flite", "openai")
+"""The speech of a round's sets: recorded, or spoken for this round by a synthesiser."""
+
 
 @dataclass(frozen=True)
 class CompetitionRules:
@@ -21,6 +24,7 @@ class CompetitionRules:
     `schedule` is None if the organiser does not decide when rounds start. `commitment` is the form in which entries
     are on the chain until they close. `entry_rules` and `fetch_limits` decide which entries are refused. If
     `exclude_near_copies` is True, an entry whose output is nearly an earlier entry's is refused, not only reported.
+    `speech` is the speech of every round, such as `espeak-ng` or `recordings`; empty if each validator chooses.
     """
 
     competitions: tuple[Competition, ...]
@@ -30,6 +34,7 @@ class CompetitionRules:
     entry_rules: EntryRules = NO_RULES
     fetch_limits: FetchLimits = FetchLimits()
     exclude_near_copies: bool = False
+    speech: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundsright.core.ports import RoundSpeech
+
 
 @dataclass(frozen=True)
 class Material:
@@ -12,18 +14,23 @@ class Material:
 
     `corpus` is the folder of the recordings; None means the shipped ones. A private corpus also has a `key_file`.
     `round_number` is then the round's number in the life of that corpus, from 0: it decides which recordings are
-    used. `speech` names a synthesiser that speaks new sentences for this round; empty means recorded speech.
+    used. `speech` speaks new sentences for this round; None means recorded speech. Noise and rooms are
+    always the corpus's.
     """
 
     corpus: Path | None = None
     key_file: Path | None = None
     round_number: int | None = None
-    speech: str = ""
+    speech: RoundSpeech | None = None
 
     @property
     def is_private(self) -> bool:
         """Whether the recordings are encrypted, and stay secret until they are retired."""
         return self.key_file is not None
+
+    def speech_for(self, sample_rate_hz: int) -> RoundSpeech | None:
+        """What speaks the sets at that rate; None if they have recorded speech."""
+        return self.speech if self.speech is not None and self.speech.fills(sample_rate_hz) else None
 
 
 PUBLIC_MATERIAL = Material()

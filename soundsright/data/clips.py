@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from soundsright.core.audio import Clip
 from soundsright.core.competition import Competition
 from soundsright.core.errors import UsageError
+from soundsright.core.ports import SpeechSource
 from soundsright.data.corpora import Corpus
 from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
 from soundsright.data.render import clip_id, clip_rng, render
@@ -43,35 +44,55 @@ def checked_clip_count(count: int) -> int:
 
 
 def corpus_sources(
-    corpus: Corpus, sample_rate_hz: int, recipe: SetRecipe, *, split: Split | None = None
+    corpus: Corpus,
+    sample_rate_hz: int,
+    recipe: SetRecipe,
+    *,
+    split: Split | None = None,
+    speech: SpeechSource | None = None,
 ) -> Sources:
     """The corpus's speech, noise and rooms for sets at that rate, or the part of them in the split.
+
+    Utterances in `speech` replace the corpus's. They are used in order, and all of them count as fresh.
 
     Raises:
         UsageError: the corpus has no speech or no noise for that rate and split.
     """
     rirs = corpus.rirs_for(sample_rate_hz, split)
-    speech = corpus.speech_for(sample_rate_hz, split)
+    if speech is None:
+        source: SpeechSource = corpus.speech_for(sample_rate_hz, split)
+        fresh = corpus.speech_for(sample_rate_hz, split).fresh
+    else:
+        source, fresh = speech, tuple(range(len(speech)))
     return Sources(
-        speech=speech,
+        speech=source,
         noise=RecordedNoise(corpus.noise_for(sample_rate_hz, split)),
         rooms=Rooms(rirs, recipe.measured_rirs, recipe.rt60_s, split),
         split=split,
-        fresh=speech.fresh,
+        fresh=fresh,
+        in_order=speech is not None,
     )
 
 
 def draw_clip(
-    competition: Competition, seed: int, index: int, *, corpus: Corpus, recipe: SetRecipe = PUBLISHED_RECIPE
+    competition: Competition,
+    seed: int,
+    index: int,
+    *,
+    corpus: Corpus,
+    recipe: SetRecipe = PUBLISHED_RECIPE,
+    speech: SpeechSource | None = None,
 ) -> Clip:
     """Clip `index` of the set of `seed`, the same on every machine.
+
+    With `speech`, clip i has utterance i of it, and no set has used it before; noise and rooms are the corpus's.
 
     Raises:
         UsageError: the corpus has no speech or no noise for that rate, or seed or index is negative.
         AudioFileError: a recording cannot be used.
     """
     rate = competition.sample_rate_hz
-    sources = corpus_sources(corpus, rate, recipe)
+    sources = corpus_sources(corpus, rate, recipe, speech=speech)
     return render(SetTask.of(competition.task), rate, seed, index, sources=sources, recipe=recipe).as_clip()
 
 

@@ -5,13 +5,17 @@ from .runs import open_run
 from .sandboxes import SandboxChoice, opened_sandbox
 from .scoring import FolderScore, UtteranceScore, score, score_folder, scored_set, set_clusters
 from .sets import generate, read_set, set_job
+from .speech import SpeechChoice, check_price, chosen_speech, speech_description
 
 __all__ = [
     "FolderScore",
     "MetricComparison",
     "SandboxChoice",
+    "SpeechChoice",
     "SystemComparison",
     "UtteranceScore",
+    "check_price",
+    "chosen_speech",
     "compare",
     "generate",
     "model_of_folder",
@@ -24,6 +28,7 @@ __all__ = [
     "scored_set",
     "set_clusters",
     "set_job",
+    "speech_description",
     "text_of_file",
     "verified_entry",
     "verify",

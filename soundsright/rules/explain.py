@@ -184,7 +184,17 @@ def entries_text(rules: CompetitionRules) -> str:
     lines += [f"  Content {digest} is banned." for digest in sorted(entry_rules.banned_content)]
     if rules.exclude_near_copies:
         lines.append("  An entry whose output is nearly the same as an earlier entry's is refused.")
+    if rules.speech:
+        lines.append(f"  The speech of every set: {_SPEECH[rules.speech]}.")
     return "\n".join(lines)
+
+
+_SPEECH = {
+    "recordings": "recordings",
+    "espeak-ng": "new sentences in each round, spoken by espeak-ng",
+    "flite": "new sentences in each round, spoken by flite",
+    "openai": "new sentences in each round, spoken by OpenAI's service",
+}
 
 
 def leaderboard_text(leaderboard: Leaderboard) -> str:

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from soundsright.core.competition import MAX_COMPETITIONS, Competition, is_competition_name
-from soundsright.core.competition_rules import CompetitionRules
+from soundsright.core.competition_rules import SPEECH_OF_ROUNDS, CompetitionRules
 from soundsright.core.entry_rules import EntryRules
 from soundsright.core.errors import UsageError
 from soundsright.core.fetch_limits import FetchLimits
@@ -66,7 +66,7 @@ def organiser_of_toml(
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise file.error(f"not TOML: {error}", "`soundsright init-competition` writes an example.") from error
-    table = file.table(content, {"ruleset", "schedule", "entries", "competition"})
+    table = file.table(content, {"ruleset", "schedule", "entries", "material", "competition"})
     competitions = _competitions(file, table.get("competition"), known_metrics)
     ruleset = _ruleset(file.under("ruleset"), table.get("ruleset", {"base": DEFAULT_RULESET}))
     schedule = None
@@ -89,6 +89,7 @@ def organiser_of_toml(
         _entry_rules(location, entries),
         _fetch_limits(location, entries),
         location.under("exclude_near_copies").true_or_false(entries.get("exclude_near_copies", False)),
+        _speech(file.under("material"), table.get("material", {})),
     )
 
 
@@ -198,6 +199,17 @@ def _ruleset_value(location: TomlLocation, key: str, value: Any) -> Any:
     if kind.startswith("tuple"):
         return location.names(value)
     return location.whole_number(value) if kind == "int" else location.number(value)
+
+
+def _speech(location: TomlLocation, value: object) -> str:
+    table = location.table(value, {"speech"})
+    if "speech" not in table:
+        return ""
+    if table["speech"] not in SPEECH_OF_ROUNDS:
+        raise location.under("speech").error(
+            f"{toml_text(table['speech'])} is not a choice", f"Choose one of {', '.join(SPEECH_OF_ROUNDS)}."
+        )
+    return str(table["speech"])
 
 
 def _choice(location: TomlLocation, choices: type[Choice], value: object) -> Choice:

@@ -13,7 +13,7 @@ from soundsright.core.errors import UsageError
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.rulesets import SOUNDSRIGHT_V4, Margin
 from soundsright.ranking import trial_round
-from soundsright.rules.explain import competitions_text
+from soundsright.rules.explain import competitions_text, entries_text
 from soundsright.rules.organiser import organiser_of_toml
 
 NOW_S = datetime.datetime(2029, 1, 1, tzinfo=datetime.UTC).timestamp()
@@ -75,6 +75,13 @@ def test_changed_numbers_give_rules_with_another_digest() -> None:
     assert ruleset.digest != SOUNDSRIGHT_V4.digest
 
 
+def test_the_file_can_choose_the_speech_of_all_validators() -> None:
+    assert read(SHIPPED).speech == ""
+    rules = read(SHIPPED.replace('# speech = "espeak-ng"', 'speech = "espeak-ng"'))
+    assert rules.speech == "espeak-ng"
+    assert "spoken by espeak-ng" in entries_text(rules)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -120,6 +127,9 @@ def test_changed_numbers_give_rules_with_another_digest() -> None:
         ("# max_files = 2_000", "max_files = 0", "entries.max_files: 0 leaves no room for a model"),
         ("# allowed_files = [", "allowed_files = [3, ", r"entries.allowed_files: \[3, .* is not a list of names"),
         ('commitment = "digest"', "commitment = 3", "entries.commitment: 3 is not a choice"),
+        ('# speech = "espeak-ng"', 'speech = "espeak"', r"material\.speech: 'espeak' is not a choice"),
+        ('# speech = "espeak-ng"', "speech = 5", r"material\.speech: 5 is not a choice"),
+        ('# speech = "espeak-ng"', 'speach = "flite"', r"material: unknown key 'speach'\. Did you mean 'speech'"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_reported_with_its_location(old: str, new: str, message: str) -> None:

@@ -87,6 +87,7 @@ def _serve(
     from soundsright.adapters.peers import SignedPeers, valid_signature
     from soundsright.cli.shared.opening import health_socket
     from soundsright.cli.shared.stopping import stopped_by_signals
+    from soundsright.library import speech_description
     from soundsright.services.http import Health, HttpService, health_app
     from soundsright.services.validator import ValidatorContext, ValidatorService, ValidatorView, sole_process
 
@@ -117,6 +118,9 @@ def _serve(
         api = HttpService(health_app(health, view, service="validator", version=__version__), sock, name="health")
         ids = ", ".join(competition.id for competition in subnet.rules.competitions)
         click.echo(f"{account.address} judges {ids}; {_description(work)}")
+        click.echo(
+            speech_description(subnet.measures.material.speech, subnet.rules.competitions, subnet.measures.clips)
+        )
         with sole_process(state, "validator", clock=clock, lost=stop.set):
             api.start()
             service.run(stop)
@@ -130,6 +134,7 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
         UsageError: the settings or the organiser's file do not fit together, or recordings are missing.
     """
     from soundsright.cli.shared.opening import schedule_of
+    from soundsright.cli.shared.speech_settings import speech_of
     from soundsright.core.competition_rules import Measures
     from soundsright.core.material import Material
     from soundsright.data import Corpus
@@ -144,12 +149,15 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
     competitions = _judged(settings, organiser)
     corpus = Corpus.open(settings.soundsright_corpus)
+    speech = speech_of(settings, organiser, competitions)
     for competition in competitions:
-        corpus.speech_for(competition.sample_rate_hz)
+        if speech is None or not speech.fills(competition.sample_rate_hz):
+            corpus.speech_for(competition.sample_rate_hz)
+    material = Material(settings.soundsright_corpus, speech=speech)
     metrics = tuple(dict.fromkeys((*METRICS, *(name for c in competitions for name in c.metric_weights))))
     return SubnetSettings(
         replace(organiser, competitions=competitions),
-        Measures(settings.soundsright_clips, metrics, floors(metrics), Material(settings.soundsright_corpus)),
+        Measures(settings.soundsright_clips, metrics, floors(metrics), material),
         schedule=schedule_of(settings, organiser),
         burn_hotkey=settings.burn_hotkey,
         weights_every_blocks=settings.weights_every_blocks,

@@ -19,7 +19,7 @@ from soundsright.core.ports.hubs import ModelHub, Publisher
 from soundsright.core.ports.machine import Clock, Pool
 from soundsright.core.ports.peers import Peers, Reply
 from soundsright.core.ports.runners import Answer, DegradedClip, Runner, RunningModel, Sandbox, SandboxLimits
-from soundsright.core.ports.speech import SpeechSource
+from soundsright.core.ports.speech import RoundSpeech, SpeechSource
 from soundsright.core.ports.state import StateStore, TitleRow
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Pool",
     "Publisher",
     "Reply",
+    "RoundSpeech",
     "Runner",
     "RunningModel",
     "Sandbox",

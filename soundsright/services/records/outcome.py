@@ -160,6 +160,7 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
         for d in board.decisions
     )
     needed = {d.metric: float(mean) for d in board.decisions if (mean := d.evidence.get("mean_to_win")) is not None}
+    speech = outcome.plan.measures.material.speech_for(competition.sample_rate_hz)
     refusals = sorted(board.refusals, key=lambda r: (r.competition_id is None, r.uid or 0))
     return CompetitionDoc(
         id=competition.id,
@@ -169,6 +170,7 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
         remainder=competition.remainder,
         seed=clips.seed,
         set_digest=clips.digest,
+        **({} if speech is None else {"speech": dict(speech.facts)}),
         entries=tuple(
             _entry_row(outcome, board, by_entry[entry], rank, {m: sets[entry] for m, sets in ranks.items()})
             for rank, entry in enumerate(ranked, 1)

@@ -130,7 +130,10 @@ class RefusalDoc(Document):
 
 
 class CompetitionDoc(Document):
-    """One competition: its prize, its set, and its entries with the best first."""
+    """One competition: its prize, its set, and its entries with the best first.
+
+    `speech` has the facts of the engine that spoke the set; it is empty for recorded speech.
+    """
 
     id: SafeName
     title: ShortText
@@ -139,6 +142,7 @@ class CompetitionDoc(Document):
     remainder: FiniteFloat
     seed: Annotated[int, Field(ge=0)]
     set_digest: ShortText
+    speech: dict[ShortText, ShortText] = {}
     entries: Annotated[tuple[RowDoc, ...], Field(max_length=MAX_ENTRIES)]
     unprocessed: RowDoc
     decisions: Annotated[tuple[DecisionDoc, ...], Field(max_length=256)]

@@ -19,7 +19,7 @@ from soundsright.core.audio import Audio, Clip, digest_of_digests, pcm16
 from soundsright.core.competition import Competition
 from soundsright.core.errors import InfrastructureFault
 from soundsright.core.material import Material
-from soundsright.core.ports import DegradedClip, Pool
+from soundsright.core.ports import DegradedClip, Pool, SpeechSource
 from soundsright.services.rounds.opening import opened
 
 
@@ -32,6 +32,12 @@ class SetRequest:
     count: int
     material: Material
     folder: Path
+
+    @property
+    def speech(self) -> SpeechSource | None:
+        """The new speech of this set; None if it has recorded speech."""
+        speech = self.material.speech_for(self.competition.sample_rate_hz)
+        return None if speech is None else speech.of_set(self.seed, self.count, self.folder / "speech")
 
 
 @dataclass(frozen=True)
@@ -111,11 +117,12 @@ def draw_to_disk(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
 
     started = time.perf_counter()
     corpus = opened(request.material).corpus
+    speech = request.speech
     digests: dict[str, str] = {}
     recipes: dict[str, dict[str, object]] = {}
     durations_s: dict[str, float] = {}
     for index in indices:
-        clip: Clip = draw_clip(request.competition, request.seed, index, corpus=corpus)
+        clip: Clip = draw_clip(request.competition, request.seed, index, corpus=corpus, speech=speech)
         write_wav(request.folder / "clean" / f"{clip.id}.wav", clip.clean)
         write_wav(request.folder / "degraded" / f"{clip.id}.wav", clip.degraded)
         digests[clip.id] = clip.digest

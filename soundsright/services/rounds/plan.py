@@ -70,7 +70,7 @@ def plan_facts(plan: RoundPlan) -> dict[str, Any]:
         "exclude_near_copies": rules.exclude_near_copies,
         "corpus": material_digest(measures.material),
         "corpus_round": measures.material.round_number,
-        "speech": measures.material.speech,
+        "speech": {} if measures.material.speech is None else dict(measures.material.speech.facts),
         **({"tasks": tasks} if tasks else {}),
     }
 
@@ -98,4 +98,4 @@ def check_same_plan(round_id: str, recorded: Mapping[str, Any], present: Mapping
 
 def _short(value: object) -> str:
     text = json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -26,6 +26,7 @@ class Hummer:
     parallel: int = 2
     sound: str = "s" * 64
     error: Exception | None = None
+    price_usd_per_char: float = 0.001
 
     def drawn_voice(self, rng: np.random.Generator) -> str:
         return f"{self.voices[int(rng.integers(3))]} {int(rng.integers(50, 200))}"
@@ -38,7 +39,7 @@ class Hummer:
         return Audio((0.1 * np.sin(2 * np.pi * f0_hz * time_s)).astype(np.float32), self.sample_rate_hz)
 
     def price_usd(self, texts: Any) -> float:
-        return 0.001 * sum(map(len, texts))
+        return self.price_usd_per_char * sum(map(len, texts))
 
 
 def test_text_and_voice_depend_on_seed_and_number_alone(tmp_path: Path) -> None:
