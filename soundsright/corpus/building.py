@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from soundsright.corpus.records import KINDS, MAX_RECORDINGS, Batch, Leaf, State
 from soundsright.data import PRIVATE_MARK
 
 Progress = Callable[[int, int], None]
+_Stratum = tuple[str, bool]
 _SHARE_OF_SMALL = 3
 """A corpus too small for `DEFAULT_FRESH` has three times as many cohorts as are in use."""
 
@@ -65,11 +66,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build wrote. `skipped` has the reason for each file that was left out, by its name."""
+    """What a build wrote.
+
+    `skipped` has the reason for each file that was left out, by its name. `noise_limits` says whether more noise
+    would give more rounds.
+    """
 
     corpus: PrivateCorpus
     added: int
     skipped: dict[str, str]
+    noise_limits: bool
 
 
 @dataclass
@@ -78,6 +84,23 @@ class _Draft:
 
     leaves: list[tuple[Leaf, str]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A batch on disk, which `corpus.json` does not list yet."""
+
+    batch: Batch
+    skipped: dict[str, str]
+    noise_limits: bool
+
+
+@dataclass(frozen=True)
+class _Cohorts:
+    """The number of cohorts of a batch, and whether more noise would give more."""
+
+    count: int
+    noise_limits: bool
 
 
 def build_corpus(
@@ -100,10 +123,11 @@ def build_corpus(
     key = key_of(key_file)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        batch, draft = _write_batch(folder, 0, key, material, plan, known or Known(), progress)
-        statement = Statement(plan.first_round, plan.uses, (batch,))
+        written = _write_batch(folder, 0, key, material, plan, known or Known(), progress)
+        statement = Statement(plan.first_round, plan.uses, (written.batch,))
         write_statement(folder / PRIVATE_MARK, statement, key.fingerprint)
-    return BuildReport(PrivateCorpus.opened(folder, key), batch.recordings, draft.skipped)
+    corpus = PrivateCorpus.opened(folder, key)
+    return BuildReport(corpus, written.batch.recordings, written.skipped, written.noise_limits)
 
 
 def add_to_corpus(
@@ -128,10 +152,11 @@ def add_to_corpus(
         last = current.statement.batches[-1]
         fresh = max(1, last.speech // last.cohorts) if fresh is None else fresh
         plan = Plan(current.life.uses, fresh, current.first_round, skip_known, is_first=False)
-        batch, draft = _write_batch(corpus.folder, number, corpus.key, material, plan, known, progress)
-        statement = replace(current.statement, batches=(*current.statement.batches, batch))
+        written = _write_batch(corpus.folder, number, corpus.key, material, plan, known, progress)
+        statement = replace(current.statement, batches=(*current.statement.batches, written.batch))
         write_statement(corpus.folder / PRIVATE_MARK, statement, corpus.key.fingerprint)
-    return BuildReport(PrivateCorpus.opened(corpus.folder, corpus.key), batch.recordings, draft.skipped)
+    grown = PrivateCorpus.opened(corpus.folder, corpus.key)
+    return BuildReport(grown, written.batch.recordings, written.skipped, written.noise_limits)
 
 
 def check_new_folder(folder: Path) -> None:
@@ -142,6 +167,8 @@ def check_new_folder(folder: Path) -> None:
     """
     if is_private_corpus(folder):
         raise UsageError(f"{folder} is a private corpus already", "Add to it with `soundsright corpus add`.")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file", "Give a new folder.")
     if folder.exists() and any(entry.name != "batches" for entry in folder.iterdir()):
         raise UsageError(f"{folder} is not empty", "Give a new folder.")
 
@@ -167,20 +194,24 @@ def _write_batch(
     plan: Plan,
     known: Known,
     progress: Progress,
-) -> tuple[Batch, _Draft]:
+) -> _Written:
     final = batch_folder(folder, number)
     part = final.with_name(f"{final.name}.part")
-    # Both are left by an interrupted command: `corpus.json` does not list them, and this process has the lock.
-    for leftover in (part, final):
-        shutil.rmtree(leftover, ignore_errors=True)
+    if final.exists():
+        # Not removed: it can also belong to a newer `corpus.json` that was lost.
+        raise UsageError(
+            f"{final} has recordings that {PRIVATE_MARK} does not list",
+            f"Remove it if a command was interrupted. If you have a newer {PRIVATE_MARK}, restore that.",
+        )
+    # An interrupted command left it, because this process has the lock.
+    shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         draft = _sealed_material(part, key, material, plan, known, progress)
-        leaves, files, cohorts = _in_order(draft.leaves, plan)
-        batch = Batch.over(leaves, cohorts)
-        lines: list[dict[str, Any]] = [
-            {"leaf": asdict(leaf), "file": file} for leaf, file in zip(leaves, files, strict=True)
-        ]
+        cohorts = _cohorts(Counter(_stratum(leaf) for leaf, _ in draft.leaves), plan)
+        ordered = _in_order(draft.leaves, cohorts.count)
+        batch = Batch.over([leaf for leaf, _ in ordered], cohorts.count)
+        lines: list[dict[str, Any]] = [{"leaf": asdict(leaf), "file": file} for leaf, file in ordered]
         write_file(part / MANIFEST, key.seal(canonical(lines), manifest_bound(batch.root)))
         part.replace(final)
     except BaseException:
@@ -188,7 +219,7 @@ def _write_batch(
         if number == 0:
             _remove_if_empty(folder)
         raise
-    return batch, draft
+    return _Written(batch, draft.skipped, cohorts.noise_limits)
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -252,33 +283,35 @@ def _sealed(part: Path, key: CorpusKey, item: NewRecording, piece: Encoded) -> t
     return leaf, file
 
 
-def _in_order(drafted: Iterable[tuple[Leaf, str]], plan: Plan) -> tuple[list[Leaf], list[str], int]:
-    """The recordings in the order of their lives, their files, and the number of cohorts.
+def _in_order(drafted: Iterable[tuple[Leaf, str]], cohorts: int) -> list[tuple[Leaf, str]]:
+    """The recordings and their files in the order of their lives, each in its cohort.
 
-    The salts decide the order, so nobody chooses which recording comes when. Speech and noise of full band are
-    spread over the cohorts apart from the rest, so that competitions of both rates have some in each round.
+    The salts decide the order, so nobody chooses which recording comes when.
     """
     shuffled = sorted(drafted, key=lambda pair: hashlib.sha256(b"order" + pair[0].salt.encode()).digest())
-    strata: dict[tuple[str, bool], list[tuple[Leaf, str]]] = {}
+    strata: dict[_Stratum, list[tuple[Leaf, str]]] = {}
     for leaf, file in shuffled:
-        strata.setdefault((leaf.kind, _is_wide(leaf)), []).append((leaf, file))
-    cohorts = _cohorts({stratum: len(pairs) for stratum, pairs in strata.items()}, plan)
+        strata.setdefault(_stratum(leaf), []).append((leaf, file))
     placed: list[tuple[Leaf, str]] = []
     for pairs in strata.values():
         placed += [
             (replace(leaf, cohort=cohort), file)
             for cohort, (leaf, file) in zip(spread(len(pairs), cohorts), pairs, strict=True)
         ]
-    placed.sort(key=lambda pair: (pair[0].cohort, KINDS.index(pair[0].kind), pair[0].salt))
-    return [leaf for leaf, _ in placed], [file for _, file in placed], cohorts
+    return sorted(placed, key=lambda pair: (pair[0].cohort, KINDS.index(pair[0].kind), pair[0].salt))
 
 
-def _is_wide(leaf: Leaf) -> bool:
-    return (leaf.sample_rate_hz / 2 if leaf.bandwidth_hz is None else leaf.bandwidth_hz) >= FULL_BAND_HZ
+def _stratum(leaf: Leaf) -> _Stratum:
+    """The recordings among which this one is spread over the cohorts: its kind, and whether it is of full band.
+
+    Competitions of both rates then have some in each round.
+    """
+    bandwidth_hz = leaf.sample_rate_hz / 2 if leaf.bandwidth_hz is None else leaf.bandwidth_hz
+    return leaf.kind, bandwidth_hz >= FULL_BAND_HZ
 
 
-def _cohorts(counts: dict[tuple[str, bool], int], plan: Plan) -> int:
-    """The number of cohorts into which these recordings are divided.
+def _cohorts(counts: Mapping[_Stratum, int], plan: Plan) -> _Cohorts:
+    """Into how many cohorts recordings of these numbers are divided.
 
     Raises:
         UsageError: there are too few of a kind.
@@ -308,4 +341,4 @@ def _cohorts(counts: dict[tuple[str, bool], int], plan: Plan) -> int:
             f"for {plan.least} rounds",
             f"Give at least {fresh * plan.least}, or choose a smaller --fresh.",
         )
-    return min(speech // fresh, noise)
+    return _Cohorts(min(speech // fresh, noise), noise < speech // fresh)

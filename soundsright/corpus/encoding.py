@@ -14,6 +14,7 @@ from soundsright.core.audio import Audio, Samples
 from soundsright.core.errors import AudioFileError
 from soundsright.corpus.layout import MAX_SEALED_BYTES
 from soundsright.corpus.material import NewRecording
+from soundsright.corpus.records import MAX_RATE_HZ
 from soundsright.data import FULL_BAND_HZ, SILENT_DB, Corpus, Recording, bandwidth_hz, read_flac
 
 __all__ = ["FULL_BAND_HZ", "Encoded", "Known", "encoded_pieces", "flac", "samples_digest"]
@@ -114,6 +115,8 @@ def _encoded(item: NewRecording, name: str, audio: Audio, whole_frames: int, who
 def _check(item: NewRecording, audio: Audio) -> None:
     if audio.sample_rate_hz < MIN_RATE_HZ:
         raise AudioFileError(item.name, f"is sampled at {audio.sample_rate_hz} Hz; {MIN_RATE_HZ} Hz are needed")
+    if audio.sample_rate_hz > MAX_RATE_HZ:
+        raise AudioFileError(item.name, f"is sampled at {audio.sample_rate_hz} Hz; the limit is {MAX_RATE_HZ} Hz")
     if audio.duration_s < MIN_S[item.kind]:
         raise AudioFileError(item.name, f"is {audio.duration_s:.2f} s long; {MIN_S[item.kind]:g} s are needed")
     if item.kind == "rir" and audio.duration_s > PIECE_S:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -21,6 +20,8 @@ FORMAT = 1
 KINDS = ("speech", "noise", "rir")
 MAX_RECORDINGS = 200_000
 MAX_BATCHES = 1_000
+MAX_DURATION_S = 60.0
+MAX_RATE_HZ = 192_000
 _MAX_TEXT = 4_000
 _LEAF_DOMAIN = b"soundsright corpus recording 1\n"
 _ROOT_DOMAIN = b"soundsright corpus root 1\n"
@@ -67,7 +68,7 @@ class Leaf:
             raise ValueError("a digest or salt is not hex")
         if not self.id or len(self.id) > 80 or not set(self.id) <= _ID_CHARACTERS:
             raise ValueError(f"the id {self.id[:80]!r} is not allowed")
-        if not (math.isfinite(self.duration_s) and self.duration_s > 0 and 0 < self.sample_rate_hz <= 1_000_000):
+        if not (0.0 < self.duration_s <= MAX_DURATION_S and 0 < self.sample_rate_hz <= MAX_RATE_HZ):
             raise ValueError("the duration or the sample rate is out of range")
         if self.cohort < 0 or any(len(text) > _MAX_TEXT for text in self._texts()):
             raise ValueError("the cohort or the length of a text is out of range")

@@ -7,6 +7,7 @@ of all files, so no file can be exchanged.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -18,6 +19,7 @@ from typing import Any
 
 from soundsright.core.content import content_hash, sha256_of_file
 from soundsright.core.errors import UsageError
+from soundsright.core.zip_faults import ZIP_FAULTS
 from soundsright.corpus.cards import KeyCard, read_card_secret
 from soundsright.corpus.checking import check_private
 from soundsright.corpus.keys import Changed, CorpusKey
@@ -26,6 +28,7 @@ from soundsright.corpus.layout import (
     MAX_MANIFEST_BYTES,
     MAX_SEALED_BYTES,
     MAX_STATEMENT_BYTES,
+    PUBLISHED,
     batch_folder,
     is_private_corpus,
     is_sealed_name,
@@ -40,6 +43,8 @@ ENVELOPE = "envelope.json"
 MAX_ARCHIVE_BYTES = 500_000_000_000
 _MAX_ENVELOPE_BYTES = 10_000
 _CHUNK_BYTES = 1 << 20
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+"""Errors of the disk. Other errors of the system come from a damaged archive, such as a place before its begin."""
 _ASK_AGAIN = "Ask for the archive again."
 
 Progress = Callable[[int, int], None]
@@ -74,7 +79,8 @@ def export_corpus(
     part = out.with_name(f"{out.name}.part")
     out.parent.mkdir(parents=True, exist_ok=True)
     with locked(corpus.folder):
-        names = _names_of(PrivateCorpus.opened(corpus.folder, corpus.key))
+        corpus = PrivateCorpus.opened(corpus.folder, corpus.key)  # It may have grown since it was opened.
+        names = _names_of(corpus)
         digest = content_hash({name: sha256_of_file(corpus.folder / name) for name in names})
         envelope = _sealed(corpus.key, card, corpus.root, digest)
         try:
@@ -128,15 +134,13 @@ def import_corpus(
         else:
             key.write(key_file)
         part.rename(folder)
-    except zipfile.BadZipFile as error:
-        raise UsageError(f"{archive_path} is not an archive of a corpus ({error})", _ASK_AGAIN) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return PrivateCorpus.opened(folder, key)
 
 
 def _names_of(corpus: PrivateCorpus) -> list[str]:
-    names = [PRIVATE_MARK]
+    names = [name for name in (PRIVATE_MARK, PUBLISHED) if (corpus.folder / name).is_file()]
     for number in range(len(corpus.statement.batches)):
         names.append((batch_folder(corpus.folder, number) / MANIFEST).relative_to(corpus.folder).as_posix())
     return names + [entry.sealed.path.relative_to(corpus.folder).as_posix() for entry in corpus.entries]
@@ -192,11 +196,18 @@ def _check_target(folder: Path, key_file: Path) -> None:
 
 def _unpacked(archive_path: Path, part: Path, progress: Progress) -> _Envelope:
     """Unpack the archive into an empty folder. Only files that a corpus can have are written."""
+    if not archive_path.is_file():
+        raise UsageError(f"There is no archive {archive_path}", "Give the file that was sent to you.")
     try:
-        archive = zipfile.ZipFile(archive_path)
-    except OSError as error:
-        raise UsageError(f"{archive_path} cannot be read ({error.strerror})", "Give the archive.") from error
-    with archive:
+        return _unpacked_zip(archive_path, part, progress)
+    except ZIP_FAULTS as error:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            raise
+        raise UsageError(f"{archive_path} is not an archive of a corpus ({error})", _ASK_AGAIN) from error
+
+
+def _unpacked_zip(archive_path: Path, part: Path, progress: Progress) -> _Envelope:
+    with zipfile.ZipFile(archive_path) as archive:
         members = archive.infolist()
         if len(members) > MAX_RECORDINGS + MAX_BATCHES + 2 or len({m.filename for m in members}) != len(members):
             raise UsageError(f"{archive_path} has too many files, or one name twice", "Do not use this archive.")
@@ -246,7 +257,7 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, part: Path, arch
 
 def _limit_of(name: str) -> int | None:
     """The most bytes of a file with that name in an archive; None if a corpus has no such file."""
-    if name == PRIVATE_MARK:
+    if name in (PRIVATE_MARK, PUBLISHED):
         return MAX_STATEMENT_BYTES
     folder, _, file = name.rpartition("/")
     number = folder.removeprefix("batches/")

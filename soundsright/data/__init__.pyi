@@ -2,10 +2,10 @@ from .audio_files import SUFFIXES, AudioFacts, facts_of, read_file, read_flac, r
 from .catalogue import CATALOGUE, RemoteFile, corpus_entry
 from .choice import SourceChoice, measured_share
 from .clips import checked_clip_count, draw_clip, draw_clips
-from .corpora import FULL_BAND_HZ, PRIVATE_MARK, Corpus
+from .corpora import FULL_BAND_HZ, Corpus
 from .directories import Listing, noise_listing, rir_listing, speech_listing
 from .encoding import SetFormat, Subtype
-from .installed import corpus_folder, installed_corpora
+from .installed import PRIVATE_MARK, corpus_folder, installed_corpora
 from .levels import SILENT_DB, active_level
 from .making import SetJob, SetReport, clips_of, generate_set
 from .manifest import recipe_fields, recordings_of

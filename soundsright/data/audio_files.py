@@ -89,11 +89,11 @@ def read_file(path: Path, *, start_s: float = 0.0, duration_s: float | None = No
     return Audio(samples, facts.sample_rate_hz)
 
 
-def read_flac(content: bytes, name: object) -> Audio:
+def read_flac(content: bytes, name: object, *, max_s: float = MAX_FILE_S) -> Audio:
     """The first channel of a FLAC file in memory, at its own rate. `name` is shown in errors.
 
     Raises:
-        AudioFileError: the content is not FLAC, is too long, or has no samples.
+        AudioFileError: the content is not FLAC, is longer than `max_s`, or has no samples.
     """
     import soundfile
 
@@ -101,8 +101,8 @@ def read_flac(content: bytes, name: object) -> Audio:
         with soundfile.SoundFile(io.BytesIO(content)) as stream:
             if stream.format != "FLAC":
                 raise AudioFileError(name, f"is {stream.format}, not FLAC")
-            if stream.frames > MAX_FILE_S * stream.samplerate:
-                raise AudioFileError(name, f"is longer than {MAX_FILE_S:.0f} s", "Split the file.")
+            if stream.frames > max_s * stream.samplerate:
+                raise AudioFileError(name, f"is longer than {max_s:.0f} s", "Split the file.")
             samples: Samples = stream.read(dtype="float32", always_2d=True)[:, 0]
             rate = int(stream.samplerate)
     except soundfile.LibsndfileError as error:

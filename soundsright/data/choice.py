@@ -16,7 +16,7 @@ from soundsright.core.errors import UsageError
 from soundsright.core.ports import SpeechSource
 from soundsright.data.corpora import Corpus
 from soundsright.data.directories import Listing, noise_listing, rir_listing, speech_listing
-from soundsright.data.installed import is_installed_corpus
+from soundsright.data.installed import is_installed_corpus, refuse_private
 from soundsright.data.noise_kinds import BABBLE, NOISE_KINDS, Babble, FormulaNoise, NoiseMenu
 from soundsright.data.recipe import AnySetTask, SetRecipe
 from soundsright.data.recordings import RecordingSet
@@ -135,6 +135,7 @@ class SourceChoice:
         return recordings
 
     def _folder(self, role: str, name: str, listing_of: Callable[..., Listing]) -> RecordingSet:
+        refuse_private(Path(name))
         listing = listing_of(
             Path(name), self.sample_rate_hz, allow_upsampled=self.allow_upsampled, split=self.split
         )

@@ -15,15 +15,12 @@ from typing import Any
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
 from soundsright.data.audio_files import facts_of
-from soundsright.data.installed import corpus_folder, installed_corpora
+from soundsright.data.installed import corpus_folder, installed_corpora, refuse_private
 from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.splits import Split, in_split
 
 FULL_BAND_HZ = 12_000.0
 """The bandwidth that a 48 kHz set needs. With upsampled recordings, models would have to invent the upper band."""
-
-PRIVATE_MARK = "corpus.json"
-"""The file that marks the folder of a private corpus."""
 
 _KINDS = ("speech", "noise", "rir")
 _MAX_MANIFEST_BYTES = 50_000_000
@@ -134,11 +131,7 @@ def _entries(root: Path, manifest: Path) -> list[dict[str, Any]]:
         also = f" Installed corpora: {installed}." if installed else ""
         raise UsageError(f"There is no corpus at {root}", remedy + also)
     if not manifest.is_file():
-        if (root / PRIVATE_MARK).is_file():
-            raise UsageError(
-                f"{root} is a private corpus, which cannot be read without its key and the number of a round",
-                "Give its key with SOUNDSRIGHT_CORPUS_KEY, or give the folder of a published corpus.",
-            )
+        refuse_private(root)
         raise UsageError(f"{root} has no manifest.jsonl", remedy)
     if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
         raise UsageError(f"{manifest} is larger than {_MAX_MANIFEST_BYTES} bytes", remedy)

@@ -20,6 +20,9 @@ from soundsright.core.errors import SoundsRightError, UsageError, printable
 from soundsright.core.plugins import PluginGroup, is_function
 from soundsright.core.shipped import datasets_folder
 
+PRIVATE_MARK = "corpus.json"
+"""The file that marks the folder of a private corpus."""
+
 CorpusFolder = Callable[[], str | os.PathLike[str]]
 
 
@@ -36,6 +39,19 @@ def installed_corpora() -> tuple[str, ...]:
 def is_installed_corpus(name: str) -> bool:
     """Whether the name is an installed corpus, and not an existing folder."""
     return not Path(name).is_dir() and name in CORPORA.names()
+
+
+def refuse_private(root: Path) -> None:
+    """Refuse the folder of a private corpus where recordings are read without a key.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if (root / PRIVATE_MARK).is_file():
+        raise UsageError(
+            f"{root} is a private corpus, which cannot be read without its key and the number of a round",
+            "Give its key with SOUNDSRIGHT_CORPUS_KEY, or use `soundsright corpus`.",
+        )
 
 
 def corpus_folder(chosen: str | os.PathLike[str] | None = None) -> Path:

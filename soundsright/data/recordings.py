@@ -80,7 +80,8 @@ class Recording:
         """
         if self.sealed is None:
             return read_file(self.path, start_s=start_s, duration_s=duration_s)
-        whole = read_flac(self.sealed.read(), self.path)
+        # A few bytes of FLAC can decode to hours, so a file must not be longer than its description says.
+        whole = read_flac(self.sealed.read(), self.path, max_s=self.duration_s + 1.0)
         start = round(start_s * whole.sample_rate_hz)
         stop = None if duration_s is None else start + round(duration_s * whole.sample_rate_hz)
         samples = whole.samples[start:stop]

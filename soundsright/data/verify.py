@@ -13,6 +13,7 @@ from soundsright.core.audio import Clip, ClipRecipe, digest_of_digests
 from soundsright.core.content import files_below, sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
 from soundsright.data.audio_files import SUFFIXES, read_file
+from soundsright.data.installed import refuse_private
 from soundsright.data.manifest import file_hashes
 
 RECEIPT = ".soundsright-fetch.json"
@@ -43,6 +44,7 @@ def verified(root: Path) -> Verdict:
     if (root / RECEIPT).is_file():
         receipt = json.loads((root / RECEIPT).read_text(encoding="utf-8"))
         return _hashed("archives", root, receipt.items())
+    refuse_private(root)
     return _recordings(root)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -91,8 +92,21 @@ def test_a_batch_of_an_interrupted_add_does_not_count(copied: tuple[Path, Path])
     left.mkdir()
     (left / "manifest.bin").write_bytes(b"never listed")
     assert PrivateCorpus.open(*copied).entries == corpus.entries
-    add_to_corpus(corpus, [*some("speech", range(3), seed=1), *some("noise", range(1), seed=1)])
+    more = [*some("speech", range(3), seed=1), *some("noise", range(1), seed=1)]
+    with pytest.raises(UsageError, match=r"0001 has recordings that corpus\.json does not list\. Remove it if"):
+        add_to_corpus(corpus, more)
+    assert (left / "manifest.bin").read_bytes() == b"never listed"
+    shutil.rmtree(left)
+    add_to_corpus(corpus, more)
     assert len(PrivateCorpus.open(*copied).entries) == len(corpus.entries) + 4
+
+
+def test_a_build_never_removes_a_corpus_whose_description_was_lost(copied: tuple[Path, Path]) -> None:
+    (copied[0] / "corpus.json").unlink()
+    files = sorted(copied[0].rglob("*.bin"))
+    with pytest.raises(UsageError, match=r"has recordings that corpus\.json does not list"):
+        build_corpus(*copied, [*some("speech", range(4)), *some("noise", range(2))], plan=PLAN)
+    assert sorted(copied[0].rglob("*.bin")) == files
 
 
 def test_a_folder_with_something_else_is_refused(built: tuple[Path, Path], tmp_path: Path) -> None:

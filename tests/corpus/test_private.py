@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import AudioFileError, UsageError
 from soundsright.corpus import CorpusKey, PrivateCorpus, is_private_corpus
-from soundsright.data import Corpus, draw_clip
+from soundsright.corpus.records import Leaf
+from soundsright.data import Corpus, SourceChoice, draw_clip, verified
 from tests.corpus.conftest import ChangeByte
 
 
@@ -139,6 +142,35 @@ def test_a_damaged_description_is_one_clear_error(copied: tuple[Path, Path], tex
         PrivateCorpus.open(*copied)
 
 
-def test_a_private_corpus_is_not_opened_as_a_plain_one(built: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize("read", [Corpus.open, verified, lambda folder: SourceChoice(16_000).speech(str(folder))])
+def test_a_private_corpus_is_not_read_as_a_plain_folder(
+    built: tuple[Path, Path], read: Callable[[Path], object]
+) -> None:
     with pytest.raises(UsageError, match="is a private corpus, which cannot be read without its key"):
-        Corpus.open(built[0])
+        read(built[0])
+
+
+def test_a_recording_longer_than_its_description_is_not_decoded(corpus: PrivateCorpus) -> None:
+    recording = replace(corpus.at(0).speech[0], duration_s=-0.9)
+    with pytest.raises(AudioFileError, match="is longer than"):
+        recording.audio()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"duration_s": 1e9},
+        {"duration_s": float("nan")},
+        {"sample_rate_hz": 0},
+        {"cohort": -1},
+        {"kind": "music"},
+        {"text": "x" * 5_000},
+        {"id": "../x"},
+        {"salt": "00"},
+    ],
+)
+def test_a_description_with_values_out_of_bounds_is_refused(
+    corpus: PrivateCorpus, change: dict[str, object]
+) -> None:
+    with pytest.raises(ValueError, match=r"out of range|not allowed|not one of|not hex"):
+        Leaf.of(asdict(corpus.entries[0].leaf) | change)

@@ -1,14 +1,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from soundsright.adapters.peers import Hotkey, valid_signature
 from soundsright.core.errors import UsageError
-from soundsright.corpus import KeyCard, PrivateCorpus, export_corpus, import_corpus, new_card, read_card
+from soundsright.corpus import (
+    CorpusKey,
+    KeyCard,
+    PrivateCorpus,
+    export_corpus,
+    import_corpus,
+    new_card,
+    publish_retired,
+    read_card,
+)
 from tests.corpus.conftest import ChangeByte
 
 BOB = Hotkey.of_seed("bob")
@@ -125,6 +137,38 @@ def test_compressed_files_are_refused_so_that_none_can_grow(archive: Path, tmp_p
         import_corpus(hostile, tmp_path / "bob.key", tmp_path / "got", tmp_path / "got.key")
 
 
+@given(st.data())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_archive_is_refused_or_gives_the_same_corpus(
+    archive: Path, corpus: PrivateCorpus, tmp_path: Path, data: st.DataObject
+) -> None:
+    content = bytearray(archive.read_bytes())
+    # The structure of a zip is in its first and last bytes.
+    places = st.integers(0, 800) | st.integers(len(content) - 1_500, len(content) - 1)
+    for place, value in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=4)):
+        content[place] = value
+    damaged, got = tmp_path / "damaged.zip", tmp_path / "damaged"
+    damaged.write_bytes(content)
+    try:
+        received = import_corpus(damaged, tmp_path / "bob.key", got, tmp_path / "damaged.key")
+    except UsageError:
+        assert not got.exists()
+        assert not (tmp_path / "damaged.key").exists()
+    else:
+        assert received.root == corpus.root
+        shutil.rmtree(got)
+        (tmp_path / "damaged.key").unlink()
+
+
+def test_the_receiver_knows_which_rounds_are_public(
+    copied: tuple[Path, Path], card: KeyCard, tmp_path: Path
+) -> None:
+    publish_retired(PrivateCorpus.open(*copied), tmp_path / "retired", through=1)
+    export_corpus(PrivateCorpus.open(*copied), card, tmp_path / "a.zip")
+    received = import_corpus(tmp_path / "a.zip", tmp_path / "bob.key", tmp_path / "got", tmp_path / "got.key")
+    assert [received.at(number).is_public for number in (1, 2)] == [True, False]
+
+
 @pytest.mark.parametrize("content", [b"", b"PK", b"not a zip at all"])
 def test_a_file_that_is_no_archive_is_one_clear_error(tmp_path: Path, card: KeyCard, content: bytes) -> None:
     (tmp_path / "x.zip").write_bytes(content)
@@ -135,8 +179,6 @@ def test_a_file_that_is_no_archive_is_one_clear_error(tmp_path: Path, card: KeyC
 def test_the_key_of_another_corpus_is_never_replaced(
     archive: Path, tmp_path: Path, copied: tuple[Path, Path]
 ) -> None:
-    from soundsright.corpus import CorpusKey
-
     CorpusKey.new().write(tmp_path / "got.key")
     before = (tmp_path / "got.key").read_bytes()
     with pytest.raises(UsageError, match=r"got\.key has the key of another corpus"):

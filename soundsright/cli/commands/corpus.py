@@ -288,6 +288,8 @@ def _say_built(report: BuildReport, skipped: dict[str, str], chosen: RecordingOp
     if unusable:
         name, reason = next(iter(unusable.items()))
         click.echo(f"{len(unusable)} recordings were left out, such as {name}: {reason}")
+    if report.noise_limits:
+        click.echo("More noise would give more rounds: each round needs noise that no round has used before.")
     if chosen.allow_public:
         click.echo("Warning: with --allow-public, entries may know some of these recordings.", err=True)
     rounds = f"rounds {corpus.first_round} to {corpus.last_round}"
