@@ -246,6 +246,7 @@ def _service(folder: Path, state: SqlState, health: Health, tell: Disturb) -> Va
             Measures(8, METRICS, FLOORS),
             SCHEDULE,
             burn_hotkey="owner",
+            pay_on_public_corpus=True,
         ),
         Work(
             hub=Watched(FolderHub(folder / "hub", folder / "cache"), ("fetch",), tell),

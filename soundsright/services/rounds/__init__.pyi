@@ -2,7 +2,7 @@ from . import steps
 from .clipset import DrawnClips, SetRequest, draw_to_disk, read_wav, write_text, write_wav
 from .context import RoundContext
 from .faults import Cancelled, ProgramFault
-from .opening import OpenedMaterial, material_digest, opened
+from .opening import OpenedMaterial, commitment_to, is_public, material_digest, opened, opened_private
 from .outcome import RoundOutcome
 from .plan import BegunRound, RoundPlan, plan_facts
 from .progress import Event
@@ -25,10 +25,13 @@ __all__ = [
     "SetRequest",
     "check_fetched",
     "checked_dockerfile",
+    "commitment_to",
     "draw_to_disk",
     "evidence_of_files",
+    "is_public",
     "material_digest",
     "opened",
+    "opened_private",
     "plan_facts",
     "read_wav",
     "score_files",

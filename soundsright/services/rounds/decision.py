@@ -176,14 +176,19 @@ def _champions(
     return {m: Champion(incumbent, plan.measures.floors[m], incumbent.block) for m in competition.metric_weights}
 
 
-def pay(context: RoundContext, boards: Sequence[Leaderboard]) -> tuple[Weights, int | None]:
+def pay(context: RoundContext, boards: Sequence[Leaderboard], *, paid: bool = True) -> tuple[Weights, int | None]:
     """The weights that follow from the leaderboards, and the block in which they were set.
+
+    If the round is not `paid`, all of the emission burns.
 
     Raises:
         InfrastructureFault: the chain refused the weights, or its answer is unknown.
     """
     context.observe(Event("weights"))
-    weights = weights_of(boards, burn_uid=context.plan.burn_uid)
+    burn_uid = context.plan.burn_uid
+    weights = weights_of(boards, burn_uid=burn_uid)
+    if not paid:
+        weights = Weights({} if burn_uid is None else {burn_uid: 1.0})
 
     def compute() -> steps.WeightsStep:
         if not weights.by_uid:

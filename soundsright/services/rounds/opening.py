@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soundsright.core.corpus_commitment import CorpusCommitment
+from soundsright.core.errors import UsageError
 from soundsright.core.material import Material
 
 if TYPE_CHECKING:
+    from soundsright.corpus import PrivateCorpus
     from soundsright.data import Corpus
 
 _Stamp = tuple[tuple[str, int, int], ...]
@@ -16,17 +22,24 @@ _Stamp = tuple[tuple[str, int, int], ...]
 
 @dataclass(frozen=True)
 class OpenedMaterial:
-    """The recordings of a round, and the digest by which others recognise them."""
+    """The recordings of a round, the digest by which others recognise them, and the private corpus they belong to.
+
+    `private_ids` are the recordings that nobody else may hear yet.
+    """
 
     corpus: Corpus
     digest: str
+    private: PrivateCorpus | None = None
+    private_ids: frozenset[str] = frozenset()
 
 
 def opened(material: Material) -> OpenedMaterial:
     """The material's recordings. Each call gives a corpus with an empty cache of decoded audio.
 
+    A private corpus without noise or without rooms uses the shipped ones.
+
     Raises:
-        UsageError: there is no corpus, or its manifest cannot be read.
+        UsageError: there is no corpus, it cannot be read, or it has no recordings for the round.
         AudioFileError: a file is missing or cannot be used as audio.
     """
     kept = _opened(material, _stamp(material))
@@ -35,24 +48,80 @@ def opened(material: Material) -> OpenedMaterial:
 
 
 def material_digest(material: Material) -> str:
-    """SHA-256 of a corpus' manifest, which lists the hash of every file. Only the manifest is read.
+    """The root of a private corpus, or SHA-256 of a manifest. No recording is read.
 
     Raises:
-        UsageError: there is no corpus.
+        UsageError: there is no corpus, or it cannot be read.
     """
-    return _digest(material, _stamp(material))
+    private = opened_private(material)
+    return _manifest_digest(material, _stamp(material)) if private is None else private.root
+
+
+def is_public(material: Material) -> bool:
+    """Whether anybody may have heard the recordings: all but those of a private corpus that live or are fresh.
+
+    A folder of recordings without a key counts as public, because the documents of each round on it contain them.
+
+    Raises:
+        UsageError: there is no corpus, or it cannot be read.
+    """
+    return not material.speech and (not material.is_private or opened(material).corpus.is_public)
+
+
+def opened_private(material: Material) -> PrivateCorpus | None:
+    """The private corpus of the material, or None if its recordings are not encrypted.
+
+    Raises:
+        UsageError: there is no such corpus, it was changed, or its key is wrong or readable by others.
+    """
+    return _private(material.corpus, material.key_file, _stamp(material)) if material.is_private else None
+
+
+def commitment_to(material: Material, clips: int) -> CorpusCommitment:
+    """The commitment that a validator needs before it pays on a private corpus.
+
+    Its parameters are all that decides a set beside the corpus, the rules and the seed.
+
+    Raises:
+        UsageError: there is no such corpus, or it cannot be read.
+    """
+    shared = {"clips": clips, "speech": material.speech, "shipped": material_digest(Material())}
+    parameters = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
+    return CorpusCommitment(material_digest(material), parameters)
 
 
 @lru_cache(maxsize=2)
-def _opened(material: Material, _version: _Stamp) -> OpenedMaterial:
+def _opened(material: Material, version: _Stamp) -> OpenedMaterial:
     from soundsright.data import Corpus
 
-    corpus = Corpus.open(material.corpus)
-    return OpenedMaterial(corpus, corpus.digest)
+    private = opened_private(material)
+    if private is None:
+        corpus = Corpus.open(material.corpus)
+        return OpenedMaterial(corpus, corpus.digest)
+    if material.round_number is None:
+        raise UsageError(
+            f"{material.corpus} is a private corpus, and the number of the round is missing",
+            "Give it with --corpus-round.",
+        )
+    corpus = private.at(material.round_number)
+    private_ids = frozenset(r.id for r in (*corpus.speech, *corpus.noise, *corpus.rirs))
+    if not corpus.noise or not corpus.rirs:
+        shipped = Corpus.open()
+        corpus = replace(corpus, noise=corpus.noise or shipped.noise, rirs=corpus.rirs or shipped.rirs)
+    return OpenedMaterial(corpus, private.root, private, private_ids)
+
+
+@lru_cache(maxsize=2)
+def _private(folder: Path | None, key_file: Path | None, _version: _Stamp) -> PrivateCorpus:
+    from soundsright.corpus import PrivateCorpus
+
+    if folder is None or key_file is None:
+        raise UsageError("A corpus key is given without a corpus", "Set SOUNDSRIGHT_CORPUS to its folder.")
+    return PrivateCorpus.open(folder, key_file)
 
 
 @lru_cache(maxsize=8)
-def _digest(material: Material, version: _Stamp) -> str:
+def _manifest_digest(material: Material, version: _Stamp) -> str:
     from soundsright.core.content import sha256_of_file
     from soundsright.data import corpus_folder
 
@@ -64,9 +133,15 @@ def _stamp(material: Material) -> _Stamp:
     """Name, time and size of the files that say which recordings there are: they differ if a corpus was changed."""
     from soundsright.data import corpus_folder
 
-    manifest = corpus_folder(material.corpus) / "manifest.jsonl"
-    try:
-        status = manifest.stat()
-    except OSError:
-        return ()
-    return ((manifest.name, status.st_mtime_ns, status.st_size),)
+    folder = corpus_folder(material.corpus)
+    files = [folder / "manifest.jsonl"]
+    if material.key_file is not None:
+        files = [*sorted(folder.glob("*.json")), material.key_file]
+    stamp = []
+    for path in files:
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        stamp.append((path.name, status.st_mtime_ns, status.st_size))
+    return tuple(stamp)

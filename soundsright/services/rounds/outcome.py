@@ -12,6 +12,7 @@ from soundsright.core.submission import FetchedModel, Submission
 from soundsright.ranking import Flag
 from soundsright.services.rounds.clipset import ClipSet
 from soundsright.services.rounds.plan import RoundPlan
+from soundsright.services.rounds.step_records import CorpusStep
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class RoundOutcome:
     """Everything that a round produced.
 
     `sets`, `evaluations` and `unprocessed` are by competition id, `flags` by entry id, `busy_s` by stage.
-    `weights_block` is the block in which the weights were set, or None.
+    `weights_block` is the block in which the weights were set, or None. `corpus` says whether prizes are paid.
     """
 
     plan: RoundPlan
@@ -35,6 +36,7 @@ class RoundOutcome:
     weights: Weights
     weights_block: int | None
     busy_s: Mapping[str, float]
+    corpus: CorpusStep | None = None
 
 
 def scores_of(evaluation: Evaluation, clip_ids: Sequence[str]) -> dict[str, list[float]]:

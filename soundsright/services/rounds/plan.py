@@ -20,7 +20,8 @@ class RoundPlan:
 
     `incumbents` are the champions before the first round of this state: a hotkey by competition id. A model gets
     `batch_audio_s` seconds of audio at once. `retry_pauses_s` are the pauses before the last tries of an entry for
-    which the hub or the sandbox fails.
+    which the hub or the sandbox fails. Without `pay_on_public_corpus`, a round on recordings that anybody may have
+    heard pays nobody.
     """
 
     round: Round
@@ -31,6 +32,7 @@ class RoundPlan:
     batch_audio_s: float = 24.0
     burn_uid: int | None = None
     retry_pauses_s: tuple[float, ...] = (15.0, 60.0, 240.0)
+    pay_on_public_corpus: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Each step is recorded in the `StateStore` when it is done, and is not done again
 continues from there and reaches the same weights. The steps in their order (`steps.py` has their records):
 
     seed          the hash of the seed block
+    corpus        the digest of the recordings, and why nobody is paid on them, if nobody is
     entries       submissions and refusals, and the registrations when entries closed
     fetch:ENTRY   the content hash, or the refusal
     duplicates    the entries with the same tensors, the files that could not be compared, and the block since which
@@ -29,9 +30,11 @@ from soundsright.core.results import Refusal
 from soundsright.core.submission import Reveal, Submission
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.context import RoundContext
+from soundsright.services.rounds.corpus_check import checked_corpus
 from soundsright.services.rounds.decision import decide_all, pay, signs_of_tuning, without_near_copies
 from soundsright.services.rounds.faults import ProgramFault
 from soundsright.services.rounds.fetch_models import fetch_all, without_copies
+from soundsright.services.rounds.opening import is_public, material_digest
 from soundsright.services.rounds.outcome import RoundOutcome
 from soundsright.services.rounds.plan import check_same_plan, plan_facts
 from soundsright.services.rounds.progress import Event
@@ -83,6 +86,7 @@ class RoundService:
         facts = plan_facts(context.plan)
         check_same_plan(context.round_id, context.state.begin_round(context.round_id, facts), facts)
         block_hash = _seed_hash(context)
+        corpus = _corpus(context)
         submissions, refused = _entries(context, self._reveals)
         fetched, not_fetched = fetch_all(context, submissions)
         unique = without_copies(context, fetched)
@@ -92,7 +96,7 @@ class RoundService:
         copies = (copy.refusal() for copy in unique.duplicates)
         refusals = (*refused, *not_fetched, *evaluated.refusals, *copies)
         boards = decide_all(context, evaluated, unique, refusals)
-        weights, weights_block = pay(context, boards)
+        weights, weights_block = pay(context, boards, paid=not corpus.unpaid)
         context.observe(Event("done"))
         return RoundOutcome(
             plan=context.plan,
@@ -108,6 +112,7 @@ class RoundService:
             weights=weights,
             weights_block=weights_block,
             busy_s=context.busy.seconds(),
+            corpus=corpus,
         )
 
 
@@ -122,6 +127,21 @@ def _seed_hash(context: RoundContext) -> str:
         return steps.SeedStep(block, context.chain.block_hash(block))
 
     return context.step(steps.SEED, compute).hash
+
+
+def _corpus(context: RoundContext) -> steps.CorpusStep:
+    """The corpus of the round, and why nobody is paid on it, if nobody is."""
+    plan = context.plan
+
+    def compute() -> steps.CorpusStep:
+        closed = context.chain.snapshot(plan.round.entries_close_block)
+        return checked_corpus(plan, closed, context.validator)
+
+    if steps.read(context.state, context.round_id, steps.ENTRIES) is not None:
+        # An earlier version began this round, which paid on any corpus.
+        old = steps.CorpusStep(material_digest(plan.measures.material), is_public(plan.measures.material))
+        return steps.read(context.state, context.round_id, steps.CORPUS) or old
+    return context.step(steps.CORPUS, compute)
 
 
 def _entries(

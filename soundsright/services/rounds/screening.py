@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from soundsright.core.competition import Competition
 from soundsright.core.content import files_below
+from soundsright.core.corpus_commitment import is_corpus_commitment
 from soundsright.core.dockerfile import Instruction, read_dockerfile
 from soundsright.core.dockerfile_checks import check_dockerfile
 from soundsright.core.entry_rules import NO_RULES, EntryRules
@@ -45,7 +46,8 @@ def screened(
     by_id = {competition.id: competition for competition in competitions}
     submissions: list[Submission] = []
     refusals: list[Refusal] = []
-    for commitment in sorted(commitments, key=lambda c: (c.block, c.hotkey)):
+    entries = (c for c in commitments if not is_corpus_commitment(c.digest))
+    for commitment in sorted(entries, key=lambda c: (c.block, c.hotkey)):
         neuron = by_hotkey.get(commitment.hotkey)
         revealed = reveals.get(commitment.hotkey)
         reveal = revealed if isinstance(revealed, Reveal) else None

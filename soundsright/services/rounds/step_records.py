@@ -120,6 +120,20 @@ class DuplicatesStep(StepRecord):
 
 
 @dataclass(frozen=True)
+class CorpusStep(StepRecord):
+    """The digest of a round's corpus, and whether anybody may have heard it.
+
+    `committed_block` is the block in which the validator committed to it, or None. `unpaid` is the reason why nobody
+    is paid; empty if prizes are paid.
+    """
+
+    digest: str
+    public: bool
+    committed_block: int | None = None
+    unpaid: str = ""
+
+
+@dataclass(frozen=True)
 class SetStep(StepRecord):
     """The seed of a competition's set, and the digest of its clips."""
 

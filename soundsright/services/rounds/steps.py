@@ -26,6 +26,7 @@ from soundsright.services.rounds.step_parts import (
 )
 from soundsright.services.rounds.step_records import (
     BatchStep,
+    CorpusStep,
     DecideStep,
     DeliveredStep,
     DuplicatesStep,
@@ -45,6 +46,7 @@ from soundsright.services.rounds.step_records import (
 )
 
 __all__ = [
+    "CORPUS",
     "DUPLICATES",
     "ENTRIES",
     "FEEDBACK",
@@ -57,6 +59,7 @@ __all__ = [
     "WEIGHTS_SET",
     "BatchFault",
     "BatchStep",
+    "CorpusStep",
     "DecideStep",
     "DeliveredStep",
     "DuplicatesStep",
@@ -105,6 +108,7 @@ class StepKey(Generic[Record]):
 
 
 SEED = StepKey("seed", SeedStep)
+CORPUS = StepKey("corpus", CorpusStep)
 ENTRIES = StepKey("entries", EntriesStep)
 DUPLICATES = StepKey("duplicates", DuplicatesStep)
 NEAR_COPIES = StepKey("near_copies", NearCopiesStep)
@@ -152,7 +156,10 @@ def commitment_key(commitment: Commitment) -> str:
 _RECORDS: Mapping[str, type[StepRecord]] = {
     **{
         key.name: key.record
-        for key in (SEED, ENTRIES, DUPLICATES, NEAR_COPIES, FLAGS, WEIGHTS, PAYEES, WEIGHTS_SET, FEEDBACK, FINISHED)
+        for key in (
+            *(SEED, CORPUS, ENTRIES, DUPLICATES, NEAR_COPIES, FLAGS),
+            *(WEIGHTS, PAYEES, WEIGHTS_SET, FEEDBACK, FINISHED),
+        )
     },
     "fetch": FetchStep,
     "set": SetStep,

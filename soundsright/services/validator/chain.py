@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from soundsright.core.corpus_commitment import is_corpus_commitment
 from soundsright.core.errors import UsageError
 from soundsright.core.ports import BlockRef, LiveChain, Neuron, Snapshot, TxResult
 from soundsright.core.schedule import Round
@@ -43,9 +44,10 @@ class PinnedChain:
         self._chain = chain
         self._pinned = closed
 
-    def replace_commitments(self, commitments: tuple[Commitment, ...]) -> None:
-        """Show these commitments instead of those of the chain: the same ones, decoded."""
-        self._pinned = replace(self._pinned, commitments=commitments)
+    def replace_entries(self, entries: tuple[Commitment, ...]) -> None:
+        """Show these entries instead of those of the chain: the same ones, decoded. Other commitments stay."""
+        others = (c for c in self._pinned.commitments if is_corpus_commitment(c.digest))
+        self._pinned = replace(self._pinned, commitments=(*entries, *others))
 
     def head(self) -> BlockRef:
         return self._chain.head()

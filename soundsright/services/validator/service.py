@@ -26,6 +26,7 @@ from soundsright.core.schedule import Round
 from soundsright.core.submission import CommitmentKind
 from soundsright.services.rounds import BegunRound, RoundContext, RoundPlan, RoundService, plan_facts, steps
 from soundsright.services.validator.chain import PinnedChain, at_the_close
+from soundsright.services.validator.corpus import CorpusKeeper, entries_among
 from soundsright.services.validator.feedback import record_feedback, recorded_feedback
 from soundsright.services.validator.peers import FeedbackCourier, RevealCollector
 from soundsright.services.validator.retention import forget_old_rounds
@@ -58,6 +59,10 @@ class ValidatorService:
         self._courier: FeedbackCourier | None = None
         self._running: RunningRound | None = None
         self._retry = Backoff(first_s=context.poll_s, longest_s=MAX_PAUSE_S)
+        measures = context.settings.measures
+        self._corpus = CorpusKeeper(
+            context.chain, context.account.address, measures.material, measures.clips, context.clock, context.health
+        )
         self._weights = WeightKeeper(context.chain, context.account.address, context.clock, context.health)
         self._chain_time_s: float | None = None
         self._waits_for = ""
@@ -121,6 +126,7 @@ class ValidatorService:
             chain_fault = error
         if self._dry_run is None:
             neurons = self._chain.neurons()
+            self._corpus.tend(neurons)
             self._set_weights_if_due(finalized, neurons)
             self._deliver(neurons)
         if chain_fault is not None:
@@ -164,31 +170,34 @@ class ValidatorService:
         blocks = self._blocks_of(number, finalized)
         if blocks is None:
             return
-        if steps.read(self._state, blocks.id, steps.ENTRIES) is None and not self._reveals_ready(blocks, finalized):
+        plan = self._round_plan(number, blocks)
+        if steps.read(self._state, blocks.id, steps.ENTRIES) is None and not self._reveals_ready(plan, finalized):
             return
         if self._tidied_for != blocks.id:
             # Not before a retry, which continues with what was fetched in part.
             self._tidied_for = blocks.id
             self._forget_old_rounds(keep=max(self._work.kept_rounds, 2))
-        self._running = RunningRound(number, blocks, self._service(blocks))
+        self._running = RunningRound(number, blocks, self._service(plan))
         self._health.event("success", f"Round {blocks.id} begins", action="round_begins")
 
-    def _reveals_ready(self, blocks: Round, finalized: int) -> bool:
+    def _reveals_ready(self, plan: RoundPlan, finalized: int) -> bool:
         """Collect reveals. Returns whether the seed's block is final, so that the round can start."""
-        self._state.begin_round(blocks.id, plan_facts(self._round_plan(blocks)))
+        blocks = plan.round
+        self._state.begin_round(blocks.id, plan_facts(plan))
         collector = self._collector_of(blocks.id)
         closed = self._closed_of(blocks)
+        entries = entries_among(closed.commitments)
         final = finalized >= blocks.seed_block
         missing = 0
         if self._settings.rules.commitment is CommitmentKind.DIGEST:
-            missing = collector.ask(closed.commitments, self._chain.neurons(), last=final)
+            missing = collector.ask(entries, self._chain.neurons(), last=final)
         if not final:
             self._report_wait(f"Entries of round {blocks.id} are closed; block {blocks.seed_block} gives its seed")
             return False
         if self._settings.rules.commitment is not CommitmentKind.DIGEST:
             # The time of the seed's block, so that all validators refuse the same seals.
             opened_by_s = self._chain.timestamp_s(blocks.seed_block)
-            missing = collector.read(closed.commitments, opened_by_s=opened_by_s)
+            missing = collector.read(entries, opened_by_s=opened_by_s)
         _log.info("entries", extra={"action": "entries", "round": blocks.id, "unrevealed": missing})
         return True
 
@@ -226,8 +235,14 @@ class ValidatorService:
             )
         return self._collector
 
-    def _round_plan(self, blocks: Round) -> RoundPlan:
-        return RoundPlan(blocks, self._settings.rules, self._settings.measures)
+    def _round_plan(self, number: int, blocks: Round) -> RoundPlan:
+        settings = self._settings
+        measures = settings.measures
+        if measures.material.is_private:
+            measures = replace(measures, material=replace(measures.material, round_number=number))
+        return RoundPlan(
+            blocks, settings.rules, measures, pay_on_public_corpus=settings.pay_on_public_corpus
+        )
 
     def _closed_of(self, blocks: Round) -> Snapshot:
         """The chain as the round sees it, read once."""
@@ -236,16 +251,17 @@ class ValidatorService:
             self._closed = at_the_close(self._chain, blocks, entries)
         return self._closed
 
-    def _service(self, blocks: Round) -> RoundService:
-        work = self._work
+    def _service(self, plan: RoundPlan) -> RoundService:
+        work, blocks = self._work, plan.round
         pinned = PinnedChain(self._chain, self._closed_of(blocks))
         collector = self._collector_of(blocks.id)
-        reveals = collector.revealed(pinned.commitments())
+        entries = entries_among(pinned.commitments())
+        reveals = collector.revealed(entries)
         round_before = self._round_before(blocks.id)
-        pinned.replace_commitments(collector.canonical(pinned.commitments(), pinned.neurons(), round_before))
+        pinned.replace_entries(collector.canonical(entries, pinned.neurons(), round_before))
         burn_uid = next((n.uid for n in pinned.neurons() if n.hotkey == self._settings.burn_hotkey), None)
         context = RoundContext(
-            replace(self._round_plan(blocks), burn_uid=burn_uid),
+            replace(plan, burn_uid=burn_uid),
             chain=pinned,
             hub=work.hub,
             sandbox=work.sandbox,

@@ -38,7 +38,8 @@ class SubnetSettings:
     """The settings that all validators of a subnet share.
 
     `schedule` is the organiser's, or the settings' if the organiser gives none. `weights_every_blocks` is this
-    validator's own: the blocks between two settings of weights, 0 for the chain's tempo.
+    validator's own: the blocks between two settings of weights, 0 for the chain's tempo. Without
+    `pay_on_public_corpus`, rounds on recordings that anybody may have heard pay nobody.
     """
 
     rules: CompetitionRules
@@ -46,6 +47,7 @@ class SubnetSettings:
     schedule: Schedule
     burn_hotkey: str = ""
     weights_every_blocks: int = 0
+    pay_on_public_corpus: bool = False
 
 
 @dataclass

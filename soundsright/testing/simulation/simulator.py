@@ -179,6 +179,7 @@ def _outcome_of(validator: Validator, setting: _RoundSetting, result: Simulated,
             Measures(CLIPS, METRICS, FLOORS),
             batch_audio_s=3.0,
             burn_uid=world.chain.register(BURN_HOTKEY),
+            pay_on_public_corpus=True,  # The clips are drawn from numbers, not from recordings.
         )
         context = RoundContext(
             plan,

@@ -94,6 +94,7 @@ class Subnet:
             "measures": Measures(CLIPS, ("PESQ_WB", "ESTOI"), {"PESQ_WB": 0.0, "ESTOI": -1.0}),
             "batch_audio_s": 3.0,
             "burn_uid": 0,
+            "pay_on_public_corpus": True,
         }
         return RoundPlan(**(options | changes))
 

@@ -115,6 +115,7 @@ class Bench:
                 CompetitionRules((COMPETITION,), SOUNDSRIGHT_V3),
                 Measures(8, ("PESQ_WB", "ESTOI"), {"PESQ_WB": 0.0, "ESTOI": -1.0}),
                 SCHEDULE,
+                pay_on_public_corpus=True,
             ),
             Work(
                 hub=self.hub,
