@@ -13,9 +13,8 @@ class Material:
     """The material of one round. It can be pickled, so that every worker opens the same.
 
     `corpus` is the folder of the recordings; None means the shipped ones. A private corpus also has a `key_file`.
-    `round_number` is then the round's number in the life of that corpus, from 0: it decides which recordings are
-    used. `speech` speaks new sentences for this round; None means recorded speech. Noise and rooms are
-    always the corpus's.
+    `round_number` then decides which of its recordings are used. `speech` speaks new sentences for this round; None
+    means recorded speech. Noise and rooms are always the corpus's.
     """
 
     corpus: Path | None = None

@@ -1,4 +1,4 @@
-"""A round's set on disk: `clean/`, `degraded/` and a manifest. Every clip follows from the seed alone.
+"""A round's set on disk: `clean/`, `degraded/` and a manifest. Every clip follows from the seed and the corpus.
 
 Signals are stored as 16-bit WAV, which keeps a clip's samples exactly. Anyone with the seed and the corpus can make
 the same files, and the digest shows whether they are the same.
@@ -10,9 +10,9 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from soundsright.core.audio import Audio, Clip, digest_of_digests, pcm16
@@ -20,18 +20,29 @@ from soundsright.core.competition import Competition
 from soundsright.core.errors import InfrastructureFault
 from soundsright.core.material import Material
 from soundsright.core.ports import DegradedClip, Pool, SpeechSource
+from soundsright.services.rounds.hiding import (
+    HiddenClip,
+    hidden_clip,
+    is_private_path,
+    manifest_line,
+    shown_line,
+)
 from soundsright.services.rounds.opening import opened
 
 
 @dataclass(frozen=True)
 class SetRequest:
-    """The set to draw into `folder`: `count` clips of a competition, from a seed and the material of a round."""
+    """The set to draw into `folder`: `count` clips of a competition, from a seed and the material of a round.
+
+    If the set has clips that must not be shown, its manifest without their recipes is written to `shown_folder`.
+    """
 
     competition: Competition
     seed: int
     count: int
     material: Material
     folder: Path
+    shown_folder: Path | None = None
 
     @property
     def speech(self) -> SpeechSource | None:
@@ -42,7 +53,10 @@ class SetRequest:
 
 @dataclass(frozen=True)
 class ClipSet:
-    """A complete set on disk. `digests`, `recipes` and `durations_s` are by clip id."""
+    """A complete set on disk. `digests`, `recipes`, `durations_s` and `hidden` are by clip id.
+
+    `hidden` are the clips that must not be shown yet.
+    """
 
     competition: Competition
     seed: int
@@ -50,6 +64,7 @@ class ClipSet:
     digests: dict[str, str]
     recipes: dict[str, dict[str, object]]
     durations_s: dict[str, float]
+    hidden: Mapping[str, HiddenClip] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -68,12 +83,13 @@ class ClipSet:
 
 @dataclass(frozen=True)
 class DrawnClips:
-    """The clips that a worker drew: digests, recipes and durations by clip id, and the seconds of work."""
+    """The clips that a worker drew, by clip id, and the seconds of work. `hidden` are those not to be shown yet."""
 
     digests: dict[str, str]
     recipes: dict[str, dict[str, object]]
     durations_s: dict[str, float]
     busy_s: float
+    hidden: Mapping[str, HiddenClip] = field(default_factory=dict)
 
 
 def read_wav(path: Path) -> Audio:
@@ -105,7 +121,7 @@ def write_wav(path: Path, audio: Audio) -> None:
     partial = path.with_name(f".{path.name}.part")
     try:
         soundfile.write(str(partial), pcm16(audio.samples), audio.sample_rate_hz, subtype="PCM_16", format="WAV")
-        partial.replace(path)
+        _replace(partial, path)
     except (OSError, soundfile.LibsndfileError) as error:
         partial.unlink(missing_ok=True)
         raise InfrastructureFault(f"{path} cannot be written ({error})", _DISK_REMEDY) from error
@@ -113,22 +129,25 @@ def write_wav(path: Path, audio: Audio) -> None:
 
 def draw_to_disk(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
     """Draw the clips with these numbers and write them. A worker runs this."""
-    from soundsright.data import draw_clip, recipe_fields
+    from soundsright.data import draw_clip, recipe_fields, recordings_of
 
     started = time.perf_counter()
-    corpus = opened(request.material).corpus
-    speech = request.speech
+    material, speech = opened(request.material), request.speech
     digests: dict[str, str] = {}
     recipes: dict[str, dict[str, object]] = {}
     durations_s: dict[str, float] = {}
+    hidden: dict[str, HiddenClip] = {}
     for index in indices:
-        clip: Clip = draw_clip(request.competition, request.seed, index, corpus=corpus, speech=speech)
+        clip: Clip = draw_clip(request.competition, request.seed, index, corpus=material.corpus, speech=speech)
         write_wav(request.folder / "clean" / f"{clip.id}.wav", clip.clean)
         write_wav(request.folder / "degraded" / f"{clip.id}.wav", clip.degraded)
         digests[clip.id] = clip.digest
         recipes[clip.id] = recipe_fields(clip.recipe)
         durations_s[clip.id] = clip.clean.duration_s
-    return DrawnClips(digests, recipes, durations_s, time.perf_counter() - started)
+        if private_ids := material.private_among(recordings_of(recipes[clip.id])):
+            salt = material.salt(f"{request.competition.id}/{request.seed}/{clip.id}")
+            hidden[clip.id] = hidden_clip(clip, recipes[clip.id], private_ids, salt)
+    return DrawnClips(digests, recipes, durations_s, time.perf_counter() - started, hidden)
 
 
 MAX_CLIPS_OF_A_JOB = 50
@@ -149,15 +168,29 @@ def finish_set(request: SetRequest, futures: Sequence[Future[DrawnClips]]) -> Cl
     digests: dict[str, str] = {}
     recipes: dict[str, dict[str, object]] = {}
     durations_s: dict[str, float] = {}
+    hidden: dict[str, HiddenClip] = {}
     for future in futures:
         part = future.result()
         digests |= part.digests
         recipes |= part.recipes
         durations_s |= part.durations_s
-    manifest = request.folder / "manifest.jsonl"
-    lines = (json.dumps({"id": i, "digest": digests[i], **recipes[i]}, sort_keys=True) for i in sorted(digests))
-    write_text(manifest, "\n".join(lines) + "\n")
-    return ClipSet(request.competition, request.seed, request.folder, digests, recipes, durations_s)
+        hidden |= part.hidden
+    lines = [manifest_line(i, digests[i], recipes[i], hidden.get(i)) for i in sorted(digests)]
+    write_manifest(request.folder, lines)
+    if request.shown_folder is not None:
+        make_folder(request.shown_folder)
+        write_manifest(request.shown_folder, [shown_line(line, disclosed=False) for line in lines])
+    return ClipSet(request.competition, request.seed, request.folder, digests, recipes, durations_s, hidden)
+
+
+def write_manifest(folder: Path, lines: Iterable[Mapping[str, object]]) -> None:
+    """Write the manifest of a set.
+
+    Raises:
+        InfrastructureFault: the disk is full or not writable.
+    """
+    text = "".join(f"{json.dumps(line, sort_keys=True)}\n" for line in lines)
+    write_text(folder / "manifest.jsonl", text)
 
 
 def make_folder(path: Path) -> None:
@@ -182,11 +215,18 @@ def write_text(path: Path, text: str) -> None:
     try:
         partial.write_text(text, encoding="utf-8")
         _flush(partial)
-        partial.replace(path)
+        _replace(partial, path)
         _flush(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise InfrastructureFault(f"{path} cannot be written ({error})", _DISK_REMEDY) from error
+
+
+def _replace(partial: Path, path: Path) -> None:
+    """Give a complete file its name. In a private folder, only its owner can read it."""
+    if is_private_path(path):
+        partial.chmod(0o600)
+    partial.replace(path)
 
 
 def flush_files(folder: Path, paths: Iterable[Path]) -> None:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from soundsright.core.ports import Chain, Clock, ModelHub, Pool, Runner, StateStore, TitleRow
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.faults import Cancelled
+from soundsright.services.rounds.hiding import PRIVATE_FOLDER
 from soundsright.services.rounds.plan import RoundPlan
 from soundsright.services.rounds.progress import BusySeconds, Event
 
@@ -53,9 +54,14 @@ class RoundContext:
         return self.plan.round.id
 
     @property
+    def audio_folder(self) -> Path:
+        """The folder of the sets and the enhanced audio. On a private corpus, only its owner can read it."""
+        return self.folder / PRIVATE_FOLDER if self.plan.measures.material.is_private else self.folder
+
+    @property
     def enhanced(self) -> Path:
         """The folder of the enhanced audio. It has one folder per entry, named by the entry's id."""
-        return self.folder / "enhanced"
+        return self.audio_folder / "enhanced"
 
     def step(
         self,

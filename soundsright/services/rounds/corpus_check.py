@@ -1,4 +1,4 @@
-"""Whether a round may pay on its recordings: they must be private, and committed on the chain before entries closed."""
+"""Whether a round may pay: its recordings must be private, and committed on the chain before entries closed."""
 
 from __future__ import annotations
 

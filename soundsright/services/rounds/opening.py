@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +32,15 @@ class OpenedMaterial:
     digest: str
     private: PrivateCorpus | None = None
     private_ids: frozenset[str] = frozenset()
+
+    def private_among(self, recordings: Iterable[str]) -> tuple[str, ...]:
+        """Those of the recordings that nobody else may hear yet."""
+        return tuple(name for name in recordings if name in self.private_ids)
+
+    def salt(self, purpose: str) -> str:
+        """32 hex digits that follow from the key of the private corpus, and that nobody can guess without it."""
+        assert self.private is not None
+        return "".join(f"{self.private.key.derived(f'{purpose}/{part}'):016x}" for part in (0, 1))
 
 
 def opened(material: Material) -> OpenedMaterial:
@@ -65,7 +75,7 @@ def is_public(material: Material) -> bool:
     Raises:
         UsageError: there is no corpus, or it cannot be read.
     """
-    return not material.speech and (not material.is_private or opened(material).corpus.is_public)
+    return not material.speech and opened(material).corpus.is_public
 
 
 def opened_private(material: Material) -> PrivateCorpus | None:

@@ -24,6 +24,7 @@ from soundsright.services.rounds.clipset import ClipSet, DrawnClips, SetRequest,
 from soundsright.services.rounds.context import RoundContext
 from soundsright.services.rounds.evaluator import EntryJob, Evaluator
 from soundsright.services.rounds.faults import EntryStuck
+from soundsright.services.rounds.hiding import make_private
 from soundsright.services.rounds.progress import Event, Progress
 from soundsright.services.rounds.retries import StuckEntry, retry_stuck_entries
 from soundsright.services.rounds.scoring import Scored, start_unprocessed
@@ -197,8 +198,12 @@ def _start_set(
     context: RoundContext, competition: Competition, block_hash: str
 ) -> tuple[SetRequest, list[Future[DrawnClips]]]:
     seed = seed_of_round(block_hash, competition.id)
-    folder = context.folder / "sets" / competition.id
-    request = SetRequest(competition, seed, context.plan.measures.clips, context.plan.measures.material, folder)
+    measures = context.plan.measures
+    folder = context.audio_folder / "sets" / competition.id
+    shown_folder = context.folder / "sets" / competition.id if measures.material.is_private else None
+    if shown_folder is not None:
+        make_private(context.audio_folder)
+    request = SetRequest(competition, seed, measures.clips, measures.material, folder, shown_folder)
     context.observe(Event("generate", competition=competition))
     return request, start_set(request, context.pool, jobs=context.workers)
 

@@ -123,8 +123,8 @@ class DuplicatesStep(StepRecord):
 class CorpusStep(StepRecord):
     """The digest of a round's corpus, and whether anybody may have heard it.
 
-    `committed_block` is the block in which the validator committed to it, or None. `unpaid` is the reason why nobody
-    is paid; empty if prizes are paid.
+    `committed_block` is the block in which the validator committed to it, or None. `unpaid` is the code of the
+    reason why nobody is paid; empty if prizes are paid.
     """
 
     digest: str

@@ -240,9 +240,7 @@ class ValidatorService:
         measures = settings.measures
         if measures.material.is_private:
             measures = replace(measures, material=replace(measures.material, round_number=number))
-        return RoundPlan(
-            blocks, settings.rules, measures, pay_on_public_corpus=settings.pay_on_public_corpus
-        )
+        return RoundPlan(blocks, settings.rules, measures, pay_on_public_corpus=settings.pay_on_public_corpus)
 
     def _closed_of(self, blocks: Round) -> Snapshot:
         """The chain as the round sees it, read once."""
