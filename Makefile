@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml requirements/models.txt requirements/models-nodeps.txt
 install: $(STAMP) ## Make .venv and install everything in it.
 
 demo: $(STAMP) ## Run a whole competition on this machine; ends with tables and runs/demo/report.html.
-	$(BIN)/soundsright compete --out $(OUT) --force $(if $(CLIPS),--clips $(CLIPS))
+	$(BIN)/soundsright compete --pay-on-public-corpus --out $(OUT) --force $(if $(CLIPS),--clips $(CLIPS))
 
 test: $(STAMP) ## Run all tests and doctests.
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not docker"

@@ -252,7 +252,7 @@ class ValidatorSettings(Settings):
     ] = ""
     soundsright_clips: Annotated[int, Field(ge=1, le=100_000, description="Number of clips in each set.")] = 200
     soundsright_corpus: Annotated[
-        OptionalPath, Field(description="Folder of recordings with a manifest. Empty: the shipped recordings.")
+        OptionalPath, Field(description="Private corpus, or folder with a manifest. Empty: the shipped recordings.")
     ] = None
     soundsright_speech: Annotated[
         Literal["auto", "recordings", "espeak-ng", "flite", "openai"],
@@ -268,6 +268,12 @@ class ValidatorSettings(Settings):
             ge=0, allow_inf_nan=False, description="Highest price of the new speech of one round, in US dollars."
         ),
     ] = 5.0
+    soundsright_corpus_key: Annotated[
+        OptionalPath, Field(description="Key file of the private corpus in SOUNDSRIGHT_CORPUS.")
+    ] = None
+    soundsright_pay_on_public_corpus: Annotated[
+        bool, Field(description="true: pay prizes also on recordings that anybody may have heard. See the rules.")
+    ] = False
     drand_relays: Annotated[
         str,
         AfterValidator(values.http_urls),

@@ -67,6 +67,7 @@ def arguments(folder: Path, out: str, *more: str) -> list[str]:
     entries.write_text(ENTRIES)
     return [
         "compete", "--entries", str(entries), "--out", str(folder / out), "--clips", str(CLIPS), "--seed", "5",
+        "--pay-on-public-corpus",
         "--competition", "DENOISING_16000HZ", "--sandbox", "process", *more,
     ]  # fmt: skip
 

@@ -203,6 +203,7 @@ class World:
                 "SOUNDSRIGHT_TRUST": "true",
                 "SOUNDSRIGHT_COMPETITION": COMPETITION,
                 "SOUNDSRIGHT_CLIPS": "6",
+                "SOUNDSRIGHT_PAY_ON_PUBLIC_CORPUS": "true",
                 "SOUNDSRIGHT_SLOTS": "1",
                 "SOUNDSRIGHT_WORKERS": "1",
                 "ROUND_FIRST_DAY": FIRST_DAY.isoformat(),

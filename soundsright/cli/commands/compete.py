@@ -8,12 +8,23 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from soundsright.cli.shared.competition_request import CompetitionRequest
+from soundsright.cli.shared.corpus_round import note_round, numbered
 from soundsright.cli.shared.needed_packages import runnable_entries
-from soundsright.cli.shared.options import ANY_PATH, corpus_option, grouped, option, ruleset_option
+from soundsright.cli.shared.options import (
+    ANY_PATH,
+    corpus_key_option,
+    corpus_option,
+    corpus_round_option,
+    grouped,
+    option,
+    pay_on_public_corpus_option,
+    ruleset_option,
+)
 from soundsright.cli.shared.run_folder import LEASE, OTHER_FOLDER, claim_folder, read_run
 from soundsright.cli.shared.sandboxes import (
     chosen_concurrency,
@@ -22,15 +33,15 @@ from soundsright.cli.shared.sandboxes import (
     sandbox_options,
 )
 from soundsright.core.competition import competition_by_id
-from soundsright.core.errors import UnpublishableFolder, UsageError
+from soundsright.core.errors import UsageError
+from soundsright.core.material import Material
 from soundsright.library import SandboxChoice, organiser_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.ports import Sandbox
-    from soundsright.services.local import Staged, TrialEntry
+    from soundsright.services.local import Staged
     from soundsright.services.records import Results
     from soundsright.services.rounds import RoundOutcome, RoundPlan
 
@@ -38,68 +49,8 @@ DEFAULT_CLIPS = 30
 _FILE_COLUMNS = 140
 BURN_UID = 0
 """The uid of the validator, which registers first. It gets the weight of the prizes that nobody won."""
-METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 ROUND_ID = "trial"
 _NEEDED_PACKAGES = ("sqlalchemy", "numba", "pesq", "psutil", "jinja2", "matplotlib")
-
-
-@dataclass(frozen=True)
-class CompetitionRequest:
-    """The competition to run. The fields before `out` decide the result; if one changes, no run continues."""
-
-    rules: CompetitionRules
-    clips: int
-    seed: int
-    entries: tuple[TrialEntry, ...]
-    corpus: Path | None
-    out: Path
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics to show: the usual ones, and any other that counts for a prize."""
-        paying = [name for competition in self.rules.competitions for name in competition.metric_weights]
-        return tuple(dict.fromkeys((*METRICS, *paying)))
-
-    def needed_bytes(self) -> float:
-        """About how much the run writes: clips, answers, and two copies of each model."""
-        from soundsright.data import PUBLISHED_RECIPE
-
-        clip_s = sum(PUBLISHED_RECIPE.duration_s) / 2
-        total = 0.0
-        for competition in self.rules.competitions:
-            signals = 2 + sum(entry.competition.id == competition.id for entry in self.entries)
-            total += self.clips * signals * clip_s * competition.sample_rate_hz * 2
-        for folder in {entry.folder for entry in self.entries}:
-            total += 2 * sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        return total
-
-    def identity(self) -> dict[str, Any]:
-        """Everything that decides the result, as JSON values."""
-        from soundsright.rules import entries_facts
-
-        return {
-            "competitions": [
-                [c.id, dict(c.metric_weights), c.max_score, c.remainder]
-                + ([] if c.has_default_name else [c.task.value, c.sample_rate_hz])
-                for c in self.rules.competitions
-            ],
-            "clips": self.clips,
-            "seed": self.seed,
-            "ruleset": self.rules.ruleset.digest,
-            "rules_of_entry": entries_facts(self.rules),
-            "entries": [[e.miner, _content_of(e.folder), e.competition.id, e.incumbent] for e in self.entries],
-            "corpus": str(self.corpus.resolve()) if self.corpus else None,
-        }
-
-
-def _content_of(folder: Path) -> str:
-    """The content hash under which the entry is published, or the reason why it cannot be published."""
-    from soundsright.adapters.hubs import folder_hash
-
-    try:
-        return folder_hash(folder)
-    except UnpublishableFolder as error:
-        return error.problem
 
 
 @dataclass(frozen=True)
@@ -113,11 +64,14 @@ class Execution:
 
 @dataclass(frozen=True)
 class _SetChoice:
-    """Which clips the models get."""
+    """Which clips the models get, and whether prizes are paid on public ones."""
 
     clips: int
     seed: int
     corpus: Path | None
+    corpus_key: Path | None
+    corpus_round: int | None
+    pay_on_public_corpus: bool
 
 
 @dataclass(frozen=True)
@@ -148,6 +102,9 @@ class _RunFolder:
         help="Seed of the local chain's block hashes, and so of the clips.",
     ),
     corpus_option,
+    corpus_key_option,
+    corpus_round_option,
+    pay_on_public_corpus_option,
 )
 @option(
     "--entries",
@@ -202,7 +159,7 @@ def command(
     from soundsright.adapters.sandboxes import usable_cpus
     from soundsright.core.ports import SandboxLimits
 
-    request = _request(competition_ids, set_choice, entries_file, ruleset, folder.out)
+    request = _request(competition_ids, set_choice, entries_file, ruleset, folder)
     if sandbox.kind != "docker" and sandbox.python is None:
         entries = runnable_entries(request.entries)
         entered = {entry.competition.id for entry in entries}
@@ -215,6 +172,7 @@ def command(
     # `auto` leaves out Docker, which would first build an image for every entry.
     opened = chosen_sandbox(sandbox, local=True, round_id=ROUND_ID, auto=("bubblewrap",))
     claim_folder(request.out, request.identity(), request.needed_bytes(), force=folder.force)
+    note_round(request.material, request.out)
     models_at_once = chosen_concurrency(sandbox, SandboxLimits(), slots)
     return _run(request, Execution(opened, models_at_once, workers or len(usable_cpus())))
 
@@ -224,7 +182,7 @@ def _request(
     set_choice: _SetChoice,
     entries_file: Path | None,
     ruleset: str,
-    out: Path | None,
+    folder: _RunFolder,
 ) -> CompetitionRequest:
     """The competition that the flags describe. Its competitions have the order of the rules."""
     from soundsright.core.shipped import models_folder
@@ -237,13 +195,16 @@ def _request(
     entries = read_entries(entries_file or models_folder() / "demo.toml", offered, chosen)
     entered = {entry.competition.id for entry in entries}
     checked_clip_count(set_choice.clips)
+    out = folder.out if folder.out is not None else Path("runs") / f"seed-{set_choice.seed}"
+    material = Material(set_choice.corpus, set_choice.corpus_key, set_choice.corpus_round)
     return CompetitionRequest(
         rules=replace(organiser, competitions=tuple(c for c in offered if c.id in entered)),
         clips=set_choice.clips,
         seed=set_choice.seed,
         entries=entries,
-        corpus=set_choice.corpus,
-        out=out if out is not None else Path("runs") / f"seed-{set_choice.seed}",
+        material=numbered(material, out, force=folder.force),
+        pay_on_public_corpus=set_choice.pay_on_public_corpus,
+        out=out,
     )
 
 
@@ -254,10 +215,10 @@ def _check(request: CompetitionRequest) -> None:
         UsageError: a package or recordings are missing.
     """
     from soundsright.cli.shared.packages import check_packages
-    from soundsright.data import Corpus
+    from soundsright.services.rounds import opened
 
     check_packages(_NEEDED_PACKAGES)
-    corpus = Corpus.open(request.corpus)
+    corpus = opened(request.material).corpus
     for competition in request.rules.competitions:
         corpus.speech_for(competition.sample_rate_hz)
 
@@ -268,7 +229,7 @@ def _run(request: CompetitionRequest, execution: Execution) -> int:
 
     from soundsright.adapters.machine import MemoryWatch
     from soundsright.cli.shared.failures import warn_of_failures
-    from soundsright.cli.shared.tables import print_summary, print_tables
+    from soundsright.cli.shared.tables import print_remarks, print_summary, print_tables
     from soundsright.services.records import results_of
 
     started = time.monotonic()
@@ -280,6 +241,7 @@ def _run(request: CompetitionRequest, execution: Execution) -> int:
         outcome = _run_round(request, execution, staged, console)
         results = results_of(outcome)
         print_tables(console, results.competitions, request.metrics)
+        print_remarks(console, results)
         wall_s = time.monotonic() - started
         _write(request.out, outcome, results.with_cost(wall_s=wall_s, peak_memory_bytes=memory.peak_bytes))
     print_summary(
@@ -306,6 +268,7 @@ def _staged(request: CompetitionRequest) -> Staged:
     from soundsright.core.submission import Reveal
     from soundsright.services.local import Staged, stage
     from soundsright.services.records import write_json
+    from soundsright.services.rounds import commitment_to
 
     out = request.out
     if (out / "run.json").exists():
@@ -313,7 +276,13 @@ def _staged(request: CompetitionRequest) -> Staged:
         reveals = {k: Reveal(ModelRef(**v["model"]), v["competition_id"]) for k, v in run["reveals"].items()}
         return Staged(Round(**run["round"]), reveals)
     chain = LocalChain(out / "chain.db", entropy=seeded_block_entropy(request.seed))
-    staged = stage(request.entries, chain=chain, hub=FolderHub(out / "hub", out / "cache"), round_id=ROUND_ID)
+    staged = stage(
+        request.entries,
+        chain=chain,
+        hub=FolderHub(out / "hub", out / "cache"),
+        round_id=ROUND_ID,
+        corpus=commitment_to(request.material, request.clips) if request.material.is_private else None,
+    )
     write_json(
         out / "run.json",
         {
@@ -378,7 +347,6 @@ def _run_round(request: CompetitionRequest, execution: Execution, staged: Staged
 
 def _plan(request: CompetitionRequest, staged: Staged) -> RoundPlan:
     from soundsright.core.competition_rules import Measures
-    from soundsright.core.material import Material
     from soundsright.metrics import floors
     from soundsright.services.local import trial_rules
     from soundsright.services.rounds import RoundPlan
@@ -386,8 +354,9 @@ def _plan(request: CompetitionRequest, staged: Staged) -> RoundPlan:
     return RoundPlan(
         staged.round,
         trial_rules(request.rules),
-        Measures(request.clips, request.metrics, floors(request.metrics), Material(request.corpus)),
+        Measures(request.clips, request.metrics, floors(request.metrics), request.material),
         burn_uid=BURN_UID,
+        pay_on_public_corpus=request.pay_on_public_corpus,
         incumbents={entry.competition.id: entry.miner for entry in request.entries if entry.incumbent},
     )
 

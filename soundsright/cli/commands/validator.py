@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from soundsright.adapters.state import SqlState
     from soundsright.core.competition import Competition
     from soundsright.core.competition_rules import CompetitionRules
+    from soundsright.core.material import Material
     from soundsright.core.ports import LiveChain
     from soundsright.services.rounds import RoundOutcome
     from soundsright.services.validator import SubnetSettings, Work
@@ -38,8 +40,13 @@ METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
     help="Judge the latest round in STATE_FOLDER/dry-run and print its weights. Write nothing to the chain.",
 )
 @poll_option
+@option(
+    "--pay-on-public-corpus",
+    is_flag=True,
+    help="Pay prizes also on recordings that anybody may have heard: SOUNDSRIGHT_PAY_ON_PUBLIC_CORPUS=true.",
+)
 @settings_options(ValidatorSettings)
-def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -> None:
+def command(env_file: Path | None, dry_run: bool, poll_s: float, pay_on_public_corpus: bool, **flags: Any) -> None:
     """Run a validator: judge rounds, set weights, send feedback.
 
     \b
@@ -55,6 +62,8 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
     from soundsright.services.http import configure_logging
     from soundsright.services.validator import check_account, minute_of
 
+    if pay_on_public_corpus:
+        flags["soundsright_pay_on_public_corpus"] = "true"
     settings = settings_from(ValidatorSettings, flags, env_file)
     if dry_run:
         # A dry run has its own folder, so it changes nothing for the validator that sets weights.
@@ -137,7 +146,6 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
     from soundsright.cli.shared.speech_settings import speech_of
     from soundsright.core.competition_rules import Measures
     from soundsright.core.material import Material
-    from soundsright.data import Corpus
     from soundsright.library import organiser_of
     from soundsright.metrics import floors
     from soundsright.services.validator import SubnetSettings
@@ -148,20 +156,41 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
         )
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
     competitions = _judged(settings, organiser)
-    corpus = Corpus.open(settings.soundsright_corpus)
     speech = speech_of(settings, organiser, competitions)
-    for competition in competitions:
-        if speech is None or not speech.fills(competition.sample_rate_hz):
-            corpus.speech_for(competition.sample_rate_hz)
-    material = Material(settings.soundsright_corpus, speech=speech)
+    material = Material(settings.soundsright_corpus, settings.soundsright_corpus_key, speech=speech)
+    schedule = schedule_of(settings, organiser)
+    _check_material(settings, material, schedule, competitions)
     metrics = tuple(dict.fromkeys((*METRICS, *(name for c in competitions for name in c.metric_weights))))
     return SubnetSettings(
         replace(organiser, competitions=competitions),
         Measures(settings.soundsright_clips, metrics, floors(metrics), material),
-        schedule=schedule_of(settings, organiser),
+        schedule=schedule,
         burn_hotkey=settings.burn_hotkey,
         weights_every_blocks=settings.weights_every_blocks,
+        pay_on_public_corpus=settings.soundsright_pay_on_public_corpus,
     )
+
+
+def _check_material(
+    settings: ValidatorSettings, material: Material, schedule: Schedule, competitions: Sequence[Competition]
+) -> None:
+    """Open the recordings of the present round, and warn if nobody is paid on them.
+
+    Raises:
+        UsageError: they are missing, or a competition has no speech at its rate.
+    """
+    from soundsright.services.records import payment_sentence
+    from soundsright.services.rounds import is_public, opened
+
+    if material.is_private:
+        number = schedule.last_started(time.time())
+        material = replace(material, round_number=0 if number is None else number + 1)
+    recordings = opened(material)
+    for competition in competitions:
+        recordings.corpus.speech_for(competition.sample_rate_hz)
+    if is_public(material):
+        unpaid = "" if settings.soundsright_pay_on_public_corpus else "public_corpus"
+        click.echo(f"Warning: {payment_sentence(unpaid, recordings.digest, public=True)}", err=True)
 
 
 def _judged(settings: ValidatorSettings, organiser: CompetitionRules) -> tuple[Competition, ...]:

@@ -77,6 +77,24 @@ corpus_option = option(
     envvar="SOUNDSRIGHT_CORPUS",
     help="Folder of recordings with a manifest. [default: the shipped recordings]",
 )
+corpus_key_option = option(
+    "--corpus-key",
+    type=FILE,
+    envvar="SOUNDSRIGHT_CORPUS_KEY",
+    help="Key file of a private corpus, which --corpus then names.",
+)
+corpus_round_option = option(
+    "--corpus-round",
+    type=click.IntRange(0),
+    envvar="SOUNDSRIGHT_CORPUS_ROUND",
+    help="Number of the round in the life of a private corpus. [default: the next one]",
+)
+pay_on_public_corpus_option = option(
+    "--pay-on-public-corpus",
+    is_flag=True,
+    envvar="SOUNDSRIGHT_PAY_ON_PUBLIC_CORPUS",
+    help="Pay prizes also on recordings that anybody may have heard. An entry could then contain the clean speech.",
+)
 ruleset_option = option(
     "--ruleset",
     default="soundsright-v4",

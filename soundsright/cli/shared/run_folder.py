@@ -27,6 +27,7 @@ _OWN_NAMES = frozenset(
         "hub",
         "cache",
         "sets",
+        "private-round",
         "enhanced",
         "feedback",
     }

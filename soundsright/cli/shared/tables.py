@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from soundsright.metrics import metric
-from soundsright.services.records import CompetitionDoc, DecisionDoc, EstimateDoc, RowDoc
+from soundsright.services.records import CompetitionDoc, DecisionDoc, EstimateDoc, Results, RowDoc
 
 if TYPE_CHECKING:
     from soundsright.core.competition import Competition
@@ -38,6 +38,13 @@ def print_tables(console: Console, competitions: Sequence[CompetitionDoc], metri
         console.print(_leaderboard(competition, metrics, narrow=console.width < WIDE_COLUMNS))
         for note in _notes(competition):
             console.print(Padding(note, (0, 0, 0, 2)))
+
+
+def print_remarks(console: Console, results: Results) -> None:
+    """Print whether prizes are paid on the recordings, and what is kept private."""
+    for remark in results.round.corpus.remarks if results.round.corpus else ():
+        console.print()
+        console.print(Text(remark, style="bold yellow"), soft_wrap=True)
 
 
 def print_summary(

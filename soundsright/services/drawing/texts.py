@@ -17,6 +17,8 @@ def digits(metric: MetricDoc | Metric) -> int:
 def clip_facts(c: RunCompetition, clip: str) -> str:
     """How a clip was made, such as "speaker Ann, rain at 5.0 dB SNR"."""
     recipe = c.recipes[clip]
+    if recipe.is_hidden:
+        return f"private until its recordings retire; SHA-256 of the degraded audio {recipe.degraded_sha256}"
     facts = [f"speaker {recipe.speaker}"] if recipe.speaker else []
     if recipe.snr_db is not None:
         facts.append(f"{recipe.noise or 'noise'} at {recipe.snr_db:.1f} dB SNR")
@@ -28,7 +30,12 @@ def clip_facts(c: RunCompetition, clip: str) -> str:
 def set_facts(c: RunCompetition) -> str:
     """The ranges of a set, such as "30 clips, 4 speakers, 9 noises at -5.0 to 15.0 dB SNR"."""
     recipes = list(c.recipes.values())
+    hidden = sum(recipe.is_hidden for recipe in recipes)
+    if recipes and hidden == len(recipes):
+        return f"{counted(hidden, 'clip')}, whose recipes stay private until their recordings retire"
     facts = [counted(len(recipes), "clip"), counted(len({r.speaker for r in recipes if r.speaker}), "speaker")]
+    if hidden:
+        facts.insert(1, f"{hidden} of them still private")
     snrs = [r.snr_db for r in recipes if r.snr_db is not None]
     if snrs:
         noises = counted(len({r.noise for r in recipes if r.noise}), "noise")

@@ -1,3 +1,4 @@
+from .corpus_rounds import next_round, record_round
 from .model_errors import model_error
 from .trial import VALIDATOR, Staged, StagedHub, TrialEntry, read_entries, stage, trial_rules
 from .verification import METRICS, Step, Verification, verify
@@ -11,7 +12,9 @@ __all__ = [
     "TrialEntry",
     "Verification",
     "model_error",
+    "next_round",
     "read_entries",
+    "record_round",
     "stage",
     "trial_rules",
     "verify",

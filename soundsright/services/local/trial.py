@@ -14,6 +14,7 @@ from typing import Protocol
 
 from soundsright.core.competition import Competition, competition_by_id
 from soundsright.core.competition_rules import CompetitionRules
+from soundsright.core.corpus_commitment import CorpusCommitment
 from soundsright.core.errors import EntryRefused, InfrastructureFault, UnpublishableFolder, UsageError
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.ports import BlockRef, Chain, ModelHub, Publisher
@@ -176,16 +177,28 @@ def trial_rules(rules: CompetitionRules) -> CompetitionRules:
     return replace(rules, entry_rules=replace(rules.entry_rules, unsalted=True))
 
 
-def stage(entries: Sequence[TrialEntry], *, chain: StagedChain, hub: Publisher, round_id: str) -> Staged:
+def stage(
+    entries: Sequence[TrialEntry],
+    *,
+    chain: StagedChain,
+    hub: Publisher,
+    round_id: str,
+    corpus: CorpusCommitment | None = None,
+) -> Staged:
     """Register, publish, commit and reveal one miner after the other. Then make blocks up to the seed's block.
 
-    An entry whose folder cannot be published is committed too: `StagedHub` refuses it, and the others compete.
+    The validator commits to its private `corpus` first, if it has one. An entry whose folder cannot be published is
+    committed too: `StagedHub` refuses it, and the others compete.
 
     Raises:
         EntryRefused: the name of a miner or folder is not a valid name on a hub.
         InfrastructureFault: the chain refused a commitment.
     """
     chain.register(VALIDATOR, stake=1_000.0, permit=True)
+    if corpus is not None:
+        committed = chain.publish(VALIDATOR, corpus.text)
+        if not committed.ok:
+            raise InfrastructureFault(f"The chain refused the commitment to the corpus: {committed.message}")
     for entry in entries:
         chain.register(entry.miner)
     reveals: dict[str, Reveal] = {}

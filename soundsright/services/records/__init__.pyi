@@ -1,4 +1,5 @@
 from .bundle import bundle_bytes, write_bundle
+from .corpus_words import payment_sentence
 from .feedback import DOCUMENT_SCHEMA, Feedback, SignedFeedback, open_feedback, sign_feedback
 from .feedback_store import FeedbackFile, FeedbackStore, SignedFeedbackFile, read_document, read_feedback
 from .fields import SafeName, ShortText
@@ -76,6 +77,7 @@ __all__ = [
     "open_envelope",
     "open_feedback",
     "open_reveal",
+    "payment_sentence",
     "possible_ranks",
     "read_document",
     "read_feedback",

@@ -111,6 +111,7 @@ class Feedback(_Wire):
     best: OtherEntry | None = None
     winners: dict[WireName, OtherEntry] = {}
     decisions: dict[WireName, WireText] = {}
+    remarks: Annotated[list[WireText], Field(max_length=16)] = []
     hotkey: WireName
     uid: int | None
     refusal: FeedbackRefusal | None = None

@@ -14,9 +14,10 @@ from typing import Any
 
 from soundsright import __version__
 from soundsright.core.entry_rules import remedy_of
-from soundsright.core.results import Evaluation, Leaderboard, Refusal
+from soundsright.core.results import Evaluation, Failure, Leaderboard, Refusal
 from soundsright.metrics import metric
 from soundsright.ranking import RankSet, mean_estimate
+from soundsright.services.records.corpus_words import WITHHELD
 from soundsright.services.records.feedback import (
     DOCUMENT_SCHEMA,
     ClipFailure,
@@ -30,6 +31,7 @@ from soundsright.services.records.feedback import (
 from soundsright.services.records.ranks import MAX_RANKED, rank_sets
 from soundsright.services.records.results import (
     CompetitionDoc,
+    CorpusDoc,
     CostDoc,
     DecisionDoc,
     EstimateDoc,
@@ -44,7 +46,7 @@ from soundsright.services.records.results import (
     ScoreLine,
     TimingDoc,
 )
-from soundsright.services.rounds import RoundOutcome, write_text
+from soundsright.services.rounds import ClipSet, RoundOutcome, steps, write_text
 
 _SCORING_PACKAGES = ("numpy", "scipy", "numba", "pesq", "soundfile", "soxr")
 
@@ -61,6 +63,7 @@ def results_of(outcome: RoundOutcome) -> Results:
             ruleset=plan.rules.ruleset.name,
             ruleset_digest=plan.rules.ruleset.digest,
             clips=plan.measures.clips,
+            **({} if outcome.corpus is None else {"corpus": _corpus(outcome, outcome.corpus)}),
         ),
         metrics={name: _metric(name) for name in plan.measures.metrics},
         competitions=tuple(_competition(outcome, board) for board in outcome.leaderboards),
@@ -84,8 +87,8 @@ def scores_of(outcome: RoundOutcome) -> Iterator[ScoreLine]:
                     model=str(evaluation.submission.source),
                     id=clip.clip_id,
                     scores=None if clip.scores is None else dict(clip.scores),
-                    failure=None if failure is None else FailureDoc(code=failure.code, detail=failure.detail),
-                    recipe=RecipeDoc.model_validate(clips.recipes[clip.clip_id]),
+                    failure=None if failure is None else _failure(failure, clips),
+                    recipe=_recipe(clips, clip.clip_id),
                 )
 
 
@@ -98,7 +101,8 @@ def feedback_of(outcome: RoundOutcome, results: Results) -> dict[str, Feedback]:
         evaluations = {e.submission.hotkey: e for e in outcome.evaluations[competition.id]}
         for row in competition.entries:
             evaluation = evaluations[str(row.hotkey)]
-            feedback[evaluation.submission.entry_id] = _entry_feedback(shared, row, evaluation)
+            clips = outcome.sets[competition.id]
+            feedback[evaluation.submission.entry_id] = _entry_feedback(shared, row, evaluation, clips)
         for refusal in competition.refused:
             if refusal.hotkey in refused:
                 continue
@@ -142,6 +146,32 @@ def scoring_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def _corpus(outcome: RoundOutcome, corpus: steps.CorpusStep) -> CorpusDoc:
+    return CorpusDoc(
+        digest=corpus.digest,
+        public=corpus.public,
+        round=outcome.plan.measures.material.round_number,
+        committed_block=corpus.committed_block,
+        unpaid=corpus.unpaid,
+        private_clips=sum(len(clips.hidden) for clips in outcome.sets.values()),
+    )
+
+
+def _recipe(clips: ClipSet, clip_id: str) -> RecipeDoc:
+    """The recipe of a clip as it may be shown."""
+    hidden = clips.hidden.get(clip_id)
+    return RecipeDoc.model_validate(clips.recipes[clip_id] if hidden is None else hidden.shown)
+
+
+def _failure(failure: Failure, clips: ClipSet) -> FailureDoc:
+    return FailureDoc(code=failure.code, detail=_detail(failure, clips))
+
+
+def _detail(failure: Failure, clips: ClipSet) -> str:
+    """The detail of a failure. The model wrote parts of it, so it is withheld if the model heard private clips."""
+    return WITHHELD if clips.hidden else failure.detail
 
 
 def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
@@ -284,6 +314,7 @@ def _shared_feedback(results: Results, competition: CompetitionDoc) -> dict[str,
         "unprocessed": competition.unprocessed.metrics,
         "best": _other_entry(competition.best) if competition.best else None,
         "winners": {name: _other_entry(row) for name, row in winners.items()},
+        **({} if results.round.corpus is None else {"remarks": list(results.round.corpus.remarks)}),
         "decisions": {d.metric: feedback_text(d.sentence) for d in competition.decisions},
     }
 
@@ -313,14 +344,14 @@ def _other_entry(row: RowDoc) -> OtherEntry:
     return OtherEntry(**_own_fields(row), clips=row.clips)
 
 
-def _entry_feedback(shared: Mapping[str, Any], row: RowDoc, evaluation: Evaluation) -> Feedback:
+def _entry_feedback(shared: Mapping[str, Any], row: RowDoc, evaluation: Evaluation, clip_set: ClipSet) -> Feedback:
     clips = [
         ClipScores(
             id=clip.clip_id,
             scores=None if clip.scores is None else dict(clip.scores),
             failure=None
             if clip.failure is None
-            else ClipFailure(code=clip.failure.code, detail=feedback_text(clip.failure.detail)),
+            else ClipFailure(code=clip.failure.code, detail=feedback_text(_detail(clip.failure, clip_set))),
         )
         for clip in evaluation.clips
     ]
@@ -331,5 +362,5 @@ def _entry_feedback(shared: Mapping[str, Any], row: RowDoc, evaluation: Evaluati
         clips=clips,
         needed=row.needed,
         reasons={name: feedback_text(reason) for name, reason in row.reasons.items()},
-        log=evaluation.log,
+        log=WITHHELD if clip_set.hidden and evaluation.log else evaluation.log,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from soundsright.core.competition import MAX_COMPETITIONS
+from soundsright.services.records.corpus_words import corpus_remarks
 from soundsright.services.records.fields import Count, LongText, SafeName, ShortText
 
 if TYPE_CHECKING:
@@ -155,8 +156,33 @@ class CompetitionDoc(Document):
         return next((row for row in self.entries if row.share > 0), None)
 
 
+class CorpusDoc(Document):
+    """The recordings of a round, and whether prizes are paid on them.
+
+    `digest` is the root of a private corpus, or the SHA-256 of a manifest. `round` is the round's number in the
+    life of a private corpus, and `committed_block` the block in which the validator had committed to the root.
+    `unpaid` is the code of the reason why nobody is paid; empty if prizes are paid. `private_clips` counts the
+    clips of all competitions whose audio and recipes must not be shown yet.
+    """
+
+    digest: ShortText
+    public: bool
+    round: int | None = None
+    committed_block: int | None = None
+    unpaid: ShortText = ""
+    private_clips: Count = 0
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader must know about payment and privacy, one sentence each."""
+        return tuple(corpus_remarks(self))
+
+
 class RoundDoc(Document):
-    """The round's id, its rules, and the block that seeded its sets."""
+    """The round's id, its rules, the block that seeded its sets, and its recordings.
+
+    `corpus` is None in documents of old versions.
+    """
 
     id: ShortText
     entries_close_block: int
@@ -165,6 +191,7 @@ class RoundDoc(Document):
     ruleset: ShortText
     ruleset_digest: ShortText
     clips: Count
+    corpus: CorpusDoc | None = None
 
 
 class CostDoc(Document):
@@ -204,7 +231,11 @@ class FailureDoc(Document):
 
 
 class RecipeDoc(Document):
-    """How a clip was made: see `core.audio.ClipRecipe`. A source that the task does not use is None."""
+    """How a clip was made: see `core.audio.ClipRecipe`. A source that the task does not use is None.
+
+    While the recordings of a clip are private, `degraded_sha256` and `recipe_sha256` take the place of the other
+    fields. `salt` then appears with them.
+    """
 
     speech: ShortText | None = None
     speaker: ShortText | None = None
@@ -215,6 +246,15 @@ class RecipeDoc(Document):
     rir: ShortText | None = None
     rt60_s: FiniteFloat | None = None
     extra: Mapping[str, Any] = {}
+    degraded_sha256: ShortText | None = None
+    recipe_sha256: ShortText | None = None
+    salt: ShortText | None = None
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the recordings of the clip are private."""
+        return self.recipe_sha256 is not None and self.salt is None
+
     fresh: bool | None = None
 
 

@@ -257,6 +257,7 @@ def _provenance(doc: Results, shown: Callable[[str], str]) -> list[str]:
         f"Round {shown(r.id)}: {r.clips} clips per competition. The seed comes from block {r.seed_block}, "
         f"{shown(r.seed_block_hash)}. Entries closed with block {r.entries_close_block}.",
         f"Rules: {shown(r.ruleset)}, {shown(r.ruleset_digest)}.",
+        *(shown(remark) for remark in (r.corpus.remarks if r.corpus else ())),
         "Versions: " + ", ".join(f"{shown(name)} {shown(v)}" for name, v in doc.versions.items()) + ".",
     ]
 

@@ -1,5 +1,5 @@
 from . import steps
-from .clipset import DrawnClips, SetRequest, draw_to_disk, read_wav, write_text, write_wav
+from .clipset import ClipSet, DrawnClips, SetRequest, draw_to_disk, read_wav, write_text, write_wav
 from .context import RoundContext
 from .faults import Cancelled, ProgramFault
 from .opening import OpenedMaterial, commitment_to, is_public, material_digest, opened, opened_private
@@ -13,6 +13,7 @@ from .screening import check_fetched, checked_dockerfile
 __all__ = [
     "BegunRound",
     "Cancelled",
+    "ClipSet",
     "DrawnClips",
     "Event",
     "OpenedMaterial",

@@ -1,14 +1,13 @@
 """The clips whose recordings nobody else may hear yet: what is kept of them, and what may be shown.
 
-Their audio and recipes lie in a private folder of the round. The public manifest has digests instead, which bind the
-validator to them. The digest of a recipe is salted: otherwise anyone could try all names of known recordings.
+Their audio and recipes lie in a private folder of the round. The public manifest has digests instead, which bind
+the validator to them. The digest of a recipe is salted: otherwise anyone could try all names of known recordings.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,7 +53,7 @@ def recipe_sha256(recipe: Mapping[str, object], salt: str) -> str:
     """The salted digest of a recipe: SHA-256 over a line, the salt, and the recipe as JSON with sorted keys.
 
     >>> recipe_sha256({"speech": "s1"}, "00")[:16]
-    'f7f0a9b8e1d1b6a5'
+    '3b5b879873d2cfc2'
     """
     content = json.dumps(recipe, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(f"soundsright.recipe/1\n{salt}\n{content}".encode()).hexdigest()
@@ -90,7 +89,7 @@ def make_private(folder: Path) -> None:
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chmod(folder, 0o700)
+        folder.chmod(0o700)
     except OSError as error:
         raise InfrastructureFault(
             f"{folder} cannot be made readable for its owner only ({error})",

@@ -46,8 +46,6 @@ class OpenedMaterial:
 def opened(material: Material) -> OpenedMaterial:
     """The material's recordings. Each call gives a corpus with an empty cache of decoded audio.
 
-    A private corpus without noise or without rooms uses the shipped ones.
-
     Raises:
         UsageError: there is no corpus, it cannot be read, or it has no recordings for the round.
         AudioFileError: a file is missing or cannot be used as audio.
@@ -95,7 +93,7 @@ def commitment_to(material: Material, clips: int) -> CorpusCommitment:
     Raises:
         UsageError: there is no such corpus, or it cannot be read.
     """
-    shared = {"clips": clips, "speech": material.speech, "shipped": material_digest(Material())}
+    shared = {"clips": clips, "speech": material.speech}
     parameters = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
     return CorpusCommitment(material_digest(material), parameters)
 
@@ -115,9 +113,6 @@ def _opened(material: Material, version: _Stamp) -> OpenedMaterial:
         )
     corpus = private.at(material.round_number)
     private_ids = frozenset(r.id for r in (*corpus.speech, *corpus.noise, *corpus.rirs))
-    if not corpus.noise or not corpus.rirs:
-        shipped = Corpus.open()
-        corpus = replace(corpus, noise=corpus.noise or shipped.noise, rirs=corpus.rirs or shipped.rirs)
     return OpenedMaterial(corpus, private.root, private, private_ids)
 
 

@@ -33,8 +33,8 @@ def difference(own: CorpusCommitment, hotkey: str, other: CorpusCommitment) -> s
         )
     return (
         f"The validator {hotkey} has the same corpus {own.root}, but the other parameters of its sets are"
-        f" {other.parameters}, and here {own.parameters}: their rounds differ. Use the same SOUNDSRIGHT_CLIPS, the"
-        " same speech and the same version of the shipped recordings."
+        f" {other.parameters}, and here {own.parameters}: their rounds differ. Use the same SOUNDSRIGHT_CLIPS"
+        " and the same speech."
     )
 
 

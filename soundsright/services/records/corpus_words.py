@@ -1,0 +1,58 @@
+"""Sentences about the recordings of a round: whether prizes are paid on them, and what is kept private."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+WITHHELD = "withheld, because a model could print the private recordings of this round"
+"""Stands for text that a model wrote, in documents of a round on private recordings."""
+_SHOWN_DIGITS = 16
+
+
+class CorpusFacts(Protocol):
+    """The facts about the recordings of a round."""
+
+    @property
+    def digest(self) -> str: ...
+    @property
+    def public(self) -> bool: ...
+    @property
+    def unpaid(self) -> str: ...
+    @property
+    def private_clips(self) -> int: ...
+
+
+def corpus_remarks(corpus: CorpusFacts) -> Iterator[str]:
+    """What a reader must know about payment and privacy, one sentence each."""
+    if sentence := payment_sentence(corpus.unpaid, corpus.digest, public=corpus.public):
+        yield sentence
+    if corpus.private_clips:
+        clips = "1 clip" if corpus.private_clips == 1 else f"{corpus.private_clips} clips"
+        yield f"The audio and the recipes of {clips} stay private until their recordings retire."
+
+
+def payment_sentence(unpaid: str, digest: str, *, public: bool) -> str:
+    """Why nobody is paid, or why payment is not protected; empty if nothing is wrong.
+
+    >>> payment_sentence("", "ab" * 32, public=False)
+    ''
+    """
+    shown = digest[:_SHOWN_DIGITS]
+    if unpaid == "public_corpus":
+        return (
+            f"Nobody is paid, because the recordings are public (corpus {shown}): an entry could contain the clean"
+            " speech. Use a private corpus, or pay all the same with --pay-on-public-corpus."
+        )
+    if unpaid:
+        missing = "the root" if unpaid == "root_not_committed" else "these parameters of the sets"
+        return (
+            f"Nobody is paid, because this validator had not committed {missing} of its corpus {shown} on the chain"
+            " when entries closed. Start the validator before the next round closes: it commits them itself."
+        )
+    if public:
+        return (
+            f"Prizes are paid although the recordings are public (corpus {shown}), because --pay-on-public-corpus"
+            " was given: an entry could contain the clean speech."
+        )
+    return ""
