@@ -191,6 +191,8 @@ def _of_clip(
     correlated = correlations(parts.signals)
     own = correlated.remaining() > _LEAST_OWN * correlated.energies
     heard = [number for number in range(len(parts.names)) if own[2 + number]]
+    if not heard:
+        return (), np.zeros((0, 0)), None
     late = range(2 + len(parts.names), correlated.count)
     correlated = correlated.of([0, 1, *(2 + number for number in heard), *late])
     values = _agreements(correlated.remaining_of_pairs(2 + len(heard)), correlated.remaining())

@@ -178,3 +178,8 @@ def test_only_the_first_clips_are_searched_for_mixtures() -> None:
 def test_outputs_that_are_not_finite_are_ignored() -> None:
     bad = [np.full_like(clean, np.nan) for clean in CLEAN]
     assert near_copies(CLEAN, NOISY, {"a": bad, "b": bad, "c": outputs(errors(1))}) == []
+
+
+def test_entries_that_all_return_their_input_stop_no_round() -> None:
+    noisy = outputs(errors(1))
+    assert not agreements(CLEAN, noisy, {"alice": noisy, "bob": noisy}).pairs

@@ -9,7 +9,7 @@ import numpy as np
 
 from soundsright.core.audio import Audio, on_pcm16_grid
 from soundsright.core.material import Material
-from soundsright.corpus import Material as Recorded
+from soundsright.corpus import NewRecording as Recorded
 from soundsright.corpus import Plan, build_corpus
 
 RATE_HZ = 16_000

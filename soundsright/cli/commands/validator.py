@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.material import Material
     from soundsright.core.ports import LiveChain
+    from soundsright.core.schedule import Schedule
     from soundsright.services.rounds import RoundOutcome
     from soundsright.services.validator import SubnetSettings, Work
 
@@ -180,17 +181,21 @@ def _check_material(
         UsageError: they are missing, or a competition has no speech at its rate.
     """
     from soundsright.services.records import payment_sentence
-    from soundsright.services.rounds import is_public, opened
+    from soundsright.services.rounds import opened, public_competitions, steps
 
     if material.is_private:
         number = schedule.last_started(time.time())
         material = replace(material, round_number=0 if number is None else number + 1)
     recordings = opened(material)
     for competition in competitions:
-        recordings.corpus.speech_for(competition.sample_rate_hz)
-    if is_public(material):
-        unpaid = "" if settings.soundsright_pay_on_public_corpus else "public_corpus"
-        click.echo(f"Warning: {payment_sentence(unpaid, recordings.digest, public=True)}", err=True)
+        if material.speech_for(competition.sample_rate_hz) is None:
+            recordings.corpus.speech_for(competition.sample_rate_hz)
+    public = public_competitions(material, competitions)
+    if public:
+        paid = settings.soundsright_pay_on_public_corpus
+        unpaid, reason = ((), "") if paid else (public, "public_corpus")
+        facts = steps.CorpusStep(recordings.digest, public, unpaid=unpaid, reason=reason)
+        click.echo(f"Warning: {payment_sentence(facts)}", err=True)
 
 
 def _judged(settings: ValidatorSettings, organiser: CompetitionRules) -> tuple[Competition, ...]:

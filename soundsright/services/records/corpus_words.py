@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 WITHHELD = "withheld, because a model could print the private recordings of this round"
@@ -10,49 +10,53 @@ WITHHELD = "withheld, because a model could print the private recordings of this
 _SHOWN_DIGITS = 16
 
 
-class CorpusFacts(Protocol):
-    """The facts about the recordings of a round."""
+class PaymentFacts(Protocol):
+    """The facts that decide whether prizes are paid: see `CorpusDoc`."""
 
     @property
     def digest(self) -> str: ...
     @property
-    def public(self) -> bool: ...
+    def public(self) -> Sequence[str]: ...
     @property
-    def unpaid(self) -> str: ...
+    def unpaid(self) -> Sequence[str]: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class CorpusFacts(PaymentFacts, Protocol):
+    """The facts about the recordings of a round: see `CorpusDoc`."""
+
     @property
     def private_clips(self) -> int: ...
 
 
 def corpus_remarks(corpus: CorpusFacts) -> Iterator[str]:
     """What a reader must know about payment and privacy, one sentence each."""
-    if sentence := payment_sentence(corpus.unpaid, corpus.digest, public=corpus.public):
+    if sentence := payment_sentence(corpus):
         yield sentence
     if corpus.private_clips:
         clips = "1 clip" if corpus.private_clips == 1 else f"{corpus.private_clips} clips"
         yield f"The audio and the recipes of {clips} stay private until their recordings retire."
 
 
-def payment_sentence(unpaid: str, digest: str, *, public: bool) -> str:
-    """Why nobody is paid, or why payment is not protected; empty if nothing is wrong.
-
-    >>> payment_sentence("", "ab" * 32, public=False)
-    ''
-    """
-    shown = digest[:_SHOWN_DIGITS]
-    if unpaid == "public_corpus":
+def payment_sentence(corpus: PaymentFacts) -> str:
+    """Why nobody is paid, or why payment is not protected; empty if nothing is wrong."""
+    shown = corpus.digest[:_SHOWN_DIGITS]
+    unpaid, public = ", ".join(corpus.unpaid), ", ".join(corpus.public)
+    if corpus.reason == "public_corpus":
         return (
-            f"Nobody is paid, because the recordings are public (corpus {shown}): an entry could contain the clean"
-            " speech. Use a private corpus, or pay all the same with --pay-on-public-corpus."
+            f"Nobody is paid in {unpaid}, because the recordings are public (corpus {shown}): an entry could"
+            " contain the clean speech. Use a private corpus, or pay all the same with --pay-on-public-corpus."
         )
-    if unpaid:
-        missing = "the root" if unpaid == "root_not_committed" else "these parameters of the sets"
+    if corpus.reason:
+        missing = "the root" if corpus.reason == "root_not_committed" else "these parameters of the sets"
         return (
-            f"Nobody is paid, because this validator had not committed {missing} of its corpus {shown} on the chain"
-            " when entries closed. Start the validator before the next round closes: it commits them itself."
+            f"Nobody is paid in {unpaid}, because this validator had not committed {missing} of its corpus {shown}"
+            " on the chain when entries closed. Start it before the next close of entries: it then commits to it."
         )
     if public:
         return (
-            f"Prizes are paid although the recordings are public (corpus {shown}), because --pay-on-public-corpus"
-            " was given: an entry could contain the clean speech."
+            f"Prizes are paid in {public} although the recordings are public (corpus {shown}), because"
+            " --pay-on-public-corpus was given: an entry could contain the clean speech."
         )
     return ""

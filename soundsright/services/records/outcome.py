@@ -155,6 +155,7 @@ def _corpus(outcome: RoundOutcome, corpus: steps.CorpusStep) -> CorpusDoc:
         round=outcome.plan.measures.material.round_number,
         committed_block=corpus.committed_block,
         unpaid=corpus.unpaid,
+        reason=corpus.reason,
         private_clips=sum(len(clips.hidden) for clips in outcome.sets.values()),
     )
 

@@ -159,17 +159,19 @@ class CompetitionDoc(Document):
 class CorpusDoc(Document):
     """The recordings of a round, and whether prizes are paid on them.
 
-    `digest` is the root of a private corpus, or the SHA-256 of a manifest. `round` is the round's number in the
-    life of a private corpus, and `committed_block` the block in which the validator had committed to the root.
-    `unpaid` is the code of the reason why nobody is paid; empty if prizes are paid. `private_clips` counts the
-    clips of all competitions whose audio and recipes must not be shown yet.
+    `digest` is the root of a private corpus, or the SHA-256 of a manifest. `public` are the competitions whose
+    speech anybody may have heard. `round` is the round's number in the life of a private corpus, and
+    `committed_block` the block in which the validator had committed to it. `unpaid` are the competitions in which
+    nobody is paid, with the code of the `reason`. `private_clips` counts the clips of all competitions whose audio
+    and recipes must not be shown yet.
     """
 
     digest: ShortText
-    public: bool
+    public: tuple[ShortText, ...] = ()
     round: int | None = None
     committed_block: int | None = None
-    unpaid: ShortText = ""
+    unpaid: tuple[ShortText, ...] = ()
+    reason: ShortText = ""
     private_clips: Count = 0
 
     @property

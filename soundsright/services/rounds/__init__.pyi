@@ -1,6 +1,7 @@
 from . import steps
 from .clipset import ClipSet, DrawnClips, SetRequest, draw_to_disk, read_wav, write_text, write_wav
 from .context import RoundContext
+from .corpus_check import public_competitions
 from .faults import Cancelled, ProgramFault
 from .opening import OpenedMaterial, commitment_to, is_public, material_digest, opened, opened_private
 from .outcome import RoundOutcome
@@ -34,6 +35,7 @@ __all__ = [
     "opened",
     "opened_private",
     "plan_facts",
+    "public_competitions",
     "read_wav",
     "score_files",
     "steps",

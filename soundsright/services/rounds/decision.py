@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -176,19 +176,19 @@ def _champions(
     return {m: Champion(incumbent, plan.measures.floors[m], incumbent.block) for m in competition.metric_weights}
 
 
-def pay(context: RoundContext, boards: Sequence[Leaderboard], *, paid: bool = True) -> tuple[Weights, int | None]:
+def pay(
+    context: RoundContext, boards: Sequence[Leaderboard], *, unpaid: Collection[str] = ()
+) -> tuple[Weights, int | None]:
     """The weights that follow from the leaderboards, and the block in which they were set.
 
-    If the round is not `paid`, all of the emission burns.
+    The prizes of the competitions in `unpaid` burn.
 
     Raises:
         InfrastructureFault: the chain refused the weights, or its answer is unknown.
     """
     context.observe(Event("weights"))
-    burn_uid = context.plan.burn_uid
-    weights = weights_of(boards, burn_uid=burn_uid)
-    if not paid:
-        weights = Weights({} if burn_uid is None else {burn_uid: 1.0})
+    paying = [_without_shares(board) if board.competition.id in unpaid else board for board in boards]
+    weights = weights_of(paying, burn_uid=context.plan.burn_uid)
 
     def compute() -> steps.WeightsStep:
         if not weights.by_uid:
@@ -204,3 +204,7 @@ def pay(context: RoundContext, boards: Sequence[Leaderboard], *, paid: bool = Tr
         return steps.WeightsStep(weights.by_uid, result.block)
 
     return weights, context.step(steps.WEIGHTS, compute).block
+
+
+def _without_shares(board: Leaderboard) -> Leaderboard:
+    return replace(board, standings=tuple(replace(standing, share=0.0) for standing in board.standings))

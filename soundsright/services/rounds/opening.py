@@ -73,7 +73,7 @@ def is_public(material: Material) -> bool:
     Raises:
         UsageError: there is no corpus, or it cannot be read.
     """
-    return not material.speech and opened(material).corpus.is_public
+    return opened(material).corpus.is_public
 
 
 def opened_private(material: Material) -> PrivateCorpus | None:
@@ -93,7 +93,8 @@ def commitment_to(material: Material, clips: int) -> CorpusCommitment:
     Raises:
         UsageError: there is no such corpus, or it cannot be read.
     """
-    shared = {"clips": clips, "speech": material.speech}
+    speech = {} if material.speech is None else dict(material.speech.facts)
+    shared = {"clips": clips, "speech": speech}
     parameters = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
     return CorpusCommitment(material_digest(material), parameters)
 

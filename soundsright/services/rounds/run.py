@@ -4,7 +4,7 @@ Each step is recorded in the `StateStore` when it is done, and is not done again
 continues from there and reaches the same weights. The steps in their order (`steps.py` has their records):
 
     seed          the hash of the seed block
-    corpus        the digest of the recordings, and why nobody is paid on them, if nobody is
+    corpus        the digest of the recordings, and the competitions that pay nobody because of them
     entries       submissions and refusals, and the registrations when entries closed
     fetch:ENTRY   the content hash, or the refusal
     duplicates    the entries with the same tensors, the files that could not be compared, and the block since which
@@ -30,11 +30,11 @@ from soundsright.core.results import Refusal
 from soundsright.core.submission import Reveal, Submission
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.context import RoundContext
-from soundsright.services.rounds.corpus_check import checked_corpus
+from soundsright.services.rounds.corpus_check import checked_corpus, public_competitions
 from soundsright.services.rounds.decision import decide_all, pay, signs_of_tuning, without_near_copies
 from soundsright.services.rounds.faults import ProgramFault
 from soundsright.services.rounds.fetch_models import fetch_all, without_copies
-from soundsright.services.rounds.opening import is_public, material_digest
+from soundsright.services.rounds.opening import material_digest
 from soundsright.services.rounds.outcome import RoundOutcome
 from soundsright.services.rounds.plan import check_same_plan, plan_facts
 from soundsright.services.rounds.progress import Event
@@ -96,7 +96,7 @@ class RoundService:
         copies = (copy.refusal() for copy in unique.duplicates)
         refusals = (*refused, *not_fetched, *evaluated.refusals, *copies)
         boards = decide_all(context, evaluated, unique, refusals)
-        weights, weights_block = pay(context, boards, paid=not corpus.unpaid)
+        weights, weights_block = pay(context, boards, unpaid=corpus.unpaid)
         context.observe(Event("done"))
         return RoundOutcome(
             plan=context.plan,
@@ -130,7 +130,7 @@ def _seed_hash(context: RoundContext) -> str:
 
 
 def _corpus(context: RoundContext) -> steps.CorpusStep:
-    """The corpus of the round, and why nobody is paid on it, if nobody is."""
+    """The corpus of the round, and the competitions that pay nobody because of it."""
     plan = context.plan
 
     def compute() -> steps.CorpusStep:
@@ -139,7 +139,10 @@ def _corpus(context: RoundContext) -> steps.CorpusStep:
 
     if steps.read(context.state, context.round_id, steps.ENTRIES) is not None:
         # An earlier version began this round, which paid on any corpus.
-        old = steps.CorpusStep(material_digest(plan.measures.material), is_public(plan.measures.material))
+        old = steps.CorpusStep(
+            material_digest(plan.measures.material),
+            public_competitions(plan.measures.material, plan.rules.competitions),
+        )
         return steps.read(context.state, context.round_id, steps.CORPUS) or old
     return context.step(steps.CORPUS, compute)
 

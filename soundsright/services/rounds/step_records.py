@@ -121,16 +121,22 @@ class DuplicatesStep(StepRecord):
 
 @dataclass(frozen=True)
 class CorpusStep(StepRecord):
-    """The digest of a round's corpus, and whether anybody may have heard it.
+    """The digest of a round's corpus, and the competitions in which nobody is paid, with the code of the reason.
 
-    `committed_block` is the block in which the validator committed to it, or None. `unpaid` is the code of the
-    reason why nobody is paid; empty if prizes are paid.
+    `public` are the competitions whose speech anybody may have heard. `committed_block` is the block in which the
+    validator committed to its private corpus, or None.
     """
 
     digest: str
-    public: bool
+    public: tuple[str, ...] = ()
     committed_block: int | None = None
-    unpaid: str = ""
+    unpaid: tuple[str, ...] = ()
+    reason: str = ""
+
+    @classmethod
+    def of(cls, facts: Facts) -> Self:
+        public, unpaid = tuple(facts["public"]), tuple(facts["unpaid"])
+        return cls(facts["digest"], public, facts["committed_block"], unpaid, facts["reason"])
 
 
 @dataclass(frozen=True)

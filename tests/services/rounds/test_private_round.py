@@ -49,7 +49,8 @@ def test_a_round_on_public_recordings_names_winners_and_burns_everything(tmp_pat
     subnet = Subnet(tmp_path)
     outcome = subnet.run(pay_on_public_corpus=False)
     assert outcome.corpus is not None
-    assert (outcome.corpus.public, outcome.corpus.unpaid) == (True, "public_corpus")
+    assert outcome.corpus.public == outcome.corpus.unpaid == (COMPETITION.id,)
+    assert outcome.corpus.reason == "public_corpus"
     assert any(decision.winner for decision in outcome.leaderboards[0].decisions)
     assert dict(outcome.weights.by_uid) == {0: 1.0}
 
@@ -62,14 +63,16 @@ def test_a_private_corpus_that_was_committed_pays(tmp_path: Path, material: Mate
     subnet = private_subnet(tmp_path, material, committed=commitment_to(material, CLIPS))
     outcome = subnet.run(**options(material, subnet))
     assert outcome.corpus is not None
-    assert outcome.corpus == steps.CorpusStep(opened(material).digest, False, subnet.round.entries_close_block, "")
+    assert outcome.corpus == steps.CorpusStep(
+        opened(material).digest, committed_block=subnet.round.entries_close_block
+    )
     assert len(outcome.weights.by_uid) > 1
     # The validator's commitment is neither an entry nor a refusal.
     assert VALIDATOR not in {refusal.hotkey for refusal in outcome.refusals}
 
 
 @pytest.mark.parametrize(
-    ("change", "unpaid"),
+    ("change", "reason"),
     [
         (None, "root_not_committed"),
         ({"root": "ab" * 32}, "root_not_committed"),
@@ -77,7 +80,7 @@ def test_a_private_corpus_that_was_committed_pays(tmp_path: Path, material: Mate
     ],
 )
 def test_a_corpus_that_was_not_committed_before_the_close_pays_nobody(
-    tmp_path: Path, material: Material, change: dict[str, str] | None, unpaid: str
+    tmp_path: Path, material: Material, change: dict[str, str] | None, reason: str
 ) -> None:
     committed = None if change is None else replace(commitment_to(material, CLIPS), **change)
     subnet = private_subnet(tmp_path, material, committed=committed)
@@ -85,7 +88,7 @@ def test_a_corpus_that_was_not_committed_before_the_close_pays_nobody(
     subnet.chain.publish(VALIDATOR, commitment_to(material, CLIPS).text)
     outcome = subnet.run(**options(material, subnet))
     assert outcome.corpus is not None
-    assert outcome.corpus.unpaid == unpaid
+    assert (outcome.corpus.unpaid, outcome.corpus.reason) == ((COMPETITION.id,), reason)
     assert dict(outcome.weights.by_uid) == {0: 1.0}
 
 
