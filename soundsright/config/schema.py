@@ -70,6 +70,12 @@ class Settings(BaseModel):
         Field(description="Name of a ruleset, such as soundsright-v4, or an organiser's TOML file."),
     ] = "soundsright-v4"
 
+    axon_port: Annotated[Port, Field(description="Port for validators' requests.")] = 6001
+    axon_external_ip: Annotated[
+        str,
+        AfterValidator(values.external_ip),
+        Field(description="IPv4 address to publish on the chain. Empty: publish none."),
+    ] = ""
     round_time_of_day: Annotated[
         str, AfterValidator(values.time_of_day), Field(description="Time of day, in UTC, at which rounds start.")
     ] = "09:00"
@@ -125,12 +131,6 @@ class MinerSettings(Settings):
         OptionalSecret,
         Field(description="Key for `soundsright generate --speech openai`. The miner itself needs none."),
     ] = None
-    axon_port: Annotated[Port, Field(description="Port for validators' requests and feedback.")] = 6001
-    axon_external_ip: Annotated[
-        str,
-        AfterValidator(values.external_ip),
-        Field(description="IPv4 address to publish on the chain. Empty: publish none."),
-    ] = ""
     validator_min_stake: Annotated[
         float, Field(ge=0, allow_inf_nan=False, description="Stake that a validator needs to get an answer.")
     ] = 1_000.0

@@ -93,6 +93,10 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
             "your sealed commitment opens too late, after the seed is fixed",
             "Seal it until entries close, as `soundsright miner` does.",
         ),
+        "two_reveals": RefusalReason(
+            "your miner signed two different reveals of one commitment in the same round",
+            "Do not change the miner's model between the close of entries and the seed's block.",
+        ),
         "wrong_hotkey": RefusalReason(
             "your commitment names another hotkey", "Commit with the hotkey that enters."
         ),

@@ -41,6 +41,17 @@ class Round:
         if self.final_block is not None and self.final_block <= self.seed_block:
             raise ValueError(f"final block {self.final_block} is not after the seed block {self.seed_block}")
 
+    @property
+    def reveal_deadline_block(self) -> int:
+        """The block up to which validators ask miners for reveals: half-way from the close to the seed's block.
+
+        Until the seed's block they pass on to each other what they got.
+
+        >>> Round("r", 100, 110).reveal_deadline_block, Round("r", 100, 101).reveal_deadline_block
+        (105, 101)
+        """
+        return self.entries_close_block + (self.seed_block - self.entries_close_block + 1) // 2
+
 
 def seed_of_round(block_hash: str, competition_id: str) -> int:
     """The 64-bit seed of one competition's set: the first 8 bytes of the SHA-256 of `hash:competition_id`.

@@ -154,7 +154,11 @@ class FakeChain:
 
     def snapshot(self, number: int | None = None) -> Snapshot:
         block = self.head() if number is None else self._block(number)
-        latest = {c.hotkey: c for c in self._commitments if c.block <= block.number}
+        latest: dict[str, Commitment] = {}
+        first: dict[tuple[str, str], int] = {}
+        for c in self._commitments:
+            if c.block <= block.number:
+                latest[c.hotkey] = replace(c, first_block=first.setdefault((c.hotkey, c.digest), c.block))
         return Snapshot(
             block,
             tuple(neuron for neuron in self.neurons() if neuron.registered_at <= block.number),

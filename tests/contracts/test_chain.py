@@ -195,6 +195,20 @@ def test_a_snapshot_shows_the_chain_as_of_its_block(bench: Bench) -> None:
         assert [n.hotkey for n in then.neurons] == [ALICE.address]
 
 
+def test_a_text_that_is_committed_again_has_its_first_block_if_the_chain_lists_it(bench: Bench) -> None:
+    bench.register(ALICE)
+    chain = bench.of(ALICE)
+    first = chain.publish(ALICE.address, DIGEST)
+    chain.publish(ALICE.address, "cd" * 32)
+    bench.advance(1)
+    (between,) = of_alice(chain.commitments())
+    again = chain.publish(ALICE.address, DIGEST)
+    bench.advance(1)
+    (now,) = of_alice(chain.commitments())
+    assert between.first_block in (None, between.block)
+    assert (now.block, now.first_block) in ((again.block, first.block), (again.block, None))
+
+
 def test_neurons_have_stake_permit_and_endpoint(bench: Bench) -> None:
     uid = bench.register(VALIDATOR, stake=1_500.0, permit=True)
     chain = bench.of(VALIDATOR)

@@ -277,7 +277,20 @@ def _commitments_as_of(db: sqlite3.Connection, block: int) -> tuple[Commitment, 
         "SELECT hotkey, block FROM commitment_log WHERE block <= ? ORDER BY block", (block,)
     ):
         blocks.setdefault(hotkey, []).append(number)
+    first: dict[tuple[str, str], int] = {
+        (hotkey, digest): number
+        for hotkey, digest, number in db.execute(
+            "SELECT hotkey, digest, min(block) FROM commitment_log WHERE block <= ? GROUP BY hotkey, digest",
+            (block,),
+        )
+    }
     return tuple(
-        Commitment(hotkey, digest, number, tuple(blocks.get(hotkey, [])[:-1][-MAX_EARLIER_BLOCKS:]))
+        Commitment(
+            hotkey,
+            digest,
+            number,
+            tuple(blocks.get(hotkey, [])[:-1][-MAX_EARLIER_BLOCKS:]),
+            first.get((hotkey, digest), number),
+        )
         for hotkey, digest, number in last
     )

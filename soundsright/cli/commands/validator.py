@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from soundsright.core.ports import LiveChain
     from soundsright.core.schedule import Schedule
     from soundsright.services.rounds import RoundOutcome
-    from soundsright.services.validator import SubnetSettings, Work
+    from soundsright.services.validator import SubnetSettings, ValidatorContext, ValidatorService, Work
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 
@@ -103,6 +103,7 @@ def _serve(
 
     clock = SystemClock()
     health = Health(clock)
+    endpoint = f"{settings.axon_external_ip}:{settings.axon_port}"
     with (
         health_socket(settings) as sock,
         _opened_state(settings, remove_first=dry_run) as state,
@@ -119,6 +120,7 @@ def _serve(
             clock=clock,
             health=health,
             valid_signature=valid_signature,
+            endpoint="" if dry_run or not settings.axon_external_ip else endpoint,
             timelock=DrandTimelock([part.strip() for part in settings.drand_relays.split(",") if part.strip()]),
             poll_s=poll_s,
             dry_run=partial(_print_weights, settings.burn_hotkey) if dry_run else None,
@@ -131,10 +133,38 @@ def _serve(
         click.echo(
             speech_description(subnet.measures.material.speech, subnet.rules.competitions, subnet.measures.clips)
         )
-        with sole_process(state, "validator", clock=clock, lost=stop.set):
+        with (
+            sole_process(state, "validator", clock=clock, lost=stop.set),
+            _served_reveals(settings, service, context),
+        ):
             api.start()
             service.run(stop)
         api.close()
+
+
+@contextmanager
+def _served_reveals(
+    settings: ValidatorSettings, service: ValidatorService, context: ValidatorContext
+) -> Iterator[None]:
+    """Answer other validators on AXON_PORT, if the context has an endpoint to publish."""
+    if not context.endpoint:
+        yield
+        return
+    from soundsright.adapters.peers import RateLimit, RequestGate
+    from soundsright.services.http import HttpService, listening
+    from soundsright.services.validator import validator_app
+
+    app = validator_app(
+        service.shared,
+        admit=RequestGate(context.account.address).admit,
+        throttle=RateLimit(per_minute=120, burst=120).check,
+    )
+    sock = listening("0.0.0.0", settings.axon_port, host_variable="AXON_PORT", port_variable="AXON_PORT")
+    axon = HttpService(app, sock, name="axon").start()
+    try:
+        yield
+    finally:
+        axon.close()
 
 
 def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:

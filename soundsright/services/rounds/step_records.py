@@ -280,6 +280,13 @@ class RevealStep(StepRecord):
 
 
 @dataclass(frozen=True)
+class CollectedStep(StepRecord):
+    """The block in which the validator last asked the miners for reveals, before the deadline for them."""
+
+    block: int
+
+
+@dataclass(frozen=True)
 class PayeesStep(StepRecord):
     """The weights of a round, by hotkey."""
 

@@ -26,6 +26,7 @@ from soundsright.services.rounds.step_parts import (
 )
 from soundsright.services.rounds.step_records import (
     BatchStep,
+    CollectedStep,
     CorpusStep,
     DecideStep,
     DeliveredStep,
@@ -46,6 +47,7 @@ from soundsright.services.rounds.step_records import (
 )
 
 __all__ = [
+    "COLLECTED",
     "CORPUS",
     "DUPLICATES",
     "ENTRIES",
@@ -59,6 +61,7 @@ __all__ = [
     "WEIGHTS_SET",
     "BatchFault",
     "BatchStep",
+    "CollectedStep",
     "CorpusStep",
     "DecideStep",
     "DeliveredStep",
@@ -91,6 +94,7 @@ __all__ = [
     "read",
     "record_of",
     "reveal",
+    "second_reveal",
     "set_aside",
     "set_of",
     "write",
@@ -114,6 +118,7 @@ DUPLICATES = StepKey("duplicates", DuplicatesStep)
 NEAR_COPIES = StepKey("near_copies", NearCopiesStep)
 FLAGS = StepKey("flags", FlagsStep)
 WEIGHTS = StepKey("weights", WeightsStep)
+COLLECTED = StepKey("collected", CollectedStep)
 PAYEES = StepKey("payees", PayeesStep)
 WEIGHTS_SET = StepKey("weights_set", WeightsSetStep)
 FEEDBACK = StepKey("feedback", FeedbackStep)
@@ -144,6 +149,11 @@ def reveal(commitment: Commitment) -> StepKey[RevealStep]:
     return StepKey(f"reveal:{commitment_key(commitment)}", RevealStep)
 
 
+def second_reveal(commitment: Commitment) -> StepKey[RevealStep]:
+    """A reveal of the commitment that differs from the first. Its miner signed both."""
+    return StepKey(f"reveal:{commitment_key(commitment)}:2", RevealStep)
+
+
 def delivered(hotkey: str) -> StepKey[DeliveredStep]:
     return StepKey(f"delivered:{hotkey}", DeliveredStep)
 
@@ -158,7 +168,7 @@ _RECORDS: Mapping[str, type[StepRecord]] = {
         key.name: key.record
         for key in (
             *(SEED, CORPUS, ENTRIES, DUPLICATES, NEAR_COPIES, FLAGS),
-            *(WEIGHTS, PAYEES, WEIGHTS_SET, FEEDBACK, FINISHED),
+            *(WEIGHTS, COLLECTED, PAYEES, WEIGHTS_SET, FEEDBACK, FINISHED),
         )
     },
     "fetch": FetchStep,

@@ -1,3 +1,4 @@
+from .api import validator_app
 from .chain import check_account
 from .lease import in_use, living_holder, sole_process
 from .round import minute_of
@@ -16,4 +17,5 @@ __all__ = [
     "living_holder",
     "minute_of",
     "sole_process",
+    "validator_app",
 ]

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -103,6 +103,7 @@ class RevealCollector:
     unsalted: bool = False
     _retries: dict[str, _PeerRetry] = field(default_factory=dict)
     _refused: dict[str, EntryRefused] = field(default_factory=dict)
+    _known_signatures: set[str] = field(default_factory=set)
 
     def recorded(self, commitments: Iterable[Commitment]) -> dict[str, Reveal]:
         """The recorded reveals by hotkey."""
@@ -113,11 +114,42 @@ class RevealCollector:
                 reveals[commitment.hotkey] = record.reveal
         return reveals
 
-    def revealed(self, commitments: Iterable[Commitment]) -> dict[str, Reveal | EntryRefused]:
+    def revealed(self, commitments: Sequence[Commitment]) -> dict[str, Reveal | EntryRefused]:
         """The reveals, and the refusals of replies that are not valid, by hotkey. Silent miners are left out."""
         keys = {c.hotkey: steps.commitment_key(c) for c in commitments}
         refused = {hotkey: self._refused[key] for hotkey, key in keys.items() if key in self._refused}
-        return {**refused, **self.recorded(commitments)}
+        doubled = {
+            c.hotkey: EntryRefused("two_reveals", "The miner signed two different reveals of its commitment")
+            for c in commitments
+            if steps.read(self.state, self.round_id, steps.second_reveal(c)) is not None
+        }
+        return {**refused, **self.recorded(commitments), **doubled}
+
+    def signed(self, commitments: Iterable[Commitment]) -> list[SignedReveal]:
+        """Every recorded reveal that its miner signed, for other validators."""
+        keys = [(c.hotkey, key) for c in commitments for key in (steps.reveal(c), steps.second_reveal(c))]
+        records = [(hotkey, steps.read(self.state, self.round_id, key)) for hotkey, key in keys]
+        return [SignedReveal(hotkey, r.reveal, r.signature) for hotkey, r in records if r and r.signature]
+
+    def accept(self, document: dict[str, Any], commitments: Mapping[str, Commitment]) -> None:
+        """Keep a reveal that another validator passed on. `commitments` are those of the round, by hotkey.
+
+        Raises:
+            EntryRefused: it is not a valid reveal of one of these commitments.
+        """
+        commitment = commitments.get(str(document.get("hotkey")))
+        if commitment is None:
+            raise EntryRefused("bad_reveal", "The reveal is of no commitment of the round")
+        if document.get("signature") in self._known_signatures:
+            return
+        signed = open_reveal(
+            document,
+            hotkey=commitment.hotkey,
+            round_id=self.round_id,
+            valid_signature=self.valid_signature,
+        )
+        _check_digest(signed.reveal, commitment)
+        self._record(commitment, signed)
 
     def ask(self, commitments: Sequence[Commitment], neurons: Sequence[Neuron], *, last: bool = False) -> int:
         """Ask the miners whose turn it is for their reveals; all of them if `last`. Only digests need this.
@@ -210,7 +242,12 @@ class RevealCollector:
     def _record(self, commitment: Commitment, signed: SignedReveal) -> None:
         self.health.add("responses.total_valid_responses")
         record = steps.RevealStep(signed.reveal, signed.signature)
-        steps.write(self.state, self.round_id, steps.reveal(commitment), record)
+        key = steps.reveal(commitment)
+        first = steps.read(self.state, self.round_id, key)
+        if first is not None and first.reveal != signed.reveal:
+            key = steps.second_reveal(commitment)
+        steps.write(self.state, self.round_id, key, record)
+        self._known_signatures.add(signed.signature)
 
     def _ask_miner(self, commitment: Commitment, endpoint: str) -> bool:
         """Whether the miner gave its reveal."""

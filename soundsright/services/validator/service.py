@@ -5,6 +5,8 @@ is stopped anywhere continues from there. A round runs in its own thread; meanwh
 feedback is delivered. A validator adds these steps to those of `services/rounds/run.py`:
 
     reveal:HOTKEY:HASH     the model and the competition that a commitment stands for
+    reveal:HOTKEY:HASH:2   another reveal of the same commitment, if its miner signed two
+    collected              the block in which miners were last asked before the deadline for reveals
     payees                 weights by hotkey, to be set now and again every tempo
     weights_set            the block in which the chain first accepted them, which can be after the round's end
     feedback               the SHA-256 of each envelope by hotkey; the envelopes are among the artifacts
@@ -27,7 +29,9 @@ from soundsright.core.submission import CommitmentKind
 from soundsright.services.rounds import BegunRound, RoundContext, RoundPlan, RoundService, plan_facts, steps
 from soundsright.services.validator.chain import PinnedChain, at_the_close
 from soundsright.services.validator.corpus import CorpusKeeper, entries_among
+from soundsright.services.validator.exchange import RevealExchange
 from soundsright.services.validator.feedback import record_feedback, recorded_feedback
+from soundsright.services.validator.gossip import SharedReveals
 from soundsright.services.validator.peers import FeedbackCourier, RevealCollector
 from soundsright.services.validator.retention import forget_old_rounds
 from soundsright.services.validator.round import Backoff, RunningRound, minute_of
@@ -53,9 +57,12 @@ class ValidatorService:
         self._health = context.health
         self._timelock = context.timelock
         self._valid_signature = context.valid_signature
+        self._endpoint = context.endpoint
         self._poll_s = context.poll_s
         self._dry_run = context.dry_run
         self._collector: RevealCollector | None = None
+        self._exchange: RevealExchange | None = None
+        self.shared = SharedReveals()
         self._courier: FeedbackCourier | None = None
         self._running: RunningRound | None = None
         self._retry = Backoff(first_s=context.poll_s, longest_s=MAX_PAUSE_S)
@@ -127,10 +134,21 @@ class ValidatorService:
         if self._dry_run is None:
             neurons = self._chain.neurons()
             self._corpus.tend(neurons)
+            self._serve_others(neurons)
             self._set_weights_if_due(finalized, neurons)
             self._deliver(neurons)
         if chain_fault is not None:
             raise chain_fault
+
+    def _serve_others(self, neurons: tuple[Neuron, ...]) -> None:
+        """Let the present validators ask for reveals, and publish where they can do so if the chain lacks it."""
+        self.shared.admit_validators(neurons)
+        own = next((neuron for neuron in neurons if neuron.hotkey == self._account.address), None)
+        if not self._endpoint or own is None or own.endpoint == self._endpoint:
+            return
+        result = self._chain.publish_endpoint(own.hotkey, self._endpoint)
+        failed = not (result.ok or result.unknown)
+        self._health.problem("endpoint", f"The chain refused the endpoint: {result.message}" if failed else None)
 
     # Rounds
 
@@ -190,7 +208,7 @@ class ValidatorService:
         final = finalized >= blocks.seed_block
         missing = 0
         if self._settings.rules.commitment is CommitmentKind.DIGEST:
-            missing = collector.ask(entries, self._chain.neurons(), last=final)
+            missing = self._exchange_of(blocks).step(entries, self._chain.neurons(), finalized)
         if not final:
             self._report_wait(f"Entries of round {blocks.id} are closed; block {blocks.seed_block} gives its seed")
             return False
@@ -234,6 +252,13 @@ class ValidatorService:
                 unsalted=self._settings.rules.entry_rules.unsalted,
             )
         return self._collector
+
+    def _exchange_of(self, blocks: Round) -> RevealExchange:
+        if self._exchange is None or self._exchange.round != blocks:
+            self._exchange = RevealExchange(
+                blocks, self._collector_of(blocks.id), self.shared, self._account.address, self._peers, self._clock
+            )
+        return self._exchange
 
     def _round_plan(self, number: int, blocks: Round) -> RoundPlan:
         settings = self._settings

@@ -71,7 +71,8 @@ class ValidatorContext:
     """Everything that a validator works with.
 
     `timelock` is needed if entries are sealed. With `dry_run`, one round is run and `dry_run` receives the weights
-    by hotkey instead of the chain; they are empty if nobody is paid. Miners then receive nothing.
+    by hotkey instead of the chain; they are empty if nobody is paid. Miners then receive nothing. `endpoint`
+    (`host:port`), at which other validators ask for reveals, is published on the chain, unless it is empty.
     """
 
     settings: SubnetSettings
@@ -84,5 +85,6 @@ class ValidatorContext:
     health: Health
     valid_signature: ValidSignature
     timelock: Timelock | None = None
+    endpoint: str = ""
     poll_s: float = POLL_S
     dry_run: Callable[[Mapping[str, float]], None] | None = None

@@ -15,6 +15,17 @@ from soundsright.adapters.chains.local import MAX_COMMITMENT_CHARS, LocalChain, 
 from soundsright.core.errors import ChainUnavailable, UsageError
 
 
+def test_a_content_that_is_committed_again_keeps_its_first_block(tmp_path: Path) -> None:
+    chain = LocalChain(tmp_path / "chain.db")
+    chain.register("alice")
+    first = chain.publish("alice", "one").block
+    chain.publish("alice", "two")
+    chain.publish("alice", "one")
+    assert [c.first_block for c in chain.commitments()] == [first]
+    assert first is not None
+    assert [c.first_block for c in chain.snapshot(first + 1).commitments] == [first + 1]
+
+
 def test_a_commitment_has_the_block_that_it_was_made_in(tmp_path: Path) -> None:
     chain = LocalChain(tmp_path / "c.db")
     chain.register("alice")

@@ -38,6 +38,7 @@ def test_every_step_of_a_round_of_0_1_0_is_read(old: MemoryState) -> None:
     assert {type(record) for record in records.values()} == set(steps.StepRecord.__subclasses__()) - {
         steps.RecordedChampion,
         steps.CorpusStep,  # Version 0.1.0 did not record it.
+        steps.CollectedStep,
     }
 
 
