@@ -23,7 +23,7 @@ from scipy.signal import lfilter
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.enhancers import ENTRIES, available
-from soundsright.copies.behaviour import MIXED_CLIPS, NEAR_COPY_DB, UNREAD_NEAR_COPY_DB, agreements
+from soundsright.copies.behaviour import EXAMINED_CLIPS, NEAR_COPY_DB, UNREAD_NEAR_COPY_DB, agreements
 from soundsright.core.audio import Audio, Clip, Samples, on_pcm16_grid
 from soundsright.core.competition import PUBLISHED, Competition, competition_by_id
 from soundsright.data.clips import draw_clip
@@ -56,8 +56,8 @@ def several(output: Samples, noisy: Samples, rate_hz: int) -> Samples:
     return later(all_passed(with_noise(np.float32(-0.5) * output, -40), noisy, rate_hz), 77)
 
 
-def trembling(output: Samples, _noisy: Samples, rate_hz: int) -> Samples:
-    swing = 1 + 0.1 * np.sin(2 * np.pi * 4 * np.arange(len(output)) / rate_hz)
+def swinging(output: Samples, rate_hz: int, part: float, hz: float) -> Samples:
+    swing = 1 + part * np.sin(2 * np.pi * hz * np.arange(len(output)) / rate_hz)
     return np.asarray(output * swing, dtype=np.float32)
 
 
@@ -90,7 +90,8 @@ DISGUISES: dict[str, Disguise] = {
         np.float32(0.9) * later(output, 123) + np.float32(0.1) * noisy
     ),
     "soft clipping": clipped,
-    "level swinging by 10 %": trembling,
+    "level swinging by 10 %": lambda output, _noisy, rate: swinging(output, rate, 0.1, 4),
+    "level swinging by 30 %, slowly": lambda output, _noisy, rate: swinging(output, rate, 0.3, 1),
     "quieter, other sign, noise, all-pass, later": several,
 }
 MIXTURES: dict[str, tuple[int, float]] = {
@@ -197,13 +198,13 @@ def seconds_for_64_entries(sample_rate_hz: int, clips: int = 4) -> float:
         for entry in range(64)
     }
 
-    def seconds_per_clip(mixed_clips: int) -> float:
+    def seconds_per_clip(examined_clips: int) -> float:
         start = time.process_time()
         noisy = [one + another for one, another in zip(clean, noise, strict=True)]
-        agreements(list(clean), noisy, outputs, sample_rate_hz=sample_rate_hz, mixed_clips=mixed_clips)
+        agreements(list(clean), noisy, outputs, sample_rate_hz=sample_rate_hz, examined_clips=examined_clips)
         return (time.process_time() - start) / clips
 
-    return MIXED_CLIPS * seconds_per_clip(clips) + (100 - MIXED_CLIPS) * seconds_per_clip(0)
+    return EXAMINED_CLIPS * seconds_per_clip(clips) + (100 - EXAMINED_CLIPS) * seconds_per_clip(0)
 
 
 if __name__ == "__main__":

@@ -13,22 +13,23 @@ It grows without bound as one output becomes a filtered form of the other. For s
 correlation r it is -10 lg 2(1 - r): 7 dB at r = 0.9, 17 dB at r = 0.99. The same filters are fitted above and below
 the fraction, so the fit alone gives independent outputs no agreement.
 
-A copy can also be the mean of two other outputs. Therefore the agreement is computed with each third output among
-the known signals too.
+Two more disguises are looked for in the first clips. A copy can be the mean of two other outputs, so the agreement
+is computed with each third output among the known signals too. And its level can change over time, so the agreement
+is computed from signals whose level in 50 ms is constant.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
 
 from soundsright.copies.duplicates import DuplicateRule, Likeness
-from soundsright.copies.prediction import OTHER_REACH, Correlations, Floats, correlations, sections
+from soundsright.copies.prediction import OTHER_REACH, Correlations, Floats, Sections, correlations, sections
 from soundsright.core.audio import Samples
 
 NEAR_COPY_DB = 8.0
@@ -42,8 +43,8 @@ MAX_AGREEMENT_DB = 80.0
 INPUT = "the input"
 """Stands for the degraded input, not late, in the mixture that a late copy can be."""
 
-MIXED_CLIPS = 24
-"""Mixtures are looked for in this many clips, because the comparison of three outputs takes longer."""
+EXAMINED_CLIPS = 24
+"""Mixtures and changes of level are looked for in this many clips, because it takes longer."""
 
 _LEAST_OWN = 1e-5
 """A part of the energy. An output of which the input predicts all but this much has nothing to compare."""
@@ -56,8 +57,8 @@ _LEAST_ERROR = 1e-5
 class Agreements:
     """The median agreements over the clips that all compared models answered.
 
-    `pairs` are by two names, `mixtures` by three: that of the mixture, of its larger part, and of the other part,
-    which can be `INPUT`. Mixtures have only the agreements above the least one that was asked for.
+    `pairs` are by two names, `mixtures` by three: that of the mixture, and those of its parts. The second part can
+    be `INPUT`. Mixtures have only the agreements above the least one that was asked for.
     """
 
     pairs: Mapping[tuple[str, str], float]
@@ -81,8 +82,8 @@ def agreement_db(
     >>> agreement_db(clean, clean + noise, clean + 0.1 * one, clean + 0.1 * two) < 0
     True
     """
-    names, values = _of_clip(clean, degraded, {"a": a, "b": b}, sample_rate_hz)[:2]
-    return round(float(values[0, 1]), 6) if len(names) == 2 else None
+    found = agreements([clean], [degraded], {"a": [a], "b": [b]}, sample_rate_hz=sample_rate_hz, examined_clips=0)
+    return found.pairs.get(("a", "b"))
 
 
 def agreements(
@@ -92,27 +93,27 @@ def agreements(
     *,
     sample_rate_hz: int = 16_000,
     least_mixture_db: float = UNREAD_NEAR_COPY_DB,
-    mixed_clips: int = MIXED_CLIPS,
+    examined_clips: int = EXAMINED_CLIPS,
 ) -> Agreements:
     """The agreements of all pairs of outputs, and of mixtures of two outputs.
 
     `outputs` has one signal per probe clip, or None if the clip failed. It begins with the entry that came first.
-    The mixture of three outputs is the last of them. It is looked for in the first `mixed_clips` clips. Each signal
-    is accessed once, clip by clip, so a sequence can read it from disk at that time. Only the signals of one clip
-    are in memory at once.
+    The mixture of three outputs is the last of them. Mixtures and changes of level are looked for in the first
+    `examined_clips` clips. Each signal is accessed once, clip by clip, so a sequence can read it from disk at that
+    time. Only the signals of one clip are in memory at once.
     """
-    pairs: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-    mixtures = _Mixtures(least_mixture_db)
+    plain, levelled, mixtures = _Pairs(), _Pairs(), _Mixtures(least_mixture_db)
     for index, (speech, noisy) in enumerate(zip(clean, degraded, strict=True)):
         answers = {name: answer for name, clips in outputs.items() if (answer := clips[index]) is not None}
-        names, values, correlated = _of_clip(speech, noisy, answers, sample_rate_hz)
-        for i, j in combinations(range(len(names)), 2):
-            # Rounded, because the last bits of sums of products differ between processors.
-            pairs[names[i], names[j]].append(round(float(values[i, j]), 6))
-        if index < mixed_clips and correlated is not None:
+        parts = sections(speech, noisy, answers, sample_rate_hz)
+        names, correlated = _correlated(parts)
+        plain.add(names, correlated)
+        if index < examined_clips:
             mixtures.add(names, correlated)
-    ordered = {pair: pairs[pair] for pair in combinations(outputs, 2) if pair in pairs}
-    return Agreements({pair: statistics.median(found) for pair, found in ordered.items()}, mixtures.medians())
+            levelled.add(*_correlated(parts.levelled()))
+    pairs, other = plain.medians(), levelled.medians()
+    ordered = [pair for pair in combinations(outputs, 2) if pair in pairs]
+    return Agreements({pair: max(pairs[pair], other.get(pair, -np.inf)) for pair in ordered}, mixtures.medians())
 
 
 def near_copies(
@@ -142,16 +143,33 @@ def near_copies(
         if value >= needed_db(*pair)
     }
     alike = set(evidence)
-    for (mixture, part, other), value in found.mixtures.items():
-        parts = [name for name in (part, other) if name != INPUT]
-        pair = (part, mixture)
+    for (mixture, *parts), value in found.mixtures.items():
+        names = [mixture, *(part for part in parts if part != INPUT)]
         # Two outputs that are alike are also alike beside a third one, which has no part in it.
-        is_alike = any(each in alike or each[::-1] in alike for each in combinations([mixture, *parts], 2))
-        if is_alike or pair in evidence or value < needed_db(mixture, *parts):
+        if value < needed_db(*names) or any({*pair} <= {*names} for pair in alike):
             continue
-        facts = {"agreement_db": f"{value:.1f}", "threshold_db": f"{needed_db(mixture, *parts):g}"}
-        evidence[pair] = {**facts, "mixed_with": other}
+        larger, other = sorted(parts, key=lambda part: -found.pairs.get((part, mixture), -np.inf))
+        facts = {"agreement_db": f"{value:.1f}", "threshold_db": f"{needed_db(*names):g}"}
+        evidence.setdefault((larger, mixture), {**facts, "mixed_with": other})
     return [Likeness(*pair, DuplicateRule.NEAR_COPY, facts) for pair, facts in evidence.items()]
+
+
+@dataclass
+class _Pairs:
+    """The agreements of pairs, collected clip by clip."""
+
+    found: defaultdict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, names: Sequence[str], correlated: Correlations) -> None:
+        if len(names) < 2:
+            return
+        values = _agreements(correlated.remaining_of_pairs(2 + len(names)), correlated.remaining())
+        for i, j in combinations(range(len(names)), 2):
+            # Rounded, because the last bits of sums of products differ between processors.
+            self.found[names[i], names[j]].append(round(float(values[i, j]), 6))
+
+    def medians(self) -> dict[tuple[str, str], float]:
+        return {pair: statistics.median(values) for pair, values in self.found.items()}
 
 
 @dataclass
@@ -159,17 +177,15 @@ class _Mixtures:
     """The agreements of mixtures, collected clip by clip. Those below `least_db` are counted and not kept."""
 
     least_db: float
-    found: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
+    found: defaultdict[tuple[str, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     answered: list[frozenset[str]] = field(default_factory=list)
 
     def add(self, names: Sequence[str], correlated: Correlations) -> None:
+        if len(names) < 2:
+            return
         self.answered.append(frozenset(names))
-        of_clip: dict[tuple[str, str, str], float] = {}
-        for mixture, part, other, value in _mixtures_of_clip(len(names), correlated, self.least_db):
-            key = names[mixture], names[part], names[other] if other < len(names) else INPUT
-            of_clip[key] = max(value, of_clip.get(key, value))
-        for key, value in of_clip.items():
-            self.found.setdefault(key, []).append(value)
+        for key, value in _mixtures_of_clip(names, correlated, self.least_db).items():
+            self.found[key].append(value)
 
     def medians(self) -> dict[tuple[str, str, str], float]:
         medians = {}
@@ -181,22 +197,16 @@ class _Mixtures:
         return medians
 
 
-def _of_clip(
-    clean: Samples, degraded: Samples, outputs: Mapping[str, Samples], sample_rate_hz: int
-) -> tuple[Sequence[str], Floats, Correlations | None]:
-    """The names of the outputs that can be compared on a clip, the agreements of pairs, and the correlations."""
-    parts = sections(clean, degraded, outputs, sample_rate_hz)
+def _correlated(parts: Sections) -> tuple[Sequence[str], Correlations]:
+    """The names of the outputs that can be compared on a clip, and the correlations of the signals."""
     if len(parts.names) < 2 or not parts.signals[0].any() or not parts.signals[1].any():
-        return (), np.zeros((0, 0)), None
+        return (), Correlations(np.zeros((0, 0, 0)))
     correlated = correlations(parts.signals)
     own = correlated.remaining() > _LEAST_OWN * correlated.energies
     heard = [number for number in range(len(parts.names)) if own[2 + number]]
-    if not heard:
-        return (), np.zeros((0, 0)), None
     late = range(2 + len(parts.names), correlated.count)
-    correlated = correlated.of([0, 1, *(2 + number for number in heard), *late])
-    values = _agreements(correlated.remaining_of_pairs(2 + len(heard)), correlated.remaining())
-    return [parts.names[number] for number in heard], values, correlated
+    chosen = correlated.of([0, 1, *(2 + number for number in heard), *late])
+    return [parts.names[number] for number in heard], chosen
 
 
 def _agreements(remaining: Floats, known: Floats) -> Floats:
@@ -212,19 +222,18 @@ def _agreements(remaining: Floats, known: Floats) -> Floats:
 
 
 def _mixtures_of_clip(
-    count: int, correlated: Correlations, least_db: float
-) -> Iterator[tuple[int, int, int, float]]:
-    """The mixture, its larger part, its other part, and the agreement, by the numbers of outputs and late inputs.
-
-    `count` is the number of outputs. The mixture is the last output of the three.
-    """
+    names: Sequence[str], correlated: Correlations, least_db: float
+) -> dict[tuple[str, str, str], float]:
+    """The agreements of a clip's mixtures, by the mixture, its earlier part and its other part."""
+    count = len(names)
     remaining = np.stack([correlated.remaining_of_mixtures(2 + source) for source in range(count)], axis=2)
-    apart = correlated.remaining_of_pairs(2 + count)[2:]
+    found: dict[tuple[str, str, str], float] = {}
     for other in range(correlated.count - 2):
         values = _agreements(remaining[:, other], correlated.remaining(2 + other, reach=OTHER_REACH))
-        for first, last in np.argwhere(values >= least_db).tolist():
-            is_late = other >= count
-            if first < last and (
-                is_late or (other < last and other != first and apart[last, first] <= apart[last, other])
-            ):
-                yield last, first, other, round(float(values[first, last]), 6)
+        for first, last in np.argwhere(np.triu(values, 1) >= least_db).tolist():
+            if other in (first, last) or last < other < count or first >= last:
+                continue
+            parts = [names[part] if part < count else INPUT for part in sorted((first, other))]
+            key = names[last], parts[0], parts[1]
+            found[key] = max(round(float(values[first, last]), 6), found.get(key, -np.inf))
+    return found

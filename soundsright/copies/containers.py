@@ -1,9 +1,11 @@
 """Reads the tensors of a file of weights. No code in the file is executed, and sizes are bounded.
 
-The formats are safetensors, NumPy's npy and npz, PyTorch's zip, plain pickles of arrays, and ONNX. The format
-follows from the file's bytes, not from its name. The result is the floating-point tensors, flat, as float32. From a
-damaged file, or one of another format, the result has only the tensors that can be read, possibly none. From a
-tensor over `MAX_ELEMENTS`, every k-th value is read, so copies still agree.
+The formats are safetensors, NumPy's npy and npz, PyTorch's zip and its older format, plain pickles of arrays, and
+ONNX. The format follows from the file's bytes, not from its name. The result is the tensors, flat: floating-point
+ones as float32, and integers of 8 and 16 bits as they are, because weights can be quantised. Complex numbers count
+as their real parts if that is all they have, otherwise as pairs. From a damaged file, or one of another format, the
+result has only the tensors that can be read, possibly none. From a tensor over `MAX_ELEMENTS`, every k-th value is
+read, so copies still agree.
 
 Formats: safetensors README; NEP 1 (npy); onnx.proto3 (ModelProto, GraphProto, TensorProto).
 """
@@ -21,9 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundsright.copies.limits import DAMAGE, Allowance, BoundedBytes, TooMuchToRead
-from soundsright.copies.pickles import MAX_PICKLE_STEPS, array_states, torch_storages
+from soundsright.copies.pickles import (
+    MAX_PICKLE_STEPS,
+    array_states,
+    is_old_torch,
+    old_torch_storages,
+    torch_storages,
+)
 
-Tensor = NDArray[np.float32]
+Tensor = NDArray[Any]
 
 MAX_TENSORS = 20_000
 MAX_ELEMENTS = 50_000_000
@@ -38,19 +46,29 @@ FREE_UNPACKED_BYTES = 64_000_000
 MAX_UNPACKED_RATIO = 32
 """An archive unpacks to at most this many times its size, or to `FREE_UNPACKED_BYTES` if that is more."""
 
-_DTYPES: Mapping[str, str] = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "bf16"}
-_ONNX_DTYPES: Mapping[int, str] = {1: "<f4", 10: "<f2", 11: "<f8", 16: "bf16"}
+_DTYPES: Mapping[str, str] = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "bf16", "C64": "<c8"} | {
+    "I8": "|i1",
+    "U8": "|u1",
+    "I16": "<i2",
+}
+_ONNX_DTYPES: Mapping[int, str] = {1: "<f4", 10: "<f2", 11: "<f8", 14: "<c8", 15: "<c16", 16: "bf16"} | {
+    2: "|u1",
+    3: "|i1",
+    5: "<i2",
+}
+_SIZES_OF_KINDS = {"f": (2, 4, 8), "c": (8, 16), "i": (1, 2), "u": (1,)}
+"""The sizes of the NumPy types that are read, in bytes, by their kind."""
 
 
 def tensors_of(content: bytes | mmap.mmap) -> Iterator[Tensor]:
-    """Every floating-point tensor in a file's bytes.
+    """Every tensor of numbers in a file's bytes.
 
     Raises:
         TooMuchToRead: after the tensors within the bounds, if the file contains more.
     """
-    head = bytes(content[:9])
+    head = bytes(content[:16])
     reader = _onnx_tensors
-    elements = Allowance(len(content) // 2, "tensors that overlap")  # a value takes two bytes or more
+    elements = Allowance(len(content), "tensors that overlap")  # a value takes a byte or more
     if head.startswith(b"PK\x03\x04"):
         reader = _zip_tensors
         elements = Allowance(MAX_UNPACKED_BYTES, "an archive that unpacks to more than the bounds allow")
@@ -58,8 +76,13 @@ def tensors_of(content: bytes | mmap.mmap) -> Iterator[Tensor]:
         reader = _npy
     elif head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         reader = _pickled_arrays
+        if is_old_torch(head):
+            reader = _old_torch
     elif head[8:9] == b"{":
         reader = _safetensors
+    elif _is_zip_after_other_bytes(content):
+        reader = _zip_tensors
+        elements = Allowance(MAX_UNPACKED_BYTES, "an archive that unpacks to more than the bounds allow")
     for count, tensor in enumerate(reader(memoryview(content))):
         if count >= MAX_TENSORS:
             raise TooMuchToRead(f"more than {MAX_TENSORS} tensors")
@@ -67,12 +90,21 @@ def tensors_of(content: bytes | mmap.mmap) -> Iterator[Tensor]:
         yield tensor
 
 
-def _as_floats(raw: bytes | bytearray | memoryview, dtype: str) -> Tensor:
+def _is_zip_after_other_bytes(content: bytes | mmap.mmap) -> bool:
+    """Whether an archive's directory ends the file. An archive can have any bytes before it."""
+    return b"PK\x05\x06" in content[-(65_536 + 22) :]
+
+
+def _as_numbers(raw: bytes | bytearray | memoryview, dtype: str) -> Tensor:
     if dtype == "bf16":
         wide = _thinned(np.frombuffer(raw, "<u2")).astype(np.uint32) << np.uint32(16)
         return wide.view(np.float32)
+    values = np.frombuffer(raw, dtype)
+    if values.dtype.kind == "c":
+        values = values.view(values.real.dtype) if values.imag.any() else values.real
+    values = _thinned(values)
     with np.errstate(over="ignore"):
-        return _thinned(np.frombuffer(raw, dtype)).astype(np.float32)
+        return values.astype(np.float32) if values.dtype.kind == "f" else values
 
 
 def _thinned(values: NDArray[Any]) -> NDArray[Any]:
@@ -102,7 +134,7 @@ def _safetensors(content: memoryview) -> Iterator[Tensor]:
             continue
         begin, end = offsets
         if dtype and 0 <= begin <= end <= len(data) and (end - begin) % _width(dtype) == 0:
-            yield _as_floats(data[begin:end], dtype)
+            yield _as_numbers(data[begin:end], dtype)
 
 
 def _npy(content: memoryview) -> Iterator[Tensor]:
@@ -117,8 +149,8 @@ def _npy(content: memoryview) -> Iterator[Tensor]:
     except DAMAGE:
         return
     raw = content[file.tell() :]
-    if dtype.kind == "f" and dtype.itemsize in (2, 4, 8) and 0 <= size <= len(raw):
-        yield _as_floats(raw[:size], dtype.str)
+    if dtype.itemsize in _SIZES_OF_KINDS.get(dtype.kind, ()) and 0 <= size <= len(raw):
+        yield _as_numbers(raw[:size], dtype.str)
 
 
 def _zip_tensors(content: memoryview) -> Iterator[Tensor]:
@@ -154,7 +186,7 @@ def _member_tensors(archive: zipfile.ZipFile, unpacked: Allowance) -> Iterator[T
         if is_npy:
             yield from _npy(memoryview(raw))
         elif dtype is not None and len(raw) % _width(dtype) == 0:
-            yield _as_floats(raw, dtype)
+            yield _as_numbers(raw, dtype)
     if reasons:
         raise TooMuchToRead(reasons[0])
 
@@ -182,7 +214,13 @@ def _storage_types(archive: zipfile.ZipFile) -> tuple[dict[str, dict[str, str]],
 
 def _pickled_arrays(content: memoryview) -> Iterator[Tensor]:
     for raw, dtype in array_states(content):
-        yield _as_floats(raw, dtype)
+        yield _as_numbers(raw, dtype)
+
+
+def _old_torch(content: memoryview) -> Iterator[Tensor]:
+    """A file that torch.save wrote before its zip, or a pickle of arrays that begins in the same way."""
+    for raw, dtype in old_torch_storages(content):
+        yield _as_numbers(raw, dtype)
 
 
 def _onnx_tensors(content: memoryview) -> Iterator[Tensor]:
@@ -213,9 +251,9 @@ def _onnx_tensor(message: memoryview, fields: Allowance) -> Iterator[Tensor]:
     if dtype is None:
         return
     if raw is not None and len(raw) % _width(dtype) == 0:
-        yield _as_floats(raw, dtype)
+        yield _as_numbers(raw, dtype)
     elif kind == 1 and floats and sum(map(len, floats)) % 4 == 0:
-        yield _as_floats(b"".join(floats), dtype)
+        yield _as_numbers(b"".join(floats), dtype)
 
 
 def _messages(message: memoryview, number: int, fields: Allowance) -> Iterator[memoryview]:

@@ -24,6 +24,9 @@ MAX_PARTS = MAX_PICKLE_STEPS
 """A tuple with more parts has repeated ones, because each new part takes a step."""
 
 MAX_DEPTH = 100
+MAX_OLD_READ_BYTES = 16_000_000
+"""A read of a pickle in PyTorch's older format has at most this many bytes."""
+
 MAX_NAME = 256
 """The longest name of a global, and the longest key of a storage, in characters."""
 
@@ -32,7 +35,17 @@ _TORCH_DTYPES = {
     "FloatStorage": "<f4",
     "HalfStorage": "<f2",
     "BFloat16Storage": "bf16",
+    "ComplexFloatStorage": "<c8",
+    "ComplexDoubleStorage": "<c16",
+    "CharStorage": "|i1",
+    "ByteStorage": "|u1",
+    "QInt8Storage": "|i1",
+    "ShortStorage": "<i2",
 }
+_NUMPY_DTYPES = ("f2", "f4", "f8", "c8", "c16", "i1", "u1", "i2")
+
+_OLD_TORCH = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""The number with which a file of the older format begins, as a pickle without its protocol."""
 
 
 def torch_storages(content: bytes, steps: Allowance) -> Iterator[tuple[str, str]]:
@@ -64,8 +77,57 @@ def array_states(content: memoryview) -> Iterator[tuple[bytes | bytearray, str]]
         if kind != "state" or len(state) != 5 or not isinstance(state[4], bytes | bytearray):
             continue
         dtype = state[2]
-        if isinstance(dtype, _Dtype) and len(state[4]) % int(dtype.code[1]) == 0:
+        if isinstance(dtype, _Dtype) and len(state[4]) % int(dtype.code[1:]) == 0:
             yield state[4], f"<{dtype.code}"
+
+
+def is_old_torch(head: bytes) -> bool:
+    """Whether a file begins as torch.save began its files before version 1.6."""
+    return head[2 : 2 + len(_OLD_TORCH)] == _OLD_TORCH
+
+
+def old_torch_storages(content: memoryview) -> Iterator[tuple[memoryview, str]]:
+    """The bytes and the type of each storage in PyTorch's older format.
+
+    It has five pickles: a number, a version, facts of the machine, the object, and the list of its storages' keys.
+    The storages follow in this order, each as a count of values and the values.
+
+    Raises:
+        TooMuchToRead: if the pickles exceed a bound.
+    """
+    file = BoundedBytes(content, MAX_OLD_READ_BYTES)
+    steps, object_steps = (Allowance(MAX_PICKLE_STEPS, f"pickles of over {MAX_PICKLE_STEPS} steps") for _ in "ab")
+    types: dict[str, str] = {}
+    try:
+        for _ in range(3):
+            _skip_pickle(file, steps)
+        start = file.tell()
+        _skip_pickle(file, steps)
+        end = file.tell()
+        types.update(torch_storages(bytes(content[start:end]), object_steps))
+        keys = [text for text in _skip_pickle(file, steps) if text in types]
+    except DAMAGE:
+        return
+    position = file.tell()
+    for key in keys:
+        dtype = types[key]
+        width = 2 if dtype == "bf16" else int(dtype[2:])
+        count = int.from_bytes(content[position : position + 8], "little")
+        position += 8
+        if count * width > len(content) - position:
+            return
+        yield content[position : position + count * width], dtype
+        position += count * width
+
+
+def _skip_pickle(file: BoundedBytes, steps: Allowance) -> list[str]:
+    """Read one pickle to its end. Returns the strings in it that can be keys."""
+    texts = []
+    for opcode, argument, _ in pickletools.genops(cast(IO[bytes], file)):
+        steps.spend()
+        if isinstance(argument, str) and "UNICODE" in opcode.name and len(argument) <= MAX_NAME:
+            texts.append(argument)
+    return texts
 
 
 class _Global:
@@ -78,7 +140,7 @@ class _Global:
 
 
 class _Dtype:
-    """The type of an array: f2, f4 or f8."""
+    """The type of an array, such as f4."""
 
     __slots__ = ("code",)
 
@@ -170,7 +232,7 @@ class _Machine:
         if not isinstance(first, str):
             return None
         if function.name == "numpy dtype":
-            return _Dtype(first) if first in ("f2", "f4", "f8") else None
+            return _Dtype(first) if first in _NUMPY_DTYPES else None
         if function.name == "_codecs encode" and arguments[1:] == ("latin1",):
             self._encoded.spend(len(first))
             try:

@@ -44,6 +44,8 @@ _SEGMENT = 512  # samples that are correlated at a time
 _GRID = 1_024  # the length of a section is a multiple of this, so that its Fourier transform is fast
 _RAMP = 1_024  # samples of a section's fade at each end
 _RIDGE = 1e-9  # of the energy, so that the filter of a band-limited signal is defined
+_LEVEL_SAMPLES = 400  # 50 ms
+_LEAST_LEVEL = 1e-4  # of the mean energy, so that silence is not raised to the level of speech
 _TINY = float(np.finfo(np.float64).tiny)
 _WHITENING = 0.5  # the power of the cross-spectrum by which it is divided to find a delay
 
@@ -164,6 +166,19 @@ class Sections:
 
     names: tuple[str, ...]
     signals: Floats
+
+    def levelled(self) -> Sections:
+        """The same without late inputs, and with the level in `_LEVEL_SAMPLES` made constant over time."""
+        from scipy.ndimage import uniform_filter1d
+
+        if not self.names:
+            return self
+        signals = self.signals[: 2 + len(self.names)]
+        energies = signals**2
+        for _ in range(2):
+            energies = uniform_filter1d(energies, _LEVEL_SAMPLES, axis=1, mode="nearest")
+        least = np.maximum(_LEAST_LEVEL * energies.mean(axis=1, keepdims=True), _TINY)
+        return Sections(self.names, signals / np.sqrt(np.maximum(energies, least)))
 
 
 def sections(clean: Samples, degraded: Samples, outputs: Mapping[str, Samples], sample_rate_hz: int) -> Sections:

@@ -11,9 +11,10 @@ bounds the time: it runs `tensor_fingerprint` in a worker with `fingerprint_dead
 from __future__ import annotations
 
 import base64
+import codecs
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 
 from soundsright.copies.containers import Tensor, tensors_of
 from soundsright.copies.duplicates import DuplicateRule, Likeness
+from soundsright.copies.excerpts import NO_EXCERPTS, Excerpts, excerpts_of, shared_excerpts
+from soundsright.copies.excerpts import merged as merged_excerpts
 from soundsright.copies.limits import DAMAGE, TooMuchToRead
 
 MIN_ELEMENTS = 64
@@ -40,12 +43,17 @@ Otherwise an entry with only windows and DFT kernels would make every model that
 QUANTILES = 33
 
 MIN_FILE_BYTES = 512
+MIN_OPAQUE_BYTES = 65_536
+"""A file of this size that is not text, and in which no tensors are found, counts as unread."""
+
 MAX_SUMMARIES = 20_000
 MAX_OF_ONE_SIZE = 512
 """At most this many tensors of one size are compared. The cost of a comparison grows with the square of this."""
 
 MAX_COMPARED = 2_048
 """At most this many tensors of a model are compared, the largest ones. It bounds the cost of a hostile pair."""
+
+_UNMERGED = 65_536  # excerpts that are kept before those with high keys are dropped
 
 _RELATIVE = 2.0**-8  # The rounding of bfloat16, the coarsest format.
 _ABSOLUTE = 2.0**-24  # The smallest step of float16.
@@ -71,30 +79,37 @@ class TensorSummary:
 
 def tensor_summaries(tensors: Iterable[Tensor]) -> Iterator[TensorSummary]:
     """The summaries of tensors that tell models apart: those that are finite, not small and not constant."""
-    for tensor in tensors:
-        if tensor.size < MIN_ELEMENTS or not np.isfinite(tensor).all():
-            continue
-        ranks = np.linspace(0, tensor.size - 1, QUANTILES).astype(np.int64)
-        quantiles = np.partition(tensor, ranks)[ranks].astype(np.float64)
-        if quantiles[0] < quantiles[-1]:
-            yield TensorSummary(tensor.size, quantiles)
+    return (summary for tensor in tensors if (summary := _summary(tensor)) is not None)
+
+
+def _summary(tensor: Tensor) -> TensorSummary | None:
+    if tensor.dtype.kind != "f" or tensor.size < MIN_ELEMENTS or not np.isfinite(tensor).all():
+        return None
+    ranks = np.linspace(0, tensor.size - 1, QUANTILES).astype(np.int64)
+    quantiles = np.partition(tensor, ranks)[ranks].astype(np.float64)
+    return TensorSummary(tensor.size, quantiles) if quantiles[0] < quantiles[-1] else None
 
 
 @dataclass(frozen=True, eq=False)
 class TensorFingerprint:
-    """The tensors in a model's files. `unread` lists files that were not read completely, as `path: reason`."""
+    """The tensors in a model's files. `unread` lists files that were not read completely, as `path: reason`.
+
+    The numbers of tensors in `excerpts` are those of the summaries, or -1 for a tensor without a summary.
+    """
 
     summaries: tuple[TensorSummary, ...]
     unread: tuple[str, ...] = ()
+    excerpts: Excerpts = NO_EXCERPTS
 
 
 def tensor_fingerprint(paths: Sequence[Path]) -> TensorFingerprint:
     """The tensors of a model's files, in the order of the paths. It can run as a job in a worker.
 
     Files are mapped, not loaded. One tensor or one member of an archive is in memory at a time, at most 2 GB. A
-    file that cannot be read completely is listed as unread, and the other files are still read.
+    file that cannot be read completely is listed as unread, and the other files are still read. The same goes for a
+    long file that is not text and has no tensors: its weights can be hidden.
     """
-    summaries: list[TensorSummary] = []
+    found = _Found()
     unread: list[str] = []
     for path in paths:
         try:
@@ -102,15 +117,68 @@ def tensor_fingerprint(paths: Sequence[Path]) -> TensorFingerprint:
                 continue
             with path.open("rb") as file:
                 content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            for summary in tensor_summaries(tensors_of(content)):
-                if len(summaries) == MAX_SUMMARIES:
-                    raise TooMuchToRead(f"more than {MAX_SUMMARIES} tensors in all files")
-                summaries.append(summary)
+            is_empty = True
+            for tensor in tensors_of(content):
+                found.add(tensor)
+                is_empty = False
+            if is_empty and _is_opaque(content):
+                unread.append(f"{path}: no tensors were found in it")
         except (OSError, TooMuchToRead) as error:
             unread.append(f"{path}: {error}")
         except DAMAGE as error:
             unread.append(f"{path}: it cannot be read ({type(error).__name__})")
-    return TensorFingerprint(tuple(summaries), tuple(unread))
+    return TensorFingerprint(tuple(found.summaries), tuple(unread), found.all_excerpts())
+
+
+def _is_opaque(content: mmap.mmap) -> bool:
+    """Whether a file is long enough for weights, and not text."""
+    if len(content) < MIN_OPAQUE_BYTES:
+        return False
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(content[:MIN_OPAQUE_BYTES])
+    except UnicodeDecodeError:
+        return True
+    return "\0" in text
+
+
+class _Found:
+    """The summaries and the excerpts of the tensors that were read so far."""
+
+    def __init__(self) -> None:
+        self.summaries: list[TensorSummary] = []
+        self._excerpts = [NO_EXCERPTS]
+
+    def add(self, tensor: Tensor) -> None:
+        summary = _summary(tensor)
+        if summary is not None and len(self.summaries) == MAX_SUMMARIES:
+            raise TooMuchToRead(f"more than {MAX_SUMMARIES} tensors in all files")
+        number = -1 if summary is None else len(self.summaries)
+        self.summaries += [] if summary is None else [summary]
+        self._excerpts.append(excerpts_of(_centred(tensor), number))
+        if sum(len(part.keys) for part in self._excerpts) > _UNMERGED or len(self._excerpts) > _UNMERGED // 64:
+            self._excerpts = [self.all_excerpts()]
+
+    def all_excerpts(self) -> Excerpts:
+        return merged_excerpts(self._excerpts)
+
+
+def _centred(tensor: Tensor) -> NDArray[np.float32]:
+    """The values as float32. Unsigned ones have an offset, which is removed."""
+    values = np.asarray(tensor, np.float32)
+    return values - np.median(values) if tensor.dtype.kind == "u" and tensor.size else values
+
+
+def merged_fingerprint(parts: Sequence[TensorFingerprint]) -> TensorFingerprint:
+    """The fingerprint of a model from those of its files."""
+    summaries: list[TensorSummary] = []
+    excerpts = []
+    for part in parts:
+        own = part.excerpts
+        numbers = np.where(own.tensors < 0, -1, own.tensors + len(summaries)).astype(np.int32)
+        excerpts.append(replace(own, tensors=numbers))
+        summaries += part.summaries
+    unread = tuple(reason for part in parts for reason in part.unread)
+    return TensorFingerprint(tuple(summaries), unread, merged_excerpts(excerpts))
 
 
 def fingerprint_deadline_s(total_bytes: int) -> float:
@@ -187,6 +255,39 @@ def same_tensors(
             if since is not None:
                 blocks = since(first, a.sketch(rows_of_a)), since(second, b.sketch([row for _, row in shared]))
             likenesses.append(Likeness(first, second, DuplicateRule.SAME_TENSORS, evidence, blocks))
+    return likenesses
+
+
+def same_weights(
+    models: Mapping[str, TensorFingerprint],
+    *,
+    since: Callable[[str, str], int] | None = None,
+    check_stop: Callable[[], None] = lambda: None,
+) -> list[Likeness]:
+    """The pairs of entries that have the same tensors, or share excerpts of them. See `same_tensors`."""
+    summaries = {name: model.summaries for name, model in models.items()}
+    pairs = {
+        (pair.first, pair.second): pair for pair in same_tensors(summaries, since=since, check_stop=check_stop)
+    }
+    likenesses = []
+    for first, second in combinations(models, 2):
+        pair = pairs.get((first, second))
+        if pair is None:
+            check_stop()
+            shared = shared_excerpts(models[first].excerpts, models[second].excerpts)
+            if shared is None:
+                continue
+            evidence = {"shared_excerpts": f"{shared.fraction:.1%}"}
+            blocks = None
+            if since is not None:
+                numbers = {first: shared.tensors_of_first, second: shared.tensors_of_second}
+                sketches = (
+                    tensor_sketch([summaries[name][number] for number in own if number >= 0])
+                    for name, own in numbers.items()
+                )
+                blocks = since(first, next(sketches)), since(second, next(sketches))
+            pair = Likeness(first, second, DuplicateRule.SAME_TENSORS, evidence, blocks)
+        likenesses.append(pair)
     return likenesses
 
 

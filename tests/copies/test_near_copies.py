@@ -127,6 +127,14 @@ def test_the_mean_of_two_outputs_is_a_copy_of_its_larger_part_and_the_parts_are_
     assert not near_copies(CLEAN, NOISY, {"a": a, "b": b, "other": outputs(errors(3))})
 
 
+@pytest.mark.parametrize(("part", "hz"), [(0.1, 4), (0.3, 1)])
+def test_a_copy_whose_level_swings_is_found(part: float, hz: float) -> None:
+    swing = (1 + part * np.sin(2 * np.pi * hz * np.arange(16_000) / 16_000)).astype(np.float32)
+    original = outputs(errors(1))
+    assert near_copies(CLEAN, NOISY, {"a": original, "b": [output * swing for output in original]})
+    assert not near_copies(CLEAN, NOISY, {"a": original, "b": [output * swing for output in outputs(errors(2))]})
+
+
 def test_an_entry_that_could_not_be_read_needs_less_agreement() -> None:
     shared, one, other = errors(1, 0.2 * 0.9**0.5), errors(2, 0.2 * 0.1**0.5), errors(3, 0.2 * 0.1**0.5)
     entries = {"a": outputs(shared, one), "b": outputs(shared, other)}
@@ -164,12 +172,19 @@ def test_no_output_disturbs_the_comparison_of_others() -> None:
     assert not any({"a", "input", "impulse", "tone"} >= {pair.first, pair.second} for pair in likenesses)
 
 
+def test_clips_that_are_too_short_to_compare_are_ignored() -> None:
+    short = [clean[:3_000] for clean in CLEAN]
+    assert near_copies(short, short, {"a": short, "b": short}) == []
+    assert near_copies([], [], {"a": [], "b": []}) == []
+    assert near_copies(CLEAN, NOISY, {"a": NOISY, "b": NOISY}) == []
+
+
 def test_only_the_first_clips_are_searched_for_mixtures() -> None:
     a, b = outputs(errors(1)), outputs(errors(2))
     mixed: list[NDArray[np.float32]] = [(one + another) / np.float32(2) for one, another in zip(a, b, strict=True)]
     entries = {"a": a, "b": b, "mixed": mixed}
-    assert agreements(CLEAN, NOISY, entries, mixed_clips=0).mixtures == {}
-    assert set(agreements(CLEAN, NOISY, entries, mixed_clips=1).mixtures) <= {
+    assert agreements(CLEAN, NOISY, entries, examined_clips=0).mixtures == {}
+    assert set(agreements(CLEAN, NOISY, entries, examined_clips=1).mixtures) <= {
         ("mixed", "a", "b"),
         ("mixed", "b", "a"),
     }

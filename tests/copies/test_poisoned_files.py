@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import struct
 import time
 import zipfile
@@ -111,6 +112,10 @@ def npy(shape: str) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
 
 
+_FACTS: tuple[object, ...] = (0x1950A86A20F9469CFC6C, 1001, {})
+OLD_TORCH = b"".join(pickle.dumps(fact, protocol=2) for fact in _FACTS)
+
+
 POISONED: dict[str, tuple[Callable[[], bytes], str]] = {
     "nested type name": (lambda: torch_zip(storage(doubled(), string("9"))), "a tuple of over"),
     "deep tuple": (lambda: torch_zip(string("x") + b"\x85" * 5_000), "a tuple of over"),
@@ -123,6 +128,8 @@ POISONED: dict[str, tuple[Callable[[], bytes], str]] = {
     "many pickles": (lambda: zip_of(20, "{}/data.pkl", b"\x80\x02" + b"]" * 2_000_000), "of over"),
     "bomb": (lambda: zip_of(8, "{}.npy", npy("(5000000,)") + bytes(20_000_000)), "unpacks to more"),
     "many members": (lambda: zip_of(30_000, "m/" + "x" * 100 + "{}", b""), "a part of over"),
+    "old torch": (lambda: OLD_TORCH + b"\x80\x02" + b"N0" * 1_000_000 + b".", "steps"),
+    "encrypted": (lambda: np.random.default_rng(0).bytes(1_000_000), "no tensors were found"),
     "many fields": (lambda: b"\x08\x01" * 5_000_000, "fields"),
 }
 
@@ -168,3 +175,18 @@ def test_the_third_version_of_npy_is_read(tmp_path: Path) -> None:
     with (tmp_path / "a.npy").open("wb") as file:
         np.lib.format.write_array(file, WEIGHTS, (3, 0))
     assert len(tensor_fingerprint([tmp_path / "a.npy"]).summaries) == 1
+
+
+def test_text_and_small_files_without_tensors_are_not_suspicious(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{" + "ä" * 100_000 + "}", encoding="utf-8")
+    (tmp_path / "b.png").write_bytes(np.random.default_rng(0).bytes(20_000))
+    assert tensor_fingerprint([tmp_path / "a.json", tmp_path / "b.png"]).unread == ()
+
+
+def test_a_storage_that_ends_past_its_file_hides_none_before_it(tmp_path: Path) -> None:
+    code = b"\x80\x02]" + b"".join(storage(FLOATS, string(str(i))) for i in range(6)) + b"."
+    keys = pickle.dumps([str(i) for i in range(6)], protocol=2)
+    storages = [(500).to_bytes(8, "little") + values.tobytes() for values in WEIGHTS]
+    storages[4] = (2**62).to_bytes(8, "little") + storages[4][8:]
+    (tmp_path / "a.pt").write_bytes(b"".join([OLD_TORCH, code, keys, *storages]))
+    assert len(tensor_fingerprint([tmp_path / "a.pt"]).summaries) == 4

@@ -18,7 +18,9 @@ from numpy.typing import DTypeLike, NDArray
 from soundsright.copies import containers, tensors
 from soundsright.copies.containers import tensors_of
 from soundsright.copies.tensors import (
+    merged_fingerprint,
     same_tensors,
+    same_weights,
     shared_fraction,
     sketch_holds,
     tensor_fingerprint,
@@ -64,8 +66,8 @@ def as_npz(tensors: Tensors, dtype: DTypeLike = np.float32) -> bytes:
     return file.getvalue()
 
 
-def as_torch(tensors: Tensors, protocol: int = 2) -> bytes:
-    """A zip as torch.save writes it, without torch: storages by persistent id, tensors by a rebuilding call."""
+def torch_object(tensors: Tensors, protocol: int) -> bytes:
+    """The pickle that torch.save writes, without torch: storages by persistent id, tensors by a rebuilding call."""
     storage_type = type("FloatStorage", (), {"__module__": "torch"})
     torch = types.ModuleType("torch")
     vars(torch)["FloatStorage"] = storage_type
@@ -99,12 +101,26 @@ def as_torch(tensors: Tensors, protocol: int = 2) -> bytes:
         stream = io.BytesIO()
         state = {name: Tensor(str(i), array) for i, (name, array) in enumerate(tensors.items())}
         Pickler(stream, protocol=protocol).dump({"state_dict": state, "epoch": 7})
+    return stream.getvalue()
+
+
+def as_torch(tensors: Tensors, protocol: int = 2) -> bytes:
+    """A zip as torch.save writes it."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("model/data.pkl", stream.getvalue())
+        archive.writestr("model/data.pkl", torch_object(tensors, protocol))
         for i, array in enumerate(tensors.values()):
             archive.writestr(f"model/data/{i}", array.astype("<f4").tobytes())
     return file.getvalue()
+
+
+def as_old_torch(tensors: Tensors) -> bytes:
+    """A file as torch.save wrote it before its zip: five pickles, then each storage with its count."""
+    facts = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
+    keys = [str(i) for i in range(len(tensors))]
+    pickles = [*(pickle.dumps(fact, protocol=2) for fact in facts), torch_object(tensors, 2)]
+    storages = [t.size.to_bytes(8, "little") + t.astype("<f4").tobytes() for t in tensors.values()]
+    return b"".join([*pickles, pickle.dumps(keys, protocol=2), *storages])
 
 
 def field(number: int, value: int | bytes) -> bytes:
@@ -139,6 +155,9 @@ CONTAINERS: dict[str, Callable[[Tensors], bytes]] = {
     "npz in float16": lambda t: as_npz(t, np.float16),
     "torch": as_torch,
     "torch, protocol 4": lambda t: as_torch(t, 4),
+    "torch, old": as_old_torch,
+    "torch after other bytes": lambda t: b"#!/bin/sh\n" * 9 + as_torch(t),
+    "npz in complex64": lambda t: as_npz(t, np.complex64),
     "pickle": lambda t: pickle.dumps(t, protocol=4),
     "pickle, protocol 2": lambda t: pickle.dumps(t, protocol=2),
     "onnx": as_onnx,
@@ -374,3 +393,64 @@ def test_comparing_many_tensors_of_one_size_is_bounded(monkeypatch: pytest.Monke
     many = {f"t{i}": rng.standard_normal(64).astype(np.float32) for i in range(64)}
     shuffled = {name: many[name] for name in rng.permutation(list(many))}
     assert same_tensors({"a": summaries(as_npz(many)), "b": summaries(as_npz(shuffled))})
+
+
+def fingerprints(folder: Path, **models: Mapping[str, bytes]) -> dict[str, tensors.TensorFingerprint]:
+    found = {}
+    for name, files in models.items():
+        (folder / name).mkdir()
+        found[name] = tensor_fingerprint(written(folder / name, files))
+    return found
+
+
+def quantised(seed: int) -> dict[str, Any]:
+    return {name: np.rint(t / np.abs(t).max() * 127).astype(np.int8) for name, t in weights(seed).items()}
+
+
+def with_nan(seed: int) -> Tensors:
+    return {name: np.append(t.reshape(-1), np.float32(np.nan)) for name, t in weights(seed).items()}
+
+
+DISGUISES: dict[str, Callable[[int], bytes]] = {
+    "int8": lambda seed: as_npz(quantised(seed), np.int8),
+    "uint8 with an offset": lambda seed: as_npz({n: t + 128.0 for n, t in quantised(seed).items()}, np.uint8),
+    "one NaN": lambda seed: as_npz(with_nan(seed)),
+    "scaled": lambda seed: as_safetensors({n: t * np.float32(0.3) for n, t in weights(seed).items()}),
+    "complex pairs": lambda seed: as_npz(
+        {n: t.reshape(-1).view(np.complex64) for n, t in weights(seed).items()}, "c8"
+    ),
+}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_disguised_weights_are_found_and_others_are_not(disguise: str, tmp_path: Path) -> None:
+    found = fingerprints(
+        tmp_path,
+        original={"a.npz": as_npz(weights(1))},
+        copy={"b.bin": DISGUISES[disguise](1)},
+        other={"c.bin": DISGUISES[disguise](2)},
+    )
+    (pair,) = same_weights(found)
+    assert (pair.first, pair.second) == ("original", "copy")
+
+
+def test_whoever_held_the_shared_part_of_a_disguised_model_first_stays(tmp_path: Path) -> None:
+    """The owner improved one tensor after the copy was made. Its hotkey has held the other tensors since before."""
+    improved = weights(1) | {"layer4": weights(2)["layer4"]}
+    found = fingerprints(tmp_path, improved={"a.npz": as_npz(improved)}, copy={"b.npz": DISGUISES["scaled"](1)})
+    earlier = tensor_sketch(summaries(as_npz(weights(1))))
+
+    def since(name: str, sketch: str) -> int:
+        return 10 if name == "improved" and sketch_holds(earlier, sketch) else 99
+
+    (pair,) = same_weights(found, since=since)
+    assert pair.since == (10, 99)
+    assert pair.evidence["shared_excerpts"]
+
+
+def test_the_fingerprints_of_files_join_to_that_of_the_model(tmp_path: Path) -> None:
+    paths = written(tmp_path, {f"{seed}.npz": as_npz(weights(seed)) for seed in range(3)})
+    whole, joined = tensor_fingerprint(paths), merged_fingerprint([tensor_fingerprint([path]) for path in paths])
+    assert tensor_sketch(whole.summaries) == tensor_sketch(joined.summaries)
+    assert np.array_equal(whole.excerpts.keys, joined.excerpts.keys)
+    assert np.array_equal(whole.excerpts.tensors, joined.excerpts.tensors)

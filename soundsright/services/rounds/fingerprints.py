@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -23,7 +23,7 @@ from soundsright.services.rounds.clipset import ClipSet, read_wav
 from soundsright.services.rounds.job_results import result_of
 
 if TYPE_CHECKING:
-    from soundsright.copies import TensorFingerprint, TensorSummary
+    from soundsright.copies import TensorFingerprint
 
 PROBE_CLIPS = 12
 
@@ -57,17 +57,17 @@ def same_tensor_pairs(
     Raises:
         InfrastructureFault: a worker failed, and the entry is not to blame.
     """
-    from soundsright.copies import same_tensors, tensor_sketch
+    from soundsright.copies import same_weights, tensor_sketch
 
     jobs = {model.submission.entry_id: (model.path, _start_fingerprint(model, pool)) for model in models}
-    summaries: dict[str, tuple[TensorSummary, ...]] = {}
+    fingerprints: dict[str, TensorFingerprint] = {}
     unread: dict[str, tuple[str, ...]] = {}
     for entry_id, (folder, job) in jobs.items():
         try:
             fingerprint = result_of(job)
         except ModelFault as fault:
             fingerprint = _file_by_file(folder, pool, fault)
-        summaries[entry_id] = fingerprint.summaries
+        fingerprints[entry_id] = fingerprint
         if fingerprint.unread:
             # Without the folder of the cache, which differs between machines.
             unread[entry_id] = tuple(reason.removeprefix(f"{folder}/") for reason in fingerprint.unread)
@@ -78,9 +78,9 @@ def same_tensor_pairs(
     contests = {model.submission.entry_id: contest_of(model.submission.competition) for model in models}
     pairs: list[Likeness] = []
     for contest in dict.fromkeys(contests.values()):
-        own = {entry_id: each for entry_id, each in summaries.items() if contests[entry_id] == contest}
-        pairs += same_tensors(own, since=since, check_stop=raise_if_cancelled)
-    sketches = {entry_id: tensor_sketch(tensors) for entry_id, tensors in summaries.items()}
+        own = {entry_id: each for entry_id, each in fingerprints.items() if contests[entry_id] == contest}
+        pairs += same_weights(own, since=since, check_stop=raise_if_cancelled)
+    sketches = {entry_id: tensor_sketch(each.summaries) for entry_id, each in fingerprints.items()}
     return TensorsCompared(tuple(pairs), unread, sketches)
 
 
@@ -98,9 +98,13 @@ def _file_by_file(folder: Path, pool: Pool, fault: ModelFault) -> TensorFingerpr
     After `MAX_FAILED_FILES` failures, the remaining files are listed as unread. This limits the time that a hostile
     entry takes. The largest files are read first.
     """
-    from soundsright.copies import TensorFingerprint, fingerprint_deadline_s, tensor_fingerprint
+    from soundsright.copies import (
+        fingerprint_deadline_s,
+        merged_fingerprint,
+        tensor_fingerprint,
+    )
 
-    summaries: list[TensorSummary] = []
+    parts: list[TensorFingerprint] = []
     unread: list[str] = []
     failures = 0
     for path in sorted(files_below(folder), key=lambda path: -path.stat().st_size):
@@ -109,14 +113,13 @@ def _file_by_file(folder: Path, pool: Pool, fault: ModelFault) -> TensorFingerpr
             continue
         deadline_s = fingerprint_deadline_s(path.stat().st_size)
         try:
-            fingerprint = result_of(pool.submit(tensor_fingerprint, [path], deadline_s=deadline_s))
+            parts.append(result_of(pool.submit(tensor_fingerprint, [path], deadline_s=deadline_s)))
         except ModelFault as file_fault:
             failures += 1
             unread.append(f"{path}: {file_fault}")
-            continue
-        summaries += fingerprint.summaries
-        unread += fingerprint.unread
-    return TensorFingerprint(tuple(summaries), tuple(unread or [f"all files in one job: {fault}"]))
+    whole = merged_fingerprint(parts)
+    unread += whole.unread
+    return replace(whole, unread=tuple(unread or [f"all files in one job: {fault}"]))
 
 
 def near_copy_pairs(
