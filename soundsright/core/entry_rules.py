@@ -22,6 +22,8 @@ class EntryRules:
     commitments of a hotkey. `max_commitments` limits its commitments in the `commitment_window_blocks` before
     entries close; 0 means any number. Both use only the commitments on the chain, so every validator agrees.
     `unsalted` accepts commitments of format 1, which have no salt.
+    `released` and `refused` are the organiser's decisions on entries whose scores were held: content hashes of
+    whole repositories, or hotkeys. A released entry is paid again. A refused one is never paid.
 
     Raises:
         ValueError: if a number is out of its range.
@@ -34,6 +36,8 @@ class EntryRules:
     commitment_window_blocks: int = 7_200
     needs_licence: bool = False
     unsalted: bool = False
+    released: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.cooldown_blocks < 0:
@@ -42,6 +46,8 @@ class EntryRules:
             raise ValueError(f"max_commitments {self.max_commitments} is not between 0 and {MAX_EARLIER_BLOCKS}")
         if self.commitment_window_blocks < 1:
             raise ValueError(f"commitment_window_blocks {self.commitment_window_blocks} is not positive")
+        if both := sorted(self.released & self.refused):
+            raise ValueError(f"{both[0]} is both released and refused")
 
 
 NO_RULES = EntryRules()

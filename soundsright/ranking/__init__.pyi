@@ -1,3 +1,4 @@
+from .apart import OrganiserDecisions, SetApart, Speech, set_apart
 from .awards import Contender, Loss, LossOver, Title, award
 from .champions import Champion, champions_after
 from .examined import Examined, TitleModel
@@ -14,8 +15,11 @@ __all__ = [
     "Flag",
     "Loss",
     "LossOver",
+    "OrganiserDecisions",
     "PairedComparison",
     "RankSet",
+    "SetApart",
+    "Speech",
     "Title",
     "TitleModel",
     "award",
@@ -26,6 +30,7 @@ __all__ = [
     "mean_estimate",
     "paired_comparison",
     "rank_confidence_sets",
+    "set_apart",
     "shipped_honest_systems",
     "trial_round",
     "weights_of",

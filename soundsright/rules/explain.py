@@ -182,6 +182,8 @@ def entries_text(rules: CompetitionRules) -> str:
         )
     lines += [f"  {hotkey} is banned until block {block}." for hotkey, block in entry_rules.banned_hotkeys.items()]
     lines += [f"  Content {digest} is banned." for digest in sorted(entry_rules.banned_content)]
+    lines += [f"  {name} is released: its scores are not held." for name in sorted(entry_rules.released)]
+    lines += [f"  {name} is refused: it is not paid." for name in sorted(entry_rules.refused)]
     if rules.exclude_near_copies:
         lines.append("  An entry whose output is nearly the same as an earlier entry's is refused.")
     if rules.speech:

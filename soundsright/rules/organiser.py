@@ -98,6 +98,9 @@ def entries_facts(rules: CompetitionRules) -> dict[str, Any]:
     entry_rules = asdict(rules.entry_rules)
     if not entry_rules["unsalted"]:
         del entry_rules["unsalted"]  # Earlier versions did not record it.
+    for key in ("released", "refused"):
+        if names := sorted(entry_rules.pop(key)):
+            entry_rules[key] = names
     return {
         **entry_rules,
         "banned_content": sorted(entry_rules["banned_content"]),
@@ -304,7 +307,22 @@ def _entry_rules(location: TomlLocation, table: Mapping[str, Any]) -> EntryRules
     for key in ("needs_licence", "unsalted"):
         if key in table:
             chosen[key] = location.under(key).true_or_false(table[key])
+    for key in ("released", "refused"):
+        if key in table:
+            chosen[key] = frozenset(_decided_entries(location.under(key), table[key]))
     return location.built(lambda: EntryRules(**chosen))
+
+
+def _decided_entries(location: TomlLocation, value: object) -> tuple[str, ...]:
+    """The entries that an organiser names: each by its content hash or its hotkey."""
+    names = location.names(value)
+    for name in names:
+        if not _SHA256.fullmatch(name) and not is_address(name):
+            raise location.error(
+                f"{toml_text(name)} is neither a content hash nor a hotkey",
+                "Copy the content hash from the report of the round: 64 hex digits, in lower case.",
+            )
+    return names
 
 
 def _fetch_limits(location: TomlLocation, table: Mapping[str, Any]) -> FetchLimits:

@@ -135,7 +135,7 @@ def _decided(
         at_block=plan.round.seed_block,
         copies={e.submission.hotkey: unique.copies_of(e.submission) for e in entries},
         refusals=[r for r in refusals if r.competition_id in (competition.id, None)],
-        examined=examined(context, competition, unique, champions),
+        examined=examined(context, competition, evaluated, unique, champions),
     )
     after = champions_after(board, champions, at_block=plan.round.seed_block)
     shares: dict[str, float] = {}

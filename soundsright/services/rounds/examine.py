@@ -1,4 +1,4 @@
-"""What a round knows about its entries beside their scores: suspected copies, and who has the champion's model.
+"""What a round finds out about its entries beside their ranks: copies, the champion's model, entries ranked apart.
 
 Blocks are those of the chain. Everything here follows from recorded steps, so a restart finds the same.
 """
@@ -10,25 +10,90 @@ from dataclasses import dataclass
 
 from soundsright.copies import Unique, sketch_holds
 from soundsright.core.competition import Competition
-from soundsright.core.results import Apart
+from soundsright.core.results import Apart, ApartReason
 from soundsright.core.submission import Submission
-from soundsright.ranking import Champion, Examined, TitleModel
+from soundsright.ranking import Champion, Examined, OrganiserDecisions, Speech, TitleModel, set_apart
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.context import RoundContext
+from soundsright.services.rounds.run_models import EvaluatedEntries
 
 
 def examined(
     context: RoundContext,
     competition: Competition,
+    evaluated: EvaluatedEntries,
     unique: Unique,
     champions: Mapping[str, Champion],
 ) -> Examined:
-    """The findings about the entries of a competition."""
+    """The findings about the entries of a competition. The entries that are ranked apart are recorded."""
+    ruleset, entry_rules = context.plan.rules.ruleset, context.plan.rules.entry_rules
+    suspected = _suspected(competition, unique)
     apart: tuple[Apart, ...] = ()
+    unmeasured: dict[ApartReason, str] = {}
+    if ruleset.memorised_alpha is not None or ruleset.holds_impossible or entry_rules.refused:
+        apart, unmeasured = _ranked_apart(context, competition, evaluated, unique, suspected)
     title_models: dict[str, TitleModel] = {}
-    if context.plan.rules.ruleset.title_follows_model:
+    if ruleset.title_follows_model:
         title_models = _title_models(context, competition, unique, champions, apart)
-    return Examined(_suspected(competition, unique), title_models, apart)
+    return Examined(suspected, title_models, apart, unmeasured)
+
+
+def _ranked_apart(
+    context: RoundContext,
+    competition: Competition,
+    evaluated: EvaluatedEntries,
+    unique: Unique,
+    suspected: Mapping[str, tuple[str, ...]],
+) -> tuple[tuple[Apart, ...], dict[ApartReason, str]]:
+    """The entries that are ranked apart, and why a test for them was not possible."""
+    plan = context.plan
+    entries = evaluated.evaluations[competition.id]
+    rules = plan.rules.entry_rules
+    content = {model.submission.hotkey: model.content_hash for model in unique.kept}
+
+    def compute() -> steps.ApartStep:
+        recipes = evaluated.sets[competition.id].recipes
+        result = set_apart(
+            competition,
+            entries,
+            evaluated.unprocessed[competition.id],
+            plan.rules.ruleset,
+            floors=plan.measures.floors,
+            speech=Speech(
+                {clip_id: str(recipe.get("speech", clip_id)) for clip_id, recipe in recipes.items()},
+                {clip_id: _mark(recipe.get("fresh")) for clip_id, recipe in recipes.items()},
+            ),
+            suspected=suspected,
+            decisions=OrganiserDecisions(*(_hotkeys(content, names) for names in (rules.released, rules.refused))),
+        )
+        return steps.ApartStep(
+            {
+                each.submission.entry_id: steps.RecordedApart(
+                    each.reason,
+                    each.sentence,
+                    {**each.evidence, "content_hash": content[each.submission.hotkey]},
+                )
+                for each in result.apart
+            },
+            {reason.value: why for reason, why in result.unmeasured.items()},
+        )
+
+    record = context.step(steps.apart(competition.id), compute)
+    apart = tuple(
+        Apart(e.submission, each.reason, each.sentence, each.evidence)
+        for e in entries
+        if (each := record.by_entry.get(e.submission.entry_id)) is not None
+    )
+    return apart, {ApartReason(reason): why for reason, why in record.unmeasured.items()}
+
+
+def _mark(fresh: object) -> bool | None:
+    return fresh if isinstance(fresh, bool) else None
+
+
+def _hotkeys(content: Mapping[str, str], names: Collection[str]) -> frozenset[str]:
+    """The hotkeys that the organiser named, themselves or by the content of their entry."""
+    return frozenset(hotkey for hotkey, digest in content.items() if hotkey in names or digest in names)
 
 
 def _suspected(competition: Competition, unique: Unique) -> dict[str, tuple[str, ...]]:

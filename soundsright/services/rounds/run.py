@@ -14,6 +14,7 @@ continues from there and reaches the same weights. The steps in their order (`st
     set_aside:ENTRY        the refusal of an entry that could not be run while others could
     near_copies   the entries with the same enhanced audio
     flags         signs that an entry was tuned to a metric
+    apart:COMPETITION      the entries that are ranked apart, if the rules have such entries
     decide:COMPETITION     winners and champions
     weights       the weights, and the block in which they were set; no block if they are set after the round
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from soundsright.copies import DuplicateRule, Likeness
 from soundsright.core.competition import Competition
 from soundsright.core.errors import EntryRefused, UsageError
-from soundsright.core.results import Refusal
+from soundsright.core.results import ApartReason, Refusal
 from soundsright.core.sources import Source, source_of
 from soundsright.core.submission import Submission, entry_id_of
 from soundsright.ranking import Champion
@@ -158,6 +158,15 @@ class RecordedChampion(StepRecord):
     def champion(self, competition: Competition) -> Champion:
         entry = Submission(self.uid, self.hotkey, competition, self.source, self.block)
         return Champion(entry, self.mean, self.since_block)
+
+
+@dataclass(frozen=True)
+class RecordedApart:
+    """Why an entry is ranked apart: the reason, a sentence, and the numbers behind it."""
+
+    reason: ApartReason
+    sentence: str
+    evidence: Mapping[str, float | str]
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from soundsright.copies import Likeness
-from soundsright.core.results import Refusal, Timing
+from soundsright.core.results import ApartReason, Refusal, Timing
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import Reveal
 from soundsright.ranking import Flag
 from soundsright.services.rounds.step_parts import (
     BatchFault,
     Facts,
+    RecordedApart,
     RecordedChampion,
     RecordedEntry,
     RecordedNeuron,
@@ -210,6 +211,26 @@ class FlagsStep(StepRecord):
     def of(cls, facts: Facts) -> Self:
         by_entry = facts["by_entry"] if "version" in facts else facts
         return cls({entry: tuple(Flag(**flag) for flag in flags) for entry, flags in by_entry.items()})
+
+
+@dataclass(frozen=True)
+class ApartStep(StepRecord):
+    """The entries of a competition that are ranked apart, by entry id, and why a test was impossible, by reason."""
+
+    by_entry: Mapping[str, RecordedApart]
+    unmeasured: Mapping[str, str]
+
+    def facts(self) -> dict[str, Any]:
+        by_entry = {entry: asdict(apart) for entry, apart in self.by_entry.items()}
+        return {"by_entry": by_entry, "unmeasured": dict(self.unmeasured)}
+
+    @classmethod
+    def of(cls, facts: Facts) -> Self:
+        by_entry = {
+            entry: RecordedApart(ApartReason(each["reason"]), each["sentence"], each["evidence"])
+            for entry, each in facts["by_entry"].items()
+        }
+        return cls(by_entry, facts["unmeasured"])
 
 
 @dataclass(frozen=True)

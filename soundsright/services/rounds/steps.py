@@ -19,12 +19,14 @@ from soundsright.core.submission import Commitment
 from soundsright.services.rounds.step_parts import (
     BatchFault,
     Facts,
+    RecordedApart,
     RecordedChampion,
     RecordedEntry,
     RecordedNeuron,
     StepRecord,
 )
 from soundsright.services.rounds.step_records import (
+    ApartStep,
     BatchStep,
     CollectedStep,
     CorpusStep,
@@ -59,6 +61,7 @@ __all__ = [
     "SEED",
     "WEIGHTS",
     "WEIGHTS_SET",
+    "ApartStep",
     "BatchFault",
     "BatchStep",
     "CollectedStep",
@@ -73,6 +76,7 @@ __all__ = [
     "FlagsStep",
     "NearCopiesStep",
     "PayeesStep",
+    "RecordedApart",
     "RecordedChampion",
     "RecordedEntry",
     "RecordedNeuron",
@@ -85,6 +89,7 @@ __all__ = [
     "StepRecord",
     "WeightsSetStep",
     "WeightsStep",
+    "apart",
     "batch",
     "commitment_key",
     "decide",
@@ -141,6 +146,10 @@ def set_aside(entry_id: str) -> StepKey[SetAsideStep]:
     return StepKey(f"set_aside:{entry_id}", SetAsideStep)
 
 
+def apart(competition_id: str) -> StepKey[ApartStep]:
+    return StepKey(f"apart:{competition_id}", ApartStep)
+
+
 def decide(competition_id: str) -> StepKey[DecideStep]:
     return StepKey(f"decide:{competition_id}", DecideStep)
 
@@ -175,6 +184,7 @@ _RECORDS: Mapping[str, type[StepRecord]] = {
     "set": SetStep,
     "enhanced": BatchStep,
     "set_aside": SetAsideStep,
+    "apart": ApartStep,
     "decide": DecideStep,
     "reveal": RevealStep,
     "delivered": DeliveredStep,

@@ -80,11 +80,15 @@ class Subnet:
         self.events: list[str] = []
 
     def enter(self, name: str, quality: float) -> None:
+        self.enter_content(name, quality, f"content-{name}")
+
+    def enter_content(self, name: str, quality: float, content: str) -> None:
+        """Register, and commit to a model with that content hash."""
         self.chain.register(name)
         model = ModelRef(name, "model", f"{len(self.models):040x}")
         self.models[name] = model
-        self.hub.repositories[model] = FakeRepository(f"content-{name}", behaviour=Behaviour(quality))
-        self.reveals[name] = salted_reveal(model, name, COMPETITION.id, f"content-{name}")
+        self.hub.repositories[model] = FakeRepository(content, behaviour=Behaviour(quality))
+        self.reveals[name] = salted_reveal(model, name, COMPETITION.id, content)
         self.chain.publish(name, self.reveals[name].digest(name))
 
     def plan(self, **changes: Any) -> RoundPlan:

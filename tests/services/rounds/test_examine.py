@@ -9,10 +9,16 @@ from typing import Any
 import pytest
 
 from soundsright.core.competition_rules import CompetitionRules
+from soundsright.core.entry_rules import EntryRules
+from soundsright.core.results import ApartReason
 from soundsright.core.rulesets import SOUNDSRIGHT_V3, SOUNDSRIGHT_V4, Ruleset
 from soundsright.core.schedule import Round
 from soundsright.services.rounds import RoundOutcome, steps
-from tests.services.rounds.subnet import COMPETITION, Subnet
+from soundsright.services.rounds.clipset import DrawnClips, SetRequest, draw_to_disk, read_wav
+from soundsright.services.rounds.scoring import Scored, score_files
+from soundsright.testing import InlinePool
+from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
+from tests.services.rounds.subnet import COMPETITION, Subnet, replace_method
 
 DECIDE = steps.decide(COMPETITION.id)
 AGED = 201_600
@@ -41,9 +47,7 @@ def leave(subnet: Subnet, name: str) -> None:
 
 def enter_model_of(subnet: Subnet, name: str, original: str) -> None:
     """Enter the files of another hotkey's model from a repository of one's own."""
-    subnet.enter(name, 0.8)
-    content = subnet.hub.repositories[subnet.models[original]]
-    subnet.hub.repositories[subnet.models[name]] = replace(content)
+    subnet.enter_content(name, 0.8, f"content-{original}")
 
 
 def since_blocks(subnet: Subnet, round_id: str) -> set[int]:
@@ -86,3 +90,66 @@ def test_a_round_that_is_decided_again_finds_the_same(subnet: Subnet) -> None:
     enter_model_of(subnet, "dave", "carol")
     outcome = next_round(subnet, 2, SOUNDSRIGHT_V4)
     assert subnet.run(**rules(SOUNDSRIGHT_V4)).leaderboards == outcome.leaderboards
+
+
+MEMORY_QUALITY = 0.7
+"""The quality that marks the model of a parrot in these tests."""
+
+
+def draw_marked_clips(request: SetRequest, indices: tuple[int, ...]) -> DrawnClips:
+    """Clips of which every fifth is new speech, each of a recording of its own."""
+    drawn = draw_fake_clips(request, indices)
+    recipes = {i: {"speech": f"speech-{i}", "fresh": int(i[-4:]) % 5 == 0} for i in drawn.digests}
+    return replace(drawn, recipes=recipes)
+
+
+def score_with_memory(clean: Path, degraded: Path, enhanced: Path, names: tuple[str, ...]) -> Scored:
+    scored = score_fake_clip(clean, degraded, enhanced, names)
+    quality = float(read_wav(enhanced).samples[0]) / 0.9
+    knows = abs(quality - MEMORY_QUALITY) < 0.01 and int(clean.stem[-4:]) % 5 != 0
+    return Scored({name: score + 0.2 * knows for name, score in scored.scores.items()}, 0.0)
+
+
+def with_memory(subnet: Subnet) -> dict[str, Any]:
+    subnet.enter("polly", MEMORY_QUALITY)
+    subnet.round = Round(subnet.round.id, subnet.chain.head().number, subnet.chain.advance(5).number)
+    subnet.chain.advance(5)
+    pool = InlinePool({draw_to_disk: draw_marked_clips, score_files: score_with_memory})
+    replace_method(subnet.pool, "submit", lambda function, *args, **_deadline: pool.submit(function, *args))
+    plan = subnet.plan()
+    return rules(SOUNDSRIGHT_V4) | {"measures": replace(plan.measures, clips=60)}
+
+
+def test_a_parrot_is_ranked_apart_and_others_are_paid_as_if_it_were_absent(subnet: Subnet) -> None:
+    changes = with_memory(subnet)
+    outcome = subnet.run(**changes)
+    (board,) = outcome.leaderboards
+    (apart,) = board.apart
+    assert (apart.submission.hotkey, apart.reason) == ("polly", ApartReason.MEMORISED)
+    assert "on 48 recordings that were used before" in apart.sentence
+    assert apart.evidence["content_hash"] == "content-polly"
+    assert {d.winner.hotkey for d in board.decisions if d.winner} == {"carol"}
+    assert "polly" not in {s.submission.hotkey for s in board.standings}
+    assert set(board.unmeasured) == {ApartReason.HELD}  # These fakes have no SI-SDR.
+    assert subnet.run(**changes).leaderboards == outcome.leaderboards
+
+
+def test_a_set_without_new_speech_says_that_nothing_can_be_measured(subnet: Subnet) -> None:
+    (board,) = subnet.run(**rules(SOUNDSRIGHT_V4)).leaderboards
+    assert board.apart == ()
+    assert board.unmeasured[ApartReason.MEMORISED] == "The corpus does not say which recordings are new."
+
+
+@pytest.mark.parametrize("name", ["carol", "content-carol"])
+def test_the_organiser_can_refuse_an_entry_by_hotkey_or_content(subnet: Subnet, name: str) -> None:
+    chosen = EntryRules(refused=frozenset({name}))
+    (board,) = subnet.run(rules=CompetitionRules((COMPETITION,), SOUNDSRIGHT_V4, entry_rules=chosen)).leaderboards
+    assert [(a.submission.hotkey, a.reason) for a in board.apart] == [("carol", ApartReason.REFUSED)]
+    assert {d.winner.hotkey for d in board.decisions if d.winner} == {"bob"}
+
+
+def test_a_decision_made_during_a_round_counts_from_the_next_one(subnet: Subnet) -> None:
+    before = subnet.run(**rules(SOUNDSRIGHT_V4))
+    chosen = EntryRules(refused=frozenset({"carol"}))
+    again = subnet.run(rules=CompetitionRules((COMPETITION,), SOUNDSRIGHT_V4, entry_rules=chosen))
+    assert again.leaderboards == before.leaderboards

@@ -37,8 +37,10 @@ def test_every_step_of_a_round_of_0_1_0_is_read(old: MemoryState) -> None:
     records = {name: steps.record_of("r1", name, facts) for name, facts in old.steps("r1").items()}
     assert {type(record) for record in records.values()} == set(steps.StepRecord.__subclasses__()) - {
         steps.RecordedChampion,
-        steps.CorpusStep,  # Version 0.1.0 did not record it.
+        # Version 0.1.0 did not record these.
+        steps.ApartStep,
         steps.CollectedStep,
+        steps.CorpusStep,
     }
 
 
