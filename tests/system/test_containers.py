@@ -109,6 +109,7 @@ def compose(engine: Engine, base: str, tmp_path: Path) -> Iterator[Compose]:
         "BASE": base,
         "PIP_OPTIONS": "--no-index --no-build-isolation --no-deps",
         "EXTRAS": "",
+        "APT_PACKAGES": "",
         "NEEDS": "miner",
         "DEMO": "",
     }

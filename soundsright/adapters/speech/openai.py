@@ -182,7 +182,7 @@ class OpenAISynthesiser:
             if attempt == _MAX_TRIES:
                 raise InfrastructureFault(
                     f"The speech service did not answer in {_MAX_TRIES} tries ({cause})",
-                    "Run again with --resume: finished utterances are kept.",
+                    "Try again later: finished utterances are kept.",
                 ) from cause
             # The random part spreads the retries of many clients. It does not influence the speech.
             time.sleep(min(_LONGEST_PAUSE_S, _retry_after_s(cause) or pause_s * random.uniform(0.5, 1.5)))
