@@ -47,7 +47,9 @@ def pcm16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
     >>> pcm16(np.array([0.5, -1.5], dtype=np.float32)).tolist()
     [16384, -32768]
     """
-    grid: NDArray[np.int16] = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    scaled = samples * 32768.0
+    np.clip(np.rint(scaled, out=scaled), -32768, 32767, out=scaled)
+    grid: NDArray[np.int16] = scaled.astype(np.int16)
     return grid
 
 
@@ -61,11 +63,28 @@ def on_pcm16_grid(samples: NDArray[np.floating]) -> Samples:
 
 
 @dataclass(frozen=True)
+class SpeechPiece:
+    """A stretch of a recording in a clip.
+
+    `speech` names the recording, `offset_s` is the stretch's start in it. `at_s` is its start in the joined speech
+    before the change of speed. `gain` brings it to the level of the clip's first recording.
+    """
+
+    speech: str
+    offset_s: float
+    duration_s: float
+    at_s: float
+    gain: float
+
+
+@dataclass(frozen=True)
 class ClipRecipe:
     """The recipe of a clip. With the same sources, it makes the same clip again.
 
     `speech`, `noise` and `rir` name sources in the corpus. A value that the task does not use is None. `fresh` says
-    whether no set had used the speech before; it is None if the corpus does not know.
+    whether no set had used the speech before; it is None if the corpus does not know. The clip of a set with
+    variation has `pieces`, the first of them from `speech` at `speech_offset_s`, the `speed` at which they are
+    played, and the `equaliser`: pairs of echoes, each by its delay in seconds and its gain.
     """
 
     speech: str
@@ -78,6 +97,9 @@ class ClipRecipe:
     rt60_s: float | None = None
     extra: dict[str, float | str] = field(default_factory=dict)
     fresh: bool | None = None
+    pieces: tuple[SpeechPiece, ...] = ()
+    speed: float | None = None
+    equaliser: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

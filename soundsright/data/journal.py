@@ -168,10 +168,11 @@ class Journal:
             old, new = _flat(facts_on_disk), _flat(facts)
             keys = [key for key in {**new, **old} if old.get(key) != new.get(key)]
             differing = [_difference(key, old.get(key), new.get(key)) for key in keys[:3]]
-            raise UsageError(
-                f"{out} has another set: {'; '.join(differing)}",
-                "Choose another --out, or repeat the options of that set.",
-            )
+            remedy = "Choose another --out, or repeat the options of that set"
+            if "variation" in new and "variation" not in old:
+                differing = ["it is without variation there, as in all sets of older versions"]
+                remedy += "; add --no-variation"
+            raise UsageError(f"{out} has another set: {'; '.join(differing)}", f"{remedy}.")
 
 
 def _flat(facts: object) -> dict[str, Any]:

@@ -7,7 +7,7 @@ The signal-to-noise ratio of a clip is the difference of the two.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ _MARGIN_DB = 15.9
 _ENVELOPE_STEP_S = 0.001
 _MEMORY_S = 0.9  # After thirty time constants a value has no effect.
 _THRESHOLDS = 15
+_USUAL_HALVINGS = 4
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def active_level(samples: NDArray[np.floating], sample_rate_hz: int) -> ActiveLe
     peak = float(envelope.max())
     long_term_db = 10.0 * np.log10(energy / values.size)
 
+    @cache
     def measured(halvings: int) -> tuple[float, float]:
         """The level for the threshold `halvings` x 6.02 dB below the envelope's peak, and its excess over it."""
         threshold = peak * 2.0**-halvings
@@ -86,17 +88,17 @@ def active_level(samples: NDArray[np.floating], sample_rate_hz: int) -> ActiveLe
         level = long_term_db - 10.0 * np.log10(share)
         return float(level), float(level - 20.0 * np.log10(threshold))
 
-    # The excess grows as the threshold falls, so bisect for the threshold where it passes the margin.
-    above, below = 0, _THRESHOLDS
-    level, excess = measured(below)
-    if excess > _MARGIN_DB:
-        while below - above > 1:
-            middle = (above + below) // 2
-            level_middle, excess_middle = measured(middle)
-            if excess_middle > _MARGIN_DB:
-                below, level, excess = middle, level_middle, excess_middle
-            else:
-                above = middle
+    # The excess grows as the threshold falls, so bisect for the threshold where it passes the margin. Begin at
+    # the usual place.
+    above, below, middle = 0, _THRESHOLDS + 1, _USUAL_HALVINGS
+    while below - above > 1:
+        if measured(middle)[1] > _MARGIN_DB:
+            below = middle
+        else:
+            above = middle
+        middle = (above + below) // 2
+    level, excess = measured(min(below, _THRESHOLDS))
+    if below <= _THRESHOLDS:
         level_above, excess_above = measured(above)
         if excess_above < excess:
             level += (excess - _MARGIN_DB) / (excess - excess_above) * (level_above - level)
@@ -109,19 +111,23 @@ def _smoothed_twice(values: Signal, step_s: float) -> Signal:
     It uses a transform instead of a recursion: the library for the recursion takes longer to load than drawing a
     hundred clips.
     """
-    from scipy.fft import irfft, next_fast_len, rfft
+    from scipy.fft import irfft, rfft
 
-    response = _response_of_two_averages(step_s)
-    size = next_fast_len(values.size + response.size, real=True)
-    smoothed: Signal = irfft(rfft(values, size) * rfft(response, size), size)[: values.size]
+    size, response = _response_of_two_averages(step_s, values.size)
+    smoothed: Signal = irfft(rfft(values, size) * response, size)[: values.size]
     return smoothed
 
 
-@lru_cache(maxsize=8)
-def _response_of_two_averages(step_s: float) -> Signal:
+@lru_cache(maxsize=256)
+def _response_of_two_averages(step_s: float, count: int) -> tuple[int, NDArray[np.complex128]]:
+    """The size of a transform for `count` values, and the response in it."""
+    from scipy.fft import next_fast_len, rfft
+
     decay = float(np.exp(-step_s / _TIME_CONSTANT_S))
     index = np.arange(round(_MEMORY_S / step_s))
-    return np.asarray((1.0 - decay) ** 2 * (index + 1) * decay**index)
+    response = (1.0 - decay) ** 2 * (index + 1) * decay**index
+    size = int(next_fast_len(count + response.size, real=True))
+    return size, rfft(response, size)
 
 
 def _activity(above: NDArray[np.bool_], hangover: int) -> float:
@@ -129,7 +135,7 @@ def _activity(above: NDArray[np.bool_], hangover: int) -> float:
     hits = np.flatnonzero(above)
     if hits.size == 0:
         return 0.0
-    active = np.minimum(np.diff(hits), hangover + 1).sum() + min(hangover + 1, above.size - int(hits[-1]))
+    active = np.minimum(hits[1:] - hits[:-1], hangover + 1).sum() + min(hangover + 1, above.size - int(hits[-1]))
     return float(active / above.size)
 
 

@@ -41,6 +41,7 @@ from soundsright.data.manifest import item_line
 from soundsright.data.recipe import PUBLISHED_RECIPE, AnySetTask, SetRecipe
 from soundsright.data.render import Rendered, clip_id, render
 from soundsright.data.sources import Sources
+from soundsright.data.variation import VARIATION_VERSION
 
 FORMAT_VERSION = 1
 MAX_ITEMS = 1_000_000
@@ -125,10 +126,13 @@ class SetJob:
 
     @property
     def _recipe_facts(self) -> dict[str, Any]:
-        """The recipe without the choices that cannot change this set, so that sets of older versions resume."""
+        """The recipe without the choices that this set does not use, so that sets of older versions resume."""
         facts = asdict(self.recipe)
         if not self.sources.fresh:
             del facts["fresh_share"]
+        if not facts.pop("variation"):
+            return facts
+        facts["variation"] = VARIATION_VERSION
         return facts
 
 

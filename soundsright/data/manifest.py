@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
-from soundsright.core.audio import Clip, ClipRecipe
+from soundsright.core.audio import Clip, ClipRecipe, SpeechPiece
 from soundsright.data.render import Rendered
 
 
@@ -16,14 +16,16 @@ def recipe_fields(recipe: ClipRecipe) -> dict[str, Any]:
     >>> recipe_fields(ClipRecipe("utterance-1", "anna", 0.0, noise="rain", noise_offset_s=1.5, snr_db=3.0))["noise"]
     'rain'
     """
-    values = asdict(recipe)
+    values = {name: getattr(recipe, name) for name in _RECIPE_FIELDS}
+    if recipe.pieces:
+        values["pieces"] = [dict(vars(piece)) for piece in recipe.pieces]
     return {name: value for name, value in values.items() if name not in _ADDED or value != _ADDED[name]}
 
 
-_ADDED: dict[str, Any] = {"fresh": None}
-"""Fields that older sets do not have, with the values that they stand for there."""
-
 _RECIPE_FIELDS = tuple(field.name for field in fields(ClipRecipe))
+
+_ADDED: dict[str, Any] = {"fresh": None, "pieces": (), "speed": None, "equaliser": ()}
+"""Fields that older sets do not have, with the values that they stand for there."""
 
 _BABBLE = "babble:"
 
@@ -33,14 +35,16 @@ def recipe_of(line: Mapping[str, Any]) -> ClipRecipe:
 
     Raises:
         KeyError: the line lacks a field.
+        TypeError: a field has another form.
     """
-    return ClipRecipe(
-        **{name: line.get(name, _ADDED[name]) if name in _ADDED else line[name] for name in _RECIPE_FIELDS}
-    )
+    values = {name: line.get(name, _ADDED[name]) if name in _ADDED else line[name] for name in _RECIPE_FIELDS}
+    values["pieces"] = tuple(SpeechPiece(**piece) for piece in values["pieces"])
+    values["equaliser"] = tuple((float(delay_s), float(gain)) for delay_s, gain in values["equaliser"])
+    return ClipRecipe(**values)
 
 
 def recordings_of(recipe: Mapping[str, Any]) -> tuple[str, ...]:
-    """The ids of all recordings in a clip, each once: its speech, its noise with every voice of babble, its room.
+    """The ids of all recordings in a clip, each once: its speech, its noise with all voices of babble, its room.
 
     `recipe` has the values of `recipe_fields`, or a whole line of a manifest. The ids of simulated rooms and of
     noise by formula are among the result, although no recording has them.
@@ -48,10 +52,10 @@ def recordings_of(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     >>> recordings_of({"speech": "utterance-1", "noise": "babble:utterance-2+utterance-3", "rir": None})
     ('utterance-1', 'utterance-2', 'utterance-3')
     """
-    names = [recipe.get("speech"), recipe.get("rir")]
     noise = recipe.get("noise") or ""
-    names[1:1] = noise.removeprefix(_BABBLE).split("+") if noise.startswith(_BABBLE) else [noise]
-    return tuple(dict.fromkeys(name for name in names if name))
+    voices = noise.removeprefix(_BABBLE).split("+") if noise.startswith(_BABBLE) else [noise]
+    speech = [recipe.get("speech"), *(piece["speech"] for piece in recipe.get("pieces") or ())]
+    return tuple(dict.fromkeys(name for name in (*speech, *voices, recipe.get("rir")) if name))
 
 
 def clip_line(clip: Clip) -> dict[str, Any]:

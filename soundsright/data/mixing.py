@@ -95,5 +95,5 @@ def noise_gain(speech_level_db: float, noise: NDArray[np.floating], *, snr_db: f
 
 def room_below_full_scale(*signals: NDArray[np.float64]) -> float:
     """The gain, at most 1, that keeps every sample of all signals within `PEAK`."""
-    peak = max(float(np.abs(signal).max(initial=0.0)) for signal in signals)
+    peak = max(max(float(signal.max(initial=0.0)), -float(signal.min(initial=0.0))) for signal in signals)
     return min(1.0, PEAK / peak) if peak > 0.0 else 1.0

@@ -1,11 +1,19 @@
-"""Chooses the recording that a clip speaks with: one that no set has used before, or one of the others."""
+"""The recordings of a source of speech by number: fresh ones, used ones, and those of each speaker.
+
+A fresh recording is one that no set has used before. A clip speaks with recordings of one speaker that are all
+fresh or all used.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 
+from soundsright.core.ports import SpeechSource
 from soundsright.data.sources import Sources
 
 
@@ -17,21 +25,50 @@ class ChosenRecording:
     fresh: bool | None
 
 
-def chosen_recording(
-    rng: np.random.Generator, sources: Sources, *, fresh_share: float, number: int | None = None
-) -> ChosenRecording:
-    """A random recording of speech, with probability `fresh_share` a fresh one, or the one with that number.
+class Pools:
+    """The recordings of a source by number. It is made once for each source, because a source can be large.
 
-    If the source names no fresh recordings, every recording is as likely as any other, and the choice uses no
-    random number for the pool. If all recordings are fresh, a fresh one is chosen.
+    `levels_db` keeps the measured levels of recordings, by number and sample rate.
     """
-    fresh = sources.fresh
-    if number is not None:
-        return ChosenRecording(number, number in sources.fresh_numbers if fresh else None)
-    count = len(sources.speech)
-    if not fresh:
-        return ChosenRecording(int(rng.integers(count)), None)
-    used = sources.used_numbers
-    if used.size == 0 or rng.random() < fresh_share:
-        return ChosenRecording(fresh[int(rng.integers(len(fresh)))], True)
-    return ChosenRecording(int(used[int(rng.integers(used.size))]), False)
+
+    def __init__(self, speech: SpeechSource, fresh: tuple[int, ...]) -> None:
+        self._is_fresh = frozenset(fresh)
+        self.fresh = np.unique(np.asarray(fresh, dtype=np.int64))
+        self.used: NDArray[np.int64] = np.setdiff1d(np.arange(len(speech)), self.fresh)
+        self.levels_db: dict[tuple[int, int], float] = {}
+        self._by_speaker: dict[tuple[str, bool], list[int]] = defaultdict(list)
+        for number in range(len(speech)):
+            self._by_speaker[speech.speaker(number), number in self._is_fresh].append(number)
+
+    @classmethod
+    def of(cls, sources: Sources) -> Pools:
+        """The pools of the sources' speech, from a cache."""
+        by_fresh = _pools.setdefault(sources.speech, {})
+        pools = by_fresh.get(sources.fresh)
+        if pools is None:
+            pools = by_fresh[sources.fresh] = cls(sources.speech, sources.fresh)
+        return pools
+
+    def chosen(self, rng: np.random.Generator, *, fresh_share: float, number: int | None = None) -> ChosenRecording:
+        """A random recording, with probability `fresh_share` a fresh one, or the recording of that number.
+
+        If the source names no fresh recordings, every recording is as likely as any other, and the choice uses no
+        random number for the pool. If all recordings are fresh, a fresh one is chosen.
+        """
+        if number is not None:
+            return ChosenRecording(number, number in self._is_fresh if self._is_fresh else None)
+        if not self._is_fresh:
+            return ChosenRecording(int(rng.integers(self.used.size)), None)
+        fresh = self.used.size == 0 or bool(rng.random() < fresh_share)
+        pool = self.fresh if fresh else self.used
+        return ChosenRecording(int(pool[int(rng.integers(pool.size))]), fresh)
+
+    def others(self, number: int, speaker: str) -> list[int]:
+        """The recordings of the same speaker in the same pool, with the recording itself.
+
+        A recording without a speaker is alone, because nothing says that two of them have one voice.
+        """
+        return self._by_speaker[speaker, number in self._is_fresh] if speaker else [number]
+
+
+_pools: WeakKeyDictionary[SpeechSource, dict[tuple[int, ...], Pools]] = WeakKeyDictionary()

@@ -84,7 +84,10 @@ class SetRecipe:
     Attributes:
         snr_db: signal-to-noise ratio, lowest and highest.
         rt60_s: reverberation time, shortest and longest.
-        duration_s: longer utterances are cut to a length in this range.
+        variation: cut the speech at random places, join recordings of one speaker, and vary speed and sound, so
+            that a clip does not name its recording. Without it, a clip has one whole utterance, if it is short
+            enough, and its text.
+        duration_s: length of the clip. Without variation, only longer utterances are cut to a length in this range.
         speech_level_db: active level of the clean signal.
         measured_rirs: share of clips with a measured room. The published competitions use none, because a model
             could learn to undo the few rooms that ship.
@@ -111,6 +114,7 @@ class SetRecipe:
     codec: float = 0.0
     packet_loss: float = 0.0
     fresh_share: float = 0.2
+    variation: bool = True
 
     def __post_init__(self) -> None:
         for name, (lowest, highest) in _RANGES.items():

@@ -20,10 +20,10 @@ from soundsright.core.tasks import CustomTask
 from soundsright.data.degradations import degraded_further
 from soundsright.data.levels import SILENT_DB, active_level, gain_to
 from soundsright.data.mixing import noise_gain, room_below_full_scale
-from soundsright.data.pools import chosen_recording
 from soundsright.data.recipe import AnySetTask, SetRecipe
 from soundsright.data.reverb import reverberant
 from soundsright.data.sources import Sources
+from soundsright.data.speech import drawn_speech
 from soundsright.data.splits import Origins, Split
 
 _TRIES = 8
@@ -142,7 +142,8 @@ def _rendered(
     attempt: int,
 ) -> Rendered:
     chosen = (index + attempt) % len(sources.speech) if sources.in_order else None
-    clean, level_db, text, facts = _speech(rng, sources, rate, recipe, chosen)
+    speech = drawn_speech(rng, sources, rate, recipe, chosen)
+    clean, level_db, facts = speech.samples, speech.level_db, speech.facts
     signals: dict[str, Signal] = {"clean": clean}
     origins = Origins(frozenset({str(facts["speaker"])}))
     extra: dict[str, float | str] = {}
@@ -175,13 +176,20 @@ def _rendered(
     return Rendered(
         id=clip_id(index),
         sample_rate_hz=rate,
-        signals={name: (signal * gain).astype(np.float32) for name, signal in signals.items()},
+        signals={name: _scaled(signal, gain) for name, signal in signals.items()},
         degraded=role,
         recipe=ClipRecipe(**facts, extra={"speech_gain": gain, **extra, **notes}),
-        text=text,
+        text=speech.text,
         drawn_from=origins,
         split=sources.split,
     )
+
+
+def _scaled(signal: Signal, gain: float) -> Samples:
+    """The product as float32, rounded once, without a copy between."""
+    out = np.empty(signal.shape, dtype=np.float32)
+    np.multiply(signal, gain, out=out, casting="same_kind")
+    return out
 
 
 def _custom_signals(
@@ -197,39 +205,6 @@ def _custom_signals(
             )
     signals = {"clean": made.clean.astype(np.float64), "degraded": made.degraded.astype(np.float64)}
     return signals, made.facts
-
-
-def _speech(
-    rng: np.random.Generator, sources: Sources, rate: int, recipe: SetRecipe, chosen: int | None
-) -> tuple[Signal, float, str | None, dict[str, Any]]:
-    """Speech at a drawn active level. An utterance longer than the drawn length is cut.
-
-    Returns the speech, its level in dB, its text if it was not cut, and the fields of the recipe.
-    """
-    source = sources.speech
-    recording = chosen_recording(rng, sources, fresh_share=recipe.fresh_share, number=chosen)
-    index = recording.index
-    samples = source.read(index, rate).samples
-    text = source.text(index)
-    length = round(float(rng.uniform(*recipe.duration_s)) * rate)
-    offset = 0
-    if samples.shape[0] > round(recipe.duration_s[1] * rate):
-        offset = int(rng.integers(samples.shape[0] - length + 1))
-        samples = samples[offset : offset + length]
-        text = None  # It is unknown which words remain.
-    level = active_level(samples, rate).level_db
-    if level <= SILENT_DB:
-        raise AudioFileError(
-            source.utterance_id(index), f"is silent from {offset / rate:.2f} s on (active level {level:.0f} dB)"
-        )
-    target = float(rng.uniform(*recipe.speech_level_db))
-    facts = {
-        "speech": source.utterance_id(index),
-        "speaker": source.speaker(index),
-        "speech_offset_s": offset / rate,
-        "fresh": recording.fresh,
-    }
-    return samples.astype(np.float64) * gain_to(level, target), target, text, facts
 
 
 def _with_noise(

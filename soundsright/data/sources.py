@@ -7,11 +7,9 @@ process. Sources can be pickled: each worker gets its own copy.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundsright.core.audio import Samples
 from soundsright.core.errors import AudioFileError, UsageError
@@ -82,16 +80,6 @@ class Sources:
                 f"Fresh recording {outside[0]} is not among the {count} recordings of speech",
                 "Number the recordings of the source from 0.",
             )
-
-    @cached_property
-    def fresh_numbers(self) -> frozenset[int]:
-        """The numbers of the fresh recordings, without repetition."""
-        return frozenset(self.fresh)
-
-    @cached_property
-    def used_numbers(self) -> NDArray[np.int64]:
-        """The numbers of the recordings that are not fresh, in ascending order, shape `(n,)`."""
-        return np.setdiff1d(np.arange(len(self.speech)), np.asarray(self.fresh, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,7 +90,7 @@ def test_a_service_speaks_each_utterance_once_and_the_set_has_its_text(
     monkeypatch.setenv("OPENAI_API_KEY", "test-key")
     monkeypatch.setenv("OPENAI_BASE_URL", service.url)
     monkeypatch.setenv("SOUNDSRIGHT_SPEECH_CACHE", str(tmp_path / "cache"))
-    arguments = ["--n", 6, "--speech", "openai", "--voices", "alloy,nova", "--tts-rate", 100]
+    arguments = ["--n", 6, "--speech", "openai", "--voices", "alloy,nova", "--tts-rate", 100, "--no-variation"]
     first = run(*arguments, "--workers", 2, "--out", tmp_path / "one")
     assert "6 utterances must be synthesised, 0 are in the cache" in first.output
     assert "USD" in first.output
@@ -127,7 +127,7 @@ def test_clips_shorter_than_the_duration_are_counted(tmp_path: Path) -> None:
     for name, seconds in (("short", 4), ("long", 12)):
         samples = 0.1 * np.random.default_rng(seconds).standard_normal(seconds * 16_000)
         soundfile.write(speech / f"{name}.wav", samples, 16_000)
-    arguments = ["--n", 8, "--speech", speech, "--out", tmp_path / "set"]
+    arguments = ["--n", 8, "--speech", speech, "--no-variation", "--out", tmp_path / "set"]
     done = run(*arguments, "--duration", 10, 11)
     lines = [json.loads(line) for line in (tmp_path / "set/manifest.jsonl").read_text().splitlines()]
     short = sum(line["samples"] < 160_000 for line in lines)

@@ -391,7 +391,8 @@ def test_an_utterance_that_was_cut_has_no_text(corpus: Corpus, tmp_path: Path) -
         soundfile.write(path, 0.1 * rng.standard_normal(seconds * 16_000), 16_000)
         recordings.append(Recording(path.stem, path, 16_000, seconds, "anna", text=f"{seconds} seconds of hiss"))
     sources = Sources(RecordingSet(recordings), corpus_sources(corpus, 16_000, PUBLISHED_RECIPE).noise)
-    report = generate_set(job_of(corpus, tmp_path / "set", sources=sources, count=12))
+    recipe = SetRecipe(variation=False)
+    report = generate_set(job_of(corpus, tmp_path / "set", sources=sources, count=12, recipe=recipe))
     assert {(line["speech"], line["text"]) for line in lines_of(report.out)} == {
         ("4", "4 seconds of hiss"), ("9", None),
     }  # fmt: skip
@@ -423,12 +424,29 @@ def test_impossible_sets_are_refused(corpus: Corpus, tmp_path: Path, change: dic
         job_of(corpus, tmp_path / "set", **change)
 
 
-def test_the_digest_of_the_default_set_is_the_one_on_record(corpus: Corpus, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variation", [True, False])
+def test_the_digest_of_the_default_set_is_the_one_on_record(
+    corpus: Corpus, tmp_path: Path, variation: bool
+) -> None:
     """After a change that should change every set, run `python tests/data/golden_sets.py`."""
     golden = json.loads((Path(__file__).parent / "golden_sets.json").read_text())
+    recipe, name = SetRecipe(variation=variation), "" if variation else "_no_variation"
     for task in SetTask:
         for rate in (16_000, 48_000):
-            report = generate_set(
-                job_of(corpus, tmp_path / f"{task}{rate}", task=task, count=4, sample_rate_hz=rate)
-            )
-            assert report.digest == golden[f"{task}_{rate}"], f"{task} at {rate} Hz"
+            out = tmp_path / f"{task}{rate}"
+            report = generate_set(job_of(corpus, out, task=task, count=4, sample_rate_hz=rate, recipe=recipe))
+            assert report.digest == golden[f"{task}_{rate}{name}"], f"{task} at {rate} Hz"
+
+
+def test_a_set_of_an_older_version_is_completed_without_variation(corpus: Corpus, tmp_path: Path) -> None:
+    recipe = SetRecipe(variation=False)
+    report = generate_set(job_of(corpus, tmp_path / "set", recipe=recipe))
+    before = bytes_of(report.out)
+    # Older versions wrote neither setting.
+    assert not {"variation", "fresh_share"} & json.loads(before["set.json"])["recipe"].keys()
+    assert not {"pieces", "speed", "equaliser", "fresh"} & lines_of(report.out)[0].keys()
+    (report.out / "clean" / "000002.wav").unlink()
+    with pytest.raises(UsageError, match=r"is without variation there.* add --no-variation"):
+        generate_set(job_of(corpus, tmp_path / "set"), resume=True)
+    assert generate_set(job_of(corpus, tmp_path / "set", recipe=recipe), resume=True).made_now == 1
+    assert bytes_of(report.out) == before

@@ -7,7 +7,7 @@ from soundsright.core.errors import UsageError
 from soundsright.data.clips import corpus_sources, draw_clip
 from soundsright.data.corpora import Corpus
 from soundsright.data.manifest import recipe_fields, recipe_of, recordings_of
-from soundsright.data.pools import chosen_recording
+from soundsright.data.pools import Pools
 from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
 from soundsright.data.recordings import RecordingSet
 from soundsright.data.render import render
@@ -21,7 +21,7 @@ def sources() -> Sources:
 
 def choices(sources: Sources, fresh_share: float, count: int = 2_000) -> list[tuple[int, bool | None]]:
     rng = np.random.default_rng(1)
-    chosen = [chosen_recording(rng, sources, fresh_share=fresh_share) for _ in range(count)]
+    chosen = [Pools.of(sources).chosen(rng, fresh_share=fresh_share) for _ in range(count)]
     return [(each.index, each.fresh) for each in chosen]
 
 

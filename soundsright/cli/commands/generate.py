@@ -49,7 +49,7 @@ def command(
     \b
     soundsright generate --n 1000 --out sets/train
     soundsright generate --task both --speech my-speech --noise my-noise --n 5000 --out sets/large
-    soundsright generate --speech openai --n 200 --out sets/spoken
+    soundsright generate --speech openai --n 200 --out sets/spoken --no-variation
 
     The set has a manifest with the recipe of each utterance. The names with an underscore are those of the original
     subnet, and are accepted for compatibility.
@@ -171,6 +171,7 @@ def _recipe(degradation: DegradationOptions, rooms: str) -> SetRecipe:
         snr_db=degradation.snr_db,
         rt60_s=degradation.rt60_s,
         duration_s=degradation.duration_s,
+        variation=degradation.variation,
         measured_rirs=measured,
         noise_in_room=degradation.noise_in_room,
         early_reflections_s=degradation.early_s,

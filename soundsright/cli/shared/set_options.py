@@ -114,7 +114,13 @@ degradation_options = (
         "duration_s",
         type=_RANGE,
         default=(3.0, 6.0),
-        help="Lengths in seconds to which longer recordings are cut. Shorter ones keep their length.",
+        help="Shortest and longest utterance, in seconds. With --no-variation, short recordings stay shorter.",
+    ),
+    option(
+        "--variation/--no-variation",
+        default=True,
+        help="Cut and join recordings of a speaker and vary speed and sound, as competitions do, or take whole "
+        "utterances with their texts.",
     ),
     option(
         "--measured-rirs",
@@ -193,6 +199,7 @@ class DegradationOptions:
     snr_db: tuple[float, float]
     rt60_s: tuple[float, float]
     duration_s: tuple[float, float]
+    variation: bool
     measured_rirs: float | None
     early_s: float
     noise_in_room: bool

@@ -232,6 +232,16 @@ class FailureDoc(Document):
     detail: LongText
 
 
+class PieceDoc(Document):
+    """A stretch of a recording in a clip: see `core.audio.SpeechPiece`."""
+
+    speech: ShortText
+    offset_s: FiniteFloat
+    duration_s: FiniteFloat
+    at_s: FiniteFloat
+    gain: FiniteFloat
+
+
 class RecipeDoc(Document):
     """How a clip was made: see `core.audio.ClipRecipe`. A source that the task does not use is None.
 
@@ -258,6 +268,9 @@ class RecipeDoc(Document):
         return self.recipe_sha256 is not None and self.salt is None
 
     fresh: bool | None = None
+    pieces: tuple[PieceDoc, ...] = ()
+    speed: FiniteFloat | None = None
+    equaliser: tuple[tuple[FiniteFloat, FiniteFloat], ...] = ()
 
 
 class ScoreLine(Document):

@@ -1,0 +1,88 @@
+"""The clean speech of a clip: float64 `(n,)`, full scale ±1; levels in dB, times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundsright.core.errors import AudioFileError
+from soundsright.core.ports import SpeechSource
+from soundsright.data.levels import SILENT_DB, active_level, gain_to
+from soundsright.data.pools import ChosenRecording, Pools
+from soundsright.data.recipe import SetRecipe
+from soundsright.data.sources import Sources
+from soundsright.data.variation import varied_speech
+
+Signal = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnSpeech:
+    """Speech at its active level, the text if nothing was cut, and its fields of the clip's recipe."""
+
+    samples: Signal
+    level_db: float
+    text: str | None
+    facts: dict[str, Any]
+
+
+def drawn_speech(
+    rng: np.random.Generator, sources: Sources, sample_rate_hz: int, recipe: SetRecipe, number: int | None = None
+) -> DrawnSpeech:
+    """Speech at a drawn active level, varied or as recorded, from a random recording or the one of that number.
+
+    Raises:
+        AudioFileError: a recording cannot be used, or is silent.
+    """
+    pools = Pools.of(sources)
+    chosen = pools.chosen(rng, fresh_share=recipe.fresh_share, number=number)
+    make = _varied if recipe.variation else _as_recorded
+    return make(rng, sources, pools, chosen, sample_rate_hz, recipe)
+
+
+def _varied(
+    rng: np.random.Generator, sources: Sources, pools: Pools, chosen: ChosenRecording, rate: int, recipe: SetRecipe
+) -> DrawnSpeech:
+    count = round(float(rng.uniform(*recipe.duration_s)) * rate)
+    # A paid utterance is spoken for its own clip, so do not join others to it.
+    made = varied_speech(rng, sources.speech, pools, chosen, rate, count=count, alone=sources.in_order)
+    target_db = float(rng.uniform(*recipe.speech_level_db))
+    facts = _facts(sources.speech, chosen, made.pieces[0].offset_s)
+    facts |= {"pieces": made.pieces, "speed": made.speed, "equaliser": made.equaliser}
+    samples = np.multiply(made.samples, gain_to(made.level_db, target_db), dtype=np.float64)
+    return DrawnSpeech(samples, target_db, None, facts)
+
+
+def _as_recorded(
+    rng: np.random.Generator, sources: Sources, pools: Pools, chosen: ChosenRecording, rate: int, recipe: SetRecipe
+) -> DrawnSpeech:
+    """A whole utterance. One that is longer than the drawn length is cut."""
+    source, index = sources.speech, chosen.index
+    samples = source.read(index, rate).samples
+    text = source.text(index)
+    length = round(float(rng.uniform(*recipe.duration_s)) * rate)
+    offset = 0
+    if samples.shape[0] > round(recipe.duration_s[1] * rate):
+        offset = int(rng.integers(samples.shape[0] - length + 1))
+        samples = samples[offset : offset + length]
+        text = None  # It is unknown which words remain.
+    level = active_level(samples, rate).level_db
+    if level <= SILENT_DB:
+        raise AudioFileError(
+            source.utterance_id(index), f"is silent from {offset / rate:.2f} s on (active level {level:.0f} dB)"
+        )
+    target_db = float(rng.uniform(*recipe.speech_level_db))
+    facts = _facts(source, chosen, offset / rate)
+    return DrawnSpeech(samples.astype(np.float64) * gain_to(level, target_db), target_db, text, facts)
+
+
+def _facts(source: SpeechSource, chosen: ChosenRecording, offset_s: float) -> dict[str, Any]:
+    return {
+        "speech": source.utterance_id(chosen.index),
+        "speaker": source.speaker(chosen.index),
+        "speech_offset_s": offset_s,
+        "fresh": chosen.fresh,
+    }
