@@ -49,6 +49,7 @@ SECTIONS = {
         "feedback": Listed("feedback", "List, show and verify the feedback of validators."),
     },
     "Validators": {
+        "disclose": Listed("disclose", "Publish what a run kept private, once its recordings have retired."),
         "validator": Listed("validator", "Run a validator: judge rounds, set weights, send feedback."),
         "corpus": Listed("corpus", "Keep a private corpus: build, add, publish, verify, export."),
         "db": Listed("db", "Check, back up and upgrade a validator's database."),

@@ -5,6 +5,7 @@ from .feedback_store import FeedbackFile, FeedbackStore, SignedFeedbackFile, rea
 from .fields import SafeName, ShortText
 from .outcome import feedback_of, results_of, scores_of, scores_text, scoring_versions, write_json
 from .ranks import PossibleRanks, possible_ranks
+from .reading import read_results, read_scores
 from .results import (
     RESULTS_SCHEMA,
     CompetitionDoc,
@@ -81,7 +82,9 @@ __all__ = [
     "possible_ranks",
     "read_document",
     "read_feedback",
+    "read_results",
     "read_runs",
+    "read_scores",
     "results_of",
     "reveal_document",
     "run_of",

@@ -1,11 +1,14 @@
 from . import score_tables, tables
 from .card import model_index
 from .dataset import read_sources, write_dataset
+from .disclosure import Disclosure, disclose
 from .html import report_html, write_round
 from .tracking import TrackedEntry, track
 
 __all__ = [
+    "Disclosure",
     "TrackedEntry",
+    "disclose",
     "model_index",
     "read_sources",
     "report_html",

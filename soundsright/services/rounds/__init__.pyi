@@ -1,9 +1,19 @@
 from . import steps
-from .clipset import ClipSet, DrawnClips, SetRequest, draw_to_disk, read_wav, write_text, write_wav
+from .clipset import (
+    ClipSet,
+    DrawnClips,
+    SetRequest,
+    draw_to_disk,
+    read_wav,
+    write_manifest,
+    write_text,
+    write_wav,
+)
 from .context import RoundContext
 from .corpus_check import public_competitions
 from .faults import Cancelled, ProgramFault
-from .opening import OpenedMaterial, commitment_to, is_public, material_digest, opened, opened_private
+from .hiding import PRIVATE_FOLDER, recipe_sha256, shown_line, signal_sha256
+from .opening import OpenedMaterial, commitment_to, is_public, material_digest, opened, opened_private, retirement
 from .outcome import RoundOutcome
 from .plan import BegunRound, RoundPlan, plan_facts
 from .progress import Event
@@ -12,6 +22,7 @@ from .scoring import Scored, evidence_of_files, score_files
 from .screening import check_fetched, checked_dockerfile
 
 __all__ = [
+    "PRIVATE_FOLDER",
     "BegunRound",
     "Cancelled",
     "ClipSet",
@@ -37,8 +48,13 @@ __all__ = [
     "plan_facts",
     "public_competitions",
     "read_wav",
+    "recipe_sha256",
+    "retirement",
     "score_files",
+    "shown_line",
+    "signal_sha256",
     "steps",
+    "write_manifest",
     "write_text",
     "write_wav",
 ]

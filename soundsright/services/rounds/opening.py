@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -83,6 +83,23 @@ def opened_private(material: Material) -> PrivateCorpus | None:
         UsageError: there is no such corpus, it was changed, or its key is wrong or readable by others.
     """
     return _private(material.corpus, material.key_file, _stamp(material)) if material.is_private else None
+
+
+def retirement(material: Material, number: int) -> Callable[[Sequence[str]], bool]:
+    """A function that says whether all of these recordings have retired when round `number` begins.
+
+    Raises:
+        UsageError: the material is not a private corpus, or it cannot be read. The function raises it for a
+            recording that the corpus does not have.
+    """
+    private = opened_private(material)
+    if private is None:
+        raise UsageError("The recordings are public, so none of them retires", "Give a private corpus and its key.")
+
+    def are_retired(recordings: Sequence[str]) -> bool:
+        return all(private.retired_round_of(name) <= number for name in recordings)
+
+    return are_retired
 
 
 def commitment_to(material: Material, clips: int) -> CorpusCommitment:

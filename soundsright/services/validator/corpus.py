@@ -6,13 +6,16 @@ Blocks are counted, times are in seconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from soundsright.core.corpus_commitment import CorpusCommitment, corpus_commitment_in, is_corpus_commitment
+from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.material import Material
 from soundsright.core.ports import Clock, LiveChain, Neuron
 from soundsright.core.submission import Commitment
 from soundsright.services.http import Health
-from soundsright.services.rounds import commitment_to
+from soundsright.services.report import disclose
+from soundsright.services.rounds import PRIVATE_FOLDER, commitment_to, retirement
 
 CHECK_EVERY_S = 600.0
 
@@ -84,3 +87,28 @@ class CorpusKeeper:
             if other is not None and (sentence := difference(own, hotkey, other)):
                 problems.append(sentence)
         self._health.problem("corpus", " ".join(problems) or None)
+
+    def disclose(self, rounds: Path, number: int) -> None:
+        """Publish what earlier rounds kept private of recordings that retire before round `number`.
+
+        `rounds` has a folder for each round.
+        """
+        if not self._material.is_private:
+            return
+        problems = []
+        for folder in sorted(path.parent for path in rounds.glob(f"*/{PRIVATE_FOLDER}")):
+            if not (folder / "results.json").exists():
+                continue  # The round is not finished.
+            try:
+                disclosure = disclose(folder, retirement(self._material, number))
+            except (UsageError, InfrastructureFault) as error:
+                problems.append(f"{folder.name}: {error}")
+                continue
+            if disclosure.published:
+                left = f"; {disclosure.still_private} stay private" if disclosure.still_private else ""
+                self._health.event(
+                    "success",
+                    f"Round {folder.name}: {disclosure.published} clips are published{left}",
+                    action="disclosed",
+                )
+        self._health.problem("disclosure", " ".join(problems) or None)

@@ -1,7 +1,8 @@
 """Removes the files of old rounds from a validator's disk.
 
-Results stay, in the database and as documents. Sets can be drawn again from the seed. Enhanced audio, models and
-envelopes are useful while a round may be examined, so those of the latest rounds are kept. Times are in seconds.
+Results stay, in the database and as documents. Sets can be drawn again from the seed and the corpus. Enhanced
+audio, models and envelopes are useful while a round may be examined, so those of the latest rounds are kept. Times
+are in seconds.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from soundsright.core.ports import ModelHub, StateStore
-from soundsright.services.rounds import steps
+from soundsright.services.rounds import PRIVATE_FOLDER, steps
 
 KEPT_ROUNDS = 3
 _SPARED_S = 3_600.0
@@ -55,13 +56,25 @@ def forget_old_rounds(
     rounds = state.rounds()
     latest = rounds[-keep:]
     for round_id in rounds[:-keep]:
-        for name in ("sets", "enhanced"):
-            shutil.rmtree(folder / round_id / name, ignore_errors=True)
+        for audio in _audio_folders(folder / round_id):
+            shutil.rmtree(audio, ignore_errors=True)
     models = hub.forget(set(_content_hashes(state, latest)))
     envelopes = artifacts.collect(set(_envelope_digests(state, latest)), older_than_s=now_s - _SPARED_S)
     if models or envelopes:
         facts = {"action": "forgotten", "models": models, "envelopes": len(envelopes)}
         _log.info("old rounds forgotten", extra=facts)
+
+
+def _audio_folders(round_folder: Path) -> Iterator[Path]:
+    """The folders with the audio of a round. The manifests of a private round stay: they are published later."""
+    private = round_folder / PRIVATE_FOLDER
+    yield round_folder / "enhanced"
+    yield private / "enhanced"
+    if private.is_dir():
+        yield from private.glob("sets/*/*/")
+        yield from round_folder.glob("sets/*/*/")
+    else:
+        yield round_folder / "sets"
 
 
 def _content_hashes(state: StateStore, rounds: Sequence[str]) -> Iterator[str]:

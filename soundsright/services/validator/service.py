@@ -194,6 +194,7 @@ class ValidatorService:
         if self._tidied_for != blocks.id:
             # Not before a retry, which continues with what was fetched in part.
             self._tidied_for = blocks.id
+            self._corpus.disclose(self._work.folder / "rounds", number)
             self._forget_old_rounds(keep=max(self._work.kept_rounds, 2))
         self._running = RunningRound(number, blocks, self._service(plan))
         self._health.event("success", f"Round {blocks.id} begins", action="round_begins")
@@ -317,6 +318,7 @@ class ValidatorService:
         if weights_set is not None:
             outcome = replace(outcome, weights_block=weights_set.block)
         documents = self._work.publish(outcome, self._folder(blocks.id))
+        self._corpus.disclose(self._work.folder / "rounds", running.number)
         record_feedback(self._state, self._work.artifacts, blocks.id, documents, self._account)
         steps.write(self._state, blocks.id, steps.FINISHED, steps.FinishedStep(running.number))
         self._last_done = running.number
