@@ -1,0 +1,111 @@
+"""A pool of clips with everything that was computed on them: answers, scores, evidence, and the tensors of files.
+
+Signals are float32 `(n,)`. Clips and measurements come from the real functions. Each is computed once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from soundsright.copies import TensorFingerprint, tensor_fingerprint
+from soundsright.core.audio import Audio, on_pcm16_grid
+from soundsright.core.errors import ModelFault
+from soundsright.core.ports import Answer, DegradedClip
+from soundsright.core.results import Failure
+from soundsright.services.rounds import DrawnClips, SetRequest, draw_to_disk, evidence_of_files, score_files
+from soundsright.testing.attacks.systems import System
+
+T = TypeVar("T")
+
+POOL_SEED = 20_261_129
+
+
+@dataclass(frozen=True)
+class ClipPool:
+    """`size` clips below `folder`. Rounds take theirs from it, each clip at most once in a round."""
+
+    folder: Path
+    size: int
+    corpus_root: Path | None
+    draw: Callable[[SetRequest, Sequence[int]], DrawnClips] = draw_to_disk
+    _drawn: list[DrawnClips] = field(default_factory=list)
+    _answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
+    _measured: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def jobs(self, seed: int, number: int) -> Mapping[Callable[..., Any], Callable[..., Any]]:
+        """The replacements of a round's jobs, by job. `seed` and the round's number choose the clips."""
+
+        def draw(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
+            return self._taken(request, indices, np.random.default_rng([seed, number]))
+
+        return {
+            draw_to_disk: draw,
+            score_files: self._once("score", score_files),
+            evidence_of_files: self._once("evidence", evidence_of_files),
+            tensor_fingerprint: self._fingerprint,
+        }
+
+    def answer(self, system: System, clip: DegradedClip) -> Answer:
+        """The system's answer to a clip, on the 16-bit grid. A fault of the model is a failure of the clip."""
+        key = system.name, hashlib.sha256(clip.audio.samples).hexdigest()
+        if key not in self._answers:
+            self._answers[key] = _answer(system, clip)
+        known = self._answers[key]
+        return Answer(clip.clip_id, known.audio, known.failure, elapsed_s=0.0)
+
+    def _taken(self, request: SetRequest, indices: Sequence[int], rng: np.random.Generator) -> DrawnClips:
+        """The clips of a round, as links to those of the pool."""
+        if not self._drawn:
+            for kind in ("clean", "degraded"):
+                (self.folder / kind).mkdir(parents=True)
+            whole = replace(request, seed=POOL_SEED, count=self.size, folder=self.folder)
+            self._drawn.append(self.draw(whole, range(self.size)))
+        drawn = self._drawn[0]
+        ids = sorted(drawn.digests)
+        chosen = rng.choice(len(ids), size=request.count, replace=False).tolist()
+        names = {f"{index:06d}": ids[chosen[index]] for index in indices}
+        for name, source in names.items():
+            for kind in ("clean", "degraded"):
+                target = request.folder / kind / f"{name}.wav"
+                if not target.exists():
+                    os.link(self.folder / kind / f"{source}.wav", target)
+        by_clip = {f.name: getattr(drawn, f.name) for f in fields(drawn) if isinstance(getattr(drawn, f.name), dict)}
+        return replace(
+            drawn,
+            **{name: {i: values[j] for i, j in names.items() if j in values} for name, values in by_clip.items()},
+        )
+
+    def _once(self, job: str, function: Callable[..., T]) -> Callable[..., T]:
+        """The function of three files, computed once for each content."""
+
+        def remembered(clean: Path, degraded: Path, enhanced: Path, *rest: object) -> T:
+            content = hashlib.sha256(b"".join(path.read_bytes() for path in (degraded, clean, enhanced)))
+            key = job, f"{content.hexdigest()} {rest}"
+            if key not in self._measured:
+                self._measured[key] = function(clean, degraded, enhanced, *rest)
+            known: T = self._measured[key]
+            return known
+
+        return remembered
+
+    def _fingerprint(self, paths: Sequence[Path]) -> TensorFingerprint:
+        key = "tensors", " ".join(map(str, paths))  # The cache of the hub names folders by their content.
+        if key not in self._measured:
+            self._measured[key] = tensor_fingerprint(paths)
+        known: TensorFingerprint = self._measured[key]
+        return known
+
+
+def _answer(system: System, clip: DegradedClip) -> Answer:
+    try:
+        samples = system.answer(clip.audio.samples, clip.audio.sample_rate_hz)
+    except ModelFault as fault:
+        return Answer(clip.clip_id, failure=Failure("crashed", str(fault)))
+    return Answer(clip.clip_id, Audio(on_pcm16_grid(samples), clip.audio.sample_rate_hz))
