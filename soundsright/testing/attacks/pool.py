@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from soundsright.copies import TensorFingerprint, tensor_fingerprint
-from soundsright.core.audio import Audio, on_pcm16_grid
+from soundsright.core.audio import Audio, Samples, on_pcm16_grid
 from soundsright.core.errors import ModelFault
+from soundsright.core.material import PUBLIC_MATERIAL, Material
 from soundsright.core.ports import Answer, DegradedClip
 from soundsright.core.results import Failure
-from soundsright.services.rounds import DrawnClips, SetRequest, draw_to_disk, evidence_of_files, score_files
+from soundsright.services.rounds import DrawnClips, SetRequest, draw_to_disk, evidence_of_files, read_wav, score_files
 from soundsright.testing.attacks.systems import System
 
 T = TypeVar("T")
@@ -33,9 +34,10 @@ class ClipPool:
 
     folder: Path
     size: int
-    corpus_root: Path | None
+    material: Material = PUBLIC_MATERIAL
     draw: Callable[[SetRequest, Sequence[int]], DrawnClips] = draw_to_disk
     _drawn: list[DrawnClips] = field(default_factory=list)
+    _clean: dict[str, Samples] = field(default_factory=dict)
     _answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     _measured: dict[tuple[str, str], Any] = field(default_factory=dict)
 
@@ -52,6 +54,10 @@ class ClipPool:
             tensor_fingerprint: self._fingerprint,
         }
 
+    def clean_of(self, degraded: Samples) -> Samples:
+        """The clean speech of a clip, for an attacker who has it from a leak."""
+        return self._clean[hashlib.sha256(degraded).hexdigest()]
+
     def answer(self, system: System, clip: DegradedClip) -> Answer:
         """The system's answer to a clip, on the 16-bit grid. A fault of the model is a failure of the clip."""
         key = system.name, hashlib.sha256(clip.audio.samples).hexdigest()
@@ -67,6 +73,9 @@ class ClipPool:
                 (self.folder / kind).mkdir(parents=True)
             whole = replace(request, seed=POOL_SEED, count=self.size, folder=self.folder)
             self._drawn.append(self.draw(whole, range(self.size)))
+            for clip_id in self._drawn[0].digests:
+                clean, degraded = (read_wav(self.folder / kind / f"{clip_id}.wav") for kind in ("clean", "degraded"))
+                self._clean[hashlib.sha256(degraded.samples).hexdigest()] = clean.samples
         drawn = self._drawn[0]
         ids = sorted(drawn.digests)
         chosen = rng.choice(len(ids), size=request.count, replace=False).tolist()
@@ -101,6 +110,11 @@ class ClipPool:
             self._measured[key] = tensor_fingerprint(paths)
         known: TensorFingerprint = self._measured[key]
         return known
+
+
+def draw_as_published(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
+    """Replaces `draw_to_disk`: the clips as they were before recordings were cut and varied."""
+    return draw_to_disk(request, indices)
 
 
 def _answer(system: System, clip: DegradedClip) -> Answer:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from soundsright.adapters.hubs import FolderHub
 from soundsright.core.competition import Competition
@@ -128,7 +127,7 @@ class Stage:
         plan = RoundPlan(
             round_,
             CompetitionRules((self.competition,), self.ruleset),
-            Measures(self.clips, metrics, floors(metrics), self.pool.corpus_root),
+            Measures(self.clips, metrics, floors(metrics), self.pool.material),
             burn_uid=setting.chain.register(BURN_HOTKEY),
             batch_audio_s=1e9,
         )
@@ -191,5 +190,3 @@ def codes_of(outcome: RoundOutcome) -> dict[str, str]:
     """The code with which each refused hotkey was refused."""
     return {refusal.hotkey: refusal.code for refusal in outcome.refusals}
 
-
-Jobs = Mapping[Callable[..., Any], Callable[..., Any]]

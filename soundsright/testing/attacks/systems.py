@@ -22,6 +22,8 @@ from soundsright.core.shipped import models_folder
 
 Answering = Callable[[Samples, int], Samples]
 """A function of the degraded signal and its rate in Hz."""
+Change = Callable[[Samples, Samples], Samples]
+"""A function of an enhancer's output and the degraded signal."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def enhancer(name: str) -> System:
     return System(name, answer)
 
 
-def made_from(base: System, name: str, change: Callable[[Samples, Samples], Samples]) -> System:
+def made_from(base: System, name: str, change: Change) -> System:
     """A system that changes the output of another: `change(output, degraded)`."""
 
     def answer(degraded: Samples, rate_hz: int) -> Samples:
@@ -106,7 +108,7 @@ def towards_the_input(output: Samples, degraded: Samples) -> Samples:
     return np.asarray((output + degraded) / 2, dtype=np.float32)
 
 
-def later(samples: int) -> Callable[[Samples, Samples], Samples]:
+def later(samples: int) -> Change:
     """A change that delays the output by a number of samples."""
 
     def delayed(output: Samples, _degraded: Samples) -> Samples:
@@ -115,7 +117,7 @@ def later(samples: int) -> Callable[[Samples, Samples], Samples]:
     return delayed
 
 
-def disguised(number: int) -> Callable[[Samples, Samples], Samples]:
+def disguised(number: int) -> Change:
     """Disguise `number` of a near copy: a delay, a level and a short equaliser, different for each number."""
     rng = np.random.default_rng([number, 0xD15])
     delay = 1 + int(rng.integers(400))
