@@ -1,6 +1,6 @@
 """Attacks on a competition, as entries and clients of our own, and what they earn.
 
-`measured(attack_by_name("parrot"), ruleset, folder, rounds=100)` plays one over real rounds.
+`Arena(ruleset, folder).measured(attack_by_name("parrot"), rounds=100)` plays one over real rounds.
 """
 
 import lazy_loader

@@ -32,7 +32,7 @@ def _copies(*copies: Entrant, champion: Entrant = WIDE.champion) -> Scene:
     honest: Cast = (champion, *WIDE.rivals, WIDE.own)
     attacked: Cast = (champion, *WIDE.rivals, *copies)
     hotkeys = tuple(dict.fromkeys((ATTACKER, *(copy.hotkey for copy in copies))))
-    return Scene((champion, *WIDE.rivals), (honest,), (attacked,), attackers=hotkeys)
+    return Scene((champion,), (honest,), (attacked,), attackers=hotkeys)
 
 
 def _delayed(world: World) -> Scene:

@@ -7,10 +7,11 @@ model, once with the attack. So the rounds are independent but for the pool of c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundsright.core.competition import Competition
 from soundsright.core.results import Estimate
 from soundsright.core.rulesets import Ruleset
 from soundsright.ranking import mean_estimate
@@ -18,8 +19,8 @@ from soundsright.testing.attacks.scenes import Attack, Scene
 from soundsright.testing.attacks.stage import Cast, Setting, shares_of
 from soundsright.testing.attacks.worlds import World, world_of
 
-CLIPS = 24
-POOL_SIZE = 160
+CLIPS = 20
+POOL_SIZE = 96
 
 
 @dataclass(frozen=True)
@@ -53,51 +54,87 @@ class _Earnings:
     others: float
 
 
-def measured(
-    attack: Attack,
-    ruleset: Ruleset,
-    folder: Path,
-    *,
-    rounds: int,
-    seed: int = 0,
-    clips: int = CLIPS,
-    pool_size: int = POOL_SIZE,
-    progress: Callable[[int], None] = lambda _round: None,
-) -> Measured:
-    """Play an attack over `rounds` rounds. `progress` gets the number of rounds that are done.
+class Arena:
+    """Plays attacks under one ruleset. What several attacks share is computed once: clips, answers, honest rounds.
 
-    Raises:
-        UsageError: the recordings or the models are not installed.
+    `folder` is for files that can be thrown away; the caller removes it.
     """
-    world = world_of(ruleset, attack.competition, folder, clips=clips, pool_size=pool_size, seed=seed)
-    scene = attack.build(world)
-    setting = world.stage.opened(scene.history)
-    honest, attacked = [], []
-    for number in range(1, rounds + 1):
-        honest.append(_earnings(world, scene, setting, scene.honest, number))
-        attacked.append(_earnings(world, scene, setting, scene.attacked, number))
-        progress(number)
-    pairs = list(zip(honest, attacked, strict=True))
-    return Measured(
-        attack,
-        rounds,
-        start=mean_estimate([own.attackers for own in honest]),
-        earned=mean_estimate([own.attackers for own in attacked]),
-        gain=mean_estimate([after.attackers - before.attackers for before, after in pairs]),
-        loss=mean_estimate([before.victim - after.victim for before, after in pairs]),
-        others=mean_estimate([before.others - after.others for before, after in pairs]),
-        finding=scene.finding,
-        broken=scene.broken,
-    )
 
+    def __init__(
+        self, ruleset: Ruleset, folder: Path, *, seed: int = 0, clips: int = CLIPS, pool_size: int = POOL_SIZE
+    ) -> None:
+        self._ruleset = ruleset
+        self._folder = folder
+        self._seed = seed
+        self._clips = clips
+        self._pool_size = pool_size
+        self._worlds: dict[str, World] = {}
+        self._settings: dict[tuple[str, Cast], Setting] = {}
+        self._shares: dict[tuple[str, Cast, Cast, int, int], dict[str, float]] = {}
 
-def _earnings(world: World, scene: Scene, setting: Setting, casts: Collection[Cast], number: int) -> _Earnings:
-    """What is earned in one round, as the mean over the validators."""
-    attackers = victim = others = 0.0
-    for cast in casts:
-        outcome = world.stage.continued(setting, cast, number=number, after_blocks=scene.after_blocks)
-        shares = shares_of(outcome)
-        attackers += math.fsum(share for hotkey, share in shares.items() if hotkey in scene.attackers)
-        victim += shares.get(scene.victim, 0.0)
-        others += math.fsum(s for h, s in shares.items() if h not in scene.attackers and h != scene.victim)
-    return _Earnings(attackers / len(casts), victim / len(casts), others / len(casts))
+    def world(self, competition: Competition) -> World:
+        """The world of a competition.
+
+        Raises:
+            UsageError: the recordings are not installed.
+        """
+        if competition.id not in self._worlds:
+            self._worlds[competition.id] = world_of(
+                self._ruleset,
+                competition,
+                self._folder / competition.id,
+                clips=self._clips,
+                pool_size=self._pool_size,
+                seed=self._seed,
+            )
+        return self._worlds[competition.id]
+
+    def measured(
+        self, attack: Attack, *, rounds: int, progress: Callable[[int], None] = lambda _round: None
+    ) -> Measured:
+        """Play an attack over `rounds` rounds. `progress` gets the number of rounds that are done.
+
+        Raises:
+            UsageError: the recordings or the models are not installed.
+        """
+        world = self.world(attack.competition)
+        scene = attack.build(world)
+        honest, attacked = [], []
+        for number in range(1, rounds + 1):
+            honest.append(self._earnings(world, scene, scene.honest, number))
+            attacked.append(self._earnings(world, scene, scene.attacked, number))
+            progress(number)
+        pairs = list(zip(honest, attacked, strict=True))
+        return Measured(
+            attack,
+            rounds,
+            start=mean_estimate([own.attackers for own in honest]),
+            earned=mean_estimate([own.attackers for own in attacked]),
+            gain=mean_estimate([after.attackers - before.attackers for before, after in pairs]),
+            loss=mean_estimate([before.victim - after.victim for before, after in pairs]),
+            others=mean_estimate([before.others - after.others for before, after in pairs]),
+            finding=scene.finding,
+            broken=scene.broken,
+        )
+
+    def shares(self, world: World, scene: Scene, cast: Cast, number: int) -> dict[str, float]:
+        """What each hotkey earns in round `number` of a cast, after the scene's history."""
+        competition_id = world.stage.competition.id
+        key = competition_id, scene.history, cast, scene.after_blocks, number
+        if key not in self._shares:
+            setting = self._settings.get((competition_id, scene.history))
+            if setting is None:
+                setting = self._settings[competition_id, scene.history] = world.stage.opened(scene.history)
+            outcome = world.stage.continued(setting, cast, number=number, after_blocks=scene.after_blocks)
+            self._shares[key] = shares_of(outcome)
+        return self._shares[key]
+
+    def _earnings(self, world: World, scene: Scene, casts: Sequence[Cast], number: int) -> _Earnings:
+        """What is earned in one round, as the mean over the validators."""
+        attackers = victim = others = 0.0
+        for cast in casts:
+            shares = self.shares(world, scene, cast, number)
+            attackers += math.fsum(share for hotkey, share in shares.items() if hotkey in scene.attackers)
+            victim += shares.get(scene.victim, 0.0)
+            others += math.fsum(s for h, s in shares.items() if h not in scene.attackers and h != scene.victim)
+        return _Earnings(attackers / len(casts), victim / len(casts), others / len(casts))

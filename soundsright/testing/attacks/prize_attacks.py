@@ -27,10 +27,10 @@ _OLD_BLOCKS = 210_000
 def _renewed(world: World) -> Scene:
     """The attacker is the champion of an old title. It enters the same model again, under a second hotkey."""
     owner = replace(WIDE.champion, hotkey="owner-of-the-title")
-    rivals = (*WIDE.rivals, shipped_entrant("runner-up", "nsnet2"))
+    rivals = (*WIDE.rivals, shipped_entrant("runner-up", "baseline-denoising-16k"))
     second = Entrant(ATTACKER, owner.system, owner.folder)
     return Scene(
-        (owner, *rivals),
+        (owner,),
         ((owner, *rivals),),
         ((*rivals, second),),
         attackers=(ATTACKER, owner.hotkey),
@@ -51,7 +51,7 @@ def _sybils(world: World) -> Scene:
         for number in range(SYBILS - 1)
     )
     return Scene(
-        (WIDE.champion, *WIDE.rivals),
+        (WIDE.champion,),
         (WIDE.cast,),
         ((*WIDE.cast, *copies),),
         attackers=(ATTACKER, *(copy.hotkey for copy in copies)),
@@ -60,15 +60,15 @@ def _sybils(world: World) -> Scene:
 
 def _stuffing(world: World) -> Scene:
     """The attacker holds the title. Junk enters, so that a better challenger needs a larger lead."""
-    holder = shipped_entrant(ATTACKER, "nsnet2")
-    challenger = shipped_entrant(CHAMPION, "baseline-denoising-16k")
+    holder = shipped_entrant(ATTACKER, "baseline-denoising-16k")
+    challenger = shipped_entrant(CHAMPION, "baseline-denoising-48k")
     junk = tuple(
         Entrant(f"junk-{n:03d}", crashing(), entry_folder(world.workshop / f"junk-{n:03d}", note__txt=b"%d" % n))
         for n in range(JUNK)
     )
     cast = (holder, *WIDE.rivals, challenger)
     return Scene(
-        (holder, *WIDE.rivals),
+        (holder,),
         (cast,),
         ((*cast, *junk),),
         attackers=(ATTACKER, *(entrant.hotkey for entrant in junk)),
@@ -93,7 +93,7 @@ PRIZE_ATTACKS = (
     Attack(
         "holm-stuffing",
         f"holds a title, and enters {JUNK} models that crash to protect it from a better one",
-        "nsnet2, with the title",
+        "baseline-denoising-16k, with the title",
         _stuffing,
         DENOISING_48K,
     ),

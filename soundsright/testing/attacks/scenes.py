@@ -79,7 +79,7 @@ def field_of(champion: str, own: str) -> Field:
 def own_system_scene(field: Field, system: System) -> Scene:
     """The attacker enters its own model with other answers."""
     return Scene(
-        (field.champion, *field.rivals),
+        (field.champion,),
         (field.cast,),
         (field.with_attackers(replace(field.own, system=system)),),
     )

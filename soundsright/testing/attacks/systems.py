@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -31,7 +31,7 @@ class System:
     """An entry's answers. `name` identifies them: two systems with one name give the same answers."""
 
     name: str
-    answer: Answering
+    answer: Answering = field(compare=False)
 
 
 @cache
