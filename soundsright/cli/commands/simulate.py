@@ -35,24 +35,51 @@ class _Totals:
 @click.command("simulate")
 @option("--seed", default=0, type=click.IntRange(0), help="The first seed.")
 @option("--seeds", default=1, type=click.IntRange(1), help="Number of seeds, counted up from --seed.")
-@option("--rounds", default=5, type=click.IntRange(1), help="Rounds per seed.")
+@option("--rounds", type=click.IntRange(1), help="Rounds per seed. [default: 5, with --attack 100]")
 @option("--rules", default="soundsright-v4", help="soundsright-v4, soundsright-v3 or soundsright-v2.")
 @option(
     "--plant-mistake",
     is_flag=True,
     help="Show validators later commitments as earlier ones. The invariants must notice it.",
 )
+@option("--attack", help="Play this attack and measure what it earns: its name, `all`, or `list` for the names.")
 @click.pass_context
-def command(context: click.Context, seed: int, seeds: int, rounds: int, rules: str, plant_mistake: bool) -> None:
-    """Simulate rounds with planted faults and check the invariants.
+def command(
+    context: click.Context,
+    seed: int,
+    seeds: int,
+    rounds: int | None,
+    rules: str,
+    plant_mistake: bool,
+    attack: str | None,
+) -> None:
+    """Simulate rounds with planted faults and check the invariants, or measure what an attack earns.
 
     \b
     soundsright simulate --seeds 20 --rounds 10
+    soundsright simulate --attack list
+    soundsright simulate --attack parrot
 
     The made-up subnet has honest, copying, colluding and crashing miners, and three validators with a state each.
     Two of the validators meet failing databases, hubs, engines and chains, and are killed at recorded steps. The
     exit code is 1 if an invariant is violated. The output then has the command that repeats it.
+
+    With --attack, real enhancers enter real rounds, and one of them cheats. An older ruleset in --rules plays the
+    attack on public recordings without variation. The exit code is 1 if the attack pays.
     """
+    if attack is None:
+        _simulate(context, seed, seeds, rounds or 5, rules, plant_mistake)
+        return
+    from soundsright.cli.shared.attacks import LIST, ROUNDS, attacks_named, list_attacks, play_attacks
+
+    if attack == LIST:
+        list_attacks()
+    elif not play_attacks(attacks_named(attack), rules=rules, rounds=rounds or ROUNDS, seed=seed):
+        context.exit(1)
+
+
+def _simulate(context: click.Context, seed: int, seeds: int, rounds: int, rules: str, plant_mistake: bool) -> None:
+    """Simulate rounds with planted faults."""
     import time
 
     from soundsright.core.rulesets import ruleset_by_name

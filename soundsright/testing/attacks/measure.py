@@ -27,8 +27,8 @@ POOL_SIZE = 96
 class Measured:
     """What an attack earns over rounds. All are means over rounds with 95 % intervals.
 
-    `start` is what the honest model earns, `earned` what the attack earns, `gain` the difference. `loss` is what the
-    victim loses by the attack, `others` what the other honest entries lose together.
+    `start` is what the honest model earns, `earned` what the attack earns, `gain` the difference. `loss` is what
+    the victim loses by the attack, `others` what the other honest entries lose together.
     """
 
     attack: Attack

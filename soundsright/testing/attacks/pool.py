@@ -20,7 +20,14 @@ from soundsright.core.errors import ModelFault
 from soundsright.core.material import PUBLIC_MATERIAL, Material
 from soundsright.core.ports import Answer, DegradedClip
 from soundsright.core.results import Failure
-from soundsright.services.rounds import DrawnClips, SetRequest, draw_to_disk, evidence_of_files, read_wav, score_files
+from soundsright.services.rounds import (
+    DrawnClips,
+    SetRequest,
+    draw_to_disk,
+    evidence_of_files,
+    read_wav,
+    score_files,
+)
 from soundsright.testing.attacks.systems import System
 
 T = TypeVar("T")
@@ -56,11 +63,11 @@ class ClipPool:
 
     def clean_of(self, degraded: Samples) -> Samples:
         """The clean speech of a clip, for an attacker who has it from a leak."""
-        return self._clean[hashlib.sha256(degraded).hexdigest()]
+        return self._clean[_digest(degraded)]
 
     def answer(self, system: System, clip: DegradedClip) -> Answer:
         """The system's answer to a clip, on the 16-bit grid. A fault of the model is a failure of the clip."""
-        key = system.name, hashlib.sha256(clip.audio.samples).hexdigest()
+        key = system.name, _digest(clip.audio.samples)
         if key not in self._answers:
             self._answers[key] = _answer(system, clip)
         known = self._answers[key]
@@ -74,8 +81,10 @@ class ClipPool:
             whole = replace(request, seed=POOL_SEED, count=self.size, folder=self.folder)
             self._drawn.append(self.draw(whole, range(self.size)))
             for clip_id in self._drawn[0].digests:
-                clean, degraded = (read_wav(self.folder / kind / f"{clip_id}.wav") for kind in ("clean", "degraded"))
-                self._clean[hashlib.sha256(degraded.samples).hexdigest()] = clean.samples
+                clean, degraded = (
+                    read_wav(self.folder / kind / f"{clip_id}.wav") for kind in ("clean", "degraded")
+                )
+                self._clean[_digest(degraded.samples)] = clean.samples
         drawn = self._drawn[0]
         ids = sorted(drawn.digests)
         chosen = rng.choice(len(ids), size=request.count, replace=False).tolist()
@@ -85,11 +94,12 @@ class ClipPool:
                 target = request.folder / kind / f"{name}.wav"
                 if not target.exists():
                     os.link(self.folder / kind / f"{source}.wav", target)
-        by_clip = {f.name: getattr(drawn, f.name) for f in fields(drawn) if isinstance(getattr(drawn, f.name), dict)}
-        return replace(
-            drawn,
-            **{name: {i: values[j] for i, j in names.items() if j in values} for name, values in by_clip.items()},
-        )
+        tables: dict[str, Any] = {
+            each.name: {name: table[source] for name, source in names.items() if source in table}
+            for each in fields(drawn)
+            if isinstance(table := getattr(drawn, each.name), dict)
+        }
+        return replace(drawn, **tables)
 
     def _once(self, job: str, function: Callable[..., T]) -> Callable[..., T]:
         """The function of three files, computed once for each content."""
@@ -110,6 +120,10 @@ class ClipPool:
             self._measured[key] = tensor_fingerprint(paths)
         known: TensorFingerprint = self._measured[key]
         return known
+
+
+def _digest(samples: Samples) -> str:
+    return hashlib.sha256(samples.tobytes()).hexdigest()
 
 
 def draw_as_published(request: SetRequest, indices: Sequence[int]) -> DrawnClips:

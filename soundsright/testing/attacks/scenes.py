@@ -21,10 +21,10 @@ _RIVALS = ("webrtc", "spectral-gate")
 class Scene:
     """The rounds of an attack.
 
-    `history` wins the titles in a first round. Then `honest` and `attacked` are played from there, each on the same
-    clips: one cast for every validator that sees another one. `attackers` are the hotkeys whose earnings are summed,
-    `victim` is the hotkey whose loss counts. `finding` says what an attacking client obtained. `broken` names a harm
-    that no share shows; it is empty if there is none.
+    `history` wins the titles in a first round. Then `honest` and `attacked` are played from there, each on the
+    same clips: one cast for every validator that sees another one. The earnings of the `attackers` are summed, and
+    `victim` is the hotkey whose loss counts. `finding` says what an attacking client obtained. `broken` names a
+    harm that no share shows; it is empty if there is none.
     """
 
     history: Cast

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from soundsright.testing.attacks.parrots import parrot, stealth_parrot
@@ -40,7 +41,7 @@ def _stealth(share: float) -> Attack:
 
     return Attack(
         f"stealth-parrot-{share * 100:.0f}",
-        f"mixes {share:.0%} of a recording that it knows into the output of an honest enhancer",
+        f"mixes {share * 100:.0f} % of a recording that it knows into the output of an honest enhancer",
         "nsnet2",
         build,
     )
@@ -52,7 +53,7 @@ def _gate_poisoning(world: World) -> Scene:
     return own_system_scene(WIDE, system)
 
 
-def _from_champion(name: str, change: Change) -> Scene:
+def _from_champion(name: str, change: Change) -> Callable[[World], Scene]:
     """A copy of the champion with changed output, and with weights that share no tensor with it."""
 
     def build(world: World) -> Scene:

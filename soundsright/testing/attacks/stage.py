@@ -26,11 +26,12 @@ from soundsright.core.results import Timing
 from soundsright.core.rulesets import Ruleset
 from soundsright.core.schedule import Round
 from soundsright.core.sources import ModelRef
-from soundsright.core.submission import FetchedModel, Reveal, commitment_digest
+from soundsright.core.submission import FetchedModel, Reveal
 from soundsright.metrics import floors
 from soundsright.services.rounds import RoundContext, RoundOutcome, RoundPlan, RoundService
 from soundsright.testing.attacks.pool import ClipPool
 from soundsright.testing.attacks.systems import System
+from soundsright.testing.entries import salted_reveal
 from soundsright.testing.fakes import FakeChain, InlinePool, VirtualClock
 from soundsright.testing.state import MemoryState
 
@@ -86,7 +87,9 @@ class Stage:
         self.play(setting, history, number=0)
         return setting
 
-    def continued(self, setting: Setting, cast: Cast, *, number: int, after_blocks: int = DAY_BLOCKS) -> RoundOutcome:
+    def continued(
+        self, setting: Setting, cast: Cast, *, number: int, after_blocks: int = DAY_BLOCKS
+    ) -> RoundOutcome:
         """The outcome of another round, `after_blocks` later. The setting itself does not change."""
         later = copy.deepcopy(setting)
         later.chain.advance(after_blocks)
@@ -113,8 +116,10 @@ class Stage:
         if setting.models.get(entrant.hotkey) == model:
             return
         setting.models[entrant.hotkey] = model
-        setting.reveals[entrant.hotkey] = Reveal(model, self.competition.id)
-        setting.chain.publish(entrant.hotkey, commitment_digest(model, entrant.hotkey, self.competition.id))
+        content = self._hub().content_of(model)
+        reveal = salted_reveal(model, entrant.hotkey, self.competition.id, content)
+        setting.reveals[entrant.hotkey] = reveal
+        setting.chain.publish(entrant.hotkey, reveal.digest(entrant.hotkey))
 
     def _published(self, entrant: Entrant) -> ModelRef:
         return self._hub().publish(entrant.hotkey, "model", entrant.folder)
@@ -170,7 +175,10 @@ class InProcess:
 class _Answering:
     system: System
     answer: Callable[[System, DegradedClip], Answer]
-    timing: Timing = Timing(load_s=1.0)
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(load_s=1.0)
 
     def enhance(self, batch: Sequence[DegradedClip]) -> tuple[Answer, ...]:
         return tuple(self.answer(self.system, clip) for clip in batch)
@@ -189,4 +197,3 @@ def shares_of(outcome: RoundOutcome) -> dict[str, float]:
 def codes_of(outcome: RoundOutcome) -> dict[str, str]:
     """The code with which each refused hotkey was refused."""
     return {refusal.hotkey: refusal.code for refusal in outcome.refusals}
-

@@ -1,4 +1,4 @@
-"""What an entry answers: enhancers of this project, run in this process, and signals that are made from their output.
+"""What an entry answers: enhancers of this project, run in this process, and signals made from their output.
 
 Signals are float32 `(n,)`, full scale ±1. A system hears only the degraded signal, as a model in a sandbox does.
 """
