@@ -1,0 +1,24 @@
+"""Every attack of the catalogue is played in real rounds: it earns no more than the honest model, and nobody loses."""
+
+from __future__ import annotations
+
+import pytest
+
+from soundsright.core.errors import UsageError
+from soundsright.testing.attacks import ATTACKS, Arena, attack_by_name
+
+SLOW = {"sybil-remainder", "holm-stuffing"}
+"""Their rounds have tens or hundreds of entries; `soundsright simulate --attack` plays them."""
+
+
+@pytest.mark.parametrize("name", [attack.name for attack in ATTACKS if attack.name not in SLOW])
+def test_the_attack_does_not_pay(arena: Arena, name: str) -> None:
+    measured = arena.measured(attack_by_name(name), rounds=2)
+    assert measured.gain.mean <= 1e-9, f"{measured.earned.mean} in place of {measured.start.mean}"
+    assert measured.loss.mean <= 1e-9
+    assert not measured.broken
+
+
+def test_an_unknown_attack_names_the_list() -> None:
+    with pytest.raises(UsageError, match="--attack list"):
+        attack_by_name("magic")
