@@ -1,4 +1,4 @@
-"""Every attack of the catalogue is played in real rounds: it earns no more than the honest model, and nobody loses."""
+"""Every attack is played in real rounds: it earns no more than the honest model, and the champion loses nothing."""
 
 from __future__ import annotations
 
