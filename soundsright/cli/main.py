@@ -45,6 +45,7 @@ SECTIONS = {
     "Miners": {
         "init-model": Listed("init_model", "Write a model template that passes `verify`."),
         "verify": Listed("verify", "Run a model the way a validator will and say what to fix."),
+        "seal": Listed("seal", "Encrypt the model in FOLDER, to publish it before entries close."),
         "miner": Listed("miner", "Run a miner: commit to a model and answer validators."),
         "feedback": Listed("feedback", "List, show and verify the feedback of validators."),
     },

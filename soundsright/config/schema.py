@@ -134,6 +134,10 @@ class MinerSettings(Settings):
     validator_min_stake: Annotated[
         float, Field(ge=0, allow_inf_nan=False, description="Stake that a validator needs to get an answer.")
     ] = 1_000.0
+    publish_at_close: Annotated[
+        bool,
+        Field(description="Commit a model in a private repository, and make it public with HF_TOKEN at the close."),
+    ] = False
     feedback_hook: Annotated[
         str, Field(description="Function (module:function) or command to run for each feedback.")
     ] = ""

@@ -172,6 +172,10 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
         "revision_mismatch": RefusalReason(
             "the files do not match their revision", "Publish the model again and commit the new revision."
         ),
+        "bad_archive": RefusalReason(
+            "the sealed archive in the repository cannot be opened with the key that you revealed",
+            "Seal the model again with `soundsright seal`, publish the archive and commit it.",
+        ),
         "content_mismatch": RefusalReason(
             "the files in the repository are not the content that you committed",
             "Reveal a repository with the committed files, or commit the new content.",

@@ -24,7 +24,9 @@ DISK_IMAGES_AND_INSTALLERS = (
     ".vmdk",
 )
 """Endings of files that no model in a container needs."""
-_ALWAYS_ALLOWED = re.compile(r"dockerfile|(un)?licen[cs]e.*|copying.*|\.git(attributes|ignore)|\.dockerignore")
+_ALWAYS_ALLOWED = re.compile(
+    r"dockerfile|(un)?licen[cs]e.*|copying.*|model\.sealed|\.git(attributes|ignore)|\.dockerignore"
+)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class FolderHub:
             InfrastructureFault: the hub's folder cannot be written.
         """
         ref = ModelRef(namespace, name, "0" * 40)  # Checks the names before they become a path.
-        files = dict(_published_files(folder)) if folder.is_dir() else {}
+        files = dict(published_files(folder)) if folder.is_dir() else {}
         if not files:
             raise UnpublishableFolder(
                 EntryRefused("no_dockerfile", f"{folder} has no model in it"),
@@ -157,7 +157,7 @@ def folder_hash(folder: Path) -> str:
         UnpublishableFolder: the folder contains something that cannot be published, or cannot be read.
     """
     hashes = {}
-    for path, source in _published_files(folder):
+    for path, source in published_files(folder):
         with _open(source) as stream:
             hashes[path] = hashlib.file_digest(stream, "sha256").hexdigest()
     return content_hash(hashes)
@@ -165,7 +165,7 @@ def folder_hash(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class _FolderToList:
-    """A folder that `_published_files` still has to list.
+    """A folder that `published_files` still has to list.
 
     `prefix` is its path in the published model, with a final slash. `above` has the device and inode of each folder
     above it, to notice a link that leads back to one of them.
@@ -176,7 +176,7 @@ class _FolderToList:
     above: tuple[tuple[int, int], ...] = ()
 
 
-def _published_files(folder: Path) -> Iterator[tuple[str, Path]]:
+def published_files(folder: Path) -> Iterator[tuple[str, Path]]:
     """The files of a folder as they would be published: the path of each in the model, and the file to read.
 
     Raises:

@@ -11,13 +11,16 @@ import click
 from soundsright.cli.shared.options import env_file_option, option, poll_option
 from soundsright.cli.shared.settings_options import secrets_of, settings_from, settings_options
 from soundsright.config import MinerSettings
+from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     import socket
 
+    from soundsright.adapters.peers import Hotkey
     from soundsright.core.competition import Competition
     from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.ports import LiveChain
+    from soundsright.core.sources import ModelRef
     from soundsright.services.http import Health
     from soundsright.services.miner import Entry, EntryCommitment, MinerService
 
@@ -46,9 +49,8 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.peers import Hotkey
     from soundsright.cli.commands.verify import verified_model
-    from soundsright.cli.shared.opening import check_clock, content_of_model, opened_chain
+    from soundsright.cli.shared.opening import check_clock, opened_chain
     from soundsright.services.http import Health, configure_logging
-    from soundsright.services.miner import Entry, stored_salt
 
     settings = settings_from(MinerSettings, flags, env_file)
     competition, model = settings.entry()
@@ -58,9 +60,8 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
     health = Health(clock)
     with closing(opened_chain(settings, account)) as chain:
         check_clock(chain, clock.now())
-        content = content_of_model(settings, model, competition)
-        salt = stored_salt(settings.folder, account.address, competition.id, content)
-        miner = _miner(settings, Entry(account, competition, model, content, salt), chain, health, poll_s)
+        entry, is_public = _entry(settings, account, competition, model)
+        miner = _miner(settings, entry, chain, health, poll_s, publishes=not is_public)
         warnings = miner.check()
         # Without --check this goes to the log of a service, and the model must stay secret until the close.
         shown = f"{model} for " if check or run_model else ""
@@ -75,16 +76,42 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
             _serve(settings, miner, health, account.address)
             return 0
     if run_model:
-        return verified_model(settings, model, competition)
+        return verified_model(settings, entry.model, competition, archive_key=entry.archive_key)
     verdict = "Nothing else is wrong: see the warnings." if warnings else "All is well."
     click.echo(f"{verdict} To run the model the way a validator will: soundsright miner --verify")
     return 0
 
 
-def _miner(settings: MinerSettings, entry: Entry, chain: LiveChain, health: Health, poll_s: float) -> MinerService:
+def _entry(
+    settings: MinerSettings, account: Hotkey, competition: Competition, model: ModelRef
+) -> tuple[Entry, bool]:
+    """The entry with its salt and the key of its archive, and whether the model's repository is public already.
+
+    Raises:
+        UsageError: the hub does not have the model, or a secret of the entry is missing.
+        HubUnavailable: the hub does not answer.
+    """
+    from soundsright.cli.shared.opening import content_on_hub, hub_token
+    from soundsright.services.miner import Entry, stored_archive, stored_salt
+
+    if settings.publish_at_close and not hub_token(settings):
+        raise UsageError("PUBLISH_AT_CLOSE needs HF_TOKEN", "Set it to a token that may write to the repository.")
+    found = content_on_hub(settings, model, competition, may_be_private=settings.publish_at_close)
+    content, key = found.content_hash, ""
+    if found.archive_sha256 is not None:
+        sealed = stored_archive(settings.folder, found.archive_sha256)
+        content, key = sealed.content_hash, sealed.key
+    salt = stored_salt(settings.folder, account.address, competition.id, content)
+    return Entry(account, competition, model, content, salt, key), found.is_public
+
+
+def _miner(
+    settings: MinerSettings, entry: Entry, chain: LiveChain, health: Health, poll_s: float, *, publishes: bool
+) -> MinerService:
+    from soundsright.adapters.hubs import make_public
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.peers import valid_signature
-    from soundsright.cli.shared.opening import schedule_of
+    from soundsright.cli.shared.opening import hub_token, schedule_of
     from soundsright.services.miner import HookRunner, MinerContext, MinerService
     from soundsright.services.records import FeedbackStore
 
@@ -105,6 +132,9 @@ def _miner(settings: MinerSettings, entry: Entry, chain: LiveChain, health: Heal
             min_stake=settings.validator_min_stake,
             poll_s=poll_s,
             on_feedback=hook or (lambda _path: None),
+            on_close=(lambda: make_public(settings.hf_endpoint, entry.model, token=hub_token(settings)))
+            if publishes
+            else None,
         ),
     )
 

@@ -252,7 +252,9 @@ def _print_failure(reason: str, remedy: str) -> None:
     click.echo(click.style("FAIL", fg="red", bold=True) + f"  {reason}\n      {remedy}")
 
 
-def verified_model(settings: MinerSettings, model: ModelRef, competition: Competition) -> int:
+def verified_model(
+    settings: MinerSettings, model: ModelRef, competition: Competition, *, archive_key: str = ""
+) -> int:
     """Fetch a miner's model and run `soundsright verify` on it. Returns the exit code.
 
     Raises:
@@ -261,7 +263,9 @@ def verified_model(settings: MinerSettings, model: ModelRef, competition: Compet
     from soundsright.cli.shared.opening import opened_hub
     from soundsright.core.submission import Submission
 
-    entry = Submission(uid=0, hotkey="verify", competition=competition, source=model, block=0)
+    entry = Submission(
+        uid=0, hotkey="verify", competition=competition, source=model, block=0, archive_key=archive_key
+    )
     try:
         limits = organiser_of(settings.soundsright_ruleset, begun=True).fetch_limits
         fetched = opened_hub(settings).fetch(entry, limits=limits)

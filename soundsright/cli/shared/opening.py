@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from soundsright.core.ports import LiveChain, ModelHub, Sandbox
     from soundsright.core.schedule import Schedule
     from soundsright.core.sources import ModelRef
+    from soundsright.core.submission import FetchedModel
     from soundsright.library import SandboxChoice
 
 _log = logging.getLogger(__name__)
@@ -79,21 +81,27 @@ def check_clock(chain: LiveChain, now_s: float) -> None:
 
 
 def opened_hub(settings: Settings) -> ModelHub:
-    """The hub that the settings name. Its cache is in STATE_FOLDER.
+    """The hub that the settings name, with sealed archives opened. Its cache is in STATE_FOLDER.
 
     Raises:
         UsageError: SOUNDSRIGHT_HUB is not a folder, or the package that adds the hub is broken.
     """
+    from soundsright.adapters.hubs import SealedArchives
+
+    return SealedArchives(_plain_hub(settings), settings.folder / "cache")
+
+
+def _plain_hub(settings: Settings) -> ModelHub:
     root = settings.soundsright_hub
     cache = settings.folder / "cache"
     if root is None and settings.has_plugged_hub:
         from soundsright.adapters.hubs import HubOptions, plugged_hub
 
-        return plugged_hub(HubOptions(settings.hf_endpoint, cache, _token(settings)))
+        return plugged_hub(HubOptions(settings.hf_endpoint, cache, hub_token(settings)))
     if root is None:
         from soundsright.adapters.hubs import HuggingFaceHub
 
-        return HuggingFaceHub(settings.hf_endpoint, cache, token=_token(settings))
+        return HuggingFaceHub(settings.hf_endpoint, cache, token=hub_token(settings))
     if not root.expanduser().is_dir():
         raise UsageError(
             f"SOUNDSRIGHT_HUB {root} is not a folder", "Give the folder of a private hub, or clear the setting."
@@ -103,43 +111,64 @@ def opened_hub(settings: Settings) -> ModelHub:
     return FolderHub(root.expanduser(), cache)
 
 
-def content_of_model(settings: Settings, model: ModelRef, competition: Competition) -> str:
-    """The content hash of the model at that commit, after a check that everybody can fetch it from the hub.
+@dataclass(frozen=True)
+class HubContent:
+    """A model as a hub has it: its content hash, and whether strangers can read it.
+
+    `archive_sha256` is the SHA-256 of its sealed archive, or None if it has none.
+    """
+
+    content_hash: str
+    archive_sha256: str | None = None
+    is_public: bool = True
+
+
+def content_on_hub(
+    settings: Settings, model: ModelRef, competition: Competition, *, may_be_private: bool = False
+) -> HubContent:
+    """The content of the model at that commit, after a check that everybody can fetch it from the hub.
 
     Raises:
-        UsageError: the hub does not have it, or it is private.
+        UsageError: the hub does not have it, or it is private and may not be.
         HubUnavailable: the hub does not answer.
     """
+    from soundsright.core.content import SEALED_FILE, sha256_of_file
+
     root = settings.soundsright_hub
     if root is not None:
         from soundsright.adapters.hubs import FolderHub
 
         folder = root.expanduser() / model.namespace / model.name / model.revision
-        if not (folder / "Dockerfile").is_file():
+        archive = folder / SEALED_FILE
+        if not archive.is_file() and not (folder / "Dockerfile").is_file():
             raise UsageError(
                 f"SOUNDSRIGHT_HUB {root} has no {model} with a Dockerfile",
                 "Run `soundsright chain publish` and give the revision that it prints.",
             )
-        return FolderHub(root.expanduser(), settings.folder / "cache").content_of(model)
+        content = FolderHub(root.expanduser(), settings.folder / "cache").content_of(model)
+        return HubContent(content, sha256_of_file(archive) if archive.is_file() else None)
     if settings.has_plugged_hub:
-        return _fetched_content(opened_hub(settings), model, competition)
+        fetched = _fetched(_plain_hub(settings), model, competition)
+        archive = fetched.path / SEALED_FILE
+        return HubContent(fetched.content_hash, sha256_of_file(archive) if archive.is_file() else None)
     from soundsright.adapters.hubs import model_on_hub
 
-    return model_on_hub(settings.hf_endpoint, model, token=_token(settings)).content_hash
+    token = hub_token(settings)
+    found = model_on_hub(settings.hf_endpoint, model, token=token, may_be_private=may_be_private)
+    return HubContent(found.content_hash, found.sha256_by_path.get(SEALED_FILE), found.is_public)
 
 
-def _fetched_content(hub: ModelHub, model: ModelRef, competition: Competition) -> str:
-    """The content of the model. On a hub that another package adds, fetching is the only way to check a model."""
+def _fetched(hub: ModelHub, model: ModelRef, competition: Competition) -> FetchedModel:
+    """Fetch the model. This is the only way to check a model on a hub that another package adds."""
     from soundsright.core.fetch_limits import FetchLimits
     from soundsright.core.submission import Submission
 
     try:
-        fetched = hub.fetch(
+        return hub.fetch(
             Submission(uid=0, hotkey="check", competition=competition, source=model, block=0), limits=FetchLimits()
         )
     except EntryRefused as refused:
         raise UsageError(f"{model}: {refused.sentence}", "Fix it: a validator would refuse it too.") from refused
-    return fetched.content_hash
 
 
 def schedule_of(settings: Settings, organiser: CompetitionRules | None) -> Schedule:
@@ -198,5 +227,6 @@ def _podman_socket() -> str:
     return f"unix://{rootless if rootless.exists() else '/run/podman/podman.sock'}"
 
 
-def _token(settings: Settings) -> str | None:
+def hub_token(settings: Settings) -> str | None:
+    """The token for the hub, or None if there is none."""
     return settings.hf_token.get_secret_value() if settings.hf_token is not None else None

@@ -1,6 +1,7 @@
 from .api import miner_app
-from .entry import Entry, EntryCommitment, stored_salt
+from .entry import Entry, EntryCommitment
 from .feedback_hook import HookRunner, hook_fault
+from .secrets_store import SealedModel, store_archive, stored_archive, stored_salt
 from .service import MinerContext, MinerService
 
 __all__ = [
@@ -9,7 +10,10 @@ __all__ = [
     "HookRunner",
     "MinerContext",
     "MinerService",
+    "SealedModel",
     "hook_fault",
     "miner_app",
+    "store_archive",
+    "stored_archive",
     "stored_salt",
 ]

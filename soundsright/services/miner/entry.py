@@ -1,27 +1,22 @@
-"""A miner's entry, the salt of its commitment, and the commitment on the chain. Times are in seconds."""
+"""A miner's entry and its commitment on the chain. Times are in seconds."""
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from soundsright.core.competition import Competition
-from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.ports import Account, Timelock
 from soundsright.core.schedule import Schedule
 from soundsright.core.sources import ModelRef
-from soundsright.core.submission import SALT_BYTES, CommitmentKind, Reveal, is_salt
+from soundsright.core.submission import CommitmentKind, Reveal
+from soundsright.services.miner.secrets_store import write_secret
 from soundsright.services.records import sign_reveal
 
 SEAL_AHEAD_S = 120.0
 """If entries close within this time, the seal is made for the following round."""
-
-_SALTS_FILE = "salts.json"
-_MAX_SALTS_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -66,66 +61,6 @@ class Entry:
             "competition": self.competition.id,
             "content": self.content_hash,
         }
-
-
-def stored_salt(folder: Path, hotkey: str, competition_id: str, content_hash: str) -> str:
-    """The salt of that content's commitment, from the miner's state. The first call makes it and stores it.
-
-    The same content keeps its salt, so committing it again gives the same digest and keeps its first block. The
-    salt is on the disk before this returns, so no commitment can be on the chain without it.
-
-    Raises:
-        UsageError: the file is damaged.
-        InfrastructureFault: the file cannot be read or written.
-    """
-    path = folder / _SALTS_FILE
-    key = f"{hotkey}:{competition_id}:{content_hash}"
-    salts = _read_salts(path)
-    if key not in salts:
-        salts[key] = secrets.token_bytes(SALT_BYTES).hex()
-        _write_secret(path, json.dumps({"version": 1, "salts": salts}, indent=1))
-    return salts[key]
-
-
-def _read_salts(path: Path) -> dict[str, str]:
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(_MAX_SALTS_BYTES)
-        salts = json.loads(raw)["salts"]
-        if not all(isinstance(key, str) and is_salt(salt) for key, salt in salts.items()):
-            raise ValueError
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise InfrastructureFault(
-            f"{path} cannot be read ({error.strerror})", "Check that you may read it."
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        # Making a new salt would lose the block of the present commitment without a word.
-        raise UsageError(
-            f"{path} is damaged: it has the salts of your commitments",
-            "Restore it from a backup. Without one, remove it: the miner then commits again, in a later block.",
-        ) from None
-    return dict(salts)
-
-
-def _write_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner can read. After a crash, the old or the new text is there, never a part."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        partial.unlink(missing_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise InfrastructureFault(
-            f"{path} cannot be written ({error.strerror})",
-            "Free some disk space, and check that you may write there.",
-        ) from error
 
 
 class EntryCommitment:
@@ -179,7 +114,7 @@ class EntryCommitment:
         started = self._schedule.last_started(now_s + SEAL_AHEAD_S)
         until_s = self._schedule.start_s(0 if started is None else started + 1)
         sealed = self._timelock.sealed(self._entry.text, until_s=until_s)
-        _write_secret(self._file, json.dumps({"digest": self._entry.digest, "sealed": sealed}))
+        write_secret(self._file, json.dumps({"digest": self._entry.digest, "sealed": sealed}))
         return sealed
 
     def _unsealed(self) -> str:

@@ -37,7 +37,8 @@ class MinerContext:
 
     `endpoint` (`host:port`) is published on the chain, unless it is empty. A validator with a stake below
     `min_stake` gets no reply. `schedule` says when entries close: before, the miner shows nobody its model.
-    `on_feedback` is called with the file of each new feedback.
+    `on_feedback` is called with the file of each new feedback. `on_close` is called when entries have closed, until
+    it raises nothing.
     """
 
     chain: LiveChain
@@ -50,6 +51,7 @@ class MinerContext:
     min_stake: float = 0.0
     poll_s: float = POLL_S
     on_feedback: Callable[[Path], None] = lambda _path: None
+    on_close: Callable[[], None] | None = None
 
 
 @dataclass
@@ -74,6 +76,7 @@ class MinerService:
         self._closes = EntriesClose(context.chain, context.schedule)
         self._lock = threading.Lock()
         self._last = _LastSnapshot()
+        self._open_after_close = context.on_close is not None
 
     def check(self) -> list[str]:
         """Check before the start that the service can work. Returns warnings about problems of the entry.
@@ -130,10 +133,25 @@ class MinerService:
         own = self._own_neuron(snapshot)
         if self._committed(snapshot) is None:
             self._commit()
+        self._after_close()
         # After the commitment, which must not wait if the chain limits how often an endpoint may change.
         endpoint = self._context.endpoint
         if endpoint and own.endpoint != endpoint:
             self._check_write(self._chain.publish_endpoint(own.hotkey, endpoint), "endpoint")
+
+    def _after_close(self) -> None:
+        """Do once what was left until entries have closed, such as making the repository public."""
+        if not self._open_after_close or self._last.closed is None or self._context.on_close is None:
+            return
+        try:
+            self._context.on_close()
+        except (InfrastructureFault, UsageError) as error:
+            # The next tick tries again. Answering validators must not depend on it.
+            self._health.problem("publish", str(error))
+            return
+        self._open_after_close = False
+        self._health.problem("publish", None)
+        self._health.event("success", "The model's repository is public now", action="published")
 
     def _commit(self) -> None:
         """Commit, and wait until the commitment is on the chain."""

@@ -31,6 +31,11 @@ def reply_to_write(hub: HubServer, path: str, query: str, body: bytes) -> WriteR
         # The hub checks the head of a model card before it accepts the card.
         headed = json.loads(body)["content"].startswith("---\n")
         return WriteReply(200, {"errors": [] if headed else [{"message": "no metadata"}], "warnings": []})
+    if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/settings", path):
+        if match[1] not in hub.repositories:
+            return WriteReply(404, {})
+        hub.repositories[match[1]].private = json.loads(body)["visibility"] == "private"
+        return WriteReply(200, {})
     if re.fullmatch(r"/api/(?:models/|datasets/)[^/]+/[^/]+/preupload/main", path):
         files = json.loads(body)["files"]
         return WriteReply(200, {"files": [_upload_mode(file) for file in files]})

@@ -11,7 +11,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from soundsright.adapters.chains.local import LocalChain
-from soundsright.core.errors import ChainUnavailable, InfrastructureFault, RequestRefused, UsageError
+from soundsright.core.errors import (
+    ChainUnavailable,
+    HubUnavailable,
+    InfrastructureFault,
+    RequestRefused,
+    UsageError,
+)
 from soundsright.core.ports import TxResult
 from soundsright.services.http.health import health_app
 from soundsright.services.http.state import Health
@@ -246,6 +252,31 @@ def test_nothing_is_revealed_before_the_commitment_is_on_the_chain(tmp_path: Pat
     with pytest.raises(RequestRefused) as caught:
         miner.reveal(VICTOR.address, round_of(chain))
     assert caught.value.code == "not_committed"
+
+
+def test_a_private_repository_is_published_after_the_close_and_only_once(tmp_path: Path) -> None:
+    chain, health = chain_with_validators(tmp_path), Health(VirtualClock(1e9))
+    answers: list[Exception | None] = [HubUnavailable("The hub does not answer"), None]
+    calls = []
+
+    def publish() -> None:
+        calls.append(chain.head().number)
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+
+    miner = miner_on(chain, tmp_path, health=health, on_close=publish)
+    miner.tick()
+    assert calls == []
+    close(chain)
+    miner.tick()
+    # Validators get their reveal, although the hub is away.
+    assert miner.reveal(VICTOR.address, round_of(chain))["name"] == ENTRY.model.name
+    assert "does not answer" in health.problems()["publish"]
+    for _ in range(3):
+        miner.tick()
+    assert len(calls) == 2
+    assert "publish" not in health.problems()
 
 
 def test_feedback_is_verified_and_stored_and_reaches_the_hook_once(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.submission import is_salt
-from soundsright.services.miner.entry import stored_salt
+from soundsright.services.miner.secrets_store import stored_salt
 from tests.services.services_bench import ENTRY
 
 CONTENT = "c" * 64
