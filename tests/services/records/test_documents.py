@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from soundsright.core.material import Material
 from soundsright.services.records.feedback import MAX_TEXT_CHARS, Feedback
 from soundsright.services.records.outcome import feedback_of, results_of, scores_of, scores_text
 from soundsright.services.records.ranks import possible_ranks
@@ -14,6 +16,7 @@ from soundsright.services.records.reading import read_scores, results_from
 from soundsright.services.records.results import ScoreLine
 from soundsright.services.records.runs import run_of
 from tests.services.records.outcome import COMPETITION, GOLDEN, golden_files, small_outcome
+from tests.services.rounds.spoken import Spoken
 
 
 def test_documents_have_the_bytes_of_the_golden_files() -> None:
@@ -26,6 +29,16 @@ def test_results_are_read_back_as_they_were_built() -> None:
     document = json.loads(json.dumps(results.as_json()))
     assert results_from(document) == results
     assert results_from(document).as_json() == document
+
+
+def test_results_name_the_synthesiser_of_a_set_that_was_spoken_for_the_round() -> None:
+    outcome = small_outcome()
+    plan = outcome.plan
+    measures = replace(plan.measures, material=Material(speech=Spoken([], "1.51")))
+    spoken = results_of(replace(outcome, plan=replace(plan, measures=measures)))
+    assert spoken.competitions[0].speech == {"engine": "spoken", "model": "1.51"}
+    assert results_from(json.loads(json.dumps(spoken.as_json()))) == spoken
+    assert "speech" not in results_of(outcome).as_json()["competitions"][0]
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("feedback-*.json")), ids=lambda path: path.stem)

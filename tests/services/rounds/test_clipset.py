@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from soundsright.core.audio import Audio
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.material import Material
 from soundsright.services.rounds.clipset import (
@@ -19,54 +16,7 @@ from soundsright.services.rounds.clipset import (
     start_set,
 )
 from soundsright.testing import InlinePool
-
-
-class Spoken:
-    """The `RoundSpeech` of an engine at 16 kHz that notes each text that it speaks."""
-
-    name = "spoken"
-
-    def __init__(self, spoken: list[str]) -> None:
-        self.spoken = spoken
-
-    @property
-    def facts(self) -> Mapping[str, str]:
-        return {"engine": "spoken"}
-
-    @property
-    def repeats_itself(self) -> bool:
-        return True
-
-    def highest_price_usd(self, count: int) -> float:
-        return 0.0
-
-    def fills(self, sample_rate_hz: int) -> bool:
-        return sample_rate_hz <= 16_000
-
-    def of_set(self, seed: int, count: int, cache: Path) -> Utterances:
-        return Utterances(self.spoken, seed, count)
-
-
-class Utterances:
-    def __init__(self, spoken: list[str], seed: int, count: int) -> None:
-        self.spoken, self.seed, self.count = spoken, seed, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def utterance_id(self, index: int) -> str:
-        return f"{self.seed}-{index}"
-
-    def speaker(self, index: int) -> str:
-        return "spoken"
-
-    def text(self, index: int) -> str | None:
-        return None
-
-    def read(self, index: int, sample_rate_hz: int) -> Audio:
-        self.spoken.append(self.utterance_id(index))
-        samples = 0.1 * np.random.default_rng(index).standard_normal(4 * sample_rate_hz)
-        return Audio(samples.astype(np.float32), sample_rate_hz)
+from tests.services.rounds.spoken import Spoken
 
 
 @pytest.mark.parametrize(("clips", "jobs", "parts"), [(1, 4, 1), (10, 4, 4), (100, 2, 2), (1_001, 2, 21)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from soundsright.core.material import Material
 from soundsright.core.shipped import datasets_folder
 from soundsright.services.rounds.opening import material_digest, opened
 from soundsright.services.rounds.plan import check_same_plan, plan_facts
+from tests.services.rounds.spoken import Spoken
 from tests.services.rounds.subnet import Subnet
 
 
@@ -41,3 +43,18 @@ def test_a_round_does_not_continue_on_other_material(tmp_path: Path) -> None:
         check_same_plan("r", began, {**plan_facts(plan), "corpus_round": 3})
     old_row = {name: value for name, value in began.items() if not name.startswith("corpus")}
     check_same_plan("r", old_row, plan_facts(plan))
+
+
+def test_a_round_does_not_continue_with_another_version_of_the_synthesiser(tmp_path: Path) -> None:
+    plan = Subnet(tmp_path).plan()
+
+    def facts_with(model: str) -> dict[str, object]:
+        return plan_facts(
+            replace(plan, measures=replace(plan.measures, material=Material(speech=Spoken([], model))))
+        )
+
+    check_same_plan("r", facts_with("1.51"), facts_with("1.51"))
+    with pytest.raises(UsageError, match=r'speech \{"engine": "spoken", "model": "1.51"\}, now .*"1.52"'):
+        check_same_plan("r", facts_with("1.51"), facts_with("1.52"))
+    with pytest.raises(UsageError, match=r'speech \{"engine": "spoken", "model": "1.51"\}, now \{\}'):
+        check_same_plan("r", facts_with("1.51"), plan_facts(plan))
