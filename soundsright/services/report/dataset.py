@@ -146,8 +146,15 @@ def _clips_with_audio(run: Run, limit: int) -> _ClipAudio:
 
 def _sources_used(clips_with_audio: _ClipAudio, sources: Mapping[str, CorpusRecording]) -> list[CorpusRecording]:
     """The recordings in the audio. Simulated rooms and noises are no recordings; babble has several voices."""
-    recipes = [c.recipes[clip] for c, clip, _ in clips_with_audio]
-    drawn = {name for r in recipes for name in (r.speech, r.noise, r.rir) if name}
+    spoken: dict[str, CorpusRecording] = {}
+    drawn: set[str] = set()
+    for c, clip, _ in clips_with_audio:
+        recipe = c.recipes[clip]
+        drawn |= {name for name in (recipe.noise, recipe.rir) if name}
+        if recipe.speech and c.doc.speech:
+            spoken[recipe.speech] = _synthesised(recipe.speech, c.doc.speech)
+        elif recipe.speech:
+            drawn.add(recipe.speech)
     names = {voice for name in drawn for voice in name.removeprefix(f"{BABBLE}:").split("+")}
     names = {name for name in names if name not in NOISE_KINDS and not name.startswith(SIMULATED_ROOM)}
     unknown = sorted(name for name in names if name not in sources or not sources[name].licence)
@@ -156,7 +163,13 @@ def _sources_used(clips_with_audio: _ClipAudio, sources: Mapping[str, CorpusReco
             f"The licence of {len(unknown)} recordings is not known; the first is {unknown[0]}",
             "Give the run's --corpus, or leave out the audio with --audio-mib 0.",
         )
-    return [sources[name] for name in sorted(names)]
+    return [*(spoken[name] for name in sorted(spoken)), *(sources[name] for name in sorted(names))]
+
+
+def _synthesised(name: str, facts: Mapping[str, str]) -> CorpusRecording:
+    """An utterance that a synthesiser spoke for the round. No recording's licence applies to it."""
+    engine = f"{facts.get('engine', '')} {facts.get('model', '')}".strip()
+    return CorpusRecording(id=name, kind="speech", licence="Synthesised for the round", creator=engine)
 
 
 def _sources_csv(used: Sequence[CorpusRecording]) -> str:

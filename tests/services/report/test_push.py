@@ -107,6 +107,18 @@ def test_audio_without_a_known_licence_is_not_published(folder: Path, corpus: Pa
     assert "license" not in head_of((tmp_path / "silent" / "README.md").read_text())
 
 
+def test_speech_that_was_spoken_for_the_round_needs_no_licence(folder: Path, corpus: Path, tmp_path: Path) -> None:
+    (corpus / "manifest.jsonl").write_text('{"id": "rain", "kind": "noise", "licence": "MIT"}\n')
+    document = json.loads((folder / "results.json").read_text())
+    document["competitions"][0]["speech"] = {"engine": "espeak-ng", "model": "1.51"}
+    (folder / "results.json").write_text(json.dumps(document))
+    assert run(command, [str(folder), "--dataset", str(tmp_path / "set"), "--corpus", str(corpus)]) == 0
+    licences = (tmp_path / "set" / "LICENSE.md").read_text()
+    assert "- MIT: 1 recording\n- Synthesised for the round: 6 recordings\n" in licences
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "set" / "sources.csv").read_text())))
+    assert {row["creator"] for row in rows if row["kind"] == "speech"} == {"espeak-ng 1.51"}
+
+
 def test_the_size_of_the_audio_is_bounded(folder: Path, tmp_path: Path) -> None:
     from soundsright.services.report.dataset import CorpusRecording, write_dataset
 
