@@ -10,6 +10,7 @@ from .private import PrivateCorpus
 from .published import is_published_digest, public_corpora
 from .publishing import PublishReport, publish_retired
 from .records import Batch, Statement, checked_root
+from .replaying import published_at
 from .transfer import export_corpus, import_corpus
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "new_card",
     "public_corpora",
     "publish_retired",
+    "published_at",
     "read_card",
     "read_statement",
     "recordings_in",

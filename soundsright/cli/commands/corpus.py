@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from soundsright.cli.shared.corpus_options import (
     recording_options,
     speaking_folder,
 )
-from soundsright.cli.shared.options import FILE, FOLDER, env_file_option, grouped, option
+from soundsright.cli.shared.options import FILE, FOLDER, env_file_option, grouped, option, ruleset_option
 from soundsright.cli.shared.progress_line import ProgressLine
 from soundsright.cli.shared.settings_options import settings_from, settings_options
 from soundsright.config import Settings
@@ -179,12 +180,28 @@ def publish(folder: Path, key_file: Path | None, through: int, out: Path, only: 
 @corpus_argument
 @key_option
 @option("--root", help="Root that was committed on the chain, 64 hex digits.")
+@option(
+    "--run",
+    "runs",
+    multiple=True,
+    type=FOLDER,
+    help="Round on this corpus whose sets to draw again: the folder of its documents. Repeat it for more.",
+)
+@ruleset_option
 @click.pass_context
-def verify(context: click.Context, folder: Path, key_file: Path | None, root: str | None) -> None:
+def verify(
+    context: click.Context,
+    folder: Path,
+    key_file: Path | None,
+    root: str | None,
+    runs: tuple[Path, ...],
+    ruleset: str,
+) -> None:
     """Check every file of FOLDER: a private corpus, or recordings that were published from one.
 
     \b
     soundsright corpus verify corpora/retired --root 4b2a…
+    soundsright corpus verify corpora/retired --run round-2030-01-05
 
     Published recordings need no key. The exit code is 1 if a file is missing or changed.
     """
@@ -201,8 +218,27 @@ def verify(context: click.Context, folder: Path, key_file: Path | None, root: st
         click.echo(f"{path}: {problem}")
     click.echo(f"{check.kind}: {check.checked} recordings checked, {len(check.problems) or 'none'} wrong")
     _say_root(check.root, expected)
-    if check.problems:
+    right = [_check_run(folder, run, ruleset) for run in runs]
+    if check.problems or not all(right):
         context.exit(1)
+
+
+def _check_run(folder: Path, run: Path, ruleset: str) -> bool:
+    """Draw the sets of a run again from the published recordings in a folder. Returns whether they are the same."""
+    from soundsright.corpus import is_private_corpus, published_at
+    from soundsright.library import organiser_of
+    from soundsright.services.report import check_sets
+
+    if is_private_corpus(folder):
+        raise UsageError(f"{folder} is still private", "Give the folder to which its recordings were published.")
+    right = True
+    for check in check_sets(run, partial(published_at, folder), organiser_of(ruleset, begun=True).competitions):
+        for problem in check.problems:
+            click.echo(f"{run}, {check.competition}: {problem}")
+        right = right and not check.problems
+        verdict = f"{len(check.problems)} problems" if check.problems else "they are those of the round"
+        click.echo(f"{run}, {check.competition}: {check.clips} clips drawn again from seed and root; {verdict}")
+    return right
 
 
 @command.command("key-card")

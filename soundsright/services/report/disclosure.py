@@ -17,7 +17,6 @@ from soundsright.core.errors import UsageError
 from soundsright.core.submission import entry_id_of
 from soundsright.services.records import (
     BUNDLE,
-    CompetitionDoc,
     RecipeDoc,
     Results,
     ScoreLine,
@@ -53,7 +52,9 @@ def disclose(folder: Path, is_retired: IsRetired) -> Disclosure:
     if not private.is_dir():
         return Disclosure(0, 0)
     results = read_results(folder / "results.json")
-    manifests = {c.id: tuple(_manifest(private, c)) for c in results.competitions}
+    manifests = {
+        c.id: tuple(manifest_lines(private / "sets" / c.id / "manifest.jsonl")) for c in results.competitions
+    }
     opened = {
         (competition, str(line["id"])): line
         for competition, lines in manifests.items()
@@ -70,8 +71,12 @@ def disclose(folder: Path, is_retired: IsRetired) -> Disclosure:
     return Disclosure(before - left, left)
 
 
-def _manifest(private: Path, competition: CompetitionDoc) -> Iterator[Mapping[str, Any]]:
-    path = private / "sets" / competition.id / "manifest.jsonl"
+def manifest_lines(path: Path) -> Iterator[Mapping[str, Any]]:
+    """The lines of the manifest of a round's set.
+
+    Raises:
+        UsageError: it cannot be read, or a line is not that of a clip.
+    """
     try:
         for text in path.read_text(encoding="utf-8").splitlines():
             line = json.loads(text)

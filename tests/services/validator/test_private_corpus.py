@@ -14,15 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner
 
 from soundsright.adapters.peers.keys import Hotkey, valid_signature
 from soundsright.adapters.state.artifacts import Artifacts
+from soundsright.cli.commands.corpus import command as corpus_command
 from soundsright.core.audio import pcm16
 from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.corpus_commitment import CorpusCommitment, corpus_commitment_in
+from soundsright.core.errors import UsageError
 from soundsright.core.material import Material
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
-from soundsright.corpus import PrivateCorpus
+from soundsright.corpus import PrivateCorpus, publish_retired
 from soundsright.services.board.build import build_site
 from soundsright.services.http.state import Health
 from soundsright.services.records import bundle_bytes, feedback_of, read_runs, results_of, scores_of, write_bundle
@@ -308,3 +311,33 @@ def test_another_corpus_opens_no_round_of_this_one(tmp_path: Path, material: Mat
     assert "has no recording" in other.problem()
     assert (folder / PRIVATE_FOLDER).is_dir()
     assert steps.read(victor.state, SCHEDULE.id_of(0), steps.CORPUS) is not None
+
+
+def test_a_stranger_draws_the_sets_again_from_the_published_recordings(tmp_path: Path, material: Material) -> None:
+    bench = Bench(tmp_path)
+    victor = PrivateValidator(bench, VICTOR, material)
+    victor.service.tick()
+    bench.to_seed(10)
+    folder = victor.finish(0)
+    corpus = PrivateCorpus.open(Path(str(material.corpus)), Path(str(material.key_file)))
+    published_folder = tmp_path / "published"
+    publish_retired(corpus, published_folder, through=USES - 2)
+    runs = ["verify", str(published_folder), "--root", corpus.root, "--run", str(folder)]
+    early = CliRunner().invoke(corpus_command, runs)
+    assert isinstance(early.exception, UsageError)
+    assert "live until round 1" in str(early.exception)
+
+    victor.service._corpus.disclose(victor.folder / "rounds", USES)
+    publish_retired(corpus, published_folder, through=USES)
+    checked = CliRunner().invoke(corpus_command, runs)
+    assert checked.exit_code == 0, checked.output
+    assert f"{CLIPS} clips drawn again from seed and root; they are those of the round" in checked.output
+
+    # One who changed a recipe afterwards is found.
+    manifest = folder / "sets" / COMPETITION.id / "manifest.jsonl"
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    lines[0]["recipe_sha256"] = "0" * 64
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    changed = CliRunner().invoke(corpus_command, runs)
+    assert changed.exit_code == 1
+    assert "clip 000000: its recipe is not the one" in changed.output
