@@ -52,7 +52,8 @@ class Life:
         if number > self.last_round:
             raise UsageError(
                 f"The corpus has recordings for rounds up to {self.last_round}, and this is round {number}",
-                "Add recordings with `soundsright corpus add`, and commit to the new root.",
+                "Add recordings with `soundsright corpus add`. For a new corpus, build it with "
+                f"--first-round {number}.",
             )
         begin = number - self.first_round
         return range(begin, begin + self.uses)
@@ -69,6 +70,11 @@ class Life:
     def retired_round_of(self, cohort: int) -> int:
         """The first round that can no longer use the cohort."""
         return self.first_round + cohort + 1
+
+    def rounds_of(self, cohort: int) -> range:
+        """The rounds that use the cohort."""
+        retired = self.retired_round_of(cohort)
+        return range(max(self.first_round, retired - self.uses), min(retired, self.last_round + 1))
 
     def rounds_left(self, number: int) -> int:
         """For how many rounds there are recordings, from round `number` on."""

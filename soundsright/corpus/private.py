@@ -190,17 +190,19 @@ class PrivateCorpus:
         """The recording, if round `number` may use it.
 
         Raises:
-            UsageError: it has retired by then, is not in use yet, or does not exist.
+            UsageError: it has retired, is not in use yet, or does not exist; or the corpus has no such round.
         """
         entry = self.entry(recording_id)
-        if entry.cohort not in self.life.in_use(number):
-            retired = self.life.retired_round_of(entry.cohort)
-            if retired <= number:
-                problem = f"The recording {recording_id} retired after round {retired - 1}; this is round {number}"
-            else:
-                first = max(self.first_round, retired - self.life.uses)
-                problem = f"The recording {recording_id} is first used in round {first}; this is round {number}"
-            raise UsageError(problem, "Choose a recording that the round uses.")
+        rounds = self.life.rounds_of(entry.cohort)
+        self.life.in_use(number)  # A round that the corpus does not have is the first thing to name.
+        if number not in rounds:
+            retired = number >= self.life.retired_round_of(entry.cohort)
+            raise UsageError(
+                f"The recording {recording_id} "
+                + (f"retired after round {rounds[-1]}" if retired else f"is first used in round {rounds[0]}")
+                + f"; this is round {number}",
+                "Choose a recording that the round uses.",
+            )
         return entry.recording()
 
     def rounds_left(self, number: int) -> int:

@@ -14,6 +14,7 @@ from soundsright.adapters.peers import Hotkey
 from soundsright.cli.commands.corpus import command
 from soundsright.cli.main import run as run_command
 from soundsright.core.shipped import datasets_folder
+from soundsright.corpus import PrivateCorpus
 from soundsright.data import Corpus
 
 ORIGIN = ("--licence", "CC-BY-SA-3.0", "--source", "shipped with SoundsRight", "--allow-public")
@@ -55,6 +56,17 @@ def test_status_counts_the_recordings_of_a_round(real: Path) -> None:
     assert facts["rounds_left"] == 2
     assert "corpus add" in facts["next_steps"][0]
     assert facts["root"] in run("status", real / "private").output
+
+
+def test_the_life_of_a_recording_is_shown_and_a_retired_one_refused(
+    real: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = PrivateCorpus.open(real / "private", real / "private.key")
+    retired = next(iter({r.id for r in corpus.at(0).speech} - corpus.living(1)))
+    assert "is used in rounds 0 to 0" in run("status", real / "private", "--recording", retired).output
+    asked = ("status", real / "private", "--recording", retired, "--round")
+    assert f"{retired} retired after round 0; this is round 2" in failed(capsys, *asked, 2)
+    assert "has no recording 'x'" in failed(capsys, "status", real / "private", "--recording", "x")
 
 
 def test_recordings_retire_are_published_and_anyone_can_check_them(real: Path, tmp_path: Path) -> None:

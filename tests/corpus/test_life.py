@@ -32,6 +32,7 @@ def test_a_cohort_retires_after_its_last_round_and_lives_for_the_uses_at_most(li
     rounds = range(life.first_round, life.last_round + 1)
     for cohort in range(life.cohorts):
         used_in = [number for number in rounds if cohort in life.in_use(number)]
+        assert life.rounds_of(cohort) == range(min(used_in), max(used_in) + 1)
         assert life.retired_round_of(cohort) > max(used_in)
         assert len(used_in) <= life.uses
         assert used_in == list(range(min(used_in), max(used_in) + 1))
@@ -57,7 +58,7 @@ def test_recordings_are_spread_evenly_and_in_order(count: int, cohorts: int) -> 
 
 def test_a_round_outside_the_life_of_the_corpus_is_named_with_a_remedy() -> None:
     life = Life(first_round=10, uses=3, cohorts=5)
-    with pytest.raises(UsageError, match=r"rounds up to 12, and this is round 13\. .*corpus add"):
+    with pytest.raises(UsageError, match=r"up to 12, and this is round 13\. .*corpus add.* --first-round 13"):
         life.in_use(13)
     with pytest.raises(UsageError, match="Round 9 lies before the corpus' first round, 10"):
         life.in_use(9)

@@ -53,6 +53,8 @@ def test_a_recording_that_is_retired_or_not_yet_in_use_is_refused_with_its_round
         corpus.recording_in(2, first)
     with pytest.raises(UsageError, match=f"{last} is first used in round 5; this is round 2"):
         corpus.recording_in(2, last)
+    with pytest.raises(UsageError, match="rounds up to 5, and this is round 6"):
+        corpus.recording_in(6, last)
     with pytest.raises(UsageError, match="has no recording 'nothing'"):
         corpus.retired_round_of("nothing")
 

@@ -123,14 +123,20 @@ def add(folder: Path, key_file: Path | None, fresh: int | None, chosen: Recordin
 @corpus_argument
 @key_option
 @option("--round", "number", type=_ROUND, help="Number of the round. [default: the corpus' first round]")
+@option("--recording", help="Show only the life of the recording with this id.")
 @json_option
-def status(folder: Path, key_file: Path | None, number: int | None, as_json: bool) -> None:
+def status(folder: Path, key_file: Path | None, number: int | None, recording: str | None, as_json: bool) -> None:
     """Show how many recordings of the private corpus FOLDER are living, fresh and retired in a round.
 
     \b
     soundsright corpus status corpora/private --round 12
+
+    With --recording and --round, it is an error if that round cannot use the recording.
     """
     corpus = _opened(folder, key_file)
+    if recording is not None:
+        _say_life(corpus, recording, number, as_json=as_json)
+        return
     number = corpus.first_round if number is None else number
     facts = _facts(corpus, number)
     if as_json:
@@ -304,6 +310,14 @@ def import_(archive: Path, folder: Path, secret: Path, root: str | None, key_fil
         )
     click.echo(f"{folder}: {corpus.statement.recordings} recordings, all as the root commits to them")
     _say_root(corpus.root, expected)
+
+
+def _say_life(corpus: PrivateCorpus, recording_id: str, number: int | None, *, as_json: bool) -> None:
+    rounds = corpus.life.rounds_of(corpus.entry(recording_id).cohort)
+    if number is not None:
+        corpus.recording_in(number, recording_id)
+    facts = {"id": recording_id, "first_round": rounds[0], "last_round": rounds[-1]}
+    click.echo(json.dumps(facts) if as_json else f"{recording_id} is used in rounds {rounds[0]} to {rounds[-1]}")
 
 
 def _say_root(root: str, expected: str | None) -> None:
