@@ -15,6 +15,7 @@ from soundsright.services.records.results import (
     RefusalDoc,
     RowDoc,
     TimingDoc,
+    UnreadDoc,
 )
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
@@ -67,6 +68,7 @@ def shown(columns: int) -> str:
         decisions=(decision("Somebody takes PESQ_WB.", EVIDENCE),),
         refused=(refusal("carl", 7, "no_licence", "There is no licence"),),
         suspected=(refusal("dora", 9, "near_copy", "Answers probe clips as another model does"),),
+        unread=(UnreadDoc(entry="emil/model", hotkey="emil", uid=10, files=("a.bin: it has no tensors",)),),
     )
     console = Console(width=columns, highlight=False, record=True, file=None, force_terminal=False, quiet=False)
     with console.capture() as capture:
@@ -92,6 +94,7 @@ def test_every_finding_has_a_line() -> None:
         "bea/model flagged, copy_of_input: The output is the input again",
         "carl/model (uid 7) refused, no_licence: There is no licence",
         "dora/model suspected, near_copy: Answers probe clips as",
+        "emil/model not compared: a.bin: it has no tensors",
         "Somebody takes PESQ_WB.",
         "exact sign-flip test, one-sided, paired over 12 clips, Holm over 3: bea minus al +0.2500 [0.1000, 0.4000],"
         " p = 0.00073",

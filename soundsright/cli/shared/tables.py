@@ -81,7 +81,7 @@ def paid_sentence(burned: float, competitions: Sequence[Competition]) -> str:
 
 
 def _notes(competition: CompetitionDoc) -> Iterator[Text]:
-    """Facts that have no column: failures, flags, refusals, suspected copies, and each decision with its test."""
+    """Facts that have no column: failures, flags, refusals, copies, unread files, and decisions with tests."""
     for row in competition.entries:
         if row.failures:
             yield Text.assemble((row.entry, "yellow"), f"  {row.failure_note}")
@@ -92,6 +92,8 @@ def _notes(competition: CompetitionDoc) -> Iterator[Text]:
         yield Text.assemble((entry, "red"), f"  refused, {refusal.code}: {refusal.sentence}")
     for copy in competition.suspected:
         yield Text.assemble((copy.entry, "yellow"), f"  suspected, {copy.code}: {copy.sentence}")
+    for unread in competition.unread:
+        yield Text.assemble((unread.entry, "yellow"), f"  not compared: {'; '.join(unread.files)}")
     for decision in competition.decisions:
         yield Text(decision.sentence, style="dim")
         if tested := line_of_test(decision):

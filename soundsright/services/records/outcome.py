@@ -13,7 +13,9 @@ from types import MappingProxyType
 from typing import Any
 
 from soundsright import __version__
+from soundsright.core.competition import Competition
 from soundsright.core.entry_rules import remedy_of
+from soundsright.core.errors import printable
 from soundsright.core.results import Evaluation, Failure, Leaderboard, Refusal
 from soundsright.metrics import metric
 from soundsright.ranking import RankSet, mean_estimate
@@ -30,6 +32,7 @@ from soundsright.services.records.feedback import (
 )
 from soundsright.services.records.ranks import MAX_RANKED, rank_sets
 from soundsright.services.records.results import (
+    MAX_UNREAD,
     CompetitionDoc,
     CorpusDoc,
     CostDoc,
@@ -45,6 +48,7 @@ from soundsright.services.records.results import (
     RowDoc,
     ScoreLine,
     TimingDoc,
+    UnreadDoc,
 )
 from soundsright.services.rounds import ClipSet, RoundOutcome, steps, write_text
 
@@ -192,6 +196,7 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
     )
     needed = {d.metric: float(mean) for d in board.decisions if (mean := d.evidence.get("mean_to_win")) is not None}
     speech = outcome.plan.measures.material.speech_for(competition.sample_rate_hz)
+    spoken: dict[str, Any] = {} if speech is None else {"speech": dict(speech.facts)}
     refusals = sorted(board.refusals, key=lambda r: (r.competition_id is None, r.uid or 0))
     return CompetitionDoc(
         id=competition.id,
@@ -201,7 +206,6 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
         remainder=competition.remainder,
         seed=clips.seed,
         set_digest=clips.digest,
-        **({} if speech is None else {"speech": dict(speech.facts)}),
         entries=tuple(
             _entry_row(outcome, board, by_entry[entry], rank, {m: sets[entry] for m, sets in ranks.items()})
             for rank, entry in enumerate(ranked, 1)
@@ -212,7 +216,31 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
         suspected=tuple(
             _refusal(copy.refusal(), {}) for copy in outcome.suspected if copy.duplicate.competition == competition
         ),
+        **spoken,
+        **_unread(outcome, competition),
     )
+
+
+def _unread(outcome: RoundOutcome, competition: Competition) -> dict[str, Any]:
+    """The field `unread`, if a competition has entries with files that could not be compared."""
+    unread = tuple(
+        UnreadDoc(
+            entry=entry.source.repository,
+            hotkey=entry.hotkey,
+            uid=entry.uid,
+            files=_shortened([printable(reason) for reason in outcome.unread[entry.entry_id]]),
+        )
+        for entry in (model.submission for model in outcome.fetched)
+        if entry.competition == competition and outcome.unread.get(entry.entry_id)
+    )
+    return {"unread": unread} if unread else {}
+
+
+def _shortened(reasons: Sequence[str]) -> tuple[str, ...]:
+    """The reasons, of which all after the first are counted if there are too many."""
+    if len(reasons) <= MAX_UNREAD:
+        return tuple(reasons)
+    return (*reasons[: MAX_UNREAD - 1], f"and {len(reasons) - MAX_UNREAD + 1} other files")
 
 
 def _values(evaluation: Evaluation, name: str, floor: float) -> list[float]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 RESULTS_SCHEMA = "soundsright.results/1"
 MAX_ENTRIES = 4096
+MAX_UNREAD = 20
+"""At most this many unread files of an entry are listed."""
 
 
 class Document(BaseModel):
@@ -130,6 +132,15 @@ class RefusalDoc(Document):
     needed: dict[SafeName, FiniteFloat] = {}
 
 
+class UnreadDoc(Document):
+    """An entry with files that could not be compared with those of other entries, as `path: reason`."""
+
+    entry: ShortText
+    hotkey: ShortText
+    uid: int
+    files: Annotated[tuple[ShortText, ...], Field(max_length=MAX_UNREAD)]
+
+
 class CompetitionDoc(Document):
     """One competition: its prize, its set, and its entries with the best first.
 
@@ -149,6 +160,7 @@ class CompetitionDoc(Document):
     decisions: Annotated[tuple[DecisionDoc, ...], Field(max_length=256)]
     refused: Annotated[tuple[RefusalDoc, ...], Field(max_length=MAX_ENTRIES)]
     suspected: Annotated[tuple[RefusalDoc, ...], Field(max_length=MAX_ENTRIES)] = ()
+    unread: Annotated[tuple[UnreadDoc, ...], Field(max_length=MAX_ENTRIES)] = ()
 
     @property
     def best(self) -> RowDoc | None:

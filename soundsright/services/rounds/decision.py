@@ -16,6 +16,7 @@ from soundsright.services.rounds import steps
 from soundsright.services.rounds.chain_weights import set_weights
 from soundsright.services.rounds.context import RoundContext
 from soundsright.services.rounds.examine import examined
+from soundsright.services.rounds.fetch_models import unread_files
 from soundsright.services.rounds.fingerprints import near_copy_pairs
 from soundsright.services.rounds.job_results import result_of
 from soundsright.services.rounds.outcome import scores_of
@@ -34,8 +35,7 @@ def without_near_copies(
     """
 
     def compute() -> steps.NearCopiesStep:
-        compared = steps.read(context.state, context.round_id, steps.DUPLICATES)
-        unread = compared.unread if compared else {}
+        unread = unread_files(context)
         return steps.NearCopiesStep(
             tuple(
                 pair

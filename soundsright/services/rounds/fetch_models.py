@@ -6,7 +6,7 @@ hub that is down or has lost the model does no harm.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from soundsright.copies import Unique, contested_marks, without_duplicates
 from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault
@@ -94,6 +94,12 @@ def without_copies(context: RoundContext, fetched: Sequence[FetchedModel]) -> Un
     record = context.step(steps.DUPLICATES, compute)
     # Records of old rounds have no blocks. The blocks of the present commitments count for them.
     return without_duplicates(fetched, since=record.since_blocks, likenesses=record.same_tensors)
+
+
+def unread_files(context: RoundContext) -> Mapping[str, tuple[str, ...]]:
+    """By entry id, the files that `without_copies` could not compare, as `path: reason`."""
+    record = steps.read(context.state, context.round_id, steps.DUPLICATES)
+    return {} if record is None else record.unread
 
 
 def _fetched(context: RoundContext, submission: Submission) -> FetchedModel | Refusal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from soundsright.copies import Duplicate
 from soundsright.core.errors import EntryRefused
@@ -21,6 +21,7 @@ class RoundOutcome:
 
     `sets`, `evaluations` and `unprocessed` are by competition id, `flags` by entry id, `busy_s` by stage.
     `weights_block` is the block in which the weights were set, or None. `corpus` says whether prizes are paid.
+    `unread` has the files that could not be compared with those of other entries, by entry id.
     """
 
     plan: RoundPlan
@@ -37,6 +38,7 @@ class RoundOutcome:
     weights_block: int | None
     busy_s: Mapping[str, float]
     corpus: CorpusStep | None = None
+    unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def scores_of(evaluation: Evaluation, clip_ids: Sequence[str]) -> dict[str, list[float]]:

@@ -34,7 +34,7 @@ from soundsright.services.rounds.context import RoundContext
 from soundsright.services.rounds.corpus_check import checked_corpus, public_competitions
 from soundsright.services.rounds.decision import decide_all, pay, signs_of_tuning, without_near_copies
 from soundsright.services.rounds.faults import ProgramFault
-from soundsright.services.rounds.fetch_models import fetch_all, without_copies
+from soundsright.services.rounds.fetch_models import fetch_all, unread_files, without_copies
 from soundsright.services.rounds.opening import material_digest
 from soundsright.services.rounds.outcome import RoundOutcome
 from soundsright.services.rounds.plan import check_same_plan, plan_facts
@@ -114,6 +114,7 @@ class RoundService:
             weights_block=weights_block,
             busy_s=context.busy.seconds(),
             corpus=corpus,
+            unread=unread_files(context),
         )
 
 

@@ -28,6 +28,7 @@ from soundsright.core.results import ClipResult
 from soundsright.core.rulesets import SOUNDSRIGHT_V2
 from soundsright.core.schedule import Round
 from soundsright.core.submission import FetchedModel, Submission
+from soundsright.services.records import results_of
 from soundsright.services.rounds import RoundOutcome, steps
 from soundsright.services.rounds.faults import ProgramFault
 from soundsright.services.rounds.scoring import score_files
@@ -346,7 +347,10 @@ class TestJobs:
             raise JobTimeout("tensor_fingerprint", 300.0)
 
         subnet.pool._instead[tensor_fingerprint] = hangs
-        assert judged(subnet.run()) == {"alice", "bob", "carol"}
+        outcome = subnet.run()
+        assert judged(outcome) == {"alice", "bob", "carol"}
+        (unread,) = [doc for doc in results_of(outcome).competitions[0].unread if doc.uid == 2]
+        assert "was not done after 300 s" in unread.files[0]
         assert "was not done after 300 s" in subnet.steps("duplicates")["duplicates"]["unread"]["2-alice"][0]
 
 
