@@ -63,7 +63,7 @@ def variety(count: int) -> None:
 
     print(f"{count} passages: {equal_pairs} equal pairs of {pairs:.3g}")
     print("characters: least {}, 5 % {}, median {}, 95 % {}, most {}".format(*lengths))
-    print(f"chance that two passages are equal: at most {bound:.2g}")
+    print(f"chance that two texts are equal: at most {bound:.2g}")
     print(f"chance that a round of 400 repeats a text of 365 such rounds: at most {400 * 365 * 400 * bound:.2g}")
 
 

@@ -6,9 +6,17 @@ dates, digits, food and animals. So two passages of any rounds are practically n
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
-from soundsright.data.sentences import SENTENCE_SHAPES, distance_from_english, drawn_sentence, phones_of
+from soundsright.data.sentences import (
+    SENTENCE_SHAPES,
+    count_texts,
+    distance_from_english,
+    drawn_sentence,
+    phones_of,
+)
 
 PASSAGE_CHARS = (60, 110)
 """A passage ends with the sentence that reaches a number of characters drawn from this range."""
@@ -17,6 +25,7 @@ LONGEST_PASSAGE_CHARS = 250
 """No passage is longer: the last sentence begins before character 110 and has at most 134."""
 
 _CANDIDATES = 4
+_LEAST_TEXTS = 10**9
 
 _MORE_SHAPES = (
     "NAME SURNAME was born in CITY on the ORDINAL of MONTH",
@@ -49,6 +58,12 @@ _MORE_SHAPES = (
 PASSAGE_SHAPES = (*SENTENCE_SHAPES, *_MORE_SHAPES)
 
 
+@cache
+def _first_shapes() -> tuple[str, ...]:
+    """The shapes of a first sentence: those with many texts, because it can be the only sentence of a passage."""
+    return tuple(shape for shape in PASSAGE_SHAPES if count_texts(shape) >= _LEAST_TEXTS)
+
+
 def passage(seed: int, index: int) -> str:
     """Passage `index` of the series of `seed`, the same on every machine.
 
@@ -59,6 +74,7 @@ def passage(seed: int, index: int) -> str:
     target_chars = int(rng.integers(*PASSAGE_CHARS))
     text = ""
     while len(text) < target_chars:
-        candidates = [f"{text} {drawn_sentence(rng, PASSAGE_SHAPES)}".strip() for _ in range(_CANDIDATES)]
+        shapes = PASSAGE_SHAPES if text else _first_shapes()
+        candidates = [f"{text} {drawn_sentence(rng, shapes)}".strip() for _ in range(_CANDIDATES)]
         text = min(candidates, key=lambda candidate: distance_from_english(phones_of(candidate)))
     return text

@@ -13,6 +13,7 @@ C. Gimson, An Introduction to the Pronunciation of English (3rd ed. 1980), p. 14
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
@@ -134,6 +135,17 @@ def sentence(seed: int, index: int) -> str:
     rng = np.random.default_rng(np.random.SeedSequence((seed, index, 0x5E47)))
     candidates = [drawn_sentence(rng, SENTENCE_SHAPES) for _ in range(_CANDIDATES)]
     return min(candidates, key=lambda text: distance_from_english(phones_of(text)))
+
+
+def count_texts(shape: str) -> int:
+    """How many different texts a sentence shape has, apart from words that a sentence does not repeat.
+
+    >>> count_texts("please VERBT the THINGS before DAY") > 40_000
+    True
+    """
+    lists, _ = _lexicon()
+    numbers = {"N": 98, "NN": 9_997, "DIGIT": 10}
+    return math.prod(numbers.get(slot) or len(lists.get(slot, [slot])) for slot in shape.split())
 
 
 def drawn_sentence(rng: np.random.Generator, shapes: tuple[str, ...]) -> str:
