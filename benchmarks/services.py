@@ -126,7 +126,7 @@ def measure_round(folder: Path) -> None:
     rules.write_text(
         (ROOT / "soundsright/rulesets/published.toml")
         .read_text()
-        .replace('commitment = "digest"', 'commitment = "plain"')
+        .replace('commitment = "sealed"', 'commitment = "plain"')
         .replace("seed_delay_blocks", f"first_day = {first_day}\nseed_delay_blocks")
     )
     port = free_port()

@@ -74,7 +74,9 @@ def organiser_of_toml(
         schedule = _schedule(file.under("schedule"), table["schedule"], now_s, begun)
     location = file.under("entries")
     entries = location.table(table.get("entries", {}), _ENTRIES_KEYS)
-    kind = entries.get("commitment", CommitmentKind.DIGEST.value)
+    # Only a schedule says when a seal opens.
+    default = CommitmentKind.DIGEST if schedule is None else CommitmentKind.SEALED
+    kind = entries.get("commitment", default.value)
     commitment = _choice(location.under("commitment"), CommitmentKind, kind)
     if commitment is CommitmentKind.SEALED and schedule is None:
         raise location.under("commitment").error(

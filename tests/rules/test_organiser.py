@@ -35,13 +35,20 @@ def test_the_shipped_file_is_the_catalogue_of_competitions() -> None:
 
 @pytest.mark.parametrize("kind", ["digest", "plain", "sealed"])
 def test_the_kind_of_commitment_is_the_organisers_choice(kind: str) -> None:
-    assert read(SHIPPED.replace('commitment = "digest"', f'commitment = "{kind}"')).commitment == kind
+    assert read(SHIPPED.replace('commitment = "sealed"', f'commitment = "{kind}"')).commitment == kind
+
+
+def test_without_a_choice_entries_are_sealed_if_a_schedule_says_when_they_open() -> None:
+    silent = SHIPPED.replace('commitment = "sealed"', "")
+    assert read(silent).commitment == "sealed"
+    without_schedule = silent[: silent.index("[schedule]")] + silent[silent.index("[entries]") :]
+    assert read(without_schedule).commitment == "digest"
 
 
 def test_sealed_entries_need_a_schedule() -> None:
     without_schedule = SHIPPED[: SHIPPED.index("[schedule]")] + SHIPPED[SHIPPED.index("[entries]") :]
     with pytest.raises(UsageError, match=r"Add a \[schedule\]"):
-        read(without_schedule.replace('commitment = "digest"', 'commitment = "sealed"'))
+        read(without_schedule)
 
 
 def test_every_commented_setting_of_the_shipped_file_is_valid() -> None:
@@ -87,8 +94,8 @@ def test_the_file_can_choose_the_speech_of_all_validators() -> None:
     [
         ("max_score = 10.0", "max_scor = 10.0", r"competition 1: unknown key 'max_scor'\. Did you mean"),
         ("[schedule]", "[timetable]", "unknown key 'timetable'"),
-        ('commitment = "digest"', 'commitment = "secret"', "entries.commitment: 'secret' is not a choice"),
-        ('commitment = "digest"', "comitment = 1", "unknown key 'comitment'"),
+        ('commitment = "sealed"', 'commitment = "secret"', "entries.commitment: 'secret' is not a choice"),
+        ('commitment = "sealed"', "comitment = 1", "unknown key 'comitment'"),
         ("PESQ_WB = 0.6", "PESQ_WB = 0.7", r"competition 1.*sum to 1\.1, not 1"),
         ("PESQ_WB", "PSEQ_WB", r"competition 1\.metrics: unknown key 'PSEQ_WB'\. Did you mean 'PESQ_WB'"),
         ("max_score = 45.0", "max_score = 46.0", "rewards sum to 101 percent"),
@@ -126,7 +133,7 @@ def test_the_file_can_choose_the_speech_of_all_validators() -> None:
         ('# banned_content = ["e', 'banned_content = ["E', "entries.banned_content: 'E.*' is not a SHA-256"),
         ("# max_files = 2_000", "max_files = 0", "entries.max_files: 0 leaves no room for a model"),
         ("# allowed_files = [", "allowed_files = [3, ", r"entries.allowed_files: \[3, .* is not a list of names"),
-        ('commitment = "digest"', "commitment = 3", "entries.commitment: 3 is not a choice"),
+        ('commitment = "sealed"', "commitment = 3", "entries.commitment: 3 is not a choice"),
         ('# speech = "espeak-ng"', 'speech = "espeak"', r"material\.speech: 'espeak' is not a choice"),
         ('# speech = "espeak-ng"', "speech = 5", r"material\.speech: 5 is not a choice"),
         ('# speech = "espeak-ng"', 'speach = "flite"', r"material: unknown key 'speach'\. Did you mean 'speech'"),

@@ -116,7 +116,6 @@ def test_a_sealed_entry_is_judged_while_its_miner_is_away(world: World) -> None:
     rules = world.folder / "rules.toml"
     published = files("soundsright").joinpath("rulesets/published.toml").read_text()
     for old, new in (
-        ('commitment = "digest"', 'commitment = "sealed"'),
         ("time_utc = 09:00:00", "time_utc = 15:59:24"),
         ("seed_delay_blocks = 10", "first_day = 2023-08-23\nseed_delay_blocks = 3"),
     ):

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from soundsright.core.errors import EntryRefused, PeerUnavailable
 from soundsright.core.ports import Clock, Neuron, Peers, StateStore, Timelock
-from soundsright.core.sources import ModelRef, Source
+from soundsright.core.sources import ModelRef
 from soundsright.core.submission import (
     Commitment,
     CommitmentKind,
@@ -65,6 +65,11 @@ def old_reveal_of(body: bytes, commitment: Commitment) -> SignedReveal:
     reveal = Reveal(ModelRef(reply.namespace, reply.name, reply.revision), reply.competition)
     _check_digest(reveal, commitment)
     return SignedReveal(commitment.hotkey, reveal, "")
+
+
+def _marks(reveal: Reveal) -> set[str]:
+    """The marks by which an entry of an earlier round is the same one: its content, and its source."""
+    return {reveal.content_hash, str(reveal.model)} - {""}
 
 
 def _check_digest(reveal: Reveal, commitment: Commitment) -> None:
@@ -223,9 +228,10 @@ class RevealCollector:
         for commitment in commitments:
             reveal = recorded.get(commitment.hotkey)
             if reveal is not None:
-                hotkey, model, competition_id = commitment.hotkey, reveal.model, reveal.competition_id
+                hotkey, competition_id = commitment.hotkey, reveal.competition_id
                 commitment = replace(commitment, digest=reveal.digest(hotkey))
-                earlier_block = earlier_blocks.get((hotkey, model, competition_id), commitment.block)
+                found = (earlier_blocks.get((hotkey, mark, competition_id)) for mark in _marks(reveal))
+                earlier_block = min((block for block in found if block is not None), default=commitment.block)
                 if registered_at.get(hotkey, 0) <= earlier_block < commitment.block:
                     commitment = replace(commitment, block=earlier_block)
             if self.kind is CommitmentKind.SEALED:
@@ -233,11 +239,14 @@ class RevealCollector:
             digests.append(commitment)
         return tuple(digests)
 
-    def _admitted_blocks(self, round_id: str | None) -> dict[tuple[str, Source, str], int]:
-        """The block of each entry that was admitted to a round."""
+    def _admitted_blocks(self, round_id: str | None) -> dict[tuple[str, str, str], int]:
+        """The block of each entry that was admitted to a round, by hotkey, content or source, and competition."""
         record = None if round_id is None else steps.read(self.state, round_id, steps.ENTRIES)
-        entries = record.submissions if record else ()
-        return {(entry.hotkey, entry.source, entry.competition_id): entry.block for entry in entries}
+        return {
+            (entry.hotkey, mark, entry.competition_id): entry.block
+            for entry in (record.submissions if record else ())
+            for mark in {entry.content_hash, str(entry.source)} - {""}
+        }
 
     def _record(self, commitment: Commitment, signed: SignedReveal) -> None:
         self.health.add("responses.total_valid_responses")

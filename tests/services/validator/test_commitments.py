@@ -159,6 +159,22 @@ def test_an_entry_that_is_sealed_again_for_the_next_round_keeps_its_block(tmp_pa
     assert second[bob] > first[bob]
 
 
+def test_a_sealed_entry_keeps_its_block_when_its_repository_moves(tmp_path: Path, relay: Relay) -> None:
+    bench = SealedBench(tmp_path, CommitmentKind.SEALED, relay)
+    bench.to_round()
+    finish(bench.validator(), bench, SCHEDULE.id_of(0))
+    alice = MINERS["alice"].address
+    (first,) = (e for e in bench.entries().submissions if e.hotkey == alice)
+    moved = ModelRef("alice", "renamed", "d" * 40)
+    bench.hub.repositories[moved] = bench.hub.repositories[ModelRef("alice", "model", "a" * 40)]
+    text = salted_reveal(moved, alice, COMPETITION.id, content_of("alice", "a")).text(alice)
+    bench.chain.publish(alice, seal(text, 1_000))
+    bench.chain.advance(24)
+    finish(bench.validator(), bench, SCHEDULE.id_of(1))
+    (second,) = (e for e in bench.entries(1).submissions if e.hotkey == alice)
+    assert (second.source, second.block) == (moved, first.block)
+
+
 COMMITTED = Commitment("hk", "", 1_000, (900, 950, 990))
 MODEL = ModelRef("ns", "model", "a" * 40)
 ASKED = EntryRules(cooldown_blocks=500, max_commitments=1)
