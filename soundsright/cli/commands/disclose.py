@@ -26,7 +26,7 @@ def command(*, run_folder: Path, corpus: Path | None, corpus_key: Path | None, c
     its scores and its report are written again. --corpus-round is the next round of the corpus. A validator does
     this by itself when a round begins.
     """
-    from soundsright.services.local import next_round
+    from soundsright.services.local import next_round, rounds_file
     from soundsright.services.report import disclose
     from soundsright.services.rounds import PRIVATE_FOLDER, opened_private, retirement
 
@@ -39,8 +39,15 @@ def command(*, run_folder: Path, corpus: Path | None, corpus_key: Path | None, c
     if not (run_folder / PRIVATE_FOLDER).is_dir():
         click.echo(f"{run_folder}: nothing is private")
         return
+    following = next_round(private.folder, first_round=private.first_round)
     if corpus_round is None:
-        corpus_round = next_round(private.folder, first_round=private.first_round)
+        corpus_round = following
+    elif corpus_round > following and rounds_file(private.folder).exists():
+        raise UsageError(
+            f"--corpus-round is {corpus_round}, but the next round of {private.folder} on this machine is"
+            f" {following}: recordings that it uses would be published",
+            "Leave out --corpus-round.",
+        )
     disclosure = disclose(run_folder, retirement(material, corpus_round))
     click.echo(
         f"{run_folder}: {disclosure.published} clips published, {disclosure.still_private} still private when round"

@@ -1,4 +1,4 @@
-from .corpus_rounds import next_round, record_round
+from .corpus_rounds import next_round, record_round, rounds_file
 from .model_errors import model_error
 from .trial import VALIDATOR, Staged, StagedHub, TrialEntry, read_entries, stage, trial_rules
 from .verification import METRICS, Step, Verification, verify
@@ -15,6 +15,7 @@ __all__ = [
     "next_round",
     "read_entries",
     "record_round",
+    "rounds_file",
     "stage",
     "trial_rules",
     "verify",
