@@ -235,7 +235,7 @@ def _sealed_material(
     own: dict[str, str] = {}
     for done, item in enumerate(material, 1):
         try:
-            pieces = encoded_pieces(item)
+            pieces = encoded_pieces(item, known.may_have)
         except AudioFileError as error:
             draft.skipped[item.name] = error.problem.removeprefix(f"{error.path}: ")
             pieces = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -27,7 +27,10 @@ MIN_S = {"speech": 0.5, "noise": 0.05, "rir": 0.0}
 
 @dataclass(frozen=True)
 class Encoded:
-    """A recording, or a piece of one, as a FLAC file in memory. `whole_sha256` is that of the whole recording."""
+    """A recording, or a piece of one, as a FLAC file in memory.
+
+    `whole_sha256` is the digest of the samples of the whole recording; it is empty if nobody needs it.
+    """
 
     name: str
     content: bytes = field(repr=False)
@@ -65,8 +68,12 @@ def flac(audio: Audio) -> bytes:
     return stream.getvalue()
 
 
-def encoded_pieces(item: NewRecording) -> list[Encoded]:
+def encoded_pieces(
+    item: NewRecording, needs_whole: Callable[[int, int], bool] = lambda rate_hz, frames: False
+) -> list[Encoded]:
     """The recording as FLAC, in pieces if it is long.
+
+    `needs_whole` says for a sample rate and a length whether the digest of the whole recording is needed.
 
     Raises:
         AudioFileError: it cannot be read, or no set could use it.
@@ -83,7 +90,7 @@ def encoded_pieces(item: NewRecording) -> list[Encoded]:
             continue
         name = item.name if count == 1 else f"{item.name} ({number} of {count})"
         pieces.append(_encoded(item, name, Audio(samples, audio.sample_rate_hz), len(audio), whole))
-    if count > 1:
+    if count > 1 and needs_whole(audio.sample_rate_hz, len(audio)):
         digest = samples_digest(read_flac(flac(audio), item.name))
         pieces = [replace(piece, whole_sha256=digest) for piece in pieces]
     return pieces
@@ -145,6 +152,7 @@ class Known:
     ) -> None:
         self._digests = dict(digests or {})
         self._by_shape: dict[tuple[int, int], list[tuple[str, Recording]]] = {}
+        self._read: set[tuple[int, int]] = set()
         for place, corpus in (public or {}).items():
             for recording in (*corpus.speech, *corpus.noise, *corpus.rirs):
                 self._by_shape.setdefault(_shape_of(recording), []).append((place, recording))
@@ -155,12 +163,18 @@ class Known:
         joined._by_shape = self._by_shape
         return joined
 
+    def may_have(self, rate_hz: int, frames: int) -> bool:
+        """Whether a public recording has this sample rate and length."""
+        return (rate_hz, frames) in self._by_shape
+
     def place_of(self, piece: Encoded) -> str | None:
         """Where the recording of this piece is already; None if it is new."""
-        for place, recording in self._by_shape.pop((piece.sample_rate_hz, piece.whole_frames), []):
+        shape = (piece.sample_rate_hz, piece.whole_frames)
+        for place, recording in self._by_shape.get(shape, []) if shape not in self._read else []:
             audio = recording.audio()
             digest = samples_digest(read_flac(flac(audio), recording.path))
             self._digests.setdefault(digest, f"{place} as {recording.id}")
+        self._read.add(shape)
         return self._first_place((piece.samples_sha256, piece.whole_sha256))
 
     def _first_place(self, digests: Iterable[str]) -> str | None:

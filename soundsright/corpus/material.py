@@ -15,6 +15,8 @@ from soundsright.core.ports import SpeechSource
 from soundsright.data import NOISE_KINDS, Corpus, Listing, Recording, noise_listing, rir_listing, speech_listing
 
 SHIPPED = "shipped"
+LONGEST_S = 3_600.0
+"""A recording is decoded as a whole before it is cut, so its length bounds the memory."""
 MADE_NOISE_S = 10.0
 MADE_NOISE_HZ = 48_000
 
@@ -61,7 +63,13 @@ def recordings_in(folder: str, kind: str, origin: Origin) -> tuple[list[NewRecor
     else:
         listing: Listing = _LISTINGS[kind](Path(folder), 0)
         recordings, skipped = listing.recordings, dict(listing.skipped)
-    return [_of(recording, kind, origin, folder) for recording in recordings], skipped
+    usable: list[NewRecording] = []
+    for recording in recordings:
+        if recording.duration_s > LONGEST_S:
+            skipped[recording.id] = f"is {recording.duration_s:.0f} s long; the limit is {LONGEST_S:.0f} s"
+        else:
+            usable.append(_of(recording, kind, origin, folder))
+    return usable, skipped
 
 
 _LISTINGS: dict[str, Callable[[Path, int], Listing]] = {

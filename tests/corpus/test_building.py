@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from soundsright.core.audio import Audio
 from soundsright.core.errors import UsageError
 from soundsright.corpus import Known, NewRecording, Plan, PrivateCorpus, add_to_corpus, build_corpus
 from soundsright.corpus.encoding import samples_digest
-from soundsright.data import Corpus
+from soundsright.data import Corpus, Recording
 from tests.corpus.conftest import hiss, some
 
 PLAN = Plan(uses=2, fresh=2)
@@ -65,6 +66,16 @@ def test_a_public_recording_is_refused_also_in_another_file_format(tmp_path: Pat
     recordings = [*some("speech", range(1, 5)), recoded, *some("noise", range(2))]
     known = Known(public={"the shipped recordings": shipped})
     with pytest.raises(UsageError, match=f"is already in the shipped recordings as {public.id}"):
+        build_corpus(tmp_path / "new", tmp_path / "key", recordings, plan=PLAN, known=known)
+
+
+def test_a_long_public_recording_is_recognised_before_it_is_cut(tmp_path: Path) -> None:
+    long = replace(some("noise", range(1))[0], name="long", read=partial(hiss, 3, 61.0))
+    soundfile.write(tmp_path / "long.flac", hiss(3, 61.0).samples, 16_000, subtype="PCM_16")
+    public = Corpus(tmp_path, (), (Recording("rain", tmp_path / "long.flac", 16_000, 61.0),), ())
+    recordings = [*some("speech", range(4)), *some("noise", range(1, 3)), long]
+    known = Known(public={"a public corpus": public})
+    with pytest.raises(UsageError, match=r"long \(1 of 3\) is already in a public corpus as rain"):
         build_corpus(tmp_path / "new", tmp_path / "key", recordings, plan=PLAN, known=known)
 
 
