@@ -3,8 +3,9 @@
     python benchmarks/honest_scores.py --out scores.json [--competition DENOISING_16000HZ] [--clips 60] [--seed 1]
 
 Honest systems are the models under models/ whose packages are installed. The oracle knows the clean speech and
-applies the ideal ratio mask. The parrot returns the clean speech, and a stealth parrot mixes a part of it into the
-output of the first model. `benchmarks/gates.py` reads the file.
+applies the ideal ratio mask. Two tricks raise SI-SIR or SI-SAR and cost speech: they subtract a part of what the
+first model removed, or average its output with the input. The parrot returns the clean speech, and a stealth parrot
+mixes a part of it into the output of that model. `benchmarks/gates.py` reads the file.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ def outputs_of(clip: Clip, models: dict[str, Any], sample_rate_hz: int) -> Itera
     yield from enhanced.items()
     yield "oracle mask", ideal_ratio_mask(clean, degraded, sample_rate_hz)
     first = next(iter(enhanced.values()))
+    yield "subtracting", first - 0.06 * (degraded - first)
+    yield "averaging with the input", (first + degraded) / 2
     for share in STEALTH:
         yield f"stealth parrot {share:.0%}", (1 - share) * first + share * clean
     yield "parrot", clean

@@ -86,7 +86,8 @@ def impossible(scores: Mapping[str, Float64], input_db: Float64, ceilings: Ceili
     if clips < max(LEAST_CLIPS, math.ceil(LEAST_SHARE * len(input_db))):
         return None
     # Ceilings have different units, so compare how far each is exceeded relative to its own size.
-    furthest = above / (1.0 + np.abs(limits))
+    finite = np.where(np.isfinite(limits), limits, 0.0)
+    furthest = np.where(np.isfinite(limits), above, -np.inf) / (1.0 + np.abs(finite))
     at, clip = np.unravel_index(int(np.argmax(furthest)), above.shape)
     metric = metrics[int(at)]
     return Impossible(

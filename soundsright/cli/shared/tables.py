@@ -90,6 +90,10 @@ def _notes(competition: CompetitionDoc) -> Iterator[Text]:
     for refusal in competition.refused:
         entry = f"{refusal.entry} (uid {refusal.uid})"
         yield Text.assemble((entry, "red"), f"  refused, {refusal.code}: {refusal.sentence}")
+    for apart in competition.apart:
+        yield Text.assemble((apart.row.entry, "red"), f"  {apart.code}, not paid: {apart.sentence}")
+    for code, why in competition.unmeasured.items():
+        yield Text(f"{code} could not be measured: {why}", style="dim")
     for copy in competition.suspected:
         yield Text.assemble((copy.entry, "yellow"), f"  suspected, {copy.code}: {copy.sentence}")
     for unread in competition.unread:

@@ -3,7 +3,7 @@ from .corpus_words import payment_sentence
 from .feedback import DOCUMENT_SCHEMA, Feedback, SignedFeedback, open_feedback, sign_feedback
 from .feedback_store import FeedbackFile, FeedbackStore, SignedFeedbackFile, read_document, read_feedback
 from .fields import SafeName, ShortText
-from .outcome import feedback_of, results_of, scores_of, scores_text, scoring_versions, write_json
+from .outcome import feedback_of, results_of, scores_of, scores_text, write_json
 from .ranks import PossibleRanks, possible_ranks
 from .reading import read_results, read_scores
 from .results import (
@@ -39,6 +39,7 @@ from .signed import (
     open_envelope,
     sign_document,
 )
+from .versions import scoring_versions
 
 __all__ = [
     "BUNDLE",

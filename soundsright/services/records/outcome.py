@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from soundsright import __version__
 from soundsright.core.competition import Competition
 from soundsright.core.entry_rules import remedy_of
 from soundsright.core.errors import printable
@@ -33,6 +30,7 @@ from soundsright.services.records.feedback import (
 from soundsright.services.records.ranks import MAX_RANKED, rank_sets
 from soundsright.services.records.results import (
     MAX_UNREAD,
+    ApartDoc,
     CompetitionDoc,
     CorpusDoc,
     CostDoc,
@@ -50,9 +48,8 @@ from soundsright.services.records.results import (
     TimingDoc,
     UnreadDoc,
 )
+from soundsright.services.records.versions import scoring_versions
 from soundsright.services.rounds import ClipSet, RoundOutcome, steps, write_text
-
-_SCORING_PACKAGES = ("numpy", "scipy", "numba", "pesq", "soundfile", "soxr")
 
 
 def results_of(outcome: RoundOutcome) -> Results:
@@ -107,6 +104,10 @@ def feedback_of(outcome: RoundOutcome, results: Results) -> dict[str, Feedback]:
             evaluation = evaluations[str(row.hotkey)]
             clips = outcome.sets[competition.id]
             feedback[evaluation.submission.entry_id] = _entry_feedback(shared, row, evaluation, clips)
+        for apart in competition.apart:
+            evaluation = evaluations[str(apart.row.hotkey)]
+            clips = outcome.sets[competition.id]
+            feedback[evaluation.submission.entry_id] = _entry_feedback(shared, apart.row, evaluation, clips)
         for refusal in competition.refused:
             if refusal.hotkey in refused:
                 continue
@@ -139,17 +140,6 @@ def scores_text(lines: Iterable[ScoreLine]) -> str:
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write the whole file or nothing."""
     write_text(path, json.dumps(document, indent=1, sort_keys=False, allow_nan=False) + "\n")
-
-
-def scoring_versions() -> dict[str, str]:
-    """The versions of this program, of Python, and of the packages that scores depend on."""
-    versions = {"soundsright": __version__, "python": platform.python_version()}
-    for package in _SCORING_PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
 
 
 def _corpus(outcome: RoundOutcome, corpus: steps.CorpusStep) -> CorpusDoc:
@@ -218,6 +208,7 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
         ),
         **spoken,
         **_unread(outcome, competition),
+        **_apart(outcome, board, by_entry),
     )
 
 
@@ -241,6 +232,19 @@ def _shortened(reasons: Sequence[str]) -> tuple[str, ...]:
     if len(reasons) <= MAX_UNREAD:
         return tuple(reasons)
     return (*reasons[: MAX_UNREAD - 1], f"and {len(reasons) - MAX_UNREAD + 1} other files")
+
+
+def _apart(outcome: RoundOutcome, board: Leaderboard, by_entry: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """The fields `apart` and `unmeasured`, if a competition has them."""
+    apart = []
+    for each in board.apart:
+        row = _row(outcome, board, by_entry[each.submission.entry_id])
+        row = row.model_copy(update={"reasons": dict.fromkeys(board.competition.metric_weights, each.sentence)})
+        apart.append(
+            ApartDoc(row=row, code=each.reason.value, sentence=each.sentence, evidence=dict(each.evidence))
+        )
+    unmeasured = {reason.value: why for reason, why in board.unmeasured.items()}
+    return {**({"apart": tuple(apart)} if apart else {}), **({"unmeasured": unmeasured} if unmeasured else {})}
 
 
 def _values(evaluation: Evaluation, name: str, floor: float) -> list[float]:
@@ -273,10 +277,10 @@ def _row(
     rank: int | None = None,
     ranks: Mapping[str, RankSet] = MappingProxyType({}),
 ) -> RowDoc:
-    """A row without reasons. `rank` is None for the unprocessed input, which has no miner."""
+    """A row without reasons. `rank` is None for the unprocessed input, which has no miner, and without a rank."""
     submission, timing, floors = evaluation.submission, evaluation.timing, outcome.plan.measures.floors
     estimates = {m: mean_estimate(_values(evaluation, m, floors[m])) for m in outcome.plan.measures.metrics}
-    is_entry = rank is not None
+    is_entry = evaluation is not outcome.unprocessed[board.competition.id]
     return RowDoc(
         rank=rank,
         entry=submission.source.repository if is_entry else "unprocessed input",

@@ -141,8 +141,23 @@ class UnreadDoc(Document):
     files: Annotated[tuple[ShortText, ...], Field(max_length=MAX_UNREAD)]
 
 
+class ApartDoc(Document):
+    """An entry that ran and is ranked apart, unpaid: the reason's code, a sentence, and the numbers behind it.
+
+    `row` has its scores. It has no rank.
+    """
+
+    row: RowDoc
+    code: ShortText
+    sentence: LongText
+    evidence: dict[ShortText, FiniteFloat | LongText] = {}
+
+
 class CompetitionDoc(Document):
     """One competition: its prize, its set, and its entries with the best first.
+
+    `apart` are entries that are not ranked with the others. `unmeasured` says why a test for them was not possible,
+    by the code of the reason.
 
     `speech` has the facts of the engine that spoke the set; it is empty for recorded speech.
     """
@@ -161,6 +176,8 @@ class CompetitionDoc(Document):
     refused: Annotated[tuple[RefusalDoc, ...], Field(max_length=MAX_ENTRIES)]
     suspected: Annotated[tuple[RefusalDoc, ...], Field(max_length=MAX_ENTRIES)] = ()
     unread: Annotated[tuple[UnreadDoc, ...], Field(max_length=MAX_ENTRIES)] = ()
+    apart: Annotated[tuple[ApartDoc, ...], Field(max_length=MAX_ENTRIES)] = ()
+    unmeasured: dict[ShortText, LongText] = {}
 
     @property
     def best(self) -> RowDoc | None:

@@ -100,6 +100,14 @@ def report_markdown(run: Run) -> str:
             for r in c.doc.refused
         ]
         lines += [
+            f"- Ranked apart ({markdown_text(a.code)}): {markdown_text(a.row.entry)}: {markdown_text(a.sentence)}"
+            for a in c.doc.apart
+        ]
+        lines += [
+            f"- {markdown_text(code)} could not be measured: {markdown_text(why)}"
+            for code, why in c.doc.unmeasured.items()
+        ]
+        lines += [
             f"- {markdown_text(e.label)}: {markdown_text(e.failure_note)}." for e in c.entries if e.row.failures
         ]
     lines += ["", "## Metrics", ""]

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from soundsright.core.material import Material
+from soundsright.core.results import Apart, ApartReason
 from soundsright.services.records.feedback import MAX_TEXT_CHARS, Feedback
 from soundsright.services.records.outcome import feedback_of, results_of, scores_of, scores_text
 from soundsright.services.records.ranks import possible_ranks
 from soundsright.services.records.reading import read_scores, results_from
 from soundsright.services.records.results import ScoreLine
 from soundsright.services.records.runs import run_of
+from soundsright.services.report.tables import report_markdown
+from soundsright.services.rounds import RoundOutcome
 from tests.services.records.outcome import COMPETITION, GOLDEN, golden_files, small_outcome
 from tests.services.rounds.spoken import Spoken
 
@@ -72,3 +75,45 @@ def test_long_text_in_feedback_is_cut() -> None:
     competition = competition.model_copy(update={"entries": (wordy, *competition.entries[1:])})
     feedback = feedback_of(outcome, results.model_copy(update={"competitions": (competition,)}))
     assert len(feedback["1-alice-hotkey"].reasons["ESTOI"]) == MAX_TEXT_CHARS
+
+
+def outcome_with_bob_apart() -> RoundOutcome:
+    """The small outcome, in which bob's model memorised recordings."""
+    outcome = small_outcome()
+    (board,) = outcome.leaderboards
+    bob = outcome.evaluations[COMPETITION.id][1].submission
+    evidence: dict[str, float | str] = {"metric": "ESTOI", "p_value": 1e-6, "content_hash": "ef" * 32}
+    board = replace(
+        board,
+        standings=tuple(s for s in board.standings if s.submission != bob),
+        apart=(Apart(bob, ApartReason.MEMORISED, "Is not paid: it memorised recordings.", evidence),),
+        unmeasured={ApartReason.HELD: "There is no calibration for this task and rate."},
+    )
+    return replace(outcome, leaderboards=(board,))
+
+
+def test_an_entry_that_is_ranked_apart_is_in_results_feedback_and_report(tmp_path: Path) -> None:
+    outcome = outcome_with_bob_apart()
+    results = results_of(outcome)
+    assert results_from(json.loads(json.dumps(results.as_json()))) == results
+    (competition,) = results.competitions
+    (apart,) = competition.apart
+    assert [row.hotkey for row in competition.entries] == ["alice" + "-hotkey" * 3]
+    assert (apart.row.hotkey, apart.row.rank, apart.row.share, apart.code) == (
+        "bob" + "-hotkey" * 3,
+        None,
+        0.0,
+        "memorised",
+    )
+    assert apart.evidence["p_value"] == 1e-6
+    bob = next(f for f in feedback_of(outcome, results).values() if f.hotkey == "bob" + "-hotkey" * 3)
+    assert bob.reasons == dict.fromkeys(COMPETITION.metric_weights, "Is not paid: it memorised recordings.")
+    assert len(bob.clips) == len(outcome.sets[COMPETITION.id].digests)
+    report = report_markdown(run_of(tmp_path, results, scores_of(outcome)))
+    assert "Ranked apart (memorised)" in report
+    assert "held could not be measured: There is no calibration for this task and rate." in report
+
+
+def test_results_without_entries_apart_have_no_such_fields() -> None:
+    (competition,) = results_of(small_outcome()).as_json()["competitions"]
+    assert competition.keys().isdisjoint({"apart", "unmeasured"})
