@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from soundsright.adapters.peers.client import request
 from soundsright.adapters.peers.keys import valid_signature
 from soundsright.core.submission import salted_digest
 from soundsright.services.records.feedback_store import FeedbackStore
+from soundsright.services.records.reveal import open_reveal
 from soundsright.testing.fakechain.drand import ROUND_1000_S, served_relay
 from tests.system.world import COMPETITION, HOURS_A_DAY, SECRET, World, running_world, until
 
@@ -42,8 +44,8 @@ def test_two_rounds_of_a_private_competition(world: World) -> None:
         world.start_validator(name)
 
     until(lambda: len(chain.commitments()) == 3, "three commitments")
-    # A miner publishes its endpoint after its commitment. Validators send requests there.
-    until(lambda: sum(neuron.endpoint is not None for neuron in chain.neurons()) == 3, "three endpoints")
+    # A miner publishes its endpoint after its commitment. Validators send requests there, and to each other.
+    until(lambda: sum(neuron.endpoint is not None for neuron in chain.neurons()) == 5, "five endpoints")
     for commitment in chain.commitments():
         name = next(n for n in MINERS if world.key(n).address == commitment.hotkey)
         salts = json.loads((world.folder / name / "salts.json").read_text())["salts"]
@@ -81,6 +83,7 @@ def test_two_rounds_of_a_private_competition(world: World) -> None:
     assert set(crashed.feedback.failures) == {"crashed"}
     _check_health(world)
     _check_refusals(world, crashed.feedback.round)
+    _check_reveals_are_passed_on(world, crashed.feedback.round)
 
     # Second round: bob enters alice's kind of model, and has a new commitment.
     assert world.services["bob"].stop() == 0
@@ -178,6 +181,26 @@ def _check_refusals(world: World, round_id: str) -> None:
     assert post("bob", body) == (403, "no_permit")
     assert post("victor", b'{"schema": "soundsright.reveal/1"}') == (401, "bad_signature")
     assert post("victor", b" " * 3_000) == (413, "too_large")
+
+
+def _check_reveals_are_passed_on(world: World, round_id: str) -> None:
+    """A validator gives another one all reveals, each signed by its miner, and gives a miner none."""
+    body = json.dumps({"schema": "soundsright.reveals/1", "round": round_id}).encode()
+
+    def ask(name: str) -> tuple[int, Any]:
+        receiver = world.key("victor").address
+        headers = signed_headers(world.key(name), method="POST", path="/reveals", body=body, receiver=receiver)
+        url = f"http://127.0.0.1:{world.ports['victor-axon']}"
+        reply = request(url, "POST", "/reveals", body=body, headers=headers, timeout_s=10)
+        return reply.status, json.loads(reply.body)
+
+    status, reply = ask("wanda")
+    assert status == 200
+    for document in reply["reveals"]:
+        open_reveal(document, hotkey=document["hotkey"], round_id=round_id, valid_signature=valid_signature)
+    assert {d["hotkey"] for d in reply["reveals"]} == {world.key(name).address for name in MINERS}
+    status, reply = ask("alice")
+    assert (status, reply["code"]) == (403, "no_permit")
 
 
 def _check_no_secret(world: World) -> None:

@@ -195,11 +195,14 @@ class World:
         )
 
     def start_validator(self, name: str, *arguments: str, **settings: str) -> Service:
-        self.ports.setdefault(f"{name}-health", free_port())
+        for role in ("health", "axon"):
+            self.ports.setdefault(f"{name}-{role}", free_port())
         return self.start(
             name,
             ["validator", *arguments],
             {
+                "AXON_PORT": str(self.ports[f"{name}-axon"]),
+                "AXON_EXTERNAL_IP": "127.0.0.1",
                 "HEALTHCHECK_API_PORT": str(self.ports[f"{name}-health"]),
                 "SOUNDSRIGHT_SANDBOX": "process",
                 "SOUNDSRIGHT_TRUST": "true",

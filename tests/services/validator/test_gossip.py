@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soundsright.adapters.peers.keys import Hotkey, valid_signature
@@ -135,6 +135,21 @@ def test_a_miner_that_answers_only_after_the_deadline_is_admitted_by_none() -> N
     network.run(range(ROUND.reveal_deadline_block, 111))
     assert network.admitted() == everywhere("bob", "carol")
     assert not [path for _, _, path in network.asked if path == "/reveal"]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    shown=st.frozensets(st.tuples(st.sampled_from(sorted(MINERS)), st.sampled_from(NAMES))),
+    orders=st.lists(st.permutations(NAMES), min_size=10, max_size=10),
+)
+def test_all_admit_the_miners_that_answered_any_of_them_in_time(
+    shown: frozenset[tuple[str, str]], orders: list[tuple[str, ...]]
+) -> None:
+    """Each miner answers only some of the validators, which look at the chain in any order."""
+    network = Network(lambda miner, validator: (miner, validator) in shown)
+    for block, order in zip(range(101, 111), orders, strict=True):
+        network.run(range(block, block + 1), tuple(order))
+    assert network.admitted() == everywhere(*{miner for miner, _ in shown})
 
 
 def test_two_different_reveals_of_one_commitment_are_refused_by_all() -> None:

@@ -31,6 +31,7 @@ from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import draw_to_disk
 from soundsright.services.rounds.scoring import score_files
 from soundsright.services.validator.chain import check_account
+from soundsright.services.validator.gossip import RevealsRequest
 from soundsright.services.validator.peers import MAX_TRIES, RevealCollector, old_reveal_of
 from soundsright.services.validator.service import ValidatorService
 from soundsright.services.validator.setup import SubnetSettings, ValidatorContext, Work
@@ -233,6 +234,20 @@ def test_reveals_are_collected_between_the_close_and_the_seed_and_recorded(bench
     bench.chain.advance(SCHEDULE.seed_delay_blocks)
     finish(bench.validator(), bench, SCHEDULE.id_of(0))
     assert bench.weights()
+
+
+def test_a_validator_with_an_endpoint_publishes_it_once_and_answers_the_others(bench: Bench) -> None:
+    bench.to_seed(10)
+    service = bench.validator()
+    service._endpoint = "10.0.9.9:6001"
+    finish(service, bench, SCHEDULE.id_of(0))
+    assert {n.endpoint for n in bench.chain.neurons() if n.hotkey == VICTOR.address} == {"10.0.9.9:6001"}
+    head = bench.chain.head()
+    service._serve_others(bench.chain.neurons())
+    assert bench.chain.head() == head
+    asked = RevealsRequest.model_validate({"schema": "soundsright.reveals/1", "round": SCHEDULE.id_of(0)})
+    reply = service.shared.reply(VICTOR.address, asked)
+    assert {document.hotkey for document in reply.reveals} == {key.address for key in MINERS.values()}
 
 
 def test_a_miner_that_is_away_is_refused_and_the_others_are_ranked(bench: Bench) -> None:
