@@ -31,7 +31,7 @@ from soundsright.adapters.containers.labels import (
     ROUND_LABEL,
     this_owner,
 )
-from soundsright.adapters.containers.model_images import model_image
+from soundsright.adapters.containers.model_images import image_layers, model_image
 from soundsright.adapters.sandboxes import (
     GpuPool,
     ModelConnector,
@@ -134,6 +134,14 @@ class DockerSandbox:
         """The model's image, built if it does not exist. Raises as `prepare` does."""
         with self._stop_source.token() as token:
             return self._image_for_run(model, token)
+
+    def image_layers(self, model: FetchedModel) -> tuple[str, ...]:
+        """The digests of the layers of a model's image, if it exists and every machine builds the same ones.
+
+        Raises:
+            InfrastructureFault: the engine failed.
+        """
+        return image_layers(self._engine, model, self._settings.build)
 
     def _image_for_run(self, model: FetchedModel, token: StopToken) -> BuiltImage:
         """The image for one run. Its build time, or its fault, includes what `prepare` did before."""

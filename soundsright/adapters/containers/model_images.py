@@ -64,7 +64,7 @@ def model_image(
     if (model.path / IMAGE_FILE).exists():
         return _image_by_digest(engine, model, limits, token)
     instructions = _checked_instructions(model, limits)
-    tag = f"soundsright/model:{model.content_hash[:40]}-{limits.network}"
+    tag = _tag(model, limits)
     with engine_faults():
         existing = engine.client.images.list(filters={"reference": tag})
     if existing:
@@ -75,6 +75,35 @@ def model_image(
         image = build.run()
     token.check()
     return image
+
+
+def image_layers(engine: Engine, model: FetchedModel, limits: BuildLimits) -> tuple[str, ...]:
+    """The digests of the layers of a model's image; empty if the engine lacks it or its build runs commands.
+
+    Raises:
+        InfrastructureFault: the engine failed.
+    """
+    import docker.errors
+
+    try:
+        if (model.path / IMAGE_FILE).exists():
+            name = _image_name(model)
+        else:
+            if any(instruction.name == "RUN" for instruction in read_dockerfile(model.path)):
+                return ()
+            name = _tag(model, limits)
+    except ProtocolViolation:
+        return ()
+    with engine_faults():
+        try:
+            layers = engine.client.images.get(name).attrs.get("RootFS", {}).get("Layers") or ()
+        except docker.errors.ImageNotFound:
+            return ()
+    return tuple(map(str, layers))
+
+
+def _tag(model: FetchedModel, limits: BuildLimits) -> str:
+    return f"soundsright/model:{model.content_hash[:40]}-{limits.network}"
 
 
 def _checked_instructions(model: FetchedModel, limits: BuildLimits) -> tuple[Instruction, ...]:

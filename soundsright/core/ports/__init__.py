@@ -18,7 +18,15 @@ from soundsright.core.ports.chain import (
 from soundsright.core.ports.hubs import ModelHub, Publisher
 from soundsright.core.ports.machine import Clock, Pool
 from soundsright.core.ports.peers import Peers, Reply
-from soundsright.core.ports.runners import Answer, DegradedClip, Runner, RunningModel, Sandbox, SandboxLimits
+from soundsright.core.ports.runners import (
+    Answer,
+    DegradedClip,
+    ImageRunner,
+    Runner,
+    RunningModel,
+    Sandbox,
+    SandboxLimits,
+)
 from soundsright.core.ports.speech import RoundSpeech, SpeechSource
 from soundsright.core.ports.state import StateStore, TitleRow
 
@@ -29,6 +37,7 @@ __all__ = [
     "Chain",
     "Clock",
     "DegradedClip",
+    "ImageRunner",
     "LiveChain",
     "ModelHub",
     "Neuron",

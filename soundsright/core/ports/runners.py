@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from soundsright.core.results import Failure, Timing
 from soundsright.core.submission import FetchedModel
@@ -113,6 +113,21 @@ class Runner(Protocol):
         """End every model that is being prepared, loaded or run here. Call it from any thread.
 
         Callers that wait for such a model get a `ModelFault`.
+        """
+        ...
+
+
+@runtime_checkable
+class ImageRunner(Runner, Protocol):
+    """A runner that runs images, and knows of which layers they consist."""
+
+    def image_layers(self, model: FetchedModel) -> tuple[str, ...]:
+        """The digests of the layers of a model's image, if this machine has it and every machine has the same ones.
+
+        It is empty for an image whose build runs commands, because their results can differ between machines.
+
+        Raises:
+            InfrastructureFault: the engine failed.
         """
         ...
 

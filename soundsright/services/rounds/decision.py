@@ -17,7 +17,7 @@ from soundsright.services.rounds.chain_weights import set_weights
 from soundsright.services.rounds.context import RoundContext
 from soundsright.services.rounds.examine import examined
 from soundsright.services.rounds.fetch_models import unread_files
-from soundsright.services.rounds.fingerprints import near_copy_pairs
+from soundsright.services.rounds.fingerprints import near_copy_pairs, same_image_pairs
 from soundsright.services.rounds.job_results import result_of
 from soundsright.services.rounds.outcome import scores_of
 from soundsright.services.rounds.progress import Event
@@ -29,22 +29,19 @@ from soundsright.services.rounds.titles import Titles, titles_before
 def without_near_copies(
     context: RoundContext, unique: Unique, evaluated: EvaluatedEntries
 ) -> tuple[Unique, EvaluatedEntries]:
-    """The entries without those whose enhanced audio is that of an earlier entry.
+    """The entries without those whose image or enhanced audio is that of an earlier entry.
 
     Near copies are only reported, unless the organiser asks to refuse them.
     """
 
     def compute() -> steps.NearCopiesStep:
         unread = unread_files(context)
-        return steps.NearCopiesStep(
-            tuple(
-                pair
-                for c in context.plan.rules.competitions
-                for pair in near_copy_pairs(
-                    evaluated.sets[c.id], context.enhanced, evaluated.evaluations[c.id], unread=unread
-                )
-            )
-        )
+        # The images exist only now, after the models ran.
+        pairs = same_image_pairs(unique.kept, context.sandbox)
+        for c in context.plan.rules.competitions:
+            entries = evaluated.evaluations[c.id]
+            pairs += near_copy_pairs(evaluated.sets[c.id], context.enhanced, entries, unread=unread)
+        return steps.NearCopiesStep(tuple(pairs))
 
     with context.busy.measured("decide"):
         pairs = context.step(steps.NEAR_COPIES, compute).pairs

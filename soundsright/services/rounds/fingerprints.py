@@ -9,14 +9,15 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from soundsright.copies import Likeness, contest_of
+from soundsright.copies import DuplicateRule, Likeness, contest_of
 from soundsright.core.audio import Samples
 from soundsright.core.content import files_below
-from soundsright.core.errors import ModelFault
-from soundsright.core.ports import Pool
+from soundsright.core.errors import InfrastructureFault, ModelFault
+from soundsright.core.ports import ImageRunner, Pool, Runner
 from soundsright.core.results import Evaluation
 from soundsright.core.submission import FetchedModel
 from soundsright.services.rounds.clipset import ClipSet, read_wav
@@ -120,6 +121,26 @@ def _file_by_file(folder: Path, pool: Pool, fault: ModelFault) -> TensorFingerpr
     whole = merged_fingerprint(parts)
     unread += whole.unread
     return replace(whole, unread=tuple(unread or [f"all files in one job: {fault}"]))
+
+
+def same_image_pairs(models: Sequence[FetchedModel], runner: Runner) -> list[Likeness]:
+    """The pairs of entries whose images consist of the same layers, if the runner knows them.
+
+    Their names and digests can differ: an image can be pushed again under another manifest.
+    """
+    if not isinstance(runner, ImageRunner):
+        return []
+    layers = {}
+    for model in models:
+        try:
+            layers[model.submission.entry_id] = runner.image_layers(model)
+        except InfrastructureFault as fault:
+            _log.warning("layers are unknown", extra={"action": "layers_unknown", "reason": str(fault)})
+    return [
+        Likeness(first, second, DuplicateRule.SHARED_CHECKPOINT, {"shared_layers": str(len(layers[first]))})
+        for first, second in combinations(layers, 2)
+        if layers[first] and layers[first] == layers[second]
+    ]
 
 
 def near_copy_pairs(

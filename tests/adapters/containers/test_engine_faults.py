@@ -252,7 +252,13 @@ def test_an_image_by_digest_is_pulled_checked_and_run(
     assert answers[0].audio is not None
     np.testing.assert_array_equal(answers[0].audio.samples, clips[0].audio.samples)
 
+    # The image has the layers of the build that it was pushed from, under another name.
+    layers = sandbox.image_layers(model)
+    assert layers
+    assert layers == tuple(client.images.get(f"{repository}@{digest}").attrs["RootFS"]["Layers"])
+
     (model.path / "IMAGE").write_text(f"{repository}@sha256:{'0' * 64}\n")
+    assert sandbox.image_layers(model) == ()
     with pytest.raises(ModelCrashed, match=r"does not exist: .*manifest unknown"):
         sandbox.prepare(model)
 

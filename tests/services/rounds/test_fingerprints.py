@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,12 +13,13 @@ from numpy.typing import DTypeLike, NDArray
 from soundsright.copies.duplicates import DuplicateRule, without_duplicates
 from soundsright.core.audio import Audio
 from soundsright.core.competition import Competition
-from soundsright.core.errors import JobTimeout
+from soundsright.core.errors import EngineUnavailable, JobTimeout
+from soundsright.core.ports import RunningModel, SandboxLimits
 from soundsright.core.results import ClipResult, Evaluation, Failure
 from soundsright.core.submission import FetchedModel
 from soundsright.services.rounds.clipset import ClipSet, write_wav
-from soundsright.services.rounds.fingerprints import near_copy_pairs, same_tensor_pairs
-from soundsright.testing import InlinePool
+from soundsright.services.rounds.fingerprints import near_copy_pairs, same_image_pairs, same_tensor_pairs
+from soundsright.testing import FakeHub, FakeSandbox, InlinePool
 from tests.ranking.builders import IN_DB, ONE_METRIC, entry
 
 T = TypeVar("T")
@@ -97,6 +99,43 @@ def test_many_files_that_stop_their_workers_cost_a_bounded_time(tmp_path: Path) 
     reasons = compared.unread[models[0].submission.entry_id]
     assert sum("4 other files failed" in reason for reason in reasons) == 5
     assert compared.sketches[models[0].submission.entry_id]
+
+
+class Images:
+    """A runner that knows the layers of images, by content hash. Its engine fails for a content without layers."""
+
+    name = "images"
+
+    def __init__(self, layers: dict[str, tuple[str, ...]]) -> None:
+        self._layers = layers
+
+    def image_layers(self, model: FetchedModel) -> tuple[str, ...]:
+        if model.content_hash not in self._layers:
+            raise EngineUnavailable("The engine does not answer", "Start it.")
+        return self._layers[model.content_hash]
+
+    def prepare(self, model: FetchedModel) -> None: ...
+    def run(self, model: FetchedModel, *, limits: SandboxLimits) -> AbstractContextManager[RunningModel]:
+        raise NotImplementedError
+
+    def stop(self) -> None: ...
+
+
+def test_an_image_that_was_pushed_again_under_another_digest_is_a_copy(tmp_path: Path) -> None:
+    models = [model(tmp_path, uid, uid) for uid in range(6)]
+    runner = Images(
+        {"content0": ("a", "b"), "content1": ("a", "c"), "content2": ("a", "b"), "content3": (), "content4": ()}
+    )
+    (pair,) = same_image_pairs(models, runner)
+    (copy,) = without_duplicates(models, likenesses=[pair]).duplicates
+    assert (copy.original.uid, copy.duplicate.uid) == (0, 2)
+    assert copy.refusal().code == "shared_checkpoint"
+    assert copy.evidence == {"shared_layers": "2"}
+
+
+def test_runners_without_images_know_no_layers(tmp_path: Path) -> None:
+    sandbox = FakeSandbox(FakeHub(tmp_path).behaviour)
+    assert same_image_pairs([model(tmp_path, uid, 1) for uid in range(2)], sandbox) == []
 
 
 def _result(clip_id: str, *, scored: bool) -> ClipResult:
