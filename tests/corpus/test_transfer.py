@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from soundsright.adapters.peers import Hotkey, valid_signature
+from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
 from soundsright.corpus import (
     CorpusKey,
@@ -21,6 +22,7 @@ from soundsright.corpus import (
     publish_retired,
     read_card,
 )
+from soundsright.data import draw_clip
 from tests.corpus.conftest import ChangeByte
 
 BOB = Hotkey.of_seed("bob")
@@ -57,6 +59,11 @@ def test_the_owner_of_the_hotkey_gets_the_same_rounds(corpus: PrivateCorpus, arc
     for number in range(corpus.last_round + 1):
         assert [r.sha256 for r in opened.at(number).speech] == [r.sha256 for r in corpus.at(number).speech]
     assert (tmp_path / "got.key").stat().st_mode & 0o777 == 0o600
+    # One validator ran every round, and the other joins in round 4: they draw the same clips.
+    competition = next(c for c in PUBLISHED if c.sample_rate_hz == 16_000)
+    pools = ([corpus.at(number) for number in range(5)][-1], opened.at(4))
+    first, second = (draw_clip(competition, 7, 3, corpus=pool) for pool in pools)
+    assert (first.digest, first.recipe) == (second.digest, second.recipe)
     assert import_corpus(archive, tmp_path / "bob.key", tmp_path / "got", tmp_path / "got.key").root == corpus.root
 
 
