@@ -44,6 +44,8 @@ def decision_evidence(contest: Contest, subcontest: MetricContest, award: Award)
         evidence |= _of_title(subcontest.title)
     if ruleset.alpha is not None and clips:
         evidence["test"] = superiority_test(clips)
+    if ruleset.tests_count_able_only and subcontest.champion_row is not None:
+        evidence["challengers_tested"] = float(sum(c.p_value is not None for c in subcontest.contenders))
     # The winner's p-value. If nobody wins, the smallest of all.
     compared = [c for c in subcontest.contenders if c.hotkey == award.winner] or subcontest.contenders
     if p_values := [c.unprocessed_p_value for c in compared if c.unprocessed_p_value is not None]:

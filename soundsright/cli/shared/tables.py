@@ -112,8 +112,9 @@ def line_of_test(decision: DecisionDoc) -> str:
     test = f"{facts['test']}, one-sided, paired over {facts['clips']:g} clips"
     if "p_value_holm" in facts and "needed" in facts:
         low, high = facts["difference_low"], facts["difference_high"]
+        tested = facts.get("challengers_tested", float(facts["entries"]) - 1)
         return (
-            f"{test}, Holm over {float(facts['entries']) - 1:g}: {facts['challenger']} minus {facts['champion']}"
+            f"{test}, Holm over {tested:g}: {facts['challenger']} minus {facts['champion']}"
             f" {facts['difference']:+.4f} [{low:.4f}, {high:.4f}], p = {facts['p_value_holm']:.2g}"
         )
     if "p_value_unprocessed" in facts:

@@ -16,6 +16,7 @@ from soundsright.services.records.ranks import possible_ranks
 from soundsright.services.records.reading import read_scores, results_from
 from soundsright.services.records.results import ScoreLine
 from soundsright.services.records.runs import run_of
+from soundsright.services.report.html import report_html
 from soundsright.services.report.tables import report_markdown
 from soundsright.services.rounds import RoundOutcome
 from tests.services.records.outcome import COMPETITION, GOLDEN, golden_files, small_outcome
@@ -112,6 +113,10 @@ def test_an_entry_that_is_ranked_apart_is_in_results_feedback_and_report(tmp_pat
     report = report_markdown(run_of(tmp_path, results, scores_of(outcome)))
     assert "Ranked apart (memorised)" in report
     assert "held could not be measured: There is no calibration for this task and rate." in report
+    page = report_html(run_of(tmp_path, results, scores_of(outcome)))
+    assert "Entries ranked apart" in page
+    assert "Is not paid: it memorised recordings. <code>memorised</code>" in page
+    assert "ef" * 32 in page.replace("<wbr>", "")
 
 
 def test_results_without_entries_apart_have_no_such_fields() -> None:
