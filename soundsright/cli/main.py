@@ -52,7 +52,7 @@ SECTIONS = {
     "Validators": {
         "disclose": Listed("disclose", "Publish what a run kept private, once its recordings have retired."),
         "validator": Listed("validator", "Run a validator: judge rounds, set weights, send feedback."),
-        "corpus": Listed("corpus", "Keep a private corpus: build, add, publish, verify, export."),
+        "corpus": Listed("corpus", "Keep a private corpus: recordings that nobody knows until they retire."),
         "db": Listed("db", "Check, back up and upgrade a validator's database."),
     },
     "Organisers": {

@@ -296,10 +296,12 @@ def export(folder: Path, key_file: Path | None, hotkey: str, card: Path, out: Pa
 @option("--root", help="Root that was committed on the chain, 64 hex digits.")
 @key_option
 def import_(archive: Path, folder: Path, secret: Path, root: str | None, key_file: Path | None) -> None:
-    """Open an ARCHIVE that was packed for you, check every recording, and put the corpus into a new folder.
+    """Open an ARCHIVE that was packed for you, and check every recording against the root.
 
     \b
     soundsright corpus import corpus-for-5F3s.zip --out corpora/private --secret corpus-secret.key --root 4b2a…
+
+    The corpus goes into the new folder --out.
     """
     from soundsright.corpus import checked_root, import_corpus
 
