@@ -6,8 +6,8 @@ FROM ${BASE}
 ARG EXTRAS=validator,chain,hub
 ARG DEMO=
 ARG PIP_OPTIONS=
-ARG APT_PACKAGES=espeak-ng
-# espeak-ng speaks new sentences in each round. Validators that must draw equal sets need the same version of it.
+ARG APT_PACKAGES="flite espeak-ng"
+# These speak new sentences in each round. Validators that must draw equal sets need the same version.
 RUN if [ -n "${APT_PACKAGES}" ]; then apt-get update \
     && apt-get install --no-install-recommends -y ${APT_PACKAGES} && rm -rf /var/lib/apt/lists/*; fi
 WORKDIR /opt/soundsright

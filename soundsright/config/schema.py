@@ -263,7 +263,7 @@ class ValidatorSettings(Settings):
         Field(
             description="Speech of the sets: recordings, or a synthesiser that speaks new sentences in each round. "
             "auto: openai if its key is set, otherwise recordings if SOUNDSRIGHT_CORPUS is set, otherwise "
-            "espeak-ng or flite if installed."
+            "flite or espeak-ng if installed."
         ),
     ] = "auto"
     soundsright_speech_max_usd: Annotated[

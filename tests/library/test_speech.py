@@ -19,8 +19,8 @@ def program(folder: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("installed", "key", "corpus", "engine"),
     [
-        (["espeak-ng", "flite"], "", None, "espeak-ng"),
-        (["flite"], "", None, "flite"),
+        (["espeak-ng", "flite"], "", None, "flite"),
+        (["espeak-ng"], "", None, "espeak-ng"),
         ([], "", None, "recordings"),
         (["espeak-ng"], "", Path("mine"), "recordings"),
         (["espeak-ng"], "sk-1", Path("mine"), "openai"),
