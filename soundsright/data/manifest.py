@@ -22,6 +22,18 @@ def recipe_fields(recipe: ClipRecipe) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in _ADDED or value != _ADDED[name]}
 
 
+STILL_PRIVATE = (
+    "the recordings of the clip are still private",
+    "Try again when they have retired and the round was published as a whole.",
+)
+"""The problem with a clip of a round that is not public yet, and what to do."""
+
+
+def is_hidden(line: Mapping[str, Any]) -> bool:
+    """Whether the line of a round's manifest has only digests, because the recordings of its clip are private."""
+    return "recipe_sha256" in line and "speech" not in line
+
+
 _RECIPE_FIELDS = tuple(field.name for field in fields(ClipRecipe))
 
 _ADDED: dict[str, Any] = {"fresh": None, "pieces": (), "speed": None, "equaliser": ()}

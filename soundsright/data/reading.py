@@ -10,14 +10,15 @@ from typing import Any
 from soundsright.core.audio import Clip
 from soundsright.core.errors import UsageError
 from soundsright.data.audio_files import read_file
-from soundsright.data.manifest import recipe_of
+from soundsright.data.manifest import STILL_PRIVATE, is_hidden, recipe_of
 
 
 def read_set(folder: Path) -> Iterator[Clip]:
     """The clips of a set, in the order of its manifest. Each has the digest that its line states.
 
     Raises:
-        UsageError: the folder has no set, the set is stored in shards, or a line of its manifest is damaged.
+        UsageError: the folder has no set, the set is stored in shards, a line of its manifest is damaged, or the
+            recordings of a round's clip are still private.
         AudioFileError: a file cannot be read.
     """
     manifest = folder / "manifest.jsonl"
@@ -27,6 +28,8 @@ def read_set(folder: Path) -> Iterator[Clip]:
         for number, raw in enumerate(stream, 1):
             try:
                 line = json.loads(raw)
+                if is_hidden(line):
+                    raise UsageError(f"{manifest}, line {number}: {STILL_PRIVATE[0]}", STILL_PRIVATE[1])
                 clean, degraded = _files_of(line)
                 clip_id, recipe = str(line["id"]), recipe_of(line)
             except (ValueError, KeyError, TypeError) as error:

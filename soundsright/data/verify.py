@@ -14,7 +14,7 @@ from soundsright.core.content import files_below, sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
 from soundsright.data.audio_files import SUFFIXES, read_file
 from soundsright.data.installed import refuse_private
-from soundsright.data.manifest import file_hashes
+from soundsright.data.manifest import STILL_PRIVATE, file_hashes, is_hidden
 
 RECEIPT = ".soundsright-fetch.json"
 """The file that `fetch` writes beside the archives, with the SHA-256 of each."""
@@ -67,6 +67,9 @@ def _of_manifest(root: Path, lines: list[dict[str, Any]]) -> Verdict:
         return _hashed("corpus", root, ((line["file"], line["sha256"]) for line in lines))
     if all({"id", "digest", "speech"} <= line.keys() for line in lines) and (root / "degraded").is_dir():
         return _round_set(root, lines)
+    hidden = next((number for number, line in enumerate(lines, 1) if is_hidden(line)), None)
+    if hidden is not None:
+        raise UsageError(f"{root / 'manifest.jsonl'}, line {hidden}: {STILL_PRIVATE[0]}", STILL_PRIVATE[1])
     raise UsageError(
         f"{root / 'manifest.jsonl'} is the manifest of neither a corpus nor a round's set",
         "Give the whole folder of a set: a generated set has a set.json beside its manifest.",

@@ -143,13 +143,18 @@ def _readme(run: Run, doc: Results, audio: bool) -> str:
     ]
     for c in run.competitions:
         lines += ["", f"{c.doc.id}: seed {c.doc.seed}, set {c.doc.set_digest}"]
-        if audio:
+        hidden = sum(recipe.is_hidden for recipe in c.recipes.values())
+        if hidden:
+            lines += [
+                f"  {hidden} of {len(c.recipes)} clips have no audio here: their recordings are still private."
+            ]
+        if audio and hidden < len(c.recipes):
             metrics = ",".join(doc.metrics)
             options = f"--clean sets/{c.doc.id}/clean --noisy sets/{c.doc.id}/degraded --metrics {metrics}"
             lines += [
                 f"  {entry.key}: {printable(entry.label)}" for entry in c.entries if entry.folder and entry.answered
             ]
             lines += [f"  soundsright score {options} --enhanced enhanced/{c.doc.id}/ENTRY"]
-        else:
+        elif not audio:
             lines += ["  This bundle has no audio. The digests of the audio are in the manifest."]
     return "\n".join(lines) + "\n"

@@ -13,14 +13,14 @@ import pytest
 from soundsright.core.corpus_commitment import CorpusCommitment
 from soundsright.core.errors import UsageError
 from soundsright.core.material import Material
-from soundsright.data import recordings_of
+from soundsright.data import read_set, recordings_of, verified
 from soundsright.services.rounds import commitment_to, opened, steps
 from soundsright.services.rounds.hiding import PRIVATE_FOLDER, recipe_sha256
 from soundsright.services.rounds.scoring import score_files
 from soundsright.testing import InlinePool
 from soundsright.testing.simulation.world import score_fake_clip
 from tests.services.private_corpus import private_material
-from tests.services.rounds.subnet import CLIPS, COMPETITION, VALIDATOR, Subnet
+from tests.services.rounds.subnet import CLIPS, COMPETITION, ROUND_ID, VALIDATOR, Subnet
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,9 @@ def test_audio_and_recipes_of_private_clips_lie_in_a_folder_for_the_owner_only(
             "recipe_sha256": recipe_sha256(clips.recipes[line["id"]], hidden.salt),
         }
         assert set(hidden.private_ids) <= set(recordings_of(clips.recipes[line["id"]]))
+    for read in (lambda folder: next(read_set(folder)), verified):
+        with pytest.raises(UsageError, match="line 1: the recordings of the clip are still private"):
+            read(folder / outside[0].parent)
 
 
 def test_a_round_that_was_stopped_goes_on_with_its_recordings_only(tmp_path: Path, material: Material) -> None:
@@ -152,3 +155,18 @@ def test_other_rounds_of_a_corpus_use_other_recordings(material: Material) -> No
     first, later = (opened(replace(material, round_number=number)) for number in (0, 3))
     assert first.digest == later.digest
     assert first.private_ids.isdisjoint(later.private_ids)
+
+
+def test_a_round_that_an_earlier_version_began_pays_as_it_did(tmp_path: Path) -> None:
+    subnet = Subnet(tmp_path)
+    expected = dict(Subnet(tmp_path / "new").run().weights.by_uid)
+    subnet.state.begin_round(ROUND_ID, {"clips": CLIPS})
+    entries = Subnet(tmp_path / "old")
+    entries.run()
+    facts = entries.state.step_done(ROUND_ID, "entries")
+    assert facts is not None
+    subnet.state.finish_step(ROUND_ID, "entries", facts)
+    outcome = subnet.run(pay_on_public_corpus=False)
+    assert dict(outcome.weights.by_uid) == expected
+    assert outcome.corpus is not None
+    assert outcome.corpus.unpaid == ()
