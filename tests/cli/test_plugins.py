@@ -95,8 +95,8 @@ def test_a_chain_is_chosen_by_its_scheme(install: Install) -> None:
 def test_a_hub_is_chosen_by_its_scheme(install: Install, tmp_path: Path) -> None:
     install("hub_good", HUB.format(fetch="return None"), "soundsright.hubs", "shelf", "Hub")
     environment = {"HF_ENDPOINT": "shelf://lab", "STATE_FOLDER": str(tmp_path), "HF_TOKEN": "hf_planted"}
-    hub: Any = opened_hub(read_settings(Settings, environment=environment))
-    options = hub.options
+    archives: Any = opened_hub(read_settings(Settings, environment=environment))
+    options = archives.hub.options
     assert (options.endpoint, options.cache, options.token) == ("shelf://lab", tmp_path / "cache", "hf_planted")
     assert "hf_planted" not in repr(options)
 

@@ -140,13 +140,13 @@ def _check_path(path: str, taken: Collection[str]) -> None:
 
 
 class SealedArchives:
-    """The `ModelHub` port over another hub, whose sealed archives it opens with the key of the submission.
+    """The `ModelHub` port over another `hub`, whose sealed archives it opens with the key of the submission.
 
-    `cache` is the other hub's cache. An opened model is stored there like a fetched one.
+    `cache` is that hub's cache. An opened model is stored there like a fetched one.
     """
 
     def __init__(self, hub: ModelHub, cache: Path) -> None:
-        self._hub = hub
+        self.hub = hub
         self._cache = cache.absolute()
 
     def fetch(self, submission: Submission, *, limits: FetchLimits) -> FetchedModel:
@@ -157,18 +157,18 @@ class SealedArchives:
             HubUnavailable: the hub does not answer.
             InfrastructureFault: the cache cannot be read or written, or its disk is too full.
         """
-        fetched = self._hub.fetch(submission, limits=limits)
+        fetched = self.hub.fetch(submission, limits=limits)
         return self._opened(fetched, limits) if submission.archive_key else fetched
 
     def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
         """The model from the cache, or None if the cache does not have all of it."""
         if submission.archive_key:
             return model_in_cache(self._cache, submission, content_hash)
-        return self._hub.cached(submission, content_hash)
+        return self.hub.cached(submission, content_hash)
 
     def forget(self, keep: Collection[str]) -> int:
         """Remove all fetched models except those with these content hashes. Returns how many were removed."""
-        return self._hub.forget(keep)
+        return self.hub.forget(keep)
 
     def _opened(self, fetched: FetchedModel, limits: FetchLimits) -> FetchedModel:
         submission = fetched.submission
