@@ -11,10 +11,10 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import UsageError
 from soundsright.core.fetch_limits import FetchLimits
-from soundsright.core.rulesets import SOUNDSRIGHT_V4, Margin
+from soundsright.core.rulesets import SOUNDSRIGHT_V4, Margin, NoLoss, Reference
 from soundsright.ranking import trial_round
 from soundsright.rules.explain import competitions_text, entries_text
-from soundsright.rules.organiser import organiser_of_toml
+from soundsright.rules.organiser import entries_facts, organiser_of_toml
 
 NOW_S = datetime.datetime(2029, 1, 1, tzinfo=datetime.UTC).timestamp()
 HOTKEY = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"
@@ -219,3 +219,54 @@ def test_each_competition_of_one_task_is_decided_on_its_own() -> None:
     text = competitions_text(rules.competitions, rules.schedule)
     assert "Denoising, 16 kHz (studio)" in text
     assert "Denoising, 16 kHz (street)" in text
+
+
+def test_the_safeguards_of_v4_can_be_changed() -> None:
+    text = SHIPPED.replace(
+        'base = "soundsright-v4"',
+        'base = "soundsright-v4"\nname = "mine"\nreference = "best"\nmemorised_alpha = 0.01\n'
+        "holds_impossible = false\n"
+        'no_loss = [{ metric = "SI_SIR", on = ["ESTOI"], alpha = 0.01 }]',
+    )
+    ruleset = read(text).ruleset
+    assert (ruleset.reference, ruleset.memorised_alpha, ruleset.holds_impossible) == (Reference.BEST, 0.01, False)
+    assert ruleset.no_loss == (NoLoss("SI_SIR", ("ESTOI",), 0.01),)
+
+
+def test_the_organiser_releases_and_refuses_entries_by_content_or_hotkey() -> None:
+    digest = "ab" * 32
+    text = SHIPPED.replace("[entries]", f'[entries]\nreleased = ["{digest}"]\nrefused = ["{HOTKEY}"]')
+    rules = read(text)
+    assert rules.entry_rules.released == {digest}
+    assert rules.entry_rules.refused == {HOTKEY}
+    assert entries_facts(rules)["released"] == [digest]
+    assert f"{HOTKEY} is refused: it is not paid." in entries_text(rules)
+    assert "released" not in entries_facts(read(SHIPPED))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('released = ["abc"]', r"entries\.released: 'abc' is neither a content hash nor a hotkey"),
+        ("refused = 3", r"entries\.refused: 3 is not a list of names"),
+        (f'released = ["{HOTKEY}"]\nrefused = ["{HOTKEY}"]', "is both released and refused"),
+    ],
+)
+def test_a_mistake_in_a_decision_on_an_entry_is_reported(line: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read(SHIPPED.replace("[entries]", f"[entries]\n{line}"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("no_loss = 3", r"ruleset\.no_loss: 3 is not a list of tables"),
+        ('no_loss = [{ metric = "SI_SIR", on = ["SI_SIR"], alpha = 0.1 }]', "`on` must list other metrics"),
+        ('no_loss = [{ metric = "SI_SIR", on = ["ESTOI"] }]', "alpha"),
+        ('reference = "worst"', "'worst' is not a choice"),
+        ("memorised_alpha = 2.0", r"memorised_alpha 2\.0 is not between 0 and 1"),
+    ],
+)
+def test_a_mistake_in_a_safeguard_is_reported(line: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read(SHIPPED.replace('base = "soundsright-v4"', f'base = "soundsright-v4"\nname = "mine"\n{line}'))
