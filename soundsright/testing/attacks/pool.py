@@ -20,13 +20,16 @@ from soundsright.core.errors import ModelFault
 from soundsright.core.material import PUBLIC_MATERIAL, Material
 from soundsright.core.ports import Answer, DegradedClip
 from soundsright.core.results import Failure
+from soundsright.data import PUBLISHED_RECIPE, draw_clip, recipe_fields
 from soundsright.services.rounds import (
     DrawnClips,
     SetRequest,
     draw_to_disk,
     evidence_of_files,
+    opened,
     read_wav,
     score_files,
+    write_wav,
 )
 from soundsright.testing.attacks.systems import System
 
@@ -122,13 +125,23 @@ class ClipPool:
         return known
 
 
+def draw_without_variation(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
+    """Replaces `draw_to_disk`: whole recordings, as they are. It was so before the defences."""
+    corpus = opened(request.material).corpus
+    recipe = replace(PUBLISHED_RECIPE, variation=False)
+    drawn = DrawnClips({}, {}, {}, 0.0)
+    for index in indices:
+        clip = draw_clip(request.competition, request.seed, index, corpus=corpus, recipe=recipe)
+        write_wav(request.folder / "clean" / f"{clip.id}.wav", clip.clean)
+        write_wav(request.folder / "degraded" / f"{clip.id}.wav", clip.degraded)
+        drawn.digests[clip.id] = clip.digest
+        drawn.recipes[clip.id] = recipe_fields(clip.recipe)
+        drawn.durations_s[clip.id] = clip.clean.duration_s
+    return drawn
+
+
 def _digest(samples: Samples) -> str:
     return hashlib.sha256(samples.tobytes()).hexdigest()
-
-
-def draw_as_published(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
-    """Replaces `draw_to_disk`: the clips as they were before recordings were cut and varied."""
-    return draw_to_disk(request, indices)
 
 
 def _answer(system: System, clip: DegradedClip) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from soundsright.testing.attacks.parrots import parrot, stealth_parrot
+from soundsright.testing.attacks.parrots import Library, parrot, stealth_parrot
 from soundsright.testing.attacks.scenes import (
     ATTACKER,
     DENOISING_48K,
@@ -33,6 +33,11 @@ WIDE = field_of("baseline-denoising-48k", "nsnet2")
 
 def _parrot(world: World) -> Scene:
     return own_system_scene(CLOSE, parrot(world.public, CLOSE.own.system))
+
+
+def _leaked(world: World) -> Scene:
+    """The attacker has all recordings in use, from a leak. Variation is the only thing between it and the prize."""
+    return own_system_scene(CLOSE, parrot(Library("leaked recordings", world.live), CLOSE.own.system))
 
 
 def _stealth(share: float) -> Attack:
@@ -66,6 +71,7 @@ def _from_champion(name: str, change: Change) -> Callable[[World], Scene]:
 
 SIGNAL_ATTACKS = (
     Attack("parrot", "finds the clip's recording among those that it knows, and returns that", "nsnet2", _parrot),
+    Attack("leaked-recordings", "is a parrot that has all recordings in use, from a leak", "nsnet2", _leaked),
     _stealth(0.03),
     _stealth(0.1),
     Attack(

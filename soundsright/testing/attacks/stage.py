@@ -28,7 +28,7 @@ from soundsright.core.schedule import Round
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import FetchedModel, Reveal
 from soundsright.metrics import floors
-from soundsright.services.rounds import RoundContext, RoundOutcome, RoundPlan, RoundService
+from soundsright.services.rounds import RoundContext, RoundOutcome, RoundPlan, RoundService, commitment_to
 from soundsright.testing.attacks.pool import ClipPool
 from soundsright.testing.attacks.systems import System
 from soundsright.testing.entries import salted_reveal
@@ -69,7 +69,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Stage:
-    """One competition with its rules and its pool of clips. `folder` is for files that can be thrown away."""
+    """One competition with its rules and its pool of clips. `folder` is for files that can be thrown away.
+
+    A private corpus is committed on the chain before entries close. `pays_on_public` overrides the rule that public
+    recordings pay nobody.
+    """
 
     competition: Competition
     ruleset: Ruleset
@@ -77,12 +81,15 @@ class Stage:
     folder: Path
     clips: int
     seed: int = 0
+    pays_on_public: bool = False
 
     def opened(self, history: Cast) -> Setting:
         """The setting after a first round of `history`, in which the titles were won."""
         chain = FakeChain(seed=self.seed, start_s=1.7e9)
         chain.register(BURN_HOTKEY)
         chain.register(VALIDATOR, permit=True)
+        if self.pool.material.is_private:
+            chain.publish(VALIDATOR, commitment_to(self.pool.material, self.clips).text)
         setting = Setting(chain)
         self.play(setting, history, number=0)
         return setting
@@ -135,6 +142,7 @@ class Stage:
             Measures(self.clips, metrics, floors(metrics), self.pool.material),
             burn_uid=setting.chain.register(BURN_HOTKEY),
             batch_audio_s=1e9,
+            pay_on_public_corpus=self.pays_on_public,
         )
         return RoundContext(
             plan,
@@ -185,13 +193,11 @@ class _Answering:
 
 
 def shares_of(outcome: RoundOutcome) -> dict[str, float]:
-    """What each hotkey earns in the round."""
-    shares: dict[str, float] = {}
-    for board in outcome.leaderboards:
-        for standing in board.standings:
-            hotkey = standing.submission.hotkey
-            shares[hotkey] = shares.get(hotkey, 0.0) + standing.share
-    return shares
+    """What each hotkey earns in the round, from the weights that the validator sets."""
+    payable = sum(board.competition.max_score + board.competition.remainder for board in outcome.leaderboards)
+    hotkeys = {s.submission.uid: s.submission.hotkey for board in outcome.leaderboards for s in board.standings}
+    weights = outcome.weights.by_uid
+    return {hotkey: payable * weights.get(uid, 0.0) for uid, hotkey in hotkeys.items()}
 
 
 def codes_of(outcome: RoundOutcome) -> dict[str, str]:

@@ -7,21 +7,22 @@ recordings stands for a validator's own corpus; the attacker knows the other hal
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from soundsright.core.audio import Samples
 from soundsright.core.competition import Competition
 from soundsright.core.material import PUBLIC_MATERIAL, Material
-from soundsright.core.rulesets import RULESETS, SOUNDSRIGHT_V3, Ruleset
-from soundsright.core.shipped import datasets_folder
+from soundsright.core.rulesets import RULESETS, Ruleset
+from soundsright.corpus import Origin, Plan, build_corpus, recordings_in
 from soundsright.data import Corpus
+from soundsright.services.rounds import opened
 from soundsright.testing.attacks.parrots import Library
-from soundsright.testing.attacks.pool import ClipPool, draw_as_published
+from soundsright.testing.attacks.pool import ClipPool, draw_without_variation
 from soundsright.testing.attacks.stage import Stage
+
+_USES = 3
+"""Rounds for which a recording of the private corpus lives."""
 
 
 @dataclass(frozen=True)
@@ -37,32 +38,31 @@ class World:
         """A folder in which an attack builds the files of its entries."""
         return self.stage.folder / "workshop"
 
-    def library(self, name: str, ids: Collection[str]) -> Library:
-        """What an attacker knows who has heard the recordings with these ids."""
-        corpus = Corpus.open(self.stage.pool.material.corpus)
-        known = _recordings(corpus, self.stage.competition.sample_rate_hz)
-        return Library(name, {i: samples for i, samples in known.items() if i in ids})
+    @property
+    def live(self) -> dict[str, Samples]:
+        """The recordings from which the stage draws its clips, by id."""
+        return _recordings(opened(self.stage.pool.material).corpus, self.stage.competition.sample_rate_hz)
 
 
 def world_of(
     ruleset: Ruleset, competition: Competition, folder: Path, *, clips: int, pool_size: int, seed: int
 ) -> World:
-    """The world before the defences if the ruleset is not the default one, otherwise the present one.
+    """The present world if the ruleset is the default one, otherwise the world before the defences.
 
     Raises:
         UsageError: the recordings are not installed.
     """
-    is_before = ruleset != RULESETS[0] or ruleset == SOUNDSRIGHT_V3
-    public = Corpus.open()
-    known = _recordings(public, competition.sample_rate_hz)
+    is_before = ruleset != RULESETS[0]
+    shipped = _recordings(Corpus.open(), competition.sample_rate_hz)
     if is_before:
-        pool = ClipPool(folder / "pool", pool_size, PUBLIC_MATERIAL, draw=draw_as_published)
-        library = Library("all recordings", known)
+        pool = ClipPool(folder / "pool", pool_size, PUBLIC_MATERIAL, draw=draw_without_variation)
+        library = Library("all recordings", shipped)
     else:
-        private, others = _split(folder / "corpus")
+        private, others = _private_half(folder)
         pool = ClipPool(folder / "pool", pool_size, private)
-        library = Library("public recordings", {i: known[i] for i in others if i in known})
-    return World(Stage(competition, ruleset, pool, folder / "stage", clips, seed), library, is_before)
+        library = Library("public recordings", {i: shipped[i] for i in others if i in shipped})
+    stage = Stage(competition, ruleset, pool, folder / "stage", clips, seed, pays_on_public=is_before)
+    return World(stage, library, is_before)
 
 
 def _recordings(corpus: Corpus, rate_hz: int) -> dict[str, Samples]:
@@ -70,18 +70,11 @@ def _recordings(corpus: Corpus, rate_hz: int) -> dict[str, Samples]:
     return {speech.utterance_id(i): speech.samples(i, rate_hz) for i in range(len(speech))}
 
 
-def _split(folder: Path) -> tuple[Material, list[str]]:
-    """A corpus of half of the shipped recordings, with all noise and rooms, and the ids of the other half."""
-    shipped = datasets_folder()
-    lines = (shipped / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
-    entries = [json.loads(line) for line in lines if line.strip()]
-    speech = [entry for entry in entries if entry["kind"] == "speech"]
-    public = {entry["id"] for entry in speech[::2]}
-    kept = [entry for entry in entries if entry["id"] not in public]
-    for entry in kept:
-        target = folder / entry["file"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(shipped / entry["file"], target)
-    text = "".join(f"{json.dumps(entry)}\n" for entry in kept)
-    (folder / "manifest.jsonl").write_text(text, encoding="utf-8")
-    return Material(corpus=folder), sorted(public)
+def _private_half(folder: Path) -> tuple[Material, list[str]]:
+    """A private corpus of half of the shipped speech, with all noise and rooms, and the ids of the other half."""
+    material = {kind: recordings_in("shipped", kind, Origin())[0] for kind in ("speech", "noise", "rir")}
+    private = [*material["speech"][1::2], *material["noise"], *material["rir"]]
+    root, key = folder / "corpus", folder / "corpus.key"
+    folder.mkdir(parents=True, exist_ok=True)
+    build_corpus(root, key, private, plan=Plan(uses=_USES))
+    return Material(corpus=root, key_file=key, round_number=0), [each.name for each in material["speech"][::2]]
