@@ -1,12 +1,19 @@
 from .api import validator_app
 from .chain import check_account
+from .exchange import RevealExchange
+from .gossip import RevealsRequest, SharedReveals
 from .lease import in_use, living_holder, sole_process
+from .peers import RevealCollector
 from .round import minute_of
 from .service import ValidatorService
 from .setup import SubnetSettings, ValidatorContext, Work
 from .view import ValidatorView
 
 __all__ = [
+    "RevealCollector",
+    "RevealExchange",
+    "RevealsRequest",
+    "SharedReveals",
     "SubnetSettings",
     "ValidatorContext",
     "ValidatorService",
