@@ -18,11 +18,11 @@ CLIPS = 12
 def arena() -> Iterator[Arena]:
     """The present world: the default ruleset, and recordings that the attacker does not know."""
     with TemporaryDirectory() as folder:
-        yield Arena(RULESETS[0], Path(folder), clips=CLIPS, pool_size=16)
+        yield Arena(RULESETS[0], Path(folder), clips=CLIPS, pool_size=12)
 
 
 @pytest.fixture(scope="session")
 def arena_before() -> Iterator[Arena]:
     """The world before the defences: ruleset v3, and recordings that everybody knows."""
     with TemporaryDirectory() as folder:
-        yield Arena(SOUNDSRIGHT_V3, Path(folder), clips=CLIPS, pool_size=16)
+        yield Arena(SOUNDSRIGHT_V3, Path(folder), clips=CLIPS, pool_size=12)
