@@ -21,11 +21,14 @@ MAX_EXCERPTS = 4_096
 """The excerpts that a model keeps."""
 
 MIN_SHARED = 16
-SHARED_FRACTION = 0.5
-"""Models with this part of the excerpts of the one that has fewer are copies."""
+TENSOR_FRACTION = 0.2
+"""A tensor is shared if both models have this part of its excerpts. Noise and rounding change the others."""
+
+SHARED_FRACTION = 0.6
+"""Models whose shared tensors have this part of the excerpts of the one that has fewer are copies."""
 
 LEAST_OF_LARGER = 0.25
-"""The shared excerpts must be this part of the other model's too."""
+"""They must have this part of the other model's excerpts too."""
 
 TOLERANCE = 0.03
 """Two excerpts are the same if they differ by this part of their level: by noise of 1 %, or by rounding to int8."""
@@ -96,11 +99,17 @@ def merged(parts: Iterable[Excerpts]) -> Excerpts:
 
 @dataclass(frozen=True)
 class SharedExcerpts:
-    """The part of the excerpts of the smaller model that both have, and the tensors of each that contain them."""
+    """How many excerpts the shared tensors of two models have, of how many, and the numbers of these tensors."""
 
-    fraction: float
+    count: int
+    counts: tuple[int, int]
     tensors_of_first: Sequence[int]
     tensors_of_second: Sequence[int]
+
+    @property
+    def fraction(self) -> float:
+        """The part of the excerpts of the model that has fewer."""
+        return self.count / max(1, min(self.counts))
 
 
 def shared_excerpts(first: Excerpts, second: Excerpts) -> SharedExcerpts | None:
@@ -112,16 +121,29 @@ def shared_excerpts(first: Excerpts, second: Excerpts) -> SharedExcerpts | None:
     >>> shared_excerpts(original, halved).fraction > 0.9, shared_excerpts(original, excerpts_of(others, 0))
     (True, None)
     """
+    shared = _shared(first, second)
+    smaller, larger = sorted(shared.counts)
+    least = max(MIN_SHARED, SHARED_FRACTION * smaller, LEAST_OF_LARGER * larger)
+    return shared if shared.count >= least else None
+
+
+def shared_part(first: Excerpts, second: Excerpts) -> float:
+    """The part of the excerpts of the smaller model in shared tensors, also if it makes neither of them a copy."""
+    return _shared(first, second).fraction
+
+
+def _shared(first: Excerpts, second: Excerpts) -> SharedExcerpts:
     last_key = min(first.last_key, second.last_key)
     counts = first.up_to(last_key), second.up_to(last_key)
-    if min(counts) < MIN_SHARED:
-        return None
-    rows = [_equal(first, second, *counts), _equal(second, first, *counts[::-1])]
-    shared = min(map(len, rows))
-    if shared < max(MIN_SHARED, SHARED_FRACTION * min(counts), LEAST_OF_LARGER * max(counts)):
-        return None
-    tensors = [np.unique(each.tensors[own]).tolist() for each, own in zip((first, second), rows, strict=True)]
-    return SharedExcerpts(shared / min(counts), *tensors)
+    covered, tensors = [], []
+    for one, other, sizes in ((first, second, counts), (second, first, counts[::-1])):
+        numbers = one.tensors[: sizes[0]] + 1  # the first is that of tensors without a number
+        equal = np.bincount(numbers[_equal(one, other, *sizes)], minlength=numbers.max(initial=0) + 1)
+        total = np.bincount(numbers, minlength=len(equal))
+        is_shared = equal >= np.maximum(1, TENSOR_FRACTION * total)
+        covered.append(int(total[is_shared].sum()))
+        tensors.append((np.flatnonzero(is_shared) - 1).tolist())
+    return SharedExcerpts(min(covered), counts, *tensors)
 
 
 def _equal(first: Excerpts, second: Excerpts, first_count: int, second_count: int) -> NDArray[np.intp]:
