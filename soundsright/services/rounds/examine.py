@@ -26,16 +26,28 @@ def examined(
     champions: Mapping[str, Champion],
 ) -> Examined:
     """The findings about the entries of a competition. The entries that are ranked apart are recorded."""
-    ruleset, entry_rules = context.plan.rules.ruleset, context.plan.rules.entry_rules
     suspected = _suspected(competition, unique)
     apart: tuple[Apart, ...] = ()
     unmeasured: dict[ApartReason, str] = {}
-    if ruleset.memorised_alpha is not None or ruleset.holds_impossible or entry_rules.refused:
+    if _ranks_apart(context, competition):
         apart, unmeasured = _ranked_apart(context, competition, evaluated, unique, suspected)
     title_models: dict[str, TitleModel] = {}
-    if ruleset.title_follows_model:
+    if context.plan.rules.ruleset.title_follows_model:
         title_models = _title_models(context, competition, unique, champions, apart)
     return Examined(suspected, title_models, apart, unmeasured)
+
+
+def _ranks_apart(context: RoundContext, competition: Competition) -> bool:
+    """Whether entries can be ranked apart in this round.
+
+    A round that is decided stays as it is, whatever the organiser has changed since.
+    """
+    if steps.read(context.state, context.round_id, steps.apart(competition.id)) is not None:
+        return True
+    if steps.read(context.state, context.round_id, steps.decide(competition.id)) is not None:
+        return False
+    ruleset, entry_rules = context.plan.rules.ruleset, context.plan.rules.entry_rules
+    return ruleset.memorised_alpha is not None or ruleset.holds_impossible or bool(entry_rules.refused)
 
 
 def _ranked_apart(

@@ -148,8 +148,14 @@ def test_the_organiser_can_refuse_an_entry_by_hotkey_or_content(subnet: Subnet, 
     assert {d.winner.hotkey for d in board.decisions if d.winner} == {"bob"}
 
 
-def test_a_decision_made_during_a_round_counts_from_the_next_one(subnet: Subnet) -> None:
-    before = subnet.run(**rules(SOUNDSRIGHT_V4))
-    chosen = EntryRules(refused=frozenset({"carol"}))
-    again = subnet.run(rules=CompetitionRules((COMPETITION,), SOUNDSRIGHT_V4, entry_rules=chosen))
-    assert again.leaderboards == before.leaderboards
+@pytest.mark.parametrize("ruleset", [SOUNDSRIGHT_V3, SOUNDSRIGHT_V4], ids=lambda r: r.name)
+@pytest.mark.parametrize("names", [(set(), {"carol"}), ({"carol"}, set())], ids=["added", "removed"])
+def test_a_decision_made_after_a_round_counts_from_the_next_one(
+    subnet: Subnet, ruleset: Ruleset, names: tuple[set[str], set[str]]
+) -> None:
+    def refusing(hotkeys: set[str]) -> dict[str, Any]:
+        chosen = EntryRules(refused=frozenset(hotkeys))
+        return {"rules": CompetitionRules((COMPETITION,), ruleset, entry_rules=chosen)}
+
+    before = subnet.run(**refusing(names[0]))
+    assert subnet.run(**refusing(names[1])).leaderboards == before.leaderboards
