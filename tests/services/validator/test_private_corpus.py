@@ -34,10 +34,11 @@ from soundsright.services.rounds import commitment_to, opened, recipe_sha256, si
 from soundsright.services.rounds.clipset import read_wav
 from soundsright.services.rounds.hiding import PRIVATE_FOLDER
 from soundsright.services.rounds.scoring import score_files
+from soundsright.services.validator.retention import forget_old_rounds
 from soundsright.services.validator.service import ValidatorService
 from soundsright.services.validator.setup import SubnetSettings, ValidatorContext, Work
 from soundsright.services.validator.view import ValidatorView
-from soundsright.testing import FakeSandbox, InlinePool
+from soundsright.testing import FakeHub, FakeSandbox, InlinePool
 from soundsright.testing.simulation.world import score_fake_clip
 from soundsright.testing.state import MemoryState
 from tests.services.private_corpus import SPEAKERS, USES, private_material
@@ -341,3 +342,38 @@ def test_a_stranger_draws_the_sets_again_from_the_published_recordings(tmp_path:
     changed = CliRunner().invoke(corpus_command, runs)
     assert changed.exit_code == 1
     assert "clip 000000: its recipe is not the one" in changed.output
+
+
+def test_an_old_private_round_loses_its_audio_and_keeps_what_will_be_published(tmp_path: Path) -> None:
+    state = MemoryState()
+    kept = [
+        f"{PRIVATE_FOLDER}/sets/{COMPETITION.id}/manifest.jsonl",
+        "scores.jsonl",
+        f"sets/{COMPETITION.id}/manifest.jsonl",
+    ]
+    audio = [
+        f"{PRIVATE_FOLDER}/enhanced/1-alice/000000.wav",
+        f"{PRIVATE_FOLDER}/sets/{COMPETITION.id}/clean/000000.wav",
+        f"sets/{COMPETITION.id}/degraded/000001.wav",
+    ]
+    for round_id in ("old", "new"):
+        state.begin_round(round_id, {})
+        for name in (*kept, *audio):
+            path = tmp_path / "rounds" / round_id / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(name)
+    forget_old_rounds(
+        state,
+        folder=tmp_path / "rounds",
+        hub=FakeHub(tmp_path / "model"),
+        artifacts=Artifacts(tmp_path / "artifacts"),
+        keep=1,
+        now_s=0.0,
+    )
+
+    def files(round_id: str) -> list[str]:
+        folder = tmp_path / "rounds" / round_id
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+    assert files("old") == sorted(kept)
+    assert files("new") == sorted((*kept, *audio))
