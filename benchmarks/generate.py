@@ -1,11 +1,12 @@
 """Measures how fast sets are made per core, compared with the published recipe and with the unavoidable work.
 
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/generate.py [--pairs N] [--scaling WORKERS]
+    OMP_NUM_THREADS=1 python benchmarks/generate.py [--pairs N] [--scaling WORKERS] [--variation]
 
 The published recipe uses librosa, pyloudnorm and SciPy: load and resample both files, measure the loudness of both,
 mix or convolve, write. Both read the same WAV files at 48 kHz and write the same kinds of files; this package also
 hashes them and writes its manifest. The times are processor time, so a busy machine changes little; ratios are of
-one run. It needs `pip install soundsright[validator] librosa pyloudnorm`.
+one run. It needs `pip install soundsright[validator] librosa pyloudnorm`. `--variation` needs neither of the last
+two: it prints only how fast sets with variation are, relative to sets without it.
 """
 
 from __future__ import annotations
@@ -18,12 +19,11 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import librosa
 import numpy as np
-import pyloudnorm
 import soundfile
 from scipy.signal import fftconvolve
 
@@ -63,6 +63,8 @@ class PublishedRecipe:
     """The published recipe: noise and reverberation by loudness (ITU-R BS.1770), one pair after the other."""
 
     def __init__(self, files: dict[str, list[Path]], rate: int) -> None:
+        import pyloudnorm
+
         self.files, self.rate = files, rate
         self.meter = pyloudnorm.Meter(rate)
         self.rng = np.random.default_rng(0)
@@ -75,6 +77,9 @@ class PublishedRecipe:
         return self.noisy_pair(number) if task is SetTask.DENOISING else self.reverberant_pair(number)
 
     def noisy_pair(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        import librosa
+        import pyloudnorm
+
         clean, _ = librosa.load(self.files["speech"][number % len(self.files["speech"])], sr=self.rate)
         noise, _ = librosa.load(self.files["noise"][int(self.rng.integers(len(self.files["noise"])))], sr=self.rate)
         start = int(self.rng.integers(noise.size - clean.size + 1))
@@ -87,6 +92,9 @@ class PublishedRecipe:
         return clean, noisy
 
     def reverberant_pair(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        import librosa
+        import pyloudnorm
+
         clean, _ = librosa.load(self.files["speech"][number % len(self.files["speech"])], sr=self.rate)
         rir, _ = librosa.load(self.files["rir"][int(self.rng.integers(len(self.files["rir"])))], sr=self.rate)
         energy = np.cumsum(rir[::-1] ** 2)[::-1]
@@ -122,10 +130,20 @@ def sources_of(files: dict[str, list[Path]], cache_bytes: int) -> Sources:
     return Sources(sets["speech"], RecordedNoise(sets["noise"]), rooms)
 
 
-def ours(files: dict[str, list[Path]], rate: int, out: Path, task: SetTask, pairs: int, cache_bytes: int) -> float:
+def ours(
+    files: dict[str, list[Path]],
+    rate: int,
+    out: Path,
+    task: SetTask,
+    pairs: int,
+    cache_bytes: int,
+    *,
+    variation: bool = True,
+) -> float:
     """Milliseconds per pair of this package, including manifest and hashes."""
     sources = sources_of(files, cache_bytes)
-    job = SetJob(out=out, task=task, sample_rate_hz=rate, count=pairs, seed=1, sources=sources, recipe=RECIPE)
+    recipe = replace(RECIPE, variation=variation)
+    job = SetJob(out=out, task=task, sample_rate_hz=rate, count=pairs, seed=1, sources=sources, recipe=recipe)
     return timed(lambda: generate_set(job), pairs)
 
 
@@ -139,6 +157,19 @@ def timed(work: Callable[[], object], times: int) -> float:
 def repeated(work: Callable[[int], object], times: int) -> float:
     """Mean milliseconds of processor time of the work for 0, 1, …, `times` - 1."""
     return timed(lambda: [work(number) for number in range(times)], times)
+
+
+def variation_cost(files: dict[str, list[Path]], folder: Path, pairs: int, repeats: int = 3) -> None:
+    """Print the speed with variation relative to that without, each the fastest of several alternating runs."""
+    for task in (SetTask.DENOISING, SetTask.DEREVERBERATION):
+        for rate in (16_000, 48_000):
+            times: dict[bool, list[float]] = {False: [], True: []}
+            for repeat in range(repeats):
+                for variation, found in times.items():
+                    out = folder / f"{task}{rate}{variation}{repeat}"
+                    found.append(ours(files, rate, out, task, pairs, 400_000_000, variation=variation))
+            plain, varied = min(times[False]), min(times[True])
+            print(f"{task} at {rate} Hz: {plain:.2f} ms a pair, with variation {varied:.2f}, {plain / varied:.2f}x")
 
 
 def floors(files: dict[str, list[Path]], rate: int, out: Path, pairs: int) -> dict[str, float]:
@@ -224,6 +255,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--sources", type=int, default=24, help="files of each kind; each is used several times")
+    parser.add_argument("--variation", action="store_true", help="only the speed with variation")
     parser.add_argument("--scaling", type=int, metavar="WORKERS", help="only throughput with 1, 2, 4 … workers")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # pyloudnorm warns of clipping, which the recipe corrects later.
@@ -231,6 +263,11 @@ def main() -> None:
     if arguments.scaling:
         with tempfile.TemporaryDirectory() as name:
             scaling(Path(name), 10 * pairs, arguments.scaling)
+        return
+    if arguments.variation:
+        with tempfile.TemporaryDirectory() as name:
+            (Path(name) / "sources").mkdir()
+            variation_cost(material(Path(name) / "sources", arguments.sources), Path(name), pairs)
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -77,14 +77,14 @@ def wav_bytes(samples: NDArray[np.int16] | Samples, sample_rate_hz: int) -> byte
     60
     """
     if samples.dtype == np.int16:
-        code, width, data = 1, 2, samples.astype("<i2", copy=False).tobytes()
+        code, width, data = 1, 2, np.ascontiguousarray(samples, dtype="<i2").data.cast("B")
         extra, fact = b"", b""
     else:
-        code, width, data = 3, 4, samples.astype("<f4", copy=False).tobytes()
+        code, width, data = 3, 4, np.ascontiguousarray(samples, dtype="<f4").data.cast("B")
         extra, fact = struct.pack("<H", 0), b"fact" + struct.pack("<II", 4, samples.shape[0])
     form = struct.pack("<HHIIHH", code, 1, sample_rate_hz, sample_rate_hz * width, width, 8 * width) + extra
     chunks = b"fmt " + struct.pack("<I", len(form)) + form + fact + b"data" + struct.pack("<I", len(data))
-    return b"RIFF" + struct.pack("<I", 4 + len(chunks) + len(data)) + b"WAVE" + chunks + data
+    return b"".join((b"RIFF", struct.pack("<I", 4 + len(chunks) + len(data)), b"WAVE", chunks, data))
 
 
 def sha256_of(data: bytes) -> str:

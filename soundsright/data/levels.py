@@ -43,13 +43,12 @@ def power_db(samples: NDArray[np.floating]) -> float:
     """
     if samples.size == 0:
         return SILENCE_DB
-    flat = np.asarray(samples, dtype=np.float64)
-    return max(SILENCE_DB, float(10.0 * np.log10(energy_of(flat) / flat.size + 1e-30)))
+    return max(SILENCE_DB, float(10.0 * np.log10(energy_of(samples) / samples.size + 1e-30)))
 
 
-def energy_of(values: NDArray[np.float64]) -> float:
+def energy_of(values: NDArray[np.floating]) -> float:
     """The sum of squares. It avoids BLAS, whose last bits depend on the number of threads."""
-    return float(np.square(values).sum())
+    return float(np.square(values, dtype=np.float64).sum())
 
 
 def active_level(samples: NDArray[np.floating], sample_rate_hz: int) -> ActiveLevel:
@@ -67,14 +66,14 @@ def active_level(samples: NDArray[np.floating], sample_rate_hz: int) -> ActiveLe
     >>> abs(active_level(half, 16_000).level_db - power_db(tone)) < 0.6
     True
     """
-    values = np.asarray(samples, dtype=np.float64)
+    values = np.asarray(samples)
     energy = energy_of(values)
     if values.size == 0 or energy < 1e-12 * values.size:
         return ActiveLevel(SILENCE_DB, 0.0)
     step = max(1, round(sample_rate_hz * _ENVELOPE_STEP_S))
     count = -(-values.size // step)
     magnitude = np.zeros(count * step)
-    np.abs(values, out=magnitude[: values.size])
+    np.abs(values, out=magnitude[: values.size], dtype=np.float64)
     envelope = _smoothed_twice(magnitude.reshape(count, step).mean(axis=1), step / sample_rate_hz)
 
     peak = float(envelope.max())

@@ -81,13 +81,17 @@ def mix_at_snr(
     return Mixture(clean * together, noisy * together, together, gain * together)
 
 
-def noise_gain(speech_level_db: float, noise: NDArray[np.floating], *, snr_db: float) -> float:
+def noise_gain(
+    speech_level_db: float, noise: NDArray[np.floating], *, snr_db: float, noise_level_db: float | None = None
+) -> float:
     """The gain that puts the noise's mean power `snr_db` below the active speech level.
+
+    `noise_level_db` is measured if it is None.
 
     Raises:
         ValueError: speech or noise is silent.
     """
-    noise_level = power_db(noise)
+    noise_level = power_db(noise) if noise_level_db is None else noise_level_db
     if speech_level_db <= SILENCE_DB or noise_level <= SILENCE_DB + 10.0:
         raise ValueError("speech or noise is silent: no signal-to-noise ratio exists")
     return gain_to(noise_level, speech_level_db - snr_db)

@@ -223,7 +223,7 @@ def _with_noise(
         )
     snr_db = float(rng.uniform(*recipe.snr_db))
     noise = sources.noise.draw(rng, speech.shape[0], rate, avoid=speaker)
-    gain = noise_gain(level_db, noise.samples, snr_db=snr_db)
+    gain = noise_gain(level_db, noise.samples, snr_db=snr_db, noise_level_db=noise.level_db)
     facts = {"noise": noise.id, "noise_offset_s": noise.offset_s, "snr_db": snr_db}
     origin = Origins(noise.speakers, frozenset({noise.recording} - {""}))
     return speech + noise.samples * gain, facts, gain, origin

@@ -28,7 +28,8 @@ _TRIES = 8
 class NoiseSegment:
     """A stretch of noise: its source's id, its samples, and its offset in the source.
 
-    `recording` and `speakers` name the material that splits keep apart; noise by formula has neither.
+    `recording` and `speakers` name the material that splits keep apart; noise by formula has neither. `level_db` is
+    the mean power of the samples if the source has measured it.
     """
 
     id: str
@@ -36,6 +37,7 @@ class NoiseSegment:
     offset_s: float
     recording: str = ""
     speakers: frozenset[str] = frozenset()
+    level_db: float | None = None
 
 
 class NoiseSource(Protocol):
@@ -100,10 +102,12 @@ class RecordedNoise:
             available = round(source.duration_s(index) * sample_rate_hz)
             start = int(rng.integers(max(1, available - count + 1)))
             segment = source.part(index, sample_rate_hz, start=start, count=count)
-            if power_db(segment) > SILENT_DB:
+            level_db = power_db(segment)
+            if level_db > SILENT_DB:
                 samples = looped(segment, count, sample_rate_hz)
                 recording = source.recordings[index]
-                return NoiseSegment(recording.id, samples, start / sample_rate_hz, recording.group)
+                known = level_db if samples.shape == segment.shape else None
+                return NoiseSegment(recording.id, samples, start / sample_rate_hz, recording.group, level_db=known)
         raise AudioFileError(
             source.recordings[index].path, f"is silent, like the {_TRIES - 1} segments drawn before it"
         )
