@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from soundsright.core.audio import Audio
 from soundsright.core.errors import AudioFileError
 from soundsright.core.ports import SpeechSource
 from soundsright.data.levels import SILENT_DB, active_level, gain_to
@@ -17,6 +18,32 @@ from soundsright.data.sources import Sources
 from soundsright.data.variation import varied_speech
 
 Signal = NDArray[np.float64]
+
+
+class _ReadOnce:
+    """A source that reads each utterance once, because a synthesiser would speak it again for each stretch."""
+
+    def __init__(self, source: SpeechSource) -> None:
+        self._source = source
+        self._read: dict[tuple[int, int], Audio] = {}
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def utterance_id(self, index: int) -> str:
+        return self._source.utterance_id(index)
+
+    def speaker(self, index: int) -> str:
+        return self._source.speaker(index)
+
+    def text(self, index: int) -> str | None:
+        return self._source.text(index)
+
+    def read(self, index: int, sample_rate_hz: int) -> Audio:
+        key = index, sample_rate_hz
+        if key not in self._read:
+            self._read[key] = self._source.read(index, sample_rate_hz)
+        return self._read[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +75,8 @@ def _varied(
 ) -> DrawnSpeech:
     count = round(float(rng.uniform(*recipe.duration_s)) * rate)
     # A paid utterance is spoken for its own clip, so do not join others to it.
-    made = varied_speech(rng, sources.speech, pools, chosen, rate, count=count, alone=sources.in_order)
+    source: SpeechSource = _ReadOnce(sources.speech) if sources.in_order else sources.speech
+    made = varied_speech(rng, source, pools, chosen, rate, count=count, alone=sources.in_order)
     target_db = float(rng.uniform(*recipe.speech_level_db))
     facts = _facts(sources.speech, chosen, made.pieces[0].offset_s)
     facts |= {"pieces": made.pieces, "speed": made.speed, "equaliser": made.equaliser}
