@@ -137,7 +137,7 @@ def by_correlation(clip: Clip, library: Library) -> Answer:
             found = float(abs(products[place])), number, place if place < size // 2 else place - size
     _, number, place = found
     answer = placed(library.played(number, 1000).astype(np.float64), place, noisy.size)
-    answer *= (answer @ noisy) / max(answer @ answer, 1e-12)
+    answer *= (answer @ noisy) / max(float(answer @ answer), 1e-12)
     return Answer(answer.astype(np.float32), (library.source.utterance_id(number),))
 
 
@@ -188,9 +188,9 @@ def pieces(coarse: Signal, library: Library, speed: int) -> Iterator[tuple[int, 
                 break
         else:
             runs.append([number, lead, start / COARSE_HZ, (start + window) / COARSE_HZ, 1])
-    for number, lead, first, last, count in sorted(runs, key=lambda run: run[4]):
-        if count >= 3:  # The longest run is written last, over the others.
-            yield int(number), lead, first, last
+    for run in sorted(runs, key=lambda run: run[4]):
+        if run[4] >= 3:  # The longest run is written last, over the others.
+            yield int(run[0]), run[1], run[2], run[3]
 
 
 def best_fit(played: Signal, start: int, noisy: Signal, rate: int) -> Signal:
