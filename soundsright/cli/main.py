@@ -50,9 +50,9 @@ SECTIONS = {
         "feedback": Listed("feedback", "List, show and verify the feedback of validators."),
     },
     "Validators": {
-        "disclose": Listed("disclose", "Publish what a run kept private, once its recordings have retired."),
         "validator": Listed("validator", "Run a validator: judge rounds, set weights, send feedback."),
         "corpus": Listed("corpus", "Keep a private corpus: recordings that nobody knows until they retire."),
+        "disclose": Listed("disclose", "Publish what a run kept private, once its recordings have retired."),
         "db": Listed("db", "Check, back up and upgrade a validator's database."),
     },
     "Organisers": {
@@ -60,7 +60,10 @@ SECTIONS = {
         "rules": Listed("rules", "Show, simulate and check the rules that decide prizes."),
         "chain": Listed("chain", "Serve a private competition's chain and take part in it."),
         "listen": Listed("listen", "Run a blind listening test on a run's entries."),
-        "simulate": Listed("simulate", "Simulate rounds with planted faults and check the invariants."),
+        "simulate": Listed(
+            "simulate",
+            "Simulate rounds with planted faults and check the invariants, or measure what an attack earns.",
+        ),
     },
 }
 """The commands, grouped by their users. The summaries are here so that listing them imports no command."""

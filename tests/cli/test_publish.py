@@ -1,8 +1,7 @@
-"""`bundle` and `publish` share a run, and the old flags of `report` do the same and name the new command."""
+"""`bundle` and `publish` share a run."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 
 from soundsright.cli.commands.bundle import command as bundle
 from soundsright.cli.commands.publish import command as publish
-from soundsright.cli.commands.report import command as report
 from soundsright.cli.main import run
 from soundsright.testing.hub.repositories import HubRepository, HubServer
 from soundsright.testing.hub.server import served_hub
@@ -134,49 +132,3 @@ def test_misuse_is_one_line_that_says_what_to_do(
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert words in err
-
-
-@pytest.mark.parametrize(
-    ("flags", "replacement"),
-    [
-        (["--bundle", "round.zip"], "bundle RUN --out round.zip"),
-        (["--dataset", "set", "--audio-mib", "0"], "publish dataset RUN --folder set"),
-        (["--push-dataset", "lab/round", "--audio-mib", "0"], "publish dataset RUN lab/round"),
-        (["--card", "alpine/clear"], "publish card RUN alpine/clear --print"),
-        (["--push-card", "alpine/clear"], "publish card RUN alpine/clear"),
-        (["--log", "wandb"], "publish tracker RUN wandb"),
-    ],
-)
-def test_an_old_flag_of_report_works_and_names_its_replacement(
-    folder: Path,
-    hub: HubServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    flags: list[str],
-    replacement: str,
-) -> None:
-    hub.repositories["alpine/clear"] = HubRepository({"main": {}})
-    monkeypatch.chdir(tmp_path)
-    calls = tracker_calls(monkeypatch)
-    assert run(report, [str(folder), *flags]) == 0
-    out, err = capsys.readouterr()
-    note = f"Note: report {flags[0]} is deprecated. Use: soundsright {replacement.replace('RUN', str(folder))}"
-    assert err.splitlines().count(note) == 1
-    done = {
-        "--bundle": (tmp_path / "round.zip").is_file(),
-        "--dataset": (tmp_path / "set" / "README.md").is_file(),
-        "--push-dataset": "datasets/lab/round" in hub.repositories,
-        "--card": "model-index" in out,
-        "--push-card": "README.md" in hub.repositories["alpine/clear"].commits["main"],
-        "--log": bool(calls),
-    }
-    assert [flag for flag, happened in done.items() if happened] == [flags[0]]
-
-
-def test_report_without_old_flags_prints_no_note(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(report, [str(folder)]) == 0
-    out, err = capsys.readouterr()
-    assert "deprecated" not in err
-    assert "alpine/clear" in out
-    assert json.loads((folder / "results.json").read_text())

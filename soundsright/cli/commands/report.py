@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soundsright.cli.shared.old_report_flags import OldFlags, follow_old_flags, old_flags
 from soundsright.cli.shared.options import ANY_PATH, FILE_OR_STDOUT, FOLDER, option
 from soundsright.core.errors import UsageError
 
@@ -41,7 +40,6 @@ FORMATS = ("html", "md", "tex", "bib", "csv")
     default="svg",
     help="Format of the plots. LaTeX needs pdf.",
 )
-@old_flags
 @click.pass_context
 def command(
     context: click.Context,
@@ -51,7 +49,6 @@ def command(
     out: Path | None,
     plots: Path | None,
     plot_format: str,
-    old: OldFlags,
 ) -> None:
     """Write a report of a finished run or of scored folders.
 
@@ -62,7 +59,7 @@ def command(
     RUN is the folder of a finished run. Its report includes the recipe, seeds, versions and sources. SCORES.json is
     a file that `soundsright score --json` or `--clips` wrote. You can name several; each becomes a row.
     """
-    from soundsright.cli.shared.publishing import card_text, finished_run
+    from soundsright.cli.shared.publishing import finished_run
 
     if any(path.is_file() for path in paths):
         _refuse_options_of_runs(context)
@@ -71,10 +68,7 @@ def command(
     run = finished_run(paths)
     if plots is not None:
         _write_plots(plots, run, plot_format)
-    follow_old_flags(old, run, paths[0])
-    if old.card is not None:
-        _write_text(out, card_text(run, old.card))
-    elif kind is not None or out is not None or not (plots is not None or old.have_actions):
+    if kind is not None or out is not None or plots is None:
         _write_text(out, _writer(kind or "md")(run))
 
 
