@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-FOLDERS = ("fakechain", "hub", "simulation")
+FOLDERS = ("attacks", "fakechain", "hub", "simulation")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
