@@ -44,6 +44,7 @@ PIECE_BYTES = 1 << 20
 MAX_INDEX_BYTES = 4_000_000
 MAX_PATH_CHARS = 500
 _TAG_BYTES = 16
+_MOST_BYTES = 2**63
 
 
 def seal_folder(folder: Path, archive: Path) -> str:
@@ -111,10 +112,12 @@ def _checked_index(raw: bytes, repository: str, limits: FetchLimits) -> list[tup
         )
     total = sum(size for _, size in files)
     if total > limits.max_bytes:
+        # Python prints no number of more than 4 300 digits, and the author chose these.
+        stated = str(total) if total < _MOST_BYTES else f"more than {_MOST_BYTES}"
         raise EntryRefused(
             "too_large",
-            f"{repository} has {total} bytes in its archive; at most {limits.max_bytes} are allowed",
-            {"bytes": str(total), "limit": str(limits.max_bytes)},
+            f"{repository} has {stated} bytes in its archive; at most {limits.max_bytes} are allowed",
+            {"bytes": stated, "limit": str(limits.max_bytes)},
         )
     taken: set[str] = set()
     for path, _ in files:

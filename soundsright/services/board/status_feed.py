@@ -83,4 +83,4 @@ class StatusFeed:
             return {"problem": "The round has not started."}
         # The state of a validator remains after its round, so a finished round there is not running.
         over = status.finished and not (folder / "run.json").exists()
-        return {"problem": "No round is running."} if over else status.fields()
+        return {"problem": "No round is running."} if over else status.shown_fields()

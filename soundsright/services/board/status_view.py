@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from soundsright.core.results import ClipResult
+from soundsright.services.records import WITHHELD
 from soundsright.services.rounds import BegunRound, steps
 
 
@@ -87,7 +88,10 @@ class EntryStatus:
 
 @dataclass(frozen=True)
 class RoundStatus:
-    """A round at one moment. `left_s` is None until it can be estimated; `quiet_s` counts from the last step."""
+    """A round at one moment. `left_s` is None until it can be estimated; `quiet_s` counts from the last step.
+
+    The models wrote parts of `faults`, so `shown_fields` withholds these lines while a round is private.
+    """
 
     round_id: str
     stage: Stage
@@ -99,6 +103,7 @@ class RoundStatus:
     faults: tuple[str, ...]
     disk_free_bytes: int
     gpus: tuple[GpuStatus, ...]
+    is_private: bool = False
 
     @property
     def stage_name(self) -> str:
@@ -109,7 +114,7 @@ class RoundStatus:
         return self.stage is Stage.DONE
 
     def fields(self) -> dict[str, Any]:
-        """The status as JSON values."""
+        """The status as JSON values, for the operator."""
         return {
             "round": self.round_id,
             "stage": self.stage,
@@ -124,6 +129,14 @@ class RoundStatus:
             "disk_free_bytes": self.disk_free_bytes,
             "gpus": [vars(gpu) for gpu in self.gpus],
         }
+
+    def shown_fields(self) -> dict[str, Any]:
+        """The status as JSON values, for everybody."""
+        if not self.is_private:
+            return self.fields()
+        # The entry and the code are ours, and the rest can be the model's.
+        shown = [": ".join([*fault.split(": ", 2)[:2], WITHHELD]) for fault in self.faults]
+        return {**self.fields(), "faults": shown}
 
 
 @dataclass(frozen=True)
@@ -187,6 +200,7 @@ class RoundWatch:
             faults=_faults(recorded),
             disk_free_bytes=shutil.disk_usage(self._folder).free,
             gpus=tuple(self._gpus()),
+            is_private=plan.is_private,
         )
 
     def _left_s(self, now: float, stage: Stage, done: int, total: int) -> float | None:

@@ -1,5 +1,5 @@
 from .bundle import bundle_bytes, write_bundle
-from .corpus_words import payment_sentence
+from .corpus_words import WITHHELD, payment_sentence
 from .feedback import DOCUMENT_SCHEMA, Feedback, SignedFeedback, open_feedback, sign_feedback
 from .feedback_store import FeedbackFile, FeedbackStore, SignedFeedbackFile, read_document, read_feedback
 from .fields import SafeName, ShortText
@@ -49,6 +49,7 @@ __all__ = [
     "RESULTS_SCHEMA",
     "REVEAL_SCHEMA",
     "UNPROCESSED",
+    "WITHHELD",
     "CompetitionDoc",
     "DecisionDoc",
     "DocumentKind",

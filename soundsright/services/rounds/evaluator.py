@@ -300,10 +300,11 @@ def _sandbox_faults() -> Iterator[None]:
     except SoundsRightError:
         raise
     except Exception as error:
-        # One model can cause an unexpected error, which must not stop the round for the others.
+        # One model can cause an unexpected error, which must not stop the round for the others. Its text stays in
+        # the log: results and health show this sentence, and the model could write what it heard into the text.
         _log.exception("sandbox failed", extra={"action": "sandbox_failed"})
         raise EntryStuck(
-            f"The sandbox failed with an unexpected error ({type(error).__name__}: {error})",
+            f"The sandbox failed with an unexpected error ({type(error).__name__})",
             "Report it with the traceback in the log.",
         ) from error
 

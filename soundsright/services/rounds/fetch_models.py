@@ -6,10 +6,12 @@ hub that is down or has lost the model does no harm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from soundsright.copies import Unique, contested_marks, without_duplicates
-from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault
+from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault, SoundsRightError
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.results import Refusal
 from soundsright.core.submission import FetchedModel, Submission
@@ -30,6 +32,9 @@ from soundsright.services.rounds.screening import check_fetched, checked_dockerf
 
 _FILE_LIST_ONLY = FetchLimits(max_bytes=0, max_files=0)
 """With these limits, a fetch asks the hub only for the list of files, and is then refused."""
+
+
+_log = logging.getLogger(__name__)
 
 
 def fetch_all(
@@ -117,8 +122,9 @@ def _fetched(context: RoundContext, submission: Submission) -> FetchedModel | Re
         try:
             model = _from_hub(context, submission)
             record = steps.FetchStep(model.content_hash, tuple(model.checkpoint_hashes))
-            check_fetched(model, context.plan.rules.entry_rules)
-            checked_dockerfile(model)
+            with _own_faults():
+                check_fetched(model, context.plan.rules.entry_rules)
+                checked_dockerfile(model)
         except EntryRefused as refused:
             # The hashes are recorded as well: a miner who fixes the entry later still counts as its first holder.
             return steps.FetchStep(record.content_hash, record.checkpoint_hashes, refusal_of(submission, refused))
@@ -161,7 +167,7 @@ def _from_hub(context: RoundContext, submission: Submission) -> FetchedModel:
     tries = 0
     while True:
         try:
-            with context.busy.measured("fetch"):
+            with context.busy.measured("fetch"), _own_faults():
                 return context.hub.fetch(submission, limits=context.plan.rules.fetch_limits)
         except HubUnavailable as fault:
             tries += 1
@@ -182,3 +188,18 @@ def _check_hub(context: RoundContext, submission: Submission) -> None:
         context.hub.fetch(submission, limits=_FILE_LIST_ONLY)
     except EntryRefused:
         return
+
+
+@contextmanager
+def _own_faults() -> Iterator[None]:
+    """Raise unexpected errors as `EntryStuck`: the files of one entry must not stop the round for the others."""
+    try:
+        yield
+    except SoundsRightError:
+        raise
+    except Exception as error:
+        _log.exception("fetch failed", extra={"action": "fetch_failed"})
+        raise EntryStuck(
+            f"The model could not be read because of an unexpected error ({type(error).__name__})",
+            "Report it with the traceback in the log.",
+        ) from error

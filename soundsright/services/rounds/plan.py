@@ -37,11 +37,15 @@ class RoundPlan:
 
 @dataclass(frozen=True)
 class BegunRound:
-    """The part of a begun round's row that other code needs. `round` is None in rows that do not contain it."""
+    """The part of a begun round's row that other code needs. `round` is None in rows that do not contain it.
+
+    In a private round, models hear recordings that nobody else may hear yet.
+    """
 
     round: Round | None
     clips: int
     competition_ids: tuple[str, ...]
+    is_private: bool = False
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> BegunRound:
@@ -51,6 +55,7 @@ class BegunRound:
             None if blocks is None else Round(**blocks),
             int(facts.get("clips", 0)),
             tuple(facts.get("competitions", ())),
+            facts.get("corpus_round") is not None,
         )
 
 

@@ -121,6 +121,8 @@ def sealed_by_hand(path: Path, index: Any, data: bytes = b"", *, index_bytes: in
         ([["virus.iso", 1]], b"x", "file_type"),
         ([[f"f{n}", 0] for n in range(11)], b"", "too_many_files"),
         ([["a", 10**15]], b"x", "too_large"),
+        # Their sum has more digits than Python prints.
+        (f'[["a", {"9" * 4300}], ["b", {"9" * 4300}]]'.encode(), b"x", "too_large"),
     ],
 )
 def test_a_hostile_archive_is_refused(tmp_path: Path, index: Any, data: bytes, code: str) -> None:

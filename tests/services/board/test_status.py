@@ -39,8 +39,8 @@ class Round:
         self.folder = folder
         self.state = SqlState(folder / "state.db")
 
-    def begin(self) -> None:
-        self.state.begin_round("trial", {"clips": 4, "competitions": [COMPETITION]})
+    def begin(self, **facts: Any) -> None:
+        self.state.begin_round("trial", {"clips": 4, "competitions": [COMPETITION], **facts})
 
     def step(self, name: str, **facts: Any) -> None:
         self.state.finish_step("trial", name, facts)
@@ -159,6 +159,21 @@ def test_failures_refusals_and_copies_have_different_states(current: Round, watc
     assert [e.state for e in status.entries] == ["failing", "not run", "refused"]
     assert status.faults == ("1-alpine: crashed: exit status 1",)
     assert status.clips == 4, "entries that do not run are not counted"
+
+
+def test_the_page_shows_nothing_that_a_model_wrote_about_private_recordings(
+    current: Round, watch: RoundWatch, clock: Clock
+) -> None:
+    current.begin(corpus_round=3)
+    current.ready("alpine")
+    current.batch("1-alpine", 0, 1, fault={"code": "crashed", "detail": "exit status 1: the secret sentence"})
+    status = watch.look()
+    assert status is not None
+    assert status.faults == ("1-alpine: crashed: exit status 1: the secret sentence",), "the operator sees it"
+    page = StatusFeed([current.folder], lambda _folder: watch, now=clock).current()
+    (fault,) = page["faults"]
+    assert fault.startswith("1-alpine: crashed: withheld")
+    assert "secret" not in json.dumps(page)
 
 
 def test_a_finished_round_shows_failed_models_and_their_failed_clips(

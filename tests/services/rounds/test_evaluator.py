@@ -164,7 +164,7 @@ def test_a_fault_of_the_sandbox_is_tried_again_after_growing_pauses(bench: Bench
 
 
 def test_an_unexpected_error_of_the_sandbox_is_a_fault_of_this_entry(bench: Bench) -> None:
-    with pytest.raises(EntryStuck, match=r"unexpected error \(ValueError: odd\)"):
+    with pytest.raises(EntryStuck, match=r"unexpected error \(ValueError\)"):
         bench.evaluate(batch_faults=dict.fromkeys(range(1, 9), ValueError("odd")))
 
 

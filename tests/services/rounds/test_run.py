@@ -178,6 +178,16 @@ class TestTheHub:
         assert judged(outcome) == {"bob", "carol"}
         assert [(r.hotkey, r.code) for r in outcome.refusals] == [("alice", "not_evaluated")]
 
+    def test_that_fails_over_one_hostile_repository_sets_its_entry_aside(self, subnet: Subnet) -> None:
+        def answers(hotkey: str, _number: int) -> None:
+            if hotkey == "alice":
+                raise ValueError("Exceeds the limit of digits")
+
+        self.planted(subnet, answers)
+        outcome = subnet.run()
+        assert judged(outcome) == {"bob", "carol"}
+        assert [(r.hotkey, r.code) for r in outcome.refusals] == [("alice", "not_evaluated")]
+
     def test_that_gives_no_model_stops_the_round(self, subnet: Subnet) -> None:
         def answers(_hotkey: str, _number: int) -> None:
             raise HubUnavailable("The hub answered 500")
