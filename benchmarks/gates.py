@@ -35,6 +35,7 @@ FRESH_SHARE = 0.2
 LEVELS_DB = tuple(float(level) for level in range(-30, 31, 5))
 WINDOW_DB = 5.0
 LEAST_IN_WINDOW = 5
+SABOTEUR = "saboteur"
 MOST_ESTOI = 0.99
 """Above it, the ceiling is 1: honest scores on easy clips come this close."""
 
@@ -129,7 +130,8 @@ def print_held(all_scores: Sequence[Measured], rounds: int) -> None:
 def memorised_rates(scores: Measured, attack: str, attackers: int, clips: int, rounds: int) -> tuple[float, float]:
     """The share of rounds that find an honest entry, and the share of attackers that are found.
 
-    An attacker answers used recordings like `attack`, and new ones like the first model.
+    An attacker answers used recordings like `attack`, and new ones like the first model. A saboteur gains 30 % less
+    on used recordings, so that honest entries stand out.
     """
     rng = np.random.default_rng([2, attackers, clips])
     metrics = [m for m in scores.systems["unprocessed"] if m != "SI_SAR"]
@@ -143,7 +145,10 @@ def memorised_rates(scores: Measured, attack: str, attackers: int, clips: int, r
         for metric in metrics:
             noisy = scores.systems["unprocessed"][metric][drawn]
             rows = [scores.systems[name][metric][drawn] - noisy for name in scores.honest]
-            parrot = np.where(fresh, rows[0] + noisy, scores.systems[attack][metric][drawn]) - noisy
+            used = scores.systems["parrot" if attack == SABOTEUR else attack][metric][drawn]
+            parrot = np.where(fresh, rows[0] + noisy, used) - noisy
+            if attack == SABOTEUR:
+                parrot = np.where(fresh, rows[0], 0.7 * rows[0])
             # Parrots differ a little, as if each had been trained further; otherwise they would be copies.
             spread = 0.02 * float(parrot.std())
             rows += [parrot + rng.normal(0.0, spread, clips) for _ in range(attackers)]
@@ -154,6 +159,7 @@ def memorised_rates(scores: Measured, attack: str, attackers: int, clips: int, r
             [str(n) for n in range(clips)],
             alpha=SOUNDSRIGHT_V4.memorised_alpha or 0.001,
             groups=range(count + attackers),
+            inputs=[scores.systems["unprocessed"][metric][drawn] for metric in ("SI_SDR", "ESTOI")],
         )
         wrong += any(row < count for row in found)
         caught += sum(row >= count for row in found)
@@ -169,6 +175,7 @@ def print_memorised(all_scores: Sequence[Measured], rounds: int) -> None:
         if count < 3:
             continue
         cases = [("parrot", 0, CLIPS), ("parrot", 1, CLIPS), ("parrot", count, CLIPS), ("parrot", count + 2, CLIPS)]
+        cases += [(SABOTEUR, attackers, CLIPS) for attackers in (1, count, count + 2)]
         cases += [(f"stealth parrot {p}", 1, n) for p in ("30%", "10%", "3%") for n in (CLIPS, 2 * CLIPS)]
         for attack, attackers, clips in cases:
             times = rounds if attackers == 0 else rounds // 5

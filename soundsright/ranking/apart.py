@@ -21,6 +21,9 @@ from soundsright.ranking.scores import ScoreTable, score_table
 _INPUT = "SI_SDR"
 """The metric that gives the level of the unprocessed input."""
 
+_HARDNESS = "ESTOI"
+"""With that level, this metric of the unprocessed input tells best how much can be gained on a clip."""
+
 
 @dataclass(frozen=True)
 class Speech:
@@ -132,6 +135,7 @@ def _memorised(
         alpha=ruleset.memorised_alpha,
         groups=groups,
         unreliable=held,
+        inputs=[table.by_metric[metric][-1] for metric in (_INPUT, _HARDNESS) if metric in table.by_metric],
     )
     return found, ""
 

@@ -7,6 +7,11 @@ recordings (difference in differences). Clips that share a recording count as on
 
 Two one-sided tests of the two means are made, and the larger p-value counts: Student's with a pooled variance, and
 Welch's with separate ones. Each is wrong for one kind of long tail, and the other one protects there.
+
+A difference between entries does not say which of them is special: an attacker that knows the used recordings could
+do worse there on purpose, and an honest entry would stand out. So the entry's own gain must be larger on used
+recordings too, without a look at any other entry. Clips differ, so what the unprocessed input's scores explain of
+the gain is removed first, by least squares.
 `benchmarks/gates.py` measures how often honest entries are found, and memorising ones are missed.
 """
 
@@ -15,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +30,12 @@ from soundsright.ranking.statistics import holm
 
 LEAST_RECORDINGS = 5
 """Fewer recordings of one kind give no test."""
+
+_RECORDINGS_PER_TERM = 10
+"""A term of the adjustment for the input needs this many recordings."""
+
+_ROUNDING = 1e-20
+"""A part of the squares of the gains. Less is left only by rounding."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +79,21 @@ def memorised(
     alpha: float,
     groups: Sequence[int],
     unreliable: Collection[int] = (),
+    inputs: Sequence[NDArray[np.float64]] = (),
 ) -> dict[int, Memorised]:
     """The entries that memorised recordings, by row, with the evidence.
 
     `gains` are by metric, each `(entries, clips)`; `fresh` and `recordings` have one value per clip. Rows with one
     number in `groups` are suspected copies of each other: they count once among the others, and never beside their
-    own group. `unreliable` rows are not among the others. A row can be found only if it gains on used recordings,
-    and only such rows count in Holm's correction.
+    own group. `unreliable` rows are not among the others. `inputs` are up to two scores of the unprocessed input,
+    `(clips,)` each, which tell how hard a clip is. A row can be found only if it gains on used recordings, and only
+    such rows count in Holm's correction. Its own gains must differ too, with a p-value of at most `alpha`.
     """
     labels = list(dict.fromkeys(recordings))
     member = np.array([[name == label for name in recordings] for label in labels], dtype=np.float64)
     by_recording = member / member.sum(axis=1, keepdims=True)
     is_new = (by_recording @ fresh.astype(np.float64)) > 0.5
+    terms = _terms([by_recording @ scores for scores in inputs], len(labels))
     found: dict[str, tuple[int, Memorised]] = {}
     for metric, table in gains.items():
         for row in range(len(table)):
@@ -103,7 +118,9 @@ def memorised(
     result: dict[int, Memorised] = {}
     for key in sorted(found, key=lambda key: (adjusted[key], key)):
         row, evidence = found[key]
-        if adjusted[key] <= alpha and row not in result:
+        if adjusted[key] > alpha or row in result:
+            continue
+        if _own_p_value(by_recording @ gains[evidence.metric][row], ~is_new, terms) <= alpha:
             result[row] = Memorised(**{**vars(evidence), "p_value": adjusted[key]})
     return result
 
@@ -131,3 +148,41 @@ def _excess(used: NDArray[np.float64], new: NDArray[np.float64]) -> tuple[float,
     a, b = squares_used / (n - 1) / n, squares_new / (m - 1) / m
     degrees = (a + b) ** 2 / (a**2 / (n - 1) + b**2 / (m - 1))
     return excess, max(p_pooled, float(stdtr(degrees, -excess / math.sqrt(a + b))))
+
+
+def _terms(inputs: Sequence[NDArray[np.float64]], recordings: int) -> list[NDArray[np.float64]]:
+    """What can explain the gain on a recording: the input's scores, their squares and their product."""
+    standard = [(scores - scores.mean()) / scores.std() for scores in inputs if float(np.ptp(scores)) > 0]
+    squares = [one * other for one, other in combinations_with_replacement(standard, 2)]
+    return [*standard, *squares][: recordings // _RECORDINGS_PER_TERM]
+
+
+def _own_p_value(
+    gains: NDArray[np.float64], used: NDArray[np.bool_], terms: Sequence[NDArray[np.float64]]
+) -> float:
+    """The one-sided p-value of "the entry gains more on used recordings", adjusted for the input.
+
+    It is the larger of two: with one variance for all recordings, and with a variance of each recording's own (the
+    robust errors HC3 of MacKinnon and White, J. Econometrics 29, 1985).
+    """
+    from scipy.special import stdtr
+
+    known = np.column_stack((np.ones(len(gains)), *terms))
+    basis, sizes, _ = np.linalg.svd(known, full_matrices=False)
+    basis = basis[:, sizes > 1e-9 * sizes[0]]
+    mark = used.astype(np.float64)
+    mark -= basis @ (basis.T @ mark)
+    rest = gains - basis @ (basis.T @ gains)
+    weight = float(mark @ mark)
+    degrees = len(gains) - basis.shape[1] - 1
+    if degrees < 1 or weight <= _ROUNDING * len(gains):
+        return 1.0  # What the input explains cannot be told from the marks.
+    slope = float(mark @ rest) / weight
+    rest = rest - slope * mark
+    squares = float(rest @ rest)
+    if squares <= _ROUNDING * float(gains @ gains):
+        return 0.0 if slope > 0 else 1.0
+    leverage = np.minimum((basis**2).sum(axis=1) + mark**2 / weight, 1 - 1e-9)
+    robust = float((mark * rest / (1 - leverage)) @ (mark * rest / (1 - leverage))) / weight**2
+    variance = max(squares / degrees / weight, robust)
+    return float(stdtr(degrees, -slope / math.sqrt(variance)))

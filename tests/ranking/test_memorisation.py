@@ -11,15 +11,20 @@ FRESH = np.arange(CLIPS) % 5 == 0
 RECORDINGS = [f"speech-{n}" for n in range(CLIPS)]
 
 
+HARDNESS = np.random.default_rng(0).normal(0.0, 2.8, CLIPS)
+"""A score of the unprocessed input."""
+
+
 def honest(entries: int, seed: int, *, sd: float = 1.5) -> NDArray[np.float64]:
     """Gains in dB of enhancers of different quality: clips differ by 3 dB, entries on one clip by `sd`."""
     rng = np.random.default_rng(seed)
-    return rng.normal(0.0, 3.0, CLIPS) + rng.uniform(2.0, 7.0, (entries, 1)) + rng.normal(0.0, sd, (entries, CLIPS))
+    clips = HARDNESS + rng.normal(0.0, 1.0, CLIPS)
+    return clips + rng.uniform(2.0, 7.0, (entries, 1)) + rng.normal(0.0, sd, (entries, CLIPS))
 
 
 def found(gains: NDArray[np.float64], groups: list[int] | None = None) -> set[int]:
     rows = groups or list(range(len(gains)))
-    return set(memorised({"SI_SDR": gains}, FRESH, RECORDINGS, alpha=0.001, groups=rows))
+    return set(memorised({"SI_SDR": gains}, FRESH, RECORDINGS, alpha=0.001, groups=rows, inputs=[HARDNESS]))
 
 
 def test_a_parrot_is_found_with_its_gains() -> None:
@@ -56,6 +61,31 @@ def test_a_majority_of_parrots_accuses_no_honest_entry(parrots: int) -> None:
     gains = honest(10, 3)
     gains[:parrots, ~FRESH] += 30.0
     assert found(gains) <= set(range(parrots))
+
+
+@pytest.mark.parametrize(("entries", "attackers"), [(1, 1), (1, 2), (5, 1), (3, 4), (5, 9)])
+def test_entries_that_do_worse_on_used_recordings_accuse_no_honest_entry(entries: int, attackers: int) -> None:
+    """An attacker that knows the used recordings can make all others stand out there."""
+    for seed in range(40):
+        gains = honest(entries + attackers, seed)
+        gains[entries:, ~FRESH] -= 4.0
+        assert not found(gains)
+
+
+def test_a_parrot_is_found_whatever_is_known_of_the_input() -> None:
+    gains = honest(4, 3)
+    gains[1, ~FRESH] += 30.0
+    constant = np.ones(CLIPS)
+    marked = (~FRESH).astype(float)
+    for inputs, expected in (([], {1}), ([constant], {1}), ([HARDNESS, HARDNESS], {1}), ([marked], set())):
+        known = memorised({"SI_SDR": gains}, FRESH, RECORDINGS, alpha=0.001, groups=range(4), inputs=inputs)
+        assert set(known) == expected
+
+
+def test_equal_gains_have_no_spread_and_still_a_sign() -> None:
+    gains = np.ones((2, CLIPS))
+    gains[0, ~FRESH] = 4.0
+    assert found(gains) == {0}
 
 
 def test_copies_of_one_parrot_count_once() -> None:
