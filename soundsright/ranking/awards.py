@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from soundsright.core.results import PrizeReason
@@ -63,7 +63,9 @@ class Title:
     """The champion of one metric. `mean` is its mean of today if it took part, otherwise its recorded mean.
 
     `same_model` are the hotkeys of today's entries that have the champion's model. If `apart` is True, the
-    champion's entry ran today and is ranked apart.
+    champion's entry ran today and is ranked apart. `is_own` says that the entry that defends has the champion's own
+    files, and not only tensors or an output like them. `reigns` has the block of the first title of a model that
+    was champion before, by the hotkey that enters it today.
     """
 
     hotkey: str
@@ -74,6 +76,8 @@ class Title:
     copies: int = 0
     same_model: frozenset[str] = frozenset()
     apart: bool = False
+    is_own: bool = True
+    reigns: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -199,9 +203,8 @@ def award(
         winner = able[0]
         needed = {c.hotkey: winner.mean for c in ranked[1:] if winner.mean is not None}
         reason = _reason_without_defence(title, champion, winner)
-    kept = title is not None and _keeps_age(ruleset, title, winner, reason)
-    since_block = title.since_block if title is not None and kept else at_block
-    fraction = ruleset.emission_fraction(at_block - since_block) if kept else 1.0
+    since_block = _since_block(ruleset, title, winner, reason, at_block)
+    fraction = ruleset.emission_fraction(at_block - since_block)
     paid = frozenset(c.hotkey for c in able)
     parts = {
         c.hotkey: 0.0 if keeper_of_share(ruleset, c, paid) else _part(ruleset, c)
@@ -221,18 +224,37 @@ def award(
     )
 
 
+def _since_block(
+    ruleset: Ruleset, title: Title | None, winner: Contender, reason: PrizeReason, at_block: int
+) -> int:
+    """The block since which the winner's title counts as held.
+
+    A model that was champion before returns with the age of its first title. Otherwise two models could take the
+    title from each other by turns, and it would never grow old.
+    """
+    if title is None:
+        return at_block
+    since_block = title.since_block if _keeps_age(ruleset, title, winner, reason) else at_block
+    if not ruleset.title_follows_model:
+        return since_block
+    return min(since_block, title.reigns.get(winner.hotkey, since_block))
+
+
 def _keeps_age(ruleset: Ruleset, title: Title, winner: Contender, reason: PrizeReason) -> bool:
     """Whether the winner's title is as old as the champion's.
 
     A hotkey that wins its own title back with a new model has beaten nobody by a margin. Nor has another hotkey
-    that enters the champion's model, or any entry while the champion does not defend. A champion that is ranked
-    apart held the title wrongly, so its successor's title is new.
+    that enters the champion's model, or any entry while the champion does not defend. An entry that only shares
+    tensors or outputs with the champion can be weaker on purpose, so beating it proves nothing either. A champion
+    that is ranked apart held the title wrongly, so its successor's title is new.
     """
     if winner.hotkey == title.hotkey:
         return True
     if not ruleset.title_follows_model:
         return False
-    return winner.hotkey in title.same_model or (reason is not PrizeReason.TAKEN and not title.apart)
+    if winner.hotkey in title.same_model:
+        return True
+    return not title.is_own if reason is PrizeReason.TAKEN else not title.apart
 
 
 def paid_by(ruleset: Ruleset, award: Award) -> frozenset[str]:

@@ -75,7 +75,7 @@ def _champion_row(contest: Contest, metric: str, champion: Champion | None) -> i
     if champion is None:
         return None
     ruleset = contest.ruleset
-    same_model = contest.examined.same_model_as_champion(metric) if ruleset.title_follows_model else frozenset()
+    same_model = contest.examined.title_model(metric).hotkeys if ruleset.title_follows_model else frozenset()
     defending: list[int] = []
     for row, evaluation in enumerate(contest.entries):
         entry = evaluation.submission
@@ -98,8 +98,15 @@ def _title(
     if champion is None:
         return None
     hotkey = champion.submission.hotkey
+    model = contest.examined.title_model(metric)
+    is_own = True
     if champion_row is not None:
-        hotkey = contest.entries[champion_row].submission.hotkey
+        defender = contest.entries[champion_row].submission
+        is_own = defender.hotkey in model.exact or (defender.hotkey, defender.source) == (
+            hotkey,
+            champion.submission.source,
+        )
+        hotkey = defender.hotkey
     return Title(
         hotkey=hotkey,
         mean=champion.mean if champion_row is None else means[champion_row],
@@ -107,8 +114,10 @@ def _title(
         since_block=champion.since_block,
         took_part=champion_row is not None,
         copies=contest.copies.get(hotkey, 0),
-        same_model=contest.examined.same_model_as_champion(metric),
-        apart=contest.examined.champion_is_apart(metric),
+        same_model=model.hotkeys,
+        apart=model.apart,
+        is_own=is_own,
+        reigns=model.reigns,
     )
 
 

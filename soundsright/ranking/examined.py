@@ -12,12 +12,16 @@ from soundsright.core.results import Apart, ApartReason
 class TitleModel:
     """The champion's model in this round.
 
-    `hotkeys` are those whose entry has the model, by content, tensors or behaviour. If `apart` is True, the
-    champion's entry ran and is ranked apart.
+    `hotkeys` are those whose entry has the model, by content, tensors or behaviour. `exact` are those of them with
+    the champion's own source or content, which therefore do what the champion did. If `apart` is True, one of
+    these ran and is ranked apart. `reigns` has, by hotkey, the block of the first title of the entry's model, if
+    that model was champion before.
     """
 
     hotkeys: frozenset[str] = frozenset()
     apart: bool = False
+    exact: frozenset[str] = frozenset()
+    reigns: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,6 @@ class Examined:
     apart: tuple[Apart, ...] = ()
     unmeasured: Mapping[ApartReason, str] = field(default_factory=dict)
 
-    def same_model_as_champion(self, metric: str) -> frozenset[str]:
-        """The hotkeys of entries that have the model of the metric's champion."""
-        return self.title_models.get(metric, TitleModel()).hotkeys
-
-    def champion_is_apart(self, metric: str) -> bool:
-        """Whether the champion's entry is ranked apart in this round."""
-        return self.title_models.get(metric, TitleModel()).apart
+    def title_model(self, metric: str) -> TitleModel:
+        """The model of the metric's champion, and those of earlier champions."""
+        return self.title_models.get(metric, TitleModel())

@@ -71,6 +71,7 @@ def _rules_of_winning(ruleset: Ruleset) -> Iterator[Rule]:
             "Age of a title",
             "The age belongs to the model. Another hotkey with the champion's model (the same files or tensors, or"
             " nearly the same output) defends the title at its age. A title that nobody defends keeps its age too."
+            " A model that was champion before returns with the age of its first title."
             " Only a better model makes it young.",
         )
 

@@ -209,6 +209,33 @@ class TestTitleFollowsTheModel:
         assert shares(result) == {2: 10.0}
         assert result.apart == (apart,)
 
+    def test_a_model_that_was_champion_before_returns_with_the_age_of_its_first_title(self) -> None:
+        """Two models of one owner that take the title by turns would stay young."""
+        weaker = titles(1, ONE_METRIC, since_block=AGED - 100)
+        before = Examined(title_models={"PESQ_WB": TitleModel(reigns={"hk002": 0})})
+        returned = board([pesq(1, 2.0), pesq(2, 2.1)], weaker, at_block=AGED, examined=before)
+        assert returned.decisions[0].reason is PrizeReason.TAKEN
+        assert shares(returned)[2] == 5.0
+        assert champions_after(returned, weaker, at_block=AGED)["PESQ_WB"].since_block == 0
+        under_v3 = board(
+            [pesq(1, 2.0), pesq(2, 2.1)], weaker, at_block=AGED, examined=before, ruleset=SOUNDSRIGHT_V3
+        )
+        assert shares(under_v3)[2] == 10.0
+
+    def test_beating_an_entry_that_only_resembles_the_champion_does_not_make_a_title_young(self) -> None:
+        """Such an entry can have the champion's tensors as a decoy, and be weak on purpose."""
+        old = titles(1, ONE_METRIC, since_block=0)
+        decoy = TitleModel(frozenset({"hk003"}))
+        taken = board(
+            [pesq(2, 2.1), pesq(3, 1.5)], old, at_block=AGED, examined=Examined(title_models={"PESQ_WB": decoy})
+        )
+        assert taken.decisions[0].reason is PrizeReason.TAKEN
+        assert champions_after(taken, old, at_block=AGED)["PESQ_WB"].since_block == 0
+        same_files = TitleModel(frozenset({"hk003"}), exact=frozenset({"hk003"}))
+        examined = Examined(title_models={"PESQ_WB": same_files})
+        beaten = board([pesq(2, 2.1), pesq(3, 1.5)], old, at_block=AGED, examined=examined)
+        assert champions_after(beaten, old, at_block=AGED)["PESQ_WB"].since_block == AGED
+
 
 class TestCopiesShareOnce:
     @staticmethod

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from soundsright.copies import Unique, sketch_holds
 from soundsright.core.competition import Competition
 from soundsright.core.results import Apart, ApartReason
+from soundsright.core.sources import Source
 from soundsright.core.submission import Submission
 from soundsright.ranking import Champion, Examined, OrganiserDecisions, Speech, TitleModel, set_apart
 from soundsright.services.rounds import steps
@@ -137,17 +138,43 @@ def _title_models(
     champions: Mapping[str, Champion],
     apart: Collection[Apart],
 ) -> dict[str, TitleModel]:
-    """By metric, the entries of today that have the champion's model."""
+    """By metric, the entries of today that have the model of the champion, or of an earlier one."""
     today = _marks_of_today(context, competition, unique)
-    by_champion: dict[str, TitleModel] = {}
+    holders = [champion.submission for champion in champions.values()]
+    first_titles = _first_titles(context, competition)
+    wanted = {_model(entry) for entry in holders}.union(*(set(each) for each in first_titles.values()))
+    recorded = _recorded_marks(context, wanted)
     result: dict[str, TitleModel] = {}
     for metric, champion in champions.items():
-        key = f"{champion.submission.hotkey} {champion.submission.source}"
-        if key not in by_champion:
-            hotkeys = _with_model_of(champion.submission, context, today, unique)
-            by_champion[key] = TitleModel(hotkeys, any(each.submission.hotkey in hotkeys for each in apart))
-        result[metric] = by_champion[key]
+        marks = _marks_of(champion.submission, today, recorded)
+        exact = frozenset(h for h, each in today.items() if _is_exact(champion.submission, marks, each))
+        hotkeys = exact | _with_model_of(champion.submission, marks, today, exact, unique)
+        reigns: dict[str, int] = {}
+        for model, since_block in first_titles.get(metric, {}).items():
+            own = recorded.get(model, _Marks())
+            for hotkey, (entry, other) in today.items():
+                if model == _model(entry) or own.is_same(other):
+                    reigns[hotkey] = min(since_block, reigns.get(hotkey, since_block))
+        is_apart = any(each.submission.hotkey in exact for each in apart)
+        result[metric] = TitleModel(hotkeys, is_apart, exact, reigns)
     return result
+
+
+def _model(entry: Submission | steps.RecordedChampion) -> tuple[str, Source]:
+    return entry.hotkey, entry.source
+
+
+def _first_titles(context: RoundContext, competition: Competition) -> dict[str, dict[tuple[str, Source], int]]:
+    """By metric, the models that held the title before this round, and since when each held it first."""
+    found: dict[str, dict[tuple[str, Source], int]] = {}
+    rounds = context.state.rounds()
+    for round_id in rounds[: rounds.index(context.round_id)]:
+        context.raise_if_cancelled()
+        decided = steps.read(context.state, round_id, steps.decide(competition.id))
+        for metric, champion in (decided.champions if decided else {}).items():
+            blocks = found.setdefault(metric, {})
+            blocks[_model(champion)] = min(champion.since_block, blocks.get(_model(champion), champion.since_block))
+    return found
 
 
 def _marks_of_today(
@@ -163,36 +190,59 @@ def _marks_of_today(
     }
 
 
+def _marks_of(
+    champion: Submission,
+    today: Mapping[str, tuple[Submission, _Marks]],
+    recorded: Mapping[tuple[str, Source], _Marks],
+) -> _Marks:
+    """The marks of the champion's model: of today if it takes part, otherwise those of the latest earlier round."""
+    own = today.get(champion.hotkey)
+    if own is not None and own[0].source == champion.source:
+        return own[1]
+    return recorded.get(_model(champion), _Marks())
+
+
+def _is_exact(champion: Submission, marks: _Marks, other: tuple[Submission, _Marks]) -> bool:
+    """Whether an entry of today has the champion's own source, or its content."""
+    if _model(champion) == _model(other[0]):
+        return True
+    return marks.content_hash is not None and marks.content_hash == other[1].content_hash
+
+
 def _with_model_of(
     champion: Submission,
-    context: RoundContext,
+    marks: _Marks,
     today: Mapping[str, tuple[Submission, _Marks]],
+    exact: frozenset[str],
     unique: Unique,
 ) -> frozenset[str]:
     """The hotkeys of today's entries that have the champion's model, by source, content, tensors or behaviour."""
-    own = today.get(champion.hotkey)
-    is_own = own is not None and own[0].source == champion.source
-    marks = own[1] if own is not None and is_own else _recorded_marks(context, champion)
-    found = {hotkey for hotkey, (_, other) in today.items() if marks.is_same(other)}
-    if is_own:
-        found.add(champion.hotkey)
+    found = exact | {hotkey for hotkey, (_, other) in today.items() if marks.is_same(other)}
     alike = [(copy.duplicate, copy.original) for copy in unique.suspected]
     pairs = [(a.hotkey, b.hotkey) for a, b in alike if a.competition.id == champion.competition.id]
     behaving = {hotkey for pair in pairs if not found.isdisjoint(pair) for hotkey in pair}
     return frozenset(found | behaving)
 
 
-def _recorded_marks(context: RoundContext, champion: Submission) -> _Marks:
-    """The marks of a champion's model, from the latest earlier round in which it took part."""
+def _recorded_marks(
+    context: RoundContext, models: Collection[tuple[str, Source]]
+) -> dict[tuple[str, Source], _Marks]:
+    """The marks of models by hotkey and source, each from the latest earlier round in which it took part."""
+    found: dict[tuple[str, Source], _Marks] = {}
     rounds = context.state.rounds()
     for round_id in reversed(rounds[: rounds.index(context.round_id)]):
+        if len(found) == len(models):
+            break
         context.raise_if_cancelled()
         entries = steps.read(context.state, round_id, steps.ENTRIES)
-        for entry in entries.submissions if entries else ():
-            if (entry.hotkey, entry.source) != (champion.hotkey, champion.source):
-                continue
-            fetched = steps.read(context.state, round_id, steps.fetch(entry.entry_id))
-            duplicates = steps.read(context.state, round_id, steps.DUPLICATES)
-            sketches = duplicates.sketches if duplicates else {}
-            return _Marks(fetched.content_hash if fetched else None, sketches.get(entry.entry_id))
-    return _Marks()
+        wanted = {
+            model: entry.entry_id
+            for entry in (entries.submissions if entries else ())
+            if (model := (entry.hotkey, entry.source)) in models and model not in found
+        }
+        duplicates = steps.read(context.state, round_id, steps.DUPLICATES) if wanted else None
+        for model, entry_id in wanted.items():
+            fetched = steps.read(context.state, round_id, steps.fetch(entry_id))
+            sketch = duplicates.sketches.get(entry_id) if duplicates else None
+            found[model] = _Marks(fetched.content_hash if fetched else None, sketch)
+    return found

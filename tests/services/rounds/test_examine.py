@@ -10,7 +10,7 @@ import pytest
 
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.entry_rules import EntryRules
-from soundsright.core.results import ApartReason
+from soundsright.core.results import ApartReason, PrizeReason
 from soundsright.core.rulesets import SOUNDSRIGHT_V3, SOUNDSRIGHT_V4, Ruleset
 from soundsright.core.schedule import Round
 from soundsright.services.rounds import RoundOutcome, steps
@@ -82,6 +82,20 @@ def test_a_title_without_its_champion_keeps_its_age_until_a_model_defends_it_and
     assert decided is not None
     assert {c.hotkey for c in decided.champions.values()} == {"erin"}
     assert since_blocks(subnet, "round-3") == {subnet.round.seed_block}
+
+
+def test_two_models_that_take_a_title_by_turns_do_not_stay_young(subnet: Subnet) -> None:
+    """The better one stays away for a round, the weaker one wins, and the better one takes the title from it."""
+    subnet.run(**rules(SOUNDSRIGHT_V4))
+    first = subnet.round.seed_block
+    leave(subnet, "carol")
+    weaker = next_round(subnet, 2, SOUNDSRIGHT_V4, after_blocks=AGED)
+    assert {d.winner.hotkey for d in weaker.leaderboards[0].decisions if d.winner} == {"bob"}
+    subnet.enter_content("dave", 0.8, "content-carol")
+    outcome = next_round(subnet, 3, SOUNDSRIGHT_V4)
+    assert {d.reason for d in outcome.leaderboards[0].decisions} == {PrizeReason.TAKEN}
+    assert {d.winner.hotkey for d in outcome.leaderboards[0].decisions if d.winner} == {"dave"}
+    assert since_blocks(subnet, "round-3") == {first}
 
 
 def test_a_round_that_is_decided_again_finds_the_same(subnet: Subnet) -> None:
