@@ -33,6 +33,8 @@ MAX_PAGES = 160
 MAX_VALIDATORS_ASKED = 64
 MAX_PEERS_AT_A_TIME = 8
 TIMEOUT_S = 5.0
+MAX_ANSWER_S = 20.0
+"""The time for all pages of one validator. A few slow ones must not take the time between close and seed."""
 EVERY_S = 10.0
 MAX_PAUSE_S = 60.0
 
@@ -174,21 +176,26 @@ class RevealGossip:
         pause.failed(self.clock.now())
 
     def _fetched_from(self, neuron: Neuron) -> list[RevealsReply]:
-        """All pages of one validator's reveals, as far as it gives them."""
+        """All pages of one validator's reveals, as far as it gives them in time."""
         replies: list[RevealsReply] = []
+        ends_s = self.clock.now() + MAX_ANSWER_S
         try:
             while len(replies) < MAX_PAGES and (not replies or (replies[-1].more and replies[-1].reveals)):
-                replies.append(self._page(neuron, sum(len(reply.reveals) for reply in replies)))
+                left_s = ends_s - self.clock.now()
+                if left_s <= 0:
+                    raise PeerUnavailable(f"{neuron.endpoint} needs more than {MAX_ANSWER_S:g} s for its reveals")
+                after = sum(len(reply.reveals) for reply in replies)
+                replies.append(self._page(neuron, after, min(TIMEOUT_S, left_s)))
         except PeerUnavailable as error:
             _log.info(
                 "no gossip", extra={"action": "no_gossip", "hotkey": neuron.hotkey, "reason": error.problem[:200]}
             )
         return replies
 
-    def _page(self, neuron: Neuron, after: int) -> RevealsReply:
+    def _page(self, neuron: Neuron, after: int, timeout_s: float) -> RevealsReply:
         body = json.dumps({"schema": REVEALS_SCHEMA, "round": self.round_id, "after": after}).encode()
         endpoint = str(neuron.endpoint)
-        answer = self.peers.call(endpoint, neuron.hotkey, REVEALS_PATH, body, timeout_s=TIMEOUT_S)
+        answer = self.peers.call(endpoint, neuron.hotkey, REVEALS_PATH, body, timeout_s=timeout_s)
         if answer.status != 200:
             raise PeerUnavailable(f"{endpoint} answered {answer.status}")
         try:

@@ -25,7 +25,7 @@ from soundsright.core.submission import (
     reveal_of_text,
 )
 from soundsright.services.http import Health
-from soundsright.services.records import REVEAL_SCHEMA, SignedReveal, ValidSignature, open_reveal
+from soundsright.services.records import REVEAL_SCHEMA, RevealDocument, SignedReveal, ValidSignature, open_reveal
 from soundsright.services.rounds import steps
 from soundsright.services.validator.round import Backoff
 
@@ -108,7 +108,8 @@ class RevealCollector:
     unsalted: bool = False
     _retries: dict[str, _PeerRetry] = field(default_factory=dict)
     _refused: dict[str, EntryRefused] = field(default_factory=dict)
-    _known_signatures: set[str] = field(default_factory=set)
+    _known: dict[str, set[Reveal]] = field(default_factory=dict)
+    """The recorded reveals by commitment key, so that another copy of one costs nothing."""
 
     def recorded(self, commitments: Iterable[Commitment]) -> dict[str, Reveal]:
         """The recorded reveals by hotkey."""
@@ -145,7 +146,7 @@ class RevealCollector:
         commitment = commitments.get(str(document.get("hotkey")))
         if commitment is None:
             raise EntryRefused("bad_reveal", "The reveal is of no commitment of the round")
-        if document.get("signature") in self._known_signatures:
+        if self._adds_nothing(document, commitment):
             return
         signed = open_reveal(
             document,
@@ -256,7 +257,17 @@ class RevealCollector:
         if first is not None and first.reveal != signed.reveal:
             key = steps.second_reveal(commitment)
         steps.write(self.state, self.round_id, key, record)
-        self._known_signatures.add(signed.signature)
+        self._known.setdefault(steps.commitment_key(commitment), set()).add(signed.reveal)
+
+    def _adds_nothing(self, document: dict[str, Any], commitment: Commitment) -> bool:
+        """Whether a reveal of a commitment is known already, or two others are. Its signature does not matter then."""
+        known = self._known.get(steps.commitment_key(commitment), set())
+        if len(known) > 1:
+            return True
+        try:
+            return RevealDocument.model_validate(document).reveal in known
+        except (ValidationError, EntryRefused):
+            return False
 
     def _ask_miner(self, commitment: Commitment, endpoint: str) -> bool:
         """Whether the miner gave its reveal."""

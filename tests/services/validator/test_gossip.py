@@ -24,6 +24,7 @@ from soundsright.services.records import open_reveal, sign_reveal
 from soundsright.services.validator.api import validator_app
 from soundsright.services.validator.exchange import RevealExchange
 from soundsright.services.validator.gossip import (
+    MAX_ANSWER_S,
     MAX_PAGES,
     MAX_REVEALS_IN_REPLY,
     REVEALS_PATH,
@@ -259,6 +260,39 @@ def test_a_flood_of_pages_ends() -> None:
     network.clock.sleep(100.0)
     network.run(range(103, 111), ("victor",))
     assert network.admitted()["victor"] == {"bob", "carol"}
+
+
+def test_a_validator_that_sends_its_pages_slowly_delays_no_round() -> None:
+    network = Network(lambda miner, _validator: miner != "alice")
+    fast = lying([signed(REVEALS[MINERS["bob"].address], MINERS["bob"])])
+
+    def slow(body: bytes) -> Reply:
+        network.clock.sleep(4.9)
+        return fast(body)
+
+    network.instead["wanda"] = slow
+    before_s = network.clock.now()
+    network.nodes["victor"].exchange.step(COMMITMENTS, NEURONS, 101)
+    assert network.clock.now() - before_s < MAX_ANSWER_S + 5.0
+
+
+def test_many_signatures_of_one_reveal_cost_one_verification() -> None:
+    """A miner and a validator that work together can make any number of them."""
+    network = Network(lambda miner, _validator: miner != "alice")
+    documents = [signed(REVEALS[ALICE]) for _ in range(20)]
+    assert len({document["signature"] for document in documents}) == 20
+    network.instead["wanda"] = lying(documents, more=False)
+    victor = network.nodes["victor"]
+    verified: list[str] = []
+
+    def counted(hotkey: str, message: bytes, signature: bytes) -> bool:
+        verified.append(hotkey)
+        return valid_signature(hotkey, message, signature)
+
+    victor.collector.valid_signature = counted
+    network.run(range(101, 111), ("victor",))
+    assert verified.count(ALICE) == 1
+    assert network.admitted()["victor"] == {"alice", "bob", "carol"}
 
 
 def test_reveals_are_given_page_by_page_to_validators_only() -> None:
