@@ -38,9 +38,10 @@ def miner_on(chain: Any, folder: Path, clock: VirtualClock | None = None, **opti
     choices: dict[str, Any] = {"min_stake": 1_000.0, "poll_s": 1.0, "health": Health(clock)}
     choices |= {"schedule": SCHEDULE} | options
     store = FeedbackStore(folder / "feedback", valid_signature=valid_signature)
-    commitment = choices.pop("commitment", EntryCommitment(ENTRY, folder))
+    entry = choices.pop("entry", ENTRY)
+    commitment = choices.pop("commitment", EntryCommitment(entry, folder))
     context = MinerContext(chain=chain, clock=clock, store=store, valid_signature=valid_signature, **choices)
-    return MinerService(ENTRY, commitment, context)
+    return MinerService(entry, commitment, context)
 
 
 def document(**changes: Any) -> dict[str, Any]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from soundsright.core.competition import Competition
+from soundsright.core.errors import EntryRefused, InfrastructureFault
 from soundsright.core.ports import Account, Timelock
 from soundsright.core.schedule import Schedule
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import CommitmentKind, Reveal
 from soundsright.services.miner.secrets_store import write_secret
-from soundsright.services.records import sign_reveal
+from soundsright.services.records import RevealDocument, sign_reveal
 
 SEAL_AHEAD_S = 120.0
 """If entries close within this time, the seal is made for the following round."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,9 +91,43 @@ class EntryCommitment:
             raise ValueError("a sealed commitment needs a timelock, and a schedule with the time at which it opens")
         self._entry = entry
         self._file = folder / "sealed.json"
+        self._reveal_file = folder / "revealed.json"
+        self._revealed: dict[str, Any] = {}
+        self._lock = threading.Lock()
         self.kind = kind
         self._timelock = timelock
         self._schedule = schedule
+
+    def signed_reveal(self, round_id: str) -> dict[str, Any]:
+        """The reply to a validator that asks for the entry of a round. Each round has one, also after a restart.
+
+        Validators refuse an entry with two reveals. So a miner that moves its model between the close and the seed
+        still gives the first one.
+        """
+        entry = self._entry
+        with self._lock:
+            kept = self._revealed or self._stored_reveal()
+            if (kept.get("round"), kept.get("hotkey"), kept.get("digest")) != (
+                *(round_id, entry.account.address, entry.digest),
+            ):
+                document = entry.signed_reveal(round_id)
+                kept = {**document, "digest": entry.digest}
+                try:
+                    write_secret(self._reveal_file, json.dumps(kept))
+                except InfrastructureFault:
+                    # An entry that is not revealed is refused, which is worse than a reveal that is not stored.
+                    _log.exception("the reveal is not stored", extra={"action": "reveal_not_stored"})
+            self._revealed = kept
+            return {name: value for name, value in kept.items() if name != "digest"}
+
+    def _stored_reveal(self) -> dict[str, Any]:
+        try:
+            kept = json.loads(self._reveal_file.read_text(encoding="utf-8"))
+            document = {name: value for name, value in kept.items() if name != "digest"}
+            RevealDocument.model_validate(document)
+        except (OSError, ValueError, AttributeError):
+            return {}  # Nothing was revealed yet, or the file is lost or damaged.
+        return dict(kept)
 
     @property
     def is_secret(self) -> bool:
@@ -100,6 +139,17 @@ class EntryCommitment:
         if self.kind is CommitmentKind.SEALED:
             return bool(self._stored_seal() == {"digest": self._entry.digest, "sealed": committed})
         return committed == self._unsealed()
+
+    @property
+    def opens_s(self) -> float:
+        """The time at which the present seal opens. A commitment without a seal is always open."""
+        if self.kind is not CommitmentKind.SEALED:
+            return float("-inf")
+        assert self._timelock is not None
+        try:
+            return self._timelock.opens_s(self._stored_seal()["sealed"])
+        except (EntryRefused, KeyError, TypeError):
+            return float("inf")  # The seal is not known, so it cannot be shown that it is open.
 
     def new_text(self, now_s: float) -> str:
         """The text to write to the chain now. A seal opens when entries close for the next round.

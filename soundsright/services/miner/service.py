@@ -237,7 +237,7 @@ class MinerService:
         """The round that closed with the present commitment in it, looked up now."""
         with self._lock:
             committed_at = self._last.committed_at
-        closed = self._closes.closed_round(committed_at)
+        closed = self._closes.closed_round(committed_at, opens_s=self._commitment.opens_s)
         with self._lock:
             self._last.closed = closed
         return closed
@@ -265,7 +265,7 @@ class MinerService:
         if closed is None or closed.id != round_id:
             raise RequestRefused("not_closed", f"The entries of round {round_id} are not closed here", status=409)
         self._health.add("responses.total_valid_responses")
-        return self._entry.signed_reveal(round_id)
+        return self._commitment.signed_reveal(round_id)
 
     def receive_feedback(self, sender: str, raw: bytes) -> dict[str, str]:
         """Verify and store one feedback.

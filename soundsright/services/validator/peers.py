@@ -260,7 +260,7 @@ class RevealCollector:
         self._known.setdefault(steps.commitment_key(commitment), set()).add(signed.reveal)
 
     def _adds_nothing(self, document: dict[str, Any], commitment: Commitment) -> bool:
-        """Whether a reveal of a commitment is known already, or two others are. Its signature does not matter then."""
+        """Whether a reveal, or two others of its commitment, are known already. Its signature is not read then."""
         known = self._known.get(steps.commitment_key(commitment), set())
         if len(known) > 1:
             return True

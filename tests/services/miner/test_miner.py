@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from soundsright.core.errors import (
     UsageError,
 )
 from soundsright.core.ports import TxResult
+from soundsright.core.sources import ModelRef
 from soundsright.services.http.health import health_app
 from soundsright.services.http.state import Health
 from soundsright.services.records.feedback import sign_feedback
@@ -229,6 +232,25 @@ def test_nothing_is_shown_while_the_chain_does_not_say_that_entries_are_closed(t
     with pytest.raises(RequestRefused) as caught:
         miner.reveal(VICTOR.address, round_of(chain))
     assert caught.value.code == "not_closed"
+
+
+def test_a_round_has_one_reveal_even_if_the_model_moves_between_two_questions(tmp_path: Path) -> None:
+    """Validators refuse an entry with two reveals, and one could pass on the first to harm the miner."""
+    chain = chain_with_validators(tmp_path)
+    miner = miner_on(chain, tmp_path)
+    miner.tick()
+    close(chain)
+    first = miner.reveal(VICTOR.address, round_of(chain))
+    assert first == miner.reveal(VICTOR.address, round_of(chain))
+    moved = replace(ENTRY, model=ModelRef("alice", "elsewhere", "b" * 40))
+    assert moved.digest == ENTRY.digest
+    restarted = miner_on(chain, tmp_path, entry=moved)
+    restarted.tick()
+    assert restarted.reveal(VICTOR.address, round_of(chain)) == first
+    assert stat.S_IMODE((tmp_path / "revealed.json").stat().st_mode) == 0o600
+    close(chain)
+    restarted.tick()
+    assert restarted.reveal(VICTOR.address, round_of(chain))["name"] == "elsewhere"
 
 
 def test_it_reveals_its_entry_only_to_validators(tmp_path: Path) -> None:

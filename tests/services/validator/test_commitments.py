@@ -277,6 +277,29 @@ def test_a_sealed_entry_is_not_revealed_to_validators(tmp_path: Path, relay: Rel
     assert relay.requests == []
 
 
+def test_a_seal_for_the_next_round_stays_secret_when_the_present_one_closes(tmp_path: Path, relay: Relay) -> None:
+    """Two minutes before a close the miner seals for the round after it. Nothing may open that entry earlier."""
+    chain = LocalChain(tmp_path / "chain.db", block_s=10.0, now_s=lambda: ROUND_1000_S - 120.0)
+    chain.register(ALICE.address)
+    sealing = committing(tmp_path, relay, CommitmentKind.SEALED)
+    opened: list[str] = []
+    options: dict[str, Any] = {"schedule": SCHEDULE, "on_close": lambda: opened.append("public")}
+    miner = miner_on(chain, tmp_path, commitment=sealing, **options)
+    while chain.timestamp_s(chain.head().number) < ROUND_1000_S - 60.0:
+        chain.advance()
+    miner.tick()
+    while chain.timestamp_s(chain.head().number) < ROUND_1000_S + 600.0:
+        chain.advance()
+    miner.tick()
+    assert ENTRY.model.revision not in json.dumps(miner.current_models())
+    assert opened == []
+    while chain.timestamp_s(chain.head().number) < ROUND_1000_S + DAY_S:
+        chain.advance(360)
+    miner.tick()
+    assert ENTRY.model.revision in json.dumps(miner.current_models())
+    assert opened == ["public"]
+
+
 @pytest.mark.parametrize("lost", ["the chain's", "the miner's", "another model"])
 def test_a_seal_is_made_again_if_the_old_one_is_gone_or_has_another_model(
     tmp_path: Path, relay: Relay, lost: str
