@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
-from soundsright.corpus.layout import MANIFEST, batch_folder
+from soundsright.corpus.layout import MANIFEST, batch_folder, lines_of
 from soundsright.corpus.merkle import root_from_proof
 from soundsright.corpus.private import PrivateCorpus
 from soundsright.corpus.publishing import (
@@ -20,9 +19,7 @@ from soundsright.corpus.publishing import (
     published_file,
     read_published_statement,
 )
-from soundsright.corpus.records import MAX_RECORDINGS, Leaf, Statement, is_hex
-
-MAX_LINE_BYTES = 100_000
+from soundsright.corpus.records import Leaf, Statement, is_hex
 
 
 @dataclass
@@ -72,11 +69,12 @@ def check_published(
     Raises:
         UsageError: the folder has no statement or no proofs, or `root` is not a root of this corpus.
     """
-    statement, through = read_published_statement(folder / STATEMENT)
+    published = read_published_statement(folder / STATEMENT)
+    statement, through = published.statement, published.through
     covered = _expect(statement, root, folder)
     check = Check("published recordings", statement.root)
-    manifest = {str(line.get("id")): line for line in _lines(folder / "manifest.jsonl")}
-    proofs = list(_lines(folder / PROOFS))
+    manifest = {str(line.get("id")): line for line in lines_of(folder / "manifest.jsonl")}
+    proofs = list(lines_of(folder / PROOFS))
     for done, line in enumerate(proofs, 1):
         progress(done, len(proofs))
         try:
@@ -145,28 +143,3 @@ def _problem_of(path: Path, leaf: Leaf, line: dict[str, Any] | None) -> str | No
     if sha256_of_file(path) != leaf.sha256:
         return "differs from the SHA-256 to which the root commits"
     return None if line == manifest_line(leaf) else "is described otherwise in manifest.jsonl than in its proof"
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file that somebody else may have written.
-
-    Raises:
-        UsageError: it is missing, too long, or has a line that is not an object.
-    """
-    try:
-        with path.open("rb") as stream:
-            for number in range(1, MAX_RECORDINGS + 2):
-                raw = stream.readline(MAX_LINE_BYTES + 1)
-                if not raw:
-                    return
-                if len(raw) > MAX_LINE_BYTES or number > MAX_RECORDINGS:
-                    raise UsageError(f"{path}, line {number}, is beyond the limit", "Do not use this file.")
-                try:
-                    line = json.loads(raw)
-                except (ValueError, RecursionError) as error:
-                    raise UsageError(f"{path}, line {number}, is not JSON ({error})", "Fetch it again.") from error
-                if not isinstance(line, dict):
-                    raise UsageError(f"{path}, line {number}, is not an object", "Fetch it again.")
-                yield line
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror})", "Fetch the folder again.") from error

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.core.errors import UsageError
-from soundsright.corpus.records import Statement, is_hex
+from soundsright.corpus.records import MAX_RECORDINGS, Statement, is_hex
 from soundsright.data import PRIVATE_MARK
 
 MANIFEST = "manifest.bin"
 PUBLISHED = "published.json"
 MAX_STATEMENT_BYTES = 1_000_000
 MAX_MANIFEST_BYTES = 500_000_000
+MAX_LINE_BYTES = 100_000
 MAX_SEALED_BYTES = 100_000_000
 """The most bytes of one encrypted recording: about ten times those of 30 s at 192 kHz."""
 
@@ -70,6 +71,31 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise UsageError(f"{path} is larger than {max_bytes} bytes", "Restore it from another copy of the corpus.")
     return content
+
+
+def lines_of(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON-lines file that somebody else may have written.
+
+    Raises:
+        UsageError: it is missing, too long, or has a line that is not an object.
+    """
+    try:
+        with path.open("rb") as stream:
+            for number in range(1, MAX_RECORDINGS + 2):
+                raw = stream.readline(MAX_LINE_BYTES + 1)
+                if not raw:
+                    return
+                if len(raw) > MAX_LINE_BYTES or number > MAX_RECORDINGS:
+                    raise UsageError(f"{path}, line {number}, is beyond the limit", "Do not use this file.")
+                try:
+                    line = json.loads(raw)
+                except (ValueError, RecursionError) as error:
+                    raise UsageError(f"{path}, line {number}, is not JSON ({error})", "Fetch it again.") from error
+                if not isinstance(line, dict):
+                    raise UsageError(f"{path}, line {number}, is not an object", "Fetch it again.")
+                yield line
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})", "Fetch the folder again.") from error
 
 
 def read_statement(path: Path) -> tuple[Statement, str]:

@@ -1,4 +1,4 @@
-"""NewRecording for a private corpus: recordings in folders, speech of a synthesiser, and noise made by formula."""
+"""New recordings for a private corpus: from folders, from a synthesiser, and noise made by formula."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _of(recording: Recording, kind: str, origin: Origin, folder: str) -> NewReco
 def spoken_recordings(
     speech: SpeechSource, indices: Iterable[int], sample_rate_hz: int, *, licence: str, source: str
 ) -> list[NewRecording]:
-    """Utterances of a synthesiser as material, at its rate."""
+    """Utterances of a synthesiser as new recordings, at its rate."""
     return [
         NewRecording(
             kind="speech",

@@ -74,23 +74,29 @@ class Entry:
 
     def recording(self, *, is_fresh: bool = False) -> Recording:
         """The recording for sets. `is_fresh` states that no earlier round used it."""
-        leaf = self.leaf
-        return Recording(
-            id=leaf.id,
-            path=self.sealed.path,
-            sample_rate_hz=leaf.sample_rate_hz,
-            duration_s=leaf.duration_s,
-            speaker=leaf.speaker,
-            language=leaf.language,
-            text=leaf.text,
-            licence=leaf.licence,
-            bandwidth_hz=leaf.bandwidth_hz,
-            sha256=leaf.sha256,
-            group=leaf.group,
-            fresh=is_fresh,
-            source=leaf.source,
-            sealed=self.sealed,
-        )
+        return recording_of(self.leaf, self.sealed.path, is_fresh=is_fresh, sealed=self.sealed)
+
+
+def recording_of(
+    leaf: Leaf, path: Path, *, is_fresh: bool = False, sealed: SealedRecording | None = None
+) -> Recording:
+    """The recording in a file as sets use it. Only `sealed` can read an encrypted file."""
+    return Recording(
+        id=leaf.id,
+        path=path,
+        sample_rate_hz=leaf.sample_rate_hz,
+        duration_s=leaf.duration_s,
+        speaker=leaf.speaker,
+        language=leaf.language,
+        text=leaf.text,
+        licence=leaf.licence,
+        bandwidth_hz=leaf.bandwidth_hz,
+        sha256=leaf.sha256,
+        group=leaf.group,
+        fresh=is_fresh,
+        source=leaf.source,
+        sealed=sealed,
+    )
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from soundsright.core.errors import UsageError
 from soundsright.corpus.layout import (
     MAX_STATEMENT_BYTES,
     PUBLISHED,
+    lines_of,
     locked,
     read_bounded,
     write_file,
@@ -109,8 +110,16 @@ def statement_values(statement: Statement, through: int) -> dict[str, Any]:
     return {**statement.values, "root": statement.root, "published_through": through}
 
 
-def read_published_statement(path: Path) -> tuple[Statement, int]:
-    """The statement of a published folder, and the last round whose recordings it has.
+@dataclass(frozen=True)
+class PublishedStatement:
+    """The statement of a published folder, and the last round whose recordings it has."""
+
+    statement: Statement
+    through: int
+
+
+def read_published_statement(path: Path) -> PublishedStatement:
+    """The statement in a published folder.
 
     Raises:
         UsageError: it is missing or damaged, or its root is not that of its facts.
@@ -128,7 +137,7 @@ def read_published_statement(path: Path) -> tuple[Statement, int]:
             f"{path} states the root {str(values.get('root'))[:64]}, but its facts have the root {statement.root}",
             "Fetch it again, and compare the root with the one on the chain.",
         )
-    return statement, through
+    return PublishedStatement(statement, through)
 
 
 def _retired(corpus: PrivateCorpus, through: int, only: Collection[str]) -> list[Entry]:
@@ -156,12 +165,13 @@ def _published_before(statement: Statement, out: Path) -> tuple[int, set[str]]:
         return -1, set()
     if not (out / STATEMENT).is_file():
         raise UsageError(f"{out} is not empty and has no {STATEMENT}", _OTHER_FOLDER)
-    earlier, through = read_published_statement(out / STATEMENT)
-    if earlier.root not in (*statement.earlier_roots, statement.root):
-        raise UsageError(f"{out} has recordings of another corpus, with the root {earlier.root}", _OTHER_FOLDER)
+    earlier = read_published_statement(out / STATEMENT)
+    root = earlier.statement.root
+    if root not in (*statement.earlier_roots, statement.root):
+        raise UsageError(f"{out} has recordings of another corpus, with the root {root}", _OTHER_FOLDER)
     path = out / PROOFS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return through, {json.loads(line)["id"] for line in lines}
+    lines = lines_of(path) if path.is_file() else ()
+    return earlier.through, {str(line.get("id")) for line in lines}
 
 
 def _write_audio(path: Path, entry: Entry) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from soundsright.core.errors import UsageError
+from soundsright.corpus.layout import lines_of
+from soundsright.corpus.private import recording_of
 from soundsright.corpus.publishing import PROOFS, STATEMENT, published_file, read_published_statement
 from soundsright.corpus.records import Leaf
 from soundsright.data import Corpus, Recording
@@ -20,7 +20,8 @@ def published_at(folder: Path, number: int) -> Corpus:
     Raises:
         UsageError: some of them still live, or the folder has not the form of published recordings.
     """
-    statement, through = read_published_statement(folder / STATEMENT)
+    published = read_published_statement(folder / STATEMENT)
+    statement, through = published.statement, published.through
     life = statement.life
     used, fresh = life.in_use(number), life.fresh(number)
     needed = life.retired_round_of(used[-1]) - 1
@@ -34,7 +35,8 @@ def published_at(folder: Path, number: int) -> Corpus:
     for leaf, batch in _leaves(folder):
         cohort = statement.first_cohort_of(batch) + leaf.cohort
         if cohort in used:
-            by_kind[leaf.kind].append(_recording(folder, leaf, is_fresh=leaf.kind == "speech" and cohort in fresh))
+            path = folder / published_file(leaf)
+            by_kind[leaf.kind].append(recording_of(leaf, path, is_fresh=cohort in fresh))
     return Corpus(
         folder,
         tuple(by_kind["speech"]),
@@ -48,25 +50,6 @@ def _leaves(folder: Path) -> list[tuple[Leaf, int]]:
     """The published recordings with their batches, in the order of the corpus."""
     path = folder / PROOFS
     try:
-        lines: list[dict[str, Any]] = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
-        return [(Leaf.of(line["leaf"]), int(line["batch"])) for line in lines]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return [(Leaf.of(line["leaf"]), int(line["batch"])) for line in lines_of(path)]
+    except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} cannot be used ({error})", _FETCH_AGAIN) from error
-
-
-def _recording(folder: Path, leaf: Leaf, *, is_fresh: bool) -> Recording:
-    return Recording(
-        id=leaf.id,
-        path=folder / published_file(leaf),
-        sample_rate_hz=leaf.sample_rate_hz,
-        duration_s=leaf.duration_s,
-        speaker=leaf.speaker,
-        language=leaf.language,
-        text=leaf.text,
-        licence=leaf.licence,
-        bandwidth_hz=leaf.bandwidth_hz,
-        sha256=leaf.sha256,
-        group=leaf.group,
-        fresh=is_fresh,
-        source=leaf.source,
-    )

@@ -57,9 +57,7 @@ def active_level(samples: NDArray[np.floating], sample_rate_hz: int) -> ActiveLe
     The envelope (two exponential averages of 30 ms) is compared with thresholds 6.02 dB apart, with 200 ms of
     hangover. The level is the one that exceeds its own threshold by 15.9 dB. The envelope is slow enough to be
     sampled every 1 ms. Thresholds count down from the envelope's peak instead of full scale, so a gain moves the
-    level by exactly that gain.
-
-    Silence has the level `SILENCE_DB` and activity 0.
+    level by exactly that gain. Silence has the level `SILENCE_DB` and activity 0.
 
     >>> tone = np.sin(np.arange(32_000) * 0.3)
     >>> half = np.concatenate([tone, np.zeros(32_000)])

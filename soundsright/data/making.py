@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_any
@@ -41,7 +41,6 @@ from soundsright.data.manifest import item_line
 from soundsright.data.recipe import PUBLISHED_RECIPE, AnySetTask, SetRecipe
 from soundsright.data.render import Rendered, clip_id, render
 from soundsright.data.sources import Sources
-from soundsright.data.variation import VARIATION_VERSION
 
 FORMAT_VERSION = 1
 MAX_ITEMS = 1_000_000
@@ -115,7 +114,7 @@ class SetJob:
             "count": self.count,
             "seed": self.seed,
             "split": self.sources.split,
-            "recipe": self._recipe_facts,
+            "recipe": self.recipe.facts(has_fresh=bool(self.sources.fresh)),
             "format": str(self.format),
             "subtype": str(self.subtype),
             "shards": self.shard_count,
@@ -123,17 +122,6 @@ class SetJob:
             "folders": dict(self.folders),
             "sources": {k: v for k, v in self.provenance.items() if k != "skipped"},
         }
-
-    @property
-    def _recipe_facts(self) -> dict[str, Any]:
-        """The recipe without the choices that this set does not use, so that sets of older versions resume."""
-        facts = asdict(self.recipe)
-        if not self.sources.fresh:
-            del facts["fresh_share"]
-        if not facts.pop("variation"):
-            return facts
-        facts["variation"] = VARIATION_VERSION
-        return facts
 
 
 @dataclass(frozen=True)

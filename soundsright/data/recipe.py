@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from soundsright.core.errors import UsageError
 from soundsright.core.tasks import AnyTask, CustomTask, custom_tasks
+from soundsright.data.variation import VARIATION_VERSION
 
 
 class SetTask(StrEnum):
@@ -134,6 +135,18 @@ class SetRecipe:
                 f"{flag_of('early_reflections_s')} {self.early_reflections_s:g} is out of bounds",
                 "Choose between 0 and 0.2.",
             )
+
+    def facts(self, *, has_fresh: bool) -> dict[str, Any]:
+        """The choices that a set uses, as plain values. Sets of older versions have the same ones, so they resume.
+
+        `has_fresh` says whether the source names recordings that no set has used before.
+        """
+        facts = asdict(self)
+        if not has_fresh:
+            del facts["fresh_share"]
+        if facts.pop("variation"):
+            facts["variation"] = VARIATION_VERSION
+        return facts
 
 
 PUBLISHED_RECIPE = SetRecipe()

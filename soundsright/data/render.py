@@ -141,8 +141,8 @@ def _rendered(
     recipe: SetRecipe,
     attempt: int,
 ) -> Rendered:
-    chosen = (index + attempt) % len(sources.speech) if sources.in_order else None
-    speech = drawn_speech(rng, sources, rate, recipe, chosen)
+    number = (index + attempt) % len(sources.speech) if sources.in_order else None
+    speech = drawn_speech(rng, sources, rate, recipe, number)
     clean, level_db, facts = speech.samples, speech.level_db, speech.facts
     signals: dict[str, Signal] = {"clean": clean}
     origins = Origins(frozenset({str(facts["speaker"])}))
@@ -170,8 +170,7 @@ def _rendered(
         origins |= origin
         role = "noisy"
     signals[role], notes = degraded_further(rng, signals[role], rate, recipe)
-    gain = room_below_full_scale(*signals.values())
-    # Apply one gain to all signals, so that the ratios between them stay.
+    gain = room_below_full_scale(*signals.values())  # one for all, so that the ratios between them stay
     extra = {key: value * gain if isinstance(value, float) else value for key, value in extra.items()}
     return Rendered(
         id=clip_id(index),

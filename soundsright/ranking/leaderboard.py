@@ -18,7 +18,7 @@ from soundsright.ranking.champions import Champion
 from soundsright.ranking.contest import Contest, MetricContest, means_to_win, metric_contest
 from soundsright.ranking.decision_evidence import decision_evidence
 from soundsright.ranking.examined import Examined
-from soundsright.ranking.scores import score_table
+from soundsright.ranking.scores import ScoreTable, score_table
 from soundsright.ranking.sentences import prize_sentence, share_sentence
 from soundsright.ranking.statistics import mean_estimate
 
@@ -55,21 +55,11 @@ def decide(
     hotkeys = [evaluation.submission.hotkey for evaluation in entries]
     if len(set(hotkeys)) != len(hotkeys):
         raise ValueError(f"{competition.id}: a hotkey has more than one evaluation")
-    metrics = tuple(competition.metric_weights)
-    stand_ins = {
-        stand_in.by
-        for stand_in in ruleset.gates
-        if stand_in.metric in metrics and stand_in.by in floors and _is_measured(baseline, stand_in.by)
-    }
-    protected = {name for each in ruleset.no_loss if each.metric in metrics for name in each.on}
-    others = sorted((stand_ins | protected).difference(metrics))
-    rows = [*entries, baseline] if baseline is not None else entries
-    # On a metric that was not measured, all scores are equal, so nobody can show a gain.
-    table = score_table(rows, (*metrics, *others), {**dict.fromkeys(others, 0.0), **floors})
+    table = _compared_scores(competition, entries, baseline, ruleset, floors)
     contest = Contest(
         competition, tuple(entries), baseline, table, ruleset, floors, at_block, copies or {}, examined
     )
-    results = [_metric_result(contest, metric, champions.get(metric)) for metric in metrics]
+    results = [_metric_result(contest, metric, champions.get(metric)) for metric in competition.metric_weights]
     return Leaderboard(
         competition=competition,
         round_id=round_id,
@@ -80,6 +70,27 @@ def decide(
         apart=examined.apart,
         unmeasured=examined.unmeasured,
     )
+
+
+def _compared_scores(
+    competition: Competition,
+    entries: Sequence[Evaluation],
+    baseline: Evaluation | None,
+    ruleset: Ruleset,
+    floors: Mapping[str, float],
+) -> ScoreTable:
+    """The scores in the metrics that pay, and in those on which the ruleset looks beside them."""
+    metrics = tuple(competition.metric_weights)
+    stand_ins = {
+        stand_in.by
+        for stand_in in ruleset.gates
+        if stand_in.metric in metrics and stand_in.by in floors and _is_measured(baseline, stand_in.by)
+    }
+    protected = {name for each in ruleset.no_loss if each.metric in metrics for name in each.on}
+    others = sorted((stand_ins | protected).difference(metrics))
+    rows = [*entries, baseline] if baseline is not None else entries
+    # On a metric that was not measured, all scores are equal, so nobody can show a gain.
+    return score_table(rows, (*metrics, *others), {**dict.fromkeys(others, 0.0), **floors})
 
 
 def _is_measured(evaluation: Evaluation | None, metric: str) -> bool:

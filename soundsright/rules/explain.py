@@ -107,6 +107,19 @@ def _rules_of_payment(ruleset: Ruleset) -> Iterator[Rule]:
     cap = ruleset.remainder_cap
     most = "" if cap == 1 else f" No entry gets more than {cap:.0%} of it."
     yield ("Remainder", f"The other entries share the remainder in proportion to {parts[ruleset.remainder]}.{most}")
+    yield from _rules_of_suspicion(ruleset)
+    if ruleset.emission_floor < 1:
+        hold, decay = ruleset.emission_hold_blocks, ruleset.emission_decay_blocks
+        yield (
+            "Emission floor",
+            f"A champion gets the full prize for {hold} blocks ({_days(hold)}). Then the prize falls over {decay}"
+            f" blocks ({_days(decay)}) to {ruleset.emission_floor:.0%}. The rest burns.",
+        )
+    if ruleset.absent_champion_is_paid:
+        yield ("No entry", "If nobody enters, the champion is still paid.")
+
+
+def _rules_of_suspicion(ruleset: Ruleset) -> Iterator[Rule]:
     if ruleset.copies_share_once:
         yield (
             "Suspected copies",
@@ -125,15 +138,6 @@ def _rules_of_payment(ruleset: Ruleset) -> Iterator[Rule]:
             "An entry with scores that no enhancer reaches is not paid until the organiser releases it. The others"
             " are ranked as if it were absent.",
         )
-    if ruleset.emission_floor < 1:
-        hold, decay = ruleset.emission_hold_blocks, ruleset.emission_decay_blocks
-        yield (
-            "Emission floor",
-            f"A champion gets the full prize for {hold} blocks ({_days(hold)}). Then the prize falls over {decay}"
-            f" blocks ({_days(decay)}) to {ruleset.emission_floor:.0%}. The rest burns.",
-        )
-    if ruleset.absent_champion_is_paid:
-        yield ("No entry", "If nobody enters, the champion is still paid.")
 
 
 def competitions_text(competitions: Sequence[Competition], schedule: Schedule | None) -> str:

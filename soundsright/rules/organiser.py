@@ -74,25 +74,29 @@ def organiser_of_toml(
         schedule = _schedule(file.under("schedule"), table["schedule"], now_s, begun)
     location = file.under("entries")
     entries = location.table(table.get("entries", {}), _ENTRIES_KEYS)
-    # Only a schedule says when a seal opens.
-    default = CommitmentKind.DIGEST if schedule is None else CommitmentKind.SEALED
-    kind = entries.get("commitment", default.value)
-    commitment = _choice(location.under("commitment"), CommitmentKind, kind)
-    if commitment is CommitmentKind.SEALED and schedule is None:
-        raise location.under("commitment").error(
-            "sealed entries open when entries close, but the file has no [schedule] that gives this time",
-            "Add a [schedule], or choose another kind.",
-        )
     return CompetitionRules(
         competitions,
         ruleset,
         schedule,
-        commitment,
+        _commitment(location.under("commitment"), entries.get("commitment"), schedule),
         _entry_rules(location, entries),
         _fetch_limits(location, entries),
         location.under("exclude_near_copies").true_or_false(entries.get("exclude_near_copies", False)),
         _speech(file.under("material"), table.get("material", {})),
     )
+
+
+def _commitment(location: TomlLocation, kind: object, schedule: Schedule | None) -> CommitmentKind:
+    if kind is None:
+        # Only a schedule says when a seal opens.
+        return CommitmentKind.DIGEST if schedule is None else CommitmentKind.SEALED
+    commitment = _choice(location, CommitmentKind, kind)
+    if commitment is CommitmentKind.SEALED and schedule is None:
+        raise location.error(
+            "sealed entries open when entries close, but the file has no [schedule] that gives this time",
+            "Add a [schedule], or choose another kind.",
+        )
+    return commitment
 
 
 def entries_facts(rules: CompetitionRules) -> dict[str, Any]:

@@ -105,3 +105,11 @@ def test_a_changed_recording_is_not_published(
     with pytest.raises(AudioFileError, match="was changed since it was encrypted"):
         publish_retired(corpus, tmp_path / "out", through=0)
     assert not (tmp_path / "out" / published_file(entry.leaf)).exists()
+
+
+@pytest.mark.parametrize("damage", ["[1]\n", "not JSON\n", "{}\n" + " " * 200_000])
+def test_damaged_proofs_are_one_sentence(copied: tuple[Path, Path], tmp_path: Path, damage: str) -> None:
+    publish_retired(PrivateCorpus.open(*copied), tmp_path / "out", through=1)
+    (tmp_path / "out" / "proofs.jsonl").write_text(damage)
+    with pytest.raises(UsageError, match=r"proofs\.jsonl, line [12], is "):
+        publish_retired(PrivateCorpus.open(*copied), tmp_path / "out", through=2)

@@ -20,6 +20,8 @@ from soundsright.core.errors import UsageError
 from soundsright.core.ss58 import is_address
 
 if TYPE_CHECKING:
+    import socket
+
     from soundsright.adapters.peers import Hotkey
     from soundsright.adapters.state import SqlState
     from soundsright.core.competition import Competition
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from soundsright.core.material import Material
     from soundsright.core.ports import LiveChain
     from soundsright.core.schedule import Schedule
+    from soundsright.services.http import HttpService
     from soundsright.services.rounds import RoundOutcome
     from soundsright.services.validator import SubnetSettings, ValidatorContext, ValidatorService, Work
 
@@ -91,19 +94,15 @@ def _serve(
     dry_run: bool,
 ) -> None:
     """Judge rounds until a signal stops it; with `dry_run`, one round."""
-    from soundsright import __version__
     from soundsright.adapters.chains import DrandTimelock
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.peers import SignedPeers, valid_signature
     from soundsright.cli.shared.opening import health_socket
     from soundsright.cli.shared.stopping import stopped_by_signals
-    from soundsright.library import speech_description
-    from soundsright.services.http import Health, HttpService, health_app
-    from soundsright.services.validator import ValidatorContext, ValidatorService, ValidatorView, sole_process
+    from soundsright.services.http import Health
+    from soundsright.services.validator import ValidatorContext, ValidatorService, sole_process
 
     clock = SystemClock()
-    health = Health(clock)
-    endpoint = f"{settings.axon_external_ip}:{settings.axon_port}"
     with (
         health_socket(settings) as sock,
         _opened_state(settings, remove_first=dry_run) as state,
@@ -118,21 +117,16 @@ def _serve(
             state=state,
             peers=SignedPeers(account),
             clock=clock,
-            health=health,
+            health=Health(clock),
             valid_signature=valid_signature,
-            endpoint="" if dry_run or not settings.axon_external_ip else endpoint,
-            timelock=DrandTimelock([part.strip() for part in settings.drand_relays.split(",") if part.strip()]),
+            endpoint="" if dry_run else _endpoint(settings),
+            timelock=DrandTimelock(_relays(settings)),
             poll_s=poll_s,
             dry_run=partial(_print_weights, settings.burn_hotkey) if dry_run else None,
         )
         service = ValidatorService(context)
-        view = ValidatorView(state, subnet.rules.competitions, subnet.schedule, service.chain_time_s)
-        api = HttpService(health_app(health, view, service="validator", version=__version__), sock, name="health")
-        ids = ", ".join(competition.id for competition in subnet.rules.competitions)
-        click.echo(f"{account.address} judges {ids}; {_description(work)}")
-        click.echo(
-            speech_description(subnet.measures.material.speech, subnet.rules.competitions, subnet.measures.clips)
-        )
+        api = _health_api(subnet, context, service, sock)
+        _say_what_is_judged(subnet, account, work)
         with (
             sole_process(state, "validator", clock=clock, lost=stop.set),
             _served_reveals(settings, service, context),
@@ -140,6 +134,36 @@ def _serve(
             api.start()
             service.run(stop)
         api.close()
+
+
+def _health_api(
+    subnet: SubnetSettings, context: ValidatorContext, service: ValidatorService, sock: socket.socket
+) -> HttpService:
+    from soundsright import __version__
+    from soundsright.services.http import HttpService, health_app
+    from soundsright.services.validator import ValidatorView
+
+    view = ValidatorView(context.state, subnet.rules.competitions, subnet.schedule, service.chain_time_s)
+    app = health_app(context.health, view, service="validator", version=__version__)
+    return HttpService(app, sock, name="health")
+
+
+def _say_what_is_judged(subnet: SubnetSettings, account: Hotkey, work: Work) -> None:
+    from soundsright.library import speech_description
+
+    competitions, measures = subnet.rules.competitions, subnet.measures
+    ids = ", ".join(competition.id for competition in competitions)
+    click.echo(f"{account.address} judges {ids}; {_description(work)}")
+    click.echo(speech_description(measures.material.speech, competitions, measures.clips))
+
+
+def _endpoint(settings: ValidatorSettings) -> str:
+    """The endpoint to publish on the chain; empty if there is none."""
+    return f"{settings.axon_external_ip}:{settings.axon_port}" if settings.axon_external_ip else ""
+
+
+def _relays(settings: ValidatorSettings) -> list[str]:
+    return [part.strip() for part in settings.drand_relays.split(",") if part.strip()]
 
 
 @contextmanager

@@ -106,15 +106,7 @@ def _admitted(
             f"{reveal.competition_id[:60]!r} is not a competition of this round",
             {"revealed": reveal.competition_id[:60], "competitions": ", ".join(competitions)},
         )
-    digest = reveal.digest(commitment.hotkey)
-    if digest != commitment.digest:
-        raise EntryRefused(
-            "digest_mismatch",
-            "The reveal does not hash to the commitment",
-            {"committed": commitment.digest[:64], "revealed": digest},
-        )
-    if not (reveal.is_salted or rules.unsalted):
-        raise EntryRefused("unsalted", "The commitment has no salt, so anyone could open it before entries closed")
+    _check_digest(commitment, reveal, rules)
     return Submission(
         neuron.uid,
         commitment.hotkey,
@@ -124,6 +116,18 @@ def _admitted(
         reveal.content_hash,
         reveal.archive_key,
     )
+
+
+def _check_digest(commitment: Commitment, reveal: Reveal, rules: EntryRules) -> None:
+    digest = reveal.digest(commitment.hotkey)
+    if digest != commitment.digest:
+        raise EntryRefused(
+            "digest_mismatch",
+            "The reveal does not hash to the commitment",
+            {"committed": commitment.digest[:64], "revealed": digest},
+        )
+    if not (reveal.is_salted or rules.unsalted):
+        raise EntryRefused("unsalted", "The commitment has no salt, so anyone could open it before entries closed")
 
 
 def _first_block(commitment: Commitment, neuron: Neuron) -> int:
