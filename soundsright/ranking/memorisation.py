@@ -34,6 +34,8 @@ LEAST_RECORDINGS = 5
 _RECORDINGS_PER_TERM = 10
 """A term of the adjustment for the input needs this many recordings."""
 
+_LEAST_SQUARES = 1e-120
+
 _ROUNDING = 1e-20
 """A part of the squares of the gains. Less is left only by rounding."""
 
@@ -143,6 +145,8 @@ def _excess(used: NDArray[np.float64], new: NDArray[np.float64]) -> tuple[float,
     squares_used, squares_new = (float(((part - part.mean()) ** 2).sum()) for part in (used, new))
     if squares_used + squares_new == 0:
         return excess, 0.0 if excess > 0 else 1.0
+    if not _LEAST_SQUARES < squares_used + squares_new < math.inf:
+        return excess, 1.0  # Their squares have no room in a number, so nothing can be shown.
     pooled = (squares_used + squares_new) / (n + m - 2)
     p_pooled = float(stdtr(n + m - 2, -excess / math.sqrt(pooled * (1 / n + 1 / m))))
     a, b = squares_used / (n - 1) / n, squares_new / (m - 1) / m

@@ -76,7 +76,8 @@ def superiority_p_values(differences: Scores) -> NDArray[np.float64]:
     paired t, and the same with Hall's correction for skewness (J. R. Statist. Soc. B 54, 1992). The correction is
     needed because a challenger that is a little better on most clips and far worse on a few has a long left tail.
     For it, Student's t alone gives much too small a p-value. The result is at least 2^-n for n clips, the least
-    p-value of a sign-flip test. It uses no random numbers, so every validator gets the same value.
+    p-value of a sign-flip test. It uses no random numbers, so every validator gets the same value. Differences so
+    large or small that their squares exceed the range of numbers prove nothing: the p-value is 1.
 
     >>> superiority_p_values(np.array([[1.0, 2.0, 3.0, 4.0], [1.0, -1.0, 2.0, -2.0]])).tolist()
     [0.0625, 0.625]
@@ -89,13 +90,13 @@ def superiority_p_values(differences: Scores) -> NDArray[np.float64]:
         # A sum that differs from the observed one only by rounding counts as equal.
         slack = 1e-9 * np.abs(differences).sum(axis=1, keepdims=True)
         exact: NDArray[np.float64] = (flipped >= observed - slack).mean(axis=1)
-        return exact
+        return np.where(np.isfinite(flipped).all(axis=1) & np.isfinite(slack[:, 0]), exact, 1.0)
     from scipy.special import stdtr
 
     mean = differences.mean(axis=1)
     centred = differences - mean[:, None]
     variance = (centred**2).mean(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         t = np.sqrt(clips - 1) * mean / np.sqrt(variance)
         skewness = (centred**3).mean(axis=1) / variance**1.5
         w = t / np.sqrt(clips)
@@ -103,6 +104,6 @@ def superiority_p_values(differences: Scores) -> NDArray[np.float64]:
         p: NDArray[np.float64] = np.maximum(stdtr(clips - 1, -t), stdtr(clips - 1, -corrected))
     # Equal differences have no spread, so only their sign decides.
     equal = np.ptp(differences, axis=1) == 0
-    p = np.where(equal, np.where(mean > 0, 0.0, 1.0), p)
+    p = np.where(equal, np.where(mean > 0, 0.0, 1.0), np.where(np.isnan(p), 1.0, p))
     bounded: NDArray[np.float64] = np.maximum(p, 2.0**-clips)
     return bounded

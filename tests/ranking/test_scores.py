@@ -62,3 +62,15 @@ def test_a_long_left_tail_is_not_mistaken_for_a_lead() -> None:
     ours = (superiority_p_values(rows) <= 0.05).mean()
     student = (ttest_1samp(rows, 0, axis=1, alternative="greater").pvalue <= 0.05).mean()
     assert ours < 0.085 < 0.1 < student
+
+
+@pytest.mark.parametrize("clips", [8, 20])
+@pytest.mark.parametrize("size", [5e-324, 1e-200, 1e-110, 1e120, 1e200, 1.7e308])
+def test_differences_beyond_the_range_of_numbers_have_a_p_value(clips: int, size: float) -> None:
+    """Without one, Holm's correction would stop the round for everybody."""
+    one, mixed = np.zeros(clips), np.full(clips, size)
+    one[0] = size
+    mixed[: clips // 2] *= -1
+    with np.errstate(all="ignore"):
+        p_values = superiority_p_values(np.array([one, mixed]))
+    assert ((p_values > 0.05) & (p_values <= 1)).all()
