@@ -125,7 +125,8 @@ class Ruleset:
     - If `title_follows_model` is True, a title's age belongs to the model: another hotkey with the same model does
       not make the title young.
     - If `copies_share_once` is True, suspected copies get no share of a remainder beside their original.
-    - If `tests_count_able_only` is True, Holm's correction counts only entries that beat the unprocessed input.
+    - If `tests_count_able_only` is True, Holm's correction counts only entries that beat the unprocessed input, and
+      suspected copies only against each other.
     - `memorised_alpha` is the level of the test for memorised recordings; None means no test.
     - If `holds_impossible` is True, an entry with impossible scores is paid only after the organiser releases it.
 

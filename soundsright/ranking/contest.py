@@ -210,21 +210,36 @@ def _p_values_over_champion(
     ruleset, count = contest.ruleset, len(contest.entries)
     p_values: list[float | None] = [None] * count
     if champion_row is not None and ruleset.alpha is not None:
-        scores = contest.table.by_metric[metric][:count]
         rivals = [row for row in range(count) if row != champion_row]
         if ruleset.tests_count_able_only:
             rivals = [row for row in rivals if beats[row]]
-        for row, p_value in zip(rivals, _adjusted_p_values(scores[rivals] - scores[champion_row]), strict=True):
-            p_values[row] = p_value
+        for tested, decided in _families(contest, rivals):
+            adjusted = _adjusted_p_values(contest.table.by_metric[metric], tested, champion_row)
+            for row in decided:
+                p_values[row] = adjusted[row]
     return p_values
 
 
-def _adjusted_p_values(differences: Scores) -> list[float]:
-    """One-sided p-values of each row, adjusted for the number of rows."""
-    if not len(differences):
-        return []
-    by_row = {str(row): float(p) for row, p in enumerate(superiority_p_values(differences))}
-    return list(holm(by_row).values())
+def _families(contest: Contest, rivals: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """The rows that are tested together, and those of them that are decided by it.
+
+    Suspected copies would raise the lead that an independent entry needs, so they do not count for it. They count
+    for each other and with the others, because many copies would have many chances.
+    """
+    if not contest.ruleset.tests_count_able_only:
+        return [([*rivals], [*rivals])]
+    suspected = _suspected(contest)
+    independent = [row for row in rivals if not suspected[row]]
+    return [(independent, independent), ([*rivals], [row for row in rivals if suspected[row]])]
+
+
+def _adjusted_p_values(scores: Scores, rows: Sequence[int], champion_row: int) -> dict[int, float]:
+    """One-sided p-values of the leads over the champion by row, adjusted for the number of rows."""
+    if not rows:
+        return {}
+    p_values = superiority_p_values(scores[list(rows)] - scores[champion_row])
+    adjusted = holm({str(number): float(p) for number, p in enumerate(p_values)})
+    return dict(zip(rows, adjusted.values(), strict=True))
 
 
 def means_to_win(contest: Contest, subcontest: MetricContest, award: Award) -> list[float | None]:
@@ -250,19 +265,29 @@ def _sure_over_champion(contest: Contest, subcontest: MetricContest) -> list[flo
     if not is_able(ruleset, champion):
         return None
     rivals = [row for row in range(count) if row != champion_row]
-    if ruleset.tests_count_able_only:
-        tested = {row: p for row in rivals if (p := subcontest.contenders[row].p_value) is not None}
-        own_levels = dict(zip(tested, holm_levels(list(tested.values()), ruleset.alpha), strict=True))
-        # With the needed mean, an entry that is not tested now would be tested too, as one more.
-        joining = holm_levels([*tested.values(), None], ruleset.alpha)[-1]
-        levels = [own_levels.get(row, joining) for row in rivals]
-    else:
-        levels = holm_levels([subcontest.contenders[row].p_value for row in rivals], ruleset.alpha)
+    levels = _levels(contest, subcontest, rivals, champion_row, ruleset.alpha)
     leads = least_mean_difference(subcontest.scores[rivals] - subcontest.scores[champion_row], levels)
     means = [champion.mean or 0.0] * count
     for row, lead in zip(rivals, leads.tolist(), strict=True):
         means[row] += lead
     return means
+
+
+def _levels(
+    contest: Contest, subcontest: MetricContest, rivals: Sequence[int], champion_row: int, alpha: float
+) -> list[float]:
+    """The unadjusted p-value that each rival needs against the champion."""
+    if not contest.ruleset.tests_count_able_only:
+        return holm_levels([subcontest.contenders[row].p_value for row in rivals], alpha)
+    levels: dict[int, float] = {}
+    able = [row for row in rivals if subcontest.contenders[row].p_value is not None]
+    for (tested, _), (_, decided) in zip(_families(contest, able), _families(contest, rivals), strict=True):
+        adjusted = _adjusted_p_values(subcontest.scores, tested, champion_row)
+        own = dict(zip(tested, holm_levels(list(adjusted.values()), alpha), strict=True))
+        # With the needed mean, an entry that is not tested now would be tested too, as one more.
+        joining = holm_levels([*adjusted.values(), None], alpha)[-1]
+        levels |= {row: own.get(row, joining) for row in decided}
+    return [levels[row] for row in rivals]
 
 
 def _sure_over_unprocessed(contest: Contest, subcontest: MetricContest) -> list[float] | None:

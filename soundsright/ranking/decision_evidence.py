@@ -44,14 +44,22 @@ def decision_evidence(contest: Contest, subcontest: MetricContest, award: Award)
         evidence |= _of_title(subcontest.title)
     if ruleset.alpha is not None and clips:
         evidence["test"] = superiority_test(clips)
-    if ruleset.tests_count_able_only and subcontest.champion_row is not None:
-        evidence["challengers_tested"] = float(sum(c.p_value is not None for c in subcontest.contenders))
     # The winner's p-value. If nobody wins, the smallest of all.
     compared = [c for c in subcontest.contenders if c.hotkey == award.winner] or subcontest.contenders
     if p_values := [c.unprocessed_p_value for c in compared if c.unprocessed_p_value is not None]:
         evidence["p_value_unprocessed"] = min(p_values)
     rival = award.winning_entry if award.dethroned else award.challenger
+    if ruleset.tests_count_able_only and subcontest.champion_row is not None:
+        evidence["challengers_tested"] = float(_tested_with(subcontest, rival))
     return evidence if rival is None else evidence | _of_rival(subcontest, award, rival)
+
+
+def _tested_with(subcontest: MetricContest, rival: Contender | None) -> int:
+    """The number of tests for which the rival's p-value is adjusted. Suspected copies count only for each other."""
+    tested = [contender for contender in subcontest.contenders if contender.p_value is not None]
+    if rival is not None and rival.copy_of:
+        return len(tested)
+    return sum(not contender.copy_of for contender in tested)
 
 
 def _of_title(title: Title) -> Evidence:

@@ -54,7 +54,9 @@ def _rules_of_winning(ruleset: Ruleset) -> Iterator[Rule]:
     if ruleset.alpha is None:
         yield ("Test", "There is no statistical test. The means decide, and only the best challenger can win.")
     else:
-        counted = " that beat the unprocessed input" if ruleset.tests_count_able_only else ""
+        counted = ""
+        if ruleset.tests_count_able_only:
+            counted = " that beat the unprocessed input; suspected copies count only for each other"
         yield (
             "Test",
             "The challenger must also win a paired one-sided test over the clips, with p at most"

@@ -288,6 +288,33 @@ class TestHolm:
         assert needed[0] == needed[1]
         assert winners(board(*self.contest(200), ruleset=SOUNDSRIGHT_V3)) == {"PESQ_WB": "hk001"}
 
+    def test_suspected_copies_do_not_raise_the_lead_that_a_challenger_needs(self) -> None:
+        """Many near copies of any enhancer beat the unprocessed input, and would each count."""
+        rows, champions = self.contest(0)
+        copies = [pesq(uid, 1.5) for uid in range(20, 60)]
+        suspected = Examined({f"hk{uid:03d}": ("hk020",) for uid in range(21, 60)})
+        crowded = board([*rows, *copies], champions, examined=suspected)
+        assert winners(crowded) == {"PESQ_WB": "hk002"}
+        assert winners(board([*rows, *copies], champions)) == {"PESQ_WB": "hk001"}
+        one = board([*rows, copies[0]], champions)
+        needed = [next(s.needed for s in b.standings if s.submission.uid == 20) for b in (one, crowded)]
+        assert needed[0] == needed[1]
+
+    def test_many_suspected_copies_have_no_more_chances_together_than_one(self) -> None:
+        rows, champions = self.contest(0)
+        copies = [pesq(uid, 1.5) for uid in range(20, 60)]
+        suspected = Examined({f"hk{uid:03d}": ("hk001",) for uid in (2, *range(20, 60))})
+        crowded = board([*rows, *copies], champions, examined=suspected)
+        assert winners(crowded) == {"PESQ_WB": "hk001"}
+        needed = next(s.needed for s in crowded.standings if s.submission.uid == 2)
+        assert needed is not None
+        for slack, wins in ((1e-6, True), (-1e-6, False)):
+            lift = needed - 2.02 + slack
+            lifted = np.array([c.scores["PESQ_WB"] + lift for c in rows[1].clips if c.scores])
+            lifted_rows = [rows[0], evaluation(entry(2), {"PESQ_WB": lifted}), *copies]
+            decided = board(lifted_rows, champions, examined=suspected)
+            assert (winners(decided)["PESQ_WB"] == "hk002") is wins
+
     def test_a_junk_entry_learns_the_mean_that_it_needs_as_one_more_challenger(self) -> None:
         rows, champions = self.contest(3)
         result = board(rows, champions)
