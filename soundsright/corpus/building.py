@@ -169,7 +169,7 @@ def check_new_folder(folder: Path) -> None:
         raise UsageError(f"{folder} is a private corpus already", "Add to it with `soundsright corpus add`.")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file", "Give a new folder.")
-    if folder.exists() and any(entry.name != "batches" for entry in folder.iterdir()):
+    if folder.exists() and any(e.name not in ("batches", f".{PRIVATE_MARK}.part") for e in folder.iterdir()):
         raise UsageError(f"{folder} is not empty", "Give a new folder.")
 
 

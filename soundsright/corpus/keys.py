@@ -130,11 +130,17 @@ def write_secret_file(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        # A key that is only half written would look like a lost one. A link never replaces a file.
+        part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+        try:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.link(part, path)
+        finally:
+            part.unlink(missing_ok=True)
     except FileExistsError:
         raise UsageError(f"{path} exists", "Give another name. Keys are never replaced.") from None
     except OSError as error:

@@ -19,6 +19,7 @@ from soundsright.corpus.layout import (
     PUBLISHED,
     lines_of,
     locked,
+    published_through,
     read_bounded,
     write_file,
     write_json,
@@ -61,12 +62,13 @@ def publish_retired(
     chosen = {entry.leaf.id for entry in _retired(corpus, through, only)}
     if out.resolve().is_relative_to(corpus.folder.resolve()):
         raise UsageError(f"{out} lies in the private corpus", "Give a folder outside it.")
-    before, listed = _published_before(corpus.statement, out)
-    entries = [entry for entry in corpus.entries if entry.leaf.id in chosen | listed]
-    last = max(through, before)
     with locked(corpus.folder):
+        noted = published_through(corpus.folder)  # It may have been published since it was opened.
+        last = through if noted is None else max(through, noted)
+        listed = _listed_before(corpus, out, last)
+        entries = [entry for entry in corpus.entries if entry.leaf.id in chosen | listed]
         # Note it first: after a crash, a round on these recordings must not count as private.
-        if corpus.published_through is None or corpus.published_through < last:
+        if noted is None or noted < last:
             write_json(corpus.folder / PUBLISHED, {"through": last})
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / STATEMENT, statement_values(corpus.statement, last))
@@ -159,19 +161,38 @@ def _retired(corpus: PrivateCorpus, through: int, only: Collection[str]) -> list
     return retired
 
 
-def _published_before(statement: Statement, out: Path) -> tuple[int, set[str]]:
-    """The last round that the folder covers, and the recordings that it lists; -1 and none for a new folder."""
-    if not out.exists() or not any(out.iterdir()):
-        return -1, set()
+def _listed_before(corpus: PrivateCorpus, out: Path, last: int) -> set[str]:
+    """The recordings that the folder lists; none for a new folder.
+
+    Others may have changed a public folder, so it does not decide what is published: every recording that it lists
+    must have retired after round `last`.
+    """
+    if not out.exists() or all(path.name == f".{STATEMENT}.part" for path in out.iterdir()):
+        return set()
     if not (out / STATEMENT).is_file():
         raise UsageError(f"{out} is not empty and has no {STATEMENT}", _OTHER_FOLDER)
     earlier = read_published_statement(out / STATEMENT)
     root = earlier.statement.root
-    if root not in (*statement.earlier_roots, statement.root):
+    if root not in (*corpus.statement.earlier_roots, corpus.statement.root):
         raise UsageError(f"{out} has recordings of another corpus, with the root {root}", _OTHER_FOLDER)
-    path = out / PROOFS
-    lines = lines_of(path) if path.is_file() else ()
-    return earlier.through, {str(line.get("id")) for line in lines}
+    path, listed = out / PROOFS, set()
+    for number, line in enumerate(lines_of(path) if path.is_file() else (), 1):
+        if not isinstance(line.get("id"), str):
+            raise UsageError(f"{path}, line {number}, is not that of a recording", "Restore the folder.")
+        entry = corpus.entry(line["id"])
+        until = corpus.retired_round_of(entry.leaf.id) - 1
+        if until > last:
+            raise UsageError(
+                f"{path} lists {entry.leaf.id}, which still lives until round {until}",
+                "Restore the folder, or publish with --through that round if it has been decided.",
+            )
+        listed.add(entry.leaf.id)
+    if earlier.through > last:
+        raise UsageError(
+            f"{out / STATEMENT} states round {earlier.through}, but only round {last} was published here",
+            f"Restore the folder, or publish with --through {earlier.through} if that round has been decided.",
+        )
+    return listed
 
 
 def _write_audio(path: Path, entry: Entry) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -92,6 +93,26 @@ def test_a_key_is_never_shown(corpus: PrivateCorpus) -> None:
     shown = repr(corpus) + repr(corpus.at(0)) + repr(corpus.entries[0]) + str(corpus.key)
     assert corpus.key.secret.hex() not in shown
     assert repr(corpus.key.secret) not in shown
+
+
+def test_a_key_is_complete_or_absent_if_its_writing_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_descriptor: int) -> None:
+        raise SystemExit(137)
+
+    key = CorpusKey.new()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", killed)
+        with pytest.raises(SystemExit):
+            key.write(tmp_path / "corpus.key")
+    assert not (tmp_path / "corpus.key").exists()
+    key.write(tmp_path / "corpus.key")
+    assert CorpusKey.read(tmp_path / "corpus.key") == key
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus.key"]
+    with pytest.raises(UsageError, match="exists"):
+        CorpusKey.new().write(tmp_path / "corpus.key")
+    assert CorpusKey.read(tmp_path / "corpus.key") == key
 
 
 def test_a_key_that_is_lost_wrong_or_readable_by_others_is_named(copied: tuple[Path, Path], tmp_path: Path) -> None:

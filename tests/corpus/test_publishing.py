@@ -49,6 +49,8 @@ def test_it_is_noted_before_the_first_recording_is_written(copied: tuple[Path, P
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".statement.json.part").write_text("{")  # An earlier command was killed here.
     with pytest.raises(KeyboardInterrupt):
         publish_retired(PrivateCorpus.open(*copied), tmp_path / "out", through=1, progress=stop)
     assert PrivateCorpus.open(*copied).at(1).is_public
@@ -94,6 +96,33 @@ def test_a_folder_of_something_else_is_refused(
         publish_retired(corpus, tmp_path / "mine", through=0)
     with pytest.raises(UsageError, match="lies in the private corpus"):
         publish_retired(corpus, copied[0] / "out", through=0)
+
+
+def test_a_public_folder_that_a_stranger_changed_publishes_no_living_recording(
+    copied: tuple[Path, Path], tmp_path: Path
+) -> None:
+    corpus, out = PrivateCorpus.open(*copied), tmp_path / "out"
+    publish_retired(corpus, out, through=1)
+    living = next(iter(corpus.at(5).fresh))
+    lines = (out / "proofs.jsonl").read_text()
+    (out / "proofs.jsonl").write_text(lines + json.dumps({"id": living}) + "\n")
+    statement = json.loads((out / "statement.json").read_text()) | {"published_through": 7}
+    (out / "statement.json").write_text(json.dumps(statement))
+    with pytest.raises(UsageError, match=f"{living}.*still lives"):
+        publish_retired(corpus, out, through=2)
+    assert not list(out.rglob(f"{living}*"))
+    assert PrivateCorpus.open(*copied).published_through == 1
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"id": 7}', "{}", "\xff", "[" * 100_000])
+def test_a_public_folder_with_a_damaged_list_is_refused(
+    copied: tuple[Path, Path], tmp_path: Path, line: str
+) -> None:
+    corpus, out = PrivateCorpus.open(*copied), tmp_path / "out"
+    publish_retired(corpus, out, through=1)
+    (out / "proofs.jsonl").write_bytes(line.encode("latin-1") + b"\n")
+    with pytest.raises(UsageError, match=r"proofs\.jsonl, line 1, is"):
+        publish_retired(corpus, out, through=2)
 
 
 def test_a_changed_recording_is_not_published(
