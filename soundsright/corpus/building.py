@@ -50,6 +50,7 @@ class Plan:
         first_round: the number of the corpus' first round.
         skip_known: leave out recordings that are already in the corpus or published, instead of refusing them.
         is_first: whether it is the first batch of its corpus.
+        token: secret hex digits from a number of bytes. Only a simulation replaces it, so that it can be repeated.
     """
 
     uses: int = DEFAULT_USES
@@ -57,6 +58,7 @@ class Plan:
     first_round: int = 0
     skip_known: bool = False
     is_first: bool = True
+    token: Callable[[int], str] = secrets.token_hex
 
     @property
     def least(self) -> int:
@@ -243,7 +245,7 @@ def _sealed_material(
             where = own.get(piece.samples_sha256) or known.place_of(piece)
             if where is None:
                 own[piece.samples_sha256] = f"the new recordings as {piece.name}"
-                draft.leaves.append(_sealed(part, key, item, piece))
+                draft.leaves.append(_sealed(part, key, item, piece, plan.token))
             elif plan.skip_known:
                 draft.skipped[piece.name] = f"is already in {where}"
             else:
@@ -257,8 +259,10 @@ def _sealed_material(
     return draft
 
 
-def _sealed(part: Path, key: CorpusKey, item: NewRecording, piece: Encoded) -> tuple[Leaf, str]:
-    salt = secrets.token_hex(16)
+def _sealed(
+    part: Path, key: CorpusKey, item: NewRecording, piece: Encoded, token: Callable[[int], str]
+) -> tuple[Leaf, str]:
+    salt = token(16)
     leaf = Leaf(
         # The id reveals neither the name nor the content: it may be seen before the recording retires.
         id=f"{item.kind}-{hashlib.sha256(f'id:{salt}'.encode()).hexdigest()[:16]}",
@@ -278,7 +282,7 @@ def _sealed(part: Path, key: CorpusKey, item: NewRecording, piece: Encoded) -> t
         name=piece.name,
         bandwidth_hz=piece.bandwidth_hz,
     )
-    file = f"{secrets.token_hex(16)}.bin"
+    file = f"{token(16)}.bin"
     write_file(part / file, key.seal(piece.content, recording_bound(leaf.id, leaf.sha256)))
     return leaf, file
 

@@ -39,7 +39,7 @@ class Life:
         return self.first_round + self.cohorts - self.uses
 
     def in_use(self, number: int) -> range:
-        """The cohorts of which round `number` draws.
+        """The cohorts from which round `number` draws.
 
         Raises:
             UsageError: the corpus begins later, or its recordings are used up.

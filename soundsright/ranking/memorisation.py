@@ -180,7 +180,7 @@ def _own_p_value(
     weight = float(mark @ mark)
     degrees = len(gains) - basis.shape[1] - 1
     if degrees < 1 or weight <= _ROUNDING * len(gains):
-        return 1.0  # What the input explains cannot be told from the marks.
+        return 1.0  # The input explains the marks completely, so nothing is left to test.
     slope = float(mark @ rest) / weight
     rest = rest - slope * mark
     squares = float(rest @ rest)

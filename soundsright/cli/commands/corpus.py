@@ -191,7 +191,7 @@ def publish(folder: Path, key_file: Path | None, through: int, out: Path, only: 
     "runs",
     multiple=True,
     type=FOLDER,
-    help="Round on this corpus whose sets to draw again: the folder of its documents. Repeat it for more.",
+    help="Folder of a run on this corpus. Its sets are drawn again and compared. Repeat it for more.",
 )
 @ruleset_option
 @click.pass_context

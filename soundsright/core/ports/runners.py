@@ -119,7 +119,7 @@ class Runner(Protocol):
 
 @runtime_checkable
 class ImageRunner(Runner, Protocol):
-    """A runner that runs images, and knows of which layers they consist."""
+    """A runner that runs images and knows their layers."""
 
     def image_layers(self, model: FetchedModel) -> tuple[str, ...]:
         """The digests of the layers of a model's image, if this machine has it and every machine has the same ones.

@@ -126,7 +126,7 @@ class ClipPool:
 
 
 def draw_without_variation(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
-    """Replaces `draw_to_disk`: whole recordings, as they are. It was so before the defences."""
+    """Replaces `draw_to_disk`: whole recordings, as rounds had them before the defences."""
     corpus = opened(request.material).corpus
     recipe = replace(PUBLISHED_RECIPE, variation=False)
     drawn = DrawnClips({}, {}, {}, 0.0)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from soundsright.core.audio import Samples
 from soundsright.core.competition import Competition
 from soundsright.core.material import PUBLIC_MATERIAL, Material
@@ -58,7 +60,7 @@ def world_of(
         pool = ClipPool(folder / "pool", pool_size, PUBLIC_MATERIAL, draw=draw_without_variation)
         library = Library("all recordings", shipped)
     else:
-        private, others = _private_half(folder)
+        private, others = _private_half(folder, seed)
         pool = ClipPool(folder / "pool", pool_size, private)
         library = Library("public recordings", {i: shipped[i] for i in others if i in shipped})
     stage = Stage(competition, ruleset, pool, folder / "stage", clips, seed, pays_on_public=is_before)
@@ -70,11 +72,12 @@ def _recordings(corpus: Corpus, rate_hz: int) -> dict[str, Samples]:
     return {speech.utterance_id(i): speech.samples(i, rate_hz) for i in range(len(speech))}
 
 
-def _private_half(folder: Path) -> tuple[Material, list[str]]:
+def _private_half(folder: Path, seed: int) -> tuple[Material, list[str]]:
     """A private corpus of half of the shipped speech, with all noise and rooms, and the ids of the other half."""
     material = {kind: recordings_in("shipped", kind, Origin())[0] for kind in ("speech", "noise", "rir")}
     private = [*material["speech"][1::2], *material["noise"], *material["rir"]]
     root, key = folder / "corpus", folder / "corpus.key"
     folder.mkdir(parents=True, exist_ok=True)
-    build_corpus(root, key, private, plan=Plan(uses=_USES))
+    rng = np.random.default_rng(seed)
+    build_corpus(root, key, private, plan=Plan(uses=_USES, token=lambda size: rng.bytes(size).hex()))
     return Material(corpus=root, key_file=key, round_number=0), [each.name for each in material["speech"][::2]]
