@@ -41,7 +41,17 @@ def main() -> None:
     for ruleset in RULESETS:
         if ruleset.name in sys.argv[1:] or ruleset.name not in recorded:
             recorded[ruleset.name] = golden_rounds(ruleset)
-    GOLDEN.write_text(json.dumps(recorded, indent=1) + "\n", encoding="utf-8")
+    GOLDEN.write_text(_text(recorded), encoding="utf-8")
+
+
+def _text(recorded: dict[str, Any]) -> str:
+    """The file as JSON, with a line for each round."""
+    rulesets = []
+    for name, facts in recorded.items():
+        rounds = ",\n".join(f"  {json.dumps(key)}: {json.dumps(board)}" for key, board in facts["rounds"].items())
+        known = "".join(f" {json.dumps(key)}: {json.dumps(facts[key])},\n" for key in ("canonical_json", "digest"))
+        rulesets.append(f'{json.dumps(name)}: {{\n{known} "rounds": {{\n{rounds}\n }}\n}}')
+    return "{\n" + ",\n".join(rulesets) + "\n}\n"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from soundsright.core.rulesets import RULESETS, SOUNDSRIGHT_V3
 from soundsright.testing.attacks import Arena
 
 CLIPS = 20
-"""On fewer clips, the loss of speech by the mean with the input is often not significant, so `si-sar` can be paid."""
+"""On fewer clips, the loss of speech that `si-sar` causes is often not significant, so it can be paid."""
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from soundsright.cli.shared.competition_request import shown_metrics
 from soundsright.cli.shared.options import env_file_option, option, poll_option
 from soundsright.cli.shared.settings_options import secrets_of, settings_from, settings_options
 from soundsright.config import ValidatorSettings
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from soundsright.services.http import HttpService
     from soundsright.services.rounds import RoundOutcome
     from soundsright.services.validator import SubnetSettings, ValidatorContext, ValidatorService, Work
-
-METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 
 
 @click.command("validator")
@@ -215,7 +214,7 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
     material = Material(settings.soundsright_corpus, settings.soundsright_corpus_key, speech=speech)
     schedule = schedule_of(settings, organiser)
     _check_material(settings, material, schedule, competitions)
-    metrics = tuple(dict.fromkeys((*METRICS, *(name for c in competitions for name in c.metric_weights))))
+    metrics = shown_metrics(competitions)
     return SubnetSettings(
         replace(organiser, competitions=competitions),
         Measures(settings.soundsright_clips, metrics, floors(metrics), material),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,17 @@ from soundsright.core.errors import UnpublishableFolder
 from soundsright.core.material import Material
 
 if TYPE_CHECKING:
+    from soundsright.core.competition import Competition
     from soundsright.core.competition_rules import CompetitionRules
     from soundsright.services.local import TrialEntry
 
-METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
+_USUAL_METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
+
+
+def shown_metrics(competitions: Sequence[Competition]) -> tuple[str, ...]:
+    """The metrics to show: the usual ones, and any other that counts for a prize."""
+    paying = [name for competition in competitions for name in competition.metric_weights]
+    return tuple(dict.fromkeys((*_USUAL_METRICS, *paying)))
 
 
 @dataclass(frozen=True)
@@ -30,9 +38,7 @@ class CompetitionRequest:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics to show: the usual ones, and any other that counts for a prize."""
-        paying = [name for competition in self.rules.competitions for name in competition.metric_weights]
-        return tuple(dict.fromkeys((*METRICS, *paying)))
+        return shown_metrics(self.rules.competitions)
 
     def needed_bytes(self) -> float:
         """About how much the run writes: clips, answers, and two copies of each model."""

@@ -107,9 +107,8 @@ class EntryCommitment:
         entry = self._entry
         with self._lock:
             kept = self._revealed or self._stored_reveal()
-            if (kept.get("round"), kept.get("hotkey"), kept.get("digest")) != (
-                *(round_id, entry.account.address, entry.digest),
-            ):
+            wanted = {"round": round_id, "hotkey": entry.account.address, "digest": entry.digest}
+            if any(kept.get(name) != value for name, value in wanted.items()):
                 document = entry.signed_reveal(round_id)
                 kept = {**document, "digest": entry.digest}
                 try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from soundsright.adapters.chains import LocalChain
 from soundsright.adapters.peers import Hotkey, valid_signature
@@ -20,6 +21,9 @@ from soundsright.testing.attacks.signal_attacks import WIDE
 from soundsright.testing.attacks.weights import entry_folder
 from soundsright.testing.attacks.worlds import World
 from soundsright.testing.fakes import VirtualClock
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
 
 PUBLIC_MODELS = 20_000
 _SCHEDULE = Schedule(time_of_day_s=0, every_days=1, seed_delay_blocks=3)
@@ -72,10 +76,10 @@ def watched_entry(folder: Path, competition: Competition) -> Watched:
     return Watched(named, _opens(commitment.digest, owner.address, competition.id, model, content))
 
 
-def _public_replies(client: object) -> str:
+def _public_replies(client: TestClient) -> str:
     """Everything that a stranger can read from a miner."""
     paths = ("current_models", "best_models", "events", "metrics", "seed")
-    pages = [client.get(f"/healthcheck/{path}").json() for path in paths]  # type: ignore[attr-defined]
+    pages = [client.get(f"/healthcheck/{path}").json() for path in paths]
     return json.dumps([page.get("data") for page in pages])
 
 
@@ -95,7 +99,8 @@ def _front_running(world: World) -> Scene:
     else:
         watched = watched_entry(world.workshop / "watched", world.stage.competition)
     weights = (WIDE.champion.folder / "weights.safetensors").read_bytes()
-    stolen = entry_folder(world.workshop / "stolen", weights__safetensors=weights, README__md=b"My own model.\n")
+    files = {"weights.safetensors": weights, "README.md": b"My own model.\n"}
+    stolen = entry_folder(world.workshop / "stolen", files)
     honest = (*WIDE.rivals, WIDE.own, WIDE.champion)
     first = replace(WIDE.own, system=WIDE.champion.system, folder=stolen)
     attacked = (*WIDE.rivals, first, WIDE.champion) if watched.named_by_api else honest

@@ -42,10 +42,10 @@ def _delayed(world: World) -> Scene:
 
 def _same_image(world: World) -> Scene:
     """Both entries name one image. The README of the copy differs, and so does the registry."""
-    image = {"IMAGE": _IMAGE}
-    original = entry_folder(world.workshop / "image", **image, README__md=b"A model.\n")
-    other = {"IMAGE": _IMAGE.replace(b"registry", b"mirror")}
-    copy = entry_folder(world.workshop / "image-copy", **other, README__md=b"My own model.\n")
+    files = {"IMAGE": _IMAGE, "README.md": b"A model.\n"}
+    original = entry_folder(world.workshop / "image", files)
+    files = {"IMAGE": _IMAGE.replace(b"registry", b"mirror"), "README.md": b"My own model.\n"}
+    copy = entry_folder(world.workshop / "image-copy", files)
     system = WIDE.champion.system
     return _copies(Entrant(ATTACKER, system, copy), champion=Entrant(CHAMPION, system, original))
 
@@ -53,7 +53,7 @@ def _same_image(world: World) -> Scene:
 def _poisoned(world: World) -> Scene:
     """The champion's weights in a file that nobody can read, beside one that is made to hang its reader."""
     hidden = bytes(byte ^ 0x5A for byte in (model_folder(_CHAMPION_MODEL) / "weights.safetensors").read_bytes())
-    folder = entry_folder(world.workshop / "poisoned", weights__pt=poisoned_file(), hidden__bin=hidden)
+    folder = entry_folder(world.workshop / "poisoned", {"weights.pt": poisoned_file(), "hidden.bin": hidden})
     return _copies(Entrant(ATTACKER, WIDE.champion.system, folder))
 
 

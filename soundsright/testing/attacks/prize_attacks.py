@@ -63,8 +63,8 @@ def _stuffing(world: World) -> Scene:
     holder = shipped_entrant(ATTACKER, "baseline-denoising-16k")
     challenger = shipped_entrant(CHAMPION, "baseline-denoising-48k")
     junk = tuple(
-        Entrant(f"junk-{n:03d}", crashing(), entry_folder(world.workshop / f"junk-{n:03d}", note__txt=b"%d" % n))
-        for n in range(JUNK)
+        Entrant(name, crashing(), entry_folder(world.workshop / name, {"note.txt": name.encode()}))
+        for name in (f"junk-{number:03d}" for number in range(JUNK))
     )
     cast = (holder, *WIDE.rivals, challenger)
     return Scene(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,12 @@ _DOCKERFILE = "FROM python:3.12-slim\nCOPY . /model\nCMD python -m app.server\n"
 _LEVELS = 40
 
 
-def entry_folder(folder: Path, **files: bytes) -> Path:
-    """A folder with a Dockerfile and these files; `__` in a name stands for the dot."""
+def entry_folder(folder: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> Path:
+    """A folder with a Dockerfile and these files, by name."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "Dockerfile").write_text(_DOCKERFILE, encoding="utf-8")
     for name, content in files.items():
-        (folder / name.replace("__", ".")).write_bytes(content)
+        (folder / name).write_bytes(content)
     return folder
 
 
