@@ -172,6 +172,18 @@ class Statement:
             for count in range(1, len(self.batches))
         )
 
+    def roots_of_round(self, number: int) -> tuple[str, ...]:
+        """The roots under which round `number` has the same recordings, the present one first.
+
+        Those are the present root, and each earlier one whose batches have all recordings of the round.
+        """
+        earlier = [
+            root
+            for count, root in enumerate(self.earlier_roots, 1)
+            if number <= Statement(self.first_round, self.uses, self.batches[:count]).life.last_round
+        ]
+        return (self.root, *reversed(earlier))
+
     @property
     def recordings(self) -> int:
         return sum(batch.recordings for batch in self.batches)

@@ -14,8 +14,10 @@ from soundsright.data import Corpus, Recording
 _FETCH_AGAIN = "Fetch the folder again."
 
 
-def published_at(folder: Path, number: int) -> Corpus:
+def published_at(folder: Path, number: int, root: str = "") -> Corpus:
     """The recordings of round `number`, all of which must have been published. `check_published` checks the files.
+
+    `root` is the root of the corpus when the round ran. If the corpus grew since, the result still has that root.
 
     Raises:
         UsageError: some of them still live, or the folder has not the form of published recordings.
@@ -42,7 +44,7 @@ def published_at(folder: Path, number: int) -> Corpus:
         tuple(by_kind["speech"]),
         tuple(by_kind["noise"]),
         tuple(by_kind["rir"]),
-        private_root=statement.root,
+        private_root=root if root in statement.roots_of_round(number) else statement.root,
     )
 
 

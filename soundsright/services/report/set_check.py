@@ -29,11 +29,11 @@ class SetCheck:
 
 
 def check_sets(
-    folder: Path, corpus_of_round: Callable[[int], Corpus], competitions: Sequence[Competition]
+    folder: Path, corpus_of_round: Callable[[int, str], Corpus], competitions: Sequence[Competition]
 ) -> Iterator[SetCheck]:
     """Draw each set of a run's folder again, from its seed and the recordings of its round.
 
-    `corpus_of_round` gives the published recordings of a round by its number.
+    `corpus_of_round` gives the published recordings of a round by its number and the root of its corpus.
 
     Raises:
         UsageError: the run is not on a private corpus, a competition is not one of `competitions`, the corpus is
@@ -45,7 +45,7 @@ def check_sets(
         raise UsageError(
             f"The round in {folder} was not on a private corpus", "Give the folder of a round that was on this one."
         )
-    corpus = corpus_of_round(stated.round)
+    corpus = corpus_of_round(stated.round, stated.digest)
     if corpus.digest != stated.digest:
         raise UsageError(
             f"The round in {folder} used the corpus {stated.digest}, and this one has the root {corpus.digest}",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from soundsright.core.competition import Competition
 from soundsright.core.corpus_commitment import CorpusCommitment, corpus_commitment_in
 from soundsright.core.material import Material
 from soundsright.core.ports import Snapshot
 from soundsright.services.rounds import steps
-from soundsright.services.rounds.opening import commitment_to, is_public, material_digest
+from soundsright.services.rounds.opening import commitment_to, is_public, material_digest, roots_of
 from soundsright.services.rounds.plan import RoundPlan
 
 PUBLIC_CORPUS = "public_corpus"
@@ -37,7 +38,11 @@ def checked_corpus(plan: RoundPlan, closed: Snapshot, validator: str) -> steps.C
     own = next((c for c in closed.commitments if c.hotkey == validator), None)
     committed = None if own is None else corpus_commitment_in(own.digest)
     block = None if own is None or committed is None else own.block
-    reason = _reason(committed, commitment_to(material, plan.measures.clips))
+    needed = commitment_to(material, plan.measures.clips)
+    if committed is not None and committed.root in roots_of(material):
+        # The corpus grew since, and this round still has the recordings that were committed.
+        digest, needed = committed.root, replace(needed, root=committed.root)
+    reason = _reason(committed, needed)
     unpaid = tuple(competition.id for competition in plan.rules.competitions) if reason else ()
     return steps.CorpusStep(digest, (), block, unpaid, reason)
 

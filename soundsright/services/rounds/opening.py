@@ -65,6 +65,20 @@ def material_digest(material: Material) -> str:
     return _manifest_digest(material, _stamp(material)) if private is None else private.root
 
 
+def roots_of(material: Material) -> tuple[str, ...]:
+    """The digests under which the material has the same recordings for its round, the present one first.
+
+    A private corpus that grew keeps the recordings of the rounds that it had already, under its earlier roots.
+
+    Raises:
+        UsageError: there is no corpus, or it cannot be read.
+    """
+    private = opened_private(material)
+    if private is None or material.round_number is None:
+        return (material_digest(material),)
+    return private.statement.roots_of_round(material.round_number)
+
+
 def is_public(material: Material) -> bool:
     """Whether anybody may have heard the recordings: all but those of a private corpus that live or are fresh.
 

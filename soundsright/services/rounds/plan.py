@@ -11,7 +11,7 @@ from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.errors import UsageError
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.schedule import Round
-from soundsright.services.rounds.opening import material_digest
+from soundsright.services.rounds.opening import material_digest, roots_of
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,17 @@ def plan_facts(plan: RoundPlan) -> dict[str, Any]:
         "speech": {} if measures.material.speech is None else dict(measures.material.speech.facts),
         **({"tasks": tasks} if tasks else {}),
     }
+
+
+def facts_as_begun(plan: RoundPlan, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of the plan, with the root that the corpus had when the round began.
+
+    A private corpus may grow while a round runs, because the round keeps its recordings.
+    """
+    facts = plan_facts(plan)
+    if recorded.get("corpus") in roots_of(plan.measures.material):
+        facts["corpus"] = recorded["corpus"]
+    return facts
 
 
 def check_same_plan(round_id: str, recorded: Mapping[str, Any], present: Mapping[str, Any]) -> None:

@@ -37,7 +37,7 @@ from soundsright.services.rounds.faults import ProgramFault
 from soundsright.services.rounds.fetch_models import fetch_all, unread_files, without_copies
 from soundsright.services.rounds.opening import material_digest
 from soundsright.services.rounds.outcome import RoundOutcome
-from soundsright.services.rounds.plan import check_same_plan, plan_facts
+from soundsright.services.rounds.plan import check_same_plan, facts_as_begun, plan_facts
 from soundsright.services.rounds.progress import Event
 from soundsright.services.rounds.run_models import evaluate_all
 from soundsright.services.rounds.screening import screened
@@ -84,8 +84,8 @@ class RoundService:
 
     def _run(self) -> RoundOutcome:
         context = self._context
-        facts = plan_facts(context.plan)
-        check_same_plan(context.round_id, context.state.begin_round(context.round_id, facts), facts)
+        recorded = context.state.begin_round(context.round_id, plan_facts(context.plan))
+        check_same_plan(context.round_id, recorded, facts_as_begun(context.plan, recorded))
         block_hash = _seed_hash(context)
         corpus = _corpus(context)
         submissions, refused = _entries(context, self._reveals)

@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 
 from soundsright.core.corpus_commitment import CorpusCommitment
-from soundsright.core.errors import UsageError
+from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.material import Material
+from soundsright.corpus import PrivateCorpus, add_to_corpus
 from soundsright.data import read_set, recordings_of, verified
 from soundsright.services.rounds import commitment_to, opened, steps
 from soundsright.services.rounds.hiding import PRIVATE_FOLDER, recipe_sha256
 from soundsright.services.rounds.scoring import score_files
 from soundsright.testing import InlinePool
 from soundsright.testing.simulation.world import score_fake_clip
-from tests.services.private_corpus import private_material
+from tests.services.private_corpus import private_material, recordings
 from tests.services.rounds.subnet import CLIPS, COMPETITION, ROUND_ID, VALIDATOR, Subnet
 
 
@@ -137,6 +138,34 @@ def test_a_round_that_was_stopped_goes_on_with_its_recordings_only(tmp_path: Pat
     assert (
         expected.sets[COMPETITION.id].digest == subnet.run(**options(material, subnet)).sets[COMPETITION.id].digest
     )
+
+
+def test_a_corpus_may_grow_after_the_close_and_while_a_round_is_stopped(tmp_path: Path) -> None:
+    material = replace(private_material(tmp_path), round_number=1)
+    committed = commitment_to(material, CLIPS)
+    whole = private_subnet(tmp_path / "whole", material, committed=committed)
+    expected = whole.run(**options(material, whole))
+    subnet = private_subnet(tmp_path / "stopped", material, committed=committed)
+    subnet.sandbox.stuck = {"content-alice", "content-bob", "content-carol"}
+    with pytest.raises(InfrastructureFault):
+        subnet.run(**options(material, subnet, retry_pauses_s=()))
+    subnet.sandbox.stuck.clear()
+    late = private_subnet(tmp_path / "late", material, committed=committed)
+
+    corpus = PrivateCorpus.open(Path(str(material.corpus)), Path(str(material.key_file)))
+    grown = add_to_corpus(corpus, recordings(4, first=100)).corpus
+    assert commitment_to(material, CLIPS).root == grown.root != committed.root
+    for outcome in (subnet.run(**options(material, subnet)), late.run(**options(material, late))):
+        assert outcome.corpus == expected.corpus
+        assert outcome.sets[COMPETITION.id].digest == expected.sets[COMPETITION.id].digest
+        assert dict(outcome.weights.by_uid) == dict(expected.weights.by_uid)
+
+    # A round that needs the new recordings needs the new root.
+    new = replace(material, round_number=grown.last_round)
+    subnet = private_subnet(tmp_path / "new", new, committed=committed)
+    outcome = subnet.run(**options(new, subnet))
+    assert outcome.corpus is not None
+    assert outcome.corpus.reason == "root_not_committed"
 
 
 def test_two_validators_with_the_same_corpus_and_key_draw_and_hide_the_same(

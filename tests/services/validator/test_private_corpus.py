@@ -25,7 +25,7 @@ from soundsright.core.corpus_commitment import CorpusCommitment, corpus_commitme
 from soundsright.core.errors import UsageError
 from soundsright.core.material import Material
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
-from soundsright.corpus import PrivateCorpus, publish_retired
+from soundsright.corpus import PrivateCorpus, add_to_corpus, publish_retired
 from soundsright.services.board.build import build_site
 from soundsright.services.http.state import Health
 from soundsright.services.records import bundle_bytes, feedback_of, read_runs, results_of, scores_of, write_bundle
@@ -41,7 +41,7 @@ from soundsright.services.validator.view import ValidatorView
 from soundsright.testing import FakeHub, FakeSandbox, InlinePool
 from soundsright.testing.simulation.world import score_fake_clip
 from soundsright.testing.state import MemoryState
-from tests.services.private_corpus import SPEAKERS, USES, private_material
+from tests.services.private_corpus import SPEAKERS, USES, private_material, recordings
 from tests.services.validator.test_service import COMPETITION, SCHEDULE, VICTOR, Bench, finish
 
 VERA = Hotkey.of_seed("vera")
@@ -314,13 +314,17 @@ def test_another_corpus_opens_no_round_of_this_one(tmp_path: Path, material: Mat
     assert steps.read(victor.state, SCHEDULE.id_of(0), steps.CORPUS) is not None
 
 
-def test_a_stranger_draws_the_sets_again_from_the_published_recordings(tmp_path: Path, material: Material) -> None:
+@pytest.mark.parametrize("grows", [False, True])
+def test_a_stranger_draws_the_sets_again_from_the_published_recordings(tmp_path: Path, grows: bool) -> None:
+    material = private_material(tmp_path / "home")
     bench = Bench(tmp_path)
     victor = PrivateValidator(bench, VICTOR, material)
     victor.service.tick()
     bench.to_seed(10)
     folder = victor.finish(0)
     corpus = PrivateCorpus.open(Path(str(material.corpus)), Path(str(material.key_file)))
+    if grows:
+        corpus = add_to_corpus(corpus, recordings(4, first=100)).corpus
     published_folder = tmp_path / "published"
     publish_retired(corpus, published_folder, through=USES - 2)
     runs = ["verify", str(published_folder), "--root", corpus.root, "--run", str(folder)]
