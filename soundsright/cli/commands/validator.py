@@ -154,6 +154,20 @@ def _say_what_is_judged(subnet: SubnetSettings, account: Hotkey, work: Work) -> 
     ids = ", ".join(competition.id for competition in competitions)
     click.echo(f"{account.address} judges {ids}; {_description(work)}")
     click.echo(speech_description(measures.material.speech, competitions, measures.clips))
+    _warn_of_public_recordings(subnet)
+
+
+def _warn_of_public_recordings(subnet: SubnetSettings) -> None:
+    """Say which competitions pay nobody, or pay nevertheless, because their recordings are public."""
+    from soundsright.services.records import payment_sentence
+    from soundsright.services.rounds import opened, public_competitions, steps
+
+    material = subnet.measures.material
+    public = public_competitions(material, subnet.rules.competitions)
+    if public:
+        unpaid, reason = ((), "") if subnet.pay_on_public_corpus else (public, "public_corpus")
+        facts = steps.CorpusStep(opened(material).digest, public, unpaid=unpaid, reason=reason)
+        click.echo(f"Warning: {payment_sentence(facts)}", err=True)
 
 
 def _endpoint(settings: ValidatorSettings) -> str:
@@ -213,7 +227,7 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
     speech = speech_of(settings, organiser, competitions)
     material = Material(settings.soundsright_corpus, settings.soundsright_corpus_key, speech=speech)
     schedule = schedule_of(settings, organiser)
-    _check_material(settings, material, schedule, competitions)
+    _check_material(material, schedule, competitions)
     metrics = shown_metrics(competitions)
     return SubnetSettings(
         replace(organiser, competitions=competitions),
@@ -225,16 +239,13 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
     )
 
 
-def _check_material(
-    settings: ValidatorSettings, material: Material, schedule: Schedule, competitions: Sequence[Competition]
-) -> None:
-    """Open the recordings of the present round, and warn if nobody is paid on them.
+def _check_material(material: Material, schedule: Schedule, competitions: Sequence[Competition]) -> None:
+    """Open the recordings of the present round.
 
     Raises:
         UsageError: they are missing, or a competition has no speech at its rate.
     """
-    from soundsright.services.records import payment_sentence
-    from soundsright.services.rounds import opened, public_competitions, steps
+    from soundsright.services.rounds import opened
 
     if material.is_private:
         number = schedule.last_started(time.time())
@@ -243,12 +254,6 @@ def _check_material(
     for competition in competitions:
         if material.speech_for(competition.sample_rate_hz) is None:
             recordings.corpus.speech_for(competition.sample_rate_hz)
-    public = public_competitions(material, competitions)
-    if public:
-        paid = settings.soundsright_pay_on_public_corpus
-        unpaid, reason = ((), "") if paid else (public, "public_corpus")
-        facts = steps.CorpusStep(recordings.digest, public, unpaid=unpaid, reason=reason)
-        click.echo(f"Warning: {payment_sentence(facts)}", err=True)
 
 
 def _judged(settings: ValidatorSettings, organiser: CompetitionRules) -> tuple[Competition, ...]:

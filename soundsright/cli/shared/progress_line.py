@@ -18,6 +18,7 @@ class ProgressLine:
         self._form = form
         self._shown = sys.stderr.isatty()
         self._started_s = time.monotonic()
+        self._width = 0
 
     def __enter__(self) -> ProgressLine:
         return self
@@ -29,8 +30,10 @@ class ProgressLine:
     def __call__(self, done: int, total: int) -> None:
         if self._shown:
             left = time_left(time.monotonic() - self._started_s, done, total)
-            # The spaces remove the end of a longer line.
-            click.echo("\r" + self._form.format(done=done, total=total, left=left) + "   ", nl=False, err=True)
+            line = self._form.format(done=done, total=total, left=left)
+            # Spaces remove the end of a longer line.
+            click.echo("\r" + line.ljust(self._width), nl=False, err=True)
+            self._width = len(line)
 
 
 def time_left(elapsed_s: float, done: int, total: int) -> str:
