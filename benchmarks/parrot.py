@@ -33,7 +33,8 @@ from soundsright.data.corpora import Corpus
 from soundsright.data.manifest import recipe_fields, recordings_of
 from soundsright.data.recipe import SetRecipe
 from soundsright.data.recordings import RecordingSet
-from soundsright.data.variation import SPEED_CHANGES, at_speed
+from soundsright.data.speed import at_speed
+from soundsright.data.variation import SPEED_CHANGES
 from soundsright.metrics.suite import score_clip
 
 METRICS = ("SI_SDR", "PESQ_WB", "ESTOI")

@@ -225,7 +225,9 @@ def _with_noise(
     gain = noise_gain(level_db, noise.samples, snr_db=snr_db, noise_level_db=noise.level_db)
     facts = {"noise": noise.id, "noise_offset_s": noise.offset_s, "snr_db": snr_db}
     origin = Origins(noise.speakers, frozenset({noise.recording} - {""}))
-    return speech + noise.samples * gain, facts, gain, origin
+    noisy = (noise.samples * gain).astype(np.float64)
+    noisy += speech
+    return noisy, facts, gain, origin
 
 
 def _in_room(

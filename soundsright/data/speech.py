@@ -80,7 +80,8 @@ def _varied(
     target_db = float(rng.uniform(*recipe.speech_level_db))
     facts = _facts(sources.speech, chosen, made.pieces[0].offset_s)
     facts |= {"pieces": made.pieces, "speed": made.speed, "equaliser": made.equaliser}
-    samples = np.multiply(made.samples, gain_to(made.level_db, target_db), dtype=np.float64)
+    samples = made.samples.astype(np.float64)
+    samples *= gain_to(made.level_db, target_db)
     return DrawnSpeech(samples, target_db, None, facts)
 
 
@@ -104,7 +105,9 @@ def _as_recorded(
         )
     target_db = float(rng.uniform(*recipe.speech_level_db))
     facts = _facts(source, chosen, offset / rate)
-    return DrawnSpeech(samples.astype(np.float64) * gain_to(level, target_db), target_db, text, facts)
+    scaled = samples.astype(np.float64)
+    scaled *= gain_to(level, target_db)
+    return DrawnSpeech(scaled, target_db, text, facts)
 
 
 def _facts(source: SpeechSource, chosen: ChosenRecording, offset_s: float) -> dict[str, Any]:

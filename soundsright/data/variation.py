@@ -19,6 +19,7 @@ from soundsright.core.ports import SpeechSource
 from soundsright.data.levels import SILENT_DB, active_level, gain_to, power_db
 from soundsright.data.pools import ChosenRecording, Pools
 from soundsright.data.recordings import LONG_FILE_S, RecordingSet
+from soundsright.data.speed import at_speed
 
 VARIATION_VERSION = 1
 """The method below. A set records it, so that a later method does not continue a set of this one."""
@@ -90,18 +91,6 @@ def varied_speech(
     raise AudioFileError(
         source.utterance_id(chosen.index), f"is silent at {_TRIES} random places (active level {level_db:.0f} dB)"
     )
-
-
-def at_speed(samples: Samples, thousandths: int) -> Samples:
-    """The signal played at that speed (soxr, HQ setting, no delay), its pitch changed with it.
-
-    >>> at_speed(np.zeros(1_020, dtype=np.float32), 1_020).shape
-    (1000,)
-    """
-    import soxr
-
-    out: Samples = soxr.resample(samples, thousandths, 1000, quality="HQ")
-    return out
 
 
 def equalised(samples: Samples, echoes: tuple[tuple[int, float], ...], sample_rate_hz: int) -> Samples:
