@@ -133,6 +133,9 @@ class PrivateCorpus:
         entries: list[Entry] = []
         for number in range(len(statement.batches)):
             entries += _entries_of(folder, statement, number, key)
+        if len({entry.leaf.id for entry in entries}) != len(entries):
+            # Its id says when a recording retires, so two of one id could be published too early.
+            raise UsageError(f"{folder} lists two recordings with one id", _RESTORE)
         return cls(folder, statement, tuple(entries), key, published_through(folder))
 
     @property

@@ -34,6 +34,7 @@ from soundsright.corpus.layout import (
     is_sealed_name,
     locked,
     read_statement,
+    write_json,
 )
 from soundsright.corpus.private import PrivateCorpus
 from soundsright.corpus.records import MAX_BATCHES, MAX_RECORDINGS, canonical, is_hex
@@ -113,8 +114,8 @@ def import_corpus(
             file has another corpus.
     """
     secret = read_card_secret(secret_file)
-    _check_target(folder, key_file)
     part = folder.with_name(f"{folder.name}.part")
+    _check_target(folder, part, key_file)
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
@@ -185,7 +186,10 @@ def _derived(shared: bytes, ephemeral: bytes, recipient: bytes) -> bytes:
     return HKDF(SHA256(), length=32, salt=None, info=info).derive(shared)
 
 
-def _check_target(folder: Path, key_file: Path) -> None:
+def _check_target(folder: Path, part: Path, key_file: Path) -> None:
+    ours = (PRIVATE_MARK, PUBLISHED, "batches")
+    if part.exists() and not (part.is_dir() and all(path.name in ours for path in part.iterdir())):
+        raise UsageError(f"{part} exists, and no interrupted import left it", "Move it, or give another folder.")
     if folder.exists() and not is_private_corpus(folder) and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty", "Give a new folder.")
     if folder.exists() and not any(folder.iterdir()):
@@ -284,11 +288,16 @@ def _checked(part: Path, key: CorpusKey, envelope: _Envelope, archive_path: Path
 
 
 def _same(folder: Path, key_file: Path, corpus: PrivateCorpus) -> PrivateCorpus:
-    """The corpus that is in the folder already, if it has the same root."""
+    """The corpus that is in the folder already, if it has the same root. It learns what was published since."""
     existing = PrivateCorpus.open(folder, key_file)
     if existing.root != corpus.root:
         raise UsageError(
             f"{folder} has a corpus with the root {existing.root}, and the archive one with {corpus.root}",
             "Import the archive into a new folder.",
         )
-    return existing
+    through = corpus.published_through
+    if through is None or (existing.published_through is not None and existing.published_through >= through):
+        return existing
+    with locked(folder):
+        write_json(folder / PUBLISHED, {"through": through})
+    return PrivateCorpus.open(folder, key_file)

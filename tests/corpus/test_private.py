@@ -12,10 +12,10 @@ import pytest
 
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import AudioFileError, UsageError
-from soundsright.corpus import CorpusKey, PrivateCorpus, is_private_corpus
+from soundsright.corpus import CorpusKey, Plan, PrivateCorpus, build_corpus, is_private_corpus
 from soundsright.corpus.records import Leaf
 from soundsright.data import Corpus, SourceChoice, draw_clip, verified
-from tests.corpus.conftest import ChangeByte
+from tests.corpus.conftest import ChangeByte, some
 
 
 def test_the_same_round_has_the_same_recordings_wherever_it_is_opened(built: tuple[Path, Path]) -> None:
@@ -144,6 +144,18 @@ def test_a_recording_in_the_place_of_another_is_noticed(copied: tuple[Path, Path
     first.path.write_bytes(second.path.read_bytes())
     with pytest.raises(AudioFileError, match="was changed since it was encrypted"):
         first.audio()
+
+
+def test_two_recordings_of_one_id_are_refused_because_one_would_retire_with_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    CorpusKey.new().write(tmp_path / "new.key")
+    # Salts and names of files take turns: all salts are the same.
+    drawn = (text for number in range(100) for text in ("0" * 32, f"{number:032x}"))
+    monkeypatch.setattr("soundsright.corpus.building.secrets.token_hex", lambda _bytes: next(drawn))
+    material = [*some("speech", range(4)), *some("noise", range(2))]
+    with pytest.raises(UsageError, match="two recordings with one id"):
+        build_corpus(tmp_path / "new", tmp_path / "new.key", material, plan=Plan(uses=2, fresh=2))
 
 
 def test_a_changed_description_is_noticed(copied: tuple[Path, Path], change_byte: ChangeByte) -> None:

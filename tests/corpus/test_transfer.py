@@ -176,6 +176,26 @@ def test_the_receiver_knows_which_rounds_are_public(
     assert [received.at(number).is_public for number in (1, 2)] == [True, False]
 
 
+def test_a_second_import_tells_what_was_published_since(
+    copied: tuple[Path, Path], card: KeyCard, tmp_path: Path
+) -> None:
+    place = (tmp_path / "bob.key", tmp_path / "got", tmp_path / "got.key")
+    export_corpus(PrivateCorpus.open(*copied), card, tmp_path / "early.zip")
+    assert not import_corpus(tmp_path / "early.zip", *place).at(1).is_public
+    publish_retired(PrivateCorpus.open(*copied), tmp_path / "retired", through=1)
+    export_corpus(PrivateCorpus.open(*copied), card, tmp_path / "late.zip")
+    assert import_corpus(tmp_path / "late.zip", *place).at(1).is_public
+    assert import_corpus(tmp_path / "early.zip", *place).at(1).is_public, "an old archive makes nothing private"
+
+
+def test_an_import_removes_nothing_that_it_did_not_make(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "got.part").mkdir()
+    (tmp_path / "got.part" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"got\.part exists, and no interrupted import left it"):
+        import_corpus(archive, tmp_path / "bob.key", tmp_path / "got", tmp_path / "got.key")
+    assert (tmp_path / "got.part" / "notes.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize("content", [b"", b"PK", b"not a zip at all"])
 def test_a_file_that_is_no_archive_is_one_clear_error(tmp_path: Path, card: KeyCard, content: bytes) -> None:
     (tmp_path / "x.zip").write_bytes(content)
