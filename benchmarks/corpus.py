@@ -53,7 +53,7 @@ def drawn(corpus: Callable[[], Corpus], clips: int, digests: set[tuple[str, ...]
 
 def drawing(folder: Path, clips: int) -> None:
     """Print how fast clips are drawn from a private and from a plain corpus."""
-    found = [recordings_in("shipped", kind, Origin())[0] for kind in ("speech", "noise", "rir")]
+    found = [recordings_in("shipped", kind, Origin()).usable for kind in ("speech", "noise", "rir")]
     private = build_corpus(folder / "private", folder / "private.key", [r for each in found for r in each]).corpus
     last = private.life.retired_round_of(private.life.cohorts - 1) - 1
     publish_retired(private, folder / "plain", through=last)

@@ -5,7 +5,7 @@ from .encoding import Known
 from .keys import CorpusKey
 from .layout import is_private_corpus, read_statement
 from .life import DEFAULT_FRESH, DEFAULT_USES, Life
-from .material import NewRecording, Origin, made_noise, recordings_in, spoken_recordings
+from .material import FoundRecordings, NewRecording, Origin, made_noise, recordings_in, spoken_recordings
 from .private import PrivateCorpus
 from .published import is_published_digest, public_corpora
 from .publishing import PublishReport, publish_retired
@@ -20,6 +20,7 @@ __all__ = [
     "BuildReport",
     "Check",
     "CorpusKey",
+    "FoundRecordings",
     "KeyCard",
     "Known",
     "Life",

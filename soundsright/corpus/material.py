@@ -46,8 +46,16 @@ class Origin:
     language: str | None = None
 
 
-def recordings_in(folder: str, kind: str, origin: Origin) -> tuple[list[NewRecording], dict[str, str]]:
-    """The recordings of one kind in a folder, and the reason for each file that cannot be used.
+@dataclass(frozen=True)
+class FoundRecordings:
+    """The recordings that can be used, and the reason for each one that cannot, by its name."""
+
+    usable: list[NewRecording]
+    skipped: dict[str, str]
+
+
+def recordings_in(folder: str, kind: str, origin: Origin) -> FoundRecordings:
+    """The recordings of one kind in a folder.
 
     The folder is a corpus with a `manifest.jsonl`, the word `shipped`, or any folder of audio files.
 
@@ -69,7 +77,7 @@ def recordings_in(folder: str, kind: str, origin: Origin) -> tuple[list[NewRecor
             skipped[recording.id] = f"is {recording.duration_s:.0f} s long; the limit is {LONGEST_S:.0f} s"
         else:
             usable.append(_of(recording, kind, origin, folder))
-    return usable, skipped
+    return FoundRecordings(usable, skipped)
 
 
 _LISTINGS: dict[str, Callable[[Path, int], Listing]] = {

@@ -113,5 +113,5 @@ def speech_description(speech: RoundSpeech | None, competitions: Sequence[Compet
     if price_usd := _highest_price_usd(speech, competitions, clips):
         text += f" It costs at most {price_usd:.2f} USD per round by the list price."
     if not speech.repeats_itself:
-        text += " Other validators draw different sets, because the service never speaks a text twice alike."
+        text += " Other validators draw different sets, because the service speaks a text differently each time."
     return text

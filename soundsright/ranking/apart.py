@@ -52,6 +52,22 @@ class SetApart:
     unmeasured: Mapping[ApartReason, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Held:
+    """The entries with impossible scores, by row. If they cannot be found, `unmeasured` says why."""
+
+    by_row: Mapping[int, Impossible] = field(default_factory=dict)
+    unmeasured: str = ""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The entries that memorised recordings, by row. If they cannot be found, `unmeasured` says why."""
+
+    by_row: Mapping[int, Memorised] = field(default_factory=dict)
+    unmeasured: str = ""
+
+
 def set_apart(
     competition: Competition,
     entries: Sequence[Evaluation],
@@ -72,14 +88,18 @@ def set_apart(
     table = score_table(
         [*entries, unprocessed], [m for m in metrics if _is_measured(unprocessed, m, floors)], floors
     )
-    held, why_not_held = _held(competition, entries, ruleset, table, decisions)
-    found, why_not_found = _memorised(entries, ruleset, table, speech, _groups(entries, suspected), held)
+    held = _held(competition, entries, ruleset, table, decisions)
+    found = _memorised(entries, ruleset, table, speech, _groups(entries, suspected), held.by_row)
     apart = [
         each
         for row, evaluation in enumerate(entries)
-        if (each := _apart(evaluation.submission, found.get(row), held.get(row), ruleset, decisions, table))
+        if (
+            each := _apart(
+                evaluation.submission, found.by_row.get(row), held.by_row.get(row), ruleset, decisions, table
+            )
+        )
     ]
-    unmeasured = {ApartReason.MEMORISED: why_not_found, ApartReason.HELD: why_not_held}
+    unmeasured = {ApartReason.MEMORISED: found.unmeasured, ApartReason.HELD: held.unmeasured}
     return SetApart(tuple(apart), {reason: why for reason, why in unmeasured.items() if why})
 
 
@@ -93,22 +113,21 @@ def _held(
     ruleset: Ruleset,
     table: ScoreTable,
     decisions: OrganiserDecisions,
-) -> tuple[dict[int, Impossible], str]:
-    """The entries with impossible scores, by row, and why they cannot be found, if so."""
+) -> _Held:
     if not ruleset.holds_impossible:
-        return {}, ""
+        return _Held()
     ceilings = shipped_ceilings(competition)
     if ceilings is None:
-        return {}, "There is no calibration for this task and rate."
+        return _Held(unmeasured="There is no calibration for this task and rate.")
     if _INPUT not in table.by_metric:
-        return {}, "SI-SDR is not measured, so the level of the input is unknown."
+        return _Held(unmeasured="SI-SDR is not measured, so the level of the input is unknown.")
     held = {}
     for row, evaluation in enumerate(entries):
         scores = {metric: values[row] for metric, values in table.by_metric.items()}
         evidence = impossible(scores, table.by_metric[_INPUT][-1], ceilings)
         if evidence is not None and evaluation.submission.hotkey not in decisions.released:
             held[row] = evidence
-    return held, ""
+    return _Held(held)
 
 
 def _memorised(
@@ -118,16 +137,15 @@ def _memorised(
     speech: Speech,
     groups: Sequence[int],
     held: Collection[int],
-) -> tuple[dict[int, Memorised], str]:
-    """The entries that memorised recordings, by row, and why they cannot be found, if so."""
+) -> _Found:
     if ruleset.memorised_alpha is None:
-        return {}, ""
+        return _Found()
     marks = [speech.fresh.get(clip_id) for clip_id in table.clip_ids]
     names = [speech.recordings.get(clip_id, clip_id) for clip_id in table.clip_ids]
     if len(entries) < 2:
-        return {}, "There is no other entry to compare with."
+        return _Found(unmeasured="There is no other entry to compare with.")
     if why := why_unmeasurable(marks, names):
-        return {}, why
+        return _Found(unmeasured=why)
     found = memorised(
         {metric: scores[: len(entries)] - scores[-1] for metric, scores in table.by_metric.items()},
         np.array([bool(mark) for mark in marks]),
@@ -137,7 +155,7 @@ def _memorised(
         unreliable=held,
         inputs=[table.by_metric[metric][-1] for metric in (_INPUT, _HARDNESS) if metric in table.by_metric],
     )
-    return found, ""
+    return _Found(found)
 
 
 def _groups(entries: Sequence[Evaluation], suspected: Mapping[str, Sequence[str]]) -> list[int]:

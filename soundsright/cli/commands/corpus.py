@@ -73,17 +73,17 @@ def build(
     plan = Plan(uses=uses, fresh=fresh, first_round=first_round, skip_known=chosen.skip_known)
     try:
         with (
-            new_recordings(chosen, key_of(key_path), folder, 0) as (recordings, skipped),
+            new_recordings(chosen, key_of(key_path), folder, 0) as found,
             ProgressLine("encrypting {done} of {total}, {left} left") as progress,
         ):
             report = build_corpus(
-                folder, key_path, recordings, plan=plan, known=known_recordings(chosen), progress=progress
+                folder, key_path, found.usable, plan=plan, known=known_recordings(chosen), progress=progress
             )
     except UsageError:
         if is_new_key and not speaking_folder(folder).exists():
             key_path.unlink(missing_ok=True)  # Nothing was made with it.
         raise
-    _say_built(report, skipped, chosen)
+    _say_built(report, found.skipped, chosen)
     click.echo(f"The key is in {key_path}. Keep a copy of it in a safe place.")
 
 
@@ -105,18 +105,18 @@ def add(folder: Path, key_file: Path | None, fresh: int | None, chosen: Recordin
     corpus = _opened(folder, key_file)
     number = len(corpus.statement.batches)
     with (
-        new_recordings(chosen, corpus.key, folder, number) as (recordings, skipped),
+        new_recordings(chosen, corpus.key, folder, number) as found,
         ProgressLine("encrypting {done} of {total}, {left} left") as progress,
     ):
         report = add_to_corpus(
             corpus,
-            recordings,
+            found.usable,
             fresh=fresh,
             skip_known=chosen.skip_known,
             known=known_recordings(chosen),
             progress=progress,
         )
-    _say_built(report, skipped, chosen)
+    _say_built(report, found.skipped, chosen)
 
 
 @command.command("status")

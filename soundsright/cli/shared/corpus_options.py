@@ -18,7 +18,7 @@ from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     from soundsright.adapters.speech import FreshSpeech
-    from soundsright.corpus import CorpusKey, Known, NewRecording
+    from soundsright.corpus import CorpusKey, FoundRecordings, Known, NewRecording
 
 MAX_SPOKEN = 100_000
 ASK_ABOVE_USD = 1.0
@@ -106,9 +106,7 @@ def known_recordings(chosen: RecordingOptions) -> Known:
 
 
 @contextmanager
-def new_recordings(
-    chosen: RecordingOptions, key: CorpusKey, folder: Path, batch: int
-) -> Iterator[tuple[list[NewRecording], dict[str, str]]]:
+def new_recordings(chosen: RecordingOptions, key: CorpusKey, folder: Path, batch: int) -> Iterator[FoundRecordings]:
     """The recordings that the options name, and the reason for each file that cannot be used.
 
     Utterances are spoken into a folder beside the corpus, which is removed at the end of the block. After an
@@ -117,25 +115,25 @@ def new_recordings(
     Raises:
         UsageError: no recording is named, a folder cannot be used, or the synthesiser refuses.
     """
-    from soundsright.corpus import Origin, made_noise, recordings_in
+    from soundsright.corpus import FoundRecordings, Origin, made_noise, recordings_in
 
     origin = Origin(chosen.licence, chosen.source, chosen.language)
     recordings: list[NewRecording] = []
     skipped: dict[str, str] = {}
     for kind, folders in (("speech", chosen.speech), ("noise", chosen.noise), ("rir", chosen.rooms)):
         for each in folders:
-            found, unusable = recordings_in(each, kind, origin)
-            recordings += found
-            skipped |= unusable
+            found = recordings_in(each, kind, origin)
+            recordings += found.usable
+            skipped |= found.skipped
     recordings += made_noise(chosen.make_noise, key.derived(f"noise {batch}"))
     if chosen.speak is None:
         if not recordings:
             raise UsageError("No recordings are given", "Give --speech and --noise, or --speak and --make-noise.")
-        yield recordings, skipped
+        yield FoundRecordings(recordings, skipped)
         return
     cache = speaking_folder(folder)
     spoken = _spoken(chosen, key.derived(f"speech {batch}"), cache)
-    yield recordings + spoken, skipped
+    yield FoundRecordings(recordings + spoken, skipped)
     shutil.rmtree(cache, ignore_errors=True)
 
 

@@ -74,7 +74,7 @@ def _recordings(corpus: Corpus, rate_hz: int) -> dict[str, Samples]:
 
 def _private_half(folder: Path, seed: int) -> tuple[Material, list[str]]:
     """A private corpus of half of the shipped speech, with all noise and rooms, and the ids of the other half."""
-    material = {kind: recordings_in("shipped", kind, Origin())[0] for kind in ("speech", "noise", "rir")}
+    material = {kind: recordings_in("shipped", kind, Origin()).usable for kind in ("speech", "noise", "rir")}
     private = [*material["speech"][1::2], *material["noise"], *material["rir"]]
     root, key = folder / "corpus", folder / "corpus.key"
     folder.mkdir(parents=True, exist_ok=True)
