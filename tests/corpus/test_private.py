@@ -146,16 +146,13 @@ def test_a_recording_in_the_place_of_another_is_noticed(copied: tuple[Path, Path
         first.audio()
 
 
-def test_two_recordings_of_one_id_are_refused_because_one_would_retire_with_the_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    CorpusKey.new().write(tmp_path / "new.key")
+def test_two_recordings_of_one_id_are_refused_because_one_would_retire_with_the_other(tmp_path: Path) -> None:
     # Salts and names of files take turns: all salts are the same.
     drawn = (text for number in range(100) for text in ("0" * 32, f"{number:032x}"))
-    monkeypatch.setattr("soundsright.corpus.building.secrets.token_hex", lambda _bytes: next(drawn))
+    plan = Plan(uses=2, fresh=2, token=lambda _bytes: next(drawn))
     material = [*some("speech", range(4)), *some("noise", range(2))]
     with pytest.raises(UsageError, match="two recordings with one id"):
-        build_corpus(tmp_path / "new", tmp_path / "new.key", material, plan=Plan(uses=2, fresh=2))
+        build_corpus(tmp_path / "new", tmp_path / "new.key", material, plan=plan)
 
 
 def test_a_changed_description_is_noticed(copied: tuple[Path, Path], change_byte: ChangeByte) -> None:
