@@ -332,7 +332,8 @@ def _cohorts(counts: Mapping[_Stratum, int], plan: Plan) -> _Cohorts:
     for kind, count in (("speech", speech), ("noise", noise)):
         if count < plan.least:
             raise UsageError(
-                f"{count} recordings of {kind}{bands[kind]} are too few for {plan.least} rounds",
+                f"{count} recordings of {kind}{bands[kind]} are too few for {plan.least} round"
+                + "s" * (plan.least > 1),
                 f"Give at least {plan.least}, one for each round in which a recording is used"
                 + (", or add noise with --make-noise." if kind == "noise" else ", or choose fewer --uses."),
             )

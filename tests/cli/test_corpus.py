@@ -145,3 +145,15 @@ def test_misuse_is_one_line_with_the_value_and_a_remedy(
     )
     assert "too few" in failed(capsys, "build", new, "--make-noise", 5)
     assert not list(tmp_path.iterdir())
+
+
+def test_missing_noise_is_refused_before_anything_is_spoken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    speak = ("--speak", "espeak-ng", "--make-noise", 4)
+    said = failed(capsys, "build", tmp_path / "new", *speak)
+    assert (
+        "Too few recordings of noise are given: 4, and the least is 5. Give --noise or a larger --make-noise."
+        in said
+    )
+    assert not list(tmp_path.iterdir())

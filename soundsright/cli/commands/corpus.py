@@ -50,7 +50,9 @@ def command() -> None:
 @corpus_argument
 @key_option
 @option("--uses", default=5, type=click.IntRange(1, 100), help="Rounds for which a recording lives.")
-@option("--fresh", type=_FRESH, help="Fresh recordings of speech in each round. [default: 20, or fewer]")
+@option(
+    "--fresh", type=_FRESH, help="Fresh recordings of speech in each round, for each band. [default: 20, or fewer]"
+)
 @option("--first-round", default=0, type=_ROUND, show_default=True, help="Number of the corpus' first round.")
 @grouped(RecordingOptions, "chosen", *recording_options)
 def build(
@@ -73,7 +75,7 @@ def build(
     plan = Plan(uses=uses, fresh=fresh, first_round=first_round, skip_known=chosen.skip_known)
     try:
         with (
-            new_recordings(chosen, key_of(key_path), folder, 0) as found,
+            new_recordings(chosen, key_of(key_path), folder, 0, least=uses) as found,
             ProgressLine("encrypting {done} of {total}, {left} left") as progress,
         ):
             report = build_corpus(
@@ -90,7 +92,9 @@ def build(
 @command.command("add")
 @corpus_argument
 @key_option
-@option("--fresh", type=_FRESH, help="Fresh recordings of speech in each round. [default: as before]")
+@option(
+    "--fresh", type=_FRESH, help="Fresh recordings of speech in each round, for each band. [default: as before]"
+)
 @grouped(RecordingOptions, "chosen", *recording_options)
 def add(folder: Path, key_file: Path | None, fresh: int | None, chosen: RecordingOptions) -> None:
     """Add recordings to the private corpus FOLDER. They are used after those that it has.
@@ -105,7 +109,7 @@ def add(folder: Path, key_file: Path | None, fresh: int | None, chosen: Recordin
     corpus = _opened(folder, key_file)
     number = len(corpus.statement.batches)
     with (
-        new_recordings(chosen, corpus.key, folder, number) as found,
+        new_recordings(chosen, corpus.key, folder, number, least=1) as found,
         ProgressLine("encrypting {done} of {total}, {left} left") as progress,
     ):
         report = add_to_corpus(
@@ -339,7 +343,8 @@ def _say_built(report: BuildReport, skipped: dict[str, str], chosen: RecordingOp
     unusable = skipped | report.skipped
     if unusable:
         name, reason = next(iter(unusable.items()))
-        click.echo(f"{len(unusable)} recordings were left out, such as {name}: {reason}")
+        count = "1 recording was" if len(unusable) == 1 else f"{len(unusable)} recordings were"
+        click.echo(f"{count} left out, such as {name}: {reason}")
     if report.noise_limits:
         click.echo("More noise would give more rounds: each round needs noise that no round has used before.")
     if chosen.allow_public:
@@ -370,7 +375,8 @@ def _facts(corpus: PrivateCorpus, number: int) -> dict[str, Any]:
     left = corpus.rounds_left(number)
     steps = []
     if left <= life.uses:
-        steps.append(f"{left} rounds are left. Add recordings with `soundsright corpus add`.")
+        rounds = "1 round is" if left == 1 else f"{left or 'No'} rounds are"
+        steps.append(f"{rounds} left. Add recordings with `soundsright corpus add`.")
     through = min(number - 1, corpus.last_round)
     if through >= corpus.first_round and (corpus.published_through is None or corpus.published_through < through):
         steps.append(f"Publish what has retired: `soundsright corpus publish {corpus.folder} --through {through}`.")

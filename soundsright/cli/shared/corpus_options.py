@@ -106,14 +106,17 @@ def known_recordings(chosen: RecordingOptions) -> Known:
 
 
 @contextmanager
-def new_recordings(chosen: RecordingOptions, key: CorpusKey, folder: Path, batch: int) -> Iterator[FoundRecordings]:
+def new_recordings(
+    chosen: RecordingOptions, key: CorpusKey, folder: Path, batch: int, *, least: int
+) -> Iterator[FoundRecordings]:
     """The recordings that the options name, and the reason for each file that cannot be used.
 
     Utterances are spoken into a folder beside the corpus, which is removed at the end of the block. After an
-    interruption it stays, so that nothing is paid for twice.
+    interruption it stays, so that nothing is paid for twice. `least` is the smallest number of recordings of noise
+    that the corpus accepts.
 
     Raises:
-        UsageError: no recording is named, a folder cannot be used, or the synthesiser refuses.
+        UsageError: no recording is named, a folder cannot be used, noise is missing, or the synthesiser refuses.
     """
     from soundsright.corpus import FoundRecordings, Origin, made_noise, recordings_in
 
@@ -131,6 +134,13 @@ def new_recordings(chosen: RecordingOptions, key: CorpusKey, folder: Path, batch
             raise UsageError("No recordings are given", "Give --speech and --noise, or --speak and --make-noise.")
         yield FoundRecordings(recordings, skipped)
         return
+    noises = sum(each.kind == "noise" for each in recordings)
+    # Refuse before speaking, which can take long and cost money. A file of noise can become several recordings.
+    if noises < least and (noises == 0 or not chosen.noise):
+        raise UsageError(
+            f"Too few recordings of noise are given: {noises}, and the least is {least}",
+            "Give --noise or a larger --make-noise.",
+        )
     cache = speaking_folder(folder)
     spoken = _spoken(chosen, key.derived(f"speech {batch}"), cache)
     yield FoundRecordings(recordings + spoken, skipped)

@@ -245,7 +245,10 @@ class Site:
 
         return {
             "audio": {"kind": self._audio.kind, "root": f"../../../audio/{run.key}/{c.doc.id}/"},
-            "clips": [{"id": clip, "facts": clip_facts(c, clip)} for clip in c.clip_ids],
+            "clips": [
+                {"id": clip, "facts": clip_facts(c, clip), "isPrivate": c.recipes[clip].is_hidden}
+                for clip in c.clip_ids
+            ],
             "entries": [
                 {
                     "key": e.key,

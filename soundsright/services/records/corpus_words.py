@@ -46,7 +46,8 @@ def payment_sentence(corpus: PaymentFacts) -> str:
     if corpus.reason == "public_corpus":
         return (
             f"Nobody is paid in {unpaid}, because the recordings are public (corpus {shown}): an entry could"
-            " contain the clean speech. Use a private corpus, or pay anyway with --pay-on-public-corpus."
+            " contain the clean speech. Use a private corpus of recordings that nobody else has, or pay anyway with"
+            " --pay-on-public-corpus."
         )
     if corpus.reason:
         missing = "the root" if corpus.reason == "root_not_committed" else "these parameters of the sets"

@@ -131,7 +131,8 @@ const Ears = (() => {
     const turn = ++loading, clip = state.clip, notes = [];
     player.pause();
     const playable = TRACKS.filter((track) => available(track));
-    for (const track of TRACKS) if (!playable.includes(track)) notes.push(absent(track));
+    if (data.clips[clip].isPrivate) notes.push("The audio of this clip is published when its recordings retire.");
+    else for (const track of TRACKS) if (!playable.includes(track)) notes.push(absent(track));
     const signals = new Map();
     await Promise.all(playable.map(async (track) => {
       const signal = signalOf(track), key = `${clip} ${signal}`;
