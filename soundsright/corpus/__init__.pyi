@@ -3,19 +3,17 @@ from .cards import KeyCard, new_card, read_card
 from .checking import Check, check_private, check_published
 from .encoding import Known
 from .keys import CorpusKey
-from .layout import is_private_corpus, read_statement
-from .life import DEFAULT_FRESH, DEFAULT_USES, Life
+from .layout import is_private_corpus
+from .life import Life
 from .material import FoundRecordings, NewRecording, Origin, made_noise, recordings_in, spoken_recordings
 from .private import PrivateCorpus
-from .published import is_published_digest, public_corpora
+from .published import public_corpora
 from .publishing import PublishReport, publish_retired
 from .records import Batch, Statement, checked_root
 from .replaying import published_at
 from .transfer import export_corpus, import_corpus
 
 __all__ = [
-    "DEFAULT_FRESH",
-    "DEFAULT_USES",
     "Batch",
     "BuildReport",
     "Check",
@@ -39,7 +37,6 @@ __all__ = [
     "export_corpus",
     "import_corpus",
     "is_private_corpus",
-    "is_published_digest",
     "key_of",
     "made_noise",
     "new_card",
@@ -47,7 +44,6 @@ __all__ = [
     "publish_retired",
     "published_at",
     "read_card",
-    "read_statement",
     "recordings_in",
     "spoken_recordings",
 ]

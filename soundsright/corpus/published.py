@@ -20,11 +20,3 @@ def public_corpora() -> dict[str, Corpus]:
     for name in installed_corpora():
         found[f"the installed corpus {name}"] = Corpus.open(name)
     return found
-
-
-def is_published_digest(digest: str) -> bool:
-    """Whether this is the digest of the shipped corpus or of an installed one.
-
-    The digest of another folder says nothing about who knows it: see `Corpus.is_public`.
-    """
-    return any(corpus.digest == digest for corpus in public_corpora().values())
