@@ -1,17 +1,19 @@
 """Measures how fast sets are made per core, compared with the published recipe and with the unavoidable work.
 
-    OMP_NUM_THREADS=1 python benchmarks/generate.py [--pairs N] [--scaling WORKERS] [--variation]
+    OMP_NUM_THREADS=1 python benchmarks/generate.py [--pairs N] [--scaling WORKERS] [--variation] [--before FOLDER]
 
 The published recipe uses librosa, pyloudnorm and SciPy: load and resample both files, measure the loudness of both,
 mix or convolve, write. Both read the same WAV files at 48 kHz and write the same kinds of files; this package also
 hashes them and writes its manifest. The times are processor time, so a busy machine changes little; ratios are of
 one run. It needs `pip install soundsright[validator] librosa pyloudnorm`. `--variation` needs neither of the last
-two: it prints only how fast sets with variation are, relative to sets without it.
+two: it prints only how fast sets with variation are, relative to sets without it. `--before` also compares with
+sets without variation of another version, whose checkout is in the folder, in alternating runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -19,7 +21,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -159,17 +161,50 @@ def repeated(work: Callable[[int], object], times: int) -> float:
     return timed(lambda: [work(number) for number in range(times)], times)
 
 
-def variation_cost(files: dict[str, list[Path]], folder: Path, pairs: int, repeats: int = 3) -> None:
+def variation_cost(folder: Path, pairs: int, before: Path | None) -> None:
     """Print the speed with variation relative to that without, each the fastest of several alternating runs."""
+    here = Path(__file__).parents[1]
     for task in (SetTask.DENOISING, SetTask.DEREVERBERATION):
         for rate in (16_000, 48_000):
-            times: dict[bool, list[float]] = {False: [], True: []}
-            for repeat in range(repeats):
-                for variation, found in times.items():
-                    out = folder / f"{task}{rate}{variation}{repeat}"
-                    found.append(ours(files, rate, out, task, pairs, 400_000_000, variation=variation))
-            plain, varied = min(times[False]), min(times[True])
-            print(f"{task} at {rate} Hz: {plain:.2f} ms a pair, with variation {varied:.2f}, {plain / varied:.2f}x")
+            plain, varied, older = [], [], []
+            for _ in range(5):
+                plain.append(of_version(here, folder, task, rate, pairs, variation=False))
+                varied.append(of_version(here, folder, task, rate, pairs, variation=True))
+                if before is not None:
+                    older.append(of_version(before, folder, task, rate, pairs, variation=False))
+            line = f"{task} at {rate} Hz: {min(plain):.2f} ms a pair, with variation {min(varied):.2f}"
+            line += f", {min(plain) / min(varied):.2f}x"
+            if older:
+                line += f"; the version before {min(older):.2f}, {min(older) / min(varied):.2f}x"
+            print(line, flush=True)
+
+
+def of_version(checkout: Path, folder: Path, task: SetTask, rate: int, pairs: int, *, variation: bool) -> float:
+    """Milliseconds per pair of the package in that checkout, from the files in the folder."""
+    command = [sys.executable, __file__, "--pairs", str(pairs)]
+    done = subprocess.run(
+        [*command, "--one", str(folder), str(task), str(rate), str(int(variation))],
+        env=os.environ | {"PYTHONPATH": str(checkout)}, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return float(done.stdout)
+
+
+def one_version(folder: Path, task: SetTask, rate: int, pairs: int, *, variation: bool) -> float:
+    """Milliseconds per pair of the imported version, the fastest of three runs after one that reads the files."""
+    files = {kind: sorted(folder.glob(f"{kind}*.wav")) for kind in ("speech", "noise", "rir")}
+    sources = sources_of(files, 400_000_000)
+    recipe = RECIPE
+    if "variation" in {field.name for field in fields(SetRecipe)}:
+        recipe = replace(RECIPE, variation=variation)
+    found = []
+    with tempfile.TemporaryDirectory() as name:
+        for number in range(4):
+            job = SetJob(
+                out=Path(name) / f"{number}", task=task, sample_rate_hz=rate, count=pairs, seed=1, sources=sources,
+                recipe=recipe,
+            )  # fmt: skip
+            found.append(timed(partial(generate_set, job), pairs))
+    return min(found[1:])
 
 
 def floors(files: dict[str, list[Path]], rate: int, out: Path, pairs: int) -> dict[str, float]:
@@ -256,10 +291,16 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--sources", type=int, default=24, help="files of each kind; each is used several times")
     parser.add_argument("--variation", action="store_true", help="only the speed with variation")
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="with --variation: an older checkout")
+    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--scaling", type=int, metavar="WORKERS", help="only throughput with 1, 2, 4 … workers")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # pyloudnorm warns of clipping, which the recipe corrects later.
     pairs = arguments.pairs
+    if arguments.one:
+        sources, kind, hertz, variation = arguments.one
+        print(one_version(Path(sources), SetTask(kind), int(hertz), pairs, variation=variation == "1"))
+        return
     if arguments.scaling:
         with tempfile.TemporaryDirectory() as name:
             scaling(Path(name), 10 * pairs, arguments.scaling)
@@ -267,7 +308,8 @@ def main() -> None:
     if arguments.variation:
         with tempfile.TemporaryDirectory() as name:
             (Path(name) / "sources").mkdir()
-            variation_cost(material(Path(name) / "sources", arguments.sources), Path(name), pairs)
+            material(Path(name) / "sources", arguments.sources)
+            variation_cost(Path(name) / "sources", pairs, arguments.before)
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

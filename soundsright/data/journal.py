@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from textwrap import shorten
@@ -86,22 +86,21 @@ class Journal:
             skipped = {}
         self._stream.flush()
 
-    def write_manifest(self, path: Path) -> Iterator[dict[str, Any]]:
-        """Write the lines in the order of the items, and yield each."""
-        with written_atomically(path) as out:
+    def write_manifest(self, path: Path, metadata: Path | None = None) -> Iterator[dict[str, Any]]:
+        """Write the lines in the order of the items, and yield each.
+
+        Readers of audio folders use `metadata` as columns: the files by role, and a few fields.
+        """
+        with ExitStack() as files:
+            out = files.enter_context(written_atomically(path))
+            columns = None if metadata is None else files.enter_context(written_atomically(metadata))
             for line in self._lines():
                 out.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+                if columns is not None:
+                    row = {f"{role}_file_name": file for role, file in line["files"].items()}
+                    row |= {k: line[k] for k in ("id", "text", "speaker", "noise", "snr_db", "rir", "rt60_s")}
+                    columns.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
                 yield line
-
-    def write_metadata(self, path: Path) -> None:
-        """Write `metadata.jsonl`, which readers of audio folders use as columns: the files by role, and a few
-        fields.
-        """
-        with written_atomically(path) as out:
-            for line in self._lines():
-                row = {f"{role}_file_name": file for role, file in line["files"].items()}
-                row |= {k: line[k] for k in ("id", "text", "speaker", "noise", "snr_db", "rir", "rt60_s")}
-                out.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
 
     def finish(self) -> None:
         """Close and remove the journal."""

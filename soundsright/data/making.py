@@ -217,12 +217,11 @@ def _generate(job: SetJob, journal: Journal, workers: int, progress: Callable[[i
             progress(len(journal), total)
     skipped = {**job.provenance.get("skipped", {}), **journal.skipped}
     digests, shorter = {}, 0
-    for line in journal.write_manifest(job.out / "manifest.jsonl"):
+    metadata = None if job.format.in_shards else job.out / "metadata.jsonl"
+    for line in journal.write_manifest(job.out / "manifest.jsonl", metadata):
         digests[line["id"]] = line["digest"]
         # Round as the renderer rounds a cut.
         shorter += line["samples"] < round(job.recipe.duration_s[0] * job.sample_rate_hz)
-    if not job.format.in_shards:
-        journal.write_metadata(job.out / "metadata.jsonl")
     digest = digest_of_digests(digests)
     summary = {
         **job.facts,
