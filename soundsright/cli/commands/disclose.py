@@ -23,8 +23,9 @@ def command(*, run_folder: Path, corpus: Path | None, corpus_key: Path | None, c
     soundsright disclose runs/autumn --corpus private --corpus-key private.key
 
     The audio and the recipes of clips whose recordings no later round uses move into the folder of the run, and
-    its scores and its report are written again. --corpus-round is the next round of the corpus. A validator does
-    this by itself when a round begins.
+    its scores and its report are written again. The enhanced audio of a competition follows when all of its clips
+    are published. --corpus-round is the next round of the corpus. A validator does this by itself when a round
+    begins.
     """
     from soundsright.services.local import next_round, rounds_file
     from soundsright.services.report import disclose

@@ -2,13 +2,16 @@
 
 The private folder of a round has its audio and the manifests with the recipes. Files are moved out of it first.
 Then the documents are written again, and the empty folder is removed. If this is interrupted, it can be done again.
+
+The enhanced audio stays until all clips of its competition are published: a model could have written a clip that is
+still private into its output for another one.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +66,10 @@ def disclose(folder: Path, is_retired: IsRetired) -> Disclosure:
     }
     before = 0 if results.round.corpus is None else results.round.corpus.private_clips
     left = sum(map(len, manifests.values())) - len(opened)
-    _move_audio(folder, results, opened)
+    complete = {
+        name for name, lines in manifests.items() if all((name, str(line["id"])) in opened for line in lines)
+    }
+    _move_audio(folder, results, opened, complete)
     if left != before:
         _write_documents(folder, results, manifests, opened, left)
     if left == 0:
@@ -87,8 +93,13 @@ def manifest_lines(path: Path) -> Iterator[Mapping[str, Any]]:
         raise UsageError(f"{path} cannot be used ({error})", _REMEDY) from error
 
 
-def _move_audio(folder: Path, results: Results, opened: Mapping[tuple[str, str], object]) -> None:
-    """Move the audio of the opened clips out of the private folder. Files that were moved before are left out."""
+def _move_audio(
+    folder: Path, results: Results, opened: Mapping[tuple[str, str], object], complete: Collection[str]
+) -> None:
+    """Move the audio of opened clips out of the private folder, and the enhanced audio of complete competitions.
+
+    Files that were moved before are left out.
+    """
     private = folder / PRIVATE_FOLDER
     for competition, clip in opened:
         for role in ("clean", "degraded"):
@@ -100,7 +111,7 @@ def _move_audio(folder: Path, results: Results, opened: Mapping[tuple[str, str],
         if row.uid is not None and row.hotkey is not None
     }
     for path in sorted((private / "enhanced").glob("*/*.wav")):
-        if (competition_of.get(path.parent.name), path.stem) in opened:
+        if competition_of.get(path.parent.name) in complete:
             _move(private, folder, path.relative_to(private))
 
 

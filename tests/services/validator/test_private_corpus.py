@@ -29,7 +29,7 @@ from soundsright.corpus import PrivateCorpus, add_to_corpus, publish_retired
 from soundsright.services.board.build import build_site
 from soundsright.services.http.state import Health
 from soundsright.services.records import bundle_bytes, feedback_of, read_runs, results_of, scores_of, write_bundle
-from soundsright.services.report import write_round
+from soundsright.services.report import disclose, write_round
 from soundsright.services.rounds import commitment_to, opened, recipe_sha256, signal_sha256, steps
 from soundsright.services.rounds.clipset import read_wav
 from soundsright.services.rounds.hiding import PRIVATE_FOLDER
@@ -291,6 +291,28 @@ def test_nothing_of_living_recordings_is_shown_and_everything_once_they_retired(
     latest = victor.folder / "rounds" / SCHEDULE.id_of(USES)
     secrets = list(secrets_of(latest, replace(material, round_number=USES)))
     assert leaks(shown_files(victor, latest, tmp_path / "site"), secrets) == set()
+
+
+def test_a_model_cannot_publish_what_it_hears_in_the_output_of_a_clip_that_retires_earlier(
+    tmp_path: Path, material: Material
+) -> None:
+    """Clips of one set retire at different times, and a model can write any clip into the output of another."""
+    bench = Bench(tmp_path)
+    victor = PrivateValidator(bench, VICTOR, material)
+    victor.service.tick()
+    bench.to_seed(10)
+    folder = victor.finish(0)
+    lines = _lines((folder / PRIVATE_FOLDER / "sets" / COMPETITION.id / "manifest.jsonl").read_bytes())
+    first = lines[0]["private_ids"]
+
+    partly = disclose(folder, lambda recordings: set(recordings) <= set(first))
+    assert partly.published
+    assert partly.still_private
+    assert list(folder.glob("sets/*/degraded/*.wav"))
+    assert not list(folder.glob("enhanced/*/*.wav"))
+    whole = disclose(folder, lambda _recordings: True)
+    assert whole.still_private == 0
+    assert len(list(folder.glob("enhanced/*/*.wav"))) == 2 * CLIPS
 
 
 def _lines(content: bytes) -> list[dict[str, Any]]:
