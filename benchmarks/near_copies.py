@@ -19,7 +19,8 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-from scipy.signal import lfilter
+from scipy.ndimage import gaussian_filter
+from scipy.signal import istft, lfilter, stft
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.enhancers import ENTRIES, available
@@ -71,6 +72,25 @@ def clipped(output: Samples, _noisy: Samples, _rate_hz: int) -> Samples:
     return np.asarray(np.tanh(output / peak) * peak, dtype=np.float32)
 
 
+def random_gains(output: Samples, rate_hz: int, sd_db: float, smoothed: float = 0.0) -> Samples:
+    """The output with a random gain in each bin of its spectrum, or in each neighbourhood of bins."""
+    rng = np.random.default_rng(0)
+    _, _, spectrum = stft(output, rate_hz, nperseg=rate_hz * 32 // 1000)
+    gains = rng.standard_normal(spectrum.shape)
+    if smoothed:
+        gains = gaussian_filter(gains, smoothed)
+    spectrum = spectrum * 10 ** (sd_db / 20 * gains / gains.std())
+    return np.asarray(istft(spectrum, rate_hz, nperseg=rate_hz * 32 // 1000)[1][: len(output)], dtype=np.float32)
+
+
+def random_phases(output: Samples, noisy: Samples, rate_hz: int, part: float) -> Samples:
+    """The output with a part of what was removed, at random phases."""
+    _, _, removed = stft(noisy - output, rate_hz, nperseg=rate_hz * 32 // 1000)
+    turned = np.abs(removed) * np.exp(2j * np.pi * np.random.default_rng(0).random(removed.shape))
+    added = istft(turned, rate_hz, nperseg=rate_hz * 32 // 1000)[1][: len(output)]
+    return np.asarray(output + part * added, dtype=np.float32)
+
+
 DISGUISES: dict[str, Disguise] = {
     "one sample later": lambda output, _noisy, _rate: later(output, 1),
     "123 samples later": lambda output, _noisy, _rate: later(output, 123),
@@ -93,6 +113,17 @@ DISGUISES: dict[str, Disguise] = {
     "level swinging by 10 %": lambda output, _noisy, rate: swinging(output, rate, 0.1, 4),
     "level swinging by 30 %, slowly": lambda output, _noisy, rate: swinging(output, rate, 0.3, 1),
     "quieter, other sign, noise, all-pass, later": several,
+    "random gains of 1 dB": lambda output, _noisy, rate: random_gains(output, rate, 1),
+    "random gains of 2 dB": lambda output, _noisy, rate: random_gains(output, rate, 2),
+    "random gains of 3 dB": lambda output, _noisy, rate: random_gains(output, rate, 3),
+    "random gains of 1 dB, smoothed": lambda output, _noisy, rate: random_gains(output, rate, 1, 2.0),
+    "random gains of 2 dB, smoothed": lambda output, _noisy, rate: random_gains(output, rate, 2, 2.0),
+    "a tenth of the removed noise, other phases": lambda output, noisy, rate: random_phases(
+        output, noisy, rate, 0.1
+    ),
+    "a fifth of the removed noise, other phases": lambda output, noisy, rate: random_phases(
+        output, noisy, rate, 0.2
+    ),
 }
 MIXTURES: dict[str, tuple[int, float]] = {
     "mean with another output": (1, 0.5),
@@ -125,6 +156,7 @@ class Measured:
 
     def __init__(self) -> None:
         self.independent: list[tuple[float, str]] = []
+        self.spectra: list[tuple[float, str]] = []
         self.mixed: list[tuple[float, str]] = []
         self.copies: defaultdict[str, list[float]] = defaultdict(list)
         self.scores: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -138,13 +170,14 @@ class Measured:
         }
         found = agreements(clean, noisy, outputs, sample_rate_hz=rate_hz, least_mixture_db=-100.0)
         self.independent += [(value, " and ".join(pair)) for pair, value in found.pairs.items()]
+        self.spectra += [(value, " and ".join(pair)) for pair, value in found.spectra.items()]
         self.mixed += [(value, ", ".join(names)) for names, value in found.mixtures.items()]
         for name, disguise in DISGUISES.items():
             for output in outputs.values():
                 copy = [disguise(y, x, rate_hz) for y, x in zip(output, noisy, strict=True)]
                 pair = agreements(clean, noisy, {"a": output, "b": copy}, sample_rate_hz=rate_hz)
                 late = [value for (mixture, *_), value in pair.mixtures.items() if mixture == "b"]
-                self.copies[name].append(max([*pair.pairs.values(), *late], default=0.0))
+                self.copies[name].append(max([*pair.pairs.values(), *pair.spectra.values(), *late], default=0.0))
                 self._score(name, clips, copy)
         for name, (step, part) in MIXTURES.items():
             for number, output in enumerate(outputs.values()):
@@ -169,10 +202,11 @@ class Measured:
     def show(self) -> None:
         pairs = len(self.independent)
         least_db, row = UNREAD_NEAR_COPY_DB, "| {} | {} of {} | {:.1f} | {:.1f} | {} |"
-        above = sum(value >= least_db for value, _ in self.independent + self.mixed)
+        above = sum(value >= least_db for value, _ in self.independent + self.spectra + self.mixed)
         bound = 1 - 0.05 ** (1 / pairs)
         print(f"independent pairs: {pairs}, highest agreement {max(self.independent)[0]:.1f} dB")
         print(f"independent triples: {len(self.mixed)}, highest agreement {max(self.mixed)[0]:.1f} dB")
+        print(f"levels in bands: highest agreement {max(self.spectra)[0]:.1f} dB, {max(self.spectra)[1]}")
         print(f"highest pairs: {sorted(self.independent)[-3:]}")
         print(f"at or above {least_db:g} dB: {above}; if none is, the rate of false alarms per pair is below")
         print(f"{bound:.1%} with 95 % confidence\n")

@@ -13,6 +13,9 @@ It grows without bound as one output becomes a filtered form of the other. For s
 correlation r it is -10 lg 2(1 - r): 7 dB at r = 0.9, 17 dB at r = 0.99. The same filters are fitted above and below
 the fraction, so the fit alone gives independent outputs no agreement.
 
+A copy whose level changes at random in every bin of its spectrum has another waveform. So the levels in bands over
+time are compared too (`spectra`).
+
 Two more disguises are looked for in the first clips. A copy can be the mean of two other outputs, so the agreement
 is computed with each third output among the known signals too. And its level can change over time, so the agreement
 is computed from signals whose level in 50 ms is constant.
@@ -29,7 +32,16 @@ from itertools import combinations
 import numpy as np
 
 from soundsright.copies.duplicates import DuplicateRule, Likeness
-from soundsright.copies.prediction import OTHER_REACH, Correlations, Floats, Sections, correlations, sections
+from soundsright.copies.prediction import (
+    OTHER_REACH,
+    RATE_HZ,
+    Correlations,
+    Floats,
+    Sections,
+    correlations,
+    sections,
+)
+from soundsright.copies.spectra import spectral_agreements
 from soundsright.core.audio import Samples
 
 NEAR_COPY_DB = 8.0
@@ -58,11 +70,13 @@ class Agreements:
     """The median agreements over the clips that all compared models answered.
 
     `pairs` are by two names, `mixtures` by three: that of the mixture, and those of its parts. The second part can
-    be `INPUT`. Mixtures have only the agreements above the least one that was asked for.
+    be `INPUT`. Mixtures have only the agreements above the least one that was asked for. `spectra` are the
+    agreements of levels in bands, by two names.
     """
 
     pairs: Mapping[tuple[str, str], float]
     mixtures: Mapping[tuple[str, str, str], float]
+    spectra: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
 def agreement_db(
@@ -102,18 +116,23 @@ def agreements(
     `examined_clips` clips. Each signal is accessed once, clip by clip, so a sequence can read it from disk at that
     time. Only the signals of one clip are in memory at once.
     """
-    plain, levelled, mixtures = _Pairs(), _Pairs(), _Mixtures(least_mixture_db)
+    plain, levelled, spectra, mixtures = _Pairs(), _Pairs(), _Pairs(), _Mixtures(least_mixture_db)
+    rate_hz = min(RATE_HZ, sample_rate_hz)
     for index, (speech, noisy) in enumerate(zip(clean, degraded, strict=True)):
         answers = {name: answer for name, clips in outputs.items() if (answer := clips[index]) is not None}
         parts = sections(speech, noisy, answers, sample_rate_hz)
         names, correlated = _correlated(parts)
         plain.add(names, correlated)
+        in_bands = spectral_agreements(parts.signals[: 2 + len(parts.names)], rate_hz)
+        if in_bands is not None:
+            spectra.add_values(parts.names, in_bands)
         if index < examined_clips:
             mixtures.add(names, correlated)
             levelled.add(*_correlated(parts.levelled()))
     pairs, other = plain.medians(), levelled.medians()
     ordered = [pair for pair in combinations(outputs, 2) if pair in pairs]
-    return Agreements({pair: max(pairs[pair], other.get(pair, -np.inf)) for pair in ordered}, mixtures.medians())
+    highest = {pair: max(pairs[pair], other.get(pair, -np.inf)) for pair in ordered}
+    return Agreements(highest, mixtures.medians(), spectra.medians())
 
 
 def near_copies(
@@ -129,6 +148,7 @@ def near_copies(
     """The pairs of entries, by their ids, whose median agreement reaches the threshold.
 
     The arguments are those of `agreements`. Pairs with one of the `unread` entries need only the lower threshold.
+    Levels in bands need the other one, because models that were trained alike come close to it there.
     An entry that mixes the outputs of two earlier entries is paired with the one that it has more of.
     """
 
@@ -142,6 +162,14 @@ def near_copies(
         for pair, value in found.pairs.items()
         if value >= needed_db(*pair)
     }
+    for pair, value in found.spectra.items():
+        if value >= threshold_db:
+            facts = {
+                "agreement_db": f"{value:.1f}",
+                "threshold_db": f"{threshold_db:g}",
+                "compared": "levels in bands",
+            }
+            evidence.setdefault(pair, facts)
     alike = set(evidence)
     for (mixture, *parts), value in found.mixtures.items():
         names = [mixture, *(part for part in parts if part != INPUT)]
@@ -163,10 +191,14 @@ class _Pairs:
     def add(self, names: Sequence[str], correlated: Correlations) -> None:
         if len(names) < 2:
             return
-        values = _agreements(correlated.remaining_of_pairs(2 + len(names)), correlated.remaining())
+        self.add_values(names, _agreements(correlated.remaining_of_pairs(2 + len(names)), correlated.remaining()))
+
+    def add_values(self, names: Sequence[str], values: Floats) -> None:
+        """Add the agreements of all pairs `(outputs, outputs)`, without those that are NaN."""
         for i, j in combinations(range(len(names)), 2):
             # Rounded, because the last bits of sums of products differ between processors.
-            self.found[names[i], names[j]].append(round(float(values[i, j]), 6))
+            if not np.isnan(value := round(float(values[i, j]), 6)):
+                self.found[names[i], names[j]].append(value)
 
     def medians(self) -> dict[tuple[str, str], float]:
         return {pair: statistics.median(values) for pair, values in self.found.items()}

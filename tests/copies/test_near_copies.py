@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.signal import lfilter
+from scipy.signal import istft, lfilter, stft
 
 from soundsright.copies.behaviour import INPUT, agreement_db, agreements, near_copies
 from soundsright.copies.duplicates import DuplicateRule
@@ -133,6 +133,28 @@ def test_a_copy_whose_level_swings_is_found(part: float, hz: float) -> None:
     original = outputs(errors(1))
     assert near_copies(CLEAN, NOISY, {"a": original, "b": [output * swing for output in original]})
     assert not near_copies(CLEAN, NOISY, {"a": original, "b": [output * swing for output in outputs(errors(2))]})
+
+
+def suppressed(depth_db: float, seed: int, *, bins_db: float = 0.0) -> list[NDArray[np.float32]]:
+    """The input with an enhancer's own errors in bands over time, and random gains in single bins."""
+    own = np.random.default_rng(seed)
+    bins = np.random.default_rng([seed, 1])
+    found = []
+    for noisy in NOISY:
+        _, _, spectrum = stft(noisy, 16_000, nperseg=512)
+        coarse = np.repeat(np.repeat(own.standard_normal((17, 20)), 16, axis=0), 4, axis=1)
+        gains_db = depth_db * coarse[: spectrum.shape[0], : spectrum.shape[1]]
+        gains_db = gains_db + bins_db * bins.standard_normal(spectrum.shape)
+        signal = istft(spectrum * 10 ** (gains_db / 20), 16_000, nperseg=512)[1][: len(noisy)]
+        found.append(signal.astype(np.float32))
+    return found
+
+
+def test_a_copy_with_random_gains_in_every_bin_is_found_by_its_levels_in_bands() -> None:
+    original, copy = suppressed(4.0, 1), suppressed(4.0, 1, bins_db=2.5)
+    assert median_agreement_db(original, copy) < 8
+    (found,) = near_copies(CLEAN, NOISY, {"a": original, "b": copy, "c": suppressed(4.0, 2)})
+    assert (found.first, found.second, found.evidence["compared"]) == ("a", "b", "levels in bands")
 
 
 def test_an_entry_that_could_not_be_read_needs_less_agreement() -> None:
