@@ -33,11 +33,11 @@ def command(folder: Path, out: Path, env_file: Path | None, **flags: Any) -> Non
 
     settings = settings_from(MinerSettings, flags, env_file)
     if not folder.is_dir():
-        raise UsageError(f"FOLDER {folder} is not a folder", "Give the folder of a model.")
+        raise UsageError(f"{folder} is not a folder", "Give the folder of a model.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"OUT {out} is not an empty folder", "Give a new folder.")
+        raise UsageError(f"{out} exists and is not an empty folder", "Give a new folder.")
     if out.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"OUT {out} is inside FOLDER", "Give a folder outside the model.")
+        raise UsageError(f"{out} is inside {folder}", "Give a folder outside the model.")
     content = folder_hash(folder)
     out.mkdir(parents=True, exist_ok=True)
     partial = out / f".{SEALED_FILE}.part"
@@ -48,4 +48,5 @@ def command(folder: Path, out: Path, env_file: Path | None, **flags: Any) -> Non
         partial.replace(out / SEALED_FILE)
     finally:
         partial.unlink(missing_ok=True)
-    click.echo(f"{out / SEALED_FILE} has the content {content[:16]}…; its key is in {settings.folder}")
+    click.echo(f"{out / SEALED_FILE} has the content {content[:16]}…")
+    click.echo(f"Its key is in {settings.folder / 'archives.json'}. Back that file up, and publish {out}.")

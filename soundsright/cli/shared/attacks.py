@@ -49,7 +49,8 @@ def play_attacks(attacks: Sequence[Attack], *, rules: str, rounds: int, seed: in
     ruleset = ruleset_by_name(rules)
     memory = Path("/dev/shm")
     passed = True
-    click.echo(f"{rounds} rounds under {ruleset.name}, in percent of a round's emission, with 95 % intervals\n")
+    count = "1 round" if rounds == 1 else f"{rounds} rounds"
+    click.echo(f"{count} under {ruleset.name}, in percent of a round's emission, with 95 % intervals\n")
     click.echo(
         "| attack | honest start earns | attack earns | difference | champion loses | others lose | verdict |"
     )
