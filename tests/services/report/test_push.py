@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from soundsright.adapters.hubs.push import merged_card
-from soundsright.cli.commands.report import command
+from soundsright.cli.commands.bundle import command as bundle
+from soundsright.cli.commands.publish import command as publish
 from soundsright.cli.main import run
 from soundsright.services.records.runs import read_run
 from soundsright.services.report.card import model_index
@@ -61,10 +62,10 @@ def test_a_bundle_is_reproducible_and_its_checksums_match(folder: Path, tmp_path
     (folder / "feedback").mkdir()
     (folder / "feedback" / "1-alpine.json").write_text("private")
     first, other = tmp_path / "first.zip", tmp_path / "other.zip"
-    assert run(command, [str(folder), "--bundle", str(first)]) == 0
+    assert run(bundle, [str(folder), "--out", str(first)]) == 0
     for path in folder.rglob("*"):
         path.touch()
-    assert run(command, [str(folder), "--bundle", str(other)]) == 0
+    assert run(bundle, [str(folder), "--out", str(other)]) == 0
     assert first.read_bytes() == other.read_bytes()
     with zipfile.ZipFile(first) as archive:
         names = set(archive.namelist())
@@ -82,7 +83,7 @@ def test_a_bundle_is_reproducible_and_its_checksums_match(folder: Path, tmp_path
 
 def test_a_data_set_states_the_licences_of_its_audio(folder: Path, corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
-    assert run(command, [str(folder), "--dataset", str(out), "--corpus", str(corpus)]) == 0
+    assert run(publish, ["dataset", str(folder), "--folder", str(out), "--corpus", str(corpus)]) == 0
     card = (out / "README.md").read_text()
     head = head_of(card)
     assert head["license"] == "other"
@@ -99,10 +100,10 @@ def test_a_data_set_states_the_licences_of_its_audio(folder: Path, corpus: Path,
 
 def test_audio_without_a_known_licence_is_not_published(folder: Path, corpus: Path, tmp_path: Path) -> None:
     (corpus / "manifest.jsonl").write_text('{"id": "rain", "kind": "noise", "licence": "MIT"}\n')
-    words = [str(folder), "--corpus", str(corpus), "--dataset"]
-    assert run(command, [*words, str(tmp_path / "set")]) == 2
+    words = ["dataset", str(folder), "--corpus", str(corpus), "--folder"]
+    assert run(publish, [*words, str(tmp_path / "set")]) == 2
     assert not (tmp_path / "set").exists()
-    assert run(command, [*words, str(tmp_path / "silent"), "--audio-mib", "0"]) == 0
+    assert run(publish, [*words, str(tmp_path / "silent"), "--audio-mib", "0"]) == 0
     assert not (tmp_path / "silent" / "audio").exists()
     assert "license" not in head_of((tmp_path / "silent" / "README.md").read_text())
 
@@ -112,7 +113,7 @@ def test_speech_that_was_spoken_for_the_round_needs_no_licence(folder: Path, cor
     document = json.loads((folder / "results.json").read_text())
     document["competitions"][0]["speech"] = {"engine": "espeak-ng", "model": "1.51"}
     (folder / "results.json").write_text(json.dumps(document))
-    assert run(command, [str(folder), "--dataset", str(tmp_path / "set"), "--corpus", str(corpus)]) == 0
+    assert run(publish, ["dataset", str(folder), "--folder", str(tmp_path / "set"), "--corpus", str(corpus)]) == 0
     licences = (tmp_path / "set" / "LICENSE.md").read_text()
     assert "- MIT: 1 recording\n- Synthesised for the round: 6 recordings\n" in licences
     rows = list(csv.DictReader(io.StringIO((tmp_path / "set" / "sources.csv").read_text())))
@@ -139,8 +140,8 @@ def test_a_round_and_a_card_are_pushed(
     folder: Path, corpus: Path, hub: HubServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     hub.repositories["alpine/clear"] = HubRepository({"main": {"README.md": b"---\nlicense: mit\n---\n# Clear\n"}})
-    push = ["--push-dataset", "lab/round", "--push-card", "alpine/clear", "--corpus", str(corpus)]
-    assert run(command, [str(folder), *push]) == 0
+    assert run(publish, ["dataset", str(folder), "lab/round", "--corpus", str(corpus)]) == 0
+    assert run(publish, ["card", str(folder), "alpine/clear", "--dataset", "lab/round"]) == 0
     pushed = hub.repositories["datasets/lab/round"].commits["main"]
     assert {"README.md", "LICENSE.md", "results.csv", "audio/DENOISING_16000HZ/000000/clean.flac"} <= pushed.keys()
     card = hub.repositories["alpine/clear"].commits["main"]["README.md"].decode()
@@ -153,14 +154,14 @@ def test_a_round_and_a_card_are_pushed(
     assert hub.token not in printed
     assert "| 1 | alpine/clear" not in printed, "a push prints no report"
 
-    assert run(command, [str(folder), "--push-dataset", "lab/round", "--audio-mib", "0"]) == 0
+    assert run(publish, ["dataset", str(folder), "lab/round", "--audio-mib", "0"]) == 0
     left = hub.repositories["datasets/lab/round"].commits["main"]
     assert not any(name.startswith("audio/") for name in left), "a new push replaces the old data set"
 
 
 def test_a_change_to_another_users_card_is_proposed_as_a_pull_request(folder: Path, hub: HubServer) -> None:
     hub.repositories["alpine/clear"] = HubRepository({"main": {}})
-    assert run(command, [str(folder), "--push-card", "alpine/clear", "--pull-request"]) == 0
+    assert run(publish, ["card", str(folder), "alpine/clear", "--pull-request"]) == 0
     commits = hub.repositories["alpine/clear"].commits
     assert commits["main"] == {}
     assert any("model-index" in files.get("README.md", b"").decode() for files in commits.values())
@@ -185,7 +186,7 @@ def test_a_push_that_is_not_allowed_gives_a_one_line_error(
     words: str,
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
-    assert run(command, [str(folder), "--push-dataset", "lab/round", "--audio-mib", "0"]) == 2
+    assert run(publish, ["dataset", str(folder), "lab/round", "--audio-mib", "0"]) == 2
     printed = capsys.readouterr().err
     assert words in printed
     assert "hf_" not in printed
@@ -195,12 +196,12 @@ def test_a_hub_that_fails_is_an_infrastructure_fault(
     folder: Path, hub: HubServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub.failing["preupload"] = [400]
-    assert run(command, [str(folder), "--push-dataset", "lab/round", "--audio-mib", "0"]) not in (0, 2)
+    assert run(publish, ["dataset", str(folder), "lab/round", "--audio-mib", "0"]) not in (0, 2)
     assert "The hub answered with status 400 for lab/round" in capsys.readouterr().err
 
 
 def test_an_unknown_entry_is_an_error_that_lists_the_known_ones(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(command, [str(folder), "--card", "nobody/none"]) == 2
+    assert run(publish, ["card", str(folder), "nobody/none", "--print"]) == 2
     assert "alpine/clear" in capsys.readouterr().err
