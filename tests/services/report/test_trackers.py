@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from soundsright.cli.commands.report import command
+from soundsright.cli.commands.publish import command
 from soundsright.cli.main import run
 from tests.services.records.runs import write_run
 
@@ -36,7 +36,7 @@ class FakeTracker(SimpleNamespace):
 
 
 def reported(folder: Path, kind: str, *more: str) -> int:
-    return run(command, [str(folder), "--format", "csv", "--log", kind, "--out", str(folder / "report.csv"), *more])
+    return run(command, ["tracker", str(folder), kind, *more])
 
 
 @pytest.mark.parametrize("kind", ["wandb", "trackio"])
