@@ -19,7 +19,11 @@ import pytest
 
 from tests.docs.pages import PAGES, ROOT, Block, blocks_of, name_of
 
-SMALL = ((re.compile(r"--n \d+"), "--n 4"), (re.compile(r"^(?!.*rules simulate)(.*--clips) \d+", re.M), r"\1 2"))
+SMALL = (
+    (re.compile(r"--n \d+"), "--n 4"),
+    (re.compile(r"^(?!.*rules simulate)(.*--clips) \d+", re.M), r"\1 2"),
+    (re.compile(r"(--attack \S+ --rounds) \d+"), r"\1 1"),
+)
 """Sizes that a page gives, and what the test gives instead. Rounds of drawn scores are small already."""
 FILE_NAME = re.compile(r"# (\w+\.py)\n")
 """The first line of a block that is a file of its own."""
