@@ -77,6 +77,8 @@ class MinerService:
         self._lock = threading.Lock()
         self._last = _LastSnapshot()
         self._open_after_close = context.on_close is not None
+        # The first commitment seen: its block, and when its seal opens. A chain may delete a seal that has opened.
+        self._awaited: tuple[int, float] | None = None
 
     def check(self) -> list[str]:
         """Check before the start that the service can work. Returns warnings about problems of the entry.
@@ -141,7 +143,10 @@ class MinerService:
 
     def _after_close(self) -> None:
         """Do once what was left until entries have closed, such as making the repository public."""
-        if not self._open_after_close or self._last.closed is None or self._context.on_close is None:
+        if not self._open_after_close or self._awaited is None or self._context.on_close is None:
+            return
+        committed_at, opens_s = self._awaited
+        if self._closes.closed_round(committed_at, opens_s=opens_s) is None:
             return
         try:
             self._context.on_close()
@@ -192,7 +197,9 @@ class MinerService:
         with self._lock:
             self._last.validators = {n.hotkey: n for n in snapshot.neurons if n.permit}
             self._last.head = snapshot.block.number
-            self._last.committed_at = self._committed(snapshot)
+            committed_at = self._last.committed_at = self._committed(snapshot)
+        if self._awaited is None and committed_at is not None:
+            self._awaited = committed_at, self._commitment.opens_s
         self._look_for_close()
         self._health.set("chain.head_block", snapshot.block.number)
         return snapshot

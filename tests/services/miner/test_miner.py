@@ -301,6 +301,21 @@ def test_a_private_repository_is_published_after_the_close_and_only_once(tmp_pat
     assert "publish" not in health.problems()
 
 
+def test_a_model_is_made_public_although_the_chain_deletes_the_opened_seal(tmp_path: Path) -> None:
+    """Bittensor keeps a sealed text only until it opens. The miner then commits for the next round."""
+    chain, calls = Shaky(chain_with_validators(tmp_path)), []
+    miner = miner_on(chain, tmp_path, on_close=lambda: calls.append("public"))
+    miner.tick()
+    close(chain)
+
+    def without_commitments(snapshot: Any) -> Any:
+        return replace(snapshot(), commitments=())
+
+    chain.planned["snapshot"] = [without_commitments]
+    miner.tick()
+    assert calls == ["public"]
+
+
 def test_feedback_is_verified_and_stored_and_reaches_the_hook_once(tmp_path: Path) -> None:
     handed: list[Path] = []
     miner = miner_on(chain_with_validators(tmp_path), tmp_path, on_feedback=handed.append)
