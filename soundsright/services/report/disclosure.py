@@ -10,6 +10,7 @@ still private into its output for another one.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from soundsright.services.rounds import PRIVATE_FOLDER, shown_line, write_manife
 IsRetired = Callable[[Sequence[str]], bool]
 """Whether anybody may hear these recordings of a private corpus now."""
 _REMEDY = "Restore the folder from a backup."
+_MAX_MANIFEST_BYTES = 256 << 20
+"""A line has about 1 kB, and a set at most 100 000 clips."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,15 @@ def manifest_lines(path: Path) -> Iterator[Mapping[str, Any]]:
     """The lines of the manifest of a round's set.
 
     Raises:
-        UsageError: it cannot be read, or a line is not that of a clip.
+        UsageError: it cannot be read or is too large, or a line is not that of a clip.
     """
     try:
+        if path.stat().st_size > _MAX_MANIFEST_BYTES:
+            raise ValueError(f"it is larger than {_MAX_MANIFEST_BYTES >> 20} MiB")
         for text in path.read_text(encoding="utf-8").splitlines():
             line = json.loads(text)
-            if not isinstance(line.get("private_ids", []), list) or not line["id"]:
+            # Files are named by the id, so it must be a plain name.
+            if not isinstance(line.get("private_ids", []), list) or not re.fullmatch(r"\w+", str(line["id"])):
                 raise ValueError("a line is not that of a clip")
             yield line
     except (OSError, ValueError, KeyError, AttributeError) as error:
