@@ -13,7 +13,6 @@ that is not recorded.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -24,20 +23,18 @@ from pathlib import Path
 from types import TracebackType
 
 from soundsright.core.audio import Audio, on_pcm16_grid
-from soundsright.core.errors import InfrastructureFault, ModelFault, SoundsRightError
+from soundsright.core.errors import InfrastructureFault, ModelFault
 from soundsright.core.ports import Answer, RunningModel
 from soundsright.core.results import ClipResult, Evaluation, Failure, Timing
 from soundsright.core.submission import FetchedModel
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import ClipSet, flush_files, make_folder, write_text, write_wav
 from soundsright.services.rounds.context import RoundContext
-from soundsright.services.rounds.faults import Cancelled, EntryStuck
+from soundsright.services.rounds.faults import Cancelled, EntryStuck, unexpected_errors_as_stuck
 from soundsright.services.rounds.job_results import result_of
 from soundsright.services.rounds.progress import Progress
 from soundsright.services.rounds.retries import FIRST_PAUSE_S, MAX_INFRASTRUCTURE_TRIES
 from soundsright.services.rounds.scoring import Scored, start_scoring
-
-_log = logging.getLogger(__name__)
 
 MAX_FAILED_BATCHES = 2
 MODEL_LOG = "model.log"
@@ -294,19 +291,10 @@ class _ModelProcess:
 def _sandbox_faults() -> Iterator[None]:
     """Raise faults of the sandbox as `EntryStuck`. Faults of the model pass through."""
     try:
-        yield
+        with unexpected_errors_as_stuck("The sandbox failed with an unexpected error", action="sandbox_failed"):
+            yield
     except InfrastructureFault as fault:
         raise EntryStuck.of(fault) from fault
-    except SoundsRightError:
-        raise
-    except Exception as error:
-        # One model can cause an unexpected error, which must not stop the round for the others. Its text stays in
-        # the log: results and health show this sentence, and the model could write what it heard into the text.
-        _log.exception("sandbox failed", extra={"action": "sandbox_failed"})
-        raise EntryStuck(
-            f"The sandbox failed with an unexpected error ({type(error).__name__})",
-            "Report it with the traceback in the log.",
-        ) from error
 
 
 def _progress_of(job: EntryJob, recorded: Mapping[Batch, steps.BatchStep | None]) -> Progress:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from soundsright.core.errors import InfrastructureFault, ModelFault, SoundsRightError
+
+_log = logging.getLogger(__name__)
 
 
 class Cancelled(SoundsRightError):
@@ -15,6 +21,24 @@ class EntryStuck(InfrastructureFault):
     @classmethod
     def of(cls, fault: InfrastructureFault) -> EntryStuck:
         return cls(fault.problem, fault.remedy)
+
+
+@contextmanager
+def unexpected_errors_as_stuck(sentence: str, *, action: str) -> Iterator[None]:
+    """Raise an unexpected error as `EntryStuck`: one entry must not stop the round for the others.
+
+    The error's text stays in the log. Results and health show `sentence` and the error's type, because a model
+    could write what it heard into the text.
+    """
+    try:
+        yield
+    except SoundsRightError:
+        raise
+    except Exception as error:
+        _log.exception(action.replace("_", " "), extra={"action": action})
+        raise EntryStuck(
+            f"{sentence} ({type(error).__name__})", "Report it with the traceback in the log."
+        ) from error
 
 
 class ProgramFault(InfrastructureFault):

@@ -6,18 +6,17 @@ hub that is down or has lost the model does no harm.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from soundsright.copies import Unique, contested_marks, without_duplicates
-from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault, SoundsRightError
+from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.results import Refusal
 from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.context import RoundContext
-from soundsright.services.rounds.faults import EntryStuck
+from soundsright.services.rounds.faults import EntryStuck, unexpected_errors_as_stuck
 from soundsright.services.rounds.fingerprints import same_tensor_pairs
 from soundsright.services.rounds.holdings import Holdings
 from soundsright.services.rounds.outcome import refusal_of
@@ -32,9 +31,6 @@ from soundsright.services.rounds.screening import check_fetched, checked_dockerf
 
 _FILE_LIST_ONLY = FetchLimits(max_bytes=0, max_files=0)
 """With these limits, a fetch asks the hub only for the list of files, and is then refused."""
-
-
-_log = logging.getLogger(__name__)
 
 
 def fetch_all(
@@ -190,16 +186,6 @@ def _check_hub(context: RoundContext, submission: Submission) -> None:
         return
 
 
-@contextmanager
-def _own_faults() -> Iterator[None]:
-    """Raise unexpected errors as `EntryStuck`: the files of one entry must not stop the round for the others."""
-    try:
-        yield
-    except SoundsRightError:
-        raise
-    except Exception as error:
-        _log.exception("fetch failed", extra={"action": "fetch_failed"})
-        raise EntryStuck(
-            f"The model could not be read because of an unexpected error ({type(error).__name__})",
-            "Report it with the traceback in the log.",
-        ) from error
+def _own_faults() -> AbstractContextManager[None]:
+    sentence = "The model could not be read because of an unexpected error"
+    return unexpected_errors_as_stuck(sentence, action="fetch_failed")
