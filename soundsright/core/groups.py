@@ -1,0 +1,45 @@
+"""What the clips of a set share, such as a noise recording, a prompt or a room.
+
+Clips that share something are not independent. Inference for new material treats them as one witness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ClipGroups:
+    """The group of each clip, by factor: `noise`, `prompt`, `room` or another field of the set's manifest.
+
+    `factors` has one label per clip, in the order of `clip_ids`. The labels of two factors are unrelated.
+
+    Raises:
+        ValueError: a clip appears twice, there is no factor, or a factor has another number of labels.
+    """
+
+    clip_ids: tuple[str, ...]
+    factors: Mapping[str, tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        if len(set(self.clip_ids)) != len(self.clip_ids):
+            raise ValueError("a clip appears twice")
+        if not self.factors:
+            raise ValueError("groups need at least one factor")
+        for factor, labels in self.factors.items():
+            if len(labels) != len(self.clip_ids):
+                raise ValueError(f"{factor}: {len(labels)} labels for {len(self.clip_ids)} clips")
+
+    def labels(self, clip_ids: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        """The labels of these clips, in their order: one tuple for each factor.
+
+        Raises:
+            KeyError: a clip is not among them.
+
+        >>> ClipGroups(("a", "b"), {"noise": ("rain", "wind")}).labels(["b", "a"])
+        (('wind', 'rain'),)
+        """
+        row = {clip_id: number for number, clip_id in enumerate(self.clip_ids)}
+        order = [row[clip_id] for clip_id in clip_ids]
+        return tuple(tuple(labels[number] for number in order) for labels in self.factors.values())
