@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from soundsright.core.competition import Competition
+from soundsright.core.groups import ClipGroups
 from soundsright.core.results import Evaluation
 from soundsright.core.rulesets import Ruleset
 from soundsright.ranking.awards import Award, Contender, Loss, Title, is_able
@@ -26,7 +27,10 @@ from soundsright.ranking.statistics import holm
 
 @dataclass(frozen=True)
 class Contest:
-    """Everything that decides one competition in one round. `baseline` is the unprocessed input's evaluation."""
+    """Everything that decides one competition in one round.
+
+    `baseline` is the unprocessed input's evaluation. `groups` says what the clips share; None if it is unknown.
+    """
 
     competition: Competition
     entries: tuple[Evaluation, ...]
@@ -37,6 +41,7 @@ class Contest:
     at_block: int
     copies: Mapping[str, int]
     examined: Examined
+    groups: ClipGroups | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from soundsright.core.competition import Competition
+from soundsright.core.groups import ClipGroups
 from soundsright.core.results import Decision, Estimate, Evaluation, Leaderboard, Refusal, Standing
 from soundsright.core.rulesets import Ruleset
 from soundsright.ranking.awards import Award, Contender, award
@@ -36,6 +37,7 @@ def decide(
     copies: Mapping[str, int] | None = None,
     refusals: Sequence[Refusal] = (),
     examined: Examined | None = None,
+    groups: ClipGroups | None = None,
 ) -> Leaderboard:
     """Apply a ruleset to a round's evaluations.
 
@@ -44,10 +46,12 @@ def decide(
     the same clips. Without it, no entry has to beat the unprocessed input, and gains are counted from the metric's
     floor. `floors` are the scores of a failed clip, by metric. `at_block` is the round's block. `copies` gives, by
     hotkey, the number of entries that copy its entry. `examined` has the findings beside the scores. An entry that
-    it sets apart is not ranked, and changes nothing for the others.
+    it sets apart is not ranked, and changes nothing for the others. `groups` says what the clips share, such as a
+    noise recording; it must have every clip.
 
     Raises:
-        ValueError: if the evaluations have different clips, a hotkey appears twice, or a floor is missing.
+        ValueError: if the evaluations have different clips, a hotkey appears twice, a floor is missing, or
+            `groups` lacks a clip.
     """
     examined = examined or Examined()
     not_ranked = [each.submission for each in (*examined.apart, baseline) if each is not None]
@@ -56,8 +60,10 @@ def decide(
     if len(set(hotkeys)) != len(hotkeys):
         raise ValueError(f"{competition.id}: a hotkey has more than one evaluation")
     table = _compared_scores(competition, entries, baseline, ruleset, floors)
+    if groups is not None and (unknown := set(table.clip_ids).difference(groups.clip_ids)):
+        raise ValueError(f"{competition.id}: the groups lack the clip {min(unknown)}")
     contest = Contest(
-        competition, tuple(entries), baseline, table, ruleset, floors, at_block, copies or {}, examined
+        competition, tuple(entries), baseline, table, ruleset, floors, at_block, copies or {}, examined, groups
     )
     results = [_metric_result(contest, metric, champions.get(metric)) for metric in competition.metric_weights]
     return Leaderboard(

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from soundsright.core.competition import Competition
+from soundsright.core.groups import ClipGroups
 from soundsright.core.results import Evaluation, Leaderboard
 from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Ruleset
 from soundsright.ranking.champions import Champion, champions_after
@@ -386,3 +387,10 @@ def test_published_rules_pay_the_champion_if_nobody_enters() -> None:
 def test_evaluations_that_do_not_fit_are_refused(evaluations: list[Evaluation], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         board(evaluations, baseline=None)
+
+
+def test_groups_that_lack_a_clip_are_an_error() -> None:
+    one = evaluation(entry(1), {"PESQ_WB": [2.0, 3.0]})
+    groups = ClipGroups(("clip0000",), {"noise": ("rain",)})
+    with pytest.raises(ValueError, match="lack the clip clip0001"):
+        decide(ONE_METRIC, "round", [one], {}, SOUNDSRIGHT_V2, None, floors=FLOORS, at_block=1, groups=groups)
