@@ -39,7 +39,7 @@ from soundsright.services.scoring.folder import ScoreOptions, score_files, score
 Samples = NDArray[np.floating[Any]]
 Rng = np.random.Generator
 
-NAMES = [name for name in METRICS if METRICS[name].needs_reference]
+NAMES = [name for name, each in METRICS.items() if each.needs_reference and not each.extra]
 RATES_HZ = (16_000, 16_000, 16_000, 48_000, 8_000)
 
 

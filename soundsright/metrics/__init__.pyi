@@ -1,7 +1,9 @@
 from .align import MAX_DELAY_S, aligned
 from .evidence import ClipEvidence, clip_evidence
-from .registry import METRICS, Direction, Metric, PluggedMetric, floors, known_metrics, metric
-from .suite import Measurement, NoValue, measured_clip, score_clip, scoring_deadline_s, warm_up
+from .facts import Direction, Metric, PluggedMetric
+from .registry import METRICS, check_packages, floors, known_metrics, metric
+from .shared_clip import NoValue
+from .suite import Measurement, measured_clip, score_clip, scoring_deadline_s, warm_up
 from .validate import checked_enhanced, mono_audio
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "NoValue",
     "PluggedMetric",
     "aligned",
+    "check_packages",
     "checked_enhanced",
     "clip_evidence",
     "floors",

@@ -15,23 +15,18 @@ Every score is finite and within its metric's range:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from soundsright.core.audio import Audio, Samples
+from soundsright.core.audio import Audio
 from soundsright.core.errors import UsageError
-from soundsright.metrics.registry import METRICS, Metric, floors, metric, plugged_metrics
-
-if TYPE_CHECKING:
-    from soundsright.metrics.composite import Composite
-    from soundsright.metrics.mos import Dnsmos
-    from soundsright.metrics.si_sdr import EnergyRatios
-    from soundsright.metrics.stoi import BandEnvelopes
+from soundsright.metrics import optional_measures, second_definitions
+from soundsright.metrics.core_metrics import CORE_METRICS
+from soundsright.metrics.facts import Metric
+from soundsright.metrics.registry import METRICS, check_packages, floors, metric, plugged_metrics
+from soundsright.metrics.shared_clip import MOST_VANISHED, Measure, NoValue, SharedClip
 
 __all__ = [
     "MOST_VANISHED",
@@ -44,47 +39,6 @@ __all__ = [
     "warm_up",
 ]
 
-MOST_VANISHED = 0.5
-"""The largest share of vanished speech for which PESQ has a value; see `evidence.vanished_speech`."""
-
-
-class NoValue(StrEnum):
-    """Why a metric has no value for a clip."""
-
-    ENHANCED_BLANK = "enhanced_blank"
-    CLEAN_BLANK = "clean_blank"
-    NOISY_NOT_FINITE = "noisy_not_finite"
-    NO_NOISE = "no_noise"
-    SPEECH_VANISHED = "speech_vanished"
-    PESQ_UNDEFINED = "pesq_undefined"
-    LITTLE_SPEECH = "little_speech"
-    TOO_SHORT = "too_short"
-    NO_ENERGY = "no_energy"
-    NOT_A_NUMBER = "not_a_number"
-
-    @property
-    def sentence(self) -> str:
-        """The reason in words.
-
-        >>> NoValue.NO_NOISE.sentence
-        'The noisy signal equals the clean one.'
-        """
-        return _SENTENCES[self]
-
-
-_SENTENCES = {
-    NoValue.ENHANCED_BLANK: "The enhanced recording is silent, constant or not finite.",
-    NoValue.CLEAN_BLANK: "The clean recording is silent, constant or not finite.",
-    NoValue.NOISY_NOT_FINITE: "The noisy signal is not finite.",
-    NoValue.NO_NOISE: "The noisy signal equals the clean one.",
-    NoValue.SPEECH_VANISHED: f"More than {MOST_VANISHED:.0%} of the speech is gone from the enhanced signal.",
-    NoValue.PESQ_UNDEFINED: "PESQ finds no speech, or the clip is shorter than 0.25 s, or the output vanishes.",
-    NoValue.LITTLE_SPEECH: "The clean signal has fewer than 30 frames (0.4 s) of speech.",
-    NoValue.TOO_SHORT: "The clip is shorter than one frame.",
-    NoValue.NO_ENERGY: "The clean or the enhanced signal has no energy.",
-    NoValue.NOT_A_NUMBER: "The metric returned no number.",
-}
-
 
 @dataclass(frozen=True)
 class Measurement:
@@ -94,114 +48,17 @@ class Measurement:
     no_value: NoValue | None = None
 
 
-class _SharedClip:
-    """One clip's signals, and what several metrics derive from them. Each part is computed at its first use."""
-
-    def __init__(self, clean: Audio, enhanced: Audio, noisy: Audio | None) -> None:
-        self.clean = clean
-        self.enhanced = enhanced
-        self.noisy = noisy
-        self.sample_rate_hz = clean.sample_rate_hz
-        self.speech_vanished = False
-
-    @cached_property
-    def at_16_khz(self) -> tuple[Samples, Samples]:
-        from soundsright.metrics.resample import to_rate
-
-        return (
-            to_rate(self.clean.samples, self.sample_rate_hz, 16_000),
-            to_rate(self.enhanced.samples, self.sample_rate_hz, 16_000),
-        )
-
-    @cached_property
-    def envelopes(self) -> BandEnvelopes | None:
-        from soundsright.metrics.stoi import band_envelopes
-
-        return band_envelopes(self.clean.samples, self.enhanced.samples, self.sample_rate_hz)
-
-    @cached_property
-    def ratios(self) -> EnergyRatios:
-        from soundsright.metrics.si_sdr import energy_ratios
-
-        noisy = None if self.noisy is None else self.noisy.samples
-        return energy_ratios(self.clean.samples, self.enhanced.samples, noisy)
-
-    @cached_property
-    def pesq_wb(self) -> float | None:
-        return self._pesq(wide_band=True)
-
-    @cached_property
-    def pesq_nb(self) -> float | None:
-        return self._pesq(wide_band=False)
-
-    def _pesq(self, *, wide_band: bool) -> float | None:
-        from soundsright.metrics.evidence import vanished_speech
-        from soundsright.metrics.pesq import pesq, pesq_rate_hz
-
-        rate_hz = pesq_rate_hz(self.sample_rate_hz, wide_band=wide_band)
-        clean, enhanced = (
-            (self.clean.samples, self.enhanced.samples) if rate_hz == self.sample_rate_hz else self.at_16_khz
-        )
-        if vanished_speech(clean, enhanced, rate_hz) > MOST_VANISHED:
-            self.speech_vanished = True
-            return None
-        return pesq(clean, enhanced, rate_hz, wide_band=wide_band)
-
-    @cached_property
-    def composite(self) -> Composite | None:
-        from soundsright.metrics.composite import composite
-
-        return None if self.pesq_wb is None else composite(*self.at_16_khz, self.pesq_wb)
-
-    @cached_property
-    def p835(self) -> Dnsmos | None:
-        from soundsright.metrics.mos import dnsmos
-
-        return dnsmos(self.at_16_khz[1], p808=False)
-
-    @cached_property
-    def p808(self) -> Dnsmos | None:
-        from soundsright.metrics.mos import dnsmos
-
-        return dnsmos(self.at_16_khz[1], p835=False)
-
-    def snr(self) -> float | None:
-        from soundsright.metrics.snr import snr
-
-        return snr(self.clean.samples, self.enhanced.samples)
-
-    def segmental_snr(self) -> float | None:
-        from soundsright.metrics.snr import segmental_snr
-
-        return segmental_snr(self.clean.samples, self.enhanced.samples, self.sample_rate_hz)
-
-    def log_spectral_distance(self) -> float | None:
-        from soundsright.metrics.snr import log_spectral_distance
-
-        return log_spectral_distance(self.clean.samples, self.enhanced.samples, self.sample_rate_hz)
-
-    def stoi(self) -> float | None:
-        from soundsright.metrics.stoi import stoi
-
-        return None if self.envelopes is None else stoi(self.envelopes)
-
-    def estoi(self) -> float | None:
-        from soundsright.metrics.stoi import estoi
-
-        return None if self.envelopes is None else estoi(self.envelopes)
-
-
-_MEASURES: Mapping[str, Callable[[_SharedClip], float | None]] = {
+_MEASURES: Mapping[str, Measure] = {
     "PESQ_WB": lambda clip: clip.pesq_wb,
     "PESQ_NB": lambda clip: clip.pesq_nb,
-    "STOI": _SharedClip.stoi,
-    "ESTOI": _SharedClip.estoi,
+    "STOI": SharedClip.stoi,
+    "ESTOI": SharedClip.estoi,
     "SI_SDR": lambda clip: clip.ratios.si_sdr,
     "SI_SIR": lambda clip: clip.ratios.si_sir,
     "SI_SAR": lambda clip: clip.ratios.si_sar,
-    "SNR": _SharedClip.snr,
-    "SSNR": _SharedClip.segmental_snr,
-    "LSD": _SharedClip.log_spectral_distance,
+    "SNR": SharedClip.snr,
+    "SSNR": SharedClip.segmental_snr,
+    "LSD": SharedClip.log_spectral_distance,
     "CSIG": lambda clip: None if clip.composite is None else clip.composite.csig,
     "CBAK": lambda clip: None if clip.composite is None else clip.composite.cbak,
     "COVL": lambda clip: None if clip.composite is None else clip.composite.covl,
@@ -209,6 +66,8 @@ _MEASURES: Mapping[str, Callable[[_SharedClip], float | None]] = {
     "DNSMOS_BAK": lambda clip: None if clip.p835 is None else clip.p835.bak,
     "DNSMOS_OVRL": lambda clip: None if clip.p835 is None else clip.p835.ovrl,
     "DNSMOS_P808": lambda clip: None if clip.p808 is None else clip.p808.p808,
+    **second_definitions.MEASURES,
+    **optional_measures.MEASURES,
 }
 
 
@@ -252,7 +111,7 @@ def measured_clip(
             )
     enhanced_blank, clean_blank = _is_blank(enhanced), _is_blank(clean)
     noisy_finite = noisy is not None and _is_finite(noisy)
-    shared = _SharedClip(clean, enhanced, noisy)
+    shared = SharedClip(clean, enhanced, noisy)
     measured: dict[str, Measurement] = {}
     for each in metrics:
         if enhanced_blank:
@@ -266,18 +125,21 @@ def measured_clip(
     return measured
 
 
-def _measurement(each: Metric, clip: _SharedClip) -> Measurement:
+def _measurement(each: Metric, clip: SharedClip) -> Measurement:
     """One metric of a clip whose signals can be measured."""
+    value: float | NoValue | None
     if each.name in METRICS:
         value = _MEASURES[each.name](clip)
     else:
         value = plugged_metrics()[each.name].measure(clip.clean, clip.enhanced, clip.noisy)
+    if isinstance(value, NoValue):
+        return Measurement(each.floor, value)
     if value is None:
         return Measurement(each.floor, _why_undefined(each.name, clip))
     return Measurement(each.bounded(value), NoValue.NOT_A_NUMBER if math.isnan(value) else None)
 
 
-def _why_undefined(name: str, clip: _SharedClip) -> NoValue:
+def _why_undefined(name: str, clip: SharedClip) -> NoValue:
     """Why a metric returned None."""
     if name not in METRICS:
         return NoValue.NOT_A_NUMBER
@@ -305,7 +167,7 @@ def warm_up() -> None:
     """
     rng = np.random.default_rng(0)
     clean, noisy = (Audio(rng.standard_normal(16_000).astype(np.float32), 16_000) for _ in range(2))
-    score_clip(clean, noisy, noisy, [name for name in _MEASURES if METRICS[name].needs_reference])
+    score_clip(clean, noisy, noisy, [each.name for each in CORE_METRICS if each.needs_reference])
 
 
 def _check(each: Metric, clean: Audio, noisy: Audio | None) -> None:
@@ -316,6 +178,7 @@ def _check(each: Metric, clean: Audio, noisy: Audio | None) -> None:
         )
     if each.needs_noisy and noisy is None:
         raise UsageError(f"{each.name} needs the noisy signal", "Give it, or leave the metric out.")
+    check_packages(each)
 
 
 def _is_finite(audio: Audio) -> bool:

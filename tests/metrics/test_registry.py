@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,8 @@ import pytest
 from soundsright.core.audio import Audio
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
-from soundsright.metrics.registry import (
-    METRICS,
-    PLUGINS,
-    Direction,
-    Metric,
-    PluggedMetric,
-    floors,
-    known_metrics,
-    metric,
-)
+from soundsright.metrics.facts import Direction, Metric, PluggedMetric
+from soundsright.metrics.registry import METRICS, PLUGINS, check_packages, floors, known_metrics, metric
 from soundsright.metrics.suite import score_clip
 from tests.plugins import install_package
 
@@ -79,6 +72,13 @@ def test_an_empty_range_is_refused() -> None:
         Metric("X", "x", "dB", Direction.HIGHER_IS_BETTER, 1.0, 1.0, 1.0, (16_000,), False, "")
 
 
+def test_a_missing_package_names_the_extra_that_installs_it() -> None:
+    needy = replace(METRICS["STOI"], packages=("math", "no_such_package"), extra="measures")
+    with pytest.raises(UsageError, match=r"STOI needs no_such_package, .*pip install 'soundsright\[measures\]'"):
+        check_packages(needy)
+    check_packages(METRICS["STOI"])
+
+
 @pytest.mark.usefixtures("plugged")
 def test_a_plugged_metric_is_listed_found_and_scored_inside_its_range() -> None:
     assert "LEVEL_GAP" in known_metrics()
@@ -98,7 +98,7 @@ def test_an_entry_point_that_is_no_metric_is_refused_by_name(install: Callable[.
 
 def test_an_entry_point_with_a_name_in_use_is_refused(install: Callable[..., None]) -> None:
     code = (
-        "from soundsright.metrics.registry import METRICS, PluggedMetric\n"
+        "from soundsright.metrics import METRICS, PluggedMetric\n"
         "stoi = PluggedMetric(METRICS['STOI'], lambda *signals: 1.0)\n"
     )
     install(name="plugin_mine", code=code, mine="plugin_mine:stoi")

@@ -10,7 +10,7 @@ import pytest
 from scipy.signal import resample_poly
 
 from soundsright.core.audio import Audio
-from soundsright.metrics.registry import ANY_RATE_HZ
+from soundsright.metrics.facts import ANY_RATE_HZ
 from soundsright.metrics.resample import to_rate_of_stoi
 from soundsright.metrics.stoi import band_envelopes, estoi, stoi
 

@@ -24,7 +24,7 @@ from soundsright.metrics.registry import METRICS, floors
 from soundsright.metrics.suite import score_clip, warm_up
 
 MakeClip = Callable[..., tuple[Audio, Audio, Audio]]
-INTRUSIVE = [name for name in METRICS if METRICS[name].needs_reference]
+INTRUSIVE = [name for name, each in METRICS.items() if each.needs_reference and not each.extra]
 
 
 def audio_of(samples: np.ndarray, rate: int = 16_000) -> Audio:

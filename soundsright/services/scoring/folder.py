@@ -17,7 +17,7 @@ from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, AudioRejected, UsageError, WorkerDied
 from soundsright.core.ports import Pool
 from soundsright.core.results import ClipResult, Failure
-from soundsright.metrics import METRICS, Metric, known_metrics, metric
+from soundsright.metrics import METRICS, Metric, check_packages, known_metrics, metric
 from soundsright.services.scoring.reading import difference_to_clean, enhanced_audio, mono_facts
 
 MAX_LIST_BYTES = 64_000_000
@@ -142,8 +142,8 @@ def chosen_metrics(names: Sequence[str], *, sample_rate_hz: int, has_noisy: bool
     """The metrics in `names`, each once. If there are none: the default metrics that the rate and the files allow.
 
     Raises:
-        UsageError: no metric is defined at this rate; or a metric is unknown, not defined at this rate, or needs
-            the noisy files.
+        UsageError: no metric is defined at this rate; or a metric is unknown, not defined at this rate, needs the
+            noisy files, or needs a package that is not installed.
 
     >>> chosen_metrics((), sample_rate_hz=8_000, has_noisy=False)
     ('PESQ_NB', 'ESTOI', 'STOI', 'SI_SDR')
@@ -171,6 +171,7 @@ def chosen_metrics(names: Sequence[str], *, sample_rate_hz: int, has_noisy: bool
             )
         if each.needs_noisy and not has_noisy:
             raise UsageError(f"{name} needs the noisy signals", "Add --noisy, or leave the metric out.")
+        check_packages(each)
     return chosen
 
 
