@@ -67,11 +67,15 @@ def ideal_ratio_mask(clean: Signal, degraded: Signal, sample_rate_hz: int) -> Si
     return out[size : size + len(clean)]
 
 
-def outputs_of(clip: Clip, models: dict[str, Any], sample_rate_hz: int) -> Iterator[tuple[str, Signal]]:
+def outputs_of(
+    clip: Clip, models: dict[str, Any], sample_rate_hz: int, *, honest_only: bool = False
+) -> Iterator[tuple[str, Signal]]:
     clean, degraded = clip.clean.samples, clip.degraded.samples
     yield "unprocessed", degraded
     enhanced = {name: model.enhance(degraded, sample_rate_hz) for name, model in models.items()}
     yield from enhanced.items()
+    if honest_only:
+        return
     yield "oracle mask", ideal_ratio_mask(clean, degraded, sample_rate_hz)
     first = next(iter(enhanced.values()))
     yield "subtracting", first - 0.06 * (degraded - first)
@@ -81,23 +85,33 @@ def outputs_of(clip: Clip, models: dict[str, Any], sample_rate_hz: int) -> Itera
     yield "parrot", clean
 
 
-def scores_of(competition: Competition, clips: int, seed: int) -> dict[str, Any]:
-    """The scores by system and metric, one value per clip, and the recordings of the clips."""
+def scores_of(competition: Competition, clips: int, seed: int, *, honest_only: bool = False) -> dict[str, Any]:
+    """The scores by system and metric, one value per clip, and the recordings, noises and rooms of the clips."""
     corpus = Corpus.open()
     rate = competition.sample_rate_hz
     assert isinstance(competition.task, Task)
     models = dict(available(SYSTEMS[competition.task, rate]))
     metrics = tuple(dict.fromkeys((*competition.metric_weights, "SI_SDR", "ESTOI")))
     by_system: dict[str, dict[str, list[float]]] = {}
-    recordings = []
+    recordings: list[str] = []
+    noises: list[str] = []
+    rooms: list[str] = []
     for index in range(clips):
         clip = draw_clip(competition, seed, index, corpus=corpus)
         recordings.append(clip.recipe.speech)
-        for name, output in outputs_of(clip, models, rate):
+        noises.append(clip.recipe.noise or "")
+        rooms.append(clip.recipe.rir or "")
+        for name, output in outputs_of(clip, models, rate, honest_only=honest_only):
             audio = Audio(on_pcm16_grid(np.asarray(output, dtype=np.float32)), rate)
             for metric, value in score_clip(clip.clean, audio, clip.degraded, metrics).items():
                 by_system.setdefault(name, {}).setdefault(metric, []).append(round(value, 4))
-    return {"recordings": recordings, "honest": list(models), "systems": by_system}
+    return {
+        "recordings": recordings,
+        "noises": noises,
+        "rooms": rooms,
+        "honest": list(models),
+        "systems": by_system,
+    }
 
 
 def main() -> None:
@@ -106,11 +120,14 @@ def main() -> None:
     parser.add_argument("--competition", action="append", help="repeat for several; default: all published ones")
     parser.add_argument("--clips", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--honest-only", action="store_true", help="leave out the oracle, the tricks and the parrots")
     arguments = parser.parse_args()
     competitions = [competition_by_id(name) for name in arguments.competition or [c.id for c in PUBLISHED]]
     scores = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {}
     for competition in competitions:
-        scores[competition.id] = scores_of(competition, arguments.clips, arguments.seed)
+        scores[competition.id] = scores_of(
+            competition, arguments.clips, arguments.seed, honest_only=arguments.honest_only
+        )
         arguments.out.write_text(json.dumps(scores) + "\n", encoding="utf-8")
         print(f"{competition.id}: {arguments.clips} clips of {', '.join(scores[competition.id]['systems'])}")
 
