@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sequential import first_verdicts
+from soundsright.ranking import first_verdicts
 
 Rng = np.random.Generator
 Draw = Callable[[Rng, tuple[int, int]], NDArray[np.float64]]
@@ -87,7 +87,7 @@ def needed(
         x = advantage + spread * rng.standard_normal((count, clips))
         verdicts = first_verdicts(x, alpha=alpha)
         won += int(verdicts.better.sum())
-        used.append(np.where(verdicts.better, verdicts.clips, clips))
+        used.append(np.where(verdicts.better, verdicts.witnesses, clips))
     return won / rounds, float(np.median(np.concatenate(used))) / clips
 
 
@@ -101,7 +101,7 @@ def hopeless(spread: float, rounds: int, clips: int, alpha: float, seed: int) ->
     for count in batches(rounds):
         verdicts = first_verdicts(spread * rng.standard_normal((count, clips)), margin=1.0, alpha=alpha)
         stopped += int(verdicts.hopeless.sum())
-        used.append(np.where(verdicts.hopeless, verdicts.clips, clips))
+        used.append(np.where(verdicts.hopeless, verdicts.witnesses, clips))
     return stopped / rounds, float(np.median(np.concatenate(used))) / clips
 
 

@@ -120,7 +120,9 @@ def main() -> None:
     parser.add_argument("--competition", action="append", help="repeat for several; default: all published ones")
     parser.add_argument("--clips", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--honest-only", action="store_true", help="leave out the oracle, the tricks and the parrots")
+    parser.add_argument(
+        "--honest-only", action="store_true", help="leave out the oracle, the tricks and the parrots"
+    )
     arguments = parser.parse_args()
     competitions = [competition_by_id(name) for name in arguments.competition or [c.id for c in PUBLISHED]]
     scores = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {}

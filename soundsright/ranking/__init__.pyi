@@ -4,6 +4,7 @@ from .champions import Champion, champions_after
 from .examined import Examined, TitleModel
 from .gaming import Flag, flags, shipped_honest_systems
 from .leaderboard import decide
+from .sequential import SequentialResult, Verdict, first_verdicts, sequential_comparison
 from .statistics import PairedComparison, RankSet, holm, mean_estimate, paired_comparison, rank_confidence_sets
 from .trial import trial_round
 from .weights import weights_of
@@ -18,18 +19,22 @@ __all__ = [
     "OrganiserDecisions",
     "PairedComparison",
     "RankSet",
+    "SequentialResult",
     "SetApart",
     "Speech",
     "Title",
     "TitleModel",
+    "Verdict",
     "award",
     "champions_after",
     "decide",
+    "first_verdicts",
     "flags",
     "holm",
     "mean_estimate",
     "paired_comparison",
     "rank_confidence_sets",
+    "sequential_comparison",
     "set_apart",
     "shipped_honest_systems",
     "trial_round",

@@ -1,4 +1,4 @@
-"""The comparison can be watched clip by clip, and its error rate stays below alpha."""
+"""The comparison can be watched witness by witness, and its error rate stays below alpha."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.sequential import (
+from soundsright.ranking.sequential import (
     SequentialResult,
     Verdict,
+    cluster_means,
     first_verdicts,
     log_evidences,
     sequential_comparison,
@@ -42,14 +43,14 @@ def test_a_clearly_better_challenger_stops_early() -> None:
     differences = 1.0 + null_differences("normal", (200, 400), seed=3)
     verdicts = first_verdicts(differences)
     assert verdicts.better.all()
-    assert np.median(verdicts.clips) < 40
+    assert np.median(verdicts.witnesses) < 40
 
 
 def test_a_clearly_worse_challenger_is_hopeless_early() -> None:
     differences = -1.0 + null_differences("normal", (200, 400), seed=4)
     verdicts = first_verdicts(differences, margin=0.1)
     assert verdicts.hopeless.all()
-    assert np.median(verdicts.clips) < 40
+    assert np.median(verdicts.witnesses) < 40
 
 
 def test_a_lead_under_the_margin_is_not_enough() -> None:
@@ -59,7 +60,7 @@ def test_a_lead_under_the_margin_is_not_enough() -> None:
 
 def test_equal_scores_decide_nothing() -> None:
     result = sequential_comparison([0.0] * 100)
-    assert result == SequentialResult(Verdict.OPEN, 100, 1.0, 1.0)
+    assert result == SequentialResult(Verdict.OPEN, 100, 100, 1.0, 1.0)
 
 
 def test_no_clips_decide_nothing() -> None:
@@ -111,3 +112,41 @@ def test_a_difference_that_is_not_finite_is_refused() -> None:
 def test_an_alpha_out_of_range_is_refused(alpha: float) -> None:
     with pytest.raises(ValueError, match="alpha"):
         sequential_comparison([0.1], alpha=alpha)
+
+
+def test_equal_entries_that_differ_by_noise_win_no_more_often_than_alpha() -> None:
+    rng = np.random.default_rng(5)
+    by_noise = np.repeat(rng.standard_normal((2_000, 25)), 20, axis=1)
+    differences = by_noise + rng.standard_normal((2_000, 500))
+    witnesses, _ = cluster_means(differences, [number // 20 for number in range(500)])
+    assert first_verdicts(witnesses, alpha=ALPHA).better.mean() <= ALPHA
+    assert first_verdicts(differences, alpha=ALPHA).better.mean() > 2 * ALPHA  # as if each clip were a witness
+
+
+def test_clips_of_one_noise_are_one_witness() -> None:
+    result = sequential_comparison([1.0] * 60, clusters=[n // 10 for n in range(60)], smallest=1)
+    assert (result.verdict, result.clips, result.witnesses) == (Verdict.OPEN, 60, 6)
+    assert sequential_comparison([1.0] * 60, smallest=1).verdict is Verdict.BETTER
+
+
+def test_clusters_of_several_sizes_count_the_same_as_witnesses() -> None:
+    labels = [0] * 5 + [1] + [2] * 2
+    means, sizes = cluster_means(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 1.0, 2.0]), labels)
+    assert means.tolist() == [3.0, 7.0, 1.5]
+    assert sizes.tolist() == [5, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("clusters", "message"),
+    [(["a", "b", "a"], "do not follow each other"), (["a"], "1 cluster labels for 3 clips")],
+)
+def test_clusters_that_do_not_fit_are_refused(clusters: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        sequential_comparison([0.1, 0.2, 0.3], clusters=clusters)
+
+
+def test_the_level_of_a_win_can_be_stricter() -> None:
+    clearly = [1.0, 0.9, 1.1, 1.2, 0.8] * 3
+    assert (
+        sequential_comparison(clearly, alpha=0.05).clips < sequential_comparison(clearly, alpha_better=0.001).clips
+    )
