@@ -1,6 +1,14 @@
 from .apart import OrganiserDecisions, SetApart, Speech, set_apart
 from .awards import Contender, Loss, LossOver, Title, award
 from .champions import Champion, champions_after
+from .clustered import (
+    ClusteredMean,
+    ClusteredMeans,
+    clustered_mean,
+    clustered_means,
+    clustered_p_values,
+    least_clustered_mean,
+)
 from .examined import Examined, TitleModel
 from .gaming import Flag, flags, shipped_honest_systems
 from .leaderboard import decide
@@ -11,6 +19,8 @@ from .weights import weights_of
 
 __all__ = [
     "Champion",
+    "ClusteredMean",
+    "ClusteredMeans",
     "Contender",
     "Examined",
     "Flag",
@@ -27,10 +37,14 @@ __all__ = [
     "Verdict",
     "award",
     "champions_after",
+    "clustered_mean",
+    "clustered_means",
+    "clustered_p_values",
     "decide",
     "first_verdicts",
     "flags",
     "holm",
+    "least_clustered_mean",
     "mean_estimate",
     "paired_comparison",
     "rank_confidence_sets",
