@@ -125,7 +125,8 @@ def cluster_means(
     starts = [i for i, label in enumerate(clusters) if i == 0 or label != clusters[i - 1]]
     if len({clusters[start] for start in starts}) != len(starts):
         raise ValueError("the clips of a cluster do not follow each other")
-    sizes = np.diff(np.array([*starts, clips], dtype=np.int64))
+    ends = [*starts[1:], clips]
+    sizes = np.array(ends, dtype=np.int64) - np.array(starts, dtype=np.int64)
     means: NDArray[np.float64] = np.add.reduceat(values, starts, axis=-1) / sizes
     return means, sizes
 
