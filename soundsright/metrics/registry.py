@@ -83,14 +83,19 @@ def check_packages(each: Metric) -> None:
     """Check that the packages that a metric needs are installed.
 
     Raises:
-        UsageError: one is not; the hint names the extra that installs it.
+        UsageError: one is not; the hint is the command that installs it.
     """
     missing = [package for package in each.packages if not _is_installed(package)]
     if missing:
         raise UsageError(
             f"{each.name} needs {' and '.join(missing)}, which this environment lacks",
-            f"Run `pip install 'soundsright[{each.extra}]'`, or leave the metric out.",
+            f"Run `{install_command(each)}`, or leave the metric out.",
         )
+
+
+def install_command(each: Metric) -> str:
+    """The command that installs the packages of a metric."""
+    return each.install or f"pip install 'soundsright[{each.extra}]'"
 
 
 @cache
