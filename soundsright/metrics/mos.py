@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from soundsright.core.audio import Samples
 from soundsright.core.errors import UsageError
+from soundsright.metrics.mel import periodic_hann, slaney_filters
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -104,38 +105,13 @@ def log_mel(signal: Samples) -> NDArray[np.float32]:
     half = _MEL_FRAME // 2
     padded = np.pad(signal, half)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _MEL_FRAME)[::_MEL_HOP]
-    spectra = fft.rfft(frames * _mel_window(), axis=1)
+    spectra = fft.rfft(frames * periodic_hann(_MEL_FRAME), axis=1)
     power = spectra.real**2 + spectra.imag**2
-    mel = np.maximum(power @ _mel_filters().T, 1e-10)
+    mel = np.maximum(power @ slaney_filters(RATE_HZ, _MEL_FRAME, _MEL_BANDS).T, 1e-10)
     level_db = 10.0 * np.log10(mel)
     level_db -= level_db.max()
     features: NDArray[np.float32] = ((np.maximum(level_db, -_MEL_RANGE_DB) + 40.0) / 40.0).astype(np.float32)
     return features
-
-
-@cache
-def _mel_window() -> NDArray[np.float32]:
-    """A periodic Hann window."""
-    phase = 2 * np.pi * np.arange(_MEL_FRAME) / _MEL_FRAME
-    return (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
-
-
-@cache
-def _mel_filters() -> NDArray[np.float32]:
-    """Triangles of unit area on Slaney's mel scale (linear to 1 kHz, then logarithmic), shape (120, 161)."""
-    top = 15.0 + 27.0 * math.log(RATE_HZ / 2 / 1000.0) / math.log(6.4)
-    edges = [_slaney_hz(top * i / (_MEL_BANDS + 1)) for i in range(_MEL_BANDS + 2)]
-    bins_hz = np.arange(_MEL_FRAME // 2 + 1) * RATE_HZ / _MEL_FRAME
-    filters = np.zeros((_MEL_BANDS, len(bins_hz)))
-    for band in range(_MEL_BANDS):
-        low, centre, high = edges[band : band + 3]
-        rising, falling = (bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre)
-        filters[band] = np.maximum(0.0, np.minimum(rising, falling)) * 2.0 / (high - low)
-    return filters.astype(np.float32)
-
-
-def _slaney_hz(mel: float) -> float:
-    return mel * 200.0 / 3.0 if mel < 15.0 else 1000.0 * 6.4 ** ((mel - 15.0) / 27.0)
 
 
 @cache

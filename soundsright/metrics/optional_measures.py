@@ -32,6 +32,21 @@ OPTIONAL_MEASURES: tuple[Metric, ...] = (
         packages=("pocketsphinx",),
         extra="measures",
     ),
+    Metric(
+        "SPEAKER_SIM",
+        "Speaker similarity",
+        "cosine",
+        Direction.HIGHER_IS_BETTER,
+        0.0,
+        1.0,
+        0.0,
+        WIDE_BAND_RATES_HZ,
+        False,
+        "Wan et al., ICASSP 2018: cosine of the voices that the network of resemblyzer 0.1.4 finds",
+        licence="Apache-2.0: weights of resemblyzer",
+        packages=("resemblyzer",),
+        install="pip install --no-deps resemblyzer==0.1.4",
+    ),
 )
 
 
@@ -43,5 +58,13 @@ def _phone_similarity(clip: SharedClip) -> float | NoValue | None:
     return NoValue.LITTLE_SPEECH if value is None else value
 
 
-MEASURES: Mapping[str, Measure] = {"PHONE_SIM": _phone_similarity}
+def _speaker_similarity(clip: SharedClip) -> float | NoValue | None:
+    from soundsright.metrics.shared_clip import NoValue
+    from soundsright.metrics.speaker import speaker_similarity
+
+    value = speaker_similarity(*clip.at_16_khz)
+    return NoValue.NO_ENERGY if value is None else value
+
+
+MEASURES: Mapping[str, Measure] = {"PHONE_SIM": _phone_similarity, "SPEAKER_SIM": _speaker_similarity}
 """The function of each of these metrics, by name."""
