@@ -26,6 +26,7 @@ from soundsright.core.audio import Audio, Clip, digest_of_digests, on_pcm16_grid
 from soundsright.core.competition import PUBLISHED, Competition, Task, competition_by_id
 from soundsright.core.content import content_hash, files_below, sha256_of_file
 from soundsright.core.errors import UsageError
+from soundsright.core.results import Estimate
 from soundsright.core.tasks import AnyTask
 from soundsright.data.clips import checked_clip_count
 from soundsright.data.journal import written_atomically
@@ -90,10 +91,15 @@ def table(title: str, scores: Scores, speeds: Mapping[str, float]) -> str:
         cells = []
         for metric, digits in zip(enhancers.METRICS, (2, 3, 2), strict=True):
             estimate = mean_estimate(by_metric[metric])
-            cells.append(f"{estimate.mean:.{digits}f} ± {estimate.high - estimate.mean:.{digits}f}")
+            cells.append(f"{estimate.mean:.{digits}f} ± {half_width(estimate, digits)}")
         speed = f"{speeds[name]:.3f}" if name in speeds else "-"
         lines.append(f"| {name} | {' | '.join(cells)} | {speed} |")
     return "\n".join(lines)
+
+
+def half_width(estimate: Estimate, digits: int) -> str:
+    """Half the interval, or a dash if one clip gives none."""
+    return "–" if estimate.half_width is None else f"{estimate.half_width:.{digits}f}"
 
 
 def differences(scores: Scores, against: str) -> str:
@@ -106,7 +112,7 @@ def differences(scores: Scores, against: str) -> str:
         for metric, digits in zip(enhancers.METRICS, (2, 3, 2), strict=True):
             pairs = zip(scores[against][metric], by_metric[metric], strict=True)
             estimate = mean_estimate([ours - theirs for ours, theirs in pairs])
-            cells.append(f"{estimate.mean:+.{digits}f} ± {estimate.high - estimate.mean:.{digits}f}")
+            cells.append(f"{estimate.mean:+.{digits}f} ± {half_width(estimate, digits)}")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -88,12 +88,42 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `n` clips, with the ends of its 95 % confidence interval."""
+    """A mean over `n` clips, with the ends of its 95 % confidence interval.
+
+    `low` and `high` are None if there is no interval: there is one clip, or the clips form two groups or fewer.
+    `effective_n` is the number of independent clips that would be as certain as these. It is None if each clip
+    counts as independent.
+
+    Raises:
+        ValueError: if only one end of the interval is given.
+    """
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
+    effective_n: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval has both ends or none")
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the width of the interval; None without one.
+
+        >>> Estimate(2.0, 1.5, 2.5, 9).half_width
+        0.5
+        """
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    def is_above(self, value: float) -> bool:
+        """Whether the whole interval lies above `value`. Without an interval, it does not."""
+        return self.low is not None and self.low > value
+
+    def is_below(self, value: float) -> bool:
+        """Whether the whole interval lies below `value`. Without an interval, it does not."""
+        return self.high is not None and self.high < value
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from .encoding import SetFormat, Subtype
 from .installed import PRIVATE_MARK, corpus_folder, installed_corpora
 from .levels import SILENT_DB, active_level
 from .making import SetJob, SetReport, clips_of, generate_set
-from .manifest import recipe_fields, recordings_of
+from .manifest import groups_of, recipe_fields, recordings_of
 from .noise_kinds import BABBLE, NOISE_KINDS
 from .passages import LONGEST_PASSAGE_CHARS, passage
 from .reading import read_set
@@ -57,6 +57,7 @@ __all__ = [
     "draw_clips",
     "facts_of",
     "generate_set",
+    "groups_of",
     "installed_corpora",
     "measured_share",
     "noise_listing",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
 from soundsright.core.audio import Clip, ClipRecipe, SpeechPiece
+from soundsright.core.groups import ClipGroups
 from soundsright.data.render import Rendered
 
 
@@ -40,6 +42,8 @@ _ADDED: dict[str, Any] = {"fresh": None, "pieces": (), "speed": None, "equaliser
 """Fields that older sets do not have, with the values that they stand for there."""
 
 _BABBLE = "babble:"
+_SIMULATED_ROOM = re.compile(r"^(shoebox-[\d.]+x[\d.]+x[\d.]+m)-[\d.]+m$")
+"""The name of a simulated room, before the distance of its source."""
 
 
 def recipe_of(line: Mapping[str, Any]) -> ClipRecipe:
@@ -68,6 +72,68 @@ def recordings_of(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     voices = noise.removeprefix(_BABBLE).split("+") if noise.startswith(_BABBLE) else [noise]
     speech = [recipe.get("speech"), *(piece["speech"] for piece in recipe.get("pieces") or ())]
     return tuple(dict.fromkeys(name for name in (*speech, *voices, recipe.get("rir")) if name))
+
+
+def groups_of(clips: Iterable[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]]) -> ClipGroups | None:
+    """What the clips of a set share: their noise or their room, and their prompt.
+
+    `clips` are the lines of a manifest, or recipes by clip id. The factors are
+
+    - `noise`: the recording, or the kind for noise by formula and for babble,
+    - `room`: the measured response, or the simulated room at any distance from the source,
+    - `prompt`: the recording of speech, or the longest of several.
+
+    A factor is left out if a clip has no such source. The result is None if a clip does not say what it was made
+    from, as a hidden clip or a line of another program's manifest.
+
+    Raises:
+        ValueError: two lines are of one clip.
+
+    >>> babble = {"speech": "s1", "noise": "babble:s2+s3", "rir": None}
+    >>> groups_of({"a": babble, "b": {"speech": "s2", "noise": "rain"}}).factors
+    {'noise': ('babble', 'rain'), 'prompt': ('s1', 's2')}
+    """
+    if isinstance(clips, Mapping):
+        rows = list(clips.items())
+    else:
+        rows = [(str(line.get("id")), line) for line in clips]
+    found: dict[str, list[str | None]] = {
+        "noise": [_noise_of(recipe) for _, recipe in rows],
+        "room": [_room_of(recipe) for _, recipe in rows],
+        "prompt": [_prompt_of(recipe) for _, recipe in rows],
+    }
+    if not rows or None in found["prompt"]:
+        return None
+    known = {
+        factor: tuple(label for label in labels if label is not None)
+        for factor, labels in found.items()
+        if None not in labels
+    }
+    return ClipGroups(tuple(clip_id for clip_id, _ in rows), known)
+
+
+def _noise_of(recipe: Mapping[str, Any]) -> str | None:
+    name = recipe.get("noise")
+    if not isinstance(name, str) or not name:
+        return None
+    return _BABBLE.removesuffix(":") if name.startswith(_BABBLE) else name
+
+
+def _room_of(recipe: Mapping[str, Any]) -> str | None:
+    name = recipe.get("rir")
+    if not isinstance(name, str) or not name:
+        return None
+    return _SIMULATED_ROOM.sub(r"\1", name)
+
+
+def _prompt_of(recipe: Mapping[str, Any]) -> str | None:
+    """The recording with the longest stretch in the clip; None if the recipe has another form."""
+    try:
+        pieces = [(float(piece["duration_s"]), piece["speech"]) for piece in recipe.get("pieces") or ()]
+        name = max(pieces, key=lambda piece: piece[0])[1] if pieces else recipe["speech"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return name if isinstance(name, str) and name else None
 
 
 def clip_line(clip: Clip) -> dict[str, Any]:

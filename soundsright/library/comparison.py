@@ -46,7 +46,7 @@ class MetricComparison:
         """The better system, `a` or `b`; None unless the interval excludes 0 and `p_value_holm` is at most 0.05."""
         from soundsright.metrics import metric
 
-        certain = self.difference.low > 0 or self.difference.high < 0
+        certain = self.difference.is_above(0.0) or self.difference.is_below(0.0)
         if not certain or self.p_value_holm > LEVEL:
             return None
         return "a" if metric(self.metric).at_least_as_good(self.difference.mean, 0.0) else "b"

@@ -80,11 +80,9 @@ def _of_rival(subcontest: MetricContest, award: Award, rival: Contender) -> Evid
         evidence["needed"] = award.needed[rival.hotkey]
     if subcontest.champion_row is not None:
         difference = mean_estimate((subcontest.scores[row] - subcontest.scores[subcontest.champion_row]).tolist())
-        evidence |= {
-            "difference": difference.mean,
-            "difference_low": difference.low,
-            "difference_high": difference.high,
-        }
+        evidence["difference"] = difference.mean
+        if difference.low is not None and difference.high is not None:
+            evidence |= {"difference_low": difference.low, "difference_high": difference.high}
         if rival.p_value is not None:
             evidence["p_value_holm"] = rival.p_value
     return evidence

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from soundsright.core.competition import Competition
 from soundsright.core.competition_rules import CompetitionRules
-from soundsright.core.results import Leaderboard, Standing
+from soundsright.core.results import Estimate, Leaderboard, Standing
 from soundsright.core.rulesets import Age, Reference, Remainder, Ruleset
 from soundsright.core.schedule import Schedule
 
@@ -226,8 +226,12 @@ def leaderboard_text(leaderboard: Leaderboard) -> str:
 
 
 def _row(name: str, standings: Sequence[Standing]) -> str:
-    cells = (f"{s.estimate.mean:.4f} ± {(s.estimate.high - s.estimate.low) / 2:.4f}" for s in standings)
-    return f"{name:<14}" + "".join(f"{cell:>24}" for cell in cells)
+    return f"{name:<14}" + "".join(f"{_mean_and_interval(s.estimate):>24}" for s in standings)
+
+
+def _mean_and_interval(estimate: Estimate) -> str:
+    half = estimate.half_width
+    return f"{estimate.mean:.4f} ± {'-' if half is None else f'{half:.4f}'}"
 
 
 def _without_ruleset(evidence: Mapping[str, float | str | bool]) -> dict[str, float | str | bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from soundsright.cli.shared.tables import line_of_test, paid_sentence, print_tables
+from soundsright.cli.shared.tables import line_of_test, mean_and_interval, paid_sentence, print_tables
 from soundsright.core.competition import PUBLISHED
 from soundsright.services.records.results import (
     CompetitionDoc,
@@ -120,3 +120,13 @@ def test_rules_without_a_test_name_none() -> None:
 def test_the_paid_part_and_the_prizes_have_one_denominator() -> None:
     sentence = paid_sentence(1 - 10 / 13, PUBLISHED[:1])
     assert sentence == "10 of the 13 percent that this run could pay (76.9 %)"
+
+
+def test_a_difference_without_an_interval_says_so() -> None:
+    ends = ("difference_low", "difference_high")
+    evidence = {name: value for name, value in EVIDENCE.items() if name not in ends}
+    assert "+0.2500 no interval, p = 0.00073" in line_of_test(decision("Somebody takes PESQ_WB.", evidence))
+
+
+def test_a_mean_without_an_interval_has_a_dash() -> None:
+    assert mean_and_interval(EstimateDoc(mean=1.5, low=None, high=None, n=1), 2) == "1.50 ±-"

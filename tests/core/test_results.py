@@ -7,7 +7,7 @@ import math
 import pytest
 
 from soundsright.core.competition import PUBLISHED, Competition, Task
-from soundsright.core.results import ClipResult, Failure, Weights
+from soundsright.core.results import ClipResult, Estimate, Failure, Weights
 from soundsright.core.schedule import Round
 
 
@@ -42,3 +42,23 @@ def test_metric_weights_must_sum_to_one() -> None:
 def test_the_seed_block_must_be_after_the_close_of_entries() -> None:
     with pytest.raises(ValueError, match="seed block"):
         Round("r", entries_close_block=10, seed_block=10)
+
+
+def test_an_interval_has_both_ends_or_none() -> None:
+    with pytest.raises(ValueError, match="both ends"):
+        Estimate(1.0, None, 2.0, 3)
+
+
+def test_without_an_interval_nothing_is_certain() -> None:
+    estimate = Estimate(1.0, None, None, 1)
+    assert estimate.half_width is None
+    assert not estimate.is_above(-100.0)
+    assert not estimate.is_below(100.0)
+
+
+def test_an_interval_is_above_or_below_a_value_as_a_whole() -> None:
+    estimate = Estimate(1.0, 0.5, 1.5, 9)
+    assert estimate.is_above(0.4)
+    assert not estimate.is_above(0.5)
+    assert estimate.is_below(1.6)
+    assert not estimate.is_below(1.5)

@@ -128,7 +128,7 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
         table.add_row(
             name,
             f"{difference.mean:+.4f}",
-            f"{difference.low:+.4f} … {difference.high:+.4f}",
+            "–" if difference.low is None else f"{difference.low:+.4f} … {difference.high:+.4f}",
             f"{each.p_value:.4f}",
             f"{each.p_value_holm:.4f}",
             f"{each.effect_size:+.2f}",

@@ -197,7 +197,8 @@ def _metric_lines(feedback: Feedback) -> Iterator[str]:
     for name, own in feedback.metrics.items():
         needed = feedback.needed.get(name)
         d = _decimals(own.mean, needed)
-        parts = [f"{own.mean:8.{d}f}  [{own.low:.{d}f}, {own.high:.{d}f}]"]
+        no_interval = own.low is None or own.high is None
+        parts = [f"{own.mean:8.{d}f}  {'[-]' if no_interval else f'[{own.low:.{d}f}, {own.high:.{d}f}]'}"]
         if name in feedback.unprocessed:
             parts.append(f"unprocessed {feedback.unprocessed[name].mean:.{d}f}")
         best = feedback.winners.get(name) or feedback.best

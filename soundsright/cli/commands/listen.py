@@ -134,8 +134,9 @@ def results(*, run_folder: Path) -> None:
         for heading in (test.scale, "votes", *(metric_name(m) for m in test.metrics)):
             table.add_column(heading, justify="right")
         for row in test.rows:
-            half = (row.estimate.high - row.estimate.low) / 2
-            cells = [f"{row.estimate.mean:.2f} ±{half:.2f}", str(row.votes)]
+            half = row.estimate.half_width
+            width = "–" if half is None else f"{half:.2f}"
+            cells = [f"{row.estimate.mean:.2f} ±{width}", str(row.votes)]
             cells += [f"{row.metrics[m]:.3f}" if m in row.metrics else "–" for m in test.metrics]
             table.add_row(Text(row.label), *cells)
         console.print(table)

@@ -307,7 +307,7 @@ def _print_table(summaries: Mapping[str, MetricSummary]) -> None:
         table.add_row(
             name,
             f"{summary.mean:.4f}",
-            f"{summary.low:.4f} … {summary.high:.4f}",
+            "–" if summary.low is None else f"{summary.low:.4f} … {summary.high:.4f}",
             f"{summary.median:.4f}",
             f"{summary.failed} of {summary.n}",
             metric(name).unit + (", lower is better" if lower else ""),

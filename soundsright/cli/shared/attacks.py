@@ -83,9 +83,9 @@ def verdict_of(measured: Measured) -> str:
     """The verdict in words, with what an attacking client found."""
     if measured.broken:
         verdict = f"succeeds: {measured.broken}"
-    elif measured.gain.low > 0:
+    elif measured.earns_more:
         verdict = "succeeds: it earns more than the honest model"
-    elif measured.loss.low > 0:
+    elif measured.costs_the_victim:
         verdict = "succeeds: the champion loses"
     else:
         verdict = "does not pay"
@@ -93,6 +93,6 @@ def verdict_of(measured: Measured) -> str:
 
 
 def _text(estimate: Estimate) -> str:
-    if estimate.low == estimate.high:
+    if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
         return f"{estimate.mean:.2f}"
     return f"{estimate.mean:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"

@@ -111,11 +111,12 @@ def line_of_test(decision: DecisionDoc) -> str:
         return ""
     test = f"{facts['test']}, one-sided, paired over {facts['clips']:g} clips"
     if "p_value_holm" in facts and "needed" in facts:
-        low, high = facts["difference_low"], facts["difference_high"]
+        low, high = facts.get("difference_low"), facts.get("difference_high")
+        interval = "no interval" if low is None or high is None else f"[{low:.4f}, {high:.4f}]"
         tested = facts.get("challengers_tested", float(facts["entries"]) - 1)
         return (
             f"{test}, Holm over {tested:g}: {facts['challenger']} minus {facts['champion']}"
-            f" {facts['difference']:+.4f} [{low:.4f}, {high:.4f}], p = {facts['p_value_holm']:.2g}"
+            f" {facts['difference']:+.4f} {interval}, p = {facts['p_value_holm']:.2g}"
         )
     if "p_value_unprocessed" in facts:
         return f"{test}, over the unprocessed input: p = {facts['p_value_unprocessed']:.2g}"
@@ -184,10 +185,10 @@ def decimals_of(metric: str) -> int:
 
 
 def mean_and_interval(estimate: EstimateDoc, decimals: int) -> str:
-    """Mean ± half of the 95 % interval.
+    """Mean ± half of the 95 % interval, or a dash without an interval.
 
     >>> mean_and_interval(EstimateDoc(mean=1.234, low=1.134, high=1.334, n=20), 2)
     '1.23 ±0.10'
     """
-    half = (estimate.high - estimate.low) / 2
-    return f"{estimate.mean:.{decimals}f} ±{half:.{decimals}f}"
+    half = estimate.half_width
+    return f"{estimate.mean:.{decimals}f} ±{'-' if half is None else f'{half:.{decimals}f}'}"

@@ -26,12 +26,12 @@ _BINS = 4
 
 @dataclass(frozen=True)
 class Interval:
-    """One row: a mean and its interval from `low` to `high`."""
+    """One row: a mean and its interval from `low` to `high`. Both are None if there is no interval."""
 
     label: str
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     emphasis: bool = False
     values: tuple[float, ...] = ()
     """The single values behind the mean, drawn as faint dots. May be empty."""
@@ -50,13 +50,16 @@ class TradePoint:
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one colour and shape, at `xs` and `ys`. `lows` and `highs` are the intervals of `ys`, or empty."""
+    """Points of one colour and shape, at `xs` and `ys`. `lows` and `highs` are the intervals of `ys`, or empty.
+
+    A point without an interval has None in both.
+    """
 
     label: str
     xs: tuple[float, ...]
     ys: tuple[float, ...]
-    lows: tuple[float, ...] = ()
-    highs: tuple[float, ...] = ()
+    lows: tuple[float | None, ...] = ()
+    highs: tuple[float | None, ...] = ()
 
 
 def interval_plot(
@@ -64,10 +67,12 @@ def interval_plot(
 ) -> str:
     """Means with intervals, one per row, and a dashed line at `reference`.
 
+    A row without an interval has no whisker.
+
     >>> interval_plot([Interval("<b>", 1.0, 0.5, 1.5)], title="t", unit="dB").count("&lt;b&gt;")
     1
     """
-    ends = [value for row in rows for value in (row.low, row.high, row.mean, *row.values)]
+    ends = [end for row in rows for end in (row.low, row.high, row.mean, *row.values) if end is not None]
     scale = _Scale.around([*ends, reference] if reference is not None else ends, _LEFT_PX, WIDTH_PX - _RIGHT_PX)
     note = _LEGEND_PX if reference is not None and reference_label else 0
     bottom = _TOP_PX + len(rows) * _ROW_PX
@@ -88,9 +93,9 @@ def interval_plot(
             # Spread the dots over three lines, so that equal values stay visible.
             cy = y + (index % 3 - 1) * 6
             parts.append(f'<circle class="single" cx="{scale(value):.1f}" cy="{cy:.1f}" r="2"/>')
-        parts.append(
-            f'<line class="whisker{kind}" x1="{scale(row.low):.1f}" x2="{scale(row.high):.1f}" y1="{y}" y2="{y}"/>'
-        )
+        if row.low is not None and row.high is not None:
+            start, end = scale(row.low), scale(row.high)
+            parts.append(f'<line class="whisker{kind}" x1="{start:.1f}" x2="{end:.1f}" y1="{y}" y2="{y}"/>')
         parts.append(f'<circle class="point{kind}" cx="{scale(row.mean):.1f}" cy="{y}" r="4.5"/>')
     return "".join((*parts, _title(title, unit), "</svg>"))
 
@@ -244,7 +249,7 @@ def _plane(
     x_names: list[str] | None,
 ) -> str:
     xs = [x for each in series for x in each.xs]
-    ys = [y for each in series for y in (*each.ys, *each.lows, *each.highs)]
+    ys = [y for each in series for y in (*each.ys, *each.lows, *each.highs) if y is not None]
     bottom = _TOP_PX + _PLOT_HEIGHT_PX
     across = _Scale.around(xs, _PLOT_LEFT_PX, WIDTH_PX - _RIGHT_PX, share=0.06)
     up = _Scale.around(ys, bottom, _TOP_PX, share=0.06)
@@ -273,6 +278,8 @@ def _points_and_line(
     """The intervals, points and line of a series."""
     group = []
     for x, low, high in zip(series.xs, series.lows, series.highs, strict=False):
+        if low is None or high is None:
+            continue
         at = across(x)
         group.append(f'<line class="bar" x1="{at:.1f}" x2="{at:.1f}" y1="{up(low):.1f}" y2="{up(high):.1f}"/>')
     group.extend(_shape(number, across(x), up(y), 3.0) for x, y in zip(series.xs, series.ys, strict=True))

@@ -7,7 +7,7 @@ the run, so a page shows the same numbers each time it is drawn.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -72,9 +72,15 @@ def paired_difference(
     )
     gain = comparison.difference
     if metric_docs(run)[metric].direction == "lower":
-        gain = Estimate(-gain.mean, -gain.high, -gain.low, gain.n)
-    better = True if gain.low > 0 else False if gain.high < 0 else None
+        gain = _negated(gain)
+    better = True if gain.is_above(0.0) else False if gain.is_below(0.0) else None
     return PairedDifference(metric, other.label, comparison.difference, comparison.p_value, better)
+
+
+def _negated(e: Estimate) -> Estimate:
+    """The estimate of the same values with the other sign."""
+    low, high = (None if end is None else -end for end in (e.high, e.low))
+    return replace(e, mean=-e.mean, low=low, high=high)
 
 
 def prize_decisions(competition: RunCompetition) -> list[PrizeDecision]:
@@ -103,6 +109,8 @@ def _prize_decision(decision: DecisionDoc, competition: RunCompetition) -> Prize
 
     clips = int(number("clips") or 0)
     gain, low, high = number("difference"), number("difference_low"), number("difference_high")
+    if low is None or high is None:
+        low = high = None
     return PrizeDecision(
         metric=decision.metric,
         outcome=outcome,
@@ -113,7 +121,7 @@ def _prize_decision(decision: DecisionDoc, competition: RunCompetition) -> Prize
         needed=number("needed"),
         rival=label(evidence.get("challenger")),
         rival_mean=number("challenger_mean"),
-        gain=None if gain is None or low is None or high is None else Estimate(gain, low, high, clips),
+        gain=None if gain is None else Estimate(gain, low, high, clips),
         p_value=number("p_value_holm"),
     )
 

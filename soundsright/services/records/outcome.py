@@ -13,7 +13,7 @@ from typing import Any
 from soundsright.core.competition import Competition
 from soundsright.core.entry_rules import remedy_of
 from soundsright.core.errors import printable
-from soundsright.core.results import Evaluation, Failure, Leaderboard, Refusal
+from soundsright.core.results import Estimate, Evaluation, Failure, Leaderboard, Refusal
 from soundsright.metrics import metric
 from soundsright.ranking import RankSet, mean_estimate
 from soundsright.services.records.corpus_words import WITHHELD
@@ -290,12 +290,17 @@ def _row(
         block=submission.block if is_entry else None,
         ranks={name: (r.best, r.worst) for name, r in ranks.items()},
         share=board.share_of(submission),
-        metrics={m: EstimateDoc(mean=e.mean, low=e.low, high=e.high, n=e.n) for m, e in estimates.items()},
+        metrics={m: _estimate(e) for m, e in estimates.items()},
         clips=len(evaluation.clips),
         failures=dict(Counter(clip.failure.code for clip in evaluation.clips if clip.failure is not None)),
         flags=tuple(FlagDoc(**asdict(flag)) for flag in outcome.flags.get(submission.entry_id, ())),
         timing=TimingDoc(**asdict(timing), real_time_factor=timing.real_time_factor),
     )
+
+
+def _estimate(e: Estimate) -> EstimateDoc:
+    effective = {} if e.effective_n is None else {"effective_n": e.effective_n}
+    return EstimateDoc(mean=e.mean, low=e.low, high=e.high, n=e.n, **effective)
 
 
 def _entry_row(

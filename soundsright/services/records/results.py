@@ -7,9 +7,9 @@ Scores are in their metric's unit, shares in percent of the emission, times in s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from soundsright.core.competition import MAX_COMPETITIONS
 from soundsright.services.records.corpus_words import corpus_remarks
@@ -31,12 +31,27 @@ class Document(BaseModel):
 
 
 class EstimateDoc(Document):
-    """A mean over `n` clips and the ends of its 95 % interval."""
+    """A mean over `n` clips and the ends of its 95 % interval: see `core.results.Estimate`.
+
+    The ends are None if there is no interval. `effective_n` is None if each clip counts as independent.
+    """
 
     mean: FiniteFloat
-    low: FiniteFloat
-    high: FiniteFloat
+    low: FiniteFloat | None
+    high: FiniteFloat | None
     n: Count
+    effective_n: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _has_both_ends(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval has both ends or none")
+        return self
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the width of the interval; None without one."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
 class MetricDoc(Document):

@@ -10,7 +10,7 @@ from typing import Any
 
 from soundsright.core.errors import UsageError
 from soundsright.services.drawing import metric_name
-from soundsright.services.records import Run, RunCompetition, RunEntry
+from soundsright.services.records import EstimateDoc, Run, RunCompetition, RunEntry
 
 SOURCE_NAME = "SoundsRight"
 
@@ -55,8 +55,7 @@ def model_index(run: Run, label: str, *, dataset: str = "", dataset_url: str = "
                     "name": metric_name(name),
                     "value": round(estimate.mean, 6),
                     "args": {
-                        "low": round(estimate.low, 6),
-                        "high": round(estimate.high, 6),
+                        **_interval(estimate),
                         "clips": estimate.n,
                         "failed_clips": sum(entry.row.failures.values()),
                         "model_revision": (entry.row.model or "").rpartition("@")[2],
@@ -69,3 +68,9 @@ def model_index(run: Run, label: str, *, dataset: str = "", dataset_url: str = "
             result["source"] = {"name": SOURCE_NAME, "url": dataset_url}
         results.append(result)
     return [{"name": label.rpartition("/")[2], "results": results}]
+
+
+def _interval(estimate: EstimateDoc) -> dict[str, float]:
+    """The ends of the interval; empty without one."""
+    ends = {"low": estimate.low, "high": estimate.high}
+    return {name: round(end, 6) for name, end in ends.items() if end is not None}

@@ -160,7 +160,7 @@ def _heading(name: str) -> str:
 def _texts(system: ScoredSystem, name: str) -> tuple[str, str]:
     """The mean and half its interval, or a dash and nothing if the metric was not measured."""
     s = system.summaries.get(name)
-    return ("–", "") if s is None else score_texts(s.mean, s.low, s.high, digits(metric(name)))
+    return ("–", "") if s is None else score_texts(s.mean, s.half_width, digits(metric(name)))
 
 
 def _is_best(system: ScoredSystem, name: str, systems: Sequence[ScoredSystem]) -> bool:

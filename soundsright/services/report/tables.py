@@ -196,9 +196,10 @@ def tex_table(
 
 
 def tex_score(mean: str, half: str, best: bool) -> str:
-    """A mean and half its interval in LaTeX, or dashes if there is no interval."""
+    """A mean and half its interval in LaTeX, or dashes if the metric was not measured."""
     number = rf"\mathbf{{{mean}}}" if best else mean
-    return rf"${number} \pm {half}$" if half else "--"
+    width = half.replace("–", r"\text{--}")
+    return rf"${number} \pm {width}$" if half else "--"
 
 
 def tex_sources(names: Iterable[str]) -> list[str]:
@@ -299,16 +300,16 @@ def _score(entry: RunEntry, name: str, m: MetricDoc) -> tuple[str, str]:
     estimate = entry.row.metrics.get(name)
     if estimate is None:
         return "–", ""
-    return score_texts(estimate.mean, estimate.low, estimate.high, digits(m))
+    return score_texts(estimate.mean, estimate.half_width, digits(m))
 
 
-def score_texts(mean: float, low: float, high: float, places: int) -> tuple[str, str]:
-    """A mean and half its interval with `places` decimals.
+def score_texts(mean: float, half_width: float | None, places: int) -> tuple[str, str]:
+    """A mean and half its interval with `places` decimals. Without an interval, a dash takes its place.
 
-    >>> score_texts(2.5, 2.0, 3.0, 2)
-    ('2.50', '0.50')
+    >>> score_texts(2.5, 0.5, 2), score_texts(2.5, None, 2)
+    (('2.50', '0.50'), ('2.50', '–'))
     """
-    return f"{mean:.{places}f}", f"{(high - low) / 2:.{places}f}"
+    return f"{mean:.{places}f}", "–" if half_width is None else f"{half_width:.{places}f}"
 
 
 def _rank(entry: RunEntry) -> str:

@@ -45,11 +45,9 @@ def tracked_entries(run: Run) -> Iterator[TrackedEntry]:
                 values["real_time_factor"] = row.timing.real_time_factor
                 values["peak_memory_bytes"] = row.timing.peak_memory_bytes
             for name, estimate in row.metrics.items():
-                values |= {
-                    name: estimate.mean,
-                    f"{name}/low": estimate.low,
-                    f"{name}/high": estimate.high,
-                }
+                values[name] = estimate.mean
+                if estimate.low is not None and estimate.high is not None:
+                    values |= {f"{name}/low": estimate.low, f"{name}/high": estimate.high}
             config = {
                 "round": doc.round.id,
                 "competition": c.doc.id,

@@ -28,14 +28,23 @@ _WRONG_STRUCTURE = (ValueError, KeyError, TypeError, AttributeError, RecursionEr
 
 @dataclass(frozen=True)
 class MetricSummary:
-    """One metric over all `n` clips: mean, 95 % interval, median, and the number of failed clips."""
+    """One metric over all `n` clips: mean, 95 % interval, median, and the number of failed clips.
+
+    `low`, `high` and `effective_n` are those of `core.results.Estimate`.
+    """
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     median: float
     n: int
     failed: int
+    effective_n: float | None = None
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the width of the interval; None without one."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
 def values_of(clips: Sequence[ClipResult], name: str) -> list[float]:
@@ -66,8 +75,15 @@ def summaries(
     for name in names:
         values, definition = values_of(clips, name), metric(name)
         estimate = mean_estimate(values, clusters)
-        low, high = max(estimate.low, definition.low), min(estimate.high, definition.high)
-        by_metric[name] = MetricSummary(estimate.mean, low, high, statistics.median(values), len(values), failed)
+        by_metric[name] = MetricSummary(
+            estimate.mean,
+            None if estimate.low is None else max(estimate.low, definition.low),
+            None if estimate.high is None else min(estimate.high, definition.high),
+            statistics.median(values),
+            len(values),
+            failed,
+            estimate.effective_n,
+        )
     return by_metric
 
 
@@ -114,7 +130,7 @@ def report_json(report: ScoreReport, names: Sequence[str]) -> str:
         "align": report.align,
         "versions": dict(report.versions),
         "metrics": {
-            name: asdict(summary) for name, summary in summaries(report.clips, names, report.clusters).items()
+            name: _summary_fields(each) for name, each in summaries(report.clips, names, report.clusters).items()
         },
         "clips": rows,
     }
@@ -266,6 +282,13 @@ def clusters_of(
             "Give the manifest of this set. If you converted the files, remove sha256 from the manifest.",
         )
     return tuple(labels[clip_id] for clip_id in clip_ids)
+
+
+def _summary_fields(summary: MetricSummary) -> dict[str, float | None]:
+    fields = asdict(summary)
+    if summary.effective_n is None:
+        del fields["effective_n"]
+    return fields
 
 
 def _clip_fields(clip: ClipResult, files: FileDigests) -> dict[str, Any]:

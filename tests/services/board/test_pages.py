@@ -15,7 +15,7 @@ from soundsright.services.board.pages import AudioAccess, Site
 from soundsright.services.drawing.comparisons import prize_decisions
 from soundsright.services.records.runs import Run, read_run
 from soundsright.services.report.html import report_html
-from tests.services.records.runs import USUAL, Entrant, write_run
+from tests.services.records.runs import USUAL, Entrant, without_intervals, write_run
 
 FLAGGED = Entrant("mirror/same", 0.0, "mirror", flags=[("copy_of_input", "The output is the input again")])
 EVIDENCE = {
@@ -119,3 +119,17 @@ def test_a_build_copies_the_bundle_of_a_run(tmp_path: Path) -> None:
     build_site([read_run(folder, "a")], tmp_path / "site", audio_bytes=0)
     assert (tmp_path / "site/r/a/bundle.zip").read_bytes() == b"with audio"
     assert "and the audio to score again" in (tmp_path / "site/r/a/index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["index.html", "r/a/DENOISING_16000HZ/index.html", "r/a/DENOISING_16000HZ/e/1-alpine.html", "history.html"],
+)
+def test_pages_show_a_dash_where_there_is_no_interval(tmp_path: Path, path: str) -> None:
+    folder = without_intervals(write_run(tmp_path / "a", clips=1, evidence=EVIDENCE, audio=False))
+    html = page(read_run(folder, "a"), path)
+    assert "None" not in html
+    if path != "history.html":
+        assert "±–" in html
+    if path.endswith("HZ/index.html"):
+        assert "+0.75 –" in text_of(html)

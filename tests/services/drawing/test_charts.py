@@ -15,6 +15,7 @@ from soundsright.services.drawing.charts import (
     TradePoint,
     binned_means,
     condition_plot,
+    history_plot,
     interval_plot,
     pareto_front,
     rank_bar,
@@ -78,3 +79,17 @@ def test_labels_are_escaped(drawing: str) -> None:
     root = ElementTree.fromstring(drawing)
     assert not [element for element in root.iter() if element.tag == "script"]
     assert "<script" not in drawing
+
+
+def test_a_mean_without_an_interval_has_no_whisker() -> None:
+    drawing = interval_plot(
+        [Interval("one clip", 2.0, None, None), Interval("many", 1.0, 0.5, 1.5)], title="t", unit="dB"
+    )
+    assert drawing.count("whisker") == 1
+    assert drawing.count('class="point') == 2
+
+
+def test_a_round_without_an_interval_has_a_point_and_no_bar() -> None:
+    series = Series("best", (0.0, 1.0), (2.0, 3.0), (None, 2.5), (None, 3.5))
+    drawing = history_plot([series], ["r1", "r2"], title="t", unit="dB")
+    assert drawing.count('class="bar"') == 1

@@ -222,7 +222,25 @@ def _competition(
     }
 
 
-def _estimate(values: Sequence[float]) -> dict[str, float]:
+def without_intervals(folder: Path) -> Path:
+    """The run in `folder`, as if its clips did not allow any interval."""
+    path = folder / "results.json"
+    document = json.loads(path.read_text())
+    for competition in document["competitions"]:
+        for row in (*competition["entries"], competition["unprocessed"]):
+            for estimate in row["metrics"].values():
+                estimate |= {"low": None, "high": None}
+        for decision in competition["decisions"]:
+            decision["evidence"] = {
+                name: value
+                for name, value in decision["evidence"].items()
+                if name not in ("difference_low", "difference_high")
+            }
+    path.write_text(json.dumps(document))
+    return folder
+
+
+def _estimate(values: Sequence[float]) -> dict[str, float | None]:
     estimate = mean_estimate(list(values))
     return {"mean": estimate.mean, "low": estimate.low, "high": estimate.high, "n": estimate.n}
 

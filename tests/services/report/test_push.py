@@ -20,7 +20,7 @@ from soundsright.services.records.runs import read_run
 from soundsright.services.report.card import model_index
 from soundsright.testing.hub.repositories import HubRepository, HubServer
 from soundsright.testing.hub.server import served_hub
-from tests.services.records.runs import USUAL, Entrant, write_run
+from tests.services.records.runs import USUAL, Entrant, without_intervals, write_run
 
 # The library hands its own files over in a way that its own HTTP client calls old.
 pytestmark = pytest.mark.filterwarnings("ignore:Use .content=:DeprecationWarning")
@@ -165,6 +165,13 @@ def test_a_change_to_another_users_card_is_proposed_as_a_pull_request(folder: Pa
     commits = hub.repositories["alpine/clear"].commits
     assert commits["main"] == {}
     assert any("model-index" in files.get("README.md", b"").decode() for files in commits.values())
+
+
+def test_a_card_has_no_ends_of_an_interval_that_does_not_exist(folder: Path) -> None:
+    index = model_index(read_run(without_intervals(folder), "a"), "alpine/clear")
+    facts = index[0]["results"][0]["metrics"][0]["args"]
+    assert facts["clips"] > 0
+    assert not {"low", "high"} & facts.keys()
 
 
 def test_a_result_is_not_in_a_card_twice(folder: Path) -> None:

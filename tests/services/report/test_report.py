@@ -18,8 +18,9 @@ from soundsright.cli.main import run
 from soundsright.services.drawing.figures import competition_plots
 from soundsright.services.drawing.files import write_drawing
 from soundsright.services.records.runs import read_run
+from soundsright.services.report.html import report_html
 from soundsright.services.report.tables import CSV_COLUMNS
-from tests.services.records.runs import USUAL, Entrant, write_run
+from tests.services.records.runs import USUAL, Entrant, without_intervals, write_run
 
 HOSTILE = Entrant("=cmd|'/x'!A1", 0.1, "<script>alert(1)</script>\\input{/etc/passwd}")
 
@@ -157,3 +158,16 @@ def test_every_plot_can_be_written_for_print(tmp_path: Path, kind: str, head: by
     loaded, again = read_run(folder, "a"), tmp_path / f"again.{kind}"
     write_drawing(competition_plots(loaded, loaded.competitions[0])["ESTOI"]["ESTOI-mean"], again)
     assert again.read_bytes() == (tmp_path / "one" / f"DENOISING_16000HZ-ESTOI-mean.{kind}").read_bytes()
+
+
+def test_a_mean_without_an_interval_is_shown_with_a_dash(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = without_intervals(write_run(tmp_path / "a", clips=1))
+    lines = list(csv.DictReader(io.StringIO(reported(folder, "csv", capsys))))
+    assert {(line["low"], line["high"]) for line in lines} == {("", "")}
+    assert re.search(r"\| \*\*\d\.\d\d ± –\*\* \|", reported(folder, "md", capsys))
+    assert r" \pm \text{--}$" in reported(folder, "tex", capsys)
+    page = report_html(read_run(folder, "a"))
+    assert "<small>±–</small>" in page
+    assert "None" not in page

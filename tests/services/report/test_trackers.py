@@ -11,7 +11,7 @@ import pytest
 
 from soundsright.cli.commands.publish import command
 from soundsright.cli.main import run
-from tests.services.records.runs import write_run
+from tests.services.records.runs import without_intervals, write_run
 
 
 class FakeTracker(SimpleNamespace):
@@ -99,3 +99,14 @@ def test_tensorboard_gets_event_files_below_its_folder(tmp_path: Path, monkeypat
         assert Path(folder).resolve().is_relative_to(tmp_path / "boards" / "up")
         assert values["closed"] == 1.0
         assert "ESTOI" in values
+
+
+def test_a_tracker_gets_no_ends_of_an_interval_that_does_not_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeTracker()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    assert reported(without_intervals(write_run(tmp_path / "a")), "wandb") == 0
+    logged = next(values for name, values in fake.calls if name == "log")
+    assert "PESQ_WB" in logged
+    assert not any(name.endswith(("/low", "/high")) for name in logged)
