@@ -20,6 +20,7 @@ from soundsright.data.recipe import AnySetTask, SetRecipe
 from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.sources import NoiseSegment, NoiseSource, RecordedNoise, Rooms, Sources
 from soundsright.data.splits import Split
+from soundsright.data.turns import Turn
 
 CACHE_BYTES = 1_500_000_000
 """The size of the cache of decoded audio: enough for the three hours of `collect.py`. A smaller one reads more."""
@@ -31,7 +32,15 @@ FORMULAS = ("white", "pink", "brown", "hum", "clicks")
 class ShapedNoise:
     """Gaussian noise with a random smooth spectrum and a level that is steady, varies, or comes in bursts."""
 
-    def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
+    def draw(
+        self,
+        rng: np.random.Generator,
+        count: int,
+        sample_rate_hz: int,
+        *,
+        avoid: str = "",
+        turn: Turn | None = None,
+    ) -> NoiseSegment:
         from scipy.fft import irfft, next_fast_len, rfft
 
         size = next_fast_len(count, real=True)

@@ -16,6 +16,7 @@ from soundsright.core.ports import SpeechSource
 from soundsright.data.audio_files import resampled
 from soundsright.data.noise_kinds import levelled
 from soundsright.data.sources import NoiseSegment, NoiseSource
+from soundsright.data.turns import Turn
 
 VOICE_SPEEDS = (1.0, 0.88, 0.94, 1.07, 1.15)
 NOISE_OCTAVES = 0.6
@@ -53,8 +54,16 @@ class VariedNoise:
 
     noise: NoiseSource
 
-    def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
-        first, samples = self._varied(rng, count, sample_rate_hz, avoid)
+    def draw(
+        self,
+        rng: np.random.Generator,
+        count: int,
+        sample_rate_hz: int,
+        *,
+        avoid: str = "",
+        turn: Turn | None = None,
+    ) -> NoiseSegment:
+        first, samples = self._varied(rng, count, sample_rate_hz, avoid, turn)
         if rng.random() < 1 / 3:
             _, background = self._varied(rng, count, sample_rate_hz, avoid)
             samples = samples + background * 10.0 ** (rng.uniform(-15.0, 0.0) / 20.0)
@@ -63,10 +72,10 @@ class VariedNoise:
         )
 
     def _varied(
-        self, rng: np.random.Generator, count: int, sample_rate_hz: int, avoid: str
+        self, rng: np.random.Generator, count: int, sample_rate_hz: int, avoid: str, turn: Turn | None = None
     ) -> tuple[NoiseSegment, Samples]:
         speed = 2.0 ** rng.uniform(-NOISE_OCTAVES, NOISE_OCTAVES)
-        segment = self.noise.draw(rng, int(np.ceil(count * speed)) + 2, sample_rate_hz, avoid=avoid)
+        segment = self.noise.draw(rng, int(np.ceil(count * speed)) + 2, sample_rate_hz, avoid=avoid, turn=turn)
         samples = _played(segment.samples, speed, sample_rate_hz)[:count]
         if rng.random() < 0.3:
             samples = samples[::-1]

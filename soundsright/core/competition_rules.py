@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from soundsright.core.competition import Competition
 from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.fetch_limits import FetchLimits
-from soundsright.core.material import PUBLIC_MATERIAL, Material
+from soundsright.core.material import MIXED_NOISE, PUBLIC_MATERIAL, Material
 from soundsright.core.rulesets import Ruleset
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import CommitmentKind
@@ -25,6 +25,7 @@ class CompetitionRules:
     are on the chain until they close. `entry_rules` and `fetch_limits` decide which entries are refused. If
     `exclude_near_copies` is True, an entry whose output is nearly an earlier entry's is refused, not only reported.
     `speech` is the speech of every round, such as `espeak-ng` or `recordings`; empty if each validator chooses.
+    `noise` is one of `NOISE_OF_ROUNDS`.
     """
 
     competitions: tuple[Competition, ...]
@@ -35,6 +36,7 @@ class CompetitionRules:
     fetch_limits: FetchLimits = FetchLimits()
     exclude_near_copies: bool = False
     speech: str = ""
+    noise: str = MIXED_NOISE
 
 
 @dataclass(frozen=True)

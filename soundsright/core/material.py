@@ -7,6 +7,9 @@ from pathlib import Path
 
 from soundsright.core.ports import RoundSpeech
 
+NOISE_OF_ROUNDS = MIXED_NOISE, RECORDED_NOISE = ("mixed", "recordings")
+"""The noise of a round's sets: the recordings of the corpus with all kinds of noise, or the recordings alone."""
+
 
 @dataclass(frozen=True)
 class Material:
@@ -14,13 +17,15 @@ class Material:
 
     `corpus` is the folder of the recordings; None means the shipped ones. A private corpus also has a `key_file`.
     `round_number` then decides which of its recordings are used. `speech` speaks new sentences for this round; None
-    means recorded speech. Noise and rooms are always the corpus's.
+    means recorded speech. Recordings of noise and of rooms are always the corpus's. `noise` is one of
+    `NOISE_OF_ROUNDS`.
     """
 
     corpus: Path | None = None
     key_file: Path | None = None
     round_number: int | None = None
     speech: RoundSpeech | None = None
+    noise: str = MIXED_NOISE
 
     @property
     def is_private(self) -> bool:

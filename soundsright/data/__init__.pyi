@@ -3,6 +3,7 @@ from .catalogue import CATALOGUE, RemoteFile, corpus_entry
 from .choice import SourceChoice, measured_share
 from .clips import checked_clip_count, draw_clip, draw_clips
 from .corpora import FULL_BAND_HZ, Corpus
+from .counts import sharing_line
 from .directories import Listing, noise_listing, rir_listing, speech_listing
 from .encoding import SetFormat, Subtype
 from .installed import PRIVATE_MARK, corpus_folder, installed_corpora
@@ -17,10 +18,12 @@ from .recordings import Recording, RecordingSet
 from .sentences import sentence
 from .spectrum import bandwidth_hz
 from .splits import ORIGIN_KINDS, Split, compared, split_of
+from .turns import BALANCE_VERSION
 from .verify import RECEIPT, verified
 
 __all__ = [
     "BABBLE",
+    "BALANCE_VERSION",
     "CATALOGUE",
     "FULL_BAND_HZ",
     "LONGEST_PASSAGE_CHARS",
@@ -70,6 +73,7 @@ __all__ = [
     "resampled",
     "rir_listing",
     "sentence",
+    "sharing_line",
     "speech_listing",
     "split_of",
     "verified",

@@ -1,5 +1,5 @@
-"""Sources by the words that a user gives for them: the shipped recordings, an installed corpus, a folder, or a
-kind of noise.
+"""Sources by the words that a user gives for them: the shipped material, an installed corpus, a folder, or a kind
+of noise.
 
 Rates in Hz. Speech that is spoken on demand comes from above this layer: `SourceChoice.sources` accepts any
 `SpeechSource`.
@@ -17,7 +17,7 @@ from soundsright.core.ports import SpeechSource
 from soundsright.data.corpora import Corpus
 from soundsright.data.directories import Listing, noise_listing, rir_listing, speech_listing
 from soundsright.data.installed import is_installed_corpus, refuse_private
-from soundsright.data.noise_kinds import BABBLE, NOISE_KINDS, Babble, FormulaNoise, NoiseMenu
+from soundsright.data.noise_kinds import BABBLE, NOISE_KINDS, Babble, FormulaNoise, MixedNoise, NoiseMenu
 from soundsright.data.recipe import AnySetTask, SetRecipe
 from soundsright.data.recordings import RecordingSet
 from soundsright.data.sources import NoiseSource, RecordedNoise, Rooms, RoomSource, Sources
@@ -25,6 +25,8 @@ from soundsright.data.splits import Split
 
 SHIPPED = "shipped"
 SIMULATED = "simulated"
+RECORDINGS = "recordings"
+"""The noise of the shipped recordings alone; `shipped` is mixed noise, which has all kinds too."""
 
 
 @dataclass
@@ -57,9 +59,10 @@ class SourceChoice:
         return self._folder("speech", name, speech_listing)
 
     def noise(self, names: str, speech: SpeechSource) -> NoiseSource:
-        """The noise of `shipped`, installed corpora, folders and kinds of noise, separated by commas.
+        """The noise of `shipped`, `recordings`, installed corpora, folders and kinds, separated by commas.
 
-        Babble takes its voices from `speech`.
+        Several names share the clips equally. Babble takes its voices from `speech`, that of `shipped` from the
+        shipped speech, so that no utterance is synthesised for it.
 
         Raises:
             UsageError: a kind is unknown, or as `speech`.
@@ -68,9 +71,15 @@ class SourceChoice:
         for name in (word.strip() for word in names.split(",")):
             if not name:
                 raise UsageError(f"{names!r} has an empty name between two commas", "Remove one of the commas.")
-            if _is_corpus(name):
-                recordings = self.corpus(name).noise_for(self.sample_rate_hz, self.split)
-                parts.append(RecordedNoise(self._noted("noise", name, recordings)))
+            if name == RECORDINGS and not Path(name).is_dir():
+                parts.append(RecordedNoise(self._recorded_noise(SHIPPED)))
+            elif name == SHIPPED:
+                voices = self.corpus().voices_for(self.sample_rate_hz, self.split)
+                parts.append(MixedNoise.of(self._recorded_noise(name), voices))
+                for kind in (*NOISE_KINDS, *([BABBLE] if voices else [])):
+                    self.note("noise", name=kind)
+            elif is_installed_corpus(name):
+                parts.append(RecordedNoise(self._recorded_noise(name)))
             elif name == BABBLE:
                 self.note("noise", name=BABBLE)
                 parts.append(Babble(speech))
@@ -129,6 +138,9 @@ class SourceChoice:
         if name not in self._corpora:
             self._corpora[name] = Corpus.open(self.corpus_root if name == SHIPPED else name)
         return self._corpora[name]
+
+    def _recorded_noise(self, name: str) -> RecordingSet:
+        return self._noted("noise", name, self.corpus(name).noise_for(self.sample_rate_hz, self.split))
 
     def _noted(self, role: str, name: str, recordings: RecordingSet) -> RecordingSet:
         self.note(role, name=name, recordings=len(recordings), digest=self.corpus(name).digest)

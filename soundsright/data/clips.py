@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from soundsright.core.audio import Clip
 from soundsright.core.competition import Competition
 from soundsright.core.errors import UsageError
+from soundsright.core.material import MIXED_NOISE, RECORDED_NOISE
 from soundsright.core.ports import SpeechSource
 from soundsright.data.corpora import Corpus
+from soundsright.data.noise_kinds import MixedNoise
 from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
 from soundsright.data.render import clip_id, clip_rng, render
-from soundsright.data.sources import RecordedNoise, Rooms, Sources
+from soundsright.data.sources import NoiseSource, RecordedNoise, Rooms, Sources
 from soundsright.data.splits import Split
 
 __all__ = [
@@ -50,10 +52,12 @@ def corpus_sources(
     *,
     split: Split | None = None,
     speech: SpeechSource | None = None,
+    noise: str = MIXED_NOISE,
 ) -> Sources:
     """The corpus's speech, noise and rooms for sets at that rate, or the part of them in the split.
 
-    Utterances in `speech` replace the corpus's. They are used in order, and all of them count as fresh.
+    Utterances in `speech` replace the corpus's. They are used in order, and all of them count as fresh. `noise` is
+    `mixed` (the corpus's recordings and all kinds) or `recordings`.
 
     Raises:
         UsageError: the corpus has no speech or no noise for that rate and split.
@@ -66,12 +70,26 @@ def corpus_sources(
         source, fresh = speech, tuple(range(len(speech)))
     return Sources(
         speech=source,
-        noise=RecordedNoise(corpus.noise_for(sample_rate_hz, split)),
+        noise=noise_of(corpus, sample_rate_hz, split, noise),
         rooms=Rooms(rirs, recipe.measured_rirs, recipe.rt60_s, split),
         split=split,
         fresh=fresh,
         in_order=speech is not None,
     )
+
+
+def noise_of(corpus: Corpus, sample_rate_hz: int, split: Split | None, noise: str) -> NoiseSource:
+    """The corpus's mixed noise or its recordings.
+
+    Raises:
+        UsageError: the corpus has no noise for that rate and split, or `noise` is another word.
+    """
+    recordings = corpus.noise_for(sample_rate_hz, split)
+    if noise == MIXED_NOISE:
+        return MixedNoise.of(recordings, corpus.voices_for(sample_rate_hz, split))
+    if noise == RECORDED_NOISE:
+        return RecordedNoise(recordings)
+    raise UsageError(f"There is no noise {noise!r}", f"Choose {MIXED_NOISE} or {RECORDED_NOISE}.")
 
 
 def draw_clip(
@@ -82,17 +100,19 @@ def draw_clip(
     corpus: Corpus,
     recipe: SetRecipe = PUBLISHED_RECIPE,
     speech: SpeechSource | None = None,
+    noise: str = MIXED_NOISE,
 ) -> Clip:
     """Clip `index` of the set of `seed`, the same on every machine.
 
     With `speech`, clip i has utterance i of it, and no set has used it before; noise and rooms are the corpus's.
+    `noise` is `mixed` (the corpus's recordings and all kinds) or `recordings`.
 
     Raises:
         UsageError: the corpus has no speech or no noise for that rate, or seed or index is negative.
         AudioFileError: a recording cannot be used.
     """
     rate = competition.sample_rate_hz
-    sources = corpus_sources(corpus, rate, recipe, speech=speech)
+    sources = corpus_sources(corpus, rate, recipe, speech=speech, noise=noise)
     return render(SetTask.of(competition.task), rate, seed, index, sources=sources, recipe=recipe).as_clip()
 
 

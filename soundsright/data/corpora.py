@@ -110,6 +110,13 @@ class Corpus:
         """
         return self._set_of("noise", sample_rate_hz, _full_band(self.noise, sample_rate_hz), split)
 
+    def voices_for(self, sample_rate_hz: int, split: Split | None = None) -> RecordingSet | None:
+        """The speech at that rate, for babble; None if there is none."""
+        try:
+            return self.speech_for(sample_rate_hz, split)
+        except UsageError:
+            return None
+
     def rirs_for(self, sample_rate_hz: int, split: Split | None = None) -> RecordingSet:
         """Measured impulse responses that fill the band of a set at that rate; there may be none."""
         return self._set_of("rir", sample_rate_hz, _full_band(self.rirs, sample_rate_hz), split)

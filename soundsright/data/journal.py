@@ -168,9 +168,12 @@ class Journal:
             keys = [key for key in {**new, **old} if old.get(key) != new.get(key)]
             differing = [_difference(key, old.get(key), new.get(key)) for key in keys[:3]]
             remedy = "Choose another --out, or repeat the options of that set"
-            if "variation" in new and "variation" not in old:
-                differing = ["it is without variation there, as in all sets of older versions"]
-                remedy += "; add --no-variation"
+            earlier = [name for name in ("variation", "balance") if name in new and name not in old]
+            if earlier:
+                differing = [f"it is without {' and '.join(earlier)} there, as in all sets of older versions"]
+                remedy += "; add " + " ".join(f"--no-{name}" for name in earlier)
+                if "balance" in earlier and "noise" in new:
+                    remedy += ", and --noise recordings if it had the shipped noise"
             raise UsageError(f"{out} has another set: {'; '.join(differing)}", f"{remedy}.")
 
 

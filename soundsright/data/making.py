@@ -25,6 +25,7 @@ from typing import Any
 
 from soundsright.core.audio import Clip, digest_of_digests
 from soundsright.core.errors import UsageError
+from soundsright.data.counts import Sharing, SharingCounter, sharing_facts
 from soundsright.data.encoding import (
     EncodedItem,
     SetFormat,
@@ -134,6 +135,7 @@ class SetReport:
         items: the number of items, and `made_now` of them in this run.
         skipped: the reason for each recording that could not be used, by path.
         shorter: the number of items shorter than the recipe's shortest duration, because their recordings are.
+        sharing: how many items share their noise, recording of speech or room, by its noun.
     """
 
     out: Path
@@ -142,6 +144,7 @@ class SetReport:
     made_now: int
     skipped: dict[str, str]
     shorter: int = 0
+    sharing: Mapping[str, Sharing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -216,10 +219,11 @@ def _generate(job: SetJob, journal: Journal, workers: int, progress: Callable[[i
             made_now += len(made.lines)
             progress(len(journal), total)
     skipped = {**job.provenance.get("skipped", {}), **journal.skipped}
-    digests, shorter = {}, 0
+    digests, shorter, counter = {}, 0, SharingCounter()
     metadata = None if job.format.in_shards else job.out / "metadata.jsonl"
     for line in journal.write_manifest(job.out / "manifest.jsonl", metadata):
         digests[line["id"]] = line["digest"]
+        counter.add(line)
         # Round as the renderer rounds a cut.
         shorter += line["samples"] < round(job.recipe.duration_s[0] * job.sample_rate_hz)
     digest = digest_of_digests(digests)
@@ -228,13 +232,14 @@ def _generate(job: SetJob, journal: Journal, workers: int, progress: Callable[[i
         "versions": library_versions(),
         "items": len(digests),
         "digest": digest,
+        "sharing": sharing_facts(counter.sharing),
         "skipped_count": len(skipped),
         "skipped": dict(sorted(skipped.items())),
     }
     with written_atomically(job.out / "set.json") as stream:
         stream.write(json.dumps(summary, indent=2, ensure_ascii=False).encode() + b"\n")
     journal.finish()
-    return SetReport(job.out, digest, len(digests), made_now, skipped, shorter)
+    return SetReport(job.out, digest, len(digests), made_now, skipped, shorter, counter.sharing)
 
 
 def _units(job: SetJob, indices: Sequence[int]) -> Iterator[_Unit]:
@@ -296,11 +301,8 @@ def _rendered(job: SetJob, index: int, skipped: dict[str, str]) -> Rendered:
 
 
 def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
 
 
 class _Workers:

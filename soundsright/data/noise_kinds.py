@@ -1,7 +1,7 @@
 """Noise made by formula: signals float32 `(n,)` of about -20 dB, frequencies in Hz, times in seconds.
 
 The kinds are coloured hiss, mains hum, clicks, wind, and babble of other speakers of the set. Mixing sets the
-level.
+level. The formulas here are those of earlier versions, for sets without balance; `formulas` has the present ones.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from soundsright.core.audio import Samples
 from soundsright.core.errors import UsageError
 from soundsright.core.ports import SpeechSource
+from soundsright.data.formulas import COLOURS, FORMULAS, LEVEL_DB
 from soundsright.data.levels import SILENT_DB, gain_to, power_db
 from soundsright.data.mixing import looped
-from soundsright.data.sources import NoiseSegment, NoiseSource
-
-LEVEL_DB = -20.0
-
-# Power falls by 3 dB per octave and unit of the exponent.
-COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0, "blue": -1.0}
+from soundsright.data.pools import Pools
+from soundsright.data.recordings import RecordingSet
+from soundsright.data.sources import NoiseSegment, NoiseSource, RecordedNoise
+from soundsright.data.turns import Turn
+from soundsright.data.variation import recording_level_db, stretch
 
 _TRIES = 8
 
@@ -109,7 +109,7 @@ BABBLE = "babble"
 
 @dataclass(frozen=True)
 class FormulaNoise:
-    """Noise of one of `NOISE_KINDS`.
+    """Noise of one of `NOISE_KINDS`. With a turn, it is made by the present formula.
 
     Raises:
         UsageError: the kind is unknown.
@@ -124,8 +124,19 @@ class FormulaNoise:
                 f"Choose from {', '.join((*NOISE_KINDS, BABBLE))}, or give a folder that exists.",
             )
 
-    def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
-        return NoiseSegment(self.kind, NOISE_KINDS[self.kind](rng, count, sample_rate_hz), 0.0)
+    def draw(
+        self,
+        rng: np.random.Generator,
+        count: int,
+        sample_rate_hz: int,
+        *,
+        avoid: str = "",
+        turn: Turn | None = None,
+    ) -> NoiseSegment:
+        if turn is None:
+            return NoiseSegment(self.kind, NOISE_KINDS[self.kind](rng, count, sample_rate_hz), 0.0)
+        samples = FORMULAS[self.kind](rng, count, sample_rate_hz)
+        return NoiseSegment(self.kind, samples, 0.0, level_db=LEVEL_DB)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +149,17 @@ class Babble:
     speech: SpeechSource
     voices: tuple[int, int] = (3, 8)
 
-    def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
+    def draw(
+        self,
+        rng: np.random.Generator,
+        count: int,
+        sample_rate_hz: int,
+        *,
+        avoid: str = "",
+        turn: Turn | None = None,
+    ) -> NoiseSegment:
+        if turn is not None:
+            return self._of_stretches(rng, count, sample_rate_hz, avoid, turn)
         total = np.zeros(count, dtype=np.float64)
         names = []
         speakers = set()
@@ -158,6 +179,26 @@ class Babble:
         name = f"babble:{'+'.join(names)}"
         return NoiseSegment(name, total.astype(np.float32), 0.0, speakers=frozenset(speakers))
 
+    def _of_stretches(
+        self, rng: np.random.Generator, count: int, rate: int, avoid: str, turn: Turn
+    ) -> NoiseSegment:
+        """Each voice is one stretch of a recording, looped from its start. Long recordings are read in part."""
+        pools = Pools.of_speech(self.speech)
+        total = np.zeros(count, dtype=np.float32)
+        names, speakers = [], set()
+        for _ in range(int(rng.integers(self.voices[0], self.voices[1] + 1))):
+            index = self._other(rng, avoid)
+            level_db = recording_level_db(self.speech, pools, index, rate)
+            if level_db <= SILENT_DB:
+                continue
+            samples = looped(stretch(rng, self.speech, index, rate, count)[1], count, rate)
+            total += samples * np.float32(gain_to(level_db, LEVEL_DB))
+            names.append(self.speech.utterance_id(index))
+            speakers.add(self.speech.speaker(index))
+        if power_db(total) <= SILENT_DB:
+            return FormulaNoise("pink").draw(rng, count, rate, turn=turn)
+        return NoiseSegment(f"{BABBLE}:{'+'.join(names)}", total, 0.0, speakers=frozenset(speakers))
+
     def _other(self, rng: np.random.Generator, avoid: str) -> int:
         index = int(rng.integers(len(self.speech)))
         for _ in range(_TRIES):
@@ -169,10 +210,58 @@ class Babble:
 
 @dataclass(frozen=True, eq=False)
 class NoiseMenu:
-    """Draws one of several noise sources for each clip, with equal probability."""
+    """Draws one of several noise sources for each clip, all with equal probability, in turns or independently."""
 
     sources: tuple[NoiseSource, ...]
 
-    def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
-        chosen = self.sources[int(rng.integers(len(self.sources)))]
-        return chosen.draw(rng, count, sample_rate_hz, avoid=avoid)
+    def draw(
+        self,
+        rng: np.random.Generator,
+        count: int,
+        sample_rate_hz: int,
+        *,
+        avoid: str = "",
+        turn: Turn | None = None,
+    ) -> NoiseSegment:
+        if turn is None:
+            chosen = self.sources[int(rng.integers(len(self.sources)))]
+            return chosen.draw(rng, count, sample_rate_hz, avoid=avoid)
+        picked = turn.of(len(self.sources))
+        return self.sources[picked.number].draw(rng, count, sample_rate_hz, avoid=avoid, turn=turn.within(picked))
+
+
+@dataclass(frozen=True, eq=False)
+class MixedNoise:
+    """Recordings and kinds of noise, of which each recording and each kind is equally frequent."""
+
+    recorded: RecordedNoise
+    kinds: tuple[NoiseSource, ...]
+
+    @classmethod
+    def of(cls, recordings: RecordingSet, voices: SpeechSource | None) -> MixedNoise:
+        """The recordings, all kinds by formula, and babble if there are voices for it."""
+        kinds: list[NoiseSource] = [FormulaNoise(kind) for kind in NOISE_KINDS]
+        if voices is not None:
+            kinds.append(Babble(voices))
+        return cls(RecordedNoise(recordings), tuple(kinds))
+
+    def draw(
+        self,
+        rng: np.random.Generator,
+        count: int,
+        sample_rate_hz: int,
+        *,
+        avoid: str = "",
+        turn: Turn | None = None,
+    ) -> NoiseSegment:
+        noises = len(self.recorded) + len(self.kinds)
+        if turn is None:
+            number = int(rng.integers(noises)) - len(self.recorded)
+            source = self.recorded if number < 0 else self.kinds[number]
+            return source.draw(rng, count, sample_rate_hz, avoid=avoid)
+        picked = turn.of(noises)
+        number = picked.number - len(self.recorded)
+        if number >= 0:
+            return self.kinds[number].draw(rng, count, sample_rate_hz, avoid=avoid, turn=turn.within(picked))
+        found = self.recorded.segment(picked, count, sample_rate_hz)
+        return found or self.recorded.draw(rng, count, sample_rate_hz)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from soundsright.core.ports import SpeechSource
 from soundsright.data.sources import Sources
+from soundsright.data.turns import Turn
 
 
 @dataclass(frozen=True)
@@ -43,25 +44,44 @@ class Pools:
     @classmethod
     def of(cls, sources: Sources) -> Pools:
         """The pools of the sources' speech, from a cache."""
-        by_fresh = _pools.setdefault(sources.speech, {})
-        pools = by_fresh.get(sources.fresh)
+        return cls.of_speech(sources.speech, sources.fresh)
+
+    @classmethod
+    def of_speech(cls, speech: SpeechSource, fresh: tuple[int, ...] = ()) -> Pools:
+        """The pools of a source of speech, from a cache."""
+        by_fresh = _pools.setdefault(speech, {})
+        pools = by_fresh.get(fresh)
         if pools is None:
-            pools = by_fresh[sources.fresh] = cls(sources.speech, sources.fresh)
+            pools = by_fresh[fresh] = cls(speech, fresh)
         return pools
 
-    def chosen(self, rng: np.random.Generator, *, fresh_share: float, number: int | None = None) -> ChosenRecording:
+    def chosen(
+        self, rng: np.random.Generator, *, fresh_share: float, number: int | None = None, turn: Turn | None = None
+    ) -> ChosenRecording:
         """A random recording, with probability `fresh_share` a fresh one, or the recording of that number.
+
+        With a turn, a share of the clips has fresh recordings, and no recording comes twice before all of its pool
+        have come once.
 
         If the source names no fresh recordings, every recording is as likely as any other, and the choice uses no
         random number for the pool. If all recordings are fresh, a fresh one is chosen.
         """
         if number is not None:
             return ChosenRecording(number, number in self._is_fresh if self._is_fresh else None)
+        if turn is not None:
+            return self._chosen_in_turn(turn, fresh_share)
         if not self._is_fresh:
             return ChosenRecording(int(rng.integers(self.used.size)), None)
         fresh = self.used.size == 0 or bool(rng.random() < fresh_share)
         pool = self.fresh if fresh else self.used
         return ChosenRecording(int(pool[int(rng.integers(pool.size))]), fresh)
+
+    def _chosen_in_turn(self, turn: Turn, fresh_share: float) -> ChosenRecording:
+        if not self._is_fresh:
+            return ChosenRecording(turn.of(self.used.size).number, None)
+        fresh, turn = turn.parted(fresh_share if self.used.size else 1.0)
+        pool = self.fresh if fresh else self.used
+        return ChosenRecording(int(pool[turn.of(pool.size).number]), fresh)
 
     def others(self, number: int, speaker: str) -> list[int]:
         """The recordings of the same speaker in the same pool, with the recording itself.

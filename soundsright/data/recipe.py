@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from soundsright.core.errors import UsageError
 from soundsright.core.tasks import AnyTask, CustomTask, custom_tasks
+from soundsright.data.turns import BALANCE_VERSION
 from soundsright.data.variation import VARIATION_VERSION
 
 
@@ -98,6 +99,9 @@ class SetRecipe:
             to this time, not the dry speech.
         band_limit, clipping, codec, packet_loss: shares of clips with these further degradations.
         fresh_share: share of clips whose speech no set has used before, if the source names such recordings.
+        balance: let the clips share the recordings equally: no recording of speech, noise or a room comes twice
+            before all of its kind have come once. Without it, every clip draws for itself, and noise is made by
+            the formulas of earlier versions.
 
     Raises:
         UsageError: a range is empty or out of bounds.
@@ -116,6 +120,7 @@ class SetRecipe:
     packet_loss: float = 0.0
     fresh_share: float = 0.2
     variation: bool = True
+    balance: bool = True
 
     def __post_init__(self) -> None:
         for name, (lowest, highest) in _RANGES.items():
@@ -146,6 +151,8 @@ class SetRecipe:
             del facts["fresh_share"]
         if facts.pop("variation"):
             facts["variation"] = VARIATION_VERSION
+        if facts.pop("balance"):
+            facts["balance"] = BALANCE_VERSION
         return facts
 
 

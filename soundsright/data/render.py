@@ -1,6 +1,6 @@
 """One item of a set from its sources: signals are float32 `(n,)`, full scale ±1; levels in dB.
 
-All random choices come from the generator of (seed, index).
+All random choices come from the generator of (seed, index), and from the turn of the clip in the set of that seed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from soundsright.data.reverb import reverberant
 from soundsright.data.sources import Sources
 from soundsright.data.speech import drawn_speech
 from soundsright.data.splits import Origins, Split
+from soundsright.data.turns import NOISE, ROOMS, SPEECH, Turn
 
 _TRIES = 8
 
@@ -120,7 +121,9 @@ def render(
     unusable = ""
     for attempt in range(_TRIES):
         try:
-            return _rendered(rng, task, sample_rate_hz, index, sources, recipe, attempt)
+            # In the same order, an unusable recording would come again.
+            turn = Turn(seed, index, sources.split, (attempt,)) if recipe.balance else None
+            return _rendered(rng, task, sample_rate_hz, index, sources, recipe, attempt, turn)
         except AudioFileError as error:
             if skipped is None:
                 raise
@@ -140,9 +143,10 @@ def _rendered(
     sources: Sources,
     recipe: SetRecipe,
     attempt: int,
+    turn: Turn | None,
 ) -> Rendered:
     number = (index + attempt) % len(sources.speech) if sources.in_order else None
-    speech = drawn_speech(rng, sources, rate, recipe, number)
+    speech = drawn_speech(rng, sources, rate, recipe, number, _among(turn, SPEECH))
     clean, level_db, facts = speech.samples, speech.level_db, speech.facts
     signals: dict[str, Signal] = {"clean": clean}
     origins = Origins(frozenset({str(facts["speaker"])}))
@@ -154,7 +158,7 @@ def _rendered(
         role = "degraded"
     if task.has_room:
         signals["clean"], signals["reverberant"], room_facts, extra, origin = _in_room(
-            rng, clean, level_db, sources, rate, recipe
+            rng, clean, level_db, sources, rate, recipe, _among(turn, ROOMS)
         )
         facts |= room_facts
         origins |= origin
@@ -164,7 +168,7 @@ def _rendered(
         if base == "clean" and recipe.early_reflections_s > 0.0:
             level_db = active_level(signals[base], rate).level_db
         signals["noisy"], more, extra["noise_gain"], origin = _with_noise(
-            rng, signals[base], level_db, sources, rate, recipe, str(facts["speaker"])
+            rng, signals[base], level_db, sources, rate, recipe, str(facts["speaker"]), _among(turn, NOISE)
         )
         facts |= more
         origins |= origin
@@ -182,6 +186,10 @@ def _rendered(
         drawn_from=origins,
         split=sources.split,
     )
+
+
+def _among(turn: Turn | None, series: int) -> Turn | None:
+    return None if turn is None else turn.among(series)
 
 
 def _scaled(signal: Signal, gain: float) -> Samples:
@@ -214,6 +222,7 @@ def _with_noise(
     rate: int,
     recipe: SetRecipe,
     speaker: str,
+    turn: Turn | None,
 ) -> tuple[Signal, dict[str, Any], float, Origins]:
     """The noisy speech, the fields of the recipe, the gain of the noise, and its origin."""
     if sources.noise is None:
@@ -221,7 +230,7 @@ def _with_noise(
             "This task needs noise, but no source of noise is given", "Give a noise folder or a kind of noise."
         )
     snr_db = float(rng.uniform(*recipe.snr_db))
-    noise = sources.noise.draw(rng, speech.shape[0], rate, avoid=speaker)
+    noise = sources.noise.draw(rng, speech.shape[0], rate, avoid=speaker, turn=turn)
     gain = noise_gain(level_db, noise.samples, snr_db=snr_db, noise_level_db=noise.level_db)
     facts = {"noise": noise.id, "noise_offset_s": noise.offset_s, "snr_db": snr_db}
     origin = Origins(noise.speakers, frozenset({noise.recording} - {""}))
@@ -231,14 +240,20 @@ def _with_noise(
 
 
 def _in_room(
-    rng: np.random.Generator, speech: Signal, level_db: float, sources: Sources, rate: int, recipe: SetRecipe
+    rng: np.random.Generator,
+    speech: Signal,
+    level_db: float,
+    sources: Sources,
+    rate: int,
+    recipe: SetRecipe,
+    turn: Turn | None,
 ) -> tuple[Signal, Signal, dict[str, Any], dict[str, float | str], Origins]:
     """The target, the reverberant speech at the level of the dry one, recipe fields, notes, and the room."""
     if sources.rooms is None:
         raise UsageError(
             "This task needs rooms, but no source of rooms is given", "Give impulse responses or simulated rooms."
         )
-    room = sources.rooms.draw(rng, rate)
+    room = sources.rooms.draw(rng, rate, turn=turn)
     wet = reverberant(speech, room.taps, room.direct)
     wet_db = active_level(wet, rate).level_db
     if wet_db <= SILENT_DB:

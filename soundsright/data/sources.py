@@ -20,6 +20,7 @@ from soundsright.data.recordings import RecordingSet
 from soundsright.data.reverb import Room
 from soundsright.data.rooms import simulated_room
 from soundsright.data.splits import Split
+from soundsright.data.turns import Picked, Turn
 
 _TRIES = 8
 
@@ -41,17 +42,26 @@ class NoiseSegment:
 
 
 class NoiseSource(Protocol):
-    """Noise of any length. `avoid` is the speaker of the clip, whose voice babble must not contain."""
+    """Noise of any length. `avoid` is the speaker of the clip, whose voice babble must not contain.
+
+    With a turn, the clips of a set share the noises equally. Without one, each clip draws for itself.
+    """
 
     def draw(
-        self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = ""
+        self,
+        rng: np.random.Generator,
+        count: int,
+        sample_rate_hz: int,
+        *,
+        avoid: str = "",
+        turn: Turn | None = None,
     ) -> NoiseSegment: ...
 
 
 class RoomSource(Protocol):
-    """Impulse responses."""
+    """Impulse responses. With a turn, the clips of a set share the measured rooms equally."""
 
-    def draw(self, rng: np.random.Generator, sample_rate_hz: int) -> Room: ...
+    def draw(self, rng: np.random.Generator, sample_rate_hz: int, *, turn: Turn | None = None) -> Room: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +100,26 @@ class RecordedNoise:
 
     recordings: RecordingSet
 
-    def draw(self, rng: np.random.Generator, count: int, sample_rate_hz: int, *, avoid: str = "") -> NoiseSegment:
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    def draw(
+        self,
+        rng: np.random.Generator,
+        count: int,
+        sample_rate_hz: int,
+        *,
+        avoid: str = "",
+        turn: Turn | None = None,
+    ) -> NoiseSegment:
         """A segment of a recording. A silent segment is drawn again.
 
         Raises:
             AudioFileError: a recording cannot be used, or only silence was found.
         """
         source = self.recordings
+        if turn is not None and (found := self.segment(turn.of(len(self)), count, sample_rate_hz)):
+            return found
         for _ in range(_TRIES):
             index = int(rng.integers(len(source)))
             available = round(source.duration_s(index) * sample_rate_hz)
@@ -112,6 +135,33 @@ class RecordedNoise:
             source.recordings[index].path, f"is silent, like the {_TRIES - 1} segments drawn before it"
         )
 
+    def segment(self, picked: Picked, count: int, sample_rate_hz: int) -> NoiseSegment | None:
+        """A segment of the picked recording, at another place for each use; None if it is silent at all of them.
+
+        A recording that is shorter than two clips continues with its beginning, so that it has many places.
+
+        Raises:
+            AudioFileError: the recording cannot be used.
+        """
+        source, recording = self.recordings, self.recordings.recordings[picked.number]
+        length = round(recording.duration_s * sample_rate_hz)
+        for attempt in range(_TRIES):
+            place = picked.place(attempt)
+            if length < 2 * count:
+                whole = source.part(picked.number, sample_rate_hz, start=0, count=length)
+                start = int(place * whole.shape[0])
+                samples = looped(whole, start + count, sample_rate_hz)[start:]
+            else:
+                start = int(place * (length - count + 1))
+                part = source.part(picked.number, sample_rate_hz, start=start, count=count)
+                samples = looped(part, count, sample_rate_hz)
+            level_db = power_db(samples)
+            if level_db > SILENT_DB:
+                return NoiseSegment(
+                    recording.id, samples, start / sample_rate_hz, recording.group, level_db=level_db
+                )
+        return None
+
 
 @dataclass(frozen=True, eq=False)
 class Rooms:
@@ -126,17 +176,22 @@ class Rooms:
     rt60_s: tuple[float, float]
     split: Split | None = None
 
-    def draw(self, rng: np.random.Generator, sample_rate_hz: int) -> Room:
+    def draw(self, rng: np.random.Generator, sample_rate_hz: int, *, turn: Turn | None = None) -> Room:
         """A room. A measured room that rings longer than the longest `rt60_s` is drawn again.
 
         Raises:
             AudioFileError: an impulse response cannot be used.
             UsageError: no measured response is short enough.
         """
-        if not (rng.random() < self.measured and len(self.measured_rirs)):
+        count = len(self.measured_rirs)
+        if turn is None:
+            measured = rng.random() < self.measured and count > 0
+        else:
+            measured, turn = turn.parted(self.measured if count else 0.0)
+        if not measured:
             return simulated_room(rng, sample_rate_hz, rt60_s=self.rt60_s, split=self.split)
-        for _ in range(_TRIES):
-            index = int(rng.integers(len(self.measured_rirs)))
+        for attempt in range(_TRIES):
+            index = int(rng.integers(count)) if turn is None or attempt else turn.of(count).number
             name = self.measured_rirs.utterance_id(index)
             room = self.measured_rirs.room(index, sample_rate_hz)
             if room.rt60_s <= 1.1 * self.rt60_s[1]:

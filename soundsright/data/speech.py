@@ -15,6 +15,7 @@ from soundsright.data.levels import SILENT_DB, active_level, gain_to
 from soundsright.data.pools import ChosenRecording, Pools
 from soundsright.data.recipe import SetRecipe
 from soundsright.data.sources import Sources
+from soundsright.data.turns import Turn
 from soundsright.data.variation import varied_speech
 
 Signal = NDArray[np.float64]
@@ -57,15 +58,22 @@ class DrawnSpeech:
 
 
 def drawn_speech(
-    rng: np.random.Generator, sources: Sources, sample_rate_hz: int, recipe: SetRecipe, number: int | None = None
+    rng: np.random.Generator,
+    sources: Sources,
+    sample_rate_hz: int,
+    recipe: SetRecipe,
+    number: int | None = None,
+    turn: Turn | None = None,
 ) -> DrawnSpeech:
-    """Speech at a drawn active level, varied or as recorded, from a random recording or the one of that number.
+    """Speech at a drawn active level, varied or as recorded.
+
+    The recording is the one of that number, otherwise that of the turn, otherwise a random one.
 
     Raises:
         AudioFileError: a recording cannot be used, or is silent.
     """
     pools = Pools.of(sources)
-    chosen = pools.chosen(rng, fresh_share=recipe.fresh_share, number=number)
+    chosen = pools.chosen(rng, fresh_share=recipe.fresh_share, number=number, turn=turn)
     make = _varied if recipe.variation else _as_recorded
     return make(rng, sources, pools, chosen, sample_rate_hz, recipe)
 

@@ -125,14 +125,14 @@ def _joined(
     pieces: list[SpeechPiece] = []
     shortest = round(PIECE_S[0] * rate)
     at, number = 0, first
-    level_db = _recording_level_db(source, pools, first, rate)
+    level_db = recording_level_db(source, pools, first, rate)
     while not pieces or count - at > round(_SHORTEST_S * rate):
         length = round(float(rng.uniform(*PIECE_S)) * rate)
         if count - at - length < shortest:
             length = count - at  # Do not end with a stub.
         gain = 1.0
         if number != first:
-            change_db = level_db - _recording_level_db(source, pools, number, rate)
+            change_db = level_db - recording_level_db(source, pools, number, rate)
             gain = gain_to(0.0, min(_MAX_GAIN_DB, max(-_MAX_GAIN_DB, change_db)))
         start, samples = _cut(rng, source, pools, number, rate, length)
         piece = joined[at : at + samples.shape[0]]
@@ -150,10 +150,10 @@ def _cut(
     rng: np.random.Generator, source: SpeechSource, pools: Pools, number: int, rate: int, length: int
 ) -> tuple[int, Samples]:
     """A random stretch of the recording, at most `length` long, and its start. A quiet one is drawn again."""
-    floor_db = max(SILENT_DB, _recording_level_db(source, pools, number, rate) - _QUIET_DB)
+    floor_db = max(SILENT_DB, recording_level_db(source, pools, number, rate) - _QUIET_DB)
     loudest: tuple[float, int, Samples] | None = None
     for _ in range(_TRIES):
-        start, samples = _stretch(rng, source, number, rate, length)
+        start, samples = stretch(rng, source, number, rate, length)
         # One sample of eight tells a pause from speech.
         found_db = power_db(samples[::8])
         if found_db > floor_db:
@@ -164,9 +164,10 @@ def _cut(
     return loudest[1:]
 
 
-def _stretch(
+def stretch(
     rng: np.random.Generator, source: SpeechSource, number: int, rate: int, length: int
 ) -> tuple[int, Samples]:
+    """A random stretch of the recording, at most `length` samples long, and its start."""
     if isinstance(source, RecordingSet) and source.duration_s(number) > LONG_FILE_S:
         # Leave out the last second, because a header may state a few samples too many.
         start = int(rng.integers(round((source.duration_s(number) - 1.0) * rate) - length + 1))
@@ -176,7 +177,7 @@ def _stretch(
     return start, samples[start : start + length]
 
 
-def _recording_level_db(source: SpeechSource, pools: Pools, number: int, rate: int) -> float:
+def recording_level_db(source: SpeechSource, pools: Pools, number: int, rate: int) -> float:
     """The mean power of the recording, or of the middle of a long one."""
     level_db = pools.levels_db.get((number, rate))
     if level_db is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from soundsright.core.audio import Clip, ClipRecipe, digest_of_digests
 from soundsright.core.content import files_below, sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
 from soundsright.data.audio_files import SUFFIXES, read_file
+from soundsright.data.counts import Sharing, SharingCounter
 from soundsright.data.installed import refuse_private
 from soundsright.data.manifest import STILL_PRIVATE, file_hashes, is_hidden
 
@@ -22,11 +23,15 @@ RECEIPT = ".soundsright-fetch.json"
 
 @dataclass(frozen=True)
 class Verdict:
-    """The kind of a folder, the number of files checked, and the problem of each damaged file, by path."""
+    """The kind of a folder, the number of files checked, and the problem of each damaged file, by path.
+
+    `sharing` says how many clips of a set share their material.
+    """
 
     kind: str
     checked: int
     problems: dict[str, str]
+    sharing: dict[str, Sharing] = field(default_factory=dict)
 
 
 def verified(root: Path) -> Verdict:
@@ -51,14 +56,16 @@ def verified(root: Path) -> Verdict:
 def _set(root: Path) -> Verdict:
     expected: dict[str, str] = {}
     digests: dict[str, str] = {}
+    counter = SharingCounter()
     for line in _lines(root / "manifest.jsonl"):
+        counter.add(line)
         digests[line["id"]] = line["digest"]
         expected |= file_hashes(line)
     verdict = _hashed("set", root, expected.items())
     stated = json.loads((root / "set.json").read_text(encoding="utf-8")).get("digest")
     if stated != digest_of_digests(digests):
         verdict.problems[str(root / "set.json")] = "does not have the digest of its manifest"
-    return verdict
+    return replace(verdict, sharing=counter.sharing)
 
 
 def _of_manifest(root: Path, lines: list[dict[str, Any]]) -> Verdict:
@@ -99,7 +106,10 @@ def _round_set(root: Path, lines: list[dict[str, Any]]) -> Verdict:
     with ThreadPoolExecutor(4) as pool:
         for problem in pool.map(check, lines):
             problems |= problem
-    return Verdict("round's set", 2 * len(lines), problems)
+    counter = SharingCounter()
+    for line in lines:
+        counter.add(line)
+    return Verdict("round's set", 2 * len(lines), problems, counter.sharing)
 
 
 def _lines(manifest: Path) -> Iterator[dict[str, Any]]:

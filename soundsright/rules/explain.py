@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from soundsright.core.competition import Competition
 from soundsright.core.competition_rules import CompetitionRules
+from soundsright.core.material import RECORDED_NOISE
 from soundsright.core.results import Estimate, Leaderboard, Standing
 from soundsright.core.rulesets import Age, Reference, Remainder, Ruleset
 from soundsright.core.schedule import Schedule
@@ -195,6 +196,8 @@ def entries_text(rules: CompetitionRules) -> str:
         lines.append("  An entry whose output is nearly the same as an earlier entry's is refused.")
     if rules.speech:
         lines.append(f"  The speech of every set: {_SPEECH[rules.speech]}.")
+    if rules.noise == RECORDED_NOISE:
+        lines.append("  The noise of every set: recordings.")
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from soundsright.core.competition_rules import SPEECH_OF_ROUNDS, CompetitionRule
 from soundsright.core.entry_rules import EntryRules
 from soundsright.core.errors import UsageError
 from soundsright.core.fetch_limits import FetchLimits
+from soundsright.core.material import MIXED_NOISE, NOISE_OF_ROUNDS
 from soundsright.core.rulesets import (
     DEFAULT_RULESET,
     Age,
@@ -82,7 +83,7 @@ def organiser_of_toml(
         _entry_rules(location, entries),
         _fetch_limits(location, entries),
         location.under("exclude_near_copies").true_or_false(entries.get("exclude_near_copies", False)),
-        _speech(file.under("material"), table.get("material", {})),
+        *_material(file.under("material"), table.get("material", {})),
     )
 
 
@@ -210,15 +211,18 @@ def _ruleset_value(location: TomlLocation, key: str, value: Any) -> Any:
     return location.whole_number(value) if kind == "int" else location.number(value)
 
 
-def _speech(location: TomlLocation, value: object) -> str:
-    table = location.table(value, {"speech"})
-    if "speech" not in table:
-        return ""
-    if table["speech"] not in SPEECH_OF_ROUNDS:
-        raise location.under("speech").error(
-            f"{toml_text(table['speech'])} is not a choice", f"Choose one of {', '.join(SPEECH_OF_ROUNDS)}."
-        )
-    return str(table["speech"])
+def _material(location: TomlLocation, value: object) -> tuple[str, str]:
+    """The speech and the noise of every round."""
+    table = location.table(value, {"speech", "noise"})
+    chosen = {"speech": "", "noise": MIXED_NOISE}
+    for key, choices in (("speech", SPEECH_OF_ROUNDS), ("noise", NOISE_OF_ROUNDS)):
+        if key in table:
+            if table[key] not in choices:
+                raise location.under(key).error(
+                    f"{toml_text(table[key])} is not a choice", f"Choose one of {', '.join(choices)}."
+                )
+            chosen[key] = str(table[key])
+    return chosen["speech"], chosen["noise"]
 
 
 def _choice(location: TomlLocation, choices: type[Choice], value: object) -> Choice:

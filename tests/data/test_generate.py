@@ -28,6 +28,8 @@ from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.sources import Sources
 from soundsright.data.verify import verified
 
+from .golden_sets import KINDS
+
 
 @pytest.fixture(scope="module")
 def corpus() -> Corpus:
@@ -424,29 +426,43 @@ def test_impossible_sets_are_refused(corpus: Corpus, tmp_path: Path, change: dic
         job_of(corpus, tmp_path / "set", **change)
 
 
-@pytest.mark.parametrize("variation", [True, False])
-def test_the_digest_of_the_default_set_is_the_one_on_record(
-    corpus: Corpus, tmp_path: Path, variation: bool
-) -> None:
+@pytest.mark.parametrize("name", list(KINDS))
+def test_the_digest_of_the_default_set_is_the_one_on_record(corpus: Corpus, tmp_path: Path, name: str) -> None:
     """After a change that should change every set, run `python tests/data/golden_sets.py`."""
     golden = json.loads((Path(__file__).parent / "golden_sets.json").read_text())
-    recipe, name = SetRecipe(variation=variation), "" if variation else "_no_variation"
+    recipe, noise = KINDS[name]
     for task in SetTask:
         for rate in (16_000, 48_000):
-            out = tmp_path / f"{task}{rate}"
-            report = generate_set(job_of(corpus, out, task=task, count=4, sample_rate_hz=rate, recipe=recipe))
+            job = job_of(
+                corpus, tmp_path / f"{task}{rate}", task=task, count=4, sample_rate_hz=rate, recipe=recipe,
+                sources=corpus_sources(corpus, rate, recipe, noise=noise),
+            )  # fmt: skip
+            report = generate_set(job)
             assert report.digest == golden[f"{task}_{rate}{name}"], f"{task} at {rate} Hz"
 
 
-def test_a_set_of_an_older_version_is_completed_without_variation(corpus: Corpus, tmp_path: Path) -> None:
-    recipe = SetRecipe(variation=False)
-    report = generate_set(job_of(corpus, tmp_path / "set", recipe=recipe))
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("_no_balance", r"is without balance there.* add --no-balance, and --noise recordings"),
+        ("_no_variation", r"is without variation and balance there.* add --no-variation --no-balance"),
+    ],
+)
+def test_a_set_of_an_older_version_is_completed_without_its_later_settings(
+    corpus: Corpus, tmp_path: Path, name: str, message: str
+) -> None:
+    recipe, noise = KINDS[name]
+    sources = corpus_sources(corpus, 16_000, recipe, noise=noise)
+    provenance = {"noise": [{"name": "shipped"}]}
+    older = job_of(corpus, tmp_path / "set", recipe=recipe, sources=sources, provenance=provenance)
+    report = generate_set(older)
     before = bytes_of(report.out)
-    # Older versions wrote neither setting.
-    assert not {"variation", "fresh_share"} & json.loads(before["set.json"])["recipe"].keys()
-    assert not {"pieces", "speed", "equaliser", "fresh"} & lines_of(report.out)[0].keys()
+    # Older versions wrote none of these settings.
+    assert not {name[4:], "balance", "fresh_share"} & json.loads(before["set.json"])["recipe"].keys()
+    assert "fresh" not in lines_of(report.out)[0]
+    assert ("pieces" in lines_of(report.out)[0]) is recipe.variation
     (report.out / "clean" / "000002.wav").unlink()
-    with pytest.raises(UsageError, match=r"is without variation there.* add --no-variation"):
-        generate_set(job_of(corpus, tmp_path / "set"), resume=True)
-    assert generate_set(job_of(corpus, tmp_path / "set", recipe=recipe), resume=True).made_now == 1
+    with pytest.raises(UsageError, match=message):
+        generate_set(job_of(corpus, tmp_path / "set", provenance=provenance), resume=True)
+    assert generate_set(older, resume=True).made_now == 1
     assert bytes_of(report.out) == before

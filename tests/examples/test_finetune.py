@@ -37,9 +37,9 @@ from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import UsageError
 from soundsright.data.clips import draw_clips
 from soundsright.data.corpora import Corpus
+from soundsright.data.formulas import LEVEL_DB
 from soundsright.data.levels import power_db
 from soundsright.data.making import SetJob, generate_set
-from soundsright.data.noise_kinds import LEVEL_DB
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.sources import RecordedNoise
 from soundsright.data.splits import Split, in_split, origins_of

@@ -196,7 +196,7 @@ def _request(
     entered = {entry.competition.id for entry in entries}
     checked_clip_count(set_choice.clips)
     out = folder.out if folder.out is not None else Path("runs") / f"seed-{set_choice.seed}"
-    material = Material(set_choice.corpus, set_choice.corpus_key, set_choice.corpus_round)
+    material = Material(set_choice.corpus, set_choice.corpus_key, set_choice.corpus_round, noise=organiser.noise)
     return CompetitionRequest(
         rules=replace(organiser, competitions=tuple(c for c in offered if c.id in entered)),
         clips=set_choice.clips,

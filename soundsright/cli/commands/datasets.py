@@ -116,13 +116,15 @@ def verify(context: click.Context, directory: Path) -> None:
     DIRECTORY is a corpus or a set with a manifest, a folder of fetched archives, or any folder of recordings. The
     exit code is 1 if files are missing, changed or unreadable.
     """
-    from soundsright.data import verified
+    from soundsright.data import sharing_line, verified
 
     verdict = verified(directory)
     for path, problem in verdict.problems.items():
         click.echo(f"{path}: {problem}")
     wrong = len(verdict.problems)
     click.echo(f"{verdict.kind}: {verdict.checked} files checked, {wrong or 'none'} wrong")
+    if verdict.sharing:
+        click.echo(sharing_line(verdict.sharing))
     if wrong:
         context.exit(1)
 

@@ -54,7 +54,7 @@ def command(
     The set has a manifest with the recipe of each utterance. The names with an underscore are those of the original
     subnet, and are accepted for compatibility.
     """
-    from soundsright.data import SetTask, generate_set
+    from soundsright.data import SetTask, generate_set, sharing_line
 
     task = SetTask.named(requested.task)
     _refuse_idle_flags(context, task)
@@ -72,6 +72,7 @@ def command(
         with ProgressLine("made {done} of {total}") as progress:
             report = generate_set(job, workers=requested.workers, resume=requested.resume, progress=progress)
     click.echo(f"{report.items} items in {report.out}, {report.made_now} made now; digest {report.digest[:16]}")
+    click.echo(sharing_line(report.sharing))
     if report.shorter:
         click.echo(
             f"{report.shorter} of {report.items} clips are shorter than --duration {recipe.duration_s[0]:g}: "
@@ -172,6 +173,7 @@ def _recipe(degradation: DegradationOptions, rooms: str) -> SetRecipe:
         rt60_s=degradation.rt60_s,
         duration_s=degradation.duration_s,
         variation=degradation.variation,
+        balance=degradation.balance,
         measured_rirs=measured,
         noise_in_room=degradation.noise_in_room,
         early_reflections_s=degradation.early_s,

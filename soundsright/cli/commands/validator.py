@@ -225,7 +225,9 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
     competitions = _judged(settings, organiser)
     speech = speech_of(settings, organiser, competitions)
-    material = Material(settings.soundsright_corpus, settings.soundsright_corpus_key, speech=speech)
+    material = Material(
+        settings.soundsright_corpus, settings.soundsright_corpus_key, speech=speech, noise=organiser.noise
+    )
     schedule = schedule_of(settings, organiser)
     _check_material(material, schedule, competitions)
     metrics = shown_metrics(competitions)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soundsright.core.errors import UnpublishableFolder
-from soundsright.core.material import Material
+from soundsright.core.material import MIXED_NOISE, Material
 
 if TYPE_CHECKING:
     from soundsright.core.competition import Competition
@@ -69,14 +69,16 @@ class CompetitionRequest:
             "rules_of_entry": entries_facts(self.rules),
             "entries": [[e.miner, _content_of(e.folder), e.competition.id, e.incumbent] for e in self.entries],
             "corpus": str(self.material.corpus.resolve()) if self.material.corpus else None,
-            **self._payment(),
+            **self._other_choices(),
         }
 
-    def _payment(self) -> dict[str, Any]:
-        """What decides the payment and is not the default, so that the runs of old versions continue."""
+    def _other_choices(self) -> dict[str, Any]:
+        """What decides the result and is not the default, so that the runs of old versions continue."""
         from soundsright.services.rounds import material_digest
 
         facts: dict[str, Any] = {"pay_on_public_corpus": True} if self.pay_on_public_corpus else {}
+        if self.material.noise != MIXED_NOISE:
+            facts["noise"] = self.material.noise
         if self.material.is_private:
             facts |= {"corpus_root": material_digest(self.material), "corpus_round": self.material.round_number}
         return facts

@@ -75,8 +75,8 @@ source_options = (
         "--noise",
         default="shipped",
         envvar="GENERATE_NOISE",
-        help="Noise: shipped, a folder, or kinds separated by commas. Kinds: white, pink, brown, blue, hum, "
-        "clicks, wind, babble.",
+        help="Noise: shipped (recordings and all kinds), recordings (the shipped ones alone), a folder, or kinds, "
+        "separated by commas. Kinds: white, pink, brown, blue, hum, clicks, wind, babble.",
     ),
     option(
         "--rooms",
@@ -121,6 +121,12 @@ degradation_options = (
         default=True,
         help="Cut and join recordings of a speaker and vary speed and sound, as competitions do, or take whole "
         "utterances with their texts.",
+    ),
+    option(
+        "--balance/--no-balance",
+        default=True,
+        help="Let the utterances share the recordings equally, as competitions do, or let each draw for itself, as "
+        "earlier versions did.",
     ),
     option(
         "--measured-rirs",
@@ -200,6 +206,7 @@ class DegradationOptions:
     rt60_s: tuple[float, float]
     duration_s: tuple[float, float]
     variation: bool
+    balance: bool
     measured_rirs: float | None
     early_s: float
     noise_in_room: bool

@@ -14,6 +14,7 @@ from soundsright.core.competition import Competition
 from soundsright.core.entry_rules import remedy_of
 from soundsright.core.errors import printable
 from soundsright.core.results import Estimate, Evaluation, Failure, Leaderboard, Refusal
+from soundsright.data import BALANCE_VERSION
 from soundsright.metrics import metric
 from soundsright.ranking import RankSet, mean_estimate
 from soundsright.services.records.corpus_words import WITHHELD
@@ -196,6 +197,8 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
         remainder=competition.remainder,
         seed=clips.seed,
         set_digest=clips.digest,
+        noise=outcome.plan.measures.material.noise,
+        balance=BALANCE_VERSION,
         entries=tuple(
             _entry_row(outcome, board, by_entry[entry], rank, {m: sets[entry] for m, sets in ranks.items()})
             for rank, entry in enumerate(ranked, 1)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from soundsright.core.competition import MAX_COMPETITIONS
+from soundsright.core.material import RECORDED_NOISE
 from soundsright.services.records.corpus_words import corpus_remarks
 from soundsright.services.records.fields import Count, LongText, SafeName, ShortText
 
@@ -174,7 +175,9 @@ class CompetitionDoc(Document):
     `apart` are entries that are not ranked with the others. `unmeasured` says why a test for them was not possible,
     by the code of the reason.
 
-    `speech` has the facts of the engine that spoke the set; it is empty for recorded speech.
+    `speech` has the facts of the engine that spoke the set; it is empty for recorded speech. `noise` is one of
+    `NOISE_OF_ROUNDS`, and `balance` is the version of the method by which the clips share recordings. Documents of
+    old versions have neither: their noise is recorded, and each of their clips drew for itself.
     """
 
     id: SafeName
@@ -185,6 +188,8 @@ class CompetitionDoc(Document):
     seed: Annotated[int, Field(ge=0)]
     set_digest: ShortText
     speech: dict[ShortText, ShortText] = {}
+    noise: ShortText = RECORDED_NOISE
+    balance: Count = 0
     entries: Annotated[tuple[RowDoc, ...], Field(max_length=MAX_ENTRIES)]
     unprocessed: RowDoc
     decisions: Annotated[tuple[DecisionDoc, ...], Field(max_length=256)]

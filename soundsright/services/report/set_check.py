@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,15 +64,16 @@ def _problems(
     corpus: Corpus,
     lines: Sequence[Mapping[str, Any]],
 ) -> Iterator[str]:
-    from soundsright.data import draw_clip
+    from soundsright.data import PUBLISHED_RECIPE, draw_clip
 
+    recipe = replace(PUBLISHED_RECIPE, balance=doc.balance > 0)
     if doc.seed != seed_of_round(results.round.seed_block_hash, doc.id):
         yield f"the seed {doc.seed} does not follow from the hash of block {results.round.seed_block}"
     if len(lines) != results.round.clips:
         yield f"the manifest has {len(lines)} clips, and the round had {results.round.clips}"
     digests = {}
     for index, line in enumerate(lines):
-        clip = draw_clip(competition, doc.seed, index, corpus=corpus)
+        clip = draw_clip(competition, doc.seed, index, corpus=corpus, recipe=recipe, noise=doc.noise)
         digests[clip.id] = clip.digest
         if problem := _problem_of(clip, line):
             yield f"clip {line['id']}: {problem}"

@@ -138,7 +138,14 @@ def draw_to_disk(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
     durations_s: dict[str, float] = {}
     hidden: dict[str, HiddenClip] = {}
     for index in indices:
-        clip: Clip = draw_clip(request.competition, request.seed, index, corpus=material.corpus, speech=speech)
+        clip: Clip = draw_clip(
+            request.competition,
+            request.seed,
+            index,
+            corpus=material.corpus,
+            speech=speech,
+            noise=request.material.noise,
+        )
         write_wav(request.folder / "clean" / f"{clip.id}.wav", clip.clean)
         write_wav(request.folder / "degraded" / f"{clip.id}.wav", clip.degraded)
         digests[clip.id] = clip.digest

@@ -11,6 +11,7 @@ from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.errors import UsageError
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.schedule import Round
+from soundsright.data import BALANCE_VERSION
 from soundsright.services.rounds.opening import material_digest, roots_of
 
 
@@ -78,6 +79,7 @@ def plan_facts(plan: RoundPlan) -> dict[str, Any]:
         "corpus": material_digest(measures.material),
         "corpus_round": measures.material.round_number,
         "speech": {} if measures.material.speech is None else dict(measures.material.speech.facts),
+        "draw": {"noise": measures.material.noise, "balance": BALANCE_VERSION},
         **({"tasks": tasks} if tasks else {}),
     }
 

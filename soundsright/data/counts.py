@@ -1,0 +1,69 @@
+"""How often the clips of a set have the same material: the more often, the less the set says about new material."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from soundsright.data.noise_kinds import BABBLE
+
+FIELDS = {"noises": "noise", "recordings of speech": "speech", "rooms": "rir"}
+"""The fields of a manifest's line that name a clip's material, by the noun for it."""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Of `clips` clips, how many have different material, and how many have the most frequent one."""
+
+    clips: int
+    distinct: int
+    most: int
+
+
+class SharingCounter:
+    """Counts the material in the lines of a manifest. Babble is one noise, whoever speaks.
+
+    >>> counter = SharingCounter()
+    >>> for noise in ("rain", "babble:a+b", "babble:b+c"):
+    ...     counter.add({"noise": noise})
+    >>> counter.sharing
+    {'noises': Sharing(clips=3, distinct=2, most=2)}
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = {noun: Counter() for noun in FIELDS}
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        for noun, field in FIELDS.items():
+            if name := line.get(field):
+                self._counts[noun][BABBLE if str(name).startswith(f"{BABBLE}:") else str(name)] += 1
+
+    @property
+    def sharing(self) -> dict[str, Sharing]:
+        """The sharing of each kind of material that the clips have, by its noun."""
+        return {
+            noun: Sharing(count.total(), len(count), max(count.values()))
+            for noun, count in self._counts.items()
+            if count
+        }
+
+
+def sharing_facts(found: Mapping[str, Sharing]) -> dict[str, dict[str, int]]:
+    """The sharing ready for JSON."""
+    return {noun.replace(" ", "_"): asdict(each) for noun, each in found.items()}
+
+
+def sharing_line(found: Mapping[str, Sharing]) -> str:
+    """The sharing in a sentence.
+
+    >>> sharing_line({"noises": Sharing(30, 27, 2), "rooms": Sharing(30, 30, 1)})
+    '30 clips with 27 noises (each in at most 2) and 30 rooms (each in 1).'
+    """
+    parts = [
+        f"{each.distinct} {noun} ({'each in 1' if each.most == 1 else f'each in at most {each.most}'})"
+        for noun, each in found.items()
+    ]
+    listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"{max(each.clips for each in found.values())} clips with {listed}."
