@@ -118,6 +118,16 @@ def metrics_text() -> str:
     return "\n".join(rows)
 
 
+def definitions_text() -> str:
+    rows = ["| name | which definition it is | good for | fooled by |", "| --- | --- | --- | --- |"]
+    for name, metric in METRICS.items():
+        if metric.definition:
+            rows.append(
+                f"| `{name}` | {metric.definition} | {metric.good_for or '-'} | {metric.fooled_by or '-'} |"
+            )
+    return "\n".join(rows)
+
+
 def rewards_text() -> str:
     rows = ["| competition | to the winner | to the others | metrics that pay |", "| --- | ---: | ---: | --- |"]
     for competition in PUBLISHED:
@@ -143,6 +153,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "settings-validator": lambda: settings_text(ValidatorSettings, shared=False),
     "refusal-codes": refusals_text,
     "metrics": metrics_text,
+    "definitions": definitions_text,
     "rewards": rewards_text,
     "rooms": rooms_text,
 }

@@ -52,8 +52,13 @@ class Composite:
     covl: float
 
 
-def composite(clean: NDArray[np.floating], enhanced: NDArray[np.floating], pesq_wb: float) -> Composite | None:
+def composite(
+    clean: NDArray[np.floating], enhanced: NDArray[np.floating], pesq_wb: float, *, slope_gain: float = 1.0
+) -> Composite | None:
     """The three ratings of a clip at 16 kHz with its wide-band PESQ; None if the clip is shorter than one frame.
+
+    `slope_gain` multiplies both signals before the spectral slopes. Levels in bands have an absolute floor, so
+    the gain is part of the definition: Loizou's listing has full scale ±1.
 
     CSIG = 3.093 - 1.029 LLR + 0.603 PESQ - 0.009 WSS, CBAK = 1.634 + 0.478 PESQ - 0.007 WSS + 0.063 SSNR,
     COVL = 1.594 + 0.805 PESQ - 0.512 LLR - 0.007 WSS (Hu, Loizou 2008), each limited to 1 to 5.
@@ -63,7 +68,7 @@ def composite(clean: NDArray[np.floating], enhanced: NDArray[np.floating], pesq_
     if ssnr is None:
         return None
     llr = _mean_of_least(log_likelihood_ratios(s, e))
-    wss = _mean_of_least(weighted_spectral_slopes(s, e))
+    wss = _mean_of_least(weighted_spectral_slopes(slope_gain * s, slope_gain * e))
     return Composite(
         csig=_rating(3.093 - 1.029 * llr + 0.603 * pesq_wb - 0.009 * wss),
         cbak=_rating(1.634 + 0.478 * pesq_wb - 0.007 * wss + 0.063 * ssnr),

@@ -16,6 +16,8 @@ CORE_METRICS = (
         4.65,
         "ITU-T P.862.2 (2007), computed by the pesq package; other rates are resampled to 16 kHz",
         rates=WIDE_BAND_RATES_HZ,
+        definition="Before Corrigendum 2 of 2018, as in the pesq package and in nearly all published tables. The "
+        "corrected mode scores higher (PESQ_WB_C2).",
     ),
     higher(
         "PESQ_NB",
@@ -48,6 +50,7 @@ CORE_METRICS = (
         -60.0,
         100.0,
         "Le Roux, Wisdom, Erdogan, Hershey, ICASSP 2019, eq. 5",
+        definition="The mean is not removed. SI_SNR removes it.",
     ),
     higher(
         "SI_SIR",
@@ -57,6 +60,8 @@ CORE_METRICS = (
         100.0,
         "Le Roux et al., ICASSP 2019; interference along the noise, Richter et al., IEEE/ACM Trans. ASLP 31, 2023",
         needs_noisy=True,
+        definition="Separate projections onto the speech and onto the noise, as in Richter et al. 2023. Le Roux et "
+        "al. 2019 project onto the span of both (SI_SIR_SPAN).",
     ),
     higher(
         "SI_SAR",
@@ -66,6 +71,8 @@ CORE_METRICS = (
         100.0,
         "Le Roux et al., ICASSP 2019; artefacts beside speech and noise, Richter et al., 2023",
         needs_noisy=True,
+        definition="What remains after separate projections onto the speech and onto the noise, as in Richter et "
+        "al. 2023. Le Roux et al. 2019 project onto the span of both (SI_SAR_SPAN).",
     ),
     higher(
         "SNR",
@@ -94,6 +101,8 @@ CORE_METRICS = (
         ANY_RATE_HZ,
         False,
         "Gray, Markel, IEEE Trans. ASSP 24(5), 1976; 32 ms frames, bins within 80 dB of the strongest",
+        definition="In dB, level counts, and bins are limited to 80 dB below the strongest. The URGENT challenges "
+        "scale and weigh differently (LSD_URGENT).",
     ),
     *(
         higher(
@@ -104,6 +113,8 @@ CORE_METRICS = (
             5.0,
             "Hu, Loizou, IEEE Trans. ASLP 16(1), 2008, with wide-band PESQ; other rates are resampled to 16 kHz",
             rates=WIDE_BAND_RATES_HZ,
+            definition="Spectral slopes of samples within ±1, as in Loizou's listing. A widely copied script "
+            f"divides them by 32768 and rates higher ({name}_CMGAN).",
         )
         for name, rated in (("CSIG", "the speech"), ("CBAK", "the background"), ("COVL", "overall quality"))
     ),

@@ -116,7 +116,9 @@ def higher(
     rates: tuple[int, ...] = ANY_RATE_HZ,
     needs_noisy: bool = False,
     needs_reference: bool = True,
+    definition: str = "",
 ) -> Metric:
+    """A metric of which a higher score is better; its floor is `low`."""
     return Metric(
         name,
         title,
@@ -129,4 +131,5 @@ def higher(
         needs_noisy,
         source,
         needs_reference,
+        definition,
     )

@@ -20,9 +20,11 @@ import numpy as np
 
 from soundsright.core.audio import Samples
 from soundsright.core.errors import UsageError
+from soundsright.metrics.corrected_pesq import corrected_pesq
 
 LONGEST_IN_PROCESS_S = 16.0
 
+_CORRECTED = "wb-c2"
 _LIMIT_FIXED_S = 30.0
 _LIMIT_FACTOR = 5.0
 
@@ -36,8 +38,12 @@ def pesq_rate_hz(sample_rate_hz: int, *, wide_band: bool) -> int:
     return 8_000 if sample_rate_hz == 8_000 and not wide_band else 16_000
 
 
-def pesq(clean: Samples, enhanced: Samples, sample_rate_hz: int, *, wide_band: bool) -> float | None:
+def pesq(
+    clean: Samples, enhanced: Samples, sample_rate_hz: int, *, wide_band: bool, corrected: bool = False
+) -> float | None:
     """MOS-LQO of the enhanced signal; None if PESQ has no value.
+
+    `corrected` applies Corrigendum 2 of 2018, which concerns only the wide band; see `corrected_pesq`.
 
     PESQ has no value if it finds no speech, if the clip is shorter than 0.25 s, if the enhanced signal is
     negligible beside the clean one, or if a long clip has more than 50 utterances.
@@ -46,9 +52,10 @@ def pesq(clean: Samples, enhanced: Samples, sample_rate_hz: int, *, wide_band: b
         UsageError: the `pesq` package is not installed.
         ValueError: the rate is not one of `pesq_rate_hz`.
     """
+    mode = "nb" if not wide_band else _CORRECTED if corrected else "wb"
     if len(clean) <= LONGEST_IN_PROCESS_S * sample_rate_hz:
-        return _packaged_pesq(clean, enhanced, sample_rate_hz, "wb" if wide_band else "nb")
-    return _in_own_process(clean, enhanced, sample_rate_hz, "wb" if wide_band else "nb")
+        return _packaged_pesq(clean, enhanced, sample_rate_hz, mode)
+    return _in_own_process(clean, enhanced, sample_rate_hz, mode)
 
 
 def _packaged_pesq(clean: Samples, enhanced: Samples, sample_rate_hz: int, mode: str) -> float | None:
@@ -59,8 +66,11 @@ def _packaged_pesq(clean: Samples, enhanced: Samples, sample_rate_hz: int, mode:
             "PESQ needs the pesq package, which is not installed", "Run `pip install soundsright`."
         ) from error
     errors = package.PesqError
-    with np.errstate(all="ignore"):  # it divides by the common peak, which can be denormal
-        score = float(package.pesq(sample_rate_hz, clean, enhanced, mode, on_error=errors.RETURN_VALUES))
+    if mode == _CORRECTED:
+        score = corrected_pesq(clean, enhanced)
+    else:
+        with np.errstate(all="ignore"):  # it divides by the common peak, which can be denormal
+            score = float(package.pesq(sample_rate_hz, clean, enhanced, mode, on_error=errors.RETURN_VALUES))
     if score in (errors.OUT_OF_MEMORY_REF, errors.OUT_OF_MEMORY_DEG, errors.OUT_OF_MEMORY_TMP):
         raise MemoryError(f"PESQ of {len(clean)} samples")
     return score if math.isfinite(score) and score > 0 else None  # its error codes are negative

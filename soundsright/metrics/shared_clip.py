@@ -97,10 +97,14 @@ class SharedClip:
         return self._pesq(wide_band=True)
 
     @cached_property
+    def pesq_wb_corrected(self) -> float | None:
+        return self._pesq(wide_band=True, corrected=True)
+
+    @cached_property
     def pesq_nb(self) -> float | None:
         return self._pesq(wide_band=False)
 
-    def _pesq(self, *, wide_band: bool) -> float | None:
+    def _pesq(self, *, wide_band: bool, corrected: bool = False) -> float | None:
         from soundsright.metrics.evidence import vanished_speech
         from soundsright.metrics.pesq import pesq, pesq_rate_hz
 
@@ -111,7 +115,7 @@ class SharedClip:
         if vanished_speech(clean, enhanced, rate_hz) > MOST_VANISHED:
             self.speech_vanished = True
             return None
-        return pesq(clean, enhanced, rate_hz, wide_band=wide_band)
+        return pesq(clean, enhanced, rate_hz, wide_band=wide_band, corrected=corrected)
 
     @cached_property
     def composite(self) -> Composite | None:

@@ -436,6 +436,22 @@ def test_every_metric_is_listed_with_its_source() -> None:
     assert listed["PESQ_WB"]["floor"] == METRICS["PESQ_WB"].floor
 
 
+def test_a_metric_is_shown_with_the_other_definition_of_its_name() -> None:
+    shown = CliRunner().invoke(metrics, ["show", "pesq-wb"])
+    assert shown.exit_code == 0
+    assert "PESQ_WB: Perceptual evaluation" in shown.output
+    assert "PESQ_WB_C2" in shown.output
+    assert "0.999 to 4.65 MOS-LQO; higher is better" in shown.output
+    as_json = json.loads(CliRunner().invoke(metrics, ["show", "LSD_URGENT", "--json"]).stdout)
+    assert "LSD is in dB" in as_json["definition"]
+
+
+def test_showing_an_unknown_metric_names_the_nearest() -> None:
+    refused = CliRunner().invoke(metrics, ["show", "PESQ_WX"])
+    assert isinstance(refused.exception, UsageError)
+    assert "Did you mean PESQ_WB?" in str(refused.exception)
+
+
 def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
