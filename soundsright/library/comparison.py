@@ -125,10 +125,11 @@ def compare(
     if manifest is not None:
         clean = {clip.clip_id: files.clean for clip, files in zip(report_a.clips, report_a.files, strict=True)}
         clusters = clusters_of(Path(manifest), ids, cluster_by, [clean[clip_id] for clip_id in ids])
+    labels = None if clusters is None else [clusters]
     values = {name: (values_of(clips_a, name), values_of(clips_b, name)) for name in names}
     compared = {
         name: paired_comparison(
-            *values[name], rng=np.random.default_rng([seed, index]), clusters=clusters, resamples=resamples
+            *values[name], rng=np.random.default_rng([seed, index]), labels=labels, resamples=resamples
         )
         for index, name in enumerate(names)
     }

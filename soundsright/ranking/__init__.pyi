@@ -12,8 +12,9 @@ from .clustered import (
 from .examined import Examined, TitleModel
 from .gaming import Flag, flags, shipped_honest_systems
 from .leaderboard import decide
+from .rank_sets import RankSet, rank_confidence_sets
 from .sequential import SequentialResult, Verdict, first_verdicts, sequential_comparison
-from .statistics import PairedComparison, RankSet, holm, mean_estimate, paired_comparison, rank_confidence_sets
+from .statistics import PairedComparison, holm, mean_estimate, paired_comparison
 from .trial import trial_round
 from .weights import weights_of
 

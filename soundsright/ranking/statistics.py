@@ -1,68 +1,69 @@
 """The certainty of means and differences. Scores are in their metric's unit; intervals are two-sided.
 
 Values belong to the clips of one set. A comparison is paired: it compares entries on the same clip, because clips
-differ far more than entries do. Clips that share a speaker or a source are not independent. For them, give
-`clusters`, one label per clip. Sums are exactly rounded (`math.fsum`), so results do not depend on the order of the
-clips. Chance comes from `rng`.
+differ far more than entries do. Clips that share a noise, a prompt or a room are not independent. For them, give
+`labels`: one sequence for each factor, with one label per clip. Then `ranking/clustered.py` computes. Without
+labels, each clip counts as independent. Sums are exactly rounded (`math.fsum`), so results do not depend on the
+order of the clips. Chance comes from `rng`.
 
 Sources: Efron, "Better Bootstrap Confidence Intervals", JASA 82, 1987 (BCa); Phipson, Smyth, "Permutation
-P-values Should Never Be Zero", SAGMB 9(1), 2010; Cameron, Miller, "A Practitioner's Guide to Cluster-Robust
-Inference", J. Human Resources 50(2), 2015; Holm, "A Simple Sequentially Rejective Multiple Test Procedure",
-Scand. J. Statistics 6, 1979; Mogstad, Romano, Shaikh, Wilhelm, "Inference for Ranks", Review of Economic
-Studies 91(1), 2024.
+P-values Should Never Be Zero", SAGMB 9(1), 2010; Holm, "A Simple Sequentially Rejective Multiple Test Procedure",
+Scand. J. Statistics 6, 1979.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soundsright.core.results import Estimate
+from soundsright.ranking.clustered import ClusteredMean, clustered_mean, clustered_means, two_sided_p_values
+from soundsright.ranking.group_design import Labels
 
 CONFIDENCE = 0.95
 
 _BATCH_NUMBERS = 4_000_000  # resampled values in memory at a time
 
 
-def mean_estimate(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Estimate:
+def mean_estimate(values: Sequence[float], labels: Labels | None = None) -> Estimate:
     """The mean with Student's 95 % interval.
 
-    Without clusters the standard error is s / sqrt(n) with n - 1 degrees of freedom. With G clusters it is the
-    cluster-robust one with G - 1. One value or one cluster has no spread, so its interval has zero width.
+    Without labels the standard error is s / sqrt(n) with n - 1 degrees of freedom. With labels the interval holds
+    for new groups of each factor (see `clustered_mean`), and `effective_n` is given. One value, or two groups or
+    fewer of a factor, have no interval.
 
     Raises:
-        ValueError: if there is no value, a value is not finite, or the numbers of labels and values differ.
+        ValueError: if there is no value, a value is not finite, or a factor has another number of labels.
 
     >>> estimate = mean_estimate([1.0, 2.0, 3.0])
     >>> round(estimate.low, 6), estimate.mean, round(estimate.high, 6)
     (-0.484138, 2.0, 4.484138)
+    >>> mean_estimate([1.0, 2.0, 3.0], [["rain", "rain", "wind"]]).low is None
+    True
     """
     _check_values(values)
-    mean = math.fsum(values) / len(values)
-    error, degrees = _standard_error(values, mean, clusters)
-    if error == 0.0:
-        return Estimate(mean, mean, mean, len(values))
+    if labels is not None:
+        return _clustered_estimate(clustered_mean(values, labels))
+    mean, n = math.fsum(values) / len(values), len(values)
+    if n == 1:
+        return Estimate(mean, None, None, n)
+    error = math.sqrt(math.fsum((value - mean) ** 2 for value in values) * n / (n - 1)) / n
+    # For equal values, only the rounding of their mean is left. That is no spread.
+    if error <= 1e-15 * max(map(abs, values)):
+        return Estimate(mean, mean, mean, n)
     from scipy.special import stdtrit
 
-    half = float(stdtrit(degrees, 0.5 + CONFIDENCE / 2)) * error
-    return Estimate(mean, mean - half, mean + half, len(values))
+    half = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) * error
+    return Estimate(mean, mean - half, mean + half, n)
 
 
-def standard_error(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> float:
-    """The standard error of the mean; with clusters, Cameron and Miller's with the factor G / (G - 1).
-
-    Raises:
-        ValueError: as in `mean_estimate`.
-
-    >>> round(standard_error([1.0, 2.0, 3.0, 4.0], clusters=["a", "a", "b", "b"]), 9)
-    1.0
-    """
-    _check_values(values)
-    return _standard_error(values, math.fsum(values) / len(values), clusters)[0]
+def _clustered_estimate(own: ClusteredMean) -> Estimate:
+    low, high = own.interval(CONFIDENCE) or (None, None)
+    return Estimate(own.mean, low, high, own.n, own.effective_n)
 
 
 @dataclass(frozen=True)
@@ -82,57 +83,60 @@ def paired_comparison(
     b: Sequence[float],
     *,
     rng: np.random.Generator,
-    clusters: Sequence[Hashable] | None = None,
+    labels: Labels | None = None,
     resamples: int = 10_000,
 ) -> PairedComparison:
-    """Compare entry `a` with entry `b`, clip by clip: BCa interval and two-sided sign-flip permutation test.
+    """Compare entry `a` with entry `b`, clip by clip.
 
-    With clusters, whole clusters are resampled and change sign together.
+    Without labels: BCa interval and two-sided sign-flip permutation test. With labels, both hold for new groups of
+    each factor: Student's interval and test of the clustered mean (see `clustered_mean`), without chance. The
+    p-value is then at least 2^(1 - G) for G groups, the least of a test that flips whole groups. With two groups or
+    fewer of a factor there is no interval, and the p-value is 1.
 
     Raises:
         ValueError: if lengths differ, or as `mean_estimate`.
     """
-    differences = _differences(a, b)
+    differences = paired_differences(a, b)
     mean = math.fsum(differences) / len(differences)
     spread = math.sqrt(math.fsum((d - mean) ** 2 for d in differences) / max(1, len(differences) - 1))
-    return PairedComparison(
-        bca_interval(differences, rng=rng, clusters=clusters, resamples=resamples),
-        permutation_p_value(differences, rng=rng, clusters=clusters, resamples=resamples),
-        mean / spread if spread > 0 else 0.0,
-    )
+    if labels is None:
+        difference = bca_interval(differences, rng=rng, resamples=resamples)
+        p_value = permutation_p_value(differences, rng=rng, resamples=resamples)
+    else:
+        _check_values(differences)
+        means = clustered_means(np.array([differences]), labels)
+        difference = _clustered_estimate(means[0])
+        p_value = max(float(two_sided_p_values(means)[0]), 2.0 ** (1 - min(means.groups)))
+    return PairedComparison(difference, p_value, mean / spread if spread > 0 else 0.0)
 
 
 def bca_interval(
-    values: Sequence[float],
-    *,
-    rng: np.random.Generator,
-    clusters: Sequence[Hashable] | None = None,
-    confidence: float = CONFIDENCE,
-    resamples: int = 10_000,
+    values: Sequence[float], *, rng: np.random.Generator, confidence: float = CONFIDENCE, resamples: int = 10_000
 ) -> Estimate:
-    """The mean with its bias-corrected and accelerated bootstrap interval (Efron 1987).
+    """The mean of independent values with its bias-corrected and accelerated bootstrap interval (Efron 1987).
 
-    It is right for skewed scores, for which Student's interval is not. With clusters, whole clusters are drawn. One
-    value, one cluster or equal values give an interval of zero width.
+    It is right for skewed scores, for which Student's interval is not. Equal values give an interval of zero width,
+    one value gives none.
 
     Raises:
         ValueError: as in `mean_estimate`.
 
     >>> bca_interval([2.0, 2.0], rng=np.random.default_rng(0))
-    Estimate(mean=2.0, low=2.0, high=2.0, n=2)
+    Estimate(mean=2.0, low=2.0, high=2.0, n=2, effective_n=None)
     """
     _check_values(values)
-    sums, sizes = _cluster_sums(values, clusters)
-    n, groups = len(values), len(sums)
+    n, numbers = len(values), np.asarray(values, dtype=np.float64)
     mean = math.fsum(values) / n
-    if groups < 2 or float(np.ptp(sums / sizes)) == 0.0:
+    if n == 1:
+        return Estimate(mean, None, None, n)
+    if float(np.ptp(numbers)) == 0.0:
         return Estimate(mean, mean, mean, n)
     from scipy.special import ndtr, ndtri
 
-    means = np.sort(_bootstrap_means(sums, sizes, rng, resamples))
+    means = np.sort(_bootstrap_means(numbers, rng, resamples))
     below = (np.count_nonzero(means < mean) + 0.5 * np.count_nonzero(means == mean)) / resamples
     bias = float(ndtri(min(max(below, 0.5 / resamples), 1 - 0.5 / resamples)))
-    left_out = (sums.sum() - sums) / (n - sizes)
+    left_out = (numbers.sum() - numbers) / (n - 1)
     deviation = left_out.mean() - left_out
     squares = float(np.sum(deviation**2))
     acceleration = float(np.sum(deviation**3)) / (6 * squares**1.5) if squares > 0 else 0.0
@@ -145,16 +149,12 @@ def bca_interval(
 
 
 def permutation_p_value(
-    differences: Sequence[float],
-    *,
-    rng: np.random.Generator,
-    clusters: Sequence[Hashable] | None = None,
-    resamples: int = 10_000,
+    differences: Sequence[float], *, rng: np.random.Generator, resamples: int = 10_000
 ) -> float:
     """Two-sided p-value of "the differences are symmetric about 0", by flips of their signs. It is never 0.
 
-    Up to 12 clusters (or clips) are flipped in every way, which is exact. More are flipped at random, `resamples`
-    times; then the p-value is (1 + hits) / (1 + resamples) (Phipson, Smyth 2010).
+    Up to 12 clips are flipped in every way, which is exact. More are flipped at random, `resamples` times; then the
+    p-value is (1 + hits) / (1 + resamples) (Phipson, Smyth 2010).
 
     Raises:
         ValueError: as in `mean_estimate`.
@@ -163,17 +163,17 @@ def permutation_p_value(
     0.125
     """
     _check_values(differences)
-    sums, _ = _cluster_sums(differences, clusters)
-    observed = abs(math.fsum(sums))
+    numbers = np.asarray(differences, dtype=np.float64)
+    observed = abs(math.fsum(differences))
     threshold = observed * (1 - 1e-12)  # Sums that differ only by rounding count as ties.
-    if len(sums) <= 12:
-        codes = np.arange(2 ** len(sums))[:, None]
-        signs = 1.0 - 2.0 * ((codes >> np.arange(len(sums))) & 1)
-        return float(np.mean(np.abs(signs @ sums) >= threshold))
+    if len(numbers) <= 12:
+        codes = np.arange(2 ** len(numbers))[:, None]
+        signs = 1.0 - 2.0 * ((codes >> np.arange(len(numbers))) & 1)
+        return float(np.mean(np.abs(signs @ numbers) >= threshold))
     hits = 0
-    for count in _batches(resamples, len(sums)):
-        signs = 1.0 - 2.0 * rng.integers(0, 2, (count, len(sums)))
-        hits += int(np.count_nonzero(np.abs(signs @ sums) >= threshold))
+    for count in _batches(resamples, len(numbers)):
+        signs = 1.0 - 2.0 * rng.integers(0, 2, (count, len(numbers)))
+        hits += int(np.count_nonzero(np.abs(signs @ numbers) >= threshold))
     return (1 + hits) / (1 + resamples)
 
 
@@ -196,78 +196,6 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in p_values}
 
 
-@dataclass(frozen=True)
-class RankSet:
-    """The ranks that an entry can have, from `best` to `worst`; 1 is the best rank."""
-
-    best: int
-    worst: int
-
-
-def rank_confidence_sets(
-    scores: Mapping[str, Sequence[float]],
-    *,
-    rng: np.random.Generator,
-    clusters: Sequence[Hashable] | None = None,
-    confidence: float = CONFIDENCE,
-    resamples: int = 10_000,
-) -> dict[str, RankSet]:
-    """The ranks that each entry can have, given its scores. With the given confidence, all sets are right at once.
-
-    An entry ranks below each entry whose mean is significantly above its own. The studentised difference of a pair
-    is significant above one critical value, the bootstrap quantile of the largest (Mogstad et al. 2024). Higher
-    scores are better: negate a metric for which lower is better. Every entry has one value per clip, in the same
-    order.
-
-    Raises:
-        ValueError: if there is no entry, or the numbers of values differ.
-    """
-    if not scores or len({len(values) for values in scores.values()}) != 1:
-        raise ValueError("rank sets need at least one entry, and the same clips for all")
-    names = list(scores)
-    for values in scores.values():
-        _check_values(values)
-    if len(names) == 1:
-        return {names[0]: RankSet(1, 1)}
-    pairs = [(i, j) for i in range(len(names)) for j in range(len(names)) if i < j]
-    table = [_differences(scores[names[i]], scores[names[j]]) for i, j in pairs]
-    means = np.array([math.fsum(row) / len(row) for row in table])
-    errors = np.array([standard_error(row, clusters) for row in table])
-    critical = _largest_deviation(table, means, errors, clusters, rng, confidence, resamples)
-    above = dict.fromkeys(range(len(names)), 0)
-    under = dict.fromkeys(range(len(names)), 0)
-    for (i, j), mean, error in zip(pairs, means, errors, strict=True):
-        if abs(mean) > critical * error:
-            better, worse = (i, j) if mean > 0 else (j, i)
-            above[worse] += 1
-            under[better] += 1
-    return {name: RankSet(1 + above[i], len(names) - under[i]) for i, name in enumerate(names)}
-
-
-def _largest_deviation(
-    table: Sequence[Sequence[float]],
-    means: NDArray[np.float64],
-    errors: NDArray[np.float64],
-    clusters: Sequence[Hashable] | None,
-    rng: np.random.Generator,
-    confidence: float,
-    resamples: int,
-) -> float:
-    """The quantile of the largest studentised deviation over all pairs, by a multiplier bootstrap over clusters."""
-    centred = [[value - mean for value in row] for row, mean in zip(table, means, strict=True)]
-    grouped = np.array([_cluster_sums(row, clusters)[0] for row in centred])
-    groups = grouped.shape[1]
-    usable = errors > 0
-    if groups < 2 or not usable.any():
-        return 0.0
-    scaled = grouped[usable] / (errors[usable, None] * len(table[0])) * math.sqrt(groups / (groups - 1))
-    largest = []
-    for count in _batches(resamples, max(groups, scaled.shape[0])):
-        weights = rng.standard_normal((count, groups))
-        largest.append(np.abs(weights @ scaled.T).max(axis=1))
-    return float(np.quantile(np.concatenate(largest), confidence))
-
-
 def _check_values(values: Sequence[float]) -> None:
     if len(values) == 0:
         raise ValueError("a mean needs at least one value")
@@ -275,48 +203,22 @@ def _check_values(values: Sequence[float]) -> None:
         raise ValueError("a value is not finite")
 
 
-def _differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
+def paired_differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
+    """`a - b` for each clip.
+
+    Raises:
+        ValueError: the numbers of values differ.
+    """
     if len(a) != len(b):
         raise ValueError(f"a paired comparison needs the same clips, not {len(a)} and {len(b)} values")
     return [float(x) - float(y) for x, y in zip(a, b, strict=True)]
 
 
-def _standard_error(values: Sequence[float], mean: float, clusters: Sequence[Hashable] | None) -> tuple[float, int]:
-    """The standard error of the mean and its degrees of freedom. The error is 0 if there is no spread."""
-    sums, _ = _cluster_sums([value - mean for value in values], clusters)
-    groups = len(sums)
-    if groups < 2:
-        return 0.0, 1
-    square = math.fsum(float(s) ** 2 for s in sums) * groups / (groups - 1)
-    error = math.sqrt(square) / len(values)
-    # For equal values, only the rounding of their mean is left. That is no spread.
-    return (error if error > 1e-15 * max(map(abs, values)) else 0.0), groups - 1
-
-
-def _cluster_sums(
-    values: Sequence[float], clusters: Sequence[Hashable] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The sum and the size of each cluster, in order of appearance. Without clusters, each value is a cluster."""
-    if clusters is None:
-        return np.asarray(values, dtype=np.float64), np.ones(len(values))
-    if len(clusters) != len(values):
-        raise ValueError(f"{len(clusters)} cluster labels for {len(values)} values")
-    members: dict[Hashable, list[float]] = {}
-    for label, value in zip(clusters, values, strict=True):
-        members.setdefault(label, []).append(value)
-    return (
-        np.array([math.fsum(group) for group in members.values()]),
-        np.array([float(len(group)) for group in members.values()]),
-    )
-
-
-def _bootstrap_means(
-    sums: NDArray[np.float64], sizes: NDArray[np.float64], rng: np.random.Generator, resamples: int
-) -> NDArray[np.float64]:
+def _bootstrap_means(values: NDArray[np.float64], rng: np.random.Generator, resamples: int) -> NDArray[np.float64]:
     means = []
-    for count in _batches(resamples, len(sums)):
-        drawn = rng.integers(0, len(sums), (count, len(sums)))
-        means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
+    for count in _batches(resamples, len(values)):
+        drawn = rng.integers(0, len(values), (count, len(values)))
+        means.append(values[drawn].sum(axis=1) / len(values))
     return np.concatenate(means)
 
 

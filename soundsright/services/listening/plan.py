@@ -174,7 +174,7 @@ def listening_result(test: ListeningTest, votes: Sequence[Vote]) -> ListeningRes
         own = [vote for vote in counted if vote.condition == condition]
         numbers[condition] = len(own)
         if own:
-            estimates[condition] = mean_estimate([v.score for v in own], clusters=[v.rater for v in own])
+            estimates[condition] = mean_estimate([v.score for v in own], [[v.rater for v in own]])
     return ListeningResult(estimates, numbers, len({vote.rater for vote in votes}), excluded)
 
 

@@ -265,8 +265,6 @@ def _rank_sets(
     return {
         name: rank_sets(
             {e.submission.entry_id: _values(e, name, floors[name]) for e in evaluations},
-            name,
-            seed=outcome.sets[board.competition.id].seed,
             higher_is_better=metric(name).direction.value == "higher",
         )
         for name in board.competition.metric_weights

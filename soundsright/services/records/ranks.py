@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Hashable, Mapping, Sequence
 
 from soundsright.ranking import RankSet, rank_confidence_sets
 from soundsright.services.records.runs import RunCompetition
 
-RESAMPLES = 2_000
 MAX_RANKED = 64
 """Possible ranks are computed for at most this many entries, because the cost grows with the square."""
 
@@ -19,19 +15,20 @@ PossibleRanks = dict[str, dict[str, RankSet]]
 
 
 def rank_sets(
-    values: Mapping[str, Sequence[float]], metric: str, *, seed: int, higher_is_better: bool = True
+    values: Mapping[str, Sequence[float]],
+    *,
+    labels: Sequence[Sequence[Hashable]] | None = None,
+    higher_is_better: bool = True,
 ) -> dict[str, RankSet]:
     """The possible ranks of each entry on one metric, by the keys of `values`.
 
-    `values` has one score per clip for each entry, all in one order. The set's seed fixes the resampling, so the
-    same run always gives the same ranks. Empty if there is no entry or more than `MAX_RANKED`.
+    `values` has one score per clip for each entry, all in one order. With `labels` (one sequence for each factor,
+    one label per clip), ranks hold for new groups. Empty if there is no entry or more than `MAX_RANKED`.
     """
     if not 1 <= len(values) <= MAX_RANKED:
         return {}
-    rng = np.random.default_rng([seed, zlib.crc32(metric.encode())])
     sign = 1.0 if higher_is_better else -1.0
-    signed = {key: [sign * value for value in row] for key, row in values.items()}
-    return rank_confidence_sets(signed, rng=rng, resamples=RESAMPLES)
+    return rank_confidence_sets({key: [sign * value for value in row] for key, row in values.items()}, labels)
 
 
 def possible_ranks(competition: RunCompetition) -> PossibleRanks:
@@ -44,8 +41,6 @@ def possible_ranks(competition: RunCompetition) -> PossibleRanks:
     return {
         metric: rank_sets(
             {entry.key: competition.values(entry, metric) for entry in competition.entries},
-            metric,
-            seed=competition.doc.seed,
             higher_is_better=competition.metrics[metric].direction == "higher",
         )
         for metric in competition.paid_metrics

@@ -74,7 +74,7 @@ def summaries(
     by_metric = {}
     for name in names:
         values, definition = values_of(clips, name), metric(name)
-        estimate = mean_estimate(values, clusters)
+        estimate = mean_estimate(values, None if clusters is None else [clusters])
         by_metric[name] = MetricSummary(
             estimate.mean,
             None if estimate.low is None else max(estimate.low, definition.low),
