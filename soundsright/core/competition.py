@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 
 from soundsright.core.errors import UsageError
+from soundsright.core.stopping import Stopping
 from soundsright.core.tasks import AnyTask
 from soundsright.core.tasks import Task as Task
 
@@ -43,7 +44,7 @@ class Competition:
     The winner of a metric gets `max_score` x its weight. The other entries share `remainder` x its weight. Both are
     percent of a round's emission. `name` tells competitions apart, even two with the same task and rate. It has up
     to 64 letters, digits, `-` and `_`, and begins with a letter or digit. By default it consists of the task and
-    the rate.
+    the rate. `stopping` says whether entries that can no longer win stop before the end of the set.
 
     Raises:
         ValueError: if the rate is not supported, the weights do not sum to 1, a reward is negative, or the name has
@@ -59,6 +60,7 @@ class Competition:
     max_score: float
     remainder: float
     name: str = ""
+    stopping: Stopping = Stopping.FULL
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric_weights", MappingProxyType(dict(self.metric_weights)))

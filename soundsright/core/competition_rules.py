@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from soundsright.core.competition import Competition
 from soundsright.core.entry_rules import NO_RULES, EntryRules
+from soundsright.core.errors import UsageError
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.material import MIXED_NOISE, PUBLIC_MATERIAL, Material
-from soundsright.core.rulesets import Ruleset
+from soundsright.core.rulesets import DEFAULT_RULESET, Ruleset
 from soundsright.core.schedule import Schedule
+from soundsright.core.stopping import Stopping
 from soundsright.core.submission import CommitmentKind
 
 SPEECH_OF_ROUNDS = ("recordings", "espeak-ng", "flite", "openai")
@@ -26,6 +28,9 @@ class CompetitionRules:
     `exclude_near_copies` is True, an entry whose output is nearly an earlier entry's is refused, not only reported.
     `speech` is the speech of every round, such as `espeak-ng` or `recordings`; empty if each validator chooses.
     `noise` is one of `NOISE_OF_ROUNDS`.
+
+    Raises:
+        UsageError: entries of a competition may stop early, but the ruleset has no test.
     """
 
     competitions: tuple[Competition, ...]
@@ -37,6 +42,14 @@ class CompetitionRules:
     exclude_near_copies: bool = False
     speech: str = ""
     noise: str = MIXED_NOISE
+
+    def __post_init__(self) -> None:
+        early = [c.id for c in self.competitions if c.stopping is Stopping.SEQUENTIAL]
+        if early and self.ruleset.alpha is None:
+            raise UsageError(
+                f'{early[0]}: stopping = "sequential" needs rules with a test, and {self.ruleset.name} has none',
+                f'Choose other rules, such as {DEFAULT_RULESET}, or stopping = "full".',
+            )
 
 
 @dataclass(frozen=True)

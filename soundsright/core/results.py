@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from soundsright.core.competition import Competition
+from soundsright.core.stopping import Stops
 from soundsright.core.submission import Submission
 
 
@@ -165,6 +166,8 @@ class PrizeReason(StrEnum):
     """The champion keeps the title: there is no other entry with a score."""
     CHALLENGERS_TOO_WEAK = "challengers_too_weak"
     """The champion keeps the title: no other entry beats the unprocessed input."""
+    CHALLENGERS_STOPPED = "challengers_stopped"
+    """The champion keeps the title: every challenger stopped early, because it could not win any more."""
     MARGIN_MISSED = "margin_missed"
     """The champion keeps the title: the best challenger did not reach the margin."""
     TEST_IMPOSSIBLE = "test_impossible"
@@ -229,7 +232,7 @@ class Leaderboard:
 
     `unprocessed` has the rows of the degraded input itself, which every entry must beat. `apart` are the entries
     that ran and are not ranked with the others. `unmeasured` has a sentence for each test of them that this round
-    did not allow, by reason.
+    did not allow, by reason. `stops` says which entries stopped early; None if every entry ran on the whole set.
     """
 
     competition: Competition
@@ -240,6 +243,7 @@ class Leaderboard:
     unprocessed: tuple[Standing, ...] = ()
     apart: tuple[Apart, ...] = ()
     unmeasured: Mapping[ApartReason, str] = field(default_factory=dict)
+    stops: Stops | None = None
 
     def share_of(self, submission: Submission) -> float:
         return math.fsum(s.share for s in self.standings if s.submission == submission)

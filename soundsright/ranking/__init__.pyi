@@ -12,6 +12,7 @@ from .clustered import (
 from .examined import Examined, TitleModel
 from .gaming import Flag, flags, shipped_honest_systems
 from .leaderboard import decide
+from .looks import Look, look_at, look_ends
 from .rank_sets import RankSet, rank_confidence_sets
 from .sequential import SequentialResult, Verdict, first_verdicts, sequential_comparison
 from .statistics import PairedComparison, holm, mean_estimate, paired_comparison
@@ -25,6 +26,7 @@ __all__ = [
     "Contender",
     "Examined",
     "Flag",
+    "Look",
     "Loss",
     "LossOver",
     "OrganiserDecisions",
@@ -46,6 +48,8 @@ __all__ = [
     "flags",
     "holm",
     "least_clustered_mean",
+    "look_at",
+    "look_ends",
     "mean_estimate",
     "paired_comparison",
     "rank_confidence_sets",

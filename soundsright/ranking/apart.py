@@ -14,6 +14,7 @@ from soundsright.core.competition import Competition, metric_name
 from soundsright.core.results import Apart, ApartReason, Evaluation
 from soundsright.core.rulesets import Ruleset
 from soundsright.core.submission import Submission
+from soundsright.ranking.cut import cut
 from soundsright.ranking.memorisation import Memorised, memorised, why_unmeasurable
 from soundsright.ranking.plausible import Impossible, impossible, shipped_ceilings
 from soundsright.ranking.scores import ScoreTable, score_table
@@ -82,8 +83,43 @@ def set_apart(
     """The entries that the ruleset and the organiser rank apart.
 
     `suspected` has, by hotkey, the earlier entries that an entry is suspected to copy. An entry with several
-    reasons has the first of: refused, memorised, held.
+    reasons has the first of: refused, memorised, held. An entry that stopped early is examined over the clips that
+    it ran, with all entries that ran them too.
     """
+    apart: dict[str, Apart] = {}
+    unmeasured: Mapping[ApartReason, str] = {}
+    for clips in sorted({len(each.clips) for each in entries}, reverse=True) or [len(unprocessed.clips)]:
+        longer = [each for each in entries if len(each.clips) >= clips]
+        common = frozenset(c.clip_id for each in longer if len(each.clips) == clips for c in each.clips)
+        found = _set_apart(
+            competition,
+            [cut(each, common) for each in longer],
+            cut(unprocessed, common) if longer else unprocessed,
+            ruleset,
+            floors=floors,
+            speech=speech,
+            suspected=suspected,
+            decisions=decisions,
+        )
+        own = {each.submission.hotkey for each in longer if len(each.clips) == clips}
+        apart |= {each.submission.hotkey: each for each in found.apart if each.submission.hotkey in own}
+        unmeasured = unmeasured or found.unmeasured
+    in_order = (apart.get(each.submission.hotkey) for each in entries)
+    return SetApart(tuple(each for each in in_order if each is not None), unmeasured)
+
+
+def _set_apart(
+    competition: Competition,
+    entries: Sequence[Evaluation],
+    unprocessed: Evaluation,
+    ruleset: Ruleset,
+    *,
+    floors: Mapping[str, float],
+    speech: Speech,
+    suspected: Mapping[str, Sequence[str]],
+    decisions: OrganiserDecisions,
+) -> SetApart:
+    """The entries that are set apart, among entries with the same clips."""
     metrics = dict.fromkeys((*competition.metric_weights, _INPUT))
     table = score_table(
         [*entries, unprocessed], [m for m in metrics if _is_measured(unprocessed, m, floors)], floors

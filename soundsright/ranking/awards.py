@@ -43,7 +43,8 @@ class Contender:
     it is unknown. `beats_unprocessed` is the outcome of that comparison, and `unprocessed_p_value` the
     p-value of its test. `p_value` is the p-value of the paired test against the champion, adjusted over all
     challengers. A p-value is None if no such test was possible. `loss` is the loss on another metric that keeps the
-    entry from being paid for this one. `copy_of` are the earlier entries that it is suspected to copy.
+    entry from being paid for this one. `copy_of` are the earlier entries that it is suspected to copy. A `stopped`
+    entry cannot win: it did not run on all clips, because its lead was ruled out.
     """
 
     hotkey: str
@@ -56,6 +57,7 @@ class Contender:
     unprocessed_p_value: float | None = None
     loss: Loss | None = None
     copy_of: tuple[str, ...] = ()
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,15 +194,18 @@ def award(
     """
     ranked = tuple(sorted((c for c in contenders if _usable(c.mean)), key=_best_first))
     able = [c for c in ranked if is_able(ruleset, c)]
-    if not able:
+    running = [c for c in able if not c.stopped]
+    if not running:
         return _without_able_entry(ruleset, contenders, ranked, title, prize)
     champion = next((c for c in ranked if title and title.took_part and c.hotkey == title.hotkey), None)
-    challengers = [c for c in able if champion is None or c.hotkey != champion.hotkey]
+    challengers = [c for c in running if champion is None or c.hotkey != champion.hotkey]
     if title is not None and champion is not None and champion in able:
         needed = _needed_to_dethrone(ruleset, metric, ranked, title, champion, at_block)
         winner, reason = _defended(ruleset, champion, challengers, needed)
+        if not challengers and len(able) > len(running):
+            reason = PrizeReason.CHALLENGERS_STOPPED
     else:
-        winner = able[0]
+        winner = running[0]
         needed = {c.hotkey: winner.mean for c in ranked[1:] if winner.mean is not None}
         reason = _reason_without_defence(title, champion, winner)
     since_block = _since_block(ruleset, title, winner, reason, at_block)

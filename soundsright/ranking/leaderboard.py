@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from soundsright.core.competition import Competition
 from soundsright.core.groups import ClipGroups
 from soundsright.core.results import Decision, Estimate, Evaluation, Leaderboard, Refusal, Standing
 from soundsright.core.rulesets import Ruleset
+from soundsright.core.stopping import Stops
 from soundsright.ranking.awards import Award, Contender, award
 from soundsright.ranking.champions import Champion
 from soundsright.ranking.contest import Contest, MetricContest, means_to_win, metric_contest
@@ -22,6 +24,15 @@ from soundsright.ranking.examined import Examined
 from soundsright.ranking.scores import ScoreTable, score_table
 from soundsright.ranking.sentences import prize_sentence, share_sentence
 from soundsright.ranking.statistics import mean_estimate
+from soundsright.ranking.stopped import (
+    StoppedEntry,
+    evidence_of_stops,
+    field_of,
+    final_ruleset,
+    stopped_contenders,
+    stopped_entries,
+    stopped_standings,
+)
 
 
 def decide(
@@ -38,6 +49,7 @@ def decide(
     refusals: Sequence[Refusal] = (),
     examined: Examined | None = None,
     groups: ClipGroups | None = None,
+    stops: Stops | None = None,
 ) -> Leaderboard:
     """Apply a ruleset to a round's evaluations.
 
@@ -47,7 +59,8 @@ def decide(
     floor. `floors` are the scores of a failed clip, by metric. `at_block` is the round's block. `copies` gives, by
     hotkey, the number of entries that copy its entry. `examined` has the findings beside the scores. An entry that
     it sets apart is not ranked, and changes nothing for the others. `groups` says what the clips share, such as a
-    noise recording; it must have every clip.
+    noise recording; it must have every clip. `stops` are the entries that stopped early: they cannot win, and the
+    others are compared on the clips that all of them ran.
 
     Raises:
         ValueError: if the evaluations have different clips, a hotkey appears twice, a floor is missing, or
@@ -59,13 +72,26 @@ def decide(
     hotkeys = [evaluation.submission.hotkey for evaluation in entries]
     if len(set(hotkeys)) != len(hotkeys):
         raise ValueError(f"{competition.id}: a hotkey has more than one evaluation")
-    table = _compared_scores(competition, entries, baseline, ruleset, floors)
-    if groups is not None and (unknown := set(table.clip_ids).difference(groups.clip_ids)):
-        raise ValueError(f"{competition.id}: the groups lack the clip {min(unknown)}")
-    contest = Contest(
-        competition, tuple(entries), baseline, table, ruleset, floors, at_block, copies or {}, examined, groups
+    own = field_of(entries, baseline, stops)
+    looked = stops is not None and not stops.whole
+    applied = final_ruleset(ruleset) if looked else ruleset
+
+    contest_over = partial(
+        contest_of,
+        competition,
+        ruleset=applied,
+        floors=floors,
+        at_block=at_block,
+        copies=copies,
+        examined=examined,
+        groups=groups,
     )
-    results = [_metric_result(contest, metric, champions.get(metric)) for metric in competition.metric_weights]
+    contest = contest_over(own.deciding, own.baseline)
+    stopped = stopped_entries(own, baseline, contest_over)
+    results = [
+        _metric_result(contest, metric, champions.get(metric), ruleset, stopped, own.stops)
+        for metric in competition.metric_weights
+    ]
     return Leaderboard(
         competition=competition,
         round_id=round_id,
@@ -75,6 +101,33 @@ def decide(
         unprocessed=tuple(r.unprocessed for r in results if r.unprocessed is not None),
         apart=examined.apart,
         unmeasured=examined.unmeasured,
+        stops=own.stops,
+    )
+
+
+def contest_of(
+    competition: Competition,
+    entries: Sequence[Evaluation],
+    baseline: Evaluation | None,
+    *,
+    ruleset: Ruleset,
+    floors: Mapping[str, float],
+    at_block: int,
+    copies: Mapping[str, int] | None = None,
+    examined: Examined | None = None,
+    groups: ClipGroups | None = None,
+) -> Contest:
+    """The contest of these entries. The parameters are those of `decide`.
+
+    Raises:
+        ValueError: the evaluations have different clips, a floor is missing, or `groups` lacks a clip.
+    """
+    table = _compared_scores(competition, entries, baseline, ruleset, floors)
+    if groups is not None and (unknown := set(table.clip_ids).difference(groups.clip_ids)):
+        raise ValueError(f"{competition.id}: the groups lack the clip {min(unknown)}")
+    found = examined or Examined()
+    return Contest(
+        competition, tuple(entries), baseline, table, ruleset, floors, at_block, copies or {}, found, groups
     )
 
 
@@ -110,28 +163,52 @@ class _MetricResult:
     unprocessed: Standing | None
 
 
-def _metric_result(contest: Contest, metric: str, champion: Champion | None) -> _MetricResult:
+def _metric_result(
+    contest: Contest,
+    metric: str,
+    champion: Champion | None,
+    published: Ruleset,
+    stopped: Sequence[StoppedEntry],
+    stops: Stops | None,
+) -> _MetricResult:
     competition, ruleset = contest.competition, contest.ruleset
     estimates = [mean_estimate(row.tolist()) for row in contest.table.by_metric[metric]]
     subcontest = metric_contest(contest, metric, champion, [estimate.mean for estimate in estimates])
     weight = competition.metric_weights[metric]
+    early = stopped_contenders(
+        stopped,
+        metric,
+        champion,
+        unprocessed_mean=estimates[-1].mean if contest.baseline is not None else None,
+    )
     result = award(
         ruleset,
         metric,
-        subcontest.contenders,
+        [*subcontest.contenders, *early],
         subcontest.title,
         prize=competition.max_score * weight,
         remainder=competition.remainder * weight,
         at_block=contest.at_block,
     )
     sentence = prize_sentence(ruleset, metric, result, clips=contest.table.by_metric[metric].shape[1])
-    standings = _standings(contest, subcontest, result, estimates)
+    if stops is not None and stops.ended_early and not stops.without:
+        sentence += f" It was decided after {stops.clips} of {stops.set_clips} clips."
+    ranked = _rows_by_mean([*subcontest.contenders, *early])
+    ranks = {row: rank for rank, row in enumerate(ranked, start=1)}
+    standings = _standings(contest, subcontest, result, estimates, ranks)
+    standings += stopped_standings(
+        ruleset, metric, stopped, early, result, [ranks[len(contest.entries) + row] for row in range(len(early))]
+    )
     winner = next((e.submission for e in contest.entries if e.submission.hotkey == result.winner), None)
     if winner is None and result.winner is not None and champion is not None:
         winner = champion.submission  # The published rules pay a champion without an entry.
         estimate = Estimate(champion.mean, champion.mean, champion.mean, 0)
         standings = (Standing(winner, metric, estimate, result.shares[winner.hotkey], 1, None, sentence),)
-    evidence = decision_evidence(contest, subcontest, result)
+    evidence = {
+        **decision_evidence(contest, subcontest, result),
+        "ruleset_digest": published.digest,
+        **evidence_of_stops(stops, metric),
+    }
     took_part = subcontest.champion_row is not None
     decision = Decision(metric, winner, result.reason, took_part, sentence, evidence, result.since_block)
     unprocessed = None
@@ -141,19 +218,22 @@ def _metric_result(contest: Contest, metric: str, champion: Champion | None) -> 
 
 
 def _standings(
-    contest: Contest, subcontest: MetricContest, result: Award, estimates: Sequence[Estimate]
+    contest: Contest,
+    subcontest: MetricContest,
+    result: Award,
+    estimates: Sequence[Estimate],
+    ranks: Mapping[int, int],
 ) -> tuple[Standing, ...]:
-    """Every entry under the metric, in the order of the evaluations."""
+    """Every entry of a contest under the metric, in the order of the evaluations, with its rank among all."""
     ruleset, metric, contenders = contest.ruleset, subcontest.metric, subcontest.contenders
     needed = means_to_win(contest, subcontest, result)
-    rank_of = {row: rank for rank, row in enumerate(_rows_by_mean(contenders), start=1)}
     return tuple(
         Standing(
             evaluation.submission,
             metric,
             estimates[row],
             result.shares.get(evaluation.submission.hotkey, 0.0),
-            rank=rank_of[row],
+            rank=ranks[row],
             needed=needed[row],
             reason=share_sentence(ruleset, metric, contenders[row], result, needed[row], failed=evaluation.failed),
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from soundsright.core.competition import metric_name
 from soundsright.core.results import PrizeReason
 from soundsright.core.rulesets import Reference, Ruleset
+from soundsright.core.stopping import HOPELESS_ALPHA, EarlyStop
 from soundsright.ranking.awards import (
     Award,
     Contender,
@@ -65,6 +66,8 @@ def _why_kept(ruleset: Ruleset, metric: str, award: Award) -> str:
         if all(shortfall_of(ruleset, metric, entry) is Shortfall.LOSES for entry in others):
             return "every other entry loses on another metric"
         return f"no other entry gains enough over the unprocessed input{_stand_in(ruleset, metric)}"
+    if award.reason is PrizeReason.CHALLENGERS_STOPPED:
+        return "every challenger stopped early, because the lead that it needed was ruled out"
     challenger = award.challenger
     assert challenger is not None
     outcome = {
@@ -117,6 +120,7 @@ _PRIZE_SENTENCES: Mapping[PrizeReason, Callable[[Ruleset, str, Award], str]] = {
     PrizeReason.TAKEN: _taken,
     PrizeReason.UNCHALLENGED: _kept,
     PrizeReason.CHALLENGERS_TOO_WEAK: _kept,
+    PrizeReason.CHALLENGERS_STOPPED: _kept,
     PrizeReason.MARGIN_MISSED: _kept,
     PrizeReason.TEST_IMPOSSIBLE: _kept,
     PrizeReason.TEST_FAILED: _kept,
@@ -161,6 +165,24 @@ def share_sentence(
             )
         case ShareReason.CAME_LATER:
             return f"{share}: another entry reached as much, and committed earlier.{clips}"
+
+
+def stopped_sentence(
+    ruleset: Ruleset, metric: str, contender: Contender, award: Award, stop: EarlyStop, *, failed: int
+) -> str:
+    """Why an entry stopped early, and the reason for its share. `failed` counts its failed clips."""
+    out = stop.ruled_out[metric]
+    why = (
+        f"stopped after {stop.clips} of {stop.set_clips} clips: the lead over {out.by} that it still needs,"
+        f" {out.needed:.4f}, is ruled out at {HOPELESS_ALPHA:.0%} (lead so far {out.lead:.4f})"
+    )
+    clips = f" {failed} of its clips failed and scored the floor." if failed else ""
+    if share_reason(ruleset, contender, award, None) is ShareReason.TOO_WEAK:
+        return f"Is not paid: it {_shortfall(ruleset, metric, contender)}. It {why}.{clips}"
+    if (keeper := keeper_of_share(ruleset, contender, paid_by(ruleset, award))) is not None:
+        return f"Has no share: it is suspected to copy {keeper}, which keeps the share of both. It {why}.{clips}"
+    share = "Shares in the remainder" if award.shares.get(contender.hotkey, 0.0) > 0 else "Has no share"
+    return f"{share}: {why}.{clips}"
 
 
 def _prize_needed(ruleset: Ruleset, metric: str, needed: float | None) -> str:

@@ -11,6 +11,7 @@ from soundsright.core.material import RECORDED_NOISE
 from soundsright.core.results import Estimate, Leaderboard, Standing
 from soundsright.core.rulesets import Age, Reference, Remainder, Ruleset
 from soundsright.core.schedule import Schedule
+from soundsright.core.stopping import EARLY_PART, HOPELESS_ALPHA, Stopping
 
 BLOCK_S = 12
 WIDTH = 96
@@ -152,6 +153,13 @@ def competitions_text(competitions: Sequence[Competition], schedule: Schedule | 
         lines.append(
             f"  {c.title:<{width}} {c.max_score:g} to the winner, {c.remainder:g} to the others   ({weights})"
         )
+    if early := [c.title for c in competitions if c.stopping is Stopping.SEQUENTIAL]:
+        lines += [
+            "",
+            f"Entries that can no longer win stop before the end of the set: {', '.join(early)}.",
+            f"  A lead is ruled out at {HOPELESS_ALPHA:.0%}. Wins before the end use {EARLY_PART:.0%} of the test's"
+            " level.",
+        ]
     if schedule is not None:
         hours, minutes = divmod(schedule.time_of_day_s // 60, 60)
         every = "day" if schedule.every_days == 1 else f"{schedule.every_days} days"

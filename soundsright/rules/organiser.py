@@ -34,6 +34,7 @@ from soundsright.core.rulesets import (
 )
 from soundsright.core.schedule import DAY_S, Schedule
 from soundsright.core.ss58 import is_address
+from soundsright.core.stopping import Stopping
 from soundsright.core.submission import CommitmentKind
 from soundsright.core.tasks import AnyTask, task_by_name
 from soundsright.core.toml_location import TomlLocation, toml_text
@@ -139,7 +140,9 @@ def _competitions(
 
 
 def _competition(location: TomlLocation, value: object, known_metrics: Collection[str] | None) -> Competition:
-    table = location.table(value, {"name", "task", "sample_rate_hz", "max_score", "remainder", "metrics"})
+    table = location.table(
+        value, {"name", "task", "sample_rate_hz", "max_score", "remainder", "metrics", "stopping"}
+    )
     metrics = location.under("metrics")
     weights = {
         name: metrics.under(name).non_negative(weight)
@@ -158,7 +161,8 @@ def _competition(location: TomlLocation, value: object, known_metrics: Collectio
                 f"{toml_text(name)} is not a name of a competition",
                 "Write 1 to 64 letters, digits, `-` and `_`, with a letter or digit first, such as summer-2030.",
             )
-    return location.built(lambda: Competition(task, rate_hz, weights, max_score, remainder, name))
+    stopping = _choice(location.under("stopping"), Stopping, table.get("stopping", Stopping.FULL))
+    return location.built(lambda: Competition(task, rate_hz, weights, max_score, remainder, name, stopping))
 
 
 _CHOICES: Mapping[str, type[StrEnum]] = {"Age": Age, "Remainder": Remainder, "Reference": Reference}

@@ -270,3 +270,31 @@ def test_a_mistake_in_a_decision_on_an_entry_is_reported(line: str, message: str
 def test_a_mistake_in_a_safeguard_is_reported(line: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         read(SHIPPED.replace('base = "soundsright-v4"', f'base = "soundsright-v4"\nname = "mine"\n{line}'))
+
+
+SEQUENTIAL = SHIPPED.replace("remainder = 3.0\n", 'remainder = 3.0\nstopping = "sequential"\n')
+
+
+def test_a_competition_can_let_entries_stop_early() -> None:
+    organiser = read(SEQUENTIAL)
+    assert [c.stopping for c in organiser.competitions] == ["sequential", "full", "full", "full"]
+    text = competitions_text(organiser.competitions, None)
+    assert "Entries that can no longer win stop before the end of the set: Denoising, 16 kHz." in text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            SEQUENTIAL.replace('"sequential"', '"soon"'),
+            r"rules\.toml, competition 1\.stopping: .soon. is not a choice",
+        ),
+        (
+            SEQUENTIAL.replace(SOUNDSRIGHT_V4.name, "soundsright-v2"),
+            "needs rules with a test, and soundsright-v2 has",
+        ),
+    ],
+)
+def test_a_mistake_in_stopping_is_one_message(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read(text)

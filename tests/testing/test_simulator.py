@@ -9,6 +9,7 @@ import pytest
 from soundsright.copies import Unique
 from soundsright.core.results import Evaluation, Leaderboard, Refusal, Weights
 from soundsright.core.rulesets import SOUNDSRIGHT_V2
+from soundsright.core.stopping import Stopping
 from soundsright.core.submission import FetchedModel
 from soundsright.ranking.weights import weights_of
 from soundsright.services.rounds import decision, fetch_models
@@ -34,6 +35,12 @@ def test_every_invariant_is_true_after_a_round(first: int) -> None:
 def test_every_invariant_is_true_over_many_rounds_and_under_the_published_rules() -> None:
     assert simulate(1_000, rounds=6).rounds == 6
     assert simulate(1_001, rounds=3, ruleset=SOUNDSRIGHT_V2).rounds == 3
+
+
+def test_every_invariant_is_true_in_rounds_that_stop_early() -> None:
+    results = [simulate(seed, rounds=1, stopping=Stopping.SEQUENTIAL) for seed in range(3)]
+    assert sum(result.stopped for result in results) >= 3
+    assert sum(result.restarts for result in results) >= 3
 
 
 def test_a_seed_replays_exactly() -> None:

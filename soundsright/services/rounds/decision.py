@@ -9,9 +9,9 @@ from dataclasses import replace
 from soundsright.copies import DuplicateRule, Unique, without_duplicates
 from soundsright.core.competition import Competition
 from soundsright.core.errors import InfrastructureFault, ModelFault
-from soundsright.core.results import Evaluation, Leaderboard, Refusal, Weights
+from soundsright.core.results import Leaderboard, Refusal, Weights
 from soundsright.metrics import ClipEvidence
-from soundsright.ranking import Champion, Flag, champions_after, decide, flags, shipped_honest_systems, weights_of
+from soundsright.ranking import Flag, champions_after, decide, flags, shipped_honest_systems, weights_of
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.chain_weights import set_weights
 from soundsright.services.rounds.context import RoundContext
@@ -23,7 +23,7 @@ from soundsright.services.rounds.outcome import scores_of
 from soundsright.services.rounds.progress import Event
 from soundsright.services.rounds.run_models import EvaluatedEntries
 from soundsright.services.rounds.scoring import start_evidence
-from soundsright.services.rounds.titles import Titles, titles_before
+from soundsright.services.rounds.titles import Titles, champions_before, titles_before
 
 
 def without_near_copies(
@@ -120,7 +120,7 @@ def _decided(
     plan = context.plan
     entries = evaluated.evaluations[competition.id]
     titles = titles_before(context, competition)
-    champions = _champions(context, competition, titles, entries)
+    champions = champions_before(context, competition, entries)
     board = decide(
         competition,
         context.round_id,
@@ -133,6 +133,7 @@ def _decided(
         copies={e.submission.hotkey: unique.copies_of(e.submission) for e in entries},
         refusals=[r for r in refusals if r.competition_id in (competition.id, None)],
         examined=examined(context, competition, evaluated, unique, champions),
+        stops=evaluated.stops.get(competition.id),
     )
     after = champions_after(board, champions, at_block=plan.round.seed_block)
     shares: dict[str, float] = {}
@@ -155,22 +156,6 @@ def _decided(
             "The program has changed since: start a new round.",
         )
     return board
-
-
-def _champions(
-    context: RoundContext, competition: Competition, titles: Titles | None, entries: Sequence[Evaluation]
-) -> dict[str, Champion]:
-    """The champion of each metric: from earlier rounds, or the incumbents if there is none."""
-    plan = context.plan
-    if titles is not None:
-        closed = context.chain.snapshot(plan.round.entries_close_block)
-        uids = {neuron.hotkey: neuron.uid for neuron in closed.neurons}
-        return titles.champions(competition, uids, with_departed=plan.rules.ruleset.title_follows_model)
-    hotkey = plan.incumbents.get(competition.id)
-    incumbent = next((e.submission for e in entries if e.submission.hotkey == hotkey), None)
-    if incumbent is None:
-        return {}
-    return {m: Champion(incumbent, plan.measures.floors[m], incumbent.block) for m in competition.metric_weights}
 
 
 def pay(

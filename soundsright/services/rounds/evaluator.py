@@ -45,12 +45,18 @@ Batch = tuple[str, ...]
 
 @dataclass(frozen=True)
 class EntryJob:
-    """One entry's evaluation: the model, its set, the folder of its audio, and the receiver of progress."""
+    """One entry's evaluation: the model, its set, the folder of its audio, and the receiver of progress.
+
+    `parts` are the clips to run, in their order. A batch never has clips of two parts. `continues` says that this
+    process has already reported the parts before the last one.
+    """
 
     model: FetchedModel
     clips: ClipSet
     folder: Path
     report: Callable[[Progress], None]
+    parts: tuple[Batch, ...]
+    continues: bool = False
 
     @property
     def entry_id(self) -> str:
@@ -73,7 +79,7 @@ class Evaluator:
     context: RoundContext
 
     def evaluate(self, job: EntryJob) -> Evaluation:
-        """The results of all clips under one model. Its enhanced audio is kept as 16-bit WAV.
+        """The results of the job's clips under one model. Its enhanced audio is kept as 16-bit WAV.
 
         Raises:
             EntryStuck: the sandbox failed in each of several tries.
@@ -97,7 +103,7 @@ class Evaluator:
         """Run the batches that are not recorded yet. One batch is scored while the next one is enhanced."""
         recorded = self._recorded_batches(job)
         done = _progress_of(job, recorded)
-        if done.clips_done and first_try:
+        if done.clips_done and first_try and not job.continues:
             job.report(done)
         faults = [record.fault for record in recorded.values() if record is not None and record.fault is not None]
         scoring: deque[_BatchScoring] = deque()
@@ -159,7 +165,8 @@ class Evaluator:
         context = self.context
         return {
             batch: steps.read(context.state, context.round_id, steps.batch(job.entry_id, batch[0]))
-            for batch in _batches(job.clips, context.plan.batch_audio_s)
+            for part in job.parts
+            for batch in _batches(part, job.clips.durations_s, context.plan.batch_audio_s)
         }
 
     def _recorded(self, job: EntryJob) -> Evaluation:
@@ -171,7 +178,7 @@ class Evaluator:
         return Evaluation(
             job.model.submission,
             self.context.round_id,
-            tuple(by_id[clip_id] for clip_id in job.clips.clip_ids),
+            tuple(by_id[clip_id] for clip_id in sorted(clip_id for part in job.parts for clip_id in part)),
             _total([record.timing for record in done]),
             log,
         )
@@ -333,14 +340,13 @@ def _note_on(fault: ModelFault, folder: Path) -> str:
     return f"{fault}; the model's log is in {log}" if fault.log else str(fault)
 
 
-def _batches(clips: ClipSet, batch_audio_s: float) -> Iterator[Batch]:
-    """The clips in the order of their ids, in batches of at least `batch_audio_s`. The same set gives the same
-    batches."""
+def _batches(clips: Batch, durations_s: Mapping[str, float], batch_audio_s: float) -> Iterator[Batch]:
+    """The clips in their order, in batches of at least `batch_audio_s`. The same clips give the same batches."""
     batch: list[str] = []
     seconds = 0.0
-    for clip_id in clips.clip_ids:
+    for clip_id in clips:
         batch.append(clip_id)
-        seconds += clips.durations_s[clip_id]
+        seconds += durations_s[clip_id]
         if seconds >= batch_audio_s:
             yield tuple(batch)
             batch, seconds = [], 0.0

@@ -146,7 +146,7 @@ def same_image_pairs(models: Sequence[FetchedModel], runner: Runner) -> list[Lik
 def near_copy_pairs(
     clips: ClipSet, enhanced: Path, evaluations: Sequence[Evaluation], *, unread: Collection[str] = ()
 ) -> list[Likeness]:
-    """The pairs of entries whose enhanced audio agrees as only copies do, over the first clips of the set.
+    """The pairs of entries whose enhanced audio agrees as only copies do, over the first clips that all ran.
 
     `enhanced` has a folder per entry, named by its id. Only clips with scores are read, because a stopped process
     can leave other files there. `unread` are the entries with files of weights that could not be read.
@@ -156,7 +156,8 @@ def near_copy_pairs(
     """
     from soundsright.copies import near_copies
 
-    probes = clips.clip_ids[:PROBE_CLIPS]
+    ran_by_all = [{clip.clip_id for clip in each.clips} for each in evaluations]
+    probes = [c for c in clips.clip_ids if all(c in ran for ran in ran_by_all)][:PROBE_CLIPS]
     in_order = sorted(evaluations, key=lambda each: (each.submission.block, each.submission.uid))
     outputs = {each.submission.entry_id: _Outputs(probes, enhanced, each) for each in in_order}
     return near_copies(

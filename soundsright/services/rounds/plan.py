@@ -81,6 +81,7 @@ def plan_facts(plan: RoundPlan) -> dict[str, Any]:
         "speech": {} if measures.material.speech is None else dict(measures.material.speech.facts),
         "draw": {"noise": measures.material.noise, "balance": BALANCE_VERSION},
         **({"tasks": tasks} if tasks else {}),
+        "stopping": {c.id: c.stopping.value for c in rules.competitions},
     }
 
 

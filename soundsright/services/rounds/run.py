@@ -11,6 +11,7 @@ continues from there and reaches the same weights. The steps in their order (`st
                   a hotkey has had the parts that its entry shares with others
     set:COMPETITION        the digest of the set
     enhanced:ENTRY:CLIP    one batch of clips; their results are separate rows
+    look:COMPETITION:N     the entries that can win no metric after the first stages of a set, and the evidence
     set_aside:ENTRY        the refusal of an entry that could not be run while others could
     near_copies   the entries with the same enhanced audio
     flags         signs that an entry was tuned to a metric

@@ -2,6 +2,8 @@
 
 When a model starts, the next waiting model is prepared, so that its image is ready when its turn comes.
 
+With `stopping = "sequential"`, the models run in stages, and those that can no longer win stop: see `stages.py`.
+
 A sandbox that fails for one entry does not stop the others. Such an entry is tried again when the others are done.
 If it still cannot be run while another model can, it is set aside: refused as `not_evaluated`, and never scored.
 """
@@ -11,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from soundsright.core.competition import Competition
 from soundsright.core.errors import InfrastructureFault, ModelFault
 from soundsright.core.results import ClipResult, Evaluation, Refusal, Timing
 from soundsright.core.schedule import seed_of_round
 from soundsright.core.sources import ModelRef
+from soundsright.core.stopping import Stops
 from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import ClipSet, DrawnClips, SetRequest, finish_set, start_set
@@ -28,18 +31,23 @@ from soundsright.services.rounds.hiding import make_private
 from soundsright.services.rounds.progress import Event, Progress
 from soundsright.services.rounds.retries import StuckEntry, retry_stuck_entries
 from soundsright.services.rounds.scoring import Scored, start_unprocessed
+from soundsright.services.rounds.stages import Stages
 
 UNPROCESSED = ModelRef("unprocessed", "degraded-input", "0" * 40)
 
 
 @dataclass(frozen=True)
 class EvaluatedEntries:
-    """The sets, the evaluations and that of the unprocessed input, by competition id; and the entries set aside."""
+    """The sets, the evaluations and that of the unprocessed input, by competition id; and the entries set aside.
+
+    `stops` are by competition id too, for those whose entries may stop early.
+    """
 
     sets: Mapping[str, ClipSet]
     evaluations: Mapping[str, tuple[Evaluation, ...]]
     unprocessed: Mapping[str, Evaluation]
     refusals: tuple[Refusal, ...]
+    stops: Mapping[str, Stops] = field(default_factory=dict)
 
 
 def evaluate_all(context: RoundContext, models: Sequence[FetchedModel], block_hash: str) -> EvaluatedEntries:
@@ -57,35 +65,64 @@ def evaluate_all(context: RoundContext, models: Sequence[FetchedModel], block_ha
             refused[entry_id] = recorded.refusal
     running = [model for model in models if model.submission.entry_id not in refused]
     context.observe(Event("run", total=len(running)))
+    entered = {c.id: sum(_is_of(c, m) for m in models) for c in plan.rules.competitions}
+    staged = _run_stages(context, running, entered, block_hash)
+    refused |= staged.refused
+    evaluations = {
+        c.id: tuple(
+            staged.evaluations[m.submission.entry_id] for m in models if _is_of(c, m) and not _is_in(refused, m)
+        )
+        for c in plan.rules.competitions
+    }
+    refusals = tuple(refused[m.submission.entry_id] for m in models if _is_in(refused, m))
+    return EvaluatedEntries(staged.sets, evaluations, staged.unprocessed, refusals, staged.stops)
+
+
+@dataclass(frozen=True)
+class _Staged:
+    """The results of all stages: by competition id, except `evaluations` and `refused`, which are by entry id."""
+
+    sets: Mapping[str, ClipSet]
+    evaluations: Mapping[str, Evaluation]
+    unprocessed: Mapping[str, Evaluation]
+    refused: Mapping[str, Refusal]
+    stops: Mapping[str, Stops]
+
+
+def _run_stages(
+    context: RoundContext, running: Sequence[FetchedModel], entered: Mapping[str, int], block_hash: str
+) -> _Staged:
+    """Make the sets, run the models on the first part of their set, and on more as long as they can still win."""
+    plan = context.plan
     drawing = {c.id: _start_set(context, c, block_hash) for c in plan.rules.competitions}
-    sets: dict[str, ClipSet] = {}
     baselines: dict[str, list[Future[Scored]]] = {}
+    stages: dict[str, Stages] = {}
+    refused: dict[str, Refusal] = {}
     with (
         ThreadPoolExecutor(context.slots, thread_name_prefix="model") as slots,
         ThreadPoolExecutor(1, thread_name_prefix="prepare") as preparer,
     ):
-        runs = _ModelRuns(context, running, sets, preparer)
+        runs = _ModelRuns(context, running, stages, preparer)
         futures: list[Future[None]] = []
         try:
-            for competition in plan.rules.competitions:
-                clips = _finish_set(context, *drawing[competition.id])
-                sets[competition.id] = clips
-                baselines[competition.id] = start_unprocessed(clips, plan.measures.metrics, context.pool)
-                futures += [slots.submit(runs.run, m.submission) for m in running if _is_of(competition, m)]
+            for c in plan.rules.competitions:
+                clips = _finish_set(context, *drawing[c.id])
+                baselines[c.id] = start_unprocessed(clips, plan.measures.metrics, context.pool)
+                entries = [m.submission for m in running if _is_of(c, m)]
+                stages[c.id] = Stages(context, clips, entries, entered=entered[c.id])
+                futures += [slots.submit(runs.run, entry) for entry in stages[c.id].running]
             wait_for_all(futures)
             refused |= runs.retry_stuck()
+            unprocessed = {c: _unprocessed(context, stage.clips, baselines[c]) for c, stage in stages.items()}
+            while going := [s for c, s in stages.items() if s.advance(refused, runs.evaluations, unprocessed[c])]:
+                wait_for_all([slots.submit(runs.run, entry) for stage in going for entry in stage.running])
+                refused |= runs.retry_stuck()
         except BaseException:
             context.cancel()
             raise
-    evaluations = {
-        c.id: tuple(
-            runs.evaluations[m.submission.entry_id] for m in models if _is_of(c, m) and not _is_in(refused, m)
-        )
-        for c in plan.rules.competitions
-    }
-    unprocessed = {c.id: _unprocessed(context, c, sets[c.id], baselines[c.id]) for c in plan.rules.competitions}
-    refusals = tuple(refused[m.submission.entry_id] for m in models if _is_in(refused, m))
-    return EvaluatedEntries(sets, evaluations, unprocessed, refusals)
+    sets = {competition_id: stage.clips for competition_id, stage in stages.items()}
+    stops = {competition_id: stage.stops for competition_id, stage in stages.items() if stage.stops is not None}
+    return _Staged(sets, runs.evaluations, unprocessed, refused, stops)
 
 
 def _is_of(competition: Competition, model: FetchedModel) -> bool:
@@ -103,12 +140,12 @@ class _ModelRuns:
         self,
         context: RoundContext,
         models: Sequence[FetchedModel],
-        sets: Mapping[str, ClipSet],
+        stages: Mapping[str, Stages],
         preparer: ThreadPoolExecutor,
     ) -> None:
         self._context = context
         self._models = {model.submission.entry_id: model for model in models}
-        self._sets = sets
+        self._stages = stages
         self._preparer = preparer
         turns = [competition.id for competition in context.plan.rules.competitions]
         self._turns = iter(sorted(models, key=lambda model: turns.index(model.submission.competition.id)))
@@ -142,6 +179,7 @@ class _ModelRuns:
         """
         # In the order of the entries, which does not depend on the threads.
         stuck = {entry_id: self._stuck[entry_id] for entry_id in self._models if entry_id in self._stuck}
+        self._stuck = {}
         left_out = retry_stuck_entries(
             self._context,
             stuck,
@@ -155,8 +193,8 @@ class _ModelRuns:
         return self._context.step(steps.set_aside(entry_id), lambda: steps.SetAsideStep(refusal)).refusal
 
     def _evaluate(self, submission: Submission) -> None:
-        context, clips = self._context, self._sets[submission.competition.id]
-        context.observe(Event("evaluate", submission, submission.competition, total=len(clips.digests)))
+        context, stage = self._context, self._stages[submission.competition.id]
+        context.observe(Event("evaluate", submission, submission.competition, total=len(stage.clips.digests)))
 
         def report(progress: Progress) -> None:
             context.busy.add("load", progress.load_s)
@@ -165,7 +203,14 @@ class _ModelRuns:
             context.observe(Event("progress", submission, submission.competition, progress))
 
         entry_id = submission.entry_id
-        job = EntryJob(self._models[entry_id], clips, context.enhanced / entry_id, report)
+        job = EntryJob(
+            self._models[entry_id],
+            stage.clips,
+            context.enhanced / entry_id,
+            report,
+            stage.parts,
+            continues=entry_id in self.evaluations,
+        )
         self.evaluations[entry_id] = self._evaluator.evaluate(job)
         context.observe(Event("evaluated", submission, submission.competition))
 
@@ -221,9 +266,7 @@ def _finish_set(context: RoundContext, request: SetRequest, futures: list[Future
     return clips
 
 
-def _unprocessed(
-    context: RoundContext, competition: Competition, clips: ClipSet, futures: Sequence[Future[Scored]]
-) -> Evaluation:
+def _unprocessed(context: RoundContext, clips: ClipSet, futures: Sequence[Future[Scored]]) -> Evaluation:
     scored_clips = [future.result() for future in futures]
     context.busy.add("score", sum(scored.busy_s for scored in scored_clips))
     results = tuple(
@@ -231,5 +274,5 @@ def _unprocessed(
         for clip_id, scored in zip(clips.clip_ids, scored_clips, strict=True)
     )
     return Evaluation(
-        Submission(-1, "unprocessed", competition, UNPROCESSED, 0), context.round_id, results, Timing()
+        Submission(-1, "unprocessed", clips.competition, UNPROCESSED, 0), context.round_id, results, Timing()
     )

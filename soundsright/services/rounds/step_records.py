@@ -12,6 +12,7 @@ from typing import Any, Self
 from soundsright.copies import Likeness
 from soundsright.core.results import ApartReason, Refusal, Timing
 from soundsright.core.sources import ModelRef
+from soundsright.core.stopping import RuledOut
 from soundsright.core.submission import Reveal
 from soundsright.ranking import Flag
 from soundsright.services.rounds.step_parts import (
@@ -168,6 +169,33 @@ class BatchStep(StepRecord):
 
     def reproducible(self) -> Self:
         return replace(self, timing=Timing(), score_s=0.0)
+
+
+@dataclass(frozen=True)
+class LookStep(StepRecord):
+    """A look before the end of a set: the entries that can win no metric, and whether all is decided.
+
+    `ruled_out` are by hotkey and metric. `evidence` is by metric, for a challenger that wins early.
+    """
+
+    ruled_out: Mapping[str, Mapping[str, RuledOut]]
+    is_decided: bool
+    evidence: Mapping[str, float]
+
+    def facts(self) -> dict[str, Any]:
+        ruled_out = {
+            hotkey: {metric: asdict(each) for metric, each in by_metric.items()}
+            for hotkey, by_metric in self.ruled_out.items()
+        }
+        return {"ruled_out": ruled_out, "is_decided": self.is_decided, "evidence": dict(self.evidence)}
+
+    @classmethod
+    def of(cls, facts: Facts) -> Self:
+        ruled_out = {
+            hotkey: {metric: RuledOut(**each) for metric, each in by_metric.items()}
+            for hotkey, by_metric in facts["ruled_out"].items()
+        }
+        return cls(ruled_out, facts["is_decided"], facts["evidence"])
 
 
 @dataclass(frozen=True)

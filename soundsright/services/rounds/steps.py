@@ -38,6 +38,7 @@ from soundsright.services.rounds.step_records import (
     FetchStep,
     FinishedStep,
     FlagsStep,
+    LookStep,
     NearCopiesStep,
     PayeesStep,
     RevealStep,
@@ -74,6 +75,7 @@ __all__ = [
     "FetchStep",
     "FinishedStep",
     "FlagsStep",
+    "LookStep",
     "NearCopiesStep",
     "PayeesStep",
     "RecordedApart",
@@ -96,6 +98,7 @@ __all__ = [
     "delivered",
     "fetch",
     "latest",
+    "look",
     "read",
     "record_of",
     "reveal",
@@ -142,6 +145,11 @@ def batch(entry_id: str, first_clip_id: str) -> StepKey[BatchStep]:
     return StepKey(f"enhanced:{entry_id}:{first_clip_id}", BatchStep)
 
 
+def look(competition_id: str, number: int) -> StepKey[LookStep]:
+    """A look at a competition before its set ends. The first has the number 1."""
+    return StepKey(f"look:{competition_id}:{number}", LookStep)
+
+
 def set_aside(entry_id: str) -> StepKey[SetAsideStep]:
     return StepKey(f"set_aside:{entry_id}", SetAsideStep)
 
@@ -183,6 +191,7 @@ _RECORDS: Mapping[str, type[StepRecord]] = {
     "fetch": FetchStep,
     "set": SetStep,
     "enhanced": BatchStep,
+    "look": LookStep,
     "set_aside": SetAsideStep,
     "apart": ApartStep,
     "decide": DecideStep,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from soundsright.core.competition import Competition
 from soundsright.core.ports import TitleRow
+from soundsright.core.results import Evaluation
 from soundsright.ranking import Champion
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.context import RoundContext
@@ -56,6 +57,22 @@ def titles_before(context: RoundContext, competition: Competition) -> Titles | N
     if not rows:
         return None
     return Titles({row.metric: _champion_of(row) for row in rows})
+
+
+def champions_before(
+    context: RoundContext, competition: Competition, entries: Sequence[Evaluation]
+) -> dict[str, Champion]:
+    """The champion of each metric: from earlier rounds, or the incumbents if there is none."""
+    plan, titles = context.plan, titles_before(context, competition)
+    if titles is not None:
+        closed = context.chain.snapshot(plan.round.entries_close_block)
+        uids = {neuron.hotkey: neuron.uid for neuron in closed.neurons}
+        return titles.champions(competition, uids, with_departed=plan.rules.ruleset.title_follows_model)
+    hotkey = plan.incumbents.get(competition.id)
+    incumbent = next((e.submission for e in entries if e.submission.hotkey == hotkey), None)
+    if incumbent is None:
+        return {}
+    return {m: Champion(incumbent, plan.measures.floors[m], incumbent.block) for m in competition.metric_weights}
 
 
 def _champion_of(row: TitleRow) -> steps.RecordedChampion | None:

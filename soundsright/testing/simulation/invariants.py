@@ -141,12 +141,19 @@ def _copies_left(world: World, outcome: RoundOutcome) -> str:
 
 
 def _uncounted(outcome: RoundOutcome, clips: int) -> str:
-    for evaluations in outcome.evaluations.values():
-        for evaluation in evaluations:
-            if len(evaluation.clips) != clips:
-                return f"{evaluation.submission.hotkey} has {len(evaluation.clips)} clips"
-    wrong = [s for board in outcome.leaderboards for s in board.standings if s.estimate.n not in (clips, 0)]
-    return f"a mean over {wrong[0].estimate.n} clips" if wrong else ""
+    """A mean that does not have every clip of the set, or every clip up to the look at which its entry stopped."""
+    for board in outcome.leaderboards:
+        stops = board.stops
+        expected = clips if stops is None else stops.clips
+        early = {} if stops is None else {stop.hotkey: stop.clips for stop in stops.stopped}
+        if stops is None or not stops.without:
+            for evaluation in outcome.evaluations[board.competition.id]:
+                if len(evaluation.clips) != early.get(evaluation.submission.hotkey, expected):
+                    return f"{evaluation.submission.hotkey} has {len(evaluation.clips)} clips"
+        for s in board.standings:
+            if s.estimate.n not in (early.get(s.submission.hotkey, expected), 0):
+                return f"a mean over {s.estimate.n} clips"
+    return ""
 
 
 def _dead_and_paid(outcome: RoundOutcome) -> str:

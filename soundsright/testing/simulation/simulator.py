@@ -30,6 +30,7 @@ from soundsright.core.errors import (
 from soundsright.core.ports import Chain, ModelHub, Sandbox, Snapshot, StateStore
 from soundsright.core.rulesets import SOUNDSRIGHT_V4, Ruleset
 from soundsright.core.schedule import Round
+from soundsright.core.stopping import Stopping
 from soundsright.services.rounds import (
     Cancelled,
     ProgramFault,
@@ -56,6 +57,7 @@ COMPETITIONS = (PUBLISHED[0], PUBLISHED[3])
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR")
 FLOORS = {"PESQ_WB": 0.0, "ESTOI": -1.0, "SI_SDR": -1.0}
 CLIPS = 8
+CLIPS_TO_STOP_EARLY = 20
 VALIDATORS = 3
 FAULT_RATES = (0.0, 0.005, 0.02)
 MAX_STARTS = 60
@@ -81,6 +83,7 @@ class Simulated:
     runs: int = 0
     entries: int = 0
     refused: int = 0
+    stopped: int = 0
     restarts: int = 0
     faults: dict[str, int] = field(default_factory=dict, compare=False)
     checks: int = 0
@@ -102,8 +105,8 @@ class Validator:
     def hotkey(self) -> str:
         return validator_hotkey(self.number)
 
-    def witnessed(self, outcome: RoundOutcome) -> Witnessed:
-        return Witnessed(self.hotkey, outcome, self.state, self.sandbox, CLIPS, undisturbed=self.rate == 0)
+    def witnessed(self, outcome: RoundOutcome, clips: int) -> Witnessed:
+        return Witnessed(self.hotkey, outcome, self.state, self.sandbox, clips, undisturbed=self.rate == 0)
 
 
 def simulate(
@@ -111,9 +114,12 @@ def simulate(
     *,
     rounds: int,
     ruleset: Ruleset = SOUNDSRIGHT_V4,
+    stopping: Stopping = Stopping.FULL,
     chain_view: Callable[[Chain], Chain] = lambda chain: chain,
 ) -> Simulated:
     """Simulate `rounds` rounds and check the invariants after each.
+
+    With `stopping` sequential, entries that can no longer win stop early, and the sets are larger.
 
     `chain_view` changes how validators see the chain. Use it to plant a mistake that the invariants must find.
 
@@ -138,13 +144,13 @@ def simulate(
         for number in range(rounds):
             where = f"seed {seed}, round {number}"
             round_ = world.play_until_close(number, COMPETITIONS)
-            setting = _RoundSetting(world, round_, ruleset, folder, chain_view)
+            setting = _RoundSetting(world, round_, ruleset, stopping, folder, chain_view)
             outcomes: dict[int, RoundOutcome] = {}
             for position in world.rng.permutation(VALIDATORS):
                 validator = validators[int(position)]
                 outcomes[validator.number] = _outcome_of(validator, setting, result, where)
                 world.chain.advance(int(world.rng.integers(0, 4)))
-            witnessed = [v.witnessed(outcomes[v.number]) for v in validators]
+            witnessed = [v.witnessed(outcomes[v.number], setting.clips) for v in validators]
             result.checks += check_round(world, witnessed, round_, where)
             _count(outcomes[0], result)
             digest.update(_summary(outcomes[0]).encode())
@@ -162,8 +168,17 @@ class _RoundSetting:
     world: World
     round: Round
     ruleset: Ruleset
+    stopping: Stopping
     folder: Path
     chain_view: Callable[[Chain], Chain]
+
+    @property
+    def clips(self) -> int:
+        return CLIPS if self.stopping is Stopping.FULL else CLIPS_TO_STOP_EARLY
+
+    @property
+    def rules(self) -> CompetitionRules:
+        return CompetitionRules(tuple(replace(c, stopping=self.stopping) for c in COMPETITIONS), self.ruleset)
 
 
 def _outcome_of(validator: Validator, setting: _RoundSetting, result: Simulated, where: str) -> RoundOutcome:
@@ -175,8 +190,8 @@ def _outcome_of(validator: Validator, setting: _RoundSetting, result: Simulated,
         faults = Faults((validator.seed, validator.number, round_.id, start), validator.rate * 0.8**start)
         plan = RoundPlan(
             round_,
-            CompetitionRules(COMPETITIONS, setting.ruleset),
-            Measures(CLIPS, METRICS, FLOORS),
+            setting.rules,
+            Measures(setting.clips, METRICS, FLOORS),
             batch_audio_s=3.0,
             burn_uid=world.chain.register(BURN_HOTKEY),
             pay_on_public_corpus=True,  # The clips are drawn from numbers, not from recordings.
@@ -229,6 +244,7 @@ class BackwardsChain:
 
 def _count(outcome: RoundOutcome, result: Simulated) -> None:
     result.entries += sum(len(evaluations) for evaluations in outcome.evaluations.values())
+    result.stopped += sum(len(board.stops.stopped) for board in outcome.leaderboards if board.stops is not None)
     result.refused += len(outcome.refusals)
 
 

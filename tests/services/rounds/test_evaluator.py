@@ -84,7 +84,9 @@ class Bench:
         self.sandbox = ScriptedSandbox(start_faults or {}, batch_faults or {})
         context = replace(self.context, sandbox=self.sandbox)  # type: ignore[arg-type]
         model = FetchedModel(self.entry, self.folder, "content-alice", ())
-        return Evaluator(context).evaluate(EntryJob(model, self.clips, self.folder, self.reports.append))
+        return Evaluator(context).evaluate(
+            EntryJob(model, self.clips, self.folder, self.reports.append, (self.clips.clip_ids,))
+        )
 
     def recorded_faults(self) -> list[str | None]:
         recorded = steps.RoundSteps(ROUND_ID, self.subnet.state.steps(ROUND_ID))
