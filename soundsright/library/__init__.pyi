@@ -1,5 +1,6 @@
 from .comparison import MetricComparison, SystemComparison, compare
 from .entry import model_of_folder, verified_entry, verify
+from .published_tables import LikeColumn, LikeTable, like
 from .rulesets import organiser_of, text_of_file
 from .runs import open_run
 from .sandboxes import SandboxChoice, opened_sandbox
@@ -9,6 +10,8 @@ from .speech import SpeechChoice, check_price, chosen_speech, speech_description
 
 __all__ = [
     "FolderScore",
+    "LikeColumn",
+    "LikeTable",
     "MetricComparison",
     "SandboxChoice",
     "SpeechChoice",
@@ -18,6 +21,7 @@ __all__ = [
     "chosen_speech",
     "compare",
     "generate",
+    "like",
     "model_of_folder",
     "open_run",
     "opened_sandbox",

@@ -1,6 +1,7 @@
 from .align import MAX_DELAY_S, aligned
 from .evidence import ClipEvidence, clip_evidence
 from .facts import Direction, Metric, PluggedMetric
+from .published import PUBLISHED_TABLES, Column, PublishedTable, published_table
 from .registry import METRICS, check_packages, floors, known_metrics, metric
 from .shared_clip import NoValue
 from .suite import Measurement, measured_clip, score_clip, scoring_deadline_s, warm_up
@@ -9,12 +10,15 @@ from .validate import checked_enhanced, mono_audio
 __all__ = [
     "MAX_DELAY_S",
     "METRICS",
+    "PUBLISHED_TABLES",
     "ClipEvidence",
+    "Column",
     "Direction",
     "Measurement",
     "Metric",
     "NoValue",
     "PluggedMetric",
+    "PublishedTable",
     "aligned",
     "check_packages",
     "checked_enhanced",
@@ -24,6 +28,7 @@ __all__ = [
     "measured_clip",
     "metric",
     "mono_audio",
+    "published_table",
     "score_clip",
     "scoring_deadline_s",
     "warm_up",

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from soundsright.metrics.facts import ANY_RATE_HZ, WIDE_BAND_RATES_HZ, Direction, Metric, higher
 
 CORE_METRICS = (
@@ -119,15 +121,19 @@ CORE_METRICS = (
         for name, rated in (("CSIG", "the speech"), ("CBAK", "the background"), ("COVL", "overall quality"))
     ),
     *(
-        higher(
-            name,
-            f"DNSMOS {rating}",
-            "rating",
-            1.0,
-            5.0,
-            f"{source}; networks of the speechmos package; other rates are resampled to 16 kHz",
-            rates=WIDE_BAND_RATES_HZ,
-            needs_reference=False,
+        replace(
+            higher(
+                name,
+                f"DNSMOS {rating}",
+                "rating",
+                1.0,
+                5.0,
+                f"{source}; networks of the speechmos package; other rates are resampled to 16 kHz",
+                rates=WIDE_BAND_RATES_HZ,
+                needs_reference=False,
+            ),
+            packages=("onnxruntime", "speechmos"),
+            extra="validator",
         )
         for name, rating, source in (
             ("DNSMOS_SIG", "P.835, speech", "Reddy, Gopal, Cutler, ICASSP 2022"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from soundsright.cli.shared.like_options import LikeChoice, like_options
 from soundsright.cli.shared.options import FILE, FILE_OR_STDOUT, cluster_options, grouped, option
 from soundsright.cli.shared.progress_line import ProgressLine
 from soundsright.cli.shared.stopping import resumable
@@ -80,6 +81,7 @@ class _ScoreCommand(click.Command):
     help="Names of metrics, separated by commas. `soundsright metrics` lists them. [default: PESQ_WB (PESQ_NB at "
     "8 kHz), ESTOI, STOI, SI_SDR and, with --noisy, SI_SIR and SI_SAR]",
 )
+@like_options
 @grouped(
     _Output,
     "output",
@@ -112,6 +114,7 @@ def command(
     *,
     recordings: _Recordings,
     metrics: str | None,
+    like: LikeChoice,
     output: _Output,
     workers: int,
     clusters: _Clusters,
@@ -123,16 +126,18 @@ def command(
     \b
     soundsright score --clean set/clean --enhanced out --noisy set/noisy
     soundsright score --clean set/clean --enhanced out --json out.json --clips out.jsonl
+    soundsright score --clean set/clean --enhanced out --like CMGAN
 
     Files belong together if they have the same name. Every clean file counts: if its enhanced file is missing or
     unusable, each metric gets its floor. The exit code is 1 if clips failed. The report is complete even then.
     """
     from soundsright.services.scoring import ScoreOptions, checked_targets, score_set, some_of, write_parquet
 
-    checked_targets(output.report, output.clips)
+    checked_targets(output.report, output.clips, like.like_csv)
     done = _earlier_scores(output)
     pairs = score_set(recordings.clean, recordings.enhanced, recordings.noisy)
-    names = _metric_names(metrics, pairs.sample_rate_hz, has_noisy=recordings.noisy is not None)
+    wanted = like.metrics(metrics, pairs.sample_rate_hz)
+    names = _metric_names(wanted, pairs.sample_rate_hz, has_noisy=recordings.noisy is not None)
     for note in _rate_notes(names, pairs.sample_rate_hz, other_rates):
         click.echo(note, err=True)
     if pairs.extra:
@@ -144,7 +149,8 @@ def command(
     scores = _scored(pairs, names, output, done, clusters, workers=workers, align=align)
     if output.clips is not None and output.clips.suffix == ".parquet":
         write_parquet(output.clips, scores.clips, names)
-    _print_or_write(scores, output, align=align)
+    like.write_csv(scores)
+    _print_or_write(scores, output, like=like, align=align)
     if scores.failures:
         context.exit(1)
 
@@ -188,16 +194,17 @@ def _scored(
         return scored_set(pairs, options, workers=workers, clusters=groups, done=done, on_clip=on_clip)
 
 
-def _print_or_write(scores: FolderScore, output: _Output, *, align: bool) -> None:
+def _print_or_write(scores: FolderScore, output: _Output, *, like: LikeChoice, align: bool) -> None:
     from soundsright.services.scoring import report_json
 
     if output.report is not None:
-        text = report_json(scores.report, scores.metrics)
+        text = like.report(report_json(scores.report, scores.metrics), scores)
         if str(output.report) == "-":
             click.echo(text, nl=False)
             return
         output.report.write_text(text, encoding="utf-8")
     _print_table(scores.summaries)
+    like.show(scores)
     _print_missing_values(scores.clips)
     _print_failures(scores.clips, align=align)
 
