@@ -1,13 +1,16 @@
 """Measures how fast sets are made per core, compared with the published recipe and with the unavoidable work.
 
-    OMP_NUM_THREADS=1 python benchmarks/generate.py [--pairs N] [--scaling WORKERS] [--variation] [--before FOLDER]
+    OMP_NUM_THREADS=1 python benchmarks/generate.py [--pairs N] [--scaling WORKERS] [--balance]
+        [--variation] [--before FOLDER]
 
 The published recipe uses librosa, pyloudnorm and SciPy: load and resample both files, measure the loudness of both,
 mix or convolve, write. Both read the same WAV files at 48 kHz and write the same kinds of files; this package also
 hashes them and writes its manifest. The times are processor time, so a busy machine changes little; ratios are of
 one run. It needs `pip install soundsright[validator] librosa pyloudnorm`. `--variation` needs neither of the last
 two: it prints only how fast sets with variation are, relative to sets without it. `--before` also compares with
-sets without variation of another version, whose checkout is in the folder, in alternating runs.
+sets without variation of another version, whose checkout is in the folder, in alternating runs. `--balance` prints
+only how fast default sets are, relative to sets of 0.3, whose clips draw recorded noise independently, and how many
+noises both have.
 """
 
 from __future__ import annotations
@@ -29,10 +32,11 @@ import numpy as np
 import soundfile
 from scipy.signal import fftconvolve
 
+from soundsright.core.material import MIXED_NOISE, RECORDED_NOISE
 from soundsright.data.clips import corpus_sources
 from soundsright.data.corpora import Corpus
 from soundsright.data.making import SetJob, generate_set
-from soundsright.data.recipe import SetRecipe, SetTask
+from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
 from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.reverb import reverberant
 from soundsright.data.rooms import random_shoebox, simulate
@@ -179,6 +183,38 @@ def variation_cost(folder: Path, pairs: int, before: Path | None) -> None:
             print(line, flush=True)
 
 
+def balance_cost(pairs: int) -> None:
+    """Print the speed and the sharing of default sets, each the fastest of several alternating runs."""
+    corpus = Corpus.open()
+    independent = replace(PUBLISHED_RECIPE, balance=False)
+    kinds = {
+        "recorded noise, independent": (independent, RECORDED_NOISE),
+        "recorded noise, in turns": (PUBLISHED_RECIPE, RECORDED_NOISE),
+        "mixed noise, in turns": (PUBLISHED_RECIPE, MIXED_NOISE),
+    }
+    for rate in (16_000, 48_000):
+        found: dict[str, list[float]] = {name: [] for name in kinds}
+        shared = {}
+        with tempfile.TemporaryDirectory() as folder:
+            for turn in range(6):
+                for name, (recipe, noise) in kinds.items():
+                    job = SetJob(
+                        out=Path(folder) / f"{name}{turn}", task=SetTask.DENOISING, sample_rate_hz=rate,
+                        count=pairs, seed=turn, recipe=recipe,
+                        sources=corpus_sources(corpus, rate, recipe, noise=noise),
+                    )  # fmt: skip
+                    found[name].append(timed(partial(generate_set, job), pairs))
+                    few = replace(job, out=Path(folder) / f"{name}few", count=30)
+                    shared[name] = shared.get(name) or generate_set(few).sharing["noises"]
+        first = min(found["recorded noise, independent"][1:])
+        for name, times in found.items():
+            print(
+                f"{name} at {rate} Hz: {min(times[1:]):.2f} ms a pair, {first / min(times[1:]):.2f}x; "
+                f"30 clips have {shared[name].distinct} noises, the most frequent in {shared[name].most}",
+                flush=True,
+            )
+
+
 def of_version(checkout: Path, folder: Path, task: SetTask, rate: int, pairs: int, *, variation: bool) -> float:
     """Milliseconds per pair of the package in that checkout, from the files in the folder."""
     command = [sys.executable, __file__, "--pairs", str(pairs)]
@@ -290,6 +326,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--sources", type=int, default=24, help="files of each kind; each is used several times")
+    parser.add_argument("--balance", action="store_true", help="only the speed and the noises of default sets")
     parser.add_argument("--variation", action="store_true", help="only the speed with variation")
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="with --variation: an older checkout")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
@@ -304,6 +341,9 @@ def main() -> None:
     if arguments.scaling:
         with tempfile.TemporaryDirectory() as name:
             scaling(Path(name), 10 * pairs, arguments.scaling)
+        return
+    if arguments.balance:
+        balance_cost(pairs)
         return
     if arguments.variation:
         with tempfile.TemporaryDirectory() as name:

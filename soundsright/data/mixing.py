@@ -16,7 +16,7 @@ from soundsright.data.levels import SILENCE_DB, active_level, gain_to, power_db
 PEAK = 0.99
 """The largest absolute sample value in a set."""
 
-_CROSS_FADE_S = 0.05
+CROSS_FADE_S = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ def looped(segment: Samples, count: int, sample_rate_hz: int) -> Samples:
     length = segment.shape[0]
     if length >= count:
         return segment[:count]
-    fade = min(round(_CROSS_FADE_S * sample_rate_hz), length // 2)
+    fade = min(round(CROSS_FADE_S * sample_rate_hz), length // 2)
     ramp = np.sin(np.linspace(0.0, np.pi / 2.0, fade)).astype(np.float32)
     piece = segment.copy()
     if fade:

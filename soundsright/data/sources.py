@@ -15,7 +15,7 @@ from soundsright.core.audio import Samples
 from soundsright.core.errors import AudioFileError, UsageError
 from soundsright.core.ports import SpeechSource
 from soundsright.data.levels import SILENT_DB, power_db
-from soundsright.data.mixing import looped
+from soundsright.data.mixing import CROSS_FADE_S, looped
 from soundsright.data.recordings import RecordingSet
 from soundsright.data.reverb import Room
 from soundsright.data.rooms import simulated_room
@@ -150,7 +150,9 @@ class RecordedNoise:
             if length < 2 * count:
                 whole = source.part(picked.number, sample_rate_hz, start=0, count=length)
                 start = int(place * whole.shape[0])
-                samples = looped(whole, start + count, sample_rate_hz)[start:]
+                samples = whole[start : start + count]
+                if start + count > whole.shape[0] - round(CROSS_FADE_S * sample_rate_hz):
+                    samples = looped(whole, start + count, sample_rate_hz)[start:]
             else:
                 start = int(place * (length - count + 1))
                 part = source.part(picked.number, sample_rate_hz, start=start, count=count)
