@@ -1,0 +1,219 @@
+"""Fits and tests the measure of hallucination on outputs of honest models, with and without planted faults.
+
+    OMP_NUM_THREADS=1 python benchmarks/hallucination.py [--clips 48] [--cache FOLDER] [--fit] [--plot roc.png]
+
+It needs flite and espeak-ng for words, and the packages of the models below models/. With `--fit` it first fits
+`soundsright/metrics/hallucination.json` on the part "fit". Then it tests the shipped weights on the part "test",
+which shares no speaker, noise recording, synthesiser's voice or model with the first part. The folder keeps
+the outputs, so a second run takes seconds.
+
+The first table has the share of clips that are flagged at the shipped threshold. The second has the share at the
+threshold that 1 % of the honest test outputs exceed, with the area under the curve. `place` is the share of flagged
+clips in which a flagged place overlaps the planted one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Set these before the next lines import NumPy, which reads them once.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.hallucination_material import Case, cases
+from benchmarks.planted import KINDS, RATE_HZ
+from soundsright.core.audio import Audio
+from soundsright.metrics.hallucination import Model, Place, clip_cells, fitted_model, hallucination
+from soundsright.metrics.hallucination_cues import CUES, cues_of, frame_times_s
+
+WEIGHTS = Path(__file__).parents[1] / "soundsright/metrics/hallucination.json"
+FALSE_ALARMS = 0.01
+BANDS_DB = ((-np.inf, 2.5), (2.5, 7.5), (7.5, 12.5), (12.5, 99.0))
+FOLDS, ROUNDS, RIDGE = 4, 4, 3.0
+SPARSE, HARD, GAP = 12, 3, 4  # honest frames in the first fit: one in 12; then in each round the worst 3 of a clip
+
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a case is, the cues of its frames, and what the shipped measure says."""
+
+    clip: str
+    source: str
+    system: str
+    snr_db: float
+    kind: str
+    place_s: tuple[float, float]
+    cues: Float64
+    score: float
+    places: tuple[Place, ...]
+
+
+def measured(case: Case) -> Measured:
+    audios = [Audio(each, RATE_HZ) for each in (case.clean, case.enhanced, case.noisy)]
+    cells = clip_cells(*audios)
+    result = hallucination(*audios) if WEIGHTS.exists() else None
+    cues = cues_of(cells) if cells else np.zeros((1, len(CUES)))
+    score, places = (result.score, result.places) if result else (1.0, ())
+    return Measured(
+        case.clip, case.source, case.system, case.snr_db, case.kind, case.place_s, cues, score, places
+    )
+
+
+def logistic(cues: Float64, wrong: NDArray[np.bool_]) -> Model:
+    """Weights and bias of the largest penalised likelihood, for cues in their own units. The threshold is 0."""
+    from scipy.optimize import minimize
+
+    mean, deviation = cues.mean(axis=0), cues.std(axis=0) + 1e-9
+    x, sign = (cues - mean) / deviation, np.where(wrong, 1.0, -1.0)
+
+    def loss(beta: Float64) -> tuple[float, Float64]:
+        margin = sign * (x @ beta[1:] + beta[0])
+        slope = -sign / (1.0 + np.exp(np.clip(margin, -500, 500)))
+        gradient = np.concatenate([[slope.sum()], x.T @ slope + RIDGE * beta[1:]])
+        return float(np.logaddexp(0.0, -margin).sum() + RIDGE / 2 * beta[1:] @ beta[1:]), gradient
+
+    beta = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B").x
+    weights = beta[1:] / deviation
+    return Model(weights, float(beta[0] - mean @ weights), 0.0)
+
+
+def planted_frames(item: Measured) -> NDArray[np.intp]:
+    times = frame_times_s(len(item.cues))
+    return np.flatnonzero((times >= item.place_s[0] - 0.02) & (times <= item.place_s[1] + 0.02))
+
+
+def fitted(items: Sequence[Measured]) -> Model:
+    """A model of the frames that decide: the worst of honest clips, gathered over rounds, and the planted ones' top.
+
+    A clip is judged by its worst stretch, so the other frames of a clip say little.
+    """
+    honest = [item for item in items if item.kind == "honest"]
+    wrong = [item for item in items if item.kind != "honest"]
+    usual = [item.cues[::SPARSE] for item in honest]
+    tops = [item.cues[planted_frames(item)] for item in wrong]
+    worst: list[Float64] = []
+    model = _model_of([*usual], tops)
+    for _ in range(ROUNDS):
+        worst += [item.cues[np.argsort(-model.log_odds(item.cues))[: HARD * GAP : GAP]] for item in honest]
+        tops = []
+        for item in wrong:
+            frames = planted_frames(item)
+            order = np.argsort(-model.log_odds(item.cues)[frames])
+            tops.append(item.cues[frames[order[: 5 * HARD : HARD]]])
+        model = _model_of([*usual, *worst], tops)
+    return model
+
+
+def _model_of(honest: list[Float64], wrong: list[Float64]) -> Model:
+    right, planted = np.concatenate(honest), np.concatenate(wrong)
+    return logistic(np.concatenate([right, planted]), np.arange(len(right) + len(planted)) >= len(right))
+
+
+def fit(items: Sequence[Measured]) -> None:
+    """Fit all items, take the threshold from honest clips that the model had not seen, and write the file."""
+    clips = sorted({item.clip for item in items})
+    fold = {clip: i % FOLDS for i, clip in enumerate(clips)}
+    unseen = []
+    for i in range(FOLDS):
+        model = fitted([item for item in items if fold[item.clip] != i])
+        unseen += [model.log_odds(x.cues).max() for x in items if fold[x.clip] == i and x.kind == "honest"]
+    model = fitted(items)
+    weights = {cue: round(float(weight), 6) for cue, weight in zip(CUES, model.weights, strict=True)}
+    threshold = round(float(np.quantile(unseen, 1.0 - FALSE_ALARMS)), 6)
+    data = {"weights": weights, "bias": round(model.bias, 6), "threshold": threshold}
+    WEIGHTS.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    fitted_model.cache_clear()
+    print(f"fitted on {len(items)} outputs of {len(clips)} clips, {len(unseen)} of them honest")
+
+
+def overlapping(item: Measured) -> bool:
+    return any(p.start_s < item.place_s[1] and p.end_s > item.place_s[0] for p in item.places)
+
+
+def area(honest: Float64, wrong: Float64) -> float:
+    """The probability that a planted clip scores above an honest one; ties count half."""
+    return float(np.mean(wrong[:, None] > honest) + 0.5 * np.mean(wrong[:, None] == honest))
+
+
+def flagged_table(items: Sequence[Measured]) -> None:
+    groups: list[tuple[str, Callable[[Measured], bool]]] = [("all", lambda _: True)]
+    for low, high in BANDS_DB:
+        name = f"SNR {low:.1f} to {high:.1f} dB".replace("-inf", "-2.5").replace("99.0", "17.5")
+        groups.append((name, lambda x, a=low, b=high: a <= x.snr_db < b))
+    groups.append(("rooms", lambda x: not np.isfinite(x.snr_db)))
+    groups.append(("spoken by flite", lambda x: x.source == "spoken"))
+    groups += [(name, lambda x, n=name: x.system == n) for name in sorted({item.system for item in items})]
+    print("\n| outputs | honest, flagged | " + " | ".join(KINDS) + " |")
+    print("| --- |" + " --- |" * (1 + len(KINDS)))
+    for name, belongs in groups:
+        row = []
+        for kind in ("honest", *KINDS):
+            flags = [item.score > 0.5 for item in items if item.kind == kind and belongs(item)]
+            row.append(f"{np.mean(flags):.1%} of {len(flags)}" if flags else "–")
+        print(f"| {name} | " + " | ".join(row) + " |")
+
+
+def roc_table(items: Sequence[Measured], plot: Path | None) -> None:
+    scores = {k: np.array([x.score for x in items if x.kind == k]) for k in ("honest", *KINDS)}
+    honest = scores["honest"]
+    rates = (0.001, 0.005, 0.01, 0.02, 0.05)
+    print("\n| kind | area | " + " | ".join(f"at {rate:.1%}" for rate in rates) + " | place |")
+    print("| --- |" + " --- |" * (len(rates) + 2))
+    for kind in (*KINDS, "all kinds"):
+        wrong = np.concatenate([scores[k] for k in KINDS]) if kind == "all kinds" else scores[kind]
+        found = [np.mean(wrong > np.quantile(honest, 1.0 - rate)) for rate in rates]
+        hits = [overlapping(x) for x in items if x.kind in (KINDS if kind == "all kinds" else (kind,)) and x.places]
+        print(f"| {kind} | {area(honest, wrong):.4f} | " + " | ".join(f"{f:.1%}" for f in found)
+              + f" | {np.mean(hits):.1%} |")  # fmt: skip
+    if plot:
+        draw(plot, scores)
+
+
+def draw(path: Path, scores: dict[str, Float64]) -> None:
+    """The curve of each kind, with the false alarms on a logarithmic axis."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4))
+    honest = np.sort(scores["honest"])[::-1]
+    for kind in KINDS:
+        found = [np.mean(scores[kind] > threshold) for threshold in honest]
+        axes.step(np.arange(len(honest)) / len(honest), found, where="post", label=kind)
+    axes.axvline(FALSE_ALARMS, color="grey", linestyle=":")
+    axes.set(xscale="log", xlim=(1 / len(honest), 1), ylim=(0, 1.02))
+    axes.set(xlabel="honest outputs that are flagged", ylabel="hallucinations that are flagged")
+    axes.legend(loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=48, help="noisy clips of recordings in each part [48]")
+    parser.add_argument("--cache", type=Path, default=Path("hallucination-cases"), help="folder of the outputs")
+    parser.add_argument("--fit", action="store_true", help="fit the weights first")
+    parser.add_argument("--plot", type=Path, help="write the curves to this file")
+    arguments = parser.parse_args()
+    if arguments.fit:
+        fit([measured(case) for case in cases("fit", arguments.cache, arguments.clips)])
+    items = [measured(case) for case in cases("test", arguments.cache, arguments.clips)]
+    print(f"{len(items)} outputs of {len({x.clip for x in items})} clips")
+    flagged_table(items)
+    roc_table(items, arguments.plot)
+
+
+if __name__ == "__main__":
+    main()
