@@ -18,7 +18,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,12 +32,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.hallucination_material import Case, cases
 from benchmarks.planted import KINDS, RATE_HZ
 from soundsright.core.audio import Audio
-from soundsright.metrics.hallucination import Model, Place, clip_cells, fitted_model, hallucination
+from soundsright.metrics.hallucination import (
+    FLAGGED_ABOVE,
+    Model,
+    Place,
+    clip_cells,
+    clip_hallucination,
+    fitted_model,
+)
 from soundsright.metrics.hallucination_cues import CUES, cues_of, frame_times_s
 
 WEIGHTS = Path(__file__).parents[1] / "soundsright/metrics/hallucination.json"
 FALSE_ALARMS = 0.01
-BANDS_DB = ((-np.inf, 2.5), (2.5, 7.5), (7.5, 12.5), (12.5, 99.0))
+BANDS_DB = ((-2.5, 2.5), (2.5, 7.5), (7.5, 12.5), (12.5, 17.5))
 FOLDS, ROUNDS, RIDGE = 4, 4, 3.0
 SPARSE, HARD, GAP = 12, 3, 4  # honest frames in the first fit: one in 12; then in each round the worst 3 of a clip
 
@@ -62,12 +69,10 @@ class Measured:
 def measured(case: Case) -> Measured:
     audios = [Audio(each, RATE_HZ) for each in (case.clean, case.enhanced, case.noisy)]
     cells = clip_cells(*audios)
-    result = hallucination(*audios) if WEIGHTS.exists() else None
+    result = clip_hallucination(*audios) if WEIGHTS.exists() else None
     cues = cues_of(cells) if cells else np.zeros((1, len(CUES)))
     score, places = (result.score, result.places) if result else (1.0, ())
-    return Measured(
-        case.clip, case.source, case.system, case.snr_db, case.kind, case.place_s, cues, score, places
-    )
+    return Measured(case.clip, case.source, case.system, case.snr_db, case.kind, case.place_s, cues, score, places)
 
 
 def logistic(cues: Float64, wrong: NDArray[np.bool_]) -> Model:
@@ -94,7 +99,7 @@ def planted_frames(item: Measured) -> NDArray[np.intp]:
 
 
 def fitted(items: Sequence[Measured]) -> Model:
-    """A model of the frames that decide: the worst of honest clips, gathered over rounds, and the planted ones' top.
+    """A model of the frames that decide: the worst of honest clips, gathered over rounds, and the planted top.
 
     A clip is judged by its worst stretch, so the other frames of a clip say little.
     """
@@ -147,19 +152,18 @@ def area(honest: Float64, wrong: Float64) -> float:
 
 
 def flagged_table(items: Sequence[Measured]) -> None:
-    groups: list[tuple[str, Callable[[Measured], bool]]] = [("all", lambda _: True)]
+    groups: list[tuple[str, Sequence[Measured]]] = [("all", items)]
     for low, high in BANDS_DB:
-        name = f"SNR {low:.1f} to {high:.1f} dB".replace("-inf", "-2.5").replace("99.0", "17.5")
-        groups.append((name, lambda x, a=low, b=high: a <= x.snr_db < b))
-    groups.append(("rooms", lambda x: not np.isfinite(x.snr_db)))
-    groups.append(("spoken by flite", lambda x: x.source == "spoken"))
-    groups += [(name, lambda x, n=name: x.system == n) for name in sorted({item.system for item in items})]
+        groups.append((f"SNR {low} to {high} dB", [x for x in items if low <= x.snr_db < high]))
+    groups.append(("rooms", [x for x in items if not np.isfinite(x.snr_db)]))
+    groups.append(("spoken by flite", [x for x in items if x.source == "spoken"]))
+    groups += [(name, [x for x in items if x.system == name]) for name in sorted({x.system for x in items})]
     print("\n| outputs | honest, flagged | " + " | ".join(KINDS) + " |")
     print("| --- |" + " --- |" * (1 + len(KINDS)))
-    for name, belongs in groups:
+    for name, group in groups:
         row = []
         for kind in ("honest", *KINDS):
-            flags = [item.score > 0.5 for item in items if item.kind == kind and belongs(item)]
+            flags = [item.score > FLAGGED_ABOVE for item in group if item.kind == kind]
             row.append(f"{np.mean(flags):.1%} of {len(flags)}" if flags else "–")
         print(f"| {name} | " + " | ".join(row) + " |")
 

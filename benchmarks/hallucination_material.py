@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ SYSTEMS = {
 }
 WORD_SHAPES = ("THING", "PERSON", "PLACE", "ADVERB", "DAY", "ADJECTIVE", "ANIMAL")
 
-Enhance = Callable[[Signal, Signal], Signal]
+Enhance = Callable[[Signal, Signal], NDArray[np.floating]]
 """From the clean and the degraded signal to the enhanced one. Only the oracle uses the clean signal."""
 
 
@@ -73,14 +74,15 @@ class Scene:
     degrade: Callable[[Signal], Signal]
 
 
-def resynthesised(enhanced: Signal, mel_bands: int, seed: int) -> Signal:
+def resynthesised(enhanced: NDArray[np.floating], mel_bands: int, seed: int) -> Signal:
     """The signal made again from the powers in `mel_bands` bands alone, by Griffin and Lim: no phase is kept.
 
     It stands for an honest model that generates its output with a vocoder.
     """
     import librosa
+    from librosa.filters import mel
 
-    bank = librosa.filters.mel(sr=RATE_HZ, n_fft=512, n_mels=mel_bands)
+    bank = mel(sr=RATE_HZ, n_fft=512, n_mels=mel_bands)
     powers = np.abs(librosa.stft(enhanced, n_fft=512, hop_length=128)) ** 2
     magnitudes = np.sqrt(np.maximum(np.linalg.pinv(bank) @ (bank @ powers), 0.0))
     made = librosa.griffinlim(
@@ -89,17 +91,29 @@ def resynthesised(enhanced: Signal, mel_bands: int, seed: int) -> Signal:
     return np.asarray(made, dtype=np.float64)
 
 
+def _remembering(model: ModuleType) -> Enhance:
+    """The model, with its last output kept: the vocoder asks for it again."""
+    last: list[Signal] = []
+
+    def enhance(_: Signal, degraded: Signal) -> NDArray[np.floating]:
+        if not last or not np.array_equal(last[0], degraded):
+            last[:] = [degraded, np.asarray(model.enhance(degraded.astype(np.float32), RATE_HZ), np.float64)]
+        return last[1]
+
+    return enhance
+
+
 @cache
 def systems_of(part: str, task: str) -> dict[str, Enhance]:
     """The honest systems of a part: models, an ideal mask, and the first model's output from a vocoder."""
     systems: dict[str, Enhance] = {}
     for name, model in available(SYSTEMS[part, task]):
-        systems[name] = lambda _, y, m=model: np.asarray(m.enhance(y.astype(np.float32), RATE_HZ), np.float64)
+        systems[name] = _remembering(model)
     first = next(iter(systems.values()))
     bands = 128 if part == "fit" else 100
     systems["vocoder"] = lambda s, y: resynthesised(first(s, y), bands, 1)
     if part == "test":
-        systems["oracle mask"] = lambda s, y: ideal_ratio_mask(s, y, RATE_HZ)
+        systems["oracle mask"] = lambda clean, degraded: ideal_ratio_mask(clean, degraded, RATE_HZ)
     return systems
 
 
@@ -128,9 +142,16 @@ def _room_of(clean: Signal, degraded: Signal) -> Callable[[Signal], Signal]:
     response = fft.rfft(degraded, size) * spectrum.conj() / (power + 1e-5 * power.mean())
 
     def degrade(speech: Signal) -> Signal:
-        return degraded + fft.irfft(fft.rfft(speech - clean, size) * response, size)[: len(clean)]
+        change: Signal = fft.irfft(fft.rfft(speech - clean, size) * response, size)
+        return degraded + change[: len(clean)]
 
     return degrade
+
+
+def _noise_of(clean: Signal, degraded: Signal) -> Callable[[Signal], Signal]:
+    """Adding the noise of a clip to any speech."""
+    noise = degraded - clean
+    return lambda speech: speech + noise
 
 
 def recorded_scenes(part: str, task: str, count: int, seed: int) -> Iterator[Scene]:
@@ -142,8 +163,7 @@ def recorded_scenes(part: str, task: str, count: int, seed: int) -> Iterator[Sce
         sources = corpus_sources(corpus, RATE_HZ, PUBLISHED_RECIPE, split=split)
         clip = render(SetTask(task), RATE_HZ, seed, index, sources=sources, recipe=PUBLISHED_RECIPE).as_clip()
         clean, degraded = (each.samples.astype(np.float64) for each in (clip.clean, clip.degraded))
-        rest = degraded - clean
-        degrade = _room_of(clean, degraded) if task == "dereverberation" else (lambda x, n=rest: x + n)
+        degrade = (_room_of if task == "dereverberation" else _noise_of)(clean, degraded)
         snr = np.inf if clip.recipe.snr_db is None else clip.recipe.snr_db
         yield Scene(f"{task}-{seed}-{index}", "recorded", task, segmented(clean), snr, degrade)
 
@@ -162,8 +182,8 @@ def spoken_scenes(count: int, seed: int) -> Iterator[Scene]:
         scaled = Utterance(
             utterance.samples * gain, utterance.phones, utterance.words, utterance.pauses, utterance.labels
         )
-        rest = np.asarray(mixture.noisy, np.float64) - scaled.samples
-        yield Scene(f"spoken-{seed}-{index}", "spoken", "denoising", scaled, snr_db, lambda x, n=rest: x + n)
+        degrade = _noise_of(scaled.samples, mixture.noisy)
+        yield Scene(f"spoken-{seed}-{index}", "spoken", "denoising", scaled, snr_db, degrade)
 
 
 def cases_of(scene: Scene, part: str, rng: np.random.Generator) -> Iterator[Case]:
@@ -187,9 +207,12 @@ def cases_of(scene: Scene, part: str, rng: np.random.Generator) -> Iterator[Case
 
 
 def cases(part: str, folder: Path, count: int, seed: int = 1) -> Iterator[Case]:
-    """All cases of a part: `count` denoising clips of recordings, a third as many of rooms and of spoken sentences."""
+    """All cases of a part: `count` noisy clips of recordings, a third as many of rooms and of spoken sentences."""
     folder.mkdir(parents=True, exist_ok=True)
-    scenes = [*recorded_scenes(part, "denoising", count, seed), *recorded_scenes(part, "dereverberation", count // 3, seed)]
+    scenes = [
+        *recorded_scenes(part, "denoising", count, seed),
+        *recorded_scenes(part, "dereverberation", count // 3, seed),
+    ]
     if part == "test":
         scenes += spoken_scenes(count // 3, seed)
     for number, scene in enumerate(scenes):
@@ -202,8 +225,10 @@ def cases(part: str, folder: Path, count: int, seed: int = 1) -> Iterator[Case]:
 
 def _write(path: Path, made: list[Case]) -> None:
     facts = np.array([(c.clip, c.source, c.system, str(c.snr_db), c.kind, *map(str, c.place_s)) for c in made])
-    as_int = [np.stack([np.rint(getattr(c, role) * 32768).clip(-32768, 32767) for c in made]).astype(np.int16)
-              for role in ("clean", "enhanced", "noisy")]
+    as_int = [
+        np.stack([np.rint(getattr(c, role) * 32768).clip(-32768, 32767) for c in made]).astype(np.int16)
+        for role in ("clean", "enhanced", "noisy")
+    ]
     partial = path.with_suffix(".part")
     with partial.open("wb") as file:
         np.savez(file, facts=facts, clean=as_int[0][:1], enhanced=as_int[1], noisy=as_int[2][:1])

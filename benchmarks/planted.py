@@ -16,6 +16,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ def band_levels(samples: Signal, hop: int = 160) -> Signal:
     power = np.abs(np.fft.rfft(frames, 512, axis=1)) ** 2
     mel = np.linspace(0.0, 2595 * np.log10(1 + 7_600 / 700), 21)
     edges = np.round(700 * (10 ** (mel / 2595) - 1) / RATE_HZ * 512).astype(int) + 1
-    bands = [power[:, a : max(b, a + 1)].mean(axis=1) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    bands = [power[:, a : max(b, a + 1)].mean(axis=1) for a, b in pairwise(edges)]
     return 10 * np.log10(np.stack(bands, axis=1) + 1e-9)
 
 
@@ -82,11 +83,13 @@ def segmented(samples: Signal) -> Utterance:
         (a * 160, b * 160)
         for i, a in enumerate(dips)
         for b in dips[i + 1 :]
-        if WORD_S[0] <= (b - a) / 100 <= WORD_S[1] and total[a:b].max() > top - 12 and np.mean(total[a:b] > top - 25) > 0.8
+        if WORD_S[0] <= (b - a) / 100 <= WORD_S[1]
+        and total[a:b].max() > top - 12
+        and np.mean(total[a:b] > top - 25) > 0.8
     ]
     phones = [
         (a * 160, b * 160)
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+        for a, b in pairwise(bounds)
         if PHONE_S[0] <= (b - a) / 100 <= PHONE_S[1] and total[a:b].mean() > top - 18
     ]
     return Utterance(samples, phones, words, pauses_of(total, top))

@@ -1,6 +1,7 @@
 from .align import MAX_DELAY_S, aligned
 from .evidence import ClipEvidence, clip_evidence
 from .facts import Direction, Metric, PluggedMetric
+from .hallucination import FLAGGED_ABOVE, Change, Hallucination, Place, clip_hallucination
 from .published import PUBLISHED_TABLES, Column, PublishedTable, published_table
 from .registry import METRICS, check_packages, floors, known_metrics, metric
 from .shared_clip import NoValue
@@ -8,21 +9,26 @@ from .suite import Measurement, measured_clip, score_clip, scoring_deadline_s, w
 from .validate import checked_enhanced, mono_audio
 
 __all__ = [
+    "FLAGGED_ABOVE",
     "MAX_DELAY_S",
     "METRICS",
     "PUBLISHED_TABLES",
+    "Change",
     "ClipEvidence",
     "Column",
     "Direction",
+    "Hallucination",
     "Measurement",
     "Metric",
     "NoValue",
+    "Place",
     "PluggedMetric",
     "PublishedTable",
     "aligned",
     "check_packages",
     "checked_enhanced",
     "clip_evidence",
+    "clip_hallucination",
     "floors",
     "known_metrics",
     "measured_clip",

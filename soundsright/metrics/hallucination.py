@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from soundsright.core.audio import Audio
 from soundsright.metrics.hallucination_cues import CUES, HOP_S, RATE_HZ, Cells, Float64, cells_of, cues_of
 
-FLAG = 0.5
+FLAGGED_ABOVE = 0.5
 """A clip whose score is above this is flagged."""
 
 _AVERAGED_FRAMES = 9
@@ -86,7 +86,7 @@ class Hallucination:
 
     @property
     def flagged(self) -> bool:
-        return self.score > FLAG
+        return self.score > FLAGGED_ABOVE
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,7 @@ def fitted_model() -> Model:
     return Model(np.array([data["weights"][cue] for cue in CUES]), data["bias"], data["threshold"])
 
 
-def hallucination(clean: Audio, enhanced: Audio, noisy: Audio) -> Hallucination | None:
+def clip_hallucination(clean: Audio, enhanced: Audio, noisy: Audio) -> Hallucination | None:
     """How likely a clip has a hallucination, and where. The signals have one rate and length.
 
     None if the clip is shorter than 0.1 s, a signal is not finite, or the clean or the enhanced signal is silent.
@@ -123,7 +123,7 @@ def hallucination(clean: Audio, enhanced: Audio, noisy: Audio) -> Hallucination 
 
     >>> rng = np.random.default_rng(1)
     >>> clean = Audio((rng.standard_normal(16_000) * np.hanning(16_000) / 10).astype(np.float32), 16_000)
-    >>> hallucination(clean, clean, clean).places
+    >>> clip_hallucination(clean, clean, clean).places
     ()
     """
     if len({(len(each), each.sample_rate_hz) for each in (clean, enhanced, noisy)}) > 1:
@@ -138,7 +138,7 @@ def hallucination(clean: Audio, enhanced: Audio, noisy: Audio) -> Hallucination 
 
 
 def clip_cells(clean: Audio, enhanced: Audio, noisy: Audio) -> Cells | None:
-    """The cells of a clip at 16 kHz, after the delay of the enhanced signal is removed; None as `hallucination`."""
+    """The cells of a clip at 16 kHz, without the delay of the enhanced signal; None as `clip_hallucination`."""
     from soundsright.metrics.resample import to_rate
 
     if clean.duration_s < _SHORTEST_S:
@@ -148,7 +148,9 @@ def clip_cells(clean: Audio, enhanced: Audio, noisy: Audio) -> Cells | None:
     if not (0.0 < common < math.inf and 0.0 < own < math.inf):
         return None
     s, e, y = (
-        to_rate((each.samples.astype(np.float64) / peak).astype(np.float32), each.sample_rate_hz, RATE_HZ).astype(np.float64)
+        np.asarray(
+            to_rate((each.samples / np.float64(peak)).astype(np.float32), each.sample_rate_hz, RATE_HZ), "f8"
+        )
         for each, peak in ((clean, common), (enhanced, own), (noisy, common))
     )
     return cells_of(s, _undelayed(e, y + s), y)

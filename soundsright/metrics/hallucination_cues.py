@@ -1,4 +1,4 @@
-"""What speaks for a hallucination in each stretch of an enhanced clip. Signals float `(n,)` at 16 kHz; levels in dB.
+"""Cues to a hallucination in each stretch of an enhanced clip. Signals float64 `(n,)` at 16 kHz; levels in dB.
 
 Spectra of 32 ms every 8 ms are summed into 20 bands of equal width on the mel scale, from 100 Hz to 7.6 kHz, and
 smoothed over about 55 ms. In each cell of band and time there are the powers of the clean, enhanced and noisy
@@ -89,7 +89,8 @@ class Cells:
 
 def frame_times_s(frames: int) -> Float64:
     """The time of the middle of each frame."""
-    return np.arange(frames) * HOP_S
+    times: Float64 = np.arange(frames, dtype=np.float64) * HOP_S
+    return times
 
 
 def cells_of(clean: Float64, enhanced: Float64, noisy: Float64) -> Cells | None:
@@ -198,7 +199,8 @@ def _window() -> Float64:
 @cache
 def _smoother() -> Float64:
     window = hann_window(_SMOOTHED_FRAMES)
-    return window / window.sum()
+    normalised: Float64 = window / window.sum()
+    return normalised
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Measures that need an extra: `pip install 'soundsright[measures]'`.
+"""Measures that need an extra, `pip install 'soundsright[measures]'`, and the flag for hallucinations.
 
 Each has its facts in `OPTIONAL_MEASURES` and its function in `MEASURES`, which imports heavy packages only when it
 runs. The function gets a `SharedClip`, and returns its value or the `NoValue` that says why there is none.
@@ -47,6 +47,20 @@ OPTIONAL_MEASURES: tuple[Metric, ...] = (
         packages=("resemblyzer",),
         install="pip install --no-deps resemblyzer==0.1.4",
     ),
+    Metric(
+        "HALLUCINATION",
+        "Suspicion of hallucinated speech",
+        "index",
+        Direction.LOWER_IS_BETTER,
+        0.0,
+        1.0,
+        1.0,
+        WIDE_BAND_RATES_HZ,
+        True,
+        "this project; levels and coherences in bands, weighted by a fit on planted faults; above 0.5 is a flag",
+        good_for="clips in which a model swaps, replaces, deletes or invents speech",
+        fooled_by="noise that masks the place, and a changed sound shorter than about 60 ms",
+    ),
 )
 
 
@@ -66,5 +80,18 @@ def _speaker_similarity(clip: SharedClip) -> float | NoValue | None:
     return NoValue.NO_ENERGY if value is None else value
 
 
-MEASURES: Mapping[str, Measure] = {"PHONE_SIM": _phone_similarity, "SPEAKER_SIM": _speaker_similarity}
+def _hallucination(clip: SharedClip) -> float | NoValue | None:
+    from soundsright.metrics.hallucination import clip_hallucination
+    from soundsright.metrics.shared_clip import NoValue
+
+    assert clip.noisy is not None  # The suite checks it, because the metric needs the noisy signal.
+    found = clip_hallucination(clip.clean, clip.enhanced, clip.noisy)
+    return NoValue.TOO_SHORT if found is None else found.score
+
+
+MEASURES: Mapping[str, Measure] = {
+    "PHONE_SIM": _phone_similarity,
+    "SPEAKER_SIM": _speaker_similarity,
+    "HALLUCINATION": _hallucination,
+}
 """The function of each of these metrics, by name."""
