@@ -12,7 +12,7 @@ A file keeps each clip, so a second run reads them. Signals are 16 kHz.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +25,7 @@ from benchmarks.honest_scores import ideal_ratio_mask
 from benchmarks.planted import KINDS, RATE_HZ, Signal, Utterance, planted, segmented, spoken
 from soundsright.adapters.speech import program_synthesiser
 from soundsright.core.audio import on_pcm16_grid
+from soundsright.core.material import RECORDED_NOISE
 from soundsright.data.audio_files import resampled
 from soundsright.data.clips import corpus_sources
 from soundsright.data.corpora import Corpus
@@ -35,6 +36,7 @@ from soundsright.data.sentences import drawn_sentence, sentence
 from soundsright.data.splits import Split
 
 PARTS = ("fit", "test")
+RECIPE = replace(PUBLISHED_RECIPE, balance=False)
 SYSTEMS = {
     ("fit", "denoising"): ("baseline-denoising-16k", "dtln", "nsnet2", "webrtc"),
     ("test", "denoising"): ("deepfilternet3", "gtcrn", "rnnoise", "spectral-gate"),
@@ -160,8 +162,8 @@ def recorded_scenes(part: str, task: str, count: int, seed: int) -> Iterator[Sce
     splits = (Split.TRAIN,) if part == "fit" else (Split.TEST, Split.TEST, Split.VALID)
     for index in range(count):
         split = splits[index % len(splits)]
-        sources = corpus_sources(corpus, RATE_HZ, PUBLISHED_RECIPE, split=split)
-        clip = render(SetTask(task), RATE_HZ, seed, index, sources=sources, recipe=PUBLISHED_RECIPE).as_clip()
+        sources = corpus_sources(corpus, RATE_HZ, RECIPE, split=split, noise=RECORDED_NOISE)
+        clip = render(SetTask(task), RATE_HZ, seed, index, sources=sources, recipe=RECIPE).as_clip()
         clean, degraded = (each.samples.astype(np.float64) for each in (clip.clean, clip.degraded))
         degrade = (_room_of if task == "dereverberation" else _noise_of)(clean, degraded)
         snr = np.inf if clip.recipe.snr_db is None else clip.recipe.snr_db
@@ -170,12 +172,12 @@ def recorded_scenes(part: str, task: str, count: int, seed: int) -> Iterator[Sce
 
 def spoken_scenes(count: int, seed: int) -> Iterator[Scene]:
     """Sentences of flite in the noise of the split "test"."""
-    noise = corpus_sources(Corpus.open(), RATE_HZ, PUBLISHED_RECIPE, split=Split.TEST).noise
+    noise = corpus_sources(Corpus.open(), RATE_HZ, RECIPE, split=Split.TEST, noise=RECORDED_NOISE).noise
     assert noise
     for index in range(count):
         rng = clip_rng(seed + 7_000, index)
         utterance = spoken(sentence(seed, index), ("rms", "awb")[index % 2])
-        snr_db = float(rng.uniform(*PUBLISHED_RECIPE.snr_db))
+        snr_db = float(rng.uniform(*RECIPE.snr_db))
         drawn = noise.draw(rng, len(utterance.samples), RATE_HZ).samples
         mixture = mix_at_snr(utterance.samples, drawn, snr_db=snr_db, sample_rate_hz=RATE_HZ)
         gain = float(np.dot(mixture.clean, utterance.samples) / np.dot(utterance.samples, utterance.samples))

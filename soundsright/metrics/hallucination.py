@@ -153,7 +153,10 @@ def clip_cells(clean: Audio, enhanced: Audio, noisy: Audio) -> Cells | None:
         )
         for each, peak in ((clean, common), (enhanced, own), (noisy, common))
     )
-    return cells_of(s, _undelayed(e, y + s), y)
+    delay = _delay(e, y + s)
+    # What the delay moved out of the clip is not missing speech: leave these ends out.
+    first, last = max(-delay, 0), len(s) - max(delay, 0)
+    return cells_of(s[first:last], e[first + delay : last + delay], y[first:last])
 
 
 def _peak(audio: Audio) -> float:
@@ -161,15 +164,15 @@ def _peak(audio: Audio) -> float:
     return float(np.max(np.abs(audio.samples.astype(np.float64)), initial=0.0))
 
 
-def _undelayed(enhanced: Float64, reference: Float64) -> Float64:
-    """The enhanced signal without a delay of up to 0.1 s, if that makes it much more like the reference."""
+def _delay(enhanced: Float64, reference: Float64) -> int:
+    """The delay in samples, up to 0.1 s; 0 if removing it does not make the signal much more like the reference."""
     from soundsright.metrics.align import aligned
 
     moved = aligned(enhanced.astype(np.float32), reference.astype(np.float32), RATE_HZ)
-    if moved.delay == 0 or abs(moved.delay) > _LONGEST_DELAY_S * RATE_HZ:
-        return enhanced
+    if abs(moved.delay) > _LONGEST_DELAY_S * RATE_HZ:
+        return 0
     before, after = (abs(float(np.dot(each, reference))) for each in (enhanced, moved.samples))
-    return moved.samples.astype(np.float64) if after > _MUCH_MORE * before else enhanced
+    return moved.delay if after > _MUCH_MORE * before else 0
 
 
 def _places(flagged: NDArray[np.bool_], cells: Cells, duration_s: float) -> tuple[Place, ...]:

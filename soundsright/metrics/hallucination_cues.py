@@ -88,7 +88,7 @@ class Cells:
 
 
 def frame_times_s(frames: int) -> Float64:
-    """The time of the middle of each frame."""
+    """The time of the middle of each frame: the first is at 0, the last not after the end of the clip."""
     times: Float64 = np.arange(frames, dtype=np.float64) * HOP_S
     return times
 
@@ -214,7 +214,7 @@ def _band_starts() -> NDArray[np.int64]:
 def _spectra(samples: Float64) -> NDArray[np.complex128]:
     from scipy import fft
 
-    padded = np.pad(np.asarray(samples, dtype=np.float64), (_FRAME // 2, _FRAME))
+    padded = np.pad(np.asarray(samples, dtype=np.float64), _FRAME // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _FRAME)[::_HOP]
     spectra: NDArray[np.complex128] = fft.rfft(frames * _window(), axis=1)
     return spectra

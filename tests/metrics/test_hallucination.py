@@ -10,10 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.signal import istft, stft
 
-from soundsright.core.audio import Audio, Clip
-from soundsright.core.competition import competition_by_id
-from soundsright.data.clips import draw_clip
+from soundsright.core.audio import Audio, Clip, ClipRecipe, on_pcm16_grid
 from soundsright.data.corpora import Corpus
+from soundsright.data.mixing import looped, mix_at_snr
 from soundsright.metrics import Change, Hallucination, clip_hallucination, measured_clip, metric
 
 RATE_HZ = 16_000
@@ -22,7 +21,17 @@ Signal = NDArray[np.float64]
 
 @cache
 def clip(index: int) -> Clip:
-    return draw_clip(competition_by_id("DENOISING_16000HZ"), 1, index, corpus=Corpus.open())
+    """Four seconds of a recorded sentence with recorded noise at 2 to 12 dB; it depends on no recipe of sets."""
+    corpus = Corpus.open()
+    speech = corpus.speech_for(RATE_HZ)
+    long_enough = [i for i in range(len(speech)) if speech.duration_s(i) >= 4.0]
+    clean = speech.samples(long_enough[3 * index], RATE_HZ)[: 4 * RATE_HZ]
+    noises = corpus.noise_for(RATE_HZ)
+    noise = looped(noises.samples(3 * index, RATE_HZ), len(clean), RATE_HZ)
+    mixture = mix_at_snr(clean, noise, snr_db=2.0 + 2.0 * index, sample_rate_hz=RATE_HZ)
+    recipe = ClipRecipe(speech.utterance_id(long_enough[3 * index]), "", 0.0)
+    sounds = (Audio(on_pcm16_grid(each), RATE_HZ) for each in (mixture.clean, mixture.noisy))
+    return Clip(str(index), *sounds, recipe)
 
 
 def gained(speech: Signal, noise: Signal) -> Signal:
