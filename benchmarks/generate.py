@@ -35,6 +35,7 @@ from scipy.signal import fftconvolve
 from soundsright.core.material import MIXED_NOISE, RECORDED_NOISE
 from soundsright.data.clips import corpus_sources
 from soundsright.data.corpora import Corpus
+from soundsright.data.counts import Sharing
 from soundsright.data.making import SetJob, generate_set
 from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
 from soundsright.data.recordings import Recording, RecordingSet
@@ -194,7 +195,7 @@ def balance_cost(pairs: int) -> None:
     }
     for rate in (16_000, 48_000):
         found: dict[str, list[float]] = {name: [] for name in kinds}
-        shared = {}
+        shared: dict[str, Sharing] = {}
         with tempfile.TemporaryDirectory() as folder:
             for turn in range(6):
                 for name, (recipe, noise) in kinds.items():
