@@ -1,4 +1,4 @@
-"""Measures that need an extra, `pip install 'soundsright[measures]'`, and the flag for hallucinations.
+"""Measures that no published competition pays for, and the flag for hallucinations. Some need packages.
 
 Each has its facts in `OPTIONAL_MEASURES` and its function in `MEASURES`, which imports heavy packages only when it
 runs. The function gets a `SharedClip`, and returns its value or the `NoValue` that says why there is none.
@@ -7,45 +7,152 @@ runs. The function gets a `SharedClip`, and returns its value or the `NoValue` t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from soundsright.metrics.facts import WIDE_BAND_RATES_HZ, Direction, Metric
+from soundsright.metrics.facts import WIDE_BAND_RATES_HZ, Direction, Metric, higher
 
 if TYPE_CHECKING:
     # The facts are read without NumPy.
     from soundsright.metrics.shared_clip import Measure, NoValue, SharedClip
 
 
+_NO_DEPENDENCIES = "pip install --no-deps"
+
 OPTIONAL_MEASURES: tuple[Metric, ...] = (
-    Metric(
-        "PHONE_SIM",
-        "Levenshtein phone similarity",
-        "share",
-        Direction.HIGHER_IS_BETTER,
-        0.0,
-        1.0,
-        0.0,
-        WIDE_BAND_RATES_HZ,
-        False,
-        "Pirklbauer et al., ITG Speech Communication 2023, with the recogniser of pocketsphinx 5.1; English only",
-        licence="BSD-2-Clause: code and acoustic model of pocketsphinx",
-        packages=("pocketsphinx",),
-        extra="measures",
+    replace(
+        higher(
+            "SDR",
+            "Signal-to-distortion ratio of BSS Eval",
+            "dB",
+            -60.0,
+            100.0,
+            "Vincent, Gribonval, Févotte, IEEE Trans. ASLP 14(4), 2006; filters of 512 taps, as BSS Eval 3",
+        ),
+        definition=(
+            "The filter of 512 taps is that of BSS Eval 3. SI_SDR allows a gain only, BSS Eval 4 one filter "
+            "for a whole recording."
+        ),
+        cost_ms=10,
+        good_for="Comparing with papers on source separation. A short delay or an equaliser costs nothing.",
+        fooled_by="Filtering: an output without high frequencies can score as if nothing was lost.",
     ),
     Metric(
-        "SPEAKER_SIM",
-        "Speaker similarity",
-        "cosine",
-        Direction.HIGHER_IS_BETTER,
+        "MCD",
+        "Mel-cepstral distortion",
+        "dB",
+        Direction.LOWER_IS_BETTER,
         0.0,
-        1.0,
-        0.0,
+        50.0,
+        50.0,
         WIDE_BAND_RATES_HZ,
         False,
-        "Wan et al., ICASSP 2018: cosine of the voices that the network of resemblyzer 0.1.4 finds",
+        "Kubichek, IEEE PacRim 1993; cepstra 1 to 24 with a warp of 0.42, frames of speech only, no alignment",
+        definition=(
+            "Frames are compared one to one. Programs for speech synthesis align them first, and differ in "
+            "frames and order, so their numbers are not comparable."
+        ),
+        cost_ms=8,
+        good_for="The timbre of generated speech. Neither level nor pitch matters much.",
+        fooled_by="Nothing between words counts, so noise that stays in pauses is free. A delay costs much.",
+    ),
+    replace(
+        higher(
+            "SRMR",
+            "Speech-to-reverberation modulation energy ratio",
+            "ratio",
+            0.0,
+            100.0,
+            "Falk, Zheng, Chan, IEEE Trans. ASLP 18(7), 2010, without normalisation; other rates become 16 kHz",
+            rates=WIDE_BAND_RATES_HZ,
+            needs_reference=False,
+        ),
+        definition=(
+            "The original of 2010, as in the REVERB challenge. The normalised one of 2014 has other numbers."
+        ),
+        cost_ms=240,
+        good_for="Dereverberation where there is no clean signal, as in real rooms.",
+        fooled_by="It differs more between voices than between models. Gating of the tail raises it without limit.",
+    ),
+    replace(
+        higher(
+            "VISQOL",
+            "ViSQOL 3, speech mode",
+            "MOS-LQO",
+            1.0,
+            5.0,
+            "Chinen et al., QoMEX 2020, with the lattice network; visqol-python 3.8.0; other rates become 16 kHz",
+            rates=WIDE_BAND_RATES_HZ,
+        ),
+        definition=(
+            "The lattice network of version 3. The older exponential map rates noisy speech one to two points "
+            "higher."
+        ),
+        licence="Apache-2.0: visqol-python and its network, ai-edge-litert",
+        cost_ms=320,
+        good_for="Codecs and generated speech: it forgives small shifts in time that PESQ punishes.",
+        fooled_by="Background noise in pauses: only patches of speech are compared.",
+        packages=("visqol", "ai_edge_litert"),
+        install="pip install ai-edge-litert==2.3.0 && pip install --no-deps visqol-python==3.8.0",
+    ),
+    replace(
+        higher(
+            "DISTILLMOS",
+            "DistillMOS",
+            "rating",
+            1.0,
+            5.0,
+            "Stahl, Gamper, ICASSP 2025; weights of distillmos 0.9.1; other rates become 16 kHz",
+            rates=WIDE_BAND_RATES_HZ,
+            needs_reference=False,
+        ),
+        licence="MIT: weights of distillmos",
+        cost_ms=600,
+        good_for="How natural an output sounds, where there is no clean signal.",
+        fooled_by="Words do not matter: fluent speech with wrong words rates as well as the right ones.",
+        packages=("distillmos",),
+        install=f"{_NO_DEPENDENCIES} distillmos==0.9.1",
+    ),
+    replace(
+        higher(
+            "SPEAKER_SIM",
+            "Speaker similarity",
+            "cosine",
+            0.0,
+            1.0,
+            "Wan et al., ICASSP 2018: cosine of the voices that the network of resemblyzer 0.1.4 finds",
+            rates=WIDE_BAND_RATES_HZ,
+        ),
+        definition=(
+            "Both signals are cut where the clean one has speech. The package cuts each by a detector of "
+            "its own, which differs by up to 0.05."
+        ),
         licence="Apache-2.0: weights of resemblyzer",
+        cost_ms=270,
+        good_for="Generative models that change the voice.",
+        fooled_by="It reacts to noise and to the channel too: two clean voices can be nearer.",
         packages=("resemblyzer",),
-        install="pip install --no-deps resemblyzer==0.1.4",
+        install=f"{_NO_DEPENDENCIES} resemblyzer==0.1.4",
+    ),
+    replace(
+        higher(
+            "PHONE_SIM",
+            "Levenshtein phone similarity",
+            "share",
+            0.0,
+            1.0,
+            "Pirklbauer et al., ITG 2023, with the recogniser of pocketsphinx 5.1; English only",
+            rates=WIDE_BAND_RATES_HZ,
+        ),
+        definition=(
+            "Published tables use a recogniser trained on 53 languages, which hears far more: not comparable."
+        ),
+        licence="BSD-2-Clause: code and acoustic model of pocketsphinx",
+        cost_ms=470,
+        good_for="Models that invent, drop or change words, as a mean over many English clips.",
+        fooled_by="The recogniser errs often: in one clip, half wrong words can score as an honest output does.",
+        packages=("pocketsphinx",),
+        extra="measures",
     ),
     Metric(
         "HALLUCINATION",
@@ -64,12 +171,38 @@ OPTIONAL_MEASURES: tuple[Metric, ...] = (
 )
 
 
-def _phone_similarity(clip: SharedClip) -> float | NoValue | None:
-    from soundsright.metrics.phones import phone_similarity
+def _sdr(clip: SharedClip) -> float | NoValue | None:
+    from soundsright.metrics.sdr import sdr
     from soundsright.metrics.shared_clip import NoValue
 
-    value = phone_similarity(*clip.at_16_khz)
+    value = sdr(clip.clean.samples, clip.enhanced.samples)
+    return NoValue.NO_ENERGY if value is None else value
+
+
+def _mcd(clip: SharedClip) -> float | None:
+    from soundsright.metrics.mcd import mcd
+
+    return mcd(*clip.at_16_khz)
+
+
+def _srmr(clip: SharedClip) -> float | None:
+    from soundsright.metrics.srmr import srmr
+
+    return srmr(clip.at_16_khz[1])
+
+
+def _visqol(clip: SharedClip) -> float | NoValue | None:
+    from soundsright.metrics.shared_clip import NoValue
+    from soundsright.metrics.visqol import visqol
+
+    value = visqol(*clip.at_16_khz)
     return NoValue.LITTLE_SPEECH if value is None else value
+
+
+def _distillmos(clip: SharedClip) -> float | None:
+    from soundsright.metrics.distillmos import distillmos
+
+    return distillmos(clip.at_16_khz[1])
 
 
 def _speaker_similarity(clip: SharedClip) -> float | NoValue | None:
@@ -78,6 +211,14 @@ def _speaker_similarity(clip: SharedClip) -> float | NoValue | None:
 
     value = speaker_similarity(*clip.at_16_khz)
     return NoValue.NO_ENERGY if value is None else value
+
+
+def _phone_similarity(clip: SharedClip) -> float | NoValue | None:
+    from soundsright.metrics.phones import phone_similarity
+    from soundsright.metrics.shared_clip import NoValue
+
+    value = phone_similarity(*clip.at_16_khz)
+    return NoValue.LITTLE_SPEECH if value is None else value
 
 
 def _hallucination(clip: SharedClip) -> float | NoValue | None:
@@ -90,8 +231,13 @@ def _hallucination(clip: SharedClip) -> float | NoValue | None:
 
 
 MEASURES: Mapping[str, Measure] = {
-    "PHONE_SIM": _phone_similarity,
+    "SDR": _sdr,
+    "MCD": _mcd,
+    "SRMR": _srmr,
+    "VISQOL": _visqol,
+    "DISTILLMOS": _distillmos,
     "SPEAKER_SIM": _speaker_similarity,
+    "PHONE_SIM": _phone_similarity,
     "HALLUCINATION": _hallucination,
 }
 """The function of each of these metrics, by name."""
