@@ -139,7 +139,7 @@ _CMGAN = PublishedTable(
         Column("stoi", ("STOI",)),
     ),
     (16_000,),
-    f"Its STOI has another resampling filter, so it differs in the third decimal. {_FLOORS}",
+    f"Its STOI has another resampling filter, so it differs slightly. {_FLOORS}",
 )
 
 PUBLISHED_TABLES: Mapping[str, PublishedTable] = MappingProxyType(
