@@ -30,8 +30,8 @@ def clip(index: int) -> Clip:
     noise = looped(noises.samples(3 * index, RATE_HZ), len(clean), RATE_HZ)
     mixture = mix_at_snr(clean, noise, snr_db=2.0 + 2.0 * index, sample_rate_hz=RATE_HZ)
     recipe = ClipRecipe(speech.utterance_id(long_enough[3 * index]), "", 0.0)
-    sounds = (Audio(on_pcm16_grid(each), RATE_HZ) for each in (mixture.clean, mixture.noisy))
-    return Clip(str(index), *sounds, recipe)
+    spoken, heard = (Audio(on_pcm16_grid(each), RATE_HZ) for each in (mixture.clean, mixture.noisy))
+    return Clip(str(index), spoken, heard, recipe)
 
 
 def gained(speech: Signal, noise: Signal) -> Signal:
