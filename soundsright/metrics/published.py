@@ -77,7 +77,7 @@ _URGENT = PublishedTable(
         Column("NISQA_MOS", why_not="its weights may not be used commercially"),
         Column("PESQ", _PESQ),
         Column("ESTOI", ("ESTOI",)),
-        Column("SDR", why_not="needs fast_bss_eval"),
+        Column("SDR", ("SDR",)),
         Column("MCD", why_not="needs pyworld and pysptk"),
         Column("LSD", ("LSD_URGENT",)),
         Column("SpeechBERTScore", why_not="needs a network of a gigabyte"),
@@ -86,7 +86,7 @@ _URGENT = PublishedTable(
         Column("WAcc", why_not="needs transcripts and a network of gigabytes"),
     ),
     ANY_RATE_HZ,
-    f"It leaves clips without PESQ out of the mean. {_FLOORS}",
+    f"It cuts SDR at 50 dB, and leaves clips without PESQ out of the mean. {_FLOORS}",
 )
 _VERSA = PublishedTable(
     "VERSA",
@@ -95,11 +95,11 @@ _VERSA = PublishedTable(
         Column("mcd", why_not="needs pyworld and pysptk"),
         Column("f0rmse", why_not="needs pyworld"),
         Column("f0corr", why_not="needs pyworld"),
-        Column("sdr", why_not="needs mir_eval"),
+        Column("sdr", ("SDR",)),
         Column("sir", why_not="infinite, because there is one source"),
-        Column("sar", why_not="needs mir_eval"),
+        Column("sar", ("SDR",)),
         Column("si_snr", ("SI_SDR",)),
-        Column("ci_sdr", why_not="needs ci_sdr"),
+        Column("ci_sdr", ("SDR",)),
         Column("pesq", _PESQ),
         Column("stoi", ("STOI",)),
         Column("utmos", why_not="its package carries no weights"),
@@ -109,7 +109,8 @@ _VERSA = PublishedTable(
         Column("spk_similarity", why_not="needs the network RawNet3; SPEAKER_SIM has another network"),
     ),
     ANY_RATE_HZ,
-    f"Its si_snr removes no mean. It counts clips without PESQ as 0. {_FLOORS}",
+    "Its si_snr removes no mean. With one source, sdr, sar and ci_sdr are equal. "
+    f"It counts clips without PESQ as 0. {_FLOORS}",
 )
 _DNS = PublishedTable(
     "DNS",
