@@ -13,6 +13,8 @@ from soundsright.ranking.group_design import Labels
 
 CONFIDENCE = 0.95
 
+_NUMBERS_AT_ONCE = 1_000_000  # differences in memory at a time
+
 
 @dataclass(frozen=True)
 class RankSet:
@@ -58,15 +60,17 @@ def _significant_pairs(table: NDArray[np.float64], labels: Labels, alpha: float)
     """The pairs (better, worse) of rows whose means differ, by Holm's rule over all pairs."""
     if not np.isfinite(table).all():
         raise ValueError("a value is not finite")
+    first, second = np.triu_indices(len(table), 1)
+    at_once = max(1, _NUMBERS_AT_ONCE // table.shape[1])
     pairs: list[tuple[int, int]] = []
     p_values: list[float] = []
-    for first in range(len(table) - 1):
-        means = clustered_means(table[first] - table[first + 1 :], labels)
+    for start in range(0, len(first), at_once):
+        one, other = first[start : start + at_once], second[start : start + at_once]
+        means = clustered_means(table[one] - table[other], labels)
         p_values += two_sided_p_values(means, skewness_factor=SKEWNESS_FACTOR).tolist()
-        pairs += [
-            (first, second) if mean > 0 else (second, first)
-            for second, mean in enumerate(means.mean.tolist(), start=first + 1)
-        ]
+        one_leads = means.mean > 0
+        better, worse = np.where(one_leads, one, other), np.where(one_leads, other, one)
+        pairs += zip(better.tolist(), worse.tolist(), strict=True)
     significant = []
     for passed, number in enumerate(np.argsort(p_values, kind="stable").tolist()):
         if p_values[number] * (len(pairs) - passed) > alpha:
