@@ -94,6 +94,8 @@ def _notes(competition: CompetitionDoc) -> Iterator[Text]:
         yield Text.assemble((apart.row.entry, "red"), f"  {apart.code}, not paid: {apart.sentence}")
     for code, why in competition.unmeasured.items():
         yield Text(f"{code} could not be measured: {why}", style="dim")
+    if competition.stopping is not None:
+        yield Text(competition.stopping.sentence, style="dim")
     for copy in competition.suspected:
         yield Text.assemble((copy.entry, "yellow"), f"  suspected, {copy.code}: {copy.sentence}")
     for unread in competition.unread:

@@ -62,6 +62,7 @@ def paired_difference(
     run: Run, competition: RunCompetition, entry: RunEntry, other: RunEntry, metric: str
 ) -> PairedDifference | None:
     """`entry` minus `other`; None if the run kept no clips."""
+    competition = competition.among([entry, other])
     if not competition.clip_ids:
         return None
     comparison = paired_comparison(

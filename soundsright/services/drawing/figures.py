@@ -148,13 +148,14 @@ def _clip_boxes(
 ) -> list[Box]:
     """One box per entry. Entries without any score are left out: their floors would squeeze the other boxes."""
     return [
-        Box(entry.label, tuple(competition.values(entry, metric)), entry is best)
+        Box(entry.label, tuple(competition.among([entry]).values(entry, metric)), entry is best)
         for entry in entries
         if entry.scores and competition.clip_ids
     ]
 
 
 def _speaker_boxes(competition: RunCompetition, metric: str, entry: RunEntry) -> list[Box]:
+    competition = competition.among([entry])
     by_speaker: dict[str, list[float]] = {}
     for clip, value in zip(competition.clip_ids, competition.values(entry, metric), strict=True):
         speaker = competition.recipes[clip].speaker

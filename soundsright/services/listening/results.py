@@ -195,6 +195,7 @@ def _summary_row(condition: str, stored: StoredTest, result: ListeningResult, c:
     entry = next((entry for entry in c.entries if hotkey is not None and entry.row.hotkey == hotkey), None)
     rated = entry or (c.unprocessed if condition == ANCHOR else None)
     metrics = {}
+    c = c.among([rated] if rated else [])
     for name in c.paid_metrics if rated else ():
         values = dict(zip(c.clip_ids, c.values(rated, name), strict=True)) if rated else {}
         played = [values[clip] for clip in stored.test.clips if clip in values]

@@ -49,6 +49,7 @@ from soundsright.services.records.results import (
     TimingDoc,
     UnreadDoc,
 )
+from soundsright.services.records.stopping import deciding, stopping_field
 from soundsright.services.records.versions import scoring_versions
 from soundsright.services.rounds import ClipSet, RoundOutcome, steps, write_text
 
@@ -175,7 +176,7 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
     clips = outcome.sets[competition.id]
     by_entry = {e.submission.entry_id: e for e in outcome.evaluations[competition.id]}
     ranked = [e for e in dict.fromkeys(s.submission.entry_id for s in board.standings) if e in by_entry]
-    ranks = _rank_sets(outcome, board, [by_entry[entry] for entry in ranked])
+    ranks = _rank_sets(outcome, board, deciding(board, [by_entry[entry] for entry in ranked]))
     decisions = tuple(
         DecisionDoc(
             metric=d.metric,
@@ -200,7 +201,13 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
         noise=outcome.plan.measures.material.noise,
         balance=BALANCE_VERSION,
         entries=tuple(
-            _entry_row(outcome, board, by_entry[entry], rank, {m: sets[entry] for m, sets in ranks.items()})
+            _entry_row(
+                outcome,
+                board,
+                by_entry[entry],
+                rank,
+                {m: sets[entry] for m, sets in ranks.items() if entry in sets},
+            )
             for rank, entry in enumerate(ranked, 1)
         ),
         unprocessed=_row(outcome, board, outcome.unprocessed[competition.id]),
@@ -212,6 +219,7 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
         **spoken,
         **_unread(outcome, competition),
         **_apart(outcome, board, by_entry),
+        **stopping_field(board),
     )
 
 

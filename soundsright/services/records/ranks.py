@@ -38,9 +38,10 @@ def possible_ranks(competition: RunCompetition) -> PossibleRanks:
     """
     if not competition.clip_ids or not 1 <= len(competition.entries) <= MAX_RANKED:
         return {}
+    competition = competition.among(competition.deciding)
     return {
         metric: rank_sets(
-            {entry.key: competition.values(entry, metric) for entry in competition.entries},
+            {entry.key: competition.values(entry, metric) for entry in competition.deciding},
             higher_is_better=competition.metrics[metric].direction == "higher",
         )
         for metric in competition.paid_metrics

@@ -15,6 +15,7 @@ from soundsright.core.competition import MAX_COMPETITIONS
 from soundsright.core.material import RECORDED_NOISE
 from soundsright.services.records.corpus_words import corpus_remarks
 from soundsright.services.records.fields import Count, LongText, SafeName, ShortText
+from soundsright.services.records.stopping import StoppingDoc
 
 if TYPE_CHECKING:
     from soundsright.ranking import RankSet
@@ -173,7 +174,7 @@ class CompetitionDoc(Document):
     """One competition: its prize, its set, and its entries with the best first.
 
     `apart` are entries that are not ranked with the others. `unmeasured` says why a test for them was not possible,
-    by the code of the reason.
+    by the code of the reason. `stopping` says which entries stopped early; None if none may.
 
     `speech` has the facts of the engine that spoke the set; it is empty for recorded speech. `noise` is one of
     `NOISE_OF_ROUNDS`, and `balance` is the version of the method by which the clips share recordings. Documents of
@@ -198,6 +199,7 @@ class CompetitionDoc(Document):
     unread: Annotated[tuple[UnreadDoc, ...], Field(max_length=MAX_ENTRIES)] = ()
     apart: Annotated[tuple[ApartDoc, ...], Field(max_length=MAX_ENTRIES)] = ()
     unmeasured: dict[ShortText, LongText] = {}
+    stopping: StoppingDoc | None = None
 
     @property
     def best(self) -> RowDoc | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from soundsright.core.errors import UsageError
@@ -108,6 +108,20 @@ class RunCompetition:
     def flagged(self) -> tuple[RunEntry, ...]:
         """The entries with signs that they were tuned to a metric."""
         return tuple(entry for entry in self.entries if entry.row.flags)
+
+    def among(self, entries: Sequence[RunEntry]) -> RunCompetition:
+        """The competition over the clips that all these entries ran: some of them may have stopped early."""
+        if self.doc.stopping is None:
+            return self
+        ran = [entry.scores.keys() | entry.failures.keys() for entry in entries]
+        return replace(self, clip_ids=tuple(clip for clip in self.clip_ids if all(clip in each for each in ran)))
+
+    @property
+    def deciding(self) -> tuple[RunEntry, ...]:
+        """The entries that did not stop early."""
+        stopping = self.doc.stopping
+        stopped = () if stopping is None else tuple(each.hotkey for each in stopping.stopped)
+        return tuple(entry for entry in self.entries if entry.row.hotkey not in stopped)
 
     def values(self, entry: RunEntry, metric: str) -> list[float]:
         """One value per clip of the set; a clip without a score gets the floor."""

@@ -95,6 +95,8 @@ def report_markdown(run: Run) -> str:
         lines += markdown_table(head, "rl", rows)
         lines += ["", "\\* has a prize. Bold: the best mean, if it is better than the unprocessed input.", ""]
         lines += [f"- {markdown_text(d.sentence)}" for d in c.doc.decisions]
+        if c.doc.stopping is not None:
+            lines.append(f"- {markdown_text(c.doc.stopping.sentence)}")
         lines += [
             f"- Refused: {markdown_text(r.entry)}: {markdown_text(r.sentence)} ({markdown_text(r.code)})."
             for r in c.doc.refused
