@@ -45,14 +45,14 @@ class Look:
 
 
 def look_ends(witnesses: int) -> tuple[int, ...]:
-    """The numbers of witnesses after which a round looks, the last of which are all: about every tenth.
+    """The numbers of witnesses after which a round looks, the last of which are all: about every sixteenth.
 
     >>> look_ends(23), look_ends(8)
-    ((9, 12, 15, 18, 21, 23), (8,))
+    ((9, 11, 13, 15, 17, 19, 21, 23), (8,))
     """
     if witnesses < FEWEST_WITNESSES:
         return (witnesses,)
-    step = -(-witnesses // 10)
+    step = -(-witnesses // 16)
     # Bets of several sizes reach a capital of 100 after nine witnesses at the earliest.
     return (*range(9, witnesses, step), witnesses)
 

@@ -31,7 +31,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-EFFECT_SIZES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+EFFECT_SIZES = (0.1, 0.3, 1.0, 3.0)
 """The alternatives that the gambler bets on, with equal stakes: mean / standard deviation."""
 
 ALPHA = 0.01

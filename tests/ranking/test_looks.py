@@ -90,8 +90,8 @@ def test_equal_challengers_rarely_win_early_although_noises_differ() -> None:
     assert won == 0
 
 
-def test_looks_come_after_about_every_tenth_of_the_noises() -> None:
-    assert look_ends(100) == (*range(9, 100, 10), 100)
+def test_looks_come_after_about_every_sixteenth_of_the_noises() -> None:
+    assert look_ends(100) == (*range(9, 100, 7), 100)
     assert look_ends(11) == (11,)
 
 
