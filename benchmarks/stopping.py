@@ -106,6 +106,7 @@ class Outcome:
     saved: float
     early: tuple[str | None, ...]
     whole: tuple[str | None, ...]
+    won_before_the_end: bool = False
 
 
 def played(round_: Simulated, ruleset: Ruleset) -> Outcome:
@@ -142,7 +143,8 @@ def played(round_: Simulated, ruleset: Ruleset) -> Outcome:
     stops = Stops(clips, len(starts), done, witnesses, tuple(stopped), evidence)
     saved = 1.0 - sum(ran.values()) / (count * clips)
     whole = round_.board(ruleset, dict.fromkeys(range(count), clips), None)
-    return Outcome(saved, _winners(round_.board(ruleset, ran, stops)), _winners(whole))
+    early = _winners(round_.board(ruleset, ran, stops))
+    return Outcome(saved, early, _winners(whole), won_before_the_end=bool(evidence))
 
 
 def _winners(board: Leaderboard) -> tuple[str | None, ...]:
@@ -225,8 +227,8 @@ def print_savings(
 def print_falls(ruleset: Ruleset, a: argparse.Namespace) -> None:
     bare = replace(ruleset, name="bench", margin=Margin(0.0, 0.0, 1), additive_db=None)
     print(f"\n{a.rounds} rounds of equal entries, {a.noises} noises, {ruleset.name} without a margin\n")
-    print("| challengers | clips | champion falls, stopping early | on the whole set | saved, median |")
-    print("| ---: | ---: | ---: | ---: | ---: |")
+    print("| challengers | clips | champion falls, stopping early | before the end | on the whole set | saved |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: |")
     for challengers in (1, 8):
         for clips in a.clips or (30, 100, 300):
             rounds = equal_rounds(a.rounds, clips, min(a.noises, clips), challengers, a.seed)
@@ -236,7 +238,10 @@ def print_falls(ruleset: Ruleset, a: argparse.Namespace) -> None:
                 for each in ([o.early for o in outcomes], [o.whole for o in outcomes])
             )
             saved = np.median([outcome.saved for outcome in outcomes])
-            print(f"| {challengers} | {clips} | {early:.1%} | {whole:.1%} | {saved:.0%} |", flush=True)
+            looked = np.mean([outcome.won_before_the_end for outcome in outcomes])
+            print(
+                f"| {challengers} | {clips} | {early:.1%} | {looked:.1%} | {whole:.1%} | {saved:.0%} |", flush=True
+            )
 
 
 def main() -> None:
