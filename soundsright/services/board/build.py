@@ -7,6 +7,7 @@ most come first, until the size limit is reached. The pages say which clips have
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -17,12 +18,12 @@ from pathlib import Path
 
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.services.board.pages import AudioAccess, ClipAddress, Site
+from soundsright.services.board.places import MAX_SIGNAL_BYTES, places_of
 from soundsright.services.drawing import Page, clips_by_spread, flac_bytes
 from soundsright.services.records import BUNDLE, REFERENCES, Run, RunCompetition
 from soundsright.services.rounds import read_wav
 
 MARKER = ".soundsright-leaderboard"
-MAX_SIGNAL_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ def _clip_scripts(run: Run, c: RunCompetition, clip: str, notes: list[str]) -> d
             notes.append(str(fault))
             # An empty script makes the page say that this signal cannot be played.
             data = ""
-        scripts[address] = Page(f'EmbeddedAudio.take("{address}","{data}");\n'.encode(), "text/javascript")
+        # ASCII without a tag: `json.dumps` escapes all else, and the texts are our own.
+        places = json.dumps(places_of(c, clip, signal), separators=(",", ":"))
+        scripts[address] = Page(f'EmbeddedAudio.take("{address}","{data}",{places});\n'.encode(), "text/javascript")
     return scripts
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from soundsright.core.errors import UsageError
 from soundsright.services.board.pages import AudioAccess, Site
+from soundsright.services.board.places import places_of
 from soundsright.services.board.status_feed import StatusFeed
 from soundsright.services.drawing import HEADERS, Frame, Page
 from soundsright.services.records import BUNDLE, find_runs, read_runs, run_stamp
@@ -91,6 +92,13 @@ class LiveSite:
             match = self.site.competition_of(run_key, competition_id)
         return match[1].signal(signal, clip) if match else None
 
+    def places(self, run_key: str, competition_id: str, clip: str, signal: str) -> list[dict[str, float | str]]:
+        """The places in which a signal looks hallucinated; see `places_of`."""
+        with self._lock:
+            self._refresh()
+            match = self.site.competition_of(run_key, competition_id)
+        return places_of(match[1], clip, signal) if match else []
+
     def bundle(self, run_key: str) -> Path | None:
         """The bundle with audio in the folder of a run, or None."""
         with self._lock:
@@ -138,7 +146,12 @@ def board_app(site: LiveSite, feed: StatusFeed | None = None) -> FastAPI:
 
 def _add_files(app: FastAPI, site: LiveSite) -> None:
     """The routes of audio and of bundles."""
-    from starlette.responses import FileResponse, Response
+    from starlette.responses import FileResponse, JSONResponse, Response
+
+    def places(request: Request) -> Response:
+        params = request.path_params
+        found = site.places(params["run"], params["competition"], params["clip"], params["signal"])
+        return JSONResponse(found, headers={**HEADERS, "Cache-Control": f"public, max-age={_AUDIO_SECONDS}"})
 
     def audio(request: Request) -> Response:
         params = request.path_params
@@ -160,6 +173,7 @@ def _add_files(app: FastAPI, site: LiveSite) -> None:
         return _not_found(site) if page is None else _response(page, request)
 
     app.add_route("/audio/{run}/{competition}/{clip}/{signal}.wav", audio, methods=["GET", "HEAD"])
+    app.add_route("/audio/{run}/{competition}/{clip}/{signal}.places.json", places, methods=["GET"])
     app.add_route(f"/r/{{run}}/{BUNDLE}", bundle, methods=["GET", "HEAD"])
 
 

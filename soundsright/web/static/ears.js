@@ -9,7 +9,7 @@ const Ears = (() => {
   const metrics = new Map(data.metrics.map((metric) => [metric.key, metric]));
   const TRACKS = ["clean", "degraded", "A", "B"];
   const state = { a: null, b: null, metric: null, clip: null };
-  let loading = 0, cache = new Map(), levels = new Map(), spectra = new Map(), views = [];
+  let loading = 0, cache = new Map(), levels = new Map(), spectra = new Map(), marked = new Map(), views = [];
 
   const element = (tag, text = "", attributes = {}) => {
     const made = document.createElement(tag);
@@ -119,12 +119,24 @@ const Ears = (() => {
     return failure ? `${track} failed on this clip (${failure.split(":")[0]}).` : `${track}: no audio of this clip was kept.`;
   };
 
+  // The places are evidence beside the audio. Without them, the clip still plays.
+  const placesOf = async (address, signal) => {
+    if (data.references[signal]) return [];
+    try {
+      const answer = await fetch(`${address}.places.json`);
+      return answer.ok ? await answer.json() : [];
+    } catch { return []; }
+  };
+
   const fetched = async (signal, clip) => {
     const address = `${data.audio.root}${data.clips[clip].id}/${signal}`;
-    if (data.audio.kind === "embedded") return Player.decode(await EmbeddedAudio.load(`${address}.js`));
+    if (data.audio.kind === "embedded") {
+      const { bytes, places } = await EmbeddedAudio.load(`${address}.js`);
+      return { ...await Player.decode(bytes), places };
+    }
     const answer = await fetch(`${address}.wav`);
     if (!answer.ok) throw new Error(`the server replied ${answer.status}`);
-    return Player.decode(await answer.arrayBuffer());
+    return { ...await Player.decode(await answer.arrayBuffer()), places: await placesOf(address, signal) };
   };
 
   const loadClip = async () => {
@@ -158,6 +170,7 @@ const Ears = (() => {
     player.load(tracks, gains(), rate, duration);
     say(notes.join(" "));
     spectra = new Map(kept.map((track) => [track, signals.get(track).view]));
+    marked = new Map(kept.map((track) => [track, signals.get(track).places]));
     drawViews();
     $("seek").max = String(duration);
     document.body.dataset.loaded = data.clips[clip].id;
@@ -184,6 +197,7 @@ const Ears = (() => {
     const made = [...spectra].map(([track, view]) => {
       const figureOf = figure(track, caption(track), (canvas) => Spectrogram.draw(canvas, view, decibels(track)), `Spectrogram, ${caption(track)}`);
       figureOf.append(axis(view));
+      if (marked.get(track)?.length) figureOf.append(placesList(marked.get(track)));
       return figureOf;
     });
     if (spectra.has("A") && spectra.has("B")) {
@@ -200,6 +214,20 @@ const Ears = (() => {
     const made = element("div", "", { class: "scale", "aria-hidden": "true" });
     made.append(element("span", "0 s"), element("span", `0 to ${view.rate / 2000} kHz, bottom to top`), element("span", `${view.seconds.toFixed(2)} s`));
     return made;
+  };
+
+  // The places that look hallucinated, in words. A click loops one, with half a second around it.
+  const placesList = (places) => {
+    const list = element("ul", "", { class: "places" });
+    for (const { from, to, text } of places) {
+      const button = element("button", text, { type: "button" }), item = element("li");
+      button.addEventListener("click", () => player.setLoop(true, Math.max(0, from - .5), Math.min(player.duration, to + .5)));
+      item.append(button);
+      list.append(item);
+    }
+    const box = element("div");
+    box.append(element("p", "Looks hallucinated:", { class: "soft" }), list);
+    return box;
   };
 
   const caption = (track) => (keyOf(track) === null ? track : `${track}: ${entries.get(keyOf(track)).label}`);
@@ -241,12 +269,18 @@ const Ears = (() => {
     if (document.activeElement !== $("seek") || player.playing) $("seek").value = String(at);
     $("time").textContent = `${at.toFixed(2)} of ${player.duration.toFixed(2)} s`;
     const { from, to } = player.part, whole = to - from > player.duration - 0.01;
-    for (const { over } of views) {
+    for (const { over, track: name } of views) {
       const width = over.clientWidth, height = over.clientHeight;
       if (over.width !== width) over.width = width;
       if (over.height !== height) over.height = height;
       const context = over.getContext("2d");
       context.clearRect(0, 0, width, height);
+      context.strokeStyle = "#fff";
+      context.lineWidth = 2;
+      for (const place of marked.get(name) ?? []) {
+        const [x, y] = [place.from, place.to].map((t) => t / player.duration * width);
+        context.strokeRect(x, 1, Math.max(y - x, 3), height - 2);
+      }
       if (player.looping && !whole && player.duration) {
         const [x, y] = [from / player.duration * width, to / player.duration * width];
         context.fillStyle = "rgba(0,0,0,.45)";

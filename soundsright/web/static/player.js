@@ -12,10 +12,11 @@ const EmbeddedAudio = (() => {
     script.src = address;
     document.head.append(script);
   });
-  const take = (address, base64) => {
+  // `places` are the stretches that look hallucinated: {from, to, text}.
+  const take = (address, base64, places = []) => {
     const text = atob(base64), bytes = new Uint8Array(text.length);
     for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
-    waiting.get(address)?.(bytes.buffer);
+    waiting.get(address)?.({ bytes: bytes.buffer, places });
     waiting.delete(address);
   };
   return { load, take };
