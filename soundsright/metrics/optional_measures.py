@@ -52,7 +52,7 @@ OPTIONAL_MEASURES: tuple[Metric, ...] = (
             "Frames are compared one to one. Programs for speech synthesis align them first, and differ in "
             "frames and order, so their numbers are not comparable."
         ),
-        cost_ms=8,
+        cost_ms=12,
         good_for="The timbre of generated speech. Neither level nor pitch matters much.",
         fooled_by="Nothing between words counts, so noise that stays in pauses is free. A delay costs much.",
     ),
@@ -70,7 +70,7 @@ OPTIONAL_MEASURES: tuple[Metric, ...] = (
         definition=(
             "The original of 2010, as in the REVERB challenge. The normalised one of 2014 has other numbers."
         ),
-        cost_ms=240,
+        cost_ms=280,
         good_for="Dereverberation where there is no clean signal, as in real rooms.",
         fooled_by="It differs more between voices than between models. Gating of the tail raises it without limit.",
     ),
@@ -89,7 +89,7 @@ OPTIONAL_MEASURES: tuple[Metric, ...] = (
             "higher."
         ),
         licence="Apache-2.0: visqol-python and its network, ai-edge-litert",
-        cost_ms=320,
+        cost_ms=210,
         good_for="Codecs and generated speech: it forgives small shifts in time that PESQ punishes.",
         fooled_by="Background noise in pauses: only patches of speech are compared.",
         packages=("visqol", "ai_edge_litert"),
@@ -107,7 +107,7 @@ OPTIONAL_MEASURES: tuple[Metric, ...] = (
             needs_reference=False,
         ),
         licence="MIT: weights of distillmos",
-        cost_ms=600,
+        cost_ms=640,
         good_for="How natural an output sounds, where there is no clean signal.",
         fooled_by="Words do not matter: fluent speech with wrong words rates as well as the right ones.",
         packages=("distillmos",),
@@ -128,7 +128,7 @@ OPTIONAL_MEASURES: tuple[Metric, ...] = (
             "its own, which differs by up to 0.05."
         ),
         licence="Apache-2.0: weights of resemblyzer",
-        cost_ms=270,
+        cost_ms=240,
         good_for="Generative models that change the voice.",
         fooled_by="It reacts to noise and to the channel too: two clean voices can be nearer.",
         packages=("resemblyzer",),
@@ -148,7 +148,7 @@ OPTIONAL_MEASURES: tuple[Metric, ...] = (
             "Published tables use a recogniser trained on 53 languages, which hears far more: not comparable."
         ),
         licence="BSD-2-Clause: code and acoustic model of pocketsphinx",
-        cost_ms=470,
+        cost_ms=520,
         good_for="Models that invent, drop or change words, as a mean over many English clips.",
         fooled_by="The recogniser errs often: in one clip, half wrong words can score as an honest output does.",
         packages=("pocketsphinx",),

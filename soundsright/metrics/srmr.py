@@ -15,7 +15,7 @@ Filters and envelopes are computed together, by one Fourier transform per signal
 from __future__ import annotations
 
 import math
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,11 +66,12 @@ def modulation_energies(signal: NDArray[np.floating]) -> Float64:
 
     length = fft.next_fast_len(len(signal) + _DECAY)
     spectrum = fft.fft(np.asarray(signal, dtype=np.float64), length)[: length // 2 + 1]
+    delay = np.exp(-2j * np.pi * np.arange(length // 2 + 1) / length)
     weights = np.square(_hamming())
     frames = 1 + (len(signal) - _WINDOW) // _HOP
     energies = np.zeros((_CHANNELS, len(_MODULATIONS_HZ)))
     for channel, centre_hz in enumerate(_centres_hz()):
-        envelope = _envelope(spectrum * _gammatone(length, centre_hz), length)[: len(signal)]
+        envelope = _envelope(spectrum * _gammatone(delay, centre_hz), length)[: len(signal)]
         for number, (forward, back) in enumerate(_modulation_filters()):
             changes = filters.lfilter(forward, back, envelope)
             blocks = np.lib.stride_tricks.sliding_window_view(changes**2, _WINDOW)[::_HOP]
@@ -90,27 +91,22 @@ def _envelope(half_spectrum: NDArray[np.complex128], length: int) -> Float64:
     return envelope
 
 
-@lru_cache(maxsize=64)
-def _gammatone(length: int, centre_hz: float) -> NDArray[np.complex128]:
-    """The response of Slaney's filter with this centre, 1 at the centre, shape (length // 2 + 1,)."""
-    hz = np.arange(length // 2 + 1) * RATE_HZ / length
-    response: NDArray[np.complex128] = _response(hz, centre_hz) / abs(
-        _response(np.array([centre_hz]), centre_hz)[0]
-    )
+def _gammatone(delay: NDArray[np.complex128], centre_hz: float) -> NDArray[np.complex128]:
+    """The response of Slaney's filter with this centre, 1 at the centre, where a sample of delay is `delay`."""
+    centre = np.exp(-2j * np.pi * np.array([centre_hz]) / RATE_HZ)
+    response: NDArray[np.complex128] = _response(delay, centre_hz) / abs(_response(centre, centre_hz)[0])
     return response
 
 
-def _response(hz: Float64, centre_hz: float) -> NDArray[np.complex128]:
+def _response(delay: NDArray[np.complex128], centre_hz: float) -> NDArray[np.complex128]:
     """Four sections with the same poles and a zero each."""
-    delay = np.exp(-2j * np.pi * hz / RATE_HZ)
     angle = 2 * np.pi * centre_hz / RATE_HZ
     decay = math.exp(-2 * np.pi * 1.019 * _bandwidth_hz(centre_hz) / RATE_HZ)
-    poles = 1.0 - 2.0 * math.cos(angle) * decay * delay + (decay * delay) ** 2
-    zeros = np.ones_like(delay)
+    response = 1.0 / (1.0 - 2.0 * math.cos(angle) * decay * delay + (decay * delay) ** 2)
+    response = np.square(np.square(response))
     for root in (math.sqrt(3 + 2**1.5), math.sqrt(3 - 2**1.5)):
         for sign in (1, -1):
-            zeros = zeros * (1.0 - decay * (math.cos(angle) + sign * root * math.sin(angle)) * delay)
-    response: NDArray[np.complex128] = zeros / poles**4
+            response *= 1.0 - decay * (math.cos(angle) + sign * root * math.sin(angle)) * delay
     return response
 
 
