@@ -69,17 +69,21 @@ class NoLoss:
 
     On each of them, an entry must beat the unprocessed input, and must not be significantly worse than the
     reference: the champion, or without one the median of the honest entries. The test is paired and one-sided, with
-    p at most `alpha`.
+    p at most `alpha`. On fewer than `least_clips` clips a loss can stay unseen, so only the champion is paid. At
+    its default of 0, it is not part of the canonical JSON.
 
     Raises:
-        ValueError: if there is no other metric, or `alpha` is not between 0 and 1.
+        ValueError: if there is no other metric, `alpha` is not between 0 and 1, or `least_clips` is negative.
     """
 
     metric: str
     on: tuple[str, ...]
     alpha: float
+    least_clips: int = 0
 
     def __post_init__(self) -> None:
+        if self.least_clips < 0:
+            raise ValueError(f"least_clips {self.least_clips} is negative")
         if not self.on or self.metric in self.on:
             raise ValueError(f"{self.metric}: `on` must list other metrics")
         if not 0 < self.alpha < 1:
@@ -130,6 +134,18 @@ class Ruleset:
     - `memorised_alpha` is the level of the test for memorised recordings; None means no test.
     - If `holds_impossible` is True, an entry with impossible scores is paid only after the organiser releases it.
 
+    The fields from `tests_new_material` on came with version 5, under the same condition:
+
+    - If `tests_new_material` is True, a test takes the larger of two p-values: over these clips, and for new
+      material, where clips that share a noise, a prompt or a room count together.
+    - If `corrects_small_sets` is True, sets of up to 12 clips are tested with the correction for skewness too.
+    - `serious_p` and `hopeless_p` say which challengers count in Holm's correction. A challenger whose p-value
+      against the champion is above `hopeless_p` does not count. If more than two are left, only those up to
+      `serious_p` count. The p-values of those that count are divided by that limit, because they were chosen by
+      it. None counts every challenger.
+    - `failure_alpha` is the level of the test for rare failures: a challenger must not owe its lead to failures
+      that the set was too small to show. None means no such test.
+
     Raises:
         ValueError: if a number is out of its range.
     """
@@ -158,16 +174,25 @@ class Ruleset:
     tests_count_able_only: bool = False
     memorised_alpha: float | None = None
     holds_impossible: bool = False
+    tests_new_material: bool = False
+    corrects_small_sets: bool = False
+    serious_p: float | None = None
+    hopeless_p: float = 1.0
+    failure_alpha: float | None = None
     summary: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "memorised_alpha"):
+        for name in ("alpha", "memorised_alpha", "serious_p", "failure_alpha"):
             level = getattr(self, name)
             if level is not None and not 0 < level < 1:
                 raise ValueError(f"{name} {level} is not between 0 and 1")
         for name in ("remainder_cap", "emission_floor"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} {getattr(self, name)} is not between 0 and 1")
+        if not (self.serious_p or 0.0) < self.hopeless_p <= 1:
+            raise ValueError(f"hopeless_p {self.hopeless_p} must be above serious_p, and at most 1")
+        if self.serious_p is not None and self.alpha is not None and self.serious_p < self.alpha:
+            raise ValueError(f"serious_p {self.serious_p} is below alpha, so challengers that win would not count")
         if self.copy_tightening < 0 or self.copy_tightening_limit < 1:
             raise ValueError("copy_tightening must be at least 0, and copy_tightening_limit at least 1")
         if self.emission_hold_blocks < 0 or self.emission_decay_blocks < 1:
@@ -181,6 +206,9 @@ class Ruleset:
         for added in _ADDED:
             if facts[added.name] == added.default:
                 del facts[added.name]
+        for no_loss in facts.get("no_loss", ()):
+            if not no_loss["least_clips"]:
+                del no_loss["least_clips"]
         return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @property
@@ -231,9 +259,14 @@ _ADDED = tuple(
         "tests_count_able_only",
         "memorised_alpha",
         "holds_impossible",
+        "tests_new_material",
+        "corrects_small_sets",
+        "serious_p",
+        "hopeless_p",
+        "failure_alpha",
     }
 )
-"""The fields that rulesets before version 4 do not have."""
+"""The fields that came with version 4 and version 5."""
 
 
 SOUNDSRIGHT_V2 = Ruleset(
@@ -278,10 +311,22 @@ SOUNDSRIGHT_V4 = replace(
     tests_count_able_only=True,
     memorised_alpha=0.001,
     holds_impossible=True,
-    summary="The default: version 3, and nobody is paid for memorised, copied or impossible results.",
+    summary="Version 3, and nobody is paid for memorised, copied or impossible results.",
 )
 
-RULESETS = (SOUNDSRIGHT_V4, SOUNDSRIGHT_V3, SOUNDSRIGHT_V2)
+SOUNDSRIGHT_V5 = replace(
+    SOUNDSRIGHT_V4,
+    name="soundsright-v5",
+    no_loss=tuple(replace(each, least_clips=20) for each in SOUNDSRIGHT_V4.no_loss),
+    tests_new_material=True,
+    corrects_small_sets=True,
+    serious_p=0.5,
+    hopeless_p=0.999,
+    failure_alpha=0.1,
+    summary="The default: version 4, and a title changes hands only for a lead that new material would show too.",
+)
+
+RULESETS = (SOUNDSRIGHT_V5, SOUNDSRIGHT_V4, SOUNDSRIGHT_V3, SOUNDSRIGHT_V2)
 """The rulesets that ship with the package, the default first."""
 
 DEFAULT_RULESET = RULESETS[0].name

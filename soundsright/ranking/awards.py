@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from soundsright.core.results import PrizeReason
 from soundsright.core.rulesets import Age, Remainder, Ruleset
+from soundsright.ranking.failures import failure_lead
 
 
 class LossOver(StrEnum):
@@ -23,11 +24,16 @@ class LossOver(StrEnum):
     CHAMPION = "champion"
     MEDIAN = "median"
     """The median of the honest entries, clip by clip, if no champion takes part."""
+    TOO_FEW_CLIPS = "too_few_clips"
+    """Nothing: the set is too small to show a loss."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """How much an entry loses on `metric`, as a mean over the clips, and the p-value of the paired test."""
+    """How much an entry loses on `metric`, as a mean over the clips, and the p-value of the paired test.
+
+    On a set that is too small to show a loss, `amount` is the number of clips that it lacks.
+    """
 
     metric: str
     over: LossOver
@@ -44,7 +50,8 @@ class Contender:
     p-value of its test. `p_value` is the p-value of the paired test against the champion, adjusted over all
     challengers. A p-value is None if no such test was possible. `loss` is the loss on another metric that keeps the
     entry from being paid for this one. `copy_of` are the earlier entries that it is suspected to copy. A `stopped`
-    entry cannot win: it did not run on all clips, because its lead was ruled out.
+    entry cannot win: it did not run on all clips, because its lead was ruled out. `unseen_failures` is the part of
+    new clips on which it can fail beyond the part that the set showed.
     """
 
     hotkey: str
@@ -58,6 +65,7 @@ class Contender:
     loss: Loss | None = None
     copy_of: tuple[str, ...] = ()
     stopped: bool = False
+    unseen_failures: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,8 @@ class Title:
     `same_model` are the hotkeys of today's entries that have the champion's model. If `apart` is True, the
     champion's entry ran today and is ranked apart. `is_own` says that the entry that defends has the champion's own
     files, and not only tensors or an output like them. `reigns` has the block of the first title of a model that
-    was champion before, by the hotkey that enters it today.
+    was champion before, by the hotkey that enters it today. `floor` is the metric's score of a failed clip, if
+    it is known.
     """
 
     hotkey: str
@@ -80,6 +89,7 @@ class Title:
     apart: bool = False
     is_own: bool = True
     reigns: Mapping[str, int] = field(default_factory=dict)
+    floor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,8 @@ class Award:
     the mean that each entry needed, by hotkey. `emission_fraction` is the part of the prize that is paid.
     `ranked` are the entries with a usable mean, best first. `champion` is the champion's entry of today, and
     `challenger` the best of the others that can win. `since_block` is the block since which the winner's title
-    counts as held.
+    counts as held. `by_failures` are the hotkeys that need more than the margin, because of failures that the set
+    is too small to show.
     """
 
     reason: PrizeReason
@@ -102,6 +113,7 @@ class Award:
     champion: Contender | None = None
     challenger: Contender | None = None
     since_block: int | None = None
+    by_failures: frozenset[str] = frozenset()
 
     @property
     def winning_entry(self) -> Contender | None:
@@ -199,8 +211,9 @@ def award(
         return _without_able_entry(ruleset, contenders, ranked, title, prize)
     champion = next((c for c in ranked if title and title.took_part and c.hotkey == title.hotkey), None)
     challengers = [c for c in running if champion is None or c.hotkey != champion.hotkey]
+    by_failures: frozenset[str] = frozenset()
     if title is not None and champion is not None and champion in able:
-        needed = _needed_to_dethrone(ruleset, metric, ranked, title, champion, at_block)
+        needed, by_failures = _needed_to_dethrone(ruleset, metric, ranked, title, champion, at_block)
         winner, reason = _defended(ruleset, champion, challengers, needed)
         if not challengers and len(able) > len(running):
             reason = PrizeReason.CHALLENGERS_STOPPED
@@ -226,6 +239,7 @@ def award(
         champion=champion,
         challenger=challengers[0] if challengers else None,
         since_block=since_block,
+        by_failures=by_failures,
     )
 
 
@@ -301,14 +315,22 @@ def _needed_to_dethrone(
     title: Title,
     champion: Contender,
     at_block: int,
-) -> dict[str, float]:
-    """The mean that each other entry needs to take the title: the champion's mean of today and the margin."""
+) -> tuple[dict[str, float], frozenset[str]]:
+    """The mean that each other entry needs to take the title, and the entries that need more than the margin.
+
+    It is the champion's mean of today and the margin, or more to outweigh failures that the set did not show.
+    """
     assert champion.mean is not None
-    return {
-        c.hotkey: champion.mean + margin_of(ruleset, metric, title, champion.mean, c.block, at_block)
-        for c in ranked
-        if c.hotkey != champion.hotkey
-    }
+    needed, by_failures = {}, set()
+    for contender in ranked:
+        if contender.hotkey == champion.hotkey:
+            continue
+        margin = margin_of(ruleset, metric, title, champion.mean, contender.block, at_block)
+        for_failures = failure_lead(title.floor, champion.mean, contender.unseen_failures)
+        needed[contender.hotkey] = champion.mean + max(margin, for_failures)
+        if for_failures > margin:
+            by_failures.add(contender.hotkey)
+    return needed, frozenset(by_failures)
 
 
 def _defended(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,12 +18,27 @@ from soundsright.core.groups import ClipGroups
 from soundsright.core.results import Evaluation
 from soundsright.core.rulesets import Ruleset
 from soundsright.ranking.awards import Award, Contender, Loss, Title, is_able
+from soundsright.ranking.challengers import (
+    Counted,
+    adjusted_p_values,
+    counted_challengers,
+    joining_level,
+    needed_levels,
+)
 from soundsright.ranking.champions import Champion
 from soundsright.ranking.examined import Examined
-from soundsright.ranking.needed import holm_levels, least_mean_difference, needed_means
+from soundsright.ranking.failures import unseen_failures
+from soundsright.ranking.leads import (
+    LeadTest,
+    Scarce,
+    labels_by_factor,
+    lead_test,
+    scarce_factor,
+    without_groups,
+)
+from soundsright.ranking.needed import needed_means
 from soundsright.ranking.safeguards import losses, required_gain
-from soundsright.ranking.scores import Scores, ScoreTable, superiority_p_values
-from soundsright.ranking.statistics import holm
+from soundsright.ranking.scores import Scores, ScoreTable
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,29 @@ class Contest:
     copies: Mapping[str, int]
     examined: Examined
     groups: ClipGroups | None = None
+
+    @cached_property
+    def labels(self) -> Mapping[str, tuple[str, ...]]:
+        """The labels of the clips by factor; none if it is unknown what they share."""
+        return labels_by_factor(self.groups, self.table.clip_ids)
+
+    @cached_property
+    def lead_test(self) -> LeadTest:
+        """The test of a lead over the champion."""
+        return lead_test(self.ruleset, self.labels)
+
+    @cached_property
+    def scarce(self) -> Scarce | None:
+        """What the set has too few of to test a lead over the champion; None if it can be tested."""
+        return None if self.ruleset.alpha is None else scarce_factor(self.lead_test, self.ruleset.alpha)
+
+    @cached_property
+    def gain_test(self) -> LeadTest:
+        """The test of a gain over the unprocessed input.
+
+        On a set that has too few groups it is made over the clips alone. Otherwise nobody could be paid there.
+        """
+        return self.lead_test if self.scarce is None else without_groups(self.lead_test)
 
 
 @dataclass(frozen=True)
@@ -123,6 +162,7 @@ def _title(
         apart=model.apart,
         is_own=is_own,
         reigns=model.reigns,
+        floor=contest.floors[metric],
     )
 
 
@@ -153,9 +193,16 @@ def _contenders(contest: Contest, metric: str, means: Sequence[float], champion_
             unprocessed_p_value=over_unprocessed[row].p_value,
             loss=lost[row],
             copy_of=tuple(contest.examined.suspected.get(evaluation.submission.hotkey, ())),
+            unseen_failures=_unseen_failures(contest.ruleset, evaluation),
         )
         for row, evaluation in enumerate(contest.entries)
     ]
+
+
+def _unseen_failures(ruleset: Ruleset, evaluation: Evaluation) -> float:
+    if ruleset.failure_alpha is None:
+        return 0.0
+    return unseen_failures(evaluation.failed, len(evaluation.clips), ruleset.failure_alpha)
 
 
 def _over_unprocessed(
@@ -174,7 +221,7 @@ def _over_unprocessed(
     p_values: list[float | None] = [None] * count
     if ruleset.alpha is not None:
         # Do not adjust for the number of entries: whether one is paid must not depend on how many others enter.
-        p_values = [float(p) for p in superiority_p_values(differences)]
+        p_values = [float(p) for p in contest.gain_test.p_values(differences)]
         beats = [beat and p <= ruleset.alpha for beat, p in zip(beats, p_values, strict=True) if p is not None]
     if stand_in is not None and by != metric:
         honest = [beat and not suspected for beat, suspected in zip(beats, _suspected(contest), strict=True)]
@@ -201,6 +248,7 @@ def _losses(contest: Contest, metric: str, champion_row: int | None) -> list[Los
         alpha=ruleset.alpha if ruleset.alpha is not None else 0.5,
         suspected=_suspected(contest),
         champion_row=champion_row,
+        gain_test=contest.gain_test,
     )
 
 
@@ -214,12 +262,18 @@ def _p_values_over_champion(
     """
     ruleset, count = contest.ruleset, len(contest.entries)
     p_values: list[float | None] = [None] * count
-    if champion_row is not None and ruleset.alpha is not None:
+    if champion_row is not None and ruleset.alpha is not None and contest.scarce is None:
         rivals = [row for row in range(count) if row != champion_row]
         if ruleset.tests_count_able_only:
             rivals = [row for row in rivals if beats[row]]
         for tested, decided in _families(contest, rivals):
-            adjusted = _adjusted_p_values(contest.table.by_metric[metric], tested, champion_row)
+            adjusted = dict(
+                zip(
+                    tested,
+                    adjusted_p_values(ruleset, _unadjusted(contest, metric, tested, champion_row)),
+                    strict=True,
+                )
+            )
             for row in decided:
                 p_values[row] = adjusted[row]
     return p_values
@@ -238,13 +292,23 @@ def _families(contest: Contest, rivals: Sequence[int]) -> list[tuple[list[int], 
     return [(independent, independent), ([*rivals], [row for row in rivals if suspected[row]])]
 
 
-def _adjusted_p_values(scores: Scores, rows: Sequence[int], champion_row: int) -> dict[int, float]:
-    """One-sided p-values of the leads over the champion by row, adjusted for the number of rows."""
+def _unadjusted(contest: Contest, metric: str, rows: Sequence[int], champion_row: int) -> list[float]:
+    """The one-sided p-value of each row's lead over the champion, by its own test."""
     if not rows:
-        return {}
-    p_values = superiority_p_values(scores[list(rows)] - scores[champion_row])
-    adjusted = holm({str(number): float(p) for number, p in enumerate(p_values)})
-    return dict(zip(rows, adjusted.values(), strict=True))
+        return []
+    scores = contest.table.by_metric[metric]
+    return [float(p) for p in contest.lead_test.p_values(scores[list(rows)] - scores[champion_row])]
+
+
+def counted_with(contest: Contest, subcontest: MetricContest, rival: Contender | None) -> Counted:
+    """The challengers that count in the correction of the rival's p-value."""
+    if subcontest.champion_row is None or contest.scarce is not None:
+        return Counted((), 1.0)
+    tested = [row for row, contender in enumerate(subcontest.contenders) if contender.p_value is not None]
+    if rival is None or not rival.copy_of:
+        tested = [row for row in tested if not subcontest.contenders[row].copy_of]
+    p_values = _unadjusted(contest, subcontest.metric, tested, subcontest.champion_row)
+    return counted_challengers(contest.ruleset, p_values)
 
 
 def means_to_win(contest: Contest, subcontest: MetricContest, award: Award) -> list[float | None]:
@@ -271,7 +335,7 @@ def _sure_over_champion(contest: Contest, subcontest: MetricContest) -> list[flo
         return None
     rivals = [row for row in range(count) if row != champion_row]
     levels = _levels(contest, subcontest, rivals, champion_row, ruleset.alpha)
-    leads = least_mean_difference(subcontest.scores[rivals] - subcontest.scores[champion_row], levels)
+    leads = contest.lead_test.least_leads(subcontest.scores[rivals] - subcontest.scores[champion_row], levels)
     means = [champion.mean or 0.0] * count
     for row, lead in zip(rivals, leads.tolist(), strict=True):
         means[row] += lead
@@ -282,15 +346,15 @@ def _levels(
     contest: Contest, subcontest: MetricContest, rivals: Sequence[int], champion_row: int, alpha: float
 ) -> list[float]:
     """The unadjusted p-value that each rival needs against the champion."""
-    if not contest.ruleset.tests_count_able_only:
-        return holm_levels([subcontest.contenders[row].p_value for row in rivals], alpha)
+    if contest.scarce is not None:
+        return [0.0] * len(rivals)
     levels: dict[int, float] = {}
     able = [row for row in rivals if subcontest.contenders[row].p_value is not None]
     for (tested, _), (_, decided) in zip(_families(contest, able), _families(contest, rivals), strict=True):
-        adjusted = _adjusted_p_values(subcontest.scores, tested, champion_row)
-        own = dict(zip(tested, holm_levels(list(adjusted.values()), alpha), strict=True))
+        p_values = _unadjusted(contest, subcontest.metric, tested, champion_row)
+        own = dict(zip(tested, needed_levels(contest.ruleset, p_values, alpha), strict=True))
         # With the needed mean, an entry that is not tested now would be tested too, as one more.
-        joining = holm_levels([*adjusted.values(), None], alpha)[-1]
+        joining = joining_level(contest.ruleset, p_values, alpha)
         levels |= {row: own.get(row, joining) for row in decided}
     return [levels[row] for row in rivals]
 
@@ -303,6 +367,7 @@ def _sure_over_unprocessed(contest: Contest, subcontest: MetricContest) -> list[
         return None
     leads = np.zeros(count)
     if ruleset.alpha is not None:
-        leads = least_mean_difference(subcontest.scores[:count] - subcontest.scores[-1], [ruleset.alpha] * count)
+        differences = subcontest.scores[:count] - subcontest.scores[-1]
+        leads = contest.gain_test.least_leads(differences, [ruleset.alpha] * count)
     mean = math.fsum(subcontest.scores[-1]) / subcontest.scores.shape[1]
     return [mean + lead for lead in leads.tolist()]

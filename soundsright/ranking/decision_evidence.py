@@ -6,10 +6,10 @@ Means are in the metric's unit, higher is better; blocks are counted.
 from __future__ import annotations
 
 from soundsright.ranking.awards import Award, Contender, Title
-from soundsright.ranking.contest import Contest, MetricContest
+from soundsright.ranking.contest import Contest, MetricContest, counted_with
+from soundsright.ranking.failures import failure_lead, unseen_failures
+from soundsright.ranking.leads import estimate
 from soundsright.ranking.needed import mean_to_win
-from soundsright.ranking.scores import superiority_test
-from soundsright.ranking.statistics import mean_estimate
 
 Evidence = dict[str, float | str | bool]
 
@@ -37,13 +37,15 @@ def decision_evidence(contest: Contest, subcontest: MetricContest, award: Award)
         award,
         unprocessed_mean=unprocessed_mean,
         at_block=contest.at_block,
+        unseen_failures=_of_perfect_entry(contest),
     )
     if to_win is not None:
         evidence["mean_to_win"] = to_win
     if subcontest.title is not None:
         evidence |= _of_title(subcontest.title)
     if ruleset.alpha is not None and clips:
-        evidence["test"] = superiority_test(clips)
+        evidence["test"] = contest.gain_test.name(clips)
+        evidence |= _of_material(contest)
     # The winner's p-value. If nobody wins, the smallest of all.
     compared = [c for c in subcontest.contenders if c.hotkey == award.winner] or subcontest.contenders
     if p_values := [c.unprocessed_p_value for c in compared if c.unprocessed_p_value is not None]:
@@ -51,7 +53,31 @@ def decision_evidence(contest: Contest, subcontest: MetricContest, award: Award)
     rival = award.winning_entry if award.dethroned else award.challenger
     if ruleset.tests_count_able_only and subcontest.champion_row is not None:
         evidence["challengers_tested"] = float(_tested_with(subcontest, rival))
-    return evidence if rival is None else evidence | _of_rival(subcontest, award, rival)
+    if ruleset.serious_p is not None and subcontest.champion_row is not None:
+        counted = counted_with(contest, subcontest, rival)
+        evidence |= {
+            "challengers_counted": float(len(counted.numbers)),
+            "p_value_factor": counted.factor,
+        }
+    return evidence if rival is None else evidence | _of_rival(contest, subcontest, award, rival)
+
+
+def _of_perfect_entry(contest: Contest) -> float:
+    """The unseen failures of an entry that failed on no clip."""
+    alpha, clips = contest.ruleset.failure_alpha, len(contest.table.clip_ids)
+    return unseen_failures(0, clips, alpha) if alpha is not None and clips else 0.0
+
+
+def _of_material(contest: Contest) -> Evidence:
+    """What the clips share, as far as the rules look at it."""
+    if not contest.ruleset.tests_new_material:
+        return {}
+    evidence: Evidence = {"material": "new" if contest.lead_test.groups else "these clips: groups unknown"}
+    for factor, labels in contest.lead_test.groups.items():
+        evidence[f"{factor}_groups"] = float(len(set(labels)))
+    if contest.scarce is not None:
+        evidence["material"] = f"these clips: too few groups of {contest.scarce.factor}"
+    return evidence
 
 
 def _tested_with(subcontest: MetricContest, rival: Contender | None) -> int:
@@ -72,17 +98,34 @@ def _of_title(title: Title) -> Evidence:
     }
 
 
-def _of_rival(subcontest: MetricContest, award: Award, rival: Contender) -> Evidence:
+def _of_rival(contest: Contest, subcontest: MetricContest, award: Award, rival: Contender) -> Evidence:
     """The champion's rival: the winner that dethroned it, or the best challenger."""
     row = [contender.hotkey for contender in subcontest.contenders].index(rival.hotkey)
     evidence: Evidence = {"challenger": rival.hotkey, "challenger_mean": subcontest.means[row]}
     if rival.hotkey in award.needed:
         evidence["needed"] = award.needed[rival.hotkey]
     if subcontest.champion_row is not None:
-        difference = mean_estimate((subcontest.scores[row] - subcontest.scores[subcontest.champion_row]).tolist())
-        evidence["difference"] = difference.mean
-        if difference.low is not None and difference.high is not None:
-            evidence |= {"difference_low": difference.low, "difference_high": difference.high}
+        differences = (subcontest.scores[row] - subcontest.scores[subcontest.champion_row]).tolist()
+        evidence |= _of_differences(contest, differences)
         if rival.p_value is not None:
             evidence["p_value_holm"] = rival.p_value
+    if contest.ruleset.failure_alpha is not None and subcontest.title is not None:
+        evidence["failed_clips"] = float(contest.entries[row].failed)
+        evidence["lead_for_failures"] = failure_lead(
+            subcontest.title.floor, subcontest.title.mean, rival.unseen_failures
+        )
+    return evidence
+
+
+def _of_differences(contest: Contest, differences: list[float]) -> Evidence:
+    """The mean lead over the champion with its interval: for new material if the rules ask for it.
+
+    On too few groups there is no such interval.
+    """
+    difference = estimate(differences, contest.lead_test.groups)
+    evidence: Evidence = {"difference": difference.mean}
+    if difference.effective_n is not None:
+        evidence["effective_clips"] = difference.effective_n
+    if difference.low is not None and difference.high is not None:
+        evidence |= {"difference_low": difference.low, "difference_high": difference.high}
     return evidence

@@ -21,9 +21,9 @@ from soundsright.ranking.champions import Champion
 from soundsright.ranking.contest import Contest, MetricContest, means_to_win, metric_contest
 from soundsright.ranking.decision_evidence import decision_evidence
 from soundsright.ranking.examined import Examined
+from soundsright.ranking.leads import estimate
 from soundsright.ranking.scores import ScoreTable, score_table
-from soundsright.ranking.sentences import prize_sentence, share_sentence
-from soundsright.ranking.statistics import mean_estimate
+from soundsright.ranking.sentences import prize_sentence, share_sentence, too_few
 from soundsright.ranking.stopped import (
     StoppedEntry,
     evidence_of_stops,
@@ -172,7 +172,7 @@ def _metric_result(
     stops: Stops | None,
 ) -> _MetricResult:
     competition, ruleset = contest.competition, contest.ruleset
-    estimates = [mean_estimate(row.tolist()) for row in contest.table.by_metric[metric]]
+    estimates = [estimate(row.tolist(), contest.labels) for row in contest.table.by_metric[metric]]
     subcontest = metric_contest(contest, metric, champion, [estimate.mean for estimate in estimates])
     weight = competition.metric_weights[metric]
     early = stopped_contenders(
@@ -190,7 +190,8 @@ def _metric_result(
         remainder=competition.remainder * weight,
         at_block=contest.at_block,
     )
-    sentence = prize_sentence(ruleset, metric, result, clips=contest.table.by_metric[metric].shape[1])
+    clips = contest.table.by_metric[metric].shape[1]
+    sentence = prize_sentence(ruleset, metric, result, clips=clips, scarce=contest.scarce)
     if stops is not None and stops.ended_early and not stops.without:
         sentence += f" It was decided after {stops.clips} of {stops.set_clips} clips."
     ranked = _rows_by_mean([*subcontest.contenders, *early])
@@ -202,8 +203,8 @@ def _metric_result(
     winner = next((e.submission for e in contest.entries if e.submission.hotkey == result.winner), None)
     if winner is None and result.winner is not None and champion is not None:
         winner = champion.submission  # The published rules pay a champion without an entry.
-        estimate = Estimate(champion.mean, champion.mean, champion.mean, 0)
-        standings = (Standing(winner, metric, estimate, result.shares[winner.hotkey], 1, None, sentence),)
+        recorded = Estimate(champion.mean, champion.mean, champion.mean, 0)
+        standings = (Standing(winner, metric, recorded, result.shares[winner.hotkey], 1, None, sentence),)
     evidence = {
         **decision_evidence(contest, subcontest, result),
         "ruleset_digest": published.digest,
@@ -235,7 +236,15 @@ def _standings(
             result.shares.get(evaluation.submission.hotkey, 0.0),
             rank=ranks[row],
             needed=needed[row],
-            reason=share_sentence(ruleset, metric, contenders[row], result, needed[row], failed=evaluation.failed),
+            reason=share_sentence(
+                ruleset,
+                metric,
+                contenders[row],
+                result,
+                needed[row],
+                failed=evaluation.failed,
+                without_mean=too_few(contest.lead_test, contest.scarce),
+            ),
         )
         for row, evaluation in enumerate(contest.entries)
     )

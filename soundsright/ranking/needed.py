@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from soundsright.core.rulesets import Ruleset
 from soundsright.ranking.awards import Award, Contender, Title, is_able, margin_of
+from soundsright.ranking.failures import failure_lead
 from soundsright.ranking.scores import EXACT_UP_TO_CLIPS, Scores, superiority_p_values
 
 _HALVINGS = 40
@@ -28,23 +29,32 @@ def least_mean_difference(differences: Scores, levels: Sequence[float]) -> NDArr
     >>> round(float(lead[0]), 3)
     2.8
     """
-    clips = differences.shape[1]
+    if differences.shape[1] > EXACT_UP_TO_CLIPS:
+        return least_mean_by_hall(differences, levels)
     level = np.asarray(levels, dtype=np.float64)
     mean = differences.mean(axis=1)
     spread = np.ptp(differences, axis=1)
-    if clips <= EXACT_UP_TO_CLIPS:
-        centred = differences - mean[:, None]
-        # A lead of the whole spread makes every difference positive. No lead is surer than that.
-        low, high = -spread, spread + 1e-9 * (1.0 + np.abs(mean))
-        reached = superiority_p_values(centred + high[:, None]) <= level
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            enough = superiority_p_values(centred + middle[:, None]) <= level
-            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-        return np.where(reached, high, np.inf)
+    centred = differences - mean[:, None]
+    # A lead of the whole spread makes every difference positive. No lead is surer than that.
+    low, high = -spread, spread + 1e-9 * (1.0 + np.abs(mean))
+    reached = superiority_p_values(centred + high[:, None]) <= level
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        enough = superiority_p_values(centred + middle[:, None]) <= level
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return np.where(reached, high, np.inf)
+
+
+def least_mean_by_hall(differences: Scores, levels: Sequence[float]) -> NDArray[np.float64]:
+    """The inverse of `p_values_by_hall`, for any number of clips."""
     from scipy.special import stdtrit
 
-    centred = differences - mean[:, None]
+    clips = differences.shape[1]
+    if clips < 2:
+        return np.full(len(differences), np.inf)
+    level = np.asarray(levels, dtype=np.float64)
+    spread = np.ptp(differences, axis=1)
+    centred = differences - differences.mean(axis=1)[:, None]
     variance = (centred**2).mean(axis=1)
     sd = np.sqrt(variance)
     t = stdtrit(clips - 1, 1.0 - level)
@@ -124,23 +134,31 @@ def mean_to_win(
     *,
     unprocessed_mean: float | None,
     at_block: int,
+    unseen_failures: float = 0.0,
 ) -> float | None:
     """The mean that a further entry, such as a refused one, would have needed before any test.
 
-    None means that any mean would have been enough.
+    None means that any mean would have been enough. `unseen_failures` is that of an entry without failed clips.
     """
     winner = next((c for c in contenders if c.hotkey == result.winner), None)
     if winner is None or winner.mean is None:
         return unprocessed_mean if ruleset.must_beat_unprocessed else None
     if title is not None and title.hotkey == winner.hotkey and title.took_part:
-        return winner.mean + margin_of(ruleset, metric, title, winner.mean, at_block, at_block)
+        margin = margin_of(ruleset, metric, title, winner.mean, at_block, at_block)
+        return winner.mean + max(margin, failure_lead(title.floor, winner.mean, unseen_failures))
     return winner.mean
 
 
 def _keeping_mean(ruleset: Ruleset, metric: str, title: Title, winner: Contender, at_block: int) -> float:
-    """The champion's mean at which the winner would just have missed the margin."""
+    """The champion's mean at which the winner would just have missed the mean that it needed."""
     assert winner.mean is not None
     if ruleset.additive_db is not None and metric in ruleset.additive_metrics:
-        return winner.mean - margin_of(ruleset, metric, title, winner.mean, winner.block, at_block)
-    part = margin_of(ruleset, metric, title, 1.0, winner.block, at_block)
-    return winner.mean / (1 + part if winner.mean >= 0 else 1 - part)
+        by_margin = winner.mean - margin_of(ruleset, metric, title, winner.mean, winner.block, at_block)
+    else:
+        part = margin_of(ruleset, metric, title, 1.0, winner.block, at_block)
+        by_margin = winner.mean / (1 + part if winner.mean >= 0 else 1 - part)
+    if title.floor is None or not winner.unseen_failures:
+        return by_margin
+    # The lead for failures is a part of the distance to the floor: solve m + part (m - floor) = winner.mean.
+    by_failures = (winner.mean + winner.unseen_failures * title.floor) / (1 + winner.unseen_failures)
+    return min(by_margin, by_failures)

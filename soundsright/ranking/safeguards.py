@@ -12,6 +12,7 @@ import numpy as np
 
 from soundsright.core.rulesets import NoLoss, Reference, Ruleset
 from soundsright.ranking.awards import Loss, LossOver
+from soundsright.ranking.leads import OVER_CLIPS, LeadTest
 from soundsright.ranking.scores import Scores, superiority_p_values
 
 
@@ -42,18 +43,25 @@ def losses(
     alpha: float,
     suspected: Sequence[bool],
     champion_row: int | None,
+    gain_test: LeadTest = OVER_CLIPS,
 ) -> list[Loss | None]:
     """The loss of each entry on the metrics that the rule protects; None if it keeps what it has.
 
     `tables` are by metric, with the unprocessed input in the last row. An entry must beat that row at the level
-    `alpha`, on every metric. Then it is compared with the reference: the champion, or the median of the honest
-    entries if no champion takes part or the champion has a loss itself.
+    `alpha`, on every metric, by `gain_test`. Then it is compared with the reference: the champion, or the median of
+    the honest entries if no champion takes part or the champion has a loss itself. A loss is tested over these
+    clips alone: an entry that gives up speech for another score does so on the clips that it is paid for.
+
+    On fewer clips than the rule needs, every entry but the champion has a loss.
     """
     count = len(suspected)
     found: list[Loss | None] = [None] * count
+    if (clips := tables[no_loss.on[0]].shape[1]) < no_loss.least_clips:
+        unseen = Loss(no_loss.on[0], LossOver.TOO_FEW_CLIPS, float(no_loss.least_clips - clips), 1.0)
+        found = [None if row == champion_row else unseen for row in range(count)]
     for metric in no_loss.on:
         differences = tables[metric][:count] - tables[metric][-1]
-        for row, p_value in enumerate(superiority_p_values(differences).tolist()):
+        for row, p_value in enumerate(gain_test.p_values(differences).tolist()):
             if found[row] is None and p_value > alpha:
                 amount = -float(differences[row].mean())
                 found[row] = Loss(metric, LossOver.UNPROCESSED, amount, p_value)

@@ -22,13 +22,44 @@ from soundsright.ranking.awards import (
     paid_by,
     shortfall_of,
 )
+from soundsright.ranking.leads import LeadTest, Scarce
 from soundsright.ranking.reasons import ShareReason, share_reason
 
 _TOO_FEW = "Over so few clips no lead is sure enough to take the prize."
 
 
-def prize_sentence(ruleset: Ruleset, metric: str, award: Award, *, clips: int | None = None) -> str:
-    """The winner of one metric's prize and the reason, in one sentence. `clips` is the size of the set."""
+def too_few(test: LeadTest, scarce: Scarce | None) -> str:
+    """Why no lead over this set can take a prize, as a sentence. `scarce` is what the test has too few of."""
+    if scarce is not None:
+        return f"No lead can take the prize: {_scarce(scarce)}."
+    if test.groups:
+        return f"Over so few clips and groups by {' and '.join(test.groups)}, no lead is sure enough for the prize."
+    return _TOO_FEW
+
+
+def _scarce(scarce: Scarce) -> str:
+    groups = "group" if scarce.groups == 1 else "groups"
+    return (
+        f"the clips form {scarce.groups} {groups} by {scarce.factor}, and a test for new material needs"
+        f" {scarce.needed}"
+    )
+
+
+def prize_sentence(
+    ruleset: Ruleset, metric: str, award: Award, *, clips: int | None = None, scarce: Scarce | None = None
+) -> str:
+    """The winner of one metric's prize and the reason, in one sentence.
+
+    `clips` is the size of the set, and `scarce` what it has too few of to test a lead.
+    """
+    if award.reason is PrizeReason.TEST_IMPOSSIBLE and scarce is not None:
+        champion, challenger = award.champion, award.challenger
+        assert champion is not None
+        assert challenger is not None
+        return (
+            f"{champion.hotkey} keeps {metric_name(metric)} with {champion.mean:.4f}: the best challenger,"
+            f" {challenger.hotkey} with {challenger.mean:.4f}, reached the margin, but {_scarce(scarce)}."
+        )
     too_weak = award.reason is PrizeReason.NOBODY_BEATS_UNPROCESSED
     gained = any(entry.gain is not None and entry.gain > 0 for entry in award.ranked)
     if too_weak and gained and ruleset.alpha is not None and clips is not None:
@@ -63,6 +94,8 @@ def _why_kept(ruleset: Ruleset, metric: str, award: Award) -> str:
         return "nobody challenges"
     if award.reason is PrizeReason.CHALLENGERS_TOO_WEAK:
         others = [entry for entry in award.ranked if entry is not award.champion]
+        if all(entry.loss is not None and entry.loss.over is LossOver.TOO_FEW_CLIPS for entry in others):
+            return "the set is too small to show what another entry loses on other metrics"
         if all(shortfall_of(ruleset, metric, entry) is Shortfall.LOSES for entry in others):
             return "every other entry loses on another metric"
         return f"no other entry gains enough over the unprocessed input{_stand_in(ruleset, metric)}"
@@ -70,12 +103,20 @@ def _why_kept(ruleset: Ruleset, metric: str, award: Award) -> str:
         return "every challenger stopped early, because the lead that it needed was ruled out"
     challenger = award.challenger
     assert challenger is not None
+    why = _for_failures(award, challenger)
     outcome = {
-        PrizeReason.MARGIN_MISSED: f"needed {award.needed[challenger.hotkey]:.4f}",
+        PrizeReason.MARGIN_MISSED: f"needed {award.needed[challenger.hotkey]:.4f}{why}",
         PrizeReason.TEST_IMPOSSIBLE: "could not be tested clip by clip",
         PrizeReason.TEST_FAILED: f"reached the margin, but the paired test gives p = {challenger.p_value or 0:.2g}",
     }[award.reason]
     return f"the best challenger, {challenger.hotkey} with {challenger.mean:.4f}, {outcome}"
+
+
+def _for_failures(award: Award, contender: Contender) -> str:
+    """The reason why an entry needs more than the margin, as the end of a clause; empty if it does not."""
+    if contender.hotkey not in award.by_failures:
+        return ""
+    return ", to outweigh failures that are too rare for this set to show"
 
 
 def _open(ruleset: Ruleset, metric: str, award: Award) -> str:
@@ -99,7 +140,17 @@ def _open(ruleset: Ruleset, metric: str, award: Award) -> str:
 
 def _nobody_beats_unprocessed(ruleset: Ruleset, metric: str, award: Award) -> str:
     able_before = [entry for entry in award.ranked if entry.beats_unprocessed]
-    if able_before and all(entry.loss is not None for entry in able_before):
+    losses = [entry.loss for entry in able_before if entry.loss is not None]
+    if (
+        able_before
+        and all(loss.over is LossOver.TOO_FEW_CLIPS for loss in losses)
+        and len(losses) == len(able_before)
+    ):
+        return (
+            f"Nobody is paid for {metric_name(metric)}: the set is too small to show what an entry loses on other"
+            " metrics."
+        )
+    if able_before and len(losses) == len(able_before):
         return f"Nobody is paid for {metric_name(metric)}: every entry loses on another metric."
     test = ""
     if ruleset.alpha is not None and any(entry.gain is not None and entry.gain > 0 for entry in award.ranked):
@@ -134,12 +185,22 @@ _PRIZE_SENTENCES: Mapping[PrizeReason, Callable[[Ruleset, str, Award], str]] = {
 
 
 def share_sentence(
-    ruleset: Ruleset, metric: str, contender: Contender, award: Award, needed: float | None, *, failed: int
+    ruleset: Ruleset,
+    metric: str,
+    contender: Contender,
+    award: Award,
+    needed: float | None,
+    *,
+    failed: int,
+    without_mean: str = _TOO_FEW,
 ) -> str:
-    """The reason for an entry's share, and the mean that the prize needed. `failed` counts its failed clips."""
+    """The reason for an entry's share, and the mean that the prize needed.
+
+    `failed` counts its failed clips. `without_mean` is the sentence for a set on which no mean was enough.
+    """
     clips = f" {failed} of its clips failed and scored the floor." if failed else ""
     share = "Shares in the remainder" if award.shares.get(contender.hotkey, 0.0) > 0 else "Has no share"
-    more = _prize_needed(ruleset, metric, needed)
+    more = _prize_needed(ruleset, metric, needed, without_mean)
     match share_reason(ruleset, contender, award, needed):
         case ShareReason.TAKES_PRIZE:
             part = award.emission_fraction
@@ -151,12 +212,13 @@ def share_sentence(
         case ShareReason.LEAD_UNSURE:
             return f"{share}: {_unsure_lead(ruleset, contender, award)}.{more}{clips}"
         case ShareReason.TOO_FEW_CLIPS:
-            return f"{share}. {_TOO_FEW}{clips}"
+            return f"{share}. {without_mean}{clips}"
         case ShareReason.MEAN_TOO_LOW:
             assert needed is not None
             assert contender.mean is not None
             lack = needed - contender.mean
-            return f"{share}: the prize needed {needed:.4f}, {lack:.4f} more than it reached.{clips}"
+            by_failures = _for_failures(award, contender) if needed == award.needed.get(contender.hotkey) else ""
+            return f"{share}: the prize needed {needed:.4f}, {lack:.4f} more than it reached{by_failures}.{clips}"
         case ShareReason.SUSPECTED_COPY:
             keeper = keeper_of_share(ruleset, contender, paid_by(ruleset, award))
             return (
@@ -185,11 +247,11 @@ def stopped_sentence(
     return f"{share}: {why}.{clips}"
 
 
-def _prize_needed(ruleset: Ruleset, metric: str, needed: float | None) -> str:
+def _prize_needed(ruleset: Ruleset, metric: str, needed: float | None, without_mean: str) -> str:
     if needed is not None:
         return f" The prize needed a mean of {needed:.4f}."
     # If another metric stands in or is protected, that metric's mean is too low, not this one's.
-    return "" if ruleset.stand_in_of(metric) or ruleset.no_loss_of(metric) else f" {_TOO_FEW}"
+    return "" if ruleset.stand_in_of(metric) or ruleset.no_loss_of(metric) else f" {without_mean}"
 
 
 def _unsure_lead(ruleset: Ruleset, contender: Contender, award: Award) -> str:
@@ -220,13 +282,20 @@ def _shortfall(ruleset: Ruleset, metric: str, contender: Contender) -> str:
             return f"gains {gain:.4f} over {beaten}, but needs at least {least}"
         case Shortfall.LOSES:
             assert contender.loss is not None
-            return _loss(metric, contender.loss)
+            return _loss(ruleset, metric, contender.loss)
         case Shortfall.NO_GAIN:
             return f"does not beat {beaten}{'' if gain is None else f' (mean gain {gain:.4f})'}"
 
 
-def _loss(metric: str, loss: Loss) -> str:
+def _loss(ruleset: Ruleset, metric: str, loss: Loss) -> str:
     """What an entry loses on a metric that the rules protect, as the end of a sentence about it."""
+    no_loss = ruleset.no_loss_of(metric)
+    if loss.over is LossOver.TOO_FEW_CLIPS and no_loss is not None:
+        protected = " or ".join(metric_name(name) for name in no_loss.on)
+        return (
+            f"could lose {protected} unseen: {metric_name(metric)} is paid to a new entry only on sets of at least"
+            f" {no_loss.least_clips} clips"
+        )
     needs = f"{metric_name(metric)} is paid only without a loss there"
     if loss.over is LossOver.UNPROCESSED:
         return f"does not beat the unprocessed input on {metric_name(loss.metric)}, and {needs}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -56,14 +57,7 @@ def _rules_of_winning(ruleset: Ruleset) -> Iterator[Rule]:
     if ruleset.alpha is None:
         yield ("Test", "There is no statistical test. The means decide, and only the best challenger can win.")
     else:
-        counted = ""
-        if ruleset.tests_count_able_only:
-            counted = " that beat the unprocessed input; suspected copies count only for each other"
-        yield (
-            "Test",
-            "The challenger must also win a paired one-sided test over the clips, with p at most"
-            f" {ruleset.alpha:g} after Holm's correction for the number of challengers{counted}.",
-        )
+        yield from _rules_of_tests(ruleset, ruleset.alpha)
     model = (
         "A champion that enters a new model defends the title with it."
         if ruleset.champion_keeps_title_with_new_model
@@ -78,6 +72,52 @@ def _rules_of_winning(ruleset: Ruleset) -> Iterator[Rule]:
             " A model that was champion before returns with the age of its first title."
             " Only a better model makes it young.",
         )
+
+
+def _rules_of_tests(ruleset: Ruleset, alpha: float) -> Iterator[Rule]:
+    counted = ""
+    if ruleset.tests_count_able_only:
+        counted = " that beat the unprocessed input; suspected copies count only for each other"
+    yield (
+        "Test",
+        "The challenger must also win a paired one-sided test over the clips, with p at most"
+        f" {alpha:g} after Holm's correction for the number of challengers{counted}.",
+    )
+    if ruleset.tests_new_material:
+        least = math.ceil(-math.log2(alpha))
+        yield (
+            "New material",
+            "A test in which clips that share a noise, a prompt or a room count together is made too, here and"
+            " against the unprocessed input. The larger p-value decides. If the clips form fewer than"
+            f" {least} groups by one of these, no lead can be shown: the champion keeps the title, and gains over"
+            " the unprocessed input are tested over the clips alone. If the groups are unknown, clips count as"
+            " independent, and the evidence says so.",
+        )
+    if ruleset.corrects_small_sets:
+        yield (
+            "Small sets",
+            "Up to 12 clips, the larger of two p-values decides: the exact sign-flip test's, and that of the t test"
+            " with Hall's correction for skewness.",
+        )
+    if ruleset.serious_p is not None:
+        yield (
+            "Challengers that count",
+            f"In Holm's correction, a challenger with p above {ruleset.hopeless_p:g} does not count. If more than"
+            f" two are left, only those with p up to {ruleset.serious_p:g} count. Their p-values are divided by"
+            " that limit. A challenger that is alone is not corrected.",
+        )
+    if ruleset.failure_alpha is not None:
+        yield (
+            "Rare failures",
+            "The lead must also outweigh failures that the set was too small to show: those that would be missed"
+            f" with a probability of {ruleset.failure_alpha:g}, each at the cost of a failed clip. With no failed"
+            f" clip among 200, that is {_unseen_share(ruleset.failure_alpha):.2%} of the clips.",
+        )
+
+
+def _unseen_share(alpha: float) -> float:
+    """The part of clips that can fail although none of 200 did, at the level `alpha`."""
+    return 1.0 - math.pow(alpha, 1 / 200)
 
 
 def _rules_of_payment(ruleset: Ruleset) -> Iterator[Rule]:
@@ -100,12 +140,15 @@ def _rules_of_payment(ruleset: Ruleset) -> Iterator[Rule]:
             f" {stand_in.by} instead.{least if stand_in.fraction else ''}",
         )
     for no_loss in ruleset.no_loss:
+        least_clips = ""
+        if no_loss.least_clips:
+            least_clips = f" On fewer than {no_loss.least_clips} clips, only the champion is paid for it."
         yield (
             f"No loss for {no_loss.metric}",
             "An entry is paid for this metric only if it beats the unprocessed input on"
             f" {' and '.join(no_loss.on)}, and is worse than the champion on none of them, in a paired test with p"
             f" at most {no_loss.alpha:g}."
-            " Without a champion, the median of the honest entries takes its place.",
+            f" Without a champion, the median of the honest entries takes its place.{least_clips}",
         )
     parts = {Remainder.MEAN: "their means", Remainder.GAIN: "their gains over the unprocessed input"}
     cap = ruleset.remainder_cap

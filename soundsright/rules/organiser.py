@@ -249,10 +249,11 @@ def _stand_in(location: TomlLocation, value: object) -> StandIn:
 
 
 def _no_loss(location: TomlLocation, value: object) -> NoLoss:
-    table = location.table(value, {"metric", "on", "alpha"})
+    table = location.table(value, {"metric", "on", "alpha", "least_clips"})
     metric, on = str(location.required(table, "metric")), location.under("on").names(location.required(table, "on"))
     alpha = location.under("alpha").number(location.required(table, "alpha"))
-    return location.built(lambda: NoLoss(metric, tuple(on), alpha))
+    least_clips = location.under("least_clips").whole_number(table.get("least_clips", 0))
+    return location.built(lambda: NoLoss(metric, tuple(on), alpha, least_clips))
 
 
 def _schedule(location: TomlLocation, value: object, now_s: float, begun: bool) -> Schedule:
