@@ -58,8 +58,8 @@ def print_families(rounds: int, seed: int) -> None:
     print("| others | " + " | ".join(ruleset.name for ruleset in RULES) + " |")
     print("| ---: | ---: | ---: |")
     for others in (0, 15, 63):
-        p_values = [0.0027, *[0.9999] * others]
-        print(f"| {others} | " + " | ".join(f"{adjusted_p_values(r, p_values)[0]:.4f}" for r in RULES) + " |")
+        alone = [0.0027, *[0.9999] * others]
+        print(f"| {others} | " + " | ".join(f"{adjusted_p_values(r, alone)[0]:.4f}" for r in RULES) + " |")
     print("\nRounds in which one of many equal challengers wins\n")
     print("| challengers | correlation | " + " | ".join(ruleset.name for ruleset in RULES) + " |")
     print("| ---: | ---: | ---: | ---: |")
@@ -120,9 +120,7 @@ def rare_failures(
 
 def print_rare_failures(rounds: int, seed: int) -> None:
     print("\nRare failures: rounds won by a challenger that is no better, because it fails on some clips\n")
-    print(
-        "| clips | cost of a failure | 2 % fail: test | and failures | worst rate: test | and failures |"
-    )
+    print("| clips | cost of a failure | 2 % fail: test | and failures | worst rate: test | and failures |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: |")
     for clips in (30, 100, 200, 1_000):
         for cost in (5.0, 20.0, 50.0):
@@ -131,8 +129,8 @@ def print_rare_failures(rounds: int, seed: int) -> None:
                 rng = np.random.default_rng([seed, clips, int(cost)])
                 found[rate] = rare_failures(rng, rate, cost, rate * cost / (1 - rate), clips, rounds)
             worst = [max(pair[side] for pair in found.values()) for side in (0, 1)]
-            cells = (f"{value:.1%}" for value in (*found[0.02], *worst))
-            print(f"| {clips} | {cost:g} | " + " | ".join(cells) + " |")
+            shown = " | ".join(f"{value:.1%}" for value in (*found[0.02], *worst))
+            print(f"| {clips} | {cost:g} | {shown} |")
     print("\nThe price: rounds won by a better challenger that never fails, without and with that test\n")
     print("| clips | cost | lead .1 | lead .2 | lead .5 | lead 1 |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: |")

@@ -67,8 +67,8 @@ class Settings(BaseModel):
     hf_token: Annotated[OptionalSecret, Field(description="Token for private repositories on the hub.")] = None
     soundsright_ruleset: Annotated[
         str,
-        Field(description="Name of a ruleset, such as soundsright-v4, or an organiser's TOML file."),
-    ] = "soundsright-v4"
+        Field(description="Name of a ruleset, such as soundsright-v5, or an organiser's TOML file."),
+    ] = "soundsright-v5"
 
     axon_port: Annotated[Port, Field(description="Port for validators' requests.")] = 6001
     axon_external_ip: Annotated[

@@ -29,7 +29,7 @@ def verify(
     folder: str | os.PathLike[str],
     *,
     competition: str | None = None,
-    ruleset: str = "soundsright-v4",
+    ruleset: str = "soundsright-v5",
     clips: int = 3,
     corpus: str | os.PathLike[str] | None = None,
     sandbox: str | SandboxChoice = "auto",

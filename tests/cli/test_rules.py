@@ -40,7 +40,7 @@ def test_check_prints_each_mismatch_and_fails(tmp_path: Path) -> None:
 
 def test_show_explains_every_rule_and_names_the_digest() -> None:
     result = rules("show")
-    assert result.output.startswith("soundsright-v4  ")
+    assert result.output.startswith("soundsright-v5  ")
     for word in ("Margin in dB", "Holm", "Remainder", "Emission floor", "Copies", "Unprocessed"):
         assert word in result.output
     assert "45 to the winner, 5 to the others" in result.output

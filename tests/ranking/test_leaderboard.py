@@ -1,8 +1,7 @@
 """The winner of each prize, and the reason."""
 
-import dataclasses
 import math
-from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 from soundsright.core.competition import Competition
 from soundsright.core.groups import ClipGroups
 from soundsright.core.results import Evaluation, Leaderboard
-from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3, Ruleset
+from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V3
 from soundsright.ranking.champions import Champion, champions_after
 from soundsright.ranking.leaderboard import decide
+from tests.ranking import builders
 from tests.ranking.builders import (
     FLOORS,
     IN_DB,
@@ -25,33 +25,7 @@ from tests.ranking.builders import (
     spread,
 )
 
-
-def board(
-    evaluations: list[Evaluation],
-    champions: Mapping[str, Champion] | None = None,
-    *,
-    ruleset: Ruleset = SOUNDSRIGHT_V3,
-    competition: Competition = ONE_METRIC,
-    baseline: float | Evaluation | None = 1.2,
-    at_block: int = 10_000,
-    copies: Mapping[str, int] | None = None,
-) -> Leaderboard:
-    """The leaderboard of a round; `baseline` is the unprocessed input's mean, or its evaluation, or None."""
-    if isinstance(baseline, float):
-        metric = next(iter(competition.metric_weights))
-        unprocessed = dataclasses.replace(entry(999, competition), uid=-1, hotkey="unprocessed")
-        baseline = evaluation(unprocessed, {metric: spread(baseline, clips=len(evaluations[0].clips))})
-    return decide(
-        competition,
-        "round",
-        evaluations,
-        champions or {},
-        ruleset,
-        baseline,
-        floors=FLOORS,
-        at_block=at_block,
-        copies=copies,
-    )
+board = partial(builders.board, ruleset=SOUNDSRIGHT_V3)
 
 
 def shares(leaderboard: Leaderboard) -> dict[int, float]:
@@ -253,7 +227,7 @@ class TestUnprocessedInput:
 
         unprocessed = both(900, 5.0, 60.0)
         idle, enhancer = both(1, 5.2, 50.0), both(2, 12.0, 14.0)
-        result = board([idle, enhancer], competition=WITH_ARTEFACTS, baseline=unprocessed)
+        result = board([idle, enhancer], baseline=unprocessed)
         assert winner_uids(result) == {"SI_SDR": 2, "SI_SAR": 2}
         reasons = {(s.submission.uid, s.metric): s.reason for s in result.standings}
         assert reasons[1, "SI_SAR"] == (
@@ -273,7 +247,7 @@ class TestUnprocessedInput:
 
         unprocessed = both(900, 5.0, 5.0)
         high_pass, enhancer = both(1, 4.8, 30.0), both(2, 12.0, 20.0)
-        result = board([high_pass, enhancer], competition=WITH_INTERFERENCE, baseline=unprocessed)
+        result = board([high_pass, enhancer], baseline=unprocessed)
         assert winner_uids(result) == {"SI_SDR": 2, "SI_SIR": 2}
         assert shares(result)[1] == 0.0
 
@@ -297,9 +271,9 @@ class TestUnprocessedInput:
 
         by_chance = spread(5.0) + spread(1.8, seed=5, sd=9.0)
         contest = [both(1, by_chance, 22.8), both(2, spread(12.0), 28.8)]
-        titles = {metric: champion(1, 0.0, competition=WITH_INTERFERENCE) for metric in ("SI_SDR", "SI_SIR")}
+        titles = {metric: champion(1, 0.0) for metric in ("SI_SDR", "SI_SIR")}
         unprocessed = both(900, spread(5.0), 5.0)
-        result = board(contest, titles, competition=WITH_INTERFERENCE, baseline=unprocessed)
+        result = board(contest, titles, baseline=unprocessed)
         chance = "but over these clips that could be chance (p = 0.069, needed at most 0.05)."
         on = {"SI_SDR": "", "SI_SIR": " on SI-SDR, which stands in for SI-SIR"}
         for decision in result.decisions:
@@ -331,7 +305,7 @@ class TestRemainder:
 
         contest = [si_sdr(1, 0.5), si_sdr(2, 0.01), si_sdr(3, -8.0)]
         for ruleset in (SOUNDSRIGHT_V2, SOUNDSRIGHT_V3):
-            paid = shares(board(contest, competition=IN_DB, baseline=-5.0, ruleset=ruleset))
+            paid = shares(board(contest, baseline=-5.0, ruleset=ruleset))
             assert all(math.isfinite(share) and share >= 0 for share in paid.values())
             assert sum(paid.values()) <= 14.0 + 1e-9
             assert paid[1] == 10.0
@@ -341,9 +315,9 @@ def test_margins_in_db_are_added() -> None:
     def si_sdr(uid: int, mean: float) -> Evaluation:
         return evaluation(entry(uid, IN_DB), {"SI_SDR": spread(mean)})
 
-    title = {"SI_SDR": champion(1, 0.0, competition=IN_DB)}
-    close = board([si_sdr(1, 0.0), si_sdr(2, 0.05)], title, competition=IN_DB, baseline=-5.0)
-    clear = board([si_sdr(1, 0.0), si_sdr(2, 0.15)], title, competition=IN_DB, baseline=-5.0)
+    title = {"SI_SDR": champion(1, 0.0)}
+    close = board([si_sdr(1, 0.0), si_sdr(2, 0.05)], title, baseline=-5.0)
+    clear = board([si_sdr(1, 0.0), si_sdr(2, 0.15)], title, baseline=-5.0)
     assert (winner_uid(close), winner_uid(clear)) == (1, 2)
 
 

@@ -1,46 +1,24 @@
 """The rules of soundsright-v4: nobody is paid without being better."""
 
 import dataclasses
-from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soundsright.core.competition import Competition, Task
 from soundsright.core.results import Apart, ApartReason, Evaluation, Leaderboard, PrizeReason
-from soundsright.core.rulesets import SOUNDSRIGHT_V3, SOUNDSRIGHT_V4, Reference, Ruleset
+from soundsright.core.rulesets import SOUNDSRIGHT_V3, SOUNDSRIGHT_V4, Reference
 from soundsright.ranking.champions import Champion, champions_after
 from soundsright.ranking.examined import Examined, TitleModel
-from soundsright.ranking.leaderboard import decide
-from tests.ranking.builders import FLOORS, ONE_METRIC, entry, evaluation, spread
+from tests.ranking import builders
+from tests.ranking.builders import ONE_METRIC, entry, evaluation, spread
 
 STUDIO = Competition(Task.DENOISING, 48_000, {"ESTOI": 0.4, "SI_SDR": 0.2, "SI_SIR": 0.2, "SI_SAR": 0.2}, 45.0, 5.0)
 AGED = 201_600
 
 
-def board(
-    evaluations: list[Evaluation],
-    champions: Mapping[str, Champion] | None = None,
-    *,
-    ruleset: Ruleset = SOUNDSRIGHT_V4,
-    baseline: Evaluation | float = 1.2,
-    at_block: int = 10_000,
-    examined: Examined | None = None,
-) -> Leaderboard:
-    competition = evaluations[0].submission.competition
-    if isinstance(baseline, float):
-        baseline = evaluation(entry(999, competition), {"PESQ_WB": spread(baseline)})
-    return decide(
-        competition,
-        "round",
-        evaluations,
-        champions or {},
-        ruleset,
-        baseline,
-        floors=FLOORS,
-        at_block=at_block,
-        examined=examined,
-    )
+board = partial(builders.board, ruleset=SOUNDSRIGHT_V4)
 
 
 def studio(uid: int, *, estoi: float, si_sdr: float, si_sir: float, si_sar: float) -> Evaluation:

@@ -11,7 +11,7 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import UsageError
 from soundsright.core.fetch_limits import FetchLimits
-from soundsright.core.rulesets import SOUNDSRIGHT_V4, Margin, NoLoss, Reference
+from soundsright.core.rulesets import SOUNDSRIGHT_V5, Margin, NoLoss, Reference
 from soundsright.ranking import trial_round
 from soundsright.rules.explain import competitions_text, entries_text
 from soundsright.rules.organiser import entries_facts, organiser_of_toml
@@ -28,7 +28,7 @@ def read(text: str, **options: Any) -> CompetitionRules:
 def test_the_shipped_file_is_the_catalogue_of_competitions() -> None:
     organiser = read(SHIPPED, known_metrics=["PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR"])
     assert organiser.competitions == PUBLISHED
-    assert organiser.ruleset is SOUNDSRIGHT_V4
+    assert organiser.ruleset is SOUNDSRIGHT_V5
     assert organiser.schedule is not None
     assert organiser.schedule.start_s(1) - organiser.schedule.start_s(0) == 86_400
 
@@ -68,8 +68,8 @@ def test_every_commented_setting_of_the_shipped_file_is_valid() -> None:
 
 def test_changed_numbers_give_rules_with_another_digest() -> None:
     text = SHIPPED.replace(
-        'base = "soundsright-v4"',
-        'base = "soundsright-v4"\nname = "mine"\nalpha = 0.01\n'
+        'base = "soundsright-v5"',
+        'base = "soundsright-v5"\nname = "mine"\nalpha = 0.01\n'
         "margin = { start = 0.005, end = 0.002, over_blocks = 100 }\n"
         'gates = [{ metric = "SI_SIR", by = "SI_SDR", fraction = 0.1 }]',
     )
@@ -78,8 +78,8 @@ def test_changed_numbers_give_rules_with_another_digest() -> None:
     stand_in = ruleset.stand_in_of("SI_SIR")
     assert stand_in is not None
     assert stand_in.by == "SI_SDR"
-    assert ruleset.remainder_cap == SOUNDSRIGHT_V4.remainder_cap
-    assert ruleset.digest != SOUNDSRIGHT_V4.digest
+    assert ruleset.remainder_cap == SOUNDSRIGHT_V5.remainder_cap
+    assert ruleset.digest != SOUNDSRIGHT_V5.digest
 
 
 def test_the_file_can_choose_the_speech_of_all_validators() -> None:
@@ -117,8 +117,8 @@ def test_the_file_can_choose_the_speech_of_all_validators() -> None:
         ("final_after_blocks = 7200 ", "final_after_blocks = -1 ", "schedule: final_after_blocks is -1; "),
         ("every_days = 1 ", "# ", "'every_days' is missing"),
         ("time_utc = 09:00:00", 'time_utc = "nine"', "'nine' is not a time of day"),
-        ('base = "soundsright-v4"', 'base = "soundsright-v9"', r"rules\.toml, ruleset\.base: .*soundsright-v9"),
-        ('base = "soundsright-v4"', 'base = "soundsright-v4"\nalpha = 0.01', "a name of their own"),
+        ('base = "soundsright-v5"', 'base = "soundsright-v9"', r"rules\.toml, ruleset\.base: .*soundsright-v9"),
+        ('base = "soundsright-v5"', 'base = "soundsright-v5"\nalpha = 0.01', "a name of their own"),
         ("# name = \"my-rules\"\n# alpha = 0.01", 'name = "x"\nalpha = 2.0', r"alpha 2\.0"),
         ("# name = \"my-rules\"\n# alpha = 0.01", 'name = "x"\nage = "birth"', "'birth' is not a choice"),
         ("[ruleset]", "[ruleset", "not TOML"),
@@ -223,8 +223,8 @@ def test_each_competition_of_one_task_is_decided_on_its_own() -> None:
 
 def test_the_safeguards_of_v4_can_be_changed() -> None:
     text = SHIPPED.replace(
-        'base = "soundsright-v4"',
-        'base = "soundsright-v4"\nname = "mine"\nreference = "best"\nmemorised_alpha = 0.01\n'
+        'base = "soundsright-v5"',
+        'base = "soundsright-v5"\nname = "mine"\nreference = "best"\nmemorised_alpha = 0.01\n'
         "holds_impossible = false\n"
         'no_loss = [{ metric = "SI_SIR", on = ["ESTOI"], alpha = 0.01 }]',
     )
@@ -269,7 +269,7 @@ def test_a_mistake_in_a_decision_on_an_entry_is_reported(line: str, message: str
 )
 def test_a_mistake_in_a_safeguard_is_reported(line: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        read(SHIPPED.replace('base = "soundsright-v4"', f'base = "soundsright-v4"\nname = "mine"\n{line}'))
+        read(SHIPPED.replace('base = "soundsright-v5"', f'base = "soundsright-v5"\nname = "mine"\n{line}'))
 
 
 SEQUENTIAL = SHIPPED.replace("remainder = 3.0\n", 'remainder = 3.0\nstopping = "sequential"\n')
@@ -290,7 +290,7 @@ def test_a_competition_can_let_entries_stop_early() -> None:
             r"rules\.toml, competition 1\.stopping: .soon. is not a choice",
         ),
         (
-            SEQUENTIAL.replace(SOUNDSRIGHT_V4.name, "soundsright-v2"),
+            SEQUENTIAL.replace(SOUNDSRIGHT_V5.name, "soundsright-v2"),
             "needs rules with a test, and soundsright-v2 has",
         ),
     ],

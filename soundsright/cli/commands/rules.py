@@ -11,7 +11,7 @@ from soundsright.core.errors import UsageError
 
 MAX_VECTORS_BYTES = 64_000_000
 
-_rules_argument = click.argument("rules", default="soundsright-v4")
+_rules_argument = click.argument("rules", default="soundsright-v5")
 
 
 @click.group("rules")
@@ -32,10 +32,10 @@ def show(rules: str, as_json: bool, begun: bool) -> None:
     """Explain the rules number by number, with their digest.
 
     \b
-    soundsright rules show soundsright-v4
+    soundsright rules show soundsright-v5
     soundsright rules show competition.toml
 
-    RULES is soundsright-v4 (the default), soundsright-v3, soundsright-v2, or an organiser's TOML file. A file is
+    RULES is soundsright-v5 (the default), soundsright-v4, -v3 or -v2, or an organiser's TOML file. A file is
     checked too.
     """
     from soundsright.library import organiser_of
@@ -63,7 +63,7 @@ def simulate(rules: str, entries: int, clips: int, seed: int) -> None:
     \b
     soundsright rules simulate competition.toml --entries 8
 
-    RULES is soundsright-v4 (the default), soundsright-v3, soundsright-v2, or an organiser's TOML file. The command
+    RULES is soundsright-v5 (the default), soundsright-v4, -v3 or -v2, or an organiser's TOML file. The command
     shows each decision with its evidence, and what everybody is paid.
     """
     from soundsright.library import organiser_of

@@ -36,7 +36,7 @@ class _Totals:
 @option("--seed", default=0, type=click.IntRange(0), help="The first seed.")
 @option("--seeds", default=1, type=click.IntRange(1), help="Number of seeds, counted up from --seed.")
 @option("--rounds", type=click.IntRange(1), help="Rounds per seed. [default: 5, with --attack 100]")
-@option("--rules", default="soundsright-v4", help="soundsright-v4, soundsright-v3 or soundsright-v2.")
+@option("--rules", default="soundsright-v5", help="soundsright-v5, -v4, -v3 or -v2.")
 @option(
     "--plant-mistake",
     is_flag=True,

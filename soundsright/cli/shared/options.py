@@ -97,9 +97,9 @@ pay_on_public_corpus_option = option(
 )
 ruleset_option = option(
     "--ruleset",
-    default="soundsright-v4",
+    default="soundsright-v5",
     envvar="SOUNDSRIGHT_RULESET",
-    help="Name of a ruleset, such as soundsright-v4, or an organiser's TOML file.",
+    help="Name of a ruleset, such as soundsright-v5, or an organiser's TOML file.",
 )
 
 cluster_options = (

@@ -15,7 +15,7 @@ import numpy as np
 from soundsright.core.audio import Samples
 from soundsright.core.competition import Competition
 from soundsright.core.material import PUBLIC_MATERIAL, Material
-from soundsright.core.rulesets import RULESETS, Ruleset
+from soundsright.core.rulesets import Ruleset
 from soundsright.corpus import Origin, Plan, build_corpus, recordings_in
 from soundsright.data import Corpus
 from soundsright.services.rounds import opened
@@ -49,12 +49,12 @@ class World:
 def world_of(
     ruleset: Ruleset, competition: Competition, folder: Path, *, clips: int, pool_size: int, seed: int
 ) -> World:
-    """The present world if the ruleset is the default one, otherwise the world before the defences.
+    """The present world, or the world before the defences if the ruleset has none against known recordings.
 
     Raises:
         UsageError: the recordings are not installed.
     """
-    is_before = ruleset != RULESETS[0]
+    is_before = ruleset.memorised_alpha is None
     shipped = _recordings(Corpus.open(), competition.sample_rate_hz)
     if is_before:
         pool = ClipPool(folder / "pool", pool_size, PUBLIC_MATERIAL, draw=draw_without_variation)

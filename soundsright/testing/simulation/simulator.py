@@ -28,7 +28,7 @@ from soundsright.core.errors import (
     StateUnavailable,
 )
 from soundsright.core.ports import Chain, ModelHub, Sandbox, Snapshot, StateStore
-from soundsright.core.rulesets import SOUNDSRIGHT_V4, Ruleset
+from soundsright.core.rulesets import SOUNDSRIGHT_V5, Ruleset
 from soundsright.core.schedule import Round
 from soundsright.core.stopping import Stopping
 from soundsright.services.rounds import (
@@ -113,7 +113,7 @@ def simulate(
     seed: int,
     *,
     rounds: int,
-    ruleset: Ruleset = SOUNDSRIGHT_V4,
+    ruleset: Ruleset = SOUNDSRIGHT_V5,
     stopping: Stopping = Stopping.FULL,
     chain_view: Callable[[Chain], Chain] = lambda chain: chain,
 ) -> Simulated:
