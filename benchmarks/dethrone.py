@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
+    sys.path[0] = str(Path(__file__).parents[1])
 
 import numpy as np
 from numpy.typing import NDArray

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
+    sys.path[0] = str(Path(__file__).parents[1])
 
 from soundsright.adapters.containers.build_limits import BuildLimits
 from soundsright.adapters.containers.docker import DockerSandbox, DockerSettings

@@ -28,6 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
+    sys.path[0] = str(Path(__file__).parents[1])
 from benchmarks.enhancers import available
 from soundsright.adapters.speech import FreshSpeech, varied_program
 from soundsright.core.audio import Audio, Clip, on_pcm16_grid

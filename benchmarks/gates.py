@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
+    sys.path[0] = str(Path(__file__).parents[1])
 from soundsright.core.rulesets import SOUNDSRIGHT_V4
 from soundsright.ranking import plausible
 from soundsright.ranking.memorisation import memorised

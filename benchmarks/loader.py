@@ -19,7 +19,8 @@ import warnings
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
+    sys.path[0] = str(Path(__file__).parents[1])
 from benchmarks.generate import RECIPE, SECONDS, PublishedRecipe, material, repeated, sources_of
 from soundsright.data.clips import corpus_sources
 from soundsright.data.corpora import Corpus

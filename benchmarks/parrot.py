@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
+    sys.path[0] = str(Path(__file__).parents[1])
 from soundsright.core.audio import Audio, Clip, Samples, on_pcm16_grid
 from soundsright.core.competition import PUBLISHED, Competition
 from soundsright.data.audio_files import resampled

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from scipy.signal import istft, stft
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
+    sys.path[0] = str(Path(__file__).parents[1])
 from soundsright.copies.behaviour import agreements
 from soundsright.core.audio import Clip, Samples
 from soundsright.core.competition import competition_by_id
