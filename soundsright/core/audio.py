@@ -122,10 +122,15 @@ class Clip:
     @property
     def digest(self) -> str:
         """SHA-256 of the clip's id, its rate, its length and the 16-bit samples of both signals."""
-        h = hashlib.sha256(f"{self.id}:{self.clean.sample_rate_hz}:{len(self.clean)}:".encode())
-        for audio in (self.clean, self.degraded):
-            h.update(pcm16(audio.samples).astype("<i2").tobytes())
-        return h.hexdigest()
+        return digest_of_signals(self.id, self.clean, self.degraded)
+
+
+def digest_of_signals(clip_id: str, clean: Audio, degraded: Audio) -> str:
+    """The digest of a clip: see `Clip.digest`."""
+    h = hashlib.sha256(f"{clip_id}:{clean.sample_rate_hz}:{len(clean)}:".encode())
+    for audio in (clean, degraded):
+        h.update(pcm16(audio.samples).astype("<i2").tobytes())
+    return h.hexdigest()
 
 
 def digest_of_digests(digests: dict[str, str]) -> str:

@@ -43,3 +43,27 @@ class ClipGroups:
         row = {clip_id: number for number, clip_id in enumerate(self.clip_ids)}
         order = [row[clip_id] for clip_id in clip_ids]
         return tuple(tuple(labels[number] for number in order) for labels in self.factors.values())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of groups by factor.
+
+        >>> ClipGroups(("a", "b", "c"), {"noise": ("rain", "wind", "rain")}).counts
+        {'noise': 2}
+        """
+        return {factor: len(set(labels)) for factor, labels in self.factors.items()}
+
+    def numbered(self) -> ClipGroups:
+        """The same groups with numbers in place of labels, so that they name no recording.
+
+        The numbers follow the first clip of each group, in the order of the clips' ids.
+
+        >>> dict(ClipGroups(("b", "a"), {"noise": ("rain", "wind")}).numbered().factors)
+        {'noise': ('1', '0')}
+        """
+        order = sorted(range(len(self.clip_ids)), key=lambda row: self.clip_ids[row])
+        factors = {}
+        for factor, labels in self.factors.items():
+            numbers = {label: str(n) for n, label in enumerate(dict.fromkeys(labels[row] for row in order))}
+            factors[factor] = tuple(numbers[label] for label in labels)
+        return ClipGroups(self.clip_ids, factors)

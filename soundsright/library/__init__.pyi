@@ -4,7 +4,7 @@ from .published_tables import LikeColumn, LikeTable, like
 from .rulesets import organiser_of, text_of_file
 from .runs import open_run
 from .sandboxes import SandboxChoice, opened_sandbox
-from .scoring import FolderScore, UtteranceScore, score, score_folder, scored_set, set_clusters
+from .scoring import FolderScore, SetGroups, UtteranceScore, score, score_folder, scored_set, set_groups
 from .sets import generate, read_set, set_job
 from .speech import SpeechChoice, check_price, chosen_speech, speech_description
 
@@ -14,6 +14,7 @@ __all__ = [
     "LikeTable",
     "MetricComparison",
     "SandboxChoice",
+    "SetGroups",
     "SpeechChoice",
     "SystemComparison",
     "UtteranceScore",
@@ -30,7 +31,7 @@ __all__ = [
     "score",
     "score_folder",
     "scored_set",
-    "set_clusters",
+    "set_groups",
     "set_job",
     "speech_description",
     "text_of_file",

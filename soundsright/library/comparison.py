@@ -13,6 +13,7 @@ from soundsright.core.results import ClipResult, Estimate
 from soundsright.library.scoring import FolderScore, UtteranceScore
 
 if TYPE_CHECKING:
+    from soundsright.core.groups import ClipGroups
     from soundsright.services.scoring import ScoreReport
 
 Scored: TypeAlias = "FolderScore | Mapping[str, UtteranceScore] | str | os.PathLike[str]"
@@ -27,8 +28,9 @@ class MetricComparison:
 
     Attributes:
         metric: its name in the registry.
-        difference: the mean difference in the metric's unit, with its 95 % interval (BCa bootstrap).
-        p_value: of the two-sided paired permutation test.
+        difference: the mean difference in the metric's unit, with its 95 % interval. It has none for one clip, or
+            for two groups or fewer.
+        p_value: of the two-sided paired test.
         p_value_holm: the same after Holm's correction over the metrics of this comparison.
         effect_size: Cohen's d of the paired differences; 0 if all differences are equal.
         by_clip: the difference of each clip, in the order of `SystemComparison.clip_ids`.
@@ -54,14 +56,14 @@ class MetricComparison:
 
 @dataclass(frozen=True)
 class SystemComparison:
-    """Two systems on one set. `groups` is the number of independent groups of clips: clips, or clusters.
+    """Two systems on one set. `groups` says what its clips share; None if each counts as independent.
 
     `notes` lists facts about the two sides that could not be checked.
     """
 
     clip_ids: tuple[str, ...]
     metrics: Mapping[str, MetricComparison]
-    groups: int
+    groups: ClipGroups | None = None
     notes: tuple[str, ...] = ()
 
     def __getitem__(self, metric: str) -> MetricComparison:
@@ -69,12 +71,17 @@ class SystemComparison:
 
     @property
     def least_p_value_holm(self) -> float:
-        """The smallest corrected p-value that is possible with this number of groups.
+        """The smallest corrected p-value that is possible with this number of clips or groups.
 
         A two-sided sign-flip test on n groups cannot fall below 2 of the 2^n ways to flip, and Holm multiplies the
         smallest p-value by the number of metrics.
         """
-        return min(1.0, len(self.metrics) * 2.0 ** (1 - self.groups))
+        return min(1.0, len(self.metrics) * 2.0 ** (1 - self.witnesses))
+
+    @property
+    def witnesses(self) -> int:
+        """The clips, or the groups of the factor that has the fewest."""
+        return len(self.clip_ids) if self.groups is None else min(self.groups.counts.values())
 
 
 def compare(
@@ -83,18 +90,24 @@ def compare(
     *,
     metrics: Sequence[str] = (),
     manifest: str | os.PathLike[str] | None = None,
-    cluster_by: str = "speaker",
+    cluster_by: str = "auto",
     resamples: int = 10_000,
     seed: int = 0,
 ) -> SystemComparison:
     """Compare two systems on the same set, paired by clip: A minus B for each metric.
 
+    If it is known what the clips share, intervals and p-values hold for new noises or rooms and new prompts
+    (Student's of the mean that is clustered both ways). Otherwise each clip counts as independent: BCa bootstrap,
+    and a permutation test.
+
     Args:
         a: a result of `score_folder`, results of `score` by clip, or the path of a report.
         b: the same for the other system, on the same clips.
         metrics: names; the default is all metrics that both sides have.
-        manifest: the set's manifest (JSON lines). Clips of one speaker then count as one group.
-        cluster_by: the manifest's field that the clips of a group share.
+        manifest: the set's manifest (JSON lines), which says what the clips share. Without it, the groups are those
+            in the reports, if they have any.
+        cluster_by: "auto": noise or room, and prompt, as far as the manifest says them; fields of the manifest,
+            separated by commas; or "none": each clip counts as independent.
         resamples: draws of the bootstrap and of the permutation test, 100 to 1 000 000.
         seed: seed of the resampling; the same seed gives the same numbers.
 
@@ -112,7 +125,7 @@ def compare(
     import numpy as np
 
     from soundsright.ranking import holm, paired_comparison
-    from soundsright.services.scoring import clusters_of, values_of
+    from soundsright.services.scoring import values_of
 
     if not 100 <= resamples <= 1_000_000:
         raise UsageError(f"{resamples} resamples is out of range", "Choose 100 to 1000000.")
@@ -121,11 +134,10 @@ def compare(
     clips_a, clips_b, notes = _paired(name_a, report_a, name_b, report_b)
     names = _shared_metrics(metrics, clips_a, clips_b)
     ids = tuple(clip.clip_id for clip in clips_a)
-    clusters = None
-    if manifest is not None:
-        clean = {clip.clip_id: files.clean for clip, files in zip(report_a.clips, report_a.files, strict=True)}
-        clusters = clusters_of(Path(manifest), ids, cluster_by, [clean[clip_id] for clip_id in ids])
-    labels = None if clusters is None else [clusters]
+    groups, more = _groups(
+        name_a, report_a, report_b, ids, None if manifest is None else Path(manifest), cluster_by
+    )
+    labels = None if groups is None else groups.labels(ids)
     values = {name: (values_of(clips_a, name), values_of(clips_b, name)) for name in names}
     compared = {
         name: paired_comparison(
@@ -145,7 +157,7 @@ def compare(
         )
         for name, each in compared.items()
     }
-    return SystemComparison(ids, comparisons, len(ids if clusters is None else set(clusters)), notes)
+    return SystemComparison(ids, comparisons, groups, (*notes, *more))
 
 
 def _name_of(scored: Scored, otherwise: str) -> str:
@@ -163,6 +175,30 @@ def _report_of(scored: Scored, name: str) -> ScoreReport:
     if not clips:
         raise UsageError(f"{name} has no clips", "Give at least one scored clip.")
     return ScoreReport(clips, tuple(FileDigests() for _ in clips))
+
+
+def _groups(
+    a: str, first: ScoreReport, second: ScoreReport, ids: Sequence[str], manifest: Path | None, cluster_by: str
+) -> tuple[ClipGroups | None, list[str]]:
+    """What the clips share, by the manifest or the reports, and a note if the reports differ."""
+    from soundsright.services.scoring import AUTOMATIC, INDEPENDENT, read_groups
+
+    if cluster_by == INDEPENDENT:
+        return None, []
+    if manifest is not None:
+        clean = {clip.clip_id: files.clean for clip, files in zip(first.clips, first.files, strict=True)}
+        return read_groups(manifest, ids, cluster_by, [clean[clip_id] for clip_id in ids]), []
+    if cluster_by != AUTOMATIC:
+        raise UsageError(
+            f"--cluster-by {cluster_by} needs the set's manifest",
+            "Give it with --manifest, or use --cluster-by none.",
+        )
+    known = [report.groups for report in (first, second) if report.groups is not None]
+    differ = len(known) == 2 and (
+        list(known[0].factors) != list(known[1].factors) or known[0].labels(ids) != known[1].labels(ids)
+    )
+    notes = [f"The reports group their clips differently. The groups here are those of {a}."] if differ else []
+    return (known[0] if known else None), notes
 
 
 def _paired(

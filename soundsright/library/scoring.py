@@ -15,6 +15,7 @@ from soundsright.library import signals
 from soundsright.library.signals import Signal
 
 if TYPE_CHECKING:
+    from soundsright.core.groups import ClipGroups
     from soundsright.core.ports import Pool
     from soundsright.metrics import NoValue
     from soundsright.services.scoring import (
@@ -69,7 +70,7 @@ class FolderScore:
         """Mean, 95 % interval, median and failures by metric. A failed clip counts at the metric's floor."""
         from soundsright.services.scoring import summaries
 
-        return summaries(self.clips, self.metrics, self.report.clusters)
+        return summaries(self.clips, self.metrics, self.report.groups)
 
     def values(self, metric: str) -> list[float]:
         """One value per clip, in the order of `clips`; the floor for a failed clip."""
@@ -147,7 +148,7 @@ def score_folder(
     align: bool = False,
     workers: int = 1,
     manifest: str | os.PathLike[str] | None = None,
-    cluster_by: str = "speaker",
+    cluster_by: str = "auto",
     on_clip: Callable[[ClipResult], None] = lambda result: None,
 ) -> FolderScore:
     """Score a folder of enhanced recordings against the clean ones of the same names.
@@ -162,8 +163,10 @@ def score_folder(
         metrics: as in `score`.
         align: as in `score`.
         workers: processes; the scores do not depend on their number.
-        manifest: the set's manifest (JSON lines). Intervals then treat clips of one speaker as one cluster.
-        cluster_by: the manifest's field that the clips of a cluster share.
+        manifest: the set's manifest (JSON lines), which says what the clips share. Without it, the manifest beside
+            the folder `clean` is used, if it is that of these files.
+        cluster_by: "auto": intervals hold for new noises or rooms and new prompts, as far as the manifest says
+            them; fields of the manifest, separated by commas; or "none": each clip counts as independent.
         on_clip: is called with each result, in the order of the clips.
 
     Raises:
@@ -182,12 +185,12 @@ def score_folder(
 
     pairs = score_set(Path(clean), Path(enhanced), None if noisy is None else Path(noisy))
     names = chosen_metrics(metrics, sample_rate_hz=pairs.sample_rate_hz, has_noisy=noisy is not None)
-    clusters = None if manifest is None else set_clusters(pairs, Path(manifest), cluster_by)
+    groups = set_groups(pairs, Path(clean), None if manifest is None else Path(manifest), cluster_by)
     return scored_set(
         pairs,
         ScoreOptions(names, align=align),
         workers=workers,
-        clusters=clusters,
+        groups=groups.groups,
         on_clip=lambda scored: on_clip(scored.result),
     )
 
@@ -197,7 +200,7 @@ def scored_set(
     options: ScoreOptions,
     *,
     workers: int,
-    clusters: tuple[str, ...] | None = None,
+    groups: ClipGroups | None = None,
     done: Mapping[str, ScoredClip] | None = None,
     on_clip: Callable[[ScoredClip], None] = lambda scored: None,
 ) -> FolderScore:
@@ -223,23 +226,50 @@ def scored_set(
         tuple(each.files for each in measured),
         pairs.sample_rate_hz,
         options.align,
-        clusters,
+        groups,
         scoring_versions(),
     )
     return FolderScore(report, options.metrics, pairs.extra)
 
 
-def set_clusters(pairs: ScoreSet, manifest: Path, cluster_by: str) -> tuple[str, ...]:
-    """The cluster of each clip, from the set's manifest.
+@dataclass(frozen=True)
+class SetGroups:
+    """What the clips of a set share, and the manifest that says it; both None if each counts as independent.
+
+    `found` says that nobody named the manifest: it lies beside the clean recordings.
+    """
+
+    groups: ClipGroups | None = None
+    manifest: Path | None = None
+    found: bool = False
+
+
+def set_groups(pairs: ScoreSet, clean: Path, manifest: Path | None, cluster_by: str) -> SetGroups:
+    """What the clips share, by the given manifest or the one beside the folder `clean`.
 
     Raises:
-        UsageError: the manifest lacks a clip or the field, or describes other clean files.
+        UsageError: the manifest lacks a clip or a field, does not say what clips share, or describes other clean
+            files; or fields were named, and there is no manifest.
     """
     from soundsright.core.content import sha256_of_file
-    from soundsright.services.scoring import clusters_of
+    from soundsright.services.scoring import AUTOMATIC, INDEPENDENT, found_groups, read_groups
 
+    if cluster_by == INDEPENDENT:
+        return SetGroups()
+    found = found_groups(pairs, clean) if manifest is None else None
+    if found is not None and cluster_by == AUTOMATIC:
+        return SetGroups(found[1], found[0], found=True)
+    path = manifest if found is None else found[0]
+    if path is None:
+        if cluster_by == AUTOMATIC:
+            return SetGroups()
+        raise UsageError(
+            f"--cluster-by {cluster_by} needs the set's manifest",
+            "Give it with --manifest, or use --cluster-by none.",
+        )
     hashes = [sha256_of_file(clip.clean) for clip in pairs.clips]
-    return clusters_of(manifest, [clip.id for clip in pairs.clips], cluster_by, hashes)
+    groups = read_groups(path, [clip.id for clip in pairs.clips], cluster_by, hashes)
+    return SetGroups(groups, path, found=manifest is None)
 
 
 @contextlib.contextmanager

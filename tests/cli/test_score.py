@@ -18,6 +18,7 @@ from soundsright.cli.commands.metrics import command as metrics
 from soundsright.cli.commands.report import command as tables
 from soundsright.cli.commands.score import command as score
 from soundsright.cli.shared.progress_line import ProgressLine
+from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import UsageError
 from soundsright.metrics.registry import METRICS
 
@@ -259,15 +260,54 @@ def test_a_length_that_align_would_correct_names_the_flag(folders: Path) -> None
     assert run_score(folders, "--metrics", "STOI", "--align").exit_code == 0
 
 
-def test_clips_of_one_speaker_are_one_group_in_an_interval(folders: Path) -> None:
-    manifest = folders / "manifest.jsonl"
-    manifest.write_text("".join(f'{{"id": "{i}", "speaker": "s{i // 2}"}}\n' for i in range(4)))
-    means = []
-    for more in ((), ("--manifest", str(manifest))):
-        result = run_score(folders, "--metrics", "STOI", "--json", "-", *more)
-        means.append(json.loads(result.stdout)["metrics"]["STOI"])
-    assert means[0]["mean"] == means[1]["mean"]
-    assert means[0]["low"] != means[1]["low"]
+def write_manifest(folders: Path, **labels: str) -> str:
+    """A manifest like that of a generated set. `labels` has one character per clip for each field."""
+    lines = [
+        {
+            "id": str(clip),
+            "speech": f"s{clip}",
+            "sha256": {"clean": sha256_of_file(folders / "clean" / f"{clip}.wav")},
+            **{field: own[clip] for field, own in labels.items()},
+        }
+        for clip in range(4)
+    ]
+    path = folders / "manifest.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path)
+
+
+def test_the_manifest_beside_the_clean_clips_groups_them_by_default(folders: Path) -> None:
+    plain = json.loads(run_score(folders, "--metrics", "STOI", "--json", "-").stdout)
+    path = write_manifest(folders, noise="aabc")
+    grouped = json.loads(run_score(folders, "--metrics", "STOI", "--json", "-").stdout)
+    assert grouped["clips"][1]["groups"] == {"noise": "a", "prompt": "s1"}
+    before, after = plain["metrics"]["STOI"], grouped["metrics"]["STOI"]
+    assert before["mean"] == after["mean"]
+    assert before["low"] != after["low"]
+    assert 1 <= after["effective_n"] <= 4
+    output = run_score(folders, "--metrics", "STOI").output
+    assert (
+        f"Intervals hold for new material: 4 clips, grouped by noise (3 groups) and prompt (4 groups), from {path}."
+    ) in output
+    assert "Effective" in output
+    without = run_score(folders, "--metrics", "STOI", "--cluster-by", "none")
+    assert "Each clip counts as independent." in without.output
+    assert f"{before['low']:.4f} … {before['high']:.4f}" in without.output
+
+
+def test_two_noises_give_no_interval_and_the_reason(folders: Path) -> None:
+    write_manifest(folders, noise="aabb")
+    output = run_score(folders, "--metrics", "STOI").output
+    assert (
+        "There is no interval: the clips have only 2 groups by noise, which say nothing about new ones." in output
+    )
+    assert re.search(r"STOI +0\.\d+ +– ", output)
+
+
+def test_fields_that_group_clips_need_a_manifest(folders: Path) -> None:
+    refused = run_score(folders, "--metrics", "STOI", "--cluster-by", "speaker")
+    assert isinstance(refused.exception, UsageError)
+    assert "needs the set's manifest" in str(refused.exception)
 
 
 @pytest.fixture
@@ -299,11 +339,30 @@ def test_a_comparison_draws_its_plot(reports: tuple[str, str], folders: Path) ->
     assert not target.exists(), "the error comes before the work"
 
 
-def test_clips_of_one_speaker_count_as_one(reports: tuple[str, str], folders: Path) -> None:
-    manifest = folders / "manifest.jsonl"
-    manifest.write_text("".join(f'{{"id": "{i}", "speaker": "s{i // 2}"}}\n' for i in range(4)))
-    result = CliRunner().invoke(compare, [*reports, "--manifest", str(manifest), "--json", "-"])
-    assert json.loads(result.stdout)["metrics"]["STOI"]["p_value"] == 0.5
+def test_two_noises_say_nothing_about_new_ones(reports: tuple[str, str], folders: Path) -> None:
+    path = write_manifest(folders, noise="aabb")
+    result = CliRunner().invoke(compare, [*reports, "--manifest", path, "--json", "-"])
+    document = json.loads(result.stdout)
+    assert document["groups"] == {"noise": 2, "prompt": 4}
+    own = document["metrics"]["SI_SDR"]
+    assert (own["low"], own["high"], own["p_value"]) == (None, None, 1.0)
+    printed = CliRunner().invoke(compare, [*reports, "--manifest", path]).output
+    assert "There is no interval: the clips have only 2 groups by noise" in printed
+    assert re.search(r"SI_SDR +\+\d\.\d+ +– +1\.0000 .* open", printed)
+
+
+def test_a_comparison_groups_clips_as_its_reports_do(reports: tuple[str, str], folders: Path) -> None:
+    write_manifest(folders, noise="abcd")
+    for name in ("enhanced", "other"):
+        run_score(folders, "--metrics", "STOI", "--json", str(folders / f"{name}.json"), enhanced=name)
+    result = CliRunner().invoke(compare, [*reports])
+    assert "4 clips, grouped by noise (4 groups) and prompt (4 groups)." in result.output
+    plain = CliRunner().invoke(compare, [*reports, "--cluster-by", "none"])
+    assert "Each clip counts as independent." in plain.output
+    run_score(folders, "--metrics", "STOI", "--json", reports[1], "--cluster-by", "prompt", enhanced="other")
+    differing = CliRunner().invoke(compare, [*reports])
+    assert "The reports group their clips differently." in differing.stderr
+    assert "grouped by noise (4 groups) and prompt" in differing.output
 
 
 def test_reports_of_two_sets_are_refused(reports: tuple[str, str], folders: Path) -> None:
@@ -376,7 +435,7 @@ def test_reports_become_a_table_with_a_row_each(reports: tuple[str, str], folder
         s = summary["SI_SDR"]
         assert row.startswith(f"| {name} | ")
         assert row.endswith(f"| {best}{s['mean']:.2f} ± {(s['high'] - s['low']) / 2:.2f}{best} |")
-    assert "- other: 4 clips at 16000 Hz; soundsright " in result.stdout
+    assert "- other: 4 clips at 16000 Hz, clips as independent; soundsright " in result.stdout
     assert "ITU" not in result.stdout, "only the sources of measured metrics"
 
     lines = list(csv.DictReader(io.StringIO(tabled(*reports, "--format", "csv").stdout)))

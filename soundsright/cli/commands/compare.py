@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soundsright.cli.shared.options import FILE, FILE_OR_STDOUT, cluster_options, grouped, option
+from soundsright.cli.shared.set_groups import INDEPENDENT_CLIPS, clip_counts, grouped_clips
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,8 +58,12 @@ def command(
     soundsright compare a.json b.json
 
     A and B are reports of `soundsright score` on the same set. For each metric you get the mean of A minus B with
-    its 95 % interval (BCa bootstrap), the p-value of a paired permutation test before and after Holm's correction
-    over the metrics, and the effect size (Cohen's d of the paired differences).
+    its 95 % interval, the p-value of a paired test before and after Holm's correction over the metrics, and the
+    effect size (Cohen's d of the paired differences).
+
+    Clips that share a noise, a room or a prompt are not independent. If the reports or a manifest say which do,
+    intervals and p-values hold for new noises and prompts (Student's, clustered both ways). Otherwise each clip
+    counts as independent (BCa bootstrap and permutation test).
     """
     import json
 
@@ -92,26 +97,27 @@ def command(
             report.write_text(text, encoding="utf-8")
     if report is None or str(report) != "-":
         _print_table(compared, a, b)
-        group = "clips" if statistics.manifest is None else f"values of {statistics.cluster_by!r}"
-        _print_if_too_few(compared, group)
+        _print_groups(compared)
     if plot is not None:
         _draw(plot, compared, f"{a.stem} minus {b.stem}")
 
 
 def _fields(compared: SystemComparison) -> dict[str, Any]:
     return {
+        "groups": None if compared.groups is None else compared.groups.counts,
         "metrics": {
             name: {
                 "difference": each.difference.mean,
                 "low": each.difference.low,
                 "high": each.difference.high,
                 "n": each.difference.n,
+                "effective_n": each.difference.effective_n,
                 "p_value": each.p_value,
                 "p_value_holm": each.p_value_holm,
                 "effect_size": each.effect_size,
             }
             for name, each in compared.metrics.items()
-        }
+        },
     }
 
 
@@ -121,7 +127,9 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
     from rich.table import Table
 
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("Metric", "A - B", "95 % interval", "p", "p (Holm)", "Effect", "Better"):
+    grouped = compared.groups is not None
+    clips = ("Clips", "Effective") if grouped else ("Clips",)
+    for heading in ("Metric", "A - B", "95 % interval", "p", "p (Holm)", "Effect", *clips, "Better"):
         table.add_column(heading, justify="left" if heading in ("Metric", "Better") else "right", no_wrap=True)
     for name, each in compared.metrics.items():
         difference = each.difference
@@ -132,6 +140,7 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
             f"{each.p_value:.4f}",
             f"{each.p_value_holm:.4f}",
             f"{each.effect_size:+.2f}",
+            *clip_counts(difference.n, difference.effective_n, grouped=grouped),
             "open" if each.better is None else each.better.upper(),
         )
     console = Console(highlight=False)
@@ -139,11 +148,19 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
     console.print(table)
 
 
-def _print_if_too_few(compared: SystemComparison, group: str) -> None:
-    if compared.least_p_value_holm > LEVEL:
+def _print_groups(compared: SystemComparison) -> None:
+    """Say what the clips share, and whether they are too few."""
+    from soundsright.services.scoring import group_words, too_few_groups
+
+    groups = compared.groups
+    click.echo(INDEPENDENT_CLIPS if groups is None else grouped_clips(groups.clip_ids, group_words(groups)))
+    if groups is not None and (why := too_few_groups(groups)):
+        click.echo(why)
+    elif compared.least_p_value_holm > LEVEL:
         over = f" over {len(compared.metrics)} metrics" if len(compared.metrics) > 1 else ""
         least = f"{compared.least_p_value_holm:.3g}"
-        click.echo(f"{compared.groups} {group} are too few: p (Holm){over} cannot fall below {least}.")
+        counted = "clips" if groups is None else "groups"
+        click.echo(f"{compared.witnesses} {counted} are too few: p (Holm){over} cannot fall below {least}.")
 
 
 def _draw(path: Path, compared: SystemComparison, title: str) -> None:

@@ -14,12 +14,13 @@ import click
 from soundsright.cli.shared.like_options import LikeChoice, like_options
 from soundsright.cli.shared.options import FILE, FILE_OR_STDOUT, cluster_options, grouped, option
 from soundsright.cli.shared.progress_line import ProgressLine
+from soundsright.cli.shared.set_groups import INDEPENDENT_CLIPS, clip_counts, grouped_clips
 from soundsright.cli.shared.stopping import resumable
 from soundsright.core.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from soundsright.core.results import ClipResult
-    from soundsright.library import FolderScore
+    from soundsright.library import FolderScore, SetGroups
     from soundsright.services.scoring import MetricSummary, ScoredClip, ScoreOptions, ScoreSet
 
 _RECORDINGS = click.Path(exists=True, path_type=Path)
@@ -146,11 +147,12 @@ def command(
         click.echo(printable(f"{files} no clean file, so no score: {some_of(pairs.extra)}"), err=True)
     if done is not None and output.clips is not None:
         done = _kept_scores(output.clips, done, pairs, ScoreOptions(names, align=align))
-    scores = _scored(pairs, names, output, done, clusters, workers=workers, align=align)
+    groups = _groups(pairs, recordings.clean, clusters)
+    scores = _scored(pairs, names, output, done, groups, workers=workers, align=align)
     if output.clips is not None and output.clips.suffix == ".parquet":
         write_parquet(output.clips, scores.clips, names)
     like.write_csv(scores)
-    _print_or_write(scores, output, like=like, align=align)
+    _print_or_write(scores, groups, output, like=like, align=align)
     if scores.failures:
         context.exit(1)
 
@@ -169,18 +171,15 @@ def _scored(
     names: tuple[str, ...],
     output: _Output,
     done: Mapping[str, ScoredClip] | None,
-    clusters: _Clusters,
+    groups: SetGroups,
     *,
     workers: int,
     align: bool,
 ) -> FolderScore:
     """Score the set. Each clip's line is written at once, so that a stopped run can be resumed."""
-    from soundsright.library import scored_set, set_clusters
+    from soundsright.library import scored_set
     from soundsright.services.scoring import ScoreOptions
 
-    groups = None
-    if clusters.manifest is not None:
-        groups = set_clusters(pairs, clusters.manifest, clusters.cluster_by)
     partial_result = str(output.clips) if output.writes_lines else None
     progress = ProgressLine("{done} of {total} clips")
     with resumable(partial_result), _line_writer(output, done) as write, progress:
@@ -191,10 +190,18 @@ def _scored(
             progress(next(count), len(pairs.clips))
 
         options = ScoreOptions(names, align=align)
-        return scored_set(pairs, options, workers=workers, clusters=groups, done=done, on_clip=on_clip)
+        return scored_set(pairs, options, workers=workers, groups=groups.groups, done=done, on_clip=on_clip)
 
 
-def _print_or_write(scores: FolderScore, output: _Output, *, like: LikeChoice, align: bool) -> None:
+def _groups(pairs: ScoreSet, clean: Path, clusters: _Clusters) -> SetGroups:
+    from soundsright.library import set_groups
+
+    return set_groups(pairs, clean, clusters.manifest, clusters.cluster_by)
+
+
+def _print_or_write(
+    scores: FolderScore, groups: SetGroups, output: _Output, *, like: LikeChoice, align: bool
+) -> None:
     from soundsright.services.scoring import report_json
 
     if output.report is not None:
@@ -204,6 +211,7 @@ def _print_or_write(scores: FolderScore, output: _Output, *, like: LikeChoice, a
             return
         output.report.write_text(text, encoding="utf-8")
     _print_table(scores.summaries)
+    _print_groups(groups)
     like.show(scores)
     _print_missing_values(scores.clips)
     _print_failures(scores.clips, align=align)
@@ -306,7 +314,9 @@ def _print_table(summaries: Mapping[str, MetricSummary]) -> None:
 
     table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("Metric", overflow="fold")
-    for heading in ("Mean", "95 % interval", "Median", "Failed"):
+    grouped = any(summary.effective_n is not None for summary in summaries.values())
+    clips = ("Clips", "Effective") if grouped else ("Clips",)
+    for heading in ("Mean", "95 % interval", "Median", *clips, "Failed"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Unit")
     for name, summary in summaries.items():
@@ -316,16 +326,28 @@ def _print_table(summaries: Mapping[str, MetricSummary]) -> None:
             f"{summary.mean:.4f}",
             "–" if summary.low is None else f"{summary.low:.4f} … {summary.high:.4f}",
             f"{summary.median:.4f}",
+            *clip_counts(summary.n, summary.effective_n, grouped=grouped),
             f"{summary.failed} of {summary.n}",
             metric(name).unit + (", lower is better" if lower else ""),
         )
     # Only the columns of text wrap, because a number that is cut is wrong.
-    for column in table.columns[1:5]:
+    for column in table.columns[1:-1]:
         column.min_width = max(len(str(cell)) for cell in (column.header, *column.cells))
     console = Console(highlight=False)
     needed = console.measure(table, options=console.options.update(width=1_000)).minimum
     console.width = max(console.width, needed)
     console.print(table)
+
+
+def _print_groups(own: SetGroups) -> None:
+    from soundsright.services.scoring import group_words, too_few_groups
+
+    if own.groups is None:
+        click.echo(INDEPENDENT_CLIPS)
+        return
+    click.echo(printable(grouped_clips(own.groups.clip_ids, group_words(own.groups), str(own.manifest))))
+    if why := too_few_groups(own.groups):
+        click.echo(why)
 
 
 def _print_missing_values(results: Sequence[ClipResult]) -> None:

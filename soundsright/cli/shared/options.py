@@ -106,9 +106,15 @@ cluster_options = (
     option(
         "--manifest",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="The set's manifest (JSON lines). Clips of one speaker then count as one group in the intervals.",
+        help="The set's manifest (JSON lines), which says what the clips share. [default: the one beside the clean "
+        "recordings, or the groups in the reports]",
     ),
-    option("--cluster-by", default="speaker", help="Field of the manifest that groups the clips."),
+    option(
+        "--cluster-by",
+        default="auto",
+        help="What makes clips depend on each other. auto: their noise or room, and their prompt, if the manifest "
+        "says them. none: each clip counts as independent. Or fields of the manifest, separated by commas.",
+    ),
 )
 
 

@@ -69,6 +69,7 @@ def paired_difference(
         competition.values(entry, metric),
         competition.values(other, metric),
         rng=_rng(competition, metric + entry.key + other.key),
+        labels=competition.labels,
         resamples=RESAMPLES,
     )
     gain = comparison.difference

@@ -3,7 +3,8 @@ from .corpus_words import WITHHELD, payment_sentence
 from .feedback import DOCUMENT_SCHEMA, Feedback, SignedFeedback, open_feedback, sign_feedback
 from .feedback_store import FeedbackFile, FeedbackStore, SignedFeedbackFile, read_document, read_feedback
 from .fields import SafeName, ShortText
-from .outcome import feedback_of, results_of, scores_of, scores_text, write_json
+from .outcome import results_of, scores_of, scores_text, write_json
+from .outcome_feedback import feedback_of
 from .ranks import PossibleRanks, possible_ranks
 from .reading import read_results, read_scores
 from .results import (

@@ -1,4 +1,4 @@
-"""Build the documents of a round that has ended: results.json, scores.jsonl and each miner's feedback."""
+"""Build the documents of a round that has ended: results.json and scores.jsonl."""
 
 from __future__ import annotations
 
@@ -13,21 +13,12 @@ from typing import Any
 from soundsright.core.competition import Competition
 from soundsright.core.entry_rules import remedy_of
 from soundsright.core.errors import printable
+from soundsright.core.groups import ClipGroups
 from soundsright.core.results import Estimate, Evaluation, Failure, Leaderboard, Refusal
 from soundsright.data import BALANCE_VERSION
 from soundsright.metrics import metric
 from soundsright.ranking import RankSet, mean_estimate
 from soundsright.services.records.corpus_words import WITHHELD
-from soundsright.services.records.feedback import (
-    DOCUMENT_SCHEMA,
-    ClipFailure,
-    ClipScores,
-    Feedback,
-    FeedbackFlag,
-    FeedbackRefusal,
-    OtherEntry,
-    feedback_text,
-)
 from soundsright.services.records.ranks import MAX_RANKED, rank_sets
 from soundsright.services.records.results import (
     MAX_UNREAD,
@@ -81,6 +72,7 @@ def scores_of(outcome: RoundOutcome) -> Iterator[ScoreLine]:
     """The lines of scores.jsonl: one per entry and clip. The unprocessed input comes first."""
     for competition in outcome.plan.rules.competitions:
         clips = outcome.sets[competition.id]
+        groups = _group_numbers(clips.groups)
         for evaluation in (outcome.unprocessed[competition.id], *outcome.evaluations[competition.id]):
             for clip in evaluation.clips:
                 failure = clip.failure
@@ -92,45 +84,8 @@ def scores_of(outcome: RoundOutcome) -> Iterator[ScoreLine]:
                     scores=None if clip.scores is None else dict(clip.scores),
                     failure=None if failure is None else _failure(failure, clips),
                     recipe=_recipe(clips, clip.clip_id),
+                    **({"groups": groups[clip.clip_id]} if groups else {}),
                 )
-
-
-def feedback_of(outcome: RoundOutcome, results: Results) -> dict[str, Feedback]:
-    """Each miner's feedback. The keys, `uid-hotkey`, are names for files."""
-    feedback: dict[str, Feedback] = {}
-    refused: set[str] = set()
-    for competition in results.competitions:
-        shared = _shared_feedback(results, competition)
-        evaluations = {e.submission.hotkey: e for e in outcome.evaluations[competition.id]}
-        for row in competition.entries:
-            evaluation = evaluations[str(row.hotkey)]
-            clips = outcome.sets[competition.id]
-            feedback[evaluation.submission.entry_id] = _entry_feedback(shared, row, evaluation, clips)
-        for apart in competition.apart:
-            evaluation = evaluations[str(apart.row.hotkey)]
-            clips = outcome.sets[competition.id]
-            feedback[evaluation.submission.entry_id] = _entry_feedback(shared, apart.row, evaluation, clips)
-        for refusal in competition.refused:
-            if refusal.hotkey in refused:
-                continue
-            refused.add(refusal.hotkey)
-            has_uid = refusal.uid is not None
-            feedback[f"{refusal.uid}-{refusal.hotkey[:12]}" if has_uid else f"x-{refusal.hotkey}"] = Feedback(
-                **shared,
-                hotkey=refusal.hotkey,
-                uid=refusal.uid,
-                refusal=FeedbackRefusal(
-                    entry=refusal.entry,
-                    hotkey=refusal.hotkey,
-                    uid=refusal.uid,
-                    code=refusal.code,
-                    sentence=feedback_text(refusal.sentence),
-                    remedy=feedback_text(refusal.remedy),
-                    evidence={name: feedback_text(value) for name, value in refusal.evidence.items()},
-                ),
-                needed=refusal.needed,
-            )
-    return feedback
 
 
 def scores_text(lines: Iterable[ScoreLine]) -> str:
@@ -142,6 +97,16 @@ def scores_text(lines: Iterable[ScoreLine]) -> str:
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write the whole file or nothing."""
     write_text(path, json.dumps(document, indent=1, sort_keys=False, allow_nan=False) + "\n")
+
+
+def _group_numbers(groups: ClipGroups | None) -> dict[str, dict[str, int]]:
+    """The number of each clip's group by clip and factor; empty without groups."""
+    if groups is None:
+        return {}
+    return {
+        clip_id: {factor: int(labels[row]) for factor, labels in groups.factors.items()}
+        for row, clip_id in enumerate(groups.clip_ids)
+    }
 
 
 def _corpus(outcome: RoundOutcome, corpus: steps.CorpusStep) -> CorpusDoc:
@@ -163,10 +128,10 @@ def _recipe(clips: ClipSet, clip_id: str) -> RecipeDoc:
 
 
 def _failure(failure: Failure, clips: ClipSet) -> FailureDoc:
-    return FailureDoc(code=failure.code, detail=_detail(failure, clips))
+    return FailureDoc(code=failure.code, detail=shown_detail(failure, clips))
 
 
-def _detail(failure: Failure, clips: ClipSet) -> str:
+def shown_detail(failure: Failure, clips: ClipSet) -> str:
     """The detail of a failure. The model wrote parts of it, so it is withheld if the model heard private clips."""
     return WITHHELD if clips.hidden else failure.detail
 
@@ -263,6 +228,12 @@ def _values(evaluation: Evaluation, name: str, floor: float) -> list[float]:
     return [floor if clip.scores is None else clip.scores[name] for clip in evaluation.clips]
 
 
+def _labels(clips: ClipSet, evaluation: Evaluation) -> tuple[tuple[str, ...], ...] | None:
+    """The groups of the evaluation's clips, one sequence for each factor; None if they are not known."""
+    groups = clips.groups
+    return None if groups is None else groups.labels([clip.clip_id for clip in evaluation.clips])
+
+
 def _rank_sets(
     outcome: RoundOutcome, board: Leaderboard, evaluations: Sequence[Evaluation]
 ) -> dict[str, dict[str, RankSet]]:
@@ -270,9 +241,11 @@ def _rank_sets(
     if not 1 <= len(evaluations) <= MAX_RANKED:
         return {}
     floors = outcome.plan.measures.floors
+    labels = _labels(outcome.sets[board.competition.id], evaluations[0])
     return {
         name: rank_sets(
             {e.submission.entry_id: _values(e, name, floors[name]) for e in evaluations},
+            labels=labels,
             higher_is_better=metric(name).direction.value == "higher",
         )
         for name in board.competition.metric_weights
@@ -288,7 +261,8 @@ def _row(
 ) -> RowDoc:
     """A row without reasons. `rank` is None for the unprocessed input, which has no miner, and without a rank."""
     submission, timing, floors = evaluation.submission, evaluation.timing, outcome.plan.measures.floors
-    estimates = {m: mean_estimate(_values(evaluation, m, floors[m])) for m in outcome.plan.measures.metrics}
+    labels = _labels(outcome.sets[board.competition.id], evaluation)
+    estimates = {m: mean_estimate(_values(evaluation, m, floors[m]), labels) for m in outcome.plan.measures.metrics}
     is_entry = evaluation is not outcome.unprocessed[board.competition.id]
     return RowDoc(
         rank=rank,
@@ -345,69 +319,4 @@ def _metric(name: str) -> MetricDoc:
         low=facts.low,
         high=facts.high,
         floor=facts.floor,
-    )
-
-
-def _shared_feedback(results: Results, competition: CompetitionDoc) -> dict[str, Any]:
-    """The fields that the feedback of every entry of a competition has."""
-    rows = {row.hotkey: row for row in competition.entries}
-    winners = {d.metric: rows[d.winner] for d in competition.decisions if d.winner in rows}
-    return {
-        "document_schema": DOCUMENT_SCHEMA,
-        "round": results.round.id,
-        "competition": competition.id,
-        "seed": competition.seed,
-        "set_digest": competition.set_digest,
-        "unprocessed": competition.unprocessed.metrics,
-        "best": _other_entry(competition.best) if competition.best else None,
-        "winners": {name: _other_entry(row) for name, row in winners.items()},
-        **({} if results.round.corpus is None else {"remarks": list(results.round.corpus.remarks)}),
-        "decisions": {d.metric: feedback_text(d.sentence) for d in competition.decisions},
-    }
-
-
-def _own_fields(row: RowDoc) -> dict[str, Any]:
-    """The fields of a row that feedback repeats."""
-    return {
-        "rank": row.rank,
-        "entry": row.entry,
-        "hotkey": row.hotkey,
-        "uid": row.uid,
-        "model": row.model,
-        "block": row.block,
-        "ranks": row.ranks,
-        "share": row.share,
-        "metrics": row.metrics,
-        "failures": row.failures,
-        "flags": [
-            FeedbackFlag(code=f.code, sentence=feedback_text(f.sentence), value=f.value, limit=f.limit)
-            for f in row.flags
-        ],
-        "timing": row.timing,
-    }
-
-
-def _other_entry(row: RowDoc) -> OtherEntry:
-    return OtherEntry(**_own_fields(row), clips=row.clips)
-
-
-def _entry_feedback(shared: Mapping[str, Any], row: RowDoc, evaluation: Evaluation, clip_set: ClipSet) -> Feedback:
-    clips = [
-        ClipScores(
-            id=clip.clip_id,
-            scores=None if clip.scores is None else dict(clip.scores),
-            failure=None
-            if clip.failure is None
-            else ClipFailure(code=clip.failure.code, detail=feedback_text(_detail(clip.failure, clip_set))),
-        )
-        for clip in evaluation.clips
-    ]
-    return Feedback(
-        **shared,
-        **_own_fields(row),
-        refusal=None,
-        clips=clips,
-        needed=row.needed,
-        reasons={name: feedback_text(reason) for name, reason in row.reasons.items()},
-        log=WITHHELD if clip_set.hidden and evaluation.log else evaluation.log,
     )

@@ -42,6 +42,7 @@ def possible_ranks(competition: RunCompetition) -> PossibleRanks:
     return {
         metric: rank_sets(
             {entry.key: competition.values(entry, metric) for entry in competition.deciding},
+            labels=competition.labels,
             higher_is_better=competition.metrics[metric].direction == "higher",
         )
         for metric in competition.paid_metrics

@@ -325,7 +325,12 @@ class RecipeDoc(Document):
 
 
 class ScoreLine(Document):
-    """One line of scores.jsonl: an entry's scores on one clip, or its failure."""
+    """One line of scores.jsonl: an entry's scores on one clip, or its failure.
+
+    `groups` has the clip's group by factor, such as its noise and its prompt. Clips with the same number share that
+    recording. The numbers name no recording, so they are shown for private clips too. It is empty in documents of
+    old versions, and if the recipes do not say what clips share.
+    """
 
     competition: SafeName
     entry: ShortText
@@ -334,3 +339,4 @@ class ScoreLine(Document):
     scores: dict[SafeName, FiniteFloat] | None
     failure: FailureDoc | None
     recipe: RecipeDoc
+    groups: dict[SafeName, Count] = {}

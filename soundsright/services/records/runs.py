@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from soundsright.core.errors import UsageError
+from soundsright.core.groups import ClipGroups
 from soundsright.services.records.reading import read_results, read_scores
 from soundsright.services.records.results import (
     CompetitionDoc,
@@ -73,6 +74,8 @@ class RunCompetition:
     recipes: Mapping[str, RecipeDoc]
     set_folder: Path
     metrics: Mapping[str, MetricDoc]
+    groups: ClipGroups | None = None
+    """What the clips share; None in runs of old versions, which counted each clip as independent."""
 
     @property
     def rows(self) -> tuple[RunEntry, ...]:
@@ -122,6 +125,11 @@ class RunCompetition:
         stopping = self.doc.stopping
         stopped = () if stopping is None else tuple(each.hotkey for each in stopping.stopped)
         return tuple(entry for entry in self.entries if entry.row.hotkey not in stopped)
+
+    @property
+    def labels(self) -> tuple[tuple[str, ...], ...] | None:
+        """The groups of the clips in the order of `clip_ids`, one sequence for each factor."""
+        return None if self.groups is None else self.groups.labels(self.clip_ids)
 
     def values(self, entry: RunEntry, metric: str) -> list[float]:
         """One value per clip of the set; a clip without a score gets the floor."""
@@ -292,7 +300,25 @@ def _competition(
     )
     unprocessed = RunEntry(UNPROCESSED, doc.unprocessed, *_clips(baseline), None)
     return RunCompetition(
-        doc, entries, unprocessed, tuple(sorted(recipes)), recipes, folder / "sets" / doc.id, metrics
+        doc,
+        entries,
+        unprocessed,
+        tuple(sorted(recipes)),
+        recipes,
+        folder / "sets" / doc.id,
+        metrics,
+        _groups({line.id: line.groups for line in lines}),
+    )
+
+
+def _groups(by_clip: Mapping[str, Mapping[str, int]]) -> ClipGroups | None:
+    """The groups of the clips; None unless all lines have the same factors."""
+    ids = sorted(by_clip)
+    factors = list(by_clip[ids[0]]) if ids else []
+    if not factors or any(by_clip[clip_id].keys() != set(factors) for clip_id in ids):
+        return None
+    return ClipGroups(
+        tuple(ids), {factor: tuple(str(by_clip[clip_id][factor]) for clip_id in ids) for factor in factors}
     )
 
 

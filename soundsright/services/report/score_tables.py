@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soundsright.core.errors import UsageError, printable
+from soundsright.core.groups import ClipGroups
 from soundsright.metrics import metric
 from soundsright.services.drawing import counted, digits, metric_name
 from soundsright.services.report.tables import (
@@ -27,10 +28,18 @@ from soundsright.services.report.tables import (
     tex_text,
     works,
 )
-from soundsright.services.scoring import MetricSummary, ScoreReport, measured_metrics, read_report, summaries
+from soundsright.services.scoring import (
+    MetricSummary,
+    ScoreReport,
+    group_words,
+    measured_metrics,
+    read_report,
+    summaries,
+)
 
 SCORE_COLUMNS = (
-    "system", "metric", "unit", "mean", "low", "high", "median", "n", "failed", "sample_rate_hz", "align",
+    "system", "metric", "unit", "mean", "low", "high", "median", "n", "effective_n", "failed",
+    "sample_rate_hz", "align",
 )  # fmt: skip
 
 
@@ -51,9 +60,16 @@ class ScoredSystem:
         failed = sum(clip.failure is not None for clip in self.report.clips)
         words += [f"{failed} failed"] if failed else []
         words += ["aligned"] if self.report.align else []
-        words += [f"{len(set(self.report.clusters))} clusters"] if self.report.clusters else []
+        words.append("clips as independent" if self.report.groups is None else self._grouped_by(self.report.groups))
         versions = [f"{name} {version}" for name, version in self.report.versions.items()]
         return ", ".join(words) + (f"; {', '.join(versions)}" if versions else "")
+
+    def _grouped_by(self, groups: ClipGroups) -> str:
+        """The factors, and the effective numbers of clips."""
+        effective = [s.effective_n for s in self.summaries.values() if s.effective_n is not None]
+        least, most = (f"{end(effective):.0f}" for end in (min, max)) if effective else ("", "")
+        words = f", effective clips {least if least == most else f'{least} to {most}'}" if effective else ""
+        return f"grouped by {group_words(groups)}{words}"
 
 
 def scored_systems(paths: Sequence[Path]) -> list[ScoredSystem]:
@@ -70,7 +86,7 @@ def scored_systems(paths: Sequence[Path]) -> list[ScoredSystem]:
         if not names:
             raise UsageError(f"{path}: every clip failed, so there are no scores", "Leave this report out.")
         name = stem if len(set(stems)) == len(stems) else path.with_suffix("").as_posix()
-        systems.append(ScoredSystem(printable(name), report, summaries(report.clips, names, report.clusters)))
+        systems.append(ScoredSystem(printable(name), report, summaries(report.clips, names, report.groups)))
     return systems
 
 
@@ -94,7 +110,7 @@ def scores_csv(systems: Sequence[ScoredSystem]) -> str:
     return csv_text(
         SCORE_COLUMNS,
         [
-            (system.name, name, metric(name).unit, s.mean, s.low, s.high, s.median, s.n, s.failed,
+            (system.name, name, metric(name).unit, s.mean, s.low, s.high, s.median, s.n, s.effective_n, s.failed,
              system.report.sample_rate_hz, system.report.align)
             for system in systems
             for name, s in system.summaries.items()

@@ -18,6 +18,7 @@ from pathlib import Path
 from soundsright.core.audio import Audio, Clip, digest_of_digests, pcm16
 from soundsright.core.competition import Competition
 from soundsright.core.errors import InfrastructureFault
+from soundsright.core.groups import ClipGroups
 from soundsright.core.material import Material
 from soundsright.core.ports import DegradedClip, Pool, SpeechSource
 from soundsright.services.rounds.hiding import (
@@ -69,6 +70,14 @@ class ClipSet:
     @property
     def digest(self) -> str:
         return digest_of_digests(self.digests)
+
+    @property
+    def groups(self) -> ClipGroups | None:
+        """What the clips share, as numbers, which name no recording; None if the recipes do not say it."""
+        from soundsright.data import groups_of
+
+        groups = groups_of(self.recipes)
+        return None if groups is None else groups.numbered()
 
     @property
     def clip_ids(self) -> tuple[str, ...]:

@@ -134,6 +134,7 @@ def _decided(
         refusals=[r for r in refusals if r.competition_id in (competition.id, None)],
         examined=examined(context, competition, evaluated, unique, champions),
         stops=evaluated.stops.get(competition.id),
+        groups=evaluated.sets[competition.id].groups,
     )
     after = champions_after(board, champions, at_block=plan.round.seed_block)
     shares: dict[str, float] = {}

@@ -10,13 +10,13 @@ from .folder import (
     scored_clip,
     some_of,
 )
+from .grouping import AUTOMATIC, INDEPENDENT, found_groups, group_words, read_groups, too_few_groups
 from .reading import difference_to_clean, enhanced_audio, enhanced_samples, reference_audio
 from .report import (
     MetricSummary,
     ScoreReport,
     checked_targets,
     clip_line,
-    clusters_of,
     measured_metrics,
     read_clip_lines,
     read_report,
@@ -28,6 +28,8 @@ from .report import (
 from .resuming import EarlierScores, earlier_scores, merged_scores
 
 __all__ = [
+    "AUTOMATIC",
+    "INDEPENDENT",
     "ClipFiles",
     "EarlierScores",
     "FileDigests",
@@ -39,14 +41,16 @@ __all__ = [
     "checked_targets",
     "chosen_metrics",
     "clip_line",
-    "clusters_of",
     "difference_to_clean",
     "earlier_scores",
     "enhanced_audio",
     "enhanced_samples",
+    "found_groups",
+    "group_words",
     "measured_metrics",
     "merged_scores",
     "read_clip_lines",
+    "read_groups",
     "read_report",
     "reference_audio",
     "report_json",
@@ -55,6 +59,7 @@ __all__ = [
     "scored_clip",
     "some_of",
     "summaries",
+    "too_few_groups",
     "values_of",
     "write_parquet",
 ]

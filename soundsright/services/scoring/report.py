@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from soundsright.core.errors import UsageError
+from soundsright.core.groups import ClipGroups
 from soundsright.core.results import ClipResult, Failure
 from soundsright.metrics import metric
 from soundsright.ranking import mean_estimate
@@ -59,11 +60,11 @@ def measured_metrics(clips: Sequence[ClipResult]) -> list[str]:
 
 
 def summaries(
-    clips: Sequence[ClipResult], names: Sequence[str], clusters: Sequence[str] | None = None
+    clips: Sequence[ClipResult], names: Sequence[str], groups: ClipGroups | None = None
 ) -> dict[str, MetricSummary]:
     """The summary of each metric. Intervals are cut to the metric's range.
 
-    With `clusters` (one label per clip), intervals are cluster-robust.
+    With `groups`, intervals hold for new material: clips of one group are not independent.
 
     >>> results = [ClipResult("a", {"STOI": 0.5}), ClipResult("b", failure=Failure("missing", "no file"))]
     >>> summary = summaries(results, ["STOI"])["STOI"]
@@ -71,10 +72,11 @@ def summaries(
     (-0.25, 2, 1)
     """
     failed = sum(clip.failure is not None for clip in clips)
+    labels = None if groups is None else groups.labels([clip.clip_id for clip in clips])
     by_metric = {}
     for name in names:
         values, definition = values_of(clips, name), metric(name)
-        estimate = mean_estimate(values, None if clusters is None else [clusters])
+        estimate = mean_estimate(values, labels)
         by_metric[name] = MetricSummary(
             estimate.mean,
             None if estimate.low is None else max(estimate.low, definition.low),
@@ -89,16 +91,17 @@ def summaries(
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """The results of a set and the digests of its files. `files` and `clusters` have one item per clip.
+    """The results of a set and the digests of its files. `files` has one item per clip.
 
-    A field is None if the report is from an earlier version that did not store it.
+    `groups` says what the clips share; None if each counts as independent. Another field is None if the report is
+    from an earlier version that did not store it.
     """
 
     clips: tuple[ClipResult, ...]
     files: tuple[FileDigests, ...]
     sample_rate_hz: int | None = None
     align: bool | None = None
-    clusters: tuple[str, ...] | None = None
+    groups: ClipGroups | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def differing(self, other: ScoreReport, side: Literal["clean", "noisy"]) -> list[str]:
@@ -119,18 +122,20 @@ class ScoreReport:
 def report_json(report: ScoreReport, names: Sequence[str]) -> str:
     """The report: `{"sample_rate_hz", "align", "versions", "metrics": {name: summary}, "clips": […]}`.
 
-    Each clip has `id`, `scores`, `failure`, `sha256` by side, and `cluster` if intervals are by cluster.
+    Each clip has `id`, `scores`, `failure`, `sha256` by side, and `groups` (its label by factor) if they are known.
     If a metric has no value, the clip also has `no_value`: the code of the reason (`metrics.NoValue`) by metric.
     """
     rows = [_clip_fields(clip, files) for clip, files in zip(report.clips, report.files, strict=True)]
-    for row, cluster in zip(rows, report.clusters or (), strict=report.clusters is not None):
-        row["cluster"] = cluster
+    if report.groups is not None:
+        labels = report.groups.labels([clip.clip_id for clip in report.clips])
+        for number, row in enumerate(rows):
+            row["groups"] = {f: own[number] for f, own in zip(report.groups.factors, labels, strict=True)}
     document = {
         "sample_rate_hz": report.sample_rate_hz,
         "align": report.align,
         "versions": dict(report.versions),
         "metrics": {
-            name: _summary_fields(each) for name, each in summaries(report.clips, names, report.clusters).items()
+            name: _summary_fields(each) for name, each in summaries(report.clips, names, report.groups).items()
         },
         "clips": rows,
     }
@@ -150,7 +155,7 @@ def read_clip_lines(path: Path) -> dict[str, ScoredClip]:
         UsageError: the file has other content.
     """
     scored = {}
-    lines = _text_of(path).splitlines()
+    lines = text_of(path).splitlines()
     for number, line in enumerate(lines, start=1):
         try:
             fields = json.loads(line)
@@ -213,7 +218,7 @@ def read_report(path: Path) -> ScoreReport:
     Raises:
         UsageError: the file is neither.
     """
-    text = _text_of(path)
+    text = text_of(path)
     try:
         if path.suffix == ".jsonl":
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
@@ -222,14 +227,15 @@ def read_report(path: Path) -> ScoreReport:
             head = json.loads(text)
             rows = head["clips"]
         clips = tuple(_clip_of(row) for row in rows)
+        if len({clip.clip_id for clip in clips}) != len(clips):
+            raise UsageError(f"{path} has a clip twice", "Score the set again.")
         rate = head.get("sample_rate_hz")
-        clusters = tuple(str(row["cluster"]) for row in rows if "cluster" in row)
         report = ScoreReport(
             clips,
             tuple(_files_of(row) for row in rows),
             None if rate is None else int(rate),
             _align_of(head),
-            clusters if clusters and len(clusters) == len(clips) else None,
+            _groups_of([clip.clip_id for clip in clips], rows),
             {str(name): str(version) for name, version in head.get("versions", {}).items()},
         )
     except _WRONG_STRUCTURE as error:
@@ -239,49 +245,16 @@ def read_report(path: Path) -> ScoreReport:
         ) from error
     if not clips:
         raise UsageError(f"{path} has no clips", "Give a report of at least one clip.")
-    if len({clip.clip_id for clip in clips}) != len(clips):
-        raise UsageError(f"{path} has a clip twice", "Score the set again.")
     return report
 
 
-def clusters_of(
-    path: Path, clip_ids: Sequence[str], field: str, clean_sha256: Sequence[str | None] = ()
-) -> tuple[str, ...]:
-    """The cluster of each clip: the value of `field` (for example the speaker) in the set's manifest of JSON lines.
-
-    If the manifest has the SHA-256 of a clean file, it must match `clean_sha256`, as far as that is known.
-
-    Raises:
-        UsageError: the manifest lacks a clip or the field, or is for other clean files.
-    """
-    labels, known = {}, {}
-    for number, line in enumerate(_text_of(path).splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            labels[str(row["id"])] = str(row[field])
-            known[str(row["id"])] = _files_of(row).clean
-        except _WRONG_STRUCTURE as error:
-            raise UsageError(
-                f"{path}, line {number} has no id and {field}",
-                "Give the manifest of the set, with one JSON object per line.",
-            ) from error
-    missing = [clip_id for clip_id in clip_ids if clip_id not in labels]
-    if missing:
-        raise UsageError(
-            f"{path} lacks {len(missing)} clips; the first is {missing[0]}", "Give the manifest of this set."
-        )
-    differing = [
-        clip_id
-        for clip_id, digest in zip(clip_ids, clean_sha256, strict=bool(clean_sha256))
-        if None not in (digest, known[clip_id]) and digest != known[clip_id]
-    ]
-    if differing:
-        raise UsageError(
-            f"{path} has another clean file for {len(differing)} of {len(clip_ids)} clips; the first is "
-            f"{differing[0]}",
-            "Give the manifest of this set. If you converted the files, remove sha256 from the manifest.",
-        )
-    return tuple(labels[clip_id] for clip_id in clip_ids)
+def _groups_of(clip_ids: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> ClipGroups | None:
+    """The groups of a report's clips; None unless all have the same factors. Old reports have one, `cluster`."""
+    own = [row.get("groups") or {name: row[name] for name in ("cluster",) if name in row} for row in rows]
+    factors = list(own[0]) if own else []
+    if not factors or any(list(labels) != factors for labels in own):
+        return None
+    return ClipGroups(tuple(clip_ids), {str(f): tuple(str(labels[f]) for labels in own) for f in factors})
 
 
 def _summary_fields(summary: MetricSummary) -> dict[str, float | None]:
@@ -328,7 +301,7 @@ def _finite_items(scores: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         yield str(name), float(value)
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_REPORT_BYTES:
             raise UsageError(f"{path} is larger than {MAX_REPORT_BYTES} bytes", "Split the set.")

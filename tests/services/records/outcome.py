@@ -99,7 +99,7 @@ def small_outcome(folder: Path = Path("set")) -> RoundOutcome:
         Refusal("dave" * 5, None, "dave", None, "not_registered", "The hotkey is not registered"),
     )
     recipes: dict[str, dict[str, object]] = {
-        c: {"speech": f"speech-{n}", "speaker": "s1", "noise": "rain", "snr_db": 2.5 * n, "rir": None}
+        c: {"speech": f"speech-{n}", "speaker": "s1", "noise": f"noise-{n}", "snr_db": 2.5 * n, "rir": None}
         for n, c in enumerate(CLIPS)
     }
     clips = ClipSet(

@@ -11,7 +11,8 @@ import pytest
 from soundsright.core.material import Material
 from soundsright.core.results import Apart, ApartReason
 from soundsright.services.records.feedback import MAX_TEXT_CHARS, Feedback
-from soundsright.services.records.outcome import feedback_of, results_of, scores_of, scores_text
+from soundsright.services.records.outcome import results_of, scores_of, scores_text
+from soundsright.services.records.outcome_feedback import feedback_of
 from soundsright.services.records.ranks import possible_ranks
 from soundsright.services.records.reading import read_scores, results_from
 from soundsright.services.records.results import ScoreLine

@@ -15,6 +15,7 @@ import soundfile
 
 from soundsright.adapters.machine.pool import ProcessPool
 from soundsright.core.errors import JobTimeout, UsageError
+from soundsright.core.groups import ClipGroups
 from soundsright.core.results import ClipResult, Failure
 from soundsright.metrics.registry import METRICS, floors
 from soundsright.metrics.suite import warm_up
@@ -32,7 +33,6 @@ from soundsright.services.scoring.report import (
     ScoreReport,
     checked_targets,
     clip_line,
-    clusters_of,
     read_clip_lines,
     read_report,
     report_json,
@@ -284,7 +284,7 @@ REPORT = ScoreReport(
     (FileDigests("c0", "e0", "n0"), FileDigests("c1")),
     16_000,
     align=False,
-    clusters=("anna", "ben"),
+    groups=ClipGroups(("a", "b"), {"noise": ("rain", "wind")}),
     versions={"soundsright": "1.0"},
 )
 
@@ -292,14 +292,15 @@ REPORT = ScoreReport(
 def test_the_report_has_its_documented_structure() -> None:
     report = json.loads(report_json(REPORT, ["STOI"]))
     assert set(report) == {"sample_rate_hz", "align", "versions", "metrics", "clips"}
-    assert set(report["metrics"]["STOI"]) == {"mean", "low", "high", "median", "n", "failed"}
+    assert set(report["metrics"]["STOI"]) == {"mean", "low", "high", "median", "n", "failed", "effective_n"}
+    assert report["metrics"]["STOI"]["low"] is None, "two groups give no interval"
     first, second = report["clips"]
     assert first == {
         "id": "a",
         "scores": {"STOI": 0.9},
         "failure": None,
         "sha256": {"clean": "c0", "enhanced": "e0", "noisy": "n0"},
-        "cluster": "anna",
+        "groups": {"noise": "rain"},
     }
     assert second["failure"] == {"code": "missing", "detail": "no enhanced file"}
     assert second["sha256"] == {"clean": "c1"}
@@ -369,29 +370,25 @@ def test_parquet_has_a_row_per_clip(tmp_path: Path) -> None:
     ]
 
 
-def test_clusters_come_from_the_manifest(tmp_path: Path) -> None:
-    manifest = tmp_path / "manifest.jsonl"
-    manifest.write_text('{"id": "a", "speaker": "anna"}\n{"id": "b", "speaker": "ben"}\n')
-    assert clusters_of(manifest, ["b", "a"], "speaker") == ("ben", "anna")
-    with pytest.raises(UsageError, match="no id and noise"):
-        clusters_of(manifest, ["a"], "noise")
-    with pytest.raises(UsageError, match="lacks 1 clips; the first is c"):
-        clusters_of(manifest, ["a", "c"], "speaker")
+def test_an_old_report_with_clusters_is_still_read(tmp_path: Path) -> None:
+    rows = [{"id": c, "scores": {"STOI": 0.5}, "failure": None, "cluster": f"s{c}"} for c in "ab"]
+    (tmp_path / "r.json").write_text(json.dumps({"metrics": {}, "clips": rows}))
+    assert read_report(tmp_path / "r.json").groups == ClipGroups(("a", "b"), {"cluster": ("sa", "sb")})
 
 
-def test_a_manifest_of_other_clean_files_is_refused(tmp_path: Path) -> None:
-    manifest = tmp_path / "manifest.jsonl"
-    manifest.write_text('{"id": "a", "speaker": "anna", "sha256": {"clean": "c0", "noisy": "n0"}}\n')
-    assert clusters_of(manifest, ["a"], "speaker", ["c0"]) == ("anna",)
-    assert clusters_of(manifest, ["a"], "speaker", [None]) == ("anna",)
-    with pytest.raises(UsageError, match="another clean file for 1 of 1 clips; the first is a"):
-        clusters_of(manifest, ["a"], "speaker", ["c9"])
-
-
-def test_clips_of_one_cluster_widen_the_interval() -> None:
+def test_clips_of_one_group_widen_the_interval() -> None:
     clips = [ClipResult(str(i), scores={"STOI": v}) for i, v in enumerate((0.5, 0.5, 0.7, 0.7, 0.9, 0.9))]
-    plain, by_speaker = (summaries(clips, ["STOI"], each)["STOI"] for each in (None, list("aabbcc")))
-    assert by_speaker.mean == plain.mean
-    assert by_speaker.half_width is not None
+    groups = ClipGroups(tuple("012345"), {"noise": tuple("aabbcc")})
+    plain, grouped = (summaries(clips, ["STOI"], each)["STOI"] for each in (None, groups))
+    assert grouped.mean == plain.mean
+    assert grouped.half_width is not None
     assert plain.half_width is not None
-    assert by_speaker.half_width > plain.half_width
+    assert grouped.half_width > plain.half_width
+    assert plain.effective_n is None
+    assert grouped.effective_n is not None
+    assert 1 <= grouped.effective_n < 6
+
+
+def test_one_clip_has_no_interval() -> None:
+    summary = summaries([ClipResult("0", scores={"STOI": 0.5})], ["STOI"])["STOI"]
+    assert (summary.mean, summary.low, summary.high) == (0.5, None, None)
