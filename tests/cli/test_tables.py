@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from soundsright.cli.shared.tables import line_of_test, mean_and_interval, paid_sentence, print_tables
+from soundsright.cli.shared.tables import clips_line, line_of_test, mean_and_interval, paid_sentence, print_tables
 from soundsright.core.competition import PUBLISHED
 from soundsright.services.records.results import (
     CompetitionDoc,
@@ -130,3 +130,15 @@ def test_a_difference_without_an_interval_says_so() -> None:
 
 def test_a_mean_without_an_interval_has_a_dash() -> None:
     assert mean_and_interval(EstimateDoc(mean=1.5, low=None, high=None, n=1), 2) == "1.50 ±-"
+
+
+def test_the_number_of_clips_is_shown_with_the_effective_one() -> None:
+    assert "20 clips, each counted as independent" in shown(140)
+    assert "12 to 14" in clips_line(
+        competition_of(*(EstimateDoc(mean=1.0, low=0.5, high=1.5, n=20, effective_n=n) for n in (12.2, 13.9)))
+    )
+
+
+def competition_of(*estimates: EstimateDoc) -> CompetitionDoc:
+    rows = tuple(row(1, "al").model_copy(update={"metrics": {"PESQ_WB": estimate}}) for estimate in estimates)
+    return CompetitionDoc.model_construct(metric_weights={"PESQ_WB": 1.0}, entries=rows[:1], unprocessed=rows[-1])

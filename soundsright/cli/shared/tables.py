@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 _LEGEND = (
     "Ordered by share. * counts for the prize. Beside or under each rank are the ranks that remain possible with"
-    " 95 % confidence, on any metric that counts. ± is half of the 95 % interval over the clips. A failed clip"
-    " scores the floor. RTF is wall time on one processor, with other work running. At 48 kHz, PESQ-WB is computed"
-    " at 16 kHz."
+    " 95 % confidence, on any metric that counts. ± is half of the 95 % interval for new noises, rooms and prompts,"
+    " or - if the clips allow none. A failed clip scores the floor. RTF is wall time on one processor, with other"
+    " work running. At 48 kHz, PESQ-WB is computed at 16 kHz."
 )
 WIDE_COLUMNS = 120
 """In a narrower terminal, intervals go under the means and possible ranks under the ranks."""
@@ -82,6 +82,7 @@ def paid_sentence(burned: float, competitions: Sequence[Competition]) -> str:
 
 def _notes(competition: CompetitionDoc) -> Iterator[Text]:
     """Facts that have no column: failures, flags, refusals, copies, unread files, and decisions with tests."""
+    yield Text(clips_line(competition), style="dim")
     for row in competition.entries:
         if row.failures:
             yield Text.assemble((row.entry, "yellow"), f"  {row.failure_note}")
@@ -104,6 +105,22 @@ def _notes(competition: CompetitionDoc) -> Iterator[Text]:
         yield Text(decision.sentence, style="dim")
         if tested := line_of_test(decision):
             yield Text(f"  {tested}", style="dim")
+
+
+def clips_line(competition: CompetitionDoc) -> str:
+    """The number of clips, and the effective number: of independent clips that would be as certain."""
+    estimates = [
+        row.metrics[name]
+        for row in (*competition.entries, competition.unprocessed)
+        for name in competition.metric_weights
+        if name in row.metrics and sum(row.failures.values()) < row.clips
+    ]
+    clips = f"{competition.unprocessed.clips} clips"
+    effective = sorted(round(e.effective_n) for e in estimates if e.effective_n is not None)
+    if not effective:
+        return f"{clips}, each counted as independent"
+    numbers = " to ".join(str(n) for n in dict.fromkeys((effective[0], effective[-1])))
+    return f"{clips}, effective {numbers}: clips that share a noise, a room or a prompt count together"
 
 
 def line_of_test(decision: DecisionDoc) -> str:

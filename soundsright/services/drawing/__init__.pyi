@@ -5,7 +5,7 @@ from .files import checked_suffix, write_drawing
 from .frame import ASSETS, HEADERS, Frame, Page, asset
 from .media import data_uri, flac_bytes, spectrogram_png
 from .templates import template_environment
-from .texts import clip_facts, counted, digits, factor, metric_name, set_facts
+from .texts import clip_facts, counted, digits, factor, interval_facts, metric_name, set_facts
 
 __all__ = [
     "ASSETS",
@@ -25,6 +25,7 @@ __all__ = [
     "factor",
     "flac_bytes",
     "history_plots",
+    "interval_facts",
     "interval_plot",
     "metric_docs",
     "metric_name",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from soundsright.core.errors import UsageError
 from soundsright.services.drawing.charts import rank_bar
 from soundsright.services.drawing.comparisons import prize_decisions
-from soundsright.services.drawing.texts import MINUS, digits, factor, fixed, metric_name, pvalue
+from soundsright.services.drawing.texts import MINUS, digits, factor, fixed, interval_facts, metric_name, pvalue
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -55,6 +55,7 @@ def template_environment() -> Environment:
         "rankbar": ranks,
         "breakable": breakable,
         "prize_decisions": prize_decisions,
+        "interval_facts": interval_facts,
     }
     return jinja
 

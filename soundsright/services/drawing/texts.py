@@ -47,6 +47,21 @@ def set_facts(c: RunCompetition) -> str:
     return ", ".join(facts)
 
 
+def interval_facts(c: RunCompetition) -> str:
+    """What the intervals rest on, such as "30 clips, effective 12 to 14, grouped by noise (19) and prompt (11)"."""
+    rows = [row for row in c.rows if row.answered]
+    estimates = [row.row.metrics[m] for row in rows for m in c.doc.metric_weights if m in row.row.metrics]
+    clips = counted(len(c.clip_ids) or max((e.n for e in estimates), default=0), "clip")
+    if c.groups is None:
+        return f"{clips}, each counted as independent"
+    effective = sorted({round(e.effective_n) for e in estimates if e.effective_n is not None})
+    words = [clips]
+    if effective:
+        words.append("effective " + " to ".join(str(n) for n in dict.fromkeys((effective[0], effective[-1]))))
+    factors = [f"{factor} ({n})" for factor, n in c.groups.counts.items()]
+    return ", ".join([*words, "grouped by " + " and ".join(factors)])
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun in singular or plural.
 

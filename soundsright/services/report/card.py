@@ -57,6 +57,11 @@ def model_index(run: Run, label: str, *, dataset: str = "", dataset_url: str = "
                     "args": {
                         **_interval(estimate),
                         "clips": estimate.n,
+                        **(
+                            {}
+                            if estimate.effective_n is None
+                            else {"effective_clips": round(estimate.effective_n, 1)}
+                        ),
                         "failed_clips": sum(entry.row.failures.values()),
                         "model_revision": (entry.row.model or "").rpartition("@")[2],
                     },

@@ -14,15 +14,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from soundsright.core.errors import UsageError
 from soundsright.metrics import metric
-from soundsright.services.drawing import digits, factor, metric_name, set_facts
+from soundsright.services.drawing import digits, factor, interval_facts, metric_name, set_facts
 from soundsright.services.records import MetricDoc, Results, Run, RunCompetition, RunEntry
 from soundsright.services.report.citations import bibtex, citation_keys
 
 CSV_COLUMNS = (
     "round", "competition", "rank", "entry", "hotkey", "uid", "model", "block", "share_percent", "metric", "unit",
-    "mean", "low", "high", "n", "clips", "failed_clips", "real_time_factor", "load_s", "peak_memory_bytes",
+    "mean", "low", "high", "n", "effective_n", "clips",
+    "failed_clips", "real_time_factor", "load_s", "peak_memory_bytes",
     "set_seed", "set_digest", "ruleset",
 )  # fmt: skip
+EFFECTIVE_CLIPS = (
+    "Intervals hold for new material: clips that share a noise, a room or a prompt count together. The effective"
+    " number of clips is the number of independent clips that would be as certain. A dash means that the clips"
+    " allow no interval."
+)
 _MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#!|~"} | {"\n": " ", "\r": " "})
 _TEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
@@ -46,8 +52,9 @@ def report_csv(run: Run) -> str:
                 unit = doc.metrics[name].unit if name in doc.metrics else ""
                 line = (
                     doc.round.id, c.doc.id, row.rank, row.entry, row.hotkey, row.uid, row.model, row.block,
-                    row.share, name, unit, e.mean, e.low, e.high, e.n, row.clips, sum(row.failures.values()),
-                    row.timing.real_time_factor, row.timing.load_s, row.timing.peak_memory_bytes,
+                    row.share, name, unit, e.mean, e.low, e.high, e.n, e.effective_n, row.clips,
+                    sum(row.failures.values()), row.timing.real_time_factor, row.timing.load_s,
+                    row.timing.peak_memory_bytes,
                     c.doc.seed, c.doc.set_digest, doc.round.ruleset,
                 )  # fmt: skip
                 rows.append(line)
@@ -112,7 +119,7 @@ def report_markdown(run: Run) -> str:
         lines += [
             f"- {markdown_text(e.label)}: {markdown_text(e.failure_note)}." for e in c.entries if e.row.failures
         ]
-    lines += ["", "## Metrics", ""]
+    lines += ["", EFFECTIVE_CLIPS, "", "## Metrics", ""]
     lines += [f"- {metric_name(name)}: {m.title}. {metric_source(name)}." for name, m in doc.metrics.items()]
     return "\n".join(lines) + "\n"
 
@@ -274,9 +281,9 @@ def _provenance(doc: Results, shown: Callable[[str], str]) -> list[str]:
 
 
 def recipe_words(c: RunCompetition) -> str:
-    """The conditions of a set, its seed, and the start of its digest."""
+    """The conditions of a set, what its intervals rest on, its seed, and the start of its digest."""
     conditions = set_facts(c) if c.recipes else "no clips kept"
-    return f"{conditions}; seed {c.doc.seed}, set {c.doc.set_digest[:16]}"
+    return f"{conditions}; intervals: {interval_facts(c)}; seed {c.doc.seed}, set {c.doc.set_digest[:16]}"
 
 
 def _heading(c: RunCompetition, name: str, m: MetricDoc) -> str:

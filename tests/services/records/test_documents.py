@@ -10,6 +10,7 @@ import pytest
 
 from soundsright.core.material import Material
 from soundsright.core.results import Apart, ApartReason
+from soundsright.ranking import mean_estimate
 from soundsright.services.records.feedback import MAX_TEXT_CHARS, Feedback
 from soundsright.services.records.outcome import results_of, scores_of, scores_text
 from soundsright.services.records.outcome_feedback import feedback_of
@@ -20,6 +21,7 @@ from soundsright.services.records.runs import run_of
 from soundsright.services.report.html import report_html
 from soundsright.services.report.tables import report_markdown
 from soundsright.services.rounds import RoundOutcome
+from soundsright.services.rounds.hiding import HiddenClip
 from tests.services.records.outcome import COMPETITION, GOLDEN, golden_files, small_outcome
 from tests.services.rounds.spoken import Spoken
 
@@ -123,3 +125,45 @@ def test_an_entry_that_is_ranked_apart_is_in_results_feedback_and_report(tmp_pat
 def test_results_without_entries_apart_have_no_such_fields() -> None:
     (competition,) = results_of(small_outcome()).as_json()["competitions"]
     assert competition.keys().isdisjoint({"apart", "unmeasured"})
+
+
+def hidden_outcome() -> RoundOutcome:
+    """The outcome of a round with private recordings: no clip may be shown."""
+    outcome = small_outcome()
+    clips = outcome.sets[COMPETITION.id]
+    hidden = {c: HiddenClip("d" * 64, "r" * 64, "salt", ("speech-0",)) for c in clips.clip_ids}
+    return replace(outcome, sets={COMPETITION.id: replace(clips, hidden=hidden)})
+
+
+def test_hidden_clips_have_the_numbers_of_their_groups_and_no_names() -> None:
+    lines = list(scores_of(hidden_outcome()))
+    assert {line.id: line.groups for line in lines} == {
+        f"clip-{n:05d}": {"noise": n, "prompt": n} for n in range(3)
+    }
+    text = scores_text(lines)
+    assert "noise-" not in text
+    assert "speech-" not in text
+    assert [line.groups for line in lines] == [line.groups for line in scores_of(small_outcome())]
+
+
+def test_a_stranger_computes_the_same_intervals_and_ranks_from_the_published_files(tmp_path: Path) -> None:
+    outcome = hidden_outcome()
+    path = tmp_path / "scores.jsonl"
+    path.write_text(scores_text(scores_of(outcome)), encoding="utf-8")
+    lines = [line for line in read_scores(path) if isinstance(line, ScoreLine)]
+    competition = run_of(tmp_path, results_of(outcome), lines).competitions[0]
+    assert competition.groups == outcome.sets[COMPETITION.id].groups
+    for entry in competition.rows:
+        for name, written in entry.row.metrics.items():
+            own = mean_estimate(competition.values(entry, name), competition.labels)
+            assert (own.mean, own.low, own.high) == (written.mean, written.low, written.high)
+            assert own.effective_n == written.effective_n
+
+
+def test_a_run_of_an_old_version_has_no_groups(tmp_path: Path) -> None:
+    lines = [line.model_copy(update={"groups": {}}) for line in scores_of(small_outcome())]
+    results = results_of(small_outcome())
+    run = run_of(tmp_path, results, lines)
+    assert run.competitions[0].groups is None
+    assert "3 clips, each counted as independent" in report_markdown(run)
+    assert "3 clips, effective " in report_markdown(run_of(tmp_path, results, list(scores_of(small_outcome()))))

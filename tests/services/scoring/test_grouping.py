@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from soundsright.core.audio import Audio, digest_of_signals, pcm16
+from soundsright.core.audio import Audio, digest_of_signals, on_pcm16_grid
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import UsageError
 from soundsright.core.groups import ClipGroups
@@ -88,7 +88,10 @@ def folder(tmp_path: Path) -> Path:
     lines = []
     for number, clip_id in enumerate(CLIPS):
         audio = [
-            Audio(pcm16(np.random.default_rng(number + seed).uniform(-0.5, 0.5, 800)) / np.float32(32768), 16_000)
+            Audio(
+                on_pcm16_grid(np.random.default_rng(number + seed).uniform(-0.5, 0.5, 800).astype(np.float32)),
+                16_000,
+            )
             for seed in (0, 9)
         ]
         for role, signal in zip(("clean", "degraded"), audio, strict=True):
