@@ -128,8 +128,8 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
 
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     grouped = compared.groups is not None
-    clips = ("Clips", "Effective") if grouped else ("Clips",)
-    for heading in ("Metric", "A - B", "95 % interval", "p", "p (Holm)", "Effect", *clips, "Better"):
+    effective = ("Eff. n",) if grouped else ()
+    for heading in ("Metric", "A - B", "95 % interval", "p", "p (Holm)", "Effect", *effective, "Better"):
         table.add_column(heading, justify="left" if heading in ("Metric", "Better") else "right", no_wrap=True)
     for name, each in compared.metrics.items():
         difference = each.difference
@@ -140,10 +140,12 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
             f"{each.p_value:.4f}",
             f"{each.p_value_holm:.4f}",
             f"{each.effect_size:+.2f}",
-            *clip_counts(difference.n, difference.effective_n, grouped=grouped),
+            *clip_counts(difference.n, difference.effective_n, grouped=grouped)[1:],
             "open" if each.better is None else each.better.upper(),
         )
     console = Console(highlight=False)
+    # A number that is cut is wrong, so the table may be wider than the terminal.
+    console.width = max(console.width, console.measure(table, options=console.options.update(width=1_000)).maximum)
     console.print(f"A is {a.name}, B is {b.name}; {len(compared.clip_ids)} clips", markup=False)
     console.print(table)
 
