@@ -10,7 +10,8 @@ import pytest
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.results import Leaderboard
 from soundsright.core.stopping import EarlyStop, RuledOut, Stops
-from soundsright.services.records.outcome import feedback_of, results_of, scores_of
+from soundsright.services.records.outcome import results_of, scores_of
+from soundsright.services.records.outcome_feedback import feedback_of
 from soundsright.services.records.ranks import possible_ranks
 from soundsright.services.records.reading import results_from
 from soundsright.services.records.runs import run_of
