@@ -33,6 +33,7 @@ SECTIONS = {
         "generate": Listed("generate", "Make a set of clean and noisy or reverberant speech."),
         "score": Listed("score", "Score a folder of enhanced recordings against the clean ones."),
         "compare": Listed("compare", "Compare two scored systems clip by clip."),
+        "plan-study": Listed("plan_study", "Plan how many clips, noises and speakers a comparison needs."),
         "metrics": Listed("metrics", "List the metrics with their range, unit and source."),
         "datasets": Listed("datasets", "List, fetch and check corpora of speech, noise and rooms."),
         "leaderboard": Listed("leaderboard", "Show the results of runs as web pages."),

@@ -1,5 +1,6 @@
 from .comparison import MetricComparison, SystemComparison, compare
 from .entry import model_of_folder, verified_entry, verify
+from .planning import StudyCell, StudyNeed, StudyPlan, plan_study
 from .published_tables import LikeColumn, LikeTable, like
 from .rulesets import organiser_of, text_of_file
 from .runs import open_run
@@ -16,6 +17,9 @@ __all__ = [
     "SandboxChoice",
     "SetGroups",
     "SpeechChoice",
+    "StudyCell",
+    "StudyNeed",
+    "StudyPlan",
     "SystemComparison",
     "UtteranceScore",
     "check_price",
@@ -27,6 +31,7 @@ __all__ = [
     "open_run",
     "opened_sandbox",
     "organiser_of",
+    "plan_study",
     "read_set",
     "score",
     "score_folder",

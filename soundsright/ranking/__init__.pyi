@@ -9,10 +9,29 @@ from .clustered import (
     clustered_p_values,
     least_clustered_mean,
 )
+from .components import (
+    MeasuredComponents,
+    VarianceComponents,
+    components_to_json,
+    fitted_components,
+    measured_components,
+    shipped_components,
+)
 from .examined import Examined, TitleModel
 from .gaming import Flag, flags, shipped_honest_systems
 from .leaderboard import decide
 from .looks import Look, look_at, look_ends
+from .power import (
+    MOST_CLIPS,
+    StudyDesign,
+    StudyTest,
+    cheapest_design,
+    enough_groups,
+    fewest_clips,
+    least_detectable_effect,
+    standard_error,
+    study_power,
+)
 from .rank_sets import RankSet, rank_confidence_sets
 from .sequential import SequentialResult, Verdict, first_verdicts, sequential_comparison
 from .statistics import PairedComparison, holm, mean_estimate, paired_comparison
@@ -20,6 +39,7 @@ from .trial import trial_round
 from .weights import weights_of
 
 __all__ = [
+    "MOST_CLIPS",
     "Champion",
     "ClusteredMean",
     "ClusteredMeans",
@@ -29,33 +49,47 @@ __all__ = [
     "Look",
     "Loss",
     "LossOver",
+    "MeasuredComponents",
     "OrganiserDecisions",
     "PairedComparison",
     "RankSet",
     "SequentialResult",
     "SetApart",
     "Speech",
+    "StudyDesign",
+    "StudyTest",
     "Title",
     "TitleModel",
+    "VarianceComponents",
     "Verdict",
     "award",
     "champions_after",
+    "cheapest_design",
     "clustered_mean",
     "clustered_means",
     "clustered_p_values",
+    "components_to_json",
     "decide",
+    "enough_groups",
+    "fewest_clips",
     "first_verdicts",
+    "fitted_components",
     "flags",
     "holm",
     "least_clustered_mean",
+    "least_detectable_effect",
     "look_at",
     "look_ends",
     "mean_estimate",
+    "measured_components",
     "paired_comparison",
     "rank_confidence_sets",
     "sequential_comparison",
     "set_apart",
+    "shipped_components",
     "shipped_honest_systems",
+    "standard_error",
+    "study_power",
     "trial_round",
     "weights_of",
 ]

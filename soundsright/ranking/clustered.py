@@ -208,7 +208,7 @@ def least_clustered_mean(
     if fewest < FEWEST_GROUPS:
         return np.full(len(means.mean), np.inf)
     t = stdtrit(means.degrees, 1.0 - level)
-    lead = np.maximum(t, _hall_inverse(t, SKEWNESS_FACTOR * means.skewness)) * means.error
+    lead = np.maximum(t, hall_inverse(t, SKEWNESS_FACTOR * means.skewness)) * means.error
     least: NDArray[np.float64] = np.where(means.error == 0, np.nextafter(0.0, 1.0), lead)
     return np.where(level < 2.0**-fewest, np.inf, least)
 
@@ -219,7 +219,7 @@ def _hall(t: Floats, skewness: Floats) -> Floats:
     return corrected
 
 
-def _hall_inverse(corrected: Floats, skewness: Floats) -> Floats:
+def hall_inverse(corrected: Floats, skewness: Floats) -> Floats:
     """The t that Hall's transformation takes to this value: it equals ((1 + k t / 3)³ - 1) / k + k / 6."""
     rest = corrected - skewness / 6
     with np.errstate(divide="ignore", invalid="ignore"):

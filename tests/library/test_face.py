@@ -11,7 +11,7 @@ import pytest
 import soundsright
 from tests.layers import PACKAGE, modules
 
-FUNCTIONS = ("score", "score_folder", "compare", "generate", "read_set", "open_run", "verify")
+FUNCTIONS = ("score", "score_folder", "compare", "generate", "read_set", "open_run", "plan_study", "verify")
 
 
 def test_every_name_of_the_stub_can_be_used() -> None:

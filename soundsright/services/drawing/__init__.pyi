@@ -1,4 +1,4 @@
-from .charts import Interval, interval_plot, stacked, style_sheet
+from .charts import MAX_SERIES, Interval, Series, interval_plot, power_plot, stacked, style_sheet
 from .comparisons import clips_by_spread, metric_docs, paired_difference
 from .figures import competition_plots, entry_plots, history_plots
 from .files import checked_suffix, write_drawing
@@ -10,9 +10,11 @@ from .texts import clip_facts, counted, digits, factor, interval_facts, metric_n
 __all__ = [
     "ASSETS",
     "HEADERS",
+    "MAX_SERIES",
     "Frame",
     "Interval",
     "Page",
+    "Series",
     "asset",
     "checked_suffix",
     "clip_facts",
@@ -30,6 +32,7 @@ __all__ = [
     "metric_docs",
     "metric_name",
     "paired_difference",
+    "power_plot",
     "set_facts",
     "spectrogram_png",
     "stacked",

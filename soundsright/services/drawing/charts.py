@@ -157,6 +157,32 @@ def history_plot(series: Sequence[Series], rounds: Sequence[str], *, title: str,
     return _plane(drawn, lines=lines, title=title, unit=unit, x_title="round", x_names=list(rounds))
 
 
+def power_plot(series: Sequence[Series], *, title: str, x_title: str, target: float) -> str:
+    """Power (0 to 1) over a size (logarithmic), a line per series, and a dashed line at the power asked for.
+
+    >>> "reference" in power_plot([Series("a", (10.0, 99.0), (0.2, 0.9))], title="t", x_title="clips", target=0.9)
+    True
+    """
+    drawn = [each for each in series if each.xs][:MAX_SERIES]
+    logs = [math.log10(x) for each in drawn for x in each.xs]
+    bottom = _TOP_PX + _PLOT_HEIGHT_PX
+    across = _Scale.around(logs, _PLOT_LEFT_PX, WIDTH_PX - _RIGHT_PX)
+    up = _Scale(0.0, 1.0, bottom, _TOP_PX + 6)
+    height = bottom + _AXIS_PX + 16 + _LEGEND_PX * (len(drawn) + 1)
+    parts = [_open("plane", height, title), _y_grid(up, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))]
+    parts += [_logarithmic_x_grid(across, bottom), _tick((_PLOT_LEFT_PX + WIDTH_PX) / 2, bottom + 30, x_title)]
+    at, right = up(target), WIDTH_PX - _RIGHT_PX
+    parts.append(f'<line class="reference" x1="{_PLOT_LEFT_PX}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
+    parts.append(f'<text class="tick" x="{_PLOT_LEFT_PX}" y="{height - 6}">- - power {target:g}</text>')
+    for number, each in enumerate(drawn):
+        line = [(across(math.log10(x)), up(y)) for x, y in zip(each.xs, each.ys, strict=True)]
+        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in line)
+        dots = "".join(_shape(number, x, y, 3.0) for x, y in line)
+        legend = _legend_row(number, each.label, bottom + _AXIS_PX + 16 + (number + 0.5) * _LEGEND_PX)
+        parts.append(f'<g class="s{number}"><path class="line" d="M{path}"/>{dots}{legend}</g>')
+    return "".join((*parts, _title(title, ""), "</svg>"))
+
+
 def binned_means(xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, float]]:
     """Mean condition and mean score in up to four bins. Bins have equal numbers of clips, at least three each.
 
@@ -346,9 +372,9 @@ def _logarithmic_x_grid(scale: _Scale, bottom: float) -> str:
     return "".join(parts)
 
 
-def _y_grid(scale: _Scale) -> str:
+def _y_grid(scale: _Scale, marks: Sequence[float] = ()) -> str:
     parts = []
-    for tick in ticks(scale.low, scale.high):
+    for tick in marks or ticks(scale.low, scale.high):
         at = scale(tick)
         parts.append(
             f'<line class="grid" x1="{_PLOT_LEFT_PX}" x2="{WIDTH_PX - _RIGHT_PX}" y1="{at:.1f}" y2="{at:.1f}"/>'
