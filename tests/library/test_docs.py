@@ -26,7 +26,7 @@ def test_every_example_of_the_guide_runs(
     for block in BLOCKS:
         exec(block, names)  # the guide's own text
     printed = capsys.readouterr().out
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
     assert "000003 (" in printed
     assert "SI_SDR" in printed
     assert "PASS" in printed

@@ -13,6 +13,7 @@ from soundsright.cli.shared.options import FILE, FILE_OR_STDOUT, FOLDER, grouped
 if TYPE_CHECKING:
     from soundsright.library import StudyCell, StudyNeed, StudyPlan
 
+MANY_PAIRS = 10
 _REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -139,7 +140,7 @@ def _answer(plan: StudyPlan, noises: int | None) -> list[str]:
     elif plan.cautious != plan.typical:
         sentences.append(
             f"To be on the safe side, take {_size(plan, plan.cautious)}: this is for systems that differ more from "
-            "clip to clip than nine of ten pairs."
+            f"clip to clip than {'nine of ten' if plan.components.pairs >= MANY_PAIRS else 'most measured'} pairs."
         )
     return sentences
 

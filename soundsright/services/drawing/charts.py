@@ -166,7 +166,8 @@ def power_plot(series: Sequence[Series], *, title: str, x_title: str, target: fl
     drawn = [each for each in series if each.xs][:MAX_SERIES]
     logs = [math.log10(x) for each in drawn for x in each.xs]
     bottom = _TOP_PX + _PLOT_HEIGHT_PX
-    across = _Scale.around(logs, _PLOT_LEFT_PX, WIDTH_PX - _RIGHT_PX)
+    # Leave room for the number below the last line.
+    across = _Scale.around(logs, _PLOT_LEFT_PX, WIDTH_PX - 2 * _RIGHT_PX)
     up = _Scale(0.0, 1.0, bottom, _TOP_PX + 6)
     height = bottom + _AXIS_PX + 16 + _LEGEND_PX * (len(drawn) + 1)
     parts = [_open("plane", height, title), _y_grid(up, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))]
