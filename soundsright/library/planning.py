@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _MAIN_FACTORS = ("noise", "room")
 _FEWEST = 3
+_SPEAKER_SHARES = (1.0, 0.5, 0.25, 0.1)
+"""Parts that the speakers may add to the rest of the variance: the cheapest study has one of them."""
 _STEPS = (0.25, 0.5, 1.0, 2.0)
 
 
@@ -25,7 +27,7 @@ class StudyNeed:
     Attributes:
         clips: the clips of the set, on which both systems run.
         groups: the noises or rooms, among which the clips divide evenly; None: one of its own for each clip.
-        speakers: the fewest speakers that add at most a tenth to the variance; None if the components do not say.
+        speakers: the number of speakers, who cost as much as noises; None if the components do not say.
     """
 
     clips: int
@@ -74,13 +76,17 @@ class StudyPlan:
     components: MeasuredComponents
 
     def power_at(self, clips: int, groups: int | None) -> float:
-        """The power of a typical pair with this many clips and noises (None: one of its own for each clip)."""
+        """The power of a typical pair with this many clips and noises, and the planned speakers.
+
+        With None, each clip has a noise of its own.
+        """
         from soundsright.ranking import StudyTest
 
         planner = _Planner(
             self.effect, self.power, StudyTest(self.alpha, self.two_sided), self.factor, groups, self.prompts, 0.0
         )
-        return planner.cell(self.components.typical, clips, groups).power
+        also = {"speaker": self.typical.speakers} if self.typical and self.typical.speakers else {}
+        return planner.cell(self.components.typical, clips, groups, also).power
 
 
 def plan_study(
@@ -110,7 +116,7 @@ def plan_study(
             title is one-sided.
         noises: the number of noises (rooms for dereverberation) that you have; the default is the cheapest number.
         prompts: the number of spoken sentences; the default is one of its own for each clip.
-        noise_cost: what one more noise costs, in clips.
+        noise_cost: what one more noise or speaker costs, in clips.
         run: the folder of a finished run whose entries show the components.
         reports: two files of `score --json` on one set, instead.
         manifest: the manifest of that set (JSON lines).
@@ -218,10 +224,16 @@ class _Planner:
     def groups(self, count: int | None) -> dict[str, int]:
         return self.others if count is None else {**self.others, self.factor: count}
 
-    def cell(self, components: VarianceComponents, clips: int, count: int | None) -> StudyCell:
+    def cell(
+        self,
+        components: VarianceComponents,
+        clips: int,
+        count: int | None,
+        also: Mapping[str, int] | None = None,
+    ) -> StudyCell:
         from soundsright.ranking import StudyDesign, least_detectable_effect, study_power
 
-        design = StudyDesign(clips, self.groups(count))
+        design = StudyDesign(clips, {**self.groups(count), **(also or {})})
         return StudyCell(
             clips,
             count,
@@ -230,7 +242,28 @@ class _Planner:
         )
 
     def need(self, components: VarianceComponents) -> StudyNeed | None:
-        from soundsright.ranking import StudyDesign, cheapest_design, enough_groups, fewest_clips
+        """The cheapest study that reaches the power, the speakers included."""
+        from soundsright.ranking import StudyDesign, enough_groups
+
+        first = self.size(components, {})
+        if first is None:
+            return None
+        (clips, count), speakers = first, None
+        least = math.inf
+        for share in _SPEAKER_SHARES if "speaker" in components.factors else ():
+            design = StudyDesign(first[0], self.groups(first[1]))
+            several = max(_FEWEST, enough_groups(components, "speaker", design, share) or 0)
+            # The speakers' part widens the spread, so the study must grow with it.
+            found = self.size(components, {"speaker": several})
+            if found is not None and (cost := found[0] + self.noise_cost * ((found[1] or 0) + several)) < least:
+                least, (clips, count), speakers = cost, found, min(several, found[0])
+        groups = {} if speakers is None else {"speaker": speakers}
+        cell = self.cell(components, clips, count, groups)
+        return StudyNeed(clips, count, speakers, cell.power, cell.detectable)
+
+    def size(self, components: VarianceComponents, also: Mapping[str, int]) -> tuple[int, int | None] | None:
+        """Clips, and noises if they are shared, of the cheapest study with these groups of other factors too."""
+        from soundsright.ranking import cheapest_design, fewest_clips
 
         if self.factor in components.factors and self.noises is None:
             found = cheapest_design(
@@ -239,21 +272,13 @@ class _Planner:
                 components,
                 self.factor,
                 group_cost=self.noise_cost,
-                others=self.others,
+                others={**self.others, **also},
                 test=self.test,
             )
-            if found is None:
-                return None
-            clips: int | None = found.clips
-            count: int | None = found.count(self.factor)
-        else:
-            count = self.noises
-            clips = fewest_clips(self.effect, self.power, components, self.groups(count), self.test)
-        if clips is None:
-            return None
-        cell = self.cell(components, clips, count)
-        speakers = enough_groups(components, "speaker", StudyDesign(clips, self.groups(count)))
-        return StudyNeed(clips, count, speakers, cell.power, cell.detectable)
+            return None if found is None else (found.clips, found.count(self.factor))
+        groups = {**self.groups(self.noises), **also}
+        clips = fewest_clips(self.effect, self.power, components, groups, self.test)
+        return None if clips is None else (clips, self.noises)
 
     def ceiling(self, components: VarianceComponents) -> float:
         from soundsright.ranking import MOST_CLIPS, StudyDesign, study_power
@@ -264,14 +289,15 @@ class _Planner:
         """Cells around the need; only sizes with at least as many clips as noises, and three noises."""
         clips = need.clips if need else 4 * (self.noises or 100)
         count = self.noises if need is None else need.groups
+        also = {"speaker": need.speakers} if need and need.speakers else {}
         if self.factor in components.factors and count is None:
             count = clips
         widths = sorted({max(_FEWEST, _round(clips * step, step)) for step in _STEPS})
         if count is None:
-            return tuple(self.cell(components, width, None) for width in widths)
+            return tuple(self.cell(components, width, None, also) for width in widths)
         heights = sorted({max(_FEWEST, _round(count * step, step)) for step in _STEPS})
         return tuple(
-            self.cell(components, width, height) for height in heights for width in widths if width >= height
+            self.cell(components, width, height, also) for height in heights for width in widths if width >= height
         )
 
 

@@ -118,7 +118,7 @@ def separable_factors(factors: Mapping[str, Sequence[Hashable]], clips: int) -> 
 
 
 def measured_components(
-    systems: Mapping[str, Sequence[float]], factors: Mapping[str, Sequence[Hashable]], *, source: str
+    systems: Mapping[str, Sequence[float] | Floats], factors: Mapping[str, Sequence[Hashable]], *, source: str
 ) -> MeasuredComponents:
     """The components over all pairs of systems; `systems` has one score per clip for each.
 

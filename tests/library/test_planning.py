@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import soundsright
 from soundsright.core.errors import UsageError
@@ -15,7 +16,7 @@ from tests.services.records.runs import write_run
 CLIPS = 60
 
 
-def report(path: Path, scores: np.ndarray) -> Path:
+def report(path: Path, scores: NDArray[np.float64]) -> Path:
     clips = [{"id": f"{clip:06d}", "scores": {"ESTOI": float(score)}} for clip, score in enumerate(scores)]
     path.write_text(json.dumps({"clips": clips}))
     return path
@@ -75,3 +76,20 @@ def test_reports_without_the_metric_or_of_equal_systems_are_named(tmp_path: Path
         soundsright.plan_study("ESTOI", 0.02, reports=[a, a], manifest=manifest)
     with pytest.raises(UsageError, match="lacks PESQ_WB"):
         soundsright.plan_study("PESQ_WB", 0.02, reports=[a, a], manifest=manifest)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is not a manifest"),
+        ("[1]", "is not a manifest"),
+        ('{"id": "000000"}', "lacks 59 clips; the first is 000001"),
+        ("".join(f'{{"id": "{clip:06d}"}}\n' for clip in range(CLIPS)), "does not say which noise"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_named(tmp_path: Path, text: str, words: str) -> None:
+    scores = np.arange(CLIPS) / 100
+    a, b = report(tmp_path / "a.json", scores), report(tmp_path / "b.json", scores**2)
+    (tmp_path / "manifest.jsonl").write_text(text)
+    with pytest.raises(UsageError, match=words):
+        soundsright.plan_study("ESTOI", 0.02, reports=[a, b], manifest=tmp_path / "manifest.jsonl")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from soundsright.core.competition import PUBLISHED
 from soundsright.ranking import (
@@ -21,8 +22,8 @@ SPEAKERS = [str(int(prompt) % 6) for prompt in PROMPTS]
 FACTORS = {"noise": NOISES, "prompt": PROMPTS, "speaker": SPEAKERS}
 
 
-def differences(rng: np.random.Generator, variances: dict[str, float], clip: float) -> np.ndarray:
-    values = 0.3 + rng.normal(size=CLIPS) * clip**0.5
+def differences(rng: np.random.Generator, variances: dict[str, float], clip: float) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = 0.3 + rng.normal(size=CLIPS) * clip**0.5
     for factor, variance in variances.items():
         codes = np.array([int(label) for label in FACTORS[factor]])
         values += rng.normal(size=codes.max() + 1)[codes] * variance**0.5

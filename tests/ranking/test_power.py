@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import nct, t
 
 from soundsright.ranking import (
@@ -35,10 +36,10 @@ def labels_of(design: StudyDesign) -> list[list[int]]:
     return [(clips % design.count("noise")).tolist(), rng.permutation(clips % design.count("prompt")).tolist()]
 
 
-def simulated(effect: float, parts: VarianceComponents, design: StudyDesign, studies: int) -> np.ndarray:
+def simulated(effect: float, parts: VarianceComponents, design: StudyDesign, studies: int) -> NDArray[np.float64]:
     """Differences `(studies, clips)` of studies with new material each."""
     rng = np.random.default_rng(11)
-    rows = effect + rng.normal(size=(studies, design.clips)) * parts.clip**0.5
+    rows: NDArray[np.float64] = effect + rng.normal(size=(studies, design.clips)) * parts.clip**0.5
     for factor, labels in zip(("noise", "prompt"), labels_of(design), strict=True):
         effects = rng.normal(size=(studies, max(labels) + 1)) * parts.factors[factor] ** 0.5
         rows += effects[:, labels]

@@ -47,7 +47,7 @@ class _Source:
     "material",
     option("--noises", type=int, help="Noises (or rooms) that you have. [default: the cheapest number]"),
     option("--prompts", type=int, help="Spoken sentences that you have. [default: a new one for each clip]"),
-    option("--noise-cost", default=5.0, type=float, help="What one more noise costs, in clips."),
+    option("--noise-cost", default=5.0, type=float, help="What one more noise or speaker costs, in clips."),
 )
 @grouped(
     _Source,
