@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,28 +129,9 @@ def _factors_of_run(found: RunCompetition, folder: str | os.PathLike[str]) -> di
 
 
 def _factors_of_manifest(path: Path, clip_ids: Sequence[str]) -> dict[str, Sequence[str]]:
-    import json
+    from soundsright.services.scoring import read_groups
 
-    from soundsright.data import groups_of
-
-    try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        by_id = {str(row["id"]): row for row in rows}
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror})", "Give the manifest of the set.") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(
-            f"{path} is not a manifest", "Give a file of JSON lines, each with the id of a clip."
-        ) from error
-    if missing := [clip_id for clip_id in clip_ids if clip_id not in by_id]:
-        raise UsageError(
-            f"{path} lacks {len(missing)} clips; the first is {missing[0]}", "Give the manifest of this set."
-        )
-    lines = {clip_id: by_id[clip_id] for clip_id in clip_ids}
-    known = groups_of(lines)
-    if known is None:
-        raise UsageError(
-            f"{path} does not say which noise, room or speech the clips have", "Give the manifest of `generate`."
-        )
-    speakers = [line.get("speaker") for line in lines.values()]
-    return {**known.factors, **({"speaker": [str(s) for s in speakers]} if all(speakers) else {})}
+    factors: dict[str, Sequence[str]] = dict(read_groups(path, clip_ids).factors)
+    with suppress(UsageError):  # A manifest without speakers says nothing about them.
+        factors |= read_groups(path, clip_ids, "speaker").factors
+    return factors
