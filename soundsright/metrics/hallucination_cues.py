@@ -32,6 +32,8 @@ _LONG_FRAMES = 31
 _FLOOR_DB = -30.0  # relative to the loud frames: quieter cells count as silent
 _LOWEST_DB = -40.0
 _MOST_DB = 20.0
+_LOUD = 0.05  # of the power of the loud frames: only louder frames show the gain
+_KEPT = 0.75  # the quantile of the ratios that shows the gain of speech that was kept
 _SPEECH_AMOUNT = 0.15  # of a frame whose speech gives the context of a clip
 
 Float64 = NDArray[np.float64]
@@ -102,9 +104,9 @@ def cells_of(clean: Float64, enhanced: Float64, noisy: Float64) -> Cells | None:
     level = float(np.quantile(total, 0.95)) / _BANDS
     if level <= 0.0:
         return None
-    loud = total > level * _BANDS * 0.01
-    # The median over frames does not depend on sound that the output adds or drops elsewhere.
-    gain = float(np.median(ee.sum(axis=1)[loud] / total[loud]))
+    loud = total > level * _BANDS * _LOUD
+    # Not the mean: it depends on sound that the output adds. Not the median: some models drop half of the speech.
+    gain = float(np.quantile(ee.sum(axis=1)[loud] / total[loud], _KEPT))
     if not gain > 0.0:
         return None
     ee, es, ey = ee / gain, es / np.sqrt(gain), ey / np.sqrt(gain)
