@@ -203,6 +203,7 @@ def draw(path: Path, scores: dict[str, Float64]) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "roc"
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 4))
@@ -215,7 +216,7 @@ def draw(path: Path, scores: dict[str, Float64]) -> None:
     axes.set(xlabel="honest outputs that are flagged", ylabel="hallucinations that are flagged")
     axes.legend(loc="lower right")
     figure.tight_layout()
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def main() -> None:

@@ -47,6 +47,16 @@ def test_the_table_shows_every_usual_metric(folders: Path) -> None:
         assert name in result.output
 
 
+def test_the_clips_that_are_flagged_for_hallucination_are_counted_and_named(folders: Path) -> None:
+    path = folders / "enhanced" / "2.wav"
+    without, rate = soundfile.read(path)
+    without[6_500:10_500] *= 0.001
+    soundfile.write(path, without, rate)
+    output = run_score(folders, "--metrics", "HALLUCINATION").output
+    assert "1 of 4 clips are flagged for hallucination: 2." in output
+    assert "flagged" not in run_score(folders, "--metrics", "ESTOI").output
+
+
 @pytest.mark.parametrize("columns", [40, 80])
 def test_no_number_of_the_table_is_cut(folders: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))

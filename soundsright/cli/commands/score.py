@@ -213,6 +213,7 @@ def _print_or_write(
     _print_table(scores.summaries)
     _print_groups(groups)
     like.show(scores)
+    _print_flagged(scores.clips)
     _print_missing_values(scores.clips)
     _print_failures(scores.clips, align=align)
 
@@ -369,6 +370,18 @@ def _print_missing_values(results: Sequence[ClipResult]) -> None:
         reason = reason if reason.startswith("PESQ") else reason[0].lower() + reason[1:]
         line = f"{', '.join(names)} {counts} in {len(clip_ids)} of {len(results)} clips and {floor}: {reason}"
         click.echo(printable(f"{line} ({some_of(clip_ids)})"))
+
+
+def _print_flagged(clips: Sequence[ClipResult]) -> None:
+    """Say how many clips are flagged for hallucination, and which. A clip without a value is not."""
+    from soundsright.metrics import FLAGGED_ABOVE
+    from soundsright.services.scoring import some_of
+
+    scores = {c.clip_id: (c.scores or {}).get("HALLUCINATION") for c in clips if "HALLUCINATION" not in c.no_value}
+    flagged = [clip for clip, score in scores.items() if score is not None and score > FLAGGED_ABOVE]
+    if count := sum(score is not None for score in scores.values()):
+        named = f": {some_of(flagged)}" if flagged else ""
+        click.echo(printable(f"{len(flagged)} of {count} clips are flagged for hallucination{named}."))
 
 
 def _print_failures(results: Sequence[ClipResult], *, align: bool) -> None:
