@@ -143,8 +143,8 @@ class Ruleset:
       against the champion is above `hopeless_p` does not count. If more than two are left, only those up to
       `serious_p` count. The p-values of those that count are divided by that limit, because they were chosen by
       it. None counts every challenger.
-    - `failure_alpha` is the level of the test for rare failures: a challenger must not owe its lead to failures
-      that the set was too small to show. None means no such test.
+    - `failures_unseen` is the number of failed clips that a challenger's lead must survive, beyond those of the
+      set.
 
     Raises:
         ValueError: if a number is out of its range.
@@ -178,11 +178,11 @@ class Ruleset:
     corrects_small_sets: bool = False
     serious_p: float | None = None
     hopeless_p: float = 1.0
-    failure_alpha: float | None = None
+    failures_unseen: int = 0
     summary: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "memorised_alpha", "serious_p", "failure_alpha"):
+        for name in ("alpha", "memorised_alpha", "serious_p"):
             level = getattr(self, name)
             if level is not None and not 0 < level < 1:
                 raise ValueError(f"{name} {level} is not between 0 and 1")
@@ -195,6 +195,8 @@ class Ruleset:
             raise ValueError(f"serious_p {self.serious_p} is below alpha, so challengers that win would not count")
         if self.copy_tightening < 0 or self.copy_tightening_limit < 1:
             raise ValueError("copy_tightening must be at least 0, and copy_tightening_limit at least 1")
+        if self.failures_unseen < 0:
+            raise ValueError(f"failures_unseen {self.failures_unseen} is negative")
         if self.emission_hold_blocks < 0 or self.emission_decay_blocks < 1:
             raise ValueError("emission_hold_blocks must be at least 0, and emission_decay_blocks at least 1")
 
@@ -263,7 +265,7 @@ _ADDED = tuple(
         "corrects_small_sets",
         "serious_p",
         "hopeless_p",
-        "failure_alpha",
+        "failures_unseen",
     }
 )
 """The fields that came with version 4 and version 5."""
@@ -322,7 +324,7 @@ SOUNDSRIGHT_V5 = replace(
     corrects_small_sets=True,
     serious_p=0.5,
     hopeless_p=0.999,
-    failure_alpha=0.1,
+    failures_unseen=1,
     summary="The default: version 4, and a title changes hands only for a lead that new material would show too.",
 )
 

@@ -50,8 +50,8 @@ class Contender:
     p-value of its test. `p_value` is the p-value of the paired test against the champion, adjusted over all
     challengers. A p-value is None if no such test was possible. `loss` is the loss on another metric that keeps the
     entry from being paid for this one. `copy_of` are the earlier entries that it is suspected to copy. A `stopped`
-    entry cannot win: it did not run on all clips, because its lead was ruled out. `unseen_failures` is the part of
-    new clips on which it can fail beyond the part that the set showed.
+    entry cannot win: it did not run on all clips, because its lead was ruled out. `unseen_failures` are the failed
+    clips, beyond those of the set, that its lead must survive, as a part of the set.
     """
 
     hotkey: str
@@ -318,7 +318,7 @@ def _needed_to_dethrone(
 ) -> tuple[dict[str, float], frozenset[str]]:
     """The mean that each other entry needs to take the title, and the entries that need more than the margin.
 
-    It is the champion's mean of today and the margin, or more to outweigh failures that the set did not show.
+    It is the champion's mean of today and the margin, or more to survive failures that the set did not show.
     """
     assert champion.mean is not None
     needed, by_failures = {}, set()

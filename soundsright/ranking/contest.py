@@ -193,16 +193,10 @@ def _contenders(contest: Contest, metric: str, means: Sequence[float], champion_
             unprocessed_p_value=over_unprocessed[row].p_value,
             loss=lost[row],
             copy_of=tuple(contest.examined.suspected.get(evaluation.submission.hotkey, ())),
-            unseen_failures=_unseen_failures(contest.ruleset, evaluation),
+            unseen_failures=unseen_failures(contest.ruleset.failures_unseen, len(evaluation.clips)),
         )
         for row, evaluation in enumerate(contest.entries)
     ]
-
-
-def _unseen_failures(ruleset: Ruleset, evaluation: Evaluation) -> float:
-    if ruleset.failure_alpha is None:
-        return 0.0
-    return unseen_failures(evaluation.failed, len(evaluation.clips), ruleset.failure_alpha)
 
 
 def _over_unprocessed(

@@ -37,7 +37,7 @@ def decision_evidence(contest: Contest, subcontest: MetricContest, award: Award)
         award,
         unprocessed_mean=unprocessed_mean,
         at_block=contest.at_block,
-        unseen_failures=_of_perfect_entry(contest),
+        unseen_failures=unseen_failures(ruleset.failures_unseen, clips),
     )
     if to_win is not None:
         evidence["mean_to_win"] = to_win
@@ -60,12 +60,6 @@ def decision_evidence(contest: Contest, subcontest: MetricContest, award: Award)
             "p_value_factor": counted.factor,
         }
     return evidence if rival is None else evidence | _of_rival(contest, subcontest, award, rival)
-
-
-def _of_perfect_entry(contest: Contest) -> float:
-    """The unseen failures of an entry that failed on no clip."""
-    alpha, clips = contest.ruleset.failure_alpha, len(contest.table.clip_ids)
-    return unseen_failures(0, clips, alpha) if alpha is not None and clips else 0.0
 
 
 def _of_material(contest: Contest) -> Evidence:
@@ -109,7 +103,7 @@ def _of_rival(contest: Contest, subcontest: MetricContest, award: Award, rival: 
         evidence |= _of_differences(contest, differences)
         if rival.p_value is not None:
             evidence["p_value_holm"] = rival.p_value
-    if contest.ruleset.failure_alpha is not None and subcontest.title is not None:
+    if contest.ruleset.failures_unseen and subcontest.title is not None:
         evidence["failed_clips"] = float(contest.entries[row].failed)
         evidence["lead_for_failures"] = failure_lead(
             subcontest.title.floor, subcontest.title.mean, rival.unseen_failures

@@ -138,7 +138,7 @@ def mean_to_win(
 ) -> float | None:
     """The mean that a further entry, such as a refused one, would have needed before any test.
 
-    None means that any mean would have been enough. `unseen_failures` is that of an entry without failed clips.
+    None means that any mean would have been enough. `unseen_failures` is as in `Contender`.
     """
     winner = next((c for c in contenders if c.hotkey == result.winner), None)
     if winner is None or winner.mean is None:

@@ -103,7 +103,7 @@ def _why_kept(ruleset: Ruleset, metric: str, award: Award) -> str:
         return "every challenger stopped early, because the lead that it needed was ruled out"
     challenger = award.challenger
     assert challenger is not None
-    why = _for_failures(award, challenger)
+    why = _for_failures(ruleset, award, challenger)
     outcome = {
         PrizeReason.MARGIN_MISSED: f"needed {award.needed[challenger.hotkey]:.4f}{why}",
         PrizeReason.TEST_IMPOSSIBLE: "could not be tested clip by clip",
@@ -112,11 +112,14 @@ def _why_kept(ruleset: Ruleset, metric: str, award: Award) -> str:
     return f"the best challenger, {challenger.hotkey} with {challenger.mean:.4f}, {outcome}"
 
 
-def _for_failures(award: Award, contender: Contender) -> str:
+def _for_failures(ruleset: Ruleset, award: Award, contender: Contender) -> str:
     """The reason why an entry needs more than the margin, as the end of a clause; empty if it does not."""
     if contender.hotkey not in award.by_failures:
         return ""
-    return ", to outweigh failures that are too rare for this set to show"
+    more = ruleset.failures_unseen
+    return (
+        f", so that its lead would survive {'one more failed clip' if more == 1 else f'{more} more failed clips'}"
+    )
 
 
 def _open(ruleset: Ruleset, metric: str, award: Award) -> str:
@@ -217,7 +220,8 @@ def share_sentence(
             assert needed is not None
             assert contender.mean is not None
             lack = needed - contender.mean
-            by_failures = _for_failures(award, contender) if needed == award.needed.get(contender.hotkey) else ""
+            is_for_lead = needed == award.needed.get(contender.hotkey)
+            by_failures = _for_failures(ruleset, award, contender) if is_for_lead else ""
             return f"{share}: the prize needed {needed:.4f}, {lack:.4f} more than it reached{by_failures}.{clips}"
         case ShareReason.SUSPECTED_COPY:
             keeper = keeper_of_share(ruleset, contender, paid_by(ruleset, award))

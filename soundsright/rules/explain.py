@@ -106,18 +106,14 @@ def _rules_of_tests(ruleset: Ruleset, alpha: float) -> Iterator[Rule]:
             f" two are left, only those with p up to {ruleset.serious_p:g} count. Their p-values are divided by"
             " that limit. A challenger that is alone is not corrected.",
         )
-    if ruleset.failure_alpha is not None:
+    if more := ruleset.failures_unseen:
+        count = "one more failed clip" if more == 1 else f"{more} more failed clips"
+        distance = "the distance" if more == 1 else f"{more} times the distance"
         yield (
             "Rare failures",
-            "The lead must also outweigh failures that the set was too small to show: those that would be missed"
-            f" with a probability of {ruleset.failure_alpha:g}, each at the cost of a failed clip. With no failed"
-            f" clip among 200, that is {_unseen_share(ruleset.failure_alpha):.2%} of the clips.",
+            f"The lead must survive {count}: it must be at least {distance} from the champion's mean to the"
+            " metric's floor, divided by the number of clips.",
         )
-
-
-def _unseen_share(alpha: float) -> float:
-    """The part of clips that can fail although none of 200 did, at the level `alpha`."""
-    return 1.0 - math.pow(alpha, 1 / 200)
 
 
 def _rules_of_payment(ruleset: Ruleset) -> Iterator[Rule]:
