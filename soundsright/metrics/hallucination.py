@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
@@ -156,7 +156,8 @@ def clip_cells(clean: Audio, enhanced: Audio, noisy: Audio) -> Cells | None:
     delay = _delay(e, y + s)
     # What the delay moved out of the clip is not missing speech: leave these ends out.
     first, last = max(-delay, 0), len(s) - max(delay, 0)
-    return cells_of(s[first:last], e[first + delay : last + delay], y[first:last])
+    cells = cells_of(s[first:last], e[first + delay : last + delay], y[first:last])
+    return cells and replace(cells, start_s=first / RATE_HZ)
 
 
 def _peak(audio: Audio) -> float:
@@ -187,7 +188,7 @@ def _places(flagged: NDArray[np.bool_], cells: Cells, duration_s: float) -> tupl
     places = []
     for start, stop in runs:
         # A frame stands for one hop around its middle.
-        begin, end = (min(max((t - 0.5) * HOP_S, 0.0), duration_s) for t in (start, stop))
+        begin, end = (min(max(cells.start_s + (t - 0.5) * HOP_S, 0.0), duration_s) for t in (start, stop))
         if end > begin:
             places.append(Place(begin, end, _change(cells, start, stop)))
     return tuple(places)

@@ -77,7 +77,10 @@ CUES = (
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Powers, coherences and levels in each cell of time and band, each of shape `(frames, 20)`."""
+    """Powers, coherences and levels in each cell of time and band, each of shape `(frames, 20)`.
+
+    The first frame is at `start_s` of the clip.
+    """
 
     clean: Float64
     noise: Float64
@@ -87,6 +90,7 @@ class Cells:
     unexplained_db: Float64
     with_clean: Float64
     with_noisy: Float64
+    start_s: float = 0.0
 
 
 def frame_times_s(frames: int) -> Float64:

@@ -135,6 +135,21 @@ def test_gain_sign_and_a_short_delay_change_nothing() -> None:
         assert not found.flagged
 
 
+@pytest.mark.parametrize("delay", [-1500, 1500])
+def test_places_are_in_the_clip_where_the_output_is_early_or_late(delay: int) -> None:
+    each = clip(4)
+    noise = each.degraded.samples.astype(np.float64) - each.clean.samples
+    said = each.clean.samples.astype(np.float64)
+    start, stop = loudest(4, 0.3)
+    said[start:stop] = 0.0
+    moved = np.roll(gained(said, noise), delay)
+    moved[slice(0, delay) if delay > 0 else slice(delay, None)] = 0.0
+    found = clip_hallucination(each.clean, Audio(moved.astype(np.float32), RATE_HZ), each.degraded)
+    assert found
+    place = max(found.places, key=lambda p: p.end_s - p.start_s)
+    assert abs(place.start_s - start / RATE_HZ) < 0.05
+
+
 def test_a_clip_without_sound_or_time_has_no_verdict() -> None:
     each = clip(1)
     silence = Audio(np.zeros_like(each.clean.samples), RATE_HZ)
