@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+MAX_FACTORS = 4
+"""The cost of the clustered variance grows exponentially with the number of factors."""
+
 
 @dataclass(frozen=True)
 class ClipGroups:
@@ -16,7 +19,8 @@ class ClipGroups:
     `factors` has one label per clip, in the order of `clip_ids`. The labels of two factors are unrelated.
 
     Raises:
-        ValueError: a clip appears twice, there is no factor, or a factor has another number of labels.
+        ValueError: a clip appears twice, there is no factor or more than `MAX_FACTORS`, or a factor has another
+            number of labels.
     """
 
     clip_ids: tuple[str, ...]
@@ -27,6 +31,8 @@ class ClipGroups:
             raise ValueError("a clip appears twice")
         if not self.factors:
             raise ValueError("groups need at least one factor")
+        if len(self.factors) > MAX_FACTORS:
+            raise ValueError(f"there are {len(self.factors)} factors, and at most {MAX_FACTORS} are possible")
         for factor, labels in self.factors.items():
             if len(labels) != len(self.clip_ids):
                 raise ValueError(f"{factor}: {len(labels)} labels for {len(self.clip_ids)} clips")

@@ -17,7 +17,12 @@ def test_a_clip_without_groups_is_an_error_and_not_a_group_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("clip_ids", "factors"),
-    [(("a", "a"), {"noise": ("x", "y")}), (("a",), {}), (("a", "b"), {"noise": ("x",)})],
+    [
+        (("a", "a"), {"noise": ("x", "y")}),
+        (("a",), {}),
+        (("a", "b"), {"noise": ("x",)}),
+        (("a",), dict.fromkeys("abcde", ("x",))),
+    ],
 )
 def test_groups_that_do_not_fit_the_clips_are_refused(
     clip_ids: tuple[str, ...], factors: dict[str, tuple[str, ...]]

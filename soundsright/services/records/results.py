@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from soundsright.core.competition import MAX_COMPETITIONS
+from soundsright.core.groups import MAX_FACTORS
 from soundsright.core.material import RECORDED_NOISE
 from soundsright.services.records.corpus_words import corpus_remarks
 from soundsright.services.records.fields import Count, LongText, SafeName, ShortText
@@ -339,4 +340,4 @@ class ScoreLine(Document):
     scores: dict[SafeName, FiniteFloat] | None
     failure: FailureDoc | None
     recipe: RecipeDoc
-    groups: dict[SafeName, Count] = {}
+    groups: Annotated[dict[SafeName, Count], Field(max_length=MAX_FACTORS)] = {}

@@ -14,7 +14,7 @@ from typing import Any
 from soundsright.core.audio import digest_of_signals
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
-from soundsright.core.groups import ClipGroups
+from soundsright.core.groups import MAX_FACTORS, ClipGroups
 from soundsright.services.scoring.folder import ClipFiles, ScoreSet
 from soundsright.services.scoring.report import text_of
 
@@ -121,6 +121,8 @@ def _fields(cluster_by: str) -> list[str]:
         raise UsageError(
             f"--cluster-by {cluster_by!r} has an empty name", "Give names of fields, separated by commas."
         )
+    if len(fields) > MAX_FACTORS:
+        raise UsageError(f"--cluster-by has {len(fields)} fields", f"Give at most {MAX_FACTORS}.")
     return fields
 
 
@@ -145,13 +147,16 @@ def _lines(path: Path) -> dict[str, dict[str, Any]]:
     by_id: dict[str, dict[str, Any]] = {}
     for number, text in enumerate(text_of(path).splitlines(), start=1):
         try:
-            line = json.loads(text)
-            by_id[str(line["id"])] = dict(line)
+            line = dict(json.loads(text))
+            clip_id = str(line["id"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UsageError(
                 f"{path}, line {number} is not an object with an id",
                 "Give the manifest of the set, with one JSON object per line.",
             ) from error
+        if clip_id in by_id:
+            raise UsageError(f"{path}, line {number} has the clip {clip_id} again", "Keep one line for each clip.")
+        by_id[clip_id] = line
     return by_id
 
 

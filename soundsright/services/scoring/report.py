@@ -6,7 +6,6 @@ A failed clip counts as the metric's floor in the mean, the interval and the med
 from __future__ import annotations
 
 import json
-import math
 import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,8 @@ from soundsright.services.scoring.folder import FileDigests, ScoredClip
 MAX_REPORT_BYTES = 512_000_000
 
 # The errors of reading JSON that has another structure.
-_WRONG_STRUCTURE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_WRONG_STRUCTURE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
+_LARGEST_SCORE = 1e9  # No score is larger, and squares of larger ones could overflow.
 
 
 @dataclass(frozen=True)
@@ -296,8 +296,10 @@ def _clip_of(fields: Mapping[str, Any]) -> ClipResult:
 
 def _finite_items(scores: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for name, value in scores.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"{name} is {value!r}")
+        if (
+            isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST_SCORE
+        ):  # Also NaN.
+            raise ValueError(f"{name} is {repr(value)[:40]}")
         yield str(name), float(value)
 
 

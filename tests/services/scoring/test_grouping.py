@@ -47,6 +47,7 @@ def test_fields_of_the_manifest_take_the_place_of_the_default(tmp_path: Path) ->
     [
         ("accent", r"no 'accent' for 2 of 2 clips; the first is a: Choose from noise, prompt, speaker"),
         ("speaker,,noise", "has an empty name"),
+        ("speaker,noise,prompt,snr_db,rt60_s", "has 5 fields"),
     ],
 )
 def test_a_field_that_is_not_there_is_named_with_those_that_are(
@@ -134,3 +135,8 @@ def test_the_manifest_is_found_by_the_hashes_of_clean_files(folder: Path) -> Non
 def test_a_manifest_that_may_be_of_another_set_is_left_alone(folder: Path, lines: list[dict[str, Any]]) -> None:
     manifest(folder, *lines)
     assert found(folder) is None
+
+
+def test_a_manifest_with_a_clip_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="line 2 has the clip a again"):
+        read_groups(manifest(tmp_path, line("a"), line("a", "wind")), ["a"])

@@ -343,7 +343,11 @@ def test_a_line_cut_by_a_crash_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", '{"clips": []}', '{"clips": [{"id": 1}]}', '{"clips": [{"id": "a", "scores": {"STOI": NaN}}]}',
-     '{"clips": [{"id": "a", "scores": {"STOI": 1}}, {"id": "a", "scores": {"STOI": 1}}]}', "\x00", "[" * 100_000],
+     '{"clips": [{"id": "a", "scores": {"STOI": 1}}, {"id": "a", "scores": {"STOI": 1}}]}', "\x00", "[" * 100_000,
+     '{"clips": [{"id": "a", "scores": {"STOI": 1' + "0" * 400 + "}}]}",
+     '{"clips": [{"id": "a", "scores": {"STOI": 1.7e308}}]}',
+     '{"sample_rate_hz": Infinity, "clips": [{"id": "a", "scores": {"STOI": 1}}]}',
+     '{"clips": [{"id": "a", "scores": {"STOI": 1}, "groups": {"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}}]}'],
 )  # fmt: skip
 def test_another_file_than_a_report_gives_a_one_line_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "r.json").write_text(text)
