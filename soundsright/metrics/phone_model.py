@@ -102,6 +102,15 @@ def phone_log_likelihoods(samples: Samples) -> Float64:
     return likelihoods
 
 
+def frame_count(samples: int) -> int:
+    """The number of frames of a signal of that many samples: those whose window of 26 ms is in it.
+
+    >>> frame_count(16_000), frame_count(100)
+    (98, 0)
+    """
+    return max(0, 1 + (samples - _WINDOW) // HOP)
+
+
 def phone_names() -> tuple[str, ...]:
     """The 42 phones: those of the CMU dictionary, `SIL`, and noises in plus signs.
 

@@ -26,6 +26,7 @@ from soundsright.metrics.phone_model import (
     NOISES,
     SILENCE,
     Float64,
+    frame_count,
     model_folder,
     phone_log_likelihoods,
     phone_names,
@@ -113,10 +114,14 @@ def phone_string_with_times(samples: Samples) -> tuple[Phone, ...]:
         decoder.process_raw(part.tobytes(), no_search=False, full_utt=True)
         decoder.end_utt()
         first_s = start / 16_000
+        frames = frame_count(len(part))
         phones += [
-            Phone(heard.word, first_s + heard.start_frame * HOP_S, first_s + (heard.end_frame + 1) * HOP_S)
+            Phone(
+                heard.word, first_s + heard.start_frame * HOP_S, first_s + min(heard.end_frame + 1, frames) * HOP_S
+            )
             for heard in decoder.seg() or ()
-            if heard.word not in (SILENCE, *NOISES)
+            # The decoder fills up the end with zeros: its last frames are not in the signal.
+            if heard.word not in (SILENCE, *NOISES) and heard.start_frame < frames
         ]
     return tuple(phones)
 
