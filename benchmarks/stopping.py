@@ -39,7 +39,7 @@ from soundsright.core.sources import ModelRef
 from soundsright.core.stopping import EarlyStop, Stops
 from soundsright.core.submission import Submission
 from soundsright.core.tasks import Task
-from soundsright.ranking import Champion, decide, look_at, look_ends
+from soundsright.ranking import Champion, WholeSet, decide, look_at, look_ends
 
 FLOORS = {"PESQ_WB": 1.0, "ESTOI": -1.0, "SI_SDR": -40.0, "SI_SIR": -40.0, "SI_SAR": -40.0}
 INCUMBENTS = {Task.DENOISING: "spectral-gate", Task.DEREVERBERATION: "wpe"}
@@ -129,6 +129,7 @@ def played(round_: Simulated, ruleset: Ruleset) -> Outcome:
             floors=FLOORS,
             at_block=AT_BLOCK,
             challengers=count,
+            whole=WholeSet(clips, len(starts)),
             groups=round_.groups,
         )
         for row in [row for row in running if round_.names[row] in look.ruled_out]:

@@ -20,9 +20,9 @@ class Stopping(StrEnum):
 
 
 HOPELESS_ALPHA = 0.01
-"""The level at which a lead is ruled out, for one comparison over all looks."""
+"""The chance up to which a lead counts as ruled out, for one comparison over all looks."""
 
-EARLY_PART = 0.1
+EARLY_PART = 0.02
 """The part of a ruleset's `alpha` that is spent on wins before the set ends. The last test has the rest."""
 
 FEWEST_WITNESSES = 12
@@ -33,12 +33,13 @@ FEWEST_WITNESSES = 12
 class RuledOut:
     """Why an entry cannot win a metric: `by` is ahead, and the lead that the entry still needs is ruled out.
 
-    `evidence` is the capital against that lead; 1 / `HOPELESS_ALPHA` is needed. `lead` is the entry's mean lead so
-    far, and `needed` the lead that it needs.
+    `chance` is the probability that the rest of the set brings the entry that lead; at most `HOPELESS_ALPHA`,
+    divided by the number of looks. `lead` is the entry's mean lead so far, and `needed` the lead that it needs on
+    the whole set.
     """
 
     by: str
-    evidence: float
+    chance: float
     lead: float
     needed: float
 

@@ -20,7 +20,7 @@ from .components import (
 from .examined import Examined, TitleModel
 from .gaming import Flag, flags, shipped_honest_systems
 from .leaderboard import decide
-from .looks import Look, look_at, look_ends
+from .looks import Look, WholeSet, look_at, look_ends
 from .power import (
     MOST_CLIPS,
     StudyDesign,
@@ -62,6 +62,7 @@ __all__ = [
     "TitleModel",
     "VarianceComponents",
     "Verdict",
+    "WholeSet",
     "award",
     "champions_after",
     "cheapest_design",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -46,6 +46,8 @@ class Contest:
     """Everything that decides one competition in one round.
 
     `baseline` is the unprocessed input's evaluation. `groups` says what the clips share; None if it is unknown.
+    `stopped_p_values` has, by metric, the p-values of the challengers that stopped early, over the clips that they
+    ran. They count in the correction as if they had run on.
     """
 
     competition: Competition
@@ -58,6 +60,7 @@ class Contest:
     copies: Mapping[str, int]
     examined: Examined
     groups: ClipGroups | None = None
+    stopped_p_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @cached_property
     def labels(self) -> Mapping[str, tuple[str, ...]]:
@@ -261,13 +264,8 @@ def _p_values_over_champion(
         if ruleset.tests_count_able_only:
             rivals = [row for row in rivals if beats[row]]
         for tested, decided in _families(contest, rivals):
-            adjusted = dict(
-                zip(
-                    tested,
-                    adjusted_p_values(ruleset, _unadjusted(contest, metric, tested, champion_row)),
-                    strict=True,
-                )
-            )
+            family = _family(contest, metric, tested, champion_row)
+            adjusted = dict(zip(tested, adjusted_p_values(ruleset, family), strict=False))
             for row in decided:
                 p_values[row] = adjusted[row]
     return p_values
@@ -294,6 +292,11 @@ def _unadjusted(contest: Contest, metric: str, rows: Sequence[int], champion_row
     return [float(p) for p in contest.lead_test.p_values(scores[list(rows)] - scores[champion_row])]
 
 
+def _family(contest: Contest, metric: str, rows: Sequence[int], champion_row: int) -> list[float]:
+    """The unadjusted p-values that are corrected together: those of the rows, then those of stopped challengers."""
+    return [*_unadjusted(contest, metric, rows, champion_row), *contest.stopped_p_values.get(metric, ())]
+
+
 def counted_with(contest: Contest, subcontest: MetricContest, rival: Contender | None) -> Counted:
     """The challengers that count in the correction of the rival's p-value."""
     if subcontest.champion_row is None or contest.scarce is not None:
@@ -301,7 +304,7 @@ def counted_with(contest: Contest, subcontest: MetricContest, rival: Contender |
     tested = [row for row, contender in enumerate(subcontest.contenders) if contender.p_value is not None]
     if rival is None or not rival.copy_of:
         tested = [row for row in tested if not subcontest.contenders[row].copy_of]
-    p_values = _unadjusted(contest, subcontest.metric, tested, subcontest.champion_row)
+    p_values = _family(contest, subcontest.metric, tested, subcontest.champion_row)
     return counted_challengers(contest.ruleset, p_values)
 
 
@@ -345,8 +348,8 @@ def _levels(
     levels: dict[int, float] = {}
     able = [row for row in rivals if subcontest.contenders[row].p_value is not None]
     for (tested, _), (_, decided) in zip(_families(contest, able), _families(contest, rivals), strict=True):
-        p_values = _unadjusted(contest, subcontest.metric, tested, champion_row)
-        own = dict(zip(tested, needed_levels(contest.ruleset, p_values, alpha), strict=True))
+        p_values = _family(contest, subcontest.metric, tested, champion_row)
+        own = dict(zip(tested, needed_levels(contest.ruleset, p_values, alpha), strict=False))
         # With the needed mean, an entry that is not tested now would be tested too, as one more.
         joining = joining_level(contest.ruleset, p_values, alpha)
         levels |= {row: own.get(row, joining) for row in decided}

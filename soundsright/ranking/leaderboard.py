@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from soundsright.core.competition import Competition
@@ -31,6 +31,7 @@ from soundsright.ranking.stopped import (
     final_ruleset,
     stopped_contenders,
     stopped_entries,
+    stopped_p_values,
     stopped_standings,
 )
 
@@ -88,6 +89,9 @@ def decide(
     )
     contest = contest_over(own.deciding, own.baseline)
     stopped = stopped_entries(own, baseline, contest_over)
+    if stopped:
+        p_values = stopped_p_values(stopped, competition.metric_weights, champions)
+        contest = replace(contest, stopped_p_values=p_values)
     results = [
         _metric_result(contest, metric, champions.get(metric), ruleset, stopped, own.stops)
         for metric in competition.metric_weights

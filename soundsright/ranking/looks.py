@@ -11,6 +11,7 @@ winner is left for each metric. A challenger must then also be shown to be bette
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,10 +26,19 @@ from soundsright.ranking.awards import award, is_able, margin_of
 from soundsright.ranking.champions import Champion
 from soundsright.ranking.contest import Contest, MetricContest, metric_contest
 from soundsright.ranking.cut import cut
+from soundsright.ranking.failures import failure_lead
 from soundsright.ranking.leaderboard import contest_of
 from soundsright.ranking.scores import Scores
 from soundsright.ranking.sequential import capital_of, cluster_means, decides, log_evidences
 from soundsright.ranking.stopped import final_ruleset
+
+
+@dataclass(frozen=True)
+class WholeSet:
+    """The numbers of clips and of witnesses of the whole set."""
+
+    clips: int
+    witnesses: int
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,7 @@ def look_at(
     floors: Mapping[str, float],
     at_block: int,
     challengers: int,
+    whole: WholeSet,
     groups: ClipGroups | None = None,
 ) -> Look:
     """Look at the entries that still run, over the clips of `order`, which have the labels `clusters`.
@@ -93,10 +104,12 @@ def look_at(
         raise ValueError("the entries have other clips than the order")
     columns = np.array([contest.table.clip_ids.index(clip_id) for clip_id in order])
     early_alpha = (ruleset.alpha or 0.0) * EARLY_PART / max(challengers, 1)
-    sides = [
-        _side(contest, metric, champions.get(metric), columns, clusters, early_alpha)
-        for metric in contest.competition.metric_weights
-    ]
+    sides = []
+    for metric in contest.competition.metric_weights:
+        scores = contest.table.by_metric[metric]
+        subcontest = metric_contest(contest, metric, champions.get(metric), [float(row.mean()) for row in scores])
+        view = _View(contest, subcontest, *cluster_means(scores[:, columns], clusters), whole)
+        sides.append(_side(view, early_alpha))
     protected = {champion.submission.hotkey for champion in champions.values()}
     ruled_out = {}
     for evaluation in contest.entries:
@@ -120,23 +133,22 @@ class _Side:
     evidence: float | None
 
 
-def _side(
-    contest: Contest,
-    metric: str,
-    champion: Champion | None,
-    columns: np.ndarray[tuple[int], np.dtype[np.intp]],
-    clusters: Sequence[Hashable],
-    early_alpha: float,
-) -> _Side:
-    scores = contest.table.by_metric[metric]
-    subcontest = metric_contest(contest, metric, champion, [float(row.mean()) for row in scores])
-    witnesses, sizes = cluster_means(scores[:, columns], clusters)
+@dataclass(frozen=True)
+class _View:
+    """What a look sees of one metric: the mean of each cluster by row, and the number of its clips."""
+
+    contest: Contest
+    subcontest: MetricContest
+    witnesses: Scores
+    sizes: np.ndarray[tuple[int], np.dtype[np.int64]]
+    whole: WholeSet
+
+
+def _side(view: _View, early_alpha: float) -> _Side:
+    subcontest, metric = view.subcontest, view.subcontest.metric
     hotkeys = [contender.hotkey for contender in subcontest.contenders]
-    out: dict[str, RuledOut] = {}
-    for row, hotkey in enumerate(hotkeys):
-        found = _strongest(contest, subcontest, witnesses, sizes, row)
-        if found is not None:
-            out[hotkey] = found
+    found = {hotkey: _strongest(view, row) for row, hotkey in enumerate(hotkeys)}
+    out = {hotkey: each for hotkey, each in found.items() if each is not None}
     left = [row for row, hotkey in enumerate(hotkeys) if hotkey not in out]
     winner = _only_winner(subcontest, left)
     if winner is None:
@@ -144,44 +156,97 @@ def _side(
     evidence = None
     champion_row = subcontest.champion_row
     if champion_row is not None and winner != champion_row:
-        better, _ = log_evidences(witnesses[winner] - witnesses[champion_row], 0.0)
-        if not bool(decides(better[-1:], early_alpha)[0]):
+        better, _ = log_evidences(view.witnesses[winner] - view.witnesses[champion_row], 0.0)
+        if not (decides(better[-1:], early_alpha)[0] and _is_surely_better(view, winner)):
             return _Side(metric, out, False, None)
         evidence = capital_of(better[-1])
-    return _Side(metric, out, _wins(contest, subcontest, hotkeys[winner]), evidence)
+    return _Side(metric, out, _wins(view.contest, subcontest, hotkeys[winner]), evidence)
 
 
-def _strongest(
-    contest: Contest,
-    subcontest: MetricContest,
-    witnesses: Scores,
-    sizes: np.ndarray[tuple[int], np.dtype[np.int64]],
-    row: int,
-) -> RuledOut | None:
+def _strongest(view: _View, row: int) -> RuledOut | None:
     """The strongest evidence that an entry cannot win the metric; None if it still can."""
-    contenders = subcontest.contenders
+    contest, subcontest = view.contest, view.subcontest
     strongest: RuledOut | None = None
-    for other, rival in enumerate(contenders):
-        if other == row or not is_able(contest.ruleset, rival):
+    for other, rival in enumerate(subcontest.contenders):
+        if other == row or not is_able(contest.ruleset, rival) or not _decides_title(view, other):
             continue
-        needed = 0.0
-        if other == subcontest.champion_row and subcontest.title is not None and rival.mean is not None:
-            needed = margin_of(
-                contest.ruleset,
-                subcontest.metric,
-                subcontest.title,
-                rival.mean,
-                contenders[row].block,
-                contest.at_block,
-            )
-        leads = witnesses[row] - witnesses[other]
-        _, hopeless = log_evidences(leads, needed)
-        lead = float(np.average(leads, weights=sizes))
-        if bool(decides(hopeless[-1:], HOPELESS_ALPHA)[0]) and lead < needed:
-            found = RuledOut(rival.hotkey, capital_of(hopeless[-1]), lead, needed)
-            if strongest is None or found.evidence > strongest.evidence:
-                strongest = found
+        leads = view.witnesses[row] - view.witnesses[other]
+        needed = _least_lead(view, row) if other == subcontest.champion_row else 0.0
+        lead = float(np.average(leads, weights=view.sizes))
+        chance = chance_of_lead(leads, view.sizes, view.whole, needed)
+        level = HOPELESS_ALPHA / len(look_ends(view.whole.witnesses))
+        if chance <= level and lead < needed and (strongest is None or chance < strongest.chance):
+            strongest = RuledOut(rival.hotkey, chance, lead, needed)
     return strongest
+
+
+def _decides_title(view: _View, other: int) -> bool:
+    """Whether an entry behind this one cannot win.
+
+    While a champion defends, a challenger with a larger mean can fail the test that another one passes. So only one
+    that is clearly better than the champion already keeps others from the title.
+    """
+    subcontest, ruleset = view.subcontest, view.contest.ruleset
+    champion_row = subcontest.champion_row
+    if champion_row is None or other == champion_row or not is_able(ruleset, subcontest.contenders[champion_row]):
+        return True
+    return _is_surely_better(view, other)
+
+
+def _is_surely_better(view: _View, row: int) -> bool:
+    """Whether a challenger is ahead of the champion by far more than the rules ask for."""
+    subcontest = view.subcontest
+    p_value = subcontest.contenders[row].p_value
+    lead = float(np.average(view.witnesses[row] - view.witnesses[subcontest.champion_row], weights=view.sizes))
+    sure = (view.contest.ruleset.alpha or 0.0) * EARLY_PART
+    return p_value is not None and p_value <= sure and lead >= _least_lead(view, row)
+
+
+def _least_lead(view: _View, row: int) -> float:
+    """The lead over the champion that the margin and unseen failures ask of an entry on the whole set."""
+    contest, subcontest = view.contest, view.subcontest
+    title, champion_row = subcontest.title, subcontest.champion_row
+    if title is None or champion_row is None:
+        return 0.0
+    contender, mean = subcontest.contenders[row], title.mean
+    margin = margin_of(contest.ruleset, subcontest.metric, title, mean, contender.block, contest.at_block)
+    unseen = contender.unseen_failures * int(view.sizes.sum()) / view.whole.clips
+    return max(margin, failure_lead(title.floor, mean, unseen))
+
+
+def chance_of_lead(
+    leads: np.ndarray[tuple[int], np.dtype[np.float64]],
+    sizes: np.ndarray[tuple[int], np.dtype[np.int64]],
+    whole: WholeSet,
+    needed: float,
+) -> float:
+    """The probability that the mean lead over the whole set reaches `needed`, from the leads per cluster so far.
+
+    The clips to come are few, so their mean is uncertain by their own number too. With the seen part f of the
+    clips, the mean lead d and its deviation s between w of W clusters, the lead over the whole set is d with the
+    deviation (1 - f) s sqrt(1 / w' + 1 / (W - w)), where w' = 1 / (the sum of the squared parts of the clusters).
+    Student's t with w - 1 degrees of freedom takes the place of the normal distribution, because s is estimated:
+    the prediction interval of Hahn, "Factors for Calculating Two-Sided Prediction Intervals for Samples from a
+    Normal Distribution", JASA 64, 1969. Such a prediction of the final decision is also called stochastic
+    curtailment (Lan, Simon, Halperin, Sequential Analysis 1(3), 1982).
+
+    >>> round(chance_of_lead(np.array([-1.0, -2.0, -3.0]), np.array([2, 2, 2]), WholeSet(12, 6), 0.0), 4)
+    0.0196
+    """
+    from scipy.special import stdtr
+
+    seen = len(leads)
+    lead = float(np.average(leads, weights=sizes))
+    if seen >= whole.witnesses:
+        return float(lead >= needed)
+    if seen < 2:
+        return 1.0
+    parts = sizes / sizes.sum()
+    left = 1.0 - float(sizes.sum()) / whole.clips
+    deviation = float(leads.std(ddof=1)) * left * math.sqrt(float((parts**2).sum()) + 1 / (whole.witnesses - seen))
+    if deviation <= 1e-12:
+        return float(lead >= needed)
+    return round(float(stdtr(seen - 1, (lead - needed) / deviation)), 12)
 
 
 def _only_winner(subcontest: MetricContest, left: Sequence[int]) -> int | None:

@@ -9,7 +9,7 @@ that it did not run may be harder or easier.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from soundsright.core.results import Evaluation, Standing
@@ -19,8 +19,8 @@ from soundsright.ranking.awards import Award, Contender
 from soundsright.ranking.champions import Champion
 from soundsright.ranking.contest import Contest, metric_contest
 from soundsright.ranking.cut import cut
+from soundsright.ranking.leads import estimate
 from soundsright.ranking.sentences import stopped_sentence
-from soundsright.ranking.statistics import mean_estimate
 
 
 def final_ruleset(ruleset: Ruleset) -> Ruleset:
@@ -111,6 +111,30 @@ def stopped_entries(
     return tuple(found)
 
 
+def stopped_p_values(
+    entries: Sequence[StoppedEntry], metrics: Iterable[str], champions: Mapping[str, Champion]
+) -> dict[str, tuple[float, ...]]:
+    """By metric, the p-value of each stopped entry's lead over the champion, over the clips that it ran.
+
+    They count in the correction of the others' p-values. Otherwise a stop would make a title cheaper for those that
+    run on, and a winner could owe the title to the stops. Suspected copies, and under most rules entries that do
+    not beat the unprocessed input, do not count there, stopped or not.
+    """
+    found: dict[str, tuple[float, ...]] = {}
+    for metric in metrics:
+        p_values = []
+        for each in entries:
+            contest, scores = each.contest, each.contest.table.by_metric[metric]
+            own = metric_contest(contest, metric, champions.get(metric), [_mean(row.tolist()) for row in scores])
+            contender = own.contenders[each.row]
+            if own.champion_row is None or contender.p_value is None or contender.copy_of:
+                continue
+            differences = scores[[each.row]] - scores[own.champion_row]
+            p_values.append(float(contest.lead_test.p_values(differences)[0]))
+        found[metric] = tuple(p_values)
+    return found
+
+
 def stopped_contenders(
     entries: Sequence[StoppedEntry], metric: str, champion: Champion | None, *, unprocessed_mean: float | None
 ) -> list[Contender]:
@@ -144,7 +168,7 @@ def stopped_standings(
         Standing(
             each.evaluation.submission,
             metric,
-            mean_estimate(each.contest.table.by_metric[metric][each.row].tolist()),
+            estimate(each.contest.table.by_metric[metric][each.row].tolist(), each.contest.labels),
             result.shares.get(contender.hotkey, 0.0),
             rank=rank,
             reason=stopped_sentence(ruleset, metric, contender, result, each.stop, failed=each.evaluation.failed),

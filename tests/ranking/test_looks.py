@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from soundsright.core.results import Evaluation, Leaderboard, PrizeReason
 from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V4
-from soundsright.core.stopping import EarlyStop, RuledOut, Stops
+from soundsright.core.stopping import EARLY_PART, EarlyStop, RuledOut, Stops
 from soundsright.ranking.champions import Champion
 from soundsright.ranking.cut import cut
 from soundsright.ranking.leaderboard import decide
-from soundsright.ranking.looks import Look, look_at, look_ends
+from soundsright.ranking.looks import Look, WholeSet, chance_of_lead, look_at, look_ends
 from soundsright.ranking.stopped import final_ruleset
 from tests.ranking.builders import FLOORS, ONE_METRIC, entry, evaluation
 
@@ -48,6 +48,7 @@ def seen(rows: list[Evaluation], *, champion: Evaluation | None = None, clips: i
         floors=FLOORS,
         at_block=1_000,
         challengers=len(rows),
+        whole=WholeSet(CLIPS, NOISES),
     )
 
 
@@ -56,13 +57,64 @@ def test_an_entry_far_behind_is_ruled_out_and_by_whom() -> None:
     look = seen([best, worse], champion=best, clips=36)
     assert set(look.ruled_out) == {worse.submission.hotkey}
     found = look.ruled_out[worse.submission.hotkey]["PESQ_WB"]
-    assert (found.by, found.evidence >= 100, found.needed > 0) == (best.submission.hotkey, True, True)
+    assert (found.by, found.chance < 0.001, found.needed > 0) == (best.submission.hotkey, True, True)
     assert look.is_decided
 
 
 def test_one_noise_rules_nobody_out_however_many_clips_it_has() -> None:
     best, worse = row(1, 0.3), row(2, 0.0)
-    assert not seen([best, worse], champion=best, clips=PER_NOISE * 6).ruled_out
+    assert not seen([best, worse], champion=best, clips=PER_NOISE).ruled_out
+
+
+def test_a_lead_that_the_rest_of_the_set_can_bring_is_not_ruled_out() -> None:
+    """The same lead so far: with half of the set to come it can be reached, with one noise to come it cannot."""
+    leads = np.tile([-0.4, 0.2], 9)
+    sizes = np.full(18, 3)
+    half, one_left = WholeSet(108, 36), WholeSet(57, 19)
+    assert chance_of_lead(leads, sizes, half, 0.0) > 0.001 > chance_of_lead(leads, sizes, one_left, 0.0)
+
+
+def test_the_chance_of_a_lead_is_right_for_normal_noises() -> None:
+    rng = np.random.default_rng(2)
+    drawn = rng.normal(0.0, 1.0, (4000, 24))
+    sizes, whole = np.full(10, 2), WholeSet(48, 24)
+    chances = np.array([chance_of_lead(row[:10], sizes, whole, float(row.mean())) for row in drawn])
+    for level in (0.01, 0.1, 0.5):
+        assert np.mean(chances <= level) == pytest.approx(level, abs=0.02)
+
+
+def test_a_challenger_that_may_fail_the_test_keeps_no_other_from_the_title() -> None:
+    """Its mean is the largest, but it is far better on a few noises only. The steady one may be the one that wins."""
+    champion = row(1, 0.0)
+    unsteady, steady = row(2, 0.3, by_noise=0.6), row(3, 0.1)
+    look = seen([champion, unsteady, steady], champion=champion, clips=48)
+    assert not look.ruled_out and not look.is_decided
+
+
+def test_a_stopped_challenger_still_counts_in_the_correction() -> None:
+    champion, better, close = row(1, 0.0), row(2, 0.06), row(3, 0.0)
+    hotkeys = [each.submission.hotkey for each in (champion, better, close)]
+    out = RuledOut(hotkeys[1], 0.0001, -0.02, 0.0)
+    stops = Stops(CLIPS, NOISES, CLIPS, NOISES, (EarlyStop(hotkeys[2], 36, CLIPS, 12, {"PESQ_WB": out}),))
+
+    def p_value(*entries: Evaluation, stops: Stops | None) -> float:
+        champions = {"PESQ_WB": Champion(champion.submission, 2.0, 0)}
+        board = decide(
+            ONE_METRIC,
+            "round",
+            entries,
+            champions,
+            SOUNDSRIGHT_V4,
+            UNPROCESSED,
+            floors=FLOORS,
+            at_block=1_000,
+            stops=stops,
+        )
+        return float(board.decisions[0].evidence["p_value_holm"])
+
+    alone = p_value(champion, better, stops=None)
+    assert p_value(champion, better, close, stops=None) == pytest.approx(2 * alone)
+    assert p_value(champion, better, cut(close, frozenset(ORDER[:36])), stops=stops) == pytest.approx(2 * alone)
 
 
 def test_the_champion_never_stops() -> None:
@@ -70,11 +122,11 @@ def test_the_champion_never_stops() -> None:
     look = seen([champion, better], champion=champion)
     assert champion.submission.hotkey not in look.ruled_out
     assert look.is_decided
-    assert look.evidence["PESQ_WB"] >= 1 / (0.05 * 0.1 / 2)
+    assert look.evidence["PESQ_WB"] >= 1 / (0.05 * EARLY_PART / 2)
 
 
 def test_two_close_entries_go_on() -> None:
-    look = seen([row(1, 0.3), row(2, 0.3), row(3, 0.0)])
+    look = seen([row(1, 0.3), row(2, 0.3), row(3, 0.0)], clips=36)
     assert not look.is_decided
     assert len(look.ruled_out) == 1
 
@@ -96,14 +148,14 @@ def test_looks_come_after_about_every_sixteenth_of_the_noises() -> None:
 
 
 def test_the_last_test_has_what_the_looks_have_left() -> None:
-    assert final_ruleset(SOUNDSRIGHT_V4).alpha == 0.045
+    assert final_ruleset(SOUNDSRIGHT_V4).alpha == 0.049
     with pytest.raises(ValueError, match="has no test"):
         final_ruleset(SOUNDSRIGHT_V2)
 
 
 def stopped_board(leader: Evaluation, worse: Evaluation, *others: Evaluation) -> Leaderboard:
     """The board of a round in which `worse` stopped after 36 clips, because `leader` was ahead."""
-    out = RuledOut(leader.submission.hotkey, 250.0, -0.3, 0.007)
+    out = RuledOut(leader.submission.hotkey, 0.0001, -0.3, 0.007)
     early = EarlyStop(worse.submission.hotkey, 36, CLIPS, 12, {"PESQ_WB": out})
     return decide(
         ONE_METRIC,

@@ -26,7 +26,7 @@ class RuledOutDoc(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     by: ShortText
-    evidence: FiniteFloat
+    chance: FiniteFloat
     lead: FiniteFloat
     needed: FiniteFloat
 

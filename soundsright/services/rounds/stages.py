@@ -15,7 +15,7 @@ from soundsright.core.results import Evaluation
 from soundsright.core.stopping import FEWEST_WITNESSES, EarlyStop, Stopping, Stops
 from soundsright.core.submission import Submission
 from soundsright.data import groups_of
-from soundsright.ranking import Look, look_at, look_ends
+from soundsright.ranking import Look, WholeSet, look_at, look_ends
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import ClipSet
 from soundsright.services.rounds.context import RoundContext
@@ -151,6 +151,10 @@ class Stages:
             floors=plan.measures.floors,
             at_block=plan.round.seed_block,
             challengers=self._entered,
+            whole=WholeSet(
+                clips=len(self.clips.digests),
+                witnesses=self._order.witnesses(len(self._order.parts)),
+            ),
             groups=groups_of(self.clips.recipes),
         )
 

@@ -35,7 +35,7 @@ def test_results_say_which_entries_stopped_and_on_what_evidence(outcome: RoundOu
     assert [each.hotkey for each in stopping.stopped] == ["alice", "bob"]
     first = stopping.stopped[0]
     assert first.clips < stopping.set_clips == CLIPS
-    assert all(each.evidence >= 100 for each in first.ruled_out.values())
+    assert all(each.chance <= 0.001 for each in first.ruled_out.values())
     assert stopping.sentence == (
         f"Every prize was decided after {stopping.clips} of {CLIPS} clips. 2 entries stopped early, because no"
         " prize was left to win."
@@ -66,7 +66,7 @@ def test_pages_and_ranks_use_only_clips_that_an_entry_ran(outcome: RoundOutcome,
         (Stops(8, 8, 8, 8, whole="Too few."), "All entries ran on the whole set. Too few."),
         (Stops(60, 20, 60, 20), "No entry stopped early: each could still win a prize."),
         (
-            Stops(60, 20, 60, 20, (EarlyStop("a", 30, 60, 10, {"ESTOI": RuledOut("b", 120.0, -0.1, 0.0)}),)),
+            Stops(60, 20, 60, 20, (EarlyStop("a", 30, 60, 10, {"ESTOI": RuledOut("b", 0.0004, -0.1, 0.0)}),)),
             "1 entry stopped early, because no prize was left to win.",
         ),
         (

@@ -11,7 +11,7 @@ import pytest
 from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.results import Leaderboard, PrizeReason
 from soundsright.core.rulesets import SOUNDSRIGHT_V4
-from soundsright.core.stopping import Stopping
+from soundsright.core.stopping import EARLY_PART, Stopping
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import ClipSet
 from soundsright.services.rounds.outcome import RoundOutcome
@@ -131,7 +131,7 @@ def test_a_beaten_champion_loses_its_title_early(subnet: Subnet) -> None:
         PrizeReason.TAKEN,
         float(board.stops.clips if board.stops else 0),
     )
-    assert float(decision.evidence["early_evidence"]) >= 1 / (0.05 * 0.1 / 3)
+    assert float(decision.evidence["early_evidence"]) >= 1 / (0.05 * EARLY_PART / 3)
     assert decision.evidence["ruleset_digest"] == SOUNDSRIGHT_V4.digest
 
 
