@@ -1,12 +1,13 @@
 """A look at a competition before its set ends: which entries can no longer win, and whether all is decided.
 
 Scores are in the metric's unit, higher is better. The clips come in whole clusters, such as all clips of one noise,
-in an order that nobody chose. Each cluster is one witness (`ranking/sequential.py`), so looks may be as frequent as
-one likes.
+in an order that nobody chose. Each cluster is one witness (`ranking/sequential.py`).
 
-An entry stops when it can win no metric that pays. That is so if the lead that it needs is ruled out: over the
-champion the margin, over another entry that can be paid any lead at all. Everything is decided when one possible
-winner is left for each metric. A challenger must then also be shown to be better than the champion.
+An entry stops when it can win no metric that pays. That is so if the clips that are left can hardly bring it the
+lead that it needs on the whole set: over the champion the margin, over another entry that can be paid any lead at
+all. While a champion defends, only a challenger whose own title is nearly certain rules others out. Everything is
+decided when one possible winner is left for each metric. A challenger must then also be shown to be better than the
+champion, by a test that may be looked at as often as one likes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from soundsright.core.rulesets import Ruleset
 from soundsright.core.stopping import EARLY_PART, FEWEST_WITNESSES, HOPELESS_ALPHA, RuledOut
 from soundsright.ranking.awards import award, is_able, margin_of
 from soundsright.ranking.champions import Champion
+from soundsright.ranking.clustered import SKEWNESS_FACTOR, clustered_means, hall_inverse
 from soundsright.ranking.contest import Contest, MetricContest, metric_contest
 from soundsright.ranking.cut import cut
 from soundsright.ranking.failures import failure_lead
@@ -199,7 +201,33 @@ def _is_surely_better(view: _View, row: int) -> bool:
     p_value = subcontest.contenders[row].p_value
     lead = float(np.average(view.witnesses[row] - view.witnesses[subcontest.champion_row], weights=view.sizes))
     sure = (view.contest.ruleset.alpha or 0.0) * EARLY_PART
-    return p_value is not None and p_value <= sure and lead >= _least_lead(view, row)
+    if p_value is None or p_value > sure or lead < _least_lead(view, row):
+        return False
+    return _passes_on_whole_set(view, row)
+
+
+def _passes_on_whole_set(view: _View, row: int) -> bool:
+    """Whether the clustered test will show a challenger to be better on the whole set, as far as can be foreseen.
+
+    Its correction for skewness is flat over a wide range of leads, so a small p-value can grow again with more
+    clips. The errors shrink with the square root of the clips, and so does the skewness of the mean. The lead may
+    become a quarter smaller than now. One noise that stands out can move the enlarged skewness by a half.
+    """
+    from scipy.special import stdtrit
+
+    contest, subcontest = view.contest, view.subcontest
+    labels = tuple(contest.lead_test.groups.values())
+    if not labels:
+        return True
+    found = clustered_means(subcontest.scores[[row]] - subcontest.scores[subcontest.champion_row], labels)
+    if found.error[0] == 0:
+        return True
+    growth = math.sqrt(view.whole.clips / found.n)
+    level = (contest.ruleset.alpha or 0.0) / (2 * len(subcontest.contenders))
+    t = stdtrit(found.degrees * growth**2, 1.0 - level)
+    skewness = SKEWNESS_FACTOR * found.skewness / growth
+    needed = max(float(hall_inverse(t, skewness + moved)[0]) for moved in (-0.5, 0.0, 0.5))
+    return bool(0.75 * growth * found.mean[0] / found.error[0] >= needed)
 
 
 def _least_lead(view: _View, row: int) -> float:
