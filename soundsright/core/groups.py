@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 MAX_FACTORS = 4
 """The cost of the clustered variance grows exponentially with the number of factors."""
+FEWEST_GROUPS = 3
+"""With fewer groups of a factor, nothing can be said about new ones."""
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from soundsright.core.errors import UsageError
+from soundsright.core.groups import FEWEST_GROUPS
 
 if TYPE_CHECKING:
     from soundsright.ranking import MeasuredComponents, StudyTest, VarianceComponents
 
 _MAIN_FACTORS = ("noise", "room")
-_FEWEST = 3
 _SPEAKER_SHARES = (1.0, 0.5, 0.25, 0.1)
 """Parts that the speakers may add to the rest of the variance: the cheapest study has one of them."""
 _STEPS = (0.25, 0.5, 1.0, 2.0)
@@ -185,10 +185,10 @@ def _check(
     if not 1e-6 <= alpha < 0.5:
         raise UsageError(f"A level of {alpha:g} is not between 0.000001 and 0.5", "Give 0.05, for example.")
     for name, count in (("noises", noises), ("prompts", prompts)):
-        if count is not None and not _FEWEST <= count <= 100_000:
+        if count is not None and not FEWEST_GROUPS <= count <= 100_000:
             raise UsageError(
                 f"{count} {name} cannot be planned for",
-                f"Give {_FEWEST} to 100000: fewer say nothing about new ones.",
+                f"Give {FEWEST_GROUPS} to 100000: fewer say nothing about new ones.",
             )
     if not 0 <= noise_cost < 1e6:
         raise UsageError(f"A noise cannot cost {noise_cost:g} clips", "Give 0 or more.")
@@ -252,7 +252,7 @@ class _Planner:
         least = math.inf
         for share in _SPEAKER_SHARES if "speaker" in components.factors else ():
             design = StudyDesign(first[0], self.groups(first[1]))
-            several = max(_FEWEST, enough_groups(components, "speaker", design, share) or 0)
+            several = max(FEWEST_GROUPS, enough_groups(components, "speaker", design, share) or 0)
             # The speakers' part widens the spread, so the study must grow with it.
             found = self.size(components, {"speaker": several})
             if found is not None and (cost := found[0] + self.noise_cost * ((found[1] or 0) + several)) < least:
@@ -292,10 +292,10 @@ class _Planner:
         also = {"speaker": need.speakers} if need and need.speakers else {}
         if self.factor in components.factors and count is None:
             count = clips
-        widths = sorted({max(_FEWEST, _round(clips * step, step)) for step in _STEPS})
+        widths = sorted({max(FEWEST_GROUPS, _round(clips * step, step)) for step in _STEPS})
         if count is None:
             return tuple(self.cell(components, width, None, also) for width in widths)
-        heights = sorted({max(_FEWEST, _round(count * step, step)) for step in _STEPS})
+        heights = sorted({max(FEWEST_GROUPS, _round(count * step, step)) for step in _STEPS})
         return tuple(
             self.cell(components, width, height, also) for height in heights for width in widths if width >= height
         )

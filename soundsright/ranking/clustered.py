@@ -1,8 +1,8 @@
 """Means for new material: clips that share a noise, a prompt or a room count together.
 
 `labels` has one sequence for each factor, with one label per clip. Values are in their metric's unit. Nothing here
-uses random numbers, and no result depends on the order of clips: sums of values are exact to far below a rounding
-error, and sums over groups are taken in the order of their size.
+uses random numbers, and no result depends on the order of clips or on the names of groups: sums of values are exact
+to far below a rounding error, and sums over groups are added from the smallest value.
 
 The variance is the cluster-robust one for several factors (Cameron, Gelbach, Miller 2011, eq. 2.8): with two
 factors A and B it is V_A + V_B - V_AB. Three things are added, because groups are few and unequal:
@@ -30,10 +30,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from soundsright.core.groups import FEWEST_GROUPS
 from soundsright.ranking.group_design import Floats, GroupDesign, Grouping, Labels, group_design
 
-FEWEST_GROUPS = 3
-"""With fewer groups of a factor, nothing can be said about new ones."""
+CONFIDENCE = 0.95
+"""The confidence of intervals and of possible ranks, unless the caller says another."""
 
 SKEWNESS_FACTOR = 2.5
 """The test enlarges the skewness: few groups show too little of it, and least where the mean looks good."""
@@ -56,7 +57,7 @@ class ClusteredMean:
     effective_n: float
     groups: tuple[int, ...]
 
-    def interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
+    def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
         """The ends of Student's interval; None if a factor has two groups or fewer."""
         if not self.degrees:
             return None
@@ -118,7 +119,7 @@ def clustered_means(rows: Floats, labels: Labels) -> ClusteredMeans:
     clips = rows.shape[1]
     # A power of two per row keeps squares and cubes within the range of numbers, and rounds nothing.
     scale = np.ldexp(1.0, np.clip(np.frexp(np.abs(rows).max(axis=1))[1], -1000, 1000))
-    values = rows[:, design.order] / scale[:, np.newaxis]
+    values = rows / scale[:, np.newaxis]
     mean = _exact_sums(values, None)[:, 0] / clips
     equal = np.ptp(values, axis=1) == 0
     mean = np.where(equal, values[:, 0], mean)
@@ -144,7 +145,8 @@ def clustered_p_values(differences: Floats, labels: Labels) -> NDArray[np.float6
     The p-value is the larger of two: Student's t of the clustered mean, and the same with Hall's correction for
     `SKEWNESS_FACTOR` times the skewness. For an entry that is a little better on most noises and far worse on a
     few, Student's t alone is too sure. The p-value is at least 2^-G for G groups, which is the least of a test that
-    flips whole groups. It is 1 if a factor has two groups or fewer.
+    flips whole groups. It is 1 if a factor has two groups or fewer. p-values are rounded to 12 significant digits,
+    so that a decision does not depend on the last bits of a machine's linear algebra.
 
     Raises:
         ValueError: as `clustered_mean`.
@@ -163,14 +165,17 @@ def clustered_p_values(differences: Floats, labels: Labels) -> NDArray[np.float6
     t = np.where(np.isnan(t), 0.0, t)
     larger = np.maximum(stdtr(means.degrees, -t), stdtr(means.degrees, -_hall(t, SKEWNESS_FACTOR * means.skewness)))
     p = np.where(means.error > 0, larger, np.where(means.mean > 0, 0.0, 1.0))
-    bounded: NDArray[np.float64] = np.maximum(p, 2.0**-fewest)
-    return bounded
+    return _rounded(p, 2.0**-fewest)
 
 
 def two_sided_p_values(means: ClusteredMeans, *, skewness_factor: float = 0.0) -> NDArray[np.float64]:
-    """Two-sided p-values of "the mean is 0", by Student's t: at most 0.05 where 0 lies outside the 95 % interval.
+    """Two-sided p-values of "the mean is 0", by Student's t.
 
-    With a `skewness_factor`, the p-value is the larger of this and the one with Hall's correction. It is 1 if a
+    The p-value is at least 2^(1 - G) for G groups, the least of a two-sided test that flips whole groups. With
+    three to five groups it is thus above 0.05, whatever the 95 % interval says. With six or more it is at most 0.05
+    exactly where 0 lies outside this interval, up to the rounding to 12 significant digits.
+
+    With a `skewness_factor`, the p-value is the largest of these and the one with Hall's correction. It is 1 if a
     factor has two groups or fewer.
     """
     from scipy.special import stdtr
@@ -185,7 +190,7 @@ def two_sided_p_values(means: ClusteredMeans, *, skewness_factor: float = 0.0) -
         finite = np.where(np.isfinite(t), t, 0.0)
         skewed = 2.0 * stdtr(means.degrees, -np.abs(_hall(finite, skewness_factor * means.skewness)))
         p = np.where(np.isfinite(t), np.maximum(p, skewed), p)
-    return p
+    return _rounded(p, 2.0 ** (1 - min(means.groups)))
 
 
 def least_clustered_mean(
@@ -213,6 +218,11 @@ def least_clustered_mean(
     return np.where(level < 2.0**-fewest, np.inf, least)
 
 
+def _rounded(p_values: Floats, least: float) -> NDArray[np.float64]:
+    """p-values to 12 significant digits, none below the least."""
+    return np.maximum([float(f"{p:.12g}") for p in p_values], least)
+
+
 def _hall(t: Floats, skewness: Floats) -> Floats:
     """Hall's monotone transformation of t (1992, eq. 2.3), for the skewness of the mean itself."""
     corrected: Floats = t + skewness * t**2 / 3 + skewness**2 * t**3 / 27 + skewness / 6
@@ -233,15 +243,15 @@ def _variance(centred: Floats, spread: Floats, design: GroupDesign) -> tuple[Flo
     clips = centred.shape[1]
     squares = [_exact_sums(centred, split) ** 2 for split in design.splits]
     components = _components([_ordered_sum(_exact_sums(centred, f) ** 2) for f in design.factors], spread, design)
-    modelled = components @ design.mean_variance
-    expected = components @ design.expectation / clips**2
+    modelled = _times(components, design.mean_variance[:, np.newaxis])[:, 0]
+    expectation = _times(components, design.expectation[:, np.newaxis])[:, 0]
+    spread_of_sum = np.sum(_times(components, design.covariance) * components, axis=1)
+    expected = expectation / clips**2
     signed = sum(split.sign * _ordered_sum(own) for split, own in zip(design.splits, squares, strict=True))
     usable = expected > _LEAST_SHARE * modelled
     with np.errstate(divide="ignore", invalid="ignore"):
         robust = np.where(usable, signed / clips**2 * modelled / expected, 0.0)
-        degrees = (components @ design.expectation) ** 2 / np.einsum(
-            "ri,ij,rj->r", components, design.covariance, components
-        )
+        degrees = expectation**2 / spread_of_sum
     alone = [
         _ordered_sum(own / (1.0 - split.sizes / clips)) / clips**2
         for split, own in zip(design.splits, squares, strict=True)
@@ -259,8 +269,8 @@ def _single(design: GroupDesign) -> int:
 
 def _components(of_factors: Sequence[Floats], spread: Floats, design: GroupDesign) -> Floats:
     """Variance components `(rows, factors + 1)` from moments, none below 0; the clip's own is always above 0."""
-    found = np.maximum(np.stack([*of_factors, spread], axis=1) @ design.moments.T, 0.0)
-    rest = (spread - found[:, :-1] @ design.clip_moments[:-1]) / design.clip_moments[-1]
+    found = np.maximum(_times(np.stack([*of_factors, spread], axis=1), design.moments.T), 0.0)
+    rest = (spread - _times(found[:, :-1], design.clip_moments[:-1, np.newaxis])[:, 0]) / design.clip_moments[-1]
     found[:, -1] = np.maximum(rest, 1e-12 * spread)
     return found
 
@@ -276,9 +286,18 @@ def _third_moment(centred: Floats, design: GroupDesign) -> Floats:
     return total / float(clips) ** 3
 
 
+def _times(rows: Floats, matrix: Floats) -> Floats:
+    """The matrix product, added column by column: the result of one row does not depend on the number of rows."""
+    product = np.zeros((len(rows), matrix.shape[1]))
+    for number, weights in enumerate(matrix):
+        product += rows[:, [number]] * weights
+    return product
+
+
 def _ordered_sum(rows: Floats) -> Floats:
     """The sum of each row, added from the smallest number to the largest."""
-    total: Floats = np.sort(rows, axis=1).sum(axis=1)
+    # NumPy groups the terms of a sum by their layout in memory, which depends on where the rows come from.
+    total: Floats = np.ascontiguousarray(np.sort(rows, axis=1)).sum(axis=1)
     return total
 
 

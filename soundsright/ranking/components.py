@@ -23,9 +23,8 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from soundsright.ranking.group_design import Floats, Grouping, expected_squares, grouping
 
 FEWEST_FOR_COMPONENT = 5
 """With fewer groups of a factor, its component says next to nothing."""
@@ -188,18 +187,6 @@ def _from_fields(fields: Mapping[str, Any]) -> MeasuredComponents:
     )
 
 
-def _members(labels: Sequence[Hashable], clips: int) -> Floats:
-    numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
-    table = np.zeros((clips, len(numbers)))
-    table[np.arange(clips), [numbers[label] for label in labels]] = 1.0
-    return table
-
-
-def _centred(members: Floats) -> Floats:
-    centred: Floats = members - members.mean(axis=0)
-    return centred
-
-
 def _fitted_rows(rows: Floats, factors: Mapping[str, Sequence[Hashable]]) -> tuple[list[str], Floats]:
     """The factors that the clips can show, and the components of each row of differences `(rows, clips)`.
 
@@ -211,11 +198,11 @@ def _fitted_rows(rows: Floats, factors: Mapping[str, Sequence[Hashable]]) -> tup
     if clips < _LEAST_CLIPS or not np.isfinite(rows).all() or (np.ptp(rows, axis=1) == 0).any():
         raise ValueError(f"components need {_LEAST_CLIPS} finite differences that are not all equal")
     names = separable_factors(factors, clips)
-    forms = {name: _centred(_members(factors[name], clips)) for name in names}
+    groupings = {name: grouping(factors[name]) for name in names}
     centred = rows - rows.mean(axis=1, keepdims=True)
     kept = list(names)
     while True:
-        solved = _solved(centred, [forms[name] for name in kept])
+        solved = _solved(centred, [groupings[name] for name in kept])
         medians = np.median(solved[:, :-1], axis=0)
         if not kept or medians.min() >= 0:
             break
@@ -233,19 +220,9 @@ def _components_of(names: Sequence[str], row: Floats) -> VarianceComponents:
     )
 
 
-def _solved(centred: Floats, forms: Sequence[Floats]) -> Floats:
-    """For each row, the components that make every quadratic form equal to its expectation; the last is the clip's.
-
-    With F_i = P Z_i, the form is |F_i' y|², and the trace of (P K_i P)(P K_j P) is the squared norm of F_i' F_j.
-    """
-    clips = centred.shape[1]
-    squares = [np.sum((centred @ form) ** 2, axis=1) for form in forms] + [np.sum(centred**2, axis=1)]
-    count = len(forms)
-    expected = np.empty((count + 1, count + 1))
-    for i, one in enumerate(forms):
-        for j, other in enumerate(forms):
-            expected[i, j] = np.sum((one.T @ other) ** 2)
-        expected[i, count] = expected[count, i] = np.sum(one**2)
-    expected[count, count] = clips - 1
+def _solved(centred: Floats, factors: Sequence[Grouping]) -> Floats:
+    """For each row, the components that make every quadratic form equal to its expectation. The clip's is last."""
+    squares = [np.sum(factor.sums(centred) ** 2, axis=1) for factor in factors] + [np.sum(centred**2, axis=1)]
+    expected = expected_squares(factors, centred.shape[1])
     solved: Floats = np.asarray(np.linalg.lstsq(expected, np.stack(squares), rcond=None)[0].T, dtype=np.float64)
     return solved

@@ -21,7 +21,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from soundsright.ranking.clustered import FEWEST_GROUPS, SKEWNESS_FACTOR, hall_inverse
+from soundsright.core.groups import FEWEST_GROUPS
+from soundsright.ranking.clustered import SKEWNESS_FACTOR, hall_inverse
 from soundsright.ranking.components import VarianceComponents
 
 MOST_CLIPS = 100_000
@@ -62,8 +63,8 @@ class StudyTest:
 def standard_error(components: VarianceComponents, design: StudyDesign) -> float:
     """The standard deviation of the mean difference over studies of this design with new material.
 
-    >>> standard_error(VarianceComponents({"noise": 1.0}, 3.0), StudyDesign(100, {"noise": 25}))
-    0.26457513110645903
+    >>> round(standard_error(VarianceComponents({"noise": 1.0}, 3.0), StudyDesign(100, {"noise": 25})), 6)
+    0.264575
     """
     groups = sum(value / design.count(factor) for factor, value in components.factors.items())
     return math.sqrt(groups + components.clip / design.clips)
@@ -101,16 +102,20 @@ def degrees_of_freedom(components: VarianceComponents, design: StudyDesign) -> f
 def study_power(
     effect: float, components: VarianceComponents, design: StudyDesign, test: StudyTest | None = None
 ) -> float:
-    """The probability that the test finds a difference of this size. 0 if a factor has fewer than three groups.
+    """The probability that the test finds a difference of this size.
+
+    It is 0 if a factor has fewer than three groups, or so few groups that no p-value reaches alpha: with G groups
+    the least p-value is 2^(1 - G), and 2^-G for one direction.
 
     >>> round(study_power(0.5, VarianceComponents({}, 1.0), StudyDesign(64)), 3)
-    0.977
+    0.976
     """
     from scipy.special import stdtrit
 
     test = test or StudyTest()
     fewest = min(design.count(factor) for factor in TESTED_FACTORS)
-    if fewest < FEWEST_GROUPS or (not test.two_sided and test.alpha < 2.0**-fewest):
+    least_p_value = 2.0 ** (1 - fewest if test.two_sided else -fewest)
+    if fewest < FEWEST_GROUPS or test.alpha < least_p_value:
         return 0.0
     degrees = degrees_of_freedom(components, design)
     noncentrality = abs(effect) / standard_error(components, design)
@@ -232,7 +237,7 @@ def enough_groups(
     None if the factor was not measured.
 
     >>> enough_groups(VarianceComponents({"speaker": 0.1}, 1.0), "speaker", StudyDesign(100))
-    10
+    100
     """
     if factor not in components.factors:
         return None

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from soundsright.ranking.clustered import SKEWNESS_FACTOR, clustered_means, two_sided_p_values
+from soundsright.ranking.clustered import CONFIDENCE, SKEWNESS_FACTOR, clustered_means, two_sided_p_values
 from soundsright.ranking.group_design import Labels
-
-CONFIDENCE = 0.95
 
 _NUMBERS_AT_ONCE = 1_000_000  # differences in memory at a time
 
@@ -31,7 +29,8 @@ def rank_confidence_sets(
 
     An entry ranks below each entry whose mean is significantly above its own (Mogstad, Romano, Shaikh, Wilhelm,
     "Inference for Ranks", Review of Economic Studies 91(1), 2024). Each pair is tested by the two-sided test of its
-    paired differences, the larger of Student's and Hall's, and all pairs are corrected at once by Holm's rule.
+    paired differences, the larger of Student's and Hall's, and all pairs are corrected at once by Holm's rule. No
+    p-value is below 2^(1 - G) for G groups: a few groups that agree, even to the last bit, leave ranks open.
 
     With labels (one sequence for each factor, one label per clip), ranks hold for new groups of each factor. With
     two groups or fewer of a factor, or two clips or fewer, every rank stays possible. Higher scores are better:
@@ -40,7 +39,7 @@ def rank_confidence_sets(
     Raises:
         ValueError: if there is no entry, a value is not finite, or the numbers of values or labels differ.
 
-    >>> rank_confidence_sets({"a": [3.0, 3.1, 2.9, 3.0], "b": [1.0, 1.2, 0.9, 1.1]})
+    >>> rank_confidence_sets({"a": [3.0, 3.1, 2.9, 3.0, 2.8, 3.2], "b": [1.0, 1.2, 0.9, 1.1, 1.3, 0.8]})
     {'a': RankSet(best=1, worst=1), 'b': RankSet(best=2, worst=2)}
     """
     if not scores or len({len(values) for values in scores.values()}) != 1:

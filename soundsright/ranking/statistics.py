@@ -21,10 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundsright.core.results import Estimate
-from soundsright.ranking.clustered import ClusteredMean, clustered_mean, clustered_means, two_sided_p_values
+from soundsright.ranking.clustered import (
+    CONFIDENCE,
+    ClusteredMean,
+    clustered_mean,
+    clustered_means,
+    two_sided_p_values,
+)
 from soundsright.ranking.group_design import Labels
-
-CONFIDENCE = 0.95
 
 _BATCH_NUMBERS = 4_000_000  # resampled values in memory at a time
 
@@ -90,8 +94,9 @@ def paired_comparison(
 
     Without labels: BCa interval and two-sided sign-flip permutation test. With labels, both hold for new groups of
     each factor: Student's interval and test of the clustered mean (see `clustered_mean`), without chance. The
-    p-value is then at least 2^(1 - G) for G groups, the least of a test that flips whole groups. With two groups or
-    fewer of a factor there is no interval, and the p-value is 1.
+    p-value is then at least 2^(1 - G) for G groups, the least of a test that flips whole groups: with three to
+    five groups it is above 0.05 even if the interval leaves out 0. With two groups or fewer of a factor there is no
+    interval, and the p-value is 1.
 
     Raises:
         ValueError: if lengths differ, or as `mean_estimate`.
@@ -106,7 +111,7 @@ def paired_comparison(
         _check_values(differences)
         means = clustered_means(np.array([differences]), labels)
         difference = _clustered_estimate(means[0])
-        p_value = max(float(two_sided_p_values(means)[0]), 2.0 ** (1 - min(means.groups)))
+        p_value = float(two_sided_p_values(means)[0])
     return PairedComparison(difference, p_value, mean / spread if spread > 0 else 0.0)
 
 

@@ -19,6 +19,7 @@ from soundsright.ranking import (
     enough_groups,
     fewest_clips,
     least_detectable_effect,
+    paired_comparison,
     standard_error,
     study_power,
 )
@@ -94,6 +95,20 @@ def test_with_few_noises_no_number_of_clips_is_enough() -> None:
     assert study_power(9.0, SI_SIR, StudyDesign(100, {"noise": 4}), StudyTest(0.05, two_sided=False)) == 0
 
 
+@pytest.mark.parametrize("noises", [3, 4, 5])
+def test_a_study_that_can_never_be_significant_has_no_power(noises: int) -> None:
+    """With G noises `compare` prints no p-value below 2^(1 - G), however clear the difference is."""
+    design = StudyDesign(60, {"noise": noises})
+    clear = 9.0 + 1e-3 * np.random.default_rng(0).normal(size=60)
+    labels = [[clip % noises for clip in range(60)]]
+    found = paired_comparison(list(clear), [0.0] * 60, rng=np.random.default_rng(0), labels=labels)
+    assert found.p_value == 2.0 ** (1 - noises) > 0.05
+    assert study_power(9.0, PESQ, design) == 0
+    assert least_detectable_effect(0.9, PESQ, design) == math.inf
+    assert fewest_clips(9.0, 0.9, PESQ, {"noise": noises}) is None
+    assert study_power(9.0, PESQ, StudyDesign(60, {"noise": 6})) > 0.9
+
+
 def test_degrees_of_freedom_are_near_those_of_the_test() -> None:
     """They are equal where factors are orthogonal, which random pairs of noises and prompts are only nearly."""
     for noises, prompts in ((20, 120), (20, 30), (60, 40), (8, 60), (120, 120)):
@@ -111,7 +126,7 @@ def test_degrees_of_freedom_are_near_those_of_the_test() -> None:
 
 def test_independent_clips_have_the_power_of_the_textbook() -> None:
     one = VarianceComponents({}, 1.0)
-    for clips, effect in ((5, 1.0), (20, 0.5), (64, 0.35), (290, 0.2), (900, 0.1), (40, 5.0)):
+    for clips, effect in ((6, 1.0), (20, 0.5), (64, 0.35), (290, 0.2), (900, 0.1), (40, 5.0)):
         low, high = t.ppf([0.025, 0.975], clips - 1)
         away = effect * math.sqrt(clips)
         expected = nct.sf(high, clips - 1, away) + (nct.cdf(low, clips - 1, away) if away < 4 else 0)
@@ -119,7 +134,7 @@ def test_independent_clips_have_the_power_of_the_textbook() -> None:
 
 
 def test_power_grows_with_clips_noises_and_effect_and_the_least_effect_has_the_power() -> None:
-    sizes = [StudyDesign(clips, {"noise": noises}) for noises in (5, 20, 80) for clips in (80, 400, 5000)]
+    sizes = [StudyDesign(clips, {"noise": noises}) for noises in (8, 20, 80) for clips in (80, 400, 5000)]
     for test in (StudyTest(), StudyTest(0.01), StudyTest(two_sided=False)):
         powers = [[study_power(effect, PESQ, size, test) for size in sizes] for effect in (0.05, 0.2, 1.0, 20.0)]
         assert (np.diff(powers, axis=0) >= -1e-9).all()

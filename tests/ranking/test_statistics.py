@@ -214,6 +214,25 @@ def test_too_few_groups_leave_every_rank_open(groups: int) -> None:
     assert set(rank_confidence_sets(scores, labels).values()) == {RankSet(1, 2)}
 
 
+@pytest.mark.parametrize("groups", [3, 4, 5])
+def test_few_groups_that_agree_to_the_last_bit_leave_every_rank_open(groups: int) -> None:
+    scores = {"a": [1.0] * groups, "b": [0.0] * groups}
+    assert set(rank_confidence_sets(scores).values()) == {RankSet(1, 2)}
+    labels = [[clip % groups for clip in range(40)]]
+    assert set(rank_confidence_sets({"a": [1.0] * 40, "b": [0.0] * 40}, labels).values()) == {RankSet(1, 2)}
+    six = rank_confidence_sets({"a": [1.0] * 6, "b": [0.0] * 6})
+    assert six == {"a": RankSet(1, 1), "b": RankSet(2, 2)}
+
+
+@pytest.mark.parametrize("groups", range(3, 9))
+def test_from_six_groups_on_the_p_value_agrees_with_the_interval(groups: int) -> None:
+    labels = [[clip % groups for clip in range(4 * groups)]]
+    for lead in np.linspace(0.2, 3.0, 15):
+        values = list(lead + rng(groups).normal(size=4 * groups))
+        found = paired_comparison(values, [0.0] * len(values), rng=rng(), labels=labels)
+        assert (found.p_value <= 0.05) == (groups >= 6 and found.difference.is_above(0.0))
+
+
 @pytest.mark.parametrize(
     ("entries", "clips", "groups"), [(3, 12, None), (12, 12, None), (12, 30, None), (6, 30, 4), (6, 100, 10)]
 )

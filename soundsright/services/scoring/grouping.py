@@ -14,7 +14,7 @@ from typing import Any
 from soundsright.core.audio import digest_of_signals
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
-from soundsright.core.groups import MAX_FACTORS, ClipGroups
+from soundsright.core.groups import FEWEST_GROUPS, MAX_FACTORS, ClipGroups
 from soundsright.services.scoring.folder import ClipFiles, ScoreSet
 from soundsright.services.scoring.report import text_of
 
@@ -22,8 +22,6 @@ AUTOMATIC = "auto"
 """Group by noise or room, and by prompt, as far as the manifest says them."""
 INDEPENDENT = "none"
 """Count each clip as independent."""
-FEWEST_GROUPS = 3
-"""With fewer groups of a factor there is no interval."""
 
 _FACTORS = ("noise", "room", "prompt")
 
