@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from soundsright.core.competition import Competition
     from soundsright.core.competition_rules import CompetitionRules
     from soundsright.metrics import Metric
 
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 def organiser_of(rules: str, *, begun: bool) -> CompetitionRules:
     """The organiser's choices behind `rules`: the name of a shipped ruleset, or the path of a `.toml` file.
 
-    `begun` says that the competition has started, so its first day can be in the past.
+    `begun` says that the competition has started, so its first day can be in the past. A competition that has not
+    started can only pay for metrics with the same bits on every processor.
 
     Raises:
-        UsageError: no ruleset has that name, or the file cannot be read or has a mistake.
+        UsageError: no ruleset has that name, the file cannot be read or has a mistake, or two validators could
+            disagree about a metric that pays.
     """
     from soundsright.core.competition import PUBLISHED
     from soundsright.core.competition_rules import CompetitionRules
@@ -34,13 +37,30 @@ def organiser_of(rules: str, *, begun: bool) -> CompetitionRules:
         return CompetitionRules(PUBLISHED, ruleset_by_name(rules))
     if not Path(rules).exists():
         raise UsageError(f"There is no file {rules}", "Give the path of a rules file.")
-    return organiser_of_toml(
+    organiser = organiser_of_toml(
         text_of_file(Path(rules), MAX_FILE_CHARS),
         source=rules,
         now_s=time.time(),
         begun=begun,
         known_metrics=_PayableMetrics(),
     )
+    if not begun:
+        _check_same_bits(rules, organiser.competitions)
+    return organiser
+
+
+def _check_same_bits(source: str, competitions: Iterable[Competition]) -> None:
+    """Refuse a metric whose scores can differ between validators' processors."""
+    from soundsright.metrics import metric
+
+    for competition in competitions:
+        for name in competition.metric_weights:
+            if not metric(name).same_bits:
+                raise UsageError(
+                    f"{source}: {competition.id} pays for {name}, whose scores can differ between two validators' "
+                    "processors",
+                    "Pay for a metric such as PESQ_WB, ESTOI or SI_SDR, and measure this one beside it.",
+                )
 
 
 class _PayableMetrics(Collection[str]):

@@ -134,6 +134,7 @@ CORE_METRICS = (
             ),
             packages=("onnxruntime", "speechmos"),
             extra="validator",
+            same_bits=False,
         )
         for name, rating, source in (
             ("DNSMOS_SIG", "P.835, speech", "Reddy, Gopal, Cutler, ICASSP 2022"),

@@ -40,8 +40,9 @@ class Metric:
 
     The other texts may be empty. `definition` says which definition this is, where the field uses two, and what
     the other is called. `licence` is that of the code and weights that compute it, if these are not the project's
-    own. `cost_ms` is the time of one core for a clip of 4 s at 16 kHz. `good_for` and `fooled_by` say when to use
-    the metric and when not to trust it. `packages` are the modules that it imports beyond those of a plain
+    own, and the files that prove it. `same_bits` is False if its scores can differ between processors by more than
+    the rounding. `cost_ms` is the time of one core for a clip of 4 s at 16 kHz. `good_for` and `fooled_by` say when
+    to use the metric and when not to trust it. `packages` are the modules that it imports beyond those of a plain
     install, and `extra` is the extra of this project that installs them. `install` is the command where an extra
     would install more than is needed.
 
@@ -68,6 +69,7 @@ class Metric:
     packages: tuple[str, ...] = ()
     extra: str = ""
     install: str = ""
+    same_bits: bool = True
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):

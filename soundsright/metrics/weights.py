@@ -12,7 +12,7 @@ import pickle
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +23,9 @@ from numpy.typing import NDArray
 from soundsright.core.errors import UsageError
 
 Float32 = NDArray[np.float32]
+
+_TYPES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
+"""The types of numbers that can be read. Whole numbers count steps of the training, and are left out."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +56,25 @@ class WeightFile:
         return content
 
     def tensors(self, key: str) -> Mapping[str, Float32]:
-        """The arrays of the network by name: the value of `key` in the file's dictionary.
+        """The float32 arrays of the network by name: the value of `key` in the file's dictionary.
 
         Raises:
             UsageError: as `content`.
         """
         content = self.content()
         saved = _from_zip(content) if content[:2] == b"PK" else _from_pickles(content)
-        return {name: tensor.array() for name, tensor in saved[key].items() if isinstance(tensor, _Tensor)}
+        return {
+            name: tensor.array()
+            for name, tensor in saved[key].items()
+            if isinstance(tensor, _Tensor) and tensor.storage.values.dtype == np.float32
+        }
 
 
 @dataclass
 class _Storage:
     """Numbers that tensors share. The older format fills them in after the pickle."""
 
-    values: Float32 = field(default_factory=lambda: np.empty(0, np.float32))
+    values: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ class _Tensor:
 class _Unpickler(pickle.Unpickler):
     """Knows dictionaries, tensors and storages, and refuses every other name."""
 
-    def __init__(self, file: BinaryIO, storage: Callable[[str], _Storage]) -> None:
+    def __init__(self, file: BinaryIO, storage: Callable[[str, str], _Storage]) -> None:
         super().__init__(file)
         self._storage = storage
 
@@ -99,12 +106,16 @@ class _Unpickler(pickle.Unpickler):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return lambda storage, offset, shape, strides, *_: _Tensor(storage, offset, shape, strides)
+        if module == "torch" and name in _TYPES:
+            return _TYPES[name]
         if module == "torch" and name.endswith("Storage"):
-            return name
+            raise pickle.UnpicklingError(
+                f"the file holds a {module}.{name}; only {' and '.join(_TYPES)} can be read"
+            )
         raise pickle.UnpicklingError(f"{module}.{name} is no array")
 
     def persistent_load(self, pid: Any) -> _Storage:
-        return self._storage(str(pid[2]))
+        return self._storage(str(pid[2]), pid[1])
 
 
 def _from_zip(content: bytes) -> Any:
@@ -112,8 +123,8 @@ def _from_zip(content: bytes) -> Any:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         (root,) = {name.split("/")[0] for name in archive.namelist()}
 
-        def storage(key: str) -> _Storage:
-            return _Storage(np.frombuffer(archive.read(f"{root}/data/{key}"), "<f4"))
+        def storage(key: str, dtype: str) -> _Storage:
+            return _Storage(np.frombuffer(archive.read(f"{root}/data/{key}"), dtype))
 
         return _Unpickler(io.BytesIO(archive.read(f"{root}/data.pkl")), storage).load()
 
@@ -123,11 +134,13 @@ def _from_pickles(content: bytes) -> Any:
     storages: dict[str, _Storage] = {}
     file = io.BytesIO(content)
     magic, version, system, saved, keys = (
-        _Unpickler(file, lambda key: storages.setdefault(key, _Storage())).load() for _ in range(5)
+        _Unpickler(file, lambda key, dtype: storages.setdefault(key, _Storage(np.empty(0, dtype)))).load()
+        for _ in range(5)
     )
     if magic != 0x1950A86A20F9469CFC6C or version != 1001 or not system["little_endian"]:
         raise ValueError("the file has another format")
     for key in keys:
         length = int.from_bytes(file.read(8), "little")
-        storages[key].values = np.frombuffer(file.read(4 * length), "<f4")
+        dtype = storages[key].values.dtype
+        storages[key].values = np.frombuffer(file.read(dtype.itemsize * length), dtype)
     return saved

@@ -120,3 +120,13 @@ def test_a_competition_that_has_started_is_shown_with_begun(tmp_path: Path) -> N
     )
     assert "Write a later day, or add --begun if the competition has started." in str(rules("show", path).exception)
     assert rules("show", path, "--begun").exit_code == 0
+
+
+def test_a_metric_that_two_validators_can_disagree_about_pays_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[[competition]]\ntask = "DENOISING"\nsample_rate_hz = 16_000\nmax_score = 50.0\nremainder = 10.0\n'
+        "metrics = { ESTOI = 0.5, SRMR = 0.5 }\n"
+    )
+    assert "DENOISING_16000HZ pays for SRMR, whose scores can differ" in str(rules("show", path).exception)
+    assert rules("show", path, "--begun").exit_code == 0

@@ -92,3 +92,8 @@ def test_weights_of_another_version_and_pickles_that_run_code_are_refused(tmp_pa
         WeightFile("no_such_package", "x.pt", "", "").content()
     with pytest.raises(pickle.UnpicklingError, match="is no array"):
         _from_pickles(pickle.dumps(tmp_path.rmdir))
+
+
+def test_numbers_of_another_type_are_refused() -> None:
+    with pytest.raises(pickle.UnpicklingError, match=r"torch\.HalfStorage; only FloatStorage and LongStorage"):
+        _from_pickles(b"ctorch\nHalfStorage\n.")

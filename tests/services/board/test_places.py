@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from starlette.testclient import TestClient
 
 from soundsright.core.audio import Audio
 from soundsright.data.corpora import Corpus
@@ -15,9 +16,6 @@ from soundsright.services.board.server import LiveSite, board_app
 from soundsright.services.records import find_runs, read_runs
 from soundsright.services.rounds import write_wav
 from tests.services.records.runs import write_run
-
-pytest.importorskip("fastapi")
-from starlette.testclient import TestClient
 
 COMPETITION, CLIP, ENTRY = "DENOISING_16000HZ", "000000", "1-alpine"
 DELETED_S = (1.0, 1.4)
