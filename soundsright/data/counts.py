@@ -30,21 +30,31 @@ class SharingCounter:
     ...     counter.add({"noise": noise})
     >>> counter.sharing
     {'noises': Sharing(clips=3, distinct=2, most=2)}
+    >>> joined = SharingCounter()
+    >>> joined.add({"speech": "s1", "pieces": [{"speech": "s1"}, {"speech": "s2"}]})
+    >>> joined.sharing
+    {'recordings of speech': Sharing(clips=1, distinct=2, most=1)}
     """
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {noun: Counter() for noun in FIELDS}
+        self._clips: Counter[str] = Counter()
 
     def add(self, line: Mapping[str, Any]) -> None:
+        """Count the material of a clip. Speech that joins pieces of several recordings counts each of them once."""
         for noun, field in FIELDS.items():
-            if name := line.get(field):
-                self._counts[noun][BABBLE if str(name).startswith(f"{BABBLE}:") else str(name)] += 1
+            names = [line.get(field)]
+            if field == "speech":
+                names += [piece.get("speech") for piece in line.get("pieces") or ()]
+            found = {BABBLE if str(name).startswith(f"{BABBLE}:") else str(name) for name in names if name}
+            self._counts[noun].update(found)
+            self._clips[noun] += bool(found)
 
     @property
     def sharing(self) -> dict[str, Sharing]:
         """The sharing of each kind of material that the clips have, by its noun."""
         return {
-            noun: Sharing(count.total(), len(count), max(count.values()))
+            noun: Sharing(self._clips[noun], len(count), max(count.values()))
             for noun, count in self._counts.items()
             if count
         }
@@ -66,4 +76,5 @@ def sharing_line(found: Mapping[str, Sharing]) -> str:
         for noun, each in found.items()
     ]
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return f"{max(each.clips for each in found.values())} clips with {listed}."
+    clips = max(each.clips for each in found.values())
+    return f"{clips} clip{'' if clips == 1 else 's'} with {listed}."

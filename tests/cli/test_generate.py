@@ -223,7 +223,7 @@ def test_a_set_and_the_shipped_recordings_are_verified(tmp_path: Path) -> None:
         0,
         [
             "set: 4 files checked, none wrong",
-            "2 clips with 2 noises (each in 1) and 2 recordings of speech (each in 1).",
+            "2 clips with 2 noises (each in 1) and 6 recordings of speech (each in 1).",
         ],
     )
     (tmp_path / "set/noisy/000001.wav").write_bytes(b"broken")
@@ -246,7 +246,7 @@ def test_the_set_of_a_round_is_verified_by_the_digests_of_its_clips(tmp_path: Pa
         return CliRunner().invoke(datasets_command, ["verify", str(folder)], catch_exceptions=False)
 
     assert verify().exit_code == 0
-    sharing = "4 clips with 4 noises (each in 1) and 4 recordings of speech (each in 1)."
+    sharing = "4 clips with 4 noises (each in 1) and 10 recordings of speech (each in 1)."
     assert verify().output.splitlines() == ["round's set: 8 files checked, none wrong", sharing]
     samples, rate = soundfile.read(folder / "degraded/000001.wav", dtype="int16")
     samples[100] += 1

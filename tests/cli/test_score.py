@@ -68,6 +68,12 @@ def test_no_number_of_the_table_is_cut(folders: Path, monkeypatch: pytest.Monkey
     assert output.count("0 of 4") == 2
 
 
+def test_no_name_of_a_metric_is_cut(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    name = "SI_SIR_SPAN"
+    assert f" {name} " in run_score(folders, "--metrics", name).output
+
+
 def test_the_report_goes_to_a_file_or_alone_to_stdout(folders: Path) -> None:
     assert run_score(folders, "--metrics", "STOI", "--json", str(folders / "r.json")).exit_code == 0
     report = json.loads((folders / "r.json").read_text())
@@ -308,6 +314,7 @@ def test_the_manifest_beside_the_clean_clips_groups_them_by_default(folders: Pat
 def test_two_noises_give_no_interval_and_the_reason(folders: Path) -> None:
     write_manifest(folders, noise="aabb")
     output = run_score(folders, "--metrics", "STOI").output
+    assert "new material" not in output
     assert (
         "There is no interval: the clips have only 2 groups by noise, which say nothing about new ones." in output
     )
@@ -358,7 +365,8 @@ def test_two_noises_say_nothing_about_new_ones(reports: tuple[str, str], folders
     assert (own["low"], own["high"], own["p_value"]) == (None, None, 1.0)
     printed = CliRunner().invoke(compare, [*reports, "--manifest", path]).output
     assert "There is no interval: the clips have only 2 groups by noise" in printed
-    assert re.search(r"SI_SDR +\+\d\.\d+ +– +1\.0000 .* open", printed)
+    assert re.search(r"SI_SDR +\+\d\.\d+ +– +– +– .* open", printed)
+    assert "new material" not in printed
 
 
 def test_a_comparison_groups_clips_as_its_reports_do(reports: tuple[str, str], folders: Path) -> None:

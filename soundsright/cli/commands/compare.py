@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soundsright.cli.shared.options import FILE, FILE_OR_STDOUT, cluster_options, grouped, option
-from soundsright.cli.shared.set_groups import INDEPENDENT_CLIPS, clip_counts, grouped_clips
+from soundsright.cli.shared.set_groups import (
+    clip_counts,
+    counted_clips,
+    grouped_clips,
+    independent_clips,
+    p_value_text,
+)
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -137,8 +143,8 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
             name,
             f"{difference.mean:+.4f}",
             "–" if difference.low is None else f"{difference.low:+.4f} … {difference.high:+.4f}",
-            f"{each.p_value:.4f}",
-            f"{each.p_value_holm:.4f}",
+            "–" if difference.low is None else p_value_text(each.p_value),
+            "–" if difference.low is None else p_value_text(each.p_value_holm),
             f"{each.effect_size:+.2f}",
             *clip_counts(difference.n, difference.effective_n, grouped=grouped)[1:],
             "open" if each.better is None else each.better.upper(),
@@ -146,19 +152,17 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
     console = Console(highlight=False)
     # A number that is cut is wrong, so the table may be wider than the terminal.
     console.width = max(console.width, console.measure(table, options=console.options.update(width=1_000)).maximum)
-    console.print(f"A is {a.name}, B is {b.name}; {len(compared.clip_ids)} clips", markup=False)
+    console.print(f"A is {a.name}, B is {b.name}; {counted_clips(len(compared.clip_ids))}", markup=False)
     console.print(table)
 
 
 def _print_groups(compared: SystemComparison) -> None:
     """Say what the clips share, and whether they are too few."""
-    from soundsright.services.scoring import group_words, too_few_groups
-
-    groups = compared.groups
-    click.echo(INDEPENDENT_CLIPS if groups is None else grouped_clips(groups.clip_ids, group_words(groups)))
-    if groups is not None and (why := too_few_groups(groups)):
-        click.echo(why)
-    elif compared.least_p_value_holm > LEVEL:
+    groups, n = compared.groups, len(compared.clip_ids)
+    for sentence in grouped_clips(groups) if groups is not None else [independent_clips(n)]:
+        click.echo(sentence)
+    has_interval = any(each.difference.low is not None for each in compared.metrics.values())
+    if has_interval and compared.least_p_value_holm > LEVEL:
         over = f" over {len(compared.metrics)} metrics" if len(compared.metrics) > 1 else ""
         least = f"{compared.least_p_value_holm:.3g}"
         counted = "clips" if groups is None else "groups"

@@ -14,7 +14,7 @@ import click
 from soundsright.cli.shared.like_options import LikeChoice, like_options
 from soundsright.cli.shared.options import FILE, FILE_OR_STDOUT, cluster_options, grouped, option
 from soundsright.cli.shared.progress_line import ProgressLine
-from soundsright.cli.shared.set_groups import INDEPENDENT_CLIPS, clip_counts, grouped_clips
+from soundsright.cli.shared.set_groups import clip_counts, counted_clips, grouped_clips, independent_clips
 from soundsright.cli.shared.stopping import resumable
 from soundsright.core.errors import UsageError, printable
 
@@ -211,7 +211,7 @@ def _print_or_write(
             return
         output.report.write_text(text, encoding="utf-8")
     _print_table(scores.summaries)
-    _print_groups(groups)
+    _print_groups(groups, len(scores.clips))
     like.show(scores)
     _print_flagged(scores.clips)
     _print_missing_values(scores.clips)
@@ -314,7 +314,7 @@ def _print_table(summaries: Mapping[str, MetricSummary]) -> None:
     from soundsright.metrics import Direction, metric
 
     table = Table(box=SIMPLE, pad_edge=False)
-    table.add_column("Metric", overflow="fold")
+    table.add_column("Metric", no_wrap=True)
     grouped = any(summary.effective_n is not None for summary in summaries.values())
     clips = ("Clips", "Effective") if grouped else ("Clips",)
     for heading in ("Mean", "95 % interval", "Median", *clips, "Failed"):
@@ -331,8 +331,8 @@ def _print_table(summaries: Mapping[str, MetricSummary]) -> None:
             f"{summary.failed} of {summary.n}",
             metric(name).unit + (", lower is better" if lower else ""),
         )
-    # Only the columns of text wrap, because a number that is cut is wrong.
-    for column in table.columns[1:-1]:
+    # Only the unit wraps, because a number or a name that is cut is wrong.
+    for column in table.columns[:-1]:
         column.min_width = max(len(str(cell)) for cell in (column.header, *column.cells))
     console = Console(highlight=False)
     needed = console.measure(table, options=console.options.update(width=1_000)).minimum
@@ -340,15 +340,12 @@ def _print_table(summaries: Mapping[str, MetricSummary]) -> None:
     console.print(table)
 
 
-def _print_groups(own: SetGroups) -> None:
-    from soundsright.services.scoring import group_words, too_few_groups
-
+def _print_groups(own: SetGroups, clips: int) -> None:
     if own.groups is None:
-        click.echo(INDEPENDENT_CLIPS)
+        click.echo(independent_clips(clips))
         return
-    click.echo(printable(grouped_clips(own.groups.clip_ids, group_words(own.groups), str(own.manifest))))
-    if why := too_few_groups(own.groups):
-        click.echo(why)
+    for sentence in grouped_clips(own.groups, str(own.manifest)):
+        click.echo(printable(sentence))
 
 
 def _print_missing_values(results: Sequence[ClipResult]) -> None:
@@ -368,7 +365,9 @@ def _print_missing_values(results: Sequence[ClipResult]) -> None:
         floor = "counts as its floor" if len(names) == 1 else "count as their floors"
         reason = NoValue(why).sentence.rstrip(".") if why in set(NoValue) else why
         reason = reason if reason.startswith("PESQ") else reason[0].lower() + reason[1:]
-        line = f"{', '.join(names)} {counts} in {len(clip_ids)} of {len(results)} clips and {floor}: {reason}"
+        line = (
+            f"{', '.join(names)} {counts} in {len(clip_ids)} of {counted_clips(len(results))} and {floor}: {reason}"
+        )
         click.echo(printable(f"{line} ({some_of(clip_ids)})"))
 
 
@@ -381,7 +380,8 @@ def _print_flagged(clips: Sequence[ClipResult]) -> None:
     flagged = [clip for clip, score in scores.items() if score is not None and score > FLAGGED_ABOVE]
     if count := sum(score is not None for score in scores.values()):
         named = f": {some_of(flagged)}" if flagged else ""
-        click.echo(printable(f"{len(flagged)} of {count} clips are flagged for hallucination{named}."))
+        are = "is" if count == 1 else "are"
+        click.echo(printable(f"{len(flagged)} of {counted_clips(count)} {are} flagged for hallucination{named}."))
 
 
 def _print_failures(results: Sequence[ClipResult], *, align: bool) -> None:
