@@ -115,7 +115,8 @@ def played(round_: Simulated, ruleset: Ruleset) -> Outcome:
     count, clips = len(round_.names), len(round_.noises)
     starts = [i for i in range(clips) if i == 0 or round_.noises[i] != round_.noises[i - 1]]
     ran = dict.fromkeys(range(count), clips)
-    running, stopped, evidence, done, witnesses = list(range(count)), [], {}, clips, len(starts)
+    stopped: dict[int, EarlyStop] = {}
+    running, evidence, done, witnesses = list(range(count)), {}, clips, len(starts)
     for end in look_ends(len(starts))[:-1]:
         done, witnesses = starts[end], end
         look = look_at(
@@ -131,18 +132,19 @@ def played(round_: Simulated, ruleset: Ruleset) -> Outcome:
             challengers=count,
             whole=WholeSet(clips, len(starts)),
             groups=round_.groups,
+            stopped=[(each, round_.evaluation(row, ran[row])) for row, each in stopped.items()],
         )
         for row in [row for row in running if round_.names[row] in look.ruled_out]:
             running.remove(row)
             ran[row] = done
-            stopped.append(EarlyStop(round_.names[row], done, clips, end, look.ruled_out[round_.names[row]]))
+            stopped[row] = EarlyStop(round_.names[row], done, clips, end, look.ruled_out[round_.names[row]])
         if look.is_decided:
             evidence = dict(look.evidence)
             break
     else:
         done, witnesses = clips, len(starts)
     ran |= dict.fromkeys(running, done)
-    stops = Stops(clips, len(starts), done, witnesses, tuple(stopped), evidence)
+    stops = Stops(clips, len(starts), done, witnesses, tuple(stopped.values()), evidence)
     saved = 1.0 - sum(ran.values()) / (count * clips)
     whole = round_.board(ruleset, dict.fromkeys(range(count), clips), None)
     early = _winners(round_.board(ruleset, ran, stops))

@@ -4,10 +4,11 @@ Scores are in the metric's unit, higher is better. The clips come in whole clust
 in an order that nobody chose. Each cluster is one witness (`ranking/sequential.py`).
 
 An entry stops when it can win no metric that pays. That is so if the clips that are left can hardly bring it the
-lead that it needs on the whole set: over the champion the margin, over another entry that can be paid any lead at
-all. While a champion defends, only a challenger whose own title is nearly certain rules others out. Everything is
-decided when one possible winner is left for each metric. A challenger must then also be shown to be better than the
-champion, by a test that may be looked at as often as one likes.
+lead over the champion that it needs on the whole set, which is the margin. Only a champion that defends its title
+rules others out. A rival could be good on the first clips and fail on the rest, and cost another entry the title.
+Everything is decided when one possible winner is left for each metric, and `decide` gives it the prize now. A
+challenger must then also be shown to be better than the champion, by a test that may be looked at as often as one
+likes.
 """
 
 from __future__ import annotations
@@ -22,14 +23,21 @@ from soundsright.core.competition import Competition
 from soundsright.core.groups import ClipGroups
 from soundsright.core.results import Evaluation
 from soundsright.core.rulesets import Ruleset
-from soundsright.core.stopping import EARLY_PART, FEWEST_WITNESSES, HOPELESS_ALPHA, RuledOut
-from soundsright.ranking.awards import award, is_able, margin_of
+from soundsright.core.stopping import (
+    EARLY_PART,
+    FEWEST_WITNESSES,
+    HOPELESS_ALPHA,
+    EarlyStop,
+    RuledOut,
+    Stops,
+)
+from soundsright.ranking.awards import is_able, margin_of
 from soundsright.ranking.champions import Champion
 from soundsright.ranking.clustered import SKEWNESS_FACTOR, clustered_means, hall_inverse
 from soundsright.ranking.contest import Contest, MetricContest, metric_contest
 from soundsright.ranking.cut import cut
 from soundsright.ranking.failures import failure_lead
-from soundsright.ranking.leaderboard import contest_of
+from soundsright.ranking.leaderboard import contest_of, decide
 from soundsright.ranking.scores import Scores
 from soundsright.ranking.sequential import capital_of, cluster_means, decides, log_evidences
 from soundsright.ranking.stopped import final_ruleset
@@ -48,7 +56,8 @@ class Look:
     """What one look shows.
 
     `ruled_out` are the entries that can win no metric, by hotkey and metric. `is_decided` says that one possible
-    winner is left for every metric. `evidence` has, by metric, the capital of a challenger that wins early.
+    winner is left for every metric, and that `decide` pays it now. `evidence` has, by metric, the capital of a
+    challenger that wins early.
     """
 
     ruled_out: Mapping[str, Mapping[str, RuledOut]]
@@ -83,9 +92,11 @@ def look_at(
     challengers: int,
     whole: WholeSet,
     groups: ClipGroups | None = None,
+    stopped: Sequence[tuple[EarlyStop, Evaluation]] = (),
 ) -> Look:
     """Look at the entries that still run, over the clips of `order`, which have the labels `clusters`.
 
+    `stopped` are the entries that stopped at an earlier look. They still count in the correction of the p-values.
     `challengers` counts those that ran from the start: each has its own part of the level of early wins, because
     each has its own chance. The other parameters are those of `decide`.
 
@@ -118,21 +129,40 @@ def look_at(
         hotkey = evaluation.submission.hotkey
         if hotkey not in protected and all(hotkey in side.ruled_out for side in sides):
             ruled_out[hotkey] = {side.metric: side.ruled_out[hotkey] for side in sides}
-    return Look(
-        ruled_out,
-        all(side.is_decided for side in sides),
-        {side.metric: side.evidence for side in sides if side.evidence is not None},
+    evidence = {side.metric: side.evidence for side in sides if side.evidence is not None}
+    if any(side.winner is None for side in sides):
+        return Look(ruled_out, False, {})
+    seen = len(set(clusters))
+    stops = [
+        *(stop for stop, _ in stopped),
+        *(EarlyStop(hotkey, len(order), whole.clips, seen, out) for hotkey, out in ruled_out.items()),
+    ]
+    board = decide(
+        competition,
+        entries[0].round_id,
+        [*entries, *(evaluation for _, evaluation in stopped)],
+        champions,
+        ruleset,
+        baseline,
+        floors=floors,
+        at_block=at_block,
+        groups=groups,
+        stops=Stops(whole.clips, whole.witnesses, len(order), seen, tuple(stops), evidence),
     )
+    winners = [None if each.winner is None else each.winner.hotkey for each in board.decisions]
+    if winners != [side.winner for side in sides]:
+        return Look(ruled_out, False, {})
+    return Look(ruled_out, True, evidence)
 
 
 @dataclass(frozen=True)
 class _Side:
-    """One metric of a look."""
+    """One metric of a look. `winner` is the hotkey of the only entry that can win; None if it is not decided."""
 
     metric: str
     ruled_out: Mapping[str, RuledOut]
-    is_decided: bool
-    evidence: float | None
+    winner: str | None = None
+    evidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,50 +179,37 @@ class _View:
 def _side(view: _View, early_alpha: float) -> _Side:
     subcontest, metric = view.subcontest, view.subcontest.metric
     hotkeys = [contender.hotkey for contender in subcontest.contenders]
-    found = {hotkey: _strongest(view, row) for row, hotkey in enumerate(hotkeys)}
+    found = {hotkey: _ruled_out(view, row) for row, hotkey in enumerate(hotkeys)}
     out = {hotkey: each for hotkey, each in found.items() if each is not None}
     left = [row for row, hotkey in enumerate(hotkeys) if hotkey not in out]
     winner = _only_winner(subcontest, left)
     if winner is None:
-        return _Side(metric, out, False, None)
+        return _Side(metric, out)
     evidence = None
     champion_row = subcontest.champion_row
     if champion_row is not None and winner != champion_row:
         better, _ = log_evidences(view.witnesses[winner] - view.witnesses[champion_row], 0.0)
         if not (decides(better[-1:], early_alpha)[0] and _is_surely_better(view, winner)):
-            return _Side(metric, out, False, None)
+            return _Side(metric, out)
         evidence = capital_of(better[-1])
-    return _Side(metric, out, _wins(view.contest, subcontest, hotkeys[winner]), evidence)
+    return _Side(metric, out, hotkeys[winner], evidence)
 
 
-def _strongest(view: _View, row: int) -> RuledOut | None:
-    """The strongest evidence that an entry cannot win the metric; None if it still can."""
+def _ruled_out(view: _View, row: int) -> RuledOut | None:
+    """Why an entry cannot win the metric from the champion that defends it; None if it still can."""
     contest, subcontest = view.contest, view.subcontest
-    strongest: RuledOut | None = None
-    for other, rival in enumerate(subcontest.contenders):
-        if other == row or not is_able(contest.ruleset, rival) or not _decides_title(view, other):
-            continue
-        leads = view.witnesses[row] - view.witnesses[other]
-        needed = _least_lead(view, row) if other == subcontest.champion_row else 0.0
-        lead = float(np.average(leads, weights=view.sizes))
-        chance = chance_of_lead(leads, view.sizes, view.whole, needed)
-        level = HOPELESS_ALPHA / len(look_ends(view.whole.witnesses))
-        if chance <= level and lead < needed and (strongest is None or chance < strongest.chance):
-            strongest = RuledOut(rival.hotkey, chance, lead, needed)
-    return strongest
-
-
-def _decides_title(view: _View, other: int) -> bool:
-    """Whether an entry behind this one cannot win.
-
-    While a champion defends, a challenger with a larger mean can fail the test that another one passes. So only one
-    that is clearly better than the champion already keeps others from the title.
-    """
-    subcontest, ruleset = view.subcontest, view.contest.ruleset
     champion_row = subcontest.champion_row
-    if champion_row is None or other == champion_row or not is_able(ruleset, subcontest.contenders[champion_row]):
-        return True
-    return _is_surely_better(view, other)
+    if champion_row is None or champion_row == row:
+        return None
+    champion = subcontest.contenders[champion_row]
+    if not is_able(contest.ruleset, champion):
+        return None
+    leads = view.witnesses[row] - view.witnesses[champion_row]
+    needed = _least_lead(view, row)
+    lead = float(np.average(leads, weights=view.sizes))
+    chance = chance_of_lead(leads, view.sizes, view.whole, needed)
+    level = HOPELESS_ALPHA / len(look_ends(view.whole.witnesses))
+    return RuledOut(champion.hotkey, chance, lead, needed) if chance <= level and lead < needed else None
 
 
 def _is_surely_better(view: _View, row: int) -> bool:
@@ -283,17 +300,3 @@ def _only_winner(subcontest: MetricContest, left: Sequence[int]) -> int | None:
     if not challengers:
         return left[0] if left else None
     return challengers[0] if len(challengers) == 1 else None
-
-
-def _wins(contest: Contest, subcontest: MetricContest, hotkey: str) -> bool:
-    """Whether the rules, applied to the clips so far, give this entry the prize."""
-    result = award(
-        contest.ruleset,
-        subcontest.metric,
-        subcontest.contenders,
-        subcontest.title,
-        prize=1.0,
-        remainder=1.0,
-        at_block=contest.at_block,
-    )
-    return result.winner == hotkey

@@ -45,7 +45,8 @@ class RoundDisplay:
         self._stage = ""
         self._started = time.monotonic()
         self._tasks: dict[str, TaskID] = {}
-        self._finished = 0
+        self._finished: dict[str, int] = {}  # A model that runs in several stages counts once.
+        self._clips_done: dict[str, int] = {}
         self._entries = entries
         self._progress = Progress(
             SpinnerColumn(),
@@ -93,18 +94,15 @@ class RoundDisplay:
                 if progress.note:
                     self._print(Text.assemble("         ", (name, "yellow"), f": {progress.note}"))
                 if progress.clips and key in self._tasks:
-                    done = self._progress.tasks[self._index(key)].completed
                     self._progress.update(self._tasks[key], completed=progress.clips_done)
-                    self._progress.advance(self._all, progress.clips_done - done)
+                    self._progress.advance(self._all, progress.clips_done - self._clips_done.get(key, 0))
+                    self._clips_done[key] = progress.clips_done
             elif event.stage == "evaluated":
-                self._finished += 1
+                number = self._finished.setdefault(key, len(self._finished) + 1)
                 if key in self._tasks:
                     self._progress.remove_task(self._tasks.pop(key))
                 at_s = time.monotonic() - self._started
-                self._print(Text(f"{at_s:5.0f} s  {self._finished:2d}/{self._entries}  {name}"))
-
-    def _index(self, key: str) -> int:
-        return next(i for i, task in enumerate(self._progress.tasks) if task.id == self._tasks[key])
+                self._print(Text(f"{at_s:5.0f} s  {number:2d}/{self._entries}  {name}"))
 
     def _print(self, text: Text) -> None:
         self._progress.console.print(text)

@@ -120,7 +120,7 @@ def _decided(
     plan = context.plan
     entries = evaluated.evaluations[competition.id]
     titles = titles_before(context, competition)
-    champions = champions_before(context, competition, entries)
+    champions = champions_before(context, competition, [evaluation.submission for evaluation in entries])
     board = decide(
         competition,
         context.round_id,

@@ -34,7 +34,7 @@ def examined(
         apart, unmeasured = _ranked_apart(context, competition, evaluated, unique, suspected)
     title_models: dict[str, TitleModel] = {}
     if context.plan.rules.ruleset.title_follows_model:
-        title_models = _title_models(context, competition, unique, champions, apart)
+        title_models = title_models_of(context, competition, unique, champions, apart)
     return Examined(suspected, title_models, apart, unmeasured)
 
 
@@ -131,12 +131,12 @@ class _Marks:
         return bool(self.sketch and other.sketch) and sketch_holds(other.sketch or "", self.sketch or "")
 
 
-def _title_models(
+def title_models_of(
     context: RoundContext,
     competition: Competition,
     unique: Unique,
     champions: Mapping[str, Champion],
-    apart: Collection[Apart],
+    apart: Collection[Apart] = (),
 ) -> dict[str, TitleModel]:
     """By metric, the entries of today that have the model of the champion, or of an earlier one."""
     today = _marks_of_today(context, competition, unique)

@@ -40,6 +40,7 @@ from soundsright.services.rounds.opening import material_digest
 from soundsright.services.rounds.outcome import RoundOutcome
 from soundsright.services.rounds.plan import check_same_plan, facts_as_begun, plan_facts
 from soundsright.services.rounds.progress import Event
+from soundsright.services.rounds.rulers import reasons_to_run_whole
 from soundsright.services.rounds.run_models import evaluate_all
 from soundsright.services.rounds.screening import screened
 
@@ -92,7 +93,7 @@ class RoundService:
         submissions, refused = _entries(context, self._reveals)
         fetched, not_fetched = fetch_all(context, submissions)
         unique = without_copies(context, fetched)
-        evaluated = evaluate_all(context, unique.kept, block_hash)
+        evaluated = evaluate_all(context, unique.kept, block_hash, whole=reasons_to_run_whole(context, unique))
         unique, evaluated = without_near_copies(context, unique, evaluated)
         flagged = signs_of_tuning(context, evaluated)
         copies = (copy.refusal() for copy in unique.duplicates)

@@ -50,8 +50,14 @@ class EvaluatedEntries:
     stops: Mapping[str, Stops] = field(default_factory=dict)
 
 
-def evaluate_all(context: RoundContext, models: Sequence[FetchedModel], block_hash: str) -> EvaluatedEntries:
-    """Make the sets and run the models.
+def evaluate_all(
+    context: RoundContext,
+    models: Sequence[FetchedModel],
+    block_hash: str,
+    *,
+    whole: Mapping[str, str] | None = None,
+) -> EvaluatedEntries:
+    """Make the sets and run the models. `whole` says by competition why its entries run on the whole set.
 
     Raises:
         InfrastructureFault: no model can be run now, or something that all models need has failed.
@@ -66,7 +72,7 @@ def evaluate_all(context: RoundContext, models: Sequence[FetchedModel], block_ha
     running = [model for model in models if model.submission.entry_id not in refused]
     context.observe(Event("run", total=len(running)))
     entered = {c.id: sum(_is_of(c, m) for m in models) for c in plan.rules.competitions}
-    staged = _run_stages(context, running, entered, block_hash)
+    staged = _run_stages(context, running, entered, block_hash, whole or {})
     refused |= staged.refused
     evaluations = {
         c.id: tuple(
@@ -90,7 +96,11 @@ class _Staged:
 
 
 def _run_stages(
-    context: RoundContext, running: Sequence[FetchedModel], entered: Mapping[str, int], block_hash: str
+    context: RoundContext,
+    running: Sequence[FetchedModel],
+    entered: Mapping[str, int],
+    block_hash: str,
+    whole: Mapping[str, str],
 ) -> _Staged:
     """Make the sets, run the models on the first part of their set, and on more as long as they can still win."""
     plan = context.plan
@@ -109,7 +119,7 @@ def _run_stages(
                 clips = _finish_set(context, *drawing[c.id])
                 baselines[c.id] = start_unprocessed(clips, plan.measures.metrics, context.pool)
                 entries = [m.submission for m in running if _is_of(c, m)]
-                stages[c.id] = Stages(context, clips, entries, entered=entered[c.id])
+                stages[c.id] = Stages(context, clips, entries, entered=entered[c.id], whole=whole.get(c.id, ""))
                 futures += [slots.submit(runs.run, entry) for entry in stages[c.id].running]
             wait_for_all(futures)
             refused |= runs.retry_stuck()

@@ -42,10 +42,11 @@ class ClipOrder:
         return len({self.clusters[clip_id] for clip_id in self.clips(stages)})
 
 
-def clip_order(clips: ClipSet, entries: int) -> ClipOrder:
+def clip_order(clips: ClipSet, entries: int, *, whole: str = "") -> ClipOrder:
     """The order in which the clips of a set are run by that many entries.
 
-    With `stopping = "full"`, or where stopping could save nothing, that is one stage with all clips.
+    That is one stage with all clips if `stopping` is "full", if stopping could save nothing, or for the reason
+    `whole`.
     """
     clusters = _clusters(clips)
     if clips.competition.stopping is Stopping.FULL:
@@ -59,6 +60,8 @@ def clip_order(clips: ClipSet, entries: int) -> ClipOrder:
         what = "noises or rooms" if len(members) < len(clips.clip_ids) else "clips"
         why = f"The set has {len(members)} {what}. At least {FEWEST_WITNESSES} are needed to stop early."
         return ClipOrder((clips.clip_ids,), clusters, why)
+    if whole:
+        return ClipOrder((clips.clip_ids,), clusters, whole)
     ordered = sorted(members, key=lambda cluster: (_place(clips.seed, cluster), cluster))
     ends = look_ends(len(ordered))
     parts = tuple(
@@ -85,16 +88,25 @@ def _place(seed: int, cluster: str) -> bytes:
 class Stages:
     """One competition's set and entries, stage by stage. `running` are the entries that have not stopped.
 
-    `entered` also counts the entries that were left out before, so that a restart counts the same.
+    `entered` also counts the entries that were left out before, so that a restart counts the same. `whole` says why
+    all run on the whole set, whatever the clips allow.
     """
 
     def __init__(
-        self, context: RoundContext, clips: ClipSet, entries: Sequence[Submission], *, entered: int
+        self,
+        context: RoundContext,
+        clips: ClipSet,
+        entries: Sequence[Submission],
+        *,
+        entered: int,
+        whole: str = "",
     ) -> None:
         self._context = context
         self._entered = entered
-        self._order = clip_order(clips, entered)
+        self._order = clip_order(clips, entered, whole=whole)
+        self._groups = clips.groups  # The recipes are read once.
         self._stopped: list[EarlyStop] = []
+        self._stopped_entries: list[Submission] = []
         self._evidence: Mapping[str, float] = {}
         self._done = 0
         self._is_over = False
@@ -123,7 +135,7 @@ class Stages:
             return False
         record = self._context.step(
             steps.look(self.clips.competition.id, self._done),
-            lambda: _recorded(self._look([evaluations[e.entry_id] for e in self.running], unprocessed)),
+            lambda: _recorded(self._look(evaluations, unprocessed)),
         )
         clips, witnesses = self._order.clips(self._done), self._order.witnesses(self._done)
         self._stopped += [
@@ -131,19 +143,20 @@ class Stages:
             for entry in self.running
             if entry.hotkey in record.ruled_out
         ]
+        self._stopped_entries += [entry for entry in self.running if entry.hotkey in record.ruled_out]
         self.running = tuple(entry for entry in self.running if entry.hotkey not in record.ruled_out)
         self._is_over = record.is_decided
         if record.is_decided:
             self._evidence = record.evidence
         return not self._is_over
 
-    def _look(self, evaluations: Sequence[Evaluation], unprocessed: Evaluation) -> Look:
+    def _look(self, evaluations: Mapping[str, Evaluation], unprocessed: Evaluation) -> Look:
         plan, competition = self._context.plan, self.clips.competition
         order = self._order.clips(self._done)
         return look_at(
             competition,
-            evaluations,
-            champions_before(self._context, competition, evaluations),
+            [evaluations[entry.entry_id] for entry in self.running],
+            champions_before(self._context, competition, self.running),
             plan.rules.ruleset,
             unprocessed,
             order,
@@ -155,7 +168,11 @@ class Stages:
                 clips=len(self.clips.digests),
                 witnesses=self._order.witnesses(len(self._order.parts)),
             ),
-            groups=groups_of(self.clips.recipes),
+            groups=self._groups,
+            stopped=[
+                (stop, evaluations[entry.entry_id])
+                for stop, entry in zip(self._stopped, self._stopped_entries, strict=True)
+            ],
         )
 
     @property

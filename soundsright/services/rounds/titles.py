@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from soundsright.core.competition import Competition
 from soundsright.core.ports import TitleRow
-from soundsright.core.results import Evaluation
+from soundsright.core.submission import Submission
 from soundsright.ranking import Champion
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.context import RoundContext
@@ -60,7 +60,7 @@ def titles_before(context: RoundContext, competition: Competition) -> Titles | N
 
 
 def champions_before(
-    context: RoundContext, competition: Competition, entries: Sequence[Evaluation]
+    context: RoundContext, competition: Competition, entries: Sequence[Submission]
 ) -> dict[str, Champion]:
     """The champion of each metric: from earlier rounds, or the incumbents if there is none."""
     plan, titles = context.plan, titles_before(context, competition)
@@ -69,7 +69,7 @@ def champions_before(
         uids = {neuron.hotkey: neuron.uid for neuron in closed.neurons}
         return titles.champions(competition, uids, with_departed=plan.rules.ruleset.title_follows_model)
     hotkey = plan.incumbents.get(competition.id)
-    incumbent = next((e.submission for e in entries if e.submission.hotkey == hotkey), None)
+    incumbent = next((entry for entry in entries if entry.hotkey == hotkey), None)
     if incumbent is None:
         return {}
     return {m: Champion(incumbent, plan.measures.floors[m], incumbent.block) for m in competition.metric_weights}

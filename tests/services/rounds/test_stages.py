@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.results import Leaderboard, PrizeReason
 from soundsright.core.rulesets import SOUNDSRIGHT_V4
+from soundsright.core.schedule import Round
 from soundsright.core.stopping import EARLY_PART, Stopping
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import ClipSet
@@ -35,12 +37,39 @@ def clip_set(noises: list[str | None], *, seed: int = 1, stopping: Stopping = St
     )
 
 
-def run(subnet: Subnet, *, clips: int = CLIPS, **changes: Any) -> RoundOutcome:
+CAROL = {COMPETITION.id: "carol"}
+
+
+def run(subnet: Subnet, *, clips: int = CLIPS, incumbents: dict[str, str] = CAROL, **changes: Any) -> RoundOutcome:
     return subnet.run(
         rules=CompetitionRules((SEQUENTIAL,), SOUNDSRIGHT_V4),
-        measures=Measures(clips, ("PESQ_WB", "ESTOI"), {"PESQ_WB": 0.0, "ESTOI": -1.0}),
+        measures=measures(clips),
+        incumbents=incumbents,
         **changes,
     )
+
+
+def measures(clips: int) -> Measures:
+    return Measures(clips, ("PESQ_WB", "ESTOI"), {"PESQ_WB": 0.0, "ESTOI": -1.0})
+
+
+def run_full(subnet: Subnet) -> RoundOutcome:
+    return subnet.run(
+        rules=CompetitionRules((COMPETITION,), SOUNDSRIGHT_V4), measures=measures(CLIPS), incumbents=CAROL
+    )
+
+
+def next_round(subnet: Subnet) -> None:
+    subnet.chain.advance(10)
+    subnet.round = Round("round-2", subnet.chain.head().number, subnet.chain.advance(5).number)
+    subnet.chain.advance(5)
+
+
+def winners_and_shares(board: Leaderboard) -> list[object]:
+    return [
+        [(s.submission.hotkey, s.metric, s.share) for s in board.standings],
+        [d.winner and d.winner.entry_id for d in board.decisions],
+    ]
 
 
 def reasons(board: Leaderboard) -> dict[str, str]:
@@ -110,12 +139,7 @@ def test_entries_that_cannot_win_stop_early_and_are_told_why(subnet: Subnet) -> 
 
 
 def test_the_winner_and_the_ranks_are_those_of_the_whole_set(subnet: Subnet, tmp_path: Path) -> None:
-    stopped, full = (
-        run(subnet),
-        Subnet(tmp_path / "full").run(
-            measures=Measures(CLIPS, ("PESQ_WB", "ESTOI"), {"PESQ_WB": 0.0, "ESTOI": -1.0})
-        ),
-    )
+    stopped, full = run(subnet), run_full(Subnet(tmp_path / "full"))
 
     def ranks(outcome: RoundOutcome) -> list[tuple[str, str, int]]:
         board = outcome.leaderboards[0]
@@ -124,14 +148,16 @@ def test_the_winner_and_the_ranks_are_those_of_the_whole_set(subnet: Subnet, tmp
     assert ranks(stopped) == ranks(full)
 
 
-def test_a_beaten_champion_loses_its_title_early(subnet: Subnet) -> None:
-    board = run(subnet, incumbents={COMPETITION.id: "alice"}).leaderboards[0]
+def test_a_beaten_champion_loses_its_title_early(tmp_path: Path) -> None:
+    duel = Subnet(tmp_path, qualities=(0.4, 0.8))
+    board = run(duel, incumbents={COMPETITION.id: "alice"}).leaderboards[0]
     decision = board.decisions[0]
     assert (decision.reason, decision.evidence["clips"]) == (
         PrizeReason.TAKEN,
         float(board.stops.clips if board.stops else 0),
     )
-    assert float(decision.evidence["early_evidence"]) >= 1 / (0.05 * EARLY_PART / 3)
+    assert float(decision.evidence["clips"]) < CLIPS
+    assert float(decision.evidence["early_evidence"]) >= 1 / (0.05 * EARLY_PART / 2)
     assert decision.evidence["ruleset_digest"] == SOUNDSRIGHT_V4.digest
 
 
@@ -141,6 +167,53 @@ def test_a_champion_whose_challengers_all_stop_keeps_the_title(subnet: Subnet) -
     assert "every challenger stopped early" in board.decisions[0].sentence
     assert board.stops is not None
     assert board.stops.ended_early
+
+
+def test_a_first_round_without_a_champion_runs_whole_and_says_so(subnet: Subnet) -> None:
+    board = run(subnet, incumbents={}).leaderboards[0]
+    assert board.stops is not None
+    assert board.stops.whole == "PESQ_WB has no champion, and only a champion rules others out."
+    assert all(s.estimate.n == CLIPS for s in board.standings)
+
+
+def with_model_of_the_champion(subnet: Subnet) -> None:
+    """The champion's hotkey leaves, and another one enters its files."""
+    subnet.chain.deregister("carol")
+    del subnet.reveals["carol"]
+    subnet.enter_content("dave", 0.8, "content-carol")
+
+
+def with_a_new_repository_of_the_champion(subnet: Subnet) -> None:
+    """The champion changes its source, and not its model."""
+    del subnet.reveals["carol"]
+    subnet.enter_content("carol", 0.8, "content-carol")
+
+
+def with_a_copy_of_the_champion(subnet: Subnet) -> None:
+    subnet.enter_content("dave", 0.8, "content-carol")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (with_model_of_the_champion, "PESQ_WB: the champion did not enter its model as it was"),
+        (with_a_new_repository_of_the_champion, "PESQ_WB: the champion did not enter its model as it was"),
+        (with_a_copy_of_the_champion, "PESQ_WB: the champion has copies"),
+    ],
+)
+def test_where_it_is_unsure_who_defends_the_result_is_that_of_the_whole_set(
+    subnet: Subnet, tmp_path: Path, change: Callable[[Subnet], None], why: str
+) -> None:
+    boards = []
+    for own, play in ((subnet, run), (Subnet(tmp_path / "full"), run_full)):
+        play(own)
+        change(own)
+        next_round(own)
+        boards.append(play(own).leaderboards[0])
+    early, full = boards
+    assert early.stops is not None
+    assert early.stops.whole.startswith(why)
+    assert winners_and_shares(early) == winners_and_shares(full)
 
 
 def test_a_small_set_runs_whole_and_says_so(subnet: Subnet) -> None:
