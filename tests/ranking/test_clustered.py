@@ -178,3 +178,11 @@ def test_the_moments_agree_with_matrices_written_out() -> None:
     for i, j in itertools.product(range(3), repeat=2):
         assert design.covariance[i, j] == pytest.approx(np.trace(shared @ kinds[i] @ shared @ kinds[j]))
         assert np.linalg.inv(design.moments)[i, j] == pytest.approx(np.trace(centre @ kinds[i] @ centre @ kinds[j]))
+
+
+def test_a_clear_lead_is_certain_although_the_differences_have_a_long_left_tail() -> None:
+    tail = -np.log(1.0 - (np.arange(30) + 0.5) / 30)
+    lead = 2.0 - tail
+    labels = [[f"noise {number}" for number in range(30)]]
+    assert lead.mean() / (lead.std(ddof=1) / np.sqrt(30)) > 5.5
+    assert float(clustered_p_values(lead[np.newaxis], labels)[0]) < 0.01
