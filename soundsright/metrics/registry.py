@@ -74,7 +74,8 @@ def metric(name: str) -> Metric:
     for candidate in known.values():
         if candidate.name.upper() == spelled:
             return candidate
-    close = get_close_matches(spelled, known, n=1)
+    # Half of the letters are enough, so that PESK is near PESQ_WB.
+    close = get_close_matches(spelled, known, n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]}? " if close else ""
     raise UsageError(f"Unknown metric {name!r}", f"{hint}Choose from {', '.join(known)}.")
 

@@ -524,9 +524,11 @@ def test_a_metric_is_shown_with_the_other_definition_of_its_name() -> None:
 
 
 def test_showing_an_unknown_metric_names_the_nearest() -> None:
-    refused = CliRunner().invoke(metrics, ["show", "PESQ_WX"])
-    assert isinstance(refused.exception, UsageError)
-    assert "Did you mean PESQ_WB?" in str(refused.exception)
+    for name in ("PESQ_WX", "PESK"):
+        refused = CliRunner().invoke(metrics, ["show", name])
+        assert isinstance(refused.exception, UsageError)
+        assert "Did you mean PESQ_WB?" in str(refused.exception)
+    assert "`soundsright metrics` alone lists" in CliRunner().invoke(metrics, ["list"]).output
 
 
 def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere(

@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     from soundsright.metrics import Metric
 
 
-@click.group("metrics", invoke_without_command=True)
+class _MetricsGroup(click.Group):
+    """A group whose error for an unknown command says how to list the metrics."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not args[0].startswith("-") and args[0] not in self.commands:
+            ctx.fail(f"No such command {args[0]!r}. `soundsright metrics` alone lists the metrics.")
+        return super().resolve_command(ctx, args)
+
+
+@click.group("metrics", cls=_MetricsGroup, invoke_without_command=True)
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(context: click.Context, *, as_json: bool) -> None:

@@ -229,12 +229,14 @@ def _fields(plan: StudyPlan) -> dict[str, Any]:
 
 
 def _draw(path: Path, plan: StudyPlan) -> None:
-    """Power over clips: a line for each number of noises, the planned one first."""
+    """Power over clips: a line for each number of noises, in order; the planned one says so."""
     from soundsright.services.drawing import MAX_SERIES, Series, metric_name, power_plot, write_drawing
 
     widths = sorted({cell.clips for cell in plan.table})
     planned = plan.typical.groups if plan.typical else None
-    rows = sorted(_rows(plan), key=lambda groups: (groups != planned, groups or 0))[:MAX_SERIES]
+    # The planned line is always among the few that the plot has room for.
+    drawn = sorted(_rows(plan), key=lambda groups: (groups != planned, groups or 0))[:MAX_SERIES]
+    rows = sorted(drawn, key=lambda groups: (groups is None, groups or 0))
     series = []
     for groups in rows:
         least = max(widths[0], groups or 0)
