@@ -54,9 +54,9 @@ OPTIONAL_MEASURES: tuple[Metric, ...] = (
             "frames and order, so their numbers are not comparable."
         ),
         cost_ms=12,
-        good_for="The timbre of generated speech. Neither level nor pitch matters much.",
+        good_for="The timbre of generated speech.",
         fooled_by="Nothing between words counts, so noise that stays in pauses is free. A delay of 20 ms costs 5.3 "
-        "dB, though nobody hears it; the noise of the input 7.9 dB.",
+        "dB, and the noise of the input 7.9 dB.",
         same_bits=False,
     ),
     replace(
