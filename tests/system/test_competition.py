@@ -78,7 +78,7 @@ def test_two_rounds_of_a_private_competition(world: World) -> None:
             two.rank,
             two.metrics,
         )
-        assert len(one.clips) == 6
+        assert len(one.clips) == 12
     (crashed, _) = stores["carol"].all()
     assert set(crashed.feedback.failures) == {"crashed"}
     _check_health(world)

@@ -207,7 +207,7 @@ class World:
                 "SOUNDSRIGHT_SANDBOX": "process",
                 "SOUNDSRIGHT_TRUST": "true",
                 "SOUNDSRIGHT_COMPETITION": COMPETITION,
-                "SOUNDSRIGHT_CLIPS": "6",
+                "SOUNDSRIGHT_CLIPS": "12",
                 "SOUNDSRIGHT_PAY_ON_PUBLIC_CORPUS": "true",
                 "SOUNDSRIGHT_SLOTS": "1",
                 "SOUNDSRIGHT_WORKERS": "1",

@@ -65,7 +65,7 @@ def test_a_decision_is_shown_with_its_numbers_and_winner(flagged_run: Run, shown
         "PESQ-WB taken over alpine takes PESQ_WB. brook/soft 1.50 1.60 alpine/clear 2.25 "
         "+0.75 +0.50 to +1.00 <0.001"
     ) in text.replace("&lt;", "<")
-    assert "Holm-corrected" in text
+    assert "how p allows for several challengers" in text
     assert html.count('aria-label="wins the prize"') == 1
     assert "copy/cat (uid 9): Copies it. same_content_hash" in text
     assert "mirror/same: The output is the input again (40, limit 35). copy_of_input" in text
