@@ -45,6 +45,8 @@ def mcd(clean: Samples, enhanced: Samples) -> float | None:
     wanted, heard = _power_spectra(clean), _power_spectra(enhanced)
     energy = wanted.sum(axis=1)
     active = energy >= energy.max() * 10.0 ** (-_ACTIVE_RANGE_DB / 10)
+    if not active.any():  # The power of the clean signal is not a number.
+        return None
     difference = mel_cepstra(wanted[active]) - mel_cepstra(heard[active])
     distances = np.sqrt(2.0 * np.sum(difference[:, 1:] ** 2, axis=1))
     return 10.0 / math.log(10.0) * math.fsum(distances) / len(distances)

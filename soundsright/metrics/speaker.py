@@ -139,9 +139,11 @@ def speech_mask(clean: Samples) -> NDArray[np.bool_]:
 def _at_level(samples: Samples) -> Float32:
     """The signal at an effective value of -30 dB re full scale. Every finite float32 is allowed."""
     wide = samples.astype(np.float64)
-    effective = np.sqrt(np.mean(wide**2)) if len(wide) else 0.0
-    if effective > 0.0:
-        wide *= 10.0 ** (_LEVEL_DB / 20) / effective
+    peak = float(np.max(np.abs(wide), initial=0.0))
+    if not 0.0 < peak < np.inf:
+        return np.zeros(len(wide), np.float32)
+    wide /= peak
+    wide *= 10.0 ** (_LEVEL_DB / 20) / np.sqrt(np.mean(wide**2))
     return wide.astype(np.float32)
 
 
