@@ -77,7 +77,7 @@ def effects(rng: Rng, kind: str, shape: tuple[int, int]) -> Floats:
 
 
 def failures(rng: Rng, kind: str, shape: tuple[int, int]) -> Floats:
-    """What rare failures add to each clip; their mean is 0."""
+    """The effect of rare failures on each clip; their mean is 0."""
     if kind != "rare failures":
         return np.zeros(shape)
     return np.asarray(LOSS * (FAILURES - (rng.random(shape) < FAILURES)), dtype=np.float64)
@@ -220,31 +220,32 @@ def _ranks_right(kind: str, shape: tuple[int, int], groups: int | None, rounds: 
 
 
 def victories(rounds: int, seed: int) -> Iterator[str]:
-    """How often an equal challenger passes the test at 5 %, for new noises and prompts."""
-    yield f"How often an equal challenger passes at 5 %: {rounds} sets, seed {seed}"
-    yield from header("noises, their part of the variance, data", ["30 clips", "100 clips", "1000 clips"])
-    for design in DESIGNS:
-        for kind in KINDS:
-            cells = []
-            for clips in (30, 100, 1000):
-                rng = np.random.default_rng([seed, DESIGNS.index(design), KINDS.index(kind), clips])
-                passed = [
-                    [np.mean(p <= 0.05) for p in (independent_p_values(values), clustered_p_values(values, labels))]
-                    for values, labels in _draws(rng, kind, rounds, clips, design)
-                ]
-                cells.append(" / ".join(percent(share) for share in np.mean(passed, axis=0)))
-            yield row(f"{design.name}, {kind}", cells)
+    """How often an equal challenger passes the test at 5 %, for new noises and prompts, and intervals cover."""
+    yield from _by_design("How often an equal challenger passes at 5 %", _passed, rounds, seed)
     yield ""
-    yield f"How often a 95 % interval covers the true mean in such sets: {rounds} sets, seed {seed}"
+    yield from _by_design("How often a 95 % interval covers the true mean in such sets", _covered, rounds, seed)
+
+
+def _by_design(
+    title: str, judged: Callable[[Floats, list[list[int]]], tuple[float, float]], rounds: int, seed: int
+) -> Iterator[str]:
+    """A table of the shares that `judged` finds before and now. Every table has the same sets."""
+    yield f"{title}: {rounds} sets, seed {seed}"
     yield from header("noises, their part of the variance, data", ["30 clips", "100 clips", "1000 clips"])
     for design in DESIGNS:
         for kind in KINDS:
             cells = []
             for clips in (30, 100, 1000):
                 rng = np.random.default_rng([seed, DESIGNS.index(design), KINDS.index(kind), clips])
-                covered = [_covered(*drawn) for drawn in _draws(rng, kind, rounds, clips, design)]
-                cells.append(" / ".join(percent(share) for share in np.mean(covered, axis=0)))
+                shares = [judged(*drawn) for drawn in _draws(rng, kind, rounds, clips, design)]
+                cells.append(" / ".join(percent(share) for share in np.mean(shares, axis=0)))
             yield row(f"{design.name}, {kind}", cells)
+
+
+def _passed(values: Floats, labels: list[list[int]]) -> tuple[float, float]:
+    p_values = (independent_p_values(values), clustered_p_values(values, labels))
+    before, now = (float(np.mean(p <= 0.05)) for p in p_values)
+    return before, now
 
 
 def _covered(values: Floats, labels: list[list[int]]) -> tuple[float, float]:

@@ -53,7 +53,7 @@ class WholeSet:
 
 @dataclass(frozen=True)
 class Look:
-    """What one look shows.
+    """The result of one look.
 
     `ruled_out` are the entries that can win no metric, by hotkey and metric. `is_decided` says that one possible
     winner is left for every metric, and that `decide` pays it now. `evidence` has, by metric, the capital of a
@@ -167,7 +167,7 @@ class _Side:
 
 @dataclass(frozen=True)
 class _View:
-    """What a look sees of one metric: the mean of each cluster by row, and the number of its clips."""
+    """One metric at a look: the mean of each cluster by row, and the number of its clips."""
 
     contest: Contest
     subcontest: MetricContest
@@ -226,7 +226,7 @@ def _is_surely_better(view: _View, row: int) -> bool:
 def _passes_on_whole_set(view: _View, row: int) -> bool:
     """Whether the clustered test will show a challenger to be better on the whole set, as far as can be foreseen.
 
-    Its correction for skewness is flat over a wide range of leads, so a small p-value can grow again with more
+    Its correction for skewness grows slowly over a wide range of leads, so a small p-value can grow again with more
     clips. The errors shrink with the square root of the clips, and so does the skewness of the mean. The lead may
     become a quarter smaller than now. One noise that stands out can move the enlarged skewness by a half.
     """

@@ -9,7 +9,7 @@ that it did not run may be harder or easier.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from soundsright.core.results import Evaluation, Standing
@@ -17,7 +17,7 @@ from soundsright.core.rulesets import Ruleset
 from soundsright.core.stopping import EARLY_PART, EarlyStop, Stops
 from soundsright.ranking.awards import Award, Contender
 from soundsright.ranking.champions import Champion
-from soundsright.ranking.contest import Contest, metric_contest
+from soundsright.ranking.contest import Contest, MetricContest, metric_contest
 from soundsright.ranking.cut import cut
 from soundsright.ranking.leads import estimate
 from soundsright.ranking.sentences import stopped_sentence
@@ -123,14 +123,12 @@ def stopped_p_values(
     found: dict[str, tuple[float, ...]] = {}
     for metric in metrics:
         p_values = []
-        for each in entries:
-            contest, scores = each.contest, each.contest.table.by_metric[metric]
-            own = metric_contest(contest, metric, champions.get(metric), [_mean(row.tolist()) for row in scores])
+        for each, own in _contests(entries, metric, champions.get(metric)):
             contender = own.contenders[each.row]
             if own.champion_row is None or contender.p_value is None or contender.copy_of:
                 continue
-            differences = scores[[each.row]] - scores[own.champion_row]
-            p_values.append(float(contest.lead_test.p_values(differences)[0]))
+            differences = own.scores[[each.row]] - own.scores[own.champion_row]
+            p_values.append(float(each.contest.lead_test.p_values(differences)[0]))
         found[metric] = tuple(p_values)
     return found
 
@@ -139,20 +137,26 @@ def stopped_contenders(
     entries: Sequence[StoppedEntry], metric: str, champion: Champion | None, *, unprocessed_mean: float | None
 ) -> list[Contender]:
     """The stopped entries under a metric. `unprocessed_mean` is over the clips of the entries that decide."""
-    contests: dict[int, Sequence[Contender]] = {}
     contenders = []
-    for each in entries:
-        means = {id(each.contest): [_mean(row.tolist()) for row in each.contest.table.by_metric[metric]]}
-        if id(each.contest) not in contests:
-            contests[id(each.contest)] = metric_contest(
-                each.contest, metric, champion, means[id(each.contest)]
-            ).contenders
-        own = contests[id(each.contest)][each.row]
-        mean = means[id(each.contest)][each.row]
+    for each, own in _contests(entries, metric, champion):
+        mean = own.means[each.row]
         if unprocessed_mean is not None and each.contest.baseline is not None:
-            mean += unprocessed_mean - means[id(each.contest)][-1]
-        contenders.append(replace(own, mean=mean, p_value=None, stopped=True))
+            mean += unprocessed_mean - own.means[-1]
+        contenders.append(replace(own.contenders[each.row], mean=mean, p_value=None, stopped=True))
     return contenders
+
+
+def _contests(
+    entries: Sequence[StoppedEntry], metric: str, champion: Champion | None
+) -> Iterator[tuple[StoppedEntry, MetricContest]]:
+    """Each entry with its contest under the metric. Entries that stopped together share it."""
+    found: dict[int, MetricContest] = {}
+    for each in entries:
+        key = id(each.contest)
+        if key not in found:
+            means = [_mean(row.tolist()) for row in each.contest.table.by_metric[metric]]
+            found[key] = metric_contest(each.contest, metric, champion, means)
+        yield each, found[key]
 
 
 def stopped_standings(

@@ -11,6 +11,7 @@ from soundsright.core.groups import ClipGroups
 from soundsright.core.results import ClipResult, Evaluation, Failure, Leaderboard
 from soundsright.core.rulesets import Ruleset
 from soundsright.core.sources import ModelRef
+from soundsright.core.stopping import Stops
 from soundsright.core.submission import Submission
 from soundsright.ranking.champions import Champion
 from soundsright.ranking.examined import Examined
@@ -68,6 +69,7 @@ def board(
     copies: Mapping[str, int] | None = None,
     examined: Examined | None = None,
     groups: ClipGroups | None = None,
+    stops: Stops | None = None,
 ) -> Leaderboard:
     """The leaderboard of a round; `baseline` is the unprocessed input's mean, or its evaluation, or None."""
     competition = evaluations[0].submission.competition if evaluations else ONE_METRIC
@@ -87,4 +89,5 @@ def board(
         copies=copies,
         examined=examined,
         groups=groups,
+        stops=stops,
     )

@@ -13,9 +13,9 @@ from soundsright.core.rulesets import SOUNDSRIGHT_V2, SOUNDSRIGHT_V4
 from soundsright.core.stopping import EARLY_PART, EarlyStop, RuledOut, Stops
 from soundsright.ranking.champions import Champion
 from soundsright.ranking.cut import cut
-from soundsright.ranking.leaderboard import decide
 from soundsright.ranking.looks import Look, WholeSet, chance_of_lead, look_at, look_ends
 from soundsright.ranking.stopped import final_ruleset
+from tests.ranking import builders
 from tests.ranking.builders import FLOORS, ONE_METRIC, entry, evaluation
 
 NOISES, PER_NOISE = 20, 3
@@ -100,14 +100,11 @@ def test_a_stopped_challenger_still_counts_in_the_correction() -> None:
 
     def p_value(*entries: Evaluation, stops: Stops | None) -> float:
         champions = {"PESQ_WB": Champion(champion.submission, 2.0, 0)}
-        board = decide(
-            ONE_METRIC,
-            "round",
-            entries,
+        board = builders.board(
+            [*entries],
             champions,
-            SOUNDSRIGHT_V4,
-            UNPROCESSED,
-            floors=FLOORS,
+            ruleset=SOUNDSRIGHT_V4,
+            baseline=UNPROCESSED,
             at_block=1_000,
             stops=stops,
         )
@@ -159,14 +156,11 @@ def stopped_board(leader: Evaluation, worse: Evaluation, *others: Evaluation) ->
     """The board of a round in which `worse` stopped after 36 clips, because `leader` was ahead."""
     out = RuledOut(leader.submission.hotkey, 0.0001, -0.3, 0.007)
     early = EarlyStop(worse.submission.hotkey, 36, CLIPS, 12, {"PESQ_WB": out})
-    return decide(
-        ONE_METRIC,
-        "round",
+    return builders.board(
         [leader, cut(worse, frozenset(ORDER[:36])), *others],
         {"PESQ_WB": Champion(leader.submission, 2.0, 0)},
-        SOUNDSRIGHT_V4,
-        UNPROCESSED,
-        floors=FLOORS,
+        ruleset=SOUNDSRIGHT_V4,
+        baseline=UNPROCESSED,
         at_block=1_000,
         stops=Stops(CLIPS, NOISES, CLIPS, NOISES, (early,)),
     )
@@ -195,14 +189,11 @@ def test_a_stop_does_not_count_if_the_entry_that_caused_it_is_not_ranked() -> No
     leader, worse, third = row(1, 0.3), row(2, 0.0), row(3, -0.1)
     stops = stopped_board(leader, worse, third).stops
     assert stops is not None
-    board = decide(
-        ONE_METRIC,
-        "round",
+    board = builders.board(
         [cut(worse, frozenset(ORDER[:36])), third],
         {},
-        SOUNDSRIGHT_V4,
-        UNPROCESSED,
-        floors=FLOORS,
+        ruleset=SOUNDSRIGHT_V4,
+        baseline=UNPROCESSED,
         at_block=1_000,
         stops=stops,
     )

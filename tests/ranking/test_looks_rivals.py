@@ -12,8 +12,8 @@ from soundsright.core.rulesets import SOUNDSRIGHT_V4
 from soundsright.core.stopping import EarlyStop, Stops
 from soundsright.ranking.champions import Champion
 from soundsright.ranking.cut import cut
-from soundsright.ranking.leaderboard import decide
 from soundsright.ranking.looks import WholeSet, look_at, look_ends
+from tests.ranking import builders
 from tests.ranking.builders import FLOORS, ONE_METRIC, entry, evaluation
 
 NOISES, PER_NOISE = 24, 3
@@ -35,16 +35,8 @@ CHAMPION = evaluation(entry(1), {"PESQ_WB": scores(0.0, 1)})
 
 
 def board(entries: list[Evaluation], champions: Mapping[str, Champion], stops: Stops | None) -> Leaderboard:
-    return decide(
-        ONE_METRIC,
-        "round",
-        entries,
-        champions,
-        SOUNDSRIGHT_V4,
-        UNPROCESSED,
-        floors=FLOORS,
-        at_block=1_000,
-        stops=stops,
+    return builders.board(
+        entries, champions, ruleset=SOUNDSRIGHT_V4, baseline=UNPROCESSED, at_block=1_000, stops=stops
     )
 
 

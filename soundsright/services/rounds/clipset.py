@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from soundsright.core.audio import Audio, Clip, digest_of_digests, pcm16
@@ -71,13 +72,17 @@ class ClipSet:
     def digest(self) -> str:
         return digest_of_digests(self.digests)
 
-    @property
-    def groups(self) -> ClipGroups | None:
-        """What the clips share, as numbers, which name no recording; None if the recipes do not say it."""
+    @cached_property
+    def named_groups(self) -> ClipGroups | None:
+        """The noises, rooms and prompts of the clips, by name; None if the recipes do not say them."""
         from soundsright.data import groups_of
 
-        groups = groups_of(self.recipes)
-        return None if groups is None else groups.numbered()
+        return groups_of(self.recipes)
+
+    @cached_property
+    def groups(self) -> ClipGroups | None:
+        """The same groups as numbers, which name no recording."""
+        return None if self.named_groups is None else self.named_groups.numbered()
 
     @property
     def clip_ids(self) -> tuple[str, ...]:

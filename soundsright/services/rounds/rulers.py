@@ -1,4 +1,4 @@
-"""Who may rule entries out before the end of a set: only a champion that surely defends its title itself.
+"""The condition to rule entries out before the end of a set: the champion surely defends its title itself.
 
 A look knows the scores, and not which entries have one model. So it must be sure before the first look who defends
 each title. Where it is not, the competition runs every entry on the whole set.

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from soundsright.core.results import Evaluation
 from soundsright.core.stopping import FEWEST_WITNESSES, EarlyStop, Stopping, Stops
 from soundsright.core.submission import Submission
-from soundsright.data import groups_of
 from soundsright.ranking import Look, WholeSet, look_at, look_ends
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import ClipSet
@@ -72,8 +71,8 @@ def clip_order(clips: ClipSet, entries: int, *, whole: str = "") -> ClipOrder:
 
 
 def _clusters(clips: ClipSet) -> dict[str, str]:
-    """What each clip shares with others: its noise, or its room. Where neither is known, each clip is alone."""
-    groups = groups_of(clips.recipes)
+    """The noise or the room of each clip. If neither is known, each clip is alone."""
+    groups = clips.named_groups
     factors = {} if groups is None else groups.factors
     labels = factors.get("noise") or factors.get("room")
     if groups is None or labels is None:
@@ -104,9 +103,7 @@ class Stages:
         self._context = context
         self._entered = entered
         self._order = clip_order(clips, entered, whole=whole)
-        self._groups = clips.groups  # The recipes are read once.
-        self._stopped: list[EarlyStop] = []
-        self._stopped_entries: list[Submission] = []
+        self._stopped: list[tuple[EarlyStop, Submission]] = []
         self._evidence: Mapping[str, float] = {}
         self._done = 0
         self._is_over = False
@@ -139,11 +136,10 @@ class Stages:
         )
         clips, witnesses = self._order.clips(self._done), self._order.witnesses(self._done)
         self._stopped += [
-            EarlyStop(entry.hotkey, len(clips), len(self.clips.digests), witnesses, record.ruled_out[entry.hotkey])
+            (EarlyStop(entry.hotkey, len(clips), len(self.clips.digests), witnesses, out), entry)
             for entry in self.running
-            if entry.hotkey in record.ruled_out
+            if (out := record.ruled_out.get(entry.hotkey)) is not None
         ]
-        self._stopped_entries += [entry for entry in self.running if entry.hotkey in record.ruled_out]
         self.running = tuple(entry for entry in self.running if entry.hotkey not in record.ruled_out)
         self._is_over = record.is_decided
         if record.is_decided:
@@ -168,16 +164,13 @@ class Stages:
                 clips=len(self.clips.digests),
                 witnesses=self._order.witnesses(len(self._order.parts)),
             ),
-            groups=self._groups,
-            stopped=[
-                (stop, evaluations[entry.entry_id])
-                for stop, entry in zip(self._stopped, self._stopped_entries, strict=True)
-            ],
+            groups=self.clips.groups,
+            stopped=[(stop, evaluations[entry.entry_id]) for stop, entry in self._stopped],
         )
 
     @property
     def stops(self) -> Stops | None:
-        """What the looks decided; None if the competition runs every entry on the whole set."""
+        """The decisions of the looks; None if the competition runs every entry on the whole set."""
         if self.clips.competition.stopping is Stopping.FULL:
             return None
         return Stops(
@@ -185,7 +178,7 @@ class Stages:
             set_witnesses=self._order.witnesses(len(self._order.parts)),
             clips=len(self._order.clips(self._done)),
             witnesses=self._order.witnesses(self._done),
-            stopped=tuple(self._stopped),
+            stopped=tuple(stop for stop, _ in self._stopped),
             evidence=dict(self._evidence),
             whole=self._order.whole,
         )

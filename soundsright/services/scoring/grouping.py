@@ -1,4 +1,4 @@
-"""What the clips of a scored set share, by its manifest: JSON lines with the `id` of a clip and the facts about it.
+"""The groups of the clips of a scored set, by its manifest: JSON lines with the `id` and the facts of a clip.
 
 Clips that share a noise recording, a room or a prompt are not independent. Intervals for new material need to know
 which clips do.
@@ -22,8 +22,6 @@ AUTOMATIC = "auto"
 """Group by noise or room, and by prompt, as far as the manifest says them."""
 INDEPENDENT = "none"
 """Count each clip as independent."""
-
-_FACTORS = ("noise", "room", "prompt")
 
 
 def read_groups(
@@ -58,7 +56,7 @@ def read_groups(
         return known
     factors = {}
     for field in _fields(cluster_by):
-        if known is not None and field in _FACTORS and field in known.factors:
+        if known is not None and field in known.factors:
             factors[field] = known.factors[field]
             continue
         if lacking := [clip_id for clip_id, line in lines.items() if line.get(field) is None]:
