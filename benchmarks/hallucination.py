@@ -57,7 +57,7 @@ Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What a case is, the cues of its frames, and what the shipped measure says."""
+    """The facts of a case, the cues of its frames, and the verdict of the shipped measure."""
 
     clip: str
     source: str

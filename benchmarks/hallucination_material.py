@@ -135,7 +135,7 @@ def words_of(part: str) -> list[Signal]:
 
 
 def _room_of(clean: Signal, degraded: Signal) -> Callable[[Signal], Signal]:
-    """What the room does to any speech, from what it did to the clean speech."""
+    """The effect of the room on any speech, from its effect on the clean speech."""
     from scipy import fft
 
     size = fft.next_fast_len(2 * len(clean))

@@ -102,7 +102,7 @@ class Simulated:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a round: the part of the clips that it saved, and both decisions by metric."""
+    """The outcome of a round: the part of the clips that it saved, and both decisions by metric."""
 
     saved: float
     early: tuple[str | None, ...]

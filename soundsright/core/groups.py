@@ -1,4 +1,4 @@
-"""What the clips of a set share, such as a noise recording, a prompt or a room.
+"""The groups of clips that share something, such as a noise recording, a prompt or a room.
 
 Clips that share something are not independent. Inference for new material treats them as one witness.
 """

@@ -57,7 +57,7 @@ class EarlyStop:
 
 @dataclass(frozen=True)
 class Stops:
-    """What a competition's looks at its clips decided.
+    """The decisions of a competition's looks at its clips.
 
     The entries that did not stop ran on `clips` of the set's `set_clips` clips, with `witnesses` of
     `set_witnesses` noises or rooms. `evidence` has, for each metric that a challenger won early, the capital

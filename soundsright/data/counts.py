@@ -15,7 +15,7 @@ FIELDS = {"noises": "noise", "recordings of speech": "speech", "rooms": "rir"}
 
 @dataclass(frozen=True)
 class Sharing:
-    """Of `clips` clips, how many have different material, and how many have the most frequent one."""
+    """The number of different materials among `clips` clips, and the number of clips with the most frequent one."""
 
     clips: int
     distinct: int

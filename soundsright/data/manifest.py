@@ -75,7 +75,7 @@ def recordings_of(recipe: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def groups_of(clips: Iterable[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]]) -> ClipGroups | None:
-    """What the clips of a set share: their noise or their room, and their prompt.
+    """The groups of the clips of a set: their noise or their room, and their prompt.
 
     `clips` are the lines of a manifest, or recipes by clip id. The factors are
 

@@ -36,7 +36,7 @@ class Picked:
     first_place: float
 
     def place(self, attempt: int = 0) -> float:
-        """Where to begin in the element, in [0, 1). Each use begins at another place, far from the others."""
+        """The place to begin in the element, in [0, 1). Each use begins at another place, far from the others."""
         return (self.first_place + (self.use + 0.5 * attempt) * _GOLDEN) % 1.0
 
 

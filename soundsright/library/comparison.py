@@ -180,7 +180,7 @@ def _report_of(scored: Scored, name: str) -> ScoreReport:
 def _groups(
     a: str, first: ScoreReport, second: ScoreReport, ids: Sequence[str], manifest: Path | None, cluster_by: str
 ) -> tuple[ClipGroups | None, list[str]]:
-    """What the clips share, by the manifest or the reports, and a note if the reports differ."""
+    """The groups of the clips, by the manifest or the reports, and a note if the reports differ."""
     from soundsright.services.scoring import AUTOMATIC, INDEPENDENT, read_groups
 
     if cluster_by == INDEPENDENT:

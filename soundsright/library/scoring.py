@@ -234,7 +234,7 @@ def scored_set(
 
 @dataclass(frozen=True)
 class SetGroups:
-    """What the clips of a set share, and the manifest that says it; both None if each counts as independent.
+    """The groups of a set's clips, and the manifest that says it; both None if each counts as independent.
 
     `found` says that nobody named the manifest: it lies beside the clean recordings.
     """
@@ -245,7 +245,7 @@ class SetGroups:
 
 
 def set_groups(pairs: ScoreSet, clean: Path, manifest: Path | None, cluster_by: str) -> SetGroups:
-    """What the clips share, by the given manifest or the one beside the folder `clean`.
+    """The groups of the clips, by the given manifest or the one beside the folder `clean`.
 
     Raises:
         UsageError: the manifest lacks a clip or a field, does not say what clips share, or describes other clean

@@ -1,4 +1,4 @@
-"""Where the variance components of a planned study come from: the package, a finished run, or two score reports."""
+"""The sources of the variance components of a planned study: the package, a finished run, or two score reports."""
 
 from __future__ import annotations
 

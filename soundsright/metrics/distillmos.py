@@ -30,7 +30,7 @@ _FRAME = 320
 _HOP = 160
 _COMPRESSION = 0.3
 _STRIDES = ((1, 1), (2, 1), (2, 1), (2, 1), (2, 1), (2, 2))
-"""Of each convolution, along frequency and time."""
+"""The numbers of each convolution, along frequency and time."""
 
 _LEAK = np.float32(0.1)
 _LAYERS = 7

@@ -1,4 +1,4 @@
-"""What is known of a metric before anything is measured: its range, direction, rates, needs, and definition.
+"""The facts of a metric before anything is measured: its range, direction, rates, needs, and definition.
 
 Scores are floats in the metric's own unit. `low` and `high` bound every score. A clip scores the `floor` if the
 metric has no value for it, or if its enhanced audio is missing or rejected. The floor is the worst end of the

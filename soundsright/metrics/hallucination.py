@@ -38,7 +38,7 @@ _MUCH_MORE = 1.25
 
 
 class Change(StrEnum):
-    """What a place of an enhanced clip has instead of the clean speech."""
+    """The kind of difference between a place of an enhanced clip and the clean speech."""
 
     MISSING = "missing"
     INVENTED = "invented"
@@ -154,7 +154,7 @@ def clip_cells(clean: Audio, enhanced: Audio, noisy: Audio) -> Cells | None:
         for each, peak in ((clean, common), (enhanced, own), (noisy, common))
     )
     delay = _delay(e, y + s)
-    # What the delay moved out of the clip is not missing speech: leave these ends out.
+    # Leave out the ends that the delay moved out of the clip: their speech is not missing.
     first, last = max(-delay, 0), len(s) - max(delay, 0)
     cells = cells_of(s[first:last], e[first + delay : last + delay], y[first:last])
     return cells and replace(cells, start_s=first / RATE_HZ)
@@ -195,7 +195,7 @@ def _places(flagged: NDArray[np.bool_], cells: Cells, duration_s: float) -> tupl
 
 
 def _change(cells: Cells, start: int, stop: int) -> Change:
-    """What happened in the frames, by the levels of the speech before and after."""
+    """The kind of change in the frames, by the levels of the speech before and after."""
     s, e, u = (
         10.0 * np.log10((10.0 ** (each[start:stop] / 10.0)).mean())
         for each in (cells.clean_db, cells.enhanced_db, cells.unexplained_db)

@@ -74,7 +74,7 @@ class Contest:
 
     @cached_property
     def scarce(self) -> Scarce | None:
-        """What the set has too few of to test a lead over the champion; None if it can be tested."""
+        """The groups of which the set has too few to test a lead over the champion; None if it can be tested."""
         return None if self.ruleset.alpha is None else scarce_factor(self.lead_test, self.ruleset.alpha)
 
     @cached_property

@@ -63,7 +63,7 @@ def decision_evidence(contest: Contest, subcontest: MetricContest, award: Award)
 
 
 def _of_material(contest: Contest) -> Evidence:
-    """What the clips share, as far as the rules look at it."""
+    """The numbers of the groups at which the rules look."""
     if not contest.ruleset.tests_new_material:
         return {}
     evidence: Evidence = {"material": "new" if contest.lead_test.groups else "these clips: groups unknown"}

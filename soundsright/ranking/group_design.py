@@ -1,4 +1,4 @@
-"""What the groups of clips imply for the variance of a mean, whatever the values are.
+"""The effect of the groups of clips on the variance of a mean, whatever the values are.
 
 Model: a value is the mean, plus one random effect for each group of each factor, plus an effect of the clip.
 Then the variance of the mean is linear in the variance components, and each estimate of it is a quadratic form.

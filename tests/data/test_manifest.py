@@ -1,4 +1,4 @@
-"""What the clips of a set share, by the lines of its manifest."""
+"""The groups of the clips of a set, by the lines of its manifest."""
 
 from __future__ import annotations
 

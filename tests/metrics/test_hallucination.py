@@ -61,7 +61,7 @@ def loudest(index: int, seconds: float) -> tuple[int, int]:
 
 
 def only_place(found: Hallucination, start: int, stop: int) -> Change:
-    """What was found in that stretch; there is no place elsewhere."""
+    """The change that was found in that stretch; there is no place elsewhere."""
     assert found.flagged
     assert all(p.start_s < stop / RATE_HZ + 0.06 and p.end_s > start / RATE_HZ - 0.06 for p in found.places)
     return max(found.places, key=lambda p: p.end_s - p.start_s).change

@@ -81,7 +81,7 @@ def show(*, name: str, as_json: bool) -> None:
 
 
 def _facts(each: Metric) -> list[tuple[str, str]]:
-    """What is known of a metric: heading and text, without those that are empty."""
+    """The facts of a metric: heading and text, without those that are empty."""
     from importlib.util import find_spec
 
     from soundsright.metrics import Direction

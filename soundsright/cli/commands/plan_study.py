@@ -19,7 +19,7 @@ _REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @dataclass(frozen=True)
 class _Material:
-    """What the study is made of, as far as it is decided."""
+    """The parts of the study that are decided."""
 
     noises: int | None
     prompts: int | None
@@ -28,7 +28,7 @@ class _Material:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where the variance components come from."""
+    """The source of the variance components."""
 
     competition: str | None
     run: Path | None

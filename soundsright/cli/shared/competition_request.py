@@ -73,7 +73,7 @@ class CompetitionRequest:
         }
 
     def _other_choices(self) -> dict[str, Any]:
-        """What decides the result and is not the default, so that the runs of old versions continue."""
+        """The settings that decide the result and are not the default. So runs of old versions continue."""
         from soundsright.services.rounds import material_digest
 
         facts: dict[str, Any] = {"pay_on_public_corpus": True} if self.pay_on_public_corpus else {}

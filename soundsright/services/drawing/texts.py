@@ -48,7 +48,7 @@ def set_facts(c: RunCompetition) -> str:
 
 
 def interval_facts(c: RunCompetition) -> str:
-    """What the intervals rest on, such as "30 clips, effective 12 to 14, grouped by noise (19) and prompt (11)"."""
+    """The basis of the intervals, such as "30 clips, effective 12 to 14, grouped by noise (19) and prompt (11)"."""
     rows = [row for row in c.rows if row.answered]
     estimates = [row.row.metrics[m] for row in rows for m in c.doc.metric_weights if m in row.row.metrics]
     clips = counted(len(c.clip_ids) or max((e.n for e in estimates), default=0), "clip")

@@ -75,7 +75,7 @@ class RunCompetition:
     set_folder: Path
     metrics: Mapping[str, MetricDoc]
     groups: ClipGroups | None = None
-    """What the clips share; None in runs of old versions, which counted each clip as independent."""
+    """The groups of the clips; None in runs of old versions, which counted each clip as independent."""
 
     @property
     def rows(self) -> tuple[RunEntry, ...]:

@@ -1,4 +1,4 @@
-"""What `results.json` says about a round that may stop early: which entries stopped, when, and on what evidence.
+"""The part of `results.json` about a round that may stop early: which entries stopped, when, and on what evidence.
 
 Leads are in the metric's unit. Evidence is a capital: 100 decides at 1 % (`ranking/sequential.py`).
 """
@@ -43,7 +43,7 @@ class StoppedDoc(BaseModel):
 
 
 class StoppingDoc(BaseModel):
-    """What the looks at a competition's clips decided: see `core.stopping.Stops`."""
+    """The decisions of the looks at a competition's clips: see `core.stopping.Stops`."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -58,7 +58,7 @@ class StoppingDoc(BaseModel):
 
     @property
     def sentence(self) -> str:
-        """What happened, for the board and the report."""
+        """The outcome in a sentence, for the board and the report."""
         if self.whole:
             return f"All entries ran on the whole set. {self.whole}"
         if self.without:

@@ -1,4 +1,4 @@
-"""What the clips of a scored set share, by its manifest."""
+"""The groups of the clips of a scored set, by its manifest."""
 
 from __future__ import annotations
 
