@@ -6,6 +6,7 @@ from .published import PUBLISHED_TABLES, Column, PublishedTable, published_table
 from .registry import METRICS, check_packages, floors, known_metrics, metric
 from .shared_clip import NoValue
 from .suite import Measurement, measured_clip, score_clip, scoring_deadline_s, warm_up
+from .undefined import why_undefined
 from .validate import checked_enhanced, mono_audio
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "score_clip",
     "scoring_deadline_s",
     "warm_up",
+    "why_undefined",
 ]

@@ -109,7 +109,7 @@ def measured_clip(
                 f"{len(other)} samples at {other.sample_rate_hz} Hz beside a reference of "
                 f"{len(clean)} at {clean.sample_rate_hz} Hz"
             )
-    enhanced_blank, clean_blank = _is_blank(enhanced), _is_blank(clean)
+    enhanced_blank, clean_blank = is_blank(enhanced), is_blank(clean)
     noisy_finite = noisy is not None and _is_finite(noisy)
     shared = SharedClip(clean, enhanced, noisy)
     measured: dict[str, Measurement] = {}
@@ -185,7 +185,7 @@ def _is_finite(audio: Audio) -> bool:
     return bool(np.isfinite(audio.samples).all())
 
 
-def _is_blank(audio: Audio) -> bool:
+def is_blank(audio: Audio) -> bool:
     """Whether a signal has nothing to measure: it is empty, has one value throughout, or is not finite."""
     samples = audio.samples
     return len(samples) == 0 or not _is_finite(audio) or bool((samples == samples[0]).all())
