@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from soundsright.copies import DuplicateRule, earliest_of_duplicates
 from soundsright.core.errors import UsageError
 from soundsright.core.rulesets import Ruleset
 from soundsright.ranking import Contender, Loss, LossOver, Title, award
+from soundsright.rules.checks import Check
+from soundsright.rules.system_vectors import check_system_vectors
 
 FACTOR_TOLERANCE = 1e-12
 SCORE_TOLERANCE = 1e-7
@@ -26,22 +27,16 @@ _REMEDY = "Compare it with tests/golden/published_rules.json."
 _RELATIVE = "any metric with a relative margin"
 
 
-@dataclass(frozen=True)
-class Check:
-    """One comparison of an example: its title, whether it passed, and the expected and the actual values."""
-
-    title: str
-    passed: bool
-    expected: str = ""
-    got: str = ""
-
-
 def check_vectors(ruleset: Ruleset, vectors: Any) -> tuple[Check, ...]:
     """Compare every example of a file with the ruleset, in the file's order.
+
+    A file that is a list has examples of the systems. They name their rules, so the ruleset does not matter.
 
     Raises:
         UsageError: if the file has another form. The message names the example.
     """
+    if isinstance(vectors, list) and vectors:
+        return check_system_vectors(vectors)
     if not isinstance(vectors, dict) or not any(isinstance(vectors.get(kind), list) for kind in _KINDS):
         raise UsageError("The file has no list 'margin', 'duplicates' or 'scoring'", _REMEDY)
     checks: list[Check] = []

@@ -86,8 +86,10 @@ def check(context: click.Context, vectors: Path, rules: str) -> None:
 
     \b
     soundsright rules check tests/golden/published_rules.json --rules soundsright-v2
+    soundsright rules check tests/golden/systems.json
 
-    VECTORS is a JSON file in the form of tests/golden/published_rules.json. The exit code is 1 if an example
+    VECTORS is a JSON file in the form of tests/golden/published_rules.json, or of tests/golden/systems.json. The
+    examples of the second form name their rules, so --rules does not matter there. The exit code is 1 if an example
     differs.
     """
     import json

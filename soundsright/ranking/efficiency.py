@@ -1,0 +1,191 @@
+"""The score of an image: its quality, lowered for the time and the memory that it needs.
+
+    score = quality * exp(-time_weight * min(saturation, time / time_ref) - memory_weight * min(saturation, ...))
+
+Time and memory are means over the scoring runs. A run above a limit costs nearly everything. Images whose scores
+are equal within a tolerance are ranked by time, then memory, then the time of submission.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+QUALITY_BANDS: Mapping[str, tuple[float, float]] = {"PESQ_WB": (1.0, 4.5), "STOI": (0.0, 1.0), "ESTOI": (0.0, 1.0)}
+"""The values of a metric that count as quality 0 and 1."""
+DECIBEL_BAND = (-10.0, 30.0)
+"""The same for every metric in dB."""
+DECIBEL_METRICS = frozenset({"SI_SDR", "SI_SIR", "SI_SAR"})
+
+_TIE_ROUNDING = 1e-12
+
+
+class TimeMeasure(StrEnum):
+    """What the time of a run is: seconds, or seconds per second of audio."""
+
+    SECONDS = "seconds"
+    REAL_TIME_FACTOR = "real_time_factor"
+
+
+@dataclass(frozen=True)
+class EfficiencyRules:
+    """The constants of the score. Times are in the unit of `measure`; memory is in GB.
+
+    Raises:
+        ValueError: if a value is negative or not finite, or a reference is 0.
+    """
+
+    measure: TimeMeasure = TimeMeasure.REAL_TIME_FACTOR
+    time_weight: float = 0.15
+    memory_weight: float = 0.10
+    time_ref: float = 1.0
+    memory_ref_gb: float = 8.0
+    saturation: float = 3.0
+    max_time: float = 1.0
+    max_memory_gb: float = 10.0
+    cap_factor: float = 0.01
+    tie_eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name != "measure" and not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{item.name} is {value!r}; it must be a number of 0 or more")
+        if not (self.time_ref > 0 and self.memory_ref_gb > 0):
+            raise ValueError("time_ref and memory_ref_gb must be above 0")
+
+
+REAL_TIME_RULES = EfficiencyRules()
+"""Times are real-time factors: 1 is the reference and the limit."""
+SECONDS_RULES = EfficiencyRules(TimeMeasure.SECONDS, time_ref=30.0, max_time=30.0)
+"""Times are seconds per run: 30 s is the reference and the limit."""
+
+
+@dataclass(frozen=True)
+class EfficiencyScore:
+    """A score and its factors: `score` is quality times `factor`, and times the cap's factor if `over_limit`."""
+
+    score: float
+    quality: float
+    factor: float
+    over_limit: bool
+    time: float
+    memory_gb: float
+
+
+def quality_of_means(means: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """The quality of an image, from 0 to 1: the weighted mean of its metrics' places in their bands.
+
+    `means` gives each metric's mean over all clips, `weights` each metric's part; their sum is 1. A metric that has
+    no mean counts as 0.
+
+    Raises:
+        ValueError: if a mean or weight is not finite, the weights do not sum to 1, or a metric has no band.
+
+    >>> round(quality_of_means({"PESQ_WB": 2.6, "ESTOI": 0.82}, {"PESQ_WB": 0.6, "ESTOI": 0.4}), 7)
+    0.6022857
+    """
+    if not math.isclose(math.fsum(weights.values()), 1.0, abs_tol=1e-9):
+        raise ValueError(f"The weights of the metrics sum to {math.fsum(weights.values()):.6g}; they must sum to 1")
+    parts = []
+    for metric, weight in weights.items():
+        low, high = _band(metric)
+        mean = means.get(metric, low)
+        if not (math.isfinite(mean) and math.isfinite(weight) and weight >= 0):
+            raise ValueError(f"{metric} has the mean {mean!r} and the weight {weight!r}")
+        parts.append(weight * min(1.0, max(0.0, (mean - low) / (high - low))))
+    return math.fsum(parts)
+
+
+def efficiency_score(
+    quality: float, times: Sequence[float], memory_gb: Sequence[float], rules: EfficiencyRules = REAL_TIME_RULES
+) -> EfficiencyScore:
+    """The score of an image from its quality (0 to 1) and each scoring run's time and peak memory.
+
+    Raises:
+        ValueError: if there is no run, the numbers of times and memories differ, or a value is negative or not
+            finite.
+
+    >>> round(efficiency_score(0.8, [12.0], [5.0], SECONDS_RULES).score, 7)
+    0.7077647
+    """
+    if not times or len(times) != len(memory_gb):
+        raise ValueError(f"{len(times)} times and {len(memory_gb)} peaks of memory: each run has one of each")
+    for value in (quality, *times, *memory_gb):
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{value!r} is not a quality, time or memory")
+    time, memory = math.fsum(times) / len(times), math.fsum(memory_gb) / len(memory_gb)
+    factor = math.exp(
+        -rules.time_weight * min(rules.saturation, time / rules.time_ref)
+        - rules.memory_weight * min(rules.saturation, memory / rules.memory_ref_gb)
+    )
+    over_limit = max(times) > rules.max_time or max(memory_gb) > rules.max_memory_gb
+    score = quality * factor * (rules.cap_factor if over_limit else 1.0)
+    return EfficiencyScore(score, quality, factor, over_limit, time, memory)
+
+
+@dataclass(frozen=True)
+class RankedImage:
+    """What the order of images depends on. `submitted_s` is the time of submission in seconds."""
+
+    hotkey: str
+    score: float
+    time: float
+    memory_gb: float
+    submitted_s: float
+
+
+def ranked_images(images: Sequence[RankedImage], tie_eps: float = REAL_TIME_RULES.tie_eps) -> tuple[str, ...]:
+    """The hotkeys from the best image to the last.
+
+    Again and again, the best score that is left and all scores within `tie_eps` of it form a group. A group is
+    ordered by least time, then least memory, then earliest submission, then hotkey. Scores are compared with the
+    best of the group alone, so a chain of small steps cannot carry an image up.
+
+    >>> a, b, c = (
+    ...     RankedImage(name, score, time, 1.0, 0.0)
+    ...     for name, score, time in [("A", 0.700000, 5.0), ("B", 0.699995, 4.0), ("C", 0.699988, 3.0)]
+    ... )
+    >>> ranked_images([a, b, c])
+    ('B', 'A', 'C')
+    """
+    left = sorted(images, key=lambda image: -image.score)
+    order: list[RankedImage] = []
+    while left:
+        lowest = left[0].score - tie_eps - _TIE_ROUNDING
+        group = [image for image in left if image.score >= lowest]
+        order += sorted(group, key=lambda image: (image.time, image.memory_gb, image.submitted_s, image.hotkey))
+        left = left[len(group) :]
+    return tuple(image.hotkey for image in order)
+
+
+def pareto_front(images: Sequence[tuple[float, float, float]]) -> tuple[int, ...]:
+    """The places of the images that no other image beats in all of quality, time and memory.
+
+    Each image is (quality, time, memory). Another beats it if it is as good in all three and better in one.
+
+    >>> pareto_front([(0.8, 2.0, 1.0), (0.7, 1.0, 1.0), (0.7, 2.0, 1.0)])
+    (0, 1)
+    """
+
+    def beaten(mine: tuple[float, float, float]) -> bool:
+        return any(
+            other[0] >= mine[0] and other[1] <= mine[1] and other[2] <= mine[2] and other != mine
+            for other in images
+        )
+
+    return tuple(place for place, image in enumerate(images) if not beaten(image))
+
+
+def _band(metric: str) -> tuple[float, float]:
+    if metric in QUALITY_BANDS:
+        return QUALITY_BANDS[metric]
+    if metric in DECIBEL_METRICS:
+        return DECIBEL_BAND
+    raise ValueError(f"{metric} has no band of quality; the metrics with one are {_known_metrics()}")
+
+
+def _known_metrics() -> str:
+    return ", ".join(sorted(QUALITY_BANDS.keys() | DECIBEL_METRICS))
