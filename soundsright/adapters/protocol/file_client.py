@@ -14,7 +14,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from soundsright.adapters.protocol.answers import BatchAnswers, answer_of, max_wav_bytes, wav_name
 from soundsright.adapters.protocol.wav import encode_wav
@@ -63,7 +63,10 @@ class FileModelClient:
             _remove_folder(folder, f"batch-{self._batches}")
 
     def enhance(self, batch: Sequence[DegradedClip]) -> BatchAnswers:
-        """One answer per clip, and the seconds between the renames of the batch and of its answer.
+        """One answer per clip, and the seconds from the first file written to the last file read.
+
+        A model could work on files before the batch is complete, and after it renamed its answer. The harness
+        encodes the clips before and decodes the answers afterwards, so that its own work does not count.
 
         Raises:
             ModelFault: the batch as a whole got no answer.
@@ -71,14 +74,14 @@ class FileModelClient:
         self._batches += 1
         name = f"batch-{self._batches}"
         audio_s = sum(clip.audio.duration_s for clip in batch)
+        files = {wav_name(clip.clip_id): encode_wav(clip.audio) for clip in batch}
+        began_s = time.monotonic()
         try:
-            self._write(name, batch)
+            self._write(name, files)
         except OSError as e:
             raise self._ended() or ProtocolViolation(f"cannot write {name} into the input folder: {e}") from e
         limit_s = self._limits.enhance_fixed_s + self._limits.enhance_factor * audio_s
-        started = time.monotonic()
-        self._wait_for(name, stat.S_ISDIR, started + limit_s, "enhance", limit_s)
-        enhance_s = time.monotonic() - started
+        self._wait_for(name, stat.S_ISDIR, time.monotonic() + limit_s, "enhance", limit_s)
         try:
             wav_files = {}
             with _opened(self._open_output) as folder, _opened_below(folder, name) as answer_folder:
@@ -88,17 +91,18 @@ class FileModelClient:
                         wav_files[file] = _read_file(answer_folder, file, max_wav_bytes(clip))
         except OSError as e:
             raise self._ended() or ProtocolViolation(f"cannot read {name} in the output folder: {e}") from e
-        return BatchAnswers(tuple(answer_of(clip, wav_files) for clip in batch), enhance_s)
+        waited_s = time.monotonic() - began_s
+        return BatchAnswers(tuple(answer_of(clip, wav_files) for clip in batch), waited_s)
 
-    def _write(self, name: str, batch: Sequence[DegradedClip]) -> None:
+    def _write(self, name: str, files: Mapping[str, bytes]) -> None:
         with _opened(self._open_input) as folder:
             os.mkdir(f"{name}.tmp", 0o755, dir_fd=folder)
             with _opened_below(folder, f"{name}.tmp") as batch_folder:
-                for clip in batch:
+                for file_name, data in files.items():
                     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-                    handle = os.open(wav_name(clip.clip_id), flags, 0o644, dir_fd=batch_folder)
+                    handle = os.open(file_name, flags, 0o644, dir_fd=batch_folder)
                     with os.fdopen(handle, "wb") as file:
-                        file.write(encode_wav(clip.audio))
+                        file.write(data)
             os.rename(f"{name}.tmp", name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def _wait_for(self, name: str, kind: Callable[[int], bool], deadline: float, step: str, limit_s: float) -> None:

@@ -17,7 +17,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
 
 from soundsright.adapters.protocol.answers import BatchAnswers, answer_of, max_wav_bytes, wav_name
@@ -68,9 +68,8 @@ _RESET = _Step("reset", "POST", "/reset/", "status")
 
 
 class _JsonAnswer(NamedTuple):
-    status: int
     fields: dict[str, Any]
-    waited_s: float
+    reply: HttpReply
 
 
 class HttpModelClient:
@@ -105,10 +104,11 @@ class HttpModelClient:
                 time.sleep(_POLL_S)
                 continue
             is_running = answer.fields.get(_STATUS.confirmed_by)
-            if answer.status == 200 and is_running is True:
+            if answer.reply.status == 200 and is_running is True:
                 break
-            if answer.status not in _NOT_READY_STATUSES and not (answer.status == 200 and is_running is False):
-                raise _unexpected(_STATUS, answer.status, answer.fields, '{"container_running": true}')
+            status = answer.reply.status
+            if status not in _NOT_READY_STATUSES and not (status == 200 and is_running is False):
+                raise _unexpected(_STATUS, status, answer.fields, '{"container_running": true}')
             time.sleep(_POLL_S)
         self._step(_PREPARE, deadline, self._limits.load_timeout_s)
 
@@ -122,23 +122,23 @@ class HttpModelClient:
         self._step(_RESET, time.monotonic() + limit_s, limit_s)
 
     def enhance(self, batch: Sequence[DegradedClip]) -> BatchAnswers:
-        """One answer per clip, and the time that the harness waited for the model.
+        """One answer per clip, and the seconds from the first byte of the upload to the last of the download.
 
-        The waits of all steps count, because a model could do its work during the upload or the download.
+        A model could do its work in any step, or between two, so no part of that time is left out. The harness
+        encodes the clips before and decodes the answers afterwards, so that its own work does not count.
 
         Raises:
             ModelFault: the batch as a whole got no answer.
         """
         audio_s = sum(clip.audio.duration_s for clip in batch)
         transfer_s = self._limits.step_timeout_s + TRANSFER_FACTOR * audio_s
-        uploading_s = self._upload(batch, transfer_s)
+        began_s = self._upload(batch, transfer_s)
         limit_s = self._limits.enhance_fixed_s + self._limits.enhance_factor * audio_s
-        enhancing_s = self._step(_ENHANCE, time.monotonic() + limit_s, limit_s).waited_s
-        downloaded = self._download(batch, transfer_s)
-        return replace(downloaded, waited_s=uploading_s + enhancing_s + downloaded.waited_s)
+        self._step(_ENHANCE, time.monotonic() + limit_s, limit_s)
+        return self._download(batch, transfer_s, began_s)
 
     def _upload(self, batch: Sequence[DegradedClip], limit_s: float) -> float:
-        """Upload the clips. Returns how many seconds the harness waited for the answer."""
+        """Upload the clips. Returns the `time.monotonic()` before the first byte."""
         files = [(wav_name(clip.clip_id), encode_wav(clip.audio)) for clip in batch]
         answer = self._step(
             _UPLOAD,
@@ -152,9 +152,9 @@ class HttpModelClient:
             raise ProtocolViolation(
                 f"{_UPLOAD} answered {_shown(answer.fields)}; expected a list of {len(files)} uploaded_files"
             )
-        return answer.waited_s
+        return answer.reply.began_s
 
-    def _download(self, batch: Sequence[DegradedClip], limit_s: float) -> BatchAnswers:
+    def _download(self, batch: Sequence[DegradedClip], limit_s: float, began_s: float) -> BatchAnswers:
         bounds = ArchiveBounds({f"{clip.clip_id}.wav": max_wav_bytes(clip) for clip in batch})
         deadline = time.monotonic() + limit_s
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as file:
@@ -163,7 +163,7 @@ class HttpModelClient:
                 file.seek(0)
                 raise _unexpected(_DOWNLOAD, reply.status, _text(file.read(200)), "a ZIP archive")
             wav_files = read_archive(file, bounds)
-        return BatchAnswers(tuple(answer_of(clip, wav_files) for clip in batch), reply.waited_s)
+        return BatchAnswers(tuple(answer_of(clip, wav_files) for clip in batch), reply.ended_s - began_s)
 
     def _step(
         self,
@@ -180,7 +180,7 @@ class HttpModelClient:
             fields = _parsed(sink.getvalue())
         if reply.status != 200 or fields.get(step.confirmed_by) is not True:
             raise _unexpected(step, reply.status, fields, f'{{"{step.confirmed_by}": true}}')
-        return _JsonAnswer(reply.status, fields, reply.waited_s)
+        return _JsonAnswer(fields, reply)
 
     def _status(self, deadline: float) -> _JsonAnswer:
         with io.BytesIO() as sink:
@@ -190,7 +190,7 @@ class HttpModelClient:
                 )
             except TooLarge as e:
                 raise ProtocolViolation(f"{_STATUS}: {e}") from e
-            return _JsonAnswer(reply.status, _parsed(sink.getvalue()), reply.waited_s)
+            return _JsonAnswer(_parsed(sink.getvalue()), reply)
 
     def _exchange(
         self,

@@ -39,10 +39,11 @@ class Body:
 
 
 class HttpReply(NamedTuple):
-    """The status of an answer, and the seconds between the last byte sent and the last byte received."""
+    """The status of an answer. The times are before the first byte sent and after the last byte received."""
 
     status: int
-    waited_s: float
+    began_s: float
+    ended_s: float
 
 
 def exchange(
@@ -71,14 +72,15 @@ def exchange(
             connection.putheader("Content-Type", body.content_type)
         if method == "POST":
             connection.putheader("Content-Length", str(body.length if body else 0))
+        # The model can work while it reads the request slowly, so the clock starts before the first byte.
+        began_s = time.monotonic()
         connection.endheaders(body.parts if body else None)
-        sent = time.monotonic()
         try:
             status = _receive(connection.getresponse(), sink, max_bytes)
         except (ValueError, ArithmeticError) as error:
             # The length or the size of a chunk is a number without meaning, such as -5.
             raise http.client.HTTPException(f"the answer is not HTTP: {error}") from error
-        return HttpReply(status, time.monotonic() - sent)
+        return HttpReply(status, began_s, time.monotonic())
 
 
 def _receive(response: http.client.HTTPResponse, sink: IO[bytes], max_bytes: int) -> int:
