@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import httpx
 import numpy as np
@@ -201,3 +202,99 @@ def test_the_granted_threads_reach_numerical_libraries_unless_set_already(
     runtime.limit_threads()
     assert runtime.cpus() == 2
     assert (os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"]) == ("1", "2")
+
+
+class Tensor:
+    """What the server uses of a tensor of PyTorch on a GPU in half precision, a type that NumPy cannot read."""
+
+    def __init__(self, samples: Samples, steps: tuple[str, ...] = ()) -> None:
+        self.samples, self.steps = samples, steps
+
+    def detach(self) -> Tensor:
+        return Tensor(self.samples, (*self.steps, "detach"))
+
+    def cpu(self) -> Tensor:
+        return Tensor(self.samples, (*self.steps, "cpu"))
+
+    def is_floating_point(self) -> bool:
+        return True
+
+    def float(self) -> Tensor:
+        return Tensor(self.samples, (*self.steps, "float"))
+
+    def __array__(self, *_: object, **__: object) -> Samples:
+        if self.steps != ("detach", "cpu", "float"):
+            raise TypeError("Got unsupported ScalarType BFloat16")
+        return self.samples
+
+
+FORMS: dict[str, Callable[[Samples], object]] = {
+    "(1, n)": lambda x: x[None, :],
+    "(n, 1)": lambda x: x[:, None],
+    "float64": lambda x: x.astype(np.float64),
+    "float16, as loud as it can be": lambda x: np.where(x > 0, 1.0, -1.0).astype(np.float16),
+    "a list": lambda x: x.tolist(),
+    "a tensor": lambda x: Tensor(x),
+    "a tensor of shape (1, n)": lambda x: Tensor(x[None, :]),
+}
+
+
+@pytest.mark.parametrize("name", ["enhance", "enhance_batch"])
+@pytest.mark.parametrize("form", FORMS)
+def test_one_channel_comes_back_whatever_array_the_model_returns(
+    form: str, name: str, import_model: ImportModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    returned = FORMS[form]
+    server, model = import_model("template", "server"), import_model("template")
+    batch = {"enhance": lambda x, rate: returned(x), "enhance_batch": lambda xs, rate: [returned(x) for x in xs]}
+    monkeypatch.setattr(model, name, batch[name], raising=False)
+    clip = noise(0.1, 16_000, seed=14)
+    (data,) = server.enhance_files({"a.wav": wav(clip)}).values()
+    samples, _ = soundfile.read(io.BytesIO(data), dtype="float32")
+    expected = np.where(clip > 0, 32_767 / 32_768, -1.0) if "loud" in form else clip
+    np.testing.assert_array_equal(samples, expected)
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        (
+            lambda x: np.stack([x, x]),
+            r"enhance returned the shape (2, 1600) for a clip of shape (1600,). Return one",
+        ),
+        (lambda x: x[None, None], "the shape (1, 1, 1600) for a clip of shape (1600,)"),
+        (lambda x: np.float32(0), "the shape () for a clip"),
+        (lambda x: None, "enhance returned None. End it with a `return`"),
+        (lambda x: (x * 32_767).astype(np.int16), "samples of type int16 in a numpy.ndarray. Return floats"),
+        (lambda x: x.astype(np.complex64), "samples of type complex64"),
+        (lambda x: {"audio": x}, "samples of type object in a dict. Return floats"),
+        (lambda x: "enhanced.wav", "in a str. Return floats"),
+        (lambda x: [[0.0], [0.0, 1.0]], "enhance returned a list, which is no array"),
+    ],
+)
+def test_what_is_no_channel_is_named_in_one_sentence(
+    returned: Callable[[Samples], object], says: str, import_model: ImportModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = import_model("template", "server")
+    monkeypatch.setattr(import_model("template"), "enhance", lambda x, rate: returned(x))
+    with pytest.raises((TypeError, ValueError), match=re.escape(says)):
+        server.enhance_files({"a.wav": wav(noise(0.1, 16_000, seed=15))})
+
+
+def test_a_batch_function_that_loses_a_clip_is_told_how_many(
+    import_model: ImportModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, model = import_model("template", "server"), import_model("template")
+    monkeypatch.setattr(model, "enhance_batch", lambda clips, rate: clips[1:], raising=False)
+    with pytest.raises(ValueError, match="enhance_batch returned 1 signals for 2 clips"):
+        server.enhance_files({name: wav(noise(0.1, 16_000, seed=16)) for name in ("a.wav", "b.wav")})
+
+
+def test_samples_that_are_not_finite_are_counted_in_the_log(
+    import_model: ImportModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = import_model("template", "server")
+    monkeypatch.setattr(import_model("template"), "enhance", lambda x, rate: np.full((1, len(x)), np.inf))
+    (data,) = server.enhance_files({"a.wav": wav(noise(0.1, 16_000, seed=17))}).values()
+    assert "NaN or infinity in 1600 of 1600 samples" in capsys.readouterr().out
+    assert soundfile.info(io.BytesIO(data)).channels == 1

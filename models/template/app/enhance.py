@@ -14,7 +14,7 @@ def load() -> None:
 def enhance(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     """The enhanced clip, with the length of the degraded one and without delay.
 
-    Signals are float32 of shape `(n,)`, full scale ±1. The sample rate is 16,000 or 48,000 Hz. This template
-    returns the clip unchanged. Put your model here.
+    Signals are float32 of shape `(n,)`, full scale ±1. The sample rate is 16,000 or 48,000 Hz. You can also return
+    `(1, n)`, `(n, 1)`, float64 or a tensor. This template returns the clip unchanged. Put your model here.
     """
     return audio

@@ -96,12 +96,18 @@ def enhance_files(files: dict[str, bytes]) -> dict[str, bytes]:
     load_model()
     clips = {name: read_wav(data) for name, data in files.items()}
     if not hasattr(model, "enhance_batch"):
-        return {name: write_wav(model.enhance(audio, rate), rate) for name, (audio, rate) in clips.items()}
+        return {
+            name: write_wav(one_channel(model.enhance(audio, rate), audio.shape), rate)
+            for name, (audio, rate) in clips.items()
+        }
     results = {}
     for rate in sorted({rate for _, rate in clips.values()}):
         names = [name for name in clips if clips[name][1] == rate]
-        for name, audio in zip(names, model.enhance_batch([clips[name][0] for name in names], rate), strict=True):
-            results[name] = write_wav(audio, rate)
+        signals = list(model.enhance_batch([clips[name][0] for name in names], rate))
+        if len(signals) != len(names):
+            raise ValueError(f"enhance_batch returned {len(signals)} signals for {len(names)} clips")
+        for name, audio in zip(names, signals, strict=True):
+            results[name] = write_wav(one_channel(audio, clips[name][0].shape, "enhance_batch"), rate)
     return results
 
 
@@ -110,6 +116,37 @@ def read_wav(data: bytes):
     import soundfile
 
     return soundfile.read(io.BytesIO(data), dtype="float32")
+
+
+def one_channel(audio, clip_shape, function: str = "enhance"):
+    """What the model returned for a clip, as an array of shape `(n,)`: also from `(1, n)`, `(n, 1)` or a tensor.
+
+    Raises:
+        TypeError: it has no real floating-point samples.
+        ValueError: it has not exactly one channel.
+    """
+    import numpy as np
+
+    kind = f"{type(audio).__module__}.{type(audio).__name__}".removeprefix("builtins.")
+    if audio is None:
+        raise TypeError(f"{function} returned None. End it with a `return` of the enhanced samples.")
+    if hasattr(audio, "detach"):  # A tensor of PyTorch, possibly on a GPU or of a type that NumPy lacks.
+        audio = audio.detach().cpu()
+        audio = audio.float() if audio.is_floating_point() else audio
+    try:
+        samples = np.asarray(audio)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{function} returned a {kind}, which is no array: {error}") from error
+    if samples.dtype.kind != "f":
+        raise TypeError(
+            f"{function} returned samples of type {samples.dtype} in a {kind}. Return floats of full scale ±1."
+        )
+    if samples.ndim != 1 and not (samples.ndim == 2 and 1 in samples.shape):
+        raise ValueError(
+            f"{function} returned the shape {samples.shape} for a clip of shape {clip_shape}. Return one channel: "
+            "(n,), (1, n) or (n, 1)."
+        )
+    return samples.reshape(-1)
 
 
 def write_wav(audio, sample_rate: int) -> bytes:
@@ -122,11 +159,13 @@ def write_wav(audio, sample_rate: int) -> bytes:
     import soundfile
 
     file = io.BytesIO()
-    if np.isfinite(audio).all():
-        audio = np.clip(np.rint(np.asarray(audio) * 32768.0), -32768, 32767).astype(np.int16)
+    bad = int(np.count_nonzero(~np.isfinite(audio)))
+    if not bad:
+        audio = np.clip(np.rint(audio.astype(np.float64) * 32768.0), -32768, 32767).astype(np.int16)
         soundfile.write(file, audio, sample_rate, format="WAV", subtype="PCM_16")
     else:
-        soundfile.write(file, audio, sample_rate, format="WAV", subtype="FLOAT")
+        print(f"The model returned NaN or infinity in {bad} of {audio.size} samples of a clip.", flush=True)
+        soundfile.write(file, audio.astype(np.float32), sample_rate, format="WAV", subtype="FLOAT")
     return file.getvalue()
 
 
