@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from soundsright.core.csv_text import csv_text
 
 if TYPE_CHECKING:
     from soundsright.library.scoring import FolderScore
@@ -57,13 +57,9 @@ class LikeTable:
 
     def csv(self) -> str:
         """One row per clip and a last row of means, with the other program's names of columns."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["clip", *(column.printed for column in self.computed)])
-        for clip_id, *values in zip(self.clip_ids, *(column.values for column in self.computed), strict=True):
-            writer.writerow([clip_id, *map(repr, values)])
-        writer.writerow(["mean", *(repr(column.mean) for column in self.computed)])
-        return stream.getvalue()
+        rows = list(zip(self.clip_ids, *(column.values for column in self.computed), strict=True))
+        means = ("mean", *(column.mean for column in self.computed))
+        return csv_text(["clip", *(column.printed for column in self.computed)], [*rows, means])
 
 
 def like(scores: FolderScore, program: str) -> LikeTable:

@@ -22,12 +22,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from soundsright.core.csv_text import csv_text
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.data import BABBLE, NOISE_KINDS
 from soundsright.services.drawing import clips_by_spread, flac_bytes
 from soundsright.services.records import REFERENCES, Run, RunCompetition, ShortText
 from soundsright.services.report.tables import (
-    csv_text,
     markdown_text,
     report_bib,
     report_csv,

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundsright.core.csv_text import csv_text
 from soundsright.core.errors import UsageError, printable
 from soundsright.core.groups import ClipGroups
 from soundsright.metrics import metric
 from soundsright.services.drawing import counted, digits, metric_name
 from soundsright.services.report.tables import (
-    csv_text,
     markdown_table,
     markdown_text,
     metric_source,

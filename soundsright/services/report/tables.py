@@ -6,12 +6,11 @@ Names are a stranger's text, so each format escapes them.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from soundsright.core.csv_text import csv_text
 from soundsright.core.errors import UsageError
 from soundsright.metrics import metric
 from soundsright.services.drawing import digits, factor, interval_facts, metric_name, set_facts
@@ -59,19 +58,6 @@ def report_csv(run: Run) -> str:
                 )  # fmt: skip
                 rows.append(line)
     return csv_text(CSV_COLUMNS, rows)
-
-
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV. No cell can act as a formula in a spreadsheet.
-
-    >>> csv_text(["a", "b"], [["=1+1", None]])
-    "a,b\\n'=1+1,\\n"
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return out.getvalue()
 
 
 def report_markdown(run: Run) -> str:
@@ -255,13 +241,6 @@ def tex_text(text: str) -> str:
 
 def _tex_minus(text: str) -> str:
     return re.sub(r"(?<!\w)-(?=\d)", "$-$", text)
-
-
-def _cell(value: object) -> object:
-    """A cell that no spreadsheet treats as a formula."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return "" if value is None else value
 
 
 def tex_comment(text: str) -> str:
