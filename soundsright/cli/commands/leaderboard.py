@@ -50,6 +50,9 @@ def build(*, out: Path, runs: tuple[Path, ...], audio_mib: int) -> None:
     found_runs = read_runs(find_runs(runs))
     for unreadable in (run for run in found_runs if run.doc is None):
         click.echo(f"Note: {unreadable.folder}: {unreadable.problem}", err=True)
+    for run in found_runs:
+        for note in run.notes:
+            click.echo(f"Note: {run.folder}: {note}", err=True)
     if all(run.doc is None for run in found_runs):
         names = ", ".join(map(str, runs))
         raise UsageError(f"There is no run to show in {names}", "Give the folder of a finished run.")

@@ -39,6 +39,7 @@ from soundsright.services.records import (
     RunCompetition,
     RunEntry,
     bundle_bytes,
+    is_plain_file,
     possible_ranks,
 )
 
@@ -99,7 +100,7 @@ class Site:
         for run in self._runs:
             yield f"r/{run.key}/index.html"
             if run.doc:
-                yield from (f"r/{run.key}/{name}" for name in DOWNLOADS if (run.folder / name).is_file())
+                yield from (f"r/{run.key}/{name}" for name in DOWNLOADS if is_plain_file(run.folder / name))
                 yield f"r/{run.key}/{BUNDLE}"
             for c in run.competitions:
                 yield f"r/{run.key}/{c.doc.id}/index.html"
@@ -142,7 +143,7 @@ class Site:
     def _in_run(self, run: Run, rest: Sequence[str]) -> Page | None:
         match rest:
             case ["index.html"]:
-                downloads = [name for name in DOWNLOADS if run.doc and (run.folder / name).is_file()]
+                downloads = [name for name in DOWNLOADS if run.doc and is_plain_file(run.folder / name)]
                 return self._frame.page(
                     "round.html.j2",
                     "../../",
@@ -270,6 +271,8 @@ class Site:
 
 
 def _download(run: Run, name: str) -> Page | None:
+    if not is_plain_file(run.folder / name):
+        return None
     try:
         return Page((run.folder / name).read_bytes(), DOWNLOADS[name])
     except OSError:

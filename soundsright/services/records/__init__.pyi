@@ -6,7 +6,7 @@ from .fields import SafeName, ShortText
 from .outcome import results_of, scores_of, scores_text, write_json
 from .outcome_feedback import feedback_of
 from .ranks import PossibleRanks, possible_ranks
-from .reading import read_results, read_scores
+from .reading import is_plain_file, read_results, read_scores
 from .results import (
     RESULTS_SCHEMA,
     CompetitionDoc,
@@ -78,6 +78,7 @@ __all__ = [
     "bundle_bytes",
     "feedback_of",
     "find_runs",
+    "is_plain_file",
     "open_envelope",
     "open_feedback",
     "open_reveal",

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from soundsright.core.errors import UsageError, printable
+from soundsright.services.records.reading import is_plain_file
 from soundsright.services.records.results import Results
 from soundsright.services.records.runs import REFERENCES, Run
 
@@ -90,11 +91,11 @@ def bundle_bytes(run: Run) -> bytes:
 
 def _files(run: Run, audio: bool) -> Iterator[tuple[str, Path]]:
     for name in ("results.json", "scores.jsonl"):
-        if _is_plain_file(run.folder / name):
+        if is_plain_file(run.folder / name):
             yield name, run.folder / name
     for c in run.competitions:
         manifest = c.set_folder / "manifest.jsonl"
-        if _is_plain_file(manifest):
+        if is_plain_file(manifest):
             yield f"sets/{c.doc.id}/manifest.jsonl", manifest
         for clip in c.clip_ids if audio else ():
             for signal in (*REFERENCES, *(entry.key for entry in c.entries)):
@@ -104,10 +105,6 @@ def _files(run: Run, audio: bool) -> Iterator[tuple[str, Path]]:
                         f"sets/{c.doc.id}/{signal}" if signal in REFERENCES else f"enhanced/{c.doc.id}/{signal}"
                     )
                     yield f"{folder}/{clip}.wav", path
-
-
-def _is_plain_file(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
 
 
 def _copy(archive: zipfile.ZipFile, name: str, path: Path) -> str:

@@ -34,11 +34,13 @@ def rank_sets(
 def possible_ranks(competition: RunCompetition) -> PossibleRanks:
     """The possible ranks of a run's entries, for each metric that pays.
 
-    Empty if the run has no scores per clip, or more than `MAX_RANKED` entries.
+    Empty if no clip has scores of all these entries, or if there are more than `MAX_RANKED`.
     """
     if not competition.clip_ids or not 1 <= len(competition.entries) <= MAX_RANKED:
         return {}
     competition = competition.among(competition.deciding)
+    if not competition.clip_ids:
+        return {}
     return {
         metric: rank_sets(
             {entry.key: competition.values(entry, metric) for entry in competition.deciding},

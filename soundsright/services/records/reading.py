@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,8 +29,7 @@ def read_results(path: Path) -> Results:
         UsageError: the file is missing, too large, of another schema, or not what a round writes.
     """
     try:
-        if path.stat().st_size > MAX_RESULTS_BYTES:
-            raise UsageError(f"{path} is larger than {MAX_RESULTS_BYTES >> 20} MiB", _NAME_A_RUN)
+        _check_plain(path, MAX_RESULTS_BYTES, _NAME_A_RUN)
         document = json.loads(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})", _NAME_A_RUN) from error
@@ -67,8 +67,7 @@ def read_scores(path: Path) -> Iterator[ScoreLine | str]:
         UsageError: the file is missing or too large.
     """
     try:
-        if path.stat().st_size > MAX_SCORES_BYTES:
-            raise UsageError(f"{path} is larger than {MAX_SCORES_BYTES >> 20} MiB", _RUN_AGAIN)
+        _check_plain(path, MAX_SCORES_BYTES, _RUN_AGAIN)
         with path.open("rb") as file:
             for number in range(1, 100_000_000):
                 line = file.readline(MAX_LINE_BYTES + 1)
@@ -85,8 +84,30 @@ def read_scores(path: Path) -> Iterator[ScoreLine | str]:
         raise UsageError(f"{path} cannot be read ({error.strerror})", _RUN_AGAIN) from error
 
 
+def is_plain_file(path: Path) -> bool:
+    """Whether pages may read and publish the file. A link could name any file of this machine."""
+    return path.is_file() and not path.is_symlink()
+
+
+def _check_plain(path: Path, max_bytes: int, remedy: str) -> None:
+    """Check that reading the file ends.
+
+    Raises:
+        UsageError: it is a link, a device, a pipe, a folder or too large.
+        OSError: there is no such file.
+    """
+    if path.is_symlink():
+        raise UsageError(f"{path} is a link", "Put the file itself in its place.")
+    size = path.stat().st_size
+    if not path.is_file():
+        raise UsageError(f"{path} is not a file", remedy)
+    if size > max_bytes:
+        raise UsageError(f"{path} is larger than {max_bytes >> 20} MiB", remedy)
+
+
 def _score_line(line: bytes, source: str) -> ScoreLine | str:
     try:
-        return ScoreLine.model_validate_json(line)
+        # A file that was edited by hand can begin with a byte order mark.
+        return ScoreLine.model_validate_json(line.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
         return f"{source}: {first_fault(error)}"

@@ -15,7 +15,7 @@ from soundsright.core.competition import MAX_COMPETITIONS
 from soundsright.core.groups import MAX_FACTORS
 from soundsright.core.material import RECORDED_NOISE
 from soundsright.services.records.corpus_words import corpus_remarks
-from soundsright.services.records.fields import Count, LongText, SafeName, ShortText
+from soundsright.services.records.fields import Count, LongText, Number, SafeName, ShortText, Size, Whole
 from soundsright.services.records.stopping import StoppingDoc
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ class EstimateDoc(Document):
     The ends are None if there is no interval. `effective_n` is None if each clip counts as independent.
     """
 
-    mean: FiniteFloat
-    low: FiniteFloat | None
-    high: FiniteFloat | None
+    mean: Number
+    low: Number | None
+    high: Number | None
     n: Count
-    effective_n: FiniteFloat | None = None
+    effective_n: Number | None = None
 
     @model_validator(mode="after")
     def _has_both_ends(self) -> Self:
@@ -63,22 +63,22 @@ class MetricDoc(Document):
     title: ShortText
     unit: ShortText
     direction: Literal["higher", "lower"]
-    low: FiniteFloat
-    high: FiniteFloat
-    floor: FiniteFloat
+    low: Number
+    high: Number
+    floor: Number
 
 
 class TimingDoc(Document):
     """The time and memory of a model: see `core.results.Timing`. Early versions did not write every field."""
 
-    load_s: FiniteFloat
-    enhance_s: FiniteFloat = 0.0
-    audio_s: FiniteFloat = 0.0
-    peak_memory_bytes: Annotated[int, Field(ge=0)]
-    build_s: FiniteFloat = 0.0
-    peak_gpu_memory_bytes: Annotated[int, Field(ge=0)] | None = None
-    gpu_utilisation: FiniteFloat | None = None
-    real_time_factor: FiniteFloat | None
+    load_s: Number
+    enhance_s: Number = 0.0
+    audio_s: Number = 0.0
+    peak_memory_bytes: Size
+    build_s: Number = 0.0
+    peak_gpu_memory_bytes: Size | None = None
+    gpu_utilisation: Number | None = None
+    real_time_factor: Number | None
 
 
 class FlagDoc(Document):
@@ -86,8 +86,8 @@ class FlagDoc(Document):
 
     code: ShortText
     sentence: LongText
-    value: FiniteFloat
-    limit: FiniteFloat
+    value: Number
+    limit: Number
 
 
 class RowDoc(Document):
@@ -104,14 +104,14 @@ class RowDoc(Document):
     model: ShortText | None
     block: int | None
     ranks: dict[SafeName, tuple[Count, Count]] = {}
-    share: FiniteFloat
+    share: Number
     metrics: dict[SafeName, EstimateDoc]
     clips: Count
     failures: dict[ShortText, Count]
     flags: Annotated[tuple[FlagDoc, ...], Field(max_length=64)] = ()
     timing: TimingDoc
     reasons: dict[SafeName, LongText] = {}
-    needed: dict[SafeName, FiniteFloat] = {}
+    needed: dict[SafeName, Number] = {}
 
     @property
     def possible_ranks(self) -> RankSet | None:
@@ -134,7 +134,7 @@ class DecisionDoc(Document):
     metric: SafeName
     winner: ShortText | None
     sentence: LongText
-    evidence: dict[ShortText, bool | int | FiniteFloat | LongText | None]
+    evidence: dict[ShortText, bool | Whole | FiniteFloat | LongText | None]
 
 
 class RefusalDoc(Document):
@@ -147,7 +147,7 @@ class RefusalDoc(Document):
     sentence: LongText
     remedy: LongText = ""
     evidence: dict[ShortText, LongText] = {}
-    needed: dict[SafeName, FiniteFloat] = {}
+    needed: dict[SafeName, Number] = {}
 
 
 class UnreadDoc(Document):
@@ -184,9 +184,9 @@ class CompetitionDoc(Document):
 
     id: SafeName
     title: ShortText
-    metric_weights: dict[SafeName, FiniteFloat]
-    max_score: FiniteFloat
-    remainder: FiniteFloat
+    metric_weights: dict[SafeName, Number]
+    max_score: Number
+    remainder: Number
     seed: Annotated[int, Field(ge=0)]
     set_digest: ShortText
     speech: dict[ShortText, ShortText] = {}
@@ -251,8 +251,8 @@ class RoundDoc(Document):
 class CostDoc(Document):
     """The cost of the round: wall time, seconds of work by stage, and the most memory."""
 
-    wall_s: FiniteFloat | None = None
-    busy_s: dict[ShortText, FiniteFloat] = {}
+    wall_s: Number | None = None
+    busy_s: dict[ShortText, Number] = {}
     peak_memory_bytes: int | None = None
 
 
@@ -262,7 +262,7 @@ class Results(Document):
     round: RoundDoc
     metrics: dict[SafeName, MetricDoc]
     competitions: Annotated[tuple[CompetitionDoc, ...], Field(max_length=MAX_COMPETITIONS)]
-    weights: dict[ShortText, FiniteFloat] = {}
+    weights: dict[ShortText, Number] = {}
     weights_block: int | None = None
     cost: CostDoc = CostDoc()
     versions: dict[ShortText, ShortText] = {}
@@ -288,10 +288,10 @@ class PieceDoc(Document):
     """A stretch of a recording in a clip: see `core.audio.SpeechPiece`."""
 
     speech: ShortText
-    offset_s: FiniteFloat
-    duration_s: FiniteFloat
-    at_s: FiniteFloat
-    gain: FiniteFloat
+    offset_s: Number
+    duration_s: Number
+    at_s: Number
+    gain: Number
 
 
 class RecipeDoc(Document):
@@ -303,12 +303,12 @@ class RecipeDoc(Document):
 
     speech: ShortText | None = None
     speaker: ShortText | None = None
-    speech_offset_s: FiniteFloat | None = None
+    speech_offset_s: Number | None = None
     noise: ShortText | None = None
-    noise_offset_s: FiniteFloat | None = None
-    snr_db: FiniteFloat | None = None
+    noise_offset_s: Number | None = None
+    snr_db: Number | None = None
     rir: ShortText | None = None
-    rt60_s: FiniteFloat | None = None
+    rt60_s: Number | None = None
     extra: Mapping[str, Any] = {}
     degraded_sha256: ShortText | None = None
     recipe_sha256: ShortText | None = None
@@ -321,8 +321,8 @@ class RecipeDoc(Document):
 
     fresh: bool | None = None
     pieces: tuple[PieceDoc, ...] = ()
-    speed: FiniteFloat | None = None
-    equaliser: tuple[tuple[FiniteFloat, FiniteFloat], ...] = ()
+    speed: Number | None = None
+    equaliser: tuple[tuple[Number, Number], ...] = ()
 
 
 class ScoreLine(Document):
@@ -337,7 +337,7 @@ class ScoreLine(Document):
     entry: ShortText
     model: ShortText
     id: SafeName
-    scores: dict[SafeName, FiniteFloat] | None
+    scores: dict[SafeName, Number] | None
     failure: FailureDoc | None
     recipe: RecipeDoc
     groups: Annotated[dict[SafeName, Count], Field(max_length=MAX_FACTORS)] = {}

@@ -6,6 +6,7 @@ is unfinished, broken or newer than this program, `problem` says so and the rest
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,8 @@ from pathlib import Path
 
 from soundsright.core.errors import UsageError
 from soundsright.core.groups import ClipGroups
-from soundsright.services.records.reading import read_results, read_scores
+from soundsright.services.records.completeness import complete_lines, faults_of_set
+from soundsright.services.records.reading import is_plain_file, read_results, read_scores
 from soundsright.services.records.results import (
     CompetitionDoc,
     FailureDoc,
@@ -61,6 +63,10 @@ class RunEntry:
     @property
     def failure_note(self) -> str:
         return self.row.failure_note
+
+    def unknown(self, clip_ids: Sequence[str]) -> tuple[str, ...]:
+        """The clips of which neither the scores nor a failure are known."""
+        return tuple(clip for clip in clip_ids if clip not in self.scores and clip not in self.failures)
 
 
 @dataclass(frozen=True)
@@ -113,11 +119,12 @@ class RunCompetition:
         return tuple(entry for entry in self.entries if entry.row.flags)
 
     def among(self, entries: Sequence[RunEntry]) -> RunCompetition:
-        """The competition over the clips that all these entries ran: some of them may have stopped early."""
-        if self.doc.stopping is None:
-            return self
-        ran = [entry.scores.keys() | entry.failures.keys() for entry in entries]
-        return replace(self, clip_ids=tuple(clip for clip in self.clip_ids if all(clip in each for each in ran)))
+        """The competition over the clips of which the scores or the failures of all these entries are known.
+
+        An entry may have stopped early, or its lines may be missing.
+        """
+        unknown = {clip for entry in entries for clip in entry.unknown(self.clip_ids)}
+        return replace(self, clip_ids=tuple(clip for clip in self.clip_ids if clip not in unknown))
 
     @property
     def deciding(self) -> tuple[RunEntry, ...]:
@@ -149,7 +156,7 @@ class RunCompetition:
         if folder is None:
             return None
         path = folder / f"{clip_id}.wav"
-        return path if path.is_file() and not path.is_symlink() else None
+        return path if is_plain_file(path) else None
 
 
 @dataclass(frozen=True)
@@ -172,7 +179,7 @@ class Run:
     def bundle(self) -> Path | None:
         """The bundle with audio, if the run's folder has one."""
         path = self.folder / BUNDLE
-        return path if self.doc and path.is_file() and not path.is_symlink() else None
+        return path if self.doc and is_plain_file(path) else None
 
     def finished(self) -> Results:
         """The results.
@@ -215,7 +222,7 @@ def read_runs(folders: Iterable[Path]) -> tuple[Run, ...]:
 
 def read_run(folder: Path, key: str) -> Run:
     """Read a run's folder. Nothing is raised if files are missing or broken: pages show `problem` and `notes`."""
-    if not (folder / "results.json").exists():
+    if not os.path.lexists(folder / "results.json"):
         problem = "This round is not finished: it has no results.json yet."
         return Run(key, folder, None, problem=problem, stamp=run_stamp(folder))
     stamp = run_stamp(folder)
@@ -234,6 +241,8 @@ def read_run(folder: Path, key: str) -> Run:
                 notes.append(line)
     except UsageError as error:
         notes.append(f"{error} Pages show means only.".replace(f"{folder}/", ""))
+    if not lines and not notes:
+        notes.append("scores.jsonl is empty. Pages show means only.")
     return run_of(folder, doc, lines, key=key, notes=notes, stamp=stamp)
 
 
@@ -250,10 +259,13 @@ def run_of(
     by_competition: dict[str, list[ScoreLine]] = {}
     for line in lines:
         by_competition.setdefault(line.competition, []).append(line)
+    missing: list[str] = []
     competitions = tuple(
-        _competition(folder, competition, by_competition.get(competition.id, []), results.metrics)
+        _competition(folder, competition, by_competition.get(competition.id, []), results.metrics, missing)
         for competition in results.competitions
     )
+    # Without any line, a note says why.
+    notes = [*notes, *missing] if by_competition else notes
     more = len(notes) - _NOTES
     shown = (*notes[:_NOTES], f"and {more} more") if more > 0 else tuple(notes)
     return Run(key or slug(folder.name), folder, results, competitions, notes=shown, stamp=stamp)
@@ -270,7 +282,7 @@ def run_stamp(folder: Path) -> tuple[int, ...]:
         else:
             stamp += [status.st_mtime_ns, status.st_size]
     for votes in sorted((folder / "listening").glob("*/votes.jsonl")):
-        stamp.append(votes.stat().st_size)
+        stamp.append(votes.stat().st_size if votes.is_file() else 0)
     return tuple(stamp)
 
 
@@ -284,8 +296,13 @@ def slug(text: str) -> str:
 
 
 def _competition(
-    folder: Path, doc: CompetitionDoc, lines: Sequence[ScoreLine], metrics: Mapping[str, MetricDoc]
+    folder: Path,
+    doc: CompetitionDoc,
+    lines: Sequence[ScoreLine],
+    metrics: Mapping[str, MetricDoc],
+    missing: list[str],
 ) -> RunCompetition:
+    """The competition with its lines. What the lines lack is added to `missing`."""
     recipes = {line.id: line.recipe for line in lines}
     by_entry: dict[tuple[str, str], list[ScoreLine]] = {}
     baseline: list[ScoreLine] = []
@@ -295,10 +312,19 @@ def _competition(
         else:
             by_entry.setdefault((line.entry, line.model), []).append(line)
     taken = {UNPROCESSED, *REFERENCES}
+    faults: list[str] = []
+
+    def complete(row: RowDoc, own_lines: Sequence[ScoreLine]) -> list[ScoreLine]:
+        usable, own_faults = complete_lines(row, own_lines)
+        faults.extend(own_faults)
+        return usable
+
     entries = tuple(
-        _entry(folder, row, by_entry.get((row.hotkey or "", row.model or ""), []), taken) for row in doc.entries
+        _entry(folder, row, complete(row, by_entry.get((row.hotkey or "", row.model or ""), [])), taken)
+        for row in doc.entries
     )
-    unprocessed = RunEntry(UNPROCESSED, doc.unprocessed, *_clips(baseline), None)
+    unprocessed = RunEntry(UNPROCESSED, doc.unprocessed, *_clips(complete(doc.unprocessed, baseline)), None)
+    missing.extend((*faults_of_set(doc, lines), *(faults if lines else ())))
     return RunCompetition(
         doc,
         entries,
