@@ -11,13 +11,14 @@ from .levels import SILENT_DB, active_level
 from .making import SetJob, SetReport, clips_of, generate_set
 from .manifest import groups_of, recipe_fields, recordings_of
 from .noise_kinds import BABBLE, NOISE_KINDS
+from .origins import ORIGIN_KINDS, compared
 from .passages import LONGEST_PASSAGE_CHARS, passage
 from .reading import read_set
 from .recipe import PUBLISHED_RECIPE, AnySetTask, SetRecipe, SetTask
 from .recordings import Recording, RecordingSet
 from .sentences import sentence
 from .spectrum import bandwidth_hz
-from .splits import ORIGIN_KINDS, Split, compared, split_of
+from .splits import Split, split_of
 from .turns import BALANCE_VERSION
 from .verify import RECEIPT, verified
 

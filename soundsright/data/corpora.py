@@ -122,6 +122,13 @@ class Corpus:
         return self._set_of("rir", sample_rate_hz, _full_band(self.rirs, sample_rate_hz), split)
 
     def _set_of(self, kind: str, sample_rate_hz: int, usable: list[Recording], split: Split | None) -> RecordingSet:
+        nameless = next((r.id for r in usable if r.group_is_guessed), None)
+        if split is not None and nameless is not None:
+            raise UsageError(
+                f"{self.root / 'manifest.jsonl'} does not name the speaker of {nameless}, so a split could put one "
+                "into two parts",
+                "Add `speaker`, `group` or `split` to its line.",
+            )
         recordings = in_split(usable, split)
         if not recordings and kind != "rir":
             raise UsageError(
@@ -173,20 +180,23 @@ def _recording(root: Path, manifest: Path, number: int, entry: dict[str, Any]) -
         raise UsageError(
             f"{manifest}, line {number}: there is no split {split!r}", f"Splits are {', '.join(Split)}."
         )
+    speaker, group = str(entry.get("speaker") or ""), str(entry.get("group") or "")
     return kind, Recording(
         id=recording_id,
         path=path,
         sample_rate_hz=facts.sample_rate_hz,
         duration_s=facts.duration_s if facts.duration_s is not None else float(entry.get("duration_s", 0.0)),
-        speaker=str(entry.get("speaker") or ""),
+        speaker=speaker,
         language=entry.get("language"),
         text=entry.get("text"),
         licence=entry.get("licence"),
         source=entry.get("source"),
         bandwidth_hz=None if bandwidth is None else float(bandwidth),
         sha256=entry.get("sha256"),
-        group=str(entry.get("group") or ""),
+        group=group,
         split=None if split is None else Split(split),
+        # A line of noise or of a room is one recording, but several lines of speech can have one voice.
+        group_is_guessed=kind == "speech" and not (speaker or group or split),
     )
 
 

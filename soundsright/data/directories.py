@@ -15,6 +15,16 @@ from pathlib import Path, PurePosixPath
 from soundsright.core.content import content_hash, files_below
 from soundsright.core.errors import AudioFileError, UsageError
 from soundsright.data.audio_files import SUFFIXES, read_file
+from soundsright.data.groups import FILE, FOLDER, groups_by
+from soundsright.data.layouts import (
+    NOISE_LAYOUTS,
+    RIR_LAYOUTS,
+    SPEECH_LAYOUTS,
+    Layout,
+    file_name,
+    layout_of,
+    parent_name,
+)
 from soundsright.data.recordings import Recording, recording_of
 from soundsright.data.spectrum import bandwidth_hz
 from soundsright.data.splits import Split, in_split
@@ -38,207 +48,116 @@ class Listing:
     skipped: dict[str, str]
     digest: str
 
-
-@dataclass(frozen=True)
-class Layout:
-    """A corpus that is recognised by its paths.
-
-    Paths begin with the name of the user's folder, so part of a corpus is recognised like the whole.
-
-    Attributes:
-        sign: the pattern of a path by which the corpus is recognised.
-        group: finds the speaker, noise recording or room in a path; a split keeps a group together.
-        keep: the pattern of the files that count; None counts all.
-        texts: reads the spoken text of each utterance, by its name.
-        split: finds the split that the corpus itself defines.
-    """
-
-    name: str
-    sign: re.Pattern[str]
-    group: Callable[[PurePosixPath], str]
-    keep: re.Pattern[str] | None = None
-    texts: Callable[[Path], dict[str, str]] | None = None
-    split: Callable[[PurePosixPath], Split | None] = lambda path: None
-
-
-def _captured(pattern: str) -> Callable[[PurePosixPath], str]:
-    compiled = re.compile(pattern)
-
-    def group(path: PurePosixPath) -> str:
-        match = compiled.search(path.as_posix())
-        return next(filter(None, match.groups())) if match else _parent(path)
-
-    return group
-
-
-def _parent(path: PurePosixPath) -> str:
-    """The name of the file's folder; for a file directly in the user's folder, the name of the file."""
-    return path.parent.name if len(path.parts) > 2 else path.stem
-
-
-def _file(path: PurePosixPath) -> str:
-    """The file with its folder. It does not depend on which folder above them the user gives."""
-    return "/".join(path.parts[-2:])
-
-
-def _wham_split(path: PurePosixPath) -> Split | None:
-    """The split that WHAM defines. Its files are cuts of longer recordings, which their names do not reveal."""
-    by_folder = {"tr": Split.TRAIN, "cv": Split.VALID, "tt": Split.TEST}
-    return by_folder.get(path.parent.name)
-
-
-def _librispeech_texts(root: Path) -> dict[str, str]:
-    """The texts in `<speaker>-<chapter>.trans.txt`, which has one line for each utterance, its name first."""
-    pairs = (
-        line.strip().partition(" ")
-        for path in sorted(root.rglob("*.trans.txt"))
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
-    )
-    return {name: text for name, _, text in pairs if text}
-
-
-def _vctk_texts(root: Path) -> dict[str, str]:
-    """The texts in `txt/p225/p225_001.txt`, one file for each utterance."""
-    return {
-        path.stem: path.read_text(encoding="utf-8", errors="replace").strip()
-        for path in sorted(root.rglob("txt/*/*.txt"))
-    }
-
-
-SPEECH_LAYOUTS = (
-    # LibriSpeech: <set>/<speaker>/<chapter>/<speaker>-<chapter>-<utterance>.flac
-    Layout(
-        "librispeech",
-        re.compile(r"(^|/)\d+/\d+/\d+-\d+-\d{4}\.(flac|wav)$"),
-        _captured(r"(\d+)-\d+-\d{4}\."),
-        texts=_librispeech_texts,
-    ),
-    # VCTK 0.92: wav48_silence_trimmed/p225/p225_001_mic1.flac: two microphones; keep the first.
-    Layout(
-        "vctk",
-        re.compile(r"(^|/)[ps]\d+/[ps]\d+_\d+(_mic\d)?\.(flac|wav)$"),
-        _captured(r"/?([ps]\d+)_\d+"),
-        re.compile(r"_\d+(_mic1)?\.(flac|wav)$"),
-        _vctk_texts,
-    ),
-    # EARS: p001/emo_anger_sentences.wav; only sentences, reading and free speech are clean speech.
-    Layout(
-        "ears",
-        re.compile(
-            r"(^|/)p\d{3}/(emo|rainbow|sentences|freeform|interjection|melodic|nonverbal|vegetative)_.*\.wav$"
-        ),
-        _captured(r"(p\d{3})/"),
-        re.compile(r"/(emo|rainbow|sentences|freeform)_[^/]*\.wav$"),
-    ),
-    # DNS challenge: ..._reader_01234_...wav under read_speech, otherwise the folder.
-    Layout("dns", re.compile(r"_reader_\d+_.*\.wav$"), _captured(r"_reader_(\d+)_")),
-)
-
-NOISE_LAYOUTS = (
-    # DEMAND: <scene>/ch01.wav to ch16.wav: sixteen microphones of one recording; keep the first.
-    Layout("demand", re.compile(r"(^|/)ch\d\d\.wav$"), _parent, re.compile(r"(^|/)ch01\.wav$")),
-    # MUSAN has music and speech too: speech is not noise to remove, and music needs a folder of its own.
-    Layout("musan", re.compile(r"(^|/)noise/[^/]+/noise-[a-z-]+-\d+\.wav$"), _file, re.compile(r"(^|/)noise/")),
-    Layout("wham", re.compile(r"(^|/)(tr|cv|tt)/[^/]+\.wav$"), _file, split=_wham_split),
-    # DNS challenge: <title>_Freesound_<id>_<part>.wav: parts of one recording.
-    Layout(
-        "dns",
-        re.compile(r"_Freesound_[^/]*\.wav$"),
-        _captured(r"(?:_Freesound_(.*?)_\d+|(?:^|/)((?!.*_Freesound_)[^/]+))\.wav$"),
-    ),
-)
-
-RIR_LAYOUTS = (
-    # OpenSLR 28 mixes responses with noises from the same rooms. The file names of its measured responses contain
-    # the room, except in the RWCP collection, whose rooms cannot be distinguished.
-    Layout(
-        "openslr28",
-        re.compile(r"(^|/)(real_rirs_isotropic_noises|simulated_rirs)/"),
-        _captured(
-            r"simulated_rirs/(.*)/[^/]*$|/(RVB2014_[^/]*room\d)|/(RWCP)_|"
-            r"/air_[^/]*_(aula_carolina|bathroom|booth|corridor|kitchen|lecture|meeting|office|stairway)_"
-        ),
-        re.compile(r"(^|/)(simulated_rirs/.*|real_rirs_isotropic_noises/(?!.*noise_)[^/]*)\.wav$"),
-    ),
-    # BUT ReverbDB: .../RIR/IR_sweep_*.wav beside silence and retransmitted speech.
-    Layout(
-        "but",
-        re.compile(r"(^|/)RIR/[^/]*\.wav$"),
-        _captured(r"(?:^|/)(VUT_[^/]+|Hotel[^/]+)/"),
-        re.compile(r"(^|/)RIR/"),
-    ),
-    # Arni is one room with movable panels: each set of closed panels counts as a room.
-    Layout("arni", re.compile(r"(^|/)IR_numClosed_\d+"), _captured(r"IR_(numClosed_\d+_numComb_\d+)_")),
-)
+    @property
+    def is_guessed(self) -> bool:
+        """Whether the group of a recording is only guessed from its path."""
+        return any(recording.group_is_guessed for recording in self.recordings)
 
 
 def speech_listing(
-    root: Path, sample_rate_hz: int, *, allow_upsampled: bool = False, split: Split | None = None
+    root: Path,
+    sample_rate_hz: int,
+    *,
+    allow_upsampled: bool = False,
+    split: Split | None = None,
+    by: str = "",
 ) -> Listing:
     """Recordings of speech that fill the band of a set at that rate, all of them or those of one split.
 
+    `by` says where the paths name the speakers: a regular expression, `folder` or `file`, as in `groups_by`.
+    Without it, the layout says so, and otherwise the speakers are guessed.
+
     Raises:
-        UsageError: the folder is missing, or none of its files can be used.
+        UsageError: the folder is missing, none of its files can be used, or a split needs groups that are not
+            known.
     """
-    return _listing(root, _SPEECH, sample_rate_hz, allow_upsampled, split)
+    return _listing(root, _SPEECH, sample_rate_hz, allow_upsampled, split, by)
 
 
 def noise_listing(
-    root: Path, sample_rate_hz: int, *, allow_upsampled: bool = False, split: Split | None = None
+    root: Path,
+    sample_rate_hz: int,
+    *,
+    allow_upsampled: bool = False,
+    split: Split | None = None,
+    by: str = "",
 ) -> Listing:
     """As `speech_listing`, for recordings of noise."""
-    return _listing(root, _NOISE, sample_rate_hz, allow_upsampled, split)
+    return _listing(root, _NOISE, sample_rate_hz, allow_upsampled, split, by)
 
 
 def rir_listing(
-    root: Path, sample_rate_hz: int, *, allow_upsampled: bool = False, split: Split | None = None
+    root: Path,
+    sample_rate_hz: int,
+    *,
+    allow_upsampled: bool = False,
+    split: Split | None = None,
+    by: str = "",
 ) -> Listing:
     """As `speech_listing`, for impulse responses."""
-    return _listing(root, _RIRS, sample_rate_hz, allow_upsampled, split)
+    return _listing(root, _RIRS, sample_rate_hz, allow_upsampled, split, by)
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of recording. `groups` names the groups of a split; `group` finds one in a path if no layout does."""
+    """A kind of recording. `groups` names the groups of a split; `guessed` makes one of a path if nothing names it.
+
+    `option` is the option of `generate` that says where paths name the group, `word` a value of it, which is right
+    if `condition` holds.
+    """
 
     noun: str
     layouts: tuple[Layout, ...]
     min_s: float
     groups: str
-    group: Callable[[PurePosixPath], str]
+    option: str
+    word: str
+    condition: str
+    guessed: Callable[[PurePosixPath], str]
 
 
-_SPEECH = _Kind("speech", SPEECH_LAYOUTS, MIN_SPEECH_S, "speakers", _parent)
-_NOISE = _Kind("noise", NOISE_LAYOUTS, MIN_NOISE_S, "recordings", _file)
-_RIRS = _Kind("impulse responses", RIR_LAYOUTS, 0.0, "rooms", _parent)
+_SPEECH = _Kind(
+    noun="speech",
+    layouts=SPEECH_LAYOUTS,
+    min_s=MIN_SPEECH_S,
+    groups="speakers",
+    option="--speaker-by",
+    word=FOLDER,
+    condition="each folder has one speaker",
+    guessed=parent_name,
+)
+_NOISE = _Kind(
+    noun="noise",
+    layouts=NOISE_LAYOUTS,
+    min_s=MIN_NOISE_S,
+    groups="recordings",
+    option="--noise-by",
+    word=FILE,
+    condition="no recording was cut into several files",
+    guessed=file_name,
+)
+_RIRS = _Kind(
+    noun="impulse responses",
+    layouts=RIR_LAYOUTS,
+    min_s=0.0,
+    groups="rooms",
+    option="--room-by",
+    word=FOLDER,
+    condition="each folder has one room",
+    guessed=parent_name,
+)
 
 
-def _listing(root: Path, kind: _Kind, sample_rate_hz: int, allow_upsampled: bool, split: Split | None) -> Listing:
-    if not root.is_dir():
-        raise UsageError(f"There is no folder {root}", f"Give a folder of {kind.noun}.")
-    paths = [p for p in files_below(root) if p.suffix.lower() in SUFFIXES]
-    if not paths:
-        raise UsageError(
-            f"{root} has no audio files", f"Give a folder of {kind.noun} (WAV, FLAC, Ogg, MP3, M4A …)."
-        )
-    names = [PurePosixPath(root.resolve().name, p.relative_to(root).as_posix()) for p in paths]
-    layout = _layout_of(names, kind.layouts) or Layout("files", re.compile(""), kind.group)
+def _listing(
+    root: Path, kind: _Kind, sample_rate_hz: int, allow_upsampled: bool, split: Split | None, by: str
+) -> Listing:
+    files = _files(root, kind)
     skipped: dict[str, str] = {}
-    matching: list[tuple[Path, PurePosixPath]] = []
-    for path, name in zip(paths, names, strict=True):
-        if layout.keep is not None and not layout.keep.search(name.as_posix()):
-            continue
-        matching.append((path, name))
-    recordings = list(_probed(root, matching, layout, kind is _SPEECH, skipped))
-    chosen = in_split(recordings, split)
-    if recordings and not chosen:
-        raise UsageError(
-            f"The split {split} has none of the {len({r.group for r in recordings})} {kind.groups} in {root}",
-            f"Give a folder with more {kind.groups}, or a separate folder for each split.",
-        )
-    texts = layout.texts(root) if layout.texts is not None else {}
+    groups = files.groups(kind, by, skipped)
+    recordings = _of_split(root, kind, list(_probed(root, files, groups, kind, skipped)), split, skipped)
+    texts = files.layout.texts(root) if files.layout.texts is not None else {}
     usable: list[Recording] = []
-    for recording in chosen:
+    for recording in recordings:
         reason = _unfit(recording, sample_rate_hz, kind.min_s, allow_upsampled)
         if reason:
             skipped[str(recording.path)] = reason
@@ -250,33 +169,106 @@ def _listing(root: Path, kind: _Kind, sample_rate_hz: int, allow_upsampled: bool
         remedy = "Give other recordings" + (", or --allow-upsampled." if "Hz" in reason else ".")
         raise UsageError(f"No file of {root} can be used as {kind.noun}: {first} {reason}", remedy)
     _refuse_upsampled(root, usable, sample_rate_hz, allow_upsampled)
-    sizes = {path.relative_to(root).as_posix(): str(path.stat().st_size) for path, _ in matching}
-    return Listing(root, layout.name, tuple(usable), skipped, content_hash(sizes))
+    sizes = {path.relative_to(root).as_posix(): str(path.stat().st_size) for path in files.paths}
+    return Listing(root, files.layout.name, tuple(usable), skipped, content_hash(sizes))
 
 
-def _layout_of(names: list[PurePosixPath], layouts: tuple[Layout, ...]) -> Layout | None:
-    """The layout that most of the files follow, if at least one in ten does."""
-    votes = [(sum(bool(layout.sign.search(n.as_posix())) for n in names), layout) for layout in layouts]
-    count, best = max(votes, key=lambda vote: vote[0])
-    return best if count * 10 >= len(names) else None
+@dataclass(frozen=True)
+class _Files:
+    """The files of a folder that count, their paths from the folder's own name on, and their layout."""
+
+    root: Path
+    paths: tuple[Path, ...]
+    names: tuple[PurePosixPath, ...]
+    layout: Layout
+
+    def groups(self, kind: _Kind, by: str, skipped: dict[str, str]) -> list[str | None]:
+        """The group of each file as the user's rule or the layout names it; None where nothing does.
+
+        A rule skips the files in which it finds no group.
+        """
+        if by:
+            found = groups_by(by, self.names, kind.option)
+            for path, group in zip(self.paths, found, strict=True):
+                if group is None:
+                    skipped[str(path)] = f"has no group by {kind.option} {by!r}"
+            return found
+        listed = self.layout.speakers(self.paths)
+        return [
+            listed.get(path.name) or self.layout.group(name)
+            for path, name in zip(self.paths, self.names, strict=True)
+        ]
+
+
+def _files(root: Path, kind: _Kind) -> _Files:
+    if not root.is_dir():
+        what = f"{root} is a file, not a folder" if root.exists() else f"There is no folder {root}"
+        raise UsageError(what, f"Give a folder of {kind.noun}.")
+    paths = [p for p in files_below(root) if p.suffix.lower() in SUFFIXES]
+    if not paths:
+        raise UsageError(
+            f"{root} has no audio files", f"Give a folder of {kind.noun} (WAV, FLAC, Ogg, MP3, M4A …)."
+        )
+    names = [PurePosixPath(root.resolve().name, p.relative_to(root).as_posix()) for p in paths]
+    layout = layout_of(names, kind.layouts) or Layout("files", re.compile(""), lambda path: None)
+    keep = layout.keep
+    kept = [(p, n) for p, n in zip(paths, names, strict=True) if keep is None or keep.search(n.as_posix())]
+    return _Files(root, tuple(p for p, _ in kept), tuple(n for _, n in kept), layout)
+
+
+def _of_split(
+    root: Path, kind: _Kind, recordings: list[Recording], split: Split | None, skipped: dict[str, str]
+) -> list[Recording]:
+    """The recordings of the split. Those whose group is only guessed belong to none.
+
+    Raises:
+        UsageError: there are none, or most groups are guessed.
+    """
+    if split is None:
+        return recordings
+    guessed = [r for r in recordings if r.group_is_guessed]
+    if 2 * len(guessed) > len(recordings):
+        raise UsageError(
+            f"The {kind.groups} in {root} are not known, so a split could put one into two parts: nothing in the "
+            f"path {guessed[0].id} says which {kind.groups[:-1]} it has",
+            f"Add {kind.option} REGEX with a group that finds it in a path, or {kind.option} {kind.word} if "
+            f"{kind.condition}.",
+        )
+    known = [r for r in recordings if not r.group_is_guessed]
+    for recording in guessed:
+        skipped[str(recording.path)] = f"has no {kind.groups[:-1]} in its path, so no split has it"
+    chosen = in_split(known, split)
+    if known and not chosen:
+        raise UsageError(
+            f"The split {split} has none of the {len({r.group for r in known})} {kind.groups} in {root}",
+            f"Give a folder with more {kind.groups}, or a separate folder for each split.",
+        )
+    return chosen
 
 
 def _probed(
-    root: Path, matching: list[tuple[Path, PurePosixPath]], layout: Layout, is_speech: bool, skipped: dict[str, str]
+    root: Path, files: _Files, groups: list[str | None], kind: _Kind, skipped: dict[str, str]
 ) -> Iterator[Recording]:
-    def probe(item: tuple[Path, PurePosixPath]) -> Recording | AudioFileError:
-        path, name = item
+    def probe(item: tuple[Path, PurePosixPath, str | None]) -> Recording | AudioFileError:
+        path, name, known = item
+        group = known or kind.guessed(name)
+        split = files.layout.split(name)
         try:
-            group = layout.group(name)
-            speaker = group if is_speech else ""
-            recording_id = path.relative_to(root).as_posix()
-            return recording_of(path, recording_id, speaker=speaker, group=group, split=layout.split(name))
+            recording = recording_of(
+                path,
+                path.relative_to(root).as_posix(),
+                speaker=group if kind is _SPEECH else "",
+                group=group,
+                split=split,
+            )
         except AudioFileError as error:
             return error
+        return replace(recording, group_is_guessed=known is None and split is None)
 
+    rows = [row for row in zip(files.paths, files.names, groups, strict=True) if str(row[0]) not in skipped]
     # Reading headers waits for the disk, so threads help.
     with ThreadPoolExecutor(8) as pool:
-        for probed in pool.map(probe, matching):
+        for probed in pool.map(probe, rows):
             if isinstance(probed, AudioFileError):
                 skipped[probed.path] = probed.problem.removeprefix(f"{probed.path}: ")
             else:

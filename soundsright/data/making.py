@@ -39,6 +39,7 @@ from soundsright.data.encoding import (
 from soundsright.data.interruption import children_ignore_interrupts, one_interruption
 from soundsright.data.journal import Journal, written_atomically
 from soundsright.data.manifest import item_line
+from soundsright.data.origins import GUESSED_GROUPS
 from soundsright.data.recipe import PUBLISHED_RECIPE, AnySetTask, SetRecipe
 from soundsright.data.render import Rendered, clip_id, render
 from soundsright.data.sources import Sources
@@ -47,6 +48,7 @@ FORMAT_VERSION = 1
 MAX_ITEMS = 1_000_000
 MAX_WORKERS = 256
 
+_NOT_SOURCES = ("skipped", GUESSED_GROUPS)
 _ITEMS_A_UNIT = 16
 _ITEMS_A_SHARD = 1_000
 _UNITS_IN_FLIGHT = 3
@@ -59,7 +61,8 @@ class SetJob:
     """One set to make: its items, sources and files.
 
     `only` limits the job to these items. `folders` renames the folders `clean`, `noisy` and `reverberant`.
-    `provenance` describes the sources in `set.json`.
+    `provenance` describes the sources in `set.json`, by role. It can also have the `skipped` recordings, by path,
+    and the sources of `guessed_groups`, by the kind of group.
 
     Raises:
         UsageError: a number is out of range, or `only` names an item outside the set.
@@ -121,7 +124,7 @@ class SetJob:
             "shards": self.shard_count,
             "only": list(self.only),
             "folders": dict(self.folders),
-            "sources": {k: v for k, v in self.provenance.items() if k != "skipped"},
+            "sources": {k: v for k, v in self.provenance.items() if k not in _NOT_SOURCES},
         }
 
 
@@ -233,6 +236,7 @@ def _generate(job: SetJob, journal: Journal, workers: int, progress: Callable[[i
         "items": len(digests),
         "digest": digest,
         "sharing": sharing_facts(counter.sharing),
+        GUESSED_GROUPS: job.provenance.get(GUESSED_GROUPS, {}),
         "skipped_count": len(skipped),
         "skipped": dict(sorted(skipped.items())),
     }

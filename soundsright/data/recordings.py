@@ -48,8 +48,9 @@ class Recording:
     """One file of a corpus and its facts. `bandwidth_hz` is None if it was not measured.
 
     `group` is the unit that a split keeps together: the speaker, the noise recording or the room. By default it is
-    the speaker, or the file if there is none. `split` is the corpus's own split, or None. `fresh` marks speech that
-    no set has used before. With `sealed`, `path` is an encrypted file.
+    the speaker, or the file if there is none. With `group_is_guessed`, nothing but the place of the file says which
+    group it has. `split` is the corpus's own split, or None. `fresh` marks speech that no set has used before. With
+    `sealed`, `path` is an encrypted file.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Recording:
     fresh: bool = False
     source: str | None = None
     sealed: Sealed | None = field(default=None, repr=False)
+    group_is_guessed: bool = False
 
     def __post_init__(self) -> None:
         if not self.group:

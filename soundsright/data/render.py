@@ -20,11 +20,12 @@ from soundsright.core.tasks import CustomTask
 from soundsright.data.degradations import degraded_further
 from soundsright.data.levels import SILENT_DB, active_level, gain_to
 from soundsright.data.mixing import noise_gain, room_below_full_scale
+from soundsright.data.origins import Origins
 from soundsright.data.recipe import AnySetTask, SetRecipe
 from soundsright.data.reverb import reverberant
 from soundsright.data.sources import Sources
 from soundsright.data.speech import drawn_speech
-from soundsright.data.splits import Origins, Split
+from soundsright.data.splits import Split
 from soundsright.data.turns import NOISE, ROOMS, SPEECH, Turn
 
 _TRIES = 8

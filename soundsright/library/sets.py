@@ -32,6 +32,7 @@ def generate(
     noise: str = "shipped",
     rooms: str = "shipped",
     split: Part | None = None,
+    groups_by: Mapping[str, str] | None = None,
     corpus: str | os.PathLike[str] | None = None,
     recipe: SetRecipe | None = None,
     allow_upsampled: bool = False,
@@ -54,6 +55,7 @@ def generate(
     noise: str = "shipped",
     rooms: str = "shipped",
     split: Part | None = None,
+    groups_by: Mapping[str, str] | None = None,
     corpus: str | os.PathLike[str] | None = None,
     recipe: SetRecipe | None = None,
     allow_upsampled: bool = False,
@@ -71,6 +73,7 @@ def generate(
     noise: str = "shipped",
     rooms: str = "shipped",
     split: Part | None = None,
+    groups_by: Mapping[str, str] | None = None,
     corpus: str | os.PathLike[str] | None = None,
     recipe: SetRecipe | None = None,
     allow_upsampled: bool = False,
@@ -94,6 +97,9 @@ def generate(
         noise: the same, or kinds of noise (`white`, `babble`, …), separated by commas.
         rooms: `shipped`, `simulated`, or a folder of impulse responses.
         split: draw only from this part; the parts share no speaker, no noise recording and no room.
+        groups_by: where the paths of `speech`, `noise` and `rooms` name the speaker, the noise recording and the
+            room, by these words: a regular expression with a group, `folder` or `file`. A split needs it for
+            folders in no known layout.
         corpus: the folder of the shipped recordings, if it is elsewhere.
         recipe: the ranges of SNR, RT60, duration and more; the default is that of the published competitions.
         allow_upsampled: accept speech and noise that do not fill the set's band.
@@ -128,6 +134,7 @@ def generate(
         noise=noise,
         rooms=rooms,
         split=split,
+        groups_by=groups_by,
         corpus=None if corpus is None else Path(corpus),
         recipe=SetRecipe(measured_rirs=measured_share(rooms)) if recipe is None else recipe,
         allow_upsampled=allow_upsampled,
@@ -177,13 +184,14 @@ def set_job(
     corpus: Path | None,
     recipe: SetRecipe,
     allow_upsampled: bool,
+    groups_by: Mapping[str, str] | None = None,
     speech_facts: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> SetJob:
     """The job of a set, from the words that name its sources.
 
-    `speech_facts` describe speech that is spoken on demand, for `set.json`; its utterances are used in order.
-    `options` are further fields of `SetJob`.
+    `groups_by` is as in `SourceChoice`. `speech_facts` describe speech that is spoken on demand, for `set.json`;
+    its utterances are used in order. `options` are further fields of `SetJob`.
 
     Raises:
         UsageError: a number is out of range, or a source is missing or cannot be used.
@@ -194,7 +202,7 @@ def set_job(
         raise UsageError(f"A set cannot have a rate of {sample_rate_hz} Hz", "Choose 16000 or 48000.")
     part = None if split is None else _member(Split, split, "split")
     kind = SetTask.named(task)
-    choice = SourceChoice(sample_rate_hz, part, corpus, allow_upsampled)
+    choice = SourceChoice(sample_rate_hz, part, corpus, allow_upsampled, groups_by or {})
     if speech_facts is not None:
         choice.note("speech", **speech_facts)
     sources = choice.sources(
@@ -208,7 +216,7 @@ def set_job(
         seed=seed,
         sources=sources,
         recipe=recipe,
-        provenance={**choice.provenance, "skipped": choice.skipped},
+        provenance={**choice.provenance, "skipped": choice.skipped, "guessed_groups": choice.guessed},
         **options,
     )
 

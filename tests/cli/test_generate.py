@@ -192,7 +192,15 @@ def test_a_flag_and_its_published_name_together_are_refused(tmp_path: Path) -> N
     [
         (["--n", "0", "--out", "x"], "A set cannot have 0 items"),
         (["--n", "2"], "No folder for the set"),
-        (["--n", "2", "--out", "x", "--noise", "purple"], "Unknown kind of noise 'purple'"),
+        (["--n", "2", "--out", "x", "--noise", "purple"], "Unknown kind of noise 'purple', and no folder"),
+        (["--n", "2", "--out", "x", "--noise", "Pink"], "There is no noise 'Pink'. Did you mean pink?"),
+        (["--n", "2", "--out", "x", "--noise", "/data/musan"], "There is no folder /data/musan. Give a folder"),
+        (["--n", "2", "--out", "x", "--noise", "pink,./musan"], "There is no folder ./musan. Give a folder"),
+        (["--n", "2", "--out", "x", "--noise", __file__], "test_generate.py is a file, not a folder"),
+        (["--n", "2", "--out", "x", "--speech", __file__], "test_generate.py is a file, not a folder"),
+        (["--n", "2", "--out", "x", "--speech", "Shipped"], "There is no folder Shipped. Did you mean shipped?"),
+        (["--task", "both", "--n", "2", "--out", "x", "--rooms", "simulate"], "Did you mean simulated?"),
+        (["--n", "2", "--out", "x", "--speaker-by", "(a)"], "--speaker-by has no effect with --speech shipped"),
         (["--n", "2", "--out", "x", "--only", "a"], "--only 'a' is not a list"),
         (["--n", "9", "--out", "x", "--only", "5-2"], "--only '5-2' is not a list"),
         (["--n", "2", "--out", "x", "--noise", "white,,pink"], "has an empty name between two commas"),
@@ -287,6 +295,35 @@ def test_splits_are_proved_disjoint_from_their_manifests(tmp_path: Path) -> None
     same = disjoint("train", "train")
     assert same.exit_code == 1
     assert "speakers: 6 and 6, 6 shared: Allison Smith, " in same.output
+
+
+def test_a_flat_folder_is_split_by_its_names_or_by_a_rule(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for folder, names in (("voicebank", ("p226", "p227", "p228")), ("mine", ("anna", "ben", "p228x"))):
+        (tmp_path / folder).mkdir()
+        for name in (f"{name}_{number:03d}" for name in names for number in range(4)):
+            soundfile.write(tmp_path / folder / f"{name}.wav", 0.1 * rng.standard_normal(32_000), 16_000)
+
+    def made(name: str, *arguments: object) -> Path:
+        assert run("--n", 4, "--noise", "pink", "--out", tmp_path / name, *arguments).exit_code == 0
+        return tmp_path / name
+
+    def compare(one: Path, other: Path) -> Result:
+        return CliRunner().invoke(datasets_command, ["disjoint", str(one), str(other)], catch_exceptions=False)
+
+    test = made("test", "--speech", tmp_path / "voicebank", "--split", "test")
+    apart = compare(made("train", "--speech", tmp_path / "voicebank", "--split", "train"), test)
+    assert (apart.exit_code, apart.output.splitlines()[0]) == (0, "speakers: 2 and 1, none shared")
+
+    with pytest.raises(UsageError, match=r"The speakers in .*mine are not known.*--speaker-by REGEX"):
+        run("--n", 4, "--speech", tmp_path / "mine", "--split", "train", "--out", tmp_path / "refused")
+    ruled = made("ruled", "--speech", tmp_path / "mine", "--split", "train", "--speaker-by", "([a-z0-9]+)_")
+    assert compare(ruled, test).exit_code == 0
+    assert summary_of(ruled)["sources"]["speech"][0]["groups_by"] == "([a-z0-9]+)_"
+    guessed = made("guessed", "--speech", tmp_path / "mine")
+    unknown = compare(guessed, test)
+    assert unknown.exit_code == 1
+    assert "speakers: 4 and 1, not known whether any is shared: those of " in unknown.output
 
 
 def test_voices_of_a_synthesiser_are_split_by_their_names(tmp_path: Path) -> None:

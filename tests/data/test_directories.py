@@ -29,6 +29,31 @@ def test_a_plain_directory_has_its_folders_for_speakers(speech_dir: Path) -> Non
          "ears", {"p001", "p002"}),
         (["clean/book_00000_chp_0009_reader_06709_0.wav", "clean/book_00001_chp_0001_reader_00012_3.wav"],
          "dns", {"06709", "00012"}),
+        (["19-198-0001.flac", "19-198-0002.flac", "26-495-0000.flac"], "librispeech", {"19", "26"}),
+        (["p226_001.wav", "p226_002.wav", "p287_001.wav"], "voicebank", {"p226", "p287"}),
+        (["p225_001_mic1.flac", "p225_001_mic2.flac", "s5_002_mic1.flac"], "voicebank", {"p225", "s5"}),
+        (["dev/84/121123/84_121123_000007_000001.wav", "dev/84/121550/84_121550_000218_000000.wav",
+          "dev/174/50561/174_50561_000000_000001.wav"], "libritts", {"84", "174"}),
+        (["84_121123_000007_000001.wav", "174_50561_000000_000001.wav"], "libritts", {"84", "174"}),
+        (["audio/10148/10119/10148_10119_000000.flac", "audio/10148/9000/10148_9000_000001.flac"],
+         "mls", {"10148"}),
+        (["TRAIN/DR1/FCJF0/SA1.WAV", "TRAIN/DR1/FCJF0/SX37.WAV", "TEST/DR2/MABW0/SI1230.WAV"],
+         "timit", {"FCJF0", "MABW0"}),
+        (["timit/dr1/fcjf0/sa1.wav", "timit/dr2/mabw0/si1230.wav"], "timit", {"fcjf0", "mabw0"}),
+        (["si_tr_s/01t/01to030a.wav", "si_tr_s/011/011c0201.wav", "si_dt_05/050/050a0501.wav"],
+         "wsj", {"01t", "011", "050"}),
+        (["wav/id10001/1zcIwhmdeo4/00001.wav", "wav/id10001/7w0IBEWc9Qw/00001.wav", "wav/id10002/x/00002.wav"],
+         "voxceleb", {"id10001", "id10002"}),
+        (["S0002/BAC009S0002W0122.wav", "BAC009S0003W0001.wav"], "aishell", {"S0002", "S0003"}),
+        (["SSB0005/SSB00050001.wav", "SSB0009/SSB00090001.wav"], "aishell", {"SSB0005", "SSB0009"}),
+        (["cmu_us_bdl_arctic/wav/arctic_a0001.wav", "ABA/wav/arctic_b0001.wav"],
+         "arctic", {"cmu_us_bdl_arctic", "ABA"}),
+        (["wavs/LJ001-0001.wav", "wavs/LJ050-0002.wav"], "ljspeech", {"LJ"}),
+        (["AudioWAV/1001_DFA_ANG_XX.wav", "AudioWAV/1001_IEO_HAP_LO.wav", "AudioWAV/1091_TAI_SAD_X.wav"],
+         "crema-d", {"1001", "1091"}),
+        (["Actor_12/03-01-06-01-02-01-12.wav", "03-01-01-01-01-01-01.wav"], "ravdess", {"12", "01"}),
+        (["clean/f10_script1_clean.wav", "clean/f10_script2_clean.wav", "clean/m1_script1_clean.wav"],
+         "daps", {"f10", "m1"}),
     ],
 )  # fmt: skip
 def test_known_layouts_are_found_with_their_speakers(
@@ -40,6 +65,26 @@ def test_known_layouts_are_found_with_their_speakers(
     assert listing.layout == layout
     assert {r.speaker for r in listing.recordings} == speakers
     assert not any("mic2" in r.id or "vegetative" in r.id for r in listing.recordings)
+    assert not listing.is_guessed
+
+
+def test_the_tables_of_common_voice_name_its_speakers(tmp_path: Path) -> None:
+    for number in range(3):
+        write_speech(tmp_path / f"cv-corpus/en/clips/common_voice_en_{number}.wav", seed=number)
+    rows = ["client_id\tpath\tsentence", "ada\tcommon_voice_en_0.wav\tYes", 'ben\tcommon_voice_en_1.wav\t"No']
+    (tmp_path / "cv-corpus/en/validated.tsv").write_text("\n".join(rows))
+    for root in (tmp_path / "cv-corpus", tmp_path / "cv-corpus/en/clips"):
+        listing = speech_listing(root, 16_000)
+        assert listing.layout == "common-voice"
+        assert [r.speaker for r in listing.recordings][:2] == ["ada", "ben"]
+        # The table lacks the third.
+        assert [r.group_is_guessed for r in listing.recordings] == [False, False, True]
+
+
+def test_files_of_other_names_are_guesses(speech_dir: Path) -> None:
+    assert speech_listing(speech_dir, 16_000).is_guessed
+    write_speech(speech_dir.parent / "noise" / "rain.wav")
+    assert noise_listing(speech_dir.parent / "noise", 16_000).is_guessed
 
 
 def test_texts_are_read_if_the_corpus_has_them(tmp_path: Path) -> None:
@@ -58,6 +103,9 @@ def test_texts_are_read_if_the_corpus_has_them(tmp_path: Path) -> None:
         (["TBUS/ch01.wav", "TBUS/ch02.wav", "PCAFETER/ch01.wav"], "demand", 2),
         (["noise/free-sound/noise-free-sound-0001.wav", "speech/librivox/speech-librivox-0001.wav"], "musan", 1),
         (["tr/40na010x_1.9857.wav", "cv/01xo031a.wav"], "wham", 2),
+        (["noise-free-sound-0001_1.wav", "noise-sound-bible-0002.wav", "music-fma-0001.wav"], "musan", 2),
+        (["1-100032-A-0.wav", "5-100032-B-0.wav"], "esc-50", 2),
+        (["fold1/7061-6-0-0.wav", "fold5/100032-3-0-0.wav"], "urbansound8k", 2),
     ],
 )
 def test_noise_layouts_keep_only_noise(tmp_path: Path, files: list[str], layout: str, kept: int) -> None:

@@ -13,9 +13,11 @@ from soundsright.data.clips import corpus_sources
 from soundsright.data.corpora import Corpus
 from soundsright.data.directories import Listing, noise_listing, rir_listing, speech_listing
 from soundsright.data.making import SetJob, generate_set
+from soundsright.data.origins import compared
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.rooms import simulated_room
-from soundsright.data.splits import Split, compared, in_split, split_of
+from soundsright.data.splits import Split, in_split, split_of
+from soundsright.library import generate
 
 from .conftest import write_speech
 
@@ -104,12 +106,13 @@ def test_simulated_rooms_keep_to_their_split_and_their_range_of_times() -> None:
 def test_a_directory_is_split_by_speaker_not_by_file(tmp_path: Path) -> None:
     for number in range(36):
         write_speech(tmp_path / f"p{225 + number // 2}" / f"{number}.wav", seed=number)
-    parts = {split: speech_listing(tmp_path, 16_000, split=split).recordings for split in Split}
+    parts = {split: speech_listing(tmp_path, 16_000, split=split, by="folder").recordings for split in Split}
     assert sum(map(len, parts.values())) == 36
     assert {r.speaker for r in parts[Split.TEST]} == {"p228", "p241"}
     (tmp_path / "p500").mkdir()
     write_speech(tmp_path / "p500" / "new.wav")
-    assert {r.speaker for r in speech_listing(tmp_path, 16_000, split=Split.TEST).recordings} >= {"p228", "p241"}
+    later = speech_listing(tmp_path, 16_000, split=Split.TEST, by="folder").recordings
+    assert {r.speaker for r in later} >= {"p228", "p241"}
 
 
 @pytest.mark.parametrize(
@@ -129,6 +132,15 @@ def test_a_directory_is_split_by_speaker_not_by_file(tmp_path: Path) -> None:
         (rir_listing, ["IR_numClosed_12_numComb_7_mic_1_sweep_1.wav",
                        "IR_numClosed_12_numComb_7_mic_2_sweep_1.wav"], {"numClosed_12_numComb_7"}),
         (noise_listing, ["TBUS/ch01.wav", "TCAR/ch01.wav"], {"TBUS", "TCAR"}),
+        # The parts of a recording belong together, and to the split of the whole.
+        (noise_listing, ["noise/free-sound/noise-free-sound-0001.wav"], {"free-sound/noise-free-sound-0001.wav"}),
+        (noise_listing, ["musan_split/noise/free-sound/noise-free-sound-0001/00000.wav",
+                         "musan_split/noise/free-sound/noise-free-sound-0001/00003.wav"],
+         {"free-sound/noise-free-sound-0001.wav"}),
+        (noise_listing, ["noise-sound-bible-0002-1.wav", "noise-sound-bible-0002-2.wav"],
+         {"sound-bible/noise-sound-bible-0002.wav"}),
+        (noise_listing, ["1-100032-A-0.wav", "1-100032-B-0.wav", "2-7-A-3.wav"], {"100032", "7"}),
+        (noise_listing, ["7061-6-0-0.wav", "7061-6-0-1.wav"], {"7061"}),
         (noise_listing, ["door_Freesound_validated_12_0.wav", "door_Freesound_validated_12_1.wav",
                          "aFe3.wav"], {"validated_12", "aFe3"}),
     ],
@@ -164,7 +176,7 @@ def test_a_directory_of_one_speaker_cannot_serve_every_split(tmp_path: Path) -> 
     write_speech(tmp_path / "anna" / "1.wav")
     (split, *_) = [s for s in Split if s is not split_of("anna")]
     with pytest.raises(UsageError, match=f"The split {split} has none of the 1 speakers in "):
-        SourceChoice(16_000, split).speech(str(tmp_path))
+        SourceChoice(16_000, split, groups_by={"speech": "folder"}).speech(str(tmp_path))
 
 
 def test_a_manifest_without_origins_proves_nothing(sets: Path, tmp_path: Path) -> None:
@@ -173,3 +185,95 @@ def test_a_manifest_without_origins_proves_nothing(sets: Path, tmp_path: Path) -
         compared(sets / "train", tmp_path)
     with pytest.raises(UsageError, match="There is no manifest"):
         compared(sets / "train", tmp_path / "missing")
+
+
+def guessing_set(out: Path, *, speech: Path, seed: int) -> Path:
+    """A set of four items whose speakers nothing but the names of files can tell."""
+    generate(out, count=4, speech=speech, noise="pink", seed=seed)
+    return out
+
+
+def test_a_split_of_guessed_speakers_is_refused_and_a_rule_is_the_remedy(tmp_path: Path) -> None:
+    for number in range(24):
+        write_speech(tmp_path / f"voice{number // 2}-{number % 2}.wav", seed=number)
+    with pytest.raises(UsageError, match=r"The speakers in .* not known.*voice0-0\.wav.*Add --speaker-by REGEX"):
+        speech_listing(tmp_path, 16_000, split=Split.TRAIN)
+    by = r"(?P<other>voice)(?P<name>\d+)-"
+    parts = {split: speech_listing(tmp_path, 16_000, split=split, by=by).recordings for split in (Split.TRAIN,)}
+    assert {r.speaker for r in parts[Split.TRAIN]} == {str(n) for n in range(12) if split_of(str(n)) is Split.TRAIN}
+    assert not speech_listing(tmp_path, 16_000, by=by).is_guessed
+
+
+@pytest.mark.parametrize(
+    ("listing", "option"), [(noise_listing, "--noise-by file"), (rir_listing, "--room-by folder")]
+)
+def test_a_split_of_guessed_noises_or_rooms_is_refused(
+    tmp_path: Path, listing: Callable[..., Listing], option: str
+) -> None:
+    for number in range(30):
+        write_speech(tmp_path / f"room{number}" / "a.wav", seed=number, seconds=0.3)
+    with pytest.raises(UsageError, match=f"are not known.*{option} if "):
+        listing(tmp_path, 16_000, split=Split.TRAIN)
+    assert len(listing(tmp_path, 16_000, split=Split.TRAIN, by=option.split()[1]).recordings) > 10
+
+
+def test_a_few_files_without_a_speaker_belong_to_no_split(tmp_path: Path) -> None:
+    for name in ("p226_001", "p226_002", "p227_001", "intro"):
+        write_speech(tmp_path / f"{name}.wav")
+    split = split_of("p226")
+    listing = speech_listing(tmp_path, 16_000, split=split)
+    assert "intro.wav" not in {r.id for r in listing.recordings}
+    assert "has no speaker in its path" in listing.skipped[str(tmp_path / "intro.wav")]
+    assert "intro.wav" in {r.id for r in speech_listing(tmp_path, 16_000).recordings}
+
+
+def test_a_corpus_that_does_not_name_its_speakers_has_no_splits(tmp_path: Path) -> None:
+    lines = []
+    for number in range(3):
+        write_speech(tmp_path / f"{number}.wav", seed=number)
+        lines.append({"kind": "speech", "id": f"s{number}", "file": f"{number}.wav"})
+    (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    corpus = Corpus.open(tmp_path)
+    assert len(corpus.speech_for(16_000)) == 3
+    with pytest.raises(UsageError, match=r"does not name the speaker of s0.*Add `speaker`, `group` or `split`"):
+        corpus.speech_for(16_000, Split.TRAIN)
+
+
+def test_sets_with_guessed_speakers_are_not_proved_disjoint(tmp_path: Path) -> None:
+    for number in range(8):
+        write_speech(tmp_path / f"speech{number % 2}" / f"{number}.wav", seed=number)
+    one, other = (guessing_set(tmp_path / f"set{n}", speech=tmp_path / f"speech{n}", seed=n) for n in range(2))
+    summary = json.loads((one / "set.json").read_text())
+    assert summary["guessed_groups"] == {"speakers": [str(tmp_path / "speech0")]}
+    both = compared(one, other)
+    assert not both.shared
+    assert list(both.unknown) == ["speakers"]
+    assert "guessed from the paths in" in both.unknown["speakers"]
+    # What is shared by name is known to be shared.
+    assert not compared(one, one).unknown
+
+
+def test_a_set_of_an_older_version_is_not_proved_disjoint_either(tmp_path: Path) -> None:
+    for number in range(4):
+        write_speech(tmp_path / "speech" / f"{number}.wav", seed=number)
+    older = guessing_set(tmp_path / "older", speech=tmp_path / "speech", seed=0)
+    newer = tmp_path / "newer"
+    generate(newer, count=4, noise="pink")
+    summary = json.loads((older / "set.json").read_text())
+    del summary["guessed_groups"]
+    (older / "set.json").write_text(json.dumps(summary))
+    assert list(compared(older, newer).unknown) == ["speakers"]
+    (older / "set.json").unlink()
+    assert list(compared(newer, older).unknown) == ["speakers"]
+    (older / "set.json").write_text("[" * 100_000)
+    with pytest.raises(UsageError, match=r"set\.json does not describe a set"):
+        compared(newer, older)
+
+
+def test_known_speakers_are_proved_disjoint(tmp_path: Path) -> None:
+    for number, name in enumerate(("a/p226_001", "a/p226_002", "b/p287_001", "b/p287_002")):
+        write_speech(tmp_path / f"{name}.wav", seed=number)
+    one, other = (guessing_set(tmp_path / f"set-{n}", speech=tmp_path / n, seed=0) for n in "ab")
+    both = compared(one, other)
+    assert [sorted(side.speakers) for side in (both.first, both.second)] == [["p226"], ["p287"]]
+    assert not both.unknown

@@ -40,9 +40,10 @@ from soundsright.data.corpora import Corpus
 from soundsright.data.formulas import LEVEL_DB
 from soundsright.data.levels import power_db
 from soundsright.data.making import SetJob, generate_set
+from soundsright.data.origins import origins_of
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.sources import RecordedNoise
-from soundsright.data.splits import Split, in_split, origins_of
+from soundsright.data.splits import Split, in_split
 from soundsright.data.stream import ClipStream
 from soundsright.services.records.feedback import Feedback, sign_feedback
 

@@ -139,7 +139,8 @@ def disjoint(context: click.Context, first: Path, second: Path) -> None:
     \b
     soundsright datasets disjoint sets/train sets/test
 
-    FIRST and SECOND are the folders of sets, or their manifests. The exit code is 1 if the sets share something.
+    FIRST and SECOND are the folders of sets, or their manifests. The exit code is 1 if the sets share something, or
+    if it is not known whether they do, because speakers, noises or rooms were only guessed from paths.
     """
     from soundsright.data import ORIGIN_KINDS, compared
 
@@ -149,6 +150,8 @@ def disjoint(context: click.Context, first: Path, second: Path) -> None:
             sorted(getattr(side, kind)) for side in (overlap.first, overlap.second, overlap.shared)
         )
         names = f": {', '.join(shared[:5])}{' …' if len(shared) > 5 else ''}" if shared else ""
-        click.echo(f"{kind}: {len(in_first)} and {len(in_second)}, {len(shared) or 'none'} shared{names}")
-    if overlap.shared:
+        reason = overlap.unknown.get(kind)
+        found = f"not known whether any is shared: {reason}" if reason else f"{len(shared) or 'none'} shared{names}"
+        click.echo(f"{kind}: {len(in_first)} and {len(in_second)}, {found}")
+    if overlap.shared or overlap.unknown:
         context.exit(1)

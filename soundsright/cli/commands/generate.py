@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from soundsright.data import AnySetTask, SetJob, SetRecipe
 
 
+_WORDS = frozenset((*SYNTHESISERS, "shipped", "simulated", "recordings"))
+"""Sources that are not folders, beside the kinds of noise."""
+
+
 @click.command("generate", context_settings={"show_default": True})
 @grouped(SetOptions, "requested", *set_options)
 @grouped(SourceOptions, "material", *source_options)
@@ -106,6 +110,7 @@ def _job(
         noise=material.noise,
         rooms=material.rooms,
         split=material.split,
+        groups_by=material.groups_by,
         corpus=material.corpus,
         recipe=recipe,
         allow_upsampled=material.allow_upsampled,
@@ -119,9 +124,14 @@ def _job(
 
 def _refuse_idle_flags(context: click.Context, task: AnySetTask) -> None:
     """Refuse typed flags that have no effect on this task. Variables are accepted, because they serve all sets."""
-    idle = [] if task.has_noise else ["noise", "snr_db"]
-    idle += [] if task.has_room else ["rooms", "rt60_s", "measured_rirs", "early_s"]
+    idle = [] if task.has_noise else ["noise", "noise_by", "snr_db"]
+    idle += [] if task.has_room else ["rooms", "room_by", "rt60_s", "measured_rirs", "early_s"]
     idle += [] if task.has_noise and task.has_room else ["noise_in_room"]
+    for name in ("speech", "noise", "rooms"):
+        rule = {"speech": "speaker_by", "noise": "noise_by", "rooms": "room_by"}[name]
+        words = str(context.params[name])
+        if _was_typed(context, rule) and set(words.split(",")) <= _WORDS:
+            raise UsageError(f"--{rule.replace('_', '-')} has no effect with --{name} {words}", "Leave it out.")
     for parameter in context.command.params:
         if parameter.name in idle and _was_typed(context, parameter.name):
             raise UsageError(

@@ -91,6 +91,25 @@ source_options = (
         help="Part of the material. Two parts share no speaker, no noise and no room.",
     ),
     option(
+        "--speaker-by",
+        metavar="REGEX",
+        envvar="GENERATE_SPEAKER_BY",
+        help="Where the paths in the folder of --speech name the speaker: a regular expression with a group, such "
+        "as '(p[0-9]+)_'; or folder or file, if each of them has a speaker of its own.",
+    ),
+    option(
+        "--noise-by",
+        metavar="REGEX",
+        envvar="GENERATE_NOISE_BY",
+        help="The same for the recordings in the folders of --noise.",
+    ),
+    option(
+        "--room-by",
+        metavar="REGEX",
+        envvar="GENERATE_ROOM_BY",
+        help="The same for the rooms in the folder of --rooms.",
+    ),
+    option(
         "--corpus",
         type=FOLDER,
         envvar="SOUNDSRIGHT_CORPUS",
@@ -190,12 +209,21 @@ class SourceOptions:
     noise: str
     rooms: str
     split: str | None
+    speaker_by: str | None
+    noise_by: str | None
+    room_by: str | None
     corpus: Path | None
     allow_upsampled: bool
     voices: str | None
     tts_model: str
     tts_rate: float
     yes: bool
+
+    @property
+    def groups_by(self) -> dict[str, str]:
+        """The rules that find groups in paths, by the role of the source."""
+        rules = {"speech": self.speaker_by, "noise": self.noise_by, "rooms": self.room_by}
+        return {role: rule for role, rule in rules.items() if rule is not None}
 
 
 @dataclass(frozen=True)
