@@ -160,6 +160,10 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
             "the repository contains a file of a type that this competition does not accept",
             "Remove the file, publish again and commit the new revision.",
         ),
+        "lfs_pointer": RefusalReason(
+            "a file is a Git LFS pointer, not the file itself",
+            "Run `git lfs pull` in the model's repository, publish again and commit the new revision.",
+        ),
         "too_many_files": RefusalReason(
             "the repository has more files than this competition accepts",
             "Remove the files that the model does not need.",

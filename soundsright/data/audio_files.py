@@ -16,6 +16,7 @@ import numpy as np
 
 from soundsright.core.audio import Audio, Samples
 from soundsright.core.errors import AudioFileError
+from soundsright.core.lfs import LFS_REMEDY, is_lfs_pointer
 
 SUFFIXES = frozenset(
     {".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".g722", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg"}
@@ -125,10 +126,13 @@ def resampled(samples: Samples, from_hz: int, to_hz: int) -> Samples:
 def _check_size(path: Path) -> None:
     try:
         size = path.stat().st_size
+        is_pointer = path.is_file() and is_lfs_pointer(path)
     except OSError as error:
         raise AudioFileError(path, f"cannot be read ({error.strerror})") from error
     if size == 0:
         raise AudioFileError(path, "is empty (0 bytes)")
+    if is_pointer:
+        raise AudioFileError(path, "is a Git LFS pointer, not a recording", LFS_REMEDY)
     if path.suffix.lower() == ".wav":
         with path.open("rb") as stream:
             head = stream.read(12)

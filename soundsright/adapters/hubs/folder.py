@@ -29,6 +29,7 @@ from soundsright.adapters.hubs.model_cache import (
 from soundsright.core.content import content_hash, files_below, sha256_of_file
 from soundsright.core.errors import EntryRefused, HubUnavailable, UnpublishableFolder
 from soundsright.core.fetch_limits import FetchLimits
+from soundsright.core.lfs import LFS_REMEDY, is_lfs_pointer
 from soundsright.core.sources import ModelRef, hub_model
 from soundsright.core.submission import FetchedModel, Submission
 
@@ -180,8 +181,8 @@ def published_files(folder: Path) -> Iterator[tuple[str, Path]]:
     """The files of a folder as they would be published: the path of each in the model, and the file to read.
 
     Raises:
-        UnpublishableFolder: a link points to nothing or to a folder above it, a name is not storable, or a path is
-            neither file nor folder, or cannot be read.
+        UnpublishableFolder: a link points to nothing or to a folder above it, a name is not storable, a file is a
+            Git LFS pointer, or a path is neither file nor folder, or cannot be read.
     """
     to_list = [_FolderToList(folder)]
     while to_list:
@@ -196,6 +197,7 @@ def published_files(folder: Path) -> Iterator[tuple[str, Path]]:
             path = current.path / name
             status = _checked_status(path)
             if not stat.S_ISDIR(status.st_mode):
+                _check_is_no_pointer(path)
                 yield f"{current.prefix}{name}", path
             elif (status.st_dev, status.st_ino) in above:
                 raise UnpublishableFolder(
@@ -223,6 +225,17 @@ def _checked_status(path: Path) -> os.stat_result:
     if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
         raise UnpublishableFolder(EntryRefused("file_type", f"{_shown(path)} is neither a file nor a folder"))
     return status
+
+
+def _check_is_no_pointer(path: Path) -> None:
+    try:
+        is_pointer = is_lfs_pointer(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if is_pointer:
+        raise UnpublishableFolder(
+            EntryRefused("lfs_pointer", f"{_shown(path)} is a Git LFS pointer, not the file itself"), LFS_REMEDY
+        )
 
 
 def _shown(path: Path) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from soundsright.core.audio import Clip
 from soundsright.core.content import files_below
-from soundsright.core.dockerfile import command_of, protocol_of
+from soundsright.core.dockerfile import Instruction, command_of, protocol_of
 from soundsright.core.entry_rules import NO_RULES, EntryRules, remedy_of
 from soundsright.core.errors import EntryRefused, ModelCrashed, ModelFault, ModelTimeout, ProtocolViolation
 from soundsright.core.ports import Answer, DegradedClip, Sandbox, SandboxLimits
@@ -22,6 +22,7 @@ from soundsright.core.results import Failure, Timing
 from soundsright.core.submission import FetchedModel
 from soundsright.metrics import floors, metric, score_clip
 from soundsright.services.local.model_errors import missing_server_package, model_error
+from soundsright.services.local.sandbox_causes import Cause, cause_in_files, cause_in_log
 from soundsright.services.rounds import check_fetched, checked_dockerfile
 
 METRICS = ("PESQ_WB", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
@@ -118,19 +119,25 @@ def verify(
     try:
         check.files(rules)
         check.dockerfile()
+        if (cause := check.cause_in_files()) is not None:
+            return check.failed(cause.reason, cause.remedy)
         check.prepare()
         check.run()
     except EntryRefused as e:
         sentence = "The folder has no Dockerfile" if e.code == "no_dockerfile" else e.sentence
         return check.failed(sentence, remedy_of(e.code))
     except ModelTimeout as e:
-        return check.failed(str(e), _TIMEOUT_REMEDIES.get(e.step, _TIMEOUT_REMEDIES["loading"]), e.log)
+        remedy = cause_in_log(e, e.log) or _TIMEOUT_REMEDIES.get(e.step, _TIMEOUT_REMEDIES["loading"])
+        return check.failed(str(e), remedy, e.log)
     except ModelFault as e:
         return check.failed_by(e)
     return check.verdict()
 
 
-def _remedy_of_fault(fault: ModelFault) -> str:
+def _remedy_of_fault(fault: ModelFault, log: str) -> str:
+    broke_down = isinstance(fault, ModelCrashed) or (getattr(fault, "status", None) or 0) >= 500
+    if broke_down and (remedy := cause_in_log(fault, log)) is not None:
+        return remedy
     # Look at the last exception in the log: the model caught the earlier ones, so they did not end it.
     if _RAISED.findall(fault.log)[-1:] == ["ModuleNotFoundError"] or "ModuleNotFoundError" in str(fault):
         return _MISSING_MODULE
@@ -159,6 +166,7 @@ class _Verifying:
         self._on_step = on_step
         self._steps: list[Step] = []
         self._current = "files"
+        self._instructions: tuple[Instruction, ...] = ()
         self._answers: tuple[Answer, ...] = ()
         self._timing = Timing()
         self._log = ""
@@ -174,7 +182,14 @@ class _Verifying:
         self._current = "Dockerfile"
         instructions = checked_dockerfile(self._model)
         command, protocol = command_of(instructions), protocol_of(instructions)
+        self._instructions = instructions
         self._end_step(f"starts with `{' '.join(command)[:80]}`, uses the protocol {protocol}")
+
+    def cause_in_files(self) -> Cause | None:
+        """Why this model cannot start in this sandbox, as far as its files show it."""
+        self._current = "start"
+        builds_image = getattr(self._sandbox, "interpreter", None) is None
+        return cause_in_files(self._model.path, self._instructions, builds_image=builds_image)
 
     def prepare(self) -> None:
         self._current = "prepare"
@@ -249,7 +264,7 @@ class _Verifying:
             return self.failed(reason, f"Run: {interpreter} -m pip install {package}", log)
         failed_itself = isinstance(fault, ModelCrashed) or (getattr(fault, "status", None) or 0) >= 500
         own_error = model_error(log, self._model.path) if failed_itself else ""
-        return self.failed(f"{own_error} ({fault})" if own_error else str(fault), _remedy_of_fault(fault), log)
+        return self.failed(f"{own_error} ({fault})" if own_error else str(fault), _remedy_of_fault(fault, log), log)
 
     def failed(self, reason: str, remedy: str, log: str = "") -> Verification:
         """End here. `log` is the fault's own log: a model that fails while it starts has no session with a log."""

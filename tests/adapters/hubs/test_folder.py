@@ -12,7 +12,7 @@ import pytest
 
 from soundsright.adapters.hubs.folder import FolderHub, folder_hash
 from soundsright.core.competition import PUBLISHED
-from soundsright.core.errors import EntryRefused, InfrastructureFault, UsageError
+from soundsright.core.errors import EntryRefused, InfrastructureFault, UnpublishableFolder, UsageError
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import Submission
@@ -255,3 +255,16 @@ def test_a_full_disk_is_an_error_before_a_byte_is_copied(
     with pytest.raises(InfrastructureFault, match=r"has 0\.0 GB left, and alice/model.* needs .*KEPT_ROUNDS"):
         hub.fetch(submission(ref), limits=FetchLimits())
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_git_lfs_pointer_is_not_published(hub: FolderHub, folder: Path) -> None:
+    (folder / "app" / "weights.onnx").write_text(
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 12345678\n"
+    )
+    for publish in (lambda: hub.publish("alice", "model", folder), lambda: folder_hash(folder)):
+        with pytest.raises(
+            UnpublishableFolder, match=r"weights.onnx is a Git LFS pointer.* `git lfs pull`"
+        ) as caught:
+            publish()
+        assert caught.value.refusal.code == "lfs_pointer"
+    assert not list((hub._root).rglob("weights.onnx"))
