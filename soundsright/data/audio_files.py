@@ -7,6 +7,7 @@ channel of a recording is used, because an average of microphones is a comb filt
 from __future__ import annotations
 
 import io
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from soundsright.core.audio import Audio, Samples
 from soundsright.core.errors import AudioFileError
 from soundsright.core.lfs import LFS_REMEDY, is_lfs_pointer
+from soundsright.core.walking import NOT_UTF8, is_utf8, shown_name
 
 SUFFIXES = frozenset(
     {".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".g722", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg"}
@@ -124,11 +126,22 @@ def resampled(samples: Samples, from_hz: int, to_hz: int) -> Samples:
 
 
 def _check_size(path: Path) -> None:
+    if not is_utf8(str(path)):
+        raise AudioFileError(shown_name(str(path)), NOT_UTF8, "Rename or remove the file.")
     try:
-        size = path.stat().st_size
-        is_pointer = path.is_file() and is_lfs_pointer(path)
+        status = path.stat()
+        is_pointer = stat.S_ISREG(status.st_mode) and is_lfs_pointer(path)
+    except ValueError as error:
+        raise AudioFileError(path, f"cannot be the name of a file ({error})") from error
     except OSError as error:
+        if path.is_symlink():
+            raise AudioFileError(path, f"is a link that leads nowhere ({error.strerror})") from error
         raise AudioFileError(path, f"cannot be read ({error.strerror})") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise AudioFileError(path, "is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise AudioFileError(path, "is not a regular file")  # Opening a named pipe would wait for ever.
+    size = status.st_size
     if size == 0:
         raise AudioFileError(path, "is empty (0 bytes)")
     if is_pointer:

@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from soundsright.core.content import content_hash, files_below
+from soundsright.core.content import content_hash
 from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.core.walking import FolderFiles, folder_files
 from soundsright.data.audio_files import SUFFIXES, read_file
 from soundsright.data.groups import FILE, FOLDER, groups_by
 from soundsright.data.layouts import (
@@ -151,8 +152,8 @@ _RIRS = _Kind(
 def _listing(
     root: Path, kind: _Kind, sample_rate_hz: int, allow_upsampled: bool, split: Split | None, by: str
 ) -> Listing:
-    files = _files(root, kind)
     skipped: dict[str, str] = {}
+    files = _files(root, kind, skipped)
     groups = files.groups(kind, by, skipped)
     recordings = _of_split(root, kind, list(_probed(root, files, groups, kind, skipped)), split, skipped)
     texts = files.layout.texts(root) if files.layout.texts is not None else {}
@@ -169,7 +170,7 @@ def _listing(
         remedy = "Give other recordings" + (", or --allow-upsampled." if "Hz" in reason else ".")
         raise UsageError(f"No file of {root} can be used as {kind.noun}: {first} {reason}", remedy)
     _refuse_upsampled(root, usable, sample_rate_hz, allow_upsampled)
-    sizes = {path.relative_to(root).as_posix(): str(path.stat().st_size) for path in files.paths}
+    sizes = {path.relative_to(root).as_posix(): _size(path) for path in files.paths}
     return Listing(root, files.layout.name, tuple(usable), skipped, content_hash(sizes))
 
 
@@ -200,20 +201,42 @@ class _Files:
         ]
 
 
-def _files(root: Path, kind: _Kind) -> _Files:
+def _files(root: Path, kind: _Kind, skipped: dict[str, str]) -> _Files:
     if not root.is_dir():
         what = f"{root} is a file, not a folder" if root.exists() else f"There is no folder {root}"
         raise UsageError(what, f"Give a folder of {kind.noun}.")
-    paths = [p for p in files_below(root) if p.suffix.lower() in SUFFIXES]
-    if not paths:
+    found = folder_files(root, SUFFIXES)
+    if not found.files:
         raise UsageError(
-            f"{root} has no audio files", f"Give a folder of {kind.noun} (WAV, FLAC, Ogg, MP3, M4A …)."
+            " ".join([f"{root} has no audio files.", *found.notes]),
+            f"Give a folder of {kind.noun} (WAV, FLAC, Ogg, MP3, M4A …).",
         )
+    skipped |= {f"{root}/{name}": reason for name, reason in found.left_out.items()}
+    paths = _distinct(found, skipped)
     names = [PurePosixPath(root.resolve().name, p.relative_to(root).as_posix()) for p in paths]
     layout = layout_of(names, kind.layouts) or Layout("files", re.compile(""), lambda path: None)
     keep = layout.keep
     kept = [(p, n) for p, n in zip(paths, names, strict=True) if keep is None or keep.search(n.as_posix())]
     return _Files(root, tuple(p for p, _ in kept), tuple(n for _, n in kept), layout)
+
+
+def _distinct(found: FolderFiles, skipped: dict[str, str]) -> list[Path]:
+    """Each file once: a split must not get the same recording under two names."""
+    if not found.linked:
+        return list(found.files)
+    first_name: dict[Path, Path] = {}
+    for path in found.files:
+        first = first_name.setdefault(path.resolve() if path.exists() else path, path)
+        if first != path:
+            skipped[str(path)] = f"is the same file as {first}"
+    return list(first_name.values())
+
+
+def _size(path: Path) -> str:
+    try:
+        return str(path.stat().st_size)
+    except OSError:
+        return "-"  # It is among the files that were skipped.
 
 
 def _of_split(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from soundsright.core.walking import folder_files
 from soundsright.data.splits import Split
 
 _AUDIO = r"\.(flac|m4a|mp3|ogg|opus|wav)$"
@@ -89,7 +90,8 @@ def _librispeech_texts(root: Path) -> dict[str, str]:
     """The texts in `<speaker>-<chapter>.trans.txt`, which has one line for each utterance, its name first."""
     pairs = (
         line.strip().partition(" ")
-        for path in sorted(root.rglob("*.trans.txt"))
+        for path in folder_files(root, {".txt"}).files
+        if path.name.endswith(".trans.txt") and path.is_file()
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
     )
     return {name: text for name, _, text in pairs if text}
@@ -99,7 +101,8 @@ def _vctk_texts(root: Path) -> dict[str, str]:
     """The texts in `txt/p225/p225_001.txt`, one file for each utterance."""
     return {
         path.stem: path.read_text(encoding="utf-8", errors="replace").strip()
-        for path in sorted(root.rglob("txt/*/*.txt"))
+        for path in folder_files(root, {".txt"}).files
+        if path.parts[-3:-2] == ("txt",) and path.is_file()
     }
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.core.audio import Clip, ClipRecipe, digest_of_digests
-from soundsright.core.content import files_below, sha256_of_file
+from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.core.walking import folder_files
 from soundsright.data.audio_files import SUFFIXES, read_file
 from soundsright.data.counts import Sharing, SharingCounter
 from soundsright.data.installed import refuse_private
@@ -25,13 +26,14 @@ RECEIPT = ".soundsright-fetch.json"
 class Verdict:
     """The kind of a folder, the number of files checked, and the problem of each damaged file, by path.
 
-    `sharing` says how many clips of a set share their material.
+    `sharing` says how many clips of a set share their material. `notes` says what was not looked at.
     """
 
     kind: str
     checked: int
     problems: dict[str, str]
     sharing: dict[str, Sharing] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def verified(root: Path) -> Verdict:
@@ -139,9 +141,10 @@ def _hashed(kind: str, root: Path, expected: Any) -> Verdict:
 
 
 def _recordings(root: Path) -> Verdict:
-    paths = [p for p in files_below(root) if p.suffix.lower() in SUFFIXES]
-    if not paths:
-        raise UsageError(f"{root} has no audio files", "Give a folder of recordings, a corpus or a set.")
+    found = folder_files(root, SUFFIXES)
+    if not found.files:
+        problem = " ".join([f"{root} has no audio files.", *found.notes])
+        raise UsageError(problem, "Give a folder of recordings, a corpus or a set.")
 
     def check(path: Path) -> tuple[str, str | None]:
         try:
@@ -151,5 +154,6 @@ def _recordings(root: Path) -> Verdict:
         return str(path), None
 
     with ThreadPoolExecutor(4) as pool:
-        checks = list(pool.map(check, paths))
-    return Verdict("recordings", len(checks), {path: problem for path, problem in checks if problem})
+        checks = list(pool.map(check, found.files))
+    problems = {path: problem for path, problem in checks if problem}
+    return Verdict("recordings", len(checks), problems, notes=found.notes)

@@ -1,10 +1,12 @@
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from soundsright.core.errors import UsageError
+from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.data.audio_files import facts_of
 from soundsright.data.directories import noise_listing, rir_listing, speech_listing
 from soundsright.data.recordings import RecordingSet
 
@@ -214,3 +216,57 @@ def test_a_part_of_a_long_file_is_the_same_as_that_part_of_the_whole(tmp_path: P
     part = source.part(0, 16_000, start=500_123, count=16_000)
     assert np.abs(part - whole[500_123:516_123]).max() < 1e-3
     assert path.exists()
+
+
+def test_links_are_followed_and_each_file_counts_once(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    for speaker in ("a", "b"):
+        write_speech(store / speaker / "u.wav", seed=ord(speaker))
+        (tmp_path / "linked").mkdir(exist_ok=True)
+        (tmp_path / "linked" / speaker).symlink_to(store / speaker)
+    (tmp_path / "linked/newest").symlink_to(store / "b")
+    listing = speech_listing(tmp_path / "linked", 16_000)
+    assert [r.id for r in listing.recordings] == ["a/u.wav", "b/u.wav"]
+    assert {r.speaker for r in listing.recordings} == {"a", "b"}
+    again = tmp_path / "linked/newest/u.wav"
+    assert listing.skipped == {str(again): f"is the same file as {tmp_path / 'linked/b/u.wav'}"}
+
+
+def test_a_link_to_nothing_and_hidden_files_are_skipped_with_the_reason(speech_dir: Path) -> None:
+    (speech_dir / "speaker0/gone.wav").symlink_to("nowhere.wav")
+    write_speech(speech_dir / ".Trash-1000/files/deleted.wav")
+    write_speech(speech_dir / "speaker0/._0.wav")
+    listing = speech_listing(speech_dir, 16_000)
+    assert {r.speaker for r in listing.recordings} == {"speaker0", "speaker1"}
+    assert {Path(path).name: reason.partition(" (")[0] for path, reason in listing.skipped.items()} == {
+        ".Trash-1000": "is hidden",
+        "._0.wav": "is hidden",
+        "gone.wav": "is a link that leads nowhere",
+    }
+
+
+def test_a_named_pipe_is_no_recording(speech_dir: Path) -> None:
+    os.mkfifo(speech_dir / "speaker0/pipe.wav")
+    listing = speech_listing(speech_dir, 16_000)
+    assert listing.skipped == {str(speech_dir / "speaker0/pipe.wav"): "is not a regular file"}
+
+
+def test_a_folder_with_only_hidden_audio_says_so(tmp_path: Path) -> None:
+    write_speech(tmp_path / "clean/._u.wav")
+    with pytest.raises(UsageError, match=r"has no audio files\. 1 entry of .* left out, such as clean/\._u\.wav"):
+        speech_listing(tmp_path, 16_000)
+
+
+def test_a_file_name_that_is_not_utf8_is_skipped_in_printable_form(speech_dir: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.wav")
+    write_speech(speech_dir / "speaker0/renamed.wav")
+    (speech_dir / "speaker0/renamed.wav").rename(speech_dir / "speaker0" / name)
+    listing = speech_listing(speech_dir, 16_000)
+    assert listing.skipped == {rf"{speech_dir}/speaker0/caf\xe9.wav": "has a name that is not UTF-8"}
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9.wav"), "\ud800.wav", "a\0b.wav"])
+def test_a_name_that_no_file_can_have_is_a_problem_of_the_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(AudioFileError, match=r"(name|characters)") as told:
+        facts_of(tmp_path / name)
+    str(told.value).encode()

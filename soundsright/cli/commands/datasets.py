@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from soundsright.cli.shared.options import ANY_PATH, FOLDER, option
-from soundsright.core.errors import UsageError
+from soundsright.core.errors import UsageError, printable
 
 
 @click.group("datasets")
@@ -120,7 +120,9 @@ def verify(context: click.Context, directory: Path) -> None:
 
     verdict = verified(directory)
     for path, problem in verdict.problems.items():
-        click.echo(f"{path}: {problem}")
+        click.echo(printable(f"{path}: {problem}"))
+    for note in verdict.notes:
+        click.echo(printable(note), err=True)
     wrong = len(verdict.problems)
     click.echo(f"{verdict.kind}: {verdict.checked} files checked, {wrong or 'none'} wrong")
     if verdict.sharing:

@@ -141,6 +141,8 @@ def command(
     names = _metric_names(wanted, pairs.sample_rate_hz, has_noisy=recordings.noisy is not None)
     for note in _rate_notes(names, pairs.sample_rate_hz, other_rates):
         click.echo(note, err=True)
+    for note in pairs.notes:
+        click.echo(printable(note), err=True)
     if pairs.extra:
         count = len(pairs.extra)
         files = "1 enhanced file has" if count == 1 else f"{count} enhanced files have"

@@ -165,7 +165,8 @@ def summaries_below(folder: Path, c: RunCompetition) -> list[ListeningSummary]:
     if not folder.is_dir():
         return []
     summaries = []
-    for path in sorted(child for child in folder.iterdir() if child.is_dir())[:MAX_TESTS]:
+    children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+    for path in children[:MAX_TESTS]:
         try:
             stored = read_test(path)
         except UsageError:

@@ -208,10 +208,20 @@ def find_runs(paths: Sequence[Path]) -> tuple[Path, ...]:
         if _is_run(path):
             folders.append(path)
         else:
-            folders.extend(sorted(child for child in path.iterdir() if child.is_dir() and _is_run(child)))
+            folders.extend(sorted(child for child in _listed(path) if child.is_dir() and _is_run(child)))
     if len(folders) > MAX_RUNS:
         raise UsageError(f"{len(folders)} runs were given; at most {MAX_RUNS} can be shown", "Give fewer folders.")
     return tuple(dict.fromkeys(path.resolve() for path in folders))
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What is in a folder of runs. Hidden folders are left out, such as the trash of a file manager."""
+    try:
+        return [child for child in folder.iterdir() if not child.name.startswith(".")]
+    except OSError as error:
+        raise UsageError(
+            f"The folder {folder} cannot be listed ({error.strerror})", "Change its permissions, or give another."
+        ) from error
 
 
 def read_runs(folders: Iterable[Path]) -> tuple[Run, ...]:

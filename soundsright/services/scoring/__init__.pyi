@@ -8,9 +8,9 @@ from .folder import (
     score_files,
     score_set,
     scored_clip,
-    some_of,
 )
 from .grouping import AUTOMATIC, INDEPENDENT, found_groups, group_words, read_groups, too_few_groups
+from .listing import some_of
 from .reading import difference_to_clean, enhanced_audio, enhanced_samples, reference_audio
 from .report import (
     MetricSummary,

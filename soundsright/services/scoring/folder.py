@@ -8,7 +8,7 @@ and noisy files are your own, so if any of them cannot be used, nothing is score
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,12 +18,10 @@ from soundsright.core.errors import AudioFileError, AudioRejected, UsageError, W
 from soundsright.core.ports import Pool
 from soundsright.core.results import ClipResult, Failure
 from soundsright.metrics import METRICS, Metric, check_packages, known_metrics, metric
+from soundsright.services.scoring.listing import listed_files, some_of
 from soundsright.services.scoring.reading import difference_to_clean, enhanced_audio, mono_facts
 
-MAX_LIST_BYTES = 64_000_000
 DEFAULT_METRICS = ("PESQ_WB", "ESTOI", "STOI", "SI_SDR", "SI_SIR", "SI_SAR")
-
-_MAX_NAMES = 5  # names shown in an error; the rest are counted
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,15 @@ class ClipFiles:
 
 @dataclass(frozen=True)
 class ScoreSet:
-    """The clips by name, their common sample rate, and `extra`: enhanced files without a clean file."""
+    """The clips by name, their common sample rate, and `extra`: enhanced files without a clean file.
+
+    `notes` says what was left out of the folders.
+    """
 
     clips: tuple[ClipFiles, ...]
     sample_rate_hz: int
     extra: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,40 +82,6 @@ class _ReferenceProblem:
     problem: str
 
 
-def listed_files(source: Path) -> dict[str, Path]:
-    """The audio files of a folder and all its subfolders, or of a Kaldi list (`.scp`: `clip path` lines), by clip.
-
-    In a folder, the name of a clip is its path without the suffix. Paths in a list start at the current folder.
-    Lines that run commands are refused.
-
-    Raises:
-        UsageError: there is no audio, two files have one name, a name is not UTF-8, or a line is malformed.
-    """
-    if source.is_dir():
-        from soundsright.data import SUFFIXES
-
-        paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        pairs = [(path.relative_to(source).with_suffix("").as_posix(), path) for path in paths]
-    elif source.suffix == ".scp" and source.is_file():
-        pairs = list(_scp_lines(source))
-    else:
-        if not source.exists():
-            raise UsageError(f"There is no folder {source}", "Give a folder or a list of recordings.")
-        raise UsageError(f"{source} is neither a folder nor a .scp list", "Give a folder or a list of recordings.")
-    if not pairs:
-        raise UsageError(f"{source} has no audio files", "Give a folder or a list of recordings.")
-    if not_utf8 := [name for name, path in pairs if not _is_utf8(f"{name}{path}")]:
-        raise UsageError(f"{source}: the names {some_of(not_utf8)} are not UTF-8", "Rename these files.")
-    files = dict(pairs)
-    if len(files) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        raise UsageError(
-            f"{source}: there are two files for each of {some_of(repeated)}", "Keep one file for each name."
-        )
-    return files
-
-
 def score_set(clean: Path, enhanced: Path, noisy: Path | None = None) -> ScoreSet:
     """Pair the files by name and check the clean and noisy files. Only the headers are read.
 
@@ -121,13 +89,14 @@ def score_set(clean: Path, enhanced: Path, noisy: Path | None = None) -> ScoreSe
         UsageError: no names match. Or a clean or noisy file is missing, unreadable or has several channels, or the
             clean files have different sample rates.
     """
-    references, outputs = listed_files(clean), listed_files(enhanced)
+    listings = [listed_files(source) for source in (clean, enhanced, noisy) if source is not None]
+    references, outputs = listings[0].files, listings[1].files
     if not references.keys() & outputs.keys():
         raise UsageError(
             f"{clean} and {enhanced} share no names (clean: {some_of(references)}; enhanced: {some_of(outputs)})",
             "Name each enhanced file like its clean file.",
         )
-    inputs = listed_files(noisy) if noisy is not None else None
+    inputs = listings[2].files if noisy is not None else None
     if inputs is not None and (missing := sorted(references.keys() - inputs.keys())):
         raise UsageError(f"{noisy} has no file for {some_of(missing)}", "Add a noisy file for each clean file.")
     named = tuple(
@@ -135,7 +104,8 @@ def score_set(clean: Path, enhanced: Path, noisy: Path | None = None) -> ScoreSe
         for name in sorted(references)
     )
     clips, sample_rate_hz = _measured(named)
-    return ScoreSet(clips, sample_rate_hz, tuple(sorted(outputs.keys() - references.keys())))
+    notes = tuple(dict.fromkeys(note for listing in listings for note in listing.notes))
+    return ScoreSet(clips, sample_rate_hz, tuple(sorted(outputs.keys() - references.keys())), notes)
 
 
 def chosen_metrics(names: Sequence[str], *, sample_rate_hz: int, has_noisy: bool) -> tuple[str, ...]:
@@ -321,37 +291,3 @@ def _measured(clips: Sequence[ClipFiles]) -> tuple[tuple[ClipFiles, ...], int]:
             "Score each rate separately.",
         )
     return tuple(measured), next(iter(by_rate))
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _scp_lines(source: Path) -> Iterator[tuple[str, Path]]:
-    if source.stat().st_size > MAX_LIST_BYTES:
-        raise UsageError(f"{source} is larger than {MAX_LIST_BYTES} bytes", "Split the list.")
-    try:
-        text = source.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{source} is not UTF-8 text ({error.reason})", "Give a Kaldi list.") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        name, _, path = line.strip().partition(" ")
-        if not path.strip() or "|" in path:
-            raise UsageError(
-                f"{source}, line {number}: {line[:80]!r} is not `clip path`",
-                "Write the name of a clip, a space and the path of a file. Commands are not allowed.",
-            )
-        yield name, Path(path.strip())
-
-
-def some_of(names: Sequence[str] | Mapping[str, object]) -> str:
-    """The first few names, and the number of the others."""
-    listed = list(names)
-    more = f" and {len(listed) - _MAX_NAMES} more" if len(listed) > _MAX_NAMES else ""
-    return ", ".join(listed[:_MAX_NAMES]) + more

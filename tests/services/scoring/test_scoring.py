@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -25,10 +26,10 @@ from soundsright.services.scoring.folder import (
     ScoreOptions,
     chosen_metrics,
     digest_of_inputs,
-    listed_files,
     score_files,
     score_set,
 )
+from soundsright.services.scoring.listing import listed_files
 from soundsright.services.scoring.report import (
     ScoreReport,
     checked_targets,
@@ -205,7 +206,7 @@ def test_a_folder_in_place_of_a_file_is_an_unusable_file(folders: tuple[Path, Pa
     assert [r.failure and r.failure.code for r in results] == [None, "format"]
     (folders[0] / "a.wav").unlink()
     (folders[0] / "a.wav").mkdir()
-    with pytest.raises(UsageError, match=r"a\.wav: cannot be read \(Is a directory\)"):
+    with pytest.raises(UsageError, match=r"a\.wav: is a folder"):
         score_set(*lists)
 
 
@@ -396,3 +397,45 @@ def test_clips_of_one_group_widen_the_interval() -> None:
 def test_one_clip_has_no_interval() -> None:
     summary = summaries([ClipResult("0", scores={"STOI": 0.5})], ["STOI"])["STOI"]
     assert (summary.mean, summary.low, summary.high) == (0.5, None, None)
+
+
+def test_linked_folders_are_scored_and_a_dead_link_keeps_its_clip(folders: tuple[Path, Path, Path]) -> None:
+    clean, enhanced, _ = folders
+    linked = clean.parent / "linked"
+    linked.mkdir()
+    (linked / "sub").symlink_to(enhanced / "sub")
+    for name in ("a", "b"):
+        (linked / f"{name}.wav").symlink_to(enhanced / f"{name}.wav")
+    (enhanced / "b.wav").unlink()
+    results = score_files(score_set(clean, linked), ScoreOptions(("SI_SDR",)))
+    assert [r.failure and r.failure.code for r in results] == [None, "format", None]
+
+    (clean / "a.wav").rename(clean.parent / "a.wav")
+    (clean / "a.wav").symlink_to("gone.wav")
+    with pytest.raises(UsageError, match=r"clean/a\.wav: is a link that leads nowhere"):
+        score_set(clean, linked)
+
+
+def test_hidden_files_are_left_out_with_a_note(folders: tuple[Path, Path, Path]) -> None:
+    for folder in folders[:2]:
+        (folder / "._a.wav").write_bytes(b"resource fork")
+    (folders[0] / ".ipynb_checkpoints").mkdir()
+    shutil.copy(folders[0] / "a.wav", folders[0] / ".ipynb_checkpoints/a-checkpoint.wav")
+    found = score_set(*folders)
+    assert [clip.id for clip in found.clips] == ["a", "b", "sub/c"]
+    assert found.notes == (
+        f"2 entries of {folders[0]} were left out, such as ._a.wav: is hidden.",
+        f"1 entry of {folders[1]} was left out, such as ._a.wav: is hidden.",
+    )
+
+
+def test_a_name_with_an_accent_is_paired_in_both_of_its_forms(folders: tuple[Path, Path, Path]) -> None:
+    composed, decomposed = unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café")
+    for folder, name in zip(folders, (composed, decomposed, composed), strict=True):
+        (folder / "b.wav").rename(folder / f"{name}.wav")
+    found = score_set(*folders)
+    assert [clip.id for clip in found.clips] == ["a", composed, "sub/c"]
+    assert all(clip.failure is None for clip in score_files(found, ScoreOptions(("SI_SDR",))))
+    shutil.copy(folders[0] / "a.wav", folders[0] / f"{decomposed}.wav")
+    with pytest.raises(UsageError, match="two files for each of café"):
+        score_set(*folders)

@@ -1,0 +1,100 @@
+"""The recordings of a set by the names of their clips: those of a folder, or of a Kaldi list.
+
+A name with an accent can be written in two ways: `é` as one character (NFC), or as `e` and an accent (NFD, as macOS
+does). Both are the same name here.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundsright.core.errors import UsageError
+from soundsright.core.walking import folder_files
+
+MAX_LIST_BYTES = 64_000_000
+
+_MAX_NAMES = 5  # names shown in an error; the rest are counted
+
+
+@dataclass(frozen=True)
+class ListedFiles:
+    """The file of each clip, in the order of the names or of the list. `notes` say what was left out."""
+
+    files: dict[str, Path]
+    notes: tuple[str, ...] = ()
+
+
+def listed_files(source: Path) -> ListedFiles:
+    """The audio files of a folder and all its subfolders, or of a Kaldi list (`.scp`: `clip path` lines), by clip.
+
+    In a folder, the name of a clip is its path without the suffix. Paths in a list start at the current folder.
+    Lines that run commands are refused.
+
+    Raises:
+        UsageError: there is no audio, two files have one name, a name is not UTF-8, or a line is malformed.
+    """
+    notes: tuple[str, ...] = ()
+    if source.is_dir():
+        from soundsright.data import SUFFIXES
+
+        found = folder_files(source, SUFFIXES)
+        if found.not_utf8:
+            raise UsageError(f"{source}: the names {some_of(found.not_utf8)} are not UTF-8", "Rename these files.")
+        notes = found.notes
+        pairs = [(path.relative_to(source).with_suffix("").as_posix(), path) for path in found.files]
+    elif source.suffix == ".scp" and source.is_file():
+        pairs = list(_scp_lines(source))
+    else:
+        if not source.exists():
+            raise UsageError(f"There is no folder {source}", "Give a folder or a list of recordings.")
+        raise UsageError(f"{source} is neither a folder nor a .scp list", "Give a folder or a list of recordings.")
+    if not pairs:
+        problem = " ".join([f"{source} has no audio files.", *notes])
+        raise UsageError(problem, "Give a folder or a list of recordings.")
+    names = [clip_name(name) for name, _ in pairs]
+    files = dict(zip(names, (path for _, path in pairs), strict=True))
+    if len(files) != len(pairs):
+        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+        raise UsageError(
+            f"{source}: there are two files for each of {some_of(repeated)}", "Keep one file for each name."
+        )
+    return ListedFiles(files, notes)
+
+
+def clip_name(name: str) -> str:
+    r"""The name in the one form under which clips are paired.
+
+    >>> clip_name("cafe\u0301") == clip_name("caf\u00e9")
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def _scp_lines(source: Path) -> Iterator[tuple[str, Path]]:
+    if source.stat().st_size > MAX_LIST_BYTES:
+        raise UsageError(f"{source} is larger than {MAX_LIST_BYTES} bytes", "Split the list.")
+    try:
+        text = source.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{source} is not UTF-8 text ({error.reason})", "Give a Kaldi list.") from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        name, _, path = line.strip().partition(" ")
+        if not path.strip() or "|" in path:
+            raise UsageError(
+                f"{source}, line {number}: {line[:80]!r} is not `clip path`",
+                "Write the name of a clip, a space and the path of a file. Commands are not allowed.",
+            )
+        yield name, Path(path.strip())
+
+
+def some_of(names: Sequence[str] | Mapping[str, object]) -> str:
+    """The first few names, and the number of the others."""
+    listed = list(names)
+    more = f" and {len(listed) - _MAX_NAMES} more" if len(listed) > _MAX_NAMES else ""
+    return ", ".join(listed[:_MAX_NAMES]) + more
