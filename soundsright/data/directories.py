@@ -27,6 +27,7 @@ from soundsright.data.layouts import (
     parent_name,
 )
 from soundsright.data.recordings import Recording, recording_of
+from soundsright.data.sides import CleanSide, clean_side, generated_set, without_sets
 from soundsright.data.spectrum import bandwidth_hz
 from soundsright.data.splits import Split, in_split
 
@@ -155,7 +156,7 @@ def _listing(
     skipped: dict[str, str] = {}
     files = _files(root, kind, skipped)
     groups = files.groups(kind, by, skipped)
-    recordings = _of_split(root, kind, list(_probed(root, files, groups, kind, skipped)), split, skipped)
+    recordings = _of_split(root, kind, list(_probed(root, files, groups, kind, by, skipped)), split, skipped)
     texts = files.layout.texts(root) if files.layout.texts is not None else {}
     usable: list[Recording] = []
     for recording in recordings:
@@ -213,8 +214,20 @@ def _files(root: Path, kind: _Kind, skipped: dict[str, str]) -> _Files:
         )
     skipped |= {f"{root}/{name}": reason for name, reason in found.left_out.items()}
     paths = _distinct(found, skipped)
+    side = _side(root, paths, kind)
+    skipped |= side.left_out
+    paths = side.paths
     names = [PurePosixPath(root.resolve().name, p.relative_to(root).as_posix()) for p in paths]
     layout = layout_of(names, kind.layouts) or Layout("files", re.compile(""), lambda path: None)
+    speakers = side.speakers
+    if speakers is not None:
+        layout = Layout(
+            "set",
+            re.compile(""),
+            lambda path: None,
+            speakers=lambda paths: speakers,
+            is_certain=not side.speakers_are_guessed,
+        )
     keep = layout.keep
     kept = [(p, n) for p, n in zip(paths, names, strict=True) if keep is None or keep.search(n.as_posix())]
     return _Files(root, tuple(p for p, _ in kept), tuple(n for _, n in kept), layout)
@@ -237,6 +250,20 @@ def _size(path: Path) -> str:
         return str(path.stat().st_size)
     except OSError:
         return "-"  # It is among the files that were skipped.
+
+
+def _side(root: Path, paths: list[Path], kind: _Kind) -> CleanSide:
+    """The files to draw from, without generated sets and, for speech, without what is degraded."""
+    if kind is _SPEECH:
+        return clean_side(root, paths)
+    own = generated_set(root)
+    if own is not None:
+        raise UsageError(f"{root} belongs to the set {own}", f"Give a folder of {kind.noun}.")
+    side = without_sets(root, paths)
+    if not side.paths:
+        first, reason = next(iter(side.left_out.items()))
+        raise UsageError(f"{root} has no {kind.noun}: {first} {reason}", f"Give a folder of {kind.noun}.")
+    return side
 
 
 def _of_split(
@@ -270,8 +297,10 @@ def _of_split(
 
 
 def _probed(
-    root: Path, files: _Files, groups: list[str | None], kind: _Kind, skipped: dict[str, str]
+    root: Path, files: _Files, groups: list[str | None], kind: _Kind, by: str, skipped: dict[str, str]
 ) -> Iterator[Recording]:
+    certain = files.layout.is_certain or bool(by)
+
     def probe(item: tuple[Path, PurePosixPath, str | None]) -> Recording | AudioFileError:
         path, name, known = item
         group = known or kind.guessed(name)
@@ -286,7 +315,8 @@ def _probed(
             )
         except AudioFileError as error:
             return error
-        return replace(recording, group_is_guessed=known is None and split is None)
+        is_known = split is not None or (known is not None and certain)
+        return replace(recording, group_is_guessed=not is_known)
 
     rows = [row for row in zip(files.paths, files.names, groups, strict=True) if str(row[0]) not in skipped]
     # Reading headers waits for the disk, so threads help.

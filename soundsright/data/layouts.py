@@ -31,6 +31,7 @@ class Layout:
         texts: reads the spoken text of each utterance, by its name.
         split: finds the split that the corpus itself defines.
         speakers: reads the speakers of files whose paths do not name them, by the name of the file.
+        is_certain: whether the groups are those of the corpus, and not guesses that it took over.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Layout:
     texts: Callable[[Path], dict[str, str]] | None = None
     split: Callable[[PurePosixPath], Split | None] = lambda path: None
     speakers: Callable[[Iterable[Path]], dict[str, str]] = lambda paths: {}
+    is_certain: bool = True
 
 
 def parent_name(path: PurePosixPath) -> str:

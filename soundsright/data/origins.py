@@ -19,6 +19,7 @@ GUESSED_GROUPS = "guessed_groups"
 
 _ROLES = {"speakers": "speech", "noises": "noise", "rooms": "rooms"}
 _MAX_SUMMARY_BYTES = 256_000_000
+_REMEDY = "Restore the file, or make the set again."
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,8 @@ def _guesses_of(folder_or_manifest: Path) -> dict[str, str]:
     path = folder / "set.json"
     if not path.is_file():
         return dict.fromkeys(ORIGIN_KINDS, f"{folder} has no set.json, which says how its names were found")
-    remedy = "Restore the file, or make the set again."
-    if path.stat().st_size > _MAX_SUMMARY_BYTES:
-        raise UsageError(f"{path} is larger than {_MAX_SUMMARY_BYTES} bytes", remedy)
+    summary = summary_of(path)
     try:
-        summary: Any = json.loads(path.read_bytes())
         guessed = summary.get(GUESSED_GROUPS)
         if guessed is None:
             # Older versions did not mark guesses. They took them in every folder without a known layout.
@@ -104,8 +102,25 @@ def _guesses_of(folder_or_manifest: Path) -> dict[str, str]:
             for kind in ORIGIN_KINDS
             if guessed.get(kind)
         }
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{path} does not describe a set", remedy) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} does not describe a set", _REMEDY) from error
+
+
+def summary_of(path: Path) -> dict[str, Any]:
+    """The content of a `set.json`.
+
+    Raises:
+        UsageError: it is no JSON object, or is too large.
+    """
+    if path.stat().st_size > _MAX_SUMMARY_BYTES:
+        raise UsageError(f"{path} is larger than {_MAX_SUMMARY_BYTES} bytes", _REMEDY)
+    try:
+        summary: Any = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} does not describe a set", _REMEDY) from error
+    if not isinstance(summary, dict):
+        raise UsageError(f"{path} does not describe a set", _REMEDY)
+    return summary
 
 
 def origins_of(folder_or_manifest: Path) -> Origins:

@@ -125,7 +125,7 @@ def generate(
     from soundsright.data import SetFormat, SetRecipe, clips_of, generate_set, measured_share
 
     job = set_job(
-        out=Path() if out is None else Path(out),
+        out=None if out is None else Path(out),
         count=count,
         task=task,
         sample_rate_hz=sample_rate_hz,
@@ -172,7 +172,7 @@ def read_set(folder: str | os.PathLike[str]) -> Iterator[Clip]:
 
 def set_job(
     *,
-    out: Path,
+    out: Path | None,
     count: int,
     task: str,
     sample_rate_hz: int,
@@ -191,13 +191,17 @@ def set_job(
     """The job of a set, from the words that name its sources.
 
     `groups_by` is as in `SourceChoice`. `speech_facts` describe speech that is spoken on demand, for `set.json`;
-    its utterances are used in order. `options` are further fields of `SetJob`.
+    its utterances are used in order. `options` are further fields of `SetJob`. Without `out`,
+    the job is for clips in memory.
 
     Raises:
         UsageError: a number is out of range, or a source is missing or cannot be used.
     """
     from soundsright.data import SetJob, SetTask, SourceChoice, Split
 
+    if out is not None:
+        named = {"speech": speech, "noise": noise, "rooms": rooms}
+        _refuse_out_inside(out, {role: words for role, words in named.items() if isinstance(words, str)})
     if sample_rate_hz not in (16_000, 48_000):
         raise UsageError(f"A set cannot have a rate of {sample_rate_hz} Hz", "Choose 16000 or 48000.")
     part = None if split is None else _member(Split, split, "split")
@@ -209,7 +213,7 @@ def set_job(
         kind, recipe, speech=speech, noise=noise, rooms=rooms, in_order=speech_facts is not None
     )
     return SetJob(
-        out=out,
+        out=Path() if out is None else out,
         task=kind,
         sample_rate_hz=sample_rate_hz,
         count=count,
@@ -219,6 +223,17 @@ def set_job(
         provenance={**choice.provenance, "skipped": choice.skipped, "guessed_groups": choice.guessed},
         **options,
     )
+
+
+def _refuse_out_inside(out: Path, sources: Mapping[str, str]) -> None:
+    """Refuse a set inside a folder that it is drawn from, because its degraded files would be among the sources."""
+    for role, words in sources.items():
+        for name in (word.strip() for word in words.split(",")):
+            if name and Path(name).is_dir() and out.resolve().is_relative_to(Path(name).resolve()):
+                raise UsageError(
+                    f"--out {out} lies inside --{role} {name}, so later sets would be drawn from its files",
+                    "Choose a folder outside of it.",
+                )
 
 
 def _member(kind: type[Choice], name: str, noun: str) -> Choice:
