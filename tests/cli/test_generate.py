@@ -110,7 +110,7 @@ def test_skipped_recordings_are_counted_and_listed(tmp_path: Path) -> None:
     soundfile.write(speech / "good.wav", 0.1 * np.random.default_rng(0).standard_normal(64_000), 16_000)
     (speech / "empty.wav").write_bytes(b"")
     done = run("--n", 2, "--speech", speech, "--out", tmp_path / "set")
-    assert "1 recordings were skipped" in done.output
+    assert "1 files or folders were left out" in done.output
     assert list(summary_of(tmp_path / "set")["skipped"]) == [str(speech / "empty.wav")]
 
 

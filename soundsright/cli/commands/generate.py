@@ -84,7 +84,9 @@ def command(
         )
     if report.skipped:
         path, reason = next(iter(report.skipped.items()))
-        click.echo(f"{len(report.skipped)} recordings were skipped, such as {path}: {reason}. set.json lists them.")
+        click.echo(
+            f"{len(report.skipped)} files or folders were left out, such as {path}: {reason}. set.json lists them."
+        )
 
 
 def _job(
