@@ -88,7 +88,7 @@ def opened_sandbox(
     made: dict[str, BubblewrapSandbox | DockerSandbox] = {"docker": _docker_sandbox(choice, engine, round_id)}
     obstacles = []
     if gpus is None:
-        made["bubblewrap"] = BubblewrapSandbox(python)
+        made["bubblewrap"] = BubblewrapSandbox(python, trusted=trusted)
     else:
         obstacles.append("bubblewrap: it cannot give a model a GPU")
     for name in auto if choice.kind == "auto" else (choice.kind,):

@@ -361,6 +361,69 @@ ABUSE = (
         needs_isolation=True,
     ),
     Case(
+        "holds memory in page tables",
+        """
+        import mmap, time
+        tables = mmap.mmap(-1, 1 << 40, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)
+        for at in range(0, 1 << 40, 1 << 21):
+            tables[at]
+        print("ESCAPED 2 GB of page tables", flush=True)
+        serve(Model())
+        """,
+        "crashed",
+    ),
+    Case(
+        "holds memory in socket buffers",
+        """
+        held, full = [], 0
+        piece = bytes(65_536)
+        for _ in range(450):
+            for one in socket.socketpair():
+                one.setblocking(False)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
+                held.append(one)
+                try:
+                    while True:
+                        full += one.send(piece)
+                except OSError:
+                    pass
+                if full > 700_000_000:
+                    print("ESCAPED", full, "bytes in socket buffers", flush=True)
+                    os._exit(0)
+        print("prevented", full, "bytes in socket buffers", flush=True)
+        del held
+        serve(Model())
+        """,
+        "any",
+        needs_isolation=True,
+    ),
+    Case(
+        "holds memory in the buffers of Internet sockets",
+        """
+        held, full = [], 0
+        piece = bytes(60_000)
+        with socket.create_server(("127.0.0.1", 0), backlog=1_000) as server:
+            for _ in range(450):
+                one = socket.create_connection(server.getsockname())
+                one.setblocking(False)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
+                held += [one, server.accept()[0]]
+                try:
+                    while True:
+                        full += one.send(piece)
+                except OSError:
+                    pass
+                if full > 700_000_000:
+                    print("ESCAPED", full, "bytes in TCP", flush=True)
+                    os._exit(0)
+        print("prevented", full, "bytes in TCP", flush=True)
+        del held
+        serve(Model())
+        """,
+        "any",
+        needs_isolation=True,
+    ),
+    Case(
         "takes all processors",
         """
         import multiprocessing, time

@@ -100,7 +100,7 @@ def tried(
             finally:
                 log = running.log()  # type: ignore[attr-defined]
     except ModelFault as e:
-        return Outcome(e.code + (" on the second batch" if batches else ""), log, str(e))
+        return Outcome(e.code + (" on the second batch" if batches else ""), log or e.log, str(e))
     codes = {tuple(a.failure.code if a.failure else None for a in answers) for answers in batches}
     assert len(codes) == 1, "both batches must have the same outcome"
     (result,) = codes

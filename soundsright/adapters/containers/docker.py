@@ -42,6 +42,7 @@ from soundsright.adapters.sandboxes import (
     StopSource,
     StopToken,
     engine_profile,
+    limit_socket_buffers,
     loaded_session,
     private_directory,
     protocol_folders,
@@ -274,7 +275,7 @@ class DockerSandbox:
         name = f"soundsright-{secrets.token_hex(8)}"
         container: Container | None = None
         try:
-            pid, started_s = self._started_container(name, request, token)
+            pid, started_s = self._started_container(name, request, limits, token)
             container = Container(self._engine, name, pid, limits, shared=shared, by_files=by_files)
             with (
                 token.on_stop(container.stop),
@@ -322,12 +323,18 @@ class DockerSandbox:
         (private / "seccomp.json").write_text(profile)
         return str(private / "seccomp.json")
 
-    def _started_container(self, name: str, request: Mapping[str, Any], token: StopToken) -> _StartedContainer:
+    def _started_container(
+        self, name: str, request: Mapping[str, Any], limits: SandboxLimits, token: StopToken
+    ) -> _StartedContainer:
         """Create and start a container."""
         api = self._engine.client.api
         with engine_faults():
             token.check()
-            api._result(api._post_json(api._url("/containers/create"), data=request, params={"name": name}), True)
+            url = api._url("/containers/create")
+            created = api._result(api._post_json(url, data=request, params={"name": name}), True)
+            if (group := self._engine.plain_group(str(created["Id"]))) is not None:
+                # The engine ignores its own option for this. It uses the group that it finds, and removes it.
+                limit_socket_buffers(group, limits)
             started_s = time.monotonic()
             api.start(name)
             return _StartedContainer(int(api.inspect_container(name)["State"]["Pid"]), started_s)

@@ -49,7 +49,7 @@ class Engine:
         self._lock = threading.Lock()
         self._client: docker.DockerClient | None = None
         self._version: dict[str, Any] = {}
-        self._can_limit: bool | None = None
+        self._info: dict[str, Any] = {}
 
     @property
     def client(self) -> docker.DockerClient:
@@ -100,16 +100,32 @@ class Engine:
         Raises:
             EngineUnavailable: if the engine does not answer.
         """
-        if self._can_limit is None:
+        info = self._machine_info()
+        # A rootless engine on control groups version 1 accepts limits and ignores them.
+        rootless = any("rootless" in str(option) for option in info.get("SecurityOptions") or ())
+        can_limit = bool(info.get("MemoryLimit")) and bool(info.get("PidsLimit"))
+        if can_limit and not (rootless and self._has_version_1()):
+            return None
+        return "The engine cannot limit a model's memory and processes on this machine"
+
+    def plain_group(self, container_id: str) -> str | None:
+        """The control group that a container gets, below the root of each hierarchy, or None if that is not known.
+
+        Raises:
+            EngineUnavailable: if the engine does not answer.
+        """
+        if self.is_podman or self._machine_info().get("CgroupDriver") != "cgroupfs":
+            return None
+        return f"docker/{container_id}"
+
+    def _has_version_1(self) -> bool:
+        return str(self._machine_info().get("CgroupVersion", "1")).lstrip("v") == "1"
+
+    def _machine_info(self) -> dict[str, Any]:
+        if not self._info:
             with engine_faults():
-                info = self.client.info()
-            # A rootless engine on control groups version 1 accepts limits and ignores them.
-            rootless = any("rootless" in str(option) for option in info.get("SecurityOptions") or ())
-            version_1 = str(info.get("CgroupVersion", "1")).lstrip("v") == "1"
-            self._can_limit = (
-                not (rootless and version_1) and bool(info.get("MemoryLimit")) and bool(info.get("PidsLimit"))
-            )
-        return None if self._can_limit else "The engine cannot limit a model's memory and processes on this machine"
+                self._info = self.client.info()
+        return self._info
 
     def forget(self) -> None:
         """Close the connections. The next use connects again."""

@@ -12,7 +12,15 @@ from .resources import concurrency, memory_bytes, usable_cpus
 
 # isort: split
 # Parts for sandboxes of other rooms, such as containers: the model's surroundings.
-from .environment import SHM_BYTES, SOCKET, VOLUME_BYTES, model_environment, protocol_folders, random_uid
+from .cgroups import limit_socket_buffers
+from .environment import (
+    SHM_BYTES,
+    SOCKET,
+    VOLUME_BYTES,
+    model_environment,
+    protocol_folders,
+    random_uid,
+)
 from .private_directories import PRIVATE_PREFIX, private_directory
 from .seccomp import engine_profile
 
@@ -51,6 +59,7 @@ __all__ = [
     "engine_profile",
     "find_gpus",
     "gpu_use",
+    "limit_socket_buffers",
     "loaded_session",
     "memory_bytes",
     "model_environment",

@@ -3,8 +3,9 @@
 Sizes are in bytes, times in seconds. The model sees `/usr`, the interpreter with its packages, and its own files at
 `/model`, all read-only; an empty `/tmp`; its own processes; and a loopback interface without a network behind it.
 It is confined by user, PID, mount, network, IPC, UTS and control-group namespaces, a filter of system calls, and
-limits on memory and processes. It has no capability and cannot gain one. A control group enforces the limits; if
-this process may not create one, the supervisor does.
+limits on memory and processes. It has no capability and cannot gain one. A control group enforces the limits. If
+this process may not create one, strangers' models are refused: only a control group counts the memory that the
+kernel holds for a model, such as the buffers of its sockets. The supervisor then measures trusted models.
 
 If root starts bubblewrap, root makes the mounts and the model then runs as a user that owns nothing. Otherwise the
 model runs as the starting user in a user namespace, and can read only what was mounted.
@@ -40,11 +41,20 @@ from soundsright.core.ports import SandboxLimits
 from soundsright.core.submission import FetchedModel
 
 _TRIAL_TIMEOUT_S = 20.0
+_ADDRESS_SPACE_BYTES = 1 << 36
+"""Without a control group, the address space of a process: its page tables can then grow to 1/512 of it."""
+_NO_GROUP = "this user may not create a control group, and only that limits all of a stranger's memory"
+_GROUP_REMEDY = (
+    "Run it as root, or with `systemd-run --user --scope -p Delegate=yes`. Or use --sandbox docker, or add --trust "
+    "if you trust every model."
+)
 _PASSWD = "root:x:0:0::/:/bin/false\nmodel:x:1000:1000::/tmp:/bin/false\n"
 
 
 class BubblewrapSandbox(LocalSandbox):
     """Runs models under bubblewrap. It gives no GPU to a model, because that would expose the host's driver.
+
+    `trusted` says that you trust every model. They then run even if no control group can limit their memory.
 
     Raises:
         UsageError: `python` is not an executable file.
@@ -53,8 +63,9 @@ class BubblewrapSandbox(LocalSandbox):
     name = "bubblewrap"
     isolated = True
 
-    def __init__(self, python: Path | None = None) -> None:
+    def __init__(self, python: Path | None = None, *, trusted: bool = False) -> None:
         super().__init__(python)
+        self._trusted = trusted
         self._lock = threading.Lock()
         self._was_tried = False
         self._obstacle: str | None = None
@@ -75,7 +86,9 @@ class BubblewrapSandbox(LocalSandbox):
         if (obstacle := self.available()) is not None:
             raise EngineUnavailable(
                 f"The bubblewrap sandbox does not work on this machine: {obstacle}",
-                "Repair or install bubblewrap, or use another --sandbox.",
+                _GROUP_REMEDY
+                if obstacle == _NO_GROUP
+                else "Repair or install bubblewrap, or use another --sandbox.",
             )
         if os.geteuid() == 0:
             _check_readable(model.path)
@@ -125,7 +138,7 @@ class BubblewrapSandbox(LocalSandbox):
                     return None
                 return bubble.program.last_line() or f"a trial ended with status {bubble.program.exit_status}"
         except InfrastructureFault as e:
-            return e.problem
+            return _NO_GROUP if _NO_GROUP in e.problem else e.problem
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -145,6 +158,8 @@ class BubblewrapSandbox(LocalSandbox):
             stack.callback(os.close, status_read_fd)
             inherited.callback(os.close, status_write_fd)
             group = make_control_group(limits)
+            if group is None and not self._trusted:
+                raise EngineUnavailable(f"No model was started: {_NO_GROUP}", _GROUP_REMEDY)
             filter_file = inherited.enter_context(tempfile.TemporaryFile(dir=private))
             filter_file.write(bpf_program(also_denied=frozenset() if group else UNCOUNTED_MEMORY_CALLS))
             options, inner_command = bubblewrap_command(
@@ -196,6 +211,7 @@ def _program_spec(
             "RLIMIT_FSIZE": limits.tmpfs_bytes,
             "RLIMIT_MEMLOCK": SHM_BYTES,
             "RLIMIT_MSGQUEUE": 0,
+            **({} if group else {"RLIMIT_AS": _ADDRESS_SPACE_BYTES}),
         },
         cgroups=group.paths if group else (),
         peak_file=group.peak_file if group else "",
