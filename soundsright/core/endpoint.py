@@ -30,3 +30,22 @@ def is_endpoint(text: str) -> bool:
     except ValueError:
         return False
     return len(host) <= 253 and all(_LABEL.fullmatch(label) for label in host.split("."))
+
+
+def client_network(host: str) -> str:
+    """The network that counts as one client: an IPv4 address, or the /64 of an IPv6 address.
+
+    Whoever has one IPv6 address usually has the whole /64, so a limit per address would limit nobody.
+
+    >>> client_network("203.0.113.7"), client_network("2001:db8::1:2:3:4"), client_network("::ffff:203.0.113.7")
+    ('203.0.113.7', '2001:db8::/64', '203.0.113.7')
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 4:
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))

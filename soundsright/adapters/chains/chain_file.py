@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from soundsright.adapters.chains import commitment_log
 from soundsright.core.errors import ChainUnavailable, UsageError
 
 _TABLES = {
@@ -19,9 +20,9 @@ _TABLES = {
     "weights": "validator TEXT NOT NULL, uid INTEGER NOT NULL, weight REAL NOT NULL, block INTEGER NOT NULL, "
     "PRIMARY KEY (validator, uid)",
     "block_times": "number INTEGER PRIMARY KEY, made_at_s REAL NOT NULL",
-    "commitment_log": "hotkey TEXT NOT NULL, digest TEXT NOT NULL, block INTEGER NOT NULL, "
-    "PRIMARY KEY (hotkey, block)",
+    "commitment_log": commitment_log.TABLE,
     "endpoints": "hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey), endpoint TEXT NOT NULL",
+    "self_registered": "hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey)",
 }
 _DAMAGED_REMEDY = "Move it away, then put a backup in its place or start a new chain. It was not changed."
 
@@ -41,7 +42,7 @@ class ChainFile:
         self._path = path
         with self._damage_as_usage_error(), self.reading() as db:
             tables = _tables_of(db)
-            has_old_log = _has_old_log(db)
+            has_old_log = commitment_log.is_old_log(db)
         if not tables >= _TABLES.keys():
             # A chain of an earlier version lacks some tables, but has its blocks and no other program's tables.
             foreign = sorted(tables - _TABLES.keys()) if "blocks" in tables else sorted(tables)
@@ -55,9 +56,13 @@ class ChainFile:
                     db.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}) STRICT")
                 if db.execute("SELECT count(*) FROM blocks").fetchone()[0] == 0:
                     make_first_block(db)
+                if "commitment_log" not in tables:
+                    commitment_log.add_current_commitments(db)
         if has_old_log:
             with self.writing() as db:
-                _upgrade_log(db)
+                if commitment_log.is_old_log(db):  # Another process may have upgraded it meanwhile.
+                    commitment_log.upgrade_log(db)
+                    commitment_log.add_current_commitments(db)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -141,17 +146,3 @@ def _tables_of(db: sqlite3.Connection) -> set[str]:
     rows = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
     # SQLite adds its own tables, such as the statistics of ANALYZE.
     return {str(name) for (name,) in rows if not str(name).startswith("sqlite_")}
-
-
-def _has_old_log(db: sqlite3.Connection) -> bool:
-    """Whether the file's version allowed only one commitment in each block."""
-    columns = db.execute("SELECT name FROM pragma_table_info('commitment_log') WHERE pk").fetchall()
-    return columns == [("block",)]
-
-
-def _upgrade_log(db: sqlite3.Connection) -> None:
-    if _has_old_log(db):  # Another process may have done it meanwhile.
-        db.execute("ALTER TABLE commitment_log RENAME TO commitment_log_before")
-        db.execute(f"CREATE TABLE commitment_log ({_TABLES['commitment_log']}) STRICT")
-        db.execute("INSERT INTO commitment_log SELECT hotkey, digest, block FROM commitment_log_before")
-        db.execute("DROP TABLE commitment_log_before")

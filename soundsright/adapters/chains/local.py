@@ -2,7 +2,7 @@
 
 Blocks are counted from 0; times are in seconds since the epoch. A block's hash covers its parent's hash, its number
 and its entropy. A write belongs to the block after the head. One process makes blocks; any number may read them.
-Every commitment is kept with its block, so the chain can be read as of any block.
+The last commitments of each hotkey are kept with their blocks, so the chain can be read as of an earlier block.
 """
 
 from __future__ import annotations
@@ -11,19 +11,27 @@ import hashlib
 import math
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from soundsright.adapters.chains.chain_file import ChainFile
+from soundsright.adapters.chains.commitment_log import (
+    MAX_PER_PERIOD,
+    PERIOD_BLOCKS,
+    commitments_as_of,
+    commits_too_often,
+    log_commitment,
+)
+from soundsright.adapters.chains.registrations import MAX_NEURONS, free_uid, note_who_registered
 from soundsright.core.endpoint import is_endpoint
-from soundsright.core.entry_rules import MAX_EARLIER_BLOCKS
-from soundsright.core.errors import ChainUnavailable, UsageError
+from soundsright.core.errors import ChainUnavailable
 from soundsright.core.ports import BlockRef, Neuron, Snapshot, SubnetRules, TxResult
 from soundsright.core.submission import Commitment
 
 MAX_COMMITMENT_CHARS = 2_000
-MAX_NEURONS = 4_096
+_SHOWN_BLOCKS = 4
 
 
 def _system_entropy(_number: int) -> bytes:
@@ -70,6 +78,8 @@ class LocalChain:
         self._block_s = block_s
         self._block_per_write = block_per_write
         self._now_s = now_s
+        self._shown: dict[BlockRef, tuple[Commitment, ...]] = {}
+        self._shown_lock = threading.Lock()
         self._file = ChainFile(path, make_first_block=self._append_block)
 
     def check(self) -> None:
@@ -102,6 +112,9 @@ class LocalChain:
         """The number of the block that a write belongs to."""
         if self._block_per_write:
             return self._append_block(db).number
+        return self._next_block(db)
+
+    def _next_block(self, db: sqlite3.Connection) -> int:
         return int(db.execute("SELECT max(number) + 1 FROM blocks").fetchone()[0])
 
     def advance(self, blocks: int = 1) -> BlockRef:
@@ -133,22 +146,30 @@ class LocalChain:
             raise ChainUnavailable(f"The local chain has no time for block {number}", "Wait for the block.")
         return float(row[0])
 
-    def register(self, hotkey: str, *, stake: float = 0.0, permit: bool = False) -> int:
+    def register(self, hotkey: str, *, stake: float = 0.0, permit: bool = False, by_itself: bool = False) -> int:
         """The hotkey's uid. A new hotkey is registered in the next block. With `permit` it may set weights.
 
+        On a full chain, it gets the seat of a hotkey that registered itself (`by_itself`) and never committed.
+
         Raises:
-            UsageError: the chain has `MAX_NEURONS` hotkeys already.
+            UsageError: the chain has `MAX_NEURONS` hotkeys already, and each of them keeps its seat.
         """
         with self._file.writing() as db:
             row = db.execute("SELECT uid FROM neurons WHERE hotkey = ?", (hotkey,)).fetchone()
             if row is not None:
+                if not by_itself:
+                    note_who_registered(db, hotkey, by_itself=False)
                 return int(row[0])
-            uid = db.execute("SELECT coalesce(max(uid) + 1, 0) FROM neurons").fetchone()[0]
-            if uid >= MAX_NEURONS:
-                raise UsageError(f"The chain is full: it has {MAX_NEURONS} hotkeys", "Start another chain.")
             block = self._block_of_write(db)
+            uid = free_uid(db, block, MAX_NEURONS)
             db.execute("INSERT INTO neurons VALUES (?, ?, ?, ?, ?)", (uid, hotkey, block, stake, int(permit)))
-            return int(uid)
+            note_who_registered(db, hotkey, by_itself=by_itself)
+            return uid
+
+    def is_registered(self, hotkey: str) -> bool:
+        """Whether the hotkey has a seat, from now or from the next block on."""
+        with self._file.reading() as db:
+            return _is_registered(db, hotkey)
 
     def neurons(self) -> tuple[Neuron, ...]:
         return self.snapshot().neurons
@@ -166,7 +187,19 @@ class LocalChain:
             block = BlockRef(*db.execute(query, (2**62 if number is None else number,)).fetchone())
             if number is not None and block.number != number:
                 raise _no_block_yet(number)
-            return Snapshot(block, _neurons_as_of(db, block.number), _commitments_as_of(db, block.number))
+            return Snapshot(block, _neurons_as_of(db, block.number), self._commitments_as_of(db, block))
+
+    def _commitments_as_of(self, db: sqlite3.Connection, block: BlockRef) -> tuple[Commitment, ...]:
+        """The commitments as of a block. They never change, so those of the last blocks read are kept."""
+        with self._shown_lock:
+            shown = self._shown.get(block)
+        if shown is None:
+            shown = commitments_as_of(db, block.number)
+            with self._shown_lock:
+                self._shown[block] = shown
+                while len(self._shown) > _SHOWN_BLOCKS:
+                    del self._shown[next(iter(self._shown))]
+        return shown
 
     def publish(self, hotkey: str, digest: str) -> TxResult:
         """Commit the text for the hotkey in the next block. It replaces the hotkey's earlier commitment."""
@@ -175,11 +208,16 @@ class LocalChain:
         with self._file.writing() as db:
             if not _is_registered(db, hotkey):
                 return _not_registered(hotkey)
+            if commits_too_often(db, hotkey, self._next_block(db)):
+                return TxResult(
+                    False,
+                    "too_often",
+                    f"{hotkey} has committed {MAX_PER_PERIOD} times in {PERIOD_BLOCKS} blocks: try again later",
+                    retryable=True,
+                )
             block = self._block_of_write(db)
-            # A file from before the log has the current commitment in this table only.
-            db.execute("INSERT OR IGNORE INTO commitment_log SELECT * FROM commitments WHERE hotkey = ?", (hotkey,))
             db.execute("INSERT OR REPLACE INTO commitments VALUES (?, ?, ?)", (hotkey, digest, block))
-            db.execute("INSERT OR REPLACE INTO commitment_log VALUES (?, ?, ?)", (hotkey, digest, block))
+            log_commitment(db, hotkey, digest, block)
         return TxResult(True, block=block)
 
     def rules(self) -> SubnetRules:
@@ -260,37 +298,4 @@ def _neurons_as_of(db: sqlite3.Connection, block: int) -> tuple[Neuron, ...]:
     return tuple(
         Neuron(uid, hotkey, registered_at, stake, bool(permit), endpoint, weights_set_at)
         for uid, hotkey, registered_at, stake, permit, endpoint, weights_set_at in rows
-    )
-
-
-def _commitments_as_of(db: sqlite3.Connection, block: int) -> tuple[Commitment, ...]:
-    """Each hotkey's last commitment up to that block, with the blocks of its earlier ones."""
-    # A file from before the log has only the last commitments, in their own table.
-    last = db.execute(
-        "SELECT hotkey, digest, max(block) FROM "
-        "(SELECT * FROM commitment_log UNION SELECT * FROM commitments) "
-        "WHERE block <= ? GROUP BY hotkey ORDER BY 3, hotkey",
-        (block,),
-    ).fetchall()
-    blocks: dict[str, list[int]] = {}
-    for hotkey, number in db.execute(
-        "SELECT hotkey, block FROM commitment_log WHERE block <= ? ORDER BY block", (block,)
-    ):
-        blocks.setdefault(hotkey, []).append(number)
-    first: dict[tuple[str, str], int] = {
-        (hotkey, digest): number
-        for hotkey, digest, number in db.execute(
-            "SELECT hotkey, digest, min(block) FROM commitment_log WHERE block <= ? GROUP BY hotkey, digest",
-            (block,),
-        )
-    }
-    return tuple(
-        Commitment(
-            hotkey,
-            digest,
-            number,
-            tuple(blocks.get(hotkey, [])[:-1][-MAX_EARLIER_BLOCKS:]),
-            first.get((hotkey, digest), number),
-        )
-        for hotkey, digest, number in last
     )

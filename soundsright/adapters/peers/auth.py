@@ -156,13 +156,20 @@ class RateLimit:
         Raises:
             RequestRefused: `busy`, if it has sent too many.
         """
+        if not self._take(address, 1.0, only_if_there=True):
+            raise RequestRefused("busy", "Too many requests; try again in a minute", status=429)
+
+    def spend(self, address: str, tokens: float) -> None:
+        """Take tokens for work that is done. The address waits until it has earned them."""
+        self._take(address, tokens, only_if_there=False)
+
+    def _take(self, address: str, cost: float, *, only_if_there: bool) -> bool:
         now_s = self._monotonic_s()
         with self._lock:
             tokens, counted_at_s = self._buckets.pop(address, (self._burst, now_s))
             tokens = min(self._burst, tokens + (now_s - counted_at_s) * self._per_s)
-            allowed = tokens >= 1
-            self._buckets[address] = (tokens - 1 if allowed else tokens, now_s)
+            taken = tokens >= cost or not only_if_there
+            self._buckets[address] = (tokens - cost if taken else tokens, now_s)
             if len(self._buckets) > self.MAX_ADDRESSES:
                 self._buckets.popitem(last=False)
-        if not allowed:
-            raise RequestRefused("busy", "Too many requests; try again in a minute", status=429)
+        return taken

@@ -85,6 +85,14 @@ class _BlockTimes:
     block_seconds: float | None
 
 
+@dataclass(frozen=True)
+class _ClientLimits:
+    """What one client (an IPv4 address, or the /64 of an IPv6 address) may use. 0 means no limit."""
+
+    read_share: float
+    registrations: int
+
+
 @command.command("serve")
 @_account_options
 @listening_options("CHAIN", 9944)
@@ -105,12 +113,32 @@ class _BlockTimes:
         help="Seconds of the chain's own time per block, to rehearse days in minutes. [default: real time]",
     ),
 )
+@grouped(
+    _ClientLimits,
+    "client_limits",
+    option(
+        "--read-share",
+        default=0.25,
+        type=FiniteFloat(0, 64),
+        envvar="CHAIN_READ_SHARE",
+        help="Share of a processor core that the reads of one address may use. 0: no limit, behind a proxy.",
+    ),
+    option(
+        "--registrations-per-day",
+        "registrations",
+        default=32,
+        type=click.IntRange(0, 4_096),
+        envvar="CHAIN_REGISTRATIONS_PER_DAY",
+        help="Keys that register themselves from one address in a day, with --open. 0: no limit, behind a proxy.",
+    ),
+)
 @option("--open", "open_registration", is_flag=True, help="Let every key register itself, without stake.")
 @option("--log-level", default="INFO", envvar="LOG_LEVEL", help="Lowest level of messages to log.")
 def serve(
     host: str,
     port: int,
     times: _BlockTimes,
+    client_limits: _ClientLimits,
     open_registration: bool,
     log_level: str,
     env_file: Path | None,
@@ -139,15 +167,18 @@ def serve(
         chain.check()
         if times.block_seconds is None:
             _check_time(chain.ahead_s())
-        app = _chain_app(chain, account, open_registration=open_registration)
+        app = _chain_app(chain, account, client_limits, open_registration=open_registration)
         sock = listening(host, port, host_variable="CHAIN_HOST", port_variable="CHAIN_PORT")
         _serve_blocks(chain, app, sock, f"Chain of {account.address} at http://{host}", times.block_every)
 
 
-def _chain_app(chain: LocalChain, account: Hotkey, *, open_registration: bool) -> FastAPI:
+def _chain_app(chain: LocalChain, account: Hotkey, limits: _ClientLimits, *, open_registration: bool) -> FastAPI:
     from soundsright.adapters.peers import RateLimit, RequestGate
     from soundsright.services.http import ChainAccess, chain_app
 
+    # A client that was quiet for two minutes may read that much at once.
+    reads = RateLimit(per_minute=60_000 * limits.read_share, burst=round(120_000 * limits.read_share) or 1)
+    daily = RateLimit(per_minute=limits.registrations / 1_440, burst=limits.registrations)
     return chain_app(
         chain,
         ChainAccess(
@@ -157,6 +188,8 @@ def _chain_app(chain: LocalChain, account: Hotkey, *, open_registration: bool) -
             throttle=RateLimit(per_minute=600, burst=200).check,
             is_address=is_address,
             open_registration=open_registration,
+            reads=reads if limits.read_share else None,
+            registrations=daily.check if limits.registrations else None,
         ),
     )
 

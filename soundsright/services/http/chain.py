@@ -6,6 +6,7 @@ and makes blocks. If registration is open, a hotkey can register itself, without
 
 # No `from __future__ import annotations`: FastAPI evaluates annotations, and these name classes inside a function.
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,30 +15,46 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from soundsright.core.endpoint import MAX_CHARS as MAX_ENDPOINT_CHARS
+from soundsright.core.endpoint import client_network
 from soundsright.core.errors import RequestRefused, UsageError
 from soundsright.core.ports import BlockRef, LiveChain
 from soundsright.services.http.requests import Admit, Throttle, answer_refusals, parsed, signed_body
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
+    from starlette.responses import Response
 
 MAX_BODY_BYTES = 400_000
 MAX_WEIGHTS = 4_096
+_BYTES_PER_MS = 50_000
+"""Sending a reply of this size counts as much as a millisecond of work."""
 
 
 class PrivateChain(LiveChain, Protocol):
     """A chain that this program runs: it also registers hotkeys, makes blocks, and shows weights."""
 
-    def register(self, hotkey: str, *, stake: float = 0.0, permit: bool = False) -> int: ...
+    def register(
+        self, hotkey: str, *, stake: float = 0.0, permit: bool = False, by_itself: bool = False
+    ) -> int: ...
+    def is_registered(self, hotkey: str) -> bool: ...
     def advance(self, blocks: int = 1) -> BlockRef: ...
     def weights(self, validator: str) -> dict[int, float]: ...
+
+
+class Budget(Protocol):
+    """What each client may use. `check` takes one token, and `spend` takes tokens for work that is done."""
+
+    def check(self, address: str) -> None: ...
+    def spend(self, address: str, tokens: float) -> None: ...
 
 
 @dataclass(frozen=True)
 class ChainAccess:
     """The checks of requests. `address` is the chain's own account, which signed requests name as their receiver.
 
-    `admit` verifies a signature, `throttle` counts the requests of an address, and `is_address` checks a hotkey.
+    `admit` verifies a signature, `throttle` counts the writes of a client, and `is_address` checks a hotkey.
+    `reads` is a client's budget for reads, in milliseconds of work. `registrations` counts the hotkeys that
+    register themselves from a client. None means no limit.
     """
 
     address: str
@@ -46,6 +63,8 @@ class ChainAccess:
     throttle: Throttle
     is_address: Callable[[str], bool]
     open_registration: bool = False
+    reads: Budget | None = None
+    registrations: Throttle | None = None
 
 
 class _Body(BaseModel):
@@ -93,16 +112,36 @@ def _block_fields(block: BlockRef) -> dict[str, Any]:
     return {"number": block.number, "hash": block.hash}
 
 
+def _metered(request: "Request", budget: Budget | None, read: Callable[[], dict[str, Any]]) -> "Response":
+    """The result of a read as JSON. Its work is taken from the budget of the client.
+
+    Raises:
+        RequestRefused: `busy`, if the client has used up its budget.
+    """
+    from starlette.responses import Response
+
+    if budget is None:
+        return Response(json.dumps(read()), media_type="application/json")
+    client = client_network(request.client.host if request.client else "")
+    budget.check(client)
+    started_s, size = time.thread_time(), 0
+    try:
+        body = json.dumps(read()).encode()
+        size = len(body)
+        return Response(body, media_type="application/json")
+    finally:
+        budget.spend(client, (time.thread_time() - started_s) * 1_000 + size / _BYTES_PER_MS)
+
+
 def _add_reads(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> None:
-    from fastapi import Query
+    from fastapi import Query, Request, Response
 
     def check_exists(number: int) -> None:
         head = chain.head().number
         if not 0 <= number <= head:
             raise RequestRefused("no_block", f"There is no block {number}; the latest is {head}", status=404)
 
-    @app.get("/v1/identity")
-    def identity() -> dict[str, Any]:
+    def identity_fields() -> dict[str, Any]:
         return {
             "service": "soundsright.chain/1",
             "address": access.address,
@@ -110,33 +149,45 @@ def _add_reads(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> None
             "time_s": time.time(),
         }
 
-    @app.get("/v1/head")
-    def head() -> dict[str, Any]:
-        return _block_fields(chain.head())
-
-    @app.get("/v1/finalized")
-    def finalized() -> dict[str, Any]:
-        return _block_fields(chain.finalized())
-
-    @app.get("/v1/blocks/{number}")
-    def block(number: int) -> dict[str, Any]:
+    def block_fields(number: int) -> dict[str, Any]:
         check_exists(number)
         return {"number": number, "hash": chain.block_hash(number), "timestamp_s": chain.timestamp_s(number)}
 
-    @app.get("/v1/snapshot")
-    def snapshot(block: Annotated[int | None, Query()] = None) -> dict[str, Any]:
+    def snapshot_fields(block: int | None) -> dict[str, Any]:
         if block is not None:
             check_exists(block)
         snapshot = chain.snapshot(block)
         return {
             "block": _block_fields(snapshot.block),
-            "neurons": [asdict(neuron) for neuron in snapshot.neurons],
-            "commitments": [asdict(commitment) for commitment in snapshot.commitments],
+            "neurons": [vars(neuron) for neuron in snapshot.neurons],
+            "commitments": [vars(commitment) for commitment in snapshot.commitments],
         }
 
+    @app.get("/v1/identity")
+    def identity(request: Request) -> Response:
+        return _metered(request, access.reads, identity_fields)
+
+    @app.get("/v1/head")
+    def head(request: Request) -> Response:
+        return _metered(request, access.reads, lambda: _block_fields(chain.head()))
+
+    @app.get("/v1/finalized")
+    def finalized(request: Request) -> Response:
+        return _metered(request, access.reads, lambda: _block_fields(chain.finalized()))
+
+    @app.get("/v1/blocks/{number}")
+    def block(request: Request, number: int) -> Response:
+        return _metered(request, access.reads, lambda: block_fields(number))
+
+    @app.get("/v1/snapshot")
+    def snapshot(request: Request, block: Annotated[int | None, Query()] = None) -> Response:
+        return _metered(request, access.reads, lambda: snapshot_fields(block))
+
     @app.get("/v1/weights/{hotkey}")
-    def weights(hotkey: str) -> dict[str, float]:
-        return {str(uid): weight for uid, weight in chain.weights(hotkey).items()}
+    def weights(request: Request, hotkey: str) -> Response:
+        return _metered(
+            request, access.reads, lambda: {str(uid): weight for uid, weight in chain.weights(hotkey).items()}
+        )
 
 
 async def _signed(request: "Request", access: ChainAccess) -> tuple[str, bytes]:
@@ -165,6 +216,14 @@ def _add_writes(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> Non
         return asdict(await run_in_threadpool(chain.set_weights, sender, parsed(_WeightsByHotkey, body).by_hotkey))
 
 
+def _count_registration(request: "Request", count: Throttle) -> None:
+    try:
+        count(client_network(request.client.host if request.client else ""))
+    except RequestRefused as refused:
+        sentence = "Your address has registered too many keys today"
+        raise RequestRefused("too_many", sentence, status=429) from refused
+
+
 def _add_organising(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> None:
     """The requests that only the organiser makes: registrations and blocks."""
     from fastapi import Request
@@ -179,8 +238,18 @@ def _add_organising(app: "FastAPI", chain: PrivateChain, access: ChainAccess) ->
             raise RequestRefused("not_organiser", "Only the organiser registers hotkeys")
         if not access.is_address(wish.hotkey):
             raise RequestRefused("malformed", "The hotkey is not a valid address", status=422)
+        by_itself = sender != access.organiser
+        if by_itself and access.registrations and not await run_in_threadpool(chain.is_registered, wish.hotkey):
+            try:
+                access.registrations(client_network(request.client.host if request.client else ""))
+            except RequestRefused as refused:
+                raise RequestRefused(
+                    "too_many", "Your address has registered too many keys today", status=429
+                ) from refused
         try:
-            uid = await run_in_threadpool(lambda: chain.register(wish.hotkey, stake=wish.stake, permit=wish.permit))
+            uid = await run_in_threadpool(
+                lambda: chain.register(wish.hotkey, stake=wish.stake, permit=wish.permit, by_itself=by_itself)
+            )
         except UsageError as error:
             raise RequestRefused("full", error.problem, status=409) from error
         return {"uid": uid}

@@ -16,7 +16,13 @@ ORGANISER = Hotkey.of_seed("organiser")
 
 @contextmanager
 def served_chain(
-    path: Path, *, open_registration: bool = False, block_s: float | None = None, per_minute: float = 1e6
+    path: Path,
+    *,
+    open_registration: bool = False,
+    block_s: float | None = None,
+    per_minute: float = 1e6,
+    reads: RateLimit | None = None,
+    registrations: RateLimit | None = None,
 ) -> Iterator[tuple[LocalChain, str]]:
     """The chain in the file `path`, and the URL of its service."""
     chain = LocalChain(path, block_s=block_s)
@@ -29,6 +35,8 @@ def served_chain(
             throttle=RateLimit(per_minute=per_minute, burst=max(1, int(per_minute))).check,
             is_address=is_address,
             open_registration=open_registration,
+            reads=reads,
+            registrations=registrations.check if registrations else None,
         ),
     )
     service = HttpService(app, listening("127.0.0.1", 0, host_variable="", port_variable=""), name="chain")

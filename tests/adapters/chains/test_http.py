@@ -13,7 +13,7 @@ import pytest
 
 from soundsright.adapters.chains.http import HttpChain
 from soundsright.adapters.chains.local import LocalChain
-from soundsright.adapters.peers.auth import signed_headers
+from soundsright.adapters.peers.auth import RateLimit, signed_headers
 from soundsright.adapters.peers.client import request
 from soundsright.adapters.peers.keys import Hotkey
 from soundsright.core.errors import ChainUnavailable, UsageError
@@ -83,6 +83,28 @@ def test_with_open_registration_a_hotkey_registers_itself_without_stake(tmp_path
             eve.register(EVE.address, stake=1.0)
         with pytest.raises(UsageError, match="organiser"):
             eve.register(ALICE.address)
+
+
+def test_an_address_registers_few_keys_a_day_and_the_organiser_any_number(tmp_path: Path) -> None:
+    limit = RateLimit(per_minute=2 / 1_440, burst=2)
+    with served_chain(tmp_path / "c.db", open_registration=True, registrations=limit) as (chain, url):
+        keys = [Hotkey.of_seed(f"bot {number}") for number in range(3)]
+        for key in (*keys[:2], keys[0]):
+            client(url, key).register(key.address)  # A key that is registered already counts once.
+        with pytest.raises(ChainUnavailable, match="Your address has registered too many keys today"):
+            client(url, keys[2]).register(keys[2].address)
+        client(url, ORGANISER).register(keys[2].address)
+        assert len(chain.neurons()) == 3
+
+
+def test_an_address_that_reads_too_much_has_to_wait_and_may_still_write(tmp_path: Path) -> None:
+    with served_chain(tmp_path / "c.db", reads=RateLimit(per_minute=1, burst=5)) as (_, url):
+        organiser = client(url, ORGANISER)
+        statuses = {request(url, "GET", "/v1/snapshot", timeout_s=5).status for _ in range(20)}
+        assert statuses == {200, 429}
+        with pytest.raises(ChainUnavailable, match="Too many requests"):
+            organiser.snapshot()
+        assert organiser.register(ALICE.address) == 0
 
 
 def test_a_key_cannot_write_for_another_hotkey(served: tuple[LocalChain, str]) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from soundsright.adapters.chains.commitment_log import KEPT, MAX_PER_PERIOD, PERIOD_BLOCKS
 from soundsright.adapters.chains.local import MAX_COMMITMENT_CHARS, LocalChain, seeded_block_entropy
+from soundsright.adapters.chains.registrations import GRACE_BLOCKS
 from soundsright.core.errors import ChainUnavailable, UsageError
 
 
@@ -225,7 +227,7 @@ def test_a_chain_with_the_old_log_of_commitments_is_upgraded_without_loss(tmp_pa
         db.execute(
             "CREATE TABLE log (hotkey TEXT NOT NULL, digest TEXT NOT NULL, block INTEGER PRIMARY KEY) STRICT"
         )
-        db.execute("INSERT INTO log SELECT * FROM commitment_log")
+        db.execute("INSERT INTO log SELECT hotkey, digest, block FROM commitment_log")
         db.execute("DROP TABLE commitment_log")
         db.execute("ALTER TABLE log RENAME TO commitment_log")
     chain = LocalChain(tmp_path / "c.db", block_per_write=False)
@@ -233,6 +235,88 @@ def test_a_chain_with_the_old_log_of_commitments_is_upgraded_without_loss(tmp_pa
     assert chain.publish("alice", "x").block == chain.publish("bob", "y").block
     chain.advance()
     assert [c.digest for c in chain.commitments()] == ["x", "y"]
+
+
+def test_a_chain_that_kept_every_commitment_is_cut_and_keeps_the_first_block_of_each_text(tmp_path: Path) -> None:
+    chain = LocalChain(tmp_path / "c.db")
+    chain.register("alice")
+    with closing(sqlite3.connect(tmp_path / "c.db")) as db, db:
+        db.execute("DROP TABLE commitment_log")
+        db.execute(
+            "CREATE TABLE commitment_log (hotkey TEXT NOT NULL, digest TEXT NOT NULL, block INTEGER NOT NULL, "
+            "PRIMARY KEY (hotkey, block)) STRICT"
+        )
+        rows = [("same" if n % 2 else str(n), n) for n in range(1_000)]
+        db.executemany("INSERT INTO commitment_log VALUES ('alice', ?, ?)", rows)
+        db.executemany("INSERT INTO blocks VALUES (?, ?)", [(n, "0x") for n in range(2, 1_000)])
+    chain = LocalChain(tmp_path / "c.db")
+    (commitment,) = chain.commitments()
+    assert (commitment.digest, commitment.block, commitment.first_block) == ("same", 999, 1)
+    assert commitment.earlier_blocks == tuple(range(899, 999))
+    assert _lines(tmp_path / "c.db") == KEPT
+
+
+def _lines(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as db:
+        return int(db.execute("SELECT count(*) FROM commitment_log").fetchone()[0])
+
+
+def test_the_log_keeps_the_last_commitments_of_each_hotkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundsright.adapters.chains.commitment_log.KEPT", 3)
+    chain = LocalChain(tmp_path / "c.db")
+    for hotkey in ("alice", "bob"):
+        chain.register(hotkey)
+    bobs = chain.publish("bob", "once")
+    for number in range(10):
+        chain.publish("alice", str(number))
+    assert _lines(tmp_path / "c.db") == 4
+    alice = next(c for c in chain.commitments() if c.hotkey == "alice")
+    assert (alice.digest, alice.block, len(alice.earlier_blocks)) == ("9", chain.head().number, 2)
+    # Another hotkey's commitments cannot push out a commitment.
+    assert next(c for c in chain.commitments() if c.hotkey == "bob").block == bobs.block
+    assert chain.snapshot(chain.head().number - 1).commitments[-1].digest == "8"
+
+
+def test_a_hotkey_that_commits_too_often_has_to_wait_and_others_do_not(tmp_path: Path) -> None:
+    chain = LocalChain(tmp_path / "c.db")
+    for hotkey in ("alice", "bob"):
+        chain.register(hotkey)
+    results = [chain.publish("alice", str(number)) for number in range(MAX_PER_PERIOD + 1)]
+    assert [r.ok for r in results] == [True] * MAX_PER_PERIOD + [False]
+    assert (results[-1].code, results[-1].retryable) == ("too_often", True)
+    assert chain.publish("bob", "x").ok
+    chain.advance(PERIOD_BLOCKS)
+    assert chain.publish("alice", "again").ok
+
+
+def test_a_full_chain_gives_the_seats_of_hotkeys_that_never_committed_to_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundsright.adapters.chains.local.MAX_NEURONS", 6)
+    chain = LocalChain(tmp_path / "c.db")
+    chain.register("invited")
+    chain.register("validator", permit=True, stake=1.0)
+    for hotkey in ("idle", "committed", "invited-later", "late"):
+        chain.register(hotkey, by_itself=True)
+    chain.publish("committed", "x")
+    chain.publish_endpoint("idle", "10.0.0.1:5")
+    chain.set_weights("validator", {"idle": 0.5, "committed": 0.5})
+    chain.register("invited-later")
+    with pytest.raises(UsageError, match="full"):
+        chain.register("new", by_itself=True)  # Each may still commit.
+    chain.advance(GRACE_BLOCKS)
+    before = chain.head().number
+    assert chain.register("new", by_itself=True) == 2
+    assert [n.hotkey for n in chain.neurons()] == [
+        "invited", "validator", "new", "committed", "invited-later", "late"
+    ]  # fmt: skip
+    assert chain.neurons()[2].endpoint is None
+    assert chain.weights("validator") == {3: 0.5}, "the new hotkey does not inherit weight"
+    assert "new" not in [n.hotkey for n in chain.snapshot(before).neurons]
+    assert chain.register("newer", by_itself=True) == 5
+    with pytest.raises(UsageError, match="full"):
+        chain.register("newest", by_itself=True)
+    assert not chain.publish("idle", "too late").ok
 
 
 @pytest.mark.parametrize(
