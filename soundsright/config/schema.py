@@ -76,6 +76,17 @@ class Settings(BaseModel):
         AfterValidator(values.external_ip),
         Field(description="IPv4 address to publish on the chain. Empty: publish none."),
     ] = ""
+    soundsright_connections: Annotated[
+        int, Field(ge=8, le=65_536, description="Connections that each API holds at the same time.")
+    ] = 256
+    soundsright_connections_per_client: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=65_536,
+            description="Connections of one address (IPv6: of one /64). 0: no limit, behind a proxy that has one.",
+        ),
+    ] = 64
     round_time_of_day: Annotated[
         str, AfterValidator(values.time_of_day), Field(description="Time of day, in UTC, at which rounds start.")
     ] = "09:00"
@@ -205,6 +216,14 @@ class MinerSettings(Settings):
 class ValidatorSettings(Settings):
     """The settings of a validator."""
 
+    soundsright_peer_networks: Annotated[
+        str,
+        AfterValidator(values.peer_networks),
+        Field(
+            description="Networks, besides the public Internet, in which the validator calls peers: private, "
+            "loopback, or such as 10.20.0.0/16, separated by commas. Empty: none."
+        ),
+    ] = ""
     openai_api_key: Annotated[
         OptionalSecret, Field(description="Key of the account that pays for new speech by openai.")
     ] = None

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from soundsright.core.competition import is_competition_name
+from soundsright.core.endpoint import PeerNetworks
 from soundsright.core.plugins import (
     CHAIN_GROUP,
     CHAIN_SCHEMES,
@@ -99,6 +100,12 @@ def external_ip(value: str) -> str:
             ipaddress.IPv4Address(value)
         except ValueError:
             raise ValueError("give the IPv4 address at which other machines reach this one") from None
+    return value
+
+
+def peer_networks(value: str) -> str:
+    """Check a list of networks in which peers may be."""
+    PeerNetworks.of(value)
     return value
 
 

@@ -164,7 +164,11 @@ class ChainUnavailable(InfrastructureFault):
 
 
 class PeerUnavailable(InfrastructureFault):
-    """Another service does not answer, or its answer cannot be read."""
+    """Another service does not answer, or its answer cannot be read. `code` never changes."""
+
+    def __init__(self, problem: str, remedy: str = "Try again.", *, code: str = "unavailable") -> None:
+        super().__init__(printable(problem), remedy)
+        self.code = code
 
 
 class StateUnavailable(InfrastructureFault):

@@ -203,6 +203,7 @@ class World:
             {
                 "AXON_PORT": str(self.ports[f"{name}-axon"]),
                 "AXON_EXTERNAL_IP": "127.0.0.1",
+                "SOUNDSRIGHT_PEER_NETWORKS": "loopback",
                 "HEALTHCHECK_API_PORT": str(self.ports[f"{name}-health"]),
                 "SOUNDSRIGHT_SANDBOX": "process",
                 "SOUNDSRIGHT_TRUST": "true",

@@ -1,15 +1,17 @@
 """A small HTTP client for other services, with a deadline and a limit of bytes for each request.
 
 Times are in seconds, sizes in bytes. It follows no redirects. It needs no package, which keeps a miner small. The
-deadline does not include the system's lookup of the host name.
+name of a host is looked up once, and the connection goes to an address of that answer.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import queue
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,10 +19,14 @@ from urllib.parse import urlsplit
 
 from soundsright.adapters.peers.auth import signed_headers
 from soundsright.adapters.protocol import BoundedSocket, TooLarge
+from soundsright.core.endpoint import PUBLIC, PeerNetworks
 from soundsright.core.errors import PeerUnavailable
 from soundsright.core.ports import Account, Reply
 
 MAX_REPLY_BYTES = 16_000_000
+
+_Address = tuple[Any, Any, int, str, Any]
+"""One answer of `socket.getaddrinfo`."""
 
 
 def request(
@@ -32,11 +38,15 @@ def request(
     headers: Mapping[str, str] | None = None,
     timeout_s: float,
     max_bytes: int = MAX_REPLY_BYTES,
+    networks: PeerNetworks | None = None,
 ) -> Reply:
-    """Send one request to `scheme://host:port`. One deadline covers all of it, from connecting to the last byte.
+    """Send one request to `scheme://host:port`. One deadline covers all of it, from the look-up to the last byte.
+
+    With `networks`, it connects only to addresses that they allow. Redirects are replies like others.
 
     Raises:
-        PeerUnavailable: nothing answers, the answer is not complete in time, or it is larger than `max_bytes`.
+        PeerUnavailable: nothing answers, the answer is not complete in time, or it is larger than `max_bytes`. It
+            quotes nothing that the other side sent.
     """
     deadline_s = time.monotonic() + timeout_s
     try:
@@ -48,7 +58,8 @@ def request(
             if context is None
             else http.client.HTTPSConnection(host, port, context=context)
         )
-        with _connected(connection.host, connection.port, context, deadline_s) as sock:
+        addresses = _allowed(_addresses(connection.host, connection.port, deadline_s), networks)
+        with _connected(addresses, connection.host, context, deadline_s) as sock:
             connection.sock = BoundedSocket(sock, deadline_s, max_bytes)
             connection.request(
                 method, path, body=body, headers={"Content-Type": "application/json", **(headers or {})}
@@ -59,17 +70,84 @@ def request(
                 raise TooLarge
             return Reply(reply.status, data)
     except TooLarge as error:
-        raise PeerUnavailable(f"{url}{path} sent more than {max_bytes} bytes") from error
+        raise PeerUnavailable(f"{url}{path} sent more than {max_bytes} bytes", code="too_large") from error
+    except _Forbidden as error:
+        raise PeerUnavailable(
+            f"{url} leads to {error}",
+            "If a peer may be there, add its network to SOUNDSRIGHT_PEER_NETWORKS.",
+            code="forbidden_address",
+        ) from error
     except (OSError, http.client.HTTPException, ValueError, ArithmeticError) as error:
         late = time.monotonic() >= deadline_s
-        reason = f"no answer within {timeout_s:g} s" if late else f"{type(error).__name__}: {error}"
-        raise PeerUnavailable(f"{url}{path} does not answer ({reason})") from error
+        code, reason = ("timeout", f"no answer within {timeout_s:g} s") if late else _reason(error)
+        raise PeerUnavailable(f"{url}{path} does not answer ({reason})", code=code) from error
 
 
-def _connected(host: str, port: int, context: ssl.SSLContext | None, deadline_s: float) -> socket.socket:
-    """A socket to the first of the host's addresses that answers. Each address gets a share of the time left."""
-    last_error: Exception = OSError("the name has no address")
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+def _reason(error: Exception) -> tuple[str, str]:
+    """The code and the words for an error. An error of `http.client` quotes the other side, so it is left out."""
+    if isinstance(error, socket.gaierror):
+        return "unknown_host", "its name has no address"
+    if isinstance(error, ConnectionRefusedError):
+        return "refused", "it refuses connections"
+    if isinstance(error, http.client.RemoteDisconnected | ConnectionError):
+        return "disconnected", "it ended the connection"
+    if isinstance(error, ssl.SSLError):
+        return "tls", getattr(error, "verify_message", "") or getattr(error, "reason", "") or "no TLS handshake"
+    if isinstance(error, TimeoutError):
+        return "timeout", "no answer in time"
+    if isinstance(error, OSError):
+        return "unreachable", error.strerror or type(error).__name__
+    if isinstance(error, http.client.InvalidURL | UnicodeError):
+        return "bad_endpoint", "the address is not valid"
+    if isinstance(error, http.client.HTTPException | ArithmeticError):
+        return "not_http", "its answer is not HTTP"
+    return "bad_endpoint", "the address or the answer is not valid"
+
+
+class _Forbidden(Exception):
+    """None of the addresses is allowed. Its text says what kind of address the first one is."""
+
+
+def _addresses(host: str, port: int, deadline_s: float) -> list[_Address]:
+    """What the system says about a name. The system has no deadline, so a thread waits for it."""
+    answers: queue.SimpleQueue[list[_Address] | Exception] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            answers.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        except (OSError, ValueError) as error:
+            answers.put(error)
+
+    threading.Thread(target=look_up, name="look-up", daemon=True).start()
+    try:
+        answer = answers.get(timeout=max(0.0, deadline_s - time.monotonic()))
+    except queue.Empty:
+        raise TimeoutError("no address in time") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _allowed(addresses: list[_Address], networks: PeerNetworks | None) -> list[_Address]:
+    """The addresses to which these networks let us connect.
+
+    Raises:
+        _Forbidden: there is none.
+    """
+    if networks is None:
+        return addresses
+    refusals = [networks.refusal(str(address[4][0])) for address in addresses]
+    allowed = [address for address, refusal in zip(addresses, refusals, strict=True) if refusal is None]
+    if addresses and not allowed:
+        raise _Forbidden(refusals[0])
+    return allowed
+
+
+def _connected(
+    addresses: list[_Address], host: str, context: ssl.SSLContext | None, deadline_s: float
+) -> socket.socket:
+    """A socket to the first of the addresses that answers. Each address gets a share of the time left."""
+    last_error: Exception = socket.gaierror("the name has no address")
     for tried, (family, kind, protocol, _, address) in enumerate(addresses):
         now_s = time.monotonic()
         if now_s >= deadline_s:
@@ -100,16 +178,22 @@ def reply_json(reply: Reply, url: str) -> Any:
     try:
         return json.loads(reply.body)
     except (ValueError, RecursionError) as error:
-        raise PeerUnavailable(f"{url} answered {reply.status} with something that is not JSON") from error
+        raise PeerUnavailable(
+            f"{url} answered {reply.status} with something that is not JSON", code="not_json"
+        ) from error
 
 
 class SignedPeers:
-    """The `Peers` port: sends requests that one account signs."""
+    """The `Peers` port: sends requests that one account signs, to addresses that `networks` allow.
+
+    Strangers choose the endpoints of peers. Without `networks`, only public addresses are allowed.
+    """
 
     MAX_REPLY_BYTES = 100_000
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, networks: PeerNetworks = PUBLIC) -> None:
         self._account = account
+        self._networks = networks
 
     def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
         """Send a signed POST to `host:port`. The signature names the receiver's hotkey.
@@ -126,4 +210,5 @@ class SignedPeers:
             headers=headers,
             timeout_s=timeout_s,
             max_bytes=self.MAX_REPLY_BYTES,
+            networks=self._networks,
         )

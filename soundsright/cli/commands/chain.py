@@ -11,6 +11,7 @@ import click
 
 from soundsright.cli.shared.options import (
     ANY_PATH,
+    Connections,
     FiniteFloat,
     env_file_option,
     grouped,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from soundsright.adapters.chains import HttpChain, LocalChain
     from soundsright.adapters.peers import Hotkey
+    from soundsright.services.http import HttpService
 
 _MAX_AHEAD_S = 3_600.0
 _MAX_BLOCK_EVERY_S = 60
@@ -137,6 +139,7 @@ class _ClientLimits:
 def serve(
     host: str,
     port: int,
+    connections: Connections,
     times: _BlockTimes,
     client_limits: _ClientLimits,
     open_registration: bool,
@@ -154,7 +157,8 @@ def serve(
     """
     from soundsright.adapters.chains import LocalChain, authoring_lock
     from soundsright.adapters.peers import Hotkey
-    from soundsright.services.http import configure_logging, listening
+    from soundsright.cli.shared.serving import limits_of
+    from soundsright.services.http import HttpService, configure_logging, listening
 
     settings = _settings({**flags, "log_level": log_level}, env_file)
     configure_logging(settings.log_level)
@@ -169,7 +173,8 @@ def serve(
             _check_time(chain.ahead_s())
         app = _chain_app(chain, account, client_limits, open_registration=open_registration)
         sock = listening(host, port, host_variable="CHAIN_HOST", port_variable="CHAIN_PORT")
-        _serve_blocks(chain, app, sock, f"Chain of {account.address} at http://{host}", times.block_every)
+        service = HttpService(app, sock, name="chain", limits=limits_of(connections))
+        _serve_blocks(chain, service, f"Chain of {account.address} at http://{host}", times.block_every)
 
 
 def _chain_app(chain: LocalChain, account: Hotkey, limits: _ClientLimits, *, open_registration: bool) -> FastAPI:
@@ -194,12 +199,11 @@ def _chain_app(chain: LocalChain, account: Hotkey, limits: _ClientLimits, *, ope
     )
 
 
-def _serve_blocks(chain: LocalChain, app: FastAPI, sock: Any, title: str, block_every_s: float) -> None:
+def _serve_blocks(chain: LocalChain, service: HttpService, title: str, block_every_s: float) -> None:
     """Serve the chain and make blocks until a signal stops it."""
     from soundsright.cli.shared.stopping import stopped_by_signals
-    from soundsright.services.http import HttpService
 
-    service = HttpService(app, sock, name="chain").start()
+    service.start()
     click.echo(f"{title}:{service.port}, block {chain.head().number}")
     with stopped_by_signals() as stop:
         while not stop.wait(block_every_s or 3_600.0):

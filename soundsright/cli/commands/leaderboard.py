@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from soundsright.cli.shared.options import ANY_PATH, audio_mib_option, listening_options, option
+from soundsright.cli.shared.options import ANY_PATH, Connections, audio_mib_option, listening_options, option
 from soundsright.core.errors import UsageError
 
 _runs_option = option(
@@ -68,7 +68,7 @@ def build(*, out: Path, runs: tuple[Path, ...], audio_mib: int) -> None:
 @command.command("serve")
 @_runs_option
 @listening_options("SOUNDSRIGHT_LEADERBOARD", 8700)
-def serve(*, runs: tuple[Path, ...], host: str, port: int) -> None:
+def serve(*, runs: tuple[Path, ...], host: str, port: int, connections: Connections) -> None:
     """Serve the leaderboard until Ctrl-C.
 
     \b
@@ -77,10 +77,11 @@ def serve(*, runs: tuple[Path, ...], host: str, port: int) -> None:
     New and changed runs appear without a restart. The page /status shows a running round.
     """
     from soundsright.cli.shared.round_watch import opened_watch
-    from soundsright.cli.shared.serving import serve_app
+    from soundsright.cli.shared.serving import limits_of, serve_app
     from soundsright.services.board import LiveSite, StatusFeed, board_app
     from soundsright.services.records import find_runs
 
     find_runs(runs)
     feed = StatusFeed(runs, opened_watch)
-    serve_app(board_app(LiveSite(runs, live=True), feed), host, port, "Leaderboard", on_stop=feed.stop)
+    app = board_app(LiveSite(runs, live=True), feed)
+    serve_app(app, host, port, "Leaderboard", limits=limits_of(connections), on_stop=feed.stop)

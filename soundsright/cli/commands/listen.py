@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soundsright.cli.shared.options import ANY_PATH, grouped, listening_options, option
+from soundsright.cli.shared.options import ANY_PATH, Connections, grouped, listening_options, option
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,13 +69,13 @@ def command() -> None:
     option("--name", default="test", help="Name of the test. Its votes go to RUN/listening/NAME."),
 )
 @listening_options("SOUNDSRIGHT_LISTEN", 8710)
-def start(*, run_folder: Path, choice: _TestChoice, host: str, port: int) -> None:
+def start(*, run_folder: Path, choice: _TestChoice, host: str, port: int, connections: Connections) -> None:
     """Serve a listening test on a finished run until Ctrl-C.
 
     \b
     soundsright listen start runs/seed-1 --method acr --clips 10
     """
-    from soundsright.cli.shared.serving import serve_app
+    from soundsright.cli.shared.serving import limits_of, serve_app
     from soundsright.services.listening import (
         ListeningRoom,
         ListeningTest,
@@ -104,7 +104,8 @@ def start(*, run_folder: Path, choice: _TestChoice, host: str, port: int) -> Non
         method, names = choice.method.upper(), ", ".join(entries)
         click.echo(f"{method} of {names} on {len(clips)} clips; votes in {folder / 'votes.jsonl'}")
 
-    serve_app(listening_app(room), host, port, "Listening test", on_open=on_open)
+    app, limits = listening_app(room), limits_of(connections)
+    serve_app(app, host, port, "Listening test", limits=limits, on_open=on_open)
 
 
 @command.command("results")

@@ -169,7 +169,7 @@ def _serve(settings: MinerSettings, miner: MinerService, health: Health, address
     """Run the miner and its two APIs until a signal stops them."""
     from soundsright import __version__
     from soundsright.adapters.peers import RateLimit, RequestGate
-    from soundsright.cli.shared.opening import health_socket
+    from soundsright.cli.shared.opening import health_socket, http_limits
     from soundsright.cli.shared.stopping import stopped_by_signals
     from soundsright.services.http import HttpService, health_app
     from soundsright.services.miner import miner_app
@@ -182,9 +182,10 @@ def _serve(settings: MinerSettings, miner: MinerService, health: Health, address
     ):
         health_api = health_app(health, miner, service="miner", version=__version__)
         axon_api = miner_app(miner, admit=RequestGate(address).admit, throttle=limit.check)
+        limits = http_limits(settings)
         services = [
-            HttpService(health_api, own_socket, name="health"),
-            HttpService(axon_api, axon_socket, name="axon"),
+            HttpService(health_api, own_socket, name="health", limits=limits),
+            HttpService(axon_api, axon_socket, name="axon", limits=limits),
         ]
         for service in services:
             service.start()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from soundsright.core.material import Material
     from soundsright.core.ports import LiveChain
     from soundsright.core.schedule import Schedule
-    from soundsright.services.http import HttpService
+    from soundsright.services.http import HttpService, Limits
     from soundsright.services.rounds import RoundOutcome
     from soundsright.services.validator import SubnetSettings, ValidatorContext, ValidatorService, Work
 
@@ -96,8 +96,9 @@ def _serve(
     from soundsright.adapters.chains import DrandTimelock
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.peers import SignedPeers, valid_signature
-    from soundsright.cli.shared.opening import health_socket
+    from soundsright.cli.shared.opening import health_socket, http_limits
     from soundsright.cli.shared.stopping import stopped_by_signals
+    from soundsright.core.endpoint import PeerNetworks
     from soundsright.services.http import Health
     from soundsright.services.validator import ValidatorContext, ValidatorService, sole_process
 
@@ -114,7 +115,7 @@ def _serve(
             chain=chain,
             account=account,
             state=state,
-            peers=SignedPeers(account),
+            peers=SignedPeers(account, PeerNetworks.of(settings.soundsright_peer_networks)),
             clock=clock,
             health=Health(clock),
             valid_signature=valid_signature,
@@ -124,7 +125,7 @@ def _serve(
             dry_run=partial(_print_weights, settings.burn_hotkey) if dry_run else None,
         )
         service = ValidatorService(context)
-        api = _health_api(subnet, context, service, sock)
+        api = _health_api(subnet, context, service, sock, http_limits(settings))
         _say_what_is_judged(subnet, account, work)
         with (
             sole_process(state, "validator", clock=clock, lost=stop.set),
@@ -136,7 +137,11 @@ def _serve(
 
 
 def _health_api(
-    subnet: SubnetSettings, context: ValidatorContext, service: ValidatorService, sock: socket.socket
+    subnet: SubnetSettings,
+    context: ValidatorContext,
+    service: ValidatorService,
+    sock: socket.socket,
+    limits: Limits,
 ) -> HttpService:
     from soundsright import __version__
     from soundsright.services.http import HttpService, health_app
@@ -144,7 +149,7 @@ def _health_api(
 
     view = ValidatorView(context.state, subnet.rules.competitions, subnet.schedule, service.chain_time_s)
     app = health_app(context.health, view, service="validator", version=__version__)
-    return HttpService(app, sock, name="health")
+    return HttpService(app, sock, name="health", limits=limits)
 
 
 def _say_what_is_judged(subnet: SubnetSettings, account: Hotkey, work: Work) -> None:
@@ -188,6 +193,7 @@ def _served_reveals(
         yield
         return
     from soundsright.adapters.peers import RateLimit, RequestGate
+    from soundsright.cli.shared.opening import http_limits
     from soundsright.services.http import HttpService, listening
     from soundsright.services.validator import validator_app
 
@@ -197,7 +203,7 @@ def _served_reveals(
         throttle=RateLimit(per_minute=120, burst=120).check,
     )
     sock = listening("0.0.0.0", settings.axon_port, host_variable="AXON_PORT", port_variable="AXON_PORT")
-    axon = HttpService(app, sock, name="axon").start()
+    axon = HttpService(app, sock, name="axon", limits=http_limits(settings)).start()
     try:
         yield
     finally:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from soundsright.core.sources import ModelRef
     from soundsright.core.submission import FetchedModel
     from soundsright.library import SandboxChoice
+    from soundsright.services.http import Limits
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +41,13 @@ def health_socket(settings: Settings) -> socket.socket:
         host_variable="HEALTHCHECK_API_HOST",
         port_variable="HEALTHCHECK_API_PORT",
     )
+
+
+def http_limits(settings: Settings) -> Limits:
+    """The limits of each API of a miner or a validator."""
+    from soundsright.services.http import Limits
+
+    return Limits.of(settings.soundsright_connections, settings.soundsright_connections_per_client)
 
 
 def opened_chain(settings: Settings, account: Hotkey | None) -> LiveChain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -118,10 +118,22 @@ cluster_options = (
 )
 
 
+@dataclass(frozen=True)
+class Connections:
+    """How many connections a server holds: in all, and of one client."""
+
+    connections: int
+    connections_per_client: int
+
+
 def listening_options(variable: str, port: int) -> Callable[[F], F]:
-    """A decorator that adds --host and --port. Their variables are `variable` with _HOST and _PORT."""
+    """A decorator that adds --host, --port, and numbers of connections, which the command gets as `connections`.
+
+    The variables of the host and the port are `variable` with _HOST and _PORT.
+    """
 
     def decorate(command: F) -> F:
+        command = _connection_options(command)
         command = option(
             "--port",
             default=port,
@@ -134,6 +146,26 @@ def listening_options(variable: str, port: int) -> Callable[[F], F]:
         )
 
     return decorate
+
+
+_connection_options = grouped(
+    Connections,
+    "connections",
+    option(
+        "--connections",
+        default=512,
+        type=click.IntRange(8, 65_536),
+        envvar="SOUNDSRIGHT_CONNECTIONS",
+        help="Connections that the server holds at the same time.",
+    ),
+    option(
+        "--connections-per-client",
+        default=64,
+        type=click.IntRange(0, 65_536),
+        envvar="SOUNDSRIGHT_CONNECTIONS_PER_CLIENT",
+        help="Connections of one address (IPv6: of one /64). 0: no limit, behind a proxy that has one.",
+    ),
+)
 
 
 def audio_mib_option(default: int, destination: str) -> Callable[[F], F]:

@@ -14,7 +14,19 @@ from soundsright.core.errors import UsageError
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-_SHUTDOWN_S = 3
+    from soundsright.cli.shared.options import Connections
+    from soundsright.services.http import Limits
+
+
+def limits_of(connections: Connections) -> Limits:
+    """The limits of a server with these numbers of connections.
+
+    Raises:
+        UsageError: they leave no room for a client.
+    """
+    from soundsright.services.http import Limits
+
+    return Limits.of(connections.connections, connections.connections_per_client)
 
 
 def serve_app(
@@ -23,13 +35,14 @@ def serve_app(
     port: int,
     title: str,
     *,
+    limits: Limits,
     on_open: Callable[[], None] = lambda: None,
     on_stop: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until Ctrl-C. Prints the address when the port is open.
 
-    `on_open` runs when the port is open, before the first request. `on_stop` runs on Ctrl-C, while clients are
-    still connected.
+    `limits` say which connections the server holds. `on_open` runs when the port is open, before the first request.
+    `on_stop` runs on Ctrl-C, while clients are still connected.
 
     Raises:
         UsageError: the port cannot be opened, or uvicorn is not installed.
@@ -41,26 +54,20 @@ def serve_app(
             "The server needs uvicorn, which is not installed", "Run `pip install soundsright`."
         ) from error
 
+    from soundsright.services.http import server_config
+
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             on_stop()
             super().handle_exit(sig, frame)
 
     listener = _listener(host, port)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_SHUTDOWN_S,
-        limit_concurrency=512,
-    )
     with listener:
         on_open()
         shown = f"[{host}]" if ":" in host else host
         click.echo(f"{title}: http://{shown}:{listener.getsockname()[1]}/  (Ctrl-C stops it)")
         try:
-            Server(config).run(sockets=[listener])
+            Server(server_config(app, limits)).run(sockets=[listener])
         except KeyboardInterrupt:
             # The server has already shut down and raises the signal again. Ctrl-C is the normal end.
             return

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soundsright.core.endpoint import client_network
 from soundsright.core.errors import UsageError
 from soundsright.services.board.pages import AudioAccess, Site
 from soundsright.services.board.places import places_of
 from soundsright.services.board.status_feed import StatusFeed
+from soundsright.services.board.streams import Stream, Streams
 from soundsright.services.drawing import HEADERS, Frame, Page
 from soundsright.services.records import BUNDLE, find_runs, read_runs, run_stamp
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
 _REFRESH_S = 2.0
 _PAGE_SECONDS = 10
@@ -35,6 +38,7 @@ _AUDIO_SECONDS = 3600
 _MAX_CACHED_PAGES = 4096
 _STATUS_INTERVAL_S = 1.0
 _MAX_STREAMS = 200
+_MAX_STREAMS_PER_CLIENT = 20
 
 
 @dataclass(frozen=True)
@@ -205,36 +209,45 @@ def _add_status(app: FastAPI, feed: StatusFeed) -> None:
     from starlette.concurrency import run_in_threadpool
     from starlette.responses import Response, StreamingResponse
 
-    open_streams = 0
+    streams = Streams(most=_MAX_STREAMS, per_client=_MAX_STREAMS_PER_CLIENT)
     no_store = {**HEADERS, "Cache-Control": "no-store"}
 
     def page(request: Request) -> Response:
         page = Frame(live=True).page("status.html.j2", "", title="Running now")
         return Response(page.body, 200, no_store, page.media_type)
 
-    async def events() -> AsyncIterator[str]:
-        nonlocal open_streams
-        open_streams += 1
+    async def events(stream: Stream) -> AsyncIterator[str]:
         last_sent = ""
-        try:
-            while not feed.stopped:
-                text = json.dumps(await run_in_threadpool(feed.current))
-                # If nothing changed, send a comment to keep the connection open.
-                yield f"data: {text}\n\n" if text != last_sent else ": same\n\n"
-                last_sent = text
-                await asyncio.sleep(_STATUS_INTERVAL_S)
-        finally:
-            open_streams -= 1
+        while not feed.stopped and not stream.has_ended:
+            text = json.dumps(await run_in_threadpool(feed.current))
+            # If nothing changed, send a comment to keep the connection open.
+            yield f"data: {text}\n\n" if text != last_sent else ": same\n\n"
+            last_sent = text
+            await asyncio.sleep(_STATUS_INTERVAL_S)
 
-    async def stream(request: Request) -> Response:
-        if open_streams >= _MAX_STREAMS:
+    class Events(StreamingResponse):
+        """The events of one stream, which is closed in every case: also if its reader left before the first."""
+
+        def __init__(self, stream: Stream) -> None:
+            super().__init__(events(stream), 200, no_store, "text/event-stream")
+            self.stream = stream
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                streams.close(self.stream)
+
+    async def follow(request: Request) -> Response:
+        stream = streams.opened(client_network(request.client.host if request.client else ""))
+        if stream is None:
             return Response(
                 f"{_MAX_STREAMS} readers already follow this page. Try again later.\n", 503, no_store, "text/plain"
             )
-        return StreamingResponse(events(), 200, no_store, "text/event-stream")
+        return Events(stream)
 
     app.add_route("/status", page, methods=["GET"])
-    app.add_route("/status/events", stream, methods=["GET"])
+    app.add_route("/status/events", follow, methods=["GET"])
 
 
 def _not_found(site: LiveSite) -> Response:

@@ -1,7 +1,7 @@
 """HTTP building blocks that several services share.
 
-`HttpService` runs an app, `health_app` answers health checks, and `Throttle` limits the rate of requests.
-`chain_app` serves a private chain.
+`HttpService` runs an app behind a front with `Limits`, and `server_config` is the front for a server of your own.
+`health_app` answers health checks, `Throttle` limits the rate of requests, and `chain_app` serves a private chain.
 """
 
 import lazy_loader

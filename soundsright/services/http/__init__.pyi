@@ -1,4 +1,5 @@
 from .chain import ChainAccess, chain_app
+from .front import Limits, server_config, vouch
 from .health import Models, health_app
 from .requests import Admit, HttpService, PortTaken, Throttle, answer_refusals, listening, parsed, signed_body
 from .state import Health, configure_logging
@@ -8,6 +9,7 @@ __all__ = [
     "ChainAccess",
     "Health",
     "HttpService",
+    "Limits",
     "Models",
     "PortTaken",
     "Throttle",
@@ -17,5 +19,7 @@ __all__ = [
     "health_app",
     "listening",
     "parsed",
+    "server_config",
     "signed_body",
+    "vouch",
 ]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from soundsright.core.endpoint import client_network
 from soundsright.core.errors import InfrastructureFault, RequestRefused, UsageError
+from soundsright.services.http.front import DEFAULT_LIMITS, Limits, server_config
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -24,7 +25,7 @@ Admit = Callable[[str, str, Mapping[str, str], bytes], str]
 """The signer of a request, from its method, path, headers and raw body. Raises RequestRefused."""
 
 Throttle = Callable[[str], None]
-"""Counts a request of an address. Raises RequestRefused if there are too many."""
+"""Counts a request of an IPv4 address, or of the /64 of an IPv6 address. Raises RequestRefused if too many."""
 
 _START_TIMEOUT_S = 20.0
 
@@ -49,7 +50,7 @@ async def signed_body(request: Request, *, admit: Admit, throttle: Throttle, max
     Raises:
         RequestRefused: as `throttle`, `bounded_body` and `admit`.
     """
-    throttle(request.client.host if request.client else "")
+    throttle(client_network(request.client.host if request.client else ""))
     body = await bounded_body(request, max_bytes)
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return admit(request.method, path, request.headers, body), body
@@ -127,21 +128,13 @@ def listening(host: str, port: int, *, host_variable: str, port_variable: str) -
 class HttpService:
     """An app that a separate thread serves, so that it answers even while the process is busy.
 
-    A client that takes longer than `patience_s` to send a request or to receive a reply is disconnected. An address
-    can have at most `MAX_CONNECTIONS`. Slow clients therefore cannot keep others out.
+    `limits` say which connections it holds: slow and silent clients cannot keep others out.
     """
 
-    MAX_CONNECTIONS = 64
-
-    def __init__(self, app: FastAPI, sock: socket.socket, *, name: str, patience_s: float = 30.0) -> None:
+    def __init__(self, app: FastAPI, sock: socket.socket, *, name: str, limits: Limits = DEFAULT_LIMITS) -> None:
         import uvicorn
 
-        config = uvicorn.Config(
-            app, http=_impatient(patience_s, self.MAX_CONNECTIONS), ws="none", lifespan="off", log_config=None,
-            access_log=False, server_header=False, backlog=128, limit_concurrency=200, timeout_keep_alive=15,
-            h11_max_incomplete_event_size=16_384,
-        )  # fmt: skip
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(server_config(app, limits))
         self._sock = sock
         self._thread = threading.Thread(target=self._server.run, args=([sock],), name=name, daemon=True)
 
@@ -159,49 +152,3 @@ class HttpService:
         if self._thread.is_alive():
             self._thread.join(_START_TIMEOUT_S)
         self._sock.close()
-
-
-def _impatient(patience_s: float, max_connections: int) -> Any:
-    """The server's protocol, with a deadline for each client and a limit on its connections."""
-    import h11
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    connections: Counter[str] = Counter()
-
-    class Impatient(H11Protocol):
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self.address = self.client[0] if self.client else ""
-            self.expected: Any = (None, "request")
-            connections[self.address] += 1
-            self.watch = self.loop.call_later(patience_s, self.disconnect_if_idle)
-            if connections[self.address] > max_connections:
-                transport.abort()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self.watch.cancel()
-            connections[self.address] -= 1
-            if not connections[self.address]:
-                del connections[self.address]
-            super().connection_lost(exc)
-
-        def disconnect_if_idle(self) -> None:
-            """Disconnect the client if it still has to do the same as at the last check."""
-            expected = self.expected_of_client()
-            if expected is not None and expected == self.expected:
-                self.transport.abort()
-                return
-            self.expected = expected
-            self.watch = self.loop.call_later(patience_s, self.disconnect_if_idle)
-
-        def expected_of_client(self) -> Any:
-            """The exchange and what the client has to do next in it. None if nothing, or between two requests."""
-            if self.flow.write_paused:
-                return self.cycle, "receive the reply"
-            if self.conn.their_state is h11.SEND_BODY:
-                return self.cycle, "body"
-            if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
-                return self.cycle, "request"
-            return None
-
-    return Impatient

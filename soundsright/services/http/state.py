@@ -33,6 +33,15 @@ _FIRST_SENTENCE = re.compile(r"\.(?:\s|$)")
 _log = logging.getLogger(__name__)
 
 
+def escaped(text: str) -> str:
+    r"""The text with an escape in place of each character that a terminal would not print.
+
+    >>> print(escaped("caf\u00e9 \x1b[2J\u202e"))
+    café \x1b[2J\u202e
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class Health:
     """The published metrics and events, and the problems that `/readyz` shows.
 
@@ -84,11 +93,15 @@ class Health:
             self._metrics[metric] = value
 
     def event(self, kind: str, message: str, *, action: str) -> None:
-        """Log a `success`, `warning` or `error`, count it, and keep it for `/healthcheck/events`."""
+        """Log a `success`, `warning` or `error`, count it, and keep it for `/healthcheck/events`.
+
+        Everybody can read the events. Pass a code for what another service answered, never its words.
+        """
         _log.log(_LEVELS[kind], message, extra={"action": action})
         with self._lock:
             self._metrics[f"log_entries.{kind}"] += 1
-            self._events[kind].append({"timestamp": self.timestamp(), "message": message[:_MAX_MESSAGE_CHARS]})
+            shown = escaped(message)[:_MAX_MESSAGE_CHARS]
+            self._events[kind].append({"timestamp": self.timestamp(), "message": shown})
 
     def problem(self, name: str, sentence: str | None) -> None:
         """Report a problem, or with None that it is solved. Both are also events."""
@@ -97,7 +110,7 @@ class Health:
             if sentence is None:
                 self._problems.pop(name, None)
             else:
-                self._problems[name] = sentence[:_MAX_MESSAGE_CHARS]
+                self._problems[name] = sentence = escaped(sentence)[:_MAX_MESSAGE_CHARS]
         if sentence is not None and sentence != before:
             self.event("warning", sentence, action=f"problem_{name}")
         elif sentence is None and before is not None and name != "start":
@@ -155,7 +168,7 @@ class _OneLineFormatter(logging.Formatter):
         text = " ".join([text, *(f"{key}={value}" for key, value in extra.items())])
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        return " ".join(text.split())
+        return escaped(" ".join(text.split()))
 
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}

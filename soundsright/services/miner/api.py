@@ -9,7 +9,7 @@ a validator. Sizes are in bytes.
 from typing import TYPE_CHECKING, Literal
 
 from soundsright.core.errors import RequestRefused
-from soundsright.services.http import Admit, Throttle, answer_refusals, parsed, signed_body
+from soundsright.services.http import Admit, Throttle, answer_refusals, parsed, signed_body, vouch
 from soundsright.services.miner.service import MinerService
 from soundsright.services.records import MAX_ENVELOPE_BYTES, RevealDocument
 
@@ -46,11 +46,15 @@ def miner_app(miner: MinerService, *, admit: Admit, throttle: Throttle) -> "Fast
         sender, body = await signed(request, MAX_REVEAL_BYTES)
         asked = parsed(RevealRequest, body)
         # The miner can have to read the chain.
-        return RevealDocument.model_validate(await run_in_threadpool(miner.reveal, sender, asked.round))
+        document = await run_in_threadpool(miner.reveal, sender, asked.round)
+        vouch(request)
+        return RevealDocument.model_validate(document)
 
     @app.post("/feedback")
     async def feedback(request: Request) -> Stored:
         sender, body = await signed(request, MAX_ENVELOPE_BYTES)
-        return Stored.model_validate(await run_in_threadpool(miner.receive_feedback, sender, body))
+        stored = await run_in_threadpool(miner.receive_feedback, sender, body)
+        vouch(request)
+        return Stored.model_validate(stored)
 
     return app

@@ -8,7 +8,7 @@ validator.
 
 from typing import TYPE_CHECKING
 
-from soundsright.services.http import Admit, Throttle, answer_refusals, parsed, signed_body
+from soundsright.services.http import Admit, Throttle, answer_refusals, parsed, signed_body, vouch
 from soundsright.services.validator.gossip import (
     MAX_REQUEST_BYTES,
     REVEALS_PATH,
@@ -31,6 +31,8 @@ def validator_app(shared: SharedReveals, *, admit: Admit, throttle: Throttle) ->
     @app.post(REVEALS_PATH)
     async def reveals(request: Request) -> RevealsReply:
         sender, body = await signed_body(request, admit=admit, throttle=throttle, max_bytes=MAX_REQUEST_BYTES)
-        return shared.reply(sender, parsed(RevealsRequest, body))
+        reply = shared.reply(sender, parsed(RevealsRequest, body))
+        vouch(request)
+        return reply
 
     return app

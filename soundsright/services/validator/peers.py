@@ -279,7 +279,11 @@ class RevealCollector:
             if isinstance(error, EntryRefused):
                 self._refused[steps.commitment_key(commitment)] = error
             self.health.add("responses.total_invalid_responses")
-            _log.info("no reveal", extra={"action": "no_reveal", "hotkey": hotkey, "reason": str(error)[:200]})
+            # The operator of a private chain has to say in which networks its miners are.
+            level = logging.WARNING if error.code == "forbidden_address" else logging.INFO
+            _log.log(
+                level, "no reveal", extra={"action": "no_reveal", "hotkey": hotkey, "reason": str(error)[:300]}
+            )
             self._retries.setdefault(hotkey, _PeerRetry()).failed(self.clock.now())
             return False
         self._record(commitment, reveal)
@@ -343,21 +347,23 @@ class FeedbackCourier:
         retry = self._retries[hotkey]
         retry.failed(self.clock.now())
         status = 0
-        reason = "no endpoint on the chain"
+        code, reason = "no_endpoint", "no endpoint on the chain"
         if endpoint is not None:
             try:
                 reply = self.peers.call(
                     endpoint, hotkey, "/feedback", self.envelopes[hotkey], timeout_s=FEEDBACK_TIMEOUT_S
                 )
-                status, reason = reply.status, f"status {reply.status}"
+                status = reply.status
+                code, reason = f"status_{status}", f"status {status}"
             except PeerUnavailable as error:
-                reason = error.problem
+                code, reason = error.code, error.problem
         if status == 200:
             self._record(hotkey, steps.DeliveredStep(True, retry.tries))
             self.health.add("feedback.delivered")
         elif retry.tries >= MAX_TRIES or (400 <= status < 500 and status not in (401, 403, 408, 409, 429)):
             self._record(hotkey, steps.DeliveredStep(False, retry.tries, reason[:200]))
-            self.health.event("warning", f"No feedback for {hotkey}: {reason}", action="feedback_given_up")
+            # Everybody can read the events, so they tell nothing about what runs at an endpoint except a code.
+            self.health.event("warning", f"No feedback for {hotkey}: {code}", action="feedback_given_up")
         else:
             _log.info("no delivery", extra={"action": "feedback_waits", "hotkey": hotkey, "reason": reason[:200]})
 

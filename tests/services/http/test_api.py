@@ -92,6 +92,20 @@ def test_events_are_kept_by_kind_and_bounded(health: Health) -> None:
     assert data["warning"][-1]["message"] == f"number {MAX_EVENTS + 9}"
 
 
+def test_events_and_problems_have_no_characters_that_a_terminal_obeys(health: Health) -> None:
+    health.event("error", "a\x1b[2J\x07\r\nb\u202e\x9b caf\u00e9", action="x")
+    health.problem("peer", "c\x1b]0;title\x07")
+    shown = client(health).get("/healthcheck/events").json()["data"]
+    assert shown["error"][0]["message"] == r"a\x1b[2J\x07\r\nb\u202e\x9b café"
+    assert shown["warning"][0]["message"] == health.problems()["peer"] == r"c\x1b]0;title\x07"
+
+
+def test_a_long_problem_is_one_event(health: Health) -> None:
+    for _ in range(3):
+        health.problem("peer", "x" * 2_000)
+    assert len(health.events()["warning"]) == 1
+
+
 def test_readiness_names_a_problem_until_it_is_solved(health: Health) -> None:
     api = client(health)
     assert api.get("/readyz").status_code == 503
@@ -185,10 +199,10 @@ def test_a_log_line_is_one_line_without_secrets() -> None:
     undo = configure_logging("INFO", secrets=["sk-planted"], stream=stream)
     try:
         logging.getLogger("soundsright.x").info(
-            "key sk-planted\nERROR forged", extra={"action": "a", "detail": "sk-planted"}
+            "key sk-planted\nERROR forged", extra={"action": "a", "detail": "sk-planted \x1b[2J\u202e"}
         )
     finally:
         undo()
     (line,) = stream.getvalue().splitlines()
     assert "planted" not in line
-    assert line.endswith("key *** ERROR forged action=a detail=***")
+    assert line.endswith(r"key *** ERROR forged action=a detail=*** \x1b[2J\u202e")

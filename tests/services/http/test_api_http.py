@@ -13,9 +13,11 @@ import pytest
 from fastapi import FastAPI, Request
 
 from soundsright.adapters.peers.client import request
+from soundsright.services.http.front import Limits
 from soundsright.services.http.requests import HttpService, answer_refusals, bounded_body, listening
 
 PATIENCE_S = 0.4
+LIMITS = Limits(header_s=PATIENCE_S, body_s=PATIENCE_S, read_s=PATIENCE_S)
 Dial = Callable[[], socket.socket]
 
 
@@ -33,7 +35,7 @@ def service() -> Iterator[HttpService]:
         return {"bytes": len(await bounded_body(request, 10_000))}
 
     sock = listening("127.0.0.1", 0, host_variable="H", port_variable="P")
-    running = HttpService(app, sock, name="t", patience_s=PATIENCE_S).start()
+    running = HttpService(app, sock, name="t", limits=LIMITS).start()
     yield running
     running.close()
 
@@ -116,20 +118,6 @@ def test_one_connection_serves_one_request_after_the_other(service: HttpService)
             assert json.loads(connection.getresponse().read()) == {"bytes": 2}
             time.sleep(PATIENCE_S / 1.5)
         assert connection.sock is same
-
-
-def test_an_address_has_a_limit_of_connections(service: HttpService, dial: Dial) -> None:
-    many = [dial() for _ in range(HttpService.MAX_CONNECTIONS + 20)]
-    refused = sum(ended(connection) for connection in many[HttpService.MAX_CONNECTIONS :])
-    assert refused == 20
-    for connection in many:
-        connection.close()
-    deadline_s = time.monotonic() + 10
-    while True:
-        with contextlib.suppress(Exception):
-            if take(service, b"x") == 200:
-                break
-        assert time.monotonic() < deadline_s
 
 
 @pytest.mark.parametrize("lines", [["X-A: " + "a" * 400_000], [f"X-{n}: b" for n in range(60_000)]])

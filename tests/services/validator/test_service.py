@@ -70,7 +70,7 @@ class Miners:
     def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
         self.calls.append((receiver, path))
         if receiver in self.away or (path == "/feedback" and receiver in self.deaf):
-            raise PeerUnavailable(f"{endpoint} does not answer")
+            raise PeerUnavailable(f"{endpoint} does not answer (SSH-2.0 secret)", code="not_http")
         if path == "/reveal":
             round_id = json.loads(body)["round"]
             signed = sign_reveal(self.reveals[receiver], self.keys[receiver], round_id)
@@ -463,6 +463,8 @@ def test_a_miner_that_never_answers_is_given_up(bench: Bench) -> None:
     facts = steps.read(bench.state, SCHEDULE.id_of(0), steps.delivered(alice))
     assert facts is not None
     assert (facts.ok, facts.tries) == (False, MAX_TRIES)
+    (event,) = [each["message"] for each in bench.health.events()["warning"] if "feedback" in each["message"]]
+    assert event == f"No feedback for {alice}: not_http"
 
 
 @pytest.mark.parametrize(("registered", "message"), [(False, "not registered"), (True, "no validator permit")])

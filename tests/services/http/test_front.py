@@ -1,0 +1,371 @@
+"""Connection attacks from several addresses: a client with a real request always gets an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import Response, StreamingResponse
+
+from soundsright.adapters.peers.auth import RequestGate, signed_headers
+from soundsright.adapters.peers.client import request
+from soundsright.core.errors import PeerUnavailable, UsageError
+from soundsright.services.board.server import LiveSite, board_app
+from soundsright.services.http.front import Limits, vouch
+from soundsright.services.http.requests import HttpService, answer_refusals, bounded_body, listening
+from soundsright.services.http.turns import Turns
+from soundsright.services.miner.api import miner_app
+from tests.services.services_bench import ALICE, VICTOR, chain_with_validators, miner_on
+
+SMALL = Limits(connections=24, per_client=8, reserve=2)
+LARGE = b"x" * 3_000_000
+FOUR_STRANGERS = [f"127.0.0.{last}" for last in (2, 3, 4, 5)]
+BEGUN = {
+    "silent": b"",
+    "slow-header": b"POST /take HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+    "slow-body": b"POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf",
+    "idle": b"GET /quick HTTP/1.1\r\nHost: x\r\n\r\n",
+    "slow-reader": b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n",
+    "endless-reply": b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+Serve = Callable[..., HttpService]
+Dial = Callable[..., socket.socket]
+
+
+def app_of_tests() -> FastAPI:
+    app = FastAPI()
+    answer_refusals(app)
+
+    @app.get("/quick")
+    async def quick() -> str:
+        return "quick"
+
+    @app.get("/vouched")
+    async def vouched(request: Request) -> str:
+        vouch(request)
+        return "vouched"
+
+    @app.get("/large")
+    async def large() -> Response:
+        return Response(LARGE)
+
+    @app.get("/endless")
+    async def endless() -> StreamingResponse:
+        async def pieces() -> AsyncIterator[str]:
+            while True:
+                yield "x"
+                await asyncio.sleep(0.1)
+
+        return StreamingResponse(pieces())
+
+    @app.post("/take")
+    async def take(request: Request) -> dict[str, int]:
+        return {"bytes": len(await bounded_body(request, 3_000_000))}
+
+    return app
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    with contextlib.ExitStack() as stack:
+
+        def start(app: FastAPI | None = None, limits: Limits | None = None) -> HttpService:
+            sock = listening("0.0.0.0", 0, host_variable="H", port_variable="P")
+            service = HttpService(
+                app or app_of_tests(),
+                sock,
+                name="t",
+                limits=limits or Limits(connections=24, per_client=8, reserve=2),
+            ).start()
+            stack.callback(service.close)
+            return service
+
+        yield start
+
+
+@pytest.fixture
+def dial() -> Iterator[Dial]:
+    with contextlib.ExitStack() as stack:
+
+        def connect(
+            service: HttpService, sent: bytes = b"", address: str = "127.0.0.1", window: int = 4_096
+        ) -> socket.socket:
+            sock = stack.enter_context(socket.socket())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+            sock.settimeout(5)
+            sock.bind((address, 0))
+            sock.connect(("127.0.0.1", service.port))
+            with contextlib.suppress(ConnectionError):
+                sock.sendall(sent)
+            return sock
+
+        yield connect
+
+
+def is_answered(service: HttpService, path: str = "/quick") -> bool:
+    try:
+        return request(f"http://127.0.0.1:{service.port}", "GET", path, timeout_s=3).status == 200
+    except PeerUnavailable:
+        return False
+
+
+def is_open(sock: socket.socket) -> bool:
+    """Whether the other side still holds the connection. It has sent nothing."""
+    sock.settimeout(0.03)
+    try:
+        return sock.recv(1) != b""
+    except TimeoutError:
+        return True
+    except ConnectionError:
+        return False
+
+
+def received_until(sock: socket.socket, end: bytes) -> bytes:
+    received = b""
+    while not received.endswith(end) and (piece := sock.recv(4_096)):
+        received += piece
+    return received
+
+
+def open_ones(sockets: list[socket.socket]) -> int:
+    return sum(map(is_open, sockets))
+
+
+@pytest.mark.parametrize("attack", BEGUN)
+def test_four_addresses_full_of_waiting_connections_keep_nobody_out(serve: Serve, dial: Dial, attack: str) -> None:
+    service = serve()
+    for address in FOUR_STRANGERS * 16:
+        dial(service, BEGUN[attack], address)
+    assert all(is_answered(service) for _ in range(3))
+
+
+def test_520_silent_connections_of_one_address_do_not_close_the_leaderboard(
+    serve: Serve, dial: Dial, tmp_path: Path
+) -> None:
+    service = serve(board_app(LiveSite([tmp_path], live=True)), Limits())
+    for _ in range(520):
+        dial(service)
+    assert is_answered(service, "/index.html")
+
+
+def test_a_signed_validator_gets_its_reveal_while_four_addresses_hold_an_axon(
+    serve: Serve, dial: Dial, tmp_path: Path
+) -> None:
+    miner = miner_on(chain_with_validators(tmp_path), tmp_path)
+    miner.tick()
+    app = miner_app(miner, admit=RequestGate(ALICE.address).admit, throttle=lambda _client: None)
+    service = serve(app, Limits())
+    for address in FOUR_STRANGERS * 64:
+        dial(service, b"", address)
+    body = b'{"schema": "soundsright.reveal/2", "round": "x"}'
+    headers = signed_headers(VICTOR, method="POST", path="/reveal", body=body, receiver=ALICE.address)
+    url = f"http://127.0.0.1:{service.port}"
+    reply = request(url, "POST", "/reveal", body=body, headers=headers, timeout_s=3)
+    assert (reply.status, b"not_closed" in reply.body) == (409, True)
+
+
+def test_a_client_at_its_limit_loses_its_own_oldest_connection(serve: Serve, dial: Dial) -> None:
+    service = serve()
+    other = dial(service, b"", "127.0.0.2")
+    own = [dial(service, b"", "127.0.0.3") for _ in range(12)]
+    assert is_answered(service)
+    assert [is_open(sock) for sock in own] == [False] * 4 + [True] * 8
+    assert is_open(other)
+
+
+def test_a_full_service_drops_the_connections_of_the_client_that_has_most(serve: Serve, dial: Dial) -> None:
+    service = serve()
+    few = [dial(service, b"", address) for address in FOUR_STRANGERS]
+    for _ in range(4):
+        for last in range(20, 26):
+            dial(service, b"", f"127.0.0.{last}")
+    assert is_answered(service)
+    assert open_ones(few) == 4
+
+
+def test_a_full_service_of_single_connections_drops_the_oldest(serve: Serve, dial: Dial) -> None:
+    service = serve()
+    many = [dial(service, b"", f"127.0.0.{last}") for last in range(2, 32)]
+    assert is_answered(service)
+    kept = [is_open(sock) for sock in many]
+    assert kept == sorted(kept)
+    assert 20 <= sum(kept) <= 22
+
+
+def test_a_vouched_client_keeps_its_connection_in_a_flood_from_many_addresses(serve: Serve, dial: Dial) -> None:
+    service = serve()
+    assert is_answered(service, "/vouched")
+    validators = dial(service, b"POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+    for last in range(2, 60):
+        dial(service, b"", f"127.0.0.{last}")
+    validators.sendall(b"ab")
+    assert received_until(validators, b"}").endswith(b'{"bytes":2}')
+
+
+def test_work_for_strangers_leaves_the_reserve_to_vouched_clients(serve: Serve, dial: Dial) -> None:
+    app, done = app_of_tests(), threading.Event()
+
+    @app.get("/work")
+    def work() -> str:
+        done.wait(10)
+        return "done"
+
+    service = serve(app, Limits(connections=10, per_client=8, reserve=2))
+    assert is_answered(service, "/vouched")
+    try:
+        workers = [
+            dial(service, b"GET /work HTTP/1.1\r\nHost: x\r\n\r\n", address) for address in FOUR_STRANGERS * 2
+        ]
+        time.sleep(0.2)
+        stranger = dial(service, BEGUN["idle"], "127.0.0.9")
+        assert not is_open(stranger)
+        assert is_answered(service)
+    finally:
+        done.set()
+    for sock in workers:
+        assert received_until(sock, b'"done"').endswith(b'"done"'), "a request in work is never dropped"
+
+
+def test_one_client_starts_little_work_at_the_same_time_even_if_it_leaves_at_once(serve: Serve, dial: Dial) -> None:
+    app, done, lock = app_of_tests(), threading.Event(), threading.Lock()
+    started = most = 0
+
+    @app.get("/work")
+    def work() -> str:
+        nonlocal started, most
+        with lock:
+            started += 1
+            most = max(most, started)
+        done.wait(10)
+        with lock:
+            started -= 1
+        return "done"
+
+    service = serve(app)
+    try:
+        for _ in range(30):
+            leaving = dial(service, b"GET /work HTTP/1.1\r\nHost: x\r\n\r\n", "127.0.0.2")
+            time.sleep(0.005)
+            leaving.close()
+        waiting = [dial(service, b"GET /work HTTP/1.1\r\nHost: x\r\n\r\n", "127.0.0.2") for _ in range(4)]
+        assert is_answered(service)
+    finally:
+        done.set()
+    for sock in waiting:
+        assert received_until(sock, b'"done"').endswith(b'"done"')
+    assert most == 2
+
+
+def test_a_client_that_leaves_during_its_body_is_no_error_in_the_log(
+    serve: Serve, dial: Dial, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = serve()
+    for _ in range(3):
+        dial(service, BEGUN["slow-body"]).close()
+    assert is_answered(service)
+    service.close()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("attack", ["silent", "slow-header", "slow-body", "slow-reader"])
+def test_a_late_client_is_dropped_though_it_sends_or_reads_a_byte_now_and_then(
+    serve: Serve, dial: Dial, attack: str
+) -> None:
+    service = serve(limits=Limits(header_s=0.3, body_s=0.3, read_s=0.3))
+    sock = dial(service, BEGUN[attack])
+    connections = service._server.server_state.connections
+    deadline_s = time.monotonic() + 3
+    has_come = False
+    while connections or not has_come:
+        assert time.monotonic() < deadline_s
+        has_come = has_come or bool(connections)
+        with contextlib.suppress(OSError):
+            if attack == "slow-reader":
+                sock.recv(10)
+            elif attack != "silent":
+                sock.send(b"x")
+        time.sleep(0.02)
+
+
+def test_a_client_that_reads_steadily_is_not_dropped_however_long_it_takes(serve: Serve, dial: Dial) -> None:
+    limits = Limits(read_s=0.3)
+    sock = dial(serve(limits=limits), BEGUN["slow-reader"], window=65_536)
+    received, started_s = 0, time.monotonic()
+    while time.monotonic() - started_s < 4 * limits.read_s:
+        piece = len(sock.recv(16_384))
+        assert piece
+        received += piece
+        time.sleep(0.02)
+    while received < len(LARGE):
+        piece = len(sock.recv(1 << 20))
+        assert piece
+        received += piece
+
+
+def test_unread_replies_and_unfinished_bodies_have_a_bound_in_memory(serve: Serve, dial: Dial) -> None:
+    service = serve(limits=Limits(held_bytes=10_000_000))
+    head = b"POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n"
+    own = dial(service, head)
+    own.sendall(b"a" * 1_000_000)
+    for address in FOUR_STRANGERS:
+        dial(service, BEGUN["slow-reader"], address)
+    bodies = [dial(service, head + b"b" * 2_900_000, address) for address in FOUR_STRANGERS]
+    deadline_s = time.monotonic() + 3
+    connections: set[Any] = service._server.server_state.connections
+    while sum(each.held_bytes for each in list(connections)) > 10_000_000:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+    own.sendall(b"a" * 2_000_000)
+    assert received_until(own, b"}").endswith(b'{"bytes":3000000}')
+    assert len(bodies) == 4
+
+
+def test_a_limit_of_rates_counts_a_network_of_ipv6_as_one_client() -> None:
+    from fastapi.testclient import TestClient
+
+    from soundsright.adapters.peers.auth import RateLimit
+    from soundsright.services.http.requests import signed_body
+
+    app, limit = FastAPI(), RateLimit(per_minute=1, burst=2)
+    answer_refusals(app)
+
+    @app.post("/signed")
+    async def signed(request: Request) -> str:
+        await signed_body(request, admit=lambda *_: "x", throttle=limit.check, max_bytes=10)
+        return "ok"
+
+    def status(host: str) -> int:
+        return TestClient(app, client=(host, 1)).post("/signed").status_code
+
+    assert [status(f"2001:db8::{last}") for last in (1, 2, 3)] == [200, 200, 429]
+    assert status("2001:db8:0:1::1") == 200
+
+
+def test_turns_of_a_client_go_to_its_requests_in_their_order() -> None:
+    async def outcome() -> list[bool]:
+        turns = Turns(per_client=1, total=2)
+        first, second, third = (turns.request("a") for _ in range(3))
+        other, too_many = turns.request("b"), turns.request("c")
+        turns.give_up("a", second)
+        before = third.done()
+        turns.end("a")
+        assert (await first, await second, await third, await other) == (True, False, True, True)
+        turns.end("a")
+        turns.end("b")
+        return [before, await too_many, await turns.request("c")]
+
+    assert asyncio.run(outcome()) == [False, False, True]
+
+
+@pytest.mark.parametrize("wrong", [{"connections": 2}, {"connections": 40, "reserve": 40}, {"per_client": -1}])
+def test_limits_that_shut_everybody_out_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="Allow"):
+        Limits(**wrong)
