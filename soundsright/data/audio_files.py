@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import stat
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,27 @@ def read_file(path: Path, *, start_s: float = 0.0, duration_s: float | None = No
     if not np.isfinite(samples).all():
         raise AudioFileError(path, "has NaN or infinite samples")
     return Audio(samples, facts.sample_rate_hz)
+
+
+def read_through(path: Path, block_s: float) -> Iterator[Samples]:
+    """The first channel in blocks of `block_s`, at the file's own rate, if libsndfile reads it.
+
+    Only as much of the file is decoded as blocks are taken.
+
+    Raises:
+        AudioFileError: libsndfile does not read the file, or it is damaged.
+    """
+    import soundfile
+
+    if path.suffix.lower() in _ONLY_PYAV:
+        raise AudioFileError(path, "cannot be read in blocks")
+    try:
+        with soundfile.SoundFile(str(path)) as stream:
+            count = max(1, round(block_s * stream.samplerate))
+            while (samples := stream.read(count, dtype="float32", always_2d=True)[:, 0]).size:
+                yield samples
+    except soundfile.LibsndfileError as error:
+        raise AudioFileError(path, f"cannot be decoded ({error})") from error
 
 
 def read_flac(content: bytes, name: object, *, max_s: float = MAX_FILE_S) -> Audio:

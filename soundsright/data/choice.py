@@ -97,7 +97,7 @@ class SourceChoice:
             elif not Path(name).is_dir():
                 raise _no_such_noise(name)
             else:
-                parts.append(RecordedNoise(self._folder("noise", name, noise_listing)))
+                parts.append(RecordedNoise(self._folder("noise", name, noise_listing), seeks_sound=True))
         return parts[0] if len(parts) == 1 else NoiseMenu(tuple(parts))
 
     def rooms(self, name: str, recipe: SetRecipe) -> RoomSource:

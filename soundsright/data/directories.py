@@ -26,8 +26,10 @@ from soundsright.data.layouts import (
     layout_of,
     parent_name,
 )
+from soundsright.data.levels import SILENT_DB
 from soundsright.data.recordings import Recording, recording_of
 from soundsright.data.sides import CleanSide, clean_side, generated_set, without_sets
+from soundsright.data.silence import NO_SOUND_DB, is_silent
 from soundsright.data.spectrum import bandwidth_hz
 from soundsright.data.splits import Split, in_split
 
@@ -104,13 +106,14 @@ def rir_listing(
 class _Kind:
     """A kind of recording. `groups` names the groups of a split; `guessed` makes one of a path if nothing names it.
 
-    `option` is the option of `generate` that says where paths name the group, `word` a value of it, which is right
-    if `condition` holds.
+    A recording that never exceeds `silent_db` is silent. `option` is the option of `generate` that says where paths
+    name the group, `word` a value of it, which is right if `condition` holds.
     """
 
     noun: str
     layouts: tuple[Layout, ...]
     min_s: float
+    silent_db: float
     groups: str
     option: str
     word: str
@@ -122,6 +125,7 @@ _SPEECH = _Kind(
     noun="speech",
     layouts=SPEECH_LAYOUTS,
     min_s=MIN_SPEECH_S,
+    silent_db=NO_SOUND_DB,
     groups="speakers",
     option="--speaker-by",
     word=FOLDER,
@@ -132,6 +136,7 @@ _NOISE = _Kind(
     noun="noise",
     layouts=NOISE_LAYOUTS,
     min_s=MIN_NOISE_S,
+    silent_db=SILENT_DB,
     groups="recordings",
     option="--noise-by",
     word=FILE,
@@ -142,6 +147,7 @@ _RIRS = _Kind(
     noun="impulse responses",
     layouts=RIR_LAYOUTS,
     min_s=0.0,
+    silent_db=NO_SOUND_DB,
     groups="rooms",
     option="--room-by",
     word=FOLDER,
@@ -313,6 +319,8 @@ def _probed(
                 group=group,
                 split=split,
             )
+            if is_silent(path, kind.silent_db):
+                return AudioFileError(path, f"is silent: nothing in it is above {kind.silent_db:.0f} dB")
         except AudioFileError as error:
             return error
         is_known = split is not None or (known is not None and certain)

@@ -19,6 +19,7 @@ from soundsright.data.mixing import CROSS_FADE_S, looped
 from soundsright.data.recordings import RecordingSet
 from soundsright.data.reverb import Room
 from soundsright.data.rooms import simulated_room
+from soundsright.data.silence import sound_of
 from soundsright.data.splits import Split
 from soundsright.data.turns import Picked, Turn
 
@@ -96,9 +97,14 @@ class Sources:
 
 @dataclass(frozen=True, eq=False)
 class RecordedNoise:
-    """Segments of recordings. A recording shorter than the clip is looped with a cross-fade."""
+    """Segments of recordings. A recording shorter than the clip is looped with a cross-fade.
+
+    If a turn finds only silence in its recording, another one is drawn. With `seeks_sound`, the turn looks for
+    sound in its own recording first. Rounds do not, so that the clips of earlier rounds can be drawn again.
+    """
 
     recordings: RecordingSet
+    seeks_sound: bool = False
 
     def __len__(self) -> int:
         return len(self.recordings)
@@ -112,10 +118,10 @@ class RecordedNoise:
         avoid: str = "",
         turn: Turn | None = None,
     ) -> NoiseSegment:
-        """A segment of a recording. A silent segment is drawn again.
+        """A segment of a recording. A silent segment is drawn again, and at last where there is sound.
 
         Raises:
-            AudioFileError: a recording cannot be used, or only silence was found.
+            AudioFileError: a recording cannot be used, or all of them are silent.
         """
         source = self.recordings
         if turn is not None and (found := self.segment(turn.of(len(self)), count, sample_rate_hz)):
@@ -131,9 +137,26 @@ class RecordedNoise:
                 recording = source.recordings[index]
                 known = level_db if samples.shape == segment.shape else None
                 return NoiseSegment(recording.id, samples, start / sample_rate_hz, recording.group, level_db=known)
+        for number in range(index, index + len(source)):
+            if found := self._where_it_sounds(number % len(source), count, sample_rate_hz, float(rng.random())):
+                return found
         raise AudioFileError(
-            source.recordings[index].path, f"is silent, like the {_TRIES - 1} segments drawn before it"
+            source.recordings[index].path, f"is silent, like all {len(source)} recordings of noise"
         )
+
+    def _where_it_sounds(self, index: int, count: int, rate: int, place: float) -> NoiseSegment | None:
+        """A segment of the recording that is not silent, chosen by `place` in [0, 1); None if there is none."""
+        starts = sound_of(self.recordings, index, rate).starts(count)
+        if not starts.size:
+            return None
+        start = int(starts[int(place * starts.size)])
+        segment = self.recordings.part(index, rate, start=start, count=count)
+        samples = looped(segment, count, rate)
+        level_db = power_db(samples)
+        recording = self.recordings.recordings[index]
+        if level_db <= SILENT_DB:
+            return None
+        return NoiseSegment(recording.id, samples, start / rate, recording.group, level_db=level_db)
 
     def segment(self, picked: Picked, count: int, sample_rate_hz: int) -> NoiseSegment | None:
         """A segment of the picked recording, at another place for each use; None if it is silent at all of them.
@@ -162,6 +185,8 @@ class RecordedNoise:
                 return NoiseSegment(
                     recording.id, samples, start / sample_rate_hz, recording.group, level_db=level_db
                 )
+        if self.seeks_sound:
+            return self._where_it_sounds(picked.number, count, sample_rate_hz, picked.place())
         return None
 
 
@@ -179,7 +204,7 @@ class Rooms:
     split: Split | None = None
 
     def draw(self, rng: np.random.Generator, sample_rate_hz: int, *, turn: Turn | None = None) -> Room:
-        """A room. A measured room that rings longer than the longest `rt60_s` is drawn again.
+        """A room. A measured room that rings longer than the longest `rt60_s` is drawn again, at last in order.
 
         Raises:
             AudioFileError: an impulse response cannot be used.
@@ -194,11 +219,15 @@ class Rooms:
             return simulated_room(rng, sample_rate_hz, rt60_s=self.rt60_s, split=self.split)
         for attempt in range(_TRIES):
             index = int(rng.integers(count)) if turn is None or attempt else turn.of(count).number
-            name = self.measured_rirs.utterance_id(index)
             room = self.measured_rirs.room(index, sample_rate_hz)
             if room.rt60_s <= 1.1 * self.rt60_s[1]:
                 return room
+        for number in range(index + 1, index + count):
+            room = self.measured_rirs.room(number % count, sample_rate_hz)
+            if room.rt60_s <= 1.1 * self.rt60_s[1]:
+                return room
         raise UsageError(
-            f"{_TRIES} impulse responses in a row ring longer than {self.rt60_s[1]:g} s, such as {name}",
+            f"All {count} impulse responses ring longer than {self.rt60_s[1]:g} s, such as "
+            f"{self.measured_rirs.utterance_id(index)}",
             "Raise the longest RT60 or give other impulse responses.",
         )

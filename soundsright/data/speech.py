@@ -14,6 +14,7 @@ from soundsright.core.ports import SpeechSource
 from soundsright.data.levels import SILENT_DB, active_level, gain_to
 from soundsright.data.pools import ChosenRecording, Pools
 from soundsright.data.recipe import SetRecipe
+from soundsright.data.silence import Sound
 from soundsright.data.sources import Sources
 from soundsright.data.turns import Turn
 from soundsright.data.variation import varied_speech
@@ -102,11 +103,16 @@ def _as_recorded(
     text = source.text(index)
     length = round(float(rng.uniform(*recipe.duration_s)) * rate)
     offset = 0
-    if samples.shape[0] > round(recipe.duration_s[1] * rate):
-        offset = int(rng.integers(samples.shape[0] - length + 1))
-        samples = samples[offset : offset + length]
+    whole = samples
+    if whole.shape[0] > round(recipe.duration_s[1] * rate):
+        offset = int(rng.integers(whole.shape[0] - length + 1))
+        samples = whole[offset : offset + length]
         text = None  # It is unknown which words remain.
     level = active_level(samples, rate).level_db
+    if level <= SILENT_DB and samples is not whole and (starts := Sound.of(whole, rate).starts(length)).size:
+        offset = int(starts[int(rng.integers(starts.size))])
+        samples = whole[offset : offset + length]
+        level = active_level(samples, rate).level_db
     if level <= SILENT_DB:
         raise AudioFileError(
             source.utterance_id(index), f"is silent from {offset / rate:.2f} s on (active level {level:.0f} dB)"

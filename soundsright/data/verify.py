@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from soundsright.core.audio import Clip, ClipRecipe, digest_of_digests
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
@@ -16,7 +18,12 @@ from soundsright.core.walking import folder_files
 from soundsright.data.audio_files import SUFFIXES, read_file
 from soundsright.data.counts import Sharing, SharingCounter
 from soundsright.data.installed import refuse_private
+from soundsright.data.levels import SILENT_DB
 from soundsright.data.manifest import STILL_PRIVATE, file_hashes, is_hidden
+from soundsright.data.silence import NO_SOUND_DB, Sound, is_silent
+
+SILENT = f"is silent: nothing in it is above {SILENT_DB:.0f} dB"
+_PEAK_DB = -50.0
 
 RECEIPT = ".soundsright-fetch.json"
 """The file that `fetch` writes beside the archives, with the SHA-256 of each."""
@@ -26,7 +33,8 @@ RECEIPT = ".soundsright-fetch.json"
 class Verdict:
     """The kind of a folder, the number of files checked, and the problem of each damaged file, by path.
 
-    `sharing` says how many clips of a set share their material. `notes` says what was not looked at.
+    `sharing` says how many clips of a set share their material. `notes` says what was not looked at, and which
+    recordings are mostly silent.
     """
 
     kind: str
@@ -73,7 +81,11 @@ def _set(root: Path) -> Verdict:
 def _of_manifest(root: Path, lines: list[dict[str, Any]]) -> Verdict:
     """The verdict on a folder with a manifest but no `set.json`: a corpus, or the set of a round."""
     if all({"file", "sha256"} <= line.keys() for line in lines):
-        return _hashed("corpus", root, ((line["file"], line["sha256"]) for line in lines))
+        verdict = _hashed("corpus", root, ((line["file"], line["sha256"]) for line in lines))
+        levels = {"noise": SILENT_DB, "speech": NO_SOUND_DB, "rir": NO_SOUND_DB}
+        named = [(root / line["file"], levels.get(line.get("kind", ""))) for line in lines]
+        silent = [str(path) for path, level_db in named if level_db is not None and is_silent(path, level_db)]
+        return replace(verdict, problems={**dict.fromkeys(silent, SILENT), **verdict.problems})
     if all({"id", "digest", "speech"} <= line.keys() for line in lines) and (root / "degraded").is_dir():
         return _round_set(root, lines)
     hidden = next((number for number, line in enumerate(lines, 1) if is_hidden(line)), None)
@@ -146,14 +158,22 @@ def _recordings(root: Path) -> Verdict:
         problem = " ".join([f"{root} has no audio files.", *found.notes])
         raise UsageError(problem, "Give a folder of recordings, a corpus or a set.")
 
-    def check(path: Path) -> tuple[str, str | None]:
+    def check(path: Path) -> tuple[str, str | None, float]:
         try:
-            read_file(path)
+            audio = read_file(path)
         except AudioFileError as error:
-            return str(path), error.problem.removeprefix(f"{path}: ")
-        return str(path), None
+            return str(path), error.problem.removeprefix(f"{path}: "), 0.0
+        silent_share = Sound.of(audio.samples, audio.sample_rate_hz).silent_share()
+        # An impulse response can have little energy and a clear peak.
+        is_silent = silent_share == 1.0 and np.abs(audio.samples).max() < 10.0 ** (_PEAK_DB / 20.0)
+        return str(path), SILENT if is_silent else None, silent_share
 
     with ThreadPoolExecutor(4) as pool:
         checks = list(pool.map(check, found.files))
-    problems = {path: problem for path, problem in checks if problem}
-    return Verdict("recordings", len(checks), problems, notes=found.notes)
+    problems = {path: problem for path, problem, _ in checks if problem}
+    sparse = [(path, share) for path, problem, share in checks if share > 0.5 and not problem]
+    notes = found.notes
+    if sparse:
+        path, share = max(sparse, key=lambda each: each[1])
+        notes += (f"{len(sparse)} of {len(checks)} files are mostly silent, such as {path}: {100 * share:.0f} %.",)
+    return Verdict("recordings", len(checks), problems, notes=notes)

@@ -114,7 +114,7 @@ def verify(context: click.Context, directory: Path) -> None:
     soundsright datasets verify sets/train
 
     DIRECTORY is a corpus or a set with a manifest, a folder of fetched archives, or any folder of recordings. The
-    exit code is 1 if files are missing, changed or unreadable.
+    exit code is 1 if files are missing, changed, unreadable or silent.
     """
     from soundsright.data import sharing_line, verified
 
