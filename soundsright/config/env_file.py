@@ -51,7 +51,7 @@ def _read_lines(path: Path) -> dict[str, tuple[int, str]]:
     try:
         if path.stat().st_size > _MAX_ENV_BYTES:
             raise UsageError(f"{path} is larger than {_MAX_ENV_BYTES} bytes", "Give a file of NAME=value lines.")
-        with path.open(encoding="utf-8") as stream:
+        with path.open(encoding="utf-8-sig") as stream:
             for binding in parse_stream(stream):
                 line = _first_line(binding)
                 _check(binding, f"{path}, line {line}")

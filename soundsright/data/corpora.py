@@ -6,14 +6,15 @@ response, with its source, licence and SHA-256. `core.shipped` finds the corpus 
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.core.text_files import objects_of_file
 from soundsright.data.audio_files import facts_of
 from soundsright.data.installed import corpus_folder, installed_corpora, refuse_private
 from soundsright.data.recordings import Recording, RecordingSet
@@ -59,7 +60,7 @@ class Corpus:
         root = corpus_folder(chosen)
         manifest = root / "manifest.jsonl"
         by_kind: dict[str, list[Recording]] = {kind: [] for kind in _KINDS}
-        for number, entry in enumerate(_entries(root, manifest), 1):
+        for number, entry in _entries(root, manifest):
             kind, recording = _recording(root, manifest, number, entry)
             by_kind[kind].append(recording)
         return cls(root, tuple(by_kind["speech"]), tuple(by_kind["noise"]), tuple(by_kind["rir"]))
@@ -138,7 +139,7 @@ class Corpus:
         return self._sets.setdefault((kind, sample_rate_hz, split), RecordingSet(recordings))
 
 
-def _entries(root: Path, manifest: Path) -> list[dict[str, Any]]:
+def _entries(root: Path, manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     remedy = "Give the folder of a corpus, or restore datasets/ from the repository."
     if not root.is_dir():
         installed = ", ".join(installed_corpora())
@@ -147,18 +148,7 @@ def _entries(root: Path, manifest: Path) -> list[dict[str, Any]]:
     if not manifest.is_file():
         refuse_private(root)
         raise UsageError(f"{root} has no manifest.jsonl", remedy)
-    if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
-        raise UsageError(f"{manifest} is larger than {_MAX_MANIFEST_BYTES} bytes", remedy)
-    entries: list[dict[str, Any]] = []
-    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UsageError(f"{manifest}, line {number}, is not JSON ({error.msg})", remedy) from error
-        if not isinstance(entry, dict):
-            raise UsageError(f"{manifest}, line {number}, is not an object", remedy)
-        entries.append(entry)
-    return entries
+    return objects_of_file(manifest, _MAX_MANIFEST_BYTES, remedy)
 
 
 def _recording(root: Path, manifest: Path, number: int, entry: dict[str, Any]) -> tuple[str, Recording]:
@@ -168,13 +158,19 @@ def _recording(root: Path, manifest: Path, number: int, entry: dict[str, Any]) -
     except KeyError as error:
         raise UsageError(f"{manifest}, line {number}, has no {error}", "Add the field.") from error
     path = root / file
-    if kind not in _KINDS or not path.resolve().is_relative_to(root.resolve()):
+    if "\0" in file or kind not in _KINDS or not path.resolve().is_relative_to(root.resolve()):
         raise UsageError(
             f"{manifest}, line {number}: kind {kind!r} or file {file!r} is not allowed",
             f"Kinds are {', '.join(_KINDS)}; files are below the corpus.",
         )
     facts = facts_of(path)
-    bandwidth = entry.get("bandwidth_hz")
+    try:
+        bandwidth = None if entry.get("bandwidth_hz") is None else float(entry["bandwidth_hz"])
+        duration_s = facts.duration_s if facts.duration_s is not None else float(entry.get("duration_s", 0.0))
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"{manifest}, line {number}: bandwidth_hz or duration_s is not a number", "Correct the line."
+        ) from error
     split = entry.get("split")
     if split is not None and split not in list(Split):
         raise UsageError(
@@ -185,13 +181,13 @@ def _recording(root: Path, manifest: Path, number: int, entry: dict[str, Any]) -
         id=recording_id,
         path=path,
         sample_rate_hz=facts.sample_rate_hz,
-        duration_s=facts.duration_s if facts.duration_s is not None else float(entry.get("duration_s", 0.0)),
+        duration_s=duration_s,
         speaker=speaker,
         language=entry.get("language"),
         text=entry.get("text"),
         licence=entry.get("licence"),
         source=entry.get("source"),
-        bandwidth_hz=None if bandwidth is None else float(bandwidth),
+        bandwidth_hz=bandwidth,
         sha256=entry.get("sha256"),
         group=group,
         split=None if split is None else Split(split),

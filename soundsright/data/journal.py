@@ -203,7 +203,7 @@ def _words(value: object) -> str:
 def _parsed(raw: bytes) -> dict[str, Any] | None:
     try:
         value = json.loads(raw)
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

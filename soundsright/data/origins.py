@@ -6,13 +6,13 @@ voice under two names.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from soundsright.core.errors import UsageError
+from soundsright.core.text_files import MAX_MANIFEST_BYTES, json_object, objects_of_file, text_of_file
 
 GUESSED_GROUPS = "guessed_groups"
 """The field of `set.json` with the sources whose groups are only guessed, by the kind of group."""
@@ -20,6 +20,7 @@ GUESSED_GROUPS = "guessed_groups"
 _ROLES = {"speakers": "speech", "noises": "noise", "rooms": "rooms"}
 _MAX_SUMMARY_BYTES = 256_000_000
 _REMEDY = "Restore the file, or make the set again."
+_OWN_SET = "Give the folder of a set that `soundsright generate` made."
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _guesses_of(folder_or_manifest: Path) -> dict[str, str]:
         return dict.fromkeys(ORIGIN_KINDS, f"{folder} has no set.json, which says how its names were found")
     summary = summary_of(path)
     try:
-        guessed = summary.get(GUESSED_GROUPS)
+        guessed: Any = summary.get(GUESSED_GROUPS)
         if guessed is None:
             # Older versions did not mark guesses. They took them in every folder without a known layout.
             sources = summary["sources"]
@@ -112,15 +113,7 @@ def summary_of(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: it is no JSON object, or is too large.
     """
-    if path.stat().st_size > _MAX_SUMMARY_BYTES:
-        raise UsageError(f"{path} is larger than {_MAX_SUMMARY_BYTES} bytes", _REMEDY)
-    try:
-        summary: Any = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} does not describe a set", _REMEDY) from error
-    if not isinstance(summary, dict):
-        raise UsageError(f"{path} does not describe a set", _REMEDY)
-    return summary
+    return json_object(text_of_file(path, _MAX_SUMMARY_BYTES, _REMEDY), str(path), _REMEDY)
 
 
 def origins_of(folder_or_manifest: Path) -> Origins:
@@ -135,20 +128,17 @@ def origins_of(folder_or_manifest: Path) -> Origins:
     if not manifest.is_file():
         raise UsageError(f"There is no manifest at {manifest}", "Give the folder of a set.")
     names_by_kind: dict[str, set[str]] = {kind: set() for kind in ORIGIN_KINDS}
-    with manifest.open(encoding="utf-8") as stream:
-        for number, raw in enumerate(stream, 1):
-            for kind, names in _drawn_from(manifest, number, raw).items():
-                names_by_kind[kind].update(names)
+    for number, line in objects_of_file(manifest, MAX_MANIFEST_BYTES, _OWN_SET):
+        for kind, names in _drawn_from(manifest, number, line).items():
+            names_by_kind[kind].update(names)
     return Origins(*(frozenset(names_by_kind[kind]) for kind in ORIGIN_KINDS))
 
 
-def _drawn_from(manifest: Path, number: int, raw: str) -> dict[str, list[str]]:
+def _drawn_from(manifest: Path, number: int, line: Mapping[str, Any]) -> dict[str, list[str]]:
     try:
-        line: Any = json.loads(raw)
         lists = line["drawn_from"]
         return {kind: [str(name) for name in lists[kind]] for kind in ORIGIN_KINDS}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise UsageError(
-            f"{manifest}, line {number}, does not name the speakers, noises and rooms of its item",
-            "Give the folder of a set that `soundsright generate` made.",
+            f"{manifest}, line {number}, does not name the speakers, noises and rooms of its item", _OWN_SET
         ) from error

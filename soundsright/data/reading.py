@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from soundsright.core.audio import Clip
 from soundsright.core.errors import UsageError
+from soundsright.core.text_files import MAX_MANIFEST_BYTES, objects_of_file
 from soundsright.data.audio_files import read_file
 from soundsright.data.manifest import STILL_PRIVATE, is_hidden, recipe_of
+
+_RESTORE = "Restore the manifest."
 
 
 def read_set(folder: Path) -> Iterator[Clip]:
@@ -24,21 +26,17 @@ def read_set(folder: Path) -> Iterator[Clip]:
     manifest = folder / "manifest.jsonl"
     if not manifest.is_file():
         raise UsageError(f"{folder} has no manifest.jsonl", "Give the folder of a set.")
-    with manifest.open(encoding="utf-8") as stream:
-        for number, raw in enumerate(stream, 1):
-            try:
-                line = json.loads(raw)
-                if is_hidden(line):
-                    raise UsageError(f"{manifest}, line {number}: {STILL_PRIVATE[0]}", STILL_PRIVATE[1])
-                clean, degraded = _files_of(line)
-                clip_id, recipe = str(line["id"]), recipe_of(line)
-            except (ValueError, KeyError, TypeError) as error:
-                raise UsageError(
-                    f"{manifest}, line {number}, does not describe a clip", "Restore the manifest."
-                ) from error
-            if not clean:
-                raise UsageError(f"{folder} is stored in shards", "Make the set with --format wav or flac.")
-            yield Clip(clip_id, read_file(folder / clean), read_file(folder / degraded), recipe)
+    for number, line in objects_of_file(manifest, MAX_MANIFEST_BYTES, _RESTORE):
+        try:
+            if is_hidden(line):
+                raise UsageError(f"{manifest}, line {number}: {STILL_PRIVATE[0]}", STILL_PRIVATE[1])
+            clean, degraded = _files_of(line)
+            clip_id, recipe = str(line["id"]), recipe_of(line)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"{manifest}, line {number}, does not describe a clip", _RESTORE) from error
+        if not clean:
+            raise UsageError(f"{folder} is stored in shards", "Make the set with --format wav or flac.")
+        yield Clip(clip_id, read_file(folder / clean), read_file(folder / degraded), recipe)
 
 
 def _files_of(line: dict[str, Any]) -> tuple[str, str]:

@@ -6,16 +6,15 @@ it; `noise` and `mix` are left out only beside a clean side, because alone these
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from soundsright.core.errors import UsageError
+from soundsright.core.text_files import MAX_MANIFEST_BYTES, objects_of_file
 from soundsright.data.origins import GUESSED_GROUPS, summary_of
 
 _DEGRADED = frozenset(
@@ -123,16 +122,14 @@ def _clean_side_of_set(root: Path, own: Path, paths: list[Path]) -> CleanSide:
 
 def _speakers_in(manifest: Path) -> Iterator[tuple[str, str]]:
     """The name of each clean file, and its speaker."""
-    with manifest.open(encoding="utf-8", errors="replace") as stream:
-        for number, raw in enumerate(stream, 1):
-            try:
-                line: Any = json.loads(raw)
-                name, speaker = PurePosixPath(line["files"]["clean"]).name, str(line["speaker"])
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise UsageError(
-                    f"{manifest}, line {number}, does not name a clean file and its speaker", "Restore the file."
-                ) from error
-            yield name, speaker
+    for number, line in objects_of_file(manifest, MAX_MANIFEST_BYTES, "Restore the file."):
+        try:
+            name, speaker = PurePosixPath(line["files"]["clean"]).name, str(line["speaker"])
+        except (KeyError, TypeError) as error:
+            raise UsageError(
+                f"{manifest}, line {number}, does not name a clean file and its speaker", "Restore the file."
+            ) from error
+        yield name, speaker
 
 
 def _refuse_degraded_root(root: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ import numpy as np
 from soundsright.core.audio import Clip, ClipRecipe, digest_of_digests
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.core.text_files import MAX_MANIFEST_BYTES, json_object, objects_of_file, text_of_file
 from soundsright.core.walking import folder_files
 from soundsright.data.audio_files import SUFFIXES, read_file
 from soundsright.data.counts import Sharing, SharingCounter
@@ -25,6 +25,8 @@ from soundsright.data.silence import NO_SOUND_DB, Sound, is_silent
 SILENT = f"is silent: nothing in it is above {SILENT_DB:.0f} dB"
 _PEAK_DB = -50.0
 
+MAX_SUMMARY_BYTES = 256_000_000
+_RESTORE = "Restore the file."
 RECEIPT = ".soundsright-fetch.json"
 """The file that `fetch` writes beside the archives, with the SHA-256 of each."""
 
@@ -57,8 +59,7 @@ def verified(root: Path) -> Verdict:
     if (root / "manifest.jsonl").is_file():
         return _of_manifest(root, list(_lines(root / "manifest.jsonl")))
     if (root / RECEIPT).is_file():
-        receipt = json.loads((root / RECEIPT).read_text(encoding="utf-8"))
-        return _hashed("archives", root, receipt.items())
+        return _hashed("archives", root, _object(root / RECEIPT).items())
     refuse_private(root)
     return _recordings(root)
 
@@ -67,12 +68,17 @@ def _set(root: Path) -> Verdict:
     expected: dict[str, str] = {}
     digests: dict[str, str] = {}
     counter = SharingCounter()
-    for line in _lines(root / "manifest.jsonl"):
-        counter.add(line)
-        digests[line["id"]] = line["digest"]
-        expected |= file_hashes(line)
+    for number, line in objects_of_file(root / "manifest.jsonl", MAX_MANIFEST_BYTES, _RESTORE):
+        try:
+            counter.add(line)
+            digests[str(line["id"])] = str(line["digest"])
+            expected |= file_hashes(line)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise UsageError(
+                f"{root / 'manifest.jsonl'}, line {number}, does not describe an item of a set", _RESTORE
+            ) from error
     verdict = _hashed("set", root, expected.items())
-    stated = json.loads((root / "set.json").read_text(encoding="utf-8")).get("digest")
+    stated = _object(root / "set.json").get("digest")
     if stated != digest_of_digests(digests):
         verdict.problems[str(root / "set.json")] = "does not have the digest of its manifest"
     return replace(verdict, sharing=counter.sharing)
@@ -127,17 +133,11 @@ def _round_set(root: Path, lines: list[dict[str, Any]]) -> Verdict:
 
 
 def _lines(manifest: Path) -> Iterator[dict[str, Any]]:
-    with manifest.open(encoding="utf-8") as stream:
-        for number, raw in enumerate(stream, 1):
-            try:
-                line = json.loads(raw)
-            except json.JSONDecodeError as error:
-                raise UsageError(
-                    f"{manifest}, line {number}, is not JSON ({error.msg})", "Restore the file."
-                ) from error
-            if not isinstance(line, dict):
-                raise UsageError(f"{manifest}, line {number}, is not an object", "Restore the file.")
-            yield line
+    return (line for _, line in objects_of_file(manifest, MAX_MANIFEST_BYTES, _RESTORE))
+
+
+def _object(path: Path) -> dict[str, Any]:
+    return json_object(text_of_file(path, MAX_SUMMARY_BYTES, _RESTORE), str(path), _RESTORE)
 
 
 def _hashed(kind: str, root: Path, expected: Any) -> Verdict:

@@ -2,7 +2,7 @@ from .comparison import MetricComparison, SystemComparison, compare
 from .entry import model_of_folder, verified_entry, verify
 from .planning import StudyCell, StudyNeed, StudyPlan, plan_study
 from .published_tables import LikeColumn, LikeTable, like
-from .rulesets import organiser_of, text_of_file
+from .rulesets import organiser_of
 from .runs import open_run
 from .sandboxes import SandboxChoice, opened_sandbox
 from .scoring import FolderScore, SetGroups, UtteranceScore, score, score_folder, scored_set, set_groups
@@ -39,7 +39,6 @@ __all__ = [
     "set_groups",
     "set_job",
     "speech_description",
-    "text_of_file",
     "verified_entry",
     "verify",
 ]

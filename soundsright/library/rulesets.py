@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundsright.core.errors import UsageError
+from soundsright.core.text_files import text_of_file
 
 if TYPE_CHECKING:
     from soundsright.core.competition import Competition
@@ -38,7 +39,7 @@ def organiser_of(rules: str, *, begun: bool) -> CompetitionRules:
     if not Path(rules).exists():
         raise UsageError(f"There is no file {rules}", "Give the path of a rules file.")
     organiser = organiser_of_toml(
-        text_of_file(Path(rules), MAX_FILE_CHARS),
+        text_of_file(Path(rules), MAX_FILE_CHARS, "Give a file of rules that you may read."),
         source=rules,
         now_s=time.time(),
         begun=begun,
@@ -96,23 +97,3 @@ def _payable(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
     from soundsright.metrics import Direction
 
     return tuple(name for name, each in metrics.items() if each.direction is Direction.HIGHER_IS_BETTER)
-
-
-def text_of_file(path: Path, max_bytes: int) -> str:
-    """The UTF-8 text of a file.
-
-    Raises:
-        UsageError: the file cannot be read, is larger than `max_bytes`, or is not UTF-8.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-        if len(content) > max_bytes:
-            raise UsageError(f"{path} is larger than {max_bytes} bytes", "Give a smaller file.")
-        return content.decode()
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read ({error.strerror})", "Check the path and the permissions of the file."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text: {error}", "Give a text file.") from error

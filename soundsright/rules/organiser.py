@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import math
 import re
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields, replace
 from enum import StrEnum
@@ -37,6 +36,7 @@ from soundsright.core.ss58 import is_address
 from soundsright.core.stopping import Stopping
 from soundsright.core.submission import CommitmentKind
 from soundsright.core.tasks import AnyTask, task_by_name
+from soundsright.core.text_files import toml_table
 from soundsright.core.toml_location import TomlLocation, toml_text
 
 MAX_FILE_CHARS = 1_000_000
@@ -64,10 +64,7 @@ def organiser_of_toml(
     file = TomlLocation(source)
     if len(text) > MAX_FILE_CHARS:
         raise file.error(f"the file has {len(text)} characters", f"Keep it below {MAX_FILE_CHARS}.")
-    try:
-        content = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise file.error(f"not TOML: {error}", "`soundsright init-competition` writes an example.") from error
+    content = toml_table(text, source, "`soundsright init-competition` writes an example.")
     table = file.table(content, {"ruleset", "schedule", "entries", "material", "competition"})
     competitions = _competitions(file, table.get("competition"), known_metrics)
     ruleset = _ruleset(file.under("ruleset"), table.get("ruleset", {"base": DEFAULT_RULESET}))

@@ -266,7 +266,7 @@ def test_a_set_of_an_older_version_is_not_proved_disjoint_either(tmp_path: Path)
     (older / "set.json").unlink()
     assert list(compared(newer, older).unknown) == ["speakers"]
     (older / "set.json").write_text("[" * 100_000)
-    with pytest.raises(UsageError, match=r"set\.json does not describe a set"):
+    with pytest.raises(UsageError, match=r"set\.json is nested too deep"):
         compared(newer, older)
 
 

@@ -81,8 +81,8 @@ def test_reports_without_the_metric_or_of_equal_systems_are_named(tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "line 1 is not an object with an id"),
-        ("[1]", "line 1 is not an object with an id"),
+        ("{", "line 1, is not JSON"),
+        ("[1]", "line 1, is not an object"),
         ('{"id": "000000"}', "lacks 59 clips; the first is 000001"),
         ("".join(f'{{"id": "{clip:06d}"}}\n' for clip in range(CLIPS)), "does not say which noise"),
     ],

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from soundsright.cli.shared.options import ANY_PATH, option
-from soundsright.core.errors import UsageError
 
 MAX_VECTORS_BYTES = 64_000_000
 
@@ -92,16 +91,12 @@ def check(context: click.Context, vectors: Path, rules: str) -> None:
     examples of the second form name their rules, so --rules does not matter there. The exit code is 1 if an example
     differs.
     """
-    import json
-
-    from soundsright.library import organiser_of, text_of_file
+    from soundsright.core.text_files import json_value, text_of_file
+    from soundsright.library import organiser_of
     from soundsright.rules import check_vectors
 
-    text = text_of_file(vectors, MAX_VECTORS_BYTES)
-    try:
-        examples = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{vectors} is not JSON: {error}", "Give a JSON file of worked examples.") from error
+    remedy = "Give a JSON file of worked examples."
+    examples = json_value(text_of_file(vectors, MAX_VECTORS_BYTES, remedy), str(vectors), remedy)
     checks = check_vectors(organiser_of(rules, begun=True).ruleset, examples)
     failed = [example for example in checks if not example.passed]
     for example in failed:

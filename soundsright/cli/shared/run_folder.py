@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -10,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.core.errors import UsageError
+from soundsright.core.text_files import json_object, text_of_file
 from soundsright.core.toml_location import toml_text
 
 LEASE = "compete"
 """The lease that a run holds in its state while it runs."""
+
+_MAX_RUN_BYTES = 64_000_000
 
 OTHER_FOLDER = "name another folder with --out"
 
@@ -86,15 +88,11 @@ def read_run(out: Path) -> dict[str, Any]:
     Raises:
         UsageError: the file cannot be read.
     """
-    try:
-        run = json.loads((out / "run.json").read_text())
-        if not isinstance(run, dict) or not {"request", "round", "reveals"} <= set(run):
-            raise ValueError("it is not a run of this program")
-        return run
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{out / 'run.json'} cannot be read ({error})", "Remove the folder, or give another."
-        ) from error
+    path, remedy = out / "run.json", "Remove the folder, or give another."
+    run = json_object(text_of_file(path, _MAX_RUN_BYTES, remedy), str(path), remedy)
+    if not {"request", "round", "reveals"} <= run.keys():
+        raise UsageError(f"{path} cannot be read (it is not a run of this program)", remedy)
+    return run
 
 
 def _shown_differences(before: object, now: object) -> str:

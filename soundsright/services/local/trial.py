@@ -5,7 +5,6 @@ After that, a validator runs its normal round. Nothing here scores or ranks. The
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +20,7 @@ from soundsright.core.ports import BlockRef, Chain, ModelHub, Publisher
 from soundsright.core.schedule import Round
 from soundsright.core.sources import ModelRef, hub_model
 from soundsright.core.submission import FetchedModel, Reveal, Submission, commitment_digest
+from soundsright.core.text_files import text_of_file, toml_table
 from soundsright.core.toml_location import TomlLocation
 
 VALIDATOR = "validator"
@@ -107,16 +107,7 @@ def read_entries(
     Raises:
         UsageError: the file has a mistake, or no entry for these competitions.
     """
-    try:
-        with path.open("rb") as stream:
-            text = stream.read(MAX_FILE_BYTES + 1)
-        if len(text) > MAX_FILE_BYTES:
-            raise UsageError(f"{path} is larger than {MAX_FILE_BYTES} bytes", _EXAMPLE)
-        table = tomllib.loads(text.decode())
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror})", _EXAMPLE) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is not TOML ({error})", _EXAMPLE) from error
+    table = toml_table(text_of_file(path, MAX_FILE_BYTES, _EXAMPLE), str(path), _EXAMPLE)
     location = TomlLocation(str(path))
     rows = location.table(table, {"entry"}).get("entry")
     if isinstance(rows, dict):

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from soundsright.core.csv_text import csv_text
 from soundsright.core.errors import InfrastructureFault, UsageError
+from soundsright.core.text_files import lines_of_file
 from soundsright.data import BABBLE, NOISE_KINDS
 from soundsright.services.drawing import clips_by_spread, flac_bytes
 from soundsright.services.records import REFERENCES, Run, RunCompetition, ShortText
@@ -72,11 +73,9 @@ def read_sources(corpus: Path) -> dict[str, CorpusRecording]:
     """
     manifest = corpus / "manifest.jsonl"
     try:
-        if manifest.stat().st_size > MAX_MANIFEST_BYTES:
-            raise UsageError(f"{manifest} is larger than {MAX_MANIFEST_BYTES >> 20} MiB", "Give another --corpus.")
-        lines = manifest.read_text(encoding="utf-8").splitlines()
-        sources = [CorpusRecording.model_validate_json(line) for line in lines if line.strip()]
-    except (OSError, ValueError, ValidationError) as error:
+        lines = lines_of_file(manifest, MAX_MANIFEST_BYTES, "Give the --corpus of the run.")
+        sources = [CorpusRecording.model_validate_json(line) for _, line in lines]
+    except ValidationError as error:
         raise UsageError(
             f"{manifest} cannot be read ({str(error)[:120]})", "Give the --corpus of the run."
         ) from error

@@ -9,7 +9,6 @@ still private into its output for another one.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 
 from soundsright.core.errors import UsageError
 from soundsright.core.submission import entry_id_of
+from soundsright.core.text_files import objects_of_file
 from soundsright.services.records import (
     BUNDLE,
     RecipeDoc,
@@ -87,15 +87,12 @@ def manifest_lines(path: Path) -> Iterator[Mapping[str, Any]]:
         UsageError: it cannot be read or is too large, or a line is not that of a clip.
     """
     try:
-        if path.stat().st_size > _MAX_MANIFEST_BYTES:
-            raise ValueError(f"it is larger than {_MAX_MANIFEST_BYTES >> 20} MiB")
-        for text in path.read_text(encoding="utf-8").splitlines():
-            line = json.loads(text)
+        for _, line in objects_of_file(path, _MAX_MANIFEST_BYTES, _REMEDY):
             # Files are named by the id, so it must be a plain name.
             if not isinstance(line.get("private_ids", []), list) or not re.fullmatch(r"\w+", str(line["id"])):
                 raise ValueError("a line is not that of a clip")
             yield line
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError) as error:
         raise UsageError(f"{path} cannot be used ({error})", _REMEDY) from error
 
 

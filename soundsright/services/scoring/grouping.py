@@ -15,9 +15,12 @@ from soundsright.core.audio import digest_of_signals
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
 from soundsright.core.groups import FEWEST_GROUPS, MAX_FACTORS, ClipGroups
+from soundsright.core.text_files import objects_of_file
 from soundsright.services.scoring.folder import ClipFiles, ScoreSet
-from soundsright.services.scoring.report import text_of
+from soundsright.services.scoring.listing import clip_name
+from soundsright.services.scoring.report import MAX_REPORT_BYTES
 
+_MANIFEST_FORM = "Give the manifest of the set, with one JSON object per line, each with an id."
 AUTOMATIC = "auto"
 """Group by noise or room, and by prompt, as far as the manifest says them."""
 INDEPENDENT = "none"
@@ -141,15 +144,10 @@ def _label(value: object) -> str:
 
 def _lines(path: Path) -> dict[str, dict[str, Any]]:
     by_id: dict[str, dict[str, Any]] = {}
-    for number, text in enumerate(text_of(path).splitlines(), start=1):
-        try:
-            line = dict(json.loads(text))
-            clip_id = str(line["id"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise UsageError(
-                f"{path}, line {number} is not an object with an id",
-                "Give the manifest of the set, with one JSON object per line.",
-            ) from error
+    for number, line in objects_of_file(path, MAX_REPORT_BYTES, _MANIFEST_FORM):
+        if not isinstance(line.get("id"), str | int):
+            raise UsageError(f"{path}, line {number}, has no id", _MANIFEST_FORM)
+        clip_id = clip_name(str(line["id"]))
         if clip_id in by_id:
             raise UsageError(f"{path}, line {number} has the clip {clip_id} again", "Keep one line for each clip.")
         by_id[clip_id] = line

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soundsright.core.errors import UsageError
+from soundsright.core.text_files import lines_of_file
 from soundsright.core.walking import folder_files
 
 MAX_LIST_BYTES = 64_000_000
+_LINE_FORM = "Write the name of a clip, a space and the path of a file. Commands are not allowed."
 
 _MAX_NAMES = 5  # names shown in an error; the rest are counted
 
@@ -75,22 +77,11 @@ def clip_name(name: str) -> str:
 
 
 def _scp_lines(source: Path) -> Iterator[tuple[str, Path]]:
-    if source.stat().st_size > MAX_LIST_BYTES:
-        raise UsageError(f"{source} is larger than {MAX_LIST_BYTES} bytes", "Split the list.")
-    try:
-        text = source.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{source} is not UTF-8 text ({error.reason})", "Give a Kaldi list.") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        name, _, path = line.strip().partition(" ")
-        if not path.strip() or "|" in path:
-            raise UsageError(
-                f"{source}, line {number}: {line[:80]!r} is not `clip path`",
-                "Write the name of a clip, a space and the path of a file. Commands are not allowed.",
-            )
-        yield name, Path(path.strip())
+    for number, line in lines_of_file(source, MAX_LIST_BYTES, _LINE_FORM):
+        name, *path = line.split(maxsplit=1)
+        if not path or "|" in path[0]:
+            raise UsageError(f"{source}, line {number}: {line.strip()[:80]!r} is not `clip path`", _LINE_FORM)
+        yield name, Path(path[0].rstrip())
 
 
 def some_of(names: Sequence[str] | Mapping[str, object]) -> str:

@@ -16,11 +16,15 @@ from typing import Any, Literal
 from soundsright.core.errors import UsageError
 from soundsright.core.groups import ClipGroups
 from soundsright.core.results import ClipResult, Failure
+from soundsright.core.text_files import json_object, lines_of_file, objects_of_file, text_of_file
 from soundsright.metrics import metric
 from soundsright.ranking import mean_estimate
 from soundsright.services.scoring.folder import FileDigests, ScoredClip
+from soundsright.services.scoring.listing import clip_name
 
 MAX_REPORT_BYTES = 512_000_000
+_REPORT_REMEDY = "Give a file that `soundsright score --json` wrote."
+_RESUME_REMEDY = "Give the file that --clips wrote, or leave out --resume."
 
 # The errors of reading JSON that has another structure.
 _WRONG_STRUCTURE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
@@ -155,20 +159,18 @@ def read_clip_lines(path: Path) -> dict[str, ScoredClip]:
         UsageError: the file has other content.
     """
     scored = {}
-    lines = text_of(path).splitlines()
-    for number, line in enumerate(lines, start=1):
+    problem: UsageError | None = None
+    for number, line in lines_of_file(path, MAX_REPORT_BYTES, _RESUME_REMEDY, errors="replace"):
+        if problem is not None:
+            raise problem
+        where = f"{path}, line {number}"
         try:
-            fields = json.loads(line)
-            scored[str(fields["id"])] = ScoredClip(
-                _clip_of(fields), str(fields["inputs"]), _files_of(fields), _align_of(fields)
-            )
-        except _WRONG_STRUCTURE as error:
-            if number == len(lines):
-                break
-            raise UsageError(
-                f"{path}, line {number} is not a scored clip",
-                "Give the file that --clips wrote, or leave out --resume.",
-            ) from error
+            fields = json_object(line, where, _RESUME_REMEDY)
+            clip = _clip_of(fields)
+            scored[clip.clip_id] = ScoredClip(clip, str(fields["inputs"]), _files_of(fields), _align_of(fields))
+        except (*_WRONG_STRUCTURE, UsageError) as error:
+            problem = UsageError(f"{where} is not a scored clip", _RESUME_REMEDY)
+            problem.__cause__ = error
     return scored
 
 
@@ -218,13 +220,13 @@ def read_report(path: Path) -> ScoreReport:
     Raises:
         UsageError: the file is neither.
     """
-    text = text_of(path)
+    head: dict[str, Any]
     try:
         if path.suffix == ".jsonl":
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            rows = [row for _, row in objects_of_file(path, MAX_REPORT_BYTES, _REPORT_REMEDY)]
             head = {"align": rows[0].get("align")} if len({row.get("align") for row in rows}) == 1 else {}
         else:
-            head = json.loads(text)
+            head = json_object(text_of_file(path, MAX_REPORT_BYTES, _REPORT_REMEDY), str(path), _REPORT_REMEDY)
             rows = head["clips"]
         clips = tuple(_clip_of(row) for row in rows)
         if len({clip.clip_id for clip in clips}) != len(clips):
@@ -240,9 +242,7 @@ def read_report(path: Path) -> ScoreReport:
         )
     except _WRONG_STRUCTURE as error:
         reason = f"it has no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
-        raise UsageError(
-            f"{path} is not a report of scores: {reason}", "Give a file that `soundsright score --json` wrote."
-        ) from error
+        raise UsageError(f"{path} is not a report of scores: {reason}", _REPORT_REMEDY) from error
     if not clips:
         raise UsageError(f"{path} has no clips", "Give a report of at least one clip.")
     return report
@@ -287,11 +287,12 @@ def _align_of(fields: Mapping[str, Any]) -> bool | None:
 
 
 def _clip_of(fields: Mapping[str, Any]) -> ClipResult:
+    clip_id = clip_name(str(fields["id"]))
     failure = fields.get("failure")
     if failure is not None:
-        return ClipResult(str(fields["id"]), failure=Failure(str(failure["code"]), str(failure["detail"])))
+        return ClipResult(clip_id, failure=Failure(str(failure["code"]), str(failure["detail"])))
     no_value = {str(name): str(why) for name, why in (fields.get("no_value") or {}).items()}
-    return ClipResult(str(fields["id"]), scores=dict(_finite_items(fields["scores"])), no_value=no_value)
+    return ClipResult(clip_id, scores=dict(_finite_items(fields["scores"])), no_value=no_value)
 
 
 def _finite_items(scores: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -301,12 +302,3 @@ def _finite_items(scores: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         ):  # Also NaN.
             raise ValueError(f"{name} is {repr(value)[:40]}")
         yield str(name), float(value)
-
-
-def text_of(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_REPORT_BYTES:
-            raise UsageError(f"{path} is larger than {MAX_REPORT_BYTES} bytes", "Split the set.")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read ({error})", "Give a UTF-8 text file that you may read.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,11 @@ def test_a_field_that_is_not_there_is_named_with_those_that_are(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[1]\n", "line 1 is not an object"),
+        ("[1]\n", "line 1, is not an object"),
         ('{"id": "a"}\n', "lacks 1 clips; the first is b"),
         ('{"id": "a"}\n{"id": "b"}\n', "does not say which noise, room or speech"),
-        ("{" * 9 + "\n", "line 1 is not an object"),
+        ("{" * 9 + "\n", "line 1, is not JSON"),
+        ('{"no": 1}\n', "line 1, has no id"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -140,3 +142,12 @@ def test_a_manifest_that_may_be_of_another_set_is_left_alone(folder: Path, lines
 def test_a_manifest_with_a_clip_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="line 2 has the clip a again"):
         read_groups(manifest(tmp_path, line("a"), line("a", "wind")), ["a"])
+
+
+def test_a_manifest_may_have_a_byte_order_mark_blank_lines_and_names_of_either_form(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    names = [unicodedata.normalize("NFD", "é"), "b"]
+    rows = "".join(json.dumps({"id": name, "speaker": f"s {name}"}) + "\r\n" for name in names)
+    path.write_text("\ufeff" + rows + "\n \t\n", encoding="utf-8")
+    groups = read_groups(path, [unicodedata.normalize("NFC", "é"), "b"], cluster_by="speaker")
+    assert groups.counts == {"speaker": 2}

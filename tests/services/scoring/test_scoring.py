@@ -28,6 +28,7 @@ from soundsright.services.scoring.folder import (
     digest_of_inputs,
     score_files,
     score_set,
+    scored_clip,
 )
 from soundsright.services.scoring.listing import listed_files
 from soundsright.services.scoring.report import (
@@ -439,3 +440,46 @@ def test_a_name_with_an_accent_is_paired_in_both_of_its_forms(folders: tuple[Pat
     shutil.copy(folders[0] / "a.wav", folders[0] / f"{decomposed}.wav")
     with pytest.raises(UsageError, match="two files for each of café"):
         score_set(*folders)
+
+
+def test_a_list_may_have_tabs_a_byte_order_mark_and_blank_lines(
+    folders: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    folder = folders[0]
+    spaced = tmp_path / "with space.wav"
+    shutil.copy(folder / "b.wav", spaced)
+    path = tmp_path / "clean.scp"
+    path.write_bytes(f"\ufeffa\t{folder}/a.wav\r\n\n \t\nb \t {spaced} \n".encode())
+    assert listed_files(path).files == {"a": folder / "a.wav", "b": spaced}
+    path.write_bytes(b"a /x\0y.wav\n")
+    with pytest.raises(UsageError, match=r"clean\.scp, line 1, has a NUL character"):
+        listed_files(path)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"clips": ' + "9" * 5_000 + "}", r'{"clips": "\udc00"}', "{\0}"])
+def test_a_damaged_report_ends_in_a_sentence(tmp_path: Path, suffix: str, text: str) -> None:
+    path = tmp_path / f"report{suffix}"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="report") as told:
+        read_report(path)
+    assert len(str(told.value)) < 500
+
+
+def test_a_report_with_a_byte_order_mark_and_blank_lines_is_read(
+    folders: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    (clip, *_), options = score_set(*folders).clips, ScoreOptions(("SI_SDR",))
+    (result, *_) = score_files(score_set(*folders), options)
+    path = tmp_path / "clips.jsonl"
+    path.write_text("\ufeff" + clip_line(scored_clip(clip, result, options)) + "\n\n", encoding="utf-8")
+    assert read_report(path).clips == (result,)
+    assert read_clip_lines(path)["a"].result == result
+
+
+def test_a_line_cut_within_a_character_is_left_out(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    (clip, *_), options = score_set(*folders).clips, ScoreOptions(("SI_SDR",))
+    (result, *_) = score_files(score_set(*folders), options)
+    path = tmp_path / "clips.jsonl"
+    path.write_bytes(clip_line(scored_clip(clip, result, options)).encode() + '{"id": "é'.encode()[:-1])
+    assert list(read_clip_lines(path)) == ["a"]

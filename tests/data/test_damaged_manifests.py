@@ -1,0 +1,85 @@
+"""Manifests that were cut, edited or written by others: each reader ends in a result or in one sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundsright.core.errors import UsageError
+from soundsright.data.corpora import Corpus
+from soundsright.data.origins import compared
+from soundsright.data.reading import read_set
+from soundsright.data.verify import verified
+
+from .conftest import write_speech
+
+LINE = {
+    "id": "u0",
+    "digest": "0" * 64,
+    "drawn_from": {"speakers": ["p1"], "noises": [], "rooms": []},
+    "files": {},
+    "sha256": {},
+}
+BAD = {
+    "deep": "[" * 100_000,
+    "huge number": '{"id": ' + "9" * 5_000 + "}",
+    "half a character": r'{"id": "\ud800"}',
+    "NUL": '{"id": "\0"}',
+    "list": "[]",
+    "text": '"x"',
+    "no fields": "{}",
+    "wrong types": '{"id": [], "digest": {}, "files": 1, "sha256": 2, "drawn_from": 3, "kind": 4, "file": 5}',
+    "not UTF-8": b"caf\xe9".decode("latin-1"),
+}
+READERS: dict[str, Callable[[Path], Any]] = {
+    "verified": verified,
+    "compared": lambda folder: compared(folder, folder),
+    "read_set": lambda folder: list(read_set(folder)),
+    "corpus": Corpus.open,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", BAD)
+def test_a_damaged_line_ends_in_a_sentence_that_names_it(tmp_path: Path, reader: str, name: str) -> None:
+    (tmp_path / "set.json").write_text('{"guessed_groups": {}}')
+    encoding = "latin-1" if name == "not UTF-8" else "utf-8"
+    (tmp_path / "manifest.jsonl").write_text(f"\n{BAD[name]}\n", encoding=encoding)
+    with pytest.raises(UsageError, match=r"manifest\.jsonl, line 2") as told:
+        READERS[reader](tmp_path)
+    assert len(str(told.value)) < 600
+
+
+@pytest.mark.parametrize("name", ["deep", "huge number", "list", "not UTF-8"])
+def test_a_damaged_description_of_a_set_ends_in_a_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(LINE) + "\n")
+    (tmp_path / "set.json").write_text(BAD[name], encoding="latin-1")
+    for reader in ("verified", "compared"):
+        with pytest.raises(UsageError, match=r"set\.json"):
+            READERS[reader](tmp_path)
+
+
+def test_a_damaged_receipt_ends_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".soundsright-fetch.json").write_text("[]")
+    with pytest.raises(UsageError, match=r"\.soundsright-fetch\.json is not an object"):
+        verified(tmp_path)
+
+
+def test_a_byte_order_mark_and_blank_lines_do_not_matter(tmp_path: Path) -> None:
+    write_speech(tmp_path / "a.wav")
+    lines = "\ufeff\n" + json.dumps({"id": "a", "kind": "speech", "file": "a.wav", "speaker": "p1"}) + "\r\n\r\n"
+    (tmp_path / "manifest.jsonl").write_text(lines, encoding="utf-8")
+    assert [r.speaker for r in Corpus.open(tmp_path).speech] == ["p1"]
+    (tmp_path / "manifest.jsonl").write_text("\ufeff" + json.dumps(LINE) + "\n\n", encoding="utf-8")
+    assert compared(tmp_path, tmp_path).shared.speakers == {"p1"}
+
+
+@pytest.mark.parametrize("name", ["a\0.wav", "caf\ud8e9.wav"])
+def test_a_line_with_an_impossible_name_ends_in_a_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / "manifest.jsonl").write_text(json.dumps({"id": "a", "kind": "speech", "file": name}) + "\n")
+    with pytest.raises(UsageError, match="line 1"):
+        Corpus.open(tmp_path)
