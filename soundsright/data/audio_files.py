@@ -73,11 +73,14 @@ def facts_of(path: Path) -> AudioFacts:
         return _checked(path, AudioFacts(rate, frames, int(stream.codec_context.channels)))
 
 
-def read_file(path: Path, *, start_s: float = 0.0, duration_s: float | None = None) -> Audio:
+def read_file(
+    path: Path, *, start_s: float = 0.0, duration_s: float | None = None, any_values: bool = False
+) -> Audio:
     """The first channel from `start_s` on, for `duration_s` or to the end, at the file's own rate.
 
     Raises:
-        AudioFileError: the file is missing, empty or truncated, is not audio, or has NaN or infinite samples.
+        AudioFileError: the file is missing, empty or truncated, or is not audio; or it has NaN or infinite samples,
+            and `any_values` does not allow them.
     """
     facts = facts_of(path)
     start = round(start_s * facts.sample_rate_hz)
@@ -88,7 +91,7 @@ def read_file(path: Path, *, start_s: float = 0.0, duration_s: float | None = No
         samples = samples[start:] if count < 0 else samples[start : start + count]
     if samples.size == 0:
         raise AudioFileError(path, "has no samples")
-    if not np.isfinite(samples).all():
+    if not any_values and not np.isfinite(samples).all():
         raise AudioFileError(path, "has NaN or infinite samples")
     return Audio(samples, facts.sample_rate_hz)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from soundsright.core.content import sha256_of_file
@@ -19,9 +19,19 @@ from soundsright.core.ports import Pool
 from soundsright.core.results import ClipResult, Failure
 from soundsright.metrics import METRICS, Metric, check_packages, known_metrics, metric
 from soundsright.services.scoring.listing import listed_files, some_of
-from soundsright.services.scoring.reading import difference_to_clean, enhanced_audio, mono_facts
+from soundsright.services.scoring.reading import (
+    check_header,
+    difference_to_clean,
+    enhanced_audio,
+    exact_frames,
+    header_difference,
+    mono_facts,
+    naming_remedy,
+)
 
 DEFAULT_METRICS = ("PESQ_WB", "ESTOI", "STOI", "SI_SDR", "SI_SIR", "SI_SAR")
+
+_MISSING = "there is no enhanced file with this name"
 
 
 @dataclass(frozen=True)
@@ -39,13 +49,15 @@ class ClipFiles:
 class ScoreSet:
     """The clips by name, their common sample rate, and `extra`: enhanced files without a clean file.
 
-    `notes` says what was left out of the folders.
+    `notes` says what was left out of the folders. `unusable` has the failure of each clip whose enhanced file is
+    missing or, by its header, cannot be scored.
     """
 
     clips: tuple[ClipFiles, ...]
     sample_rate_hz: int
     extra: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    unusable: Mapping[str, Failure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,19 +94,19 @@ class _ReferenceProblem:
     problem: str
 
 
-def score_set(clean: Path, enhanced: Path, noisy: Path | None = None) -> ScoreSet:
-    """Pair the files by name and check the clean and noisy files. Only the headers are read.
+def score_set(clean: Path, enhanced: Path, noisy: Path | None = None, *, align: bool = False) -> ScoreSet:
+    """Pair the files by name and compare their rates and lengths. Only the headers are read.
 
     Raises:
-        UsageError: no names match. Or a clean or noisy file is missing, unreadable or has several channels, or the
-            clean files have different sample rates.
+        UsageError: no names match. Or a clean or noisy file is missing, unreadable or has several channels, a noisy
+            file has another rate or length than its clean one, or the clean files have different sample rates.
     """
     listings = [listed_files(source) for source in (clean, enhanced, noisy) if source is not None]
     references, outputs = listings[0].files, listings[1].files
     if not references.keys() & outputs.keys():
         raise UsageError(
             f"{clean} and {enhanced} share no names (clean: {some_of(references)}; enhanced: {some_of(outputs)})",
-            "Name each enhanced file like its clean file.",
+            naming_remedy(references, outputs),
         )
     inputs = listings[2].files if noisy is not None else None
     if inputs is not None and (missing := sorted(references.keys() - inputs.keys())):
@@ -105,7 +117,8 @@ def score_set(clean: Path, enhanced: Path, noisy: Path | None = None) -> ScoreSe
     )
     clips, sample_rate_hz = _measured(named)
     notes = tuple(dict.fromkeys(note for listing in listings for note in listing.notes))
-    return ScoreSet(clips, sample_rate_hz, tuple(sorted(outputs.keys() - references.keys())), notes)
+    failures = {clip.id: failure for clip in clips if (failure := _header_failure(clip, sample_rate_hz, align))}
+    return ScoreSet(clips, sample_rate_hz, tuple(sorted(outputs.keys() - references.keys())), notes, failures)
 
 
 def chosen_metrics(names: Sequence[str], *, sample_rate_hz: int, has_noisy: bool) -> tuple[str, ...]:
@@ -256,7 +269,7 @@ def _result_of(clip: ClipFiles, options: ScoreOptions) -> ClipResult | _Referenc
         return _ReferenceProblem(f"{clip.noisy}: {difference}")
     try:
         if clip.enhanced is None:
-            raise AudioRejected(clip.id, "missing", "there is no enhanced file with this name")
+            raise AudioRejected(clip.id, "missing", _MISSING)
         enhanced = enhanced_audio(clip.id, clip.enhanced, clean, align=options.align)
         measured = measured_clip(clean, enhanced, noisy, options.metrics)
     except AudioRejected as error:
@@ -274,20 +287,33 @@ def _measured(clips: Sequence[ClipFiles]) -> tuple[tuple[ClipFiles, ...], int]:
     measured, problems = [], []
     for clip in clips:
         try:
-            for path in (clip.noisy, clip.clean):
-                if path is not None:
-                    facts = mono_facts(path)
+            facts = mono_facts(clip.clean)
+            difference = "" if clip.noisy is None else header_difference(clip.noisy, clip.clean)
         except AudioFileError as error:
             problems.append(error.problem)
-        else:
-            by_rate.setdefault(facts.sample_rate_hz, []).append(clip.id)
-            measured.append(replace(clip, audio_s=facts.duration_s or 0.0))
-    if problems:
-        raise UsageError(some_of(problems), "Replace these files, then score again.")
+            continue
+        by_rate.setdefault(facts.sample_rate_hz, []).append(clip.id)
+        measured.append(replace(clip, audio_s=facts.duration_s or 0.0))
+        if difference:
+            problems.append(f"{clip.noisy}: {difference}")
     if len(by_rate) > 1:
         rates = "; ".join(f"{rate} Hz: {some_of(names)}" for rate, names in sorted(by_rate.items()))
         raise UsageError(
             f"The clean files have {len(by_rate)} sample rates ({rates})",
             "Score each rate separately.",
         )
+    if problems:
+        raise UsageError(some_of(problems), "Replace these files, then score again.")
     return tuple(measured), next(iter(by_rate))
+
+
+def _header_failure(clip: ClipFiles, sample_rate_hz: int, align: bool) -> Failure | None:
+    """Why the enhanced file of a clip cannot be scored, as far as the headers show."""
+    try:
+        if clip.enhanced is None:
+            raise AudioRejected(clip.id, "missing", _MISSING)
+        frames = exact_frames(clip.clean, mono_facts(clip.clean))
+        check_header(clip.id, clip.enhanced, sample_rate_hz, frames, align=align)
+    except AudioRejected as error:
+        return Failure(error.code, str(error))
+    return None

@@ -232,6 +232,62 @@ def test_noisy_files_that_are_missing_or_differ_are_refused(folders: tuple[Path,
         score_set(*folders)
 
 
+@pytest.mark.parametrize(("samples", "rate"), [(10, 16_000), (16_000, 8_000)])
+def test_a_noisy_file_of_another_length_or_rate_is_refused_before_anything_is_scored(
+    folders: tuple[Path, Path, Path], samples: int, rate: int
+) -> None:
+    _write(folders[2] / "b.wav", np.ones(samples), rate)
+    with pytest.raises(UsageError, match=rf"b\.wav: {samples} samples at {rate} Hz; the clean recording has 16000"):
+        score_set(*folders)
+
+
+def test_an_enhanced_file_that_cannot_be_scored_is_known_before_anything_is_scored(
+    folders: tuple[Path, Path, Path],
+) -> None:
+    (folders[1] / "a.wav").unlink()
+    _write(folders[1] / "b.wav", np.ones(15_000))
+    assert {name: each.code for name, each in score_set(*folders).unusable.items()} == {
+        "a": "missing",
+        "b": "length",
+    }
+    assert list(score_set(*folders, align=True).unusable) == ["a"]
+    assert {name for name, clip in scored(folders).items() if clip.failure} == {"a", "b"}
+
+
+@pytest.mark.parametrize("side", [0, 1, 2])
+def test_every_side_is_read_from_the_same_formats(folders: tuple[Path, Path, Path], side: int) -> None:
+    av = pytest.importorskip("av")
+    for path in list(folders[side].rglob("*.wav")):
+        samples, rate = soundfile.read(path, dtype="int16")
+        with av.open(str(path.with_suffix(".mka")), "w") as container:
+            stream = container.add_stream("pcm_s16le", rate=rate, layout="mono")
+            frame = av.AudioFrame.from_ndarray(samples[np.newaxis], format="s16", layout="mono")
+            frame.sample_rate = rate
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+        path.unlink()
+    assert all(
+        clip.failure is None and clip.scores["SI_SDR"] > 15 for clip in scored(folders).values() if clip.scores
+    )
+    assert all(clip.scores for clip in scored(folders).values())
+
+
+def test_align_refuses_a_recording_that_is_much_longer_in_every_format(folders: tuple[Path, Path, Path]) -> None:
+    soundfile.write(folders[1] / "b.ogg", np.zeros(30_000, np.float32), 16_000)
+    (folders[1] / "b.wav").unlink()
+    failure = scored(folders, ScoreOptions(("STOI",), align=True))["b"].failure
+    assert failure is not None
+    assert failure.code == "length"
+
+
+def test_names_that_differ_by_a_common_ending_are_told_with_the_line_of_a_list(
+    folders: tuple[Path, Path, Path],
+) -> None:
+    for path in list(folders[1].rglob("*.wav")):
+        path.rename(path.with_name(f"{path.stem}_enhanced.wav"))
+    with pytest.raises(UsageError, match=r"\.scp.*'_enhanced' added.*`a .*a_enhanced\.wav`"):
+        score_set(*folders)
+
+
 def test_extra_outputs_are_named_and_do_not_count(folders: tuple[Path, Path, Path]) -> None:
     shutil.copy(folders[1] / "a.wav", folders[1] / "z.wav")
     clips = score_set(*folders)
