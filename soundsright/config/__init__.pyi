@@ -1,11 +1,13 @@
 from .env_file import misspelt_names, read_env_file
 from .reading import read_settings
+from .redis_server import RedisServer
 from .schema import LOG_LEVELS, PUBLIC_ENDPOINT, MinerSettings, Settings, ValidatorSettings
 
 __all__ = [
     "LOG_LEVELS",
     "PUBLIC_ENDPOINT",
     "MinerSettings",
+    "RedisServer",
     "Settings",
     "ValidatorSettings",
     "misspelt_names",

@@ -15,6 +15,14 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WrapValidator
 
 from soundsright.config import values
+from soundsright.config.redis_server import (
+    DEFAULT_HOST,
+    DEFAULT_INDEX,
+    DEFAULT_PORT,
+    MAX_INDEX,
+    RedisServer,
+    redis_server,
+)
 from soundsright.config.values import LOG_LEVELS as LOG_LEVELS
 from soundsright.core.competition import PUBLISHED, Competition
 from soundsright.core.errors import EntryRefused, UsageError
@@ -320,6 +328,37 @@ class ValidatorSettings(Settings):
     burn_hotkey: Annotated[
         str, Field(description="Hotkey that gets the prizes nobody won. Empty: the winners share them.")
     ] = ""
+
+    database_password: Annotated[
+        OptionalSecret,
+        Field(description="Password of Redis, which then keeps the counters. Empty: the state's database does."),
+    ] = None
+    database_port: Annotated[Port, Field(description="Port of Redis.")] = DEFAULT_PORT
+    database_index: Annotated[
+        int, Field(ge=0, le=MAX_INDEX, description="Number of the database inside Redis.")
+    ] = DEFAULT_INDEX
+    database_host: Annotated[
+        str,
+        AfterValidator(values.host),
+        AfterValidator(values.redis_host),
+        Field(description="Address of Redis. Another machine's needs DATABASE_PASSWORD."),
+    ] = DEFAULT_HOST
+    redis_url: Annotated[
+        OptionalSecret,
+        AfterValidator(values.redis_url),
+        Field(description="Address of Redis as redis://:PASSWORD@HOST:PORT/INDEX. It replaces DATABASE_HOST, ..."),
+    ] = None
+
+    @property
+    def redis(self) -> RedisServer | None:
+        """The Redis server that keeps the counters, or None if the state's database does."""
+        if self.redis_url is not None:
+            return redis_server(self.redis_url.get_secret_value())
+        if self.database_password is None:
+            return None
+        return RedisServer(
+            self.database_host, self.database_port, self.database_index, password=self.database_password
+        )
 
     @property
     def competition_names(self) -> tuple[str, ...]:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from soundsright.config.redis_server import (
+    DEFAULT_HOST,
+    DEFAULT_INDEX,
+    DEFAULT_PORT,
+    is_loopback,
+    redis_server,
+)
 from soundsright.core.competition import is_competition_name
 from soundsright.core.endpoint import PeerNetworks
 from soundsright.core.plugins import (
@@ -18,6 +25,9 @@ from soundsright.core.plugins import (
     SANDBOX_GROUP,
     plugin_names,
 )
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr, ValidationInfo
 
 LOG_LEVELS = ("TRACEX", "TRACE", "DEBUGX", "DEBUG", "INFOX", "INFO", "WARNING", "ERROR")
 _WALLET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -91,6 +101,30 @@ def sandbox(value: Any, built_in: Callable[[Any], Any]) -> Any:
 def host(value: str) -> str:
     if not value or len(value) > 255 or any(c.isspace() or c == "/" for c in value):
         raise ValueError("give an address or a host name, such as 0.0.0.0")
+    return value
+
+
+def redis_host(value: str, info: ValidationInfo) -> str:
+    """Check the host of Redis. One on another machine needs a password, which is validated before the host."""
+    if info.data.get("database_password") is None and not is_loopback(value):
+        raise ValueError("it is another machine, so set DATABASE_PASSWORD too, or give 127.0.0.1")
+    return value
+
+
+def redis_url(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    """Check the URL of Redis. The separate settings, which are validated before, must not be set beside it."""
+    if value is None:
+        return None
+    defaults = {
+        "database_password": None,
+        "database_host": DEFAULT_HOST,
+        "database_port": DEFAULT_PORT,
+        "database_index": DEFAULT_INDEX,
+    }
+    for name, default in defaults.items():
+        if info.data.get(name, default) != default:
+            raise ValueError(f"clear either it or {name.upper()}, because it has all parts of the address")
+    redis_server(value.get_secret_value())
     return value
 
 

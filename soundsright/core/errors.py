@@ -11,6 +11,8 @@
     │   └── AudioRejected            an enhanced clip with the wrong rate, shape, length or content
     ├── EntryRefused             the entry breaks a rule: code, sentence, evidence
     ├── RequestRefused           a stranger's request is refused: code, sentence, HTTP status
+    ├── RecordConflict           a name under which other facts are recorded
+    ├── BalanceTooLow            an account that cannot pay
     └── InfrastructureFault      something around the harness failed: retried, never charged to a miner
         ├── EngineUnavailable
         ├── HubUnavailable
@@ -140,6 +142,25 @@ class RequestRefused(SoundsRightError):
         self.code = code
         self.sentence = sentence
         self.status = status
+
+
+class RecordConflict(SoundsRightError):
+    """A name under which other facts are recorded. They stay. `name` is what was to be written."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name}: {problem}")
+        self.name = name
+        self.problem = problem
+
+
+class BalanceTooLow(SoundsRightError):
+    """An account that cannot pay an amount. Nothing was charged. Amounts are in RAO."""
+
+    def __init__(self, coldkey: str, balance_rao: int, amount_rao: int) -> None:
+        super().__init__(f"{coldkey} has {balance_rao} RAO, less than {amount_rao}")
+        self.coldkey = coldkey
+        self.balance_rao = balance_rao
+        self.amount_rao = amount_rao
 
 
 class InfrastructureFault(SoundsRightError):

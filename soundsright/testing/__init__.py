@@ -16,6 +16,7 @@ from soundsright.testing.fakes import (
 )
 from soundsright.testing.faults import Faults, Faulty, Killed
 from soundsright.testing.state import MemoryState
+from soundsright.testing.tables import MemoryAccounts, MemoryCounters, MemoryRecords
 
 __all__ = [
     "Behaviour",
@@ -27,6 +28,9 @@ __all__ = [
     "Faulty",
     "InlinePool",
     "Killed",
+    "MemoryAccounts",
+    "MemoryCounters",
+    "MemoryRecords",
     "MemoryState",
     "VirtualClock",
     "salted_reveal",

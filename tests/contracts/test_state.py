@@ -1,6 +1,5 @@
 """One suite for every `State`: SQLite, PostgreSQL and the fake."""
 
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,37 +9,12 @@ from soundsright.adapters.state.store import SqlState
 from soundsright.core.ports import TitleRow
 from soundsright.core.results import ClipResult, Failure
 from soundsright.testing import MemoryState
-from tests.adapters.state import postgres
 
 SCORED = ClipResult("clip1", scores={"PESQ_WB": 1.0 / 3.0, "ESTOI": -0.25})
 State = SqlState | MemoryState
 Reopen = Callable[[], State]
-PostgresServer = tuple[str, Iterator[int]]  # Its address, and numbers for the names of new databases.
 
 FAILED = ClipResult("clip0", failure=Failure("crashed", "The process ended (exit status 139) – naïvely"))
-
-
-@pytest.fixture(scope="module")
-def postgres_server() -> Iterator[PostgresServer]:
-    if postgres.programs() is None:
-        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
-    pytest.importorskip("pg8000", reason="PostgreSQL needs soundsright[postgres]")
-    with postgres.server() as url:
-        yield url, itertools.count()
-
-
-@pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> str:
-    """An empty database per test."""
-    from sqlalchemy import create_engine, text
-
-    url, numbers = postgres_server
-    name = f"state{next(numbers)}"
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return url.replace("/postgres?", f"/{name}?")
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

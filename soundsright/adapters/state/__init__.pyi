@@ -1,9 +1,17 @@
 from . import database
+from .accounts import SqlAccounts
 from .artifacts import Artifacts
+from .counters import SqlCounters
+from .records import SqlRecords
+from .redis_counters import RedisCounters
 from .store import SqlState
 
 __all__ = [
     "Artifacts",
+    "RedisCounters",
+    "SqlAccounts",
+    "SqlCounters",
+    "SqlRecords",
     "SqlState",
     "database",
 ]

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from soundsright.adapters.state.balances import wrong_balance
 from soundsright.adapters.state.schema import HEAD_REVISION, METADATA
 from soundsright.core.errors import StateUnavailable, UsageError
 
@@ -246,7 +247,7 @@ def _migrating(engine: Engine) -> Iterator[Connection]:
 
 
 def check(engine: Engine) -> dict[str, int]:
-    """Read every page and every reference of a database. Returns the number of rows by table.
+    """Read every page, every reference and every balance of a database. Returns the number of rows by table.
 
     Raises:
         UsageError: the database has a problem; the first one is named.
@@ -266,6 +267,9 @@ def check(engine: Engine) -> dict[str, int]:
                     raise UsageError(
                         f"{_title(engine.url)} is corrupt: {verdict if orphan is None else orphan}", _CORRUPT_REMEDY
                     )
+            problem = wrong_balance(connection)
+            if problem is not None:
+                raise UsageError(f"{_title(engine.url)} is corrupt: {problem}", _CORRUPT_REMEDY)
             counts = {}
             for table in METADATA.sorted_tables:
                 counts[table.name] = int(

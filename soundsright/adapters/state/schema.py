@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     Float,
     ForeignKeyConstraint,
+    Index,
     Integer,
     MetaData,
     String,
@@ -21,11 +23,14 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from soundsright.core.ports.tables import MAX_COUNT, MAX_RAO
+
 METADATA = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
         "fk": "fk_%(table_name)s_%(column_0_name)s",
         "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
         "ix": "ix_%(table_name)s_%(column_0_name)s",
     }
 )
@@ -97,5 +102,92 @@ LEASES = Table(
     _scope(primary_key=True),
 )
 
-HEAD_REVISION = "0002"
+# The tables of services that are not rounds. Here the organiser is called `organiser`: a counter has its own scope.
+
+
+def _organiser(*, primary_key: bool = False) -> Column[str]:
+    return Column("organiser", String(64), primary_key=primary_key, nullable=False, server_default="")
+
+
+def _position() -> Column[int]:
+    return Column("position", _COUNTED, primary_key=True, autoincrement=True)
+
+
+RECORDS = Table(
+    "records",
+    METADATA,
+    _position(),
+    _organiser(),
+    Column("stream", String(64), nullable=False),
+    Column("key", String(255), nullable=False),
+    Column("facts", Text, nullable=False),
+    UniqueConstraint("organiser", "stream", "key", name="uq_records_organiser_stream_key"),
+    Index("ix_records_organiser_stream_position", "organiser", "stream", "position"),
+)
+
+COUNTERS = Table(
+    "counters",
+    METADATA,
+    _organiser(primary_key=True),
+    Column("scope", String(255), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    CheckConstraint(f"value BETWEEN 0 AND {MAX_COUNT}", name="value_range"),
+)
+
+# Additions that must not count twice. `closed` is the number of intervals that were closed before.
+COUNTER_MARKS = Table(
+    "counter_marks",
+    METADATA,
+    _organiser(primary_key=True),
+    Column("scope", String(255), primary_key=True),
+    Column("mark", String(255), primary_key=True),
+    Column("closed", Integer, nullable=False),
+    Index("ix_counter_marks_organiser_closed", "organiser", "closed"),
+)
+
+# `counts` is NULL if they were removed.
+COUNTER_INTERVALS = Table(
+    "counter_intervals",
+    METADATA,
+    _position(),
+    _organiser(),
+    Column("name", String(255), nullable=False),
+    Column("counts", Text),
+    UniqueConstraint("organiser", "name", name="uq_counter_intervals_organiser_name"),
+)
+
+ACCOUNTS = Table(
+    "accounts",
+    METADATA,
+    _organiser(primary_key=True),
+    Column("coldkey", String(255), primary_key=True),
+    Column("balance_rao", BigInteger, nullable=False),
+    CheckConstraint(f"balance_rao BETWEEN 0 AND {MAX_RAO}", name="balance_range"),
+)
+
+ACCOUNT_EVENTS = Table(
+    "account_events",
+    METADATA,
+    _position(),
+    _organiser(),
+    Column("event_id", String(255), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("coldkey", String(255), nullable=False),
+    Column("amount_rao", BigInteger, nullable=False),
+    Column("balance_rao", BigInteger, nullable=False),
+    Column("purpose", String(255), nullable=False),
+    Column("refunded", String(255)),
+    ForeignKeyConstraint(["organiser", "coldkey"], ["accounts.organiser", "accounts.coldkey"]),
+    UniqueConstraint("organiser", "event_id", name="uq_account_events_organiser_event_id"),
+    UniqueConstraint("organiser", "refunded", name="uq_account_events_organiser_refunded"),
+    CheckConstraint("kind IN ('credit', 'charge', 'refund')", name="kind"),
+    CheckConstraint("(kind = 'refund') = (refunded IS NOT NULL)", name="refund_of"),
+    CheckConstraint(f"amount_rao BETWEEN 1 AND {MAX_RAO}", name="amount_range"),
+    CheckConstraint(f"balance_rao BETWEEN 0 AND {MAX_RAO}", name="balance_range"),
+    Index("ix_account_events_organiser_coldkey", "organiser", "coldkey", "position"),
+    Index("ix_account_events_organiser_purpose", "organiser", "purpose", "position"),
+)
+
+HEAD_REVISION = "0003"
 """The migration that leads to these tables. A test compares the two."""

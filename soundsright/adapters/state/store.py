@@ -10,21 +10,20 @@ URLs: `sqlite:///state.db`, `postgresql://user@host/name` (through pg8000), or a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from soundsright.adapters.state.sql import SqlTables
 from soundsright.core.ports import TitleRow
 from soundsright.core.results import ClipResult, Failure
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection, Engine, Table
+    from sqlalchemy import ColumnElement, Connection, Table
 
 _ROWS_PER_STATEMENT = 500
 
 
-class SqlState:
+class SqlState(SqlTables):
     """The `StateStore` port over SQLAlchemy.
 
     Opening creates the tables in an empty database and changes no other database. All rows belong to a `scope`.
@@ -34,23 +33,9 @@ class SqlState:
         StateUnavailable: in every method, if the database does not answer, is locked, or its disk is full.
     """
 
-    def __init__(self, url: str | Path, *, scope: str = "") -> None:
-        from soundsright.adapters.state.database import open_engine, prepare
-
-        self._scope = scope
-        self._engine: Engine = open_engine(url)
-        try:
-            with self._errors():
-                prepare(self._engine)
-        except BaseException:
-            self._engine.dispose()
-            raise
-
     def scoped(self, scope: str) -> SqlState:
         """The same database with another scope. Closing one closes both."""
-        other = object.__new__(SqlState)
-        other._scope, other._engine = scope, self._engine
-        return other
+        return SqlState.beside(self, scope=scope)
 
     def begin_round(self, round_id: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:
         """Record the facts of a new round, or return those that were recorded before."""
@@ -239,34 +224,6 @@ class SqlState:
             for round_id in removed:
                 connection.execute(ROUNDS.delete().where(*self._is_round(ROUNDS, round_id)))
         return removed
-
-    def close(self) -> None:
-        self._engine.dispose()
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._errors(), self._engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        # Each query is its own transaction, so that readers and writers never wait for each other.
-        with self._errors(), self._engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
-
-    def _errors(self) -> AbstractContextManager[None]:
-        from soundsright.adapters.state.database import database_errors
-
-        return database_errors(self._engine)
-
-    def _insert(
-        self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], key: tuple[str, ...]
-    ) -> None:
-        """Insert rows whose key does not exist. Rows with the same key stay unchanged."""
-        from sqlalchemy.dialects import postgresql, sqlite
-
-        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        connection.execute(insert(table).on_conflict_do_nothing(index_elements=key), list(rows))
 
     def _is_round(self, table: Table, round_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
         return table.c.round_id == round_id, table.c.scope == self._scope

@@ -29,21 +29,28 @@ from soundsright.core.ports.runners import (
 )
 from soundsright.core.ports.speech import RoundSpeech, SpeechSource
 from soundsright.core.ports.state import StateStore, TitleRow
+from soundsright.core.ports.tables import AccountEvent, Accounts, Counters, NewRecord, Record, Records
 
 __all__ = [
     "Account",
+    "AccountEvent",
+    "Accounts",
     "Answer",
     "BlockRef",
     "Chain",
     "Clock",
+    "Counters",
     "DegradedClip",
     "ImageRunner",
     "LiveChain",
     "ModelHub",
     "Neuron",
+    "NewRecord",
     "Peers",
     "Pool",
     "Publisher",
+    "Record",
+    "Records",
     "Reply",
     "RoundSpeech",
     "Runner",

@@ -12,17 +12,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
+from soundsright.adapters.state import SqlAccounts
 from soundsright.adapters.state import database as state_database
 from soundsright.adapters.state.schema import HEAD_REVISION
 from soundsright.adapters.state.store import SqlState
 from soundsright.cli.commands.db import command as db_command
 from soundsright.cli.main import run
 from soundsright.core.errors import UsageError
+from soundsright.core.ports import TitleRow
 from tests.adapters.state import postgres
 
 DUMP = Path(__file__).with_name("state_0_1_0.sql")
 ROUND_ID = "1970-01-11"
-COUNTS = {"rounds": 1, "steps": 47, "clip_results": 40, "titles": 0, "leases": 0}
+OF_0003 = ("records", "counters", "counter_marks", "counter_intervals", "accounts", "account_events")
+COUNTS = {"rounds": 1, "steps": 47, "clip_results": 40, "titles": 0, "leases": 0} | dict.fromkeys(OF_0003, 0)
 ROWS = {
     "rounds": "SELECT round_id, facts FROM rounds ORDER BY position",
     "steps": "SELECT round_id, step, facts FROM steps ORDER BY step",
@@ -78,11 +81,40 @@ def test_an_upgraded_database_has_the_tables_of_a_new_one(old: Path, tmp_path: P
             return {
                 name: db.execute(f"PRAGMA table_info({name})").fetchall()
                 + db.execute(f"PRAGMA foreign_key_list({name})").fetchall()
+                + constraints(db, name)
                 for name in tables
                 if not name.startswith("sqlite_")
             }
 
+    def constraints(db: sqlite3.Connection, table: str) -> list[tuple[object, ...]]:
+        """The indexes, and the lines of the table's checks."""
+        sql = str(db.execute("SELECT sql FROM sqlite_master WHERE name = ?", [table]).fetchone()[0])
+        checks = [(line.strip(" ,\t"),) for line in sql.splitlines() if "CHECK" in line]
+        indexes = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ?", [table])
+        named = [row for row in indexes if row[1] is not None]
+        return sorted(checks) + sorted(named)
+
     assert columns(old) == columns(tmp_path / "new.db")
+    assert any("balance_rao BETWEEN 0" in str(row) for row in columns(old)["accounts"])
+
+
+def test_a_database_of_the_version_before_is_upgraded(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    state = SqlState(path)
+    state.begin_round("r1", {"n": 1})
+    state.finish_step("r1", "done", {}, titles=[TitleRow("c", "m", "r1", {"hotkey": "5F"})])
+    state.close()
+    with closing(sqlite3.connect(path)) as db:
+        for table in reversed(OF_0003):
+            db.execute(f"DROP TABLE {table}")
+        db.execute("UPDATE alembic_version SET version_num = '0002'")
+        db.commit()
+    assert upgraded(path) == ("0002", HEAD_REVISION)
+    state = SqlState(path)
+    assert state.titles("c", before="next") == (TitleRow("c", "m", "r1", {"hotkey": "5F"}),)
+    accounts = SqlAccounts.beside(state)
+    assert accounts.credit("t1", "cold", 5).balance_rao == 5
+    state.close()
 
 
 def test_an_upgraded_state_is_read_and_written(old: Path) -> None:
@@ -177,7 +209,7 @@ class TestPostgres:
             "clip_results": 1,
             "titles": 0,
             "leases": 0,
-        }
+        } | dict.fromkeys(OF_0003, 0)
         engine.dispose()
         state = SqlState(server.replace("/postgres?", "/old?"))
         assert json.loads(json.dumps(state.step_done("r1", "seed"))) == {"block": 7}
