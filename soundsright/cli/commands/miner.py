@@ -68,6 +68,7 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
         click.echo(f"{account.address} enters {shown}{competition.id}")
         warnings += _competition_warnings(settings, competition)
         warnings += _hook_warnings(settings)
+        warnings += _address_warnings(settings)
         if check:
             warnings += _port_warnings(settings)
         for warning in warnings:
@@ -205,6 +206,20 @@ def _competition_warnings(settings: MinerSettings, competition: Competition) -> 
     return [
         f"{settings.soundsright_ruleset} has no competition {competition.id}, so your entry will be refused as "
         f"unknown_competition. Set COMPETITION_NAME to one of {', '.join(names)}"
+    ]
+
+
+def _address_warnings(settings: MinerSettings) -> list[str]:
+    """A warning if the validators of the public chain do not call the address that the miner publishes."""
+    from soundsright.core.endpoint import PUBLIC
+
+    ip = settings.axon_external_ip
+    kind = PUBLIC.refusal(ip) if ip and settings.is_bittensor else None
+    if kind is None:
+        return []
+    return [
+        f"AXON_EXTERNAL_IP {ip} is {kind}: validators do not call it, so your entry will be refused as "
+        "not_revealed. Set it to the IPv4 address at which others reach this machine"
     ]
 
 

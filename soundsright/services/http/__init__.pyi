@@ -1,7 +1,18 @@
 from .chain import ChainAccess, chain_app
 from .front import Limits, server_config, vouch
 from .health import Models, health_app
-from .requests import Admit, HttpService, PortTaken, Throttle, answer_refusals, listening, parsed, signed_body
+from .requests import (
+    Admit,
+    HttpService,
+    PortTaken,
+    Throttle,
+    answer_refusals,
+    described_body,
+    listening,
+    parsed,
+    signed_body,
+    signed_refusals,
+)
 from .state import Health, configure_logging
 
 __all__ = [
@@ -16,10 +27,12 @@ __all__ = [
     "answer_refusals",
     "chain_app",
     "configure_logging",
+    "described_body",
     "health_app",
     "listening",
     "parsed",
     "server_config",
     "signed_body",
+    "signed_refusals",
     "vouch",
 ]

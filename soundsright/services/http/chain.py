@@ -18,7 +18,17 @@ from soundsright.core.endpoint import MAX_CHARS as MAX_ENDPOINT_CHARS
 from soundsright.core.endpoint import client_network
 from soundsright.core.errors import RequestRefused, UsageError
 from soundsright.core.ports import BlockRef, LiveChain
-from soundsright.services.http.requests import Admit, Throttle, answer_refusals, parsed, signed_body
+from soundsright.services.http.front import vouch
+from soundsright.services.http.requests import (
+    Admit,
+    Throttle,
+    answer_refusals,
+    described_body,
+    parsed,
+    refusals,
+    signed_body,
+    signed_refusals,
+)
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -100,7 +110,13 @@ def chain_app(chain: PrivateChain, access: ChainAccess) -> "FastAPI":
     """The app that serves a chain."""
     from fastapi import FastAPI
 
-    app = FastAPI(title="SoundsRight private chain", version="1", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="SoundsRight private chain",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        responses=signed_refusals() | refusals(s404="There is no such block"),
+    )
     answer_refusals(app)
     _add_reads(app, chain, access)
     _add_writes(app, chain, access)
@@ -199,21 +215,24 @@ def _add_writes(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> Non
     from fastapi import Request
     from starlette.concurrency import run_in_threadpool
 
-    @app.post("/v1/commitment")
+    @app.post("/v1/commitment", openapi_extra=described_body(_Commitment))
     async def commit(request: Request) -> dict[str, Any]:
         sender, body = await _signed(request, access)
         commitment = parsed(_Commitment, body)
         return asdict(await run_in_threadpool(chain.publish, sender, commitment.digest))
 
-    @app.post("/v1/endpoint")
+    @app.post("/v1/endpoint", openapi_extra=described_body(_Endpoint))
     async def endpoint(request: Request) -> dict[str, Any]:
         sender, body = await _signed(request, access)
         return asdict(await run_in_threadpool(chain.publish_endpoint, sender, parsed(_Endpoint, body).endpoint))
 
-    @app.post("/v1/weights")
+    @app.post("/v1/weights", openapi_extra=described_body(_WeightsByHotkey))
     async def set_weights(request: Request) -> dict[str, Any]:
         sender, body = await _signed(request, access)
-        return asdict(await run_in_threadpool(chain.set_weights, sender, parsed(_WeightsByHotkey, body).by_hotkey))
+        result = await run_in_threadpool(chain.set_weights, sender, parsed(_WeightsByHotkey, body).by_hotkey)
+        if result.ok:
+            vouch(request)  # Only validators with a permit can set weights.
+        return asdict(result)
 
 
 def _count_registration(request: "Request", count: Throttle) -> None:
@@ -229,7 +248,7 @@ def _add_organising(app: "FastAPI", chain: PrivateChain, access: ChainAccess) ->
     from fastapi import Request
     from starlette.concurrency import run_in_threadpool
 
-    @app.post("/v1/register")
+    @app.post("/v1/register", openapi_extra=described_body(_Registration))
     async def register(request: Request) -> dict[str, Any]:
         sender, body = await _signed(request, access)
         wish = parsed(_Registration, body)
@@ -254,10 +273,11 @@ def _add_organising(app: "FastAPI", chain: PrivateChain, access: ChainAccess) ->
             raise RequestRefused("full", error.problem, status=409) from error
         return {"uid": uid}
 
-    @app.post("/v1/advance")
+    @app.post("/v1/advance", openapi_extra=described_body(_Advance))
     async def advance(request: Request) -> dict[str, Any]:
         sender, body = await _signed(request, access)
         blocks = parsed(_Advance, body).blocks
         if sender != access.organiser:
             raise RequestRefused("not_organiser", "Only the organiser makes blocks")
+        vouch(request)
         return _block_fields(await run_in_threadpool(chain.advance, blocks))

@@ -9,7 +9,7 @@ gives `{"data": ..., "timestamp": "..."}`; data is null if there is none yet.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from soundsright.services.http.requests import answer_refusals
+from soundsright.services.http.requests import answer_refusals, refusals
 from soundsright.services.http.state import Health, prometheus_text
 
 if TYPE_CHECKING:
@@ -50,18 +50,13 @@ class View(Protocol):
 def health_app(health: Health, view: View, *, service: str, version: str) -> "FastAPI":
     """The app. `service` is `miner` or `validator`."""
     from fastapi import FastAPI
-    from pydantic import BaseModel
-
-    class Refusal(BaseModel):
-        code: str
-        sentence: str
 
     app = FastAPI(
         title=f"SoundsRight {service}",
         version=version,
         docs_url=None,
         redoc_url=None,
-        responses={503: {"model": Refusal, "description": "The state cannot be read now"}},
+        responses=refusals(s503="The state cannot be read now"),
     )
     answer_refusals(app)
     _add_published(app, health, view)

@@ -72,6 +72,39 @@ def parsed(model: type[M], body: bytes) -> M:
         raise RequestRefused("malformed", f"{field[:100]}: {first['msg'][:200]}", status=422) from None
 
 
+def refusals(**meanings: str) -> dict[int | str, dict[str, Any]]:
+    """The refusals of a service for its description: by status, such as `s401="The request is not signed"`."""
+    from pydantic import BaseModel
+
+    class Refusal(BaseModel):
+        code: str
+        sentence: str
+
+    return {
+        int(status.removeprefix("s")): {"model": Refusal, "description": meaning}
+        for status, meaning in meanings.items()
+    }
+
+
+def signed_refusals() -> dict[int | str, dict[str, Any]]:
+    """The refusals of every service that reads signed requests."""
+    return refusals(
+        s401="The request is not signed, or not for this service, or not now",
+        s403="The sender may not do this",
+        s409="Not in the present state",
+        s413="The request is too large",
+        s422="The body is malformed",
+        s429="Too many requests from this client",
+        s503="The service cannot answer now",
+    )
+
+
+def described_body(model: type[BaseModel]) -> dict[str, Any]:
+    """What the description of a service says about a body that is verified before it is parsed."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def answer_refusals(app: FastAPI) -> None:
     """Send refusals and faults of `app` as JSON with a stable code. No traceback leaves the machine."""
     from starlette.responses import JSONResponse

@@ -9,9 +9,18 @@ a validator. Sizes are in bytes.
 from typing import TYPE_CHECKING, Literal
 
 from soundsright.core.errors import RequestRefused
-from soundsright.services.http import Admit, Throttle, answer_refusals, parsed, signed_body, vouch
+from soundsright.services.http import (
+    Admit,
+    Throttle,
+    answer_refusals,
+    described_body,
+    parsed,
+    signed_body,
+    signed_refusals,
+    vouch,
+)
 from soundsright.services.miner.service import MinerService
-from soundsright.services.records import MAX_ENVELOPE_BYTES, RevealDocument
+from soundsright.services.records import MAX_ENVELOPE_BYTES, Envelope, RevealDocument
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -32,7 +41,13 @@ def miner_app(miner: MinerService, *, admit: Admit, throttle: Throttle) -> "Fast
     class Stored(BaseModel):
         stored: str
 
-    app = FastAPI(title="SoundsRight miner, for validators", version="1", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="SoundsRight miner, for validators",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        responses=signed_refusals(),
+    )
     answer_refusals(app)
 
     async def signed(request: Request, max_bytes: int) -> tuple[str, bytes]:
@@ -41,7 +56,7 @@ def miner_app(miner: MinerService, *, admit: Admit, throttle: Throttle) -> "Fast
             raise RequestRefused("too_large", f"A request may have at most {max_bytes} bytes", status=413)
         return await signed_body(request, admit=admit, throttle=throttle, max_bytes=max_bytes)
 
-    @app.post("/reveal")
+    @app.post("/reveal", openapi_extra=described_body(RevealRequest))
     async def reveal(request: Request) -> RevealDocument:
         sender, body = await signed(request, MAX_REVEAL_BYTES)
         asked = parsed(RevealRequest, body)
@@ -50,7 +65,7 @@ def miner_app(miner: MinerService, *, admit: Admit, throttle: Throttle) -> "Fast
         vouch(request)
         return RevealDocument.model_validate(document)
 
-    @app.post("/feedback")
+    @app.post("/feedback", openapi_extra=described_body(Envelope))
     async def feedback(request: Request) -> Stored:
         sender, body = await signed(request, MAX_ENVELOPE_BYTES)
         stored = await run_in_threadpool(miner.receive_feedback, sender, body)

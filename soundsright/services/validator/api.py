@@ -8,7 +8,16 @@ validator.
 
 from typing import TYPE_CHECKING
 
-from soundsright.services.http import Admit, Throttle, answer_refusals, parsed, signed_body, vouch
+from soundsright.services.http import (
+    Admit,
+    Throttle,
+    answer_refusals,
+    described_body,
+    parsed,
+    signed_body,
+    signed_refusals,
+    vouch,
+)
 from soundsright.services.validator.gossip import (
     MAX_REQUEST_BYTES,
     REVEALS_PATH,
@@ -25,10 +34,16 @@ def validator_app(shared: SharedReveals, *, admit: Admit, throttle: Throttle) ->
     """The app for other validators. `admit` verifies a signature; `throttle` counts the requests of an address."""
     from fastapi import FastAPI, Request
 
-    app = FastAPI(title="SoundsRight validator, for validators", version="1", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="SoundsRight validator, for validators",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        responses=signed_refusals(),
+    )
     answer_refusals(app)
 
-    @app.post(REVEALS_PATH)
+    @app.post(REVEALS_PATH, openapi_extra=described_body(RevealsRequest))
     async def reveals(request: Request) -> RevealsReply:
         sender, body = await signed_body(request, admit=admit, throttle=throttle, max_bytes=MAX_REQUEST_BYTES)
         reply = shared.reply(sender, parsed(RevealsRequest, body))

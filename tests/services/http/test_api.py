@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, given, settings
 
-from soundsright.adapters.peers.auth import RequestGate
 from soundsright.core.errors import StateUnavailable, UsageError
-from soundsright.core.ss58 import is_address
-from soundsright.services.http.chain import ChainAccess, chain_app
 from soundsright.services.http.health import health_app
 from soundsright.services.http.requests import listening
 from soundsright.services.http.state import MAX_EVENTS, Health, configure_logging
-from soundsright.services.miner.api import miner_app
 from soundsright.testing import VirtualClock
-from tests.services.services_bench import ALICE, chain_with_validators, miner_on
 
 PUBLISHED = "metrics events current_models best_models competitions competition_scores scores next_competition seed"
 PUBLISHED_METRICS = {
@@ -141,49 +132,6 @@ def test_every_endpoint_is_described(health: Health) -> None:
         "/readyz",
         "/metrics",
     }
-
-
-def health_service(_folder: Path) -> FastAPI:
-    health = Health(VirtualClock(1.7e9))
-    health.problem("start", None)
-    return health_app(health, EmptyView(), service="validator", version="1")
-
-
-def miner_service(folder: Path) -> FastAPI:
-    miner = miner_on(chain_with_validators(folder), folder)
-    return miner_app(miner, admit=RequestGate(ALICE.address).admit, throttle=lambda _address: None)
-
-
-def chain_service(folder: Path) -> FastAPI:
-    return chain_app(
-        chain_with_validators(folder),
-        ChainAccess(
-            address=ALICE.address,
-            organiser=ALICE.address,
-            admit=RequestGate(ALICE.address).admit,
-            throttle=lambda _address: None,
-            is_address=is_address,
-        ),
-    )
-
-
-@pytest.mark.parametrize("service", [health_service, miner_service, chain_service])
-def test_generated_requests_find_no_fault(service: Callable[[Path], FastAPI], tmp_path: Path) -> None:
-    schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
-    from schemathesis.checks import not_a_server_error
-
-    schema = schemathesis.openapi.from_asgi("/openapi.json", service(tmp_path))
-    # What the health API promises is all that it answers; the others refuse what is not signed.
-    checks = {} if service is health_service else {"checks": [not_a_server_error]}
-    for found in schema.get_all_operations():
-        operation = found.ok()
-
-        @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-        @given(case=operation.as_strategy())
-        def holds(case: Any) -> None:
-            case.call_and_validate(**checks)
-
-        holds()
 
 
 def test_a_used_port_and_a_foreign_address_name_their_setting() -> None:
