@@ -4,7 +4,7 @@ from .planning import StudyCell, StudyNeed, StudyPlan, plan_study
 from .published_tables import LikeColumn, LikeTable, like
 from .rulesets import organiser_of
 from .runs import open_run
-from .sandboxes import SandboxChoice, opened_sandbox
+from .sandboxes import SandboxChoice, check_folder, opened_sandbox
 from .scoring import FolderScore, SetGroups, UtteranceScore, score, score_folder, scored_set, set_groups
 from .sets import generate, read_set, set_job
 from .speech import SpeechChoice, check_price, chosen_speech, speech_description
@@ -22,6 +22,7 @@ __all__ = [
     "StudyPlan",
     "SystemComparison",
     "UtteranceScore",
+    "check_folder",
     "check_price",
     "chosen_speech",
     "compare",

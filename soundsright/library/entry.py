@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from soundsright.core.errors import EntryRefused, UsageError
 from soundsright.library.rulesets import organiser_of
-from soundsright.library.sandboxes import SandboxChoice, opened_sandbox
+from soundsright.library.sandboxes import SandboxChoice, check_folder, opened_sandbox
 
 if TYPE_CHECKING:
     from soundsright.core.competition import Competition
@@ -77,6 +77,7 @@ def verify(
         SandboxChoice(sandbox) if isinstance(sandbox, str) else sandbox,
         local=True,
         round_id="verify",
+        kept_out=[] if corpus is None else [Path(corpus)],
         warn=lambda warning: warnings.warn(warning, stacklevel=4),
     )
     try:
@@ -101,10 +102,12 @@ def model_of_folder(folder: Path, competition: Competition, limits: FetchLimits)
     Raises:
         EntryRefused: the files exceed a limit.
         UnpublishableFolder: the folder cannot be published.
+        UsageError: it contains the wallets or a service's state.
     """
     from soundsright.adapters.hubs import FolderHub
     from soundsright.core.submission import Submission
 
+    check_folder(folder)
     with tempfile.TemporaryDirectory(prefix="verify-") as name:
         # With the temporary directory's own mode, 0700, the model's user could read nothing below it.
         Path(name).chmod(0o755)

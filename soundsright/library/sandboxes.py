@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     from soundsright.adapters.containers import DockerSandbox, Engine
-    from soundsright.adapters.sandboxes import GpuPool
+    from soundsright.adapters.sandboxes import GpuPool, PrivatePaths
     from soundsright.core.ports import Sandbox
 
 _BY_CDI = "cdi:"
+_USUAL_PLACES = (Path("~/.bittensor"), Path("~/.soundsright-subnet"))
+_PACKAGE_FOLDERS = {"site-packages", "dist-packages"}
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,17 @@ def opened_sandbox(
     round_id: str,
     auto: Sequence[str] = ("bubblewrap", "docker"),
     engine: Engine | None = None,
+    kept_out: Sequence[Path] = (),
     warn: Callable[[str], None] = lambda warning: None,
 ) -> Sandbox:
     """The chosen sandbox; for `auto`, the first of the names in `auto` that works on this machine.
 
     `local` says that every model comes from a folder of this machine. If that is so, or you trust every model,
     and no isolating sandbox works, models run as plain processes and `warn` gets one sentence that says so.
+    `kept_out` are paths that no model may read, besides the wallets and the state at their usual places.
 
     Raises:
-        UsageError: no sandbox can be used.
+        UsageError: no sandbox can be used, or a model would see one of those paths.
         EngineUnavailable: you ask for a GPU and the machine has none.
     """
     from soundsright.adapters.sandboxes import (
@@ -85,10 +90,13 @@ def opened_sandbox(
         return plugged_sandbox(choice.kind, SandboxOptions(python, trusted, gpus, round_id))
     if choice.kind == "process":
         return ProcessSandbox(python, trusted=trusted, gpus=gpus)
-    made: dict[str, BubblewrapSandbox | DockerSandbox] = {"docker": _docker_sandbox(choice, engine, round_id)}
+    private = private_paths(kept_out)
+    made: dict[str, BubblewrapSandbox | DockerSandbox] = {
+        "docker": _docker_sandbox(choice, engine, round_id, private)
+    }
     obstacles = []
     if gpus is None:
-        made["bubblewrap"] = BubblewrapSandbox(python, trusted=trusted)
+        made["bubblewrap"] = BubblewrapSandbox(python, trusted=trusted, private=private)
     else:
         obstacles.append("bubblewrap: it cannot give a model a GPU")
     for name in auto if choice.kind == "auto" else (choice.kind,):
@@ -106,7 +114,44 @@ def opened_sandbox(
     )
 
 
-def _docker_sandbox(choice: SandboxChoice, engine: Engine | None, round_id: str) -> DockerSandbox:
+def private_paths(kept_out: Sequence[Path] = ()) -> PrivatePaths:
+    """The paths that no model may read: those given, the wallets, and the state at its usual places.
+
+    Recordings and models that are installed as packages are hidden instead, because packages have one place only.
+    """
+    from platformdirs import user_cache_path
+
+    from soundsright.adapters.sandboxes import PrivatePaths
+    from soundsright.core.shipped import datasets_folder, models_folder
+
+    hidden = [path for path in kept_out if _is_packaged(path)]
+    for folder in (datasets_folder, models_folder):
+        with contextlib.suppress(UsageError):
+            hidden.append(folder())
+    return PrivatePaths((*kept_out, *_USUAL_PLACES, user_cache_path("soundsright")), tuple(hidden))
+
+
+def _is_packaged(path: Path) -> bool:
+    """Whether it is a corpus or a model that an installed package brings."""
+    in_package = bool(_PACKAGE_FOLDERS & set(path.absolute().parts))
+    return in_package and any((path / name).is_file() for name in ("manifest.jsonl", "Dockerfile"))
+
+
+def check_folder(folder: Path, kept_out: Sequence[Path] = ()) -> None:
+    """Check that a model's folder, which is copied as it is, contains no path that no model may read.
+
+    Raises:
+        UsageError: it contains one.
+    """
+    from soundsright.adapters.sandboxes import exposure
+
+    if (exposed := exposure([folder], private_paths(kept_out))) is not None:
+        raise UsageError(exposed.problem, exposed.remedy)
+
+
+def _docker_sandbox(
+    choice: SandboxChoice, engine: Engine | None, round_id: str, private: PrivatePaths
+) -> DockerSandbox:
     from soundsright.adapters.containers import BuildLimits, DockerSandbox, DockerSettings
 
     registries = tuple(name.strip() for name in choice.registries.split(",") if name.strip())
@@ -115,5 +160,6 @@ def _docker_sandbox(choice: SandboxChoice, engine: Engine | None, round_id: str)
         runtime=choice.runtime or None,
         round_id=round_id,
         cdi=choice.gpus.startswith(_BY_CDI),
+        private=private,
     )
     return DockerSandbox(engine, settings=settings, gpus=choice.gpu_pool)

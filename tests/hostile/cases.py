@@ -126,6 +126,40 @@ ESCAPES = (
         " and b'pytest' in open(f'/proc/{p}/cmdline', 'rb').read()] or None",
     ),
     _attempts(
+        "watches its neighbours",
+        *(
+            f"'{name}', lambda: [n for n in open('/proc/{name}').read().split() if n.isdecimal() and int(n) > 1]"
+            " or None"
+            for name in (
+                "uptime",
+                "loadavg",
+                "vmstat",
+                "diskstats",
+                "interrupts",
+                "softirqs",
+                "schedstat",
+                "zoneinfo",
+            )
+        ),
+        "'stat', lambda: [l for l in open('/proc/stat') if l.split()[0] in ('cpu', 'btime', 'ctxt')"
+        " and any(map(int, l.split()[1:]))] or None",
+        "'loads', lambda: [l for l in open('/proc/loadavg') if l.split()[0] != '0.00'] or None",
+        "'boot', lambda: open('/proc/sys/kernel/random/boot_id').read() or None",
+        "'control groups', lambda: open('/proc/cgroups').read() or None",
+        *(
+            f"'{name}', lambda: os.listdir('{name}') or None"
+            for name in (
+                "/proc/pressure",
+                "/proc/fs",
+                "/proc/irq",
+                "/sys/block",
+                "/sys/fs",
+                "/sys/devices/system/cpu/cpufreq",
+                "/sys/devices/system/cpu/cpuidle",
+            )
+        ),
+    ),
+    _attempts(
         "traces processes",
         "'ptrace', lambda: syscall('ptrace', 16, 1, 0, 0)",
         "'process_vm_readv', lambda: syscall('process_vm_readv', 1, 0, 0, 0, 0, 0)",

@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from soundsright.adapters.sandboxes import (
+    EMPTY_FILES,
+    EMPTY_FOLDERS,
     SHM_BYTES,
     VOLUME_BYTES,
     Gpu,
@@ -23,6 +25,16 @@ from soundsright.adapters.sandboxes import (
 from soundsright.core.errors import ProtocolViolation
 from soundsright.core.ports import SandboxLimits
 
+_MASKED = (
+    # What the engine itself would mask.
+    *("/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list"),
+    *("/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"),
+    *EMPTY_FILES,
+    *EMPTY_FOLDERS,
+    *("/proc/stat", "/proc/uptime", "/proc/loadavg", "/proc/vmstat", "/sys/fs", "/sys/block", "/sys/class/block"),
+    *("/sys/devices/system/cpu/cpufreq", "/sys/devices/system/cpu/cpuidle"),
+)
+"""Paths that the model sees empty, because they tell what else runs on the machine."""
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -85,6 +97,7 @@ def _host_config(limits: SandboxLimits, cpus: Sequence[int], seccomp: str) -> di
     return {
         "NetworkMode": "none",
         "ReadonlyRootfs": True,
+        "MaskedPaths": list(_MASKED),
         "ShmSize": SHM_BYTES,
         "IpcMode": "private",
         "CgroupnsMode": "private",

@@ -36,12 +36,14 @@ from soundsright.adapters.sandboxes import (
     GpuPool,
     ModelConnector,
     ModelSession,
+    PrivatePaths,
     ReservedResources,
     ResourcePool,
     StartedModel,
     StopSource,
     StopToken,
     engine_profile,
+    exposure,
     limit_socket_buffers,
     loaded_session,
     private_directory,
@@ -64,7 +66,7 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True)
 class DockerSettings:
-    """The operator's choices.
+    """The operator's choices. A model whose folder contains a path of `private` does not run.
 
     `runtime` is a runtime that the engine knows, such as `runsc` (gVisor). With `cdi`, GPUs are requested through
     the Container Device Interface.
@@ -74,6 +76,7 @@ class DockerSettings:
     runtime: str | None = None
     round_id: str = ""
     cdi: bool = False
+    private: PrivatePaths = field(default_factory=PrivatePaths)
 
 
 class _StartedContainer(NamedTuple):
@@ -175,6 +178,8 @@ class DockerSandbox:
             lock.release()
 
     def _image(self, model: FetchedModel, token: StopToken) -> BuiltImage:
+        if (exposed := exposure([model.path], self._settings.private)) is not None:
+            raise EngineUnavailable(exposed.problem, exposed.remedy)
         self._last_used_s[model.content_hash] = time.monotonic()
         return model_image(
             self._engine,

@@ -1,5 +1,6 @@
 # Sandboxes, built in and added by other packages.
 from .bubblewrap import BubblewrapSandbox
+from .exposed import PrivatePaths, exposure
 from .local import checked_interpreter
 from .plugins import SANDBOX_PLUGINS, SandboxFactory, SandboxOptions, plugged_sandbox
 from .process import ProcessSandbox
@@ -21,6 +22,7 @@ from .environment import (
     protocol_folders,
     random_uid,
 )
+from .machine_files import EMPTY_FILES, EMPTY_FOLDERS
 from .private_directories import PRIVATE_PREFIX, private_directory
 from .seccomp import engine_profile
 
@@ -31,6 +33,8 @@ from .session import ModelSession, StartedModel, loaded_session
 from .stopping import STOPPED, StopSource, StopToken
 
 __all__ = [
+    "EMPTY_FILES",
+    "EMPTY_FOLDERS",
     "PRIVATE_PREFIX",
     "SANDBOX_PLUGINS",
     "SHM_BYTES",
@@ -43,6 +47,7 @@ __all__ = [
     "GpuPool",
     "ModelConnector",
     "ModelSession",
+    "PrivatePaths",
     "ProcessSandbox",
     "ReservedResources",
     "ResourcePool",
@@ -57,6 +62,7 @@ __all__ = [
     "concurrency",
     "device_request",
     "engine_profile",
+    "exposure",
     "find_gpus",
     "gpu_use",
     "limit_socket_buffers",

@@ -25,10 +25,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from soundsright.adapters.sandboxes.bubblewrap_command import bubblewrap_command, python_mounts
+from soundsright.adapters.sandboxes.bubblewrap_command import bubblewrap_command, python_mounts, system_mounts
 from soundsright.adapters.sandboxes.cgroups import ControlGroup, make_control_group
 from soundsright.adapters.sandboxes.connections import ModelConnector, SandboxNamespaces
-from soundsright.adapters.sandboxes.environment import SHM_BYTES, write_interpreter
+from soundsright.adapters.sandboxes.environment import SHM_BYTES
+from soundsright.adapters.sandboxes.exposed import PrivatePaths, exposure, hidden_folders
 from soundsright.adapters.sandboxes.local import LocalSandbox, StartRequest
 from soundsright.adapters.sandboxes.private_directories import private_directory
 from soundsright.adapters.sandboxes.resources import usable_cpus
@@ -36,7 +37,7 @@ from soundsright.adapters.sandboxes.seccomp import UNCOUNTED_MEMORY_CALLS, bpf_p
 from soundsright.adapters.sandboxes.session import StartedModel
 from soundsright.adapters.sandboxes.stopping import StopToken
 from soundsright.adapters.sandboxes.supervisor_client import ProgramSpec, SupervisedProgram, supervised_program
-from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelFault
+from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelFault, UsageError
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.submission import FetchedModel
 
@@ -48,13 +49,13 @@ _GROUP_REMEDY = (
     "Run it as root, or with `systemd-run --user --scope -p Delegate=yes`. Or use --sandbox docker, or add --trust "
     "if you trust every model."
 )
-_PASSWD = "root:x:0:0::/:/bin/false\nmodel:x:1000:1000::/tmp:/bin/false\n"
 
 
 class BubblewrapSandbox(LocalSandbox):
     """Runs models under bubblewrap. It gives no GPU to a model, because that would expose the host's driver.
 
-    `trusted` says that you trust every model. They then run even if no control group can limit their memory.
+    `trusted` says that you trust every model. They then run even if no control group can limit their memory. The
+    sandbox does not start if it would show a path of `private` to a model.
 
     Raises:
         UsageError: `python` is not an executable file.
@@ -63,9 +64,13 @@ class BubblewrapSandbox(LocalSandbox):
     name = "bubblewrap"
     isolated = True
 
-    def __init__(self, python: Path | None = None, *, trusted: bool = False) -> None:
+    def __init__(
+        self, python: Path | None = None, *, trusted: bool = False, private: PrivatePaths | None = None
+    ) -> None:
         super().__init__(python)
         self._trusted = trusted
+        self._private = private or PrivatePaths()
+        self._hidden: tuple[Path, ...] = ()
         self._lock = threading.Lock()
         self._was_tried = False
         self._obstacle: str | None = None
@@ -75,6 +80,9 @@ class BubblewrapSandbox(LocalSandbox):
         """None if this machine can run a model under bubblewrap, otherwise the reason in one line.
 
         The first call starts a trial program; later calls return its outcome.
+
+        Raises:
+            UsageError: a model would see a private path. No other sandbox should take the place of this one then.
         """
         with self._lock:
             if not self._was_tried:
@@ -90,6 +98,8 @@ class BubblewrapSandbox(LocalSandbox):
                 if obstacle == _NO_GROUP
                 else "Repair or install bubblewrap, or use another --sandbox.",
             )
+        if (exposed := exposure([model.path], self._private)) is not None:
+            raise EngineUnavailable(exposed.problem, exposed.remedy)
         if os.geteuid() == 0:
             _check_readable(model.path)
 
@@ -129,6 +139,10 @@ class BubblewrapSandbox(LocalSandbox):
         try:
             folder.chmod(0o755)
             self._mounts = python_mounts(self._python)
+            seen = [*system_mounts(), *self._mounts]
+            if (exposed := exposure(seen, self._private)) is not None:
+                raise UsageError(exposed.problem, exposed.remedy)
+            self._hidden = tuple(folder for mount in seen for folder in hidden_folders(mount, self._private))
             command = (str(self._python), "-c", "")
             with self._bubble(command, folder, SandboxLimits(), usable_cpus(), by_files=False) as bubble:
                 deadline = time.monotonic() + _TRIAL_TIMEOUT_S
@@ -150,39 +164,42 @@ class BubblewrapSandbox(LocalSandbox):
         with contextlib.ExitStack() as stack, contextlib.ExitStack() as inherited:
             private = private_directory()
             stack.callback(shutil.rmtree, private, ignore_errors=True)
-            # World-readable, because the model's user must be able to read its own name.
-            private.chmod(0o755)
-            (private / "passwd").write_text(_PASSWD)
-            write_interpreter(private / "bin", self._python)
             status_read_fd, status_write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
             stack.callback(os.close, status_read_fd)
             inherited.callback(os.close, status_write_fd)
             group = make_control_group(limits)
             if group is None and not self._trusted:
                 raise EngineUnavailable(f"No model was started: {_NO_GROUP}", _GROUP_REMEDY)
-            filter_file = inherited.enter_context(tempfile.TemporaryFile(dir=private))
-            filter_file.write(bpf_program(also_denied=frozenset() if group else UNCOUNTED_MEMORY_CALLS))
+            descriptors = [status_write_fd]
+
+            def file_of(content: bytes) -> int:
+                file = inherited.enter_context(tempfile.TemporaryFile(dir=private))
+                file.write(content)
+                file.seek(0)
+                descriptors.append(file.fileno())
+                return file.fileno()
+
+            program_filter = bpf_program(also_denied=frozenset() if group else UNCOUNTED_MEMORY_CALLS)
             options, inner_command = bubblewrap_command(
                 self._mounts,
                 command,
                 model,
-                private,
                 limits,
+                hidden=self._hidden,
+                interpreter=self._python,
                 by_files=by_files,
                 status_fd=status_write_fd,
-                filter_fd=filter_file.fileno(),
+                filter_fd=file_of(program_filter),
+                file_of=file_of,
             )
-            options_file = inherited.enter_context(tempfile.TemporaryFile(dir=private))
-            options_file.write(b"\0".join(word.encode() for word in options))
-            for file in (filter_file, options_file):
-                file.seek(0)
+            options_fd = file_of(b"\0".join(word.encode() for word in options))
             spec = _program_spec(
-                ("bwrap", "--args", str(options_file.fileno()), "--", *inner_command),
+                ("bwrap", "--args", str(options_fd), "--", *inner_command),
                 limits,
                 cpus,
                 group,
                 private,
-                pass_fds=(status_write_fd, filter_file.fileno(), options_file.fileno()),
+                pass_fds=descriptors,
             )
             program = stack.enter_context(supervised_program(spec, log_bytes=limits.log_bytes))
             inherited.close()

@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from soundsright.adapters.sandboxes.environment import (
+    INTERPRETER_NAMES,
     SHM_BYTES,
     SOCKET_FOLDER,
+    interpreter_script,
     model_environment,
     protocol_folders,
     random_uid,
+)
+from soundsright.adapters.sandboxes.machine_files import (
+    EMPTY_FILES,
+    EMPTY_FOLDERS,
+    moving_cpu_folders,
+    steady_files,
 )
 from soundsright.core.errors import EngineUnavailable
 from soundsright.core.ports import SandboxLimits
@@ -23,25 +31,32 @@ from soundsright.core.ports import SandboxLimits
 _PYTHON_TIMEOUT_S = 20.0
 _MAX_LINKS = 16
 _BIN = "/run/bin"
+_PASSWD = "root:x:0:0::/:/bin/false\nmodel:x:1000:1000::/tmp:/bin/false\n"
 _PROCESSORS = Path("/sys/devices/system/cpu")
-"""Numerical libraries read the number of CPU cores here."""
+_SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+
+FileOf = Callable[[bytes], int]
+"""Gives the descriptor of a new file with this content, which bubblewrap reads."""
 
 
 def bubblewrap_command(
     mounts: Sequence[Path],
     command: Sequence[str],
     model: Path,
-    private: Path,
     limits: SandboxLimits,
     *,
+    hidden: Sequence[Path],
+    interpreter: Path,
     by_files: bool,
     status_fd: int,
     filter_fd: int,
+    file_of: FileOf,
 ) -> tuple[list[str], list[str]]:
     """The options of bubblewrap, and the command that it then runs.
 
     Pass the options through a file, not on the command line: the model can read the command line in `/proc/1`, and
-    the options contain paths of the host.
+    the options contain paths of the host. `hidden` are folders below the mounts that the model sees empty. Small
+    files are copied from descriptors, because a mount shows the path of the file that it comes from.
     """
     options = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     options += ["--hostname", "model", "--die-with-parent", "--new-session"]
@@ -50,7 +65,15 @@ def bubblewrap_command(
     path = os.pathsep.join([_BIN, *(str(mount / "bin") for mount in mounts), os.defpath])
     for name, value in model_environment(limits, path=path).items():
         options += ["--setenv", name, value]
-    options += _mount_options(mounts, model, private, limits, by_files=by_files)
+    options += _mount_options(mounts, model, limits, by_files=by_files)
+    for folder in (*hidden, *moving_cpu_folders()):
+        options += _empty_folder(folder)
+    options += _kernel_file_options(limits, file_of)
+    files = {"/etc/passwd": (_PASSWD, "0444")}
+    files |= {f"{_BIN}/{name}": (interpreter_script(interpreter), "0755") for name in INTERPRETER_NAMES}
+    for name, (text, mode) in files.items():
+        options += ["--perms", mode, "--ro-bind-data", str(file_of(text.encode())), name]
+    options += ["--remount-ro", "/dev", "--remount-ro", "/"]
     options += ["--cap-drop", "ALL"]
     inner_command = ["prlimit", f"--nproc={limits.pids}", "--", *command]
     if os.geteuid() == 0:
@@ -64,9 +87,31 @@ def bubblewrap_command(
     return options, inner_command
 
 
-def _mount_options(
-    mounts: Sequence[Path], model: Path, private: Path, limits: SandboxLimits, *, by_files: bool
-) -> list[str]:
+def _empty_folder(folder: Path) -> list[str]:
+    return ["--perms", "0755", "--size", "4096", "--tmpfs", str(folder), "--remount-ro", str(folder)]
+
+
+def _kernel_file_options(limits: SandboxLimits, file_of: FileOf) -> list[str]:
+    """The options that put steady and empty files in the place of those that tell of the machine."""
+    options: list[str] = []
+    for name, text in steady_files(limits).items():
+        options += ["--perms", "0444", "--ro-bind-data", str(file_of(text.encode())), name]
+    for name in EMPTY_FILES:
+        if Path(name).exists():
+            options += ["--dev-bind", "/dev/null", name]
+    for name in EMPTY_FOLDERS:
+        if Path(name).is_dir():
+            options += _empty_folder(Path(name))
+    return options
+
+
+def system_mounts() -> list[Path]:
+    """The folders of the system that every model sees."""
+    folders = [Path("/", name) for name in _SYSTEM_FOLDERS]
+    return [Path("/usr"), *(path for path in folders if path.is_dir() and not path.is_symlink())]
+
+
+def _mount_options(mounts: Sequence[Path], model: Path, limits: SandboxLimits, *, by_files: bool) -> list[str]:
     """The options for all folders and files that the model sees."""
     options: list[str] = []
     created: set[Path] = set()
@@ -80,18 +125,15 @@ def _mount_options(
     def tmpfs(folder: str, size_bytes: int) -> list[str]:
         return ["--perms", "1777", "--size", str(size_bytes), "--tmpfs", folder]
 
-    for path in (Path("/etc/passwd"), Path(SOCKET_FOLDER), _PROCESSORS):
+    for path in (Path("/etc/passwd"), Path(SOCKET_FOLDER), Path(_BIN, "python"), _PROCESSORS):
         options += parents_of(path)
-    options += ["--ro-bind", "/usr", "/usr"]
-    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
-        path = Path("/", name)
+    for path in system_mounts():
+        options += ["--ro-bind", str(path), str(path)]
+    for path in (Path("/", name) for name in _SYSTEM_FOLDERS):
         if path.is_symlink():
             options += ["--symlink", str(path.readlink()), str(path)]
-        elif path.is_dir():
-            options += ["--ro-bind", str(path), str(path)]
     for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime"):
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    options += ["--ro-bind", str(private / "passwd"), "/etc/passwd", "--ro-bind", str(private / "bin"), _BIN]
     # Mount /tmp before the interpreter, because the interpreter can be inside /tmp.
     options += tmpfs("/tmp", limits.tmpfs_bytes)
     for path in mounts:
@@ -102,7 +144,7 @@ def _mount_options(
     options += tmpfs("/dev/shm", SHM_BYTES)
     for folder, size_bytes in protocol_folders(limits, by_files=by_files).items():
         options += tmpfs(str(folder), size_bytes)
-    return [*options, "--remount-ro", "/dev", "--remount-ro", "/"]
+    return options
 
 
 def python_mounts(python: Path) -> tuple[Path, ...]:

@@ -55,15 +55,23 @@ def python_command(instructions: tuple[Instruction, ...], python: Path) -> tuple
     return (str(python) if name.startswith("python") else program, *arguments)
 
 
-def write_interpreter(folder: Path, python: Path) -> None:
-    """Create a folder in which `python` and `python3` start that interpreter, for commands that a shell runs.
+INTERPRETER_NAMES = ("python", "python3")
 
-    They are scripts, because an interpreter that is started through a link does not find its virtual environment.
+
+def interpreter_script(python: Path) -> str:
+    """A script that starts that interpreter, for commands that a shell runs.
+
+    An interpreter that is started through a link would not find its virtual environment.
     """
+    return f'#!/bin/sh\nexec {shlex.quote(str(python))} "$@"\n'
+
+
+def write_interpreter(folder: Path, python: Path) -> None:
+    """Create a folder in which `python` and `python3` start that interpreter."""
     folder.mkdir()
     folder.chmod(0o755)
-    for name in ("python", "python3"):
-        (folder / name).write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} "$@"\n')
+    for name in INTERPRETER_NAMES:
+        (folder / name).write_text(interpreter_script(python))
         (folder / name).chmod(0o755)
 
 

@@ -326,8 +326,10 @@ def publish(folder: Path, hub: Path, namespace: str, env_file: Path | None, **fl
     """
     from soundsright.adapters.hubs import FolderHub
     from soundsright.core.errors import EntryRefused
+    from soundsright.library import check_folder
 
     settings = _settings(flags, env_file)
+    check_folder(folder, [settings.wallet_path, settings.folder])
     name = folder.name or folder.resolve().name  # The folder `.` has an empty name.
     try:
         model = FolderHub(hub.expanduser(), settings.folder / "cache").publish(namespace, name, folder)

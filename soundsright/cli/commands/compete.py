@@ -35,7 +35,7 @@ from soundsright.cli.shared.sandboxes import (
 from soundsright.core.competition import competition_by_id
 from soundsright.core.errors import UsageError
 from soundsright.core.material import Material
-from soundsright.library import SandboxChoice, organiser_of
+from soundsright.library import SandboxChoice, check_folder, organiser_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -170,7 +170,11 @@ def command(
             raise UsageError(f"{name} {value} is out of range", "Give 0 or a larger number.")
     _check(request)
     # `auto` leaves out Docker, which would first build an image for every entry.
-    opened = chosen_sandbox(sandbox, local=True, round_id=ROUND_ID, auto=("bubblewrap",))
+    own = [path for path in (request.out, set_choice.corpus, set_choice.corpus_key) if path is not None]
+    for entry in request.entries:
+        check_folder(entry.folder, own)
+    kept_out = [*own, *(entry.folder for entry in request.entries)]
+    opened = chosen_sandbox(sandbox, local=True, round_id=ROUND_ID, auto=("bubblewrap",), kept_out=kept_out)
     claim_folder(request.out, request.identity(), request.needed_bytes(), force=folder.force)
     note_round(request.material, request.out)
     models_at_once = chosen_concurrency(sandbox, SandboxLimits(), slots)

@@ -109,7 +109,9 @@ def command(
     organiser = organiser_of(ruleset, begun=True)
     competition = _competition(competition_id, sample_rate, organiser.competitions)
     # Choose the sandbox first. If no sandbox works here, there is no need to fetch the model.
-    chosen = chosen_sandbox(sandbox, local=Path(target).is_dir(), round_id="verify")
+    chosen = chosen_sandbox(
+        sandbox, local=Path(target).is_dir(), round_id="verify", kept_out=[corpus, hub_choice.hub]
+    )
     try:
         with _fetched(target, competition, hub_choice, organiser.fetch_limits) as model:
             return _verify(model, competition, organiser, chosen, clips, corpus)

@@ -226,7 +226,21 @@ def opened_sandbox(settings: ValidatorSettings, choice: SandboxChoice) -> Sandbo
     from soundsright.cli.shared.sandboxes import chosen_sandbox
 
     engine = Engine(None if settings.use_docker or "DOCKER_HOST" in os.environ else _podman_socket())
-    return chosen_sandbox(choice, local=False, round_id="validator", auto=("docker", "bubblewrap"), engine=engine)
+    kept_out = (
+        settings.folder,
+        settings.wallet_path,
+        settings.soundsright_hub,
+        settings.soundsright_corpus,
+        settings.soundsright_corpus_key,
+    )
+    return chosen_sandbox(
+        choice,
+        local=False,
+        round_id="validator",
+        auto=("docker", "bubblewrap"),
+        engine=engine,
+        kept_out=kept_out,
+    )
 
 
 def _podman_socket() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -130,8 +131,9 @@ def chosen_sandbox(
     round_id: str,
     auto: Sequence[str] = ("bubblewrap", "docker"),
     engine: Engine | None = None,
+    kept_out: Sequence[Path | None] = (),
 ) -> Sandbox:
-    """`library.opened_sandbox`, with its warning on stderr."""
+    """`library.opened_sandbox`, with its warning on stderr. Of `kept_out`, None is left out."""
     from soundsright.library import opened_sandbox
 
     return opened_sandbox(
@@ -140,5 +142,6 @@ def chosen_sandbox(
         round_id=round_id,
         auto=auto,
         engine=engine,
+        kept_out=[path for path in kept_out if path is not None],
         warn=lambda warning: click.echo(warning, err=True),
     )

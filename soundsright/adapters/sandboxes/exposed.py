@@ -1,0 +1,121 @@
+"""What of this machine a model would see: whether a mount of its sandbox contains something that it must not read.
+
+Two paths can lead to the same files: by a symbolic link, or by a second mount of the same folder. So files are
+compared by their file system and their path within it, which the kernel lists in `/proc/self/mountinfo`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+
+
+@dataclass(frozen=True)
+class PrivatePaths:
+    """Paths of this machine that no model may read.
+
+    `kept_out` are the state, the wallets, keys, recordings, sets and other models: a sandbox that would show one of
+    them refuses to start. `hidden` are folders that belong where they are, such as the recordings of an installed
+    package: the model sees an empty folder in their place.
+    """
+
+    kept_out: tuple[Path, ...] = ()
+    hidden: tuple[Path, ...] = ()
+
+
+class Exposure(NamedTuple):
+    """A folder that a model would see, and the private path in it."""
+
+    mount: Path
+    private: Path
+
+    @property
+    def problem(self) -> str:
+        return f"A model would see {self.private}, because its sandbox shows it {self.mount}"
+
+    @property
+    def remedy(self) -> str:
+        return f"Move one of the two: {self.private} must not be inside {self.mount}."
+
+
+class _Mount(NamedTuple):
+    """A mounted file system: its device, the folder of it that is mounted, and where."""
+
+    device: str
+    root: PurePosixPath
+    point: PurePosixPath
+
+
+def exposure(mounts: Iterable[Path], private: PrivatePaths) -> Exposure | None:
+    """The first private path that one of the mounted folders contains, or None.
+
+    Links are followed. A path that does not exist yet counts as well.
+    """
+    table = _mount_table()
+    hidden = [path.expanduser().resolve() for path in private.hidden]
+    for mount in mounts:
+        inside = mount.resolve()
+        for path in private.kept_out:
+            kept = path.expanduser().resolve()
+            if not any(kept.is_relative_to(folder) for folder in hidden) and _contains(inside, kept, table):
+                return Exposure(mount, path)
+    return None
+
+
+def hidden_folders(mount: Path, private: PrivatePaths) -> list[Path]:
+    """The hidden folders in a mounted folder, as paths below it."""
+    inside = mount.resolve()
+    folders = [path.expanduser().resolve() for path in private.hidden]
+    return [
+        mount / folder.relative_to(inside)
+        for folder in folders
+        if folder != inside and folder.is_relative_to(inside)
+    ]
+
+
+def _contains(folder: Path, path: Path, table: Sequence[_Mount]) -> bool:
+    if path.is_relative_to(folder):
+        return True
+    device, place = _place_of(path, table)
+    folder_device, folder_place = _place_of(folder, table)
+    if device == folder_device and place.is_relative_to(folder_place):
+        return True
+    # A file system that is mounted below the folder can show the path, or a part of it, a second time.
+    return any(
+        mount.device == device and (place.is_relative_to(mount.root) or mount.root.is_relative_to(place))
+        for mount in table
+        if mount.point != PurePosixPath(folder) and mount.point.is_relative_to(folder)
+    )
+
+
+def _place_of(path: Path, table: Sequence[_Mount]) -> tuple[str, PurePosixPath]:
+    """The file system of a path, and its path within it."""
+    best: _Mount | None = None
+    for mount in table:
+        # Of two mounts at one point, the later one is seen.
+        if path.is_relative_to(mount.point) and (best is None or len(mount.point.parts) >= len(best.point.parts)):
+            best = mount
+    if best is None:
+        return "", PurePosixPath(path)
+    return best.device, best.root / PurePosixPath(path).relative_to(best.point)
+
+
+def _mount_table() -> list[_Mount]:
+    """The mounts that this process sees. Empty on a system without /proc."""
+    table = []
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+            _, _, device, root, point, *_ = line.split(b" ")
+            table.append(_Mount(device.decode(), _path(root), _path(point)))
+    return table
+
+
+def _path(escaped: bytes) -> PurePosixPath:
+    plain = _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), escaped)
+    return PurePosixPath(plain.decode("utf-8", "surrogateescape"))
