@@ -71,6 +71,10 @@ class AudioFileError(UsageError):
         self.path = str(path)
 
 
+class SilentRecording(AudioFileError):
+    """A recording without sound where it was read. Its file is intact."""
+
+
 class ModelFault(SoundsRightError):
     """The model is to blame. `code` never changes; the message is for people; `log` is its last output."""
 

@@ -1,7 +1,7 @@
 from .audio_files import SUFFIXES, AudioFacts, facts_of, read_file, read_flac, resampled
 from .catalogue import CATALOGUE, RemoteFile, corpus_entry
 from .choice import SourceChoice, measured_share
-from .clips import checked_clip_count, draw_clip, draw_clips
+from .clips import VALUES_VERSION, checked_clip_count, draw_clip, draw_clips
 from .corpora import FULL_BAND_HZ, Corpus
 from .counts import sharing_line
 from .directories import Listing, noise_listing, rir_listing, speech_listing
@@ -35,6 +35,7 @@ __all__ = [
     "RECEIPT",
     "SILENT_DB",
     "SUFFIXES",
+    "VALUES_VERSION",
     "AnySetTask",
     "AudioFacts",
     "Corpus",

@@ -6,7 +6,7 @@ order, or on eight machines. The published competitions use the defaults of `Set
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from soundsright.core.audio import Clip
 from soundsright.core.competition import Competition
@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 MAX_CLIPS = 100_000
+
+VALUES_VERSION = 1
+"""Rounds draw a clip again if a metric has no value for its clean speech. A round records the version of this
+method, so that its sets are checked by the same one; in sets of rounds without it, no clip was drawn again."""
 
 
 def checked_clip_count(count: int) -> int:
@@ -101,19 +105,32 @@ def draw_clip(
     recipe: SetRecipe = PUBLISHED_RECIPE,
     speech: SpeechSource | None = None,
     noise: str = MIXED_NOISE,
+    unfit: Callable[[Clip], str] | None = None,
 ) -> Clip:
     """Clip `index` of the set of `seed`, the same on every machine.
+
+    With `unfit`, a clip is drawn again from other recordings and at other places if `unfit` gives a reason, or if a
+    recording is silent. The same seed and the same `unfit` always give the same clip.
 
     With `speech`, clip i has utterance i of it, and no set has used it before; noise and rooms are the corpus's.
     `noise` is `mixed` (the corpus's recordings and all kinds) or `recordings`.
 
     Raises:
-        UsageError: the corpus has no speech or no noise for that rate, or seed or index is negative.
+        UsageError: the corpus has no speech or no noise for that rate, seed or index is negative, or no clip that
+            was drawn is fit.
         AudioFileError: a recording cannot be used.
     """
     rate = competition.sample_rate_hz
     sources = corpus_sources(corpus, rate, recipe, speech=speech, noise=noise)
-    return render(SetTask.of(competition.task), rate, seed, index, sources=sources, recipe=recipe).as_clip()
+    return render(
+        SetTask.of(competition.task),
+        rate,
+        seed,
+        index,
+        sources=sources,
+        recipe=recipe,
+        unfit=None if unfit is None else lambda rendered: unfit(rendered.as_clip()),
+    ).as_clip()
 
 
 def draw_clips(

@@ -61,8 +61,7 @@ class SetJob:
     """One set to make: its items, sources and files.
 
     `only` limits the job to these items. `folders` renames the folders `clean`, `noisy` and `reverberant`.
-    `provenance` describes the sources in `set.json`, by role. It can also have the `skipped` recordings, by path,
-    and the sources of `guessed_groups`, by the kind of group.
+    `provenance` describes the sources in `set.json`, with the `skipped` recordings and the `guessed_groups`.
 
     Raises:
         UsageError: a number is out of range, or `only` names an item outside the set.

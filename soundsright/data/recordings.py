@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from soundsright.core.audio import Audio, Samples
-from soundsright.core.errors import AudioFileError
+from soundsright.core.errors import AudioFileError, SilentRecording
 from soundsright.data.audio_files import facts_of, read_file, read_flac, resampled
 from soundsright.data.levels import SILENT_DB, power_db
 from soundsright.data.reverb import Room
@@ -142,7 +142,7 @@ class RecordingSet:
         if cached is None:
             audio = self.recordings[index].audio()
             if power_db(audio.samples) <= SILENT_DB - 20.0:
-                raise AudioFileError(self.recordings[index].path, "is silent")
+                raise SilentRecording(self.recordings[index].path, "is silent")
             cached = resampled(audio.samples, audio.sample_rate_hz, sample_rate_hz)
             cached.flags.writeable = False
             self._cache[key] = cached

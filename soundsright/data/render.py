@@ -6,7 +6,7 @@ All random choices come from the generator of (seed, index), and from the turn o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundsright.core.audio import Audio, Clip, ClipRecipe, Samples, on_pcm16_grid, pcm16
-from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.core.errors import AudioFileError, SilentRecording, UsageError
 from soundsright.core.tasks import CustomTask
 from soundsright.data.degradations import degraded_further
 from soundsright.data.levels import SILENT_DB, active_level, gain_to
@@ -109,11 +109,13 @@ def render(
     sources: Sources,
     recipe: SetRecipe,
     skipped: dict[str, str] | None = None,
+    unfit: Callable[[Rendered], str] | None = None,
 ) -> Rendered:
     """Item `index` of the set of `seed`.
 
     An unusable recording is an error without `skipped`. With it, the recording's path and the reason are added to
-    `skipped`, and another recording is drawn.
+    `skipped`, and another recording is drawn. With `unfit`, an item is drawn again if it gives a reason, or if a
+    recording is silent.
 
     Raises:
         UsageError: a source that the task needs is missing, seed or index is negative, or too many recordings in a
@@ -126,12 +128,17 @@ def render(
         try:
             # In the same order, an unusable recording would come again.
             turn = Turn(seed, index, sources.split, (attempt,)) if recipe.balance else None
-            return _rendered(rng, task, sample_rate_hz, index, sources, recipe, attempt, turn)
+            rendered = _rendered(rng, task, sample_rate_hz, index, sources, recipe, attempt, turn)
         except AudioFileError as error:
-            if skipped is None:
-                raise
             unusable = error.problem
-            skipped[error.path] = error.problem.removeprefix(f"{error.path}: ")
+            if skipped is not None:
+                skipped[error.path] = error.problem.removeprefix(f"{error.path}: ")
+            elif unfit is None or not isinstance(error, SilentRecording):
+                raise
+            continue
+        unusable = "" if unfit is None else unfit(rendered)
+        if not unusable:
+            return rendered
     raise UsageError(
         f"Item {index}: {_TRIES} recordings in a row cannot be used, the last because {unusable}",
         "Check the folders with `soundsright datasets verify`.",
@@ -260,7 +267,7 @@ def _in_room(
     wet = reverberant(speech, room.taps, room.direct)
     wet_db = active_level(wet, rate).level_db
     if wet_db <= SILENT_DB:
-        raise AudioFileError(room.id, "lets no speech through", "Remove this impulse response.")
+        raise SilentRecording(room.id, "lets no speech through", "Remove this impulse response.")
     gain = gain_to(wet_db, level_db)
     target = speech
     if recipe.early_reflections_s > 0.0:

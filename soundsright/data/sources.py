@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from soundsright.core.audio import Samples
-from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.core.errors import SilentRecording, UsageError
 from soundsright.core.ports import SpeechSource
 from soundsright.data.levels import SILENT_DB, power_db
 from soundsright.data.mixing import CROSS_FADE_S, looped
@@ -140,7 +140,7 @@ class RecordedNoise:
         for number in range(index, index + len(source)):
             if found := self._where_it_sounds(number % len(source), count, sample_rate_hz, float(rng.random())):
                 return found
-        raise AudioFileError(
+        raise SilentRecording(
             source.recordings[index].path, f"is silent, like all {len(source)} recordings of noise"
         )
 

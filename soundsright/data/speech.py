@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundsright.core.audio import Audio
-from soundsright.core.errors import AudioFileError
+from soundsright.core.errors import SilentRecording
 from soundsright.core.ports import SpeechSource
 from soundsright.data.levels import SILENT_DB, active_level, gain_to
 from soundsright.data.pools import ChosenRecording, Pools
@@ -114,7 +114,7 @@ def _as_recorded(
         samples = whole[offset : offset + length]
         level = active_level(samples, rate).level_db
     if level <= SILENT_DB:
-        raise AudioFileError(
+        raise SilentRecording(
             source.utterance_id(index), f"is silent from {offset / rate:.2f} s on (active level {level:.0f} dB)"
         )
     target_db = float(rng.uniform(*recipe.speech_level_db))

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from soundsright.core.audio import Samples, SpeechPiece
-from soundsright.core.errors import AudioFileError
+from soundsright.core.errors import SilentRecording
 from soundsright.core.ports import SpeechSource
 from soundsright.data.levels import SILENT_DB, active_level, gain_to, power_db
 from soundsright.data.pools import ChosenRecording, Pools
@@ -88,7 +88,7 @@ def varied_speech(
         if level_db > SILENT_DB:
             seconds = tuple((delay / sample_rate_hz, gain) for delay, gain in equaliser)
             return VariedSpeech(samples, level_db, pieces, speed / 1000, seconds)
-    raise AudioFileError(
+    raise SilentRecording(
         source.utterance_id(chosen.index), f"is silent at {_TRIES} random places (active level {level_db:.0f} dB)"
     )
 

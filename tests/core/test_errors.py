@@ -14,6 +14,7 @@ from soundsright.data.corpora import Corpus
 EXAMPLES = [
     errors.UsageError("Rate 7 is odd", "Choose another."),
     errors.AudioFileError("a.wav", "is empty"),
+    errors.SilentRecording("a.wav", "is silent"),
     errors.ModelCrashed("ended", 3),
     errors.ModelTimeout("enhance", 2.0),
     errors.AudioRejected("000001", "length", "3 samples, 4 expected"),

@@ -179,7 +179,8 @@ class CompetitionDoc(Document):
 
     `speech` has the facts of the engine that spoke the set; it is empty for recorded speech. `noise` is one of
     `NOISE_OF_ROUNDS`, and `balance` is the version of the method by which the clips share recordings. Documents of
-    old versions have neither: their noise is recorded, and each of their clips drew for itself.
+    old versions have neither: their noise is recorded, and each of their clips drew for itself. `values` is the
+    version of the method that draws a clip again if a metric has no value for its clean speech; 0 means none did.
     """
 
     id: SafeName
@@ -192,6 +193,7 @@ class CompetitionDoc(Document):
     speech: dict[ShortText, ShortText] = {}
     noise: ShortText = RECORDED_NOISE
     balance: Count = 0
+    values: Count = 0
     entries: Annotated[tuple[RowDoc, ...], Field(max_length=MAX_ENTRIES)]
     unprocessed: RowDoc
     decisions: Annotated[tuple[DecisionDoc, ...], Field(max_length=256)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from soundsright.core.errors import UsageError
 from soundsright.core.schedule import seed_of_round
 from soundsright.services.records import CompetitionDoc, Results, read_results
 from soundsright.services.report.disclosure import manifest_lines
-from soundsright.services.rounds import recipe_sha256, signal_sha256
+from soundsright.services.rounds import recipe_sha256, reference_without_value, signal_sha256
 
 if TYPE_CHECKING:
     from soundsright.data import Corpus
@@ -67,13 +68,14 @@ def _problems(
     from soundsright.data import PUBLISHED_RECIPE, draw_clip
 
     recipe = replace(PUBLISHED_RECIPE, balance=doc.balance > 0)
+    unfit = partial(reference_without_value, tuple(doc.metric_weights)) if doc.values else None
     if doc.seed != seed_of_round(results.round.seed_block_hash, doc.id):
         yield f"the seed {doc.seed} does not follow from the hash of block {results.round.seed_block}"
     if len(lines) != results.round.clips:
         yield f"the manifest has {len(lines)} clips, and the round had {results.round.clips}"
     digests = {}
     for index, line in enumerate(lines):
-        clip = draw_clip(competition, doc.seed, index, corpus=corpus, recipe=recipe, noise=doc.noise)
+        clip = draw_clip(competition, doc.seed, index, corpus=corpus, recipe=recipe, noise=doc.noise, unfit=unfit)
         digests[clip.id] = clip.digest
         if problem := _problem_of(clip, line):
             yield f"clip {line['id']}: {problem}"

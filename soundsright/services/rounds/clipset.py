@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from soundsright.core.audio import Audio, Clip, digest_of_digests, pcm16
@@ -141,6 +141,17 @@ def write_wav(path: Path, audio: Audio) -> None:
         raise InfrastructureFault(f"{path} cannot be written ({error})", _DISK_REMEDY) from error
 
 
+def reference_without_value(metrics: Sequence[str], clip: Clip) -> str:
+    """Why a clip may not be in a competition: a metric has no value for its clean speech, whatever the answer.
+
+    Such a clip would count at the metric's floor for every entry. Empty if all metrics have a value.
+    """
+    from soundsright.metrics import why_undefined
+
+    undefined = why_undefined(clip.clean, metrics, clip.degraded)
+    return "; ".join(f"{name} has no value for its clean speech: {why.sentence}" for name, why in undefined.items())
+
+
 def draw_to_disk(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
     """Draw the clips with these numbers and write them. A worker runs this."""
     from soundsright.data import draw_clip, recipe_fields, recordings_of
@@ -159,6 +170,7 @@ def draw_to_disk(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
             corpus=material.corpus,
             speech=speech,
             noise=request.material.noise,
+            unfit=partial(reference_without_value, tuple(request.competition.metric_weights)),
         )
         write_wav(request.folder / "clean" / f"{clip.id}.wav", clip.clean)
         write_wav(request.folder / "degraded" / f"{clip.id}.wav", clip.degraded)

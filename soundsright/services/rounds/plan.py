@@ -11,7 +11,7 @@ from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.errors import UsageError
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.schedule import Round
-from soundsright.data import BALANCE_VERSION
+from soundsright.data import BALANCE_VERSION, VALUES_VERSION
 from soundsright.services.rounds.opening import material_digest, roots_of
 
 
@@ -81,6 +81,7 @@ def plan_facts(plan: RoundPlan) -> dict[str, Any]:
         "speech": {} if measures.material.speech is None else dict(measures.material.speech.facts),
         "draw": {"noise": measures.material.noise, "balance": BALANCE_VERSION},
         **({"tasks": tasks} if tasks else {}),
+        "values": VALUES_VERSION,
         "stopping": {c.id: c.stopping.value for c in rules.competitions},
     }
 
