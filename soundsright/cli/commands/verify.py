@@ -240,6 +240,8 @@ def _print_verification(verification: Verification, competition: Competition) ->
         click.echo(f"{row.metric + paid:<10}{values}  {verdict}")
     if verification.comparisons:
         click.echo("* counts for the prize in this competition\n")
+    for hint in verification.hints:
+        click.echo(click.style("HINT", fg="yellow") + f"  {hint}")
     if verification.passed:
         click.echo(click.style("PASS", fg="green", bold=True) + "  A validator would rank this model.")
         if not any(row.better for row in verification.comparisons if row.metric in competition.metric_weights):

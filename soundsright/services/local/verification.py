@@ -21,6 +21,7 @@ from soundsright.core.ports import Answer, DegradedClip, Sandbox, SandboxLimits
 from soundsright.core.results import Failure, Timing
 from soundsright.core.submission import FetchedModel
 from soundsright.metrics import floors, metric, score_clip
+from soundsright.services.local.answer_hints import answer_hints
 from soundsright.services.local.model_errors import missing_server_package, model_error
 from soundsright.services.local.sandbox_causes import Cause, cause_in_files, cause_in_log
 from soundsright.services.rounds import check_fetched, checked_dockerfile
@@ -83,7 +84,7 @@ class Comparison:
 class Verification:
     """The outcome. If `passed`, a validator would rank the model; otherwise `reason` and `remedy` say what to fix.
 
-    `log` is the end of what the model wrote.
+    `log` is the end of what the model wrote. `hints` name what costs a valid answer points.
     """
 
     steps: tuple[Step, ...]
@@ -92,6 +93,7 @@ class Verification:
     reason: str = ""
     remedy: str = ""
     log: str = ""
+    hints: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -288,7 +290,8 @@ class _Verifying:
         if failures:
             message += ", with each failed clip at the floor"
         self._end_step(message, passed=not reason)
-        return Verification(tuple(self._steps), comparisons, self._timing, reason, remedy, self._log)
+        hints = answer_hints(self._clips, self._answers)
+        return Verification(tuple(self._steps), comparisons, self._timing, reason, remedy, self._log, hints)
 
     def _compared(self) -> tuple[Comparison, ...]:
         floor = floors(self._metrics)
