@@ -5,7 +5,16 @@ from .published_tables import LikeColumn, LikeTable, like
 from .rulesets import organiser_of
 from .runs import open_run
 from .sandboxes import SandboxChoice, check_folder, opened_sandbox
-from .scoring import FolderScore, SetGroups, UtteranceScore, score, score_folder, scored_set, set_groups
+from .scoring import (
+    FolderScore,
+    SetGroups,
+    UtteranceScore,
+    score,
+    score_folder,
+    scored_report,
+    scored_set,
+    set_groups,
+)
 from .sets import generate, read_set, set_job
 from .speech import SpeechChoice, check_price, chosen_speech, speech_description
 
@@ -36,6 +45,7 @@ __all__ = [
     "read_set",
     "score",
     "score_folder",
+    "scored_report",
     "scored_set",
     "set_groups",
     "set_job",

@@ -34,6 +34,8 @@ class MetricComparison:
         p_value_holm: the same after Holm's correction over the metrics of this comparison.
         effect_size: Cohen's d of the paired differences; 0 if all differences are equal.
         by_clip: the difference of each clip, in the order of `SystemComparison.clip_ids`.
+        undefined: the clips without a value on one side or both; they count as the floor there.
+        mean_defined: the mean difference over the clips with a value on both sides; None if there are none.
     """
 
     metric: str
@@ -42,6 +44,8 @@ class MetricComparison:
     p_value_holm: float
     effect_size: float
     by_clip: tuple[float, ...]
+    undefined: int = 0
+    mean_defined: float | None = None
 
     @property
     def better(self) -> str | None:
@@ -154,10 +158,23 @@ def compare(
             adjusted[name],
             each.effect_size,
             tuple(x - y for x, y in zip(*values[name], strict=True)),
+            *_defined(clips_a, clips_b, name),
         )
         for name, each in compared.items()
     }
     return SystemComparison(ids, comparisons, groups, (*notes, *more))
+
+
+def _defined(a: Sequence[ClipResult], b: Sequence[ClipResult], name: str) -> tuple[int, float | None]:
+    """The clips without a value on a side, and the mean difference over the clips with a value on both."""
+    import math
+
+    from soundsright.services.scoring import defined_values
+
+    undefined = sum(name in one.no_value or name in other.no_value for one, other in zip(a, b, strict=True))
+    first, second = defined_values(a, name), defined_values(b, name)
+    differences = [first[clip] - second[clip] for clip in first if clip in second]
+    return undefined, math.fsum(differences) / len(differences) if differences else None
 
 
 def _name_of(scored: Scored, otherwise: str) -> str:
@@ -171,7 +188,10 @@ def _report_of(scored: Scored, name: str) -> ScoreReport:
         return scored.report
     if isinstance(scored, str | os.PathLike):
         return read_report(Path(scored))
-    clips = tuple(ClipResult(clip_id, dict(each.scores)) for clip_id, each in scored.items())
+    clips = tuple(
+        ClipResult(clip_id, dict(each.scores), no_value={name: str(why) for name, why in each.no_value.items()})
+        for clip_id, each in scored.items()
+    )
     if not clips:
         raise UsageError(f"{name} has no clips", "Give at least one scored clip.")
     return ScoreReport(clips, tuple(FileDigests() for _ in clips))
@@ -220,7 +240,7 @@ def _paired(
     if None not in (first.align, second.align) and first.align is not second.align:
         aligned, plain = (a, b) if first.align else (b, a)
         raise UsageError(f"{aligned} was scored with --align, {plain} without", "Score both with the same options.")
-    notes = []
+    notes = [f"{name} is partial: {own.stopped}" for name, own in ((a, first), (b, second)) if own.stopped]
     if unchecked := [name for name, report in ((a, first), (b, second)) if not report.names_its_files]:
         notes.append(
             "It is not known whether both reports are of one set and scored alike. An earlier version wrote "

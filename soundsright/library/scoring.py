@@ -48,12 +48,15 @@ class UtteranceScore:
 class FolderScore:
     """The scores of a folder, one `ClipResult` per clean recording.
 
-    `ignored` lists enhanced recordings without a clean one of the same name.
+    `ignored` lists enhanced recordings without a clean one of the same name. `notes` are sentences on blank clean
+    recordings and on noisy ones that equal them; `hints` on answers that are all late, clipped or copies.
     """
 
     report: ScoreReport
     metrics: tuple[str, ...]
     ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
     @property
     def clips(self) -> tuple[ClipResult, ...]:
@@ -67,7 +70,10 @@ class FolderScore:
 
     @property
     def summaries(self) -> dict[str, MetricSummary]:
-        """Mean, 95 % interval, median and failures by metric. A failed clip counts at the metric's floor."""
+        """Mean, 95 % interval, median and failures by metric. A failed or undefined clip counts as the floor.
+
+        `undefined` counts the clips without a value, and `mean_defined` is the mean of those that have one.
+        """
         from soundsright.services.scoring import summaries
 
         return summaries(self.clips, self.metrics, self.report.groups)
@@ -183,7 +189,7 @@ def score_folder(
     """
     from soundsright.services.scoring import ScoreOptions, chosen_metrics, score_set
 
-    pairs = score_set(Path(clean), Path(enhanced), None if noisy is None else Path(noisy))
+    pairs = score_set(Path(clean), Path(enhanced), None if noisy is None else Path(noisy), align=align)
     names = chosen_metrics(metrics, sample_rate_hz=pairs.sample_rate_hz, has_noisy=noisy is not None)
     groups = set_groups(pairs, Path(clean), None if manifest is None else Path(manifest), cluster_by)
     return scored_set(
@@ -203,33 +209,56 @@ def scored_set(
     groups: ClipGroups | None = None,
     done: Mapping[str, ScoredClip] | None = None,
     on_clip: Callable[[ScoredClip], None] = lambda scored: None,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> FolderScore:
     """Score the pairs on a pool of `workers` processes. `done` has results of an earlier run, by clip.
+
+    `on_note` gets what is doubtful about the clean and noisy recordings before anything is scored.
 
     Raises:
         UsageError: a clean or noisy recording cannot be used.
         InfrastructureFault: the workers failed.
     """
-    from soundsright.services.records import scoring_versions
-    from soundsright.services.scoring import ScoreReport, score_files, scored_clip
+    from soundsright.metrics import AnswerSigns, answer_hints
+    from soundsright.services.scoring import reference_notes, score_files, scored_clip
 
     measured: list[ScoredClip] = []
+    signs: list[AnswerSigns] = []
 
     def add_scored(files: ClipFiles, result: ClipResult) -> None:
         measured.append(scored_clip(files, result, options))
         on_clip(measured[-1])
 
     with _pool(workers) as pool:
-        score_files(pairs, options, pool=pool, done=done, on_clip=add_scored)
-    report = ScoreReport(
+        notes = reference_notes(pairs, pool)
+        for note in notes:
+            on_note(note)
+        score_files(pairs, options, pool=pool, done=done, on_clip=add_scored, on_signs=signs.append)
+    report = scored_report(measured, pairs, options, groups)
+    return FolderScore(report, options.metrics, pairs.extra, tuple(notes), tuple(answer_hints(signs)))
+
+
+def scored_report(
+    measured: Sequence[ScoredClip],
+    pairs: ScoreSet,
+    options: ScoreOptions,
+    groups: ClipGroups | None,
+    *,
+    stopped: str = "",
+) -> ScoreReport:
+    """The report of the clips that were measured. `stopped` says why these are not all."""
+    from soundsright.services.records import scoring_versions
+    from soundsright.services.scoring import ScoreReport
+
+    return ScoreReport(
         tuple(each.result for each in measured),
         tuple(each.files for each in measured),
         pairs.sample_rate_hz,
         options.align,
-        groups,
+        None if stopped else groups,
         scoring_versions(),
+        stopped,
     )
-    return FolderScore(report, options.metrics, pairs.extra)
 
 
 @dataclass(frozen=True)

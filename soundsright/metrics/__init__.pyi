@@ -5,6 +5,7 @@ from .hallucination import FLAGGED_ABOVE, Change, Hallucination, Place, clip_hal
 from .published import PUBLISHED_TABLES, Column, PublishedTable, published_table
 from .registry import METRICS, check_packages, floors, known_metrics, metric
 from .shared_clip import NoValue
+from .signs import AnswerSigns, answer_hints, answer_signs
 from .suite import Measurement, measured_clip, score_clip, scoring_deadline_s, warm_up
 from .undefined import why_undefined
 from .validate import checked_enhanced, mono_audio
@@ -14,6 +15,7 @@ __all__ = [
     "MAX_DELAY_S",
     "METRICS",
     "PUBLISHED_TABLES",
+    "AnswerSigns",
     "Change",
     "ClipEvidence",
     "Column",
@@ -26,6 +28,8 @@ __all__ = [
     "PluggedMetric",
     "PublishedTable",
     "aligned",
+    "answer_hints",
+    "answer_signs",
     "check_packages",
     "checked_enhanced",
     "clip_evidence",

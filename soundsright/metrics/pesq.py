@@ -22,6 +22,7 @@ from soundsright.core.audio import Samples
 from soundsright.core.errors import UsageError
 from soundsright.metrics.corrected_pesq import corrected_pesq
 
+SHORTEST_S = 0.25
 LONGEST_IN_PROCESS_S = 16.0
 
 _CORRECTED = "wb-c2"

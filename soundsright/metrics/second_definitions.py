@@ -161,7 +161,7 @@ def _composite(clip: SharedClip) -> Composite | NoValue:
     from soundsright.metrics.shared_clip import NoValue
 
     if clip.pesq_wb is None:
-        return NoValue.SPEECH_VANISHED if clip.speech_vanished else NoValue.PESQ_UNDEFINED
+        return clip.why_no_pesq
     rated = composite(*clip.at_16_khz, clip.pesq_wb, slope_gain=SLOPE_GAIN_OF_CMGAN)
     return NoValue.TOO_SHORT if rated is None else rated
 

@@ -31,6 +31,8 @@ class NoValue(StrEnum):
     NO_NOISE = "no_noise"
     SPEECH_VANISHED = "speech_vanished"
     PESQ_UNDEFINED = "pesq_undefined"
+    PESQ_TOO_SHORT = "pesq_too_short"
+    PESQ_TOO_LONG = "pesq_too_long"
     LITTLE_SPEECH = "little_speech"
     TOO_SHORT = "too_short"
     NO_ENERGY = "no_energy"
@@ -52,7 +54,10 @@ _SENTENCES = {
     NoValue.NOISY_NOT_FINITE: "The noisy signal is not finite.",
     NoValue.NO_NOISE: "The noisy signal equals the clean one.",
     NoValue.SPEECH_VANISHED: f"More than {MOST_VANISHED:.0%} of the speech is gone from the enhanced signal.",
-    NoValue.PESQ_UNDEFINED: "PESQ finds no speech, or the clip is shorter than 0.25 s, or the output vanishes.",
+    NoValue.PESQ_UNDEFINED: "PESQ finds no speech in the clean signal, or the output vanishes beside it.",
+    NoValue.PESQ_TOO_SHORT: "PESQ needs clips of at least 0.25 s.",
+    NoValue.PESQ_TOO_LONG: "PESQ has room for 50 utterances, and finds more or none; cut the recording into "
+    "clips of at most 16 s.",
     NoValue.LITTLE_SPEECH: "The clean signal has fewer than 30 frames (0.4 s) of speech.",
     NoValue.TOO_SHORT: "The clip is shorter than one frame.",
     NoValue.NO_ENERGY: "The clean or the enhanced signal has no energy.",
@@ -103,6 +108,18 @@ class SharedClip:
     @cached_property
     def pesq_nb(self) -> float | None:
         return self._pesq(wide_band=False)
+
+    @property
+    def why_no_pesq(self) -> NoValue:
+        """The reason for a PESQ of None."""
+        from soundsright.metrics.pesq import LONGEST_IN_PROCESS_S, SHORTEST_S
+
+        if self.clean.duration_s < SHORTEST_S:
+            return NoValue.PESQ_TOO_SHORT
+        if self.speech_vanished:
+            return NoValue.SPEECH_VANISHED
+        long = self.clean.duration_s > LONGEST_IN_PROCESS_S
+        return NoValue.PESQ_TOO_LONG if long else NoValue.PESQ_UNDEFINED
 
     def _pesq(self, *, wide_band: bool, corrected: bool = False) -> float | None:
         from soundsright.metrics.evidence import vanished_speech

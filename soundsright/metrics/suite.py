@@ -114,10 +114,10 @@ def measured_clip(
     shared = SharedClip(clean, enhanced, noisy)
     measured: dict[str, Measurement] = {}
     for each in metrics:
-        if enhanced_blank:
-            measured[each.name] = Measurement(each.floor, NoValue.ENHANCED_BLANK)
-        elif each.needs_reference and clean_blank:
+        if each.needs_reference and clean_blank:
             measured[each.name] = Measurement(each.floor, NoValue.CLEAN_BLANK)
+        elif enhanced_blank:
+            measured[each.name] = Measurement(each.floor, NoValue.ENHANCED_BLANK)
         elif each.needs_noisy and not noisy_finite:
             measured[each.name] = Measurement(each.floor, NoValue.NOISY_NOT_FINITE)
         else:
@@ -144,7 +144,7 @@ def _why_undefined(name: str, clip: SharedClip) -> NoValue:
     if name not in METRICS:
         return NoValue.NOT_A_NUMBER
     if name.startswith("PESQ_") or (name in ("CSIG", "CBAK", "COVL") and clip.pesq_wb is None):
-        return NoValue.SPEECH_VANISHED if clip.speech_vanished else NoValue.PESQ_UNDEFINED
+        return clip.why_no_pesq
     if name in ("STOI", "ESTOI"):
         return NoValue.LITTLE_SPEECH
     if name in ("SI_SIR", "SI_SAR") and clip.ratios.si_sdr is not None:

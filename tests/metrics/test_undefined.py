@@ -86,7 +86,8 @@ def test_a_long_reference_with_more_than_50_utterances_has_no_pesq() -> None:
     clean = np.zeros(16_000 * 60, np.float32)
     for second in range(60):
         clean[second * 16_000 : second * 16_000 + 6_400] = rng.standard_normal(6_400) * 0.1
-    assert set(why_undefined(Audio(clean, 16_000), ["PESQ_WB", "STOI", "SI_SDR"])) == {"PESQ_WB"}
+    undefined = why_undefined(Audio(clean, 16_000), ["PESQ_WB", "CSIG", "STOI", "SI_SDR"])
+    assert undefined == dict.fromkeys(["PESQ_WB", "CSIG"], NoValue.PESQ_TOO_LONG)
 
 
 def test_a_metric_at_another_rate_is_named(make_clip: MakeClip) -> None:
@@ -117,3 +118,8 @@ def test_a_plugged_metric_that_lacks_a_value_for_perfect_copies_alone_is_defined
     clean, _, noisy = make_clip()
     assert why_undefined(clean, ["ERROR_SIGN"], noisy) == {}
     assert why_undefined(clean, ["ERROR_SIGN"], clean) == {"ERROR_SIGN": NoValue.NOT_A_NUMBER}
+
+
+def test_a_clip_that_is_too_short_for_pesq_says_so(make_clip: MakeClip) -> None:
+    names = ["PESQ_WB", "CSIG", "CSIG_CMGAN"]
+    assert why_undefined(cut(make_clip()[0], 0.5, 0.7), names) == dict.fromkeys(names, NoValue.PESQ_TOO_SHORT)

@@ -19,7 +19,7 @@ from soundsright.cli.shared.set_groups import (
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from soundsright.library import SystemComparison
+    from soundsright.library import MetricComparison, SystemComparison
 
 LEVEL = 0.05
 _REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -121,6 +121,8 @@ def _fields(compared: SystemComparison) -> dict[str, Any]:
                 "p_value": each.p_value,
                 "p_value_holm": each.p_value_holm,
                 "effect_size": each.effect_size,
+                "undefined": each.undefined,
+                "mean_defined": each.mean_defined,
             }
             for name, each in compared.metrics.items()
         },
@@ -135,7 +137,9 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     grouped = compared.groups is not None
     effective = ("Eff. n",) if grouped else ()
-    for heading in ("Metric", "A - B", "95 % interval", "p", "p (Holm)", "Effect", *effective, "Better"):
+    undefined = any(each.undefined for each in compared.metrics.values())
+    defined = ("Undefined", "A - B of defined") if undefined else ()
+    for heading in ("Metric", "A - B", "95 % interval", "p", "p (Holm)", "Effect", *effective, *defined, "Better"):
         table.add_column(heading, justify="left" if heading in ("Metric", "Better") else "right", no_wrap=True)
     for name, each in compared.metrics.items():
         difference = each.difference
@@ -147,6 +151,7 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
             "–" if difference.low is None else p_value_text(each.p_value_holm),
             f"{each.effect_size:+.2f}",
             *clip_counts(difference.n, difference.effective_n, grouped=grouped)[1:],
+            *((str(each.undefined), _mean_of_defined(each)) if undefined else ()),
             "open" if each.better is None else each.better.upper(),
         )
     console = Console(highlight=False)
@@ -154,6 +159,10 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
     console.width = max(console.width, console.measure(table, options=console.options.update(width=1_000)).maximum)
     console.print(f"A is {a.name}, B is {b.name}; {counted_clips(len(compared.clip_ids))}", markup=False)
     console.print(table)
+
+
+def _mean_of_defined(each: MetricComparison) -> str:
+    return "–" if each.mean_defined is None else f"{each.mean_defined:+.4f}"
 
 
 def _print_groups(compared: SystemComparison) -> None:

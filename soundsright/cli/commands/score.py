@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,20 @@ import click
 from soundsright.cli.shared.like_options import LikeChoice, like_options
 from soundsright.cli.shared.options import FILE, FILE_OR_STDOUT, cluster_options, grouped, option
 from soundsright.cli.shared.progress_line import ProgressLine
-from soundsright.cli.shared.set_groups import clip_counts, counted_clips, grouped_clips, independent_clips
+from soundsright.cli.shared.scored_output import (
+    print_failures,
+    print_flagged,
+    print_groups,
+    print_missing_values,
+    print_table,
+)
+from soundsright.cli.shared.set_groups import counted_clips
 from soundsright.cli.shared.stopping import resumable
 from soundsright.core.errors import UsageError, printable
 
 if TYPE_CHECKING:
-    from soundsright.core.results import ClipResult
     from soundsright.library import FolderScore, SetGroups
-    from soundsright.services.scoring import MetricSummary, ScoredClip, ScoreOptions, ScoreSet
+    from soundsright.services.scoring import ScoredClip, ScoreOptions, ScoreSet
 
 _RECORDINGS = click.Path(exists=True, path_type=Path)
 _MEASURED_AT_16_KHZ = ("PESQ_", "CSIG", "CBAK", "COVL", "DNSMOS_")
@@ -136,7 +141,7 @@ def command(
 
     checked_targets(output.report, output.clips, like.like_csv)
     done = _earlier_scores(output)
-    pairs = score_set(recordings.clean, recordings.enhanced, recordings.noisy)
+    pairs = score_set(recordings.clean, recordings.enhanced, recordings.noisy, align=align)
     wanted = like.metrics(metrics, pairs.sample_rate_hz)
     names = _metric_names(wanted, pairs.sample_rate_hz, has_noisy=recordings.noisy is not None)
     for note in _rate_notes(names, pairs.sample_rate_hz, other_rates):
@@ -150,6 +155,7 @@ def command(
     if done is not None and output.clips is not None:
         done = _kept_scores(output.clips, done, pairs, ScoreOptions(names, align=align))
     groups = _groups(pairs, recordings.clean, clusters)
+    _tell_unusable(pairs)
     scores = _scored(pairs, names, output, done, groups, workers=workers, align=align)
     if output.clips is not None and output.clips.suffix == ".parquet":
         write_parquet(output.clips, scores.clips, names)
@@ -185,14 +191,56 @@ def _scored(
     partial_result = str(output.clips) if output.writes_lines else None
     progress = ProgressLine("{done} of {total} clips")
     with resumable(partial_result), _line_writer(output, done) as write, progress:
-        count = itertools.count(1)
+        options = ScoreOptions(names, align=align)
+        measured: list[ScoredClip] = []
 
         def on_clip(scored: ScoredClip) -> None:
+            measured.append(scored)
             write(scored)
-            progress(next(count), len(pairs.clips))
+            progress(len(measured), len(pairs.clips))
 
-        options = ScoreOptions(names, align=align)
-        return scored_set(pairs, options, workers=workers, groups=groups.groups, done=done, on_clip=on_clip)
+        with _partial_report(output, measured, pairs, options):
+            return scored_set(
+                pairs,
+                options,
+                workers=workers,
+                groups=groups.groups,
+                done=done,
+                on_clip=on_clip,
+                on_note=lambda note: click.echo(printable(f"Note: {note}"), err=True),
+            )
+
+
+@contextlib.contextmanager
+def _partial_report(
+    output: _Output, measured: Sequence[ScoredClip], pairs: ScoreSet, options: ScoreOptions
+) -> Iterator[None]:
+    """If something stops the run, write the report of the clips that are scored."""
+    from soundsright.library import scored_report
+    from soundsright.services.scoring import report_json
+
+    try:
+        yield
+    except BaseException as error:
+        if output.report is not None and str(output.report) != "-" and measured:
+            why = "interrupted" if isinstance(error, KeyboardInterrupt) else printable(str(error))
+            why = f"{len(measured)} of {counted_clips(len(pairs.clips))}: {why}"
+            report = scored_report(measured, pairs, options, None, stopped=why)
+            output.report.write_text(report_json(report, options.metrics), encoding="utf-8")
+            click.echo(printable(f"{output.report} has the scores of {why}"), err=True)
+        raise
+
+
+def _tell_unusable(pairs: ScoreSet) -> None:
+    """Say before the first score which enhanced files cannot be scored."""
+    from soundsright.services.scoring import some_of
+
+    if pairs.unusable:
+        files = [f"{clip} ({failure.detail})" for clip, failure in pairs.unusable.items()]
+        count = f"{len(files)} of {counted_clips(len(pairs.clips))}"
+        click.echo(
+            printable(f"Note: {count} cannot be scored and will count as floors: {some_of(files)}"), err=True
+        )
 
 
 def _groups(pairs: ScoreSet, clean: Path, clusters: _Clusters) -> SetGroups:
@@ -212,12 +260,14 @@ def _print_or_write(
             click.echo(text, nl=False)
             return
         output.report.write_text(text, encoding="utf-8")
-    _print_table(scores.summaries)
-    _print_groups(groups, len(scores.clips))
+    print_table(scores.summaries)
+    print_groups(groups, len(scores.clips))
     like.show(scores)
-    _print_flagged(scores.clips)
-    _print_missing_values(scores.clips)
-    _print_failures(scores.clips, align=align)
+    print_flagged(scores.clips)
+    print_missing_values(scores.clips)
+    for hint in scores.hints:
+        click.echo(printable(f"Hint: {hint}"))
+    print_failures(scores.clips, align=align)
 
 
 def _rate_notes(names: Sequence[str], sample_rate_hz: int, other_rates: str) -> Iterator[str]:
@@ -306,96 +356,3 @@ def _replace(path: Path, lines: Sequence[str]) -> None:
     written = path.with_name(f"{path.name}.new")
     written.write_text("".join(lines), encoding="utf-8")
     written.replace(path)
-
-
-def _print_table(summaries: Mapping[str, MetricSummary]) -> None:
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-
-    from soundsright.metrics import Direction, metric
-
-    table = Table(box=SIMPLE, pad_edge=False)
-    table.add_column("Metric", no_wrap=True)
-    grouped = any(summary.effective_n is not None for summary in summaries.values())
-    clips = ("Clips", "Effective") if grouped else ("Clips",)
-    for heading in ("Mean", "95 % interval", "Median", *clips, "Failed"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Unit")
-    for name, summary in summaries.items():
-        lower = metric(name).direction is Direction.LOWER_IS_BETTER
-        table.add_row(
-            name,
-            f"{summary.mean:.4f}",
-            "–" if summary.low is None else f"{summary.low:.4f} … {summary.high:.4f}",
-            f"{summary.median:.4f}",
-            *clip_counts(summary.n, summary.effective_n, grouped=grouped),
-            f"{summary.failed} of {summary.n}",
-            metric(name).unit + (", lower is better" if lower else ""),
-        )
-    # Only the unit wraps, because a number or a name that is cut is wrong.
-    for column in table.columns[:-1]:
-        column.min_width = max(len(str(cell)) for cell in (column.header, *column.cells))
-    console = Console(highlight=False)
-    needed = console.measure(table, options=console.options.update(width=1_000)).minimum
-    console.width = max(console.width, needed)
-    console.print(table)
-
-
-def _print_groups(own: SetGroups, clips: int) -> None:
-    if own.groups is None:
-        click.echo(independent_clips(clips))
-        return
-    for sentence in grouped_clips(own.groups, str(own.manifest)):
-        click.echo(printable(sentence))
-
-
-def _print_missing_values(results: Sequence[ClipResult]) -> None:
-    """Say for which clips a metric has no value, and why. Metrics with the same reason share a line."""
-    from soundsright.metrics import NoValue
-    from soundsright.services.scoring import some_of
-
-    clips_of: dict[tuple[str, str], list[str]] = {}
-    for result in results:
-        for name, why in result.no_value.items():
-            clips_of.setdefault((name, why), []).append(result.clip_id)
-    metrics_of: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for (name, why), clips in clips_of.items():
-        metrics_of.setdefault((why, tuple(clips)), []).append(name)
-    for (why, clip_ids), names in metrics_of.items():
-        counts = "has no value" if len(names) == 1 else "have no value"
-        floor = "counts as its floor" if len(names) == 1 else "count as their floors"
-        reason = NoValue(why).sentence.rstrip(".") if why in set(NoValue) else why
-        reason = reason if reason.startswith("PESQ") else reason[0].lower() + reason[1:]
-        line = (
-            f"{', '.join(names)} {counts} in {len(clip_ids)} of {counted_clips(len(results))} and {floor}: {reason}"
-        )
-        click.echo(printable(f"{line} ({some_of(clip_ids)})"))
-
-
-def _print_flagged(clips: Sequence[ClipResult]) -> None:
-    """Say how many clips are flagged for hallucination, and which. A clip without a value is not."""
-    from soundsright.metrics import FLAGGED_ABOVE
-    from soundsright.services.scoring import some_of
-
-    scores = {c.clip_id: (c.scores or {}).get("HALLUCINATION") for c in clips if "HALLUCINATION" not in c.no_value}
-    flagged = [clip for clip, score in scores.items() if score is not None and score > FLAGGED_ABOVE]
-    if count := sum(score is not None for score in scores.values()):
-        named = f": {some_of(flagged)}" if flagged else ""
-        are = "is" if count == 1 else "are"
-        click.echo(printable(f"{len(flagged)} of {counted_clips(count)} {are} flagged for hallucination{named}."))
-
-
-def _print_failures(results: Sequence[ClipResult], *, align: bool) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    codes: dict[str, list[str]] = {}
-    for result in results:
-        if result.failure is not None:
-            codes.setdefault(result.failure.code, []).append(f"{result.clip_id} ({result.failure.detail})")
-    for code, clips in codes.items():
-        others = f" and {len(clips) - 3} more" if len(clips) > 3 else ""
-        console.print(printable(f"{len(clips)} failed, {code}: {', '.join(clips[:3])}{others}"), markup=False)
-    if "length" in codes and not align:
-        console.print("--align corrects lengths that differ by up to 0.5 s. No competition does.", markup=False)

@@ -39,8 +39,11 @@ from soundsright.services.scoring import (
 
 SCORE_COLUMNS = (
     "system", "metric", "unit", "mean", "low", "high", "median", "n", "effective_n", "failed",
-    "sample_rate_hz", "align",
+    "sample_rate_hz", "align", "undefined", "mean_defined",
 )  # fmt: skip
+
+
+_FLOORS = "A clip that failed, or for which a metric is undefined, counts as the metric's floor."
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,30 @@ class ScoredSystem:
             words[0] += f" at {self.report.sample_rate_hz} Hz"
         failed = sum(clip.failure is not None for clip in self.report.clips)
         words += [f"{failed} failed"] if failed else []
+        words += self.undefined
         words += ["aligned"] if self.report.align else []
         words.append("clips as independent" if self.report.groups is None else self._grouped_by(self.report.groups))
         versions = [f"{name} {version}" for name, version in self.report.versions.items()]
         return ", ".join(words) + (f"; {', '.join(versions)}" if versions else "")
+
+    @property
+    def undefined(self) -> list[str]:
+        """The metrics without a value in some clips, how many, and the mean over the clips that have one."""
+        words = []
+        for name, summary in self.summaries.items():
+            if summary.undefined:
+                defined = summary.n - summary.failed - summary.undefined
+                others = "no clip has a value"
+                if summary.mean_defined is not None:
+                    others = f"mean of the other {defined}: {summary.mean_defined:.{digits(metric(name))}f}"
+                words.append(f"{metric_name(name)} undefined in {counted(summary.undefined, 'clip')} ({others})")
+        return words
+
+    @property
+    def undefined_counts(self) -> str:
+        """The cell of the column "undefined": clips by metric, or a dash."""
+        counts = [f"{metric_name(name)} {s.undefined}" for name, s in self.summaries.items() if s.undefined]
+        return ", ".join(counts) or "–"
 
     def _grouped_by(self, groups: ClipGroups) -> str:
         """The factors, and the effective numbers of clips."""
@@ -93,8 +116,10 @@ def scored_systems(paths: Sequence[Path]) -> list[ScoredSystem]:
 def notes(systems: Sequence[ScoredSystem]) -> list[str]:
     """Warnings that rows may not be comparable: other clean files, other options, or not known. One per row."""
     first = systems[0]
+    warnings = [
+        f"{s.name} is partial, because the run stopped: {s.report.stopped}" for s in systems if s.report.stopped
+    ]
     ids = {clip.clip_id for clip in first.report.clips}
-    warnings = []
     for other in systems[1:]:
         if {clip.clip_id for clip in other.report.clips} != ids or first.report.differing(other.report, "clean"):
             warnings.append(f"{other.name} and {first.name} were scored on different sets.")
@@ -111,7 +136,7 @@ def scores_csv(systems: Sequence[ScoredSystem]) -> str:
         SCORE_COLUMNS,
         [
             (system.name, name, metric(name).unit, s.mean, s.low, s.high, s.median, s.n, s.effective_n, s.failed,
-             system.report.sample_rate_hz, system.report.align)
+             system.report.sample_rate_hz, system.report.align, s.undefined, s.mean_defined)
             for system in systems
             for name, s in system.summaries.items()
         ],
@@ -128,9 +153,9 @@ def scores_markdown(systems: Sequence[ScoredSystem]) -> str:
             mean, half = _texts(system, name)
             text = f"{mean} ± {half}" if half else mean
             cells.append(f"**{text}**" if _is_best(system, name, systems) else text)
-        rows.append(cells)
-    lines = markdown_table(["system", *(_heading(name) for name in names)], "l", rows)
-    lines += ["", "Mean ± half the 95 % interval. A failed clip counts as the metric's floor.", ""]
+        rows.append([*cells, markdown_text(system.undefined_counts)])
+    lines = markdown_table(["system", *(_heading(name) for name in names), "undefined"], "l", rows)
+    lines += ["", f"Mean ± half the 95 % interval. {_FLOORS}", ""]
     lines += [f"- {markdown_text(system.name)}: {markdown_text(system.facts)}." for system in systems]
     lines += [f"- {metric_name(name)}: {metric(name).title}. {metric_source(name)}." for name in names]
     return "\n".join(lines) + "\n"
@@ -144,15 +169,16 @@ def scores_tex(systems: Sequence[ScoredSystem]) -> str:
     rows = [
         [tex_text(system.name)]
         + [tex_score(*_texts(system, name), _is_best(system, name, systems)) for name in names]
+        + [tex_text(system.undefined_counts.replace("–", "--"))]
         for system in systems
     ]
     lines = [
         *tex_preamble(tex_comment(f"{system.name}: {system.facts}.") for system in systems),
         *tex_table(
-            rf"Mean $\pm$ half the 95\,\% interval over {over}. A failed clip counts as the metric's floor.",
+            rf"Mean $\pm$ half the 95\,\% interval over {over}. {_FLOORS}",
             "scores",
             "l",
-            ["System", *(tex_text(_heading(name)) for name in names)],
+            ["System", *(tex_text(_heading(name)) for name in names), "Undefined"],
             rows,
         ),
         *tex_sources(names),

@@ -12,11 +12,13 @@ from .folder import (
 from .grouping import AUTOMATIC, INDEPENDENT, found_groups, group_words, read_groups, too_few_groups
 from .listing import some_of
 from .reading import difference_to_clean, enhanced_audio, enhanced_samples, reference_audio
+from .references import reference_notes
 from .report import (
     MetricSummary,
     ScoreReport,
     checked_targets,
     clip_line,
+    defined_values,
     measured_metrics,
     read_clip_lines,
     read_report,
@@ -41,6 +43,7 @@ __all__ = [
     "checked_targets",
     "chosen_metrics",
     "clip_line",
+    "defined_values",
     "difference_to_clean",
     "earlier_scores",
     "enhanced_audio",
@@ -53,6 +56,7 @@ __all__ = [
     "read_groups",
     "read_report",
     "reference_audio",
+    "reference_notes",
     "report_json",
     "score_files",
     "score_set",

@@ -17,7 +17,7 @@ from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, AudioRejected, UsageError, WorkerDied
 from soundsright.core.ports import Pool
 from soundsright.core.results import ClipResult, Failure
-from soundsright.metrics import METRICS, Metric, check_packages, known_metrics, metric
+from soundsright.metrics import METRICS, AnswerSigns, Metric, check_packages, known_metrics, metric
 from soundsright.services.scoring.listing import listed_files, some_of
 from soundsright.services.scoring.reading import (
     check_header,
@@ -85,6 +85,14 @@ class ScoredClip:
     inputs: str
     files: FileDigests = FileDigests()
     align: bool | None = None
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The result of a clip, and what its answer shows; None if it could not be read."""
+
+    result: ClipResult
+    signs: AnswerSigns | None = None
 
 
 @dataclass(frozen=True)
@@ -169,11 +177,13 @@ def score_files(
     pool: Pool | None = None,
     done: Mapping[str, ScoredClip] | None = None,
     on_clip: Callable[[ClipFiles, ClipResult], None] = lambda files, result: None,
+    on_signs: Callable[[AnswerSigns], None] = lambda signs: None,
 ) -> tuple[ClipResult, ...]:
     """The result of every clip, in the order of the set. The number of workers changes nothing.
 
     `done` has results of an earlier run. A result is reused if its files are still the same and it has the metrics
-    of `options`. A clip that crashes or hangs its worker fails with the code `unscorable`.
+    of `options`; `on_signs` gets no signs of it. A clip that crashes or hangs its worker fails with the code
+    `unscorable`.
 
     Raises:
         UsageError: a clean or noisy file cannot be used.
@@ -187,16 +197,19 @@ def score_files(
     problems: list[str] = []
     for clip in clips.clips:
         try:
-            outcome = reused.get(clip.id) or (
-                futures[clip.id].result() if clip.id in futures else _result_of(clip, options)
-            )
+            if clip.id in reused:
+                outcome: _Measured | _ReferenceProblem = _Measured(reused[clip.id])
+            else:
+                outcome = futures[clip.id].result() if clip.id in futures else _result_of(clip, options)
         except WorkerDied as error:
-            outcome = ClipResult(clip.id, failure=Failure("unscorable", error.problem))
+            outcome = _Measured(ClipResult(clip.id, failure=Failure("unscorable", error.problem)))
         if isinstance(outcome, _ReferenceProblem):
             problems.append(outcome.problem)
         else:
-            on_clip(clip, outcome)
-            results.append(outcome)
+            if outcome.signs is not None:
+                on_signs(outcome.signs)
+            on_clip(clip, outcome.result)
+            results.append(outcome.result)
     if problems:
         raise UsageError(f"{some_of(problems)}", "Replace these files, then score again.")
     return tuple(results)
@@ -221,7 +234,7 @@ def _reused(clip: ClipFiles, earlier: ScoredClip | None, options: ScoreOptions) 
     )
 
 
-def _submitted(pool: Pool, clip: ClipFiles, options: ScoreOptions) -> Future[ClipResult | _ReferenceProblem]:
+def _submitted(pool: Pool, clip: ClipFiles, options: ScoreOptions) -> Future[_Measured | _ReferenceProblem]:
     from soundsright.metrics import scoring_deadline_s
 
     return pool.submit(_result_of, clip, options, deadline_s=scoring_deadline_s(clip.audio_s))
@@ -255,10 +268,10 @@ def scored_clip(clip: ClipFiles, result: ClipResult, options: ScoreOptions) -> S
     return ScoredClip(result, digest_of_inputs(clip, options, files), files, options.align)
 
 
-def _result_of(clip: ClipFiles, options: ScoreOptions) -> ClipResult | _ReferenceProblem:
+def _result_of(clip: ClipFiles, options: ScoreOptions) -> _Measured | _ReferenceProblem:
     """Score one clip; each file is read once. This runs in a worker, so errors are returned as values."""
     from soundsright.data import read_file
-    from soundsright.metrics import measured_clip
+    from soundsright.metrics import answer_signs, measured_clip
 
     try:
         clean = read_file(clip.clean)
@@ -273,12 +286,13 @@ def _result_of(clip: ClipFiles, options: ScoreOptions) -> ClipResult | _Referenc
         enhanced = enhanced_audio(clip.id, clip.enhanced, clean, align=options.align)
         measured = measured_clip(clean, enhanced, noisy, options.metrics)
     except AudioRejected as error:
-        return ClipResult(clip.id, failure=Failure(error.code, str(error)))
-    return ClipResult(
+        return _Measured(ClipResult(clip.id, failure=Failure(error.code, str(error))))
+    result = ClipResult(
         clip.id,
         scores={name: each.score for name, each in measured.items()},
         no_value={name: str(each.no_value) for name, each in measured.items() if each.no_value is not None},
     )
+    return _Measured(result, answer_signs(clean, enhanced, noisy))
 
 
 def _measured(clips: Sequence[ClipFiles]) -> tuple[tuple[ClipFiles, ...], int]:

@@ -6,10 +6,11 @@ A failed clip counts as the metric's floor in the mean, the interval and the med
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +36,9 @@ _LARGEST_SCORE = 1e9  # No score is larger, and squares of larger ones could ove
 class MetricSummary:
     """One metric over all `n` clips: mean, 95 % interval, median, and the number of failed clips.
 
-    `low`, `high` and `effective_n` are those of `core.results.Estimate`.
+    `low`, `high` and `effective_n` are those of `core.results.Estimate`. `undefined` counts clips that were scored
+    but have no value under the metric; failed and undefined clips count as its floor. `mean_defined` is the mean
+    of the other clips, None if there are none.
     """
 
     mean: float
@@ -45,6 +48,8 @@ class MetricSummary:
     n: int
     failed: int
     effective_n: float | None = None
+    undefined: int = 0
+    mean_defined: float | None = None
 
     @property
     def half_width(self) -> float | None:
@@ -58,6 +63,15 @@ def values_of(clips: Sequence[ClipResult], name: str) -> list[float]:
     return [floor if clip.scores is None else clip.scores.get(name, floor) for clip in clips]
 
 
+def defined_values(clips: Sequence[ClipResult], name: str) -> dict[str, float]:
+    """The value of each clip that has one under the metric, by clip."""
+    return {
+        clip.clip_id: clip.scores[name]
+        for clip in clips
+        if clip.scores is not None and name in clip.scores and name not in clip.no_value
+    }
+
+
 def measured_metrics(clips: Sequence[ClipResult]) -> list[str]:
     """The names of all metrics in the clips, in the order in which they appear."""
     return list(dict.fromkeys(name for clip in clips if clip.scores is not None for name in clip.scores))
@@ -68,7 +82,8 @@ def summaries(
 ) -> dict[str, MetricSummary]:
     """The summary of each metric. Intervals are cut to the metric's range.
 
-    With `groups`, intervals hold for new material: clips of one group are not independent.
+    With `groups`, intervals hold for new material: clips of one group are not independent. If no clip has a value,
+    the equal floors have no interval.
 
     >>> results = [ClipResult("a", {"STOI": 0.5}), ClipResult("b", failure=Failure("missing", "no file"))]
     >>> summary = summaries(results, ["STOI"])["STOI"]
@@ -80,7 +95,9 @@ def summaries(
     by_metric = {}
     for name in names:
         values, definition = values_of(clips, name), metric(name)
-        estimate = mean_estimate(values, labels)
+        estimate, defined = mean_estimate(values, labels), defined_values(clips, name)
+        if not defined:
+            estimate = replace(estimate, low=None, high=None)
         by_metric[name] = MetricSummary(
             estimate.mean,
             None if estimate.low is None else max(estimate.low, definition.low),
@@ -89,6 +106,8 @@ def summaries(
             len(values),
             failed,
             estimate.effective_n,
+            sum(name in clip.no_value for clip in clips),
+            math.fsum(defined.values()) / len(defined) if defined else None,
         )
     return by_metric
 
@@ -98,7 +117,8 @@ class ScoreReport:
     """The results of a set and the digests of its files. `files` has one item per clip.
 
     `groups` says what the clips share; None if each counts as independent. Another field is None if the report is
-    from an earlier version that did not store it.
+    from an earlier version that did not store it. `stopped` says why the report is partial: something stopped the
+    run before every clip was scored. It is empty for a complete report.
     """
 
     clips: tuple[ClipResult, ...]
@@ -107,6 +127,7 @@ class ScoreReport:
     align: bool | None = None
     groups: ClipGroups | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    stopped: str = ""
 
     def differing(self, other: ScoreReport, side: Literal["clean", "noisy"]) -> list[str]:
         """The clips of both reports whose files on that side are known and differ."""
@@ -126,6 +147,8 @@ class ScoreReport:
 def report_json(report: ScoreReport, names: Sequence[str]) -> str:
     """The report: `{"sample_rate_hz", "align", "versions", "metrics": {name: summary}, "clips": […]}`.
 
+    A partial report begins with `stopped`, the reason.
+
     Each clip has `id`, `scores`, `failure`, `sha256` by side, and `groups` (its label by factor) if they are known.
     If a metric has no value, the clip also has `no_value`: the code of the reason (`metrics.NoValue`) by metric.
     """
@@ -134,7 +157,8 @@ def report_json(report: ScoreReport, names: Sequence[str]) -> str:
         labels = report.groups.labels([clip.clip_id for clip in report.clips])
         for number, row in enumerate(rows):
             row["groups"] = {f: own[number] for f, own in zip(report.groups.factors, labels, strict=True)}
-    document = {
+    document: dict[str, Any] = {
+        **({"stopped": report.stopped} if report.stopped else {}),
         "sample_rate_hz": report.sample_rate_hz,
         "align": report.align,
         "versions": dict(report.versions),
@@ -193,7 +217,9 @@ def checked_targets(*paths: Path | None) -> None:
 
 
 def write_parquet(path: Path, clips: Sequence[ClipResult], names: Sequence[str]) -> None:
-    """One row per clip: id, one column per metric (empty if the clip failed), failure code and detail.
+    """One row per clip: id, one column per metric (empty if the clip failed), failure code and detail, `undefined`.
+
+    `undefined` names the metrics without a value and why, such as `STOI=little_speech`.
 
     Raises:
         UsageError: the package pyarrow is not installed.
@@ -208,6 +234,7 @@ def write_parquet(path: Path, clips: Sequence[ClipResult], names: Sequence[str])
         columns[name] = [None if clip.scores is None else clip.scores.get(name) for clip in clips]
     columns["failure_code"] = [None if clip.failure is None else clip.failure.code for clip in clips]
     columns["failure_detail"] = [None if clip.failure is None else clip.failure.detail for clip in clips]
+    columns["undefined"] = [" ".join(f"{k}={why}" for k, why in clip.no_value.items()) or None for clip in clips]
     schema = pa.schema(
         [(name, pa.float64() if name in names else pa.string()) for name in columns],
     )
@@ -239,6 +266,7 @@ def read_report(path: Path) -> ScoreReport:
             _align_of(head),
             _groups_of([clip.clip_id for clip in clips], rows),
             {str(name): str(version) for name, version in head.get("versions", {}).items()},
+            str(head.get("stopped") or ""),
         )
     except _WRONG_STRUCTURE as error:
         reason = f"it has no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)

@@ -350,7 +350,17 @@ REPORT = ScoreReport(
 def test_the_report_has_its_documented_structure() -> None:
     report = json.loads(report_json(REPORT, ["STOI"]))
     assert set(report) == {"sample_rate_hz", "align", "versions", "metrics", "clips"}
-    assert set(report["metrics"]["STOI"]) == {"mean", "low", "high", "median", "n", "failed", "effective_n"}
+    assert set(report["metrics"]["STOI"]) == {
+        "mean",
+        "low",
+        "high",
+        "median",
+        "n",
+        "failed",
+        "effective_n",
+        "undefined",
+        "mean_defined",
+    }
     assert report["metrics"]["STOI"]["low"] is None, "two groups give no interval"
     first, second = report["clips"]
     assert first == {
