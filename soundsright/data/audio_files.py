@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import stat
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,8 @@ from soundsright.core.audio import Audio, Samples
 from soundsright.core.errors import AudioFileError
 from soundsright.core.lfs import LFS_REMEDY, is_lfs_pointer
 from soundsright.core.walking import NOT_UTF8, is_utf8, shown_name
+from soundsright.data.endings import problem_of_end
+from soundsright.data.open_ended import opened
 
 SUFFIXES = frozenset(
     {".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".g722", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg"}
@@ -29,6 +30,8 @@ SUFFIXES = frozenset(
 
 MAX_FILE_S = 4 * 3600.0
 """Longer files are refused, because a single one could fill the memory."""
+MAX_SAMPLES = round(MAX_FILE_S) * 48_000
+"""The most samples of all channels together. A few megabytes of FLAC can state more than fits into memory."""
 
 # G.722 is a bare bit stream: only the suffix says what it is.
 _PYAV_FORMATS = {".g722": "g722"}
@@ -59,12 +62,13 @@ def facts_of(path: Path) -> AudioFacts:
         import soundfile
 
         try:
-            info = soundfile.info(str(path))
+            with opened(path, MAX_SAMPLES) as file:
+                facts = AudioFacts(int(file.samplerate), int(file.frames), int(file.channels))
         except soundfile.LibsndfileError as error:
             if path.suffix.lower() in (".wav", ".flac"):
                 raise AudioFileError(path, f"is not a readable audio file ({error})") from error
         else:
-            return _checked(path, AudioFacts(int(info.samplerate), int(info.frames), int(info.channels)))
+            return _checked(path, facts)
     with _open_pyav(path) as container:
         stream = _audio_stream(container, path)
         rate = int(stream.rate or 0)
@@ -109,7 +113,7 @@ def read_through(path: Path, block_s: float) -> Iterator[Samples]:
     if path.suffix.lower() in _ONLY_PYAV:
         raise AudioFileError(path, "cannot be read in blocks")
     try:
-        with soundfile.SoundFile(str(path)) as stream:
+        with opened(path, MAX_SAMPLES) as stream:
             count = max(1, round(block_s * stream.samplerate))
             while (samples := stream.read(count, dtype="float32", always_2d=True)[:, 0]).size:
                 yield samples
@@ -131,6 +135,8 @@ def read_flac(content: bytes, name: object, *, max_s: float = MAX_FILE_S) -> Aud
                 raise AudioFileError(name, f"is {stream.format}, not FLAC")
             if stream.frames > max_s * stream.samplerate:
                 raise AudioFileError(name, f"is longer than {max_s:.0f} s", "Split the file.")
+            if stream.frames * stream.channels > MAX_SAMPLES:
+                raise AudioFileError(name, f"has more than {MAX_SAMPLES} samples", "Split the file.")
             samples: Samples = stream.read(dtype="float32", always_2d=True)[:, 0]
             rate = int(stream.samplerate)
     except soundfile.LibsndfileError as error:
@@ -171,14 +177,13 @@ def _check_size(path: Path) -> None:
         raise AudioFileError(path, "is empty (0 bytes)")
     if is_pointer:
         raise AudioFileError(path, "is a Git LFS pointer, not a recording", LFS_REMEDY)
-    if path.suffix.lower() == ".wav":
+    try:
         with path.open("rb") as stream:
-            head = stream.read(12)
-        # libsndfile silently reads a truncated WAV as a shorter one. Streams state 0 or 4 GiB; those are accepted.
-        if head[:4] == b"RIFF" and len(head) == 12:
-            declared = struct.unpack_from("<I", head, 4)[0]
-            if 0 < declared < 0xFFFF_F000 and declared + 8 > size + 1:
-                raise AudioFileError(path, f"is truncated: {size} bytes of {declared + 8}")
+            problem = problem_of_end(stream, size, path.suffix.lower())
+    except OSError as error:
+        raise AudioFileError(path, f"cannot be read ({error.strerror})") from error
+    if problem is not None:
+        raise AudioFileError(path, problem)
 
 
 def _checked(path: Path, facts: AudioFacts) -> AudioFacts:
@@ -188,6 +193,12 @@ def _checked(path: Path, facts: AudioFacts) -> AudioFacts:
         raise AudioFileError(
             path, f"is {facts.duration_s:.0f} s long; the limit is {MAX_FILE_S:.0f} s", "Split the file."
         )
+    if facts.frames is not None and facts.frames * facts.channels > MAX_SAMPLES:
+        raise AudioFileError(
+            path,
+            f"has {facts.frames * facts.channels} samples in {facts.channels} channels; the limit is {MAX_SAMPLES}",
+            "Split the file.",
+        )
     return facts
 
 
@@ -195,7 +206,7 @@ def _read_soundfile(path: Path, start: int, count: int) -> Samples | None:
     import soundfile
 
     try:
-        with soundfile.SoundFile(str(path)) as stream:
+        with opened(path, MAX_SAMPLES) as stream:
             if start:
                 stream.seek(min(start, stream.frames))
             samples: Samples = stream.read(count, dtype="float32", always_2d=True)[:, 0]
@@ -240,7 +251,7 @@ def _read_pyav(path: Path) -> Samples:
                 for piece in resampler.resample(frame):
                     parts.append(piece.to_ndarray()[0])
                     total += parts[-1].shape[0]
-                if total > MAX_FILE_S * 192_000:
+                if total > MAX_SAMPLES:
                     raise AudioFileError(path, "decodes to more than the limit", "Split the file.")
         except av.FFmpegError as error:
             raise AudioFileError(path, f"cannot be decoded ({error})") from error
