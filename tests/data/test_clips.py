@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from soundsright.core.audio import digest_of_digests, on_pcm16_grid
+from soundsright.core.audio import Clip, digest_of_digests, on_pcm16_grid
 from soundsright.core.competition import PUBLISHED, Competition, Task
 from soundsright.core.errors import UsageError
 from soundsright.data.clips import SetRecipe, checked_clip_count, draw_clip, draw_clips
@@ -150,3 +150,16 @@ def test_an_impossible_recipe_is_refused_by_the_name_of_its_flag(change: dict[st
     with pytest.raises(UsageError) as refused:
         SetRecipe(**change)
     assert str(refused.value) == message
+
+
+def test_a_clip_that_is_fit_keeps_its_bytes_and_another_is_drawn_in_its_place(corpus: Corpus) -> None:
+    plain = draw_clip(PUBLISHED[0], 3, 1, corpus=corpus)
+    assert draw_clip(PUBLISHED[0], 3, 1, corpus=corpus, unfit=lambda clip: "").digest == plain.digest
+
+    def only_another(clip: Clip) -> str:
+        return "is the first" if clip.digest == plain.digest else ""
+
+    second = draw_clip(PUBLISHED[0], 3, 1, corpus=corpus, unfit=only_another)
+    assert second.id == plain.id
+    assert second.digest != plain.digest
+    assert second.digest == draw_clip(PUBLISHED[0], 3, 1, corpus=corpus, unfit=only_another).digest
