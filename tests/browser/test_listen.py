@@ -35,7 +35,7 @@ def running_test(folder: Path, method: str, clips: tuple[str, ...] = ("000000",)
     test = ListeningTest("ears", method, "DENOISING_16000HZ", ("1-alpine",), clips, 1)
     at = folder_of_test(run_folder, "ears")
     save_test(at, test, competition)
-    with served(listening_app(ListeningRoom(test, competition, at))) as address:
+    with served(listening_app(ListeningRoom(test, competition, at, seats_per_client=100))) as address:
         yield address, at
 
 

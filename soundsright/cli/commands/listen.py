@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,15 @@ class _TestChoice:
     clips: int
     seed: int
     name: str
+    repeats: int | None
+
+
+@dataclass(frozen=True)
+class _Entrance:
+    """Who may take part."""
+
+    is_open: bool
+    raters_per_address: int
 
 
 @click.group("listen")
@@ -35,6 +44,7 @@ def command() -> None:
 
     \b
     soundsright listen start runs/seed-1
+    soundsright listen invite runs/seed-1 --count 20
     soundsright listen results runs/seed-1
     """
 
@@ -67,13 +77,40 @@ def command() -> None:
     option("--clips", default=6, type=click.IntRange(1, 60), help="Number of clips to play."),
     option("--seed", default=1, type=click.IntRange(0), help="Seed of the order in which listeners hear clips."),
     option("--name", default="test", help="Name of the test. Its votes go to RUN/listening/NAME."),
+    option(
+        "--repeats",
+        type=click.IntRange(0, 1_000),
+        help="Questions that come twice. Raters who answer them by chance do not count. 0: none. "
+        "[default: a fifth, at least 8, in mushra 2]",
+    ),
+)
+@grouped(
+    _Entrance,
+    "entrance",
+    option("--open", "is_open", is_flag=True, help="Let raters in without an invitation."),
+    option(
+        "--raters-per-address",
+        default=3,
+        type=click.IntRange(1, 2_000),
+        help="Raters without an invitation from one address, with --open.",
+    ),
 )
 @listening_options("SOUNDSRIGHT_LISTEN", 8710)
-def start(*, run_folder: Path, choice: _TestChoice, host: str, port: int, connections: Connections) -> None:
+def start(
+    *,
+    run_folder: Path,
+    choice: _TestChoice,
+    entrance: _Entrance,
+    host: str,
+    port: int,
+    connections: Connections,
+) -> None:
     """Serve a listening test on a finished run until Ctrl-C.
 
     \b
     soundsright listen start runs/seed-1 --method acr --clips 10
+
+    Raters need an invitation: see `soundsright listen invite`. With --open, anyone who reaches the page may vote.
     """
     from soundsright.cli.shared.serving import limits_of, serve_app
     from soundsright.services.listening import (
@@ -82,7 +119,9 @@ def start(*, run_folder: Path, choice: _TestChoice, host: str, port: int, connec
         chosen_clips,
         folder_of_test,
         listening_app,
+        read_invitations,
         save_test,
+        usual_repeats,
     )
 
     run = _finished_run(run_folder)
@@ -90,8 +129,11 @@ def start(*, run_folder: Path, choice: _TestChoice, host: str, port: int, connec
     entries = _entries(competition, choice.names)
     clips = chosen_clips(competition, entries, choice.clips)
     test = ListeningTest(choice.name, choice.method, competition.doc.id, entries, clips, choice.seed)
+    repeats = usual_repeats(choice.method, test.questions) if choice.repeats is None else choice.repeats
+    test = replace(test, repeats=repeats)
     folder = folder_of_test(run.folder, choice.name)
-    room = ListeningRoom(test, competition, folder)
+    seats = entrance.raters_per_address if entrance.is_open else None
+    room = ListeningRoom(test, competition, folder, seats_per_client=seats)
     room.check()
 
     def on_open() -> None:
@@ -103,9 +145,32 @@ def start(*, run_folder: Path, choice: _TestChoice, host: str, port: int, connec
             )
         method, names = choice.method.upper(), ", ".join(entries)
         click.echo(f"{method} of {names} on {len(clips)} clips; votes in {folder / 'votes.jsonl'}")
+        if not entrance.is_open and not read_invitations(folder):
+            click.echo(f"Nobody is invited yet: run `soundsright listen invite {run_folder} --name {choice.name}`.")
 
     app, limits = listening_app(room), limits_of(connections)
     serve_app(app, host, port, "Listening test", limits=limits, on_open=on_open)
+
+
+@command.command("invite")
+@_run_argument
+@option("--name", default="test", help="Name of the test.")
+@option("--count", default=10, type=click.IntRange(1, 2_000), help="Number of invitations to make.")
+@option("--address", default="http://127.0.0.1:8710/", help="Address of the page, as raters reach it.")
+def invite(*, run_folder: Path, name: str, count: int, address: str) -> None:
+    """Make links for the raters of a test, one for each.
+
+    \b
+    soundsright listen invite runs/seed-1 --count 20 --address https://listen.example.org/
+
+    A rater can use a link once, and continue with it. You can make links while the test runs. They are shown only
+    now: the folder of the test has no copy.
+    """
+    from soundsright.services.listening import folder_of_test, new_invitations
+
+    run = _finished_run(run_folder)
+    for token in new_invitations(folder_of_test(run.folder, name), count):
+        click.echo(f"{address.partition('#')[0]}#{token}")
 
 
 @command.command("results")

@@ -1,4 +1,5 @@
-from .plan import ListeningTest
+from .invitations import new_invitations, read_invitations
+from .plan import ListeningTest, usual_repeats
 from .results import folder_of_test, save_test, summaries_below
 from .room import ListeningRoom
 from .server import listening_app
@@ -10,6 +11,9 @@ __all__ = [
     "chosen_clips",
     "folder_of_test",
     "listening_app",
+    "new_invitations",
+    "read_invitations",
     "save_test",
     "summaries_below",
+    "usual_repeats",
 ]

@@ -5,30 +5,28 @@
     mushra  after ITU-R BS.1534-3: all versions of a clip and the open reference, 0 to 100
 
 Every test contains the clean signal as a hidden reference and the degraded input as an anchor. MUSHRA adds a second
-anchor, the clean signal low-passed at 3.5 kHz. The rules that exclude raters are fixed before the first vote. The
-95 % interval of a mean is clustered by rater, because the votes of one rater are not independent. Votes come from
-browsers of strangers, so each one is checked against its trial.
+anchor, the clean signal low-passed at 3.5 kHz. Some questions come twice. `screening.py` has the rules that exclude
+raters, which are fixed before the first vote. Votes come from browsers of strangers, so each one is checked against
+its trial.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from soundsright.core.errors import UsageError
 from soundsright.core.results import Estimate
-from soundsright.ranking import mean_estimate
 
 METHODS = ("acr", "ccr", "mushra")
 REFERENCE, ANCHOR, LOW_ANCHOR = "clean", "degraded", "lowpass"
 SCALES: Mapping[str, tuple[float, float]] = {"acr": (1, 5), "ccr": (-3, 3), "mushra": (0, 100)}
 SCALE_NAMES: Mapping[str, str] = {"acr": "MOS", "ccr": "CMOS over the input", "mushra": "MUSHRA"}
 MAX_ENTRIES, MAX_CLIPS = 12, 60
-_MUSHRA_GOOD, _MUSHRA_SHARE = 90.0, 0.15
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,8 @@ class ListeningTest:
     entries: tuple[str, ...]
     clips: tuple[str, ...]
     seed: int
+    repeats: int = 0
+    """Questions that each rater gets twice. 0 in plans of old versions, which had none."""
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -56,6 +56,11 @@ class ListeningTest:
             )
         if not 1 <= len(self.clips) <= MAX_CLIPS:
             raise UsageError(f"A test cannot have {len(self.clips)} clips", f"Choose 1 to {MAX_CLIPS} clips.")
+        if not 0 <= self.repeats <= self.questions:
+            raise UsageError(
+                f"A test of {self.questions} questions cannot repeat {self.repeats}",
+                f"Choose 0 to {self.questions}.",
+            )
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -63,17 +68,29 @@ class ListeningTest:
         extra = (REFERENCE, ANCHOR, LOW_ANCHOR) if self.method == "mushra" else (REFERENCE, ANCHOR)
         return (*self.entries, *extra)
 
+    @property
+    def questions(self) -> int:
+        """The number of questions, without the repeated ones."""
+        return len(self.clips) * (1 if self.method == "mushra" else len(self.conditions))
+
+
+def usual_repeats(method: str, questions: int) -> int:
+    """The number of repeated questions that tells a rater from chance: a fifth, but at least 8 (`mushra`: 2)."""
+    return min(questions, max(2 if method == "mushra" else 8, questions // 5))
+
 
 @dataclass(frozen=True)
 class Trial:
     """One question. `stimuli` are the conditions in the order shown; `rated` are those that get a score.
 
-    In `ccr`, the two stimuli are the input and the rated condition, in random order.
+    In `ccr`, the two stimuli are the input and the rated condition, in random order. `repeat` marks the second copy
+    of a question. Its answer is only compared with the first one.
     """
 
     clip: str
     stimuli: tuple[str, ...]
     rated: tuple[str, ...]
+    repeat: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +101,7 @@ class Vote:
     clip: str
     condition: str
     score: float
+    repeat: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,20 +115,42 @@ class ListeningResult:
 
 
 def trials_for(test: ListeningTest, rater: int) -> tuple[Trial, ...]:
-    """The questions of rater number `rater`, in random order."""
+    """The questions of rater number `rater`, in random order. The repeated ones are drawn for each rater."""
     rng = np.random.default_rng([test.seed, rater])
     trials: list[Trial] = []
     for clip in test.clips:
         if test.method == "mushra":
-            order = tuple(str(c) for c in rng.permutation(test.conditions))
-            trials.append(Trial(clip, order, order))
-            continue
-        for condition in test.conditions:
-            stimuli: tuple[str, ...] = (condition,)
-            if test.method == "ccr":
-                stimuli = (ANCHOR, condition) if rng.random() < 0.5 else (condition, ANCHOR)
-            trials.append(Trial(clip, stimuli, (condition,)))
+            trials.append(_all_versions(test, clip, rng))
+        else:
+            trials += [_one_version(test, clip, condition, rng) for condition in test.conditions]
+    for again in _in_turn([trials[i] for i in rng.permutation(len(trials))])[: test.repeats]:
+        if test.method == "mushra":
+            trials.append(replace(_all_versions(test, again.clip, rng), repeat=True))
+        else:
+            trials.append(replace(_one_version(test, again.clip, again.rated[0], rng), repeat=True))
     return tuple(trials[i] for i in rng.permutation(len(trials)))
+
+
+def _in_turn(trials: Sequence[Trial]) -> list[Trial]:
+    """The questions in an order that takes the conditions in turn, so that the first ones differ in quality."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for trial in trials:
+        turns.append(seen[trial.rated[0]] if len(trial.rated) == 1 else 0)
+        seen[trial.rated[0]] += 1
+    return [trials[i] for i in sorted(range(len(trials)), key=turns.__getitem__)]
+
+
+def _all_versions(test: ListeningTest, clip: str, rng: np.random.Generator) -> Trial:
+    order = tuple(str(c) for c in rng.permutation(test.conditions))
+    return Trial(clip, order, order)
+
+
+def _one_version(test: ListeningTest, clip: str, condition: str, rng: np.random.Generator) -> Trial:
+    stimuli: tuple[str, ...] = (condition,)
+    if test.method == "ccr":
+        stimuli = (ANCHOR, condition) if rng.random() < 0.5 else (condition, ANCHOR)
+    return Trial(clip, stimuli, (condition,))
 
 
 def votes_of(test: ListeningTest, rater: str, trial: Trial, scores: Sequence[float]) -> list[Vote]:
@@ -131,53 +171,5 @@ def votes_of(test: ListeningTest, rater: str, trial: Trial, scores: Sequence[flo
             )
     # Raters compare the second recording with the first. If the input was second, reverse the sign.
     sign = -1.0 if test.method == "ccr" and trial.stimuli[1] == ANCHOR and trial.stimuli[0] != ANCHOR else 1.0
-    return [Vote(rater, trial.clip, c, sign * s) for c, s in zip(trial.rated, scores, strict=True)]
-
-
-def exclusions(test: ListeningTest, votes: Sequence[Vote]) -> dict[str, str]:
-    """The raters whose votes do not count, with the reason.
-
-    `mushra` (BS.1534-3): the rater scored the hidden reference below 90, or the low-passed anchor above 90, on more
-    than 15 % of the clips. `acr` and `ccr`: the rater did not score the clean signal above the input on average.
-    `ccr` also: the rater heard a difference of more than one step between the input and itself on average. All
-    methods: the rater gave the same score to everything, or did not finish.
-    """
-    excluded: dict[str, str] = {}
-    questions = len(test.clips) * len(test.conditions)
-    for rater in dict.fromkeys(vote.rater for vote in votes):
-        own = [vote for vote in votes if vote.rater == rater]
-        scores = {c: [v.score for v in own if v.condition == c] for c in test.conditions}
-        if len(own) < questions:
-            excluded[rater] = f"answered {len(own)} of {questions}"
-        # Compare sizes only: in `ccr`, the order of the recordings reverses the sign.
-        elif len({abs(vote.score) for vote in own}) == 1:
-            excluded[rater] = "gave one score to everything"
-        elif test.method == "mushra":
-            if _share(score < _MUSHRA_GOOD for score in scores[REFERENCE]) > _MUSHRA_SHARE:
-                excluded[rater] = "scored the hidden reference below 90 too often"
-            elif _share(score > _MUSHRA_GOOD for score in scores[LOW_ANCHOR]) > _MUSHRA_SHARE:
-                excluded[rater] = "scored the low-passed anchor above 90 too often"
-        elif fmean(scores[REFERENCE]) <= fmean(scores[ANCHOR]):
-            excluded[rater] = "did not score the clean signal above the input"
-        elif test.method == "ccr" and fmean(abs(score) for score in scores[ANCHOR]) > 1:
-            excluded[rater] = "heard a difference between the input and itself"
-    return excluded
-
-
-def listening_result(test: ListeningTest, votes: Sequence[Vote]) -> ListeningResult:
-    """Means over the raters whose votes count, with intervals clustered by rater."""
-    excluded = exclusions(test, votes)
-    counted = [vote for vote in votes if vote.rater not in excluded]
-    estimates: dict[str, Estimate] = {}
-    numbers: dict[str, int] = {}
-    for condition in test.conditions:
-        own = [vote for vote in counted if vote.condition == condition]
-        numbers[condition] = len(own)
-        if own:
-            estimates[condition] = mean_estimate([v.score for v in own], [[v.rater for v in own]])
-    return ListeningResult(estimates, numbers, len({vote.rater for vote in votes}), excluded)
-
-
-def _share(flags: Iterable[bool]) -> float:
-    values = list(flags)
-    return sum(values) / len(values)
+    pairs = zip(trial.rated, scores, strict=True)
+    return [Vote(rater, trial.clip, c, sign * s, trial.repeat) for c, s in pairs]

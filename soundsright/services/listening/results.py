@@ -24,8 +24,8 @@ from soundsright.services.listening.plan import (
     ListeningResult,
     ListeningTest,
     Vote,
-    listening_result,
 )
+from soundsright.services.listening.screening import listening_result, unanswered
 from soundsright.services.records import RunCompetition, SafeName, ShortText, slug
 from soundsright.services.rounds import write_text
 
@@ -46,6 +46,7 @@ class _PlanDocument(BaseModel):
     entries: dict[ShortText, ShortText]
     clips: Annotated[tuple[SafeName, ...], Field(max_length=1000)]
     seed: Annotated[int, Field(ge=0)]
+    repeats: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
 class _VoteDocument(BaseModel):
@@ -55,6 +56,7 @@ class _VoteDocument(BaseModel):
     clip: SafeName
     condition: ShortText
     score: FiniteFloat
+    repeat: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def save_test(folder: Path, test: ListeningTest, competition: RunCompetition) ->
         "entries": {key: hotkeys[key] for key in test.entries},
         "clips": list(test.clips),
         "seed": test.seed,
+        **({"repeats": test.repeats} if test.repeats else {}),
     }
     text = json.dumps(plan, indent=1) + "\n"
     path = folder / "test.json"
@@ -123,7 +126,11 @@ def append_votes(folder: Path, votes: Sequence[Vote]) -> None:
         InfrastructureFault: the disk is full or not writable, or the file has reached `MAX_VOTES_BYTES`.
     """
     lines = "".join(
-        json.dumps({"rater": v.rater, "clip": v.clip, "condition": v.condition, "score": v.score}) + "\n"
+        json.dumps(
+            {"rater": v.rater, "clip": v.clip, "condition": v.condition, "score": v.score}
+            | ({"repeat": True} if v.repeat else {})
+        )
+        + "\n"
         for v in votes
     )
     try:
@@ -137,6 +144,16 @@ def append_votes(folder: Path, votes: Sequence[Vote]) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise InfrastructureFault(f"{folder} cannot be written ({error})", "Free some disk space.") from error
+
+
+def has_finished(folder: Path, rater: str) -> bool:
+    """Whether a rater has answered all questions of the test in a folder."""
+    try:
+        stored = read_test(folder)
+    except UsageError:
+        # Nobody has answered a test without a plan.
+        return False
+    return not unanswered(stored.test, [vote for vote in stored.votes if vote.rater == rater])
 
 
 def read_test(folder: Path) -> StoredTest:
@@ -156,7 +173,9 @@ def read_test(folder: Path) -> StoredTest:
         raise UsageError(
             f"{path} is not the plan of a listening test", "Choose the folder of a listening test."
         ) from error
-    test = ListeningTest(plan.name, plan.method, plan.competition, tuple(plan.entries), plan.clips, plan.seed)
+    test = ListeningTest(
+        plan.name, plan.method, plan.competition, tuple(plan.entries), plan.clips, plan.seed, plan.repeats
+    )
     return StoredTest(test, dict(plan.entries), _votes(folder / "votes.jsonl", test))
 
 
@@ -221,7 +240,7 @@ def folder_of_test(run_folder: Path, name: str) -> Path:
 
 def _votes(path: Path, test: ListeningTest) -> list[Vote]:
     """The votes on the clips and conditions of the test. The first vote of a rater on each counts."""
-    votes: dict[tuple[str, str, str], Vote] = {}
+    votes: dict[tuple[str, str, str, bool], Vote] = {}
     try:
         if path.stat().st_size > MAX_VOTES_BYTES + (1 << 20):
             return []
@@ -235,6 +254,6 @@ def _votes(path: Path, test: ListeningTest) -> list[Vote]:
             # A line that was cut off, for example when the disk was full.
             continue
         if vote.clip in test.clips and vote.condition in test.conditions:
-            key = (vote.rater, vote.clip, vote.condition)
-            votes.setdefault(key, Vote(vote.rater, vote.clip, vote.condition, vote.score))
+            key = (vote.rater, vote.clip, vote.condition, vote.repeat)
+            votes.setdefault(key, Vote(*key[:3], vote.score, vote.repeat))
     return list(votes.values())

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from soundsright.core.endpoint import client_network
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.services.drawing import ASSETS, HEADERS, Frame, asset
 from soundsright.services.listening.room import ListeningRoom
@@ -42,7 +43,7 @@ def _add_pages(app: FastAPI, room: ListeningRoom) -> None:
     """The page of the test and its static files."""
     from starlette.responses import Response
 
-    page = Frame().page("listen.html.j2", "", title="Listening test", test=room.test)
+    page = Frame().page("listen.html.j2", "", title="Listening test", test=room.test, is_open=room.is_open)
     files = {name: asset(name) for name in ASSETS}
 
     def home(request: Request) -> Response:
@@ -63,9 +64,13 @@ def _add_requests(app: FastAPI, room: ListeningRoom) -> None:
     from starlette.responses import Response
 
     async def enter(request: Request) -> Response:
-        return await _handled(request, room.enter)
+        client = client_network(request.client.host if request.client else "")
+        return await _handled(request, lambda body: room.enter(body, client))
 
     def sound(request: Request) -> Response:
+        if request.method != "GET":
+            # A recording counts as sent only if it was.
+            return _json(405, problem="Load the recording with GET.")
         try:
             wav = room.sound(request.path_params["rater"], request.path_params["word"])
         except InfrastructureFault as fault:

@@ -1,4 +1,4 @@
-"""The audio of a listening test: which clips have it, one level for all versions, and the low-passed anchor.
+"""The audio of a listening test: which clips have it, one level for all versions, the anchor, and the disguise.
 
 Signals are float32 of shape `(n,)`, full scale ±1; levels are in dB re full scale.
 """
@@ -6,6 +6,8 @@ Signals are float32 of shape `(n,)`, full scale ±1; levels are in dB re full sc
 from __future__ import annotations
 
 import io
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,14 +18,28 @@ from soundsright.services.records import RunCompetition
 from soundsright.services.rounds import read_wav
 
 LEVEL_DB = -26.0
+DITHER_DB = -85.0
+MAX_GAIN_DB = 0.1
 LOW_PASS_HZ = 3500.0
 _FRAME_S = 0.02
 _ACTIVE_RATIO = 1e-3
-_MAX_PEAK = 0.99
+_MAX_PEAK = 0.97
 
 
-def stimulus_wav(competition: RunCompetition, clip: str, condition: str) -> bytes:
-    """A clip under a condition as 16-bit WAV, at the level of all stimuli.
+@dataclass(frozen=True)
+class Disguise:
+    """What makes the file of a stimulus different for each rater and question. Nobody can hear it.
+
+    The silence before and the length are those of all stimuli of a question, because raters switch between them.
+    """
+
+    lead_s: float
+    length: int
+    seed: tuple[int, ...]
+
+
+def stimulus(competition: RunCompetition, clip: str, condition: str) -> Audio:
+    """A clip under a condition, at the level of all stimuli.
 
     Raises:
         InfrastructureFault: the audio is missing or broken.
@@ -33,7 +49,24 @@ def stimulus_wav(competition: RunCompetition, clip: str, condition: str) -> byte
         audio = low_passed(clean)
     else:
         audio = clean if condition == REFERENCE else _signal(competition, condition, clip)
-    return wav_bytes(at_level(audio, clean))
+    return at_level(audio, clean)
+
+
+def disguised_wav(audio: Audio, disguise: Disguise) -> bytes:
+    """The stimulus as a 16-bit WAV of its own: no file of another rater or question has the same bytes or samples.
+
+    The gain changes by at most 0.1 dB, and noise at -85 dB hides what is below it: digital silence, empty bands and
+    the last bits of the samples. At a level of -26 dB for speech, both are far below what can be heard.
+    """
+    rng = np.random.default_rng(disguise.seed)
+    start = round(disguise.lead_s * audio.sample_rate_hz)
+    samples = np.zeros(disguise.length, np.float64)
+    part = audio.samples[: max(0, disguise.length - start)]
+    samples[start : start + len(part)] = part * 10 ** (rng.uniform(-MAX_GAIN_DB, MAX_GAIN_DB) / 20)
+    # The difference of two uniform numbers is the usual dither: its density is a triangle of variance 1/6.
+    triangle = rng.random(disguise.length) - rng.random(disguise.length)
+    samples += triangle * (10 ** (DITHER_DB / 20) * math.sqrt(6))
+    return wav_bytes(Audio(samples.astype(np.float32), audio.sample_rate_hz))
 
 
 def at_level(audio: Audio, clean: Audio) -> Audio:

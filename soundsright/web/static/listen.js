@@ -192,7 +192,9 @@ const Listen = (() => {
     }
   };
 
-  $("start").addEventListener("click", () => enter({}));
+  // The invitation is the part of the link after #, which browsers do not send to servers or other sites.
+  const invitation = location.hash.slice(1, 65);
+  $("start").addEventListener("click", () => enter(invitation ? { invitation } : {}));
   $("trial").addEventListener("submit", next);
   setInterval(count, LOOK_MS);
   const rater = store?.getItem(KEPT);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,12 @@ from soundsright.services.listening.plan import (
     REFERENCE,
     ListeningTest,
     Vote,
-    exclusions,
-    listening_result,
     trials_for,
     votes_of,
 )
 from soundsright.services.listening.results import folder_of_test, read_test, save_test, summaries_below
 from soundsright.services.listening.room import ListeningRoom
+from soundsright.services.listening.screening import exclusions, listening_result
 from soundsright.services.listening.server import listening_app
 from soundsright.services.listening.stimuli import at_level, chosen_clips, low_passed
 from soundsright.services.records.runs import RunCompetition, read_run
@@ -186,7 +186,9 @@ def room(competition: RunCompetition, tmp_path: Path) -> Iterator[Room]:
     def opened(method: str) -> TestClient:
         folder = folder_of_test(tmp_path / "first", "ears")
         save_test(folder, plan(method), competition)
-        listening_room = ListeningRoom(plan(method), competition, folder)
+        listening_room = ListeningRoom(
+            plan(method), competition, folder, seats_per_client=100, monotonic_s=count(step=60.0).__next__
+        )
         listening_room.check()
         clients.append(TestClient(listening_app(listening_room)))
         return clients[-1].__enter__()
@@ -199,6 +201,14 @@ def room(competition: RunCompetition, tmp_path: Path) -> Iterator[Room]:
 def enter(client: TestClient) -> dict[str, Any]:
     entered: dict[str, Any] = client.post("/api/enter", json={}).json()
     return entered
+
+
+def answer(client: TestClient, rater: str, entered: dict[str, Any], place: int, scores: list[float]) -> int:
+    """The status of the answer of a rater who has loaded the recordings."""
+    trial = entered["trials"][place]
+    for word in (*trial["stimuli"], *([trial["reference"]] if trial["reference"] else [])):
+        client.get(f"/api/sound/{rater}/{word}.wav")
+    return int(client.post("/api/answer", json={"rater": rater, "trial": place, "scores": scores}).status_code)
 
 
 def test_no_address_reveals_which_system_is_played(room: Room) -> None:
@@ -233,7 +243,7 @@ def test_an_invalid_answer_is_rejected_and_stores_nothing(room: Room, tmp_path: 
 def test_a_returning_rater_is_known_and_an_invented_one_is_not(room: Room) -> None:
     client = room("acr")
     entered = enter(client)
-    client.post("/api/answer", json={"rater": entered["rater"], "trial": 0, "scores": [3]})
+    assert answer(client, entered["rater"], entered, 0, [3]) == 200
     assert client.post("/api/enter", json={"rater": entered["rater"]}).json() == {**entered, "answered": 1}
     for rater in ("nobody", "x" * 100, 7):
         assert client.post("/api/enter", json={"rater": rater}).status_code == 400
@@ -247,9 +257,9 @@ def test_another_site_cannot_vote(room: Room) -> None:
 
 def test_an_answer_given_twice_counts_once(room: Room, tmp_path: Path) -> None:
     client = room("acr")
-    rater = enter(client)["rater"]
+    entered = enter(client)
     for score in (3, 4):
-        assert client.post("/api/answer", json={"rater": rater, "trial": 0, "scores": [score]}).status_code == 200
+        assert answer(client, entered["rater"], entered, 0, [score]) == 200
     votes = read_test(folder_of_test(tmp_path / "first", "ears")).votes
     assert [vote.score for vote in votes] == [3.0]
 
