@@ -15,7 +15,7 @@ from soundsright.core.audio import Audio, Samples
 from soundsright.metrics.align import aligned
 
 _FULL_SCALE = 32_767 / 32_768
-_MOST_AT_FULL_SCALE = 0.01
+_MOST_AT_FULL_SCALE = 0.001
 _LONGEST_S = 30.0  # enough to find a lag, and it bounds the memory for long recordings
 _SAME = 1.5 / 32_768  # two files with 16 bits of one signal may round it differently
 _FEWEST_CLIPS = 2
@@ -25,13 +25,16 @@ _FEWEST_CLIPS = 2
 class AnswerSigns:
     """What one answer shows. `lag` is positive for a late answer, and None if a signal is silent.
 
-    `at_full_scale` is a share of the samples. `equals_noisy` is False without a noisy signal.
+    `at_full_scale` is a share of the samples, `input_at_full_scale` that of the noisy signal. Without a noisy
+    signal, `input_at_full_scale` is 0 and `equals_noisy` is False.
     """
 
     lag: int | None
+    sample_rate_hz: int
     at_full_scale: float
     equals_clean: bool
     equals_noisy: bool
+    input_at_full_scale: float = 0.0
 
 
 def answer_signs(clean: Audio, enhanced: Audio, noisy: Audio | None = None) -> AnswerSigns:
@@ -42,39 +45,41 @@ def answer_signs(clean: Audio, enhanced: Audio, noisy: Audio | None = None) -> A
     7
     """
     samples = enhanced.samples
-    with np.errstate(invalid="ignore"):
-        loud = int(np.count_nonzero(np.abs(samples) >= _FULL_SCALE))
     return AnswerSigns(
         _lag(clean, enhanced),
-        loud / max(1, len(samples)),
+        clean.sample_rate_hz,
+        _at_full_scale(samples),
         _equal(samples, clean.samples),
         noisy is not None and _equal(samples, noisy.samples),
+        0.0 if noisy is None else _at_full_scale(noisy.samples),
     )
 
 
-def answer_hints(signs: Sequence[AnswerSigns]) -> list[str]:
+def answer_hints(signs: Sequence[AnswerSigns], *, copies: bool = True) -> list[str]:
     """What all answers of a set show together, in sentences. Empty if nothing looks wrong.
 
-    >>> answer_hints([AnswerSigns(7, 0.0, False, False)] * 3)
-    ['All 3 answers fit best at the same lag of 7 samples, so they are late. Remove this delay from the model.']
-    >>> answer_hints([AnswerSigns(0, 0.0, False, False)] * 3)
+    With `copies` False, answers that equal the clean or the noisy signal are not mentioned.
+
+    >>> answer_hints([AnswerSigns(8, 16_000, 0.0, False, False)] * 3)[0].partition(". ")[0]
+    'All answers fit best at the same lag of 8 samples (0.5 ms)'
+    >>> answer_hints([AnswerSigns(0, 16_000, 0.0, False, False)] * 3)
     []
     """
     hints = []
     lags = {each.lag for each in signs if each.lag is not None}
     counted = sum(each.lag is not None for each in signs)
     if counted >= _FEWEST_CLIPS and len(lags) == 1 and (lag := lags.pop()):
-        samples = f"{abs(lag)} sample{'' if abs(lag) == 1 else 's'}"
-        late, cure = ("late", "Remove this delay from") if lag > 0 else ("early", "Add this delay to")
+        lag_ms = 1_000 * lag / signs[0].sample_rate_hz
         hints.append(
-            f"All {counted} answers fit best at the same lag of {samples}, so they are {late}. {cure} the model."
+            f"All answers fit best at the same lag of {lag} samples ({lag_ms:.1f} ms). No metric allows a delay: "
+            "remove it in your model."
         )
     share = sum(each.at_full_scale for each in signs) / max(1, len(signs))
-    if share >= _MOST_AT_FULL_SCALE:
-        hints.append(
-            f"{share:.0%} of the samples of the answers are at full scale. Full scale is ±1: lower the "
-            "level, or write float samples."
-        )
+    of_input = sum(each.input_at_full_scale for each in signs) / max(1, len(signs))
+    if share >= _MOST_AT_FULL_SCALE and share > of_input:
+        hints.append(f"{share:.1%} of the samples are at full scale. Your model clips: scale its output down.")
+    if not copies:
+        return hints
     for other, equal in (("clean", "equals_clean"), ("noisy", "equals_noisy")):
         if count := sum(getattr(each, equal) for each in signs):
             hints.append(f"The enhanced signal equals the {other} one in {count} of {len(signs)} clips.")
@@ -87,6 +92,10 @@ def _lag(clean: Audio, enhanced: Audio) -> int | None:
     if not all(np.isfinite(each).all() and each.any() for each in signals):
         return None
     return aligned(signals[1], signals[0], clean.sample_rate_hz).delay
+
+
+def _at_full_scale(samples: Samples) -> float:
+    return int(np.count_nonzero(np.abs(samples) >= _FULL_SCALE)) / max(1, len(samples))
 
 
 def _equal(samples: Samples, others: Samples) -> bool:
