@@ -13,22 +13,32 @@
     ├── RequestRefused           a stranger's request is refused: code, sentence, HTTP status
     ├── RecordConflict           a name under which other facts are recorded
     ├── BalanceTooLow            an account that cannot pay
+    ├── BucketRefusal            a bucket's answer to what it cannot do; it is certain
+    │   ├── BucketMissing            there is no such object
+    │   ├── BucketExists             there is such an object already
+    │   └── BucketTooLarge           more bytes or keys than the caller reads
     └── InfrastructureFault      something around the harness failed: retried, never charged to a miner
         ├── EngineUnavailable
         ├── HubUnavailable
         ├── ChainUnavailable
         ├── PeerUnavailable          another service, such as a miner's
         ├── StateUnavailable
+        ├── BucketUnavailable        nothing is known about the object or the list that was asked for
+        ├── BucketForbidden          the bucket refuses these keys
+        ├── BucketUnsuitable         the bucket cannot do what it is needed for
         └── WorkerDied               a job ended its worker process, even when it ran alone
             └── JobTimeout               a job was not done by its deadline
 
 A caller decides by the class: `UsageError` ends a command, `ModelFault` becomes a result, `EntryRefused` becomes a
-line under the leaderboard, `InfrastructureFault` leads to a retry.
+line under the leaderboard, `InfrastructureFault` leads to a retry. `fault_class` says of every error who is to
+blame and what follows.
 """
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 
 
 def printable(text: str) -> str:
@@ -200,6 +210,62 @@ class StateUnavailable(InfrastructureFault):
     """The database does not answer, is locked, or its disk is full."""
 
 
+class BucketRefusal(SoundsRightError):
+    """A bucket's certain answer to something that it cannot do. `code` never changes."""
+
+    code = "bucket_refusal"
+
+
+class BucketMissing(BucketRefusal):
+    """The bucket has no object of that key. An answer that leaves any doubt is `BucketUnavailable`."""
+
+    code = "bucket_missing"
+
+
+class BucketExists(BucketRefusal):
+    """The bucket has an object of that key, so a put that must create it changes nothing."""
+
+    code = "bucket_exists"
+
+
+class BucketTooLarge(BucketRefusal):
+    """The object has more bytes, or the list more keys, than the caller reads."""
+
+    code = "bucket_too_large"
+
+
+class BucketUnavailable(InfrastructureFault):
+    """A bucket does not answer, or its answer cannot be relied on: nothing is known about what was asked for.
+
+    `own` says whether the bucket is the operator's own. `status` is the answer's HTTP status, or None without one.
+    """
+
+    code = "bucket_unavailable"
+
+    def __init__(
+        self, problem: str, remedy: str = "Try again.", *, own: bool = False, status: int | None = None
+    ) -> None:
+        super().__init__(problem, remedy)
+        self.own = own
+        self.status = status
+
+
+class BucketForbidden(InfrastructureFault):
+    """A bucket refuses these keys. `own` says whether the bucket is the operator's own."""
+
+    code = "bucket_forbidden"
+
+    def __init__(self, problem: str, remedy: str = "Check the keys.", *, own: bool = False) -> None:
+        super().__init__(problem, remedy)
+        self.own = own
+
+
+class BucketUnsuitable(InfrastructureFault):
+    """A bucket cannot do what it is needed for, such as a put that only creates."""
+
+    code = "bucket_unsuitable"
+
+
 class WorkerDied(InfrastructureFault):
     """A worker process ended during a job, and ended again when the job ran alone."""
 
@@ -210,3 +276,50 @@ class JobTimeout(WorkerDied):
     def __init__(self, job: str, deadline_s: float) -> None:
         super().__init__(f"{job} was not done after {deadline_s:g} s")
         self.deadline_s = deadline_s
+
+
+class FaultClass(StrEnum):
+    """Who is to blame for an error, and what follows. The classes are the same for every subsystem."""
+
+    BUSY = "busy"
+    """The other side has too much to do. Try later; it costs no try."""
+    TRANSIENT = "transient"
+    """The other side is away. Try again with growing pauses."""
+    PERMANENT = "permanent"
+    """The other side's answer, which another try does not change. It is a result."""
+    LOCAL = "local"
+    """This machine or its operator. The subsystem stops, and nobody is charged."""
+
+
+_TRANSIENT = (ChainUnavailable, HubUnavailable, PeerUnavailable, BucketUnavailable)
+_PERMANENT = (EntryRefused, ModelFault, BucketRefusal, BucketForbidden, RecordConflict, BalanceTooLow)
+
+
+def fault_class(error: BaseException) -> FaultClass:
+    """The class of an error. One that this function does not know is LOCAL, so that nobody is charged for it.
+
+    >>> fault_class(PeerUnavailable("It is down")).value, fault_class(OSError("disk")).value
+    ('transient', 'local')
+    """
+    if isinstance(error, queue.Full):
+        return FaultClass.BUSY
+    if isinstance(error, BucketUnavailable | BucketForbidden) and error.own:
+        return FaultClass.LOCAL
+    if isinstance(error, BucketUnavailable) and error.status == 429:
+        return FaultClass.BUSY
+    if isinstance(error, RequestRefused):
+        return fault_class_of_status(error.status)
+    if isinstance(error, _TRANSIENT):
+        return FaultClass.TRANSIENT
+    return FaultClass.PERMANENT if isinstance(error, _PERMANENT) else FaultClass.LOCAL
+
+
+def fault_class_of_status(status: int) -> FaultClass:
+    """The class of an answer with an HTTP status that is no success.
+
+    >>> [fault_class_of_status(status).value for status in (404, 429, 503)]
+    ['permanent', 'busy', 'transient']
+    """
+    if status == 429:
+        return FaultClass.BUSY
+    return FaultClass.TRANSIENT if status >= 500 else FaultClass.PERMANENT

@@ -4,6 +4,15 @@ Adapters implement them, and `soundsright.testing` has a fake of each. Times are
 This package needs no NumPy, because a miner imports it and has none.
 """
 
+from soundsright.core.ports.buckets import (
+    MAX_KEY_BYTES,
+    Bucket,
+    ETag,
+    StoredObject,
+    checked_key,
+    checked_prefix,
+    is_key,
+)
 from soundsright.core.ports.chain import (
     Account,
     BlockRef,
@@ -32,15 +41,18 @@ from soundsright.core.ports.state import StateStore, TitleRow
 from soundsright.core.ports.tables import AccountEvent, Accounts, Counters, NewRecord, Record, Records
 
 __all__ = [
+    "MAX_KEY_BYTES",
     "Account",
     "AccountEvent",
     "Accounts",
     "Answer",
     "BlockRef",
+    "Bucket",
     "Chain",
     "Clock",
     "Counters",
     "DegradedClip",
+    "ETag",
     "ImageRunner",
     "LiveChain",
     "ModelHub",
@@ -60,8 +72,12 @@ __all__ = [
     "Snapshot",
     "SpeechSource",
     "StateStore",
+    "StoredObject",
     "SubnetRules",
     "Timelock",
     "TitleRow",
     "TxResult",
+    "checked_key",
+    "checked_prefix",
+    "is_key",
 ]
