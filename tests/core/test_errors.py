@@ -35,6 +35,7 @@ CLASSES = {
     "SoundsRightError": FaultClass.LOCAL,
     "UsageError": FaultClass.LOCAL,
     "AudioFileError": FaultClass.LOCAL,
+    "SilentRecording": FaultClass.LOCAL,
     "UnpublishableFolder": FaultClass.LOCAL,
     "PortTaken": FaultClass.LOCAL,
     "ModelFault": FaultClass.PERMANENT,

@@ -1,14 +1,19 @@
-"""Signed documents: a validator's JSON text in an envelope that carries the signature.
+"""Signed documents: a JSON text in an envelope that carries the signature of whoever wrote it.
 
-The envelope has the exact text that was signed, so that anyone can check it later. Each kind of
-document has its own schema name, and the name is part of the signed message. A signature for one kind is therefore
-not valid for another kind, or for a signed request.
+The envelope has the exact text that was signed, so that anyone can check it later. Each kind of document has its
+own schema name, and the name is part of the signed message. A signature for one kind is therefore not valid for
+another kind, or for a signed request.
+
+    VERDICT = DocumentKind("verdict", "soundsright.verdict/2", previous="soundsright.verdict/1")
+    raw = sign_document(VERDICT, {"task": 7}, account).encode()
+    open_document(VERDICT, raw, valid_signature=valid_signature).facts
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -19,6 +24,10 @@ from soundsright.core.errors import RequestRefused
 from soundsright.core.ports import Account
 
 MAX_ENVELOPE_BYTES = 8_000_000
+MAX_DEPTH = 32
+"""How deep lists and objects of a document may lie in each other."""
+
+_SCHEMA = re.compile(r"([a-z0-9][a-z0-9.-]{0,99})/([1-9][0-9]{0,3})")
 
 ValidSignature = Callable[[str, bytes, bytes], bool]
 """Whether an address signed a message: (address, message, signature)."""
@@ -26,22 +35,57 @@ ValidSignature = Callable[[str, bytes, bytes], bool]
 
 @dataclass(frozen=True)
 class DocumentKind:
-    """A kind of signed document: its name in messages, its schema, and the schema of its envelope."""
+    """A kind of signed document.
+
+    Attributes:
+        name: what messages call it.
+        schema: its schema and version, such as `soundsright.verdict/2`.
+        envelope_schema: the schema of its envelope, if the envelope is of the older form that names a `validator`.
+            Otherwise empty: the envelope has the document's schema and names a `signer`.
+        previous: the version before, if documents of it are still read. None older is.
+
+    Raises:
+        ValueError: a schema has another form, or `previous` is not the version before.
+    """
 
     name: str
     schema: str
-    envelope_schema: str
+    envelope_schema: str = ""
+    previous: str = ""
+
+    def __post_init__(self) -> None:
+        now, before = _SCHEMA.fullmatch(self.schema), _SCHEMA.fullmatch(self.previous)
+        if now is None:
+            raise ValueError(f"{self.schema!r} is not a schema, such as soundsright.verdict/1")
+        if self.previous and (before is None or before[1] != now[1] or int(before[2]) != int(now[2]) - 1):
+            raise ValueError(f"{self.previous!r} is not the version before {self.schema}")
+
+    @property
+    def signer_field(self) -> str:
+        """The name of the signer's field in the envelope."""
+        return "validator" if self.envelope_schema else "signer"
+
+    def schema_of(self, envelope_schema: str) -> str | None:
+        """The schema of the document in an envelope of that schema, or None if this kind does not read it."""
+        if self.envelope_schema:
+            return self.schema if envelope_schema == self.envelope_schema else None
+        return envelope_schema if envelope_schema and envelope_schema in (self.schema, self.previous) else None
 
 
 class Envelope(BaseModel):
-    """A document's text, the address of the validator that signed it, and the signature."""
+    """A document's text, the address of its signer, and the signature."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     envelope_schema: Annotated[str, Field(alias="schema", max_length=128)]
-    validator: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.:+-]+$")]
+    signer: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.:+-]+$")]
     signature: Annotated[str, Field(pattern=r"^0x[0-9a-f]{128}$")]
     document: Annotated[str, Field(max_length=MAX_ENVELOPE_BYTES)]
+
+    @property
+    def validator(self) -> str:
+        """The signer of a validator's document."""
+        return self.signer
 
     @property
     def digest(self) -> str:
@@ -49,42 +93,99 @@ class Envelope(BaseModel):
         return hashlib.sha256(self.document.encode()).hexdigest()
 
 
-def signed_message(kind: DocumentKind, document: str) -> bytes:
-    """The bytes that a validator signs: the schema's name and the document's SHA-256."""
-    return f"{kind.schema}\n{hashlib.sha256(document.encode()).hexdigest()}".encode()
+@dataclass(frozen=True)
+class SignedDocument:
+    """A document whose signature was verified: its envelope, its schema, and its fields as JSON values."""
+
+    envelope: Envelope
+    schema: str
+    facts: Mapping[str, Any]
+
+    @property
+    def signer(self) -> str:
+        """The address that signed it."""
+        return self.envelope.signer
+
+
+def canonical_json(document: Mapping[str, Any]) -> str:
+    """The one text of a document: sorted keys, no spaces, ASCII. NaN and infinity are a `ValueError`.
+
+    >>> canonical_json({"b": [1, 0.5], "a": "ü"})
+    '{"a":"\\\\u00fc","b":[1,0.5]}'
+    """
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def signed_message(schema: str, document: str) -> bytes:
+    """The bytes that are signed: the schema's name and the document's SHA-256."""
+    return f"{schema}\n{hashlib.sha256(document.encode()).hexdigest()}".encode()
 
 
 def sign_document(kind: DocumentKind, document: Mapping[str, Any], account: Account) -> str:
-    """The signed document in its envelope, as JSON."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """The signed document in its envelope, as JSON. It has the kind's present version."""
+    text = canonical_json(document)
     return json.dumps(
         {
-            "schema": kind.envelope_schema,
-            "validator": account.address,
-            "signature": "0x" + account.sign(signed_message(kind, text)).hex(),
+            "schema": kind.envelope_schema or kind.schema,
+            kind.signer_field: account.address,
+            "signature": "0x" + account.sign(signed_message(kind.schema, text)).hex(),
             "document": text,
         }
     )
 
 
-def open_envelope(kind: DocumentKind, raw: bytes, *, valid_signature: ValidSignature) -> Envelope:
+def open_envelope(
+    kind: DocumentKind, raw: bytes, *, valid_signature: ValidSignature, max_bytes: int = MAX_ENVELOPE_BYTES
+) -> Envelope:
     """Parse an envelope of that kind and verify its signature. The document inside is not parsed.
 
+    An error of any kind while the signature is verified makes it a wrong signature.
+
     Raises:
-        RequestRefused: `malformed` or `bad_signature`.
+        RequestRefused: `too_large`, `malformed` or `bad_signature`.
     """
+    if len(raw) > max_bytes:
+        raise RequestRefused("too_large", f"A signed {kind.name} has at most {max_bytes} bytes", status=413)
+    values = _strict_json(kind, raw)
     try:
-        envelope = Envelope.model_validate_json(raw)
-        message = signed_message(kind, envelope.document)
+        fields = {name: values[name] for name in ("schema", "signature", "document") if name in values}
+        envelope = Envelope.model_validate(fields | {"signer": values.get(kind.signer_field)}, strict=True)
+        schema = kind.schema_of(envelope.envelope_schema)
+        message = signed_message(schema or "", envelope.document)
     except (ValidationError, UnicodeError) as error:
         raise malformed(kind, error) from None
-    if envelope.envelope_schema != kind.envelope_schema:
-        raise _malformed(kind, f"schema: {kind.envelope_schema} was expected")
-    if not valid_signature(envelope.validator, message, bytes.fromhex(envelope.signature[2:])):
+    if schema is None:
+        raise _malformed(kind, f"schema: {kind.envelope_schema or kind.schema} was expected")
+    if not _is_valid(valid_signature, envelope, message):
         raise RequestRefused(
-            "bad_signature", f"The signature is wrong: {envelope.validator} did not sign this {kind.name}"
+            "bad_signature", f"The signature is wrong: {envelope.signer} did not sign this {kind.name}"
         )
     return envelope
+
+
+def open_document(
+    kind: DocumentKind, raw: bytes, *, valid_signature: ValidSignature, max_bytes: int = MAX_ENVELOPE_BYTES
+) -> SignedDocument:
+    """Verify an envelope of that kind, and read the document in it.
+
+    The document must be the canonical JSON of an object. So one content has one text and one digest, and all
+    programs read the same from it.
+
+    Raises:
+        RequestRefused: `too_large`, `malformed` or `bad_signature`.
+    """
+    envelope = open_envelope(kind, raw, valid_signature=valid_signature, max_bytes=max_bytes)
+    facts = _strict_json(kind, envelope.document.encode())
+    schema = kind.schema_of(envelope.envelope_schema) or ""
+    if facts.get("schema", schema) != schema:
+        raise _malformed(kind, "the document names another schema than its envelope")
+    try:
+        json.dumps(facts, ensure_ascii=False).encode()
+    except UnicodeError as error:
+        raise malformed(kind, error) from None
+    if canonical_json(facts) != envelope.document:
+        raise _malformed(kind, "its JSON is not canonical")
+    return SignedDocument(envelope, schema, facts)
 
 
 def malformed(kind: DocumentKind, error: ValidationError | UnicodeError) -> RequestRefused:
@@ -97,3 +198,72 @@ def malformed(kind: DocumentKind, error: ValidationError | UnicodeError) -> Requ
 
 def _malformed(kind: DocumentKind, fault: str) -> RequestRefused:
     return RequestRefused("malformed", f"This is not a {kind.name} of schema {kind.schema} ({fault})", status=422)
+
+
+def _is_valid(valid_signature: ValidSignature, envelope: Envelope, message: bytes) -> bool:
+    try:
+        return valid_signature(envelope.signer, message, bytes.fromhex(envelope.signature[2:])) is True
+    except Exception:  # noqa: BLE001 - whatever goes wrong, the signature was not verified
+        return False
+
+
+def _strict_json(kind: DocumentKind, raw: bytes) -> dict[str, Any]:
+    """The JSON object in the bytes. No key comes twice, no number is NaN or infinite, and nothing lies too deep.
+
+    Raises:
+        RequestRefused: `malformed`.
+    """
+    try:
+        value = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
+    except UnicodeError as error:
+        raise malformed(kind, error) from None
+    except (ValueError, RecursionError) as error:
+        fault = str(error) if type(error) is _Fault else "it is not JSON"
+        raise _malformed(kind, fault) from None
+    if not isinstance(value, dict):
+        raise _malformed(kind, "it is not a JSON object")
+    if _is_deeper(value, MAX_DEPTH):
+        raise _malformed(kind, f"its values lie deeper than {MAX_DEPTH}")
+    return value
+
+
+class _Fault(ValueError):
+    """A fault of JSON that the standard library's parser accepts."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise _Fault("a key comes twice")
+    return values
+
+
+def _no_constant(name: str) -> float:
+    raise _Fault(f"it has the number {name}")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0:
+        raise _Fault("a number is too large")
+    return number
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    """Whether lists and objects lie in each other more than `depth` deep. It goes level by level."""
+    level = [value]
+    for _ in range(depth):
+        level = [
+            child
+            for outer in level
+            for child in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True

@@ -56,7 +56,7 @@ def test_other_bytes_than_an_envelope_are_refused(raw: bytes) -> None:
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-1e999"])
 def test_a_score_that_is_not_finite_is_refused(value: str) -> None:
     text = json.dumps(document()).replace("2.5", value)
-    signature = VICTOR.sign(signed_message(FEEDBACK, text)).hex()
+    signature = VICTOR.sign(signed_message(FEEDBACK.schema, text)).hex()
     raw = json.dumps(
         {
             "schema": FEEDBACK.envelope_schema,
@@ -65,8 +65,9 @@ def test_a_score_that_is_not_finite_is_refused(value: str) -> None:
             "document": text,
         }
     )
-    with pytest.raises(RequestRefused):
+    with pytest.raises(RequestRefused) as caught:
         open_feedback(raw.encode(), valid_signature=valid_signature)
+    assert caught.value.code == "malformed"
 
 
 def rounds_kept(folder: Path) -> list[str]:
