@@ -123,6 +123,17 @@ def test_a_bad_value_names_its_variable_and_the_remedy(variable: str, value: str
         ("ROUND_FIRST_DAY", "soon", "Give a day, such as 2025-01-31."),
         ("ROUND_FIRST_DAY", "2025-01-31T12:00", "Give a day, such as 2025-01-31."),
         ("USE_DOCKER", "maybe", "Give true or false."),
+        ("DATABASE_HOST", "10.1.2.3", "It is another machine, so set DATABASE_PASSWORD too, or give 127.0.0.1."),
+        ("DATABASE_HOST", "0.0.0.0", "set DATABASE_PASSWORD too, or give 127.0.0.1."),
+        ("DATABASE_INDEX", "-1", "Give 0 or more."),
+        (
+            "REDIS_URL",
+            "redis://redis.example/1",
+            "give redis://:PASSWORD@HOST:PORT/INDEX, rediss:// for TLS, or unix:///SOCKET?db=INDEX.",
+        ),
+        ("REDIS_URL", "http://127.0.0.1", "rediss:// for TLS, or unix:///SOCKET?db=INDEX."),
+        ("REDIS_URL", "redis://127.0.0.1/first", "rediss:// for TLS, or unix:///SOCKET?db=INDEX."),
+        ("REDIS_URL", "redis://:p@host:99999/1", "rediss:// for TLS, or unix:///SOCKET?db=INDEX."),
         ("SOUNDSRIGHT_SANDBOX", "jail", "Choose one of 'auto', 'bubblewrap', 'docker' or 'process'."),
     ],
 )
@@ -131,6 +142,34 @@ def test_a_bad_value_of_a_validator_is_one_plain_sentence(variable: str, value: 
         read_settings(ValidatorSettings, environment={variable: value})
     assert caught.value.remedy.endswith(remedy)
     assert not caught.value.remedy.endswith("..")
+
+
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        ({}, None),
+        ({"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": "6380"}, None),
+        ({"DATABASE_PASSWORD": "p"}, "Redis at 127.0.0.1:6379 (database 1)"),
+        ({"DATABASE_PASSWORD": "p", "DATABASE_HOST": "10.1.2.3"}, "Redis at 10.1.2.3:6379 (database 1)"),
+        ({"REDIS_URL": "redis://127.0.0.1"}, "Redis at 127.0.0.1:6379 (database 1)"),
+        ({"REDIS_URL": "rediss://:p%40@host:7000/3"}, "Redis at host:7000 (database 3)"),
+        ({"REDIS_URL": "unix:///run/redis.sock?db=2"}, "Redis at /run/redis.sock (database 2)"),
+    ],
+)
+def test_redis_is_used_if_a_setting_names_it(environment: dict[str, str], address: str | None) -> None:
+    server = read_settings(ValidatorSettings, environment=environment).redis
+    assert (None if server is None else server.title) == address
+
+
+def test_a_secret_of_redis_is_never_shown() -> None:
+    environment = {"REDIS_URL": "redis://:hidden@host/1", "DATABASE_PORT": "7"}
+    with pytest.raises(UsageError, match=r"REDIS_URL cannot be used\. Clear either it or DATABASE_PORT") as caught:
+        read_settings(ValidatorSettings, environment=environment)
+    settings = read_settings(ValidatorSettings, environment={"REDIS_URL": "redis://:hidden@host/1"})
+    assert settings.redis is not None
+    assert settings.redis.password is not None
+    assert settings.redis.password.get_secret_value() == "hidden"
+    assert not any("hidden" in text for text in (str(caught.value), repr(settings), repr(settings.redis)))
 
 
 @pytest.mark.parametrize("line", ["NETUID 105", "=5", "'NETUID=105", 'WALLET="open'])

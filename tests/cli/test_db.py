@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from soundsright.adapters.state.redis_counters import RedisCounters
 from soundsright.adapters.state.store import SqlState
-from soundsright.cli.main import cli
-from soundsright.core.errors import UsageError
+from soundsright.cli.main import cli, run
+from soundsright.core.errors import StateUnavailable, UsageError
+from tests.adapters.state import redis_program
 
 
 @pytest.fixture
@@ -26,6 +28,29 @@ def test_check_counts_rows(url: str) -> None:
     output = db("check", "--state", url).output
     assert "rounds                   1" in output
     assert "sound" in output
+
+
+@redis_program.needs_redis
+def test_check_counts_the_scopes_in_redis(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("redis", reason="Redis needs soundsright[redis]")
+    with redis_program.server() as server:
+        counters = RedisCounters(server.address)
+        counters.add("5F", {"attempts": 1})
+        counters.close()
+        monkeypatch.setenv("REDIS_URL", server.url)
+        output = db("check", "--state", url).output
+        assert f"{server.address.title} is sound. Scopes with counters: 1." in output
+    error = db("check", "--state", url).exception
+    assert isinstance(error, StateUnavailable)
+    assert redis_program.PASSWORD not in str(error)
+
+
+def test_check_refuses_a_redis_that_is_open_to_everyone(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_HOST", "0.0.0.0")
+    assert run(cli, ["db", "check", "--state", url]) == 2
+    assert "DATABASE_HOST '0.0.0.0' cannot be used" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("where", ["environment", "file", "flag"])

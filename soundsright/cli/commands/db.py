@@ -42,14 +42,17 @@ def check(url: str | None, env_file: Path | None) -> None:
 
     \b
     soundsright db check --state state.db
+
+    It also checks Redis if a setting names one: REDIS_URL or DATABASE_PASSWORD.
     """
     from soundsright.adapters.state import database as state_database
 
     with _opened_engine(url, env_file) as engine:
         counts = state_database.check(engine)
     for table, count in counts.items():
-        click.echo(f"{table:<16}{count:>10}")
+        click.echo(f"{table:<17}{count:>9}")
     click.echo("The database is sound.")
+    _check_redis(env_file)
 
 
 @command.command("backup")
@@ -83,6 +86,23 @@ def upgrade(url: str | None, env_file: Path | None) -> None:
     with _opened_engine(url, env_file) as engine:
         before, after = state_database.upgrade(engine)
     click.echo(f"Version {after}: nothing to do." if before == after else f"Version {before or 'none'} -> {after}.")
+
+
+def _check_redis(env_file: Path | None) -> None:
+    """Count the scopes that Redis has counters of, if a setting names a Redis."""
+    from soundsright.adapters.state import RedisCounters
+    from soundsright.cli.shared.settings_options import settings_from
+    from soundsright.config import ValidatorSettings
+
+    server = settings_from(ValidatorSettings, {}, env_file).redis
+    if server is None:
+        return
+    counters = RedisCounters(server)
+    try:
+        count = len(counters.read_all())
+    finally:
+        counters.close()
+    click.echo(f"{server.title} is sound. Scopes with counters: {count}.")
 
 
 @contextmanager
