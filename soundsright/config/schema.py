@@ -78,6 +78,23 @@ class Settings(BaseModel):
         Field(description="Name of a ruleset, such as soundsright-v5, or an organiser's TOML file."),
     ] = "soundsright-v5"
 
+    soundsright_auth_dialects: Annotated[
+        str,
+        AfterValidator(values.auth_dialects),
+        Field(
+            description="How requests may be signed: btauth always; leoma and talkhead, separated by commas, for "
+            "routes that only read."
+        ),
+    ] = "btauth"
+    signature_expiry_seconds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=86_400,
+            description="Highest age of a signed request. It lowers the dialect's own, which is 10 (btauth), 120 "
+            "(talkhead) or 300 (leoma), and never raises it.",
+        ),
+    ] = 300
     axon_port: Annotated[Port, Field(description="Port for validators' requests.")] = 6001
     axon_external_ip: Annotated[
         str,
@@ -118,6 +135,10 @@ class Settings(BaseModel):
     def has_plugged_hub(self) -> bool:
         """Whether another installed package makes the hub."""
         return urlsplit(self.hf_endpoint).scheme not in ("http", "https")
+
+    @property
+    def auth_dialects(self) -> tuple[str, ...]:
+        return values.items(self.soundsright_auth_dialects)
 
     @property
     def hotkey_file(self) -> Path:

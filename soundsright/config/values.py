@@ -25,6 +25,7 @@ from soundsright.core.plugins import (
     SANDBOX_GROUP,
     plugin_names,
 )
+from soundsright.core.signed_http import DIALECTS
 
 if TYPE_CHECKING:
     from pydantic import SecretStr, ValidationInfo
@@ -140,6 +141,17 @@ def external_ip(value: str) -> str:
 def peer_networks(value: str) -> str:
     """Check a list of networks in which peers may be."""
     PeerNetworks.of(value)
+    return value
+
+
+def auth_dialects(value: str) -> str:
+    """Check a list of dialects in which requests may be signed."""
+    names = items(value)
+    unknown = [name for name in names if name not in DIALECTS]
+    if unknown:
+        raise ValueError(f"{unknown[0][:40]!r} is not one of {', '.join(DIALECTS)}")
+    if DIALECTS[0] not in names:
+        raise ValueError(f"{DIALECTS[0]} is always on, because only it may write: give it too")
     return value
 
 

@@ -131,7 +131,10 @@ class Miners:
         self._reveals = json.loads((folder / "reveals.json").read_text())
         self._feedback = folder / "feedback"
 
-    def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
+    def get(self, endpoint: str, receiver: str, path: str, *, timeout_s: float, **_: object) -> Reply:
+        raise AssertionError("a round reads nothing by GET")
+
+    def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float, **_: object) -> Reply:
         if path == "/reveal":
             return Reply(200, self._reveals[receiver].encode())
         # A repeated delivery of the same feedback counts once.

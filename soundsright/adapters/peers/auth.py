@@ -10,21 +10,25 @@ Only sr25519 signatures are valid: hotkeys of a subnet have no other kind.
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
+from soundsright.adapters.peers.dialects import READ_DIALECTS, Dialect
+from soundsright.adapters.peers.freshness import Freshness
 from soundsright.adapters.peers.keys import valid_signature
 from soundsright.core.errors import RequestRefused
 from soundsright.core.ports import Account
+from soundsright.core.signed_http import DIALECTS
 
 PROTOCOL = "btauth/1"
 SCHEME = "sr25519"
 MAX_AGE_S = 10.0
-MAX_AHEAD_S = 2.0
 _MAX_HEADER_CHARS = 256
-_MAX_NONCES = 100_000
+_PREFIX = "x-bittensor-"
+_READ_HEADERS = {"x-timestamp", "x-signature", *(dialect.sender_header.lower() for dialect in READ_DIALECTS)}
 
 
 def signed_payload(*, method: str, path: str, body: bytes, nonce_ns: int, sender: str, receiver: str) -> bytes:
@@ -57,36 +61,76 @@ def signed_headers(
 class RequestGate:
     """Admits the signed requests to one receiver: each only once, and only while it is fresh.
 
-    A request that was signed before the gate was made is stale. Otherwise a restarted service, which has forgotten
-    its nonces, would admit it twice. A request older than a dropped nonce is stale too, so setting back the clock
-    admits nothing twice.
+    `dialects` names what it reads: `btauth` always, `leoma` and `talkhead` for reads. `max_age_s` lowers the age of
+    each dialect, but never raises it.
     """
 
-    def __init__(self, receiver: str, *, now_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        receiver: str,
+        *,
+        dialects: Collection[str] = DIALECTS[:1],
+        max_age_s: float = math.inf,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._receiver = receiver
-        self._now_ns = now_ns
-        self._oldest_ns = now_ns()
-        self._lock = threading.Lock()
-        self._nonces: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._freshness = Freshness(min(MAX_AGE_S, max_age_s), now_ns)
+        # Each dialect has its own memory, so that a flood in one of them does not close the others.
+        self._read_dialects = [
+            (dialect, Freshness(min(dialect.max_age_s, max_age_s), now_ns))
+            for dialect in READ_DIALECTS
+            if dialect.name in dialects
+        ]
 
     def admit(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> str:
-        """Check one request and return its sender's address.
+        """Check one request that may change something, and return its sender's address. Only btauth/1 may do that.
 
         Raises:
-            RequestRefused: `unsigned`, `wrong_receiver`, `stale`, `bad_signature`, `replayed` or `busy`.
+            RequestRefused: `unsigned`, `wrong_receiver`, `stale`, `bad_signature`, `replayed`, `busy` or
+                `dialect_reads_only`.
         """
-        lowered = {key.lower(): value for key, value in headers.items()}
-        sender = _header(lowered, "hotkey")
-        signature = _header(lowered, "signature")
-        raw_nonce = _header(lowered, "nonce")
-        if _header(lowered, "version") != "1" or lowered.get("x-bittensor-crypto", SCHEME) != SCHEME:
+        lowered = _lowered(headers)
+        found = self._read_dialect(lowered)
+        if found is not None:
+            raise found[0].reads_only()
+        return self._admit_btauth(method, path, lowered, body)
+
+    def admit_read(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> str:
+        """Check one request that only reads, in any of the dialects, and return its sender's address.
+
+        Raises:
+            RequestRefused: as `admit`, or `body_unsigned`.
+        """
+        lowered = _lowered(headers)
+        found = self._read_dialect(lowered)
+        if found is None:
+            return self._admit_btauth(method, path, lowered, body)
+        dialect, freshness = found
+        return dialect.sender(method, path, lowered, body, freshness)
+
+    def _read_dialect(self, headers: Mapping[str, str]) -> tuple[Dialect, Freshness] | None:
+        """The dialect of a request and its memory, or None for btauth/1.
+
+        Raises:
+            RequestRefused: `unsigned`, if the request is signed in two dialects.
+        """
+        found = [each for each in self._read_dialects if each[0].sender_header.lower() in headers]
+        if len(found) + any(name.startswith(_PREFIX) for name in headers) > 1 and found:
+            raise RequestRefused("unsigned", "The request is signed in two dialects; sign it in one", status=401)
+        return found[0] if found else None
+
+    def _admit_btauth(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> str:
+        sender = _header(headers, "hotkey")
+        signature = _header(headers, "signature")
+        raw_nonce = _header(headers, "nonce")
+        if _header(headers, "version") != "1" or headers.get("x-bittensor-crypto", SCHEME) != SCHEME:
             raise RequestRefused("unsigned", f"Sign the request by {PROTOCOL} with {SCHEME}", status=401)
-        if _header(lowered, "receiver") != self._receiver:
+        if _header(headers, "receiver") != self._receiver:
             raise RequestRefused("wrong_receiver", "The request was signed for another receiver", status=401)
         if not (raw_nonce.isascii() and raw_nonce.isdigit() and len(raw_nonce) <= 20):
             raise RequestRefused("unsigned", "X-Bittensor-Nonce is not a time in nanoseconds", status=401)
         nonce = int(raw_nonce)
-        self._check_fresh(nonce)
+        self._freshness.check_age(nonce)
         payload = signed_payload(
             method=method, path=path, body=body, nonce_ns=nonce, sender=sender, receiver=self._receiver
         )
@@ -96,43 +140,27 @@ class RequestGate:
             raise RequestRefused("unsigned", "X-Bittensor-Signature is not hex", status=401) from None
         if not valid_signature(sender, payload, raw_signature):
             raise RequestRefused("bad_signature", "The signature is not the sender's", status=401)
-        # Only after the signature, or strangers could use up the sender's nonces.
-        self._use_nonce(sender, nonce)
+        self._freshness.use(sender, nonce)
         return sender
 
-    def _check_fresh(self, nonce_ns: int) -> None:
-        now_ns = self._now_ns()
-        age_s = (now_ns - nonce_ns) / 1e9
-        if age_s > MAX_AGE_S or age_s < -MAX_AHEAD_S:
-            raise RequestRefused(
-                "stale",
-                f"The request's time is {abs(age_s):.0f} s {'behind' if age_s > 0 else 'ahead of'} this machine's "
-                "clock; set both clocks by NTP",
-                status=401,
-            )
 
-    def _use_nonce(self, sender: str, nonce_ns: int) -> None:
-        oldest_ns = self._now_ns() - int((MAX_AGE_S + 1) * 1e9)
-        with self._lock:
-            while self._nonces and next(iter(self._nonces))[1] < oldest_ns:
-                (_, dropped_ns), _ = self._nonces.popitem(last=False)
-                self._oldest_ns = max(self._oldest_ns, dropped_ns + 1)
-            if nonce_ns < self._oldest_ns:
-                raise RequestRefused(
-                    "stale",
-                    "The request was signed before this service started, or before its clock was set back; sign it "
-                    "again",
-                    status=401,
-                )
-            if (sender, nonce_ns) in self._nonces:
-                raise RequestRefused("replayed", "This request was already answered", status=401)
-            if len(self._nonces) >= _MAX_NONCES:
-                raise RequestRefused("busy", "Too many requests; try again in a moment", status=429)
-            self._nonces[sender, nonce_ns] = None
+def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers by lower-case name.
+
+    Raises:
+        RequestRefused: `unsigned`, if a header of a signature is there twice: a proxy could take the other one.
+    """
+    lowered: dict[str, str] = {}
+    for key, value in headers.items():
+        name = key.lower()
+        if name in lowered and (name.startswith(_PREFIX) or name in _READ_HEADERS):
+            raise RequestRefused("unsigned", f"The header {name} is there twice", status=401)
+        lowered[name] = value
+    return lowered
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:
-    value = headers.get(f"x-bittensor-{name}", "")
+    value = headers.get(f"{_PREFIX}{name}", "")
     if not value or len(value) > _MAX_HEADER_CHARS:
         raise RequestRefused("unsigned", f"X-Bittensor-{name.capitalize()} is missing or too long", status=401)
     return value

@@ -9,21 +9,27 @@ from __future__ import annotations
 import http.client
 import json
 import queue
+import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from soundsright.adapters.peers.auth import signed_headers
+from soundsright.adapters.peers.keys import valid_signature
 from soundsright.adapters.protocol import BoundedSocket, TooLarge
 from soundsright.core.endpoint import PUBLIC, PeerNetworks
 from soundsright.core.errors import PeerUnavailable
 from soundsright.core.ports import Account, Reply
+from soundsright.core.signed_http import ANSWER_HEADER, answer_text
 
 MAX_REPLY_BYTES = 16_000_000
+
+_ANSWER_SIGNATURE = re.compile(r"0x([0-9a-f]{128})")
 
 _Address = tuple[Any, Any, int, str, Any]
 """One answer of `socket.getaddrinfo`."""
@@ -68,7 +74,7 @@ def request(
             data = reply.read(max_bytes + 1)
             if len(data) > max_bytes:
                 raise TooLarge
-            return Reply(reply.status, data)
+            return Reply(reply.status, data, reply.getheader(ANSWER_HEADER, ""))
     except TooLarge as error:
         raise PeerUnavailable(f"{url}{path} sent more than {max_bytes} bytes", code="too_large") from error
     except _Forbidden as error:
@@ -195,20 +201,86 @@ class SignedPeers:
         self._account = account
         self._networks = networks
 
-    def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
+    def call(
+        self,
+        endpoint: str,
+        receiver: str,
+        path: str,
+        body: bytes,
+        *,
+        timeout_s: float,
+        max_bytes: int | None = None,
+        signed_answer: bool = False,
+    ) -> Reply:
         """Send a signed POST to `host:port`. The signature names the receiver's hotkey.
 
         Raises:
-            PeerUnavailable: no complete answer came in time, or it was larger than `MAX_REPLY_BYTES`.
+            PeerUnavailable: no complete answer came in time, it was larger than `max_bytes` (`MAX_REPLY_BYTES` by
+                default), or, with `signed_answer`, the receiver did not sign it.
         """
-        headers = signed_headers(self._account, method="POST", path=path, body=body, receiver=receiver)
-        return request(
-            f"http://{endpoint}",
-            "POST",
-            path,
-            body=body,
+        sent = _Sent("POST", endpoint, receiver, path, body)
+        return self._answer(sent, timeout_s, max_bytes, signed_answer=signed_answer)
+
+    def get(
+        self,
+        endpoint: str,
+        receiver: str,
+        path: str,
+        *,
+        timeout_s: float,
+        max_bytes: int | None = None,
+        signed_answer: bool = False,
+    ) -> Reply:
+        """Send a signed GET to `host:port`. The signature covers the path with its query.
+
+        Raises:
+            PeerUnavailable: as `call`.
+        """
+        sent = _Sent("GET", endpoint, receiver, path, b"")
+        return self._answer(sent, timeout_s, max_bytes, signed_answer=signed_answer)
+
+    def _answer(self, sent: _Sent, timeout_s: float, max_bytes: int | None, *, signed_answer: bool) -> Reply:
+        nonce_ns = time.time_ns()
+        headers = signed_headers(
+            self._account,
+            method=sent.method,
+            path=sent.path,
+            body=sent.body,
+            receiver=sent.receiver,
+            nonce_ns=nonce_ns,
+        )
+        reply = request(
+            f"http://{sent.endpoint}",
+            sent.method,
+            sent.path,
+            body=sent.body,
             headers=headers,
             timeout_s=timeout_s,
-            max_bytes=self.MAX_REPLY_BYTES,
+            max_bytes=self.MAX_REPLY_BYTES if max_bytes is None else max_bytes,
             networks=self._networks,
         )
+        text = answer_text(nonce_ns, self._account.address, reply.status, reply.body)
+        if signed_answer and not _is_signed(reply, text, sent.receiver):
+            raise PeerUnavailable(
+                f"{sent.endpoint}{sent.path} answered {reply.status}, but {sent.receiver} did not sign that answer",
+                "Try again. If it stays so, the service refuses the request, or somebody else answers there.",
+                code="unsigned_answer",
+            )
+        return reply
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A request to a peer."""
+
+    method: str
+    endpoint: str
+    receiver: str
+    path: str
+    body: bytes
+
+
+def _is_signed(reply: Reply, text: bytes, signer: str) -> bool:
+    """Whether the signer signed the reply. False for whatever cannot be read."""
+    found = _ANSWER_SIGNATURE.fullmatch(reply.signature)
+    return found is not None and valid_signature(signer, text, bytes.fromhex(found[1]))

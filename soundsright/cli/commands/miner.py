@@ -74,7 +74,7 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
         for warning in warnings:
             click.echo(f"Warning: {warning}.", err=True)
         if not run_model and not check:
-            _serve(settings, miner, health, account.address)
+            _serve(settings, miner, health, account)
             return 0
     if run_model:
         return verified_model(settings, entry.model, competition, archive_key=entry.archive_key)
@@ -166,13 +166,13 @@ def _commitment(settings: MinerSettings, entry: Entry, organiser: CompetitionRul
     )
 
 
-def _serve(settings: MinerSettings, miner: MinerService, health: Health, address: str) -> None:
+def _serve(settings: MinerSettings, miner: MinerService, health: Health, account: Hotkey) -> None:
     """Run the miner and its two APIs until a signal stops them."""
     from soundsright import __version__
-    from soundsright.adapters.peers import RateLimit, RequestGate
-    from soundsright.cli.shared.opening import health_socket, http_limits
+    from soundsright.adapters.peers import RateLimit
+    from soundsright.cli.shared.opening import health_socket, http_limits, request_gate
     from soundsright.cli.shared.stopping import stopped_by_signals
-    from soundsright.services.http import HttpService, health_app
+    from soundsright.services.http import HttpService, health_app, sign_answers
     from soundsright.services.miner import miner_app
 
     limit = RateLimit(per_minute=30, burst=30)
@@ -182,7 +182,8 @@ def _serve(settings: MinerSettings, miner: MinerService, health: Health, address
         stopped_by_signals() as stop,
     ):
         health_api = health_app(health, miner, service="miner", version=__version__)
-        axon_api = miner_app(miner, admit=RequestGate(address).admit, throttle=limit.check)
+        axon_api = miner_app(miner, admit=request_gate(settings, account.address).admit, throttle=limit.check)
+        sign_answers(axon_api, account.sign)
         limits = http_limits(settings)
         services = [
             HttpService(health_api, own_socket, name="health", limits=limits),

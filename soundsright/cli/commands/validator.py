@@ -192,16 +192,17 @@ def _served_reveals(
     if not context.endpoint:
         yield
         return
-    from soundsright.adapters.peers import RateLimit, RequestGate
-    from soundsright.cli.shared.opening import http_limits
-    from soundsright.services.http import HttpService, listening
+    from soundsright.adapters.peers import RateLimit
+    from soundsright.cli.shared.opening import http_limits, request_gate
+    from soundsright.services.http import HttpService, listening, sign_answers
     from soundsright.services.validator import validator_app
 
     app = validator_app(
         service.shared,
-        admit=RequestGate(context.account.address).admit,
+        admit=request_gate(settings, context.account.address).admit,
         throttle=RateLimit(per_minute=120, burst=120).check,
     )
+    sign_answers(app, context.account.sign)
     sock = listening("0.0.0.0", settings.axon_port, host_variable="AXON_PORT", port_variable="AXON_PORT")
     axon = HttpService(app, sock, name="axon", limits=http_limits(settings)).start()
     try:

@@ -14,7 +14,7 @@ from soundsright.core.errors import EntryRefused, UsageError
 if TYPE_CHECKING:
     import socket
 
-    from soundsright.adapters.peers import Hotkey
+    from soundsright.adapters.peers import Hotkey, RequestGate
     from soundsright.core.competition import Competition
     from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.ports import LiveChain, ModelHub, Sandbox
@@ -48,6 +48,13 @@ def http_limits(settings: Settings) -> Limits:
     from soundsright.services.http import Limits
 
     return Limits.of(settings.soundsright_connections, settings.soundsright_connections_per_client)
+
+
+def request_gate(settings: Settings, receiver: str) -> RequestGate:
+    """The check of the signed requests to one hotkey."""
+    from soundsright.adapters.peers import RequestGate
+
+    return RequestGate(receiver, dialects=settings.auth_dialects, max_age_s=settings.signature_expiry_seconds)
 
 
 def opened_chain(settings: Settings, account: Hotkey | None) -> LiveChain:

@@ -8,19 +8,54 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Reply:
-    """A peer's reply: its HTTP status and its body, cut at the size that the caller allows."""
+    """A peer's reply: its HTTP status and its body, cut at the size that the caller allows.
+
+    `signature` is what the peer sent as the signature of its answer, not yet verified; empty if there was none.
+    """
 
     status: int
     body: bytes
+    signature: str = ""
 
 
 class Peers(Protocol):
-    """Other services that speak signed HTTP."""
+    """Other services that speak signed HTTP.
 
-    def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
-        """Send a signed POST to `host:port`. The signature names the receiver's hotkey.
+    A request names the receiver's hotkey. `max_bytes` limits the body of the reply; None means a limit that fits
+    small documents. With `signed_answer`, only a reply that the receiver's hotkey signed is returned.
+    """
+
+    def call(
+        self,
+        endpoint: str,
+        receiver: str,
+        path: str,
+        body: bytes,
+        *,
+        timeout_s: float,
+        max_bytes: int | None = None,
+        signed_answer: bool = False,
+    ) -> Reply:
+        """Send a signed POST to `host:port`.
 
         Raises:
-            PeerUnavailable: no reply came in time.
+            PeerUnavailable: no reply came in time, it is too large, or it is not signed as wanted.
+        """
+        ...
+
+    def get(
+        self,
+        endpoint: str,
+        receiver: str,
+        path: str,
+        *,
+        timeout_s: float,
+        max_bytes: int | None = None,
+        signed_answer: bool = False,
+    ) -> Reply:
+        """Send a signed GET to `host:port`. `path` includes the query.
+
+        Raises:
+            PeerUnavailable: as `call`.
         """
         ...

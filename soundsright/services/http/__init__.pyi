@@ -1,3 +1,4 @@
+from .answers import sign_answers
 from .chain import ChainAccess, chain_app
 from .front import Limits, server_config, vouch
 from .health import Models, health_app
@@ -32,6 +33,7 @@ __all__ = [
     "listening",
     "parsed",
     "server_config",
+    "sign_answers",
     "signed_body",
     "signed_refusals",
     "vouch",

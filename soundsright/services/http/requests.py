@@ -9,9 +9,11 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from soundsright.core.endpoint import client_network
 from soundsright.core.errors import InfrastructureFault, RequestRefused, UsageError
+from soundsright.services.http.answers import note_admitted
 from soundsright.services.http.front import DEFAULT_LIMITS, Limits, server_config
 
 if TYPE_CHECKING:
@@ -52,8 +54,17 @@ async def signed_body(request: Request, *, admit: Admit, throttle: Throttle, max
     """
     throttle(client_network(request.client.host if request.client else ""))
     body = await bounded_body(request, max_bytes)
-    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return admit(request.method, path, request.headers, body), body
+    sender = admit(request.method, _sent_path(request), request.headers, body)
+    note_admitted(request, sender)
+    return sender, body
+
+
+def _sent_path(request: Request) -> str:
+    """The path with its query as the client sent and signed it: not decoded, so that `%0A` and `%3F` stay apart."""
+    raw_path: bytes | None = request.scope.get("raw_path")
+    path = quote(request.url.path) if raw_path is None else raw_path.decode("latin-1")
+    query: bytes = request.scope.get("query_string", b"")
+    return path + (f"?{query.decode('latin-1')}" if query else "")
 
 
 def parsed(model: type[M], body: bytes) -> M:

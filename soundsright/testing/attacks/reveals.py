@@ -60,7 +60,10 @@ class _Node:
     network: _Network
     shared: SharedReveals = field(default_factory=SharedReveals)
 
-    def call(self, _endpoint: str, receiver: str, _path: str, body: bytes, *, timeout_s: float) -> Reply:
+    def get(self, endpoint: str, receiver: str, path: str, *, timeout_s: float, **_: object) -> Reply:
+        raise PeerUnavailable(f"{endpoint}{path}: nothing in this attack reads")
+
+    def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float, **_: object) -> Reply:
         network = self.network
         if receiver == network.miner.address:
             if self is not network.nodes[0]:

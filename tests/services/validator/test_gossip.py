@@ -102,7 +102,10 @@ class Node:
         self.collector = RevealCollector(ROUND.id, self, state, clock, Health(clock), valid_signature)
         self.exchange = RevealExchange(ROUND, self.collector, self.shared, self.hotkey, self, clock)
 
-    def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
+    def get(self, endpoint: str, receiver: str, path: str, *, timeout_s: float, **_: object) -> Reply:
+        raise AssertionError("a round reads nothing by GET")
+
+    def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float, **_: object) -> Reply:
         network = self.network
         network.asked.append((self.name, receiver, path))
         if path == "/reveal":

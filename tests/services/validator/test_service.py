@@ -67,7 +67,10 @@ class Miners:
         self.deaf: set[str] = set()
         self.status: dict[str, int] = {}
 
-    def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
+    def get(self, endpoint: str, receiver: str, path: str, *, timeout_s: float, **_: object) -> Reply:
+        raise AssertionError("a round reads nothing by GET")
+
+    def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float, **_: object) -> Reply:
         self.calls.append((receiver, path))
         if receiver in self.away or (path == "/feedback" and receiver in self.deaf):
             raise PeerUnavailable(f"{endpoint} does not answer (SSH-2.0 secret)", code="not_http")
@@ -269,7 +272,9 @@ def asked(answers: Mapping[bytes, tuple[int, bytes]], committed: str, **options:
     """A collector that has asked alice, who committed that text. `answers` are by the schema in the request."""
 
     class Alice(Miners):
-        def call(self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float) -> Reply:
+        def call(
+            self, endpoint: str, receiver: str, path: str, body: bytes, *, timeout_s: float, **_: object
+        ) -> Reply:
             return Reply(*next(answer for schema, answer in answers.items() if schema in body))
 
     state, clock = MemoryState(), VirtualClock(1e9)

@@ -1,0 +1,23 @@
+"""Signed HTTP: the dialects of requests, and what a service signs when it signs its answer."""
+
+from __future__ import annotations
+
+import hashlib
+
+DIALECTS = ("btauth", "leoma", "talkhead")
+"""The first one is always on, and the only one that may write."""
+
+ANSWER_HEADER = "X-Answer-Signature"
+_SCHEMA = "soundsright.answer/1"
+
+
+def answer_text(nonce: int, sender: str, status: int, body: bytes) -> bytes:
+    """The bytes that the service's hotkey signs.
+
+    Two clients can choose the same nonce, so the sender is signed too: otherwise one of them could get an answer
+    signed that the other one takes for its own.
+
+    >>> answer_text(5, "5F", 200, b"")[:30]
+    b'soundsright.answer/1\\n5\\n5F\\n200'
+    """
+    return "\n".join((_SCHEMA, str(nonce), sender, str(status), hashlib.sha256(body).hexdigest())).encode()

@@ -1,0 +1,75 @@
+"""Signed answers: a client can check that the service of the hotkey that it called gave this answer to its request.
+
+A signature covers the nonce and the sender of a signed request, and the status and the body of its answer. It is in
+the header `X-Answer-Signature`. Only answers to admitted requests are signed. Otherwise a stranger could send the
+nonce of somebody else to a public route, and get an answer that the other one takes for the answer to its own
+request. Sizes are in bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from soundsright.core.signed_http import ANSWER_HEADER, answer_text
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_MAX_SIGNED_BYTES = 1 << 20
+_NONCE = b"x-bittensor-nonce"
+_ADMITTED = "soundsright.admitted"
+
+
+def sign_answers(app: FastAPI, sign: Callable[[bytes], bytes]) -> None:
+    """Let `app` sign its answers to requests that `signed_body` admitted. A body above 1 MiB stays unsigned."""
+    app.add_middleware(_SignedAnswers, sign=sign)
+
+
+class _SignedAnswers:
+    """ASGI middleware that holds an answer until its body is complete, and then adds the signature."""
+
+    def __init__(self, app: ASGIApp, sign: Callable[[bytes], bytes]) -> None:
+        self._app = app
+        self._sign = sign
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not any(name == _NONCE for name, _ in scope["headers"]):
+            await self._app(scope, receive, send)
+            return
+        admitted: list[tuple[int, str]] = []
+        scope[_ADMITTED] = admitted
+        held: list[Message] = []
+        size = 0
+
+        async def hold(message: Message) -> None:
+            nonlocal size
+            if size > _MAX_SIGNED_BYTES:
+                await send(message)
+                return
+            held.append(message)
+            size += len(message.get("body", b""))
+            is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if is_last and size <= _MAX_SIGNED_BYTES and admitted:
+                self._add_signature(held, *admitted[0])
+            if is_last or size > _MAX_SIGNED_BYTES:
+                for each in held:
+                    await send(each)
+
+        await self._app(scope, receive, hold)
+
+    def _add_signature(self, held: list[Message], nonce: int, sender: str) -> None:
+        body = b"".join(part.get("body", b"") for part in held)
+        signature = self._sign(answer_text(nonce, sender, int(held[0]["status"]), body))
+        header = (ANSWER_HEADER.lower().encode(), b"0x" + signature.hex().encode())
+        held[0]["headers"] = [*held[0].get("headers", ()), header]
+
+
+def note_admitted(request: Request, sender: str) -> None:
+    """Let the answer to this request be signed. Call it once the request is admitted."""
+    admitted: list[tuple[int, str]] | None = request.scope.get(_ADMITTED)
+    nonce = request.headers.get(_NONCE.decode(), "")
+    if admitted is not None and nonce.isascii() and nonce.isdigit():
+        admitted.append((int(nonce), sender))
