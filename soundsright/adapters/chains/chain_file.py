@@ -21,6 +21,7 @@ _TABLES = {
     "PRIMARY KEY (validator, uid)",
     "block_times": "number INTEGER PRIMARY KEY, made_at_s REAL NOT NULL",
     "commitment_log": commitment_log.TABLE,
+    "commitment_cuts": commitment_log.CUTS_TABLE,
     "endpoints": "hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey), endpoint TEXT NOT NULL",
     "self_registered": "hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey)",
 }
@@ -58,6 +59,8 @@ class ChainFile:
                     make_first_block(db)
                 if "commitment_log" not in tables:
                     commitment_log.add_current_commitments(db)
+                elif "commitment_cuts" not in tables and not has_old_log:
+                    commitment_log.mark_earlier_cuts(db)
         if has_old_log:
             with self.writing() as db:
                 if commitment_log.is_old_log(db):  # Another process may have upgraded it meanwhile.

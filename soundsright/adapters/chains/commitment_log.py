@@ -1,8 +1,8 @@
 """The commitments of a private chain's hotkeys, each with its block: how many are kept, and what a block shows.
 
-A hotkey may commit `MAX_PER_PERIOD` times in `PERIOD_BLOCKS`, and its last `KEPT` commitments stay. So the log of a
-chain has at most `KEPT` lines for each hotkey, and it shows every block of at least the last
-`KEPT / MAX_PER_PERIOD * PERIOD_BLOCKS` blocks as it was.
+A hotkey may commit `MAX_PER_PERIOD` times in `PERIOD_BLOCKS`, and its last `KEPT` commitments stay. A block shows a
+hotkey's last commitment with up to `MAX_EARLIER_BLOCKS` earlier ones. So each of the last `PERIODS_KEPT` *
+`PERIOD_BLOCKS` blocks is shown as it was. An older block of which something was removed is not shown at all.
 """
 
 from __future__ import annotations
@@ -10,17 +10,28 @@ from __future__ import annotations
 import sqlite3
 
 from soundsright.core.entry_rules import MAX_EARLIER_BLOCKS
+from soundsright.core.errors import ChainUnavailable
 from soundsright.core.submission import Commitment
 
-KEPT = 256
 PERIOD_BLOCKS = 360
+PERIODS_KEPT = 20
+"""20 periods are a day of blocks of 12 seconds."""
 MAX_PER_PERIOD = 32
+KEPT = MAX_EARLIER_BLOCKS + PERIODS_KEPT * MAX_PER_PERIOD
+_KEPT_BEFORE = 256
+"""How many commitments an earlier version kept of a hotkey. It did not write down which hotkeys had more."""
 
 TABLE = (
     "hotkey TEXT NOT NULL, digest TEXT NOT NULL, block INTEGER NOT NULL, first_block INTEGER, "
     "PRIMARY KEY (hotkey, block)"
 )
-"""`first_block` is the block of the hotkey's first commitment of the same text. The key is the index of reads."""
+"""`first_block` is the block of the hotkey's first commitment of the same text. The key is the index of reads.
+
+A hotkey that commits a text again after all its commitments of that text were removed has it from then on.
+"""
+
+CUTS_TABLE = "hotkey TEXT PRIMARY KEY, known_from INTEGER NOT NULL"
+"""The hotkeys of which commitments were removed, and the first block that can be shown as it was."""
 
 
 def commits_too_often(db: sqlite3.Connection, hotkey: str, block: int) -> bool:
@@ -37,15 +48,38 @@ def log_commitment(db: sqlite3.Connection, hotkey: str, digest: str, block: int)
         "INSERT OR REPLACE INTO commitment_log VALUES (?, ?, ?, ?)",
         (hotkey, digest, block, block if first is None else first),
     )
-    db.execute(
+    removed = db.execute(
         "DELETE FROM commitment_log WHERE hotkey = ? AND block <= "
         "(SELECT block FROM commitment_log WHERE hotkey = ? ORDER BY block DESC LIMIT 1 OFFSET ?)",
         (hotkey, hotkey, KEPT),
+    ).rowcount
+    if removed:
+        _mark_cut(db, hotkey)
+
+
+def _mark_cut(db: sqlite3.Connection, hotkey: str) -> None:
+    """Write down the first block at which the hotkey's last commitment and all its earlier ones are still known."""
+    db.execute(
+        "INSERT OR REPLACE INTO commitment_cuts VALUES (?1, coalesce("
+        "(SELECT block FROM commitment_log WHERE hotkey = ?1 ORDER BY block LIMIT 1 OFFSET ?2), "
+        "(SELECT max(block) FROM commitment_log WHERE hotkey = ?1)))",
+        (hotkey, MAX_EARLIER_BLOCKS),
     )
 
 
 def commitments_as_of(db: sqlite3.Connection, block: int) -> tuple[Commitment, ...]:
-    """Each hotkey's last commitment up to that block, with the blocks of its earlier ones."""
+    """Each hotkey's last commitment up to that block, with the blocks of its earlier ones.
+
+    Raises:
+        ChainUnavailable: commitments that the block had were removed.
+    """
+    query = "SELECT hotkey FROM neurons JOIN commitment_cuts USING (hotkey) WHERE registered_at <= ?1"
+    cut = db.execute(f"{query} AND known_from > ?1 LIMIT 1", (block,)).fetchone()
+    if cut is not None:
+        raise ChainUnavailable(
+            f"The local chain no longer has {cut[0]}'s commitments as of block {block}",
+            "Ask for a later block. The chain keeps a limited number of commitments of each hotkey.",
+        )
     commitments = []
     for (hotkey,) in db.execute("SELECT hotkey FROM neurons").fetchall():
         # The index has these columns, so no text is read.
@@ -71,6 +105,8 @@ def is_old_log(db: sqlite3.Connection) -> bool:
 
 def upgrade_log(db: sqlite3.Connection) -> None:
     """Copy an old log to a new one: the first block of each text, and the last `KEPT` lines of each hotkey."""
+    too_many = "SELECT hotkey FROM commitment_log GROUP BY hotkey HAVING count(*) > ?"
+    cut = db.execute(too_many, (KEPT,)).fetchall()
     db.execute("ALTER TABLE commitment_log RENAME TO commitment_log_before")
     db.execute(f"CREATE TABLE commitment_log ({TABLE}) STRICT")
     db.execute(
@@ -81,8 +117,21 @@ def upgrade_log(db: sqlite3.Connection) -> None:
         (KEPT,),
     )
     db.execute("DROP TABLE commitment_log_before")
+    for (hotkey,) in cut:
+        _mark_cut(db, hotkey)
+
+
+def mark_earlier_cuts(db: sqlite3.Connection) -> None:
+    """Mark the hotkeys of which an earlier version may have removed commitments without a note."""
+    full = "SELECT hotkey FROM commitment_log GROUP BY hotkey HAVING count(*) >= ?"
+    for (hotkey,) in db.execute(full, (_KEPT_BEFORE,)).fetchall():
+        _mark_cut(db, hotkey)
 
 
 def add_current_commitments(db: sqlite3.Connection) -> None:
-    """Add the commitments of a chain from before the log, which has them only in their own table."""
+    """Add the commitments of a chain from before the log, which has only the last one of each hotkey."""
+    db.execute(
+        "INSERT OR REPLACE INTO commitment_cuts SELECT hotkey, block FROM commitments AS c WHERE NOT EXISTS "
+        "(SELECT 1 FROM commitment_log AS l WHERE l.hotkey = c.hotkey AND l.block = c.block)"
+    )
     db.execute("INSERT OR IGNORE INTO commitment_log SELECT hotkey, digest, block, block FROM commitments")

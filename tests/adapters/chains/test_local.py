@@ -263,6 +263,7 @@ def _lines(path: Path) -> int:
 
 def test_the_log_keeps_the_last_commitments_of_each_hotkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("soundsright.adapters.chains.commitment_log.KEPT", 3)
+    monkeypatch.setattr("soundsright.adapters.chains.commitment_log.MAX_EARLIER_BLOCKS", 1)
     chain = LocalChain(tmp_path / "c.db")
     for hotkey in ("alice", "bob"):
         chain.register(hotkey)
@@ -271,10 +272,61 @@ def test_the_log_keeps_the_last_commitments_of_each_hotkey(tmp_path: Path, monke
         chain.publish("alice", str(number))
     assert _lines(tmp_path / "c.db") == 4
     alice = next(c for c in chain.commitments() if c.hotkey == "alice")
-    assert (alice.digest, alice.block, len(alice.earlier_blocks)) == ("9", chain.head().number, 2)
+    assert (alice.digest, alice.block, len(alice.earlier_blocks)) == ("9", chain.head().number, 1)
     # Another hotkey's commitments cannot push out a commitment.
     assert next(c for c in chain.commitments() if c.hotkey == "bob").block == bobs.block
     assert chain.snapshot(chain.head().number - 1).commitments[-1].digest == "8"
+
+
+def test_a_block_is_shown_as_it_was_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundsright.adapters.chains.commitment_log.KEPT", 4)
+    monkeypatch.setattr("soundsright.adapters.chains.commitment_log.MAX_EARLIER_BLOCKS", 2)
+    chain = LocalChain(tmp_path / "c.db")
+    empty = chain.head().number
+    chain.register("alice")
+    shown = [chain.snapshot()]
+    for number in range(9):
+        chain.publish("alice", str(number))
+        shown.append(chain.snapshot())
+    chain = LocalChain(tmp_path / "c.db")  # It has forgotten what it read.
+    for before in shown[-2:]:
+        assert chain.snapshot(before.block.number) == before
+    for before in shown[:-2]:
+        with pytest.raises(ChainUnavailable, match="no longer has alice's commitments as of block"):
+            chain.snapshot(before.block.number)
+    assert chain.snapshot(empty).commitments == (), "alice was not registered then"
+
+
+def test_a_log_that_an_earlier_version_cut_shows_no_block_before_its_cut(tmp_path: Path) -> None:
+    chain = LocalChain(tmp_path / "c.db")
+    chain.register("alice")
+    chain.register("bob")
+    chain.publish("bob", "x")
+    chain.advance(400)
+    with closing(sqlite3.connect(tmp_path / "c.db")) as db, db:
+        db.execute("DROP TABLE commitment_cuts")
+        db.executemany(
+            "INSERT INTO commitment_log VALUES ('alice', ?, ?, ?)", [(str(n), n, n) for n in range(100, 356)]
+        )
+    chain = LocalChain(tmp_path / "c.db")
+    assert [(c.hotkey, c.digest) for c in chain.snapshot(200).commitments] == [("bob", "x"), ("alice", "200")]
+    for block in (50, 199):
+        with pytest.raises(ChainUnavailable, match="alice"):
+            chain.snapshot(block)
+
+
+def test_a_chain_from_before_the_log_does_not_show_earlier_blocks_as_empty(tmp_path: Path) -> None:
+    chain = LocalChain(tmp_path / "c.db")
+    chain.register("alice")
+    for text in ("one", "two"):
+        chain.publish("alice", text)
+    with closing(sqlite3.connect(tmp_path / "c.db")) as db, db:
+        db.execute("DROP TABLE commitment_log")
+        db.execute("DROP TABLE commitment_cuts")
+    chain = LocalChain(tmp_path / "c.db")
+    assert [c.digest for c in chain.commitments()] == ["two"]
+    with pytest.raises(ChainUnavailable, match="alice"):
+        chain.snapshot(chain.head().number - 1)
 
 
 def test_a_hotkey_that_commits_too_often_has_to_wait_and_others_do_not(tmp_path: Path) -> None:
