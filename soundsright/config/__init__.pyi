@@ -1,16 +1,20 @@
+from .aliases import ALIASES, flag_aliases, parameter
 from .env_file import misspelt_names, read_env_file
 from .reading import read_settings
 from .redis_server import RedisServer
 from .schema import LOG_LEVELS, PUBLIC_ENDPOINT, MinerSettings, Settings, ValidatorSettings
 
 __all__ = [
+    "ALIASES",
     "LOG_LEVELS",
     "PUBLIC_ENDPOINT",
     "MinerSettings",
     "RedisServer",
     "Settings",
     "ValidatorSettings",
+    "flag_aliases",
     "misspelt_names",
+    "parameter",
     "read_env_file",
     "read_settings",
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
+from soundsright.config.aliases import add_aliases
 from soundsright.config.env_file import read_env_file
 from soundsright.config.schema import Settings
 from soundsright.core.errors import UsageError
@@ -55,7 +56,7 @@ def read_settings(
         env_file: a file of NAME=value lines.
 
     Raises:
-        UsageError: a line of the file does not parse, or a value cannot be used.
+        UsageError: a line of the file does not parse, a value cannot be used, or a name and its alias disagree.
 
     >>> from soundsright.config import MinerSettings
     >>> read_settings(MinerSettings, environment={"NETUID": "7"}).netuid
@@ -69,7 +70,9 @@ def read_settings(
         # An empty line of a sample file means "not set", unless the default is the empty text.
         if value is not None and (value.strip() or field.default == ""):
             chosen[name] = value.strip()
-    chosen |= {name: value for name, value in (flags or {}).items() if value is not None}
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    chosen |= {name: value for name, value in given.items() if name in kind.model_fields}
+    add_aliases(kind, chosen, variables, given)
     try:
         return kind.model_validate(chosen)
     except ValidationError as error:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from soundsright.config import MinerSettings, Settings, ValidatorSettings, misspelt_names, read_settings
+from soundsright.config import (
+    ALIASES,
+    MinerSettings,
+    Settings,
+    ValidatorSettings,
+    flag_aliases,
+    misspelt_names,
+    parameter,
+    read_settings,
+)
 from soundsright.core.errors import printable
 
 if TYPE_CHECKING:
@@ -34,6 +43,9 @@ def settings_options(
                     metavar=_metavar(field.annotation),
                     help=f"{field.description} {_shown_default(field.default)}".strip(),
                 )(command)
+        for flag, name in flag_aliases(kind).items():
+            if names is None or name in names:
+                command = click.option(flag, parameter(flag), default=None, hidden=True)(command)
         return command
 
     return decorate
@@ -66,6 +78,7 @@ def _known_variables() -> set[str]:
     from soundsright.cli.main import cli
 
     variables = {name.upper() for kind in (MinerSettings, ValidatorSettings) for name in kind.model_fields}
+    variables |= set(ALIASES)
     commands: list[click.Command] = [cli]
     context = click.Context(cli)
     while commands:
