@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -59,6 +60,8 @@ from soundsright.core.errors import (
 )
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.submission import FetchedModel
+
+_log = logging.getLogger(__name__)
 
 _REMOVE_ATTEMPTS = 5
 _POLL_S = 0.2
@@ -337,9 +340,12 @@ class DockerSandbox:
             token.check()
             url = api._url("/containers/create")
             created = api._result(api._post_json(url, data=request, params={"name": name}), True)
-            if (group := self._engine.plain_group(str(created["Id"]))) is not None:
-                # The engine ignores its own option for this. It uses the group that it finds, and removes it.
-                limit_socket_buffers(group, limits)
+            # The engine ignores its own option for this. It uses the group that it finds, and removes it.
+            if not limit_socket_buffers(self._engine.plain_group(str(created["Id"])), limits):
+                _log.warning(
+                    "the buffers of this model's Internet sockets are not limited: use control groups version 2",
+                    extra={"action": "sockets_not_limited"},
+                )
             started_s = time.monotonic()
             api.start(name)
             return _StartedContainer(int(api.inspect_container(name)["State"]["Pid"]), started_s)

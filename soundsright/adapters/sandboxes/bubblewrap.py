@@ -140,7 +140,7 @@ class BubblewrapSandbox(LocalSandbox):
             folder.chmod(0o755)
             self._mounts = python_mounts(self._python)
             seen = [*system_mounts(), *self._mounts]
-            if (exposed := exposure(seen, self._private)) is not None:
+            if (exposed := exposure(seen, self._private, hides=True)) is not None:
                 raise UsageError(exposed.problem, exposed.remedy)
             self._hidden = tuple(folder for mount in seen for folder in hidden_folders(mount, self._private))
             command = (str(self._python), "-c", "")

@@ -102,16 +102,24 @@ def _version_1(name: str, limits: SandboxLimits, created: list[Path]) -> Control
     )
 
 
-def limit_socket_buffers(group: str, limits: SandboxLimits) -> None:
-    """Limit the buffers of Internet sockets in a group whose first process starts later, if this process may.
+def limit_socket_buffers(group: str | None, limits: SandboxLimits) -> bool:
+    """Limit the buffers of Internet sockets in a group whose first process starts later.
 
-    `group` is its path below the root of each hierarchy. Only version 1 needs this.
+    `group` is its path below the root of each hierarchy, or None if it is not known. Only version 1 needs this.
+    Returns whether the buffers are limited now, or count with the other memory anyway.
     """
-    for kind, options, root in _mounts():
-        if kind == "cgroup" and "memory" in options:
-            with contextlib.suppress(OSError):
-                (root / group).mkdir()
-                _limit_sockets(root / group, limits)
+    hierarchies = [root for kind, options, root in _mounts() if kind == "cgroup" and "memory" in options]
+    if not hierarchies:
+        return True
+    if group is None:
+        return False
+    try:
+        for root in hierarchies:
+            (root / group).mkdir()
+            _limit_sockets(root / group, limits)
+    except OSError:
+        return False
+    return True
 
 
 def _limit_sockets(memory: Path, limits: SandboxLimits) -> None:

@@ -6,12 +6,14 @@ compared by their file system and their path within it, which the kernel lists i
 
 from __future__ import annotations
 
-import contextlib
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+
+from soundsright.core.errors import EngineUnavailable
 
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
@@ -52,13 +54,17 @@ class _Mount(NamedTuple):
     point: PurePosixPath
 
 
-def exposure(mounts: Iterable[Path], private: PrivatePaths) -> Exposure | None:
+def exposure(mounts: Iterable[Path], private: PrivatePaths, *, hides: bool = False) -> Exposure | None:
     """The first private path that one of the mounted folders contains, or None.
 
-    Links are followed. A path that does not exist yet counts as well.
+    Links are followed. A path that does not exist yet counts as well. With `hides`, the sandbox hides the hidden
+    folders, so what is in them does not count.
+
+    Raises:
+        EngineUnavailable: if the kernel's list of mounts cannot be read.
     """
     table = _mount_table()
-    hidden = [path.expanduser().resolve() for path in private.hidden]
+    hidden = [path.expanduser().resolve() for path in private.hidden] if hides else []
     for mount in mounts:
         inside = mount.resolve()
         for path in private.kept_out:
@@ -107,13 +113,20 @@ def _place_of(path: Path, table: Sequence[_Mount]) -> tuple[str, PurePosixPath]:
 
 
 def _mount_table() -> list[_Mount]:
-    """The mounts that this process sees. Empty on a system without /proc."""
-    table = []
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-            _, _, device, root, point, *_ = line.split(b" ")
-            table.append(_Mount(device.decode(), _path(root), _path(point)))
-    return table
+    """The mounts that this process sees. Empty on a system other than Linux, which has no such list."""
+    if sys.platform != "linux":
+        return []
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError as error:
+        raise EngineUnavailable(
+            f"/proc/self/mountinfo cannot be read ({error}), so it is not known what a model would see",
+            "Mount /proc.",
+        ) from error
+    return [
+        _Mount(device.decode(), _path(root), _path(point))
+        for _, _, device, root, point, *_ in (line.split(b" ") for line in lines)
+    ]
 
 
 def _path(escaped: bytes) -> PurePosixPath:

@@ -159,13 +159,23 @@ def test_recordings_of_an_installed_package_are_hidden(
     for name in ("manifest.jsonl", "clean.flac"):
         (corpus / name).write_text("a recording")
     private = private_paths([corpus])
-    assert exposure([tmp_path / "venv"], private) is None
+    assert exposure([tmp_path / "venv"], private, hides=True) is None
+    assert exposure([tmp_path / "venv"], private) is not None  # A sandbox that hides nothing would show it.
     sandbox = BubblewrapSandbox(python, trusted=True, private=private)
     works(sandbox)
     sees = f"os.listdir({str(corpus)!r}), 'beside', len(os.listdir({str(packages)!r}))"
     model = make_model(f"print({sees}, flush=True)\nraise SystemExit(1)")
     with pytest.raises(ModelCrashed, match=r"\[\] beside [1-9]"), sandbox.run(model, limits=LIMITS):
         pass
+
+
+def test_an_unreadable_list_of_mounts_is_not_an_empty_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def unreadable(_path: Path) -> bytes:
+        raise PermissionError("no")
+
+    monkeypatch.setattr(Path, "read_bytes", unreadable)
+    with pytest.raises(EngineUnavailable, match="mountinfo"):
+        exposure([tmp_path], PrivatePaths((tmp_path / "state",)))
 
 
 def test_a_state_folder_among_packages_is_refused_not_hidden(tmp_path: Path) -> None:
