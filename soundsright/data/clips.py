@@ -112,7 +112,8 @@ def draw_clip(
     With `unfit`, a clip is drawn again from other recordings and at other places if `unfit` gives a reason, or if a
     recording is silent. The same seed and the same `unfit` always give the same clip.
 
-    With `speech`, clip i has utterance i of it, and no set has used it before; noise and rooms are the corpus's.
+    With `speech`, clip i always has utterance i of it, and no set has used it before; noise and rooms are the
+    corpus's.
     `noise` is `mixed` (the corpus's recordings and all kinds) or `recordings`.
 
     Raises:
@@ -134,9 +135,15 @@ def draw_clip(
 
 
 def draw_clips(
-    competition: Competition, seed: int, count: int, *, corpus: Corpus, recipe: SetRecipe = PUBLISHED_RECIPE
+    competition: Competition,
+    seed: int,
+    count: int,
+    *,
+    corpus: Corpus,
+    recipe: SetRecipe = PUBLISHED_RECIPE,
+    unfit: Callable[[Clip], str] | None = None,
 ) -> Iterator[Clip]:
-    """Clips 0 to `count` - 1, one at a time.
+    """Clips 0 to `count` - 1, one at a time, each as `draw_clip` draws it.
 
     Raises:
         UsageError: the count is out of range, or as `draw_clip`.
@@ -144,4 +151,4 @@ def draw_clips(
     """
     checked_clip_count(count)
     for index in range(count):
-        yield draw_clip(competition, seed, index, corpus=corpus, recipe=recipe)
+        yield draw_clip(competition, seed, index, corpus=corpus, recipe=recipe, unfit=unfit)

@@ -115,7 +115,7 @@ def render(
 
     An unusable recording is an error without `skipped`. With it, the recording's path and the reason are added to
     `skipped`, and another recording is drawn. With `unfit`, an item is drawn again if it gives a reason, or if a
-    recording is silent.
+    recording is silent. Sources in order then keep the item's utterance, so that no two items share one.
 
     Raises:
         UsageError: a source that the task needs is missing, seed or index is negative, or too many recordings in a
@@ -124,21 +124,30 @@ def render(
     """
     rng = clip_rng(seed, index, sources.split)
     unusable = ""
+    passed_over = 0
     for attempt in range(_TRIES):
         try:
             # In the same order, an unusable recording would come again.
             turn = Turn(seed, index, sources.split, (attempt,)) if recipe.balance else None
-            rendered = _rendered(rng, task, sample_rate_hz, index, sources, recipe, attempt, turn)
+            rendered = _rendered(rng, task, sample_rate_hz, index, sources, recipe, passed_over, turn)
         except AudioFileError as error:
             unusable = error.problem
             if skipped is not None:
                 skipped[error.path] = error.problem.removeprefix(f"{error.path}: ")
+                passed_over += 1
             elif unfit is None or not isinstance(error, SilentRecording):
                 raise
             continue
         unusable = "" if unfit is None else unfit(rendered)
         if not unusable:
             return rendered
+    if sources.in_order and skipped is None:
+        utterance = sources.speech.utterance_id(index % len(sources.speech))
+        raise UsageError(
+            f"Item {index}: {_TRIES} draws in a row with the utterance {utterance} cannot be used, the last "
+            f"because {unusable}",
+            "Give other texts or another voice.",
+        )
     raise UsageError(
         f"Item {index}: {_TRIES} recordings in a row cannot be used, the last because {unusable}",
         "Check the folders with `soundsright datasets verify`.",
@@ -152,10 +161,10 @@ def _rendered(
     index: int,
     sources: Sources,
     recipe: SetRecipe,
-    attempt: int,
+    passed_over: int,
     turn: Turn | None,
 ) -> Rendered:
-    number = (index + attempt) % len(sources.speech) if sources.in_order else None
+    number = (index + passed_over) % len(sources.speech) if sources.in_order else None
     speech = drawn_speech(rng, sources, rate, recipe, number, _among(turn, SPEECH))
     clean, level_db, facts = speech.samples, speech.level_db, speech.facts
     signals: dict[str, Signal] = {"clean": clean}

@@ -134,12 +134,14 @@ def verified_entry(
         InfrastructureFault: the sandbox failed.
     """
     from soundsright.core.ports import SandboxLimits
-    from soundsright.data import Corpus, draw_clips
+    from soundsright.data import VALUES_VERSION, Corpus, draw_clips
     from soundsright.services.local import METRICS, verify
+    from soundsright.services.rounds import unfit_of
 
+    unfit = unfit_of(VALUES_VERSION, tuple(competition.metric_weights))
     return verify(
         model,
-        tuple(draw_clips(competition, _SEED, clips, corpus=Corpus.open(corpus))),
+        tuple(draw_clips(competition, _SEED, clips, corpus=Corpus.open(corpus), unfit=unfit)),
         sandbox=sandbox,
         limits=SandboxLimits(),
         metrics=tuple(dict.fromkeys((*METRICS, *competition.metric_weights))),

@@ -15,7 +15,7 @@ from soundsright.core.entry_rules import remedy_of
 from soundsright.core.errors import printable
 from soundsright.core.groups import ClipGroups
 from soundsright.core.results import Estimate, Evaluation, Failure, Leaderboard, Refusal
-from soundsright.data import BALANCE_VERSION, VALUES_VERSION
+from soundsright.data import BALANCE_VERSION
 from soundsright.metrics import metric
 from soundsright.ranking import RankSet, mean_estimate
 from soundsright.services.records.corpus_words import WITHHELD
@@ -165,7 +165,7 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
         set_digest=clips.digest,
         noise=outcome.plan.measures.material.noise,
         balance=BALANCE_VERSION,
-        values=VALUES_VERSION,
+        values=outcome.plan.values,
         entries=tuple(
             _entry_row(
                 outcome,

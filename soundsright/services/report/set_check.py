@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from soundsright.core.errors import UsageError
 from soundsright.core.schedule import seed_of_round
 from soundsright.services.records import CompetitionDoc, Results, read_results
 from soundsright.services.report.disclosure import manifest_lines
-from soundsright.services.rounds import recipe_sha256, reference_without_value, signal_sha256
+from soundsright.services.rounds import recipe_sha256, signal_sha256, unfit_of
 
 if TYPE_CHECKING:
     from soundsright.data import Corpus
@@ -38,7 +37,7 @@ def check_sets(
 
     Raises:
         UsageError: the run is not on a private corpus, a competition is not one of `competitions`, the corpus is
-            another one, or its recordings are not published yet.
+            another one, its recordings are not published yet, or a newer program drew the set.
     """
     results = read_results(folder / "results.json")
     stated = results.round.corpus
@@ -68,7 +67,7 @@ def _problems(
     from soundsright.data import PUBLISHED_RECIPE, draw_clip
 
     recipe = replace(PUBLISHED_RECIPE, balance=doc.balance > 0)
-    unfit = partial(reference_without_value, tuple(doc.metric_weights)) if doc.values else None
+    unfit = unfit_of(doc.values, tuple(doc.metric_weights))
     if doc.seed != seed_of_round(results.round.seed_block_hash, doc.id):
         yield f"the seed {doc.seed} does not follow from the hash of block {results.round.seed_block}"
     if len(lines) != results.round.clips:

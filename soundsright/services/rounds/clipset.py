@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -18,10 +18,11 @@ from pathlib import Path
 
 from soundsright.core.audio import Audio, Clip, digest_of_digests, pcm16
 from soundsright.core.competition import Competition
-from soundsright.core.errors import InfrastructureFault
+from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.groups import ClipGroups
 from soundsright.core.material import Material
 from soundsright.core.ports import DegradedClip, Pool, SpeechSource
+from soundsright.data import VALUES_VERSION
 from soundsright.services.rounds.hiding import (
     HiddenClip,
     hidden_clip,
@@ -37,6 +38,7 @@ class SetRequest:
     """The set to draw into `folder`: `count` clips of a competition, from a seed and the material of a round.
 
     If the set has clips that must not be shown, its manifest without their recipes is written to `shown_folder`.
+    `values` is the version of the method that draws an unfit clip again.
     """
 
     competition: Competition
@@ -45,6 +47,7 @@ class SetRequest:
     material: Material
     folder: Path
     shown_folder: Path | None = None
+    values: int = VALUES_VERSION
 
     @property
     def speech(self) -> SpeechSource | None:
@@ -152,12 +155,28 @@ def reference_without_value(metrics: Sequence[str], clip: Clip) -> str:
     return "; ".join(f"{name} has no value for its clean speech: {why.sentence}" for name, why in undefined.items())
 
 
+def unfit_of(version: int, metrics: Sequence[str]) -> Callable[[Clip], str] | None:
+    """Says which clips of a set are drawn again, by a version of the method: version 0 draws none again.
+
+    Raises:
+        UsageError: this program does not know the version.
+    """
+    if not 0 <= version <= VALUES_VERSION:
+        raise UsageError(
+            f"The set was drawn by version {version} of the method that draws unfit clips again, and this program "
+            f"knows versions 0 to {VALUES_VERSION}",
+            "Update soundsright.",
+        )
+    return partial(reference_without_value, tuple(metrics)) if version else None
+
+
 def draw_to_disk(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
     """Draw the clips with these numbers and write them. A worker runs this."""
     from soundsright.data import draw_clip, recipe_fields, recordings_of
 
     started = time.perf_counter()
     material, speech = opened(request.material), request.speech
+    unfit = unfit_of(request.values, tuple(request.competition.metric_weights))
     digests: dict[str, str] = {}
     recipes: dict[str, dict[str, object]] = {}
     durations_s: dict[str, float] = {}
@@ -170,7 +189,7 @@ def draw_to_disk(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
             corpus=material.corpus,
             speech=speech,
             noise=request.material.noise,
-            unfit=partial(reference_without_value, tuple(request.competition.metric_weights)),
+            unfit=unfit,
         )
         write_wav(request.folder / "clean" / f"{clip.id}.wav", clip.clean)
         write_wav(request.folder / "degraded" / f"{clip.id}.wav", clip.degraded)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from soundsright.core.competition_rules import CompetitionRules, Measures
@@ -22,7 +22,8 @@ class RoundPlan:
     `incumbents` are the champions before the first round of this state: a hotkey by competition id. A model gets
     `batch_audio_s` seconds of audio at once. `retry_pauses_s` are the pauses before the last tries of an entry for
     which the hub or the sandbox fails. Without `pay_on_public_corpus`, a round on recordings that anybody may have
-    heard pays nobody.
+    heard pays nobody. `values` is the version of the method that draws an unfit clip again; a round keeps the one
+    that it began with.
     """
 
     round: Round
@@ -34,6 +35,11 @@ class RoundPlan:
     burn_uid: int | None = None
     retry_pauses_s: tuple[float, ...] = (15.0, 60.0, 240.0)
     pay_on_public_corpus: bool = False
+    values: int = VALUES_VERSION
+
+    def as_begun(self, recorded: Mapping[str, Any]) -> RoundPlan:
+        """The plan by the methods of a round that began with that row."""
+        return replace(self, values=int(recorded.get("values", 0)))
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ def plan_facts(plan: RoundPlan) -> dict[str, Any]:
         "speech": {} if measures.material.speech is None else dict(measures.material.speech.facts),
         "draw": {"noise": measures.material.noise, "balance": BALANCE_VERSION},
         **({"tasks": tasks} if tasks else {}),
-        "values": VALUES_VERSION,
+        "values": plan.values,
         "stopping": {c.id: c.stopping.value for c in rules.competitions},
     }
 

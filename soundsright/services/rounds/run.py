@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 from soundsright.core.errors import EntryRefused, InfrastructureFault, SoundsRightError
 from soundsright.core.results import Refusal
@@ -88,6 +89,7 @@ class RoundService:
         context = self._context
         recorded = context.state.begin_round(context.round_id, plan_facts(context.plan))
         check_same_plan(context.round_id, recorded, facts_as_begun(context.plan, recorded))
+        context = self._context = replace(context, plan=context.plan.as_begun(recorded))
         block_hash = _seed_hash(context)
         corpus = _corpus(context)
         submissions, refused = _entries(context, self._reveals)

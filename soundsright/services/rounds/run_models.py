@@ -258,7 +258,9 @@ def _start_set(
     shown_folder = context.folder / "sets" / competition.id if measures.material.is_private else None
     if shown_folder is not None:
         make_private(context.audio_folder)
-    request = SetRequest(competition, seed, measures.clips, measures.material, folder, shown_folder)
+    request = SetRequest(
+        competition, seed, measures.clips, measures.material, folder, shown_folder, context.plan.values
+    )
     context.observe(Event("generate", competition=competition))
     return request, start_set(request, context.pool, jobs=context.workers)
 

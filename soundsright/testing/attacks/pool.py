@@ -126,7 +126,10 @@ class ClipPool:
 
 
 def draw_without_variation(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
-    """Replaces `draw_to_disk`: whole recordings, as rounds had them before the defences."""
+    """Replaces `draw_to_disk`: whole recordings, as rounds had them before the defences.
+
+    No clip is drawn again, because rounds did not do so then either.
+    """
     corpus = opened(request.material).corpus
     recipe = replace(PUBLISHED_RECIPE, variation=False)
     drawn = DrawnClips({}, {}, {}, 0.0)

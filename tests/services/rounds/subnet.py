@@ -17,7 +17,7 @@ from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.schedule import Round
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import FetchedModel, Reveal
-from soundsright.services.rounds import RoundOutcome
+from soundsright.services.rounds import DrawnClips, RoundOutcome
 from soundsright.services.rounds.clipset import draw_to_disk
 from soundsright.services.rounds.context import RoundContext
 from soundsright.services.rounds.plan import RoundPlan
@@ -146,8 +146,8 @@ class StuckSandbox(FakeSandbox):
 class FuturePool(InlinePool):
     """A pool without workers. The future of a failed job carries its error. `deadlines_s` are by the job's name."""
 
-    def __init__(self) -> None:
-        super().__init__({draw_to_disk: draw_fake_clips, score_files: score_fake_clip})
+    def __init__(self, draw: Callable[..., DrawnClips] = draw_fake_clips) -> None:
+        super().__init__({draw_to_disk: draw, score_files: score_fake_clip})
         self.deadlines_s: dict[str, float | None] = {}
 
     def submit(self, function: Callable[..., T], /, *args: Any, deadline_s: float | None = None) -> Future[T]:
