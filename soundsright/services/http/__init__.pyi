@@ -1,7 +1,8 @@
 from .answers import sign_answers
 from .chain import ChainAccess, chain_app
-from .front import Limits, server_config, vouch
+from .front import server_config, vouch
 from .health import Models, health_app
+from .limits import Limits
 from .requests import (
     Admit,
     HttpService,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -14,7 +15,8 @@ from urllib.parse import quote
 from soundsright.core.endpoint import client_network
 from soundsright.core.errors import InfrastructureFault, RequestRefused, UsageError
 from soundsright.services.http.answers import note_admitted
-from soundsright.services.http.front import DEFAULT_LIMITS, Limits, server_config
+from soundsright.services.http.front import server_config
+from soundsright.services.http.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -172,13 +174,22 @@ def listening(host: str, port: int, *, host_variable: str, port_variable: str) -
 class HttpService:
     """An app that a separate thread serves, so that it answers even while the process is busy.
 
-    `limits` say which connections it holds: slow and silent clients cannot keep others out.
+    `limits` say which connections it holds: slow and silent clients cannot keep others out. `clock_s` measures how
+    slow they are.
     """
 
-    def __init__(self, app: FastAPI, sock: socket.socket, *, name: str, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        sock: socket.socket,
+        *,
+        name: str,
+        limits: Limits = DEFAULT_LIMITS,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         import uvicorn
 
-        self._server = uvicorn.Server(server_config(app, limits))
+        self._server = uvicorn.Server(server_config(app, limits, clock_s=clock_s))
         self._sock = sock
         self._thread = threading.Thread(target=self._server.run, args=([sock],), name=name, daemon=True)
 

@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from soundsright.adapters.peers.client import request
-from soundsright.services.http.front import Limits
+from soundsright.services.http.limits import Limits
 from soundsright.services.http.requests import HttpService, answer_refusals, bounded_body, listening
 
 PATIENCE_S = 0.4

@@ -19,7 +19,8 @@ from soundsright.adapters.peers.auth import RequestGate, signed_headers
 from soundsright.adapters.peers.client import request
 from soundsright.core.errors import PeerUnavailable, UsageError
 from soundsright.services.board.server import LiveSite, board_app
-from soundsright.services.http.front import Limits, vouch
+from soundsright.services.http.front import vouch
+from soundsright.services.http.limits import Limits
 from soundsright.services.http.requests import HttpService, answer_refusals, bounded_body, listening
 from soundsright.services.http.turns import Turns
 from soundsright.services.miner.api import miner_app
@@ -77,13 +78,18 @@ def app_of_tests() -> FastAPI:
 def serve() -> Iterator[Serve]:
     with contextlib.ExitStack() as stack:
 
-        def start(app: FastAPI | None = None, limits: Limits | None = None) -> HttpService:
+        def start(
+            app: FastAPI | None = None,
+            limits: Limits | None = None,
+            clock_s: Callable[[], float] = time.monotonic,
+        ) -> HttpService:
             sock = listening("0.0.0.0", 0, host_variable="H", port_variable="P")
             service = HttpService(
                 app or app_of_tests(),
                 sock,
                 name="t",
-                limits=limits or Limits(connections=24, per_client=8, reserve=2),
+                limits=limits or SMALL,
+                clock_s=clock_s,
             ).start()
             stack.callback(service.close)
             return service
@@ -128,11 +134,85 @@ def is_open(sock: socket.socket) -> bool:
         return False
 
 
+def is_refused(sock: socket.socket) -> bool:
+    """Whether the other side ends the connection without an answer."""
+    sock.settimeout(20)
+    try:
+        return sock.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
 def received_until(sock: socket.socket, end: bytes) -> bytes:
     received = b""
     while not received.endswith(end) and (piece := sock.recv(4_096)):
         received += piece
     return received
+
+
+def received_bytes(sock: socket.socket, count: int) -> int:
+    """Read that many bytes. Returns how many came before the end."""
+    received = 0
+    while received < count and (piece := sock.recv(min(16_384, count - received))):
+        received += len(piece)
+    return received
+
+
+def connections_of(service: HttpService) -> list[Any]:
+    return list(service._server.server_state.connections)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+class Work:
+    """A route whose requests stay in work until the `with` block ends. It counts them."""
+
+    REQUEST = b"GET /work HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+        self._done, self._lock = threading.Event(), threading.Lock()
+
+    def add_to(self, app: FastAPI) -> None:
+        @app.get("/work")
+        def work() -> str:
+            with self._lock:
+                self.running += 1
+                self.most = max(self.most, self.running)
+            self._done.wait(30)
+            with self._lock:
+                self.running -= 1
+            return "done"
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+
+
+class SteppedClock:
+    """A clock that stands until the test moves it. It counts how often the service looks at it."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.looks = 0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.now_s
+
+    def step(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def wait_for_looks(self, count: int) -> None:
+        wanted = self.looks + count
+        wait_until(lambda: self.looks >= wanted)
 
 
 def open_ones(sockets: list[socket.socket]) -> int:
@@ -211,57 +291,68 @@ def test_a_vouched_client_keeps_its_connection_in_a_flood_from_many_addresses(se
 
 
 def test_work_for_strangers_leaves_the_reserve_to_vouched_clients(serve: Serve, dial: Dial) -> None:
-    app, done = app_of_tests(), threading.Event()
-
-    @app.get("/work")
-    def work() -> str:
-        done.wait(10)
-        return "done"
-
+    app, work = app_of_tests(), Work()
+    work.add_to(app)
     service = serve(app, Limits(connections=10, per_client=8, reserve=2))
     assert is_answered(service, "/vouched")
-    try:
-        workers = [
-            dial(service, b"GET /work HTTP/1.1\r\nHost: x\r\n\r\n", address) for address in FOUR_STRANGERS * 2
-        ]
-        time.sleep(0.2)
-        stranger = dial(service, BEGUN["idle"], "127.0.0.9")
-        assert not is_open(stranger)
+    wait_until(lambda: not connections_of(service))
+    with work:
+        workers = [dial(service, Work.REQUEST, address) for address in FOUR_STRANGERS * 2]
+        wait_until(lambda: work.running == 8)
+        assert is_refused(dial(service, BEGUN["idle"], "127.0.0.9"))
         assert is_answered(service)
-    finally:
-        done.set()
     for sock in workers:
         assert received_until(sock, b'"done"').endswith(b'"done"'), "a request in work is never dropped"
 
 
+@pytest.mark.parametrize("places", [6, 7])
+def test_a_stranger_never_takes_the_place_of_a_vouched_client(serve: Serve, dial: Dial, places: int) -> None:
+    app, work = app_of_tests(), Work()
+    work.add_to(app)
+    service = serve(app, Limits(connections=10, per_client=8, reserve=2))
+    assert is_answered(service, "/vouched")
+    wait_until(lambda: not connections_of(service))
+    validators = dial(service, b"POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+    wait_until(lambda: len(connections_of(service)) == 1)
+    with work:
+        for address in (FOUR_STRANGERS * 2)[:places]:
+            dial(service, Work.REQUEST, address)
+        wait_until(lambda: work.running == places)
+        silent = [dial(service, b"", f"127.0.0.{last}") for last in range(20, 27)]
+        assert is_answered(service), "the reserve has places"
+        validators.sendall(b"ab")
+        assert received_until(validators, b"}").endswith(b'{"bytes":2}')
+    assert all(is_refused(sock) for sock in silent[:places]), "there is room for eight"
+    assert open_ones(silent[places:]) == 7 - places
+
+
+def test_a_vouched_client_takes_the_place_of_a_stranger_that_waits(serve: Serve, dial: Dial) -> None:
+    service = serve(limits=Limits(connections=10, per_client=8, reserve=2))
+    assert is_answered(service, "/vouched")
+    wait_until(lambda: not connections_of(service))
+    strangers = [dial(service, b"", f"127.0.0.{last}") for last in range(20, 28)]
+    wait_until(lambda: len(connections_of(service)) == 8)
+    own = [dial(service, BEGUN["idle"]) for _ in range(4)]
+    assert all(received_until(sock, b'"quick"').endswith(b'"quick"') for sock in own)
+    assert [is_refused(sock) for sock in strangers[:2]] == [True, True]
+    assert open_ones(strangers) == 6
+
+
 def test_one_client_starts_little_work_at_the_same_time_even_if_it_leaves_at_once(serve: Serve, dial: Dial) -> None:
-    app, done, lock = app_of_tests(), threading.Event(), threading.Lock()
-    started = most = 0
-
-    @app.get("/work")
-    def work() -> str:
-        nonlocal started, most
-        with lock:
-            started += 1
-            most = max(most, started)
-        done.wait(10)
-        with lock:
-            started -= 1
-        return "done"
-
+    app, work = app_of_tests(), Work()
+    work.add_to(app)
     service = serve(app)
-    try:
+    with work:
         for _ in range(30):
-            leaving = dial(service, b"GET /work HTTP/1.1\r\nHost: x\r\n\r\n", "127.0.0.2")
+            leaving = dial(service, Work.REQUEST, "127.0.0.2")
             time.sleep(0.005)
             leaving.close()
-        waiting = [dial(service, b"GET /work HTTP/1.1\r\nHost: x\r\n\r\n", "127.0.0.2") for _ in range(4)]
+        waiting = [dial(service, Work.REQUEST, "127.0.0.2") for _ in range(4)]
         assert is_answered(service)
-    finally:
-        done.set()
+        wait_until(lambda: work.running == 2)
     for sock in waiting:
         assert received_until(sock, b'"done"').endswith(b'"done"')
-    assert most == 2
+    assert work.most == 2
 
 
 def test_a_client_that_leaves_during_its_body_is_no_error_in_the_log(
@@ -279,53 +370,49 @@ def test_a_client_that_leaves_during_its_body_is_no_error_in_the_log(
 def test_a_late_client_is_dropped_though_it_sends_or_reads_a_byte_now_and_then(
     serve: Serve, dial: Dial, attack: str
 ) -> None:
-    service = serve(limits=Limits(header_s=0.3, body_s=0.3, read_s=0.3))
+    clock = SteppedClock()
+    service = serve(limits=Limits(header_s=0.3, body_s=0.3, read_s=0.3), clock_s=clock)
     sock = dial(service, BEGUN[attack])
-    connections = service._server.server_state.connections
-    deadline_s = time.monotonic() + 3
-    has_come = False
-    while connections or not has_come:
-        assert time.monotonic() < deadline_s
-        has_come = has_come or bool(connections)
+    wait_until(lambda: bool(connections_of(service)))
+
+    def is_dropped() -> bool:
         with contextlib.suppress(OSError):
             if attack == "slow-reader":
                 sock.recv(10)
             elif attack != "silent":
                 sock.send(b"x")
-        time.sleep(0.02)
+        clock.step(0.02)
+        return not connections_of(service)
+
+    wait_until(is_dropped)
 
 
 def test_a_client_that_reads_steadily_is_not_dropped_however_long_it_takes(serve: Serve, dial: Dial) -> None:
-    limits = Limits(read_s=0.3)
-    sock = dial(serve(limits=limits), BEGUN["slow-reader"], window=65_536)
-    received, started_s = 0, time.monotonic()
-    while time.monotonic() - started_s < 4 * limits.read_s:
-        piece = len(sock.recv(16_384))
-        assert piece
-        received += piece
-        time.sleep(0.02)
-    while received < len(LARGE):
-        piece = len(sock.recv(1 << 20))
-        assert piece
-        received += piece
+    clock = SteppedClock()
+    service = serve(limits=Limits(header_s=0.3, body_s=0.3, read_s=0.3), clock_s=clock)
+    sock = dial(service, BEGUN["slow-reader"], window=65_536)
+    for _ in range(5):
+        assert received_bytes(sock, 500_000) == 500_000
+        clock.wait_for_looks(2)
+        clock.step(0.25)
+        clock.wait_for_looks(2)
+    assert received_bytes(sock, len(LARGE) - 2_500_000) == len(LARGE) - 2_500_000
 
 
 def test_unread_replies_and_unfinished_bodies_have_a_bound_in_memory(serve: Serve, dial: Dial) -> None:
     service = serve(limits=Limits(held_bytes=10_000_000))
-    head = b"POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n"
-    own = dial(service, head)
+    own = dial(service, b"POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 1500000\r\n\r\n")
     own.sendall(b"a" * 1_000_000)
     for address in FOUR_STRANGERS:
         dial(service, BEGUN["slow-reader"], address)
-    bodies = [dial(service, head + b"b" * 2_900_000, address) for address in FOUR_STRANGERS]
-    deadline_s = time.monotonic() + 3
-    connections: set[Any] = service._server.server_state.connections
-    while sum(each.held_bytes for each in list(connections)) > 10_000_000:
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)
-    own.sendall(b"a" * 2_000_000)
-    assert received_until(own, b"}").endswith(b'{"bytes":3000000}')
-    assert len(bodies) == 4
+    head = b"POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n"
+    for address in FOUR_STRANGERS:
+        dial(service, head + b"b" * 2_900_000, address)
+    # Each of the eight holds 2.5 to 2.9 MB. Beside the first megabyte there is room for three of them.
+    wait_until(lambda: len(connections_of(service)) == 4)
+    wait_until(lambda: sum(each.held_bytes for each in connections_of(service)) <= 10_000_000)
+    own.sendall(b"a" * 500_000)
+    assert received_until(own, b"}").endswith(b'{"bytes":1500000}')
 
 
 def test_a_limit_of_rates_counts_a_network_of_ipv6_as_one_client() -> None:

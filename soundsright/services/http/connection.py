@@ -1,0 +1,105 @@
+"""One connection of an HTTP service, as the front sees it: what it waits for, how long, and what it holds.
+
+Times are in seconds of the front's clock, sizes in bytes. `front.py` imports this module when a service starts,
+because the server takes long to import.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, Protocol
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from soundsright.core.endpoint import client_network
+from soundsright.services.http.limits import Limits, Stage
+
+if TYPE_CHECKING:
+    import asyncio
+
+_SOCKET_BYTES = 128 << 10
+
+
+class _Front(Protocol):
+    def clock_s(self) -> float: ...
+    def opened(self, connection: Connection) -> bool: ...
+    def closed(self, connection: Connection) -> None: ...
+
+
+class Connection(H11Protocol):
+    """The server's protocol for one connection, which reports to the front."""
+
+    def __init__(self, front: _Front, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.front = front
+        self.client_network = ""
+        self.stage = Stage.HEADER
+        self.since_s = 0.0
+        self.received_bytes = 0
+        self.reply_bytes = 0
+        self.read_since_s: float | None = None
+        self.turn: asyncio.Future[bool] | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.client_network = client_network(self.client[0] if self.client else "")
+        self.since_s, self.exchange = self.front.clock_s(), self.cycle
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            # The system would hold megabytes for a client that does not read, and show no progress meanwhile.
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, _SOCKET_BYTES)
+        if not self.front.opened(self):
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.front.closed(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self.received_bytes += len(data)
+        super().data_received(data)
+        self.look()
+
+    def on_response_complete(self) -> None:
+        self.received_bytes, self.turn = 0, None
+        super().on_response_complete()
+
+    @property
+    def held_bytes(self) -> int:
+        return self.received_bytes + int(self.transport.get_write_buffer_size())
+
+    def look(self) -> Stage:
+        """The present stage. A new stage or exchange starts the clock again."""
+        stage = self.present_stage()
+        if (self.cycle, stage) != (self.exchange, self.stage):
+            self.exchange, self.stage, self.since_s = self.cycle, stage, self.front.clock_s()
+        return stage
+
+    def present_stage(self) -> Stage:
+        if self.transport.is_closing():
+            return Stage.CLOSING
+        if self.conn.their_state is h11.SEND_BODY:
+            return Stage.BODY
+        if self.cycle is not None and not self.cycle.response_complete:
+            if self.cycle.response_started:
+                return Stage.REPLY
+            return Stage.WORK if self.turn is not None and self.turn.done() else Stage.TURN
+        # The server's own timer runs exactly while it waits for the first byte of another request.
+        return Stage.HEADER if self.timeout_keep_alive_task is None else Stage.IDLE
+
+    def is_late(self, now_s: float, limits: Limits) -> bool:
+        longest_s = {Stage.HEADER: limits.header_s, Stage.BODY: limits.body_s}.get(self.stage)
+        if longest_s is not None and now_s - self.since_s > longest_s:
+            return True
+        return self.stops_reading(now_s, limits)
+
+    def stops_reading(self, now_s: float, limits: Limits) -> bool:
+        """Whether the client read too little of the reply for too long."""
+        unread_bytes = int(self.transport.get_write_buffer_size())
+        # The service writes more only after the client has read most of what there was.
+        has_read = not self.reply_bytes - limits.read_bytes < unread_bytes <= self.reply_bytes
+        if not unread_bytes:
+            self.read_since_s = None
+        elif self.read_since_s is None or has_read:
+            self.read_since_s, self.reply_bytes = now_s, unread_bytes
+        return self.read_since_s is not None and now_s - self.read_since_s > limits.read_s
