@@ -145,6 +145,10 @@ class Settings(BaseModel):
         return self.wallet_path.expanduser() / self.wallet / "hotkeys" / self.hotkey
 
     @property
+    def coldkey_file(self) -> Path:
+        return self.wallet_path.expanduser() / self.wallet / "coldkey"
+
+    @property
     def folder(self) -> Path:
         return self.state_folder.expanduser()
 

@@ -3,6 +3,7 @@
     SoundsRightError
     ├── UsageError               bad input: names the value and the remedy; exit code 2
     │   ├── AudioFileError           a file that cannot be used as audio
+    │   ├── OtherColdkey             a hotkey that belongs to another coldkey
     │   └── UnpublishableFolder      a model's folder that cannot be published
     ├── ModelFault               the model is to blame: becomes a clip's failure, scored at the floor
     │   ├── ModelCrashed
@@ -21,6 +22,7 @@
         ├── EngineUnavailable
         ├── HubUnavailable
         ├── ChainUnavailable
+        │   └── HistoryGone              old blocks that the chain no longer has
         ├── PeerUnavailable          another service, such as a miner's
         ├── StateUnavailable
         ├── BucketUnavailable        nothing is known about the object or the list that was asked for
@@ -83,6 +85,10 @@ class AudioFileError(UsageError):
 
 class SilentRecording(AudioFileError):
     """A recording without sound where it was read. Its file is intact."""
+
+
+class OtherColdkey(UsageError):
+    """The hotkey belongs to another coldkey."""
 
 
 class ModelFault(SoundsRightError):
@@ -196,6 +202,10 @@ class HubUnavailable(InfrastructureFault):
 
 class ChainUnavailable(InfrastructureFault):
     """The chain does not answer."""
+
+
+class HistoryGone(ChainUnavailable):
+    """The chain no longer has a block or a transfer that was asked for, so trying again does not help."""
 
 
 class PeerUnavailable(InfrastructureFault):

@@ -98,3 +98,53 @@ def test_join_prints_the_uid_when_the_next_block_shows_the_key(
     monkeypatch.setenv("WALLET", "bob")
     assert run(command, ["join"]) == 0
     assert f"{BOB.address} is uid 1 from the next block on" in capsys.readouterr().out
+
+
+def shown(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    """The output of a command of `chain` that succeeds."""
+    capsys.readouterr()
+    assert run(command, list(args)) == 0
+    return capsys.readouterr().out
+
+
+def test_coldkeys_get_and_send_rao(
+    served: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain = opened(served("--block-every 0"), ORGANISER)
+    assert chain.owner() == ORGANISER.address
+    monkeypatch.setenv("WALLET", "alice")
+    coldkey = shown(capsys, "account", "--coldkey").split()[0]
+    assert coldkey != ALICE.address
+    shown(capsys, "join", "--coldkey")
+    assert [(n.hotkey, n.coldkey) for n in chain.neurons()] == [(ALICE.address, coldkey)]
+    monkeypatch.setenv("WALLET", "organiser")
+    shown(capsys, "register", BOB.address, "--coldkey", BOB.address)
+    assert "400000000 RAO  (0.400000000 TAO)" in shown(capsys, "mint", coldkey, "400000000")
+    monkeypatch.setenv("WALLET", "alice")
+    assert "150000000 RAO" in shown(capsys, "transfer", BOB.address, "250000000")
+    assert shown(capsys, "balance") == f"{coldkey}  150000000 RAO  (0.150000000 TAO)\n"
+    assert "250000000 RAO" in shown(capsys, "balance", BOB.address)
+    assert [(t.coldkey, t.amount_rao) for t in chain.transfers(BOB.address, -1)] == [(coldkey, 250_000_000)]
+    assert run(command, ["transfer", BOB.address, "250000000"]) == 2
+    assert "has 150000000 RAO, less than 250000000. Nothing was paid." in capsys.readouterr().err
+    assert run(command, ["mint", coldkey, "1"]) == 2
+    assert "Only the organiser mints" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "0.5", "1e9", "nan", "21000000000000001", ""])
+@pytest.mark.parametrize("name", ["mint", "transfer"])
+def test_an_amount_is_a_whole_number_of_rao_up_to_all_tao(
+    name: str, amount: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command, [name, BOB.address, "--", amount]) == 2
+    assert "AMOUNT_RAO" in capsys.readouterr().err
+
+
+def test_a_wrong_address_and_a_missing_coldkey_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WALLET_PATH", str(tmp_path))
+    assert run(command, ["transfer", "5abc", "1"]) == 2
+    assert "TO '5abc' is not the address of a key" in capsys.readouterr().err
+    assert run(command, ["transfer", BOB.address, "1"]) == 2
+    assert "coldkey cannot be read" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The contract of the port `LiveChain`: the same tests for every chain.
+"""The contract of the ports `LiveChain` and `Treasury`: the same tests for every chain.
 
 With E2E_ENDPOINT the tests also run on a real network, such as your own node with short blocks. E2E_NETUID is the
 subnet. E2E_WALLETS is a folder with the wallets `alice`, `bob` and `validator`, each with a registered hotkey
@@ -27,7 +27,7 @@ from soundsright.adapters.chains.local import LocalChain
 from soundsright.adapters.chains.timelock import seal
 from soundsright.adapters.peers.keys import Hotkey
 from soundsright.core.errors import ChainUnavailable
-from soundsright.core.ports import LiveChain
+from soundsright.core.ports import LiveChain, Treasury
 from soundsright.core.submission import Commitment
 from soundsright.testing.fakechain.http import client, served_chain
 from soundsright.testing.fakechain.ledger import Ledger
@@ -51,7 +51,11 @@ class RealNetwork:
     def __init__(self, chain: LiveChain) -> None:
         self._chain = chain
 
-    def register(self, address: str, *, stake: float = 0.0, permit: bool = False) -> int:
+    def register(
+        self, address: str, *, stake: float = 0.0, permit: bool = False, coldkey: str | None = None
+    ) -> int:
+        if coldkey is not None:
+            pytest.skip("the coldkeys of a real network are its own")
         neuron = next((n for n in self._chain.neurons() if n.hotkey == address), None)
         if neuron is None or (permit and not neuron.permit):
             pytest.skip(f"E2E_WALLETS: {address} is not registered on {NETWORK}, or lacks a permit")
@@ -61,6 +65,12 @@ class RealNetwork:
         target = self._chain.head().number + blocks
         while self._chain.head().number < target:
             time.sleep(0.2)
+
+    def appoint(self, address: str) -> None:
+        pytest.skip("the owner of a real network is its own")
+
+    def mint(self, address: str, amount_rao: int) -> None:
+        pytest.skip("nobody mints on a real network")
 
     def weights(self, address: str) -> dict[int, float]:
         pytest.skip("weights that commit-reveal seals cannot be read at once")
@@ -93,8 +103,19 @@ class Bench:
         for chain in self.views.values():
             chain.close()
 
-    def register(self, account: Hotkey, *, stake: float = 0.0, permit: bool = False) -> int:
-        return int(self.owner.register(account.address, stake=stake, permit=permit))
+    def register(
+        self, account: Hotkey, *, stake: float = 0.0, permit: bool = False, coldkey: str | None = None
+    ) -> int:
+        if coldkey is None:
+            return int(self.owner.register(account.address, stake=stake, permit=permit))
+        return int(self.owner.register(account.address, stake=stake, permit=permit, coldkey=coldkey))
+
+    def treasury(self, account: Hotkey) -> Treasury:
+        chain: Any = self.of(account)
+        if not hasattr(chain, "transfers"):
+            pytest.skip("this chain has no transfers")
+        treasury: Treasury = chain
+        return treasury
 
     def advance(self, blocks: int) -> None:
         self.owner.advance(blocks)
@@ -256,3 +277,59 @@ def test_a_finalized_block_has_a_hash_a_recent_time_and_neurons(bench: Bench) ->
         assert chain.snapshot(final.number).neurons
     assert chain.rules().tempo_blocks > 0
     assert 0 < chain.rules().max_weight <= 1
+
+
+COLD, OTHER, TREASURY = (Hotkey.of_seed(f"{name}'s coldkey").address for name in ("alice", "bob", "treasury"))
+
+
+def test_a_neuron_has_the_coldkey_that_owns_it(bench: Bench) -> None:
+    bench.register(ALICE, coldkey=COLD)
+    bench.register(BOB, coldkey=COLD)
+    assert [(n.hotkey, n.coldkey) for n in bench.of(BOB).neurons()] == [
+        (ALICE.address, COLD),
+        (BOB.address, COLD),
+    ]
+
+
+def test_the_owner_of_a_chain_is_known_to_everybody(bench: Bench) -> None:
+    if not bench.real:
+        bench.owner.appoint(BOB.address)
+        assert bench.of(ALICE).owner() == BOB.address
+    assert isinstance(bench.of(ALICE).owner(), str)
+
+
+@pytest.fixture
+def funded(bench: Bench) -> Bench:
+    """A chain on which two coldkeys have RAO, and a treasury has an account."""
+    for coldkey, amount_rao in ((COLD, 10**9), (OTHER, 500), (TREASURY, 1)):
+        bench.owner.mint(coldkey, amount_rao)
+    bench.advance(1)
+    return bench
+
+
+def test_transfers_are_listed_in_order_with_sender_amount_and_block(funded: Bench) -> None:
+    treasury, before = funded.treasury(ALICE), funded.of(ALICE).head().number
+    blocks = []
+    for sender, amount_rao in ((COLD, 250_000_000), (OTHER, 500), (COLD, 250_000_000)):
+        funded.owner.transfer(sender, TREASURY, amount_rao)
+        blocks.append(funded.of(ALICE).head().number)
+        funded.owner.transfer(TREASURY, COLD, 1)  # Not to the treasury.
+    listed = treasury.transfers(TREASURY, before)
+    assert [(t.coldkey, t.amount_rao, t.block) for t in listed] == [
+        (COLD, 250_000_000, blocks[0]),
+        (OTHER, 500, blocks[1]),
+        (COLD, 250_000_000, blocks[2]),
+    ]
+    assert len({t.id for t in listed}) == 3
+    assert treasury.transfers(TREASURY, blocks[0]) == listed[1:]
+    assert treasury.transfers(TREASURY, before, blocks[1]) == listed[:2]
+    assert treasury.transfers(TREASURY, blocks[2]) == ()
+    assert treasury.transfers(OTHER, before) == ()
+
+
+def test_transfers_of_blocks_that_are_not_final_are_no_empty_list(funded: Bench) -> None:
+    treasury, final = funded.treasury(ALICE), funded.of(ALICE).finalized().number
+    assert treasury.transfers(TREASURY, final, final) == ()
+    for after, until in ((final + 100, None), (final, final + 100)):
+        with pytest.raises(ChainUnavailable):
+            treasury.transfers(TREASURY, after, until)

@@ -13,15 +13,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from soundsright.adapters.chains.bittensor_connection import BittensorConnection
+from soundsright.adapters.chains.bittensor_transfers import transfers_in
 from soundsright.adapters.chains.bittensor_values import (
     MAX_U16,
+    NOBODY,
     commitments_of,
     field_of,
     neuron_of,
     padded_weights,
 )
 from soundsright.core.errors import ChainUnavailable, EntryRefused, UsageError
-from soundsright.core.ports import BlockRef, Neuron, Snapshot, SubnetRules, TxResult
+from soundsright.core.ports import BlockRef, Neuron, Snapshot, SubnetRules, Transfer, TxResult
 from soundsright.core.submission import Commitment
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ MAX_BLOCK_AGE_S = 60.0
 
 
 class BittensorChain:
-    """The `LiveChain` port over the subnet `netuid` of the node at `endpoint`. The hotkey `account` signs writes.
+    """The ports `LiveChain` and `Treasury` over the subnet `netuid` of the node at `endpoint`.
+
+    The hotkey `account` signs writes.
 
     `read_timeout_s` limits a read, `write_timeout_s` a write with its wait for a block. A write is never repeated.
     If nobody can know whether it succeeded, its result is `unknown`.
@@ -93,6 +97,23 @@ class BittensorChain:
             return float((await client.timestamp(number)).timestamp())
 
         return self._connection.read(read)
+
+    def owner(self) -> str | None:
+        """The hotkey of the subnet's owner. On Bittensor it must be registered to commit, like any other."""
+        from bittensor import storage
+
+        async def read(client: Any) -> str | None:
+            owner = await client.query(storage.SubtensorModule.SubnetOwnerHotkey, [self._netuid])
+            return None if owner is None or str(owner) == NOBODY else str(owner)
+
+        return self._connection.read(read)
+
+    def transfers(self, to: str, after_block: int, until_block: int | None = None) -> tuple[Transfer, ...]:
+        """The transfers of TAO to the address, from the events of the blocks.
+
+        A node keeps about the last 300 blocks. For older ones, use an archive node.
+        """
+        return transfers_in(self._connection, to, after_block, until_block)
 
     def neurons(self) -> tuple[Neuron, ...]:
         return self.snapshot().neurons

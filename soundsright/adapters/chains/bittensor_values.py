@@ -17,6 +17,8 @@ MAX_RAW_BYTES = 128
 MAX_BIG_RAW_BYTES = 512
 MAX_SEALED_BYTES = 1_024
 MAX_U16 = 65_535
+NOBODY = "5C4hrfjw9DjXZTzV3MwzrrAr9P1MJhSrvWGWqi1eSuyUpnhM"
+"""The address of a key of zeros, which the chain has where it has no account."""
 # Refusals that are worth another try later.
 _RETRYABLE = frozenset({"rate_limited", "too_early", "limit_exceeded", "expired"})
 
@@ -77,6 +79,7 @@ def neuron_of(neuron: Any) -> Neuron:
         permit=bool(neuron.validator_permit),
         endpoint=str(neuron.axon) if neuron.axon else None,
         weights_set_at=int(neuron.last_update) or None,
+        coldkey=None if str(neuron.coldkey) == NOBODY else str(neuron.coldkey),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from soundsright.adapters.chains import commitment_log
+from soundsright.adapters.chains import commitment_log, ledger_transfers
 from soundsright.core.errors import ChainUnavailable, UsageError
 
 _TABLES = {
@@ -24,6 +24,10 @@ _TABLES = {
     "commitment_cuts": commitment_log.CUTS_TABLE,
     "endpoints": "hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey), endpoint TEXT NOT NULL",
     "self_registered": "hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey)",
+    "coldkeys": "hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey), coldkey TEXT NOT NULL, "
+    "block INTEGER NOT NULL",
+    "organiser": "one INTEGER PRIMARY KEY CHECK (one = 1), hotkey TEXT NOT NULL",
+    **ledger_transfers.TABLES,
 }
 _DAMAGED_REMEDY = "Move it away, then put a backup in its place or start a new chain. It was not changed."
 
@@ -55,6 +59,8 @@ class ChainFile:
             with self.writing() as db:
                 for name, columns in _TABLES.items():
                     db.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}) STRICT")
+                for index in ledger_transfers.INDEXES:
+                    db.execute(index)
                 if db.execute("SELECT count(*) FROM blocks").fetchone()[0] == 0:
                     make_first_block(db)
                 if "commitment_log" not in tables:

@@ -68,20 +68,25 @@ def _mark_cut(db: sqlite3.Connection, hotkey: str) -> None:
 
 
 def commitments_as_of(db: sqlite3.Connection, block: int) -> tuple[Commitment, ...]:
-    """Each hotkey's last commitment up to that block, with the blocks of its earlier ones.
+    """The last commitment up to that block of each registered hotkey and of the organiser's.
+
+    Each has the blocks of the hotkey's earlier ones.
 
     Raises:
         ChainUnavailable: commitments that the block had were removed.
     """
-    query = "SELECT hotkey FROM neurons JOIN commitment_cuts USING (hotkey) WHERE registered_at <= ?1"
-    cut = db.execute(f"{query} AND known_from > ?1 LIMIT 1", (block,)).fetchone()
+    cut = db.execute(
+        "SELECT hotkey FROM commitment_cuts WHERE known_from > ?1 AND (hotkey IN (SELECT hotkey FROM organiser) "
+        "OR hotkey IN (SELECT hotkey FROM neurons WHERE registered_at <= ?1)) LIMIT 1",
+        (block,),
+    ).fetchone()
     if cut is not None:
         raise ChainUnavailable(
             f"The local chain no longer has {cut[0]}'s commitments as of block {block}",
             "Ask for a later block. The chain keeps a limited number of commitments of each hotkey.",
         )
     commitments = []
-    for (hotkey,) in db.execute("SELECT hotkey FROM neurons").fetchall():
+    for (hotkey,) in db.execute("SELECT hotkey FROM neurons UNION SELECT hotkey FROM organiser").fetchall():
         # The index has these columns, so no text is read.
         blocks = db.execute(
             "SELECT block FROM commitment_log WHERE hotkey = ? AND block <= ? ORDER BY block DESC LIMIT ?",

@@ -10,10 +10,12 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from soundsright.adapters.peers import reply_json, request, signed_headers
-from soundsright.core.errors import ChainUnavailable, PeerUnavailable, UsageError
-from soundsright.core.ports import Account, BlockRef, Neuron, Reply, Snapshot, SubnetRules, TxResult
+from soundsright.core.coldkeys import coldkey_consent
+from soundsright.core.errors import ChainUnavailable, HistoryGone, PeerUnavailable, UsageError
+from soundsright.core.ports import Account, BlockRef, Neuron, Reply, Snapshot, SubnetRules, Transfer, TxResult
 from soundsright.core.submission import Commitment
 
 T = TypeVar("T")
@@ -21,12 +23,15 @@ T = TypeVar("T")
 SERVICE = "soundsright.chain/1"
 _TRIES = 3
 _FIRST_PAUSE_S = 0.3
+_GONE = 410
 _CHECK_KEYS = "Check WALLET and HOTKEY."
 _REMEDIES = {401: _CHECK_KEYS, 403: _CHECK_KEYS, 409: "Start another chain."}
 
 
 class HttpChain:
-    """The `LiveChain` port over the service at `url`. The account signs writes. `timeout_s` limits each request.
+    """The ports `LiveChain` and `Treasury` over the service at `url`.
+
+    The account signs writes: a hotkey, or the coldkey that pays a transfer. `timeout_s` limits each request.
 
     Opening reads the address of the service. Every write is signed for that address.
 
@@ -78,6 +83,48 @@ class HttpChain:
         reply = self._read("/v1/snapshot" if number is None else f"/v1/snapshot?block={number}")
         return self._parsed(_snapshot, reply)
 
+    def owner(self) -> str | None:
+        """The organiser's hotkey, or None if the service is of an older version that does not say."""
+
+        def parse(identity: Any) -> str | None:
+            owner = identity.get("owner")
+            return None if owner is None else str(owner)
+
+        return self._parsed(parse, self._read("/v1/identity"))
+
+    def balance_rao(self, coldkey: str) -> int:
+        """The balance of the address; 0 if it has no account."""
+        reply = self._read(f"/v1/balances/{quote(coldkey, safe='')}")
+        return self._parsed(lambda balance: int(balance["balance_rao"]), reply)
+
+    def transfer(self, coldkey: str, to: str, amount_rao: int) -> TxResult:
+        """Move RAO from the coldkey's balance to another's. The client's account is the coldkey."""
+        return self._write(coldkey, "/v1/transfer", {"to": to, "amount_rao": amount_rao})
+
+    def mint(self, to: str, amount_rao: int) -> TxResult:
+        """Add new RAO to the balance of the address. Only the organiser's account may do this."""
+        assert self._account is not None, "a write needs an account"
+        return self._write(self._account.address, "/v1/mint", {"to": to, "amount_rao": amount_rao})
+
+    def transfers(self, to: str, after_block: int, until_block: int | None = None) -> tuple[Transfer, ...]:
+        path = f"/v1/transfers/{quote(to, safe='')}?after={max(after_block, -1)}"
+        listed: list[Transfer] = []
+        more = True
+        while more:
+            # The first page fixes the last block, so that the others are of the same list.
+            asked = "" if until_block is None else f"&until={until_block}"
+            page = self._read(f"{path}{asked}&skip={len(listed)}")
+            last, transfers, more = self._parsed(_transfers, page)
+            listed += transfers
+            blocks = [after_block + 1, *(transfer.block for transfer in listed), max(last, after_block + 1)]
+            if blocks != sorted(blocks) or until_block not in (None, last) or (more and not transfers):
+                raise ChainUnavailable(
+                    f"The chain at {self._url} lists transfers of other blocks than those asked for",
+                    "Use the same version of soundsright on both hosts.",
+                )
+            until_block = last
+        return tuple(listed)
+
     def weights(self, validator: str) -> dict[int, float]:
         """The validator's current weights, by uid."""
         reply = self._read(f"/v1/weights/{validator}")
@@ -100,14 +147,29 @@ class HttpChain:
     def set_weights(self, hotkey: str, by_hotkey: Mapping[str, float]) -> TxResult:
         return self._write(hotkey, "/v1/weights", {"by_hotkey": dict(by_hotkey)})
 
-    def register(self, hotkey: str, *, stake: float = 0.0, permit: bool = False) -> int:
+    def register(
+        self,
+        hotkey: str,
+        *,
+        stake: float = 0.0,
+        permit: bool = False,
+        coldkey: str | None = None,
+        coldkey_account: Account | None = None,
+    ) -> int:
         """Register the hotkey and return its uid. The organiser's account may register any hotkey.
+
+        `coldkey` is the address that owns the hotkey. If a hotkey registers itself, `coldkey_account` signs for it.
 
         Raises:
             UsageError: the chain refuses.
             ChainUnavailable: the chain does not answer now.
         """
-        values = {"hotkey": hotkey, "stake": stake, "permit": permit}
+        values: dict[str, Any] = {"hotkey": hotkey, "stake": stake, "permit": permit}
+        if coldkey_account is not None:
+            signature = coldkey_account.sign(coldkey_consent(self._address, hotkey))
+            values |= {"coldkey": coldkey_account.address, "coldkey_signature": signature.hex()}
+        elif coldkey is not None:
+            values["coldkey"] = coldkey
         return self._parsed(lambda reply: int(reply["uid"]), self._command("/v1/register", values))
 
     def advance(self, blocks: int = 1) -> BlockRef:
@@ -128,6 +190,11 @@ class HttpChain:
                 reply = request(self._url, "GET", path, timeout_s=self._timeout_s)
                 if reply.status == 200:
                     return reply_json(reply, self._url + path)
+                if reply.status == _GONE:
+                    raise HistoryGone(
+                        f"The chain at {self._url} answered: {_sentence_of(reply)}",
+                        "Ask for later blocks, and settle the earlier ones by hand.",
+                    )
                 if reply.status < 500:
                     raise ChainUnavailable(
                         f"The chain at {self._url} answered: {_sentence_of(reply)}",
@@ -199,6 +266,11 @@ def _snapshot(reply: Any) -> Snapshot:
         tuple(Neuron(**neuron) for neuron in reply["neurons"]),
         tuple(Commitment(**commitment) for commitment in reply["commitments"]),
     )
+
+
+def _transfers(reply: Any) -> tuple[int, list[Transfer], bool]:
+    """The last block of a page of transfers, the transfers, and whether there are more."""
+    return int(reply["until_block"]), [Transfer(**each) for each in reply["transfers"]], bool(reply["more"])
 
 
 def _code_of(reply: Reply) -> str:

@@ -24,10 +24,18 @@ from soundsright.adapters.chains.commitment_log import (
     commits_too_often,
     log_commitment,
 )
-from soundsright.adapters.chains.registrations import MAX_NEURONS, free_uid, note_who_registered
+from soundsright.adapters.chains.ledger_transfers import (
+    add_mint,
+    add_transfer,
+    bad_mint,
+    bad_transfer,
+    balance_rao,
+    transfers_to,
+)
+from soundsright.adapters.chains.registrations import MAX_NEURONS, free_uid, note_who_registered, set_coldkey
 from soundsright.core.endpoint import is_endpoint
 from soundsright.core.errors import ChainUnavailable
-from soundsright.core.ports import BlockRef, Neuron, Snapshot, SubnetRules, TxResult
+from soundsright.core.ports import BlockRef, Neuron, Snapshot, SubnetRules, Transfer, TxResult
 from soundsright.core.submission import Commitment
 
 MAX_COMMITMENT_CHARS = 2_000
@@ -48,7 +56,10 @@ def seeded_block_entropy(seed: int) -> Callable[[int], bytes]:
 
 
 class LocalChain:
-    """The `LiveChain` port over one file, with the organiser's methods `register` and `advance`.
+    """The ports `LiveChain` and `Treasury` over one file.
+
+    `appoint`, `register`, `mint` and `advance` are for the organiser. Check who asks before you call a method that
+    writes.
 
     Parameters:
         entropy: gives, for the number of a block, the unpredictable part of the block's hash.
@@ -56,8 +67,8 @@ class LocalChain:
             block has the time of the clock.
         block_per_write: whether each write makes the block that it belongs to. Otherwise only `advance` makes
             blocks, and writers do not influence the chain's time. Registrations and commitments are then visible
-            from the next block on; of a hotkey's commitments in one block only the last counts. Endpoints and
-            weights are visible at once.
+            from the next block on; of a hotkey's commitments in one block only the last counts. Endpoints,
+            weights and balances are visible at once, transfers from the next block on.
         now_s: the clock.
 
     Raises:
@@ -146,24 +157,52 @@ class LocalChain:
             raise ChainUnavailable(f"The local chain has no time for block {number}", "Wait for the block.")
         return float(row[0])
 
-    def register(self, hotkey: str, *, stake: float = 0.0, permit: bool = False, by_itself: bool = False) -> int:
+    def owner(self) -> str | None:
+        """The organiser's hotkey. It may commit without registration."""
+        with self._file.reading() as db:
+            row = db.execute("SELECT hotkey FROM organiser").fetchone()
+        return None if row is None else str(row[0])
+
+    def appoint(self, hotkey: str) -> None:
+        """Make the hotkey the organiser's. It replaces the one before."""
+        if self.owner() != hotkey:
+            with self._file.writing() as db:
+                db.execute("INSERT OR REPLACE INTO organiser VALUES (1, ?)", (hotkey,))
+            with self._shown_lock:
+                self._shown.clear()  # Commitments of the old and the new owner.
+
+    def register(
+        self,
+        hotkey: str,
+        *,
+        stake: float = 0.0,
+        permit: bool = False,
+        by_itself: bool = False,
+        coldkey: str | None = None,
+    ) -> int:
         """The hotkey's uid. A new hotkey is registered in the next block. With `permit` it may set weights.
 
         On a full chain, it gets the seat of a hotkey that registered itself (`by_itself`) and never committed.
+        `coldkey` owns the hotkey from the next block on. A hotkey that has no coldkey yet can be given one later.
 
         Raises:
             UsageError: the chain has `MAX_NEURONS` hotkeys already, and each of them keeps its seat.
+            OtherColdkey: another coldkey owns the hotkey.
         """
         with self._file.writing() as db:
             row = db.execute("SELECT uid FROM neurons WHERE hotkey = ?", (hotkey,)).fetchone()
             if row is not None:
                 if not by_itself:
                     note_who_registered(db, hotkey, by_itself=False)
+                if coldkey is not None:
+                    set_coldkey(db, hotkey, coldkey, self._next_block(db))
                 return int(row[0])
             block = self._block_of_write(db)
             uid = free_uid(db, block, MAX_NEURONS)
             db.execute("INSERT INTO neurons VALUES (?, ?, ?, ?, ?)", (uid, hotkey, block, stake, int(permit)))
             note_who_registered(db, hotkey, by_itself=by_itself)
+            if coldkey is not None:
+                set_coldkey(db, hotkey, coldkey, block)
             return uid
 
     def is_registered(self, hotkey: str) -> bool:
@@ -180,7 +219,8 @@ class LocalChain:
     def snapshot(self, number: int | None = None) -> Snapshot:
         """The chain as of that block; None means the head.
 
-        Registrations and commitments are those of that block. Endpoints and weights are always the current ones.
+        Registrations, coldkeys and commitments are those of that block. Endpoints and weights are always the
+        current ones.
         """
         with self._file.reading() as db:
             query = "SELECT number, hash FROM blocks WHERE number <= ? ORDER BY number DESC LIMIT 1"
@@ -202,11 +242,15 @@ class LocalChain:
         return shown
 
     def publish(self, hotkey: str, digest: str) -> TxResult:
-        """Commit the text for the hotkey in the next block. It replaces the hotkey's earlier commitment."""
+        """Commit the text for the hotkey in the next block. It replaces the hotkey's earlier commitment.
+
+        The hotkey is registered, or the organiser's.
+        """
         if len(digest) > MAX_COMMITMENT_CHARS:
             return TxResult(False, "too_long", f"a commitment has at most {MAX_COMMITMENT_CHARS} characters")
         with self._file.writing() as db:
-            if not _is_registered(db, hotkey):
+            registered = _is_registered(db, hotkey)
+            if not registered and not _is_organiser(db, hotkey):
                 return _not_registered(hotkey)
             if commits_too_often(db, hotkey, self._next_block(db)):
                 return TxResult(
@@ -216,9 +260,43 @@ class LocalChain:
                     retryable=True,
                 )
             block = self._block_of_write(db)
-            db.execute("INSERT OR REPLACE INTO commitments VALUES (?, ?, ?)", (hotkey, digest, block))
+            if registered:
+                db.execute("INSERT OR REPLACE INTO commitments VALUES (?, ?, ?)", (hotkey, digest, block))
             log_commitment(db, hotkey, digest, block)
         return TxResult(True, block=block)
+
+    def balance_rao(self, coldkey: str) -> int:
+        """The balance of the address; 0 if it has no account."""
+        with self._file.reading() as db:
+            return balance_rao(db, coldkey)
+
+    def mint(self, to: str, amount_rao: int) -> TxResult:
+        """Add new RAO to the balance of the address. All balances together are at most 21 million TAO."""
+        with self._file.writing() as db:
+            refusal = bad_mint(db, amount_rao)
+            if refusal is not None:
+                return refusal
+            block = self._block_of_write(db)
+            add_mint(db, to, amount_rao)
+        return TxResult(True, block=block)
+
+    def transfer(self, coldkey: str, to: str, amount_rao: int) -> TxResult:
+        """Move RAO from the coldkey's balance to that of an address with an account."""
+        with self._file.writing() as db:
+            refusal = bad_transfer(db, coldkey, to, amount_rao, self._next_block(db))
+            if refusal is not None:
+                return refusal
+            block = self._block_of_write(db)
+            add_transfer(db, coldkey, to, amount_rao, block)
+        return TxResult(True, block=block)
+
+    def transfers(self, to: str, after_block: int, until_block: int | None = None) -> tuple[Transfer, ...]:
+        with self._file.reading() as db:
+            head = self._next_block(db) - 1
+            until = head if until_block is None else until_block
+            if max(after_block, until) > head:
+                raise _no_block_yet(max(after_block, until))
+            return transfers_to(db, to, after_block, until)
 
     def rules(self) -> SubnetRules:
         """The defaults: the owner of a private chain cannot change the rules."""
@@ -288,14 +366,19 @@ def _is_registered(db: sqlite3.Connection, hotkey: str) -> bool:
     return db.execute("SELECT 1 FROM neurons WHERE hotkey = ?", (hotkey,)).fetchone() is not None
 
 
+def _is_organiser(db: sqlite3.Connection, hotkey: str) -> bool:
+    return db.execute("SELECT 1 FROM organiser WHERE hotkey = ?", (hotkey,)).fetchone() is not None
+
+
 def _neurons_as_of(db: sqlite3.Connection, block: int) -> tuple[Neuron, ...]:
     rows = db.execute(
         "SELECT uid, n.hotkey, registered_at, stake, permit, endpoint, "
-        "(SELECT max(block) FROM weights WHERE validator = n.hotkey) FROM neurons n "
-        "LEFT JOIN endpoints e ON e.hotkey = n.hotkey WHERE registered_at <= ? ORDER BY uid",
-        (block,),
+        "(SELECT max(block) FROM weights WHERE validator = n.hotkey), coldkey FROM neurons n "
+        "LEFT JOIN endpoints e ON e.hotkey = n.hotkey "
+        "LEFT JOIN coldkeys c ON c.hotkey = n.hotkey AND c.block <= ? WHERE registered_at <= ? ORDER BY uid",
+        (block, block),
     )
     return tuple(
-        Neuron(uid, hotkey, registered_at, stake, bool(permit), endpoint, weights_set_at)
-        for uid, hotkey, registered_at, stake, permit, endpoint, weights_set_at in rows
+        Neuron(uid, hotkey, registered_at, stake, bool(permit), endpoint, weights_set_at, coldkey)
+        for uid, hotkey, registered_at, stake, permit, endpoint, weights_set_at, coldkey in rows
     )

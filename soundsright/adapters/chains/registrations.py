@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from soundsright.core.errors import UsageError
+from soundsright.core.errors import OtherColdkey, UsageError
 
 MAX_NEURONS = 4_096
 GRACE_BLOCKS = 300
@@ -38,8 +38,20 @@ def free_uid(db: sqlite3.Connection, block: int, most: int) -> int:
 
 def _remove(db: sqlite3.Connection, uid: int, hotkey: str) -> None:
     db.execute("DELETE FROM weights WHERE uid = ? OR validator = ?", (uid, hotkey))
-    for table in ("endpoints", "self_registered", "neurons"):
+    for table in ("endpoints", "self_registered", "coldkeys", "neurons"):
         db.execute(f"DELETE FROM {table} WHERE hotkey = ?", (hotkey,))
+
+
+def set_coldkey(db: sqlite3.Connection, hotkey: str, coldkey: str, block: int) -> None:
+    """Note the coldkey that owns a registered hotkey from that block on. It stays while the hotkey has its seat.
+
+    Raises:
+        OtherColdkey: another coldkey owns the hotkey.
+    """
+    row = db.execute("SELECT coldkey FROM coldkeys WHERE hotkey = ?", (hotkey,)).fetchone()
+    if row is not None and row[0] != coldkey:
+        raise OtherColdkey(f"The hotkey {hotkey} belongs to the coldkey {row[0]}", "Register another hotkey.")
+    db.execute("INSERT OR IGNORE INTO coldkeys VALUES (?, ?, ?)", (hotkey, coldkey, block))
 
 
 def note_who_registered(db: sqlite3.Connection, hotkey: str, *, by_itself: bool) -> None:

@@ -53,7 +53,7 @@ class Hotkey:
         if core.keyfile_data_is_encrypted(data):
             raise UsageError(
                 f"{variable}: {path} is encrypted",
-                "Use a hotkey without a password: a service cannot ask for one.",
+                "Use a key without a password: a service cannot ask for one.",
             )
         try:
             keypair = core.deserialize_keypair_from_keyfile_data(data)

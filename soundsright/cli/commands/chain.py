@@ -9,23 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from soundsright.cli.commands.chain_payments import balance, mint, transfer
+from soundsright.cli.shared.chain_accounts import (
+    account_options,
+    account_settings,
+    check_address,
+    coldkey_account,
+    private_chain,
+    private_chain_with_account,
+)
 from soundsright.cli.shared.options import (
     ANY_PATH,
     Connections,
     FiniteFloat,
-    env_file_option,
     grouped,
     listening_options,
     option,
 )
-from soundsright.cli.shared.settings_options import settings_from, settings_options
-from soundsright.config import Settings
 from soundsright.core.errors import UsageError
 from soundsright.core.ss58 import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fastapi import FastAPI
 
     from soundsright.adapters.chains import HttpChain, LocalChain
@@ -37,35 +41,6 @@ _MAX_BLOCK_EVERY_S = 60
 """A miner repeats a commitment that no block shows within three minutes."""
 _BLOCK_WAIT_S = 60.0
 _LOOK_EVERY_S = 0.5
-_ACCOUNT_SETTINGS = ("subtensor_chain_endpoint", "wallet", "hotkey", "wallet_path", "state_folder")
-
-
-def _account_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The flags of a command that acts for an account."""
-    return env_file_option(settings_options(Settings, _ACCOUNT_SETTINGS)(command))
-
-
-def _settings(flags: dict[str, Any], env_file: Path | None) -> Settings:
-    return settings_from(Settings, flags, env_file)
-
-
-def _opened_with_account(settings: Settings) -> tuple[HttpChain, Hotkey]:
-    """The chain, signing as the account of WALLET and HOTKEY, and that account."""
-    from soundsright.adapters.peers import Hotkey
-
-    account = Hotkey.read(settings.hotkey_file)
-    return _opened(settings, account), account
-
-
-def _opened(settings: Settings, account: Hotkey | None = None) -> HttpChain:
-    from soundsright.adapters.chains import HttpChain
-
-    if not settings.is_private_chain:
-        raise UsageError(
-            f"SUBTENSOR_CHAIN_ENDPOINT {settings.subtensor_chain_endpoint} is not a private chain",
-            "Give the http:// address of a private chain. For Bittensor, use `btcli`.",
-        )
-    return HttpChain(settings.subtensor_chain_endpoint, account)
 
 
 @click.group("chain")
@@ -77,6 +52,10 @@ def command() -> None:
     soundsright chain serve --open           # the organiser
     soundsright chain join                   # everybody else
     """
+
+
+for _payment in (balance, mint, transfer):
+    command.add_command(_payment)
 
 
 @dataclass(frozen=True)
@@ -96,7 +75,7 @@ class _ClientLimits:
 
 
 @command.command("serve")
-@_account_options
+@account_options
 @listening_options("CHAIN", 9944)
 @grouped(
     _BlockTimes,
@@ -160,7 +139,7 @@ def serve(
     from soundsright.cli.shared.serving import limits_of
     from soundsright.services.http import HttpService, configure_logging, listening
 
-    settings = _settings({**flags, "log_level": log_level}, env_file)
+    settings = account_settings({**flags, "log_level": log_level}, env_file)
     configure_logging(settings.log_level)
     account = Hotkey.read(settings.hotkey_file)
     settings.folder.mkdir(parents=True, exist_ok=True)
@@ -169,6 +148,7 @@ def serve(
         # If blocks come with time, writes make none. Otherwise a writer could decide when entries close.
         chain = LocalChain(file, block_s=times.block_seconds, block_per_write=not times.block_every)
         chain.check()
+        chain.appoint(account.address)
         if times.block_seconds is None:
             _check_time(chain.ahead_s())
         app = _chain_app(chain, account, client_limits, open_registration=open_registration)
@@ -178,7 +158,7 @@ def serve(
 
 
 def _chain_app(chain: LocalChain, account: Hotkey, limits: _ClientLimits, *, open_registration: bool) -> FastAPI:
-    from soundsright.adapters.peers import RateLimit, RequestGate
+    from soundsright.adapters.peers import RateLimit, RequestGate, valid_signature
     from soundsright.services.http import ChainAccess, chain_app
 
     # A client that was quiet for two minutes may read that much at once.
@@ -195,6 +175,7 @@ def _chain_app(chain: LocalChain, account: Hotkey, limits: _ClientLimits, *, ope
             open_registration=open_registration,
             reads=reads if limits.read_share else None,
             registrations=daily.check if limits.registrations else None,
+            valid_signature=valid_signature,
         ),
     )
 
@@ -228,26 +209,28 @@ def _check_time(ahead_s: float) -> None:
 
 
 @command.command("account")
-@_account_options
-def account(env_file: Path | None, **flags: Any) -> None:
+@account_options
+@option("--coldkey", is_flag=True, help="Make the coldkey of WALLET instead. It pays fees.")
+def account(coldkey: bool, env_file: Path | None, **flags: Any) -> None:
     """Make the key WALLET/HOTKEY and print its address.
 
     \b
     soundsright chain account --wallet alice
 
-    The key has the form of a Bittensor wallet.
+    The key has the form of a Bittensor wallet, without a password.
     """
     from soundsright.adapters.peers import new_hotkey
 
-    settings = _settings(flags, env_file)
-    key = new_hotkey()
-    key.write(settings.hotkey_file)
-    click.echo(f"{key.address}  {settings.hotkey_file}")
+    settings = account_settings(flags, env_file)
+    key, file = new_hotkey(), settings.coldkey_file if coldkey else settings.hotkey_file
+    key.write(file)
+    click.echo(f"{key.address}  {file}")
 
 
 @command.command("join")
-@_account_options
-def join(env_file: Path | None, **flags: Any) -> None:
+@account_options
+@option("--coldkey", is_flag=True, help="Name the coldkey of WALLET as the owner of the key.")
+def join(coldkey: bool, env_file: Path | None, **flags: Any) -> None:
     """Register your own key on a chain with open registration.
 
     \b
@@ -255,12 +238,14 @@ def join(env_file: Path | None, **flags: Any) -> None:
 
     The command waits for the block that shows the key.
     """
-    chain, own_key = _opened_with_account(_settings(flags, env_file))
-    _register(chain, own_key.address)
+    settings = account_settings(flags, env_file)
+    chain, own_key = private_chain_with_account(settings)
+    own_coldkey = coldkey_account(settings) if coldkey else None
+    _wait_for(chain, own_key.address, chain.register(own_key.address, coldkey_account=own_coldkey))
 
 
 @command.command("register")
-@_account_options
+@account_options
 @click.argument("address")
 @option(
     "--stake",
@@ -269,7 +254,10 @@ def join(env_file: Path | None, **flags: Any) -> None:
     help="Stake of the key. Miners answer only validators with enough stake.",
 )
 @option("--permit", is_flag=True, help="Let the key set weights, as a validator.")
-def register(address: str, stake: float, permit: bool, env_file: Path | None, **flags: Any) -> None:
+@option("--coldkey", help="Address of the coldkey that owns the key. It stays while the key is registered.")
+def register(
+    address: str, stake: float, permit: bool, coldkey: str | None, env_file: Path | None, **flags: Any
+) -> None:
     """Register the key ADDRESS, as the organiser.
 
     \b
@@ -277,18 +265,15 @@ def register(address: str, stake: float, permit: bool, env_file: Path | None, **
 
     The command waits for the block that shows the key.
     """
-    if not is_address(address):
-        raise UsageError(
-            f"ADDRESS {address[:80]!r} is not the address of a key",
-            "Give the address that `soundsright chain account` printed.",
-        )
-    chain, _organiser = _opened_with_account(_settings(flags, env_file))
-    _register(chain, address, stake=stake, permit=permit)
+    check_address("ADDRESS", address)
+    if coldkey is not None:
+        check_address("--coldkey", coldkey)
+    chain, _organiser = private_chain_with_account(account_settings(flags, env_file))
+    _wait_for(chain, address, chain.register(address, stake=stake, permit=permit, coldkey=coldkey))
 
 
-def _register(chain: HttpChain, address: str, *, stake: float = 0.0, permit: bool = False) -> None:
-    """Register a key and print its uid once a block shows it. If that takes too long, stop waiting."""
-    uid = chain.register(address, stake=stake, permit=permit)
+def _wait_for(chain: HttpChain, address: str, uid: int) -> None:
+    """Print the uid of a key once a block shows it. If that takes too long, stop waiting."""
     deadline_s = time.monotonic() + _BLOCK_WAIT_S
     while address not in (neuron.hotkey for neuron in chain.neurons()):
         if time.monotonic() >= deadline_s:
@@ -299,7 +284,7 @@ def _register(chain: HttpChain, address: str, *, stake: float = 0.0, permit: boo
 
 
 @command.command("advance")
-@_account_options
+@account_options
 @click.argument("blocks", default=1, type=click.IntRange(1, 10_000))
 def advance(blocks: int, env_file: Path | None, **flags: Any) -> None:
     """Make blocks at once, as the organiser.
@@ -307,12 +292,12 @@ def advance(blocks: int, env_file: Path | None, **flags: Any) -> None:
     \b
     soundsright chain advance 25 --wallet organiser
     """
-    chain, _organiser = _opened_with_account(_settings(flags, env_file))
+    chain, _organiser = private_chain_with_account(account_settings(flags, env_file))
     click.echo(f"block {chain.advance(blocks).number}")
 
 
 @command.command("publish")
-@_account_options
+@account_options
 @click.argument("folder", type=ANY_PATH)
 @option("--hub", required=True, envvar="SOUNDSRIGHT_HUB", type=ANY_PATH, help="Folder of the competition's hub.")
 @option("--namespace", required=True, help="Owner of the model on the hub.")
@@ -328,7 +313,7 @@ def publish(folder: Path, hub: Path, namespace: str, env_file: Path | None, **fl
     from soundsright.core.errors import EntryRefused
     from soundsright.library import check_folder
 
-    settings = _settings(flags, env_file)
+    settings = account_settings(flags, env_file)
     check_folder(folder, [settings.wallet_path, settings.folder])
     name = folder.name or folder.resolve().name  # The folder `.` has an empty name.
     try:
@@ -342,14 +327,14 @@ def publish(folder: Path, hub: Path, namespace: str, env_file: Path | None, **fl
 
 
 @command.command("status")
-@_account_options
+@account_options
 def status(env_file: Path | None, **flags: Any) -> None:
     """Show the latest block, and each hotkey with its endpoint and commitment.
 
     \b
     soundsright chain status --subtensor-chain-endpoint http://127.0.0.1:9944
     """
-    snapshot = _opened(_settings(flags, env_file)).snapshot()
+    snapshot = private_chain(account_settings(flags, env_file)).snapshot()
     click.echo(f"block {snapshot.block.number}  {snapshot.block.hash}")
     commitments = {c.hotkey: f"block {c.block}  {c.digest[:16]}" for c in snapshot.commitments}
     for neuron in snapshot.neurons:

@@ -22,6 +22,8 @@ from soundsright.core.ports.chain import (
     Snapshot,
     SubnetRules,
     Timelock,
+    Transfer,
+    Treasury,
     TxResult,
 )
 from soundsright.core.ports.hubs import ModelHub, Publisher
@@ -76,6 +78,8 @@ __all__ = [
     "SubnetRules",
     "Timelock",
     "TitleRow",
+    "Transfer",
+    "Treasury",
     "TxResult",
     "checked_key",
     "checked_prefix",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from soundsright.core.ports.tables import checked_amount
 from soundsright.core.submission import Commitment
 
 
@@ -22,7 +23,7 @@ class Neuron:
     """A registered hotkey. `endpoint` is the `host:port` that it serves, if it serves one.
 
     `weights_set_at` is the block of its latest weights. It is None if it never set any, or if the chain does not
-    report it.
+    report it. `coldkey` is the address that owns the hotkey and pays for it, or None if the chain knows none.
     """
 
     uid: int
@@ -32,6 +33,7 @@ class Neuron:
     permit: bool = False
     endpoint: str | None = None
     weights_set_at: int | None = None
+    coldkey: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,55 @@ class LiveChain(Chain, Protocol):
         """Seconds by which the chain's clock is ahead of a machine that shows `now_s`; 0 if it is unknown."""
         ...
 
+    def owner(self) -> str | None:
+        """The hotkey of the chain's or subnet's owner, or None if there is none.
+
+        It may commit without registration if the chain allows it.
+        """
+        ...
+
     def timestamp_s(self, number: int) -> float:
         """The time at which that block was made, in seconds since the epoch."""
         ...
 
     def publish_endpoint(self, hotkey: str, endpoint: str) -> TxResult:
         """Announce the `host:port` at which the hotkey serves requests."""
+        ...
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """An amount in RAO that the address `coldkey` sent in that block. No other transfer of the chain has its `id`.
+
+    Raises:
+        ValueError: the amount is not a whole number of RAO from 1 to `MAX_RAO`, or a part is missing.
+    """
+
+    id: str
+    coldkey: str
+    amount_rao: int
+    block: int
+
+    def __post_init__(self) -> None:
+        checked_amount(self.amount_rao)
+        if not self.id or not self.coldkey or type(self.block) is not int or self.block < 0:
+            raise ValueError("A transfer has an id, the address that sent it, and the number of a block")
+
+
+class Treasury(Protocol):
+    """The payments to an address. A chain implements it if coldkeys can send RAO to each other."""
+
+    def transfers(self, to: str, after_block: int, until_block: int | None = None) -> tuple[Transfer, ...]:
+        """Every transfer to the address in the blocks after `after_block`, up to and including `until_block`.
+
+        They are in the order of the chain. None means the last final block. To go on later, choose `until_block`
+        yourself and give it as the next `after_block`: the answer has all transfers up to it.
+
+        Raises:
+            ChainUnavailable: the chain does not answer, or `until_block` is not final yet. The answer is never a
+                part of the transfers.
+            HistoryGone: the chain no longer has a block or a transfer that was asked for.
+        """
         ...
 
 

@@ -1,7 +1,8 @@
 """The HTTP API of a private chain. Anyone can read it; a write is signed by the hotkey that it changes.
 
-The chain's time is in blocks, other times are in seconds since the epoch. The organiser's account registers hotkeys
-and makes blocks. If registration is open, a hotkey can register itself, without stake or permit.
+The chain's time is in blocks, other times are in seconds since the epoch, amounts in RAO. The organiser's account
+registers hotkeys, makes blocks and mints. If registration is open, a hotkey can register itself, without stake or
+permit. A transfer is signed by the coldkey that pays.
 """
 
 # No `from __future__ import annotations`: FastAPI evaluates annotations, and these name classes inside a function.
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from soundsright.core.coldkeys import coldkey_consent
 from soundsright.core.endpoint import MAX_CHARS as MAX_ENDPOINT_CHARS
 from soundsright.core.endpoint import client_network
-from soundsright.core.errors import RequestRefused, UsageError
-from soundsright.core.ports import BlockRef, LiveChain
+from soundsright.core.errors import HistoryGone, OtherColdkey, RequestRefused, UsageError
+from soundsright.core.ports import BlockRef, LiveChain, Treasury, TxResult
+from soundsright.core.ports.tables import MAX_RAO
 from soundsright.services.http.front import vouch
 from soundsright.services.http.requests import (
     Admit,
@@ -36,19 +39,29 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 400_000
 MAX_WEIGHTS = 4_096
+TRANSFERS_PER_PAGE = 500
 _BYTES_PER_MS = 50_000
 """Sending a reply of this size counts as much as a millisecond of work."""
 
 
-class PrivateChain(LiveChain, Protocol):
-    """A chain that this program runs: it also registers hotkeys, makes blocks, and shows weights."""
+class PrivateChain(LiveChain, Treasury, Protocol):
+    """A chain that this program runs: it also registers hotkeys, makes blocks, and shows weights and balances."""
 
     def register(
-        self, hotkey: str, *, stake: float = 0.0, permit: bool = False, by_itself: bool = False
+        self,
+        hotkey: str,
+        *,
+        stake: float = 0.0,
+        permit: bool = False,
+        by_itself: bool = False,
+        coldkey: str | None = None,
     ) -> int: ...
     def is_registered(self, hotkey: str) -> bool: ...
     def advance(self, blocks: int = 1) -> BlockRef: ...
     def weights(self, validator: str) -> dict[int, float]: ...
+    def balance_rao(self, coldkey: str) -> int: ...
+    def mint(self, to: str, amount_rao: int) -> TxResult: ...
+    def transfer(self, coldkey: str, to: str, amount_rao: int) -> TxResult: ...
 
 
 class Budget(Protocol):
@@ -63,6 +76,8 @@ class ChainAccess:
     """The checks of requests. `address` is the chain's own account, which signed requests name as their receiver.
 
     `admit` verifies a signature, `throttle` counts the writes of a client, and `is_address` checks a hotkey.
+    `valid_signature` says whether an address signed a message: a hotkey that registers itself shows so that its
+    coldkey agrees. Without it, no hotkey can name its coldkey.
     `reads` is a client's budget for reads, in milliseconds of work. `registrations` counts the hotkeys that
     register themselves from a client. None means no limit.
     """
@@ -75,6 +90,7 @@ class ChainAccess:
     open_registration: bool = False
     reads: Budget | None = None
     registrations: Throttle | None = None
+    valid_signature: Callable[[str, bytes, bytes], bool] = lambda _address, _message, _signature: False
 
 
 class _Body(BaseModel):
@@ -100,6 +116,13 @@ class _Registration(_Body):
     hotkey: Annotated[str, Field(max_length=128)]
     stake: Annotated[float, Field(ge=0, le=1e15)] = 0.0
     permit: bool = False
+    coldkey: Annotated[str, Field(max_length=128)] | None = None
+    coldkey_signature: Annotated[str, Field(pattern=r"^([0-9a-f]{128})?$")] = ""
+
+
+class _Payment(_Body):
+    to: Annotated[str, Field(max_length=128)]
+    amount_rao: Annotated[int, Field(strict=True, ge=1, le=MAX_RAO)]
 
 
 class _Advance(_Body):
@@ -120,6 +143,7 @@ def chain_app(chain: PrivateChain, access: ChainAccess) -> "FastAPI":
     answer_refusals(app)
     _add_reads(app, chain, access)
     _add_writes(app, chain, access)
+    _add_payments(app, chain, access)
     _add_organising(app, chain, access)
     return app
 
@@ -161,6 +185,7 @@ def _add_reads(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> None
         return {
             "service": "soundsright.chain/1",
             "address": access.address,
+            "owner": chain.owner(),
             "open_registration": access.open_registration,
             "time_s": time.time(),
         }
@@ -235,12 +260,84 @@ def _add_writes(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> Non
         return asdict(result)
 
 
+def _add_payments(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> None:
+    """Balances, transfers, and the organiser's minting."""
+    from fastapi import Query, Request, Response
+    from starlette.concurrency import run_in_threadpool
+
+    def transfer_fields(to: str, after: int, until: int | None, skip: int) -> dict[str, Any]:
+        last = chain.finalized().number if until is None else until
+        if max(after, last) > chain.finalized().number:
+            raise RequestRefused("no_block", f"There is no block {max(after, last)}", status=404)
+        try:
+            transfers = chain.transfers(to, after, last)
+        except HistoryGone as error:
+            raise RequestRefused("transfers_gone", error.problem, status=410) from error
+        page = transfers[skip : skip + TRANSFERS_PER_PAGE]
+        return {
+            "until_block": last,
+            "transfers": [asdict(transfer) for transfer in page],
+            "more": len(transfers) > skip + TRANSFERS_PER_PAGE,
+        }
+
+    @app.get("/v1/balances/{coldkey}")
+    def balance(request: Request, coldkey: str) -> Response:
+        return _metered(request, access.reads, lambda: {"balance_rao": chain.balance_rao(coldkey)})
+
+    @app.get("/v1/transfers/{to}")
+    def transfers(
+        request: Request,
+        to: str,
+        after: Annotated[int, Query(ge=-1)],
+        until: Annotated[int | None, Query(ge=0)] = None,
+        skip: Annotated[int, Query(ge=0)] = 0,
+    ) -> Response:
+        return _metered(request, access.reads, lambda: transfer_fields(to, after, until, skip))
+
+    def payment_in(body: bytes) -> _Payment:
+        payment = parsed(_Payment, body)
+        if not access.is_address(payment.to):
+            raise RequestRefused("malformed", "`to` is not a valid address", status=422)
+        return payment
+
+    @app.post("/v1/transfer", openapi_extra=described_body(_Payment))
+    async def transfer(request: Request) -> dict[str, Any]:
+        sender, body = await _signed(request, access)
+        payment = payment_in(body)
+        return asdict(await run_in_threadpool(chain.transfer, sender, payment.to, payment.amount_rao))
+
+    @app.post("/v1/mint", openapi_extra=described_body(_Payment))
+    async def mint(request: Request) -> dict[str, Any]:
+        sender, body = await _signed(request, access)
+        payment = payment_in(body)
+        if sender != access.organiser:
+            raise RequestRefused("not_organiser", "Only the organiser mints")
+        vouch(request)
+        return asdict(await run_in_threadpool(chain.mint, payment.to, payment.amount_rao))
+
+
 def _count_registration(request: "Request", count: Throttle) -> None:
     try:
         count(client_network(request.client.host if request.client else ""))
     except RequestRefused as refused:
         sentence = "Your address has registered too many keys today"
         raise RequestRefused("too_many", sentence, status=429) from refused
+
+
+def _check_coldkey(wish: _Registration, access: ChainAccess, *, by_itself: bool) -> None:
+    """Check that the coldkey exists and, if a hotkey names its own, that the coldkey agrees.
+
+    Raises:
+        RequestRefused: `malformed` or `coldkey_unsigned`.
+    """
+    if wish.coldkey is None:
+        return
+    if not access.is_address(wish.coldkey):
+        raise RequestRefused("malformed", "The coldkey is not a valid address", status=422)
+    if by_itself:
+        message, signature = coldkey_consent(access.address, wish.hotkey), bytes.fromhex(wish.coldkey_signature)
+        if not access.valid_signature(wish.coldkey, message, signature):
+            raise RequestRefused("coldkey_unsigned", "The coldkey has not signed that the hotkey is its own")
 
 
 def _add_organising(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> None:
@@ -258,17 +355,19 @@ def _add_organising(app: "FastAPI", chain: PrivateChain, access: ChainAccess) ->
         if not access.is_address(wish.hotkey):
             raise RequestRefused("malformed", "The hotkey is not a valid address", status=422)
         by_itself = sender != access.organiser
+        _check_coldkey(wish, access, by_itself=by_itself)
         if by_itself and access.registrations and not await run_in_threadpool(chain.is_registered, wish.hotkey):
-            try:
-                access.registrations(client_network(request.client.host if request.client else ""))
-            except RequestRefused as refused:
-                raise RequestRefused(
-                    "too_many", "Your address has registered too many keys today", status=429
-                ) from refused
-        try:
-            uid = await run_in_threadpool(
-                lambda: chain.register(wish.hotkey, stake=wish.stake, permit=wish.permit, by_itself=by_itself)
+            _count_registration(request, access.registrations)
+
+        def registered() -> int:
+            return chain.register(
+                wish.hotkey, stake=wish.stake, permit=wish.permit, by_itself=by_itself, coldkey=wish.coldkey
             )
+
+        try:
+            uid = await run_in_threadpool(registered)
+        except OtherColdkey as error:
+            raise RequestRefused("other_coldkey", error.problem) from error
         except UsageError as error:
             raise RequestRefused("full", error.problem, status=409) from error
         return {"uid": uid}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from soundsright.adapters.chains import HttpChain, LocalChain
-from soundsright.adapters.peers import Hotkey, RateLimit, RequestGate
+from soundsright.adapters.peers import Hotkey, RateLimit, RequestGate, valid_signature
 from soundsright.core.ss58 import is_address
 from soundsright.services.http import ChainAccess, HttpService, chain_app, listening
 
@@ -26,6 +26,7 @@ def served_chain(
 ) -> Iterator[tuple[LocalChain, str]]:
     """The chain in the file `path`, and the URL of its service."""
     chain = LocalChain(path, block_s=block_s)
+    chain.appoint(ORGANISER.address)
     app = chain_app(
         chain,
         ChainAccess(
@@ -37,6 +38,7 @@ def served_chain(
             open_registration=open_registration,
             reads=reads,
             registrations=registrations.check if registrations else None,
+            valid_signature=valid_signature,
         ),
     )
     service = HttpService(app, listening("127.0.0.1", 0, host_variable="", port_variable=""), name="chain")

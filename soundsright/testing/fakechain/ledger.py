@@ -80,6 +80,7 @@ class Ledger:
         self._pallets = {pallet["name"]: pallet for pallet in self.runtime.metadata_ir()["pallets"]}
         self._state: dict[bytes, bytes] = {}
         self._events: list[dict[str, Any]] = []
+        self._payments: list[dict[str, Any]] = []
         self._now_ms = 0
         self._number = 0
         for name, value in (
@@ -109,13 +110,38 @@ class Ledger:
 
     # Actions of the subnet's owner
 
-    def register(self, address: str, *, stake: float = 0.0, permit: bool = False) -> int:
+    def appoint(self, hotkey: str) -> None:
+        """Make the hotkey that of the subnet's owner."""
+        self.put("SubtensorModule", "SubnetOwnerHotkey", [self.netuid], hotkey)
+        self.seal(())
+
+    def mint(self, address: str, amount_rao: int) -> None:
+        """Add new RAO to the balance of an account."""
+        account = self.get("System", "Account", [address])
+        data = account["data"] | {"free": account["data"]["free"] + amount_rao}
+        self.put("System", "Account", [address], account | {"data": data})
+
+    def transfer(self, sender: str, receiver: str, amount_rao: int) -> None:
+        """Move RAO between two accounts in a new block."""
+        if self.get("System", "Account", [sender])["data"]["free"] < amount_rao:
+            raise DispatchFailed("Balances", "InsufficientBalance")
+        self.mint(sender, -amount_rao)
+        self.mint(receiver, amount_rao)
+        transfer = {"Transfer": {"from": sender, "to": receiver, "amount": amount_rao}}
+        self._payments.append({"phase": {"ApplyExtrinsic": 0}, "event": {"Balances": transfer}, "topics": []})
+        self.seal(())
+
+    def register(
+        self, address: str, *, stake: float = 0.0, permit: bool = False, coldkey: str | None = None
+    ) -> int:
         """Register a hotkey in a new block. Returns its uid. `stake` is in whole units."""
         own_uid = next((uid for uid, hotkey in enumerate(self.hotkeys) if hotkey.address == address), None)
         if own_uid is not None:
             return own_uid
         uid = len(self.hotkeys)
-        self.hotkeys.append(Registration(address, address, int(stake * 1e9), permit, self.head.number + 1))
+        self.hotkeys.append(
+            Registration(address, coldkey or address, int(stake * 1e9), permit, self.head.number + 1)
+        )
         self.put("SubtensorModule", "Uids", [self.netuid, address], uid)
         self.put("SubtensorModule", "Keys", [self.netuid, uid], address)
         self.put("SubtensorModule", "SubnetworkN", [self.netuid], len(self.hotkeys))
@@ -149,6 +175,8 @@ class Ledger:
         self.put("Timestamp", "Now", [], self._now_ms)
         raw = [b"\x28\x04\x02\x00\x0b" + self._now_ms.to_bytes(6, "little")]
         self._succeeded(0)
+        self._events += self._payments
+        self._payments = []
         for index, transaction in enumerate(transactions, 1):
             raw.append(transaction.raw)
             self._apply(index, transaction)

@@ -29,13 +29,15 @@ class NodeFaults:
     """The faults of a node. `failing` maps a method to the number of its next calls that get an error.
 
     `silent` methods get no reply. If `swallows`, accepted transactions never get into a block. If `drops`, the
-    connection breaks once, after a transaction was accepted, but the transaction still gets into a block.
+    connection breaks once, after a transaction was accepted, but the transaction still gets into a block. `message`
+    is the text of an error.
     """
 
     failing: dict[str, int] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     swallows: bool = False
     drops: bool = False
+    message: str = "planted failure"
 
 
 class Node:
@@ -113,7 +115,7 @@ class Node:
             return None
         if self.faults.failing.get(method, 0) > 0:
             self.faults.failing[method] -= 1
-            return head | {"error": {"code": -32000, "message": "planted failure"}}
+            return head | {"error": {"code": -32000, "message": self.faults.message}}
         handler = getattr(self, f"_{method}", None)
         if handler is None:
             return head | {"error": {"code": -32601, "message": f"Method not found: {method}"}}
@@ -292,8 +294,17 @@ class RunningNode:
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(30)
 
-    def register(self, hotkey: str, *, stake: float = 0.0, permit: bool = False) -> int:
-        return self.do(lambda: self.node.ledger.register(hotkey, stake=stake, permit=permit))
+    def register(self, hotkey: str, *, stake: float = 0.0, permit: bool = False, coldkey: str | None = None) -> int:
+        return self.do(lambda: self.node.ledger.register(hotkey, stake=stake, permit=permit, coldkey=coldkey))
+
+    def appoint(self, hotkey: str) -> None:
+        self.do(lambda: self.node.ledger.appoint(hotkey))
+
+    def mint(self, address: str, amount_rao: int) -> None:
+        self.do(lambda: self.node.ledger.mint(address, amount_rao))
+
+    def transfer(self, sender: str, receiver: str, amount_rao: int) -> None:
+        self.do(lambda: self.node.ledger.transfer(sender, receiver, amount_rao))
 
     def weights(self, hotkey: str) -> dict[int, float]:
         return self.do(lambda: self.node.ledger.weights(hotkey))

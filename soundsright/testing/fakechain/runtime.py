@@ -43,7 +43,8 @@ class _Runtime:
         system, timestamp = self._system(), self._timestamp()
         subtensor, commitments = self._subtensor(), self._commitments()
         aura = Pallet("Aura", 5).constant("SlotDuration", self.u64, (12_000).to_bytes(8, "little"))
-        pallets = [system, timestamp, aura, subtensor, commitments]
+        balances = self._balances()
+        pallets = [system, timestamp, aura, balances, subtensor, commitments]
         outer = [
             self._outer("RuntimeCall", [(p, p.calls) for p in pallets]),
             self._outer("RuntimeEvent", [(p, p.event) for p in pallets]),
@@ -115,6 +116,11 @@ class _Runtime:
         call = [("set", 0, [("now", self.registry.compact_of(self.u64))])]
         pallet = Pallet("Timestamp", 2, calls=self.registry.variants("pallet_timestamp::pallet::Call", call))
         return pallet.plain("Now", self.u64, bytes(8))
+
+    def _balances(self) -> Pallet:
+        transfer = [("from", self.account), ("to", self.account), ("amount", self.u64)]
+        event = self.registry.variants("pallet_balances::pallet::Event", [("Transfer", 2, transfer)])
+        return Pallet("Balances", 6, event=event)
 
     def _commitments(self) -> Pallet:
         r = self.registry
@@ -265,6 +271,7 @@ class _Runtime:
         pending = r.sequence(r.tuple_of(self.account, self.u64, self.bytes, self.u64))
         epoch = r.tuple_of(self.u16, self.u64)
         pallet.map("TimelockedWeightCommits", ["Twox64Concat", "Twox64Concat"], epoch, pending, b"\0")
+        pallet.map("SubnetOwnerHotkey", _U16_KEY, self.u16, self.account, bytes(32))
         pallet.map("Owner", ["Blake2_128Concat"], self.account, self.account, bytes(32))
 
     def _extrinsics(self, call: int) -> Extrinsics:
