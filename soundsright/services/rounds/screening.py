@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from soundsright.core.competition import Competition
 from soundsright.core.content import files_below
-from soundsright.core.corpus_commitment import is_corpus_commitment
 from soundsright.core.dockerfile import Instruction, read_dockerfile
 from soundsright.core.dockerfile_checks import check_dockerfile
 from soundsright.core.entry_rules import NO_RULES, EntryRules
@@ -19,6 +18,7 @@ from soundsright.core.errors import EntryRefused, ProtocolViolation
 from soundsright.core.ports import Neuron
 from soundsright.core.results import Refusal
 from soundsright.core.submission import Commitment, FetchedModel, Reveal, Submission
+from soundsright.core.system_commitments import is_entry_commitment
 
 _LICENCE = re.compile(r"(un)?licen[cs]e([.-].*)?|copying([.-].*)?", re.IGNORECASE)
 _MAX_BLOCKS_SHOWN = 20
@@ -41,12 +41,12 @@ def screened(
     entries_close_block: int,
     rules: EntryRules = NO_RULES,
 ) -> Screened:
-    """Apply the rules that need no files to every commitment."""
+    """Apply the rules that need no files to every commitment that can be an entry."""
     by_hotkey = {neuron.hotkey: neuron for neuron in neurons}
     by_id = {competition.id: competition for competition in competitions}
     submissions: list[Submission] = []
     refusals: list[Refusal] = []
-    entries = (c for c in commitments if not is_corpus_commitment(c.digest))
+    entries = (c for c in commitments if is_entry_commitment(c.digest))
     for commitment in sorted(entries, key=lambda c: (c.block, c.hotkey)):
         neuron = by_hotkey.get(commitment.hotkey)
         revealed = reveals.get(commitment.hotkey)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from soundsright.core.corpus_commitment import is_corpus_commitment
 from soundsright.core.errors import UsageError
 from soundsright.core.ports import BlockRef, LiveChain, Neuron, Snapshot, TxResult
 from soundsright.core.schedule import Round
 from soundsright.core.submission import Commitment
+from soundsright.core.system_commitments import is_entry_commitment
 from soundsright.services.rounds import steps
 
 
@@ -46,7 +46,7 @@ class PinnedChain:
 
     def replace_entries(self, entries: tuple[Commitment, ...]) -> None:
         """Show these entries instead of those of the chain: the same ones, decoded. Other commitments stay."""
-        others = (c for c in self._pinned.commitments if is_corpus_commitment(c.digest))
+        others = (c for c in self._pinned.commitments if not is_entry_commitment(c.digest))
         self._pinned = replace(self._pinned, commitments=(*entries, *others))
 
     def head(self) -> BlockRef:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from soundsright.core.corpus_commitment import CorpusCommitment, corpus_commitment_in, is_corpus_commitment
+from soundsright.core.corpus_commitment import CorpusCommitment, corpus_commitment_in
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.material import Material
 from soundsright.core.ports import Clock, LiveChain, Neuron
 from soundsright.core.submission import Commitment
+from soundsright.core.system_commitments import is_entry_commitment
 from soundsright.services.http import Health
 from soundsright.services.report import disclose
 from soundsright.services.rounds import PRIVATE_FOLDER, commitment_to, retirement
@@ -21,8 +22,8 @@ CHECK_EVERY_S = 600.0
 
 
 def entries_among(commitments: Sequence[Commitment]) -> tuple[Commitment, ...]:
-    """The commitments that can be entries, without those to a corpus."""
-    return tuple(c for c in commitments if not is_corpus_commitment(c.digest))
+    """The commitments that can be entries, without those to a corpus and of other systems."""
+    return tuple(c for c in commitments if is_entry_commitment(c.digest))
 
 
 def difference(own: CorpusCommitment, hotkey: str, other: CorpusCommitment) -> str:

@@ -20,6 +20,7 @@ from soundsright.core.submission import (
     FetchedModel,
     Reveal,
     Submission,
+    commitment_text,
 )
 from soundsright.services.rounds.screening import (
     Screened,
@@ -93,6 +94,20 @@ def test_each_broken_rule_is_named(result: object, code: str) -> None:
     assert "commitment_block" in refusal.evidence
     # A refusal of an unknown competition would be on no leaderboard.
     assert refusal.competition_id in (None, *(c.id for c in PUBLISHED))
+
+
+@pytest.mark.parametrize("text", ["soundsright:rules:" + "ab" * 32, "leoma:1", "leoma:", "corpus:1:ab"])
+def test_a_commitment_of_another_system_is_no_entry_and_no_refusal(text: str) -> None:
+    for neurons in ((NEURON,), ()):
+        for reveal in (REVEAL, None):
+            assert screen(commitment(digest=text), neurons=neurons, reveal=reveal) == Screened((), ())
+
+
+def test_a_plain_entry_from_a_namespace_with_the_name_of_a_system_is_an_entry() -> None:
+    for namespace in ("soundsright", "leoma"):
+        text = commitment_text(ModelRef(namespace, "gate", "1" * 40), "alice", COMPETITION)
+        (refusal,) = screen(commitment(digest=text), reveal=None).refusals
+        assert refusal.code == "not_revealed"
 
 
 def test_a_refusal_has_the_compared_values_as_evidence() -> None:
