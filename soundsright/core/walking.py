@@ -4,15 +4,19 @@ Every command lists folders by these rules:
 
 - Hidden files and folders, and those that operating systems add, are left out.
 - A link is followed. A link to a folder above itself is not, because it would never end.
-- A link to nothing counts as a file that cannot be read. So it never makes a set smaller.
-- A folder that cannot be listed is an error, because nobody knows what is in it.
+- A link to nothing counts as a file that cannot be read if its name is that of a file to list. Any other one is
+  noted, because it may have been a folder. So it never makes a set smaller without a word.
+- A folder that cannot be listed is an error, because nobody knows what is in it. So is a link that the system
+  refuses to follow.
 
 Files of models are listed by `core.content`, which follows no link and leaves nothing out.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -146,12 +150,21 @@ class _Walk:
             )
         name = folder.name + entry.name
         is_link = entry.is_symlink()
-        is_folder, leads_nowhere = _kind(entry)
         is_wanted = PurePath(entry.name).suffix.lower() in self._suffixes
         if entry.name.startswith(".") or entry.name in _OF_SYSTEMS:
-            if is_folder or is_wanted:
+            if is_wanted or self._may_be_folder(entry):
                 self.left_out[shown_name(name)] = HIDDEN
-        elif is_folder:
+            return
+        try:
+            is_folder, leads_nowhere = _kind(entry)
+        except OSError as error:
+            if not is_wanted:
+                raise UsageError(
+                    f"The link {_cut(shown_name(str(self._root / name)))} cannot be followed ({error.strerror})",
+                    f"Correct this, or move the link out of {self._root}.",
+                ) from error
+            is_folder, leads_nowhere = False, True  # A reader of the file says what is wrong with it.
+        if is_folder:
             self.linked |= is_link
             yield from self._entered(folder, name)
         elif is_wanted:
@@ -160,9 +173,15 @@ class _Walk:
                 self.names.append(name)
             else:
                 self.left_out[shown_name(name)] = NOT_UTF8
-        elif leads_nowhere and "." not in entry.name:
-            # It may have been a folder of files.
+        elif leads_nowhere:
             self.left_out[shown_name(name)] = NOWHERE
+
+    @staticmethod
+    def _may_be_folder(entry: os.DirEntry[str]) -> bool:
+        try:
+            return _kind(entry)[0]
+        except OSError:
+            return True
 
     def _entered(self, folder: _Folder, name: str) -> Iterator[_Folder]:
         if len(folder.identities) >= MAX_DEPTH:
@@ -177,12 +196,19 @@ class _Walk:
 
 
 def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
-    """Whether the entry is a folder, and whether it is a link that leads nowhere."""
+    """Whether the entry is a folder, and whether it is a link that leads nowhere.
+
+    Raises:
+        OSError: it is a link that cannot be followed, so that nobody knows what is there.
+    """
+    if not entry.is_symlink():
+        return entry.is_dir(), False
     try:
-        is_folder = entry.is_dir()
-        return is_folder, not is_folder and entry.is_symlink() and not Path(entry).exists()
-    except OSError:
-        return False, True  # A link to itself.
+        return stat.S_ISDIR(entry.stat().st_mode), False
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return False, True
+        raise
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -106,7 +106,7 @@ def read_through(path: Path, block_s: float) -> Iterator[Samples]:
     Only as much of the file is decoded as blocks are taken.
 
     Raises:
-        AudioFileError: libsndfile does not read the file, or it is damaged.
+        AudioFileError: the file is missing or damaged, or libsndfile does not read it.
     """
     import soundfile
 
@@ -119,6 +119,8 @@ def read_through(path: Path, block_s: float) -> Iterator[Samples]:
                 yield samples
     except soundfile.LibsndfileError as error:
         raise AudioFileError(path, f"cannot be decoded ({error})") from error
+    except OSError as error:
+        raise AudioFileError(path, f"cannot be read ({error.strerror})") from error
 
 
 def read_flac(content: bytes, name: object, *, max_s: float = MAX_FILE_S) -> Audio:

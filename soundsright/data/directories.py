@@ -29,7 +29,7 @@ from soundsright.data.layouts import (
 from soundsright.data.levels import SILENT_DB
 from soundsright.data.recordings import Recording, recording_of
 from soundsright.data.sides import CleanSide, clean_side, generated_set, without_sets
-from soundsright.data.silence import NO_SOUND_DB, is_silent
+from soundsright.data.silence import NO_SOUND_DB, is_silent, silence_problem
 from soundsright.data.spectrum import bandwidth_hz
 from soundsright.data.splits import Split, in_split
 
@@ -320,7 +320,7 @@ def _probed(
                 split=split,
             )
             if is_silent(path, kind.silent_db):
-                return AudioFileError(path, f"is silent: nothing in it is above {kind.silent_db:.0f} dB")
+                return AudioFileError(path, silence_problem(kind.silent_db))
         except AudioFileError as error:
             return error
         is_known = split is not None or (known is not None and certain)

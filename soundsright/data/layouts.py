@@ -6,18 +6,20 @@ no group gives None: its group can only be guessed.
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from soundsright.core.text_files import MAX_MANIFEST_BYTES, lines_of_file
 from soundsright.core.walking import folder_files
 from soundsright.data.splits import Split
 
 _AUDIO = r"\.(flac|m4a|mp3|ogg|opus|wav)$"
-_MAX_FIELD = 1 << 20
+_MAX_TEXT_BYTES = 64 << 20
+"""More than any file of texts. The largest corpora have a file for each chapter or utterance."""
+_CORRECT = "Correct the file, or move it out of the corpus."
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def _librispeech_texts(root: Path) -> dict[str, str]:
         line.strip().partition(" ")
         for path in folder_files(root, {".txt"}).files
         if path.name.endswith(".trans.txt") and path.is_file()
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        for _, line in lines_of_file(path, _MAX_TEXT_BYTES, _CORRECT, errors="replace")
     )
     return {name: text for name, _, text in pairs if text}
 
@@ -102,7 +104,9 @@ def _librispeech_texts(root: Path) -> dict[str, str]:
 def _vctk_texts(root: Path) -> dict[str, str]:
     """The texts in `txt/p225/p225_001.txt`, one file for each utterance."""
     return {
-        path.stem: path.read_text(encoding="utf-8", errors="replace").strip()
+        path.stem: "\n".join(
+            line for _, line in lines_of_file(path, _MAX_TEXT_BYTES, _CORRECT, errors="replace")
+        ).strip()
         for path in folder_files(root, {".txt"}).files
         if path.parts[-3:-2] == ("txt",) and path.is_file()
     }
@@ -110,18 +114,25 @@ def _vctk_texts(root: Path) -> dict[str, str]:
 
 def _common_voice_speakers(paths: Iterable[Path]) -> dict[str, str]:
     """The `client_id` of each file in the tables beside `clips`, such as `validated.tsv`."""
-    speakers: dict[str, str] = {}
-    csv.field_size_limit(_MAX_FIELD)
-    for folder in sorted({path.parent.parent for path in paths if path.parent.name == "clips"}):
-        for table in sorted(folder.glob("*.tsv")):
-            with table.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-                try:
-                    rows = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
-                    if {"client_id", "path"} <= set(rows.fieldnames or ()):
-                        speakers |= {str(row["path"]): str(row["client_id"]) for row in rows if row["client_id"]}
-                except csv.Error:
-                    continue  # Another program's table; the speakers of its files stay unknown.
-    return speakers
+    clips = [path for path in paths if path.parent.name == "clips"]
+    names = {path.name for path in clips}
+    return {
+        name: speaker
+        for folder in sorted({path.parent.parent for path in clips})
+        for table in sorted(folder.glob("*.tsv"))
+        if table.is_file() or (table.is_symlink() and not table.is_dir())
+        for name, speaker in _speakers_in(table)
+        if name in names
+    }
+
+
+def _speakers_in(table: Path) -> Iterator[tuple[str, str]]:
+    """The file and the speaker of each row; none for a table of other columns. A tab cannot be quoted in it."""
+    rows = (line.split("\t") for _, line in lines_of_file(table, MAX_MANIFEST_BYTES, _CORRECT, errors="replace"))
+    columns = next(rows, [])
+    if {"client_id", "path"} <= set(columns):
+        speaker, path = columns.index("client_id"), columns.index("path")
+        yield from ((row[path], row[speaker]) for row in rows if len(row) > max(path, speaker) and row[speaker])
 
 
 SPEECH_LAYOUTS = (

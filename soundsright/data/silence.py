@@ -108,6 +108,15 @@ def is_silent(path: Path, level_db: float) -> bool:
     return True
 
 
+def silence_problem(level_db: float) -> str:
+    """What is wrong with a recording that never exceeds the level.
+
+    >>> silence_problem(-70.0)
+    'is silent: nothing in it is above -70 dB'
+    """
+    return f"is silent: nothing in it is above {level_db:.0f} dB"
+
+
 def _block(sample_rate_hz: int) -> int:
     return round(BLOCK_S * sample_rate_hz)
 

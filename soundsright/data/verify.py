@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,9 +20,8 @@ from soundsright.data.counts import Sharing, SharingCounter
 from soundsright.data.installed import refuse_private
 from soundsright.data.levels import SILENT_DB
 from soundsright.data.manifest import STILL_PRIVATE, file_hashes, is_hidden
-from soundsright.data.silence import NO_SOUND_DB, Sound, is_silent
+from soundsright.data.silence import NO_SOUND_DB, Sound, is_silent, silence_problem
 
-SILENT = f"is silent: nothing in it is above {SILENT_DB:.0f} dB"
 _PEAK_DB = -50.0
 
 MAX_SUMMARY_BYTES = 256_000_000
@@ -57,7 +56,7 @@ def verified(root: Path) -> Verdict:
     if (root / "set.json").is_file():
         return _set(root)
     if (root / "manifest.jsonl").is_file():
-        return _of_manifest(root, list(_lines(root / "manifest.jsonl")))
+        return _of_manifest(root)
     if (root / RECEIPT).is_file():
         return _hashed("archives", root, _object(root / RECEIPT).items())
     refuse_private(root)
@@ -72,7 +71,7 @@ def _set(root: Path) -> Verdict:
         try:
             counter.add(line)
             digests[str(line["id"])] = str(line["digest"])
-            expected |= file_hashes(line)
+            expected.update(_named_hash(*each) for each in file_hashes(line).items())
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UsageError(
                 f"{root / 'manifest.jsonl'}, line {number}, does not describe an item of a set", _RESTORE
@@ -84,17 +83,29 @@ def _set(root: Path) -> Verdict:
     return replace(verdict, sharing=counter.sharing)
 
 
-def _of_manifest(root: Path, lines: list[dict[str, Any]]) -> Verdict:
+def _named_hash(file: object, sha256: object) -> tuple[str, str]:
+    """The path and the hash that a line of a manifest states.
+
+    Raises:
+        TypeError: they are not text.
+        ValueError: no file can have that path.
+    """
+    if not isinstance(file, str) or not isinstance(sha256, str):
+        raise TypeError("the path or the hash of a file is not text")
+    if "\0" in file:
+        raise ValueError("the path of a file has a NUL character")
+    return file, sha256
+
+
+def _of_manifest(root: Path) -> Verdict:
     """The verdict on a folder with a manifest but no `set.json`: a corpus, or the set of a round."""
+    numbered = list(objects_of_file(root / "manifest.jsonl", MAX_MANIFEST_BYTES, _RESTORE))
+    lines = [line for _, line in numbered]
     if all({"file", "sha256"} <= line.keys() for line in lines):
-        verdict = _hashed("corpus", root, ((line["file"], line["sha256"]) for line in lines))
-        levels = {"noise": SILENT_DB, "speech": NO_SOUND_DB, "rir": NO_SOUND_DB}
-        named = [(root / line["file"], levels.get(line.get("kind", ""))) for line in lines]
-        silent = [str(path) for path, level_db in named if level_db is not None and is_silent(path, level_db)]
-        return replace(verdict, problems={**dict.fromkeys(silent, SILENT), **verdict.problems})
+        return _corpus(root, numbered)
     if all({"id", "digest", "speech"} <= line.keys() for line in lines) and (root / "degraded").is_dir():
-        return _round_set(root, lines)
-    hidden = next((number for number, line in enumerate(lines, 1) if is_hidden(line)), None)
+        return _round_set(root, numbered)
+    hidden = next((number for number, line in numbered if is_hidden(line)), None)
     if hidden is not None:
         raise UsageError(f"{root / 'manifest.jsonl'}, line {hidden}: {STILL_PRIVATE[0]}", STILL_PRIVATE[1])
     raise UsageError(
@@ -103,8 +114,42 @@ def _of_manifest(root: Path, lines: list[dict[str, Any]]) -> Verdict:
     )
 
 
-def _round_set(root: Path, lines: list[dict[str, Any]]) -> Verdict:
+_SILENT_DB_OF_KINDS = {"noise": SILENT_DB, "speech": NO_SOUND_DB, "rir": NO_SOUND_DB}
+
+
+def _corpus(root: Path, numbered: Sequence[tuple[int, dict[str, Any]]]) -> Verdict:
+    """The verdict on recordings with a manifest. One that is intact can still be silent."""
+    expected, kinds = [], {}
+    for number, line in numbered:
+        try:
+            file, sha256 = _named_hash(line["file"], line["sha256"])
+            kinds[str(root / file)] = _SILENT_DB_OF_KINDS.get(line.get("kind", ""))
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"{root / 'manifest.jsonl'}, line {number}, does not describe a recording", _RESTORE
+            ) from error
+        expected.append((file, sha256))
+    verdict = _hashed("corpus", root, expected)
+    looked_at = [(path, db) for path, db in kinds.items() if db is not None and path not in verdict.problems]
+    with ThreadPoolExecutor(4) as pool:
+        silent = list(pool.map(lambda each: is_silent(Path(each[0]), each[1]), looked_at))
+    problems = {path: silence_problem(db) for (path, db), is_it in zip(looked_at, silent, strict=True) if is_it}
+    return replace(verdict, problems={**problems, **verdict.problems})
+
+
+def _round_set(root: Path, numbered: Sequence[tuple[int, dict[str, Any]]]) -> Verdict:
     """The verdict on the clips of a round. Each has one digest over the rate and the samples of both its files."""
+    lines = [line for _, line in numbered]
+    counter = SharingCounter()
+    for number, line in numbered:
+        try:
+            _named_hash(line["id"], line["digest"])
+            _named_hash(line["speech"], line["digest"])
+            counter.add(line)
+        except (TypeError, AttributeError, ValueError) as error:
+            raise UsageError(
+                f"{root / 'manifest.jsonl'}, line {number}, does not describe a clip", _RESTORE
+            ) from error
 
     def check(line: dict[str, Any]) -> dict[str, str]:
         clean, degraded = (root / role / f"{line['id']}.wav" for role in ("clean", "degraded"))
@@ -126,26 +171,22 @@ def _round_set(root: Path, lines: list[dict[str, Any]]) -> Verdict:
     with ThreadPoolExecutor(4) as pool:
         for problem in pool.map(check, lines):
             problems |= problem
-    counter = SharingCounter()
-    for line in lines:
-        counter.add(line)
     return Verdict("round's set", 2 * len(lines), problems, counter.sharing)
-
-
-def _lines(manifest: Path) -> Iterator[dict[str, Any]]:
-    return (line for _, line in objects_of_file(manifest, MAX_MANIFEST_BYTES, _RESTORE))
 
 
 def _object(path: Path) -> dict[str, Any]:
     return json_object(text_of_file(path, MAX_SUMMARY_BYTES, _RESTORE), str(path), _RESTORE)
 
 
-def _hashed(kind: str, root: Path, expected: Any) -> Verdict:
-    def check(item: tuple[str, str]) -> tuple[str, str | None]:
+def _hashed(kind: str, root: Path, expected: Iterable[tuple[str, object]]) -> Verdict:
+    def check(item: tuple[str, object]) -> tuple[str, str | None]:
         path = root / item[0]
-        if not path.is_file():
-            return str(path), "is missing"
-        return str(path), None if sha256_of_file(path) == item[1] else "differs from its SHA-256"
+        try:
+            if not path.is_file():
+                return str(path), "is missing"
+            return str(path), None if sha256_of_file(path) == item[1] else "differs from its SHA-256"
+        except OSError as error:
+            return str(path), f"cannot be read ({error.strerror})"
 
     with ThreadPoolExecutor(4) as pool:
         checks = list(pool.map(check, expected))
@@ -166,7 +207,7 @@ def _recordings(root: Path) -> Verdict:
         silent_share = Sound.of(audio.samples, audio.sample_rate_hz).silent_share()
         # An impulse response can have little energy and a clear peak.
         is_silent = silent_share == 1.0 and np.abs(audio.samples).max() < 10.0 ** (_PEAK_DB / 20.0)
-        return str(path), SILENT if is_silent else None, silent_share
+        return str(path), silence_problem(SILENT_DB) if is_silent else None, silent_share
 
     with ThreadPoolExecutor(4) as pool:
         checks = list(pool.map(check, found.files))

@@ -98,8 +98,22 @@ def test_a_link_to_nothing_counts_as_a_file(tmp_path: Path) -> None:
 def test_a_link_to_a_missing_folder_is_told(tmp_path: Path) -> None:
     put(tmp_path / "u.wav")
     (tmp_path / "speaker").symlink_to("/nowhere/speaker")
+    (tmp_path / "LibriSpeech-1.0").symlink_to("/nowhere/LibriSpeech-1.0")
+    (tmp_path / "below").symlink_to("u.wav/below")
     (tmp_path / "licence.txt").symlink_to("/nowhere/licence.txt")
-    assert folder_files(tmp_path, WAV).left_out == {"speaker": walking.NOWHERE}
+    expected = dict.fromkeys(["LibriSpeech-1.0", "below", "licence.txt", "speaker"], walking.NOWHERE)
+    assert folder_files(tmp_path, WAV).left_out == expected
+
+
+def test_a_link_that_may_lead_to_a_folder_but_cannot_be_followed_is_an_error(tmp_path: Path) -> None:
+    put(tmp_path / "u.wav")
+    # The system refuses to follow it, which does not tell whether there is something.
+    (tmp_path / "speaker").symlink_to("x" * 300)
+    with pytest.raises(UsageError, match=r"speaker cannot be followed \(File name too long\)"):
+        folder_files(tmp_path, WAV)
+    (tmp_path / "speaker").rename(tmp_path / ".speaker")
+    found = folder_files(tmp_path, WAV)
+    assert (names(found), found.left_out) == (["u.wav"], {".speaker": walking.HIDDEN})
 
 
 def test_a_name_that_is_not_utf8_is_told_in_printable_form(tmp_path: Path) -> None:

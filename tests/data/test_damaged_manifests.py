@@ -83,3 +83,43 @@ def test_a_line_with_an_impossible_name_ends_in_a_sentence(tmp_path: Path, name:
     (tmp_path / "manifest.jsonl").write_text(json.dumps({"id": "a", "kind": "speech", "file": name}) + "\n")
     with pytest.raises(UsageError, match="line 1"):
         Corpus.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"kind": ["x"]}, {"file": 1}, {"sha256": 5}, {"file": "a\0.wav"}],
+    ids=["kind", "file", "sha256", "NUL"],
+)
+def test_verify_names_the_line_of_a_corpus_with_fields_of_other_types(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    line = {"kind": "noise", "file": "a.wav", "sha256": "0" * 64}
+    lines = [line, line | change]
+    (tmp_path / "manifest.jsonl").write_text("\n" + "".join(json.dumps(each) + "\n" for each in lines))
+    with pytest.raises(UsageError, match=r"manifest\.jsonl, line 3, "):
+        verified(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"id": 1}, {"id": "a\0"}, {"speech": []}, {"pieces": [1]}], ids=str)
+def test_verify_names_the_line_of_a_rounds_set_with_other_types(tmp_path: Path, change: dict[str, Any]) -> None:
+    (tmp_path / "degraded").mkdir()
+    line = {"id": "000000", "digest": "0" * 64, "speech": "u0"}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(line | change) + "\n")
+    with pytest.raises(UsageError, match=r"manifest\.jsonl, line 2, does not describe a clip"):
+        verified(tmp_path)
+
+
+def test_verify_names_the_line_of_a_set_with_fields_of_other_types(tmp_path: Path) -> None:
+    (tmp_path / "set.json").write_text("{}")
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(LINE | {"files": {"clean": 1}, "sha256": {"clean": 2}}))
+    with pytest.raises(UsageError, match=r"manifest\.jsonl, line 1, does not describe"):
+        verified(tmp_path)
+
+
+def test_verify_reports_files_of_a_corpus_that_are_missing_or_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "long.wav").symlink_to("x" * 300)
+    lines = [{"kind": "noise", "file": name, "sha256": "0" * 64} for name in ("gone.wav", "long.wav")]
+    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    problems = verified(tmp_path).problems
+    assert problems[str(tmp_path / "gone.wav")] == "is missing"
+    assert problems[str(tmp_path / "long.wav")] == "cannot be read (File name too long)"

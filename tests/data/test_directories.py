@@ -1,3 +1,4 @@
+import csv
 import os
 from pathlib import Path
 
@@ -81,6 +82,27 @@ def test_the_tables_of_common_voice_name_its_speakers(tmp_path: Path) -> None:
         assert [r.speaker for r in listing.recordings][:2] == ["ada", "ben"]
         # The table lacks the third.
         assert [r.group_is_guessed for r in listing.recordings] == [False, False, True]
+
+
+def test_damaged_tables_of_common_voice_name_the_others_and_change_no_settings_of_python(tmp_path: Path) -> None:
+    write_speech(tmp_path / "en/clips/common_voice_en_0.wav")
+    limit = csv.field_size_limit()
+    rows = [b"client_id\tpath\tsentence", b"short", b"ada\tcommon_voice_en_0.wav\t" + b"x" * 2_000_000]
+    (tmp_path / "en/a.tsv").write_bytes(b"\n".join(rows) + b"\n\xff\tother.wav\t")
+    (tmp_path / "en/folder.tsv").mkdir()
+    assert [r.speaker for r in speech_listing(tmp_path, 16_000).recordings] == ["ada"]
+    assert csv.field_size_limit() == limit
+    (tmp_path / "en/validated.tsv").symlink_to("gone.tsv")
+    with pytest.raises(UsageError, match=r"validated\.tsv cannot be read \(No such file or directory\)"):
+        speech_listing(tmp_path, 16_000)
+
+
+def test_texts_that_are_too_large_end_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_speech(tmp_path / "84/121123/84-121123-0001.flac")
+    (tmp_path / "84/121123/84-121123.trans.txt").write_text("84-121123-0001 GO DO YOU HEAR\n")
+    monkeypatch.setattr("soundsright.data.layouts._MAX_TEXT_BYTES", 10)
+    with pytest.raises(UsageError, match=r"84-121123\.trans\.txt is larger than 10 bytes"):
+        speech_listing(tmp_path, 16_000)
 
 
 def test_files_of_other_names_are_guesses(speech_dir: Path) -> None:
