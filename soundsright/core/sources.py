@@ -122,6 +122,7 @@ class SourceRef:
 
     Raises:
         EntryRefused: `bad_source` or `bad_revision`, if a part has the wrong form.
+        TypeError: the token is not a `SecretText`, so it would show in a traceback.
     """
 
     url: str
@@ -129,7 +130,11 @@ class SourceRef:
     token: SecretText | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if len(self.url) > _MAX_URL_CHARS or not _HTTPS_URL.fullmatch(self.url) or "/../" in f"{self.url}/":
+        if self.token is not None and not isinstance(self.token, SecretText):
+            # Do not show the value.
+            raise TypeError("a token is a SecretText")
+        dots = any(part in (".", "..") for part in self.url.lower().replace("%2e", ".").split("/"))
+        if len(self.url) > _MAX_URL_CHARS or not _HTTPS_URL.fullmatch(self.url) or dots:
             # Do not show the URL, because it can contain a password.
             raise EntryRefused("bad_source", "The source is not a plain https URL of a Git repository")
         _check_commit(self.revision)
@@ -159,13 +164,16 @@ def source_of(facts: Any) -> Source:
     >>> source_of(["me", "model", "0" * 40]) == ModelRef("me", "model", "0" * 40)
     True
     """
-    if isinstance(facts, list | tuple) and len(facts) == 3:
-        return ModelRef(*facts)
-    if isinstance(facts, Mapping) and facts.keys() == {"image"}:
-        return ImageRef.of_text(facts["image"])
-    if isinstance(facts, Mapping) and facts.keys() == {"url", "revision"}:
-        return SourceRef(facts["url"], facts["revision"])
-    raise ValueError(f"{facts!r} are not the facts of a source")
+    parts = list(facts.values()) if isinstance(facts, Mapping) else facts
+    if isinstance(parts, list | tuple) and all(isinstance(part, str) for part in parts):
+        if not isinstance(facts, Mapping) and len(facts) == 3:
+            return ModelRef(*facts)
+        if isinstance(facts, Mapping) and facts.keys() == {"image"}:
+            return ImageRef.of_text(facts["image"])
+        if isinstance(facts, Mapping) and facts.keys() == {"url", "revision"}:
+            return SourceRef(facts["url"], facts["revision"])
+    # Do not show the values, because one can be a token.
+    raise ValueError(f"a {type(facts).__name__} of this form is not the facts of a source")
 
 
 def hub_model(source: Source) -> ModelRef:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soundsright.adapters.hubs import ImageFolders
+from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EntryRefused
+from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.sources import ImageRef, ModelRef, SecretText, Source, SourceRef, hub_model, source_of
+from soundsright.core.submission import Submission
 
 HEX = "0123456789abcdef"
 COMMIT = "c" * 40
@@ -46,10 +55,27 @@ def test_a_model_keeps_its_list_of_three_so_that_old_states_load() -> None:
     assert source_of(("me", "gate", COMMIT)) == ModelRef("me", "gate", COMMIT)
 
 
-@pytest.mark.parametrize("facts", [[], ["a", "b"], {}, {"image": IMAGE, "url": "x"}, "a/b@c", None])
-def test_facts_of_no_source_are_an_error(facts: object) -> None:
-    with pytest.raises(ValueError, match="not the facts of a source"):
+@pytest.mark.parametrize(
+    "facts",
+    [
+        [],
+        ["a", "b"],
+        {},
+        {"image": IMAGE, "url": "x"},
+        "a/b@c",
+        "abc",
+        None,
+        [1, 2, 3],
+        {"image": 5},
+        {"image": None},
+        {"url": "https://git.example/lab/gate", "revision": 1},
+        {"url": "https://git.example/lab/gate", "revision": COMMIT, "token": "hunter2"},
+    ],
+)
+def test_facts_of_no_source_are_an_error_that_shows_none_of_them(facts: object) -> None:
+    with pytest.raises(ValueError, match="not the facts of a source") as error:
         source_of(facts)
+    assert "hunter2" not in str(error.value)
 
 
 def test_an_image_is_named_by_its_digest() -> None:
@@ -86,6 +112,9 @@ def test_an_image_without_a_plain_name_and_digest_is_refused(text: str) -> None:
         "https://git.example/lab/gate?token=password",
         "https://git.example/lab/gate#password",
         "https://git.example/lab/../gate",
+        "https://git.example/lab/./gate",
+        "https://git.example/lab/%2E%2e/gate",
+        "https://git.example/lab/..",
         "https://git.example",
         "https://git.example/",
         "https://Git.example/lab/gate",
@@ -121,6 +150,26 @@ def test_a_token_shows_in_no_text_no_fact_and_no_comparison() -> None:
     with pytest.raises(TypeError):
         json.dumps(private.token)
     assert pickle.loads(pickle.dumps(private)).token.reveal() == "hunter2"
+
+
+def test_a_token_is_in_no_digest_log_or_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    private = SourceRef("https://git.example/lab/gate", COMMIT, SecretText("hunter2"))
+    entry = Submission(0, "hk", PUBLISHED[0], private, 1)
+    logging.getLogger("test").warning("%s %r %s %s", private, entry, private.token, asdict(private))
+    assert "hunter2" not in caplog.text
+    with pytest.raises(EntryRefused) as refused:
+        ImageFolders(Path("cache")).fetch(entry, limits=FetchLimits())
+    told = traceback.TracebackException.from_exception(refused.value, capture_locals=True)
+    shown = "".join(told.format())
+    assert "submission = Submission(" in shown
+    assert "hunter2" not in shown + json.dumps(refused.value.evidence)
+
+
+def test_a_token_that_would_show_is_not_taken() -> None:
+    bare: Any = "hunter2"
+    with pytest.raises(TypeError) as error:
+        SourceRef("https://git.example/lab/gate", COMMIT, bare)
+    assert "hunter2" not in str(error.value)
 
 
 def test_only_a_model_on_a_hub_can_be_fetched_from_a_hub() -> None:

@@ -1,3 +1,4 @@
+from .by_source import HubBySource
 from .folder import FolderHub, folder_hash
 from .huggingface import HuggingFaceHub
 from .huggingface_check import ModelOnHub, model_on_hub
@@ -10,6 +11,7 @@ from .visibility import make_public
 __all__ = [
     "HUB_PLUGINS",
     "FolderHub",
+    "HubBySource",
     "HubOptions",
     "HubPush",
     "HuggingFaceHub",

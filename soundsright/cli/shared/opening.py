@@ -96,14 +96,18 @@ def check_clock(chain: LiveChain, now_s: float) -> None:
 
 
 def opened_hub(settings: Settings) -> ModelHub:
-    """The hub that the settings name, with sealed archives opened. Its cache is in STATE_FOLDER.
+    """The hub that the settings name, with sealed archives opened, and images by digest.
+
+    The cache is in STATE_FOLDER.
 
     Raises:
         UsageError: SOUNDSRIGHT_HUB is not a folder, or the package that adds the hub is broken.
     """
-    from soundsright.adapters.hubs import SealedArchives
+    from soundsright.adapters.hubs import HubBySource, ImageFolders, SealedArchives
+    from soundsright.core.sources import ImageRef, ModelRef
 
-    return SealedArchives(_plain_hub(settings), settings.folder / "cache")
+    cache = settings.folder / "cache"
+    return HubBySource({ModelRef: SealedArchives(_plain_hub(settings), cache), ImageRef: ImageFolders(cache)})
 
 
 def _plain_hub(settings: Settings) -> ModelHub:

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.hubs import ImageFolders
+from soundsright.adapters.hubs import FolderHub, HubBySource, ImageFolders
 from soundsright.adapters.hubs.model_cache import model_in_cache
+from soundsright.cli.shared.opening import opened_hub
+from soundsright.config import Settings
 from soundsright.copies import without_duplicates
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.content import content_hash, image_digests
 from soundsright.core.errors import EntryRefused
 from soundsright.core.fetch_limits import FetchLimits
-from soundsright.core.sources import ImageRef, ModelRef
+from soundsright.core.ports import ModelHub
+from soundsright.core.sources import ImageRef, ModelRef, Source, SourceRef
 from soundsright.core.submission import Submission
 
 IMAGE = "reg.example:5000/lab/gate@sha256:" + "0" * 64
@@ -33,6 +36,49 @@ def test_an_image_is_fetched_as_a_folder_with_one_file(tmp_path: Path) -> None:
         hub.fetch(other, limits=FetchLimits())
     assert hub.forget(()) == 1
     assert hub.cached(entry, fetched.content_hash) is None
+
+
+def test_each_source_is_fetched_by_the_hub_for_its_type(tmp_path: Path) -> None:
+    cache, model = tmp_path / "cache", tmp_path / "gate"
+    model.mkdir()
+    (model / "Dockerfile").write_text("FROM base")
+    folders = FolderHub(tmp_path / "hub", cache)
+    source = folders.publish("me", "gate", model)
+    hub: ModelHub = HubBySource({ModelRef: folders, ImageRef: ImageFolders(cache)})
+    entries = [Submission(0, "hk", PUBLISHED[0], each, 1) for each in (source, ImageRef.of_text(IMAGE))]
+    fetched = [hub.fetch(entry, limits=FetchLimits()) for entry in entries]
+    assert [sorted(path.name for path in each.path.iterdir()) for each in fetched] == [["Dockerfile"], ["IMAGE"]]
+    assert [each.submission for each in fetched] == entries
+    assert fetched[1].checkpoint_hashes == ("0" * 64,)
+    hashes = [each.content_hash for each in fetched]
+    assert [hub.cached(e, h) for e, h in zip(entries, hashes, strict=True)] == fetched
+    assert hub.forget(hashes[:1]) == 1
+    assert hub.cached(entries[1], hashes[1]) is None
+    assert hub.cached(entries[0], hashes[0]) == fetched[0]
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        (ModelRef("me", "gate", COMMIT), "bad_reference"),
+        (ImageRef.of_text(IMAGE), "bad_image_ref"),
+        (SourceRef("https://git.example/lab/gate", COMMIT), "bad_source"),
+    ],
+)
+def test_a_source_without_a_hub_is_refused_by_the_code_of_its_type(source: Source, code: str) -> None:
+    entry = Submission(0, "hk", PUBLISHED[0], source, 1)
+    with pytest.raises(EntryRefused) as refused:
+        HubBySource({}).fetch(entry, limits=FetchLimits())
+    assert refused.value.code == code
+    assert HubBySource({}).cached(entry, "0" * 64) is None
+
+
+def test_the_hub_of_a_validator_fetches_images_too(tmp_path: Path) -> None:
+    (tmp_path / "hub").mkdir()
+    settings = Settings(state_folder=tmp_path / "state", soundsright_hub=tmp_path / "hub")
+    entry = Submission(0, "hk", PUBLISHED[0], ImageRef.of_text(IMAGE), 1)
+    fetched = opened_hub(settings).fetch(entry, limits=FetchLimits())
+    assert [path.name for path in fetched.path.iterdir()] == ["IMAGE"]
 
 
 def test_repositories_that_name_one_image_are_copies(tmp_path: Path) -> None:
