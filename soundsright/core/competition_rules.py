@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from soundsright.core.competition import Competition
+from soundsright.core.emission import DEFAULT_EMISSION, EmissionRules
 from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.errors import UsageError
+from soundsright.core.executor_rules import ExecutorRules
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.material import MIXED_NOISE, PUBLIC_MATERIAL, Material
 from soundsright.core.rulesets import DEFAULT_RULESET, Ruleset
@@ -27,7 +29,8 @@ class CompetitionRules:
     are on the chain until they close. `entry_rules` and `fetch_limits` decide which entries are refused. If
     `exclude_near_copies` is True, an entry whose output is nearly an earlier entry's is refused, not only reported.
     `speech` is the speech of every round, such as `espeak-ng` or `recordings`; empty if each validator chooses.
-    `noise` is one of `NOISE_OF_ROUNDS`.
+    `noise` is one of `NOISE_OF_ROUNDS`. `emission` are the shares of all systems. `executor` is None if the
+    organiser has no rules for images.
 
     Raises:
         UsageError: entries of a competition may stop early, but the ruleset has no test.
@@ -42,6 +45,8 @@ class CompetitionRules:
     exclude_near_copies: bool = False
     speech: str = ""
     noise: str = MIXED_NOISE
+    emission: EmissionRules = DEFAULT_EMISSION
+    executor: ExecutorRules | None = None
 
     def __post_init__(self) -> None:
         early = [c.id for c in self.competitions if c.stopping is Stopping.SEQUENTIAL]

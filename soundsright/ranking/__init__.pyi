@@ -29,7 +29,7 @@ from .efficiency import (
     quality_of_means,
     ranked_images,
 )
-from .emission import STALE_BLOCKS, Emission, KnownPayees, combined_emission
+from .emission import Emission, KnownPayees, combined_emission
 from .examined import Examined, TitleModel
 from .gaming import Flag, flags, shipped_honest_systems
 from .leaderboard import decide
@@ -55,7 +55,6 @@ __all__ = [
     "MOST_CLIPS",
     "REAL_TIME_RULES",
     "SECONDS_RULES",
-    "STALE_BLOCKS",
     "Champion",
     "ClusteredMean",
     "ClusteredMeans",

@@ -10,8 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-STALE_BLOCKS = 7_200
-"""Number of blocks for which a system's last payees count while newer ones cannot be read: a day of 12 s blocks."""
+from soundsright.core.emission import STALE_BLOCKS
 
 _SUM_TOLERANCE = 1e-9
 

@@ -1,4 +1,4 @@
-"""Reads an organiser's TOML file: competitions, metrics, rewards, the ruleset, the schedule, rules for entries.
+"""Reads an organiser's TOML file: competitions, metrics, rewards, ruleset, schedule, entries, and other systems.
 
 Times are UTC; rewards are percent of a round's emission. The whole file is checked before anything is used. The
 first mistake is reported with its location. `soundsright/rulesets/published.toml` is an example.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, fields, replace
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -38,8 +38,10 @@ from soundsright.core.submission import CommitmentKind
 from soundsright.core.tasks import AnyTask, task_by_name
 from soundsright.core.text_files import toml_table
 from soundsright.core.toml_location import TomlLocation, toml_text
+from soundsright.rules.systems import SYSTEM_TABLES, emission_of_table, executor_of_table
 
 MAX_FILE_CHARS = 1_000_000
+_TABLES = ("ruleset", "schedule", "entries", "material", "competition")
 Choice = TypeVar("Choice", bound=StrEnum)
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -59,13 +61,14 @@ def organiser_of_toml(
 
     Raises:
         UsageError: for the first mistake: no TOML, an unknown or missing key, a value of the wrong type or range,
-            metrics that do not sum to 1, rewards above 100, two competitions with one name, a schedule in the past.
+            metrics that do not sum to 1, rewards above 100, two competitions with one name, a schedule in the past,
+            shares of the emission above 1.
     """
     file = TomlLocation(source)
     if len(text) > MAX_FILE_CHARS:
         raise file.error(f"the file has {len(text)} characters", f"Keep it below {MAX_FILE_CHARS}.")
     content = toml_table(text, source, "`soundsright init-competition` writes an example.")
-    table = file.table(content, {"ruleset", "schedule", "entries", "material", "competition"})
+    table = file.table(content, {*_TABLES, *SYSTEM_TABLES})
     competitions = _competitions(file, table.get("competition"), known_metrics)
     ruleset = _ruleset(file.under("ruleset"), table.get("ruleset", {"base": DEFAULT_RULESET}))
     schedule = None
@@ -82,7 +85,16 @@ def organiser_of_toml(
         _fetch_limits(location, entries),
         location.under("exclude_near_copies").true_or_false(entries.get("exclude_near_copies", False)),
         *_material(file.under("material"), table.get("material", {})),
+        **_systems(file, table),
     )
+
+
+def _systems(file: TomlLocation, table: Mapping[str, Any]) -> dict[str, Any]:
+    readers: Mapping[str, Callable[[TomlLocation, object], Any]] = {
+        "emission": emission_of_table,
+        "executor": executor_of_table,
+    }
+    return {name: read(file.under(name), table[name]) for name, read in readers.items() if name in table}
 
 
 def _commitment(location: TomlLocation, kind: object, schedule: Schedule | None) -> CommitmentKind:

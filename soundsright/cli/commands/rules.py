@@ -27,28 +27,38 @@ def command() -> None:
 @_rules_argument
 @option("--json", "as_json", is_flag=True, help="Print only the canonical JSON whose digest identifies the rules.")
 @option("--begun", is_flag=True, help="Accept a first day in the past: the competition has started.")
-def show(rules: str, as_json: bool, begun: bool) -> None:
+@option(
+    "--table",
+    type=click.Choice(("ruleset", "emission", "executor")),
+    default="ruleset",
+    help="The table of the organiser's file that --json prints.",
+)
+def show(rules: str, as_json: bool, begun: bool, table: str) -> None:
     """Explain the rules number by number, with their digest.
 
     \b
     soundsright rules show soundsright-v5
     soundsright rules show competition.toml
+    soundsright rules show competition.toml --json --table emission
 
     RULES is soundsright-v5 (the default), soundsright-v4, -v3 or -v2, or an organiser's TOML file. A file is
-    checked too.
+    checked too. Its tables [emission] and [executor] have digests of their own.
     """
     from soundsright.library import organiser_of
-    from soundsright.rules import competitions_text, entries_text, explained
+    from soundsright.rules import competitions_text, entries_text, explained, system_rules, systems_text
 
     organiser = organiser_of(rules, begun=begun)
     if as_json:
-        click.echo(organiser.ruleset.canonical_json)
+        shown = organiser.ruleset if table == "ruleset" else system_rules(organiser, table)
+        click.echo(shown.canonical_json)
         return
     click.echo(explained(organiser.ruleset))
     click.echo()
     click.echo(competitions_text(organiser.competitions, organiser.schedule))
     click.echo()
     click.echo(entries_text(organiser))
+    click.echo()
+    click.echo(systems_text(organiser))
 
 
 @command.command("simulate")
@@ -67,13 +77,15 @@ def simulate(rules: str, entries: int, clips: int, seed: int) -> None:
     """
     from soundsright.library import organiser_of
     from soundsright.ranking import trial_round
-    from soundsright.rules import leaderboard_text
+    from soundsright.rules import leaderboard_text, systems_text
 
     organiser = organiser_of(rules, begun=True)
     for competition in organiser.competitions:
         board = trial_round(competition, organiser.ruleset, entries=entries, clips=clips, seed=seed)
         click.echo(leaderboard_text(board))
         click.echo()
+    if not organiser.emission.is_default:
+        click.echo(systems_text(organiser))
 
 
 @command.command("check")
