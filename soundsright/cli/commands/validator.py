@@ -96,6 +96,7 @@ def _serve(
     from soundsright.adapters.chains import DrandTimelock
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.peers import SignedPeers, valid_signature
+    from soundsright.adapters.state import SqlRecords
     from soundsright.cli.shared.opening import health_socket, http_limits
     from soundsright.cli.shared.stopping import stopped_by_signals
     from soundsright.core.endpoint import PeerNetworks
@@ -115,6 +116,7 @@ def _serve(
             chain=chain,
             account=account,
             state=state,
+            records=SqlRecords.beside(state),
             peers=SignedPeers(account, PeerNetworks.of(settings.soundsright_peer_networks)),
             clock=clock,
             health=Health(clock),
@@ -122,7 +124,7 @@ def _serve(
             endpoint="" if dry_run else _endpoint(settings),
             timelock=DrandTimelock(_relays(settings)),
             poll_s=poll_s,
-            dry_run=partial(_print_weights, settings.burn_hotkey) if dry_run else None,
+            dry_run=partial(_print_weights, subnet) if dry_run else None,
         )
         service = ValidatorService(context)
         api = _health_api(subnet, context, service, sock, http_limits(settings))
@@ -243,6 +245,7 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
         Measures(settings.soundsright_clips, metrics, floors(metrics), material),
         schedule=schedule,
         burn_hotkey=settings.burn_hotkey,
+        emission=organiser.emission,
         weights_every_blocks=settings.weights_every_blocks,
         pay_on_public_corpus=settings.soundsright_pay_on_public_corpus,
     )
@@ -356,12 +359,16 @@ def _publish(outcome: RoundOutcome, folder: Path) -> Mapping[str, Mapping[str, o
     return {feedback.hotkey: feedback.as_json() for feedback in feedback_of(outcome, results).values()}
 
 
-def _print_weights(burn_hotkey: str, by_hotkey: Mapping[str, float]) -> None:
+def _print_weights(subnet: SubnetSettings, by_hotkey: Mapping[str, float]) -> None:
     if not by_hotkey:
-        reason = "was not registered at the close" if burn_hotkey else "is empty"
+        reason = "was not registered at the close" if subnet.burn_hotkey else "is empty"
         click.echo(f"Dry run: no weights would be set, because nobody is paid and BURN_HOTKEY {reason}.")
         return
-    click.echo("Dry run: these weights would be set.")
+    if subnet.emission.is_default:
+        click.echo("Dry run: these weights would be set.")
+    else:
+        share = subnet.emission.paying.get("competitions", 0.0)
+        click.echo(f"Dry run: the rounds have {share:.2%} of the emission and would pay these parts of it.")
     for hotkey, weight in sorted(by_hotkey.items(), key=lambda item: -item[1]):
         click.echo(f"{weight:8.5f}  {hotkey}")
 

@@ -131,5 +131,7 @@ def _add_probes(app: "FastAPI", health: Health, *, service: str, version: str) -
 
     @app.get("/metrics", summary="Counters for Prometheus", response_class=PlainTextResponse)
     def metrics() -> PlainTextResponse:
-        text = prometheus_text(health.metrics(), service=service, problems=len(health.problems()))
+        text = prometheus_text(
+            health.metrics(), service=service, problems=len(health.problems()), series=health.all_series()
+        )
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")

@@ -10,8 +10,9 @@ import logging
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from soundsright.core.ports import Clock
@@ -80,6 +81,7 @@ class Health:
             "chain.head_block": 0,
             "chain.failures": 0,
         }
+        self._series: dict[tuple[str, str], float] = {}
         self._events: dict[str, deque[dict[str, str]]] = {kind: deque(maxlen=MAX_EVENTS) for kind in _LEVELS}
         self._problems: dict[str, str] = {"start": "The service has not finished starting"}
 
@@ -91,6 +93,16 @@ class Health:
         with self._lock:
             assert metric in self._metrics, metric
             self._metrics[metric] = value
+
+    def series(self, metric: str, system: str, value: float) -> None:
+        """Set a metric of one system. Prometheus gets it with the label `system`."""
+        with self._lock:
+            self._series[metric, system] = value
+
+    def all_series(self) -> dict[tuple[str, str], float]:
+        """The metrics of systems, by (metric, system)."""
+        with self._lock:
+            return dict(self._series)
 
     def event(self, kind: str, message: str, *, action: str) -> None:
         """Log a `success`, `warning` or `error`, count it, and keep it for `/healthcheck/events`.
@@ -136,8 +148,14 @@ class Health:
         return datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def prometheus_text(metrics: dict[str, Any], *, service: str, problems: int) -> str:
-    """The metrics in Prometheus's text format.
+def prometheus_text(
+    metrics: dict[str, Any],
+    *,
+    service: str,
+    problems: int,
+    series: Mapping[tuple[str, str], float] = MappingProxyType({}),
+) -> str:
+    """The metrics in Prometheus's text format. `series` are metrics of systems, by (metric, system).
 
     >>> print(prometheus_text({"weights.targets": 3, "x": None}, service="miner", problems=0), end="")
     # TYPE soundsright_ready gauge
@@ -152,6 +170,12 @@ def prometheus_text(metrics: dict[str, Any], *, service: str, problems: int) -> 
         safe = "soundsright_" + re.sub(r"\W", "_", name)
         kind = "counter" if ".total_" in name or name.startswith("log_entries") else "gauge"
         lines += [f"# TYPE {safe} {kind}", f'{safe}{{service="{service}"}} {float(value):g}']
+    shown = ""
+    for (name, system), value in sorted(series.items()):
+        safe = "soundsright_" + re.sub(r"\W", "_", name)
+        lines += [f"# TYPE {safe} gauge"] if safe != shown else []
+        lines.append(f'{safe}{{service="{service}",system="{system}"}} {float(value):g}')
+        shown = safe
     return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,16 @@
 from .bundle import bundle_bytes, write_bundle
 from .corpus_words import WITHHELD, payment_sentence
+from .emission import (
+    EMISSION_STREAM,
+    PaidHotkey,
+    PayeesStatus,
+    RecordedEmission,
+    SystemPayees,
+    emission_of_rounds,
+    emission_sentence,
+    recorded_emission,
+    unpaid_lines,
+)
 from .feedback import DOCUMENT_SCHEMA, Feedback, SignedFeedback, open_feedback, sign_feedback
 from .feedback_store import FeedbackFile, FeedbackStore, SignedFeedbackFile, read_document, read_feedback
 from .fields import SafeName, ShortText
@@ -48,6 +59,7 @@ from .versions import scoring_versions
 __all__ = [
     "BUNDLE",
     "DOCUMENT_SCHEMA",
+    "EMISSION_STREAM",
     "MAX_ENVELOPE_BYTES",
     "REFERENCES",
     "RESULTS_SCHEMA",
@@ -63,8 +75,11 @@ __all__ = [
     "FeedbackFile",
     "FeedbackStore",
     "MetricDoc",
+    "PaidHotkey",
+    "PayeesStatus",
     "PossibleRanks",
     "RecipeDoc",
+    "RecordedEmission",
     "Results",
     "RevealDocument",
     "RowDoc",
@@ -78,9 +93,12 @@ __all__ = [
     "SignedFeedback",
     "SignedFeedbackFile",
     "SignedReveal",
+    "SystemPayees",
     "ValidSignature",
     "bundle_bytes",
     "canonical_json",
+    "emission_of_rounds",
+    "emission_sentence",
     "feedback_of",
     "find_runs",
     "is_plain_file",
@@ -95,6 +113,7 @@ __all__ = [
     "read_results",
     "read_runs",
     "read_scores",
+    "recorded_emission",
     "results_of",
     "reveal_document",
     "run_of",
@@ -106,6 +125,7 @@ __all__ = [
     "sign_feedback",
     "sign_reveal",
     "slug",
+    "unpaid_lines",
     "write_bundle",
     "write_json",
 ]

@@ -7,14 +7,17 @@ from .peers import RevealCollector
 from .round import minute_of
 from .service import ValidatorService
 from .setup import SubnetSettings, ValidatorContext, Work
+from .subsystems import Payees, Subsystem
 from .view import ValidatorView
 
 __all__ = [
+    "Payees",
     "RevealCollector",
     "RevealExchange",
     "RevealsRequest",
     "SharedReveals",
     "SubnetSettings",
+    "Subsystem",
     "ValidatorContext",
     "ValidatorService",
     "ValidatorView",

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,11 +33,12 @@ from soundsright.services.validator.corpus import CorpusKeeper, entries_among
 from soundsright.services.validator.exchange import RevealExchange
 from soundsright.services.validator.feedback import record_feedback, recorded_feedback
 from soundsright.services.validator.gossip import SharedReveals
+from soundsright.services.validator.payment import Payment
 from soundsright.services.validator.peers import FeedbackCourier, RevealCollector
 from soundsright.services.validator.retention import forget_old_rounds
 from soundsright.services.validator.round import Backoff, RunningRound, minute_of
 from soundsright.services.validator.setup import ValidatorContext
-from soundsright.services.validator.weights import WeightKeeper
+from soundsright.services.validator.subsystems import Subsystem
 
 MAX_PAUSE_S = 300.0
 
@@ -44,9 +46,15 @@ _log = logging.getLogger(__name__)
 
 
 class ValidatorService:
-    """Runs rounds until it is stopped. After one round it stops by itself if the context has a `dry_run`."""
+    """Runs rounds until it is stopped. After one round it stops by itself if the context has a `dry_run`.
 
-    def __init__(self, context: ValidatorContext) -> None:
+    `subsystems` are other systems that have a share of the emission. They run beside the rounds, in `tick`.
+
+    Raises:
+        UsageError: two systems have one name, or a share belongs to a system that does not run here.
+    """
+
+    def __init__(self, context: ValidatorContext, subsystems: Sequence[Subsystem] = ()) -> None:
         self._settings = context.settings
         self._work = context.work
         self._chain = context.chain
@@ -70,7 +78,7 @@ class ValidatorService:
         self._corpus = CorpusKeeper(
             context.chain, context.account.address, measures.material, measures.clips, context.clock, context.health
         )
-        self._weights = WeightKeeper(context.chain, context.account.address, context.clock, context.health)
+        self._payment = Payment(context, subsystems)
         self._chain_time_s: float | None = None
         self._waits_for = ""
         self._tidied_for = ""
@@ -103,6 +111,7 @@ class ValidatorService:
                 stop.wait(pause_s)
         finally:
             self.cancel()
+            self._payment.close()
             self._health.set("neuron_running", False)
 
     def cancel(self) -> None:
@@ -135,6 +144,7 @@ class ValidatorService:
             neurons = self._chain.neurons()
             self._corpus.tend(neurons)
             self._serve_others(neurons)
+            self._payment.tick(finalized, neurons)
             self._set_weights_if_due(finalized, neurons)
             self._deliver(neurons)
         if chain_fault is not None:
@@ -364,15 +374,7 @@ class ValidatorService:
     # Weights
 
     def _set_weights_if_due(self, head: int, neurons: tuple[Neuron, ...]) -> None:
-        """Set the last round's weights: at once, and again every tempo, because a chain forgets old weights."""
-        decided = steps.latest(self._state, steps.PAYEES)
-        if decided is None:
-            return
-        round_id, payees = decided
-        every_blocks = self._settings.weights_every_blocks
-        set_block = self._weights.set_if_due(round_id, payees.by_hotkey, head, neurons, every_blocks=every_blocks)
-        if set_block is not None:
-            steps.write(self._state, round_id, steps.WEIGHTS_SET, steps.WeightsSetStep(set_block))
+        self._payment.set_weights_if_due(head, neurons, every_blocks=self._settings.weights_every_blocks)
 
     # Feedback
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from soundsright.core.competition_rules import CompetitionRules, Measures
+from soundsright.core.emission import DEFAULT_EMISSION, EmissionRules
 from soundsright.core.ports import (
     Account,
     Clock,
@@ -17,6 +18,7 @@ from soundsright.core.ports import (
     ModelHub,
     Peers,
     Pool,
+    Records,
     Sandbox,
     StateStore,
     Timelock,
@@ -46,6 +48,7 @@ class SubnetSettings:
     measures: Measures
     schedule: Schedule
     burn_hotkey: str = ""
+    emission: EmissionRules = DEFAULT_EMISSION
     weights_every_blocks: int = 0
     pay_on_public_corpus: bool = False
 
@@ -73,6 +76,7 @@ class ValidatorContext:
     `timelock` is needed if entries are sealed. With `dry_run`, one round is run and `dry_run` receives the weights
     by hotkey instead of the chain; they are empty if nobody is paid. Miners then receive nothing. `endpoint`
     (`host:port`), at which other validators ask for reveals, is published on the chain, unless it is empty.
+    `records` are needed if other systems than the rounds have a share of the emission.
     """
 
     settings: SubnetSettings
@@ -85,6 +89,7 @@ class ValidatorContext:
     health: Health
     valid_signature: ValidSignature
     timelock: Timelock | None = None
+    records: Records | None = None
     endpoint: str = ""
     poll_s: float = POLL_S
     dry_run: Callable[[Mapping[str, float]], None] | None = None
