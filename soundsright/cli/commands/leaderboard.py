@@ -74,14 +74,16 @@ def serve(*, runs: tuple[Path, ...], host: str, port: int, connections: Connecti
     \b
     soundsright leaderboard serve --run runs
 
-    New and changed runs appear without a restart. The page /status shows a running round.
+    New and changed runs appear without a restart. The page /status shows a running round, and
+    /emission what a validator pays.
     """
+    from soundsright.cli.shared.emission_watch import emission_in
     from soundsright.cli.shared.round_watch import opened_watch
     from soundsright.cli.shared.serving import limits_of, serve_app
     from soundsright.services.board import LiveSite, StatusFeed, board_app
     from soundsright.services.records import find_runs
 
     find_runs(runs)
-    feed = StatusFeed(runs, opened_watch)
+    feed = StatusFeed(runs, opened_watch, emission_in)
     app = board_app(LiveSite(runs, live=True), feed)
     serve_app(app, host, port, "Leaderboard", limits=limits_of(connections), on_stop=feed.stop)

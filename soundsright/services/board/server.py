@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from soundsright.core.endpoint import client_network
 from soundsright.core.errors import UsageError
+from soundsright.services.board.emission import shown_emission as shown
 from soundsright.services.board.pages import AudioAccess, Site
 from soundsright.services.board.places import places_of
 from soundsright.services.board.status_feed import StatusFeed
@@ -127,7 +128,8 @@ class LiveSite:
 
 
 def board_app(site: LiveSite, feed: StatusFeed | None = None) -> FastAPI:
-    """The leaderboard as an ASGI application. With a feed, /status shows the running round.
+    """The leaderboard as an ASGI application. With a feed, /status shows the running round, and
+    /emission what the validator pays.
 
     Raises:
         UsageError: FastAPI is not installed.
@@ -216,6 +218,11 @@ def _add_status(app: FastAPI, feed: StatusFeed) -> None:
         page = Frame(live=True).page("status.html.j2", "", title="Running now")
         return Response(page.body, 200, no_store, page.media_type)
 
+    def emission(request: Request) -> Response:
+        emission, problem = feed.emission()
+        page = Frame(live=True).page("emission.html.j2", "", title="Emission", problem=problem, **shown(emission))
+        return Response(page.body, 200, no_store, page.media_type)
+
     async def events(stream: Stream) -> AsyncIterator[str]:
         last_sent = ""
         while not feed.stopped and not stream.has_ended:
@@ -246,6 +253,7 @@ def _add_status(app: FastAPI, feed: StatusFeed) -> None:
             )
         return Events(stream)
 
+    app.add_route("/emission", emission, methods=["GET"])
     app.add_route("/status", page, methods=["GET"])
     app.add_route("/status/events", follow, methods=["GET"])
 
