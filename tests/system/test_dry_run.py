@@ -19,6 +19,7 @@ from soundsright.adapters.state.store import SqlState
 from soundsright.cli.commands.validator import _print_weights, command
 from soundsright.cli.main import run
 from soundsright.config import ValidatorSettings
+from soundsright.core.emission import EmissionRules
 from soundsright.testing.fakechain.http import served_chain
 from tests.ports import free_port
 
@@ -120,6 +121,11 @@ def test_it_prints_the_weights_largest_first_or_why_there_are_none(
 ) -> None:
     _print_weights(burn_hotkey, weights)
     assert capsys.readouterr().out.endswith(message)
+
+
+def test_it_says_which_share_of_the_emission_the_rounds_have(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_weights("", {"a": 1.0}, emission=EmissionRules({"competitions": 0.25}))
+    assert "the rounds have 25.00% of the emission" in capsys.readouterr().out
 
 
 def test_it_does_not_remove_the_folder_of_one_that_still_runs(

@@ -17,6 +17,7 @@ from soundsright.cli.shared.competition_request import shown_metrics
 from soundsright.cli.shared.options import env_file_option, option, poll_option
 from soundsright.cli.shared.settings_options import secrets_of, settings_from, settings_options
 from soundsright.config import ValidatorSettings
+from soundsright.core.emission import COMPETITIONS, DEFAULT_EMISSION, EmissionRules
 from soundsright.core.errors import UsageError
 from soundsright.core.ss58 import is_address
 
@@ -124,7 +125,7 @@ def _serve(
             endpoint="" if dry_run else _endpoint(settings),
             timelock=DrandTimelock(_relays(settings)),
             poll_s=poll_s,
-            dry_run=partial(_print_weights, subnet) if dry_run else None,
+            dry_run=partial(_print_weights, settings.burn_hotkey, emission=subnet.emission) if dry_run else None,
         )
         service = ValidatorService(context)
         api = _health_api(subnet, context, service, sock, http_limits(settings))
@@ -359,15 +360,17 @@ def _publish(outcome: RoundOutcome, folder: Path) -> Mapping[str, Mapping[str, o
     return {feedback.hotkey: feedback.as_json() for feedback in feedback_of(outcome, results).values()}
 
 
-def _print_weights(subnet: SubnetSettings, by_hotkey: Mapping[str, float]) -> None:
+def _print_weights(
+    burn_hotkey: str, by_hotkey: Mapping[str, float], *, emission: EmissionRules = DEFAULT_EMISSION
+) -> None:
     if not by_hotkey:
-        reason = "was not registered at the close" if subnet.burn_hotkey else "is empty"
+        reason = "was not registered at the close" if burn_hotkey else "is empty"
         click.echo(f"Dry run: no weights would be set, because nobody is paid and BURN_HOTKEY {reason}.")
         return
-    if subnet.emission.is_default:
+    if emission.is_default:
         click.echo("Dry run: these weights would be set.")
     else:
-        share = subnet.emission.paying.get("competitions", 0.0)
+        share = emission.paying.get(COMPETITIONS, 0.0)
         click.echo(f"Dry run: the rounds have {share:.2%} of the emission and would pay these parts of it.")
     for hotkey, weight in sorted(by_hotkey.items(), key=lambda item: -item[1]):
         click.echo(f"{weight:8.5f}  {hotkey}")

@@ -132,7 +132,7 @@ class Setting:
             settings,
             nothing,
             chain=self.chain,
-            account=type("Account", (), {"address": VICTOR})(),  # type: ignore[arg-type]
+            account=type("Account", (), {"address": VICTOR})(),
             state=self.state,
             records=self.records,
             peers=nothing,
