@@ -7,12 +7,14 @@ reader has a bound on size, and each ends in a result or in one `UsageError` tha
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterator
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from soundsright.core.errors import UsageError
 
@@ -43,7 +45,7 @@ def text_of_file(path: Path, max_bytes: int, remedy: str) -> str:
         UsageError: the file cannot be read, is larger than `max_bytes`, is not UTF-8, or has a NUL character.
     """
     try:
-        with path.open("rb") as stream:
+        with _opened(path, remedy) as stream:
             content = stream.read(max_bytes + 1)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error, remedy) from error
@@ -62,6 +64,15 @@ def text_of_file(path: Path, max_bytes: int, remedy: str) -> str:
     return text
 
 
+def _opened(path: Path, remedy: str) -> BinaryIO:
+    """The file to read. A pipe could keep its reader waiting for ever, and a device never ends."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise UsageError(f"{path} is not a regular file", remedy)
+
+
 def lines_of_file(
     path: Path, max_bytes: int, remedy: str, *, errors: Literal["strict", "replace"] = "strict"
 ) -> Iterator[tuple[int, str]]:
@@ -74,7 +85,7 @@ def lines_of_file(
     """
     number, left = 0, max_bytes
     try:
-        with path.open("rb") as stream:
+        with _opened(path, remedy) as stream:
             while raw := stream.readline(MAX_LINE_BYTES + 1):
                 left -= len(raw)
                 if left < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def test_text_that_cannot_be_read_is_told_with_its_line(tmp_path: Path, content:
 
 def test_a_missing_file_a_folder_and_an_impossible_name_are_told(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path, tmp_path / "a\0b"):
-        with pytest.raises(UsageError, match="cannot be read"):
+        with pytest.raises(UsageError, match="cannot be read|is not a regular file"):
             text_of_file(path, 10, REMEDY)
     with pytest.raises(UsageError, match="cannot be read"):
         lines(tmp_path)
@@ -182,3 +183,10 @@ def test_the_bound_on_depth(depth: int) -> None:
     else:
         with pytest.raises(UsageError, match="nested too deep"):
             json_value(text, "here", REMEDY)
+
+
+def test_a_pipe_without_a_writer_ends_in_a_sentence_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "manifest.jsonl")
+    for read in (text_of_file, lambda *words: list(lines_of_file(*words))):
+        with pytest.raises(UsageError, match="is not a regular file"):
+            read(tmp_path / "manifest.jsonl", 1_000, "Give a file.")

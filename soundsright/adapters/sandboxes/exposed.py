@@ -1,14 +1,16 @@
 """What of this machine a model would see: whether a mount of its sandbox contains something that it must not read.
 
-Two paths can lead to the same files: by a symbolic link, or by a second mount of the same folder. So files are
-compared by their file system and their path within it, which the kernel lists in `/proc/self/mountinfo`.
+Two paths can lead to the same files: by a symbolic link, by a second mount of the same folder, or as a layer of an
+overlay. So files are compared by their file system and their path within it, which the kernel lists in
+`/proc/self/mountinfo`. It is not checked where a link inside a private folder leads, or whether a file has a second
+hard link.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -47,11 +49,15 @@ class Exposure(NamedTuple):
 
 
 class _Mount(NamedTuple):
-    """A mounted file system: its device, the folder of it that is mounted, and where."""
+    """A mounted file system: its device, the folder of it that is mounted, and where.
+
+    `layers` are the folders that an overlay shows as one.
+    """
 
     device: str
     root: PurePosixPath
     point: PurePosixPath
+    layers: tuple[Path, ...] = ()
 
 
 def exposure(mounts: Iterable[Path], private: PrivatePaths, *, hides: bool = False) -> Exposure | None:
@@ -65,11 +71,12 @@ def exposure(mounts: Iterable[Path], private: PrivatePaths, *, hides: bool = Fal
     """
     table = _mount_table()
     hidden = [path.expanduser().resolve() for path in private.hidden] if hides else []
+    places = [(path, path.expanduser().resolve()) for path in private.kept_out]
+    kept_out = [place for place in places if not any(place[1].is_relative_to(folder) for folder in hidden)]
     for mount in mounts:
         inside = mount.resolve()
-        for path in private.kept_out:
-            kept = path.expanduser().resolve()
-            if not any(kept.is_relative_to(folder) for folder in hidden) and _contains(inside, kept, table):
+        for path, kept in kept_out:
+            if _contains(inside, kept, table):
                 return Exposure(mount, path)
     return None
 
@@ -97,7 +104,23 @@ def _contains(folder: Path, path: Path, table: Sequence[_Mount]) -> bool:
         mount.device == device and (place.is_relative_to(mount.root) or mount.root.is_relative_to(place))
         for mount in table
         if mount.point != PurePosixPath(folder) and mount.point.is_relative_to(folder)
-    )
+    ) or any(_overlap(layer, path, table) for layer in _shown_layers(folder, table))
+
+
+def _shown_layers(folder: Path, table: Sequence[_Mount]) -> Iterator[Path]:
+    """The folders that overlays show in a folder, or whose part it is."""
+    for mount in table:
+        for layer in mount.layers:
+            if mount.point.is_relative_to(folder):
+                yield layer
+            elif folder.is_relative_to(mount.point):
+                yield layer / folder.relative_to(mount.point)
+
+
+def _overlap(one: Path, other: Path, table: Sequence[_Mount]) -> bool:
+    device, place = _place_of(one, table)
+    other_device, other_place = _place_of(other, table)
+    return device == other_device and (place.is_relative_to(other_place) or other_place.is_relative_to(place))
 
 
 def _place_of(path: Path, table: Sequence[_Mount]) -> tuple[str, PurePosixPath]:
@@ -123,10 +146,18 @@ def _mount_table() -> list[_Mount]:
             f"/proc/self/mountinfo cannot be read ({error}), so it is not known what a model would see",
             "Mount /proc.",
         ) from error
-    return [
-        _Mount(device.decode(), _path(root), _path(point))
-        for _, _, device, root, point, *_ in (line.split(b" ") for line in lines)
-    ]
+    return [_mount_of(line) for line in lines]
+
+
+def _mount_of(line: bytes) -> _Mount:
+    _, _, device, root, point, *others = line.split(b" ")
+    kind, _, options = others[others.index(b"-") + 1 :]
+    layers: list[Path] = []
+    if kind == b"overlay":
+        for name, _, value in (option.partition(b"=") for option in options.split(b",")):
+            if name.rstrip(b"+") in (b"lowerdir", b"upperdir"):
+                layers += [Path(_path(layer)) for layer in value.split(b":") if layer.startswith(b"/")]
+    return _Mount(device.decode(), _path(root), _path(point), tuple(layers))
 
 
 def _path(escaped: bytes) -> PurePosixPath:

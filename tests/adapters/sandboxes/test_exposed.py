@@ -63,6 +63,7 @@ TABLE = b"""
 21 20 254:1 / /data rw - ext4 /dev/vdb rw
 22 20 254:1 /one /venv/data rw - ext4 /dev/vdb rw
 23 20 254:1 /a\\040b /srv/space rw - ext4 /dev/vdb rw
+24 20 0:30 / /env/both rw - overlay overlay rw,lowerdir=/data/one:/opt/more,upperdir=/up\\040per,workdir=/work
 """
 
 
@@ -76,13 +77,18 @@ TABLE = b"""
         ("/data/one", "/venv/data/state", True),
         ("/data", "/venv/data", True),
         ("/data/one", "/data/two", False),
+        ("/env", "/data/one/state", True),
+        ("/env/both/state", "/data/one/state", True),
+        ("/env", "/data", True),
+        ("/env", "/up per/state", True),
+        ("/env/both/other", "/data/one/state", False),
+        ("/env", "/data/two", False),
     ],
 )
 def test_a_second_mount_of_the_same_folder_is_found(
     mount: str, private: str, contains: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = [line.split(b" ") for line in TABLE.strip().splitlines()]
-    entries = [exposed._Mount(r[2].decode(), exposed._path(r[3]), exposed._path(r[4])) for r in table]
+    entries = [exposed._mount_of(line) for line in TABLE.strip().splitlines()]
     monkeypatch.setattr(exposed, "_mount_table", lambda: entries)
     assert (exposure([Path(mount)], PrivatePaths((Path(private),))) is not None) == contains
 
