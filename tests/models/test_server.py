@@ -160,6 +160,24 @@ def test_the_crasher_is_gone_after_the_first_clip(serve: Serve) -> None:
             client.post("/enhance/")
 
 
+def test_a_model_is_loaded_once(import_model: ImportModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, model = import_model("template", "server"), import_model("template")
+    server.load_model.cache_clear()
+    loads: list[str] = []
+
+    def load() -> None:
+        loads.append("once")
+        if len(loads) == 1:
+            raise OSError("the weights are not there yet")
+
+    monkeypatch.setattr(model, "load", load, raising=False)
+    with pytest.raises(OSError, match="not there yet"):
+        server.load_model()
+    for name in ("a.wav", "b.wav"):
+        server.enhance_files({name: wav(noise(0.1, 16_000, seed=1), 16_000)})
+    assert len(loads) == 2  # The failed one, and one that succeeded.
+
+
 def test_a_model_with_a_batch_function_gets_all_clips_of_one_rate_at_once(
     import_model: ImportModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

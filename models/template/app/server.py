@@ -11,6 +11,7 @@ It listens on the Unix socket in SOUNDSRIGHT_SOCKET, or on TCP port 6500 if that
 because the only writable folder of a sandbox is in memory as well.
 """
 
+import functools
 import io
 import os
 import re
@@ -81,8 +82,9 @@ def create_app() -> FastAPI:
     return app
 
 
+@functools.cache
 def load_model() -> None:
-    """Call `load` of the model, if it has one."""
+    """Call `load` of the model, if it has one. A load that succeeded is not repeated."""
     from . import enhance as model
 
     if hasattr(model, "load"):
