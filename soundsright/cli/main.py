@@ -52,6 +52,7 @@ SECTIONS = {
     },
     "Validators": {
         "validator": Listed("validator", "Run a validator: judge rounds, set weights, send feedback."),
+        "preflight": Listed("preflight", "Check a validator's machine before the first round."),
         "corpus": Listed("corpus", "Keep a private corpus: recordings that nobody knows until they retire."),
         "disclose": Listed("disclose", "Publish what a run kept private, once its recordings have retired."),
         "db": Listed("db", "Check, back up and upgrade a validator's database."),

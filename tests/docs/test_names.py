@@ -19,7 +19,7 @@ from tests.docs.pages import OTHERS, PAGES, ROOT, anchors_of, blocks_of, codes_o
 
 CODE_FOLDERS = ("soundsright", "tests", "scripts", "benchmarks", "examples", "models", "datasets", "docker")
 CODE_FILES = {".py", ".pyi", ".toml", ".js", ".j2", ".json", ".bib", ".yml", ".sample", ".txt", ".sh", ".css", ""}
-FOREIGN = {"--platform", "--filter", "--user", "--prefix", "--all"}
+FOREIGN = {"--platform", "--scope", "--filter", "--user", "--prefix", "--all"}
 """Options of other programs that pages mention."""
 FOREIGN_NAMES = {"CAP_SYS_ADMIN"}
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")

@@ -2,6 +2,7 @@ from . import database
 from .accounts import SqlAccounts
 from .artifacts import Artifacts
 from .counters import SqlCounters
+from .looking import look_at_file
 from .records import SqlRecords
 from .redis_counters import RedisCounters
 from .store import SqlState
@@ -14,4 +15,5 @@ __all__ = [
     "SqlRecords",
     "SqlState",
     "database",
+    "look_at_file",
 ]

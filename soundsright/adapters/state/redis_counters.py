@@ -35,6 +35,8 @@ _PASSWORD_REMEDY = "Set a password (requirepass), and give it in DATABASE_PASSWO
 class RedisCounters:
     """The `Counters` port over Redis. Counters are as durable as the server: see its settings `appendonly`.
 
+    With `read_only`, it does not mark a new server as one that has counters: for a look at whether it can be used.
+
     A call is never repeated by itself, because Redis may have counted it before the connection was lost.
 
     Raises:
@@ -42,8 +44,9 @@ class RedisCounters:
         StateUnavailable: in every method, if the server does not answer.
     """
 
-    def __init__(self, server: RedisServer, *, scope: str = "") -> None:
+    def __init__(self, server: RedisServer, *, scope: str = "", read_only: bool = False) -> None:
         self._server = server
+        self._read_only = read_only
         self._prefix = f"{scope}:" if scope else ""
         self._client: Any = _client(server)
         try:
@@ -113,9 +116,10 @@ class RedisCounters:
         if self._server.password is None:
             self._check_is_private()
         version_key = f"{self._prefix}stats-version"
-        self._client.set(version_key, _VERSION, nx=True)
+        if not self._read_only:
+            self._client.set(version_key, _VERSION, nx=True)
         version = self._client.get(version_key)
-        if version != _VERSION:
+        if version != _VERSION and not (self._read_only and version is None):
             raise UsageError(
                 f"{self._server.title} has counters of a newer version ({version!r})",
                 "Update soundsright. The counters were not changed.",

@@ -71,6 +71,13 @@ def test_a_server_that_removes_keys_is_refused() -> None:
         RedisCounters(running.address)
 
 
+def test_a_look_at_a_new_server_leaves_no_keys(server: redis_program.TestServer) -> None:
+    client = client_of(server)
+    client.flushdb()
+    RedisCounters(server.address, read_only=True).close()
+    assert client.keys("*") == []
+
+
 def test_newer_counters_are_refused_and_stay(server: redis_program.TestServer) -> None:
     client = client_of(server)
     client.set("newer:stats-version", "2")

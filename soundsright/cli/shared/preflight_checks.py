@@ -1,0 +1,207 @@
+"""The checks of a validator's machine. They read, and write nothing. Times are in seconds.
+
+Each check returns a sentence about what it found. An error of this package says what is wrong and what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import stat
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundsright.cli.shared.packages import INSTALL_REMEDY
+from soundsright.config import ValidatorSettings
+from soundsright.core.errors import InfrastructureFault, SoundsRightError, UsageError, printable
+from soundsright.core.ss58 import is_address
+
+_MIN_FREE_BYTES = 5_000_000_000
+_BUCKETS = ("R2_OWN_BUCKET", "R2_SOURCE_BUCKET")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check. `remedy` says what to do if it failed. `late` says that it did not end in time."""
+
+    name: str
+    ok: bool
+    sentence: str
+    remedy: str = ""
+    late: bool = False
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What is checked. `variables` are those of the environment and the `.env` file."""
+
+    settings: ValidatorSettings
+    variables: Mapping[str, str]
+    rules_digest: str = ""
+
+    def checks(self) -> dict[str, Callable[[], str]]:
+        """The checks by name, in the order in which a validator needs them."""
+        return {
+            "keys": self.keys,
+            "chain": self.chain,
+            "clock": self.clock,
+            "rules": self.rules,
+            "engine": self.engine,
+            "database": self.database,
+            "counters": self.counters,
+            "buckets": self.buckets,
+        }
+
+    def keys(self) -> str:
+        from soundsright.adapters.peers import Hotkey
+
+        settings = self.settings
+        account = Hotkey.read(settings.hotkey_file)
+        if settings.hotkey_file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+            raise UsageError(
+                f"Every user of this machine can read {settings.hotkey_file}",
+                f"Run `chmod 600 {settings.hotkey_file}`.",
+            )
+        if settings.burn_hotkey and not is_address(settings.burn_hotkey):
+            raise UsageError(
+                f"BURN_HOTKEY {settings.burn_hotkey[:60]!r} is not an address", "Give the SS58 address of a hotkey."
+            )
+        return f"{account.address} in {settings.hotkey_file}"
+
+    def chain(self) -> str:
+        from soundsright.adapters.peers import Hotkey
+        from soundsright.cli.shared.opening import opened_chain
+        from soundsright.services.validator import check_account
+
+        account = Hotkey.read(self.settings.hotkey_file)
+        with closing(opened_chain(self.settings, account)) as chain:
+            block = chain.finalized()
+            check_account(chain, account.address, sets_weights=True)
+        return f"{self.settings.subtensor_chain_endpoint} is at block {block.number}, and the hotkey has a permit"
+
+    def clock(self) -> str:
+        from soundsright.cli.shared.opening import check_clock, opened_chain
+
+        with closing(opened_chain(self.settings, None)) as chain:
+            check_clock(chain, time.time())
+        return "This machine's clock agrees with the chain's"
+
+    def rules(self) -> str:
+        from soundsright.library import organiser_of
+
+        organiser = organiser_of(self.settings.soundsright_ruleset, begun=True)
+        digest = organiser.ruleset.digest
+        if self.rules_digest and self.rules_digest.lower() != digest:
+            raise UsageError(
+                f"The rules have the digest {digest}, not {self.rules_digest[:80]}",
+                "Get the organiser's present file, or update soundsright: other validators decide by other rules.",
+            )
+        return f"{self.settings.soundsright_ruleset} has the digest {digest}"
+
+    def engine(self) -> str:
+        from soundsright.cli.shared.opening import opened_sandbox, sandbox_choice
+
+        sandbox = opened_sandbox(self.settings, sandbox_choice(self.settings))
+        if sandbox.isolated:
+            return f"Models run in {sandbox.name}"
+        return f"Models run in {sandbox.name}, NOT isolated: run only models that you trust"
+
+    def database(self) -> str:
+        from soundsright.adapters.state import look_at_file
+
+        folder = self.settings.folder
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise UsageError(
+                f"STATE_FOLDER {folder} cannot be written", "Give a folder that this user may write to."
+            )
+        free_bytes = shutil.disk_usage(existing).free
+        if free_bytes < _MIN_FREE_BYTES:
+            raise UsageError(
+                f"STATE_FOLDER {folder} has {free_bytes / 1e9:.1f} GB free", "Free 5 GB or more: rounds keep audio."
+            )
+        free = f"{free_bytes / 1e9:.0f} GB free"
+        path = folder / "state.db"
+        if not path.exists():
+            return f"{path} will be made at the first start; {free}"
+        state = look_at_file(path)
+        if state.problem:
+            raise UsageError(f"{path}: {state.problem}", state.remedy)
+        return f"{path} has version {state.revision}; {free}"
+
+    def counters(self) -> str:
+        server = self.settings.redis
+        if server is None:
+            return "The database keeps the counters"
+        from soundsright.adapters.state import RedisCounters
+
+        RedisCounters(server, read_only=True).close()
+        return f"{server.title} keeps the counters"
+
+    def buckets(self) -> str:
+        named = [name for name in _BUCKETS if self.variables.get(name, "").strip()]
+        if not named:
+            return "No bucket is set"
+        from soundsright.adapters.buckets import check_bucket, open_bucket, own_place, source_place
+
+        places = {"R2_OWN_BUCKET": own_place, "R2_SOURCE_BUCKET": source_place}
+        found = [places[name](self.variables) for name in named]
+        for place in found:
+            check_bucket(open_bucket(place), writes=False)
+        return f"{' and '.join(place.name for place in found)} can be read"
+
+
+def findings(checks: Mapping[str, Callable[[], str]], *, timeout_s: float) -> list[Finding]:
+    """The outcomes in the order of the checks, which run at the same time. None waits longer than `timeout_s`."""
+    deadline_s = time.monotonic() + timeout_s
+    waiting = {name: _started(name, check) for name, check in checks.items()}
+    return [_outcome(name, answers, deadline_s, timeout_s) for name, answers in waiting.items()]
+
+
+def _started(name: str, check: Callable[[], str]) -> queue.SimpleQueue[Finding]:
+    answers: queue.SimpleQueue[Finding] = queue.SimpleQueue()
+    # A daemon, so that a check that hangs does not keep the process alive.
+    threading.Thread(target=lambda: answers.put(_finding(name, check)), name=name, daemon=True).start()
+    return answers
+
+
+def _outcome(name: str, answers: queue.SimpleQueue[Finding], deadline_s: float, timeout_s: float) -> Finding:
+    try:
+        return answers.get(timeout=max(0.0, deadline_s - time.monotonic()))
+    except queue.Empty:
+        remedy = "Check the network and the service, or give a longer --timeout."
+        return Finding(name, False, f"No answer within {timeout_s:g} s", remedy, late=True)
+
+
+def _finding(name: str, check: Callable[[], str]) -> Finding:
+    """The outcome of one check. No error of one check may hide the others."""
+    try:
+        return Finding(name, True, _line(check()))
+    except (UsageError, InfrastructureFault) as error:
+        return Finding(name, False, _line(error.problem), _line(error.remedy))
+    except SoundsRightError as error:
+        return Finding(name, False, _line(str(error)), "Correct it, then check again.")
+    except ModuleNotFoundError as error:
+        return Finding(name, False, f"The package {_line(error.name or '')} is not installed", INSTALL_REMEDY)
+    except Exception as error:  # noqa: BLE001 (An unexpected error is one more finding.)
+        return Finding(
+            name, False, _line(f"{type(error).__name__}: {error}"), "Report this: no check should end like that."
+        )
+
+
+def _line(text: str) -> str:
+    return printable(" ".join(text.split())).rstrip(".")
+
+
+def merged_variables(env_file: Path | None) -> dict[str, str]:
+    """The variables of the `.env` file and the environment, which wins."""
+    from soundsright.config import read_env_file
+
+    if env_file is None and Path(".env").is_file():
+        env_file = Path(".env")
+    return {**(read_env_file(env_file) if env_file is not None else {}), **os.environ}
