@@ -33,10 +33,10 @@ import soundfile
 from scipy.signal import fftconvolve
 
 from soundsright.core.material import MIXED_NOISE, RECORDED_NOISE
+from soundsright.data import SetJob, generate_set
 from soundsright.data.clips import corpus_sources
 from soundsright.data.corpora import Corpus
 from soundsright.data.counts import Sharing
-from soundsright.data.making import SetJob, generate_set
 from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
 from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.reverb import reverberant

@@ -7,8 +7,9 @@ from .counts import sharing_line
 from .directories import Listing, noise_listing, rir_listing, speech_listing
 from .encoding import SetFormat, Subtype
 from .installed import PRIVATE_MARK, corpus_folder, installed_corpora
+from .jobs import SetJob, SetReport
 from .levels import SILENT_DB, active_level
-from .making import SetJob, SetReport, clips_of, generate_set
+from .making import clips_of, generate_set
 from .manifest import groups_of, recipe_fields, recordings_of
 from .noise_kinds import BABBLE, NOISE_KINDS
 from .origins import ORIGIN_KINDS, compared

@@ -141,15 +141,20 @@ def render(
         unusable = "" if unfit is None else unfit(rendered)
         if not unusable:
             return rendered
-    if sources.in_order and skipped is None:
-        utterance = sources.speech.utterance_id(index % len(sources.speech))
-        raise UsageError(
+    utterance = index % len(sources.speech) if sources.in_order and skipped is None else None
+    raise _never_usable(index, unusable, None if utterance is None else sources.speech.utterance_id(utterance))
+
+
+def _never_usable(index: int, reason: str, utterance: str | None) -> UsageError:
+    """The error after the last try. `utterance` is the one that the item had to keep."""
+    if utterance is not None:
+        return UsageError(
             f"Item {index}: {_TRIES} draws in a row with the utterance {utterance} cannot be used, the last "
-            f"because {unusable}",
+            f"because {reason}",
             "Give other texts or another voice.",
         )
-    raise UsageError(
-        f"Item {index}: {_TRIES} recordings in a row cannot be used, the last because {unusable}",
+    return UsageError(
+        f"Item {index}: {_TRIES} recordings in a row cannot be used, the last because {reason}",
         "Check the folders with `soundsright datasets verify`.",
     )
 

@@ -190,9 +190,8 @@ def set_job(
 ) -> SetJob:
     """The job of a set, from the words that name its sources.
 
-    `groups_by` is as in `SourceChoice`. `speech_facts` describe speech that is spoken on demand, for `set.json`;
-    its utterances are used in order. `options` are further fields of `SetJob`. Without `out`,
-    the job is for clips in memory.
+    `groups_by` is as in `SourceChoice`. `speech_facts` describe speech that is spoken on demand, for `set.json`; its
+    utterances are used in order. `options` are further fields of `SetJob`. Without `out`, clips stay in memory.
 
     Raises:
         UsageError: a number is out of range, or a source is missing or cannot be used.
@@ -200,8 +199,7 @@ def set_job(
     from soundsright.data import SetJob, SetTask, SourceChoice, Split
 
     if out is not None:
-        named = {"speech": speech, "noise": noise, "rooms": rooms}
-        _refuse_out_inside(out, {role: words for role, words in named.items() if isinstance(words, str)})
+        _refuse_out_inside(out, speech=speech, noise=noise, rooms=rooms)
     if sample_rate_hz not in (16_000, 48_000):
         raise UsageError(f"A set cannot have a rate of {sample_rate_hz} Hz", "Choose 16000 or 48000.")
     part = None if split is None else _member(Split, split, "split")
@@ -209,9 +207,8 @@ def set_job(
     choice = SourceChoice(sample_rate_hz, part, corpus, allow_upsampled, groups_by or {})
     if speech_facts is not None:
         choice.note("speech", **speech_facts)
-    sources = choice.sources(
-        kind, recipe, speech=speech, noise=noise, rooms=rooms, in_order=speech_facts is not None
-    )
+    in_order = speech_facts is not None
+    sources = choice.sources(kind, recipe, speech=speech, noise=noise, rooms=rooms, in_order=in_order)
     return SetJob(
         out=Path() if out is None else out,
         task=kind,
@@ -225,9 +222,11 @@ def set_job(
     )
 
 
-def _refuse_out_inside(out: Path, sources: Mapping[str, str]) -> None:
+def _refuse_out_inside(out: Path, **sources: object) -> None:
     """Refuse a set inside a folder that it is drawn from, because its degraded files would be among the sources."""
     for role, words in sources.items():
+        if not isinstance(words, str):
+            continue
         for name in (word.strip() for word in words.split(",")):
             if name and Path(name).is_dir() and out.resolve().is_relative_to(Path(name).resolve()):
                 raise UsageError(

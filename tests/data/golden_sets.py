@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 
 from soundsright.core.material import MIXED_NOISE, RECORDED_NOISE
+from soundsright.data import SetJob, generate_set
 from soundsright.data.clips import corpus_sources
 from soundsright.data.corpora import Corpus
-from soundsright.data.making import SetJob, generate_set
 from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
 
 KINDS = {

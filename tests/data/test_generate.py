@@ -18,11 +18,11 @@ import soundfile
 import soundsright.data.making as generate_module
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
+from soundsright.data import SetJob, generate_set
 from soundsright.data.clips import corpus_sources, draw_clip
 from soundsright.data.corpora import Corpus
 from soundsright.data.encoding import SetFormat, Subtype
 from soundsright.data.levels import active_level, power_db
-from soundsright.data.making import SetJob, generate_set
 from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
 from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.sources import Sources
@@ -114,7 +114,7 @@ def test_a_set_completed_after_a_kill_is_the_set(corpus: Corpus, tmp_path: Path)
     program = (
         "from pathlib import Path; from soundsright.data.clips import corpus_sources;"
         "from soundsright.data.corpora import Corpus; from soundsright.data.recipe import *;"
-        "from soundsright.data.making import SetJob, generate_set; c = Corpus.open();"
+        "from soundsright.data import SetJob, generate_set; c = Corpus.open();"
         f"generate_set(SetJob(out=Path({str(out)!r}), task=SetTask.DENOISING, sample_rate_hz=16000, count=3000,"
         "seed=3, sources=corpus_sources(c, 16000, PUBLISHED_RECIPE), only=tuple(range(64))))"
     )

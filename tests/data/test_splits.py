@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from soundsright.core.errors import UsageError
+from soundsright.data import SetJob, generate_set
 from soundsright.data.choice import SourceChoice
 from soundsright.data.clips import corpus_sources
 from soundsright.data.corpora import Corpus
 from soundsright.data.directories import Listing, noise_listing, rir_listing, speech_listing
-from soundsright.data.making import SetJob, generate_set
 from soundsright.data.origins import compared
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.rooms import simulated_room

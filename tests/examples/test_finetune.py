@@ -35,11 +35,11 @@ from soundsright.core.audio import Clip, digest_of_digests
 from soundsright.core.competition import competition_by_id
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import UsageError
+from soundsright.data import SetJob, generate_set
 from soundsright.data.clips import draw_clips
 from soundsright.data.corpora import Corpus
 from soundsright.data.formulas import LEVEL_DB
 from soundsright.data.levels import power_db
-from soundsright.data.making import SetJob, generate_set
 from soundsright.data.origins import origins_of
 from soundsright.data.recipe import SetRecipe, SetTask
 from soundsright.data.sources import RecordedNoise

@@ -142,15 +142,6 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
     by_entry = {e.submission.entry_id: e for e in outcome.evaluations[competition.id]}
     ranked = [e for e in dict.fromkeys(s.submission.entry_id for s in board.standings) if e in by_entry]
     ranks = _rank_sets(outcome, board, deciding(board, [by_entry[entry] for entry in ranked]))
-    decisions = tuple(
-        DecisionDoc(
-            metric=d.metric,
-            winner=d.winner.hotkey if d.winner else None,
-            sentence=d.sentence,
-            evidence=dict(d.evidence),
-        )
-        for d in board.decisions
-    )
     needed = {d.metric: float(mean) for d in board.decisions if (mean := d.evidence.get("mean_to_win")) is not None}
     speech = outcome.plan.measures.material.speech_for(competition.sample_rate_hz)
     spoken: dict[str, Any] = {} if speech is None else {"speech": dict(speech.facts)}
@@ -177,7 +168,7 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
             for rank, entry in enumerate(ranked, 1)
         ),
         unprocessed=_row(outcome, board, outcome.unprocessed[competition.id]),
-        decisions=decisions,
+        decisions=_decisions(board),
         refused=tuple(_refusal(refusal, {"needed": needed}) for refusal in refusals),
         suspected=tuple(
             _refusal(copy.refusal(), {}) for copy in outcome.suspected if copy.duplicate.competition == competition
@@ -186,6 +177,18 @@ def _competition(outcome: RoundOutcome, board: Leaderboard) -> CompetitionDoc:
         **_unread(outcome, competition),
         **_apart(outcome, board, by_entry),
         **stopping_field(board),
+    )
+
+
+def _decisions(board: Leaderboard) -> tuple[DecisionDoc, ...]:
+    return tuple(
+        DecisionDoc(
+            metric=d.metric,
+            winner=d.winner.hotkey if d.winner else None,
+            sentence=d.sentence,
+            evidence=dict(d.evidence),
+        )
+        for d in board.decisions
     )
 
 
