@@ -190,8 +190,8 @@ def set_job(
 ) -> SetJob:
     """The job of a set, from the words that name its sources.
 
-    `groups_by` is as in `SourceChoice`. `speech_facts` describe speech that is spoken on demand, for `set.json`; its
-    utterances are used in order. `options` are further fields of `SetJob`. Without `out`, clips stay in memory.
+    `groups_by` is as in `SourceChoice`. `speech_facts` describe speech that is spoken on demand, for `set.json`;
+    its utterances are used in order. `options` are further fields of `SetJob`. Without `out`, clips stay in memory.
 
     Raises:
         UsageError: a number is out of range, or a source is missing or cannot be used.

@@ -135,8 +135,14 @@ def test_parquet_has_a_row_per_clip(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     write_parquet(tmp_path / "r.parquet", RESULTS, ["STOI"])
     assert parquet.read_table(tmp_path / "r.parquet").to_pylist() == [
-        {"id": "a", "STOI": 0.9, "failure_code": None, "failure_detail": None},
-        {"id": "b", "STOI": None, "failure_code": "missing", "failure_detail": "no enhanced file"},
+        {"id": "a", "STOI": 0.9, "failure_code": None, "failure_detail": None, "undefined": None},
+        {
+            "id": "b",
+            "STOI": None,
+            "failure_code": "missing",
+            "failure_detail": "no enhanced file",
+            "undefined": None,
+        },
     ]
 
 
