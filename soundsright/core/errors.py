@@ -302,6 +302,8 @@ class FaultClass(StrEnum):
 
 
 _TRANSIENT = (ChainUnavailable, HubUnavailable, PeerUnavailable, BucketUnavailable)
+_PASSING_STATUSES = (408, 409, 425)
+"""Answers that a later request can change: it came too slowly, not in the present state, or too early."""
 _PERMANENT = (EntryRefused, ModelFault, BucketRefusal, BucketForbidden, RecordConflict, BalanceTooLow)
 
 
@@ -332,4 +334,4 @@ def fault_class_of_status(status: int) -> FaultClass:
     """
     if status == 429:
         return FaultClass.BUSY
-    return FaultClass.TRANSIENT if status >= 500 else FaultClass.PERMANENT
+    return FaultClass.TRANSIENT if status >= 500 or status in _PASSING_STATUSES else FaultClass.PERMANENT

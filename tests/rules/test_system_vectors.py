@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from soundsright.cli.main import cli
 from soundsright.core.errors import UsageError
 from soundsright.core.rulesets import SOUNDSRIGHT_V5
 from soundsright.rules.vectors import check_vectors
@@ -27,6 +29,13 @@ def test_a_system_reproduces_every_example(system: str, examples: list[dict[str,
     checks = check_vectors(SOUNDSRIGHT_V5, mine)
     assert len(checks) == len(mine) >= 16
     assert [check for check in checks if not check.passed] == []
+
+
+def test_the_file_that_the_help_shows_passes_and_has_one_example_on_a_line(examples: list[dict[str, Any]]) -> None:
+    assert {example["system"] for example in examples} == set(BUILT)
+    result = CliRunner().invoke(cli, ["rules", "check", str(GOLDEN)])
+    assert (result.exit_code, result.output) == (0, f"{len(examples)} passed, 0 failed\n")
+    assert len(GOLDEN.read_text().splitlines()) == len(examples) + 2
 
 
 def test_a_wrong_example_and_an_unknown_rule_fail(examples: list[dict[str, Any]]) -> None:

@@ -25,8 +25,10 @@ from soundsright.core.errors import (
     BucketTooLarge,
     BucketUnavailable,
     BucketUnsuitable,
+    FaultClass,
     PeerUnavailable,
     UsageError,
+    fault_class_of_status,
 )
 from soundsright.core.ports import ETag, StoredObject, checked_key, checked_prefix
 
@@ -147,8 +149,12 @@ class S3Bucket:
 
         try:
             return _facts(key, obstore.get(self._store, key, options={"head": True}))
-        except FileNotFoundError:
-            # The answer to HEAD has no body, so no code that tells a missing object from a missing bucket.
+        except Exception as error:
+            failure = failure_of(error)
+            if not isinstance(error, FileNotFoundError) and not failure.is_forbidden:
+                raise
+            # The answer to HEAD has no body, so no code that tells a missing object from a missing bucket, or wrong
+            # keys from a wrong clock.
             return _facts(key, obstore.get(self._store, key))
 
     def _created(self, key: str, data: bytes) -> ETag:
@@ -237,9 +243,15 @@ class S3Bucket:
         raise self._unavailable(action, failure) from None
 
     def _unavailable(self, action: str, failure: Failure) -> BucketUnavailable:
+        # A peer's bucket can lie about the time. So its answer is not a local fault, which would stop the caller.
+        remedy = (
+            "Check this machine's clock."
+            if failure.is_of_clock
+            else "Check the bucket's name and address, or try again later."
+        )
         return BucketUnavailable(
             f"{self._place.name}: {action} failed ({failure.reason})",
-            "Check the bucket's name and address, or try again later.",
+            remedy,
             own=self._place.own,
             status=failure.status,
         )
@@ -247,7 +259,7 @@ class S3Bucket:
 
 def _can_pass(error: BucketUnavailable) -> bool:
     """Whether another attempt may succeed."""
-    return error.status is None or error.status in (408, 409, 425, 429) or error.status >= 500
+    return error.status is None or fault_class_of_status(error.status) is not FaultClass.PERMANENT
 
 
 def _store(place: BucketPlace, timeout_s: float) -> S3Store:

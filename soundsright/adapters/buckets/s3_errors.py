@@ -63,7 +63,12 @@ class Failure:
     @property
     def is_forbidden(self) -> bool:
         """Whether the service refuses the keys."""
-        return self.status in (401, 403)
+        return self.status in (401, 403) and not self.is_of_clock
+
+    @property
+    def is_of_clock(self) -> bool:
+        """Whether the service says that the clock of this machine is wrong. The keys can be right."""
+        return self.cause == Status(403, "RequestTimeTooSkewed")
 
 
 def failure_of_status(status: int, body: str) -> Failure:

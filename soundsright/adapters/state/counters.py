@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 
 from soundsright.adapters.state.schema import COUNTER_INTERVALS, COUNTER_MARKS, COUNTERS
-from soundsright.adapters.state.sql import SqlTables
+from soundsright.adapters.state.sql import SqlTables, insert_of
 from soundsright.core.errors import RecordConflict
 from soundsright.core.ports.tables import MARKS_KEPT, MAX_COUNT, checked_deltas, checked_name
 
@@ -91,13 +89,13 @@ class SqlCounters(SqlTables):
     def _marked(self, connection: Connection, scope: str, once: str) -> bool:
         """Write a mark. Returns False if it exists."""
         row = {"organiser": self._scope, "scope": scope, "mark": once, "closed": self._closed(connection)}
-        insert = _insert_of(connection)(COUNTER_MARKS).on_conflict_do_nothing(
+        insert = insert_of(connection)(COUNTER_MARKS).on_conflict_do_nothing(
             index_elements=("organiser", "scope", "mark")
         )
         return connection.execute(insert.values(row)).rowcount == 1
 
     def _add(self, connection: Connection, scope: str, name: str, delta: int) -> None:
-        insert = _insert_of(connection)(COUNTERS)
+        insert = insert_of(connection)(COUNTERS)
         value = COUNTERS.c.value + insert.excluded.value
         upsert = insert.on_conflict_do_update(
             index_elements=("organiser", "scope", "name"),
@@ -137,10 +135,6 @@ class SqlCounters(SqlTables):
 def forgotten(name: str) -> RecordConflict:
     """The error for an interval whose counts were removed."""
     return RecordConflict(name, "the interval was closed, and its counts were removed")
-
-
-def _insert_of(connection: Connection) -> Any:
-    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
 
 
 def _lock(connection: Connection, *, shared: bool) -> None:

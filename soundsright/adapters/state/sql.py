@@ -67,7 +67,12 @@ class SqlTables:
         self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], key: tuple[str, ...]
     ) -> None:
         """Insert rows whose key does not exist. Rows with the same key stay unchanged."""
-        from sqlalchemy.dialects import postgresql, sqlite
+        insert = insert_of(connection)(table)
+        connection.execute(insert.on_conflict_do_nothing(index_elements=key), list(rows))
 
-        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        connection.execute(insert(table).on_conflict_do_nothing(index_elements=key), list(rows))
+
+def insert_of(connection: Connection) -> Any:
+    """The dialect's `insert`, which can say what happens to a row whose key exists."""
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert

@@ -139,7 +139,8 @@ def open_envelope(
 ) -> Envelope:
     """Parse an envelope of that kind and verify its signature. The document inside is not parsed.
 
-    An error of any kind while the signature is verified makes it a wrong signature.
+    An error while the signature is verified makes it a wrong signature. A library or memory that this machine lacks
+    is not the signer's fault, so `ImportError` and `MemoryError` pass, and the envelope does not open.
 
     Raises:
         RequestRefused: `too_large`, `malformed` or `bad_signature`.
@@ -203,6 +204,8 @@ def _malformed(kind: DocumentKind, fault: str) -> RequestRefused:
 def _is_valid(valid_signature: ValidSignature, envelope: Envelope, message: bytes) -> bool:
     try:
         return valid_signature(envelope.signer, message, bytes.fromhex(envelope.signature[2:])) is True
+    except (ImportError, MemoryError):
+        raise
     except Exception:  # noqa: BLE001 - whatever goes wrong, the signature was not verified
         return False
 

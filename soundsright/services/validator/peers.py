@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from soundsright.core.errors import EntryRefused, PeerUnavailable
+from soundsright.core.errors import EntryRefused, FaultClass, PeerUnavailable, fault_class_of_status
 from soundsright.core.ports import Clock, Neuron, Peers, StateStore, Timelock
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import (
@@ -313,6 +313,14 @@ class RevealCollector:
         return signed
 
 
+def _is_final(status: int) -> bool:
+    """Whether a miner's answer stays the same if it is called again. 0 is no answer.
+
+    A miner that does not know this validator yet answers 401 or 403. It reads the chain again later.
+    """
+    return status >= 300 and status not in (401, 403) and fault_class_of_status(status) is FaultClass.PERMANENT
+
+
 @dataclass
 class FeedbackCourier:
     """Delivers the envelopes of one round to the miners. `envelopes` are by hotkey."""
@@ -360,7 +368,7 @@ class FeedbackCourier:
         if status == 200:
             self._record(hotkey, steps.DeliveredStep(True, retry.tries))
             self.health.add("feedback.delivered")
-        elif retry.tries >= MAX_TRIES or (400 <= status < 500 and status not in (401, 403, 408, 409, 429)):
+        elif retry.tries >= MAX_TRIES or _is_final(status):
             self._record(hotkey, steps.DeliveredStep(False, retry.tries, reason[:200]))
             # Everybody can read the events, so they tell nothing about what runs at an endpoint except a code.
             self.health.event("warning", f"No feedback for {hotkey}: {code}", action="feedback_given_up")

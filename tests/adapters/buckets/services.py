@@ -117,60 +117,70 @@ class _QuietServer(http.server.ThreadingHTTPServer):
         """Say nothing: a client that gives up resets its connection."""
 
 
+class _Handler(http.server.BaseHTTPRequestHandler):
+    """Passes a request on, or answers it with the proxy's fault. `proxy` sets the values."""
+
+    standing: Proxy
+    upstream: str
+    delay_s: float
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def handle_any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.standing.seen.append((self.command, self.path))
+        fault = self.standing.fault(self.command, self.path)
+        time.sleep(self.delay_s)
+        if isinstance(fault, Canned):
+            self.answer(fault)
+            return
+        answer = None if fault == "cut" else self.answer_of_the_service(body)
+        if answer is None or fault == "lost":
+            self.close_connection = True
+            return
+        self.answer(answer)
+
+    def answer_of_the_service(self, body: bytes) -> Canned:
+        connection = http.client.HTTPConnection(self.upstream, timeout=20)
+        connection.request(self.command, self.path, body or None, dict(self.headers.items()))
+        reply = connection.getresponse()
+        data = reply.read()
+        connection.close()
+        headers = {k: v for k, v in reply.getheaders() if k.lower() not in ("transfer-encoding", "connection")}
+        headers.setdefault("Content-Length", str(len(data)))
+        return Canned(reply.status, data, headers)
+
+    def answer(self, canned: Canned) -> None:
+        time.sleep(canned.delay_s)
+        self.send_response_only(canned.status)
+        for name, value in canned.headers.items():
+            self.send_header(name, value)
+        if "Content-Length" not in canned.headers:
+            length = len(canned.body) if canned.length is None else canned.length
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            if self.command != "HEAD":
+                self.wfile.write(canned.body)
+        if canned.length is not None:
+            self.close_connection = True
+
+    do_GET = do_PUT = do_HEAD = handle_any
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @contextlib.contextmanager
 def proxy(upstream: str, *, delay_s: float = 0.0) -> Iterator[Proxy]:
     """A proxy in front of a service, with the same delay for each request."""
-    host = upstream.removeprefix("http://")
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            standing.seen.append((self.command, self.path))
-            fault = standing.fault(self.command, self.path)
-            time.sleep(delay_s)
-            if fault == "cut":
-                self.close_connection = True
-                return
-            if isinstance(fault, Canned):
-                self.answer(fault)
-                return
-            connection = http.client.HTTPConnection(host, timeout=20)
-            connection.request(self.command, self.path, body or None, dict(self.headers.items()))
-            reply = connection.getresponse()
-            data = reply.read()
-            connection.close()
-            if fault == "lost":
-                self.close_connection = True
-                return
-            headers = {k: v for k, v in reply.getheaders() if k.lower() not in ("transfer-encoding", "connection")}
-            headers.setdefault("Content-Length", str(len(data)))
-            self.answer(Canned(reply.status, data, headers))
-
-        def answer(self, canned: Canned) -> None:
-            time.sleep(canned.delay_s)
-            self.send_response_only(canned.status)
-            for name, value in canned.headers.items():
-                self.send_header(name, value)
-            if "Content-Length" not in canned.headers:
-                length = len(canned.body) if canned.length is None else canned.length
-                self.send_header("Content-Length", str(length))
-            self.end_headers()
-            with contextlib.suppress(OSError):
-                if self.command != "HEAD":
-                    self.wfile.write(canned.body)
-            if canned.length is not None:
-                self.close_connection = True
-
-        do_GET = do_PUT = do_HEAD = handle_any
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
+    class Handler(_Handler):
+        pass
 
     server = _QuietServer(("127.0.0.1", 0), Handler)
     standing = Proxy(f"http://127.0.0.1:{server.server_address[1]}")
+    Handler.standing, Handler.upstream, Handler.delay_s = standing, upstream.removeprefix("http://"), delay_s
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,6 +58,7 @@ LIES: dict[str, Canned | str] = {
     "400": Canned(400, PAGE),
     "408": Canned(408, PAGE),
     "409": Canned(409, PAGE),
+    "425": Canned(425, PAGE),
     "429": Canned(429, b"<Error><Code>TooManyRequests</Code></Error>"),
     "500": Canned(500, ERROR),
     "503": Canned(503, b"<Error><Code>SlowDown</Code></Error>"),
@@ -107,7 +107,30 @@ def test_a_refusal_of_the_keys_is_told_at_once(front: Proxy, operation: str, sta
     with pytest.raises(BucketForbidden) as caught:
         (READS | WRITES)[operation](bucket_at(front))
     assert fault_class(caught.value) is FaultClass.PERMANENT
-    assert len(front.seen) == 1
+    # An answer to HEAD has no code, so one GET asks for the reason.
+    assert len(front.seen) == (2 if operation == "head" else 1)
+
+
+@pytest.mark.parametrize("operation", READS | WRITES)
+def test_a_wrong_clock_of_this_machine_is_not_charged_to_the_bucket(front: Proxy, operation: str) -> None:
+    front.always(Canned(403, b"<Error><Code>RequestTimeTooSkewed</Code></Error>"))
+    with pytest.raises(BucketUnavailable, match="Check this machine's clock") as caught:
+        (READS | WRITES)[operation](bucket_at(front))
+    # A bucket can lie about the time, so the answer of a peer's bucket does not stop the caller either.
+    assert fault_class(caught.value) is FaultClass.TRANSIENT
+    front.seen.clear()
+    with pytest.raises(BucketUnavailable) as caught:
+        (READS | WRITES)[operation](bucket_at(front, own=True))
+    assert fault_class(caught.value) is FaultClass.LOCAL
+    assert len(front.seen) == (2 if operation == "head" else 1), "another attempt does not set a clock"
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(400, 1), (408, 3), (409, 3), (425, 3), (429, 3), (503, 3)])
+def test_a_status_that_passes_is_tried_three_times(front: Proxy, status: int, attempts: int) -> None:
+    front.always(Canned(status))
+    with pytest.raises(BucketUnavailable):
+        bucket_at(front).get("here", 100)
+    assert len(front.seen) == attempts
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "no answer", "nothing", "a web page"])
@@ -221,10 +244,8 @@ def test_more_bytes_than_a_page_can_have_are_not_read(front: Proxy) -> None:
 
 def test_a_large_object_is_refused_by_its_length(front: Proxy) -> None:
     front.always(Canned(200, b"x" * 1_000, MARKS, length=10**12))
-    started_s = time.monotonic()
     with pytest.raises(BucketTooLarge):
         bucket_at(front).get("k", 10_000)
-    assert time.monotonic() - started_s < 5
     assert len(front.seen) == 1
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundsright.adapters.peers.keys import Hotkey, valid_signature
-from soundsright.core.errors import RequestRefused
+from soundsright.core.errors import FaultClass, RequestRefused, fault_class
 from soundsright.services.records.signed import (
     DocumentKind,
     SignedDocument,
@@ -237,9 +237,18 @@ def test_more_bytes_than_the_reader_takes_are_not_parsed() -> None:
         open_envelope(VERDICT, b" " * 8_000_001, valid_signature=valid_signature)
 
 
-@pytest.mark.parametrize(
-    "error", [ValueError, TypeError, RuntimeError, OSError, MemoryError, ImportError, KeyError]
-)
+@pytest.mark.parametrize("error", [MemoryError, ModuleNotFoundError])
+def test_a_fault_of_this_machine_is_not_charged_to_the_signer(error: type[Exception]) -> None:
+    def fails(address: str, message: bytes, signature: bytes) -> bool:
+        raise error("this machine cannot verify anything")
+
+    for kind in (OLDER, VERDICT):
+        with pytest.raises(error) as caught:
+            open_envelope(kind, sign_document(kind, {}, SIGNER).encode(), valid_signature=fails)
+        assert fault_class(caught.value) is FaultClass.LOCAL
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, RuntimeError, OSError, KeyError])
 def test_any_error_while_a_signature_is_verified_makes_it_wrong(error: type[Exception]) -> None:
     def fails(address: str, message: bytes, signature: bytes) -> bool:
         raise error("the library is broken")
