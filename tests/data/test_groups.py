@@ -1,4 +1,3 @@
-import time
 from pathlib import PurePosixPath
 
 import pytest
@@ -48,7 +47,5 @@ def test_a_rule_that_finds_nothing_is_refused(rule: str, message: str) -> None:
 
 
 def test_an_expression_of_exponential_time_is_stopped() -> None:
-    started = time.monotonic()
     with pytest.raises(UsageError, match=r"takes longer than 0\.5 s for 1 paths"):
         groups_by("((a+)+)$", [PurePosixPath("my/" + "a" * 60 + "!")], "--speaker-by", timeout_s=0.5)
-    assert time.monotonic() - started < 10.0

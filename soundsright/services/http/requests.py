@@ -112,9 +112,12 @@ def signed_refusals() -> dict[int | str, dict[str, Any]]:
     )
 
 
-def described_body(model: type[BaseModel]) -> dict[str, Any]:
-    """What the description of a service says about a body that is verified before it is parsed."""
-    content = {"application/json": {"schema": model.model_json_schema()}}
+def described_body(form: type[BaseModel] | Mapping[str, Any]) -> dict[str, Any]:
+    """What the description of a service says about a body that is verified before it is parsed.
+
+    The form is a model or a JSON schema.
+    """
+    content = {"application/json": {"schema": form if isinstance(form, Mapping) else form.model_json_schema()}}
     return {"requestBody": {"required": True, "content": content}}
 
 

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from soundsright.core.errors import UsageError
+from soundsright.services.listening.stored import append_lines, read_lines
 
 FILE = "invitations.jsonl"
 MAX_INVITATIONS = 2_000
 _MAX_BYTES = 1 << 20
+
+
+class _Invitation(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def new_invitations(folder: Path, count: int) -> list[str]:
@@ -24,6 +33,7 @@ def new_invitations(folder: Path, count: int) -> list[str]:
 
     Raises:
         UsageError: the folder cannot be written, or the test would have more than `MAX_INVITATIONS`.
+        InfrastructureFault: the earlier invitations cannot be read.
     """
     if len(read_invitations(folder)) + count > MAX_INVITATIONS:
         raise UsageError(f"A test has at most {MAX_INVITATIONS} invitations", "Start another test with --name.")
@@ -31,10 +41,7 @@ def new_invitations(folder: Path, count: int) -> list[str]:
     lines = "".join(json.dumps({"sha256": _hash("invitation", token)}) + "\n" for token in tokens)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / FILE).open("a", encoding="utf-8") as file:
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
+        append_lines(folder / FILE, lines, _MAX_BYTES)
     except OSError as error:
         raise UsageError(
             f"{folder} cannot be written ({error.strerror})", "Make the folder of the run writable."
@@ -43,22 +50,12 @@ def new_invitations(folder: Path, count: int) -> list[str]:
 
 
 def read_invitations(folder: Path) -> frozenset[str]:
-    """The hashes of a test's invitations. Lines that cannot be read are left out."""
-    path = folder / FILE
-    try:
-        if not path.is_file() or path.stat().st_size > _MAX_BYTES:
-            return frozenset()
-        lines = path.read_bytes().splitlines()
-    except OSError:
-        return frozenset()
-    hashes = set()
-    for line in lines:
-        try:
-            hashes.add(str(json.loads(line)["sha256"]))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            # A line that was cut off, for example when the disk was full.
-            continue
-    return frozenset(hashes)
+    """The hashes of a test's invitations. A line that a full disk cut off is left out.
+
+    Raises:
+        InfrastructureFault: the invitations cannot be read.
+    """
+    return frozenset(line.sha256 for line in read_lines(folder / FILE, _Invitation, _MAX_BYTES))
 
 
 def is_invitation(token: str, hashes: frozenset[str]) -> bool:

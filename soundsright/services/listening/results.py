@@ -6,7 +6,6 @@ The plan is written before the first vote. It stores the hotkey of each entry, w
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from soundsright.services.listening.plan import (
     Vote,
 )
 from soundsright.services.listening.screening import listening_result, unanswered
+from soundsright.services.listening.stored import append_lines, read_lines
 from soundsright.services.records import RunCompetition, SafeName, ShortText, slug
 from soundsright.services.rounds import write_text
 
@@ -134,35 +134,38 @@ def append_votes(folder: Path, votes: Sequence[Vote]) -> None:
         for v in votes
     )
     try:
-        with (folder / "votes.jsonl").open("a", encoding="utf-8") as file:
-            if file.tell() > MAX_VOTES_BYTES:
-                raise InfrastructureFault(
-                    f"{folder}/votes.jsonl has more than {MAX_VOTES_BYTES >> 20} MiB", "Start a new test."
-                )
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
+        append_lines(folder / "votes.jsonl", lines, MAX_VOTES_BYTES)
     except OSError as error:
         raise InfrastructureFault(f"{folder} cannot be written ({error})", "Free some disk space.") from error
 
 
-def has_finished(folder: Path, rater: str) -> bool:
-    """Whether a rater has answered all questions of the test in a folder."""
-    try:
-        stored = read_test(folder)
-    except UsageError:
-        # Nobody has answered a test without a plan.
-        return False
-    return not unanswered(stored.test, [vote for vote in stored.votes if vote.rater == rater])
+def has_finished(test: ListeningTest, folder: Path, rater: str) -> bool:
+    """Whether a rater has answered all questions of the test in a folder.
+
+    Raises:
+        InfrastructureFault: the votes cannot be read.
+    """
+    votes = _votes(folder / "votes.jsonl", test)
+    return not unanswered(test, [vote for vote in votes if vote.rater == rater])
 
 
 def read_test(folder: Path) -> StoredTest:
-    """The test in a folder. Votes that cannot be read are left out.
+    """The test in a folder. A vote that a full disk cut off is left out.
+
+    Raises:
+        UsageError: the plan is missing or not valid.
+        InfrastructureFault: the votes cannot be read.
+    """
+    test, hotkeys = _plan(folder / "test.json")
+    return StoredTest(test, hotkeys, _votes(folder / "votes.jsonl", test))
+
+
+def _plan(path: Path) -> tuple[ListeningTest, dict[str, str]]:
+    """The plan of a test and the hotkeys of its entries.
 
     Raises:
         UsageError: the plan is missing or not valid.
     """
-    path = folder / "test.json"
     try:
         if path.stat().st_size > MAX_PLAN_BYTES:
             raise UsageError(
@@ -176,23 +179,30 @@ def read_test(folder: Path) -> StoredTest:
     test = ListeningTest(
         plan.name, plan.method, plan.competition, tuple(plan.entries), plan.clips, plan.seed, plan.repeats
     )
-    return StoredTest(test, dict(plan.entries), _votes(folder / "votes.jsonl", test))
+    return test, dict(plan.entries)
 
 
 def summaries_below(folder: Path, c: RunCompetition) -> list[ListeningSummary]:
-    """The tests of a competition below `folder`, by name. Folders that are not tests are left out."""
+    """The tests of a competition below `folder`, by name. Folders that are not tests are left out.
+
+    A test whose votes cannot be read has no rows, and its summary says why.
+    """
     if not folder.is_dir():
         return []
     summaries = []
     children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
     for path in children[:MAX_TESTS]:
         try:
-            stored = read_test(path)
+            test, hotkeys = _plan(path / "test.json")
         except UsageError:
             # The folder of another program, or the plan of a newer version.
             continue
-        if stored.test.competition == c.doc.id:
-            summaries.append(_summary(stored, c))
+        if test.competition != c.doc.id:
+            continue
+        try:
+            summaries.append(_summary(StoredTest(test, hotkeys, _votes(path / "votes.jsonl", test)), c))
+        except InfrastructureFault as fault:
+            summaries.append(ListeningSummary(f"{test.name}: {fault}", SCALE_NAMES[test.method], (), (), ()))
     return summaries
 
 
@@ -239,20 +249,13 @@ def folder_of_test(run_folder: Path, name: str) -> Path:
 
 
 def _votes(path: Path, test: ListeningTest) -> list[Vote]:
-    """The votes on the clips and conditions of the test. The first vote of a rater on each counts."""
+    """The votes on the clips and conditions of the test. The first vote of a rater on each counts.
+
+    Raises:
+        InfrastructureFault: the votes cannot be read.
+    """
     votes: dict[tuple[str, str, str, bool], Vote] = {}
-    try:
-        if path.stat().st_size > MAX_VOTES_BYTES + (1 << 20):
-            return []
-        lines = path.read_bytes().splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        try:
-            vote = _VoteDocument.model_validate_json(line)
-        except ValidationError:
-            # A line that was cut off, for example when the disk was full.
-            continue
+    for vote in read_lines(path, _VoteDocument, MAX_VOTES_BYTES + (1 << 20)):
         if vote.clip in test.clips and vote.condition in test.conditions:
             key = (vote.rater, vote.clip, vote.condition, vote.repeat)
             votes.setdefault(key, Vote(*key[:3], vote.score, vote.repeat))

@@ -220,7 +220,7 @@ class ListeningRoom:
             if not is_invitation(invitation, read_invitations(self._folder)):
                 raise UsageError("This invitation is not known", "Open the whole link that you were sent.")
             rater = rater_of(invitation)
-            if rater not in self._sessions and has_finished(self._folder, rater):
+            if rater not in self._sessions and has_finished(self._test, self._folder, rater):
                 raise UsageError("This invitation was used already", "Thank you for your answers.")
         elif self._seats_per_client is None:
             raise UsageError("You need an invitation to this test", "Open the link that you were sent.")

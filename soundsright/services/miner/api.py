@@ -20,7 +20,7 @@ from soundsright.services.http import (
     vouch,
 )
 from soundsright.services.miner.service import MinerService
-from soundsright.services.records import MAX_ENVELOPE_BYTES, Envelope, RevealDocument
+from soundsright.services.records import FEEDBACK, MAX_ENVELOPE_BYTES, RevealDocument, envelope_form
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -65,7 +65,7 @@ def miner_app(miner: MinerService, *, admit: Admit, throttle: Throttle) -> "Fast
         vouch(request)
         return RevealDocument.model_validate(document)
 
-    @app.post("/feedback", openapi_extra=described_body(Envelope))
+    @app.post("/feedback", openapi_extra=described_body(envelope_form(FEEDBACK)))
     async def feedback(request: Request) -> Stored:
         sender, body = await signed(request, MAX_ENVELOPE_BYTES)
         stored = await run_in_threadpool(miner.receive_feedback, sender, body)

@@ -11,7 +11,7 @@ from .emission import (
     recorded_emission,
     unpaid_lines,
 )
-from .feedback import DOCUMENT_SCHEMA, Feedback, SignedFeedback, open_feedback, sign_feedback
+from .feedback import DOCUMENT_SCHEMA, FEEDBACK, Feedback, SignedFeedback, open_feedback, sign_feedback
 from .feedback_store import FeedbackFile, FeedbackStore, SignedFeedbackFile, read_document, read_feedback
 from .fields import SafeName, ShortText
 from .outcome import results_of, scores_of, scores_text, write_json
@@ -50,6 +50,7 @@ from .signed import (
     SignedDocument,
     ValidSignature,
     canonical_json,
+    envelope_form,
     open_document,
     open_envelope,
     sign_document,
@@ -60,6 +61,7 @@ __all__ = [
     "BUNDLE",
     "DOCUMENT_SCHEMA",
     "EMISSION_STREAM",
+    "FEEDBACK",
     "MAX_ENVELOPE_BYTES",
     "REFERENCES",
     "RESULTS_SCHEMA",
@@ -99,6 +101,7 @@ __all__ = [
     "canonical_json",
     "emission_of_rounds",
     "emission_sentence",
+    "envelope_form",
     "feedback_of",
     "find_runs",
     "is_plain_file",

@@ -116,6 +116,18 @@ def canonical_json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def envelope_form(kind: DocumentKind) -> dict[str, Any]:
+    """The JSON schema of an envelope of that kind, as it is sent."""
+    form = Envelope.model_json_schema(by_alias=True)
+    fields = dict(form["properties"])
+    fields[kind.signer_field] = fields.pop("signer")
+    if kind.envelope_schema or not kind.previous:
+        fields["schema"] = {"type": "string", "const": kind.envelope_schema or kind.schema}
+    else:
+        fields["schema"] = {"type": "string", "enum": [kind.schema, kind.previous]}
+    return {"title": kind.name, "type": "object", "properties": fields, "required": list(fields)}
+
+
 def signed_message(schema: str, document: str) -> bytes:
     """The bytes that are signed: the schema's name and the document's SHA-256."""
     return f"{schema}\n{hashlib.sha256(document.encode()).hexdigest()}".encode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,12 +28,13 @@ from soundsright.services.listening.results import folder_of_test, save_test
 from soundsright.services.listening.room import ListeningRoom
 from soundsright.services.listening.server import listening_app
 from soundsright.services.miner.api import miner_app
+from soundsright.services.records.feedback import sign_feedback
 from soundsright.services.records.runs import read_run
 from soundsright.services.validator.api import validator_app
 from soundsright.services.validator.gossip import SharedReveals
 from soundsright.testing import VirtualClock
 from tests.services.records.runs import write_run
-from tests.services.services_bench import ALICE, VICTOR, chain_with_validators, miner_on
+from tests.services.services_bench import ALICE, VICTOR, chain_with_validators, document, miner_on
 
 ROOT = Path(__file__).parents[3]
 
@@ -188,3 +191,16 @@ def test_a_description_has_the_bodies_and_refusals_of_signed_requests(
         assert {"401", "403", "413", "422", "429", "503"} <= set(post["responses"])
     refused = TestClient(app).post(next(path for path, ways in app.openapi()["paths"].items() if "post" in ways))
     assert refused.status_code == 401
+
+
+def test_a_real_signed_feedback_has_the_form_that_the_description_asks_for(tmp_path: Path) -> None:
+    app = miner_service(tmp_path, as_validator(ALICE.address))
+    form = app.openapi()["paths"]["/feedback"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body = sign_feedback(document(), VICTOR)
+    sent = json.loads(body)
+    assert set(form["required"]) == set(form["properties"]) == set(sent)
+    assert form["properties"]["schema"]["const"] == sent["schema"]
+    assert all(form["properties"][name]["type"] == "string" for name in sent)
+    for name in ("validator", "signature"):
+        assert re.search(form["properties"][name]["pattern"], sent[name])
+    assert TestClient(app).post("/feedback", content=body).status_code == 200
