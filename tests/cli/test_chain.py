@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from soundsright.adapters.chains.http import HttpChain
+from soundsright.adapters.chains.local import LocalChain
 from soundsright.adapters.peers.keys import Hotkey
 from soundsright.cli.commands.chain import command
 from soundsright.cli.main import run
@@ -148,3 +149,23 @@ def test_a_wrong_address_and_a_missing_coldkey_are_named(
     assert "TO '5abc' is not the address of a key" in capsys.readouterr().err
     assert run(command, ["transfer", BOB.address, "1"]) == 2
     assert "coldkey cannot be read" in capsys.readouterr().err
+
+
+def test_a_chain_is_served_with_its_organisers_key_only(
+    served: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "state").mkdir()
+    chain = LocalChain(tmp_path / "state" / "chain.db")
+    chain.appoint(ORGANISER.address)
+    monkeypatch.setenv("WALLET", "alice")
+    assert run(command, ["serve"]) == 2
+    shown_error = capsys.readouterr().err
+    assert f"has the organiser {ORGANISER.address}" in shown_error
+    assert ALICE.address in shown_error
+    assert all(name in shown_error for name in ("WALLET", "HOTKEY", "STATE_FOLDER"))
+    assert chain.owner() == ORGANISER.address
+    monkeypatch.setenv("WALLET", "organiser")
+    assert opened(served("--block-every 60"), ORGANISER).owner() == ORGANISER.address

@@ -148,6 +148,7 @@ def serve(
         # If blocks come with time, writes make none. Otherwise a writer could decide when entries close.
         chain = LocalChain(file, block_s=times.block_seconds, block_per_write=not times.block_every)
         chain.check()
+        _check_organiser(chain, account, settings.hotkey_file, file)
         chain.appoint(account.address)
         if times.block_seconds is None:
             _check_time(chain.ahead_s())
@@ -191,6 +192,21 @@ def _serve_blocks(chain: LocalChain, service: HttpService, title: str, block_eve
             if block_every_s:
                 chain.advance()
     service.close()
+
+
+def _check_organiser(chain: LocalChain, account: Hotkey, key_file: Path, chain_file: Path) -> None:
+    """Check that the key is the organiser's of a chain that has one.
+
+    Raises:
+        UsageError: the chain has another organiser.
+    """
+    organiser = chain.owner()
+    if organiser not in {None, account.address}:
+        raise UsageError(
+            f"The chain in {chain_file} has the organiser {organiser}, and {key_file} is the key {account.address}",
+            "Set --wallet and --hotkey (WALLET, HOTKEY) to the organiser's key. For a new chain, set another "
+            "--state-folder (STATE_FOLDER).",
+        )
 
 
 def _check_time(ahead_s: float) -> None:
