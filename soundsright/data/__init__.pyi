@@ -5,7 +5,7 @@ from .clips import VALUES_VERSION, checked_clip_count, draw_clip, draw_clips
 from .corpora import FULL_BAND_HZ, Corpus
 from .counts import sharing_line
 from .directories import Listing, noise_listing, rir_listing, speech_listing
-from .encoding import SetFormat, Subtype
+from .encoding import SetFormat, Subtype, pcm16_file
 from .installed import PRIVATE_MARK, corpus_folder, installed_corpora
 from .jobs import SetJob, SetReport
 from .levels import SILENT_DB, active_level
@@ -68,6 +68,7 @@ __all__ = [
     "measured_share",
     "noise_listing",
     "passage",
+    "pcm16_file",
     "read_file",
     "read_flac",
     "read_set",

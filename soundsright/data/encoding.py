@@ -13,7 +13,7 @@ import struct
 import tarfile
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,10 +63,15 @@ def encoded(item: Rendered, role: str, fmt: SetFormat, subtype: Subtype) -> byte
     if fmt is SetFormat.WAV:
         samples = item.grid[role] if subtype is Subtype.PCM16 else item.signals[role]
         return wav_bytes(samples, item.sample_rate_hz)
+    return pcm16_file(item.grid[role], item.sample_rate_hz, "FLAC")
+
+
+def pcm16_file(samples: NDArray[np.int16], sample_rate_hz: int, file_format: Literal["FLAC", "WAV"]) -> bytes:
+    """A mono file with exactly these samples, as libsndfile writes it."""
     import soundfile
 
     out = io.BytesIO()
-    soundfile.write(out, item.grid[role], item.sample_rate_hz, format="FLAC", subtype="PCM_16")
+    soundfile.write(out, samples, sample_rate_hz, format=file_format, subtype="PCM_16")
     return out.getvalue()
 
 

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ def write_speech(path: Path, *, rate: int = 16_000, seconds: float = 3.5, seed: 
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, 0.1 * rng.standard_normal(count) * gate, rate, **settings)
     return path
+
+
+def lines_of(out: Path) -> list[dict[str, Any]]:
+    """The lines of a set's manifest."""
+    return [json.loads(line) for line in (out / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture

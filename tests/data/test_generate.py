@@ -28,6 +28,7 @@ from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.sources import Sources
 from soundsright.data.verify import verified
 
+from .conftest import lines_of
 from .golden_sets import KINDS
 
 
@@ -62,10 +63,6 @@ def job_of(
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def lines_of(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("task", list(SetTask))

@@ -2,7 +2,6 @@ import json
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from soundsright.data.rooms import simulated_room
 from soundsright.data.splits import Split, in_split, split_of
 from soundsright.library import generate
 
-from .conftest import write_speech
+from .conftest import lines_of, write_speech
 
 RECIPE = SetRecipe(measured_rirs=0.5)
 
@@ -38,10 +37,6 @@ def sets(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
         job = SetJob(root / split, SetTask.BOTH, 16_000, 40, 1, sources, RECIPE)
         generate_set(job)
     return root
-
-
-def lines_of(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(Split, 2)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import io
 
-from soundsright.core.audio import Audio
+from soundsright.core.audio import Audio, pcm16
+from soundsright.data import pcm16_file
 
 SPECTROGRAM_RANGE_DB = 80.0
 _TOP_DB = -20.0
@@ -53,8 +54,4 @@ def data_uri(data: bytes, media_type: str) -> str:
 
 def flac_bytes(audio: Audio) -> bytes:
     """The signal as 16-bit FLAC, a lossless format that browsers play."""
-    import soundfile
-
-    buffer = io.BytesIO()
-    soundfile.write(buffer, audio.samples, audio.sample_rate_hz, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
+    return pcm16_file(pcm16(audio.samples), audio.sample_rate_hz, "FLAC")

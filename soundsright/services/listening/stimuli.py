@@ -5,7 +5,6 @@ Signals are float32 of shape `(n,)`, full scale ±1; levels are in dB re full sc
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from soundsright.core.audio import Audio, Samples, pcm16
 from soundsright.core.errors import InfrastructureFault, UsageError
+from soundsright.data import pcm16_file
 from soundsright.services.listening.plan import ANCHOR, LOW_ANCHOR, REFERENCE
 from soundsright.services.records import RunCompetition
 from soundsright.services.rounds import read_wav
@@ -98,11 +98,7 @@ def low_passed(audio: Audio) -> Audio:
 
 def wav_bytes(audio: Audio) -> bytes:
     """The signal as a 16-bit WAV file."""
-    import soundfile
-
-    buffer = io.BytesIO()
-    soundfile.write(buffer, pcm16(audio.samples), audio.sample_rate_hz, format="WAV", subtype="PCM_16")
-    return buffer.getvalue()
+    return pcm16_file(pcm16(audio.samples), audio.sample_rate_hz, "WAV")
 
 
 def chosen_clips(competition: RunCompetition, entries: tuple[str, ...], count: int) -> tuple[str, ...]:
