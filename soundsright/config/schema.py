@@ -356,7 +356,7 @@ class ValidatorSettings(Settings):
 
     database_password: Annotated[
         OptionalSecret,
-        Field(description="Password of Redis, which then keeps the counters. Empty: the state's database does."),
+        Field(description="Password of Redis, for counters in Redis. No service uses counters yet."),
     ] = None
     database_port: Annotated[Port, Field(description="Port of Redis.")] = DEFAULT_PORT
     database_index: Annotated[
@@ -376,7 +376,7 @@ class ValidatorSettings(Settings):
 
     @property
     def redis(self) -> RedisServer | None:
-        """The Redis server that keeps the counters, or None if the state's database does."""
+        """The Redis server for counters, or None if the state's database is for them."""
         if self.redis_url is not None:
             return redis_server(self.redis_url.get_secret_value())
         if self.database_password is None:

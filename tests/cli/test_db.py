@@ -45,6 +45,32 @@ def test_check_counts_the_scopes_in_redis(url: str, monkeypatch: pytest.MonkeyPa
     assert redis_program.PASSWORD not in str(error)
 
 
+@redis_program.needs_redis
+def test_check_reads_an_organisers_counters_and_changes_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    redis = pytest.importorskip("redis", reason="Redis needs soundsright[redis]")
+    with redis_program.server() as server:
+        client = redis.Redis.from_url(server.url)
+        monkeypatch.setenv("REDIS_URL", server.url)
+        assert "Scopes with counters: 0." in db("check", "--state", url).output
+        assert client.keys("*") == []
+        counters = RedisCounters(server.address, scope="org")
+        counters.add("5F", {"attempts": 1})
+        counters.close()
+        before = sorted(client.keys("*"))
+        assert "Scopes with counters: 1." in db("check", "--state", url, "--organiser", "org").output
+        assert sorted(client.keys("*")) == before
+        client.close()
+
+
+def test_no_verdict_is_given_before_everything_is_checked(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:secret@127.0.0.1:9/0")
+    result = db("check", "--state", url)
+    assert isinstance(result.exception, StateUnavailable)
+    assert "sound" not in result.output
+    monkeypatch.setenv("PORT", "none")
+    assert "sound" not in db("check", "--state", url).output
+
+
 def test_check_refuses_a_redis_that_is_open_to_everyone(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

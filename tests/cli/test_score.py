@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -252,6 +255,31 @@ def test_a_run_that_dies_while_resuming_keeps_what_was_done_before(folders: Path
     died = run_score(folders, "--metrics", "STOI", "--clips", str(lines), "--resume")
     assert isinstance(died.exception, UsageError)
     assert lines.read_text().startswith(whole[: whole.index("\n")])
+
+
+def test_a_full_disk_keeps_the_old_report_and_the_error_that_stopped_the_run(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = folders / "report.json"
+    report.write_text("the report of before")
+    write_text = Path.write_text
+
+    def stop(*_: object) -> None:
+        raise UsageError("clean/2.wav is gone", "Restore it.")
+
+    def full(path: Path, text: str, *rest: Any, **options: Any) -> int:
+        if "report.json" in path.name:
+            write_text(path, text[:20], *rest, **options)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return write_text(path, text, *rest, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(ProgressLine, "__call__", stop)
+    died = run_score(folders, "--metrics", "STOI", "--json", str(report))
+    assert isinstance(died.exception, UsageError), "the error that stopped the run, not that of the disk"
+    assert "report.json was not written (No space left on device)" in died.stderr
+    assert report.read_text() == "the report of before"
+    assert [path.name for path in folders.iterdir() if "report.json" in path.name] == ["report.json"]
 
 
 def test_48_khz_says_that_pesq_is_resampled_or_refuses(folders: Path) -> None:

@@ -37,22 +37,25 @@ def command() -> None:
 
 @command.command("check")
 @_database_options
-def check(url: str | None, env_file: Path | None) -> None:
+@option("--organiser", default="", help="Organiser whose counters in Redis are read. Empty: the single one.")
+def check(url: str | None, env_file: Path | None, organiser: str) -> None:
     """Check the whole database and count its rows.
 
     \b
     soundsright db check --state state.db
 
-    It also checks Redis if a setting names one: REDIS_URL or DATABASE_PASSWORD.
+    It also checks Redis if a setting names one: REDIS_URL or DATABASE_PASSWORD. It changes nothing in Redis.
     """
     from soundsright.adapters.state import database as state_database
 
     with _opened_engine(url, env_file) as engine:
         counts = state_database.check(engine)
+    verdict = _check_redis(env_file, organiser)
     for table, count in counts.items():
         click.echo(f"{table:<17}{count:>9}")
     click.echo("The database is sound.")
-    _check_redis(env_file)
+    if verdict:
+        click.echo(verdict)
 
 
 @command.command("backup")
@@ -88,21 +91,21 @@ def upgrade(url: str | None, env_file: Path | None) -> None:
     click.echo(f"Version {after}: nothing to do." if before == after else f"Version {before or 'none'} -> {after}.")
 
 
-def _check_redis(env_file: Path | None) -> None:
-    """Count the scopes that Redis has counters of, if a setting names a Redis."""
+def _check_redis(env_file: Path | None, organiser: str) -> str:
+    """What to say of Redis and the scopes that it has counters of. Empty if no setting names a Redis."""
     from soundsright.adapters.state import RedisCounters
     from soundsright.cli.shared.settings_options import settings_from
     from soundsright.config import ValidatorSettings
 
     server = settings_from(ValidatorSettings, {}, env_file).redis
     if server is None:
-        return
-    counters = RedisCounters(server)
+        return ""
+    counters = RedisCounters(server, scope=organiser, read_only=True)
     try:
         count = len(counters.read_all())
     finally:
         counters.close()
-    click.echo(f"{server.title} is sound. Scopes with counters: {count}.")
+    return f"{server.title} is sound. Scopes with counters: {count}."
 
 
 @contextmanager

@@ -226,8 +226,12 @@ def _partial_report(
             why = "interrupted" if isinstance(error, KeyboardInterrupt) else printable(str(error))
             why = f"{len(measured)} of {counted_clips(len(pairs.clips))}: {why}"
             report = scored_report(measured, pairs, options, None, stopped=why)
-            output.report.write_text(report_json(report, options.metrics), encoding="utf-8")
-            click.echo(printable(f"{output.report} has the scores of {why}"), err=True)
+            try:
+                _replace(output.report, [report_json(report, options.metrics)])
+                note = f"{output.report} has the scores of {why}"
+            except OSError as fault:
+                note = f"Note: {output.report} was not written ({fault.strerror})"
+            click.echo(printable(note), err=True)
         raise
 
 
@@ -353,6 +357,15 @@ def _line_writer(output: _Output, done: Mapping[str, ScoredClip] | None) -> Iter
 
 
 def _replace(path: Path, lines: Sequence[str]) -> None:
+    """Write a file in one step: if that fails, the file of before stays, and nothing lies beside it."""
+    if path.exists() and not path.is_file():  # A device or a pipe, such as /dev/null, must not be replaced.
+        path.write_text("".join(lines), encoding="utf-8")
+        return
     written = path.with_name(f"{path.name}.new")
-    written.write_text("".join(lines), encoding="utf-8")
-    written.replace(path)
+    try:
+        written.write_text("".join(lines), encoding="utf-8")
+        written.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            written.unlink(missing_ok=True)
+        raise
