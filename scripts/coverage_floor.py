@@ -1,9 +1,11 @@
-"""Measures the branch coverage of the rooms that decide about money, and fails below the floor.
+"""Runs the tests of the rooms that decide about money, and fails if they leave too much of a room untested.
 
     python scripts/coverage_floor.py
+    python scripts/coverage_floor.py --list
 
 The rooms are `ranking`, `metrics` and `services/rounds`. The floor is 95 % of the lines and branches of each room.
-Functions that numba compiles do not count: their machine code is not traced, and exact tests cover them.
+Functions that numba compiles do not count: their machine code is not traced, and exact tests cover them. `--list`
+prints the folders of these tests, so that another run can leave them out.
 """
 
 from __future__ import annotations
@@ -26,15 +28,16 @@ ROOMS = {
 
 
 def measured(folder: Path) -> dict[str, float]:
-    """Percent of lines and branches that the rooms' tests run, by room."""
+    """Percent of lines and branches that the rooms' tests run, by room.
+
+    Raises:
+        CalledProcessError: if a test fails.
+    """
     data, report = folder / "coverage", folder / "coverage.json"
-    environment = os.environ | {"COVERAGE_FILE": str(data)}
-    tests = [path for paths in ROOMS.values() for path in paths if (ROOT / path).exists()]
-    sources = ",".join(ROOMS)
-    run = [sys.executable, "-m", "coverage", "run", "--branch", f"--source={sources}", "-m", "pytest", "-q"]
-    subprocess.run([*run, *tests, *ROOMS], cwd=ROOT, env=environment, check=True)
-    words = [sys.executable, "-m", "coverage", "json", "-q", "-o", str(report)]
-    subprocess.run(words, cwd=ROOT, env=environment, check=True)
+    sources = [f"--cov={room}" for room in ROOMS]
+    words = ["-m", "pytest", "-n", "2", "--dist", "loadfile", "-m", "not docker", "--cov-branch", *sources]
+    words += ["--cov-report=", f"--cov-report=json:{report}", *test_folders(), *ROOMS]
+    subprocess.run([sys.executable, *words], cwd=ROOT, env=os.environ | {"COVERAGE_FILE": str(data)}, check=True)
     covered: dict[str, int] = defaultdict(int)
     total: dict[str, int] = defaultdict(int)
     for name, file in json.loads(report.read_text(encoding="utf-8"))["files"].items():
@@ -45,7 +48,15 @@ def measured(folder: Path) -> dict[str, float]:
     return {room: 100.0 * covered[room] / total[room] for room in total}
 
 
-def main() -> int:
+def test_folders() -> list[str]:
+    """The folders of the rooms' tests, relative to the repository."""
+    return [path for paths in ROOMS.values() for path in paths if (ROOT / path).exists()]
+
+
+def main(arguments: list[str]) -> int:
+    if arguments == ["--list"]:
+        print("\n".join([*test_folders(), *ROOMS]))
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         by_room = measured(Path(folder))
     for room, percent in by_room.items():
@@ -54,4 +65,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
