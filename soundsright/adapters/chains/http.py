@@ -25,7 +25,7 @@ _TRIES = 3
 _FIRST_PAUSE_S = 0.3
 _GONE = 410
 _CHECK_KEYS = "Check WALLET and HOTKEY."
-_REMEDIES = {401: _CHECK_KEYS, 403: _CHECK_KEYS, 409: "Start another chain."}
+_REMEDIES = {401: _CHECK_KEYS, 403: _CHECK_KEYS, 409: "Try again in a day, or ask the organiser."}
 
 
 class HttpChain:

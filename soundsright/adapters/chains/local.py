@@ -182,7 +182,8 @@ class LocalChain:
     ) -> int:
         """The hotkey's uid. A new hotkey is registered in the next block. With `permit` it may set weights.
 
-        On a full chain, it gets the seat of a hotkey that registered itself (`by_itself`) and never committed.
+        On a full chain, it gets the seat of a hotkey that registered itself (`by_itself`) and has not committed for
+        a day. The last seats are only for hotkeys that the organiser registers.
         `coldkey` owns the hotkey from the next block on. A hotkey that has no coldkey yet can be given one later.
 
         Raises:
@@ -198,7 +199,7 @@ class LocalChain:
                     set_coldkey(db, hotkey, coldkey, self._next_block(db))
                 return int(row[0])
             block = self._block_of_write(db)
-            uid = free_uid(db, block, MAX_NEURONS)
+            uid = free_uid(db, block, MAX_NEURONS, by_itself=by_itself)
             db.execute("INSERT INTO neurons VALUES (?, ?, ?, ?, ?)", (uid, hotkey, block, stake, int(permit)))
             note_who_registered(db, hotkey, by_itself=by_itself)
             if coldkey is not None:

@@ -1,7 +1,8 @@
-"""The seats of a private chain with open registration: which hotkey loses its seat to a new one if all are taken.
+"""The seats of a private chain with open registration, and which hotkey loses its seat to a new one.
 
-A hotkey that registered itself and never committed loses its seat to a new one after `GRACE_BLOCKS`. Hotkeys that
-the organiser registered, and those with stake or a permit, keep theirs.
+A hotkey that registered itself loses its seat if it committed nothing in its first `GRACE_BLOCKS`, or nothing in the
+last `STALE_BLOCKS`. Hotkeys that the organiser registered, and those with stake, a permit or weight, keep theirs.
+One seat in eight, at most `RESERVED_SEATS`, is only for hotkeys that the organiser registers.
 """
 
 from __future__ import annotations
@@ -13,32 +14,71 @@ from soundsright.core.errors import OtherColdkey, UsageError
 MAX_NEURONS = 4_096
 GRACE_BLOCKS = 300
 """An hour of blocks of 12 s: the time for a first commitment."""
+STALE_BLOCKS = 7_200
+"""A day of blocks of 12 s."""
+RESERVED_SEATS = 64
 
 
-def free_uid(db: sqlite3.Connection, block: int, most: int) -> int:
-    """The uid for a new hotkey. On a full chain it is that of a hotkey that never committed, which is removed.
+def free_uid(db: sqlite3.Connection, block: int, most: int, *, by_itself: bool) -> int:
+    """The uid for a new hotkey. On a full chain it is that of a hotkey that may lose its seat, which is removed.
 
     Raises:
         UsageError: the chain is full, and every hotkey may keep its seat.
     """
     uid = int(db.execute("SELECT coalesce(max(uid) + 1, 0) FROM neurons").fetchone()[0])
-    if uid < most:
+    if uid < (most - min(RESERVED_SEATS, most // 8) if by_itself else most):
         return uid
-    idle = db.execute(
-        "SELECT uid, hotkey FROM neurons NATURAL JOIN self_registered WHERE permit = 0 AND stake = 0 "
-        "AND registered_at <= ? AND NOT EXISTS (SELECT 1 FROM commitment_log c WHERE c.hotkey = neurons.hotkey) "
+    loser = _without_commitment(db, block - GRACE_BLOCKS) or _with_stale_commitment(db, block - STALE_BLOCKS)
+    if loser is None:
+        raise UsageError(
+            f"The chain is full: it has {uid} hotkeys",
+            "Try again in a day, when hotkeys that stopped committing lose their seats, or ask the organiser.",
+        )
+    _remove(db, *loser)
+    return loser[0]
+
+
+_MAY_LOSE = (
+    "FROM neurons n NATURAL JOIN self_registered WHERE permit = 0 AND stake = 0 "
+    "AND hotkey NOT IN (SELECT hotkey FROM organiser)"
+)
+
+
+def _without_commitment(db: sqlite3.Connection, until: int) -> tuple[int, str] | None:
+    """The uid and hotkey of the first one registered up to a block that never committed."""
+    row = db.execute(
+        f"SELECT uid, hotkey {_MAY_LOSE} AND registered_at <= ? "
+        "AND NOT EXISTS (SELECT 1 FROM commitment_log c WHERE c.hotkey = n.hotkey) "
         "ORDER BY registered_at, uid LIMIT 1",
-        (block - GRACE_BLOCKS,),
+        (until,),
     ).fetchone()
-    if idle is None:
-        raise UsageError(f"The chain is full: it has {most} hotkeys", "Start another chain.")
-    _remove(db, *idle)
-    return int(idle[0])
+    return None if row is None else (int(row[0]), str(row[1]))
+
+
+def _with_stale_commitment(db: sqlite3.Connection, until: int) -> tuple[int, str] | None:
+    """The uid and hotkey of the one without weight whose last commitment is the oldest, up to a block."""
+    row = db.execute(
+        "SELECT uid, hotkey FROM (SELECT uid, hotkey, "
+        f"(SELECT max(block) FROM commitment_log c WHERE c.hotkey = n.hotkey) AS last {_MAY_LOSE} "
+        "AND uid NOT IN (SELECT uid FROM weights WHERE weight > 0)) "
+        "WHERE last <= ? ORDER BY last, uid LIMIT 1",
+        (until,),
+    ).fetchone()
+    return None if row is None else (int(row[0]), str(row[1]))
 
 
 def _remove(db: sqlite3.Connection, uid: int, hotkey: str) -> None:
     db.execute("DELETE FROM weights WHERE uid = ? OR validator = ?", (uid, hotkey))
-    for table in ("endpoints", "self_registered", "coldkeys", "neurons"):
+    own = (
+        "endpoints",
+        "self_registered",
+        "coldkeys",
+        "commitments",
+        "commitment_log",
+        "commitment_cuts",
+        "neurons",
+    )
+    for table in own:
         db.execute(f"DELETE FROM {table} WHERE hotkey = ?", (hotkey,))
 
 

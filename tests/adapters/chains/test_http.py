@@ -60,7 +60,7 @@ def test_a_full_chain_says_so(served: tuple[LocalChain, str], monkeypatch: pytes
     monkeypatch.setattr("soundsright.adapters.chains.local.MAX_NEURONS", 1)
     organiser = client(served[1], ORGANISER)
     organiser.register(ALICE.address)
-    with pytest.raises(UsageError, match=r"The chain is full: it has 1 hotkeys\. Start another chain"):
+    with pytest.raises(UsageError, match=r"The chain is full: it has 1 hotkeys\. Try again in a day"):
         organiser.register(EVE.address)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from soundsright.adapters.chains.commitment_log import KEPT, MAX_PER_PERIOD, PERIOD_BLOCKS
 from soundsright.adapters.chains.local import MAX_COMMITMENT_CHARS, LocalChain, seeded_block_entropy
-from soundsright.adapters.chains.registrations import GRACE_BLOCKS
+from soundsright.adapters.chains.registrations import GRACE_BLOCKS, STALE_BLOCKS
 from soundsright.core.errors import ChainUnavailable, UsageError
 
 
@@ -369,6 +369,46 @@ def test_a_full_chain_gives_the_seats_of_hotkeys_that_never_committed_to_new_one
     with pytest.raises(UsageError, match="full"):
         chain.register("newest", by_itself=True)
     assert not chain.publish("idle", "too late").ok
+
+
+def test_keys_that_register_themselves_cannot_keep_others_out_with_one_commitment_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundsright.adapters.chains.local.MAX_NEURONS", 16)
+    chain = LocalChain(tmp_path / "c.db")
+    chain.register("validator", permit=True, stake=1.0)
+    flood = [f"flood-{number}" for number in range(13)]
+    for hotkey in flood:
+        chain.register(hotkey, by_itself=True)
+        chain.publish(hotkey, "x")
+    with pytest.raises(UsageError, match="full"):
+        chain.register("miner", by_itself=True)
+    assert chain.register("invited") == 14, "two seats are the organiser's"
+    chain.set_weights("validator", {"flood-0": 1.0})
+    chain.advance(STALE_BLOCKS)
+    chain.publish("flood-1", "again")
+    assert chain.register("miner", by_itself=True) == 3, "of flood-2: flood-0 is paid, flood-1 committed today"
+    hotkeys = {n.hotkey for n in chain.neurons()}
+    assert "flood-2" not in hotkeys
+    assert {"validator", "invited", "flood-0", "flood-1", "miner"} <= hotkeys
+    assert "flood-2" not in {c.hotkey for c in chain.commitments()}
+    chain.register("flood-2", by_itself=True)
+    assert "flood-2" not in {c.hotkey for c in chain.commitments()}, "a key that comes back commits again"
+    assert chain.publish("flood-2", "y").ok
+
+
+def test_a_commitment_of_the_last_day_keeps_the_seat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundsright.adapters.chains.local.MAX_NEURONS", 2)
+    chain = LocalChain(tmp_path / "c.db")
+    for hotkey in ("alice", "bob"):
+        chain.register(hotkey, by_itself=True)
+        chain.publish(hotkey, "x")
+    chain.advance(STALE_BLOCKS - 4)
+    for by_itself in (True, False):
+        with pytest.raises(UsageError, match="full"):
+            chain.register("new", by_itself=by_itself)
+    chain.advance()
+    assert chain.register("new") == 0
 
 
 @pytest.mark.parametrize(
