@@ -120,6 +120,7 @@ def start(
         folder_of_test,
         listening_app,
         read_invitations,
+        save_address,
         save_test,
         usual_repeats,
     )
@@ -136,8 +137,9 @@ def start(
     room = ListeningRoom(test, competition, folder, seats_per_client=seats)
     room.check()
 
-    def on_open() -> None:
+    def on_open(address: str) -> None:
         save_test(folder, test, competition)
+        save_address(folder, address)
         if len(clips) < choice.clips:
             click.echo(
                 f"Only {len(clips)} clips have audio of every entry. --clips asks for {choice.clips}.",
@@ -156,8 +158,8 @@ def start(
 @_run_argument
 @option("--name", default="test", help="Name of the test.")
 @option("--count", default=10, type=click.IntRange(1, 2_000), help="Number of invitations to make.")
-@option("--address", default="http://127.0.0.1:8710/", help="Address of the page, as raters reach it.")
-def invite(*, run_folder: Path, name: str, count: int, address: str) -> None:
+@option("--address", help="Address of the page, as raters reach it. [default: that of the last `listen start`]")
+def invite(*, run_folder: Path, name: str, count: int, address: str | None) -> None:
     """Make links for the raters of a test, one for each.
 
     \b
@@ -166,11 +168,20 @@ def invite(*, run_folder: Path, name: str, count: int, address: str) -> None:
     A rater can use a link once, and continue with it. You can make links while the test runs. They are shown only
     now: the folder of the test has no copy.
     """
-    from soundsright.services.listening import folder_of_test, new_invitations
+    from soundsright.services.listening import folder_of_test, new_invitations, page_address, read_address
 
     run = _finished_run(run_folder)
-    for token in new_invitations(folder_of_test(run.folder, name), count):
-        click.echo(f"{address.partition('#')[0]}#{token}")
+    folder = folder_of_test(run.folder, name)
+    page = page_address(address) if address is not None else read_address(folder)
+    if page is None:
+        raise UsageError(
+            f"The test {name!r} was not served yet, so its address is unknown",
+            "Run `soundsright listen start` first, or give --address.",
+        )
+    for token in new_invitations(folder, count):
+        click.echo(f"{page}#{token}")
+    if address is None:
+        click.echo(f"The links lead to {page}. Give --address if raters reach it at another address.", err=True)
 
 
 @command.command("results")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from soundsright.services.http import Limits
 
 
+_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+
+
 def limits_of(connections: Connections) -> Limits:
     """The limits of a server with these numbers of connections.
 
@@ -36,12 +39,13 @@ def serve_app(
     title: str,
     *,
     limits: Limits,
-    on_open: Callable[[], None] = lambda: None,
+    on_open: Callable[[str], None] = lambda _address: None,
     on_stop: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until Ctrl-C. Prints the address when the port is open.
 
-    `limits` say which connections the server holds. `on_open` runs when the port is open, before the first request.
+    `limits` say which connections the server holds. `on_open` gets the address when the port is
+    open, before the first request.
     `on_stop` runs on Ctrl-C, while clients are still connected.
 
     Raises:
@@ -63,14 +67,21 @@ def serve_app(
 
     listener = _listener(host, port)
     with listener:
-        on_open()
-        shown = f"[{host}]" if ":" in host else host
-        click.echo(f"{title}: http://{shown}:{listener.getsockname()[1]}/  (Ctrl-C stops it)")
+        address = _address_on_this_machine(host, listener.getsockname()[1])
+        on_open(address)
+        others = "; other machines reach it by this machine's name" if host in _EVERY_ADDRESS else ""
+        click.echo(f"{title}: {address}  (Ctrl-C stops it{others})")
         try:
             Server(server_config(app, limits)).run(sockets=[listener])
         except KeyboardInterrupt:
             # The server has already shut down and raises the signal again. Ctrl-C is the normal end.
             return
+
+
+def _address_on_this_machine(host: str, port: int) -> str:
+    """A link to the page. A host that means every address of the machine is no link."""
+    host = _EVERY_ADDRESS.get(host, host)
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def _listener(host: str, port: int) -> socket.socket:

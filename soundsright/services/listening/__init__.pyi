@@ -1,3 +1,4 @@
+from .address import page_address, read_address, save_address
 from .invitations import new_invitations, read_invitations
 from .plan import ListeningTest, usual_repeats
 from .results import folder_of_test, save_test, summaries_below
@@ -12,7 +13,10 @@ __all__ = [
     "folder_of_test",
     "listening_app",
     "new_invitations",
+    "page_address",
+    "read_address",
     "read_invitations",
+    "save_address",
     "save_test",
     "summaries_below",
     "usual_repeats",

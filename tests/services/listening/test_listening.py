@@ -327,3 +327,33 @@ def test_fewer_clips_than_requested_are_reported(
     monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: None)
     assert run(command, ["start", str(tmp_path / "first"), "--clips", "50", "--port", "0"]) == 0
     assert "Only 5 clips have audio of every entry. --clips asks for 50" in capsys.readouterr().err
+
+
+def test_invitations_lead_to_the_page_that_was_served_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_run(tmp_path / "first")
+    assert run(command, ["invite", str(folder), "--count", "1"]) == 2
+    assert "listen start" in capsys.readouterr().err
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_args, **_options: None)
+    for host in ("127.0.0.1", "0.0.0.0"):
+        assert run(command, ["start", str(folder), "--host", host, "--port", "0"]) == 0
+        page = capsys.readouterr().out.split("Listening test: ")[1].split()[0]
+        assert page.startswith("http://127.0.0.1:")
+        assert run(command, ["invite", str(folder), "--count", "2"]) == 0
+        links = capsys.readouterr().out.splitlines()
+        assert [link.partition("#")[0] for link in links] == [page, page]
+
+
+@pytest.mark.parametrize(
+    "address", ["listen.example.org", "ftp://a.example/", "https://", "http://a:x/", "http://a b/"]
+)
+def test_an_address_that_is_no_link_is_refused_and_invites_nobody(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_run(tmp_path / "first")
+    assert run(command, ["invite", str(folder), "--address", address]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "https://listen.example.org/" in shown.err
+    assert not (folder_of_test(folder, "test") / "invitations.jsonl").exists()
