@@ -1,7 +1,7 @@
 """The seats of a private chain with open registration, and which hotkey loses its seat to a new one.
 
 A hotkey that registered itself loses its seat if it committed nothing in its first `GRACE_BLOCKS`, or nothing in
-the last `STALE_BLOCKS`. Hotkeys that the organiser registered, and those with stake, a permit or weight, keep theirs.
+the last `STALE_BLOCKS`. Hotkeys that the organiser registered, or with stake, a permit or weight, keep theirs.
 One seat in eight, at most `RESERVED_SEATS`, is only for hotkeys that the organiser registers.
 """
 
