@@ -13,7 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 START_TIMEOUT_S = 60
+SQL = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+"""The kinds of databases, as parameters of fixtures."""
 
 
 def programs() -> Path | None:
@@ -23,6 +27,16 @@ def programs() -> Path | None:
     if initdb:
         candidates.insert(0, Path(initdb).resolve().parent)
     return next((c for c in candidates if (c / "initdb").exists() and (c / "pg_ctl").exists()), None)
+
+
+@contextmanager
+def server_or_skip() -> Iterator[str]:
+    """Start a server as `server` does. Skip the test if PostgreSQL or its driver is not installed."""
+    if programs() is None:
+        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    pytest.importorskip("pg8000", reason="PostgreSQL needs soundsright[postgres]")
+    with server() as url:
+        yield url
 
 
 @contextmanager

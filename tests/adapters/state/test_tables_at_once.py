@@ -25,19 +25,16 @@ from soundsright.core.errors import BalanceTooLow, RecordConflict
 from soundsright.core.ports import Counters, NewRecord
 from tests.adapters.state import postgres
 from tests.adapters.state import redis_program as redis
+from tests.adapters.state.postgres import SQL
 from tests.adapters.state.tables_writer import CHARGES, FEE_RAO, START_RAO
 
-SQL = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 WRITER = Path(__file__).with_name("tables_writer.py")
 T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
 def postgres_url() -> Iterator[str]:
-    if postgres.programs() is None:
-        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
-    pytest.importorskip("pg8000", reason="PostgreSQL needs soundsright[postgres]")
-    with postgres.server() as url:
+    with postgres.server_or_skip() as url:
         yield url
 
 
