@@ -68,7 +68,8 @@ def speech_listing(
 ) -> Listing:
     """Recordings of speech that fill the band of a set at that rate, all of them or those of one split.
 
-    `by` says where the paths name the speakers: a regular expression, `folder` or `file`, as in `groups_by`.
+    `by` says where the paths name the speakers: a regular expression, `folder` or `file`, as in `groups_by`, or
+    the name of a layout.
     Without it, the layout says so, and otherwise the speakers are guessed.
 
     Raises:
@@ -162,7 +163,11 @@ def _listing(
     skipped: dict[str, str] = {}
     files = _files(root, kind, skipped)
     groups = files.groups(kind, by, skipped)
-    recordings = _of_split(root, kind, list(_probed(root, files, groups, kind, by, skipped)), split, skipped)
+    # A layout that names groups of which it is not sure: the user can be.
+    corpus = files.layout.name if any(groups) and not by else ""
+    recordings = _of_split(
+        root, kind, list(_probed(root, files, groups, kind, by, skipped)), split, skipped, corpus
+    )
     texts = files.layout.texts(root) if files.layout.texts is not None else {}
     usable: list[Recording] = []
     for recording in recordings:
@@ -196,7 +201,8 @@ class _Files:
         A rule skips the files in which it finds no group.
         """
         if by:
-            found = groups_by(by, self.names, kind.option)
+            corpus = next((layout for layout in kind.layouts if layout.name == by), None)
+            found = [corpus.group(n) for n in self.names] if corpus else groups_by(by, self.names, kind.option)
             for path, group in zip(self.paths, found, strict=True):
                 if group is None:
                     skipped[str(path)] = f"has no group by {kind.option} {by!r}"
@@ -273,7 +279,12 @@ def _side(root: Path, paths: list[Path], kind: _Kind) -> CleanSide:
 
 
 def _of_split(
-    root: Path, kind: _Kind, recordings: list[Recording], split: Split | None, skipped: dict[str, str]
+    root: Path,
+    kind: _Kind,
+    recordings: list[Recording],
+    split: Split | None,
+    skipped: dict[str, str],
+    corpus: str,
 ) -> list[Recording]:
     """The recordings of the split. Those whose group is only guessed belong to none.
 
@@ -284,11 +295,14 @@ def _of_split(
         return recordings
     guessed = [r for r in recordings if r.group_is_guessed]
     if 2 * len(guessed) > len(recordings):
+        problem, remedy = f"nothing in the path {guessed[0].id} says which {kind.groups[:-1]} it has", ""
+        if corpus in {layout.name for layout in kind.layouts}:
+            problem = f"the file {guessed[0].id} has a name like those of {corpus}, but dates and counts can too"
+            remedy = f"Add {kind.option} {corpus} if the files are of that corpus. Otherwise: "
         raise UsageError(
-            f"The {kind.groups} in {root} are not known, so a split could put one into two parts: nothing in the "
-            f"path {guessed[0].id} says which {kind.groups[:-1]} it has",
-            f"Add {kind.option} REGEX with a group that finds it in a path, or {kind.option} {kind.word} if "
-            f"{kind.condition}.",
+            f"The {kind.groups} in {root} are not known, so a split could put one into two parts: {problem}",
+            f"{remedy}Add {kind.option} REGEX with a group that finds it in a path, or {kind.option} {kind.word} "
+            f"if {kind.condition}.",
         )
     known = [r for r in recordings if not r.group_is_guessed]
     for recording in guessed:
@@ -305,8 +319,6 @@ def _of_split(
 def _probed(
     root: Path, files: _Files, groups: list[str | None], kind: _Kind, by: str, skipped: dict[str, str]
 ) -> Iterator[Recording]:
-    certain = files.layout.is_certain or bool(by)
-
     def probe(item: tuple[Path, PurePosixPath, str | None]) -> Recording | AudioFileError:
         path, name, known = item
         group = known or kind.guessed(name)
@@ -323,7 +335,7 @@ def _probed(
                 return AudioFileError(path, silence_problem(kind.silent_db))
         except AudioFileError as error:
             return error
-        is_known = split is not None or (known is not None and certain)
+        is_known = split is not None or (known is not None and (bool(by) or files.layout.is_sure(path, name)))
         return replace(recording, group_is_guessed=not is_known)
 
     rows = [row for row in zip(files.paths, files.names, groups, strict=True) if str(row[0]) not in skipped]

@@ -35,7 +35,10 @@ class Origins:
         return Origins(self.speakers | other.speakers, self.noises | other.noises, self.rooms | other.rooms)
 
     def __and__(self, other: Origins) -> Origins:
-        return Origins(self.speakers & other.speakers, self.noises & other.noises, self.rooms & other.rooms)
+        # Corpora are distributed with upper and with lower case names, so case tells no two speakers apart.
+        known = {name.casefold() for name in other.speakers}
+        speakers = frozenset(name for name in self.speakers if name.casefold() in known)
+        return Origins(speakers, self.noises & other.noises, self.rooms & other.rooms)
 
     def __len__(self) -> int:
         return len(self.speakers) + len(self.noises) + len(self.rooms)
@@ -53,12 +56,14 @@ ORIGIN_KINDS = ("speakers", "noises", "rooms")
 class OriginComparison:
     """The origins of two sets, and those that they share.
 
-    `unknown` has the kinds of which no name is shared, although guessed names can hide it: the reason for each.
+    `unknown` has the kinds of which no name is shared, although guessed or missing names can hide it: the reason
+    for each. `guesses` has the kinds whose names were guessed, `missing` those of which a set lacks names.
     """
 
     first: Origins
     second: Origins
     guesses: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
     shared: Origins = field(init=False)
     unknown: dict[str, str] = field(init=False)
 
@@ -67,8 +72,9 @@ class OriginComparison:
         unknown = {
             kind: reason
             for kind, reason in self.guesses.items()
-            if getattr(self.first, kind) and getattr(self.second, kind) and not getattr(self.shared, kind)
-        }
+            if getattr(self.first, kind) and getattr(self.second, kind)
+        } | dict(self.missing)
+        unknown = {kind: reason for kind, reason in unknown.items() if not getattr(self.shared, kind)}
         object.__setattr__(self, "unknown", unknown)
 
 
@@ -78,8 +84,9 @@ def compared(first: Path, second: Path) -> OriginComparison:
     Raises:
         UsageError: a manifest is missing or does not name the origins of its items, or a `set.json` is damaged.
     """
+    sets = [_SetOrigins.read(first), _SetOrigins.read(second)]
     guesses = {**_guesses_of(second), **_guesses_of(first)}
-    return OriginComparison(origins_of(first), origins_of(second), guesses)
+    return OriginComparison(sets[0].origins, sets[1].origins, guesses, {**sets[1].missing, **sets[0].missing})
 
 
 def _guesses_of(folder_or_manifest: Path) -> dict[str, str]:
@@ -122,23 +129,63 @@ def origins_of(folder_or_manifest: Path) -> Origins:
     Raises:
         UsageError: as `compared`.
     """
-    manifest = folder_or_manifest
-    if manifest.is_dir():
-        manifest = manifest / "manifest.jsonl"
-    if not manifest.is_file():
-        raise UsageError(f"There is no manifest at {manifest}", "Give the folder of a set.")
-    names_by_kind: dict[str, set[str]] = {kind: set() for kind in ORIGIN_KINDS}
-    for number, line in objects_of_file(manifest, MAX_MANIFEST_BYTES, _OWN_SET):
-        for kind, names in _drawn_from(manifest, number, line).items():
-            names_by_kind[kind].update(names)
-    return Origins(*(frozenset(names_by_kind[kind]) for kind in ORIGIN_KINDS))
+    return _SetOrigins.read(folder_or_manifest).origins
+
+
+@dataclass(frozen=True)
+class _SetOrigins:
+    """The origins of all items of a set, and the kinds of which it lacks names, with the reason for each."""
+
+    origins: Origins
+    missing: dict[str, str]
+
+    @classmethod
+    def read(cls, folder_or_manifest: Path) -> _SetOrigins:
+        """Read them from the folder of a set, or from its manifest.
+
+        Raises:
+            UsageError: the manifest is missing, or has another number of lines than `set.json` states.
+        """
+        manifest = folder_or_manifest
+        if manifest.is_dir():
+            manifest = manifest / "manifest.jsonl"
+        if not manifest.is_file():
+            raise UsageError(f"There is no manifest at {manifest}", "Give the folder of a set.")
+        names_by_kind: dict[str, set[str]] = {kind: set() for kind in ORIGIN_KINDS}
+        missing: dict[str, str] = {}
+        count = 0
+        for number, line in objects_of_file(manifest, MAX_MANIFEST_BYTES, _OWN_SET):
+            count += 1
+            names = _drawn_from(manifest, number, line)
+            for kind in ORIGIN_KINDS:
+                names_by_kind[kind].update(name for name in names[kind] if name.strip())
+                # A recording of speech can have no speaker: its name is empty. Noise by formula has no names.
+                if not all(name.strip() for name in names[kind]) or (kind == "speakers" and not names[kind]):
+                    missing.setdefault(kind, f"{manifest}, line {number}, does not name its {kind}")
+        if not count:
+            missing = dict.fromkeys(ORIGIN_KINDS, f"{manifest} has no lines")
+        else:
+            _check_count(manifest, count)
+        return cls(Origins(*(frozenset(names_by_kind[kind]) for kind in ORIGIN_KINDS)), missing)
+
+
+def _check_count(manifest: Path, count: int) -> None:
+    path = manifest.parent / "set.json"
+    stated = summary_of(path).get("items") if path.is_file() else None
+    if stated is not None and stated != count:
+        raise UsageError(f"{manifest} has {count} lines, but {path} states {stated!r:.20} items", _REMEDY)
 
 
 def _drawn_from(manifest: Path, number: int, line: Mapping[str, Any]) -> dict[str, list[str]]:
-    try:
-        lists = line["drawn_from"]
-        return {kind: [str(name) for name in lists[kind]] for kind in ORIGIN_KINDS}
-    except (KeyError, TypeError) as error:
+    lists = line.get("drawn_from")
+    if not isinstance(lists, dict) or not all(_is_names(lists.get(kind)) for kind in ORIGIN_KINDS):
         raise UsageError(
-            f"{manifest}, line {number}, does not name the speakers, noises and rooms of its item", _OWN_SET
-        ) from error
+            f"{manifest}, line {number}, does not name the speakers, noises and rooms of its item, each kind as a "
+            "list of names",
+            _OWN_SET,
+        )
+    return {kind: lists[kind] for kind in ORIGIN_KINDS}
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)

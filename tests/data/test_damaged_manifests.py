@@ -123,3 +123,44 @@ def test_verify_reports_files_of_a_corpus_that_are_missing_or_cannot_be_read(tmp
     problems = verified(tmp_path).problems
     assert problems[str(tmp_path / "gone.wav")] == "is missing"
     assert problems[str(tmp_path / "long.wav")] == "cannot be read (File name too long)"
+
+
+def described_set(folder: Path, *speakers: object, items: object = None) -> Path:
+    """A set of one item for each of `speakers`, whose `set.json` states `items`."""
+    folder.mkdir()
+    facts = {"guessed_groups": {}, "items": len(speakers) if items is None else items}
+    (folder / "set.json").write_text(json.dumps(facts))
+    lines = [{**LINE, "drawn_from": {**LINE["drawn_from"], "speakers": each}} for each in speakers]  # type: ignore[dict-item]
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+@pytest.mark.parametrize("names", ["p002", ["p1", 2], [None], {"p002": 1}, None, 3])
+def test_speakers_that_are_not_a_list_of_names_prove_nothing(tmp_path: Path, names: object) -> None:
+    whole, damaged = described_set(tmp_path / "a", ["p1"]), described_set(tmp_path / "b", ["p3"], names)
+    for pair in ((whole, damaged), (damaged, whole)):
+        with pytest.raises(
+            UsageError, match=r"b/manifest\.jsonl, line 2, does not name the speakers.* list of names"
+        ):
+            compared(*pair)
+
+
+@pytest.mark.parametrize("names", [[], [[]], [["p3"], []], [["p3"], [""]], [["p3", " "]]])
+def test_a_set_that_lacks_speakers_is_not_proved_disjoint(tmp_path: Path, names: list[object]) -> None:
+    whole, emptied = described_set(tmp_path / "a", ["p1"]), described_set(tmp_path / "b", *names)
+    for pair in ((whole, emptied), (emptied, whole), (emptied, emptied) if not any(names) else (whole, emptied)):
+        assert "speakers" in compared(*pair).unknown
+    (emptied / "manifest.jsonl").write_text("\n")
+    assert list(compared(whole, emptied).unknown) == ["speakers", "noises", "rooms"]
+    assert "b/manifest.jsonl has no lines" in compared(whole, emptied / "manifest.jsonl").unknown["speakers"]
+
+
+def test_a_manifest_with_another_count_than_its_set_is_refused(tmp_path: Path) -> None:
+    whole, cut = described_set(tmp_path / "a", ["p1"]), described_set(tmp_path / "b", ["p3"], items=4)
+    with pytest.raises(UsageError, match=r"manifest\.jsonl has 1 lines, but .*b/set\.json states 4 items"):
+        compared(whole, cut)
+
+
+def test_case_tells_no_two_speakers_apart(tmp_path: Path) -> None:
+    upper, lower = described_set(tmp_path / "a", ["FCJF0"]), described_set(tmp_path / "b", ["fcjf0"])
+    assert compared(upper, lower).shared.speakers == {"FCJF0"}

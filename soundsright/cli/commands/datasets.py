@@ -142,7 +142,7 @@ def disjoint(context: click.Context, first: Path, second: Path) -> None:
     soundsright datasets disjoint sets/train sets/test
 
     FIRST and SECOND are the folders of sets, or their manifests. The exit code is 1 if the sets share something, or
-    if it is not known whether they do, because speakers, noises or rooms were only guessed from paths.
+    if it is not known whether they do, because names were only guessed from paths or are missing.
     """
     from soundsright.data import ORIGIN_KINDS, compared
 

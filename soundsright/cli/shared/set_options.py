@@ -95,7 +95,8 @@ source_options = (
         metavar="REGEX",
         envvar="GENERATE_SPEAKER_BY",
         help="Where the paths in the folder of --speech name the speaker: a regular expression with a group, such "
-        "as '(p[0-9]+)_'; or folder or file, if each of them has a speaker of its own.",
+        "as '(p[0-9]+)_'; or folder or file, if each of them has a speaker of its own; or a corpus whose names the "
+        "files have, such as librispeech.",
     ),
     option(
         "--noise-by",
