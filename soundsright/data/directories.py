@@ -298,7 +298,7 @@ def _of_split(
         problem, remedy = f"nothing in the path {guessed[0].id} says which {kind.groups[:-1]} it has", ""
         if corpus in {layout.name for layout in kind.layouts}:
             problem = f"the file {guessed[0].id} has a name like those of {corpus}, but dates and counts can too"
-            remedy = f"Add {kind.option} {corpus} if the files are of that corpus. Otherwise: "
+            remedy = f"Add {kind.option} {corpus} if the files are of that corpus. If they are not: "
         raise UsageError(
             f"The {kind.groups} in {root} are not known, so a split could put one into two parts: {problem}",
             f"{remedy}Add {kind.option} REGEX with a group that finds it in a path, or {kind.option} {kind.word} "

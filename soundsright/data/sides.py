@@ -1,7 +1,8 @@
 """Which files of a folder are clean speech: corpora have degraded versions beside it, and so do generated sets.
 
-Names decide. `clean` beside `noisy` is the clean side; a folder named `noisy` is degraded without any other beside
-it; `noise` and `mix` are left out only beside a clean side, because alone these words can mean something else.
+Names decide first. `clean` beside `noisy` is the clean side; a folder named `noisy` is degraded without any other
+beside it; `noise` and `mix` are left out only beside a clean side, because alone these words have other meanings.
+Two folders with versions of the same recordings are refused if no name says which is clean.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from pathlib import Path, PurePosixPath
 from soundsright.core.errors import UsageError
 from soundsright.core.text_files import MAX_MANIFEST_BYTES, objects_of_file
 from soundsright.data.origins import GUESSED_GROUPS, summary_of
+from soundsright.data.pairs import LEVEL, versions_below
 
-_DEGRADED = frozenset(
-    {"noisy", "degraded", "reverberant", "reverberated", "distorted", "corrupted", "mixture", "mixtures"}
-)
+_DEGRADED = ("noisy", "degraded", "reverberant", "reverberated", "distorted", "corrupted", "mixture")
+"""The beginnings of words for degraded speech: `noisyreverb` too."""
 _BESIDE_CLEAN = frozenset(
-    {"noise", "noises", "music", "reverb", "rir", "rirs", "impulse", "mix", "mixed", "mixes", "babble"}
-    | {"enhanced", "denoised", "dereverberated"}
+    {"noise", "noises", "music", "rir", "rirs", "impulse", "mix", "mixed", "mixes", "babble", "device"}
+    | {"enhanced", "denoised", "dereverberated", "cleaned"}
 )
-_CLEAN = frozenset({"clean", "dry", "anechoic", "speech"})
+_CLEAN = frozenset({"dry", "anechoic", "speech"})
+_OF_FILES = frozenset({"noise", "enhanced", "denoised", "cleaned"})
 _SOURCE = re.compile(r"s\d")
 """The folder of one talker of a mixture, beside `mix_both`."""
 
@@ -60,6 +62,8 @@ def clean_side(root: Path, paths: Iterable[Path]) -> CleanSide:
     side = without_sets(root, paths)
     left_out = {**side.left_out, **_degraded_folders(root, side.paths)}
     kept = _outside(root, side.paths, left_out)
+    left_out |= _degraded_versions(root, kept)
+    kept = _outside(root, kept, left_out)
     files = _degraded_files(kept)
     kept = [path for path in kept if path not in files]
     left_out |= {str(path): "is degraded by its name: a clean file lies beside it" for path in files}
@@ -133,22 +137,51 @@ def _speakers_in(manifest: Path) -> Iterator[tuple[str, str]]:
 
 
 def _refuse_degraded_root(root: Path) -> None:
-    """Refuse the folder `noisy_wav` if `clean_wav` lies beside it."""
+    """Refuse the folder `noisy_wav`, and name `clean_wav` if it lies beside it."""
     whole = root.resolve()
-    words = _words(whole.name) & (_DEGRADED | {"noise"})
-    pairs = {re.sub(word, "clean", whole.name.lower()) for word in words}
-    if not pairs:
+    words = _words(whole.name)
+    marks = _degraded_words(words) | (_beside_words(words) - {"music"})
+    if not marks:
         return
     try:
         beside = sorted(entry.name for entry in os.scandir(whole.parent) if entry.is_dir())
     except OSError:
-        return
-    clean = next((whole.parent / name for name in beside if name.lower() in pairs), None)
+        beside = []
+    clean = next((n for n in beside if _clean_words(n) and _words(n) - _clean_words(n) == words - marks), None)
     if clean is not None:
         raise UsageError(
-            f"{root} is the degraded side of {clean} by its name",
-            f"Give {clean}, or rename the folder if its speech is clean.",
+            f"{root} is the degraded side of {whole.parent / clean} by its name",
+            f"Give {whole.parent / clean}, or rename the folder if its speech is clean.",
         )
+    if _degraded_words(words):
+        raise UsageError(
+            f"{root} has degraded speech by its name",
+            "Give the folder of clean recordings, or rename the folder if its speech is clean.",
+        )
+
+
+def _degraded_versions(root: Path, paths: list[Path]) -> dict[str, str]:
+    """The folders with the recordings of a clean side beside them.
+
+    Raises:
+        UsageError: two folders have versions of the same recordings, and no name says which is clean.
+    """
+    left_out: dict[str, str] = {}
+    without_clean = []
+    for pair in versions_below(root, paths):
+        clean = [folder for folder in pair if _clean_words(folder.name)]
+        if len(clean) == 1:
+            other = pair[0] if pair[1] in clean else pair[1]
+            left_out[str(other)] = f"has other versions of the recordings in {clean[0].name} beside it"
+        elif not clean:
+            without_clean.append(pair)
+    for one, other in without_clean:
+        if str(one) not in left_out and str(other) not in left_out:
+            raise UsageError(
+                f"{one} and {other} have versions of the same recordings, and no name says which is clean",
+                "Give the folder of the clean ones alone.",
+            )
+    return left_out
 
 
 def _degraded_folders(root: Path, paths: list[Path]) -> dict[str, str]:
@@ -160,9 +193,9 @@ def _degraded_folders(root: Path, paths: list[Path]) -> dict[str, str]:
         clean = next((n for n in sorted(names) if _clean_words(n) or _SOURCE.fullmatch(n)), None)
         for name in sorted(names):
             words = _words(name)
-            if clean is not None and name != clean and words & (_DEGRADED | _BESIDE_CLEAN):
+            if clean is not None and name != clean and (_degraded_words(words) | _beside_words(words)):
                 left_out[str(root / parent / name)] = f"is not clean speech by its name: only {clean} beside it is"
-            elif words & _DEGRADED:
+            elif _degraded_words(words):
                 left_out[str(root / parent / name)] = "is degraded speech by its name"
     return left_out
 
@@ -177,8 +210,23 @@ def _degraded_files(paths: list[Path]) -> set[Path]:
         for end in (0, -1):
             word = {path: words[end] for path in files if (words := _ordered_words(path.stem))}
             if "clean" in word.values():
-                degraded |= {path for path in word if word[path] in _DEGRADED | {"noise", "enhanced", "denoised"}}
+                degraded |= {path for path, each in word.items() if _degraded_words({each}) or each in _OF_FILES}
+        stems = {path.stem for path in files}
+        degraded |= {path for path in files if _is_version(path.stem, stems)}
     return degraded
+
+
+def _is_version(stem: str, stems: set[str]) -> bool:
+    """Whether the name is another's with words for a degradation at either end: u0_noisy beside u0."""
+    for match in re.finditer(r"[-_. ]+", stem):
+        for bare, more in (
+            (stem[: match.start()], stem[match.end() :]),
+            (stem[match.end() :], stem[: match.start()]),
+        ):
+            words = _words(more)
+            if bare in stems and (_degraded_words(words) or _beside_words(words) or LEVEL.search(more)):
+                return True
+    return False
 
 
 def _ordered_words(name: str) -> list[str]:
@@ -194,10 +242,20 @@ def _words(name: str) -> set[str]:
     return set(_ordered_words(name))
 
 
+def _degraded_words(words: Collection[str]) -> set[str]:
+    return {word for word in words if word.startswith(_DEGRADED)}
+
+
+def _beside_words(words: Collection[str]) -> set[str]:
+    return {w for w in words if w in _BESIDE_CLEAN or w.startswith("reverb") or w.endswith("recorded")}
+
+
 def _clean_words(name: str) -> set[str]:
     """The words by which the folder is a clean side; none for `mix_clean`."""
     words = _words(name)
-    return set() if words & (_DEGRADED | _BESIDE_CLEAN) else words & _CLEAN
+    if _degraded_words(words) or _beside_words(words):
+        return set()
+    return {word for word in words if word in _CLEAN or word.startswith("clean")}
 
 
 def _folders_of(root: Path, paths: Iterable[Path]) -> set[PurePosixPath]:

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from soundsright.core.errors import UsageError
 from soundsright.data.directories import noise_listing, speech_listing
@@ -34,6 +36,14 @@ def drawn(root: Path, *files: str) -> set[str]:
         (["NoisySpeech/a.wav", "CleanSpeech/a.wav"], ["CleanSpeech/a.wav"]),
         (["clean_fileid_1.wav", "noisy_fileid_1.wav", "noise_fileid_1.wav"], ["clean_fileid_1.wav"]),
         (["a_clean.wav", "a_noisy.wav"], ["a_clean.wav"]),
+        (["clean_trainset_28spk_wav/a.wav", "noisyreverb_trainset_28spk_wav/a.wav"],
+         ["clean_trainset_28spk_wav/a.wav"]),
+        (["clean_trainset_wav_16k/a.wav", "device-recorded_trainset_wav_16k/a.wav"],
+         ["clean_trainset_wav_16k/a.wav"]),
+        (["cleanspeech/a.wav", "noisyspeech/a.wav"], ["cleanspeech/a.wav"]),
+        (["clean/a.wav", "snr_0/a.wav", "0dB/a.wav"], ["clean/a.wav"]),
+        (["u0.wav", "u0_noisy.wav", "u1.wav", "u1_5dB.wav", "noisy_u1.wav"], ["u0.wav", "u1.wav"]),
+        (["a.wav", "a-reverb.wav", "a-b.wav"], ["a.wav", "a-b.wav"]),
         # Not a pair: LibriSpeech's parts are all clean speech, and so is what lies beside the word alone.
         (["train-clean-100/1-1-0001.flac", "train-other-500/2-1-0001.flac"],
          ["train-clean-100/1-1-0001.flac", "train-other-500/2-1-0001.flac"]),
@@ -52,15 +62,55 @@ def test_what_was_left_out_is_told(tmp_path: Path) -> None:
 
 
 def test_a_degraded_side_is_refused(tmp_path: Path) -> None:
-    drawn(tmp_path, "clean_wav/a.wav", "noisy_wav/a.wav")
+    data = tmp_path / "data"
+    drawn(data, "clean_wav/a.wav", "noisy_wav/a.wav")
     with pytest.raises(UsageError, match=r"noisy_wav is the degraded side of .*clean_wav by its name"):
-        speech_listing(tmp_path / "noisy_wav", 16_000)
-    assert len(speech_listing(tmp_path / "clean_wav", 16_000).recordings) == 1
-    write_speech(tmp_path / "other" / "noisy" / "a.wav")
+        speech_listing(data / "noisy_wav", 16_000)
+    assert len(speech_listing(data / "clean_wav", 16_000).recordings) == 1
+    write_speech(data / "other" / "noisy" / "a.wav")
     with pytest.raises(UsageError, match=r"other has no clean speech: .*noisy is degraded speech by its name"):
-        speech_listing(tmp_path / "other", 16_000)
-    # Without a clean side, the user's own word counts.
-    assert len(speech_listing(tmp_path / "other" / "noisy", 16_000).recordings) == 1
+        speech_listing(data / "other", 16_000)
+    with pytest.raises(UsageError, match=r"other/noisy has degraded speech by its name"):
+        speech_listing(data / "other" / "noisy", 16_000)
+
+
+@pytest.mark.parametrize("sides", [("target", "input"), ("gt", "lq"), ("snr_0", "snr_5")])
+def test_two_versions_without_a_clean_name_are_refused(tmp_path: Path, sides: tuple[str, str]) -> None:
+    with pytest.raises(UsageError, match=f"{min(sides)} and .*{max(sides)} have versions of the same recordings"):
+        drawn(tmp_path / "data", *(f"{side}/a.wav" for side in sides))
+
+
+def versions(root: Path, first: str, second: str, *, rng_seed: int, noise: float) -> None:
+    path = write_speech(root / first, seed=1, seconds=1.0)
+    samples, rate = soundfile.read(path)
+    (root / second).parent.mkdir(parents=True, exist_ok=True)
+    hiss = noise * np.random.default_rng(rng_seed).standard_normal(samples.size)
+    soundfile.write(root / second, samples + hiss, rate)
+
+
+def test_folders_whose_files_agree_in_time_are_versions(tmp_path: Path) -> None:
+    versions(tmp_path / "data", "raw/a.wav", "street/a.wav", rng_seed=2, noise=0.05)
+    with pytest.raises(UsageError, match=r"raw and .*street have versions of the same recordings"):
+        speech_listing(tmp_path / "data", 16_000)
+    versions(tmp_path / "named", "clean/p1/a.wav", "street/p1/a.wav", rng_seed=2, noise=0.05)
+    assert [r.id for r in speech_listing(tmp_path / "named", 16_000).recordings] == ["clean/p1/a.wav"]
+    # Two microphones of the same speech are both clean.
+    versions(tmp_path / "mics", "mic1/a.wav", "mic2/a.wav", rng_seed=2, noise=0.05)
+    assert len(speech_listing(tmp_path / "mics", 16_000).recordings) == 2
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["TRAIN/DR1/FCJF0/SA1.WAV", "TRAIN/DR1/FDAW0/SA1.WAV", "TEST/DR1/MABW0/SA1.WAV"],
+        ["bdl/wav/arctic_a0001.wav", "slt/wav/arctic_a0001.wav"],
+        ["yes/0a7c_nohash_0.wav", "no/0a7c_nohash_0.wav"],
+        ["wav48/p225/p225_001_mic1.flac", "wav48/p226/p226_001_mic1.flac"],
+        ["clean/f10_script1_clean.wav", "clean/m1_script1_clean.wav"],
+    ],
+)
+def test_equal_names_and_lengths_alone_are_no_versions(tmp_path: Path, files: list[str]) -> None:
+    assert drawn(tmp_path / "data", *files) == set(files)
 
 
 @pytest.fixture
