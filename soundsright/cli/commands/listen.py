@@ -248,7 +248,12 @@ def _entries(competition: RunCompetition, names: tuple[str, ...]) -> tuple[str, 
     """The keys of the named entries, or of the first three that have audio and scores."""
     names_by_key = {e.key: (e.label, e.row.hotkey, str(e.row.uid), e.key) for e in competition.entries}
     if not names:
-        return tuple(e.key for e in competition.entries if e.folder is not None and e.scores)[:3]
+        usable = tuple(e.key for e in competition.entries if e.folder is not None and e.scores)[:3]
+        if not usable:
+            raise UsageError(
+                "No entry of the run has both audio and scores", "Give a run that kept the audio of its entries."
+            )
+        return usable
     chosen = []
     for name in names:
         matches = [key for key, own_names in names_by_key.items() if name in own_names]

@@ -109,10 +109,10 @@ def chosen_clips(competition: RunCompetition, entries: tuple[str, ...], count: i
     """
     needed = (REFERENCE, ANCHOR, *entries)
     usable = [c for c in competition.clip_ids if all(competition.signal(name, c) is not None for name in needed)]
-    if not usable:
-        raise UsageError(f"No clip has audio of all entries: {', '.join(entries)}", "Choose other entries.")
-    metric = next(iter(competition.paid_metrics), None)
     by_key = {entry.key: entry for entry in competition.entries}
+    if not usable:
+        raise _no_clip(competition, needed, {key: entry.label for key, entry in by_key.items()})
+    metric = next(iter(competition.paid_metrics), None)
 
     def spread(clip: str) -> float:
         scores = [by_key[key].scores.get(clip, {}).get(metric or "") for key in entries]
@@ -120,6 +120,20 @@ def chosen_clips(competition: RunCompetition, entries: tuple[str, ...], count: i
         return max(present) - min(present) if present else 0.0
 
     return tuple(sorted(sorted(usable, key=lambda clip: (-spread(clip), clip))[:count]))
+
+
+def _no_clip(competition: RunCompetition, needed: tuple[str, ...], labels: dict[str, str]) -> UsageError:
+    """The error for a test without clips. It names the signals that have no audio at all."""
+    labels = {REFERENCE: "the clean reference", ANCHOR: "the unprocessed input", **labels}
+    clips = {name: sum(competition.signal(name, c) is not None for c in competition.clip_ids) for name in needed}
+    silent = [labels[name] for name in needed if not clips[name]]
+    if silent:
+        return UsageError(
+            f"No audio of {', '.join(silent)} is in the run",
+            "Choose entries with audio with --entry, or a run that kept its audio.",
+        )
+    counts = ", ".join(f"{labels[name]} {clips[name]}" for name in needed)
+    return UsageError(f"No clip has audio of all: clips with audio are {counts}", "Choose other entries.")
 
 
 def _signal(competition: RunCompetition, name: str, clip: str) -> Audio:

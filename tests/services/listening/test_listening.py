@@ -357,3 +357,38 @@ def test_an_address_that_is_no_link_is_refused_and_invites_nobody(
     assert shown.out == ""
     assert "https://listen.example.org/" in shown.err
     assert not (folder_of_test(folder, "test") / "invitations.jsonl").exists()
+
+
+def test_a_named_entry_without_audio_is_refused_by_name(
+    competition: RunCompetition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = next(entry for entry in competition.entries if entry.key == "2-brook")
+    assert silent.folder is not None
+    silent.folder.rename(tmp_path / "gone")
+    assert run(command, ["start", str(tmp_path / "first"), "--entry", "1-alpine", "--entry", "2-brook"]) == 2
+    shown = capsys.readouterr().err
+    assert f"No audio of {silent.label} is in the run" in shown
+    assert "alpine" not in shown.split("is in the run")[0]
+    assert not (tmp_path / "first" / "listening").exists()
+
+
+def test_a_run_without_audio_says_so(
+    competition: RunCompetition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for entry in competition.entries:
+        if entry.folder is not None:
+            entry.folder.rename(tmp_path / f"gone-{entry.key}")
+    assert run(command, ["start", str(tmp_path / "first")]) == 2
+    assert "No entry of the run has both audio and scores" in capsys.readouterr().err
+
+
+def test_a_missing_input_is_named(
+    competition: RunCompetition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for clip in competition.clip_ids:
+        path = competition.signal(ANCHOR, clip)
+        assert path is not None
+        path.unlink()
+    assert run(command, ["start", str(tmp_path / "first")]) == 2
+    shown = capsys.readouterr().err
+    assert "No audio of the unprocessed input is in the run" in shown
