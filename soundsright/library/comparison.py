@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from soundsright.core.errors import UsageError
-from soundsright.core.results import ClipResult, Estimate
+from soundsright.core.results import ClipResult, Estimate, Failure
 from soundsright.library.scoring import FolderScore, UtteranceScore
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class MetricComparison:
         effect_size: Cohen's d of the paired differences; 0 if all differences are equal.
         by_clip: the difference of each clip, in the order of `SystemComparison.clip_ids`.
         undefined: the clips without a value on one side or both; they count as the floor there.
-        mean_defined: the mean difference over the clips with a value on both sides; None if there are none.
+        mean_defined: the mean difference over the `n_defined` clips whose clean and noisy recordings allow a
+            value; None if there are none. A clip on which one side failed is among them, with the floor.
     """
 
     metric: str
@@ -46,6 +47,7 @@ class MetricComparison:
     by_clip: tuple[float, ...]
     undefined: int = 0
     mean_defined: float | None = None
+    n_defined: int = 0
 
     @property
     def better(self) -> str | None:
@@ -62,13 +64,16 @@ class MetricComparison:
 class SystemComparison:
     """Two systems on one set. `groups` says what its clips share; None if each counts as independent.
 
-    `notes` lists facts about the two sides that could not be checked.
+    `notes` lists facts about the two sides that could not be checked. `failed_a` and `failed_b` have the failure of
+    each clip that could not be scored on that side, by clip.
     """
 
     clip_ids: tuple[str, ...]
     metrics: Mapping[str, MetricComparison]
     groups: ClipGroups | None = None
     notes: tuple[str, ...] = ()
+    failed_a: Mapping[str, Failure] = field(default_factory=dict)
+    failed_b: Mapping[str, Failure] = field(default_factory=dict)
 
     def __getitem__(self, metric: str) -> MetricComparison:
         return self.metrics[metric]
@@ -158,23 +163,33 @@ def compare(
             adjusted[name],
             each.effect_size,
             tuple(x - y for x, y in zip(*values[name], strict=True)),
-            *_defined(clips_a, clips_b, name),
+            *_defined(clips_a, clips_b, name, values[name]),
         )
         for name, each in compared.items()
     }
-    return SystemComparison(ids, comparisons, groups, (*notes, *more))
+    return SystemComparison(ids, comparisons, groups, (*notes, *more), _failures(clips_a), _failures(clips_b))
 
 
-def _defined(a: Sequence[ClipResult], b: Sequence[ClipResult], name: str) -> tuple[int, float | None]:
-    """The clips without a value on a side, and the mean difference over the clips with a value on both."""
+def _failures(clips: Sequence[ClipResult]) -> dict[str, Failure]:
+    return {clip.clip_id: clip.failure for clip in clips if clip.failure is not None}
+
+
+def _defined(
+    a: Sequence[ClipResult], b: Sequence[ClipResult], name: str, values: tuple[Sequence[float], Sequence[float]]
+) -> tuple[int, float | None, int]:
+    """The clips without a value on a side, and the mean difference over the clips that could have one, with their
+    number."""
     import math
 
-    from soundsright.services.scoring import defined_values
+    from soundsright.services.scoring import has_no_reference
 
     undefined = sum(name in one.no_value or name in other.no_value for one, other in zip(a, b, strict=True))
-    first, second = defined_values(a, name), defined_values(b, name)
-    differences = [first[clip] - second[clip] for clip in first if clip in second]
-    return undefined, math.fsum(differences) / len(differences) if differences else None
+    differences = [
+        x - y
+        for one, other, x, y in zip(a, b, *values, strict=True)
+        if not has_no_reference(one, name) and not has_no_reference(other, name)
+    ]
+    return undefined, math.fsum(differences) / len(differences) if differences else None, len(differences)
 
 
 def _name_of(scored: Scored, otherwise: str) -> str:

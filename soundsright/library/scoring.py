@@ -72,7 +72,8 @@ class FolderScore:
     def summaries(self) -> dict[str, MetricSummary]:
         """Mean, 95 % interval, median and failures by metric. A failed or undefined clip counts as the floor.
 
-        `undefined` counts the clips without a value, and `mean_defined` is the mean of those that have one.
+        `undefined` counts the clips without a value. `mean_defined` is the mean over the `n_defined` clips whose
+        clean and noisy recordings allow a value; a clip that the system failed on stays there, as the floor.
         """
         from soundsright.services.scoring import summaries
 

@@ -47,6 +47,17 @@ class NoValue(StrEnum):
         """
         return _SENTENCES[self]
 
+    @property
+    def is_of_reference(self) -> bool:
+        """Whether the clean or noisy signal is the reason, whatever the answer.
+
+        A reason that an answer could cause is not: `PESQ_UNDEFINED`, for example, can be either's.
+
+        >>> NoValue.CLEAN_BLANK.is_of_reference, NoValue.PESQ_UNDEFINED.is_of_reference
+        (True, False)
+        """
+        return self in _OF_REFERENCE
+
 
 _SENTENCES = {
     NoValue.ENHANCED_BLANK: "The enhanced recording is silent, constant or not finite.",
@@ -63,6 +74,16 @@ _SENTENCES = {
     NoValue.NO_ENERGY: "The clean or the enhanced signal has no energy.",
     NoValue.NOT_A_NUMBER: "The metric returned no number.",
 }
+
+_OF_REFERENCE = frozenset(
+    {
+        NoValue.CLEAN_BLANK,
+        NoValue.NOISY_NOT_FINITE,
+        NoValue.NO_NOISE,
+        NoValue.PESQ_TOO_SHORT,
+        NoValue.LITTLE_SPEECH,
+    }
+)
 
 
 class SharedClip:

@@ -16,7 +16,7 @@ from soundsright.cli.shared.set_groups import (
     independent_clips,
     p_value_text,
 )
-from soundsright.core.errors import UsageError
+from soundsright.core.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from soundsright.library import MetricComparison, SystemComparison
@@ -104,6 +104,7 @@ def command(
     if report is None or str(report) != "-":
         _print_table(compared, a, b)
         _print_groups(compared)
+        _print_floors(compared)
     if plot is not None:
         _draw(plot, compared, f"{a.stem} minus {b.stem}")
 
@@ -111,6 +112,10 @@ def command(
 def _fields(compared: SystemComparison) -> dict[str, Any]:
     return {
         "groups": None if compared.groups is None else compared.groups.counts,
+        "failed": {
+            side: {clip: failure.code for clip, failure in failures.items()}
+            for side, failures in (("a", compared.failed_a), ("b", compared.failed_b))
+        },
         "metrics": {
             name: {
                 "difference": each.difference.mean,
@@ -123,6 +128,7 @@ def _fields(compared: SystemComparison) -> dict[str, Any]:
                 "effect_size": each.effect_size,
                 "undefined": each.undefined,
                 "mean_defined": each.mean_defined,
+                "n_defined": each.n_defined,
             }
             for name, each in compared.metrics.items()
         },
@@ -139,7 +145,9 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
     effective = ("Eff. n",) if grouped else ()
     undefined = any(each.undefined for each in compared.metrics.values())
     defined = ("Undefined", "A - B of defined") if undefined else ()
-    for heading in ("Metric", "A - B", "95 % interval", "p", "p (Holm)", "Effect", *effective, *defined, "Better"):
+    failed = bool(compared.failed_a or compared.failed_b)
+    counts = (*effective, *(("Failed A, B",) if failed else ()), *defined)
+    for heading in ("Metric", "A - B", "95 % interval", "p", "p (Holm)", "Effect", *counts, "Better"):
         table.add_column(heading, justify="left" if heading in ("Metric", "Better") else "right", no_wrap=True)
     for name, each in compared.metrics.items():
         difference = each.difference
@@ -151,6 +159,7 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
             "–" if difference.low is None else p_value_text(each.p_value_holm),
             f"{each.effect_size:+.2f}",
             *clip_counts(difference.n, difference.effective_n, grouped=grouped)[1:],
+            *((f"{len(compared.failed_a)}, {len(compared.failed_b)}",) if failed else ()),
             *((str(each.undefined), _mean_of_defined(each)) if undefined else ()),
             "open" if each.better is None else each.better.upper(),
         )
@@ -162,7 +171,7 @@ def _print_table(compared: SystemComparison, a: Path, b: Path) -> None:
 
 
 def _mean_of_defined(each: MetricComparison) -> str:
-    return "–" if each.mean_defined is None else f"{each.mean_defined:+.4f}"
+    return "–" if each.mean_defined is None else f"{each.mean_defined:+.4f} (n = {each.n_defined})"
 
 
 def _print_groups(compared: SystemComparison) -> None:
@@ -176,6 +185,28 @@ def _print_groups(compared: SystemComparison) -> None:
         least = f"{compared.least_p_value_holm:.3g}"
         counted = "clips" if groups is None else "groups"
         click.echo(f"{compared.witnesses} {counted} are too few: p (Holm){over} cannot fall below {least}.")
+
+
+def _print_floors(compared: SystemComparison) -> None:
+    """Say which clips failed on a side, and what the two means count."""
+    from soundsright.services.scoring import some_of
+
+    total = counted_clips(len(compared.clip_ids))
+    for side, failures in (("A", compared.failed_a), ("B", compared.failed_b)):
+        if failures:
+            named = some_of([f"{clip} ({failure.code})" for clip, failure in failures.items()])
+            count = "counts" if len(failures) == 1 else "count"
+            click.echo(
+                printable(f"{len(failures)} of {total} failed in {side} and {count} as the floors: {named}.")
+            )
+    undefined = any(each.undefined for each in compared.metrics.values())
+    if undefined or compared.failed_a or compared.failed_b:
+        click.echo("A - B counts the floors, as a competition does.")
+    if undefined:
+        click.echo(
+            "A - B of defined leaves out only clips whose clean or noisy recording allows no value. Clips that "
+            "failed count there too."
+        )
 
 
 def _draw(path: Path, compared: SystemComparison, title: str) -> None:

@@ -56,7 +56,7 @@ def print_table(summaries: Mapping[str, MetricSummary]) -> None:
 
 
 def _mean_of_defined(summary: MetricSummary) -> str:
-    return "–" if summary.mean_defined is None else f"{summary.mean_defined:.4f}"
+    return "–" if summary.mean_defined is None else f"{summary.mean_defined:.4f} (n = {summary.n_defined})"
 
 
 def print_groups(own: SetGroups, clips: int) -> None:
@@ -90,7 +90,11 @@ def print_missing_values(results: Sequence[ClipResult]) -> None:
         )
         click.echo(printable(f"{line} ({some_of(clip_ids)})"))
     if metrics_of:
-        click.echo("Mean counts the floors, as a competition does. Mean of defined is over the clips with a value.")
+        click.echo("Mean counts the floors, as a competition does. To describe a system, use Mean of defined.")
+        click.echo(
+            "Mean of defined leaves out clips whose clean or noisy recording allows no value. Other clips without "
+            "a score count as floors there too."
+        )
 
 
 def print_flagged(clips: Sequence[ClipResult]) -> None:

@@ -39,11 +39,15 @@ from soundsright.services.scoring import (
 
 SCORE_COLUMNS = (
     "system", "metric", "unit", "mean", "low", "high", "median", "n", "effective_n", "failed",
-    "sample_rate_hz", "align", "undefined", "mean_defined",
+    "sample_rate_hz", "align", "undefined", "mean_defined", "n_defined",
 )  # fmt: skip
 
 
 _FLOORS = "A clip that failed, or for which a metric is undefined, counts as the metric's floor."
+_DEFINED = (
+    " Mean of defined leaves out only clips whose clean or noisy recording allows no value; clips that failed "
+    "count there too."
+)
 
 
 @dataclass(frozen=True)
@@ -70,14 +74,14 @@ class ScoredSystem:
 
     @property
     def undefined(self) -> list[str]:
-        """The metrics without a value in some clips, how many, and the mean over the clips that have one."""
+        """The metrics without a value in some clips, how many, and the mean over those that could have one."""
         words = []
         for name, summary in self.summaries.items():
             if summary.undefined:
-                defined = summary.n - summary.failed - summary.undefined
                 others = "no clip has a value"
                 if summary.mean_defined is not None:
-                    others = f"mean of the other {defined}: {summary.mean_defined:.{digits(metric(name))}f}"
+                    mean = f"{summary.mean_defined:.{digits(metric(name))}f}"
+                    others = f"mean of defined: {mean} over {counted(summary.n_defined, 'clip')}"
                 words.append(f"{metric_name(name)} undefined in {counted(summary.undefined, 'clip')} ({others})")
         return words
 
@@ -136,7 +140,7 @@ def scores_csv(systems: Sequence[ScoredSystem]) -> str:
         SCORE_COLUMNS,
         [
             (system.name, name, metric(name).unit, s.mean, s.low, s.high, s.median, s.n, s.effective_n, s.failed,
-             system.report.sample_rate_hz, system.report.align, s.undefined, s.mean_defined)
+             system.report.sample_rate_hz, system.report.align, s.undefined, s.mean_defined, s.n_defined)
             for system in systems
             for name, s in system.summaries.items()
         ],
@@ -155,7 +159,7 @@ def scores_markdown(systems: Sequence[ScoredSystem]) -> str:
             cells.append(f"**{text}**" if _is_best(system, name, systems) else text)
         rows.append([*cells, markdown_text(system.undefined_counts)])
     lines = markdown_table(["system", *(_heading(name) for name in names), "undefined"], "l", rows)
-    lines += ["", f"Mean ± half the 95 % interval. {_FLOORS}", ""]
+    lines += ["", f"Mean ± half the 95 % interval. {_floors(systems)}", ""]
     lines += [f"- {markdown_text(system.name)}: {markdown_text(system.facts)}." for system in systems]
     lines += [f"- {metric_name(name)}: {metric(name).title}. {metric_source(name)}." for name in names]
     return "\n".join(lines) + "\n"
@@ -175,7 +179,7 @@ def scores_tex(systems: Sequence[ScoredSystem]) -> str:
     lines = [
         *tex_preamble(tex_comment(f"{system.name}: {system.facts}.") for system in systems),
         *tex_table(
-            rf"Mean $\pm$ half the 95\,\% interval over {over}. {_FLOORS}",
+            rf"Mean $\pm$ half the 95\,\% interval over {over}. {_floors(systems)}",
             "scores",
             "l",
             ["System", *(tex_text(_heading(name)) for name in names), "Undefined"],
@@ -189,6 +193,11 @@ def scores_tex(systems: Sequence[ScoredSystem]) -> str:
 def scores_bib(systems: Sequence[ScoredSystem]) -> str:
     """The publications behind the metrics, intervals and tests, as BibTeX."""
     return works(_names(systems), systems[0].report.versions)
+
+
+def _floors(systems: Sequence[ScoredSystem]) -> str:
+    """What the means count. The mean of defined is explained if a row has one."""
+    return _FLOORS + (_DEFINED if any(system.undefined for system in systems) else "")
 
 
 def _names(systems: Sequence[ScoredSystem]) -> list[str]:

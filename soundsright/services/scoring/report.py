@@ -18,7 +18,7 @@ from soundsright.core.errors import UsageError
 from soundsright.core.groups import ClipGroups
 from soundsright.core.results import ClipResult, Failure
 from soundsright.core.text_files import json_object, lines_of_file, objects_of_file, text_of_file
-from soundsright.metrics import metric
+from soundsright.metrics import NoValue, metric
 from soundsright.ranking import mean_estimate
 from soundsright.services.scoring.folder import FileDigests, ScoredClip
 from soundsright.services.scoring.listing import clip_name
@@ -38,7 +38,8 @@ class MetricSummary:
 
     `low`, `high` and `effective_n` are those of `core.results.Estimate`. `undefined` counts clips that were scored
     but have no value under the metric; failed and undefined clips count as its floor. `mean_defined` is the mean
-    of the other clips, None if there are none.
+    over the `n_defined` clips whose clean and noisy recordings allow a value; None if there are none. Clips that
+    the system failed on are among them, as floors, so that failing never raises it.
     """
 
     mean: float
@@ -50,6 +51,7 @@ class MetricSummary:
     effective_n: float | None = None
     undefined: int = 0
     mean_defined: float | None = None
+    n_defined: int = 0
 
     @property
     def half_width(self) -> float | None:
@@ -63,13 +65,11 @@ def values_of(clips: Sequence[ClipResult], name: str) -> list[float]:
     return [floor if clip.scores is None else clip.scores.get(name, floor) for clip in clips]
 
 
-def defined_values(clips: Sequence[ClipResult], name: str) -> dict[str, float]:
-    """The value of each clip that has one under the metric, by clip."""
-    return {
-        clip.clip_id: clip.scores[name]
-        for clip in clips
-        if clip.scores is not None and name in clip.scores and name not in clip.no_value
-    }
+def has_no_reference(clip: ClipResult, name: str) -> bool:
+    """Whether the clip's clean or noisy recording allows no value of the metric. A reason that is unknown does not
+    say so."""
+    why = clip.no_value.get(name)
+    return why in set(NoValue) and NoValue(why).is_of_reference
 
 
 def measured_metrics(clips: Sequence[ClipResult]) -> list[str]:
@@ -95,9 +95,10 @@ def summaries(
     by_metric = {}
     for name in names:
         values, definition = values_of(clips, name), metric(name)
-        estimate, defined = mean_estimate(values, labels), defined_values(clips, name)
-        if not defined:
+        estimate = mean_estimate(values, labels)
+        if not any(clip.scores is not None and name not in clip.no_value for clip in clips):
             estimate = replace(estimate, low=None, high=None)
+        defined = [value for clip, value in zip(clips, values, strict=True) if not has_no_reference(clip, name)]
         by_metric[name] = MetricSummary(
             estimate.mean,
             None if estimate.low is None else max(estimate.low, definition.low),
@@ -107,7 +108,8 @@ def summaries(
             failed,
             estimate.effective_n,
             sum(name in clip.no_value for clip in clips),
-            math.fsum(defined.values()) / len(defined) if defined else None,
+            math.fsum(defined) / len(defined) if defined else None,
+            len(defined),
         )
     return by_metric
 

@@ -58,6 +58,7 @@ def test_the_report_has_its_documented_structure() -> None:
         "effective_n",
         "undefined",
         "mean_defined",
+        "n_defined",
     }
     assert report["metrics"]["STOI"]["low"] is None, "two groups give no interval"
     first, second = report["clips"]

@@ -71,8 +71,29 @@ def test_undefined_clips_are_counted_and_the_mean_is_given_both_ways() -> None:
     stoi, si_sdr = summaries(CLIPS, ["STOI", "SI_SDR"]).values()
     assert (stoi.n, stoi.failed, stoi.undefined) == (4, 1, 1)
     assert stoi.mean == pytest.approx((0.9 + 0.7 - 1.0 - 1.0) / 4)
-    assert stoi.mean_defined == pytest.approx(0.8)
-    assert (si_sdr.undefined, si_sdr.mean_defined) == (0, 12.0)
+    # The reference of c has too little speech, so c is left out. The answer to d is missing, so d stays.
+    assert (stoi.mean_defined, stoi.n_defined) == (pytest.approx((0.9 + 0.7 - 1.0) / 3), 3)
+    assert (si_sdr.undefined, si_sdr.mean_defined, si_sdr.n_defined) == (0, si_sdr.mean, 4)
+
+
+def test_a_clip_that_fails_never_raises_the_mean_of_defined() -> None:
+    values = {
+        name: {"PESQ_WB": score} for name, score in zip("bcdefg", (1.2, 1.3, 1.4, 1.5, 1.6, 1.7), strict=True)
+    }
+    blank = ClipResult("a", {"PESQ_WB": 1.0}, no_value={"PESQ_WB": "clean_blank"})
+    whole = (blank, *(ClipResult(name, scores) for name, scores in values.items()))
+    for failure in (
+        ClipResult("b", failure=Failure("length", "9 samples, 10 expected")),
+        ClipResult("b", {"PESQ_WB": 1.0}, no_value={"PESQ_WB": "enhanced_blank"}),
+        ClipResult("b", {"PESQ_WB": 1.0}, no_value={"PESQ_WB": "pesq_undefined"}),
+        ClipResult("b", {"PESQ_WB": 1.0}, no_value={"PESQ_WB": "a code of a later version"}),
+    ):
+        good = summaries(whole, ["PESQ_WB"])["PESQ_WB"]
+        bad = summaries((blank, failure, *whole[2:]), ["PESQ_WB"])["PESQ_WB"]
+        assert good.mean_defined is not None
+        assert bad.mean_defined is not None
+        assert bad.mean_defined < good.mean_defined
+        assert (good.n_defined, bad.n_defined) == (6, 6)
 
 
 def test_a_metric_that_no_clip_has_a_value_for_has_no_interval() -> None:
@@ -86,6 +107,8 @@ def test_the_table_says_per_clip_and_metric_what_was_undefined_and_why(folders: 
     assert code == 0
     assert "Undefined" in output
     assert "Mean of defined" in output
+    assert "(n = 1)" in output
+    assert "To describe a system, use Mean of defined" in output
     assert "clean recording is silent, constant or not finite (c)" in output
     assert "fewer than 30 frames (0.4 s) of speech (b)" in output
     assert "The clean recording is silent or constant in 1 of 3 clips" in notes
@@ -148,14 +171,15 @@ def test_a_partial_report_is_marked_wherever_it_is_used(tmp_path: Path) -> None:
 def test_the_tables_of_a_paper_have_the_column_and_the_other_mean(tmp_path: Path, kind: str) -> None:
     output = CliRunner().invoke(report, [str(written(tmp_path / "a.json")), "--format", kind]).stdout
     assert "STOI 1" in output
-    assert "STOI undefined in 1 clip (mean of the other 2: 0.800)" in output
+    assert "STOI undefined in 1 clip (mean of defined: 0.200 over 3 clips)" in output
+    assert "Mean of defined leaves out" in output
 
 
 def test_the_csv_has_the_count_and_the_other_mean(tmp_path: Path) -> None:
     lines = CliRunner().invoke(report, [str(written(tmp_path / "a.json")), "--format", "csv"]).stdout.splitlines()
-    assert lines[0].endswith(",undefined,mean_defined")
-    assert lines[1].rpartition(",")[0].endswith(",1")
-    assert float(lines[1].rpartition(",")[2]) == pytest.approx(0.8)
+    assert lines[0].endswith(",undefined,mean_defined,n_defined")
+    undefined, mean, n = lines[1].split(",")[-3:]
+    assert (undefined, float(mean), n) == ("1", pytest.approx(0.2), "3")
 
 
 def test_a_comparison_counts_undefined_clips_and_compares_the_defined_ones(tmp_path: Path) -> None:
@@ -163,8 +187,26 @@ def test_a_comparison_counts_undefined_clips_and_compares_the_defined_ones(tmp_p
     one, other = written(tmp_path / "a.json", better), written(tmp_path / "b.json")
     found = library.compare(one, other)["STOI"]
     assert found.undefined == 1
-    assert found.mean_defined == pytest.approx(0.025)
-    assert "Undefined" in CliRunner().invoke(compare, [str(one), str(other)]).stdout
+    assert (found.mean_defined, found.n_defined) == (pytest.approx(0.05 / 3), 3)
+    output = CliRunner().invoke(compare, [str(one), str(other)]).stdout
+    assert "Undefined" in output
+    assert "(n = 3)" in output
+    assert "A - B counts the floors" in output
+
+
+def test_a_comparison_names_the_clips_that_failed_on_one_side(tmp_path: Path) -> None:
+    whole = (*CLIPS[:3], ClipResult("d", {"STOI": 0.5, "SI_SDR": 9.0}))
+    one, other = written(tmp_path / "a.json", whole), written(tmp_path / "b.json")
+    compared = library.compare(one, other)
+    assert (dict(compared.failed_a), compared.failed_b["d"].code) == ({}, "missing")
+    output = CliRunner().invoke(compare, [str(one), str(other), "--json", str(tmp_path / "c.json")]).stdout
+    assert "Failed A, B" in output
+    assert "0, 1" in output
+    assert "1 of 4 clips failed in B and counts as the floors: d (missing)." in output
+    assert json.loads((tmp_path / "c.json").read_text())["failed"] == {"a": {}, "b": {"d": "missing"}}
+    again = CliRunner().invoke(compare, [str(one), str(one)]).stdout
+    assert "Failed A, B" not in again
+    assert " failed in " not in again
 
 
 def test_one_speaker_or_one_clip_has_a_dash_in_every_table(tmp_path: Path) -> None:
