@@ -38,8 +38,8 @@ def reference_notes(clips: ScoreSet, pool: Pool | None = None) -> list[str]:
     notes = []
     if blank := [name for name, each in found.items() if each.blank]:
         notes.append(
-            f"The clean recording is silent or constant in {len(blank)} of {total} clips, so no metric that needs "
-            f"it has a value there: {some_of(blank)}."
+            f"The clean recording is silent or constant in {len(blank)} of {total} clips, so metrics that need "
+            f"the clean recording are undefined for these clips: {some_of(blank)}."
         )
     if equal := [name for name, each in found.items() if each.equals_noisy]:
         notes.append(
