@@ -221,7 +221,7 @@ class StateUnavailable(InfrastructureFault):
 
 
 class BucketRefusal(SoundsRightError):
-    """A bucket's certain answer to something that it cannot do. `code` never changes."""
+    """The bucket answered clearly that the request is impossible. `code` never changes."""
 
     code = "bucket_refusal"
 

@@ -1,7 +1,7 @@
 """The weights of a validator that pays for several systems: each system has a share of the emission.
 
-A hotkey's weight is the sum over systems of the system's share times the hotkey's part of it. What nobody is paid
-burns. A system whose payees cannot be read keeps its last ones for a while; then its share burns.
+A hotkey's weight is the sum over systems of the system's share times the hotkey's part of it. The unpaid
+rest is burned. A system whose payees cannot be read keeps its last ones for a while; then its share burns.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Limits:
             raise UsageError(f"{self.connections} connections are too few", "Allow 8 or more.")
         if not 0 <= self.reserve < self.connections or self.per_client < 0:
             raise UsageError(
-                f"{self.per_client} connections for each client and {self.reserve} in reserve do not fit to "
+                f"{self.per_client} connections for each client and {self.reserve} in reserve do not fit into "
                 f"{self.connections} in all",
                 "Allow more connections in all.",
             )

@@ -1,6 +1,6 @@
 """Failures that a model has only in a sandbox, where nobody can start it by hand: each cause, with its remedy.
 
-What the files show is found before the start. The rest is recognised in the model's log.
+Checks of the files run before the start. The rest is recognised in the model's log.
 """
 
 from __future__ import annotations
