@@ -148,8 +148,11 @@ def read_page(body: bytes, *, bucket: str, prefix: str) -> Page:
         raise OddAnswer("it is not XML") from None
     if _tag(root) != "ListBucketResult":
         raise OddAnswer("it is not a list")
+    names = [_tag(child) for child in root if _tag(child) != "Contents"]
     fields = {_tag(child): child.text or "" for child in root}
-    if fields.get("Name", bucket) != bucket or fields.get("Prefix", prefix) != prefix:
+    if len(names) != len(set(names)) or {"Error", "CommonPrefixes"} & set(names):
+        raise OddAnswer("it has an element that a list has once at most, or never")
+    if fields.get("Name") != bucket or fields.get("Prefix") != prefix:
         raise OddAnswer("it is the list of something else")
     truncated, token = fields.get("IsTruncated"), fields.get("NextContinuationToken") or None
     if truncated not in ("true", "false"):
@@ -157,6 +160,8 @@ def read_page(body: bytes, *, bucket: str, prefix: str) -> Page:
     if truncated == "true" and token is None:
         raise OddAnswer("it is cut and has no token for the rest: the service lacks version 2 of lists")
     objects = tuple(_object(child, prefix) for child in root if _tag(child) == "Contents")
+    if fields.get("KeyCount", str(len(objects))) != str(len(objects)):
+        raise OddAnswer("it has another number of keys than it says")
     return Page(objects, token if truncated == "true" else None)
 
 

@@ -198,10 +198,13 @@ def test_a_list_of_many_pages_is_whole(front: Proxy, monkeypatch: pytest.MonkeyP
     assert len(pages) == 4
 
 
-def listing(*keys: str, truncated: str = "false", extra: str = "", size: str = "1") -> Canned:
+NAMES = "<Name>verdicts</Name><Prefix>p/</Prefix>"
+
+
+def listing(*keys: str, truncated: str = "false", extra: str = "", size: str = "1", names: str = NAMES) -> Canned:
     contents = "".join(f"<Contents><Key>{key}</Key><Size>{size}</Size><ETag>e</ETag></Contents>" for key in keys)
     truncation = f"<IsTruncated>{truncated}</IsTruncated>" if truncated else ""
-    return Canned(200, f"<ListBucketResult>{truncation}{extra}{contents}</ListBucketResult>".encode())
+    return Canned(200, f"<ListBucketResult>{names}{truncation}{extra}{contents}</ListBucketResult>".encode())
 
 
 TOKEN = "<NextContinuationToken>t</NextContinuationToken>"
@@ -222,8 +225,13 @@ TOKEN = "<NextContinuationToken>t</NextContinuationToken>"
         (listing("p/a", size="-1"), "without size or ETag"),
         (listing("p/a", size="1e3"), "without size or ETag"),
         (listing("p/a", size="9" * 20), "without size or ETag"),
-        (listing(extra="<Name>another-bucket</Name>"), "the list of something else"),
-        (listing(extra="<Prefix>q/</Prefix>"), "the list of something else"),
+        (listing(names="<Name>another-bucket</Name><Prefix>p/</Prefix>"), "the list of something else"),
+        (listing(names="<Name>verdicts</Name><Prefix>q/</Prefix>"), "the list of something else"),
+        (listing(names=""), "the list of something else"),
+        (listing(extra="<KeyCount>7</KeyCount>"), "another number of keys"),
+        (listing(extra=f"<IsTruncated>true</IsTruncated>{TOKEN}"), "once at most, or never"),
+        (listing(extra="<Error><Code>InternalError</Code></Error>"), "once at most, or never"),
+        (listing(extra="<CommonPrefixes><Prefix>p/x/</Prefix></CommonPrefixes>"), "once at most, or never"),
         (Canned(200, b"<ListBucketResult>"), "it is not XML"),
         (Canned(200, b"<ListAllMyBucketsResult/>"), "it is not a list"),
         (Canned(200, b'<!DOCTYPE a [<!ENTITY b "c">]><ListBucketResult/>'), "not the XML of a list"),
