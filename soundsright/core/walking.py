@@ -29,6 +29,9 @@ MAX_DEPTH = 100
 MAX_ENTRIES = 5_000_000
 """The most files and folders that are looked at, those behind links included."""
 
+MAX_LINKS = 10_000
+"""The most links to folders that are followed. Links that branch could otherwise list one folder without end."""
+
 HIDDEN = "is hidden"
 LOOP = "is a link to a folder above it"
 NOWHERE = "is a link that leads nowhere"
@@ -123,9 +126,13 @@ class _Walk:
         self._root = root
         self._suffixes = suffixes
         self._seen = 0
+        self._links = 0
+        resolved = root.resolve()
+        self._above = len(resolved.parents)
+        self._start = _Folder("", tuple(_identity(folder) for folder in (resolved, *resolved.parents)))
 
     def run(self) -> None:
-        waiting = [_Folder("", (_identity(self._root),))]
+        waiting = [self._start]
         while waiting:
             waiting.extend(self._folders_in(waiting.pop()))
 
@@ -165,7 +172,7 @@ class _Walk:
                 ) from error
             is_folder, leads_nowhere = False, True  # A reader of the file says what is wrong with it.
         if is_folder:
-            self.linked |= is_link
+            self._count_link(is_link)
             yield from self._entered(folder, name)
         elif is_wanted:
             if is_utf8(name):
@@ -176,6 +183,15 @@ class _Walk:
         elif leads_nowhere:
             self.left_out[shown_name(name)] = NOWHERE
 
+    def _count_link(self, is_link: bool) -> None:
+        self.linked |= is_link
+        self._links += is_link
+        if self._links > MAX_LINKS:
+            raise UsageError(
+                f"{self._root} leads through more than {MAX_LINKS} links to folders",
+                "Give a folder in which links do not lead to each other again and again.",
+            )
+
     @staticmethod
     def _may_be_folder(entry: os.DirEntry[str]) -> bool:
         try:
@@ -184,7 +200,7 @@ class _Walk:
             return True
 
     def _entered(self, folder: _Folder, name: str) -> Iterator[_Folder]:
-        if len(folder.identities) >= MAX_DEPTH:
+        if len(folder.identities) - self._above >= MAX_DEPTH:
             raise UsageError(
                 f"{self._root} has folders nested more than {MAX_DEPTH} deep", "Move the files nearer to the top."
             )

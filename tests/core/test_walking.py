@@ -79,6 +79,26 @@ def test_a_loop_of_links_is_left_out_and_the_walk_ends(tmp_path: Path) -> None:
     assert found.left_out == {"a/up": walking.LOOP, "a/self": walking.NOWHERE}
 
 
+def test_a_link_to_a_folder_above_the_given_one_is_not_followed(tmp_path: Path) -> None:
+    put(tmp_path / "data/u.wav", tmp_path / "other/v.wav")
+    (tmp_path / "data/above").symlink_to(tmp_path)
+    (tmp_path / "data/everything").symlink_to("/")
+    found = folder_files(tmp_path / "data", WAV)
+    assert names(found) == ["u.wav"]
+    assert found.left_out == {"above": walking.LOOP, "everything": walking.LOOP}
+
+
+def test_links_that_branch_end_in_a_sentence(tmp_path: Path) -> None:
+    """Each folder has two links to the next one, so the last folder has a path for each choice on the way."""
+    for number in range(16):
+        (tmp_path / f"{number}").mkdir()
+    for number in range(15):
+        for side in ("left", "right"):
+            (tmp_path / f"{number}" / side).symlink_to(tmp_path / f"{number + 1}")
+    with pytest.raises(UsageError, match="more than 10000 links"):
+        folder_files(tmp_path / "0", WAV)
+
+
 def test_two_folders_that_link_to_each_other_end_too(tmp_path: Path) -> None:
     put(tmp_path / "a/u.wav", tmp_path / "b/v.wav")
     (tmp_path / "a/b").symlink_to(tmp_path / "b")
