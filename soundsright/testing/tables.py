@@ -142,12 +142,13 @@ class MemoryAccounts:
         return self._apply(AccountEvent(0, event_id, "charge", coldkey, amount_rao, 0, purpose), record)
 
     def refund(self, event_id: str, charge_id: str, *, record: NewRecord | None = None) -> AccountEvent:
-        charge = self._events.get(charge_id)
+        charge = self._events.get(checked_name(charge_id, "charge"))
         if charge is None or charge.kind != "charge":
             raise UsageError(f"There is no charge {charge_id!r}", "Give the event of a charge.")
         return self._apply(replace(charge, event_id=event_id, kind="refund", refunded=charge_id), record)
 
     def balance(self, coldkey: str) -> int:
+        checked_name(coldkey, "coldkey")
         own = [event for event in self._events.values() if event.coldkey == coldkey]
         return own[-1].balance_rao if own else 0
 
@@ -155,6 +156,9 @@ class MemoryAccounts:
         self, *, coldkey: str | None = None, purpose: str | None = None, after: int = 0, limit: int = 100
     ) -> tuple[AccountEvent, ...]:
         check_page(after, limit)
+        for name, meaning in ((coldkey, "coldkey"), (purpose, "purpose")):
+            if name is not None:
+                checked_name(name, meaning)
         return tuple(
             event
             for event in self._events.values()

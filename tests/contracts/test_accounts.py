@@ -1,5 +1,6 @@
 """One suite for every adapter of `Accounts`: SQLite, PostgreSQL and the fake."""
 
+import functools
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -35,6 +36,22 @@ def records_of(accounts: Accounts) -> Records:
 
 
 class TestAccounts:
+    @pytest.mark.parametrize("name", ["\ud800", "", "with space", "x" * 300])
+    def test_a_reader_refuses_a_malformed_name(self, accounts: Accounts, name: str) -> None:
+        for read in (
+            lambda: accounts.balance(name),
+            lambda: accounts.refund("r1", name),
+            lambda: accounts.events(coldkey=name),
+            lambda: accounts.events(purpose=name),
+        ):
+            with pytest.raises(ValueError, match="printable ASCII"):
+                read()
+
+    def test_a_position_beyond_any_row_is_refused(self, accounts: Accounts) -> None:
+        for read in (accounts.events, functools.partial(records_of(accounts).read, "stream")):
+            with pytest.raises(ValueError, match="after="):
+                read(after=2**64)
+
     def test_a_balance_follows_its_events(self, accounts: Accounts) -> None:
         assert accounts.balance("cold") == 0
         assert accounts.credit("t1", "cold", 400_000_000).balance_rao == 400_000_000

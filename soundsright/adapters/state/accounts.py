@@ -37,6 +37,7 @@ class SqlAccounts(SqlTables):
     def refund(self, event_id: str, charge_id: str, *, record: NewRecord | None = None) -> AccountEvent:
         """Give a whole charge back to the coldkey that paid it."""
         checked_name(event_id, "event")
+        checked_name(charge_id, "charge")
         with self._reading() as connection:
             charge = self._event(connection, charge_id)
         if charge is None or charge.kind != "charge":
@@ -46,6 +47,7 @@ class SqlAccounts(SqlTables):
 
     def balance(self, coldkey: str) -> int:
         """The balance in RAO; 0 for a coldkey without an account."""
+        checked_name(coldkey, "coldkey")
         query = select(ACCOUNTS.c.balance_rao).where(*self._is_account(coldkey))
         with self._reading() as connection:
             return int(connection.execute(query).scalar() or 0)
@@ -55,6 +57,9 @@ class SqlAccounts(SqlTables):
     ) -> tuple[AccountEvent, ...]:
         """The events after a position, oldest first: all, or those of a coldkey or a purpose."""
         check_page(after, limit)
+        for name, meaning in ((coldkey, "coldkey"), (purpose, "purpose")):
+            if name is not None:
+                checked_name(name, meaning)
         query = ACCOUNT_EVENTS.select().where(
             ACCOUNT_EVENTS.c.organiser == self._scope, ACCOUNT_EVENTS.c.position > after
         )

@@ -82,7 +82,8 @@ class Records(Protocol):
         A reader that continues after the last position it saw misses no row.
 
         Raises:
-            ValueError: `after` is negative, or `limit` is not from 1 to `MAX_ROWS`.
+            ValueError: a name is malformed, `after` is not from 0 to `MAX_COUNT`, or `limit` is not from 1 to
+                `MAX_ROWS`.
             StateUnavailable: the database does not answer.
         """
         ...
@@ -250,6 +251,7 @@ class Accounts(Protocol):
         """The balance in RAO; 0 for a coldkey without an account.
 
         Raises:
+            ValueError: the coldkey is malformed.
             StateUnavailable: the database does not answer.
         """
         ...
@@ -260,7 +262,8 @@ class Accounts(Protocol):
         """The events of a coldkey, of a purpose, of both, or all. Positions and limits are as in `Records.read`.
 
         Raises:
-            ValueError: `after` is negative, or `limit` is not from 1 to `MAX_ROWS`.
+            ValueError: a name is malformed, `after` is not from 0 to `MAX_COUNT`, or `limit` is not from 1 to
+                `MAX_ROWS`.
             StateUnavailable: the database does not answer.
         """
         ...
@@ -340,7 +343,7 @@ def check_page(after: int, limit: int) -> None:
     """Check the position and the limit of a reader.
 
     Raises:
-        ValueError: `after` is negative, or `limit` is not from 1 to `MAX_ROWS`.
+        ValueError: `after` is not from 0 to `MAX_COUNT`, or `limit` is not from 1 to `MAX_ROWS`.
     """
-    if after < 0 or not 1 <= limit <= MAX_ROWS:
-        raise ValueError(f"after={after}, limit={limit}: give 0 or more, and a limit from 1 to {MAX_ROWS}")
+    if not 0 <= after <= MAX_COUNT or not 1 <= limit <= MAX_ROWS:
+        raise ValueError(f"after={after}, limit={limit}: give 0 to {MAX_COUNT}, and a limit from 1 to {MAX_ROWS}")
