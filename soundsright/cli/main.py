@@ -40,7 +40,7 @@ SECTIONS = {
         "report": Listed("report", "Write a report of a finished run or of scored folders."),
         "bundle": Listed("bundle", "Pack a finished run so that others can check it."),
         "publish": Listed("publish", "Publish a finished run on a hub or in an experiment tracker."),
-        "status": Listed("status", "Show how far a running round is."),
+        "status": Listed("status", "Show how far a running round is, or what a validator pays."),
         "watch": Listed("watch", "Follow a running round live in the terminal."),
     },
     "Miners": {

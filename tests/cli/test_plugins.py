@@ -15,6 +15,7 @@ from soundsright.cli.main import run
 from soundsright.cli.shared.opening import opened_chain, opened_hub
 from soundsright.config import MinerSettings, Settings, read_settings
 from soundsright.core.errors import UsageError
+from soundsright.core.sources import ModelRef
 from soundsright.library.rulesets import organiser_of
 from soundsright.services.scoring import chosen_metrics
 from tests.plugins import install_package
@@ -96,7 +97,7 @@ def test_a_hub_is_chosen_by_its_scheme(install: Install, tmp_path: Path) -> None
     install("hub_good", HUB.format(fetch="return None"), "soundsright.hubs", "shelf", "Hub")
     environment = {"HF_ENDPOINT": "shelf://lab", "STATE_FOLDER": str(tmp_path), "HF_TOKEN": "hf_planted"}
     archives: Any = opened_hub(read_settings(Settings, environment=environment))
-    options = archives.hub.options
+    options = archives._hubs[ModelRef].hub.options
     assert (options.endpoint, options.cache, options.token) == ("shelf://lab", tmp_path / "cache", "hf_planted")
     assert "hf_planted" not in repr(options)
 

@@ -34,6 +34,7 @@ EXAMPLES = [
 CLASSES = {
     "SoundsRightError": FaultClass.LOCAL,
     "UsageError": FaultClass.LOCAL,
+    "OtherColdkey": FaultClass.LOCAL,
     "AudioFileError": FaultClass.LOCAL,
     "SilentRecording": FaultClass.LOCAL,
     "UnpublishableFolder": FaultClass.LOCAL,
@@ -56,6 +57,7 @@ CLASSES = {
     "HubUnavailable": FaultClass.TRANSIENT,
     "PeerUnavailable": FaultClass.TRANSIENT,
     "ChainUnavailable": FaultClass.TRANSIENT,
+    "HistoryGone": FaultClass.TRANSIENT,
     "BucketUnavailable": FaultClass.TRANSIENT,
     "InfrastructureFault": FaultClass.LOCAL,
     "EngineUnavailable": FaultClass.LOCAL,
