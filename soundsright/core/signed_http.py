@@ -17,7 +17,7 @@ def answer_text(nonce: int, sender: str, status: int, body: bytes) -> bytes:
     Two clients can choose the same nonce, so the sender is signed too: otherwise one of them could get an answer
     signed that the other one takes for its own.
 
-    >>> answer_text(5, "5F", 200, b"")[:30]
+    >>> answer_text(5, "5F", 200, b"")[:29]
     b'soundsright.answer/1\\n5\\n5F\\n200'
     """
     return "\n".join((_SCHEMA, str(nonce), sender, str(status), hashlib.sha256(body).hexdigest())).encode()
