@@ -1,7 +1,7 @@
 """An organiser's rules for the executor, which ranks images by quality, time and memory.
 
 Times are in seconds, memory in GB, blocks are counted. In the profile `soundsright` the time of a run is its
-real-time factor times 30 s, so `time_ref_s` and `max_time_s` are times for 30 s of audio there.
+real-time factor times `REAL_TIME_S`, so `time_ref_s` and `max_time_s` are times for 30 s of audio there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from enum import StrEnum
 from typing import Any
 
 from soundsright.core.errors import UsageError
+
+REAL_TIME_S = 30.0
+"""In the profile `soundsright`, the time of a run with the real-time factor 1."""
 
 
 class Profile(StrEnum):

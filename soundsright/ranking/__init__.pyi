@@ -18,12 +18,8 @@ from .components import (
     shipped_components,
 )
 from .efficiency import (
-    REAL_TIME_RULES,
-    SECONDS_RULES,
-    EfficiencyRules,
     EfficiencyScore,
     RankedImage,
-    TimeMeasure,
     efficiency_score,
     pareto_front,
     quality_of_means,
@@ -53,13 +49,10 @@ from .weights import weights_of
 
 __all__ = [
     "MOST_CLIPS",
-    "REAL_TIME_RULES",
-    "SECONDS_RULES",
     "Champion",
     "ClusteredMean",
     "ClusteredMeans",
     "Contender",
-    "EfficiencyRules",
     "EfficiencyScore",
     "Emission",
     "Examined",
@@ -78,7 +71,6 @@ __all__ = [
     "Speech",
     "StudyDesign",
     "StudyTest",
-    "TimeMeasure",
     "Title",
     "TitleModel",
     "VarianceComponents",

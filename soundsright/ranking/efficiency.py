@@ -1,6 +1,6 @@
 """The score of an image: its quality, lowered for the time and the memory that it needs.
 
-    score = quality * exp(-time_weight * min(saturation, time / time_ref) - memory_weight * min(saturation, ...))
+    score = quality * exp(-time_weight * min(saturation, time / time_ref_s) - memory_weight * min(saturation, ...))
 
 Time and memory are means over the scoring runs. A run above a limit costs nearly everything. Images whose scores
 are equal within a tolerance are ranked by time, then memory, then the time of submission.
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from enum import StrEnum
+from dataclasses import dataclass
+
+from soundsright.core.executor_rules import ExecutorRules
 
 QUALITY_BANDS: Mapping[str, tuple[float, float]] = {"PESQ_WB": (1.0, 4.5), "STOI": (0.0, 1.0), "ESTOI": (0.0, 1.0)}
 """The values of a metric that count as quality 0 and 1."""
@@ -19,48 +20,8 @@ DECIBEL_BAND = (-10.0, 30.0)
 """The same for every metric in dB."""
 DECIBEL_METRICS = frozenset({"SI_SDR", "SI_SIR", "SI_SAR"})
 
+DEFAULT_RULES = ExecutorRules()
 _TIE_ROUNDING = 1e-12
-
-
-class TimeMeasure(StrEnum):
-    """What the time of a run is: seconds, or seconds per second of audio."""
-
-    SECONDS = "seconds"
-    REAL_TIME_FACTOR = "real_time_factor"
-
-
-@dataclass(frozen=True)
-class EfficiencyRules:
-    """The constants of the score. Times are in the unit of `measure`; memory is in GB.
-
-    Raises:
-        ValueError: if a value is negative or not finite, or a reference is 0.
-    """
-
-    measure: TimeMeasure = TimeMeasure.REAL_TIME_FACTOR
-    time_weight: float = 0.15
-    memory_weight: float = 0.10
-    time_ref: float = 1.0
-    memory_ref_gb: float = 8.0
-    saturation: float = 3.0
-    max_time: float = 1.0
-    max_memory_gb: float = 10.0
-    cap_factor: float = 0.01
-    tie_eps: float = 1e-5
-
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.name != "measure" and not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{item.name} is {value!r}; it must be a number of 0 or more")
-        if not (self.time_ref > 0 and self.memory_ref_gb > 0):
-            raise ValueError("time_ref and memory_ref_gb must be above 0")
-
-
-REAL_TIME_RULES = EfficiencyRules()
-"""Times are real-time factors: 1 is the reference and the limit."""
-SECONDS_RULES = EfficiencyRules(TimeMeasure.SECONDS, time_ref=30.0, max_time=30.0)
-"""Times are seconds per run: 30 s is the reference and the limit."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +32,7 @@ class EfficiencyScore:
     quality: float
     factor: float
     over_limit: bool
-    time: float
+    time_s: float
     memory_gb: float
 
 
@@ -100,35 +61,37 @@ def quality_of_means(means: Mapping[str, float], weights: Mapping[str, float]) -
 
 
 def efficiency_score(
-    quality: float, times: Sequence[float], memory_gb: Sequence[float], rules: EfficiencyRules = REAL_TIME_RULES
+    quality: float, times_s: Sequence[float], memory_gb: Sequence[float], rules: ExecutorRules = DEFAULT_RULES
 ) -> EfficiencyScore:
     """The score of an image from its quality (0 to 1) and each scoring run's time and peak memory.
+
+    In the profile `soundsright`, the time of a run is its real-time factor times `REAL_TIME_S`.
 
     Raises:
         ValueError: if there is no run, the numbers of times and memories differ, or a value is negative or not
             finite.
 
-    >>> round(efficiency_score(0.8, [12.0], [5.0], SECONDS_RULES).score, 7)
+    >>> round(efficiency_score(0.8, [12.0], [5.0]).score, 7)
     0.7077647
     """
-    if not times or len(times) != len(memory_gb):
-        raise ValueError(f"{len(times)} times and {len(memory_gb)} peaks of memory: each run has one of each")
-    for value in (quality, *times, *memory_gb):
+    if not times_s or len(times_s) != len(memory_gb):
+        raise ValueError(f"{len(times_s)} times and {len(memory_gb)} peaks of memory: each run has one of each")
+    for value in (quality, *times_s, *memory_gb):
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{value!r} is not a quality, time or memory")
-    time, memory = math.fsum(times) / len(times), math.fsum(memory_gb) / len(memory_gb)
+    time_s, memory = math.fsum(times_s) / len(times_s), math.fsum(memory_gb) / len(memory_gb)
     factor = math.exp(
-        -rules.time_weight * min(rules.saturation, time / rules.time_ref)
+        -rules.time_weight * min(rules.saturation, time_s / rules.time_ref_s)
         - rules.memory_weight * min(rules.saturation, memory / rules.memory_ref_gb)
     )
-    over_limit = max(times) > rules.max_time or max(memory_gb) > rules.max_memory_gb
+    over_limit = max(times_s) > rules.max_time_s or max(memory_gb) > rules.max_memory_gb
     score = quality * factor * (rules.cap_factor if over_limit else 1.0)
-    return EfficiencyScore(score, quality, factor, over_limit, time, memory)
+    return EfficiencyScore(score, quality, factor, over_limit, time_s, memory)
 
 
 @dataclass(frozen=True)
 class RankedImage:
-    """What the order of images depends on. `submitted_s` is the time of submission in seconds."""
+    """An image with everything that its place depends on. `submitted_s` is the time of submission in seconds."""
 
     hotkey: str
     score: float
@@ -137,7 +100,7 @@ class RankedImage:
     submitted_s: float
 
 
-def ranked_images(images: Sequence[RankedImage], tie_eps: float = REAL_TIME_RULES.tie_eps) -> tuple[str, ...]:
+def ranked_images(images: Sequence[RankedImage], tie_eps: float = DEFAULT_RULES.tie_eps) -> tuple[str, ...]:
     """The hotkeys from the best image to the last.
 
     Again and again, the best score that is left and all scores within `tie_eps` of it form a group. A group is

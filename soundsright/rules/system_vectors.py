@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from soundsright.core.errors import UsageError
+from soundsright.core.executor_rules import REAL_TIME_S
 from soundsright.ranking import (
-    REAL_TIME_RULES,
-    SECONDS_RULES,
     RankedImage,
     combined_emission,
     efficiency_score,
@@ -76,10 +75,8 @@ def _combined_emission(given: Given) -> dict[str, Any]:
 
 
 def _final_score(given: Given) -> dict[str, Any]:
-    in_seconds = "times_s" in given
-    times = given["times_s"] if in_seconds else given["real_time_factors"]
-    rules = SECONDS_RULES if in_seconds else REAL_TIME_RULES
-    score = efficiency_score(given["quality"], times, given["memory_gb"], rules)
+    times_s = given.get("times_s") or [factor * REAL_TIME_S for factor in given["real_time_factors"]]
+    score = efficiency_score(given["quality"], times_s, given["memory_gb"])
     return {
         "cap_violation": score.over_limit,
         "efficiency_factor": score.factor,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soundsright.core.errors import UsageError
+from soundsright.core.executor_rules import REAL_TIME_S, ExecutorRules
 from soundsright.ranking import (
-    SECONDS_RULES,
-    EfficiencyRules,
     RankedImage,
     efficiency_score,
     pareto_front,
@@ -32,13 +32,13 @@ from soundsright.ranking import (
 def test_a_score_in_seconds(
     quality: float, times: list[float], memory: list[float], score: float, over_limit: bool
 ) -> None:
-    got = efficiency_score(quality, times, memory, SECONDS_RULES)
+    got = efficiency_score(quality, times, memory)
     assert got.score == pytest.approx(score, abs=1e-7)
     assert got.over_limit is over_limit
 
 
 def test_one_peak_above_the_limit_of_memory_costs_nearly_everything() -> None:
-    got = efficiency_score(0.7, [6.0] * 5, [10.5, 5.0, 5.0, 5.0, 5.0], SECONDS_RULES)
+    got = efficiency_score(0.7, [6.0] * 5, [10.5, 5.0, 5.0, 5.0, 5.0])
     assert got.over_limit
     assert got.score < 0.01
 
@@ -46,7 +46,7 @@ def test_one_peak_above_the_limit_of_memory_costs_nearly_everything() -> None:
 def test_a_score_from_means_and_real_time_factors() -> None:
     quality = quality_of_means({"PESQ_WB": 2.6, "ESTOI": 0.82}, {"PESQ_WB": 0.6, "ESTOI": 0.4})
     assert quality == pytest.approx(0.6022857, abs=1e-7)
-    assert efficiency_score(quality, [0.4], [5.0]).score == pytest.approx(0.5328457, abs=1e-7)
+    assert efficiency_score(quality, [0.4 * REAL_TIME_S], [5.0]).score == pytest.approx(0.5328457, abs=1e-7)
 
 
 def test_a_metric_without_a_mean_counts_as_zero() -> None:
@@ -66,10 +66,10 @@ def test_wrong_weights_metrics_and_rules_are_refused() -> None:
         quality_of_means({}, {"MOS": 1.0})
     with pytest.raises(ValueError, match="ESTOI"):
         quality_of_means({"ESTOI": float("nan")}, {"ESTOI": 1.0})
-    with pytest.raises(ValueError, match="saturation"):
-        EfficiencyRules(saturation=-1)
-    with pytest.raises(ValueError, match="time_ref"):
-        EfficiencyRules(time_ref=0)
+    with pytest.raises(UsageError, match="saturation"):
+        ExecutorRules(saturation=-1)
+    with pytest.raises(UsageError, match="time_ref"):
+        ExecutorRules(time_ref_s=0)
 
 
 def image(hotkey: str, score: float, time: float = 1.0, memory: float = 1.0, submitted: float = 0.0) -> RankedImage:
