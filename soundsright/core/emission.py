@@ -6,11 +6,11 @@ Shares are fractions of a validator's whole weight; their sum is at most 1. Bloc
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import UsageError
 
 COMPETITIONS = "competitions"
@@ -78,7 +78,7 @@ class EmissionRules:
     def canonical_json(self) -> str:
         """The shares above 0 and `stale_blocks` as JSON with sorted keys and no spaces."""
         facts = {"shares": self.paying, "stale_blocks": self.stale_blocks}
-        return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return canonical_json(facts)
 
     @property
     def digest(self) -> str:

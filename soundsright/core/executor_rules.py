@@ -7,13 +7,13 @@ real-time factor times `REAL_TIME_S`, so `time_ref_s` and `max_time_s` are times
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
+from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import UsageError
 
 REAL_TIME_S = 30.0
@@ -77,7 +77,7 @@ class ExecutorRules:
     @property
     def canonical_json(self) -> str:
         """The rules as JSON with sorted keys and no spaces."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return canonical_json(asdict(self))
 
     @property
     def digest(self) -> str:

@@ -10,11 +10,11 @@ clips and the same scores pay the same.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 
+from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import UsageError
 
 
@@ -211,7 +211,7 @@ class Ruleset:
         for no_loss in facts.get("no_loss", ()):
             if not no_loss["least_clips"]:
                 del no_loss["least_clips"]
-        return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return canonical_json(facts)
 
     @property
     def digest(self) -> str:

@@ -7,11 +7,11 @@ rates in Hz.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import UsageError
 from soundsright.corpus.life import MAX_ROUND, MAX_USES, Life
 from soundsright.corpus.merkle import MerkleTree, leaf_hash
@@ -29,7 +29,7 @@ _ROOT_DOMAIN = b"soundsright corpus root 1\n"
 
 def canonical(value: Any) -> bytes:
     """JSON with sorted keys and without spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+    return canonical_json(value).encode()
 
 
 @dataclass(frozen=True)

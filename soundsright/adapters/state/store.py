@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from soundsright.adapters.state.sql import SqlTables
+from soundsright.core.canonical import canonical_json
 from soundsright.core.ports import TitleRow
 from soundsright.core.results import ClipResult, Failure
 
@@ -241,7 +242,7 @@ class SqlState(SqlTables):
 
 
 def _dumped(facts: Mapping[str, Any]) -> str:
-    return json.dumps(dict(facts), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return canonical_json(dict(facts))
 
 
 def _loaded(text: str) -> Mapping[str, Any]:

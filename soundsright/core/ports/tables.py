@@ -10,11 +10,12 @@ is written. `StateUnavailable` means that the database did not answer. A write m
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from soundsright.core.canonical import canonical_json
 
 MAX_FACTS_BYTES = 1_000_000
 MAX_NAME_LENGTH = 255
@@ -282,7 +283,7 @@ def canonical_facts(facts: Mapping[str, Any]) -> str:
     '{"a":null,"b":[1,2.5]}'
     """
     try:
-        text = json.dumps(dict(facts), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text = canonical_json(dict(facts))
         has_text_keys = _has_text_keys(facts)
     except (TypeError, RecursionError) as error:
         raise ValueError(f"the facts are not JSON: {error}") from error

@@ -6,7 +6,6 @@ Shares, parts and weights are fractions; blocks are counted. The stream `emissio
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from soundsright.core.canonical import canonical_json
 from soundsright.core.emission import COMPETITIONS
 from soundsright.core.errors import UsageError
 from soundsright.core.ports import Records
@@ -87,8 +87,7 @@ class RecordedEmission:
     @cached_property
     def digest(self) -> str:
         """The SHA-256 of the weights, which changes exactly if they do."""
-        text = json.dumps(self.weights, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(canonical_json(self.weights).encode()).hexdigest()
 
     @property
     def unassigned(self) -> float:

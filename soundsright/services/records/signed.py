@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import RequestRefused
 from soundsright.core.ports import Account
 
@@ -105,15 +106,6 @@ class SignedDocument:
     def signer(self) -> str:
         """The address that signed it."""
         return self.envelope.signer
-
-
-def canonical_json(document: Mapping[str, Any]) -> str:
-    """The one text of a document: sorted keys, no spaces, ASCII. NaN and infinity are a `ValueError`.
-
-    >>> canonical_json({"b": [1, 0.5], "a": "ü"})
-    '{"a":"\\\\u00fc","b":[1,0.5]}'
-    """
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def envelope_form(kind: DocumentKind) -> dict[str, Any]:

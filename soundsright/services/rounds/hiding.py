@@ -7,13 +7,13 @@ the validator to them. The digest of a recipe is salted: otherwise anyone could 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from soundsright.core.audio import Audio, Clip, pcm16
+from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import InfrastructureFault
 
 PRIVATE_FOLDER = "private-round"
@@ -55,8 +55,7 @@ def recipe_sha256(recipe: Mapping[str, object], salt: str) -> str:
     >>> recipe_sha256({"speech": "s1"}, "00")[:16]
     '3b5b879873d2cfc2'
     """
-    content = json.dumps(recipe, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(f"soundsright.recipe/1\n{salt}\n{content}".encode()).hexdigest()
+    return hashlib.sha256(f"soundsright.recipe/1\n{salt}\n{canonical_json(recipe)}".encode()).hexdigest()
 
 
 def manifest_line(

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundsright.adapters.peers.keys import Hotkey, valid_signature
+from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import FaultClass, RequestRefused, fault_class
 from soundsright.services.records.signed import (
     DocumentKind,
     SignedDocument,
-    canonical_json,
     open_document,
     open_envelope,
     sign_document,
