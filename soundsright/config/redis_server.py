@@ -20,7 +20,7 @@ _URL_FORM = "give redis://:PASSWORD@HOST:PORT/INDEX, rediss:// for TLS, or unix:
 
 @dataclass(frozen=True)
 class RedisServer:
-    """Where Redis listens. A `socket` is a file, and replaces the host and the port."""
+    """The address of Redis. A `socket` is a file, and replaces the host and the port."""
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT

@@ -142,7 +142,7 @@ class PeerNetworks:
         return cls(tuple(allowed))
 
     def refusal(self, address: str) -> str | None:
-        """What kind of address this is if no peer may be there. None if a service may connect to it."""
+        """The kind of the address if no peer may be there. None if a service may connect to it."""
         given = ipaddress.ip_address(address.partition("%")[0])
         target = _embedded(given)
         # A translator of the local network may read the IPv4 address from another place in its own prefix.

@@ -289,7 +289,7 @@ class JobTimeout(WorkerDied):
 
 
 class FaultClass(StrEnum):
-    """Who is to blame for an error, and what follows. The classes are the same for every subsystem."""
+    """The blame for an error, and what follows. The classes are the same for every subsystem."""
 
     BUSY = "busy"
     """The other side has too much to do. Try later; it costs no try."""

@@ -50,7 +50,7 @@ def is_unknown_size(declared: int) -> bool:
 
 
 def problem_of_end(stream: BinaryIO, size: int, suffix: str) -> str | None:
-    """What is wrong with the end of a file, in words; None if nothing shows that it was cut.
+    """The fault at the end of a file, in words; None if nothing shows that it was cut.
 
     Raises:
         OSError: the file cannot be read.
@@ -160,7 +160,7 @@ def _problem_of_mp3(stream: BinaryIO, size: int) -> str | None:
 
 
 def _mp3_span(stream: BinaryIO, size: int) -> tuple[int, int]:
-    """Where the frames begin and end, without the tags around them."""
+    """The positions at which the frames begin and end, without the tags around them."""
     begin, end = 0, size
     stream.seek(0)
     head = stream.read(10)

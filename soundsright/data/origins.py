@@ -1,4 +1,4 @@
-"""What a set was drawn from, and what two sets share: speakers, noise recordings and rooms.
+"""Reads what a set was drawn from, and finds what two sets share: speakers, noise recordings and rooms.
 
 Names say nothing where they were guessed: if each file of a flat folder counts as a speaker, two sets can share a
 voice under two names.

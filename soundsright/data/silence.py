@@ -109,7 +109,7 @@ def is_silent(path: Path, level_db: float) -> bool:
 
 
 def silence_problem(level_db: float) -> str:
-    """What is wrong with a recording that never exceeds the level.
+    """The fault of a recording that never exceeds the level.
 
     >>> silence_problem(-70.0)
     'is silent: nothing in it is above -70 dB'

@@ -23,7 +23,7 @@ _FEWEST_CLIPS = 2
 
 @dataclass(frozen=True)
 class AnswerSigns:
-    """What one answer shows. `lag` is positive for a late answer, and None if a signal is silent.
+    """The signs in one answer. `lag` is positive for a late answer, and None if a signal is silent.
 
     `at_full_scale` is a share of the samples, `input_at_full_scale` that of the noisy signal. Without a noisy
     signal, `input_at_full_scale` is 0 and `equals_noisy` is False.
@@ -56,7 +56,7 @@ def answer_signs(clean: Audio, enhanced: Audio, noisy: Audio | None = None) -> A
 
 
 def answer_hints(signs: Sequence[AnswerSigns], *, copies: bool = True) -> list[str]:
-    """What all answers of a set show together, in sentences. Empty if nothing looks wrong.
+    """The signs that all answers of a set share, in sentences. Empty if nothing looks wrong.
 
     With `copies` False, answers that equal the clean or the noisy signal are not mentioned.
 

@@ -17,7 +17,7 @@ _SUM_TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class KnownPayees:
-    """What a system pays each hotkey, as a part of the system's share, and the block in which that was decided.
+    """The part of a system's share that each hotkey gets, and the block in which that was decided.
 
     The parts are 0 or more, and their sum is at most 1; the rest of the share burns.
     """

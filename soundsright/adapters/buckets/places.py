@@ -1,4 +1,4 @@
-"""Where a bucket is, and which keys open it."""
+"""The place of a bucket, and the keys that open it."""
 
 from __future__ import annotations
 

@@ -291,7 +291,7 @@ def _store(place: BucketPlace, timeout_s: float) -> S3Store:
 
 
 def _facts(key: str, result: GetResult) -> StoredObject:
-    """What the headers of an answer say about the object.
+    """The facts about the object in the headers of an answer.
 
     Raises:
         NotS3: they are not the headers of an object.

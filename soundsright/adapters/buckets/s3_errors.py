@@ -1,4 +1,4 @@
-"""What an error of `obstore`, or an answer with an error's status, means.
+"""The meaning of an error of `obstore`, or of an answer with an error's status.
 
 The text of such an error has the status and the answer's body. Only the status and S3's code are taken from it.
 """

@@ -26,7 +26,7 @@ from soundsright.core.errors import ProtocolViolation
 from soundsright.core.ports import SandboxLimits
 
 _MASKED = (
-    # What the engine itself would mask.
+    # The engine itself would mask these.
     *("/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list"),
     *("/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"),
     *EMPTY_FILES,

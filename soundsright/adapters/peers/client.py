@@ -115,7 +115,7 @@ class _Forbidden(Exception):
 
 
 def _addresses(host: str, port: int, deadline_s: float) -> list[_Address]:
-    """What the system says about a name. The system has no deadline, so a thread waits for it."""
+    """The addresses of a name. The system's look-up has no deadline, so a thread waits for it."""
     answers: queue.SimpleQueue[list[_Address] | Exception] = queue.SimpleQueue()
 
     def look_up() -> None:

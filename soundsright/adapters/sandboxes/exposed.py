@@ -1,4 +1,4 @@
-"""What of this machine a model would see: whether a mount of its sandbox contains something that it must not read.
+"""Finds what a model would see of this machine: a mount of its sandbox that contains something private.
 
 Two paths can lead to the same files: by a symbolic link, by a second mount of the same folder, or as a layer of an
 overlay. So files are compared by their file system and their path within it, which the kernel lists in

@@ -1,4 +1,4 @@
-"""What the SQL adapters of this room share: one pool of connections, transactions, and the errors of the state.
+"""Shared parts of the SQL adapters of this room: one pool of connections, transactions, and the state's errors.
 
 The tables of a database belong together. An adapter that is opened `beside` another one uses its connections.
 """

@@ -68,7 +68,7 @@ class _BlockTimes:
 
 @dataclass(frozen=True)
 class _ClientLimits:
-    """What one client (an IPv4 address, or the /64 of an IPv6 address) may use. 0 means no limit."""
+    """The limits of one client (an IPv4 address, or the /64 of an IPv6 address). 0 means no limit."""
 
     read_share: float
     registrations: int

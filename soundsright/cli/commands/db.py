@@ -92,7 +92,7 @@ def upgrade(url: str | None, env_file: Path | None) -> None:
 
 
 def _check_redis(env_file: Path | None, organiser: str) -> str:
-    """What to say of Redis and the scopes that it has counters of. Empty if no setting names a Redis."""
+    """A sentence on Redis and the scopes that it has counters of. Empty if no setting names a Redis."""
     from soundsright.adapters.state import RedisCounters
     from soundsright.cli.shared.settings_options import settings_from
     from soundsright.config import ValidatorSettings

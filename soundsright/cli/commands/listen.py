@@ -32,7 +32,7 @@ class _TestChoice:
 
 @dataclass(frozen=True)
 class _Entrance:
-    """Who may take part."""
+    """The people who may take part."""
 
     is_open: bool
     raters_per_address: int

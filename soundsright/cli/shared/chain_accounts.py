@@ -1,4 +1,4 @@
-"""What the commands of `soundsright chain` share: the flags of an account, and the chain that it signs for."""
+"""Shared parts of the commands of `soundsright chain`: the flags of an account, and the chain that it signs for."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What is checked. `variables` are those of the environment and the `.env` file."""
+    """The machine and the settings to check. `variables` are those of the environment and the `.env` file."""
 
     settings: ValidatorSettings
     variables: Mapping[str, str]

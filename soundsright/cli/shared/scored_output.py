@@ -1,4 +1,4 @@
-"""What `soundsright score` prints: the table, and what the reader has to know about it."""
+"""Prints the result of `soundsright score`: the table, and what the reader has to know about it."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def checked_prefix(prefix: str) -> str:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What a bucket says about an object without its content."""
+    """The facts that a bucket tells about an object, without its content."""
 
     key: str
     size_bytes: int

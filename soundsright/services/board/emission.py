@@ -1,4 +1,4 @@
-"""What the page of the emission shows. Shares and weights are fractions."""
+"""The content of the page of the emission. Shares and weights are fractions."""
 
 from __future__ import annotations
 

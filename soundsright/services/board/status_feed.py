@@ -91,7 +91,7 @@ class StatusFeed:
             return self._status
 
     def emission(self) -> tuple[RecordedEmission | None, str]:
-        """What the validator pays, or None and the reason why there is nothing to show."""
+        """The validator's payments, or None and the reason why there is nothing to show."""
         with self._lock:
             if self._now() - self._emission_read_at >= _FRESH_S:
                 self._emission_read_at = self._now()

@@ -65,7 +65,7 @@ class PrivateChain(LiveChain, Treasury, Protocol):
 
 
 class Budget(Protocol):
-    """What each client may use. `check` takes one token, and `spend` takes tokens for work that is done."""
+    """The allowance of each client. `check` takes one token, and `spend` takes tokens for work that is done."""
 
     def check(self, address: str) -> None: ...
     def spend(self, address: str, tokens: float) -> None: ...

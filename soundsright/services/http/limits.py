@@ -1,4 +1,4 @@
-"""What the front of a service allows its clients, and the stages of a connection.
+"""The limits that the front of a service sets its clients, and the stages of a connection.
 
 Times are in seconds, sizes in bytes.
 """
@@ -13,7 +13,7 @@ from soundsright.core.errors import UsageError
 
 @dataclass(frozen=True)
 class Limits:
-    """What a front allows its clients.
+    """The limits that a front sets its clients.
 
     A client is an IPv4 address or the /64 of an IPv6 address.
     """
@@ -59,7 +59,7 @@ DEFAULT_LIMITS = Limits()
 
 
 class Stage(enum.Enum):
-    """What a connection waits for."""
+    """The stage of a connection, by what it waits for."""
 
     HEADER = "the header of a request"
     BODY = "the body of a request"

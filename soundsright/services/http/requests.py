@@ -113,7 +113,7 @@ def signed_refusals() -> dict[int | str, dict[str, Any]]:
 
 
 def described_body(form: type[BaseModel] | Mapping[str, Any]) -> dict[str, Any]:
-    """What the description of a service says about a body that is verified before it is parsed.
+    """The part of a service's description about a body that is verified before it is parsed.
 
     The form is a model or a JSON schema.
     """

@@ -1,4 +1,4 @@
-"""Who may take part in a listening test: the holders of invitations, or anyone.
+"""Admits people to a listening test: the holders of invitations, or anyone.
 
 An invitation is a random token in a link. The test's folder has only hashes of tokens. A rater's id follows from
 the token by another hash, so one invitation is one rater, also after a restart, and the votes do not say which one.

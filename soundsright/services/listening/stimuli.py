@@ -28,7 +28,7 @@ _MAX_PEAK = 0.97
 
 @dataclass(frozen=True)
 class Disguise:
-    """What makes the file of a stimulus different for each rater and question. Nobody can hear it.
+    """The differences of a stimulus's file between raters and questions. Nobody can hear them.
 
     The silence before and the length are those of all stimuli of a question, because raters switch between them.
     """

@@ -11,7 +11,7 @@ from soundsright.metrics import answer_signs
 
 
 def answer_hints(clips: Sequence[Clip], answers: Sequence[Answer]) -> tuple[str, ...]:
-    """What all answers have in common that costs points: a delay, or samples at full scale."""
+    """Hints at faults that all answers share and that cost points: a delay, or samples at full scale."""
     signs = [
         answer_signs(clip.clean, answer.audio, clip.degraded)
         for clip, answer in zip(clips, answers, strict=True)

@@ -1,4 +1,4 @@
-"""What scores.jsonl lacks: lines, metrics of a line, and lines that contradict another one.
+"""Finds what scores.jsonl lacks: lines, metrics of a line, and lines that contradict another one.
 
 A clip is complete for an entry if its line has either a failure or a score in every metric of the entry's row.
 Other clips of the entry are unknown: no page counts them, neither as failed nor at the floor of a metric.

@@ -23,7 +23,7 @@ EMISSION_STREAM = "emission"
 
 
 class PayeesStatus(StrEnum):
-    """What is known of a system: its payees count, they are too old, or it never had any."""
+    """The knowledge of a system: its payees count, they are too old, or it never had any."""
 
     KNOWN = "known"
     STALE = "stale"
@@ -202,7 +202,7 @@ def emission_of_rounds(by_hotkey: Mapping[str, float]) -> RecordedEmission:
 
 
 def emission_sentence(emission: RecordedEmission) -> str:
-    """What burns, in one sentence."""
+    """One sentence on what burns."""
     if not emission.weights:
         return "Nobody is paid, and there is no burn hotkey, so no weights are set."
     if not emission.burn_hotkey:
@@ -211,7 +211,7 @@ def emission_sentence(emission: RecordedEmission) -> str:
 
 
 def unpaid_lines(emission: RecordedEmission) -> Sequence[tuple[str, float, str]]:
-    """What is not paid, as (system, part of the emission, reason)."""
+    """The unpaid parts, as (system, part of the emission, reason)."""
     lines = [(s.name, emission.burns_of(s), reason) for s in emission.systems if (reason := emission.reason(s))]
     if emission.unassigned > 1e-12:
         lines.append(("no system", emission.unassigned if emission.burn_hotkey else 0.0, "this share is not given"))

@@ -215,7 +215,7 @@ def find_runs(paths: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """What is in a folder of runs. Hidden folders are left out, such as the trash of a file manager."""
+    """The content of a folder of runs. Hidden folders are left out, such as the trash of a file manager."""
     try:
         return [child for child in folder.iterdir() if not child.name.startswith(".")]
     except OSError as error:

@@ -196,7 +196,7 @@ def scores_bib(systems: Sequence[ScoredSystem]) -> str:
 
 
 def _floors(systems: Sequence[ScoredSystem]) -> str:
-    """What the means count. The mean of defined is explained if a row has one."""
+    """A sentence on what the means count. The mean of defined is explained if a row has one."""
     return _FLOORS + (_DEFINED if any(system.undefined for system in systems) else "")
 
 

@@ -18,7 +18,7 @@ _SECONDS_PER_CLIP = 60.0
 
 @dataclass(frozen=True)
 class _Reference:
-    """What the clean and the noisy recording of a clip show, or the problem with one of them."""
+    """The signs in the clean and the noisy recording of a clip, or the problem with one of them."""
 
     blank: bool = False
     equals_noisy: bool = False
@@ -26,7 +26,7 @@ class _Reference:
 
 
 def reference_notes(clips: ScoreSet, pool: Pool | None = None) -> list[str]:
-    """What is doubtful about the clean and noisy recordings: blank ones, and noisy ones that equal the clean ones.
+    """Doubts about the clean and noisy recordings: blank ones, and noisy ones that equal the clean ones.
 
     Raises:
         UsageError: a clean or noisy recording cannot be used.

@@ -128,7 +128,7 @@ class Payment:
         return self._emission
 
     def _systems(self, records: Records, block: int, decided: _Decided) -> tuple[SystemPayees, ...] | None:
-        """What each system pays now; None if there are first payees to wait for."""
+        """The present payments of each system; None if there are first payees to wait for."""
         known = self._subsystems.known
         known[COMPETITIONS] = self._of_rounds(records, block, decided)
         systems = tuple(
@@ -154,7 +154,7 @@ class Payment:
         return known is None or block - known.block <= min(FIRST_PAYEES_BLOCKS, self._rules.stale_blocks)
 
     def _of_rounds(self, records: Records, block: int, decided: _Decided) -> KnownPayees | Watched:
-        """What the rounds pay. Their payees count until the next round is decided, however long that takes."""
+        """The payments of the rounds. Their payees count until the next round is decided, however late that is."""
         if decided is not None:
             return KnownPayees(decided[1].by_hotkey, block)
         watched = recorded_payees(records, COMPETITIONS)

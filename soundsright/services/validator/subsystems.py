@@ -26,7 +26,7 @@ from soundsright.services.http import Health
 from soundsright.services.validator.round import Backoff
 
 Payees = Mapping[str, float]
-"""What each hotkey gets of a system's share: numbers of 0 or more whose sum is at most 1."""
+"""The part of a system's share that each hotkey gets: numbers of 0 or more whose sum is at most 1."""
 
 MAX_PAYEES = 4_096
 REFRESH_BLOCKS = 300
@@ -238,7 +238,7 @@ class _Watch:
 
 
 def recorded_payees(records: Records, name: str) -> KnownPayees | Watched | None:
-    """What is recorded of a system; None if it was never asked.
+    """The record of a system; None if it was never asked.
 
     Raises:
         UsageError: the record is damaged.
