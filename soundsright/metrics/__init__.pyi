@@ -6,7 +6,7 @@ from .published import PUBLISHED_TABLES, Column, PublishedTable, published_table
 from .registry import METRICS, check_packages, floors, known_metrics, metric
 from .shared_clip import NoValue
 from .signs import AnswerSigns, answer_hints, answer_signs
-from .suite import Measurement, measured_clip, score_clip, scoring_deadline_s, warm_up
+from .suite import Measurement, is_blank, measured_clip, score_clip, scoring_deadline_s, warm_up
 from .undefined import why_undefined
 from .validate import checked_enhanced, mono_audio
 
@@ -35,6 +35,7 @@ __all__ = [
     "clip_evidence",
     "clip_hallucination",
     "floors",
+    "is_blank",
     "known_metrics",
     "measured_clip",
     "metric",

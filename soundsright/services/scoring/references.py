@@ -9,6 +9,7 @@ import numpy as np
 
 from soundsright.core.errors import AudioFileError, UsageError, WorkerDied
 from soundsright.core.ports import Pool
+from soundsright.metrics import is_blank
 from soundsright.services.scoring.folder import ClipFiles, ScoreSet
 from soundsright.services.scoring.listing import some_of
 from soundsright.services.scoring.reading import difference_to_clean, reference_audio
@@ -70,6 +71,6 @@ def _reference(clip: ClipFiles) -> _Reference:
         return _Reference(problem=error.problem)
     if noisy is not None and (difference := difference_to_clean(noisy, clean)):
         return _Reference(problem=f"{clip.noisy}: {difference}")
-    blank = bool((clean.samples == clean.samples[0]).all())
+    blank = is_blank(clean)
     equal = noisy is not None and bool(np.array_equal(noisy.samples, clean.samples))
     return _Reference(blank, equal and not blank)
