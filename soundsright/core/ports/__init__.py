@@ -27,6 +27,13 @@ from soundsright.core.ports.chain import (
     TxResult,
 )
 from soundsright.core.ports.hubs import ModelHub, Publisher
+from soundsright.core.ports.images import (
+    AcceptedImage,
+    ImageExecutor,
+    ScoreTable,
+    SubmissionBoard,
+    TakenSubmissions,
+)
 from soundsright.core.ports.machine import Clock, Pool
 from soundsright.core.ports.peers import Peers, Reply
 from soundsright.core.ports.runners import (
@@ -44,6 +51,7 @@ from soundsright.core.ports.tables import AccountEvent, Accounts, Counters, NewR
 
 __all__ = [
     "MAX_KEY_BYTES",
+    "AcceptedImage",
     "Account",
     "AccountEvent",
     "Accounts",
@@ -55,6 +63,7 @@ __all__ = [
     "Counters",
     "DegradedClip",
     "ETag",
+    "ImageExecutor",
     "ImageRunner",
     "LiveChain",
     "ModelHub",
@@ -71,11 +80,14 @@ __all__ = [
     "RunningModel",
     "Sandbox",
     "SandboxLimits",
+    "ScoreTable",
     "Snapshot",
     "SpeechSource",
     "StateStore",
     "StoredObject",
+    "SubmissionBoard",
     "SubnetRules",
+    "TakenSubmissions",
     "Timelock",
     "TitleRow",
     "Transfer",
