@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from soundsright.core.images import Challenge, ImageRow, PublishedTable, SubmittedImage
+from soundsright.core.images import Challenge, PublishedTable, SubmittedImage
 from soundsright.core.sources import ImageRef
 
 
@@ -84,8 +84,11 @@ class ScoreTable(Protocol):
         """
         ...
 
-    def rows(self) -> tuple[ImageRow, ...]:
+    def table(self) -> PublishedTable:
         """The published table. A table that has not changed is not sent again.
+
+        `GET /metrics` sends the rows. Its header `X-Round` has the table's round, empty before the first one, and
+        its ETag the version. `coming` is empty: it is not sent.
 
         Raises:
             RequestRefused: this program's hotkey may not read it.
