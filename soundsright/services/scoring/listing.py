@@ -6,6 +6,7 @@ does). Both are the same name here.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from soundsright.core.walking import folder_files
 
 MAX_LIST_BYTES = 64_000_000
 _LINE_FORM = "Write the name of a clip, a space and the path of a file. Commands are not allowed."
+
+_WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 _MAX_NAMES = 5  # names shown in an error; the rest are counted
 
@@ -37,7 +40,8 @@ def listed_files(source: Path) -> ListedFiles:
     Lines that run commands are refused.
 
     Raises:
-        UsageError: there is no audio, two files have one name, a name is not UTF-8, or a line is malformed.
+        UsageError: there is no audio, no file of a list exists, two files have one name, a name is not UTF-8, or a
+            line is malformed.
     """
     notes: tuple[str, ...] = ()
     if source.is_dir():
@@ -50,6 +54,7 @@ def listed_files(source: Path) -> ListedFiles:
         pairs = [(path.relative_to(source).with_suffix("").as_posix(), path) for path in found.files]
     elif source.suffix == ".scp" and source.is_file():
         pairs = list(_scp_lines(source))
+        _check_any_exists(source, [path for _, path in pairs])
     else:
         if not source.exists():
             raise UsageError(f"There is no folder {source}", "Give a folder or a list of recordings.")
@@ -82,6 +87,21 @@ def _scp_lines(source: Path) -> Iterator[tuple[str, Path]]:
         if not path or "|" in path[0]:
             raise UsageError(f"{source}, line {number}: {line.strip()[:80]!r} is not `clip path`", _LINE_FORM)
         yield name, Path(path[0].rstrip())
+
+
+def _check_any_exists(source: Path, paths: Sequence[Path]) -> None:
+    """Check that a list does not come from another machine or folder, where all its paths were right.
+
+    Raises:
+        UsageError: no file of the list exists.
+    """
+    if not paths or any(path.exists() for path in paths):
+        return
+    first = str(paths[0])
+    remedy = "Relative paths start at the current folder: run the command where the list was made, or correct them."
+    if _WINDOWS_PATH.match(first):
+        remedy = "This is a Windows path. Write the paths as this machine knows them, such as /mnt/c/data/a.wav."
+    raise UsageError(f"{source}: none of its {len(paths)} files exists; the first is {first[:200]!r}", remedy)
 
 
 def some_of(names: Sequence[str] | Mapping[str, object]) -> str:

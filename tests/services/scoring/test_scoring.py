@@ -294,6 +294,17 @@ def test_a_folder_without_audio_and_a_file_that_is_not_a_list_are_refused(tmp_pa
         listed_files(tmp_path / "x.txt")
 
 
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [("C:\\data\\{}.wav", "Windows path"), ("\\\\server\\data\\{}.wav", "Windows path"), ("gone/{}.wav", "Relative")],
+)
+def test_a_list_none_of_whose_files_exists_is_refused(tmp_path: Path, path: str, advice: str) -> None:
+    listed = tmp_path / "enhanced.scp"
+    listed.write_text("".join(f"{name} {path.format(name)}\n" for name in ("a", "b")), encoding="utf-8")
+    with pytest.raises(UsageError, match=f"none of its 2 files exists; the first is .*{advice}"):
+        listed_files(listed)
+
+
 def test_metrics_are_chosen_once_each_and_checked_before_any_work() -> None:
     assert chosen_metrics(["stoi", "STOI"], sample_rate_hz=16_000, has_noisy=False) == ("STOI",)
     with pytest.raises(UsageError, match="SI_SIR needs the noisy"):
