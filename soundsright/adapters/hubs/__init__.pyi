@@ -6,10 +6,12 @@ from .images import ImageFolders
 from .plugins import HUB_PLUGINS, HubOptions, plugged_hub
 from .push import HubPush, merged_card
 from .sealed import SealedArchives, open_archive, seal_folder
+from .stand_in_images import STAND_IN_HOST, StandInImages
 from .visibility import make_public
 
 __all__ = [
     "HUB_PLUGINS",
+    "STAND_IN_HOST",
     "FolderHub",
     "HubBySource",
     "HubOptions",
@@ -18,6 +20,7 @@ __all__ = [
     "ImageFolders",
     "ModelOnHub",
     "SealedArchives",
+    "StandInImages",
     "folder_hash",
     "make_public",
     "merged_card",
