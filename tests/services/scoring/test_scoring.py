@@ -296,7 +296,7 @@ def test_a_folder_without_audio_and_a_file_that_is_not_a_list_are_refused(tmp_pa
 
 @pytest.mark.parametrize(
     ("path", "advice"),
-    [("C:\\data\\{}.wav", "Windows path"), ("\\\\server\\data\\{}.wav", "Windows path"), ("gone/{}.wav", "Relative")],
+    [("C:\\data\\{}.wav", "Windows"), ("\\\\server\\{}.wav", "Windows"), ("gone/{}.wav", "Relative paths")],
 )
 def test_a_list_none_of_whose_files_exists_is_refused(tmp_path: Path, path: str, advice: str) -> None:
     listed = tmp_path / "enhanced.scp"
