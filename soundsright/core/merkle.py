@@ -1,0 +1,168 @@
+"""Merkle trees: a root stands for a list of entries, and a short proof shows that one entry is in it.
+
+The tree is that of Certificate Transparency 2.0 (RFC 9162, section 2.1) with SHA-256. Hashes are 32 bytes. A leaf's
+hash begins with a zero byte and an inner node's with a one, so no leaf can pass for a node.
+
+    root([e0, e1, e2]) = node(node(leaf(e0), leaf(e1)), leaf(e2))
+
+A tree of n entries splits at the largest power of two below n.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+HASH_BYTES = 32
+MAX_PROOF = 64
+"""The longest proof: that of a tree with 2**64 entries."""
+
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """The hash of an entry."""
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """The hash of an inner node, from those of its two children."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def merkle_root(leaves: Sequence[bytes]) -> bytes:
+    """The root of a tree over leaf hashes, in their order (RFC 9162, section 2.1.1).
+
+    >>> merkle_root([leaf_hash(b"")]).hex()[:16]
+    '6e340b9cffb37a98'
+    """
+    # Each subtree is complete but the last ones, so they are joined from the right.
+    stack: list[tuple[int, bytes]] = []
+    for leaf in leaves:
+        size, node = 1, leaf
+        while stack and stack[-1][0] == size:
+            node = node_hash(stack.pop()[1], node)
+            size *= 2
+        stack.append((size, node))
+    if not stack:
+        return EMPTY_ROOT
+    _, root = stack.pop()
+    while stack:
+        root = node_hash(stack.pop()[1], root)
+    return root
+
+
+def inclusion_proof(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
+    """The hashes that lead from the leaf at `index` to the root, nearest first (section 2.1.3.1).
+
+    Raises:
+        IndexError: the tree has no such leaf.
+    """
+    if not 0 <= index < len(leaves):
+        raise IndexError(f"the tree has {len(leaves)} leaves and no leaf {index}")
+    path: list[bytes] = []
+    first, last = 0, len(leaves)
+    while last - first > 1:
+        middle = first + _split(last - first)
+        if index < middle:
+            path.append(merkle_root(leaves[middle:last]))
+            last = middle
+        else:
+            path.append(merkle_root(leaves[first:middle]))
+            first = middle
+    return tuple(reversed(path))
+
+
+def is_included(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
+    """Whether the proof shows that `leaf` is at `index` in the tree of `size` leaves (section 2.1.3.2).
+
+    A proof of the wrong length or with malformed hashes shows nothing.
+
+    >>> leaves = [leaf_hash(bytes([n])) for n in range(5)]
+    >>> is_included(leaves[3], 3, 5, inclusion_proof(leaves, 3), merkle_root(leaves))
+    True
+    """
+    if not 0 <= index < size or len(proof) > MAX_PROOF or not _are_hashes([leaf, root, *proof]):
+        return False
+    place, last, node = index, size - 1, leaf
+    for sibling in proof:
+        if last == 0:
+            return False
+        if place & 1 or place == last:
+            node = node_hash(sibling, node)
+            while not place & 1 and place:
+                place >>= 1
+                last >>= 1
+        else:
+            node = node_hash(node, sibling)
+        place >>= 1
+        last >>= 1
+    return last == 0 and node == root
+
+
+def consistency_proof(leaves: Sequence[bytes], earlier: int) -> tuple[bytes, ...]:
+    """The hashes that show that the tree of the first `earlier` leaves became this one (section 2.1.4.1).
+
+    Raises:
+        IndexError: the tree was never that size.
+    """
+    if not 0 < earlier <= len(leaves):
+        raise IndexError(f"the tree has {len(leaves)} leaves and never had {earlier}")
+    path: list[bytes] = []
+    first, last, size, is_whole = 0, len(leaves), earlier, True
+    while size != last - first:
+        middle = _split(last - first)
+        if size <= middle:
+            path.append(merkle_root(leaves[first + middle : last]))
+            last = first + middle
+        else:
+            path.append(merkle_root(leaves[first : first + middle]))
+            first, size, is_whole = first + middle, size - middle, False
+    if not is_whole:
+        path.append(merkle_root(leaves[first:last]))
+    return tuple(reversed(path))
+
+
+def is_consistent(earlier: int, earlier_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> bool:
+    """Whether the proof shows that a tree only grew from `earlier` leaves to `size` (section 2.1.4.2).
+
+    >>> leaves = [leaf_hash(bytes([n])) for n in range(5)]
+    >>> is_consistent(3, merkle_root(leaves[:3]), 5, merkle_root(leaves), consistency_proof(leaves, 3))
+    True
+    """
+    if not 0 < earlier <= size or len(proof) > 2 * MAX_PROOF or not _are_hashes([earlier_root, root, *proof]):
+        return False
+    if earlier == size:
+        return not proof and earlier_root == root
+    path = list(proof)
+    if earlier & (earlier - 1) == 0:
+        path.insert(0, earlier_root)
+    if not path:
+        return False
+    place, last = earlier - 1, size - 1
+    while place & 1:
+        place >>= 1
+        last >>= 1
+    old = new = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            return False
+        if place & 1 or place == last:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+            while not place & 1 and place:
+                place >>= 1
+                last >>= 1
+        else:
+            new = node_hash(new, sibling)
+        place >>= 1
+        last >>= 1
+    return last == 0 and old == earlier_root and new == root
+
+
+def _split(size: int) -> int:
+    """The largest power of two below `size`."""
+    return 1 << (size - 1).bit_length() - 1
+
+
+def _are_hashes(values: Sequence[object]) -> bool:
+    return all(isinstance(value, bytes) and len(value) == HASH_BYTES for value in values)
