@@ -52,12 +52,28 @@ def quality_of_means(means: Mapping[str, float], weights: Mapping[str, float]) -
         raise ValueError(f"The weights of the metrics sum to {math.fsum(weights.values()):.6g}; they must sum to 1")
     parts = []
     for metric, weight in weights.items():
-        low, high = _band(metric)
+        low, high = quality_band(metric)
         mean = means.get(metric, low)
         if not (math.isfinite(mean) and math.isfinite(weight) and weight >= 0):
             raise ValueError(f"{metric} has the mean {mean!r} and the weight {weight!r}")
         parts.append(weight * min(1.0, max(0.0, (mean - low) / (high - low))))
     return math.fsum(parts)
+
+
+def quality_band(metric: str) -> tuple[float, float]:
+    """The means of a metric that count as quality 0 and 1.
+
+    Raises:
+        ValueError: the metric has no band.
+
+    >>> quality_band("PESQ_WB"), quality_band("SI_SDR")
+    ((1.0, 4.5), (-10.0, 30.0))
+    """
+    if metric in QUALITY_BANDS:
+        return QUALITY_BANDS[metric]
+    if metric in DECIBEL_METRICS:
+        return DECIBEL_BAND
+    raise ValueError(f"{metric} has no band of quality; the metrics with one are {_known_metrics()}")
 
 
 def efficiency_score(
@@ -140,14 +156,6 @@ def pareto_front(images: Sequence[tuple[float, float, float]]) -> tuple[int, ...
         )
 
     return tuple(place for place, image in enumerate(images) if not beaten(image))
-
-
-def _band(metric: str) -> tuple[float, float]:
-    if metric in QUALITY_BANDS:
-        return QUALITY_BANDS[metric]
-    if metric in DECIBEL_METRICS:
-        return DECIBEL_BAND
-    raise ValueError(f"{metric} has no band of quality; the metrics with one are {_known_metrics()}")
 
 
 def _known_metrics() -> str:
