@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from scripts.rooms_picture import rooms_svg  # noqa: E402
 from soundsright.cli.main import COMMANDS, cli  # noqa: E402
-from soundsright.config import MinerSettings, Settings, ValidatorSettings  # noqa: E402
+from soundsright.config import ExecutorSettings, MinerSettings, Settings, ValidatorSettings  # noqa: E402
 from soundsright.core.competition import PUBLISHED, metric_name  # noqa: E402
 from soundsright.core.entry_rules import REFUSAL_REASONS  # noqa: E402
 from soundsright.metrics import METRICS  # noqa: E402
@@ -80,11 +80,11 @@ def _option_row(option: click.Option, context: click.Context) -> str:
     return f"| {names}{kind} | {_escaped(meaning)}{variables} | {_escaped(default)} |"
 
 
-def settings_text(kind: type[Settings], shared: bool) -> str:
-    """A row for each setting: those of both services, or those of `kind` alone."""
+def settings_text(kind: type[Settings], shared: bool, *, base: type[Settings] = Settings) -> str:
+    """A row for each setting: those of `base`, or those that `kind` alone has."""
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
     for name, field in kind.model_fields.items():
-        if (name in Settings.model_fields) == shared:
+        if (name in base.model_fields) == shared:
             default = "" if field.default in (None, "") else f"`{_default(field.default)}`"
             rows.append(f"| `{name.upper()}` | {default} | {_escaped(field.description or '')} |")
     return "\n".join(rows)
@@ -151,6 +151,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "settings-shared": lambda: settings_text(MinerSettings, shared=True),
     "settings-miner": lambda: settings_text(MinerSettings, shared=False),
     "settings-validator": lambda: settings_text(ValidatorSettings, shared=False),
+    "settings-executor": lambda: settings_text(ExecutorSettings, shared=False, base=ValidatorSettings),
     "refusal-codes": refusals_text,
     "metrics": metrics_text,
     "definitions": definitions_text,

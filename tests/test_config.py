@@ -9,7 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from soundsright.cli.shared.settings_options import settings_options
-from soundsright.config import MinerSettings, Settings, ValidatorSettings, read_env_file, read_settings
+from soundsright.config import (
+    ExecutorSettings,
+    MinerSettings,
+    Settings,
+    ValidatorSettings,
+    read_env_file,
+    read_settings,
+)
 from soundsright.core.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +44,53 @@ def test_a_sample_shows_the_defaults(kind: type[Settings], name: str) -> None:
     from_sample = read_settings(kind, environment={}, env_file=ROOT / f".{name}-env.sample")
     differing = {f for f in kind.model_fields if getattr(from_sample, f) != getattr(kind(), f)}
     assert differing <= {"wallet", "hotkey", "cuda_directory"}
+
+
+def test_the_executors_sample_has_its_settings_and_shows_the_defaults() -> None:
+    sample = ROOT / ".executor-env.sample"
+    names = {name.lower() for name in read_env_file(sample)}
+    assert set(ExecutorSettings.model_fields) - set(ValidatorSettings.model_fields) <= names
+    assert names <= set(ExecutorSettings.model_fields)
+    from_sample = read_settings(ExecutorSettings, environment={}, env_file=sample)
+    differing = {name for name in names if getattr(from_sample, name) != getattr(ExecutorSettings(), name)}
+    assert differing == {"wallet", "hotkey"}
+    groups = sample.read_text().strip().split("\n\n")
+    assert [group for group in groups if not group.startswith("# ")] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("IMAGE_REF", "lab/gate:latest"),
+        ("SUBNET_API_URL", "coordinator:9001"),
+        ("SUBNET_API_URL", "http://coordinator:9001/api"),
+        ("SUBNET_API_URL", "http://me:secret@coordinator:9001"),
+        ("SUBNET_API_HOTKEY", "5F"),
+        ("EXECUTOR_VALIDATORS", "5F3sa2TJAWMqDhXG6jhV4N8ko9SxwGy8TpaNS1repo5EYjQX, me"),
+        ("BURN_RATIO", "nan"),
+        ("BURN_RATIO", "1.1"),
+    ],
+)
+def test_a_bad_setting_of_the_executor_is_named(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"^{name} ") as caught:
+        read_settings(ExecutorSettings, environment={name: value})
+    assert str(caught.value).count(". ") >= 1
+
+
+def test_the_names_of_the_original_executor_are_read() -> None:
+    settings = read_settings(ExecutorSettings, environment={"PORT": "9100", "STATE_FILE": "/srv/executor.db"})
+    assert (settings.executor_port, str(settings.executor_state_file)) == (9100, "/srv/executor.db")
+    with pytest.raises(UsageError, match="EXECUTOR_PORT '9000' and PORT '9100' disagree"):
+        read_settings(ExecutorSettings, environment={"PORT": "9100", "EXECUTOR_PORT": "9000"})
+    # Other services do not read a variable of so common a name.
+    assert read_settings(ValidatorSettings, environment={"PORT": "many"}) == ValidatorSettings()
+
+
+def test_the_executor_is_at_the_address_of_the_coordinator_if_it_has_none_of_its_own() -> None:
+    one = {"SUBNET_API_URL": "http://10.0.0.7:9001/"}
+    both = one | {"EXECUTOR_API_URL": "http://10.0.0.8:9000"}
+    urls = [read_settings(ValidatorSettings, environment=given).executor_url for given in ({}, one, both)]
+    assert urls == ["", "http://10.0.0.7:9001", "http://10.0.0.8:9000"]
 
 
 @pytest.mark.parametrize(("kind", "name"), KINDS)

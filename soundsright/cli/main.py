@@ -61,6 +61,7 @@ SECTIONS = {
         "init-competition": Listed("init_competition", "Write the files of a competition of your own."),
         "rules": Listed("rules", "Show, simulate and check the rules that decide prizes."),
         "chain": Listed("chain", "Serve a private competition's chain and take part in it."),
+        "executor": Listed("executor", "Rank images by quality, time and memory."),
         "listen": Listed("listen", "Run a blind listening test on a run's entries."),
         "simulate": Listed(
             "simulate",

@@ -1,5 +1,7 @@
 from .aliases import ALIASES, flag_aliases, parameter
 from .env_file import misspelt_names, read_env_file
+from .executor import ExecutorSettings
+from .executor_services import ExecutorServices
 from .reading import read_settings
 from .redis_server import RedisServer
 from .schema import LOG_LEVELS, PUBLIC_ENDPOINT, MinerSettings, Settings, ValidatorSettings
@@ -8,6 +10,8 @@ __all__ = [
     "ALIASES",
     "LOG_LEVELS",
     "PUBLIC_ENDPOINT",
+    "ExecutorServices",
+    "ExecutorSettings",
     "MinerSettings",
     "RedisServer",
     "Settings",

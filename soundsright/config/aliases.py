@@ -24,7 +24,13 @@ NETWORKS = {
 }
 """The names of Bittensor's networks, which stand for the address of a chain."""
 
-ALIASES = {"WALLET_NAME": "wallet", "HOTKEY_NAME": "hotkey", "NETWORK": "subtensor_chain_endpoint"}
+ALIASES = {
+    "WALLET_NAME": "wallet",
+    "HOTKEY_NAME": "hotkey",
+    "NETWORK": "subtensor_chain_endpoint",
+    "PORT": "executor_port",
+    "STATE_FILE": "executor_state",
+}
 _FLAGS = {
     "--wallet.name": "wallet",
     "--wallet.hotkey": "hotkey",

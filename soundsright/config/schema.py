@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WrapValidator
 
 from soundsright.config import values
+from soundsright.config.executor_services import ExecutorServices
 from soundsright.config.redis_server import (
     DEFAULT_HOST,
     DEFAULT_INDEX,
@@ -74,10 +75,8 @@ class Settings(BaseModel):
     ] = None
     hf_token: Annotated[OptionalSecret, Field(description="Token for private repositories on the hub.")] = None
     soundsright_ruleset: Annotated[
-        str,
-        Field(description="Name of a ruleset, such as soundsright-v5, or an organiser's TOML file."),
+        str, Field(description="Name of a ruleset, such as soundsright-v5, or an organiser's TOML file.")
     ] = "soundsright-v5"
-
     soundsright_auth_dialects: Annotated[
         str,
         AfterValidator(values.auth_dialects),
@@ -246,7 +245,7 @@ class MinerSettings(Settings):
             raise UsageError(f"{name}: {refused.sentence}", remedy) from refused
 
 
-class ValidatorSettings(Settings):
+class ValidatorSettings(ExecutorServices, Settings):
     """The settings of a validator."""
 
     soundsright_peer_networks: Annotated[

@@ -1,7 +1,7 @@
 """Signed HTTP between miners, validators and private chains.
 
 `SignedPeers` sends signed requests. `RequestGate` checks their signature, age and replay; `RateLimit` their number.
-`Hotkey` is a key in a wallet's file on this machine.
+`SignedService` calls one service whose answers are signed. `Hotkey` is a key in a wallet's file on this machine.
 """
 
 import lazy_loader

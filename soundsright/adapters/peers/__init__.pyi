@@ -1,6 +1,7 @@
 from .auth import MAX_AGE_S, RateLimit, RequestGate, signed_headers
 from .client import SignedPeers, reply_json, request
 from .keys import Hotkey, new_hotkey, valid_signature
+from .service import SignedService
 
 __all__ = [
     "MAX_AGE_S",
@@ -8,6 +9,7 @@ __all__ = [
     "RateLimit",
     "RequestGate",
     "SignedPeers",
+    "SignedService",
     "new_hotkey",
     "reply_json",
     "request",

@@ -29,6 +29,7 @@ from soundsright.core.signed_http import ANSWER_HEADER, answer_text
 
 MAX_REPLY_BYTES = 16_000_000
 
+_ETAG = re.compile(r'(?:W/)?"[!#-~]{1,128}"')
 _ANSWER_SIGNATURE = re.compile(r"0x([0-9a-f]{128})")
 
 _Address = tuple[Any, Any, int, str, Any]
@@ -74,7 +75,7 @@ def request(
             data = reply.read(max_bytes + 1)
             if len(data) > max_bytes:
                 raise TooLarge
-            return Reply(reply.status, data, reply.getheader(ANSWER_HEADER, ""))
+            return Reply(reply.status, data, reply.getheader(ANSWER_HEADER, ""), _etag(reply.getheader("ETag", "")))
     except TooLarge as error:
         raise PeerUnavailable(f"{url}{path} sent more than {max_bytes} bytes", code="too_large") from error
     except _Forbidden as error:
@@ -87,6 +88,11 @@ def request(
         late = time.monotonic() >= deadline_s
         code, reason = ("timeout", f"no answer within {timeout_s:g} s") if late else _reason(error)
         raise PeerUnavailable(f"{url}{path} does not answer ({reason})", code=code) from error
+
+
+def _etag(text: str) -> str:
+    """The value of an ETag header, or an empty text if it has another form."""
+    return text if _ETAG.fullmatch(text) else ""
 
 
 def _reason(error: Exception) -> tuple[str, str]:
@@ -260,7 +266,7 @@ class SignedPeers:
             networks=self._networks,
         )
         text = answer_text(nonce_ns, self._account.address, reply.status, reply.body)
-        if signed_answer and not _is_signed(reply, text, sent.receiver):
+        if signed_answer and not is_signed(reply, text, sent.receiver):
             raise PeerUnavailable(
                 f"{sent.endpoint}{sent.path} answered {reply.status}, but {sent.receiver} did not sign that answer",
                 "Try again. If it stays so, the service refuses the request, or somebody else answers there.",
@@ -280,7 +286,7 @@ class _Sent:
     body: bytes
 
 
-def _is_signed(reply: Reply, text: bytes, signer: str) -> bool:
+def is_signed(reply: Reply, text: bytes, signer: str) -> bool:
     """Whether the signer signed the reply. False for whatever cannot be read."""
     found = _ANSWER_SIGNATURE.fullmatch(reply.signature)
     return found is not None and valid_signature(signer, text, bytes.fromhex(found[1]))

@@ -10,9 +10,9 @@ import click
 
 from soundsright.config import (
     ALIASES,
+    ExecutorSettings,
     MinerSettings,
     Settings,
-    ValidatorSettings,
     flag_aliases,
     misspelt_names,
     parameter,
@@ -77,7 +77,7 @@ def _known_variables() -> set[str]:
     """Every variable that any command reads, because one file may serve them all."""
     from soundsright.cli.main import cli
 
-    variables = {name.upper() for kind in (MinerSettings, ValidatorSettings) for name in kind.model_fields}
+    variables = {name.upper() for kind in (MinerSettings, ExecutorSettings) for name in kind.model_fields}
     variables |= set(ALIASES)
     commands: list[click.Command] = [cli]
     context = click.Context(cli)

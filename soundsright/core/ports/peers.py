@@ -11,11 +11,13 @@ class Reply:
     """A peer's reply: its HTTP status and its body, cut at the size that the caller allows.
 
     `signature` is what the peer sent as the signature of its answer, not yet verified; empty if there was none.
+    `etag` names the version of the body, not signed; empty if there was none.
     """
 
     status: int
     body: bytes
     signature: str = ""
+    etag: str = ""
 
 
 class Peers(Protocol):

@@ -1,5 +1,6 @@
 from .answers import sign_answers
 from .chain import ChainAccess, chain_app
+from .etags import TaggedBody
 from .front import server_config, vouch
 from .health import Models, health_app
 from .limits import Limits
@@ -12,6 +13,7 @@ from .requests import (
     described_body,
     listening,
     parsed,
+    refusals,
     signed_body,
     signed_refusals,
 )
@@ -25,6 +27,7 @@ __all__ = [
     "Limits",
     "Models",
     "PortTaken",
+    "TaggedBody",
     "Throttle",
     "answer_refusals",
     "chain_app",
@@ -33,6 +36,7 @@ __all__ = [
     "health_app",
     "listening",
     "parsed",
+    "refusals",
     "server_config",
     "sign_answers",
     "signed_body",

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_MAX_SIGNED_BYTES = 1 << 20
+_MAX_SIGNED_BYTES = 2 << 20
 _NONCE = b"x-bittensor-nonce"
 _ADMITTED = "soundsright.admitted"
 
 
 def sign_answers(app: FastAPI, sign: Callable[[bytes], bytes]) -> None:
-    """Let `app` sign its answers to requests that `signed_body` admitted. A body above 1 MiB stays unsigned."""
+    """Let `app` sign its answers to requests that `signed_body` admitted. A body above 2 MiB stays unsigned."""
     app.add_middleware(_SignedAnswers, sign=sign)
 
 

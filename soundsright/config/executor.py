@@ -1,0 +1,84 @@
+"""The settings of the commands of `soundsright executor`, which judge and submit images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from soundsright.config import values
+from soundsright.config.executor_services import hotkeys, image_or_empty
+from soundsright.config.schema import OptionalPath, Port, ValidatorSettings
+
+ALL_COMPETITIONS = "all"
+
+
+class ExecutorSettings(ValidatorSettings):
+    """The settings of a miner of images, a coordinator and an executor. Each command reads some of them."""
+
+    image_ref: Annotated[
+        str,
+        AfterValidator(image_or_empty),
+        Field(description="Image to submit, by its digest: REPOSITORY@sha256:DIGEST."),
+    ] = ""
+    subnet_api_host: Annotated[
+        str, AfterValidator(values.host), Field(description="Address on which the coordinator listens.")
+    ] = "0.0.0.0"
+    subnet_api_port: Annotated[Port, Field(description="Port of the coordinator.")] = 9001
+    executor_host: Annotated[
+        str, AfterValidator(values.host), Field(description="Address on which the executor listens.")
+    ] = "0.0.0.0"
+    executor_port: Annotated[Port, Field(description="Port of the executor.")] = 9000
+    executor_state: Annotated[
+        OptionalPath, Field(description="Database of the executor. Empty: executor.db in STATE_FOLDER.")
+    ] = None
+    executor_competition: Annotated[
+        str,
+        AfterValidator(values.competition_names),
+        Field(description="Competitions that the executor runs, separated by commas, or all."),
+    ] = ALL_COMPETITIONS
+    executor_gpus: Annotated[
+        str, Field(description="GPUs for images, as in SOUNDSRIGHT_GPUS: none, all, or numbers.")
+    ] = "none"
+    executor_validators: Annotated[
+        str,
+        AfterValidator(hotkeys),
+        Field(description="Hotkeys of validators, separated by commas. Empty: every hotkey with a permit."),
+    ] = ""
+    executor_hotkeys: Annotated[
+        str,
+        AfterValidator(hotkeys),
+        Field(
+            description="Hotkeys of executors that may read the round, separated by commas, besides "
+            "EXECUTOR_API_HOTKEY, the chain's owner and the validators."
+        ),
+    ] = ""
+    executor_clips: Annotated[
+        int, Field(ge=1, le=10_000, description="Number of clips in each set of the executor.")
+    ] = 70
+    burn_ratio: Annotated[
+        float,
+        Field(ge=0, le=1, allow_inf_nan=False, description="Part of the winner's share that burns, from 0 to 1."),
+    ] = 0.0
+
+    @property
+    def executor_state_file(self) -> Path:
+        return (self.executor_state or self.folder / "executor.db").expanduser()
+
+    @property
+    def executor_competitions(self) -> tuple[str, ...]:
+        """The competitions that the executor runs. Empty means all of them."""
+        names = values.items(self.executor_competition)
+        return () if ALL_COMPETITIONS in names else names
+
+    @property
+    def validator_hotkeys(self) -> tuple[str, ...]:
+        """The validators' hotkeys. Empty means every hotkey with a permit."""
+        return values.items(self.executor_validators)
+
+    @property
+    def executors(self) -> tuple[str, ...]:
+        """The hotkeys of executors that are named."""
+        named = (self.executor_api_hotkey, *values.items(self.executor_hotkeys))
+        return tuple(hotkey for hotkey in named if hotkey)
