@@ -1,0 +1,8 @@
+from . import executor_steps
+from .store import SUBMISSIONS, ExecutorStore
+
+__all__ = [
+    "SUBMISSIONS",
+    "ExecutorStore",
+    "executor_steps",
+]
