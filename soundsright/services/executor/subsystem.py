@@ -1,0 +1,119 @@
+"""The executor's system inside a validator: it hands on the submissions, and pays the best image.
+
+Blocks are counted. Every `update_blocks` the validator reads the board and gives the submissions to the executor.
+Every `weight_blocks` it reads submissions, burn ratio and table, and computes whom to pay. Both happen in threads
+of their own, because the services can be slow. If something cannot be read, the last payees count.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from soundsright.core.errors import PeerUnavailable, RequestRefused, SoundsRightError
+from soundsright.core.executor_rules import ExecutorRules
+from soundsright.core.ports import Clock, Neuron, ScoreTable, SubmissionBoard
+from soundsright.services.executor.attempts import Repeated
+from soundsright.services.executor.paying import ImageOrder, Reading, order_of_rows, payees_of
+from soundsright.services.http import Health
+
+EXECUTOR = "executor"
+CLOSE_S = 1.0
+
+_UPDATE = "executor.update"
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class ExecutorSubsystem:
+    """A `Subsystem` of a validator, named `executor`. Use one thread.
+
+    `order` is how the table's images are ranked: by their rows, unless something else is given. If the submissions
+    cannot be handed on, `/readyz` shows it as `executor.update`, and the table is paid nevertheless.
+    """
+
+    name = EXECUTOR
+
+    def __init__(
+        self,
+        board: SubmissionBoard,
+        table: ScoreTable,
+        rules: ExecutorRules,
+        *,
+        clock: Clock,
+        health: Health,
+        order: ImageOrder | None = None,
+    ) -> None:
+        self._board = board
+        self._table = table
+        self._order = order or partial(order_of_rows, rules=rules)
+        self._health = health
+        self._updates = Repeated("update", self._hand_on, every_blocks=rules.update_blocks, clock=clock)
+        self._readings = Repeated("reading", self._read, every_blocks=rules.weight_blocks, clock=clock)
+        self._reading: Reading | None = None
+        self._payees: Mapping[str, float] | None = None
+
+    def tick(self, finalized: int, neurons: Sequence[Neuron]) -> None:
+        """Collect what was read since the last tick, and start what is due in this block. It does not wait.
+
+        Raises:
+            PeerUnavailable: the board or the executor could not be read at the last attempt.
+        """
+        self._tend_updates(finalized)
+        self._payees = None
+        reading = self._readings.tick(finalized)
+        if reading is not None:
+            self._reading = reading
+        if self._reading is not None and self._readings.is_current(finalized):
+            self._payees = payees_of(self._reading, {neuron.hotkey for neuron in neurons})
+
+    def payees(self) -> Mapping[str, float] | None:
+        """The winner with its part, or nobody. None until the table of this period was read."""
+        return self._payees
+
+    def close(self) -> None:
+        """End. A call that still runs is not waited for longer than a second."""
+        self._updates.close(CLOSE_S)
+        self._readings.close(CLOSE_S)
+
+    def _tend_updates(self, finalized: int) -> None:
+        try:
+            taken = self._updates.tick(finalized)
+        except SoundsRightError as error:
+            self._update_failed(str(error))
+        except Exception as error:  # noqa: BLE001 - reported with its trace; the table is read nevertheless
+            _log.exception("an update failed", extra={"action": "update_failed"})
+            self._update_failed(f"{type(error).__name__}: {error}. The log has the traceback.")
+        else:
+            if taken is not None:
+                self._health.problem(_UPDATE, None)
+
+    def _update_failed(self, problem: str) -> None:
+        self._health.problem(_UPDATE, f"The executor did not get the submissions: {problem}")
+
+    def _hand_on(self) -> bool:
+        submissions = _asked("The coordinator", self._board.submissions)
+        _asked("The executor", lambda: self._table.update(submissions))
+        return True
+
+    def _read(self) -> Reading:
+        submissions = _asked("The coordinator", self._board.submissions)
+        burn_ratio = _asked("The coordinator", self._board.burn_ratio)
+        table = _asked("The executor", self._table.table)
+        return Reading(submissions, burn_ratio, table, self._order(table))
+
+
+def _asked(service: str, question: Callable[[], T]) -> T:
+    """The answer of a service. Its refusal becomes an error of the service, because it says nothing of payees."""
+    try:
+        return question()
+    except RequestRefused as refused:
+        raise PeerUnavailable(
+            f"{service} refuses this validator ({refused.code}): {refused.sentence}",
+            "Check its address, this hotkey's permit and the clock.",
+            code=refused.code,
+        ) from refused
