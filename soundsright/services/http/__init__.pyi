@@ -1,6 +1,6 @@
 from .answers import sign_answers
 from .chain import ChainAccess, chain_app
-from .etags import TaggedBody
+from .etags import TaggedBody, names_etag
 from .front import server_config, vouch
 from .health import Models, health_app
 from .limits import Limits
@@ -35,6 +35,7 @@ __all__ = [
     "described_body",
     "health_app",
     "listening",
+    "names_etag",
     "parsed",
     "refusals",
     "server_config",

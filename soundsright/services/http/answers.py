@@ -23,17 +23,18 @@ _NONCE = b"x-bittensor-nonce"
 _ADMITTED = "soundsright.admitted"
 
 
-def sign_answers(app: FastAPI, sign: Callable[[bytes], bytes]) -> None:
-    """Let `app` sign its answers to requests that `signed_body` admitted. A body above 2 MiB stays unsigned."""
-    app.add_middleware(_SignedAnswers, sign=sign)
+def sign_answers(app: FastAPI, sign: Callable[[bytes], bytes], *, max_bytes: int = _MAX_SIGNED_BYTES) -> None:
+    """Let `app` sign its answers to requests that `signed_body` admitted. Larger bodies stay unsigned."""
+    app.add_middleware(_SignedAnswers, sign=sign, max_bytes=max_bytes)
 
 
 class _SignedAnswers:
     """ASGI middleware that holds an answer until its body is complete, and then adds the signature."""
 
-    def __init__(self, app: ASGIApp, sign: Callable[[bytes], bytes]) -> None:
+    def __init__(self, app: ASGIApp, sign: Callable[[bytes], bytes], max_bytes: int) -> None:
         self._app = app
         self._sign = sign
+        self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not any(name == _NONCE for name, _ in scope["headers"]):
@@ -46,15 +47,15 @@ class _SignedAnswers:
 
         async def hold(message: Message) -> None:
             nonlocal size
-            if size > _MAX_SIGNED_BYTES:
+            if size > self._max_bytes:
                 await send(message)
                 return
             held.append(message)
             size += len(message.get("body", b""))
             is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
-            if is_last and size <= _MAX_SIGNED_BYTES and admitted:
+            if is_last and size <= self._max_bytes and admitted:
                 self._add_signature(held, *admitted[0])
-            if is_last or size > _MAX_SIGNED_BYTES:
+            if is_last or size > self._max_bytes:
                 for each in held:
                     await send(each)
 

@@ -32,10 +32,16 @@ class TaggedBody:
         from starlette.responses import Response
 
         headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
-        if self._is_known(request.headers.get("if-none-match", "")):
+        if names_etag(request.headers.get("if-none-match", ""), self.etag):
             return Response(status_code=304, headers=headers)
         return Response(self.body, 200, headers, media_type)
 
-    def _is_known(self, header: str) -> bool:
-        named = (part.strip().removeprefix("W/") for part in header[:_MAX_HEADER_CHARS].split(","))
-        return header.strip() == "*" or self.etag in named
+
+def names_etag(header: str, etag: str) -> bool:
+    """Whether an If-None-Match header names the tag.
+
+    >>> names_etag('"a", W/"b"', '"b"'), names_etag("*", '"b"'), names_etag('"a"', '"b"')
+    (True, True, False)
+    """
+    named = (part.strip().removeprefix("W/") for part in header[:_MAX_HEADER_CHARS].split(","))
+    return header.strip() == "*" or etag in named

@@ -23,10 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import RequestRefused
 from soundsright.core.ports import Account
+from soundsright.core.strict_json import MAX_DEPTH, NotStrictJson, strict_json
 
 MAX_ENVELOPE_BYTES = 8_000_000
-MAX_DEPTH = 32
-"""How deep lists and objects of a document may lie in each other."""
 
 _SCHEMA = re.compile(r"([a-z0-9][a-z0-9.-]{0,99})/([1-9][0-9]{0,3})")
 
@@ -215,62 +214,15 @@ def _is_valid(valid_signature: ValidSignature, envelope: Envelope, message: byte
 
 
 def _strict_json(kind: DocumentKind, raw: bytes) -> dict[str, Any]:
-    """The JSON object in the bytes. No key comes twice, no number is NaN or infinite, and nothing lies too deep.
+    """The JSON object in the bytes.
 
     Raises:
         RequestRefused: `malformed`.
     """
     try:
-        value = json.loads(
-            raw.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-        )
-    except UnicodeError as error:
-        raise malformed(kind, error) from None
-    except (ValueError, RecursionError) as error:
-        fault = str(error) if type(error) is _Fault else "it is not JSON"
-        raise _malformed(kind, fault) from None
+        value = strict_json(raw, MAX_DEPTH)
+    except NotStrictJson as error:
+        raise _malformed(kind, error.fault) from None
     if not isinstance(value, dict):
         raise _malformed(kind, "it is not a JSON object")
-    if _is_deeper(value, MAX_DEPTH):
-        raise _malformed(kind, f"its values lie deeper than {MAX_DEPTH}")
     return value
-
-
-class _Fault(ValueError):
-    """A fault of JSON that the standard library's parser accepts."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise _Fault("a key comes twice")
-    return values
-
-
-def _no_constant(name: str) -> float:
-    raise _Fault(f"it has the number {name}")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if number - number != 0:
-        raise _Fault("a number is too large")
-    return number
-
-
-def _is_deeper(value: object, depth: int) -> bool:
-    """Whether lists and objects lie in each other more than `depth` deep. It goes level by level."""
-    level = [value]
-    for _ in range(depth):
-        level = [
-            child
-            for outer in level
-            for child in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
-            if isinstance(child, dict | list)
-        ]
-        if not level:
-            return False
-    return True

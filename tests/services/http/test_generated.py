@@ -33,6 +33,7 @@ from soundsright.services.records.runs import read_run
 from soundsright.services.validator.api import validator_app
 from soundsright.services.validator.gossip import SharedReveals
 from soundsright.testing import VirtualClock
+from tests.services.executor_api import executors as executor_api
 from tests.services.records.runs import write_run
 from tests.services.services_bench import ALICE, VICTOR, chain_with_validators, document, miner_on
 
@@ -91,7 +92,11 @@ def listening_service(folder: Path, _admit: Admit) -> FastAPI:
     return listening_app(ListeningRoom(test, competition, folder_of_test(folder / "first", "ears")))
 
 
-SIGNED = (miner_service, validator_service, chain_service)
+def executor_service(_folder: Path, admit: Admit) -> FastAPI:
+    return executor_api.app_of(executor_api.MemoryExecutor(), admit=admit)
+
+
+SIGNED = (miner_service, validator_service, chain_service, executor_service)
 
 
 def examined(schema: Any, *, examples: int, **checks: Any) -> int:
@@ -176,7 +181,7 @@ def test_generated_requests_find_no_fault_in_pages(
 
 def test_every_service_is_among_these() -> None:
     sources = [path.read_text() for path in sorted((ROOT / "soundsright").rglob("*.py"))]
-    assert sum(source.count(" = FastAPI(") for source in sources) == 6
+    assert sum(source.count(" = FastAPI(") for source in sources) == 7
 
 
 @pytest.mark.parametrize("service", SIGNED)
@@ -187,7 +192,8 @@ def test_a_description_has_the_bodies_and_refusals_of_signed_requests(
     posts = [methods["post"] for methods in app.openapi()["paths"].values() if "post" in methods]
     assert posts
     for post in posts:
-        assert post["requestBody"]["content"]["application/json"]["schema"]["properties"]
+        form = post["requestBody"]["content"]["application/json"]["schema"]
+        assert form.get("items", form)["properties"]
         assert {"401", "403", "413", "422", "429", "503"} <= set(post["responses"])
     refused = TestClient(app).post(next(path for path, ways in app.openapi()["paths"].items() if "post" in ways))
     assert refused.status_code == 401
