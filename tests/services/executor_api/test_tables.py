@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from soundsright.core.images import ImageMetrics, ImageRow, image_row
+from soundsright.core.images import ImageMetrics, ImageRow, PublishedTable, image_row
 from soundsright.services.executor_api import tables
 from tests.services.executor_api.executors import (
     EVE,
@@ -81,9 +81,14 @@ def test_a_changed_table_is_sent_with_its_own_tag(executor: MemoryExecutor, clie
 def test_a_table_is_written_once_and_not_at_all_for_who_knows_it(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = []
+    written: list[PublishedTable] = []
     rows_json = tables.rows_json
-    monkeypatch.setattr(tables, "rows_json", lambda table: written.append(table) or rows_json(table))
+
+    def counted(table: PublishedTable) -> bytes:
+        written.append(table)
+        return rows_json(table)
+
+    monkeypatch.setattr(tables, "rows_json", counted)
     assert read(client, etag='"ab12"').status_code == 304
     assert not written
     assert read(client).content == read(client).content
