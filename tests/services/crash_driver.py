@@ -64,8 +64,9 @@ from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import draw_to_disk
 from soundsright.services.rounds.scoring import score_files
 from soundsright.services.validator.lease import sole_process
-from soundsright.services.validator.service import MAX_PAUSE_S, ValidatorService
+from soundsright.services.validator.service import ValidatorService
 from soundsright.services.validator.setup import SubnetSettings, ValidatorContext, Work
+from soundsright.services.validator.ticking import MAX_PAUSE_S
 from soundsright.testing import Behaviour, FakeSandbox, InlinePool, VirtualClock, salted_reveal
 from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
 

@@ -3,15 +3,18 @@ from .chain import check_account
 from .exchange import RevealExchange
 from .gossip import RevealsRequest, SharedReveals
 from .lease import in_use, living_holder, sole_process
+from .paying import PayingService
 from .peers import RevealCollector
 from .round import minute_of
 from .service import ValidatorService
-from .setup import SubnetSettings, ValidatorContext, Work
+from .setup import PaymentContext, SubnetSettings, ValidatorContext, Work
 from .subsystems import Payees, Subsystem
 from .view import ValidatorView
 
 __all__ = [
     "Payees",
+    "PayingService",
+    "PaymentContext",
     "RevealCollector",
     "RevealExchange",
     "RevealsRequest",

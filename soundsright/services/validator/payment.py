@@ -21,7 +21,7 @@ from soundsright.services.records import (
     recorded_emission,
 )
 from soundsright.services.rounds import steps
-from soundsright.services.validator.setup import ValidatorContext
+from soundsright.services.validator.setup import PaymentContext
 from soundsright.services.validator.subsystems import (
     Subsystem,
     Subsystems,
@@ -42,15 +42,17 @@ _Decided = tuple[str, steps.PayeesStep] | None
 class Payment:
     """Asks the systems of a validator, combines what they pay, and sets the weights when they are due.
 
+    Without `rounds`, the validator runs no competitions.
+
     Raises:
         UsageError: two systems have one name, or a share belongs to a system that does not run here.
     """
 
-    def __init__(self, context: ValidatorContext, subsystems: Sequence[Subsystem]) -> None:
-        self._rules = rules = context.settings.emission
+    def __init__(self, context: PaymentContext, subsystems: Sequence[Subsystem], *, rounds: bool = True) -> None:
+        self._rules = rules = context.emission
         self._state = context.state
         self._health = context.health
-        self._burn_hotkey = context.settings.burn_hotkey
+        self._burn_hotkey = context.burn_hotkey
         self._weights = WeightKeeper(context.chain, context.account.address, context.clock, context.health)
         self._records: Records | None = None if rules.is_default else _records_of(context)
         self._subsystems = Subsystems(
@@ -61,7 +63,7 @@ class Payment:
             health=context.health,
             first_pause_s=context.poll_s,
         )
-        runs = {COMPETITIONS, *(subsystem.name for subsystem in subsystems)}
+        runs = {subsystem.name for subsystem in subsystems} | ({COMPETITIONS} if rounds else set())
         if missing := [name for name in rules.paying if name not in runs]:
             raise UsageError(
                 f"[emission] gives {missing[0]} a share of {rules.paying[missing[0]]:g}, and this validator does"
@@ -106,6 +108,17 @@ class Payment:
             )
         if set_block is not None and decided is not None:
             steps.write(self._state, decided[0], steps.WEIGHTS_SET, steps.WeightsSetStep(set_block))
+
+    def emission(self, head: int, neurons: Sequence[Neuron]) -> RecordedEmission | None:
+        """The weights of all systems at a block. None while the first payees of a system are awaited.
+
+        Raises:
+            StateUnavailable: the state does not answer.
+            ValueError: the rounds have the whole emission.
+        """
+        if self._records is None:
+            raise ValueError("the rounds have the whole emission")
+        return self._current_emission(self._records, head, steps.latest(self._state, steps.PAYEES), neurons)
 
     def _current_emission(
         self, records: Records, block: int, decided: _Decided, neurons: Sequence[Neuron]
@@ -182,7 +195,7 @@ class Payment:
         self._health.series("emission.burned", "none", emission.unassigned if emission.burn_hotkey else 0.0)
 
 
-def _records_of(context: ValidatorContext) -> Records:
+def _records_of(context: PaymentContext) -> Records:
     if context.records is None:
         raise ValueError("shares of the emission need the records of the state")
     return context.records

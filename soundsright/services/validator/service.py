@@ -39,8 +39,7 @@ from soundsright.services.validator.retention import forget_old_rounds
 from soundsright.services.validator.round import Backoff, RunningRound, minute_of
 from soundsright.services.validator.setup import ValidatorContext
 from soundsright.services.validator.subsystems import Subsystem
-
-MAX_PAUSE_S = 300.0
+from soundsright.services.validator.ticking import MAX_PAUSE_S, keep_ticking
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +77,7 @@ class ValidatorService:
         self._corpus = CorpusKeeper(
             context.chain, context.account.address, measures.material, measures.clips, context.clock, context.health
         )
-        self._payment = Payment(context, subsystems)
+        self._payment = Payment(context.payment, subsystems)
         self._chain_time_s: float | None = None
         self._waits_for = ""
         self._tidied_for = ""
@@ -88,31 +87,14 @@ class ValidatorService:
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set. After a failure the service tries again, with growing pauses."""
-        self._health.set("neuron_running", True)
-        pause_s = self._poll_s
         try:
-            while not stop.is_set():
-                try:
-                    self.tick()
-                    self._health.problem("service", None)
-                    pause_s = self._poll_s
-                except InfrastructureFault as error:
-                    self._health.add("chain.failures")
-                    self._health.problem("service", str(error))
-                    pause_s = min(2 * pause_s, MAX_PAUSE_S)
-                except Exception as error:  # noqa: BLE001 - reported below, with its trace
-                    # A service that ends sets no weights, so it continues and reports the error.
-                    _log.exception("a tick failed", extra={"action": "tick_failed"})
-                    self._health.problem("service", f"{type(error).__name__}: {error}. The log has the traceback.")
-                    pause_s = min(2 * pause_s, MAX_PAUSE_S)
-                self._health.problem("start", None)
-                if self._dry_run is not None and self._last_done is not None and self._running is None:
-                    return
-                stop.wait(pause_s)
+            keep_ticking(self.tick, stop, self._health, poll_s=self._poll_s, is_done=self._is_done)
         finally:
             self.cancel()
             self._payment.close()
-            self._health.set("neuron_running", False)
+
+    def _is_done(self) -> bool:
+        return self._dry_run is not None and self._last_done is not None and self._running is None
 
     def cancel(self) -> None:
         """Stop the running round and wait until it has ended. Everything that it recorded stays."""
@@ -370,8 +352,6 @@ class ValidatorService:
 
     def _folder(self, round_id: str) -> Path:
         return self._work.folder / "rounds" / round_id
-
-    # Weights
 
     def _set_weights_if_due(self, head: int, neurons: tuple[Neuron, ...]) -> None:
         self._payment.set_weights_if_due(head, neurons, every_blocks=self._settings.weights_every_blocks)

@@ -70,6 +70,26 @@ class Work:
 
 
 @dataclass(frozen=True)
+class PaymentContext:
+    """Everything with which a validator sets weights.
+
+    `records` are needed if other systems than the rounds have a share of the emission. `weights_every_blocks` is as
+    in `SubnetSettings`.
+    """
+
+    emission: EmissionRules
+    burn_hotkey: str
+    chain: LiveChain
+    account: Account
+    state: StateStore
+    records: Records | None
+    clock: Clock
+    health: Health
+    weights_every_blocks: int = 0
+    poll_s: float = POLL_S
+
+
+@dataclass(frozen=True)
 class ValidatorContext:
     """Everything that a validator works with.
 
@@ -93,3 +113,20 @@ class ValidatorContext:
     endpoint: str = ""
     poll_s: float = POLL_S
     dry_run: Callable[[Mapping[str, float]], None] | None = None
+
+    @property
+    def payment(self) -> PaymentContext:
+        """The part of the context that sets weights."""
+        settings = self.settings
+        return PaymentContext(
+            settings.emission,
+            settings.burn_hotkey,
+            self.chain,
+            self.account,
+            self.state,
+            self.records,
+            self.clock,
+            self.health,
+            settings.weights_every_blocks,
+            self.poll_s,
+        )

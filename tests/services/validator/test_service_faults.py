@@ -15,8 +15,9 @@ from soundsright.core.entry_rules import EntryRules
 from soundsright.core.errors import ChainUnavailable, InfrastructureFault, StateUnavailable
 from soundsright.core.ports import Neuron, Reply, SubnetRules, TxResult
 from soundsright.services.rounds import RoundOutcome, steps
-from soundsright.services.validator.service import MAX_PAUSE_S, ValidatorService
+from soundsright.services.validator.service import ValidatorService
 from soundsright.services.validator.setup import Publish
+from soundsright.services.validator.ticking import MAX_PAUSE_S
 from tests.services.rounds.subnet import replace_method
 from tests.services.validator.test_service import MINERS, SCHEDULE, VICTOR, Bench, content_of, finish, published
 
