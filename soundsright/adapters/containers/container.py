@@ -12,7 +12,14 @@ import threading
 from pathlib import Path, PurePosixPath
 
 from soundsright.adapters.containers.engine import Engine, engine_faults
-from soundsright.adapters.sandboxes import SOCKET, STOPPED, TCP_PORT, SandboxNamespaces, unix_connection
+from soundsright.adapters.sandboxes import (
+    SOCKET,
+    STOPPED,
+    TCP_PORT,
+    GroupPeak,
+    SandboxNamespaces,
+    unix_connection,
+)
 from soundsright.core.errors import (
     EngineUnavailable,
     InfrastructureFault,
@@ -46,7 +53,8 @@ class Container:
         self._shared = shared
         self._by_files = by_files
         self._namespaces = SandboxNamespaces(lambda: pid or None)
-        self._peak_file = memory_peak_file(pid)
+        file = memory_peak_file(pid)
+        self._group_peak = GroupPeak(file) if file is not None else None
         self._peak_bytes = 0
         self._exit_status: int | None = None
         self._engine_fault: InfrastructureFault | None = None
@@ -126,10 +134,9 @@ class Container:
         return str(data[-self._limits.log_bytes :].decode("utf-8", "replace"))
 
     def peak_memory_bytes(self) -> int:
-        """The peak of the container's memory so far."""
-        if self._peak_file is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._peak_bytes = max(self._peak_bytes, int(self._peak_file.read_text()))
+        """The peak of the container's memory, since its start or since `restart_peak`."""
+        if self._group_peak is not None:
+            self._peak_bytes = self._group_peak.bytes()
         elif self._waiter.is_alive():
             with contextlib.suppress(InfrastructureFault), engine_faults():
                 memory = self._engine.client.api.stats(self._name, stream=False, one_shot=True).get(
@@ -138,9 +145,15 @@ class Container:
                 self._peak_bytes = max(self._peak_bytes, int(memory.get("max_usage", memory.get("usage", 0))))
         return self._peak_bytes
 
+    def restart_peak(self) -> bool:
+        """Begin a new peak of memory. Returns whether it did; otherwise the peak since the start stays."""
+        return self._group_peak is not None and self._group_peak.restart()
+
     def join(self) -> None:
         """Wait for the thread of this object to end. Remove the container first."""
         self._waiter.join(_JOIN_TIMEOUT_S)
+        if self._group_peak is not None:
+            self._group_peak.close()
 
     def _wait(self) -> None:
         import docker.errors

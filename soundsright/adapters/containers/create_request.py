@@ -106,7 +106,8 @@ def _host_config(limits: SandboxLimits, cpus: Sequence[int], seccomp: str) -> di
         "Memory": limits.memory_bytes,
         "MemorySwap": limits.memory_bytes,
         "MemorySwappiness": 0,
-        "NanoCpus": int(limits.cpus * 1e9),
+        # An engine refuses more CPUs than the machine has.
+        "NanoCpus": int(min(limits.cpus, len(cpus)) * 1e9),
         "CpusetCpus": ",".join(map(str, cpus)),
         "PidsLimit": limits.pids,
         "Ulimits": [

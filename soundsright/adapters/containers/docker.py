@@ -384,6 +384,7 @@ def _started_model(
         stop=container.stop,
         log=container.log,
         peak_memory_bytes=container.peak_memory_bytes,
+        restart_peak=container.restart_peak,
         listening_ports=container.listening_ports,
     )
 

@@ -22,6 +22,7 @@ from .environment import (
     protocol_folders,
     random_uid,
 )
+from .group_peak import GroupPeak
 from .machine_files import EMPTY_FILES, EMPTY_FOLDERS
 from .private_directories import PRIVATE_PREFIX, private_directory
 from .seccomp import engine_profile
@@ -45,6 +46,7 @@ __all__ = [
     "BubblewrapSandbox",
     "Gpu",
     "GpuPool",
+    "GroupPeak",
     "ModelConnector",
     "ModelSession",
     "PrivatePaths",

@@ -124,6 +124,7 @@ class BubblewrapSandbox(LocalSandbox):
                 stop=bubble.program.stop,
                 log=bubble.program.log,
                 peak_memory_bytes=lambda: bubble.program.peak_memory_bytes,
+                restart_peak=bubble.program.restart_peak,
                 listening_ports=inside.listening_ports,
             )
 

@@ -151,6 +151,14 @@ class GpuWatch:
         self._done.set()
         self._thread.join()
 
+    def restart_peak(self) -> None:
+        """Begin a new peak with the memory in use now."""
+        use = gpu_use(self._gpu)
+        with self._lock:
+            # If the driver does not answer, the last peak stays: it is too high rather than too low.
+            if use is not None:
+                self._peak_bytes = use.memory_bytes
+
     def use(self) -> GpuUse | None:
         """The peak of memory and the mean utilisation so far, or None if the driver reported nothing."""
         with self._lock:

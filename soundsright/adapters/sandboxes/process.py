@@ -104,4 +104,5 @@ class ProcessSandbox(LocalSandbox):
                 stop=program.stop,
                 log=program.log,
                 peak_memory_bytes=lambda: program.peak_memory_bytes,
+                restart_peak=program.restart_peak,
             )

@@ -39,7 +39,7 @@ class StartedModel:
 
     `started_s` is the `time.monotonic()` of its start. `by_files` says which protocol it speaks: over files, or
     otherwise over HTTP. `ended` gives its fault once it has ended. `listening_ports` are its open TCP ports, as far
-    as they can be seen.
+    as they can be seen. `restart_peak` begins a new peak of memory, and returns whether it could.
     """
 
     started_s: float
@@ -51,6 +51,7 @@ class StartedModel:
     log: Callable[[], str]
     peak_memory_bytes: Callable[[], int]
     listening_ports: Callable[[], Sequence[int]] = tuple
+    restart_peak: Callable[[], bool] = lambda: False
 
     def client(self, limits: SandboxLimits) -> ProtocolClient:
         """A client of the protocol that the model speaks."""
@@ -65,7 +66,7 @@ class StartedModel:
 
 
 class ModelSession:
-    """A `RunningModel`: a model that is ready. `gpu_watch` samples its GPU, if it has one."""
+    """A `MeteredModel`: a model that is ready. `gpu_watch` samples its GPU, if it has one."""
 
     def __init__(
         self,
@@ -105,6 +106,12 @@ class ModelSession:
         self._enhance_s += result.waited_s
         self._audio_s += sum(clip.audio.duration_s for clip in batch)
         return _timed(result, batch)
+
+    def restart_peaks(self) -> bool:
+        """Measure the peaks of memory from now on. False: the control group's peak stays that since the start."""
+        if self._gpu_watch is not None:
+            self._gpu_watch.restart_peak()
+        return self._model.restart_peak()
 
     @property
     def timing(self) -> Timing:

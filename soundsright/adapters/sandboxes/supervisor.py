@@ -4,8 +4,9 @@
 times in seconds.
 
 stdin has one line of JSON (`ProgramSpec` in supervisor_client.py) and then stays open. It closes when the harness
-ends, even by a kill, and the supervisor then ends the model. stdout has one JSON report per line:
-`{"peak_memory_bytes": n}`, `{"killed": "memory" | "pids"}` or `{"exit_status": n}`. stderr is the model's log.
+ends, even by a kill, and the supervisor then ends the model. Any further line begins a new peak of memory. stdout
+has one JSON report per line: `{"peak_memory_bytes": n}`, the same with `"restarted": 1` where a new peak begins,
+`{"killed": "memory" | "pids"}` or `{"exit_status": n}`. stderr is the model's log.
 """
 
 import contextlib
@@ -96,7 +97,8 @@ def _watch(child: int, spec: dict[str, Any]) -> None:
     while True:
         events = dict(poll.poll(pause_s * 1000))
         pause_s = min(2 * pause_s, SAMPLE_S)
-        if 0 in events and not os.read(0, 4096):
+        restarts = 0 in events
+        if restarts and not os.read(0, 4096):
             return
         if measured_by_cgroup:
             used = _number_in(spec["peak_file"])
@@ -110,7 +112,10 @@ def _watch(child: int, spec: dict[str, Any]) -> None:
                 if value > limit:
                     _report(peak_memory_bytes=max(used, peak), killed=resource_name)
                     return
-        if used > peak:
+        if restarts:
+            peak = used
+            _report(peak_memory_bytes=peak, restarted=1)
+        elif used > peak:
             peak = used
             _report(peak_memory_bytes=peak)
         status = _reap(child)

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from soundsright.adapters.sandboxes.group_peak import GroupPeak
 from soundsright.adapters.sandboxes.stopping import STOPPED
 from soundsright.core.errors import (
     EngineUnavailable,
@@ -29,6 +30,7 @@ from soundsright.core.errors import (
 
 _READ_BYTES = 1 << 16
 _CLOSE_TIMEOUT_S = 30.0
+_RESTART_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ class SupervisedProgram:
         self._log_lock = threading.Lock()
         self._log_room_bytes = log_bytes
         self._log_bytes = log_bytes
-        self.peak_memory_bytes = 0
+        self._reported_peak_bytes = 0
+        self._group_peak = GroupPeak(Path(spec.peak_file)) if spec.peak_file else None
+        self._peak_restarted = threading.Event()
         self.killed_for: str | None = None
         self.exit_status: int | None = None
         self._stopped = False
@@ -88,6 +92,29 @@ class SupervisedProgram:
             last = self.last_line()
             return ModelCrashed(f"ended: {last}" if last else "ended", self.exit_status)
         return None
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """The peak of the program's memory, since its start or since `restart_peak`."""
+        if self._group_peak is None:
+            return self._reported_peak_bytes
+        if self._peak_restarted.is_set():
+            return self._group_peak.bytes()
+        return max(self._group_peak.bytes(), self._reported_peak_bytes)
+
+    def restart_peak(self) -> bool:
+        """Begin a new peak of memory. Returns whether it did; otherwise the peak since the start stays."""
+        if self._group_peak is not None:
+            restarted = self._group_peak.restart()
+            if restarted:
+                self._peak_restarted.set()
+            return restarted
+        assert self._process.stdin is not None
+        self._peak_restarted.clear()
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            self._process.stdin.write(b"restart\n")
+            self._process.stdin.flush()
+        return self._peak_restarted.wait(_RESTART_TIMEOUT_S)
 
     @property
     def was_killed(self) -> bool:
@@ -119,6 +146,8 @@ class SupervisedProgram:
                 f"Look at them with `ps --ppid {self._process.pid}` and at the kernel log with `dmesg`.",
             ) from e
         self._reader.join()
+        if self._group_peak is not None:
+            self._group_peak.close()
 
     def stop(self) -> None:
         """Tell the supervisor, from any thread, to end the program. `close` waits until it has ended."""
@@ -160,7 +189,11 @@ class SupervisedProgram:
                 self._log_room_bytes += len(self._log.popleft())
 
     def _note_report(self, report: Mapping[str, int | str]) -> None:
-        self.peak_memory_bytes = max(self.peak_memory_bytes, int(report.get("peak_memory_bytes", 0)))
+        peak_bytes = int(report.get("peak_memory_bytes", 0))
+        if "restarted" in report:
+            self._reported_peak_bytes = peak_bytes
+            self._peak_restarted.set()
+        self._reported_peak_bytes = max(self._reported_peak_bytes, peak_bytes)
         if "killed" in report:
             self.killed_for = str(report["killed"])
         if "exit_status" in report:

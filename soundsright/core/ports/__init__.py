@@ -34,12 +34,13 @@ from soundsright.core.ports.images import (
     SubmissionBoard,
     TakenSubmissions,
 )
-from soundsright.core.ports.machine import Clock, Pool
+from soundsright.core.ports.machine import Clock, EnergyMeter, Pool
 from soundsright.core.ports.peers import Peers, Reply
 from soundsright.core.ports.runners import (
     Answer,
     DegradedClip,
     ImageRunner,
+    MeteredModel,
     Runner,
     RunningModel,
     Sandbox,
@@ -63,9 +64,11 @@ __all__ = [
     "Counters",
     "DegradedClip",
     "ETag",
+    "EnergyMeter",
     "ImageExecutor",
     "ImageRunner",
     "LiveChain",
+    "MeteredModel",
     "ModelHub",
     "Neuron",
     "NewRecord",

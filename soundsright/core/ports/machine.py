@@ -1,4 +1,4 @@
-"""This machine: worker processes and the clock. Times are in seconds."""
+"""This machine: worker processes, the clock and the energy. Times are in seconds, energy in joules."""
 
 from __future__ import annotations
 
@@ -31,3 +31,11 @@ class Clock(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None: ...
+
+
+class EnergyMeter(Protocol):
+    """A counter of the energy that this machine, or a part of it, has used."""
+
+    def joules(self) -> float | None:
+        """The counter, which only grows; None if it cannot be read now. Its zero has no meaning."""
+        ...

@@ -76,7 +76,21 @@ class RunningModel(Protocol):
         ...
 
     @property
-    def timing(self) -> Timing: ...
+    def timing(self) -> Timing:
+        """The measurements since the start: sums of times, and peaks of memory."""
+        ...
+
+
+@runtime_checkable
+class MeteredModel(RunningModel, Protocol):
+    """A running model whose peaks of memory can be measured for each batch alone."""
+
+    def restart_peaks(self) -> bool:
+        """Measure the peaks of memory in `timing` from now on.
+
+        Returns False if this machine cannot do so. The peaks then stay those since the start.
+        """
+        ...
 
 
 class Runner(Protocol):
