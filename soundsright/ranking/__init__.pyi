@@ -40,6 +40,15 @@ from .efficiency_worth import (
 from .emission import Emission, KnownPayees, combined_emission
 from .examined import Examined, TitleModel
 from .gaming import Flag, flags, shipped_honest_systems
+from .images import (
+    ImageLead,
+    QualityRules,
+    clip_scores,
+    image_metrics,
+    leads_over,
+    protected_winner,
+    run_time_s,
+)
 from .leaderboard import decide
 from .looks import Look, WholeSet, look_at, look_ends
 from .power import (
@@ -70,6 +79,7 @@ __all__ = [
     "Examined",
     "FirstPlace",
     "Flag",
+    "ImageLead",
     "KnownPayees",
     "Look",
     "Loss",
@@ -78,6 +88,7 @@ __all__ = [
     "MeasuredCost",
     "OrganiserDecisions",
     "PairedComparison",
+    "QualityRules",
     "QualityTerm",
     "RankSet",
     "RankedImage",
@@ -97,6 +108,7 @@ __all__ = [
     "award",
     "champions_after",
     "cheapest_design",
+    "clip_scores",
     "clustered_mean",
     "clustered_means",
     "clustered_p_values",
@@ -110,6 +122,8 @@ __all__ = [
     "fitted_components",
     "flags",
     "holm",
+    "image_metrics",
+    "leads_over",
     "least_clustered_mean",
     "least_detectable_effect",
     "look_at",
@@ -118,12 +132,14 @@ __all__ = [
     "measured_components",
     "paired_comparison",
     "pareto_front",
+    "protected_winner",
     "quality_band",
     "quality_of_means",
     "quality_terms",
     "rank_confidence_sets",
     "ranked_images",
     "rivals_of",
+    "run_time_s",
     "score_terms",
     "sequential_comparison",
     "set_apart",
