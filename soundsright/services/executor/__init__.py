@@ -3,6 +3,7 @@
 `ExecutorStore` has the submissions and the published tables. `ExecutorService` runs rounds and answers the HTTP
 interface as an `ImageExecutor`. `open_results` and `recomputed` check the signed results of a round.
 `ExecutorSubsystem` runs inside a validator: it gives the executor the submissions, and pays the best image.
+`ImageMeter` measures one image.
 """
 
 import lazy_loader

@@ -4,6 +4,8 @@ from .clipset import (
     DrawnClips,
     SetRequest,
     draw_to_disk,
+    flush_files,
+    make_folder,
     read_wav,
     reference_without_value,
     unfit_of,
@@ -15,12 +17,13 @@ from .context import RoundContext
 from .corpus_check import public_competitions
 from .faults import Cancelled, ProgramFault
 from .hiding import PRIVATE_FOLDER, recipe_sha256, shown_line, signal_sha256
+from .job_results import result_of
 from .opening import OpenedMaterial, commitment_to, is_public, material_digest, opened, opened_private, retirement
 from .outcome import RoundOutcome
 from .plan import BegunRound, RoundPlan, plan_facts
 from .progress import Event
 from .run import RoundService
-from .scoring import Scored, evidence_of_files, score_files
+from .scoring import Scored, evidence_of_files, score_files, start_scoring
 from .screening import check_fetched, checked_dockerfile
 
 __all__ = [
@@ -43,7 +46,9 @@ __all__ = [
     "commitment_to",
     "draw_to_disk",
     "evidence_of_files",
+    "flush_files",
     "is_public",
+    "make_folder",
     "material_digest",
     "opened",
     "opened_private",
@@ -52,10 +57,12 @@ __all__ = [
     "read_wav",
     "recipe_sha256",
     "reference_without_value",
+    "result_of",
     "retirement",
     "score_files",
     "shown_line",
     "signal_sha256",
+    "start_scoring",
     "steps",
     "unfit_of",
     "write_manifest",
