@@ -75,7 +75,9 @@ def request(
             data = reply.read(max_bytes + 1)
             if len(data) > max_bytes:
                 raise TooLarge
-            return Reply(reply.status, data, reply.getheader(ANSWER_HEADER, ""), _etag(reply.getheader("ETag", "")))
+            own = {name.lower(): value for name, value in reply.getheaders() if name.lower().startswith("x-")}
+            etag = _etag(reply.getheader("ETag", ""))
+            return Reply(reply.status, data, reply.getheader(ANSWER_HEADER, ""), etag, own)
     except TooLarge as error:
         raise PeerUnavailable(f"{url}{path} sent more than {max_bytes} bytes", code="too_large") from error
     except _Forbidden as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -11,13 +12,15 @@ class Reply:
     """A peer's reply: its HTTP status and its body, cut at the size that the caller allows.
 
     `signature` is what the peer sent as the signature of its answer, not yet verified; empty if there was none.
-    `etag` names the version of the body, not signed; empty if there was none.
+    `etag` names the version of the body, not signed; empty if there was none. `headers` has the others whose names
+    begin with `x-`, in lower case, not signed either.
     """
 
     status: int
     body: bytes
     signature: str = ""
     etag: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class Peers(Protocol):

@@ -1,0 +1,3 @@
+from .score_table import HttpScoreTable
+
+__all__ = ["HttpScoreTable"]
