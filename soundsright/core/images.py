@@ -280,8 +280,9 @@ def _check_metric(name: str, value: object) -> None:
 class PublishedTable:
     """The executor's table after its last complete round, best image first; empty before the first.
 
-    Submissions that were in no round yet are at the end, without scores. `version` changes whenever the rows do.
-    `coming` has, by entry id, the scores that the running round has found so far; it is not part of the rows.
+    A hotkey has one row. Those that were in no round yet are at the end, without scores. `version` changes
+    whenever the rows do. `coming` has, by entry id, the scores that the running round has found so far; it is not
+    part of the rows.
     """
 
     round_id: str

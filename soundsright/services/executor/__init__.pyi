@@ -1,29 +1,43 @@
 from . import executor_steps
 from .calibration import Reference, ReferenceModel, built_in_reference
+from .context import ExecutorContext, JudgedSet
+from .judging import ImageJudge
 from .meter import ImageMeter, sandbox_limits
 from .paying import ImageOrder, Reading, order_of_rows, payees_of
+from .recomputing import Recomputed, recomputed
+from .results import MeasuredEntry, RoundResults, open_results
 from .run_records import MeasurementLog, ReferenceStep, RunStep, StepLog
 from .scored_clips import unprocessed_results
+from .service import ExecutorService
 from .store import SUBMISSIONS, ExecutorStore
 from .subsystem import ExecutorSubsystem
 
 __all__ = [
     "SUBMISSIONS",
+    "ExecutorContext",
+    "ExecutorService",
     "ExecutorStore",
     "ExecutorSubsystem",
+    "ImageJudge",
     "ImageMeter",
     "ImageOrder",
+    "JudgedSet",
+    "MeasuredEntry",
     "MeasurementLog",
     "Reading",
+    "Recomputed",
     "Reference",
     "ReferenceModel",
     "ReferenceStep",
+    "RoundResults",
     "RunStep",
     "StepLog",
     "built_in_reference",
     "executor_steps",
+    "open_results",
     "order_of_rows",
     "payees_of",
+    "recomputed",
     "sandbox_limits",
     "unprocessed_results",
 ]

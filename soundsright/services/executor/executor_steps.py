@@ -25,7 +25,7 @@ from soundsright.core.images import (
     image_row,
     submitted_image,
 )
-from soundsright.core.results import ClipResult, Failure
+from soundsright.core.results import Failure
 from soundsright.services.rounds import steps
 
 UNPROCESSED = "unprocessed"
@@ -148,9 +148,3 @@ def measured(entry_id: str) -> steps.StepKey[MeasuredStep]:
 
 def scored(entry_id: str) -> steps.StepKey[ScoredStep]:
     return steps.StepKey(f"scored:{entry_id}", ScoredStep)
-
-
-def with_clips(record: MeasuredStep, clips: tuple[ClipResult, ...]) -> MeasuredImage:
-    """What was measured of an image, with the results of its clips."""
-    now = record.measured
-    return MeasuredImage(now.runs, clips, now.failure, now.unsteady, now.load_s, now.log)

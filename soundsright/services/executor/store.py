@@ -91,7 +91,10 @@ class ExecutorStore:
         return published[1]
 
     def table(self, coming: Mapping[str, float]) -> PublishedTable:
-        """The published table. Submissions that were in no round yet follow, first come first, without scores."""
+        """The published table. Hotkeys that have no row in it follow, first come first, without scores.
+
+        A new submission of a hotkey that has a row is shown once its round is published.
+        """
         with self._lock:
             published, standing = self._read_published(), self._read_standing()
             shown = self._shown
@@ -173,8 +176,8 @@ def _checked(submissions: Sequence[SubmittedImage], now_s: float) -> dict[str, S
 
 def _table(published: tuple[str, PublishedStep] | None, standing: Standing) -> PublishedTable:
     round_id, rows = ("", ()) if published is None else (published[0], published[1].rows)
-    shown = {row.submission for row in rows}
-    waiting = sorted(entry for entry in standing.values() if entry not in shown)
+    shown = {row.submission.hotkey for row in rows}
+    waiting = sorted(entry for entry in standing.values() if entry.hotkey not in shown)
     rows = (*rows, *(ImageRow(entry) for entry in waiting))
     facts = canonical_json([round_id, *(row.facts() for row in rows)])
     return PublishedTable(round_id, rows, hashlib.sha256(facts.encode()).hexdigest()[:32])

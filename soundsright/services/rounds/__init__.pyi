@@ -4,10 +4,12 @@ from .clipset import (
     DrawnClips,
     SetRequest,
     draw_to_disk,
+    finish_set,
     flush_files,
     make_folder,
     read_wav,
     reference_without_value,
+    start_set,
     unfit_of,
     write_manifest,
     write_text,
@@ -15,15 +17,15 @@ from .clipset import (
 )
 from .context import RoundContext
 from .corpus_check import public_competitions
-from .faults import Cancelled, ProgramFault
-from .hiding import PRIVATE_FOLDER, recipe_sha256, shown_line, signal_sha256
+from .faults import Cancelled, EntryStuck, ProgramFault, unexpected_errors_as_stuck
+from .hiding import PRIVATE_FOLDER, make_private, recipe_sha256, shown_line, signal_sha256
 from .job_results import result_of
 from .opening import OpenedMaterial, commitment_to, is_public, material_digest, opened, opened_private, retirement
 from .outcome import RoundOutcome
 from .plan import BegunRound, RoundPlan, plan_facts
 from .progress import Event
 from .run import RoundService
-from .scoring import Scored, evidence_of_files, score_files, start_scoring
+from .scoring import Scored, evidence_of_files, score_files, start_scoring, start_unprocessed
 from .screening import check_fetched, checked_dockerfile
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "Cancelled",
     "ClipSet",
     "DrawnClips",
+    "EntryStuck",
     "Event",
     "OpenedMaterial",
     "ProgramFault",
@@ -46,9 +49,11 @@ __all__ = [
     "commitment_to",
     "draw_to_disk",
     "evidence_of_files",
+    "finish_set",
     "flush_files",
     "is_public",
     "make_folder",
+    "make_private",
     "material_digest",
     "opened",
     "opened_private",
@@ -63,7 +68,10 @@ __all__ = [
     "shown_line",
     "signal_sha256",
     "start_scoring",
+    "start_set",
+    "start_unprocessed",
     "steps",
+    "unexpected_errors_as_stuck",
     "unfit_of",
     "write_manifest",
     "write_text",

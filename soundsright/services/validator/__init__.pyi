@@ -5,13 +5,14 @@ from .gossip import RevealsRequest, SharedReveals
 from .lease import in_use, living_holder, sole_process
 from .paying import PayingService
 from .peers import RevealCollector
-from .round import minute_of
+from .round import Backoff, minute_of
 from .service import ValidatorService
 from .setup import PaymentContext, SubnetSettings, ValidatorContext, Work
 from .subsystems import Payees, Subsystem
 from .view import ValidatorView
 
 __all__ = [
+    "Backoff",
     "Payees",
     "PayingService",
     "PaymentContext",

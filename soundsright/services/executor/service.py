@@ -1,0 +1,203 @@
+"""The executor: it begins a round when a new image stands, runs it, and answers the HTTP interface meanwhile.
+
+A fault of the coordinator, the chain, the engine or the disk stops no service and publishes nothing: the last table
+stays, and the work is tried again after growing pauses. Times are in seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from soundsright.core.errors import RequestRefused, SoundsRightError
+from soundsright.core.image_runs import check_clips
+from soundsright.core.images import Challenge, PublishedTable, SubmittedImage
+from soundsright.core.ports import TakenSubmissions
+from soundsright.services.executor import executor_steps
+from soundsright.services.executor.context import ExecutorContext
+from soundsright.services.executor.participants import has_new
+from soundsright.services.executor.rounds import (
+    RunningRound,
+    check_corpus,
+    chosen_for,
+    competition_of,
+    round_facts,
+    seed_of,
+)
+from soundsright.services.rounds import Cancelled, steps
+from soundsright.services.validator import Backoff
+
+_log = logging.getLogger(__name__)
+
+IDLE, RUNNING, WAITING = "idle", "running", "waiting"
+"""The states: nothing to do; a round runs; a fault must pass first."""
+FIRST_PAUSE_S = 10.0
+LONGEST_PAUSE_S = 300.0
+_NOT_FINAL = "not_final"
+
+
+class ExecutorService:
+    """The `ImageExecutor` of this machine. One thread calls `run` or `tick`, any thread the other methods.
+
+    `problem` receives the sentence of a fault that lasts, or None when it is over.
+    """
+
+    def __init__(
+        self,
+        context: ExecutorContext,
+        *,
+        poll_s: float = 12.0,
+        problem: Callable[[str | None], None] = lambda _sentence: None,
+    ) -> None:
+        self._context = context
+        self._poll_s = poll_s
+        self._report = problem
+        self._retry = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
+        self._state = IDLE
+        self._round_id = ""
+        self._problem = ""
+        self._coming: dict[str, float] = {}
+
+    def take(self, submissions: Sequence[SubmittedImage]) -> TakenSubmissions:
+        """Take the submissions that stand now, all or none.
+
+        Raises:
+            EntryRefused: `too_many`, `duplicate_hotkey` or `bad_submission`; nothing was taken.
+            StateUnavailable: the database does not answer.
+        """
+        taken = self._context.store.take(submissions)
+        if taken.new or taken.changed:
+            _log.info(
+                "%d submissions: %d new, %d changed",
+                taken.count,
+                taken.new,
+                taken.changed,
+                extra={"action": "taken"},
+            )
+        return taken
+
+    def table(self) -> PublishedTable:
+        """The published table, and the scores of the running round."""
+        return self._context.store.table(dict(self._coming))
+
+    def results(self, round_id: str) -> bytes | None:
+        """The signed results of a round in their envelope; None if there is no such round."""
+        return self._context.store.results(round_id)
+
+    def status(self) -> Mapping[str, Any]:
+        """The state, the round that runs or ran last, and the machine."""
+        published = self._context.store.published()
+        return {
+            "state": self._state,
+            "round": self._round_id,
+            "published": "" if published is None else published[0],
+            "scored": len(self._coming),
+            "problem": self._problem,
+            "machine": dict(self._context.machine),
+        }
+
+    def run(self, stop: threading.Event) -> None:
+        """Run rounds until `stop` is set. Then the running image is ended, and what was recorded stays."""
+        worker = threading.Thread(target=self._loop, name="executor", daemon=True)
+        worker.start()
+        while worker.is_alive() and not stop.wait(0.2):
+            pass
+        self._context.cancel()
+        worker.join()
+
+    def _loop(self) -> None:
+        while not self._context.cancelled.is_set():
+            with suppress(Cancelled):
+                self.tick()
+            self._context.cancelled.wait(self._poll_s)
+
+    def tick(self) -> None:
+        """Continue the round that began, or begin one if there is a reason. Faults are tried again later.
+
+        Raises:
+            Cancelled: the executor stops.
+        """
+        now_s = self._context.clock.now()
+        if not self._retry.is_due(now_s):
+            return
+        try:
+            self._work()
+        except Cancelled:
+            raise
+        except SoundsRightError as fault:
+            self._failed(str(fault))
+        except Exception as error:  # noqa: BLE001 - a service goes on, and says what happened
+            _log.exception("executor failed", extra={"action": "executor_failed"})
+            self._failed(f"An error of the program ({type(error).__name__}). The log has the traceback.")
+        else:
+            self._retry.succeeded()
+            self._state, self._problem = IDLE, ""
+            self._report(None)
+
+    def _failed(self, sentence: str) -> None:
+        _log.warning("%s; trying again", sentence, extra={"action": "executor_waits"})
+        self._retry.failed(self._context.clock.now())
+        self._state, self._problem = WAITING, sentence
+        self._report(sentence)
+
+    def _work(self) -> None:
+        begun = self._begun()
+        if begun is None:
+            return
+        self._state, self._round_id = RUNNING, begun.round_id
+        begun.run()
+        self._coming.clear()
+        self._remove_old_audio()
+
+    def _begun(self) -> RunningRound | None:
+        """The round that is not published yet, or a new one. None if there is no reason for one."""
+        state = self._context.state
+        rounds = state.rounds()
+        if rounds and steps.read(state, rounds[-1], executor_steps.PUBLISHED) is None:
+            recorded = state.begin_round(rounds[-1], {})
+        elif (challenge := self._new_challenge()) is not None:
+            recorded = state.begin_round(challenge.round_id, round_facts(self._context, challenge))
+            _log.info("round %s begins", challenge.round_id, extra={"action": "round_begins"})
+        else:
+            return None
+        return RunningRound(self._context, recorded, self._coming.__setitem__)
+
+    def _new_challenge(self) -> Challenge | None:
+        """The coordinator's present round, if a new image would be in it.
+
+        Raises:
+            InfrastructureFault: the coordinator or the chain does not answer, or they contradict each other.
+            UsageError: the coordinator's sets have too few clips.
+        """
+        context = self._context
+        if not context.store.standing():
+            return None
+        try:
+            challenge = context.board.challenge()
+        except RequestRefused as refused:
+            if refused.code == _NOT_FINAL:
+                return None
+            raise
+        last = steps.latest(context.state, executor_steps.SEED)
+        if challenge.round_id in context.state.rounds() or (last and challenge.seed_block <= last[1].block):
+            return None
+        if context.only and challenge.competition_id.casefold() not in {name.casefold() for name in context.only}:
+            return None
+        competition = competition_of(context, challenge)
+        seed = seed_of(context, challenge)
+        published = context.store.published()
+        chosen = chosen_for(context, seed, competition, challenge.clips)
+        if not has_new(chosen, None if published is None else published[1]):
+            return None
+        check_clips(challenge.clips, context.rules)
+        check_corpus(context, challenge)
+        return challenge
+
+    def _remove_old_audio(self) -> None:
+        """Remove the sets and the enhanced audio of old rounds. A folder that stays does no harm."""
+        for round_id in self._context.state.rounds()[: -self._context.kept_rounds]:
+            shutil.rmtree(self._context.round_folder(round_id), ignore_errors=True)

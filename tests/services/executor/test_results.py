@@ -1,0 +1,142 @@
+"""The signed results of a round have all that its scores and its order follow from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundsright.core.errors import EngineUnavailable, RequestRefused, UsageError
+from soundsright.core.results import Failure
+from soundsright.core.rulesets import SOUNDSRIGHT_V3
+from soundsright.services.executor.judging import ImageJudge
+from soundsright.services.executor.recomputing import recomputed
+from soundsright.services.executor.results import RoundResults, open_results
+from soundsright.services.records import EXECUTOR_RESULTS, executor_round, sign_document
+from tests.services.executor.world import Account, Judge, World, entry, valid_signature
+
+A, B, C = entry("Aa", 80, time_s=2), entry("Bb", 60), entry("Cc", 40)
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> bytes:
+    """The results of a second round: a holder, a new image, and one that failed."""
+    world = World(tmp_path)
+    world.play(A)
+    world.meter.failures["Cc"] = Failure("timeout", "too slow")
+    world.play(A, B, C)
+    results = world.service.results("images-20")
+    assert results is not None
+    return results
+
+
+def opened(raw: bytes) -> RoundResults:
+    return open_results(raw, valid_signature=valid_signature)
+
+
+def changed(raw: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
+    """The document with a change, signed again by the same executor."""
+    document = json.loads(json.loads(raw)["document"])
+    change(document)
+    return sign_document(EXECUTOR_RESULTS, document, Account()).encode()
+
+
+def test_the_same_scores_and_order_follow_from_the_document(raw: bytes) -> None:
+    results = opened(raw)
+    again = recomputed(results, Judge)
+    assert again.differences == ()
+    assert [row.submission.hotkey for row in again.rows] == ["Aa", "Bb", "Cc"]
+    assert results.signer == Account.address
+    assert (results.round_id, results.holder, results.machine) == ("images-20", A.entry_id, {"cpu": "fake"})
+    assert results.judged.ruleset == SOUNDSRIGHT_V3
+
+
+def test_the_readers_of_tables_read_the_same_rows(raw: bytes) -> None:
+    table = executor_round(raw, valid_signature=valid_signature)
+    assert table.rows == tuple(each.row for each in opened(raw).entries)
+    assert table.round_id == "images-20"
+    assert table.rules == opened(raw).judged.rules
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (lambda d: d["entries"][0]["scores"]["clip-0000"].update(ESTOI=0.9), "Aa: final_score"),
+        (lambda d: d["entries"][0]["runs"][0].update(time_s=20.0), "Aa: efficiency_factor"),
+        (lambda d: d["entries"][1].update(failure={"code": "crashed", "detail": "it ended"}), "Bb: error"),
+        (lambda d: d["rows"].reverse(), "Aa has rank 1"),
+        (lambda d: d["rows"][2]["metrics"].update(error=None), "Cc: error"),
+    ],
+)
+def test_a_changed_document_differs_from_what_follows_from_it(
+    raw: bytes, change: Callable[[dict[str, Any]], object], difference: str
+) -> None:
+    again = recomputed(opened(changed(raw, change)), Judge)
+    assert any(sentence.startswith(difference) for sentence in again.differences), again.differences
+
+
+def test_a_document_that_somebody_else_signed_is_refused(raw: bytes) -> None:
+    envelope = json.loads(raw)
+    envelope["document"] = envelope["document"].replace("images-20", "images-21")
+    with pytest.raises(RequestRefused) as refused:
+        opened(json.dumps(envelope).encode())
+    assert refused.value.code == "bad_signature"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.pop("rules"),
+        lambda d: d.update(rules_digest="0" * 64),
+        lambda d: d["rules"].update(carry_over="many"),
+        lambda d: d["rules"].update(unknown=1),
+        lambda d: d["rules"].update(profile="free"),
+        lambda d: d.update(round="images-30"),
+        lambda d: d["challenge"].update(clips=0),
+        lambda d: d["entries"][0]["runs"][0].update(audio_s=0),
+        lambda d: d["entries"][0].update(scores={"clip-0000": {"ESTOI": "good"}}),
+        lambda d: d["rows"].append(d["rows"][0]),
+        lambda d: d.update(groups={"clip_ids": ["a", "b"], "factors": {"noise": ["1"]}}),
+        lambda d: d.update(machine=[]),
+        lambda d: d["rows"][0].pop("metrics"),
+    ],
+)
+def test_a_malformed_document_is_refused(raw: bytes, change: Callable[[dict[str, Any]], object]) -> None:
+    with pytest.raises(RequestRefused) as refused:
+        opened(changed(raw, change))
+    assert refused.value.code == "malformed"
+
+
+def test_another_ruleset_is_not_used(raw: bytes) -> None:
+    with pytest.raises(UsageError, match="another digest"):
+        open_results(raw, valid_signature=valid_signature, ruleset=replace(SOUNDSRIGHT_V3, alpha=0.01))
+    with pytest.raises(UsageError, match="does not ship"):
+        opened(changed(raw, lambda d: d.update(ruleset="house-rules")))
+
+
+def test_an_image_that_could_not_be_run_has_a_row_without_measurements(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.meter.faults["Bb"] = [EngineUnavailable("no GPU")] * 9
+    world.play(A, B)
+    results = opened(world.service.results("images-10") or b"")
+    assert [(each.row.metrics.error, each.measured is None) for each in results.entries] == [
+        (None, False),
+        ("not_evaluated", True),
+    ]
+    assert recomputed(results, Judge).differences == ()
+
+
+def test_the_real_judge_decides_the_same_from_the_document(tmp_path: Path) -> None:
+    world = World(tmp_path, judge_of=ImageJudge, clips=24)
+    world.play(A)
+    faster = entry("Bb", 80, time_s=1)
+    world.play(A, faster, C)
+    results = opened(world.service.results("images-20") or b"")
+    assert [each.row.submission.hotkey for each in results.entries] == ["Bb", "Aa", "Cc"]
+    assert recomputed(results).differences == ()
+    runs = results.entries[0].row.metrics.challenge_metrics
+    assert [len(run["scores"]) for run in runs] == [12, 12]
