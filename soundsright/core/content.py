@@ -8,7 +8,7 @@ from pathlib import Path
 
 from soundsright.core.dockerfile import base_images, read_dockerfile
 from soundsright.core.errors import ProtocolViolation
-from soundsright.core.sources import is_image_reference
+from soundsright.core.sources import ImageRef, is_image_reference
 
 CHECKPOINT_SUFFIXES = frozenset(
     {".bin", ".ckpt", ".gguf", ".h5", ".joblib", ".keras", ".npy", ".npz", ".onnx", ".pb", ".pickle", ".pkl"}
@@ -66,6 +66,20 @@ def checkpoint_hashes(
             }
         )
     )
+
+
+def image_file_text(image: ImageRef) -> str:
+    """The text of the file `IMAGE` in the folder of an entry that is an image."""
+    return f"{image}\n"
+
+
+def image_content_hash(image: ImageRef) -> str:
+    """The content hash of the folder of an entry that is an image.
+
+    >>> image_content_hash(ImageRef("lab/gate", "0" * 64))[:12]
+    '3ad2bbdbaffe'
+    """
+    return content_hash({IMAGE_FILE: hashlib.sha256(image_file_text(image).encode()).hexdigest()})
 
 
 def image_digests(folder: Path) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from soundsright.core.errors import ProtocolViolation
 
 MAX_BYTES = 262_144
+DEFAULT_REGISTRIES = frozenset({"docker.io", "index.docker.io"})
+"""Names that mean the engine's default registry."""
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::-([^}$]*))?\})")
 _MAX_REFERENCE = 512
 _QUOTED = re.compile(r"[\"'`\\]")
@@ -150,11 +152,13 @@ class BaseImage:
 
         >>> BaseImage(1, "registry.example:5000/team/base:1").host
         'registry.example:5000'
-        >>> BaseImage(1, "team/base:1").host is None
+        >>> BaseImage(1, "team/base:1").host is None and BaseImage(1, "docker.io/team/base:1").host is None
         True
         """
         first, slash, _ = self.reference.partition("/")
-        return first if slash and (set(first) & {".", ":"} or first == "localhost") else None
+        if not slash or first in DEFAULT_REGISTRIES:
+            return None
+        return first if set(first) & {".", ":"} or first == "localhost" else None
 
 
 def base_images(instructions: tuple[Instruction, ...]) -> tuple[BaseImage, ...]:

@@ -7,6 +7,7 @@
     │   └── UnpublishableFolder      a model's folder that cannot be published
     ├── ModelFault               the model is to blame: becomes a clip's failure, scored at the floor
     │   ├── ModelCrashed
+    │   │   └── ImageNotPulled           an image that its registry does not provide, or that cannot be used
     │   ├── ModelTimeout
     │   ├── ProtocolViolation        an answer that breaks the protocol
     │   └── AudioRejected            an enhanced clip with the wrong rate, shape, length or content
@@ -20,6 +21,7 @@
     │   └── BucketTooLarge           more bytes or keys than the caller reads
     └── InfrastructureFault      something around the harness failed: retried, never charged to a miner
         ├── EngineUnavailable
+        │   └── RegistryUnavailable      the default registry, or one that the operator trusts
         ├── HubUnavailable
         ├── ChainUnavailable
         │   └── HistoryGone              old blocks that the chain no longer has
@@ -108,6 +110,16 @@ class ModelCrashed(ModelFault):
         self.exit_status = exit_status
 
 
+class ImageNotPulled(ModelCrashed):
+    """A submission's image that cannot be pulled or used. `passing` says whether another try can help."""
+
+    passing = False
+
+    def __init__(self, detail: str, *, passing: bool = False) -> None:
+        super().__init__(detail)
+        self.passing = passing
+
+
 class ModelTimeout(ModelFault):
     """A step of the protocol took longer than its limit."""
 
@@ -194,6 +206,10 @@ class InfrastructureFault(SoundsRightError):
 
 class EngineUnavailable(InfrastructureFault):
     """The container engine or the sandbox program cannot be used."""
+
+
+class RegistryUnavailable(EngineUnavailable):
+    """The engine's default registry, or one that the operator trusts, does not provide an image."""
 
 
 class HubUnavailable(InfrastructureFault):
@@ -301,7 +317,7 @@ class FaultClass(StrEnum):
     """This machine or its operator. The subsystem stops, and nobody is charged."""
 
 
-_TRANSIENT = (ChainUnavailable, HubUnavailable, PeerUnavailable, BucketUnavailable)
+_TRANSIENT = (ChainUnavailable, HubUnavailable, RegistryUnavailable, PeerUnavailable, BucketUnavailable)
 _PASSING_STATUSES = (408, 409, 425)
 """Answers that a later request can change: it came too slowly, not in the present state, or too early."""
 _PERMANENT = (EntryRefused, ModelFault, BucketRefusal, BucketForbidden, RecordConflict, BalanceTooLow)
@@ -321,7 +337,7 @@ def fault_class(error: BaseException) -> FaultClass:
         return FaultClass.BUSY
     if isinstance(error, RequestRefused):
         return fault_class_of_status(error.status)
-    if isinstance(error, _TRANSIENT):
+    if isinstance(error, _TRANSIENT) or (isinstance(error, ImageNotPulled) and error.passing):
         return FaultClass.TRANSIENT
     return FaultClass.PERMANENT if isinstance(error, _PERMANENT) else FaultClass.LOCAL
 

@@ -18,6 +18,7 @@ from soundsright.adapters.sandboxes import (
     TCP_PORT,
     GroupPeak,
     SandboxNamespaces,
+    protocol_folders,
     unix_connection,
 )
 from soundsright.core.errors import (
@@ -180,3 +181,11 @@ def memory_peak_file(pid: int) -> Path | None:
                 if ("memory" in controllers.split(",") or not controllers) and path != "/" and file.is_file():
                     return file
     return None
+
+
+def make_protocol_folders(shared: Path, limits: SandboxLimits, *, by_files: bool) -> None:
+    """Create the folders through which the harness and the model talk, below a folder on the host."""
+    for folder in protocol_folders(limits, by_files=by_files):
+        (shared / folder.name).mkdir()
+        # The model's user must be able to write to it. Nobody else on the host can enter `shared`.
+        (shared / folder.name).chmod(0o777)

@@ -15,15 +15,16 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from soundsright.adapters.containers.build_limits import BuildLimits, BuiltImage
-from soundsright.adapters.containers.container import Container
+from soundsright.adapters.containers.container import Container, make_protocol_folders
 from soundsright.adapters.containers.create_request import create_request
 from soundsright.adapters.containers.engine import Engine, engine_faults
+from soundsright.adapters.containers.image_storage import remove_pulled_images
 from soundsright.adapters.containers.labels import (
     ENTRY_LABEL,
     LABEL,
@@ -48,11 +49,11 @@ from soundsright.adapters.sandboxes import (
     limit_socket_buffers,
     loaded_session,
     private_directory,
-    protocol_folders,
 )
 from soundsright.core.dockerfile import PROTOCOL_LABEL, known_protocol
 from soundsright.core.errors import (
     EngineUnavailable,
+    ImageNotPulled,
     InfrastructureFault,
     ModelFault,
     ModelTimeout,
@@ -129,8 +130,8 @@ class DockerSandbox:
             try:
                 before_s = self._prepared_build_s(model)
                 self._prepared[model.content_hash] = before_s + self._image(model, token).build_s
-            except ModelTimeout:
-                # A build beside a running model gets few CPU shares. So the model is built again at its turn.
+            except (ModelTimeout, ImageNotPulled):
+                # A build beside a running model gets few CPU shares, and a registry can be away for a while.
                 raise
             except ModelFault as fault:
                 token.check()
@@ -141,6 +142,16 @@ class DockerSandbox:
         """The model's image, built if it does not exist. Raises as `prepare` does."""
         with self._stop_source.token() as token:
             return self._image_for_run(model, token)
+
+    def forget_images(self, keep: Collection[str]) -> int:
+        """Remove the images that were pulled for entries, except those with a content hash in `keep`.
+
+        Returns the number of removed images. One that a container uses stays.
+
+        Raises:
+            InfrastructureFault: the engine failed.
+        """
+        return remove_pulled_images(self._engine, frozenset(keep))
 
     def image_layers(self, model: FetchedModel) -> tuple[str, ...]:
         """The digests of the layers of a model's image, if it exists and every machine builds the same ones.
@@ -264,7 +275,7 @@ class DockerSandbox:
         self._check_protocol(by_files=by_files)
         shared = None if os.geteuid() == 0 and self._settings.runtime is None else private
         if shared is not None:
-            _make_protocol_folders(shared, limits, by_files=by_files)
+            make_protocol_folders(shared, limits, by_files=by_files)
         request = create_request(
             image.id,
             config,
@@ -387,11 +398,3 @@ def _started_model(
         restart_peak=container.restart_peak,
         listening_ports=container.listening_ports,
     )
-
-
-def _make_protocol_folders(shared: Path, limits: SandboxLimits, *, by_files: bool) -> None:
-    """Create the folders through which the harness and the model talk, below a folder on the host."""
-    for folder in protocol_folders(limits, by_files=by_files):
-        (shared / folder.name).mkdir()
-        # The model's user must be able to write to it. Nobody else on the host can enter `shared`.
-        (shared / folder.name).chmod(0o777)

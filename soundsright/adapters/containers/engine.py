@@ -94,6 +94,12 @@ class Engine:
         _ = self.client
         return any(part.get("Name") == "Podman Engine" for part in self._version.get("Components", ()))
 
+    @property
+    def platform(self) -> str:
+        """The platform of the images that it runs, such as `linux/amd64`."""
+        _ = self.client
+        return f"{self._version.get('Os', 'linux')}/{self._version.get('Arch', '')}"
+
     def weakness(self) -> str | None:
         """Why this engine cannot enforce a model's limits, or None if it can.
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from soundsright.adapters.containers.build_limits import BuildLimits, BuiltImage
 from soundsright.adapters.containers.engine import Engine, engine_faults
 from soundsright.adapters.containers.engine_stream import EngineStream
-from soundsright.adapters.containers.image_faults import DISK_FULL, FREE_SPACE, pull_fault
+from soundsright.adapters.containers.image_faults import DISK_FULL, FREE_SPACE, pull_fault, too_large_sentence
 from soundsright.adapters.containers.image_storage import free_bytes_reader
 from soundsright.adapters.containers.labels import CONTENT_LABEL, LABEL
 from soundsright.adapters.sandboxes import STOPPED
@@ -194,7 +194,7 @@ class ImageBuild:
             size_bytes = int(image.attrs.get("Size", 0))
             if size_bytes > self._limits.max_image_bytes:
                 self._engine.client.images.remove(image.id, force=True)
-                raise image_too_large(size_bytes, self._limits)
+                raise ModelCrashed(too_large_sentence(size_bytes, self._limits))
         return BuiltImage(str(image.id), time.monotonic() - started_s, self._log)
 
     def _fault(self, engine_message: str) -> Exception:
@@ -279,10 +279,6 @@ class ImageBuild:
                 if e.response is not None and e.response.status_code == 404:
                     return
             time.sleep(0.05)
-
-
-def image_too_large(size_bytes: int, limits: BuildLimits) -> ModelCrashed:
-    return ModelCrashed(f"the image has {size_bytes} bytes; at most {limits.max_image_bytes} are allowed")
 
 
 def _write_context(model: FetchedModel, file: IO[bytes]) -> None:

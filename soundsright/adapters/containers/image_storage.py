@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from soundsright.adapters.containers.build_limits import BuildLimits
 from soundsright.adapters.containers.engine import Engine, engine_faults
 from soundsright.adapters.containers.labels import CONTENT_LABEL, LABEL
 from soundsright.core.errors import EngineUnavailable, InfrastructureFault
+
+PULLED_REPOSITORY = "soundsright/pulled"
+"""The repository of the tags that mark pulled images in the engine. Each tag is the content hash of a model."""
 
 
 def free_bytes_reader(engine: Engine) -> Callable[[], int] | None:
@@ -22,6 +26,16 @@ def free_bytes_reader(engine: Engine) -> Callable[[], int] | None:
     return None
 
 
+@dataclass(frozen=True)
+class _ModelImage:
+    """An image of the harness. `contents` are the content hashes of its models: one image can be in two registries."""
+
+    id: str
+    contents: frozenset[str]
+    own_bytes: int
+    created_s: int
+
+
 def remove_unused_images(engine: Engine, limits: BuildLimits, last_used_s: Mapping[str, float]) -> None:
     """Remove models' images beyond `kept_bytes`, first those not used for the longest time.
 
@@ -31,21 +45,37 @@ def remove_unused_images(engine: Engine, limits: BuildLimits, last_used_s: Mappi
     # Some engines refuse to count while containers start and end. The next build tries again.
     with contextlib.suppress(EngineUnavailable), engine_faults():
         rows = engine.client.df().get("Images") or []
-    rows = [row for row in rows if (row.get("Labels") or {}).get(LABEL) == "model"]
-    by_content = {row["Labels"].get(CONTENT_LABEL, ""): row for row in rows}
-    newest_first = sorted(
-        by_content, key=lambda c: (last_used_s.get(c, 0.0), by_content[c].get("Created", 0)), reverse=True
-    )
-    bytes_left, keep = limits.kept_bytes, set()
-    for content in newest_first:
-        row = by_content[content]
-        # Removing an image does not free the layers that it shares with others.
-        bytes_left -= max(0, int(row.get("Size", 0)) - max(0, int(row.get("SharedSize", 0))))
+    images = [image for row in rows if (image := _model_image(row)) is not None]
+
+    def last_use(image: _ModelImage) -> tuple[float, int]:
+        return max((last_used_s.get(content, 0.0) for content in image.contents), default=0.0), image.created_s
+
+    bytes_left, keep = limits.kept_bytes, set[str]()
+    for image in sorted(images, key=last_use, reverse=True):
+        bytes_left -= image.own_bytes
         if bytes_left < 0:
             break
-        keep.add(content)
-    if len(keep) < len(by_content):
+        keep |= image.contents
+    if bytes_left < 0:
         remove_images(engine, frozenset(keep))
+        remove_pulled_images(engine, frozenset(keep))
+
+
+def _model_image(row: Mapping[str, Any]) -> _ModelImage | None:
+    """An image of the harness in a row of the engine's list; None for any other image."""
+    labels = row.get("Labels") or {}
+    contents = _pulled_contents(row.get("RepoTags"))
+    if not contents and labels.get(LABEL) == "model":
+        contents = frozenset({labels.get(CONTENT_LABEL, "")})
+    # Removing an image does not free the layers that it shares with others.
+    own_bytes = max(0, int(row.get("Size", 0)) - max(0, int(row.get("SharedSize", 0))))
+    return _ModelImage(str(row.get("Id")), contents, own_bytes, int(row.get("Created", 0))) if contents else None
+
+
+def _pulled_contents(tags: Sequence[str] | None) -> frozenset[str]:
+    """The content hashes of the models for which an image was pulled, from its tags. Podman adds a host to tags."""
+    names = (tag.removeprefix("localhost/").partition(":") for tag in tags or ())
+    return frozenset(content for repository, _, content in names if repository == PULLED_REPOSITORY)
 
 
 def remove_images(engine: Engine, keep: frozenset[str]) -> int:
@@ -58,9 +88,35 @@ def remove_images(engine: Engine, keep: frozenset[str]) -> int:
     removed = 0
     with engine_faults():
         for image in engine.client.images.list(filters={"label": f"{LABEL}=model"}):
-            if image.labels.get(CONTENT_LABEL) not in keep:
+            # A pulled image has the labels that its builder chose.
+            if image.labels.get(CONTENT_LABEL) not in keep and not _pulled_contents(image.tags):
                 # The engine refuses to remove an image in which a container runs, perhaps of another harness.
                 with contextlib.suppress(docker.errors.APIError):
                     engine.client.images.remove(image.id, force=True)
                     removed += 1
+    return removed
+
+
+def remove_pulled_images(engine: Engine, keep: frozenset[str]) -> int:
+    """Remove the images that the harness pulled, except those of models with a content hash in `keep`.
+
+    An image that has a tag of somebody else loses only the harness's tags. Returns the number of removed images.
+    """
+    import docker.errors
+
+    removed = 0
+    with engine_faults():
+        for image in engine.client.images.list():
+            contents = _pulled_contents(image.tags)
+            if not contents or contents & keep:
+                continue
+            foreign = len(image.tags) > len(contents)
+            names = [] if foreign else list(image.attrs.get("RepoDigests") or ())
+            # The engine refuses to remove an image in which a container runs. Remove the tags last, so that the
+            # image is found again.
+            with contextlib.suppress(docker.errors.APIError):
+                for name in (*names, *(f"{PULLED_REPOSITORY}:{content}" for content in sorted(contents))):
+                    with contextlib.suppress(docker.errors.ImageNotFound):
+                        engine.client.images.remove(name)
+                removed += 1
     return removed

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from soundsright.adapters.hubs.model_cache import STAGING_PREFIX, disk_errors_at, forget_models, model_in_cache
-from soundsright.core.content import IMAGE_FILE, content_hash, sha256_of_file
+from soundsright.core.content import IMAGE_FILE, image_content_hash, image_file_text
 from soundsright.core.errors import EntryRefused, InfrastructureFault
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.sources import ImageRef
@@ -38,9 +38,9 @@ class ImageFolders:
             staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=self._cache))
             try:
                 file = staging / IMAGE_FILE
-                file.write_text(f"{submission.source}\n", encoding="utf-8")
+                file.write_text(image_file_text(submission.source), encoding="utf-8")
                 file.chmod(0o444)
-                digest = content_hash({IMAGE_FILE: sha256_of_file(file)})
+                digest = image_content_hash(submission.source)
                 if self.cached(submission, digest) is None:
                     staging.chmod(0o755)
                     staging.rename(self._cache / digest)

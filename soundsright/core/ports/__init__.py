@@ -39,6 +39,7 @@ from soundsright.core.ports.peers import Peers, Reply
 from soundsright.core.ports.runners import (
     Answer,
     DegradedClip,
+    ImageKeeper,
     ImageRunner,
     MeteredModel,
     Runner,
@@ -66,6 +67,7 @@ __all__ = [
     "ETag",
     "EnergyMeter",
     "ImageExecutor",
+    "ImageKeeper",
     "ImageRunner",
     "LiveChain",
     "MeteredModel",

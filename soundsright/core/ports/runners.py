@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -139,6 +139,21 @@ class ImageRunner(Runner, Protocol):
         """The digests of the layers of a model's image, if this machine has it and every machine has the same ones.
 
         It is empty for an image whose build runs commands, because their results can differ between machines.
+
+        Raises:
+            InfrastructureFault: the engine failed.
+        """
+        ...
+
+
+@runtime_checkable
+class ImageKeeper(Runner, Protocol):
+    """A runner that keeps the images that it pulled."""
+
+    def forget_images(self, keep: Collection[str]) -> int:
+        """Remove the images that were pulled for entries, except those with a content hash in `keep`.
+
+        Returns the number of removed images. One that a container uses stays.
 
         Raises:
             InfrastructureFault: the engine failed.
