@@ -140,6 +140,11 @@ class OwnEngine:
         (folder / "runsc").write_text('#!/bin/sh\nexec runsc --platform=ptrace --network=none "$@"\n')
         (folder / "runsc").chmod(0o755)
 
+    @property
+    def data(self) -> Path:
+        """The folder in which the engine keeps images."""
+        return self._folder / "data"
+
     def start(self) -> None:
         folder = self._folder
         words = ["dockerd", "-H", f"unix://{folder}/docker.sock", "--pidfile", str(folder / "pid")]

@@ -28,18 +28,21 @@ _NO_SUCH_IMAGE = re.compile(
     r"|invalid reference format|invalid image name|name unknown",
     re.I,
 )
-_WRONG_PLATFORM = re.compile(r"no matching manifest|operating system .* cannot be used|does not match the specified", re.I)
+_WRONG_PLATFORM = re.compile(
+    r"no matching manifest|operating system .* cannot be used|does not match the specified", re.I
+)
 _WRONG_CONTENT = re.compile(r"verification failed|digest did not match|does not match|filesystem layer verif", re.I)
 _UNUSABLE = re.compile(
     r"failed to register layer|max depth exceeded|invalid rootfs|unsupported (?:manifest|media ?type|schema)"
-    r"|invalid manifest|mediatype in manifest|image config|cannot unmarshal|unexpected end of JSON",
+    r"|invalid manifest|mediatype in manifest|cannot unmarshal|unexpected end of JSON|invalid character",
     re.I,
 )
 _MACHINE = re.compile(
-    r"input/output error|read-only file system|cannot allocate memory|quota exceeded|resource busy|too many open files"
-    r"|no space left",
+    r"input/output error|read-only file system|cannot allocate memory|quota exceeded|resource busy|no space left"
+    r"|too many open files|error parsing HTTP",
     re.I,
 )
+"""Reasons for the same words that lie outside the image."""
 _DENIED = re.compile(r"unauthorized|denied|forbidden", re.I)
 
 
@@ -62,14 +65,15 @@ def pull_fault(
         return ImageNotPulled(f"the image {names} has no variant for this machine's platform: {reason}")
     if _NO_SUCH_IMAGE.search(engine_message):
         return ImageNotPulled(f"the image {names} does not exist: {reason}")
-    if _UNUSABLE.search(engine_message) and not _MACHINE.search(engine_message):
+    wrong_content = _WRONG_CONTENT.search(engine_message) is not None
+    if not wrong_content and _UNUSABLE.search(engine_message) and not _MACHINE.search(engine_message):
         return ImageNotPulled(f"the engine cannot unpack the image {names}: {reason}")
     if any(base.host is not None and base.host not in limits.registries for base in bases):
         return ImageNotPulled(
             f"the registry that the model chose does not provide {names}: {reason}",
             passing=not _DENIED.search(engine_message),
         )
-    if _WRONG_CONTENT.search(engine_message):
+    if wrong_content:
         return RegistryUnavailable(
             f"The registry sent the wrong content for {names}: {reason}", "Try again, and read the engine's log."
         )

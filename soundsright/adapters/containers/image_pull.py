@@ -17,12 +17,19 @@ from soundsright.adapters.containers.build_limits import BuildLimits
 from soundsright.adapters.containers.engine import Engine, engine_faults
 from soundsright.adapters.containers.engine_stream import EngineStream
 from soundsright.adapters.containers.image_faults import FREE_SPACE, pull_fault, too_large_sentence
-from soundsright.adapters.containers.image_storage import free_bytes_reader
+from soundsright.adapters.containers.image_storage import free_bytes_reader, names_of
 from soundsright.adapters.sandboxes import StopToken
 from soundsright.core.dockerfile import BaseImage
-from soundsright.core.errors import EngineUnavailable, ImageNotPulled, InfrastructureFault, SoundsRightError, printable
+from soundsright.core.errors import (
+    EngineUnavailable,
+    ImageNotPulled,
+    InfrastructureFault,
+    SoundsRightError,
+    printable,
+)
 
 _POLL_S = 0.2
+_SETTLE_S = 0.7
 _MAX_LAYERS = 1_000
 """Layers whose sizes are counted. Engines accept far fewer."""
 
@@ -54,17 +61,54 @@ def pull_image(engine: Engine, image: BaseImage, limits: BuildLimits, token: Sto
             chose fails; or the run was stopped.
         InfrastructureFault: the engine or its disk failed, or (`RegistryUnavailable`) a trusted registry.
     """
+    with engine_faults():
+        unnamed_before = _unnamed_images(engine)
     try:
         _download(engine, image, limits, token)
-    except SoundsRightError:
+    except _Cancelled as cancelled:
         _remove(engine, image)
-        raise
+        if cancelled.has_layers:
+            _remove_unnamed(engine, unnamed_before)
+            _remove(engine, image)
+        raise cancelled.reason from None
     with engine_faults():
         attributes = engine.client.images.get(image.reference).attrs
     if (fault := _fault_of_image(engine, image, attributes, limits)) is not None:
         _remove(engine, image)
         raise fault
     return str(attributes["Id"])
+
+
+class _Cancelled(Exception):
+    """A pull that was cancelled for a reason. If it has layers, the engine may have ended it nevertheless."""
+
+    def __init__(self, reason: Exception, *, has_layers: bool) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+        self.has_layers = has_layers
+
+
+def _unnamed_images(engine: Engine) -> frozenset[str]:
+    """The ids of images that came from elsewhere and have no name. Images of a build have a parent."""
+    rows = engine.client.api.images(filters={"dangling": True})
+    return frozenset(str(row["Id"]) for row in rows if not row.get("ParentId") and not names_of(row))
+
+
+def _remove_unnamed(engine: Engine, before: frozenset[str]) -> None:
+    """Remove the image that a cancelled pull left without a name.
+
+    An engine stores an image first and names it a moment later. So only an image that stays without a name for
+    `_SETTLE_S` is removed.
+    """
+    import docker.errors
+
+    with contextlib.suppress(InfrastructureFault), engine_faults():
+        time.sleep(_SETTLE_S)
+        early = _unnamed_images(engine) - before
+        time.sleep(_SETTLE_S)
+        for image_id in early & _unnamed_images(engine):
+            with contextlib.suppress(docker.errors.APIError):
+                engine.client.images.remove(image_id)
 
 
 def _remove(engine: Engine, image: BaseImage) -> None:
@@ -74,7 +118,11 @@ def _remove(engine: Engine, image: BaseImage) -> None:
     """
     import docker.errors
 
-    with contextlib.suppress(InfrastructureFault), engine_faults(), contextlib.suppress(docker.errors.ImageNotFound):
+    with (
+        contextlib.suppress(InfrastructureFault),
+        engine_faults(),
+        contextlib.suppress(docker.errors.ImageNotFound),
+    ):
         engine.client.images.remove(image.reference)
 
 
@@ -91,7 +139,7 @@ def _fault_of_image(
     platform = "/".join(str(attributes.get(key, ""))[:40] for key in ("Os", "Architecture"))
     if platform != engine.platform:
         return ImageNotPulled(
-            f"the image {name[:200]} is for {printable(platform)}, and this machine runs images for {engine.platform}"
+            f"the image {name[:200]} is for {printable(platform)}; this machine runs images for {engine.platform}"
         )
     size_bytes = int(attributes.get("Size", 0))
     return _too_large(size_bytes, limits) if size_bytes > limits.max_image_bytes else None
@@ -102,6 +150,12 @@ def _too_large(size_bytes: int, limits: BuildLimits) -> ImageNotPulled:
 
 
 def _download(engine: Engine, image: BaseImage, limits: BuildLimits, token: StopToken) -> None:
+    """Let the engine pull an image.
+
+    Raises:
+        _Cancelled: the pull exceeded a limit, or the run was stopped.
+        ModelFault, InfrastructureFault: the engine or the registry ended it.
+    """
     stream = _pull_stream(engine, image, limits)
     free_bytes = free_bytes_reader(engine)
     watch = _PullWatch(limits, free_bytes)
@@ -115,11 +169,16 @@ def _download(engine: Engine, image: BaseImage, limits: BuildLimits, token: Stop
         if not reader.done.is_set():
             stream.cancel()
             reader.done.wait(_POLL_S)
-    token.check()
-    if reason is None and reader.error:
-        reason = pull_fault([image], reader.error, limits, disk_is_full=watch.disk_is_nearly_full())
-    if reason := reason or reader.fault:
-        raise reason
+    try:
+        token.check()
+    except SoundsRightError as stop:
+        reason = stop
+    if reason is not None:
+        raise _Cancelled(reason, has_layers=reader.has_layers)
+    if reader.error:
+        raise pull_fault([image], reader.error, limits, disk_is_full=watch.disk_is_nearly_full())
+    if reader.fault is not None:
+        raise reader.fault
 
 
 def _pull_stream(engine: Engine, image: BaseImage, limits: BuildLimits) -> EngineStream:
@@ -152,9 +211,15 @@ class _PullWatch:
             return _too_large(layer_bytes, self._limits)
         if self._free_bytes is not None:
             free = self._free_bytes()
+            taken_bytes = self._free_at_start - free - layer_bytes
             # A small compressed layer can fill a disk. The submission is to blame for what its own image takes.
-            if self._free_at_start - free > self._limits.max_image_bytes + layer_bytes:
-                return _too_large(self._free_at_start - free - layer_bytes, self._limits)
+            # Other programs use the disk too, so the pull is tried again.
+            if taken_bytes > self._limits.max_image_bytes:
+                return ImageNotPulled(
+                    f"the pull took {taken_bytes} bytes of disk; an image may have at most"
+                    f" {self._limits.max_image_bytes}",
+                    passing=True,
+                )
             if free < self._limits.min_free_bytes:
                 return EngineUnavailable(
                     f"The engine's disk is nearly full, so the pull of {image.reference[:200]} was cancelled",
@@ -178,6 +243,7 @@ class _PullReader(threading.Thread):
         self._bytes_by_layer: dict[str, int] = {}
         self.done = threading.Event()
         self.error = ""
+        self.has_layers = False
         self.fault: InfrastructureFault | None = None
 
     def layer_bytes(self) -> int:
@@ -202,6 +268,8 @@ class _PullReader(threading.Thread):
 
     def _note_progress(self, event: Mapping[str, Any]) -> None:
         detail, layer = event.get("progressDetail"), str(event.get("id", ""))
+        # The first event of a layer. An image whose layers have not begun cannot be complete.
+        self.has_layers = self.has_layers or event.get("status") == "Pulling fs layer"
         if event.get("status") != "Downloading" or not isinstance(detail, Mapping):
             return
         if layer in self._bytes_by_layer or len(self._bytes_by_layer) < _MAX_LAYERS:

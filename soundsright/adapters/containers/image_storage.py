@@ -28,7 +28,7 @@ def free_bytes_reader(engine: Engine) -> Callable[[], int] | None:
 
 @dataclass(frozen=True)
 class _ModelImage:
-    """An image of the harness. `contents` are the content hashes of its models: one image can be in two registries."""
+    """An image of the harness. `contents` are its models' content hashes: one image can be in two registries."""
 
     id: str
     contents: frozenset[str]
@@ -78,6 +78,12 @@ def _pulled_contents(tags: Sequence[str] | None) -> frozenset[str]:
     return frozenset(content for repository, _, content in names if repository == PULLED_REPOSITORY)
 
 
+def names_of(row: Mapping[str, Any]) -> list[str]:
+    """The names of an image in a row of the engine's list, by digest and by tag. `<none>` is no name."""
+    names = [*(row.get("RepoDigests") or ()), *(row.get("RepoTags") or ())]
+    return [name for name in names if not name.startswith("<none>")]
+
+
 def remove_images(engine: Engine, keep: frozenset[str]) -> int:
     """Remove the models' images that the harness built, except those with a content hash in `keep`.
 
@@ -87,12 +93,12 @@ def remove_images(engine: Engine, keep: frozenset[str]) -> int:
 
     removed = 0
     with engine_faults():
-        for image in engine.client.images.list(filters={"label": f"{LABEL}=model"}):
+        for row in engine.client.api.images(filters={"label": f"{LABEL}=model"}):
             # A pulled image has the labels that its builder chose.
-            if image.labels.get(CONTENT_LABEL) not in keep and not _pulled_contents(image.tags):
+            if row["Labels"].get(CONTENT_LABEL) not in keep and not _pulled_contents(row.get("RepoTags")):
                 # The engine refuses to remove an image in which a container runs, perhaps of another harness.
                 with contextlib.suppress(docker.errors.APIError):
-                    engine.client.images.remove(image.id, force=True)
+                    engine.client.images.remove(row["Id"], force=True)
                     removed += 1
     return removed
 
@@ -102,21 +108,27 @@ def remove_pulled_images(engine: Engine, keep: frozenset[str]) -> int:
 
     An image that has a tag of somebody else loses only the harness's tags. Returns the number of removed images.
     """
-    import docker.errors
-
     removed = 0
     with engine_faults():
-        for image in engine.client.images.list():
-            contents = _pulled_contents(image.tags)
-            if not contents or contents & keep:
-                continue
-            foreign = len(image.tags) > len(contents)
-            names = [] if foreign else list(image.attrs.get("RepoDigests") or ())
-            # The engine refuses to remove an image in which a container runs. Remove the tags last, so that the
-            # image is found again.
-            with contextlib.suppress(docker.errors.APIError):
-                for name in (*names, *(f"{PULLED_REPOSITORY}:{content}" for content in sorted(contents))):
-                    with contextlib.suppress(docker.errors.ImageNotFound):
-                        engine.client.images.remove(name)
-                removed += 1
+        for row in engine.client.api.images():
+            contents = _pulled_contents(row.get("RepoTags"))
+            if contents and not contents & keep:
+                removed += _remove_names(engine, row)
     return removed
+
+
+def _remove_names(engine: Engine, row: Mapping[str, Any]) -> bool:
+    """Remove the harness's names of a pulled image, and with the last one the image. Returns if all are gone."""
+    import docker.errors
+
+    tags = [name for name in names_of(row) if "@" not in name]
+    ours = [tag for tag in tags if _pulled_contents([tag])]
+    # Remove the tags last. The engine refuses to remove an image in which a container runs, and it is found again.
+    digests = [name for name in names_of(row) if "@" in name] if len(ours) == len(tags) else []
+    try:
+        for name in (*digests, *ours):
+            with contextlib.suppress(docker.errors.ImageNotFound):
+                engine.client.images.remove(name)
+    except docker.errors.APIError:
+        return False
+    return True

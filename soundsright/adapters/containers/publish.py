@@ -109,7 +109,8 @@ def _pushed(engine: Engine, repository: str) -> str:
         )
     if not digest:
         raise EngineUnavailable(
-            f"The engine pushed {repository} and named no digest", "Push it with `docker push`, and read the digest."
+            f"The engine pushed {repository} and named no digest",
+            "Push it with `docker push`, and read the digest.",
         )
     return digest
 
@@ -120,6 +121,10 @@ def _forget(engine: Engine, image_id: str, repository: str) -> None:
 
     attributes = engine.client.images.get(image_id).attrs
     names = [name for name in attributes.get("RepoDigests") or () if name.partition("@")[0] == repository]
-    for name in (*names, f"{repository}:{_TAG}", *(t for t in attributes["RepoTags"] if t.startswith("soundsright/"))):
+    for name in (
+        *names,
+        f"{repository}:{_TAG}",
+        *(t for t in attributes["RepoTags"] if t.startswith("soundsright/")),
+    ):
         with contextlib.suppress(docker.errors.APIError):
             engine.client.images.remove(name)

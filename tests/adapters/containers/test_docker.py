@@ -34,7 +34,14 @@ from soundsright.adapters.containers.model_images import model_image
 from soundsright.adapters.sandboxes.gpu import Gpu, GpuPool
 from soundsright.adapters.sandboxes.stopping import StopToken
 from soundsright.core.dockerfile import BaseImage
-from soundsright.core.errors import EngineUnavailable, ModelCrashed, ModelTimeout, ProtocolViolation
+from soundsright.core.errors import (
+    EngineUnavailable,
+    ImageNotPulled,
+    ModelCrashed,
+    ModelTimeout,
+    ProtocolViolation,
+    RegistryUnavailable,
+)
 from soundsright.core.ports import DegradedClip, SandboxLimits
 from soundsright.core.submission import FetchedModel
 from tests.conftest import docker_sandbox, model_contents
@@ -185,7 +192,7 @@ def test_a_failed_pull_is_the_models_fault_only_if_the_model_chose_the_registry(
     with pytest.raises((EngineUnavailable, ModelCrashed), match=r"cannot pull|does not exist") as caught:
         docker_sandbox(engine).prepare(model)
     unreached = "no such host" in str(caught.value) or "dial" in str(caught.value)
-    assert (caught.type is EngineUnavailable) == unreached
+    assert issubclass(caught.type, RegistryUnavailable) == unreached
 
 
 @ON_ENGINE
@@ -268,12 +275,16 @@ def test_a_run_can_be_stopped_from_its_first_moment(make_model: MakeModel, monke
 @pytest.mark.parametrize(
     ("message", "fault"),
     [
-        ("manifest for a/b:1 not found: manifest unknown: manifest unknown", ModelCrashed),
-        ("pull access denied for a/b, repository does not exist or may require 'docker login'", ModelCrashed),
-        ("toomanyrequests: You have reached your pull rate limit", EngineUnavailable),
-        ("received unexpected HTTP status: 503 Service Unavailable", EngineUnavailable),
-        ('Get "https://registry.example/v2/": dial tcp: i/o timeout', EngineUnavailable),
+        ("manifest for a/b:1 not found: manifest unknown: manifest unknown", ImageNotPulled),
+        ("pull access denied for a/b, repository does not exist or may require 'docker login'", ImageNotPulled),
+        ("toomanyrequests: You have reached your pull rate limit", RegistryUnavailable),
+        ("received unexpected HTTP status: 503 Service Unavailable", RegistryUnavailable),
+        ('Get "https://registry.example/v2/": dial tcp: i/o timeout', RegistryUnavailable),
         ("write /var/lib/x: no space left on device", EngineUnavailable),
+        ("no matching manifest for linux/amd64 in the manifest list entries", ImageNotPulled),
+        ("failed to register layer: ApplyLayer exit status 1 stdout: stderr: unexpected EOF", ImageNotPulled),
+        ("failed to register layer: max depth exceeded", ImageNotPulled),
+        ("failed to register layer: write /x: input/output error", RegistryUnavailable),
     ],
 )
 def test_the_engines_message_decides_who_is_to_blame(message: str, fault: type[Exception]) -> None:

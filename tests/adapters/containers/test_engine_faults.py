@@ -6,27 +6,24 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from soundsright.adapters.containers import LocalRegistry, local_registry
 from soundsright.adapters.containers.build_limits import BuildLimits
 from soundsright.adapters.containers.docker import DockerSandbox, DockerSettings
 from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelCrashed, ProtocolViolation
 from soundsright.core.ports import DegradedClip, SandboxLimits
 from soundsright.core.submission import FetchedModel
-from tests.engines import NoEngine, OwnEngine
-from tests.ports import free_port
+from tests.engines import OwnEngine
 
 pytestmark = pytest.mark.docker
 
@@ -48,22 +45,6 @@ COPY run.sh /run.sh
 CMD ["/bin/sh", "/run.sh"]
 """
 Model = Callable[..., FetchedModel]
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[OwnEngine]:
-    folder = Path(tempfile.mkdtemp(prefix="engine-"))
-    try:
-        own = OwnEngine(folder)
-        own.start()
-    except NoEngine as e:
-        shutil.rmtree(folder, ignore_errors=True)
-        pytest.skip(f"no engine of the test's own: {e}")
-    try:
-        yield own
-    finally:
-        own.close()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -202,40 +183,20 @@ def test_images_beyond_the_limit_are_removed_oldest_first(own: OwnEngine, shell_
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    """The `host:port` of a registry on the loopback interface."""
-    program = shutil.which("docker-registry")
-    if program is None:
+def registry() -> Iterator[LocalRegistry]:
+    """A registry on the loopback interface."""
+    if shutil.which("docker-registry") is None:
         pytest.skip("docker-registry is not installed")
-    address = f"127.0.0.1:{free_port()}"
-    config = tmp_path / "registry.yml"
-    config.write_text(
-        f"version: 0.1\nlog: {{level: error}}\n"
-        f"storage: {{filesystem: {{rootdirectory: {tmp_path / 'registry'}}}}}\n"
-        f"http: {{addr: '{address}'}}\n"
-    )
-    server = subprocess.Popen([program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        host, _, port = address.partition(":")
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            try:
-                socket.create_connection((host, int(port)), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(20)
+    with local_registry() as registry:
+        yield registry
 
 
 def test_an_image_by_digest_is_pulled_checked_and_run(
-    own: OwnEngine, registry: str, shell_model: Model, clips: tuple[DegradedClip, ...], tmp_path: Path
+    own: OwnEngine, registry: LocalRegistry, shell_model: Model, clips: tuple[DegradedClip, ...]
 ) -> None:
     client = own.engine.client
     published = sandbox_of(own).build(shell_model())
-    repository = f"{registry}/team/model"
+    repository = f"{registry.address}/team/model"
     client.images.get(published.id).tag(repository, "1")
     assert '"error"' not in client.images.push(repository, "1")
     digest = client.images.get(published.id).attrs["RepoDigests"][0].partition("@")[2]
@@ -245,7 +206,7 @@ def test_an_image_by_digest_is_pulled_checked_and_run(
     (model.path / "IMAGE").write_text(f"{repository}@{digest}\n")
     with pytest.raises(ProtocolViolation, match=r"IMAGE: 127\.0\.0\.1:\d+ is not a public registry"):
         sandbox_of(own).prepare(model)
-    sandbox = sandbox_of(own, build={"registries": (registry,)})
+    sandbox = sandbox_of(own, build={"registries": (registry.address,)})
     with sandbox.run(model, limits=LIMITS) as running:
         answers = running.enhance(clips)
         assert running.timing.build_s > 0
@@ -263,7 +224,7 @@ def test_an_image_by_digest_is_pulled_checked_and_run(
         sandbox.prepare(model)
 
     # A registry whose content does not match its digest.
-    store, false = tmp_path / "registry/docker/registry/v2", "f" * 64
+    store, false = registry.data / "docker/registry/v2", "f" * 64
     kept = store / "blobs/sha256" / digest[7:9] / digest[7:] / "data"
     lies = store / "blobs/sha256/ff" / false / "data"
     link = store / "repositories/team/model/_manifests/revisions/sha256" / false / "link"
@@ -272,7 +233,7 @@ def test_an_image_by_digest_is_pulled_checked_and_run(
         path.write_bytes(data)
     (model.path / "IMAGE").write_text(f"{repository}@sha256:{false}\n")
     with pytest.raises(EngineUnavailable, match=r"wrong content for .*verification failed"):
-        sandbox_of(own, build={"registries": (registry,)}).prepare(model)
+        sandbox_of(own, build={"registries": (registry.address,)}).prepare(model)
 
 
 def test_a_model_with_the_protocol_over_files_runs_under_gvisor(
