@@ -162,7 +162,7 @@ class DockerSandbox:
         return image_layers(self._engine, model, self._settings.build)
 
     def _image_for_run(self, model: FetchedModel, token: StopToken) -> BuiltImage:
-        """The image for one run. Its build time, or its fault, includes what `prepare` did before."""
+        """The image for one run. Its build time includes that of `prepare`."""
         with self._build_lock(model, token):
             prepared_s = self._prepared_build_s(model)
             image = self._image(model, token)
@@ -195,14 +195,8 @@ class DockerSandbox:
         if (exposed := exposure([model.path], self._settings.private)) is not None:
             raise EngineUnavailable(exposed.problem, exposed.remedy)
         self._last_used_s[model.content_hash] = time.monotonic()
-        return model_image(
-            self._engine,
-            model,
-            self._settings.build,
-            self._labels(model),
-            token,
-            last_used_s=self._last_used_s,
-        )
+        build, labels = self._settings.build, self._labels(model)
+        return model_image(self._engine, model, build, labels, token, last_used_s=self._last_used_s)
 
     @contextlib.contextmanager
     def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[ModelSession]:
