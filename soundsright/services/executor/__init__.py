@@ -2,9 +2,8 @@
 
 `ExecutorStore` has the submissions and the published tables. `ExecutorService` runs rounds and answers the HTTP
 interface as an `ImageExecutor`. `open_results` and `recomputed` check the signed results of a round.
-`check_image`, `pulled` and `forget_images` look after the images on this machine.
 `ExecutorSubsystem` runs inside a validator: it gives the executor the submissions, and pays the best image.
-`ImageMeter` measures one image.
+`pulled` pulls an image, and `ImageMeter` measures it.
 """
 
 import lazy_loader
