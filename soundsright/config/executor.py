@@ -56,7 +56,7 @@ class ExecutorSettings(ValidatorSettings):
     ] = ""
     executor_clips: Annotated[
         int, Field(ge=1, le=10_000, description="Number of clips in each set of the executor.")
-    ] = 70
+    ] = 42
     burn_ratio: Annotated[
         float,
         Field(ge=0, le=1, allow_inf_nan=False, description="Part of the winner's share that burns, from 0 to 1."),

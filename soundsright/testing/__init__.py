@@ -3,6 +3,7 @@
 `testing.hub` and `testing.fakechain` are servers in this process. `testing.simulation` plays whole rounds.
 """
 
+from soundsright.testing.boards import FakeBoard, FakeSubmissionBoard
 from soundsright.testing.entries import salted_reveal
 from soundsright.testing.fakes import (
     Behaviour,
@@ -20,10 +21,12 @@ from soundsright.testing.tables import MemoryAccounts, MemoryCounters, MemoryRec
 
 __all__ = [
     "Behaviour",
+    "FakeBoard",
     "FakeChain",
     "FakeHub",
     "FakeRepository",
     "FakeSandbox",
+    "FakeSubmissionBoard",
     "Faults",
     "Faulty",
     "InlinePool",

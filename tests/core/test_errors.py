@@ -49,6 +49,7 @@ CLASSES = {
     "Unscorable": FaultClass.PERMANENT,
     "EntryRefused": FaultClass.PERMANENT,
     "RequestRefused": FaultClass.PERMANENT,
+    "CoolingDown": FaultClass.PERMANENT,
     "RecordConflict": FaultClass.PERMANENT,
     "BalanceTooLow": FaultClass.PERMANENT,
     "BucketRefusal": FaultClass.PERMANENT,

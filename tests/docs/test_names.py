@@ -41,7 +41,8 @@ def words_of_the_code() -> frozenset[str]:
                 if path.resolve().is_relative_to(ROOT / "tests" / "docs"):
                     continue
                 words |= set(IDENTIFIER.findall(path.read_text(encoding="utf-8", errors="ignore")))
-    for name in ("pyproject.toml", "docker-compose.yml", ".miner-env.sample", ".validator-env.sample", "Makefile"):
+    samples = (f".{name}-env.sample" for name in ("miner", "validator", "executor"))
+    for name in ("pyproject.toml", "docker-compose.yml", *samples, "Makefile"):
         words |= set(IDENTIFIER.findall((ROOT / name).read_text(encoding="utf-8")))
     words |= {path.stem for folder in CODE_FOLDERS for path in (ROOT / folder).rglob("*.py")} | FOREIGN_NAMES
     return frozenset(words)

@@ -1,6 +1,6 @@
-"""Clients of the two services of the executor.
+"""Clients of the two services of the executor, over signed HTTP.
 
-`HttpScoreTable` is an executor's table of scores, over signed HTTP.
+`HttpSubmissionBoard` is the coordinator's board of submissions, and `HttpScoreTable` an executor's table of scores.
 """
 
 import lazy_loader

@@ -28,11 +28,16 @@ class TaggedBody:
         return cls(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
     def answer(self, request: Request, media_type: str = "application/json") -> Response:
-        """The body with its tag, or 304 without a body if the client names that tag in If-None-Match."""
+        """The body with its tag, or 304 without a body if the client names that tag in If-None-Match.
+
+        If the path has a query `known`, that must be the tag too. A path is signed, so nobody can change it.
+        """
         from starlette.responses import Response
 
         headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
-        if names_etag(request.headers.get("if-none-match", ""), self.etag):
+        known = request.query_params.get("known", "")
+        is_meant = known in ("", self.etag.strip('"'))
+        if is_meant and names_etag(request.headers.get("if-none-match", ""), self.etag):
             return Response(status_code=304, headers=headers)
         return Response(self.body, 200, headers, media_type)
 

@@ -36,6 +36,7 @@ from soundsright.testing import VirtualClock
 from tests.services.executor_api import executors as executor_api
 from tests.services.records.runs import write_run
 from tests.services.services_bench import ALICE, VICTOR, chain_with_validators, document, miner_on
+from tests.services.subnet_api.subnet_bench import bench
 
 ROOT = Path(__file__).parents[3]
 
@@ -74,6 +75,10 @@ def chain_service(folder: Path, admit: Admit) -> FastAPI:
     )
 
 
+def subnet_service(_folder: Path, admit: Admit) -> FastAPI:
+    return bench().app(admit=admit)
+
+
 def no_watch(folder: Path) -> RoundWatch:
     raise UsageError(f"{folder} has no round", "Wait for one.")
 
@@ -96,7 +101,7 @@ def executor_service(_folder: Path, admit: Admit) -> FastAPI:
     return executor_api.app_of(executor_api.MemoryExecutor(), admit=admit)
 
 
-SIGNED = (miner_service, validator_service, chain_service, executor_service)
+SIGNED = (miner_service, validator_service, chain_service, executor_service, subnet_service)
 
 
 def examined(schema: Any, *, examples: int, **checks: Any) -> int:
@@ -181,7 +186,7 @@ def test_generated_requests_find_no_fault_in_pages(
 
 def test_every_service_is_among_these() -> None:
     sources = [path.read_text() for path in sorted((ROOT / "soundsright").rglob("*.py"))]
-    assert sum(source.count(" = FastAPI(") for source in sources) == 7
+    assert sum(source.count(" = FastAPI(") for source in sources) == 8
 
 
 @pytest.mark.parametrize("service", SIGNED)
