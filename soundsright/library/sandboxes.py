@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundsright.core.errors import UsageError
+from soundsright.core.image_names import registry_names
 
 if TYPE_CHECKING:
     from soundsright.adapters.containers import DockerSandbox, Engine
@@ -154,9 +155,8 @@ def _docker_sandbox(
 ) -> DockerSandbox:
     from soundsright.adapters.containers import BuildLimits, DockerSandbox, DockerSettings
 
-    registries = tuple(name.strip() for name in choice.registries.split(",") if name.strip())
     settings = DockerSettings(
-        build=BuildLimits(network=choice.build_network, registries=registries),
+        build=BuildLimits(network=choice.build_network, registries=registry_names(choice.registries)),
         runtime=choice.runtime or None,
         round_id=round_id,
         cdi=choice.gpus.startswith(_BY_CDI),

@@ -4,7 +4,7 @@ from .context import ExecutorContext, JudgedSet
 from .judging import ImageJudge
 from .meter import ImageMeter, sandbox_limits
 from .paying import ImageOrder, Reading, order_of_rows, payees_of
-from .pulling import PULL_FAILED, check_image, forget_images, pulled
+from .pulling import PULL_FAILED, forget_images, pulled
 from .recomputing import Recomputed, recomputed
 from .results import MeasuredEntry, RoundResults, open_results
 from .run_records import MeasurementLog, ReferenceStep, RunStep, StepLog
@@ -35,7 +35,6 @@ __all__ = [
     "RunStep",
     "StepLog",
     "built_in_reference",
-    "check_image",
     "executor_steps",
     "forget_images",
     "open_results",

@@ -106,7 +106,6 @@ class ExecutorContext:
     only: Sequence[str] = ()
     workers: int = 1
     retry_pauses_s: tuple[float, ...] = (15.0, 60.0, 240.0)
-    pull_pause_s: float = 2.0
     kept_rounds: int = 3
     cancelled: threading.Event = field(default_factory=threading.Event)
 

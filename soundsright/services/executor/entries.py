@@ -29,6 +29,7 @@ from soundsright.services.executor.context import (
 from soundsright.services.executor.executor_steps import MeasuredStep, ScoredStep
 from soundsright.services.executor.meter import sandbox_limits
 from soundsright.services.executor.participants import NOT_EVALUATED
+from soundsright.services.executor.pulling import PULL_FAILED, pulled
 from soundsright.services.executor.run_records import StepLog
 from soundsright.services.rounds import ClipSet, EntryStuck, steps, unexpected_errors_as_stuck
 
@@ -36,8 +37,6 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PULL_FAILED = "pull_failed"
-"""The error of an image that its registry does not give."""
 MAX_LOG_CHARS = 20_000
 _FAULTS_OF_RUNNING = frozenset({"model_fault", "crashed", "timeout", "protocol"})
 """Codes that say nothing about a pull. Others, such as those of a screened image, are kept."""
@@ -202,22 +201,13 @@ class EntryRuns:
             ModelFault, EntryRefused: the image is to blame.
             EntryStuck: something else is.
         """
-        tries = self._context.rules.pull_tries
-        for number in range(1, tries + 1):
-            try:
-                return _or_stuck(lambda: self._prepared(entry))
-            except (ModelFault, EntryStuck) as fault:
-                self._context.raise_if_cancelled()
-                if number == tries:
-                    raise
-                _log.info("%s: %s; trying again", entry.hotkey, fault, extra={"action": "pull_failed"})
-                self._context.pause(self._context.pull_pause_s * 2 ** (number - 1))
-        raise AssertionError("unreachable")
 
-    def _prepared(self, entry: SubmittedImage) -> FetchedModel:
-        model = self._fetched(entry)
-        self._context.sandbox.prepare(model)
-        return model
+        def pull() -> FetchedModel:
+            model = self._fetched(entry)
+            pulled(self._context.sandbox, model, self._context.rules, self._context.pause)
+            return model
+
+        return _or_stuck(pull)
 
     def _fetched(self, entry: SubmittedImage) -> FetchedModel:
         return self._context.hub.fetch(submission_of(entry, self._shared.competition), limits=FetchLimits())

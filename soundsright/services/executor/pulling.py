@@ -1,4 +1,4 @@
-"""Images of submissions on this machine: which names are allowed, how they are pulled, and when they are removed.
+"""Images of submissions on this machine: how they are pulled, and when they are removed.
 
 Times are in seconds. A pull is tried again only after a fault that can pass. The submission is blamed if its image
 does not exist, cannot be used, or comes from a registry of its own choice that fails in every try. The operator is
@@ -8,10 +8,9 @@ told if the engine, its disk, its default registry or a trusted registry fails.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from soundsright.core.content import image_content_hash
-from soundsright.core.dockerfile import BaseImage
 from soundsright.core.errors import (
     EngineUnavailable,
     EntryRefused,
@@ -22,8 +21,7 @@ from soundsright.core.errors import (
     fault_class,
 )
 from soundsright.core.executor_rules import ExecutorRules
-from soundsright.core.image_names import name_refusal
-from soundsright.core.ports import Clock, ImageKeeper, Runner
+from soundsright.core.ports import ImageKeeper, Runner
 from soundsright.core.sources import ImageRef
 from soundsright.core.submission import FetchedModel
 
@@ -35,26 +33,11 @@ _LONGEST_PAUSE_S = 60.0
 _log = logging.getLogger(__name__)
 
 
-def check_image(image: ImageRef, registries: Collection[str] = ()) -> None:
-    """Check that others can pull this image too. `registries` are those that the operator trusts, as `host:port`.
-
-    Raises:
-        EntryRefused: `image_not_public`, if it is a local image or its registry is inside somebody's network.
-
-    >>> check_image(ImageRef("reg.example/lab/gate", "0" * 64))
-    >>> check_image(ImageRef("127.0.0.1:5000/lab/gate", "0" * 64))
-    Traceback (most recent call last):
-    soundsright.core.errors.EntryRefused: 127.0.0.1:5000 is not a public registry; use one with a domain name
-    """
-    refusal = name_refusal(BaseImage(1, str(image)), registries)
-    if refusal is not None:
-        raise EntryRefused("image_not_public", refusal, {"image": str(image)})
-
-
-def pulled(sandbox: Runner, model: FetchedModel, rules: ExecutorRules, clock: Clock) -> None:
+def pulled(sandbox: Runner, model: FetchedModel, rules: ExecutorRules, pause: Callable[[float], None]) -> None:
     """Pull a model's image if this machine does not have it, in at most `pull_tries` tries with growing pauses.
 
-    The sandbox ends each try after its own limit, which the operator's command sets to `pull_timeout_s`.
+    The sandbox ends each try after its own limit, which the operator's command sets to `pull_timeout_s`. `pause`
+    waits for that many seconds.
 
     Raises:
         EntryRefused: `pull_failed`, if the submission is to blame.
@@ -64,7 +47,7 @@ def pulled(sandbox: Runner, model: FetchedModel, rules: ExecutorRules, clock: Cl
     last_fault: ImageNotPulled | InfrastructureFault | None = None
     for number in range(rules.pull_tries):
         if number:
-            clock.sleep(pause_s(number))
+            pause(pause_s(number))
         try:
             sandbox.prepare(model)
             return

@@ -132,3 +132,34 @@ def test_an_image_that_a_dockerfile_pins_and_adds_nothing_to_is_a_mark(
 ) -> None:
     (tmp_path / "Dockerfile").write_text(dockerfile)
     assert image_digests(tmp_path) == digests
+
+
+@pytest.mark.parametrize(
+    "repository",
+    [
+        *("127.0.0.1:5000/a/b", "10.1.2.3/a/b", "127.1:80/a/b", "localhost/a", "registry:5000/a/b"),
+        *("metadata.google.internal/a/b", "nas.local:5000/a", "soundsright/model", "docker.io/soundsright/pulled"),
+    ],
+)
+def test_an_image_that_others_cannot_pull_is_refused(repository: str, tmp_path: Path) -> None:
+    entry = Submission(0, "hk", PUBLISHED[0], ImageRef(repository, "0" * 64), 1)
+    with pytest.raises(EntryRefused) as refused:
+        ImageFolders(tmp_path, ("127.0.0.1:1",)).fetch(entry, limits=FetchLimits())
+    assert refused.value.code == "image_not_public"
+
+
+@pytest.mark.parametrize(
+    ("repository", "registries"),
+    [
+        ("lab/gate", ()),
+        ("docker.io/lab/gate", ()),
+        ("ghcr.io/lab/gate", ()),
+        ("reg.example:5000/lab/gate", ()),
+        ("127.0.0.1:5000/lab/gate", ("127.0.0.1:5000",)),
+    ],
+)
+def test_an_image_of_a_public_or_a_trusted_registry_is_taken(
+    repository: str, registries: tuple[str, ...], tmp_path: Path
+) -> None:
+    entry = Submission(0, "hk", PUBLISHED[0], ImageRef(repository, "0" * 64), 1)
+    assert ImageFolders(tmp_path, registries).fetch(entry, limits=FetchLimits()).submission == entry

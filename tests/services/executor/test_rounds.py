@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from soundsright.core.entry_rules import EntryRules
-from soundsright.core.errors import EngineUnavailable, EntryRefused, ModelCrashed, PeerUnavailable
+from soundsright.core.errors import EngineUnavailable, EntryRefused, ImageNotPulled, PeerUnavailable
 from soundsright.core.executor_rules import Profile
 from soundsright.core.images import NO_SCORE
 from soundsright.core.results import Failure
@@ -123,7 +123,7 @@ def test_a_banned_hotkey_waits_for_a_new_submission(tmp_path: Path) -> None:
 
 
 def test_an_image_that_cannot_be_pulled_waits_for_a_new_submission(world: World) -> None:
-    world.sandbox.faults["Bb"] = [ModelCrashed("the image does not exist")] * 2
+    world.sandbox.faults["Bb"] = [ImageNotPulled("its registry is away", passing=True)] * 2
     world.play(A, B)
     assert world.sandbox.pulls.count("Bb") == RULES.pull_tries
     assert world.shown()[-1] == ("Bb", "pull_failed")
@@ -133,7 +133,7 @@ def test_an_image_that_cannot_be_pulled_waits_for_a_new_submission(world: World)
 
 
 def test_a_pull_that_succeeds_in_the_second_try_costs_nothing(world: World) -> None:
-    world.sandbox.faults["Bb"] = [ModelCrashed("the registry is slow")]
+    world.sandbox.faults["Bb"] = [ImageNotPulled("the registry is slow", passing=True)]
     world.play(A, B)
     assert hotkeys(world) == ["Aa", "Bb"]
 
