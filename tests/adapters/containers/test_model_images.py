@@ -30,11 +30,15 @@ LIMITS = SandboxLimits(memory_bytes=2_000_000_000, load_timeout_s=60.0)
 
 
 @pytest.fixture(scope="module")
-def registry() -> Iterator[LocalRegistry]:
+def registry(engine: Engine) -> Iterator[LocalRegistry]:
+    """A registry whose images are removed from the engine at the end."""
     if shutil.which("docker-registry") is None:
         pytest.skip("docker-registry is not installed")
     with local_registry() as registry:
         yield registry
+        for row in engine.client.api.images():
+            if any(name.startswith(registry.address) for name in row["RepoDigests"] or ()):
+                engine.client.images.remove(row["Id"], force=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
