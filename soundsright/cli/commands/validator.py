@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -14,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soundsright.cli.shared.competition_request import shown_metrics
+from soundsright.cli.shared.executor_payment import check_burn_hotkey, check_services, executor_subsystems
 from soundsright.cli.shared.options import env_file_option, option, poll_option
 from soundsright.cli.shared.settings_options import secrets_of, settings_from, settings_options
+from soundsright.cli.shared.validator_state import opened_state
 from soundsright.config import ValidatorSettings
 from soundsright.core.emission import COMPETITIONS, DEFAULT_EMISSION, EmissionRules
 from soundsright.core.errors import UsageError
-from soundsright.core.ss58 import is_address
 
 if TYPE_CHECKING:
     import socket
 
     from soundsright.adapters.peers import Hotkey
-    from soundsright.adapters.state import SqlState
     from soundsright.core.competition import Competition
     from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.material import Material
@@ -107,7 +106,7 @@ def _serve(
     clock = SystemClock()
     with (
         health_socket(settings) as sock,
-        _opened_state(settings, remove_first=dry_run) as state,
+        opened_state(settings, remove_first=dry_run) as state,
         _opened_work(settings) as work,
         stopped_by_signals() as stop,
     ):
@@ -127,7 +126,7 @@ def _serve(
             poll_s=poll_s,
             dry_run=partial(_print_weights, settings.burn_hotkey, emission=subnet.emission) if dry_run else None,
         )
-        service = ValidatorService(context)
+        service = ValidatorService(context, executor_subsystems(settings, subnet.rules, context.payment))
         api = _health_api(subnet, context, service, sock, http_limits(settings))
         _say_what_is_judged(subnet, account, work)
         with (
@@ -228,11 +227,9 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
     from soundsright.metrics import floors
     from soundsright.services.validator import SubnetSettings
 
-    if settings.burn_hotkey and not is_address(settings.burn_hotkey):
-        raise UsageError(
-            f"BURN_HOTKEY {settings.burn_hotkey[:60]!r} is not an address", "Give the SS58 address of a hotkey."
-        )
+    check_burn_hotkey(settings)
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
+    check_services(settings, organiser.emission)
     competitions = _judged(settings, organiser)
     speech = speech_of(settings, organiser, competitions)
     material = Material(
@@ -284,41 +281,6 @@ def _judged(settings: ValidatorSettings, organiser: CompetitionRules) -> tuple[C
         problem = f"SOUNDSRIGHT_COMPETITION: {error.problem} in {settings.soundsright_ruleset}"
         raise UsageError(problem, error.remedy) from error
     return tuple(competition for competition in offered if not chosen or competition.id in chosen)
-
-
-@contextmanager
-def _opened_state(settings: ValidatorSettings, *, remove_first: bool) -> Iterator[SqlState]:
-    """The state in STATE_FOLDER. With `remove_first`, the folder's old content is removed before."""
-    from soundsright.adapters.state import SqlState
-
-    if remove_first and settings.folder.exists():
-        _remove_dry_run(settings.folder)
-    settings.folder.mkdir(parents=True, exist_ok=True)
-    with closing(SqlState(settings.folder / "state.db")) as state:
-        yield state
-
-
-def _remove_dry_run(folder: Path) -> None:
-    """Remove the folder of an earlier dry run.
-
-    Raises:
-        UsageError: that dry run is still running, or the folder cannot be removed.
-    """
-    from soundsright.adapters.machine import SystemClock
-    from soundsright.adapters.state import SqlState
-    from soundsright.services.validator import in_use, living_holder
-
-    if (folder / "state.db").exists():
-        with closing(SqlState(folder / "state.db")) as earlier:
-            holder = living_holder(earlier, "validator", clock=SystemClock())
-        if holder is not None:
-            raise in_use(holder, str(folder))
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise UsageError(
-            f"{folder} cannot be removed ({error.strerror or error})", "Remove it yourself, then try again."
-        ) from error
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundsright.cli.shared.executor_payment import check_services, executor_clients
 from soundsright.cli.shared.packages import INSTALL_REMEDY
 from soundsright.config import ValidatorSettings
 from soundsright.core.errors import InfrastructureFault, SoundsRightError, UsageError, printable
@@ -55,6 +56,7 @@ class Preflight:
             "database": self.database,
             "counters": self.counters,
             "buckets": self.buckets,
+            "executor": self.executor,
         }
 
     def keys(self) -> str:
@@ -154,6 +156,26 @@ class Preflight:
         for place in found:
             check_bucket(open_bucket(place), writes=False)
         return f"{' and '.join(place.name for place in found)} can be read"
+
+    def executor(self) -> str:
+        """Read the burn ratio from the coordinator and the table from the executor."""
+        settings = self.settings
+        if not settings.executor_url:
+            from soundsright.library import organiser_of
+
+            check_services(settings, organiser_of(settings.soundsright_ruleset, begun=True).emission)
+            return "No executor is set"
+        from soundsright.adapters.peers import Hotkey
+        from soundsright.cli.shared.opening import opened_chain
+
+        account = Hotkey.read(settings.hotkey_file)
+        with closing(opened_chain(settings, account)) as chain:
+            board, table = executor_clients(settings, chain, account)
+        found = []
+        if settings.subnet_api_url:
+            found.append(f"{settings.subnet_api_url} burns {board.burn_ratio():g} of the winner's share")
+        found.append(f"{settings.executor_url} has a table of {len(table.table().rows)} images")
+        return ", and ".join(found)
 
 
 def findings(checks: Mapping[str, Callable[[], str]], *, timeout_s: float) -> list[Finding]:

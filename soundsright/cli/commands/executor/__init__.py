@@ -9,7 +9,9 @@ from importlib import import_module
 
 import click
 
-SUBCOMMANDS: dict[str, str] = {}
+SUBCOMMANDS: dict[str, str] = {
+    "validate": "Pay the best image: a validator without rounds.",
+}
 """The commands: the first line of their help, by the name of their module."""
 
 

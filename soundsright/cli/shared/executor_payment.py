@@ -1,0 +1,81 @@
+"""A validator's side of the executor: the clients of its two services, and the system that pays its images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soundsright.core.errors import UsageError
+from soundsright.core.ss58 import is_address
+
+if TYPE_CHECKING:
+    from soundsright.config import ValidatorSettings
+    from soundsright.core.competition_rules import CompetitionRules
+    from soundsright.core.emission import EmissionRules
+    from soundsright.core.ports import Account, LiveChain, ScoreTable, SubmissionBoard
+    from soundsright.services.executor import ExecutorSubsystem
+    from soundsright.services.validator import PaymentContext
+
+EXECUTOR = "executor"
+
+
+def check_burn_hotkey(settings: ValidatorSettings) -> None:
+    """Check that BURN_HOTKEY is an address or empty.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if settings.burn_hotkey and not is_address(settings.burn_hotkey):
+        raise UsageError(
+            f"BURN_HOTKEY {settings.burn_hotkey[:60]!r} is not an address", "Give the SS58 address of a hotkey."
+        )
+
+
+def check_services(settings: ValidatorSettings, emission: EmissionRules) -> None:
+    """Check that the executor's services are given if it has a share of the emission.
+
+    Raises:
+        UsageError: SUBNET_API_URL is empty.
+    """
+    share = emission.paying.get(EXECUTOR)
+    if share is not None and not settings.subnet_api_url:
+        raise UsageError(
+            f"[emission] of {settings.soundsright_ruleset} gives the executor a share of {share:g}, and"
+            " SUBNET_API_URL is empty",
+            "Set it to the address of the organiser's coordinator, such as http://10.0.0.7:9001.",
+        )
+
+
+def executor_subsystems(
+    settings: ValidatorSettings, organiser: CompetitionRules, context: PaymentContext
+) -> tuple[ExecutorSubsystem, ...]:
+    """The executor's system, if it has a share of the emission. Its services are first called in a tick.
+
+    Raises:
+        UsageError: SUBNET_API_URL is empty, or a service has no hotkey.
+        ChainUnavailable: the chain does not answer.
+    """
+    if EXECUTOR not in organiser.emission.paying:
+        return ()
+    check_services(settings, organiser.emission)
+    from soundsright.core.executor_rules import ExecutorRules
+    from soundsright.services.executor import ExecutorSubsystem
+
+    board, table = executor_clients(settings, context.chain, context.account)
+    rules = organiser.executor or ExecutorRules()
+    return (ExecutorSubsystem(board, table, rules, clock=context.clock, health=context.health),)
+
+
+def executor_clients(
+    settings: ValidatorSettings, chain: LiveChain, account: Account
+) -> tuple[SubmissionBoard, ScoreTable]:
+    """The clients of coordinator and executor. Neither service is called.
+
+    Raises:
+        UsageError: a service has no hotkey.
+        ChainUnavailable: the chain does not answer.
+    """
+    from soundsright.adapters.executors import HttpScoreTable, HttpSubmissionBoard
+    from soundsright.cli.shared.executor_services import coordinator_hotkey, executor_hotkey
+
+    board = HttpSubmissionBoard(settings.subnet_api_url, coordinator_hotkey(settings, chain), account)
+    return board, HttpScoreTable(settings.executor_url, executor_hotkey(settings, chain), account)
