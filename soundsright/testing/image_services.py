@@ -32,7 +32,7 @@ def measured_row(
     return ImageRow(submission, metrics)
 
 
-class FakeService:
+class ScriptedService:
     """A service that answers when `fault` is None and `gate` is open."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class FakeService:
             raise self.fault
 
 
-class FakeBoard(FakeService):
+class ScriptedBoard(ScriptedService):
     """The `SubmissionBoard` port. Submissions stand as the test lists them."""
 
     def __init__(self, submissions: Sequence[SubmittedImage] = (), burn_ratio: float = 0.0) -> None:
@@ -74,7 +74,7 @@ class FakeBoard(FakeService):
         raise NotImplementedError("this fake is for validators, which only read")
 
 
-class FakeScoreTable(FakeService):
+class ScriptedTable(ScriptedService):
     """The `ScoreTable` port. `update` takes everything; the test publishes."""
 
     def __init__(self) -> None:

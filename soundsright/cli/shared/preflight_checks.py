@@ -103,6 +103,7 @@ class Preflight:
                 f"The rules have the digest {digest}, not {self.rules_digest[:80]}",
                 "Get the organiser's present file, or update soundsright: other validators decide by other rules.",
             )
+        check_services(self.settings, organiser.emission)
         return f"{self.settings.soundsright_ruleset} has the digest {digest}"
 
     def engine(self) -> str:
@@ -161,9 +162,6 @@ class Preflight:
         """Read the burn ratio from the coordinator and the table from the executor."""
         settings = self.settings
         if not settings.executor_url:
-            from soundsright.library import organiser_of
-
-            check_services(settings, organiser_of(settings.soundsright_ruleset, begun=True).emission)
             return "No executor is set"
         from soundsright.adapters.peers import Hotkey
         from soundsright.cli.shared.opening import opened_chain

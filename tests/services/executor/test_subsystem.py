@@ -10,7 +10,7 @@ from soundsright.services.executor import ExecutorSubsystem
 from soundsright.services.executor.attempts import LONGEST_ATTEMPT_S, RETRY_BLOCKS
 from soundsright.services.http import Health
 from soundsright.testing import VirtualClock
-from soundsright.testing.image_services import FakeBoard, FakeScoreTable
+from soundsright.testing.image_services import ScriptedBoard, ScriptedTable
 from tests.services.executor.images import submitted
 from tests.services.executor.rows import RULES, row
 
@@ -22,8 +22,8 @@ class Scene:
     """A system with its fakes, ticked by hand. `tick` waits until what it started has ended."""
 
     def __init__(self, *hotkeys: str) -> None:
-        self.board = FakeBoard([A, B])
-        self.table = FakeScoreTable()
+        self.board = ScriptedBoard([A, B])
+        self.table = ScriptedTable()
         self.table.publish("7", row(A, 0.8), row(B, 0.5))
         self.clock = VirtualClock(1e9)
         self.health = Health(self.clock)

@@ -15,7 +15,7 @@ from soundsright.services.executor import ExecutorSubsystem
 from soundsright.services.http import Health
 from soundsright.services.validator import PayingService, PaymentContext
 from soundsright.testing import MemoryRecords, VirtualClock
-from soundsright.testing.image_services import FakeBoard, FakeScoreTable
+from soundsright.testing.image_services import ScriptedBoard, ScriptedTable
 from soundsright.testing.state import MemoryState
 from tests.services.executor.images import submitted
 from tests.services.executor.rows import RULES, row
@@ -31,7 +31,7 @@ STALE_BLOCKS = 2 * PERIOD
 class Validator:
     """A validator whose state outlives `restart`."""
 
-    def __init__(self, chain: LocalChain, hotkey: str, board: FakeBoard, table: FakeScoreTable) -> None:
+    def __init__(self, chain: LocalChain, hotkey: str, board: ScriptedBoard, table: ScriptedTable) -> None:
         self.chain, self.hotkey, self.board, self.table = chain, hotkey, board, table
         self.state, self.records, self.clock = MemoryState(), MemoryRecords(), VirtualClock(1e9)
         self.restart()
@@ -73,8 +73,8 @@ class Subnet:
         for hotkey in (*VALIDATORS, "A", "burn"):
             self.chain.register(hotkey, stake=2_000.0, permit=hotkey in VALIDATORS)
         self.chain.advance(10)
-        self.board = FakeBoard([A, B], burn_ratio=0.3)
-        self.table = FakeScoreTable()
+        self.board = ScriptedBoard([A, B], burn_ratio=0.3)
+        self.table = ScriptedTable()
         self.table.publish("1", row(B, 0.9), row(A, 0.8))
         self.validators = [Validator(self.chain, name, self.board, self.table) for name in VALIDATORS]
 
