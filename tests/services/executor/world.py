@@ -40,7 +40,7 @@ from soundsright.testing import (
     MemoryState,
     VirtualClock,
 )
-from soundsright.testing.image_services import FakeBoard
+from soundsright.testing.image_services import ScriptedBoard
 from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
 
 COMPETITION = PUBLISHED[0]
@@ -66,7 +66,7 @@ def valid_signature(address: str, message: bytes, signature: bytes) -> bool:
     return address == Account.address and signature == Account().sign(message)
 
 
-class Board(FakeBoard):
+class Board(ScriptedBoard):
     """A coordinator whose rounds follow from the chain."""
 
     def __init__(self, chain: FakeChain, rules: ExecutorRules, corpus_digest: str) -> None:
