@@ -37,7 +37,10 @@ PACKAGES = (
     *("fastapi", "uvicorn", "bittensor-core", "lazy-loader"),
 )
 """Everything that a miner imports on a private chain."""
-SERVICES = {"soundsright-miner", "soundsright-miner-dev", "soundsright-validator", "soundsright-demo"}
+SERVICES = {
+    *("soundsright-miner", "soundsright-miner-dev", "soundsright-validator", "soundsright-demo"),
+    "soundsright-coordinator",
+}
 UID = os.getuid() or 1_000
 HERE = {"restart": "no"}
 
