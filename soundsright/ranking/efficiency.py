@@ -132,11 +132,14 @@ def ranked_images(images: Sequence[RankedImage], tie_eps: float = DEFAULT_RULES.
     """
     left = sorted(images, key=lambda image: -image.score)
     order: list[RankedImage] = []
-    while left:
-        lowest = left[0].score - tie_eps - _TIE_ROUNDING
-        group = [image for image in left if image.score >= lowest]
-        order += sorted(group, key=lambda image: (image.time, image.memory_gb, image.submitted_s, image.hotkey))
-        left = left[len(group) :]
+    while len(order) < len(left):
+        start = end = len(order)
+        lowest = left[start].score - tie_eps - _TIE_ROUNDING
+        while end < len(left) and left[end].score >= lowest:
+            end += 1
+        order += sorted(
+            left[start:end], key=lambda image: (image.time, image.memory_gb, image.submitted_s, image.hotkey)
+        )
     return tuple(image.hotkey for image in order)
 
 

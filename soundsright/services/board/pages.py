@@ -3,7 +3,7 @@
 Links are relative, so the pages also work from a disk. The security policy forbids inline scripts and styles, and
 names that miners choose are always shown as text. Paths:
 
-    index.html  history.html  assets/FILE
+    index.html  history.html  assets/FILE  executor/index.html
     r/RUN/index.html  r/RUN/results.json  r/RUN/scores.jsonl  r/RUN/bundle.zip
     r/RUN/COMPETITION/index.html  r/RUN/COMPETITION/ears.html  r/RUN/COMPETITION/e/ENTRY.html
 """
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from soundsright.services.board.executor_page import shown_executor
 from soundsright.services.drawing import (
     ASSETS,
     Frame,
@@ -34,6 +35,7 @@ from soundsright.services.records import (
     BUNDLE,
     REFERENCES,
     UNPROCESSED,
+    ExecutorHistory,
     PossibleRanks,
     Run,
     RunCompetition,
@@ -81,12 +83,20 @@ class OtherRound:
 
 
 class Site:
-    """The pages of some runs. `live` adds a link to the status page."""
+    """The pages of some runs. `live` adds a link to the status page, `executor` a page of an executor's rounds."""
 
-    def __init__(self, runs: Sequence[Run], audio: AudioAccess, *, live: bool = False) -> None:
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        audio: AudioAccess,
+        *,
+        live: bool = False,
+        executor: ExecutorHistory | None = None,
+    ) -> None:
         self._runs = tuple(runs)
         self._audio = audio
-        self._frame = Frame(live=live)
+        self._executor = executor
+        self._frame = Frame(live=live, has_executor=executor is not None)
         self._ranks: dict[tuple[str, str], PossibleRanks] = {}
 
     @property
@@ -96,6 +106,8 @@ class Site:
     def paths(self) -> Iterator[str]:
         """The paths of all pages and files."""
         yield from ("index.html", "history.html")
+        if self._executor is not None:
+            yield "executor/index.html"
         yield from (f"assets/{name}" for name in ASSETS)
         for run in self._runs:
             yield f"r/{run.key}/index.html"
@@ -122,6 +134,10 @@ class Site:
                     title="Rounds",
                     runs=self._runs,
                     charts=[(each.title, _marked(each.plots)) for each in history_plots(self._runs)],
+                )
+            case ["executor", "index.html"] if self._executor is not None:
+                return self._frame.page(
+                    "executor.html.j2", "../", title="Executor", **shown_executor(self._executor)
                 )
             case ["assets", name] if name in ASSETS:
                 return asset(name)

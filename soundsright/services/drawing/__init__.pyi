@@ -1,5 +1,6 @@
-from .charts import MAX_SERIES, Interval, Series, interval_plot, power_plot, stacked, style_sheet
+from .charts import MAX_SERIES, Interval, Series, history_plot, interval_plot, power_plot, stacked, style_sheet
 from .comparisons import clips_by_spread, metric_docs, paired_difference
+from .costs import CostPoint, cost_plot
 from .figures import competition_plots, entry_plots, history_plots
 from .files import checked_suffix, write_drawing
 from .frame import ASSETS, HEADERS, Frame, Page, asset
@@ -11,6 +12,7 @@ __all__ = [
     "ASSETS",
     "HEADERS",
     "MAX_SERIES",
+    "CostPoint",
     "Frame",
     "Interval",
     "Page",
@@ -20,12 +22,14 @@ __all__ = [
     "clip_facts",
     "clips_by_spread",
     "competition_plots",
+    "cost_plot",
     "counted",
     "data_uri",
     "digits",
     "entry_plots",
     "factor",
     "flac_bytes",
+    "history_plot",
     "history_plots",
     "interval_facts",
     "interval_plot",

@@ -16,10 +16,24 @@ from importlib.resources import files
 from itertools import pairwise
 
 from soundsright.services.drawing.axes import shortened, tick_text, ticks
+from soundsright.services.drawing.plane import (
+    AXIS_PX,
+    LEGEND_PX,
+    PLOT_HEIGHT_PX,
+    PLOT_LEFT_PX,
+    RIGHT_PX,
+    TOP_PX,
+    WIDTH_PX,
+    Scale,
+    logarithmic_x_grid,
+    svg_open,
+    svg_title,
+    tick_label,
+    x_grid,
+    y_grid,
+)
 
-WIDTH_PX = 444
-_LEFT_PX, _RIGHT_PX, _TOP_PX, _AXIS_PX, _ROW_PX = 150, 12, 26, 26, 22
-_PLOT_LEFT_PX, _PLOT_HEIGHT_PX, _LEGEND_PX = 44, 260, 18
+_LEFT_PX, _ROW_PX = 150, 22
 MAX_SERIES = 4
 _BINS = 4
 
@@ -73,20 +87,20 @@ def interval_plot(
     1
     """
     ends = [end for row in rows for end in (row.low, row.high, row.mean, *row.values) if end is not None]
-    scale = _Scale.around([*ends, reference] if reference is not None else ends, _LEFT_PX, WIDTH_PX - _RIGHT_PX)
-    note = _LEGEND_PX if reference is not None and reference_label else 0
-    bottom = _TOP_PX + len(rows) * _ROW_PX
-    height = bottom + _AXIS_PX + note
-    parts = [_open("intervals", height, title), _x_grid(scale, _TOP_PX, bottom)]
+    scale = Scale.around([*ends, reference] if reference is not None else ends, _LEFT_PX, WIDTH_PX - RIGHT_PX)
+    note = LEGEND_PX if reference is not None and reference_label else 0
+    bottom = TOP_PX + len(rows) * _ROW_PX
+    height = bottom + AXIS_PX + note
+    parts = [svg_open("intervals", height, title), x_grid(scale, TOP_PX, bottom)]
     if reference is not None:
         at = scale(reference)
-        parts.append(f'<line class="reference" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP_PX}" y2="{bottom}"/>')
+        parts.append(f'<line class="reference" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP_PX}" y2="{bottom}"/>')
         if reference_label:
             parts.append(
                 f'<text class="tick" x="8" y="{height - 6}">- - {escape(shortened(reference_label, 60))}</text>'
             )
     for number, row in enumerate(rows):
-        y = _TOP_PX + (number + 0.5) * _ROW_PX
+        y = TOP_PX + (number + 0.5) * _ROW_PX
         kind = " best" if row.emphasis else ""
         parts.append(_label(row.label, y))
         for index, value in enumerate(row.values):
@@ -97,7 +111,7 @@ def interval_plot(
             start, end = scale(row.low), scale(row.high)
             parts.append(f'<line class="whisker{kind}" x1="{start:.1f}" x2="{end:.1f}" y1="{y}" y2="{y}"/>')
         parts.append(f'<circle class="point{kind}" cx="{scale(row.mean):.1f}" cy="{y}" r="4.5"/>')
-    return "".join((*parts, _title(title, unit), "</svg>"))
+    return "".join((*parts, svg_title(title, unit), "</svg>"))
 
 
 def trade_plot(points: Sequence[TradePoint], *, title: str, unit: str, higher_is_better: bool = True) -> str:
@@ -107,11 +121,11 @@ def trade_plot(points: Sequence[TradePoint], *, title: str, unit: str, higher_is
     True
     """
     logs = [math.log10(max(point.real_time_factor, 1e-6)) for point in points]
-    across = _Scale.around(logs, _PLOT_LEFT_PX, WIDTH_PX - _RIGHT_PX, share=0.08)
-    bottom = _TOP_PX + _PLOT_HEIGHT_PX
-    up = _Scale.around([point.score for point in points], bottom, _TOP_PX, share=0.08)
-    parts = [_open("trade", bottom + 2 * _AXIS_PX - 8, title), _y_grid(up), _logarithmic_x_grid(across, bottom)]
-    parts.append(_tick((_PLOT_LEFT_PX + WIDTH_PX) / 2, bottom + 32, "real-time factor (lower is faster)"))
+    across = Scale.around(logs, PLOT_LEFT_PX, WIDTH_PX - RIGHT_PX, share=0.08)
+    bottom = TOP_PX + PLOT_HEIGHT_PX
+    up = Scale.around([point.score for point in points], bottom, TOP_PX, share=0.08)
+    parts = [svg_open("trade", bottom + 2 * AXIS_PX - 8, title), y_grid(up), logarithmic_x_grid(across, bottom)]
+    parts.append(tick_label((PLOT_LEFT_PX + WIDTH_PX) / 2, bottom + 32, "real-time factor (lower is faster)"))
     front = pareto_front([(p.real_time_factor, p.score if higher_is_better else -p.score) for p in points])
     steps = [(across(logs[i]), up(points[i].score)) for i in front]
     path = f"M{steps[0][0]:.1f} {steps[0][1]:.1f}" + "".join(f"H{x:.1f}V{y:.1f}" for x, y in steps[1:])
@@ -125,7 +139,7 @@ def trade_plot(points: Sequence[TradePoint], *, title: str, unit: str, higher_is
             f'<g class="mark{kind}{on}"><title>{escape(words)}</title><circle cx="{x:.1f}" cy="{y:.1f}" r="9"/>'
         )
         parts.append(f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle">{escape(point.mark[:3])}</text></g>')
-    return "".join((*parts, _title(title, unit), "</svg>"))
+    return "".join((*parts, svg_title(title, unit), "</svg>"))
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -165,23 +179,23 @@ def power_plot(series: Sequence[Series], *, title: str, x_title: str, target: fl
     """
     drawn = [each for each in series if each.xs][:MAX_SERIES]
     logs = [math.log10(x) for each in drawn for x in each.xs]
-    bottom = _TOP_PX + _PLOT_HEIGHT_PX
+    bottom = TOP_PX + PLOT_HEIGHT_PX
     # Leave room for the number below the last line.
-    across = _Scale.around(logs, _PLOT_LEFT_PX, WIDTH_PX - 2 * _RIGHT_PX)
-    up = _Scale(0.0, 1.0, bottom, _TOP_PX + 6)
-    height = bottom + _AXIS_PX + 16 + _LEGEND_PX * (len(drawn) + 1)
-    parts = [_open("plane", height, title), _y_grid(up, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))]
-    parts += [_logarithmic_x_grid(across, bottom), _tick((_PLOT_LEFT_PX + WIDTH_PX) / 2, bottom + 30, x_title)]
-    at, right = up(target), WIDTH_PX - _RIGHT_PX
-    parts.append(f'<line class="reference" x1="{_PLOT_LEFT_PX}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
-    parts.append(f'<text class="tick" x="{_PLOT_LEFT_PX}" y="{height - 6}">- - power {target:g}</text>')
+    across = Scale.around(logs, PLOT_LEFT_PX, WIDTH_PX - 2 * RIGHT_PX)
+    up = Scale(0.0, 1.0, bottom, TOP_PX + 6)
+    height = bottom + AXIS_PX + 16 + LEGEND_PX * (len(drawn) + 1)
+    parts = [svg_open("plane", height, title), y_grid(up, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))]
+    parts += [logarithmic_x_grid(across, bottom), tick_label((PLOT_LEFT_PX + WIDTH_PX) / 2, bottom + 30, x_title)]
+    at, right = up(target), WIDTH_PX - RIGHT_PX
+    parts.append(f'<line class="reference" x1="{PLOT_LEFT_PX}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
+    parts.append(f'<text class="tick" x="{PLOT_LEFT_PX}" y="{height - 6}">- - power {target:g}</text>')
     for number, each in enumerate(drawn):
         line = [(across(math.log10(x)), up(y)) for x, y in zip(each.xs, each.ys, strict=True)]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in line)
         dots = "".join(_shape(number, x, y, 3.0) for x, y in line)
-        legend = _legend_row(number, each.label, bottom + _AXIS_PX + 16 + (number + 0.5) * _LEGEND_PX)
+        legend = _legend_row(number, each.label, bottom + AXIS_PX + 16 + (number + 0.5) * LEGEND_PX)
         parts.append(f'<g class="s{number}"><path class="line" d="M{path}"/>{dots}{legend}</g>')
-    return "".join((*parts, _title(title, ""), "</svg>"))
+    return "".join((*parts, svg_title(title, ""), "</svg>"))
 
 
 def binned_means(xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, float]]:
@@ -247,25 +261,6 @@ def style_sheet(name: str) -> str:
     return (files("soundsright") / "web" / "static" / name).read_text(encoding="utf-8")
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """A linear map from values to pixels."""
-
-    low: float
-    high: float
-    start_px: float
-    end_px: float
-
-    @classmethod
-    def around(cls, values: Sequence[float], start_px: float, end_px: float, share: float = 0.04) -> _Scale:
-        low, high = min(values), max(values)
-        span = (high - low) or max(abs(high), 1.0) * 0.1
-        return cls(low - share * span, high + share * span, start_px, end_px)
-
-    def __call__(self, value: float) -> float:
-        return self.start_px + (value - self.low) / (self.high - self.low) * (self.end_px - self.start_px)
-
-
 def _plane(
     series: Sequence[Series],
     *,
@@ -277,11 +272,11 @@ def _plane(
 ) -> str:
     xs = [x for each in series for x in each.xs]
     ys = [y for each in series for y in (*each.ys, *each.lows, *each.highs) if y is not None]
-    bottom = _TOP_PX + _PLOT_HEIGHT_PX
-    across = _Scale.around(xs, _PLOT_LEFT_PX, WIDTH_PX - _RIGHT_PX, share=0.06)
-    up = _Scale.around(ys, bottom, _TOP_PX, share=0.06)
-    height = bottom + _AXIS_PX + 16 + _LEGEND_PX * len(series)
-    parts = [_open("plane", height, title), _y_grid(up)]
+    bottom = TOP_PX + PLOT_HEIGHT_PX
+    across = Scale.around(xs, PLOT_LEFT_PX, WIDTH_PX - RIGHT_PX, share=0.06)
+    up = Scale.around(ys, bottom, TOP_PX, share=0.06)
+    height = bottom + AXIS_PX + 16 + LEGEND_PX * len(series)
+    parts = [svg_open("plane", height, title), y_grid(up)]
     names: Callable[[float], str] = tick_text
     positions = ticks(across.low, across.high)
     if x_names is not None:
@@ -289,18 +284,18 @@ def _plane(
         names = lambda index: shortened(x_names[int(index)], 10)  # noqa: E731
     for position in positions:
         at = across(position)
-        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP_PX}" y2="{bottom}"/>')
-        parts.append(_tick(at, bottom + 14, names(position)))
-    parts.append(_tick((_PLOT_LEFT_PX + WIDTH_PX) / 2, bottom + 30, x_title))
+        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP_PX}" y2="{bottom}"/>')
+        parts.append(tick_label(at, bottom + 14, names(position)))
+    parts.append(tick_label((PLOT_LEFT_PX + WIDTH_PX) / 2, bottom + 30, x_title))
     for number, (each, line) in enumerate(zip(series, lines, strict=True)):
-        legend_y = bottom + _AXIS_PX + 16 + (number + 0.5) * _LEGEND_PX
+        legend_y = bottom + AXIS_PX + 16 + (number + 0.5) * LEGEND_PX
         points = _points_and_line(number, each, line, across, up)
         parts.append(f'<g class="s{number}">{points}{_legend_row(number, each.label, legend_y)}</g>')
-    return "".join((*parts, _title(title, unit), "</svg>"))
+    return "".join((*parts, svg_title(title, unit), "</svg>"))
 
 
 def _points_and_line(
-    number: int, series: Series, line: Sequence[tuple[float, float]], across: _Scale, up: _Scale
+    number: int, series: Series, line: Sequence[tuple[float, float]], across: Scale, up: Scale
 ) -> str:
     """The intervals, points and line of a series."""
     group = []
@@ -317,8 +312,8 @@ def _points_and_line(
 
 
 def _legend_row(number: int, label: str, y: float) -> str:
-    shape = _shape(number, _PLOT_LEFT_PX + 6, y - 4, 4.5)
-    return f'{shape}<text class="label" x="{_PLOT_LEFT_PX + 18}" y="{y}">{escape(shortened(label, 52))}</text>'
+    shape = _shape(number, PLOT_LEFT_PX + 6, y - 4, 4.5)
+    return f'{shape}<text class="label" x="{PLOT_LEFT_PX + 18}" y="{y}">{escape(shortened(label, 52))}</text>'
 
 
 def _shape(number: int, x: float, y: float, r: float) -> str:
@@ -334,54 +329,6 @@ def _shape(number: int, x: float, y: float, r: float) -> str:
     return f'<polygon class="dot" points="{points}"/>'
 
 
-def _open(kind: str, height: float, title: str) -> str:
-    return f'<svg class="plot {kind}" viewBox="0 0 {WIDTH_PX} {height:g}" role="img" aria-label="{escape(title)}">'
-
-
-def _title(title: str, unit: str) -> str:
-    return f'<text class="title" x="8" y="15">{escape(f"{title}, {unit}" if unit else title)}</text>'
-
-
 def _label(text: str, y: float) -> str:
     name = escape(shortened(text))
     return f'<text class="label" x="{_LEFT_PX - 8}" y="{y + 4}" text-anchor="end">{name}</text>'
-
-
-def _tick(x: float, y: float, text: str) -> str:
-    return f'<text class="tick" x="{x:.1f}" y="{y:g}" text-anchor="middle">{escape(text)}</text>'
-
-
-def _x_grid(scale: _Scale, top: float, bottom: float) -> str:
-    parts = []
-    for tick in ticks(scale.low, scale.high):
-        at = scale(tick)
-        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{bottom}"/>')
-        parts.append(_tick(at, bottom + 16, tick_text(tick)))
-    return "".join(parts)
-
-
-def _logarithmic_x_grid(scale: _Scale, bottom: float) -> str:
-    """Lines at 1, 2 and 5 times each power of ten; `scale` maps logarithms."""
-    parts = []
-    for power in range(math.floor(scale.low), math.ceil(scale.high) + 1):
-        for step in (1, 2, 5):
-            exponent = power + math.log10(step)
-            if scale.low <= exponent <= scale.high:
-                at = scale(exponent)
-                parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP_PX}" y2="{bottom}"/>')
-                parts.append(_tick(at, bottom + 14, f"{step * 10.0**power:g}"))
-    return "".join(parts)
-
-
-def _y_grid(scale: _Scale, marks: Sequence[float] = ()) -> str:
-    parts = []
-    for tick in marks or ticks(scale.low, scale.high):
-        at = scale(tick)
-        parts.append(
-            f'<line class="grid" x1="{_PLOT_LEFT_PX}" x2="{WIDTH_PX - _RIGHT_PX}" y1="{at:.1f}" y2="{at:.1f}"/>'
-        )
-        parts.append(
-            f'<text class="tick" x="{_PLOT_LEFT_PX - 5}" y="{at + 4:.1f}" '
-            f'text-anchor="end">{tick_text(tick)}</text>'
-        )
-    return "".join(parts)

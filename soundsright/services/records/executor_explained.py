@@ -66,6 +66,20 @@ def scored_time_s(row: ImageRow, rules: ExecutorRules) -> float | None:
     return row.metrics.inference_time_sec
 
 
+def image_state(row: ImageRow) -> str:
+    """A word for what became of an image: `ranked`, or the reason why it is not."""
+    metrics = row.metrics
+    if metrics.error is not None:
+        return "failed"
+    if metrics.final_score == NO_SCORE:
+        return "waiting"
+    if metrics.cap_violation:
+        return "over a limit"
+    if metrics.quality_score <= 0:
+        return "no better than the input"
+    return "unsteady" if metrics.unsteady else "ranked"
+
+
 def metric_means(row: ImageRow) -> dict[str, float]:
     """The mean of each metric over an image's scored clips. A metric without a finite score has none."""
     values: dict[str, list[float]] = {}
