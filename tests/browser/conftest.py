@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.services.records.executor_rows import always_valid, write_rounds
 from tests.services.records.runs import USUAL, Entrant, write_run
 
 if TYPE_CHECKING:
@@ -113,11 +114,13 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of the static build on disk."""
     from soundsright.services.board.build import build_site
+    from soundsright.services.records import read_executor_rounds
     from soundsright.services.records.runs import find_runs, read_runs
 
     second = write_run(tmp_path_factory.mktemp("more") / "second", seed=8, clips=4)
     out = tmp_path_factory.mktemp("site")
-    build_site(read_runs(find_runs([second, run_folder])), out, audio_bytes=64 << 20)
+    executor = read_executor_rounds(write_rounds(tmp_path_factory.mktemp("rounds")), valid_signature=always_valid)
+    build_site(read_runs(find_runs([second, run_folder])), out, audio_bytes=64 << 20, executor=executor)
     return out.as_uri() + "/"
 
 

@@ -17,6 +17,7 @@ AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 COMPETITION = "r/first/DENOISING_16000HZ/"
 PAGES = {
     "leaderboard": "index.html",
+    "executor": "executor/index.html",
     "rounds": "history.html",
     "round": "r/first/index.html",
     "competition": COMPETITION + "index.html",

@@ -13,10 +13,15 @@ _runs_option = option(
     "--run",
     "runs",
     multiple=True,
-    required=True,
     type=ANY_PATH,
     envvar="SOUNDSRIGHT_RUN",
     help="Folder of a run, or a folder of runs. Repeat it for more runs, oldest first.",
+)
+_executor_option = option(
+    "--executor",
+    metavar="PATH|URL",
+    envvar="SOUNDSRIGHT_EXECUTOR",
+    help="Also show an executor's rounds: its address, the folder of `executor serve`, or saved results.",
 )
 
 
@@ -35,28 +40,35 @@ def command() -> None:
 @command.command("build")
 @click.argument("out", type=ANY_PATH)
 @_runs_option
+@_executor_option
 @audio_mib_option(128, "the pages")
-def build(*, out: Path, runs: tuple[Path, ...], audio_mib: int) -> None:
+def build(*, out: Path, runs: tuple[Path, ...], executor: str | None, audio_mib: int) -> None:
     """Write the leaderboard as files to the folder OUT.
 
     \b
     soundsright leaderboard build site --run runs/seed-1
+    soundsright leaderboard build site --executor http://127.0.0.1:9000
 
-    You can open the pages from the disk. They need no server.
+    You can open the pages from the disk. They need no server. Give --run, --executor or both.
     """
+    from soundsright.cli.shared.executor_source import executor_history
     from soundsright.services.board import build_site
     from soundsright.services.records import find_runs, read_runs
 
+    _check_sources(runs, executor)
+    history = executor_history(executor) if executor else None
+    for problem in history.problems if history else ():
+        click.echo(f"Note: {problem}", err=True)
     found_runs = read_runs(find_runs(runs))
     for unreadable in (run for run in found_runs if run.doc is None):
         click.echo(f"Note: {unreadable.folder}: {unreadable.problem}", err=True)
     for run in found_runs:
         for note in run.notes:
             click.echo(f"Note: {run.folder}: {note}", err=True)
-    if all(run.doc is None for run in found_runs):
+    if runs and all(run.doc is None for run in found_runs):
         names = ", ".join(map(str, runs))
         raise UsageError(f"There is no run to show in {names}", "Give the folder of a finished run.")
-    built = build_site(found_runs, out, audio_bytes=audio_mib << 20)
+    built = build_site(found_runs, out, audio_bytes=audio_mib << 20, executor=history)
     for note in built.notes:
         click.echo(f"Note: {' '.join(note.split())}", err=True)
     silent = f"; {built.clips_silent} clips without audio" if built.clips_silent else ""
@@ -67,23 +79,34 @@ def build(*, out: Path, runs: tuple[Path, ...], audio_mib: int) -> None:
 
 @command.command("serve")
 @_runs_option
+@_executor_option
 @listening_options("SOUNDSRIGHT_LEADERBOARD", 8700)
-def serve(*, runs: tuple[Path, ...], host: str, port: int, connections: Connections) -> None:
+def serve(*, runs: tuple[Path, ...], executor: str | None, host: str, port: int, connections: Connections) -> None:
     """Serve the leaderboard until Ctrl-C.
 
     \b
     soundsright leaderboard serve --run runs
+    soundsright leaderboard serve --executor http://127.0.0.1:9000
 
-    New and changed runs appear without a restart. The page /status shows a running round, and
-    /emission what a validator pays.
+    New and changed runs appear without a restart, and new rounds of an executor within a minute. The page /status
+    shows a running round, /emission what a validator pays, and /executor the images of an executor.
+    Give --run, --executor or both.
     """
     from soundsright.cli.shared.emission_watch import emission_in
+    from soundsright.cli.shared.executor_source import PolledHistory
     from soundsright.cli.shared.round_watch import opened_watch
     from soundsright.cli.shared.serving import limits_of, serve_app
     from soundsright.services.board import LiveSite, StatusFeed, board_app
     from soundsright.services.records import find_runs
 
+    _check_sources(runs, executor)
     find_runs(runs)
+    history = PolledHistory(executor) if executor else None
     feed = StatusFeed(runs, opened_watch, emission_in)
-    app = board_app(LiveSite(runs, live=True), feed)
+    app = board_app(LiveSite(runs, live=True, executor=history), feed)
     serve_app(app, host, port, "Leaderboard", limits=limits_of(connections), on_stop=feed.stop)
+
+
+def _check_sources(runs: tuple[Path, ...], executor: str | None) -> None:
+    if not runs and not executor:
+        raise UsageError("Nothing to show is given", "Give --run FOLDER, --executor PATH or both.")

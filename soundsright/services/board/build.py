@@ -20,7 +20,7 @@ from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.services.board.pages import AudioAccess, ClipAddress, Site
 from soundsright.services.board.places import MAX_SIGNAL_BYTES, places_of
 from soundsright.services.drawing import Page, clips_by_spread, flac_bytes
-from soundsright.services.records import BUNDLE, REFERENCES, Run, RunCompetition
+from soundsright.services.records import BUNDLE, REFERENCES, ExecutorHistory, Run, RunCompetition
 from soundsright.services.rounds import read_wav
 
 MARKER = ".soundsright-leaderboard"
@@ -38,10 +38,12 @@ class BuiltSite:
     notes: tuple[str, ...]
 
 
-def build_site(runs: Sequence[Run], out: Path, *, audio_bytes: int) -> BuiltSite:
+def build_site(
+    runs: Sequence[Run], out: Path, *, audio_bytes: int, executor: ExecutorHistory | None = None
+) -> BuiltSite:
     """Write the site with at most `audio_bytes` of audio to `out`, a new or empty folder or an earlier build.
 
-    The files of an earlier build are replaced.
+    The files of an earlier build are replaced. With the rounds of an executor, the site has a page for them.
 
     Raises:
         UsageError: the folder has other files, or cannot be written.
@@ -51,7 +53,7 @@ def build_site(runs: Sequence[Run], out: Path, *, audio_bytes: int) -> BuiltSite
     notes: list[str] = []
     with_audio = _write_audio(runs, writer, audio_bytes, notes)
     audio_written = writer.total_bytes
-    site = Site(runs, AudioAccess("embedded", frozenset(with_audio)))
+    site = Site(runs, AudioAccess("embedded", frozenset(with_audio)), executor=executor)
     bundles = {f"r/{run.key}/{BUNDLE}": run.bundle for run in runs if run.bundle is not None}
     for path in site.paths():
         if path in bundles:

@@ -17,6 +17,7 @@ from soundsright.services.records import (
     ExecutorRound,
     Explanation,
     explained_image,
+    image_label,
     image_state,
 )
 
@@ -58,19 +59,6 @@ def shown_executor(history: ExecutorHistory) -> dict[str, Any]:
         "rounds": recent,
         "scores": _scores(recent, shown),
     }
-
-
-def image_label(row: ImageRow) -> str:
-    """The image's name without the host of its registry.
-
-    >>> from soundsright.core.images import SubmittedImage
-    >>> from soundsright.core.sources import ImageRef
-    >>> image_label(ImageRow(SubmittedImage(7, "5F", ImageRef("reg.example:5000/lab/gate", "0" * 64))))
-    'lab/gate'
-    """
-    host, slash, rest = row.submission.image.repository.partition("/")
-    has_host = slash and ("." in host or ":" in host or host == "localhost")
-    return rest if has_host else row.submission.image.repository
 
 
 def _explained(table: ExecutorRound, shown: Sequence[ShownImage]) -> list[tuple[ShownImage, Explanation]]:

@@ -25,7 +25,7 @@ from soundsright.services.board.places import places_of
 from soundsright.services.board.status_feed import StatusFeed
 from soundsright.services.board.streams import Stream, Streams
 from soundsright.services.drawing import HEADERS, Frame, Page
-from soundsright.services.records import BUNDLE, find_runs, read_runs, run_stamp
+from soundsright.services.records import BUNDLE, ExecutorHistory, find_runs, read_runs, run_stamp
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -59,11 +59,23 @@ class CachedPage:
 
 
 class LiveSite:
-    """The site of the runs below `paths`. It checks for new and changed runs at most every two seconds."""
+    """The site of the runs below `paths`. It checks for new and changed runs at most every two seconds.
 
-    def __init__(self, paths: Sequence[Path], *, live: bool, now: Callable[[], float] = time.monotonic) -> None:
+    `executor` gives the rounds of an executor as they are now. It returns at once.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        live: bool,
+        executor: Callable[[], ExecutorHistory] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._paths = tuple(paths)
         self._live = live
+        self._executor = executor
+        self.has_executor = executor is not None
         self._now = now
         self._lock = threading.Lock()
         self._checked_at = float("-inf")
@@ -120,11 +132,12 @@ class LiveSite:
         except UsageError:
             # A folder was moved or deleted while the server runs. Keep the pages that we have.
             return
-        stamp = tuple((folder, run_stamp(folder)) for folder in folders)
+        history = None if self._executor is None else self._executor()
+        stamp = (history, *((folder, run_stamp(folder)) for folder in folders))
         if stamp != self._stamp:
             self._stamp = stamp
             self._pages.clear()
-            self.site = Site(read_runs(folders), AudioAccess("file"), live=self._live)
+            self.site = Site(read_runs(folders), AudioAccess("file"), live=self._live, executor=history)
 
 
 def board_app(site: LiveSite, feed: StatusFeed | None = None) -> FastAPI:
@@ -143,7 +156,7 @@ def board_app(site: LiveSite, feed: StatusFeed | None = None) -> FastAPI:
 
     app = FastAPI(title="SoundsRight leaderboard", docs_url=None, redoc_url=None, openapi_url=None)
     if feed is not None:
-        _add_status(app, feed)
+        _add_status(app, feed, Frame(live=True, has_executor=site.has_executor))
     _add_files(app, site)
     # Last, because this route matches every address.
     _add_pages(app, site)
@@ -206,7 +219,7 @@ def _add_pages(app: FastAPI, site: LiveSite) -> None:
     app.add_route("/{path:path}", page, methods=["GET", "HEAD"])
 
 
-def _add_status(app: FastAPI, feed: StatusFeed) -> None:
+def _add_status(app: FastAPI, feed: StatusFeed, frame: Frame) -> None:
     """The status page and its stream of server-sent events."""
     from starlette.concurrency import run_in_threadpool
     from starlette.responses import Response, StreamingResponse
@@ -215,12 +228,12 @@ def _add_status(app: FastAPI, feed: StatusFeed) -> None:
     no_store = {**HEADERS, "Cache-Control": "no-store"}
 
     def page(request: Request) -> Response:
-        page = Frame(live=True).page("status.html.j2", "", title="Running now")
+        page = frame.page("status.html.j2", "", title="Running now")
         return Response(page.body, 200, no_store, page.media_type)
 
     def emission(request: Request) -> Response:
         emission, problem = feed.emission()
-        page = Frame(live=True).page("emission.html.j2", "", title="Emission", problem=problem, **shown(emission))
+        page = frame.page("emission.html.j2", "", title="Emission", problem=problem, **shown(emission))
         return Response(page.body, 200, no_store, page.media_type)
 
     async def events(stream: Stream) -> AsyncIterator[str]:

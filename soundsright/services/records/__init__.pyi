@@ -11,7 +11,15 @@ from .emission import (
     recorded_emission,
     unpaid_lines,
 )
-from .executor_explained import Explanation, Step, explained_image, image_state, metric_means, scored_time_s
+from .executor_explained import (
+    Explanation,
+    Step,
+    explained_image,
+    image_label,
+    image_state,
+    metric_means,
+    scored_time_s,
+)
 from .executor_results import (
     EXECUTOR_RESULTS,
     ExecutorHistory,
@@ -119,6 +127,7 @@ __all__ = [
     "explained_image",
     "feedback_of",
     "find_runs",
+    "image_label",
     "image_state",
     "in_order",
     "is_plain_file",

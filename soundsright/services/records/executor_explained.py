@@ -80,6 +80,19 @@ def image_state(row: ImageRow) -> str:
     return "unsteady" if metrics.unsteady else "ranked"
 
 
+def image_label(row: ImageRow) -> str:
+    """The image's name without the host of its registry.
+
+    >>> from soundsright.core.images import SubmittedImage
+    >>> from soundsright.core.sources import ImageRef
+    >>> image_label(ImageRow(SubmittedImage(7, "5F", ImageRef("reg.example:5000/lab/gate", "0" * 64))))
+    'lab/gate'
+    """
+    host, slash, rest = row.submission.image.repository.partition("/")
+    has_host = slash and ("." in host or ":" in host or host == "localhost")
+    return rest if has_host else row.submission.image.repository
+
+
 def metric_means(row: ImageRow) -> dict[str, float]:
     """The mean of each metric over an image's scored clips. A metric without a finite score has none."""
     values: dict[str, list[float]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from soundsright.cli.commands.executor import coordinate, submit, validate
+from soundsright.cli.commands.executor import coordinate, explain, scores, status, submit, validate
 
 
 @click.group("executor")
@@ -15,8 +15,9 @@ def command() -> None:
     soundsright executor submit --image-ref lab/gate@sha256:DIGEST    # a miner
     soundsright executor coordinate                                   # the organiser
     soundsright executor validate                                     # a validator without rounds
+    soundsright executor scores                                       # everyone
     """
 
 
-for _module in (submit, coordinate, validate):
+for _module in (submit, coordinate, validate, status, scores, explain):
     command.add_command(_module.command)
