@@ -79,7 +79,7 @@ def test_a_bad_setting_of_the_executor_is_named(name: str, value: str) -> None:
 
 def test_the_names_of_the_original_executor_are_read() -> None:
     settings = read_settings(ExecutorSettings, environment={"PORT": "9100", "STATE_FILE": "/srv/executor.db"})
-    assert (settings.executor_port, str(settings.executor_state_file)) == (9100, "/srv/executor.db")
+    assert (settings.executor_port, str(settings.executor_database)) == (9100, "/srv/executor.db")
     with pytest.raises(UsageError, match="EXECUTOR_PORT '9000' and PORT '9100' disagree"):
         read_settings(ExecutorSettings, environment={"PORT": "9100", "EXECUTOR_PORT": "9000"})
     # Other services do not read a variable of so common a name.

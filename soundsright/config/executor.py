@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from soundsright.config import values
 from soundsright.config.executor_services import hotkeys, image_or_empty
-from soundsright.config.schema import OptionalPath, Port, ValidatorSettings
+from soundsright.config.schema import Port, ValidatorSettings
 
 ALL_COMPETITIONS = "all"
 
@@ -31,8 +31,12 @@ class ExecutorSettings(ValidatorSettings):
     ] = "0.0.0.0"
     executor_port: Annotated[Port, Field(description="Port of the executor.")] = 9000
     executor_state: Annotated[
-        OptionalPath, Field(description="Database of the executor. Empty: executor.db in STATE_FOLDER.")
-    ] = None
+        str,
+        Field(
+            description="Database of the executor: a file, or the address of a PostgreSQL database. Empty: "
+            "executor.db in STATE_FOLDER."
+        ),
+    ] = ""
     executor_competition: Annotated[
         str,
         AfterValidator(values.competition_names),
@@ -63,8 +67,11 @@ class ExecutorSettings(ValidatorSettings):
     ] = 0.0
 
     @property
-    def executor_state_file(self) -> Path:
-        return (self.executor_state or self.folder / "executor.db").expanduser()
+    def executor_database(self) -> str | Path:
+        """The file of the executor's database, or its address."""
+        if "://" in self.executor_state:
+            return self.executor_state
+        return Path(self.executor_state).expanduser() if self.executor_state else self.folder / "executor.db"
 
     @property
     def executor_competitions(self) -> tuple[str, ...]:

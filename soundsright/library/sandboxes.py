@@ -29,6 +29,7 @@ class SandboxChoice:
     `kind` is `auto`, `bubblewrap`, `docker`, `process`, or the name of a sandbox from another installed package;
     `auto` uses the first isolating sandbox that works here.
     `python` is the interpreter that runs models without an image. `trust` says that every model is your own.
+    `build_timeout_s` limits the build of an image, or its pull; None means the usual limit.
     """
 
     kind: str = "auto"
@@ -38,6 +39,7 @@ class SandboxChoice:
     runtime: str = ""
     gpus: str = "none"
     trust: bool = False
+    build_timeout_s: float | None = None
 
     @functools.cached_property
     def gpu_pool(self) -> GpuPool | None:

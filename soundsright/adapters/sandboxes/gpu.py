@@ -108,6 +108,10 @@ class GpuPool:
     def __len__(self) -> int:
         return len(self._users)
 
+    @property
+    def gpus(self) -> tuple[Gpu, ...]:
+        return tuple(self._users)
+
     @contextlib.contextmanager
     def reserved(self, check: Callable[[], None] = lambda: None) -> Iterator[Gpu]:
         """The GPU with the fewest users, once one is free. `check` is called while waiting and may raise.

@@ -226,8 +226,8 @@ def sandbox_choice(settings: ValidatorSettings) -> SandboxChoice:
     )
 
 
-def opened_sandbox(settings: ValidatorSettings, choice: SandboxChoice) -> Sandbox:
-    """The chosen sandbox. `auto` tries Docker, then bubblewrap.
+def opened_sandbox(settings: ValidatorSettings, choice: SandboxChoice, round_id: str = "validator") -> Sandbox:
+    """The chosen sandbox. `auto` tries Docker, then bubblewrap. `round_id` labels what it makes.
 
     Raises:
         UsageError: no sandbox can be used.
@@ -247,7 +247,7 @@ def opened_sandbox(settings: ValidatorSettings, choice: SandboxChoice) -> Sandbo
     return chosen_sandbox(
         choice,
         local=False,
-        round_id="validator",
+        round_id=round_id,
         auto=("docker", "bubblewrap"),
         engine=engine,
         kept_out=kept_out,

@@ -12,6 +12,7 @@ from .scored_clips import unprocessed_results
 from .service import ExecutorService
 from .store import SUBMISSIONS, ExecutorStore
 from .subsystem import ExecutorSubsystem
+from .view import ExecutorView
 
 __all__ = [
     "PULL_FAILED",
@@ -20,6 +21,7 @@ __all__ = [
     "ExecutorService",
     "ExecutorStore",
     "ExecutorSubsystem",
+    "ExecutorView",
     "ImageJudge",
     "ImageMeter",
     "ImageOrder",

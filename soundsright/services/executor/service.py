@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from soundsright.core.errors import RequestRefused, SoundsRightError
+from soundsright.core.errors import InfrastructureFault, RequestRefused, SoundsRightError
 from soundsright.core.image_runs import check_clips
 from soundsright.core.images import Challenge, PublishedTable, SubmittedImage
 from soundsright.core.ports import TakenSubmissions
 from soundsright.services.executor import executor_steps
 from soundsright.services.executor.context import ExecutorContext
 from soundsright.services.executor.participants import has_new
+from soundsright.services.executor.pulling import forget_images
 from soundsright.services.executor.rounds import (
     RunningRound,
     check_corpus,
@@ -152,6 +153,7 @@ class ExecutorService:
         begun.run()
         self._coming.clear()
         self._remove_old_audio()
+        self._remove_old_images()
 
     def _begun(self) -> RunningRound | None:
         """The round that is not published yet, or a new one. None if there is no reason for one."""
@@ -201,3 +203,11 @@ class ExecutorService:
         """Remove the sets and the enhanced audio of old rounds. A folder that stays does no harm."""
         for round_id in self._context.state.rounds()[: -self._context.kept_rounds]:
             shutil.rmtree(self._context.round_folder(round_id), ignore_errors=True)
+
+    def _remove_old_images(self) -> None:
+        """Remove the images that no longer stand. If the engine fails, they are removed after the next round."""
+        keep = [entry.image for entry in self._context.store.standing().values()]
+        try:
+            forget_images(self._context.sandbox, keep)
+        except InfrastructureFault as fault:
+            _log.warning("old images stay: %s", fault, extra={"action": "images_stay"})

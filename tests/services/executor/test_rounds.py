@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from soundsright.core.content import image_content_hash
 from soundsright.core.entry_rules import EntryRules
 from soundsright.core.errors import EngineUnavailable, EntryRefused, ImageNotPulled, PeerUnavailable
 from soundsright.core.executor_rules import Profile
 from soundsright.core.images import NO_SCORE
 from soundsright.core.results import Failure
 from soundsright.services.executor.executor_steps import PARTICIPANTS, PUBLISHED
+from soundsright.services.executor.service import ExecutorService
 from soundsright.services.rounds import steps
-from tests.services.executor.world import COMPETITION, RULES, World, entry
+from tests.services.executor.world import COMPETITION, RULES, Sandbox, World, entry
 
 A, B, C, D = entry("Aa", 80), entry("Bb", 60), entry("Cc", 40), entry("Dd", 20)
 
@@ -260,3 +263,22 @@ def test_the_audio_of_old_rounds_is_removed(world: World, tmp_path: Path) -> Non
         world.play(*entries)
     folders = sorted(path.name for path in (tmp_path / "rounds").iterdir())
     assert folders == ["images-30", "images-40", "images-50"]
+
+
+class KeepingSandbox(Sandbox):
+    """A sandbox that keeps the images it pulled until it is told which are wanted."""
+
+    kept: Collection[str] = ()
+
+    def forget_images(self, keep: Collection[str]) -> int:
+        self.kept = frozenset(keep)
+        return 1
+
+
+def test_images_that_no_longer_stand_are_removed_after_a_round(world: World) -> None:
+    sandbox = KeepingSandbox()
+    world.service = ExecutorService(replace(world.context, sandbox=sandbox))
+    world.play(A, B)
+    assert len(sandbox.kept) == 2
+    world.play(B, C)
+    assert sandbox.kept == {image_content_hash(each.image) for each in (B, C)}

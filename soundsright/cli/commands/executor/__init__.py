@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from soundsright.cli.commands.executor import coordinate, explain, scores, status, submit, validate
+from soundsright.cli.commands.executor import coordinate, explain, scores, serve, status, submit, validate
 
 
 @click.group("executor")
@@ -14,10 +14,11 @@ def command() -> None:
     \b
     soundsright executor submit --image-ref lab/gate@sha256:DIGEST    # a miner
     soundsright executor coordinate                                   # the organiser
+    soundsright executor serve                                        # a machine that runs images
     soundsright executor validate                                     # a validator without rounds
     soundsright executor scores                                       # everyone
     """
 
 
-for _module in (submit, coordinate, validate, status, scores, explain):
+for _module in (submit, coordinate, serve, validate, status, scores, explain):
     command.add_command(_module.command)
