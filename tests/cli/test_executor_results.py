@@ -71,7 +71,7 @@ def database(tmp_path: Path) -> str:
     """The folder of an executor that has published rounds 3 and 4, and has begun round 5."""
     folder = tmp_path / "state"
     folder.mkdir()
-    state = SqlState(folder / "executor.db")
+    state = SqlState(folder / "executor.db", scope="executor")
     store = ExecutorStore(state, SqlRecords.beside(state), SystemClock())
     for number in (3, 4):
         state.begin_round(str(number), {})
@@ -89,7 +89,8 @@ def test_scores_prints_the_table_of_the_last_round(results: str, capsys: pytest.
     out = capsys.readouterr().out
     assert f"Round 10, DENOISING_16000HZ; signed by {EXECUTOR.address}" in out
     assert out.index("ben/masknet") < out.index("cho/wiener") < out.index("gus/new")
-    assert "not measured" in out
+    # A narrow terminal cuts no number and no state.
+    assert all(state in out for state in ("winner", "over a limit", "not measured", "waiting"))
     assert "crashed: Run 2 ended with exit code 1" in out
 
 
@@ -120,8 +121,9 @@ def test_an_address_gives_the_last_round_that_is_published(
 def test_the_folder_of_the_service_gives_its_last_published_round(
     database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(command, ["scores", "--results", database]) == 0
-    assert "Round 4, DENOISING_16000HZ" in capsys.readouterr().out
+    for source in (database, f"{database}/executor.db"):
+        assert run(command, ["scores", "--results", source]) == 0
+        assert "Round 4, DENOISING_16000HZ" in capsys.readouterr().out
 
 
 def test_explain_shows_the_worked_example_term_by_term(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,16 +18,19 @@ if TYPE_CHECKING:
     from soundsright.services.records import ExecutorHistory, ExecutorRound
 
 DATABASE = "executor.db"
+SCOPE = "executor"
+"""The scope of an executor's rows in its database."""
 ROUNDS_BACK = 24
 """How many round numbers before the last one are asked for."""
 URLS = ("http://", "https://")
 _TIMEOUT_S = 20.0
 _POLL_S = 30.0
+_SQLITE = b"SQLite format 3\0"
 
 results_option = option(
     "--results",
     metavar="PATH|URL",
-    envvar="EXECUTOR_API_URL",
+    envvar=["EXECUTOR_API_URL", "SUBNET_API_URL"],
     help="Address of an executor, the folder of `executor serve`, or a file or folder of saved results.",
 )
 
@@ -46,7 +49,7 @@ def executor_history(source: str, *, rounds_back: int = ROUNDS_BACK) -> Executor
         return _fetched(source.rstrip("/"), rounds_back)
     path = Path(source).expanduser()
     database = path / DATABASE if path.is_dir() else path
-    if database.name == DATABASE and database.is_file():
+    if _is_database(database):
         return _stored(database, rounds_back)
     return read_executor_rounds(path, valid_signature=valid_signature)
 
@@ -156,6 +159,14 @@ def _before(named: str, count: int) -> list[str]:
     return [f"{head}{each}" for each in range(number, max(-1, number - count - 1), -1)]
 
 
+def _is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
+
+
 def _stored(database: Path, rounds_back: int) -> ExecutorHistory:
     """The last published rounds in the database of `executor serve`."""
     from soundsright.adapters.machine import SystemClock
@@ -164,7 +175,7 @@ def _stored(database: Path, rounds_back: int) -> ExecutorHistory:
     from soundsright.services.executor import ExecutorStore
     from soundsright.services.records import ExecutorHistory, executor_round, in_order
 
-    with closing(SqlState(database)) as state:
+    with closing(SqlState(database, scope=SCOPE)) as state:
         store = ExecutorStore(state, SqlRecords.beside(state), SystemClock())
         published = []
         for round_id in reversed(state.rounds()):

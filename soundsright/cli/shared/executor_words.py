@@ -41,7 +41,7 @@ def scores_table(table: ExecutorRound) -> Table:
         out.add_row(
             "-" if rank is None else str(rank),
             Text(image_label(row)),
-            f"{row.submission.hotkey[:_HOTKEY_CHARS]}…",
+            _short(row.submission.hotkey),
             _number(_scored(metrics.final_score), 4),
             _number(_scored(metrics.quality_score), 4),
             _number(metrics.real_time_factor, 3),
@@ -52,6 +52,9 @@ def scores_table(table: ExecutorRound) -> Table:
             NOT_MEASURED if energy is None and measured else _number(energy, 2),
             "winner" if rank == 1 else image_state(row),
         )
+    for column in out.columns:
+        # Only names of images wrap, because a number that is cut is wrong.
+        column.min_width = column.min_width or max(len(str(cell)) for cell in (column.header, *column.cells))
     return out
 
 
@@ -68,9 +71,9 @@ def scores_notes(table: ExecutorRound) -> Iterator[str]:
     for row in table.rows:
         if row.metrics.error is not None:
             detail = f": {row.metrics.detail}" if row.metrics.detail else ""
-            yield f"{row.submission.hotkey[:_HOTKEY_CHARS]}…  {row.metrics.error}{detail}"
+            yield f"{_short(row.submission.hotkey)}  {row.metrics.error}{detail}"
         elif row.metrics.unsteady:
-            yield f"{row.submission.hotkey[:_HOTKEY_CHARS]}…  unsteady: the machine's speed changed while it ran"
+            yield f"{_short(row.submission.hotkey)}  unsteady: the machine's speed changed while it ran"
     yield "RTF: seconds of computing per second of audio. Time: of a scoring run. J per s: of audio."
 
 
@@ -215,6 +218,10 @@ def explanation_facts(table: ExecutorRound, why: Explanation) -> dict[str, Any]:
 
 def _step_facts(amount: float, gain: float, rank: int, unit: str) -> Mapping[str, Any]:
     return {f"amount_{unit}": amount, "gain": gain, "rank": rank}
+
+
+def _short(hotkey: str) -> str:
+    return hotkey if len(hotkey) <= _HOTKEY_CHARS + 1 else f"{hotkey[:_HOTKEY_CHARS]}…"
 
 
 def _scored(value: float) -> float | None:

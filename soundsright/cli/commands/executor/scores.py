@@ -36,7 +36,6 @@ def command(results: str | None, as_json: bool) -> None:
         return
     console = Console(highlight=False)
     drawn = scores_table(table)
-    # A number that is cut is wrong, so a narrow terminal wraps the lines instead.
     needed = console.measure(drawn, options=console.options.update(width=1_000)).minimum
     console.width = max(console.width, needed)
     click.echo(printable(scores_heading(table)))
