@@ -12,6 +12,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from textwrap import dedent
 
@@ -25,6 +26,7 @@ from soundsright.cli.main import COMMANDS, cli  # noqa: E402
 from soundsright.config import ExecutorSettings, MinerSettings, Settings, ValidatorSettings  # noqa: E402
 from soundsright.core.competition import PUBLISHED, metric_name  # noqa: E402
 from soundsright.core.entry_rules import REFUSAL_REASONS  # noqa: E402
+from soundsright.core.executor_rules import Profile, executor_rules  # noqa: E402
 from soundsright.metrics import METRICS  # noqa: E402
 from tests.layers import picture  # noqa: E402
 
@@ -141,6 +143,16 @@ def rooms_text() -> str:
     return f"```text\n{rooms}\n```"
 
 
+def executor_rules_text() -> str:
+    """Each rule of the executor with its value in every profile."""
+    profiles = {profile: asdict(executor_rules(profile)) for profile in Profile}
+    rows = [f"| key | {' | '.join(profiles)} |", "| --- |" + " ---: |" * len(profiles)]
+    for name in profiles[Profile.SOUNDSRIGHT]:
+        if name != "profile":
+            rows.append(f"| `{name}` | {' | '.join(f'{values[name]:g}' for values in profiles.values())} |")
+    return "\n".join(rows)
+
+
 def _escaped(text: str) -> str:
     """Text for a Markdown table or paragraph."""
     return str(text).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
@@ -152,6 +164,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "settings-miner": lambda: settings_text(MinerSettings, shared=False),
     "settings-validator": lambda: settings_text(ValidatorSettings, shared=False),
     "settings-executor": lambda: settings_text(ExecutorSettings, shared=False, base=ValidatorSettings),
+    "executor-rules": executor_rules_text,
     "refusal-codes": refusals_text,
     "metrics": metrics_text,
     "definitions": definitions_text,
