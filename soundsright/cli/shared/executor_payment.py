@@ -57,12 +57,15 @@ def executor_subsystems(
     if EXECUTOR not in organiser.emission.paying:
         return ()
     check_services(settings, organiser.emission)
+    from soundsright.adapters.peers import valid_signature
+    from soundsright.cli.shared.executor_services import executor_hotkey
     from soundsright.core.executor_rules import ExecutorRules
-    from soundsright.services.executor import ExecutorSubsystem
+    from soundsright.services.executor import ExecutorSubsystem, SignedOrder
 
     board, table = executor_clients(settings, context.chain, context.account)
+    order = SignedOrder(table, executor_hotkey(settings, context.chain), organiser, valid_signature)
     rules = organiser.executor or ExecutorRules()
-    return (ExecutorSubsystem(board, table, rules, clock=context.clock, health=context.health),)
+    return (ExecutorSubsystem(board, table, rules, clock=context.clock, health=context.health, order=order),)
 
 
 def executor_clients(

@@ -10,6 +10,7 @@ from .results import MeasuredEntry, RoundResults, open_results
 from .run_records import MeasurementLog, ReferenceStep, RunStep, StepLog
 from .scored_clips import unprocessed_results
 from .service import ExecutorService
+from .signed_order import SignedOrder
 from .store import SUBMISSIONS, ExecutorStore
 from .subsystem import ExecutorSubsystem
 from .view import ExecutorView
@@ -35,6 +36,7 @@ __all__ = [
     "ReferenceStep",
     "RoundResults",
     "RunStep",
+    "SignedOrder",
     "StepLog",
     "built_in_reference",
     "executor_steps",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -18,13 +19,11 @@ from soundsright.adapters.chains.local import LocalChain
 from soundsright.adapters.peers.keys import Hotkey
 from soundsright.cli.main import cli, run
 from soundsright.config import ValidatorSettings
-from soundsright.core.executor_rules import ExecutorRules
-from soundsright.core.images import PublishedTable
 from soundsright.services.http import HttpService, listening, sign_answers
 from soundsright.testing.fakechain.http import served_chain
-from soundsright.testing.image_services import measured_row
 from tests.ports import free_port
 from tests.rules.test_systems import WITHOUT
+from tests.services.executor.signed_rounds import signed_round
 from tests.services.executor_api.executors import OWNER, VICTOR, MemoryExecutor, app_of
 from tests.services.subnet_api.subnet_bench import ALICE, BOB, Bench, bench, image
 
@@ -60,15 +59,10 @@ class Services:
 
     def publish(self) -> None:
         """Alice and Bob submit, and a round finds Alice's image better."""
-        rules, coordinator = ExecutorRules(), self.coordinator.coordinator
-        submissions = [
-            coordinator.submit(key.address, key.address, str(image())).submission for key in (ALICE, BOB)
-        ]
-        rows = tuple(
-            measured_row(one, 0.8 if one.hotkey == ALICE.address else 0.5, time_s=6.0, memory_gb=5.0, rules=rules)
-            for one in submissions
-        )
-        self.executor.shown = PublishedTable("", rows, "v1")
+        coordinator = self.coordinator.coordinator
+        alice, bob = (coordinator.submit(key.address, key.address, str(image())).submission for key in (ALICE, BOB))
+        self.executor.shown, results = signed_round({alice: 0.8, bob: 0.5}, OWNER)
+        self.executor.envelopes[self.executor.shown.round_id] = results
 
 
 @pytest.fixture
@@ -167,3 +161,37 @@ def test_misuse_is_one_line_and_exit_2(
     assert (code, out) == (2, "")
     assert words in err
     assert err.count("\n") == 1
+
+
+def test_a_validator_with_rounds_needs_the_coordinators_address_too(
+    validate: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate("--dry-run", SUBNET_API_URL="")  # This sets the variables.
+    (tmp_path / "rules.toml").write_text("[emission]\nexecutor = 0.5\ncompetitions = 0.5\n" + WITHOUT)
+    root = logging.getLogger()
+    before = root.handlers[:]
+    assert run(cli, ["validator", "--dry-run"]) == 2
+    root.handlers[:] = before
+    err = capsys.readouterr().err
+    assert "gives the executor a share of 0.5, and SUBNET_API_URL is empty" in err
+    assert "Traceback" not in err
+
+
+def test_preflight_reads_both_services(
+    validate: Run, services: Services, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.publish()
+    validate("--dry-run")  # This sets the variables.
+
+    def found() -> dict[str, Any]:
+        run(cli, ["preflight", "--json"])
+        checks = json.loads(capsys.readouterr().out)["checks"]
+        return next(check for check in checks if check["name"] == "executor")
+
+    assert found()["ok"], found()
+    assert "burns 0.3 of the winner's share" in found()["sentence"]
+    assert "a table of 2 images" in found()["sentence"]
+    monkeypatch.setenv("EXECUTOR_API_URL", f"http://127.0.0.1:{free_port()}")
+    away = found()
+    assert not away["ok"]
+    assert "/metrics does not answer" in away["sentence"]

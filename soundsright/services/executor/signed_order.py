@@ -1,0 +1,117 @@
+"""The order of the executor's images by the signed results of the round, as a validator computes it again.
+
+The results have every run and every clip's scores, so quality, score, rank and the protection of the winner before
+follow from them. What the executor says of its rows counts only if it is the same. Blocks are counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from soundsright.core.competition_rules import CompetitionRules
+from soundsright.core.errors import RequestRefused, UsageError
+from soundsright.core.executor_rules import ExecutorRules
+from soundsright.core.images import ImageRow, PublishedTable
+from soundsright.core.ports import ScoreTable
+from soundsright.services.executor.context import JudgeOf
+from soundsright.services.executor.judging import ImageJudge
+from soundsright.services.executor.paying import SCORE_TOLERANCE, bad_table
+from soundsright.services.executor.recomputing import recomputed
+from soundsright.services.executor.results import RoundResults, open_results
+from soundsright.services.records import ValidSignature
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A round whose results were computed again: its seed's block, and its rows from best to last."""
+
+    round_id: str
+    seed_block: int
+    rows: tuple[ImageRow, ...]
+
+
+@dataclass
+class SignedOrder:
+    """An `ImageOrder` for the executor with the hotkey `signer`, by the organiser's rules. Use one thread.
+
+    The results of a round are read once. A round that is older than one before is refused.
+    """
+
+    table: ScoreTable
+    signer: str
+    organiser: CompetitionRules
+    valid_signature: ValidSignature
+    judge_of: JudgeOf = ImageJudge
+    _last: _Checked | None = field(default=None, init=False)
+
+    def __call__(self, published: PublishedTable) -> tuple[str, ...]:
+        """The hotkeys of the table's images that can be paid, best first.
+
+        Raises:
+            PeerUnavailable: `bad_table`, if the table and the signed results contradict each other; or the executor
+                does not answer.
+        """
+        candidates = {row.submission.hotkey: row for row in published.rows if row.is_winner_candidate}
+        if not published.round_id:
+            if self._last is not None:
+                raise bad_table(f"it is of no round, after round {self._last.round_id}")
+            if candidates:
+                raise bad_table("it has scores of no round")
+            return ()
+        checked = self._round(published.round_id)
+        decided = {row.submission.hotkey: row for row in checked.rows if row.is_winner_candidate}
+        for hotkey, row in candidates.items():
+            own = decided.get(hotkey)
+            if own is None or own.submission != row.submission:
+                raise bad_table(f"{hotkey} has a score, and none in the results of round {checked.round_id}")
+            if abs(own.metrics.final_score - row.metrics.final_score) > SCORE_TOLERANCE:
+                raise bad_table(
+                    f"{hotkey} has the score {row.metrics.final_score:.7g}, and the results of round"
+                    f" {checked.round_id} give {own.metrics.final_score:.7g}"
+                )
+        return tuple(hotkey for hotkey in decided if hotkey in candidates)
+
+    def _round(self, round_id: str) -> _Checked:
+        """The round, computed again from its signed results unless it is the last one that was."""
+        last = self._last
+        if last is not None and last.round_id == round_id:
+            return last
+        raw = self.table.results(round_id)
+        if raw is None:
+            raise bad_table(f"it is of round {round_id}, which has no signed results")
+        try:
+            results = open_results(raw, valid_signature=self.valid_signature, ruleset=self.organiser.ruleset)
+        except (RequestRefused, UsageError) as error:
+            raise bad_table(f"the results of round {round_id} cannot be used ({error})") from error
+        self._check(results, round_id)
+        seed_block = results.challenge.seed_block
+        if last is not None and seed_block < last.seed_block:
+            raise bad_table(f"round {round_id} is older than round {last.round_id}, which it showed before")
+        try:
+            again = recomputed(results, self.judge_of)
+        except ValueError as error:
+            raise bad_table(f"round {round_id} cannot be computed again ({str(error)[:200]})") from error
+        if again.differences:
+            raise bad_table(f"round {round_id}: {again.differences[0]}")
+        self._last = _Checked(round_id, seed_block, again.rows)
+        return self._last
+
+    def _check(self, results: RoundResults, round_id: str) -> None:
+        """Check that the results are of this executor and round, by the organiser's rules.
+
+        Raises:
+            PeerUnavailable: `bad_table`, if they are not.
+        """
+        if results.signer != self.signer:
+            raise bad_table(f"{results.signer} signed the results of round {round_id}, not {self.signer}")
+        if results.round_id != round_id:
+            raise bad_table(f"the results of round {round_id} are those of round {results.round_id}")
+        rules = self.organiser.executor or ExecutorRules()
+        if results.judged.rules.digest != rules.digest:
+            raise bad_table(f"round {round_id} followed other rules than [executor] of the organiser's file")
+        name = results.challenge.competition_id
+        competition = next((each for each in self.organiser.competitions if each.id == name), None)
+        if competition is None:
+            raise bad_table(f"round {round_id} is of the competition {name[:60]}, which the organiser's file lacks")
+        if dict(results.judged.weights) != dict(competition.metric_weights):
+            raise bad_table(f"round {round_id} weighs the metrics otherwise than the organiser's file")

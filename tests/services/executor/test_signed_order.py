@@ -1,0 +1,147 @@
+"""A validator ranks the images by the signed results of the round, and pays on nothing that contradicts them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundsright.core.competition import PUBLISHED
+from soundsright.core.competition_rules import CompetitionRules
+from soundsright.core.errors import PeerUnavailable
+from soundsright.core.executor_rules import ExecutorRules
+from soundsright.core.images import ImageRow, PublishedTable
+from soundsright.core.rulesets import SOUNDSRIGHT_V3
+from soundsright.services.executor import SignedOrder, order_of_rows
+from soundsright.services.records import EXECUTOR_RESULTS, sign_document
+from soundsright.testing.image_services import ScriptedTable
+from tests.services.executor.world import COMPETITION, RULES, Account, Judge, World, entry, valid_signature
+
+A, B = entry("Aa", 78), entry("Bb", 80)
+"""B is better, by less than the judge needs to replace A."""
+
+
+class Scene:
+    """Two rounds of an executor, as a validator reads them."""
+
+    def __init__(self, folder: Path) -> None:
+        world = World(folder)
+        self.service = ScriptedTable()
+        self.tables: list[PublishedTable] = []
+        for entries in ((A,), (A, B)):
+            world.play(*entries)
+            table = world.service.table()
+            raw = world.service.results(table.round_id)
+            assert raw is not None
+            self.service.documents[table.round_id] = raw
+            self.tables.append(table)
+        self.organiser = world.context.organiser
+
+    def order(self, organiser: CompetitionRules | None = None, signer: str = Account.address) -> SignedOrder:
+        return SignedOrder(self.service, signer, organiser or self.organiser, valid_signature, Judge)
+
+    def change(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Change the results of the last round, and sign them again as the executor would."""
+        round_id = self.tables[-1].round_id
+        document = json.loads(json.loads(self.service.documents[round_id])["document"])
+        change(document)
+        self.service.documents[round_id] = sign_document(EXECUTOR_RESULTS, document, Account()).encode()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+def test_the_winner_before_keeps_its_place_until_a_lead_is_certain(scene: Scene) -> None:
+    table = scene.tables[-1]
+    assert order_of_rows(table, RULES) == ("Bb", "Aa")
+    assert scene.order()(table) == ("Aa", "Bb")
+
+
+def test_the_results_of_a_round_are_read_once(scene: Scene) -> None:
+    order = scene.order()
+    for table in (*scene.tables, scene.tables[-1]):
+        order(table)
+    assert scene.service.calls == ["results", "results"]
+
+
+def test_before_the_first_round_nobody_is_paid(scene: Scene) -> None:
+    empty = PublishedTable("", (ImageRow(A),), "v")
+    order = scene.order()
+    assert order(empty) == ()
+    order(scene.tables[-1])
+    with pytest.raises(PeerUnavailable, match="of no round, after round"):
+        order(empty)
+
+
+def test_scores_of_no_round_are_not_paid(scene: Scene) -> None:
+    with pytest.raises(PeerUnavailable, match="scores of no round"):
+        scene.order()(replace(scene.tables[-1], round_id=""))
+
+
+def test_an_older_round_is_not_paid_again(scene: Scene) -> None:
+    order = scene.order()
+    order(scene.tables[1])
+    with pytest.raises(PeerUnavailable, match="is older than round"):
+        order(scene.tables[0])
+    assert order(scene.tables[1]) == ("Aa", "Bb")
+
+
+def test_a_row_that_contradicts_the_results_pays_nobody(scene: Scene) -> None:
+    table = scene.tables[-1]
+    first, second = table.rows
+    raised = replace(second, metrics=replace(second.metrics, final_score=0.99))
+    stranger = replace(second, submission=entry("Cc", 80))
+    for row, words in ((raised, "has the score 0.99"), (stranger, "Cc has a score, and none")):
+        with pytest.raises(PeerUnavailable, match=words) as caught:
+            scene.order()(replace(table, rows=(first, row)))
+        assert caught.value.code == "bad_table"
+
+
+def test_results_that_do_not_follow_from_their_runs_pay_nobody(scene: Scene) -> None:
+    def faster(document: dict[str, Any]) -> None:
+        document["entries"][0]["runs"][0]["time_s"] = 0.0
+
+    scene.change(faster)
+    with pytest.raises(PeerUnavailable, match="and the results say"):
+        scene.order()(scene.tables[-1])
+
+
+def test_results_in_another_order_pay_nobody(scene: Scene) -> None:
+    scene.change(lambda document: document["rows"].reverse())
+    with pytest.raises(PeerUnavailable, match="has rank 1"):
+        scene.order()(scene.tables[-1])
+
+
+def test_results_of_others_are_refused(scene: Scene) -> None:
+    table = scene.tables[-1]
+    with pytest.raises(PeerUnavailable, match="signed the results of round"):
+        scene.order(signer="5Other")(table)
+    scene.service.documents[table.round_id] = scene.service.documents[scene.tables[0].round_id]
+    with pytest.raises(PeerUnavailable, match="are those of round"):
+        scene.order()(table)
+    scene.service.documents[table.round_id] = b"not signed"
+    with pytest.raises(PeerUnavailable, match="cannot be used"):
+        scene.order()(table)
+    del scene.service.documents[table.round_id]
+    with pytest.raises(PeerUnavailable, match="no signed results"):
+        scene.order()(table)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"executor": ExecutorRules()}, "other rules than"),
+        ({"competitions": (PUBLISHED[1],)}, "which the organiser's file lacks"),
+        ({"competitions": (replace(COMPETITION, metric_weights={"ESTOI": 1.0}),)}, "weighs the metrics otherwise"),
+        ({"ruleset": replace(SOUNDSRIGHT_V3, alpha=0.2)}, "cannot be used"),
+    ],
+)
+def test_a_round_by_other_rules_pays_nobody(scene: Scene, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(PeerUnavailable, match=words):
+        scene.order(replace(scene.organiser, **changes))(scene.tables[-1])
