@@ -37,10 +37,7 @@ demo: $(STAMP) ## Run a whole competition on this machine; ends with tables and 
 	$(BIN)/soundsright compete --pay-on-public-corpus --out $(OUT) --force $(if $(CLIPS),--clips $(CLIPS))
 
 test: $(STAMP) ## Run all tests and doctests; with COVERAGE=1 also check the floor of `make coverage`, in the same run.
-	$(if $(COVERAGE),$(MAKE) coverage)
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not docker" \
-		$(if $(COVERAGE),$(addprefix --ignore=,$(shell $(BIN)/python scripts/coverage_floor.py --list)))
-	$(BIN)/pytest -m docker  # One after the other: they count what one engine holds.
+	$(BIN)/python scripts/run_tests.py $(if $(COVERAGE),--coverage)
 
 fast: $(STAMP) ## Run the tests of what you changed since the last commit, or since BASE=REVISION.
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python scripts/tests_of_changes.py $(BASE)
