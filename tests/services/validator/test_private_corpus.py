@@ -232,10 +232,17 @@ def forms(secret: bytes) -> Iterator[bytes]:
 
 
 def leaks(files: Mapping[str, bytes], secrets: list[tuple[str, bytes]]) -> set[tuple[str, str]]:
+    """The kinds of secrets that the files contain, each with the files that contain the first one found."""
     whole = b"\n".join(files.values())
-    suspects = [(kind, secret) for kind, secret in secrets if any(form in whole for form in forms(secret))]
+    found: dict[str, bytes] = {}
+    for kind, secret in secrets:
+        if kind not in found and any(form in whole for form in forms(secret)):
+            found[kind] = secret
     return {
-        (name, kind) for kind, s in suspects for name, data in files.items() if any(f in data for f in forms(s))
+        (name, kind)
+        for kind, secret in found.items()
+        for name, data in files.items()
+        if any(form in data for form in forms(secret))
     }
 
 
