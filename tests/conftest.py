@@ -21,6 +21,7 @@ from soundsright.adapters.containers.docker import DockerSandbox, DockerSettings
 from soundsright.adapters.containers.engine import Engine
 from soundsright.adapters.containers.image_storage import remove_images
 from soundsright.adapters.containers.labels import CONTENT_LABEL, OWNER_LABEL, this_owner
+from soundsright.adapters.machine import ProcessPool
 from soundsright.adapters.sandboxes.bubblewrap import BubblewrapSandbox
 from soundsright.adapters.sandboxes.process import ProcessSandbox
 from soundsright.core.audio import Audio, on_pcm16_grid
@@ -29,6 +30,7 @@ from soundsright.core.content import content_hash, files_below, sha256_of_file
 from soundsright.core.ports import DegradedClip, Sandbox
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import FetchedModel, Submission
+from soundsright.metrics import warm_up
 from tests.engines import BASE, NoEngine, container_engine, podman_engine
 
 # Use the same examples on every machine, fast or slow, so that a commit has the same test results everywhere.
@@ -152,6 +154,24 @@ def podman() -> Iterator[Engine]:
 def model_contents(engine: Engine) -> set[str]:
     """The content hashes of the models for which the harness has built images."""
     return {image.labels.get(CONTENT_LABEL, "") for image in engine.client.images.list()} - {""}
+
+
+@pytest.fixture(scope="session")
+def pools() -> Iterator[Callable[[int], ProcessPool]]:
+    """A function that returns a pool of that many worker processes: the same for all tests of this process."""
+
+    @functools.cache
+    def pool_of(workers: int) -> ProcessPool:
+        return ends.enter_context(contextlib.closing(ProcessPool(workers, warm_up=warm_up)))
+
+    with contextlib.ExitStack() as ends:
+        yield pool_of
+
+
+@pytest.fixture
+def shared_workers(pools: Callable[[int], ProcessPool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores with processes that other tests have started: to start one takes longer than to score a few clips."""
+    monkeypatch.setattr("soundsright.library.scoring._pool", lambda workers: contextlib.nullcontext(pools(workers)))
 
 
 @functools.cache

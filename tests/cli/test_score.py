@@ -25,6 +25,8 @@ from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import UsageError
 from soundsright.metrics.registry import METRICS
 
+pytestmark = pytest.mark.usefixtures("shared_workers")
+
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Path:

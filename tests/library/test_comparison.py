@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import soundsright
 from soundsright.cli.commands.compare import command as compare_command
 
+pytestmark = pytest.mark.usefixtures("shared_workers")
 METRICS = ("STOI", "SI_SDR")
 Systems = tuple[soundsright.FolderScore, soundsright.FolderScore]
 

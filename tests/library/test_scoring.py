@@ -13,6 +13,7 @@ from click.testing import CliRunner
 import soundsright
 from soundsright.cli.commands.score import command as score_command
 
+pytestmark = pytest.mark.usefixtures("shared_workers")
 METRICS = ("PESQ_WB", "ESTOI", "STOI", "SI_SDR", "SI_SIR", "SI_SAR")
 
 
