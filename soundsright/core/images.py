@@ -171,7 +171,8 @@ class MeasuredImage:
 
     With `failure`, a scoring run failed or the image never became ready: the submission's score is 0. `unsteady`
     says that the machine's speed changed while the image ran, also when it was timed again. `load_s` is the time
-    until it was ready.
+    until it was ready. `reference_s` is the mean time of the reference before and after the image, so that times of
+    two machines can be compared; None if it was not timed.
     """
 
     runs: tuple[ScoringRun, ...]
@@ -180,6 +181,7 @@ class MeasuredImage:
     unsteady: bool = False
     load_s: float = 0.0
     log: str = ""
+    reference_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 from . import executor_steps
 from .calibration import Reference, ReferenceModel, built_in_reference
+from .comparing import ComparedTime, Comparison, compared, differences_from_rules
 from .context import ExecutorContext, JudgedSet
 from .judging import ImageJudge
 from .meter import ImageMeter, sandbox_limits
@@ -18,6 +19,8 @@ from .view import ExecutorView
 __all__ = [
     "PULL_FAILED",
     "SUBMISSIONS",
+    "ComparedTime",
+    "Comparison",
     "ExecutorContext",
     "ExecutorService",
     "ExecutorStore",
@@ -39,6 +42,8 @@ __all__ = [
     "SignedOrder",
     "StepLog",
     "built_in_reference",
+    "compared",
+    "differences_from_rules",
     "executor_steps",
     "forget_images",
     "open_results",

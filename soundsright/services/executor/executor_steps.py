@@ -80,7 +80,8 @@ class MeasuredStep(steps.StepRecord):
     def of(cls, facts: Mapping[str, Any]) -> Self:
         runs = tuple(ScoringRun(**{**run, "clip_ids": tuple(run["clip_ids"])}) for run in facts["runs"])
         failure = None if facts["failure"] is None else Failure(**facts["failure"])
-        return cls(MeasuredImage(runs, (), failure, facts["unsteady"], facts["load_s"], facts["log"]))
+        about = facts["unsteady"], facts["load_s"], facts["log"], facts.get("reference_s")
+        return cls(MeasuredImage(runs, (), failure, *about))
 
 
 @dataclass(frozen=True)

@@ -77,14 +77,14 @@ class ImageMeter:
         """
         runs = dealt_runs({clip_id: clips.durations_s[clip_id] for clip_id in clips.clip_ids}, self.rules)
         before_s = self._reference_s(log, 0)
-        attempt, unsteady = 1, False
+        reference_s, attempt, unsteady = before_s, 1, False
         while True:
             steps = _Attempt(self, model, clips, runs, folder / f"attempt-{attempt}", attempt, log).steps()
             failure = steps[-1].failure
             if failure is not None and failure.code != ModelTimeout.code:
                 break
             after_s = self._reference_s(log, attempt)
-            unsteady = not is_steady(before_s, after_s)
+            unsteady, reference_s = not is_steady(before_s, after_s), (before_s + after_s) / 2
             if not unsteady or attempt == MAX_ATTEMPTS:
                 break
             before_s, attempt = after_s, attempt + 1
@@ -96,6 +96,7 @@ class ImageMeter:
             unsteady,
             max(step.load_s for step in steps),
             steps[-1].log,
+            reference_s,
         )
 
     def _reference_s(self, log: MeasurementLog, number: int) -> float:

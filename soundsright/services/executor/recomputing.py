@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 from soundsright.core.images import ImageMetrics, ImageRow
-from soundsright.services.executor.context import JudgeOf
+from soundsright.services.executor.context import Judge, JudgeOf
 from soundsright.services.executor.judging import ImageJudge
+from soundsright.services.executor.participants import NOT_EVALUATED
 from soundsright.services.executor.results import MeasuredEntry, RoundResults
 
 TOLERANCE = 1e-6
@@ -29,14 +30,35 @@ def recomputed(results: RoundResults, judge_of: JudgeOf = ImageJudge) -> Recompu
     """Compute quality, factor, score and order again."""
     judge = judge_of(results.judged)
     entries = tuple(
-        MeasuredEntry(replace(entry.row, metrics=judge.metrics(entry.measured)), entry.measured)
-        if entry.measured is not None
-        else entry
+        MeasuredEntry(replace(entry.row, metrics=_metrics(entry, judge)), entry.measured)
         for entry in results.entries
     )
     rows = replace(results, entries=entries).ranked(judge)
     published = [entry.row for entry in results.entries]
-    return Recomputed(rows, tuple(_differences(published, rows)))
+    return Recomputed(rows, (*_differences_of_clips(results), *_differences(published, rows)))
+
+
+def _metrics(entry: MeasuredEntry, judge: Judge) -> ImageMetrics:
+    """The metrics that follow from what was measured. A score without any measurement does not count."""
+    if entry.measured is not None:
+        return judge.metrics(entry.measured)
+    return entry.row.metrics if entry.row.metrics.error is not None else ImageMetrics(error=NOT_EVALUATED)
+
+
+def _differences_of_clips(results: RoundResults) -> Iterator[str]:
+    """The images whose scores are not those of all clips of their runs: a mean over fewer is another one."""
+    scored: tuple[str, list[str]] | None = None
+    for entry in results.entries:
+        if entry.measured is None or entry.measured.failure is not None:
+            continue
+        hotkey = entry.row.submission.hotkey
+        in_runs = sorted(clip_id for run in entry.measured.runs for clip_id in run.clip_ids)
+        own = sorted(clip.clip_id for clip in entry.measured.clips)
+        if own != in_runs:
+            yield f"{hotkey}: the clips with scores are not those of its scoring runs"
+        scored = scored or (hotkey, own)
+        if own != scored[1]:
+            yield f"{hotkey}: its scores are of other clips than those of {scored[0]}"
 
 
 def _differences(published: list[ImageRow], own: tuple[ImageRow, ...]) -> Iterator[str]:

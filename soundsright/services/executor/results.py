@@ -83,6 +83,7 @@ class EntryForm(_Form):
     failure: FailureForm | None
     unsteady: bool
     load_s: NotNegative
+    reference_s: Positive | None = None
 
 
 class GroupsForm(_Form):
@@ -256,6 +257,7 @@ def _entry(submission: SubmittedImage, measured: MeasuredImage) -> dict[str, Any
         "failure": None if measured.failure is None else asdict(measured.failure),
         "unsteady": measured.unsteady,
         "load_s": measured.load_s,
+        "reference_s": measured.reference_s,
     }
 
 
@@ -269,4 +271,4 @@ def _measured(form: EntryForm) -> MeasuredImage:
     clips += [ClipResult(clip_id, failure=Failure(**own.model_dump())) for clip_id, own in form.failures.items()]
     failure = None if form.failure is None else Failure(**form.failure.model_dump())
     ordered = tuple(sorted(clips, key=lambda clip: clip.clip_id))
-    return MeasuredImage(runs, ordered, failure, form.unsteady, form.load_s)
+    return MeasuredImage(runs, ordered, failure, form.unsteady, form.load_s, reference_s=form.reference_s)

@@ -185,6 +185,7 @@ def test_an_image_is_timed_again_while_the_machine_is_unsteady(
     measured = measure(clips, runner, by=meter(runner, reference=reference))
     assert (runner.starts, measured.unsteady, reference.timed) == (starts, unsteady, starts + 1)
     assert [run.number for run in measured.runs] == [1, 2, 3]
+    assert measured.reference_s == pytest.approx(sum((*reference_s, reference_s[-1])[starts - 1 : starts + 1]) / 2)
 
 
 def test_a_timeout_on_an_unsteady_machine_is_tried_again_and_a_crash_is_not(clips: ClipSet) -> None:

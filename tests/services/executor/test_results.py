@@ -34,6 +34,12 @@ def raw(tmp_path: Path) -> bytes:
     return results
 
 
+def _without_a_clip(document: dict[str, Any]) -> None:
+    entry = document["entries"][1]
+    name = entry["runs"][0]["clip_ids"].pop(0)
+    del entry["scores"][name]
+
+
 def opened(raw: bytes) -> RoundResults:
     return open_results(raw, valid_signature=valid_signature)
 
@@ -70,6 +76,10 @@ def test_the_readers_of_tables_read_the_same_rows(raw: bytes) -> None:
         (lambda d: d["entries"][1].update(failure={"code": "crashed", "detail": "it ended"}), "Bb: error"),
         (lambda d: d["rows"].reverse(), "Aa has rank 1"),
         (lambda d: d["rows"][2]["metrics"].update(error=None), "Cc: error"),
+        (lambda d: d["entries"].pop(0), "Aa: error"),
+        (lambda d: d["entries"][0]["scores"].pop("clip-0000"), "Aa: the clips with scores"),
+        (lambda d: d["entries"][1]["runs"].pop(), "Bb: the clips with scores"),
+        (_without_a_clip, "Bb: its scores are of other clips than those of Aa"),
     ],
 )
 def test_a_changed_document_differs_from_what_follows_from_it(
@@ -138,5 +148,7 @@ def test_the_real_judge_decides_the_same_from_the_document(tmp_path: Path) -> No
     results = opened(world.service.results("images-20") or b"")
     assert [each.row.submission.hotkey for each in results.entries] == ["Bb", "Aa", "Cc"]
     assert recomputed(results).differences == ()
+    unmeasured = opened(changed(world.service.results("images-20") or b"", lambda d: d["entries"].pop(0)))
+    assert recomputed(unmeasured).differences[0].startswith("Aa: final_score is -1")
     runs = results.entries[0].row.metrics.challenge_metrics
     assert [len(run["scores"]) for run in runs] == [12, 12]

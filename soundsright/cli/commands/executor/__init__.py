@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from soundsright.cli.commands.executor import coordinate, explain, scores, serve, status, submit, validate
+from soundsright.cli.commands.executor import coordinate, explain, scores, serve, status, submit, validate, verify
 
 
 @click.group("executor")
@@ -17,8 +17,9 @@ def command() -> None:
     soundsright executor serve                                        # a machine that runs images
     soundsright executor validate                                     # a validator without rounds
     soundsright executor scores                                       # everyone
+    soundsright executor verify results.json                          # everyone
     """
 
 
-for _module in (submit, coordinate, serve, validate, status, scores, explain):
+for _module in (submit, coordinate, serve, validate, status, scores, explain, verify):
     command.add_command(_module.command)
